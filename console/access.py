@@ -39,50 +39,50 @@ def is_editor(user: Person) -> bool:
 
 def public(view: View) -> View:
     """Serve a view to everyone; it checks itself what it needs."""
-    return mark(view, "public")
+    return set_required_access(view, "public")
 
 
 def signed_in(view: View) -> View:
     """Restrict a view to signed-in users of any role."""
-    return _guarded(view, "signed in", lambda user: role_of(user) is not None)
+    return _restrict(view, "signed in", lambda user: role_of(user) is not None)
 
 
 def member(view: View) -> View:
     """Restrict a view to users who may have keys of their own."""
-    return _requiring(view, "own")
+    return _require_permission(view, "own")
 
 
 def playground_user(view: View) -> View:
     """Restrict a view to users who may use the playground."""
-    return _requiring(view, "playground")
+    return _require_permission(view, "playground")
 
 
 def viewer(view: View) -> View:
     """Restrict a view to users who may see the console."""
-    return _requiring(view, "view")
+    return _require_permission(view, "view")
 
 
 def editor(view: View) -> View:
     """Restrict a view to users who may change models, routes, keys, teams and prices."""
-    return _requiring(view, "edit")
+    return _require_permission(view, "edit")
 
 
 def admin(view: View) -> View:
     """Restrict a view to admins."""
-    return _requiring(view, "administer")
+    return _require_permission(view, "administer")
 
 
-def mark(view: View, access: Access) -> View:
+def set_required_access(view: View, access: Access) -> View:
     """Note on a view what it needs, for the test that walks all URLs."""
     cast("Any", view).access = access
     return view
 
 
-def _requiring(view: View, permission: Permission) -> View:
-    return _guarded(view, permission, lambda user: has_permission(user, permission))
+def _require_permission(view: View, permission: Permission) -> View:
+    return _restrict(view, permission, lambda user: has_permission(user, permission))
 
 
-def _guarded(view: View, access: Access, allowed: Callable[[Person], bool]) -> View:
+def _restrict(view: View, access: Access, allowed: Callable[[Person], bool]) -> View:
     if iscoroutinefunction(view):
         # The role of a user who is no admin is a query.
         is_allowed = sync_to_async(allowed)
@@ -92,27 +92,27 @@ def _guarded(view: View, access: Access, allowed: Callable[[Person], bool]) -> V
             user = await request.auser()
             if await is_allowed(user):
                 return await cast("Awaitable[HttpResponse]", view(request, *args, **kwargs))
-            return await sync_to_async(_refused)(request, user)
+            return await sync_to_async(_redirect_or_forbid)(request, user)
 
-        return mark(later, access)
+        return set_required_access(later, access)
 
     @wraps(view)
     def now(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if allowed(request.user):
             return cast("HttpResponse", view(request, *args, **kwargs))
-        return _refused(request, request.user)
+        return _redirect_or_forbid(request, request.user)
 
-    return mark(now, access)
+    return set_required_access(now, access)
 
 
-def refused(request: HttpRequest) -> HttpResponse:
+def forbidden_page(request: HttpRequest) -> HttpResponse:
     """Respond 403 with the page that says that the role is not enough."""
     return render(request, "console/failures/refused.html", {"page": ""}, status=403)
 
 
-def _refused(request: HttpRequest, user: Person) -> HttpResponse:
+def _redirect_or_forbid(request: HttpRequest, user: Person) -> HttpResponse:
     """Redirect to the sign-in page, or respond 403 to a signed-in user."""
-    return refused(request) if user.is_authenticated else to_sign_in(request)
+    return forbidden_page(request) if user.is_authenticated else to_sign_in(request)
 
 
 def to_sign_in(request: HttpRequest) -> HttpResponse:
@@ -126,11 +126,11 @@ def to_sign_in(request: HttpRequest) -> HttpResponse:
 
 def sign_in_url(request: HttpRequest) -> str:
     """URL of the sign-in page, which returns to the current page afterwards."""
-    back = request.get_full_path()
+    return_path = request.get_full_path()
     part = is_partial(request)
     if part or request.method not in {"GET", "HEAD"}:
         # Return to the page that sent the request, not to a part of it or a form's action.
         url = (htmx_details(request).current_url if part else request.headers.get("Referer")) or ""
         base = f"{request.scheme}://{request.get_host()}"
-        back = url.removeprefix(base) if url.startswith(base + "/") else reverse("overview")
-    return f"{reverse('sign-in')}?{urlencode({'next': back})}"
+        return_path = url.removeprefix(base) if url.startswith(base + "/") else reverse("overview")
+    return f"{reverse('sign-in')}?{urlencode({'next': return_path})}"

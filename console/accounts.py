@@ -31,13 +31,13 @@ class AdminExists(ValueError):
     """An admin exists already, so the setup cannot create the first one."""
 
 
-def people() -> QuerySet[User]:
+def all_users() -> QuerySet[User]:
     """Return all users: active ones first, admins before others, then by name."""
     ordered = User.objects.order_by("-is_active", "-is_superuser", "username")
     return ordered.select_related("account")
 
 
-def admins() -> QuerySet[User]:
+def active_admins() -> QuerySet[User]:
     """Return the active admins."""
     return User.objects.filter(is_superuser=True, is_active=True)
 
@@ -47,15 +47,15 @@ def admin_exists() -> bool:
     return get_user_model().objects.filter(is_superuser=True).exists()
 
 
-def granted() -> set[int]:
+def users_with_body_access() -> set[int]:
     """Return the ids of users with their own permission to read bodies."""
-    return set(_grant().user_set.values_list("pk", flat=True))
+    return set(_body_permission().user_set.values_list("pk", flat=True))
 
 
 def make_first_admin(name: str, password: str) -> User:
     """Create the first account, an admin. Raises AdminExists, also for a concurrent request."""
     with transaction.atomic():
-        store.bump()  # locks a row, so that concurrent calls wait
+        store.bump_version()  # locks a row, so that concurrent calls wait
         if admin_exists():
             raise AdminExists
         user = User.objects.create_superuser(name, password=password)
@@ -63,7 +63,7 @@ def make_first_admin(name: str, password: str) -> User:
     return user
 
 
-def make(name: str, password: str | None, *, role: Role, bodies: bool = False) -> User:
+def create_account(name: str, password: str | None, *, role: Role, bodies: bool = False) -> User:
     """Create an account; without a password, it can only sign in through the identity provider."""
     with transaction.atomic():
         user = User.objects.create_user(name, password=password)
@@ -126,7 +126,7 @@ def delete(user: User) -> None:
 
 
 @contextmanager
-def audited() -> Iterator[None]:
+def audited_transaction() -> Iterator[None]:
     """Open a transaction; at its end, record every account that changed in the audit log."""
     with transaction.atomic():
         before = {
@@ -160,7 +160,7 @@ def _audit_snapshot(user: User) -> dict[str, Any]:
         "two_factor": two_factor_kinds(user),
         "connected": is_connected(user),
         "active": user.is_active,
-        "bodies": user.user_permissions.filter(pk=_grant().pk).exists(),
+        "bodies": user.user_permissions.filter(pk=_body_permission().pk).exists(),
         "password": user.password,
     }
 
@@ -203,7 +203,7 @@ def _limits_snapshot(user: User) -> dict[str, Any]:
 
 def _check_other_admins(user: User) -> None:
     """Raise LastAdmin if there is no other admin; two admins cannot demote each other."""
-    ids = set(admins().select_for_update().values_list("pk", flat=True))
+    ids = set(active_admins().select_for_update().values_list("pk", flat=True))
     if ids <= {user.pk} and user.pk in ids:
         raise LastAdmin
 
@@ -223,16 +223,16 @@ def _write_role(user: User, role: Role, *, bodies: bool) -> None:
         Account.objects.get_or_create(pk=user.pk)
     else:
         Account.objects.update_or_create(pk=user.pk, defaults={"role": role})
-    _set_grant(user, granted=bodies and role in {"editor", "viewer"})
+    _set_body_access(user, granted=bodies and role in {"editor", "viewer"})
 
 
-def _grant() -> Permission:
+def _body_permission() -> Permission:
     label, codename = MAY_READ_BODIES.split(".")
     return Permission.objects.get(content_type__app_label=label, codename=codename)
 
 
-def _set_grant(user: User, *, granted: bool) -> None:
+def _set_body_access(user: User, *, granted: bool) -> None:
     if granted:
-        user.user_permissions.add(_grant())
+        user.user_permissions.add(_body_permission())
     else:
-        user.user_permissions.remove(_grant())
+        user.user_permissions.remove(_body_permission())

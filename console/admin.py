@@ -13,7 +13,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.http import urlencode
 
-from console.accounts import audited
+from console.accounts import audited_transaction
 
 # Groups would grant permissions that the audit log of accounts does not show.
 admin.site.unregister(Group)
@@ -26,22 +26,22 @@ class AccountAdmin(UserAdmin):  # type: ignore[type-arg]
 
     def changeform_view(self, *args: Any, **options: Any) -> Any:
         """Add or change an account."""
-        with audited():
+        with audited_transaction():
             return super().changeform_view(*args, **options)
 
     def changelist_view(self, *args: Any, **options: Any) -> Any:
         """List accounts, and run bulk actions."""
-        with audited():
+        with audited_transaction():
             return super().changelist_view(*args, **options)
 
     def delete_view(self, *args: Any, **options: Any) -> Any:
         """Delete an account."""
-        with audited():
+        with audited_transaction():
             return super().delete_view(*args, **options)
 
     def user_change_password(self, *args: Any, **options: Any) -> Any:
         """Set an account's password."""
-        with audited():
+        with audited_transaction():
             return super().user_change_password(*args, **options)
 
 

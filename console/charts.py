@@ -62,7 +62,7 @@ class Part(msgspec.Struct, frozen=True):
     percent: float
 
 
-def spark(values: Sequence[Value], *, width: int = 120, height: int = 32) -> Spark:
+def sparkline(values: Sequence[Value], *, width: int = 120, height: int = 32) -> Spark:
     """Compute a line from the first to the last value; None is left out.
 
     The scale begins at zero, so that small changes of a high value look small.
@@ -83,7 +83,7 @@ def spark(values: Sequence[Value], *, width: int = 120, height: int = 32) -> Spa
 
 def columns(
     values: Sequence[float],
-    bad: Sequence[float] = (),
+    failed_values: Sequence[float] = (),
     *,
     labels: Sequence[str] = (),
     width: int = 720,
@@ -91,23 +91,23 @@ def columns(
     gap: float = 0.25,
 ) -> Columns:
     """Compute bars with their failed parts; `gap` is the share of a slot left free."""
-    scale = ticks(max(values, default=0.0))
+    scale = scale_ticks(max(values, default=0.0))
     top = scale[-1]
     slot = width / max(len(values), 1)
     bars = []
     for index, value in enumerate(values):
         y = _scaled(value, top, height)
         # A single error among thousands is still visible.
-        fault = bad[index] if index < len(bad) else 0.0
-        tall = max(height - _scaled(fault, top, height), 2.0) if fault else 0.0
+        fault = failed_values[index] if index < len(failed_values) else 0.0
+        failed_height = max(height - _scaled(fault, top, height), 2.0) if fault else 0.0
         bars.append(
             Column(
                 x=_round(index * slot + slot * gap / 2),
                 width=_round(slot * (1 - gap)),
                 y=min(y, height - 1.5) if value else float(height),
                 height=max(_round(height - y), 1.5) if value else 0.0,
-                bad_y=_round(height - tall),
-                bad_height=_round(tall),
+                bad_y=_round(height - failed_height),
+                bad_height=_round(failed_height),
                 label=labels[index] if index < len(labels) else "",
             )
         )
@@ -115,18 +115,18 @@ def columns(
     return Columns(width, height, tuple(bars), lines, top)
 
 
-def ticks(highest: float, *, about: int = 3) -> tuple[float, ...]:
+def scale_ticks(highest: float, *, about: int = 3) -> tuple[float, ...]:
     """Return round values from zero to at least `highest`: 0, 50, 100, 150."""
     if not highest > 0 or not math.isfinite(highest):
         return (0.0, 1.0)
     raw = highest / about
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * nice for nice in (1, 2, 2.5, 5, 10) if power * nice >= raw * 0.999)
+    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw * 0.999)
     count = math.ceil(highest / step - 1e-9)
     return tuple(round(n * step, 12) for n in range(count + 1))
 
 
-def parts(values_by_name: Sequence[tuple[str, float]]) -> tuple[Part, ...]:
+def shares_of_largest(values_by_name: Sequence[tuple[str, float]]) -> tuple[Part, ...]:
     """Return each value with its percentage of the largest, for horizontal bars."""
     largest = max((value for _, value in values_by_name), default=0.0)
     return tuple(Part(name, value, percent(value, largest)) for name, value in values_by_name)
@@ -137,7 +137,7 @@ def percent(value: float, total: float) -> float:
     return round(min(max(value / total, 0.0), 1.0) * 100, 1) if total else 0.0
 
 
-def level(requests: int, failed: int) -> str:
+def hour_level(requests: int, failed: int) -> str:
     """Return the level of an hour: `ok`, `warn` or `bad`; empty without requests."""
     if not requests:
         return ""
@@ -148,8 +148,8 @@ def level(requests: int, failed: int) -> str:
 
 
 def _scaled(value: float, top: float, height: float, *, inset: float = 0.0) -> float:
-    drawable = height - 2 * inset
-    return _round(height - inset - (value / top if top else 0.0) * drawable)
+    drawing_height = height - 2 * inset
+    return _round(height - inset - (value / top if top else 0.0) * drawing_height)
 
 
 def _round(value: float) -> float:

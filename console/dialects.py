@@ -86,7 +86,7 @@ def headers_of(name: str, key: str) -> tuple[str, ...]:
     return tuple(header.format(key=key) for header in _HEADERS.get(name, _BEARER))
 
 
-def as_read(name: str, body: Json, model: str, *, stream: bool) -> Json:
+def with_path_fields(name: str, body: Json, model: str, *, stream: bool) -> Json:
     """Merge a client's body with the fields that its dialect has in the URL path."""
     if not DIALECTS[name].model_in_path:
         return body

@@ -22,7 +22,7 @@ MOST_WAITING = 16
 _NICE = 10
 
 
-class Busy(HttpError):
+class TooManyHashes(HttpError):
     """Too many passwords are waiting to be checked; the API answers 503."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ _thread = ThreadPoolExecutor(1, thread_name_prefix="password", initializer=_lowe
 def _run_in_thread(work: Callable[[], object]) -> object:
     """Run `work` in the password thread. Raises Busy if too many are waiting."""
     if not _slots.acquire(blocking=False):
-        raise Busy
+        raise TooManyHashes
     try:
         return _thread.submit(work).result()
     finally:

@@ -22,7 +22,7 @@ _VIEW_BOX = re.compile(r'viewBox="([^"]+)"')
 _TITLE = re.compile(r"<title>.*?</title>|<!--.*?-->", re.S)
 
 
-def used(folders: Iterable[Path]) -> set[str]:
+def used_icons(folders: Iterable[Path]) -> set[str]:
     """Return the names of all icons that templates, scripts and modules use."""
     names: set[str] = set()
     for folder in folders:

@@ -9,7 +9,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.middleware.gzip import GZipMiddleware
 
-from console.hashing import Busy
+from console.hashing import TooManyHashes
 from gateway import audit
 from gateway.api.middleware import Middleware
 
@@ -80,7 +80,7 @@ class SecurityHeaders(Middleware):
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """Respond 503 when too many passwords are being hashed at once."""
-        if not isinstance(error, Busy):
+        if not isinstance(error, TooManyHashes):
             return None
         return HttpResponse(
             error.message, status=503, content_type="text/plain", headers={"Retry-After": 5}

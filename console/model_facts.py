@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from gateway.models import Model
 from gateway.providers.prices import price_book, price_for
-from gateway.providers.provenance import OriginatedValue, layer, traits_with_origin
+from gateway.providers.provenance import OriginatedValue, trait_layer, traits_with_origin
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
@@ -107,8 +107,8 @@ class Value(NamedTuple):
 def facts_of(row: Model) -> dict[str, Value]:
     """Return every fact of a model by its name."""
     base = traits_with_origin(row.provider.preset, row.name)
-    learned = layer(_mapping(row.learned), "learned")
-    custom = layer(_mapping(row.traits), "own")
+    learned = trait_layer(_mapping(row.learned), "learned")
+    custom = trait_layer(_mapping(row.traits), "own")
     facts = {}
     for fact in TRAITS:
         default = base[fact.name]

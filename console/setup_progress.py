@@ -41,6 +41,6 @@ def advance(next_step: Step, **facts: Any) -> None:
     )
 
 
-def pending(user: AbstractBaseUser | AnonymousUser) -> bool:
+def is_setup_pending(user: AbstractBaseUser | AnonymousUser) -> bool:
     """Whether this user has a setup to finish."""
     return is_admin(user) and step() != "done"

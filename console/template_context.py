@@ -10,7 +10,7 @@ from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 
 from console.nav import NAV, Entry
-from console.setup_progress import pending
+from console.setup_progress import is_setup_pending
 from gateway.models import ApiKey, Model, Provider, Route
 from gateway.roles import has_permission, role_of
 
@@ -33,7 +33,7 @@ def console(request: HttpRequest) -> dict[str, Any]:
         "editor": SimpleLazyObject(lambda: has_permission(user, "edit")),
         "viewer": SimpleLazyObject(lambda: has_permission(user, "view")),
         "role_label": SimpleLazyObject(lambda: ROLE_LABELS.get(role_of(user) or "", "")),
-        "first_run": SimpleLazyObject(lambda: pending(user)),
+        "first_run": SimpleLazyObject(lambda: is_setup_pending(user)),
     }
 
 

@@ -8,8 +8,8 @@ from django.urls import URLPattern, URLResolver, include, path
 from console.pages import doctor as dr
 from console.pages import playground as pg
 from console.pages.changes import changes
-from console.pages.connect.views import connect, connect_key, connect_light
-from console.pages.health import health, health_light, health_reset
+from console.pages.connect.views import connect, connect_key, connection_status
+from console.pages.health import health, health_reset, health_status
 from console.pages.imports.views import imports
 from console.pages.overview import overview
 from console.pages.palette import palette
@@ -50,7 +50,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("usage.csv", usage_csv, name="usage-csv"),
     path("health", health, name="health"),
     path("health/reset", health_reset, name="health-reset"),
-    path("health/light", health_light, name="health-light"),
+    path("health/light", health_status, name="health-light"),
     path("sign-in", sign_in, name="sign-in"),
     path("sign-out", sign_out, name="sign-out"),
     path("password", password, name="password"),
@@ -77,7 +77,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("changes", changes, name="changes"),
     path("connect", connect, name="connect"),
     path("connect/key", connect_key, name="connect-key"),
-    path("connect/light", connect_light, name="connect-light"),
+    path("connect/light", connection_status, name="connect-light"),
     path("import", imports, name="import"),
     path("playground", pg.playground, name="playground"),
     path("playground/runs", pg.runs, name="playground-runs"),

@@ -46,12 +46,12 @@ _current: ContextVar[Actor] = ContextVar("actor", default=_GATEWAY)
 
 def actor() -> tuple[str, Via]:
     """The current actor of this task or thread, and the interface used."""
-    who, via = _current.get()
-    return (who if isinstance(who, str) else who())[:150], via
+    actor_name, via = _current.get()
+    return (actor_name if isinstance(actor_name, str) else actor_name())[:150], via
 
 
 @contextmanager
-def acting(who: str | Callable[[], str], via: Via) -> Iterator[None]:
+def acting(actor_name: str | Callable[[], str], via: Via) -> Iterator[None]:
     """Attribute changes made within to `who`, unless an outer block set an actor already.
 
     A command that a user runs through the console is attributed to that user.
@@ -59,7 +59,7 @@ def acting(who: str | Callable[[], str], via: Via) -> Iterator[None]:
     if _current.get() is not _GATEWAY:
         yield
         return
-    token = _current.set(Actor(who, via))
+    token = _current.set(Actor(actor_name, via))
     try:
         yield
     finally:
@@ -120,9 +120,9 @@ def record_change(
     action = "changed"
     if old is None or new is None:
         action = "created" if old is None else "deleted"
-    who, via = actor()
+    actor_name, via = actor()
     apps.get_model("gateway", "Change").objects.create(
-        actor=who,
+        actor=actor_name,
         via=via,
         action=action,
         kind=kind,

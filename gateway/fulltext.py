@@ -49,5 +49,5 @@ def parse_phrases(query: str) -> list[str]:
     `"..."` is a phrase, and so is a run such as `gateway/models.py` that is indexed as several
     terms.
     """
-    documents = (index_text(quoted or bare) for quoted, bare in _QUERY.findall(query))
+    documents = (index_text(quoted or unquoted) for quoted, unquoted in _QUERY.findall(query))
     return list(dict.fromkeys(phrase for phrase in documents if phrase))[:MAX_PHRASES]

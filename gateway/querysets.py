@@ -88,7 +88,7 @@ def committed_changes() -> int:
     return _committed
 
 
-def bump() -> None:
+def bump_version() -> None:
     """Count one change of the registry."""
     apps.get_model("gateway", "Registry").objects.bump()
 
@@ -111,7 +111,7 @@ class RegistryRowQuerySet(models.QuerySet[Row]):
             count = super().update(**values)
             if count:
                 audit.record_changes(self.model, before)
-                bump()
+                bump_version()
         return count
 
     update.alters_data = True  # type: ignore[attr-defined]
@@ -121,7 +121,7 @@ class RegistryRowQuerySet(models.QuerySet[Row]):
         with transaction.atomic(using=self.db):
             result = super().delete()
             if result[0]:
-                bump()
+                bump_version()
         return result
 
     delete.alters_data = True  # type: ignore[attr-defined]
@@ -135,7 +135,7 @@ class RegistryRowQuerySet(models.QuerySet[Row]):
                 audit.record_change(
                     self.model._meta.model_name or "", row.pk, str(row), None, audit.row_values(row)
                 )
-            bump()
+            bump_version()
         return rows
 
 
@@ -204,15 +204,15 @@ class ApiKeyQuerySet(RegistryRowQuerySet[Row]):
         """The keys of a team that have not been revoked."""
         return self.live().filter(team_id=team_id)
 
-    def free_for(self, team_id: int | None) -> Self:
+    def available_for_team(self, team_id: int | None) -> Self:
         """Unrevoked keys in no team or in this one, by name."""
         return self.live().filter(Q(team=None) | Q(team_id=team_id)).order_by("name", "pk")
 
-    def leave(self, team_id: int) -> int:
+    def remove_all_from_team(self, team_id: int) -> int:
         """Remove all keys from a team, revoked ones included."""
         return self.filter(team_id=team_id).update(team_id=None)
 
-    def join(self, team_id: int, pks: Sequence[int]) -> None:
+    def set_team_members(self, team_id: int, pks: Sequence[int]) -> None:
         """Make exactly these keys the unrevoked members of a team."""
         with transaction.atomic(using=self.db):
             self.of_team(team_id).exclude(pk__in=pks).update(team_id=None)
@@ -242,7 +242,7 @@ class GuardrailQuerySet(RegistryRowQuerySet[Row]):
 class TeamQuerySet(RegistryRowQuerySet[Row]):
     """Teams of keys, and their projects."""
 
-    def outermost(self) -> Self:
+    def top_level(self) -> Self:
         """Teams that are not projects."""
         return self.filter(parent=None).order_by("name")
 
@@ -268,7 +268,7 @@ class RouteVersionQuerySet(models.QuerySet[Row]):
         """One version of a route."""
         return self.filter(route=route, number=number).first()
 
-    def of(self, route: models.Model) -> Self:
+    def of_route(self, route: models.Model) -> Self:
         """The versions of a route, newest first."""
         return self.filter(route=route).order_by("-number")
 
@@ -284,7 +284,7 @@ class PromptVersionQuerySet(models.QuerySet[Row]):
         """One version of a prompt."""
         return self.filter(prompt=prompt, number=number).first()
 
-    def of(self, prompt: models.Model) -> Self:
+    def of_prompt(self, prompt: models.Model) -> Self:
         """The versions of a prompt, newest first."""
         return self.filter(prompt=prompt).order_by("-number")
 
@@ -332,9 +332,9 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         if any("\0" in value for value in (*equal.values(), key, status) if isinstance(value, str)):
             return self.none()  # PostgreSQL rejects NUL, and no row contains it
         rows = self.filter(**{name: value for name, value in equal.items() if value})
-        for name, usual in _PARTIAL.items():
-            if equal.get(name) and equal[name] != usual:
-                rows = rows.exclude(**{name: usual})
+        for name, default_value in _PARTIAL.items():
+            if equal.get(name) and equal[name] != default_value:
+                rows = rows.exclude(**{name: default_value})
         rows = rows.filter(_key(key), _status(status))
         if since is not None:
             rows = rows.filter(started_at__gte=since)
@@ -355,9 +355,11 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         if negated:
             return self.filter(~condition)
         rows = self.filter(condition)
-        usual = {**_PARTIAL, "status": 200}.get(column)
-        if usual is not None and not {str(usual), "2xx"} & {value.lower() for value in values}:
-            rows = rows.exclude(**{column: usual})
+        default_value = {**_PARTIAL, "status": 200}.get(column)
+        if default_value is not None and not {str(default_value), "2xx"} & {
+            value.lower() for value in values
+        }:
+            rows = rows.exclude(**{column: default_value})
         return rows
 
     def not_empty(self, column: str) -> Self:
@@ -425,11 +427,11 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         chosen = Q(client_request_id=text) & ~Q(client_request_id="")
         return self.filter(chosen).newest(1).first()
 
-    def of(self, pks: Sequence[int]) -> Self:
+    def with_pks(self, pks: Sequence[int]) -> Self:
         """Rows with these row ids."""
         return self.filter(pk__in=pks)
 
-    def of_range(self, low: int, high: int) -> Self:
+    def with_pks_between(self, low: int, high: int) -> Self:
         """Rows with row ids from `low` to `high`, both included."""
         return self.filter(pk__gte=low, pk__lte=high)
 
@@ -476,11 +478,11 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         rows._searched = True
         return rows
 
-    def before(self, cursor: int | None) -> Self:
+    def older_than_row(self, cursor: int | None) -> Self:
         """Rows older than the last one of the previous page."""
         return self if cursor is None else self.filter(pk__lt=cursor)
 
-    def after(self, cursor: int) -> Self:
+    def newer_than_row(self, cursor: int) -> Self:
         """Rows newer than `cursor`, for live pages."""
         return self.filter(pk__gt=cursor)
 
@@ -508,7 +510,12 @@ class RequestLogQuerySet(models.QuerySet[Row]):
 
     def first_client_call(self, cursor: int) -> Row | None:
         """The first row after `cursor` that a client sent, not the gateway itself."""
-        return self.after(cursor).exclude(key_prefix__in=_INTERNAL_KEYS).order_by("pk").first()
+        return (
+            self.newer_than_row(cursor)
+            .exclude(key_prefix__in=_INTERNAL_KEYS)
+            .order_by("pk")
+            .first()
+        )
 
     def newest(self, count: int) -> Self:
         """The `count` newest rows, newest first."""
@@ -522,17 +529,17 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         # SQLite stops at the end of the page if sorted by FTS5's own column.
         return self.order_by((F("pk") + 0).desc() if _is_postgresql(self.db) else "-text")
 
-    def prune(self, older_than: datetime, *, at_once: int = PRUNE_ROWS) -> int:
+    def prune(self, older_than: datetime, *, batch_size: int = PRUNE_ROWS) -> int:
         """Delete rows that started before `older_than`, with bodies and index; return how many.
 
         In small transactions, so that the log writer never waits long.
         """
-        return sum(self._prune(older_than, at_once))
+        return sum(self._prune(older_than, batch_size))
 
-    def _prune(self, older_than: datetime, at_once: int) -> Iterator[int]:
+    def _prune(self, older_than: datetime, batch_size: int) -> Iterator[int]:
         while True:
             old = self.filter(started_at__lt=older_than).order_by("started_at")
-            ids = list(old.values_list("pk", flat=True)[:at_once])
+            ids = list(old.values_list("pk", flat=True)[:batch_size])
             if not ids:
                 return
             with transaction.atomic(using=self.db):
@@ -548,21 +555,21 @@ class RequestBodyQuerySet(models.QuerySet[Row]):
         rows = self.filter(pk__in=ids).exclude(preview="").order_by()
         return dict(rows.values_list("pk", "preview"))
 
-    def prune(self, older_than: datetime, *, at_once: int = PRUNE_ROWS) -> int:
+    def prune(self, older_than: datetime, *, batch_size: int = PRUNE_ROWS) -> int:
         """Delete bodies of requests that started before `older_than`; return how many.
 
         Their text leaves the full-text index too, and the rows record the reason.
         """
-        return sum(self._prune(older_than, at_once))
+        return sum(self._prune(older_than, batch_size))
 
-    def _prune(self, older_than: datetime, at_once: int) -> Iterator[int]:
+    def _prune(self, older_than: datetime, batch_size: int) -> Iterator[int]:
         logs, texts, queue = (
             apps.get_model("gateway", name)._default_manager
             for name in ("RequestLog", "RequestText", "UnindexedRequest")
         )
         while True:
             old = self.filter(log__started_at__lt=older_than).order_by("log__started_at")
-            ids = list(old.values_list("pk", flat=True)[:at_once])
+            ids = list(old.values_list("pk", flat=True)[:batch_size])
             if not ids:
                 return
             with transaction.atomic(using=self.db):
@@ -659,7 +666,7 @@ def _is_postgresql(alias: str) -> bool:
 class StoredResponseQuerySet(models.QuerySet[Row]):
     """Stored responses of the Responses API."""
 
-    def of(self, owner: str, response_id: str) -> Self:
+    def owned_response(self, owner: str, response_id: str) -> Self:
         """The response with this id and owner; at most one."""
         return self.filter(owner=owner, response_id=response_id)
 
@@ -667,14 +674,14 @@ class StoredResponseQuerySet(models.QuerySet[Row]):
         """Responses that are queued or in progress."""
         return self.filter(status__in=("queued", "in_progress"), deleted=False)
 
-    def prune(self, older_than: datetime, *, at_once: int = PRUNE_ROWS) -> int:
+    def prune(self, older_than: datetime, *, batch_size: int = PRUNE_ROWS) -> int:
         """Delete responses created before `older_than`; return how many."""
-        return sum(self._prune(older_than, at_once))
+        return sum(self._prune(older_than, batch_size))
 
-    def _prune(self, older_than: datetime, at_once: int) -> Iterator[int]:
+    def _prune(self, older_than: datetime, batch_size: int) -> Iterator[int]:
         while True:
             old = self.filter(created_at__lt=older_than).order_by("created_at")
-            ids = list(old.values_list("pk", flat=True)[:at_once])
+            ids = list(old.values_list("pk", flat=True)[:batch_size])
             if not ids:
                 return
             self.model._default_manager.filter(pk__in=ids).delete()

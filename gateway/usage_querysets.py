@@ -150,7 +150,7 @@ def quantile(counts: Mapping[int, int], share: float) -> float | None:
     return float(2 ** ((max(counts) + 1) / PER_DOUBLING))
 
 
-class _Step(models.Func):
+class _TruncatedHour(models.Func):
     """The UTC day (`2026-11-21`) or month (`2026-11`) of the column `hour` or `day`.
 
     Faster than Django's `Trunc`, which calls Python for every row of SQLite.
@@ -238,7 +238,7 @@ class UsageSumsQuerySet(RollupQuerySet[Row]):
     def _by_step_and_columns(
         self, step: str, names: Sequence[str]
     ) -> Iterator[tuple[datetime, Name, Totals]]:
-        start = F("hour") if step == "hour" else _Step(self.start, step)
+        start = F("hour") if step == "hour" else _TruncatedHour(self.start, step)
         rows = self.order_by().annotate(step=start).values("step", *names)
         for row in rows.annotate(**self._sums()).order_by("step"):
             yield _step_start(row["step"]), tuple(row[name] for name in names), _totals(row)
@@ -409,7 +409,7 @@ _RESOLUTION = timedelta(microseconds=1)
 
 
 def _step_start(step: datetime | str) -> datetime:
-    """The start of an hour, or of a day or month as `_Step` returns it."""
+    """The start of an hour, or of a day or month as `_TruncatedHour` returns it."""
     if isinstance(step, datetime):
         return step
     return datetime.fromisoformat(f"{step}-01"[:10]).replace(tzinfo=UTC)

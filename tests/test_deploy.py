@@ -38,7 +38,7 @@ def test_the_command_has_only_options_that_exist(name: str) -> None:
     assert options.port == 4000
 
 
-def test_the_image_holds_every_package_that_the_wheel_needs() -> None:
+def test_the_image_contains_every_package_that_the_wheel_requires() -> None:
     """Each path of the wheel is copied into the build, and nothing that is not there."""
     copied = set(" ".join(re.findall(r"^COPY ([^-].*) \S+$", DOCKERFILE, re.M)).split())
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]

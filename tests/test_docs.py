@@ -18,7 +18,9 @@ from gateway.routing.strategies import STRATEGIES
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 DOCS = README + "".join(path.read_text() for path in (ROOT / "docs").glob("*.md"))
-SETTING = re.compile(r'env\.(?:text|flag|number|names|generated|data_dir)\(\s*"([A-Z_]+)"')
+SETTING = re.compile(
+    r'env\.(?:text|boolean|number|names|generated_secret|data_dir)\(\s*"([A-Z_]+)"'
+)
 
 
 def test_every_setting_is_in_the_table_and_every_row_is_a_setting() -> None:

@@ -43,7 +43,7 @@ def is_given(quote: str, *folders: str) -> bool:
     return any(pattern.search(text) for text in texts(*folders))
 
 
-def test_a_text_that_nobody_gives_is_seen() -> None:
+def test_a_quoted_message_that_no_code_produces_is_detected() -> None:
     assert is_given("this API key has expired", "gateway")
     assert not is_given("this API key has been eaten", "gateway")
     assert not is_given("the model `...` has been eaten", "gateway")

@@ -164,7 +164,7 @@ def test_the_checkouts_command_installs_what_the_project_names() -> None:
     assert extras == set(project["project"]["optional-dependencies"]) - {"tokens", "presidio"}
 
 
-def test_it_says_its_version(installed: Path, tmp_path: Path) -> None:
+def test_it_prints_its_version(installed: Path, tmp_path: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     done = run(installed / "dragoman", "--version", cwd=tmp_path)
     assert done.stdout == f"dragoman {project['version']}\n"

@@ -115,7 +115,7 @@ def test_the_htmx_check_finds_an_old_idiom(tmp_path: Path) -> None:
 
 
 def test_every_icon_is_in_the_sprite() -> None:
-    used = icons.used([ROOT / "templates", ROOT / "static", ROOT / "console"])
+    used = icons.used_icons([ROOT / "templates", ROOT / "static", ROOT / "console"])
     sprite = (ROOT / "static/vendor/icons/icons.svg").read_text()
     there = set(re.findall(r'<symbol id="([^"]+)"', sprite))
     assert sorted(used - there) == []

@@ -21,7 +21,7 @@ from gateway.doctor import PROBES, Advice
 from gateway.models import CapabilityReport, Model
 from gateway.routing.snapshot import Target
 from gateway.store import doctor
-from gateway.store.documents import KINDS, Owned, Refused
+from gateway.store.documents import KINDS, OwnedElsewhere, Refused
 from gateway.store.field_values import is_pattern
 
 log = logging.getLogger(__name__)
@@ -116,8 +116,11 @@ def list_capability_reports(
         reports = reports.filter(pk__lt=min(max(cursor, 0), _MAX_ID))
     size = min(max(limit, 1), MAX_PAGE)
     rows = list(reports[: size + 1])
-    items, more = rows[:size], len(rows) > size
-    return {"items": [_report_out(row) for row in items], "next": items[-1].pk if more else None}
+    items, has_more = rows[:size], len(rows) > size
+    return {
+        "items": [_report_out(row) for row in items],
+        "next": items[-1].pk if has_more else None,
+    }
 
 
 @router.post("/capability-reports", response={201: ReportOut})
@@ -159,7 +162,7 @@ def _start_report(request: HttpRequest, label: str) -> HttpResponse:
         return failure(422, "this model is a wildcard: add a specific model", "model")
     by = getattr(request.auth, "pk", None)  # type: ignore[attr-defined]
     try:
-        report = doctor.begin(row.provider, row.name, by=by)
+        report = doctor.create_running_report(row.provider, row.name, by=by)
     except doctor.AlreadyRunning:
         return failure(409, "checks are already running", "model")
     async_to_sync(_launch)(report, target)
@@ -190,9 +193,11 @@ def _apply_advice(number: int, traits: list[str]) -> HttpResponse:
     if not traits:
         raise Refused("traits", "must contain at least one trait")
     try:
-        row = doctor.learn(report.provider, report.model, [offered[trait] for trait in traits])
+        row = doctor.write_traits(
+            report.provider, report.model, [offered[trait] for trait in traits]
+        )
     except doctor.ReadOnlyModel:
-        raise Owned(
+        raise OwnedElsewhere(
             "", "the model is managed by a file or the environment: adopt it first"
         ) from None
     return reply(200, {"model": str(row), "traits": traits})

@@ -89,5 +89,5 @@ def _config(text: str) -> Config:
     """The file as rows. Raises Refused naming line and field."""
     try:
         return read_upload(text)
-    except litellm_config.Mistake as mistake:
+    except litellm_config.ConfigError as mistake:
         raise Refused("text", str(mistake)) from None

@@ -220,10 +220,14 @@ def list_own_requests(request: HttpRequest, filters: Query[OwnFilters]) -> dict[
     """A page of the requests of one's own keys, newest first."""
     limit = min(max(filters.limit, 1), MAX_PAGE)
     columns = filters.dict(exclude={"cursor", "limit"})
-    rows = RequestLog.objects.matching(**columns).of_keys(_key_ids(request)).before(filters.cursor)
+    rows = (
+        RequestLog.objects.matching(**columns)
+        .of_keys(_key_ids(request))
+        .older_than_row(filters.cursor)
+    )
     items = list(rows.prefetch_related("scores").newest(limit + 1))
-    more, items = len(items) > limit, items[:limit]
-    return {"items": items, "next": items[-1].pk if more else None}
+    has_more, items = len(items) > limit, items[:limit]
+    return {"items": items, "next": items[-1].pk if has_more else None}
 
 
 @router.get("/own/requests/{request_id}", response=RequestOut)

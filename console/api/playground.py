@@ -157,8 +157,11 @@ def _runs(request: HttpRequest) -> Any:
 def _page(queryset: Any, limit: int, render: Any) -> dict[str, Any]:
     size = min(max(limit, 1), MAX_PAGE)
     rows = list(queryset[: size + 1])
-    page_rows, more = rows[:size], len(rows) > size
-    return {"items": [render(row) for row in page_rows], "next": page_rows[-1].pk if more else None}
+    page_rows, has_more = rows[:size], len(rows) > size
+    return {
+        "items": [render(row) for row in page_rows],
+        "next": page_rows[-1].pk if has_more else None,
+    }
 
 
 def _no_preset(number: int) -> HttpResponse:

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router, Schema
 
 from console.pages.providers.connection_test import ConnectionTest, run_connection_test
-from console.pages.providers.fetch import PRICES, add_listed, compare, take_prices
+from console.pages.providers.fetch import PRICES, add_listed, compare, store_listed_prices
 from gateway import store
 from gateway.api.failures import Problem, failure
 from gateway.api.idempotency import run_once
@@ -114,7 +114,7 @@ def test_new_provider(request: HttpRequest, payload: NewTestIn) -> HttpResponse:
 
     def act() -> HttpResponse:
         row = _PROVIDERS.write(dict(payload.provider), None)
-        values.append(_value(row))
+        values.append(_provider_value(row))
         transaction.set_rollback(True)
         return HttpResponse()
 
@@ -127,7 +127,7 @@ def test_new_provider(request: HttpRequest, payload: NewTestIn) -> HttpResponse:
 @router.post("/providers/{path:name}/test", response=TestOut)
 def test_provider(request: HttpRequest, name: str, payload: TestIn) -> HttpResponse:
     """Test a saved provider: list its models, or send a short prompt to `model`."""
-    return _with_provider(name, lambda row: _run_test(_value(row), payload.model))
+    return _with_provider(name, lambda row: _run_test(_provider_value(row), payload.model))
 
 
 @router.post("/providers/{path:name}/upstream-models", response=CatalogueOut)
@@ -175,13 +175,13 @@ def _apply_selection(
         if name not in existing or name in listed:
             raise Refused(f"delete[{index}]", f"`{name[:200]}` is not missing from the list")
     added = add_listed(row, [listed[name] for name in selection.add])
-    repriced = take_prices(row, [listed[name] for name in selection.price])
+    repriced = store_listed_prices(row, [listed[name] for name in selection.price])
     for name in selection.delete:
         existing[name].delete()
     return reply(200, {"added": added, "repriced": repriced, "deleted": len(selection.delete)})
 
 
-def _value(row: Provider) -> ProviderValue:
+def _provider_value(row: Provider) -> ProviderValue:
     """The provider as the gateway would call it. Raises Refused."""
     try:
         return store.provider_value(row)
@@ -203,10 +203,10 @@ def _run_test(value: ProviderValue, model: str) -> HttpResponse:
 
 
 def _fetch_catalogue(row: Provider) -> ModelCatalog:
-    return async_to_sync(_list)(_value(row))
+    return async_to_sync(_list_models)(_provider_value(row))
 
 
-async def _list(value: ProviderValue) -> ModelCatalog:
+async def _list_models(value: ProviderValue) -> ModelCatalog:
     upstreams = Upstreams()
     try:
         return await list_models(upstreams, value)

@@ -14,7 +14,7 @@ from gateway import store
 from gateway.api.resources import body_of, reply, run_guarded
 from gateway.models import Setting
 from gateway.providers.masks import compile_mask
-from gateway.store.documents import Owned, Refused
+from gateway.store.documents import OwnedElsewhere, Refused
 from gateway.store.options import OPTIONS, origin_of
 
 router = Router(tags=["settings"])
@@ -65,7 +65,7 @@ class SettingsChange(Schema):
 @router.get("/settings", response=SettingsOut)
 def list_settings(request: HttpRequest) -> Any:
     """Current settings and their origin, without secrets."""
-    return _all()
+    return _all_settings()
 
 
 _BODY = {
@@ -88,18 +88,18 @@ def _apply_changes(changes: dict[str, Any]) -> HttpResponse:
         if name not in OPTIONS:
             raise Refused(name[:200], "there is no such setting, or only the environment sets it")
         if not options[name].editable:
-            raise Owned(name, f"{options[name].ref} sets it: change it there")
+            raise OwnedElsewhere(name, f"{options[name].ref} sets it: change it there")
         if value is not None:
-            _check(name, value)
+            _check_setting(name, value)
     with transaction.atomic():
         store.set_options({name: value for name, value in changes.items() if value is not None})
         reset_names = [name for name, value in changes.items() if value is None]
         for row in Setting.objects.filter(name__in=reset_names):
             row.delete()
-    return reply(200, _all())
+    return reply(200, _all_settings())
 
 
-def _check(name: str, value: Any) -> None:
+def _check_setting(name: str, value: Any) -> None:
     try:
         OPTIONS[name].check(value)
     except ValueError as error:
@@ -109,7 +109,7 @@ def _check(name: str, value: Any) -> None:
             raise Refused(f"masks[{index}]", "too slow on long bodies; use a more specific pattern")
 
 
-def _all() -> dict[str, Any]:
+def _all_settings() -> dict[str, Any]:
     rows = [
         {
             "name": name,
@@ -123,11 +123,12 @@ def _all() -> dict[str, Any]:
     ]
     option_variables = {setting.variable for setting in OPTIONS.values()}
     return {
-        "items": rows + [_variable(row) for row in ROWS if row.variable not in option_variables]
+        "items": rows
+        + [_environment_setting(row) for row in ROWS if row.variable not in option_variables]
     }
 
 
-def _variable(row: Any) -> dict[str, Any]:
+def _environment_setting(row: Any) -> dict[str, Any]:
     origin = origin_of(row.variable)
     value = row.value
     scalar = value if isinstance(value, bool | int | float | None) else str(value)

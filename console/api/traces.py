@@ -143,7 +143,7 @@ def list_traces(request: HttpRequest, filters: Query[TraceFilters]) -> dict[str,
 @router.get("/traces/{trace_id}", auth=Reader(), response=TraceDetailOut)
 def get_trace(request: HttpRequest, trace_id: str) -> dict[str, Any]:
     """One trace: its spans and the gateway's requests as one tree, with cost and tokens."""
-    rows = list(ClientTrace.objects.of([trace_id]).newest(10))
+    rows = list(ClientTrace.objects.with_trace_ids([trace_id]).newest(10))
     if not rows:
         raise HttpError(404, "there is no such trace")
     waterfall = trace_waterfall([trace_id])

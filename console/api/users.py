@@ -95,7 +95,7 @@ def list_users(request: HttpRequest, cursor: int = 0, limit: int = 50) -> Any:
         .filter(pk__gt=min(max(cursor, 0), 2**31))
         .order_by("pk")[: size + 1]
     )
-    granted, page_rows = accounts.granted(), rows[:size]
+    granted, page_rows = accounts.users_with_body_access(), rows[:size]
     items = [_user_out(row, granted) for row in page_rows]
     return {"items": items, "next": page_rows[-1].pk if len(rows) > size else None}
 
@@ -109,8 +109,10 @@ def create_user(request: HttpRequest, payload: UserIn) -> HttpResponse:
 @router.get("/users/{name}", response=UserOut)
 def get_user(request: HttpRequest, name: str) -> Any:
     """One account, by its name."""
-    row = _find(name)
-    return _missing(name) if row is None else _user_out(row, accounts.granted())
+    row = _find_user(name)
+    return (
+        _user_not_found(name) if row is None else _user_out(row, accounts.users_with_body_access())
+    )
 
 
 @router.patch("/users/{name}", response=UserOut)
@@ -132,9 +134,9 @@ def delete_user(request: HttpRequest, name: str) -> HttpResponse:
 
 def _with_user(name: str, act: Any) -> HttpResponse:
     """Run `act` for the account; the last admin is protected."""
-    row = _find(name)
+    row = _find_user(name)
     if row is None:
-        return _missing(name)
+        return _user_not_found(name)
     try:
         return run_guarded(lambda: act(row))
     except accounts.LastAdmin:
@@ -153,14 +155,14 @@ def _create_user(user_in: UserIn) -> HttpResponse:
     _check_password(user_in.password, User(username=user_in.name))
     try:
         with transaction.atomic():
-            row = accounts.make(
+            row = accounts.create_account(
                 user_in.name, user_in.password, role=user_in.role, bodies=user_in.bodies
             )
     except IntegrityError:
         raise Refused("name", "this name is already taken") from None
     if user_in.own_keys is not None:
         _set_limits(row, user_in.own_keys)
-    return reply(201, _user_out(_find(user_in.name) or row, accounts.granted()))
+    return reply(201, _user_out(_find_user(user_in.name) or row, accounts.users_with_body_access()))
 
 
 def _change_user(row: User, change: UserChange) -> HttpResponse:
@@ -168,7 +170,7 @@ def _change_user(row: User, change: UserChange) -> HttpResponse:
         _check_password(change.password, row)
     if change.role is not None or change.bodies is not None:
         role = accounts.stored_role(row) if change.role is None else change.role
-        granted = row.pk in accounts.granted()
+        granted = row.pk in accounts.users_with_body_access()
         bodies = granted if change.bodies is None else change.bodies
         accounts.set_role(row, role=role, bodies=bodies)
     if change.active is not None:
@@ -177,7 +179,9 @@ def _change_user(row: User, change: UserChange) -> HttpResponse:
         accounts.set_password(row, change.password)
     if change.own_keys is not None:
         _set_limits(row, change.own_keys)
-    return reply(200, _user_out(_find(row.get_username()) or row, accounts.granted()))
+    return reply(
+        200, _user_out(_find_user(row.get_username()) or row, accounts.users_with_body_access())
+    )
 
 
 def _set_limits(row: User, limits: OwnKeyLimits) -> None:
@@ -197,11 +201,11 @@ def _check_password(password: str, user: User) -> None:
         raise Refused("password", " ".join(error.messages)) from None
 
 
-def _find(name: str) -> User | None:
+def _find_user(name: str) -> User | None:
     return None if "\0" in name else User.objects.filter(username=name).first()
 
 
-def _missing(name: str) -> HttpResponse:
+def _user_not_found(name: str) -> HttpResponse:
     return failure(404, f"there is no user `{name[:200]}`")
 
 

@@ -24,7 +24,7 @@ class Change(NamedTuple):
     after: str
 
     @property
-    def needed(self) -> bool:
+    def is_needed(self) -> bool:
         """Whether the file changes."""
         return self.before != self.after
 
@@ -73,11 +73,11 @@ class Backups:
 
     def write(self, changes: list[Change]) -> None:
         """Write the changes; a backup is kept first. Raises OSError."""
-        kept = self._load()
+        backups = self._load()
         for path, before, after in changes:
-            kept.setdefault(str(path), {"before": before})["written"] = _digest(after)
+            backups.setdefault(str(path), {"before": before})["written"] = _digest(after)
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_file(self._path, json.dumps(kept))
+        write_file(self._path, json.dumps(backups))
         for change in changes:
             write_file(change.path, change.after)
 
@@ -86,29 +86,31 @@ class Backups:
 
         A file that was changed since is restored only with `force`.
         """
-        kept = self._load()
+        backups = self._load()
         if not force:
-            for name, entry in kept.items():
-                if (present := _read(Path(name))) is None or _digest(present) != entry["written"]:
+            for name, entry in backups.items():
+                if (current_text := _read(Path(name))) is None or _digest(current_text) != entry[
+                    "written"
+                ]:
                     raise UnreadableFile(
                         f"{name} was changed since; --yes restores the file as it was before"
                     )
-        for name, entry in kept.items():
+        for name, entry in backups.items():
             if entry["before"] is None:
                 Path(name).unlink(missing_ok=True)
             else:
                 write_file(Path(name), entry["before"])
         self._path.unlink(missing_ok=True)
-        return [Path(name) for name in kept]
+        return [Path(name) for name in backups]
 
     def _load(self) -> dict[str, Any]:
         try:
-            kept = json.loads(self._path.read_text(encoding="utf-8"))
+            backups = json.loads(self._path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
         except ValueError:
             raise UnreadableFile(f"the backup {self._path} is damaged") from None
-        return dict(kept)
+        return dict(backups)
 
 
 def write_file(path: Path, text: str) -> None:

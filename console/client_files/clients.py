@@ -138,8 +138,10 @@ def _llm(connection: Connection) -> list[FileEdit]:
         "api_base": f"{connection.base_url}/v1",
         "api_key_name": "dragoman",
     }
-    usual = "Library/Application Support" if sys.platform == "darwin" else ".config"
-    folder = Path(os.environ.get("LLM_USER_PATH") or Path.home() / usual / "io.datasette.llm")
+    default_folder = "Library/Application Support" if sys.platform == "darwin" else ".config"
+    folder = Path(
+        os.environ.get("LLM_USER_PATH") or Path.home() / default_folder / "io.datasette.llm"
+    )
     models = partial(file_formats.set_yaml_item, item=item)
     keys = partial(file_formats.set_json, values={"dragoman": connection.key})
     return [
@@ -148,8 +150,8 @@ def _llm(connection: Connection) -> list[FileEdit]:
     ]
 
 
-def _directory(variable: str, usual: str) -> Path:
-    return Path(os.environ.get(variable) or Path.home() / usual)
+def _directory(variable: str, default: str) -> Path:
+    return Path(os.environ.get(variable) or Path.home() / default)
 
 
 CLIENTS: dict[str, Client] = {

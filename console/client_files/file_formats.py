@@ -67,11 +67,11 @@ def set_yaml_item(text: str, item: Mapping[str, Any], *, key: str = "") -> str:
     The item stands between two comments, by which it is found again. Raises UnreadableFile.
     """
     text = _BLOCK.sub("", text)
-    others = _list_items(text, key)
-    text = _with_models(text, item) if key else _ended(text) + _block(item, "")
+    existing_items = _list_items(text, key)
+    text = _with_models(text, item) if key else _with_final_newline(text) + _block(item, "")
     items = _list_items(text, key)
     items.remove(dict(item)) if dict(item) in items else items.append(item)
-    if items != others:
+    if items != existing_items:
         raise UnreadableFile("the list of models has an unexpected form")
     return text
 
@@ -85,11 +85,12 @@ def _list_items(text: str, key: str) -> list[Any]:
 
 
 def _with_models(text: str, item: Mapping[str, Any]) -> str:
-    match = _MODELS.search(_ended(text))
+    match = _MODELS.search(_with_final_newline(text))
     if match is None:
-        return f"{_ended(text)}models:\n{_block(item, '  ')}"
-    text, end = _ended(text), match.end()
-    return f"{text[: match.start()]}models:\n{_block(item, _item_indent(text[end:]))}{text[end:]}"
+        return f"{_with_final_newline(text)}models:\n{_block(item, '  ')}"
+    text, insert_at = _with_final_newline(text), match.end()
+    block = _block(item, _item_indent(text[insert_at:]))
+    return f"{text[: match.start()]}models:\n{block}{text[insert_at:]}"
 
 
 def _item_indent(text: str) -> str:
@@ -109,11 +110,11 @@ def _block(item: Mapping[str, Any], indent: str) -> str:
 
 def _replace_line(text: str, line: re.Pattern[str], new: str) -> str:
     if line.search(text) is None:
-        return _ended(text) + new
+        return _with_final_newline(text) + new
     return line.sub(lambda _: new, text, count=1)
 
 
-def _ended(text: str) -> str:
+def _with_final_newline(text: str) -> str:
     return text if not text or text.endswith("\n") else text + "\n"
 
 

@@ -16,7 +16,7 @@ import regex
 from console.evaluate.answers import Answer
 from console.evaluate.json_path import InvalidPath, find_values, parse_path
 from console.playground.schemas import first_violation, json_equal, schema_error
-from gateway.prompts.variables import text_of
+from gateway.prompts.variables import variable_text
 
 Json = dict[str, Any]
 
@@ -114,12 +114,12 @@ def _equals(value: Any, answer: Answer) -> str | None:
 
 
 def _contains(value: Any, answer: Answer) -> str | None:
-    text = text_of(value)
+    text = variable_text(value)
     return None if text in answer.text else f"does not contain {_excerpt(text)}"
 
 
 def _icontains(value: Any, answer: Answer) -> str | None:
-    text = text_of(value)
+    text = variable_text(value)
     found = text.casefold() in answer.text.casefold()
     return None if found else f"does not contain {_excerpt(text)} in any case"
 
@@ -134,7 +134,7 @@ def _contains_all(value: Any, answer: Answer) -> str | None:
     return f"does not contain {_excerpt(missing)}" if missing else None
 
 
-def _lowered(check: Callable[[Any, Answer], str | None]) -> Callable[[Any, Answer], str | None]:
+def _ignore_case(check: Callable[[Any, Answer], str | None]) -> Callable[[Any, Answer], str | None]:
     def check_lowered(value: Any, answer: Answer) -> str | None:
         lowered = msgspec.structs.replace(answer, text=answer.text.casefold())
         return check([item.casefold() for item in _texts(value)], lowered)
@@ -143,19 +143,19 @@ def _lowered(check: Callable[[Any, Answer], str | None]) -> Callable[[Any, Answe
 
 
 def _starts_with(value: Any, answer: Answer) -> str | None:
-    text = text_of(value)
+    text = variable_text(value)
     return None if answer.text.startswith(text) else f"does not start with {_excerpt(text)}"
 
 
 def _ends_with(value: Any, answer: Answer) -> str | None:
-    text = text_of(value)
+    text = variable_text(value)
     found = answer.text.rstrip().endswith(text.rstrip())
     return None if found else f"does not end with {_excerpt(text)}"
 
 
 def _regex(value: Any, answer: Answer) -> str | None:
     try:
-        match = regex.search(text_of(value), answer.text[:MAX_TEXT], timeout=PATTERN_S)
+        match = regex.search(variable_text(value), answer.text[:MAX_TEXT], timeout=PATTERN_S)
     except TimeoutError:
         raise _Undecidable(f"the pattern took longer than {PATTERN_S:g} s") from None
     except regex.error as error:
@@ -166,7 +166,7 @@ def _regex(value: Any, answer: Answer) -> str | None:
 def _texts(value: Any) -> list[str]:
     """Items of a list, or of a text with commas."""
     items = value.split(",") if isinstance(value, str) else value
-    return [text_of(item).strip() for item in items]
+    return [variable_text(item).strip() for item in items]
 
 
 # --- JSON ------------------------------------------------------------------------------
@@ -249,8 +249,8 @@ def _json_path(value: Any, answer: Answer) -> str | None:
     if "equals" in condition and not any(_equal(v, condition["equals"]) for v in values):
         return f"{condition['path']} is {_excerpt(values[0])}"
     if "contains" in condition:
-        text = text_of(condition["contains"])
-        if not any(text in text_of(item) for item in values):
+        text = variable_text(condition["contains"])
+        if not any(text in variable_text(item) for item in values):
             return f"{condition['path']} is {_excerpt(values[0])}"
     return None
 
@@ -258,7 +258,9 @@ def _json_path(value: Any, answer: Answer) -> str | None:
 def _equal(value: Any, expected: Any) -> bool:
     # A variable in the expected value makes it a text.
     return json_equal(value, expected) or (
-        isinstance(expected, str) and not isinstance(value, str) and text_of(value) == expected
+        isinstance(expected, str)
+        and not isinstance(value, str)
+        and variable_text(value) == expected
     )
 
 
@@ -268,14 +270,16 @@ def _equal(value: Any, expected: Any) -> bool:
 def _tool_call(value: Any, answer: Answer) -> str | None:
     """`value` is a tool's name, or `{name, arguments}`; other arguments may be present."""
     expected: Json = {"name": value} if isinstance(value, str) else value
-    named = [call for call in answer.calls if call.name == expected["name"]]
-    if not named:
-        called = ", ".join(call.name for call in answer.calls)
-        return f"{expected['name']} was not called" + (f", but {called}" if called else "")
+    calls_with_name = [call for call in answer.calls if call.name == expected["name"]]
+    if not calls_with_name:
+        called_names = ", ".join(call.name for call in answer.calls)
+        return f"{expected['name']} was not called" + (
+            f", but {called_names}" if called_names else ""
+        )
     arguments: Any = expected.get("arguments")
-    if arguments is None or any(_includes(call.arguments, arguments) for call in named):
+    if arguments is None or any(_includes(call.arguments, arguments) for call in calls_with_name):
         return None
-    return f"{expected['name']} was called with {_excerpt(named[0].arguments)}"
+    return f"{expected['name']} was called with {_excerpt(calls_with_name[0].arguments)}"
 
 
 def _includes(arguments: Any, expected: Json) -> bool:
@@ -285,15 +289,15 @@ def _includes(arguments: Any, expected: Json) -> bool:
 
 
 def _latency(threshold: float, answer: Answer) -> str | None:
-    slow = answer.latency_ms > threshold
-    return f"took {answer.latency_ms:.0f} ms, more than {threshold:g} ms" if slow else None
+    is_slow = answer.latency_ms > threshold
+    return f"took {answer.latency_ms:.0f} ms, more than {threshold:g} ms" if is_slow else None
 
 
 def _cost(threshold: float, answer: Answer) -> str | None:
     if answer.cost_usd is None:
         raise _Undecidable("the cost is unknown: the model has no price")
-    dear = answer.cost_usd > threshold
-    return f"cost ${answer.cost_usd:.6f}, more than ${threshold:g}" if dear else None
+    is_too_expensive = answer.cost_usd > threshold
+    return f"cost ${answer.cost_usd:.6f}, more than ${threshold:g}" if is_too_expensive else None
 
 
 def _rubric(value: Any, answer: Answer) -> str | None:
@@ -365,7 +369,7 @@ def _needs_limit(value: Any) -> str | None:
 
 
 def _excerpt(value: Any) -> str:
-    text = text_of(value)
+    text = variable_text(value)
     return text if len(text) <= _EXCERPT else text[: _EXCERPT - 1] + "…"
 
 
@@ -377,8 +381,8 @@ TYPES: dict[str, AssertionType] = {
     "icontains": AssertionType(_icontains, _needs_value),
     "contains-any": AssertionType(_contains_any, _needs_list),
     "contains-all": AssertionType(_contains_all, _needs_list),
-    "icontains-any": AssertionType(_lowered(_contains_any), _needs_list),
-    "icontains-all": AssertionType(_lowered(_contains_all), _needs_list),
+    "icontains-any": AssertionType(_ignore_case(_contains_any), _needs_list),
+    "icontains-all": AssertionType(_ignore_case(_contains_all), _needs_list),
     "starts-with": AssertionType(_starts_with, _needs_value),
     "ends-with": AssertionType(_ends_with, _needs_value),
     "regex": AssertionType(_regex, _needs_pattern),

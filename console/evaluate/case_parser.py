@@ -37,10 +37,10 @@ def detect_format(text: str) -> str:
     if stripped.startswith(("{", "[")):
         return "jsonl"
     rows = [*csv.reader(io.StringIO(stripped))] if stripped else []
-    wide = len(rows) > 1 and len(rows[0]) > 1 and len({len(row) for row in rows if row}) == 1
+    is_table = len(rows) > 1 and len(rows[0]) > 1 and len({len(row) for row in rows if row}) == 1
     names = rows[0] if rows else []
     is_header = all(name.strip() and len(name) <= 40 and "\n" not in name for name in names)
-    if is_header and (wide or (len(rows) > 1 and names[0].startswith("__"))):
+    if is_header and (is_table or (len(rows) > 1 and names[0].startswith("__"))):
         return "csv"
     return "lines"
 
@@ -116,8 +116,8 @@ def _header_errors(header: list[str]) -> list[str]:
     errors = [f"the column `{name}` is not supported" for name in header if name in _UNSUPPORTED]
     if not all(header):
         errors.append("every column needs a name in the first line")
-    doubles = {name for name in header if name and header.count(name) > 1}
-    return errors + [f"two columns are named `{name}`" for name in sorted(doubles)]
+    duplicate_names = {name for name in header if name and header.count(name) > 1}
+    return errors + [f"two columns are named `{name}`" for name in sorted(duplicate_names)]
 
 
 def _csv_case(cells: dict[str, str], number: int, errors: list[str]) -> Case:

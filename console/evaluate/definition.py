@@ -264,7 +264,7 @@ def parse_definition(data: Any) -> Definition:
         ),
         variables=errors.attempt("vars", "vars", lambda: _mapping(data.get("vars")), {}),
         assertions=parse_assertions(data.get("assert"), "", errors),
-        threshold=errors.attempt("", "threshold", lambda: _share(data, "threshold"), None),
+        threshold=errors.attempt("", "threshold", lambda: _fraction(data, "threshold"), None),
         cases=parse_cases(data.get("cases"), errors),
     )
     if errors:
@@ -317,7 +317,7 @@ def _case(row: Any, number: int, errors: _Errors) -> Case:
         variables=errors.attempt(label, "vars", lambda: _mapping(row.get("vars")), {}),
         messages=errors.attempt(label, "messages", lambda: _messages(row.get("messages")), ()),
         assertions=parse_assertions(row.get("assert"), label, errors),
-        threshold=errors.attempt(label, "threshold", lambda: _share(row, "threshold"), None),
+        threshold=errors.attempt(label, "threshold", lambda: _fraction(row, "threshold"), None),
     )
 
 
@@ -444,11 +444,11 @@ def _integer(data: Json, name: str, default: int, maximum: int) -> int:
 
 
 def _pass_rate(data: Json) -> float:
-    rate = _share(data, "pass_rate")
+    rate = _fraction(data, "pass_rate")
     return 1.0 if rate is None else rate
 
 
-def _share(data: Json, name: str) -> float | None:
+def _fraction(data: Json, name: str) -> float | None:
     value = data.get(name)
     if value is None:
         return None
@@ -486,12 +486,12 @@ def render_definition(definition: Definition) -> Json:
 def _render_prompt(messages: tuple[Json, ...]) -> Json:
     """`system` and `prompt` if that is all there is, else `messages`."""
     roles = [message.get("role") for message in messages]
-    simple = all(
+    is_simple = all(
         message.keys() == {"role", "content"} and isinstance(message["content"], str)
         for message in messages
     )
-    prompt = messages[-1]["content"] if messages and simple else ""
-    if simple and not prompt.lstrip().startswith("[") and messages:
+    prompt = messages[-1]["content"] if messages and is_simple else ""
+    if is_simple and not prompt.lstrip().startswith("[") and messages:
         if roles == ["user"]:
             return {"prompt": prompt}
         if roles == ["system", "user"] and messages[0]["content"]:
@@ -508,6 +508,10 @@ def render_case(case: Case) -> Json:
         "assert": [render_assertion(assertion) for assertion in case.assertions],
         "threshold": case.threshold,
     }
-    short = {key: value for key, value in data.items() if value not in (None, "", {}, [])}
+    present_fields = {key: value for key, value in data.items() if value not in (None, "", {}, [])}
     # Without one of these fields, an object would be read as variables.
-    return short if short.keys() & {"vars", "messages", "assert"} else {**short, "vars": {}}
+    return (
+        present_fields
+        if present_fields.keys() & {"vars", "messages", "assert"}
+        else {**present_fields, "vars": {}}
+    )

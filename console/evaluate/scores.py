@@ -78,13 +78,13 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
 
 def spread(values: Iterable[float | None]) -> Spread | None:
     """The spread of the known values; None if there are none."""
-    known = sorted(value for value in values if value is not None)
-    if not known:
+    known_values = sorted(value for value in values if value is not None)
+    if not known_values:
         return None
-    if len(known) == 1:
-        return Spread(median=known[0], p25=known[0], p75=known[0])
-    quarters = quantiles(known, n=4, method="inclusive")
-    return Spread(median=median(known), p25=quarters[0], p75=quarters[2])
+    if len(known_values) == 1:
+        return Spread(median=known_values[0], p25=known_values[0], p75=known_values[0])
+    quarters = quantiles(known_values, n=4, method="inclusive")
+    return Spread(median=median(known_values), p25=quarters[0], p75=quarters[2])
 
 
 class ModelSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,7 +147,7 @@ def _summary(model: str, rows: list[Outcome]) -> ModelSummary:
     )
 
 
-def passed_cells(outcomes: Iterable[Outcome]) -> dict[CellKey, bool]:
+def passed_by_cell(outcomes: Iterable[Outcome]) -> dict[CellKey, bool]:
     """By case and model: whether all repetitions passed."""
     cells: dict[CellKey, bool] = {}
     for outcome in outcomes:

@@ -67,6 +67,6 @@ def _steps(definition: Definition, item: Item) -> Generator[Json, Answer, Result
             costs.append(judged.cost_usd)
             judgements[index] = read_judgement(assertion, judged)
     grade = grade_answer(answer, assertions, judgements, case_threshold(definition, case))
-    known = [cost for cost in costs if cost is not None]
-    judge_cost = None if len(known) < len(costs) else sum(known)
+    known_costs = [cost for cost in costs if cost is not None]
+    judge_cost = None if len(known_costs) < len(costs) else sum(known_costs)
     return result_of(item.case, case, model, item.repetition, answer, grade, judge_cost)

@@ -135,9 +135,9 @@ class Execution:
             reason = "The run failed with an internal error; see the server's log."
             await self._query(store.pause_for, self._pk, self._worker, reason)
         finally:
-            await self._end()
+            await self._finish()
 
-    async def _end(self) -> None:
+    async def _finish(self) -> None:
         """Store what is finished and release the lease, also if the task is cancelled."""
         try:
             await self._save()
@@ -149,10 +149,10 @@ class Execution:
         return await self._runner.in_thread(work, *args)
 
     async def _execute(self, job: store.RunJob) -> None:
-        missing = _missing(job)
+        missing = _missing_items(job)
         count = job.definition.concurrency
-        workers = [asyncio.create_task(self._work(job, missing)) for _ in range(count)]
-        control = asyncio.create_task(self._control(workers))
+        workers = [asyncio.create_task(self._run_worker(job, missing)) for _ in range(count)]
+        control = asyncio.create_task(self._supervise(workers))
         try:
             await asyncio.gather(*workers, return_exceptions=True)
         finally:
@@ -168,7 +168,7 @@ class Execution:
         else:
             await self._query(store.finish, self._pk, self._worker)
 
-    async def _work(self, job: store.RunJob, missing: Iterator[Item]) -> None:
+    async def _run_worker(self, job: store.RunJob, missing: Iterator[Item]) -> None:
         """Answer missing items one after another; several workers share the iterator."""
         while not self._stopping:
             if self._runtime.draining:
@@ -211,7 +211,7 @@ class Execution:
 
     # --- storage and control -----------------------------------------------------------
 
-    async def _control(self, workers: list[asyncio.Task[None]]) -> None:
+    async def _supervise(self, workers: list[asyncio.Task[None]]) -> None:
         """Store results, renew the lease, and follow the status that a person sets."""
         renewed_at = time.monotonic()
         while True:
@@ -245,7 +245,7 @@ class Execution:
             raise
 
 
-def _missing(job: store.RunJob) -> Iterator[Item]:
+def _missing_items(job: store.RunJob) -> Iterator[Item]:
     """The answers that are not stored, case by case, so that models progress alike."""
     definition = job.definition
     for case in range(len(definition.cases)):
@@ -256,6 +256,6 @@ def _missing(job: store.RunJob) -> Iterator[Item]:
                     yield item
 
 
-def begin(runtime: Runtime) -> None:
+def start_runner(runtime: Runtime) -> None:
     """Start executing evaluation runs in this process."""
     runtime.services.append(Runner(runtime))

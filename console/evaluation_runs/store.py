@@ -83,8 +83,8 @@ def refuse_without_budget(owner: int) -> None:
 def set_status(run: EvaluationRun, status: str, *, before: Iterable[str], reason: str = "") -> bool:
     """Change the status of a run; False if it has none of `before` any more."""
     changes: Json = {"status": status, "reason": reason[:300]}
-    ended = status in {Status.CANCELLED, Status.DONE}
-    changes["ended_at"] = timezone.now() if ended else None
+    is_final = status in {Status.CANCELLED, Status.DONE}
+    changes["ended_at"] = timezone.now() if is_final else None
     rows = EvaluationRun.objects.filter(pk=run.pk, status__in=[*before])
     return bool(rows.update(**changes))
 
@@ -121,13 +121,13 @@ def retry_failed(run: EvaluationRun) -> bool:
 def claim(worker: str, limit: int) -> list[int]:
     """Take over runs that no process executes; returns their primary keys."""
     now = timezone.now()
-    claimed = []
+    claimed_pks = []
     candidates = EvaluationRun.objects.claimable(now).order_by("pk").values_list("pk", flat=True)
     for pk in candidates[:limit]:
         row = EvaluationRun.objects.claimable(now).filter(pk=pk)
         if row.update(worker=worker, lease_until=now + LEASE):
-            claimed.append(pk)
-    return claimed
+            claimed_pks.append(pk)
+    return claimed_pks
 
 
 def load(pk: int) -> RunJob:
@@ -263,8 +263,10 @@ def report(run: EvaluationRun) -> Report:
     figures = outcomes(run, definition)
     texts = contents(run, range(len(definition.cases)))
     models = {model: index for index, model in enumerate(definition.models)}
-    keyed = ((Item(o.case, models[o.model], o.repetition), o) for o in figures)
-    results = [Result(outcome=o, content=texts[item]) for item, o in keyed if item in texts]
+    outcomes_by_item = ((Item(o.case, models[o.model], o.repetition), o) for o in figures)
+    results = [
+        Result(outcome=o, content=texts[item]) for item, o in outcomes_by_item if item in texts
+    ]
     return Report(
         name=f"{definition.name or run.evaluation.name} #{run.number}",
         cases=definition.cases,

@@ -13,7 +13,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from console.charts import level
+from console.charts import hour_level
 from console.error_labels import error_label
 from console.insight.spans import hour_starts
 from gateway import store
@@ -197,17 +197,17 @@ def _cell(begin: dt.datetime, sums: dict[str, int] | None) -> dict[str, str]:
     calls = ngettext("%(n)d call", "%(n)d calls", sums["attempts"]) % {"n": sums["attempts"]}
     label = _("%(hour)s: %(calls)s, %(failed)d failed")
     return {
-        "level": level(sums["attempts"], sums["failures"]),
+        "level": hour_level(sums["attempts"], sums["failures"]),
         "label": label % {"hour": hour, "calls": calls, "failed": sums["failures"]},
     }
 
 
 def last_failures() -> dict[TargetName, Failure]:
     """The newest call of each target that failed through its fault."""
-    recent = RequestLog.objects.newest(RECENT_ROWS).values_list(*_COLUMNS)
-    older = RequestLog.objects.failed().newest(RECENT_ROWS).values_list(*_COLUMNS)
+    recent_rows = RequestLog.objects.newest(RECENT_ROWS).values_list(*_COLUMNS)
+    older_rows = RequestLog.objects.failed().newest(RECENT_ROWS).values_list(*_COLUMNS)
     failures: dict[TargetName, Failure] = {}
-    _collect_failures(failures, (*recent, *older))
+    _collect_failures(failures, (*recent_rows, *older_rows))
     return failures
 
 

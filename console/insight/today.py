@@ -65,14 +65,16 @@ def today(now: dt.datetime | None = None) -> Today:
     total = sum_totals(totals for hour, totals in by_hour.items() if hour >= midnight)
     day = dt.timedelta(days=1)
     # Yesterday up to the same hour.
-    yesterday = UsageHour.objects.between(midnight - day, starts[-1] - day + dt.timedelta(hours=1))
+    yesterday_rows = UsageHour.objects.between(
+        midnight - day, starts[-1] - day + dt.timedelta(hours=1)
+    )
     chart = charts.columns(
         [totals.requests for _begin, totals in row],
         [totals.errors for _begin, totals in row],
         labels=[_hour_label(begin, totals) for begin, totals in row],
     )
     return Today(
-        figures=_figures(total, yesterday.totals(), complete_row, midnight),
+        figures=_figures(total, yesterday_rows.totals(), complete_row, midnight),
         traffic=chart,
         scale=tuple(
             count(int(tick.value)) if tick.value % 1 == 0 else "" for tick in chart.ticks[::-1]
@@ -86,7 +88,7 @@ def today(now: dt.datetime | None = None) -> Today:
 
 def _figures(
     total: Totals,
-    yesterday: Totals,
+    yesterday_totals: Totals,
     row: list[tuple[dt.datetime, Totals]],
     midnight: dt.datetime,
 ) -> tuple[Figure, ...]:
@@ -96,7 +98,7 @@ def _figures(
         Figure(
             title=gettext_lazy("Requests"),
             text=count(total.requests),
-            note=_("vs %(n)s yesterday at this time") % {"n": count(yesterday.requests)},
+            note=_("vs %(n)s yesterday at this time") % {"n": count(yesterday_totals.requests)},
             values=tuple(totals.requests for _begin, totals in row),
             description=_("Requests per hour over the last 24 hours"),
         ),
@@ -114,7 +116,7 @@ def _figures(
             title=gettext_lazy("Cost"),
             text=usd(total.cost),
             note=_unpriced_note(total)
-            or _("vs %(usd)s yesterday at this time") % {"usd": usd(yesterday.cost)},
+            or _("vs %(usd)s yesterday at this time") % {"usd": usd(yesterday_totals.cost)},
             values=tuple(_dollars(totals.cost) for _begin, totals in row),
             description=_("Known cost per hour over the last 24 hours"),
         ),

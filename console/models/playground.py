@@ -174,8 +174,8 @@ class PresetQuerySet(models.QuerySet["PlaygroundPreset"]):
     def newest(self) -> Self:
         """Return the latest version of each name."""
         latest = self.values("owner", "name").annotate(last=Max("version")).values("last")
-        same = latest.filter(owner=models.OuterRef("owner"), name=models.OuterRef("name"))
-        return self.filter(version=models.Subquery(same[:1])).order_by("name")
+        other_versions = latest.filter(owner=models.OuterRef("owner"), name=models.OuterRef("name"))
+        return self.filter(version=models.Subquery(other_versions[:1])).order_by("name")
 
     def save_version(self, user: Any, name: str, document: Json) -> PlaygroundPreset:
         """Save as the next version of a name."""

@@ -102,13 +102,15 @@ def changes(request: HttpRequest) -> HttpResponse:
             kind=filters["kind"], name=filters["name"], actor=filters["actor"]
         ).page(cursor, PAGE_SIZE + 1)
     )
-    more = len(rows) > PAGE_SIZE
+    has_more = len(rows) > PAGE_SIZE
     teams = dict(Team.objects.values_list("pk", "name"))
     entries = [_entry(row, teams) for row in rows[:PAGE_SIZE]]
     context = {
         "page": PAGE,
         "entries": entries,
-        "earlier": urlencode({"before": str(rows[PAGE_SIZE - 1].pk), **filters}) if more else "",
+        "earlier": urlencode({"before": str(rows[PAGE_SIZE - 1].pk), **filters})
+        if has_more
+        else "",
         "continues": cursor is not None,
         "filters": filters,
         "filtered": any(filters.values()),
@@ -120,9 +122,9 @@ def changes(request: HttpRequest) -> HttpResponse:
     )
 
 
-def actor_label(who: str) -> str | Promise:
+def actor_label(actor: str) -> str | Promise:
     """Display name of the person or credential that made a change."""
-    return _CREDENTIALS.get(who, who)
+    return _CREDENTIALS.get(actor, actor)
 
 
 def _entry(row: Change, teams: Mapping[int, str]) -> Entry:
@@ -162,13 +164,13 @@ def _team(value: Any, teams: Mapping[int, str]) -> Any:
 def _label(name: str) -> str:
     if name in _LABELS:
         return str(_LABELS[name])
-    for end, unit in _UNITS:
-        if name.endswith(end):
-            return f"{_readable_name(name.removesuffix(end))} ({unit})"
-    return _readable_name(name)
+    for suffix, unit in _UNITS:
+        if name.endswith(suffix):
+            return f"{_humanize_name(name.removesuffix(suffix))} ({unit})"
+    return _humanize_name(name)
 
 
-def _readable_name(name: str) -> str:
+def _humanize_name(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 

@@ -49,7 +49,7 @@ _running: set[asyncio.Task[Any]] = set()
 def model_doctor(request: HttpRequest, pk: int) -> HttpResponse:
     """The latest report of a model, or an older one; while it runs, its progress."""
     row = get_object_or_404(Model.objects.select_related("provider"), pk=pk)
-    reports = CapabilityReport.objects.of(row.provider, row.name)
+    reports = CapabilityReport.objects.of_model(row.provider, row.name)
     report_id = number_in(request.GET.get("report", ""))
     report = get_object_or_404(reports, pk=report_id) if report_id is not None else reports.first()
     if not is_partial(request):
@@ -81,7 +81,7 @@ def _page(
         "stands_for_many": is_pattern(row.name),
         "problem": problem,
         "can_edit": is_editor(request.user),
-        "older": CapabilityReport.objects.of(row.provider, row.name)[:MAX_REPORTS],
+        "older": CapabilityReport.objects.of_model(row.provider, row.name)[:MAX_REPORTS],
     }
     return render(request, "console/doctor/page.html", context, status=status)
 
@@ -95,7 +95,7 @@ def _progress(row: Model, report: CapabilityReport | None) -> dict[str, Any]:
         "running": report is not None and report.running,
         "probes_done": len(findings),
         "probe_count": len(PROBES),
-        "tally": _tally(report),
+        "tally": _count_verdicts(report),
         "probes": _probe_verdicts(report),
         "cost": sum(costs) if costs else None,
     }
@@ -118,7 +118,7 @@ def _titles() -> dict[str, str]:
     return {probe.name: probe.title for probe in PROBES}
 
 
-def _tally(report: CapabilityReport | None) -> list[dict[str, Any]]:
+def _count_verdicts(report: CapabilityReport | None) -> list[dict[str, Any]]:
     """Number of probes by verdict."""
     verdicts = list(report.verdicts.values()) if report is not None else []
     return [
@@ -229,7 +229,7 @@ def _create_report(pk: int, by: int | None) -> tuple[CapabilityReport | None, Ta
     if is_pattern(row.name):
         return None, None, _("This entry is a wildcard. Add a specific model first.")
     try:
-        return doctor.begin(row.provider, row.name, by=by), target, ""
+        return doctor.create_running_report(row.provider, row.name, by=by), target, ""
     except doctor.AlreadyRunning:
         return None, None, _("Checks are already running.")
 
@@ -245,7 +245,7 @@ def _forget_task(task: asyncio.Task[Any]) -> None:
 def doctor_stop(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask the process that runs the checks to stop."""
     row = get_object_or_404(Model.objects.select_related("provider"), pk=pk)
-    stopped = CapabilityReport.objects.of(row.provider, row.name).request_stop()
+    stopped = CapabilityReport.objects.of_model(row.provider, row.name).request_stop()
     message = _("The checks stop within a second.") if stopped else _("No checks were running.")
     messages.success(request, message)
     return redirect("model-doctor", pk=pk)
@@ -257,7 +257,8 @@ def doctor_apply(request: HttpRequest, pk: int) -> HttpResponse:
     """Write the selected properties to the model."""
     row = get_object_or_404(Model.objects.select_related("provider"), pk=pk)
     report = get_object_or_404(
-        CapabilityReport.objects.of(row.provider, row.name), pk=_number(request.POST.get("report"))
+        CapabilityReport.objects.of_model(row.provider, row.name),
+        pk=_number(request.POST.get("report")),
     )
     target = doctor.target_of(store.load_snapshot(), row.provider.name, row.name)
     selected = set(request.POST.getlist("trait"))
@@ -268,7 +269,7 @@ def doctor_apply(request: HttpRequest, pk: int) -> HttpResponse:
     if not chosen:
         return _page(request, row, report, status=422, problem=_("Select at least one property."))
     try:
-        doctor.learn(row.provider, row.name, chosen)
+        doctor.write_traits(row.provider, row.name, chosen)
     except doctor.ReadOnlyModel:
         problem = _(
             "This model is managed by a file or the environment. Copy it to the database first."
@@ -312,7 +313,7 @@ def _model_line(row: Model, report: CapabilityReport | None) -> dict[str, Any]:
     return {
         "row": row,
         "report": report,
-        "tally": _tally(report),
+        "tally": _count_verdicts(report),
         "verdicts": report.verdicts if report is not None else {},
     }
 

@@ -10,7 +10,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from console.access import refused, to_sign_in
+from console.access import forbidden_page, to_sign_in
 from console.template_context import theme_of
 from gateway.api.failures import failure
 
@@ -39,14 +39,14 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     """403 for a view without the permission."""
     if _wants_json(request):
         return _json(403, _("You do not have permission to do this."))
-    return refused(request)
+    return forbidden_page(request)
 
 
 def no_csrf(request: HttpRequest, reason: str = "") -> HttpResponse:
     """403 of a form whose token is missing or belongs to another session."""
     user = getattr(request, "user", None)
-    ended = user is not None and not user.is_authenticated
-    if ended and request.path != reverse("sign-in") and not _wants_json(request):
+    session_ended = user is not None and not user.is_authenticated
+    if session_ended and request.path != reverse("sign-in") and not _wants_json(request):
         return to_sign_in(request)
     message = _(
         "This form belongs to another session, or cookies are off. "

@@ -48,7 +48,7 @@ def health_reset(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @viewer
-def health_light(request: HttpRequest) -> HttpResponse:
+def health_status(request: HttpRequest) -> HttpResponse:
     """Number of healthy providers: a line for the sidebar, or JSON."""
     runtime = runtime_of(request)
     summary = targets.health_summary(runtime, targets.registry_snapshot(runtime))

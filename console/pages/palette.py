@@ -84,23 +84,27 @@ def find(query: str, user: Any) -> Iterator[Group]:
     """Groups with results; pages and actions alone for an empty query."""
     groups = [
         Group(_("Requests"), list(_requests(query))),
-        Group(_("Pages"), _best(query, _pages(user), limit=50)),
-        Group(_("Actions"), _best(query, _actions(user), limit=50)),
+        Group(_("Pages"), _best_matches(query, _pages(user), limit=50)),
+        Group(_("Actions"), _best_matches(query, _actions(user), limit=50)),
     ]
     if query:
         groups += [
-            Group(_("Routes"), _best(query, _routes())),
-            Group(_("Models"), _best(query, _models())),
-            Group(_("Providers"), _best(query, _providers())),
-            Group(_("API keys"), _best(query, _keys())),
-            Group(_("Teams"), _best(query, _teams() if has_permission(user, "edit") else ())),
-            Group(_("Evaluations"), _best(query, _evaluations(user))),
+            Group(_("Routes"), _best_matches(query, _routes())),
+            Group(_("Models"), _best_matches(query, _models())),
+            Group(_("Providers"), _best_matches(query, _providers())),
+            Group(_("API keys"), _best_matches(query, _keys())),
+            Group(
+                _("Teams"), _best_matches(query, _teams() if has_permission(user, "edit") else ())
+            ),
+            Group(_("Evaluations"), _best_matches(query, _evaluations(user))),
             Group(_("Search"), [_search_log(query)]),
         ]
     return (group for group in groups if group.results)
 
 
-def _best(query: str, results: Iterable[Result], *, limit: int = MAX_RESULTS) -> list[Result]:
+def _best_matches(
+    query: str, results: Iterable[Result], *, limit: int = MAX_RESULTS
+) -> list[Result]:
     """Results whose label or detail has all words, those that begin with the query first."""
     words = query.lower().split()
 

@@ -26,9 +26,9 @@ from django.views.decorators.http import (
 
 from console.access import (
     is_editor,
-    mark,
     may_read_bodies,
     playground_user,
+    set_required_access,
     sign_in_url,
 )
 from console.dialects import OFFERED
@@ -103,7 +103,7 @@ def _with_json_errors(view: View, permission: Permission) -> View:
         except PlaygroundPreset.DoesNotExist:
             return json_response({"errors": {"": _("This preset does not exist.")}}, 404)
 
-    return mark(answered, permission)
+    return set_required_access(answered, permission)
 
 
 def json_response(content: Any, status: int = 200) -> HttpResponse:
@@ -277,7 +277,7 @@ async def _begin(request: HttpRequest, user: Any, plan: Plan, document: Json) ->
     if key_id is None and await sync_to_async(budget.remaining_usd)(user.pk) <= 0:
         return json_response({"errors": {"budget": budget.budget_exceeded_message()}}, 429)
     runtime = await lazy_runtime(request).get()
-    run = await sync_to_async(run_store.begin)(runtime, user, plan, document, key_id)
+    run = await sync_to_async(run_store.create_run)(runtime, user, plan, document, key_id)
     return await _stream(run.stream())
 
 

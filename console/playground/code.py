@@ -291,9 +291,9 @@ def _python_arguments(body: Json, dialect: str) -> str:
 
 def _python_literal(value: Any, depth: int) -> str:
     """JSON value as a Python literal, over several lines if it is long."""
-    flat = repr(value)
-    if len(flat) + 4 * depth <= 88 or not isinstance(value, dict | list) or not value:
-        return flat
+    one_line = repr(value)
+    if len(one_line) + 4 * depth <= 88 or not isinstance(value, dict | list) or not value:
+        return one_line
     pad, end = "    " * (depth + 1), "    " * depth
     if isinstance(value, dict):
         inner = [f"{pad}{k!r}: {_python_literal(v, depth + 1)}," for k, v in value.items()]

@@ -167,7 +167,7 @@ class ColumnRun:
         self.answer.apply(kind, event)
         self._emit(kind, event)
 
-    def attempted(self, attempt: Attempt, offset_ms: float) -> None:
+    def record_attempt(self, attempt: Attempt, offset_ms: float) -> None:
         """Emit an attempt that was skipped, failed or answered; times since the answer's start."""
         self.attempts.append(attempt)
         self.emit(
@@ -185,7 +185,7 @@ class ColumnRun:
             ended_ms=_offset_ms(attempt.ended_ms, offset_ms),
         )
 
-    def settled(self, entry: LogRecord) -> None:
+    def record_settled_round(self, entry: LogRecord) -> None:
         """Record the log entry of a round."""
         self.entries.append(entry)
         self.cost += float(entry.cost_usd or 0)

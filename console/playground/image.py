@@ -56,7 +56,7 @@ def as_svg(run: SharedRun, theme: str = "light") -> str:
     ]
     y += 24 * len(title) + (12 if title else 0)
     for start in range(0, len(answers), columns):
-        row = [(answer, _lines(answer)) for answer in answers[start : start + columns]]
+        row = [(answer, _answer_lines(answer)) for answer in answers[start : start + columns]]
         height = _TEXT_TOP + _LINE * max(len(lines) for _answer, lines in row) + _INSET
         for index, (answer, lines) in enumerate(row):
             x = PADDING + index * (CARD_WIDTH + GAP)
@@ -70,7 +70,7 @@ def as_svg(run: SharedRun, theme: str = "light") -> str:
     )
 
 
-def _lines(answer: SharedAnswer) -> list[str]:
+def _answer_lines(answer: SharedAnswer) -> list[str]:
     calls = [f"{name}({arguments})" for name, arguments in answer.calls]
     text = "\n".join(filter(None, (*calls, answer.text)))
     return wrap(text, _CHARS, MAX_LINES)
@@ -116,7 +116,7 @@ def _text(x: int, y: int, text: str, fill: str, size: int, *, bold: bool = False
 def wrap(text: str, width: int, max_lines: int) -> list[str]:
     """Lines of at most `width` characters, wide ones counted twice; the last may end with `…`."""
     lines: list[str] = []
-    for line in _wrapped(_FORBIDDEN.sub("", text).strip(), width):
+    for line in _wrap_text(_FORBIDDEN.sub("", text).strip(), width):
         if len(lines) == max_lines:
             lines[-1] = f"{lines[-1][: width - 1]}…"
             return lines
@@ -124,11 +124,11 @@ def wrap(text: str, width: int, max_lines: int) -> list[str]:
     return lines
 
 
-def _wrapped(text: str, width: int) -> Iterator[str]:
+def _wrap_text(text: str, width: int) -> Iterator[str]:
     for paragraph in text.expandtabs(4).splitlines():
         line, used = "", 0
         for word in re.findall(r"\S+\s*|\s+", paragraph):
-            for piece in _pieces(word, width):
+            for piece in _split_word(word, width):
                 size = _width(piece)
                 if line and used + _width(piece.rstrip()) > width:
                     yield line.rstrip()
@@ -137,7 +137,7 @@ def _wrapped(text: str, width: int) -> Iterator[str]:
         yield line.rstrip()
 
 
-def _pieces(word: str, width: int) -> Iterator[str]:
+def _split_word(word: str, width: int) -> Iterator[str]:
     """The word, cut where it is longer than a line."""
     piece, used = "", 0
     for character in word:

@@ -21,7 +21,7 @@ def needs_own_key(user: Any) -> bool:
 
 def own_keys(user: Any) -> list[ApiKey]:
     """The keys that a user may run prompts with, oldest first."""
-    return [row for row in ApiKey.objects.owned_by(user).live() if not row.expired]
+    return [row for row in ApiKey.objects.owned_by(user).live() if not row.is_expired]
 
 
 def key_of_run(user: Any, document: Json) -> int | None:

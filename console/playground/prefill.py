@@ -9,7 +9,7 @@ import msgspec
 import yaml
 from django.utils.translation import gettext as _
 
-from console.dialects import OFFERED, as_read
+from console.dialects import OFFERED, with_path_fields
 from console.models import PlaygroundPreset, PlaygroundRun
 from console.playground.client_request import build_request, displayed_settings
 from console.playground.events import decompress_frames
@@ -178,7 +178,7 @@ def _parse_row(row: RequestLog) -> tuple[Json, Request] | None:
         if bodies is None or bodies.client_request is None or dialect is None:
             return None
         body: Any = msgspec.json.decode(bodies.client_request)
-        full = as_read(row.client_dialect, body, row.requested_model, stream=row.stream)
+        full = with_path_fields(row.client_dialect, body, row.requested_model, stream=row.stream)
         if dialect.parse_continuation is not None:
             full = {name: value for name, value in full.items() if name != "previous_response_id"}
         return body, dialect.client.parse_request(full, bodies.client_headers)

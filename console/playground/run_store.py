@@ -78,7 +78,7 @@ def _with_new_connection(work: Callable[[], Result]) -> Result:
             connection.close()
 
 
-def begin(
+def create_run(
     runtime: Runtime, user: Any, plan: Plan, document: Json, key_id: int | None = None
 ) -> Run:
     """Create a run that is ready to start, and its row.

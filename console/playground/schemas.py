@@ -77,7 +77,7 @@ def first_violation(
     checker: Any = checker_class(schema, registry=Registry())
     _deadline.cpu_time = time.thread_time() + CHECK_S
     try:
-        errors = [e for e in checker.iter_errors(value) if _is_final(e, incomplete_paths)]
+        errors = [e for e in checker.iter_errors(value) if _is_final_error(e, incomplete_paths)]
     except Unresolvable as error:
         return SchemaViolation(
             path="", message=f"the schema has a reference without a target: {error.ref}"
@@ -95,7 +95,7 @@ def _first_error(
     errors.sort(key=lambda error: [str(step) for step in error.absolute_path])
     # For `anyOf`, the error of the best matching alternative is more helpful.
     reported_error = best_match(errors[:1]) or errors[0]
-    if incomplete_paths and not _is_final(reported_error, incomplete_paths):
+    if incomplete_paths and not _is_final_error(reported_error, incomplete_paths):
         reported_error = errors[0]
     return SchemaViolation(
         path=json_pointer(tuple(reported_error.absolute_path)),
@@ -103,7 +103,7 @@ def _first_error(
     )
 
 
-def _is_final(error: ValidationError, incomplete_paths: frozenset[Path]) -> bool:
+def _is_final_error(error: ValidationError, incomplete_paths: frozenset[Path]) -> bool:
     path = tuple(error.absolute_path)
     if path not in incomplete_paths:
         return True

@@ -42,10 +42,10 @@ class EventSink(Protocol):
     def emit(self, kind: str, /, **data: Any) -> None:
         """Emit an event of the answer."""
 
-    def attempted(self, attempt: Attempt, offset_ms: float) -> None:
+    def record_attempt(self, attempt: Attempt, offset_ms: float) -> None:
         """Record an attempt; `offset_ms` converts its times to times since the answer's start."""
 
-    def settled(self, entry: LogRecord) -> None:
+    def record_settled_round(self, entry: LogRecord) -> None:
         """Record the log entry of a finished round."""
 
     def emit_tool_verdict(self, *, final: bool) -> None:
@@ -86,19 +86,19 @@ class StreamListener:
 
     # --- the listener ------------------------------------------------------------------
 
-    def attempted(self, attempt: Attempt) -> None:
+    def on_attempt(self, attempt: Attempt) -> None:
         """Pass an attempt on, with times relative to the start of the answer."""
         self.flush()
-        self._sink.attempted(attempt, (self._round_started_at - self._sink.started_at) * 1000)
+        self._sink.record_attempt(attempt, (self._round_started_at - self._sink.started_at) * 1000)
 
-    def wire(self, data: bytes) -> None:
+    def on_bytes(self, data: bytes) -> None:
         """Ignored: the log stores the bytes for the client."""
 
-    def settled(self, entry: LogRecord) -> None:
+    def on_settled(self, entry: LogRecord) -> None:
         """Pass on the log entry of a finished or stopped round."""
-        self._sink.settled(entry)
+        self._sink.record_settled_round(entry)
 
-    def events(self, events: list[Event]) -> None:
+    def on_events(self, events: list[Event]) -> None:
         """Process received canonical events."""
         now = self._last_event_at = time.perf_counter()
         for event in events:

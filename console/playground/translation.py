@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 
-from console.dialects import as_read, path_of, title
+from console.dialects import path_of, title, with_path_fields
 from console.playground import client_request
 from console.playground.plan import Column
 from console.playground.results import AnswerResult, ReceivedToolCall
 from console.tracing.changes import Trace, compare_bodies
-from console.tracing.diff_lines import visible_leaves
+from console.tracing.diff_lines import unfolded_leaves
 from console.tracing.notes import ApiNames
 from console.tracing.sides import compare_sides
 from console.tracing.tracer import trace
@@ -61,11 +61,11 @@ def translate_answer(
         "passthrough": prepared.rendered is None,
         "adaptations": adaptation_rows(prepared.report),
     }
-    request_part["sides"] = _sides(request_part, route, target)
+    request_part["sides"] = _translation_sides(request_part, route, target)
     return request_part | _answer(client, column.model, answer)
 
 
-def _sides(request_part: Json, route: Route, target: Target) -> Json:
+def _translation_sides(request_part: Json, route: Route, target: Target) -> Json:
     """Both bodies with their changes, for the template of the Translation tab."""
     body, upstream_body = request_part["client_request"], request_part["upstream_request"]
     client, upstream = request_part["dialect"], request_part["upstream_dialect"]
@@ -79,7 +79,7 @@ def _sides(request_part: Json, route: Route, target: Target) -> Json:
             edits=(*target.model.provider.edits, *target.model.edits, *target.edits),
             reasoning_field=route.reasoning_field,
         )
-        changes = _trace(path, as_read(client, body, target.model.name, stream=True))
+        changes = _trace(path, with_path_fields(client, body, target.model.name, stream=True))
     return {
         **compare_sides(
             changes,
@@ -98,7 +98,7 @@ def _sides(request_part: Json, route: Route, target: Target) -> Json:
 def _trace(path: TranslationPath, body: Json) -> Trace:
     """Changes of the request; none are marked if it cannot be translated again."""
     try:
-        return trace(body, path.translate_request, visible_leaves(body), {("model",): ("model",)})
+        return trace(body, path.translate_request, unfolded_leaves(body), {("model",): ("model",)})
     except GatewayError:
         return Trace({}, {}, complete=False)
 

@@ -104,7 +104,7 @@ def find_cache_breaks(
     """Cache breaks of a session, oldest first; `rows` are its requests, oldest first."""
     turns: list[Turn] = []
     breaks: list[CacheBreak] = []
-    for turn in _readable_turns(list(rows)[-MAX_ROWS:], load_bodies):
+    for turn in _load_turns(list(rows)[-MAX_ROWS:], load_bodies):
         previous = _previous_turn(turn, turns)
         if (
             previous is not None
@@ -115,7 +115,7 @@ def find_cache_breaks(
     return breaks
 
 
-def _readable_turns(rows: list[RequestLog], load_bodies: LoadBodies) -> list[Turn]:
+def _load_turns(rows: list[RequestLog], load_bodies: LoadBodies) -> list[Turn]:
     """Turns that an upstream answered and whose bodies are stored; reads the newest first."""
     turns, remaining_bytes = [], MAX_BYTES
     for row in reversed(rows):

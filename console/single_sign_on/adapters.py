@@ -109,7 +109,9 @@ class OidcAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
         """Create the account of a person who signs in for the first time."""
         oidc = _oidc()
         claims = merge_claims(sociallogin.account.extra_data)
-        user = accounts.make(_free_name(username_for(claims)), None, role=role_for(claims, oidc))
+        user = accounts.create_account(
+            _free_name(username_for(claims)), None, role=role_for(claims, oidc)
+        )
         _synchronize(user, claims, oidc, None)
         sociallogin.user = user
         sociallogin.save(request, connect=True)
@@ -152,7 +154,7 @@ def _synchronize(user: User, claims: Claims, oidc: OidcSettings, role: Any) -> N
     """Give an account the role (unless None) and the team of its groups."""
     if role is not None and role != accounts.stored_role(user):
         try:
-            accounts.set_role(user, role=role, bodies=user.pk in accounts.granted())
+            accounts.set_role(user, role=role, bodies=user.pk in accounts.users_with_body_access())
         except accounts.LastAdmin:
             log.warning("the only admin keeps the role in spite of their groups")
     if not oidc.team_groups:

@@ -15,7 +15,7 @@ register = template.Library()
 @register.inclusion_tag("console/components/_spark.html")
 def spark(values: Sequence[charts.Value], label: str, tone: str = "") -> dict[str, Any]:
     """A sparkline; `label` is its text alternative."""
-    return {"spark": charts.spark(values), "label": label, "tone": tone}
+    return {"spark": charts.sparkline(values), "label": label, "tone": tone}
 
 
 @register.inclusion_tag("console/components/_strip.html")

@@ -46,15 +46,15 @@ class Row(msgspec.Struct, frozen=True):
     right: Line | None
 
 
-def visible_leaves(value: Any, pointer: Pointer = ()) -> Iterator[Pointer]:
+def unfolded_leaves(value: Any, pointer: Pointer = ()) -> Iterator[Pointer]:
     """Leaves that are not folded."""
     if isinstance(value, dict) and value:
         for key, item in list(value.items())[:MAX_KEYS]:
-            yield from visible_leaves(item, (*pointer, key))
+            yield from unfolded_leaves(item, (*pointer, key))
     elif isinstance(value, list) and value:
         for index in _visible_indexes(value):
             if index is not None:
-                yield from visible_leaves(value[index], (*pointer, index))
+                yield from unfolded_leaves(value[index], (*pointer, index))
     else:
         yield pointer
 
@@ -84,7 +84,7 @@ def _render_lines(
     is_last: bool,
 ) -> Iterator[Line]:
     comma: list[Token] = [] if is_last else [("", ",")]
-    leaves_of_line = tuple(visible_leaves(value, pointer))
+    leaves_of_line = tuple(unfolded_leaves(value, pointer))
     kind = _common_kind(changes, leaves_of_line)
     if (
         not isinstance(value, dict | list)
@@ -253,8 +253,8 @@ def container_pairs(trace: Trace) -> list[tuple[Pointer, Pointer]]:
     equal: set[Pointer] = set()
     for leaf, change in trace.source.items():
         for link in change.links:
-            _narrow(targets, leaf, link)
-            _narrow(sources, link, leaf)
+            _narrow_container(targets, leaf, link)
+            _narrow_container(sources, link, leaf)
             depth = len(_common_prefix(leaf, link))
             equal.update(leaf[:end] for end in range(1, depth + 1))
     pairs = [(pointer, pointer) for pointer in equal]
@@ -266,7 +266,7 @@ def container_pairs(trace: Trace) -> list[tuple[Pointer, Pointer]]:
     return pairs
 
 
-def _narrow(containers: dict[Pointer, Pointer], leaf: Pointer, link: Pointer) -> None:
+def _narrow_container(containers: dict[Pointer, Pointer], leaf: Pointer, link: Pointer) -> None:
     """Narrow the container of the linked values of all containers around a leaf."""
     for depth in range(1, len(leaf)):
         container = leaf[:depth]

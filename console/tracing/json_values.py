@@ -32,7 +32,7 @@ def pointer_text(pointer: Pointer) -> str:
     return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in pointer)
 
 
-def stamp(number: int) -> str:
+def unique_string(number: int) -> str:
     """Unique string; its length is a multiple of four, so that it is valid base64."""
     return f"Zq{number:08d}qZ"
 
@@ -73,9 +73,9 @@ def replacement_values(value: Any) -> list[Any]:
                 *(candidate for candidate in candidates if candidate != value),
             ]
         case dict():
-            return [{stamp(0): 1}, REMOVED]
+            return [{unique_string(0): 1}, REMOVED]
         case list():
-            return [[stamp(0)], REMOVED]
+            return [[unique_string(0)], REMOVED]
         case _:
             return [REMOVED]
 

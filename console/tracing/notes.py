@@ -163,7 +163,7 @@ def _unreported_changes(
         )
 
     result = []
-    for pointer in whole_subtrees(trace.source, "dropped"):
+    for pointer in topmost_changed(trace.source, "dropped"):
         if not reported(pointer):
             explanation = _("Not used in the upstream request.")
             note = Note(
@@ -181,7 +181,7 @@ def _unreported_changes(
                 "after": _value_text(target_leaves.get(target)),
             }
             result.append(_pair_note("converted", leaf, target, explanation))
-    for target in whole_subtrees(trace.target, "added"):
+    for target in topmost_changed(trace.target, "added"):
         if target in adapted_pointers:
             continue
         if target in target_leaves:
@@ -205,7 +205,7 @@ def _pair_note(kind: str, source: Pointer, target: Pointer, explanation: str) ->
     )
 
 
-def whole_subtrees(changes: dict[Pointer, Change], kind: str) -> list[Pointer]:
+def topmost_changed(changes: dict[Pointer, Change], kind: str) -> list[Pointer]:
     """The topmost pointers under which every leaf has this kind of change."""
     total: Counter[Pointer] = Counter()
     of_kind: Counter[Pointer] = Counter()

@@ -84,10 +84,10 @@ def _loss_rows(rows: list[Row], losses: list[Note]) -> list[Row]:
     left = [note.source_pointer for note in losses if note.source_pointer is not None]
     left += [row.left.pointer for row in rows if row.left and row.left.kind == "dropped"]
     right = [note.target_pointer for note in losses if note.target_pointer is not None]
-    return [row for row in rows if _is_near(row.left, left) or _is_near(row.right, right)]
+    return [row for row in rows if _is_related(row.left, left) or _is_related(row.right, right)]
 
 
-def _is_near(line: Line | None, lost: list[Pointer]) -> bool:
+def _is_related(line: Line | None, lost: list[Pointer]) -> bool:
     """Whether a line shows a lost value, a part of it, or a container around it."""
     if line is None:
         return False

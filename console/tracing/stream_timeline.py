@@ -164,7 +164,7 @@ def build_timeline(
             else [event]
         )
         position += event_counts[n]
-        pairs.append(Pair(event, client_events, _gap(previous_ms, event.at_ms)))
+        pairs.append(Pair(event, client_events, _gap_ms(previous_ms, event.at_ms)))
         previous_ms = event.at_ms if event.at_ms is not None else previous_ms
     if translate_frame is not None and position < len(client):
         pairs.append(Pair(None, client[position:]))
@@ -193,7 +193,7 @@ def _client_event_counts(
     return counts
 
 
-def _gap(previous_ms: float | None, current_ms: float | None) -> float:
+def _gap_ms(previous_ms: float | None, current_ms: float | None) -> float:
     if previous_ms is None or current_ms is None or current_ms - previous_ms < GAP_MS:
         return 0.0
     return current_ms - previous_ms

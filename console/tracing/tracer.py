@@ -20,9 +20,9 @@ from console.tracing.json_values import (
     leaves,
     replace_value,
     replacement_values,
-    stamp,
     stamp_like,
     strictly_equal,
+    unique_string,
 )
 from gateway.canon.errors import GatewayError
 
@@ -123,7 +123,7 @@ class _Tracer:
             return pointers
         # One stamp for equal values: an id that a later block repeats must stay the same id.
         distinct_values = dict.fromkeys(self.source_leaves[p] for p in pointers)
-        stamp_by_value = {value: stamp(n) for n, value in enumerate(distinct_values)}
+        stamp_by_value = {value: unique_string(n) for n, value in enumerate(distinct_values)}
         stamp_by_pointer = {p: stamp_by_value[self.source_leaves[p]] for p in pointers}
         changed = self.body
         for pointer, value_stamp in stamp_by_pointer.items():

@@ -39,7 +39,7 @@ class BilledLine(msgspec.Struct, frozen=True):
     model: str = ""
 
 
-class Day(msgspec.Struct, frozen=True):
+class ReconciledDay(msgspec.Struct, frozen=True):
     """One line of the comparison; `billed` is None if the bill has no such line."""
 
     day: dt.date
@@ -71,7 +71,7 @@ class Reconciliation(msgspec.Struct, frozen=True):
     `covered` is the computed usage of the days that a bill covers.
     """
 
-    days: list[Day]
+    days: list[ReconciledDay]
     totals: Totals
     covered: Totals
     billed: Decimal | None
@@ -146,7 +146,7 @@ def _amount(text: str, number: int) -> Decimal:
     return amount
 
 
-def import_bill(provider: str, lines: Sequence[BilledLine], *, origin: str, who: str) -> int:
+def import_bill(provider: str, lines: Sequence[BilledLine], *, origin: str, author: str) -> int:
     """Store the lines of a bill, replacing those of the same days; return the number replaced.
 
     Raises ValueError if there are no lines.
@@ -166,7 +166,7 @@ def import_bill(provider: str, lines: Sequence[BilledLine], *, origin: str, who:
                 model=line.model,
                 usd=line.usd,
                 origin=origin[:200],
-                created_by=who,
+                created_by=author,
             )
             for line in lines
         )
@@ -196,7 +196,7 @@ def reconcile(provider: str, since: dt.datetime, until: dt.datetime) -> Reconcil
             name = (row.since, _match_model(row.model, {model for _, model in used}))
             billed[name] = billed.get(name, Decimal(0)) + row.usd
     days = [
-        Day(day, model, used.get((day, model), Totals()), billed.get((day, model)))
+        ReconciledDay(day, model, used.get((day, model), Totals()), billed.get((day, model)))
         for day, model in sorted(used.keys() | billed.keys(), key=lambda name: (name[0], name[1]))
     ]
     return Reconciliation(
@@ -218,8 +218,10 @@ def _match_model(name: str, models: set[str]) -> str:
     if name in models:
         return name
     lower = name.lower()
-    near = [model for model in models if model and lower.startswith(model.lower())]
-    return max(near, key=len) if near else name
+    model_names_with_prefix = [
+        model for model in models if model and lower.startswith(model.lower())
+    ]
+    return max(model_names_with_prefix, key=len) if model_names_with_prefix else name
 
 
 def _computed_totals(
@@ -241,9 +243,9 @@ def _find_uncertainties(provider: str, since: dt.datetime, until: dt.datetime) -
     costs: dict[str, list[Decimal | None]] = {reason: [] for reason in _REASONS}
     # One pass for all reasons; added here, as SQLite sums decimals as floating point.
     for row in rows.values_list(*_UNCERTAINTY_COLUMNS).order_by()[:MAX_ROWS].iterator():
-        for why in _reasons(*row):
+        for why in _uncertainty_reasons(*row):
             costs[why].append(row[0])
-    uncertainties = [_uncertainty(why, listed) for why, listed in costs.items()]
+    uncertainties = [_uncertainty(why, reason_cost) for why, reason_cost in costs.items()]
     uncertainties += _attempts(provider, since, until)
     return [doubt for doubt in uncertainties if doubt.requests]
 
@@ -261,7 +263,7 @@ _OUTCOMES = {"cut": "cut", "client_closed": "closed", "error": "failed"}
 _REASONS = ("unknown", "estimated", "tier", *_OUTCOMES.values(), "shadow")
 
 
-def _reasons(
+def _uncertainty_reasons(
     cost: Decimal | None,
     outcome: str,
     usage_source: str,

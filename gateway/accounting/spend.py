@@ -122,8 +122,8 @@ def _from_rollups(
     columns = (*UsageHour.KEYS[1:], *_COUNTS, "cost_units", "charged_units")
     rows = UsageHour.objects.in_range(since, until).of_keys(key_ids).rows(*columns)
     for day, (key_id, prefix, route, provider, model, *counts, cost, charged) in rows:
-        where = names.where(day, key_id, prefix, route, provider, model)
-        yield _UsageItem(where, tuple(counts), cost, charged)
+        dimensions = names.dimensions_of(day, key_id, prefix, route, provider, model)
+        yield _UsageItem(dimensions, tuple(counts), cost, charged)
 
 
 def _from_log(
@@ -140,19 +140,19 @@ def _from_log(
         used = [token or 0 for token in tokens]
         unpriced = int(cost is None and (any(used) or outcome == "ok"))
         counts = (1, int(outcome in ("error", "cut")), *used, unpriced)
-        where = names.where(day, key_id or 0, prefix, route, provider, model, end_user)
+        dimensions = names.dimensions_of(day, key_id or 0, prefix, route, provider, model, end_user)
         units = _units(cost)
         charge = units if charged is None else _units(charged)
-        yield _UsageItem(where, counts, units, charge, tags)
+        yield _UsageItem(dimensions, counts, units, charge, tags)
         for loser in hedge_losers_in(attempts):
-            where = names.where(
+            dimensions = names.dimensions_of(
                 day, key_id or 0, prefix, route, loser.provider, loser.model, end_user
             )
             into, read, written, out = lost_counts(loser)
             counts = (0, 0, into, read, written, out, 0, int(loser.cost_usd is None))
             units = _units(loser.cost_usd)
             charge = units if loser.charged_usd is None else _units(loser.charged_usd)
-            yield _UsageItem(where, counts, units, charge, tags)
+            yield _UsageItem(dimensions, counts, units, charge, tags)
 
 
 def _units(usd: Decimal | None) -> int:
@@ -166,7 +166,7 @@ class _Names:
         rows = ApiKey.objects.select_related("team__parent")
         self.keys = {row.pk: row for row in rows}
 
-    def where(
+    def dimensions_of(
         self,
         day: dt.date,
         key_id: int,

@@ -54,17 +54,17 @@ class Candidate(msgspec.Struct, frozen=True):
     price: Price
 
     @property
-    def priced(self) -> bool:
+    def has_prices(self) -> bool:
         """Whether input and output have a known price."""
         return self.price.input is not None and self.price.output is not None
 
     @property
-    def no_cache_price(self) -> bool:
+    def bills_cache_reads_as_input(self) -> bool:
         """Whether cached input is billed as input, as no price for cache reads is known."""
         return self.price.cache_read is None
 
 
-class Line(msgspec.Struct, frozen=True):
+class WhatIfLine(msgspec.Struct, frozen=True):
     """Usage of a route and model, and its cost on each candidate; None if a price is unknown."""
 
     route: str
@@ -83,7 +83,7 @@ class Comparison(msgspec.Struct, frozen=True):
     """The lines, most expensive first, and their totals."""
 
     candidates: tuple[Candidate, ...]
-    lines: list[Line]
+    lines: list[WhatIfLine]
     totals: Totals
     estimates: tuple[Decimal | None, ...]
 
@@ -118,7 +118,8 @@ def what_if(since: dt.datetime, until: dt.datetime, candidates: Sequence[Candida
     used = UsageHour.objects.in_range(since, until).by_target_without_checks()
     cached = _cached_responses(since, until)
     lines = [
-        _line(name, _without(totals, cached.get(name)), candidates) for name, totals in used.items()
+        _line(name, _subtract_totals(totals, cached.get(name)), candidates)
+        for name, totals in used.items()
     ]
     lines = [line for line in lines if line.totals.tokens or line.totals.cost_units]
     lines.sort(key=lambda line: (-line.totals.cost_units, -line.totals.tokens, line.route))
@@ -158,8 +159,8 @@ def _price_of_average(totals: Totals, price: Price) -> Price:
     return msgspec.structs.replace(applied, above=())
 
 
-def _line(name: Name, totals: Totals, candidates: Iterable[Candidate]) -> Line:
-    return Line(*name, totals, tuple(estimate(totals, each.price) for each in candidates))
+def _line(name: Name, totals: Totals, candidates: Iterable[Candidate]) -> WhatIfLine:
+    return WhatIfLine(*name, totals, tuple(estimate(totals, each.price) for each in candidates))
 
 
 def _sum(amounts: Iterable[Decimal | None]) -> Decimal | None:
@@ -187,9 +188,9 @@ def _cached_responses(since: dt.datetime, until: dt.datetime) -> dict[Name, Tota
     }
 
 
-def _without(totals: Totals, part: Totals | None) -> Totals:
+def _subtract_totals(totals: Totals, part: Totals | None) -> Totals:
     if part is None:
         return totals
     names = ("requests", "priced_requests", *_TOKENS)
-    left = {name: max(0, getattr(totals, name) - getattr(part, name)) for name in names}
-    return msgspec.structs.replace(totals, **left)
+    remaining = {name: max(0, getattr(totals, name) - getattr(part, name)) for name in names}
+    return msgspec.structs.replace(totals, **remaining)

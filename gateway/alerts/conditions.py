@@ -77,7 +77,10 @@ def read_process_figures(runtime: Runtime) -> ProcessFigures:
     states = runtime.run_in_loop(lambda: dict(runtime.health))
     return ProcessFigures(
         snapshot=runtime.snapshot,
-        budgets={span: (limits[span], limits[span] - left) for span, left in remaining.items()},
+        budgets={
+            span: (limits[span], limits[span] - remaining_usd)
+            for span, remaining_usd in remaining.items()
+        },
         cooldowns=tuple(sorted(label for label, state in states.items() if state.open_until)),
         lost_rows=values.rows_dropped + values.rows_refused + values.unrecorded_rows,
         waiting_rows=values.spool_rows,
@@ -106,13 +109,13 @@ def current_conditions(
 def _budgets(figures: ProcessFigures, thresholds: AlertThresholds) -> Iterator[Condition]:
     names = _owner_names(figures.snapshot)
     shares = (1.0, thresholds.budget_percent / 100)
-    for (owner, span), (limit, spent) in figures.budgets.items():
-        share = next((s for s in shares if limit > 0 and spent >= s * limit), None)
+    for (owner, span), (limit, spent_usd) in figures.budgets.items():
+        share = next((s for s in shares if limit > 0 and spent_usd >= s * limit), None)
         if share is None:
             continue
         name = names.get(owner, owner)
         subject = f"{name}, {span}: {share:.0%}"
-        message = f"{name} has used ${spent:.2f} of its {span} budget of ${limit:.2f}."
+        message = f"{name} has used ${spent_usd:.2f} of its {span} budget of ${limit:.2f}."
         yield Condition(AlertEvent.BUDGET, subject, message)
 
 
@@ -124,7 +127,7 @@ def _owner_names(snapshot: Snapshot) -> dict[str, str]:
             names[f"target:{target.id}"] = f"Target {route.name} > {target.model.label}"
     for key in snapshot.keys.values():
         names[f"key:{key.id}"] = f"API key {key.name}"
-        for team in key.team.line if key.team is not None else ():
+        for team in key.team.with_ancestors if key.team is not None else ():
             names[f"team:{team.id}"] = f"Team {team.name}"
     return names
 
@@ -168,8 +171,10 @@ def _request_log(figures: ProcessFigures, thresholds: AlertThresholds) -> Iterat
 
 
 def _expiring_keys(now: datetime, thresholds: AlertThresholds) -> Iterator[Condition]:
-    soon = now + timedelta(days=thresholds.key_expiry_days)
-    expiring = ApiKey.objects.filter(revoked_at=None, expires_at__gt=now, expires_at__lte=soon)
+    threshold_time = now + timedelta(days=thresholds.key_expiry_days)
+    expiring = ApiKey.objects.filter(
+        revoked_at=None, expires_at__gt=now, expires_at__lte=threshold_time
+    )
     for key in expiring:
         subject = f"{key.name} ({key.prefix})"
         message = f"API key {subject} expires on {key.expires_at:%Y-%m-%d %H:%M} UTC."
@@ -179,9 +184,9 @@ def _expiring_keys(now: datetime, thresholds: AlertThresholds) -> Iterator[Condi
 def _expiring_certificates(
     figures: ProcessFigures, now: datetime, thresholds: AlertThresholds
 ) -> Iterator[Condition]:
-    soon = now + timedelta(days=thresholds.certificate_expiry_days)
+    threshold_time = now + timedelta(days=thresholds.certificate_expiry_days)
     for label, until in (*_provider_certificates(figures.snapshot), *_watched_certificate()):
-        if until <= soon:
+        if until <= threshold_time:
             verb = "expired" if until <= now else "expires"
             message = f"{label} {verb} on {until:%Y-%m-%d %H:%M} UTC."
             yield Condition(AlertEvent.CERTIFICATE_EXPIRY, label, message)

@@ -20,7 +20,7 @@ TIMEOUT_S = 10.0
 ATTEMPTS = 3
 
 
-class Notice(NamedTuple):
+class Notification(NamedTuple):
     """One message: `status` is `firing`, `resolved` or `test`."""
 
     status: str
@@ -40,13 +40,13 @@ class DeliveryError(Exception):
     """A message that was not accepted; the text has no secrets."""
 
 
-def sample_notice() -> Notice:
+def sample_notice() -> Notification:
     """The message of the test button."""
     text = "This is a test message. Alerts of this gateway arrive here."
-    return Notice("test", "test", "test", text, timezone.now())
+    return Notification("test", "test", "test", text, timezone.now())
 
 
-def deliver(channel: AlertChannel, notice: Notice, attempts: int = ATTEMPTS) -> str:
+def deliver(channel: AlertChannel, notice: Notification, attempts: int = ATTEMPTS) -> str:
     """Send a message, again if it fails, and record the outcome. Returns the error, or empty."""
     error = ""
     for _ in range(attempts):
@@ -65,7 +65,7 @@ def deliver(channel: AlertChannel, notice: Notice, attempts: int = ATTEMPTS) -> 
     return error
 
 
-def _send(channel: AlertChannel, notice: Notice) -> None:
+def _send(channel: AlertChannel, notice: Notification) -> None:
     try:
         destination = channel.destination
     except UndecryptableError as error:
@@ -76,7 +76,7 @@ def _send(channel: AlertChannel, notice: Notice) -> None:
     _post(destination, {"text": notice.text} if channel.kind == "slack" else _payload(notice))
 
 
-def _payload(notice: Notice) -> dict[str, Any]:
+def _payload(notice: Notification) -> dict[str, Any]:
     return {
         "source": "dragoman",
         "status": notice.status,
@@ -103,7 +103,7 @@ def _post(url: str, payload: dict[str, Any]) -> None:
         raise DeliveryError(f"HTTP {status}")
 
 
-def _send_email(address: str, notice: Notice) -> None:
+def _send_email(address: str, notice: Notification) -> None:
     if not settings.EMAIL_HOST:
         raise DeliveryError("no mail server is configured: set DRAGOMAN_SMTP_HOST")
     body = f"{notice.message}\n\nSince {notice.started_at:%Y-%m-%d %H:%M} UTC."

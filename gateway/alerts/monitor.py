@@ -16,7 +16,7 @@ from django.db import IntegrityError, connections, transaction
 from django.utils import timezone
 
 from gateway.alerts.conditions import Condition, current_conditions, read_process_figures
-from gateway.alerts.delivery import Notice, deliver
+from gateway.alerts.delivery import Notification, deliver
 from gateway.models.alert import Alert, AlertChannel, AlertSilence
 from gateway.relay.event_loop.service import RestartingThread
 from gateway.relay.runtime import Runtime
@@ -43,10 +43,10 @@ class AlertTracker:
         self._held_since = {
             (c.event, c.subject): self._held_since.get((c.event, c.subject), now) for c in found
         }
-        lasting = [c for c in found if now - self._held_since[c.event, c.subject] >= c.min_s]
+        due_conditions = [c for c in found if now - self._held_since[c.event, c.subject] >= c.min_s]
         silences = list(AlertSilence.objects.current())
         notices = [
-            *self._open(lasting, silences),
+            *self._open(due_conditions, silences),
             *self._resolve(found),
             *self._end_silences(silences),
         ]
@@ -55,60 +55,73 @@ class AlertTracker:
                 if not channel.events or notice.event in channel.events:
                     deliver(channel, notice)
 
-    def _open(self, conditions: list[Condition], silences: list[AlertSilence]) -> list[Notice]:
+    def _open(
+        self, conditions: list[Condition], silences: list[AlertSilence]
+    ) -> list[Notification]:
         notices = []
         now = timezone.now()
         for condition in conditions:
             node = self._node if condition.per_node else ""
-            where = {"event": condition.event, "subject": condition.subject[:300], "node": node}
+            identity = {"event": condition.event, "subject": condition.subject[:300], "node": node}
             values = {"message": condition.message[:500], "seen_at": now}
-            if Alert.objects.active().filter(**where).update(**values):
+            if Alert.objects.firing().filter(**identity).update(**values):
                 continue
             try:
                 with transaction.atomic():
                     alert = Alert.objects.create(
-                        **where, **values, started_at=now, is_silenced=_is_silenced(where, silences)
+                        **identity,
+                        **values,
+                        started_at=now,
+                        is_silenced=_is_silenced(identity, silences),
                     )
             except IntegrityError:
                 continue  # another node was faster
             if not alert.is_silenced:
                 notices.append(
-                    Notice("firing", condition.event, condition.subject, condition.message, now)
+                    Notification(
+                        "firing", condition.event, condition.subject, condition.message, now
+                    )
                 )
         return notices
 
-    def _resolve(self, conditions: list[Condition]) -> list[Notice]:
-        holding = {(c.event, c.subject[:300], self._node if c.per_node else "") for c in conditions}
+    def _resolve(self, conditions: list[Condition]) -> list[Notification]:
+        current_identities = {
+            (c.event, c.subject[:300], self._node if c.per_node else "") for c in conditions
+        }
         notices = []
         now = timezone.now()
-        for alert in Alert.objects.active():
-            if (alert.event, alert.subject, alert.node) in holding:
+        for alert in Alert.objects.firing():
+            if (alert.event, alert.subject, alert.node) in current_identities:
                 continue
             if alert.node not in {"", self._node} and alert.seen_at > now - STALE_AFTER:
                 continue
-            ended = Alert.objects.active().filter(pk=alert.pk).update(resolved_at=now)
+            ended = Alert.objects.firing().filter(pk=alert.pk).update(resolved_at=now)
             if ended and not alert.is_silenced:
                 notices.append(
-                    Notice("resolved", alert.event, alert.subject, alert.message, alert.started_at)
+                    Notification(
+                        "resolved", alert.event, alert.subject, alert.message, alert.started_at
+                    )
                 )
         return notices
 
-    def _end_silences(self, silences: list[AlertSilence]) -> list[Notice]:
+    def _end_silences(self, silences: list[AlertSilence]) -> list[Notification]:
         """The start of alerts that are still active, and that no silence matches any longer."""
         notices = []
-        for alert in Alert.objects.active().filter(is_silenced=True):
+        for alert in Alert.objects.firing().filter(is_silenced=True):
             if any(silence.matches(alert.event, alert.subject) for silence in silences):
                 continue
-            rows = Alert.objects.active().filter(pk=alert.pk, is_silenced=True)
+            rows = Alert.objects.firing().filter(pk=alert.pk, is_silenced=True)
             if rows.update(is_silenced=False):
                 notices.append(
-                    Notice("firing", alert.event, alert.subject, alert.message, alert.started_at)
+                    Notification(
+                        "firing", alert.event, alert.subject, alert.message, alert.started_at
+                    )
                 )
         return notices
 
 
-def _is_silenced(where: Mapping[str, str], silences: Iterable[AlertSilence]) -> bool:
-    return any(silence.matches(where["event"], where["subject"]) for silence in silences)
+def _is_silenced(identity: Mapping[str, str], silences: Iterable[AlertSilence]) -> bool:
+    return any(silence.matches(identity["event"], identity["subject"]) for silence in silences)
 
 
 class AlertMonitor:
@@ -142,6 +155,6 @@ class AlertMonitor:
                     connections.close_all()
 
 
-def begin(runtime: Runtime, interval_s: float) -> None:
+def start_monitor(runtime: Runtime, interval_s: float) -> None:
     """Start watching in this process."""
     runtime.services.append(AlertMonitor(runtime, interval_s))

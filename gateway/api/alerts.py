@@ -124,7 +124,7 @@ def list_alerts(
     limit: int = 50,
 ) -> Any:
     """Active or past alerts, newest first."""
-    alerts = Alert.objects.active() if state == "active" else Alert.objects.resolved()
+    alerts = Alert.objects.firing() if state == "active" else Alert.objects.resolved()
     start, size = min(max(cursor, 0), _MAX_ROWS), min(max(limit, 1), MAX_PAGE)
     rows = list(alerts[start : start + size + 1])
     return {"items": rows[:size], "next": start + size if len(rows) > size else None}

@@ -77,9 +77,9 @@ class BodyReader(Admin):
         return may_read_bodies(user)
 
 
-def reads_bodies(who: Any) -> bool:
+def may_read_request_bodies(auth: Any) -> bool:
     """Whether the result of authentication is an admin or a user who may read bodies."""
-    return isinstance(who, str) or may_read_bodies(who)
+    return isinstance(auth, str) or may_read_bodies(auth)
 
 
 def admin_credential(token: str) -> str | None:
@@ -108,11 +108,11 @@ def _same_site(request: HttpRequest) -> bool:
     """Whether a session's unsafe request has a valid CSRF token."""
     if request.method in _SAFE:
         return True
-    check = CsrfViewMiddleware(_nothing)
+    check = CsrfViewMiddleware(_dummy_view)
     check.process_request(request)
-    return check.process_view(request, _nothing, (), {}) is None
+    return check.process_view(request, _dummy_view, (), {}) is None
 
 
-def _nothing(*_args: Any) -> HttpResponse:
+def _dummy_view(*_args: Any) -> HttpResponse:
     """A dummy view for the CSRF check."""
     return HttpResponse()

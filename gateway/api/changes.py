@@ -62,6 +62,6 @@ def list_changes(request: HttpRequest, filters: Query[ChangeFilters]) -> dict[st
         kind=filters.kind, name=filters.name, actor=filters.actor, since=since
     )
     items = list(changes.page(filters.cursor, size + 1))
-    more = len(items) > size
+    has_more = len(items) > size
     items = items[:size]
-    return {"items": items, "next": items[-1].pk if more else None}
+    return {"items": items, "next": items[-1].pk if has_more else None}

@@ -30,7 +30,7 @@ def run_once(request: HttpRequest, act: Callable[[], HttpResponse]) -> HttpRespo
         return act()
     if len(key) > _MAX_KEY_LENGTH:
         return failure(422, f"must have at most {_MAX_KEY_LENGTH} characters", "Idempotency-Key")
-    IdempotentResponse.objects.stale().delete()
+    IdempotentResponse.objects.past_retention().delete()
     digest, request_digest = _digest(request, key), hashlib.sha256(request.body).hexdigest()
     try:
         with transaction.atomic():
@@ -44,8 +44,8 @@ def run_once(request: HttpRequest, act: Callable[[], HttpResponse]) -> HttpRespo
 
 def _digest(request: HttpRequest, key: str) -> str:
     auth = getattr(request, "auth", "")
-    who = auth if isinstance(auth, str) else f"user {getattr(auth, 'pk', '')}"
-    parts = (who, request.method or "", request.get_full_path(), key)
+    caller = auth if isinstance(auth, str) else f"user {getattr(auth, 'pk', '')}"
+    parts = (caller, request.method or "", request.get_full_path(), key)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

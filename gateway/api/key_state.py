@@ -79,10 +79,10 @@ def get_key_state(request: HttpRequest, name: str) -> HttpResponse:
     state = {
         "name": row.name,
         "prefix": row.prefix,
-        "usable": row.revoked_at is None and not row.expired,
+        "usable": row.revoked_at is None and not row.is_expired,
         "revoked_at": row.revoked_at,
         "expires_at": row.expires_at,
-        "previous_secret_until": row.previous_until,
+        "previous_secret_until": row.previous_secret_expires_at,
         "last_used_at": row.last_used_at,
         "budgets": [state for owner in owners for state in _budgets(*owner, now)],
         "limits": [state for owner in owners for state in _limits(*owner, now)],
@@ -105,15 +105,15 @@ def _budgets(owner: str, row: Any, keys: list[int], now: dt.datetime) -> Iterato
     assert BUDGETS.keys() >= set(columns.values())
     for span, column in columns.items():
         by_key = UsageHour.objects.in_range(window_start(now.timestamp(), span)).spend_by_key()
-        spent = sum((by_key.get(key, Decimal(0)) for key in keys), Decimal(0))
+        spent_usd = sum((by_key.get(key, Decimal(0)) for key in keys), Decimal(0))
         budget: Decimal | None = getattr(row, column)
         ends = calendar_window(now.timestamp(), span)[1]
         yield {
             "owner": owner,
             "span": span,
-            "spent": spent,
+            "spent": spent_usd,
             "budget": budget,
-            "remaining": None if budget is None else max(budget - spent, Decimal(0)),
+            "remaining": None if budget is None else max(budget - spent_usd, Decimal(0)),
             "ends_at": None if ends is None else dt.datetime.fromtimestamp(ends, dt.UTC),
         }
 
@@ -124,7 +124,9 @@ def _limits(owner: str, row: Any, keys: list[int], now: dt.datetime) -> Iterator
         if limit is None:
             continue
         metric, _, span = name.partition("_per_")
-        used = None if not span else _used(metric, keys, now - dt.timedelta(seconds=SPANS[span]))
+        used = (
+            None if not span else _count_used(metric, keys, now - dt.timedelta(seconds=SPANS[span]))
+        )
         yield {
             "owner": owner,
             "metric": metric,
@@ -135,7 +137,7 @@ def _limits(owner: str, row: Any, keys: list[int], now: dt.datetime) -> Iterator
         }
 
 
-def _used(metric: str, keys: list[int], since: dt.datetime) -> int:
+def _count_used(metric: str, keys: list[int], since: dt.datetime) -> int:
     """The requests or tokens of these keys since a time, hedge losers included.
 
     The log is read up to the end of the first hour only; later hours come from the roll-ups.

@@ -9,7 +9,7 @@ from ninja import Router, Schema
 
 from gateway.api.idempotency import run_once
 from gateway.api.resources import change_auth, missing, reply, row_item, row_response, run_guarded
-from gateway.models import Provider, RegistryRow, Source
+from gateway.models import Provider, RegistryRow, RowSource
 from gateway.store.documents import KINDS, Kind
 
 router = Router(tags=["ownership"])
@@ -23,7 +23,7 @@ def adopt_row(row: Any) -> bool:
     if not row.read_only:
         return False
     if isinstance(row, Provider):
-        row.models.from_source(row.source).update(source=Source.DATABASE, source_ref="")
+        row.models.from_source(row.source).update(source=RowSource.DATABASE, source_ref="")
     for below in ("steps", "targets", "aliases"):
         for part in getattr(row, below).all() if hasattr(row, below) else ():
             _release_row(part)
@@ -34,7 +34,7 @@ def adopt_row(row: Any) -> bool:
 def _release_row(row: RegistryRow) -> None:
     """Saves each row separately, so that the audit log records it."""
     if row.read_only:
-        row.source, row.source_ref = Source.DATABASE, ""
+        row.source, row.source_ref = RowSource.DATABASE, ""
         row.save()
 
 
@@ -73,10 +73,10 @@ def _add_switch_operation(kind: Kind) -> None:
     )
     def switch(request: HttpRequest, name: str, payload: SwitchIn) -> HttpResponse:
         """Enable or disable a row, even one that is managed by a file or the environment."""
-        return run_guarded(lambda: _switch(kind, name, on=payload.enabled))
+        return run_guarded(lambda: _set_enabled(kind, name, on=payload.enabled))
 
 
-def _switch(kind: Kind, name: str, *, on: bool) -> HttpResponse:
+def _set_enabled(kind: Kind, name: str, *, on: bool) -> HttpResponse:
     row = kind.find(name)
     if row is None:
         return missing(kind, name)

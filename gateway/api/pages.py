@@ -14,5 +14,5 @@ def page(
 ) -> dict[str, Any]:
     """At most `limit` items from the offset `cursor`; `next` is None on the last page."""
     start, size = max(cursor, 0), min(max(limit, 1), max_limit)
-    more = len(items) > start + size
-    return {"items": list(items[start : start + size]), "next": start + size if more else None}
+    has_more = len(items) > start + size
+    return {"items": list(items[start : start + size]), "next": start + size if has_more else None}

@@ -115,9 +115,9 @@ def sample_of(document: dict[str, Any], schema: dict[str, Any], depth: int = 0) 
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return sample_of(document, document["components"]["schemas"][name], depth)
-    for known in ("example", "default", "const"):
-        if known in schema:
-            return schema[known]
+    for keyword in ("example", "default", "const"):
+        if keyword in schema:
+            return schema[keyword]
     if schema.get("enum"):
         return schema["enum"][0]
     for several in ("anyOf", "oneOf", "allOf"):

@@ -14,7 +14,7 @@ from gateway.api.idempotency import run_once
 from gateway.api.pages import MAX_PAGE
 from gateway.api.resources import missing, reply, row_item, row_response, run_guarded
 from gateway.models import Prompt, PromptVersion
-from gateway.store.documents import KINDS, Owned, owned
+from gateway.store.documents import KINDS, OwnedElsewhere, owner_label
 from gateway.store.prompts import activate_version
 
 router = Router(tags=["prompt versions"], auth=Editor())
@@ -50,7 +50,7 @@ def list_prompt_versions(
     if row is None:
         return missing(_PROMPTS, name)
     size = min(max(limit, 1), MAX_PAGE)
-    versions = PromptVersion.objects.of(row)
+    versions = PromptVersion.objects.of_prompt(row)
     if cursor is not None:
         versions = versions.filter(number__lt=min(max(cursor, 0), _MAX_NUMBER))
     rows = list(versions[: size + 1])
@@ -72,8 +72,8 @@ def _activate(name: str, number: int) -> HttpResponse:
     row: Prompt | None = _PROMPTS.find(name)
     if row is None:
         return missing(_PROMPTS, name)
-    if owner_ref := owned(row):
-        raise Owned("", f"{row} is owned by {owner_ref}; change it there, or adopt it")
+    if owner_ref := owner_label(row):
+        raise OwnedElsewhere("", f"{row} is owned by {owner_ref}; change it there, or adopt it")
     if not activate_version(row, min(number, _MAX_NUMBER)):
         return failure(404, f"there is no version {number} of a prompt `{name[:200]}`")
     return reply(200, row_item(_PROMPTS, row))

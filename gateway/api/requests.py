@@ -12,7 +12,7 @@ from ninja import Query, Router, Schema
 from ninja.errors import HttpError
 
 from gateway import store
-from gateway.api.auth import BodyReader, Reader, reads_bodies
+from gateway.api.auth import BodyReader, Reader, may_read_request_bodies
 from gateway.models import RequestLog
 from gateway.relay.exchange.log_record import Bodies
 
@@ -149,19 +149,19 @@ class BodiesOut(Schema):
 @router.get("/requests", auth=Reader(), response=Page)
 def list_requests(request: HttpRequest, filters: Query[Filters]) -> dict[str, Any]:
     """A page of the request log. Searching bodies (`q`) requires permission to read them."""
-    if filters.q and not reads_bodies(request.auth):  # type: ignore[attr-defined]
+    if filters.q and not may_read_request_bodies(request.auth):  # type: ignore[attr-defined]
         raise HttpError(403, BodyReader.why)
     limit = min(max(filters.limit, 1), MAX_PAGE)
     columns = filters.dict(exclude={"cursor", "limit", "q", "since", "until"})
     cursor = min(filters.cursor, MAX_ID) if filters.cursor is not None else None
     rows = RequestLog.objects.matching(
         **columns, since=_aware(filters.since), until=_aware(filters.until), text=filters.q
-    ).before(cursor)
+    ).older_than_row(cursor)
     rows = rows.prefetch_related("scores")
     items = list(rows.newest(limit + 1))
-    more = len(items) > limit
+    has_more = len(items) > limit
     items = items[:limit]
-    return {"items": items, "next": items[-1].pk if more else None}
+    return {"items": items, "next": items[-1].pk if has_more else None}
 
 
 def _aware(moment: dt.datetime | None) -> dt.datetime | None:

@@ -30,7 +30,15 @@ from gateway.api.idempotency import run_once
 from gateway.models import ApiKey
 from gateway.roles import has_permission
 from gateway.store import end_grace, rotate_key
-from gateway.store.documents import KINDS, Document, Kind, Owned, Refused, merge_patch, owned
+from gateway.store.documents import (
+    KINDS,
+    Document,
+    Kind,
+    OwnedElsewhere,
+    Refused,
+    merge_patch,
+    owner_label,
+)
 from gateway.store.documents.shape import HIDDEN
 from gateway.store.keys import new_key_row
 
@@ -96,13 +104,13 @@ def run_guarded(act: Callable[[], HttpResponse]) -> HttpResponse:
     try:
         with transaction.atomic():
             return act()
-    except Owned as error:
+    except OwnedElsewhere as error:
         return failure(409, error.why, error.field)
     except Refused as error:
         return failure(422, error.why, error.field)
     except ProtectedError as error:
-        others = sorted({str(row) for row in error.protected_objects})
-        return failure(409, f"still in use by: {', '.join(others[:5])}")
+        dependents = sorted({str(row) for row in error.protected_objects})
+        return failure(409, f"still in use by: {', '.join(dependents[:5])}")
 
 
 def change_auth(kind: Kind) -> Admin:
@@ -192,8 +200,8 @@ def _change(
 
 
 def _delete(row: Any) -> HttpResponse:
-    if owner_ref := owned(row):
-        raise Owned("", f"{row} is owned by {owner_ref}; remove it there")
+    if owner_ref := owner_label(row):
+        raise OwnedElsewhere("", f"{row} is owner_label by {owner_ref}; remove it there")
     row.delete()
     return HttpResponse(status=204)
 
@@ -315,7 +323,7 @@ SCHEMAS: dict[str, Any] = {
 }
 
 
-def _ref(name: str) -> dict[str, Any]:
+def _schema_reference(name: str) -> dict[str, Any]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
@@ -331,8 +339,8 @@ def _schema(kind: Kind) -> dict[str, Any]:
 def _row(kind: Kind) -> dict[str, Any]:
     """The schema of a row in responses."""
     name = f"{kind.shape.__name__.removesuffix('Doc')}Row"
-    SCHEMAS[name] = {"title": name, "allOf": [_schema(kind), _ref("RowMetadata")]}
-    return _ref(name)
+    SCHEMAS[name] = {"title": name, "allOf": [_schema(kind), _schema_reference("RowMetadata")]}
+    return _schema_reference(name)
 
 
 def _responses(status: int, description: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -344,7 +352,9 @@ def row_response(kind: Kind, status: int = 200, *, secret: bool = False) -> dict
     """The `responses` of an operation that returns a row."""
     row = _row(kind)
     description = "The row and its secret." if secret else "The row."
-    return _responses(status, description, {"allOf": [row, _ref("Secret")]} if secret else row)
+    return _responses(
+        status, description, {"allOf": [row, _schema_reference("Secret")]} if secret else row
+    )
 
 
 def _page_response(kind: Kind) -> dict[str, Any]:

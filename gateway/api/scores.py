@@ -101,7 +101,7 @@ def list_scores(
     row = RequestLog.objects.by_id(request_id)
     if row is None:
         raise HttpError(404, _NOT_FOUND)
-    return page(list(RequestScore.objects.of([row.pk])), cursor, limit)
+    return page(list(RequestScore.objects.of_requests([row.pk])), cursor, limit)
 
 
 @router.post("/requests/{request_id}/scores", auth=ScorerOrKey(), response={201: ScoreOut})
@@ -151,7 +151,7 @@ def _create(request: HttpRequest, request_id: str, payload: ScoreIn) -> HttpResp
 def delete_score(request: HttpRequest, request_id: str, number: int) -> HttpResponse:
     """Delete a score: one's own, or as admin any."""
     row = _scorable(request, request_id)
-    score = RequestScore.objects.of([row.pk]).filter(pk=min(number, _MAX_ID)).first()
+    score = RequestScore.objects.of_requests([row.pk]).filter(pk=min(number, _MAX_ID)).first()
     if score is None:
         return failure(404, "the request has no such score")
     caller = request.auth  # type: ignore[attr-defined]

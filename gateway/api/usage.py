@@ -15,7 +15,7 @@ from django.utils import timezone
 from ninja import Query, Router, Schema
 
 from gateway.accounting.what_if import MAX_CANDIDATES, candidate, what_if
-from gateway.accounting.what_if import Line as WhatIfLine
+from gateway.accounting.what_if import WhatIfLine as WhatIfLine
 from gateway.api.auth import Reader
 from gateway.api.failures import failure
 from gateway.api.pages import page
@@ -153,12 +153,12 @@ Line = tuple[str, int | None]
 @router.get("/usage", auth=Reader(), response=UsagePage)
 def list_usage(request: HttpRequest, filters: Query[UsageFilters]) -> Any:
     """Totals of requests, tokens and cost; `cursor` is the `next` of the previous page."""
-    until = _hour(_aware(filters.until) or timezone.now(), up=True)
-    since = _hour(_aware(filters.since) or until - dt.timedelta(days=30))
+    until = _round_to_hour(_aware(filters.until) or timezone.now(), round_up=True)
+    since = _round_to_hour(_aware(filters.since) or until - dt.timedelta(days=30))
     if (refusal := _range_error(since, until, filters.step)) is not None:
         return refusal
     sums: dict[tuple[dt.datetime, Line], list[Totals]] = {}
-    for start, line, totals in _lines(since, until, filters.step, filters.by):
+    for start, line, totals in _totals_lines(since, until, filters.step, filters.by):
         step = since if filters.step == "all" else start
         sums.setdefault((step, line), []).append(totals)
     lines = sorted(sums.items(), key=lambda item: (item[0][0], item[0][1][0], item[0][1][1] or 0))
@@ -177,8 +177,8 @@ def get_what_if(request: HttpRequest, filters: Query[WhatIfFilters]) -> Any:
     Assumes the same number of tokens, although tokenizers and answers differ, and the same share
     of cached tokens; a model without a price for cached input is billed for it as input.
     """
-    until = _hour(_aware(filters.until) or timezone.now(), up=True)
-    since = _hour(_aware(filters.since) or until - dt.timedelta(days=30))
+    until = _round_to_hour(_aware(filters.until) or timezone.now(), round_up=True)
+    since = _round_to_hour(_aware(filters.since) or until - dt.timedelta(days=30))
     if (refusal := _range_error(since, until, "all")) is not None:
         return refusal
     names = list(dict.fromkeys(filter(None, map(str.strip, filters.models.split(",")))))
@@ -204,7 +204,7 @@ def get_what_if(request: HttpRequest, filters: Query[WhatIfFilters]) -> Any:
                 "name": each.name,
                 "cost": usd,
                 "difference": difference,
-                "price_source": each.price.source if each.priced else "",
+                "price_source": each.price.source if each.has_prices else "",
             }
             for each, usd, difference in compared
         ],
@@ -232,7 +232,7 @@ def _range_error(since: dt.datetime, until: dt.datetime, step: str) -> HttpRespo
     return None
 
 
-def _lines(
+def _totals_lines(
     since: dt.datetime, until: dt.datetime, step: str, by: str
 ) -> Iterator[tuple[dt.datetime, Line, Totals]]:
     """Totals by hour, or else by UTC day; a day or a line may come several times."""
@@ -264,9 +264,9 @@ def _usage_item(start: dt.datetime, line: Line, totals: Totals) -> dict[str, Any
     return {"start": start, "name": line[0], "id": line[1], **counts}
 
 
-def _hour(moment: dt.datetime, *, up: bool = False) -> dt.datetime:
-    floor = moment.astimezone(dt.UTC).replace(minute=0, second=0, microsecond=0)
-    return floor + _HOUR if up and floor != moment else floor
+def _round_to_hour(moment: dt.datetime, *, round_up: bool = False) -> dt.datetime:
+    hour_start = moment.astimezone(dt.UTC).replace(minute=0, second=0, microsecond=0)
+    return hour_start + _HOUR if round_up and hour_start != moment else hour_start
 
 
 def _aware(moment: dt.datetime | None) -> dt.datetime | None:

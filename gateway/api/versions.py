@@ -16,7 +16,7 @@ from gateway.api.resources import body_of, missing, reply, row_item, row_respons
 from gateway.audit import actor
 from gateway.models import Route, RouteVersion
 from gateway.routing.route_spec import as_json
-from gateway.store.documents import KINDS, Owned, Refused, owned
+from gateway.store.documents import KINDS, OwnedElsewhere, Refused, owner_label
 from gateway.store.routes import Conflict, current_state, restore_spec, save_route
 
 router = Router(tags=["route versions"], auth=Editor())
@@ -84,7 +84,7 @@ def list_route_versions(
     if row is None:
         return missing(_ROUTES, name)
     size = min(max(limit, 1), MAX_PAGE)
-    versions = RouteVersion.objects.of(row)
+    versions = RouteVersion.objects.of_route(row)
     if cursor is not None:
         versions = versions.filter(number__lt=_clamp_number(cursor))
     rows = list(versions[: size + 1])
@@ -124,8 +124,8 @@ def diff_route_versions(request: HttpRequest, name: str, number: int, to: int | 
         sides.append((version_number, as_json(spec)))
     (before, old), (after, new) = sides
     changes = [
-        {"path": path, "before": was, "after": becomes}
-        for path, was, becomes in differences(old, new)
+        {"path": path, "before": old_value, "after": new_value}
+        for path, old_value, new_value in differences(old, new)
     ]
     return {"before": before, "after": after, "changes": changes}
 
@@ -150,8 +150,8 @@ def _restore(request: HttpRequest, name: str, number: int) -> HttpResponse:
     row: Route | None = _ROUTES.find(name)
     if row is None:
         return missing(_ROUTES, name)
-    if owner_ref := owned(row):
-        raise Owned("", f"{row} is owned by {owner_ref}; change it there, or adopt it")
+    if owner_ref := owner_label(row):
+        raise OwnedElsewhere("", f"{row} is owned by {owner_ref}; change it there, or adopt it")
     expected_version = body_of(request).get("version") if request.body else None
     if expected_version is not None and (
         isinstance(expected_version, bool) or not isinstance(expected_version, int)
@@ -166,7 +166,7 @@ def _restore(request: HttpRequest, name: str, number: int) -> HttpResponse:
             spec,
             route=row,
             number=now if expected_version is None else expected_version,
-            who=actor()[0],
+            author=actor()[0],
             note=f"restored version {number}",
         )
     except Conflict as conflict:

@@ -113,14 +113,14 @@ def unpack(source: BinaryIO, directory: Path, passphrase: str | None) -> Manifes
     try:
         stream = _decrypted(source, passphrase)
         with (
-            gzip.GzipFile(fileobj=stream) as plain,
-            tarfile.open(fileobj=plain, mode="r|") as tar,
+            gzip.GzipFile(fileobj=stream) as decompressed,
+            tarfile.open(fileobj=decompressed, mode="r|") as tar,
         ):
             members = iter(tar)
             manifest = _read_manifest(tar, next(members, None))
             written = {info.name: _extract(tar, info, directory, manifest) for info in members}
             # Up to the end, which the checksum of gzip follows.
-            while plain.read(_BLOCK_BYTES):
+            while decompressed.read(_BLOCK_BYTES):
                 pass
     except DecryptionError as error:
         raise ArchiveError(str(error)) from None

@@ -41,7 +41,7 @@ def dump(directory: Path) -> tuple[list[tuple[str, str]], dict[str, Table]]:
     with connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         for name, columns in _own_tables().items():
-            statement = f"COPY {_quoted(name)} ({_quoted_names(columns)}) TO STDOUT"
+            statement = f"COPY {_quote_name(name)} ({_quoted_names(columns)}) TO STDOUT"
             with (
                 connection.wrap_database_errors,
                 (directory / "tables" / f"{name}.copy").open("wb") as file,
@@ -62,9 +62,9 @@ def is_empty() -> bool:
 def load(directory: Path, manifest: Manifest) -> None:
     """Replace the program's tables by those of a backup. Call it in a transaction."""
     with connection.cursor() as cursor:
-        present = _own_tables()
-        if present:
-            cursor.execute(f"DROP TABLE {_quoted_names(list(present))} CASCADE")
+        existing_tables = _own_tables()
+        if existing_tables:
+            cursor.execute(f"DROP TABLE {_quoted_names(list(existing_tables))} CASCADE")
         # The schema as it was, which `up` then migrates as usual.
         executor = MigrationExecutor(connection)
         executor.migrate(_last_migrations(executor, set(manifest.migrations)))
@@ -73,7 +73,7 @@ def load(directory: Path, manifest: Manifest) -> None:
         # Tables come in the order of their names; a migration may have made some immediate.
         cursor.execute("SET CONSTRAINTS ALL DEFERRED")
         for name, table in manifest.tables.items():
-            statement = f"COPY {_quoted(name)} ({_quoted_names(table.columns)}) FROM STDIN"
+            statement = f"COPY {_quote_name(name)} ({_quoted_names(table.columns)}) FROM STDIN"
             with (
                 connection.wrap_database_errors,
                 (directory / "tables" / f"{name}.copy").open("rb") as file,
@@ -83,7 +83,7 @@ def load(directory: Path, manifest: Manifest) -> None:
                     copy.write(block)
         cursor.execute(_IDENTITIES)
         for name, column, sequence in cursor.fetchall():
-            largest = f"(SELECT max({_quoted(column)}) FROM {_quoted(name)})"  # noqa: S608
+            largest = f"(SELECT max({_quote_name(column)}) FROM {_quote_name(name)})"  # noqa: S608
             cursor.execute(
                 f"SELECT setval(%s, coalesce({largest}, 1), {largest} IS NOT NULL)", [sequence]
             )
@@ -110,9 +110,9 @@ def _last_migrations(
     ]
 
 
-def _quoted(name: str) -> str:
+def _quote_name(name: str) -> str:
     return connection.ops.quote_name(name)
 
 
 def _quoted_names(names: list[str]) -> str:
-    return ", ".join(map(_quoted, names))
+    return ", ".join(map(_quote_name, names))

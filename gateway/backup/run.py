@@ -25,7 +25,7 @@ class RestoreRefused(Exception):
     """The backup does not fit the target; the message says why. Nothing was changed."""
 
 
-class Restored(msgspec.Struct, frozen=True):
+class RestoreResult(msgspec.Struct, frozen=True):
     """A restored backup, and the names of settings that the environment lacks."""
 
     manifest: Manifest
@@ -90,7 +90,9 @@ def write_file(path: Path, passphrase: str | None = None) -> Manifest:
     return manifest
 
 
-def restore(source: BinaryIO, passphrase: str | None = None, *, force: bool = False) -> Restored:
+def restore(
+    source: BinaryIO, passphrase: str | None = None, *, force: bool = False
+) -> RestoreResult:
     """Restore a backup into an empty database, or with `force` in place of what is there.
 
     Everything is verified before anything is changed, and an error leaves all as it was.
@@ -117,7 +119,7 @@ def restore(source: BinaryIO, passphrase: str | None = None, *, force: bool = Fa
         missing = secrets.restore_environment(node_secrets)
     # The registry of what was here before, and perhaps sealed with another key.
     (Path(settings.DATA_DIR) / store.STORED_SNAPSHOT).unlink(missing_ok=True)
-    return Restored(manifest, missing)
+    return RestoreResult(manifest, missing)
 
 
 def _check(manifest: Manifest, node_secrets: secrets.Secrets, *, force: bool) -> None:
@@ -145,7 +147,7 @@ def _check(manifest: Manifest, node_secrets: secrets.Secrets, *, force: bool) ->
         )
     if connection.vendor == "sqlite":
         try:
-            sqlite.stop_use()
+            sqlite.close_connections()
         except sqlite.DatabaseInUse as error:
             raise RestoreRefused(str(error)) from None
 

@@ -95,30 +95,34 @@ def replaced_files(secrets: Secrets) -> Iterator[None]:
             value = getattr(secrets, attribute)
             path = Path(settings.DATA_DIR) / name
             if path.exists():
-                environment.write_private(_old(path), path.read_text(encoding="utf-8"))
+                environment.write_private(
+                    _path_before_restore(path), path.read_text(encoding="utf-8")
+                )
             written.append(path)
             environment.write_private(path, value if isinstance(value, str) else ",".join(value))
         yield
     except BaseException:
         for path in written:
-            if _old(path).exists():
-                _old(path).replace(path)
+            if _path_before_restore(path).exists():
+                _path_before_restore(path).replace(path)
             else:
                 path.unlink(missing_ok=True)
         raise
     for path in written:
-        _old(path).unlink(missing_ok=True)
+        _path_before_restore(path).unlink(missing_ok=True)
 
 
-def _old(path: Path) -> Path:
+def _path_before_restore(path: Path) -> Path:
     return path.with_name(f"{path.name}.before-restore")
 
 
 def restore_environment(secrets: Secrets) -> list[str]:
     """Write the settings that this environment lacks to a file; return their names."""
-    present = _environment()
+    current_secrets = _environment()
     missing = {
-        name: value for name, value in secrets.environment.items() if present.get(name) != value
+        name: value
+        for name, value in secrets.environment.items()
+        if current_secrets.get(name) != value
     }
     if missing:
         lines = "".join(f"{name}={value}\n" for name, value in sorted(missing.items()))

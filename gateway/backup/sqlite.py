@@ -36,7 +36,7 @@ def is_empty() -> bool:
     return not connection.introspection.table_names()
 
 
-def stop_use() -> None:
+def close_connections() -> None:
     """Close this process's connection, with nothing left in a write-ahead log.
 
     Raises:

@@ -56,17 +56,17 @@ class AdaptationReport(list[Adaptation]):
             self.append(adaptation)
 
 
-def dropped(path: str, why: str, *, before: Any = None) -> Adaptation:
+def dropped_field(path: str, why: str, *, before: Any = None) -> Adaptation:
     """The record of a field that was not sent at all."""
     return Adaptation(path=path, action="dropped", why=why, before=before)
 
 
-def approximated(path: str, why: str, *, before: Any = None, after: Any = None) -> Adaptation:
+def approximated_field(path: str, why: str, *, before: Any = None, after: Any = None) -> Adaptation:
     """The record of a field that was sent as an approximation."""
     return Adaptation(path=path, action="approximated", why=why, before=before, after=after)
 
 
-def defaulted(path: str, why: str, *, after: Any = None) -> Adaptation:
+def defaulted_field(path: str, why: str, *, after: Any = None) -> Adaptation:
     """The record of a value that the upstream requires and the client omitted."""
     return Adaptation(path=path, action="defaulted", why=why, after=after)
 

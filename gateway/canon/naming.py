@@ -29,7 +29,7 @@ def assign_tool_names(names: Iterable[str], limit: int = 64) -> dict[str, str]:
     long, or would then be taken, ends in eight digits of its hash.
     """
     client_names = dict.fromkeys(names)
-    sent_names = {name: name for name in client_names if _is_legal(name, limit)}
+    sent_names = {name: name for name in client_names if _is_valid_name(name, limit)}
     used_names = set(sent_names)
     for name in client_names:
         if name not in sent_names:
@@ -40,12 +40,12 @@ def assign_tool_names(names: Iterable[str], limit: int = 64) -> dict[str, str]:
 
 def assign_tool_name(name: str, limit: int, used_names: set[str]) -> str:
     """The name to send for one more client name beside those in `taken`."""
-    if _is_legal(name, limit):
+    if _is_valid_name(name, limit):
         return name
     return _unused_name(name, limit, used_names)
 
 
-def _is_legal(name: str, limit: int) -> bool:
+def _is_valid_name(name: str, limit: int) -> bool:
     return 0 < len(name) <= limit and _NOT_IN_NAMES.search(name) is None
 
 

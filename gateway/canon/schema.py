@@ -29,7 +29,7 @@ _LISTS = ("anyOf", "allOf", "prefixItems")
 _SINGLE = ("items",)
 
 
-class Subset(msgspec.Struct, frozen=True, kw_only=True):
+class SchemaSubset(msgspec.Struct, frozen=True, kw_only=True):
     """The JSON Schema subset of a provider's structured output.
 
     Attributes:
@@ -68,7 +68,7 @@ _UNSUPPORTED_BY_ALL = frozenset(
     }
 )
 # platform.claude.com, structured outputs, 2026-08; the formats as the SDK lists them.
-ANTHROPIC = Subset(
+ANTHROPIC = SchemaSubset(
     unsupported_keywords=_UNSUPPORTED_BY_ALL
     | {
         "minimum",
@@ -99,7 +99,9 @@ ANTHROPIC = Subset(
     refs_in_all_of=False,
 )
 # developers.openai.com, structured outputs, 2026-08.
-OPENAI_STRICT = Subset(unsupported_keywords=_UNSUPPORTED_BY_ALL | {"allOf"}, all_required=True)
+OPENAI_STRICT = SchemaSubset(
+    unsupported_keywords=_UNSUPPORTED_BY_ALL | {"allOf"}, all_required=True
+)
 
 
 def without_meta(schema: Schema) -> Schema:
@@ -134,13 +136,13 @@ def restrict_to_openai_strict(schema: Schema) -> tuple[Schema, list[str]]:
     return _in_subset(schema, OPENAI_STRICT)
 
 
-def _in_subset(schema: Schema, subset: Subset) -> tuple[Schema, list[str]]:
+def _in_subset(schema: Schema, subset: SchemaSubset) -> tuple[Schema, list[str]]:
     changed_keywords: dict[str, None] = {}
     return _restrict_schema(schema, subset, changed_keywords, 0), list(changed_keywords)
 
 
 def _restrict_schema(
-    schema: Schema, subset: Subset, changed_keywords: dict[str, None], depth: int
+    schema: Schema, subset: SchemaSubset, changed_keywords: dict[str, None], depth: int
 ) -> Schema:
     if depth > _MAX_DEPTH:
         changed_keywords["nesting"] = None
@@ -167,7 +169,7 @@ def _restrict_schema(
 
 
 def _restrict_inner(
-    value: Any, subset: Subset, changed_keywords: dict[str, None], depth: int
+    value: Any, subset: SchemaSubset, changed_keywords: dict[str, None], depth: int
 ) -> Any:
     """A schema, or each of a list of them; `true` and `false` are schemas too."""
     if isinstance(value, list):
@@ -187,7 +189,7 @@ def _unwrap_single_all_of(schema: Schema) -> Schema:
     return {**parts[0], **{key: value for key, value in schema.items() if key != "allOf"}}
 
 
-def _is_unsupported(schema: Schema, key: str, subset: Subset) -> bool:
+def _is_unsupported(schema: Schema, key: str, subset: SchemaSubset) -> bool:
     value = schema[key]
     if key in subset.unsupported_keywords:
         return True
@@ -221,7 +223,7 @@ def _list_or_empty(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _close_object(out: Schema, subset: Subset, changed_keywords: dict[str, None]) -> None:
+def _close_object(out: Schema, subset: SchemaSubset, changed_keywords: dict[str, None]) -> None:
     """Allow no further properties; where the subset says so, require all there are."""
     additional = out.get("additionalProperties")
     # An object of which nothing is said is any object; closed, it is an empty one.
@@ -265,7 +267,7 @@ def is_enforceable(schema: Schema) -> bool:
     edges: dict[str, set[str]] = {}
     objects = list(islice(_iter_objects(schema), _MAX_OBJECTS + 1))
     remaining_objects = _MAX_OBJECTS - len(objects)
-    open_refs = _refs(objects)
+    open_refs = _references_in(objects)
     while open_refs and remaining_objects >= 0:
         ref = open_refs.pop()
         target = resolve_ref(schema, ref)
@@ -273,7 +275,7 @@ def is_enforceable(schema: Schema) -> bool:
             return False
         objects = list(islice(_iter_objects(target), remaining_objects + 1))
         remaining_objects -= len(objects)
-        edges[ref] = _refs(objects)
+        edges[ref] = _references_in(objects)
         open_refs.update(new_ref for new_ref in edges[ref] if new_ref not in edges)
     if remaining_objects < 0:
         return False
@@ -284,7 +286,7 @@ def is_enforceable(schema: Schema) -> bool:
     return True
 
 
-def _refs(objects: Iterable[Schema]) -> set[str]:
+def _references_in(objects: Iterable[Schema]) -> set[str]:
     return {ref for inner in objects if isinstance(ref := inner.get("$ref"), str)}
 
 

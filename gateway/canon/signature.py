@@ -60,9 +60,9 @@ def unwrap_signature(text: str) -> Signature | None:
     if not text.startswith(PREFIX):
         return None
     payload = text[len(PREFIX) :]
-    readable = _READABLE.match(payload)
-    if readable:
-        provider, model, kind, value = readable.groups()
+    match = _READABLE.match(payload)
+    if match:
+        provider, model, kind, value = match.groups()
         if kind.startswith("rs_"):  # a reasoning item of OpenAI, recognized by its id
             kind, item = "encrypted_content", kind
         else:

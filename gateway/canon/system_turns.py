@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from gateway.canon.adaptation import Adaptation, approximated
+from gateway.canon.adaptation import Adaptation, approximated_field
 from gateway.canon.request import Part, Request, Text, ToolResult, Turn
 
 # As Claude Code marks what its user did not write.
@@ -47,7 +47,7 @@ def _group_runs(turns: Iterable[Turn], report: list[Adaptation]) -> list[list[Tu
                 "the start"
             )
             if turn.path:
-                report.append(approximated(turn.path, why))
+                report.append(approximated_field(turn.path, why))
         last = runs[-1] if runs else []
         # A user turn that follows another, with no system turn between, stays by itself.
         joins = turn.role == "system" or (bool(last) and last[-1].role == "system")
@@ -68,7 +68,7 @@ def _merge_run(run: list[Turn], *, in_results: bool) -> Turn:
     for turn in users:
         text_parts += [part for part in turn.parts if not isinstance(part, ToolResult)]
     if in_results and results and not text_parts:
-        reminders = [part for turn in run if turn.role == "system" for part in _reminders(turn)]
+        reminders = [part for turn in run if turn.role == "system" for part in _as_reminders(turn)]
         results[-1] = replace(results[-1], parts=(*results[-1].parts, *reminders))
     else:
         text_parts = [part for turn in run for part in _text_parts(turn)]
@@ -79,11 +79,11 @@ def _merge_run(run: list[Turn], *, in_results: bool) -> Turn:
 
 def _text_parts(turn: Turn) -> list[Part]:
     if turn.role == "system":
-        return _reminders(turn)
+        return _as_reminders(turn)
     return [part for part in turn.parts if not isinstance(part, ToolResult)]
 
 
-def _reminders(turn: Turn) -> list[Part]:
+def _as_reminders(turn: Turn) -> list[Part]:
     """The parts of a system turn, their texts marked as the system's."""
     return [
         replace(part, text=f"{_OPEN}{part.text}{_CLOSE}")

@@ -14,7 +14,7 @@ from operator import attrgetter
 
 from msgspec.structs import replace
 
-from gateway.canon.adaptation import Adaptation, approximated, dropped
+from gateway.canon.adaptation import Adaptation, approximated_field, dropped_field
 from gateway.canon.request import Part, Request, Text, ToolCall, ToolResult, Turn
 
 NO_RESULT = "[no result provided]"
@@ -95,7 +95,7 @@ def _deduplicate_call_ids(
                     part = replace(part, id=ids.create(original))
                     why = "another tool call in this conversation has the same id"
                     report.append(
-                        approximated(f"{part.path}.id", why, before=original, after=part.id)
+                        approximated_field(f"{part.path}.id", why, before=original, after=part.id)
                     )
                 seen_ids.add(part.id)
                 calls.append((original, part))
@@ -141,9 +141,11 @@ def _attach_results(
             elif pending_calls.get(part.id):
                 results.append(_match_result_to_call(part, pending_calls[part.id].popleft()))
                 if follows_text:
-                    report.append(approximated(part.path, "moved next to its tool call"))
+                    report.append(approximated_field(part.path, "moved next to its tool call"))
             else:
-                report.append(dropped(part.path, f"no tool call has the id {part.id[:100]!r}"))
+                report.append(
+                    dropped_field(part.path, f"no tool call has the id {part.id[:100]!r}")
+                )
         if remaining_parts or not turn.parts or turn.name:
             remaining_turns.append(
                 replace(turn, parts=tuple(remaining_parts))
@@ -175,7 +177,9 @@ def _match_result_to_call(result: ToolResult, call: ToolCall) -> ToolResult:
 
 
 def _missing_result(call: ToolCall, report: list[Adaptation]) -> ToolResult:
-    report.append(approximated(call.path, f"this tool call has no result; {NO_RESULT!r} is sent"))
+    report.append(
+        approximated_field(call.path, f"this tool call has no result; {NO_RESULT!r} is sent")
+    )
     return ToolResult(
         id=call.id,
         parts=(Text(text=NO_RESULT),),
@@ -205,11 +209,11 @@ def join_cited_texts(parts: Iterable[Part]) -> tuple[Part, ...]:
 def _join_texts(run: list[Text]) -> list[Text]:
     if len(run) < 2:
         return run
-    cited = next(part for part in run if part.citations)
+    cited_text = next(part for part in run if part.citations)
     text = "".join(part.text for part in run)
     citations = tuple(citation for part in run for citation in part.citations)
     cache = next((part.cache for part in reversed(run) if part.cache), None)
-    return [replace(cited, text=text, citations=citations, cache=cache)]
+    return [replace(cited_text, text=text, citations=citations, cache=cache)]
 
 
 def find_empty_texts(turn: Turn) -> list[Text]:

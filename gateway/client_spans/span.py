@@ -141,11 +141,11 @@ class MalformedBody(ValueError):
 
 def describe_rejections(rejections: list[Rejection]) -> str:
     """The refused items by name, the first MAX_NAMED of them."""
-    named = "; ".join(map(str, rejections[:MAX_NAMED]))
+    rejected_items = "; ".join(map(str, rejections[:MAX_NAMED]))
     return (
-        named
+        rejected_items
         if len(rejections) <= MAX_NAMED
-        else f"{named}; and {len(rejections) - MAX_NAMED} more"
+        else f"{rejected_items}; and {len(rejections) - MAX_NAMED} more"
     )
 
 

@@ -23,12 +23,12 @@ class ImportReport:
         counts = self.counts.setdefault(kind, dict.fromkeys(_OUTCOMES, 0))
         counts[outcome] += number
 
-    def leave_out(self, kind: str, subject: str, why: str) -> None:
+    def count_omitted(self, kind: str, subject: str, why: str) -> None:
         """Count one row as left out, with the reason."""
         self.count(kind, "left out")
-        self.note(subject, f"left out: {why}")
+        self.add_remark(subject, f"left out: {why}")
 
-    def note(self, subject: str, text: str) -> None:
+    def add_remark(self, subject: str, text: str) -> None:
         """Add a remark about a row; `subject` is its kind and name, or empty."""
         self._subjects_by_text.setdefault(text, []).append(subject)
 
@@ -36,7 +36,7 @@ class ImportReport:
     def notes(self) -> list[str]:
         """One line for each remark, with the rows that it is about."""
         return [
-            f"{_listed(subjects)}: {text}" if subjects[0] else text
+            f"{_join_names(subjects)}: {text}" if subjects[0] else text
             for text, subjects in self._subjects_by_text.items()
         ]
 
@@ -51,7 +51,7 @@ class ImportReport:
         return [*lines, "", *self.notes] if self.notes else lines
 
 
-def _listed(subjects: list[str]) -> str:
+def _join_names(subjects: list[str]) -> str:
     names = list(dict.fromkeys(subjects))
     more = len(names) - _MAX_NAMES
     listed = ", ".join(names[:_MAX_NAMES])

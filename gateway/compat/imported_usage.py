@@ -25,12 +25,12 @@ def mark_of(gateway: str) -> str:
     return f"{gateway}{IMPORTED}"
 
 
-def write_usage(sums: dict[Name, list[int]], mark: str, report: ImportReport) -> None:
+def write_usage(sums: dict[Name, list[int]], key_prefix: str, report: ImportReport) -> None:
     """Write sums by `UsageHour.KEYS`, in the order of its SUMS; unchanged rows are not written."""
     with transaction.atomic(), connection.cursor() as cursor:
         # Two imports at the same time would both add what is missing.
         usage.lock_tables(cursor)
-        rows = UsageHour.objects.filter(provider__startswith=mark)
+        rows = UsageHour.objects.filter(provider__startswith=key_prefix)
         stored = {
             row[: len(UsageHour.KEYS)]: row[len(UsageHour.KEYS) :]
             for row in rows.values_list(*UsageHour.KEYS, *UsageHour.SUMS)
@@ -46,4 +46,4 @@ def write_usage(sums: dict[Name, list[int]], mark: str, report: ImportReport) ->
     report.count("days of usage", "added", len(sums.keys() - stored.keys()))
     report.count("days of usage", "existing", len(sums.keys() & stored.keys()))
     if changed:
-        report.note("", f"{changed} days of usage were brought up to date")
+        report.add_remark("", f"{changed} days of usage were brought up to date")

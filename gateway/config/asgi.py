@@ -31,7 +31,7 @@ from gateway import database, store
 from gateway.alerts import monitor as alerts
 from gateway.api.runtime import SCOPE_KEY
 from gateway.config import capacity
-from gateway.config.bodies import Bounded
+from gateway.config.bodies import BodyLimits
 from gateway.config.telemetry import start_telemetry
 from gateway.database import deadline
 from gateway.edge.admission import key_digest
@@ -125,13 +125,13 @@ def _drain_on_signals(live: Runtime, state: dict[str, Any]) -> None:
                 server(caught, frame)
 
         def leave(caught: int, frame: FrameType | None, end: Any = end) -> None:
-            wait = (
+            drain_wait_s = (
                 settings.DRAIN_WAIT_S
                 if caught == signal.SIGTERM and not live.drain_announced
                 else 0
             )
             live.drain_announced = state["draining"] = True
-            loop.call_later(wait, end, caught, frame)
+            loop.call_later(drain_wait_s, end, caught, frame)
 
         def drain(caught: int, frame: FrameType | None, leave: Any = leave) -> None:
             loop.call_soon_threadsafe(leave, caught, frame)
@@ -173,15 +173,15 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 def _prune() -> None:
-    with deadline.within(PRUNE_S):
+    with deadline.deadline(PRUNE_S):
         store.prune()
 
 
 def _start_services(live: Runtime) -> None:
     health_checks.begin(live)
-    evaluation_runner.begin(live)
-    alerts.begin(live, settings.ALERT_INTERVAL_S)
-    log_export.begin(
+    evaluation_runner.start_runner(live)
+    alerts.start_monitor(live, settings.ALERT_INTERVAL_S)
+    log_export.start_log_export(
         live,
         settings.LOG_EXPORT_URL,
         settings.LOG_EXPORT_INTERVAL_S,
@@ -199,7 +199,7 @@ lazy_runtime = LazyRuntime(
             load_snapshot=store.load_snapshot,
             current_version=store.current_version,
             recorded_spend=store.recorded_spend,
-            abandon_idle_connections=database.abandon,
+            abandon_idle_connections=database.mark_connections_suspect,
             store_snapshot=store.store_snapshot,
             read_stored_snapshot=store.load_stored_snapshot,
         ),
@@ -232,7 +232,7 @@ lazy_runtime = LazyRuntime(
 
 
 model_api = ModelApi(lazy_runtime)
-pages = Bounded(django_application)
+pages = BodyLimits(django_application)
 
 
 def http(scope: dict[str, Any], receive: Any, send: Any) -> Any:
@@ -245,7 +245,7 @@ def http(scope: dict[str, Any], receive: Any, send: Any) -> Any:
     return pages({**scope, SCOPE_KEY: lazy_runtime}, receive, send)
 
 
-class Origins(OriginValidator):  # type: ignore[misc]
+class AllowedOrigins(OriginValidator):  # type: ignore[misc]
     """Allows programs, which send no origin, and pages of this site; rejects other sites."""
 
     def valid_origin(self, parsed_origin: ParseResult | None) -> bool:
@@ -255,5 +255,5 @@ class Origins(OriginValidator):  # type: ignore[misc]
 
 # Only one path has a WebSocket; at any other, `serve_websocket` refuses in the dialect.
 sockets = URLRouter([re_path("", partial(serve_websocket, lazy_runtime))])  # type: ignore[arg-type]
-websocket = Origins(sockets, [*settings.ALLOWED_HOSTS, *settings.CSRF_TRUSTED_ORIGINS])
+websocket = AllowedOrigins(sockets, [*settings.ALLOWED_HOSTS, *settings.CSRF_TRUSTED_ORIGINS])
 application = ProtocolTypeRouter({"http": http, "websocket": websocket, "lifespan": lifespan})

@@ -80,7 +80,7 @@ def credential_digest(headers: Mapping[bytes, bytes]) -> bytes:
     return hashlib.sha256(b"\0".join(values)).digest() if any(values) else b""
 
 
-class Bounded:
+class BodyLimits:
     """An ASGI application behind limits on bodies and anonymous requests."""
 
     def __init__(self, application: Any) -> None:
@@ -92,16 +92,16 @@ class Bounded:
         """Handle a request; 413, 408 and 503 without the application."""
         headers = dict(scope["headers"])
         digest = credential_digest(headers)
-        known = digest in self._accepted
-        if not known and self._anonymous >= MAX_ANONYMOUS:
+        is_accepted = digest in self._accepted
+        if not is_accepted and self._anonymous >= MAX_ANONYMOUS:
             why = "too many unauthenticated requests are in progress; try again shortly"
-            await _tell(scope, send, _Refused(503, why, retry_after_s=1))
+            await _send_refusal(scope, send, _Refused(503, why, retry_after_s=1))
             return
-        self._anonymous += not known
+        self._anonymous += not is_accepted
         try:
             await self._answer(scope, headers, receive, send)
         finally:
-            self._anonymous -= not known
+            self._anonymous -= not is_accepted
             if digest and scope.get(AUTHENTICATED):
                 self._accepted.add(digest)
 
@@ -117,7 +117,7 @@ class Bounded:
                 receive = _bounded(receive, limit)
             await self._application(scope, receive, send)
         except _Refused as refusal:
-            await _tell(scope, send, refusal)
+            await _send_refusal(scope, send, refusal)
 
 
 def _bounded(receive: Receive, limit: int) -> Receive:
@@ -149,7 +149,7 @@ def _too_large(limit: int) -> _Refused:
     return _Refused(413, f"the body is larger than {limit} bytes")
 
 
-async def _tell(scope: Scope, send: Send, refusal: _Refused) -> None:
+async def _send_refusal(scope: Scope, send: Send, refusal: _Refused) -> None:
     """Send the error as JSON like the API, or as text to a browser."""
     if scope["path"].startswith("/console/"):
         kind, body = b"text/plain; charset=utf-8", str(refusal).encode()

@@ -23,16 +23,16 @@ def descriptors() -> int:
     """Return the descriptors this process may open; raises the soft limit if useful."""
     if resource is None:
         return 8192
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft_limit, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = MAX_DESCRIPTORS
-    if hard != resource.RLIM_INFINITY:
-        limit = min(hard, limit)
-    if soft == resource.RLIM_INFINITY or soft >= limit:
+    if hard_limit != resource.RLIM_INFINITY:
+        limit = min(hard_limit, limit)
+    if soft_limit == resource.RLIM_INFINITY or soft_limit >= limit:
         return limit
     with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard_limit))
         return limit
-    return soft
+    return soft_limit
 
 
 def connections() -> int:
@@ -59,14 +59,14 @@ def workers() -> int:
 
 def memory() -> int:
     """Return the bytes of memory of this machine, or of its container."""
-    limits = [_physical()]
+    limits = [_physical_memory()]
     for path in _CGROUPS:
         with contextlib.suppress(OSError, ValueError):
             limits.append(int(Path(path).read_text(encoding="ascii")))
     return min(limits)
 
 
-def _physical() -> int:
+def _physical_memory() -> int:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):

@@ -69,15 +69,15 @@ def load_env_file(path: Path) -> None:
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        left, equals, right = line.partition("=")
-        match = _ENV_NAME.fullmatch(left.strip())
+        name, equals, value = line.partition("=")
+        match = _ENV_NAME.fullmatch(name.strip())
         if not equals or match is None:
             log.warning("ignored because it is not NAME=value: line %s of %s", number, path)
             continue
         name = match[1]
         partner = name.removesuffix("_FILE") if name.endswith("_FILE") else f"{name}_FILE"
         if partner not in os.environ:
-            os.environ.setdefault(name, _env_value(right.strip()))
+            os.environ.setdefault(name, _env_value(value.strip()))
 
 
 def _env_value(text: str) -> str:
@@ -90,7 +90,7 @@ def _env_value(text: str) -> str:
     return re.sub(r"\\(.)", lambda escape: {"n": "\n"}.get(escape[1], escape[1]), quoted[2])
 
 
-def flag(name: str, *, default: bool) -> bool:
+def boolean(name: str, *, default: bool) -> bool:
     """Return a boolean variable."""
     value = text(name).strip().lower()
     if not value:
@@ -154,7 +154,10 @@ def directory(name: str, path: Path) -> Path:
 
 def make_private(database: Path) -> None:
     """Restrict SQLite's files to their owner; older versions made them readable."""
-    for path in (database, *(Path(f"{database}{end}") for end in ("-wal", "-shm", "-journal"))):
+    for path in (
+        database,
+        *(Path(f"{database}{suffix}") for suffix in ("-wal", "-shm", "-journal")),
+    ):
         # A file of another user cannot be changed.
         with contextlib.suppress(OSError):
             if path.stat().st_mode & 0o077:
@@ -231,7 +234,7 @@ def require_extra(variable: str, module: str, extra: str) -> None:
         )
 
 
-def generated(name: str, path: Path, make: object = None) -> str:
+def generated_secret(name: str, path: Path, make: object = None) -> str:
     """Return the variable, else the content of `path`, else a new secret stored there (0600)."""
     value = text(name)
     if value:
@@ -254,7 +257,7 @@ def generated(name: str, path: Path, make: object = None) -> str:
 
 def write_private(path: Path, content: str) -> None:
     """Replace a file atomically by one of mode 0600. Raises OSError."""
-    new = _temporary(path, content)
+    new = _write_temporary(path, content)
     try:
         new.replace(path)
     finally:
@@ -263,14 +266,14 @@ def write_private(path: Path, content: str) -> None:
 
 def _create(path: Path, value: str) -> None:
     """Write a new file atomically: an empty one would be read as a secret."""
-    new = _temporary(path, value)
+    new = _write_temporary(path, value)
     try:
         os.link(new, path)
     finally:
         new.unlink(missing_ok=True)
 
 
-def _temporary(path: Path, content: str) -> Path:
+def _write_temporary(path: Path, content: str) -> Path:
     """Write a file of mode 0600 beside `path`; return its path."""
     new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:

@@ -17,7 +17,7 @@ class KeyValueFormatter(logging.Formatter):
         """Return the line without a traceback."""
         line = super().formatMessage(record)
         pairs = [
-            f"{name}={_value(value)}"
+            f"{name}={_format_value(value)}"
             for name, value in vars(record).items()
             if _is_extra_field(name, value)
         ]
@@ -46,7 +46,7 @@ def _is_extra_field(name: str, value: object) -> bool:
     return name not in _STANDARD and isinstance(value, str | int | float | bool)
 
 
-def _value(value: object) -> str:
+def _format_value(value: object) -> str:
     """Format a value as one word or in quotes, without line breaks."""
     text = str(value)[:MAX_VALUE_CHARS]
     unquoted = text.isprintable() and not any(character in text for character in " =\"'")

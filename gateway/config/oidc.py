@@ -85,8 +85,8 @@ def read_oidc_settings() -> OidcSettings | None:
         team_groups=_pairs("DRAGOMAN_OIDC_TEAM_GROUPS"),
         default_role=None if default_role == "none" else cast("Role", default_role),
         domains=tuple(name.lower().lstrip("@") for name in env.names("DRAGOMAN_OIDC_DOMAINS")),
-        create_users=env.flag("DRAGOMAN_OIDC_CREATE_USERS", default=True),
-        password_login=env.flag("DRAGOMAN_PASSWORD_LOGIN", default=True),
+        create_users=env.boolean("DRAGOMAN_OIDC_CREATE_USERS", default=True),
+        password_login=env.boolean("DRAGOMAN_PASSWORD_LOGIN", default=True),
     )
 
 
@@ -129,7 +129,7 @@ def _json_pairs(variable: str) -> dict[str, str]:
     return pairs
 
 
-def _check_role(variable: str, role: str, where: str) -> None:
+def _check_role(variable: str, role: str, source: str) -> None:
     if role not in _ROLES:
         names = ", ".join(_ROLES)
-        raise ImproperlyConfigured(f"{variable}{where}: {role!r} is not one of {names}")
+        raise ImproperlyConfigured(f"{variable}{source}: {role!r} is not one of {names}")

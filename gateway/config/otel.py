@@ -44,18 +44,18 @@ def read_otel_settings() -> OtelSettings:
     Traces are exported as soon as an endpoint is set. Metrics and logs have to be requested
     (`OTEL_METRICS_EXPORTER=otlp`): many backends for traces accept nothing else.
     """
-    if env.flag("OTEL_SDK_DISABLED", default=False):
+    if env.boolean("OTEL_SDK_DISABLED", default=False):
         return OtelSettings()
     endpoint = env.text("OTEL_EXPORTER_OTLP_ENDPOINT")
     traces_endpoint = env.text("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
     default = "otlp" if endpoint or traces_endpoint else "none"
-    exported = OtelSettings(
+    otel_settings = OtelSettings(
         traces=_exporter("OTEL_TRACES_EXPORTER", default),
         metrics=_exporter("OTEL_METRICS_EXPORTER", "none"),
         logs=_exporter("OTEL_LOGS_EXPORTER", "none"),
     )
-    if not exported.enabled:
-        return exported
+    if not otel_settings.enabled:
+        return otel_settings
     env.require_extra("OTEL_EXPORTER_OTLP_ENDPOINT", "opentelemetry.exporter.otlp", "otel")
     protocol = env.text("OTEL_EXPORTER_OTLP_PROTOCOL", _PROTOCOL)
     if protocol != _PROTOCOL:
@@ -71,10 +71,10 @@ def read_otel_settings() -> OtelSettings:
                 f"https://, not {url!r}"
             )
     ratio, parent_based = _sampler()
-    return exported._replace(
+    return otel_settings._replace(
         ratio=ratio,
         parent_based=parent_based,
-        capture_content=env.flag(
+        capture_content=env.boolean(
             "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", default=False
         ),
     )

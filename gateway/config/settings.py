@@ -28,18 +28,18 @@ DATA_DIR = env.data_dir(
 env.load_env_file(DATA_DIR.parent / ".env")
 
 PROGRAM_VERSION = program_version()
-DEBUG = env.flag("DRAGOMAN_DEBUG", default=False)
-SECRET_KEY = env.generated("DRAGOMAN_SECRET_KEY", DATA_DIR / "secret_key")
+DEBUG = env.boolean("DRAGOMAN_DEBUG", default=False)
+SECRET_KEY = env.generated_secret("DRAGOMAN_SECRET_KEY", DATA_DIR / "secret_key")
 # Newest first; all are tried when decrypting. Separate from SECRET_KEY, so that a leak of one
 # does not affect the other's purpose.
-ENCRYPTION_KEYS = env.generated(
+ENCRYPTION_KEYS = env.generated_secret(
     "DRAGOMAN_ENCRYPTION_KEYS", DATA_DIR / "encryption_key", lambda: Fernet.generate_key().decode()
 ).split(",")
 MASTER_KEY = env.text("DRAGOMAN_MASTER_KEY")
 # The credential of the management API if no master key is configured.
-ADMIN_KEY = env.generated("DRAGOMAN_ADMIN_KEY", DATA_DIR / "admin_key")
+ADMIN_KEY = env.generated_secret("DRAGOMAN_ADMIN_KEY", DATA_DIR / "admin_key")
 # Any client token is accepted; `up` sets it for loopback only.
-OPEN = env.flag("DRAGOMAN_OPEN", default=False)
+OPEN = env.boolean("DRAGOMAN_OPEN", default=False)
 ALLOWED_HOSTS = env.names("DRAGOMAN_ALLOWED_HOSTS", "*" if DEBUG else "localhost,127.0.0.1,[::1]")
 CSRF_FAILURE_VIEW = "console.pages.failures.no_csrf"
 CSRF_TRUSTED_ORIGINS = env.names("DRAGOMAN_TRUSTED_ORIGINS")
@@ -48,7 +48,7 @@ TRUSTED_PROXIES = env.parsed(
     "DRAGOMAN_TRUSTED_PROXIES", env.text("DRAGOMAN_TRUSTED_PROXIES"), env.networks
 )
 # Whether Django's admin is at /admin/: raw tables, for emergencies.
-DJANGO_ADMIN = env.flag("DRAGOMAN_DJANGO_ADMIN", default=False)
+DJANGO_ADMIN = env.boolean("DRAGOMAN_DJANGO_ADMIN", default=False)
 
 # Checks of Django and of gateway/checks.py that this installation does not want.
 SILENCED_SYSTEM_CHECKS = [
@@ -245,7 +245,7 @@ DRAIN_S = env.number("DRAGOMAN_DRAIN_SECONDS", 30)
 # How long requests are still accepted after SIGTERM, while /health/ready reports not ready.
 DRAIN_WAIT_S = env.number("DRAGOMAN_DRAIN_WAIT", 0)
 # Whether media URLs from clients are fetched for providers that accept bytes only.
-FETCH_MEDIA = env.flag("DRAGOMAN_FETCH_MEDIA", default=False)
+FETCH_MEDIA = env.boolean("DRAGOMAN_FETCH_MEDIA", default=False)
 # The choices (`n`) that a request may have, where each is an upstream call of its own.
 MAX_CHOICES = int(env.number("DRAGOMAN_MAX_CHOICES", 128, min_value=1))
 # How long a session of the Realtime API may last (OpenAI's last an hour), and how long without a
@@ -265,15 +265,15 @@ WEB_SEARCH_KEY = env.text("DRAGOMAN_WEB_SEARCH_KEY")
 WEB_SEARCH_TIMEOUT_S = env.number("DRAGOMAN_WEB_SEARCH_TIMEOUT", 10, min_value=0.1)
 WEB_SEARCH_MAX_USES = int(env.number("DRAGOMAN_WEB_SEARCH_MAX_USES", 5))
 # Whether upstreams receive the request's id and a W3C `traceparent`.
-TRACE_HEADERS = env.flag("DRAGOMAN_TRACE_HEADERS", default=True)
+TRACE_HEADERS = env.boolean("DRAGOMAN_TRACE_HEADERS", default=True)
 # Whether names of known models need neither a route nor a provider's name.
-KNOWN_MODELS = env.flag("DRAGOMAN_KNOWN_MODELS", default=True)
+KNOWN_MODELS = env.boolean("DRAGOMAN_KNOWN_MODELS", default=True)
 # Whether `up` looks for model servers on this machine's usual ports.
-FIND_LOCAL_SERVERS = env.flag("DRAGOMAN_FIND_LOCAL_SERVERS", default=True)
+FIND_LOCAL_SERVERS = env.boolean("DRAGOMAN_FIND_LOCAL_SERVERS", default=True)
 # The provider of calls that name neither a model nor a provider, if several offer them.
 DEFAULT_PROVIDER = env.text("DRAGOMAN_DEFAULT_PROVIDER")
-MODEL_ECHO = env.flag("DRAGOMAN_MODEL_ECHO", default=True)
-LOG_BODIES = env.flag("DRAGOMAN_LOG_BODIES", default=True)
+MODEL_ECHO = env.boolean("DRAGOMAN_MODEL_ECHO", default=True)
+LOG_BODIES = env.boolean("DRAGOMAN_LOG_BODIES", default=True)
 LOG_BODY_BYTES = int(env.number("DRAGOMAN_LOG_BODY_BYTES", 1024 * 1024))
 LOG_RETENTION_DAYS = int(env.number("DRAGOMAN_LOG_RETENTION_DAYS", 30))
 REASONING_HOURS = env.number("DRAGOMAN_REASONING_HOURS", 24)
@@ -303,7 +303,7 @@ LOG_EXPORT_URL = env.parsed(
 if LOG_EXPORT_URL:
     env.require_extra("DRAGOMAN_LOG_EXPORT_URL", "obstore", "export")
 LOG_EXPORT_INTERVAL_S = env.number("DRAGOMAN_LOG_EXPORT_INTERVAL", 300, min_value=1)
-LOG_EXPORT_BODIES = env.flag("DRAGOMAN_LOG_EXPORT_BODIES", default=False)
+LOG_EXPORT_BODIES = env.boolean("DRAGOMAN_LOG_EXPORT_BODIES", default=False)
 # A certificate in a file whose expiry raises an alert; `up --ssl-certfile` sets it.
 WATCH_CERTIFICATE = env.text("DRAGOMAN_WATCH_CERTIFICATE").strip()
 # Seconds between two checks of the conditions that raise alerts.
@@ -313,12 +313,12 @@ EMAIL_HOST = env.text("DRAGOMAN_SMTP_HOST")
 EMAIL_PORT = int(env.number("DRAGOMAN_SMTP_PORT", 587))
 EMAIL_HOST_USER = env.text("DRAGOMAN_SMTP_USER")
 EMAIL_HOST_PASSWORD = env.text("DRAGOMAN_SMTP_PASSWORD")
-EMAIL_USE_TLS = env.flag("DRAGOMAN_SMTP_STARTTLS", default=True)
+EMAIL_USE_TLS = env.boolean("DRAGOMAN_SMTP_STARTTLS", default=True)
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.text("DRAGOMAN_SMTP_FROM", "dragoman@localhost")
 OTEL = read_otel_settings()
 # One line for each model request, in the process's log.
-ACCESS_LOG = env.flag("DRAGOMAN_ACCESS_LOG", default=False)
+ACCESS_LOG = env.boolean("DRAGOMAN_ACCESS_LOG", default=False)
 LOG_LEVEL = env.text("DRAGOMAN_LOG_LEVEL", "INFO")
 LOG_FORMAT = env.text("DRAGOMAN_LOG_FORMAT", "text")
 if LOG_FORMAT not in {"text", "json"}:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def abandon(waiting_s: float) -> None:
+def mark_connections_suspect(waiting_s: float) -> None:
     """Mark this process's connections as suspect; see `gateway.database.base`."""
     # With SQLite, psycopg need not be installed.
     import sys

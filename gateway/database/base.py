@@ -4,7 +4,7 @@ After a failover, a connection may stay open without ever receiving data again. 
 after its own timeouts (see the settings), and never if a middlebox still acknowledges packets. So
 each wait has a deadline (`gateway.database.deadline`), after which the connection is closed.
 When one connection is found dead, the others of the process become suspect: those that are
-waiting are interrupted, and idle ones are not reused (`abandon`).
+waiting are interrupted, and idle ones are not reused (`mark_connections_suspect`).
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class BoundedConnection(psycopg.Connection[Any]):
             duplicate.shutdown(socket.SHUT_RDWR)
 
 
-def abandon(waiting_s: float) -> None:
+def mark_connections_suspect(waiting_s: float) -> None:
     """Mark all connections as suspect, and abort waits that have lasted `waiting_s` seconds."""
     with _lock:
         connections = list(_open)

@@ -18,7 +18,7 @@ def set_default(seconds: float | None) -> None:
 
 
 @contextmanager
-def within(seconds: float) -> Iterator[None]:
+def deadline(seconds: float) -> Iterator[None]:
     """Set the timeout of a block, in place of the process's."""
     token = _block_deadline_s.set(seconds)
     try:

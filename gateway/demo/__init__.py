@@ -40,10 +40,10 @@ class DemoTransport(httpx.AsyncBaseTransport):
             return _json(200, wire.models())
         if not request.url.path.endswith("/chat/completions"):
             return _refusal_response(
-                _unknown(f"Unknown request URL: {request.url.path}", "unknown_url")
+                _unknown_model(f"Unknown request URL: {request.url.path}", "unknown_url")
             )
         content = await request.aread()
-        body = _decoded(content)
+        body = _decode_body(content)
         if body is None:
             return _refusal_response(_invalid("We could not parse the JSON body of your request."))
         if not isinstance(body.get("messages"), list) or not body["messages"]:
@@ -53,7 +53,7 @@ class DemoTransport(httpx.AsyncBaseTransport):
         script = mocked(mock_response) if isinstance(mock_response, str) else script_for(model)
         if script is None:
             return _refusal_response(
-                _unknown(f"The model `{model[:100]}` does not exist", "model_not_found")
+                _unknown_model(f"The model `{model[:100]}` does not exist", "model_not_found")
             )
         await asyncio.sleep(script.first_ms / 1000)
         return await _respond(body, content, model, script)
@@ -112,7 +112,7 @@ class _PacedStream(httpx.AsyncByteStream):
         return iter(self._pieces[: count // 2] if self._script.breaks else self._pieces)
 
 
-def _decoded(content: bytes) -> dict[str, Any] | None:
+def _decode_body(content: bytes) -> dict[str, Any] | None:
     try:
         return msgspec.json.decode(content, type=dict[str, Any])
     except (msgspec.MsgspecError, RecursionError):
@@ -123,7 +123,7 @@ def _invalid(message: str) -> Refusal:
     return Refusal(status=400, type="invalid_request_error", message=message)
 
 
-def _unknown(message: str, code: str) -> Refusal:
+def _unknown_model(message: str, code: str) -> Refusal:
     return Refusal(status=404, type="invalid_request_error", message=message, code=code)
 
 

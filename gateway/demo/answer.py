@@ -61,13 +61,13 @@ class DemoAnswer(msgspec.Struct, frozen=True, kw_only=True):
 def answer(body: Mapping[str, Any], script: Script) -> DemoAnswer:
     """Return the answer of the script's model to a Chat request."""
     if script.says == "mock_response":
-        pieces = _split_tokens(script.mock_response)
+        chunks = _split_tokens(script.mock_response)
         tokens = prompt_tokens(body)
-        return DemoAnswer(text=pieces, prompt_tokens=tokens, completion_tokens=len(pieces))
+        return DemoAnswer(text=chunks, prompt_tokens=tokens, completion_tokens=len(chunks))
     messages = [m for m in body["messages"] if isinstance(m, Mapping) and _in_dialogue(m)]
     prompt = last_prompt(messages)
     seed = zlib.crc32(msgspec.json.encode([script.name, prompt, len(messages)]))
-    reasoning = _split_tokens(_thoughts(prompt, seed)) if _reasons(body, script) else ()
+    reasoning = _split_tokens(_thoughts(prompt, seed)) if _should_reason(body, script) else ()
     calls = _calls(body, messages, prompt, script, seed)
     demo_answer = DemoAnswer(
         reasoning=reasoning, calls=calls, finish="tool_calls" if calls else "stop"
@@ -91,7 +91,7 @@ def _in_dialogue(message: Mapping[str, Any]) -> bool:
 
 def prompt_tokens(body: Mapping[str, Any]) -> int:
     """Estimate the prompt tokens: four bytes of text per token, 256 tokens per image."""
-    read = [str(text_of(m)) for m in body["messages"] if isinstance(m, Mapping)]
+    read = [str(message_text(m)) for m in body["messages"] if isinstance(m, Mapping)]
     tools = msgspec.json.encode(body.get("tools") or "")
     images = sum(_images(m) for m in body["messages"] if isinstance(m, Mapping))
     return sum(len(text.encode()) for text in read) // 4 + len(tools) // 4 + 256 * images + 3
@@ -106,7 +106,7 @@ def last_prompt(messages: list[Mapping[str, Any]]) -> str:
     return ""
 
 
-def text_of(message: Mapping[str, Any]) -> str:
+def message_text(message: Mapping[str, Any]) -> str:
     """Return all text of a message."""
     return "\n".join(_texts(message))
 
@@ -125,7 +125,7 @@ def _images(message: Mapping[str, Any]) -> int:
     return sum(1 for p in parts if isinstance(p, Mapping) and p.get("type") == "image_url")
 
 
-def _reasons(body: Mapping[str, Any], script: Script) -> bool:
+def _should_reason(body: Mapping[str, Any], script: Script) -> bool:
     effort = body.get("reasoning_effort")
     return effort != "none" and (script.reasons or isinstance(effort, str))
 
@@ -155,17 +155,17 @@ def _with_text(
     text = _structured_text(body, script, seed)
     if text is None:
         text = _demo_text(messages, prompt, script, seed)
-    pieces = _split_tokens(text)
+    tokens = _split_tokens(text)
     if script.says == "half":
         return msgspec.structs.replace(
-            demo_answer, text=pieces[: len(pieces) // 2], finish="length"
+            demo_answer, text=tokens[: len(tokens) // 2], finish="length"
         )
-    return msgspec.structs.replace(demo_answer, text=pieces)
+    return msgspec.structs.replace(demo_answer, text=tokens)
 
 
 def _demo_text(messages: list[Mapping[str, Any]], prompt: str, script: Script, seed: int) -> str:
     if messages and messages[-1].get("role") == "tool":
-        return _about_results(messages)
+        return _describe_results(messages)
     images = sum(map(_images, messages))
     seen = f", with {images} image{'s' * (images > 1)}" if images else ""
     return (
@@ -176,13 +176,13 @@ def _demo_text(messages: list[Mapping[str, Any]], prompt: str, script: Script, s
     )
 
 
-def _about_results(messages: list[Mapping[str, Any]]) -> str:
+def _describe_results(messages: list[Mapping[str, Any]]) -> str:
     """Return an answer that quotes the results of the last calls."""
     results: list[str] = []
     for message in reversed(messages):
         if message.get("role") != "tool":
             break
-        results.insert(0, _summary(text_of(message)) or "(nothing)")
+        results.insert(0, _summary(message_text(message)) or "(nothing)")
     if len(results) == 1:
         return f"The tool answered: {results[0]}"
     lines = "\n".join(f"{n}. {result}" for n, result in enumerate(results, 1))
@@ -247,11 +247,11 @@ def _select_tools(
     mentioned = [tool for tool in tools if is_user_turn and _mentions(prompt, tool["name"])]
     if mentioned:
         return mentioned[:8]
-    suited = [tool for tool in tools if is_user_turn and _suits(prompt, tool)]
-    if suited:
-        return suited[:1]
-    wants = script.tools != "well" or _WANTS_TOOL.search(prompt) is not None
-    return tools[:1] if choice in {"required", "any"} or (is_user_turn and wants) else []
+    matching_tools = [tool for tool in tools if is_user_turn and _matches_prompt(prompt, tool)]
+    if matching_tools:
+        return matching_tools[:1]
+    calls_tool = script.tools != "well" or _WANTS_TOOL.search(prompt) is not None
+    return tools[:1] if choice in {"required", "any"} or (is_user_turn and calls_tool) else []
 
 
 def _is_function(tool: Any) -> bool:
@@ -263,12 +263,12 @@ def _mentions(prompt: str, name: str) -> bool:
     return re.search(rf"\b{re.escape(name)}\b", prompt, re.IGNORECASE) is not None
 
 
-def _suits(prompt: str, tool: Mapping[str, Any]) -> bool:
+def _matches_prompt(prompt: str, tool: Mapping[str, Any]) -> bool:
     """Whether the tool does what the prompt asks for, by the names of its properties."""
     schema = tool.get("parameters")
     properties = schema.get("properties") if isinstance(schema, Mapping) else None
     names = properties if isinstance(properties, Mapping) else {}
-    return any(name in names and deed.search(prompt) for deed, name in _ACTIONS)
+    return any(name in names and pattern.search(prompt) for pattern, name in _ACTIONS)
 
 
 def _arguments(schema: Mapping[str, Any], prompt: str, script: Script, number: int) -> str:
@@ -285,13 +285,13 @@ def _arguments(schema: Mapping[str, Any], prompt: str, script: Script, number: i
     def hint(name: str) -> str | None:
         if name == main and quoted:
             return quoted[number % len(quoted)]
-        return _usual(name, number)
+        return _plausible_value(name, number)
 
     value = instance(schema, number, optional=False, hint=hint)
     return msgspec.json.encode(value if isinstance(value, dict) else {}).decode()
 
 
-def _usual(name: str, number: int) -> str | None:
+def _plausible_value(name: str, number: int) -> str | None:
     """Return a plausible value for a property, by its name."""
     match name.lower():
         case "city" | "location" | "place":

@@ -94,7 +94,7 @@ class _InstanceBuilder:
             return schema["const"]
         choices = schema.get("enum")
         if isinstance(choices, list) and choices:
-            return choices[_pick(name, seed, len(choices))]
+            return choices[_pick_index(name, seed, len(choices))]
         return self._typed(schema, name, seed, depth)
 
     def _typed(self, schema: Mapping[str, Any], name: str, seed: int, depth: int) -> Any:
@@ -124,13 +124,13 @@ class _InstanceBuilder:
             branches = schema.get("anyOf") or schema.get("oneOf")
             if isinstance(branches, list) and branches:
                 sibling_keys = {k: v for k, v in schema.items() if k not in {"anyOf", "oneOf"}}
-                schema = _merged(sibling_keys, self._branch(branches, depth))
+                schema = _merge_schemas(sibling_keys, self._branch(branches, depth))
                 continue
             if isinstance(schema.get("allOf"), list):
                 parts = [part for part in schema["allOf"] if isinstance(part, Mapping)]
                 schema = {key: item for key, item in schema.items() if key != "allOf"}
                 for part in parts:
-                    schema = _merged(schema, self._resolve(part, depth))
+                    schema = _merge_schemas(schema, self._resolve(part, depth))
                 continue
             break
         return schema
@@ -191,7 +191,7 @@ class _InstanceBuilder:
             text = _matching_sample(schema["pattern"]) or text
         if text is None:
             label = name.replace("_", " ").strip() or "demo"
-            text = f"{label} {_pick(name, seed, 9) + 1}"
+            text = f"{label} {_pick_index(name, seed, 9) + 1}"
         min_length, max_length = (
             _int_keyword(schema, "minLength", 0),
             _int_keyword(schema, "maxLength", 10_000),
@@ -199,7 +199,7 @@ class _InstanceBuilder:
         return text.ljust(min(min_length, 10_000), "x")[: max(max_length, 0)]
 
 
-def _merged(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+def _merge_schemas(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
     """Merge two schemas, including their properties and required lists."""
     merged = {**base, **overlay}
     if isinstance(base.get("properties"), Mapping) and isinstance(
@@ -233,7 +233,7 @@ def _number(schema: Mapping[str, Any], name: str, seed: int, *, is_integer: bool
     )
     low = above + step if above is not None else low
     high = below - step if below is not None else high
-    value = (_pick(name, seed, 9) + 1) * step
+    value = (_pick_index(name, seed, 9) + 1) * step
     if low is not None and value < low:
         value = -(-low // step) * step
     if high is not None and value > high:
@@ -251,9 +251,9 @@ def _float_keyword(schema: Mapping[str, Any], key: str) -> float | None:
     return float(value)
 
 
-def _int_keyword(schema: Mapping[str, Any], key: str, otherwise: int) -> int:
+def _int_keyword(schema: Mapping[str, Any], key: str, default: int) -> int:
     value = schema.get(key)
-    return min(value, 10_000) if isinstance(value, int) else otherwise
+    return min(value, 10_000) if isinstance(value, int) else default
 
 
 def _matching_sample(pattern: str) -> str | None:
@@ -269,5 +269,5 @@ def _matching_sample(pattern: str) -> str | None:
     )
 
 
-def _pick(name: str, seed: int, size: int) -> int:
+def _pick_index(name: str, seed: int, size: int) -> int:
     return zlib.crc32(f"{name}:{seed}".encode()) % size

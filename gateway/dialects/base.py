@@ -52,7 +52,7 @@ class RenderedRequest(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
 
 
-def _no_time() -> int:
+def _measure_no_time() -> int:
     """Measure no time."""
     return 0
 
@@ -91,7 +91,7 @@ class ResponseContext(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str = ""
     echoed_fields: dict[str, Any] = {}
     prompt_tokens_estimate: int | None = None
-    elapsed_ms: Callable[[], int] = _no_time
+    elapsed_ms: Callable[[], int] = _measure_no_time
 
 
 class ErrorReply(msgspec.Struct, frozen=True, kw_only=True):

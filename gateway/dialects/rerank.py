@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from gateway.canon.adaptation import Adaptation, dropped
+from gateway.canon.adaptation import Adaptation, dropped_field
 from gateway.canon.errors import KINDS, Error, bad_upstream
 from gateway.dialects.base import Dialect, ErrorReply, Provider, Verb
 from gateway.dialects.shared import openai_errors
@@ -28,7 +28,7 @@ Json = dict[str, Any]
 Fields = dict[str, msgspec.Raw]
 
 
-class Shape(msgspec.Struct, frozen=True, kw_only=True):
+class FieldNames(msgspec.Struct, frozen=True, kw_only=True):
     """The field names of one shape; `returns_documents` is whether it can return them."""
 
     limit_field: str = "top_n"
@@ -36,10 +36,10 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     returns_documents: bool = True
 
 
-SHAPES: dict[str, Shape] = {
-    "cohere": Shape(returns_documents=False),
-    "jina": Shape(),
-    "voyage": Shape(limit_field="top_k", results_field="data"),
+SHAPES: dict[str, FieldNames] = {
+    "cohere": FieldNames(returns_documents=False),
+    "jina": FieldNames(),
+    "voyage": FieldNames(limit_field="top_k", results_field="data"),
 }
 _LIMIT_FIELDS = ("top_n", "top_k")
 _RESULTS_FIELDS = ("results", "data")
@@ -60,7 +60,7 @@ def render_request_fields(fields: Fields, shape: str) -> tuple[Fields, list[Adap
     for name, value in fields.items():
         if name == "return_documents" and not target_shape.returns_documents:
             if bytes(value) == b"true":
-                report.append(dropped(name, "the provider does not return documents"))
+                report.append(dropped_field(name, "the provider does not return documents"))
             continue
         out[target_shape.limit_field if name in _LIMIT_FIELDS else name] = value
     return out, report

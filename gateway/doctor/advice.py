@@ -90,7 +90,9 @@ def advice(verdicts: Verdicts, traits: Traits) -> list[Advice]:
     """Return the proposed changes, in the order of the rules."""
     rows = [item for rule in RULES if (item := _of_rule(rule, verdicts, traits)) is not None]
     rows += [
-        item for advise in (_structured, _cache, _efforts) for item in advise(verdicts, traits)
+        item
+        for advise in (_advise_structured_output, _cache, _efforts)
+        for item in advise(verdicts, traits)
     ]
     return rows
 
@@ -105,35 +107,41 @@ def _of_rule(rule: Rule, verdicts: Verdicts, traits: Traits) -> Advice | None:
         return Advice(
             trait=rule.trait, now=now, proposed=rule.yes, because=(rule.probe,), sure=rule.sure
         )
-    wrong = verdict == "wrong" and rule.no_by_wrong
-    if (verdict != "refused" and not wrong) or off or now in rule.keeps:
+    was_wrong = verdict == "wrong" and rule.no_by_wrong
+    if (verdict != "refused" and not was_wrong) or off or now in rule.keeps:
         return None
     if verdicts.get(rule.needs) != "supported":
         return None
     return Advice(
-        trait=rule.trait, now=now, proposed=rule.no, because=(rule.probe,), sure=not wrong
+        trait=rule.trait, now=now, proposed=rule.no, because=(rule.probe,), sure=not was_wrong
     )
 
 
-def _structured(verdicts: Verdicts, traits: Traits) -> list[Advice]:
+def _advise_structured_output(verdicts: Verdicts, traits: Traits) -> list[Advice]:
     """Advise the strongest form of structured output that was followed, if it was tested."""
     schema, json_verdict = verdicts.get("schema"), verdicts.get("json")
     if schema == "supported":
-        best = "schema"
+        strongest_format = "schema"
     elif schema not in {"refused", "wrong"}:
         return []
     elif json_verdict == "supported":
-        best = "json"
+        strongest_format = "json"
     elif json_verdict in {"refused", "wrong"}:
-        best = "none"
+        strongest_format = "none"
     else:
         return []
-    if best == traits.structured:
+    if strongest_format == traits.structured:
         return []
-    sure = schema != "wrong" and (best != "none" or json_verdict == "refused")
-    because = ("schema",) if best == "schema" else ("schema", "json")
+    is_verified = schema != "wrong" and (strongest_format != "none" or json_verdict == "refused")
+    because = ("schema",) if strongest_format == "schema" else ("schema", "json")
     return [
-        Advice(trait="structured", now=traits.structured, proposed=best, because=because, sure=sure)
+        Advice(
+            trait="structured",
+            now=traits.structured,
+            proposed=strongest_format,
+            because=because,
+            sure=is_verified,
+        )
     ]
 
 

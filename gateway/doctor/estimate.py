@@ -41,16 +41,16 @@ def estimate(model: Model, probes: Iterable[Probe] = PROBES) -> Estimate:
     times = {probe.name: 2 if probe.follow else 1 for probe in rows}
     read = sum(_tokens(probe.request) * times[probe.name] for probe in rows)
     max_output = sum((probe.request.max_output or 0) * times[probe.name] for probe in rows)
-    usual = sum(
+    expected_output = sum(
         min(USUAL_OUTPUT, probe.request.max_output or 0) * times[probe.name] for probe in rows
     )
     return Estimate(
         probes=len(rows),
         requests=sum(times.values()),
         input=read,
-        output=usual,
+        output=expected_output,
         max_output=max_output,
-        usd=cost(Usage(input=read, output=usual), model.price),
+        usd=cost(Usage(input=read, output=expected_output), model.price),
         max_usd=cost(Usage(input=read, output=max_output), model.price),
     )
 

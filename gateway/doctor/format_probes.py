@@ -43,7 +43,7 @@ FORM_PROBES = (
         request=request_of("Which color fills this image? Answer in one word.", RED),
         assume=assume_traits(images=True),
         carries=("image",),
-        judge=on.says_any("red", "crimson", "scarlet"),
+        judge=on.answer_contains_any("red", "crimson", "scarlet"),
     ),
     Probe(
         name="json",
@@ -85,7 +85,7 @@ FORM_PROBES = (
         ),
         assume=assume_reasoning,
         carries=("thinking", "effort"),
-        judge=on.thinks,
+        judge=on.supported_if_reasoned,
         deadline_s=90.0,
     ),
     Probe(

@@ -29,7 +29,7 @@ MAX_QUOTE_CHARS = 160
 
 def judge(probe: Probe, reply: ProbeReply) -> Judgement:
     """Return the verdict on the reply to a probe."""
-    untranslated = next((a for a in reply.report if _must_arrive(probe, a.path, a.action)), None)
+    untranslated = next((a for a in reply.report if _was_changed(probe, a.path, a.action)), None)
     if untranslated is not None:
         return Judgement("unclear", f"not checked: {untranslated.why}")
     if reply.error is not None:
@@ -42,7 +42,7 @@ def judge(probe: Probe, reply: ProbeReply) -> Judgement:
     return probe.judge(reply)
 
 
-def _must_arrive(probe: Probe, path: str, action: str) -> bool:
+def _was_changed(probe: Probe, path: str, action: str) -> bool:
     """Whether an adaptation changed a part that had to arrive unchanged."""
     if action == "approximated" and path.startswith(_APPROXIMATE_PATHS):
         return False
@@ -70,7 +70,7 @@ def _judge_error(reply: ProbeReply) -> Judgement:
 
 
 def _no_tool_call(reply: ProbeReply) -> Judgement:
-    quote = _quoted(reply_text(reply))
+    quote = _quote_answer(reply_text(reply))
     return Judgement("unclear", f"no tool was called, so no result could be sent; {quote}")
 
 
@@ -89,7 +89,7 @@ def calls_of(reply: ProbeReply) -> list[ToolCall]:
     return [part for part in parts if isinstance(part, ToolCall)]
 
 
-def _quoted(text: str, near: str = "") -> str:
+def _quote_answer(text: str, near: str = "") -> str:
     """Quote the answer, cut to a line around `near`."""
     line = " ".join(text.split())
     if not line:
@@ -107,39 +107,39 @@ def _reason(reply: ProbeReply) -> str:
 # --- text -------------------------------------------------------------------------------
 
 
-def answered(reply: ProbeReply) -> Judgement:
+def supported_if_answered(reply: ProbeReply) -> Judgement:
     """Supported if there is any text, or a call."""
     if not reply_text(reply) and not calls_of(reply):
         return Judgement("wrong", f"response without text, finish reason {_reason(reply)}")
-    return Judgement("supported", _quoted(reply_text(reply)))
+    return Judgement("supported", _quote_answer(reply_text(reply)))
 
 
-def accepted(reply: ProbeReply) -> Judgement:
+def supported_if_accepted(reply: ProbeReply) -> Judgement:
     """Supported, as the request was not refused."""
-    return Judgement("supported", _quoted(reply_text(reply)))
+    return Judgement("supported", _quote_answer(reply_text(reply)))
 
 
-def says(*terms: str) -> Judge:
+def answer_contains(*terms: str) -> Judge:
     """Supported if the answer contains all of these terms, ignoring case."""
 
     def judged(reply: ProbeReply) -> Judgement:
         text = reply_text(reply)
         missing = [term for term in terms if term.lower() not in text.lower()]
         if not missing:
-            return Judgement("supported", _quoted(text, terms[0]))
-        return Judgement("wrong", f"no “{missing[0]}”: {_quoted(text)}")
+            return Judgement("supported", _quote_answer(text, terms[0]))
+        return Judgement("wrong", f"no “{missing[0]}”: {_quote_answer(text)}")
 
     return judged
 
 
-def says_any(*terms: str) -> Judge:
+def answer_contains_any(*terms: str) -> Judge:
     """Supported if the answer contains one of these words."""
     pattern = re.compile(rf"\b(?:{'|'.join(terms)})\b", re.IGNORECASE)
 
     def judged(reply: ProbeReply) -> Judgement:
         text = reply_text(reply)
         matches = pattern.search(text) is not None
-        return Judgement("supported" if matches else "wrong", _quoted(text))
+        return Judgement("supported" if matches else "wrong", _quote_answer(text))
 
     return judged
 
@@ -148,10 +148,10 @@ def streams(reply: ProbeReply) -> Judgement:
     """Supported if a stream with text arrived."""
     if not reply.streamed:
         return Judgement("wrong", "a stream was requested, but a complete response was returned")
-    pieces = sum(isinstance(event, Delta) for event in reply.events)
-    if not pieces:
+    delta_count = sum(isinstance(event, Delta) for event in reply.events)
+    if not delta_count:
         return Judgement("wrong", "the stream contained no text")
-    return Judgement("supported", f"{pieces} chunks, finish reason {_reason(reply)}")
+    return Judgement("supported", f"{delta_count} chunks, finish reason {_reason(reply)}")
 
 
 def counts_in_stream(reply: ProbeReply) -> Judgement:
@@ -164,7 +164,7 @@ def counts_in_stream(reply: ProbeReply) -> Judgement:
     return Judgement("supported", f"{usage.prompt_tokens} tokens in, {usage.output} out")
 
 
-def stays_within(limit: int) -> Judge:
+def ends_at_token_limit(limit: int) -> Judge:
     """Supported if the answer ends for its length, at about `limit` tokens."""
 
     def judged(reply: ProbeReply) -> Judgement:
@@ -182,16 +182,16 @@ def stays_within(limit: int) -> Judge:
     return judged
 
 
-def stops_before(term: str, after: str) -> Judge:
+def stops_before_term(term: str, after: str) -> Judge:
     """Supported if the text reaches `after` and ends before `term`."""
 
     def judged(reply: ProbeReply) -> Judgement:
         text = reply_text(reply)
         if term in text:
-            return Judgement("wrong", f"did not stop at “{term}”: {_quoted(text)}")
+            return Judgement("wrong", f"did not stop at “{term}”: {_quote_answer(text)}")
         if after not in text:
-            return Judgement("unclear", f"unexpected text: {_quoted(text)}")
-        return Judgement("supported", _quoted(text, after))
+            return Judgement("unclear", f"unexpected text: {_quote_answer(text)}")
+        return Judgement("supported", _quote_answer(text, after))
 
     return judged
 
@@ -202,9 +202,9 @@ def preserves(*terms: str) -> Judge:
     def judged(reply: ProbeReply) -> Judgement:
         text = reply_text(reply)
         if "\ufffd" in text:
-            return Judgement("wrong", f"broken characters: {_quoted(text)}")
+            return Judgement("wrong", f"broken characters: {_quote_answer(text)}")
         complete = all(term in text for term in terms)
-        return Judgement("supported" if complete else "unclear", _quoted(text, terms[0]))
+        return Judgement("supported" if complete else "unclear", _quote_answer(text, terms[0]))
 
     return judged
 
@@ -215,13 +215,13 @@ def continues_text(start: str, end: str) -> Judge:
     def judged(reply: ProbeReply) -> Judgement:
         text = reply_text(reply)
         begun_again = text.lower().startswith(start.lower())
-        good = end.lower() in text.lower()[: len(end) + 20] and not begun_again
-        return Judgement("supported" if good else "wrong", _quoted(text))
+        is_continuation = end.lower() in text.lower()[: len(end) + 20] and not begun_again
+        return Judgement("supported" if is_continuation else "wrong", _quote_answer(text))
 
     return judged
 
 
-def counted(reply: ProbeReply) -> Judgement:
+def supported_if_counted(reply: ProbeReply) -> Judgement:
     """Supported if the count is a number of tokens."""
     if not reply.count:
         return Judgement("wrong", "no token count")
@@ -240,13 +240,13 @@ def calls(name: str, *, min_calls: int = 1, needs: str = "") -> Judge:
     def judged(reply: ProbeReply) -> Judgement:
         tool_calls = calls_of(reply)
         if not tool_calls:
-            return Judgement("wrong", f"no tool call: {_quoted(reply_text(reply))}")
+            return Judgement("wrong", f"no tool call: {_quote_answer(reply_text(reply))}")
         wrong_name = next((call.name for call in tool_calls if call.name != name), None)
         if wrong_name is not None:
             return Judgement("wrong", f"called {wrong_name}, which was not offered")
-        bad = next((call for call in tool_calls if call.arguments is None), None)
-        if bad is not None:
-            return Judgement("wrong", f"arguments are not a JSON object: {bad.raw}")
+        invalid_call = next((call for call in tool_calls if call.arguments is None), None)
+        if invalid_call is not None:
+            return Judgement("wrong", f"arguments are not a JSON object: {invalid_call.raw}")
         if needs and any(needs not in (call.arguments or {}) for call in tool_calls):
             return Judgement("wrong", f"arguments lack {needs}: {_format_calls(tool_calls)}")
         if len(tool_calls) < min_calls:
@@ -292,7 +292,7 @@ def calls_none(reply: ProbeReply) -> Judgement:
     tool_calls = calls_of(reply)
     if tool_calls:
         return Judgement("wrong", f"called {tool_calls[0].name} although tools were forbidden")
-    return answered(reply)
+    return supported_if_answered(reply)
 
 
 def calls_in_chunks(name: str) -> Judge:
@@ -312,20 +312,20 @@ def calls_in_chunks(name: str) -> Judge:
 
 def _argument_chunks(reply: ProbeReply) -> int:
     """Return the number of deltas in the calls of a stream."""
-    inside, pieces = False, 0
+    in_call, chunk_count = False, 0
     for event in reply.events:
         if isinstance(event, BlockStart):
-            inside = event.kind == "tool_call"
+            in_call = event.kind == "tool_call"
         elif isinstance(event, BlockEnd):
-            inside = False
+            in_call = False
         elif isinstance(event, Delta):
-            pieces += inside
-    return pieces
+            chunk_count += in_call
+    return chunk_count
 
 
 def keeps_ids(*terms: str) -> Judge:
     """Supported if the ids of the calls differ, and the results were matched by them."""
-    judge_terms = says(*terms)
+    judge_terms = answer_contains(*terms)
 
     def judged(reply: ProbeReply) -> Judgement:
         tool_calls = calls_of(reply.before) if reply.before else []
@@ -350,8 +350,8 @@ def _format_calls(tool_calls: list[ToolCall]) -> str:
 def json_object(reply: ProbeReply) -> Judgement:
     """Supported if the answer is a JSON object and nothing else."""
     text = reply_text(reply)
-    parsed = _decoded(text)
-    return Judgement("supported" if isinstance(parsed, dict) else "wrong", _quoted(text))
+    parsed = _decode_json(text)
+    return Judgement("supported" if isinstance(parsed, dict) else "wrong", _quote_answer(text))
 
 
 def json_of(fields: dict[str, type], **choices: tuple[str, ...]) -> Judge:
@@ -362,26 +362,28 @@ def json_of(fields: dict[str, type], **choices: tuple[str, ...]) -> Judge:
 
     def judged(reply: ProbeReply) -> Judgement:
         text = reply_text(reply)
-        parsed = _decoded(text)
+        parsed = _decode_json(text)
         if not isinstance(parsed, dict):
-            return Judgement("wrong", f"not a JSON object: {_quoted(text)}")
-        fits = set(parsed) == set(fields) and all(
+            return Judgement("wrong", f"not a JSON object: {_quote_answer(text)}")
+        matches_fields = set(parsed) == set(fields) and all(
             isinstance(parsed[name], kind) for name, kind in fields.items()
         )
-        fits = fits and all(parsed[name] in allowed for name, allowed in choices.items())
-        return Judgement("supported" if fits else "wrong", _quoted(text))
+        matches_fields = matches_fields and all(
+            parsed[name] in allowed for name, allowed in choices.items()
+        )
+        return Judgement("supported" if matches_fields else "wrong", _quote_answer(text))
 
     return judged
 
 
-def _decoded(text: str) -> Any:
+def _decode_json(text: str) -> Any:
     try:
         return msgspec.json.decode(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
 
 
-def thinks(reply: ProbeReply) -> Judgement:
+def supported_if_reasoned(reply: ProbeReply) -> Judgement:
     """Supported if the model reasons, visibly or by its token count."""
     parts = reply.response.parts if reply.response else ()
     thoughts = [part for part in parts if isinstance(part, Reasoning)]
@@ -394,15 +396,15 @@ def thinks(reply: ProbeReply) -> Judgement:
         return Judgement(
             "supported", f"it reasons ({tokens or 'some'} tokens) but does not return the reasoning"
         )
-    return Judgement("wrong", f"no reasoning: {_quoted(reply_text(reply))}")
+    return Judgement("wrong", f"no reasoning: {_quote_answer(reply_text(reply))}")
 
 
 def caches(reply: ProbeReply) -> Judgement:
     """Supported if a cache breakpoint is accepted; reports tokens written or read."""
     usage = reply.response.usage if reply.response else None
-    moved = (usage.cache_write or 0) + (usage.cache_read or 0) if usage else 0
-    if moved:
-        return Judgement("supported", f"{moved} tokens written to or read from the cache")
+    cached_tokens = (usage.cache_write or 0) + (usage.cache_read or 0) if usage else 0
+    if cached_tokens:
+        return Judgement("supported", f"{cached_tokens} tokens written to or read from the cache")
     return Judgement("supported", "accepted, but no tokens were written to the cache")
 
 
@@ -415,7 +417,7 @@ def refuses(*kinds: str) -> Judge:
     def judged(reply: ProbeReply) -> Judgement:
         error = reply.error
         if error is None:
-            return Judgement("wrong", f"accepted: {_quoted(reply_text(reply))}")
+            return Judgement("wrong", f"accepted: {_quote_answer(reply_text(reply))}")
         summary = f"{error.message} (HTTP {error.status})"
         if error.kind in kinds and error.message and error.status is not None:
             return Judgement("supported", summary)

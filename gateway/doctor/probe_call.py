@@ -75,14 +75,14 @@ class ProbeClient:
             dialect = _dialect_for(target, request, traits, verb)
             if verb != "generate" and not _has_call(dialect, target, verb):
                 return ProbeReply(error=_NO_CALL)
-            prepared = _prepared(dialect, target, request, traits, verb)
-            reply = await self._sent(target, prepared, traits, request, verb)
+            prepared = _prepare_request(dialect, target, request, traits, verb)
+            reply = await self._send_prepared(target, prepared, traits, request, verb)
         except GatewayError as failure:
             reply = ProbeReply(error=failure.error)
         report = prepared.report if prepared is not None else ()
         return replace(reply, report=report)
 
-    async def _sent(
+    async def _send_prepared(
         self, target: Target, prepared: Prepared, traits: Traits, request: Request, verb: Verb
     ) -> ProbeReply:
         provider = target.model.provider
@@ -114,7 +114,7 @@ def _has_call(dialect: Dialect, target: Target, verb: Verb) -> bool:
     return url_path(dialect, target, stream=False, verb=verb) != generate
 
 
-def _prepared(
+def _prepare_request(
     dialect: Dialect, target: Target, request: Request, traits: Traits, verb: Verb
 ) -> Prepared:
     provider = target.model.provider
@@ -140,7 +140,7 @@ async def _read(answer: Answer, prepared: Prepared, traits: Traits, verb: Verb) 
     if verb == "count_tokens":
         return ProbeReply(count=dialect.provider.parse_count(body))
     response = dialect.provider.parse_response(body, traits, prepared.rendered)
-    return ProbeReply(response=response, spent=_spent(response.usage))
+    return ProbeReply(response=response, spent=_reported_usage(response.usage))
 
 
 async def _streamed(answer: Answer, prepared: Prepared, traits: Traits) -> ProbeReply:
@@ -168,9 +168,9 @@ async def _streamed(answer: Answer, prepared: Prepared, traits: Traits) -> Probe
         response=response,
         events=tuple(events),
         streamed=True,
-        spent=_spent(response.usage),
+        spent=_reported_usage(response.usage),
     )
 
 
-def _spent(usage: Usage | None) -> tuple[Usage, ...]:
+def _reported_usage(usage: Usage | None) -> tuple[Usage, ...]:
     return () if usage is None else (usage,)

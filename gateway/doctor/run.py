@@ -56,39 +56,39 @@ async def examine(
 
 class _Examiner:
     def __init__(
-        self, client: ProbeClient, model: Model, on_finding: OnFinding, at_once: int
+        self, client: ProbeClient, model: Model, on_finding: OnFinding, max_parallel: int
     ) -> None:
         self._client = client
         self._model = model
         self._on_finding = on_finding
-        self._slots = asyncio.Semaphore(at_once)
+        self._slots = asyncio.Semaphore(max_parallel)
         self._findings: dict[str, Finding] = {}
 
     async def run(self, probes: tuple[Probe, ...], total_s: float) -> Examination:
         started = time.perf_counter()
-        ended = "done"
+        outcome = "done"
         try:
             async with asyncio.timeout(total_s):
                 first_finding = await self._probe(PLAIN)
                 if first_finding.verdict != "supported":
-                    ended = "silent"
+                    outcome = "silent"
                 else:
                     async with asyncio.TaskGroup() as group:
                         for probe in probes:
                             if probe.name != PLAIN.name:
                                 group.create_task(self._probe_in_slot(probe))
         except TimeoutError:
-            ended = "late"
+            outcome = "late"
         return Examination(
             target=self._model.label,
             dialect=self._model.provider.dialect,
-            findings=self._ordered_findings(probes, ended),
+            findings=self._ordered_findings(probes, outcome),
             ms=_elapsed_ms(started),
-            ended=ended,  # type: ignore[arg-type]
+            ended=outcome,  # type: ignore[arg-type]
         )
 
-    def _ordered_findings(self, probes: tuple[Probe, ...], ended: str) -> tuple[Finding, ...]:
-        detail = _NOT_ASKED_REASONS.get(ended, "")
+    def _ordered_findings(self, probes: tuple[Probe, ...], outcome: str) -> tuple[Finding, ...]:
+        detail = _NOT_ASKED_REASONS.get(outcome, "")
         names = dict.fromkeys([PLAIN.name, *(probe.name for probe in probes)])
         return tuple(
             self._findings.get(name) or Finding(name=name, verdict="unclear", message=detail)
@@ -135,13 +135,13 @@ class _Examiner:
         await asyncio.sleep(wait_s)
         return await self._client.ask(probe)
 
-    def _with_usage(self, finding: Finding, spent: tuple[Usage, ...]) -> Finding:
-        costs = [cost(usage, self._model.price) for usage in spent]
+    def _with_usage(self, finding: Finding, usages: tuple[Usage, ...]) -> Finding:
+        costs = [cost(usage, self._model.price) for usage in usages]
         costs_usd = [c for c in costs if c is not None]
         return replace(
             finding,
-            input=sum(usage.prompt_tokens or 0 for usage in spent),
-            output=sum(usage.output or 0 for usage in spent),
+            input=sum(usage.prompt_tokens or 0 for usage in usages),
+            output=sum(usage.output or 0 for usage in usages),
             cost_usd=float(sum(costs_usd, Decimal(0))) if costs_usd else None,
         )
 

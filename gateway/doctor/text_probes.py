@@ -23,7 +23,7 @@ PLAIN = Probe(
     asks="A one-word answer, not streamed.",
     judged="Any text with a finish reason. If this fails, the other checks are skipped.",
     request=request_of(_HELLO),
-    judge=on.answered,
+    judge=on.supported_if_answered,
 )
 TEXT_PROBES = (
     PLAIN,
@@ -54,7 +54,7 @@ TEXT_PROBES = (
         judged="Finish reason `length`, and about as many tokens as allowed.",
         request=request_of("Count from one to three hundred in words.", max_output=LIMIT),
         carries=("max_output",),
-        judge=on.stays_within(LIMIT),
+        judge=on.ends_at_token_limit(LIMIT),
     ),
     Probe(
         name="unicode",
@@ -74,7 +74,7 @@ TEXT_PROBES = (
         request=request_of(
             _LONG, "Leave the line above aside. Say only this word: COBALT", stream=True
         ),
-        judge=on.says("cobalt"),
+        judge=on.answer_contains("cobalt"),
     ),
     Probe(
         name="count_tokens",
@@ -85,7 +85,7 @@ TEXT_PROBES = (
         request=request_of(_HELLO, max_output=None),
         verb="count_tokens",
         assume=assume_traits(count_tokens="endpoint"),
-        judge=on.counted,
+        judge=on.supported_if_counted,
     ),
     Probe(
         name="system",
@@ -95,7 +95,7 @@ TEXT_PROBES = (
         judged="MARIGOLD in the answer.",
         request=request_of(_CAPITAL, instructions=(Text(text=_MOTTO, path="system"),)),
         carries=("system",),
-        judge=on.says("marigold"),
+        judge=on.answer_contains("marigold"),
     ),
     Probe(
         name="many_systems",
@@ -111,7 +111,7 @@ TEXT_PROBES = (
             ),
         ),
         carries=("system",),
-        judge=on.says("marigold", "cobalt"),
+        judge=on.answer_contains("marigold", "cobalt"),
     ),
     Probe(
         name="mid_system",
@@ -129,7 +129,7 @@ TEXT_PROBES = (
         ),
         assume=assume_traits(mid_system=True),
         carries=("turns",),
-        judge=on.says("marigold"),
+        judge=on.answer_contains("marigold"),
     ),
     Probe(
         name="prefill",
@@ -162,7 +162,7 @@ TEXT_PROBES = (
         ),
         assume=assume_stops,
         carries=("stop",),
-        judge=on.stops_before("delta", "gamma"),
+        judge=on.stops_before_term("delta", "gamma"),
     ),
     Probe(
         name="temperature",
@@ -173,7 +173,7 @@ TEXT_PROBES = (
         request=request_of(_HELLO, sampling=Sampling(temperature=0.2)),
         assume=assume_traits(sampling=True),
         carries=("temperature",),
-        judge=on.accepted,
+        judge=on.supported_if_accepted,
     ),
     Probe(
         name="seed",
@@ -184,7 +184,7 @@ TEXT_PROBES = (
         request=request_of(_HELLO, sampling=Sampling(seed=7)),
         assume=assume_traits(seed=True),
         carries=("seed",),
-        judge=on.accepted,
+        judge=on.supported_if_accepted,
     ),
     Probe(
         name="penalties",
@@ -195,7 +195,7 @@ TEXT_PROBES = (
         request=request_of(_HELLO, sampling=Sampling(presence_penalty=0.5)),
         assume=assume_traits(penalties=True),
         carries=("presence_penalty",),
-        judge=on.accepted,
+        judge=on.supported_if_accepted,
     ),
     Probe(
         name="unknown_model",

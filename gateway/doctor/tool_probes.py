@@ -165,7 +165,7 @@ TOOL_PROBES = (
         follow=answer_with_readings,
         assume=WITH_TOOLS,
         carries=("tools",),
-        judge=on.says(_READINGS[0]),
+        judge=on.answer_contains(_READINGS[0]),
     ),
     Probe(
         name="tool_ids",
@@ -189,7 +189,7 @@ TOOL_PROBES = (
         follow=answer_with_foreign_ids,
         assume=assume_traits(tools=True, tool_id_rule="any"),
         carries=("tools",),
-        judge=on.accepted,
+        judge=on.supported_if_accepted,
     ),
     Probe(
         name="empty_result",
@@ -201,7 +201,7 @@ TOOL_PROBES = (
         follow=with_result_parts(),
         assume=WITH_TOOLS,
         carries=("tools",),
-        judge=on.accepted,
+        judge=on.supported_if_accepted,
     ),
     Probe(
         name="result_image",
@@ -213,7 +213,7 @@ TOOL_PROBES = (
         follow=with_result_parts(RED),
         assume=assume_traits(tools=True, images=True, tool_result_images=True),
         carries=("tools", "image"),
-        judge=on.says_any("red", "crimson", "scarlet"),
+        judge=on.answer_contains_any("red", "crimson", "scarlet"),
     ),
     Probe(
         name="stream_arguments",
@@ -256,7 +256,7 @@ TOOL_PROBES = (
         follow=answer_with_readings,
         assume=assume_reasoning,
         carries=("tools", "thinking", "effort"),
-        judge=on.says(_READINGS[0]),
+        judge=on.answer_contains(_READINGS[0]),
         deadline_s=90.0,
     ),
 )

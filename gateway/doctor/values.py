@@ -55,7 +55,7 @@ Follow = Callable[[Request, Response], Request | None]
 Assume = Callable[[Traits], Mapping[str, Any]]
 
 
-def assume_nothing(traits: Traits) -> Mapping[str, Any]:
+def keep_traits(traits: Traits) -> Mapping[str, Any]:
     """Assume nothing: the request is rendered with the model's traits."""
     return {}
 
@@ -88,7 +88,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     judged: str
     request: Request
     judge: Judge
-    assume: Assume = assume_nothing
+    assume: Assume = keep_traits
     carries: tuple[str, ...] = ()
     follow: Follow | None = None
     verb: Verb = "generate"

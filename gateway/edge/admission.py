@@ -269,14 +269,14 @@ def unknown_model(
 ) -> GatewayError:
     """The error for a name that no route or model has, with similar names the key may use."""
     names = similar_names(model, usable_names(snapshot, key)[:_MAX_COMPARED])
-    hint = f"did you mean {_either(names)}? " if names else ""
+    hint = f"did you mean {_join_alternatives(names)}? " if names else ""
     message = (
         f"the model `{model[:200]}` does not exist; {hint}GET /v1/models lists the available models"
     )
     return GatewayError(Error(kind="not_found", message=message, param=param))
 
 
-def _either(names: list[str]) -> str:
+def _join_alternatives(names: list[str]) -> str:
     quoted = [f"`{name[:100]}`" for name in names]
     return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
 
@@ -329,7 +329,7 @@ async def read(receive: Receive, headers: Mapping[str, str], limit: int) -> byte
             raise _too_large(limit)
         return body
     chunks = [chunk async for chunk in _bounded_chunks(receive, message, headers, limit)]
-    return await offload.scan(sum(map(len, chunks)), b"".join, chunks)
+    return await offload.run_scan(sum(map(len, chunks)), b"".join, chunks)
 
 
 async def read_chunks(

@@ -171,7 +171,7 @@ async def serve(
 ) -> None:
     """Admits one call and serves it; every failure is sent to the client."""
     if runtime.metrics.requests_in_flight >= runtime.config.max_requests:
-        await _shed(runtime, call, client)
+        await _reject_over_limit(runtime, call, client)
         return
     runtime.metrics.requests_in_flight += 1
     deadlines = Deadlines(runtime.deadline_ticker)
@@ -227,7 +227,7 @@ async def _admit_and_run(
     if exchange.passthrough_state is None:
         size = len(exchange.body)
         if size <= MAX_CHECKED_BYTES:
-            await offload.scan(size, exchange.dialect.check_passthrough, exchange.body)
+            await offload.run_scan(size, exchange.dialect.check_passthrough, exchange.body)
         if exchange.dialect.plan_request is not None and exchange.verb == "generate":
             exchange.plan = await offload.run(size, exchange.dialect.plan_request, exchange.fields)
     deadlines.listen_for_disconnect(receive)
@@ -243,8 +243,8 @@ async def _admit_and_run(
     if exchange.verb == "count_tokens":
         await answer_token_count(runtime, call, client, deadlines)
         return
-    plain = exchange.plan is None and exchange.native_continuation is None and not route.shadow
-    run_call = run if plain else run_with_features
+    is_simple = exchange.plan is None and exchange.native_continuation is None and not route.shadow
+    run_call = run if is_simple else run_with_features
     if requested_caching is not None:
         await response_cache.serve_with_cache(
             runtime, call, client, deadlines, requested_caching, run_call
@@ -253,7 +253,7 @@ async def _admit_and_run(
     await run_call(runtime, call, client, deadlines)
 
 
-async def _shed(runtime: Runtime, call: Call, client: Client) -> None:
+async def _reject_over_limit(runtime: Runtime, call: Call, client: Client) -> None:
     """Rejects a request over the concurrency limit; it is counted, but not logged."""
     runtime.metrics.count_shed()
     error = Error(
@@ -276,7 +276,7 @@ async def _accept_call(
     exchange.key = authenticate(runtime, exchange.snapshot, scope["headers"], exchange.query)
     exchange.body = await admission.read(receive, exchange.headers, config.max_body_bytes)
     size = len(exchange.body)
-    exchange.fields = await offload.scan(size, admission.decode, exchange.body)
+    exchange.fields = await offload.run_scan(size, admission.decode, exchange.body)
     if not exchange.dialect.model_in_path:
         exchange.model = admission.field(exchange.fields, "model", str, default="")
         exchange.stream = admission.field(
@@ -290,7 +290,7 @@ async def _accept_call(
         prompts.FIELD in exchange.fields
         or exchange.dialect.prompt_format.reference_field in exchange.fields
     ):
-        await offload.scan(size, prompts.insert_prompt, exchange)
+        await offload.run_scan(size, prompts.insert_prompt, exchange)
     if not exchange.model:
         raise invalid("model is required: the name of a route or `provider/model`", "model")
     exchange.route = find_route(exchange.snapshot, exchange.key, exchange.model)

@@ -18,8 +18,8 @@ def cohere_models_page(snapshot: Snapshot, key: ApiKey | None, query: str) -> di
     entries = [_cohere_entry(name, snapshot.route(name)) for name in names]
     if endpoint := params.get("endpoint"):
         entries = [entry for entry in entries if endpoint in entry["endpoints"]]
-    start = _natural(params.get("page_token"), 0)
-    size = min(_natural(params.get("page_size"), _DEFAULT_PAGE_SIZE), _MAX_PAGE_SIZE)
+    start = _natural_or_default(params.get("page_token"), 0)
+    size = min(_natural_or_default(params.get("page_size"), _DEFAULT_PAGE_SIZE), _MAX_PAGE_SIZE)
     end = start + (size or _DEFAULT_PAGE_SIZE)
     page: dict[str, Any] = {"models": entries[start:end]}
     if end < len(entries):
@@ -27,7 +27,7 @@ def cohere_models_page(snapshot: Snapshot, key: ApiKey | None, query: str) -> di
     return page
 
 
-def _natural(text: str | None, default: int) -> int:
+def _natural_or_default(text: str | None, default: int) -> int:
     return int(text) if text is not None and text.isdecimal() and len(text) <= 9 else default
 
 

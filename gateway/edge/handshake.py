@@ -47,7 +47,7 @@ def check_key_capacity(owner: int | None) -> None:
 
 
 @contextmanager
-def counted(owner: int | None) -> Iterator[None]:
+def count_connection(owner: int | None) -> Iterator[None]:
     """Counts an open connection of the key with this id."""
     _open_connections[owner] += 1
     try:

@@ -39,7 +39,7 @@ def _health(runtime: Runtime, path: str) -> tuple[int, Any]:
         case "/health/liveliness" | "/health/liveness":
             return 200, "I'm alive!"  # LiteLLM's paths and response
         case "/health/ready":
-            return _ready(runtime)
+            return _readiness_response(runtime)
         case "/health/readiness":
             # LiteLLM's path and response. Without its database the gateway continues to serve.
             if runtime.draining or runtime.drain_announced:
@@ -54,7 +54,7 @@ def _health(runtime: Runtime, path: str) -> tuple[int, Any]:
             return 404, {"error": f"there is no endpoint {path[:200]}"}
 
 
-def _ready(runtime: Runtime) -> tuple[int, Any]:
+def _readiness_response(runtime: Runtime) -> tuple[int, Any]:
     open_problems = find_problems(runtime)
     reasons = [problem.code for problem in open_problems]
     if any(problem.blocking for problem in open_problems):

@@ -67,7 +67,7 @@ async def serve_realtime(runtime: Runtime, scope: Scope, receive: Receive, send:
         exchange.key = authenticate(runtime, exchange.snapshot, raw_headers, query)
         owner = exchange.key.id if exchange.key is not None else None
         handshake.check_key_capacity(owner)
-        connections.enter_context(handshake.counted(owner))
+        connections.enter_context(handshake.count_connection(owner))
         _admit(call, query, runtime.config.log_body_bytes)
         exchange.freeze()
         runtime.metrics.requests_in_flight += 1

@@ -83,7 +83,7 @@ async def serve_websocket(
     except GatewayError as refusal:
         await _reject_handshake(scope, send, refusal.error)
         return
-    with handshake.counted(owner):
+    with handshake.count_connection(owner):
         await send({"type": "websocket.accept"})
         connection = _Connection(runtime, scope, send)
         try:
@@ -186,13 +186,13 @@ class _Connection:
         text = message.get("text")
         data = message.get("bytes") or b""
         size = len(data) if text is None else len(text)
-        content = data if text is None else await offload.scan(size, text.encode)
+        content = data if text is None else await offload.run_scan(size, text.encode)
         if len(content) > self.runtime.config.max_body_bytes:
             await self._send(handshake.close_message(self._websocket_scope, handshake.TOO_LARGE))
             return False
         stream_id = ""
         try:
-            fields = await offload.scan(size, admission.decode, content)
+            fields = await offload.run_scan(size, admission.decode, content)
             message_type = admission.field(fields, "type", str, default="")
             stream_id = _read_stream_id(fields)
             if message_type in _IGNORED_TYPES:
@@ -233,7 +233,7 @@ class _Connection:
             if not admission.field(fields, "generate", bool, default=True):
                 await self._answer_without_generating(stream_id, fields)
             else:
-                body = await offload.scan(_field_bytes(fields), _request_body, fields)
+                body = await offload.run_scan(_field_bytes(fields), _request_body, fields)
                 await _Turn(self, stream_id, body).run()
         except GatewayError as failure:
             await self.send_refusal(failure, stream_id)
@@ -252,15 +252,15 @@ class _Connection:
         find_route(runtime.snapshot, key, model)
         body = {k: v for k, v in fields.items() if k not in _ENVELOPE_FIELDS}
         dialect, size = DIALECTS[_DIALECT_NAME], _field_bytes(fields)
-        content = await offload.scan(size, offload.encode_fields, body)
+        content = await offload.run_scan(size, offload.encode_fields, body)
         if size <= MAX_CHECKED_BYTES:
-            await offload.scan(size, dialect.check_passthrough, content)
+            await offload.run_scan(size, dialect.check_passthrough, content)
         if admission.field(fields, "previous_response_id", str, default=""):
             raise invalid(
                 "a request with generate false starts a conversation; omit previous_response_id",
                 "previous_response_id",
             )
-        echo = await offload.scan(size, dialect.read_echo, content) | {"store": False}
+        echo = await offload.run_scan(size, dialect.read_echo, content) | {"store": False}
         context = ResponseContext(
             id=new_response_id(), created=int(time.time()), model=model, echoed_fields=echo
         )

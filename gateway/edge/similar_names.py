@@ -15,8 +15,8 @@ def similar_names(name: str, names: Iterable[str], *, count: int = 3) -> list[st
     Similarity is Sorensen and Dice's coefficient of pairs of adjacent characters, which costs
     about a microsecond for each name.
     """
-    wanted = _pairs(name)
-    scored = ((_similarity(wanted, _pairs(other)), other) for other in names)
+    name_pairs = _pairs(name)
+    scored = ((_similarity(name_pairs, _pairs(other)), other) for other in names)
     best = heapq.nsmallest(count, ((-score, other) for score, other in scored if score > 0))
     return [other for _, other in best]
 

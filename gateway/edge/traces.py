@@ -169,7 +169,7 @@ def _build_batch(
         content, span.content = span.content, {}
         if not content:
             packed.append(None)
-        elif keeps_content(snapshot, key, span):
+        elif should_store_content(snapshot, key, span):
             packed.append(pack_content(content, snapshot.masks, limit))
         else:
             packed.append(b"")
@@ -205,7 +205,7 @@ def _decompress(body: bytes, encoding: str) -> bytes:
     return inflated
 
 
-def keeps_content(snapshot: Snapshot, key: ApiKey | None, span: ClientSpan) -> bool:
+def should_store_content(snapshot: Snapshot, key: ApiKey | None, span: ClientSpan) -> bool:
     """Whether content of a span is stored: as the bodies of a request with its key and model."""
     route = snapshot.route(span.model) if span.model else None
     switches = (

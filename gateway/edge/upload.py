@@ -85,8 +85,8 @@ class _FormCollector:
         if self._start is None:
             part = msgspec.structs.replace(self._part, data=bytes(self._data))
         else:
-            stretch = ByteRange(self._start, self._spool.size - self._start)
-            part = msgspec.structs.replace(self._part, stored_range=stretch)
+            byte_range = ByteRange(self._start, self._spool.size - self._start)
+            part = msgspec.structs.replace(self._part, stored_range=byte_range)
         self.parts.append(part)
         self._data = bytearray()
         self._part = None

@@ -81,8 +81,8 @@ class Decoder:
 
     def _is_normalised(self, data: bytes) -> bool:
         """Whether `data` is within the limit and needs no line end or BOM handling."""
-        ordinary = self._bom_prefix is None and not self._after_cr
-        return ordinary and len(data) <= self._max_bytes and data.find(b"\r") < 0
+        is_mid_stream = self._bom_prefix is None and not self._after_cr
+        return is_mid_stream and len(data) <= self._max_bytes and data.find(b"\r") < 0
 
     def _completes_event(self, data: bytes) -> bool:
         """Whether `data` contains or begins with the end of an event."""

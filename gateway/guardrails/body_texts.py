@@ -80,7 +80,7 @@ def map_texts(document: Any, change: Change) -> Any:
     Returns the same object if no text changes. Raises RecursionError for very deep nesting.
     """
     if not isinstance(document, dict):
-        return _map(document, "", None, change)
+        return _map_strings(document, "", None, change)
     changed = {}
     for name, value in document.items():
         if name in SKIPPED_FIELDS:
@@ -89,7 +89,7 @@ def map_texts(document: Any, change: Change) -> Any:
         mapped = (
             _map_descriptions(value, change)
             if name in _TOOL_FIELDS or (name == "text" and isinstance(value, dict))
-            else _map(value, name, document, change)
+            else _map_strings(value, name, document, change)
         )
         if mapped is not value:
             changed[name] = mapped
@@ -129,13 +129,13 @@ def replace_texts(document: Any, texts: list[str]) -> Any:
     return map_texts(document, lambda _: next(remaining))
 
 
-def _map(value: Any, name: str, parent: Any, change: Change) -> Any:
+def _map_strings(value: Any, name: str, parent: Any, change: Change) -> Any:
     if isinstance(value, str):
         return _map_string(value, name, parent, change)
     if isinstance(value, list):
-        return _same_or(value, [_map(item, name, parent, change) for item in value])
+        return _unless_equal(value, [_map_strings(item, name, parent, change) for item in value])
     if isinstance(value, dict):
-        return _same_or(value, {k: _map_member(k, v, value, change) for k, v in value.items()})
+        return _unless_equal(value, {k: _map_member(k, v, value, change) for k, v in value.items()})
     return value
 
 
@@ -144,7 +144,7 @@ def _map_member(name: str, value: Any, parent: dict[str, Any], change: Change) -
         return value
     if name in _FREE and isinstance(value, dict):
         return _map_all(value, change)
-    return _map(value, name, parent, change)
+    return _map_strings(value, name, parent, change)
 
 
 def _map_string(value: str, name: str, parent: Any, change: Change) -> str:
@@ -187,16 +187,16 @@ def _map_all(value: Any, change: Change) -> Any:
     if isinstance(value, str):
         return change(value) if value and not _is_data_url(value) else value
     if isinstance(value, list):
-        return _same_or(value, [_map_all(item, change) for item in value])
+        return _unless_equal(value, [_map_all(item, change) for item in value])
     if isinstance(value, dict):
-        return _same_or(value, {k: _map_all(v, change) for k, v in value.items()})
+        return _unless_equal(value, {k: _map_all(v, change) for k, v in value.items()})
     return value
 
 
 def _map_descriptions(value: Any, change: Change) -> Any:
     """The value with `change` applied to all strings named `description`."""
     if isinstance(value, list):
-        return _same_or(value, [_map_descriptions(item, change) for item in value])
+        return _unless_equal(value, [_map_descriptions(item, change) for item in value])
     if isinstance(value, dict):
         mapped = {
             k: change(v)
@@ -204,11 +204,11 @@ def _map_descriptions(value: Any, change: Change) -> Any:
             else _map_descriptions(v, change)
             for k, v in value.items()
         }
-        return _same_or(value, mapped)
+        return _unless_equal(value, mapped)
     return value
 
 
-def _same_or(value: Any, mapped: Any) -> Any:
+def _unless_equal(value: Any, mapped: Any) -> Any:
     """`mapped` if it differs from `value`, else `value` itself."""
     items, new_items = (
         (value.values(), mapped.values()) if isinstance(value, dict) else (value, mapped)

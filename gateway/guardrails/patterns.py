@@ -32,7 +32,7 @@ class PatternTimeoutError(Exception):
     """A search took longer than it may."""
 
 
-class Match(NamedTuple):
+class PatternMatch(NamedTuple):
     """A match: its position in the text, and the name of its pattern."""
 
     start: int
@@ -128,7 +128,7 @@ def find_matches(
     detectors: Iterable[tuple[str, Detector]],
     start: int = 0,
     budget_s: float = TIMEOUT_S,
-) -> list[Match]:
+) -> list[PatternMatch]:
     """Matches of all detectors from `start` on, without overlaps: the first and longest ones.
 
     Invisible characters, such as zero-width spaces and soft hyphens, do not hide a match. Text
@@ -143,11 +143,11 @@ def find_matches(
     if (visible := _visible_part(text)) is not None:
         positions, visible_text = visible
         found += [
-            Match(positions[match.start], positions[match.end - 1] + 1, match.name)
+            PatternMatch(positions[match.start], positions[match.end - 1] + 1, match.name)
             for match in _search(visible_text, detectors, bisect_left(positions, start), deadline)
         ]
     found.sort(key=lambda match: (match.start, -match.end))
-    distinct: list[Match] = []
+    distinct: list[PatternMatch] = []
     for match in found:
         if not distinct or match.start >= distinct[-1].end:
             distinct.append(match)
@@ -171,9 +171,9 @@ def _visible_part(text: str) -> tuple[list[int], str] | None:
 
 def _search(
     text: str, detectors: Sequence[tuple[str, Detector]], start: int, deadline: float
-) -> list[Match]:
+) -> list[PatternMatch]:
     """Matches of all detectors. Raises PatternTimeoutError."""
-    found: list[Match] = []
+    found: list[PatternMatch] = []
     for name, detector in detectors:
         remaining_s = deadline - time.monotonic()
         if remaining_s <= 0:
@@ -183,7 +183,7 @@ def _search(
                 text, start, timeout=remaining_s, concurrent=True
             )
             found += [
-                Match(m.start(), m.end(), name)
+                PatternMatch(m.start(), m.end(), name)
                 for m in matches
                 if m.end() > m.start() and detector.accepts(m.group())
             ]
@@ -192,7 +192,7 @@ def _search(
     return found
 
 
-def mask_matches(text: str, matches: Sequence[Match]) -> str:
+def mask_matches(text: str, matches: Sequence[PatternMatch]) -> str:
     """The text with each match replaced by the name of its pattern, as in `[EMAIL]`."""
     parts, offset = [], 0
     for match in matches:

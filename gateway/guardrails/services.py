@@ -22,7 +22,7 @@ from gateway.guardrails.guardrail import (
     PresidioSettings,
     Stage,
 )
-from gateway.guardrails.patterns import Match, mask_matches
+from gateway.guardrails.patterns import PatternMatch, mask_matches
 
 LITELLM_PATH = "/beta/litellm_basic_guardrail_api"
 _SEPARATOR = "\n\n"
@@ -30,7 +30,7 @@ _MAX_REASON_CHARS = 300
 Json = dict[str, Any]
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class GuardrailVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one check.
 
     Attributes:
@@ -74,7 +74,7 @@ def moderation_request(settings: ModerationSettings, texts: Sequence[str]) -> Js
     return {"model": settings.model, "input": list(texts)}
 
 
-def moderation_verdict(settings: ModerationSettings, reply: Any) -> Verdict:
+def moderation_verdict(settings: ModerationSettings, reply: Any) -> GuardrailVerdict:
     """The verdict of a moderation response. Raises InvalidVerdict."""
     results = reply.get("results") if isinstance(reply, dict) else None
     if not isinstance(results, list) or not all(isinstance(item, dict) for item in results):
@@ -82,7 +82,7 @@ def moderation_verdict(settings: ModerationSettings, reply: Any) -> Verdict:
     found: Counter[str] = Counter()
     for result in results:
         found.update(_flagged(settings, result))
-    return Verdict(found=dict(found))
+    return GuardrailVerdict(found=dict(found))
 
 
 def _flagged(settings: ModerationSettings, result: Json) -> list[str]:
@@ -122,11 +122,11 @@ def presidio_request(settings: PresidioSettings, texts: Sequence[str]) -> Json:
 
 def presidio_verdict(
     settings: PresidioSettings, texts: Sequence[str], reply: Any, *, mask: bool
-) -> Verdict:
+) -> GuardrailVerdict:
     """The verdict of an analyzer's response. Raises InvalidVerdict."""
     if not isinstance(reply, list):
         raise InvalidVerdict("the response is not a list of entities")
-    matches: list[Match] = []
+    matches: list[PatternMatch] = []
     for item in reply:
         try:
             start, end, name = int(item["start"]), int(item["end"]), str(item["entity_type"])
@@ -134,22 +134,22 @@ def presidio_verdict(
         except (KeyError, TypeError, ValueError):
             raise InvalidVerdict("an entity has no start, end or entity_type") from None
         if score >= settings.min_score and end > start:
-            matches.append(Match(start, end, name))
+            matches.append(PatternMatch(start, end, name))
     found = Counter(match.name for match in matches)
     masked = _mask_joined(texts, matches) if mask and matches else None
-    return Verdict(found=dict(found), texts=masked)
+    return GuardrailVerdict(found=dict(found), texts=masked)
 
 
-def _mask_joined(texts: Sequence[str], matches: list[Match]) -> list[str]:
+def _mask_joined(texts: Sequence[str], matches: list[PatternMatch]) -> list[str]:
     """The texts, with matches in their concatenation masked."""
     matches.sort(key=lambda match: (match.start, -match.end))
     masked, offset = [], 0
     for text in texts:
-        inside: list[Match] = []
+        inside: list[PatternMatch] = []
         for match in matches:
             start, end = max(match.start - offset, 0), min(match.end - offset, len(text))
             if start < end and (not inside or start >= inside[-1].end):
-                inside.append(Match(start, end, match.name))
+                inside.append(PatternMatch(start, end, match.name))
         masked.append(mask_matches(text, inside) if inside else text)
         offset += len(text) + len(_SEPARATOR)
     return masked
@@ -184,25 +184,27 @@ def litellm_request(
     }
 
 
-def litellm_verdict(texts: Sequence[str], reply: Any) -> Verdict:
+def litellm_verdict(texts: Sequence[str], reply: Any) -> GuardrailVerdict:
     """The verdict of a response in LiteLLM's format. Raises InvalidVerdict."""
     action = reply.get("action") if isinstance(reply, dict) else None
     if action == "NONE":
-        return Verdict()
+        return GuardrailVerdict()
     if action == "BLOCKED":
-        return Verdict(found={"blocked": 1}, blocked=True, reason=_reason(reply, "blocked_reason"))
+        return GuardrailVerdict(
+            found={"blocked": 1}, blocked=True, reason=_reason(reply, "blocked_reason")
+        )
     if action != "GUARDRAIL_INTERVENED":
         raise InvalidVerdict("its action is not NONE, BLOCKED or GUARDRAIL_INTERVENED")
     rewritten = reply.get("texts")
     if rewritten is None:
-        return Verdict()
+        return GuardrailVerdict()
     if (
         not isinstance(rewritten, list)
         or len(rewritten) != len(texts)
         or not all(isinstance(text, str) for text in rewritten)
     ):
         raise InvalidVerdict(f"it must return {len(texts)} texts, one for each text it received")
-    return Verdict(found={"rewritten": 1}, texts=rewritten)
+    return GuardrailVerdict(found={"rewritten": 1}, texts=rewritten)
 
 
 # --- Portkey ----------------------------------------------------------------------------
@@ -234,7 +236,7 @@ def portkey_request(
     }
 
 
-def portkey_verdict(stage: Stage, reply: Any) -> Verdict:
+def portkey_verdict(stage: Stage, reply: Any) -> GuardrailVerdict:
     """The verdict of a response in Portkey's format. Raises InvalidVerdict."""
     verdict = reply.get("verdict") if isinstance(reply, dict) else None
     if not isinstance(verdict, bool):
@@ -245,10 +247,12 @@ def portkey_verdict(stage: Stage, reply: Any) -> Verdict:
     if document is not None and not isinstance(document, dict):
         raise InvalidVerdict(f"transformedData.{stage}.json is not an object")
     if not verdict:
-        return Verdict(found={"verdict false": 1}, blocked=True, reason=_reason(reply, "data"))
+        return GuardrailVerdict(
+            found={"verdict false": 1}, blocked=True, reason=_reason(reply, "data")
+        )
     if document is not None:
-        return Verdict(found={"rewritten": 1}, document=document)
-    return Verdict()
+        return GuardrailVerdict(found={"rewritten": 1}, document=document)
+    return GuardrailVerdict()
 
 
 def _reason(reply: Json, name: str) -> str:

@@ -116,7 +116,7 @@ class LogExporter:
                 connections.close_all()
 
 
-def begin(runtime: Runtime, url: str, interval_s: float, *, bodies: bool) -> None:
+def start_log_export(runtime: Runtime, url: str, interval_s: float, *, bodies: bool) -> None:
     """Start exporting in this process, if there is a destination."""
     if url:
         runtime.services.append(LogExporter(url, interval_s, bodies=bodies))

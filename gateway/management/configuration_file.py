@@ -6,22 +6,22 @@ import re
 from pathlib import Path
 
 from gateway import audit
-from gateway.compat.litellm.config.reader import Mistake, Node, read_file
-from gateway.store.configuration import InvalidDocument, Outcome, SourceRefOf, apply
+from gateway.compat.litellm.config.reader import ConfigError, Node, read_file
+from gateway.store.configuration import AppliedChanges, InvalidDocument, SourceRefOf, apply
 
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 
 def is_dragoman_format(path: Path) -> bool:
-    """Whether a file is in Dragoman's format. Raises Mistake if it cannot be read."""
+    """Whether a file is in Dragoman's format. Raises ConfigError if it cannot be read."""
     return "dragoman" in dict(read_file(path).root.items())
 
 
-def apply_file(path: Path, *, take: bool = False, dry_run: bool = False) -> Outcome:
-    """Apply a file. Raises Mistake, which names file, line and field."""
+def apply_file(path: Path, *, take: bool = False, dry_run: bool = False) -> AppliedChanges:
+    """Apply a file. Raises ConfigError, which names file, line and field."""
     file = read_file(path)
     for node in file.repeated:
-        raise node.mistake("is listed twice")
+        raise node.error("is listed twice")
     source_ref_of = _source_refs(file.root)
     with audit.acting(f"apply {path.name}", "command"):
         try:
@@ -29,7 +29,7 @@ def apply_file(path: Path, *, take: bool = False, dry_run: bool = False) -> Outc
                 file.root.to_python(), path.name, source_ref_of, take=take, dry_run=dry_run
             )
         except InvalidDocument as unfit:
-            raise Mistake(source_ref_of(unfit.path), unfit.path, unfit.why) from None
+            raise ConfigError(source_ref_of(unfit.path), unfit.path, unfit.why) from None
 
 
 def _source_refs(root: Node) -> SourceRefOf:

@@ -54,19 +54,23 @@ def table(providers: Iterable[Any], names: Iterable[str], source: str, day: date
 
 def _row(model: Any, day: date) -> list[Any] | None:
     """Return the entry of a model; None if it is not priced by tokens."""
-    prices, note = standing(model.prices, day)
+    prices, note = prices_on(model.prices, day)
     prices_by_rate = [getattr(prices, name, None) if prices else None for name in PRICES]
-    usd = _listed(prices_by_rate)
+    usd = _prices_above(prices_by_rate)
     if usd[0] is None and usd[1] is None:
         return None
     starts = sorted(
         {tier.start for price in prices_by_rate for tier in getattr(price, "tiers", ())}
     )
     row = [clauses(model.match), usd, model.context_window, note]
-    return [*row, [[start, _listed(prices_by_rate, start)] for start in starts]] if starts else row
+    return (
+        [*row, [[start, _prices_above(prices_by_rate, start)] for start in starts]]
+        if starts
+        else row
+    )
 
 
-def _listed(amounts: list[Any], start: int | None = None) -> list[str | None]:
+def _prices_above(amounts: list[Any], start: int | None = None) -> list[str | None]:
     """Return the prices of prompts longer than `start` tokens, or by default of short ones."""
     texts = [None if price is None else _amount(price, start) for price in amounts]
     while len(texts) > _ALWAYS and texts[-1] is None:
@@ -82,7 +86,7 @@ def _amount(price: Any, start: int | None) -> str:
     return format(price.normalize(), "f")
 
 
-def standing(prices: Any, day: date) -> tuple[Any, str]:
+def prices_on(prices: Any, day: date) -> tuple[Any, str]:
     """Return the prices of a day, and a note if they also change by the hour.
 
     Time-of-day prices are ignored: the last price without them counts.
@@ -106,13 +110,13 @@ def clauses(match: Any) -> list[Any]:
         return [clause for part in match.or_ for clause in clauses(part)]
     if kind == "ClauseAnd":
         parts = [clauses(part) for part in match.and_]
-        return [_joined(parts)]
+        return [_all_of(parts)]
     sign, field = _CLAUSES[kind]
     text = getattr(match, field)
     return [sign + (text if sign == "/" else text.lower())]
 
 
-def _joined(parts: list[list[Any]]) -> list[str]:
+def _all_of(parts: list[list[Any]]) -> list[str]:
     """Return clauses that must all match. Raises ValueError if one has alternatives."""
     if any(len(part) != 1 for part in parts):
         raise ValueError("the snapshot does not support a choice inside a conjunction")

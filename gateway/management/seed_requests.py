@@ -67,7 +67,7 @@ def _write(entries: list[LogRecord], random_: random.Random) -> None:
     with transaction.atomic():
         last = RequestLog.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
         store.write(entries)
-        ids = RequestLog.objects.after(last).order_by("pk").values_list("pk", flat=True)
+        ids = RequestLog.objects.newer_than_row(last).order_by("pk").values_list("pk", flat=True)
         rows = [(pk, index_text(_random_text(random_))) for pk in ids]
         value = "to_tsvector('simple', %s)" if connection.vendor == "postgresql" else "%s"
         with connection.cursor() as cursor:

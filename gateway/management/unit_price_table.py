@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
-from gateway.management.price_table import clauses, standing
+from gateway.management.price_table import clauses, prices_on
 from gateway.providers.unit_prices import UNITS
 
 
@@ -28,13 +28,13 @@ def table(providers: Iterable[Any], names: Iterable[str], source: str, day: date
 def _rows(models: Iterable[Any], day: date) -> list[list[Any]]:
     rows = []
     for model in models:
-        prices, _ = standing(model.prices, day)
+        prices, _ = prices_on(model.prices, day)
         usd = {}
-        for ours, theirs in UNITS.items():
-            amounts = (getattr(prices, name, None) for name in theirs) if prices else ()
+        for unit, source_unit in UNITS.items():
+            amounts = (getattr(prices, name, None) for name in source_unit) if prices else ()
             price = next((value for value in amounts if value is not None), None)
             if price is not None and not hasattr(price, "tiers"):
-                usd[ours] = format(price.normalize(), "f")
+                usd[unit] = format(price.normalize(), "f")
         if usd:
             rows.append([clauses(model.match), usd])
     return rows

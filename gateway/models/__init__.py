@@ -18,7 +18,7 @@ from gateway.models.log_export import LogExport
 from gateway.models.prompt import Prompt, PromptVersion
 from gateway.models.provider import Model, Provider
 from gateway.models.reasoning import ReasoningState
-from gateway.models.registry import Registry, RegistryRow, Source
+from gateway.models.registry import Registry, RegistryRow, RowSource
 from gateway.models.response import StoredResponse
 from gateway.models.route import Alias, Route, RouteVersion, Step, Target
 from gateway.models.score import RequestScore
@@ -70,8 +70,8 @@ __all__ = [
     "RequestText",
     "Route",
     "RouteVersion",
+    "RowSource",
     "Setting",
-    "Source",
     "Step",
     "StoredResponse",
     "Target",

@@ -86,7 +86,7 @@ class AlertDelivery(models.Model):
 class AlertQuerySet(models.QuerySet["Alert"]):
     """Named filters of alerts."""
 
-    def active(self) -> AlertQuerySet:
+    def firing(self) -> AlertQuerySet:
         """Alerts whose condition still holds."""
         return self.filter(resolved_at=None)
 

@@ -22,7 +22,7 @@ MAX_REPORTS = 10
 class CapabilityReportQuerySet(models.QuerySet[Row]):
     """Reports, newest first."""
 
-    def of(self, provider: Provider, model: str) -> Self:
+    def of_model(self, provider: Provider, model: str) -> Self:
         """Reports of one model, by name: it needs no row of its own."""
         return self.filter(provider=provider, model=model)
 
@@ -42,8 +42,8 @@ class CapabilityReportQuerySet(models.QuerySet[Row]):
 
     def prune(self, provider: Provider, model: str) -> None:
         """Delete all but the newest MAX_REPORTS of a model."""
-        newest = self.of(provider, model).values_list("pk", flat=True)[:MAX_REPORTS]
-        self.of(provider, model).exclude(pk__in=list(newest)).delete()
+        newest = self.of_model(provider, model).values_list("pk", flat=True)[:MAX_REPORTS]
+        self.of_model(provider, model).exclude(pk__in=list(newest)).delete()
 
 
 class CapabilityReport(models.Model):

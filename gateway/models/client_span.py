@@ -19,7 +19,7 @@ IDS_PER_QUERY = 400
 class ClientTraceQuerySet(models.QuerySet[Row]):
     """Traces of clients."""
 
-    def of(self, trace_ids: Iterable[str]) -> Self:
+    def with_trace_ids(self, trace_ids: Iterable[str]) -> Self:
         """Traces with these ids, of any key."""
         return self.filter(trace_id__in=list(trace_ids)[:IDS_PER_QUERY])
 
@@ -62,7 +62,7 @@ class ClientTraceQuerySet(models.QuerySet[Row]):
 class ClientSpanQuerySet(models.QuerySet[Row]):
     """Spans of clients."""
 
-    def of(self, trace_ids: Iterable[str]) -> Self:
+    def of_traces(self, trace_ids: Iterable[str]) -> Self:
         """Spans of these traces, without their content, in order of their start."""
         rows = self.filter(trace_id__in=list(trace_ids)[:IDS_PER_QUERY])
         return rows.defer("content").order_by("started_at", "pk")

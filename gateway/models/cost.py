@@ -30,7 +30,7 @@ def _margin() -> models.DecimalField[Decimal | None, Decimal | None]:
     )
 
 
-class Margined(models.Model):
+class WithMargin(models.Model):
     """The factor from cost to charge: 1.2 charges 20 % more; null inherits.
 
     The first one set applies, in the order key, team, provider, settings. Budgets count charges.
@@ -91,9 +91,9 @@ class PriceUpdate(RegistryRow):
     def __str__(self) -> str:
         return self.name
 
-    def accept(self, indexes: list[int], who: str, moment: dt.datetime | None = None) -> None:
+    def accept(self, indexes: list[int], author: str, moment: dt.datetime | None = None) -> None:
         """Accept exactly these changes; an empty list withdraws all of them."""
         self.accepted = sorted(index for index in set(indexes) if 0 <= index < len(self.changes))
         self.accepted_at = (moment or timezone.now()) if self.accepted else None
-        self.accepted_by = who if self.accepted else ""
+        self.accepted_by = author if self.accepted else ""
         self.save()

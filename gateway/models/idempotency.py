@@ -16,7 +16,7 @@ RETENTION = dt.timedelta(hours=24)
 class IdempotentResponseQuerySet(models.QuerySet[Row]):
     """Responses by a digest of the caller, the operation and the idempotency key."""
 
-    def stale(self) -> Self:
+    def past_retention(self) -> Self:
         """Responses older than RETENTION."""
         return self.filter(created_at__lt=timezone.now() - RETENTION)
 

@@ -8,14 +8,14 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
-from gateway.models.cost import Margined
-from gateway.models.limits import Budgeted, Limited
+from gateway.models.cost import WithMargin
+from gateway.models.limits import WithBudgets, WithLimits
 from gateway.models.registry import RegistryRow
 from gateway.models.team import Team
 from gateway.querysets import ApiKeyQuerySet
 
 
-class ApiKey(Limited, Budgeted, Margined, RegistryRow):
+class ApiKey(WithLimits, WithBudgets, WithMargin, RegistryRow):
     """A client's API key, of which only the public prefix and a keyed hash are stored.
 
     `routes` are the names of routes it may use (`*` and `?` allowed); empty means all.
@@ -67,12 +67,12 @@ class ApiKey(Limited, Budgeted, Margined, RegistryRow):
         return f"{self.name} ({self.prefix}...)"
 
     @property
-    def expired(self) -> bool:
+    def is_expired(self) -> bool:
         """Whether it has expired."""
         return self.expires_at is not None and self.expires_at <= timezone.now()
 
     @property
-    def previous_until(self) -> datetime | None:
+    def previous_secret_expires_at(self) -> datetime | None:
         """When the secret before the last rotation expires; None if it is not valid."""
         until = self.previous_expires_at
         if self.previous_digest is None or until is None or until <= timezone.now():

@@ -41,7 +41,7 @@ def _limit() -> models.PositiveBigIntegerField[int | None, int | None]:
     return models.PositiveBigIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
 
 
-class Limited(models.Model):
+class WithLimits(models.Model):
     """Limits of requests and tokens per minute, hour and day, and of concurrency; null is none."""
 
     limit_rpm = _limit()
@@ -56,7 +56,7 @@ class Limited(models.Model):
         abstract = True
 
 
-class Budgeted(models.Model):
+class WithBudgets(models.Model):
     """Budgets in US dollars per day, week and month (UTC) and in total; null is none.
 
     A warning is raised at `budget_soft_percent` of any of them.

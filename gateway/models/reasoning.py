@@ -20,7 +20,7 @@ class ReasoningStateQuerySet(models.QuerySet[Row]):
         """Turns that match any of these digests."""
         return self.filter(Q(turn_digest__in=list(turns)) | Q(call_digest__in=list(calls)))
 
-    def younger_than(self, age: dt.timedelta) -> Self:
+    def stored_within(self, age: dt.timedelta) -> Self:
         """Turns stored within `age`."""
         return self.filter(created_at__gt=timezone.now() - age)
 

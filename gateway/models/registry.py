@@ -9,10 +9,10 @@ from django.db.models.signals import pre_delete
 from django.dispatch import receiver
 
 from gateway import audit
-from gateway.querysets import RegistryQuerySet, bump
+from gateway.querysets import RegistryQuerySet, bump_version
 
 
-class Source(models.TextChoices):
+class RowSource(models.TextChoices):
     """Where a row comes from, which decides who may change it."""
 
     DATABASE = "database", "created here"
@@ -48,7 +48,7 @@ class RegistryRow(models.Model):
     `source_ref` is the position in its source, such as `litellm.yaml:12`.
     """
 
-    source = models.CharField(max_length=16, choices=Source.choices, default=Source.DATABASE)
+    source = models.CharField(max_length=16, choices=RowSource.choices, default=RowSource.DATABASE)
     source_ref = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -68,19 +68,19 @@ class RegistryRow(models.Model):
             audit.record_change(
                 self._meta.model_name or "", self.pk, str(self), before, self._current_values()
             )
-            bump()
+            bump_version()
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         """Delete the row with its dependents, and bump the registry version."""
         with transaction.atomic(using=kwargs.get("using")):
             result = super().delete(*args, **kwargs)
-            bump()
+            bump_version()
         return result
 
     @property
     def read_only(self) -> bool:
         """Whether a file or the environment owns the row, so that only a copy is editable."""
-        return self.source in {Source.FILE, Source.ENVIRONMENT, Source.CODE}
+        return self.source in {RowSource.FILE, RowSource.ENVIRONMENT, RowSource.CODE}
 
     def _current_values(self) -> audit.Values | None:
         """The stored values of this row."""

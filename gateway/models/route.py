@@ -5,13 +5,13 @@ from __future__ import annotations
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
-from gateway.models.limits import Budgeted, Limited
+from gateway.models.limits import WithBudgets, WithLimits
 from gateway.models.provider import Model
 from gateway.models.registry import RegistryRow
 from gateway.querysets import RegistryRowQuerySet, RouteVersionQuerySet
 
 
-class Route(Limited, RegistryRow):
+class Route(WithLimits, RegistryRow):
     """The public name of a model. The fields are those of `routing.snapshot.Route`."""
 
     name = models.CharField(max_length=200, unique=True)
@@ -79,7 +79,7 @@ class Alias(RegistryRow):
 
 
 class Step(RegistryRow):
-    """Options of the targets with one `order`. The fields are those of `routing.snapshot.Step`.
+    """Options of the targets with one `order`. Its fields are those of `snapshot.RouteStep`.
 
     A route without steps is a plain list of targets with the route's own strategy.
     """
@@ -110,7 +110,7 @@ class Step(RegistryRow):
         return f"step {self.order} of {self.route.name}"
 
 
-class Target(Limited, Budgeted, RegistryRow):
+class Target(WithLimits, WithBudgets, RegistryRow):
     """A model in a route. Lower `order` first; `weight` splits traffic within the same `order`.
 
     `position` sorts targets of the same `order`; ties sort by id.

@@ -30,26 +30,26 @@ _LOOKUPS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
 class RequestScoreQuerySet(models.QuerySet["RequestScore"]):
     """Scores, oldest first."""
 
-    def of(self, log_ids: Iterable[int]) -> Self:
+    def of_requests(self, log_ids: Iterable[int]) -> Self:
         """Scores of these rows of the log, oldest first."""
         return self.filter(log_id__in=list(log_ids)).order_by("pk")
 
     def by_request(self, log_ids: Iterable[int]) -> dict[int, list[RequestScore]]:
         """Row ID of the log -> its scores, oldest first; rows without scores are left out."""
         scores: dict[int, list[RequestScore]] = defaultdict(list)
-        for score in self.of(log_ids):
+        for score in self.of_requests(log_ids):
             scores[score.log_id].append(score)
         return dict(scores)
 
-    def compared(self, op: str, amount: Decimal) -> Self:
+    def with_value(self, op: str, amount: Decimal) -> Self:
         """Scores whose value compares to `amount` by `op`: `>`, `>=`, `<` or `<=`."""
         return self.filter(**{f"value__{_LOOKUPS[op]}": float(amount)})
 
-    def named(self, names: Sequence[str]) -> Self:
+    def with_names(self, names: Sequence[str]) -> Self:
         """Scores with one of these names and a value."""
         return self.filter(name__in=names, value__isnull=False)
 
-    def having(self, kinds: Sequence[str]) -> Self:
+    def with_any_kind(self, kinds: Sequence[str]) -> Self:
         """Scores that are one of `score` (has a value) and `comment` (has a comment)."""
         condition = Q(pk__in=[])
         if "score" in kinds:

@@ -50,7 +50,7 @@ def unseal_for(expected_context: str, sealed: str) -> str:
     return text
 
 
-def reseal(sealed: str) -> str:
+def reencrypt(sealed: str) -> str:
     """The sealed text, encrypted with the newest key. Raises UndecryptableError."""
     try:
         token = _cipher().rotate(sealed.rpartition(":")[2].encode()).decode()

@@ -6,13 +6,13 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext as _
 
-from gateway.models.cost import Margined
-from gateway.models.limits import Budgeted, Limited
+from gateway.models.cost import WithMargin
+from gateway.models.limits import WithBudgets, WithLimits
 from gateway.models.registry import RegistryRow
 from gateway.querysets import TeamQuerySet
 
 
-class Team(Limited, Budgeted, Margined, RegistryRow):
+class Team(WithLimits, WithBudgets, WithMargin, RegistryRow):
     """A group of keys (`ApiKey.team`) that share a budget and limits.
 
     A team with a `parent` is a project of that team, whose limits apply to its keys too; projects

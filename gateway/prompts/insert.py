@@ -34,7 +34,7 @@ def insert_messages(fields: Fields, form: PromptFormat, messages: Sequence[Messa
         else:
             blocks = [_text_block(text) for text in system]
             _prepend(fields, form.system, blocks, item_of_text=_text_block)
-    items = [_rendered(turn, form) for turn in turns]
+    items = [_render_message(turn, form) for turn in turns]
     _prepend(fields, form.messages, items, item_of_text=_user_message)
 
 
@@ -43,17 +43,17 @@ def insert_parameters(fields: Fields, form: PromptFormat, parameters: Parameters
     values = msgspec.to_builtins(parameters)
     if not values:
         return
-    name = _spelling(fields, form.parameters_object)
+    name = _name_in_body(fields, form.parameters_object)
     target = _object(fields, name) if name else fields
     for parameter, value in values.items():
         spellings = form.parameters.get(parameter, ())
         if spellings and not any(_is_set(target, spelling) for spelling in spellings):
-            target[spellings[0]] = _raw(value)
+            target[spellings[0]] = _to_raw(value)
     if name and target:
-        fields[name] = _raw(target)
+        fields[name] = _to_raw(target)
 
 
-def _rendered(message: Message, form: PromptFormat) -> dict[str, Any]:
+def _render_message(message: Message, form: PromptFormat) -> dict[str, Any]:
     role = form.assistant_role if message.role == "assistant" else message.role
     if form.uses_parts:
         return {"role": role, "parts": [{"text": message.content}]}
@@ -80,24 +80,24 @@ def _prepend(
         else:
             own = list(_list(raw, name))
     if items:
-        fields[name] = _raw([*items, *own])
+        fields[name] = _to_raw([*items, *own])
 
 
 def _insert_system_instruction(fields: Fields, field: str, texts: list[str]) -> None:
     if not texts:
         return
-    name = _spelling(fields, field)
+    name = _name_in_body(fields, field)
     if _is_set(fields, name) and bytes(fields[name])[:1] == b'"':
-        fields[name] = _raw({"parts": [{"text": msgspec.json.decode(fields[name])}]})
+        fields[name] = _to_raw({"parts": [{"text": msgspec.json.decode(fields[name])}]})
     instruction = _object(fields, name)
     own = instruction.get("parts")
     # Gemini accepts a single part in place of the list.
     parts = [] if own is None else [own] if bytes(own)[:1] == b"{" else _list(own, f"{name}.parts")
-    instruction["parts"] = _raw([*({"text": text} for text in texts), *parts])
-    fields[name] = _raw(instruction)
+    instruction["parts"] = _to_raw([*({"text": text} for text in texts), *parts])
+    fields[name] = _to_raw(instruction)
 
 
-def _spelling(fields: Fields, name: str) -> str:
+def _name_in_body(fields: Fields, name: str) -> str:
     """The name, or its form in snake case (which protocol buffers accept) if the body has it."""
     alias = re.sub("([A-Z])", r"_\1", name).lower()
     return alias if _is_set(fields, alias) else name
@@ -123,5 +123,5 @@ def _is_set(fields: Fields, name: str) -> bool:
     return name in fields and bytes(fields[name]) != b"null"
 
 
-def _raw(value: Any) -> msgspec.Raw:
+def _to_raw(value: Any) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(value))

@@ -30,7 +30,7 @@ def render_text(text: str, variables: Variables) -> str:
         name = match[1]
         if name not in variables:
             raise MissingVariable(name)
-        return text_of(variables[name])
+        return variable_text(variables[name])
 
     return _PLACEHOLDER.sub(replace, text)
 
@@ -51,6 +51,6 @@ def names_in(texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(name for text in texts for name in _PLACEHOLDER.findall(text)))
 
 
-def text_of(value: Any) -> str:
+def variable_text(value: Any) -> str:
     """A variable's value as text: texts unchanged, other values as JSON."""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -105,9 +105,9 @@ def fields_of(auth: str, value: str) -> dict[str, Any]:
         fields = msgspec.json.decode(value, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise ValueError("the credential is not a JSON object") from None
-    ways = _REQUIRED_FIELDS[auth]
-    if not any(all(fields.get(name) for name in names) for names in ways):
-        expected = " or ".join(", ".join(names) for names in ways)
+    alternatives = _REQUIRED_FIELDS[auth]
+    if not any(all(fields.get(name) for name in names) for names in alternatives):
+        expected = " or ".join(", ".join(names) for names in alternatives)
         raise ValueError(f"the credential must hold {expected}")
     return fields
 

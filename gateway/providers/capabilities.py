@@ -64,11 +64,11 @@ def merge(traits: Traits, overrides: Mapping[str, Any]) -> Traits:
     Raises:
         ValueError: an unknown trait, or a value of the wrong type; the message names the trait.
     """
-    changes = {name: _value(name, value) for name, value in overrides.items()}
+    changes = {name: _check_value(name, value) for name, value in overrides.items()}
     return msgspec.structs.replace(traits, **changes)
 
 
-def _value(name: str, value: Any) -> Any:
+def _check_value(name: str, value: Any) -> Any:
     expected_type = _TYPES.get(name)
     if expected_type is None:
         raise ValueError(f"`{name}` is not a trait")

@@ -146,7 +146,7 @@ def find_google_credential(environ: Mapping[str, str], home: Path) -> CloudCrede
 
 def google_project(environ: Mapping[str, str]) -> str:
     """Return the Google Cloud project that the variables name, or an empty text."""
-    return _first(environ, "VERTEXAI_PROJECT", "VERTEX_PROJECT", "GOOGLE_CLOUD_PROJECT")
+    return _first_variable(environ, "VERTEXAI_PROJECT", "VERTEX_PROJECT", "GOOGLE_CLOUD_PROJECT")
 
 
 def project_of_credentials(credentials: str) -> str:
@@ -165,7 +165,7 @@ def _project_in(fields: Mapping[str, object]) -> str:
 
 def google_location(environ: Mapping[str, str]) -> str:
     """Return the Google Cloud location that the variables name, or an empty text."""
-    return _first(environ, "VERTEXAI_LOCATION", "VERTEX_LOCATION", "GOOGLE_CLOUD_LOCATION")
+    return _first_variable(environ, "VERTEXAI_LOCATION", "VERTEX_LOCATION", "GOOGLE_CLOUD_LOCATION")
 
 
 def _json_object(path: Path) -> dict[str, object]:
@@ -179,7 +179,7 @@ def _json_object(path: Path) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def _first(environ: Mapping[str, str], *names: str) -> str:
+def _first_variable(environ: Mapping[str, str], *names: str) -> str:
     return next((environ[name] for name in names if environ.get(name)), "")
 
 

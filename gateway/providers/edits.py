@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.canon.adaptation import Adaptation, approximated, defaulted, dropped
+from gateway.canon.adaptation import Adaptation, approximated_field, defaulted_field, dropped_field
 from gateway.canon.naming import shorten_with_hash
 from gateway.providers.profile import Edit
 
@@ -92,18 +92,18 @@ def apply_raw(
         if not _may_match(edit, steps, fields.get(top), texts):
             continue
         names = {top, edit.value} if edit.op == "rename" and len(steps) == 1 else {top}
-        part = {name: _decoded(fields[name]) for name in names if name in fields}
+        part = {name: _decode_raw(fields[name]) for name in names if name in fields}
         changes: list[EditChange] = []
         changed = _walk(part, steps, edit, "", changes)
         if changed is part:
             continue
         report += _adaptations(edit, changes)
-        fields = _merged(fields, part, changed)
+        fields = _merge_fields(fields, part, changed)
         texts.clear()
     return fields, report
 
 
-def _merged(fields: dict[str, Raw], before: Object, after: Object) -> dict[str, Raw]:
+def _merge_fields(fields: dict[str, Raw], before: Object, after: Object) -> dict[str, Raw]:
     """Return the fields with the changes between `before` and `after`, in the old order."""
     merged = {name: raw for name, raw in fields.items() if name not in before or name in after}
     for name, value in after.items():
@@ -112,7 +112,7 @@ def _merged(fields: dict[str, Raw], before: Object, after: Object) -> dict[str, 
     return merged
 
 
-def _decoded(raw: Raw) -> Any:
+def _decode_raw(raw: Raw) -> Any:
     try:
         return msgspec.json.decode(raw)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
@@ -175,13 +175,15 @@ def _walk_list(
     if not isinstance(items, list):
         return items
     if not steps:
-        return _each_value(items, edit, path, changes)
+        return _apply_to_items(items, edit, path, changes)
     changed = [_walk(item, steps, edit, f"{path}[{i}]", changes) for i, item in enumerate(items)]
     same = all(new is old for new, old in zip(changed, items, strict=True))
     return items if same else changed
 
 
-def _each_value(items: list[Any], edit: Edit, path: str, changes: list[EditChange]) -> list[Any]:
+def _apply_to_items(
+    items: list[Any], edit: Edit, path: str, changes: list[EditChange]
+) -> list[Any]:
     """Apply an edit to the values of a list, for a path that ends in `[]`."""
     holders = [{"value": item} for item in items]
     changed = [
@@ -216,7 +218,7 @@ def _default(node: Object, key: str, edit: Edit, path: str, changes: list[EditCh
     return {**node, key: edit.value}
 
 
-def _set(node: Object, key: str, edit: Edit, path: str, changes: list[EditChange]) -> Object:
+def _set_field(node: Object, key: str, edit: Edit, path: str, changes: list[EditChange]) -> Object:
     before = node.get(key, _MISSING)
     if before is not _MISSING and before == edit.value and type(before) is type(edit.value):
         return node
@@ -237,7 +239,7 @@ def _clamp(node: Object, key: str, edit: Edit, path: str, changes: list[EditChan
     return {**node, key: after}
 
 
-def _map(node: Object, key: str, edit: Edit, path: str, changes: list[EditChange]) -> Object:
+def _map_field(node: Object, key: str, edit: Edit, path: str, changes: list[EditChange]) -> Object:
     before = node.get(key)
     if not isinstance(before, str) or before not in edit.value:
         return node
@@ -245,7 +247,9 @@ def _map(node: Object, key: str, edit: Edit, path: str, changes: list[EditChange
     return {**node, key: edit.value[before]}
 
 
-def _shorten(node: Object, key: str, edit: Edit, path: str, changes: list[EditChange]) -> Object:
+def _shorten_field(
+    node: Object, key: str, edit: Edit, path: str, changes: list[EditChange]
+) -> Object:
     before = node.get(key)
     if not isinstance(before, str) or len(before) <= edit.value:
         return node
@@ -258,11 +262,11 @@ _OPS: dict[str, Callable[[Object, str, Edit, str, list[EditChange]], Object]] = 
     "drop": _drop,
     "rename": _rename,
     "default": _default,
-    "set": _set,
+    "set": _set_field,
     "min": _clamp,
     "max": _clamp,
-    "map": _map,
-    "shorten": _shorten,
+    "map": _map_field,
+    "shorten": _shorten_field,
 }
 
 
@@ -272,23 +276,23 @@ def _adaptations(edit: Edit, changes: list[EditChange]) -> list[Adaptation]:
         return []
     first = changes[0]
     path = first.path if len(changes) == 1 else edit.path
-    before, after = _short(first.before), _short(first.after)
+    before, after = _shortened_value(first.before), _shortened_value(first.after)
     match edit.op:
         case "drop" | "rename":
-            return [dropped(path, edit.why or _DEFAULT_REASON, before=before)]
+            return [dropped_field(path, edit.why or _DEFAULT_REASON, before=before)]
         case "default":
-            return [defaulted(path, edit.why or "set by the provider's profile", after=after)]
+            return [defaulted_field(path, edit.why or "set by the provider's profile", after=after)]
         case "set" if first.before is None:
-            return [defaulted(path, edit.why or "set by the provider's profile", after=after)]
+            return [defaulted_field(path, edit.why or "set by the provider's profile", after=after)]
         case "map" if not edit.why:
             # A synonym: nothing was lost.
             return []
         case "min" | "max" | "set" | "map" | "shorten":
             why = edit.why or "changed by the provider's profile"
-            return [approximated(path, why, before=before, after=after)]
+            return [approximated_field(path, why, before=before, after=after)]
 
 
-def _short(value: Any) -> Any:
+def _shortened_value(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):

@@ -18,7 +18,7 @@ lists the prefixes in LiteLLM configuration files. `Key` is the first environmen
 [passthrough endpoints](passthrough.md). For other providers with OpenAI's or Anthropic's API
 format, use `custom` or `custom-anthropic` with a base URL.
 
-## Providers that a start adds
+## Providers that are added at startup
 
 `up` adds a provider for each credential that it finds, under the name of its preset, and updates it at the
 next start. A provider that you changed is not modified. It looks in the environment, in `.env` beside the
@@ -40,7 +40,7 @@ use it, adds nothing.
 ## Model names without a provider
 
 `provider/model` works for every model of a provider. With `DRAGOMAN_KNOWN_MODELS` (the default), a name that is
-no route, alias or `provider/model` is resolved in this order:
+not a route, alias or `provider/model` is resolved in this order:
 
 1. The maker's own provider, if the name looks like one of its models: `gpt-4o` is `openai/gpt-4o`,
    `claude-sonnet-4-5` is `anthropic/claude-sonnet-4-5`, `gemini-2.5-flash` is `gemini/gemini-2.5-flash`
@@ -72,7 +72,7 @@ Ollama truncates a prompt that is longer than its context, without an error, and
 machines with less than 24 GiB of video memory. A translated request to the preset `ollama` that needs more for its
 estimated prompt and its response (at most 2,048 tokens are reserved) therefore sets `options.num_ctx` to 8,192,
 16,384 and so on, up to the model's context window. The log and the response headers report it as a defaulted
-field. An edit (`default`, `options.num_ctx`) of the provider, model or target wins. Requests of Ollama clients
+field. An edit (`default`, `options.num_ctx`) of the provider, model or target takes precedence. Requests of Ollama clients
 pass through with their own `num_ctx`, or none.
 
 Ollama loads a model again when its context length changes, which takes seconds. If your server has a larger

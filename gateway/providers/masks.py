@@ -58,7 +58,7 @@ def compile_mask(text: str) -> Mask:
 def apply_masks(data: bytes, masks: Iterable[Mask]) -> bytes:
     """Replace every match in the body with asterisks; its length and structure do not change."""
     for mask in masks:
-        data = mask.sub(_stars, data)
+        data = mask.sub(_mask_match, data)
     return data
 
 
@@ -67,7 +67,7 @@ def mask_text(text: str, masks: Iterable[Mask]) -> str:
     return apply_masks(text.encode(errors="replace"), masks).decode(errors="replace")
 
 
-def _stars(match: re.Match[bytes]) -> bytes:
+def _mask_match(match: re.Match[bytes]) -> bytes:
     masked = _text_stars(match)
     # Asterisks in a number would not be JSON: its digits become 1.
     start, whole = match.start(), match.string

@@ -123,7 +123,7 @@ class EnvironmentProxies(NamedTuple):
         if not url or is_loopback(host):
             return ""
         host = host.lower().strip("[]").rstrip(".")
-        return "" if any(_covers(item, host, port) for item in self.no_proxy) else url
+        return "" if any(_matches_no_proxy(item, host, port) for item in self.no_proxy) else url
 
 
 _VARIABLES = {
@@ -155,7 +155,7 @@ def environment_proxies(environment: Mapping[str, str]) -> EnvironmentProxies:
     return EnvironmentProxies(by_scheme, tuple(items))
 
 
-def _covers(item: str, host: str, port: int) -> bool:
+def _matches_no_proxy(item: str, host: str, port: int) -> bool:
     """Whether an item of NO_PROXY is about a host: `*`, a domain and all below it, an address,
     a network such as `10.0.0.0/8`; each may end with a port.
     """

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.canon.adaptation import Adaptation, approximated, dropped
+from gateway.canon.adaptation import Adaptation, approximated_field, dropped_field
 from gateway.canon.traits import Traits
 
 Fields = dict[str, msgspec.Raw]
@@ -65,20 +65,22 @@ PARAMETERS: dict[str, Mapping[str, Parameter]] = {
 }
 _EFFORT: dict[str, Callable[[Fields], Any]] = {
     "openai_chat": lambda fields: _value(fields, "reasoning_effort"),
-    "openai_responses": lambda fields: _inner(_value(fields, "reasoning"), "effort"),
+    "openai_responses": lambda fields: _nested_value(_value(fields, "reasoning"), "effort"),
 }
 
 
-def refused_parameters(traits: Traits, stated: Collection[str]) -> dict[str, frozenset[str]]:
+def refused_parameters(
+    traits: Traits, declared_traits: Collection[str]
+) -> dict[str, frozenset[str]]:
     """The fields that a model is known to reject, at least in part, by dialect.
 
-    `stated` are the names of the traits that are known for the model.
+    `declared_traits` are the names of the traits that are known for the model.
     """
     return {
         dialect: frozenset(
             name
             for name, parameter in table.items()
-            if parameter.trait in stated and _refused(parameter.trait, traits)
+            if parameter.trait in declared_traits and _is_refused(parameter.trait, traits)
         )
         for dialect, table in PARAMETERS.items()
     }
@@ -104,16 +106,16 @@ def drop_refused(
                 continue
             remaining[name] = msgspec.Raw(msgspec.json.encode(value[: traits.stop_max]))
             why = f"only the first {traits.stop_max} are sent"
-            report.append(approximated(name, why, before=len(value), after=traits.stop_max))
+            report.append(approximated_field(name, why, before=len(value), after=traits.stop_max))
             continue
         del remaining[name]
         if value not in table[name].neutral:
             before = value if isinstance(value, int | float | str) else None
-            report.append(dropped(name, f"{traits.model} does not support it", before=before))
+            report.append(dropped_field(name, f"{traits.model} does not support it", before=before))
     return remaining, tuple(report)
 
 
-def _refused(trait: str, traits: Traits) -> bool:
+def _is_refused(trait: str, traits: Traits) -> bool:
     """Whether the trait says that a field is rejected, or accepted only in part."""
     value = getattr(traits, trait)
     return value is not None if trait == "stop_max" else not value
@@ -136,5 +138,5 @@ def _value(fields: Fields, name: str) -> Any:
         return None
 
 
-def _inner(value: Any, name: str) -> Any:
+def _nested_value(value: Any, name: str) -> Any:
     return value.get(name) if isinstance(value, dict) else None

@@ -32,16 +32,18 @@ def traits_with_origin(preset: str, model: str) -> dict[str, OriginatedValue]:
     }
     row = PRESETS.get(preset)
     if row is not None:
-        traits |= layer(row.traits, "preset", row.title)
+        traits |= trait_layer(row.traits, "preset", row.title)
     for family in families_of(preset, model):
-        traits |= layer(family.traits, "family", family.model)
+        traits |= trait_layer(family.traits, "family", family.model)
     window = context_window(preset, model)
     if traits["context_window"].value is None and window is not None:
-        traits |= layer({"context_window": window}, "price list", price_book().fetched_on)
+        traits |= trait_layer({"context_window": window}, "price list", price_book().fetched_on)
     return traits
 
 
-def layer(values: Mapping[str, Any], origin: Origin, ref: str = "") -> dict[str, OriginatedValue]:
+def trait_layer(
+    values: Mapping[str, Any], origin: Origin, ref: str = ""
+) -> dict[str, OriginatedValue]:
     """Return one layer of traits; later layers override earlier ones."""
     return {
         name: OriginatedValue(value=value, origin=origin, ref=ref) for name, value in values.items()

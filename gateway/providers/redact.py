@@ -97,9 +97,9 @@ def forms_of(secret: str) -> tuple[str, ...]:
         return ()
     escaped = msgspec.json.encode(secret).decode()[1:-1]
     # A tool call's arguments are JSON within JSON.
-    twice = msgspec.json.encode(escaped).decode()[1:-1]
+    double_escaped = msgspec.json.encode(escaped).decode()[1:-1]
     forms = {secret, quote(secret, safe=""), quote(secret), escaped, escaped.replace("/", "\\/")}
-    forms.add(twice)
+    forms.add(double_escaped)
     for before in range(3):
         data = b"\0" * before + secret.encode()
         text = base64.b64encode(data).decode()

@@ -51,7 +51,7 @@ class _Row(msgspec.Struct, frozen=True, array_like=True):
     usd: dict[str, Decimal]
 
 
-class _Book(msgspec.Struct, frozen=True):
+class _PriceBook(msgspec.Struct, frozen=True):
     source: str
     licence: str
     fetched_on: str
@@ -59,8 +59,8 @@ class _Book(msgspec.Struct, frozen=True):
 
 
 @lru_cache(maxsize=1)
-def _book() -> _Book:
-    return msgspec.json.decode(FILE.read_bytes(), type=_Book)
+def _book() -> _PriceBook:
+    return msgspec.json.decode(FILE.read_bytes(), type=_PriceBook)
 
 
 @lru_cache(maxsize=1024)

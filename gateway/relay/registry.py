@@ -137,7 +137,7 @@ class Registry:
         if version == runtime.snapshot.version and self.stored_at is None:
             return
         snapshot = self._registry_store.load_snapshot()
-        self._sync_spend(snapshot, at_once=True)
+        self._sync_spend(snapshot, immediately=True)
         swapped = threading.Event()
 
         def swap() -> None:
@@ -202,11 +202,11 @@ class Registry:
         except OSError as error:
             log.warning("the registry cannot be stored in the data directory: %s", error.strerror)
 
-    def _sync_spend(self, snapshot: Snapshot, *, at_once: bool = False) -> None:
+    def _sync_spend(self, snapshot: Snapshot, *, immediately: bool = False) -> None:
         """Passes the recorded spend from the database to the limiter, at intervals."""
         started = time.monotonic()
         if self._registry_store.recorded_spend is None or (
-            started < self._spend_sync_at and not at_once
+            started < self._spend_sync_at and not immediately
         ):
             return
         recorded = self._registry_store.recorded_spend(snapshot)

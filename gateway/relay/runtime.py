@@ -156,7 +156,7 @@ class Runtime:
         max_spool_bytes = UPLOADS_ON_DISK * config.max_upload_bytes
         self.spools = UploadSpools(config.data_dir / "uploads", max_spool_bytes)
         # (provider, id) of batches that this process knows to be settled.
-        self.settled: set[tuple[str, str]] = set()
+        self.settled_batches: set[tuple[str, str]] = set()
         counters = SharedCounters(config.data_dir / "limits")
         self.redis_limiter = _redis_limiter(counters, config.redis_url)
         self.limiter: Limiter = self.redis_limiter or Limiter(counters)

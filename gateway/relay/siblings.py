@@ -39,18 +39,18 @@ class PeerProcesses:
             log.warning(
                 "other processes cannot be notified of changes immediately: %s", error.strerror
             )
-            self._free()
+            self._close_socket()
 
     def _bind_socket(self, name: str) -> socket.socket:
         bound_socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
-            bound_socket.bind(self._address(name))
+            bound_socket.bind(self._socket_address(name))
         except OSError:
             bound_socket.close()
             raise
         return bound_socket
 
-    def _address(self, name: str) -> str:
+    def _socket_address(self, name: str) -> str:
         # A socket's path is limited to about a hundred characters; a data directory may be longer.
         return f"/proc/self/fd/{self._directory_fd}/{name}"
 
@@ -77,7 +77,7 @@ class PeerProcesses:
             with contextlib.suppress(OSError):
                 assert self._socket is not None
                 self._socket.settimeout(0)
-                self._socket.sendto(b"1", self._address(name.decode()))
+                self._socket.sendto(b"1", self._socket_address(name.decode()))
 
     def notify_change(self, timeout_s: float) -> int:
         """Notifies all others of a change; returns how many have not acknowledged in time."""
@@ -111,7 +111,7 @@ class PeerProcesses:
         """Sends a notification; returns whether to wait for its acknowledgement."""
         try:
             replies.settimeout(0)
-            replies.sendto(_CHANGED + reply_name.encode(), self._address(name))
+            replies.sendto(_CHANGED + reply_name.encode(), self._socket_address(name))
         except (ConnectionRefusedError, FileNotFoundError):
             self._unlink(name)  # its process is dead
             return False
@@ -123,20 +123,20 @@ class PeerProcesses:
         """Ends this process's wait."""
         with contextlib.suppress(OSError):
             if self._socket is not None:
-                self._socket.sendto(_WAKE, self._address(self._name + _SUFFIX))
+                self._socket.sendto(_WAKE, self._socket_address(self._name + _SUFFIX))
 
     def close(self) -> None:
         """Closes and removes the socket."""
         if self._socket is not None:
             self._socket.close()
             self._unlink(self._name + _SUFFIX)
-        self._free()
+        self._close_socket()
 
     def _unlink(self, name: str) -> None:
         with contextlib.suppress(OSError):
             (self._directory / name).unlink()
 
-    def _free(self) -> None:
+    def _close_socket(self) -> None:
         self._socket = None
         if self._directory_fd >= 0:
             os.close(self._directory_fd)

@@ -22,8 +22,8 @@ from gateway.routing.active_hours import parse_active_hours
 from gateway.routing.circuit_breaker import CircuitState, allows_call, cooldown_reason
 from gateway.routing.complexity import classify_complexity
 from gateway.routing.latency import LatencyByTarget
-from gateway.routing.snapshot import Route, Snapshot, Step, Target
-from gateway.routing.strategies import Context, Draw, order_targets
+from gateway.routing.snapshot import Route, RouteStep, Snapshot, Target
+from gateway.routing.strategies import Draw, StrategyContext, order_targets
 
 # Error classes that fallbacks and retries are configured by -> their error kinds.
 CLASSES: dict[str, frozenset[str]] = {
@@ -55,7 +55,7 @@ class Candidate(msgspec.Struct, frozen=True):
     route: Route
     target: Target
     stage: int
-    step: Step | None = None
+    step: RouteStep | None = None
     first_stage: int = 0
     entry_kinds: frozenset[str] | None = None
 
@@ -127,7 +127,7 @@ class RetryPlan:
                 if not self._error_kinds_by_stage or self._is_activated(candidate):
                     self._current = candidate
                     return candidate
-                self._bypass(candidate)
+                self._note_bypassed(candidate)
             if not self._retry_queue or self.round_number >= self._max_rounds:
                 return None
             self.round_number += 1
@@ -196,12 +196,12 @@ class RetryPlan:
 
     def _is_activated(self, candidate: Candidate) -> bool:
         """Whether the failures so far lead to this candidate."""
-        stage_above = self._stage_above(candidate.stage)
+        stage_above = self._previous_stage_with_failures(candidate.stage)
         if stage_above is None:
             return True
         if candidate.entry_kinds is None:
             return bool(_activating_kinds(candidate.step, self._error_kinds_by_stage[stage_above]))
-        stage_before = self._stage_above(candidate.first_stage)
+        stage_before = self._previous_stage_with_failures(candidate.first_stage)
         if stage_before is not None and candidate.entry_kinds.isdisjoint(
             self._error_kinds_by_stage[stage_before]
         ):
@@ -211,13 +211,13 @@ class RetryPlan:
             _activating_kinds(candidate.step, self._error_kinds_by_stage[stage_above])
         )
 
-    def _stage_above(self, stage: int) -> int | None:
+    def _previous_stage_with_failures(self, stage: int) -> int | None:
         """The nearest earlier stage with failures; None if there is none."""
         return max(
             (earlier for earlier in self._error_kinds_by_stage if earlier < stage), default=None
         )
 
-    def _bypass(self, candidate: Candidate) -> None:
+    def _note_bypassed(self, candidate: Candidate) -> None:
         if self.round_number == 0:
             self.bypassed.append(self._not_activated_skip(candidate))
         self._not_activated.append(candidate)
@@ -256,7 +256,7 @@ def _timeout_activates(candidate: Candidate, current: Candidate) -> bool:
     return bool(_activating_kinds(candidate.step, ("timeout",)))
 
 
-def _activating_kinds(step: Step | None, kinds: Iterable[str]) -> list[str]:
+def _activating_kinds(step: RouteStep | None, kinds: Iterable[str]) -> list[str]:
     """Error kinds in `kinds` that activate this fallback step."""
     if step is None or not step.fallback_on:
         return [kind for kind in kinds if KINDS[kind].retryable]
@@ -269,7 +269,7 @@ def _handles_kind(candidate: Candidate, kind: str) -> bool:
     return _step_handles_kind(candidate.step, kind)
 
 
-def _step_handles_kind(step: Step | None, kind: str) -> bool:
+def _step_handles_kind(step: RouteStep | None, kind: str) -> bool:
     return step is not None and any(kind in CLASSES[name] for name in step.fallback_on)
 
 
@@ -351,8 +351,8 @@ class StepRetryPlan(RetryPlan):
 def group_of(candidate: Candidate) -> Group:
     """The group of a candidate; targets of a route without steps, tried in order, are one group."""
     route = candidate.route
-    listed = not route.steps and route.strategy == "ordered"
-    return candidate.stage, 0 if listed else candidate.target.order
+    is_ordered = not route.steps and route.strategy == "ordered"
+    return candidate.stage, 0 if is_ordered else candidate.target.order
 
 
 # --- selection of candidates --------------------------------------------------------------
@@ -471,7 +471,7 @@ def select_candidates(
         step = None
         if route.steps:
             step = next((step for step in route.steps if step.order == target.order), None)
-            step = step or Step(order=target.order, strategy=route.strategy)
+            step = step or RouteStep(order=target.order, strategy=route.strategy)
         return Decision((Candidate(route, target, 0, step),))
     matching: list[Candidate] = []
     skipped: list[Skip] = []
@@ -523,7 +523,7 @@ def _ordered_candidates(
     for route in routes:
         first, entry = stage, _entry_kinds(routes[0], route)
         context = None
-        for step, group in _stages(route):
+        for step, group in _steps_with_targets(route):
             if len(group) > 1:
                 context = context or _context(route, now, draw, latency_by_target, features, busy)
                 chosen = step.strategy if step is not None else route.strategy
@@ -540,9 +540,9 @@ def _context(
     latency_by_target: LatencyByTarget,
     features: RequestFeatures | None,
     busy: Mapping[str, int],
-) -> Context:
-    session, who = (features.session, features.caller) if features is not None else ("", "")
-    return Context(now, draw, latency_by_target, session, who, route.name, busy)
+) -> StrategyContext:
+    session, caller = (features.session, features.caller) if features is not None else ("", "")
+    return StrategyContext(now, draw, latency_by_target, session, caller, route.name, busy)
 
 
 def _entry_kinds(first: Route, route: Route) -> frozenset[str] | None:
@@ -578,7 +578,7 @@ def _matches_tags(target: Target, tags: frozenset[str], match: str) -> bool:
     return tags <= set(target.tags) if match == "all" else not tags.isdisjoint(target.tags)
 
 
-def _stages(route: Route) -> Iterator[tuple[Step | None, Sequence[Target]]]:
+def _steps_with_targets(route: Route) -> Iterator[tuple[RouteStep | None, Sequence[Target]]]:
     if not route.steps:
         yield None, route.targets
         return
@@ -588,7 +588,7 @@ def _stages(route: Route) -> Iterator[tuple[Step | None, Sequence[Target]]]:
         groups.setdefault(target.order, []).append(target)
     for order in sorted(groups):
         step = steps_by_order.get(order)
-        yield step or Step(order=order, strategy=route.strategy), groups[order]
+        yield step or RouteStep(order=order, strategy=route.strategy), groups[order]
 
 
 def _mismatch_reason(candidate: Candidate, features: RequestFeatures) -> str | None:
@@ -602,7 +602,7 @@ def _mismatch_reason(candidate: Candidate, features: RequestFeatures) -> str | N
     return reason
 
 
-def _step_mismatch_reason(step: Step, features: RequestFeatures) -> str | None:
+def _step_mismatch_reason(step: RouteStep, features: RequestFeatures) -> str | None:
     for feature in step.requires:
         if feature not in features.used and feature != features.complexity:
             return f"the step is only for requests with {CONDITIONS[feature]}"

@@ -81,11 +81,13 @@ def record_outcome(
         case _ if cooldown_after is not None and kind in _LABELS:
             return _count_failure(state, kind, retry_after_s, now, cooldown_s, cooldown_after)
         case "rate_limit":
-            return _opened(state, kind, now, retry_after_s or cooldown_s)
+            return _open_circuit(state, kind, now, retry_after_s or cooldown_s)
         case "quota":
-            return _opened(state, kind, now, retry_after_s or max(cooldown_s, QUOTA_COOLDOWN_S))
+            return _open_circuit(
+                state, kind, now, retry_after_s or max(cooldown_s, QUOTA_COOLDOWN_S)
+            )
         case "upstream_auth":
-            return _opened(state, kind, now, max(cooldown_s, AUTH_COOLDOWN_S))
+            return _open_circuit(state, kind, now, max(cooldown_s, AUTH_COOLDOWN_S))
         case _ if kind not in _FAILURE_KINDS:
             return without_trial(state)
     return _count_failure(state, kind, retry_after_s, now, cooldown_s, DEFAULT_COOLDOWN_AFTER)
@@ -101,14 +103,14 @@ def _count_failure(
 ) -> CircuitState:
     failed = CircuitState(state.consecutive_failures + 1, state.open_until, kind)
     if retry_after_s:
-        return _opened(failed, kind, now, retry_after_s)
+        return _open_circuit(failed, kind, now, retry_after_s)
     # After a cooldown the first failure is enough.
     if failed.consecutive_failures < cooldown_after and not state.open_until:
         return failed
-    return _opened(failed, kind, now, cooldown_s)
+    return _open_circuit(failed, kind, now, cooldown_s)
 
 
-def _opened(state: CircuitState, kind: str, now: float, seconds: float) -> CircuitState:
+def _open_circuit(state: CircuitState, kind: str, now: float, seconds: float) -> CircuitState:
     open_until = now + min(max(seconds, 0.0), MAX_COOLDOWN_S)
     # Calls that were in progress must not shorten a longer cooldown.
     return CircuitState(state.consecutive_failures, max(open_until, state.open_until), kind)

@@ -48,8 +48,8 @@ _MULTI_STEP = re.compile(r"step\s{0,9}\d|\d\.\s|[a-z]\)\s")
 
 def _pattern(keywords: str) -> re.Pattern[str]:
     """Return a pattern of the keywords: single words match whole words only."""
-    words = [" ".join(word.split()) for word in keywords.split(";")]
-    parts = (re.escape(w) if " " in w else rf"\b{re.escape(w)}\b" for w in words)
+    phrases = [" ".join(word.split()) for word in keywords.split(";")]
+    parts = (re.escape(w) if " " in w else rf"\b{re.escape(w)}\b" for w in phrases)
     return re.compile("|".join(parts))
 
 
@@ -64,9 +64,9 @@ def classify_complexity(prompt: str) -> Complexity:
     tokens = len(prompt) // _CHARS_PER_TOKEN
     score = (
         0.10 * (-1.0 if tokens < _SHORT else 1.0 if tokens > _LONG else 0.0)
-        + 0.30 * _level(_count(_CODE_WORDS, text), (1, 0.5), (2, 1.0))
-        + 0.25 * _level(reasoning, (1, 0.7), (2, 1.0))
-        + 0.25 * _level(_count(_TECHNICAL_WORDS, text), (2, 0.5), (4, 1.0))
+        + 0.30 * _score_of_count(_count(_CODE_WORDS, text), (1, 0.5), (2, 1.0))
+        + 0.25 * _score_of_count(reasoning, (1, 0.7), (2, 1.0))
+        + 0.25 * _score_of_count(_count(_TECHNICAL_WORDS, text), (2, 0.5), (4, 1.0))
         - 0.05 * (1.0 if _SIMPLE_WORDS.search(text) else 0.0)
         + 0.03 * (0.5 if _is_multi_step(text) else 0.0)
         + 0.02 * (0.5 if prompt.count("?") > 3 else 0.0)
@@ -90,7 +90,7 @@ def _count(pattern: re.Pattern[str], text: str) -> int:
     return len({match[0] for match in pattern.finditer(text)})
 
 
-def _level(count: int, low: tuple[int, float], high: tuple[int, float]) -> float:
+def _score_of_count(count: int, low: tuple[int, float], high: tuple[int, float]) -> float:
     """Return the score of the highest threshold that the count reaches."""
     if count >= high[0]:
         return high[1]

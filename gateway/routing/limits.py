@@ -130,7 +130,7 @@ class Estimate(msgspec.Struct, frozen=True):
     units: int = 0
 
 
-class Moment(msgspec.Struct, frozen=True):
+class CountedAt(msgspec.Struct, frozen=True):
     """When a request is counted: the current time and, for budgets, its calendar windows.
 
     Attributes:
@@ -295,19 +295,19 @@ def bind_rule(rule: Rule, offset: int) -> Bound:
     return Bound(rule, offset, rule.metric, rule.limit, span_s, b"%d" % rule.limit)
 
 
-def fits(used: int, reserved: int, estimated: int, limit: int) -> bool:
+def is_within_limit(used: int, reserved: int, estimated: int, limit: int) -> bool:
     """Whether a request with the use `estimated` is admitted."""
     if used + reserved + estimated <= limit:
         return True
     return reserved == 0 and used < limit
 
 
-def current_windows(bounds: Iterable[Bound], moment: Moment) -> tuple[BoundWindow, ...]:
+def current_windows(bounds: Iterable[Bound], moment: CountedAt) -> tuple[BoundWindow, ...]:
     """The windows of bounds at a moment; constant within TICK_S of the same day."""
     return tuple(_current_window(bound, moment) for bound in bounds)
 
 
-def _current_window(bound: Bound, moment: Moment) -> BoundWindow:
+def _current_window(bound: Bound, moment: CountedAt) -> BoundWindow:
     metric, offset = METRICS.index(bound.metric), bound.offset
     if bound.span_s:
         current = slot_number(moment.now, bound.span_s)
@@ -353,7 +353,9 @@ def check_limits(
                 continue
         else:
             estimated = estimate.tokens if metric == TOKENS else estimate.units
-            if used + reserved + estimated <= limit or fits(used, reserved, estimated, limit):
+            if used + reserved + estimated <= limit or is_within_limit(
+                used, reserved, estimated, limit
+            ):
                 continue
         return len(counts) // 2, counts
     return 0, counts

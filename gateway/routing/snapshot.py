@@ -124,7 +124,7 @@ class Target(TargetOptions, frozen=True, kw_only=True):
     edits: tuple[Edit, ...] = ()
 
 
-class Step(StepOptions, frozen=True, kw_only=True):
+class RouteStep(StepOptions, frozen=True, kw_only=True):
     """The targets of one `order` as a step."""
 
     order: int
@@ -162,7 +162,7 @@ class Route(RouteOptions, frozen=True, kw_only=True, dict=True):
     name: str
     targets: tuple[Target, ...]
     strategy: str = "ordered"
-    steps: tuple[Step, ...] = ()
+    steps: tuple[RouteStep, ...] = ()
     limits: Limits = Limits()
     key_limits: Limits = Limits()
     cache: CachePolicy | None = None
@@ -210,9 +210,9 @@ class Team(msgspec.Struct, frozen=True, kw_only=True):
     guardrails: tuple[str, ...] = ()
 
     @property
-    def line(self) -> tuple[Team, ...]:
+    def with_ancestors(self) -> tuple[Team, ...]:
         """The team and its ancestors, itself first."""
-        return (self,) if self.parent is None else (self, *self.parent.line)
+        return (self,) if self.parent is None else (self, *self.parent.with_ancestors)
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -463,7 +463,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             ):
                 return None
             provider, model_name = provider_and_name
-            model = self._named_model(provider, model_name)
+            model = self._model_by_name(provider, model_name)
             prefix = name.partition("/")[0]
             if native_name(provider.preset, model_name) == model.name != model_name:
                 alternate_name = name
@@ -472,7 +472,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         target = Target(id=0, model=model)
         return Route(id=0, name=model.label, alternate_name=alternate_name, targets=(target,))
 
-    def _named_model(self, provider: Provider, name: str) -> Model:
+    def _model_by_name(self, provider: Provider, name: str) -> Model:
         """The model with this name, which may be OpenRouter's name of it."""
         model = self._model_row(provider, name)
         if model is not None:
@@ -484,10 +484,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def _author_route(self, name: str) -> Route | None:
         """A one-target route for OpenRouter's `author/model`, at the author's own provider."""
         author = split_author(name) if self.known_models and not self._is_reserved(name) else None
-        provider = self._makers_provider(author[0]) if author is not None else None
+        provider = self._provider_of_maker(author[0]) if author is not None else None
         if author is None or provider is None:
             return None
-        model = self._named_model(provider, author[1])
+        model = self._model_by_name(provider, author[1])
         target = Target(id=0, model=model)
         return Route(id=0, name=model.label, alternate_name=name, targets=(target,))
 
@@ -499,7 +499,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """
         if not self.known_models or self._is_reserved(name):
             return None
-        model = self._made_model(name)
+        model = self._model_of_maker(name)
         if model is None:
             prefix, slash, _ = name.partition("/")
             # The name of a provider that is not there must not select another provider.
@@ -516,15 +516,15 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             fnmatch.fnmatchcase(name, pattern) for pattern in self.reserved_patterns
         )
 
-    def _made_model(self, name: str) -> Model | None:
+    def _model_of_maker(self, name: str) -> Model | None:
         """The model at its maker's own provider."""
         maker = find_maker(name)
-        provider = self._makers_provider(maker.presets) if maker is not None else None
+        provider = self._provider_of_maker(maker.presets) if maker is not None else None
         if provider is None:
             return None
         return self._model_row(provider, name) or model_of(provider, name)
 
-    def _makers_provider(self, presets: tuple[str, ...]) -> Provider | None:
+    def _provider_of_maker(self, presets: tuple[str, ...]) -> Provider | None:
         """The first provider with one of these presets that is the maker's own.
 
         A provider with another base URL is the maker's only if it is named after the preset.
@@ -549,7 +549,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         names = [
             name
             for maker in MAKERS
-            if self._makers_provider(maker.presets) is not None
+            if self._provider_of_maker(maker.presets) is not None
             for name in maker.models
         ]
         names += [
@@ -583,7 +583,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """
         label = f"{provider.name}/{name}"
         row = self.models.get(label)
-        return row if row is not None else self._rows_by_folded_label.get(_folded(label))
+        return row if row is not None else self._rows_by_folded_label.get(_fold_label(label))
 
     @cached_property
     def _rows_by_folded_label(self) -> dict[str, Model]:
@@ -591,14 +591,14 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         models: dict[str, Model] = {}
         ambiguous = set[str]()
         for label, model in self.models.items():
-            key = _folded(label)
+            key = _fold_label(label)
             if key in models:
                 ambiguous.add(key)
             models[key] = model
         return {key: model for key, model in models.items() if key not in ambiguous}
 
 
-def _folded(label: str) -> str:
+def _fold_label(label: str) -> str:
     """A `provider/model` label without the parts of a model name that upstreams ignore."""
     provider, _, name = label.partition("/")
     return f"{provider}/{_folded_name(name)}"

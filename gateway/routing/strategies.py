@@ -1,6 +1,6 @@
 """The order in which a route's targets are tried: pure, so a test can repeat a draw.
 
-A strategy is a function in STRATEGIES; its inputs are one value, its `Context`. All
+A strategy is a function in STRATEGIES; its inputs are one value, its `StrategyContext`. All
 strategies respect the groups of `Target.order`, also known as priorities: every target of a
 group is tried before the next group.
 """
@@ -25,7 +25,7 @@ EXPLORED = 0.05
 _IN_PER_OUT = 3
 
 
-class Context(msgspec.Struct, frozen=True):
+class StrategyContext(msgspec.Struct, frozen=True):
     """Inputs of a strategy.
 
     Attributes:
@@ -48,21 +48,23 @@ class Context(msgspec.Struct, frozen=True):
 
 
 # Targets of the same `order`, in the route's order -> in the order to try them.
-Strategy = Callable[[list[Target], Context], list[Target]]
+Strategy = Callable[[list[Target], StrategyContext], list[Target]]
 
 
-def order_targets(strategy: str, targets: Sequence[Target], context: Context) -> list[Target]:
+def order_targets(
+    strategy: str, targets: Sequence[Target], context: StrategyContext
+) -> list[Target]:
     """All targets in the order to try them: by `order`, within a group by the strategy."""
     chosen = STRATEGIES[strategy]
     return [target for group in _groups(targets) for target in chosen(group, context)]
 
 
-def ordered(group: list[Target], context: Context) -> list[Target]:
+def ordered(group: list[Target], context: StrategyContext) -> list[Target]:
     """In the route's order."""
     return group
 
 
-def weighted(group: list[Target], context: Context) -> list[Target]:
+def weighted(group: list[Target], context: StrategyContext) -> list[Target]:
     """Drawn by `weight` without replacement.
 
     The first gets `weight / sum` of the traffic, and the others follow as its fallbacks,
@@ -71,7 +73,7 @@ def weighted(group: list[Target], context: Context) -> list[Target]:
     return _draw_by_weight(group, context.draw)
 
 
-def fastest(group: list[Target], context: Context) -> list[Target]:
+def fastest(group: list[Target], context: StrategyContext) -> list[Target]:
     """By the time to the first token, shortest first.
 
     A target without measurements comes first. A share of requests (EXPLORED) starts with
@@ -84,12 +86,12 @@ def fastest(group: list[Target], context: Context) -> list[Target]:
     return ordered_targets
 
 
-def cheapest(group: list[Target], context: Context) -> list[Target]:
+def cheapest(group: list[Target], context: StrategyContext) -> list[Target]:
     """By price; targets of unknown price last."""
     return sorted(group, key=mixed_price)
 
 
-def least_busy(group: list[Target], context: Context) -> list[Target]:
+def least_busy(group: list[Target], context: StrategyContext) -> list[Target]:
     """By requests in progress for each unit of `weight`.
 
     Equally busy targets are drawn by weight; a weight of 0 comes last.
@@ -98,12 +100,12 @@ def least_busy(group: list[Target], context: Context) -> list[Target]:
     return _by_load_per_weight(group, context, lambda target: busy.get(target.model.label, 0))
 
 
-def least_used(group: list[Target], context: Context) -> list[Target]:
+def least_used(group: list[Target], context: StrategyContext) -> list[Target]:
     """By tokens of the last minute for each unit of `weight`."""
     return _by_load_per_weight(group, context, lambda target: _tokens(target, context))
 
 
-def sticky(group: list[Target], context: Context) -> list[Target]:
+def sticky(group: list[Target], context: StrategyContext) -> list[Target]:
     """The same target first for all requests of a session.
 
     Weighted rendezvous hashing: workers agree without communicating, an unavailable target
@@ -113,12 +115,12 @@ def sticky(group: list[Target], context: Context) -> list[Target]:
     return _by_hash(group, context, context.session)
 
 
-def split(group: list[Target], context: Context) -> list[Target]:
+def split(group: list[Target], context: StrategyContext) -> list[Target]:
     """For comparing variants: consistent by session, else by key, else drawn by weight."""
     return _by_hash(group, context, context.session or context.caller)
 
 
-def _by_hash(group: list[Target], context: Context, session_or_caller: str) -> list[Target]:
+def _by_hash(group: list[Target], context: StrategyContext, session_or_caller: str) -> list[Target]:
     if not session_or_caller:
         return weighted(group, context)
     hash_key = f"{context.route}\0{session_or_caller}"
@@ -136,7 +138,7 @@ def _distance(target: Target, session_or_caller: str) -> float:
 
 
 def _by_load_per_weight(
-    group: list[Target], context: Context, load: Callable[[Target], float]
+    group: list[Target], context: StrategyContext, load: Callable[[Target], float]
 ) -> list[Target]:
     loads = {id(target): _share(load(target), target.weight) for target in group}
     return sorted(_draw_by_weight(group, context.draw), key=lambda target: loads[id(target)])
@@ -146,7 +148,7 @@ def _share(load: float, weight: float) -> float:
     return load / weight if weight > 0 else math.inf
 
 
-def _tokens(target: Target, context: Context) -> float:
+def _tokens(target: Target, context: StrategyContext) -> float:
     stats = context.latency_by_target.get(target.model.label)
     return recent_tokens(stats, context.now) if stats is not None else 0.0
 

@@ -155,11 +155,11 @@ def dry_run(state: RoutingState, call: Call, route: Route) -> DryRun:
         )
     except GatewayError as refusal:
         return DryRun(call=call, targets=(), error=refusal.error)
-    targets += [_skipped(skip) for skip in decision.skipped]
+    targets += [_skipped_outcome(skip) for skip in decision.skipped]
     retry_plan = retry_plan_for(decision, route)
     error: Error | None = None
     while (candidate := retry_plan.next_candidate()) is not None:
-        targets += [_skipped(skip) for skip in retry_plan.bypassed]
+        targets += [_skipped_outcome(skip) for skip in retry_plan.bypassed]
         retry_plan.bypassed.clear()
         try:
             prepared, runtime_inputs = _attempt(state, call, candidate)
@@ -177,13 +177,13 @@ def dry_run(state: RoutingState, call: Call, route: Route) -> DryRun:
                 prepared=prepared,
                 runtime_inputs=runtime_inputs,
             )
-    targets += [_skipped(skip) for skip in retry_plan.bypassed]
+    targets += [_skipped_outcome(skip) for skip in retry_plan.bypassed]
     return DryRun(
         call=call, targets=tuple(targets), error=error or no_candidate_error(route, decision)
     )
 
 
-def _skipped(skip: Skip) -> TargetOutcome:
+def _skipped_outcome(skip: Skip) -> TargetOutcome:
     return TargetOutcome("skipped", skip.candidate, skip.reason)
 
 
@@ -210,5 +210,5 @@ def _simulated_error(candidate: Candidate, failure: str) -> Error:
         return stop_error("first_byte")
     if failure in _REFUSAL_MESSAGES:
         return Error(kind=failure, message=_REFUSAL_MESSAGES[failure], status=status)
-    half = DIALECTS[candidate.target.model.provider.dialect].provider
-    return half.parse_error(status, {}, b'{"error": {"message": "pretended"}}')
+    provider_format = DIALECTS[candidate.target.model.provider.dialect].provider
+    return provider_format.parse_error(status, {}, b'{"error": {"message": "pretended"}}')

@@ -95,7 +95,7 @@ def _match_reasoning(
     exchange = call.exchange
     turns, scope = exchange.request.turns, ""
     keys = dict(keys_in(exchange.request, scope, turn_indexes))
-    matched: dict[int, ReasoningState] = {}
+    state_by_turn: dict[int, ReasoningState] = {}
     for index, answer in enumerate(answers):
         parts = _parts(call, target, dialect, answer, f"answers[{index}]")
         reasoning = extract_state(parts)
@@ -108,12 +108,12 @@ def _match_reasoning(
                 reasoning_keys.turn == keys[turn_index].turn
                 or reasoning_keys.call == keys[turn_index].call
             ):
-                matched.setdefault(turn_index, reasoning)
+                state_by_turn.setdefault(turn_index, reasoning)
                 break
         else:
             path = f"answers[{index}]"
             raise invalid(f"{path}: no turn of the request contains its tool calls", path)
-    return matched
+    return state_by_turn
 
 
 def _parts(

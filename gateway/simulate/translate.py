@@ -139,7 +139,7 @@ def stream(
     for item in frames:
         if item == "EOF":
             break
-        events += parser.feed(_frame(item))
+        events += parser.feed(_encode_frame(item))
     events += parser.close()
     stream_bytes = b"".join(renderer.feed(event) for event in events)
     decoder = STREAM_FORMATS[client.framing].new_decoder()
@@ -169,7 +169,7 @@ def _stream_traits(preset: Preset, model: str) -> Traits:
     return msgspec.structs.replace(traits_for(preset.name, model), model=model)
 
 
-def _frame(item: Any) -> Frame:
+def _encode_frame(item: Any) -> Frame:
     if isinstance(item, str):
         return Frame("", item.encode())
     if isinstance(item, dict) and set(item) == {"event", "data"}:

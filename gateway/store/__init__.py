@@ -64,7 +64,7 @@ from gateway.store.snapshot import load_snapshot, provider_value
 from gateway.store.snapshot_file import NAME as STORED_SNAPSHOT
 from gateway.store.snapshot_file import Unusable, load_stored_snapshot, store_snapshot
 from gateway.store.spending import recorded_spend
-from gateway.store.version import bump, current_version
+from gateway.store.version import bump_version, current_version
 
 __all__ = [
     "STORED_SNAPSHOT",
@@ -75,7 +75,7 @@ __all__ = [
     "accept_secrets",
     "batch_of",
     "body_texts",
-    "bump",
+    "bump_version",
     "cancel_response",
     "check_program",
     "check_secrets",

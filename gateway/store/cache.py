@@ -41,7 +41,7 @@ def new_cache_keys(since: float, limit: int) -> list[str]:
     """Keys of unexpired responses cached after `since` (Unix seconds), newest first."""
     thread.refresh()
     rows = CachedResponse.objects.filter(
-        created_at__gt=_moment(since), expires_at__gt=timezone.now()
+        created_at__gt=_database_time(since), expires_at__gt=timezone.now()
     )
     return list(rows.order_by("-created_at").values_list("pk", flat=True)[:limit])
 
@@ -56,8 +56,8 @@ def write_cached_responses(rows: Sequence[CacheRow]) -> None:
                 route_id=row.route_id,
                 blob=row.blob,
                 size_bytes=len(row.blob),
-                created_at=_moment(row.created_at),
-                expires_at=_moment(row.expires_at),
+                created_at=_database_time(row.created_at),
+                expires_at=_database_time(row.expires_at),
             )
             for row in rows
         ],
@@ -73,7 +73,7 @@ def write_cached_responses(rows: Sequence[CacheRow]) -> None:
         prune_cache()
 
 
-def _moment(seconds: float) -> dt.datetime:
+def _database_time(seconds: float) -> dt.datetime:
     return dt.datetime.fromtimestamp(seconds, dt.UTC)
 
 

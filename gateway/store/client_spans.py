@@ -38,7 +38,7 @@ def write_spans(batch: SpanBatch) -> None:
         Exception: the database is not writable. Some may be stored: write all of them again.
     """
     thread.refresh()
-    with deadline.within(WRITE_S):
+    with deadline.deadline(WRITE_S):
         packed_spans = list(zip(batch.spans, batch.packed, strict=True))
         for start in range(0, len(packed_spans), SPANS_PER_TRANSACTION):
             rows = [
@@ -103,7 +103,9 @@ def _times_by_trace(spans: list[ClientSpan]) -> dict[str, tuple[datetime, dateti
         end = max(span.started_at, span.ended_at or 0.0)
         started_at, ended_at = seconds.get(span.trace_id, (span.started_at, end))
         seconds[span.trace_id] = min(started_at, span.started_at), max(ended_at, end)
-    return {name: (_moment(first), _moment(last)) for name, (first, last) in seconds.items()}
+    return {
+        name: (_clamped_time(first), _clamped_time(last)) for name, (first, last) in seconds.items()
+    }
 
 
 def _span_row(span: ClientSpan, packed: bytes | None, key_id: int) -> SpanRow:
@@ -116,8 +118,10 @@ def _span_row(span: ClientSpan, packed: bytes | None, key_id: int) -> SpanRow:
         parent_id=span.parent_id,
         name=_clean(span.name),
         kind=span.kind,
-        started_at=_moment(span.started_at),
-        ended_at=None if span.ended_at is None else _moment(max(span.started_at, span.ended_at)),
+        started_at=_clamped_time(span.started_at),
+        ended_at=None
+        if span.ended_at is None
+        else _clamped_time(max(span.started_at, span.ended_at)),
         error=_clean(span.error),
         model=_clean(span.model),
         response_id=_clean(span.response_id),
@@ -134,7 +138,7 @@ def _clean(text: str) -> str:
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
-def _moment(seconds: float) -> datetime:
+def _clamped_time(seconds: float) -> datetime:
     """A time, at most a day ahead: later ones would never expire."""
     return datetime.fromtimestamp(min(seconds, time.time() + MAX_AHEAD_S), UTC)
 

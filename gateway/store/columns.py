@@ -28,7 +28,7 @@ _json = msgspec.json.Encoder()
 _RENAMED = {"request_id": "id"}
 
 
-class Columns(msgspec.Struct, frozen=True):
+class LogColumns(msgspec.Struct, frozen=True):
     """The log table's columns, and the indexes of those that need conversion.
 
     Attributes:
@@ -51,12 +51,12 @@ class Columns(msgspec.Struct, frozen=True):
 
 
 @lru_cache(maxsize=1)
-def columns() -> Columns:
+def columns() -> LogColumns:
     """The columns as the model defines them; computed once per process."""
     fields = tuple(f for f in RequestLog._meta.concrete_fields if not f.primary_key)
     names = tuple(str(field.column) for field in fields)
     texts = ((i, f.max_length) for i, f in enumerate(fields) if f.max_length is not None)
-    return Columns(
+    return LogColumns(
         names=names,
         values=attrgetter(*(_RENAMED.get(name, name) for name in names)),
         texts=tuple(texts),

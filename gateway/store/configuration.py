@@ -17,9 +17,9 @@ import yaml
 from django.db import transaction
 from django.db.models import ProtectedError
 
-from gateway.models import ApiKey, Setting, Source
+from gateway.models import ApiKey, RowSource, Setting
 from gateway.routing.route_spec import StepSpec, TargetSpec
-from gateway.store.documents import KINDS, Kind, Owner, Refused, as_json, owning
+from gateway.store.documents import KINDS, Kind, Owner, Refused, as_json, assign_owner
 from gateway.store.documents.shape import convert_document
 from gateway.store.keys import new_key_row
 from gateway.store.options import OPTIONS, load_options
@@ -46,7 +46,7 @@ class ChangeLine(NamedTuple):
     after: Any = None
 
 
-class Outcome(NamedTuple):
+class AppliedChanges(NamedTuple):
     """The changes made, and name and secret of each created key. Secrets are not stored."""
 
     lines: list[ChangeLine]
@@ -97,7 +97,7 @@ def export_yaml() -> str:
 
 def _exported(row: Any) -> bool:
     """False for rows that every start recreates, and for revoked keys."""
-    if row.source == Source.BUILTIN:
+    if row.source == RowSource.BUILTIN:
         return False
     return not (isinstance(row, ApiKey) and row.revoked_at is not None)
 
@@ -142,7 +142,7 @@ def apply(
     *,
     take: bool = False,
     dry_run: bool = False,
-) -> Outcome:
+) -> AppliedChanges:
     """Apply the document of `file`; with `dry_run`, only compute the changes.
 
     `source_ref_of` maps a document path to its position in the file, such as `gateway.yaml:12`. A
@@ -157,7 +157,7 @@ def apply(
             if dry_run:
                 raise _Rollback
     except _Rollback:
-        return Outcome(outcome.lines, [])
+        return AppliedChanges(outcome.lines, [])
     return outcome
 
 
@@ -173,7 +173,7 @@ class _Application:
         self._keys: list[tuple[str, str]] = []
         self._written_pks: dict[str, set[int]] = {name: set() for name in KINDS}
 
-    def run(self) -> Outcome:
+    def run(self) -> AppliedChanges:
         self._check()
         for kind in KINDS.values():
             self._write_all(kind)
@@ -181,7 +181,7 @@ class _Application:
         self._prices()
         for kind in reversed(list(KINDS.values())):
             self._remove(kind)
-        return Outcome(self._lines, self._keys)
+        return AppliedChanges(self._lines, self._keys)
 
     def _check(self) -> None:
         if self._document.get("dragoman") != VERSION:
@@ -211,7 +211,7 @@ class _Application:
             seen.add(name)
             owner = Owner(self._file, self._source_ref_of(path), self._take)
             try:
-                with owning(owner):
+                with assign_owner(owner):
                     self._write(kind, document)
             except Refused as refused:
                 raise InvalidDocument(f"{path}.{refused.field}".rstrip("."), refused.why) from None
@@ -232,9 +232,9 @@ class _Application:
                 return
         written = kind.write(full, row)
         self._written_pks[kind.name].add(written.pk)
-        self._tell(kind, document["name"], before, kind.read(written))
+        self._report(kind, document["name"], before, kind.read(written))
 
-    def _tell(self, kind: Kind, name: str, before: Document | None, after: Document) -> None:
+    def _report(self, kind: Kind, name: str, before: Document | None, after: Document) -> None:
         if before is None:
             self._lines.append(ChangeLine("+", kind.label, name))
             return
@@ -260,7 +260,7 @@ class _Application:
             row = Setting.objects.filter(name=name).first()
             if row is not None and old == checked:
                 continue
-            source = {"source": Source.CODE, "source_ref": self._source_ref_of(path)}
+            source = {"source": RowSource.CODE, "source_ref": self._source_ref_of(path)}
             Setting.objects.update_or_create(name=name, defaults={"value": checked, **source})
             if old != checked:
                 self._lines.append(ChangeLine("~", "setting", name, "value", old, checked))
@@ -280,7 +280,9 @@ class _Application:
 
     def _remove(self, kind: Kind) -> None:
         """Delete the rows that this file created earlier and no longer contains."""
-        rows = kind.rows().filter(source=Source.CODE).exclude(pk__in=self._written_pks[kind.name])
+        rows = (
+            kind.rows().filter(source=RowSource.CODE).exclude(pk__in=self._written_pks[kind.name])
+        )
         # Delete dependents first: projects before their teams.
         for row in sorted(rows, key=lambda row: getattr(row, "parent_id", None) is None):
             if not Owner(self._file).has(row):

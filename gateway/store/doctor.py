@@ -22,7 +22,7 @@ Report = models.CapabilityReport
 # Interval at which findings are written and a stop request is checked.
 BEAT_S = 0.5
 # Sources whose rows are read-only here.
-_FIXED = frozenset({models.Source.FILE.value, models.Source.ENVIRONMENT.value})
+_FIXED = frozenset({models.RowSource.FILE.value, models.RowSource.ENVIRONMENT.value})
 
 
 class AlreadyRunning(Exception):
@@ -48,11 +48,13 @@ def models_of(provider: models.Provider) -> list[str]:
     return sorted(name for name in names if not is_pattern(name))
 
 
-def begin(provider: models.Provider, model: str, *, by: int | None = None) -> Report:
+def create_running_report(
+    provider: models.Provider, model: str, *, by: int | None = None
+) -> Report:
     """Create the row of an examination that is about to run. Raises AlreadyRunning."""
     with transaction.atomic():
         models.Provider.objects.select_for_update().get(pk=provider.pk)
-        if Report.objects.of(provider, model).running().exists():
+        if Report.objects.of_model(provider, model).running().exists():
             raise AlreadyRunning
         row = Report.objects.create(provider=provider, model=model, started_by_id=by)
     Report.objects.prune(provider, model)
@@ -87,7 +89,9 @@ async def run(
         if result is partial_result:
             result = msgspec.structs.replace(partial_result, findings=tuple(findings))
         # Shielded: a process that shuts down still writes the final state.
-        await asyncio.shield(asyncio.to_thread(_in_own_connection, lambda: _end(report.pk, result)))
+        await asyncio.shield(
+            asyncio.to_thread(_in_own_connection, lambda: _finish_report(report.pk, result))
+        )
 
 
 async def _cancel_tasks(*tasks: asyncio.Task[Any]) -> None:
@@ -114,7 +118,7 @@ def _save_progress(pk: int, document: dict[str, Any]) -> bool:
     return rows.values_list("stop_requested", flat=True).first() is not False
 
 
-def _end(pk: int, result: Examination) -> None:
+def _finish_report(pk: int, result: Examination) -> None:
     document = _document(result.dialect, result.findings) | {"ms": result.ms}
     Report.objects.filter(pk=pk).update(
         state=result.ended, results=document, heartbeat_at=timezone.now(), stop_requested=False
@@ -147,7 +151,7 @@ def differences(report: Report, traits: Traits) -> list[Advice]:
     return advice(report.verdicts, traits)
 
 
-def learn(provider: models.Provider, model: str, advised: Iterable[Advice]) -> models.Model:
+def write_traits(provider: models.Provider, model: str, advised: Iterable[Advice]) -> models.Model:
     """Write traits into the model's row, created if missing. Raises ReadOnlyModel.
 
     They are stored as learned traits: those that an operator set take precedence.

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import transaction
 
 from gateway.models import Setting
-from gateway.store.documents import Owned
+from gateway.store.documents import OwnedElsewhere
 from gateway.store.options import load_options, set_options
 
 # By name; each has the fields of `EndUser` that are set.
@@ -19,7 +19,7 @@ def change_end_users(change: Callable[[Entries], None]) -> None:
     """Change the entries in place, while no other request does.
 
     Raises:
-        Owned: a file has the setting.
+        OwnedElsewhere: a file has the setting.
         ValueError: an entry is not valid.
     """
     with transaction.atomic():
@@ -28,5 +28,5 @@ def change_end_users(change: Callable[[Entries], None]) -> None:
         entries: Entries = dict(current.value)
         change(entries)
         if not current.editable:
-            raise Owned("", f"{current.ref} sets end_users: change it there")
+            raise OwnedElsewhere("", f"{current.ref} sets end_users: change it there")
         set_options({"end_users": entries})

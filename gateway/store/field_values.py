@@ -20,7 +20,7 @@ from gateway.providers.profile import Edit, Secret
 from gateway.routing.active_hours import parse_active_hours
 from gateway.routing.candidates import CLASSES, CONDITIONS
 from gateway.routing.route_spec import RouteOptions, StepOptions
-from gateway.routing.snapshot import MIN_HEALTH_CHECK_INTERVAL_S, Step, Timeouts
+from gateway.routing.snapshot import MIN_HEALTH_CHECK_INTERVAL_S, RouteStep, Timeouts
 from gateway.routing.strategies import STRATEGIES
 from gateway.store.credentials import variable_value
 
@@ -195,7 +195,7 @@ def timeouts(base: Timeouts, value: Any) -> Timeouts:
     for name, seconds in value.items():
         if name not in field_names:
             raise InvalidField(
-                "timeouts", f"timeouts: `{name}` is not one of {_listed(field_names)}"
+                "timeouts", f"timeouts: `{name}` is not one of {_join_sorted(field_names)}"
             )
         if not _positive(seconds):
             raise InvalidField(
@@ -205,14 +205,14 @@ def timeouts(base: Timeouts, value: Any) -> Timeouts:
     return msgspec.structs.replace(base, **changes)
 
 
-def step(order: int, values: Mapping[str, Any]) -> Step:
+def step(order: int, values: Mapping[str, Any]) -> RouteStep:
     """A step with its options (STEP_OPTIONS) validated."""
     requires, excludes = (
         _check_choices(values[name], CONDITIONS, name) for name in ("requires", "excludes")
     )
     both = set(requires) & set(excludes)
     if both:
-        raise ValueError(f"it cannot require and exclude {_listed(both)}")
+        raise ValueError(f"it cannot require and exclude {_join_sorted(both)}")
     seconds = values["first_token_s"]
     if seconds is not None and not _positive(seconds):
         raise ValueError("first_token_s must be a number of seconds above 0")
@@ -221,7 +221,7 @@ def step(order: int, values: Mapping[str, Any]) -> Step:
     min_context, max_context = values["min_context"], values["max_context"]
     if min_context is not None and max_context is not None and min_context > max_context:
         raise ValueError("min_context is greater than max_context")
-    return Step(
+    return RouteStep(
         order=order,
         name=values["name"],
         strategy=check_choice(values["strategy"], STRATEGIES, "the strategy"),
@@ -305,14 +305,14 @@ def _positive(number: Any) -> bool:
     return math.isfinite(number) and number > 0
 
 
-def _listed(names: Iterable[str]) -> str:
+def _join_sorted(names: Iterable[str]) -> str:
     return ", ".join(sorted(names))
 
 
 def check_choice(value: str, choices: Iterable[str], field: str) -> str:
     """The value, if it is one of `choices`."""
     if value not in choices:
-        message = f"{field} `{value[:80]}` is not one of {_listed(choices)}"
+        message = f"{field} `{value[:80]}` is not one of {_join_sorted(choices)}"
         raise InvalidField(field.removeprefix("the ").replace(" ", "_"), message)
     return value
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from gateway import models
-from gateway.models.limits import BUDGETS, LIMITS, Budgeted, Limited
+from gateway.models.limits import BUDGETS, LIMITS, WithBudgets, WithLimits
 from gateway.routing.limits import Budget, Limits
 from gateway.routing.snapshot import ApiKey, Team
 from gateway.store import field_values
@@ -23,10 +23,10 @@ def key_value(row: models.ApiKey, teams: Mapping[int, Team] | None = None) -> Ap
     team = (teams or {}).get(row.team_id or 0)
     margins = (
         row.margin,
-        *(ancestor.margin for ancestor in (team.line if team is not None else ())),
+        *(ancestor.margin for ancestor in (team.with_ancestors if team is not None else ())),
     )
     guardrails = field_values.texts(row.guardrails, "guardrails")
-    for ancestor in team.line if team is not None else ():
+    for ancestor in team.with_ancestors if team is not None else ():
         guardrails += tuple(name for name in ancestor.guardrails if name not in guardrails)
     return ApiKey(
         id=row.pk,
@@ -68,12 +68,12 @@ def with_parents(rows: Iterable[models.Team], teams: Mapping[int, Team]) -> dict
     return linked
 
 
-def limits_value(row: Limited) -> Limits:
+def limits_value(row: WithLimits) -> Limits:
     """The limits of a row."""
     return Limits(**{name: getattr(row, column) for column, name in LIMITS.items()})
 
 
-def budget_value(row: Budgeted) -> Budget:
+def budget_value(row: WithBudgets) -> Budget:
     """The budget of a row."""
     return Budget(**{name: getattr(row, column) for column, name in BUDGETS.items()})
 
@@ -127,7 +127,7 @@ def strip_trailing_zeros(value: Decimal | None) -> Decimal | None:
     return value if value is None else Decimal(f"{value.normalize():f}")
 
 
-def budget_of(row: Budgeted) -> Budget:
+def budget_of(row: WithBudgets) -> Budget:
     """The budget of a row, without trailing zeros."""
     values: dict[str, Any] = {name: getattr(row, column) for column, name in BUDGETS.items()}
     normalized: dict[str, Any] = {
@@ -136,13 +136,13 @@ def budget_of(row: Budgeted) -> Budget:
     return Budget(**normalized)
 
 
-def set_limits(row: Limited, limits: Limits) -> None:
+def set_limits(row: WithLimits, limits: Limits) -> None:
     """Write limits into their columns."""
     for column, name in LIMITS.items():
         setattr(row, column, getattr(limits, name))
 
 
-def set_budget(row: Budgeted, budget: Budget) -> None:
+def set_budget(row: WithBudgets, budget: Budget) -> None:
     """Write a budget into its columns."""
     for column, name in BUDGETS.items():
         setattr(row, column, getattr(budget, name))
@@ -150,10 +150,12 @@ def set_budget(row: Budgeted, budget: Budget) -> None:
 
 def by_digest(rows: Iterable[models.ApiKey], keys: dict[int, ApiKey]) -> dict[bytes, ApiKey]:
     """The keys by the digests of their secrets."""
-    return {key.digest: key for key in (*_previous(rows, keys), *keys.values())}
+    return {key.digest: key for key in (*_with_previous_secrets(rows, keys), *keys.values())}
 
 
-def _previous(rows: Iterable[models.ApiKey], keys: dict[int, ApiKey]) -> Iterator[ApiKey]:
+def _with_previous_secrets(
+    rows: Iterable[models.ApiKey], keys: dict[int, ApiKey]
+) -> Iterator[ApiKey]:
     """The keys with the secrets they had before they were rotated.
 
     Expired ones are included: the client then gets "expired" instead of "unknown key".

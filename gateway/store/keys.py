@@ -16,7 +16,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from gateway.edge import admission
-from gateway.models import ApiKey, Source
+from gateway.models import ApiKey, RowSource
 from gateway.routing.snapshot import ApiKey as Key
 from gateway.routing.snapshot import Snapshot
 
@@ -64,7 +64,7 @@ def create_key(
     routes: Iterable[str] = (),
     expires_at: datetime | None = None,
     log_bodies: bool | None = None,
-    source: str = Source.DATABASE,
+    source: str = RowSource.DATABASE,
     source_ref: str = "",
     **limits: Any,
 ) -> tuple[ApiKey, str]:

@@ -14,7 +14,7 @@ import msgspec
 from django.conf import settings
 from django.db import transaction
 
-from gateway.models import Setting, Source
+from gateway.models import RowSource, Setting
 from gateway.models.cost import MAX_MARGIN
 from gateway.providers.masks import Mask, compile_mask
 from gateway.routing.end_users import END_USER_HEADERS, EndUser, parse_header_names
@@ -59,7 +59,7 @@ class OptionValue(msgspec.Struct, frozen=True, kw_only=True):
         return self.origin in {"database", "default"}
 
 
-def _flag(value: Any) -> bool:
+def _check_boolean(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError("must be true or false")
     return value
@@ -145,7 +145,7 @@ def _convert_object(value: Any, shape: type[Shape]) -> Shape:
 
 OPTIONS: dict[str, Option] = {
     "log_bodies": Option(
-        variable="DRAGOMAN_LOG_BODIES", check=_flag, default=lambda: settings.LOG_BODIES
+        variable="DRAGOMAN_LOG_BODIES", check=_check_boolean, default=lambda: settings.LOG_BODIES
     ),
     "row_days": Option(
         variable="DRAGOMAN_LOG_RETENTION_DAYS",
@@ -254,7 +254,7 @@ def _option_value(option: Option, row: Setting | None) -> OptionValue:
         return OptionValue(value=option.default(), origin=origin, ref=f"{option.variable}{suffix}")
     if row is None:
         return OptionValue(value=option.default(), origin="default")
-    from_file = row.source == Source.FILE
+    from_file = row.source == RowSource.FILE
     try:
         value = option.check(row.value)
     except ValueError as error:

@@ -19,10 +19,10 @@ import msgspec
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from gateway.models import PriceUpdate, Source
+from gateway.models import PriceUpdate, RowSource
 from gateway.providers.prices import Entry, Update, price_book, snapshot_entries
 from gateway.providers.profile import RATES
-from gateway.store.documents.shape import Owned, Owner, Refused, as_json, convert_document
+from gateway.store.documents.shape import OwnedElsewhere, Owner, Refused, as_json, convert_document
 from gateway.store.price_updates import Change, accepted_updates, entry_problem, name_of
 
 Document = dict[str, Any]
@@ -43,7 +43,7 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
     output_audio: Decimal | None = None
 
 
-class Above(Rates, frozen=True, kw_only=True):
+class PricesAbove(Rates, frozen=True, kw_only=True):
     """The prices of prompts with more than `tokens` tokens."""
 
     tokens: int
@@ -67,7 +67,7 @@ class PriceDoc(Rates, frozen=True, kw_only=True):
     before: str = ""
     window: int | None = None
     note: str = ""
-    above: list[Above] = []
+    above: list[PricesAbove] = []
     origin: str = ""
 
 
@@ -93,7 +93,7 @@ def write_prices(documents: list[Any], owner: Owner) -> Iterator[PriceChange]:
 
     The field of a Refused error is a path such as `prices[2].list`.
     """
-    file_rows = [r for r in PriceUpdate.objects.filter(source=Source.CODE) if owner.has(r)]
+    file_rows = [r for r in PriceUpdate.objects.filter(source=RowSource.CODE) if owner.has(r)]
     pks = [row.pk for row in file_rows]
     before = read_prices(PriceUpdate.objects.filter(pk__in=pks))
     other_prices = read_prices(PriceUpdate.objects.exclude(pk__in=pks))
@@ -111,7 +111,7 @@ def write_prices(documents: list[Any], owner: Owner) -> Iterator[PriceChange]:
             and key not in before
         ):
             why = f"{name}/{name_of(update.entry)} was accepted here with another price"
-            raise Owned(path, f"{why}; `--take` transfers it to this file")
+            raise OwnedElsewhere(path, f"{why}; `--take` transfers it to this file")
         updates[key] = name, update
     after = {key: _price_document(*pair) for key, pair in updates.items()}
     if after != before:
@@ -132,7 +132,7 @@ def _save(pairs: list[tuple[str, Update]], file_rows: list[PriceUpdate], owner: 
             row.delete()
         return
     row.name = row.origin = owner.file[:200]
-    row.source, row.source_ref = Source.CODE, owner.ref[:300]
+    row.source, row.source_ref = RowSource.CODE, owner.ref[:300]
     row.changes = msgspec.to_builtins([_change(*pair) for pair in pairs])
     row.accept(list(range(len(pairs))), owner.file[:150], dt.datetime.now(dt.UTC))
 
@@ -165,7 +165,7 @@ def _price_document(name: str, update: Update) -> Document:
         before=update.before,
         window=entry.window,
         note=entry.note,
-        above=[Above(tokens=tokens, **_rates(usd)) for tokens, usd in entry.above],
+        above=[PricesAbove(tokens=tokens, **_rates(usd)) for tokens, usd in entry.above],
         origin=entry.source,
         **_rates(entry.usd),
     )

@@ -77,7 +77,7 @@ class RateChange(msgspec.Struct, frozen=True):
         return ((self.new - self.old) / self.old * 100).quantize(Decimal("0.1"))
 
 
-class Effect(msgspec.Struct, frozen=True):
+class CostEffect(msgspec.Struct, frozen=True):
     """The effect of a change on a model in use: its cost over EFFECT_DAYS, before and after.
 
     A cost is None if nothing was used or a price is unknown. `has_row_prices`: the row
@@ -150,7 +150,7 @@ def compare_prices(new: PriceBook) -> list[Change]:
 def _compare_list(name: str, rows: list[Entry], *, source: str) -> list[Change]:
     current = {entry.key: entry for entry in entries(name)}
     changes: list[Change] = []
-    following = ""
+    next_cursor = ""
     for entry in reversed(rows):
         old = current.get(entry.key)
         if old is None or _facts(old) != _facts(entry):
@@ -161,10 +161,10 @@ def _compare_list(name: str, rows: list[Entry], *, source: str) -> list[Change]:
                     kind="new" if old is None else "changed",
                     old=old,
                     new=msgspec.structs.replace(entry, source=source),
-                    before=following,
+                    before=next_cursor,
                 )
             )
-        following = entry.key
+        next_cursor = entry.key
     changes.reverse()
     listed_keys = {entry.key for entry in rows}
     gone = (entry for key, entry in current.items() if key not in listed_keys)
@@ -173,12 +173,12 @@ def _compare_list(name: str, rows: list[Entry], *, source: str) -> list[Change]:
 
 def _facts(entry: Entry) -> Any:
     """The compared fields: all but the source."""
-    usd = _padded(entry.usd)
-    above = [(tokens, _padded(rates)) for tokens, rates in entry.above]
+    usd = _pad_rates(entry.usd)
+    above = [(tokens, _pad_rates(rates)) for tokens, rates in entry.above]
     return entry.match, usd, entry.window, entry.note, above
 
 
-def _padded(usd: list[Decimal | None]) -> list[Decimal | None]:
+def _pad_rates(usd: list[Decimal | None]) -> list[Decimal | None]:
     return [*usd, *[None] * (len(RATES) - len(usd))]
 
 
@@ -211,12 +211,12 @@ def _rate_changes(old: Price, new: Price, where: str = "") -> list[RateChange]:
 # -- effects --------------------------------------------------------------------------
 
 
-def effects(changes: list[Change], now: dt.datetime | None = None) -> dict[int, list[Effect]]:
+def effects(changes: list[Change], now: dt.datetime | None = None) -> dict[int, list[CostEffect]]:
     """The models in use whose price each change sets, by the index of the change."""
     since = (now or timezone.now()) - dt.timedelta(days=EFFECT_DAYS)
     used = UsageHour.objects.in_range(since).by("model")
     rows = list(Model.objects.live().select_related("provider"))
-    effects_by_change: dict[int, list[Effect]] = {}
+    effects_by_change: dict[int, list[CostEffect]] = {}
     by_key = {(c.list, c.old.key): n for n, c in enumerate(changes) if c.old and c.new}
     for row in rows:
         change_index = _change_index(row, by_key)
@@ -227,7 +227,7 @@ def effects(changes: list[Change], now: dt.datetime | None = None) -> dict[int, 
         assert change.new is not None
         totals = used.get((row.provider.name, row.name), Totals())
         old, new = (price_value(price_of(e), row) for e in (change.old, change.new))
-        effect = Effect(
+        effect = CostEffect(
             str(row),
             _usage_cost(totals, old),
             _usage_cost(totals, new),
@@ -238,8 +238,8 @@ def effects(changes: list[Change], now: dt.datetime | None = None) -> dict[int, 
 
 
 def _change_index(row: Model, by_key: dict[tuple[str, str], int]) -> int | None:
-    hit = find_entry(row.provider.preset, row.name)
-    return None if hit is None else by_key.get((hit[0], hit[1].key))
+    entry = find_entry(row.provider.preset, row.name)
+    return None if entry is None else by_key.get((entry[0], entry[1].key))
 
 
 def _has_row_prices(row: Model) -> bool:
@@ -263,7 +263,7 @@ def _usage_cost(totals: Totals, price: Price) -> Decimal | None:
 # -- stored, accepted, applied --------------------------------------------------------
 
 
-def propose(price_book: PriceBook, name: str) -> PriceUpdate:
+def store_proposal(price_book: PriceBook, name: str) -> PriceUpdate:
     """Store a list's changes for review. Raises ValueError if it changes no price."""
     changes = compare_prices(price_book)
     if not any(change.new for change in changes):

@@ -57,7 +57,7 @@ def find_reasoning(keys: list[TurnKeys]) -> list[ReasoningRow]:
     stored = ReasoningState.objects.matching_digests((k.turn for k in keys), (k.call for k in keys))
     rows: list[ReasoningRow] = []
     columns = ("turn_digest", "call_digest", "ciphertext")
-    for turn, call, ciphertext in stored.younger_than(_age()).values_list(*columns):
+    for turn, call, ciphertext in stored.stored_within(_age()).values_list(*columns):
         try:
             rows.append(ReasoningRow(turn, call, cipher.decrypt(bytes(ciphertext))))
         except InvalidToken:

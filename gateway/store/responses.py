@@ -95,10 +95,10 @@ def _name(row: list[Any]) -> tuple[str, str]:
 def _sql() -> str:
     table = ResponseRow._meta.db_table
     names, marks = ", ".join(_COLUMNS), ", ".join(["%s"] * len(_COLUMNS))
-    news = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[2:])
+    assignments = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[2:])
     return (
         f"INSERT INTO {table} ({names}) VALUES ({marks}) "  # noqa: S608 - names of our own
-        f"ON CONFLICT (owner, response_id) DO UPDATE SET {news} "
+        f"ON CONFLICT (owner, response_id) DO UPDATE SET {assignments} "
         f"WHERE NOT {table}.deleted "
         f"AND ({table}.status <> 'cancelled' OR excluded.deleted)"
     )
@@ -109,8 +109,8 @@ def _row(response: StoredResponse) -> list[Any]:
     return [
         response.owner,
         response.id.replace("\0", "")[:200],
-        _moment(created_at),
-        _moment(heartbeat_at),
+        _database_time(created_at),
+        _database_time(heartbeat_at),
         response.status,
         response.provider,
         response.native_provider,
@@ -119,7 +119,7 @@ def _row(response: StoredResponse) -> list[Any]:
     ]
 
 
-def _moment(seconds: float) -> Any:
+def _database_time(seconds: float) -> Any:
     return connection.ops.adapt_datetimefield_value(datetime.fromtimestamp(seconds, UTC))
 
 
@@ -143,7 +143,7 @@ def _unpack(blob: bytes) -> _Content:
 def load_response(owner: str, response_id: str) -> StoredResponse | None:
     """The response of this owner, deleted ones included; None if there is none."""
     thread.refresh()
-    row = ResponseRow.objects.of(owner, response_id[:200]).first()
+    row = ResponseRow.objects.owned_response(owner, response_id[:200]).first()
     if row is None:
         return None
     content = _unpack(bytes(row.blob))
@@ -172,7 +172,7 @@ def save_response(response: StoredResponse) -> None:
 def cancel_response(owner: str, response_id: str) -> None:
     """Mark a running response as cancelled; the process that runs it polls for this mark."""
     thread.refresh()
-    ResponseRow.objects.of(owner, response_id).running().update(status="cancelled")
+    ResponseRow.objects.owned_response(owner, response_id).running().update(status="cancelled")
 
 
 def refresh_heartbeats(running: list[tuple[str, str]]) -> list[str]:
@@ -181,7 +181,7 @@ def refresh_heartbeats(running: list[tuple[str, str]]) -> list[str]:
     identities = Q(pk__in=())
     for owner, response_id in running:
         identities |= Q(owner=owner, response_id=response_id)
-    mine = ResponseRow.objects.filter(identities)
-    mine.running().update(heartbeat_at=timezone.now())
-    stopped = mine.filter(Q(status="cancelled") | Q(deleted=True))
+    own_rows = ResponseRow.objects.filter(identities)
+    own_rows.running().update(heartbeat_at=timezone.now())
+    stopped = own_rows.filter(Q(status="cancelled") | Q(deleted=True))
     return list(stopped.values_list("response_id", flat=True))

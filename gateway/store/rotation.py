@@ -9,7 +9,7 @@ from django.apps import apps
 from django.conf import settings
 
 from gateway.models import IdempotentResponse, ReasoningState
-from gateway.models.sealed import UndecryptableError, reseal
+from gateway.models.sealed import UndecryptableError, reencrypt
 
 _BATCH = 500
 
@@ -31,7 +31,7 @@ def rotate_temporary_rows() -> None:
     ReasoningState.objects.bulk_update(turns, ["ciphertext"])
     for row in IdempotentResponse.objects.exclude(body=""):
         with contextlib.suppress(UndecryptableError):
-            row.body = reseal(row.body)
+            row.body = reencrypt(row.body)
             row.save(update_fields=["body"])
     if settings.SSO_INSTALLED:
         _rotate_authenticators()
@@ -42,5 +42,5 @@ def _rotate_authenticators() -> None:
     for row in apps.get_model("mfa", "Authenticator")._default_manager.all():
         for name in {"secret", "seed"} & row.data.keys():
             with contextlib.suppress(UndecryptableError):
-                row.data[name] = reseal(row.data[name])
+                row.data[name] = reencrypt(row.data[name])
         row.save(update_fields=["data"])

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 from django.db import IntegrityError, transaction
 
-from gateway.models import Alias, Model, Route, RouteVersion, Source, Step, Target
+from gateway.models import Alias, Model, Route, RouteVersion, RowSource, Step, Target
 from gateway.providers.profile import Edit
 from gateway.routing import snapshot as values
 from gateway.routing.cache_policy import parse_cache_policy
@@ -118,7 +118,7 @@ def _matches_version(version: RouteVersion, document: RouteSpec) -> bool:
 
 
 def save_route(
-    document: RouteSpec, *, route: Route | None, number: int, who: str, note: str = ""
+    document: RouteSpec, *, route: Route | None, number: int, author: str, note: str = ""
 ) -> RouteVersion:
     """Write the document to `route`, or to a new route; return its new version.
 
@@ -128,7 +128,7 @@ def save_route(
         with transaction.atomic():
             row = _lock_row(route, number)
             _write(row, document)
-            version = _create_version(row, number if route is not None else 0, who, note)
+            version = _create_version(row, number if route is not None else 0, author, note)
     except IntegrityError:
         raise ValueError("another route or alias has one of these names already") from None
     return version
@@ -146,10 +146,10 @@ def _lock_row(route: Route | None, number: int) -> Route:
     return row
 
 
-def _create_version(row: Route, number: int, who: str, note: str) -> RouteVersion:
+def _create_version(row: Route, number: int, author: str, note: str) -> RouteVersion:
     spec = as_json(spec_of(row))
     return RouteVersion.objects.create(
-        route=row, number=number + 1, spec=spec, saved_by=who, note=note
+        route=row, number=number + 1, spec=spec, saved_by=author, note=note
     )
 
 
@@ -162,7 +162,7 @@ def _write(row: Route, document: RouteSpec) -> None:
     row.fallbacks = list(document.fallbacks)
     row.guardrails = list(document.guardrails)
     row.strategy = document.steps[0].strategy if document.steps else "ordered"
-    row.source, row.source_ref = Source.DATABASE, ""
+    row.source, row.source_ref = RowSource.DATABASE, ""
     row.save()
     _write_aliases(row, document)
     row.steps.all().delete()
@@ -195,7 +195,7 @@ def _write_aliases(row: Route, document: RouteSpec) -> None:
             alias.delete()
     for pattern in document.aliases:
         Alias.objects.update_or_create(
-            pattern=pattern, route=row, defaults={"enabled": True, "source": Source.DATABASE}
+            pattern=pattern, route=row, defaults={"enabled": True, "source": RowSource.DATABASE}
         )
 
 
@@ -219,7 +219,7 @@ def _write_target(
     new.tags, new.variant = list(target.tags), target.variant
     set_limits(new, target.limits)
     set_budget(new, target.budget)
-    new.source, new.source_ref = Source.DATABASE, ""
+    new.source, new.source_ref = RowSource.DATABASE, ""
     new.save()
 
 

@@ -55,7 +55,7 @@ def write(entries: list[LogRecord]) -> int:
     """
     if not entries:
         return 0
-    with deadline.within(WRITE_S):
+    with deadline.deadline(WRITE_S):
         return _write(entries)
 
 
@@ -163,18 +163,18 @@ def _names() -> str:
 # -- SQLite: a prepared statement for many rows at a time ----------------------------
 
 
-def _unchanged(value: Any) -> Any:
+def _identity(value: Any) -> Any:
     return value
 
 
 # Without an adapter, sqlite3 looks up one for each None, bool and bytes and handles an exception
 # (0.2 us each, ten per log row). Identity adapters avoid that.
-sqlite3.register_adapter(type(None), _unchanged)
+sqlite3.register_adapter(type(None), _identity)
 sqlite3.register_adapter(bytes, bytes)
 sqlite3.register_adapter(bool, int)
 
 
-def _marks(values: int, rows: int) -> str:
+def _placeholders(values: int, rows: int) -> str:
     return ", ".join([f"({', '.join(['%s'] * values)})"] * rows)
 
 
@@ -183,7 +183,7 @@ def _insert_sql(rows: int) -> str:
     # Not OR IGNORE: that would also hide violations of other constraints.
     return (
         f"INSERT INTO {_table(RequestLog)} (id, {_names()}) "  # noqa: S608
-        f"VALUES {_marks(1 + len(columns().names), rows)} "
+        f"VALUES {_placeholders(1 + len(columns().names), rows)} "
         "ON CONFLICT (request_id, started_at) DO NOTHING"
     )
 
@@ -191,12 +191,12 @@ def _insert_sql(rows: int) -> str:
 @lru_cache(maxsize=2)
 def _body_sql(rows: int) -> str:
     names = "(log_id, preview, blob)"
-    return f"INSERT INTO {_table(RequestBody)} {names} VALUES {_marks(3, rows)}"  # noqa: S608
+    return f"INSERT INTO {_table(RequestBody)} {names} VALUES {_placeholders(3, rows)}"  # noqa: S608
 
 
 @lru_cache(maxsize=2)
 def _queue_sql(rows: int) -> str:
-    return f"INSERT INTO {_table(UnindexedRequest)} (log_id) VALUES {_marks(1, rows)}"  # noqa: S608
+    return f"INSERT INTO {_table(UnindexedRequest)} (log_id) VALUES {_placeholders(1, rows)}"  # noqa: S608
 
 
 @lru_cache(maxsize=1)

@@ -100,12 +100,12 @@ def _answer(body: bytes) -> Iterator[str]:
     if decoded is not None:
         yield from _strings(decoded)
         return
-    pieces: dict[str, list[str]] = {}
+    fragments: dict[str, list[str]] = {}
     for line in body.split(b"\n"):
         if line.startswith(b"data:"):
-            _collect_deltas(_decoded(line[5:]), "", pieces)
-    if pieces:
-        yield from ("".join(texts) for texts in pieces.values())
+            _collect_deltas(_decoded(line[5:]), "", fragments)
+    if fragments:
+        yield from ("".join(texts) for texts in fragments.values())
     else:
         yield body[:MAX_CHARS].decode("utf-8", "replace")
 
@@ -129,17 +129,17 @@ def _collect(value: Any, strings: list[str]) -> None:
                 _collect(item, strings)
 
 
-def _collect_deltas(value: Any, name: str, pieces: dict[str, list[str]]) -> None:
+def _collect_deltas(value: Any, name: str, fragments: dict[str, list[str]]) -> None:
     """Append the texts of a stream event to `pieces`, by field name."""
     if type(value) is dict:
         for key, item in value.items():
             if type(item) is str:
                 if key in _DELTAS:
-                    pieces.setdefault(key, []).append(item)
+                    fragments.setdefault(key, []).append(item)
             elif type(item) is dict or type(item) is list:
-                _collect_deltas(item, key, pieces)
+                _collect_deltas(item, key, fragments)
     elif type(value) is list:
         for item in value:
-            _collect_deltas(item, name, pieces)
+            _collect_deltas(item, name, fragments)
     elif type(value) is str and name in _DELTAS:
-        pieces.setdefault(name, []).append(value)
+        fragments.setdefault(name, []).append(value)

@@ -27,8 +27,8 @@ from gateway.routing.snapshot import (
     Model,
     Provider,
     Route,
+    RouteStep,
     Snapshot,
-    Step,
     Target,
     Timeouts,
 )
@@ -108,7 +108,7 @@ class _Compiler:
         self.providers: dict[int, Provider] = {}
         self.models: dict[int, Model] = {}
         self.targets: dict[int, list[Target]] = {}
-        self.steps: dict[int, list[Step]] = {}
+        self.steps: dict[int, list[RouteStep]] = {}
         self.routes: dict[int, Route] = {}
 
     def options(self, options: Options) -> None:
@@ -128,7 +128,7 @@ class _Compiler:
         self.routes = self._compile_rows(models.Route.objects.live(), self._route)
         routes = {route.name: route for route in self.routes.values()}
         aliases, wildcards = self._aliases()
-        reserved_names, reserved_patterns = _reserved(
+        reserved_names, reserved_patterns = _uncompiled_names(
             {*routes, *aliases, *(pattern for pattern, _ in wildcards)}
         )
         rows = models.ApiKey.objects.live()
@@ -376,7 +376,7 @@ class _Compiler:
         return exact, tuple(sorted(wildcards, key=lambda pair: field_values.specificity(pair[0])))
 
 
-def _reserved(usable: Collection[str]) -> tuple[frozenset[str], tuple[str, ...]]:
+def _uncompiled_names(usable: Collection[str]) -> tuple[frozenset[str], tuple[str, ...]]:
     """Names, and patterns, of the routes and aliases that the snapshot does not have."""
     route_names = models.Route.objects.values_list("name", flat=True)
     aliases = models.Alias.objects.values_list("pattern", flat=True)
@@ -386,7 +386,7 @@ def _reserved(usable: Collection[str]) -> tuple[frozenset[str], tuple[str, ...]]
     return frozenset(names.union(missing).difference(patterns)), patterns
 
 
-def _step(row: models.Step) -> Step:
+def _step(row: models.Step) -> RouteStep:
     return field_values.step(
         row.order, {name: getattr(row, name) for name in field_values.STEP_OPTIONS}
     )

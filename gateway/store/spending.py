@@ -77,7 +77,7 @@ def _caller_budgets(snapshot: Snapshot) -> Iterator[Rule]:
     for key in keys.values():
         yield from build_rules(f"key:{key.id}", key.name, budget=key.budget)
     direct = [key.team for key in keys.values() if key.team is not None]
-    teams = {team.id: team for member in direct for team in member.line}
+    teams = {team.id: team for member in direct for team in member.with_ancestors}
     for team in teams.values():
         yield from build_rules(f"team:{team.id}", team.name, budget=team.budget)
 

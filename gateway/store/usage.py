@@ -252,7 +252,7 @@ def _save(cursor: Any, tally: Tally) -> None:
     )
     for model, sums in tables:
         if sums:  # sorted, so that two writers cannot deadlock
-            rows = [(_stored(name[0]), *name[1:], *sums[name]) for name in sorted(sums)]
+            rows = [(_database_hour(name[0]), *name[1:], *sums[name]) for name in sorted(sums)]
             cursor.executemany(_add_sql(model), rows)
 
 
@@ -265,7 +265,7 @@ def _by_day(hourly: Sums) -> Sums:
     return daily
 
 
-def _stored(start: Hour | date) -> Any:
+def _database_hour(start: Hour | date) -> Any:
     if isinstance(start, str):
         return start
     if isinstance(start, datetime):
@@ -361,7 +361,7 @@ def _rebuild_day(
         f'INSERT INTO {daily._meta.db_table} ("day", {keys}, {names}) '  # noqa: S608
         f"SELECT %s, {keys}, {sums} FROM {hourly._meta.db_table} "
         f'WHERE "hour" >= %s AND "hour" < %s GROUP BY {keys}',
-        [_stored(start.date()), _stored(start), _stored(start + timedelta(days=1))],
+        [*map(_database_hour, (start.date(), start, start + timedelta(days=1)))],
     )
 
 

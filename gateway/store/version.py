@@ -13,11 +13,11 @@ POLL_TIMEOUT_S = 3.0
 def current_version() -> int:
     """The number of changes of the registry so far."""
     thread.refresh()
-    with deadline.within(POLL_TIMEOUT_S):
+    with deadline.deadline(POLL_TIMEOUT_S):
         return Registry.objects.version()
 
 
-def bump() -> None:
+def bump_version() -> None:
     """Make every process reload the registry, within a second.
 
     Rows do this in the transaction that changes them; call it for inputs of the snapshot that

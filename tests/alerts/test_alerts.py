@@ -291,7 +291,7 @@ def test_an_alert_and_its_end_are_sent_once(receiver: Receiver) -> None:
     check()
     check()
     assert [m["status"] for m in receiver.received] == ["firing", "resolved"]
-    assert Alert.objects.active().count() == 0
+    assert Alert.objects.firing().count() == 0
     assert Alert.objects.resolved().count() == 1
 
 
@@ -310,7 +310,7 @@ def test_nodes_do_not_end_each_others_alerts(receiver: Receiver) -> None:
     one, two = Node("node-1"), Node("node-2")
     one.check(lost_rows=1)
     two.check()
-    assert Alert.objects.active().count() == 1
+    assert Alert.objects.firing().count() == 1
     # A node that was shut down does not report any more.
     Alert.objects.update(seen_at=timezone.now() - dt.timedelta(minutes=11))
     two.check()

@@ -58,7 +58,7 @@ def lines(api: Client, query: str) -> list[tuple[str, int, str | None]]:
     return [(row["name"], row["requests"], row["cost"]) for row in answer.json()["items"]]
 
 
-def test_usage_is_summed_by_what_one_asks(api: Client, team_key: ApiKey) -> None:
+def test_usage_is_summed_by_the_requested_dimension(api: Client, team_key: ApiKey) -> None:
     spend(("fast", team_key.pk, "0.5", 1), ("slow", team_key.pk, "0.25", 1), ("fast", 0, "1", 30))
     whole = [("", 3, "1.75")]
     assert [(n, r, str(Decimal(str(c)))) for n, r, c in lines(api, "step=all")] == whole
@@ -138,7 +138,7 @@ def test_a_limit_of_a_day_reads_no_more_than_an_hour_of_the_log(
     assert [sql for sql in log if '"started_at" < ' not in sql] == []
 
 
-def test_health_tells_each_target(api: Client) -> None:
+def test_health_lists_each_target(api: Client) -> None:
     route("fast", model("m", provider("p")), model("n", provider("q")))
     failed = Attempt(
         target="p/m", provider="p", model="m", dialect="openai_chat", status=500,
@@ -170,7 +170,7 @@ def test_reset_of_a_target_without_cooldown_returns_false(api: Client) -> None:
     assert send(api, "POST", "health/targets/reset", {"target": "x/y"}).status_code == 404
 
 
-def test_the_process_tells_facts(api: Client) -> None:
+def test_the_process_reports_its_figures(api: Client) -> None:
     assert send(api, "GET", "health/process").json()["pid"] > 0
 
 

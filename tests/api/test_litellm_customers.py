@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from gateway import store
-from gateway.models import EndUserHour, Setting, Source
+from gateway.models import EndUserHour, RowSource, Setting
 from gateway.routing.limits import Budget
 from gateway.usage_querysets import UNITS
 from tests.each import each
@@ -102,7 +102,7 @@ def test_customers_are_deleted(api: Client) -> None:
 def test_customers_of_a_file_are_not_changed(api: Client) -> None:
     value: dict[str, Any] = {"ada": {"blocked": True}}
     Setting.objects.create(
-        name="end_users", value=value, source=Source.FILE, source_ref="gateway.yaml:3"
+        name="end_users", value=value, source=RowSource.FILE, source_ref="gateway.yaml:3"
     )
     error = post(api, "/customer/unblock", {"user_ids": ["ada"]}, 409)["error"]
     assert "gateway.yaml:3" in error["message"]

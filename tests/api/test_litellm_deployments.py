@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 
 from gateway import store
-from gateway.models import Alias, Provider, Route, Source, Target
+from gateway.models import Alias, Provider, Route, RowSource, Target
 from tests.each import each
 
 SECRET = "sk-provider-secret-0123456789"
@@ -232,7 +232,7 @@ def test_what_has_no_effect_is_noted(api: Client) -> None:
 
 
 def test_routes_of_a_file_are_not_changed(api: Client) -> None:
-    Route.objects.create(name="my-model", source=Source.FILE, source_ref="litellm.yaml:3")
+    Route.objects.create(name="my-model", source=RowSource.FILE, source_ref="litellm.yaml:3")
     error = post(api, "/model/new", AZURE, 409)["error"]
     assert "litellm.yaml:3" in error["message"]
     assert Provider.objects.count() == 0

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from gateway import store
 from gateway.compat.litellm.api.fields import REFUSED
-from gateway.models import Alias, ApiKey, Change, Provider, Route, Source, Team
+from gateway.models import Alias, ApiKey, Change, Provider, Route, RowSource, Team
 from tests.store.factories import add_usage
 
 FULL = {
@@ -96,7 +96,7 @@ def test_a_budget_starts_anew_with_its_window(
     assert (answer["budget_reset_at"] is None) == (duration is None)
 
 
-def test_several_budgets_hold_together(api: Client) -> None:
+def test_several_budgets_apply_together(api: Client) -> None:
     windows = [{"budget_duration": "24h", "max_budget": 1}]
     answer = generate_key(api, max_budget=5, budget_duration="30d", budget_limits=windows)
     budget = store.load_snapshot().keys[store.digest(answer["key"])].budget
@@ -237,7 +237,7 @@ def test_keys_are_deleted_by_alias(api: Client) -> None:
 
 @pytest.mark.parametrize("path", ["/key/update", "/key/delete"])
 def test_a_files_key_is_the_files(api: Client, path: str) -> None:
-    row, key = store.create_key("ci", source=Source.CODE, source_ref="gateway.yaml:3")
+    row, key = store.create_key("ci", source=RowSource.CODE, source_ref="gateway.yaml:3")
     body = {"keys": [key]} if path == "/key/delete" else {"key": key, "rpm_limit": 1}
     answer = post(api, path, body)
     assert answer.status_code == 409
@@ -246,7 +246,7 @@ def test_a_files_key_is_the_files(api: Client, path: str) -> None:
     assert row.limit_rpm is None
 
 
-def test_info_tells_what_was_spent_in_the_window(api: Client) -> None:
+def test_info_has_the_spend_of_the_window(api: Client) -> None:
     key = generate_key(api, max_budget=5, budget_duration="30d")
     row = ApiKey.objects.get()
     now = timezone.now().replace(minute=0, second=0, microsecond=0)
@@ -340,7 +340,7 @@ def test_only_an_admin_manages(api: Client, method: str, path: str, token: str) 
     assert (error["type"], error["code"], error["param"]) == ("auth_error", "401", None)
 
 
-def test_the_audit_log_tells_who_made_a_key_and_never_the_key(api: Client) -> None:
+def test_the_audit_log_names_the_creator_of_a_key_without_the_key(api: Client) -> None:
     key = generate_key(api, key_alias="ci")["key"]
     change = Change.objects.latest("pk")
     assert (change.actor, change.via) == ("master key", "api")

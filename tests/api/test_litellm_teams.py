@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from gateway import store
-from gateway.models import ApiKey, Source, Team
+from gateway.models import ApiKey, RowSource, Team
 from tests.each import each
 from tests.store.factories import add_usage
 
@@ -140,7 +140,7 @@ def test_values_without_effect_are_accepted(api: Client) -> None:
 
 
 def test_unknown_and_owned_teams(api: Client) -> None:
-    Team.objects.create(name="filed", source=Source.CODE, source_ref="conf.yaml:3")
+    Team.objects.create(name="filed", source=RowSource.CODE, source_ref="conf.yaml:3")
     assert get(api, "/team/info", 404, team_id="none")["error"]["code"] == "404"
     get(api, "/team/info", 400)
     assert get(api, "/team/list", user_id="\0") == []

@@ -12,7 +12,7 @@ from django.test import AsyncClient, Client
 
 from gateway import store
 from gateway.doctor import PROBES
-from gateway.models import CapabilityReport, Model, Provider, Source
+from gateway.models import CapabilityReport, Model, Provider, RowSource
 from tests.api.conftest import MASTER
 from tests.api.test_resources import send
 from tests.fakes import ScriptedAnswer, StrictOpenAI
@@ -131,7 +131,7 @@ def test_advised_traits_are_written_only_on_apply(api: Client) -> None:
     assert Model.objects.get().learned == {}
     assert send(api, "POST", path, {"traits": traits}).json()["traits"] == traits
     assert set(Model.objects.get().learned) == set(traits)
-    Model.objects.update(source=Source.FILE, source_ref="x.yaml:1", learned={})
+    Model.objects.update(source=RowSource.FILE, source_ref="x.yaml:1", learned={})
     assert send(api, "POST", path, {"traits": traits}).status_code == 409
 
 

@@ -78,7 +78,7 @@ def test_warnings_name_what_was_left_out(api: Client) -> None:
     assert rows["route `fast`"] == "its fallback `other` is not a route"
 
 
-def test_no_answer_holds_a_secret(api: Client) -> None:
+def test_no_response_contains_a_secret(api: Client) -> None:
     """Every GET there is, so that a new one is covered."""
     plain = fill()
     ada = User.objects.create_superuser("ada", password="a long password")
@@ -93,7 +93,7 @@ def test_no_answer_holds_a_secret(api: Client) -> None:
     test_provider = Provider.objects.get(name="openai")
     report = CapabilityReport.objects.create(provider=test_provider, model="gpt-5", state="done")
     row = Route.objects.get()
-    save_route(spec_of(row), route=row, number=1, who="ada")
+    save_route(spec_of(row), route=row, number=1, author="ada")
     sealed = Provider.objects.get(name="openai").credential
     times = {"started_at": timezone.now(), "ended_at": timezone.now()}
     ClientTrace.objects.create(trace_id="trace_x", **times)

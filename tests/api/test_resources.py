@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from gateway import store
-from gateway.models import ApiKey, Change, IdempotentResponse, Provider, Route, Source, Team
+from gateway.models import ApiKey, Change, IdempotentResponse, Provider, Route, RowSource, Team
 from tests.api.conftest import MASTER
 
 JSON = "application/json"
@@ -147,7 +147,7 @@ def test_what_is_wrong_has_a_name(
 
 
 def test_what_a_file_owns_is_changed_in_the_file(filled: Client) -> None:
-    Provider.objects.update(source=Source.FILE, source_ref="litellm.yaml:3")
+    Provider.objects.update(source=RowSource.FILE, source_ref="litellm.yaml:3")
     for method in ("PUT", "PATCH", "DELETE"):
         answer = send(filled, method, "providers/one", PROVIDER)
         assert answer.status_code == 409

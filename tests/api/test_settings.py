@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 
 from gateway import store
-from gateway.models import Change, Setting, Source
+from gateway.models import Change, RowSource, Setting
 from gateway.routing.limits import Budget, Limits
 from tests.api.test_resources import send
 
@@ -76,7 +76,7 @@ def test_an_invalid_change_is_refused_completely(
 
 
 def test_what_a_file_decides_is_the_files(api: Client) -> None:
-    Setting.objects.create(name="body_days", value=5, source=Source.FILE, source_ref="c.yaml:3")
+    Setting.objects.create(name="body_days", value=5, source=RowSource.FILE, source_ref="c.yaml:3")
     assert send(api, "PATCH", "settings", {"body_days": 3}).status_code == 409
     assert send(api, "PATCH", "settings", {"body_days": None}).status_code == 409
     assert read_settings(api)["body_days"]["ref"] == "c.yaml:3"

@@ -61,7 +61,7 @@ def wrong(case: Json, differences: Json) -> list[str]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_case_comes_back_as_the_documentation_has_it(api: Client, case: Json) -> None:
+def test_a_translated_case_matches_the_documentation(api: Client, case: Json) -> None:
     answer = api.post("/api/translate", question(case), content_type="application/json")
     assert answer.status_code == 200, answer.content
     body = answer.json()

@@ -8,7 +8,7 @@ from gateway.simulate import translate
 BODY = {"contents": [{"parts": [{"text": "hi"}]}]}
 
 
-def test_the_path_tells_model_and_stream() -> None:
+def test_model_and_stream_are_read_from_the_path() -> None:
     path = "/v1beta/models/gw:streamGenerateContent?alt=sse"
     body, headers = _parts({"path": path, "body": BODY, "headers": {"X-A": "b"}})
     assert body == {**BODY, "model": "gw", "stream": True}

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from gateway import store
-from gateway.models import Model, Provider, RequestLog, Route, RouteVersion, Source, Team
+from gateway.models import Model, Provider, RequestLog, Route, RouteVersion, RowSource, Team
 from tests.api.test_resources import filled, send
 
 __all__ = ["filled"]
@@ -41,7 +41,7 @@ def test_differences_are_listed_by_path(saved: Client) -> None:
     assert send(saved, "GET", "routes/fast/versions/3/diff?to=2").json()["after"] == 2
 
 
-def test_a_version_comes_back_as_a_new_one(saved: Client) -> None:
+def test_a_restored_version_becomes_a_new_one(saved: Client) -> None:
     late = send(saved, "POST", "routes/fast/versions/1/restore", {"version": 2})
     assert (late.status_code, late.json()["field"]) == (409, "version")
     assert Route.objects.get().retries == 5
@@ -62,7 +62,7 @@ def test_what_is_not_there_is_404(saved: Client, path: str) -> None:
 
 
 def test_a_files_route_is_not_brought_back_but_adopted(saved: Client) -> None:
-    Route.objects.update(source=Source.FILE, source_ref="litellm.yaml:3")
+    Route.objects.update(source=RowSource.FILE, source_ref="litellm.yaml:3")
     assert send(saved, "POST", "routes/fast/versions/1/restore").status_code == 409
     adopted = send(saved, "POST", "routes/fast/adopt").json()
     assert (adopted["source"], adopted["source_ref"]) == ("database", "")
@@ -74,7 +74,7 @@ def test_a_files_route_is_not_brought_back_but_adopted(saved: Client) -> None:
 )
 def test_each_kind_can_be_adopted(filled: Client, path: str) -> None:
     for table in (Provider, Model, Route, Team):
-        table.objects.update(source=Source.ENVIRONMENT, source_ref="X")
+        table.objects.update(source=RowSource.ENVIRONMENT, source_ref="X")
     assert send(filled, "POST", f"{path}/adopt").json()["source"] == "database"
     assert send(filled, "PATCH", path, {}).status_code == 200
     assert send(filled, "POST", "routes/none/adopt").status_code == 404
@@ -82,15 +82,15 @@ def test_each_kind_can_be_adopted(filled: Client, path: str) -> None:
 
 def test_a_provider_is_adopted_with_its_models(filled: Client) -> None:
     for table in (Provider, Model):
-        table.objects.update(source=Source.FILE, source_ref="x.yaml:3")
+        table.objects.update(source=RowSource.FILE, source_ref="x.yaml:3")
     send(filled, "POST", "providers/one/adopt")
-    assert Model.objects.get().source == Source.DATABASE
+    assert Model.objects.get().source == RowSource.DATABASE
 
 
 @pytest.mark.parametrize("path", ["providers/one", "models/one/org/m"])
 def test_what_a_file_owns_can_be_stopped(filled: Client, path: str) -> None:
     for table in (Provider, Model):
-        table.objects.update(source=Source.FILE, source_ref="x.yaml:3")
+        table.objects.update(source=RowSource.FILE, source_ref="x.yaml:3")
     body = send(filled, "POST", f"{path}/switch", {"enabled": False}).json()
     assert (body["enabled"], body["source"]) == (False, "file")
     assert "one/org/m" not in store.load_snapshot().models
@@ -115,7 +115,7 @@ def test_a_dry_run_shows_the_upstream_request_and_sends_nothing(filled: Client) 
     assert not RequestLog.objects.exists()
 
 
-def test_a_pretended_failure_goes_to_the_next_target_of_a_draft(filled: Client) -> None:
+def test_a_simulated_failure_falls_back_in_a_draft(filled: Client) -> None:
     send(filled, "POST", "models", {"name": "one/spare"})
     draft = {
         "steps": [{"targets": [{"model": "one/org/m"}]}, {"targets": [{"model": "one/spare"}]}]

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from console.pages.requests import log_search, sessions
 from console.pages.requests.histogram import histogram
-from console.pages.requests.menus import MENUS, distinct
+from console.pages.requests.menus import MENUS, distinct_values
 from console.pages.requests.query import COLUMNS, parse
 from gateway.management.seed_requests import seed
 
@@ -83,9 +83,13 @@ def test_every_query_is_quick() -> None:
     others: dict[str, Callable[[], object]] = {
         "sessions": lambda: sessions.groups(parse("", "24h", now), None),
         "tail": lambda: log_search.newer(parse("status:4xx", "24h", now), 10),
-        "neighbours": lambda: log_search.neighbours(parse("provider:groq", "24h", now), ROWS // 2),
+        "neighbours": lambda: log_search.adjacent_rows(
+            parse("provider:groq", "24h", now), ROWS // 2
+        ),
         **{
-            name: lambda name=name: distinct(COLUMNS[name]) for name, _ in MENUS if name != "status"
+            name: lambda name=name: distinct_values(COLUMNS[name])
+            for name, _ in MENUS
+            if name != "status"
         },
     }
     for name, run in others.items():

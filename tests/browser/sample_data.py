@@ -164,7 +164,7 @@ def routes() -> None:
         steps=(StepSpec(targets=(TargetSpec(model="openai/gpt-5"),)),),
         cache={"ttl_s": 3600, "scope": "team"},
     )
-    save_route(spare, route=None, number=0, who="ada")
+    save_route(spare, route=None, number=0, author="ada")
     capped = Limits(requests_per_minute=100)
     first = StepSpec(
         name="Primary",
@@ -195,9 +195,9 @@ def routes() -> None:
         shadow_share=0.1,
         cache={"ttl_s": 600, "scope": "key"},
     )
-    save_route(RouteSpec(name="coding", steps=(first,)), route=None, number=0, who="ada")
+    save_route(RouteSpec(name="coding", steps=(first,)), route=None, number=0, author="ada")
     row = Route.objects.get(name="coding")
-    save_route(coding, route=row, number=1, who="ada", note="a fallback")
+    save_route(coding, route=row, number=1, author="ada", note="a fallback")
 
 
 def evaluation() -> dict[str, Any]:
@@ -552,18 +552,18 @@ def money() -> dict[str, Any]:
     """A bill that differs from what was computed, and a newer list of prices."""
     from gateway.accounting.bills import BilledLine, import_bill
     from gateway.providers.prices import FILE
-    from gateway.store.price_updates import propose, read_book
+    from gateway.store.price_updates import read_book, store_proposal
 
     today = dt.datetime.now(dt.UTC).date()
     days = [today - dt.timedelta(days=number) for number in range(6)]
     lines = [BilledLine(day, day, Decimal("1.31"), PRIMARY) for day in days]
-    import_bill("claude", lines, origin="october.csv", who="ada")
+    import_bill("claude", lines, origin="october.csv", author="ada")
     book = json.loads(FILE.read_bytes())
     book["source"], book["fetched_on"] = "a newer list", today.isoformat()
     for row in book["providers"]["anthropic"]:
         if row[0][0].startswith(f"^{PRIMARY}"):
             row[1] = ["2.5", "12.5", *row[1][2:]]
-    return {"update": propose(read_book(json.dumps(book).encode()), "newer.json").pk}
+    return {"update": store_proposal(read_book(json.dumps(book).encode()), "newer.json").pk}
 
 
 if __name__ == "__main__":

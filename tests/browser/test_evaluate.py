@@ -222,7 +222,7 @@ def test_a_run_is_paused_resumed_and_cancelled(site: Site, signed_in: Page, tmp_
     status(page, "Cancelled")
 
 
-def test_the_terminal_gives_the_same_scores(site: Site, signed_in: Page, tmp_path: Path) -> None:
+def test_the_command_computes_the_same_scores(site: Site, signed_in: Page, tmp_path: Path) -> None:
     models = "demo/demo-fast, demo/demo-refusal, demo/demo-500"
     file = evaluation_file(tmp_path / "e.yaml", "Terminal", models, 8, rubric=True)
     imported(signed_in, file)

@@ -45,9 +45,7 @@ def test_pages_are_clean(
     clean(page, axe, no_sideways_scroll, size)
 
 
-def test_a_session_that_ended_comes_back_to_where_it_was(
-    ada: Callable[..., Page], site: Site
-) -> None:
+def test_signing_in_again_returns_to_the_page(ada: Callable[..., Page], site: Site) -> None:
     page = ada()
     page.goto("/console/settings")
     page.context.clear_cookies()

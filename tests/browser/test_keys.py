@@ -69,7 +69,7 @@ def test_a_revocation_can_be_undone(signed_in: Any, site: Site) -> None:
     site.known(token)
 
 
-def test_the_undo_goes_after_ten_seconds(signed_in: Any) -> None:
+def test_the_undo_button_disappears_after_ten_seconds(signed_in: Any) -> None:
     create_key(signed_in, "for good")
     signed_in.goto("/console/keys")
     signed_in.get_by_role("button", name="Revoke for good").click()

@@ -46,7 +46,7 @@ def test_a_failed_part_shows_its_error_and_can_be_retried(
         page.goto("/console/requests?range=all")
 
 
-def test_a_slow_part_shows_that_it_comes(used: Site, signed_in: Any) -> None:
+def test_a_slow_fragment_shows_a_loading_state(used: Site, signed_in: Any) -> None:
     page = signed_in
     page.goto("/console/requests?range=all")
     row = page.locator("#rows > tr").first

@@ -81,7 +81,7 @@ def test_one_column_is_stopped_and_the_others_go_on(playground: Playground) -> N
     playground.becomes("C", "ok")
 
 
-def test_a_column_comes_and_goes_while_others_run(playground: Playground) -> None:
+def test_a_column_is_added_and_removed_while_others_run(playground: Playground) -> None:
     playground.open(SLOW, "demo/demo-fast").write("Tell a story.").run()
     page = playground.page
     page.locator(".addcol").click()
@@ -217,7 +217,7 @@ def test_a_viewer_has_it_too(viewer_page: Any) -> None:
     playground.becomes("A", "ok")
 
 
-def test_without_scripts_the_page_says_what_it_needs(open_page: Any) -> None:
+def test_without_scripts_the_page_explains_that_it_needs_them(open_page: Any) -> None:
     page = open_page("ada", java_script_enabled=False)
     page.goto("/console/playground")
     expect(page.locator("main")).to_contain_text("requires JavaScript")

@@ -198,7 +198,7 @@ def test_a_new_route_is_created_dry_run_reviewed_saved_and_deleted(signed_in: An
     expect(page.locator(".toast")).to_contain_text("made deleted")
 
 
-def test_an_earlier_version_comes_back_with_one_click(signed_in: Any) -> None:
+def test_an_earlier_version_is_restored_with_one_click(signed_in: Any) -> None:
     page = signed_in
     page.goto(STORY)
     page.get_by_label("Weight of demo-a").fill("70")

@@ -16,7 +16,7 @@ def test_the_shell_shows_and_is_clean(signed_in: Any, site: Site, axe: Any) -> N
     axe(signed_in)
 
 
-def test_the_keyboard_searches_goes_to_pages_and_can_be_switched_off(signed_in: Any) -> None:
+def test_keyboard_shortcuts_search_open_pages_and_can_be_disabled(signed_in: Any) -> None:
     page = signed_in
     page.goto("/console/models")
     page.keyboard.press("/")

@@ -69,7 +69,7 @@ responses = st.builds(
 
 
 @given(responses)
-def test_folding_the_events_of_an_answer_gives_it_back(response: Response):
+def test_folding_the_events_of_a_response_restores_it(response: Response):
     events = unfold_response(response)
     check_stream(events)
     assert fold_events(events) == response

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.frameworks, pytest.mark.timeout(1500)
 
 
 @pytest.mark.parametrize(("client", "upstream", "scenario"), cases(heavy=True))
-def test_a_client_gets_what_it_asks_for(
+def test_a_client_gets_the_requested_response(
     client_output: Running, client: str, upstream: str, scenario: str
 ) -> None:
     assert not wrong(scenario, saw(client_output(client), client, upstream, scenario))

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.mark.parametrize(("client", "upstream", "scenario"), cases(heavy=False))
 @pytest.mark.wide(every=6)
-def test_a_client_gets_what_it_asks_for(
+def test_a_client_gets_the_requested_response(
     client_output: Running, client: str, upstream: str, scenario: str
 ) -> None:
     assert not wrong(scenario, saw(client_output(client), client, upstream, scenario))

@@ -10,7 +10,7 @@ from console import charts
 
 
 def test_a_sparkline_spans_its_box_and_is_to_scale() -> None:
-    spark = charts.spark([0, 10, 5], width=100, height=20)
+    spark = charts.sparkline([0, 10, 5], width=100, height=20)
     assert spark.line == "0,18 50,2 100,10"
     assert spark.end == (100, 10)
     assert spark.area.startswith("0,20 ") and spark.area.endswith(" 100,20")
@@ -18,15 +18,15 @@ def test_a_sparkline_spans_its_box_and_is_to_scale() -> None:
 
 @pytest.mark.parametrize("values", [[], [None, None]], ids=["none", "unknown"])
 def test_a_sparkline_of_nothing_is_empty(values: list[None]) -> None:
-    assert charts.spark(values).end is None
+    assert charts.sparkline(values).end is None
 
 
 def test_a_sparkline_of_zeros_lies_on_the_ground() -> None:
-    assert charts.spark([0, 0], width=100, height=20).line == "0,18 100,18"
+    assert charts.sparkline([0, 0], width=100, height=20).line == "0,18 100,18"
 
 
 def test_what_is_unknown_is_left_out_of_a_sparkline() -> None:
-    assert charts.spark([1, None, 1], width=100, height=20).line == "0,2 100,2"
+    assert charts.sparkline([1, None, 1], width=100, height=20).line == "0,2 100,2"
 
 
 @pytest.mark.parametrize(
@@ -42,12 +42,12 @@ def test_what_is_unknown_is_left_out_of_a_sparkline() -> None:
     ],
 )
 def test_scales_are_round_and_reach_the_highest_value(most: float, expected: object) -> None:
-    assert charts.ticks(most) == expected
+    assert charts.scale_ticks(most) == expected
 
 
 @pytest.mark.parametrize("most", [7, 99, 100, 101, 12_345, 1e9, 3e-7])
 def test_a_scale_is_never_too_short_nor_crowded(most: float) -> None:
-    ticks = charts.ticks(most)
+    ticks = charts.scale_ticks(most)
     assert ticks[-1] >= most * 0.999
     assert 2 <= len(ticks) <= 5
 
@@ -68,11 +68,11 @@ def test_one_error_among_many_can_be_seen() -> None:
     [(0, 0, ""), (100, 0, "ok"), (100, 1, "warn"), (100, 10, "bad"), (1, 1, "bad")],
 )
 def test_an_hour_has_a_level(requests: int, failed: int, expected: str) -> None:
-    assert charts.level(requests, failed) == expected
+    assert charts.hour_level(requests, failed) == expected
 
 
 def test_shares_are_of_the_largest() -> None:
-    parts = charts.parts([("a", 10), ("b", 5), ("c", 0)])
+    parts = charts.shares_of_largest([("a", 10), ("b", 5), ("c", 0)])
     assert [part.percent for part in parts] == [100, 50, 0]
 
 

@@ -221,7 +221,7 @@ def test_a_stream_that_broke_off_shows_what_arrived(ada: Client) -> None:
 
 
 @pytest.mark.parametrize("dialect", CHATS)
-def test_a_body_that_was_cut_is_shown_as_far_as_it_goes(ada: Client, dialect: str) -> None:
+def test_a_truncated_body_is_shown_as_far_as_it_was_stored(ada: Client, dialect: str) -> None:
     body, _notes = render_body(dialect, AGENT)
     sent = json.dumps(body).encode()
     end = sent.index(b"Rain and sun") + 6

@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from gateway import store
 from gateway.doctor import PROBES
-from gateway.models import CapabilityReport, Model, Provider, Source
+from gateway.models import CapabilityReport, Model, Provider, RowSource
 from gateway.models.capability import MAX_REPORTS, STALE_AFTER
 from gateway.store import doctor
 from tests.fakes import ScriptedAnswer, StrictOpenAI
@@ -151,7 +151,7 @@ def test_an_examination_whose_process_is_gone_does_not_run_for_ever(admin: Clien
     page = text(admin.get(at(row)))
     assert "Interrupted" in page
     assert "every 1s" not in page
-    assert doctor.begin(row.provider, row.name).running
+    assert doctor.create_running_report(row.provider, row.name).running
 
 
 def test_viewers_read_and_change_nothing(viewer: Client) -> None:
@@ -219,7 +219,7 @@ def test_what_was_set_by_hand_is_not_offered(admin: Client) -> None:
 
 
 def test_a_model_of_a_file_is_not_written(admin: Client) -> None:
-    row = demo(source=Source.FILE, source_ref="litellm.yaml:3")
+    row = demo(source=RowSource.FILE, source_ref="litellm.yaml:3")
     saved_report = report(row, image="refused")
     assert "managed by a" in text(admin.get(at(row)))
     body = {"report": saved_report.pk, "trait": "images"}
@@ -267,20 +267,20 @@ def test_only_the_newest_reports_are_stored() -> None:
     other = report(demo("demo-slow"))
     for _ in range(MAX_REPORTS + 3):
         report(row)
-    doctor.begin(row.provider, row.name)
-    assert CapabilityReport.objects.of(row.provider, row.name).count() == MAX_REPORTS
+    doctor.create_running_report(row.provider, row.name)
+    assert CapabilityReport.objects.of_model(row.provider, row.name).count() == MAX_REPORTS
     assert CapabilityReport.objects.filter(pk=other.pk).exists()
 
 
 def test_a_model_is_examined_once_at_a_time() -> None:
     row = demo()
-    first = doctor.begin(row.provider, row.name)
+    first = doctor.create_running_report(row.provider, row.name)
     with pytest.raises(doctor.AlreadyRunning):
-        doctor.begin(row.provider, row.name)
+        doctor.create_running_report(row.provider, row.name)
     CapabilityReport.objects.filter(pk=first.pk).update(
         heartbeat_at=timezone.now() - STALE_AFTER - dt.timedelta(seconds=1)
     )
-    doctor.begin(row.provider, row.name)
+    doctor.create_running_report(row.provider, row.name)
 
 
 # Running
@@ -358,7 +358,7 @@ def run(*arguments: str) -> tuple[str, str]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_command_examines_a_model_and_keeps_it() -> None:
+def test_the_command_examines_a_model_and_stores_the_report() -> None:
     demo()
     out, err = run("demo/demo-fast")
     assert "requests, about" in err

@@ -13,7 +13,7 @@ from console.evaluate import report, scores
 from console.evaluate.answers import Answer
 from console.evaluate.assertions import parse_assertion
 from console.evaluate.definition import Case
-from console.evaluate.scores import Outcome, compare, grade_answer, passed_cells, summarize
+from console.evaluate.scores import Outcome, compare, grade_answer, passed_by_cell, summarize
 
 
 def outcome(case: int, model: str, *, passed: bool = True, **more: Any) -> Outcome:
@@ -52,8 +52,8 @@ def test_a_summary_has_medians_spread_and_failures() -> None:
 
 
 def test_a_run_is_compared_case_by_case_and_by_all_repetitions() -> None:
-    before = passed_cells([outcome(0, "a"), outcome(1, "a", passed=False), outcome(2, "a")])
-    now = passed_cells(
+    before = passed_by_cell([outcome(0, "a"), outcome(1, "a", passed=False), outcome(2, "a")])
+    now = passed_by_cell(
         [
             outcome(0, "a"),
             outcome(0, "a", passed=False, repetition=1),

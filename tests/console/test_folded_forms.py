@@ -93,6 +93,6 @@ def test_a_value_in_a_folded_field_opens_it(ada: Client) -> None:
     plain, limited = Team.objects.create(name="a"), Team.objects.create(name="b", limit_rpm=60)
     assert folds(ada.get(f"/console/teams/{plain.pk}")) == [False]
     assert folds(ada.get(f"/console/teams/{limited.pk}")) == [True]
-    reader = accounts.make("vera", "correct horse", role="viewer", bodies=True)
+    reader = accounts.create_account("vera", "correct horse", role="viewer", bodies=True)
     assert folds(ada.get(f"/console/users/{reader.pk}"))[0] is True
     assert folds(ada.get(f"/console/providers/{provider().pk}")) == [False]

@@ -100,7 +100,7 @@ def test_an_attached_guardrail_is_not_deleted(ada: Client) -> None:
     assert not Guardrail.objects.exists()
 
 
-def test_a_trial_says_what_was_found_and_shows_the_masked_text() -> None:
+def test_a_trial_shows_the_findings_and_the_masked_text() -> None:
     settings = PatternSettings(pii=("email",))
     guardrail = GuardrailValue(name="pii", settings=settings, action="mask")
     trial = async_to_sync(try_guardrail)(None, Snapshot(version=1), guardrail, "ada@example.com!")  # type: ignore[arg-type]

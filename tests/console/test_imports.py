@@ -15,7 +15,7 @@ from django.urls import reverse
 
 from gateway import store
 from gateway.compat.litellm.config.upload import import_config, preview, read_upload
-from gateway.models import Alias, Model, Provider, Registry, Route, Source, Target
+from gateway.models import Alias, Model, Provider, Registry, Route, RowSource, Target
 from tests.store import factories
 
 pytestmark = pytest.mark.django_db
@@ -109,7 +109,7 @@ def test_the_import_makes_rows_that_people_may_change(admin: Client) -> None:
     assert answer.status_code == 302
     assert tables()["Route"] == ["claude-*", "fast"]
     rows = [*Provider.objects.all(), *Route.objects.all(), *Target.objects.all()]
-    assert {row.source for row in rows} == {Source.DATABASE}
+    assert {row.source for row in rows} == {RowSource.DATABASE}
     assert store.credential_of(Provider.objects.get(preset="openai")) == "sk-literal-0123456789"
     assert Provider.objects.get(preset="anthropic").credential_env == "MY_ANTHROPIC"
     snapshot = store.load_snapshot()
@@ -188,14 +188,14 @@ def test_a_forged_draft_imports_nothing(admin: Client, draft: str) -> None:
 
 def test_manually_created_rows_stay(admin: Client) -> None:
     Route.objects.create(name="fast", strategy="ordered")
-    file_row = Provider.objects.create(name="openai", preset="groq", source=Source.FILE)
+    file_row = Provider.objects.create(name="openai", preset="groq", source=RowSource.FILE)
     config = read_upload(TEXT)
     (line,) = [line for line in preview(config, TEXT) if line.entry == "route fast"]
     assert line.outcome == "skipped"
     import_config(read_upload(TEXT))
     assert Route.objects.get(name="fast").targets.count() == 0
     file_row.refresh_from_db()
-    assert (file_row.preset, file_row.source) == ("groq", Source.FILE)
+    assert (file_row.preset, file_row.source) == ("groq", RowSource.FILE)
 
 
 def test_the_same_file_twice_adds_nothing() -> None:

@@ -87,7 +87,7 @@ def test_checks_do_not_come_live_nor_turn_pages(ada: Client):
     assert [row.request_id for row in log_search.newer(parse("", "all", now), first.pk)] == [
         "req_b"
     ]
-    newer, _older = log_search.neighbours(parse("", "all", now), first.pk)
+    newer, _older = log_search.adjacent_rows(parse("", "all", now), first.pk)
     assert newer == RequestLog.objects.get(request_id="req_b").pk
 
 

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from console.pages.keys.spend import Gauge, gauges
 from gateway import store
-from gateway.models import ApiKey, RequestLog, Source, Team
+from gateway.models import ApiKey, RequestLog, RowSource, Team
 from tests.store.factories import entry, model, route
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
@@ -233,7 +233,7 @@ def test_a_revoked_key_can_only_be_deleted(admin: Client) -> None:
 
 
 def test_a_key_of_a_file_is_read_only_until_it_is_copied(admin: Client) -> None:
-    row, _ = store.create_key("ci", source=Source.FILE, source_ref="keys.yaml:3")
+    row, _ = store.create_key("ci", source=RowSource.FILE, source_ref="keys.yaml:3")
     edit = reverse("key-edit", args=[row.pk])
     assert "keys.yaml:3" in text(admin.get(edit))
     assert admin.post(edit, {**FORM, "name": "new"}).status_code == 409
@@ -278,7 +278,7 @@ def test_nobody_sees_keys_without_signing_in(client: Client) -> None:
     assert client.get(reverse("keys")).status_code == 302
 
 
-def test_no_key_yet_says_what_to_do(admin: Client) -> None:
+def test_an_empty_key_list_explains_what_to_do(admin: Client) -> None:
     page = text(admin.get(reverse("keys")))
     assert reverse("key-add") in page
     assert "Bearer sk-dgm-" in page

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from console.model_facts import FACTS, facts_of, rate_of
 from gateway import store
-from gateway.models import Model, Source
+from gateway.models import Model, RowSource
 from gateway.providers.prices import price_book
 from tests.store.factories import model, provider, route
 
@@ -65,7 +65,7 @@ def some_models() -> None:
         ("state=nonsense&can=nonsense", ["deepseek-chat", "deepseek-reasoner", "gpt-4o", "gpt-5"]),
     ],
 )
-def test_the_filter_in_the_address_holds(admin: Client, query: str, expected: list[str]) -> None:
+def test_the_filter_in_the_url_applies(admin: Client, query: str, expected: list[str]) -> None:
     some_models()
     assert names(admin.get(f"{reverse('models')}?{query}")) == expected
 
@@ -109,7 +109,7 @@ def test_facts_are_labelled_preset_assumed_or_unknown() -> None:
     "name", ["gpt-5", "claude-opus-4-8", "deepseek-chat", "no-such-model", "o3"]
 )
 @pytest.mark.parametrize("preset", ["openai", "anthropic", "deepseek", "openrouter", "ollama"])
-def test_the_page_says_what_the_gateway_uses(preset: str, name: str) -> None:
+def test_the_page_shows_the_values_that_the_gateway_uses(preset: str, name: str) -> None:
     """The sources are looked up apart from the values; they must not part ways."""
     row = model(name, provider("p", preset), traits={"pdf": False}, learned={"max_output": 9})
     used = store.load_snapshot().models[f"p/{name}"]
@@ -222,7 +222,7 @@ def test_a_model_is_switched_off_and_on(admin: Client) -> None:
 
 
 def test_a_model_of_a_file_is_read_only_until_it_is_copied(admin: Client) -> None:
-    row = model("m", source=Source.FILE, source_ref="x.yaml:9")
+    row = model("m", source=RowSource.FILE, source_ref="x.yaml:9")
     edit = reverse("model-edit", args=[row.pk])
     assert "x.yaml:9" in text(admin.get(edit))
     for name in ("edit", "reset", "delete"):
@@ -242,7 +242,7 @@ def test_a_viewer_sees_facts_and_changes_nothing(viewer: Client) -> None:
         assert viewer.post(reverse(f"model-{name}", args=[row.pk])).status_code == 403, name
 
 
-def test_no_model_yet_says_what_to_do(admin: Client) -> None:
+def test_an_empty_model_list_explains_what_to_do(admin: Client) -> None:
     assert reverse("providers") in text(admin.get(reverse("models")))
 
 

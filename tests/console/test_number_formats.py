@@ -43,5 +43,5 @@ def test_a_long_time_is_shown_in_its_largest_unit(value: float | None, words: st
         ("strange", "strange"),
     ],
 )
-def test_a_price_has_the_name_that_the_page_of_a_model_gives_it(name: str, words: str) -> None:
+def test_a_price_has_the_same_name_as_on_the_model_page(name: str, words: str) -> None:
     assert rate(name) == words

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 @pytest.fixture
 def mia() -> User:
-    user = accounts.make("mia", None, role="member")
+    user = accounts.create_account("mia", None, role="member")
     accounts.set_limits(user, max_keys=2, month_usd=Decimal(10), key_days=30, routes=["a*"])
     return User.objects.get(pk=user.pk)
 
@@ -122,7 +122,7 @@ def test_rotating_keeps_the_old_secret_for_a_while(member: Client) -> None:
     response = member.post(reverse("own-key-rotate", args=[row.pk]), {"grace": "hour"})
     assert response.status_code == 200
     fresh = ApiKey.objects.get()
-    assert fresh.previous_until is not None
+    assert fresh.previous_secret_expires_at is not None
     assert fresh.expires_at == row.expires_at
     assert member.post(reverse("own-key-rotate", args=[row.pk]), {}).status_code == 422
 
@@ -166,7 +166,7 @@ def test_a_deactivated_or_demoted_account_loses_its_keys(member: Client, mia: Us
 
 
 def test_an_admin_sets_the_limits(client: Client, mia: User) -> None:
-    client.force_login(accounts.make("ada", None, role="admin"))
+    client.force_login(accounts.create_account("ada", None, role="admin"))
     page = reverse("user-limits", args=[mia.pk])
     values = {"max_keys": "5", "month_usd": "20", "key_days": "", "routes": "a*, b"}
     assert client.post(page, values).status_code == 302

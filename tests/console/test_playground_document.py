@@ -172,7 +172,7 @@ TURNS = (
 )
 
 
-def test_a_logged_conversation_goes_through_the_page_without_loss() -> None:
+def test_a_logged_conversation_survives_the_page_without_loss() -> None:
     page = msgspec.json.decode(msgspec.json.encode(render_turns(TURNS)))
     errors = FieldErrors()
     assert parse_turns(errors, {"messages": page}) == TURNS

@@ -102,7 +102,7 @@ def boot(who: httpx.Client, query: str = "") -> Json:
 # --- the page --------------------------------------------------------------------------------
 
 
-def test_the_page_knows_models_dialects_and_samples(ada: httpx.Client) -> None:
+def test_the_page_has_models_dialects_and_samples(ada: httpx.Client) -> None:
     data = boot(ada)
     models = {model["id"]: model for model in data["models"]}
     assert models["demo"]["kind"] == "route"
@@ -304,7 +304,7 @@ def test_the_same_run_in_another_dialect(ada: httpx.Client) -> None:
 
 @pytest.mark.parametrize("lang", [name for name in code.RENDERERS if name.startswith("python")])
 @pytest.mark.wide(every=3)
-def test_the_python_it_gives_runs_and_asks_the_same(
+def test_the_python_snippet_runs_and_sends_the_same_request(
     ada: httpx.Client, key: str, lang: str, tmp_path: Path
 ) -> None:
     params = {"temperature": 0.2, "max_tokens": 400, "stop": ["never said"]}
@@ -327,7 +327,7 @@ def test_the_python_it_gives_runs_and_asks_the_same(
     assert done.stdout == text
 
 
-def test_the_curl_it_gives_runs(ada: httpx.Client, key: str) -> None:
+def test_the_curl_snippet_runs(ada: httpx.Client, key: str) -> None:
     body = document("demo/demo-fast", prompt="It's $HOME `here`")
     marks = {
         "openai_chat": "[DONE]",
@@ -354,7 +354,7 @@ def test_the_curl_it_gives_runs(ada: httpx.Client, key: str) -> None:
         assert "$HOME" in done.stdout
 
 
-def test_javascript_holds_the_same_body(ada: httpx.Client) -> None:
+def test_the_javascript_snippet_has_the_same_body(ada: httpx.Client) -> None:
     payload = ada.post(
         f"{PATH}/code?lang=javascript", json=document("demo", prompt="</script>")
     ).json()

@@ -150,7 +150,7 @@ async def test_an_error_stays_in_its_column(live: Gateway) -> None:
     assert column_result(takes, "C").end["error_kind"] == "not_found"
 
 
-async def test_an_answer_that_breaks_off_is_cut_and_keeps_what_came(live: Gateway) -> None:
+async def test_an_interrupted_answer_keeps_the_received_text(live: Gateway) -> None:
     _, takes = await answers(body("demo/demo-cut@1ms"))
     take = column_result(takes, "A")
     assert take.end["status"] == "cut"

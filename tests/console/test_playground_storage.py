@@ -50,7 +50,7 @@ def document(prompt: str = "Hello") -> dict[str, Any]:
 
 def begun(user: User, prompt: str = "Hello") -> PlaygroundRun:
     body = document(prompt)
-    run = run_store.begin(NOT_STARTED, user, parse(body), body)
+    run = run_store.create_run(NOT_STARTED, user, parse(body), body)
     return PlaygroundRun.objects.get(uuid=UUID(run.id))
 
 
@@ -71,7 +71,7 @@ def test_a_run_is_listed_by_its_last_question(ada: User) -> None:
 
 def test_a_finished_run_is_read_as_it_was_emitted(ada: User) -> None:
     body = document()
-    run = run_store.begin(NOT_STARTED, ada, parse(body), body)
+    run = run_store.create_run(NOT_STARTED, ada, parse(body), body)
     run.emit("start", {"col": "A", "n": 0, "model": "one"})
     run.emit("delta", {"col": "A", "n": 0, "kind": "text", "text": "Hi\n\nthere"})
     run.summary = {"columns": []}
@@ -85,7 +85,7 @@ def test_a_finished_run_is_read_as_it_was_emitted(ada: User) -> None:
 
 def test_a_stop_from_elsewhere_reaches_the_process_of_the_run(ada: User) -> None:
     body = document()
-    run = run_store.begin(NOT_STARTED, ada, parse(body), body)
+    run = run_store.create_run(NOT_STARTED, ada, parse(body), body)
     assert run_store.DatabaseRunStore().stops(run) == []
     for column in ("A", "A", "*"):
         PlaygroundRun.objects.request_stop(UUID(run.id), column)
@@ -94,7 +94,7 @@ def test_a_stop_from_elsewhere_reaches_the_process_of_the_run(ada: User) -> None
 
 def test_a_run_without_heartbeat_is_interrupted(ada: User) -> None:
     body = document()
-    run = run_store.begin(NOT_STARTED, ada, parse(body), body)
+    run = run_store.create_run(NOT_STARTED, ada, parse(body), body)
     long_ago = timezone.now() - dt.timedelta(minutes=5)
     PlaygroundRun.objects.update(created_at=long_ago)
 
@@ -110,7 +110,7 @@ def test_a_run_without_heartbeat_is_interrupted(ada: User) -> None:
 
 def test_the_events_of_a_run_that_died_with_its_process_end(ada: User, client: Client) -> None:
     body = document()
-    run = run_store.begin(NOT_STARTED, ada, parse(body), body)
+    run = run_store.create_run(NOT_STARTED, ada, parse(body), body)
     PlaygroundRun.objects.update(created_at=timezone.now() - dt.timedelta(minutes=5))
     client.force_login(ada)
     answer = client.get(f"/console/playground/runs/{run.id}/events?after=7")

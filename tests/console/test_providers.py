@@ -24,7 +24,7 @@ from console.pages.providers.credential_hints import url_placeholders
 from gateway import store
 from gateway.demo import MODELS
 from gateway.dialects import DIALECTS
-from gateway.models import Model, Provider, Source
+from gateway.models import Model, Provider, RowSource
 from gateway.providers.auth import AUTH, MAKERS
 from gateway.providers.catalog import PRESETS
 from tests.fakes import (
@@ -379,7 +379,7 @@ def test_a_test_of_an_unsaved_form_lists_models(
     assert "<html" not in text(answer)
 
 
-def test_without_javascript_the_test_comes_with_the_form(
+def test_without_javascript_the_test_result_is_on_the_form(
     admin: Client, upstream: Callable[..., Any]
 ) -> None:
     url, _seen = upstream(200, {"data": []})
@@ -504,7 +504,7 @@ def test_a_failed_list_shows_its_reason(admin: Client, upstream: Callable[..., A
     assert "we are down" in page
 
 
-@pytest.mark.parametrize("source", [Source.FILE, Source.ENVIRONMENT])
+@pytest.mark.parametrize("source", [RowSource.FILE, RowSource.ENVIRONMENT])
 def test_rows_of_file_and_environment_are_read_only_until_copied(
     admin: Client, source: str
 ) -> None:
@@ -522,7 +522,7 @@ def test_rows_of_file_and_environment_are_read_only_until_copied(
 
 
 def test_a_saved_provider_of_a_file_can_be_tested(admin: Client) -> None:
-    row = provider("demo", "demo", source=Source.FILE)
+    row = provider("demo", "demo", source=RowSource.FILE)
     page = text(admin.post(reverse("provider-test-saved", args=[row.pk]), headers=HTMX))
     assert f"{len(MODELS)} models available" in page
 
@@ -576,7 +576,7 @@ def test_a_viewer_sees_no_credentials_and_changes_nothing(
         assert viewer.get(reverse(f"provider-{name}", args=args)).status_code == 403
 
 
-def test_no_provider_yet_says_what_to_do(admin: Client) -> None:
+def test_an_empty_provider_list_explains_what_to_do(admin: Client) -> None:
     assert reverse("provider-presets") in text(admin.get(reverse("providers")))
 
 

@@ -122,7 +122,7 @@ def matching_rows(query: str, span: str = "all") -> list[str]:
 # The list
 
 
-def test_the_page_asks_for_a_sign_in(db: None):
+def test_the_page_requires_a_sign_in(db: None):
     response = Client().get(reverse("requests"))
     assert response.status_code == 302
     assert "/console/sign-in" in response["Location"]
@@ -245,7 +245,7 @@ def test_pages_follow_each_other_without_gaps(db: None):
         "status:503 quartz1",
     ],
 )
-def test_a_long_log_gives_what_a_plain_query_gives(db: None, query: str):
+def test_a_search_of_a_long_log_equals_a_plain_query(db: None, query: str):
     """All the ways to walk find the same rows as a scan would."""
     for _ in seed(3000, until=time.time() - 5, span_s=90_000):
         pass
@@ -307,7 +307,7 @@ def test_a_paused_tail_only_counts(ada: Client):
     assert f'data-after="{first.pk}"' in text
 
 
-def test_the_tail_keeps_to_the_search(ada: Client):
+def test_the_live_tail_applies_the_search(ada: Client):
     first = logged("first")
     logged("second")
     text = ada.get(
@@ -426,7 +426,7 @@ def test_previous_and_next_links_follow_the_search(ada: Client):
     text = detail(ada, rows[2], "q=model:other&range=all")
     assert f"{reverse('request', args=[rows[4].pk])}?" in text
     assert f"{reverse('request', args=[rows[0].pk])}?" in text
-    assert log_search.neighbours(parse("model:other", "all", timezone.now()), rows[4].pk) == (
+    assert log_search.adjacent_rows(parse("model:other", "all", timezone.now()), rows[4].pk) == (
         None,
         rows[2].pk,
     )
@@ -610,7 +610,7 @@ def test_a_viewer_without_the_grant_cannot_search_bodies(vic: Client, ada: Clien
 # Export
 
 
-def test_the_export_holds_the_filtered_rows(ada: Client):
+def test_the_export_contains_the_filtered_rows(ada: Client):
     logged("a", model="m1", user_agent="=cmd()")
     logged("b", model="m2")
     url = reverse("requests-export", args=["jsonl"])

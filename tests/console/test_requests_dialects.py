@@ -21,7 +21,7 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from django.urls import reverse
 
-from console.dialects import OFFERED, as_read, path_of
+from console.dialects import OFFERED, path_of, with_path_fields
 from console.pages.requests import streams, translation
 from console.playground import client_request
 from console.playground.plan_parser import parse
@@ -292,7 +292,7 @@ def test_embeddings_have_two_sides(
 @pytest.mark.parametrize("dialect", OFFERED)
 def test_path_fields_are_added_only_for_parsing(dialect: str) -> None:
     body = sent(dialect, stream=True)
-    read = as_read(dialect, body, "m", stream=True)
+    read = with_path_fields(dialect, body, "m", stream=True)
     try:
         request = OFFERED[dialect].client.parse_request(read, {})
     except GatewayError as failure:

@@ -74,7 +74,9 @@ def test_each_url_lets_in_the_roles_that_it_should(role: Any) -> None:
     User.objects.create_superuser("ada", password=None)
     client = Client(raise_request_exception=False)
     if role is not None:
-        client.force_login(accounts.make("person", "correct horse", role=role, bodies=True))
+        client.force_login(
+            accounts.create_account("person", "correct horse", role=role, bodies=True)
+        )
     wrong = []
     for entry in views():
         access = entry.callback.access

@@ -33,7 +33,7 @@ def logged(count: int, name: str, agent: str, **values: Any) -> None:
 @pytest.fixture
 def key(db: None) -> ApiKey:
     document = RouteSpec(name="smart", aliases=("gpt-4o", "claude-*", "idle", "gone-*"))
-    save_route(document, route=None, number=0, who="ada")
+    save_route(document, route=None, number=0, author="ada")
     key, _secret = store.create_key(name="Mira")
     return key
 

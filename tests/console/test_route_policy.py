@@ -22,10 +22,10 @@ __all__ = ["_known", "ada", "smart"]
 
 def spare() -> None:
     steps = (StepSpec(targets=(TargetSpec(model="openai/gpt-4.1"),)),)
-    save_route(RouteSpec(name="spare", steps=steps), route=None, number=0, who="ada")
+    save_route(RouteSpec(name="spare", steps=steps), route=None, number=0, author="ada")
 
 
-def test_the_form_as_it_stands_changes_nothing(ada: Client) -> None:
+def test_saving_the_unchanged_form_changes_nothing(ada: Client) -> None:
     before = saved()
     press(ada, "save", **{"t1-weight": "61"})
     assert saved().steps[0].targets[0].weight == 61
@@ -132,7 +132,7 @@ def test_references_follow_a_renamed_route(ada: Client) -> None:
     assert (saved().shadow, saved().fallbacks_by_kind) == ("other", {"timeout": ("other",)})
 
 
-def test_the_dry_run_goes_by_tags_and_sessions(ada: Client) -> None:
+def test_the_dry_run_uses_tags_and_sessions(ada: Client) -> None:
     tagged = {"t1-tags": "paid", "t2-tags": "default"}
     headers = {"dry-sample": "text", "dry-ignore-cooldowns": "1"}
     page = press(ada, "dry-run", **tagged, **headers, **{"dry-tags": "paid"}).content.decode()

@@ -49,7 +49,7 @@ def _known() -> Iterator[None]:
 
 def smart() -> models.Route:
     document = RouteSpec(name="smart", aliases=("claude-*", "gpt-4o"), steps=STEPS)
-    return save_route(document, route=None, number=0, who="ada").route
+    return save_route(document, route=None, number=0, author="ada").route
 
 
 def saved(name: str = "smart") -> RouteSpec:
@@ -108,7 +108,7 @@ def test_the_list_has_each_route_with_what_it_does(ada: Client) -> None:
     assert "Weighted, 3 targets" in page
 
 
-def test_without_a_route_the_page_says_how_to_make_one(ada: Client) -> None:
+def test_without_a_route_the_page_explains_how_to_create_one(ada: Client) -> None:
     models.Route.objects.all().delete()
     page = ada.get("/console/routes").content.decode()
     assert "No routes yet" in page
@@ -116,7 +116,7 @@ def test_without_a_route_the_page_says_how_to_make_one(ada: Client) -> None:
 
 
 def test_a_name_with_a_slash_has_a_page(ada: Client) -> None:
-    save_route(RouteSpec(name="a/b c?", steps=STEPS), route=None, number=0, who="ada")
+    save_route(RouteSpec(name="a/b c?", steps=STEPS), route=None, number=0, author="ada")
     url = reverse("route", args=["a/b c?"])
     assert "a/b c?" in ada.get(url).content.decode()
 
@@ -407,7 +407,7 @@ def leads(page: Any, level: str) -> str:
 )
 def test_checks(ada: Client, typed: dict[str, Any], level: str, lead: str) -> None:
     other = RouteSpec(name="other", aliases=("taken", "wild-*"), fallbacks=("smart",), steps=STEPS)
-    save_route(other, route=None, number=0, who="ada")
+    save_route(other, route=None, number=0, author="ada")
     assert lead in leads(press(ada, "check", **typed), level)
 
 
@@ -428,7 +428,7 @@ def test_a_warning_is_mended_by_its_button(ada: Client) -> None:
 # Versions
 
 
-def test_versions_tell_what_changed_and_one_click_goes_back(ada: Client) -> None:
+def test_versions_list_changes_and_can_be_restored(ada: Client) -> None:
     press(ada, "save", **{"t1-weight": "70"})
     page = ada.get("/console/route-versions/smart?show=1").content.decode()
     assert "gpt-4.1 weight 60 to 70" in page
@@ -463,7 +463,7 @@ def test_yaml_is_to_read(ada: Client) -> None:
 
 
 def test_a_route_is_deleted_after_a_question(ada: Client) -> None:
-    save_route(RouteSpec(name="other", fallbacks=("smart",)), route=None, number=0, who="ada")
+    save_route(RouteSpec(name="other", fallbacks=("smart",)), route=None, number=0, author="ada")
     page = ada.get("/console/route-delete/smart").content.decode()
     assert "These routes fall back to it: other" in page
     assert models.Route.objects.filter(name="smart").exists()
@@ -496,7 +496,7 @@ def test_a_dry_run_lists_what_only_live_traffic_has(ada: Client) -> None:
     """No sample could show reasoning that the gateway has kept of a turn."""
     models.Model.objects.filter(name="deepseek-chat").update(name="deepseek-v4-pro")
     steps = (StepSpec(targets=(TargetSpec(model="deepseek/deepseek-v4-pro"),)),)
-    save_route(RouteSpec(name="thinks", steps=steps), route=None, number=0, who="ada")
+    save_route(RouteSpec(name="thinks", steps=steps), route=None, number=0, author="ada")
     headers = {"dry-dialect": "openai_chat", "dry-sample": "result"}
     page = press(ada, "dry-run", SMART.replace("smart", "thinks"), **headers)
     (result,) = page.context["dry_run_panel"].live_only
@@ -527,7 +527,7 @@ def test_a_dry_run_of_the_draft_shows_the_way_and_the_request(ada: Client) -> No
     assert not models.RequestLog.objects.exists()
 
 
-def test_a_dry_run_by_weight_goes_past_the_target_that_is_to_fail(ada: Client) -> None:
+def test_a_weighted_dry_run_skips_the_failing_target(ada: Client) -> None:
     for target in ("openai/gpt-4.1", "deepseek/deepseek-chat"):
         page = press(ada, "dry-run", **{"dry-target": target, "dry-failure": "timeout"})
         failed = [line for line in page.context["dry_run_panel"].lines if line.kind == "failed"]

@@ -23,7 +23,7 @@ __all__ = ["ada", "vic"]
 
 def _client(name: str, role: Any) -> Client:
     client = Client()
-    client.force_login(accounts.make(name, "correct horse", role=role))
+    client.force_login(accounts.create_account(name, "correct horse", role=role))
     return client
 
 

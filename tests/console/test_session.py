@@ -92,7 +92,7 @@ def test_next_never_leads_away(client: Client, evil: str) -> None:
     assert sign_in(client, next=evil).headers["Location"] == reverse("overview")
 
 
-def test_signing_in_gives_another_session_than_before(client: Client) -> None:
+def test_signing_in_starts_a_new_session(client: Client) -> None:
     session = client.session
     session["planted"] = True
     session.save()

@@ -23,8 +23,8 @@ from gateway.models import (
     RequestBody,
     RequestLog,
     RequestText,
+    RowSource,
     Setting,
-    Source,
     UnindexedRequest,
 )
 from gateway.routing.limits import Budget, Limits
@@ -150,7 +150,7 @@ def log(name: str, age_days: float, **values: Any) -> None:
     )
 
 
-def test_prunelogs_keeps_bodies_and_rows_as_the_settings_say(capsys: Any) -> None:
+def test_prune_logs_applies_the_retention_settings(capsys: Any) -> None:
     set_options({"row_days": 20, "body_days": 7})
     log("new", 1)
     log("older", 10, error="the upstream said plum", error_kind="upstream_error")
@@ -215,7 +215,7 @@ def test_an_unset_setting_shows_not_set_or_its_default(admin: Client, settings: 
     assert row_of(admin, "DRAGOMAN_SECRET_KEY") == "hidden"
 
 
-def test_what_is_set_and_may_hold_a_secret_is_hidden(
+def test_values_that_may_contain_a_secret_are_hidden(
     admin: Client, settings: Any, monkeypatch: Any
 ) -> None:
     settings.REDIS_URL = "redis://:pass@cache:6379/0"
@@ -309,7 +309,7 @@ def test_many_end_users_are_found_and_paged(admin: Client) -> None:
 
 
 def test_single_end_users_of_a_file_are_shown_and_unchanged(admin: Client) -> None:
-    source = {"source": Source.FILE, "source_ref": "gateway.yaml:3"}
+    source = {"source": RowSource.FILE, "source_ref": "gateway.yaml:3"}
     Setting.objects.create(name="end_users", value={"ada": {"blocked": True}}, **source)
     url = reverse("settings-end-users")
     page = admin.get(url).content.decode()
@@ -321,7 +321,7 @@ def test_single_end_users_of_a_file_are_shown_and_unchanged(admin: Client) -> No
 
 
 def test_limits_of_end_users_from_a_file_are_shown_and_unchanged(admin: Client) -> None:
-    source = {"source": Source.FILE, "source_ref": "gateway.yaml:3"}
+    source = {"source": RowSource.FILE, "source_ref": "gateway.yaml:3"}
     value = {"requests_per_minute": 7}
     Setting.objects.create(name="end_user_limits", value=value, **source)
     admin.post(reverse("settings-end-users"), {"requests_per_minute": "9", "day_usd": "2"})

@@ -15,7 +15,7 @@ from django.urls import reverse
 from console import accounts, setup_progress
 from gateway import store
 from gateway.management.start.bootstrap import setup_token
-from gateway.models import ApiKey, Provider, Route, Source, Target
+from gateway.models import ApiKey, Provider, Route, RowSource, Target
 from gateway.store.options import load_options
 
 pytestmark = pytest.mark.django_db
@@ -64,7 +64,7 @@ def test_the_printed_address_leads_to_the_first_step(client: Client, token: str)
     assert "setup=" not in answer.request["QUERY_STRING"], "the token leaves the address"
 
 
-def test_without_the_token_a_page_says_where_it_is(client: Client, token: str) -> None:
+def test_without_the_token_a_page_says_where_to_find_it(client: Client, token: str) -> None:
     answer = client.get("/", follow=True)
     assert answer.status_code == 403
     assert "manage.py up" in answer.content.decode()
@@ -215,7 +215,7 @@ def test_an_invalid_provider_shows_the_error_at_its_field(
 
 def test_keys_found_in_the_environment_are_offered(admin: Client) -> None:
     Provider.objects.create(
-        name="groq", preset="groq", credential_env="GROQ_API_KEY", source=Source.ENVIRONMENT
+        name="groq", preset="groq", credential_env="GROQ_API_KEY", source=RowSource.ENVIRONMENT
     )
     assert "$GROQ_API_KEY" in admin.get(reverse("setup-provider")).content.decode()
     assert location(admin.post(reverse("setup-provider"), {"choice": "detected"})) == reverse(
@@ -275,18 +275,18 @@ def test_when_it_is_finished_it_never_shows_again(keyed: Client) -> None:
     for name in ("setup", "setup-provider", "setup-key", "setup-connect"):
         last = keyed.get(reverse(name), follow=True)
         assert last.request["PATH_INFO"] == reverse("overview")
-    assert not setup_progress.pending(User.objects.get())
+    assert not setup_progress.is_setup_pending(User.objects.get())
 
 
 def test_an_account_created_by_command_needs_no_first_run(client: Client) -> None:
     ada = User.objects.create_superuser("ada", password=PASSWORD)
-    assert not setup_progress.pending(ada)
+    assert not setup_progress.is_setup_pending(ada)
     answer = client.post(reverse("sign-in"), {"username": "ada", "password": PASSWORD})
     assert location(answer) == reverse("overview")
 
 
 def test_a_viewer_has_no_part_in_it(admin: Client) -> None:
-    accounts.make("vic", PASSWORD, role="viewer")
+    accounts.create_account("vic", PASSWORD, role="viewer")
     theirs = Client()
     theirs.force_login(User.objects.get(username="vic"))
     assert theirs.get(reverse("setup-provider")).status_code == 403

@@ -33,7 +33,7 @@ def run_of(owner: User, **answer: Any) -> PlaygroundRun:
         "system": "A secret system prompt.",
         "messages": [{"role": "user", "content": "Why is the <sky> blue?"}],
     }
-    run = run_store.begin(NOT_STARTED, owner, parse(body), body)
+    run = run_store.create_run(NOT_STARTED, owner, parse(body), body)
     text = answer.get("text", "Because of <b>scattering</b>.")
     run.emit("start", {"col": "A", "n": 0, "model": "demo/one"})
     run.emit("delta", {"col": "A", "n": 0, "kind": "reasoning", "text": "hidden thoughts"})
@@ -55,7 +55,7 @@ def run_of(owner: User, **answer: Any) -> PlaygroundRun:
 
 @pytest.fixture
 def eddy() -> User:
-    return accounts.make("eddy", "correct horse", role="editor")
+    return accounts.create_account("eddy", "correct horse", role="editor")
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_editors_manage_their_own_links_and_admins_all(editor: Client, eddy: Use
     others = {}
     for name, role in (("olga", "editor"), ("vera", "viewer"), ("ada", "admin")):
         others[name] = Client()
-        others[name].force_login(accounts.make(name, "correct horse", role=role))  # type: ignore[arg-type]
+        others[name].force_login(accounts.create_account(name, "correct horse", role=role))  # type: ignore[arg-type]
     assert others["vera"].get(LINKS).status_code == 403
     assert "why" not in others["olga"].get(LINKS).content.decode().lower()
     assert others["olga"].post(f"{LINKS}/{share.pk}/revoke").status_code == 404

@@ -90,9 +90,7 @@ def text(response: Any) -> str:
     return response.content.decode()
 
 
-def test_a_new_person_gets_an_account_and_comes_back_to_it(
-    client: Client, provider: Provider
-) -> None:
+def test_a_new_person_gets_an_account_and_reuses_it(client: Client, provider: Provider) -> None:
     assert f'href="{LOGIN}"' in text(client.get(reverse("sign-in")))
     assert sign_in(client).headers["Location"] == reverse("own")
     mia = User.objects.get(username="mia")

@@ -108,7 +108,7 @@ def test_the_playgrounds_python_calls_nothing_else(text: str, lang: str) -> None
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
-def test_the_playgrounds_javascript_holds_the_texts_as_values(tmp_path: Path) -> None:
+def test_the_playgrounds_javascript_quotes_texts_as_values(tmp_path: Path) -> None:
     """All texts in one program: what it would send is compared with what was asked."""
     stub = "class OpenAI { chat = { completions: { create: async (b) => { out.push(b); return []; }"
     stub += " } }; responses = { create: async (b) => { out.push(b); return []; } }; }\n"

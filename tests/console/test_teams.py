@@ -18,7 +18,7 @@ from console.pages.keys.spend import team_gauges
 from console.pages.routes import yamltext
 from console.pages.routes.forms import document_from, draft_from_document
 from gateway import store
-from gateway.models import ApiKey, Guardrail, Provider, Route, Setting, Source, Target, Team
+from gateway.models import ApiKey, Guardrail, Provider, Route, RowSource, Setting, Target, Team
 from gateway.routing.limits import UNITS, Budget, Limits, calendar_window
 from gateway.routing.snapshot import Snapshot
 from gateway.store.routes import current_state
@@ -85,7 +85,7 @@ def test_a_key_leaves_its_team_and_is_free_for_another(admin: Client) -> None:
     key, plain = store.create_key("solo key")
     other, _ = store.create_key("two")
     team = Team.objects.create(name="blue")
-    ApiKey.objects.join(team.pk, [key.pk, other.pk])
+    ApiKey.objects.set_team_members(team.pk, [key.pk, other.pk])
     assert "solo key" not in text(admin.get(reverse("team-add")))
     admin.post(reverse("team-edit", args=[team.pk]), {"name": "blue", "members": [other.pk]})
     assert value_of(plain).team is None
@@ -109,7 +109,7 @@ def test_a_deleted_team_leaves_its_keys(admin: Client) -> None:
     key, plain = store.create_key("one")
     gone, _ = store.create_key("two")
     team = Team.objects.create(name="blue")
-    ApiKey.objects.join(team.pk, [key.pk, gone.pk])
+    ApiKey.objects.set_team_members(team.pk, [key.pk, gone.pk])
     ApiKey.objects.with_pk(gone.pk).revoke()
     admin.post(reverse("team-delete", args=[team.pk]))
     assert not Team.objects.exists()
@@ -194,8 +194,8 @@ def test_all_requests_have_limits_together(admin: Client) -> None:
     assert store.load_snapshot().limits == Limits()
 
 
-def test_limits_of_all_requests_that_a_file_says_are_read_only(admin: Client) -> None:
-    value = {"value": {"concurrency": 5}, "source": Source.FILE, "source_ref": "litellm.yaml:9"}
+def test_limits_of_all_requests_from_a_file_are_read_only(admin: Client) -> None:
+    value = {"value": {"concurrency": 5}, "source": RowSource.FILE, "source_ref": "litellm.yaml:9"}
     Setting.objects.create(name="limits", **value)
     url = reverse("all-limits")
     assert "litellm.yaml:9" in text(admin.get(url))
@@ -207,7 +207,7 @@ def test_limits_of_all_requests_that_a_file_says_are_read_only(admin: Client) ->
 
 def test_limits_of_a_row_that_a_file_owns_are_read_only(admin: Client) -> None:
     test_route = route("r", model("m", provider("p")))
-    Route.objects.filter(pk=test_route.pk).update(source=Source.FILE)
+    Route.objects.filter(pk=test_route.pk).update(source=RowSource.FILE)
     url = reverse("limits", args=["route", test_route.pk])
     assert admin.post(url, {"limit_rpm": "30"}).status_code == 409
     assert Route.objects.get().limit_rpm is None
@@ -218,7 +218,7 @@ def test_a_team_has_spent_what_its_keys_have(admin: Client) -> None:
     now = timezone.now()
     keys = [store.create_key(name)[0] for name in ("one", "two", "three")]
     team = Team.objects.create(name="blue", budget_total_usd=Decimal(10))
-    ApiKey.objects.join(team.pk, [key.pk for key in keys[:2]])
+    ApiKey.objects.set_team_members(team.pk, [key.pk for key in keys[:2]])
     store.write(
         [
             entry(f"r{n}", key_id=key.pk, cost_usd=Decimal(n), started_at=now.timestamp())
@@ -235,7 +235,7 @@ def test_the_limiter_starts_with_the_spend_of_the_sums() -> None:
     key, _ = store.create_key("one", budget_day_usd=Decimal(5), budget_total_usd=Decimal(9))
     mate, _ = store.create_key("two")
     team = Team.objects.create(name="blue", budget_month_usd=Decimal(50))
-    ApiKey.objects.join(team.pk, [key.pk, mate.pk])
+    ApiKey.objects.set_team_members(team.pk, [key.pk, mate.pk])
     store.write(
         [
             entry("a", key_id=key.pk, cost_usd=Decimal("1.5"), started_at=now.timestamp()),
@@ -337,7 +337,7 @@ def test_a_team_has_spent_what_its_projects_have() -> None:
     )
 
 
-def test_the_list_tells_what_all_and_each_provider_spent_of_their_budgets(admin: Client) -> None:
+def test_the_list_shows_the_budget_use_of_each_provider(admin: Client) -> None:
     provider("p", budget_month_usd=10, budget_soft_percent=20)
     provider("q")
     store.set_options({"budget": {"day_usd": "9"}, "limits": {"requests_per_minute": 70}})
@@ -356,5 +356,5 @@ def test_a_team_shows_how_many_keys_its_projects_have(admin: Client) -> None:
     team = Team.objects.create(name="blue")
     project = Team.objects.create(name="search", parent=team)
     key, _ = store.create_key("one")
-    ApiKey.objects.join(project.pk, [key.pk])
+    ApiKey.objects.set_team_members(project.pk, [key.pk])
     assert "and 1 in projects" in text(admin.get(reverse("teams")))

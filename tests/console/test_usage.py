@@ -207,7 +207,7 @@ def test_csv_sums_nothing_up(viewer: Client) -> None:
     assert len(rows_of(viewer)) == 12
 
 
-def test_csv_gives_a_spreadsheet_no_formula(viewer: Client) -> None:
+def test_csv_cells_are_never_formulas(viewer: Client) -> None:
     store.write([used(route="=cmd()")])
     assert [row["route"] for row in rows_of(viewer, by="route")] == ["'=cmd()"]
 
@@ -247,7 +247,7 @@ def test_a_cell_distinguishes_zero_unknown_and_empty() -> None:
     assert series.cell(Totals(requests=1, unpriced_requests=1), "cost").text == "unknown"
 
 
-def test_what_was_charged_stands_beside_the_cost_where_there_are_margins(viewer: Client) -> None:
+def test_charges_are_shown_beside_costs_with_margins(viewer: Client) -> None:
     store.write([used("a", charged_usd=Decimal("0.25"))])
     assert "with markup" not in page(viewer)
     store.write([used("b", charged_usd=Decimal("0.50"))])

@@ -33,7 +33,7 @@ def fresh(user: User) -> User:
 
 
 def person(name: str = "vic", **form: Any) -> User:
-    return accounts.make(name, PASSWORD, **{"role": "viewer", **form})
+    return accounts.create_account(name, PASSWORD, **{"role": "viewer", **form})
 
 
 def test_an_admin_adds_a_viewer(admin: Client) -> None:

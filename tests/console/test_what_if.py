@@ -120,7 +120,7 @@ def test_a_model_of_a_price_list_need_not_be_registered() -> None:
     snapshot = store.load_snapshot()
     listed = candidate("openai/gpt-5", snapshot)
     assert listed is not None
-    assert listed.priced
+    assert listed.has_prices
     assert candidate("openai/no-such-model-of-theirs", snapshot) is None
     assert candidate("nobody/gpt-5", snapshot) is None
     assert candidate("gpt-5", snapshot) is None

@@ -123,7 +123,7 @@ def test_vertex_gets_no_tool_config_flag() -> None:
     assert report == set()
 
 
-def test_what_gemini_ran_itself_stands_before_the_call_it_led_to() -> None:
+def test_code_run_by_gemini_precedes_the_call_that_follows_it() -> None:
     """The flag has Google show its own calls: a client of another dialect gets its function's."""
     parts = [
         {
@@ -235,7 +235,7 @@ NAMED = {"type": "mcp", "server_label": "s", "server_url": "https://s.org"}
     ],
     ids=["mcp", "cached", "live", "allowed", "allowed_both"],
 )
-def test_a_choice_goes_with_the_tool_that_it_names(target: str, tool: Json, choice: Json) -> None:
+def test_a_tool_choice_is_dropped_with_its_tool(target: str, tool: Json, choice: Json) -> None:
     model, refusal = RULES[target]
     fields = {"tools": [CALLED, tool], "tool_choice": choice, "max_output_tokens": 99}
     translation = translate.request(

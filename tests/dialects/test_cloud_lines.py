@@ -95,7 +95,7 @@ def test_sources_come_though_their_text_is_over(last: Json) -> None:
     }
 
 
-def test_a_block_in_the_middle_ends_the_text_and_tells_its_tokens() -> None:
+def test_a_block_in_the_middle_ends_the_text_and_reports_its_tokens() -> None:
     blocked = {
         "promptFeedback": {"blockReason": "SAFETY"},
         "usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": 2},

@@ -269,9 +269,7 @@ GROUP = {
 
 @each("target", ["anthropic", "openai", *TARGETS[2:]])
 @each("place", ["tools", "input"])
-def test_the_description_of_a_group_of_tools_goes_with_each_of_them(
-    target: str, place: str
-) -> None:
+def test_the_description_of_a_tool_group_is_added_to_each_tool(target: str, place: str) -> None:
     request: dict[str, Any] = {"model": "m", "input": [{"role": "user", "content": "hi"}]}
     if place == "tools":
         request["tools"] = [GROUP]
@@ -342,7 +340,7 @@ def test_a_placeholder_is_not_reported_where_none_is_inserted(target: str) -> No
 
 
 @each("stream", [False, True])
-def test_what_only_anthropic_says_of_usage_survives_a_translation(stream: bool) -> None:
+def test_usage_fields_of_anthropic_survive_translation(stream: bool) -> None:
     own = {"inference_geo": "eu", "speed": "fast", "iterations": [{"type": "message"}]}
     message = {**SEARCHED, "usage": {**SEARCHED["usage"], **own}}
     half = DIALECTS["anthropic_messages"]
@@ -365,7 +363,7 @@ def test_what_only_anthropic_says_of_usage_survives_a_translation(stream: bool) 
         ("bedrock", "us.amazon.nova-pro-v1:0"),
     ],
 )
-def test_a_schema_given_as_an_instruction_keeps_its_description(target: str, model: str) -> None:
+def test_a_schema_sent_as_an_instruction_keeps_its_description(target: str, model: str) -> None:
     form = {
         "type": "json_schema",
         "json_schema": {

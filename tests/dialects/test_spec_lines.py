@@ -445,9 +445,7 @@ def test_an_error_shows_no_key() -> None:
         ({"x-ratelimit-reset-tokens": "1s", "retry-after": "9"}, "9"),
     ],
 )
-def test_the_reset_of_a_window_says_when_to_come_back(
-    headers: dict[str, str], wait: str | None
-) -> None:
+def test_the_reset_of_a_window_sets_retry_after(headers: dict[str, str], wait: str | None) -> None:
     body = {"error": {"message": "slow down", "type": "rate_limit_error"}}
     translation = translate.error("openai_chat", "anthropic", 429, headers, body)
     assert translation["headers"].get("retry-after") == wait

@@ -208,7 +208,7 @@ def test_structured_output_is_parsed(rig: Rig, client: anthropic.Anthropic, mode
 
 @pytest.mark.parametrize("model", [MESSAGES, DEEP], ids=["on_messages", "on_deepseek"])
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_thinking_comes_with_a_signature(
+def test_thinking_has_a_signature(
     rig: Rig, client: anthropic.Anthropic, model: str, stream: bool
 ) -> None:
     prompt = f"Think about it {model} {stream}"
@@ -380,9 +380,7 @@ def test_leaving_a_whole_answer_closes_the_provider(
     assert rig.left(prompt)
 
 
-def test_passthrough_keeps_what_the_gateway_does_not_know(
-    rig: Rig, client: anthropic.Anthropic
-) -> None:
+def test_passthrough_keeps_unknown_fields(rig: Rig, client: anthropic.Anthropic) -> None:
     prompt = "Keep my cache mark"
     block = {"type": "text", "text": prompt, "cache_control": {"type": "ephemeral", "ttl": "1h"}}
     client.messages.create(

@@ -197,7 +197,7 @@ def test_an_answer_is_read(client: Any, model: str, stream: bool) -> None:
 
 @EACH
 @HOW
-def test_a_tool_is_called_and_its_result_comes_back(
+def test_a_tool_is_called_and_its_result_is_sent_back(
     stand: Stand, client: Any, model: str, stream: bool
 ) -> None:
     prompt = f"The weather, {model} {stream}"
@@ -255,7 +255,7 @@ def test_bedrocks_guardrails_are_reported_where_they_are_lost(stand: Stand, clie
 
 
 @HOW
-def test_reasoning_is_shown_and_its_state_comes_back(
+def test_reasoning_is_returned_and_its_state_is_sent_back(
     stand: Stand, client: Any, stream: bool
 ) -> None:
     prompt = f"Think of the weather {stream}"

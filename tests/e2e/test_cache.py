@@ -260,7 +260,7 @@ def test_a_stream_that_was_not_read_to_its_end_is_not_cached(rig: Rig) -> None:
     assert rig.request_count("Slowly now") == 2
 
 
-def test_a_cached_stream_comes_at_once(rig: Rig) -> None:
+def test_a_cached_stream_is_sent_at_once(rig: Rig) -> None:
     words = "Slowly once"
     began = time.monotonic()
     with rig.shared():

@@ -145,7 +145,7 @@ def test_an_answer_is_read(client: Any, model: str, stream: bool) -> None:
 
 @EACH
 @HOW
-def test_a_tool_is_called_and_its_result_comes_back(
+def test_a_tool_is_called_and_its_result_is_sent_back(
     stand: Stand, client: Any, model: str, stream: bool
 ) -> None:
     prompt = f"The weather, {model} {stream}"

@@ -184,7 +184,7 @@ def test_parallel_calls_make_a_round_trip(
     assert again.text == "The tools answered: sun | rain"
 
 
-def test_a_signature_comes_back_to_its_model_through_a_chat_client(up: Upstreams) -> None:
+def test_a_signature_returns_to_its_model_through_a_chat_client(up: Upstreams) -> None:
     prompt = "Weather through Chat"
     up.on(prompt, ScriptedAnswer(calls=TWO_CALLS))
     tool = {"type": "function", "function": {"name": "get_weather", "parameters": {}}}
@@ -217,7 +217,7 @@ def test_a_signature_comes_back_to_its_model_through_a_chat_client(up: Upstreams
     assert sent[0]["thoughtSignature"] == SENTINEL
 
 
-def test_a_signature_comes_back_to_its_model_through_a_messages_client(up: Upstreams) -> None:
+def test_a_signature_returns_to_its_model_through_a_messages_client(up: Upstreams) -> None:
     prompt = "Weather through Messages"
     up.on(prompt, ScriptedAnswer(calls=TWO_CALLS, reasoning="Hm."))
     tool = {"name": "get_weather", "input_schema": {"type": "object"}}
@@ -277,9 +277,7 @@ def test_structured_output_is_parsed(up: Upstreams, client: genai.Client, model:
 
 
 @pytest.mark.parametrize("model", [OLD, CLAUDE])
-def test_thoughts_are_shown_to_who_asks_for_them(
-    up: Upstreams, client: genai.Client, model: str
-) -> None:
+def test_reasoning_is_returned_on_request(up: Upstreams, client: genai.Client, model: str) -> None:
     prompt = f"Think, {model}"
     up.on(prompt, ScriptedAnswer(text="Done.", reasoning="Let me see."))
     for include_thoughts in (True, False):

@@ -149,7 +149,7 @@ def gateway_key(image: Image) -> str:
     return str(key)
 
 
-def test_the_image_holds_the_program_and_no_secret(image: Image) -> None:
+def test_the_image_contains_the_program_and_no_secret(image: Image) -> None:
     bin_ = Path(image.environment["PATH"].partition(":")[0])
     done = subprocess.run(
         [bin_ / "dragoman", "--version"], env=image.environment, capture_output=True, check=True

@@ -157,7 +157,7 @@ def surroundings(kind: str, directory: Path) -> Iterator[dict[str, str]]:
 
 
 @pytest.mark.wide(every=2)
-def test_limits_and_budgets_hold_over_workers(gateway: Limited) -> None:
+def test_limits_and_budgets_apply_across_workers(gateway: Limited) -> None:
     """Requests, concurrency and money under load; then the death of a worker."""
     key = gateway.new_key(limit_rph=60)
     storm = gateway.storm(key, 15)

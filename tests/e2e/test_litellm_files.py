@@ -516,7 +516,7 @@ def test_a_deleted_key_is_refused(saved_gateway: tuple[FromFile, Upstream]) -> N
     until(lambda: gateway.ask("other", key=key).status_code == 401)
 
 
-def test_the_file_tells_prices_to_its_clients(saved_gateway: tuple[FromFile, Upstream]) -> None:
+def test_clients_get_the_prices_of_the_file(saved_gateway: tuple[FromFile, Upstream]) -> None:
     gateway, _ = saved_gateway
     data = gateway.send("GET", "/v1/model/info").json()["data"]
     info = next(row["model_info"] for row in data if row["model_name"] == "gpt-4o")

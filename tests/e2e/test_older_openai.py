@@ -131,7 +131,7 @@ def test_a_broken_stream_raises(stand: Stand, client: openai.OpenAI, model: str)
         list(client.completions.create(model=model, prompt="Break", stream=True))
 
 
-def test_a_chat_goes_to_a_model_of_completions(client: openai.OpenAI, stand: Stand) -> None:
+def test_a_chat_request_reaches_a_completions_model(client: openai.OpenAI, stand: Stand) -> None:
     messages: Any = [{"role": "system", "content": "Be brief"}, {"role": "user", "content": "Hi"}]
     response = client.chat.completions.create(model=INSTRUCT, messages=messages)
     assert response.choices[0].message.content == "Hello from the strict upstream."
@@ -158,7 +158,7 @@ def test_the_log_has_the_embedding_request(stand: Stand, client: openai.OpenAI, 
     assert (row_["status"], row_["endpoint"]) == (200, "/v1/embeddings")
 
 
-def test_a_probe_asks_each_model_for_what_it_can(stand: Stand) -> None:
+def test_a_probe_uses_the_api_of_each_model(stand: Stand) -> None:
     command = [sys.executable, "manage.py", "probe", INSTRUCT, SMALL, LOCAL]
     environment = stand.gateway.environment()
     environment["DRAGOMAN_DATA_DIR"] = str(stand.gateway.data_dir)

@@ -108,7 +108,7 @@ def response_events(socket: ClientConnection) -> list[dict[str, Any]]:
     return events
 
 
-async def test_the_sdk_holds_a_conversation_in_text(site: Site) -> None:
+async def test_the_sdk_has_a_text_conversation(site: Site) -> None:
     client = site.client()
     headers = {"session-id": "realtime-text"}
     async with client.realtime.connect(model="voice", extra_headers=headers) as connection:

@@ -121,7 +121,7 @@ SDK = pytest.mark.filterwarnings("ignore:connect.. must be used:DeprecationWarni
 
 @SDK
 @ALL
-def test_the_sdk_holds_a_conversation(site: ResponseNodes, model: str) -> None:
+def test_the_sdk_continues_a_conversation(site: ResponseNodes, model: str) -> None:
     previous: Any = None
     with (
         site.client(alone=False) as client,
@@ -197,7 +197,9 @@ def test_what_was_in_memory_ends_with_the_connection(site: ResponseNodes) -> Non
 
 
 @ALL
-def test_a_stored_response_goes_on_elsewhere(site: ResponseNodes, model: str) -> None:
+def test_a_stored_response_is_continued_on_another_connection(
+    site: ResponseNodes, model: str
+) -> None:
     with opened(site.gateway) as socket:
         response = send_turn(socket, message(f"stored on {model}", model, store=True))[-1][
             "response"

@@ -88,7 +88,7 @@ def test_a_conversation_continues_from_its_last_answer(
 
 
 @FOREIGN
-def test_instructions_hold_for_their_own_answer_only(
+def test_instructions_apply_only_to_their_own_response(
     site: ResponseNodes, client: openai.OpenAI, model: str
 ) -> None:
     first = create_response(
@@ -132,7 +132,7 @@ def test_deleting_also_deletes_at_the_provider(site: ResponseNodes, client: open
     assert response.id not in site.openai.stored
 
 
-def test_what_a_provider_has_forgotten_comes_from_the_store(
+def test_a_response_that_its_provider_lost_is_loaded_from_the_store(
     site: ResponseNodes, client: openai.OpenAI
 ) -> None:
     response = create_response(client, model=OWN, input="You will forget this")
@@ -144,7 +144,7 @@ def test_what_a_provider_has_forgotten_comes_from_the_store(
     assert b"You will forget this" in saw(site, "Remember now").raw
 
 
-def test_a_conversation_stays_with_the_provider_that_keeps_it(
+def test_a_conversation_stays_with_the_provider_that_stores_it(
     site: ResponseNodes, client: openai.OpenAI
 ) -> None:
     """The route's other target stands first, but only one knows the id."""

@@ -181,7 +181,7 @@ def test_the_next_start_prints_no_key_and_the_old_one_works(tmp_path: Path) -> N
 
 
 @pytest.mark.bench
-def test_the_first_answer_comes_soon(tmp_path: Path) -> None:
+def test_the_first_response_is_fast(tmp_path: Path) -> None:
     with up(tmp_path / "data") as gateway:
         key = gateway.key
         gateway.end()

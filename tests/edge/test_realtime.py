@@ -222,7 +222,7 @@ async def test_the_end_of_a_shutdown_stops_a_response(
     assert live.entries[0].outcome == "cut"
 
 
-async def test_a_session_holds_its_slot_of_a_concurrency_limit(
+async def test_a_session_occupies_a_slot_of_the_concurrency_limit(
     tmp_path: Path, upstream: StrictRealtime
 ) -> None:
     registry = snapshot(realtime_route(realtime_provider(upstream)))

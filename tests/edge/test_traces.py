@@ -392,7 +392,7 @@ async def test_content_follows_the_policy_of_bodies(
     assert b"private" not in msgspec.json.encode(stored[0].spans[0].attributes)
 
 
-async def test_long_content_is_cut_and_says_so(live: Gateway, stored: Stored) -> None:
+async def test_long_content_is_truncated_and_marked(live: Gateway, stored: Stored) -> None:
     data = {"type": "function", "name": "f", "input": "a", "output": "x" * 600_000}
     await live.post(INGEST, {"data": [span(data)]})
     content = json.loads(stored[0].packed[0])

@@ -116,7 +116,7 @@ def test_openai_takes(chat: StrictOpenAI, body: dict[str, Any]) -> None:
     assert post_chat(chat, **body).status_code == 200
 
 
-def test_openai_wants_its_key(chat: StrictOpenAI) -> None:
+def test_openai_requires_its_key(chat: StrictOpenAI) -> None:
     with (
         openai.OpenAI(base_url=f"{chat.url}/v1", api_key="sk-no", max_retries=0) as client,
         pytest.raises(openai.AuthenticationError),
@@ -140,7 +140,7 @@ def test_the_openai_sdk_adds_up_its_streams(chat: StrictOpenAI, interleaved: boo
     assert [c.function.arguments for c in tool_calls] == ['{"a":"first"}', '{"a":"second"}']
 
 
-def test_deepseek_wants_its_thoughts_back() -> None:
+def test_deepseek_requires_its_reasoning() -> None:
     with StrictDeepSeek() as server:
         model = "deepseek-v4-pro"
         history = [USER_MESSAGE, CALLED, result()]

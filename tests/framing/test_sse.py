@@ -74,7 +74,7 @@ def test_the_pieces_do_not_matter(wire: bytes, places: list[int]) -> None:
 
 
 @given(wires)
-def test_byte_by_byte_gives_the_same(wire: bytes) -> None:
+def test_feeding_single_bytes_decodes_the_same_frames(wire: bytes) -> None:
     assert frames(*(wire[i : i + 1] for i in range(len(wire)))) == frames(wire)
 
 
@@ -137,7 +137,7 @@ def test_every_line_end_is_one(end: bytes) -> None:
     ],
     ids=repr,
 )
-def test_a_wire_gives_its_frames(wire: bytes, expected: list[Frame]) -> None:
+def test_a_stream_is_decoded_to_its_frames(wire: bytes, expected: list[Frame]) -> None:
     assert frames(wire) == expected
 
 

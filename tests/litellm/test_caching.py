@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.compat.litellm.config.reader import Mistake
+from gateway.compat.litellm.config.reader import ConfigError
 from gateway.routing.cache_policy import parse_cache_policy
 from tests.litellm.make import entries, route
 
@@ -62,7 +62,7 @@ def test_without_cache_true_the_route_has_no_cache(tmp_path: Path) -> None:
     + [{"type": "redis-semantic", "similarity_threshold": 2}],
 )
 def test_what_can_not_be_read_stops_the_start(tmp_path: Path, params: dict[str, Any]) -> None:
-    with pytest.raises(Mistake, match="cache_params"):
+    with pytest.raises(ConfigError, match="cache_params"):
         read(tmp_path, cache=True, cache_params=params)
 
 

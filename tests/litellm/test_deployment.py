@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.compat.litellm.config.reader import Mistake
+from gateway.compat.litellm.config.reader import ConfigError
 from gateway.providers.catalog import PRESETS
 from tests.authority import Authority
 from tests.litellm.make import config, entries, only_provider, only_target, route
@@ -123,7 +123,7 @@ def test_the_dialects_path_is_removed_from_an_api_base(
     assert (found_name, provider.base_url) == (name, base)
 
 
-def test_a_local_server_wants_no_key(tmp_path: Path) -> None:
+def test_a_local_server_requires_no_key(tmp_path: Path) -> None:
     _, provider = only_provider(entries(tmp_path, {"model": "ollama/llama3"}))
     assert (provider.key, provider.key_env) == ("", "")
 
@@ -263,7 +263,7 @@ def test_a_mistake_names_file_line_and_field(tmp_path: Path, text: str, expected
     try:
         listed = text.startswith("model_list:\n-")
         parsed_config = config(tmp_path, f"{text}\n{good}" if listed else text)
-    except Mistake as mistake:
+    except ConfigError as mistake:
         assert not listed
         (remark,) = [str(mistake)]
     else:

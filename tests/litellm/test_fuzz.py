@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.compat.litellm.config.key_lookup import SECTIONS
 from gateway.compat.litellm.config.parse import read
-from gateway.compat.litellm.config.reader import Mistake
+from gateway.compat.litellm.config.reader import ConfigError
 
 SCALARS = st.one_of(
     st.none(),
@@ -64,7 +64,7 @@ def test_any_content_is_understood_or_a_mistake(path: Path, content: dict[str, A
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     try:
         response = read(path, {"SET": "x"})
-    except Mistake as mistake:
+    except ConfigError as mistake:
         assert str(mistake).startswith("c.yaml:")
     else:
         assert all(len(name) <= 63 for name in response.providers)
@@ -81,5 +81,5 @@ def test_any_bytes_are_understood_or_a_mistake(path: Path, text: str | bytes) ->
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     try:
         read(path, {})
-    except Mistake as mistake:
+    except ConfigError as mistake:
         assert "c.yaml" in str(mistake)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.compat.litellm.config.inference import NotYet, families, resolve_model
+from gateway.compat.litellm.config.inference import UnsupportedEntry, families, resolve_model
 from gateway.compat.litellm.config.reader import Node
 from tests.each import each
 
@@ -88,7 +88,7 @@ def test_a_server_of_ones_own_needs_no_prefix() -> None:
     ],
 )
 def test_an_unsupported_model_has_the_reason(model: str, why: str) -> None:
-    with pytest.raises(NotYet, match=why):
+    with pytest.raises(UnsupportedEntry, match=why):
         resolve_model(model, None, "")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.compat.litellm.config.parse import MAX_INCLUDES, read
-from gateway.compat.litellm.config.reader import Mistake
+from gateway.compat.litellm.config.reader import ConfigError
 from tests.litellm.make import config, entries, route, written
 
 
@@ -63,7 +63,7 @@ def test_a_wildcard_is_a_hidden_route_with_a_pattern(
     assert parsed_config.routes[public].targets[0].model == upstream
 
 
-def test_the_bare_wildcard_gives_each_family_its_provider(tmp_path: Path) -> None:
+def test_the_bare_wildcard_maps_each_family_to_its_provider(tmp_path: Path) -> None:
     parsed_config = entries(
         tmp_path,
         {"model_name": "*", "model": "*"},
@@ -159,19 +159,21 @@ def test_included_files_count_as_written_here(tmp_path: Path) -> None:
 
 def test_a_circle_of_includes_is_refused(tmp_path: Path) -> None:
     written(tmp_path, "include: [litellm_config.yaml]", "b.yaml")
-    with pytest.raises(Mistake, match="include: includes litellm_config.yaml twice or in a circle"):
+    with pytest.raises(
+        ConfigError, match="include: includes litellm_config.yaml twice or in a circle"
+    ):
         config(tmp_path, "include: [b.yaml]")
 
 
 def test_endless_includes_are_refused(tmp_path: Path) -> None:
     for number in range(MAX_INCLUDES + 2):
         written(tmp_path, f"include: [f{number + 1}.yaml]", f"f{number}.yaml")
-    with pytest.raises(Mistake, match="more than"):
+    with pytest.raises(ConfigError, match="more than"):
         config(tmp_path, "include: [f0.yaml]")
 
 
 def test_a_missing_include_is_named(tmp_path: Path) -> None:
-    with pytest.raises(Mistake, match=r"gone.yaml: cannot be read"):
+    with pytest.raises(ConfigError, match=r"gone.yaml: cannot be read"):
         config(tmp_path, "include: [gone.yaml]")
 
 
@@ -212,5 +214,5 @@ def test_a_duplicate_key_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "model_list: []", "model_list:", "general_settings:"])
-def test_an_empty_file_gives_no_routes(tmp_path: Path, text: str) -> None:
+def test_an_empty_file_has_no_routes(tmp_path: Path, text: str) -> None:
     assert config(tmp_path, text).routes == {}

@@ -8,8 +8,8 @@ import pytest
 
 from gateway.compat.litellm.config.reader import (
     MAX_BYTES,
-    Mistake,
-    Unset,
+    ConfigError,
+    UnsetVariable,
     read_file,
     resolve_variables,
 )
@@ -53,7 +53,7 @@ def test_bad_yaml_is_an_error_with_its_line(tmp_path: Path, text: str, expected:
     path.write_text(text, encoding="utf-8")
     try:
         read_file(path)
-    except Mistake as mistake:
+    except ConfigError as mistake:
         assert expected in str(mistake)
         assert "litellm_config.yaml" in str(mistake)
     else:
@@ -63,24 +63,24 @@ def test_bad_yaml_is_an_error_with_its_line(tmp_path: Path, text: str, expected:
 def test_a_bomb_of_aliases_is_refused(tmp_path: Path) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
-    with pytest.raises(Mistake, match="too many nodes"):
+    with pytest.raises(ConfigError, match="too many nodes"):
         read_file(written(tmp_path, "\n".join(lines)))
 
 
 def test_a_huge_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Mistake, match="larger than"):
+    with pytest.raises(ConfigError, match="larger than"):
         read_file(written(tmp_path, "# " + "x" * MAX_BYTES))
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_bytes(b"a: \xff\xfe")
-    with pytest.raises(Mistake, match="not UTF-8"):
+    with pytest.raises(ConfigError, match="not UTF-8"):
         read_file(path)
 
 
 def test_a_missing_file_is_a_mistake(tmp_path: Path) -> None:
-    with pytest.raises(Mistake, match="cannot be read: No such file"):
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
         read_file(tmp_path / "c.yaml")
 
 
@@ -116,7 +116,7 @@ def test_text_is_read_as_written(tmp_path: Path, written_as: str, text: str) -> 
 
 @pytest.mark.parametrize("value", ["true", "[1]", "{a: 1}"])
 def test_text_is_not_anything(tmp_path: Path, value: str) -> None:
-    with pytest.raises(Mistake, match=r"litellm_config.yaml:1: a: must be a string"):
+    with pytest.raises(ConfigError, match=r"litellm_config.yaml:1: a: must be a string"):
         read_file(written(tmp_path, f"a: {value}\n")).root.get("a").text()
 
 
@@ -127,7 +127,7 @@ def test_numbers(tmp_path: Path, value: str, number: float) -> None:
 
 @pytest.mark.parametrize("value", ["true", "-1", ".nan", ".inf", "many", "[1]", "9" * 400])
 def test_a_number_is_finite_and_not_negative(tmp_path: Path, value: str) -> None:
-    with pytest.raises(Mistake, match="number|plain YAML"):
+    with pytest.raises(ConfigError, match="number|plain YAML"):
         read_file(written(tmp_path, f"a: {value}\n")).root.get("a").number()
 
 
@@ -137,7 +137,7 @@ def test_a_number_is_finite_and_not_negative(tmp_path: Path, value: str) -> None
 def test_an_invalid_integer_is_refused_with_the_reason(
     tmp_path: Path, value: str, why: str
 ) -> None:
-    with pytest.raises(Mistake, match=why):
+    with pytest.raises(ConfigError, match=why):
         read_file(written(tmp_path, f"a: {value}\n")).root.get("a").integer()
 
 
@@ -145,12 +145,12 @@ def test_an_invalid_integer_is_refused_with_the_reason(
     ("value", "flag"), [("true", True), ("no", False), ('"True"', True), ('"false"', False)]
 )
 def test_flags(tmp_path: Path, value: str, flag: bool) -> None:
-    assert read_file(written(tmp_path, f"a: {value}\n")).root.get("a").flag() is flag
+    assert read_file(written(tmp_path, f"a: {value}\n")).root.get("a").boolean() is flag
 
 
-def test_a_flag_is_not_a_number(tmp_path: Path) -> None:
-    with pytest.raises(Mistake, match="true or false"):
-        read_file(written(tmp_path, "a: 2\n")).root.get("a").flag()
+def test_a_boolean_is_not_a_number(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="true or false"):
+        read_file(written(tmp_path, "a: 2\n")).root.get("a").boolean()
 
 
 def test_a_reference_is_looked_up_and_remembered(tmp_path: Path) -> None:
@@ -162,12 +162,14 @@ def test_a_reference_is_looked_up_and_remembered(tmp_path: Path) -> None:
 @pytest.mark.parametrize("environ", [{}, {"NAME": ""}], ids=["missing", "empty"])
 def test_a_variable_that_is_not_set_is_named(tmp_path: Path, environ: dict[str, str]) -> None:
     root = resolve_variables(read_file(written(tmp_path, "a: os.environ/NAME\n")).root, environ)
-    for take in ("text", "number", "flag", "to_python"):
-        with pytest.raises(Unset, match="a: names the environment variable NAME, which is not set"):
+    for take in ("text", "number", "boolean", "to_python"):
+        with pytest.raises(
+            UnsetVariable, match="a: names the environment variable NAME, which is not set"
+        ):
             getattr(root.get("a"), take)()
 
 
 @pytest.mark.parametrize("value", [".inf", ".nan", "-.inf", "9" * 30])
 def test_a_number_that_json_does_not_have_is_refused(tmp_path: Path, value: str) -> None:
-    with pytest.raises(Mistake, match="JSON does not have"):
+    with pytest.raises(ConfigError, match="JSON does not have"):
         read_file(written(tmp_path, f"a: {{b: [{value}]}}\n")).root.get("a").to_python()

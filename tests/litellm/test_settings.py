@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.compat.litellm.config.reader import Mistake
+from gateway.compat.litellm.config.reader import ConfigError
 from gateway.compat.litellm.config.rows import Config
 from tests.litellm.make import config, entries, only_provider, only_target, route
 
@@ -154,7 +154,7 @@ def test_bodies_can_be_switched_off(tmp_path: Path) -> None:
         pytest.param({"drop_params": True}, {"drop_params": False}, True, id="all comes first"),
     ],
 )
-def test_what_a_model_does_not_take_is_dropped_as_the_file_says(
+def test_unsupported_parameters_are_dropped_if_the_file_enables_it(
     tmp_path: Path, library: dict[str, Any], entry: dict[str, Any], drops: bool
 ) -> None:
     parsed_config = entries(tmp_path, {"model": "gpt-4o", **entry}, litellm_settings=library)
@@ -187,7 +187,7 @@ def test_the_master_key(tmp_path: Path, written: str, key: str) -> None:
 
 
 def test_a_master_key_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
-    with pytest.raises(Mistake, match="master_key: names the environment variable MASTER"):
+    with pytest.raises(ConfigError, match="master_key: names the environment variable MASTER"):
         config(tmp_path, "general_settings: {master_key: os.environ/MASTER}", {})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.management.start.banner import address, banner, curl
-from gateway.management.start.bootstrap import Started
+from gateway.management.start.bootstrap import StartResult
 
 BASE = "http://localhost:4000"
 
@@ -26,7 +26,7 @@ def test_the_address_is_one_that_works_here(host: str, url: str) -> None:
 
 
 def test_a_first_start_shows_key_and_setup_once() -> None:
-    started = Started(first_key="sk-dgm-1", setup_token="tok", admin_key_file="var/admin_key")
+    started = StartResult(first_key="sk-dgm-1", setup_token="tok", admin_key_file="var/admin_key")
     text = banner(started, BASE, notes=[], open_mode=False)
     assert f"{BASE}/v1  (OpenAI SDKs)" in text
     assert f"{BASE}/?setup=tok" in text
@@ -36,24 +36,27 @@ def test_a_first_start_shows_key_and_setup_once() -> None:
 
 
 def test_a_later_start_shows_neither() -> None:
-    text = banner(Started(), BASE, notes=[], open_mode=False)
+    text = banner(StartResult(), BASE, notes=[], open_mode=False)
     assert "Gateway key" not in text
     assert "setup" not in text
     assert "Bearer $DRAGOMAN_API_KEY" in text
 
 
-def test_the_report_comes_first() -> None:
-    lines = banner(Started(), BASE, notes=["c.yaml:1: x"], open_mode=False).splitlines()
+def test_the_report_is_printed_first() -> None:
+    lines = banner(StartResult(), BASE, notes=["c.yaml:1: x"], open_mode=False).splitlines()
     assert lines[:3] == ["c.yaml:1: x", "", "Dragoman is running."]
 
 
 def test_providers_of_the_environment_are_named() -> None:
     text = banner(
-        Started(environment_providers=("openai (OPENAI_API_KEY)",)), BASE, notes=[], open_mode=False
+        StartResult(environment_providers=("openai (OPENAI_API_KEY)",)),
+        BASE,
+        notes=[],
+        open_mode=False,
     )
     assert "openai (OPENAI_API_KEY)" in text
 
 
 def test_where_any_token_will_do_the_line_needs_no_key() -> None:
-    assert "Bearer anything" in curl(Started(), BASE, open_mode=True)
-    assert "not required" in banner(Started(), BASE, notes=[], open_mode=True)
+    assert "Bearer anything" in curl(StartResult(), BASE, open_mode=True)
+    assert "not required" in banner(StartResult(), BASE, notes=[], open_mode=True)

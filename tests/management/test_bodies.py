@@ -13,7 +13,7 @@ from django.test import Client
 
 from console.middleware import AUTHENTICATED
 from gateway.config import bodies
-from gateway.config.bodies import Bounded, limit_of
+from gateway.config.bodies import BodyLimits, limit_of
 
 MIB = 1024 * 1024
 
@@ -49,7 +49,7 @@ async def send_body(
 
     length = (b"content-length", b"%d" % declared) if declared is not None else None
     scope = {"path": path, "headers": [length or (b"transfer-encoding", b"chunked")]}
-    await Bounded(application)(scope, receive, send)
+    await BodyLimits(application)(scope, receive, send)
     return messages[0]["status"], messages[1]["body"], received_bytes
 
 
@@ -93,7 +93,7 @@ async def test_a_body_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     async def send(message: dict[str, Any]) -> None:
         messages.append(message)
 
-    await Bounded(application)(scope, receive, send)
+    await BodyLimits(application)(scope, receive, send)
     assert messages[0]["status"] == 408
 
 
@@ -102,7 +102,7 @@ class Site:
 
     def __init__(self) -> None:
         self.go_on = asyncio.Event()
-        self.bounded = Bounded(self._application)
+        self.bounded = BodyLimits(self._application)
 
     async def _application(self, scope: Any, receive: Any, send: Any) -> None:
         scope[AUTHENTICATED] = b"good" in dict(scope["headers"]).get(b"cookie", b"")

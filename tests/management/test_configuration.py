@@ -11,7 +11,7 @@ import yaml
 from django.core.management import CommandError, call_command
 
 from gateway import store
-from gateway.models import ApiKey, Change, Model, Provider, Route, Setting, Source, Team
+from gateway.models import ApiKey, Change, Model, Provider, Route, RowSource, Setting, Team
 
 pytestmark = pytest.mark.django_db
 
@@ -137,8 +137,8 @@ def test_rows_of_others_are_not_changed_without_take(file: Path) -> None:
 
     lines = applied(file, take=True)
     assert '~ provider one: base_url: "http://127.0.0.1:7" -> "http://127.0.0.1:9/v1"' in lines
-    assert Provider.objects.get(name="one").source == Source.CODE
-    assert Provider.objects.get(name="mine").source == Source.DATABASE
+    assert Provider.objects.get(name="one").source == RowSource.CODE
+    assert Provider.objects.get(name="mine").source == RowSource.DATABASE
 
 
 def test_two_files_do_not_fight(file: Path, tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_mistake_names_file_line_and_field_and_nothing_is_written(
     assert not Change.objects.exists()
 
 
-def test_the_audit_log_says_that_it_was_the_file(file: Path) -> None:
+def test_the_audit_log_names_the_file_as_actor(file: Path) -> None:
     applied(file)
     assert set(Change.objects.values_list("actor", "via")) == {("apply gateway.yaml", "command")}
 

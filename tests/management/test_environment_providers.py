@@ -15,8 +15,8 @@ import pytest
 
 from gateway.config.environment import load_env_file
 from gateway.management.start import environment_providers
-from gateway.management.start.environment_providers import FoundProvider, find_providers
-from gateway.management.start.local_servers import SERVERS, FoundServer, find_local_servers
+from gateway.management.start.environment_providers import EnvironmentProvider, find_providers
+from gateway.management.start.local_servers import SERVERS, LocalServerModels, find_local_servers
 from gateway.providers import cloud_credentials
 from gateway.providers.catalog import PRESETS
 from tests.each import each
@@ -28,7 +28,7 @@ KEY = "sk-a-key"
 
 def found_providers(
     environ: dict[str, str], home: Path = Path("/nonexistent")
-) -> dict[str, FoundProvider]:
+) -> dict[str, EnvironmentProvider]:
     return {p.name: p for p in find_providers(environ, home, own_port=4000).providers}
 
 
@@ -347,7 +347,7 @@ def models(owner: str, *names: str) -> dict[str, Any]:
 def test_each_local_server_is_known_by_its_answer() -> None:
     tags = {"models": [{"name": "llama3:latest"}, {"name": "../x"}]}
     assert detect("ollama", listing(tags)) == [
-        FoundServer("ollama", "http://127.0.0.1:PORT", ("llama3:latest",))
+        LocalServerModels("ollama", "http://127.0.0.1:PORT", ("llama3:latest",))
     ]
     for preset, owner in (
         ("vllm", "vllm"),
@@ -355,7 +355,7 @@ def test_each_local_server_is_known_by_its_answer() -> None:
         ("llamacpp", "llamacpp"),
     ):
         assert detect(preset, listing(models(owner, "m"))) == [
-            FoundServer(preset, "http://127.0.0.1:PORT/v1", ("m",))
+            LocalServerModels(preset, "http://127.0.0.1:PORT/v1", ("m",))
         ]
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from gateway.management.start import bootstrap, local_model
-from gateway.management.start.environment_providers import Findings, FoundProvider
+from gateway.management.start.environment_providers import EnvironmentProvider, Findings
 from gateway.management.start.local_model_server import MODEL
-from gateway.models import Model, Provider, Route, Source
+from gateway.models import Model, Provider, Route, RowSource
 
 
 def installer(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,9 +79,9 @@ def test_an_ended_server_names_its_output_file(tmp_path: Path) -> None:
     assert "no such processor" in log.read_text()
 
 
-def on_port(port: int) -> FoundProvider:
+def on_port(port: int) -> EnvironmentProvider:
     base_url = f"http://127.0.0.1:{port}/v1"
-    return FoundProvider(
+    return EnvironmentProvider(
         name="local",
         preset="llamacpp",
         origin="up --local-model",
@@ -96,7 +96,10 @@ def test_each_start_moves_the_provider_to_its_port() -> None:
         bootstrap.ensure_environment(Findings(providers=[on_port(port)], notes=[]))
         bootstrap.ensure_local_route(on_port(port))
     provider = Provider.objects.get(name="local")
-    assert (provider.base_url, provider.source) == ("http://127.0.0.1:5002/v1", Source.ENVIRONMENT)
+    assert (provider.base_url, provider.source) == (
+        "http://127.0.0.1:5002/v1",
+        RowSource.ENVIRONMENT,
+    )
     assert Model.objects.get(provider=provider).name == MODEL
     route = Route.objects.get(name="local")
     assert [target.model.name for target in route.targets.all()] == [MODEL]
@@ -104,8 +107,8 @@ def test_each_start_moves_the_provider_to_its_port() -> None:
 
 @pytest.mark.django_db
 def test_a_route_of_this_name_stays() -> None:
-    Route.objects.create(name="local", source=Source.DATABASE)
+    Route.objects.create(name="local", source=RowSource.DATABASE)
     bootstrap.ensure_environment(Findings(providers=[on_port(5001)], notes=[]))
     bootstrap.ensure_local_route(on_port(5001))
     route = Route.objects.get(name="local")
-    assert (route.source, route.targets.count()) == (Source.DATABASE, 0)
+    assert (route.source, route.targets.count()) == (RowSource.DATABASE, 0)

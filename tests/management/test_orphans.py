@@ -20,10 +20,10 @@ def test_a_process_without_its_parent_is_sent_a_signal(
     monkeypatch.setattr(orphans, "_LOOK_S", 0.001)
     monkeypatch.setattr(orphans.os, "kill", lambda *signal_: sent.append(signal_))
     parent = os.getppid()
-    orphans.end_with(parent)
+    orphans.exit_with_parent(parent)
     assert not sent
     if value:
-        orphans.end_with(parent + 1)
+        orphans.exit_with_parent(parent + 1)
     else:
         monkeypatch.setattr(orphans.os, "getppid", lambda: parent + 1)
     until(lambda: sent)

@@ -15,9 +15,9 @@ import yaml
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 
-from gateway.models import BillLine, PriceUpdate, Source
+from gateway.models import BillLine, PriceUpdate, RowSource
 from gateway.providers.prices import apply_updates, price_for
-from gateway.store.price_updates import apply_accepted_updates, propose, read_book
+from gateway.store.price_updates import apply_accepted_updates, read_book, store_proposal
 
 pytestmark = pytest.mark.django_db
 
@@ -68,7 +68,7 @@ def accept(input_usd: str, name: str = "newer.json") -> PriceUpdate:
         "fallback": {},
         "providers": {"openai": rows},
     }
-    row = propose(read_book(json.dumps(book).encode()), name)
+    row = store_proposal(read_book(json.dumps(book).encode()), name)
     new = [n for n, change in enumerate(row.changes) if change["new"] is not None]
     row.accept(new, "mira")
     return row
@@ -109,7 +109,7 @@ def test_what_was_accepted_is_exported_and_makes_the_same_prices_elsewhere(
     apply_accepted_updates()
     assert {model: price_for("openai", model) for model in by_model} == by_model
     assert exported()["prices"] == prices
-    assert PriceUpdate.objects.get().source == Source.CODE
+    assert PriceUpdate.objects.get().source == RowSource.CODE
 
 
 def test_a_second_application_changes_nothing(tmp_path: Path) -> None:

@@ -255,7 +255,7 @@ async def test_a_request_puts_the_end_of_its_connection_off() -> None:
     assert loop.time() - last >= 0.29
 
 
-async def test_what_comes_at_once_is_answered_in_turn() -> None:
+async def test_pipelined_requests_are_answered_in_order() -> None:
     wire = Wire()
     protocol = await answered_protocol(WHOLE, REQUESTS["1.1"] * 3, wire)
     assert b"".join(wire.writes).count(b"hello") == 3

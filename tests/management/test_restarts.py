@@ -11,7 +11,7 @@ from gateway.management.start.restarts import (
 )
 
 
-def test_the_first_replacement_comes_at_once_and_the_next_ones_later() -> None:
+def test_the_first_replacement_is_immediate_and_later_ones_are_delayed() -> None:
     policy = RestartPolicy()
     delays = [policy.record_death(0, float(n), lived_s=1.0) for n in range(8)]
     assert delays == [0, 1, 2, 4, 8, 16, MAX_DELAY_S, MAX_DELAY_S]
@@ -41,7 +41,7 @@ def test_it_gives_up_after_many_deaths_within_a_time() -> None:
     assert policy.gives_up(20.0, oldest_worker_s=0.0)
 
 
-def test_it_goes_on_while_a_worker_is_stable() -> None:
+def test_it_continues_while_a_worker_is_stable() -> None:
     policy = RestartPolicy()
     for n in range(3 * MAX_DEATHS):
         policy.record_death(0, float(n), lived_s=1.0)

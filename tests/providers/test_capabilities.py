@@ -138,7 +138,7 @@ def test_structured_output_came_with_claude_4_1(model: str, structured: str) -> 
     assert facts("anthropic", model, "structured") == (structured,)
 
 
-def test_a_claude_elsewhere_keeps_what_is_the_models_own() -> None:
+def test_claude_at_another_host_keeps_its_model_traits() -> None:
     names = ("sampling", "prefill", "mid_system", "max_tokens_field")
     features = facts("openrouter", "anthropic/claude-sonnet-5", *names)
     assert features == (False, False, True, "max_completion_tokens")
@@ -278,7 +278,7 @@ def test_deepseek_maps_the_efforts_it_does_not_have(requested: str, sent: str) -
         ("openai", "gpt-5", "none"),
     ],
 )
-def test_reasoning_comes_in_the_providers_field(preset: str, model: str, field: str) -> None:
+def test_reasoning_is_read_from_the_providers_field(preset: str, model: str, field: str) -> None:
     assert facts(preset, model, "reasoning_field") == (field,)
 
 

@@ -37,7 +37,7 @@ def test_a_row_has_a_base_url_or_shows_what_one_looks_like(preset: Preset) -> No
 
 
 @rows
-def test_only_a_local_provider_goes_without_tls(preset: Preset) -> None:
+def test_only_local_providers_use_plain_http(preset: Preset) -> None:
     url = urlsplit(preset.base_url)
     if url.scheme == "http":
         assert preset.local

@@ -123,7 +123,7 @@ def test_the_body_handed_in_stays_as_it_is() -> None:
     assert body == {"m": [{"x": 1}], "n": 2}
 
 
-def test_a_body_without_a_match_comes_back_itself() -> None:
+def test_a_body_without_a_match_is_returned_unchanged() -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
     edits = (Edit(op="drop", path="n"), Edit(op="drop", path="messages[].name"))
     assert apply(edits, body)[0] is body

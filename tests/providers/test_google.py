@@ -33,7 +33,7 @@ def test_each_generation_thinks_in_its_own_way(
     assert traits.replay_reasoning == replay
 
 
-def test_the_chat_surface_keeps_its_own_facts() -> None:
+def test_the_chat_api_has_its_own_traits() -> None:
     assert PRESETS["gemini-openai"].dialect == "openai_chat"
     assert traits_for("gemini-openai", "gemini-3.8-flash").replay_reasoning == "ignored"
     preset = resolve("gemini_native")

@@ -65,7 +65,7 @@ def test_an_operation_has_a_known_error_dialect(operation: Operation) -> None:
     assert operation.dialect in DIALECTS or operation.dialect == "rerank"
 
 
-def test_a_row_of_an_operator_comes_first() -> None:
+def test_a_row_of_an_operator_takes_precedence() -> None:
     assert path_of("openai", {}, "rerank") is None
     assert path_of("openai", {"rerank": "/mine"}, "rerank") == "/mine"
     assert path_of("no-such-preset", {}, "files") is None

@@ -76,7 +76,7 @@ def test_a_date_without_dashes_is_the_same_date() -> None:
     assert price_for("openrouter", "openai/gpt-4o-20240806") != Price()
 
 
-def test_the_context_window_comes_along() -> None:
+def test_the_context_window_is_imported_too() -> None:
     assert context_window("openai", "gpt-5.4") == 1_050_000
     assert context_window("openai", "no-such-model") is None
 
@@ -107,7 +107,7 @@ def source() -> Any:
     return {provider.id: provider for provider in providers}
 
 
-def test_the_snapshot_is_what_its_source_gives() -> None:
+def test_the_snapshot_equals_its_source() -> None:
     names = {preset.prices for preset in PRESETS.values() if preset.prices}
     day = date.fromisoformat(price_book().fetched_on)
     assert table(source().values(), names, price_book().source, day) == FILE.read_text(

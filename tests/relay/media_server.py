@@ -46,7 +46,7 @@ class Media:
         self.names: dict[str, list[str]] = {host: ["127.0.0.1"] for host in HOSTS}
         self.permitted = {"127.0.0.1"}
         self.port = 0
-        self._certificate, self._key, self.authority = _certified(folder)
+        self._certificate, self._key, self.authority = _make_certificate(folder)
 
     async def lookup(self, host: str) -> list[str]:
         """The addresses the test gives to a host; a list of lists is given one a time."""
@@ -103,7 +103,7 @@ async def media(folder: Path, **pages: Page) -> AsyncIterator[Media]:
         server.close()
 
 
-def _certified(folder: Path) -> tuple[Path, Path, Path]:
+def _make_certificate(folder: Path) -> tuple[Path, Path, Path]:
     """A certificate for the hosts and its key, signed by itself, which is its authority too."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOSTS[0])])

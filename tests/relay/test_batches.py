@@ -203,7 +203,7 @@ async def test_a_status_that_counts_nothing_leaves_it_to_the_results(tmp_path: P
     assert len(book.rows) == 1
 
 
-async def test_the_key_that_made_it_pays_whoever_asks(tmp_path: Path) -> None:
+async def test_the_creating_key_is_charged_whoever_reads_the_batch(tmp_path: Path) -> None:
     book = Book()
     results = answered("gpt-4.1", 10, 10)
     async with gateway(tmp_path, registry(), up=Upstream(results)) as live:
@@ -452,7 +452,7 @@ def test_a_line_without_end_is_not_buffered(monkeypatch: pytest.MonkeyPatch) -> 
     assert sums[""].usd is None
 
 
-def test_an_operators_tier_comes_before_the_share_and_nothing_is_made_up() -> None:
+def test_an_operators_tier_precedes_the_batch_share() -> None:
     own = Price(input=Decimal(1), output=Decimal(3), source="custom; tier batch")
     assert batch_price(msgspec.structs.replace(PRICE, tiers={"batch": own}), "openai") is own
     assert batch_price(PRICE, "openai").input == 1

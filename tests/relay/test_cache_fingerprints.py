@@ -51,7 +51,7 @@ async def test_the_sink_of_an_answer_is_freed_after_its_end() -> None:
             self.client = client
             self.heard = b""
 
-        def piece(self, status: int, data: bytes) -> None:
+        def collect_chunk(self, status: int, data: bytes) -> None:
             self.heard += data
 
         def end(self, status: int, data: bytes) -> None:

@@ -21,7 +21,7 @@ from gateway.relay.exchange.cached_response import unpack
 from gateway.relay.limits.redis_client import CACHE_PREFIX, PREFIX
 from gateway.relay.limits.redis_limiter import RedisLimiter
 from gateway.routing.limits import Limits
-from gateway.routing.snapshot import Step
+from gateway.routing.snapshot import RouteStep
 from tests.redis_server import RedisServer, running
 from tests.relay.harness import Gateway, completion, gateway
 from tests.relay.test_cache import CHAT, REQUEST, Counting, cached, registry, response_text
@@ -282,7 +282,7 @@ async def test_a_redis_hit_is_served_while_no_target_is_usable(
     tmp_path: Path, redis: RedisServer
 ) -> None:
     one = Counting()
-    shut = msgspec.structs.replace(cached(), steps=(Step(order=1, min_context=10**6),))
+    shut = msgspec.structs.replace(cached(), steps=(RouteStep(order=1, min_context=10**6),))
     async with shared(tmp_path, registry(cached()), redis.url, one) as gw:
         await gw.post(CHAT, REQUEST)
         await cached_keys(redis.url)

@@ -20,7 +20,7 @@ def registry(**changes: Any) -> Any:
     return snapshot(route("m", A, **changes))
 
 
-def test_nothing_is_checked_unless_a_route_says_so() -> None:
+def test_no_target_is_checked_unless_a_route_enables_it() -> None:
     assert due_checks(registry()) == {}
 
 

@@ -90,7 +90,7 @@ async def test_otherwise_the_providers_own_credential_is_sent(
     assert sent.headers["authorization"] == "Bearer provider-key-1"
 
 
-async def test_without_any_credential_the_error_says_what_to_send(tmp_path: Path) -> None:
+async def test_without_any_credential_the_error_names_the_header(tmp_path: Path) -> None:
     one = snapshot(route("r", allowing(credential=Secret(""))))
     async with gateway(tmp_path, one, one=lambda _: completion()) as gw:
         reply = await gw.post("/v1/chat/completions", BODY)

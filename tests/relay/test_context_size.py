@@ -43,7 +43,7 @@ def chat(tokens: int, **fields: Any) -> Json:
         (chat(24_000), 32768),
     ],
 )
-def test_the_smallest_length_that_holds_prompt_and_response(
+def test_the_smallest_length_that_fits_prompt_and_response(
     body: Json, expected: int | None
 ) -> None:
     options, report, _passthrough = sent("openai_chat", body)

@@ -35,7 +35,7 @@ async def test_silence_past_the_allowance_ends_the_request() -> None:
     deadlines.close()
 
 
-async def test_touching_keeps_it_alive_until_the_total_limit() -> None:
+async def test_resetting_extends_the_deadline_up_to_the_total_limit() -> None:
     deadlines = Deadlines(DeadlineTicker())
     deadlines.set_timeout(0.5, "idle", total_s=1.2)
     steps = 0

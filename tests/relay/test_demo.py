@@ -81,7 +81,7 @@ async def test_a_stream_has_the_text_of_the_complete_response(client: httpx.Asyn
     assert len(streamed) > 10
 
 
-async def test_usage_comes_last_and_only_when_requested(client: httpx.AsyncClient) -> None:
+async def test_usage_is_the_last_chunk_and_only_on_request(client: httpx.AsyncClient) -> None:
     plain = await chunks(client)
     counted = await chunks(client, stream_options={"include_usage": True})
     assert all(chunk.usage is None for chunk in plain)
@@ -125,7 +125,7 @@ async def test_a_tool_is_called_with_arguments_that_fit(
     assert json.loads(call.function.arguments) == {"city": "Paris", "unit": "f"}
 
 
-async def test_no_tool_is_called_when_nobody_asks(client: httpx.AsyncClient) -> None:
+async def test_no_tool_is_called_without_a_matching_prompt(client: httpx.AsyncClient) -> None:
     response = await whole(client, prompt="good morning", tools=[WEATHER])
     assert response.choices[0].message.tool_calls is None
 
@@ -222,7 +222,7 @@ async def test_a_cut_answer_breaks_the_connection(client: httpx.AsyncClient, str
         await post_chat(client, model="demo-cut@0ms", stream=stream)
 
 
-async def test_an_error_midway_comes_after_text(client: httpx.AsyncClient) -> None:
+async def test_an_error_midway_follows_some_text(client: httpx.AsyncClient) -> None:
     response = await post_chat(client, model="demo-error-midway@0ms", stream=True)
     frames = Decoder().feed(response.content)
     assert b'"content":"Hello' in frames[1].data

@@ -15,7 +15,7 @@ import pytest
 from console.pages.routes.samples import SAMPLES, body
 from gateway.edge.admission import find_route
 from gateway.relay.exchange.log_record import LogRecord
-from gateway.routing.snapshot import Route, Snapshot, Step, Target, model_of
+from gateway.routing.snapshot import Route, RouteStep, Snapshot, Target, model_of
 from gateway.simulate.dry_run import SIMULATED_FAILURES, DryRun, RoutingState, build_call, dry_run
 from tests.relay.harness import (
     Gateway,
@@ -33,7 +33,7 @@ C = provider("c")
 LABELS = ("a/gpt-4.1", "b/claude-haiku-4-5", "c/gpt-4.1")
 
 
-def way(*steps: Step, **changes: Any) -> Snapshot:
+def way(*steps: RouteStep, **changes: Any) -> Snapshot:
     """A route over three providers of two dialects, one target a step."""
     names = ("gpt-4.1", "claude-haiku-4-5", "gpt-4.1")
     targets = tuple(
@@ -44,8 +44,8 @@ def way(*steps: Step, **changes: Any) -> Snapshot:
     return snapshot(msgspec.structs.replace(base, **changes))
 
 
-def step(order: int, *on: str, **more: Any) -> Step:
-    return Step(order=order, fallback_on=on, **more)
+def step(order: int, *on: str, **more: Any) -> RouteStep:
+    return RouteStep(order=order, fallback_on=on, **more)
 
 
 def answering(failure: str | None) -> Any:

@@ -36,7 +36,7 @@ async def usage_of_stream(tmp_path: Path, *parts: bytes) -> tuple[dict[str, Any]
     ]
 
 
-async def test_the_estimate_comes_first_and_the_count_at_the_end(tmp_path: Path) -> None:
+async def test_the_estimate_is_sent_first_and_the_count_at_the_end(tmp_path: Path) -> None:
     counted = chunk(finish="stop", usage=USAGE)
     first, last = await usage_of_stream(tmp_path, chunk("hello"), counted, DONE)
     assert 350 <= first["input_tokens"] <= 600

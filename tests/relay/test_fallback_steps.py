@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from gateway.routing.candidates import CLASSES
-from gateway.routing.snapshot import ApiKey, Route, Snapshot, Step, Target, model_of
+from gateway.routing.snapshot import ApiKey, Route, RouteStep, Snapshot, Target, model_of
 from tests.relay.harness import (
     completion,
     gateway,
@@ -93,9 +93,9 @@ async def test_each_class_of_failure_leads_to_its_own_step(
 ) -> None:
     others = tuple(name for name in CLASSES if name != kind)
     steps = (
-        Step(order=1, first_token_s=0.15),
-        Step(order=2, fallback_on=others),
-        Step(order=3, fallback_on=(kind,)),
+        RouteStep(order=1, first_token_s=0.15),
+        RouteStep(order=2, fallback_on=others),
+        RouteStep(order=3, fallback_on=(kind,)),
     )
     registry = snapshot(route("m", first, B, C, steps=steps))
     async with gateway(
@@ -219,7 +219,7 @@ async def test_a_session_keeps_its_target(
     assert len(met) > 1, "all sessions at one target"
 
 
-async def test_a_session_moves_while_its_target_is_out_and_comes_back(tmp_path: Path) -> None:
+async def test_a_session_moves_while_its_target_is_in_cooldown_and_returns(tmp_path: Path) -> None:
     registry = group(make_target(A), make_target(B), strategy="sticky", cooldown_s=0.3)
     down: set[str] = set()
     up = {n: lambda r: refusal(429) if r.url.host[0] in down else completion() for n in "ab"}
@@ -273,7 +273,7 @@ async def test_a_tag_that_nobody_has_is_refused_with_the_reason(tmp_path: Path) 
 
 
 async def test_a_step_may_be_for_tags_and_hours(tmp_path: Path) -> None:
-    steps = (Step(order=1, tags=("night",)), Step(order=2, active_hours="00:00-24:00"))
+    steps = (RouteStep(order=1, tags=("night",)), RouteStep(order=2, active_hours="00:00-24:00"))
     registry = snapshot(route("m", A, B, steps=steps))
     up = {n: lambda _: completion() for n in "ab"}
     async with gateway(tmp_path, registry, **up) as live:

@@ -93,7 +93,7 @@ def test_entries_that_fit_nowhere_are_counted_and_logged(
     assert "7 finished requests are lost" in caplog.text
 
 
-def test_room_that_comes_back_is_used_for_what_was_in_memory_only(
+def test_freed_disk_space_is_used_for_records_in_memory(
     disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.relay.journal.segments.FULL_AGAIN_S", 0.0)

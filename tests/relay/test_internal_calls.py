@@ -17,7 +17,7 @@ from tests.relay.harness import DONE, chunk, completion, gateway, provider, rout
 
 
 class RecordingListener:
-    """Keeps what it is told."""
+    """Records all callbacks of a call."""
 
     def __init__(self) -> None:
         self.attempts: list[Attempt] = []
@@ -25,16 +25,16 @@ class RecordingListener:
         self.bytes = b""
         self.entries: list[LogRecord] = []
 
-    def attempted(self, attempt: Attempt) -> None:
+    def on_attempt(self, attempt: Attempt) -> None:
         self.attempts.append(attempt)
 
-    def events(self, events: list[Event]) -> None:
+    def on_events(self, events: list[Event]) -> None:
         self.seen += events
 
-    def wire(self, data: bytes) -> None:
+    def on_bytes(self, data: bytes) -> None:
         self.bytes += data
 
-    def settled(self, entry: LogRecord) -> None:
+    def on_settled(self, entry: LogRecord) -> None:
         self.entries.append(entry)
 
     @property

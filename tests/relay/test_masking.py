@@ -53,7 +53,7 @@ async def test_bodies_are_stored_without_it_and_sent_with_it(tmp_path: Path, pat
     assert "I am *********." in stored(entry)
 
 
-async def test_a_stream_keeps_the_lengths_of_its_pieces(tmp_path: Path) -> None:
+async def test_a_masked_stream_keeps_the_lengths_of_its_chunks(tmp_path: Path) -> None:
     parts = (chunk(f"hello {SECRET}"), chunk(finish="stop"), DONE)
     async with gateway(tmp_path, registry(), up=lambda _: sse(*parts)) as live:
         await live.post("/v1/chat/completions", {**REQUEST, "stream": True})

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.relay.upstream.media_fetch import (
-    NotFetched,
+    MediaFetchError,
     is_public,
     parse_media_url,
     without_query,
@@ -115,7 +115,7 @@ def test_no_ipv4_address_gets_in_in_the_dress_of_ipv6(address: ipaddress.IPv4Add
     ],
 )
 def test_a_disallowed_url_is_refused_with_the_reason(url: str, why: str) -> None:
-    with pytest.raises(NotFetched, match=why) as refused:
+    with pytest.raises(MediaFetchError, match=why) as refused:
         parse_media_url(url)
     assert "secret" not in str(refused.value)
 

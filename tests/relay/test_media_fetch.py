@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.relay.upstream.media_fetch import (
-    NotFetched,
+    MediaFetchError,
     addresses_of,
     detect_media_type,
     is_public,
@@ -83,7 +83,7 @@ async def test_a_host_with_a_private_address_is_not_requested(
 ) -> None:
     async with media(tmp_path, a=answer(PNG)) as site:
         site.names["media.example"] = addresses
-        with pytest.raises(NotFetched, match="no public address") as refused:
+        with pytest.raises(MediaFetchError, match="no public address") as refused:
             await site.fetcher(permits=is_public).fetch(URL)
         assert not any(address in str(refused.value) for address in addresses)
     assert not site.request_heads
@@ -108,18 +108,18 @@ async def test_no_spelling_of_this_machine_gets_past_the_real_resolver(
     tmp_path: Path, url: str
 ) -> None:
     async with media(tmp_path, a=answer(PNG)) as site:
-        with pytest.raises(NotFetched):
+        with pytest.raises(MediaFetchError):
             await site.fetcher(permits=is_public, resolve=addresses_of).fetch(url)
     assert not site.request_heads
 
 
-async def test_the_connection_goes_to_the_address_that_was_judged(tmp_path: Path) -> None:
+async def test_the_connection_uses_the_checked_address(tmp_path: Path) -> None:
     """A name that points inside at its second look-up: there is none."""
     async with media(tmp_path, a=answer(PNG)) as site:
         site.names["media.example"] = [["127.0.0.1"], ["127.0.0.2"]]  # type: ignore[list-item]
         assert (await site.fetcher().fetch(URL)).size == len(PNG)
         assert site.looked_up == ["media.example"]
-        with pytest.raises(NotFetched, match="no public address"):
+        with pytest.raises(MediaFetchError, match="no public address"):
             await site.fetcher().fetch(URL)
     assert len(site.request_heads) == 1
 
@@ -128,7 +128,7 @@ async def test_a_redirect_is_judged_afresh(tmp_path: Path) -> None:
     """The same name may point elsewhere by then, and another host may be inside."""
     async with media(tmp_path, a=moved("/b"), b=answer(PNG)) as site:
         site.names["media.example"] = [["127.0.0.1"], ["127.0.0.2"]]  # type: ignore[list-item]
-        with pytest.raises(NotFetched, match="no public address"):
+        with pytest.raises(MediaFetchError, match="no public address"):
             await site.fetcher().fetch(URL)
     assert len(site.request_heads) == 1
 
@@ -150,7 +150,7 @@ async def test_a_redirect_to_where_it_may_not_go_is_not_followed(
 ) -> None:
     async with media(tmp_path, a=moved(to)) as site:
         site.names["inside.example"] = ["127.0.0.2"]
-        with pytest.raises(NotFetched, match=why):
+        with pytest.raises(MediaFetchError, match=why):
             await site.fetcher().fetch(URL)
     assert len(site.request_heads) == 1
 
@@ -161,7 +161,7 @@ async def test_three_redirects_are_followed_and_no_more(tmp_path: Path) -> None:
         assert (await site.fetcher().fetch(URL)).size == len(PNG)
         site.pages["d"] = moved("/e")
         site.pages["e"] = answer(PNG)
-        with pytest.raises(NotFetched, match="more than 3 times"):
+        with pytest.raises(MediaFetchError, match="more than 3 times"):
             await site.fetcher().fetch(URL)
 
 
@@ -183,14 +183,14 @@ async def test_a_response_that_is_no_file_raises_not_fetched(
     tmp_path: Path, page: bytes, why: str
 ) -> None:
     async with media(tmp_path, a=page) as site:
-        with pytest.raises(NotFetched, match=why):
+        with pytest.raises(MediaFetchError, match=why):
             await site.fetcher().fetch(URL)
 
 
 async def test_a_file_with_a_too_large_declared_size_is_not_read(tmp_path: Path) -> None:
     huge = b"HTTP/1.1 200 OK\r\ncontent-length: 20000001\r\n\r\n"
     async with media(tmp_path, a=huge) as site:
-        with pytest.raises(NotFetched, match="larger than 20 MB"):
+        with pytest.raises(MediaFetchError, match="larger than 20 MB"):
             await site.fetcher().fetch(URL)
 
 
@@ -201,7 +201,7 @@ async def test_a_file_that_hides_its_size_is_cut_off(tmp_path: Path) -> None:
             await write(b"x" * 65536)
 
     async with media(tmp_path, a=long) as site:
-        with pytest.raises(NotFetched, match="larger than 1000000 bytes"):
+        with pytest.raises(MediaFetchError, match="larger than 1000000 bytes"):
             await site.fetcher().fetch(URL, 1_000_000)
 
 
@@ -213,15 +213,15 @@ async def test_a_slow_host_times_out(tmp_path: Path) -> None:
             await asyncio.sleep(0.05)
 
     async with media(tmp_path, a=slowly) as site:
-        with pytest.raises(NotFetched, match=r"longer than 0.3 s"):
+        with pytest.raises(MediaFetchError, match=r"longer than 0.3 s"):
             await site.fetcher(seconds=0.3).fetch(URL)
 
 
 async def test_a_certificate_of_another_name_is_not_believed(tmp_path: Path) -> None:
     async with media(tmp_path, a=answer(PNG)) as site:
         site.names["third.example"] = ["127.0.0.1"]
-        with pytest.raises(NotFetched, match="over TLS"):
+        with pytest.raises(MediaFetchError, match="over TLS"):
             await site.fetcher().fetch("https://third.example/a")
-        with pytest.raises(NotFetched, match="over TLS"):
+        with pytest.raises(MediaFetchError, match="over TLS"):
             await site.fetcher(context=None).fetch(URL)
     assert not site.request_heads

@@ -168,7 +168,7 @@ def test_the_values_of_two_workers_are_right_and_end_with_them(tmp_path: Path) -
 BODY = {"model": "r", "messages": [{"role": "user", "content": "hi"}]}
 
 
-async def test_the_page_tells_limits_budgets_and_states(tmp_path: Path) -> None:
+async def test_metrics_include_limits_budgets_and_circuit_states(tmp_path: Path) -> None:
     one = provider("one", budget=Budget(day_usd=Decimal(5)))
     limited = route("r", one, limits=Limits(requests_per_minute=1))
     async with gateway(tmp_path, snapshot(limited), one=lambda _: completion()) as gw:

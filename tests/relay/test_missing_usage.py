@@ -112,7 +112,7 @@ async def test_a_client_never_gets_zero_token_counts(
 
 
 @pytest.mark.parametrize("client", ["chat", "completions"])
-async def test_a_client_that_asks_for_counts_gets_them(tmp_path: Path, client: str) -> None:
+async def test_a_client_that_requests_usage_gets_it(tmp_path: Path, client: str) -> None:
     counts_seen, logged = await counts(tmp_path, client, {}, stream=True, **STREAM_OPTIONS)
     assert counts_seen == [logged]
 

@@ -124,7 +124,7 @@ def strict_proxy(tmp_path: Path) -> Tinyproxy:  # type: ignore[misc]
         yield running  # type: ignore[misc]
 
 
-async def test_https_goes_through_a_tunnel_that_is_reused(
+async def test_https_uses_a_tunnel_that_is_reused(
     proxy: Tinyproxy, authority: Authority, tmp_path: Path
 ) -> None:
     network = through(proxy.url, ca_certificates=authority.pem)
@@ -159,7 +159,7 @@ async def test_credentials_open_a_tunnel(
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_a_proxy_that_wants_credentials_is_named(
+async def test_an_error_names_a_proxy_that_requires_credentials(
     strict_proxy: Tinyproxy, scheme: str
 ) -> None:
     url = httpx.URL(f"{scheme}://127.0.0.1:{free_port()}/")
@@ -239,7 +239,7 @@ async def test_a_socks_proxy_resolves_the_name(authority: Authority, tmp_path: P
         assert socks.open_tunnels == 1
 
 
-async def test_plain_http_goes_through_a_socks_proxy_and_ends_with_its_client(
+async def test_plain_http_uses_a_socks_proxy_and_closes_with_its_client(
     tmp_path: Path,
 ) -> None:
     async with socks_proxy() as socks, upstream(tmp_path) as server, upstreams() as client:

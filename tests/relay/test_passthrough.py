@@ -40,7 +40,7 @@ def parts_of(request: httpx.Request) -> dict[str, Any]:
     return payloads_by_name
 
 
-async def test_a_form_goes_on_under_the_upstreams_name(tmp_path: Path) -> None:
+async def test_a_form_is_sent_with_the_upstream_model_name(tmp_path: Path) -> None:
     wave = b"RIFF\r\n--\x00\xff" * 1000
     registry = snapshot(route("ears", provider("up"), model="whisper-1"))
     answered = {"text": "hi", "usage": {"type": "duration", "seconds": 90}}
@@ -66,7 +66,7 @@ async def test_a_form_goes_on_under_the_upstreams_name(tmp_path: Path) -> None:
     assert wave not in msgspec.msgpack.encode(row)
 
 
-async def test_sound_goes_on_as_it_comes(tmp_path: Path) -> None:
+async def test_audio_is_streamed(tmp_path: Path) -> None:
     registry = snapshot(route("voice", provider("up"), model="tts-1"))
     kind = {"content-type": "audio/mpeg"}
 
@@ -171,7 +171,7 @@ async def test_a_provider_without_the_call_is_named_and_so_is_one_with_it(tmp_pa
     assert "these configured providers support it: up" in message
 
 
-async def test_a_refused_target_gives_way_to_the_next(tmp_path: Path) -> None:
+async def test_a_refused_target_falls_back_to_the_next(tmp_path: Path) -> None:
     registry = snapshot(route("draw", provider("one"), provider("two"), model="gpt-image-1"))
     done = {"created": 1, "data": []}
     async with gateway(
@@ -260,7 +260,7 @@ async def test_a_file_of_batch_lines_takes_the_room_of_two(tmp_path: Path) -> No
         assert spools.reserved_bytes == 0
 
 
-async def test_a_field_that_is_too_long_goes_on_unread(tmp_path: Path) -> None:
+async def test_a_field_that_is_too_long_is_passed_on_unparsed(tmp_path: Path) -> None:
     registry = snapshot(route("ears", provider("up"), model="whisper-1"))
     body, headers = form(model="ears", prompt="y" * 70_000, file=("a.wav", b"x", "audio/wav"))
     done = httpx.Response(200, json={"text": "hi"})
@@ -402,7 +402,7 @@ async def test_a_file_is_its_keys_own(tmp_path: Path) -> None:
     assert {row.endpoint for row in rows} >= {"GET /v1/files/{id}/content", "GET /v1/files"}
 
 
-async def test_a_file_in_a_chat_goes_under_the_providers_id(tmp_path: Path) -> None:
+async def test_a_file_in_a_chat_is_sent_with_the_providers_id(tmp_path: Path) -> None:
     shelf = Shelf()
     registry = snapshot(route("gpt", provider("up")), route("far", provider("else")))
 
@@ -444,7 +444,7 @@ async def test_a_key_with_routes_needs_the_files_among_them(tmp_path: Path) -> N
         assert (await g.post("/v1/files", b"", method="GET", key=OTHER)).status == 200
 
 
-async def test_an_anthropic_batch_goes_to_the_models_names(tmp_path: Path) -> None:
+async def test_an_anthropic_batch_is_sent_with_the_upstream_model_names(tmp_path: Path) -> None:
     claude = provider("claude", "anthropic_messages", preset="anthropic")
     registry = snapshot(
         route("smart", claude, model="claude-opus-5-5"), route("gpt", provider("up"))

@@ -94,7 +94,7 @@ def test_what_nobody_counts_or_prices_is_unknown(
     assert usd(preset, model, family, **answer) is None
 
 
-def test_what_the_provider_says_it_cost_is_believed() -> None:
+def test_the_cost_in_the_response_takes_precedence() -> None:
     body = {"usage": {"input_tokens": 1, "output_tokens": 1, "cost": 0.25}}
     assert usd("openrouter", "x", "images/generations", **body) == Decimal("0.25")
 

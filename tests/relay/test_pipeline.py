@@ -103,7 +103,7 @@ async def test_a_stream_passes_as_it_came(tmp_path: Path) -> None:
         pytest.param(lambda _: httpx.Response(204), id="204"),
     ],
 )
-async def test_a_failing_target_gives_way_to_the_next(tmp_path: Path, failing: Any) -> None:
+async def test_a_failing_target_falls_back_to_the_next(tmp_path: Path, failing: Any) -> None:
     registry = snapshot(route("m", A, B))
     async with gateway(tmp_path, registry, a=failing, b=lambda _: completion("from b")) as live:
         reply = await live.post(CHAT, asking())
@@ -125,7 +125,7 @@ async def test_a_clients_mistake_is_not_tried_elsewhere(tmp_path: Path) -> None:
     assert "bad field" in reply.json()["error"]["message"]
 
 
-async def test_an_error_as_first_event_gives_way_to_the_next(tmp_path: Path) -> None:
+async def test_an_error_as_first_event_falls_back_to_the_next_target(tmp_path: Path) -> None:
     error = b'data: {"error":{"message":"overloaded","type":"server_error"}}\n\n'
     registry = snapshot(route("m", A, B))
     async with gateway(

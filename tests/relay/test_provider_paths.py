@@ -180,7 +180,7 @@ async def test_a_suffix_is_reported_dropped_where_unsupported(tmp_path: Path) ->
     ],
     ids=["completions only", "only embeddings"],
 )
-async def test_a_probe_asks_a_model_for_what_it_can(
+async def test_a_probe_uses_the_api_of_its_model(
     model: str, path: str, body: dict[str, Any], detail: str
 ) -> None:
     scripted = Scripted(up=lambda r: httpx.Response(200, json=body))

@@ -189,7 +189,7 @@ async def test_a_store_that_is_away_refuses_nothing(upstreams: Upstreams, tmp_pa
         await asyncio.to_thread(gateway.runtime.reasoning.close)
 
 
-async def test_a_row_that_comes_late_is_waited_for(upstreams: Upstreams, tmp_path: Path):
+async def test_a_lookup_waits_for_a_late_row(upstreams: Upstreams, tmp_path: Path):
     rows, looks = Rows(), 0
 
     def late(keys: list[Any]) -> list[ReasoningRow]:
@@ -275,7 +275,7 @@ async def test_deepseek_gets_a_blank_where_its_reasoning_is_unknown(
     ],
 )
 @pytest.mark.parametrize("client", [Chat(), Messages()], ids=["chat", "messages"])
-async def test_a_state_that_its_maker_no_longer_knows_is_given_up(
+async def test_a_state_that_its_provider_has_forgotten_is_dropped(
     client: Any,
     upstream: str,
     rules: Any,
@@ -469,7 +469,7 @@ def test_state_is_stored_per_model_for_the_same_request():
     assert memory._get_by_both_keys(keys, "anthropic/claude-haiku-4-5") == second
 
 
-def test_a_row_of_the_model_comes_before_an_older_one_of_another():
+def test_a_row_of_the_model_precedes_one_of_another_model():
     keys = keys_after(request(USER), (THOUGHT, CALL), "key:1")
     first, second = by("claude-opus-5"), by("claude-sonnet-4-5")
     rows = [

@@ -9,7 +9,7 @@ import pytest
 from gateway.providers.redact import Redactor
 from gateway.relay.exchange.log_record import Bodies
 from gateway.relay.exchange.recorder import Recorder, may_contain_secret
-from gateway.relay.exchange.searched_bodies import SearchedBodies, shared_ends
+from gateway.relay.exchange.searched_bodies import SearchedBodies, find_shared_ends
 from gateway.store.bodies import pack_bodies, unpack_bodies
 
 LONG_TEXT = "def handler(self, request): return self.process(request)  # the task-list\n" * 400
@@ -103,10 +103,10 @@ def test_a_key_across_the_deltas_of_a_provider_without_a_credential_is_masked() 
 
 def test_shared_ends_do_not_overlap() -> None:
     first, second = b"ab" * 4096, b"ab" * 5000
-    start, end = shared_ends(first, second)
+    start, end = find_shared_ends(first, second)
     assert start + end <= len(first)
     assert first[:start] + second[start : len(second) - end] + first[len(first) - end :] == second
-    assert shared_ends(b"short", b"short") == (0, 0)
+    assert find_shared_ends(b"short", b"short") == (0, 0)
 
 
 @pytest.mark.parametrize("length", [15, 16])

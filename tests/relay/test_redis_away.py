@@ -215,7 +215,7 @@ async def test_what_was_spent_while_redis_was_away_counts_when_it_is_back(
         assert kind(await two.enter()) == "quota"
 
 
-async def test_a_slot_whose_reservation_was_answered_to_nobody_comes_back(
+async def test_a_slot_of_an_unanswered_reservation_is_released(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_limiter, "RECONNECT_S", 0.0)

@@ -71,7 +71,7 @@ def test_a_killed_process_leaves_its_counts_and_no_reservation(
     mine.close()
 
 
-def test_the_next_process_goes_on_where_a_killed_one_was(
+def test_the_next_process_reuses_the_slot_of_a_killed_one(
     tmp_path: Path, other: subprocess.Popen[str]
 ) -> None:
     os.kill(other.pid, signal.SIGKILL)
@@ -83,7 +83,7 @@ def test_the_next_process_goes_on_where_a_killed_one_was(
     mine.close()
 
 
-def test_a_process_that_comes_later_is_noticed(tmp_path: Path) -> None:
+def test_a_process_that_starts_later_is_detected(tmp_path: Path) -> None:
     first = SharedCounters(tmp_path)
     second = SharedCounters(tmp_path)
     at = second.counter_offset("team:1/tokens/hour")

@@ -18,7 +18,7 @@ from gateway.routing.active_hours import DAYS
 from gateway.routing.candidates import CLASSES
 from gateway.routing.circuit_breaker import CircuitState
 from gateway.routing.latency import LatencyStats
-from gateway.routing.snapshot import Route, Snapshot, Step, Target, model_of
+from gateway.routing.snapshot import Route, RouteStep, Snapshot, Target, model_of
 from gateway.routing.strategies import STRATEGIES
 from gateway.simulate.dry_run import SIMULATED_FAILURES, RoutingState, build_call, dry_run
 from tests.relay.harness import completion, gateway, provider, refusal, snapshot
@@ -57,8 +57,8 @@ def targets(draw: Any) -> Target:
 
 
 @st.composite
-def steps(draw: Any, order: int) -> Step:
-    return Step(
+def steps(draw: Any, order: int) -> RouteStep:
+    return RouteStep(
         order=order,
         strategy=draw(st.sampled_from(list(STRATEGIES))),
         fallback_on=draw(classes),

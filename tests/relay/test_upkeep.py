@@ -14,7 +14,7 @@ from tests.relay.harness import snapshot
 from tests.waits import until_in_loop
 
 
-async def test_it_goes_on_after_a_failure(
+async def test_upkeep_continues_after_a_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("gateway.relay.journal.log_writer.FIRST_PRUNE_S", 0.01)

@@ -64,12 +64,12 @@ ALL = ("openai", "anthropic", "gemini", "gemini-openai", "mistral", "deepseek", 
         ("", None),
     ],
 )
-def test_a_known_name_goes_to_the_provider_that_has_it(name: str, label: str | None) -> None:
+def test_a_known_name_resolves_to_the_provider_that_has_it(name: str, label: str | None) -> None:
     rows = ("ollama/gpt-oss:20b", "ollama/llama3:latest", "ollama/org/llama", "ollama/gpt-4o")
     assert resolved(registry(*map(provider, ALL), rows=rows), name) == label
 
 
-def test_the_makers_own_provider_comes_first_and_then_rows_by_provider() -> None:
+def test_the_makers_provider_precedes_rows_by_provider() -> None:
     openai, azure = provider("openai"), provider("azure_openai")
     other, zed = provider("other", "custom"), provider("zed", "custom")
     rows = ("zed/gpt-4o", "other/gpt-4o", "azure_openai/gpt-4o")
@@ -87,7 +87,7 @@ def test_a_provider_of_ones_own_with_the_makers_preset_is_not_the_maker() -> Non
     assert resolved(registry(provider("mine", "openai")), "gpt-4o") == "mine/gpt-4o"
 
 
-def test_a_route_or_alias_of_that_name_comes_first() -> None:
+def test_a_route_or_alias_of_the_name_takes_precedence() -> None:
     openai = provider("openai")
     route = Route(id=1, name="gpt-4o", targets=(Target(id=1, model=model_of(openai, "gpt-4.1")),))
     snapshot = registry(

@@ -21,7 +21,7 @@ from gateway.routing.candidates import (
 )
 from gateway.routing.circuit_breaker import CircuitState
 from gateway.routing.latency import LatencyStats
-from gateway.routing.snapshot import Model, Provider, Route, Step, Target
+from gateway.routing.snapshot import Model, Provider, Route, RouteStep, Target
 
 PROVIDER = Provider(id=1, name="p", preset="custom", dialect="openai_chat", base_url="http://x")
 NOW = 1000.0
@@ -32,7 +32,7 @@ def target(name: str, order: int = 1, weight: float = 1.0, **traits: Any) -> Tar
     return Target(id=1, model=model, order=order, weight=weight)
 
 
-def route(*targets: Target, steps: tuple[Step, ...] = (), **changes: Any) -> Route:
+def route(*targets: Target, steps: tuple[RouteStep, ...] = (), **changes: Any) -> Route:
     return Route(id=1, name="r", targets=targets, steps=steps, **changes)
 
 
@@ -112,7 +112,7 @@ def test_a_long_retry_after_is_not_waited_for() -> None:
     assert retry_plan.next_candidate() is None
 
 
-def test_the_wait_comes_before_a_further_round_only() -> None:
+def test_the_backoff_precedes_further_rounds_only() -> None:
     retry_plan = RetryPlan(decided(route(target("a"), target("b"))), 1)
     waits = []
     while retry_plan.next_candidate() is not None:
@@ -125,8 +125,8 @@ def test_the_wait_comes_before_a_further_round_only() -> None:
 
 
 def stepped(*on: str, **changes: Any) -> Route:
-    second = Step(order=2, fallback_on=on)
-    return route(target("a"), target("b", 2), steps=(Step(order=1), second), **changes)
+    second = RouteStep(order=2, fallback_on=on)
+    return route(target("a"), target("b", 2), steps=(RouteStep(order=1), second), **changes)
 
 
 def test_a_step_without_a_condition_is_entered_after_any_failure() -> None:
@@ -144,9 +144,9 @@ def test_a_step_is_entered_on_its_class_of_failures_only(name: str) -> None:
 
 def test_a_step_that_is_not_entered_is_passed_to_the_next_one() -> None:
     steps = (
-        Step(order=1),
-        Step(order=2, fallback_on=("timeout",)),
-        Step(order=3, fallback_on=("rate_limit",)),
+        RouteStep(order=1),
+        RouteStep(order=2, fallback_on=("timeout",)),
+        RouteStep(order=3, fallback_on=("rate_limit",)),
     )
     decision = decided(route(target("a"), target("b", 2), target("c", 3), steps=steps))
     assert walked(decision, a="rate_limit") == ["a", "c"]
@@ -157,8 +157,12 @@ def test_a_step_that_is_not_entered_is_passed_to_the_next_one() -> None:
     assert [skip.candidate.target.model.name for skip in retry_plan.bypassed] == ["b"]
 
 
-def test_a_too_long_request_goes_straight_to_its_context_step() -> None:
-    steps = (Step(order=1), Step(order=2), Step(order=3, fallback_on=("context_length",)))
+def test_a_too_long_request_skips_to_the_context_length_step() -> None:
+    steps = (
+        RouteStep(order=1),
+        RouteStep(order=2),
+        RouteStep(order=3, fallback_on=("context_length",)),
+    )
     targets = (target("a"), target("a2"), target("b", 2), target("c", 3))
     decision = decided(route(*targets, steps=steps))
     assert walked(decision, 2, a="context_length") == ["a", "c"]
@@ -166,13 +170,17 @@ def test_a_too_long_request_goes_straight_to_its_context_step() -> None:
 
 
 def test_how_the_step_above_failed_counts_not_the_one_before_it() -> None:
-    steps = (Step(order=1), Step(order=2), Step(order=3, fallback_on=("rate_limit",)))
+    steps = (
+        RouteStep(order=1),
+        RouteStep(order=2),
+        RouteStep(order=3, fallback_on=("rate_limit",)),
+    )
     decision = decided(route(target("a"), target("b", 2), target("c", 3), steps=steps))
     assert walked(decision, a="rate_limit", b="timeout") == ["a", "b"]
 
 
 def test_one_failure_of_a_step_is_enough() -> None:
-    steps = (Step(order=1), Step(order=2, fallback_on=("rate_limit",)))
+    steps = (RouteStep(order=1), RouteStep(order=2, fallback_on=("rate_limit",)))
     decision = decided(route(target("a"), target("a2"), target("b", 2), steps=steps))
     assert walked(decision, a="rate_limit", a2="timeout") == ["a", "a2", "b"]
 
@@ -202,60 +210,64 @@ def test_a_step_may_be_entered_in_a_later_round() -> None:
 @pytest.mark.parametrize(
     ("step", "facts", "why"),
     [
-        (Step(order=1, requires=("tools",)), RequestFeatures(), "only for requests with tools"),
-        (Step(order=1, requires=("tools",)), RequestFeatures(frozenset({"tools"})), None),
         (
-            Step(order=1, excludes=("images",)),
+            RouteStep(order=1, requires=("tools",)),
+            RequestFeatures(),
+            "only for requests with tools",
+        ),
+        (RouteStep(order=1, requires=("tools",)), RequestFeatures(frozenset({"tools"})), None),
+        (
+            RouteStep(order=1, excludes=("images",)),
             RequestFeatures(frozenset({"images"})),
             "without images",
         ),
-        (Step(order=1, excludes=("images",)), RequestFeatures(frozenset({"tools"})), None),
+        (RouteStep(order=1, excludes=("images",)), RequestFeatures(frozenset({"tools"})), None),
         (
-            Step(order=1, max_context=100),
+            RouteStep(order=1, max_context=100),
             RequestFeatures(estimated_tokens=101),
             "at most 100 tokens",
         ),
-        (Step(order=1, max_context=100), RequestFeatures(estimated_tokens=100), None),
+        (RouteStep(order=1, max_context=100), RequestFeatures(estimated_tokens=100), None),
         (
-            Step(order=1, min_context=100),
+            RouteStep(order=1, min_context=100),
             RequestFeatures(estimated_tokens=99),
             "at least 100 tokens",
         ),
-        (Step(order=1, min_context=100), RequestFeatures(estimated_tokens=100), None),
+        (RouteStep(order=1, min_context=100), RequestFeatures(estimated_tokens=100), None),
         (
-            Step(order=1, require_capabilities=True),
+            RouteStep(order=1, require_capabilities=True),
             RequestFeatures(frozenset({"images"})),
             "does not support images",
         ),
         (
-            Step(order=1, require_capabilities=True),
+            RouteStep(order=1, require_capabilities=True),
             RequestFeatures(frozenset({"schema"})),
             "does not support a JSON schema",
         ),
         (
-            Step(order=1, require_capabilities=True),
+            RouteStep(order=1, require_capabilities=True),
             RequestFeatures(estimated_tokens=5000),
             "context window of 4,096 tokens is too small",
         ),
         (
-            Step(order=1, require_capabilities=True),
+            RouteStep(order=1, require_capabilities=True),
             RequestFeatures(frozenset({"tools"}), 4000),
             None,
         ),
-        (Step(order=1), RequestFeatures(frozenset({"images", "schema"}), 9999), None),
+        (RouteStep(order=1), RequestFeatures(frozenset({"images", "schema"}), 9999), None),
     ],
 )
 def test_a_step_is_for_requests_that_fit(
-    step: Step, facts: RequestFeatures, why: str | None
+    step: RouteStep, facts: RequestFeatures, why: str | None
 ) -> None:
     weak = target("a", images=False, structured="json", context_window=4096)
-    decision = decided(route(weak, target("b", 2), steps=(step, Step(order=2))), facts=facts)
+    decision = decided(route(weak, target("b", 2), steps=(step, RouteStep(order=2))), facts=facts)
     assert names(decision) == (["a", "b"] if why is None else ["b"])
     assert why is None or whys(decision)["a"].endswith(why)
 
 
 def test_a_step_that_was_left_out_does_not_bar_the_next() -> None:
-    steps = (Step(order=1, excludes=("images",)), Step(order=2, fallback_on=("timeout",)))
+    steps = (RouteStep(order=1, excludes=("images",)), RouteStep(order=2, fallback_on=("timeout",)))
     decision = decided(
         route(target("a"), target("b", 2), steps=steps),
         facts=RequestFeatures(frozenset({"images"})),
@@ -266,11 +278,13 @@ def test_a_step_that_was_left_out_does_not_bar_the_next() -> None:
 def test_facts_are_needed_only_where_a_step_reads_them() -> None:
     assert not route(target("a")).depends_on_content
     assert not stepped("timeout").depends_on_content
-    assert route(target("a"), steps=(Step(order=1, require_capabilities=True),)).depends_on_content
+    assert route(
+        target("a"), steps=(RouteStep(order=1, require_capabilities=True),)
+    ).depends_on_content
 
 
 def test_a_target_of_no_step_is_one_of_the_routes_own_strategy() -> None:
-    lost = route(target("a"), target("b", 9), steps=(Step(order=1),))
+    lost = route(target("a"), target("b", 9), steps=(RouteStep(order=1),))
     assert names(decided(lost)) == ["a", "b"]
 
 
@@ -278,7 +292,7 @@ def test_a_target_of_no_step_is_one_of_the_routes_own_strategy() -> None:
 
 
 def test_each_step_has_its_own_strategy() -> None:
-    steps = (Step(order=1, strategy="weighted"), Step(order=2, strategy="fastest"))
+    steps = (RouteStep(order=1, strategy="weighted"), RouteStep(order=2, strategy="fastest"))
     targets = (target("a", weight=0), target("b"), target("c", 2), target("d", 2))
     latency_by_target = {"p/c": LatencyStats(900), "p/d": LatencyStats(100)}
     decision = decided(route(*targets, steps=steps), latency_by_target=latency_by_target)
@@ -304,7 +318,9 @@ def test_a_course_always_ends_and_calls_none_more_often_than_allowed(
     rows: list[tuple[int, str]], failures: list[str], retries: int, seed: int, on: list[str]
 ) -> None:
     targets = tuple(target(f"m{n}", order) for n, (order, _) in enumerate(rows))
-    steps = {o: Step(order=o, strategy=s, fallback_on=tuple(on) if o > 2 else ()) for o, s in rows}
+    steps = {
+        o: RouteStep(order=o, strategy=s, fallback_on=tuple(on) if o > 2 else ()) for o, s in rows
+    }
     retry_plan = RetryPlan(
         decided(route(*targets, steps=tuple(steps.values())), seed=seed), retries
     )

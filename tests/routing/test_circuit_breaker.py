@@ -92,7 +92,7 @@ def test_an_empty_account_rests_longer() -> None:
 @pytest.mark.parametrize(
     "kind", ["invalid_request", "context_length", "content_policy", "client_gone", "not_found"]
 )
-def test_what_the_client_did_wrong_says_nothing_of_the_target(kind: str) -> None:
+def test_client_errors_do_not_count_against_the_target(kind: str) -> None:
     assert after(*[kind] * 10) == HEALTHY
 
 

@@ -24,9 +24,9 @@ from gateway.routing.limits import (
     UNITS,
     BoundWindow,
     Budget,
+    CountedAt,
     Estimate,
     Limits,
-    Moment,
     Rule,
     add_spend,
     add_to_slot,
@@ -36,7 +36,7 @@ from gateway.routing.limits import (
     check_limits,
     counts_by_slot,
     current_windows,
-    fits,
+    is_within_limit,
     reserve,
     seconds_until_below,
     settle,
@@ -71,7 +71,7 @@ class Gate:
 
     def at(self, now: float, began: float = 0.0) -> tuple[BoundWindow, ...]:
         """The rule at a time, for a request that began then or before."""
-        return current_windows(self.bounds, Moment(now, moment(began or now).windows))
+        return current_windows(self.bounds, CountedAt(now, moment(began or now).windows))
 
     def used(self, now: float) -> int:
         return self.look(now)[1][0]
@@ -94,9 +94,9 @@ class Gate:
         return [sum(column) for column in zip(*rows, strict=True)]
 
 
-def moment(now: float) -> Moment:
+def moment(now: float) -> CountedAt:
     """A moment for a request that begins then."""
-    return Moment(now, {span: calendar_window(now, span)[0] for span in limits.CALENDAR})
+    return CountedAt(now, {span: calendar_window(now, span)[0] for span in limits.CALENDAR})
 
 
 def rule(what: str, span: str, most: int) -> Rule:
@@ -323,7 +323,7 @@ def test_a_late_request_is_not_counted_in_the_next_window() -> None:
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(1, 50), st.integers(0, 50))
 def test_only_a_lone_request_may_pass_a_limit(used: int, number: int, want: int, most: int) -> None:
-    if fits(used, number, want, most):
+    if is_within_limit(used, number, want, most):
         assert used + number + want <= most or (number == 0 and used < most)
     elif number == 0:
         assert used >= most

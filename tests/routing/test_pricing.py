@@ -47,7 +47,7 @@ FULL = Price(
         "a provider's negative count",
     ],
 )
-def test_tokens_cost_what_the_list_says(usage: Usage, usd: str) -> None:
+def test_tokens_cost_their_list_price(usage: Usage, usd: str) -> None:
     assert cost(usage, FULL) == Decimal(usd)
 
 

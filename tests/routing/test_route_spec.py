@@ -77,7 +77,7 @@ def test_each_option_is_a_column_with_the_same_default(options: Any, table: Any)
     ("options", "values"),
     [
         (RouteOptions, (RouteSpec, snapshot.Route)),
-        (StepOptions, (StepSpec, snapshot.Step)),
+        (StepOptions, (StepSpec, snapshot.RouteStep)),
         (TargetOptions, (TargetSpec, snapshot.Target)),
     ],
 )

@@ -24,8 +24,8 @@ from gateway.routing.candidates import (
 )
 from gateway.routing.circuit_breaker import MAX_COOLDOWN_S, CircuitState
 from gateway.routing.latency import LatencyStats
-from gateway.routing.snapshot import Model, Provider, Route, Step, Target
-from gateway.routing.strategies import STRATEGIES, Context, order_targets
+from gateway.routing.snapshot import Model, Provider, Route, RouteStep, Target
+from gateway.routing.strategies import STRATEGIES, StrategyContext, order_targets
 
 PROVIDER = Provider(id=1, name="p", preset="custom", dialect="openai_chat", base_url="http://x")
 SESSIONS = 6000
@@ -37,7 +37,7 @@ def target(name: str, weight: float = 1.0, order: int = 1, **more: Any) -> Targe
 
 
 def first(strategy: str, targets: Any, **known: Any) -> str:
-    context = Context(0.0, random.Random(1).random, **known)
+    context = StrategyContext(0.0, random.Random(1).random, **known)
     return str(order_targets(strategy, targets, context)[0].model.name)
 
 
@@ -56,7 +56,7 @@ def test_sessions_are_shared_by_weight(chosen_targets: list[float]) -> None:
 
 
 @given(chosen_targets=weights, session=st.text(min_size=1, max_size=20), gone=st.integers(0, 4))
-def test_a_target_that_goes_moves_its_own_sessions_only(
+def test_removing_a_target_moves_only_its_sessions(
     chosen_targets: list[float], session: str, gone: int
 ) -> None:
     targets = [target(f"m{n}", weight) for n, weight in enumerate(chosen_targets)]
@@ -64,7 +64,7 @@ def test_a_target_that_goes_moves_its_own_sessions_only(
     left = [t for t in targets if t.model.name != f"m{gone % len(chosen_targets)}"]
     moved = first("sticky", left, session=session)
     assert moved == home or home == f"m{gone % len(chosen_targets)}"
-    order = order_targets("sticky", targets, Context(0.0, random.random, session=session))
+    order = order_targets("sticky", targets, StrategyContext(0.0, random.random, session=session))
     follower = next(t.model.name for t in order if t in left)
     assert moved == follower, "the fallback is whom the session goes to while it is out"
 
@@ -82,7 +82,9 @@ def test_workers_choose_the_same_target_for_a_session(
         [t.model.name for t in order_targets("sticky", input_targets, context)]
         for input_targets, seed in zip((targets, targets[::-1]), seeds, strict=True)
         for draw in [random.Random(seed).random]
-        for context in [Context(float(seed % 9), draw, session=session, busy={"p/m0": seed % 5})]
+        for context in [
+            StrategyContext(float(seed % 9), draw, session=session, busy={"p/m0": seed % 5})
+        ]
     ]
     assert orders[0] == orders[1]
 
@@ -108,7 +110,9 @@ def test_a_split_without_a_session_uses_the_key() -> None:
 def test_two_variants_of_one_model_are_distinct_targets() -> None:
     pair = [target("same", 1.0, variant="a"), target("same", 1.0, variant="b")]
     targets = {
-        order_targets("split", pair, Context(0.0, random.random, session=f"s{n}"))[0].variant
+        order_targets("split", pair, StrategyContext(0.0, random.random, session=f"s{n}"))[
+            0
+        ].variant
         for n in range(50)
     }
     assert targets == {"a", "b"}
@@ -131,7 +135,7 @@ def test_nobody_is_busier_than_his_share_and_nobody_starves(
     running: list[str] = []
     for end in ends:
         before = {t.model.name: busy.get(t.model.label, 0) / t.weight for t in targets}
-        chosen = order_targets("least_busy", targets, Context(0.0, draw, busy=busy))[0]
+        chosen = order_targets("least_busy", targets, StrategyContext(0.0, draw, busy=busy))[0]
         assert before[chosen.model.name] == min(before.values())
         busy[chosen.model.label] = busy.get(chosen.model.label, 0) + 1
         running.append(chosen.model.label)
@@ -139,7 +143,7 @@ def test_nobody_is_busier_than_his_share_and_nobody_starves(
             busy[running.pop(end % len(running))] -= 1
     # With all still running, everybody has some.
     for _ in range(40):
-        chosen = order_targets("least_busy", targets, Context(0.0, draw, busy=busy))[0]
+        chosen = order_targets("least_busy", targets, StrategyContext(0.0, draw, busy=busy))[0]
         busy[chosen.model.label] = busy.get(chosen.model.label, 0) + 1
     assert all(busy.get(t.model.label, 0) > 0 for t in targets)
 
@@ -151,7 +155,7 @@ def test_tokens_are_shared_by_weight(chosen_targets: list[float], sizes: list[in
     latency_by_target: dict[str, LatencyStats] = {}
     for size in sizes:
         label = order_targets(
-            "least_used", targets, Context(0.0, random.random, latency_by_target)
+            "least_used", targets, StrategyContext(0.0, random.random, latency_by_target)
         )[0].model.label
         known = latency_by_target.get(label, LatencyStats(1.0))
         latency_by_target[label] = LatencyStats(1.0, tokens=known.tokens + size)
@@ -166,7 +170,7 @@ def test_tokens_of_long_ago_count_for_little() -> None:
         "p/b": LatencyStats(1.0, measured_at=600, tokens=50),
     }
     assert (
-        order_targets("least_used", pair, Context(600.0, random.random, latency_by_target))[
+        order_targets("least_used", pair, StrategyContext(600.0, random.random, latency_by_target))[
             0
         ].model.name
         == "a"
@@ -225,7 +229,7 @@ def test_retries_never_exceed_the_policy(
     on: list[str],
 ) -> None:
     targets = tuple(target(f"m{n}", order=n + 1) for n in range(count))
-    steps = tuple(Step(order=n + 1, fallback_on=tuple(on) if n else ()) for n in range(count))
+    steps = tuple(RouteStep(order=n + 1, fallback_on=tuple(on) if n else ()) for n in range(count))
     route = Route(
         id=1, name="r", targets=targets, steps=steps, retries=retries, retries_by_kind=retry
     )

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from gateway.canon.errors import Error
 from gateway.routing.candidates import RetryPlan, StepRetryPlan, retry_plan_for, select_candidates
-from gateway.routing.snapshot import Model, Provider, Route, Step, Target
+from gateway.routing.snapshot import Model, Provider, Route, RouteStep, Target
 
 PROVIDER = Provider(id=1, name="p", preset="custom", dialect="openai_chat", base_url="http://x")
 
@@ -59,7 +59,7 @@ def test_a_target_is_retried_before_the_next_route_is_called() -> None:
     assert walked(route("a"), route("b"), a="overloaded") == ["a", "a", "a", "b"]
 
 
-def test_a_retry_goes_to_another_target_of_the_step_first() -> None:
+def test_a_retry_prefers_another_target_of_the_step() -> None:
     failing = {"a": "overloaded", "b": "overloaded"}
     assert walked(route("a", "b"), route("c"), **failing) == ["a", "b", "a", "c"]
 
@@ -86,7 +86,7 @@ def test_steps_and_orders_of_one_route_are_retried_each() -> None:
     failing = {"a": "overloaded", "b": "overloaded"}
     texts = ["a", "a", "a", "b", "b", "b"]
     assert walked(route(targets=targets, strategy="weighted"), **failing) == texts
-    steps = (Step(order=1), Step(order=2))
+    steps = (RouteStep(order=1), RouteStep(order=2))
     assert walked(route(targets=targets, steps=steps), **failing) == texts
 
 
@@ -125,7 +125,7 @@ def test_a_refused_request_ends_without_a_matching_fallback() -> None:
 
 
 def test_a_step_that_is_not_led_to_is_gone_past_once() -> None:
-    steps = (Step(order=1), Step(order=2, fallback_on=("timeout",)))
+    steps = (RouteStep(order=1), RouteStep(order=2, fallback_on=("timeout",)))
     way = course(route(targets=(target("a"), target("b", 2)), steps=steps))
     while (candidate := way.next_candidate()) is not None:
         assert candidate.target.model.name == "a"

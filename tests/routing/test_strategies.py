@@ -17,7 +17,7 @@ from gateway.routing.snapshot import Model, Provider, Target
 from gateway.routing.strategies import (
     EXPLORED,
     STRATEGIES,
-    Context,
+    StrategyContext,
     order_targets,
 )
 
@@ -39,32 +39,32 @@ def ids(targets: list[Target]) -> list[int]:
     return [item.id for item in targets]
 
 
-def test_ordered_goes_by_order_and_keeps_equals() -> None:
+def test_ordered_sorts_by_order_and_is_stable() -> None:
     route = (target(1, order=2), target(2), target(3), target(4, order=0))
-    assert ids(order_targets("ordered", route, Context(0.0, seeded()))) == [4, 2, 3, 1]
+    assert ids(order_targets("ordered", route, StrategyContext(0.0, seeded()))) == [4, 2, 3, 1]
 
 
-def test_weighted_keeps_the_groups() -> None:
+def test_weighted_does_not_mix_groups() -> None:
     route = (target(1, order=2, weight=100), target(2, weight=0.01), target(3, weight=0.01))
-    assert ids(order_targets("weighted", route, Context(0.0, seeded())))[-1] == 1
+    assert ids(order_targets("weighted", route, StrategyContext(0.0, seeded())))[-1] == 1
 
 
 @pytest.mark.parametrize(("point", "first"), [(0.0, 1), (0.249, 1), (0.25, 2), (0.999, 2)])
 def test_a_draw_falls_into_a_targets_share(point: float, first: int) -> None:
     route = (target(1, weight=1), target(2, weight=3))
-    assert ids(order_targets("weighted", route, Context(0.0, lambda: point)))[0] == first
+    assert ids(order_targets("weighted", route, StrategyContext(0.0, lambda: point)))[0] == first
 
 
-def test_a_weight_of_zero_comes_last_and_is_not_lost() -> None:
+def test_a_target_with_weight_zero_is_last() -> None:
     route = (target(1, weight=0), target(2, weight=1))
-    assert ids(order_targets("weighted", route, Context(0.0, seeded()))) == [2, 1]
+    assert ids(order_targets("weighted", route, StrategyContext(0.0, seeded()))) == [2, 1]
 
 
 def test_weights_converge() -> None:
     route = (target(1, weight=1), target(2, weight=2), target(3, weight=7))
     draw = seeded()
     firsts = Counter(
-        order_targets("weighted", route, Context(0.0, draw))[0].id for _ in range(20_000)
+        order_targets("weighted", route, StrategyContext(0.0, draw))[0].id for _ in range(20_000)
     )
     shares = [firsts[id_] / 20_000 for id_ in (1, 2, 3)]
     assert shares == pytest.approx([0.1, 0.2, 0.7], abs=0.02)
@@ -75,7 +75,9 @@ def test_fallbacks_follow_their_weights_too() -> None:
     draw = seeded()
     seconds = Counter(
         order[1].id
-        for order in (order_targets("weighted", route, Context(0.0, draw)) for _ in range(20_000))
+        for order in (
+            order_targets("weighted", route, StrategyContext(0.0, draw)) for _ in range(20_000)
+        )
         if order[0].id == 3
     )
     assert seconds[2] / (seconds[1] + seconds[2]) == pytest.approx(0.75, abs=0.02)
@@ -89,21 +91,21 @@ routes = st.lists(
 @pytest.mark.parametrize("name", STRATEGIES)
 @given(route=routes, seed=st.integers(0, 10_000))
 def test_no_target_is_lost_or_doubled(name: str, route: list[Target], seed: int) -> None:
-    targets = order_targets(name, route, Context(0.0, seeded(seed)))
+    targets = order_targets(name, route, StrategyContext(0.0, seeded(seed)))
     assert sorted(ids(targets)) == sorted(ids(route))
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
 @given(route=routes, seed=st.integers(0, 10_000))
 def test_groups_never_mix(name: str, route: list[Target], seed: int) -> None:
-    orders = [item.order for item in order_targets(name, route, Context(0.0, seeded(seed)))]
+    orders = [item.order for item in order_targets(name, route, StrategyContext(0.0, seeded(seed)))]
     assert orders == sorted(orders)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
 @given(route=routes, seed=st.integers(0, 10_000))
-def test_the_same_draw_gives_the_same_order(name: str, route: list[Target], seed: int) -> None:
-    once, again = (order_targets(name, route, Context(0.0, seeded(seed))) for _ in range(2))
+def test_equal_draws_produce_equal_orders(name: str, route: list[Target], seed: int) -> None:
+    once, again = (order_targets(name, route, StrategyContext(0.0, seeded(seed))) for _ in range(2))
     assert once == again
 
 
@@ -114,7 +116,9 @@ def test_fastest_orders_by_measured_latency() -> None:
         "p/m2": LatencyStats(100.0),
         "p/m3": LatencyStats(500.0),
     }
-    assert ids(order_targets("fastest", route, Context(0.0, lambda: 0.9, latency_by_target))) == [
+    assert ids(
+        order_targets("fastest", route, StrategyContext(0.0, lambda: 0.9, latency_by_target))
+    ) == [
         2,
         3,
         1,
@@ -124,7 +128,9 @@ def test_fastest_orders_by_measured_latency() -> None:
 def test_fastest_tries_what_was_never_measured_first() -> None:
     route = (target(1), target(2))
     assert ids(
-        order_targets("fastest", route, Context(0.0, lambda: 0.9, {"p/m1": LatencyStats(1.0)}))
+        order_targets(
+            "fastest", route, StrategyContext(0.0, lambda: 0.9, {"p/m1": LatencyStats(1.0)})
+        )
     ) == [
         2,
         1,
@@ -140,7 +146,7 @@ def test_fastest_looks_at_the_others_now_and_then() -> None:
     }
     draw = seeded()
     firsts = Counter(
-        order_targets("fastest", route, Context(0.0, draw, latency_by_target))[0].id
+        order_targets("fastest", route, StrategyContext(0.0, draw, latency_by_target))[0].id
         for _ in range(20_000)
     )
     assert firsts[2] / 20_000 == pytest.approx(1 - EXPLORED, abs=0.01)
@@ -155,4 +161,4 @@ def test_cheapest_orders_by_price_with_unknown_last() -> None:
         return Target(id=id_, model=model)
 
     route = (priced(1, None, 1), priced(2, 3, 15), priced(3, 1, 2), priced(4, 0, 0))
-    assert ids(order_targets("cheapest", route, Context(0.0, seeded()))) == [4, 3, 2, 1]
+    assert ids(order_targets("cheapest", route, StrategyContext(0.0, seeded()))) == [4, 3, 2, 1]

@@ -59,7 +59,7 @@ def story() -> dict[str, Any]:
     store.write(batch[:7])  # a replay
     store.index_pending()
     pages, cursor = [], None
-    while rows := list(RequestLog.objects.before(cursor).newest(4)):
+    while rows := list(RequestLog.objects.older_than_row(cursor).newest(4)):
         pages.append([row.request_id for row in rows])
         cursor = rows[-1].pk
     columns = [f.name for f in RequestLog._meta.concrete_fields if f.name != "id"]

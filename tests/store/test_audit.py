@@ -145,7 +145,7 @@ def test_the_outer_actor_stays() -> None:
 
 def test_accounts_and_what_they_may() -> None:
     ana = accounts.make_first_admin("ana", "a-long-password-1")
-    bob = accounts.make("bob", "a-long-password-2", role="viewer")
+    bob = accounts.create_account("bob", "a-long-password-2", role="viewer")
     accounts.set_role(bob, role="viewer", bodies=True)
     accounts.set_password(bob, "a-long-password-3")
     accounts.set_active(bob, active=False)

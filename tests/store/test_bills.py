@@ -38,7 +38,7 @@ def used(id: str, **values: Any) -> LogRecord:
 
 
 def billed(*lines: BilledLine, provider: str = "openai") -> int:
-    return import_bill(provider, lines, origin="bill.csv", who="ada")
+    return import_bill(provider, lines, origin="bill.csv", author="ada")
 
 
 def test_a_file_is_read_by_the_names_of_its_columns() -> None:

@@ -17,8 +17,8 @@ from gateway import demo, models, store
 from gateway.compat.litellm import config as litellm_config
 from gateway.management.commands.up import configure, read
 from gateway.management.start import bootstrap
-from gateway.management.start.local_servers import FoundServer
-from gateway.models import Source
+from gateway.management.start.local_servers import LocalServerModels
+from gateway.models import RowSource
 from gateway.providers.catalog import PRESETS
 from tests.litellm.make import KEYS, written
 
@@ -66,7 +66,7 @@ def test_a_revoked_first_key_is_not_replaced() -> None:
     assert bootstrap.prepare(4000).first_key is None
 
 
-def test_keys_of_the_environment_become_providers_that_hold_a_name_only(
+def test_keys_of_the_environment_become_providers_that_store_only_a_variable_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
@@ -74,7 +74,7 @@ def test_keys_of_the_environment_become_providers_that_hold_a_name_only(
     started = bootstrap.prepare(4000)
     row = models.Provider.objects.get(name="openai")
     assert (row.source, row.credential_env, row.credential) == (
-        Source.ENVIRONMENT,
+        RowSource.ENVIRONMENT,
         "OPENAI_API_KEY",
         "",
     )
@@ -89,7 +89,7 @@ def test_a_base_url_that_is_set_later_reaches_the_provider_unless_people_changed
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     monkeypatch.setenv("MISTRAL_API_KEY", "sk-secret")
     bootstrap.prepare(4000)
-    models.Provider.objects.filter(name="mistral").update(source=Source.DATABASE)
+    models.Provider.objects.filter(name="mistral").update(source=RowSource.DATABASE)
     monkeypatch.setenv("OPENAI_BASE_URL", "https://eu.example/v1/")
     monkeypatch.setenv("MISTRAL_BASE_URL", "https://eu.example/v1/")
     bootstrap.prepare(4000)
@@ -104,7 +104,7 @@ def test_models_of_a_local_server_follow_its_list(
     settings.FIND_LOCAL_SERVERS = True
 
     def offer(*names: str) -> None:
-        server = FoundServer("ollama", "http://127.0.0.1:11434", names)
+        server = LocalServerModels("ollama", "http://127.0.0.1:11434", names)
         monkeypatch.setattr(bootstrap, "find_local_servers", lambda port: [server])
         bootstrap.prepare(4000)
 
@@ -172,7 +172,7 @@ def clean_environ(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
 
 
 @pytest.mark.usefixtures("clean_environ")
-def test_workers_learn_from_the_environment_what_the_file_says(
+def test_workers_read_the_settings_of_the_file_from_the_environment(
     tmp_path: Path, settings: Settings
 ) -> None:
     text = """
@@ -241,7 +241,7 @@ def test_a_key_needs_a_name(name: str) -> None:
         call_command("create_key", name)
 
 
-def test_routes_says_where_they_are_from(capsys: pytest.CaptureFixture[str]) -> None:
+def test_routes_prints_the_source_of_each(capsys: pytest.CaptureFixture[str]) -> None:
     bootstrap.ensure_demo()
     models.Provider.objects.create(name="broken", preset="gone")
     call_command("routes")

@@ -31,7 +31,7 @@ def test_a_credential_reaches_the_snapshot_and_shows_itself_nowhere() -> None:
     assert SECRET not in repr(snapshot)
 
 
-def test_no_secret_stands_in_a_dump_of_the_database(dump: Callable[[], str]) -> None:
+def test_a_dump_of_the_database_contains_no_secret(dump: Callable[[], str]) -> None:
     sealed()
     _, plain = store.create_key("a key")
     everything = dump()

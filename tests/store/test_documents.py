@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from gateway import store
-from gateway.models import ApiKey, Model, Provider, Route, RouteVersion, Source, Target, Team
+from gateway.models import ApiKey, Model, Provider, Route, RouteVersion, RowSource, Target, Team
 from gateway.routing.limits import Budget, Limits
-from gateway.store.documents import KINDS, Owned, Refused, merge_patch
+from gateway.store.documents import KINDS, OwnedElsewhere, Refused, merge_patch
 
 pytestmark = pytest.mark.django_db
 
@@ -102,7 +102,7 @@ def test_a_hidden_value_is_the_one_that_is_there(registry: None) -> None:
     assert row.drop_params is True
 
 
-def test_a_stored_key_never_goes_to_another_server(registry: None) -> None:
+def test_a_stored_key_is_never_sent_to_another_server(registry: None) -> None:
     moved = merge_patch(read("providers", "one"), {"base_url": "http://127.0.0.1:10/v1"})
     with pytest.raises(Refused) as refused:
         write("providers", moved, Provider.objects.get())
@@ -181,8 +181,8 @@ def test_a_duplicate_name_is_refused(registry: None) -> None:
 
 
 def test_a_row_of_a_file_is_not_changed_here(registry: None) -> None:
-    Provider.objects.update(source=Source.FILE, source_ref="litellm.yaml:3")
-    with pytest.raises(Owned, match=r"litellm\.yaml:3"):
+    Provider.objects.update(source=RowSource.FILE, source_ref="litellm.yaml:3")
+    with pytest.raises(OwnedElsewhere, match=r"litellm\.yaml:3"):
         write("providers", {**PROVIDER, "enabled": False}, Provider.objects.get())
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from gateway import models, store
 from gateway.compat.litellm.config.apply import apply
-from gateway.models import Source
+from gateway.models import RowSource
 from gateway.routing.limits import Budget, Limits
 from gateway.store.network_values import network_value
 from tests.authority import Authority
@@ -41,7 +41,7 @@ def test_a_file_becomes_rows_with_their_source(tmp_path: Path) -> None:
     }
     for table in (models.Provider, models.Model, models.Route, models.Target):
         for row in table.objects.all():
-            assert row.source == Source.FILE
+            assert row.source == RowSource.FILE
             assert row.source_ref.startswith("litellm_config.yaml:")
 
 
@@ -76,14 +76,14 @@ def test_the_hot_path_understands_the_rows(tmp_path: Path, monkeypatch: pytest.M
     assert wild.targets[0].model.provider.credential.reveal() == "sk-ant-literal"
 
 
-def test_a_provider_drops_parameters_unless_the_file_says_no(tmp_path: Path) -> None:
+def test_a_provider_drops_parameters_unless_the_file_disables_it(tmp_path: Path) -> None:
     apply(entries(tmp_path, {**OWN, "drop_params": False}, {**GPT, "model_name": "slow"}))
     drops = {name: row.drop_params for name, row in store.load_snapshot().providers.items()}
     assert drops == {"openai": True, "openai-gpu-8000": False}
 
 
 @pytest.mark.parametrize("section", ["general_settings", "litellm_settings"])
-def test_clients_own_credentials_are_forwarded_if_the_file_says_so(
+def test_clients_own_credentials_are_forwarded_if_the_file_enables_it(
     tmp_path: Path, section: str
 ) -> None:
     bedrock = {"model_name": "cloud", "model": "bedrock/anthropic.claude-3-haiku-20240307-v1:0"}
@@ -127,7 +127,7 @@ def test_the_same_file_again_changes_nothing(tmp_path: Path) -> None:
     assert (rows(), store.current_version()) == (before, version)
 
 
-def test_what_the_file_no_longer_says_is_removed(tmp_path: Path) -> None:
+def test_rows_that_the_file_no_longer_has_are_removed(tmp_path: Path) -> None:
     alias = {"router_settings": {"model_group_alias": {"quick": "slow"}}}
     apply(entries(tmp_path, GPT, OWN, {**OWN, "model_name": "slow"}, **alias))
     apply(entries(tmp_path, GPT))
@@ -176,16 +176,16 @@ def test_a_provider_that_people_made_is_not_given_the_files_traffic(tmp_path: Pa
     target = models.Target.objects.get()
     assert target.model.provider.name.startswith("openai-")
     assert target.model.provider.base_url == ""
-    assert models.Provider.objects.get(name="openai").source == Source.DATABASE
+    assert models.Provider.objects.get(name="openai").source == RowSource.DATABASE
 
 
 def test_a_provider_found_in_the_environment_is_shared(tmp_path: Path) -> None:
-    fields = {"credential_env": "OPENAI_API_KEY", "source": Source.ENVIRONMENT}
+    fields = {"credential_env": "OPENAI_API_KEY", "source": RowSource.ENVIRONMENT}
     provider("openai", **fields)
     assert apply(entries(tmp_path, GPT)) == []
     assert rows()["Provider"] == ["openai"]
     apply(entries(tmp_path))
-    assert models.Provider.objects.get().source == Source.ENVIRONMENT
+    assert models.Provider.objects.get().source == RowSource.ENVIRONMENT
 
 
 def test_an_alias_that_people_made_keeps_its_name(tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ ALL: dict[str, Any] = {
 }
 
 
-def test_limits_and_budgets_of_a_file_hold_for_whom_it_says(tmp_path: Path) -> None:
+def test_limits_and_budgets_of_a_file_apply_to_their_owners(tmp_path: Path) -> None:
     """Written, read by the hot path, and taken back with the file's next word."""
     assert apply(entries(tmp_path, LIMITED, **ALL)) == []
     snapshot = store.load_snapshot()

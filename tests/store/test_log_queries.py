@@ -80,7 +80,7 @@ def test_a_filter_with_nul_finds_nothing(name: str) -> None:
 def test_pages_by_keyset_are_whole_while_rows_arrive() -> None:
     store.write([entry(f"req_{n}") for n in range(25)])
     pages, cursor = [], None
-    while rows := list(RequestLog.objects.matching(route="fast").before(cursor).newest(10)):
+    while rows := list(RequestLog.objects.matching(route="fast").older_than_row(cursor).newest(10)):
         pages.append([row.request_id for row in rows])
         cursor = rows[-1].pk
         store.write([entry(f"late_{cursor}")])
@@ -92,12 +92,12 @@ def test_a_live_page_requests_newer_rows() -> None:
     store.write([entry("a"), entry("b")])
     cursor = RequestLog.objects.newest(1)[0].pk
     store.write([entry("c")])
-    assert [row.request_id for row in RequestLog.objects.after(cursor).newest(9)] == ["c"]
+    assert [row.request_id for row in RequestLog.objects.newer_than_row(cursor).newest(9)] == ["c"]
 
 
 def test_prune_deletes_the_old_in_steps() -> None:
     store.write([entry(f"req_{n}", started_at=STARTED + n) for n in range(10)])
-    assert RequestLog.objects.prune(at(7), at_once=3) == 7
+    assert RequestLog.objects.prune(at(7), batch_size=3) == 7
     assert matching() == ["req_9", "req_8", "req_7"]
 
 

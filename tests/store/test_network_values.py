@@ -156,7 +156,7 @@ def test_a_stored_key_is_entered_again_if_a_change_could_reveal_it(
         PROVIDERS.write({**document, **change}, Provider.objects.get())
 
 
-def test_the_form_keeps_what_it_masks_and_warns_of_what_is_unsafe(
+def test_the_form_keeps_masked_values_and_warns_of_unsafe_ones(
     admin: Client, authority: Authority
 ) -> None:
     expired = authority.issue("gateway", valid_days=-3)

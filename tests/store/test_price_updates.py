@@ -22,9 +22,9 @@ from gateway.store.price_updates import (
     changes_of,
     compare_prices,
     effects,
-    propose,
     rate_changes,
     read_book,
+    store_proposal,
 )
 from tests.store.factories import entry, model, provider
 
@@ -75,15 +75,17 @@ def test_new_and_removed_models_are_listed() -> None:
 
 
 def test_a_proposed_price_does_not_apply_before_it_is_accepted() -> None:
-    propose(read_book(newer(usd=["4", "15"])), "prices.json")
+    store_proposal(read_book(newer(usd=["4", "15"])), "prices.json")
     store.load_snapshot()
     assert price_for("anthropic", SONNET).input == 3
 
 
-def test_what_is_accepted_holds_with_the_next_snapshot_and_says_where_it_is_from() -> None:
+def test_accepted_prices_apply_to_the_next_snapshot_with_their_source() -> None:
     model(SONNET, provider("claude", "anthropic"))
     before = store.load_snapshot()
-    row = propose(read_book(newer(usd=["4", "15", None, None, None], new=True)), "prices.json")
+    row = store_proposal(
+        read_book(newer(usd=["4", "15", None, None, None], new=True)), "prices.json"
+    )
     row.accept([0, 1], "ada")
     after = store.load_snapshot()
     assert after.version > before.version
@@ -94,7 +96,7 @@ def test_what_is_accepted_holds_with_the_next_snapshot_and_says_where_it_is_from
 
 
 def test_only_accepted_prices_apply() -> None:
-    row = propose(read_book(newer(usd=["4", "15"], new=True)), "prices.json")
+    row = store_proposal(read_book(newer(usd=["4", "15"], new=True)), "prices.json")
     places = [n for n, change in enumerate(changes_of(row)) if change.kind == "new"]
     row.accept(places, "ada")
     apply_accepted_updates()
@@ -103,7 +105,7 @@ def test_only_accepted_prices_apply() -> None:
 
 
 def test_undoing_an_update_restores_the_earlier_prices() -> None:
-    row = propose(read_book(newer(usd=["4", "15"])), "prices.json")
+    row = store_proposal(read_book(newer(usd=["4", "15"])), "prices.json")
     row.accept([0], "ada")
     apply_accepted_updates()
     row.accept([], "ada")
@@ -117,13 +119,13 @@ def test_a_new_models_clause_precedes_wider_clauses() -> None:
     rows = book["providers"]["anthropic"]
     at = next(n for n, row in enumerate(rows) if row[0][0] == f"^{SONNET}")
     rows.insert(at, [[f"={SONNET}-turbo"], ["1", "2"], None, ""])
-    propose(read_book(json.dumps(book).encode()), "x").accept([0], "ada")
+    store_proposal(read_book(json.dumps(book).encode()), "x").accept([0], "ada")
     apply_accepted_updates()
     assert price_for("anthropic", f"{SONNET}-turbo").input == 1
     assert price_for("anthropic", f"{SONNET}-20250929").input == 3
 
 
-def test_a_change_says_what_it_means_for_models_in_use() -> None:
+def test_a_change_shows_its_effect_on_models_in_use() -> None:
     model(SONNET, provider("claude", "anthropic"))
     model("claude-3-opus", provider("other", "anthropic"), price_input=Decimal(1))
     at = (timezone.now() - dt.timedelta(days=1)).timestamp()
@@ -149,7 +151,7 @@ def test_a_change_says_what_it_means_for_models_in_use() -> None:
 
 
 def test_it_is_in_the_audit_log() -> None:
-    propose(read_book(newer(usd=["4", "15"])), "prices.json").accept([0], "ada")
+    store_proposal(read_book(newer(usd=["4", "15"])), "prices.json").accept([0], "ada")
     kinds = list(
         Change.objects.filter(kind="priceupdate").order_by("pk").values_list("action", flat=True)
     )
@@ -173,7 +175,7 @@ def test_what_is_no_price_list_is_refused(data: bytes, why: str) -> None:
 
 def test_a_price_list_without_changes_is_not_stored() -> None:
     with pytest.raises(ValueError, match="in use"):
-        propose(read_book(newer()), "x")
+        store_proposal(read_book(newer()), "x")
     assert not PriceUpdate.objects.exists()
 
 

@@ -26,7 +26,7 @@ def test_a_turn_is_found_by_either_key():
     assert store.find_reasoning([TurnKeys("x", "x")]) == []
 
 
-def test_the_oldest_comes_first():
+def test_the_oldest_state_is_deleted_first():
     second = ReasoningRow(ROW.turn, "d" * 32, b"later")
     store.store_reasoning([ROW, second])
     assert store.find_reasoning([TurnKeys(ROW.turn, "x")]) == [ROW, second]

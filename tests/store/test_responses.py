@@ -33,7 +33,7 @@ def entry(**changes: Any) -> LogRecord:
     return LogRecord(id="req_1", started_at=time.time(), **changes)
 
 
-def test_a_response_comes_with_the_log_and_is_read_again() -> None:
+def test_a_response_is_written_with_the_log_and_can_be_read() -> None:
     stored = stored_response(
         previous_items=b"[]",
         provider="p",

@@ -60,7 +60,7 @@ def number(row: models.Route) -> int:
 
 def saved(row: models.Route | None = None, **changes: object) -> models.Route:
     had = number(row) if row is not None else 0
-    return save_route(document(**changes), route=row, number=had, who="ada").route
+    return save_route(document(**changes), route=row, number=had, author="ada").route
 
 
 def test_a_saved_document_is_read_as_it_was() -> None:
@@ -123,16 +123,16 @@ def test_every_save_is_a_version_and_one_can_go_back() -> None:
     assert number(row) == 2
     back = restore_spec(row, 1)
     assert back == document()
-    save_route(back, route=row, number=2, who="ada", note="back to 1")
+    save_route(back, route=row, number=2, author="ada", note="back to 1")
     assert spec_of(models.Route.objects.get(pk=row.pk)).strict
-    assert [v.number for v in models.RouteVersion.objects.of(row)] == [3, 2, 1]
+    assert [v.number for v in models.RouteVersion.objects.of_route(row)] == [3, 2, 1]
 
 
 def test_two_who_edit_the_same_do_not_overwrite_each_other() -> None:
     row = saved()
     saved(row, strict=False)
     with pytest.raises(Conflict) as met:
-        save_route(document(retries=5), route=row, number=1, who="vic")
+        save_route(document(retries=5), route=row, number=1, author="vic")
     assert met.value.current.number == 2
     assert not met.value.current.spec.strict
     assert spec_of(models.Route.objects.get(pk=row.pk)).retries == 1
@@ -143,9 +143,9 @@ def test_a_change_from_elsewhere_is_a_version_of_its_own() -> None:
     models.Route.objects.filter(pk=row.pk).update(retries=7)
     assert number(row) == 2
     with pytest.raises(Conflict):
-        save_route(document(), route=row, number=1, who="ada")
+        save_route(document(), route=row, number=1, author="ada")
     saved(row)
-    assert [v.saved_by for v in models.RouteVersion.objects.of(row)] == ["ada", "", "ada"]
+    assert [v.saved_by for v in models.RouteVersion.objects.of_route(row)] == ["ada", "", "ada"]
 
 
 def test_a_duplicate_name_is_refused_and_nothing_is_written() -> None:

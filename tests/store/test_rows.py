@@ -72,7 +72,7 @@ def ids() -> list[str]:
     return list(RequestLog.objects.order_by("pk").values_list("request_id", flat=True))
 
 
-def test_an_entry_comes_back_as_it_was_written() -> None:
+def test_a_record_is_read_as_it_was_written() -> None:
     store.write([entry(**FULL)])
     row = RequestLog.objects.get()
     assert {name: getattr(row, name) for name in FULL} == FULL
@@ -137,7 +137,7 @@ def test_a_batch_of_any_size_is_written_whole(size: int) -> None:
     assert UnindexedRequest.objects.count() == len(body)
 
 
-def test_an_id_that_a_client_uses_twice_gives_two_rows() -> None:
+def test_a_client_request_id_used_twice_creates_two_rows() -> None:
     store.write([entry("mine", started_at=STARTED), entry("mine", started_at=STARTED + 1)])
     assert ids() == ["mine", "mine"]
 

@@ -93,13 +93,13 @@ def test_a_query_without_terms_finds_nothing() -> None:
     assert matching_ids("?!") == []
 
 
-def test_newest_come_first_and_filters_hold_beside_the_text() -> None:
+def test_matches_are_newest_first_and_filters_apply_with_text() -> None:
     log(*(logged_exchange("same words", id=f"req_{n}", route=f"r{n % 2}") for n in range(6)))
     assert matching_ids("words") == [f"req_{n}" for n in reversed(range(6))]
     odd = RequestLog.objects.matching(text="words", route="r1")
     assert [row.request_id for row in odd.newest(2)] == ["req_5", "req_3"]
     cursor = odd.newest(2)[1].pk
-    assert [row.request_id for row in odd.before(cursor).newest(2)] == ["req_1"]
+    assert [row.request_id for row in odd.older_than_row(cursor).newest(2)] == ["req_1"]
 
 
 def test_the_text_of_stream_chunks_is_joined_for_search() -> None:
@@ -169,7 +169,7 @@ def test_a_damaged_body_does_not_block_the_queue(caplog: pytest.LogCaptureFixtur
     assert len(caplog.records) == 1
 
 
-def test_indexing_goes_in_steps_and_ends() -> None:
+def test_indexing_runs_in_steps_and_ends() -> None:
     store.write([logged_exchange("hello", id=f"req_{n}") for n in range(7)])
     assert [store.index_pending(limit=3) for _ in range(4)] == [3, 3, 1, 0]
     assert len(matching_ids("hello")) == 7
@@ -189,7 +189,7 @@ def test_what_is_pruned_is_not_found_again() -> None:
         logged_exchange("new words", id="new", started_at=STARTED + 100),
     )
     moment = datetime.fromtimestamp(STARTED + 50, UTC)
-    assert RequestLog.objects.prune(moment, at_once=1) == 1
+    assert RequestLog.objects.prune(moment, batch_size=1) == 1
     assert matching_ids("words") == ["new"]
     assert RequestBody.objects.count() == RequestText.objects.count() == 1
     with connection.cursor() as cursor:

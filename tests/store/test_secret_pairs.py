@@ -32,7 +32,7 @@ def written(row: Provider, **change: Any) -> Provider:
     return write_provider({**read_provider(row), **change}, row)
 
 
-def test_no_value_stands_in_the_database_or_a_dump_of_it(dump: Callable[[], str]) -> None:
+def test_the_database_contains_no_value_in_plain_text(dump: Callable[[], str]) -> None:
     create_provider()
     everything = dump() + serializers.serialize("json", Provider.objects.all())
     assert "x-team" in everything
@@ -137,7 +137,7 @@ def test_an_error_without_a_field_has_none() -> None:
     assert field_of(ValueError("the base URL, or so")) == ""
 
 
-def test_the_form_asks_again_for_what_was_hidden(admin_client: Client) -> None:
+def test_the_form_requires_hidden_values_again(admin_client: Client) -> None:
     row = create_provider(headers={"x-auth-team": "hush-header-1"})
     address = f"/console/providers/{row.pk}"
     page = admin_client.get(address).content.decode()

@@ -243,7 +243,7 @@ def story() -> list[LogRecord]:
     return usage_rows
 
 
-def test_a_rebuild_gives_what_the_writer_gave_and_is_idempotent() -> None:
+def test_a_rebuild_equals_the_writers_sums_and_is_idempotent() -> None:
     store.write(story())
     written = state()
     UsageHour.objects.all().delete()

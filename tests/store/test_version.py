@@ -31,7 +31,7 @@ CHANGES: dict[str, Callable[[], Any]] = {
     "a key made": lambda: store.create_key("new"),
     "a key revoked": lambda: ApiKey.objects.revoke(),
     "a credential": lambda: store.set_credential(Provider.objects.get(), "secret-credential"),
-    "bump": store.bump,
+    "bump": store.bump_version,
 }
 
 
@@ -83,7 +83,7 @@ def test_a_change_that_is_rolled_back_was_none() -> None:
 
 def test_a_new_database_has_version_zero_and_counts_from_there() -> None:
     assert store.current_version() == 0
-    store.bump()
+    store.bump_version()
     assert store.current_version() == 1
     assert Registry.objects.count() == 1
 

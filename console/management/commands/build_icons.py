@@ -24,7 +24,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Write both files."""
         base = Path(settings.BASE_DIR)
-        names = icons.used([base / "templates", base / "static", base / "console"])
+        names = icons.used_icons([base / "templates", base / "static", base / "console"])
         drawings = {name: options["lucide"] / "icons" / f"{name}.svg" for name in names}
         if missing := sorted(name for name, path in drawings.items() if not path.exists()):
             raise CommandError(f"Lucide has no {', '.join(missing)}")

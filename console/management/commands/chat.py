@@ -46,14 +46,14 @@ class Conversation:
         messages = [*self.messages, {"role": "user", "content": prompt}]
         body = {"model": self.model, "messages": messages, "stream": True}
         body["stream_options"] = {"include_usage": True}
-        said = []
+        answer_chunks = []
         try:
-            for piece in self._stream(body):
-                said.append(piece)
-                yield piece
+            for chunk in self._stream(body):
+                answer_chunks.append(chunk)
+                yield chunk
         finally:
-            if said:
-                answer = {"role": "assistant", "content": "".join(said)}
+            if answer_chunks:
+                answer = {"role": "assistant", "content": "".join(answer_chunks)}
                 self.messages = [*messages, answer]
 
     def _stream(self, body: dict[str, Any]) -> Iterator[str]:
@@ -120,8 +120,8 @@ class Command(BaseCommand):
         """Print an answer as it comes; whether it is complete."""
         started = time.monotonic()
         try:
-            for piece in conversation.ask(prompt):
-                self.stdout.write(_printable(piece), ending="")
+            for chunk in conversation.ask(prompt):
+                self.stdout.write(_printable(chunk), ending="")
                 self.stdout.flush()
         except KeyboardInterrupt:
             self.stdout.write("\nStopped.")

@@ -117,10 +117,10 @@ def _table(results: list[Result], *, checked: bool) -> str:
         row = [outcome.model, ms(outcome.latency_ms), counts, usd(outcome.cost_usd)]
         if checked:
             row.append("correct" if outcome.passed else "wrong")
-        called = "; ".join(
+        called_tools = "; ".join(
             f"{call.name}({msgspec.json.encode(call.arguments).decode()})" for call in content.calls
         )
-        lines.append([*map(str, row), _one_line(content.error or called or content.text)])
+        lines.append([*map(str, row), _one_line(content.error or called_tools or content.text)])
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     aligned = ("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in lines)
     return "\n".join(line.rstrip() for line in aligned)

@@ -64,7 +64,7 @@ class Command(BaseCommand):
 
     def _connect(self, client: Client, backups: Backups, options: dict[str, Any]) -> None:
         connection = _read_connection(options)
-        changes = [change for change in plan(client.files(connection)) if change.needed]
+        changes = [change for change in plan(client.files(connection)) if change.is_needed]
         for change in changes:
             self.stdout.write(change.diff(connection.key))
         if changes and not options["write"]:
@@ -123,5 +123,5 @@ def _only_model(connection: Connection) -> str:
         return models[0]
     if not models:
         raise CommandError("the key has no models: add a provider or a route", returncode=BAD_INPUT)
-    listed = ", ".join(models[:MAX_LISTED]) + (", ..." if len(models) > MAX_LISTED else "")
-    raise CommandError(f"choose a model with --model: {listed}", returncode=BAD_INPUT)
+    names = ", ".join(models[:MAX_LISTED]) + (", ..." if len(models) > MAX_LISTED else "")
+    raise CommandError(f"choose a model with --model: {names}", returncode=BAD_INPUT)

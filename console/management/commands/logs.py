@@ -44,8 +44,8 @@ class Command(BaseCommand):
             **{name: options[name] for name in names}, text=options["search"]
         )
         newest = RequestLog.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
-        printed = list(rows.filter(pk__lte=newest).order_by("-pk")[: options["lines"]])
-        for row in reversed(printed):
+        rows_to_print = list(rows.filter(pk__lte=newest).order_by("-pk")[: options["lines"]])
+        for row in reversed(rows_to_print):
             self.stdout.write(format_row(row))
         if options["follow"]:
             try:
@@ -54,22 +54,22 @@ class Command(BaseCommand):
                 return
 
     def _follow(self, rows: Any, newest: int) -> None:
-        first, seen = newest, set[int]()
+        first, printed_pks = newest, set[int]()
         while True:
             time.sleep(POLL_S)
-            after = max(first, max(seen, default=0) - OVERLAP)
-            for row in rows.filter(pk__gt=after).exclude(pk__in=seen).order_by("pk"):
+            after = max(first, max(printed_pks, default=0) - OVERLAP)
+            for row in rows.filter(pk__gt=after).exclude(pk__in=printed_pks).order_by("pk"):
                 self.stdout.write(format_row(row))
                 self.stdout.flush()
-                seen.add(row.pk)
-            seen = {pk for pk in seen if pk > max(seen) - OVERLAP}
+                printed_pks.add(row.pk)
+            printed_pks = {pk for pk in printed_pks if pk > max(printed_pks) - OVERLAP}
 
 
 def format_row(row: RequestLog) -> str:
     """One row as a line: time, status, model, duration, tokens, cost, id, and the error if any."""
-    called = f"{row.provider}/{row.model}" if row.model else ""
+    model_label = f"{row.provider}/{row.model}" if row.model else ""
     route = row.route or row.requested_model
-    model = f"{route} > {called}" if called and called != route else route
+    model = f"{route} > {model_label}" if model_label and model_label != route else route
     parts = [
         f"{row.started_at:%H:%M:%S}",
         str(row.status),

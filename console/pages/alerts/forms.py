@@ -92,12 +92,12 @@ class ThresholdsForm(forms.Form):
         kwargs.setdefault("initial", options.values["alert_thresholds"].value)
         super().__init__(*args, **kwargs)
         defaults = AlertThresholds()
-        for name, (low, high) in RANGES.items():
+        for name, (minimum, maximum) in RANGES.items():
             self.fields[name] = forms.IntegerField(
                 label=_THRESHOLD_LABELS[name],
                 required=False,
-                min_value=low,
-                max_value=high,
+                min_value=minimum,
+                max_value=maximum,
                 disabled=not options.values["alert_thresholds"].editable,
                 widget=forms.NumberInput(
                     attrs={"inputmode": "numeric", "placeholder": getattr(defaults, name)}

@@ -32,7 +32,7 @@ def alerts(request: HttpRequest) -> HttpResponse:
     ]
     context = {
         "page": PAGE,
-        "active": list(Alert.objects.active()),
+        "active": list(Alert.objects.firing()),
         "past": list(Alert.objects.resolved()[:MAX_PAST]),
         "channels": channels,
         "silences": list(AlertSilence.objects.current()),

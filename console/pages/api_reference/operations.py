@@ -187,12 +187,12 @@ def _responses(document: Any, entry: Any) -> Iterator[Response]:
 
 
 def _fields(document: Any, schema: Any) -> tuple[Field, ...]:
-    listed: list[Field] = []
+    fields: list[Field] = []
     for field in _walk(document, schema, "", 0):
-        listed.append(field)
-        if len(listed) == MAX_FIELDS:
+        fields.append(field)
+        if len(fields) == MAX_FIELDS:
             break
-    return tuple(listed)
+    return tuple(fields)
 
 
 def _walk(document: Any, schema: Any, prefix: str, depth: int) -> Iterator[Field]:

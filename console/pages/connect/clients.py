@@ -42,7 +42,7 @@ def panels(base: str, route: str, key: str = "") -> list[Panel]:
         "route_text": " ".join(route.split()),
         "base_json_v1": json.dumps(f"{base}/v1", ensure_ascii=False),
     }
-    made = [
+    client_panels = [
         Panel(
             c.id,
             c.name,
@@ -56,7 +56,7 @@ def panels(base: str, route: str, key: str = "") -> list[Panel]:
     ]
     # The groups in the order of their first clients.
     groups = list(dict.fromkeys(c.group for c in CLIENTS))
-    return sorted(made, key=lambda panel: groups.index(panel.group))
+    return sorted(client_panels, key=lambda panel: groups.index(panel.group))
 
 
 def with_key(text: str, variable: str, key: str) -> str:

@@ -32,7 +32,7 @@ def connect(request: HttpRequest) -> HttpResponse:
     context = {
         "page": PAGE,
         **connect_context(request),
-        "light": light_context(request, newest_row_id()),
+        "light": status_context(request, newest_row_id()),
         "may_insert": is_editor(request.user),
     }
     return render_page_or_part(request, TEMPLATE, PANELS, context)
@@ -59,20 +59,20 @@ def connect_key(request: HttpRequest) -> HttpResponse:
         "made": row,
         "may_insert": True,
         "panels": panels(context["base"], context["route"], secret),
-        "light": light_context(request, newest_row_id()),
+        "light": status_context(request, newest_row_id()),
     }
     return render_page_or_part(request, TEMPLATE, PANELS, context)
 
 
 @require_safe
 @signed_in
-def connect_light(request: HttpRequest) -> HttpResponse:
+def connection_status(request: HttpRequest) -> HttpResponse:
     """The status alone: waiting, or the first request after `since`."""
     since = request.GET.get("since", "")
     number = (
         int(since) if since.isascii() and since.isdigit() and len(since) < 19 else newest_row_id()
     )
-    context = {"light": light_context(request, number)}
+    context = {"light": status_context(request, number)}
     return render(request, "console/connect/_light.html", context)
 
 
@@ -100,7 +100,7 @@ def connect_context(request: HttpRequest, preferred: str = "") -> dict[str, Any]
     }
 
 
-def light_context(request: HttpRequest, since: int) -> dict[str, Any]:
+def status_context(request: HttpRequest, since: int) -> dict[str, Any]:
     """The first client request after a row of the log, if there is one that the user may see."""
     rows = RequestLog.objects.all()
     if not has_permission(request.user, "view"):

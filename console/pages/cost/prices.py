@@ -16,7 +16,13 @@ from console.numbers import number_in
 from console.pages.cost.forms import PriceListForm
 from gateway.models import PriceUpdate
 from gateway.providers.prices import price_book
-from gateway.store.price_updates import EFFECT_DAYS, changes_of, effects, propose, rate_changes
+from gateway.store.price_updates import (
+    EFFECT_DAYS,
+    changes_of,
+    effects,
+    rate_changes,
+    store_proposal,
+)
 
 PAGE = "cost"
 # Maximum number of changes displayed; those of models in use come first.
@@ -30,7 +36,7 @@ def prices(request: HttpRequest) -> HttpResponse:
     form = PriceListForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
         try:
-            row = propose(form.cleaned_data["file"], form.file_name)
+            row = store_proposal(form.cleaned_data["file"], form.file_name)
         except ValueError as error:
             form.add_error("file", str(error))
         else:
@@ -85,7 +91,7 @@ def price_accept(request: HttpRequest, pk: int) -> HttpResponse:
     if row.read_only:
         messages.error(request, _("Managed by %(ref)s. Change it there.") % {"ref": row.source_ref})
         return redirect("price-update", pk=pk)
-    who = request.user.get_username()
+    author = request.user.get_username()
     action = request.POST.get("what", "")
     if action == "drop":
         row.delete()
@@ -95,9 +101,11 @@ def price_accept(request: HttpRequest, pk: int) -> HttpResponse:
     chosen = set(map(number_in, request.POST.getlist("index")))
     displayed = set(map(number_in, request.POST.getlist("shown")))
     # Changes that were not on the page keep their state.
-    retained = {n for n in row.accepted if n not in displayed}
-    accepted = acceptable if action == "all" else [n for n in acceptable if n in chosen | retained]
-    row.accept(accepted, who)
+    retained_indexes = {n for n in row.accepted if n not in displayed}
+    accepted = (
+        acceptable if action == "all" else [n for n in acceptable if n in chosen | retained_indexes]
+    )
+    row.accept(accepted, author)
     count = len(row.accepted)
     message = ngettext(
         "%(n)d price of this list takes effect within a second.",

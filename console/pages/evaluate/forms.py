@@ -128,7 +128,7 @@ class EvaluationForm(forms.Form):
 
     def __init__(self, data: Any, *, models: list[str], definition: Definition) -> None:
         self.definition = definition
-        super().__init__(data, initial=_initial(definition))
+        super().__init__(data, initial=_initial_values(definition))
         names = dict.fromkeys([*definition.models, *models])
         field: Any = self.fields["models"]
         field.choices = [(name, name) for name in names]
@@ -166,7 +166,7 @@ class EvaluationForm(forms.Form):
         return msgspec.structs.replace(definition, cases=self.definition.cases)
 
 
-def _initial(definition: Definition) -> Json:
+def _initial_values(definition: Definition) -> Json:
     document = render_definition(definition)
     return {
         "repeat": definition.repeat,
@@ -179,10 +179,10 @@ def _initial(definition: Definition) -> Json:
 def _form_error(form: forms.Form, problem: Problem) -> tuple[str | None, str]:
     """The form's field of a problem, None for the whole form, and the text to show there."""
     field = problem.field if problem.field in form.fields else None
-    return field, _sentence(problem.reason if field else problem)
+    return field, _as_sentence(problem.reason if field else problem)
 
 
-def _sentence(text: str) -> str:
+def _as_sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
@@ -219,7 +219,7 @@ class AssertionForm(forms.Form):
         if not data.get("type"):
             return None
         prefix = "not-" if data["negated"] else ""
-        document: Json = {"type": prefix + data["type"], "value": _typed(data)}
+        document: Json = {"type": prefix + data["type"], "value": _typed_value(data)}
         for name in ("threshold", "weight", "provider"):
             if data.get(name) not in (None, ""):
                 document[name] = data[name]
@@ -234,7 +234,7 @@ class AssertionForm(forms.Form):
         try:
             parse_assertion(self.document())
         except InvalidAssertion as invalid:
-            self.add_error(invalid.field, _sentence(str(invalid)))
+            self.add_error(invalid.field, _as_sentence(str(invalid)))
         return data
 
 
@@ -242,7 +242,7 @@ class AssertionForm(forms.Form):
 _JSON_TYPES = frozenset({"is-json", "contains-json", "json-schema", "json-path", "tool-call"})
 
 
-def _typed(data: Json) -> Any:
+def _typed_value(data: Json) -> Any:
     """The value: JSON for types that need an object, else text."""
     text = data["value"]
     if data["type"] in {"latency", "cost"}:

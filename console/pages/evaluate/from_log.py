@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 
 from console.access import may_read_bodies, viewer
-from console.dialects import OFFERED, as_read
+from console.dialects import OFFERED, with_path_fields
 from console.evaluate.chat import DIALECT
 from console.evaluate.definition import Case, Definition, InvalidDefinition, parse_definition
 from console.models import Evaluation
@@ -65,7 +65,7 @@ def case_from_log(row: RequestLog) -> LoggedCase:
         if bodies is None or bodies.client_request is None:
             raise Unusable(_("The body of %s is not stored.") % row.request_id)
         body: Any = msgspec.json.decode(bodies.client_request)
-        body = as_read(row.client_dialect, body, row.requested_model, stream=row.stream)
+        body = with_path_fields(row.client_dialect, body, row.requested_model, stream=row.stream)
         request = dialect.client.parse_request(body, bodies.client_headers)
         rendered = render_body(DIALECT, request)[0]
     except (GatewayError, msgspec.MsgspecError, ValueError):
@@ -98,13 +98,13 @@ def request_to_case(request: HttpRequest, request_pk: int) -> HttpResponse:
     if request.method == "POST":
         chosen = number_in(request.POST.get("evaluation", ""))
         target = evaluation_of(request, chosen) if chosen is not None else None
-        return _added(request, row, logged, target)
+        return _add_case(request, row, logged, target)
     evaluations = Evaluation.objects.visible_to(request.user).listed().defer("document")[:200]
     context = {"page": PAGE, "row": row, "logged": logged, "evaluations": evaluations}
     return render(request, "console/evaluate/from_log.html", context)
 
 
-def _added(
+def _add_case(
     request: HttpRequest, row: RequestLog, logged: LoggedCase, target: Evaluation | None
 ) -> HttpResponse:
     if target is None:

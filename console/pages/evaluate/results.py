@@ -18,7 +18,7 @@ from console.evaluate.scores import (
     ModelSummary,
     Outcome,
     compare,
-    passed_cells,
+    passed_by_cell,
     spread,
     summarize,
 )
@@ -90,7 +90,7 @@ def load_figures(run: EvaluationRun, baseline: EvaluationRun | None) -> Figures:
             before = store.outcomes(baseline, parse_definition(baseline.document))
         except InvalidDefinition:
             before = []
-        changes = compare(passed_cells(before), passed_cells(outcomes))
+        changes = compare(passed_by_cell(before), passed_by_cell(outcomes))
     return Figures(definition, outcomes, summarize(definition.models, outcomes), changes)
 
 
@@ -118,14 +118,16 @@ def case_table(run: EvaluationRun, figures: Figures, view: View) -> dict[str, An
     cells: Cells = {}
     for outcome in figures.outcomes:
         cells.setdefault((outcome.case, outcome.model), []).append(outcome)
-    matching = _matching(run, figures, cells)
+    matching = _matching_cases(run, figures, cells)
     numbers = _sorted(matching[view.filter], figures, view.sort)
     pages = max(-(-len(numbers) // PAGE_CASES), 1)
     page = min(view.page, pages)
-    shown = numbers[(page - 1) * PAGE_CASES : page * PAGE_CASES]
-    texts = store.contents(run, shown)
+    page_numbers = numbers[(page - 1) * PAGE_CASES : page * PAGE_CASES]
+    texts = store.contents(run, page_numbers)
     return {
-        "rows": [_row(number, definition, cells, texts, figures.changes) for number in shown],
+        "rows": [
+            _row(number, definition, cells, texts, figures.changes) for number in page_numbers
+        ],
         "filters": [
             {
                 "name": name,
@@ -147,14 +149,14 @@ def case_table(run: EvaluationRun, figures: Figures, view: View) -> dict[str, An
     }
 
 
-def _matching(run: EvaluationRun, figures: Figures, cells: Cells) -> dict[str, list[int]]:
+def _matching_cases(run: EvaluationRun, figures: Figures, cells: Cells) -> dict[str, list[int]]:
     """The numbers of the cases that each filter shows."""
     cases = figures.definition.cases
     failures = {outcome.case for outcome in figures.outcomes if not outcome.passed}
     by_change: dict[str, set[str]] = {"regression": set(), "improvement": set()}
     for (key, _model), change in figures.changes.items():
         by_change[change].add(key)
-    different = _different(run) if len(figures.definition.models) > 1 else set()
+    different = _cases_with_different_answers(run) if len(figures.definition.models) > 1 else set()
     return {
         "all": [*range(len(cases))],
         "failures": sorted(failures),
@@ -164,7 +166,7 @@ def _matching(run: EvaluationRun, figures: Figures, cells: Cells) -> dict[str, l
     }
 
 
-def _different(run: EvaluationRun) -> set[int]:
+def _cases_with_different_answers(run: EvaluationRun) -> set[int]:
     """The cases whose models gave different first answers, apart from whitespace."""
     answers: dict[int, set[str]] = {}
     for case, text in store.first_texts(run):

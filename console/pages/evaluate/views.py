@@ -116,10 +116,10 @@ def _edit(request: HttpRequest, evaluation: Evaluation, definition: Definition) 
     if data is not None:
         documents = assertion_documents(assertions)
         changed = form.read(documents or [])
-        added = () if cases is None else cases.read()
-        if changed is not None and documents is not None and added is not None:
-            if added:
-                changed = msgspec.structs.replace(changed, cases=added)
+        added_cases = () if cases is None else cases.read()
+        if changed is not None and documents is not None and added_cases is not None:
+            if added_cases:
+                changed = msgspec.structs.replace(changed, cases=added_cases)
             if _check(form, changed):
                 save(evaluation, changed)
                 messages.success(request, _("Saved."))
@@ -179,7 +179,7 @@ def _page(
     definition = parse_definition(row.document)
     page = number_in(request.GET.get("cases", ""), 5)
     first = (max(page or 1, 1) - 1) * PAGE_CASES
-    shown = definition.cases[first : first + PAGE_CASES]
+    page_cases = definition.cases[first : first + PAGE_CASES]
     runs = [*row.runs.listed().with_progress()[:RUN_ROWS]]
     context = {
         "page": PAGE,
@@ -193,10 +193,10 @@ def _page(
         "status_pills": STATUS_PILLS,
         "cases": [
             {"number": n, "title": case_title(n, case), "case": case}
-            for n, case in enumerate(shown, first)
+            for n, case in enumerate(page_cases, first)
         ],
         "first": first + 1,
-        "last": first + len(shown),
+        "last": first + len(page_cases),
         "previous": first // PAGE_CASES if first else None,
         "next": first // PAGE_CASES + 2 if first + PAGE_CASES < len(definition.cases) else None,
         "form": form,
@@ -331,5 +331,5 @@ def _replace_case(pk: int, number: int, replacement: tuple[Case, ...]) -> None:
         row = Evaluation.objects.select_for_update().get(pk=pk)
         definition = parse_definition(row.document)
         cases = definition.cases
-        kept = (*cases[:number], *replacement, *cases[number + 1 :])
-        save(row, msgspec.structs.replace(definition, cases=kept))
+        remaining_cases = (*cases[:number], *replacement, *cases[number + 1 :])
+        save(row, msgspec.structs.replace(definition, cases=remaining_cases))

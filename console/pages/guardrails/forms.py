@@ -38,14 +38,14 @@ FIELDS_BY_KIND = {
 _PLAIN = {"spellcheck": "false", "autocapitalize": "none", "autocomplete": "off"}
 
 
-def _line(label: Any, help_text: Any = "", **options: Any) -> forms.CharField:
+def _line_field(label: Any, help_text: Any = "", **options: Any) -> forms.CharField:
     options = {"required": False, "max_length": 2000, **options}
     return forms.CharField(
         label=label, help_text=help_text, widget=forms.TextInput(attrs=_PLAIN), **options
     )
 
 
-def _lines(label: Any, help_text: Any) -> forms.CharField:
+def _lines_field(label: Any, help_text: Any) -> forms.CharField:
     widget = forms.Textarea(attrs={**_PLAIN, "rows": 4, "class": "mono"})
     return forms.CharField(
         label=label, help_text=help_text, widget=widget, required=False, max_length=60_000
@@ -61,10 +61,12 @@ class GuardrailForm(forms.ModelForm):  # type: ignore[type-arg]
         required=False,
         widget=forms.CheckboxSelectMultiple,
     )
-    patterns = _lines(_("Own patterns"), _("One per line: a name, a colon, a regular expression."))
+    patterns = _lines_field(
+        _("Own patterns"), _("One per line: a name, a colon, a regular expression.")
+    )
     provider = forms.ChoiceField(label=_("Provider"), required=False)
-    model = _line(_("Model"))
-    categories = _line(_("Categories"), _("Comma-separated. Empty: every category."))
+    model = _line_field(_("Model"))
+    categories = _line_field(_("Categories"), _("Comma-separated. Empty: every category."))
     threshold = forms.FloatField(
         label=_("Minimum score"),
         required=False,
@@ -72,20 +74,22 @@ class GuardrailForm(forms.ModelForm):  # type: ignore[type-arg]
         max_value=1.0,
         help_text=_("0 to 1. Empty: the provider's own verdict."),
     )
-    url = _line(_("URL"))
-    language = _line(_("Language"), max_length=10)
-    spacy_model = _line(
+    url = _line_field(_("URL"))
+    language = _line_field(_("Language"), max_length=10)
+    spacy_model = _line_field(
         _("spaCy model"),
         _("Without a URL: an installed package, such as en_core_web_sm. Empty: patterns only."),
         max_length=100,
     )
-    entities = _line(_("Entities"), _("Comma-separated, such as PERSON, LOCATION. Empty: all."))
+    entities = _line_field(
+        _("Entities"), _("Comma-separated, such as PERSON, LOCATION. Empty: all.")
+    )
     min_score = forms.FloatField(
         label=_("Minimum score"), required=False, min_value=0.0, max_value=1.0
     )
-    parameters = _lines(_("Parameters"), _("A JSON object that is passed on to the service."))
-    metadata = _lines(_("Metadata"), _("A JSON object that is passed on to the webhook."))
-    credential = _line(_("Credential"), _("os.environ/NAME reads that environment variable."))
+    parameters = _lines_field(_("Parameters"), _("A JSON object that is passed on to the service."))
+    metadata = _lines_field(_("Metadata"), _("A JSON object that is passed on to the webhook."))
+    credential = _line_field(_("Credential"), _("os.environ/NAME reads that environment variable."))
 
     class Meta:
         model = Guardrail
@@ -130,9 +134,9 @@ class GuardrailForm(forms.ModelForm):  # type: ignore[type-arg]
             self.fields["name"].help_text = _("Routes and keys refer to it by its name.")
         self._stored_credential = self.instance.credential
         self._stored_url = (self.instance.settings or {}).get("url")
-        self._fill(self.instance.settings or {})
+        self._set_initial_values(self.instance.settings or {})
 
-    def _fill(self, settings: dict[str, Any]) -> None:
+    def _set_initial_values(self, settings: dict[str, Any]) -> None:
         """Set the initial values of the fields of this type."""
         defaults = {"model": "omni-moderation-latest", "language": "en", "min_score": 0.5}
         for name in self.kind_fields:

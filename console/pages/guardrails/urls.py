@@ -10,6 +10,6 @@ urlpatterns = [
     path("guardrails", views.guardrails, name="guardrails"),
     path("guardrails/add/<str:kind>", views.add, name="guardrail-add"),
     path("guardrails/<int:pk>", views.edit, name="guardrail"),
-    path("guardrails/<int:pk>/try", views.try_out, name="guardrail-try"),
+    path("guardrails/<int:pk>/try", views.test_text, name="guardrail-try"),
     path("guardrails/<int:pk>/delete", views.delete, name="guardrail-delete"),
 ]

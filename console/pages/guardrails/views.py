@@ -97,7 +97,7 @@ def _page(
 
 @require_POST
 @admin
-async def try_out(request: HttpRequest, pk: int) -> HttpResponse:
+async def test_text(request: HttpRequest, pk: int) -> HttpResponse:
     """Run a saved guardrail on a text, as it would run on a request."""
     row = await sync_to_async(get_object_or_404)(Guardrail, pk=pk)
     trial_form = TrialForm(request.POST)

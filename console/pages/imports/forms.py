@@ -55,7 +55,7 @@ class ImportForm(forms.Form):
             if not text.strip():
                 raise forms.ValidationError(_("Choose a file or paste its contents."))
             cleaned_data["config"] = read_upload(text)
-        except litellm_config.Mistake as mistake:
+        except litellm_config.ConfigError as mistake:
             self.add_error(field, str(mistake))
         except forms.ValidationError as error:
             self.add_error(field, error)

@@ -42,7 +42,11 @@ def imports(request: HttpRequest) -> HttpResponse:
 
 
 def _page(request: HttpRequest, form: ImportForm, status: int = 200) -> HttpResponse:
-    context = {"page": PAGE, "form": form, "first_run": setup_progress.pending(request.user)}
+    context = {
+        "page": PAGE,
+        "form": form,
+        "first_run": setup_progress.is_setup_pending(request.user),
+    }
     return render(request, "console/imports/page.html", context, status=status)
 
 
@@ -55,14 +59,14 @@ def _import(request: HttpRequest, draft: str) -> HttpResponse:
         return _page(request, form, status=422)
     try:
         config = read_upload(text)
-    except litellm_config.Mistake as mistake:  # an environment variable was removed meanwhile
+    except litellm_config.ConfigError as mistake:  # an environment variable was removed meanwhile
         messages.error(request, str(mistake))
         return _page(request, form, status=422)
     import_config(config)
     count = len(config.routes)
     message = ngettext("Imported: %(count)d route.", "Imported: %(count)d routes.", count)
     messages.success(request, message % {"count": count})
-    if setup_progress.pending(request.user):
+    if setup_progress.is_setup_pending(request.user):
         setup_progress.advance("key", route=next(iter(config.routes), ""))
         return redirect("setup")
     return redirect("providers")

@@ -59,29 +59,31 @@ class Gauge(NamedTuple):
 
 def gauges(keys: Sequence[ApiKey], now: datetime) -> dict[int, list[Gauge]]:
     """Return the spend of each key by row id: today, this week, this month and in total."""
-    return _gauges(keys, {span: _spent(span, now) for span, _label in SPANS})
+    return _gauges(keys, {span: _spend_by_key(span, now) for span, _label in SPANS})
 
 
 def team_gauges(teams: Sequence[Team], now: datetime) -> dict[int, list[Gauge]]:
     """Return the spend of each team by row id."""
     members = ApiKey.objects.memberships()
-    spent: dict[str, dict[int, Decimal]] = {}
+    spend_by_span: dict[str, dict[int, Decimal]] = {}
     for span, _label in SPANS:
-        by_key = _spent(span, now)
-        sums = spent[span] = {}
+        by_key = _spend_by_key(span, now)
+        sums = spend_by_span[span] = {}
         for key_id, team_ids in members.items():
             for team_id in team_ids:
                 sums[team_id] = sums.get(team_id, Decimal(0)) + by_key.get(key_id, Decimal(0))
-    return _gauges(teams, spent)
+    return _gauges(teams, spend_by_span)
 
 
 def provider_gauges(rows: Sequence[Provider], now: datetime) -> dict[int, list[Gauge]]:
     """Return the spend of each provider by row id, from the charges of its responses."""
-    spent = {}
+    spend_by_span = {}
     for span, _label in SPANS:
         sums = UsageHour.objects.in_range(window_start(now.timestamp(), span)).by("provider")
-        spent[span] = {row.pk: _charged(sums.get((row.name,), Totals())) for row in rows}
-    return _gauges(rows, spent)
+        spend_by_span[span] = {
+            row.pk: _charged_usd(sums.get((row.name,), Totals())) for row in rows
+        }
+    return _gauges(rows, spend_by_span)
 
 
 def global_gauges(budget: Budget, now: datetime) -> list[Gauge]:
@@ -90,7 +92,7 @@ def global_gauges(budget: Budget, now: datetime) -> list[Gauge]:
         Gauge(
             span,
             label,
-            _charged(UsageHour.objects.in_range(window_start(now.timestamp(), span)).totals()),
+            _charged_usd(UsageHour.objects.in_range(window_start(now.timestamp(), span)).totals()),
             getattr(budget, f"{span}_usd"),
             budget.soft_percent or DEFAULT_WARNING_PERCENT,
         )
@@ -99,20 +101,20 @@ def global_gauges(budget: Budget, now: datetime) -> list[Gauge]:
     ]
 
 
-def _charged(totals: Totals) -> Decimal:
+def _charged_usd(totals: Totals) -> Decimal:
     """Return the known charges, as budgets count them."""
     return totals.charged or Decimal(0)
 
 
 def _gauges(
-    rows: Sequence[ApiKey | Team | Provider], spent: dict[str, dict[int, Decimal]]
+    rows: Sequence[ApiKey | Team | Provider], spend_by_span: dict[str, dict[int, Decimal]]
 ) -> dict[int, list[Gauge]]:
     return {
         row.pk: [
             Gauge(
                 span,
                 label,
-                spent[span].get(row.pk, Decimal(0)),
+                spend_by_span[span].get(row.pk, Decimal(0)),
                 _budget(row, span),
                 row.budget_soft_percent or DEFAULT_WARNING_PERCENT,
             )
@@ -130,7 +132,7 @@ def tightest(gauges: Sequence[Gauge]) -> Gauge:
     return max(bound, key=lambda gauge: gauge.share or 0) if bound else gauges[-2]
 
 
-def _spent(span: str, now: datetime) -> dict[int, Decimal]:
+def _spend_by_key(span: str, now: datetime) -> dict[int, Decimal]:
     return UsageHour.objects.in_range(window_start(now.timestamp(), span)).spend_by_key()
 
 

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from console.access import editor, viewer
 from console.pages.keys.forms import KeyForm, RotateForm
 from console.pages.keys.spend import gauges, tightest
-from gateway.models import ApiKey, Source
+from gateway.models import ApiKey, RowSource
 
 PAGE = "keys"
 UNDO_S = 10
@@ -32,20 +32,20 @@ def keys(request: HttpRequest) -> HttpResponse:
         ApiKey.objects.revoked() if show_revoked else ApiKey.objects.live().order_by("name", "pk")
     )
     rows = list(selected.select_related("team"))
-    spent = gauges(rows, timezone.now())
+    gauges_by_key = gauges(rows, timezone.now())
     context = {
         "page": PAGE,
-        "rows": [{"key": row, "gauge": tightest(spent[row.pk])} for row in rows],
+        "rows": [{"key": row, "gauge": tightest(gauges_by_key[row.pk])} for row in rows],
         "show_revoked": show_revoked,
         "live_count": ApiKey.objects.live().count(),
         "revoked_count": ApiKey.objects.revoked().count(),
-        "undo": _just_revoked(request),
+        "undo": _recently_revoked_key(request),
         "undo_s": UNDO_S,
     }
     return render(request, "console/keys/page.html", context)
 
 
-def _just_revoked(request: HttpRequest) -> ApiKey | None:
+def _recently_revoked_key(request: HttpRequest) -> ApiKey | None:
     """Return the key that was just revoked, if this page follows its revocation."""
     text = request.GET.get("revoked", "")
     if not (text.isdecimal() and len(text) < 19):
@@ -66,7 +66,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(ApiKey, pk=pk)
     if request.method != "POST":
         return key_page(request, row, KeyForm(instance=row))
-    if fixed(row) or row.revoked_at is not None:
+    if is_read_only(row) or row.revoked_at is not None:
         return key_page(request, row, KeyForm(instance=row), status=409)
     form = KeyForm(request.POST, instance=row)
     if not form.is_valid():
@@ -89,14 +89,14 @@ def key_page(
         "page": PAGE,
         "key": row,
         "form": form,
-        "fixed": fixed(row),
+        "fixed": is_read_only(row),
         "gauges": gauges([row], timezone.now())[row.pk],
         "rotate": rotate or RotateForm(initial={"grace": "day"}),
     }
     return render(request, "console/keys/edit.html", context, status=status)
 
 
-def fixed(row: ApiKey) -> bool:
+def is_read_only(row: ApiKey) -> bool:
     """Whether a file or the environment owns the key, so that only a copy can be edited."""
     return row.read_only
 
@@ -145,8 +145,8 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
 def adopt(request: HttpRequest, pk: int) -> HttpResponse:
     """Move a key from a file or the environment to the database, so that it can be edited."""
     row = get_object_or_404(ApiKey, pk=pk)
-    if fixed(row):
-        row.source, row.source_ref = Source.DATABASE, ""
+    if is_read_only(row):
+        row.source, row.source_ref = RowSource.DATABASE, ""
         row.save()
         messages.success(request, _("%(name)s can now be edited here.") % {"name": row.name})
     return redirect("key-edit", pk=pk)

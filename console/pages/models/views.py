@@ -23,7 +23,7 @@ from console.model_facts import (
     rate_of,
 )
 from console.pages.models.forms import FactsForm, NewModelForm
-from gateway.models import Model, Provider, Source
+from gateway.models import Model, Provider, RowSource
 from gateway.providers.prices import price_for
 
 PAGE = "models"
@@ -100,7 +100,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(Model.objects.select_related("provider"), pk=pk)
     if request.method != "POST":
         return _page(request, row, FactsForm(model=row))
-    if fixed(row):
+    if is_read_only(row):
         return _page(request, row, FactsForm(model=row), status=409)
     form = FactsForm(request.POST, model=row)
     if not form.is_valid():
@@ -110,7 +110,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("model-edit", pk=pk)
 
 
-def fixed(row: Model) -> bool:
+def is_read_only(row: Model) -> bool:
     """Whether a file or the environment owns the model, so that only a copy can be edited."""
     return row.read_only
 
@@ -120,11 +120,11 @@ def _page(request: HttpRequest, row: Model, form: FactsForm, *, status: int = 20
         "page": PAGE,
         "row": row,
         "form": form,
-        "fixed": fixed(row),
+        "fixed": is_read_only(row),
         "groups": [
-            (_("Size"), _("tokens"), _lines(form, SIZES)),
-            (_("Price"), _("USD per 1M tokens"), _lines(form, PRICES)),
-            (_("Capabilities"), "", _lines(form, ABILITIES)),
+            (_("Size"), _("tokens"), _fact_lines(form, SIZES)),
+            (_("Price"), _("USD per 1M tokens"), _fact_lines(form, PRICES)),
+            (_("Capabilities"), "", _fact_lines(form, ABILITIES)),
         ],
         "changed": any(value.changed for value in form.values.values())
         or bool(row.price_tiers)
@@ -137,7 +137,7 @@ def _page(request: HttpRequest, row: Model, form: FactsForm, *, status: int = 20
     return render(request, "console/models/edit.html", context, status=status)
 
 
-def _lines(form: FactsForm, facts: Any) -> list[dict[str, Any]]:
+def _fact_lines(form: FactsForm, facts: Any) -> list[dict[str, Any]]:
     return [
         {
             "field": form[fact.name],
@@ -152,10 +152,10 @@ def _lines(form: FactsForm, facts: Any) -> list[dict[str, Any]]:
 def reset(request: HttpRequest, pk: int) -> HttpResponse:
     """Reset one property, or all of them, to the value of the capability tables."""
     row = get_object_or_404(Model, pk=pk)
-    if fixed(row):
+    if is_read_only(row):
         return _page(request, row, FactsForm(model=row), status=409)
     only = request.POST.get("fact", "")
-    row.traits, row.learned = _without(row.traits, only), _without(row.learned, only)
+    row.traits, row.learned = _without_facts(row.traits, only), _without_facts(row.learned, only)
     for fact in PRICES:
         if only in ("", fact.name):
             setattr(row, f"price_{rate_of(fact)}", None)
@@ -166,7 +166,7 @@ def reset(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("model-edit", pk=pk)
 
 
-def _without(values: Any, only: str) -> dict[str, Any]:
+def _without_facts(values: Any, only: str) -> dict[str, Any]:
     """Return the object without one fact, or without all facts of this page."""
     removed = {only} if only else {fact.name for fact in TRAITS}
     stored = values if isinstance(values, dict) else {}
@@ -190,8 +190,8 @@ def enable(request: HttpRequest, pk: int) -> HttpResponse:
 def adopt(request: HttpRequest, pk: int) -> HttpResponse:
     """Move a model of a file to the database, so that it can be edited."""
     row = get_object_or_404(Model, pk=pk)
-    if fixed(row):
-        row.source, row.source_ref = Source.DATABASE, ""
+    if is_read_only(row):
+        row.source, row.source_ref = RowSource.DATABASE, ""
         row.save()
         messages.success(request, _("%(name)s can now be edited here.") % {"name": row.name})
     return redirect("model-edit", pk=pk)
@@ -202,7 +202,7 @@ def adopt(request: HttpRequest, pk: int) -> HttpResponse:
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Delete a model, after a page that lists its routes."""
     row = get_object_or_404(Model.objects.select_related("provider"), pk=pk)
-    if fixed(row):
+    if is_read_only(row):
         return _page(request, row, FactsForm(model=row), status=409)
     if request.method == "POST":
         row.delete()

@@ -48,4 +48,4 @@ def create_own_key(user: User, data: Mapping[str, Any]) -> NewKey:
 
 def count_active_keys(user: User) -> int:
     """The number of a person's keys that are neither revoked nor expired."""
-    return sum(not row.expired for row in ApiKey.objects.owned_by(user).live())
+    return sum(not row.is_expired for row in ApiKey.objects.owned_by(user).live())

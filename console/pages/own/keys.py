@@ -38,13 +38,13 @@ def _page(request: HttpRequest, *, problem: str = "", status: int = 200) -> Http
     user, now = cast("User", request.user), timezone.now()
     limits = limits_of_user(user)
     rows = list(ApiKey.objects.owned_by(user).live())
-    spent = gauges(rows, now)
+    gauges_by_key = gauges(rows, now)
     context = {
         "page": PAGE,
         "problem": problem,
         "limits": limits,
         "unassigned_usd": unassigned_usd(user, limits, now),
-        "rows": [{"key": row, "gauges": spent[row.pk]} for row in rows],
+        "rows": [{"key": row, "gauges": gauges_by_key[row.pk]} for row in rows],
         "may_add": count_active_keys(user) < limits.max_keys,
         "rotate": RotateForm(initial={"grace": "hour"}),
         "lines": lines(own_requests(user, None, NEWEST).rows),

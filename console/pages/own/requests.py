@@ -33,7 +33,7 @@ def own_requests(user: Any, cursor: int | None, size: int = PAGE_ROWS) -> Page:
 def own_traces_of(user: Any, row: RequestLog) -> list[str]:
     """Ids of the traces of a person's keys that contain a request."""
     keys = tuple(ApiKey.objects.owned_by(user).values_list("pk", flat=True))
-    rows = ClientTrace.objects.of(traces_of_requests([row])).of_keys(keys)
+    rows = ClientTrace.objects.with_trace_ids(traces_of_requests([row])).of_keys(keys)
     return sorted(rows.values_list("trace_id", flat=True))
 
 

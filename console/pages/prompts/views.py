@@ -201,7 +201,7 @@ def _page(
 
 def _stored_context(request: HttpRequest, row: Prompt, values: dict[str, str]) -> dict[str, Any]:
     document = _KIND.read(row)
-    versions = list(PromptVersion.objects.of(row)[:_SHOWN_VERSIONS])
+    versions = list(PromptVersion.objects.of_prompt(row)[:_SHOWN_VERSIONS])
     query = {"stored_prompt": row.pk} | {_VALUE + n: v for n, v in values.items() if v}
     base = request.build_absolute_uri("/").rstrip("/")
     variables = names_in(message["content"] for message in document["messages"])

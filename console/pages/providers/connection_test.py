@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST
 from console.access import admin
 from console.htmx import is_partial
 from console.pages.providers.forms import ProviderForm, preset_of
-from console.pages.providers.views import form_page, known
+from console.pages.providers.views import form_page, preset_or_404
 from gateway import store
 from gateway.models import Model, Provider
 from gateway.providers.auth import secrets_of
@@ -60,7 +60,7 @@ async def test(request: HttpRequest, pk: int) -> HttpResponse:
 @admin
 async def test_new(request: HttpRequest, preset: str) -> HttpResponse:
     """Test a provider that is not saved yet."""
-    return await _run_test(request, preset_name=known(preset).name, row=None)
+    return await _run_test(request, preset_name=preset_or_404(preset).name, row=None)
 
 
 @require_POST
@@ -94,7 +94,7 @@ def _read_form(
     request: HttpRequest, preset_name: str, row: Provider | None
 ) -> tuple[ProviderForm, ProviderValue | None, str]:
     """Return the form, the provider it describes (None if invalid), and the model to prompt."""
-    form = ProviderForm(request.POST, instance=row, preset=known(preset_name))
+    form = ProviderForm(request.POST, instance=row, preset=preset_or_404(preset_name))
     if not form.is_valid():
         return form, None, ""
     model = request.POST.get("test_model", "").strip()[:200]

@@ -156,7 +156,9 @@ def _apply_selection(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect("provider-fetch", pk=pk)
     with transaction.atomic():
         added = add_listed(row, [listed[n] for n in request.POST.getlist("add") if n in listed])
-        priced = take_prices(row, [listed[n] for n in request.POST.getlist("price") if n in listed])
+        priced = store_listed_prices(
+            row, [listed[n] for n in request.POST.getlist("price") if n in listed]
+        )
         dropped = _delete_selected(row, request.POST.getlist("drop"), set(listed))
     messages.success(request, _summary(added, priced, dropped))
     return redirect(f"{reverse('models')}?provider={row.name}")
@@ -183,7 +185,7 @@ def _new_row(row: Provider, listed: ListedModel) -> Model:
     return Model(provider=row, name=listed.name, learned=learned, **prices)
 
 
-def take_prices(row: Provider, listed: list[ListedModel]) -> int:
+def store_listed_prices(row: Provider, listed: list[ListedModel]) -> int:
     """Store the listed prices; returns the number of changed models."""
     count = 0
     for model in listed:
@@ -208,10 +210,10 @@ def _delete_selected(row: Provider, pks: list[str], listed: set[str]) -> int:
     return len(gone)
 
 
-def _summary(added: int, priced: int, dropped: int) -> str:
+def _summary(added_count: int, priced: int, dropped: int) -> str:
     parts = []
-    if added:
-        parts.append(ngettext("%d model added", "%d models added", added) % added)
+    if added_count:
+        parts.append(ngettext("%d model added", "%d models added", added_count) % added_count)
     if priced:
         parts.append(ngettext("%d price changed", "%d prices changed", priced) % priced)
     if dropped:

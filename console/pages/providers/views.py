@@ -20,7 +20,7 @@ from console.pages.keys.spend import provider_gauges
 from console.pages.providers.forms import ProviderForm, preset_of, variable_is_set
 from console.pages.providers.state import credential, healths, rows_of
 from gateway.api.runtime import runtime_of
-from gateway.models import Provider, Route, Source
+from gateway.models import Provider, Route, RowSource
 from gateway.providers.catalog import PRESETS
 from gateway.providers.profile import Preset
 from gateway.store.network_values import network_value, network_warnings
@@ -41,7 +41,7 @@ def providers(request: HttpRequest) -> HttpResponse:
     for row in row_views:
         row["preset"] = preset_of(row["row"])
         row["dialect"] = title(row["row"].dialect or row["preset"].dialect)
-        row["fixed"] = fixed(row["row"])
+        row["fixed"] = is_read_only(row["row"])
     return render(request, "console/providers/page.html", {"page": PAGE, "rows": row_views})
 
 
@@ -49,17 +49,17 @@ def providers(request: HttpRequest) -> HttpResponse:
 @admin
 def presets(request: HttpRequest) -> HttpResponse:
     """The presets to choose from."""
-    listed = [preset for preset in PRESETS.values() if preset.name not in CUSTOM]
+    standard_presets = [preset for preset in PRESETS.values() if preset.name not in CUSTOM]
     context = {
         "page": PAGE,
-        "hosted": [_tile(preset) for preset in listed if not preset.local],
-        "local": [_tile(preset) for preset in listed if preset.local],
-        "custom": [_tile(PRESETS[name]) for name in CUSTOM],
+        "hosted": [_preset_tile(preset) for preset in standard_presets if not preset.local],
+        "local": [_preset_tile(preset) for preset in standard_presets if preset.local],
+        "custom": [_preset_tile(PRESETS[name]) for name in CUSTOM],
     }
     return render(request, "console/providers/presets.html", context)
 
 
-def _tile(preset: Preset) -> dict[str, Any]:
+def _preset_tile(preset: Preset) -> dict[str, Any]:
     return {
         "preset": preset,
         "variable": next((name for name in preset.env if variable_is_set(name)), ""),
@@ -71,7 +71,7 @@ def _tile(preset: Preset) -> dict[str, Any]:
 @admin
 def add(request: HttpRequest, preset: str) -> HttpResponse:
     """A new provider of a preset."""
-    chosen = known(preset)
+    chosen = preset_or_404(preset)
     form = ProviderForm(request.POST or None, preset=chosen)
     if not form.is_valid():
         return form_page(request, form, status=422 if request.method == "POST" else 200)
@@ -80,7 +80,7 @@ def add(request: HttpRequest, preset: str) -> HttpResponse:
     return redirect("provider-edit", pk=row.pk)
 
 
-def known(name: str) -> Preset:
+def preset_or_404(name: str) -> Preset:
     """Return the preset in a URL. Raises Http404."""
     preset = PRESETS.get(name)
     if preset is None:
@@ -96,7 +96,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(Provider, pk=pk)
     if request.method != "POST":
         return form_page(request, ProviderForm(instance=row, preset=preset_of(row)))
-    if fixed(row):
+    if is_read_only(row):
         return form_page(request, ProviderForm(instance=row, preset=preset_of(row)), status=409)
     form = ProviderForm(request.POST, instance=row, preset=preset_of(row))
     if not form.is_valid():
@@ -118,7 +118,7 @@ def form_page(
         "row": row,
         "test_result": test_result,
         "models": row.models.order_by("name") if row else (),
-        "fixed": row is not None and fixed(row),
+        "fixed": row is not None and is_read_only(row),
         "health": healths([row], runtime_of(request))[row.pk] if row else None,
         "gauges": provider_gauges([row], timezone.now())[row.pk] if row else (),
         "credential": credential(row, admin=True) if row else None,
@@ -140,7 +140,7 @@ def _network_warnings(row: Provider) -> list[str]:
         return []
 
 
-def fixed(row: Provider) -> bool:
+def is_read_only(row: Provider) -> bool:
     """Whether a file or the environment owns the provider, so that only a copy can be edited."""
     return row.read_only
 
@@ -174,10 +174,10 @@ def enable(request: HttpRequest, pk: int) -> HttpResponse:
 def adopt(request: HttpRequest, pk: int) -> HttpResponse:
     """Move a provider and its models from a file or the environment to the database."""
     row = get_object_or_404(Provider, pk=pk)
-    if fixed(row):
+    if is_read_only(row):
         with transaction.atomic():
-            row.models.from_source(row.source).update(source=Source.DATABASE, source_ref="")
-            row.source, row.source_ref = Source.DATABASE, ""
+            row.models.from_source(row.source).update(source=RowSource.DATABASE, source_ref="")
+            row.source, row.source_ref = RowSource.DATABASE, ""
             row.save()
         messages.success(request, _("%(name)s can now be edited here.") % {"name": row.name})
     return redirect("provider-edit", pk=pk)
@@ -188,7 +188,7 @@ def adopt(request: HttpRequest, pk: int) -> HttpResponse:
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Delete a provider with its models, after a page that lists what depends on it."""
     row = get_object_or_404(Provider, pk=pk)
-    if fixed(row):
+    if is_read_only(row):
         return form_page(request, ProviderForm(instance=row, preset=preset_of(row)), status=409)
     if request.method == "POST":
         row.delete()
@@ -200,11 +200,11 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _dependents(row: Provider) -> dict[str, Any]:
     """Return the models of a provider, and the routes that would lose all or some targets."""
-    emptied: list[Route] = []
+    emptied_routes: list[Route] = []
     thinned: list[Route] = []
     for route in Route.objects.prefetch_related("targets__model").order_by("name"):
         provider_matches = {target.model.provider_id == row.pk for target in route.targets.all()}
         if True in provider_matches:
-            (thinned if False in provider_matches else emptied).append(route)
+            (thinned if False in provider_matches else emptied_routes).append(route)
     models = list(row.models.order_by("name"))
-    return {"models": models, "emptied": emptied, "thinned": thinned}
+    return {"models": models, "emptied": emptied_routes, "thinned": thinned}

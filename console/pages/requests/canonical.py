@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from django.utils.translation import gettext as _
 
-from console.dialects import as_read
+from console.dialects import with_path_fields
 from console.pages.requests.translation import framings, translators_of, verb_of
 from console.playground.partial_json import InvalidJson, parse_partial
 from console.tracing.stream_timeline import parse_events
@@ -88,7 +88,7 @@ def request_of(row: RequestLog, bodies: Bodies) -> LoggedRequest:
     truncated = truncated or "client_request" in bodies.truncated
     if body is None:
         return LoggedRequest(problem=_("The body is not a JSON object."), truncated=truncated)
-    body = as_read(row.client_dialect, body, row.requested_model, stream=row.stream)
+    body = with_path_fields(row.client_dialect, body, row.requested_model, stream=row.stream)
     if truncated:
         body = {"model": row.requested_model, **_REQUIRED_FIELDS.get(dialect.name, {}), **body}
     try:

@@ -27,27 +27,27 @@ def conversation_context(row: RequestLog, bodies: Bodies | None) -> dict[str, An
     """Template context of the tab; empty without bodies."""
     if bodies is None:
         return {}
-    asked, answer = request_of(row, bodies), response_of(row, bodies)
+    logged_request, logged_response = request_of(row, bodies), response_of(row, bodies)
     return {
-        "asked": asked,
-        "conversation": conversation_of(asked, answer, row.pk),
-        "previous": _previous_request(asked),
-        "cut_response": _is_cut(bodies),
+        "asked": logged_request,
+        "conversation": conversation_of(logged_request, logged_response, row.pk),
+        "previous": _previous_request(logged_request),
+        "cut_response": _is_response_truncated(bodies),
     }
 
 
-def _is_cut(bodies: Bodies) -> bool:
+def _is_response_truncated(bodies: Bodies) -> bool:
     """Whether the log has only the beginning of the response."""
     name = "upstream_response" if bodies.upstream_response else "client_response"
     return name in bodies.truncated
 
 
-def _previous_request(asked: LoggedRequest) -> RequestLog | None:
+def _previous_request(logged_request: LoggedRequest) -> RequestLog | None:
     """The logged request whose response this one continues."""
-    if not asked.continues.startswith(_RESPONSE_PREFIX):
+    if not logged_request.continues.startswith(_RESPONSE_PREFIX):
         return None
     return RequestLog.objects.by_id(
-        _REQUEST_PREFIX + asked.continues.removeprefix(_RESPONSE_PREFIX)
+        _REQUEST_PREFIX + logged_request.continues.removeprefix(_RESPONSE_PREFIX)
     )
 
 

@@ -35,17 +35,17 @@ def command(url: str, headers: Mapping[str, str], body: str, variable: str) -> s
     # Without `-g`, curl expands braces and brackets in a URL.
     glob = "-g " if re.search(r"[\[\]{}]", url) else ""
     lines = [f"curl {glob}{quote(url)}", "  -H 'content-type: application/json'"]
-    keyed = False
+    has_key = False
     for name, value in sorted(headers.items()):
         if name in _OMITTED_HEADERS or name.startswith(_STAINLESS) or not _NAME.fullmatch(name):
             continue
         if name in _KEY_HEADERS or value == MASK:
-            if not keyed:
+            if not has_key:
                 lines.append(f"  -H {_secret(name, variable)}")
-            keyed = True
+            has_key = True
         else:
             lines.append(f"  -H {quote(f'{name}: {value}')}")
-    if not keyed:
+    if not has_key:
         lines.append(f"  -H {_secret('authorization', variable)}")
     lines.append(f"  --data-raw {quote(body)}")
     return " \\\n".join(lines)

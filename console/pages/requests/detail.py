@@ -75,12 +75,12 @@ def request_detail(request: HttpRequest, request_id: str) -> HttpResponse:
 def detail_context(request: HttpRequest, row: RequestLog) -> dict[str, Any]:
     """Template context shared by all tabs, and that of the selected tab."""
     state, allowed = state_with(request, row), may_read_bodies(request.user)
-    bodies, damaged = _bodies(row) if allowed else (None, "")
+    bodies, damage = _bodies(row) if allowed else (None, "")
     tab = request.GET.get("tab", "")
     tab = tab if tab in dict(TABS) else _default_tab(row, bodies)
-    newer, older = log_search.neighbours(search_of(state, request.user), row.pk)
+    newer, older = log_search.adjacent_rows(search_of(state, request.user), row.pk)
     scored = scores_context(request, row)
-    reason = damaged or labels.missing_bodies_reason(row, allowed=allowed)
+    reason = damage or labels.missing_bodies_reason(row, allowed=allowed)
     context = {
         "page": "requests",
         "state": state,
@@ -126,14 +126,14 @@ def _bodies(row: RequestLog) -> tuple[Bodies | None, str]:
 def _tabs(
     row: RequestLog, tab: str, address: str, bodies: Bodies | None, scores: int
 ) -> list[dict[str, Any]]:
-    here = reverse("request", args=[row.pk])
+    page_url = reverse("request", args=[row.pk])
     dropped = sum(1 for item in row.adaptations if item.get("action") == "dropped")
-    pills = {"translation": (_("%(n)d dropped") % {"n": dropped}, "warn") if dropped else None}
+    badges = {"translation": (_("%(n)d dropped") % {"n": dropped}, "warn") if dropped else None}
     if scores:
-        pills["scores"] = (str(scores), "")
+        badges["scores"] = (str(scores), "")
     if row.session:
         count = RequestLog.objects.column_in("session", [row.session]).count()
-        pills["session"] = (str(count), "")
+        badges["session"] = (str(count), "")
     tabs = [
         (name, title)
         for name, title in TABS
@@ -145,9 +145,9 @@ def _tabs(
         {
             "name": name,
             "title": title,
-            "url": f"{here}?{address}&tab={name}",
+            "url": f"{page_url}?{address}&tab={name}",
             "current": name == tab,
-            "pill": pills.get(name),
+            "pill": badges.get(name),
         }
         for name, title in tabs
     ]

@@ -133,7 +133,7 @@ def _count_by_ids(slices: list[Slice]) -> None:
     rows = (
         RequestLog.objects.without_health_checks()
         .failed()
-        .of_range(edges[0], edges[-1])
+        .with_pks_between(edges[0], edges[-1])
         .order_by("-pk")
     )
     for pk in rows.values_list("pk", flat=True)[:_MAX_FAILED_ROWS]:

@@ -103,11 +103,11 @@ def size_label(data: bytes | None) -> str:
     if len(data) < _KILO:
         return f"{len(data)} B"
     if len(data) < _KILO * _KILO:
-        return f"{_rounded(len(data) / _KILO, 1)} kB"
-    return f"{_rounded(len(data) / _KILO / _KILO, 1)} MB"
+        return f"{_format_rounded(len(data) / _KILO, 1)} kB"
+    return f"{_format_rounded(len(data) / _KILO / _KILO, 1)} MB"
 
 
-def _rounded(value: float, digits: int) -> str:
+def _format_rounded(value: float, digits: int) -> str:
     """Django's formatter cuts digits off instead."""
     return number_format(round(value, digits), digits)
 
@@ -167,7 +167,7 @@ def _call_text(number: int, upstream_call: dict[str, Any]) -> str:
             "number": number,
             "input": _count_or_dash(upstream_call.get("input_tokens")),
             "output": _count_or_dash(upstream_call.get("output_tokens")),
-            "took": _rounded(max(took_ms, 0) / 1000, 2),
+            "took": _format_rounded(max(took_ms, 0) / 1000, 2),
         }
     ]
     for search in upstream_call.get("searches") or ():
@@ -189,10 +189,10 @@ def _attempt_text(attempt: dict[str, Any], took_ms: float) -> str:
     if not attempt.get("error_kind"):
         return ""
     if attempt["error_kind"] == HEDGE_LOSER:
-        return _("cancelled after %(took)s s") % {"took": _rounded(took_ms / 1000, 2)}
+        return _("cancelled after %(took)s s") % {"took": _format_rounded(took_ms / 1000, 2)}
     kind = error_label(str(attempt["error_kind"]))
     status = f"{attempt['status']} " if attempt.get("status") else ""
-    return f"{status}{kind}, {_rounded(took_ms / 1000, 2)} s"
+    return f"{status}{kind}, {_format_rounded(took_ms / 1000, 2)} s"
 
 
 def _attempt_outcome(attempt: dict[str, Any], took_ms: float) -> str:

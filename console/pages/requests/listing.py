@@ -29,7 +29,7 @@ from console.pages.requests.query import (
     Search,
     State,
     parse,
-    without,
+    without_term,
 )
 from gateway.models import RequestLog
 
@@ -158,9 +158,9 @@ def list_context(request: HttpRequest, state: State, selected: int | None = None
             if state.sort
             else log_search.page(search, _first_cursor(search, state, selected))
         )
-        shown = lines(page.rows, with_previews=allowed, query=search.text)
-        page_context = {"lines": shown, "next": page.next, "reached": page.reached}
-        page_context["heads"] = _heads(state, path)
+        shown_lines = lines(page.rows, with_previews=allowed, query=search.text)
+        page_context = {"lines": shown_lines, "next": page.next, "reached": page.reached}
+        page_context["heads"] = _column_heads(state, path)
         page_context["newest_address"] = state.address(sort="")
     return {**common, **page_context}
 
@@ -169,8 +169,8 @@ def _first_cursor(search: Search, state: State, selected: int | None) -> int | N
     """Return the cursor of the list: a selected row beyond the first page starts its page."""
     if state.cursor is not None or selected is None:
         return state.cursor
-    near = log_search.newer(search, selected, log_search.PAGE)
-    return selected + 1 if len(near) >= log_search.PAGE else None
+    newer_rows = log_search.newer(search, selected, log_search.PAGE)
+    return selected + 1 if len(newer_rows) >= log_search.PAGE else None
 
 
 def _shows_dates(state: State) -> bool:
@@ -182,7 +182,7 @@ def _newest_id() -> int:
     return RequestLog.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
 
 
-def _heads(state: State, path: str) -> list[dict[str, Any]]:
+def _column_heads(state: State, path: str) -> list[dict[str, Any]]:
     """Return the columns of the table, with links that sort by them."""
     return [
         {
@@ -204,7 +204,7 @@ def _heads(state: State, path: str) -> list[dict[str, Any]]:
 
 def _chips(state: State, search: Search, path: str) -> list[dict[str, Any]]:
     return [
-        {"text": str(term), "url": f"{path}?{state.address(q=without(state.q, term))}"}
+        {"text": str(term), "url": f"{path}?{state.address(q=without_term(state.q, term))}"}
         for term in search.terms
     ]
 

@@ -67,20 +67,20 @@ def line(
 ) -> Line:
     """Return one row of the list."""
     key = keys.get(row.key_id)
-    shade, note_text = tone(row), note(row)
+    outcome, note_text = outcome_tone(row), error_or_tries(row)
     return Line(
         row=row,
         who=key.name if key else row.key_prefix or _("no key"),
         preset=presets.get(row.provider, row.provider),
-        tone=shade,
+        tone=outcome,
         note=note_text,
-        note_tone="" if shade == "ok" else shade,
+        note_tone="" if outcome == "ok" else outcome,
         preview=preview,
         scores=scores,
     )
 
 
-def tone(row: RequestLog) -> str:
+def outcome_tone(row: RequestLog) -> str:
     """Return `ok`; `warn` for temporary or intended outcomes; `bad` for other failures."""
     if row.status in _SOFT or row.outcome == "client_closed":
         return "warn"
@@ -88,7 +88,7 @@ def tone(row: RequestLog) -> str:
     return "ok" if succeeded else "bad"
 
 
-def note(row: RequestLog) -> str:
+def error_or_tries(row: RequestLog) -> str:
     """Return the error label, or the number of tries."""
     if row.outcome == "client_closed":
         return _("client disconnected")

@@ -84,7 +84,7 @@ def find_request(request_id: str) -> RequestLog:
 def page(search: Search, cursor: int | None = None, size: int = PAGE) -> Page:
     """Return the newest matching rows below `cursor`."""
     if search.id:
-        rows = list(_list_rows().with_any_id(search.id).before(cursor).newest(size))
+        rows = list(_list_rows().with_any_id(search.id).older_than_row(cursor).newest(size))
         return Page(rows)
     until = time.monotonic() + BUDGET_S
     matches: list[RequestLog] = []
@@ -119,13 +119,13 @@ def largest(search: Search, sort: str, size: int = PAGE) -> Page:
 
 def newer(search: Search, cursor: int, size: int = PAGE) -> list[RequestLog]:
     """Return rows newer than `cursor`, newest first, at most `size`."""
-    rows = _list_rows().after(max(cursor, _last_id() - _WINDOW_IDS))
+    rows = _list_rows().newer_than_row(max(cursor, _last_id() - _WINDOW_IDS))
     if search.id:
         return list(rows.with_any_id(search.id).newest(size))
     return list(_filter_rows(rows, search).newest(size))
 
 
-def neighbours(search: Search, pk: int) -> tuple[int | None, int | None]:
+def adjacent_rows(search: Search, pk: int) -> tuple[int | None, int | None]:
     """Return the next newer and the next older row of the same search."""
     older = page(search, pk, 1).rows
     newer_pk = None
@@ -134,7 +134,7 @@ def neighbours(search: Search, pk: int) -> tuple[int | None, int | None]:
     span = _WINDOW_IDS
     while low < last and time.monotonic() < until and not search.id:
         high = low + span
-        rows = _filter_rows(RequestLog.objects.after(low).before(high + 1), search)
+        rows = _filter_rows(RequestLog.objects.newer_than_row(low).older_than_row(high + 1), search)
         newer_pk = rows.order_by("pk").values_list("pk", flat=True).first()
         if newer_pk is not None:
             break
@@ -153,7 +153,7 @@ def walk(
     bounds = bounds_of(search)
     high = bounds.high if cursor is None else min(bounds.high, cursor - 1)
     leading = _leading_term(search, high)
-    walker = _Walk(search, base if base is not None else _list_rows(), base is None, largest)
+    walker = _RowWalk(search, base if base is not None else _list_rows(), base is None, largest)
     if leading is not None:
         yield from walker.by_ids(leading, bounds.low, high)
     elif search.text:
@@ -187,7 +187,11 @@ def _last_id() -> int:
 
 def start_time_of(pk: int) -> dt.datetime | None:
     """Return the start of the row with this id, or of the next one below it."""
-    row = RequestLog.objects.before(pk + 1).order_by("-pk").values_list("started_at", flat=True)
+    row = (
+        RequestLog.objects.older_than_row(pk + 1)
+        .order_by("-pk")
+        .values_list("started_at", flat=True)
+    )
     return row.first()
 
 
@@ -209,8 +213,8 @@ def _filter_rows(rows: Rows, search: Search) -> Rows:
 
 def _filter_term(rows: Rows, term: Term) -> Rows:
     if COLUMNS.get(term.name) == "scores":
-        scored = _scores_of_term(term).values("log_id")
-        return rows.exclude(pk__in=scored) if term.negated else rows.filter(pk__in=scored)
+        scored_rows = _scores_of_term(term).values("log_id")
+        return rows.exclude(pk__in=scored_rows) if term.negated else rows.filter(pk__in=scored_rows)
     if term.op:
         return rows.compare_number(AMOUNTS[term.name], term.op, term.amount)
     if term.name == "tag":
@@ -224,8 +228,10 @@ def _scores_of_term(term: Term) -> RequestScoreQuerySet:
     """Return the scores that a filter `score:` or `has:` is about."""
     scores = RequestScore.objects.all()
     if term.op:
-        return scores.compared(term.op, term.amount)
-    return scores.having(term.values) if term.name == "has" else scores.named(term.values)
+        return scores.with_value(term.op, term.amount)
+    return (
+        scores.with_any_kind(term.values) if term.name == "has" else scores.with_names(term.values)
+    )
 
 
 def _expand_keys(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -285,7 +291,7 @@ def _is_indexed(term: Term) -> bool:
 
 def _probe_id(term: Term, high: int) -> int | None:
     """Return the id of the row after a filter's newest _PROBE_ROWS; None if there are fewer."""
-    rows = _filter_term(RequestLog.objects.before(high + 1), term).order_by("-pk")
+    rows = _filter_term(RequestLog.objects.older_than_row(high + 1), term).order_by("-pk")
     return rows.values_list("pk", flat=True)[_PROBE_ROWS : _PROBE_ROWS + 1].first()
 
 
@@ -294,7 +300,7 @@ def _probe_id(term: Term, high: int) -> int | None:
 Batches = Iterator[tuple[list[RequestLog], int]]
 
 
-class _Walk:
+class _RowWalk:
     """Walks the rows of one search within `base`."""
 
     def __init__(self, search: Search, base: Rows, paged: bool, largest: int | None) -> None:  # noqa: FBT001
@@ -307,7 +313,7 @@ class _Walk:
         """Walk the index of one filter."""
         batch = _FIRST_BATCH
         while True:
-            rows = _filter_term(RequestLog.objects.of_range(low, high), driver)
+            rows = _filter_term(RequestLog.objects.with_pks_between(low, high), driver)
             ids = list(rows.order_by("-pk").values_list("pk", flat=True)[:batch])
             if ids:
                 yield self._load_matching(ids, self.search), ids[-1]
@@ -323,18 +329,20 @@ class _Walk:
         postgresql = connection.vendor == "postgresql"
         if postgresql:
             floor = max(low, high - _NEWEST_TEXTS)
-            newest = self.base.of_range(floor, high)
+            newest = self.base.with_pks_between(floor, high)
             yield list(_filter_rows(newest, self.search).order_by("-pk")), floor
-            frequent = newest.containing(self.search.text).count() > _NEWEST_TEXTS * _FREQUENT
+            is_frequent = newest.containing(self.search.text).count() > _NEWEST_TEXTS * _FREQUENT
             high = floor - 1
-            if frequent:
+            if is_frequent:
                 yield from self.by_window(low, high)
                 return
         batch = _FIRST_BATCH
         without_text = msgspec.structs.replace(self.search, text="")
         while high >= low:
-            hits = RequestText.objects.filter(document__matches=query, pk__lte=high, pk__gte=low)
-            newest_first = hits.order_by((F("pk") + 0).desc() if postgresql else "-pk")
+            matching_rows = RequestText.objects.filter(
+                document__matches=query, pk__lte=high, pk__gte=low
+            )
+            newest_first = matching_rows.order_by((F("pk") + 0).desc() if postgresql else "-pk")
             ids = list(newest_first.values_list("pk", flat=True)[:batch])
             if ids:
                 yield self._load_matching(ids, without_text), ids[-1]
@@ -348,7 +356,7 @@ class _Walk:
         widest = _WINDOW_IDS if self.largest is None else _SORT_WINDOW_IDS
         while high >= low:
             floor = max(low, high - window + 1)
-            rows = _filter_rows(self.base.of_range(floor, high), self.search)
+            rows = _filter_rows(self.base.with_pks_between(floor, high), self.search)
             yield list(self._order(rows, self.max_rows)), floor
             high = floor - 1
             window = min(window * 4, _TEXT_WINDOW_IDS if self.search.text else widest)
@@ -357,7 +365,7 @@ class _Walk:
         if search.text and connection.vendor == "sqlite":
             ids = _ids_containing(ids, search.text)
             search = msgspec.structs.replace(search, text="")
-        return list(self._order(_filter_rows(self.base.of(ids), search), None))
+        return list(self._order(_filter_rows(self.base.with_pks(ids), search), None))
 
     def _order(self, rows: Rows, max_rows: int | None) -> Rows:
         """Return the rows newest first, or with `largest` only so many of the largest."""

@@ -52,8 +52,8 @@ def menus(state: State, search: Search, path: str, choices: Choices) -> Iterator
             }
             for value, label in choices[name]
         ]
-        clear = f"{path}?{state.address(q=with_term(state.q, name, ''))}" if current else ""
-        yield {"name": name, "title": title, "now": current, "links": links, "clear": clear}
+        clear_url = f"{path}?{state.address(q=with_term(state.q, name, ''))}" if current else ""
+        yield {"name": name, "title": title, "now": current, "links": links, "clear": clear_url}
 
 
 def suggestions(choices: Choices) -> dict[str, list[str]]:
@@ -77,14 +77,14 @@ def suggestions(choices: Choices) -> dict[str, list[str]]:
 def _choices(name: str) -> list[tuple[str, Any]]:
     if name == "status":
         return list(STATUSES)
-    values = distinct(COLUMNS[name])
+    values = distinct_values(COLUMNS[name])
     if name != "key":
         return [(value, value) for value in values]
     names = dict(ApiKey.objects.values_list("prefix", "name"))
     return [(value, names.get(value, value)) for value in values]
 
 
-def distinct(column: str) -> list[str]:
+def distinct_values(column: str) -> list[str]:
     """Return the values of an indexed column, with one index lookup per value."""
     table = connection.ops.quote_name(RequestLog._meta.db_table)
     name = connection.ops.quote_name(column)

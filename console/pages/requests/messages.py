@@ -140,28 +140,30 @@ FINISH_LABELS = {
 }
 
 
-def conversation_of(asked: LoggedRequest, answer: LoggedResponse, log_id: int = 0) -> Conversation:
+def conversation_of(
+    logged_request: LoggedRequest, logged_response: LoggedResponse, log_id: int = 0
+) -> Conversation:
     """The messages of a request and of its response; `log_id` is the row of the log."""
-    view = Conversation(complete=answer.complete)
+    view = Conversation(complete=logged_response.complete)
     builder = MessageBuilder(log_id)
-    if asked.embed is not None:
-        inputs = asked.embed.inputs[:MAX_INPUTS]
+    if logged_request.embed is not None:
+        inputs = logged_request.embed.inputs[:MAX_INPUTS]
         view.inputs = [_text_block("text", _input_text(value)) for value in inputs]
-        view.more_inputs = len(asked.embed.inputs) - len(inputs)
-    if asked.request is not None:
-        view.system, turns = builder.system(asked.request), asked.request.turns
+        view.more_inputs = len(logged_request.embed.inputs) - len(inputs)
+    if logged_request.request is not None:
+        view.system, turns = builder.system(logged_request.request), logged_request.request.turns
         view.messages = builder.messages(turns)
-        view.tools = [_offered_tool(tool) for tool in asked.request.tools]
+        view.tools = [_offered_tool(tool) for tool in logged_request.request.tools]
     if len(view.messages) > OPEN_MESSAGES + 3:
         view.earlier = view.messages[:-OPEN_MESSAGES]
         view.messages = view.messages[-OPEN_MESSAGES:]
-    if answer.embed is not None:
-        vectors = answer.embed.vectors
+    if logged_response.embed is not None:
+        vectors = logged_response.embed.vectors
         view.vectors = len(vectors), len(vectors[0]) if vectors else 0
-    if answer.response is not None:
-        view.responses = builder.responses(answer.response)
-        finish = answer.response.finish
-        view.finish = FINISH_LABELS[finish.reason]() if answer.complete else ""
+    if logged_response.response is not None:
+        view.responses = builder.responses(logged_response.response)
+        finish = logged_response.response.finish
+        view.finish = FINISH_LABELS[finish.reason]() if logged_response.complete else ""
         view.explanation = finish.explanation or finish.stop_sequence or ""
     return view
 
@@ -281,8 +283,10 @@ def _text_block(kind: str, text: str, *, title: str = "") -> Block:
     if len(text) > FOLD_CHARS:
         preview = text[:PREVIEW_CHARS]
         preview = preview[: preview.rfind(" ") if " " in preview[-80:] else None]
-    cut = max(0, len(text) - MAX_CHARS)
-    return Block(kind=kind, text=text[:MAX_CHARS], preview=preview, cut_chars=cut, title=title)
+    cut_chars = max(0, len(text) - MAX_CHARS)
+    return Block(
+        kind=kind, text=text[:MAX_CHARS], preview=preview, cut_chars=cut_chars, title=title
+    )
 
 
 def _media_title(part: Image | Audio | Document) -> str:
@@ -307,24 +311,26 @@ def media_type_of(part: Image | Audio | Document) -> str:
 # --- files ----------------------------------------------------------------------------------
 
 
-def stored_media(asked: LoggedRequest, answer: LoggedResponse, number: int) -> Media | None:
+def stored_media(
+    logged_request: LoggedRequest, logged_response: LoggedResponse, number: int
+) -> Media | None:
     """The file with this number in a request and its response; None if there is none."""
     parts: list[Part] = []
-    if asked.request is not None:
-        parts += asked.request.instructions
-        parts += (part for turn in asked.request.turns for part in turn.parts)
-    if answer.response is not None:
-        for choice in (answer.response, *answer.response.alternatives):
+    if logged_request.request is not None:
+        parts += logged_request.request.instructions
+        parts += (part for turn in logged_request.request.turns for part in turn.parts)
+    if logged_response.response is not None:
+        for choice in (logged_response.response, *logged_response.response.alternatives):
             parts += choice.parts
-    files = [part for part in _flat(parts) if _has_bytes(part)]
+    files = [part for part in _flatten(parts) if _has_bytes(part)]
     return _media(files[number]) if number < len(files) else None
 
 
-def _flat(parts: Iterable[Part]) -> Iterable[Part]:
+def _flatten(parts: Iterable[Part]) -> Iterable[Part]:
     for part in parts:
         yield part
         inner = part.parts if isinstance(part, ToolResult | Document) else None
-        yield from _flat(inner or ())
+        yield from _flatten(inner or ())
 
 
 def _has_bytes(part: Part) -> bool:

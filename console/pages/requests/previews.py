@@ -40,11 +40,11 @@ def previews(rows: Iterable[RequestLog], query: str = "") -> dict[int, list[Piec
     until = time.monotonic() + BUDGET_S
     for row in rows:
         prompt = prompts.get(row.pk, "")
-        pieces = _mark(prompt, pattern)
-        if pattern is not None and not pieces and time.monotonic() < until:
-            pieces = _mark(_stored_text(row), pattern)
-        if pieces or prompt:
-            lines[row.pk] = pieces or [Piece(prompt)]
+        prompt_pieces = _mark_match(prompt, pattern)
+        if pattern is not None and not prompt_pieces and time.monotonic() < until:
+            prompt_pieces = _mark_match(_stored_text(row), pattern)
+        if prompt_pieces or prompt:
+            lines[row.pk] = prompt_pieces or [Piece(prompt)]
     return lines
 
 
@@ -62,18 +62,18 @@ def _phrase_pattern(phrase: str) -> str:
     return r"[\W_]*".join(terms)
 
 
-def _fold(text: str) -> str:
+def _fold_text(text: str) -> str:
     """The text in lower case without accents, of the same length."""
     if text.isascii():
         return text.lower()
     return "".join((unicodedata.normalize("NFKD", char)[:1].lower() or char)[:1] for char in text)
 
 
-def _mark(text: str, pattern: re.Pattern[str] | None) -> list[Piece]:
+def _mark_match(text: str, pattern: re.Pattern[str] | None) -> list[Piece]:
     """The text around the first match; empty without a match."""
     if pattern is None:
         return []
-    folded = _fold(text)
+    folded = _fold_text(text)
     first = pattern.search(folded)
     if first is None:
         return []

@@ -220,7 +220,7 @@ def with_term(text: str, name: str, value: str) -> str:
     return " ".join(tokens)
 
 
-def without(text: str, term: Term) -> str:
+def without_term(text: str, term: Term) -> str:
     """Remove one filter from the text."""
     tokens = _tokens(text[:MAX_QUERY])
     return " ".join(

@@ -46,13 +46,15 @@ def original_of(row: RequestLog) -> RequestLog | None:
     match = _REPLAY_PATTERN.fullmatch(row.user_agent) if row.key_prefix == KEY_PREFIX else None
     if match is None:
         return None
-    return RequestLog.objects.before(row.pk).by_id(match[1])
+    return RequestLog.objects.older_than_row(row.pk).by_id(match[1])
 
 
 def replays_of(row: RequestLog) -> list[RequestLog]:
     """Return newer replays of this request, among the latest replays."""
     repeats = (
-        RequestLog.objects.column_in("key_prefix", [KEY_PREFIX]).after(row.pk).newest(_MAX_REPLAYS)
+        RequestLog.objects.column_in("key_prefix", [KEY_PREFIX])
+        .newer_than_row(row.pk)
+        .newest(_MAX_REPLAYS)
     )
     return [replay for replay in repeats if replay.user_agent == _USER_AGENT.format(row.request_id)]
 

@@ -22,7 +22,7 @@ MAX_NAME = 60
 def view_save(request: HttpRequest) -> HttpResponse:
     """Save the search in the URL under a name; replaces a view of the same name."""
     query = state_of(request).address(cursor=None)
-    back = f"{reverse('requests')}?{query}"
+    return_url = f"{reverse('requests')}?{query}"
     name = " ".join(request.POST.get("name", "").replace("\0", "").split())
     if not 0 < len(name) <= MAX_NAME:
         messages.error(request, _("Enter a name of at most %d characters.") % MAX_NAME)
@@ -30,7 +30,7 @@ def view_save(request: HttpRequest) -> HttpResponse:
         messages.error(request, _("You have %d views. Delete one first.") % MAX_VIEWS)
     else:
         messages.success(request, _("View %(name)s saved.") % {"name": name})
-    return redirect(back)
+    return redirect(return_url)
 
 
 @require_POST

@@ -27,7 +27,7 @@ def request_score(request: HttpRequest, request_id: str) -> HttpResponse:
         context = detail_context(request, row) | ({"score_form": form} if form else {})
         status = 422 if form else 200
         return render(request, "console/requests/_detail.html", context, status=status)
-    return _back(request, "request", row, form)
+    return _redirect_to_request(request, "request", row, form)
 
 
 @editor
@@ -44,7 +44,7 @@ def request_score_delete(request: HttpRequest, request_id: str, pk: int) -> Http
 def own_request_score(request: HttpRequest, request_id: str) -> HttpResponse:
     """Score a request of an own key."""
     row = _own_request(request, request_id)
-    return _back(request, "own-request", row, save_score(request, row))
+    return _redirect_to_request(request, "own-request", row, save_score(request, row))
 
 
 @member
@@ -63,7 +63,9 @@ def _own_request(request: HttpRequest, request_id: str) -> RequestLog:
     return row
 
 
-def _back(request: HttpRequest, page: str, row: RequestLog, form: ScoreForm | None) -> HttpResponse:
+def _redirect_to_request(
+    request: HttpRequest, page: str, row: RequestLog, form: ScoreForm | None
+) -> HttpResponse:
     """Redirect to the page of the request, with the first error as a message."""
     if form is not None:
         problems = [problem for errors in form.errors.values() for problem in errors]

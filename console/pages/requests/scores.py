@@ -46,7 +46,7 @@ def scores_context(
 
     `score_url` is empty if the user may not score it.
     """
-    scores = list(RequestScore.objects.of([row.pk]))
+    scores = list(RequestScore.objects.of_requests([row.pk]))
     user: Any = request.user
     of_own_key = url_name != "request-score"
     may_score = ApiKey.objects.owns(user, row.key_id) if of_own_key else is_editor(user)
@@ -78,7 +78,11 @@ def save_score(request: HttpRequest, row: RequestLog) -> ScoreForm | None:
     data = request.POST.copy()
     thumb = _THUMBS.get(data.get("thumb", ""))
     if thumb is not None:
-        earlier = RequestScore.objects.of([row.pk]).filter(name=FEEDBACK, scored_by=author).first()
+        earlier = (
+            RequestScore.objects.of_requests([row.pk])
+            .filter(name=FEEDBACK, scored_by=author)
+            .first()
+        )
         comment = earlier.comment if earlier else ""
         if earlier and earlier.value == thumb and not comment:
             earlier.delete()
@@ -99,7 +103,7 @@ def save_score(request: HttpRequest, row: RequestLog) -> ScoreForm | None:
 
 def delete_score(request: HttpRequest, row: RequestLog, pk: int) -> None:
     """Delete a score of a request. Raises PermissionDenied for one of others."""
-    score = get_object_or_404(RequestScore.objects.of([row.pk]), pk=pk)
+    score = get_object_or_404(RequestScore.objects.of_requests([row.pk]), pk=pk)
     if not is_admin(request.user) and score.scored_by != request.user.get_username():
         raise PermissionDenied
     score.delete()

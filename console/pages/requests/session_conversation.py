@@ -68,7 +68,7 @@ class _Item(msgspec.Struct, frozen=True):
     turn: int
 
 
-class _Parsed(msgspec.Struct, kw_only=True):
+class _ParsedStep(msgspec.Struct, kw_only=True):
     """A request with what its conversation has after the response."""
 
     turn: SessionTurn
@@ -93,7 +93,7 @@ class SessionConversation(msgspec.Struct, frozen=True, kw_only=True):
 def session_conversation(session: Session, guard: Guard | None) -> SessionConversation:
     """The newest turns of a session. Reads bodies: callers check the permission."""
     losses = {f.cache_break.row.pk: f for f in guard.findings} if guard is not None else {}
-    parsed: list[_Parsed] = []
+    parsed: list[_ParsedStep] = []
     until = time.monotonic() + BUDGET_S
     for step in _readable_steps(session.steps):
         turn = _parse(step) if time.monotonic() < until else None
@@ -110,26 +110,28 @@ def _readable_steps(steps: list[Step]) -> list[Step]:
     return [step for step in steps if has_conversation(step.row)][-MAX_TURNS:]
 
 
-def _parse(step: Step) -> _Parsed | None:
+def _parse(step: Step) -> _ParsedStep | None:
     try:
         bodies = store.load_bodies(step.row.pk)
     except ValueError:
         bodies = None
     if bodies is None:
         return None
-    asked, answer = request_of(step.row, bodies), response_of(step.row, bodies)
-    if asked.request is None:
+    logged_request, logged_response = request_of(step.row, bodies), response_of(step.row, bodies)
+    if logged_request.request is None:
         return None
     items = [
         _Item(key, index)
-        for index, turn in enumerate(asked.request.turns)
+        for index, turn in enumerate(logged_request.request.turns)
         for key in _keys(turn.role, turn.parts)
     ]
-    return _Parsed(
-        turn=SessionTurn(step=step, conversation=conversation_of(asked, answer, step.row.pk)),
-        request=asked.request,
+    return _ParsedStep(
+        turn=SessionTurn(
+            step=step, conversation=conversation_of(logged_request, logged_response, step.row.pk)
+        ),
+        request=logged_request.request,
         items=items,
-        with_answer=[item.key for item in items] + _answer_keys(answer),
+        with_answer=[item.key for item in items] + _answer_keys(logged_response),
     )
 
 
@@ -156,7 +158,7 @@ def _keys(role: str, parts: tuple[Part, ...]) -> Iterator[tuple[str, ...]]:
                 yield role, "other", str(part)
 
 
-def _continue_conversation(parsed: _Parsed, earlier: list[_Parsed]) -> None:
+def _continue_conversation(parsed: _ParsedStep, earlier: list[_ParsedStep]) -> None:
     """Remove what the request shares with the earlier one that it continues."""
     keys = [item.key for item in parsed.items]
     shared, previous = 0, None
@@ -182,9 +184,9 @@ def _continue_conversation(parsed: _Parsed, earlier: list[_Parsed]) -> None:
         turn.tool_ms = max(0.0, gap)
 
 
-def _common_count(keys: list[tuple[str, ...]], others: list[tuple[str, ...]]) -> int:
+def _common_count(keys: list[tuple[str, ...]], other_keys: list[tuple[str, ...]]) -> int:
     count = 0
-    for key, other in zip(keys, others, strict=False):
+    for key, other in zip(keys, other_keys, strict=False):
         if key != other:
             break
         count += 1

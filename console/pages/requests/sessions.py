@@ -49,7 +49,7 @@ def _count_groups(sessions: dict[str, Group], cursor: int | None) -> list[Group]
     counted = []
     for name, group in sessions.items():
         rows = RequestLog.objects.column_in("session", [name])
-        if cursor is not None and rows.after(cursor - 1).exists():
+        if cursor is not None and rows.newer_than_row(cursor - 1).exists():
             continue
         group.total = rows.count()
         counted.append(group)

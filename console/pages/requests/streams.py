@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from console.pages.requests.translation import client_request_of, decoded, framings, translators_of
+from console.pages.requests.translation import (
+    client_request_of,
+    decode_body,
+    framings,
+    translators_of,
+)
 from console.tracing.stream_timeline import Event, build_timeline, density, parse_events
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import BlockStart, Delta
@@ -70,7 +75,7 @@ def answer(row: RequestLog, bodies: Bodies) -> list[dict[str, str]]:
         return []
     provider = translators.upstream_dialect.provider
     try:
-        response = decoded(data)
+        response = decode_body(data)
         if response is not None:
             return _parts(
                 unfold_response(provider.parse_response(response, translators.traits, None))

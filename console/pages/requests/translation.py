@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 from django.utils.translation import gettext as _
 
-from console.dialects import as_read
+from console.dialects import with_path_fields
 from console.pages.requests.labels import dialect_name, missing_body_reason, size_label
 from console.tracing.changes import Trace, compare_bodies
-from console.tracing.diff_lines import visible_leaves
+from console.tracing.diff_lines import unfolded_leaves
 from console.tracing.notes import ApiNames
 from console.tracing.sides import compare_sides
 from console.tracing.tracer import trace
@@ -84,7 +84,7 @@ def framings(row: RequestLog, bodies: Bodies) -> tuple[str, str]:
     return (upstream.framing if upstream else "sse"), client_framing
 
 
-def decoded(data: bytes | None) -> Any:
+def decode_body(data: bytes | None) -> Any:
     """Return a stored body as an object; None if it is not one, or was truncated."""
     if data is None or len(data) > MAX_BYTES:
         return None
@@ -97,10 +97,10 @@ def decoded(data: bytes | None) -> Any:
 
 def client_request_of(row: RequestLog, bodies: Bodies) -> Any:
     """Return the client's JSON with the fields of its path; None if it cannot be read."""
-    body = decoded(bodies.client_request)
+    body = decode_body(bodies.client_request)
     if body is None or row.passthrough or row.client_dialect not in DIALECTS:
         return body
-    return as_read(row.client_dialect, body, row.requested_model, stream=row.stream)
+    return with_path_fields(row.client_dialect, body, row.requested_model, stream=row.stream)
 
 
 def _side_note(dialect: str, body: bytes | None) -> str:
@@ -117,7 +117,7 @@ def request_sides(row: RequestLog, bodies: Bodies, *, losses_only: bool = False)
     """Compare the client's request with the upstream's."""
     client_request, upstream_request = (
         client_request_of(row, bodies),
-        decoded(bodies.upstream_request),
+        decode_body(bodies.upstream_request),
     )
     labels = {
         "left_title": _("Client sent"),
@@ -132,7 +132,7 @@ def request_sides(row: RequestLog, bodies: Bodies, *, losses_only: bool = False)
             "missing": missing_body_reason("upstream_request", row),
         }
     if client_request is None or upstream_request is None:
-        return {**labels, "unreadable": _unreadable(bodies, "request")}
+        return {**labels, "unreadable": _truncation_notice(bodies, "request")}
     request_trace, notice = _request_trace(row, bodies, client_request, upstream_request)
     return {
         **labels,
@@ -166,7 +166,7 @@ def _request_trace(
         request_trace = trace(
             client_request,
             translators.translate_request,
-            visible_leaves(client_request),
+            unfolded_leaves(client_request),
             {("model",): ("model",)},
         )
     except GatewayError as error:
@@ -188,7 +188,7 @@ def _request_trace(
 def response_sides(row: RequestLog, bodies: Bodies, *, losses_only: bool = False) -> dict[str, Any]:
     """Compare the upstream's response with the client's, unless they were streamed."""
     client = bodies.upstream_response if bodies.same_response else bodies.client_response
-    upstream_response, client_response = decoded(bodies.upstream_response), decoded(client)
+    upstream_response, client_response = decode_body(bodies.upstream_response), decode_body(client)
     labels = {
         "left_title": _("Upstream sent"),
         "left_note": _side_note(row.upstream_dialect, bodies.upstream_response),
@@ -205,7 +205,7 @@ def response_sides(row: RequestLog, bodies: Bodies, *, losses_only: bool = False
     if row.stream and (upstream_response is None or client_response is None):
         return {**labels, "streamed": True}
     if upstream_response is None or client_response is None:
-        return {**labels, "unreadable": _unreadable(bodies, "response")}
+        return {**labels, "unreadable": _truncation_notice(bodies, "response")}
     response_trace, notice = _response_trace(row, bodies, upstream_response, client_response)
     return {
         **labels,
@@ -231,7 +231,7 @@ def _response_trace(
         return trace(
             upstream_response,
             translators.response_translator(client_request),
-            visible_leaves(upstream_response),
+            unfolded_leaves(upstream_response),
         ), ""
     except (GatewayError, ValueError, TypeError, KeyError, AttributeError):
         # An error response: the translation of errors is not traced.
@@ -240,8 +240,8 @@ def _response_trace(
         )
 
 
-def _unreadable(bodies: Bodies, which: str) -> str:
-    cut = [name for name in bodies.truncated if name.endswith(which)]
+def _truncation_notice(bodies: Bodies, side: str) -> str:
+    cut = [name for name in bodies.truncated if name.endswith(side)]
     if cut:
         return _("The body was too large to store completely, so the sides cannot be compared.")
     return _("Not JSON, so the sides cannot be compared.")

@@ -98,9 +98,9 @@ def _name(case: Case) -> Iterator[Check]:
 
 
 def _aliases(case: Case) -> Iterator[Check]:
-    exact = {a: r for a, r in case.snapshot.aliases.items() if r != case.saved_name}
+    exact_aliases = {a: r for a, r in case.snapshot.aliases.items() if r != case.saved_name}
     wildcards = [(p, r) for p, r in case.snapshot.wildcards if r != case.saved_name]
-    used = {**exact, **dict(wildcards)}
+    used = {**exact_aliases, **dict(wildcards)}
     for alias in case.document.aliases:
         holder = used.get(alias)
         if holder is not None:
@@ -112,11 +112,11 @@ def _aliases(case: Case) -> Iterator[Check]:
         elif alias == case.document.name:
             yield Check(WARN, _("%s is already the name of this route.") % alias)
         elif is_pattern(alias):
-            yield from _overlaps(case, alias, wildcards, exact)
+            yield from _overlaps(case, alias, wildcards, exact_aliases)
 
 
 def _overlaps(
-    case: Case, pattern: str, wildcards: list[tuple[str, str]], exact: dict[str, str]
+    case: Case, pattern: str, wildcards: list[tuple[str, str]], exact_aliases: dict[str, str]
 ) -> Iterator[Check]:
     """Names that match more than one route, and which route takes precedence."""
     for other_pattern, route in wildcards:
@@ -131,12 +131,14 @@ def _overlaps(
                 "r": route,
             }
             yield Check(WARN, title, detail)
-    exact_names = [*case.snapshot.routes, *exact]
-    shadowed = [n for n in exact_names if n != case.saved_name and fnmatch.fnmatchcase(n, pattern)]
-    if shadowed:
+    exact_names = [*case.snapshot.routes, *exact_aliases]
+    shadowed_names = [
+        n for n in exact_names if n != case.saved_name and fnmatch.fnmatchcase(n, pattern)
+    ]
+    if shadowed_names:
         title = _("%(a)s does not match %(names)s.") % {
             "a": pattern,
-            "names": ", ".join(shadowed[:3]),
+            "names": ", ".join(shadowed_names[:3]),
         }
         yield Check(WARN, title, _("These are names of other routes."))
 
@@ -167,7 +169,7 @@ def _targets(case: Case) -> Iterator[Check]:
         labels = [target.model for target in step.targets]
         for label in dict.fromkeys(labels):
             if labels.count(label) > 1:
-                yield Check(WARN, _("%s is in this step twice.") % _short(label))
+                yield Check(WARN, _("%s is in this step twice.") % _name_without_provider(label))
             if case.model(label) is None:
                 detail = _("The model does not exist, or it or its provider is disabled.")
                 yield Check(BAD, _("%s is not available.") % label, detail)
@@ -242,7 +244,9 @@ def _context(case: Case) -> Iterator[Check]:
                     "window": f"{window:,}",
                     "minimum": f"{step.min_context:,}",
                 }
-                title = _("The context window of %s is too small.") % _short(target.model)
+                title = _("The context window of %s is too small.") % _name_without_provider(
+                    target.model
+                )
                 yield Check(BAD, title, detail)
         if (
             "context_length" in step.fallback_on
@@ -265,7 +269,7 @@ def _conditions(case: Case) -> Iterator[Check]:
         yield Check(BAD, _("This route is invalid:"), str(error))
 
 
-def _short(label: str) -> str:
+def _name_without_provider(label: str) -> str:
     return label.partition("/")[2]
 
 

@@ -79,7 +79,7 @@ def name_uses(route: str, aliases: Iterable[str]) -> tuple[list[NameUse], int]:
     counted = list(rows.newest(MAX_REQUESTS).values_list(*columns))
     key_names = dict(ApiKey.objects.values_list("pk", "name"))
     for name, agent, key_id, prefix, started_at in counted:
-        use = names.get(name) or names.setdefault(name, _matched(name, patterns))
+        use = names.get(name) or names.setdefault(name, _matching_pattern(name, patterns))
         use.requests += 1
         use.clients[product(agent)] += 1
         use.keys[key_names.get(key_id) or prefix] += 1
@@ -95,6 +95,6 @@ def product(agent: str) -> str:
     return agent.partition(" ")[0].partition("/")[0]
 
 
-def _matched(name: str, patterns: list[str]) -> NameUse:
+def _matching_pattern(name: str, patterns: list[str]) -> NameUse:
     pattern = next((each for each in patterns if fnmatchcase(name, each)), "")
     return NameUse(name, PATTERN if pattern else UNUSED, pattern)

@@ -102,8 +102,8 @@ def panel_from_form(data: QueryDict) -> DryRunPanel:
     return panel
 
 
-def _choice(name: str, table: Container[str], otherwise: str) -> str:
-    return name if name in table else otherwise
+def _choice(name: str, table: Container[str], default: str) -> str:
+    return name if name in table else default
 
 
 def run(
@@ -263,14 +263,14 @@ def _translation_line(panel: DryRunPanel, upstream: str) -> Line:
 
 
 def _pretty(value: Any) -> str:
-    text = json.dumps(_shorten(value), indent=2, ensure_ascii=False)
+    text = json.dumps(_shorten_texts(value), indent=2, ensure_ascii=False)
     return text if len(text) <= _MAX_BODY_CHARS else text[:_MAX_BODY_CHARS] + "\n…"
 
 
-def _shorten(value: Any) -> Any:
+def _shorten_texts(value: Any) -> Any:
     """Copy of the value with very long texts shortened."""
     if isinstance(value, str) and len(value) > 600:
         return value[:300] + f"… ({len(value):,} characters)"
     if isinstance(value, dict):
-        return {name: _shorten(item) for name, item in value.items()}
-    return [_shorten(item) for item in value] if isinstance(value, list) else value
+        return {name: _shorten_texts(item) for name, item in value.items()}
+    return [_shorten_texts(item) for item in value] if isinstance(value, list) else value

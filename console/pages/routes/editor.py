@@ -173,7 +173,7 @@ def save(request: HttpRequest, state: EditorState, number: int) -> HttpResponse:
     note = ", ".join(labels.changes(state.base, state.document))[:300] if state.row else ""
     try:
         version = save_route(
-            state.document, route=state.row, number=number, who=username, note=note
+            state.document, route=state.row, number=number, author=username, note=note
         )
     except Conflict as conflict:
         return _conflict(request, state, conflict.current)
@@ -212,7 +212,7 @@ def context(request: HttpRequest, state: EditorState, *, live: bool = False) -> 
     """Return the context of the editor's templates."""
     health = circuit_states(runtime_of(request))
     findings = state.findings
-    pill, pill_text = presentation.findings_pill(findings)
+    pill_class, pill_text = presentation.findings_pill(findings)
     changes = labels.changes(state.base, state.document)
     if not changes and state.draft.errors:
         # Only invalid input has changed: Save reports the error.
@@ -225,7 +225,7 @@ def context(request: HttpRequest, state: EditorState, *, live: bool = False) -> 
             state.draft, state.document, state.snapshot, target_metrics(), health
         ),
         "checks": findings,
-        "checks_pill": pill,
+        "checks_pill": pill_class,
         "checks_summary": pill_text,
         "blocked": blocks(findings),
         "changes": changes,

@@ -173,11 +173,13 @@ def _name_changes(before: RouteSpec, after: RouteSpec) -> Iterator[str]:
 def _step_changes(before: RouteSpec, after: RouteSpec) -> Iterator[str]:
     old = {target.model: (n, p, target) for n, p, target in _targets(before)}
     new = {target.model: (n, p, target) for n, p, target in _targets(after)}
-    yield from (_("added %s") % _short(label) for label in new if label not in old)
-    yield from (_("removed %s") % _short(label) for label in old if label not in new)
+    yield from (_("added %s") % _name_without_provider(label) for label in new if label not in old)
+    yield from (
+        _("removed %s") % _name_without_provider(label) for label in old if label not in new
+    )
     common = [label for label in new if label in old]
     for label in common:
-        yield from _target_changes(_short(label), old[label][2], new[label][2])
+        yield from _target_changes(_name_without_provider(label), old[label][2], new[label][2])
     yield from _move_changes(common, old, new)
     yield from _condition_changes(before.steps, after.steps)
 
@@ -188,7 +190,7 @@ def _targets(document: RouteSpec) -> Iterator[tuple[int, int, TargetSpec]]:
             yield number, position, target
 
 
-def _short(label: str) -> str:
+def _name_without_provider(label: str) -> str:
     return label.partition("/")[2]
 
 
@@ -222,17 +224,17 @@ def _move_changes(
     for label in common:
         if old[label][0] != new[label][0]:
             yield _("moved %(name)s to step %(step)d") % {
-                "name": _short(label),
+                "name": _name_without_provider(label),
                 "step": new[label][0] + 1,
             }
-    stayed = [label for label in common if old[label][0] == new[label][0]]
-    old_order = sorted(stayed, key=lambda label: old[label][:2])
-    new_order = sorted(stayed, key=lambda label: new[label][:2])
+    unmoved_labels = [label for label in common if old[label][0] == new[label][0]]
+    old_order = sorted(unmoved_labels, key=lambda label: old[label][:2])
+    new_order = sorted(unmoved_labels, key=lambda label: new[label][:2])
     while old_order != new_order:
         moved = max(
             new_order, key=lambda label: abs(old_order.index(label) - new_order.index(label))
         )
-        yield _("moved %s") % _short(moved)
+        yield _("moved %s") % _name_without_provider(moved)
         old_order.remove(moved)
         new_order.remove(moved)
 

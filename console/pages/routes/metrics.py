@@ -61,7 +61,7 @@ def _compute_metrics() -> dict[str, TargetMetrics]:
     rows = RequestLog.objects.matching(since=timezone.now() - WINDOW).newest(ROWS)
     tries: dict[str, int] = defaultdict(int)
     failed: dict[str, int] = defaultdict(int)
-    waits: dict[str, list[float]] = defaultdict(list)
+    waits_by_target: dict[str, list[float]] = defaultdict(list)
     for attempts in rows.values_list("attempts", flat=True):
         for attempt in attempts:
             if attempt.get("skipped"):
@@ -71,9 +71,9 @@ def _compute_metrics() -> dict[str, TargetMetrics]:
             if attempt.get("error_kind"):
                 failed[label] += 1
             elif (first := attempt.get("first_byte_ms")) is not None:
-                waits[label].append(first - attempt.get("started_ms", 0.0))
+                waits_by_target[label].append(first - attempt.get("started_ms", 0.0))
     return {
-        label: TargetMetrics(count, failed[label] / count, _median(waits[label]))
+        label: TargetMetrics(count, failed[label] / count, _median(waits_by_target[label]))
         for label, count in tries.items()
     }
 

@@ -347,9 +347,9 @@ def _entry(
 
 def findings_pill(checks: list[Check]) -> tuple[str, str]:
     """The pill above the checks: its CSS class and text."""
-    bad = sum(finding.level == "bad" for finding in checks)
-    if bad:
-        return "bad", _("%d error") % bad if bad == 1 else _("%d errors") % bad
+    bad_count = sum(finding.level == "bad" for finding in checks)
+    if bad_count:
+        return "bad", _("%d error") % bad_count if bad_count == 1 else _("%d errors") % bad_count
     todo = sum(finding.level == "todo" for finding in checks)
     if todo:
         return "", _("%d to do") % todo

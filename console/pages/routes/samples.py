@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from console.dialects import as_read
+from console.dialects import with_path_fields
 from gateway.canon.request import Image, Output, Request, Text, Tool, ToolCall, ToolResult, Turn
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
@@ -64,7 +64,7 @@ def body(dialect: str, sample: str, model: str) -> dict[str, Any]:
     """Return the request as a client of the dialect sends it."""
     traits = Traits(model=model, mid_system=True, max_output=1024)
     rendered = DIALECTS[dialect].provider.render_request(_request(SAMPLES[sample], model), traits)
-    return as_read(dialect, {**rendered.body, "model": model}, model, stream=True)
+    return with_path_fields(dialect, {**rendered.body, "model": model}, model, stream=True)
 
 
 def _request(sample: Sample, model: str) -> Request:

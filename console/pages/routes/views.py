@@ -156,7 +156,7 @@ def versions(request: HttpRequest, name: str) -> HttpResponse:
     """The versions of a route and their changes."""
     row = _row(name)
     current_version = current_state(row)
-    stored_versions = list(models.RouteVersion.objects.of(row)[:200])
+    stored_versions = list(models.RouteVersion.objects.of_route(row)[:200])
     version_entries = [
         _version(stored_versions, index, current_version.number)
         for index in range(len(stored_versions))
@@ -208,9 +208,9 @@ def restore(request: HttpRequest, name: str) -> HttpResponse:
     document = restore_spec(row, number)
     if document is None:
         raise Http404
-    who, note = request.user.get_username(), _("restored version %s") % number
+    author, note = request.user.get_username(), _("restored version %s") % number
     try:
-        saved = save_route(document, route=row, number=expected, who=who, note=note)
+        saved = save_route(document, route=row, number=expected, author=author, note=note)
     except Conflict:
         messages.error(
             request, _("The route has been changed in the meantime. Review it and try again.")

@@ -42,13 +42,13 @@ def _step(step: dict[str, Any]) -> dict[str, Any]:
 def _without_defaults(fields: dict[str, Any], kind: type) -> dict[str, Any]:
     defaults = _DEFAULTS[kind]
     return {
-        name: _differing(value, defaults.get(name))
+        name: _only_differences(value, defaults.get(name))
         for name, value in fields.items()
         if value != defaults.get(name)
     }
 
 
-def _differing(value: Any, default: Any) -> Any:
+def _only_differences(value: Any, default: Any) -> Any:
     """A value without its own defaults: limits list only the bounds that are set."""
     if not isinstance(value, dict) or not isinstance(default, dict):
         return value

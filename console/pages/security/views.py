@@ -47,7 +47,7 @@ def disconnect(request: HttpRequest) -> HttpResponse:
     return redirect("mfa_index")
 
 
-def _own(view: Callable[..., Any]) -> View:
+def _signed_in_page(view: Callable[..., Any]) -> View:
     """A page of a signed-in user; what it changes is in the audit log."""
 
     @sensitive_post_parameters()
@@ -58,7 +58,7 @@ def _own(view: Callable[..., Any]) -> View:
         is_change = request.method == "POST"
         could_confirm = bool(get_reauthentication_flows(user))
         with audit_changes(user) if is_change else nullcontext():
-            response = _rendered(view(request, **kwargs))
+            response = _render_now(view(request, **kwargs))
         if is_change and not could_confirm and get_reauthentication_flows(user):
             # The first factor of a person without a password: it was used just now.
             record_authentication(request, user, method="mfa", reauthenticated=True)
@@ -77,7 +77,7 @@ def _confirming(view: Callable[..., Any]) -> View:
         if request.method == "POST" and not _take_attempt(request, cast("User", request.user)):
             messages.error(request, _("Too many attempts. Try again in ten minutes."))
             return redirect("mfa_index")
-        response = _rendered(view(request, **kwargs))
+        response = _render_now(view(request, **kwargs))
         if request.method == "POST" and response.status_code == 302:
             _forget_attempts(cast("User", request.user))
         return response
@@ -85,7 +85,7 @@ def _confirming(view: Callable[..., Any]) -> View:
     return page
 
 
-def _rendered(response: Any) -> HttpResponse:
+def _render_now(response: Any) -> HttpResponse:
     """Render now, inside of the transaction; a form with errors has status 422."""
     if hasattr(response, "render"):
         response.render()
@@ -105,7 +105,7 @@ def authenticate(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and user is not None and not _take_attempt(request, user):
         message = _("Too many attempts. Try again in ten minutes.")
         return sign_in_problem(request, message, status=429)
-    response = _rendered(base_views.authenticate(request))
+    response = _render_now(base_views.authenticate(request))
     if request.user.is_authenticated and user is not None:
         _forget_attempts(user)
     return response
@@ -115,7 +115,7 @@ def authenticate(request: HttpRequest) -> HttpResponse:
 @public
 def login_with_passkey(request: HttpRequest) -> HttpResponse:
     """Sign in with a passkey alone; GET with `Accept: application/json` returns its options."""
-    return _rendered(webauthn_views.login_webauthn(request))
+    return _render_now(webauthn_views.login_webauthn(request))
 
 
 def _take_attempt(request: HttpRequest, user: User) -> bool:
@@ -139,14 +139,14 @@ class _Security(base_views.IndexView):  # type: ignore[misc]
         return {**context, "oidc": settings.OIDC, "connected": connected}
 
 
-security = _own(_Security.as_view())
-activate_codes = _own(totp_views.activate_totp)
-deactivate_codes = _own(totp_views.deactivate_totp)
-recovery_codes = _own(recovery_views.view_recovery_codes)
-new_recovery_codes = _own(recovery_views.generate_recovery_codes)
-download_recovery_codes = _own(recovery_views.download_recovery_codes)
-add_passkey = _own(webauthn_views.add_webauthn)
-remove_passkey = _own(webauthn_views.remove_webauthn)
+security = _signed_in_page(_Security.as_view())
+activate_codes = _signed_in_page(totp_views.activate_totp)
+deactivate_codes = _signed_in_page(totp_views.deactivate_totp)
+recovery_codes = _signed_in_page(recovery_views.view_recovery_codes)
+new_recovery_codes = _signed_in_page(recovery_views.generate_recovery_codes)
+download_recovery_codes = _signed_in_page(recovery_views.download_recovery_codes)
+add_passkey = _signed_in_page(webauthn_views.add_webauthn)
+remove_passkey = _signed_in_page(webauthn_views.remove_webauthn)
 confirm_password = _confirming(account_views.reauthenticate)
 confirm_code = _confirming(base_views.reauthenticate)
 confirm_passkey = _confirming(webauthn_views.reauthenticate_webauthn)

@@ -26,10 +26,10 @@ from django.views.decorators.http import require_http_methods, require_POST
 from console.access import public, signed_in
 from console.accounts import admin_exists, set_password, two_factor_kinds
 from console.client_address import client_address, is_shared_address
-from console.hashing import Busy
+from console.hashing import TooManyHashes
 from console.models import Throttle
 from console.pages.session.forms import ChangePasswordForm, SignInForm
-from console.setup_progress import pending
+from console.setup_progress import is_setup_pending
 from gateway.roles import has_permission
 
 # The maximum duration of a session.
@@ -101,7 +101,7 @@ def _authenticate(request: HttpRequest, form: SignInForm) -> User | None:
         return None
     try:
         user = authenticate(request, username=name, password=form.cleaned_data["password"])
-    except Busy:
+    except TooManyHashes:
         busy = _("Too many sign-ins right now. Try again in a few seconds.")
         form.add_error(None, ValidationError(busy, code="busy"))
         return None
@@ -151,7 +151,7 @@ def next_url(request: HttpRequest) -> str:
     """The URL to redirect to, always on this site."""
     if url := _requested_url(request):
         return url
-    if pending(request.user):
+    if is_setup_pending(request.user):
         return reverse("setup")
     return reverse("overview" if has_permission(request.user, "view") else "own")
 

@@ -22,7 +22,7 @@ from gateway import store
 from gateway.models import EndUserHour
 from gateway.models.limits import LIMITS
 from gateway.routing.end_users import EndUser
-from gateway.store.documents import Owned
+from gateway.store.documents import OwnedElsewhere
 from gateway.store.end_users import Entries, change_end_users
 
 PAGE = "settings"
@@ -181,7 +181,7 @@ def _changed(change: Any) -> str | None:
     """Change the setting; the reason if it cannot be changed."""
     try:
         change_end_users(change)
-    except Owned as error:
+    except OwnedElsewhere as error:
         return error.why
     except ValueError as error:
         return str(error)

@@ -52,7 +52,7 @@ class LogForm(forms.Form):
     )
 
     def __init__(self, *args: Any, options: Options, **kwargs: Any) -> None:
-        kwargs.setdefault("initial", _initial(options))
+        kwargs.setdefault("initial", _initial_values(options))
         super().__init__(*args, **kwargs)
         for name, field in self.fields.items():
             field.disabled = not options.values[name].editable
@@ -92,7 +92,7 @@ class LogForm(forms.Form):
         }
 
 
-def _initial(options: Options) -> dict[str, Any]:
+def _initial_values(options: Options) -> dict[str, Any]:
     values = {name: option.value for name, option in options.values.items()}
     return {**values, "masks": "\n".join(values["masks"])}
 

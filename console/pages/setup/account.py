@@ -14,7 +14,7 @@ from console.accounts import AdminExists, admin_exists, make_first_admin
 from console.pages.session.views import start_session
 from console.pages.settings.forms import RetentionForm
 from console.pages.setup.forms import AccountForm
-from console.pages.setup.gate import holds_token, locked, spend_token, steps
+from console.pages.setup.gate import holds_token, locked_page, spend_token, steps
 from gateway import store
 
 # Proposed default: bodies contain personal data, and are rarely needed after a week.
@@ -31,7 +31,7 @@ def account(request: HttpRequest) -> HttpResponse:
     if admin_exists():
         return redirect("setup")
     if not holds_token(request):
-        return locked(request)
+        return locked_page(request)
     options = store.load_options()
     form_data = request.POST if request.method == "POST" else None
     person = AccountForm(form_data)

@@ -8,26 +8,26 @@ from django.views.decorators.http import require_POST, require_safe
 
 from console import setup_progress
 from console.htmx import render_page_or_part
-from console.pages.connect.views import PANELS, connect_context, light_context, newest_row_id
-from console.pages.setup.gate import during, steps
+from console.pages.connect.views import PANELS, connect_context, newest_row_id, status_context
+from console.pages.setup.gate import setup_step, steps
 
 
 @require_safe
-@during("connect")
+@setup_step("connect")
 def setup_connect(request: HttpRequest) -> HttpResponse:
     """The panels of the Connect page, within the setup."""
     state = setup_progress.state()
     since = state.get("since")
     context = {
         **connect_context(request, str(state.get("route", ""))),
-        "light": light_context(request, since if isinstance(since, int) else newest_row_id()),
+        "light": status_context(request, since if isinstance(since, int) else newest_row_id()),
         **steps("connect"),
     }
     return render_page_or_part(request, "console/setup/connect.html", PANELS, context)
 
 
 @require_POST
-@during("connect")
+@setup_step("connect")
 def finish(request: HttpRequest) -> HttpResponse:
     """Finish the setup."""
     setup_progress.advance("done")

@@ -18,7 +18,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from console import setup_progress
-from console.access import admin, mark, public
+from console.access import admin, public, set_required_access
 from console.accounts import admin_exists
 
 View = Callable[..., Any]
@@ -31,18 +31,18 @@ _SESSION_KEY = "setup"
 def setup(request: HttpRequest) -> HttpResponse:
     """Redirect to the next step; a token in the URL is moved into the session first."""
     if admin_exists():
-        return cast("HttpResponse", _resume(request))
+        return cast("HttpResponse", _redirect_to_open_step(request))
     token = request.GET.get("setup", "")
     if token:
         if not _is_token(hashlib.sha256(token.encode()).hexdigest()):
-            return locked(request, wrong=True)
+            return locked_page(request, wrong=True)
         request.session[_SESSION_KEY] = hashlib.sha256(token.encode()).hexdigest()
         return redirect("setup")
-    return redirect("setup-account") if holds_token(request) else locked(request)
+    return redirect("setup-account") if holds_token(request) else locked_page(request)
 
 
 @admin
-def _resume(request: HttpRequest) -> HttpResponse:
+def _redirect_to_open_step(request: HttpRequest) -> HttpResponse:
     step = setup_progress.step()
     return redirect("overview" if step == "done" else f"setup-{step}")
 
@@ -58,7 +58,7 @@ def spend_token(request: HttpRequest) -> None:
     _token_path().unlink(missing_ok=True)
 
 
-def locked(request: HttpRequest, *, wrong: bool = False) -> HttpResponse:
+def locked_page(request: HttpRequest, *, wrong: bool = False) -> HttpResponse:
     """Render a page that says where to find the token."""
     context = {"wrong": wrong, "data_dir": settings.DATA_DIR}
     return render(request, "console/setup/locked.html", context, status=403)
@@ -72,7 +72,7 @@ _TITLES: dict[setup_progress.Step, Promise] = {
 }
 
 
-def during(step: setup_progress.Step) -> Callable[[View], View]:
+def setup_step(step: setup_progress.Step) -> Callable[[View], View]:
     """Restrict a later step to admins, and to the time before the setup is finished."""
 
     def guard(view: View) -> View:
@@ -91,7 +91,7 @@ def during(step: setup_progress.Step) -> Callable[[View], View]:
                 return redirect("setup")
             return cast("HttpResponse", view(request, *args, **kwargs))
 
-        return mark(guarded, "administer")
+        return set_required_access(guarded, "administer")
 
     return guard
 

@@ -11,13 +11,13 @@ from console import setup_progress
 from console.pages.connect.clients import KEY
 from console.pages.connect.views import newest_row_id
 from console.pages.setup.forms import KeyForm
-from console.pages.setup.gate import during, steps
+from console.pages.setup.gate import setup_step, steps
 from gateway import store
 
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-@during("key")
+@setup_step("key")
 def key(request: HttpRequest) -> HttpResponse:
     """Create the key. Only the response to the form contains it."""
     form = KeyForm(request.POST if request.method == "POST" else None)

@@ -21,15 +21,15 @@ from console.pages.providers.connection_test import (
 )
 from console.pages.providers.key_pages import KEY_PAGES
 from console.pages.setup.forms import DEMO, POPULAR, ProviderForm, list_presets
-from console.pages.setup.gate import during, steps
+from console.pages.setup.gate import setup_step, steps
 from gateway import store
-from gateway.models import Model, Provider, Route, Source, Target
+from gateway.models import Model, Provider, Route, RowSource, Target
 from gateway.routing.snapshot import Provider as ProviderValue
 
 
 @sensitive_post_parameters("key")
 @require_http_methods(["GET", "HEAD", "POST"])
-@during("provider")
+@setup_step("provider")
 def provider(request: HttpRequest) -> HttpResponse:
     """Show the ways to a first provider, or apply the selected one."""
     choice = request.POST.get("choice", "")
@@ -55,7 +55,7 @@ def _page(
         "form": form,
         "popular": presets[: len(POPULAR)],
         "presets": presets[len(POPULAR) :],
-        "detected": Provider.objects.from_source(Source.ENVIRONMENT),
+        "detected": Provider.objects.from_source(RowSource.ENVIRONMENT),
         "test_result": test_result,
         **steps("provider"),
     }

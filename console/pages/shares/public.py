@@ -68,15 +68,15 @@ def _share(request: HttpRequest, token: str) -> tuple[RunShare | None, HttpRespo
     wait = Throttle.objects.take(limits)
     if wait is not None:
         message = _("Too many requests. Try again in a few minutes.")
-        response = _refused(request, message, 429)
+        response = _refusal_page(request, message, 429)
         response["Retry-After"] = str(max(1, math.ceil(wait.total_seconds())))
         return None, response
     share = RunShare.objects.by_token(token)
     message = _("This link does not exist, has expired or was revoked.")
-    return share, _refused(request, message, 404)
+    return share, _refusal_page(request, message, 404)
 
 
-def _refused(request: HttpRequest, message: str, status: int) -> HttpResponse:
+def _refusal_page(request: HttpRequest, message: str, status: int) -> HttpResponse:
     context = {"problem": message}
     return _with_headers(render(request, "console/shares/public.html", context, status=status))
 

@@ -39,12 +39,12 @@ class TeamForm(FoldedFields, BudgetFields, LimitFields):
         super().__init__(*args, **kwargs)
         trim_decimals(self.initial)
         self.fields["name"].help_text = _("A team or project whose keys share a budget.")
-        teams = Team.objects.outermost().exclude(pk=self.instance.pk)
+        teams = Team.objects.top_level().exclude(pk=self.instance.pk)
         self.fields["parent"].label = _("Parent team")
         self.fields["parent"].queryset = teams  # type: ignore[attr-defined]
         self.fields["parent"].empty_label = _("None")  # type: ignore[attr-defined]
         self.fields["parent"].help_text = _("The parent's budget and limits apply in addition.")
-        available_keys = ApiKey.objects.free_for(self.instance.pk)
+        available_keys = ApiKey.objects.available_for_team(self.instance.pk)
         self.fields["members"].queryset = available_keys  # type: ignore[attr-defined]
         if self.instance.pk:
             self.initial["members"] = [key.pk for key in ApiKey.objects.of_team(self.instance.pk)]
@@ -53,7 +53,9 @@ class TeamForm(FoldedFields, BudgetFields, LimitFields):
         """Write the row and the membership of its keys."""
         with transaction.atomic():
             saved: Team = super().save(commit=commit)
-            ApiKey.objects.join(saved.pk, [key.pk for key in self.cleaned_data["members"]])
+            ApiKey.objects.set_team_members(
+                saved.pk, [key.pk for key in self.cleaned_data["members"]]
+            )
         return saved
 
 

@@ -53,13 +53,13 @@ def teams(request: HttpRequest) -> HttpResponse:
     """All teams with their spend, and all other limits."""
     now = timezone.now()
     rows: list[Any] = list(Team.objects.with_member_count())
-    spent = team_gauges(rows, now)
+    gauges_by_team = team_gauges(rows, now)
     context = {
         "page": PAGE,
         "rows": [
             {
                 "team": row,
-                "gauge": tightest(spent[row.pk]),
+                "gauge": tightest(gauges_by_team[row.pk]),
                 "in_projects": sum(
                     project.members for project in rows if project.parent_id == row.pk
                 ),
@@ -126,7 +126,7 @@ def _page(request: HttpRequest, form: TeamForm, team: Team | None) -> HttpRespon
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Delete a team; its keys and projects remain, without a team."""
     row = get_object_or_404(Team, pk=pk)
-    ApiKey.objects.leave(pk)
+    ApiKey.objects.remove_all_from_team(pk)
     Team.objects.release(pk)
     row.delete()
     messages.success(request, _("%(name)s deleted. Its keys keep working.") % {"name": row})

@@ -43,7 +43,9 @@ def traces_of_requests(rows: Sequence[RequestLog]) -> set[str]:
     hexes = {row.trace_id for row in rows if row.trace_id}
     names = [name for hex_id in hexes for name in (hex_id, f"trace_{hex_id}")]
     stored_ids = (
-        set(ClientTrace.objects.of(names).values_list("trace_id", flat=True)) if names else set()
+        set(ClientTrace.objects.with_trace_ids(names).values_list("trace_id", flat=True))
+        if names
+        else set()
     )
     responses = [name for row in rows for name in response_ids(row)]
     return stored_ids | ClientSpan.objects.traces_of_responses(responses)
@@ -105,14 +107,14 @@ def match_requests(
     unmatched = [row for row in unmatched if not row.response_id and not row.parent_span_id]
     for tolerance in (TOLERANCE, CLOCK_SKEW):
         for row in sorted(unmatched, key=lambda row: row.started_at):
-            span = None if row.pk in matches else _span_at(open_spans, row, tolerance)
+            span = None if row.pk in matches else _span_containing(open_spans, row, tolerance)
             if span is not None:
                 matches[row.pk] = span
                 open_spans.remove(span)
     return matches
 
 
-def _span_at(
+def _span_containing(
     spans: list[ClientSpan], row: RequestLog, tolerance: dt.timedelta
 ) -> ClientSpan | None:
     """The first span of the row's key and model that contains the request."""

@@ -65,7 +65,7 @@ def render_trace(
     request: HttpRequest, links: Links, trace_id: str, key_ids: KeyIds
 ) -> HttpResponse:
     """One trace, with the spans and requests of these keys."""
-    rows = list(ClientTrace.objects.of([trace_id]).of_keys(key_ids).newest(10))
+    rows = list(ClientTrace.objects.with_trace_ids([trace_id]).of_keys(key_ids).newest(10))
     if not rows:
         raise Http404(_("This trace is not stored."))
     context = {

@@ -101,7 +101,7 @@ class Waterfall(msgspec.Struct, kw_only=True):
 def trace_waterfall(trace_ids: Iterable[str], *, key_ids: Sequence[int] | None = None) -> Waterfall:
     """The spans of these traces and their requests; with `key_ids`, those of these keys."""
     trace_ids = list(trace_ids)
-    rows = ClientSpan.objects.of_keys(key_ids).of(trace_ids)
+    rows = ClientSpan.objects.of_keys(key_ids).of_traces(trace_ids)
     spans = list(rows[: MAX_SPANS + 1]) if trace_ids else []
     is_cut = len(spans) > MAX_SPANS
     spans = spans[:MAX_SPANS]
@@ -117,7 +117,7 @@ def session_waterfall(session: str, rows: list[RequestLog], trace_ids: set[str])
         ClientTrace.objects.of_session(session).newest(100).values_list("trace_id", flat=True)
     )
     names = sorted({*session_ids, *trace_ids})
-    spans = list(ClientSpan.objects.of(names)[: MAX_SPANS + 1]) if names else []
+    spans = list(ClientSpan.objects.of_traces(names)[: MAX_SPANS + 1]) if names else []
     requests = {row.pk: row for row in (*rows, *requests_of(spans[:MAX_SPANS], names))}
     waterfall = build_waterfall(spans[:MAX_SPANS], list(requests.values()))
     waterfall.is_cut = len(spans) > MAX_SPANS
@@ -131,7 +131,7 @@ def build_waterfall(spans: list[ClientSpan], rows: list[RequestLog]) -> Waterfal
     if not lines:
         return waterfall
     _sum_subtrees(lines)
-    waterfall.has_pauses = _place_bars(lines)
+    waterfall.has_pauses = _set_bar_positions(lines)
     waterfall.duration_ms = (
         max(line.ended_at for line in lines) - min(line.started_at for line in lines)
     ).total_seconds() * 1000
@@ -220,7 +220,7 @@ def _sum_subtrees(lines: list[Line]) -> None:
             parent.cost_usd = (parent.cost_usd or Decimal(0)) + line.cost_usd
 
 
-def _place_bars(lines: list[Line]) -> bool:
+def _set_bar_positions(lines: list[Line]) -> bool:
     """Set the bars; return whether long pauses are shortened."""
     first = min(line.started_at for line in lines)
     intervals = _active_intervals(

@@ -25,7 +25,11 @@ PAGE = "users"
 @admin
 def users(request: HttpRequest) -> HttpResponse:
     """All accounts with role and permission."""
-    context = {"page": PAGE, "people": accounts.people(), "granted": accounts.granted()}
+    context = {
+        "page": PAGE,
+        "people": accounts.all_users(),
+        "granted": accounts.users_with_body_access(),
+    }
     return render(request, "console/users/page.html", context)
 
 
@@ -37,7 +41,7 @@ def user_add(request: HttpRequest) -> HttpResponse:
     form = NewUserForm(request.POST or None)
     if form.is_valid():
         account = form.cleaned_data
-        accounts.make(
+        accounts.create_account(
             account["username"],
             account["password"],
             role=account["role"],
@@ -130,7 +134,7 @@ def user_active(request: HttpRequest, pk: int) -> HttpResponse:
 def _role(person: User) -> dict[str, Any]:
     return {
         "role": accounts.stored_role(person),
-        "bodies": person.pk in accounts.granted(),
+        "bodies": person.pk in accounts.users_with_body_access(),
     }
 
 

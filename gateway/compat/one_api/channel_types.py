@@ -92,12 +92,12 @@ _USUAL = frozenset({"cohere", "novita", "deepseek", "ollama", "xinference"})
 _VERSION = re.compile(r"/v\d+[a-z]*(?:/openai)?$")
 
 
-def base_url_of(kind: ChannelType, stated: str) -> str:
+def base_url_of(kind: ChannelType, configured_url: str) -> str:
     """The base URL of a channel's provider; empty for the preset's own.
 
     The URL of a channel ends before the version, and with some types before the whole endpoint.
     """
-    base = stated.strip().rstrip("/")
+    base = configured_url.strip().rstrip("/")
     if base in ("", kind.host) and kind.preset in _USUAL:
         return ""
     base = base or kind.host

@@ -30,7 +30,7 @@ from gateway.compat.litellm.config.rows import (
 )
 from gateway.compat.one_api.channel_types import NEW_API, ONE_API, base_url_of
 from gateway.compat.one_api.source import Row, Tables
-from gateway.models import ApiKey, Source, Team
+from gateway.models import ApiKey, RowSource, Team
 from gateway.providers.catalog import PRESETS
 from gateway.usage_querysets import UNITS
 
@@ -53,7 +53,7 @@ def import_tables(tables: Tables, *, dry_run: bool = False) -> ImportReport:
     report = ImportReport()
     with transaction.atomic():
         add_new_rows(_channels(tables, report), report)
-        _Keys(tables, report).add()
+        _KeyImport(tables, report).add()
         _note_ratios(tables, report)
         transaction.set_rollback(dry_run)
     return report
@@ -73,7 +73,7 @@ def _channels(tables: Tables, report: ImportReport) -> Config:
         for provider in providers:
             _add_provider(config, provider, _text(channel.get("name")))
         mapping = _object(channel.get("model_mapping"))
-        for name in _listed(channel.get("models")):
+        for name in _split_names(channel.get("models")):
             public = name[:_MAX_NAME]
             upstream = str(mapping.get(name) or name)[:_MAX_NAME]
             ranks = priorities.setdefault(public, [])
@@ -81,7 +81,7 @@ def _channels(tables: Tables, report: ImportReport) -> Config:
             if priority not in ranks:
                 ranks.append(priority)
             route = config.routes.setdefault(
-                public, RouteRow(name=public, ref=_ref(tables, channel))
+                public, RouteRow(name=public, ref=_channel_label(tables, channel))
             )
             for provider in providers:
                 key = (provider.identity, upstream)
@@ -98,16 +98,18 @@ def _channels(tables: Tables, report: ImportReport) -> Config:
                     )
                 )
     for route in config.routes.values():
-        route.targets = _weighed(route.targets)
+        route.targets = _with_equal_weights(route.targets)
         route.retries, route.cooldown_s = 0, 5.0
     return config
 
 
-def _weighed(targets: list[TargetRow]) -> list[TargetRow]:
+def _with_equal_weights(targets: list[TargetRow]) -> list[TargetRow]:
     """The targets; where no channel of a priority has a weight, all have the same."""
-    weighty = {target.order for target in targets if target.weight > 0}
+    orders_with_weights = {target.order for target in targets if target.weight > 0}
     return [
-        target if target.order in weighty else msgspec.structs.replace(target, weight=1.0)
+        target
+        if target.order in orders_with_weights
+        else msgspec.structs.replace(target, weight=1.0)
         for target in targets
     ]
 
@@ -120,18 +122,18 @@ def _providers(
     kind = kinds.get(_number(channel.get("type")))
     if kind is None:
         why = f"its type {channel.get('type')} has no preset: add the provider by hand"
-        report.leave_out("channels", subject, why)
+        report.count_omitted("channels", subject, why)
         return []
     if channel.get("status") != _ENABLED:
-        report.leave_out("channels", subject, "it is disabled")
+        report.count_omitted("channels", subject, "it is disabled")
         return []
     base_url = base_url_of(kind, _text(channel.get("base_url")))
     if not (base_url or PRESETS[kind.preset].base_url) or len(base_url) > _MAX_URL:
-        report.leave_out("channels", subject, "it has no usable base URL")
+        report.count_omitted("channels", subject, "it has no usable base URL")
         return []
     for column, what in _UNSUPPORTED.items():
         if _text(channel.get(column)).strip() not in ("", "{}", "null"):
-            report.note(subject, f"{what} are not carried over")
+            report.add_remark(subject, f"{what} are not carried over")
     query = {}
     if kind.has_version and (version := _api_version(channel)):
         query = {"api-version": version}
@@ -141,7 +143,7 @@ def _providers(
     return [
         ProviderRow(
             preset=kind.preset,
-            ref=_ref(tables, channel),
+            ref=_channel_label(tables, channel),
             base_url=base_url,
             key=key,
             query=query,
@@ -161,9 +163,11 @@ def _keys(channel: Row) -> list[str]:
 
 
 def _api_version(channel: Row) -> str:
-    stated = _object(channel.get("config")).get("api_version") or channel.get("other")
-    stated = stated or _object(channel.get("settings")).get("azure_responses_version")
-    text = _text(stated).strip()
+    configured_version = _object(channel.get("config")).get("api_version") or channel.get("other")
+    configured_version = configured_version or _object(channel.get("settings")).get(
+        "azure_responses_version"
+    )
+    text = _text(configured_version).strip()
     return text if re.fullmatch(r"[0-9A-Za-z.-]{1,40}", text) else ""
 
 
@@ -179,7 +183,7 @@ def _add_provider(config: Config, provider: ProviderRow, channel: str) -> None:
 # --- keys ---------------------------------------------------------------------------
 
 
-class _Keys:
+class _KeyImport:
     """The tokens, as gateway keys with the same secrets."""
 
     def __init__(self, tables: Tables, report: ImportReport) -> None:
@@ -226,9 +230,9 @@ class _Keys:
             routes=self._models(token, user, subject),
             user=_text(user.get("username"))[:_MAX_NAME],
             team=self._team(user),
-            expires_at=_moment(token.get("expired_time")),
-            last_used_at=_moment(token.get("accessed_time")),
-            source=Source.DATABASE,
+            expires_at=_parse_timestamp(token.get("expired_time")),
+            last_used_at=_parse_timestamp(token.get("accessed_time")),
+            source=RowSource.DATABASE,
             source_ref=f"{self._tables.gateway} token {token['id']}",
         )
         if not token.get("unlimited_quota"):
@@ -239,7 +243,7 @@ class _Keys:
             row.revoked_at = self._now
         for column in ("allow_ips", "subnet"):
             if _text(token.get(column)).strip():
-                self._report.note(subject, "its allowed addresses are not carried over")
+                self._report.add_remark(subject, "its allowed addresses are not carried over")
         return row
 
     def _usd(self, quota: int) -> Decimal:
@@ -250,7 +254,7 @@ class _Keys:
         used = _number(token.get("used_quota"))
         if used <= 0:
             return
-        day = (_moment(token.get("created_time")) or self._now).replace(
+        day = (_parse_timestamp(token.get("created_time")) or self._now).replace(
             hour=0, minute=0, second=0, microsecond=0
         )
         units = min(int(self._usd(used) * UNITS), 2**62)
@@ -279,12 +283,12 @@ class _Keys:
         )
         total = self._usd(_number(user.get("quota")) + used)
         if not 0 <= total <= _MAX_USD:
-            self._report.note(f"user {user.get('username')}", "its quota is no limit here")
+            self._report.add_remark(f"user {user.get('username')}", "its quota is no limit here")
             return None
         name = f"user {user.get('username') or user['id']}"[:_MAX_NAME]
         if Team.objects.filter(name=name).exists():
             name = f"{name[: _MAX_NAME - 30]} ({user['id']})"
-            self._report.note(f"user {user.get('username')}", f"its team is named `{name}`")
+            self._report.add_remark(f"user {user.get('username')}", f"its team is named `{name}`")
         team = Team(name=name, source_ref=ref, budget_total_usd=total)
         team.save()
         self._report.count("teams", "added")
@@ -292,14 +296,14 @@ class _Keys:
 
     def _models(self, token: Row, user: Row, subject: str) -> list[str]:
         """The routes that a token may use: its own, and those of its group."""
-        own = _listed(token.get("models"))
+        own = _split_names(token.get("models"))
         if token.get("model_limits_enabled"):
-            own = _listed(token.get("model_limits"))
+            own = _split_names(token.get("model_limits"))
         group = _text(token.get("group")) or _text(user.get("group")) or "default"
         models = self._group_models.get(group, set())
         if not models or models == self._all_models:
             return own
-        self._report.note(
+        self._report.add_remark(
             subject, f"may use the models of the group {group}, of channels of any group"
         )
         return [name for name in own if name in models] if own else sorted(models)
@@ -309,7 +313,7 @@ class _Keys:
         free = name
         if free in self._names:
             free = f"{name} ({_text(user.get('username')) or 'token'} {token['id']})"[:_MAX_NAME]
-            self._report.note(f"key {name}", f"is named `{free}` here")
+            self._report.add_remark(f"key {name}", f"is named `{free}` here")
         self._names.add(free)
         return free
 
@@ -327,24 +331,24 @@ def _models_by_group(tables: Tables) -> tuple[dict[str, set[str]], set[str]]:
     groups: dict[str, set[str]] = {}
     for channel in tables.channels:
         if channel.get("status") == _ENABLED:
-            for group in _listed(channel.get("group")):
-                groups.setdefault(group, set()).update(_listed(channel.get("models")))
+            for group in _split_names(channel.get("group")):
+                groups.setdefault(group, set()).update(_split_names(channel.get("models")))
     return groups, set().union(*groups.values())
 
 
 def _note_ratios(tables: Tables, report: ImportReport) -> None:
     for group, ratio in _object(tables.options.get("GroupRatio")).items():
         if ratio != 1:
-            report.note(f"group {group}", f"set its ratio {ratio} as the margin of a team")
+            report.add_remark(f"group {group}", f"set its ratio {ratio} as the margin of a team")
     for option in ("ModelRatio", "ModelPrice"):
         if _object(tables.options.get(option)):
-            report.note("", f"{option}: prices of models come from the price list here")
+            report.add_remark("", f"{option}: prices of models come from the price list here")
 
 
 # --- values -------------------------------------------------------------------------
 
 
-def _ref(tables: Tables, channel: Row) -> str:
+def _channel_label(tables: Tables, channel: Row) -> str:
     return f"{tables.gateway} channel {channel['id']}"
 
 
@@ -367,7 +371,7 @@ def _positive(value: Any) -> Decimal | None:
     return number if number.is_finite() and number > 0 else None
 
 
-def _listed(value: Any) -> list[str]:
+def _split_names(value: Any) -> list[str]:
     return list(dict.fromkeys(name.strip() for name in _text(value).split(",") if name.strip()))
 
 
@@ -380,6 +384,6 @@ def _object(value: Any) -> Row:
     return value if isinstance(value, dict) else {}
 
 
-def _moment(seconds: Any) -> dt.datetime | None:
+def _parse_timestamp(seconds: Any) -> dt.datetime | None:
     number = _number(seconds)
     return dt.datetime.fromtimestamp(number, dt.UTC) if 0 < number < 2**33 else None

@@ -33,15 +33,15 @@ class Tables(msgspec.Struct, kw_only=True):
         return "new-api" if self.new_api else "one-api"
 
 
-def read_tables(place: str) -> Tables:
+def read_tables(location: str) -> Tables:
     """Read the database at a path or URL. Raises SourceError."""
-    scheme = place.partition("://")[0]
+    scheme = location.partition("://")[0]
     if scheme in {"postgres", "postgresql"}:
-        rows = _from_postgres(place)
-    elif "://" in place:
+        rows = _from_postgres(location)
+    elif "://" in location:
         raise SourceError("only SQLite files and postgresql:// URLs can be read")
     else:
-        rows = _from_sqlite(Path(place))
+        rows = _from_sqlite(Path(location))
     if not {"channels", "tokens"} <= rows.keys():
         raise SourceError(
             "it has no tables `channels` and `tokens`: this is not one-api's database"

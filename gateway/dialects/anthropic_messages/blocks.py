@@ -36,7 +36,7 @@ from gateway.dialects.anthropic_messages.context import (
 )
 from gateway.dialects.shared import mcp
 from gateway.dialects.shared.fields import (
-    flag,
+    boolean,
     join_path,
     mapping,
     required_mapping,
@@ -328,7 +328,7 @@ def _parse_nested_content(
 
 def _parse_citations_enabled(block: Json, path: str) -> bool | None:
     citations = mapping(block, "citations", path)
-    return None if citations is None else flag(citations, "enabled", f"{path}.citations")
+    return None if citations is None else boolean(citations, "enabled", f"{path}.citations")
 
 
 _SEARCH_RESULT_FIELDS = frozenset(
@@ -400,7 +400,7 @@ def _parse_tool_result(block: Json, path: str, extra: Json) -> ToolResult:
     return ToolResult(
         id=required_text(block, "tool_use_id", path),
         parts=_parse_nested_content(block, path, extra, _TOOL_RESULT_CONTENT_PARSERS),
-        is_error=flag(block, "is_error", path),
+        is_error=boolean(block, "is_error", path),
         cache=parse_cache_control(block, path),
         path=path,
     )

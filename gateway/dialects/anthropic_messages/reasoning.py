@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from gateway.canon.adaptation import Adaptation, approximated, dropped
+from gateway.canon.adaptation import Adaptation, approximated_field, dropped_field
 from gateway.canon.errors import invalid
 from gateway.canon.request import Thinking
 from gateway.canon.signature import is_from_target, recover_reasoning_text, unwrap_signature
@@ -297,7 +297,7 @@ def _drop_message_thinking(
     def drop_thinking(block: Json, block_path: str) -> Json | None:
         if block.get("type") not in _REASONING_BLOCK_TYPES:
             return block
-        report.append(dropped(block_path, REASONING_REFUSED))
+        report.append(dropped_field(block_path, REASONING_REFUSED))
         return None
 
     return _replace_blocks(message, path, drop_thinking)
@@ -327,9 +327,9 @@ def _replace_block_token(
         return _without_foreign_citations(block, path, report)
     if is_foreign(block):
         if text := code_execution.history_text(block):
-            report.append(approximated(path, code_execution.SENT_AS_TEXT))
+            report.append(approximated_field(path, code_execution.SENT_AS_TEXT))
             return {"type": "text", "text": text}
-        report.append(dropped(path, "a search by another provider"))
+        report.append(dropped_field(path, "a search by another provider"))
         return None
     token = block.get(
         {"thinking": "signature", "redacted_thinking": "data"}.get(str(block_type), "")
@@ -355,6 +355,6 @@ def _without_foreign_citations(block: Json, path: str, report: list[Adaptation])
     own = [item for item in citations if not isinstance(item, dict) or can_be_replayed(item)]
     if len(own) == len(citations):
         return block
-    report.append(dropped(f"{path}.citations", FOREIGN_CITATIONS_DROPPED))
+    report.append(dropped_field(f"{path}.citations", FOREIGN_CITATIONS_DROPPED))
     fields = {key: value for key, value in block.items() if key != "citations"}
     return {**fields, "citations": own} if own else fields

@@ -34,8 +34,8 @@ from gateway.dialects.shared import mcp
 from gateway.dialects.shared.claude import MAX_CACHE_BREAKPOINTS
 from gateway.dialects.shared.fields import (
     MAX_TOKENS,
+    boolean,
     enum_value,
-    flag,
     integer,
     mapping,
     number,
@@ -90,7 +90,7 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
     turns = parse_turns(body, extra)
     request = Request(
         model=required_text(body, "model"),
-        stream=flag(body, "stream") or False,
+        stream=boolean(body, "stream") or False,
         instructions=parse_system(body.get("system"), "system", extra),
         turns=turns,
         tools=parse_tools(body, turns),
@@ -213,7 +213,7 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
         _render_extra_fields(context, body)
     if context.blocks_with_breakpoint:
         context.limit_cache_breakpoints(MAX_CACHE_BREAKPOINTS - ("cache_control" in body))
-    return context.rendered(body, custom_tools=True, headers=_request_headers(context, body))
+    return context.finish(body, custom_tools=True, headers=_request_headers(context, body))
 
 
 def _request_headers(context: RenderContext, body: Json) -> dict[str, str]:

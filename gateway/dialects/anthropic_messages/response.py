@@ -8,7 +8,7 @@ from typing import Any, Literal, assert_never
 import msgspec
 from msgspec.structs import replace
 
-from gateway.canon.adaptation import Adaptation, approximated, dropped
+from gateway.canon.adaptation import Adaptation, approximated_field, dropped_field
 from gateway.canon.arguments import parse_arguments
 from gateway.canon.errors import GatewayError, bad_upstream
 from gateway.canon.naming import render_tool_id
@@ -211,7 +211,7 @@ def _render_part(
         case Native():
             return render_foreign_part(part.data, path, report, code_blocks)
         case Image() | Document() | Audio() | ToolResult():
-            report.append(dropped(path, "responses do not support it"))
+            report.append(dropped_field(path, "responses do not support it"))
             return []
         case _:
             assert_never(part)
@@ -219,7 +219,7 @@ def _render_part(
 
 def unsupported_part(path: str, data: Json) -> Adaptation:
     """The record of a part that only another dialect knows."""
-    return dropped(path, f"Anthropic Messages does not support {data.get('type', '')} parts")
+    return dropped_field(path, f"Anthropic Messages does not support {data.get('type', '')} parts")
 
 
 def _render_text(part: Text, path: str, report: list[Adaptation]) -> Json:
@@ -235,7 +235,7 @@ def _render_text(part: Text, path: str, report: list[Adaptation]) -> Json:
 
 def citation_without_url(path: str) -> Adaptation:
     """The record of a source that cannot be cited."""
-    return dropped(f"{path}.citations", "a source without a URL cannot be cited here")
+    return dropped_field(f"{path}.citations", "a source without a URL cannot be cited here")
 
 
 def render_reasoning(part: Reasoning, context: ResponseContext) -> Json:
@@ -259,7 +259,9 @@ def _render_tool_use(
     if call.custom:
         arguments = {"input": call.raw or ""}
     elif arguments is None:
-        report.append(approximated(path, "the arguments are not a JSON object; shown as `_raw`"))
+        report.append(
+            approximated_field(path, "the arguments are not a JSON object; shown as `_raw`")
+        )
         arguments = {"_raw": call.raw or ""}
     if call.signature is not None:
         report.append(dropped_call_signature(path))
@@ -273,7 +275,7 @@ def _render_tool_use(
 
 def dropped_call_signature(path: str) -> Adaptation:
     """The record of a call's state, which this dialect cannot carry."""
-    return dropped(f"{path}.signature", "tool calls cannot carry the provider's state")
+    return dropped_field(f"{path}.signature", "tool calls cannot carry the provider's state")
 
 
 def render_call_id(upstream_id: str) -> str:
@@ -294,7 +296,7 @@ def render_foreign_part(
     if not blocks:
         report.append(unsupported_part(path, data))
         return []
-    report += [dropped(path, f"not shown: {loss}") for loss in code_execution.losses_of(data)]
+    report += [dropped_field(path, f"not shown: {loss}") for loss in code_execution.losses_of(data)]
     return blocks
 
 

@@ -7,7 +7,7 @@ from typing import Any, assert_never
 
 import msgspec
 
-from gateway.canon.adaptation import Adaptation, approximated
+from gateway.canon.adaptation import Adaptation, approximated_field
 from gateway.canon.arguments import parse_arguments
 from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.events import (
@@ -623,12 +623,12 @@ class MessagesStreamRenderer:
             if raw is not None:
                 arguments = {"_raw": raw}
                 self.report.append(
-                    approximated(path, "the arguments are not a JSON object; sent as `_raw`")
+                    approximated_field(path, "the arguments are not a JSON object; sent as `_raw`")
                 )
             return self._render_json_delta(_encode(arguments).decode())
         if arguments is None:
             self.report.append(
-                approximated(path, "the arguments are not a JSON object; passed on unchanged")
+                approximated_field(path, "the arguments are not a JSON object; passed on unchanged")
             )
         return b""
 

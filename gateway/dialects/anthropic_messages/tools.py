@@ -12,7 +12,14 @@ from gateway.canon.request import Native, Tool, ToolChoice, ToolResult, Turn
 from gateway.dialects.anthropic_messages.blocks import parse_cache_control
 from gateway.dialects.anthropic_messages.context import NAME, Json, RenderContext
 from gateway.dialects.shared import code_execution, mcp, web_search
-from gateway.dialects.shared.fields import enum_value, flag, mapping, objects, required_text, text
+from gateway.dialects.shared.fields import (
+    boolean,
+    enum_value,
+    mapping,
+    objects,
+    required_text,
+    text,
+)
 from gateway.dialects.shared.free_text_tools import TEXT_INPUT_SCHEMA, describe_free_text_tool
 from gateway.dialects.shared.web_search import WebSearch, user_location
 
@@ -66,7 +73,7 @@ def _parse_tool(item: Json, path: str) -> Tool:
             kind="server",
             dialect=NAME,
             native=item,
-            defer=bool(flag(item, "defer_loading", path)),
+            defer=bool(boolean(item, "defer_loading", path)),
             path=path,
         )
     extra = {k: v for k, v in item.items() if k not in _FUNCTION_FIELDS and v is not None}
@@ -74,8 +81,8 @@ def _parse_tool(item: Json, path: str) -> Tool:
         name=required_text(item, "name", path),
         description=text(item, "description", path),
         schema=mapping(item, "input_schema", path),
-        strict=flag(item, "strict", path),
-        defer=bool(flag(item, "defer_loading", path)),
+        strict=boolean(item, "strict", path),
+        defer=bool(boolean(item, "defer_loading", path)),
         cache=parse_cache_control(item, path),
         dialect=NAME if extra else "",
         extra=extra,
@@ -223,7 +230,7 @@ def parse_tool_choice(body: Json) -> ToolChoice | None:
     if choice_type is None:
         path = "tool_choice.type"
         raise invalid(f"{path} is required and must be one of {', '.join(_CHOICE_TYPES)}", path)
-    single = flag(choice_object, "disable_parallel_tool_use", "tool_choice")
+    single = boolean(choice_object, "disable_parallel_tool_use", "tool_choice")
     parallel = None if single is None else not single
     if choice_type == "tool":
         name = required_text(choice_object, "name", "tool_choice")

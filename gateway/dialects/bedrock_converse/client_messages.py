@@ -39,9 +39,9 @@ from gateway.dialects.bedrock_converse.context import (
 )
 from gateway.dialects.bedrock_converse.response import parse_citation
 from gateway.dialects.shared.fields import (
+    boolean,
     compact_json,
     enum_value,
-    flag,
     mapping,
     objects,
     required_mapping,
@@ -205,7 +205,7 @@ def _parse_document(block: Json, path: str, extra: Json) -> Part:
         context=text(document, "context", document_path),
         citations=None
         if citations is None
-        else flag(citations, "enabled", f"{document_path}.citations"),
+        else boolean(citations, "enabled", f"{document_path}.citations"),
         path=path,
     )
     if data is not None:
@@ -234,7 +234,7 @@ def _parse_search_result(block: Json, path: str, extra: Json) -> Part:
         context=required_text(result, "source", result_path),
         citations=None
         if citations is None
-        else flag(citations, "enabled", f"{result_path}.citations"),
+        else boolean(citations, "enabled", f"{result_path}.citations"),
         path=path,
     )
 
@@ -289,14 +289,14 @@ def _parse_reasoning(block: Json, path: str, extra: Json) -> Part:
     redacted = text(reasoning, "redactedContent", reasoning_path)
     if redacted is not None:
         return Reasoning(redacted=True, signature=_parse_redacted(redacted), path=path)
-    shown = required_mapping(reasoning, "reasoningText", reasoning_path)
-    shown_path = f"{reasoning_path}.reasoningText"
-    value = text(shown, "signature", shown_path)
+    text_block = required_mapping(reasoning, "reasoningText", reasoning_path)
+    text_path = f"{reasoning_path}.reasoningText"
+    value = text(text_block, "signature", text_path)
     signature = (
         unwrap_signature(value) or Signature(kind="signature", value=value) if value else None
     )
     reasoning_text, signature = recover_reasoning_text(
-        text(shown, "text", shown_path) or "", signature
+        text(text_block, "text", text_path) or "", signature
     )
     return Reasoning(text=reasoning_text, signature=signature, path=path)
 

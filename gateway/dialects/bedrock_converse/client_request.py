@@ -31,8 +31,8 @@ from gateway.dialects.bedrock_converse.context import MODEL_FIELDS, NAME, Json
 from gateway.dialects.shared.effort import EFFORTS
 from gateway.dialects.shared.fields import (
     MAX_TOKENS,
+    boolean,
     enum_value,
-    flag,
     integer,
     mapping,
     number,
@@ -94,14 +94,14 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
         key: value for key, value in body.items() if key not in _PARSED_FIELDS and value is not None
     }
     config = mapping(body, "inferenceConfig") or {}
-    extra |= _unread(config, _PARSED_CONFIG, "inferenceConfig")
+    extra |= _unparsed_fields(config, _PARSED_CONFIG, "inferenceConfig")
     model_fields = mapping(body, MODEL_FIELDS) or {}
-    extra |= _unread(model_fields, _PARSED_MODEL_FIELDS, MODEL_FIELDS)
+    extra |= _unparsed_fields(model_fields, _PARSED_MODEL_FIELDS, MODEL_FIELDS)
     output_config = mapping(body, "outputConfig") or {}
     tool_config = mapping(body, "toolConfig") or {}
     return Request(
         model=required_text(body, "model"),
-        stream=flag(body, "stream") is True,
+        stream=boolean(body, "stream") is True,
         instructions=parse_system(body, extra),
         turns=parse_turns(body, extra),
         tools=_parse_tools(tool_config, extra),
@@ -135,7 +135,7 @@ def _counted_body(body: Json) -> Json:
     return {**converse, "model": body.get("model"), "stream": False}
 
 
-def _unread(fields: Json, parsed_fields: frozenset[str], path: str) -> Json:
+def _unparsed_fields(fields: Json, parsed_fields: frozenset[str], path: str) -> Json:
     """The fields of an object that have no canonical equivalent, by path."""
     return {
         f"{path}.{key}": value
@@ -175,7 +175,7 @@ def _parse_tool(spec: Json, path: str) -> Tool:
         name=required_text(spec, "name", spec_path),
         description=text(spec, "description", spec_path),
         schema=mapping(input_schema, "json", f"{spec_path}.inputSchema"),
-        strict=flag(spec, "strict", spec_path),
+        strict=boolean(spec, "strict", spec_path),
         path=path,
     )
 
@@ -186,7 +186,7 @@ def _parse_tool_choice(config: Json, model_fields: Json) -> ToolChoice | None:
     choice = mapping(config, "toolChoice", "toolConfig")
     own_choice = mapping(model_fields, "tool_choice", MODEL_FIELDS) or {}
     own_path = f"{MODEL_FIELDS}.tool_choice"
-    disabled = flag(own_choice, "disable_parallel_tool_use", own_path)
+    disabled = boolean(own_choice, "disable_parallel_tool_use", own_path)
     parallel = None if disabled is None else not disabled
     if choice is None:
         return None if parallel is None else ToolChoice(parallel=parallel)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated, dropped
+from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated_field, dropped_field
 from gateway.canon.arguments import parse_arguments
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.events import (
@@ -108,7 +108,7 @@ def _render_part(part: Part, context: ResponseContext, report: AdaptationReport)
             return None
         case Image() | Document() | Audio() | ToolResult():
             kind = type(part).__name__.lower()
-            report.add(dropped(f"content.{kind}", "no equivalent in a Converse response"))
+            report.add(dropped_field(f"content.{kind}", "no equivalent in a Converse response"))
             return None
         case _:
             assert_never(part)
@@ -116,17 +116,19 @@ def _render_part(part: Part, context: ResponseContext, report: AdaptationReport)
 
 def _dropped_native(data: Json) -> Adaptation:
     kind = data.get("type", "unknown")
-    return dropped(f"content.{kind}", "no equivalent in Converse")
+    return dropped_field(f"content.{kind}", "no equivalent in Converse")
 
 
 def dropped_call_signature() -> Adaptation:
     """The record of a call's state, which this dialect cannot carry."""
-    return dropped("content.toolUse.signature", "tool calls cannot carry the provider's state")
+    return dropped_field(
+        "content.toolUse.signature", "tool calls cannot carry the provider's state"
+    )
 
 
 def _wrap_raw(raw: str, report: AdaptationReport) -> Json:
     why = "the arguments are not a JSON object; shown as `_raw`"
-    report.add(approximated("content.toolUse.input", why))
+    report.add(approximated_field("content.toolUse.input", why))
     return {"_raw": raw}
 
 
@@ -154,11 +156,11 @@ def _render_reasoning(part: Reasoning, context: ResponseContext) -> Json:
     signature = part.signature or Signature(kind="text")
     if part.redacted:
         return {"reasoningContent": render_reasoning_state(signature, redacted=True)}
-    shown = part.text
+    text = part.text
     if context.reasoning_display == "none":
-        shown, signature = "", hide_reasoning_text(part.text, signature)
+        text, signature = "", hide_reasoning_text(part.text, signature)
     state = render_reasoning_state(signature, redacted=False)
-    return {"reasoningContent": {"reasoningText": {"text": shown, **state}}}
+    return {"reasoningContent": {"reasoningText": {"text": text, **state}}}
 
 
 # --- citations ------------------------------------------------------------------------------------
@@ -209,7 +211,7 @@ _STOP_REASONS = {
 def render_stop_reason(finish: Finish, report: AdaptationReport) -> str:
     """The `stopReason`; reports what it cannot express."""
     if finish.reason == "pause":
-        report.add(approximated("stopReason", "Converse has no pause: shown as end_turn"))
+        report.add(approximated_field("stopReason", "Converse has no pause: shown as end_turn"))
     if finish.reason == "filter" and finish.category == "guardrail_intervened":
         return "guardrail_intervened"
     return _STOP_REASONS.get(finish.reason, "end_turn")

@@ -70,7 +70,7 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     context.limit_cache_breakpoints(body)
     if context.model_fields:
         body[MODEL_FIELDS] = context.model_fields
-    return context.rendered(body, custom_tools=True)
+    return context.finish(body, custom_tools=True)
 
 
 def _check_supported(request: Request) -> None:

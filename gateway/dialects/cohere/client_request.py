@@ -35,9 +35,9 @@ from gateway.canon.request import (
 from gateway.dialects.cohere.context import NAME, Json
 from gateway.dialects.shared.fields import (
     MAX_TOKENS,
+    boolean,
     compact_json,
     enum_value,
-    flag,
     integer,
     mapping,
     number,
@@ -91,7 +91,7 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
     documents = _parse_documents(body, extra)
     return Request(
         model=required_text(body, "model"),
-        stream=flag(body, "stream") is True,
+        stream=boolean(body, "stream") is True,
         instructions=instructions,
         turns=_with_documents(turns, documents) if documents else turns,
         tools=_parse_tools(body),
@@ -107,7 +107,7 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
             presence_penalty=number(body, "presence_penalty"),
             seed=integer(body, "seed"),
             stop=strings(body, "stop_sequences"),
-            logprobs=flag(body, "logprobs"),
+            logprobs=boolean(body, "logprobs"),
         ),
         extra={NAME: extra} if extra else {},
         client_paths=dict(FIELD_PATHS),
@@ -275,15 +275,15 @@ def _parse_document(item: Any, path: str, extra: Json) -> Document:
     data = required_mapping(item, "data", path)
     text_key = next((key for key in _TEXT_KEYS if type(data.get(key)) is str), "")
     title = data["title"] if type(data.get("title")) is str else None
-    rest = [
+    other_fields = [
         f"{key}: {value if type(value) is str else compact_json(value)}"
         for key, value in data.items()
         if key != text_key and not (key == "title" and title is not None)
     ]
     return Document(
-        text=data[text_key] if text_key else "\n".join(rest),
+        text=data[text_key] if text_key else "\n".join(other_fields),
         title=title,
-        context="\n".join(rest) if rest and text_key else None,
+        context="\n".join(other_fields) if other_fields and text_key else None,
         media_type="text/plain",
         path=path,
     )
@@ -303,7 +303,7 @@ def _with_documents(turns: tuple[Turn, ...], documents: tuple[Document, ...]) ->
 
 
 def _parse_tools(body: Json) -> tuple[Tool, ...]:
-    strict = flag(body, "strict_tools")
+    strict = boolean(body, "strict_tools")
     return tuple(
         _parse_tool(item, f"tools[{index}]", strict=strict)
         for index, item in enumerate(objects(body, "tools"))

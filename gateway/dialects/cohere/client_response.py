@@ -11,7 +11,7 @@ from typing import Any, assert_never
 
 import msgspec
 
-from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated, dropped
+from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated_field, dropped_field
 from gateway.canon.arguments import render_arguments
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.events import (
@@ -122,13 +122,15 @@ def _add_part(message: _Message, part: Part, context: ResponseContext) -> None:
             message.report.add(_dropped_native(part.data))
         case Image() | Document() | Audio() | ToolResult():
             kind = type(part).__name__.lower()
-            message.report.add(dropped(f"content.{kind}", "no equivalent in a Cohere response"))
+            message.report.add(
+                dropped_field(f"content.{kind}", "no equivalent in a Cohere response")
+            )
         case _:
             assert_never(part)
 
 
 def _dropped_native(data: Json) -> Adaptation:
-    return dropped(f"content.{data.get('type', 'unknown')}", "no equivalent in Cohere")
+    return dropped_field(f"content.{data.get('type', 'unknown')}", "no equivalent in Cohere")
 
 
 # --- citations, finish reasons, usage -------------------------------------------------------------
@@ -187,7 +189,7 @@ def render_finish(finish: Finish, report: AdaptationReport) -> str:
     reason = _FINISH_REASONS.get(finish.reason)
     if reason is None:
         why = f"Cohere has no finish reason {finish.reason}: shown as COMPLETE"
-        report.add(approximated("finish_reason", why))
+        report.add(approximated_field("finish_reason", why))
     return reason or "COMPLETE"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.canon.adaptation import Adaptation, approximated, defaulted, dropped
+from gateway.canon.adaptation import Adaptation, approximated_field, defaulted_field, dropped_field
 from gateway.canon.embeddings import EmbedRequest, EmbedResponse
 from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.media import parse_data_url
@@ -54,7 +54,7 @@ def render_embed_request(request: EmbedRequest, traits: Traits) -> RenderedReque
     if request.truncate is not None:
         body["truncate"] = _TRUNCATE_MODES[request.truncate]
     if request.user_id is not None:
-        report.append(dropped(request.client_path("user_id"), "no equivalent"))
+        report.append(dropped_field(request.client_path("user_id"), "no equivalent"))
     input_type = _render_extra_fields(request, body, report)
     body["input_type"] = _select_task(request, input_type, report, all_images=all(are_images))
     return RenderedRequest(body=body, report=tuple(report))
@@ -101,7 +101,7 @@ def _render_extra_fields(request: EmbedRequest, body: Json, report: list[Adaptat
             elif name in _NATIVE_FIELDS:
                 body[name] = value
             elif name != "embedding_types" or value != _EMBEDDING_TYPES:
-                report.append(dropped(name, _DROP_REASONS.get(name, "no equivalent")))
+                report.append(dropped_field(name, _DROP_REASONS.get(name, "no equivalent")))
     return input_type
 
 
@@ -120,14 +120,14 @@ def _select_task(
     if all_images:
         if task not in (None, IMAGE_TASK):
             why = "images are embedded as images, regardless of the purpose"
-            report.append(approximated("input_type", why, before=task, after=IMAGE_TASK))
+            report.append(approximated_field("input_type", why, before=task, after=IMAGE_TASK))
         return IMAGE_TASK
     if task is None:
         why = (
             "Cohere requires the purpose of the embeddings; set `input_type` if they are "
             "search queries"
         )
-        report.append(defaulted("input_type", why, after=DEFAULT_TASK))
+        report.append(defaulted_field("input_type", why, after=DEFAULT_TASK))
         return DEFAULT_TASK
     if not isinstance(task, str) or task not in _TASKS:
         task_names = ", ".join(sorted(_TASKS))

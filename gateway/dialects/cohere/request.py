@@ -46,7 +46,7 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
                 body.setdefault(key, value)
             else:
                 context.drop(key, "no equivalent")
-    return context.rendered(body, custom_tools=True)
+    return context.finish(body, custom_tools=True)
 
 
 def _check_supported(request: Request) -> None:

@@ -43,8 +43,8 @@ from gateway.dialects.gemini.context import (
 from gateway.dialects.gemini.reasoning import MISSING_SIGNATURE, can_be_replayed, parse_signature
 from gateway.dialects.shared import code_execution, image_generation
 from gateway.dialects.shared.fields import (
+    boolean,
     compact_json,
-    flag,
     mapping,
     objects,
     required_mapping,
@@ -173,7 +173,7 @@ def _parse_part(part: Json, path: str, pending: PendingCalls, *, model: bool) ->
 
 def _parse_text(part: Json, path: str, signature: Signature | None, *, model: bool) -> list[Part]:
     part_text = required_text(part, "text", path)
-    if model and flag(part, "thought", path):
+    if model and boolean(part, "thought", path):
         redacted = signature is not None and signature.kind == "redacted"
         part_text, signature = recover_reasoning_text(part_text, signature)
         return [Reasoning(text=part_text, signature=signature, redacted=redacted, path=path)]

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.canon.adaptation import Adaptation, dropped
+from gateway.canon.adaptation import Adaptation, dropped_field
 from gateway.canon.embeddings import EmbedRequest, EmbedResponse
 from gateway.canon.errors import Error, GatewayError, bad_upstream, invalid
 from gateway.canon.response import Usage
@@ -156,7 +156,7 @@ def render_embed_request(request: EmbedRequest, traits: Traits) -> RenderedReque
     if traits.embed_form == "predict":
         why = "one value applies to all texts"
         report += [
-            dropped(_PER_REQUEST_PREFIX + name, why)
+            dropped_field(_PER_REQUEST_PREFIX + name, why)
             for name in fields_by_request
             if name not in _INSTANCE_FIELDS
         ]
@@ -259,14 +259,14 @@ def _split_shared_fields(
         common_fields["taskType"] = task
     unsupported_fields = ("user_id", "truncate") if task else ("user_id", "truncate", "task")
     report += [
-        dropped(request.client_path(name), "no equivalent")
+        dropped_field(request.client_path(name), "no equivalent")
         for name in unsupported_fields
         if getattr(request, name) is not None
     ]
     for dialect, fields in request.extra.items():
         for key, value in fields.items():
             if dialect != NAME:
-                report.append(dropped(key, "no equivalent"))
+                report.append(dropped_field(key, "no equivalent"))
             elif key.startswith(_PER_REQUEST_PREFIX):
                 fields_by_request[key.removeprefix(_PER_REQUEST_PREFIX)] = value
             else:

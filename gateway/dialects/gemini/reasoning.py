@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from gateway.canon.adaptation import Adaptation, approximated, dropped
+from gateway.canon.adaptation import Adaptation, approximated_field, dropped_field
 from gateway.canon.request import Part, Reasoning, Signature, Thinking, Turn
 from gateway.canon.signature import is_from_target, unwrap_signature, wrap_signature
 from gateway.canon.traits import Traits
@@ -25,7 +25,7 @@ from gateway.dialects.gemini.context import (
 )
 from gateway.dialects.shared import state_tokens
 from gateway.dialects.shared.effort import next_lower_effort
-from gateway.dialects.shared.fields import enum_value, flag, integer, mapping
+from gateway.dialects.shared.fields import boolean, enum_value, integer, mapping
 from gateway.dialects.shared.state_tokens import REASONING_REFUSED, Fields
 
 # --- settings of a request ------------------------------------------------------------------------
@@ -61,7 +61,7 @@ def parse_thinking(config: Json, extra: Json) -> Thinking | None:
         for key, field_value in thinking_config.items()
         if key not in _PARSED_FIELDS and field_value is not None
     }
-    include_thoughts = flag(thinking_config, "includeThoughts", _THINKING_PATH)
+    include_thoughts = boolean(thinking_config, "includeThoughts", _THINKING_PATH)
     visible: Any = None if include_thoughts is None else ("summary" if include_thoughts else "none")
     budget = integer(thinking_config, "thinkingBudget", minimum=-1, path=_THINKING_PATH)
     level = _parse_level(thinking_config)
@@ -334,12 +334,12 @@ def _drop_content_state(
         part_path = f"{path}.parts[{index}]"
         signatures = [name for name in _SIGNATURE_NAMES if name in part]
         unsigned = {name: value for name, value in part.items() if name not in signatures}
-        report += [dropped(f"{part_path}.{name}", REASONING_REFUSED) for name in signatures]
+        report += [dropped_field(f"{part_path}.{name}", REASONING_REFUSED) for name in signatures]
         if requires_signature and any(name in part for name in _CALL_NAMES):
             requires_signature = False  # the first call of a content stands for all
             unsigned["thoughtSignature"] = SKIP_SIGNATURE
             if not signatures:
-                report.append(approximated(part_path, MISSING_SIGNATURE))
+                report.append(approximated_field(part_path, MISSING_SIGNATURE))
         if not signatures or unsigned not in _EMPTY_PARTS:
             remaining.append(unsigned)
     return {**content, "parts": remaining} if remaining else None

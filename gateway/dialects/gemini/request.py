@@ -43,7 +43,7 @@ from gateway.dialects.gemini.tools import (
 from gateway.dialects.shared import image_generation
 from gateway.dialects.shared.fields import (
     MAX_TOKENS,
-    flag,
+    boolean,
     integer,
     mapping,
     number,
@@ -122,7 +122,7 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
     field_paths = dict(FIELD_PATHS)
     return Request(
         model=_parse_model(body),
-        stream=flag(body, "stream") or False,
+        stream=boolean(body, "stream") or False,
         instructions=_parse_instructions(body),
         turns=turns,
         tools=parse_tools(body),
@@ -236,7 +236,7 @@ def _parse_turn(content: Json, index: int, pending_calls: PendingCalls) -> Turn:
 
 
 def _parse_sampling(config: Json) -> Sampling:
-    logprobs = flag(config, "responseLogprobs", GENERATION_CONFIG)
+    logprobs = boolean(config, "responseLogprobs", GENERATION_CONFIG)
     return Sampling(
         temperature=number(config, "temperature", path=GENERATION_CONFIG),
         top_p=number(config, "topP", path=GENERATION_CONFIG),
@@ -262,7 +262,7 @@ def _parse_metadata(body: Json, extra: Json) -> Meta:
     if tier_value is not None and tier is None:
         extra["serviceTier"] = tier_value
     labels = mapping(body, "labels")
-    return Meta(metadata=labels or None, service_tier=tier, store=flag(body, "store"))
+    return Meta(metadata=labels or None, service_tier=tier, store=boolean(body, "store"))
 
 
 # --- a provider's request -------------------------------------------------------------------------
@@ -302,7 +302,7 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     _render_metadata(context, body)
     context.drop_cache_marks(request.cache)
     _render_extra_fields(context, body)
-    return context.rendered(body, custom_tools=True)
+    return context.finish(body, custom_tools=True)
 
 
 def _render_image_output(context: RenderContext, config: Json) -> None:

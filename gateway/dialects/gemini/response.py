@@ -11,7 +11,7 @@ from typing import Any, assert_never
 
 import msgspec
 
-from gateway.canon.adaptation import Adaptation, approximated, dropped
+from gateway.canon.adaptation import Adaptation, approximated_field, dropped_field
 from gateway.canon.errors import GatewayError
 from gateway.canon.request import (
     Audio,
@@ -95,7 +95,7 @@ def report_pause(finish: Finish, index: int, report: list[Adaptation]) -> None:
     """Reports a paused turn, for which the dialect has no finish reason."""
     if finish.reason == "pause":
         why = "a paused turn is shown as stopped"
-        report.append(approximated(f"candidates[{index}].finishReason", why))
+        report.append(approximated_field(f"candidates[{index}].finishReason", why))
 
 
 def render_candidate_end(
@@ -134,12 +134,12 @@ def render_part(
         case Native() if parts := gemini_parts(part.data):
             run = read_code(part.data)
             if run is not None and run.language == "bash":
-                report.append(approximated(path, "a shell command; Gemini names only Python"))
-            lost = code_losses(part.data)
-            report += [dropped(path, f"not shown: {loss}") for loss in lost]
+                report.append(approximated_field(path, "a shell command; Gemini names only Python"))
+            losses = code_losses(part.data)
+            report += [dropped_field(path, f"not shown: {loss}") for loss in losses]
             return parts
         case Native() | Image() | Document() | Audio() | ToolResult():
-            report.append(dropped(path, "Gemini responses do not support it"))
+            report.append(dropped_field(path, "Gemini responses do not support it"))
             return []
         case _:
             assert_never(part)
@@ -181,7 +181,9 @@ def render_function_call(call: ToolCall, path: str, report: list[Adaptation]) ->
     if call.custom:
         arguments = {"input": call.raw or ""}
     elif arguments is None:
-        report.append(approximated(path, "the arguments are not a JSON object; shown as `_raw`"))
+        report.append(
+            approximated_field(path, "the arguments are not a JSON object; shown as `_raw`")
+        )
         arguments = {"_raw": call.raw or ""}
     out: Json = {"functionCall": {"id": call.id, "name": call.name, "args": arguments}}
     if call.signature is not None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.canon.adaptation import Adaptation, dropped
+from gateway.canon.adaptation import Adaptation, dropped_field
 from gateway.canon.embeddings import EmbedRequest, EmbedResponse
 from gateway.canon.errors import Error, GatewayError, bad_upstream, invalid
 from gateway.canon.response import Usage
@@ -15,7 +15,7 @@ from gateway.dialects.base import RenderedRequest, ResponseContext
 from gateway.dialects.ollama.context import EMBED_PATH, EMBEDDINGS_PATH, NAME, Json
 from gateway.dialects.ollama.errors import is_error, parse_error_payload
 from gateway.dialects.ollama.response import parse_usage
-from gateway.dialects.shared.fields import flag, integer, required_text, strings, text
+from gateway.dialects.shared.fields import boolean, integer, required_text, strings, text
 
 _PARSED_FIELDS = frozenset({"model", "input", "prompt", "dimensions", "truncate"})
 
@@ -32,7 +32,7 @@ def parse_embed_request(body: Json) -> EmbedRequest:
         model=required_text(body, "model"),
         inputs=inputs,
         dimensions=integer(body, "dimensions", minimum=1, maximum=1_000_000),
-        truncate=flag(body, "truncate"),
+        truncate=boolean(body, "truncate"),
         extra={NAME: extra} if extra else {},
     )
 
@@ -70,7 +70,7 @@ def render_embed_request(request: EmbedRequest, traits: Traits) -> RenderedReque
     if request.truncate is not None:
         body["truncate"] = request.truncate
     report: list[Adaptation] = [
-        dropped(request.client_path(name), "no equivalent")
+        dropped_field(request.client_path(name), "no equivalent")
         for name in ("user_id", "task")
         if getattr(request, name) is not None
     ]
@@ -79,7 +79,7 @@ def render_embed_request(request: EmbedRequest, traits: Traits) -> RenderedReque
             if dialect == NAME:
                 body.setdefault(key, value)
             else:
-                report.append(dropped(key, "no equivalent"))
+                report.append(dropped_field(key, "no equivalent"))
     return RenderedRequest(body=body, report=tuple(report))
 
 

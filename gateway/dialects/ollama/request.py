@@ -29,8 +29,8 @@ from gateway.dialects.ollama.tools import parameters_schema, parse_tools, render
 from gateway.dialects.shared.effort import EFFORTS, next_lower_effort
 from gateway.dialects.shared.fields import (
     MAX_TOKENS,
+    boolean,
     compact_json,
-    flag,
     integer,
     mapping,
     number,
@@ -67,7 +67,7 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
         conversation = parse_messages(body)
         instructions, turns = conversation.instructions, conversation.turns
         extra |= conversation.extra_fields
-    stream = flag(body, "stream")
+    stream = boolean(body, "stream")
     return Request(
         model=required_text(body, "model"),
         # Left out it means yes, here alone.
@@ -124,7 +124,7 @@ def _parse_sampling(body: Json, options: Json) -> Sampling:
         repetition_penalty=number(options, "repeat_penalty", path=path),
         seed=integer(options, "seed", path=path),
         stop=strings(options, "stop", path),
-        logprobs=flag(body, "logprobs"),
+        logprobs=boolean(body, "logprobs"),
         top_logprobs=integer(body, "top_logprobs", minimum=0, maximum=1000),
     )
 
@@ -432,7 +432,7 @@ class Message(msgspec.Struct):
     tool_name: str | None = None
 
 
-class Options(msgspec.Struct):
+class GenerationOptions(msgspec.Struct):
     """The options whose types are fixed."""
 
     temperature: _SamplingNumber | None = None
@@ -452,7 +452,7 @@ class PassthroughSchema(msgspec.Struct):
     suffix: str | None = None
     images: list[str] | None = None
     tools: list[Tool] | None = None
-    options: Options | None = None
+    options: GenerationOptions | None = None
     think: bool | str | None = None
     format: str | dict[str, Any] | None = None
     keep_alive: float | str | None = None

@@ -10,7 +10,7 @@ from typing import Any, assert_never
 
 import msgspec
 
-from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated, dropped
+from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated_field, dropped_field
 from gateway.canon.arguments import parse_arguments, render_arguments
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import BlockStart
@@ -113,7 +113,7 @@ def _add_part(message: _Message, part: Part) -> None:
         case Text():
             message.text += part.text
             if part.citations:
-                message.report.add(dropped("citations", "no equivalent in Ollama"))
+                message.report.add(dropped_field("citations", "no equivalent in Ollama"))
         case Refusal():
             message.text += part.text
         case Reasoning():
@@ -126,11 +126,11 @@ def _add_part(message: _Message, part: Part) -> None:
             )
         case Native():
             block_type = part.data.get("type", "unknown")
-            message.report.add(dropped(f"content.{block_type}", "no equivalent in Ollama"))
+            message.report.add(dropped_field(f"content.{block_type}", "no equivalent in Ollama"))
         case Image() | Document() | Audio() | ToolResult():
             block_type = type(part).__name__.lower()
             message.report.add(
-                dropped(f"content.{block_type}", "no equivalent in an Ollama response")
+                dropped_field(f"content.{block_type}", "no equivalent in an Ollama response")
             )
         case _:
             assert_never(part)
@@ -146,7 +146,7 @@ def render_tool_call(
     if arguments is None:
         arguments = {"_raw": raw}
         why = "the arguments are not a JSON object: shown as text inside one"
-        report.add(approximated(f"message.tool_calls[{index}]", why))
+        report.add(approximated_field(f"message.tool_calls[{index}]", why))
     function = {"index": index, "name": block.name, "arguments": arguments}
     return {"id": block.id, "function": function}
 
@@ -155,7 +155,7 @@ def render_done_reason(finish: Finish, report: AdaptationReport) -> str:
     """Renders the `done_reason`; reports what it cannot express."""
     if finish.reason in {"pause", "filter", "refusal"}:
         reason = f"Ollama has no finish reason {finish.reason}: shown as stop"
-        report.add(approximated("done_reason", reason))
+        report.add(approximated_field("done_reason", reason))
     return render_finish(finish)
 
 

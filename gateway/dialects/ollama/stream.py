@@ -6,7 +6,7 @@ from typing import Any, assert_never
 
 import msgspec
 
-from gateway.canon.adaptation import AdaptationReport, dropped
+from gateway.canon.adaptation import AdaptationReport, dropped_field
 from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.events import (
     BlockEnd,
@@ -236,7 +236,7 @@ class OllamaStreamRenderer:
                 self._usage = merge_usage(self._usage, event.usage)
                 return b""
             case CitationDelta():
-                self.report.add(dropped("citations", "no equivalent in Ollama"))
+                self.report.add(dropped_field("citations", "no equivalent in Ollama"))
                 return b""
             case SignatureDelta() | NativeDelta():
                 return b""
@@ -272,7 +272,7 @@ class OllamaStreamRenderer:
         self._block, self._argument_fragments = block, []
         if block.kind == "native":
             kind = block.native.get("type", "unknown")
-            self.report.add(dropped(f"content.{kind}", "no equivalent in Ollama"))
+            self.report.add(dropped_field(f"content.{kind}", "no equivalent in Ollama"))
         return b""
 
     def _close_block(self) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any, assert_never
 import msgspec
 from msgspec.structs import replace
 
-from gateway.canon.adaptation import Adaptation, approximated
+from gateway.canon.adaptation import Adaptation, approximated_field
 from gateway.canon.errors import GatewayError, invalid, unsupported
 from gateway.canon.media import (
     data_url,
@@ -422,7 +422,7 @@ def _file_as_text(part: Any, path: str, report: list[Adaptation]) -> Any:
     document_text = decode_text_file(document.data, document.media_type)
     if document_text is None:
         return part
-    report.append(approximated(path, _AS_TEXT))
+    report.append(approximated_field(path, _AS_TEXT))
     cache_fields = {"cache_control": part["cache_control"]} if "cache_control" in part else {}
     return {**_text_part(_with_heading(document.title or "", document_text)), **cache_fields}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.canon.adaptation import Adaptation, dropped
+from gateway.canon.adaptation import Adaptation, dropped_field
 from gateway.canon.errors import invalid
 from gateway.canon.request import Reasoning, Request, Signature, Thinking, Turn
 from gateway.canon.signature import is_from_target, unwrap_signature, wrap_signature
@@ -16,8 +16,8 @@ from gateway.dialects.openai_chat.context import ChatRenderContext
 from gateway.dialects.shared import state_tokens
 from gateway.dialects.shared.effort import EFFORTS, effort_for_budget, next_lower_effort
 from gateway.dialects.shared.fields import (
+    boolean,
     compact_json,
-    flag,
     integer,
     mapping,
     objects,
@@ -52,7 +52,7 @@ def thinking_in(body: Json, paths: dict[str, str]) -> Thinking | None:
         effort = _parse_effort(text(body, "reasoning_effort"), "reasoning_effort")
         paths["effort"] = "reasoning_effort"
         thinking = _with_effort(thinking, effort)
-    if flag(body, "include_reasoning") is False:
+    if boolean(body, "include_reasoning") is False:
         thinking = msgspec.structs.replace(thinking, visible="none")
     return thinking if thinking != Thinking() else None
 
@@ -95,8 +95,8 @@ def _from_reasoning(body: Json, paths: dict[str, str]) -> Thinking:
     )
     effort = _parse_effort(text(value, "effort", "reasoning"), "reasoning.effort")
     budget = integer(value, "max_tokens", minimum=0, path="reasoning")
-    enabled = flag(value, "enabled", "reasoning")
-    visible = "none" if flag(value, "exclude", "reasoning") else None
+    enabled = boolean(value, "enabled", "reasoning")
+    visible = "none" if boolean(value, "exclude", "reasoning") else None
     if visible is None and text(value, "summary", "reasoning") is not None:
         visible = "summary"
     thinking = Thinking(visible=visible)  # type: ignore[arg-type]
@@ -492,7 +492,7 @@ def _drop_message_state(message: Json, path: str, _: Traits, report: list[Adapta
     if isinstance(details, list):
         texts = [detail for detail in details if not _has_state(detail)]
         if len(texts) < len(details):
-            report.append(dropped(f"{path}.{DETAILS}", REASONING_REFUSED))
+            report.append(dropped_field(f"{path}.{DETAILS}", REASONING_REFUSED))
         message[DETAILS] = texts
         if not texts:
             del message[DETAILS]
@@ -502,10 +502,10 @@ def _drop_message_state(message: Json, path: str, _: Traits, report: list[Adapta
         for index, call in enumerate(calls):
             if isinstance(call, dict) and "extra_content" in call:
                 call_path = f"{path}.tool_calls[{index}].extra_content"
-                report.append(dropped(call_path, REASONING_REFUSED))
+                report.append(dropped_field(call_path, REASONING_REFUSED))
                 calls[index] = {k: v for k, v in call.items() if k != "extra_content"}
     if message.pop("extra_content", None) is not None:
-        report.append(dropped(f"{path}.extra_content", REASONING_REFUSED))
+        report.append(dropped_field(f"{path}.extra_content", REASONING_REFUSED))
     return message
 
 

@@ -20,9 +20,9 @@ from gateway.dialects.openai_chat.reasoning import thinking_in, thinking_out
 from gateway.dialects.openai_chat.tools import choice_in, tools_in, tools_out
 from gateway.dialects.shared.fields import (
     MAX_TOKENS,
+    boolean,
     compact_json,
     enum_value,
-    flag,
     integer,
     logit_bias,
     mapping,
@@ -129,7 +129,7 @@ def parse_request(body: dict[str, Any], headers: Mapping[str, str]) -> Request:
     has_tools = not _TOOL_FIELDS.isdisjoint(body)
     return Request(
         model=required_text(body, "model"),
-        stream=bool(flag(body, "stream")),
+        stream=bool(boolean(body, "stream")),
         include_usage=include_usage,
         instructions=tuple(conversation.instructions),
         turns=tuple(conversation.turns),
@@ -163,7 +163,7 @@ def _extra_fields(body: Json, paths: dict[str, str]) -> tuple[Json, bool | None]
     if options is None:
         return extra, None
     paths["include_usage"] = "stream_options"
-    include_usage = flag(options, "include_usage", "stream_options")
+    include_usage = boolean(options, "include_usage", "stream_options")
     other_options = {k: v for k, v in options.items() if k != "include_usage" and v is not None}
     if other_options:
         extra["stream_options"] = other_options
@@ -187,7 +187,7 @@ def _sampling_in(body: Json) -> Sampling:
         # Together's clients send the number of alternatives as `logprobs`.
         logprobs, top_logprobs = True, logprobs if top_logprobs is None else top_logprobs
     else:
-        logprobs = flag(body, "logprobs")
+        logprobs = boolean(body, "logprobs")
     return Sampling(
         temperature=number(body, "temperature"),
         top_p=number(body, "top_p"),
@@ -218,7 +218,7 @@ def _meta_in(body: Json, paths: dict[str, str]) -> Meta:
         session_key=text(body, "prompt_cache_key"),
         metadata=mapping(body, "metadata"),
         service_tier=_CANONICAL_TIERS.get(tier or "auto", tier),
-        store=flag(body, "store"),
+        store=boolean(body, "store"),
     )
 
 
@@ -243,7 +243,7 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     _sampling_out(context, body)
     _meta_out(context, body)
     _extra_out(context, body)
-    return context.rendered(body, custom_tools=not traits.custom_tools)
+    return context.finish(body, custom_tools=not traits.custom_tools)
 
 
 def _stream_out(context: ChatRenderContext, body: Json) -> None:
@@ -434,7 +434,7 @@ def output_in(body: Json, paths: dict[str, str]) -> Output:
         description=text(inner, "description", field_path),
         schema=mapping(inner, "schema", field_path) or {},
         # An absent field means false in this dialect; None leaves it to the target.
-        strict=bool(flag(inner, "strict", field_path)),
+        strict=bool(boolean(inner, "strict", field_path)),
         verbosity=verbosity,
     )
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, assert_never
 
 import msgspec
 
-from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated, dropped
+from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated_field, dropped_field
 from gateway.canon.arguments import render_arguments
 from gateway.canon.errors import GatewayError
 from gateway.canon.request import (
@@ -91,7 +91,9 @@ def _choice(
     for part in response.parts:
         _add_part(builder, part)
     if finish.reason == "pause":
-        builder.record_loss(approximated("finish_reason", "a paused turn is shown as stopped"))
+        builder.record_loss(
+            approximated_field("finish_reason", "a paused turn is shown as stopped")
+        )
     refused = builder.refusal is not None
     if not refused and finish.reason in {"filter", "refusal"}:
         builder.refusal = finish.explanation
@@ -135,7 +137,7 @@ def _add_part(builder: _MessageBuilder, part: Part) -> None:
                     builder.annotations.append(annotation)
                 else:
                     why = "OpenAI Chat does not support sources without a URL"
-                    builder.record_loss(dropped("citations", why))
+                    builder.record_loss(dropped_field("citations", why))
         case Reasoning():
             builder.reasoning += part.text
             if part.signature is not None:
@@ -151,7 +153,7 @@ def _add_part(builder: _MessageBuilder, part: Part) -> None:
         case Image() | Document() | Audio() | ToolResult():
             kind = type(part).__name__.lower()
             builder.record_loss(
-                dropped(f"content.{kind}", "no equivalent in an OpenAI Chat response")
+                dropped_field(f"content.{kind}", "no equivalent in an OpenAI Chat response")
             )
         case _:
             assert_never(part)
@@ -174,7 +176,7 @@ def _tool_call(call: ToolCall) -> Json:
 def _add_native(builder: _MessageBuilder, part: Native) -> None:
     if part.dialect != NAME:
         kind = part.data.get("type", "unknown")
-        builder.record_loss(dropped(f"content.{kind}", "no equivalent in OpenAI Chat"))
+        builder.record_loss(dropped_field(f"content.{kind}", "no equivalent in OpenAI Chat"))
         return
     field = part.data.get("type", "")
     fields = {key: value for key, value in part.data.items() if key != "type"}

@@ -6,7 +6,7 @@ from typing import Any, assert_never
 
 import msgspec
 
-from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated, dropped
+from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated_field, dropped_field
 from gateway.canon.alternatives import AlternativeParsers
 from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.events import (
@@ -584,7 +584,7 @@ class ChatStreamRenderer:
         annotations = [annotation for annotation in rendered if annotation is not None]
         if len(annotations) < len(rendered):
             self._record_loss(
-                dropped("citations", "OpenAI Chat does not support sources without a URL")
+                dropped_field("citations", "OpenAI Chat does not support sources without a URL")
             )
         return self._chunk({"annotations": annotations}) if annotations else b""
 
@@ -613,7 +613,7 @@ class ChatStreamRenderer:
     def _native(self, data: Json) -> bytes:
         if self._block.dialect != NAME:
             kind = self._block.native.get("type", "unknown")
-            self._record_loss(dropped(f"content.{kind}", "no equivalent in OpenAI Chat"))
+            self._record_loss(dropped_field(f"content.{kind}", "no equivalent in OpenAI Chat"))
             return b""
         field = self._block.native.get("type", "")
         fields = {key: value for key, value in data.items() if key != "type"}
@@ -651,7 +651,9 @@ class ChatStreamRenderer:
     def _finish_chunk(self, finish: Finish) -> bytes:
         """The last chunk of a choice."""
         if finish.reason == "pause":
-            self._record_loss(approximated("finish_reason", "a paused turn is shown as stopped"))
+            self._record_loss(
+                approximated_field("finish_reason", "a paused turn is shown as stopped")
+            )
         out = b""
         refused = self._refused
         if not refused and finish.explanation and finish.reason in {"filter", "refusal"}:

@@ -287,16 +287,16 @@ class JsonObjectScanner:
         self._scanned_count = self._open_braces = 0
         self._in_string = self._escaped = self._complete = self._invalid = False
 
-    def is_complete(self, pieces: list[str]) -> bool:
+    def is_complete(self, fragments: list[str]) -> bool:
         """Whether the fragments form one object; False for good once text follows the object."""
-        if self._invalid or (self._complete and self._scanned_count == len(pieces)):
+        if self._invalid or (self._complete and self._scanned_count == len(fragments)):
             return self._complete and not self._invalid
-        for place in range(self._scanned_count, len(pieces)):
-            self._scan(pieces[place])
-        self._scanned_count = len(pieces)
+        for index in range(self._scanned_count, len(fragments)):
+            self._scan(fragments[index])
+        self._scanned_count = len(fragments)
         if self._open_braces > 0 or self._in_string:
             return False
-        self._complete = parse_arguments("".join(pieces))[0] is not None
+        self._complete = parse_arguments("".join(fragments))[0] is not None
         self._invalid = not self._complete
         return self._complete
 

@@ -8,7 +8,7 @@ from typing import Any, assert_never
 import msgspec
 from msgspec.structs import replace
 
-from gateway.canon.adaptation import Adaptation, dropped
+from gateway.canon.adaptation import Adaptation, dropped_field
 from gateway.canon.errors import invalid
 from gateway.canon.request import Tool, ToolChoice
 from gateway.dialects.base import ResponseContext
@@ -16,8 +16,8 @@ from gateway.dialects.openai_chat.context import ChatRenderContext, cache_contro
 from gateway.dialects.openai_chat.parts import NAME, Json
 from gateway.dialects.shared import web_search
 from gateway.dialects.shared.fields import (
+    boolean,
     enum_value,
-    flag,
     mapping,
     objects,
     required_mapping,
@@ -34,7 +34,7 @@ from gateway.dialects.shared.web_search import WebSearch, user_location
 
 FUNCTION_CALL = "function_call"
 # Reported once, for all calls after the first.
-ONLY_FIRST_CALL: Adaptation = dropped(
+ONLY_FIRST_CALL: Adaptation = dropped_field(
     "tool_calls", "`functions` supports one call: the first is sent"
 )
 
@@ -118,8 +118,8 @@ def _function_in(tool: Json, function: Json, function_path: str, path: str) -> T
         name=required_text(function, "name", function_path),
         description=text(function, "description", function_path),
         schema=mapping(function, "parameters", function_path),
-        strict=flag(function, "strict", function_path),
-        defer=bool(flag(tool, "defer_loading", path)),
+        strict=boolean(function, "strict", function_path),
+        defer=bool(boolean(tool, "defer_loading", path)),
         cache=cache_in(tool),
         dialect=NAME if extra else "",
         extra=extra,
@@ -282,7 +282,7 @@ def _custom_as_function(context: ChatRenderContext, tool: Tool) -> Json:
 
 def choice_in(body: Json, paths: dict[str, str]) -> ToolChoice | None:
     """The tool choice, in the current or the legacy form."""
-    parallel = flag(body, "parallel_tool_calls")
+    parallel = boolean(body, "parallel_tool_calls")
     paths["parallel"] = "parallel_tool_calls"
     value = body.get("tool_choice")
     if value is None and body.get("function_call") is not None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated, dropped
+from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated_field, dropped_field
 from gateway.canon.arguments import render_arguments
 from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.canon.naming import LONG_USER_REASON, USER_LIMIT, shorten_user_id
@@ -30,7 +30,7 @@ from gateway.dialects.base import RenderedRequest, SplitPlan, Verb
 from gateway.dialects.shared import code_execution
 from gateway.dialects.shared.fields import (
     MAX_TOKENS,
-    flag,
+    boolean,
     integer,
     logit_bias,
     mapping,
@@ -47,7 +47,7 @@ NAME = "openai_completions"
 Json = dict[str, Any]
 
 
-def refused(path: str, why: str, code: str | None = None) -> GatewayError:
+def untranslatable_error(path: str, why: str, code: str | None = None) -> GatewayError:
     """The error for a value that cannot be translated to other dialects."""
     message = f"{path}: {why}"
     return GatewayError(Error(kind="unsupported_param", message=message, param=path, code=code))
@@ -75,11 +75,11 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
     """The canonical request. Raises GatewayError naming the field at fault."""
     extra, include_usage = _extra_fields(body)
     if (integer(body, "best_of", minimum=0, maximum=128) or 1) > 1:
-        raise refused("best_of", "must be 1: the gateway requests each choice once")
+        raise untranslatable_error("best_of", "must be 1: the gateway requests each choice once")
     top_logprobs = integer(body, "logprobs", minimum=0, maximum=1000)
     return Request(
         model=required_text(body, "model"),
-        stream=bool(flag(body, "stream")),
+        stream=bool(boolean(body, "stream")),
         include_usage=include_usage,
         turns=(_prompt_in(body.get("prompt")),),
         max_output=integer(body, "max_tokens", minimum=0, maximum=MAX_TOKENS),
@@ -115,25 +115,25 @@ def _prompt_in(value: Any) -> Turn:
     if not value:
         raise invalid("prompt must contain at least one string", "prompt")
     if all(type(item) is str for item in value):
-        raise refused(
+        raise untranslatable_error(
             "prompt",
             "only one prompt per request is supported; send one request for each",
             "multiple_prompts",
         )
-    raise refused("prompt", "token IDs are specific to a model; send the text")
+    raise untranslatable_error("prompt", "token IDs are specific to a model; send the text")
 
 
 def _extra_fields(body: Json) -> tuple[Json, bool | None]:
     """The fields without a canonical equivalent, and whether a usage chunk is requested."""
     extra = {k: v for k, v in body.items() if k not in _PARSED_FIELDS and v is not None}
-    if flag(body, "echo"):
+    if boolean(body, "echo"):
         extra["echo"] = True
     if suffix := text(body, "suffix"):
         extra["suffix"] = suffix
     options = mapping(body, "stream_options")
     if options is None:
         return extra, None
-    return extra, flag(options, "include_usage", "stream_options")
+    return extra, boolean(options, "include_usage", "stream_options")
 
 
 # --- a provider's request -------------------------------------------------------------------------
@@ -151,11 +151,11 @@ class PromptRenderContext:
 
     def drop(self, path: str, why: str = "no equivalent") -> None:
         """Report a field that is not sent, unless the client did not write it."""
-        self._record(dropped(path, why))
+        self._record(dropped_field(path, why))
 
     def approximate(self, path: str, why: str, *, before: Any = None, after: Any = None) -> None:
         """Report a field that is sent as an approximation."""
-        self._record(approximated(path, why, before=before, after=after))
+        self._record(approximated_field(path, why, before=before, after=after))
 
     def _record(self, adaptation: Adaptation) -> None:
         if adaptation.path:

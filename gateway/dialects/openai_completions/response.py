@@ -7,7 +7,7 @@ from typing import Any, assert_never
 
 import msgspec
 
-from gateway.canon.adaptation import Adaptation, AdaptationReport, dropped
+from gateway.canon.adaptation import Adaptation, AdaptationReport, dropped_field
 from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.events import (
     BlockEnd,
@@ -194,7 +194,7 @@ def _choice(response: Response, index: int, report: AdaptationReport) -> Json:
             case Reasoning():
                 pass
             case _:
-                adaptation = dropped(f"content.{type(part).__name__.lower()}", _WHY)
+                adaptation = dropped_field(f"content.{type(part).__name__.lower()}", _WHY)
                 report.add(adaptation)
     return {
         "index": index,
@@ -262,7 +262,7 @@ class CompletionStreamRenderer:
     def _open(self, block: BlockStart) -> bytes:
         self._kind = block.kind
         if block.kind in {"tool_call", "native"}:
-            adaptation = dropped(f"content.{block.kind.replace('_', '')}", _WHY)
+            adaptation = dropped_field(f"content.{block.kind.replace('_', '')}", _WHY)
             self.report.add(adaptation)
         return b""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.canon.adaptation import Adaptation, approximated, dropped
+from gateway.canon.adaptation import Adaptation, approximated_field, dropped_field
 from gateway.canon.embeddings import EmbedRequest, Input
 from gateway.canon.errors import invalid
 from gateway.canon.naming import LONG_USER_REASON, USER_LIMIT, shorten_user_id
@@ -83,11 +83,11 @@ def render_embed(request: EmbedRequest, traits: Traits) -> RenderedRequest:
         body["user"] = request.user_id
         if len(request.user_id) > USER_LIMIT:
             body["user"] = shorten_user_id(request.user_id, USER_LIMIT)
-            report.append(approximated(request.client_path("user_id"), LONG_USER_REASON))
+            report.append(approximated_field(request.client_path("user_id"), LONG_USER_REASON))
     elif request.user_id is not None:
-        report.append(dropped(request.client_path("user_id"), "no equivalent"))
+        report.append(dropped_field(request.client_path("user_id"), "no equivalent"))
     report += [
-        dropped(request.client_path(name), "no equivalent")
+        dropped_field(request.client_path(name), "no equivalent")
         for name in ("truncate", "task")
         if getattr(request, name) is not None
     ]
@@ -96,7 +96,7 @@ def render_embed(request: EmbedRequest, traits: Traits) -> RenderedRequest:
             if dialect == NAME:
                 body.setdefault(key, value)
             else:
-                report.append(dropped(key, "no equivalent"))
+                report.append(dropped_field(key, "no equivalent"))
     return RenderedRequest(body=body, report=tuple(report))
 
 

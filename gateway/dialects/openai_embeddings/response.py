@@ -14,7 +14,7 @@ from gateway.dialects.openai_embeddings.request import Json
 from gateway.dialects.shared.openai_errors import find_error, is_error
 
 
-class _Row(msgspec.Struct):
+class _EmbeddingRow(msgspec.Struct):
     embedding: list[float] | str
     index: int | None = None
 
@@ -25,7 +25,7 @@ class _Usage(msgspec.Struct):
 
 
 class _EmbeddingList(msgspec.Struct):
-    data: list[_Row]
+    data: list[_EmbeddingRow]
     model: str = ""
     usage: _Usage | None = None
 

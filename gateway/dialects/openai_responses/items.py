@@ -8,7 +8,7 @@ from typing import Any, Literal, assert_never
 
 from msgspec.structs import replace
 
-from gateway.canon.adaptation import Adaptation, approximated
+from gateway.canon.adaptation import Adaptation, approximated_field
 from gateway.canon.arguments import parse_arguments, render_arguments
 from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.canon.request import (
@@ -64,7 +64,7 @@ def with_result(search: Search, result: Search) -> Search:
 
 def page_contents_drop(data: Json) -> Adaptation:
     """The report of the page contents of a result, which are dropped."""
-    return approximated(f"output.{data['type']}", _CONTENTS_DROPPED)
+    return approximated_field(f"output.{data['type']}", _CONTENTS_DROPPED)
 
 
 def searches_out(context: ResponsesRenderContext, parts: Iterable[Part]) -> dict[int, list[Json]]:
@@ -130,11 +130,11 @@ class Conversation:
         self._call_indexes: dict[str, int] = {}
 
     @property
-    def begun(self) -> bool:
+    def has_turn(self) -> bool:
         """Whether there is a turn."""
         return bool(self.turns or self._parts)
 
-    def speak(self, part: Part, path: str) -> None:
+    def add_assistant_part(self, part: Part, path: str) -> None:
         """Add to the assistant's turn."""
         self._open_turn("assistant", path)
         if isinstance(part, Reasoning) and self._attach_call_state(part):
@@ -214,7 +214,7 @@ def _item_in(conversation: Conversation, item: Any, path: str) -> None:
         kind = "message" if "role" in item else "item_reference"
     reader = _READERS.get(kind)
     if reader is None:
-        conversation.speak(Native(dialect=NAME, data=item, path=path), path)
+        conversation.add_assistant_part(Native(dialect=NAME, data=item, path=path), path)
     else:
         reader(conversation, item, path)
 
@@ -228,7 +228,7 @@ def _message_in(conversation: Conversation, item: Json, path: str) -> None:
             conversation.turn(Turn(role="user", parts=content_in(item, "content", path), path=path))
         case "assistant":
             for part in content_in(item, "content", path) or (Text(text="", path=path),):
-                conversation.speak(part, path)
+                conversation.add_assistant_part(part, path)
         case "system" | "developer":
             _system_in(conversation, item, path)
         case _:
@@ -243,7 +243,7 @@ def _message_in(conversation: Conversation, item: Json, path: str) -> None:
 def _system_in(conversation: Conversation, item: Json, path: str) -> None:
     parts = content_in(item, "content", path)
     texts = tuple(part for part in parts if isinstance(part, Text))
-    if not conversation.begun and len(texts) == len(parts):
+    if not conversation.has_turn and len(texts) == len(parts):
         conversation.instructions += texts
     else:
         conversation.turn(Turn(role="system", parts=parts, path=path))
@@ -263,7 +263,7 @@ def _reasoning_in(conversation: Conversation, item: Json, path: str) -> None:
         )
     reasoning_text, signature = recover_reasoning_text(texts[0] if texts else "", signature)
     redacted = signature is not None and signature.kind == "redacted"
-    conversation.speak(
+    conversation.add_assistant_part(
         Reasoning(text=reasoning_text, signature=signature, redacted=redacted, path=path), path
     )
 
@@ -277,7 +277,7 @@ def _call_in(conversation: Conversation, item: Json, path: str) -> None:
     arguments, raw = _arguments_in(item, path)
     name = join_name(text(item, "namespace", path), required_text(item, "name", path))
     call_id = required_text(item, "call_id", path)
-    conversation.speak(
+    conversation.add_assistant_part(
         ToolCall(id=call_id, name=name, arguments=arguments, raw=raw, path=path), path
     )
 
@@ -295,7 +295,9 @@ def _arguments_in(item: Json, path: str) -> tuple[Json | None, str | None]:
 def _custom_call_in(conversation: Conversation, item: Json, path: str) -> None:
     name = join_name(text(item, "namespace", path), required_text(item, "name", path))
     call_id, raw = required_text(item, "call_id", path), text(item, "input", path) or ""
-    conversation.speak(ToolCall(id=call_id, name=name, raw=raw, custom=True, path=path), path)
+    conversation.add_assistant_part(
+        ToolCall(id=call_id, name=name, raw=raw, custom=True, path=path), path
+    )
 
 
 def _result_in(conversation: Conversation, item: Json, path: str) -> None:

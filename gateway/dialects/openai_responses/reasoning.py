@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from gateway.canon.adaptation import Adaptation, approximated, dropped
+from gateway.canon.adaptation import Adaptation, approximated_field, dropped_field
 from gateway.canon.request import Request, Thinking
 from gateway.canon.signature import is_from_target, unwrap_signature
 from gateway.canon.traits import Traits
@@ -156,7 +156,7 @@ def _replace_item_token(
     item: Json, path: str, traits: Traits, report: list[Adaptation]
 ) -> Json | None:
     if code_execution.is_foreign(item):
-        report.append(approximated(path, code_execution.SENT_AS_TEXT))
+        report.append(approximated_field(path, code_execution.SENT_AS_TEXT))
         text = code_execution.history_text(item)
         return {"type": "message", "role": "assistant", "content": text}
     token = item.get("encrypted_content")
@@ -186,7 +186,7 @@ def drop_state(fields: Fields, traits: Traits) -> tuple[Fields, tuple[Adaptation
 def _drop_item_state(item: Json, path: str, _: Traits, report: list[Adaptation]) -> Json | None:
     kind = item.get("type", "message")
     if kind == "reasoning":
-        report.append(dropped(path, REASONING_REFUSED))
+        report.append(dropped_field(path, REASONING_REFUSED))
         return None
     if kind not in _LINKED_ITEM_TYPES:
         return item

@@ -35,9 +35,9 @@ from gateway.dialects.shared import mcp
 from gateway.dialects.shared.code_execution import OPENAI_OUTPUTS
 from gateway.dialects.shared.fields import (
     MAX_TOKENS,
+    boolean,
     compact_json,
     enum_value,
-    flag,
     integer,
     mapping,
     number,
@@ -113,7 +113,7 @@ def parse_request(
     extra |= conversation.unknown_fields
     return Request(
         model=required_text(body, "model"),
-        stream=bool(flag(body, "stream")),
+        stream=bool(boolean(body, "stream")),
         instructions=_instructions_in(body, conversation),
         turns=tuple(conversation.turns),
         # One tool for each name: the last one counts.
@@ -225,7 +225,7 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     _sampling_out(context, body)
     _meta_out(context, body)
     _extra_out(context, body)
-    return context.rendered(body, custom_tools=not traits.custom_tools)
+    return context.finish(body, custom_tools=not traits.custom_tools)
 
 
 def token_count_body(body: Json, model: str) -> Json:
@@ -377,7 +377,7 @@ def output_in(body: Json, extra: Json) -> Output:
         description=text(response_format, "description", _FORMAT_PATH),
         schema=required_mapping(response_format, "schema", _FORMAT_PATH),
         # An absent field means false; None leaves it to the target.
-        strict=bool(flag(response_format, "strict", _FORMAT_PATH)),
+        strict=bool(boolean(response_format, "strict", _FORMAT_PATH)),
         verbosity=verbosity,
     )
 

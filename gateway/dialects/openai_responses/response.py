@@ -7,7 +7,7 @@ from typing import Any, Literal, assert_never
 import msgspec
 from msgspec.structs import replace
 
-from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated, dropped
+from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated_field, dropped_field
 from gateway.canon.arguments import render_arguments
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.request import (
@@ -59,7 +59,7 @@ def render_response(
         output.add(Refusal(text=finish.explanation))
         refused = True
     if finish.reason == "pause":
-        output.record_loss(approximated("status", "a paused turn is shown as completed"))
+        output.record_loss(approximated_field("status", "a paused turn is shown as completed"))
     output.add_logprobs(token_logprobs(response))
     finish_fields = finish_out(finish, refused=refused)
     output.close(finish_fields["status"])
@@ -106,7 +106,9 @@ class _OutputBuilder:
                 self._add_native(part)
             case Image() | Document() | Audio() | ToolResult():
                 kind = type(part).__name__.lower()
-                self.record_loss(dropped(f"output.{kind}", "no equivalent in OpenAI Responses"))
+                self.record_loss(
+                    dropped_field(f"output.{kind}", "no equivalent in OpenAI Responses")
+                )
             case _:
                 assert_never(part)
 
@@ -186,10 +188,10 @@ class _OutputBuilder:
             self._code_runs[run.id] = run, item
             self._add_item(item)
         elif (
-            printed := code_execution.read_result(part.data)
-        ) is not None and printed.id in self._code_runs:
-            run, item = self._code_runs.pop(printed.id)
-            item |= code_execution.call_item(replace(run, result=printed), self._context.id)
+            code_output := code_execution.read_result(part.data)
+        ) is not None and code_output.id in self._code_runs:
+            run, item = self._code_runs.pop(code_output.id)
+            item |= code_execution.call_item(replace(run, result=code_output), self._context.id)
             self._record_code_losses(part.data)
         elif image := image_generation.read_image(part.data):
             item_id = self._new_item_id(image_generation.CALL)
@@ -216,18 +218,18 @@ class _OutputBuilder:
 def code_losses(data: Json) -> list[Adaptation]:
     """The reports of what a run or its result contains that an item cannot."""
     path = f"output.{code_execution.OPENAI_CALL}"
-    return [dropped(path, f"not shown: {loss}") for loss in code_execution.losses_of(data)]
+    return [dropped_field(path, f"not shown: {loss}") for loss in code_execution.losses_of(data)]
 
 
 def unsupported_part_drop(data: Json) -> Adaptation:
     """The report of a part that exists in another dialect only."""
     kind = data.get("type", "unknown")
-    return dropped(f"output.{kind}", "no equivalent in OpenAI Responses")
+    return dropped_field(f"output.{kind}", "no equivalent in OpenAI Responses")
 
 
 def unlinked_source_drop() -> Adaptation:
     """The report of a source without a URL."""
-    return dropped("annotations", "OpenAI Responses does not support sources without a URL")
+    return dropped_field("annotations", "OpenAI Responses does not support sources without a URL")
 
 
 # --- output items ---------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any, assert_never
 import msgspec
 from msgspec.structs import replace
 
-from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated
+from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated_field
 from gateway.canon.arguments import parse_arguments
 from gateway.canon.errors import Error
 from gateway.canon.events import (
@@ -340,7 +340,7 @@ class SearchWriter(_ServerCall):
         super().__init__(events, block)
         self._search = read_call(block) or Search()
 
-    def announce(self) -> bytes:
+    def start(self) -> bytes:
         """Start the item."""
         self._search = read_call(self._start(WEB_SEARCH_CALL)) or self._search
         item = {"id": self._id, **search_item(self._search, "in_progress")}
@@ -369,7 +369,7 @@ class McpCallWriter(_ServerCall):
         super().__init__(events, block)
         self._call = mcp.read_call(block)
 
-    def announce(self) -> bytes:
+    def start(self) -> bytes:
         """Start the item, with its arguments."""
         call = self._call = mcp.read_call(self._start(MCP_CALL))
         assert call is not None
@@ -407,18 +407,18 @@ class CodeRunWriter(_ServerCall):
         super().__init__(events, block)
         self._run = code_execution.read_call(block) or code_execution.CodeRun(code="")
 
-    def announce(self) -> bytes:
+    def start(self) -> bytes:
         """Start the item, with its code."""
         block = self._start(code_execution.OPENAI_CALL)
         self._run = code_execution.read_call(block) or self._run
         item = {**self._item(), "id": self._id, "code": "", "outputs": None}
         out = self._events.item_added({**item, "status": "in_progress"})
-        stem, code = "response.code_interpreter_call", self._run.code
-        out += self._events.item_event(f"{stem}.in_progress", self._id)
+        event_prefix, code = "response.code_interpreter_call", self._run.code
+        out += self._events.item_event(f"{event_prefix}.in_progress", self._id)
         if code:
-            out += self._events.item_event(f"{stem}_code.delta", self._id, delta=code)
-        out += self._events.item_event(f"{stem}_code.done", self._id, code=code)
-        return out + self._events.item_event(f"{stem}.interpreting", self._id)
+            out += self._events.item_event(f"{event_prefix}_code.delta", self._id, delta=code)
+        out += self._events.item_event(f"{event_prefix}_code.done", self._id, code=code)
+        return out + self._events.item_event(f"{event_prefix}.interpreting", self._id)
 
     def is_answered_by(self, block: Json) -> bool:
         """Whether a block is the result of this run."""
@@ -597,13 +597,13 @@ class ResponsesStreamRenderer:
         while self._server_calls and self._server_calls[0].result is not None:
             out += self._end_server_call()
         if self._server_calls and not self._server_calls[0].announced:
-            out += self._server_calls[0].announce()
+            out += self._server_calls[0].start()
         return out
 
     def _end_server_call(self) -> bytes:
         """End the first of the calls."""
         call = self._server_calls.pop(0)
-        return (b"" if call.announced else call.announce()) + call.close()
+        return (b"" if call.announced else call.start()) + call.close()
 
     def _end_server_calls(self) -> bytes:
         """End all calls, with the results that they have."""
@@ -613,7 +613,7 @@ class ResponsesStreamRenderer:
         item, self._item = self._item, None
         if item is None:
             call, self._open_call = self._open_call, None
-            return call.announce() if call is not None and call is self._server_calls[0] else b""
+            return call.start() if call is not None and call is self._server_calls[0] else b""
         if not isinstance(item, MessageWriter):
             return item.close(self._signature)
         out, all_cited = item.end_block()
@@ -634,7 +634,7 @@ class ResponsesStreamRenderer:
         if not self._refused and finish.explanation and finish.reason in {"filter", "refusal"}:
             out += self._open_message("refusal") + self._write_text(finish.explanation)
         if finish.reason == "pause":
-            self._record_loss(approximated("status", "a paused turn is shown as completed"))
+            self._record_loss(approximated_field("status", "a paused turn is shown as completed"))
         finish_fields = finish_out(finish, refused=self._refused)
         status = finish_fields.pop("status")
         out += self._end_message(status)

@@ -17,8 +17,8 @@ from gateway.dialects.openai_responses.context import (
 )
 from gateway.dialects.shared import code_execution, mcp, web_search
 from gateway.dialects.shared.fields import (
+    boolean,
     enum_value,
-    flag,
     join_path,
     mapping,
     objects,
@@ -85,8 +85,8 @@ def _function_in(item: Json, path: str, namespace: str | None) -> Tool:
         name=join_name(namespace, required_text(item, "name", path)),
         description=text(item, "description", path),
         schema=mapping(item, "parameters", path),
-        strict=flag(item, "strict", path),
-        defer=bool(flag(item, "defer_loading", path)),
+        strict=boolean(item, "strict", path),
+        defer=bool(boolean(item, "defer_loading", path)),
         dialect=NAME if extra else "",
         extra=extra,
         path=path,
@@ -100,7 +100,7 @@ def _custom_in(item: Json, path: str, namespace: str | None) -> Tool:
         kind="custom",
         description=text(item, "description", path),
         format=_format_in(mapping(item, "format", path)),
-        defer=bool(flag(item, "defer_loading", path)),
+        defer=bool(boolean(item, "defer_loading", path)),
         dialect=NAME if extra else "",
         extra=extra,
         path=path,
@@ -128,7 +128,7 @@ def _format_in(form: Json | None) -> Json | None:
 
 def choice_in(body: Json) -> ToolChoice | None:
     """The tool choice."""
-    parallel = flag(body, "parallel_tool_calls")
+    parallel = boolean(body, "parallel_tool_calls")
     value = body.get("tool_choice")
     if value is None:
         return None if parallel is None else ToolChoice(parallel=parallel)

@@ -57,7 +57,7 @@ def required_text(obj: dict[str, Any], key: str, path: str = "") -> str:
     return value
 
 
-def flag(obj: dict[str, Any], key: str, path: str = "") -> bool | None:
+def boolean(obj: dict[str, Any], key: str, path: str = "") -> bool | None:
     """True or false."""
     value = obj.get(key)
     if value is None or type(value) is bool:

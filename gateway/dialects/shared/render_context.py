@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from gateway.canon.adaptation import Adaptation, approximated, defaulted, dropped
+from gateway.canon.adaptation import Adaptation, approximated_field, defaulted_field, dropped_field
 from gateway.canon.naming import (
     LONG_USER_REASON,
     USER_LIMIT,
@@ -58,17 +58,17 @@ class BaseRenderContext:
 
     def drop(self, path: str, why: str, *, before: Any = None) -> None:
         """Report a field that is not sent, unless the client did not write it."""
-        self._record(dropped(path, why, before=before))
+        self._record(dropped_field(path, why, before=before))
 
     def approximate(self, path: str, why: str, *, before: Any = None, after: Any = None) -> None:
         """Report a field that is sent as an approximation."""
-        self._record(approximated(path, why, before=before, after=after))
+        self._record(approximated_field(path, why, before=before, after=after))
 
     def default(self, path: str, why: str, *, after: Any = None) -> None:
         """Report a value that the upstream requires and the client omitted."""
-        self._record(defaulted(path, why, after=after))
+        self._record(defaulted_field(path, why, after=after))
 
-    def rendered(
+    def finish(
         self, body: dict[str, Any], *, custom_tools: bool, headers: dict[str, str] | None = None
     ) -> RenderedRequest:
         """The result: the body, the report and the tool names.

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.canon.adaptation import Adaptation, dropped
+from gateway.canon.adaptation import Adaptation, dropped_field
 from gateway.canon.signature import (
     FOREIGN_CITATIONS,
     FOREIGN_CONTAINER,
@@ -40,7 +40,7 @@ def is_token(value: Any) -> bool:
 
 def foreign_reasoning_drop(path: str) -> Adaptation:
     """The report of reasoning that is dropped because another model created it."""
-    return dropped(path, "reasoning of another model")
+    return dropped_field(path, "reasoning of another model")
 
 
 def replace_tokens(

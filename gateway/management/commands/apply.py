@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from gateway.compat.litellm.config.reader import Mistake
+from gateway.compat.litellm.config.reader import ConfigError
 from gateway.management.configuration_file import apply_file
 from gateway.store.configuration import ChangeLine
 
@@ -41,7 +41,7 @@ class Command(BaseCommand):
             outcome = apply_file(
                 Path(options["file"]), take=options["take"], dry_run=options["dry_run"]
             )
-        except Mistake as mistake:
+        except ConfigError as mistake:
             raise CommandError(str(mistake), returncode=2) from None
         for line in outcome.lines:
             self.stdout.write(_text(line))

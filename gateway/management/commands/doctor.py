@@ -61,12 +61,12 @@ class Command(BaseCommand):
     ) -> dict[str, Any]:
         name = target.model.name
         try:
-            report = doctor.begin(provider, name)
+            report = doctor.create_running_report(provider, name)
         except doctor.AlreadyRunning:
             raise CommandError(f"{target.model.label} is already being checked") from None
         print_text = not options["json"]
         examination = asyncio.run(
-            _run(report, target, self._print_finding if print_text else _quiet)
+            _run(report, target, self._print_finding if print_text else _discard_finding)
         )
         report.refresh_from_db()
         advised = doctor.differences(report, target.model.traits)
@@ -84,37 +84,35 @@ class Command(BaseCommand):
     def _print_summary(
         self, examination: Examination, advised: list[Advice], *, applied: bool
     ) -> None:
-        spent = "unknown" if examination.cost_usd is None else f"${examination.cost_usd:.4f}"
+        cost = "unknown" if examination.cost_usd is None else f"${examination.cost_usd:.4f}"
         seconds = examination.ms / 1000
-        ended = f"{examination.ended}, {seconds:.1f} s, cost {spent}"
-        self.stdout.write(f"{examination.target}: {ended}")
+        outcome = f"{examination.ended}, {seconds:.1f} s, cost {cost}"
+        self.stdout.write(f"{examination.target}: {outcome}")
         for item in advised:
-            sure = "" if item.sure else "  (not verified; review it first)"
+            remark = "" if item.sure else "  (not verified; review it first)"
             probe_names = ", ".join(item.because)
-            line = (
-                f"differs: {item.trait} is {item.now}, found {item.proposed} by {probe_names}{sure}"
-            )
-            self.stdout.write(line)
+            change = f"{item.trait} is {item.now}, found {item.proposed}"
+            self.stdout.write(f"differs: {change} by {probe_names}{remark}")
         if advised and not applied:
             self.stdout.write("--apply writes the verified results; in the console you can choose")
 
-    def _apply(self, provider: Provider, model: str, proven: list[Advice]) -> None:
-        if not proven:
+    def _apply(self, provider: Provider, model: str, verified: list[Advice]) -> None:
+        if not verified:
             return
         try:
-            doctor.learn(provider, model, proven)
+            doctor.write_traits(provider, model, verified)
         except doctor.ReadOnlyModel:
             message = (
                 "this model is managed by a file or the environment; copy it to the database first"
             )
             raise CommandError(message) from None
-        names = ", ".join(item.trait for item in proven)
+        names = ", ".join(item.trait for item in verified)
         self.stderr.write(f"written: {names}")
 
 
-async def _run(report: Any, target: Target, say: Any) -> Examination:
+async def _run(report: Any, target: Target, on_finding: Any) -> Examination:
     """Run the examination; Ctrl-C cancels it cleanly."""
-    running = asyncio.ensure_future(doctor.run(report, target, on_finding=say))
+    running = asyncio.ensure_future(doctor.run(report, target, on_finding=on_finding))
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, running.cancel)
     try:
         return await running
@@ -122,7 +120,7 @@ async def _run(report: Any, target: Target, say: Any) -> Examination:
         raise CommandError("stopped") from None
 
 
-def _quiet(finding: Finding) -> None:
+def _discard_finding(finding: Finding) -> None:
     """Discard a finding: JSON output is printed at the end."""
 
 

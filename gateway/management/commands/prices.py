@@ -13,14 +13,14 @@ from gateway.providers.prices import PriceBook
 from gateway.store.price_updates import (
     EFFECT_DAYS,
     Change,
-    Effect,
+    CostEffect,
     apply_accepted_updates,
     changes_of,
     compare_prices,
     effects,
-    propose,
     rate_changes,
     read_book,
+    store_proposal,
 )
 
 
@@ -61,7 +61,7 @@ class Command(BaseCommand):
                 self._say(change, in_use.get(index, []))
         self.stdout.write(f"{len(changes)} changes, {len(in_use)} of models in use")
 
-    def _say(self, change: Change, used: list[Effect]) -> None:
+    def _say(self, change: Change, used: list[CostEffect]) -> None:
         self.stdout.write(f"{change.kind} {change.list}/{change.name}")
         for line in rate_changes(change):
             percent = "" if line.percent is None else f" ({line.percent:+}%)"
@@ -76,7 +76,7 @@ class Command(BaseCommand):
     def _accept(self, path: Path, only: list[str] | None) -> None:
         with audit.acting("prices", "command"):
             try:
-                row = propose(_read(str(path)), path.name)
+                row = store_proposal(_read(str(path)), path.name)
             except ValueError as error:
                 raise CommandError(str(error)) from None
             changes = changes_of(row)

@@ -28,9 +28,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the options of `rotate_keys`."""
-        step = parser.add_mutually_exclusive_group()
-        step.add_argument("--finish", action="store_true", help="the second step")
-        step.add_argument(
+        actions = parser.add_mutually_exclusive_group()
+        actions.add_argument("--finish", action="store_true", help="the second step")
+        actions.add_argument(
             "--stopped", action="store_true", help="both steps at once: no node is running"
         )
         parser.add_argument("--dry-run", action="store_true", help="only print what would be done")
@@ -64,8 +64,8 @@ class Command(BaseCommand):
                 "it without --stopped, set what it prints, then run it with --finish"
             )
         if dry_run:
-            where = _VARIABLE if in_environment else str(_path())
-            self.stdout.write(f"would add a new key to {where}")
+            location = _VARIABLE if in_environment else str(_path())
+            self.stdout.write(f"would add a new key to {location}")
             if stopped:
                 self._finish(keys, dry_run=True)
             return
@@ -98,8 +98,8 @@ class Command(BaseCommand):
             self.stdout.write(f"would encrypt {pending} with the new key, and remove the old one")
             return
         store.accept_secrets()
-        left = {name: count for name, count in store.sealed_counts().items() if name != newest}
-        if set(left) & {key_id(key) for key in keys}:
+        remaining = {name: count for name, count in store.sealed_counts().items() if name != newest}
+        if set(remaining) & {key_id(key) for key in keys}:
             raise CommandError(
                 "credentials were saved with the old key meanwhile: restart the nodes that did "
                 "not know the new one, and run `rotate_keys --finish` again"
@@ -107,7 +107,7 @@ class Command(BaseCommand):
         if (Path(settings.DATA_DIR) / store.STORED_SNAPSHOT).exists():
             store.store_snapshot(store.load_snapshot())
         self.stdout.write(f"encrypted with {newest}: {store.sealed_counts().get(newest, 0)}")
-        for name, count in sorted(left.items()):
+        for name, count in sorted(remaining.items()):
             self.stderr.write(
                 f"{count} are encrypted with {name}, a key that is not here: enter them again"
             )

@@ -35,15 +35,15 @@ def sources() -> dict[str, str]:
 
 def table(snapshot: Snapshot, sources: dict[str, str]) -> list[str]:
     """Format the routes as aligned lines, with a heading."""
-    also: dict[str, list[str]] = {name: [] for name in snapshot.routes}
+    aliases_by_route: dict[str, list[str]] = {name: [] for name in snapshot.routes}
     for pattern, route_name in [*snapshot.aliases.items(), *snapshot.wildcards]:
         if pattern != route_name:
-            also.setdefault(route_name, []).append(pattern)
+            aliases_by_route.setdefault(route_name, []).append(pattern)
     rows = [HEADING]
     for name, route in sorted(snapshot.routes.items()):
         targets = ", ".join(target.model.label for target in route.targets) or "-"
-        others = ", ".join(also[name]) or "-"
-        rows.append((name, route.strategy, targets, others, sources.get(name, "")))
+        aliases = ", ".join(aliases_by_route[name]) or "-"
+        rows.append((name, route.strategy, targets, aliases, sources.get(name, "")))
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADING))]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -22,8 +22,8 @@ from gateway.database import deadline
 from gateway.management import configuration_file
 from gateway.management.start import hosts, local_model, master_key
 from gateway.management.start.banner import address, banner
-from gateway.management.start.bootstrap import ForeignDatabase, Started, prepare
-from gateway.management.start.environment_providers import FoundProvider
+from gateway.management.start.bootstrap import ForeignDatabase, StartResult, prepare
+from gateway.management.start.environment_providers import EnvironmentProvider
 from gateway.management.start.serve import Certificate, bind, serve
 from gateway.providers.network import environment_proxies
 from gateway.relay.upstream import tls
@@ -83,11 +83,11 @@ class Command(BaseCommand):
         port = listener.getsockname()[1]
         local = self._start_local_model() if options["local_model"] else None
         try:
-            _reach_database()
+            _check_postgresql_answers()
             found = local.provider if local is not None else None
-            started, more = _prepare(config, dragoman_file, port, found)
+            started, more_notes = _prepare(config, dragoman_file, port, found)
         except _DatabaseAway as away:
-            started, more = Started(), [away.note]
+            started, more_notes = StartResult(), [away.note]
         except (store.NewerDatabase, store.WrongSecrets, ForeignDatabase) as error:
             raise CommandError(str(error), returncode=2) from None
         except DatabaseError as error:
@@ -95,7 +95,7 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(f"the data directory cannot be used: {error}") from None
         base = address(host, port, is_tls=certificate is not None)
-        lines = banner(started, base, notes=[*notes, *more], open_mode=settings.OPEN)
+        lines = banner(started, base, notes=[*notes, *more_notes], open_mode=settings.OPEN)
 
         def announce() -> None:
             self.stdout.write(lines)
@@ -153,7 +153,7 @@ class _DatabaseAway(Exception):
         self.note = note
 
 
-def _reach_database() -> None:
+def _check_postgresql_answers() -> None:
     """Check that PostgreSQL answers.
 
     Raises _DatabaseAway, or OperationalError if there is no stored registry to start with.
@@ -161,7 +161,7 @@ def _reach_database() -> None:
     if connection.vendor != "postgresql":
         return
     try:
-        with deadline.within(ANSWER_S), connection.cursor() as cursor:
+        with deadline.deadline(ANSWER_S), connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except OperationalError as error:
         connection.close()
@@ -186,7 +186,7 @@ def read(path: str | None) -> litellm_config.Config | None:
         return None
     try:
         return litellm_config.read(path)
-    except litellm_config.Mistake as mistake:
+    except litellm_config.ConfigError as mistake:
         raise CommandError(str(mistake), returncode=2) from None
 
 
@@ -255,7 +255,7 @@ def dragoman_format_file(path: str | None) -> Path | None:
             if path is not None and configuration_file.is_dragoman_format(Path(path))
             else None
         )
-    except litellm_config.Mistake as mistake:
+    except litellm_config.ConfigError as mistake:
         raise CommandError(str(mistake), returncode=2) from None
 
 
@@ -263,8 +263,8 @@ def _prepare(
     config: litellm_config.Config | None,
     dragoman_file: Path | None,
     port: int,
-    local_model: FoundProvider | None,
-) -> tuple[Started, list[str]]:
+    local_model: EnvironmentProvider | None,
+) -> tuple[StartResult, list[str]]:
     """Prepare the database and the registry; return the results and notes to print.
 
     Raises CommandError for an error in a file in Dragoman's format.
@@ -284,6 +284,6 @@ def apply_dragoman_file(path: Path) -> list[str]:
     """Apply a file in Dragoman's format; return notes on created keys. Raises CommandError."""
     try:
         keys = configuration_file.apply_file(path).keys
-    except litellm_config.Mistake as mistake:
+    except litellm_config.ConfigError as mistake:
         raise CommandError(str(mistake), returncode=2) from None
     return [f"key of {name}, shown once: {secret}" for name, secret in keys]

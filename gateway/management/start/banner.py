@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateway.management.start.bootstrap import Started
+from gateway.management.start.bootstrap import StartResult
 
 # Addresses for which `localhost` is the name to call.
 _UNSPECIFIED = {"127.0.0.1", "0.0.0.0", "::", "::1", ""}  # noqa: S104 - compared, not bound
@@ -18,7 +18,7 @@ def address(host: str, port: int, *, is_tls: bool = False) -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def banner(started: Started, base: str, *, notes: Sequence[str], open_mode: bool) -> str:
+def banner(started: StartResult, base: str, *, notes: Sequence[str], open_mode: bool) -> str:
     """Return the text of the banner; `base` is the gateway's base URL."""
     lines = [*notes, "", "Dragoman is running."] if notes else ["Dragoman is running."]
     lines += [
@@ -43,11 +43,11 @@ def _line(name: str, value: str) -> str:
     return f"  {name:<14} {value}"
 
 
-def _setup(started: Started) -> str:
+def _setup(started: StartResult) -> str:
     return f"?setup={started.setup_token}" if started.setup_token else ""
 
 
-def curl(started: Started, base: str, *, open_mode: bool) -> str:
+def curl(started: StartResult, base: str, *, open_mode: bool) -> str:
     """Return a shell command that calls the example model."""
     key = started.first_key or ("anything" if open_mode else "$DRAGOMAN_API_KEY")
     body = f'{{"model":"{started.example_model}","messages":[{{"role":"user","content":"Hello"}}]}}'

@@ -19,12 +19,12 @@ from django.db.migrations.executor import MigrationExecutor
 
 from gateway import demo, store
 from gateway.management.start.environment_providers import (
+    EnvironmentProvider,
     Findings,
-    FoundProvider,
     find_providers,
 )
 from gateway.management.start.local_servers import find_local_servers
-from gateway.models import ApiKey, Model, Provider, Route, Source, Target
+from gateway.models import ApiKey, Model, Provider, Route, RowSource, Target
 from gateway.providers.catalog import PRESETS
 from gateway.store import second_factors
 
@@ -33,7 +33,7 @@ DEMO = "demo"
 _LITELLM_TABLES = "LiteLLM_"
 
 
-class Started(msgspec.Struct, frozen=True, kw_only=True):
+class StartResult(msgspec.Struct, frozen=True, kw_only=True):
     """Results of the preparation that the banner shows.
 
     Attributes:
@@ -52,7 +52,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-def prepare(port: int, local_model: FoundProvider | None = None) -> Started:
+def prepare(port: int, local_model: EnvironmentProvider | None = None) -> StartResult:
     """Create what is missing; `port` is the one that the gateway listens on.
 
     `local_model` is the provider of `up --local-model`, which also gets a route.
@@ -73,7 +73,7 @@ def prepare(port: int, local_model: FoundProvider | None = None) -> Started:
         if local_model is not None:
             ensure_local_route(local_model)
         first_key = ensure_key()
-    return Started(
+    return StartResult(
         environment_providers=tuple(environment_providers),
         example_model=local_model.name if local_model is not None else DEMO,
         first_key=first_key,
@@ -119,27 +119,27 @@ def ensure_demo() -> None:
     Only once: later changes and deletions are preserved.
     """
     provider, created = Provider.objects.get_or_create(
-        name=DEMO, defaults={"preset": DEMO, "source": Source.BUILTIN}
+        name=DEMO, defaults={"preset": DEMO, "source": RowSource.BUILTIN}
     )
     if not created:
         return
     models = {
-        name: Model.objects.create(provider=provider, name=name, source=Source.BUILTIN)
+        name: Model.objects.create(provider=provider, name=name, source=RowSource.BUILTIN)
         for name in demo.MODELS
     }
-    route, created = Route.objects.get_or_create(name=DEMO, defaults={"source": Source.BUILTIN})
+    route, created = Route.objects.get_or_create(name=DEMO, defaults={"source": RowSource.BUILTIN})
     if created:
-        Target.objects.create(route=route, model=models[DEMO], source=Source.BUILTIN)
+        Target.objects.create(route=route, model=models[DEMO], source=RowSource.BUILTIN)
 
 
-def ensure_local_route(local_model: FoundProvider) -> None:
+def ensure_local_route(local_model: EnvironmentProvider) -> None:
     """Create the route of the local model, unless there is one of its name."""
     route, created = Route.objects.get_or_create(
-        name=local_model.name, defaults={"source": Source.ENVIRONMENT}
+        name=local_model.name, defaults={"source": RowSource.ENVIRONMENT}
     )
     if created:
         model = Model.objects.get(provider__name=local_model.name, name=local_model.models[0])
-        Target.objects.create(route=route, model=model, source=Source.ENVIRONMENT)
+        Target.objects.create(route=route, model=model, source=RowSource.ENVIRONMENT)
 
 
 def find_environment(port: int) -> Findings:
@@ -149,7 +149,7 @@ def find_environment(port: int) -> Findings:
         return findings
     names = {found.name for found in findings.providers}
     findings.providers += [
-        FoundProvider(
+        EnvironmentProvider(
             name=server.preset,
             preset=server.preset,
             origin=server.base_url,
@@ -176,9 +176,9 @@ def ensure_environment(findings: Findings) -> list[str]:
             "source_ref": found.origin,
         }
         row, _ = Provider.objects.get_or_create(
-            name=found.name, defaults={**values, "source": Source.ENVIRONMENT}
+            name=found.name, defaults={**values, "source": RowSource.ENVIRONMENT}
         )
-        if row.source != Source.ENVIRONMENT:
+        if row.source != RowSource.ENVIRONMENT:
             continue
         if any(getattr(row, name) != value for name, value in values.items()):
             for name, value in values.items():
@@ -192,12 +192,12 @@ def ensure_environment(findings: Findings) -> list[str]:
 def _ensure_models(provider: Provider, names: tuple[str, ...]) -> None:
     """Make the detected models of a provider match; models of routes stay."""
     existing = Model.objects.filter(provider=provider)
-    for gone in existing.filter(source=Source.ENVIRONMENT, targets=None).exclude(name__in=names):
+    for gone in existing.filter(source=RowSource.ENVIRONMENT, targets=None).exclude(name__in=names):
         gone.delete()
     known = set(existing.values_list("name", flat=True))
     for name in names:
         if name not in known:
-            Model.objects.create(provider=provider, name=name, source=Source.ENVIRONMENT)
+            Model.objects.create(provider=provider, name=name, source=RowSource.ENVIRONMENT)
 
 
 def ensure_key() -> str | None:

@@ -74,7 +74,7 @@ class TimedProtocol(HttpToolsProtocol):
         self._cancel_timer()
         super().connection_lost(exc)
 
-    def _due(self) -> float | None:
+    def _close_time(self) -> float | None:
         """Return when to close the connection as it is; None while a request is handled."""
         assert self.limits is not None
         if self._head_since is not None:
@@ -104,7 +104,7 @@ class TimedProtocol(HttpToolsProtocol):
         self._timer = None
         if self.transport.is_closing() or self.cycle_runs:
             return  # the end of the response checks the deadline
-        due = self._due()
+        due = self._close_time()
         if due is None:
             return
         if due > self.loop.time():

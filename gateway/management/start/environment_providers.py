@@ -52,7 +52,7 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "0.0.0.0", "::1", "::"})  # noq
 _ANY_MODEL = "model"
 
 
-class FoundProvider(msgspec.Struct, frozen=True, kw_only=True):
+class EnvironmentProvider(msgspec.Struct, frozen=True, kw_only=True):
     """A provider to add.
 
     Attributes:
@@ -75,11 +75,11 @@ class FoundProvider(msgspec.Struct, frozen=True, kw_only=True):
 class Findings(msgspec.Struct, kw_only=True):
     """The providers of an environment, and notes on what could not be added."""
 
-    providers: list[FoundProvider] = []
+    providers: list[EnvironmentProvider] = []
     notes: list[str] = []
 
 
-def find_providers(environ: Mapping[str, str], home: Path, own_port: int) -> Findings:
+def find_providers(environ: Mapping[str, str], home_directory: Path, own_port: int) -> Findings:
     """Return the providers for which there is a credential; `own_port` is the gateway's."""
     findings = Findings()
     for preset in _primary_presets():
@@ -87,18 +87,18 @@ def find_providers(environ: Mapping[str, str], home: Path, own_port: int) -> Fin
         if found is None:
             continue
         findings.providers.append(found)
-        further = PRESETS.get(_FURTHER.get(preset.name, ""))
-        if further is not None:
-            base_url = found.base_url and found.base_url + urlsplit(further.base_url).path
+        extra_preset = PRESETS.get(_FURTHER.get(preset.name, ""))
+        if extra_preset is not None:
+            base_url = found.base_url and found.base_url + urlsplit(extra_preset.base_url).path
             findings.providers.append(
                 msgspec.structs.replace(
-                    found, name=further.name, preset=further.name, base_url=base_url
+                    found, name=extra_preset.name, preset=extra_preset.name, base_url=base_url
                 )
             )
     names = {found.name for found in findings.providers}
     for name, add in _WITHOUT_KEY.items():
         if name not in names:
-            add(environ, home, findings)
+            add(environ, home_directory, findings)
     return findings
 
 
@@ -117,7 +117,7 @@ def _primary_presets() -> Iterator[Preset]:
 
 def _by_key(
     preset: Preset, environ: Mapping[str, str], own_port: int, findings: Findings
-) -> FoundProvider | None:
+) -> EnvironmentProvider | None:
     """Return the provider of a preset; None without its key and, on this machine, its URL."""
     variable = next((name for name in preset.env if _is_set(environ, name)), "")
     base_variable, base_url = _base_url(preset, environ)
@@ -141,7 +141,7 @@ def _by_key(
         if problem:
             findings.notes.append(f"{base_variable} {problem}: {preset.title} is not added")
             return None
-    return FoundProvider(
+    return EnvironmentProvider(
         name=preset.name,
         preset=actual.name,
         origin=variable or base_variable,
@@ -159,7 +159,9 @@ def _base_variables(preset: Preset) -> list[str]:
     prefixes = [_KEY_SUFFIX.sub("", name) for name in preset.env]
     prefixes += [name.upper() for name in preset.litellm]
     prefixes.append(re.sub(r"[^a-z0-9]", "_", preset.name).upper())
-    names = [f"{p}_{end}" for p in dict.fromkeys(prefixes) for end in ("API_BASE", "BASE_URL")]
+    names = [
+        f"{p}_{suffix}" for p in dict.fromkeys(prefixes) for suffix in ("API_BASE", "BASE_URL")
+    ]
     return [*names, *_OTHER_BASE_URLS.get(preset.name, ())]
 
 
@@ -243,7 +245,7 @@ def _add_bedrock(environ: Mapping[str, str], home: Path, findings: Findings) -> 
     preset = PRESETS["bedrock"]
     base_url = in_region(preset.base_url, credential.region)
     findings.providers.append(
-        FoundProvider(
+        EnvironmentProvider(
             name=preset.name,
             preset=preset.name,
             origin=credential.origin,
@@ -271,7 +273,9 @@ def _add_vertex(environ: Mapping[str, str], home: Path, findings: Findings) -> N
         findings.notes.append(f"the project or location {problem}: Vertex AI is not added")
         return
     findings.providers.append(
-        FoundProvider(name="vertex", preset="vertex", origin=credential.origin, base_url=base_url)
+        EnvironmentProvider(
+            name="vertex", preset="vertex", origin=credential.origin, base_url=base_url
+        )
     )
 
 

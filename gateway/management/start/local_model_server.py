@@ -23,7 +23,7 @@ _MAX_THREADS = 8
 
 def serve(packages: Path, port: int, parent: int) -> None:
     """Serve the model on loopback until the process `parent` ends."""
-    orphans.end_with(parent)
+    orphans.exit_with_parent(parent)
     sys.path.append(str(packages))
     # In the folder of local_model.install, and not among the project's dependencies.
     import xllamacpp  # type: ignore[import-not-found, unused-ignore]

@@ -32,7 +32,7 @@ class LocalServer(msgspec.Struct, frozen=True):
     read_models: Callable[[dict[str, Any]], list[str] | None]
 
 
-class FoundServer(msgspec.Struct, frozen=True):
+class LocalServerModels(msgspec.Struct, frozen=True):
     """A server that answered, with the models that it offers."""
 
     preset: str
@@ -86,13 +86,13 @@ SERVERS: tuple[LocalServer, ...] = (
 
 def find_local_servers(
     own_port: int, servers: Sequence[LocalServer] = SERVERS
-) -> list[FoundServer]:
+) -> list[LocalServerModels]:
     """Return the servers that answer within `TIMEOUT_S`; never the gateway's own port."""
     others = [server for server in servers if server.port != own_port]
     with ThreadPoolExecutor(max_workers=max(1, len(others))) as pool:
         answers = list(pool.map(_ask, others))
     return [
-        FoundServer(server.preset, _base_url(server), tuple(models))
+        LocalServerModels(server.preset, _base_url(server), tuple(models))
         for server, models in zip(others, answers, strict=True)
         if models is not None
     ]

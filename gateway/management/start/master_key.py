@@ -20,7 +20,7 @@ _OPEN_TO_ALL = (
 )
 
 
-class Choice(msgspec.Struct, frozen=True, kw_only=True):
+class MasterKeyChoice(msgspec.Struct, frozen=True, kw_only=True):
     """The consequences of a master key and a host; `refusal` aborts the start."""
 
     open: bool = False
@@ -38,7 +38,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def choose(key: str, host: str, *, has_config: bool, wants_open: bool) -> Choice:
+def choose(key: str, host: str, *, has_config: bool, wants_open: bool) -> MasterKeyChoice:
     """Decide whether the gateway may start, with which warnings, and whether any token is valid.
 
     `has_config` is whether a configuration file was passed: only then does a missing
@@ -47,13 +47,13 @@ def choose(key: str, host: str, *, has_config: bool, wants_open: bool) -> Choice
     weak = 0 < len(key) < MIN_CHARS
     if not is_loopback(host):
         if weak:
-            return Choice(refusal=_WEAK.format(least=MIN_CHARS, host=host))
+            return MasterKeyChoice(refusal=_WEAK.format(least=MIN_CHARS, host=host))
         if wants_open:
-            return Choice(refusal=_OPEN_TO_ALL.format(host=host))
-        return Choice()
+            return MasterKeyChoice(refusal=_OPEN_TO_ALL.format(host=host))
+        return MasterKeyChoice()
     opened = wants_open or (has_config and not key)
     warnings = [_GUESSED] if weak else []
     if opened:
         why = "DRAGOMAN_OPEN is set" if wants_open else "no master_key is configured"
         warnings.append(f"{_OPEN}: {why}")
-    return Choice(open=opened, warnings=tuple(warnings))
+    return MasterKeyChoice(open=opened, warnings=tuple(warnings))

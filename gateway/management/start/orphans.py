@@ -19,7 +19,7 @@ _PR_SET_PDEATHSIG = 1
 _LOOK_S = 1.0
 
 
-def end_with(parent: int) -> None:
+def exit_with_parent(parent: int) -> None:
     """Terminate this process when its parent process, `parent`, is gone."""
     if not _signal_on_parent_death():
         threading.Thread(target=_watch, args=(parent,), name="orphan", daemon=True).start()

@@ -91,7 +91,7 @@ class CoalescingTransport:
         return getattr(self._transport, name)
 
 
-class Cycle(RequestResponseCycle):
+class RequestCycle(RequestResponseCycle):
     """One response, with a fast path for the common messages; uvicorn handles the others."""
 
     # Whether the fast path sent the head, and with chunked transfer encoding.
@@ -305,12 +305,12 @@ class Protocol(TimedProtocol):
             self._head_since = now
         due = now + self.timeout_keep_alive
         if self._in_body or self._head_since is not None:
-            due = self._due() or now
+            due = self._close_time() or now
         if self._timer is None or self._timer_at > due:
             self._set_timer(due)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        cycle.__class__ = Cycle
+        cycle.__class__ = RequestCycle
         # The application sets this key in the lifespan's state before it shuts down.
         if self._leaving or "draining" in self.app_state:
             cycle.keep_alive = False

@@ -137,12 +137,12 @@ def bind(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except (OSError, OverflowError) as error:
         listener.close()
-        raise CommandError(f"cannot listen on {host}:{port}: {_why(error)}") from None
+        raise CommandError(f"cannot listen on {host}:{port}: {_bind_error_reason(error)}") from None
     listener.set_inheritable(True)
     return listener
 
 
-def _why(error: OSError | OverflowError) -> str:
+def _bind_error_reason(error: OSError | OverflowError) -> str:
     if isinstance(error, OverflowError):
         return "the port must be a number from 0 to 65535"
     if error.errno == errno.EADDRINUSE:
@@ -167,7 +167,7 @@ class Server(uvicorn.Server):
         try:
             await super().startup(sockets)
         except OSError as error:  # another program has started to listen on the port meanwhile
-            log.error("cannot listen", extra={"why": _why(error)})
+            log.error("cannot listen", extra={"why": _bind_error_reason(error)})
             await self.lifespan.shutdown()
             sys.exit(STARTUP_FAILURE)
         if self.announce is not None:
@@ -204,13 +204,13 @@ class Server(uvicorn.Server):
 
 def _accept_all(listeners: list[socket.socket]) -> list[socket.socket]:
     """Accept the pending connections, which would be reset when their listener closes."""
-    taken = []
+    accepted = []
     for listener in listeners:
         listener.settimeout(0)
         with contextlib.suppress(OSError):  # no more pending connections
             while True:
-                taken.append(listener.accept()[0])
-    return taken
+                accepted.append(listener.accept()[0])
+    return accepted
 
 
 def _is_listening(listener: socket.socket) -> bool:
@@ -244,7 +244,7 @@ class Worker(multiprocess.Process):
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal."""
-        orphans.end_with(self._supervisor)
+        orphans.exit_with_parent(self._supervisor)
         readiness.use_missing_workers(self._missing_workers)
         super().target(sockets)
 
@@ -284,16 +284,16 @@ class Supervisor(Multiprocess):
             if worker not in self._due:
                 if worker.is_alive(timeout=self.config.timeout_worker_healthcheck):
                     continue
-                self._bury(slot, worker)
+                self._record_worker_death(slot, worker)
             if time.monotonic() >= self._due[worker] and not self.should_exit.is_set():
                 del self._due[worker]
                 self.processes[slot] = Worker(self.config, self.sockets)
                 self.processes[slot].start()
-        living = set(self.processes)
-        self._due = {worker: due for worker, due in self._due.items() if worker in living}
+        running = set(self.processes)
+        self._due = {worker: due for worker, due in self._due.items() if worker in running}
         Worker.missing_workers.value = len(self._due)
 
-    def _bury(self, slot: int, worker: Worker) -> None:
+    def _record_worker_death(self, slot: int, worker: Worker) -> None:
         """Record the death of a worker and when to replace it; or give up."""
         worker.kill()  # it may hang instead of being dead
         worker.join()
@@ -354,12 +354,12 @@ def serve(
     `announce` is called once connections are accepted.
     """
     host, port = listener.getsockname()[:2]
-    served = config(host, port, workers, drain_s, certificate)
+    server_config = config(host, port, workers, drain_s, certificate)
     if workers == 1:
         # After the shutdown, uvicorn raises the signal again for the previous handler.
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, _leave)
-        server = Server(served)
+            signal.signal(number, _exit_on_signal)
+        server = Server(server_config)
         server.announce = announce
         server.run(sockets=[listener])
         if not server.started:
@@ -367,11 +367,11 @@ def serve(
         return
     with tempfile.TemporaryDirectory(prefix="dragoman-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        supervisor = Supervisor(served, sockets=[listener], announce=announce)
+        supervisor = Supervisor(server_config, sockets=[listener], announce=announce)
         supervisor.run()
     if supervisor.failure:
         raise CommandError(supervisor.failure, returncode=3)
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
+def _exit_on_signal(number: int, frame: FrameType | None) -> None:
     raise SystemExit(0)

@@ -97,14 +97,14 @@ NEWER_FIELDS = (
 )
 
 
-def drops(why: str, *paths: str) -> tuple[Edit, ...]:
+def drop_edits(why: str, *paths: str) -> tuple[Edit, ...]:
     """Return edits that drop these fields, each for the same reason."""
     return tuple(Edit(op="drop", path=path, why=why) for path in paths)
 
 
 # LiteLLM as a client adds these to the responses that it sends back; a provider that
 # validates messages rejects them (BerriAI/litellm#25595, #30882).
-LITELLM_MARKS = drops(
+LITELLM_MARKS = drop_edits(
     "a LiteLLM marker that the provider rejects",
     "messages[].provider_specific_fields",
     "messages[].thinking_blocks",

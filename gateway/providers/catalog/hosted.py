@@ -8,7 +8,7 @@ from gateway.providers.catalog.facts import (
     NEWER_FIELDS,
     OLDER_NAMES,
     SHORT_IDS,
-    drops,
+    drop_edits,
 )
 from gateway.providers.profile import Edit, Preset
 
@@ -132,7 +132,9 @@ HOSTED: tuple[Preset, ...] = (
         },
         # "Will result in a 400 error if they are supplied" (console.groq.com/docs/openai).
         edits=(
-            *drops("Groq rejects it", "logprobs", "top_logprobs", "logit_bias", "messages[].name"),
+            *drop_edits(
+                "Groq rejects it", "logprobs", "top_logprobs", "logit_bias", "messages[].name"
+            ),
             *LITELLM_MARKS,
             Edit(
                 op="map",
@@ -249,7 +251,7 @@ HOSTED: tuple[Preset, ...] = (
             Edit(op="rename", path="seed", value="random_seed"),
             Edit(op="rename", path="dimensions", value="output_dimension"),
             Edit(op="map", path="service_tier", value={"default": "standard"}),
-            *drops("Mistral does not support this field", *NEWER_FIELDS, "echo"),
+            *drop_edits("Mistral does not support this field", *NEWER_FIELDS, "echo"),
         ),
         prices="mistral",
     ),

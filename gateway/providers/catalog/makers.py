@@ -5,7 +5,7 @@ A new one is a row here.
 
 from __future__ import annotations
 
-from gateway.providers.catalog.facts import COMPATIBLE, NEWER_FIELDS, OLDER_NAMES, drops
+from gateway.providers.catalog.facts import COMPATIBLE, NEWER_FIELDS, OLDER_NAMES, drop_edits
 from gateway.providers.profile import Edit, Preset
 
 MAKERS: tuple[Preset, ...] = (
@@ -60,7 +60,7 @@ MAKERS: tuple[Preset, ...] = (
         },
         edits=(
             *OLDER_NAMES,
-            *drops(
+            *drop_edits(
                 "AI21 does not support this field",
                 "tool_choice",
                 "parallel_tool_calls",

@@ -5,7 +5,7 @@ Their base URL ends before `/v1/messages`, as the Anthropic SDKs expect it.
 
 from __future__ import annotations
 
-from gateway.providers.catalog.facts import ANTHROPIC, MESSAGES_COMPATIBLE, drops
+from gateway.providers.catalog.facts import ANTHROPIC, MESSAGES_COMPATIBLE, drop_edits
 from gateway.providers.profile import Edit, Preset
 
 MESSAGES: tuple[Preset, ...] = (
@@ -47,7 +47,9 @@ MESSAGES: tuple[Preset, ...] = (
             "max_output": 384_000,
             "context_window": 1_000_000,
         },
-        edits=drops("DeepSeek ignores it", "container", "mcp_servers", "top_k", "service_tier"),
+        edits=drop_edits(
+            "DeepSeek ignores it", "container", "mcp_servers", "top_k", "service_tier"
+        ),
         prices="deepseek",
     ),
     Preset(
@@ -70,7 +72,7 @@ MESSAGES: tuple[Preset, ...] = (
             "pdf": False,
         },
         edits=(
-            *drops(
+            *drop_edits(
                 "MiniMax ignores it",
                 "top_k",
                 "stop_sequences",
@@ -103,7 +105,7 @@ MESSAGES: tuple[Preset, ...] = (
             "cache": "none",
             "user_field": "none",
         },
-        edits=drops("Ollama does not support this field", "tool_choice", "metadata"),
+        edits=drop_edits("Ollama does not support this field", "tool_choice", "metadata"),
         local=True,
     ),
     Preset(

@@ -68,7 +68,7 @@ class LoopMonitor:
         self._on_stall, self._sample = on_stall, sample
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
-        self._last_tick = _tick_now()
+        self._last_tick = _read_clocks()
         self._stalls: deque[tuple[LoopTick, LoopTick]] = deque(maxlen=100)
         # (cause, start, end) of finished work that may have blocked the loop; the newest only.
         self._finished_work: deque[tuple[str, float, float]] = deque(maxlen=100)
@@ -99,7 +99,7 @@ class LoopMonitor:
             gc.callbacks.remove(self._on_gc)
 
     def _tick(self) -> None:
-        now, previous = _tick_now(), self._last_tick
+        now, previous = _read_clocks(), self._last_tick
         if now.monotonic_s - previous.monotonic_s > TICK_S + STALL_S:
             self._stalls.append((previous, now))
         self._last_tick = now
@@ -177,7 +177,7 @@ class LoopMonitor:
         return name if ran and seconds > half_s else "scheduling"
 
 
-def _tick_now() -> LoopTick:
+def _read_clocks() -> LoopTick:
     return LoopTick(time.monotonic(), time.thread_time(), time.process_time())
 
 

@@ -58,7 +58,7 @@ async def run(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     return await loop.run_in_executor(_threads, lambda: work(*args, **kwargs))
 
 
-async def scan(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def run_scan(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Like `run`, for work that scans bytes in one or a few C calls."""
     if size < SCANNED_BYTES:
         return work(*args, **kwargs)

@@ -41,10 +41,10 @@ class RestartingThread(threading.Thread):
 
 def start_restarting(name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
     """Starts a task that runs `work`, and restarts it when it raises."""
-    return asyncio.get_running_loop().create_task(_repeat(name, work), name=name)
+    return asyncio.get_running_loop().create_task(_run_repeatedly(name, work), name=name)
 
 
-async def _repeat(name: str, work: Callable[[], Awaitable[None]]) -> None:
+async def _run_repeatedly(name: str, work: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await work()

@@ -57,7 +57,7 @@ _NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
 class ResponseSink(Protocol):
     """Receives a copy of what is sent to a client."""
 
-    def piece(self, status: int, data: bytes) -> None:
+    def collect_chunk(self, status: int, data: bytes) -> None:
         """Receives a chunk of the body, with the status."""
 
     def end(self, status: int, data: bytes) -> None:
@@ -107,7 +107,7 @@ class Client:
         self.sent_at = time.perf_counter()
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
         if self._sink is not None:
-            self._sink.piece(self.status, data)
+            self._sink.collect_chunk(self.status, data)
 
     async def end(self, data: bytes = b"") -> None:
         """Sends the last of the body."""

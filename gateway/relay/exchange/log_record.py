@@ -114,8 +114,8 @@ class Bodies(msgspec.Struct, kw_only=True, omit_defaults=True):
         client, upstream = self.client_request, self.upstream_request
         if not (start or end) or client is None or upstream is None:
             return self
-        whole = client[:start] + upstream + client[len(client) - end :]
-        return msgspec.structs.replace(self, upstream_request=whole, shared_ends=(0, 0))
+        restored_body = client[:start] + upstream + client[len(client) - end :]
+        return msgspec.structs.replace(self, upstream_request=restored_body, shared_ends=(0, 0))
 
 
 class LogRecord(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from gateway.canon.adaptation import Adaptation, dropped
+from gateway.canon.adaptation import Adaptation, dropped_field
 from gateway.canon.request import (
     Audio,
     Document,
@@ -304,7 +304,9 @@ def _drop_turn_state(turn: Turn, report: list[Adaptation]) -> Turn:
             continue
         path = part.path or turn.path
         report.append(
-            dropped(path if isinstance(part, Reasoning) else f"{path}.signature", REASONING_REFUSED)
+            dropped_field(
+                path if isinstance(part, Reasoning) else f"{path}.signature", REASONING_REFUSED
+            )
         )
         if isinstance(part, ToolCall):
             parts.append(replace(part, signature=None))

@@ -11,7 +11,11 @@ from gateway.providers.masks import apply_masks as without
 from gateway.providers.redact import MASK, Redactor, is_secret_name
 from gateway.relay.exchange.delta_texts import Span, delta_spans, interleaved_spans
 from gateway.relay.exchange.log_record import Bodies, Chunk
-from gateway.relay.exchange.searched_bodies import SearchedBodies, shared_ends, without_ends
+from gateway.relay.exchange.searched_bodies import (
+    SearchedBodies,
+    find_shared_ends,
+    trim_shared_ends,
+)
 
 # Key-like text is never written to disk, wherever it comes from.
 _PREFIXES = (rb"sk-", rb"AIza", rb"xai-", rb"gsk_", rb"hf_")
@@ -151,7 +155,7 @@ class Recorder:
             client_response = self._cut("client_response", client_response, truncated)
         start = end = 0
         if client_request and upstream_request and len(upstream_request) > _SMALL_BYTES:
-            start, end = shared_ends(client_request, upstream_request)
+            start, end = find_shared_ends(client_request, upstream_request)
             upstream_request = upstream_request[start : len(upstream_request) - end]
         # On passthrough the two sides differ only in the model name.
         return Bodies(
@@ -173,10 +177,10 @@ class Recorder:
         """Whether large bodies may contain a secret: two requests, and the responses."""
         client_request, upstream_request, *responses = parts
         secrets = self._forms
-        ends = shared_ends(client_request, upstream_request)
+        ends = find_shared_ends(client_request, upstream_request)
         return (
             _searched.contains(client_request, secrets)
-            or _searched.contains(without_ends(upstream_request, *ends, secrets), secrets)
+            or _searched.contains(trim_shared_ends(upstream_request, *ends, secrets), secrets)
             or may_contain_secret(b"\n".join(responses), secrets)
         )
 

@@ -20,7 +20,7 @@ _STEP = 16 * 1024
 _MIN_MARGIN = 24
 
 
-def shared_ends(first: bytes, second: bytes) -> tuple[int, int]:
+def find_shared_ends(first: bytes, second: bytes) -> tuple[int, int]:
     """How many bytes two bodies have in common, at the start and at the end; 0 if one is small."""
     size = min(len(first), len(second))
     if size < LARGE_BYTES:
@@ -43,7 +43,7 @@ def shared_ends(first: bytes, second: bytes) -> tuple[int, int]:
     return start, end
 
 
-def without_ends(data: bytes, start: int, end: int, patterns: tuple[bytes, ...]) -> bytes:
+def trim_shared_ends(data: bytes, start: int, end: int, patterns: tuple[bytes, ...]) -> bytes:
     """The data without its ends, but with as much of them as a match may begin or end in."""
     if not (start or end):
         return data
@@ -72,8 +72,8 @@ class SearchedBodies:
         if not LARGE_BYTES <= len(body) <= self._MAX_BYTES:
             return self._search(body, patterns)
         key = (body[: self._BEGINNING], patterns)
-        start, end = shared_ends(body, self._bodies.pop(key, b""))
-        if self._search(without_ends(body, start, end, patterns), patterns):
+        start, end = find_shared_ends(body, self._bodies.pop(key, b""))
+        if self._search(trim_shared_ends(body, start, end, patterns), patterns):
             return True
         self._bodies[key] = body
         if len(self._bodies) > self._MAX_BODIES:

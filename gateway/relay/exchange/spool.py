@@ -79,17 +79,17 @@ class Spool:
         while remaining:
             remaining = remaining[self._file.write(remaining) :]
 
-    async def read(self, stretch: ByteRange) -> AsyncIterator[bytes]:
+    async def read(self, byte_range: ByteRange) -> AsyncIterator[bytes]:
         """The bytes of a range, in chunks."""
-        offset, end = stretch.start, stretch.start + stretch.length
+        offset, end = byte_range.start, byte_range.start + byte_range.length
         while offset < end:
             chunk = await self._read_chunk(offset, min(end - offset, STEP_BYTES))
             offset += len(chunk)
             yield chunk
 
-    async def read_all(self, stretch: ByteRange) -> bytes:
+    async def read_all(self, byte_range: ByteRange) -> bytes:
         """All bytes of a range, in memory."""
-        return b"".join([chunk async for chunk in self.read(stretch)])
+        return b"".join([chunk async for chunk in self.read(byte_range)])
 
     async def _read_chunk(self, offset: int, size: int) -> bytes:
         file = self._file

@@ -42,7 +42,7 @@ from gateway.relay.limits.shared_counters import SharedCounters
 from gateway.routing import limits
 from gateway.routing.candidates import with_fallbacks
 from gateway.routing.end_users import end_user_owner, limits_of
-from gateway.routing.limits import Bound, BoundWindow, Estimate, Moment, Rule
+from gateway.routing.limits import Bound, BoundWindow, CountedAt, Estimate, Rule
 from gateway.routing.snapshot import ApiKey, Route, Snapshot, Target, Team
 
 log = logging.getLogger(__name__)
@@ -266,7 +266,7 @@ class Limiter:
             self._active_bounds.clear()
         active = self._active_bounds.get(id(bounds))
         if active is None:
-            lines = limits.current_windows(bounds, Moment(now, self.windows(started)))
+            lines = limits.current_windows(bounds, CountedAt(now, self.windows(started)))
             soft = tuple(bound for bound in bounds if bound.rule.soft is not None)
             headers = LimitHeaders(bounds, now)
             active = self._active_bounds[id(bounds)] = _ActiveBounds(bounds, lines, headers, soft)
@@ -443,7 +443,7 @@ def rules_for(
     rules: list[Rule] = []
     if key is not None and key.id:
         rules += limits.build_rules(f"key:{key.id}", "this API key", key.limits, key.budget)
-        for team in key.team.line if key.team is not None else ():
+        for team in key.team.with_ancestors if key.team is not None else ():
             label = f"the {'team' if team.parent is None else 'project'} {team.name}"
             rules += limits.build_rules(f"team:{team.id}", label, team.limits, team.budget)
     if route.id:
@@ -485,7 +485,9 @@ def _budget_rules(snapshot: Snapshot) -> Iterator[Rule]:
                 yield from limits.build_rules(f"target:{target.id}", "", None, target.budget)
     teams: dict[int, Team] = {}
     for key in snapshot.keys.values():
-        teams.update((team.id, team) for team in (key.team.line if key.team is not None else ()))
+        teams.update(
+            (team.id, team) for team in (key.team.with_ancestors if key.team is not None else ())
+        )
     for team in teams.values():
         yield from limits.build_rules(f"team:{team.id}", "", None, team.budget)
     for key in snapshot.keys.values():
@@ -557,5 +559,5 @@ def _usd(units: int) -> str:
     return f"{units / limits.UNITS:,.6f}".rstrip("0").rstrip(".")
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what if number != 1 else what.removesuffix('s')}"
+def _count(number: int, unit: str) -> str:
+    return f"{number:,} {unit if number != 1 else unit.removesuffix('s')}"

@@ -240,7 +240,7 @@ class SharedCounters:
             return self._free_dead_slots()
 
     def _free_dead_slots(self) -> int:
-        dead = 0
+        freed_count = 0
         for number, file in self._files.items():
             if number == self._slot_number:
                 continue
@@ -248,10 +248,10 @@ class SharedCounters:
                 fcntl.flock(file.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
-            dead += 1
+            freed_count += 1
             self._clear_reserved(file.ints)
             fcntl.flock(file.fd, fcntl.LOCK_UN)
-        return dead
+        return freed_count
 
     def _clear_reserved(self, slot: memoryview) -> None:
         for index in compress(range(MAX_COUNTERS), self._table[_HEADER_INTS:].tolist()):

@@ -206,7 +206,7 @@ async def result_reader(
         batch = state.resource_id
     elif operation.family == "files":
         batch = await _run_in_thread(lambda: ledger.find_batch(provider.name, state.resource_id))
-    if not batch or (provider.name, batch) in runtime.settled:
+    if not batch or (provider.name, batch) in runtime.settled_batches:
         return None
     return BatchResultReader(call.exchange.snapshot, provider, batch)
 
@@ -220,7 +220,7 @@ async def record_batches(runtime: Runtime, call: Call, provider: Provider, body:
     listed_batches = body.get("data")
     for batch_fields in listed_batches if isinstance(listed_batches, list) else [body]:
         batch = batch_fields.get("id") if isinstance(batch_fields, dict) else None
-        if not isinstance(batch, str) or (provider.name, batch) in runtime.settled:
+        if not isinstance(batch, str) or (provider.name, batch) in runtime.settled_batches:
             continue
         file_id, owner = batch_fields.get("output_file_id"), state.owner_key_id or 0
         if isinstance(file_id, str) and file_id:
@@ -250,9 +250,9 @@ async def settle_batch(
     )
     if written_records is None:
         return
-    if len(runtime.settled) >= _MAX_REMEMBERED:
-        runtime.settled.clear()
-    runtime.settled.add((provider.name, batch))
+    if len(runtime.settled_batches) >= _MAX_REMEMBERED:
+        runtime.settled_batches.clear()
+    runtime.settled_batches.add((provider.name, batch))
     for entry in written_records:
         runtime.metrics.record(entry)
     if written_records:

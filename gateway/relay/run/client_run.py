@@ -41,13 +41,13 @@ async def run_with_features(
         result = await run(runtime, call, client, deadlines)
     if result == "planned":
         assert exchange.plan is not None
-        await carry_out(runtime, call, client, deadlines, exchange.plan)
+        await execute_plan(runtime, call, client, deadlines, exchange.plan)
     elif result == "answered" and exchange.route is not None and exchange.route.shadow:
         shadow.launch(runtime, call)
     return result
 
 
-async def carry_out(
+async def execute_plan(
     runtime: Runtime, call: Call, client: Client, deadlines: Deadlines, plan: RequestPlan
 ) -> None:
     """Executes the plan of a call. Raises GatewayError while nothing has been sent."""

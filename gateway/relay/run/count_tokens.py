@@ -20,7 +20,7 @@ from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call, Client, Deadlines
 from gateway.relay.exchange.token_count import TokenCount, count_tokens
 from gateway.relay.run.client_credential import with_client_credential
-from gateway.relay.run.pipeline import parse_ahead, parse_unless_passed, select_targets
+from gateway.relay.run.pipeline import parse_for_selection, parse_for_target, select_targets
 from gateway.relay.run.reply import answer_headers, decode
 from gateway.relay.run.settle import settle
 from gateway.relay.translate.prepare import prepare
@@ -39,7 +39,7 @@ async def answer_token_count(
     exchange = call.exchange
     assert exchange.route is not None
     if len(exchange.body) >= offload.LARGE_BYTES:
-        await parse_ahead(call, exchange.route)
+        await parse_for_selection(call, exchange.route)
     candidates = select_targets(runtime, call, exchange.route).candidates
     call.attempt.target = candidates[0].target if candidates else None
     tokens, source = None, b"estimate"
@@ -86,7 +86,7 @@ async def _count_upstream(
         if runtime.media is not None:
             await runtime.media.gather(call, exchange.route, target)
         if len(exchange.body) >= offload.LARGE_BYTES:
-            await parse_unless_passed(call, target)
+            await parse_for_target(call, target)
         prepared = await offload.run(exchange.offload_size, prepare, call, exchange.route, target)
         url = runtime.request_templates.url(provider, prepared.path)
         headers = runtime.request_templates.headers(provider, prepared.headers)

@@ -232,8 +232,8 @@ async def answer_in_batches(
     call.attempts[-1].status, call.attempts[-1].first_byte_ms = 200, call.exchange.elapsed_ms()
     data = [task.result() for task in tasks]
     call.recorder.record_upstream(_as_json_list(data))
-    half = embed_adapter(target.model.provider)
-    responses = [half.parse_embed(decode(part)) for part in data]
+    provider_format = embed_adapter(target.model.provider)
+    responses = [provider_format.parse_embed(decode(part)) for part in data]
     for request, response in zip(requests, responses, strict=True):
         if len(response.vectors) != len(request.inputs):
             counts = f"{len(response.vectors)} vectors for {len(request.inputs)} inputs"

@@ -80,14 +80,14 @@ async def _guard_batch_file(runtime: Runtime, call: Call) -> None:
                 continue
             start = target.size
             checked = (
-                _checked_lines(runtime, call, source, part.stored_range)
+                _check_lines(runtime, call, source, part.stored_range)
                 if part is file
                 else source.read(part.stored_range)
             )
             async for data in checked:
                 await target.write(data)
-            stretch = ByteRange(start, target.size - start)
-            parts.append(msgspec.structs.replace(part, stored_range=stretch))
+            byte_range = ByteRange(start, target.size - start)
+            parts.append(msgspec.structs.replace(part, stored_range=byte_range))
     except BaseException:
         target.close()
         raise
@@ -95,23 +95,23 @@ async def _guard_batch_file(runtime: Runtime, call: Call) -> None:
     source.close()
 
 
-async def _checked_lines(
-    runtime: Runtime, call: Call, spool: Spool, stretch: ByteRange
+async def _check_lines(
+    runtime: Runtime, call: Call, spool: Spool, byte_range: ByteRange
 ) -> AsyncIterator[bytes]:
     """The lines of a file with checked request bodies; their length was checked on arrival."""
     pending, number = bytearray(), 0
-    async for data in spool.read(stretch):
+    async for data in spool.read(byte_range):
         pending += data
         *lines, rest = bytes(pending).split(b"\n") if b"\n" in data else [bytes(pending)]
         pending = bytearray(rest)
         for line in lines:
             number += 1
-            yield await _checked_line(runtime, call, line, number) + b"\n"
+            yield await _check_line(runtime, call, line, number) + b"\n"
     if pending:
-        yield await _checked_line(runtime, call, bytes(pending), number + 1)
+        yield await _check_line(runtime, call, bytes(pending), number + 1)
 
 
-async def _checked_line(runtime: Runtime, call: Call, line: bytes, number: int) -> bytes:
+async def _check_line(runtime: Runtime, call: Call, line: bytes, number: int) -> bytes:
     if not line.strip():
         return line
     try:

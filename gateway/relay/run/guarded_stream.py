@@ -165,21 +165,21 @@ class StreamGuard:
         )
         return checked
 
-    async def _check_logged(self, end: End) -> None:
+    async def _check_logged(self, event: End) -> None:
         texts = [text for text in self._blocks if text]
-        texts += [text for response in end.alternatives for text in _response_texts(response)]
+        texts += [text for response in event.alternatives for text in _response_texts(response)]
         if self._logged and texts:
             await check_texts(self._runtime, self._call, "response", texts, chosen=self._logged)
 
-    async def _check_alternatives(self, end: End) -> End:
+    async def _check_alternatives(self, event: End) -> End:
         """The event with checked further choices, which arrive as a whole."""
-        texts = [text for response in end.alternatives for text in _response_texts(response)]
+        texts = [text for response in event.alternatives for text in _response_texts(response)]
         if not texts or not self.enforces:
-            return end
+            return event
         self._context = ""
         checked = iter(await self._check_texts(texts))
-        changed = tuple(_with_texts(response, checked) for response in end.alternatives)
-        return msgspec.structs.replace(end, alternatives=changed)
+        changed = tuple(_with_texts(response, checked) for response in event.alternatives)
+        return msgspec.structs.replace(event, alternatives=changed)
 
 
 def _detectors(guardrails: list[Guardrail]) -> list[tuple[str, Detector]]:

@@ -41,7 +41,7 @@ from gateway.guardrails.patterns import (
     mask_matches,
     time_limit_s,
 )
-from gateway.guardrails.services import Caller, InvalidVerdict, Verdict
+from gateway.guardrails.services import Caller, GuardrailVerdict, InvalidVerdict
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call, Exchange
 from gateway.relay.exchange.guard_state import GuardrailResult, GuardState
@@ -199,7 +199,7 @@ async def check_texts(
     return texts, rewritten
 
 
-def _outcome(guardrail: Guardrail, verdict: Verdict) -> str:
+def _outcome(guardrail: Guardrail, verdict: GuardrailVerdict) -> str:
     if not verdict.found:
         return "passed"
     if guardrail.action == "log":
@@ -252,7 +252,7 @@ async def _check(
     texts: list[str],
     document: Any,
     context: str,
-) -> Verdict:
+) -> GuardrailVerdict:
     """One guardrail's verdict on texts. Raises CheckFailed."""
     if guardrail.fault:
         raise CheckFailed(guardrail.fault)
@@ -294,7 +294,7 @@ async def _check(
 
 def check_patterns(
     settings: PatternSettings, texts: Sequence[str], context: str = "", *, mask: bool
-) -> Verdict:
+) -> GuardrailVerdict:
     """The verdict of patterns; `context` is text before the first one. Raises CheckFailed."""
     detectors = [(name, PII[name]) for name in settings.pii]
     detectors += [(item.name, Detector(item.pattern)) for item in settings.patterns]
@@ -313,7 +313,7 @@ def check_patterns(
         for match in matches:
             found[match.name] = found.get(match.name, 0) + 1
         masked.append(mask_matches(before + text, matches)[len(before) :] if matches else text)
-    return Verdict(found=found, texts=masked if mask and found else None)
+    return GuardrailVerdict(found=found, texts=masked if mask and found else None)
 
 
 def _caller(call: Call) -> Caller:

@@ -16,7 +16,7 @@ from gateway.canon.errors import Error, GatewayError
 from gateway.relay.exchange.call import NO_HEDGE_LOSS, Call, Client, Deadlines, Header, StopReason
 from gateway.relay.exchange.log_record import HEDGE_LOSER
 from gateway.relay.exchange.usage_estimate import BY_TEXT, REPORTED, usage_of
-from gateway.relay.run.settle import charge_for, price_usage
+from gateway.relay.run.settle import charge_of_call, price_usage
 from gateway.routing.candidates import Candidate, RetryPlan
 from gateway.routing.limits import Estimate, units
 
@@ -27,7 +27,7 @@ RunAttempt = Callable[["Runtime", Call, Client, Deadlines, Candidate], Awaitable
 _LOSER_MESSAGE = "another target responded first"
 
 
-async def race(
+async def call_with_hedge(
     runtime: Runtime,
     call: Call,
     client: Client,
@@ -251,6 +251,6 @@ def _mark_loser(call: Call) -> Estimate:
     # The usage reported so far is not final.
     record.usage_source = BY_TEXT if source == REPORTED else source
     record.cost_usd, record.price_source, _ = price_usage(call, usage)
-    record.charged_usd = charge_for(call, record.cost_usd)
+    record.charged_usd = charge_of_call(call, record.cost_usd)
     tokens = max(usage.prompt_tokens or 0, 0) + max(usage.output or 0, 0)
     return Estimate(tokens, units(record.charged_usd))

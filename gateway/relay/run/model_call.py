@@ -66,7 +66,7 @@ async def call_events(
             await _raise_refusal(runtime, call, prepared, answer)
         if STREAM_FORMATS[prepared.dialect.framing].content_type_marker in answer.kind:
             async for events in _stream_events(call, target, prepared, answer):
-                yield [_checked(runtime, call, event) for event in events]
+                yield [_raise_failure(runtime, call, event) for event in events]
         else:
             yield await _whole_response(call, target, prepared, answer)
         is_reusable = True
@@ -132,7 +132,7 @@ async def _whole_response(
     return await offload.run(len(data), parse)
 
 
-def _checked(runtime: Runtime, call: Call, event: Event) -> Event:
+def _raise_failure(runtime: Runtime, call: Call, event: Event) -> Event:
     """The event. Raises GatewayError, without secrets, for one that reports a failure."""
     if isinstance(event, Failed):
         raise GatewayError(runtime.provider_secrets.redact(call.exchange.snapshot, event.error))

@@ -22,7 +22,7 @@ from gateway.relay.run.batch_result_guard import BatchResultGuard
 from gateway.relay.run.guardrails import guard_response, guard_text
 from gateway.relay.run.reply import answer_headers, decode, passed_headers_of
 from gateway.relay.run.settle import settle
-from gateway.relay.run.stream import to_its_end
+from gateway.relay.run.stream import relay_to_end
 from gateway.relay.upstream.client import MAX_REPLY_BYTES, Answer
 from gateway.routing.snapshot import Target
 
@@ -230,7 +230,7 @@ class _PassthroughStream:
         """Relays the response. Raises GatewayError only before the first byte."""
         if self.operation.family == "audio/speech":
             self.state.usage = speech_characters(self.call.exchange)
-        await to_its_end(self._relay(), self._fail, self.client, self.deadlines)
+        await relay_to_end(self._relay(), self._fail, self.client, self.deadlines)
 
     async def _relay(self) -> None:
         call, client, deadlines = self.call, self.client, self.deadlines

@@ -35,7 +35,7 @@ from gateway.relay.run.client_credential import (
     is_fault_of_client,
     with_client_credential,
 )
-from gateway.relay.run.hedge import race
+from gateway.relay.run.hedge import call_with_hedge
 from gateway.relay.run.realtime import serve_session
 from gateway.relay.run.reply import passed_headers_of, reply
 from gateway.relay.run.stream import stream_response
@@ -106,7 +106,7 @@ async def run(runtime: Runtime, call: Call, client: Client, deadlines: Deadlines
     route = exchange.route
     assert route is not None
     if len(exchange.body) >= offload.LARGE_BYTES:
-        await parse_ahead(call, route)
+        await parse_for_selection(call, route)
     decision = select_targets(runtime, call, route)
     retry_plan = retry_plan_for(decision, route)
     failure: GatewayError | None = None
@@ -137,7 +137,9 @@ async def run(runtime: Runtime, call: Call, client: Client, deadlines: Deadlines
             if route.hedge_after_s is None or alone:
                 await attempt(runtime, call, client, deadlines, candidate)
             else:
-                await race(runtime, call, client, deadlines, candidate, retry_plan, attempt)
+                await call_with_hedge(
+                    runtime, call, client, deadlines, candidate, retry_plan, attempt
+                )
         except GatewayError as error:
             failure = error
             runtime.limiter.release_attempt(call)
@@ -149,7 +151,7 @@ async def run(runtime: Runtime, call: Call, client: Client, deadlines: Deadlines
     raise failure or GatewayError(no_candidate_error(route, decision))
 
 
-async def parse_ahead(call: Call, route: Route) -> None:
+async def parse_for_selection(call: Call, route: Route) -> None:
     """Parses a large request off the event loop, if the choice of a target depends on it."""
     exchange = call.exchange
     if exchange.verb not in {"generate", "count_tokens"}:
@@ -159,7 +161,7 @@ async def parse_ahead(call: Call, route: Route) -> None:
             await exchange.parse()
 
 
-async def parse_unless_passed(call: Call, target: Target) -> None:
+async def parse_for_target(call: Call, target: Target) -> None:
     """Parses a large request off the event loop, if it is parsed for this target."""
     exchange = call.exchange
     if exchange.is_parsed or exchange.verb not in {"generate", "count_tokens"}:
@@ -168,7 +170,7 @@ async def parse_unless_passed(call: Call, target: Target) -> None:
         # The context length depends on the parsed request, even if it is passed through.
         with contextlib.suppress(GatewayError):
             await exchange.parse()
-    elif not await offload.scan(len(exchange.body), _takes_request, call, target):
+    elif not await offload.run_scan(len(exchange.body), _takes_request, call, target):
         await exchange.parse()
 
 
@@ -303,13 +305,13 @@ async def attempt(
         runtime.load.begin_call(record.target)
     try:
         if len(exchange.body) >= offload.LARGE_BYTES:
-            await parse_unless_passed(call, target)
+            await parse_for_target(call, target)
         if target.model.traits.reasoning and (
             exchange.earlier_responses
             or exchange.offload_size
             or offload.contains(exchange.body, CALL_HINTS)
         ):
-            state.recalled_reasoning = await runtime.reasoning.recall(call, target)
+            state.recalled_reasoning = await runtime.reasoning.load_missing(call, target)
         try:
             await _call_target(runtime, call, client, deadlines, candidate)
         except GatewayError as failure:
@@ -537,7 +539,7 @@ async def _raise_refusal(runtime: Runtime, call: Call, prepared: Prepared, answe
     wait_ms = answer.headers.get("retry-after-ms", "")
     if wait_ms.isascii() and wait_ms.isdigit() and len(wait_ms) < 10:
         headers.append((b"retry-after-ms", wait_ms.encode()))
-    clean = _has_native_form(prepared, answer, error, body) and _is_clean(runtime, call, body)
+    clean = _has_native_form(prepared, answer, error, body) and _has_no_secret(runtime, call, body)
     raise UpstreamRefused(error, answer.status, body, headers, clean=clean)
 
 
@@ -549,7 +551,7 @@ def _has_native_form(prepared: Prepared, answer: Answer, error: Error, body: byt
     return not is_aws or b'"error"' in body
 
 
-def _is_clean(runtime: Runtime, call: Call, body: bytes) -> bool:
+def _has_no_secret(runtime: Runtime, call: Call, body: bytes) -> bool:
     """Whether an upstream's error body contains no secret, escaped or not."""
     if len(body) > MAX_CHARS:
         return False

@@ -39,27 +39,27 @@ log = logging.getLogger(__name__)
 class CallListener(Protocol):
     """Receives the events of a call, in the event loop: it must not block."""
 
-    def attempted(self, attempt: Attempt) -> None:
+    def on_attempt(self, attempt: Attempt) -> None:
         """A target was skipped, has failed or has responded completely."""
 
-    def events(self, events: list[Event]) -> None:
+    def on_events(self, events: list[Event]) -> None:
         """Canonical events of the response, as they arrive."""
 
-    def wire(self, data: bytes) -> None:
+    def on_bytes(self, data: bytes) -> None:
         """Bytes as a client of the dialect would receive them."""
 
-    def settled(self, entry: LogRecord) -> None:
+    def on_settled(self, entry: LogRecord) -> None:
         """The call has ended and is in the log, also if it was cancelled."""
 
 
 class _NullListener:
-    def attempted(self, attempt: Attempt) -> None: ...
+    def on_attempt(self, attempt: Attempt) -> None: ...
 
-    def events(self, events: list[Event]) -> None: ...
+    def on_events(self, events: list[Event]) -> None: ...
 
-    def wire(self, data: bytes) -> None: ...
+    def on_bytes(self, data: bytes) -> None: ...
 
-    def settled(self, entry: LogRecord) -> None: ...
+    def on_settled(self, entry: LogRecord) -> None: ...
 
 
 class _Tap(UsageTap):
@@ -73,11 +73,11 @@ class _Tap(UsageTap):
 
     def feed(self, events: list[Event]) -> None:
         super().feed(events)
-        self._listener.events(events)
+        self._listener.on_events(events)
 
     def note_response(self, response: Response) -> None:
         super().note_response(response)
-        self._listener.events(unfold_response(response))
+        self._listener.on_events(unfold_response(response))
 
 
 async def run_playground_call(
@@ -113,13 +113,13 @@ async def run_playground_call(
     exchange.key = ApiKey(id=0, prefix=caller, name=caller, digest=b"")
     exchange.body = body
     exchange.new_tap = lambda: _Tap(call_listener)
-    exchange.on_attempt = call_listener.attempted
+    exchange.on_attempt = call_listener.on_attempt
     client = Client(_sender(call_listener))
     try:
         await _serve(runtime, call, client, key_id)
     finally:
         if call.entry is not None:
-            call_listener.settled(call.entry)
+            call_listener.on_settled(call.entry)
     assert call.entry is not None
     return call.entry
 
@@ -145,7 +145,7 @@ def _call(runtime: Runtime, dialect: str, headers: dict[str, str], session: str)
 def _sender(listener: CallListener) -> Any:
     async def send(message: dict[str, Any]) -> None:
         if data := message.get("body"):
-            listener.wire(data)
+            listener.on_bytes(data)
         # Yields to other tasks: nothing else here waits for a socket.
         await asyncio.sleep(0)
 

@@ -27,7 +27,7 @@ class Problem(msgspec.Struct, frozen=True):
     blocking: bool = False
 
 
-class _Supervised:
+class _SharedValue:
     """A value shared by the supervisor of several workers; None without a supervisor."""
 
     missing_workers: Any = None
@@ -35,12 +35,12 @@ class _Supervised:
 
 def use_missing_workers(shared_number: Any) -> None:
     """Sets the supervisor's shared number of workers that died and are not replaced yet."""
-    _Supervised.missing_workers = shared_number
+    _SharedValue.missing_workers = shared_number
 
 
 def missing_workers() -> int:
     """The number of workers of this gateway that died and are not replaced yet."""
-    shared_number = _Supervised.missing_workers
+    shared_number = _SharedValue.missing_workers
     return 0 if shared_number is None else int(shared_number.value)
 
 

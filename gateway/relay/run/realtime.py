@@ -40,7 +40,7 @@ from gateway.relay.exchange.realtime import (
 from gateway.relay.limits.spent_budget import find_spent_budget
 from gateway.relay.run.client_credential import with_client_credential
 from gateway.relay.run.reply import answer_headers
-from gateway.relay.run.settle import charge_for, settle
+from gateway.relay.run.settle import charge_of_call, settle
 from gateway.relay.translate.prepare import passed_headers
 from gateway.relay.upstream.websocket import HandshakeRefused, UpstreamWebSocket, close_quietly
 from gateway.routing.limits import units
@@ -74,7 +74,7 @@ _update_decoder = msgspec.json.Decoder(_SessionUpdate)
 _fields_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-class _End(msgspec.Struct, frozen=True):
+class _SessionEnd(msgspec.Struct, frozen=True):
     """How a session ends.
 
     Attributes:
@@ -207,7 +207,7 @@ class _Session:
             call.exchange.snapshot, target.model.provider
         )
         # What applies if the session is cancelled.
-        self.end = _End("gateway", _GOING_AWAY)
+        self.end = _SessionEnd("gateway", _GOING_AWAY)
         self._opened_at = self._last_message_at = time.monotonic()
         # Since when a response is due or in progress; None while there is none.
         self._response_since: float | None = None
@@ -227,29 +227,29 @@ class _Session:
                 done, _ = await asyncio.wait(
                     relays, timeout=_CHECK_S, return_when=asyncio.FIRST_COMPLETED
                 )
-                end = next(iter(done)).result() if done else self._find_end()
-                if end is not None:
+                session_end = next(iter(done)).result() if done else self._find_end()
+                if session_end is not None:
                     break
         finally:
             for relay in relays:
                 relay.cancel()
             await asyncio.gather(*relays, return_exceptions=True)
-        self.end = end
-        await self._close_client(end)
+        self.end = session_end
+        await self._close_client(session_end)
 
-    async def _close_client(self, end: _End) -> None:
+    async def _close_client(self, session_end: _SessionEnd) -> None:
         call = self.call
-        if end.error is not None:
-            call.error, call.outcome = end.error, "cut"
+        if session_end.error is not None:
+            call.error, call.outcome = session_end.error, "cut"
         self.record()
         settle(self.runtime, call, self.client)
-        if end.by == "client":
+        if session_end.by == "client":
             return
         with contextlib.suppress(OSError):
             async with asyncio.timeout(_CHECK_S * 4):
-                if end.error is not None:
-                    await self.socket.send(error_event(end.error, call.exchange.echoed_id))
-                await self.socket.close(end.code, end.reason)
+                if session_end.error is not None:
+                    await self.socket.send(error_event(session_end.error, call.exchange.echoed_id))
+                await self.socket.close(session_end.code, session_end.reason)
 
     def record(self) -> None:
         """Records usage and sizes for the log record, unless it was written."""
@@ -267,38 +267,38 @@ class _Session:
 
     # --- the two directions -------------------------------------------------------------
 
-    async def _relay_client(self) -> _End:
+    async def _relay_client(self) -> _SessionEnd:
         while True:
             message = await self.socket.receive()
             if isinstance(message, int):
                 code = _NORMAL if message == _NO_CODE else message
                 if message == 1006 and self._response_since is not None:
                     self.call.outcome = "client_closed"
-                return _End("client", _GOING_AWAY if code == 1006 else code)
+                return _SessionEnd("client", _GOING_AWAY if code == 1006 else code)
             size = len(message)
             if size > self.runtime.config.max_body_bytes:
                 limit = self.runtime.config.max_body_bytes
                 error = Error(kind="too_large", message=f"a message is larger than {limit} bytes")
-                return _End("gateway", _TOO_LARGE, error=error)
-            message_type = await offload.scan(size, _type_of, message)
+                return _SessionEnd("gateway", _TOO_LARGE, error=error)
+            message_type = await offload.run_scan(size, _type_of, message)
             self._sent.add(message_type, size)
             self._last_message_at = time.monotonic()
             if message_type == "session.update":
-                message = await offload.scan(
+                message = await offload.run_scan(
                     size, _with_upstream_model, message, self.target.model.name
                 )
             elif message_type == "response.create":
                 self._expect_response("first_byte")
             if not await self.upstream.send(message):
-                return self._upstream_end()
+                return self._upstream_closed()
 
-    async def _relay_upstream(self) -> _End:
+    async def _relay_upstream(self) -> _SessionEnd:
         while True:
             message = await self.upstream.receive()
             if message is None:
-                return self._upstream_end()
+                return self._upstream_closed()
             size = len(message)
-            message_type = await offload.scan(size, _type_of, message)
+            message_type = await offload.run_scan(size, _type_of, message)
             self._received.add(message_type, size)
             self._last_message_at = time.monotonic()
             if message_type == "error":
@@ -318,11 +318,14 @@ class _Session:
             try:
                 await self.socket.send(message)
             except OSError:
-                return _End("client", _GOING_AWAY)
+                return _SessionEnd("client", _GOING_AWAY)
             self.client.chunks += 1
             self.client.sent_at = time.perf_counter()
-            if is_done and (end := _find_refusal(self.runtime, self.call, self.usage)) is not None:
-                return end
+            if (
+                is_done
+                and (refusal := _find_refusal(self.runtime, self.call, self.usage)) is not None
+            ):
+                return refusal
 
     def _transcription_cost(self, message: str | bytes) -> Decimal | None:
         preset = self.target.model.provider.preset
@@ -338,41 +341,45 @@ class _Session:
 
     # --- how it ends --------------------------------------------------------------------
 
-    def _upstream_end(self) -> _End:
+    def _upstream_closed(self) -> _SessionEnd:
         upstream = self.upstream
         if upstream.broke_off:
             lost = Error(kind="upstream_error", message="the upstream closed the connection")
-            return _End("upstream", _INTERNAL_ERROR, error=lost)
+            return _SessionEnd("upstream", _INTERNAL_ERROR, error=lost)
         reason = self.redactor.clean(upstream.close_reason.encode())[:_MAX_REASON_BYTES]
         code = upstream.close_code
         error = None
         if code not in {_NORMAL, _GOING_AWAY}:
             message = f"the upstream closed the connection with code {code}"
             error = Error(kind="upstream_error", message=message)
-        return _End("upstream", code, reason.decode("utf-8", "ignore"), error)
+        return _SessionEnd("upstream", code, reason.decode("utf-8", "ignore"), error)
 
-    def _find_end(self) -> _End | None:
+    def _find_end(self) -> _SessionEnd | None:
         """Why the session must end now; None if it need not."""
         now = time.monotonic()
         since = self._response_since
         is_first = self._response_wait == "first_byte"
         limit_s = self.timeouts.first_byte_s if is_first else self.timeouts.idle_s
         if since is not None and now - since > limit_s:
-            return _End("gateway", _INTERNAL_ERROR, error=stop_error(self._response_wait))
+            return _SessionEnd("gateway", _INTERNAL_ERROR, error=stop_error(self._response_wait))
         config = self.runtime.config
         if now - self._opened_at > config.realtime_session_s:
             duration = _duration(config.realtime_session_s)
             message = f"this session has been open for {duration}, the limit"
-            return _End("gateway", _NORMAL, error=Error(kind="invalid_request", message=message))
+            return _SessionEnd(
+                "gateway", _NORMAL, error=Error(kind="invalid_request", message=message)
+            )
         if now - self._last_message_at > config.realtime_idle_s:
             message = f"no message for {_duration(config.realtime_idle_s)}"
-            return _End("gateway", _NORMAL, error=Error(kind="invalid_request", message=message))
+            return _SessionEnd(
+                "gateway", _NORMAL, error=Error(kind="invalid_request", message=message)
+            )
         if self.runtime.draining and since is None:
-            return _End("gateway", _RESTART)
+            return _SessionEnd("gateway", _RESTART)
         return _find_refusal(self.runtime, self.call, self.usage)
 
 
-def _find_refusal(runtime: Runtime, call: Call, usage: SessionUsage) -> _End | None:
+def _find_refusal(runtime: Runtime, call: Call, usage: SessionUsage) -> _SessionEnd | None:
     """The end of a session whose key is no longer valid or has used up a budget."""
     key = call.exchange.key
     if key is not None and key.id:
@@ -380,10 +387,10 @@ def _find_refusal(runtime: Runtime, call: Call, usage: SessionUsage) -> _End | N
         expires_at = None if current is None else current.expires_at
         if current is None or (expires_at is not None and expires_at <= time.time()):
             error = Error(kind="gateway_auth", message="this API key is no longer valid")
-            return _End("gateway", _REFUSED, error=error)
-    charged = charge_for(call, usage.known_cost_usd)
+            return _SessionEnd("gateway", _REFUSED, error=error)
+    charged = charge_of_call(call, usage.known_cost_usd)
     spent = find_spent_budget(runtime.limiter, call, units(charged))
-    return None if spent is None else _End("gateway", _REFUSED, error=spent)
+    return None if spent is None else _SessionEnd("gateway", _REFUSED, error=spent)
 
 
 def _duration(seconds: float) -> str:

@@ -203,7 +203,7 @@ async def _send_response(
     rendered = passed
     if passed is None:
         size = max(size, call.exchange.offload_size)
-        passed = await offload.run(size, _rendered, call, response)
+        passed = await offload.run(size, _render_response, call, response)
     if call.guard is not None and call.guard.after:
         passed = await guard_response(runtime, call, passed)
     if passed is not rendered:
@@ -252,7 +252,7 @@ async def _send_unfolded(
     await client.end(body)
 
 
-def _rendered(call: Call, response: Response) -> bytes:
+def _render_response(call: Call, response: Response) -> bytes:
     context = response_context(call)
     if not call.attempt.tap.has_all_counts:
         response = msgspec.structs.replace(response, usage=usage_for_client(call, context))

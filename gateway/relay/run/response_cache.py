@@ -88,7 +88,7 @@ def serve_with_cache(
     )
     if len(exchange.body) >= offload.LARGE_BYTES:
         return _serve_large(cached_call)
-    if not cached_call.applies():
+    if not cached_call.is_cacheable():
         return run_call(runtime, call, client, deadlines)
     client.show(cached_call)
     return cached_call.serve() if cached_call.key else run_call(runtime, call, client, deadlines)
@@ -98,7 +98,7 @@ async def _serve_large(cached_call: _CachedCall) -> None:
     """Serves a large call: the key needs the canonical request, parsed off the event loop."""
     with contextlib.suppress(GatewayError):  # it may still be passed through
         await cached_call.call.exchange.parse()
-    if cached_call.applies():
+    if cached_call.is_cacheable():
         cached_call.client.show(cached_call)
         if cached_call.key:
             await cached_call.serve()
@@ -143,7 +143,7 @@ class _CachedCall:
 
     # --- eligibility --------------------------------------------------------------------
 
-    def applies(self) -> bool:
+    def is_cacheable(self) -> bool:
         """Whether the cache applies to the call; sets the key, if a lookup is necessary."""
         call, policy, cache_control = self.call, self.policy, self.lookup.cache_control
         if call.exchange.verb not in policy.verbs or (policy.opt_in and not cache_control.opt_in):
@@ -207,7 +207,7 @@ class _CachedCall:
         """Serves the call, from the cache or by a target."""
         if await self._from_memory() or await self._from_backend():
             return
-        if self.policy.semantic and await self._from_similar():
+        if self.policy.semantic and await self._serve_similar():
             return
         if not self.policy.single_flight:
             await self._run_fresh()
@@ -285,7 +285,7 @@ class _CachedCall:
 
     # --- similar prompts ------------------------------------------------------------------
 
-    async def _from_similar(self) -> bool:
+    async def _serve_similar(self) -> bool:
         """Serves the cached response of a similar prompt."""
         request = self._request()
         if request is None or not cache_key.is_portable(self.key):
@@ -312,7 +312,7 @@ class _CachedCall:
 
     # --- storing --------------------------------------------------------------------------
 
-    def piece(self, status: int, data: bytes) -> None:
+    def collect_chunk(self, status: int, data: bytes) -> None:
         """Collects a chunk that was sent to the client."""
         self._size += len(data)
         if self._size > self.policy.max_bytes or status != 200:
@@ -322,7 +322,7 @@ class _CachedCall:
 
     def end(self, status: int, data: bytes) -> None:
         """Collects the last chunk, then stores: the client may disconnect right after it."""
-        self.piece(status, data)
+        self.collect_chunk(status, data)
         if self._parts is not None:
             self._store(b"".join(self._parts))
 
@@ -456,14 +456,14 @@ def _parse_cached(cached: CachedResponse) -> Response | None:
 def _render(call: Call, response: Response) -> bytes:
     exchange = call.exchange
     context = response_context(call)
-    half = exchange.dialect.client
+    client_format = exchange.dialect.client
     report: tuple[Adaptation, ...]
     if exchange.stream:
-        renderer = half.stream_renderer(context)
+        renderer = client_format.stream_renderer(context)
         out = b"".join(renderer.feed(event) for event in unfold_response(response))
         report = tuple(renderer.report)
     else:
-        body, report = half.render_response(response, context)
+        body, report = client_format.render_response(response, context)
         out = msgspec.json.encode(body)
     call.attempt.adaptations = adaptation_rows(report)
     return out

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 CLIENT_GONE = Error(kind="client_gone", message="the client disconnected")
 # Reports a failure to the caller, including CLIENT_GONE.
-Fail = Callable[[GatewayError], Awaitable[None]]
+ReportFailure = Callable[[GatewayError], Awaitable[None]]
 
 
 class _BedrockTier(msgspec.Struct):
@@ -81,7 +81,7 @@ def settle(runtime: Runtime, call: Call, client: Client) -> None:
         cache_lookup.update_log_record(entry)
     entry.charged_usd = entry.cost_usd
     if exchange.snapshot.has_margins:
-        entry.charged_usd = charge_for(call, entry.cost_usd)
+        entry.charged_usd = charge_of_call(call, entry.cost_usd)
     if entry.charged_usd is not None and not client.started:
         # A stream's headers are sent long before its cost is known.
         amount = format(entry.charged_usd, "f").encode()
@@ -245,7 +245,7 @@ def _requested_tier(exchange: Exchange) -> str | None:
     return "priority" if tier == "fast" else tier
 
 
-def charge_for(call: Call, usd: Decimal | None) -> Decimal | None:
+def charge_of_call(call: Call, usd: Decimal | None) -> Decimal | None:
     """The charge for a cost of the call: with the margin of key, provider or settings."""
     exchange = call.exchange
     key, target = exchange.key, call.attempt.target
@@ -282,7 +282,7 @@ async def serve_call(
     client: Client,
     deadlines: Deadlines,
     work: Awaitable[object],
-    fail: Fail,
+    fail: ReportFailure,
 ) -> None:
     """Awaits `work` and settles the call; never raises for a failure of the work.
 

@@ -39,7 +39,7 @@ class Shadows:
         """Repeats a served call on its shadow route, with the probability `shadow_share`."""
         exchange = call.exchange
         route = exchange.route
-        if route is None or runtime.draining or not _was_answered(call):
+        if route is None or runtime.draining or not _was_served_by_upstream(call):
             return
         if random.random() >= route.shadow_share:  # noqa: S311
             return
@@ -80,7 +80,7 @@ def launch(runtime: Runtime, call: Call) -> None:
     shadows.launch(runtime, call)
 
 
-def _was_answered(call: Call) -> bool:
+def _was_served_by_upstream(call: Call) -> bool:
     """Whether an upstream has served it: cached responses are not compared."""
     called = any(attempt.skipped is None for attempt in call.attempts)
     return (

@@ -108,7 +108,7 @@ async def _load_referenced(runtime: Runtime, call: Call, policy: StorePolicy) ->
             message = "set either previous_response_id or conversation, not both"
             raise invalid(message, "previous_response_id")
         await _load_previous(runtime, call, policy, previous)
-    if await offload.scan(len(exchange.body), offload.contains, exchange.body, (_REFERENCE,)):
+    if await offload.run_scan(len(exchange.body), offload.contains, exchange.body, (_REFERENCE,)):
         await _load_item_references(runtime, call, policy)
 
 

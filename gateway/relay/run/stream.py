@@ -129,7 +129,7 @@ class _Stream:
     async def run(self, answer: Answer) -> None:
         """Relays the whole stream. Raises GatewayError only before the first frame."""
         try:
-            await to_its_end(self._relay(answer), self._break, self.client, self.deadlines)
+            await relay_to_end(self._relay(answer), self._break, self.client, self.deadlines)
         finally:
             if self.pinger is not None:
                 self.pinger.cancel()
@@ -149,10 +149,10 @@ class _Stream:
             if events:
                 self._read(events)
                 if tap.error is not None:
-                    events, data = self._redact(events), self._clean(data)
+                    events, data = self._redact(events), self._without_secrets(data)
                 if self.guard is not None:
-                    events = await self._guarded(self.guard, events)
-            chunk = self._passed(data) if self.passed else self._render(events)
+                    events = await self._check_guardrails(self.guard, events)
+            chunk = self._sendable_bytes(data) if self.passed else self._render(events)
             if not self.client.started:
                 chunk = self.pending + chunk
                 if not events:
@@ -161,7 +161,7 @@ class _Stream:
                 await self._begin(tap.error)
             if tap.finished:
                 await self._finish(chunk)
-                await self._linger(answer)
+                await self._drain_upstream(answer)
                 return
             if chunk:
                 if not self.passed:
@@ -176,7 +176,9 @@ class _Stream:
     async def run_events(self, batches: AsyncIterator[list[Event] | AlternativeEvents]) -> None:
         """Relays events up to the end. Raises GatewayError only before the first of them."""
         try:
-            await to_its_end(self._relay_events(batches), self._break, self.client, self.deadlines)
+            await relay_to_end(
+                self._relay_events(batches), self._break, self.client, self.deadlines
+            )
         finally:
             if self.pinger is not None:
                 self.pinger.cancel()
@@ -191,7 +193,7 @@ class _Stream:
                 self._read(batch)
                 events = batch
                 if self.guard is not None:
-                    events = await self._guarded(self.guard, events)
+                    events = await self._check_guardrails(self.guard, events)
                 chunk = self._render(events)
             if not self.client.started:
                 await self._begin(call.attempt.tap.error)
@@ -232,7 +234,7 @@ class _Stream:
         if tap.finished:
             self.runtime.reasoning.store_answer(self.call, self.folder.close().parts)
 
-    async def _guarded(self, guard: StreamGuard, events: list[Event]) -> list[Event]:
+    async def _check_guardrails(self, guard: StreamGuard, events: list[Event]) -> list[Event]:
         """The events that may be sent; the time that the guardrails take is not the upstream's."""
         self.deadlines.pause(reset=True)
         try:
@@ -240,7 +242,7 @@ class _Stream:
         finally:
             self.deadlines.resume()
 
-    def _passed(self, data: bytes) -> bytes:
+    def _sendable_bytes(self, data: bytes) -> bytes:
         """The part of the upstream's bytes to send to the client now."""
         out = self._complete_events(data)
         return (
@@ -263,7 +265,7 @@ class _Stream:
             tap.error = self.runtime.provider_secrets.redact(self.call.exchange.snapshot, tap.error)
         return [Failed(tap.error) if isinstance(e, Failed) and tap.error else e for e in events]
 
-    def _clean(self, data: bytes) -> bytes:
+    def _without_secrets(self, data: bytes) -> bytes:
         """The bytes of a failed stream without secrets, including those held back."""
         secrets = [
             form.encode()
@@ -312,7 +314,7 @@ class _Stream:
         self._read(events)
         failed = next((e for e in events if isinstance(e, Failed)), None)
         if self.guard is not None:
-            events = await self._guarded(self.guard, events)
+            events = await self._check_guardrails(self.guard, events)
         if not self.client.started:
             await self._begin(failed.error if failed else None)
             await self.client.write(self.pending)
@@ -351,7 +353,7 @@ class _Stream:
         settle(self.runtime, call, self.client)
         await self.client.end(out)
 
-    async def _linger(self, answer: Answer) -> None:
+    async def _drain_upstream(self, answer: Answer) -> None:
         with contextlib.suppress(TimeoutError, GatewayError):
             async with asyncio.timeout(LINGER_S):
                 while await answer.read():
@@ -369,27 +371,27 @@ class _Stream:
             task.add_done_callback(self.runtime.background.discard)
 
 
-async def to_its_end(
-    relaying: Awaitable[None],
-    tell: Callable[[Error], Awaitable[None]],
+async def relay_to_end(
+    relay_response: Awaitable[None],
+    send_error: Callable[[Error], Awaitable[None]],
     client: Client,
     deadlines: Deadlines,
 ) -> None:
-    """Relays a response; an error after its first byte is sent to the client by `tell`.
+    """Relays a response; an error after its first byte is sent to the client by `send_error`.
 
     Raises GatewayError and CancelledError before that, and if the client has disconnected.
     """
     try:
-        await relaying
+        await relay_response
     except GatewayError as failure:
         if not client.started:
             raise
-        await tell(failure.error)
+        await send_error(failure.error)
     except asyncio.CancelledError:
         if not client.started or deadlines.reason in {None, "client_gone"}:
             raise
         deadlines.take_reason()
-        await tell(stop_error(deadlines.reason))
+        await send_error(stop_error(deadlines.reason))
 
 
 class StreamRenamer:

@@ -177,9 +177,9 @@ class _SearchRounds:
                 is_first = False
                 yield events
 
-    def _end(self, end: End) -> list[Event]:
+    def _end(self, event: End) -> list[Event]:
         usage = translate.with_search_count(self.usage, self.searches)
-        return [UsageUpdate(usage), end] if usage is not None else [end]
+        return [UsageUpdate(usage), event] if usage is not None else [event]
 
     async def _search_all(
         self, calls: list[ToolCall], record: UpstreamCall

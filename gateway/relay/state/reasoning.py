@@ -197,7 +197,7 @@ class ReasoningStore:
 
     # --- restoring -------------------------------------------------------------------
 
-    async def recall(self, call: Call, target: Target) -> Mapping[int, ReasoningState] | None:
+    async def load_missing(self, call: Call, target: Target) -> Mapping[int, ReasoningState] | None:
         """The reasoning that turns of this call's history lack for this target, by their index.
 
         None if nothing is missing. Waits for the store only for turns that are not in memory.
@@ -274,7 +274,7 @@ class ReasoningStore:
 
     # --- memory ----------------------------------------------------------------------
 
-    def _get(self, name: str) -> ReasoningState | _Unknown | None:
+    def _get(self, name: str) -> ReasoningState | _NotLookedUp | None:
         """The state under this name; None if the store is known not to have it either."""
         entry = self._states.get(name)
         if entry is None:
@@ -287,7 +287,7 @@ class ReasoningStore:
             self._states.move_to_end(name)
         return entry[2]
 
-    def _get_by_both_keys(self, keys: TurnKeys, maker: str) -> ReasoningState | _Unknown | None:
+    def _get_by_both_keys(self, keys: TurnKeys, maker: str) -> ReasoningState | _NotLookedUp | None:
         """The state under both keys, preferably of this model."""
         same_model = self._get(_turn_and_call_key(keys) + maker)
         return (
@@ -336,11 +336,11 @@ class ReasoningStore:
         self._thread = None
 
 
-class _Unknown:
+class _NotLookedUp:
     """Type of the marker for a turn that has not been looked up in the store."""
 
 
-_UNKNOWN = _Unknown()
+_UNKNOWN = _NotLookedUp()
 
 
 def _turn_and_call_key(keys: TurnKeys) -> str:

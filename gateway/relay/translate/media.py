@@ -14,7 +14,7 @@ from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call
 from gateway.relay.translate.media_parts import Media, fetch_error, parts_to_fetch, type_mismatch
 from gateway.relay.translate.prepare import passes_unparsed, upstream_dialect
-from gateway.relay.upstream.media_fetch import MAX_BYTES, Fetcher, NotFetched
+from gateway.relay.upstream.media_fetch import MAX_BYTES, Fetcher, MediaFetchError
 from gateway.routing.snapshot import Route, Target
 
 # Limits per request, in addition to those per file.
@@ -23,7 +23,7 @@ MAX_PARALLEL_FETCHES = 4
 TIMEOUT_S = 30.0
 
 
-def _needed(call: Call, target: Target) -> list[Media]:
+def _parts_to_fetch(call: Call, target: Target) -> list[Media]:
     """The parts that must be fetched for this target. Raises GatewayError."""
     dialect = upstream_dialect(call, target)
     if passes_unparsed(call, target, dialect):
@@ -46,7 +46,7 @@ class MediaFetching:
         exchange = call.exchange
         if exchange.verb not in {"generate", "count_tokens"} or route.strict:
             return
-        parts = await offload.run(exchange.offload_size, _needed, call, target)
+        parts = await offload.run(exchange.offload_size, _parts_to_fetch, call, target)
         by_url = {part.url or "": part for part in parts}
         if not by_url:
             return
@@ -83,16 +83,16 @@ class MediaFetching:
         async with slots:
             try:
                 await self._fetch(call, part.url or "")
-            except NotFetched as failure:
+            except MediaFetchError as failure:
                 raise fetch_error(part, str(failure)) from None
 
     async def _fetch(self, call: Call, url: str) -> None:
         remaining_bytes = self._max_bytes - _fetched_bytes(call)
         if remaining_bytes <= 0:
-            raise NotFetched(self._limit_message())
+            raise MediaFetchError(self._limit_message())
         file = await self.fetcher.fetch(url, min(MAX_BYTES, remaining_bytes))
         if file.size > self._max_bytes - _fetched_bytes(call):
-            raise NotFetched(self._limit_message())
+            raise MediaFetchError(self._limit_message())
         call.fetched_media[url] = file
 
     def _limit_message(self) -> str:

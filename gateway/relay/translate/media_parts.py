@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
-from gateway.canon.adaptation import Adaptation, approximated
+from gateway.canon.adaptation import Adaptation, approximated_field
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.request import Document, Image, Part, Request, ToolResult
 from gateway.canon.traits import Traits
@@ -68,7 +68,9 @@ def inline_media(
         why = "fetched: this provider does not support URLs"
         description = f"{file.media_type}, {file.size} bytes"
         report.append(
-            approximated(part.path, why, before=without_query(part.url or ""), after=description)
+            approximated_field(
+                part.path, why, before=without_query(part.url or ""), after=description
+            )
         )
         return _with_content(part, file)
 

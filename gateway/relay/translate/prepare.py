@@ -240,7 +240,7 @@ def upstream_dialect(call: Call, target: Target) -> Dialect:
     if (
         continues_prompt
         and provider_dialect.name == _OLDER[1]
-        and _served(call, provider, _OLDER[0])
+        and _serves_dialect(call, provider, _OLDER[0])
     ):
         return DIALECTS[_OLDER[0]]
     other_name = ALSO.get(provider_dialect.name) if traits.responses else None
@@ -251,7 +251,7 @@ def upstream_dialect(call: Call, target: Target) -> Dialect:
         traits.built_in_tools_in_responses and exchange.dialect.name not in ALSO
     )
     may_need_other = needs_other or traits.responses_required_with_tools or may_use_built_in_tools
-    if may_need_other and _served(call, provider, other_name):
+    if may_need_other and _serves_dialect(call, provider, other_name):
         needs_other = (
             needs_other
             or (traits.responses_required_with_tools and _reasons_with_tools(call))
@@ -261,7 +261,7 @@ def upstream_dialect(call: Call, target: Target) -> Dialect:
     return provider_dialect
 
 
-def _served(call: Call, provider: Provider, dialect_name: str) -> bool:
+def _serves_dialect(call: Call, provider: Provider, dialect_name: str) -> bool:
     """Whether a provider serves an additional dialect, according to its `paths`.
 
     A provider with custom paths serves it only if it has a path for it too.

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.canon.adaptation import Adaptation, defaulted
+from gateway.canon.adaptation import Adaptation, defaulted_field
 from gateway.canon.request import (
     CacheBreakpoint,
     Document,
@@ -68,7 +68,7 @@ def _report(count: int) -> tuple[Adaptation, ...]:
     if not count:
         return ()
     why = f"the route's prompt_cache sets cache breakpoints ({count})"
-    return (defaulted("cache_control", why),)
+    return (defaulted_field("cache_control", why),)
 
 
 # --- a translated request -------------------------------------------------------------------------
@@ -94,14 +94,14 @@ def mark_request(
             count += 1
     if "turns" in traits.auto_cache:
         turns = list(request.turns)
-        marked = _mark_turns(turns, cache)
+        marked = _add_breakpoints_to_turns(turns, cache)
         if marked:
             changes["turns"] = tuple(turns)
             count += marked
     return msgspec.structs.replace(request, **changes), _report(count)
 
 
-def _mark_turns(turns: list[Turn], cache: CacheBreakpoint) -> int:
+def _add_breakpoints_to_turns(turns: list[Turn], cache: CacheBreakpoint) -> int:
     """Mark the last user turns; returns their number. Consecutive ones count as one."""
     marked, in_user_turn = 0, False
     for index in range(len(turns) - 1, -1, -1):
@@ -153,41 +153,45 @@ def mark_fields(
     """
     if dialect not in _PASSTHROUGH:
         return fields, ()
-    mark: Json = {"type": "ephemeral", "ttl": "1h"} if ttl == "1h" else {"type": "ephemeral"}
+    cache_control: Json = (
+        {"type": "ephemeral", "ttl": "1h"} if ttl == "1h" else {"type": "ephemeral"}
+    )
     user_roles, types = _PASSTHROUGH[dialect]
     marked_fields = dict(fields)
     count = 0
     if "tools" in traits.auto_cache and "tools" in fields:
-        count += _mark_tools(marked_fields, mark)
+        count += _add_breakpoint_to_tools(marked_fields, cache_control)
     if "system" in traits.auto_cache and "system" in fields:
-        content = _marked_content(fields["system"], types, mark)
+        content = _content_with_breakpoint(fields["system"], types, cache_control)
         if content is not None:
             marked_fields["system"] = content
             count += 1
     messages = _decode_array(fields.get("messages"))
     if "system" in traits.auto_cache and dialect == "openai_chat":
-        count += _mark_system_message(messages, types, mark)
+        count += _add_breakpoint_to_system_message(messages, types, cache_control)
     if "turns" in traits.auto_cache:
-        count += _mark_messages(messages, user_roles, types, mark)
+        count += _add_breakpoints_to_messages(messages, user_roles, types, cache_control)
     if not count:
         return fields, ()
     if messages:
-        marked_fields["messages"] = _raw(messages)
+        marked_fields["messages"] = _to_raw(messages)
     return marked_fields, _report(count)
 
 
-def _mark_tools(fields: Fields, mark: Json) -> int:
+def _add_breakpoint_to_tools(fields: Fields, cache_control: Json) -> int:
     tools = _decode_array(fields["tools"])
     for index in range(len(tools) - 1, -1, -1):
         tool = _decode_object(tools[index])
         if tool and bytes(tool.get("defer_loading", b"")) != b"true":
-            tools[index] = _raw(tool | {"cache_control": mark})
-            fields["tools"] = _raw(tools)
+            tools[index] = _to_raw(tool | {"cache_control": cache_control})
+            fields["tools"] = _to_raw(tools)
             return 1
     return 0
 
 
-def _mark_system_message(messages: list[msgspec.Raw], types: frozenset[str], mark: Json) -> int:
+def _add_breakpoint_to_system_message(
+    messages: list[msgspec.Raw], types: frozenset[str], cache_control: Json
+) -> int:
     """Mark the last of the messages with instructions at the start of a Chat request."""
     last, last_message = -1, {}
     for index, raw in enumerate(messages):
@@ -195,11 +199,18 @@ def _mark_system_message(messages: list[msgspec.Raw], types: frozenset[str], mar
         if _text(message.get("role")) not in _SYSTEM_ROLES:
             break
         last, last_message = index, message
-    return _mark_message(messages, last, last_message, types, mark) if last >= 0 else 0
+    return (
+        _add_breakpoint_to_message(messages, last, last_message, types, cache_control)
+        if last >= 0
+        else 0
+    )
 
 
-def _mark_messages(
-    messages: list[msgspec.Raw], user_roles: frozenset[str], types: frozenset[str], mark: Json
+def _add_breakpoints_to_messages(
+    messages: list[msgspec.Raw],
+    user_roles: frozenset[str],
+    types: frozenset[str],
+    cache_control: Json,
 ) -> int:
     """Mark the last user turns; returns their number. Consecutive messages count as one."""
     marked, in_user_turn = 0, False
@@ -207,7 +218,9 @@ def _mark_messages(
         message = _decode_object(messages[index])
         if _text(message.get("role")) not in user_roles:
             in_user_turn = False
-        elif not in_user_turn and _mark_message(messages, index, message, types, mark):
+        elif not in_user_turn and _add_breakpoint_to_message(
+            messages, index, message, types, cache_control
+        ):
             in_user_turn = True
             marked += 1
             if marked == MAX_TURNS:
@@ -215,38 +228,38 @@ def _mark_messages(
     return marked
 
 
-def _mark_message(
+def _add_breakpoint_to_message(
     messages: list[msgspec.Raw],
     index: int,
     message: Mapping[str, msgspec.Raw],
     types: frozenset[str],
-    mark: Json,
+    cache_control: Json,
 ) -> int:
-    content = _marked_content(message.get("content"), types, mark)
+    content = _content_with_breakpoint(message.get("content"), types, cache_control)
     if content is None:
         return 0
-    messages[index] = _raw({**message, "content": content})
+    messages[index] = _to_raw({**message, "content": content})
     return 1
 
 
-def _marked_content(
-    raw: msgspec.Raw | None, types: frozenset[str], mark: Json
+def _content_with_breakpoint(
+    raw: msgspec.Raw | None, types: frozenset[str], cache_control: Json
 ) -> msgspec.Raw | None:
     """A content, text or a list of parts, with its last part marked; None if none can be."""
     if raw is None:
         return None
     text = _text(raw)
     if text is not None:
-        part = {"type": "text", "text": text, "cache_control": mark}
-        return _raw([part]) if text.strip() else None
+        part = {"type": "text", "text": text, "cache_control": cache_control}
+        return _to_raw([part]) if text.strip() else None
     parts = _decode_array(raw)
     for index in range(len(parts) - 1, -1, -1):
         fields = _decode_object(parts[index])
         kind = _text(fields.get("type"))
         if kind not in types or (kind == "text" and not (_text(fields.get("text")) or "").strip()):
             continue
-        parts[index] = _raw(fields | {"cache_control": mark})
-        return _raw(parts)
+        parts[index] = _to_raw(fields | {"cache_control": cache_control})
+        return _to_raw(parts)
     return None
 
 
@@ -278,5 +291,5 @@ def _decode_object(raw: msgspec.Raw) -> Fields:
         return {}
 
 
-def _raw(value: Any) -> msgspec.Raw:
+def _to_raw(value: Any) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(value))

@@ -15,7 +15,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from gateway.canon.adaptation import Adaptation, approximated
+from gateway.canon.adaptation import Adaptation, approximated_field
 from gateway.canon.events import (
     BlockEnd,
     BlockStart,
@@ -104,10 +104,10 @@ def with_function(request: Request, tool: Tool) -> tuple[Request, str]:
 
 def search_report(tool: Tool, search: WebSearch) -> tuple[Adaptation, ...]:
     """What the gateway's search does differently from the client's tool."""
-    report = [approximated(tool.path, "the gateway searches: the target has no web search")]
+    report = [approximated_field(tool.path, "the gateway searches: the target has no web search")]
     if search.location:
         why = "the gateway's search has no user location"
-        report.append(approximated(f"{tool.path}.user_location", why))
+        report.append(approximated_field(f"{tool.path}.user_location", why))
     return tuple(report)
 
 

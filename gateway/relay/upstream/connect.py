@@ -102,7 +102,7 @@ class Connector:
             async with asyncio.timeout(connect_s):
                 if proxy is None:
                     return await self._open_direct(origin, protocol)
-                return await self._open_through(proxy, origin, protocol)
+                return await self._open_through_proxy(proxy, origin, protocol)
         except TimeoutError as error:
             peer = "upstream" if proxy is None else "proxy"
             raise httpx.ConnectTimeout(f"the {peer} did not accept a connection") from error
@@ -122,7 +122,7 @@ class Connector:
         )
         return connection
 
-    async def _open_through(
+    async def _open_through_proxy(
         self, proxy: Proxy, origin: Origin, protocol: Callable[[], ProtocolT]
     ) -> ProtocolT:
         loop = asyncio.get_running_loop()

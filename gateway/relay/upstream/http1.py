@@ -126,7 +126,7 @@ _SAFE_METHODS = frozenset({"GET", "HEAD"})
 Header = tuple[bytes, bytes]
 
 
-class Pieces(Protocol):
+class ReplayableBody(Protocol):
     """A body that is read while it is sent; each iteration starts at its beginning."""
 
     size: int
@@ -149,7 +149,7 @@ class SlicedBody:
             await asyncio.sleep(0)
 
 
-Content = bytes | Pieces
+Content = bytes | ReplayableBody
 
 
 class Connection(asyncio.Protocol):
@@ -196,7 +196,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
         self.transport = transport  # type: ignore[assignment]
-        self._poll = _poll_of(transport)
+        self._poll = _read_poll(transport)
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
@@ -319,7 +319,7 @@ class Connection(asyncio.Protocol):
         self._written_bytes = len(pending)
         transport.write(pending)
 
-    async def send_pieces(self, head: bytes, body: Pieces) -> None:
+    async def send_pieces(self, head: bytes, body: ReplayableBody) -> None:
         """Writes a request in chunks, with back-pressure; stops early if the response begins."""
         self.send(head, b"")
         assert self.transport is not None
@@ -333,7 +333,7 @@ class Connection(asyncio.Protocol):
             self._written_bytes += len(chunk)
             self.transport.write(chunk)
             while self._full and not self._head_done and self.error is None:
-                await self._woken()
+                await self._next_wake()
         self._sending = False
 
     async def wait_head(self) -> None:
@@ -341,7 +341,7 @@ class Connection(asyncio.Protocol):
         while not self._head_done:
             if self.error is not None:
                 raise self.error
-            await self._woken()
+            await self._next_wake()
 
     async def read(self) -> bytes:
         """The bytes received since the last call; empty at the end of the body."""
@@ -350,7 +350,7 @@ class Connection(asyncio.Protocol):
                 raise self.error
             if self.complete:
                 return b""
-            await self._woken()
+            await self._next_wake()
         chunks = self._chunks
         data = chunks.popleft() if len(chunks) == 1 else b"".join(chunks)
         chunks.clear()
@@ -395,7 +395,7 @@ class Connection(asyncio.Protocol):
         if waiter is not None and not waiter.done():  # done: the waiting task was cancelled
             waiter.set_result(None)
 
-    def _woken(self) -> asyncio.Future[None]:
+    def _next_wake(self) -> asyncio.Future[None]:
         """A future that completes with the next `_wake`."""
         self._waiter = waiter = self.loop.create_future()
         return waiter
@@ -472,11 +472,11 @@ class Transport(httpx.AsyncBaseTransport):
         origin, head = _line(method, url, headers)
         size = len(content) if isinstance(content, bytes) else content.size
         if extra:
-            head += _lines(extra)
+            head += _encode_headers(extra)
         head += b"content-length: %d\r\n\r\n" % size
         if self.connector.has_proxy:
             head = self.connector.absolute_head(head, origin)
-        while (connection := self._take(origin)) is not None:
+        while (connection := self._take_idle(origin)) is not None:
             try:
                 return await self._exchange(connection, origin, head, content)
             except httpx.TransportError:
@@ -505,7 +505,7 @@ class Transport(httpx.AsyncBaseTransport):
             raise
         return Body(connection, self, origin)
 
-    def _take(self, origin: Origin) -> Connection | None:
+    def _take_idle(self, origin: Origin) -> Connection | None:
         idle = self._idle.get(origin)
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # a new loop (tests): connections of the old one are unusable
@@ -532,16 +532,16 @@ class Transport(httpx.AsyncBaseTransport):
         """Pools a connection whose response was read to its end, closes any other."""
         if connection.status >= 400 and connection.reusable:
             self._set_aside.add(connection)
-            connection.loop.call_later(FAILED_PAUSE_S, self._take_back, connection, origin)
+            connection.loop.call_later(FAILED_PAUSE_S, self._release, connection, origin)
         else:
-            self._keep(connection, origin)
+            self._keep_idle(connection, origin)
 
-    def _take_back(self, connection: Connection, origin: Origin) -> None:
+    def _release(self, connection: Connection, origin: Origin) -> None:
         if connection in self._set_aside:
             self._set_aside.discard(connection)
-            self._keep(connection, origin)
+            self._keep_idle(connection, origin)
 
-    def _keep(self, connection: Connection, origin: Origin) -> None:
+    def _keep_idle(self, connection: Connection, origin: Origin) -> None:
         if not connection.reusable or self._retired:
             connection.abort()
             return
@@ -569,7 +569,7 @@ class Transport(httpx.AsyncBaseTransport):
         self._set_aside.clear()
 
 
-def _poll_of(transport: asyncio.BaseTransport) -> select.poll | None:
+def _read_poll(transport: asyncio.BaseTransport) -> select.poll | None:
     """A poll object for reads from a socket; None on Windows."""
     connection = transport.get_extra_info("socket")
     if connection is None or not hasattr(select, "poll"):
@@ -650,10 +650,10 @@ def _head(method: str, url: httpx.URL, raw: list[Header]) -> bytes:
     line = b"".join((method.encode("ascii"), b" ", url.raw_path, b" HTTP/1.1\r\n"))
     if line.count(b"\n") != 1 or line.count(b"\r") != 1:
         raise httpx.LocalProtocolError("a URL contains a line break")
-    return line + _lines(raw)
+    return line + _encode_headers(raw)
 
 
-def _lines(raw: Sequence[Header]) -> bytes:
+def _encode_headers(raw: Sequence[Header]) -> bytes:
     """Headers as bytes; rejects line breaks in any of them."""
     lines = b"".join([part for name, value in raw for part in (name, b": ", value, b"\r\n")])
     if lines.count(b"\n") != len(raw) or lines.count(b"\r") != len(raw):

@@ -83,27 +83,27 @@ def is_public(address: str) -> bool:
     return not any(ip in block for block in _PRIVATE_6)
 
 
-class NotFetched(Exception):
+class MediaFetchError(Exception):
     """Media was not fetched; the message is for the client and contains no address."""
 
 
 def parse_media_url(url: str) -> httpx.URL:
-    """The URL, if it may be fetched. Raises NotFetched with the reason if not."""
+    """The URL, if it may be fetched. Raises MediaFetchError with the reason if not."""
     if len(url) > MAX_URL_CHARS:
-        raise NotFetched(f"its URL is longer than {MAX_URL_CHARS} characters")
+        raise MediaFetchError(f"its URL is longer than {MAX_URL_CHARS} characters")
     try:
         parsed_url = httpx.URL(url)
         host, port = parsed_url.raw_host, parsed_url.port
     except (httpx.InvalidURL, ValueError, UnicodeError):
-        raise NotFetched("its URL cannot be parsed") from None
+        raise MediaFetchError("its URL cannot be parsed") from None
     if parsed_url.scheme != "https":
-        raise NotFetched("its URL must begin with https://")
+        raise MediaFetchError("its URL must begin with https://")
     if not host:
-        raise NotFetched("its URL has no host")
+        raise MediaFetchError("its URL has no host")
     if parsed_url.userinfo:
-        raise NotFetched("its URL must not contain a user name or password")
+        raise MediaFetchError("its URL must not contain a user name or password")
     if port not in (None, PORT):
-        raise NotFetched(f"its URL must not use a port other than {PORT}")
+        raise MediaFetchError(f"its URL must not use a port other than {PORT}")
     return parsed_url
 
 
@@ -175,13 +175,13 @@ class Fetcher:
         self._slots = asyncio.Semaphore(MAX_PARALLEL_FETCHES)
 
     async def fetch(self, url: str, max_bytes: int = MAX_BYTES) -> Fetched:
-        """The file at a URL, of at most `max_bytes` bytes. Raises NotFetched."""
+        """The file at a URL, of at most `max_bytes` bytes. Raises MediaFetchError."""
         async with self._slots:
             try:
                 async with asyncio.timeout(self._timeout_s):
                     content, declared_type = await self._follow_redirects(url, max_bytes)
             except TimeoutError:
-                raise NotFetched(f"its host took longer than {self._timeout_s:g} s") from None
+                raise MediaFetchError(f"its host took longer than {self._timeout_s:g} s") from None
         if len(content) > _ENCODE_IN_THREAD_BYTES:
             encoded = await asyncio.to_thread(base64.b64encode, content)
         else:
@@ -203,20 +203,20 @@ class Fetcher:
                     url_now = _redirect_url(url_now, headers["location"])
                     continue
                 if connection.status != 200:
-                    raise NotFetched(f"its host answered with status {connection.status}")
+                    raise MediaFetchError(f"its host answered with status {connection.status}")
                 declared_type = headers.get("content-type", "").partition(";")[0].strip().lower()
                 return await _body(connection, headers, max_bytes), declared_type
             except httpx.TransportError:
-                raise NotFetched("its host sent an incomplete or invalid response") from None
+                raise MediaFetchError("its host sent an incomplete or invalid response") from None
             finally:
                 connection.abort()
-        raise NotFetched(f"it is redirected more than {MAX_REDIRECTS} times")
+        raise MediaFetchError(f"it is redirected more than {MAX_REDIRECTS} times")
 
     async def _connect(self, url: httpx.URL) -> Connection:
         """A connection to one of the host's addresses, all of which are permitted."""
         addresses = await self._resolve(url.host)
         if not addresses or not all(self._is_permitted(address) for address in addresses):
-            raise NotFetched(_NO_PUBLIC_ADDRESS)
+            raise MediaFetchError(_NO_PUBLIC_ADDRESS)
         loop = asyncio.get_running_loop()
         for address in addresses[:4]:
             try:
@@ -230,7 +230,7 @@ class Fetcher:
             except (OSError, ssl.SSLError):
                 continue
             return connection
-        raise NotFetched("its host cannot be reached over TLS")
+        raise MediaFetchError("its host cannot be reached over TLS")
 
     def _ssl_context(self) -> ssl.SSLContext:
         if self._context is None:
@@ -269,7 +269,7 @@ def _redirect_url(url: httpx.URL, location: str) -> httpx.URL:
     try:
         return parse_media_url(str(url.join(location)))
     except (httpx.InvalidURL, ValueError):
-        raise NotFetched("it is redirected without a URL") from None
+        raise MediaFetchError("it is redirected without a URL") from None
 
 
 async def _send_request(connection: Connection, url: httpx.URL) -> dict[str, str]:
@@ -283,7 +283,7 @@ async def _send_request(connection: Connection, url: httpx.URL) -> dict[str, str
         b"connection: close",
     )
     if any(b"\r" in line or b"\n" in line for line in request_lines):
-        raise NotFetched("its URL contains a line break")
+        raise MediaFetchError("its URL contains a line break")
     connection.send(b"\r\n".join(request_lines) + b"\r\n\r\n", b"")
     await connection.wait_head()
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in connection.headers}
@@ -291,18 +291,18 @@ async def _send_request(connection: Connection, url: httpx.URL) -> dict[str, str
 
 async def _body(connection: Connection, headers: dict[str, str], max_bytes: int) -> bytes:
     if headers.get("content-encoding", "identity") not in {"", "identity"}:
-        raise NotFetched("its host sends it only compressed")
+        raise MediaFetchError("its host sends it only compressed")
     length = headers.get("content-length", "")
     if length.isascii() and length.isdigit() and int(length[:20]) > max_bytes:
-        raise NotFetched(_too_large(max_bytes))
+        raise MediaFetchError(_too_large(max_bytes))
     parts, size = [], 0
     while data := await connection.read():
         parts.append(data)
         size += len(data)
         if size > max_bytes:
-            raise NotFetched(_too_large(max_bytes))
+            raise MediaFetchError(_too_large(max_bytes))
     if not size:
-        raise NotFetched("it is empty")
+        raise MediaFetchError("it is empty")
     return b"".join(parts)
 
 

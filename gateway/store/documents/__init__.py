@@ -27,7 +27,7 @@ from gateway.store.documents.shape import (
     GuardrailDoc,
     KeyDoc,
     ModelDoc,
-    Owned,
+    OwnedElsewhere,
     Owner,
     PromptDoc,
     ProviderDoc,
@@ -35,9 +35,9 @@ from gateway.store.documents.shape import (
     RouteDoc,
     TeamDoc,
     as_json,
+    assign_owner,
     merge_patch,
-    owned,
-    owning,
+    owner_label,
 )
 from gateway.store.documents.team import read_team, write_team
 
@@ -138,11 +138,11 @@ __all__ = [
     "KINDS",
     "Document",
     "Kind",
-    "Owned",
+    "OwnedElsewhere",
     "Owner",
     "Refused",
     "as_json",
+    "assign_owner",
     "merge_patch",
-    "owned",
-    "owning",
+    "owner_label",
 ]

@@ -49,7 +49,7 @@ def write_route(document: dict[str, Any], row: Route | None) -> Route:
     number = current_state(row).number if row is not None else 0
     try:
         with transaction.atomic():
-            version = save_route(spec, route=row, number=number, who=actor()[0])
+            version = save_route(spec, route=row, number=number, author=actor()[0])
             saved = Route.objects.get(pk=version.route_id)
             before = _fields_beside_spec(saved)
             saved.source, saved.source_ref = owned.source, owned.source_ref

@@ -13,7 +13,7 @@ import msgspec
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from gateway.models import RegistryRow, Source
+from gateway.models import RegistryRow, RowSource
 from gateway.models.limits import BUDGETS, LIMITS
 from gateway.models.sealed import REFERENCE
 from gateway.prompts.prompt import Message, Parameters
@@ -34,7 +34,7 @@ class Refused(ValueError):
         self.why = why
 
 
-class Owned(Refused):
+class OwnedElsewhere(Refused):
     """The row belongs to another owner, such as a configuration file or the environment."""
 
 
@@ -213,14 +213,14 @@ class Owner(NamedTuple):
 
     def has(self, row: RegistryRow) -> bool:
         """Whether the row belongs to this file."""
-        return row.source == Source.CODE and row.source_ref.rpartition(":")[0] == self.file
+        return row.source == RowSource.CODE and row.source_ref.rpartition(":")[0] == self.file
 
 
 _owner: ContextVar[Owner | None] = ContextVar("owner", default=None)
 
 
 @contextmanager
-def owning(owner: Owner) -> Iterator[None]:
+def assign_owner(owner: Owner) -> Iterator[None]:
     """Assign all rows that are written within the context to this owner."""
     token = _owner.set(owner)
     try:
@@ -229,28 +229,33 @@ def owning(owner: Owner) -> Iterator[None]:
         _owner.reset(token)
 
 
-def owned(row: RegistryRow) -> str:
+def owner_label(row: RegistryRow) -> str:
     """The source where a row must be changed instead; empty if it can be changed here."""
     if not row.read_only:
         return ""
-    return row.source_ref or Source(row.source).label
+    return row.source_ref or RowSource(row.source).label
 
 
 def claim(row: RegistryRow) -> None:
-    """Set the source of a row to the current owner. Raises Owned if another owner has it."""
+    """Set the source of a row to the current owner.
+
+    Raises OwnedElsewhere if another owner has it.
+    """
     owner = _owner.get()
     if owner is None:
-        if row.pk and (owner_ref := owned(row)):
-            raise Owned("", f"{row} is owned by {owner_ref}; change it there, or adopt it")
+        if row.pk and (owner_ref := owner_label(row)):
+            raise OwnedElsewhere("", f"{row} is owned by {owner_ref}; change it there, or adopt it")
         # An import finds its rows by `source_ref`.
-        row.source_ref = row.source_ref if row.source == Source.DATABASE else ""
-        row.source = Source.DATABASE
+        row.source_ref = row.source_ref if row.source == RowSource.DATABASE else ""
+        row.source = RowSource.DATABASE
         return
-    free = row.source == Source.ENVIRONMENT  # auto-detected rows can be claimed by any file
+    free = row.source == RowSource.ENVIRONMENT  # auto-detected rows can be claimed by any file
     if row.pk and not owner.has(row) and not free and not owner.take:
-        owner_ref = owned(row) or "the console or the API"
-        raise Owned("", f"{row} is owned by {owner_ref}; `--take` transfers it to this file")
-    row.source, row.source_ref = Source.CODE, owner.ref
+        owner_ref = owner_label(row) or "the console or the API"
+        raise OwnedElsewhere(
+            "", f"{row} is owned by {owner_ref}; `--take` transfers it to this file"
+        )
+    row.source, row.source_ref = RowSource.CODE, owner.ref
 
 
 def convert_document(document: Mapping[str, Any], shape: type[Shape]) -> Shape:

@@ -204,7 +204,7 @@ def test_citations_are_preserved_and_parsed():
     assert citation.native == native
 
 
-def test_a_gateway_token_becomes_the_state_it_stands_for():
+def test_a_gateway_token_is_replaced_by_its_state():
     state = Signature(provider="deepseek", model="d", kind="text", value="v")
     block = {"type": "thinking", "thinking": "t", "signature": wrap_signature(state)}
     request = parse(request_body(USER, assistant(block)))

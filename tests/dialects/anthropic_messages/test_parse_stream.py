@@ -50,7 +50,7 @@ def failure(*frames: Frame) -> str:
     return last.error.kind
 
 
-def test_a_stream_is_read_as_it_comes():
+def test_a_stream_is_parsed_incrementally():
     streamed_events = events(start(), begun(), more("a"), more("b"), stopped(), ending(), OVER)
     assert [type(event).__name__ for event in streamed_events] == [
         "Start",
@@ -424,7 +424,7 @@ def test_an_error_in_another_providers_shape_ends_the_stream_too():
     assert failure(Frame("", b'{"error":{"message":"no"}}')) == "upstream_error"
 
 
-def test_the_answer_tells_its_id_model_tier_and_own_fields():
+def test_the_response_has_its_id_model_tier_and_own_fields():
     response = answer(
         start(usage={"service_tier": "standard"}, container={"id": "x"}), ending(), OVER
     )

@@ -85,7 +85,7 @@ def test_results_come_first_after_the_turn_with_their_calls():
     assert kinds == ["tool_result", "tool_result", "text"]
 
 
-def test_a_call_without_a_result_gets_one_that_says_so():
+def test_a_call_without_a_result_gets_a_placeholder_result():
     rendered = render(request_body(USER, assistant(use()), USER, tools=[tool()]))
     first = rendered.body["messages"][2]["content"][0]
     assert (first["tool_use_id"], first["is_error"]) == ("c1", True)
@@ -279,7 +279,7 @@ def test_media_that_the_model_does_not_take_leave_a_note(part: Part, flags: dict
 
 
 @pytest.mark.parametrize(("detail", "reported"), [("high", True), ("auto", False), (None, False)])
-def test_the_detail_of_an_image_is_reported_if_it_asks_for_something(
+def test_the_detail_of_an_image_is_reported_unless_it_is_the_default(
     detail: str | None, *, reported: bool
 ):
     image = Image(data=PNG, detail=detail, path="p")

@@ -106,7 +106,7 @@ def test_a_model_that_rejects_sampling_gets_none():
     ]
 
 
-def test_temperature_is_clamped_and_top_p_gives_way_to_it():
+def test_temperature_is_clamped_and_takes_precedence_over_top_p():
     rendered = render(client_request(sampling=Sampling(temperature=1.5, top_p=0.5)))
     assert rendered.body["temperature"] == 1.0
     assert "top_p" not in rendered.body

@@ -112,7 +112,7 @@ def test_the_sdk_gathers_the_same_message_from_a_stream_as_from_the_whole_answer
     assert (usage.input_tokens, usage.cache_read_input_tokens, usage.output_tokens) == (6, 4, 8)
 
 
-def test_the_sdk_raises_an_error_that_comes_in_the_middle():
+def test_the_sdk_raises_an_error_event_in_the_middle_of_a_stream():
     events = [*unfold_response(Response(parts=(Text(text="par"),)))[:2]]
     data = printed([*events, Failed(Error(kind="overloaded", message="Overloaded"))])
     with (

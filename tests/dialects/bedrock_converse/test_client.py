@@ -162,7 +162,7 @@ def test_cached_tokens_count_in_the_total_only() -> None:
     }
 
 
-def test_the_service_tier_that_comes_with_the_tokens_is_in_the_last_event() -> None:
+def test_the_service_tier_in_the_usage_is_in_the_last_event() -> None:
     renderer = DIALECT.client.stream_renderer(CONTEXT)
     usage = UsageUpdate(Usage(input=3, output=4), service_tier="flex")
     data = b"".join(renderer.feed(event) for event in (Start(), usage, End(Finish(reason="stop"))))

@@ -113,7 +113,7 @@ def test_a_document_gets_a_text_beside_it() -> None:
     assert reported_fields(rendered.report) == [("messages[9]", "approximated")]
 
 
-def test_more_documents_than_a_message_holds_go_into_the_next() -> None:
+def test_documents_above_the_limit_of_a_message_go_to_the_next() -> None:
     turns = [user(*(Document(data=PDF, path="d") for _ in range(3))) for _ in range(2)]
     rendered = render(request_with_turns(*turns))
     sent = rendered.body["messages"]

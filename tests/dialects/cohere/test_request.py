@@ -86,7 +86,7 @@ def test_a_pdf_is_refused_by_name() -> None:
     assert caught.value.error.param == "messages[0].content[1]"
 
 
-def test_an_image_goes_to_a_model_that_sees() -> None:
+def test_an_image_is_sent_to_a_model_with_vision() -> None:
     turn = user(Text(text="look"), Image(data=PNG, detail="low", path="i"))
     content = render(request_with_turns(turn), VISION).body["messages"][0]["content"]
     assert content[1]["image_url"] == {"url": f"data:image/png;base64,{PNG}", "detail": "low"}

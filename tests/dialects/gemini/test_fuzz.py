@@ -72,7 +72,7 @@ chunks = st.builds(
 
 @settings(max_examples=150)
 @given(st.lists(chunks | junk, max_size=6))
-def test_any_json_in_frames_gives_a_well_formed_stream(frames: list[Any]):
+def test_any_json_in_frames_renders_a_well_formed_stream(frames: list[Any]):
     parser = DIALECT.provider.stream_parser(traits(), None)
     renderers = [
         DIALECTS[name].client.stream_renderer(exchange())

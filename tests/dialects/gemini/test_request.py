@@ -72,7 +72,7 @@ def test_snake_case_is_read_as_well():
     assert request.tools[0].schema == {"anyOf": []}
 
 
-def test_one_object_stands_for_a_list_and_null_for_nothing():
+def test_one_object_is_read_as_a_list_and_null_as_empty():
     """Google's own examples write `"contents": {"parts": {"text": ...}}`."""
     asked_so = {"parts": {"text": "hi", "functionCall": None, "inlineData": None}}
     request_body = body(contents=asked_so, system_instruction={"parts": {"text": "S"}}, tools=None)
@@ -159,7 +159,7 @@ def test_a_calling_mode_is_read(config: dict[str, Any], choice: ToolChoice | Non
     assert parse(body(toolConfig={"functionCallingConfig": config})).tool_choice == choice
 
 
-def test_validated_comes_back_as_it_was():
+def test_the_mode_validated_survives_a_round_trip():
     tool_config = {"functionCallingConfig": {"mode": "VALIDATED"}}
     request = body(tools=[{"functionDeclarations": [{"name": "f"}]}], toolConfig=tool_config)
     assert render(request).body["toolConfig"] == tool_config
@@ -335,7 +335,7 @@ def test_a_token_travels_as_base64():
     assert wrap_signature(OWN) not in told_state
 
 
-def test_a_native_signature_goes_back_from_a_native_client():
+def test_a_native_signature_of_a_native_client_is_sent_back():
     request = body(content(text()), model(call("f", thoughtSignature=STATE)), content(result("f")))
     sent = render(request, **DEMANDS).body["contents"][1]["parts"][0]
     assert sent["thoughtSignature"] == STATE
@@ -468,7 +468,7 @@ def test_names_that_google_does_not_take_are_mapped_back():
     assert [rendered.client_names.get(name, name) for name in sent] == list(names)
 
 
-def test_a_count_may_hold_a_whole_request():
+def test_a_token_count_accepts_a_whole_request():
     request = parse({"model": "gw", "generateContentRequest": {**body(), "model": "models/else"}})
     assert request.model == "gw"
     assert len(request.turns) == 1

@@ -174,7 +174,7 @@ def test_token_counts_are_split_by_kind():
     assert answer(chunk(text("x"), reason="STOP")).usage is None
 
 
-def test_names_and_free_text_come_back_as_the_client_knows_them():
+def test_tool_names_and_free_text_are_restored_for_the_client():
     rendered = RenderedRequest(
         body={}, client_names={"f_1": "f.1"}, custom_tools=frozenset({"free"})
     )

@@ -100,7 +100,7 @@ def test_the_sdk_gathers_the_same_from_a_stream_as_from_the_whole_answer():
     assert {chunk.model_version for chunk in chunks} == {"gw-x"}
 
 
-def test_the_sdk_raises_an_error_that_comes_in_the_middle():
+def test_the_sdk_raises_an_error_event_in_the_middle_of_a_stream():
     events = [*unfold_response(Response(parts=(Text(text="par"),)))[:3]]
     data = printed([*events, Failed(Error(kind="overloaded", message="Overloaded"))])
     with pytest.raises(errors.APIError, match="Overloaded"):

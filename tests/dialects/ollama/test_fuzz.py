@@ -47,7 +47,7 @@ lines = st.builds(
 
 @settings(max_examples=100)
 @given(st.lists(lines | junk, max_size=6), st.sampled_from(["", "/api/generate"]))
-def test_any_json_in_lines_gives_a_well_formed_stream(rows: list[Any], endpoint: str) -> None:
+def test_any_json_in_lines_renders_a_well_formed_stream(rows: list[Any], endpoint: str) -> None:
     parser = DIALECT.provider.stream_parser(traits(), None)
     renderer = DIALECT.client.stream_renderer(exchange(endpoint=endpoint))
     events: list[Event] = []

@@ -57,7 +57,7 @@ chunks = st.builds(
 
 @settings(max_examples=100)
 @given(st.lists(chunks | junk, max_size=6), st.booleans())
-def test_any_json_in_frames_gives_a_well_formed_stream(frames: list[Any], done: bool):
+def test_any_json_in_frames_renders_a_well_formed_stream(frames: list[Any], done: bool):
     parser = DIALECT.provider.stream_parser(traits(), None)
     renderer = DIALECT.client.stream_renderer(exchange(include_usage=True))
     events: list[Event] = []

@@ -222,7 +222,7 @@ def test_the_older_forms_of_tools_and_choice_are_understood():
     assert request.client_path("parallel") == ""
 
 
-def test_a_function_tool_keeps_what_only_chat_knows():
+def test_a_function_tool_keeps_fields_that_only_chat_has():
     item = {**tool("f", description="d", strict=True, x_hint=1), "defer_loading": True}
     parsed_tool = parse(body(tools=[item])).tools[0]
     assert (parsed_tool.description, parsed_tool.strict, parsed_tool.defer) == ("d", True, True)
@@ -277,7 +277,7 @@ def test_the_parts_of_a_schema_have_the_clients_paths():
     assert request.client_path("format") == "response_format"
 
 
-def test_who_asks_is_read():
+def test_the_user_fields_are_parsed():
     request = parse(
         body(
             user="u",

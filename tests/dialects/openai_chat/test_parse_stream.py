@@ -64,11 +64,11 @@ def test_a_plain_stream():
     ],
     ids=str,
 )
-def test_an_empty_delta_gives_no_event(delta: dict[str, Any]):
+def test_an_empty_delta_produces_no_event(delta: dict[str, Any]):
     assert read(TEXT, chunk(delta), STOP).parts == (Text(text="hi"),)
 
 
-def test_a_keep_alive_without_choices_gives_no_event():
+def test_a_keep_alive_without_choices_produces_no_event():
     assert kinds(events({"id": "x", "object": "chat.completion.chunk"}, TEXT, STOP))[0] == "Start"
 
 
@@ -109,7 +109,7 @@ def test_an_empty_stream_has_failed():
     assert kinds(events(done=False)) == ["Failed"]
 
 
-def test_nothing_comes_after_the_end():
+def test_no_event_follows_the_end():
     parser = DIALECT.provider.stream_parser(traits(), None)
     frame = Frame("", b"[DONE]")
     parser.feed(Frame("", b'{"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]}'))
@@ -153,7 +153,7 @@ def test_a_refusal_is_no_ordinary_stop():
     assert response.finish.reason == "refusal"
 
 
-def test_vllm_says_which_sequence_stopped_it():
+def test_the_stop_sequence_of_vllm_is_parsed():
     last = chunk(finish="stop")
     last["choices"][0]["stop_reason"] = "END"
     assert read(TEXT, last).finish == Finish(reason="stop_sequence", stop_sequence="END")
@@ -189,12 +189,12 @@ def test_usage_may_stand_anywhere(stream: tuple[Any, ...]):
     assert (usage.input, usage.output) == (5, 2)
 
 
-def test_usage_stands_before_the_end():
+def test_usage_precedes_the_end():
     assert kinds(events(TEXT, STOP, {"choices": [], "usage": USAGE}))[-2:] == ["UsageUpdate", "End"]
 
 
 @pytest.mark.parametrize("usage", [None, {}, 5, "x", {"prompt_tokens": "many"}], ids=str)
-def test_usage_that_says_nothing_is_unknown(usage: Any):
+def test_usage_without_counts_is_unknown(usage: Any):
     assert read(TEXT, chunk(finish="stop", usage=usage)).usage is None
 
 
@@ -292,7 +292,7 @@ def test_a_call_in_pieces():
     ) == [("c", "f", {"a": 1})]
 
 
-def test_a_call_streams_as_it_comes():
+def test_a_call_is_streamed_as_it_arrives():
     streamed_events = events(
         chunk(piece(id="c", name="f", arguments="")),
         chunk(piece(arguments='{"a"')),
@@ -414,7 +414,7 @@ def test_the_older_function_call_is_a_call():
     assert calls(*map(chunk, stream)) == [("call_chatcmpl-9_0", "f", {"a": 1})]
 
 
-def test_text_that_comes_among_calls_follows_them():
+def test_text_between_calls_follows_them():
     stream = [
         {"content": "a"},
         piece(id="c", name="f", arguments='{"a":'),
@@ -426,14 +426,14 @@ def test_text_that_comes_among_calls_follows_them():
     assert parts[1].arguments == {"a": 1}  # type: ignore[union-attr]
 
 
-def test_names_are_given_back_as_the_client_knows_them():
+def test_tool_names_are_restored_for_the_client():
     rendered = RenderedRequest(body={}, client_names={"a_b": "a.b"})
     assert calls(chunk(piece(id="c", name="a_b", arguments="{}")), rendered=rendered) == [
         ("c", "a.b", {})
     ]
 
 
-def test_a_free_text_tool_that_went_as_a_function_gives_its_text():
+def test_a_free_text_tool_sent_as_a_function_returns_its_text():
     rendered = RenderedRequest(body={}, custom_tools=frozenset({"sh"}))
     stream = [piece(id="c", name="sh", arguments='{"inp'), piece(arguments='ut":"ls -l"}')]
     parts = read(*map(chunk, stream), chunk(finish="tool_calls"), rendered=rendered).parts
@@ -672,7 +672,7 @@ def test_what_is_no_answer_is_an_error(body: Any):
     assert caught.value.error.kind == "upstream_error"
 
 
-def test_state_that_comes_among_calls_waits_for_their_end():
+def test_state_between_calls_follows_them():
     encrypted = {"reasoning_details": [{"type": "reasoning.encrypted", "data": "E"}]}
     parts = read(
         chunk(piece(id="c", name="f", arguments='{"a":')),

@@ -211,7 +211,7 @@ def test_details_go_back_as_the_provider_wrote_them():
     assert report == []
 
 
-def test_a_text_thought_goes_back_beside_the_details():
+def test_reasoning_text_is_sent_back_beside_its_details():
     assert back(thought(), **DETAILS)[0]["reasoning"] == "hm"
 
 

@@ -222,7 +222,7 @@ def test_no_name_or_refusal_have_neither_a_name_nor_a_refusal():
 @pytest.mark.parametrize(
     ("flag", "content"), [("null", None), ("empty", ""), ("omit", "absent")], ids=str
 )
-def test_a_message_with_only_calls_has_the_content_the_target_wants(flag: str, content: Any):
+def test_a_message_with_only_calls_has_the_content_its_target_requires(flag: str, content: Any):
     sent = render(request_body(USER, called(call()), result()), empty_content=flag).body[
         "messages"
     ][1]
@@ -362,7 +362,7 @@ def only_part(request: Request, **flags: Any) -> Any:
     return actual_content, reported_fields(rendered.report)
 
 
-def test_an_image_goes_as_a_data_url_of_what_it_really_is():
+def test_an_image_is_sent_as_a_data_url_with_its_detected_type():
     image = Image(data=PNG, media_type="image/jpeg", detail="low")
     url = {"url": f"data:image/png;base64,{PNG}", "detail": "low"}
     assert only_part(user(image)) == ({"type": "image_url", "image_url": url}, [])
@@ -429,13 +429,13 @@ def test_files_and_sound_go_as_chunks_of_one_string(part: Any, chunk: Any, repor
     assert told_ == report
 
 
-def test_a_text_document_goes_as_text_under_its_title():
+def test_a_text_document_is_sent_as_text_under_its_title():
     content, report = only_part(user(Document(text="body", title="T", path="p")))
     assert content == "T\n\nbody"
     assert report == [("p", "approximated")]
 
 
-def test_a_document_of_parts_goes_as_its_parts():
+def test_a_document_of_parts_is_sent_as_its_parts():
     content, _ = only_part(user(Document(parts=(Text(text="a"), Text(text="b")), path="p")))
     assert content == [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
 
@@ -472,7 +472,7 @@ def test_a_document_by_url_is_sent_where_supported():
     assert content["file"]["file_data"] == "https://x/a.pdf"
 
 
-def test_parts_that_only_chat_knows_go_through():
+def test_parts_that_only_chat_has_are_passed_on():
     part = {"type": "video_url", "video_url": {"url": "https://x"}}
     assert render(request_body({"role": "user", "content": [part]})).body["messages"][0][
         "content"
@@ -612,7 +612,7 @@ def test_no_loss_is_reported_twice():
     assert len(report) == len(set(report))
 
 
-def test_the_same_request_gives_the_same_bytes():
+def test_equal_requests_render_equal_bytes():
     request = request_body(USER, called(call("c.1")), result("c.1"), tools=[tool("a.b")])
     assert render(request, tool_id_rule="mistral9") == render(request, tool_id_rule="mistral9")
 

@@ -77,7 +77,9 @@ def test_text_that_json_must_escape_survives():
     ],
     ids=["by default", "another field", "both fields", "no field", "hidden"],
 )
-def test_reasoning_is_shown_as_the_route_says(fields: dict[str, Any], expected_value: list[Any]):
+def test_reasoning_is_rendered_as_the_route_configures(
+    fields: dict[str, Any], expected_value: list[Any]
+):
     thought = block("reasoning", "hm")
     assert deltas(*thought, **fields) == expected_value
     message = whole(*thought, **fields)["message"]
@@ -109,7 +111,7 @@ def test_calls_are_numbered_among_themselves():
     assert [call["function"]["arguments"] for call in calls] == ['{"x":1}', "{}"]
 
 
-def test_a_custom_call_gives_its_text():
+def test_a_custom_call_renders_its_text():
     events = block("tool_call", "ls", id="c", name="sh", custom=True)
     assert deltas(*events) == [
         {

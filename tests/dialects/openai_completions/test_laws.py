@@ -123,7 +123,7 @@ chunks = st.builds(lambda choice: {"choices": [choice]}, junk) | junk
 
 @settings(max_examples=100)
 @given(st.lists(chunks, max_size=5), st.booleans())
-def test_any_json_in_frames_gives_a_well_formed_stream(rows: list[Any], done: bool) -> None:
+def test_any_json_in_frames_renders_a_well_formed_stream(rows: list[Any], done: bool) -> None:
     parser = DIALECT.provider.stream_parser(ALL, None)
     renderer = DIALECT.client.stream_renderer(FRAME)
     events: list[Event] = []

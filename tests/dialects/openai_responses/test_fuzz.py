@@ -83,7 +83,7 @@ events = st.builds(
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(events | junk, max_size=8), st.booleans())
-def test_any_json_in_frames_gives_a_well_formed_stream(frames: list[Any], unwraps: bool):
+def test_any_json_in_frames_renders_a_well_formed_stream(frames: list[Any], unwraps: bool):
     rendered = (
         RenderedRequest(body={}, client_names={"x": "y"}, custom_tools=frozenset(["x"]))
         if unwraps

@@ -183,7 +183,7 @@ STORED = {
 }
 
 
-def test_a_request_goes_on_from_an_earlier_answer():
+def test_a_request_continues_an_earlier_response():
     request_body = body(result("c9"), previous_response_id="resp_1", instructions="new")
     request = parse(request_body, STORED)
     assert [turn.role for turn in request.turns] == ["user", "assistant", "user"]
@@ -225,7 +225,7 @@ def test_a_reference_to_nothing_stored_is_refused_with_param_and_code(
 # --- state of the provider's -----------------------------------------------------------------
 
 
-def test_the_state_of_a_call_comes_back_to_the_call():
+def test_the_state_of_a_call_is_restored_to_the_call():
     signature = Signature(provider="gemini", model="gemini-3", kind="thoughtSignature", value="S")
     answer = Response(parts=(ToolCall(id="c1", name="f", arguments={}, signature=signature),))
     payload, report = DIALECT.client.render_response(answer, exchange())
@@ -237,7 +237,7 @@ def test_the_state_of_a_call_comes_back_to_the_call():
     assert part.signature == signature
 
 
-def test_reasoning_goes_back_to_its_maker_only():
+def test_reasoning_state_is_sent_only_to_its_provider():
     token = wrap_signature(
         Signature(
             provider="openai", model="gpt-6", kind="encrypted_content", value="E", item_id="rs_1"

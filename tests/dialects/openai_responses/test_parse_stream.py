@@ -81,7 +81,7 @@ def test_a_text_is_parsed_from_every_event_sequence(frames: list[Any]):
     assert read(*frames).parts == HELLO
 
 
-def test_an_answer_whose_output_comes_with_its_end_is_read():
+def test_output_in_the_final_event_is_parsed():
     streamed_events = events(CREATED, completed(output=[message(text("Hello"))]))
     assert streamed_events[2].text == "Hello"  # type: ignore[union-attr]
 
@@ -199,7 +199,7 @@ def test_items_of_other_types_become_native_parts():
     assert response.parts == (Native(dialect="openai_responses", data=search),)
 
 
-def test_a_free_text_tool_that_was_sent_as_a_function_comes_back_as_one():
+def test_a_free_text_tool_sent_as_a_function_is_restored():
     rendered = RenderedRequest(body={}, client_names={"p_1": "p"}, custom_tools=frozenset(["p_1"]))
     frames = [call_added(name="p_1"), arguments('{"input":"*** '), arguments('Begin"}')]
     response = read(*frames, done(function_call(name="p_1")), rendered=rendered)

@@ -29,7 +29,7 @@ def test_items_are_listed_in_the_types_of_the_sdk() -> None:
     assert named[0]["content"] == [{"type": "input_text", "text": "hello"}]
 
 
-def test_an_item_keeps_the_id_it_came_with() -> None:
+def test_an_item_keeps_its_original_id() -> None:
     assert (
         stored_responses.items_with_ids([{**USER, "id": "msg_own"}], "resp_ab")[0]["id"]
         == "msg_own"
@@ -73,7 +73,7 @@ def test_an_empty_page_is_a_page() -> None:
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
-def test_the_last_event_holds_the_response(end: bytes) -> None:
+def test_the_last_event_contains_the_response(end: bytes) -> None:
     event = {"type": "response.completed", "response": {"id": "resp_1"}}
     lines = (b"event: response.completed", b"data: " + json.dumps(event).encode(), b"", b"")
     assert json.loads(stored_responses.last_response(end.join(lines))) == {"id": "resp_1"}
@@ -82,7 +82,7 @@ def test_the_last_event_holds_the_response(end: bytes) -> None:
 @pytest.mark.parametrize(
     "stream", [b"", b"data: {", b'data: {"type":"response.output_text.delta"}\n\n', b": ping\n\n"]
 )
-def test_a_stream_without_an_end_holds_none(stream: bytes) -> None:
+def test_a_stream_without_an_end_has_no_response(stream: bytes) -> None:
     assert stored_responses.last_response(stream) == b""
 
 

@@ -94,7 +94,7 @@ PIXEL = {"type": "image_url", "image_url": {"url": "https://x.test/a.png"}}
     ],
     ids=str,
 )
-def test_a_body_without_plain_user_text_gives_an_empty_text(
+def test_a_body_without_plain_user_text_has_an_empty_last_text(
     dialect: str, body: dict[str, Any]
 ) -> None:
     assert read(dialect, body) == ""

@@ -13,7 +13,7 @@ from django.http import HttpRequest
 
 from gateway import store
 from gateway.api.auth import Reader, token_of
-from gateway.compat.litellm.api.failures import Wrong
+from gateway.compat.litellm.api.failures import RejectedRequest
 from gateway.routing.snapshot import ApiKey, Route, Snapshot, may_use
 
 
@@ -29,7 +29,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         return self.key is None or may_use(self.key, route)
 
 
-class Holder(Reader):
+class KeyReader(Reader):
     """Like Reader; also accepts a live gateway key, or no key where the gateway is open.
 
     Returns a Caller.
@@ -47,16 +47,16 @@ class Holder(Reader):
 
 
 def _key(snapshot: Snapshot, token: str) -> ApiKey | None:
-    """Return the live key of a token. Raises Wrong if it has expired."""
+    """Return the live key of a token. Raises RejectedRequest if it has expired."""
     key = store.find_key(snapshot, token) if token else None
     if key is None:
         return None
     if key.expires_at is not None and key.expires_at <= time.time():
-        raise Wrong(401, "this API key has expired", type_="expired_key")
+        raise RejectedRequest(401, "this API key has expired", type_="expired_key")
     return key
 
 
 def caller_of(request: HttpRequest) -> Caller:
-    """Return the caller that `Holder` authenticated."""
+    """Return the caller that `KeyReader` authenticated."""
     caller: Caller = request.auth  # type: ignore[attr-defined]
     return caller

@@ -15,18 +15,18 @@ from ninja import Router
 
 from gateway import store
 from gateway.api.auth import Admin, Reader
-from gateway.compat.litellm.api.failures import Wrong, body_of, guarded, reply
+from gateway.compat.litellm.api.failures import RejectedRequest, body_of, reply, run_in_transaction
 from gateway.compat.litellm.api.fields import (
     LIMITS,
     NOTHING,
     TOLD_WINDOWS,
     budget_of,
     limits_of,
-    text_of,
+    string_field,
 )
 from gateway.models import EndUserHour
 from gateway.routing.limits import Budget, Limits
-from gateway.store.documents import Owned
+from gateway.store.documents import OwnedElsewhere
 from gateway.store.end_users import Entries, change_end_users
 
 router = Router(tags=["litellm"])
@@ -45,12 +45,12 @@ _TEXT = {"type": "string"}
 _NUMBER, _COUNT = {"type": "number"}, {"type": "integer"}
 
 
-def _wants(properties: dict[str, Any]) -> dict[str, Any]:
+def _request_body_schema(properties: dict[str, Any]) -> dict[str, Any]:
     schema = {"type": "object", "properties": properties}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-_CUSTOMER = _wants(
+_CUSTOMER = _request_body_schema(
     {
         "user_id": _TEXT,
         "alias": _TEXT,
@@ -63,7 +63,7 @@ _CUSTOMER = _wants(
         "max_parallel_requests": _COUNT,
     }
 )
-_IDS = _wants({"user_ids": {"type": "array", "items": _TEXT}})
+_IDS = _request_body_schema({"user_ids": {"type": "array", "items": _TEXT}})
 
 
 @router.post(
@@ -71,7 +71,7 @@ _IDS = _wants({"user_ids": {"type": "array", "items": _TEXT}})
 )
 def new(request: HttpRequest) -> HttpResponse:
     """Create a customer with a budget, limits, an alias or a block; others need no creation."""
-    return guarded(lambda: _save(body_of(request), is_new=True))
+    return run_in_transaction(lambda: _save(body_of(request), is_new=True))
 
 
 @router.post(
@@ -82,7 +82,7 @@ def new(request: HttpRequest) -> HttpResponse:
 )
 def update(request: HttpRequest) -> HttpResponse:
     """Change the fields of a customer that are sent; null removes one."""
-    return guarded(lambda: _save(body_of(request), is_new=False))
+    return run_in_transaction(lambda: _save(body_of(request), is_new=False))
 
 
 @router.post(
@@ -90,7 +90,7 @@ def update(request: HttpRequest) -> HttpResponse:
 )
 def block(request: HttpRequest) -> HttpResponse:
     """Reject all requests that name these end users."""
-    return guarded(lambda: _block(body_of(request), blocked=True))
+    return run_in_transaction(lambda: _block(body_of(request), blocked=True))
 
 
 @router.post(
@@ -98,7 +98,7 @@ def block(request: HttpRequest) -> HttpResponse:
 )
 def unblock(request: HttpRequest) -> HttpResponse:
     """Accept requests of these end users again."""
-    return guarded(lambda: _block(body_of(request), blocked=False))
+    return run_in_transaction(lambda: _block(body_of(request), blocked=False))
 
 
 @router.post(
@@ -106,35 +106,35 @@ def unblock(request: HttpRequest) -> HttpResponse:
 )
 def delete(request: HttpRequest) -> HttpResponse:
     """Remove what these end users have of their own; their spend stays in the log."""
-    return guarded(lambda: _delete(body_of(request)))
+    return run_in_transaction(lambda: _delete(body_of(request)))
 
 
 @router.get("/customer/info", auth=Reader(), operation_id="litellm_customer_info")
 def info(request: HttpRequest, end_user_id: str = "") -> HttpResponse:
     """A customer with its spend in total."""
-    return guarded(lambda: _info(end_user_id))
+    return run_in_transaction(lambda: _info(end_user_id))
 
 
 @router.get("/customer/list", auth=Reader(), operation_id="litellm_customer_list")
 def list_customers(request: HttpRequest) -> HttpResponse:
     """The customers with settings of their own, and those with the highest spend."""
-    return guarded(_list)
+    return run_in_transaction(_list)
 
 
 def _save(fields: dict[str, Any], *, is_new: bool) -> HttpResponse:
-    customer = text_of(fields, "user_id")
+    customer = string_field(fields, "user_id")
     if not customer:
-        raise Wrong(400, "user_id: is required", "user_id")
+        raise RejectedRequest(400, "user_id: is required", "user_id")
     for name, value in fields.items():
         if name not in _KNOWN and value not in NOTHING:
             why = _REFUSED.get(name, "there is no such field of a customer")
-            raise Wrong(400, f"{name}: {why}", name)
+            raise RejectedRequest(400, f"{name}: {why}", name)
     notes = ["spend: is computed from the log"] if fields.get("spend") else []
 
     def change(entries: Entries) -> None:
         if is_new and customer in entries:
             why = f"Customer already exists, passed user_id={customer[:200]}"
-            raise Wrong(400, why, "user_id")
+            raise RejectedRequest(400, why, "user_id")
         entries[customer], more = _changed(entries.get(customer, {}), fields)
         notes.extend(more)
 
@@ -143,12 +143,12 @@ def _save(fields: dict[str, Any], *, is_new: bool) -> HttpResponse:
 
 
 def _changed(entry: dict[str, Any], fields: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return an entry with the fields that are sent, and notes. Raises Wrong."""
+    """Return an entry with the fields that are sent, and notes. Raises RejectedRequest."""
     changed, notes = dict(entry), list[str]()
     if "alias" in fields:
-        changed["alias"] = text_of(fields, "alias")
+        changed["alias"] = string_field(fields, "alias")
     if "blocked" in fields:
-        changed["blocked"] = _flag(fields["blocked"])
+        changed["blocked"] = _require_boolean(fields["blocked"])
     if _BUDGET & fields.keys():
         changed["budget"], notes = budget_of(fields)
     if _LIMITS & fields.keys():
@@ -158,20 +158,20 @@ def _changed(entry: dict[str, Any], fields: dict[str, Any]) -> tuple[dict[str, A
     return changed, notes
 
 
-def _flag(value: Any) -> bool:
+def _require_boolean(value: Any) -> bool:
     if value is not None and not isinstance(value, bool):
-        raise Wrong(400, "blocked: must be true or false", "blocked")
+        raise RejectedRequest(400, "blocked: must be true or false", "blocked")
     return bool(value)
 
 
 def _change_entries(change: Callable[[Entries], None]) -> None:
-    """Change the setting `end_users`. Raises Wrong, Owned."""
+    """Change the setting `end_users`. Raises RejectedRequest, OwnedElsewhere."""
     try:
         change_end_users(change)
-    except Owned:
+    except OwnedElsewhere:
         raise
     except ValueError as error:
-        raise Wrong(400, f"user_id: {error}", "user_id") from None
+        raise RejectedRequest(400, f"user_id: {error}", "user_id") from None
 
 
 def _block(fields: dict[str, Any], *, blocked: bool) -> HttpResponse:
@@ -192,7 +192,7 @@ def _delete(fields: dict[str, Any]) -> HttpResponse:
         for customer in customers:
             if entries.pop(customer, None) is None and not _has_spent(customer):
                 why = f"End User Id={customer[:200]} does not exist in db"
-                raise Wrong(400, why, "user_ids")
+                raise RejectedRequest(400, why, "user_ids")
 
     _change_entries(change)
     message = f"Successfully deleted customers with ids: {customers}"
@@ -200,19 +200,21 @@ def _delete(fields: dict[str, Any]) -> HttpResponse:
 
 
 def _ids(fields: dict[str, Any]) -> list[str]:
-    """Return the names of `user_ids`. Raises Wrong."""
+    """Return the names of `user_ids`. Raises RejectedRequest."""
     names = fields.get("user_ids")
     valid = isinstance(names, list) and all(isinstance(n, str) and n for n in names)
     if not isinstance(names, list) or not names or not valid or "\0" in "".join(names):
-        raise Wrong(400, "user_ids: must be a list of the names of end users", "user_ids")
+        raise RejectedRequest(400, "user_ids: must be a list of the names of end users", "user_ids")
     return list(dict.fromkeys(names))
 
 
 def _info(customer: str) -> HttpResponse:
     if not customer or "\0" in customer:
-        raise Wrong(400, "end_user_id: is required", "end_user_id")
+        raise RejectedRequest(400, "end_user_id: is required", "end_user_id")
     if customer not in store.load_options().end_users and not _has_spent(customer):
-        raise Wrong(400, f"End User Id={customer[:200]} does not exist in db", "end_user_id")
+        raise RejectedRequest(
+            400, f"End User Id={customer[:200]} does not exist in db", "end_user_id"
+        )
     return reply(_customer(customer, _spend_of(customer)))
 
 

@@ -15,18 +15,24 @@ from ninja import Router
 from gateway import store
 from gateway.api.auth import Admin
 from gateway.api.idempotency import run_once
-from gateway.compat.litellm.api.failures import Wrong, body_of, guarded, reply, reshaped
+from gateway.compat.litellm.api.failures import (
+    RejectedRequest,
+    as_litellm_response,
+    body_of,
+    reply,
+    run_in_transaction,
+)
 from gateway.compat.litellm.api.models import entry_of
 from gateway.compat.litellm.config.apply import add_deployments
 from gateway.compat.litellm.config.defaults import edit_reason
 from gateway.compat.litellm.config.deployment import EDIT_PARAMETERS
 from gateway.compat.litellm.config.parse import read_files
-from gateway.compat.litellm.config.reader import REFERENCE, File, Mistake, to_node
+from gateway.compat.litellm.config.reader import REFERENCE, ConfigError, File, to_node
 from gateway.compat.litellm.config.upload import open_environment
 from gateway.models import Route, Target
 from gateway.models.limits import BUDGETS, LIMITS
 from gateway.routing import snapshot
-from gateway.store.documents import Owned, owned
+from gateway.store.documents import OwnedElsewhere, owner_label
 from gateway.store.documents.provider import is_moved, recipient_of
 
 router = Router(tags=["litellm"])
@@ -53,7 +59,7 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
 _TARGET_PARAMETERS = frozenset({*_COLUMNS, *EDIT_PARAMETERS})
 
 
-def _wants(properties: dict[str, Any], *required: str) -> dict[str, Any]:
+def _request_body_schema(properties: dict[str, Any], *required: str) -> dict[str, Any]:
     schema = {"type": "object", "properties": properties, "required": list(required)}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
@@ -62,7 +68,7 @@ def _wants(properties: dict[str, Any], *required: str) -> dict[str, Any]:
     "/model/new",
     auth=Admin(),
     operation_id="litellm_model_new",
-    openapi_extra=_wants(
+    openapi_extra=_request_body_schema(
         {
             "model_name": _TEXT,
             "litellm_params": {"type": "object"},
@@ -74,14 +80,16 @@ def _wants(properties: dict[str, Any], *required: str) -> dict[str, Any]:
 )
 def new(request: HttpRequest) -> HttpResponse:
     """Add a deployment: a target of the route `model_name`, which is created if there is none."""
-    return reshaped(run_once(request, lambda: guarded(lambda: _new(body_of(request)))))
+    return as_litellm_response(
+        run_once(request, lambda: run_in_transaction(lambda: _new(body_of(request))))
+    )
 
 
 @router.post(
     "/model/update",
     auth=Admin(),
     operation_id="litellm_model_update",
-    openapi_extra=_wants(
+    openapi_extra=_request_body_schema(
         {
             "model_name": _TEXT,
             "litellm_params": {"type": "object"},
@@ -92,51 +100,60 @@ def new(request: HttpRequest) -> HttpResponse:
 )
 def update(request: HttpRequest) -> HttpResponse:
     """Change a deployment by `model_info.id`, which stays; parameters that are not sent stay."""
-    return guarded(lambda: _update(body_of(request)))
+    return run_in_transaction(lambda: _update(body_of(request)))
 
 
 @router.post(
     "/model/delete",
     auth=Admin(),
     operation_id="litellm_model_delete",
-    openapi_extra=_wants({"id": _TEXT}, "id"),
+    openapi_extra=_request_body_schema({"id": _TEXT}, "id"),
 )
 def delete(request: HttpRequest) -> HttpResponse:
     """Delete a deployment by its `id` in `/model/info`; with the last one, its route."""
-    return guarded(lambda: _delete(body_of(request)))
+    return run_in_transaction(lambda: _delete(body_of(request)))
 
 
 def _new(fields: dict[str, Any]) -> HttpResponse:
     for name in sorted(set(fields) - _FIELDS):
-        raise Wrong(400, f"{name}: there is no such field", name)
+        raise RejectedRequest(400, f"{name}: there is no such field", name)
     target, notes = _add({name: value for name, value in fields.items() if value is not None})
     return _answer(target, notes)
 
 
 def _add(entry: dict[str, Any]) -> tuple[Target, list[str]]:
-    """Add an entry of `model_list`; return its target, and notes. Raises Wrong, Owned."""
+    """Add an entry of `model_list`; return its target, and notes.
+
+    Raises RejectedRequest, OwnedElsewhere.
+    """
     info = entry.get("model_info")
     if isinstance(info, dict):
         entry["model_info"] = {name: value for name, value in info.items() if name != "id"}
     root = to_node({"model_list": [entry]}, _FILE)
     try:
         config = read_files(_FILE, [File(root, [])], open_environment())
-    except Mistake as mistake:
+    except ConfigError as mistake:
         field = mistake.field.removeprefix("model_list[0].")
-        raise Wrong(400, f"{field}: {mistake.why}" if field else mistake.why, field) from None
+        raise RejectedRequest(
+            400, f"{field}: {mistake.why}" if field else mistake.why, field
+        ) from None
     notes = [
         note.removeprefix(f"{_FILE}:0: ").removeprefix("model_list[0].") for note in config.notes
     ]
     if not config.routes:
-        raise Wrong(400, "; ".join(notes) or "the model is not supported", "litellm_params")
+        raise RejectedRequest(
+            400, "; ".join(notes) or "the model is not supported", "litellm_params"
+        )
     return add_deployments(config)[0], notes
 
 
 def _answer(row: Target, notes: list[str]) -> HttpResponse:
-    """Return a deployment as it is used. Raises Wrong if it cannot be."""
+    """Return a deployment as it is used. Raises RejectedRequest if it cannot be."""
     route, target = _in_use(row)
     if route is None or target is None:
-        raise Wrong(400, "the model cannot be used with these litellm_params", "litellm_params")
+        raise RejectedRequest(
+            400, "the model cannot be used with these litellm_params", "litellm_params"
+        )
     answer = entry_of(route.name, target, admin=True)
     return reply({"model_id": str(row.pk), **answer, "notes": notes})
 
@@ -150,32 +167,32 @@ def _in_use(row: Target) -> tuple[snapshot.Route | None, snapshot.Target | None]
 
 def _update(fields: dict[str, Any]) -> HttpResponse:
     for name in sorted(set(fields) - _FIELDS):
-        raise Wrong(400, f"{name}: there is no such field", name)
-    info, given = fields.get("model_info"), fields.get("litellm_params") or {}
+        raise RejectedRequest(400, f"{name}: there is no such field", name)
+    info, changed_params = fields.get("model_info"), fields.get("litellm_params") or {}
     if not isinstance(info, dict):
-        raise Wrong(400, "model_info: needs the id of the model", "model_info")
-    if not isinstance(given, dict):
-        raise Wrong(400, "litellm_params: must be a mapping", "litellm_params")
+        raise RejectedRequest(400, "model_info: needs the id of the model", "model_info")
+    if not isinstance(changed_params, dict):
+        raise RejectedRequest(400, "litellm_params: must be a mapping", "litellm_params")
     target = _find(info.get("id"), "model_info.id")
     old_provider, old_route = target.model.provider, target.route
     with transaction.atomic():
         entry = {
             "model_name": fields.get("model_name") or old_route.name,
-            "litellm_params": {**_params_of(target, given), **given},
+            "litellm_params": {**_params_of(target, changed_params), **changed_params},
             "model_info": info,
         }
         added, notes = _add(entry)
         new_provider = added.model.provider
-        is_secret_sent = given.get("api_key") is None and bool(new_provider.credential)
+        is_secret_sent = changed_params.get("api_key") is None and bool(new_provider.credential)
         if is_secret_sent and is_moved(recipient_of(old_provider), recipient_of(new_provider)):
             why = "the server has changed: enter the key again to confirm sending it there"
-            raise Wrong(400, f"litellm_params.api_key: {why}", "litellm_params.api_key")
+            raise RejectedRequest(400, f"litellm_params.api_key: {why}", "litellm_params.api_key")
         target.route = added.route
-        if not (given.keys() <= _TARGET_PARAMETERS and info.keys() <= {"id"}):
+        if not (changed_params.keys() <= _TARGET_PARAMETERS and info.keys() <= {"id"}):
             target.model = added.model
-        target.edits = _updated_edits(target.edits, added.edits, given)
+        target.edits = _updated_edits(target.edits, added.edits, changed_params)
         for parameter, columns in _COLUMNS.items():
-            if parameter in given:
+            if parameter in changed_params:
                 for column in columns:
                     setattr(target, column, getattr(added, column))
         added.delete()
@@ -186,10 +203,10 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
 
 
 def _updated_edits(
-    old: list[dict[str, Any]], new: list[dict[str, Any]], given: dict[str, Any]
+    old: list[dict[str, Any]], new: list[dict[str, Any]], changed_params: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """Return the edits of a deployment: those of given parameters, and the others as they were."""
-    reasons = {edit_reason(name) for name in given}
+    """Return a deployment's edits: new ones of the changed parameters, the others as they were."""
+    reasons = {edit_reason(name) for name in changed_params}
     changed = {(edit["op"], edit["path"]) for edit in new}
     kept = [
         edit
@@ -199,14 +216,14 @@ def _updated_edits(
     return [*kept, *new]
 
 
-def _params_of(target: Target, given: dict[str, Any]) -> dict[str, Any]:
+def _params_of(target: Target, changed_params: dict[str, Any]) -> dict[str, Any]:
     """Return the parameters of a deployment that make its provider and its model."""
     _, current = _in_use(target)
     if current is None:
         return {}
     provider = target.model.provider
     params = {"model": entry_of("", current, admin=True)["litellm_params"]["model"]}
-    model = given.get("model")
+    model = changed_params.get("model")
     if isinstance(model, str) and model.partition("/")[0] != params["model"].partition("/")[0]:
         return params  # another provider: neither its address nor its key stay
     credential = store.credential_of(provider)
@@ -226,7 +243,7 @@ def _params_of(target: Target, given: dict[str, Any]) -> dict[str, Any]:
 
 def _delete(fields: dict[str, Any]) -> HttpResponse:
     for name in sorted(set(fields) - {"id"}):
-        raise Wrong(400, f"{name}: there is no such field", name)
+        raise RejectedRequest(400, f"{name}: there is no such field", name)
     target = _find(fields.get("id"), "id")
     route: Route = target.route
     target.delete()
@@ -236,14 +253,17 @@ def _delete(fields: dict[str, Any]) -> HttpResponse:
 
 
 def _find(model_id: Any, field: str) -> Target:
-    """Return the target with this ID. Raises Wrong, and Owned if a file has it."""
+    """Return the target with this ID.
+
+    Raises RejectedRequest, or OwnedElsewhere if a file has it.
+    """
     if not isinstance(model_id, str) or not model_id:
-        raise Wrong(400, f"{field}: is required", field)
+        raise RejectedRequest(400, f"{field}: is required", field)
     pk = int(model_id) if model_id.isdecimal() and len(model_id) <= _MAX_ID_DIGITS else 0
     target = Target.objects.select_related("route", "model__provider").filter(pk=pk).first()
     if target is None:
-        raise Wrong(400, f"Model with id={model_id[:200]} not found in db", field)
+        raise RejectedRequest(400, f"Model with id={model_id[:200]} not found in db", field)
     for row in (target, target.route):
-        if owner_ref := owned(row):
-            raise Owned("", f"{row} is owned by {owner_ref}; change it there")
+        if owner_ref := owner_label(row):
+            raise OwnedElsewhere("", f"{row} is owned by {owner_ref}; change it there")
     return target

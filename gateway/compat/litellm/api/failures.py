@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models import ProtectedError
 from django.http import HttpRequest, HttpResponse
 
-from gateway.store.documents import Owned, Refused
+from gateway.store.documents import OwnedElsewhere, Refused
 
 # LiteLLM's error type of a status (`ProxyErrorTypes`).
 _TYPES = {
@@ -30,7 +30,7 @@ _TYPES = {
 MAX_BODY = 1024 * 1024
 
 
-class Wrong(Exception):
+class RejectedRequest(Exception):
     """A rejected request: the status, the reason and the field at fault, if any."""
 
     def __init__(self, status: int, why: str, param: str = "", type_: str = "") -> None:
@@ -44,47 +44,47 @@ def reply(value: Any, status: int = 200) -> HttpResponse:
     return HttpResponse(msgspec.json.encode(value), status=status, content_type="application/json")
 
 
-def failure(wrong: Wrong) -> HttpResponse:
+def failure(rejection: RejectedRequest) -> HttpResponse:
     """Return the error as LiteLLM formats it."""
     body = {
-        "message": wrong.why,
-        "type": wrong.type,
-        "param": wrong.param or None,
-        "code": str(wrong.status),
+        "message": rejection.why,
+        "type": rejection.type,
+        "param": rejection.param or None,
+        "code": str(rejection.status),
     }
-    return reply({"error": body}, wrong.status)
+    return reply({"error": body}, rejection.status)
 
 
 def body_of(request: HttpRequest) -> dict[str, Any]:
-    """Parse the request body, a JSON object. Raises Wrong."""
+    """Parse the request body, a JSON object. Raises RejectedRequest."""
     if len(request.body) > MAX_BODY:
-        raise Wrong(413, f"the body is larger than {MAX_BODY} bytes")
+        raise RejectedRequest(413, f"the body is larger than {MAX_BODY} bytes")
     try:
         body = msgspec.json.decode(request.body or b"{}")
     except msgspec.DecodeError as error:
-        raise Wrong(400, f"the body is not valid JSON: {error}") from None
+        raise RejectedRequest(400, f"the body is not valid JSON: {error}") from None
     if not isinstance(body, dict):
-        raise Wrong(400, "the body must be a JSON object")
+        raise RejectedRequest(400, "the body must be a JSON object")
     return body
 
 
-def guarded(act: Callable[[], HttpResponse]) -> HttpResponse:
+def run_in_transaction(act: Callable[[], HttpResponse]) -> HttpResponse:
     """Run `act` in a transaction and return its response, or its error in LiteLLM's shape."""
     try:
         with transaction.atomic():
             return act()
-    except Wrong as wrong:
+    except RejectedRequest as wrong:
         return failure(wrong)
-    except Owned as error:
-        return failure(Wrong(409, error.why, error.field))
+    except OwnedElsewhere as error:
+        return failure(RejectedRequest(409, error.why, error.field))
     except Refused as error:
-        return failure(Wrong(400, error.why, error.field))
+        return failure(RejectedRequest(400, error.why, error.field))
     except ProtectedError as error:
-        others = sorted({str(row) for row in error.protected_objects})
-        return failure(Wrong(409, f"still in use by: {', '.join(others[:5])}"))
+        dependents = sorted({str(row) for row in error.protected_objects})
+        return failure(RejectedRequest(409, f"still in use by: {', '.join(dependents[:5])}"))
 
 
-def reshaped(answer: HttpResponse) -> HttpResponse:
+def as_litellm_response(answer: HttpResponse) -> HttpResponse:
     """Return a response of `idempotency.run_once` with its own errors in LiteLLM's shape."""
     if answer.status_code < 400:
         return answer
@@ -92,4 +92,4 @@ def reshaped(answer: HttpResponse) -> HttpResponse:
     if "detail" not in body:
         return answer
     status = 400 if answer.status_code == 422 else answer.status_code
-    return failure(Wrong(status, body["detail"], body.get("field", "")))
+    return failure(RejectedRequest(status, body["detail"], body.get("field", "")))

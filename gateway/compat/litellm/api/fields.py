@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from gateway.compat.litellm.api.failures import Wrong
+from gateway.compat.litellm.api.failures import RejectedRequest
 
 Fields = dict[str, Any]
 
@@ -117,21 +117,21 @@ _PLACES = Decimal("1e-6")
 
 def check(
     fields: Mapping[str, Any],
-    understood: frozenset[str] = UNDERSTOOD,
+    supported_fields: frozenset[str] = UNDERSTOOD,
     refused: Mapping[str, str] = REFUSED,
 ) -> list[str]:
-    """Return notes on descriptive fields. Raises Wrong for unsupported ones."""
+    """Return notes on descriptive fields. Raises RejectedRequest for unsupported ones."""
     for name, value in fields.items():
-        if name in understood:
+        if name in supported_fields:
             continue
         if name in USUAL:
             if value is not None and value not in USUAL[name]:
-                usual = ", ".join(sorted(USUAL[name]))
-                raise Wrong(400, f"{name}: only {usual} is supported", name)
+                default_values = ", ".join(sorted(USUAL[name]))
+                raise RejectedRequest(400, f"{name}: only {default_values} is supported", name)
         elif name not in refused:
-            raise Wrong(400, f"{name}: there is no such field", name)
+            raise RejectedRequest(400, f"{name}: there is no such field", name)
         elif value not in NOTHING:
-            raise Wrong(400, f"{name}: {refused[name]}", name)
+            raise RejectedRequest(400, f"{name}: {refused[name]}", name)
     return _metadata_notes(fields.get("metadata"))
 
 
@@ -139,11 +139,11 @@ def _metadata_notes(metadata: Any) -> list[str]:
     if metadata is None:
         return []
     if not isinstance(metadata, dict):
-        raise Wrong(400, "metadata: must be an object", "metadata")
+        raise RejectedRequest(400, "metadata: must be an object", "metadata")
     for name, value in metadata.items():
         if name in _EFFECTIVE and value not in NOTHING:
             why = REFUSED.get(name, "it is not supported")
-            raise Wrong(400, f"metadata.{name}: {why}", "metadata")
+            raise RejectedRequest(400, f"metadata.{name}: {why}", "metadata")
     unsupported = sorted(
         name for name in metadata if name != "tags" and metadata[name] not in NOTHING
     )
@@ -153,44 +153,44 @@ def _metadata_notes(metadata: Any) -> list[str]:
 
 
 def to_document(fields: Fields) -> tuple[dict[str, Any], list[str]]:
-    """Return the key document that the fields describe, and notes. Raises Wrong."""
+    """Return the key document that the fields describe, and notes. Raises RejectedRequest."""
     document: dict[str, Any] = {
         "routes": _models(fields.get("models")),
         "tags": _tags(fields),
         "guardrails": _names(fields, "guardrails"),
-        "team": text_of(fields, "team_id"),
-        "user": text_of(fields, "user_id"),
+        "team": string_field(fields, "team_id"),
+        "user": string_field(fields, "user_id"),
         "limits": limits_of(fields),
     }
-    if alias := text_of(fields, "key_alias"):
+    if alias := string_field(fields, "key_alias"):
         document["name"] = alias
     document["budget"], notes = budget_of(fields)
     return document, notes
 
 
 def limits_of(fields: Fields) -> dict[str, int | None]:
-    """Return the limits of a document. Raises Wrong."""
+    """Return the limits of a document. Raises RejectedRequest."""
     return {name: _count(fields, field) for field, name in LIMITS.items()}
 
 
 def expires_at(duration: Any, now: dt.datetime) -> dt.datetime | None:
-    """Return when a key of this `duration` expires; None for never. Raises Wrong."""
+    """Return when a key of this `duration` expires; None for never. Raises RejectedRequest."""
     if duration is None or duration == "-1":  # LiteLLM's value for never, in /key/update
         return None
     match = _DURATION.fullmatch(duration.strip()) if isinstance(duration, str) else None
     if match is None or int(match[1]) == 0:
         why = 'must be a number followed by s, m, h, d, w or mo, such as "30d"; "-1" means never'
-        raise Wrong(400, f"duration: {why}", "duration")
+        raise RejectedRequest(400, f"duration: {why}", "duration")
     count, unit = int(match[1]), match[2]
     try:
         if unit == "mo":
-            return _months_on(now, count)
+            return _add_months(now, count)
         return now + dt.timedelta(seconds=count * _SECONDS[unit])
     except (OverflowError, ValueError):
-        raise Wrong(400, "duration: is too long", "duration") from None
+        raise RejectedRequest(400, "duration: is too long", "duration") from None
 
 
-def _months_on(now: dt.datetime, count: int) -> dt.datetime:
+def _add_months(now: dt.datetime, count: int) -> dt.datetime:
     """Return the same day `count` months later, or the last day of that month."""
     if count > _MONTHS:
         raise ValueError
@@ -204,10 +204,10 @@ def _models(value: Any) -> list[str]:
     if value is None:
         return []
     if not _are_texts(value):
-        raise Wrong(400, "models: must be a list of names", "models")
+        raise RejectedRequest(400, "models: must be a list of names", "models")
     for name in value:
         if _SPECIAL.get(name):
-            raise Wrong(400, f"models: {name}: {_SPECIAL[name]}", "models")
+            raise RejectedRequest(400, f"models: {name}: {_SPECIAL[name]}", "models")
     return [] if "all-proxy-models" in value else list(dict.fromkeys(value))
 
 
@@ -219,14 +219,14 @@ def _tags(fields: Fields) -> list[str]:
     if tags is None:
         return []
     if not _are_texts(tags):
-        raise Wrong(400, "tags: must be a list of strings", "tags")
+        raise RejectedRequest(400, "tags: must be a list of strings", "tags")
     return list(tags)
 
 
 def _names(fields: Fields, name: str) -> list[str]:
     value = fields.get(name) or []
     if not _are_texts(value):
-        raise Wrong(400, f"{name}: must be a list of strings", name)
+        raise RejectedRequest(400, f"{name}: must be a list of strings", name)
     return list(value)
 
 
@@ -236,13 +236,13 @@ def _are_texts(value: Any) -> bool:
     return all(isinstance(text, str) and "\0" not in text for text in texts)
 
 
-def text_of(fields: Fields, name: str) -> str:
-    """Return a string; empty for null. Raises Wrong."""
+def string_field(fields: Fields, name: str) -> str:
+    """Return a string; empty for null. Raises RejectedRequest."""
     value = fields.get(name)
     if value is None:
         return ""
     if not isinstance(value, str) or "\0" in value:
-        raise Wrong(400, f"{name}: must be a string", name)
+        raise RejectedRequest(400, f"{name}: must be a string", name)
     return value
 
 
@@ -251,36 +251,44 @@ def _count(fields: Fields, name: str) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int):
-        raise Wrong(400, f"{name}: must be a whole number", name)
+        raise RejectedRequest(400, f"{name}: must be a whole number", name)
     if value < 1:
-        raise Wrong(400, f"{name}: must be at least 1; set `blocked` to reject every request", name)
+        raise RejectedRequest(
+            400, f"{name}: must be at least 1; set `blocked` to reject every request", name
+        )
     return value
 
 
 def budget_of(fields: Fields) -> tuple[dict[str, Any], list[str]]:
-    """Return the budget of a document, and notes. Raises Wrong."""
+    """Return the budget of a document, and notes. Raises RejectedRequest."""
     budget: dict[str, Any] = {}
     top = money(fields, "max_budget")
     span = _span(fields.get("budget_duration"), "budget_duration")
     if top is not None:
         budget[f"{span}_usd"] = f"{top:f}"
     elif fields.get("budget_duration") is not None:
-        raise Wrong(400, "budget_duration: requires max_budget", "budget_duration")
+        raise RejectedRequest(400, "budget_duration: requires max_budget", "budget_duration")
     for window, usd in _windows(fields.get("budget_limits")):
         if f"{window}_usd" in budget:
-            raise Wrong(400, f"budget_limits: sets the budget of a {window} twice", "budget_limits")
+            raise RejectedRequest(
+                400, f"budget_limits: sets the budget of a {window} twice", "budget_limits"
+            )
         budget[f"{window}_usd"] = f"{usd:f}"
-    soft = money(fields, "soft_budget")
-    if soft is None:
+    soft_budget = money(fields, "soft_budget")
+    if soft_budget is None:
         return budget, []
     if not top:
-        raise Wrong(400, "soft_budget: requires max_budget", "soft_budget")
-    percent = math.floor(soft * 100 / top)
+        raise RejectedRequest(400, "soft_budget: requires max_budget", "soft_budget")
+    percent = math.floor(soft_budget * 100 / top)
     if not 1 <= percent <= 100:
-        raise Wrong(400, "soft_budget: must be 1 to 100 percent of max_budget", "soft_budget")
+        raise RejectedRequest(
+            400, "soft_budget: must be 1 to 100 percent of max_budget", "soft_budget"
+        )
     budget["soft_percent"] = percent
-    exact = soft * 100 == top * percent
-    return budget, [] if exact else [f"soft_budget: is stored as {percent} percent of max_budget"]
+    is_exact = soft_budget * 100 == top * percent
+    return budget, [] if is_exact else [
+        f"soft_budget: is stored as {percent} percent of max_budget"
+    ]
 
 
 def _span(duration: Any, param: str) -> str:
@@ -290,7 +298,7 @@ def _span(duration: Any, param: str) -> str:
     span = WINDOWS.get(duration.strip().lower()) if isinstance(duration, str) else None
     if span is None:
         why = f"must be one of {', '.join(WINDOWS)}: budgets reset every day, week or month"
-        raise Wrong(400, f"{param}: {why}", param)
+        raise RejectedRequest(400, f"{param}: {why}", param)
     return span
 
 
@@ -298,33 +306,37 @@ def _windows(value: Any) -> list[tuple[str, Decimal]]:
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise Wrong(400, "budget_limits: must be a list of objects", "budget_limits")
+        raise RejectedRequest(400, "budget_limits: must be a list of objects", "budget_limits")
     windows = []
     for item in value:
         if unknown := set(item) - {"budget_duration", "max_budget", "reset_at"}:
-            raise Wrong(400, f"budget_limits: there is no `{min(unknown)}`", "budget_limits")
+            raise RejectedRequest(
+                400, f"budget_limits: there is no `{min(unknown)}`", "budget_limits"
+            )
         usd = money(item, "max_budget", "budget_limits")
         if usd is None or item.get("budget_duration") is None:
             why = "each entry requires budget_duration and max_budget"
-            raise Wrong(400, f"budget_limits: {why}", "budget_limits")
+            raise RejectedRequest(400, f"budget_limits: {why}", "budget_limits")
         windows.append((_span(item["budget_duration"], "budget_limits"), usd))
     return windows
 
 
 def money(fields: Mapping[str, Any], name: str, param: str = "") -> Decimal | None:
-    """Return US dollars, rounded to the millionth; None for null or "". Raises Wrong."""
+    """Return US dollars, rounded to the millionth; None for null or "". Raises RejectedRequest."""
     value = fields.get(name)
     if value is None or value == "":
         return None
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise Wrong(400, f"{name}: must be a number of US dollars", param or name)
+        raise RejectedRequest(400, f"{name}: must be a number of US dollars", param or name)
     try:
         usd = Decimal(str(value))
     except InvalidOperation:
-        raise Wrong(400, f"{name}: must be a number of US dollars", param or name) from None
+        raise RejectedRequest(
+            400, f"{name}: must be a number of US dollars", param or name
+        ) from None
     if not usd.is_finite() or usd < 0:
-        raise Wrong(400, f"{name}: must be at least 0 US dollars", param or name)
+        raise RejectedRequest(400, f"{name}: must be at least 0 US dollars", param or name)
     if usd > MAX_USD:
-        raise Wrong(400, f"{name}: must be at most {MAX_USD} US dollars", param or name)
+        raise RejectedRequest(400, f"{name}: must be at most {MAX_USD} US dollars", param or name)
     # Clients compute in binary: 0.1 + 0.2. The response shows the stored amount.
     return usd.quantize(_PLACES).normalize() + 0

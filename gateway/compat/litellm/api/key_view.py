@@ -113,4 +113,4 @@ def status_of(row: ApiKey) -> str:
     """Return `active`, `expired` or `revoked`: each key has exactly one state, as in LiteLLM."""
     if row.revoked_at is not None:
         return "revoked"
-    return "expired" if row.expired else "active"
+    return "expired" if row.is_expired else "active"

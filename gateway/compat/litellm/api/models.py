@@ -15,8 +15,8 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
 from gateway.canon.traits import Traits
-from gateway.compat.litellm.api.callers import Caller, Holder, caller_of
-from gateway.compat.litellm.api.failures import Wrong, guarded, reply
+from gateway.compat.litellm.api.callers import Caller, KeyReader, caller_of
+from gateway.compat.litellm.api.failures import RejectedRequest, reply, run_in_transaction
 from gateway.edge.admission import usable_names
 from gateway.providers.catalog import PRESETS
 from gateway.providers.profile import Price
@@ -74,22 +74,22 @@ _PARAMS: dict[str, Callable[[Traits], bool]] = {
 _ALWAYS = ("max_tokens", "max_completion_tokens", "stream", "stream_options", "user")
 
 
-@router.get("/model/info", auth=Holder(), operation_id="litellm_model_info")
+@router.get("/model/info", auth=KeyReader(), operation_id="litellm_model_info")
 def model_info(request: HttpRequest, litellm_model_id: str = "") -> HttpResponse:
     """All targets of all models, with context window, capabilities and price; or one by ID."""
-    return guarded(lambda: _models(caller_of(request), litellm_model_id))
+    return run_in_transaction(lambda: _models(caller_of(request), litellm_model_id))
 
 
-@router.get("/v1/model/info", auth=Holder(), operation_id="litellm_model_info_v1")
+@router.get("/v1/model/info", auth=KeyReader(), operation_id="litellm_model_info_v1")
 def model_info_v1(request: HttpRequest, litellm_model_id: str = "") -> HttpResponse:
     """All targets of all models; alias of `/model/info`."""
-    return guarded(lambda: _models(caller_of(request), litellm_model_id))
+    return run_in_transaction(lambda: _models(caller_of(request), litellm_model_id))
 
 
-@router.get("/model_group/info", auth=Holder(), operation_id="litellm_model_group_info")
+@router.get("/model_group/info", auth=KeyReader(), operation_id="litellm_model_group_info")
 def model_group_info(request: HttpRequest, model_group: str = "") -> HttpResponse:
     """All models, each with its targets combined; or one by name."""
-    return guarded(lambda: _groups(caller_of(request), model_group))
+    return run_in_transaction(lambda: _groups(caller_of(request), model_group))
 
 
 def _models(caller: Caller, model_name: str) -> HttpResponse:
@@ -102,7 +102,7 @@ def _models(caller: Caller, model_name: str) -> HttpResponse:
         rows = [row for row in rows if row["model_info"]["id"] == model_name]
         if not rows:
             why = f"there is no model with the id `{model_name[:200]}`"
-            raise Wrong(400, why, "litellm_model_id")
+            raise RejectedRequest(400, why, "litellm_model_id")
     return reply({"data": rows})
 
 
@@ -152,14 +152,14 @@ def entry_of(name: str, target: Target, *, admin: bool) -> dict[str, Any]:
         "max_input_tokens": traits.context_window,
         "max_output_tokens": traits.max_output,
         **_costs(model.price),
-        **{able: holds(traits) for able, holds in _ABLE.items()},
-        "supported_openai_params": _supported(traits),
+        **{capability: holds(traits) for capability, holds in _ABLE.items()},
+        "supported_openai_params": _supported_params(traits),
     }
     return {"model_name": name, "litellm_params": params, "model_info": info}
 
 
 def _costs(price: Price) -> dict[str, float | None]:
-    return {name: per_token(getattr(price, ours)) for name, ours in _COSTS.items()}
+    return {name: per_token(getattr(price, price_name)) for name, price_name in _COSTS.items()}
 
 
 def per_token(usd: Decimal | None) -> float | None:
@@ -167,7 +167,7 @@ def per_token(usd: Decimal | None) -> float | None:
     return None if usd is None else float(usd / _MILLION)
 
 
-def _supported(traits: Traits) -> list[str]:
+def _supported_params(traits: Traits) -> list[str]:
     return [*_ALWAYS, *(name for name, holds in _PARAMS.items() if holds(traits))]
 
 
@@ -179,7 +179,7 @@ def _group(name: str, route: Route) -> dict[str, Any]:
     models = [target.model for target in route.targets]
     traits = [model.traits for model in models]
     prices = [_costs(model.price) for model in models]
-    supported = {param for each in traits for param in _supported(each)}
+    supported = {param for each in traits for param in _supported_params(each)}
     return {
         "model_group": name,
         "providers": sorted({prefix_of(model) for model in models}),
@@ -189,7 +189,7 @@ def _group(name: str, route: Route) -> dict[str, Any]:
         "mode": "embedding" if all(t.embeddings == "only" for t in traits) else "chat",
         "tpm": route.limits.tokens_per_minute,
         "rpm": route.limits.requests_per_minute,
-        **{able: any(holds(each) for each in traits) for able, holds in _ABLE.items()},
+        **{capability: any(holds(each) for each in traits) for capability, holds in _ABLE.items()},
         "supported_reasoning_efforts": _efforts(traits),
         "supported_openai_params": sorted(supported),
         "configurable_clientside_auth_params": None,

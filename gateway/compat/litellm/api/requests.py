@@ -17,8 +17,8 @@ from ninja import Router
 from gateway import store
 from gateway.api.auth import Admin
 from gateway.canon.errors import GatewayError
-from gateway.compat.litellm.api.callers import Caller, Holder, caller_of
-from gateway.compat.litellm.api.failures import Wrong, body_of, guarded, reply
+from gateway.compat.litellm.api.callers import Caller, KeyReader, caller_of
+from gateway.compat.litellm.api.failures import RejectedRequest, body_of, reply, run_in_transaction
 from gateway.dialects.base import Verb
 from gateway.providers.auth import headers_for
 from gateway.providers.catalog import PRESETS
@@ -68,7 +68,7 @@ _RAW_SHAPE = {
 }
 
 
-def _wants(schema: dict[str, Any]) -> dict[str, Any]:
+def _request_body_schema(schema: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
@@ -77,13 +77,13 @@ def _wants(schema: dict[str, Any]) -> dict[str, Any]:
 
 @router.post(
     "/utils/token_counter",
-    auth=Holder(),
+    auth=KeyReader(),
     operation_id="litellm_token_counter",
-    openapi_extra=_wants(_COUNT_SHAPE),
+    openapi_extra=_request_body_schema(_COUNT_SHAPE),
 )
 def token_counter(request: HttpRequest, call_endpoint: bool = False) -> HttpResponse:  # noqa: FBT001, FBT002 - a query parameter
     """Estimate of the tokens of `messages`, a `prompt` or `contents` for a model."""
-    return guarded(
+    return run_in_transaction(
         lambda: _count_tokens(caller_of(request), body_of(request), call_endpoint=call_endpoint)
     )
 
@@ -91,17 +91,17 @@ def token_counter(request: HttpRequest, call_endpoint: bool = False) -> HttpResp
 def _count_tokens(caller: Caller, fields: dict[str, Any], *, call_endpoint: bool) -> HttpResponse:
     if call_endpoint:
         why = "tokens are counted locally; POST /v1/messages/count_tokens asks the provider"
-        raise Wrong(400, f"call_endpoint: {why}", "call_endpoint")
+        raise RejectedRequest(400, f"call_endpoint: {why}", "call_endpoint")
     for name in sorted(set(fields) - _COUNTED):
-        raise Wrong(400, f"{name}: is not counted: there is no such field", name)
+        raise RejectedRequest(400, f"{name}: is not counted: there is no such field", name)
     model = fields.get("model")
     if not isinstance(model, str) or not model:
-        raise Wrong(400, "model: is required", "model")
-    used = _used(caller, model)
+        raise RejectedRequest(400, "model: is required", "model")
+    used = _model_for_tokenizer(caller, model)
     try:
         count = count_tokens(_build_call(caller.snapshot, fields).exchange.request, used)
     except GatewayError as error:
-        raise Wrong(400, error.error.message, error.error.param or "") from None
+        raise RejectedRequest(400, error.error.message, error.error.param or "") from None
     return reply(
         {
             "total_tokens": count.tokens,
@@ -117,7 +117,7 @@ def _count_tokens(caller: Caller, fields: dict[str, Any], *, call_endpoint: bool
     )
 
 
-def _used(caller: Caller, name: str) -> str:
+def _model_for_tokenizer(caller: Caller, name: str) -> str:
     """Return the model whose tokenizer is used: the first target's, or `name` without a route.
 
     As in LiteLLM, a name without a route is counted as it is.
@@ -126,15 +126,18 @@ def _used(caller: Caller, name: str) -> str:
     if route is None or not route.targets:
         return name
     if not caller.may(route):
-        raise Wrong(403, f"this API key may not use the model `{name[:200]}`", "model")
+        raise RejectedRequest(403, f"this API key may not use the model `{name[:200]}`", "model")
     return route.targets[0].model.name
 
 
 def _build_call(snapshot: Snapshot, fields: dict[str, Any]) -> Call:
-    """Build a request from the text to count, in the dialect of its fields. Raises Wrong."""
+    """Build a request from the text to count, in the dialect of its fields.
+
+    Raises RejectedRequest.
+    """
     inputs = [name for name in ("messages", "prompt", "contents") if fields.get(name) is not None]
     if len(inputs) != 1:
-        raise Wrong(400, "set one of messages, prompt and contents", "messages")
+        raise RejectedRequest(400, "set one of messages, prompt and contents", "messages")
     body = {name: value for name, value in fields.items() if value is not None}
     match inputs[0]:
         case "contents":
@@ -144,7 +147,7 @@ def _build_call(snapshot: Snapshot, fields: dict[str, Any]) -> Call:
         case "prompt":
             for name in ("tools", "system"):
                 if name in body:
-                    raise Wrong(400, f"{name}: requires messages, not a prompt", name)
+                    raise RejectedRequest(400, f"{name}: requires messages, not a prompt", name)
             return build_call(snapshot, "openai_completions", body)
     if "system" in body or _anthropic(body.get("tools")):
         return build_call(snapshot, "anthropic_messages", {"max_tokens": 1, **body})
@@ -165,21 +168,21 @@ def _anthropic(tools: Any) -> bool:
     "/utils/transform_request",
     auth=Admin(),
     operation_id="litellm_transform_request",
-    openapi_extra=_wants(_RAW_SHAPE),
+    openapi_extra=_request_body_schema(_RAW_SHAPE),
 )
 def transform_request(request: HttpRequest) -> HttpResponse:
     """The URL, body and headers for the first target of a model, without calling it."""
-    return guarded(lambda: _transform(body_of(request)))
+    return run_in_transaction(lambda: _transform(body_of(request)))
 
 
 def _transform(fields: dict[str, Any]) -> HttpResponse:
     body, kind = fields.get("request_body"), fields.get("call_type")
     for name in sorted(set(fields) - {"request_body", "call_type"}):
-        raise Wrong(400, f"{name}: there is no such field", name)
+        raise RejectedRequest(400, f"{name}: there is no such field", name)
     if not isinstance(body, dict):
-        raise Wrong(400, "request_body: must be an object", "request_body")
+        raise RejectedRequest(400, "request_body: must be an object", "request_body")
     if not isinstance(kind, str) or kind not in _CALLS:
-        raise Wrong(400, f"call_type: must be one of {', '.join(_CALLS)}", "call_type")
+        raise RejectedRequest(400, f"call_type: must be one of {', '.join(_CALLS)}", "call_type")
     dialect, verb = _CALLS[kind]
     snapshot = store.load_snapshot()
     try:
@@ -203,14 +206,14 @@ def _prepare(
 ) -> tuple[Provider, Prepared]:
     """Build the request for the first target; return its provider and the request.
 
-    Raises GatewayError or Wrong.
+    Raises GatewayError or RejectedRequest.
     """
     call = build_call(snapshot, dialect, body)
     call.exchange.verb = verb
     route = snapshot.route(call.exchange.model)
     if route is None or not route.targets:
         why = f"there is no model `{call.exchange.model[:200]}`"
-        raise Wrong(404, f"request_body.model: {why}", "request_body.model")
+        raise RejectedRequest(404, f"request_body.model: {why}", "request_body.model")
     call.exchange.route = route
     call.exchange.dialect.check_passthrough(call.exchange.body)
     target = route.targets[0]

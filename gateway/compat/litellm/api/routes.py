@@ -22,7 +22,7 @@ from gateway.compat.litellm.api import requests as litellm_requests
 from gateway.compat.litellm.api import spend as litellm_spend
 from gateway.compat.litellm.api import teams as litellm_teams
 from gateway.compat.litellm.api import users as litellm_users
-from gateway.compat.litellm.api.failures import Wrong, failure
+from gateway.compat.litellm.api.failures import RejectedRequest, failure
 
 litellm_api = NinjaAPI(
     title="LiteLLM formats",
@@ -57,8 +57,8 @@ def openapi_schema() -> dict[str, Any]:
     return schema
 
 
-@litellm_api.exception_handler(Wrong)
-def wrong(request: HttpRequest, error: Wrong) -> HttpResponse:
+@litellm_api.exception_handler(RejectedRequest)
+def wrong(request: HttpRequest, error: RejectedRequest) -> HttpResponse:
     """Return the error response of a rejected request."""
     return failure(error)
 
@@ -66,7 +66,7 @@ def wrong(request: HttpRequest, error: Wrong) -> HttpResponse:
 @litellm_api.exception_handler(AuthenticationError)
 def unknown(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
     """Return the 401 of a request without valid credentials."""
-    return failure(Wrong(401, _NO_KEY))
+    return failure(RejectedRequest(401, _NO_KEY))
 
 
 @litellm_api.exception_handler(ValidationError)
@@ -74,10 +74,10 @@ def invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
     """Return the 400 of an invalid query parameter."""
     first = error.errors[0]
     param = str(first["loc"][-1])
-    return failure(Wrong(400, f"{param}: {first['msg']}", param))
+    return failure(RejectedRequest(400, f"{param}: {first['msg']}", param))
 
 
 @litellm_api.exception_handler(HttpError)
 def refused(request: HttpRequest, error: HttpError) -> HttpResponse:
     """Return the error of a request that ninja itself rejects."""
-    return failure(Wrong(error.status_code, str(error)))
+    return failure(RejectedRequest(error.status_code, str(error)))

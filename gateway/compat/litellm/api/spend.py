@@ -16,7 +16,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router, Schema
 
 from gateway.api.auth import Admin
-from gateway.compat.litellm.api.failures import Wrong, guarded, reply
+from gateway.compat.litellm.api.failures import RejectedRequest, reply, run_in_transaction
 from gateway.compat.litellm.api.keys import token_of_key
 from gateway.models import ApiKey, RequestLog, UsageHour
 
@@ -51,16 +51,20 @@ class SpendFilters(Schema):
 def spend_logs(request: HttpRequest, filters: Query[SpendFilters]) -> HttpResponse:
     """Requests and their cost, or totals by day between two dates."""
     unknown = sorted(set(request.GET) - set(SpendFilters.model_fields))
-    return guarded(lambda: _answer(filters, unknown))
+    return run_in_transaction(lambda: _answer(filters, unknown))
 
 
 def _answer(filters: SpendFilters, unknown: list[str]) -> HttpResponse:
     if unknown:
-        raise Wrong(400, f"{unknown[0]}: filtering requests by it is not supported", unknown[0])
+        raise RejectedRequest(
+            400, f"{unknown[0]}: filtering requests by it is not supported", unknown[0]
+        )
     since, until = _day(filters.start_date, "start_date"), _day(filters.end_date, "end_date")
     if (since is None) != (until is None):
         missing = "end_date" if until is None else "start_date"
-        raise Wrong(400, f"{missing}: start_date and end_date must be set together", missing)
+        raise RejectedRequest(
+            400, f"{missing}: start_date and end_date must be set together", missing
+        )
     if since is not None and until is not None and filters.summarize:
         return reply(_summary(filters, since, until))
     key = token_of_key(filters.api_key) if filters.api_key else None
@@ -97,15 +101,17 @@ def _day(text: str, param: str) -> dt.datetime | None:
     try:
         return dt.datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=dt.UTC)
     except ValueError:
-        raise Wrong(400, f"{param}: must be a date such as 2026-01-31", param) from None
+        raise RejectedRequest(400, f"{param}: must be a date such as 2026-01-31", param) from None
 
 
 def _summary(filters: SpendFilters, since: dt.datetime, until: dt.datetime) -> list[dict[str, Any]]:
     """Return a row for each day with requests, and for the days after the last of them."""
     if not 0 <= (until - since).days <= _DAYS:
-        raise Wrong(400, f"end_date: must be 0 to {_DAYS} days after start_date", "end_date")
+        raise RejectedRequest(
+            400, f"end_date: must be 0 to {_DAYS} days after start_date", "end_date"
+        )
     if filters.request_id:
-        raise Wrong(400, "request_id: requires summarize=false", "request_id")
+        raise RejectedRequest(400, "request_id: requires summarize=false", "request_id")
     rows = UsageHour.objects.in_range(since, until)
     if filters.api_key:
         rows = rows.filter(key_prefix=token_of_key(filters.api_key))

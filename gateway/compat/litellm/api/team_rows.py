@@ -16,10 +16,10 @@ def find(team_id: str, kind: str = TEAM) -> Team | None:
     """The team with this ID or name; a given ID takes precedence."""
     if not team_id or "\0" in team_id:
         return None
-    named = Team.objects.select_related("parent").filter(
+    matching_teams = Team.objects.select_related("parent").filter(
         Q(source_ref=f"{kind}{team_id}") | Q(name=team_id)
     )
-    rows = sorted(named, key=lambda row: row.name == team_id)
+    rows = sorted(matching_teams, key=lambda row: row.name == team_id)
     return rows[0] if rows else None
 
 

@@ -14,7 +14,13 @@ from ninja import Router
 from gateway.api.auth import Editor, Reader
 from gateway.api.idempotency import run_once
 from gateway.compat.litellm.api import team_rows
-from gateway.compat.litellm.api.failures import Wrong, body_of, guarded, reply, reshaped
+from gateway.compat.litellm.api.failures import (
+    RejectedRequest,
+    as_litellm_response,
+    body_of,
+    reply,
+    run_in_transaction,
+)
 from gateway.compat.litellm.api.fields import (
     LIMITS,
     REFUSED,
@@ -22,11 +28,11 @@ from gateway.compat.litellm.api.fields import (
     budget_of,
     check,
     limits_of,
-    text_of,
+    string_field,
 )
 from gateway.compat.litellm.api.key_view import Spending, amounts_of, key_info, span_of
 from gateway.models import ApiKey, Team
-from gateway.store.documents import KINDS, Owned, Refused, merge_patch, owned
+from gateway.store.documents import KINDS, OwnedElsewhere, Refused, merge_patch, owner_label
 
 router = Router(tags=["litellm"])
 
@@ -82,7 +88,7 @@ _SETTINGS: dict[str, Any] = {
 _MEMBER: dict[str, Any] = {"team_id": _TEXT, "user_id": _TEXT}
 
 
-def _wants(properties: dict[str, Any], *required: str) -> dict[str, Any]:
+def _request_body_schema(properties: dict[str, Any], *required: str) -> dict[str, Any]:
     schema = {"type": "object", "properties": properties, "required": list(required)}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
@@ -91,46 +97,56 @@ def _wants(properties: dict[str, Any], *required: str) -> dict[str, Any]:
 
 
 @router.post(
-    "/team/new", auth=Editor(), operation_id="litellm_team_new", openapi_extra=_wants(_SETTINGS)
+    "/team/new",
+    auth=Editor(),
+    operation_id="litellm_team_new",
+    openapi_extra=_request_body_schema(_SETTINGS),
 )
 def new(request: HttpRequest) -> HttpResponse:
     """Create a team; `notes` list what is not stored."""
-    return reshaped(run_once(request, lambda: guarded(lambda: _new(body_of(request)))))
+    return as_litellm_response(
+        run_once(request, lambda: run_in_transaction(lambda: _new(body_of(request))))
+    )
 
 
 @router.post(
     "/team/update",
     auth=Editor(),
     operation_id="litellm_team_update",
-    openapi_extra=_wants(_SETTINGS, "team_id"),
+    openapi_extra=_request_body_schema(_SETTINGS, "team_id"),
 )
 def update(request: HttpRequest) -> HttpResponse:
     """Change a team; null removes a limit."""
-    return guarded(lambda: _update(body_of(request)))
+    return run_in_transaction(lambda: _update(body_of(request)))
 
 
 @router.post(
     "/team/delete",
     auth=Editor(),
     operation_id="litellm_team_delete",
-    openapi_extra=_wants({"team_ids": {"type": "array", "items": _TEXT}}, "team_ids"),
+    openapi_extra=_request_body_schema({"team_ids": {"type": "array", "items": _TEXT}}, "team_ids"),
 )
 def delete(request: HttpRequest) -> HttpResponse:
     """Delete teams with their keys; none if one of them does not exist."""
-    return guarded(lambda: _delete(body_of(request)))
+    return run_in_transaction(lambda: _delete(body_of(request)))
 
 
 def _new(fields: dict[str, Any]) -> HttpResponse:
     notes = check_team(fields)
-    team_id, alias = text_of(fields, "team_id").strip(), text_of(fields, "team_alias").strip()
+    team_id, alias = (
+        string_field(fields, "team_id").strip(),
+        string_field(fields, "team_alias").strip(),
+    )
     name = alias or team_id
     if not name:
-        raise Wrong(400, "team_alias: required, or team_id", "team_alias")
+        raise RejectedRequest(400, "team_alias: required, or team_id", "team_alias")
     if len(team_id) > _MAX_ID:
-        raise Wrong(400, f"team_id: must have at most {_MAX_ID} characters", "team_id")
-    for taken, param in ((team_id, "team_id"), (name, "team_alias")):
-        if taken and team_rows.find(taken) is not None:
-            raise Wrong(400, f"{param}: there is already a team `{taken[:200]}`", param)
+        raise RejectedRequest(400, f"team_id: must have at most {_MAX_ID} characters", "team_id")
+    for team_name, param in ((team_id, "team_id"), (name, "team_alias")):
+        if team_name and team_rows.find(team_name) is not None:
+            raise RejectedRequest(
+                400, f"{param}: there is already a team `{team_name[:200]}`", param
+            )
     ref = team_rows.TEAM + team_id if team_id and team_id != name else ""
     row = Team(source_ref=ref)
     budget, more = budget_of(fields)
@@ -150,7 +166,7 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
     merged = {**stored, **{name: fields[name] for name in _AMOUNTS if name in fields}}
     budget, more = budget_of(merged)
     changes: dict[str, Any] = {"limits": limits_of(merged)}
-    if alias := text_of(fields, "team_alias").strip():
+    if alias := string_field(fields, "team_alias").strip():
         changes["name"] = alias
     if "organization_id" in fields:
         changes["parent"] = _organization(fields)
@@ -171,7 +187,7 @@ def _delete(fields: dict[str, Any]) -> HttpResponse:
 
 
 def check_team(fields: dict[str, Any]) -> list[str]:
-    """Return notes on what is not stored. Raises Wrong."""
+    """Return notes on what is not stored. Raises RejectedRequest."""
     if fields.get("models") == ["all-proxy-models"]:
         fields["models"] = []
     notes = check(fields, UNDERSTOOD, REFUSED_FIELDS)
@@ -179,56 +195,56 @@ def check_team(fields: dict[str, Any]) -> list[str]:
 
 
 def write_team(document: dict[str, Any], row: Team) -> None:
-    """Write a team. Raises Wrong."""
+    """Write a team. Raises RejectedRequest."""
     try:
         _TEAMS.write(document, row)
-    except Owned:
+    except OwnedElsewhere:
         raise
     except Refused as error:
         param = _PARAMS.get(error.field, error.field)
-        raise Wrong(400, f"{param}: {error.why}" if param else error.why, param) from None
+        raise RejectedRequest(400, f"{param}: {error.why}" if param else error.why, param) from None
 
 
 def delete_keys(rows: Any) -> None:
-    """Delete keys. Raises Owned for one that is owned by a file."""
+    """Delete keys. Raises OwnedElsewhere for one that is owned by a file."""
     for row in rows:
         delete_row(row)
 
 
 def delete_row(row: ApiKey | Team) -> None:
-    """Delete a row. Raises Owned if a file owns it."""
-    if owner_ref := owned(row):
-        raise Owned("", f"{row} is owned by {owner_ref}; remove it there")
+    """Delete a row. Raises OwnedElsewhere if a file owns it."""
+    if owner_ref := owner_label(row):
+        raise OwnedElsewhere("", f"{row} is owned by {owner_ref}; remove it there")
     row.delete()
 
 
 def find_team(fields: dict[str, Any]) -> Team:
-    """Return the team with `team_id`. Raises Wrong."""
-    team_id = text_of(fields, "team_id")
+    """Return the team with `team_id`. Raises RejectedRequest."""
+    team_id = string_field(fields, "team_id")
     if not team_id:
-        raise Wrong(400, "team_id: is required", "team_id")
+        raise RejectedRequest(400, "team_id: is required", "team_id")
     row = team_rows.find(team_id)
     if row is None:
-        raise Wrong(404, f"Team not found, passed team id: {team_id[:200]}.", "team_id")
+        raise RejectedRequest(404, f"Team not found, passed team id: {team_id[:200]}.", "team_id")
     return row
 
 
 def _organization(fields: dict[str, Any]) -> str:
     """Return the name of the team that stands for an organization."""
-    organization = text_of(fields, "organization_id")
+    organization = string_field(fields, "organization_id")
     row = team_rows.find(organization, team_rows.ORGANIZATION)
     if organization and row is None:
         why = f"there is no team `{organization[:200]}`: an organization is a team of teams here"
-        raise Wrong(400, f"organization_id: {why}", "organization_id")
+        raise RejectedRequest(400, f"organization_id: {why}", "organization_id")
     return row.name if row is not None else ""
 
 
 def _list_of_ids(fields: dict[str, Any], name: str) -> list[str]:
     if unknown := set(fields) - {name}:
-        raise Wrong(400, f"{min(unknown)}: there is no such field", min(unknown))
+        raise RejectedRequest(400, f"{min(unknown)}: there is no such field", min(unknown))
     ids = fields.get(name)
     if not isinstance(ids, list) or not ids or not all(isinstance(i, str) for i in ids):
-        raise Wrong(400, f"{name}: must be a list of strings", name)
+        raise RejectedRequest(400, f"{name}: must be a list of strings", name)
     return list(dict.fromkeys(ids))
 
 
@@ -239,33 +255,35 @@ def _list_of_ids(fields: dict[str, Any], name: str) -> list[str]:
     "/team/member_add",
     auth=Editor(),
     operation_id="litellm_team_member_add",
-    openapi_extra=_wants({"team_id": _TEXT, "member": {"type": "object"}}, "team_id", "member"),
+    openapi_extra=_request_body_schema(
+        {"team_id": _TEXT, "member": {"type": "object"}}, "team_id", "member"
+    ),
 )
 def member_add(request: HttpRequest) -> HttpResponse:
     """Return the team: a user becomes a member with a key of the team, by `/key/generate`."""
-    return guarded(lambda: _member_add(body_of(request)))
+    return run_in_transaction(lambda: _member_add(body_of(request)))
 
 
 @router.post(
     "/team/member_delete",
     auth=Editor(),
     operation_id="litellm_team_member_delete",
-    openapi_extra=_wants(_MEMBER, "team_id", "user_id"),
+    openapi_extra=_request_body_schema(_MEMBER, "team_id", "user_id"),
 )
 def member_delete(request: HttpRequest) -> HttpResponse:
     """Delete the keys that a user has in a team."""
-    return guarded(lambda: _member_delete(body_of(request)))
+    return run_in_transaction(lambda: _member_delete(body_of(request)))
 
 
 def _member_add(fields: dict[str, Any]) -> HttpResponse:
     for name, value in fields.items():
         if name not in {"team_id", "member"} and value is not None:
-            raise Wrong(400, f"{name}: {_PER_MEMBER}", name)
-    row, given = find_team(fields), fields.get("member")
-    members = given if isinstance(given, list) else [given]
+            raise RejectedRequest(400, f"{name}: {_PER_MEMBER}", name)
+    row, member_field = find_team(fields), fields.get("member")
+    members = member_field if isinstance(member_field, list) else [member_field]
     for member in members:
         if not isinstance(member, dict) or not (member.get("user_id") or member.get("user_email")):
-            raise Wrong(400, "member: must have a user_id or a user_email", "member")
+            raise RejectedRequest(400, "member: must have a user_id or a user_email", "member")
     info = team_info(row, Spending())
     answer = {**info, "updated_users": [], "updated_team_memberships": []}
     return reply({**answer, "notes": [f"member: {_NOT_STORED}: pass user_id to /key/generate"]})
@@ -273,14 +291,14 @@ def _member_add(fields: dict[str, Any]) -> HttpResponse:
 
 def _member_delete(fields: dict[str, Any]) -> HttpResponse:
     for name in sorted(set(fields) - {"team_id", "user_id", "user_email"}):
-        raise Wrong(400, f"{name}: there is no such field", name)
+        raise RejectedRequest(400, f"{name}: there is no such field", name)
     row = find_team(fields)
-    user = text_of(fields, "user_id") or text_of(fields, "user_email")
+    user = string_field(fields, "user_id") or string_field(fields, "user_email")
     if not user:
-        raise Wrong(400, "user_id: is required", "user_id")
+        raise RejectedRequest(400, "user_id: is required", "user_id")
     keys = ApiKey.objects.none() if "\0" in user else ApiKey.objects.filter(team=row, user=user)
     if not keys.exists():
-        raise Wrong(400, f"user_id: `{user[:200]}` has no key in this team", "user_id")
+        raise RejectedRequest(400, f"user_id: `{user[:200]}` has no key in this team", "user_id")
     delete_keys(keys)
     return reply(team_info(row, Spending()))
 
@@ -291,13 +309,13 @@ def _member_delete(fields: dict[str, Any]) -> HttpResponse:
 @router.get("/team/info", auth=Reader(), operation_id="litellm_team_info")
 def info(request: HttpRequest, team_id: str = "") -> HttpResponse:
     """A team with its keys and its spend."""
-    return guarded(lambda: _info(team_id))
+    return run_in_transaction(lambda: _info(team_id))
 
 
 @router.get("/team/list", auth=Reader(), operation_id="litellm_team_list")
 def list_teams(request: HttpRequest, user_id: str = "", organization_id: str = "") -> HttpResponse:
     """All teams with their keys; or those of a user or of an organization."""
-    return guarded(lambda: _list(user_id, organization_id))
+    return run_in_transaction(lambda: _list(user_id, organization_id))
 
 
 def _info(team_id: str) -> HttpResponse:

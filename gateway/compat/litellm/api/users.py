@@ -15,8 +15,14 @@ from ninja import Router
 from gateway.api.auth import Editor, Reader
 from gateway.api.idempotency import run_once
 from gateway.compat.litellm.api import team_rows
-from gateway.compat.litellm.api.failures import Wrong, body_of, guarded, reply, reshaped
-from gateway.compat.litellm.api.fields import LIMITS, budget_of, check, limits_of, text_of
+from gateway.compat.litellm.api.failures import (
+    RejectedRequest,
+    as_litellm_response,
+    body_of,
+    reply,
+    run_in_transaction,
+)
+from gateway.compat.litellm.api.fields import LIMITS, budget_of, check, limits_of, string_field
 from gateway.compat.litellm.api.key_view import Spending, amounts_of, key_info
 from gateway.compat.litellm.api.keys import MAX_PAGE, generate_key
 from gateway.compat.litellm.api.teams import (
@@ -62,65 +68,70 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
-def _wants(properties: dict[str, Any], *required: str) -> dict[str, Any]:
+def _request_body_schema(properties: dict[str, Any], *required: str) -> dict[str, Any]:
     schema = {"type": "object", "properties": properties, "required": list(required)}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 @router.post(
-    "/user/new", auth=Editor(), operation_id="litellm_user_new", openapi_extra=_wants(_SETTINGS)
+    "/user/new",
+    auth=Editor(),
+    operation_id="litellm_user_new",
+    openapi_extra=_request_body_schema(_SETTINGS),
 )
 def new(request: HttpRequest) -> HttpResponse:
     """Create a user, and a key unless `auto_create_key` is false."""
-    return reshaped(run_once(request, lambda: guarded(lambda: _new(body_of(request)))))
+    return as_litellm_response(
+        run_once(request, lambda: run_in_transaction(lambda: _new(body_of(request))))
+    )
 
 
 @router.post(
     "/user/update",
     auth=Editor(),
     operation_id="litellm_user_update",
-    openapi_extra=_wants(_SETTINGS, "user_id"),
+    openapi_extra=_request_body_schema(_SETTINGS, "user_id"),
 )
 def update(request: HttpRequest) -> HttpResponse:
     """Change the budget and the limits of a user; null removes a limit."""
-    return guarded(lambda: _update(body_of(request)))
+    return run_in_transaction(lambda: _update(body_of(request)))
 
 
 @router.post(
     "/user/delete",
     auth=Editor(),
     operation_id="litellm_user_delete",
-    openapi_extra=_wants({"user_ids": {"type": "array", "items": _TEXT}}, "user_ids"),
+    openapi_extra=_request_body_schema({"user_ids": {"type": "array", "items": _TEXT}}, "user_ids"),
 )
 def delete(request: HttpRequest) -> HttpResponse:
     """Delete users with all their keys; none if one of them does not exist."""
-    return guarded(lambda: _delete(body_of(request)))
+    return run_in_transaction(lambda: _delete(body_of(request)))
 
 
 @router.get("/user/info", auth=Reader(), operation_id="litellm_user_info")
 def info(request: HttpRequest, user_id: str = "") -> HttpResponse:
     """A user with the user's keys and teams."""
-    return guarded(lambda: _info(user_id))
+    return run_in_transaction(lambda: _info(user_id))
 
 
 @router.get("/user/list", auth=Reader(), operation_id="litellm_user_list")
 def list_users(request: HttpRequest, page: int = 1, page_size: int = 25) -> HttpResponse:
     """A page of users: those with a budget or limits, and those who have keys."""
-    return guarded(lambda: _list(page, page_size))
+    return run_in_transaction(lambda: _list(page, page_size))
 
 
 def _new(fields: dict[str, Any]) -> HttpResponse:
     notes = _check(fields)
-    user_id = text_of(fields, "user_id").strip() or text_of(fields, "user_email").strip()
+    user_id = string_field(fields, "user_id").strip() or string_field(fields, "user_email").strip()
     if not user_id or len(user_id) > _MAX_ID:
-        raise Wrong(400, f"user_id: required, at most {_MAX_ID} characters", "user_id")
+        raise RejectedRequest(400, f"user_id: required, at most {_MAX_ID} characters", "user_id")
     if team_rows.find_user(user_id) is not None:
-        raise Wrong(409, f"User with id {user_id} already exists", "user_id")
+        raise RejectedRequest(409, f"User with id {user_id} already exists", "user_id")
     create_key = fields.get("auto_create_key", True)
     if not isinstance(create_key, bool):
-        raise Wrong(400, "auto_create_key: must be true or false", "auto_create_key")
+        raise RejectedRequest(400, "auto_create_key: must be true or false", "auto_create_key")
     if fields.get("models") and not create_key:
-        raise Wrong(400, "models: set it on each key of the user", "models")
+        raise RejectedRequest(400, "models: set it on each key of the user", "models")
     row = Team(source_ref=team_rows.USER + user_id)
     budget, more = budget_of(fields)
     name = f"user {user_id}"
@@ -138,7 +149,7 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
     notes = _check(fields)
     for name in ("models", "key_alias", "duration", "tags", "guardrails"):
         if fields.get(name):
-            raise Wrong(400, f"{name}: set it on each key of the user", name)
+            raise RejectedRequest(400, f"{name}: set it on each key of the user", name)
     user_id = _user_id(fields)
     row = team_rows.find_user(user_id)
     if row is None:
@@ -160,7 +171,7 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
 def _delete(fields: dict[str, Any]) -> HttpResponse:
     ids = fields.get("user_ids")
     if set(fields) - {"user_ids"} or not isinstance(ids, list) or not ids:
-        raise Wrong(400, "user_ids: must be a list of strings", "user_ids")
+        raise RejectedRequest(400, "user_ids: must be a list of strings", "user_ids")
     for user_id in dict.fromkeys(ids):
         row = team_rows.find_user(_user_id({"user_id": user_id}))
         keys = ApiKey.objects.filter(user=user_id) if row is not None else _keys_of(user_id)
@@ -172,9 +183,9 @@ def _delete(fields: dict[str, Any]) -> HttpResponse:
 
 def _check(fields: dict[str, Any]) -> list[str]:
     notes = check(fields, UNDERSTOOD, REFUSED_USER_FIELDS)
-    if text_of(fields, "user_role") not in _ROLES:
+    if string_field(fields, "user_role") not in _ROLES:
         why = "accounts of the console have roles: POST /api/users; a key only calls models"
-        raise Wrong(400, f"user_role: {why}", "user_role")
+        raise RejectedRequest(400, f"user_role: {why}", "user_role")
     return notes + [
         f"{name}: is not stored: keys have a user_id and a team"
         for name in _DESCRIBED
@@ -183,17 +194,20 @@ def _check(fields: dict[str, Any]) -> list[str]:
 
 
 def _user_id(fields: dict[str, Any]) -> str:
-    user_id = text_of(fields, "user_id") or text_of(fields, "user_email")
+    user_id = string_field(fields, "user_id") or string_field(fields, "user_email")
     if not user_id or "\0" in user_id:
-        raise Wrong(400, "user_id: is required", "user_id")
+        raise RejectedRequest(400, "user_id: is required", "user_id")
     return user_id
 
 
 def _keys_of(user_id: str) -> Any:
-    """Return the keys of a user without a team of its own. Raises Wrong if there are none."""
+    """Return the keys of a user without a team of its own.
+
+    Raises RejectedRequest if there are none.
+    """
     keys = ApiKey.objects.filter(user=user_id)
     if not keys.exists():
-        raise Wrong(404, f"User {user_id[:200]} not found", "user_id")
+        raise RejectedRequest(404, f"User {user_id[:200]} not found", "user_id")
     return keys
 
 
@@ -220,7 +234,7 @@ def _info(user_id: str) -> HttpResponse:
 def _list(page: int, page_size: int) -> HttpResponse:
     if page < 1 or not 1 <= page_size <= MAX_PAGE:
         why = f"page must be at least 1 and page_size 1 to {MAX_PAGE}"
-        raise Wrong(400, why, "page_size")
+        raise RejectedRequest(400, why, "page_size")
     rows = {row.source_ref.removeprefix(team_rows.USER): row for row in team_rows.users()}
     labels = ApiKey.objects.exclude(user="").values_list("user", flat=True).distinct()
     ids, spending = sorted({*rows, *labels}), Spending()

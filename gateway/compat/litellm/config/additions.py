@@ -18,8 +18,8 @@ def add_new_rows(config: Config, report: ImportReport) -> None:
     report.count("routes", "existing", len(existing))
     for name in existing:
         del config.routes[name]
-    taken = Alias.objects.filter(pattern__in=list(config.aliases))
-    for pattern in taken.values_list("pattern", flat=True):
+    existing_aliases = Alias.objects.filter(pattern__in=list(config.aliases))
+    for pattern in existing_aliases.values_list("pattern", flat=True):
         del config.aliases[pattern]
     _drop_unused(config)
     for kind, values in (
@@ -33,7 +33,7 @@ def add_new_rows(config: Config, report: ImportReport) -> None:
     for note in [*config.notes, *(n for n in import_config(config) if _UNCHANGED not in n)]:
         subject, _, text = note.partition(":0: ")
         if subject.removeprefix("model ") not in existing:
-            report.note(*((subject, text) if text else ("", note)))
+            report.add_remark(*((subject, text) if text else ("", note)))
 
 
 def _drop_unused(config: Config) -> None:

@@ -31,14 +31,14 @@ from gateway.models import (
     Provider,
     RegistryRow,
     Route,
+    RowSource,
     Setting,
-    Source,
     Step,
     Target,
 )
 from gateway.models.limits import BUDGETS, LIMITS
 from gateway.routing.route_spec import RouteSpec
-from gateway.store.documents import Owned, owned
+from gateway.store.documents import OwnedElsewhere, owner_label
 from gateway.store.field_values import ROUTE_OPTIONS
 
 Row = TypeVar("Row", bound=RegistryRow)
@@ -70,28 +70,28 @@ _PRICES = (
 )
 
 
-def apply(config: Config, *, source: str = Source.FILE) -> list[str]:
+def apply(config: Config, *, source: str = RowSource.FILE) -> list[str]:
     """Write everything in one transaction; returns notes on what could not be written."""
     with transaction.atomic():
-        return _Writer(config, source).write()
+        return _RowWriter(config, source).write()
 
 
 def add_deployments(config: Config) -> list[Target]:
     """Add the deployments as targets, to existing routes too; return the targets.
 
-    Raises Owned if a route belongs to a file.
+    Raises OwnedElsewhere if a route belongs to a file.
     """
     with transaction.atomic():
-        return _Writer(config, Source.DATABASE).add()
+        return _RowWriter(config, RowSource.DATABASE).add()
 
 
-class _Writer:
+class _RowWriter:
     """One application of a file; the rows written so far, by the file's own keys."""
 
     def __init__(self, config: Config, source: str) -> None:
         self._config = config
         self._source = source
-        self._owns = source == Source.FILE
+        self._owns = source == RowSource.FILE
         self._notes: list[str] = []
         self._providers: dict[str, Provider] = {}
         self._models: dict[tuple[str, str], Model] = {}
@@ -122,14 +122,14 @@ class _Writer:
             self._providers[provider.identity] = self._provider(name, provider)
         for key, model in self._config.models.items():
             self._models[key] = self._model(model)
-        for given in self._config.routes.values():
-            row = Route.objects.filter(name=given.name).first()
+        for route_row in self._config.routes.values():
+            row = Route.objects.filter(name=route_row.name).first()
             if row is None:
-                self._route(given)
+                self._route(route_row)
                 continue
-            if owner_ref := owned(row):
-                raise Owned("", f"{row} is owned by {owner_ref}; change it there")
-            for target in given.targets:
+            if owner_ref := owner_label(row):
+                raise OwnedElsewhere("", f"{row} is owned by {owner_ref}; change it there")
+            for target in route_row.targets:
                 self._target(row, target, None)
         for alias in self._config.aliases.values():
             if alias.route in self._routes:
@@ -143,7 +143,7 @@ class _Writer:
     ) -> Row | None:
         """Write the row with this key; None if the row has another source."""
         row = table._default_manager.filter(**key).first()
-        if row is not None and not (self._owns and row.source == Source.FILE):
+        if row is not None and not (self._owns and row.source == RowSource.FILE):
             return None
         return self._save_if_changed(row or table(**key, source=self._source), values, ref)
 
@@ -200,116 +200,130 @@ class _Writer:
 
     def _set_key(self, row: Provider, key: str) -> None:
         try:
-            same = bool(row.credential) and store.credential_of(row) == key
+            is_unchanged = bool(row.credential) and store.credential_of(row) == key
         except store.UndecryptableError:
-            same = False
-        if not same:
+            is_unchanged = False
+        if not is_unchanged:
             store.set_credential(row, key)
 
-    def _model(self, given: ModelRow) -> Model:
-        provider = self._providers[given.provider]
-        values: dict[str, Any] = {"traits": given.traits}
-        values |= {f"price_{name}": given.prices.get(name) for name in _PRICES}
-        row = self._write_row(Model, {"provider": provider, "name": given.name}, values, given.ref)
+    def _model(self, model_row: ModelRow) -> Model:
+        provider = self._providers[model_row.provider]
+        values: dict[str, Any] = {"traits": model_row.traits}
+        values |= {f"price_{name}": model_row.prices.get(name) for name in _PRICES}
+        row = self._write_row(
+            Model, {"provider": provider, "name": model_row.name}, values, model_row.ref
+        )
         if row is not None:
             return row
-        if given.traits or given.prices:
+        if model_row.traits or model_row.prices:
             self._note(
-                given.ref,
-                f"the model {provider.name}/{given.name} was not created by this file; "
+                model_row.ref,
+                f"the model {provider.name}/{model_row.name} was not created by this file; "
                 "it is not changed",
             )
-        return Model.objects.get(provider=provider, name=given.name)
+        return Model.objects.get(provider=provider, name=model_row.name)
 
     # --- routes ----------------------------------------------------------------------
 
-    def _route(self, given: RouteRow) -> None:
+    def _route(self, route_row: RouteRow) -> None:
         defaults = {
             name: getattr(_DEFAULTS, name) for name in ROUTE_OPTIONS if name not in _NOT_IN_FILE
         }
         values = {
             **defaults,
-            "strategy": given.strategy,
-            "retries": given.retries,
-            "cooldown_s": given.cooldown_s,
-            "fallbacks": given.fallbacks,
-            **given.policy,
-            "default_max_output": given.default_max_output,
-            "hidden": given.hidden,
-            "cache": given.cache,
-            "key_limits": given.key_limits,
-            "guardrails": given.guardrails,
+            "strategy": route_row.strategy,
+            "retries": route_row.retries,
+            "cooldown_s": route_row.cooldown_s,
+            "fallbacks": route_row.fallbacks,
+            **route_row.policy,
+            "default_max_output": route_row.default_max_output,
+            "hidden": route_row.hidden,
+            "cache": route_row.cache,
+            "key_limits": route_row.key_limits,
+            "guardrails": route_row.guardrails,
         }
-        row = self._write_row(Route, {"name": given.name}, values, given.ref)
+        row = self._write_row(Route, {"name": route_row.name}, values, route_row.ref)
         if row is None:
             self._note(
-                given.ref, f"the route {given.name} was not created by this file; it is not changed"
+                route_row.ref,
+                f"the route {route_row.name} was not created by this file; it is not changed",
             )
             return
-        self._routes[given.name] = row
-        old = list(Target.objects.filter(route=row, source=Source.FILE).order_by("pk"))
-        for position, target in enumerate(given.targets):
+        self._routes[route_row.name] = row
+        old = list(Target.objects.filter(route=row, source=RowSource.FILE).order_by("pk"))
+        for position, target in enumerate(route_row.targets):
             self._target(row, target, old[position] if position < len(old) else None)
-        for step in given.steps:
+        for step in route_row.steps:
             options = {
                 "name": step.name,
-                "strategy": given.strategy,
+                "strategy": route_row.strategy,
                 "requires": [step.requires],
             }
-            self._write_row(Step, {"route": row, "order": step.order}, options, given.ref)
+            self._write_row(Step, {"route": row, "order": step.order}, options, route_row.ref)
 
-    def _target(self, route: Route, given: TargetRow, row: Target | None) -> None:
+    def _target(self, route: Route, target_row: TargetRow, row: Target | None) -> None:
         values = {
-            "model": self._models[given.provider, given.model],
-            "weight": given.weight,
-            "order": given.order,
-            "timeouts": given.timeouts,
-            "edits": given.edits,
-            "tags": list(given.tags),
-            **{column: given.limits.get(name) for column, name in LIMITS.items()},
-            **_budget(given.budget),
+            "model": self._models[target_row.provider, target_row.model],
+            "weight": target_row.weight,
+            "order": target_row.order,
+            "timeouts": target_row.timeouts,
+            "edits": target_row.edits,
+            "tags": list(target_row.tags),
+            **{column: target_row.limits.get(name) for column, name in LIMITS.items()},
+            **_budget(target_row.budget),
         }
-        self._save_if_changed(row or Target(route=route, source=self._source), values, given.ref)
+        self._save_if_changed(
+            row or Target(route=route, source=self._source), values, target_row.ref
+        )
 
-    def _guardrail(self, given: GuardrailRow) -> None:
-        values = msgspec.structs.asdict(given)
+    def _guardrail(self, guardrail_row: GuardrailRow) -> None:
+        values = msgspec.structs.asdict(guardrail_row)
         for name in ("name", "listed_as", "ref"):
             del values[name]
-        if given.kind == "moderation":  # the provider may have got another name
-            provider = self._config.providers[given.settings["provider"]]
+        if guardrail_row.kind == "moderation":  # the provider may have got another name
+            provider = self._config.providers[guardrail_row.settings["provider"]]
             values["settings"] = {
-                **given.settings,
+                **guardrail_row.settings,
                 "provider": self._providers[provider.identity].name,
             }
-        if self._write_row(Guardrail, {"name": given.name}, values, given.ref) is None:
+        if (
+            self._write_row(Guardrail, {"name": guardrail_row.name}, values, guardrail_row.ref)
+            is None
+        ):
             self._note(
-                given.ref,
-                f"the guardrail {given.name} was not created by this file; it is not changed",
+                guardrail_row.ref,
+                f"the guardrail {guardrail_row.name} was not created by this file; "
+                "it is not changed",
             )
 
-    def _alias(self, given: AliasRow) -> None:
-        route = self._routes.get(given.route)
+    def _alias(self, alias_row: AliasRow) -> None:
+        route = self._routes.get(alias_row.route)
         if route is None:
-            self._note(given.ref, f"{given.pattern} is left out, like its route")
+            self._note(alias_row.ref, f"{alias_row.pattern} is left out, like its route")
             return
-        if self._write_row(Alias, {"pattern": given.pattern}, {"route": route}, given.ref) is None:
+        if (
+            self._write_row(Alias, {"pattern": alias_row.pattern}, {"route": route}, alias_row.ref)
+            is None
+        ):
             self._note(
-                given.ref,
-                f"the alias {given.pattern} was not created by this file; it is not changed",
+                alias_row.ref,
+                f"the alias {alias_row.pattern} was not created by this file; it is not changed",
             )
 
-    def _setting(self, given: SettingRow) -> None:
-        row = self._write_row(Setting, {"name": given.name}, {"value": given.value}, given.ref)
+    def _setting(self, setting_row: SettingRow) -> None:
+        row = self._write_row(
+            Setting, {"name": setting_row.name}, {"value": setting_row.value}, setting_row.ref
+        )
         if row is None:
             self._note(
-                given.ref,
-                f"the setting {given.name} was not created by this file; it is not changed",
+                setting_row.ref,
+                f"the setting {setting_row.name} was not created by this file; it is not changed",
             )
 
     # --- rows that the file no longer has --------------------------------------------------
 
     def _remove(self, table: type[Row]) -> None:
-        gone = table._default_manager.filter(source=Source.FILE).exclude(
+        gone = table._default_manager.filter(source=RowSource.FILE).exclude(
             pk__in=self._written_pks[table]
         )
         for row in gone:

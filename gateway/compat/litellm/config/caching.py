@@ -41,7 +41,7 @@ _MODES = {"default_on": False, "default_off": True}
 
 
 def read_cache(config: Config, files: list[Node], report: Report) -> None:
-    """Apply the first cache setting that the files contain. Raises Mistake."""
+    """Apply the first cache setting that the files contain. Raises ConfigError."""
     for file in files:
         section = file.get("litellm_settings")
         switch = section.get("cache") if section is not None else None
@@ -49,7 +49,7 @@ def read_cache(config: Config, files: list[Node], report: Report) -> None:
             continue
         params = section.get("cache_params")
         policy = _policy(params, report) if params is not None else {"ttl_s": 600}
-        if switch.flag() and policy is not None:
+        if switch.boolean() and policy is not None:
             for route in config.routes.values():
                 route.cache = dict(policy)
         return
@@ -63,7 +63,7 @@ def _policy(params: Node, report: Report) -> dict[str, Any] | None:
         policy["namespace"] = namespace.text(max_length=100)
     if (mode := params.get("mode")) is not None:
         if mode.text() not in _MODES:
-            raise mode.mistake("must be default_on or default_off")
+            raise mode.error("must be default_on or default_off")
         if _MODES[mode.text()]:
             policy["opt_in"] = True
     if (calls := params.get("supported_call_types")) is not None:
@@ -94,6 +94,6 @@ def _semantic(params: Node, policy: dict[str, Any], report: Report) -> None:
     if threshold is not None:
         number = threshold.number()
         if not 0 < number <= 1:
-            raise threshold.mistake("must be a number above 0 and at most 1")
+            raise threshold.error("must be a number above 0 and at most 1")
         policy["threshold"] = number
     report.add(kind, "prompts are compared per process, and only if all other fields are equal")

@@ -25,7 +25,7 @@ _REPLACEMENTS = {
 
 
 def report_callbacks(section: Node, report: Report) -> None:
-    """Report the integrations that are not supported. Raises Mistake."""
+    """Report the integrations that are not supported. Raises ConfigError."""
     for key in _KEYS:
         node = section.get(key)
         if node is None:

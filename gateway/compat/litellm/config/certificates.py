@@ -13,7 +13,7 @@ _MAX_BYTES = 1024 * 1024
 
 
 def tls_columns(params: Node) -> dict[str, Any]:
-    """Return the provider's columns that these two keys set. Raises Mistake.
+    """Return the provider's columns that these two keys set. Raises ConfigError.
 
     `ssl_verify` is a boolean or the file with the authorities' certificates; `ssl_certificate` is
     a PEM file with the client certificate and its key
@@ -22,7 +22,7 @@ def tls_columns(params: Node) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     verify = params.get("ssl_verify")
     if verify is not None and not _is_path(verify):
-        columns |= {} if verify.flag() else {"ssl_verify": False}
+        columns |= {} if verify.boolean() else {"ssl_verify": False}
     elif verify is not None:
         columns["ca_certificates"] = _read_pem(verify)
     client = params.get("ssl_certificate")
@@ -30,13 +30,13 @@ def tls_columns(params: Node) -> dict[str, Any]:
         pem = _read_pem(client)
         keys = [match[0] for match in _BLOCK.finditer(pem) if match[1].endswith("PRIVATE KEY")]
         if len(keys) != 1:
-            raise client.mistake("names a file that must also contain the private key, as PEM")
+            raise client.error("names a file that must also contain the private key, as PEM")
         columns |= {"client_certificate": pem.replace(keys[0], "").strip(), "client_key": keys[0]}
     return columns
 
 
 def _is_path(node: Node) -> bool:
-    return isinstance(node.value, str) and any(mark in node.value for mark in "/.\\")
+    return isinstance(node.value, str) and any(separator in node.value for separator in "/.\\")
 
 
 def _read_pem(node: Node) -> str:
@@ -45,7 +45,7 @@ def _read_pem(node: Node) -> str:
         with path.open("rb") as file:
             pem = file.read(_MAX_BYTES + 1)
     except OSError as error:
-        raise node.mistake(f"names {path}, which cannot be read: {error.strerror}") from None
+        raise node.error(f"names {path}, which cannot be read: {error.strerror}") from None
     if len(pem) > _MAX_BYTES or b"-----BEGIN " not in pem:
-        raise node.mistake(f"names {path}, which is not a PEM file")
+        raise node.error(f"names {path}, which is not a PEM file")
     return pem.decode("utf-8", "replace").strip()

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway.compat.litellm.config.inference import NotYet, ResolvedModel
+from gateway.compat.litellm.config.inference import ResolvedModel, UnsupportedEntry
 from gateway.compat.litellm.config.reader import Node
 from gateway.compat.litellm.config.report import Report
 from gateway.providers.catalog import PRESETS
@@ -139,7 +139,7 @@ def _aws_base(params: Node, model: ResolvedModel, environ: Mapping[str, str]) ->
     if node is not None:
         base, path = node.text(max_length=400).rstrip("/"), path.format(model.model)
         if not base.endswith(path):
-            raise node.mistake(f"must end with {path}")
+            raise node.error(f"must end with {path}")
         return base.removesuffix(path)
     node = params.get("aws_region_name", "region_name")
     region = node.text(max_length=MAX_TEXT) if node is not None else model.region
@@ -159,7 +159,7 @@ def _aws_access(
     if not values.keys() >= {"aws_access_key_id", "aws_secret_access_key"} and (
         "aws_profile_name" not in values
     ):
-        raise next(iter(nodes.values())).mistake(
+        raise next(iter(nodes.values())).error(
             "needs both aws_access_key_id and aws_secret_access_key"
         )
     return _stored_access(next(iter(nodes.values())), values, "", report)
@@ -219,9 +219,12 @@ def _google_access(
 
 
 def _tenant_base(params: Node, base: str, environ: Mapping[str, str]) -> str:
-    """Return the base URL of a tenant; empty without one. Raises NotYet for an adapter."""
+    """Return the base URL of a tenant; empty without one.
+
+    Raises UnsupportedEntry for an adapter.
+    """
     if (adapter := params.get("adapter_id")) is not None and adapter.value:
-        raise NotYet("its adapter_id is not supported yet: the base model would respond")
+        raise UnsupportedEntry("its adapter_id is not supported yet: the base model would respond")
     node = params.get(*_TENANT)
     tenant = node.text(max_length=MAX_TEXT) if node is not None else ""
     tenant = (tenant or environ.get("PREDIBASE_TENANT_ID", "")).strip("/ ")
@@ -241,7 +244,7 @@ def _azure_access(params: Node, report: Report) -> Access | None:
     if not nodes:
         return None
     if len(nodes) < len(_ENTRA_KEYS):
-        raise next(iter(nodes.values())).mistake(f"needs {', '.join(_ENTRA_KEYS)}, all of them")
+        raise next(iter(nodes.values())).error(f"needs {', '.join(_ENTRA_KEYS)}, all of them")
     values = {name: node.text() for name, node in nodes.items()}
     if (scope := params.get("azure_scope")) is not None:
         values["scope"] = scope.text()

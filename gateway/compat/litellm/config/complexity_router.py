@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.compat.litellm.config.inference import NotYet
+from gateway.compat.litellm.config.inference import UnsupportedEntry
 from gateway.compat.litellm.config.reader import Node
 from gateway.compat.litellm.config.report import Report
 from gateway.compat.litellm.config.rows import Config, RouteRow, StepRow
@@ -25,17 +25,20 @@ _READ = frozenset({"tiers", "default_model", "classifier_type"})
 
 
 def add_router(config: Config, name: Node, params: Node, report: Report) -> None:
-    """Add the route of a router, when all other routes are known. Raises Mistake, NotYet."""
+    """Add the route of a router, when all other routes are known.
+
+    Raises ConfigError, UnsupportedEntry.
+    """
     model = params.get("model")
     if model is None or model.text() != _MODEL:
-        raise NotYet("only auto_router/complexity_router is supported")
+        raise UnsupportedEntry("only auto_router/complexity_router is supported")
     router = params.get("complexity_router_config")
     if router is None:
-        raise NotYet("it needs a complexity_router_config")
+        raise UnsupportedEntry("it needs a complexity_router_config")
     default = params.get("complexity_router_default_model") or router.get("default_model")
     tier_models = _tier_models(config, router, default, report)
     if not tier_models:
-        raise NotYet("none of its models is in this file")
+        raise UnsupportedEntry("none of its models is in this file")
     _report_differences(router, report)
     public = name.text(max_length=200)
     row = config.routes.setdefault(public, RouteRow(name=public, ref=name.location))

@@ -138,7 +138,7 @@ _PROBE_MAX_TOKENS = 100_000
 
 
 def default_edits(params: Node, model: ResolvedModel, report: Report) -> list[dict[str, Any]]:
-    """Return edits that set parameters which the client leaves out. Raises Mistake."""
+    """Return edits that set parameters which the client leaves out. Raises ConfigError."""
     parameters = DEFAULTS.get(model.preset.dialect, {})
     edits: list[dict[str, Any]] = []
     for name in ALL_DEFAULTS:
@@ -189,10 +189,10 @@ def _translate(name: str, value: Any, model: ResolvedModel) -> dict[str, Any]:
         after = renderer.render_request(reader.parse_request({**body, name: value}, {}), traits)
     except GatewayError:
         return {}
-    return dict(_added(before, after.body))
+    return dict(_added_values(before, after.body))
 
 
-def _added(before: dict[str, Any], after: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def _added_values(before: dict[str, Any], after: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for key, value in after.items():
         if key in _CONTAINERS and isinstance(value, dict):
             inner = before.get(key) or {}

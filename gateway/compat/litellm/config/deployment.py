@@ -96,11 +96,11 @@ def read_deployment(
 ) -> Deployment:
     """Read the deployment of an entry; `public` is its model_name.
 
-    Raises Mistake, or NotYet if it is not supported.
+    Raises ConfigError, or UnsupportedEntry if it is not supported.
     """
     model = params.get("model")
     if model is None:
-        raise params.mistake("needs a model")
+        raise params.error("needs a model")
     _note_mode(info, report)
     base = explicit_base_url(params)
     resolved = resolve_model(
@@ -187,7 +187,7 @@ def timeouts(node: Node) -> dict[str, float]:
         timeouts["idle_s"] = stream_node.number()
     for name, seconds in timeouts.items():
         if seconds <= 0:
-            raise (total_node or stream_node or node).mistake(f"must be above 0 ({name})")
+            raise (total_node or stream_node or node).error(f"must be above 0 ({name})")
     return timeouts
 
 
@@ -247,7 +247,7 @@ def _price(node: Node) -> Decimal:
     """Convert US dollars per token to US dollars per million tokens, without rounding error."""
     price = Decimal(str(node.number())) * _MILLION
     if price > MAX_PRICE:
-        raise node.mistake("is the price of one token in US dollars; this value is too high")
+        raise node.error("is the price of one token in US dollars; this value is too high")
     return price.quantize(_PRICE_QUANTUM)
 
 
@@ -258,7 +258,7 @@ def _traits(info: Node | None, report: Report) -> dict[str, Any]:
         "max_tokens": ("max_output", Node.integer),
         "max_output_tokens": ("max_output", Node.integer),
         "max_input_tokens": ("context_window", Node.integer),
-        **{key: (trait, Node.flag) for key, trait in _CAPABILITIES.items()},
+        **{key: (trait, Node.boolean) for key, trait in _CAPABILITIES.items()},
     }
     traits: dict[str, Any] = {}
     for key, (trait, read) in readers.items():
@@ -266,6 +266,6 @@ def _traits(info: Node | None, report: Report) -> dict[str, Any]:
         if node is not None and (value := report.attempt(node, read)) is not None:
             traits[trait] = value
     node = info.get("supports_response_schema")
-    if node is not None and report.attempt(node, Node.flag) is False:
+    if node is not None and report.attempt(node, Node.boolean) is False:
         traits["structured"] = "json"
     return traits

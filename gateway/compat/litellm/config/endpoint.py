@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from gateway.compat.litellm.config import clouds
 from gateway.compat.litellm.config.certificates import tls_columns
-from gateway.compat.litellm.config.inference import NotYet, ResolvedModel
+from gateway.compat.litellm.config.inference import ResolvedModel, UnsupportedEntry
 from gateway.compat.litellm.config.reader import REFERENCE, Node
 from gateway.compat.litellm.config.report import Report
 from gateway.compat.litellm.config.rows import ProviderRow
@@ -33,7 +33,7 @@ _SAME_HOST = {"text-completion-openai": "openai"}
 def endpoint(
     params: Node, model: ResolvedModel, environ: Mapping[str, str], report: Report
 ) -> ProviderRow:
-    """Return the provider of an entry. Raises Mistake or NotYet."""
+    """Return the provider of an entry. Raises ConfigError or UnsupportedEntry."""
     preset = model.preset
     let_in = clouds.access(params, model, environ, report)
     if let_in is None:
@@ -42,13 +42,13 @@ def endpoint(
     base = _base(params, model, environ)
     headers = _headers(params, preset, report)
     query = _query(params, model, environ, report)
-    usual = key_env in preset.env or not (key or key_env)
+    uses_preset_variable = key_env in preset.env or not (key or key_env)
     dropping = params.get("drop_params")
-    drop_params = dropping is None or dropping.flag()
+    drop_params = dropping is None or dropping.boolean()
     tls = tls_columns(params)
     forwarding = params.get(FORWARD_CREDENTIALS)
     has_header = (let_in.auth or preset.auth) not in {"sigv4", "none"}
-    client_credential = has_header and forwarding is not None and forwarding.flag()
+    client_credential = has_header and forwarding is not None and forwarding.boolean()
     return ProviderRow(
         preset=preset.name,
         ref=params.location,
@@ -61,7 +61,7 @@ def endpoint(
         drop_params=drop_params,
         client_credential=client_credential,
         tls=tls,
-        shareable=usual
+        shareable=uses_preset_variable
         and drop_params
         and not client_credential
         and not let_in.auth
@@ -73,7 +73,7 @@ def endpoint(
 
 
 def explicit_base_url(params: Node) -> str:
-    """Return the `api_base` of an entry, or "". Raises Unset if its variable is not set."""
+    """Return the `api_base` of an entry, or "". Raises UnsetVariable if its variable is not set."""
     node = params.get("api_base", "base_url")
     return node.text(max_length=MAX_URL).strip().rstrip("/") if node is not None else ""
 
@@ -83,13 +83,13 @@ def _credential(params: Node, preset: Preset, environ: Mapping[str, str]) -> tup
     node = params.get("api_key")
     if node is not None and node.variable:
         if len(node.variable) > MAX_NAME:
-            raise node.mistake("is too long for the name of a variable")
+            raise node.error("is too long for the name of a variable")
         return "", node.variable
     if node is not None:
         return node.text(), ""
-    usual = next((name for name in preset.env if environ.get(name)), "")
+    preset_variable = next((name for name in preset.env if environ.get(name)), "")
     # A server on this machine usually needs no key, so none is required there.
-    return "", usual or ("" if preset.local or not preset.env else preset.env[0])
+    return "", preset_variable or ("" if preset.local or not preset.env else preset.env[0])
 
 
 def _host_preset(model: ResolvedModel) -> Preset:
@@ -112,7 +112,7 @@ def _base(params: Node, model: ResolvedModel, environ: Mapping[str, str]) -> str
         or (_host_preset(model).base_url if model.prefix in _SAME_HOST else "")
     )
     if not base and not preset.base_url:
-        raise NotYet(f"it needs {clouds.required_key(model)}")
+        raise UnsupportedEntry(f"it needs {clouds.required_key(model)}")
     if not base:
         return preset.base_url
     return normalize_base_url(preset, base, model.model)
@@ -147,17 +147,17 @@ def _reference(node: Node) -> str:
 def _query(
     params: Node, model: ResolvedModel, environ: Mapping[str, str], report: Report
 ) -> dict[str, str]:
-    usual = dict(model.preset.query)
+    preset_query = dict(model.preset.query)
     node = params.get("api_version")
-    if "api-version" not in usual:
+    if "api-version" not in preset_query:
         if node is not None:
             report.add(node, "is not sent: this provider has no API versions")
         return {}
     variable = f"{model.prefix.upper()}_API_VERSION"
     version = node.text() if node is not None else environ.get(variable, "")
-    if not version or version == usual["api-version"]:
+    if not version or version == preset_query["api-version"]:
         return {}
-    return {**usual, "api-version": version}
+    return {**preset_query, "api-version": version}
 
 
 def label(row: ProviderRow) -> str:
@@ -166,6 +166,6 @@ def label(row: ProviderRow) -> str:
         return row.preset
     host = urlsplit(row.base_url).netloc.rpartition("@")[2] if row.base_url else ""
     key_variable = row.key_env if row.key_env not in PRESETS[row.preset].env else ""
-    apart = host or key_variable or row.identity[:6]
-    slug = re.sub(r"[^a-z0-9._]+", "-", apart.lower()).strip("-.")[:_HOST_CHARS]
+    distinguishing_part = host or key_variable or row.identity[:6]
+    slug = re.sub(r"[^a-z0-9._]+", "-", distinguishing_part.lower()).strip("-.")[:_HOST_CHARS]
     return f"{row.preset}-{slug}"

@@ -68,23 +68,23 @@ def attach_guardrails(config: Config, report: Report) -> None:
 def _read(config: Config, entry: Node, report: Report) -> None:
     name_node, params = entry.get("guardrail_name"), entry.get("litellm_params")
     if name_node is None or params is None:
-        raise entry.mistake("needs a guardrail_name and litellm_params")
+        raise entry.error("needs a guardrail_name and litellm_params")
     kind = params.get("guardrail")
     reader = _READERS.get(kind.text()) if kind is not None else None
     name = name_node.text(max_length=50)
     if _NAME.search(name) or not name:
-        raise name_node.mistake("must be a name without commas and control characters")
+        raise name_node.error("must be a name without commas and control characters")
     if reader is None:
-        shown = kind.text(max_length=100) if kind is not None else ""
+        kind_name = kind.text(max_length=100) if kind is not None else ""
         report.add(
             entry,
-            f"the guardrail `{name}` is left out: {shown} is not supported; a service with "
+            f"the guardrail `{name}` is left out: {kind_name} is not supported; a service with "
             "LiteLLM's generic guardrail API can be attached",
         )
         return
-    stages = _stages(params)
+    stages = _stages_of_mode(params)
     default_on = params.get("default_on")
-    everywhere = default_on is not None and default_on.flag()
+    everywhere = default_on is not None and default_on.boolean()
     for suffix, action, fields in reader(config, params, report):
         row = GuardrailRow(
             name=f"{name}{suffix}",
@@ -100,7 +100,7 @@ def _read(config: Config, entry: Node, report: Report) -> None:
         try:
             parse_settings(row.kind, row.settings)
         except ValueError as error:
-            raise entry.mistake(str(error)) from None
+            raise entry.error(str(error)) from None
         config.guardrails.setdefault(row.name, row)
     if not everywhere:
         report.add(
@@ -109,19 +109,19 @@ def _read(config: Config, entry: Node, report: Report) -> None:
         )
 
 
-def _stages(params: Node) -> tuple[bool, bool]:
+def _stages_of_mode(params: Node) -> tuple[bool, bool]:
     mode = params.get("mode")
     if mode is None:
         return True, False
     nodes = mode.list() if isinstance(mode.value, tuple) else (mode,)
     for node in nodes:
         if node.text() not in _MODES:
-            raise node.mistake(f"must be one of {', '.join(_MODES)}")
+            raise node.error(f"must be one of {', '.join(_MODES)}")
     stages = [_MODES[node.text()] for node in nodes]
     return any(before for before, _ in stages), any(after for _, after in stages)
 
 
-def _unread(params: Node, read: frozenset[str], report: Report) -> None:
+def _report_unread(params: Node, read: frozenset[str], report: Report) -> None:
     for name, node in params.items():
         if name not in read | _COMMON:
             report.add(node, "has no effect on a guardrail")
@@ -134,13 +134,13 @@ def _generic(config: Config, params: Node, report: Report) -> Parts:
             "additional_provider_specific_params",
         }
     )
-    _unread(params, read, report)
+    _report_unread(params, read, report)
     base, key = params.get("api_base"), params.get("api_key")
     if base is None:
-        raise params.mistake("needs an api_base")
-    fallback, fails = params.get("unreachable_fallback"), params.get("fail_on_error")
+        raise params.error("needs an api_base")
+    fallback, fail_on_error = params.get("unreachable_fallback"), params.get("fail_on_error")
     open_fallback = fallback is not None and fallback.text() == "fail_open"
-    opens = open_fallback or (fails is not None and not fails.flag())
+    opens = open_fallback or (fail_on_error is not None and not fail_on_error.boolean())
     extra = params.get("additional_provider_specific_params")
     settings = {"url": base.text(), "parameters": extra.to_python() if extra is not None else {}}
     yield (
@@ -158,10 +158,10 @@ def _generic(config: Config, params: Node, report: Report) -> Parts:
 def _presidio(config: Config, params: Node, report: Report) -> Parts:
     read = frozenset({"presidio_analyzer_api_base", "presidio_language", "pii_entities_config"})
     # The gateway masks what the analyzer finds.
-    _unread(params, read | {"presidio_anonymizer_api_base"}, report)
+    _report_unread(params, read | {"presidio_anonymizer_api_base"}, report)
     base = params.get("presidio_analyzer_api_base")
     if base is None:
-        raise params.mistake("needs a presidio_analyzer_api_base")
+        raise params.error("needs a presidio_analyzer_api_base")
     language = params.get("presidio_language")
     settings = {"url": base.text(), "language": language.text() if language is not None else "en"}
     entities = params.get("pii_entities_config")
@@ -171,7 +171,7 @@ def _presidio(config: Config, params: Node, report: Report) -> Parts:
     by_action: dict[str, list[str]] = {"BLOCK": [], "MASK": []}
     for entity, action in entities.items():
         if action.text() not in by_action:
-            raise action.mistake("must be MASK or BLOCK")
+            raise action.error("must be MASK or BLOCK")
         by_action[action.text()].append(entity)
     for suffix, action_name, names in _split(by_action):
         yield suffix, action_name, {"kind": "presidio", "settings": {**settings, "entities": names}}
@@ -186,11 +186,11 @@ def _split(by_action: dict[str, list[Any]]) -> Iterator[tuple[str, str, list[Any
 
 
 def _moderation(config: Config, params: Node, report: Report) -> Parts:
-    _unread(params, frozenset({"model", "api_key"}), report)
+    _report_unread(params, frozenset({"model", "api_key"}), report)
     presets = presets_of("openai")
     name = next((n for n, row in config.providers.items() if row.preset in presets), None)
     if name is None:
-        raise params.mistake("needs a model of OpenAI in this file, whose credential is used")
+        raise params.error("needs a model of OpenAI in this file, whose credential is used")
     model = params.get("model")
     settings: dict[str, Any] = {"provider": name}
     if model is not None:
@@ -199,7 +199,7 @@ def _moderation(config: Config, params: Node, report: Report) -> Parts:
 
 
 def _content_filter(config: Config, params: Node, report: Report) -> Parts:
-    _unread(params, frozenset({"patterns", "blocked_words"}), report)
+    _report_unread(params, frozenset({"patterns", "blocked_words"}), report)
     pii: dict[str, list[str]] = {"BLOCK": [], "MASK": []}
     own: dict[str, list[dict[str, str]]] = {"BLOCK": [], "MASK": []}
     listed = params.get("patterns")
@@ -214,14 +214,14 @@ def _content_filter(config: Config, params: Node, report: Report) -> Parts:
             pii[action].append(_PREBUILT[prebuilt.text()])
         else:
             report.add(item, "is left out: there is no such pattern here")
-    words = params.get("blocked_words")
-    for item in words.list() if words is not None else ():
+    blocked_words = params.get("blocked_words")
+    for item in blocked_words.list() if blocked_words is not None else ():
         keyword = item.get("keyword")
         if keyword is None:
-            raise item.mistake("needs a keyword")
-        word = keyword.text(max_length=200)
-        pattern_text = rf"(?i)(?<!\w){re.escape(word)}(?!\w)"
-        own[_action(item)].append({"name": word[:100], "pattern": pattern_text})
+            raise item.error("needs a keyword")
+        blocked_word = keyword.text(max_length=200)
+        pattern_text = rf"(?i)(?<!\w){re.escape(blocked_word)}(?!\w)"
+        own[_action(item)].append({"name": blocked_word[:100], "pattern": pattern_text})
     for suffix, action_name, _ in _split({a: [*pii[a], *own[a]] for a in pii}):
         key = action_name.upper()
         settings = {"pii": list(dict.fromkeys(pii[key])), "patterns": own[key]}
@@ -233,7 +233,7 @@ def _action(item: Node) -> str:
     if action is None:
         return "BLOCK"
     if action.text() not in {"BLOCK", "MASK"}:
-        raise action.mistake("must be BLOCK or MASK")
+        raise action.error("must be BLOCK or MASK")
     return action.text()
 
 

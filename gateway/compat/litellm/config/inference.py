@@ -68,7 +68,7 @@ _LATER = """
 LATER = frozenset(_LATER.split())
 
 
-class NotYet(Exception):
+class UnsupportedEntry(Exception):
     """The entry is not supported: it is left out, and the rest of the file applies."""
 
 
@@ -86,7 +86,7 @@ class ResolvedModel(msgspec.Struct, frozen=True):
 
 
 def resolve_model(model: str, provider: Node | None, base: str) -> ResolvedModel:
-    """Resolve a `model`; `provider` is its `custom_llm_provider`. Raises NotYet."""
+    """Resolve a `model`; `provider` is its `custom_llm_provider`. Raises UnsupportedEntry."""
     if provider is not None:
         prefix = provider.text()
         return _resolve_prefix(prefix, model.removeprefix(f"{prefix}/"))
@@ -104,7 +104,7 @@ def resolve_model(model: str, provider: Node | None, base: str) -> ResolvedModel
         return msgspec.structs.replace(resolved, guessed=True)
     if base and not slash:
         return ResolvedModel(PRESETS["custom"], "custom_openai", model)
-    raise NotYet(_unknown(model))
+    raise UnsupportedEntry(_unknown_provider(model))
 
 
 def families(environ: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -123,7 +123,7 @@ def _resolve_prefix(prefix: str, model: str) -> ResolvedModel:
     if match is None and (preset := PRESETS.get(prefix)) is not None and preset.base_url:
         return ResolvedModel(preset, prefix, model)
     if match is None:
-        raise NotYet(f"the provider `{prefix}` is not supported yet")
+        raise UnsupportedEntry(f"the provider `{prefix}` is not supported yet")
     return ResolvedModel(match.preset, prefix, match.model, region=match.region)
 
 
@@ -145,7 +145,7 @@ def _by_host(base: str) -> Preset | None:
     return None
 
 
-def _unknown(model: str) -> str:
+def _unknown_provider(model: str) -> str:
     prefix, slash, _ = model.partition("/")
     if slash and prefix in LATER:
         return f"the provider `{prefix}` is not supported yet"

@@ -23,7 +23,7 @@ SECTIONS: dict[str, dict[str, Key]] = {
 
 # Keys that come in families, by name pattern; the documentation lists each family once.
 _PRICES = {
-    name: Key("later", reasons.PRICED)
+    name: Key("planned", reasons.PRICED)
     for name in (
         "*_above_*",
         "*_batches",
@@ -49,9 +49,9 @@ _PRICES = {
 FAMILIES: dict[str, dict[str, Key]] = {
     "litellm_params": {
         **_PRICES,
-        "anthropic_*": Key("later", "workload identity is not there yet: use an api_key"),
+        "anthropic_*": Key("planned", "workload identity is not there yet: use an api_key"),
     },
-    "model_info": {**_PRICES, "supports_*": Key("never", "known from the capability tables")},
+    "model_info": {**_PRICES, "supports_*": Key("unsupported", "known from the capability tables")},
 }
 
 

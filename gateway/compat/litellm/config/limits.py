@@ -50,9 +50,9 @@ _LEAST_USD, _MOST_USD = Decimal("0.000001"), Decimal(10**10)
 
 
 def read_limits(config: Config, files: list[Node], sections: list[Node], report: Report) -> None:
-    """Apply limits of general_settings and the other sections. Raises Mistake."""
+    """Apply limits of general_settings and the other sections. Raises ConfigError."""
     general = [node for file in files if (node := file.get("general_settings")) is not None]
-    rates, max_parallel = _enforced(sections), _parallel(sections, general)
+    rates, max_parallel = _enforced_rates(sections), _default_concurrency(sections, general)
     for route in config.routes.values():
         route.targets = [_with_limits(target, rates, max_parallel) for target in route.targets]
     for section in sections:
@@ -89,7 +89,7 @@ def budget(section: Node, report: Report, amount_key: str, window_key: str) -> B
         return {}
     usd = Decimal(str(amount.number())).quantize(_LEAST_USD, ROUND_UP)
     if usd >= _MOST_USD:
-        raise amount.mistake(f"must be below {_MOST_USD} US dollars")
+        raise amount.error(f"must be below {_MOST_USD} US dollars")
     span = "total" if duration is None else _span(duration, report)
     return {f"{span}_usd": usd} if span else {}
 
@@ -98,7 +98,7 @@ def _span(node: Node, report: Report) -> str:
     """Return the window of a budget; empty, and reported, for a duration without a window."""
     match = _DURATION.fullmatch(node.text().strip().lower())
     if match is None:
-        raise node.mistake("must be a period such as 1d, 7d or 30d")
+        raise node.error("must be a period such as 1d, 7d or 30d")
     seconds = int(match[1]) * _SECONDS[match[2]]
     span = next((name for name, max_seconds in _SPANS if 0 < seconds <= max_seconds), "")
     if not span:
@@ -113,23 +113,23 @@ def _count(node: Node | None) -> int | None:
     return None if node is None else int(node.number()) or None
 
 
-def _enforced(sections: list[Node]) -> frozenset[str]:
+def _enforced_rates(sections: list[Node]) -> frozenset[str]:
     """Return the rates that the strategy and the checks enforce as limits."""
-    strategy = _first(sections, "routing_strategy")
-    checks = _first(sections, "optional_pre_call_checks")
+    strategy = _first_node(sections, "routing_strategy")
+    checks = _first_node(sections, "optional_pre_call_checks")
     check_names = {item.text() for item in checks.list()} if checks is not None else set()
     if ENFORCED in check_names or (strategy is not None and strategy.text() in _LIMITING):
         return frozenset(RATES.values())
-    before = (_first(sections, name) for name in _CHECKS)
-    if any(node is not None and node.flag() for node in before):
+    before = (_first_node(sections, name) for name in _CHECKS)
+    if any(node is not None and node.boolean() for node in before):
         return frozenset({RATES["rpm"]})
     return frozenset()
 
 
-def _parallel(sections: list[Node], general: list[Node]) -> int | None:
+def _default_concurrency(sections: list[Node], general: list[Node]) -> int | None:
     """Return the concurrency limit of deployments without their own."""
-    router = _count(_first(sections, "default_max_parallel_requests"))
-    return router or _count(_first(general, "max_parallel_requests"))
+    router = _count(_first_node(sections, "default_max_parallel_requests"))
+    return router or _count(_first_node(general, "max_parallel_requests"))
 
 
 def _with_limits(target: TargetRow, rates: frozenset[str], max_parallel: int | None) -> TargetRow:
@@ -159,9 +159,9 @@ def _provider_budgets(config: Config, node: Node, report: Report) -> None:
 def _read_global_limits(
     config: Config, sections: list[Node], general: list[Node], report: Report
 ) -> None:
-    at_once = _first(general, "global_max_parallel_requests")
-    if at_once is not None and (count := _count(at_once)) is not None:
-        _set(config, "limits", {"concurrency": count}, at_once)
+    max_concurrency = _first_node(general, "global_max_parallel_requests")
+    if max_concurrency is not None and (count := _count(max_concurrency)) is not None:
+        _add_setting(config, "limits", {"concurrency": count}, max_concurrency)
     for section in sections:
         amount = section.get("max_budget")
         if amount is None:
@@ -170,34 +170,34 @@ def _read_global_limits(
             report.add(amount, "0 is not a budget and is ignored")
         elif total_budget := budget(section, report, "max_budget", "budget_duration"):
             amounts = {name: f"{usd.normalize():f}" for name, usd in total_budget.items()}
-            _set(config, "budget", amounts, amount)
+            _add_setting(config, "budget", amounts, amount)
 
 
 def _read_end_users(
     config: Config, sections: list[Node], general: list[Node], report: Report
 ) -> None:
     """Read the budget of each end user, the headers that name them, and headers as tags."""
-    amount = _first(sections, "max_end_user_budget")
+    amount = _first_node(sections, "max_end_user_budget")
     if amount is not None and (usd := Decimal(str(amount.number()))):
-        _set(config, "end_user_budget", {"total_usd": f"{usd.normalize():f}"}, amount)
-    name = _first(general, "user_header_name")
+        _add_setting(config, "end_user_budget", {"total_usd": f"{usd.normalize():f}"}, amount)
+    name = _first_node(general, "user_header_name")
     headers = [name] if name is not None else []
-    mappings = _first(general, "user_header_mappings")
+    mappings = _first_node(general, "user_header_mappings")
     for mapping in mappings.list() if mappings is not None else ():
         header, role = mapping.get("header_name"), mapping.get("litellm_user_role")
         if header is None or role is None:
-            raise mapping.mistake("needs a header_name and a litellm_user_role")
+            raise mapping.error("needs a header_name and a litellm_user_role")
         if role.text() == "customer":
             headers.append(header)
         else:
             report.add(mapping, "has no effect: only customers are named by headers")
     for setting, nodes in (
         ("end_user_headers", headers),
-        ("tag_headers", _list(_first(sections, "extra_spend_tag_headers"))),
+        ("tag_headers", _list(_first_node(sections, "extra_spend_tag_headers"))),
     ):
         names = [text for node in nodes if (text := _header_name(node, report))]
         if names:
-            _set(config, setting, list(dict.fromkeys(names)), nodes[0])
+            _add_setting(config, setting, list(dict.fromkeys(names)), nodes[0])
 
 
 def _list(node: Node | None) -> list[Node]:
@@ -214,9 +214,9 @@ def _header_name(node: Node, report: Report) -> str:
     return name
 
 
-def _set(config: Config, name: str, value: Any, node: Node) -> None:
+def _add_setting(config: Config, name: str, value: Any, node: Node) -> None:
     config.settings.setdefault(name, SettingRow(name=name, value=value, ref=node.location))
 
 
-def _first(sections: list[Node], name: str) -> Node | None:
+def _first_node(sections: list[Node], name: str) -> Node | None:
     return next((node for section in sections if (node := section.get(name)) is not None), None)

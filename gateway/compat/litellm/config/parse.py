@@ -18,13 +18,13 @@ from gateway.compat.litellm.config.deployment import (
 )
 from gateway.compat.litellm.config.endpoint import FORWARD_CREDENTIALS, label
 from gateway.compat.litellm.config.guardrails import attach_guardrails, read_guardrails
-from gateway.compat.litellm.config.inference import NotYet, families
+from gateway.compat.litellm.config.inference import UnsupportedEntry, families
 from gateway.compat.litellm.config.limits import note_key_limits
 from gateway.compat.litellm.config.reader import (
+    ConfigError,
     File,
-    Mistake,
     Node,
-    Unset,
+    UnsetVariable,
     read_file,
     resolve_variables,
 )
@@ -37,7 +37,7 @@ MAX_INCLUDES = 32
 
 
 def read(path: str | Path, environ: Mapping[str, str] | None = None) -> Config:
-    """Read a configuration file. Raises Mistake naming file, line and field.
+    """Read a configuration file. Raises ConfigError naming file, line and field.
 
     `os.environ/NAME` is looked up in `environ`, then in the file's own
     `environment_variables`.
@@ -47,7 +47,7 @@ def read(path: str | Path, environ: Mapping[str, str] | None = None) -> Config:
 
 
 def read_files(name: str, files: list[File], environ: Mapping[str, str]) -> Config:
-    """Read parsed files as one configuration. Raises Mistake."""
+    """Read parsed files as one configuration. Raises ConfigError."""
     config = Config(file=name)
     report = Report()
     config.environment = _variables(files, environ, report)
@@ -58,7 +58,7 @@ def read_files(name: str, files: list[File], environ: Mapping[str, str]) -> Conf
             reading.report.add(node, "is a duplicate key; only the last one counts")
     for section in sections:
         reading.report.keys(section, "")
-        reading.shared(section)
+        reading.read_shared_settings(section)
     for section in sections:
         reading.models(section)
     reading.finish()
@@ -77,9 +77,9 @@ def _files(root: Path) -> list[File]:
     while todo:
         path = todo.pop(0)
         if path in seen:
-            raise Mistake(root.name, "include", f"includes {path.name} twice or in a circle")
+            raise ConfigError(root.name, "include", f"includes {path.name} twice or in a circle")
         if len(seen) > MAX_INCLUDES:
-            raise Mistake(root.name, "include", f"includes more than {MAX_INCLUDES} files")
+            raise ConfigError(root.name, "include", f"includes more than {MAX_INCLUDES} files")
         seen[path] = read_file(path)
         include = seen[path].root.get("include")
         if include is not None:
@@ -103,7 +103,7 @@ def _variables(files: list[File], environ: Mapping[str, str], report: Report) ->
 
 
 def _variable_text(node: Node) -> str:
-    return str(node.flag()) if isinstance(node.value, bool) else node.text()
+    return str(node.boolean()) if isinstance(node.value, bool) else node.text()
 
 
 class _Parser:
@@ -119,13 +119,13 @@ class _Parser:
         self._usual: Node | None = None
         self._library: dict[str, Node] = {}
 
-    def shared(self, root: Node) -> None:
+    def read_shared_settings(self, root: Node) -> None:
         """Read what entries inherit: credentials, default parameters, some litellm_settings."""
         listed = root.get("credential_list")
         for item in listed.list() if listed is not None else ():
             name, values = item.get("credential_name"), item.get("credential_values")
             if name is None or values is None:
-                raise item.mistake("needs a credential_name and credential_values")
+                raise item.error("needs a credential_name and credential_values")
             self.report.keys(values, "litellm_params")
             self._credentials.setdefault(name.text(), values)
         router = root.get("router_settings")
@@ -149,16 +149,16 @@ class _Parser:
         for entry in models.list() if models is not None else ():
             try:
                 self._model(entry)
-            except Mistake as mistake:
+            except ConfigError as mistake:
                 self.report.add_mistake(mistake, "this entry is left out")
 
     def _model(self, entry: Node) -> None:
         self.report.keys(entry, "model_list[]")
         name, params = entry.get("model_name"), entry.get("litellm_params")
         if name is None:
-            raise entry.mistake("needs a model_name")
+            raise entry.error("needs a model_name")
         if params is None:
-            raise entry.mistake("needs litellm_params")
+            raise entry.error("needs litellm_params")
         info = entry.get("model_info")
         self.report.keys(params, "litellm_params")
         params = self._with_credential(params)
@@ -182,7 +182,7 @@ class _Parser:
             merged = {**dict(self._usual.items()), **merged}
         # As in LiteLLM, true for all means true for each: an entry cannot disable it.
         dropping = self._library.get("drop_params")
-        if dropping is not None and dropping.flag():
+        if dropping is not None and dropping.boolean():
             merged["drop_params"] = dropping
         merged = {**self._library, **merged}
         return msgspec.structs.replace(params, value=merged)
@@ -198,18 +198,18 @@ class _Parser:
         public = name.text(max_length=MAX_NAME)
         try:
             self._deploy(public, name, params, info)
-        except NotYet as reason:
+        except UnsupportedEntry as reason:
             self.report.add(name, f"{public} is left out: {reason}")
-        except Unset as mistake:
+        except UnsetVariable as mistake:
             self.report.add(name, f"{public} is left out: {mistake.why}")
-        except Mistake as mistake:
+        except ConfigError as mistake:
             self.report.add_mistake(mistake, f"{public} is left out")
 
     def _deploy(self, public: str, name_node: Node, params: Node, info: Node | None) -> None:
-        """Add one deployment. Raises Mistake or NotYet before anything is added."""
+        """Add one deployment. Raises ConfigError or UnsupportedEntry before anything is added."""
         deployment = read_deployment(public, params, info, self._environ, self.report)
         if not public:
-            raise name_node.mistake("must not be empty")
+            raise name_node.error("must not be empty")
         options = RouteRow(name=public, ref=name_node.location)
         if (retries := params.get("num_retries", "max_retries")) is not None:
             options.retries = retries.integer(max_value=MAX_RETRIES)
@@ -253,11 +253,11 @@ class _Parser:
         for entry in self._everything:
             self._families(*entry)
         for route in self._config.routes.values():
-            route.targets = _weighed(route.targets)
+            route.targets = _with_computed_weights(route.targets)
         for name, params in self._routers:
             try:
                 complexity_router.add_router(self._config, name, params, self.report)
-            except (NotYet, Mistake) as reason:
+            except (UnsupportedEntry, ConfigError) as reason:
                 self.report.add(name, f"{name.text()} is left out: {reason}")
 
     def _families(self, name: Node, params: Node, info: Node | None) -> None:
@@ -307,7 +307,7 @@ def _with_model(params: Node, model: str) -> Node:
     return msgspec.structs.replace(params, value={**params.value, "model": changed})
 
 
-def _weighed(targets: list[TargetRow]) -> list[TargetRow]:
+def _with_computed_weights(targets: list[TargetRow]) -> list[TargetRow]:
     """Return the targets with weights as simple-shuffle computes them.
 
     The first deployment decides the basis: weight, rpm or tpm. As in LiteLLM, a deployment

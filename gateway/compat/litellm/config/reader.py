@@ -22,7 +22,7 @@ _JSON_MAX = 2**63
 _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
 
-class Mistake(ValueError):
+class ConfigError(ValueError):
     """An error that the operator must fix; `str` of it names file, line and field."""
 
     def __init__(self, location: str, field: str, why: str) -> None:
@@ -32,7 +32,7 @@ class Mistake(ValueError):
         self.why = why
 
 
-class Unset(Mistake):
+class UnsetVariable(ConfigError):
     """A value names an environment variable that is not set."""
 
 
@@ -58,25 +58,25 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.file}:{self.line}"
 
     def items(self) -> Iterator[tuple[str, Node]]:
-        """Return the pairs of a mapping. Raises Mistake for another type."""
+        """Return the pairs of a mapping. Raises ConfigError for another type."""
         if self.value is None:
             return iter(())
         if not isinstance(self.value, dict):
-            raise self.mistake("must be a mapping")
+            raise self.error("must be a mapping")
         return iter(self.value.items())
 
     def list(self) -> tuple[Node, ...]:
-        """Return the items of a list. Raises Mistake for another type."""
+        """Return the items of a list. Raises ConfigError for another type."""
         if self.value is None:
             return ()
         if not isinstance(self.value, tuple):
-            raise self.mistake("must be a list")
+            raise self.error("must be a list")
         return self.value
 
     def get(self, *names: str) -> Node | None:
         """Return the value of the first of these keys that is present and not null."""
         if self.value is not None and not isinstance(self.value, dict):
-            raise self.mistake("must be a mapping")
+            raise self.error("must be a mapping")
         mapping: dict[str, Node] = self.value or {}
         for name in names:
             node = mapping.get(name)
@@ -85,49 +85,49 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         return None
 
     def text(self, *, max_length: int = 10_000) -> str:
-        """Return a string; numbers and dates as written. Raises Mistake."""
+        """Return a string; numbers and dates as written. Raises ConfigError."""
         value = self._require_value()
         if isinstance(value, bool) or not isinstance(value, str | int | float | dt.date):
-            raise self.mistake("must be a string")
+            raise self.error("must be a string")
         text = value if isinstance(value, str) else self.raw
         if len(text) > max_length:
-            raise self.mistake(f"must have at most {max_length} characters")
+            raise self.error(f"must have at most {max_length} characters")
         return text
 
     def number(self) -> float:
-        """Return a number that is not negative. Raises Mistake."""
+        """Return a number that is not negative. Raises ConfigError."""
         value = self._require_value()
         if isinstance(value, bool) or not isinstance(value, int | float | str):
-            raise self.mistake("must be a number")
+            raise self.error("must be a number")
         try:
             number = float(value)  # YAML 1.1 reads 1e-6 as text
         except (ValueError, OverflowError):
-            raise self.mistake("must be a number") from None
+            raise self.error("must be a number") from None
         if not (math.isfinite(number) and number >= 0):
-            raise self.mistake("must be a number that is not negative")
+            raise self.error("must be a number that is not negative")
         return number
 
     def integer(self, *, max_value: int = 2**31 - 1) -> int:
-        """Return a whole number that is not negative. Raises Mistake."""
+        """Return a whole number that is not negative. Raises ConfigError."""
         number = self.number()
         if number != int(number):
-            raise self.mistake("must be a whole number")
+            raise self.error("must be a whole number")
         if number > max_value:
-            raise self.mistake(f"must be at most {max_value}")
+            raise self.error(f"must be at most {max_value}")
         return int(number)
 
-    def flag(self) -> bool:
-        """Return a boolean, also from text such as `yes` and `off`. Raises Mistake."""
+    def boolean(self) -> bool:
+        """Return a boolean, also from text such as `yes` and `off`. Raises ConfigError."""
         value = self._require_value()
         if isinstance(value, bool):
             return value
         text = value.strip().lower() if isinstance(value, str) else ""
         if text not in _TRUE | _FALSE:
-            raise self.mistake("must be true or false")
+            raise self.error("must be true or false")
         return text in _TRUE
 
     def to_python(self) -> Any:
-        """Return the value as plain Python data for JSON. Raises Mistake."""
+        """Return the value as plain Python data for JSON. Raises ConfigError."""
         value = self._require_value()
         if isinstance(value, dict):
             return {name: node.to_python() for name, node in value.items()}
@@ -136,18 +136,18 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         if isinstance(value, dt.date):
             return self.raw
         if isinstance(value, int | float) and not (abs(value) < _JSON_MAX):
-            raise self.mistake("is a number that JSON does not have")
+            raise self.error("is a number that JSON does not have")
         return value
 
     def _require_value(self) -> Any:
         if self.variable and self.value is None:
             why = f"names the environment variable {self.variable}, which is not set"
-            raise Unset(self.location, self.path, why)
+            raise UnsetVariable(self.location, self.path, why)
         return self.value
 
-    def mistake(self, why: str) -> Mistake:
-        """Return a Mistake at this location."""
-        return Mistake(self.location, self.path, why)
+    def error(self, why: str) -> ConfigError:
+        """Return a ConfigError at this location."""
+        return ConfigError(self.location, self.path, why)
 
 
 class File(msgspec.Struct, frozen=True):
@@ -181,26 +181,26 @@ def to_node(value: Any, file: str, path: str = "") -> Node:
             for name, item in value.items()
         }
     elif isinstance(value, list):
-        below = tuple(to_node(item, file, f"{path}[{place}]") for place, item in enumerate(value))
+        below = tuple(to_node(item, file, f"{path}[{index}]") for index, item in enumerate(value))
     else:
         below = value
     return Node(value=below, file=file, line=0, path=path, raw=str(value))
 
 
 def read_file(path: Path) -> File:
-    """Read a file's root mapping. Raises Mistake."""
+    """Read a file's root mapping. Raises ConfigError."""
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise Mistake(str(path), "", f"cannot be read: {error.strerror}") from None
+        raise ConfigError(str(path), "", f"cannot be read: {error.strerror}") from None
     if len(data) > MAX_BYTES:
-        raise Mistake(str(path), "", f"is larger than {MAX_BYTES} bytes")
+        raise ConfigError(str(path), "", f"is larger than {MAX_BYTES} bytes")
     try:
         root = yaml.compose(data.decode("utf-8-sig"), Loader=yaml.SafeLoader)
     except UnicodeDecodeError:
-        raise Mistake(str(path), "", "is not UTF-8 text") from None
+        raise ConfigError(str(path), "", "is not UTF-8 text") from None
     except RecursionError:
-        raise Mistake(str(path), "", "is nested too deeply") from None
+        raise ConfigError(str(path), "", "is nested too deeply") from None
     except yaml.YAMLError as error:
         raise _bad_yaml(path.name, error) from None
     if root is None:
@@ -208,22 +208,24 @@ def read_file(path: Path) -> File:
     converter = _Converter(path.name)
     node = converter.convert(root, "", 0, root.start_mark.line + 1)
     if not isinstance(node.value, dict):
-        raise Mistake(node.location, "", "the file must be a mapping with keys such as model_list")
+        raise ConfigError(
+            node.location, "", "the file must be a mapping with keys such as model_list"
+        )
     return File(node, converter.repeated)
 
 
-def _bad_yaml(name: str, error: yaml.YAMLError) -> Mistake:
+def _bad_yaml(name: str, error: yaml.YAMLError) -> ConfigError:
     problem_mark = getattr(error, "problem_mark", None)
     location = f"{name}:{problem_mark.line + 1}" if problem_mark else name
     why = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     hint = "; YAML is indented with spaces, never tabs" if "'\\t'" in why else ""
-    return Mistake(location, "", f"is not valid YAML: {why}{hint}")
+    return ConfigError(location, "", f"is not valid YAML: {why}{hint}")
 
 
 def _check_text(text: str, location: str, path: str) -> None:
     """Reject characters that an escape can produce but databases and JSON cannot hold."""
     if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
-        raise Mistake(location, path, "has a character that is not text")
+        raise ConfigError(location, path, "has a character that is not text")
 
 
 class _Converter:
@@ -238,7 +240,7 @@ class _Converter:
     def convert(self, node: yaml.Node, path: str, depth: int, line: int) -> Node:
         self._count += 1
         if self._count > MAX_NODES or depth > MAX_DEPTH:
-            raise Mistake(
+            raise ConfigError(
                 f"{self._file}:{line}", path[:200], "is nested too deeply or has too many nodes"
             )
         raw = node.value if isinstance(node, yaml.ScalarNode) else ""
@@ -258,7 +260,7 @@ class _Converter:
         try:
             return self._scalars.construct_object(node)
         except (yaml.YAMLError, ValueError):
-            raise Mistake(location, path, "has a value that is not plain YAML") from None
+            raise ConfigError(location, path, "has a value that is not plain YAML") from None
 
     def _mapping(self, node: yaml.MappingNode, path: str, depth: int) -> dict[str, Node]:
         mapping: dict[str, Node] = {}
@@ -269,7 +271,7 @@ class _Converter:
                 merged |= self._merged(value, path, depth)
                 continue
             if not isinstance(key, yaml.ScalarNode):
-                raise Mistake(f"{self._file}:{line}", path, "has a key that is not text")
+                raise ConfigError(f"{self._file}:{line}", path, "has a key that is not text")
             name = str(key.value)
             _check_text(name, f"{self._file}:{line}", path)
             below = f"{path}.{name}" if path else name
@@ -285,7 +287,7 @@ class _Converter:
         mapping: dict[str, Node] = {}
         self._count += 1
         if depth > MAX_DEPTH or self._count > MAX_NODES:
-            raise Mistake(self._file, path[:200], "is nested too deeply or has too many nodes")
+            raise ConfigError(self._file, path[:200], "is nested too deeply or has too many nodes")
         for part in reversed(parts):
             if isinstance(part, yaml.MappingNode):
                 mapping |= self._mapping(part, path, depth + 1)

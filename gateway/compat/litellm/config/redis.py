@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from gateway.compat.litellm.config.reader import Node, Unset
+from gateway.compat.litellm.config.reader import Node, UnsetVariable
 from gateway.compat.litellm.config.report import Report
 
 _DEFAULT_PORT = 6379
@@ -20,7 +20,7 @@ _ROUTER, _CACHE = "redis_", ""
 
 
 def find_redis_url(files: list[Node], environ: Mapping[str, str], report: Report) -> str:
-    """Return the URL of the file's Redis; empty if it has none. Raises Mistake."""
+    """Return the URL of the file's Redis; empty if it has none. Raises ConfigError."""
     urls: list[tuple[Node, str]] = []
     for file in files:
         router = file.get("router_settings")
@@ -64,14 +64,14 @@ def _url(section: Node, prefix: str, report: Report) -> str:
     ssl = section.get(f"{prefix}ssl", "ssl")
     parts = (text(f"{prefix}{name}") for name in ("port", "username", "password", "db"))
     url = _build(host, *parts)
-    return url.replace("redis://", "rediss://", 1) if ssl is not None and ssl.flag() else url
+    return url.replace("redis://", "rediss://", 1) if ssl is not None and ssl.boolean() else url
 
 
 def _set_text(node: Node, report: Report) -> str:
     """Return the text of a value; empty, with a remark, if its variable is not set."""
     try:
         return node.text(max_length=1000).strip()
-    except Unset as unset:
+    except UnsetVariable as unset:
         report.add_mistake(unset, "it is ignored")
         return ""
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from gateway.compat.litellm.config.key_lookup import find_key, suggest_key
-from gateway.compat.litellm.config.reader import Mistake, Node
+from gateway.compat.litellm.config.reader import ConfigError, Node
 
 Value = TypeVar("Value")
 
-_WHEN = {"later": "not supported yet", "never": "not supported"}
+_WHEN = {"planned": "not supported yet", "unsupported": "not supported"}
 
 
 class Report:
@@ -24,7 +24,7 @@ class Report:
         """Add a remark about this node."""
         self._add(node, node.path, text)
 
-    def add_mistake(self, mistake: Mistake, consequence: str) -> None:
+    def add_mistake(self, mistake: ConfigError, consequence: str) -> None:
         """Add a mistake, at its own location, and what it leads to."""
         file, _, line = mistake.location.rpartition(":")
         node = Node(value=None, file=file, line=int(line))
@@ -34,7 +34,7 @@ class Report:
         """Return what `read` makes of an optional value; None, and a remark, for a bad one."""
         try:
             return read(node)
-        except Mistake as mistake:
+        except ConfigError as mistake:
             self.add_mistake(mistake, "it is ignored")
             return None
 
@@ -42,17 +42,19 @@ class Report:
         """Look up every key of a section, and report those that are not supported."""
         for name, value in node.items():
             key = find_key(section, name)
-            where = f"{section}.{name}" if section else name
+            key_path = f"{section}.{name}" if section else name
             if key is None:
                 guess = suggest_key(section, name)
-                self._add(value, where, f"unknown key{f'; did you mean {guess}?' if guess else ''}")
+                self._add(
+                    value, key_path, f"unknown key{f'; did you mean {guess}?' if guess else ''}"
+                )
             elif key.status != "supported":
-                self._add(value, where, f"{_WHEN[key.status]}: {key.why}")
+                self._add(value, key_path, f"{_WHEN[key.status]}: {key.why}")
 
-    def _add(self, node: Node, where: str, text: str) -> None:
+    def _add(self, node: Node, key_path: str, text: str) -> None:
         if node.file not in self._files:
             self._files.append(node.file)
-        self._nodes_by_message.setdefault((where, text), []).append(node)
+        self._nodes_by_message.setdefault((key_path, text), []).append(node)
 
     def lines(self) -> list[str]:
         """Return one line for each remark, in the order of the files."""
@@ -62,12 +64,12 @@ class Report:
 
         ordered = sorted(self._nodes_by_message.items(), key=lambda pair: position(pair[1]))
         return [
-            f"{nodes[0].location}: {where}: {text}{_also(nodes[1:])}"
-            for (where, text), nodes in ordered
+            f"{nodes[0].location}: {key_path}: {text}{_other_locations(nodes[1:])}"
+            for (key_path, text), nodes in ordered
         ]
 
 
-def _also(nodes: list[Node]) -> str:
+def _other_locations(nodes: list[Node]) -> str:
     if not nodes:
         return ""
     return f" (and {len(nodes)} more time{'s' if len(nodes) > 1 else ''})"

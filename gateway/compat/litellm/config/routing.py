@@ -44,7 +44,7 @@ _MAX_FALLBACKS = 100
 
 
 def read_routing(config: Config, sections: list[Node], report: Report) -> None:
-    """Apply the sections, highest precedence first, to all routes. Raises Mistake."""
+    """Apply the sections, highest precedence first, to all routes. Raises ConfigError."""
     routes = list(config.routes.values())
     for section in sections:
         _policies(config, section, report)
@@ -56,18 +56,18 @@ def read_routing(config: Config, sections: list[Node], report: Report) -> None:
     for route in routes:
         # LiteLLM retries among the deployments of a model before it falls back to another.
         route.policy["retry_before_fallback"] = True
-    _strategy(routes, _first(sections, "routing_strategy"), report)
-    _affinity(routes, _first(sections, "optional_pre_call_checks"), report)
+    _strategy(routes, _first_node(sections, "routing_strategy"), report)
+    _affinity(routes, _first_node(sections, "optional_pre_call_checks"), report)
     _tags(routes, sections)
 
 
 def read_checks(config: Config, general: Node) -> None:
-    """Apply `background_health_checks` of general_settings. Raises Mistake."""
+    """Apply `background_health_checks` of general_settings. Raises ConfigError."""
     enabled, interval = (
         general.get("background_health_checks"),
         general.get("health_check_interval"),
     )
-    if enabled is None or not enabled.flag():
+    if enabled is None or not enabled.boolean():
         return
     seconds = max(
         MIN_HEALTH_CHECK_INTERVAL_S, interval.number() if interval is not None else _CHECK_S
@@ -76,7 +76,7 @@ def read_checks(config: Config, general: Node) -> None:
         route.policy.setdefault("health_check_interval_s", seconds)
 
 
-def _first(sections: list[Node], name: str) -> Node | None:
+def _first_node(sections: list[Node], name: str) -> Node | None:
     return next((node for section in sections if (node := section.get(name)) is not None), None)
 
 
@@ -89,12 +89,12 @@ def _numbers(route: RouteRow, section: Node) -> None:
         route.policy.setdefault("backoff_s", 2 * node.number())
     for name in ("enable_pre_call_checks", "enable_pre_call_check"):
         if (node := section.get(name)) is not None:
-            route.policy.setdefault("require_capabilities", node.flag())
+            route.policy.setdefault("require_capabilities", node.boolean())
 
 
 def limit_fallbacks(config: Config, sections: list[Node]) -> None:
-    """Apply `max_fallbacks`, once all fallbacks are known. Raises Mistake."""
-    node = _first(sections, "max_fallbacks")
+    """Apply `max_fallbacks`, once all fallbacks are known. Raises ConfigError."""
+    node = _first_node(sections, "max_fallbacks")
     if node is not None:
         limit = node.integer(max_value=_MAX_FALLBACKS)
         for route in config.routes.values():
@@ -176,10 +176,10 @@ def _affinity(routes: list[RouteRow], node: Node | None, report: Report) -> None
 
 def _tags(routes: list[RouteRow], sections: list[Node]) -> None:
     """Remove the targets' tags unless tag filtering is enabled; set how tags match."""
-    enabled = _first(sections, "enable_tag_filtering")
-    match = _first(sections, "tag_filtering_match_any")
+    enabled = _first_node(sections, "enable_tag_filtering")
+    match = _first_node(sections, "tag_filtering_match_any")
     for route in routes:
-        if enabled is None or not enabled.flag():
+        if enabled is None or not enabled.boolean():
             route.targets = [msgspec.structs.replace(t, tags=()) for t in route.targets]
-        elif match is not None and not match.flag():
+        elif match is not None and not match.boolean():
             route.policy.setdefault("tag_match", "all")

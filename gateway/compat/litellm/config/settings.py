@@ -10,7 +10,7 @@ from gateway.compat.litellm.config.caching import read_cache
 from gateway.compat.litellm.config.callbacks import report_callbacks
 from gateway.compat.litellm.config.deployment import MAX_NAME, timeouts
 from gateway.compat.litellm.config.limits import read_limits
-from gateway.compat.litellm.config.reader import Node, Unset
+from gateway.compat.litellm.config.reader import Node, UnsetVariable
 from gateway.compat.litellm.config.report import Report
 from gateway.compat.litellm.config.routing import limit_fallbacks, read_checks, read_routing
 from gateway.compat.litellm.config.rows import AliasRow, Config, RouteRow
@@ -29,11 +29,11 @@ _SECTIONS = ("router_settings", "litellm_settings")
 def read_settings(
     config: Config, files: list[Node], environ: Mapping[str, str], report: Report
 ) -> None:
-    """Apply the settings of all files. Raises Mistake."""
+    """Apply the settings of all files. Raises ConfigError."""
     for file in files:
         if (general := file.get("general_settings")) is not None:
             report.keys(general, "general_settings")
-            _general(config, general, environ, report)
+            _read_general_settings(config, general, environ, report)
     nodes: list[Node] = []
     for name in _SECTIONS:
         for file in files:
@@ -62,12 +62,14 @@ def read_settings(
         route.cooldown_s = COOLDOWN_S if route.cooldown_s is None else route.cooldown_s
 
 
-def _general(config: Config, section: Node, environ: Mapping[str, str], report: Report) -> None:
+def _read_general_settings(
+    config: Config, section: Node, environ: Mapping[str, str], report: Report
+) -> None:
     node = section.get("master_key")
     if node is not None:
         try:
             config.master_key = node.text().strip()
-        except Unset as unset:
+        except UnsetVariable as unset:
             # Without any master key, the start must not go on unprotected.
             if not any(environ.get(name) for name in _MASTER_KEY_VARIABLES):
                 raise
@@ -82,7 +84,7 @@ def _numbers(config: Config, section: Node) -> None:
     for route in config.routes.values():
         if retries is not None and route.retries is None:
             route.retries = retries.integer(max_value=MAX_RETRIES)
-        if off is not None and off.flag():
+        if off is not None and off.boolean():
             route.cooldown_s = 0.0
         if cooldown is not None and route.cooldown_s is None:
             route.cooldown_s = cooldown.number()
@@ -102,7 +104,7 @@ def _times(config: Config, section: Node) -> None:
 
 
 def _switches(config: Config, section: Node) -> None:
-    if (node := section.get("turn_off_message_logging")) is not None and node.flag():
+    if (node := section.get("turn_off_message_logging")) is not None and node.boolean():
         config.log_bodies = False
 
 
@@ -157,8 +159,8 @@ def _aliases(config: Config, section: Node, report: Report) -> None:
             if isinstance(target.value, dict):
                 model, hidden = target.get("model"), target.get("hidden")
             if model is None:
-                raise target.mistake("needs a model")
-            if hidden is not None and hidden.flag():
+                raise target.error("needs a model")
+            if hidden is not None and hidden.boolean():
                 report.add(hidden, "has no effect: an alias is listed with its model")
             _alias(config, name, model, report)
 
@@ -166,7 +168,7 @@ def _aliases(config: Config, section: Node, report: Report) -> None:
 def _alias(config: Config, name: str, model: Node, report: Report) -> None:
     route = model.text()
     if len(name) > MAX_NAME:
-        raise model.mistake(f"is an alias with more than {MAX_NAME} characters")
+        raise model.error(f"is an alias with more than {MAX_NAME} characters")
     if name in config.routes:
         report.add(model, f"has no effect: `{name}` is also a model_name, which takes precedence")
     elif route not in config.routes:

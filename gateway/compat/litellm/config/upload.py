@@ -16,9 +16,9 @@ from gateway import store
 from gateway.compat.litellm.config.apply import apply
 from gateway.compat.litellm.config.key_lookup import SECTIONS
 from gateway.compat.litellm.config.parse import read
-from gateway.compat.litellm.config.reader import MAX_BYTES, Mistake, Node, read_file
+from gateway.compat.litellm.config.reader import MAX_BYTES, ConfigError, Node, read_file
 from gateway.compat.litellm.config.rows import Config
-from gateway.models import Source
+from gateway.models import RowSource
 
 NAME = "litellm_config.yaml"
 # Prefixes of Dragoman's own secrets, which an uploaded file must not read.
@@ -53,25 +53,25 @@ class ImportLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_upload(text: str) -> Config:
-    """Parse the configuration in a text. Raises Mistake naming line and field."""
+    """Parse the configuration in a text. Raises ConfigError naming line and field."""
     if len(text.encode()) > MAX_BYTES:
-        raise Mistake(NAME, "", f"is larger than {MAX_BYTES} bytes")
+        raise ConfigError(NAME, "", f"is larger than {MAX_BYTES} bytes")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / NAME
         path.write_text(text, encoding="utf-8")
         include = read_file(path).root.get("include")
         if include is not None:
-            raise Mistake(
+            raise ConfigError(
                 include.location,
                 "include",
                 "is not supported in an upload: copy the content into this file",
             )
         config = read(path, open_environment())
-        config.notes += [*_remarks(config, path), *_redis_remarks(config, path)]
+        config.notes += [*_import_remarks(config, path), *_redis_remarks(config, path)]
     return resolve_own_variables(config)
 
 
-def _remarks(config: Config, path: Path) -> list[str]:
+def _import_remarks(config: Config, path: Path) -> list[str]:
     """Return remarks on settings that a start with this file applies and an import cannot."""
     general = read_file(path).root.get("general_settings")
     if general is None:
@@ -91,8 +91,8 @@ def _redis_remarks(config: Config, path: Path) -> list[str]:
         return []
     router = read_file(path).root.get("router_settings")
     node = router.get("redis_host", "redis_url") if router is not None else None
-    where = f"{node.location}: {node.path}" if node is not None else f"{NAME}:1: cache_params"
-    return [f"{where}: not supported in an import: set REDIS_URL"]
+    location = f"{node.location}: {node.path}" if node is not None else f"{NAME}:1: cache_params"
+    return [f"{location}: not supported in an import: set REDIS_URL"]
 
 
 def open_environment() -> dict[str, str]:
@@ -128,7 +128,7 @@ def _renamed(config: Config, old: str, new: str) -> None:
 def import_config(config: Config) -> list[str]:
     """Add the configuration to the registry as database rows; return what could not be added."""
     with transaction.atomic():
-        notes = apply(config, source=Source.DATABASE)
+        notes = apply(config, source=RowSource.DATABASE)
         if config.log_bodies is False:
             store.set_options({"log_bodies": False})
     return notes
@@ -142,15 +142,18 @@ def preview(config: Config, text: str) -> list[ImportLine]:
     setting_names = {line.entry for line in map(_note_line, notes)}
     lines = [line for line in _applied_lines(config) if line.entry not in setting_names]
     lines += [_note_line(note) for note in [*config.notes, *notes]]
-    return lines + [line for line in _different(text) if line.entry not in setting_names]
+    return lines + [line for line in _differing_keys(text) if line.entry not in setting_names]
 
 
 def _applied_lines(config: Config) -> Iterator[ImportLine]:
     for name, provider in config.providers.items():
         key = f"${provider.key_env}" if provider.key_env else "with its key" if provider.key else ""
-        what = f"provider {name}"
+        subject = f"provider {name}"
         yield ImportLine(
-            outcome="imported", entry=what, location=provider.ref, reason=provider.base_url or key
+            outcome="imported",
+            entry=subject,
+            location=provider.ref,
+            reason=provider.base_url or key,
         )
     for route in config.routes.values():
         targets = ", ".join(
@@ -160,8 +163,8 @@ def _applied_lines(config: Config) -> Iterator[ImportLine]:
             outcome="imported", entry=f"route {route.name}", location=route.ref, reason=targets
         )
     for alias in config.aliases.values():
-        what = f"alias {alias.pattern}"
-        yield ImportLine(outcome="imported", entry=what, location=alias.ref, reason=alias.route)
+        subject = f"alias {alias.pattern}"
+        yield ImportLine(outcome="imported", entry=subject, location=alias.ref, reason=alias.route)
     if config.log_bodies is False:
         why = "bodies are not stored from now on"
         yield ImportLine(
@@ -171,17 +174,17 @@ def _applied_lines(config: Config) -> Iterator[ImportLine]:
 
 def _note_line(note: str) -> ImportLine:
     location, _, message = note.partition(": ")
-    what, colon, why = message.partition(": ")
+    subject, colon, why = message.partition(": ")
     if not colon:
         key_match = _NAMED.match(message)
-        what, why = f"{key_match[1]} {key_match[2]}" if key_match else "", message
+        subject, why = f"{key_match[1]} {key_match[2]}" if key_match else "", message
     outcome: ImportOutcome = (
         "skipped" if any(term in message for term in _UNSUPPORTED_TERMS) else "changed"
     )
-    return ImportLine(outcome=outcome, entry=what, location=location, reason=why)
+    return ImportLine(outcome=outcome, entry=subject, location=location, reason=why)
 
 
-def _different(text: str) -> list[ImportLine]:
+def _differing_keys(text: str) -> list[ImportLine]:
     """Return the supported keys that differ from LiteLLM, each once."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / NAME
@@ -194,11 +197,11 @@ def _different(text: str) -> list[ImportLine]:
             if (section, name) in _QUIET or key is None:
                 continue
             if key.status == "supported" and key.why:
-                what = f"{section}.{name}" if section else name
+                key_path = f"{section}.{name}" if section else name
                 lines.setdefault(
-                    what,
+                    key_path,
                     ImportLine(
-                        outcome="changed", entry=what, location=value.location, reason=key.why
+                        outcome="changed", entry=key_path, location=value.location, reason=key.why
                     ),
                 )
     return list(lines.values())

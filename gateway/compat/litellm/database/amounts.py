@@ -10,7 +10,7 @@ from typing import Any
 from gateway.compat.import_report import ImportReport
 from gateway.compat.litellm.api.fields import LIMITS, MAX_USD, WINDOWS
 from gateway.compat.litellm.database.source import Row
-from gateway.models.limits import Budgeted, Limited
+from gateway.models.limits import WithBudgets, WithLimits
 from gateway.routing.limits import Budget, Limits
 from gateway.store.key_values import set_budget, set_limits
 
@@ -43,19 +43,21 @@ def set_amounts(
     `shared` is the row of BudgetTable that `source` names; its own values take precedence.
     Returns False if a limit of 0 rejects every request.
     """
-    values = {**_given(shared or {}), **_given(source)}
+    values = {**_present_amounts(shared or {}), **_present_amounts(source)}
     passes = _set_limits(row, values, subject, report)
     _set_budget(row, values, subject, report)
     if values.get("temp_budget_increase"):
-        report.note(subject, "temp_budget_increase is not carried over")
+        report.add_remark(subject, "temp_budget_increase is not carried over")
     if values.get("model_max_budget"):
-        report.note(subject, "model_max_budget: budgets of single models are not carried over")
+        report.add_remark(
+            subject, "model_max_budget: budgets of single models are not carried over"
+        )
     return passes
 
 
 def has_amounts(source: Row, shared: Row | None) -> bool:
     """Whether a row has a limit or a budget."""
-    values = {**_given(shared or {}), **_given(source)}
+    values = {**_present_amounts(shared or {}), **_present_amounts(source)}
     return any(values.get(name) is not None for name in (*LIMITS, "max_budget", "budget_limits"))
 
 
@@ -70,11 +72,11 @@ _NAMES = (
 )
 
 
-def _given(source: Row) -> Row:
+def _present_amounts(source: Row) -> Row:
     return {name: source[name] for name in _NAMES if source.get(name) not in (None, {}, [])}
 
 
-def _set_limits(row: Limited, values: Row, subject: str, report: ImportReport) -> bool:
+def _set_limits(row: WithLimits, values: Row, subject: str, report: ImportReport) -> bool:
     limits: dict[str, int] = {}
     passes = True
     for field, name in LIMITS.items():
@@ -83,29 +85,31 @@ def _set_limits(row: Limited, values: Row, subject: str, report: ImportReport) -
             continue
         if value <= 0:
             passes = False
-            report.note(subject, f"{field} {value} rejects every request")
+            report.add_remark(subject, f"{field} {value} rejects every request")
         else:
             limits[name] = min(int(value), _MOST)
     set_limits(row, Limits(**limits))
     return passes
 
 
-def _set_budget(row: Budgeted, values: Row, subject: str, report: ImportReport) -> None:
+def _set_budget(row: WithBudgets, values: Row, subject: str, report: ImportReport) -> None:
     amounts: dict[str, Any] = {}
     _add_budget(amounts, values, subject, report)
     windows = values.get("budget_limits")
     for item in windows if isinstance(windows, list) else ():
         if isinstance(item, Mapping):
             _add_budget(amounts, item, subject, report)
-    soft, top = _usd(values.get("soft_budget")), next(iter(amounts.values()), None)
-    if soft is not None and top:
-        percent = int(soft * 100 / top)
+    soft_budget, top = _usd(values.get("soft_budget")), next(iter(amounts.values()), None)
+    if soft_budget is not None and top:
+        percent = int(soft_budget * 100 / top)
         if 1 <= percent <= 100:
             amounts["soft_percent"] = percent
         else:
-            report.note(subject, "soft_budget is not 1 to 100 percent of max_budget: left out")
-    elif soft is not None:
-        report.note(subject, "soft_budget without max_budget is left out")
+            report.add_remark(
+                subject, "soft_budget is not 1 to 100 percent of max_budget: left out"
+            )
+    elif soft_budget is not None:
+        report.add_remark(subject, "soft_budget without max_budget is left out")
     set_budget(row, Budget(**amounts))
 
 
@@ -116,11 +120,11 @@ def _add_budget(
         return
     usd = _usd(values["max_budget"])
     if usd is None or not 0 <= usd <= MAX_USD:
-        report.note(subject, f"a budget must be 0 to {MAX_USD} US dollars: left out")
+        report.add_remark(subject, f"a budget must be 0 to {MAX_USD} US dollars: left out")
         return
     window = window_of(values.get("budget_duration"))
     if window is None:
-        report.note(
+        report.add_remark(
             subject,
             f"budget_duration {str(values['budget_duration'])[:20]}: periods are a day, a week "
             "or a month; the budget is left out",
@@ -128,7 +132,7 @@ def _add_budget(
         return
     span, exact = window
     if not exact:
-        report.note(
+        report.add_remark(
             subject,
             f"budget_duration {values['budget_duration']}: the budget is for a calendar {span}",
         )

@@ -45,29 +45,29 @@ def import_tables(tables: Tables, secrets: Secrets, *, dry_run: bool = False) ->
         teams = import_teams(tables, report)
         keys = import_keys(tables, teams, secrets.master_hash, report)
         import_usage(tables, keys, report)
-        _note_others(tables, report)
+        _report_unimported_tables(tables, report)
         transaction.set_rollback(dry_run)
     return report
 
 
-def _note_others(tables: Tables, report: ImportReport) -> None:
+def _report_unimported_tables(tables: Tables, report: ImportReport) -> None:
     if users := len(tables.of("UserTable")):
-        report.note(
+        report.add_remark(
             "",
             f"{users} users: keys keep the user_id as a label; accounts of the console are "
             "created there, or at the first single sign-on",
         )
     if members := [row for row in tables.of("TeamMembership") if row.get("budget_id")]:
-        report.note(
+        report.add_remark(
             "", f"budgets of single members of a team are not carried over ({len(members)} members)"
         )
     end_users = tables.of("EndUserTable")
     for row in end_users:
         if row.get("blocked"):
             why = "is blocked in LiteLLM: block it here with POST /customer/block"
-            report.note(f"end user {row['user_id']}", why)
+            report.add_remark(f"end user {row['user_id']}", why)
     if budgets := [row for row in end_users if row.get("budget_id")]:
-        report.note(
+        report.add_remark(
             "",
             f"{len(budgets)} end users have a budget of their own: set them with "
             "POST /customer/update, or in the setting end_users",

@@ -16,7 +16,7 @@ from gateway.compat.litellm.database.amounts import set_amounts
 from gateway.compat.litellm.database.models import access_groups
 from gateway.compat.litellm.database.source import Row, Tables
 from gateway.compat.litellm.database.teams import Teams, blocked_ids
-from gateway.models import Alias, ApiKey, Guardrail, Route, Source
+from gateway.models import Alias, ApiKey, Guardrail, Route, RowSource
 from gateway.store.field_values import texts
 
 PREFIX = "litellm-"
@@ -49,10 +49,10 @@ def import_keys(
     tables: Tables, teams: Teams, master_hash: str, report: ImportReport
 ) -> dict[str, ApiKey]:
     """Add the keys that do not exist yet; return all of them by their hash."""
-    return _Import(tables, teams, master_hash, report).run()
+    return _KeyImport(tables, teams, master_hash, report).run()
 
 
-class _Import:
+class _KeyImport:
     def __init__(
         self, tables: Tables, teams: Teams, master_hash: str, report: ImportReport
     ) -> None:
@@ -103,11 +103,13 @@ class _Import:
         token, subject = key["token"], _subject(key)
         if key.get("team_id") == _SESSION_TEAM:
             self._report.count("keys", "left out")
-            self._report.note("", "keys of sessions of LiteLLM's pages are left out")
+            self._report.add_remark("", "keys of sessions of LiteLLM's pages are left out")
         elif not _SHA256.fullmatch(token):
-            self._report.leave_out("keys", subject, "its hash is not a SHA-256 hash")
+            self._report.count_omitted("keys", subject, "its hash is not a SHA-256 hash")
         elif token == self._master_hash:
-            self._report.leave_out("keys", subject, "it is the master key: set DRAGOMAN_MASTER_KEY")
+            self._report.count_omitted(
+                "keys", subject, "it is the master key: set DRAGOMAN_MASTER_KEY"
+            )
         else:
             return True
         return False
@@ -126,7 +128,7 @@ class _Import:
             team=self._teams.of_key(key),
             expires_at=_utc(key.get("expires")),
             last_used_at=_utc(key.get("last_active")),
-            source=Source.DATABASE,
+            source=RowSource.DATABASE,
             source_ref=f"LiteLLM key {token[:16]}",
         )
         shared = self._budgets.get(key.get("budget_id") or "")
@@ -141,7 +143,7 @@ class _Import:
             row.clean_fields(exclude=["digest", "previous_digest"])
         except ValidationError as error:
             fields = ", ".join(error.message_dict)
-            self._report.leave_out("keys", subject, f"its {fields} cannot be stored")
+            self._report.count_omitted("keys", subject, f"its {fields} cannot be stored")
             return None
         return row
 
@@ -150,7 +152,7 @@ class _Import:
         if key.get("blocked") or in_blocked or not passes:
             row.revoked_at = self._now
         if in_blocked and not key.get("blocked"):
-            self._report.note(subject, "is blocked here, since its team or project is")
+            self._report.add_remark(subject, "is blocked here, since its team or project is")
 
     def _free_name(self, key: Row, subject: str) -> str:
         prefix = public_prefix(key["token"])
@@ -158,7 +160,7 @@ class _Import:
         free = name
         if free in self._names:
             free = f"{name[: _MAX_NAME - 30]} ({prefix})"
-            self._report.note(subject, f"is named `{free}` here")
+            self._report.add_remark(subject, f"is named `{free}` here")
         self._names.add(free)
         return free
 
@@ -166,22 +168,26 @@ class _Import:
 
     def _models(self, key: Row, subject: str) -> list[str]:
         """The routes that a key may use: its own models, within those of its team or user."""
-        own = self._expanded(key.get("models"))
+        own = self._expand_access_groups(key.get("models"))
         team = self._team_rows.get(key.get("team_id") or "")
         user = self._users.get(key.get("user_id") or "")
-        outer = self._expanded((team if team is not None else user or {}).get("models"))
+        inherited_models = self._expand_access_groups(
+            (team if team is not None else user or {}).get("models")
+        )
         if "all-team-models" in own:
             own = []
-        if not own or not outer:
-            models = own or outer
+        if not own or not inherited_models:
+            models = own or inherited_models
         else:
-            models = [name for name in own if any(fnmatch.fnmatchcase(name, p) for p in outer)]
+            models = [
+                name for name in own if any(fnmatch.fnmatchcase(name, p) for p in inherited_models)
+            ]
             models = models or [_NO_MODELS]
         if _NO_MODELS in models:
-            self._report.note(subject, "may use no model")
+            self._report.add_remark(subject, "may use no model")
         return self._routes_of(list(dict.fromkeys(models)), subject)
 
-    def _expanded(self, models: Any) -> list[str]:
+    def _expand_access_groups(self, models: Any) -> list[str]:
         """The names with access groups replaced by their models; empty means all."""
         names = [_text(name) for name in models or ()]
         if "all-proxy-models" in names or "*" in names:
@@ -193,13 +199,13 @@ class _Import:
         for name in names:
             if name in self._aliases and name not in self._routes:
                 route = self._aliases[name]
-                self._report.note(subject, f"model {name} is the route {route} here")
+                self._report.add_remark(subject, f"model {name} is the route {route} here")
                 routes.append(route)
             else:
                 routes.append(name)
         for name in sorted(set(routes) - self._routes - {_NO_MODELS}):
             if not any(mark in name for mark in "*?[/"):
-                self._report.note(subject, f"the model {name} does not exist here yet")
+                self._report.add_remark(subject, f"the model {name} does not exist here yet")
         return list(dict.fromkeys(routes))
 
     # --- the rest ---------------------------------------------------------------------
@@ -209,7 +215,7 @@ class _Import:
         try:
             return list(texts(tags, "tags"))
         except ValueError:
-            self._report.note(subject, "its tags are not texts: left out")
+            self._report.add_remark(subject, "its tags are not texts: left out")
             return []
 
     def _known_guardrails(self, metadata: Row, subject: str) -> list[str]:
@@ -217,20 +223,22 @@ class _Import:
         known = [name for name in names if name in self._guardrails]
         for name in names:
             if name not in known:
-                self._report.note(subject, f"there is no guardrail {str(name)[:80]} here")
+                self._report.add_remark(subject, f"there is no guardrail {str(name)[:80]} here")
         return known
 
     def _note_unsupported(self, key: Row, metadata: Row, subject: str) -> None:
         for column in _UNSUPPORTED:
             if key.get(column):
-                self._report.note(subject, f"{column} is not carried over")
+                self._report.add_remark(subject, f"{column} is not carried over")
         if key.get("key_type") not in (None, "", "default", "llm_api"):
-            self._report.note(subject, f"key_type {key['key_type']}: keys only call models here")
+            self._report.add_remark(
+                subject, f"key_type {key['key_type']}: keys only call models here"
+            )
         for name in sorted(metadata):
             if name in _UNSUPPORTED_METADATA and metadata[name]:
-                self._report.note(subject, f"metadata.{name} is not carried over")
+                self._report.add_remark(subject, f"metadata.{name} is not carried over")
             elif name not in {"tags", "guardrails"} and metadata[name]:
-                self._report.note(subject, "descriptive metadata is not stored")
+                self._report.add_remark(subject, "descriptive metadata is not stored")
 
 
 def _subject(key: Row) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from gateway.compat.import_report import ImportReport
 from gateway.compat.litellm.config.additions import add_new_rows
 from gateway.compat.litellm.config.parse import read_files
-from gateway.compat.litellm.config.reader import File, Mistake, Node, to_node
+from gateway.compat.litellm.config.reader import ConfigError, File, Node, to_node
 from gateway.compat.litellm.config.rows import Config
 from gateway.compat.litellm.config.upload import open_environment, resolve_own_variables
 from gateway.compat.litellm.database.sealed_values import SaltKey, SealedError, is_sealed
@@ -43,9 +43,9 @@ def _read(sections: dict[str, Node], report: ImportReport) -> Config | None:
         environment = open_environment()
         try:
             config = read_files(NAME, [File(root, [])], environment)
-        except Mistake as mistake:
+        except ConfigError as mistake:
             subject, _, _ = mistake.location.partition(":0")
-            report.leave_out("settings", subject, f"{mistake.field}: {mistake.why}")
+            report.count_omitted("settings", subject, f"{mistake.field}: {mistake.why}")
             continue
         return resolve_own_variables(config)
     return None
@@ -67,7 +67,7 @@ def _sections(tables: Tables, salt_key: SaltKey | None, report: ImportReport) ->
             if variables is not None:
                 sections[name] = to_node(variables, name)
         elif value:
-            report.note(f"setting {name}", "is not read from the database")
+            report.add_remark(f"setting {name}", "is not read from the database")
     return sections
 
 
@@ -77,9 +77,9 @@ def _models(tables: Tables, salt_key: SaltKey | None, report: ImportReport) -> l
         subject = f"model {row['model_name']}"
         info = _object(row.get("model_info"))
         if row.get("blocked"):
-            report.leave_out("models", subject, "it is blocked")
+            report.count_omitted("models", subject, "it is blocked")
         elif info.get("team_id"):
-            report.leave_out("models", subject, "it belongs to one team; routes are for all")
+            report.count_omitted("models", subject, "it belongs to one team; routes are for all")
         else:
             params = _decrypted(_object(row["litellm_params"]), salt_key, subject, "models", report)
             if params is not None:
@@ -118,13 +118,13 @@ def _decrypted(
     """The values in clear; None, and reported, if they cannot be decrypted."""
     if salt_key is None:
         if any(is_sealed(value) for value in values.values()):
-            report.leave_out(kind, subject, _NEEDS_KEY)
+            report.count_omitted(kind, subject, _NEEDS_KEY)
             return None
         return values
     try:
         decrypted: Row = salt_key.decrypt_all(values)
     except SealedError as error:
-        report.leave_out(kind, subject, str(error))
+        report.count_omitted(kind, subject, str(error))
         return None
     return decrypted
 

@@ -77,7 +77,7 @@ def read_tables(url: str) -> Tables:
         with psycopg.connect(dsn, connect_timeout=_CONNECT_S, row_factory=dict_row) as connection:
             connection.read_only = True
             connection.execute(f"SET LOCAL statement_timeout = {_STATEMENT_MS}")
-            return _Reader(connection, schema).read()
+            return _TableReader(connection, schema).read()
     except psycopg.Error as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise SourceError(f"the database cannot be read: {lines[0][:300]}") from None
@@ -97,7 +97,7 @@ def split_url(url: str) -> tuple[str, str]:
     return urlunsplit(("postgresql", parts.netloc, parts.path, query, "")), schema
 
 
-class _Reader:
+class _TableReader:
     """One pass over the tables."""
 
     def __init__(self, connection: Any, schema: str) -> None:
@@ -147,6 +147,6 @@ class _Reader:
             for name in _NAMES
         ]
         sums = [f"SUM({name}) AS {name}" if name in columns else f"0 AS {name}" for name in _SUMS]
-        places = ", ".join(str(place) for place in range(1, len(_NAMES) + 1))
-        text = f"SELECT {', '.join([*names, *sums])} FROM {{table}} GROUP BY {places}"  # noqa: S608 - constants
+        column_numbers = ", ".join(str(number) for number in range(1, len(_NAMES) + 1))
+        text = f"SELECT {', '.join([*names, *sums])} FROM {{table}} GROUP BY {column_numbers}"  # noqa: S608 - constants
         return [dict(row) for row in self._connection.execute(self._sql(text, _USAGE))]

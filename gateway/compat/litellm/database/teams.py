@@ -14,7 +14,7 @@ import msgspec
 from gateway.compat.import_report import ImportReport
 from gateway.compat.litellm.database.amounts import has_amounts, set_amounts
 from gateway.compat.litellm.database.source import Row, Tables
-from gateway.models import Source, Team
+from gateway.models import RowSource, Team
 
 _MAX_NAME = 200
 
@@ -40,10 +40,10 @@ class Teams(msgspec.Struct, kw_only=True):
 
 def import_teams(tables: Tables, report: ImportReport) -> Teams:
     """Add the teams that do not exist yet; return all of them."""
-    return _Import(tables, report).run()
+    return _TeamImport(tables, report).run()
 
 
-class _Import:
+class _TeamImport:
     def __init__(self, tables: Tables, report: ImportReport) -> None:
         self._tables = tables
         self._report = report
@@ -79,16 +79,16 @@ class _Import:
         parent = self._teams.organizations.get(row.get("organization_id") or "")
         subject = f"team {row.get('team_alias') or ref}"
         if parent is not None and has_projects:
-            self._report.note(
+            self._report.add_remark(
                 subject, "has projects, so its organization's budget and limits do not apply to it"
             )
             parent = None
         self._teams.teams[ref] = self._team("team", ref, row.get("team_alias") or ref, row, parent)
         if row.get("model_id") is not None:
-            self._report.note(subject, "model aliases of a team are not carried over")
+            self._report.add_remark(subject, "model aliases of a team are not carried over")
         for column in ("router_settings", "policies", "access_group_ids", "object_permission_id"):
             if row.get(column):
-                self._report.note(subject, f"{column} is not carried over")
+                self._report.add_remark(subject, f"{column} is not carried over")
 
     def _team(self, kind: str, ref: str, name: str, row: Row, parent: Team | None = None) -> Team:
         source_ref = f"LiteLLM {kind} {ref}"[:300]
@@ -99,7 +99,7 @@ class _Import:
         team = Team(
             name=self._free_name(name, ref, subject),
             parent=parent,
-            source=Source.DATABASE,
+            source=RowSource.DATABASE,
             source_ref=source_ref,
         )
         shared = self._budgets.get(row.get("budget_id") or "")
@@ -110,12 +110,12 @@ class _Import:
 
     def _free_name(self, name: str, ref: str, subject: str) -> str:
         """The name, or one with the identifier if another team has it."""
-        wanted = name.replace("\0", "").strip()[:_MAX_NAME] or ref
-        free, number = wanted, 8
+        base_name = name.replace("\0", "").strip()[:_MAX_NAME] or ref
+        free, number = base_name, 8
         while free in self._teams.names:
-            free, number = f"{wanted[: _MAX_NAME - 50]} ({ref[:number]})", number + 8
+            free, number = f"{base_name[: _MAX_NAME - 50]} ({ref[:number]})", number + 8
         if free != name:
-            self._report.note(subject, f"is named `{free}` here")
+            self._report.add_remark(subject, f"is named `{free}` here")
         self._teams.names.add(free)
         return free
 

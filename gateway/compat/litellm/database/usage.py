@@ -45,7 +45,7 @@ def import_usage(tables: Tables, keys: dict[str, ApiKey], report: ImportReport) 
         ("SpendLogs", "the log of requests"),
     ):
         if number := tables.counts.get(table):
-            report.note("", f"{what} is not carried over ({number} rows)")
+            report.add_remark("", f"{what} is not carried over ({number} rows)")
 
 
 def _name(row: Row, keys: dict[str, ApiKey]) -> Name | None:
@@ -96,10 +96,10 @@ def _remainders(
         days.setdefault(row["api_key"], []).append((row["date"], Decimal(str(row["spend"]))))
     budgets = tables.by("BudgetTable", "budget_id")
     for key in tables.of("VerificationToken"):
-        held = keys.get(key["token"])
-        values = {**budgets.get(key.get("budget_id") or "", {}), **_not_null(key)}
+        key_spend = keys.get(key["token"])
+        values = {**budgets.get(key.get("budget_id") or "", {}), **_without_nulls(key)}
         window = window_of(values.get("budget_duration"))
-        if held is None or values.get("max_budget") is None or window is None:
+        if key_spend is None or values.get("max_budget") is None or window is None:
             continue
         since = window_start(now.timestamp(), window[0])
         resets = key.get("budget_reset_at")
@@ -111,14 +111,14 @@ def _remainders(
         )
         missing = Decimal(str(key.get("spend") or 0)) - recorded
         if missing < -_LEAST_USD:
-            report.note(
-                f"key {held.name}",
+            report.add_remark(
+                f"key {key_spend.name}",
                 "its days add up to more than its counter, which was reset: the days count here",
             )
         elif missing > _LEAST_USD:
             start = since or key.get("created_at") or now
             hour = start.replace(tzinfo=dt.UTC, hour=0, minute=0, second=0, microsecond=0)
-            yield (hour, held.pk, public_prefix(key["token"]), "", MARK, ""), _units(missing)
+            yield (hour, key_spend.pk, public_prefix(key["token"]), "", MARK, ""), _units(missing)
 
 
 def _add(sums: dict[Name, list[int]], name: Name, counts: list[int]) -> None:
@@ -130,7 +130,7 @@ def _units(usd: Decimal) -> int:
     return max(min(int((usd * UNITS).to_integral_value()), _MAX_UNITS), 0)
 
 
-def _not_null(row: Row) -> Row:
+def _without_nulls(row: Row) -> Row:
     return {name: value for name, value in row.items() if value is not None}
 
 
