@@ -268,7 +268,7 @@ def _body(path: str) -> dict[str, Any]:
     schema = {
         "type": "object",
         "properties": known,
-        "required": sorted(set(required) & set(known)),
+        "required": [name for name in known if name in required],
         "additionalProperties": True,
     }
     return {"application/json": {"schema": schema}}

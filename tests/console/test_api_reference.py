@@ -45,7 +45,7 @@ def test_a_search_finds_operations_with_all_words() -> None:
 
 def test_fields_of_bodies_and_responses_are_listed() -> None:
     score = operations()["create_score"]
-    (path, _headers, body) = score.requests
+    (path, body, _headers) = score.requests
     assert [(field.path, field.required) for field in path.fields] == [("request_id", True)]
     assert {field.path: field.type for field in body.fields} == {
         "name": "string",

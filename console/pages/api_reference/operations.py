@@ -157,7 +157,16 @@ def _operation(document: Any, method: str, path: str, entry: Any) -> Operation:
 
 
 def _requests(document: Any, entry: Any) -> Iterator[FieldTable]:
-    for location, title in _LOCATIONS.items():
+    yield from _parameters(document, entry, "path", "query")
+    for format_, content in entry.get("requestBody", {}).get("content", {}).items():
+        schema = content.get("schema", {})
+        text = _resolve(document, schema)[0].get("description", "")
+        yield FieldTable(_("Body"), _fields(document, schema), format_, text)
+    yield from _parameters(document, entry, "header")
+
+
+def _parameters(document: Any, entry: Any, *locations: str) -> Iterator[FieldTable]:
+    for location in locations:
         fields = tuple(
             _field(document, each["name"], each["schema"], required=each.get("required", False),
                    description=each.get("description", ""))
@@ -165,11 +174,7 @@ def _requests(document: Any, entry: Any) -> Iterator[FieldTable]:
             if each["in"] == location
         )  # fmt: skip
         if fields:
-            yield FieldTable(title, fields)
-    for format_, content in entry.get("requestBody", {}).get("content", {}).items():
-        schema = content.get("schema", {})
-        text = _resolve(document, schema)[0].get("description", "")
-        yield FieldTable(_("Body"), _fields(document, schema), format_, text)
+            yield FieldTable(_LOCATIONS[location], fields)
 
 
 def _responses(document: Any, entry: Any) -> Iterator[Response]:
