@@ -39,6 +39,7 @@ from gateway.dialects.shared.fields import (
     boolean,
     join_path,
     mapping,
+    native_kind,
     required_mapping,
     required_text,
     string_or_none,
@@ -656,6 +657,6 @@ def _render_native(context: RenderContext, part: Native) -> list[Json]:
     call = mcp.read_call(part.data) if context.traits.mcp_servers else None
     if call is not None and mcp.has_openai_tool(context.request, call.server):
         return mcp.call_blocks(call, mcp.block_id(call))
-    block_type = part.data.get("type", "unknown")
+    block_type = native_kind(part.data)
     context.drop(part.path, f"Anthropic Messages does not support {block_type} parts")
     return []

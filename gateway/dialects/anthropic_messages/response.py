@@ -39,7 +39,7 @@ from gateway.dialects.anthropic_messages.context import (
 from gateway.dialects.anthropic_messages.errors import is_error, parse_error_payload
 from gateway.dialects.base import RenderedRequest, ResponseContext
 from gateway.dialects.shared import code_execution, mcp, web_search
-from gateway.dialects.shared.fields import string_or_empty, string_or_none, token_count
+from gateway.dialects.shared.fields import native_kind, string_or_empty, string_or_none, token_count
 from gateway.dialects.shared.responses import malformed_output_error
 from gateway.dialects.shared.web_search import read_call
 
@@ -219,7 +219,7 @@ def _render_part(
 
 def unsupported_part(path: str, data: Json) -> Adaptation:
     """The record of a part that only another dialect knows."""
-    return dropped_field(path, f"Anthropic Messages does not support {data.get('type', '')} parts")
+    return dropped_field(path, f"Anthropic Messages does not support {native_kind(data)} parts")
 
 
 def _render_text(part: Text, path: str, report: list[Adaptation]) -> Json:

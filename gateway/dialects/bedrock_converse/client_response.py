@@ -44,6 +44,7 @@ from gateway.canon.signature import hide_reasoning_text, wrap_signature
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.bedrock_converse.context import NAME, Json
 from gateway.dialects.bedrock_converse.errors import stream_exception_name
+from gateway.dialects.shared.fields import native_kind
 from gateway.dialects.shared.responses import malformed_output_error
 from gateway.framing.eventstream import encode
 
@@ -115,7 +116,7 @@ def _render_part(part: Part, context: ResponseContext, report: AdaptationReport)
 
 
 def _dropped_native(data: Json) -> Adaptation:
-    kind = data.get("type", "unknown")
+    kind = native_kind(data)
     return dropped_field(f"content.{kind}", "no equivalent in Converse")
 
 

@@ -43,6 +43,7 @@ from gateway.canon.request import (
 from gateway.canon.response import Finish, Response, Usage, merge_usage
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.cohere.context import NAME, Json
+from gateway.dialects.shared.fields import native_kind
 from gateway.dialects.shared.openai_logprobs import token_logprobs
 from gateway.dialects.shared.responses import malformed_output_error
 from gateway.framing.sse import encode
@@ -130,7 +131,7 @@ def _add_part(message: _Message, part: Part, context: ResponseContext) -> None:
 
 
 def _dropped_native(data: Json) -> Adaptation:
-    return dropped_field(f"content.{data.get('type', 'unknown')}", "no equivalent in Cohere")
+    return dropped_field(f"content.{native_kind(data)}", "no equivalent in Cohere")
 
 
 # --- citations, finish reasons, usage -------------------------------------------------------------

@@ -28,6 +28,7 @@ from gateway.canon.turns import join_cited_texts, pair_tool_results
 from gateway.dialects.ollama.context import Json, RenderContext
 from gateway.dialects.shared.fields import (
     join_path,
+    native_kind,
     objects,
     required_mapping,
     required_text,
@@ -433,7 +434,7 @@ def _append_part(context: RenderContext, content: _MessageContent, part: Part) -
         case Native() if (text := context.code_run_text(part)) is not None:
             content.texts.append(text.text)
         case Native():
-            block_type = part.data.get("type", "unknown")
+            block_type = native_kind(part.data)
             context.drop(part.path, f"Ollama does not support {block_type} blocks")
         case ToolCall() | ToolResult() | Reasoning():
             context.drop(part.path, "this part is not allowed here in Ollama")

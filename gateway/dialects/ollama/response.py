@@ -29,7 +29,7 @@ from gateway.canon.request import (
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.base import IdlePlan, ResponseContext
 from gateway.dialects.ollama.context import DURATIONS, GENERATE_PATH, Json, format_timestamp
-from gateway.dialects.shared.fields import natural_or_none
+from gateway.dialects.shared.fields import native_kind, natural_or_none
 from gateway.dialects.shared.openai_logprobs import token, token_logprobs
 from gateway.dialects.shared.responses import malformed_output_error
 
@@ -125,7 +125,7 @@ def _add_part(message: _Message, part: Part) -> None:
                 render_tool_call(block, arguments, len(message.calls), message.report)
             )
         case Native():
-            block_type = part.data.get("type", "unknown")
+            block_type = native_kind(part.data)
             message.report.add(dropped_field(f"content.{block_type}", "no equivalent in Ollama"))
         case Image() | Document() | Audio() | ToolResult():
             block_type = type(part).__name__.lower()

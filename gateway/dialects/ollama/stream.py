@@ -37,7 +37,7 @@ from gateway.dialects.ollama.response import (
     render_tool_call,
     render_usage,
 )
-from gateway.dialects.shared.fields import compact_json
+from gateway.dialects.shared.fields import compact_json, native_kind
 from gateway.dialects.shared.openai_logprobs import logprobs_extra
 from gateway.dialects.shared.responses import TRUNCATED_STREAM, malformed_output_error
 from gateway.framing.ndjson import encode
@@ -271,7 +271,7 @@ class OllamaStreamRenderer:
     def _open_block(self, block: BlockStart) -> bytes:
         self._block, self._argument_fragments = block, []
         if block.kind == "native":
-            kind = block.native.get("type", "unknown")
+            kind = native_kind(block.native)
             self.report.add(dropped_field(f"content.{kind}", "no equivalent in Ollama"))
         return b""
 

@@ -38,6 +38,7 @@ from gateway.dialects.shared.fields import (
     integer_or_none,
     join_path,
     list_or_empty,
+    native_kind,
     required_mapping,
     required_text,
     string_or_none,
@@ -306,7 +307,7 @@ def _audio_out(context: ChatRenderContext, audio: Audio) -> Json:
 def _native_out(context: ChatRenderContext, part: Native) -> list[Json]:
     if part.dialect == NAME and context.traits.text_parts:
         return [part.data]
-    kind = part.data.get("type", "unknown")
+    kind = native_kind(part.data)
     if part.dialect == NAME:
         context.drop(part.path, f"this provider supports only text, not {kind} parts")
         return []

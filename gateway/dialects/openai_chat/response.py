@@ -27,6 +27,7 @@ from gateway.dialects.openai_chat.parts import NAME, citation_out
 from gateway.dialects.openai_chat.reasoning import DETAILS, detail_out, reasoning_fields
 from gateway.dialects.openai_chat.tool_calls import wrapped_extra_content
 from gateway.dialects.openai_chat.tools import FUNCTION_CALL, ONLY_FIRST_CALL, uses_functions
+from gateway.dialects.shared.fields import native_kind
 from gateway.dialects.shared.openai_logprobs import token_logprobs
 from gateway.dialects.shared.responses import malformed_output_error
 
@@ -175,7 +176,7 @@ def _tool_call(call: ToolCall) -> Json:
 
 def _add_native(builder: _MessageBuilder, part: Native) -> None:
     if part.dialect != NAME:
-        kind = part.data.get("type", "unknown")
+        kind = native_kind(part.data)
         builder.record_loss(dropped_field(f"content.{kind}", "no equivalent in OpenAI Chat"))
         return
     field = part.data.get("type", "")

@@ -44,6 +44,7 @@ from gateway.dialects.openai_chat.reasoning import (
 from gateway.dialects.openai_chat.response import finish_in, finish_out, parse_usage, render_usage
 from gateway.dialects.openai_chat.tool_calls import ToolCallStream, wrapped_extra_content
 from gateway.dialects.openai_chat.tools import FUNCTION_CALL, ONLY_FIRST_CALL, uses_functions
+from gateway.dialects.shared.fields import native_kind
 from gateway.dialects.shared.openai_errors import error_body, find_error, is_error
 from gateway.dialects.shared.openai_logprobs import logprobs_extra
 from gateway.dialects.shared.responses import TRUNCATED_STREAM, malformed_output_error
@@ -612,7 +613,7 @@ class ChatStreamRenderer:
 
     def _native(self, data: Json) -> bytes:
         if self._block.dialect != NAME:
-            kind = self._block.native.get("type", "unknown")
+            kind = native_kind(self._block.native)
             self._record_loss(dropped_field(f"content.{kind}", "no equivalent in OpenAI Chat"))
             return b""
         field = self._block.native.get("type", "")

@@ -33,6 +33,7 @@ from gateway.dialects.openai_responses.context import NAME, Json, ResponsesRende
 from gateway.dialects.shared.fields import (
     integer_or_none,
     join_path,
+    native_kind,
     required_mapping,
     required_text,
     string_or_none,
@@ -220,7 +221,7 @@ def native_out(context: ResponsesRenderContext, part: Native) -> list[Json]:
     """A part or item of this dialect, unchanged; parts of other dialects are reported."""
     if part.dialect == NAME:
         return [part.data]
-    kind = part.data.get("type", "unknown")
+    kind = native_kind(part.data)
     context.drop(part.path, f"OpenAI Responses does not support {kind} blocks")
     return []
 

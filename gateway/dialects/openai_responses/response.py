@@ -35,6 +35,7 @@ from gateway.dialects.openai_responses.items import (
 )
 from gateway.dialects.openai_responses.parts import citation_out
 from gateway.dialects.shared import code_execution, image_generation, mcp
+from gateway.dialects.shared.fields import native_kind
 from gateway.dialects.shared.openai_errors import find_error
 from gateway.dialects.shared.openai_logprobs import token_logprobs
 from gateway.dialects.shared.responses import malformed_output_error
@@ -223,7 +224,7 @@ def code_losses(data: Json) -> list[Adaptation]:
 
 def unsupported_part_drop(data: Json) -> Adaptation:
     """The report of a part that exists in another dialect only."""
-    kind = data.get("type", "unknown")
+    kind = native_kind(data)
     return dropped_field(f"output.{kind}", "no equivalent in OpenAI Responses")
 
 

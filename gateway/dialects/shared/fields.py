@@ -184,6 +184,18 @@ def string_or_empty(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+# Fields of Gemini's parts besides the one with the content.
+_PART_MARKS = frozenset(
+    {"thought", "thoughtSignature", "videoMetadata", "partMetadata", "mediaResolution"}
+)
+
+
+def native_kind(data: dict[str, Any]) -> str:
+    """What a part is called in its own API: its type, or the field with its content (Gemini)."""
+    kind = data.get("type") or next((name for name in data if name not in _PART_MARKS), None)
+    return str(kind or "unknown")[:60]
+
+
 def string_or_none(value: Any) -> str | None:
     """The value if it is a string."""
     return value if isinstance(value, str) else None
