@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 from anthropic.types.beta import BetaMessage
+from openai.types.responses.response_output_item import McpCall
 
 from gateway.canon.fold import unfold_response
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import ResponseContext
+from gateway.dialects.shared import mcp
 from gateway.simulate import translate
 from tests.dialects.test_searches import events_of
 from tests.fakes import anthropic_rules, responses_rules
@@ -184,7 +186,33 @@ def gpt(*output: Json) -> Any:
 
 
 def ended(*, failed: bool) -> Json:
-    return {"output": None, "error": "found", "status": "failed"} if failed else {}
+    """The fields of a call that ended; a failure as OpenAI's SDK types it."""
+    content = [{"type": "text", "text": "found"}]
+    error = {"type": "mcp_tool_execution_error", "content": content}
+    return {"output": None, "error": error, "status": "failed"} if failed else {}
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        ("plain", "plain"),
+        ({"type": "http_error", "code": 503, "message": "away"}, "away"),
+        ({"type": "mcp_tool_execution_error", "content": "no"}, "no"),
+        (
+            {
+                "type": "mcp_tool_execution_error",
+                "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}],
+            },
+            "a\nb",
+        ),
+        ({"type": "mcp_tool_execution_error", "content": {"k": 1}}, '{"k":1}'),
+        ({"type": "new"}, '{"type":"new"}'),
+    ],
+)
+def test_every_form_of_a_failure_has_its_text(error: Any, text: str) -> None:
+    call = mcp.read_call({**ITEM, "output": None, "error": error, "status": "failed"})
+    assert call is not None
+    assert (call.failed, call.output) == (True, text)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -208,6 +236,7 @@ def test_calls_of_claudes_are_items_for_responses_clients(stream: bool, failed: 
         body, rows = client.render_response(response, CONTEXT)
         report = list(rows)
     item = body["output"][0]
+    McpCall.model_validate(item)
     assert item == {**ITEM, "id": item["id"], **ended(failed=failed)}
     assert item["id"].startswith("mcp_")
     assert [entry["type"] for entry in body["output"]] == ["mcp_call", "message"]

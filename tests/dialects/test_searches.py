@@ -188,7 +188,8 @@ def test_parallel_calls_of_other_tools_keep_their_results(stream: bool) -> None:
     (run, printed), (first, failed), (second, failed_too) = ran(1), called(1), called(2)
     content = [first, second, failed, failed_too, run, asks(), finds(1, URL), printed, SAYS]
     output, report = for_responses(stream, *content)
-    assert [entry.get("error") for entry in output[:2]] == ["no 1", "no 2"]
+    errors = [entry["error"]["content"][0]["text"] for entry in output[:2]]
+    assert errors == ["no 1", "no 2"]
     assert [entry["status"] for entry in output[:2]] == ["failed", "failed"]
     assert output[2]["outputs"] == [{"type": "logs", "logs": "1\n"}]
     assert output[3] == item("Oslo", URL, place=3)

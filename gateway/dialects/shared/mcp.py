@@ -23,6 +23,7 @@ TOOL, TOOLSET, SERVERS = "mcp", "mcp_toolset", "mcp_servers"
 # The version of Anthropic's API with `mcp_toolset`.
 BETA = "mcp-client-2025-11-20"
 _ANTHROPIC = "anthropic_messages"
+_EXECUTION_ERROR = "mcp_tool_execution_error"
 _INVALID_ID_CHARACTERS = re.compile(r"[^a-zA-Z0-9_]")
 
 
@@ -168,10 +169,7 @@ def read_call(data: Json) -> McpCall | None:
             error = data.get("error")
             output = data.get("output")
             if error is not None and not output:
-                message = error.get("message") if isinstance(error, dict) else error
-                output = (
-                    message if isinstance(message, str) else msgspec.json.encode(error).decode()
-                )
+                output = _error_text(error)
             return McpCall(
                 id=string_or_empty(data.get("id")),
                 server=string_or_empty(data.get("server_label")),
@@ -182,6 +180,16 @@ def read_call(data: Json) -> McpCall | None:
             )
         case _:
             return None
+
+
+def _error_text(error: Any) -> str:
+    """The text of a failure: plain, a message, or the content that the tool returned."""
+    if not isinstance(error, dict):
+        return error if isinstance(error, str) else msgspec.json.encode(error).decode()
+    message = error.get("message", error.get("content", error))
+    if isinstance(message, list) and all(isinstance(block, dict) for block in message):
+        message = "\n".join(string_or_empty(block.get("text")) for block in message) or message
+    return message if isinstance(message, str) else msgspec.json.encode(message).decode()
 
 
 def read_result(data: Json) -> tuple[str, str, bool] | None:
@@ -200,13 +208,14 @@ def read_result(data: Json) -> tuple[str, str, bool] | None:
 def call_item(call: McpCall) -> Json:
     """The `mcp_call` item, without its id."""
     arguments = call.arguments if call.arguments is not None else {}
+    content = [{"type": "text", "text": call.output or ""}]
     return {
         "type": "mcp_call",
         "server_label": call.server,
         "name": call.name,
         "arguments": msgspec.json.encode(arguments).decode(),
         "output": None if call.failed else call.output,
-        "error": call.output if call.failed else None,
+        "error": {"type": _EXECUTION_ERROR, "content": content} if call.failed else None,
         "status": "failed" if call.failed else "completed",
     }
 
