@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from anthropic.types import ServerToolUsage
 
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.fold import unfold_response
@@ -475,7 +476,9 @@ def test_searches_of_googles_are_blocks_and_counted_for_messages_clients(stream:
     else:
         kinds, usage = [block["type"] for block in body["content"]], body["usage"]
     assert kinds == ["text", *["server_tool_use", "web_search_tool_result"] * 2]
-    assert usage["server_tool_use"] == {"web_search_requests": 2}
+    counts = {"web_search_requests": 2, "web_fetch_requests": 0}
+    assert usage["server_tool_use"] == counts
+    ServerToolUsage.model_validate(usage["server_tool_use"], strict=True)
 
 
 @pytest.mark.parametrize("stream", [False, True])

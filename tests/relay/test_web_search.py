@@ -181,7 +181,8 @@ async def test_claudes_client_gets_the_search_and_its_sources(tmp_path: Path, st
     assert (cited.url, cited.title) == (OSLO, "Oslo - Wikipedia")
     assert message.stop_reason == "end_turn"
     assert (message.usage.input_tokens, message.usage.output_tokens) == (30, 10)
-    assert message.usage.server_tool_use.web_search_requests == 1
+    counts = message.usage.server_tool_use
+    assert (counts.web_search_requests, counts.web_fetch_requests) == (1, 0)
     assert [request.url.params["q"] for request in requests] == ["Oslo population"]
     first, second = sent
     assert [tool["function"]["name"] for tool in first["tools"]] == ["web_search"]

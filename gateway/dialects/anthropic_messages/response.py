@@ -41,7 +41,7 @@ from gateway.dialects.base import RenderedRequest, ResponseContext
 from gateway.dialects.shared import code_execution, mcp, web_search
 from gateway.dialects.shared.fields import native_kind, string_or_empty, string_or_none, token_count
 from gateway.dialects.shared.responses import malformed_output_error
-from gateway.dialects.shared.web_search import read_call
+from gateway.dialects.shared.web_search import read_call, request_counts
 
 _PARSED_FIELDS = frozenset(
     {
@@ -471,7 +471,7 @@ def count_searches(usage: Json, content: list[Json]) -> Json:
     searches = sum(map(_is_search, content))
     if not searches or "server_tool_use" in usage:
         return usage
-    return {**usage, "server_tool_use": {"web_search_requests": searches}}
+    return {**usage, "server_tool_use": request_counts(searches)}
 
 
 def _is_search(block: Json) -> bool:

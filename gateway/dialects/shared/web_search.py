@@ -116,6 +116,11 @@ def without_included_sources(request: Request) -> Request:
     return replace(request, extra={**request.extra, _OPENAI: fields})
 
 
+def request_counts(searches: int) -> dict[str, Any]:
+    """Anthropic's `server_tool_use` in the usage; its SDK requires both counts."""
+    return {"web_search_requests": searches, "web_fetch_requests": 0}
+
+
 def user_location(location: dict[str, str]) -> dict[str, Any]:
     """The `user_location` of a tool; empty for no location."""
     return {"user_location": {"type": "approximate", **location}} if location else {}

@@ -47,6 +47,7 @@ from gateway.dialects.shared.web_search import (
     parse_web_search,
     read_call,
     read_result,
+    request_counts,
     without_max_tool_calls,
 )
 from gateway.relay.upstream.web_search import SearchResult
@@ -368,5 +369,5 @@ def with_search_count(usage: Usage | None, count: int) -> Usage | None:
     """The usage with the number of searches, for clients whose API reports it."""
     if usage is None:
         return None
-    native = {"server_tool_use": {"web_search_requests": count}}
+    native = {"server_tool_use": request_counts(count)}
     return replace(usage, native={**usage.native, **native})
