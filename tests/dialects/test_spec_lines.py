@@ -410,6 +410,118 @@ def test_streamed_arguments_are_an_object_for_messages_clients(
     assert bool(translation["report"]) is bent
 
 
+# --- streams -----------------------------------------------------------------------------
+
+CALL_CHUNK: Json = {"index": 0, "id": "c", "type": "function", "function": {"name": "f"}}
+TEXT_BLOCK: list[Json] = [
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "x"}},
+    {"type": "content_block_stop", "index": 0},
+]
+
+
+def chat_chunk(delta: Json, reason: str | None = None) -> Json:
+    return {"choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
+
+
+STREAMS_WITH_TEXT: dict[str, Callable[[str], list[Any]]] = {
+    "openai_chat": lambda reason: [chat_chunk({"content": "x"}), chat_chunk({}, reason), "[DONE]"],
+    "anthropic": lambda reason: [
+        *TEXT_BLOCK,
+        {"type": "message_delta", "delta": {"stop_reason": reason}},
+        {"type": "message_stop"},
+    ],
+    "bedrock_converse": lambda reason: [
+        {"event": "messageStart", "data": {"role": "assistant"}},
+        {
+            "event": "contentBlockDelta",
+            "data": {"contentBlockIndex": 0, "delta": {"text": "x"}},
+        },
+        {"event": "contentBlockStop", "data": {"contentBlockIndex": 0}},
+        {"event": "messageStop", "data": {"stopReason": reason}},
+    ],
+    "cohere": lambda reason: [
+        {"type": "message-start", "id": "1", "delta": {"message": {"role": "assistant"}}},
+        {"type": "message-end", "delta": {"finish_reason": reason}},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("openai_chat", "tool_calls"),
+        ("anthropic", "tool_use"),
+        ("bedrock_converse", "tool_use"),
+        ("cohere", "TOOL_CALL"),
+    ],
+)
+def test_a_stop_for_tools_without_a_call_is_an_ordinary_stop(source: str, reason: str) -> None:
+    """Chapter 3.9: clients would wait for the results of calls that do not exist."""
+    stream = STREAMS_WITH_TEXT[source](reason)
+    events = translate.stream(source, "openai_completions", stream, "")["events"]
+    reasons = [e["choices"][0]["finish_reason"] for e in events if e != "[DONE]" and e["choices"]]
+    assert reasons[-1] == "stop"
+    target = "openai_chat" if source != "openai_chat" else "bedrock_converse"
+    assert '"tool_' not in json.dumps(translate.stream(source, target, stream, "")["events"])
+
+
+@pytest.mark.parametrize("reason", ["stop", "tool_calls"])
+@pytest.mark.parametrize(
+    ("client", "expected"),
+    [
+        ("anthropic", '"stop_reason": "tool_use"'),
+        ("bedrock_converse", '"stopReason": "tool_use"'),
+        ("cohere", '"finish_reason": "TOOL_CALL"'),
+    ],
+)
+def test_a_call_makes_an_ordinary_stop_one_for_tools(
+    reason: str, client: str, expected: str
+) -> None:
+    """Chapter 3.9, the other way round."""
+    stream = [chat_chunk({"tool_calls": [CALL_CHUNK]}), chat_chunk({}, reason), "[DONE]"]
+    assert expected in json.dumps(translate.stream("openai_chat", client, stream, "")["events"])
+
+
+def fragment(index: int, arguments: str) -> Json:
+    """A fragment of a call's arguments; the call with this index has the name `f{index}`."""
+    function = {"arguments": arguments}
+    return chat_chunk({"tool_calls": [{"index": index, "function": function}]})
+
+
+@pytest.mark.parametrize(
+    ("client", "argument_field"),
+    [
+        ("anthropic", "partial_json"),
+        ("openai_responses", "delta"),
+        ("bedrock_converse", "input"),
+        ("cohere", "arguments"),
+    ],
+)
+def test_interleaved_calls_come_one_after_the_other(client: str, argument_field: str) -> None:
+    """Chapter 2.2, rules 3 and 5: in the order of their indexes, `{}` for no arguments."""
+    calls = [{**CALL_CHUNK, "index": n, "id": f"c{n}"} for n in range(3)]
+    started = [chat_chunk({"tool_calls": [call]}) for call in calls]
+    deltas = [fragment(0, '{"a":'), fragment(1, '{"b"'), fragment(0, "1}"), fragment(1, ":2}")]
+    stream = [*started, *deltas, chat_chunk({}, "tool_calls"), "[DONE]"]
+    events = translate.stream("openai_chat", client, stream, "")["events"]
+    payloads = [e["data"] for e in events if isinstance(e, dict)]
+    deltas = [p for p in payloads if "delta" in (p.get("type") or "delta")]
+    values = [value for p in deltas if (value := _find(p.get("delta"), argument_field))]
+    assert "".join(values) == '{"a":1}{"b":2}{}'
+
+
+def _find(delta: Any, field: str) -> str:
+    """The text of this field anywhere in a delta; a delta that is a text is found as such."""
+    if isinstance(delta, str):
+        return delta
+    for key, value in delta.items() if isinstance(delta, dict) else ():
+        if key == field and isinstance(value, str):
+            return value
+        if isinstance(value, dict) and (text := _find(value, field)):
+            return text
+    return ""
+
+
 # --- errors ------------------------------------------------------------------------------
 
 
