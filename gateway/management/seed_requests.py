@@ -46,6 +46,7 @@ FAILURES = (
     (200, "cut", "upstream_error", 2),
     (503, "error", "overloaded", 1),
 )
+END_USERS = 2000
 COMMON = ("the", "a", "of", "to", "in", "and", "please", "list", "show", "explain", "file", "test")
 RARE = tuple(f"{a}{b}" for a in ("quartz", "lumen", "basil", "otter") for b in range(250))
 
@@ -145,6 +146,7 @@ def _successful_record(
         price_source="list",
         attempts=[answered],
         session=session,
+        end_user=f"user-{number * 7919 % END_USERS}" if number % 3 == 0 else "",
         user_agent="claude-cli/2.1" if claude else "openai-python/3.52",
         client_ip="127.0.0.1",
         bodies_omitted="off",
