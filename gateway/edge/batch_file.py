@@ -56,12 +56,25 @@ def is_batch_upload(form: list[Part]) -> bool:
 
 
 def find_batch_part(exchange: Exchange) -> Part | None:
-    """The file of batch lines that a call uploads; None for any other call."""
+    """The file of batch lines that a call uploads; None for any other call.
+
+    Raises GatewayError if it is unclear which part is the file, or which the purpose: models and
+    guardrails are checked in one file, and the provider may read another.
+    """
     state, operation = state_of(exchange)
-    if operation.family != "files" or state.form is None or not is_batch_upload(state.form):
+    if operation.family != "files" or state.form is None:
         return None
-    files = [part for part in state.form if part.name == "file" and part.filename is not None]
-    return files[0] if len(files) == 1 else None
+    purposes = [part for part in state.form if part.name == "purpose"]
+    if any(part.filename is not None for part in purposes):
+        raise invalid("purpose must be a plain field of the form", "purpose")
+    if not is_batch_upload(state.form):
+        return None
+    if len(purposes) > 1:
+        raise invalid("purpose is given twice", "purpose")
+    files = [part for part in state.form if part.filename is not None]
+    if len(files) != 1 or files[0].name != "file":
+        raise invalid("a batch needs one file, in the part `file` of the form", "file")
+    return files[0]
 
 
 async def infer_provider(exchange: Exchange, file: Part) -> str:

@@ -118,6 +118,39 @@ async def test_the_lines_of_a_batch_file_are_masked(tmp_path: Path, attached: bo
     assert second["custom_id"] == CARD, "results are matched by it"
 
 
+@pytest.mark.parametrize("names", [("decoy", "file"), ("file", "decoy"), ("file", "file")])
+async def test_a_batch_is_one_file(tmp_path: Path, names: tuple[str, str]) -> None:
+    """With two, the provider could read the one that was not checked."""
+    block = msgspec.structs.replace(MASK, action="block")
+    first, second = (json.dumps(batch_line(text)).encode() for text in ("hello", CARD))
+    parts = [("b.jsonl", data, "application/jsonl") for data in (first, second)]
+    body = b"".join(
+        b'--x\r\nContent-Disposition: form-data; name="%s"; filename="%s"\r\n\r\n%s\r\n'
+        % (name.encode(), part[0].encode(), part[1])
+        for name, part in zip(names, parts, strict=True)
+    )
+    purpose = b'--x\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    async with gateway(tmp_path, guarded(block), up=up_file) as live:
+        reply = await live.post("/v1/files", purpose + body + b"--x--\r\n", headers=headers)
+        assert live.upstreams.requests == []
+    assert reply.status == 400, reply.body
+    assert reply.json()["error"]["param"] == "file"
+
+
+@pytest.mark.parametrize("more", [b"", b'; filename="p"'], ids=["twice", "as a file"])
+async def test_a_batch_has_one_purpose(tmp_path: Path, more: bytes) -> None:
+    head = b'--x\r\nContent-Disposition: form-data; name="purpose"'
+    body = head + more + b"\r\n\r\nbatch\r\n" + (b"" if more else head + b"\r\n\r\nvision\r\n")
+    line = json.dumps(batch_line(CARD)).encode()
+    file = b'--x\r\nContent-Disposition: form-data; name="file"; filename="b"\r\n\r\n' + line
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    async with gateway(tmp_path, guarded(MASK), up=up_file) as live:
+        reply = await live.post("/v1/files", body + file + b"\r\n--x--\r\n", headers=headers)
+        assert live.upstreams.requests == []
+    assert (reply.status, reply.json()["error"]["param"]) == (400, "purpose")
+
+
 async def test_a_blocked_line_of_a_batch_is_named(tmp_path: Path) -> None:
     block = msgspec.structs.replace(MASK, action="block")
     body, headers = upload(batch_line("hello"), batch_line(CARD))
