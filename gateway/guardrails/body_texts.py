@@ -67,8 +67,9 @@ _FREE = frozenset(
 # Base64 with its media type; other text may begin with `data:` too.
 _DATA_URL = re.compile(r"data:[\w.+-]{0,100}/?[\w.+-]{0,100}(?:;[\w.+=-]{1,100}){0,8};base64,")
 _BASE64 = re.compile(r"[A-Za-z0-9+/=_-]*")
+_LONG_BASE64 = re.compile(r"[A-Za-z0-9+/]{64,}={0,2}")
 # Fields beside `data` if that is base64.
-_MEDIA_FIELDS = ("media_type", "mime_type", "mimeType", "format")
+_MEDIA_FIELDS = ("media_type", "mime_type", "mimeType", "format", "transcript")
 _ENCODED_TYPES = frozenset({"base64", "redacted_thinking", "reasoning.encrypted"})
 # Prompts, and Ollama's conversation, may be token ids instead of text.
 _TOKEN_FIELDS = ("prompt", "input", "context")
@@ -150,7 +151,7 @@ def _map_member(name: str, value: Any, parent: dict[str, Any], change: Change) -
 def _map_string(value: str, name: str, parent: Any, change: Change) -> str:
     if not value or name in _STRUCTURAL or _is_data_url(value):
         return value
-    if name == "data" and _has_base64(parent):
+    if name == "data" and (_has_base64(parent) or _LONG_BASE64.fullmatch(value)):
         return value
     if name == "arguments":
         return map_argument_text(value, change)

@@ -185,6 +185,12 @@ def test_a_data_url_is_skipped() -> None:
         assert texts_of({"input": [{"output": url}]}) == []
 
 
+def test_audio_is_skipped_and_its_transcript_checked() -> None:
+    audio = {"id": "audio_1", "data": "UklGRiQA", "expires_at": 1, "transcript": "one"}
+    assert texts_of({"choices": [{"message": {"audio": audio}}]}) == ["one"]
+    assert texts_of({"block": [{"data": "UklGRiQA" * 8}]}) == []
+
+
 def test_results_and_documents_with_fields_of_any_name_are_checked() -> None:
     values = {"name": "one", "id": "two", "url": "three"}
     converse = {"toolResult": {"toolUseId": "t", "content": [{"json": values}]}}

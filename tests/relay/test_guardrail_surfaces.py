@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from gateway.guardrails.guardrail import Guardrail, PatternSettings
 from tests.relay.card_number import CARD, shows_card
 from tests.relay.harness import DONE, completion, gateway, provider, route, snapshot, sse
@@ -69,3 +71,104 @@ async def test_a_responses_client_gets_masked_text(tmp_path: Path) -> None:
         assert b"[CREDIT_CARD]" in reply.body
         assert not shows_card(reply.body)
         assert not shows_card(live.upstreams.requests[0].content)
+
+
+def anthropic_stream(*blocks: dict[str, Any]) -> list[bytes]:
+    """A stream of Anthropic's API with blocks that arrive whole, then a text."""
+    message = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-sonnet-4-5",
+        "content": [],
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+    }
+    events: list[dict[str, Any]] = [{"type": "message_start", "message": message}]
+    for index, block in enumerate((*blocks, {"type": "text", "text": "done"})):
+        events.append({"type": "content_block_start", "index": index, "content_block": block})
+        events.append({"type": "content_block_stop", "index": index})
+    events.append(
+        {
+            "type": "message_delta",
+            "delta": {"stop_reason": "end_turn"},
+            "usage": {"output_tokens": 2},
+        }
+    )
+    events.append({"type": "message_stop"})
+    return [f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in events]
+
+
+BLOCKS = {
+    "unknown": {"type": "brand_new_result", "content": [{"text": f"it is {CARD}"}]},
+    "search": {
+        "type": "web_search_tool_result",
+        "tool_use_id": "srvtoolu_1",
+        "content": [
+            {
+                "type": "web_search_result",
+                "title": f"it is {CARD}",
+                "url": "https://x.test",
+                "encrypted_content": "abc",
+                "page_age": None,
+            }
+        ],
+    },
+    "code": {
+        "type": "code_execution_tool_result",
+        "tool_use_id": "srvtoolu_1",
+        "content": {
+            "type": "code_execution_result",
+            "stdout": f"it is {CARD}",
+            "stderr": "",
+            "return_code": 0,
+            "content": [],
+        },
+    },
+    "mcp": {
+        "type": "mcp_tool_result",
+        "tool_use_id": "mcptoolu_1",
+        "is_error": False,
+        "content": [{"type": "text", "text": f"it is {CARD}"}],
+    },
+}
+
+
+@pytest.mark.parametrize("kind", BLOCKS)
+async def test_results_of_a_providers_tools_are_masked_in_streams(
+    tmp_path: Path, kind: str
+) -> None:
+    registered = snapshot(
+        route("r", provider("one", "anthropic_messages", preset="anthropic")),
+        guardrails={"cards": GUARD},
+    )
+    upstream = anthropic_stream(BLOCKS[kind])
+    body = {"model": "r", "max_tokens": 50, "stream": True}
+    body |= {"messages": [{"role": "user", "content": "x"}]}
+    async with gateway(tmp_path, registered, one=lambda _: sse(*upstream)) as live:
+        reply = await live.post("/v1/messages", body)
+    assert reply.status == 200
+    assert not shows_card(reply.body)
+    assert b"it is [CREDIT_CARD]" in reply.body
+    assert b"done" in reply.body
+
+
+async def test_the_transcript_of_streamed_audio_is_masked_whole(tmp_path: Path) -> None:
+    def audio(**fields: Any) -> bytes:
+        delta = {"index": 0, "delta": {"audio": fields}, "finish_reason": None}
+        return b"data: " + json.dumps({"id": "c", "choices": [delta]}).encode() + b"\n\n"
+
+    sound = "UklGRiQAAABXQVZF" * 10
+    parts = [
+        audio(id="audio_1", transcript="it is 4111 11"),
+        audio(transcript="11 1111 1111, so"),
+        audio(data=sound),
+        choice(0, "", "stop"),
+        DONE,
+    ]
+    body = {"model": "r", "stream": True, "messages": [{"role": "user", "content": "x"}]}
+    body |= {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "pcm16"}}
+    async with gateway(tmp_path, registry(), one=lambda _: sse(*parts)) as live:
+        reply = await live.post("/v1/chat/completions", body)
+    assert b"it is [CREDIT_CARD], so" in reply.body
+    assert b"11 1111" not in reply.body
+    assert sound.encode() in reply.body

@@ -11,14 +11,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gateway.canon.events import BlockEnd, BlockStart, Delta, End, Event, Failed
+from gateway.canon.events import (
+    BlockEnd,
+    BlockStart,
+    CitationDelta,
+    Delta,
+    End,
+    Event,
+    Failed,
+    NativeDelta,
+)
 from gateway.canon.request import Reasoning, Refusal, Text, ToolCall
 from gateway.canon.response import Response
-from gateway.guardrails.body_texts import map_argument_text
+from gateway.guardrails.body_texts import map_argument_text, replace_texts, texts_of
 from gateway.guardrails.guardrail import Guardrail, PatternSettings, PresidioSettings
 from gateway.guardrails.patterns import (
     PII,
@@ -39,6 +48,8 @@ WINDOW_CHARS = 1000
 CONTEXT_CHARS = 200
 # A match longer than this may be sent in part.
 MAX_HELD_CHARS = 16_000
+# Fields of native deltas that are no pieces of a text.
+_SAME_IN_DELTAS = frozenset({"type", "id", "name"})
 
 
 class StreamGuard:
@@ -86,8 +97,12 @@ class StreamGuard:
                     if self._is_due():
                         sent += await self._release(final=False)
                 case BlockEnd():
+                    if self._kind == "native":
+                        await self._check_native()
                     sent += await self._release(final=True)
                     self._waiting.append(event)
+                case CitationDelta() if self.enforces:
+                    self._waiting.append(await self._checked_citation(event))
                 case End():
                     await self._check_logged(event)
                     sent += [*self._waiting, await self._check_alternatives(event)]
@@ -165,6 +180,44 @@ class StreamGuard:
         )
         return checked
 
+    async def _check_native(self) -> None:
+        """Checks a block of the provider's own format, which waits until it is complete."""
+        positions = [
+            index
+            for index, event in enumerate(self._waiting)
+            if isinstance(event, NativeDelta) or (isinstance(event, BlockStart) and event.native)
+        ]
+        parts = [_native_of(self._waiting[index]) for index in positions]
+        document = {"block": _join_pieces(parts)}
+        if self._logged:
+            self._blocks[-1] += "\n".join(texts_of(document))
+        if not self.enforces:
+            return
+        changed = (await self._checked_document(document))["block"]
+        for index, part in zip(positions, changed, strict=True):
+            event = self._waiting[index]
+            self._waiting[index] = (
+                msgspec.structs.replace(event, native=part)
+                if isinstance(event, BlockStart)
+                else NativeDelta(part)
+            )
+
+    async def _checked_citation(self, event: CitationDelta) -> CitationDelta:
+        citation = event.citation
+        fields = {"title": citation.title, "quote": citation.quote, "native": citation.native}
+        changed = await self._checked_document({"citation": fields})
+        return CitationDelta(msgspec.structs.replace(citation, **changed["citation"]))
+
+    async def _checked_document(self, document: dict[str, Any]) -> dict[str, Any]:
+        """The document with checked texts, which do not continue the text before."""
+        texts = texts_of(document)
+        if not texts:
+            return document
+        context, self._context = self._context, ""
+        checked = await self._check_texts(texts)
+        self._context = context
+        return document if checked == texts else dict(replace_texts(document, checked))
+
     async def _check_logged(self, event: End) -> None:
         texts = [text for text in self._blocks if text]
         texts += [text for response in event.alternatives for text in _response_texts(response)]
@@ -180,6 +233,30 @@ class StreamGuard:
         checked = iter(await self._check_texts(texts))
         changed = tuple(_with_texts(response, checked) for response in event.alternatives)
         return msgspec.structs.replace(event, alternatives=changed)
+
+
+def _native_of(event: Event) -> dict[str, Any]:
+    match event:
+        case BlockStart():
+            return event.native
+        case NativeDelta():
+            return event.data
+    raise AssertionError("not a native event")
+
+
+def _join_pieces(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The start and the deltas of a block, with each text of several deltas whole in the first."""
+    joined = [dict(part) for part in parts]
+    firsts: dict[str, dict[str, Any]] = {}
+    for part in joined[1:]:
+        for name, value in part.items():
+            if not isinstance(value, str) or name in _SAME_IN_DELTAS:
+                continue
+            first = firsts.setdefault(name, part)
+            if first is not part:
+                first[name] += value
+                part[name] = ""
+    return joined
 
 
 def _detectors(guardrails: list[Guardrail]) -> list[tuple[str, Detector]]:
