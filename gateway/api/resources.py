@@ -92,7 +92,7 @@ def body_of(request: HttpRequest) -> Document:
     """The request's JSON object without metadata fields. Raises Refused."""
     try:
         body = msgspec.json.decode(request.body)
-    except msgspec.DecodeError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Refused("", f"the body is not valid JSON: {error}") from None
     if not isinstance(body, dict):
         raise Refused("", "the body must be a JSON object")

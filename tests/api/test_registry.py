@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
@@ -134,3 +135,13 @@ def test_no_response_contains_a_secret(api: Client) -> None:
         assert response.status_code == 200, path
         for secret in (SECRET, SECRET[:12], sealed, plain, plain[15:]):
             assert secret not in response.content.decode(), path
+
+
+@pytest.mark.parametrize("path", ["/api/keys", "/key/generate", "/customer/new", "/model/update"])
+@pytest.mark.parametrize(
+    "body", [b"[" * 100_000, b'{"a":' * 20_000, b"\xff", b'{"a":"\xff"}', b"NaN"]
+)
+def test_a_body_that_is_no_json_is_refused(api: Client, path: str, body: bytes) -> None:
+    reply = api.generic("POST", path, body, content_type="application/json")
+    assert reply.status_code in {400, 422}
+    assert b"not valid JSON" in reply.content

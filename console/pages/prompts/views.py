@@ -31,6 +31,15 @@ _DRAFT = "prompt_draft"
 # Prefix of the inputs for values of variables in the preview.
 _VALUE = "value."
 _SHOWN_VERSIONS = 50
+# What settings of another form raise: no JSON, nested too deeply, or fields of other types.
+_UNREADABLE = (
+    msgspec.MsgspecError,
+    UnicodeError,
+    RecursionError,
+    AttributeError,
+    TypeError,
+    KeyError,
+)
 
 
 @require_safe
@@ -108,7 +117,14 @@ def from_playground(request: HttpRequest) -> HttpResponse:
     try:
         settings = msgspec.json.decode(request.body, type=dict[str, Any])
         draft = _draft_of(settings)
-    except (msgspec.MsgspecError, AttributeError, TypeError, KeyError):
+    except (
+        msgspec.MsgspecError,
+        UnicodeError,
+        RecursionError,
+        AttributeError,
+        TypeError,
+        KeyError,
+    ):
         return JsonResponse({"error": _("These settings cannot be read.")}, status=400)
     request.session[_DRAFT] = draft
     return JsonResponse({"url": f"{reverse('prompt-new')}?draft=1"})

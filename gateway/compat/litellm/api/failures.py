@@ -61,7 +61,7 @@ def body_of(request: HttpRequest) -> dict[str, Any]:
         raise RejectedRequest(413, f"the body is larger than {MAX_BODY} bytes")
     try:
         body = msgspec.json.decode(request.body or b"{}")
-    except msgspec.DecodeError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise RejectedRequest(400, f"the body is not valid JSON: {error}") from None
     if not isinstance(body, dict):
         raise RejectedRequest(400, "the body must be a JSON object")
