@@ -307,7 +307,7 @@ class StepRetryPlan(RetryPlan):
                 if not self._error_kinds_by_stage or self._is_activated(candidate):
                     self._current = candidate
                     return candidate
-                self._bypass(candidate)
+                self._note_bypassed(candidate)
                 continue
             if due is None:
                 return None
@@ -344,7 +344,7 @@ class StepRetryPlan(RetryPlan):
         self._retry_queue = [candidate]
         self._pending = [peer for peer in self._pending if group_of(peer) > group]
 
-    def _bypass(self, candidate: Candidate) -> None:
+    def _note_bypassed(self, candidate: Candidate) -> None:
         self.bypassed.append(self._not_activated_skip(candidate))
 
 

@@ -290,7 +290,10 @@ def test_a_project_of_a_team_is_limited_together_with_it(admin: Client) -> None:
     form = {"name": "app", "parent": team.pk, "members": [key.pk], "limit_rpm": "5"}
     admin.post(reverse("team-add"), form)
     value = value_of(plain).team
-    assert [(t.name, t.limits.requests_per_minute) for t in value.line] == [("app", 5), ("blue", 9)]
+    assert [(t.name, t.limits.requests_per_minute) for t in value.with_ancestors] == [
+        ("app", 5),
+        ("blue", 9),
+    ]
     assert "project of blue" in text(admin.get(reverse("teams")))
     # There are no projects of projects, and no team is its own.
     app = Team.objects.get(name="app")

@@ -29,7 +29,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         return self.key is None or may_use(self.key, route)
 
 
-class KeyReader(Reader):
+class KeyHolder(Reader):
     """Like Reader; also accepts a live gateway key, or no key where the gateway is open.
 
     Returns a Caller.
@@ -57,6 +57,6 @@ def _key(snapshot: Snapshot, token: str) -> ApiKey | None:
 
 
 def caller_of(request: HttpRequest) -> Caller:
-    """Return the caller that `KeyReader` authenticated."""
+    """Return the caller that `KeyHolder` authenticated."""
     caller: Caller = request.auth  # type: ignore[attr-defined]
     return caller

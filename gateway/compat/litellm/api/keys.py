@@ -19,7 +19,7 @@ from gateway import store
 from gateway.api.auth import Editor, Reader
 from gateway.api.idempotency import run_once
 from gateway.compat.litellm.api import team_rows
-from gateway.compat.litellm.api.callers import Caller, KeyReader
+from gateway.compat.litellm.api.callers import Caller, KeyHolder
 from gateway.compat.litellm.api.failures import (
     RejectedRequest,
     as_litellm_response,
@@ -281,7 +281,7 @@ def _aliased(name: str) -> ApiKey:
 # --- reading ----------------------------------------------------------------------------
 
 
-@router.get("/key/info", auth=KeyReader(), operation_id="litellm_key_info")
+@router.get("/key/info", auth=KeyHolder(), operation_id="litellm_key_info")
 def info(request: HttpRequest, key: str = "") -> HttpResponse:
     """A key by `key` (default: the caller's). Only admins may read other keys."""
     return run_in_transaction(lambda: _info(request.auth, key))  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
 from gateway.canon.traits import Traits
-from gateway.compat.litellm.api.callers import Caller, KeyReader, caller_of
+from gateway.compat.litellm.api.callers import Caller, KeyHolder, caller_of
 from gateway.compat.litellm.api.failures import RejectedRequest, reply, run_in_transaction
 from gateway.edge.admission import usable_names
 from gateway.providers.catalog import PRESETS
@@ -74,19 +74,19 @@ _PARAMS: dict[str, Callable[[Traits], bool]] = {
 _ALWAYS = ("max_tokens", "max_completion_tokens", "stream", "stream_options", "user")
 
 
-@router.get("/model/info", auth=KeyReader(), operation_id="litellm_model_info")
+@router.get("/model/info", auth=KeyHolder(), operation_id="litellm_model_info")
 def model_info(request: HttpRequest, litellm_model_id: str = "") -> HttpResponse:
     """All targets of all models, with context window, capabilities and price; or one by ID."""
     return run_in_transaction(lambda: _models(caller_of(request), litellm_model_id))
 
 
-@router.get("/v1/model/info", auth=KeyReader(), operation_id="litellm_model_info_v1")
+@router.get("/v1/model/info", auth=KeyHolder(), operation_id="litellm_model_info_v1")
 def model_info_v1(request: HttpRequest, litellm_model_id: str = "") -> HttpResponse:
     """All targets of all models; alias of `/model/info`."""
     return run_in_transaction(lambda: _models(caller_of(request), litellm_model_id))
 
 
-@router.get("/model_group/info", auth=KeyReader(), operation_id="litellm_model_group_info")
+@router.get("/model_group/info", auth=KeyHolder(), operation_id="litellm_model_group_info")
 def model_group_info(request: HttpRequest, model_group: str = "") -> HttpResponse:
     """All models, each with its targets combined; or one by name."""
     return run_in_transaction(lambda: _groups(caller_of(request), model_group))

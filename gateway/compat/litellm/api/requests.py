@@ -17,7 +17,7 @@ from ninja import Router
 from gateway import store
 from gateway.api.auth import Admin
 from gateway.canon.errors import GatewayError
-from gateway.compat.litellm.api.callers import Caller, KeyReader, caller_of
+from gateway.compat.litellm.api.callers import Caller, KeyHolder, caller_of
 from gateway.compat.litellm.api.failures import RejectedRequest, body_of, reply, run_in_transaction
 from gateway.dialects.base import Verb
 from gateway.providers.auth import headers_for
@@ -77,7 +77,7 @@ def _request_body_schema(schema: dict[str, Any]) -> dict[str, Any]:
 
 @router.post(
     "/utils/token_counter",
-    auth=KeyReader(),
+    auth=KeyHolder(),
     operation_id="litellm_token_counter",
     openapi_extra=_request_body_schema(_COUNT_SHAPE),
 )
