@@ -120,13 +120,13 @@ def _contains(value: Any, answer: Answer) -> str | None:
 
 def _icontains(value: Any, answer: Answer) -> str | None:
     text = variable_text(value)
-    found = text.casefold() in answer.text.casefold()
-    return None if found else f"does not contain {_excerpt(text)} in any case"
+    contains_text = text.casefold() in answer.text.casefold()
+    return None if contains_text else f"does not contain {_excerpt(text)} in any case"
 
 
 def _contains_any(value: Any, answer: Answer) -> str | None:
-    found = any(item in answer.text for item in _texts(value))
-    return None if found else f"contains none of {_excerpt(_texts(value))}"
+    contains_item = any(item in answer.text for item in _texts(value))
+    return None if contains_item else f"contains none of {_excerpt(_texts(value))}"
 
 
 def _contains_all(value: Any, answer: Answer) -> str | None:
@@ -149,8 +149,8 @@ def _starts_with(value: Any, answer: Answer) -> str | None:
 
 def _ends_with(value: Any, answer: Answer) -> str | None:
     text = variable_text(value)
-    found = answer.text.rstrip().endswith(text.rstrip())
-    return None if found else f"does not end with {_excerpt(text)}"
+    ends_with_text = answer.text.rstrip().endswith(text.rstrip())
+    return None if ends_with_text else f"does not end with {_excerpt(text)}"
 
 
 def _regex(value: Any, answer: Answer) -> str | None:

@@ -37,17 +37,20 @@ class AlertTracker:
         # Since when each condition has held, by event and subject.
         self._held_since: dict[tuple[str, str], float] = {}
 
-    def update(self, found: list[Condition]) -> None:
+    def update(self, conditions: list[Condition]) -> None:
         """Record what has changed, and send it to the channels."""
         now = self._clock()
         self._held_since = {
-            (c.event, c.subject): self._held_since.get((c.event, c.subject), now) for c in found
+            (c.event, c.subject): self._held_since.get((c.event, c.subject), now)
+            for c in conditions
         }
-        due_conditions = [c for c in found if now - self._held_since[c.event, c.subject] >= c.min_s]
+        due_conditions = [
+            c for c in conditions if now - self._held_since[c.event, c.subject] >= c.min_s
+        ]
         silences = list(AlertSilence.objects.current())
         notices = [
             *self._open(due_conditions, silences),
-            *self._resolve(found),
+            *self._resolve(conditions),
             *self._end_silences(silences),
         ]
         for channel in AlertChannel.objects.filter(enabled=True) if notices else ():

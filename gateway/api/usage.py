@@ -191,14 +191,14 @@ def get_what_if(request: HttpRequest, filters: Query[WhatIfFilters]) -> Any:
         if model is None:
             return failure(422, f"there is no model or list price `{name[:200]}`", "models")
         candidates.append(model)
-    found = what_if(since, until, candidates)
-    lines_page = page(found.lines, filters.cursor, filters.limit, MAX_LINES)
-    compared = zip(candidates, found.estimates, found.differences, strict=True)
+    comparison = what_if(since, until, candidates)
+    lines_page = page(comparison.lines, filters.cursor, filters.limit, MAX_LINES)
+    compared = zip(candidates, comparison.estimates, comparison.differences, strict=True)
     return {
         "since": since,
         "until": until,
-        "cost": found.totals.cost,
-        "unpriced_requests": found.totals.unpriced_requests,
+        "cost": comparison.totals.cost,
+        "unpriced_requests": comparison.totals.unpriced_requests,
         "models": [
             {
                 "name": each.name,

@@ -149,8 +149,8 @@ def _read_manifest(tar: tarfile.TarFile, info: tarfile.TarInfo | None) -> Manife
         raise ArchiveError(f"the file is not a backup: it does not begin with {MANIFEST}")
     content = cast("BinaryIO", tar.extractfile(info)).read()
     try:
-        found = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
-        number = msgspec.json.decode(found.get("format", b"0"), type=int)
+        fields = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
+        number = msgspec.json.decode(fields.get("format", b"0"), type=int)
         if number != FORMAT:
             raise ArchiveError(
                 f"the backup has format {number}, and this program reads format {FORMAT}: restore "

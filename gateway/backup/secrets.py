@@ -46,13 +46,13 @@ _VARIABLES = {variable for variable, _ in _FILES.values()}
 
 def dump(directory: Path) -> None:
     """Write the secrets and settings of this process to `directory`."""
-    found = Secrets(
+    current_secrets = Secrets(
         secret_key=settings.SECRET_KEY,
         encryption_keys=settings.ENCRYPTION_KEYS,
         admin_key=settings.ADMIN_KEY,
         environment=_environment(),
     )
-    (directory / NAME).write_bytes(msgspec.json.encode(found))
+    (directory / NAME).write_bytes(msgspec.json.encode(current_secrets))
 
 
 def read(directory: Path) -> Secrets:

@@ -79,10 +79,10 @@ def moderation_verdict(settings: ModerationSettings, reply: Any) -> GuardrailVer
     results = reply.get("results") if isinstance(reply, dict) else None
     if not isinstance(results, list) or not all(isinstance(item, dict) for item in results):
         raise InvalidVerdict("the response has no `results`")
-    found: Counter[str] = Counter()
+    category_counts: Counter[str] = Counter()
     for result in results:
-        found.update(_flagged(settings, result))
-    return GuardrailVerdict(found=dict(found))
+        category_counts.update(_flagged(settings, result))
+    return GuardrailVerdict(found=dict(category_counts))
 
 
 def _flagged(settings: ModerationSettings, result: Json) -> list[str]:
@@ -135,9 +135,9 @@ def presidio_verdict(
             raise InvalidVerdict("an entity has no start, end or entity_type") from None
         if score >= settings.min_score and end > start:
             matches.append(PatternMatch(start, end, name))
-    found = Counter(match.name for match in matches)
+    counts = Counter(match.name for match in matches)
     masked = _mask_joined(texts, matches) if mask and matches else None
-    return GuardrailVerdict(found=dict(found), texts=masked)
+    return GuardrailVerdict(found=dict(counts), texts=masked)
 
 
 def _mask_joined(texts: Sequence[str], matches: list[PatternMatch]) -> list[str]:

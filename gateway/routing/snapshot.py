@@ -403,9 +403,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """
         if not name.isascii():
             name = model_names.normalize_model_name(name)
-        found = self.routes.get(name)
-        if found is not None:
-            return found
+        route = self.routes.get(name)
+        if route is not None:
+            return route
         alias = self.aliases.get(name)
         if alias is not None:
             return self.routes.get(alias)

@@ -16,7 +16,7 @@ from tests.store.factories import STARTED, entry, model, provider
 DAYS = {"since": "2026-09-01", "until": "2026-09-30"}
 
 
-def used(id: str, **values: Any) -> None:
+def add_request(id: str, **values: Any) -> None:
     fields = {
         "provider": "openai",
         "model": "gpt-5",
@@ -27,8 +27,8 @@ def used(id: str, **values: Any) -> None:
 
 
 def test_spend_is_grouped_as_requested(api: Client) -> None:
-    used("r1", charged_usd=Decimal("0.12"))
-    used("r2", route="slow", cost_usd=Decimal("0.2"))
+    add_request("r1", charged_usd=Decimal("0.12"))
+    add_request("r2", route="slow", cost_usd=Decimal("0.2"))
     body = api.get("/api/spend", {**DAYS, "by": "route"}).json()
     assert [
         (i["route"], Decimal(i["cost_usd"]), Decimal(i["charged_usd"])) for i in body["items"]
@@ -39,7 +39,7 @@ def test_spend_is_grouped_as_requested(api: Client) -> None:
 
 
 def test_spend_is_given_as_csv(api: Client) -> None:
-    used("r1", tags=["ci"])
+    add_request("r1", tags=["ci"])
     response = api.get("/api/spend", {**DAYS, "by": "tag,model", "format": "csv"})
     (row,) = csv.DictReader(io.StringIO(response.content.decode()))
     assert (row["tag"], row["model"]) == ("ci", "openai/gpt-5")

@@ -24,14 +24,15 @@ RUN_S = 240.0
 
 @dataclass
 class ClientOutput:
-    """What a client saw: `saw[model][scenario]` is `{"saw": ...}` or `{"failed": ...}`.
+    """The results of a client's scenarios.
 
-    `kept[upstream]` is whether the thoughts of both turns came back to where they are from.
+    `results_by_route[model][scenario]` is `{"saw": ...}` or `{"failed": ...}`;
+    `memory_by_upstream[upstream]` is whether the upstream got the reasoning of both turns back.
     """
 
-    saw: dict[str, dict[str, dict[str, Any]]]
+    results_by_route: dict[str, dict[str, dict[str, Any]]]
     output: str
-    kept: dict[str, bool] = field(default_factory=dict)
+    memory_by_upstream: dict[str, bool] = field(default_factory=dict)
 
 
 def run(client: Client, stand: Stand, home: Path) -> ClientOutput:
@@ -49,7 +50,9 @@ def run(client: Client, stand: Stand, home: Path) -> ClientOutput:
     tool = client.shell[0] if client.shell else "get_weather"
     for name in client.upstreams:
         if UPSTREAMS[name].state is not None and "thinking" in scenarios_of(client, name):
-            results.kept[name] = all(stand.sent_back(name, number, tool) for number in (0, 1))
+            results.memory_by_upstream[name] = all(
+                stand.sent_back(name, number, tool) for number in (0, 1)
+            )
     return results
 
 
@@ -80,11 +83,11 @@ def run_client(
     return ClientOutput(json.loads(done.stdout.strip().splitlines()[-1]), output)
 
 
-def saw(output: ClientOutput, name: str, upstream: str, scenario: str) -> dict[str, Any]:
-    """What a client saw in one scenario on one upstream."""
+def client_result(output: ClientOutput, name: str, upstream: str, scenario: str) -> dict[str, Any]:
+    """The result of one scenario on one upstream."""
     if scenario == "memory":
-        return {"saw": output.kept[upstream]}
-    return output.saw[route_of(CLIENTS[name], upstream)][scenario]
+        return {"saw": output.memory_by_upstream[upstream]}
+    return output.results_by_route[route_of(CLIENTS[name], upstream)][scenario]
 
 
 def route_of(client: Client, upstream: str) -> str:

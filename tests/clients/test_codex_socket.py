@@ -38,7 +38,7 @@ def drives(
         results = run_client(CODEX, proxy.url, stand.gateway.key, home, {route: (scenario,)})
     except Unavailable as error:
         pytest.skip(str(error))
-    return results.saw[route][scenario]
+    return results.results_by_route[route][scenario]
 
 
 def is_delta(event: Event) -> bool:

@@ -9,7 +9,7 @@ from cohere.errors import NotFoundError
 
 from tests.clients.cases import cases
 from tests.clients.conftest import Running
-from tests.clients.running import saw
+from tests.clients.running import client_result
 from tests.clients.upstreams import Stand
 from tests.clients.verdict import wrong
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.e2e
 def test_a_client_gets_the_requested_response(
     client_output: Running, client: str, upstream: str, scenario: str
 ) -> None:
-    assert not wrong(scenario, saw(client_output(client), client, upstream, scenario))
+    assert not wrong(scenario, client_result(client_output(client), client, upstream, scenario))
 
 
 def test_coheres_first_chat_api_is_not_found(stand: Stand) -> None:

@@ -47,7 +47,7 @@ def vic() -> Client:
     return client
 
 
-def used(id: str = "r1", **values: Any) -> None:
+def add_request(id: str = "r1", **values: Any) -> None:
     fields: dict[str, Any] = {
         "started_at": timezone.now().timestamp(),
         "provider": "openai",
@@ -71,7 +71,7 @@ def test_an_empty_gateway_has_a_page(vic: Client) -> None:
 
 def test_a_bill_as_a_file_shows_the_difference_by_day(ada: Client, noon: dt.datetime) -> None:
     provider("openai")
-    used()
+    add_request()
     bill = upload("bill.csv", f"date,model,cost\n{noon:%Y-%m-%d},gpt-5,0.75\n".encode())
     response = ada.post(reverse("bill-enter"), {"provider": "openai", "file": bill}, follow=True)
     text = response.content.decode()
@@ -83,7 +83,7 @@ def test_a_bill_as_a_file_shows_the_difference_by_day(ada: Client, noon: dt.date
 
 def test_a_sum_of_days_is_enough(ada: Client, noon: dt.datetime) -> None:
     provider("openai")
-    used()
+    add_request()
     today = f"{noon:%Y-%m-%d}"
     body = {"provider": "openai", "since": today, "until": today, "usd": "0.5"}
     response = ada.post(reverse("bill-enter"), body, follow=True)
@@ -109,8 +109,8 @@ def test_an_empty_bill_is_refused(ada: Client, fields: Any, field: str) -> None:
 
 
 def test_possible_reasons_for_a_difference_are_shown(vic: Client) -> None:
-    used("r1", cost_usd=None, charged_usd=None)
-    used("r2", outcome="cut")
+    add_request("r1", cost_usd=None, charged_usd=None)
+    add_request("r2", outcome="cut")
     text = vic.get(reverse("cost"), {"provider": "openai"}).content.decode()
     assert "Unknown price" in text
     assert "Interrupted streams" in text
@@ -129,7 +129,7 @@ def test_an_invalid_period_shows_a_problem(vic: Client, query: dict[str, str]) -
 def test_the_export_has_the_requested_columns(vic: Client) -> None:
     team = Team.objects.create(name="search")
     key = ApiKey.objects.create(name="ci", prefix="sk-ci", digest=b"x", team=team)
-    used(key_id=key.pk, key_prefix="sk-ci")
+    add_request(key_id=key.pk, key_prefix="sk-ci")
     response = vic.get(reverse("spend-export"), {"by": ["team", "key"], "format": "csv"})
     (row,) = csv.DictReader(io.StringIO(response.content.decode()))
     assert (row["team"], row["key"], Decimal(row["charged_usd"])) == (

@@ -39,7 +39,7 @@ def viewer() -> Client:
     return client
 
 
-def used(id: str = "req_1", *, at: dt.datetime | None = None, **values: Any) -> LogRecord:
+def add_request(id: str = "req_1", *, at: dt.datetime | None = None, **values: Any) -> LogRecord:
     fields: dict[str, Any] = {
         "started_at": (at or timezone.now()).timestamp(),
         "provider": "openai",
@@ -84,7 +84,7 @@ def test_an_empty_gateway_shows_how_to_make_the_first_call(admin: Client) -> Non
 
 
 def test_the_first_request_replaces_the_empty_page(admin: Client) -> None:
-    store.write([used()])
+    store.write([add_request()])
     text = page(admin)
     assert "No requests yet." not in text
     assert f'href="{reverse("request", args=[RequestLog.objects.get().pk])}"' in text
@@ -92,7 +92,9 @@ def test_the_first_request_replaces_the_empty_page(admin: Client) -> None:
 
 def test_today_begins_at_midnight_of_the_reader() -> None:
     # Midnight in New York is at five in UTC.
-    store.write([used("a", at=NOW.replace(hour=4)), used("b", at=NOW.replace(hour=6))])
+    store.write(
+        [add_request("a", at=NOW.replace(hour=4)), add_request("b", at=NOW.replace(hour=6))]
+    )
     assert figures()["Requests"].text == "2"
     with timezone.override("America/New_York"):
         assert figures()["Requests"].text == "1"
@@ -100,12 +102,19 @@ def test_today_begins_at_midnight_of_the_reader() -> None:
 
 def test_yesterday_is_compared_as_far_as_it_had_come() -> None:
     yesterday = NOW - dt.timedelta(days=1)
-    store.write([used("same", at=yesterday), used("later", at=yesterday + dt.timedelta(hours=3))])
+    store.write(
+        [
+            add_request("same", at=yesterday),
+            add_request("later", at=yesterday + dt.timedelta(hours=3)),
+        ]
+    )
     assert figures()["Requests"].note == "vs 1 yesterday at this time"
 
 
 def test_figures_have_the_numbers_of_the_day() -> None:
-    store.write([used("a", at=NOW), used("b", at=NOW, outcome="error", cost_usd=None)])
+    store.write(
+        [add_request("a", at=NOW), add_request("b", at=NOW, outcome="error", cost_usd=None)]
+    )
     overview_figures = figures()
     assert (overview_figures["Errors"].text, overview_figures["Errors"].note) == (
         "1",
@@ -120,25 +129,25 @@ def test_figures_have_the_numbers_of_the_day() -> None:
 
 
 def test_an_unknown_price_is_not_zero() -> None:
-    store.write([used(at=NOW, cost_usd=None)])
+    store.write([add_request(at=NOW, cost_usd=None)])
     assert figures()["Cost"].text == "unknown"
 
 
 def test_a_day_without_requests_has_no_pace() -> None:
-    store.write([used(at=NOW - dt.timedelta(hours=20))])
+    store.write([add_request(at=NOW - dt.timedelta(hours=20))])
     overview_figures = figures()
     assert (overview_figures["Requests"].text, overview_figures["First token"].text) == ("0", "—")
 
 
 def test_lines_leave_the_running_hour_out_and_bars_have_it() -> None:
-    store.write([used(at=NOW)])
+    store.write([add_request(at=NOW)])
     assert sum(figures()["Requests"].values) == 0
     assert [bar.height > 0 for bar in today(NOW).traffic.bars] == [False] * 23 + [True]
 
 
 def test_routes_are_ranked_and_none_is_lost() -> None:
     store.write(
-        [used(f"req_{n}_{i}", at=NOW, route=f"r{n}") for n in range(9) for i in range(n + 1)]
+        [add_request(f"req_{n}_{i}", at=NOW, route=f"r{n}") for n in range(9) for i in range(n + 1)]
     )
     routes = today(NOW).routes
     assert (routes[0].name, routes[0].percent) == ("r8", 100)
@@ -148,9 +157,9 @@ def test_routes_are_ranked_and_none_is_lost() -> None:
 
 def test_checks_of_targets_are_not_among_the_requests(admin: Client) -> None:
     failed = {"outcome": "error", "status": 429, "error_kind": "rate_limit", "cost_usd": None}
-    checks = [used(f"check_{n}", key_prefix="check", first_token_ms=9.0) for n in range(9)]
-    refused = used("check_x", key_prefix="check", route="watched", **failed)
-    store.write([used("req_1", error="", route="fast"), *checks, refused])
+    checks = [add_request(f"check_{n}", key_prefix="check", first_token_ms=9.0) for n in range(9)]
+    refused = add_request("check_x", key_prefix="check", route="watched", **failed)
+    store.write([add_request("req_1", error="", route="fast"), *checks, refused])
     overview_figures = figures(timezone.now())
     assert (overview_figures["Requests"].text, overview_figures["Errors"].text) == ("1", "0")
     # What they cost was spent.
@@ -164,20 +173,20 @@ def test_checks_of_targets_are_not_among_the_requests(admin: Client) -> None:
 
 
 def test_checks_alone_are_no_first_request(admin: Client) -> None:
-    store.write([used("check_1", key_prefix="check")])
+    store.write([add_request("check_1", key_prefix="check")])
     assert "No requests yet." in page(admin)
     assert not steps()[-1].done
 
 
 def test_errors_lead_to_their_requests(admin: Client) -> None:
-    store.write([used(outcome="error", status=502, error_kind="timeout")])
+    store.write([add_request(outcome="error", status=502, error_kind="timeout")])
     text = page(admin).partition('id="errors-title"')[2]
     assert f'href="{reverse("request", args=[RequestLog.objects.get().pk])}"' in text
     assert "timeout" in text
 
 
 def test_the_part_that_is_renewed_has_no_shell(admin: Client) -> None:
-    store.write([used()])
+    store.write([add_request()])
     text = page(admin, **{"HX-Request": "true"})
     assert "<html" not in text
     assert 'id="today-title"' in text
@@ -193,14 +202,14 @@ def test_the_list_of_what_to_do_follows_the_registry() -> None:
     assert done()["providers"]
     route("fast", model(provided_by=real))
     store.create_key("a key")
-    store.write([used()])
+    store.write([add_request()])
     assert all(done().values())
 
 
 def test_the_demo_and_the_playground_are_no_steps_done() -> None:
     demo = provider("demo", preset="demo")
     route("demo", model("demo", provided_by=demo))
-    store.write([used(key_prefix="playground")])
+    store.write([add_request(key_prefix="playground")])
     assert not any(done().values())
 
 
@@ -210,7 +219,7 @@ def test_next_steps_are_shown_to_admins_only(admin: Client, viewer: Client) -> N
 
 
 def test_hostile_names_are_shown_harmlessly(admin: Client) -> None:
-    store.write([used(route="<img src=x>", model="<b>m", key_prefix="<i>k")])
+    store.write([add_request(route="<img src=x>", model="<b>m", key_prefix="<i>k")])
     text = page(admin)
     assert "<img src=x>" not in text and "<b>m" not in text and "<i>k" not in text
 

@@ -12,7 +12,7 @@ from django.test import Client
 from console.models import PlaygroundPreset
 from console.playground import history
 from gateway.models import Prompt, PromptVersion
-from tests.console.test_playground_storage import ada, begun, vic
+from tests.console.test_playground_storage import ada, create_run, vic
 
 __all__ = ["ada", "vic"]
 pytestmark = pytest.mark.django_db
@@ -33,7 +33,7 @@ def _patch(client: Client, run: Any, body: Any) -> Any:
 
 
 def test_runs_are_found_by_name_prompt_and_model(browser: Client, ada: User) -> None:
-    sky, river = begun(ada, "Why is the sky blue?"), begun(ada, "A river in Alaska")
+    sky, river = create_run(ada, "Why is the sky blue?"), create_run(ada, "A river in Alaska")
     assert _patch(browser, river, {"name": "  Best   of May "}).json()["name"] == "Best of May"
 
     def found(text: str) -> list[str]:
@@ -48,7 +48,7 @@ def test_runs_are_found_by_name_prompt_and_model(browser: Client, ada: User) -> 
 
 
 def test_a_name_is_limited_and_can_be_removed(browser: Client, ada: User) -> None:
-    run = begun(ada)
+    run = create_run(ada)
     assert _patch(browser, run, {"name": "x" * 101}).status_code == 400
     assert _patch(browser, run, {}).status_code == 400
     assert _patch(browser, run, {"name": "Named"}).status_code == 200
@@ -59,7 +59,7 @@ def test_a_name_is_limited_and_can_be_removed(browser: Client, ada: User) -> Non
 def test_others_can_not_name_a_run(ada: User, vic: User) -> None:
     client = Client()
     client.force_login(vic)
-    assert _patch(client, begun(ada), {"name": "Mine"}).status_code == 404
+    assert _patch(client, create_run(ada), {"name": "Mine"}).status_code == 404
 
 
 def test_versions_of_a_preset_are_compared_and_opened(

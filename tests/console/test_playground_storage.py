@@ -48,7 +48,7 @@ def document(prompt: str = "Hello") -> dict[str, Any]:
     return {"columns": columns, "messages": [{"role": "user", "content": prompt}]}
 
 
-def begun(user: User, prompt: str = "Hello") -> PlaygroundRun:
+def create_run(user: User, prompt: str = "Hello") -> PlaygroundRun:
     body = document(prompt)
     run = run_store.create_run(NOT_STARTED, user, parse(body), body)
     return PlaygroundRun.objects.get(uuid=UUID(run.id))
@@ -63,7 +63,7 @@ def log_spend(usd: str, session: str, **more: Any) -> None:
 
 
 def test_a_run_is_listed_by_its_last_question(ada: User) -> None:
-    row = begun(ada, "  Why is\n the sky " + "blue " * 100)
+    row = create_run(ada, "  Why is\n the sky " + "blue " * 100)
     assert row.title.startswith("Why is the sky blue")
     assert len(row.title) <= 120
     assert row.summary == {"models": ["one", "two"]}
@@ -124,8 +124,8 @@ def test_the_events_of_a_run_that_died_with_its_process_end(ada: User, client: C
 
 
 def test_only_the_newest_runs_of_a_user_are_stored(ada: User, vic: User) -> None:
-    other = begun(vic)
-    mine = [begun(ada, str(number)).pk for number in range(5)]
+    other = create_run(vic)
+    mine = [create_run(ada, str(number)).pk for number in range(5)]
     assert PlaygroundRun.objects.prune(ada.pk, keep=3) == 2
     assert list(PlaygroundRun.objects.visible_to(ada).listed().values_list("pk", flat=True)) == [
         *reversed(mine[2:]),
@@ -135,7 +135,7 @@ def test_only_the_newest_runs_of_a_user_are_stored(ada: User, vic: User) -> None
 
 
 def test_a_list_reads_neither_documents_nor_events(ada: User) -> None:
-    begun(ada)
+    create_run(ada)
     row = PlaygroundRun.objects.visible_to(ada).listed().get()
     assert row.get_deferred_fields() == {"document", "events"}
 

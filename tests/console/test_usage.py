@@ -37,7 +37,7 @@ def viewer(client: Client) -> Client:
     return client
 
 
-def used(id: str = "req_1", *, ago: float = 60, **values: Any) -> LogRecord:
+def add_request(id: str = "req_1", *, ago: float = 60, **values: Any) -> LogRecord:
     fields: dict[str, Any] = {
         "started_at": timezone.now().timestamp() - ago,
         "provider": "openai",
@@ -77,7 +77,7 @@ def test_an_empty_log_offers_one_button(viewer: Client) -> None:
 
 
 def test_cost_and_tokens_are_summed(viewer: Client) -> None:
-    store.write([used("a"), used("b")])
+    store.write([add_request("a"), add_request("b")])
     text = page(viewer)
     assert "$0.50" in text
     assert sum(chart(text, "cost")["series"][0]["values"]) == 0.5
@@ -86,7 +86,7 @@ def test_cost_and_tokens_are_summed(viewer: Client) -> None:
 
 
 def test_checks_of_targets_cost_but_are_no_requests(viewer: Client) -> None:
-    store.write([used("a"), used("check_1", key_prefix="check", outcome="error")])
+    store.write([add_request("a"), add_request("check_1", key_prefix="check", outcome="error")])
     text = squeeze(page(viewer, by="key"))
     assert "<dt>Requests</dt><dd>1</dd>" in text
     assert "<dt>Failed</dt><dd>0 %</dd>" in text
@@ -100,14 +100,17 @@ def test_checks_of_targets_cost_but_are_no_requests(viewer: Client) -> None:
 
 def test_checks_are_no_requests_of_a_variant(viewer: Client) -> None:
     store.write(
-        [used("a", variant="now"), used("check_1", key_prefix="check", variant="now")],
+        [
+            add_request("a", variant="now"),
+            add_request("check_1", key_prefix="check", variant="now"),
+        ],
     )
     (line,) = compare_variants(timezone.now() - dt.timedelta(days=1))
     assert (line.name, line.requests) == ("now", 1)
 
 
 def test_an_unknown_price_is_shown_as_unknown_not_zero(viewer: Client) -> None:
-    store.write([used(cost_usd=None)])
+    store.write([add_request(cost_usd=None)])
     text = page(viewer)
     assert "unknown" in text
     assert "$0<" not in text
@@ -115,7 +118,7 @@ def test_an_unknown_price_is_shown_as_unknown_not_zero(viewer: Client) -> None:
 
 
 def test_an_incomplete_sum_is_marked(viewer: Client) -> None:
-    store.write([used("a"), used("b", cost_usd=None)])
+    store.write([add_request("a"), add_request("b", cost_usd=None)])
     assert "and 1 unknown" in page(viewer)
 
 
@@ -124,30 +127,30 @@ def test_an_incomplete_sum_is_marked(viewer: Client) -> None:
     [("model", "openai/gpt-5"), ("key", "sk-dgm-mira"), ("provider", "openai"), ("route", "fast")],
 )
 def test_it_is_split_by_what_is_chosen(viewer: Client, by: str, name: str) -> None:
-    store.write([used()])
+    store.write([add_request()])
     assert [row["name"] for row in chart(page(viewer, by=by), "cost")["series"]] == [name]
 
 
 def test_a_key_of_the_registry_is_shown_by_its_name(viewer: Client) -> None:
     key, _ = store.create_key("agents of Mira")
-    store.write([used(key_id=key.pk, key_prefix=key.prefix)])
+    store.write([add_request(key_id=key.pk, key_prefix=key.prefix)])
     assert chart(page(viewer, by="key"), "cost")["series"][0]["name"] == "agents of Mira"
 
 
 def test_what_is_outside_of_the_range_is_left_out(viewer: Client) -> None:
-    store.write([used("new"), used("old", ago=3 * 86_400)])
+    store.write([add_request("new"), add_request("old", ago=3 * 86_400)])
     assert sum(chart(page(viewer, span="24h"), "cost")["series"][0]["values"]) == 0.25
     assert sum(chart(page(viewer, span="7d"), "cost")["series"][0]["values"]) == 0.5
 
 
 def test_nonsense_in_the_address_is_the_usual_view(viewer: Client) -> None:
-    store.write([used()])
+    store.write([add_request()])
     text = page(viewer, by="password", span="<script>")
     assert len(chart(text, "cost")["captions"]) == 30
 
 
 def test_many_small_ones_are_summed_up_and_none_is_lost(viewer: Client) -> None:
-    store.write([used(f"req_{n}", model=f"m{n}") for n in range(12)])
+    store.write([add_request(f"req_{n}", model=f"m{n}") for n in range(12)])
     actual_series = chart(page(viewer), "cost")["series"]
     assert len(actual_series) == series.MAX_SERIES
     assert actual_series[-1]["name"] == "6 others"
@@ -158,7 +161,7 @@ def test_a_long_table_ends_with_the_sum_of_the_others(
     viewer: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(series, "MAX_ROWS", 4)
-    store.write([used(f"r{n}", model=f"m{n}", cost_usd=Decimal(n)) for n in range(1, 7)])
+    store.write([add_request(f"r{n}", model=f"m{n}", cost_usd=Decimal(n)) for n in range(1, 7)])
     table = page(viewer).partition('id="lines-title"')[2]
     names = re.findall(r'class="trunc"[^>]*>([^<]*)<', table)
     assert names == ["openai/m6", "openai/m5", "openai/m4", "3 others"]
@@ -170,20 +173,20 @@ def test_a_long_table_ends_with_the_sum_of_the_others(
 def test_a_page_of_many_names_runs_no_more_queries(
     viewer: Client, django_assert_max_num_queries: Any
 ) -> None:
-    store.write([used(f"r{n}", model=f"m{n}") for n in range(150)])
+    store.write([add_request(f"r{n}", model=f"m{n}") for n in range(150)])
     with django_assert_max_num_queries(16):
         page(viewer)
 
 
 def test_a_hostile_model_name_can_not_leave_its_place(viewer: Client) -> None:
-    store.write([used(model="</script><img src=x onerror=alert(1)>")])
+    store.write([add_request(model="</script><img src=x onerror=alert(1)>")])
     text = page(viewer)
     assert "<img src=x" not in text
     assert "onerror" in chart(text, "cost")["series"][0]["name"]
 
 
 def test_the_table_below_a_chart_has_its_numbers(viewer: Client) -> None:
-    store.write([used()])
+    store.write([add_request()])
     table = page(viewer).partition('class="table plain-table steps"')[2].partition("</table>")[0]
     assert table.count("$0.25") == 2  # the model, and all together
 
@@ -195,7 +198,12 @@ def rows_of(client: Client, **query: str) -> list[dict[str, str]]:
 
 
 def test_csv_has_the_exact_cost_and_an_empty_cell_where_it_is_unknown(viewer: Client) -> None:
-    store.write([used("a", cost_usd=Decimal("0.0000000012")), used("b", model="x", cost_usd=None)])
+    store.write(
+        [
+            add_request("a", cost_usd=Decimal("0.0000000012")),
+            add_request("b", model="x", cost_usd=None),
+        ]
+    )
     rows = {row["model"]: row for row in rows_of(viewer)}
     assert rows["openai/gpt-5"]["cost_usd"] == "0.0000000012"
     assert rows["openai/x"]["cost_usd"] == ""
@@ -203,12 +211,12 @@ def test_csv_has_the_exact_cost_and_an_empty_cell_where_it_is_unknown(viewer: Cl
 
 
 def test_csv_sums_nothing_up(viewer: Client) -> None:
-    store.write([used(f"req_{n}", model=f"m{n}") for n in range(12)])
+    store.write([add_request(f"req_{n}", model=f"m{n}") for n in range(12)])
     assert len(rows_of(viewer)) == 12
 
 
 def test_csv_cells_are_never_formulas(viewer: Client) -> None:
-    store.write([used(route="=cmd()")])
+    store.write([add_request(route="=cmd()")])
     assert [row["route"] for row in rows_of(viewer, by="route")] == ["'=cmd()"]
 
 
@@ -248,9 +256,9 @@ def test_a_cell_distinguishes_zero_unknown_and_empty() -> None:
 
 
 def test_charges_are_shown_beside_costs_with_margins(viewer: Client) -> None:
-    store.write([used("a", charged_usd=Decimal("0.25"))])
+    store.write([add_request("a", charged_usd=Decimal("0.25"))])
     assert "with markup" not in page(viewer)
-    store.write([used("b", charged_usd=Decimal("0.50"))])
+    store.write([add_request("b", charged_usd=Decimal("0.50"))])
     assert "$0.75 charged, with markup" in page(viewer)
 
 
@@ -270,7 +278,7 @@ def test_it_is_split_by_the_team_project_and_user_of_the_key(viewer: Client) -> 
     key, _ = store.create_key("agents")
     key.team, key.user = Team.objects.create(name="search", parent=team), "mira"
     key.save()
-    store.write([used(key_id=key.pk, cost_usd=Decimal(1)), used("req_2")])
+    store.write([add_request(key_id=key.pk, cost_usd=Decimal(1)), add_request("req_2")])
     for by, name in (("team", "blue"), ("project", "search"), ("user", "mira")):
         text = page(viewer, by=by)
         series = chart(text, "cost")["series"]

@@ -24,7 +24,7 @@ USD = Decimal
 PRICE = Price(input=USD(2), output=USD(10), cache_read=USD("0.2"), cache_write=USD("2.5"))
 
 
-def used(id: str = "r1", **values: Any) -> None:
+def add_request(id: str = "r1", **values: Any) -> None:
     fields: dict[str, Any] = {
         "started_at": timezone.now().timestamp(),
         "route": "coding",
@@ -74,9 +74,9 @@ def test_a_price_of_long_prompts_counts_for_long_averages_only() -> None:
 
 def test_lines_by_route_and_model_add_up() -> None:
     model("mini", provider("openai"), price_input=USD(1), price_output=USD(4))
-    used("r1")
-    used("r2", route="chat", cost_usd=USD(1), input_tokens=0)
-    used("r3", key_prefix=HEALTH_CHECK_KEY)
+    add_request("r1")
+    add_request("r2", route="chat", cost_usd=USD(1), input_tokens=0)
+    add_request("r3", key_prefix=HEALTH_CHECK_KEY)
     mini = candidate("openai/mini", store.load_snapshot())
     assert mini is not None
     projection = what_if(*span(), [mini])
@@ -93,8 +93,8 @@ def test_lines_by_route_and_model_add_up() -> None:
 def test_responses_from_the_cache_are_left_out() -> None:
     model("mini", provider("openai"), price_input=USD(1), price_output=USD(4))
     route("coding", cache={"ttl_s": 60})
-    used("r1")
-    used("r2", cache="hit", cost_usd=USD(0), charged_usd=USD(0), saved_usd=USD(9))
+    add_request("r1")
+    add_request("r2", cache="hit", cost_usd=USD(0), charged_usd=USD(0), saved_usd=USD(9))
     mini = candidate("openai/mini", store.load_snapshot())
     assert mini is not None
     projection = what_if(*span(), [mini])
@@ -107,8 +107,8 @@ def test_an_unknown_price_is_shown_without_a_comparison() -> None:
         "odd",
         provider("own", preset="custom", base_url="http://127.0.0.1:9/v1", dialect="openai_chat"),
     )
-    used("r1")
-    used("r2", cost_usd=None, charged_usd=None)
+    add_request("r1")
+    add_request("r2", cost_usd=None, charged_usd=None)
     odd = candidate("own/odd", store.load_snapshot())
     assert odd is not None
     projection = what_if(*span(), [odd])
@@ -135,7 +135,7 @@ def vic() -> Client:
 
 def test_the_page_shows_both_costs(vic: Client) -> None:
     model("mini", provider("openai"), price_input=USD(1), price_output=USD(4))
-    used("r1")
+    add_request("r1")
     text = vic.get("/console/cost/compare").content.decode()
     assert "By route and model" not in text
     text = vic.get("/console/cost/compare?model=openai/mini&model=").content.decode()
@@ -148,7 +148,7 @@ def test_the_page_shows_both_costs(vic: Client) -> None:
 
 def test_the_api_has_the_same_figures(vic: Client) -> None:
     model("mini", provider("openai"), price_input=USD(1), price_output=USD(4))
-    used("r1")
+    add_request("r1")
     body = vic.get("/api/usage/what-if?models=openai/mini").json()
     assert USD(body["cost"]) == USD(9)
     (compared,) = body["models"]

@@ -68,7 +68,7 @@ def send_request(client: openai.OpenAI, *, stream: bool, **fields: Any) -> Any:
         return events.get_final_response()
 
 
-def saw(rig: Rig, text: str) -> RecordedRequest:
+def request_with_text(rig: Rig, text: str) -> RecordedRequest:
     """The newest request with this text that a provider got."""
     return rig.last(text)[1]
 
@@ -146,7 +146,7 @@ def test_a_loop_with_thoughts_and_parallel_calls(
     ]
     second = send_request(client, stream=stream, input=history, **params)
     assert second.output_text == "It is: sun 0 | sun 1"
-    sent = saw(rig, prompt).raw
+    sent = request_with_text(rig, prompt).raw
     assert (b"Two cities, two calls" in sent) or (b'"gAAAA-' in sent)
     assert b"dgm1." not in sent
 
@@ -185,7 +185,7 @@ def test_an_image_arrives(rig: Rig, client: openai.OpenAI, model: str) -> None:
         {"type": "input_image", "image_url": PIXEL, "detail": "low"},
     ]
     client.responses.create(model=model, input=[{"role": "user", "content": content}])  # type: ignore[list-item,misc]
-    assert b"iVBORw0KGgo" in saw(rig, prompt).raw
+    assert b"iVBORw0KGgo" in request_with_text(rig, prompt).raw
 
 
 def test_an_incomplete_answer_is_marked(rig: Rig, client: openai.OpenAI) -> None:
@@ -299,7 +299,7 @@ def test_a_chat_client_with_tools_is_sent_to_responses(
         message = client.chat.completions.create(messages=history, **params).choices[0].message
     assert message.content == "I will look."
     assert [call.id for call in message.tool_calls] == ["toolu_a", "toolu_b"]
-    assert saw(rig, prompt).path == "/v1/responses"
+    assert request_with_text(rig, prompt).path == "/v1/responses"
     history.append(message.model_dump(exclude_none=True))
     history += [
         {"role": "tool", "tool_call_id": call.id, "content": "sun"} for call in message.tool_calls
@@ -312,11 +312,11 @@ def test_without_tools_or_reasoning_chat_stays_chat(rig: Rig, client: openai.Ope
     tool: Any = {"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}
     messages: Any = [{"role": "user", "content": "Plain chat on a new model"}]
     client.chat.completions.create(model=OWN, messages=messages)
-    assert saw(rig, "Plain chat on a new model").path == "/v1/chat/completions"
+    assert request_with_text(rig, "Plain chat on a new model").path == "/v1/chat/completions"
     client.chat.completions.create(
         model=OWN, messages=messages, tools=[tool], reasoning_effort="none"
     )
-    assert saw(rig, "Plain chat on a new model").path == "/v1/chat/completions"
+    assert request_with_text(rig, "Plain chat on a new model").path == "/v1/chat/completions"
 
 
 def test_a_messages_client_keeps_openais_state(rig: Rig) -> None:
@@ -345,7 +345,7 @@ def test_a_messages_client_keeps_openais_state(rig: Rig) -> None:
         history.append({"role": "user", "content": [result]})
         second = client.messages.create(messages=history, **params)
     assert second.content[0].text == "Sun."  # type: ignore[union-attr]
-    sent = saw(rig, prompt)
+    sent = request_with_text(rig, prompt)
     kinds = [item["type"] for item in sent.body["input"]]
     assert kinds == ["message", "reasoning", "function_call", "function_call_output"]
     assert sent.body["input"][1]["id"].startswith("rs_up_")

@@ -97,7 +97,7 @@ def next_event(socket: ClientConnection) -> dict[str, Any]:
     return event
 
 
-def saw(site: ResponseNodes, text: str) -> Any:
+def request_with_text(site: ResponseNodes, text: str) -> Any:
     """The newest request with this text that a provider got; None if there is none yet."""
     servers = (site.openai, site.deepseek, site.anthropic)
     recorded_requests = [s for server in servers for s in server.requests if text.encode() in s.raw]
@@ -108,11 +108,11 @@ def left(site: ResponseNodes, text: str) -> bool:
     """Whether the provider of this text sees its client leave, before it has said all."""
     until(
         lambda: (
-            (recorded_request := saw(site, text))
+            (recorded_request := request_with_text(site, text))
             and (recorded_request.left_at is not None or recorded_request.finished)
         )
     )
-    return saw(site, text).left_at is not None
+    return request_with_text(site, text).left_at is not None
 
 
 # websockets 17.1 wants `connect` used in a way that the SDK has not learned yet.
@@ -138,7 +138,7 @@ def test_the_sdk_continues_a_conversation(site: ResponseNodes, model: str) -> No
                     previous = event.response.id
                     assert event.response.output_text == "Hello from the strict upstream."
                     break
-    sent = saw(site, f"socket turn 2 on {model}").raw
+    sent = request_with_text(site, f"socket turn 2 on {model}").raw
     assert f"socket turn 0 on {model}".encode() in sent
 
 
@@ -399,7 +399,7 @@ def test_what_is_under_way_at_a_shutdown_is_finished(tmp_path: Any) -> None:
         site.anthropic.script.on("Finish this", ScriptedAnswer(text="done " * 20, once=ending))
         with opened(site.gateway) as socket, opened(site.gateway) as idle:
             socket.send(json.dumps(message("Finish this", MESSAGES)))
-            until(lambda: saw(site, "Finish this"))
+            until(lambda: request_with_text(site, "Finish this"))
             stopping = threading.Thread(target=site.gateway.stop)
             stopping.start()
             with pytest.raises(ConnectionClosed):

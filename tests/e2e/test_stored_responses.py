@@ -44,14 +44,14 @@ def create_response(client: openai.OpenAI, *, stream: bool = False, **fields: An
         return events.get_final_response()
 
 
-def saw(site: ResponseNodes, text: str) -> Any:
+def request_with_text(site: ResponseNodes, text: str) -> Any:
     """The body of the newest request with this text that a provider got."""
     servers = (site.openai, site.deepseek, site.anthropic)
     recorded_requests = [s for server in servers for s in server.requests if text.encode() in s.raw]
     return max(recorded_requests, key=lambda each: each.at)
 
 
-def done(client: openai.OpenAI, response_id: str) -> Any:
+def completed_response(client: openai.OpenAI, response_id: str) -> Any:
     """The response once it is over."""
     under_way = {"queued", "in_progress"}
     until(lambda: client.responses.retrieve(response_id).status not in under_way)
@@ -77,7 +77,7 @@ def test_a_conversation_continues_from_its_last_answer(
             client, stream=stream, model=model, input=text, previous_response_id=last.id
         )
         assert last.status == "completed"
-    sent = saw(site, f"turn 3 of {model} {stream}")
+    sent = request_with_text(site, f"turn 3 of {model} {stream}")
     if model == OWN:
         # It has all that went before itself.
         assert sent.body["previous_response_id"].startswith("resp_remembered_")
@@ -99,7 +99,7 @@ def test_instructions_apply_only_to_their_own_response(
         client, model=model, input=text, instructions="Be brief", previous_response_id=first.id
     )
     assert response.previous_response_id == first.id
-    sent = saw(site, text).raw
+    sent = request_with_text(site, text).raw
     assert b"Be brief" in sent
     assert b"pirate" not in sent
 
@@ -141,7 +141,7 @@ def test_a_response_that_its_provider_lost_is_loaded_from_the_store(
         client, model=OWN, input="Remember now", previous_response_id=response.id
     )
     assert reply.status == "completed"
-    assert b"You will forget this" in saw(site, "Remember now").raw
+    assert b"You will forget this" in request_with_text(site, "Remember now").raw
 
 
 def test_a_conversation_stays_with_the_provider_that_stores_it(
@@ -154,7 +154,11 @@ def test_a_conversation_stays_with_the_provider_that_stores_it(
         response = create_response(
             client, model="mixed", input=text, previous_response_id=response.id
         )
-        assert saw(site, text).body.get("previous_response_id", "").startswith("resp_remembered")
+        assert (
+            request_with_text(site, text)
+            .body.get("previous_response_id", "")
+            .startswith("resp_remembered")
+        )
 
 
 def test_a_conversation_can_change_providers(site: ResponseNodes, client: openai.OpenAI) -> None:
@@ -165,7 +169,7 @@ def test_a_conversation_can_change_providers(site: ResponseNodes, client: openai
     back = create_response(client, model=OWN, input="and back again", previous_response_id=reply.id)
     assert back.status == "completed"
     for text in ("go on elsewhere", "and back again"):
-        assert b"I was made by Responses" in saw(site, text).raw
+        assert b"I was made by Responses" in request_with_text(site, text).raw
 
 
 @ALL
@@ -263,7 +267,7 @@ def test_an_item_can_be_referred_to(site: ResponseNodes, client: openai.OpenAI) 
         {"role": "user", "content": "That was a reference"},
     ]
     create_response(client, model=MESSAGES, input=requested_input, store=False)
-    assert b"Refer to me later" in saw(site, "That was a reference").raw
+    assert b"Refer to me later" in request_with_text(site, "That was a reference").raw
 
 
 BAD = {
@@ -300,7 +304,7 @@ def test_a_background_response_is_polled(client: openai.OpenAI, model: str) -> N
         client, model=model, input=f"in the background on {model}", background=True
     )
     assert begun.status == "queued"
-    response = done(client, begun.id)
+    response = completed_response(client, begun.id)
     assert (response.status, response.background) == ("completed", True)
     assert response.output_text == "Hello from the strict upstream."
     after = create_response(client, model=model, input="after that", previous_response_id=begun.id)
@@ -318,7 +322,7 @@ def test_a_background_response_is_cancelled(
     sees(site, text)
     assert client.responses.cancel(begun.id).status == "cancelled"
     assert client.responses.retrieve(begun.id).status == "cancelled"
-    until(lambda: saw(site, text).left_at is not None)  # else it works for nobody
+    until(lambda: request_with_text(site, text).left_at is not None)  # else it works for nobody
     # Once more changes nothing; and one that never ran in the background is told apart.
     assert client.responses.cancel(begun.id).status == "cancelled"
     plain = create_response(client, model=model, input="plain")
@@ -334,7 +338,7 @@ def test_a_failed_background_response_has_its_reason(
     begun = create_response(
         client, model=MESSAGES, input="Break in the background", background=True
     )
-    response = done(client, begun.id)
+    response = completed_response(client, begun.id)
     assert response.status == "failed"
     assert response.error is not None
     assert "not found" in response.error.message

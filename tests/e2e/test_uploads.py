@@ -148,7 +148,7 @@ def upload(gateway: Gateway, model: str, size: int) -> httpx.Response:
     return httpx.post(url, content=body(), headers=headers, timeout=120)
 
 
-def begun(gateway: Gateway, size: int, sent: int, key: str = "") -> socket.socket:
+def start_upload(gateway: Gateway, size: int, sent: int, key: str = "") -> socket.socket:
     """A connection on which so much of an upload has been sent."""
     before, length, _ = framed("ears", size)
     connection = socket.create_connection(("127.0.0.1", gateway.port), timeout=30)
@@ -242,7 +242,7 @@ def test_a_client_that_leaves_while_it_sends_leaves_nothing(
 ) -> None:
     gateway, sink, _ = stand
     received_count, broken = len(sink.got), sink.broken
-    with begun(gateway, 30 * MB, 20 * MB):
+    with start_upload(gateway, 30 * MB, 20 * MB):
         until(lambda: spooled(gateway) == 1)
     until(lambda: spooled(gateway) == 0)
     assert (len(sink.got), sink.broken) == (received_count, broken)
@@ -254,7 +254,7 @@ def test_a_client_that_leaves_ends_the_call_of_the_provider(
     gateway, sink, _ = stand
     broken, sink.holds = sink.broken, True
     size = 30 * MB
-    with begun(gateway, size, size) as connection:
+    with start_upload(gateway, size, size) as connection:
         connection.sendall(framed("ears", size)[2])
         until(lambda: spooled(gateway) == 1)
     try:
@@ -265,6 +265,6 @@ def test_a_client_that_leaves_ends_the_call_of_the_provider(
 
 
 def test_a_wrong_key_is_refused_before_its_upload(stand: tuple[Gateway, Sink, Sink]) -> None:
-    with begun(stand[0], 30 * MB, 0, key="sk-wrong") as connection:
+    with start_upload(stand[0], 30 * MB, 0, key="sk-wrong") as connection:
         assert connection.recv(100).startswith(b"HTTP/1.1 401 ")
     assert spooled(stand[0]) == 0

@@ -50,7 +50,7 @@ def parse(body: bytes, boundary: str, *, step: int = 1 << 30) -> list[Part]:
     return [Part(p.name, bytes(data), p.filename, p.content_type) for p, data in rows]
 
 
-def written(parts: list[Part], boundary: str) -> bytes:
+def encode_form(parts: list[Part], boundary: str) -> bytes:
     """The body of parts that are all here."""
     (body,) = encode(parts, boundary)
     assert isinstance(body, bytes)
@@ -64,19 +64,19 @@ def same(content_parts: list[Part], expected_parts: list[Part]) -> bool:
 
 @given(parts)
 def test_parts_survive_the_way_out_and_in(content_parts: list[Part]) -> None:
-    assert same(parse(written(content_parts, "bound"), "bound"), content_parts)
+    assert same(parse(encode_form(content_parts, "bound"), "bound"), content_parts)
 
 
 @given(parts.filter(bool))
 def test_the_standard_library_reads_the_same(content_parts: list[Part]) -> None:
     head = b'content-type: multipart/form-data; boundary="bound"\r\n\r\n'
-    message: Any = email.message_from_bytes(head + written(content_parts, "bound"))
+    message: Any = email.message_from_bytes(head + encode_form(content_parts, "bound"))
     assert len(message.get_payload()) == len(content_parts)
 
 
 @given(parts, st.integers(1, 40))
 def test_parts_may_come_in_any_pieces(content_parts: list[Part], step: int) -> None:
-    assert same(parse(written(content_parts, "bound"), "bound", step=step), content_parts)
+    assert same(parse(encode_form(content_parts, "bound"), "bound", step=step), content_parts)
 
 
 @given(st.binary(max_size=300), st.integers(1, 9))
@@ -115,7 +115,7 @@ def test_any_bytes_are_a_form_or_refused(body: bytes) -> None:
         except MalformedForm:
             continue
         assert same(
-            parse(written(parsed, "b"), "b"),
+            parse(encode_form(parsed, "b"), "b"),
             [Part(p.name, bytes(p.data), p.filename, p.content_type) for p in parsed],
         ) or any('"' in p.name + (p.filename or "") for p in parsed)
 
@@ -189,14 +189,14 @@ def test_what_is_not_plainly_a_form_is_refused(body: bytes) -> None:
 
 def test_there_is_an_end_to_the_fields() -> None:
     one = Part("a", b"v")
-    assert len(parse(written([one] * MAX_PARTS, "b"), "b")) == MAX_PARTS
+    assert len(parse(encode_form([one] * MAX_PARTS, "b"), "b")) == MAX_PARTS
     with pytest.raises(MalformedForm, match="more than"):
-        parse(written([one] * (MAX_PARTS + 1), "b"), "b")
+        parse(encode_form([one] * (MAX_PARTS + 1), "b"), "b")
 
 
 def test_a_name_can_not_end_its_head() -> None:
     sneaky = Part('a"\r\ncontent-type: x', b"v", 'b"\r\n\r\n--bound')
-    (part,) = parse(written([sneaky], "bound"), "bound")
+    (part,) = parse(encode_form([sneaky], "bound"), "bound")
     assert part.name == "a%22%0D%0Acontent-type: x"
 
 

@@ -14,7 +14,7 @@ from gateway.compat.litellm.config.rows import Config, ProviderRow, RouteRow, Ta
 KEYS = {"OPENAI_API_KEY": "sk-o", "ANTHROPIC_API_KEY": "sk-a", "GEMINI_API_KEY": "g"}
 
 
-def written(directory: Path, text: str, name: str = "litellm_config.yaml") -> Path:
+def write_config(directory: Path, text: str, name: str = "litellm_config.yaml") -> Path:
     path = directory / name
     path.write_text(dedent(text).lstrip("\n"), encoding="utf-8")
     return path
@@ -22,7 +22,7 @@ def written(directory: Path, text: str, name: str = "litellm_config.yaml") -> Pa
 
 def config(directory: Path, text: str, environ: dict[str, str] | None = None) -> Config:
     """What a file comes to, in an environment that has only what is given."""
-    return read(written(directory, text), KEYS if environ is None else environ)
+    return read(write_config(directory, text), KEYS if environ is None else environ)
 
 
 def entries(

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.compat.litellm.config.parse import MAX_INCLUDES, read
 from gateway.compat.litellm.config.reader import ConfigError
-from tests.litellm.make import config, entries, route, written
+from tests.litellm.make import config, entries, route, write_config
 
 
 def test_entries_of_one_name_are_one_route(tmp_path: Path) -> None:
@@ -143,22 +143,22 @@ def test_a_variable_that_is_set_already_wins(tmp_path: Path) -> None:
 
 def test_reading_a_file_sets_nothing_in_the_process(tmp_path: Path) -> None:
     before = dict(os.environ)
-    read(written(tmp_path, "environment_variables: {DGM_TEST_ONLY: x}\n"))
+    read(write_config(tmp_path, "environment_variables: {DGM_TEST_ONLY: x}\n"))
     assert dict(os.environ) == before
 
 
 def test_included_files_count_as_written_here(tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
     model = "model_list:\n- model_name: {0}\n  litellm_params: {{model: {0}}}\n"
-    written(tmp_path / "more", model.format("o1") + "include: [third.yaml]", "second.yaml")
-    written(tmp_path / "more", model.format("o3") + "  bad_key: 1\n", "third.yaml")
+    write_config(tmp_path / "more", model.format("o1") + "include: [third.yaml]", "second.yaml")
+    write_config(tmp_path / "more", model.format("o3") + "  bad_key: 1\n", "third.yaml")
     parsed_config = config(tmp_path, "include: [more/second.yaml]\n" + model.format("gpt-4o"))
     assert list(parsed_config.routes) == ["gpt-4o", "o1", "o3"]
     assert parsed_config.notes == ["third.yaml:4: model_list[].bad_key: unknown key"]
 
 
 def test_a_circle_of_includes_is_refused(tmp_path: Path) -> None:
-    written(tmp_path, "include: [litellm_config.yaml]", "b.yaml")
+    write_config(tmp_path, "include: [litellm_config.yaml]", "b.yaml")
     with pytest.raises(
         ConfigError, match="include: includes litellm_config.yaml twice or in a circle"
     ):
@@ -167,7 +167,7 @@ def test_a_circle_of_includes_is_refused(tmp_path: Path) -> None:
 
 def test_endless_includes_are_refused(tmp_path: Path) -> None:
     for number in range(MAX_INCLUDES + 2):
-        written(tmp_path, f"include: [f{number + 1}.yaml]", f"f{number}.yaml")
+        write_config(tmp_path, f"include: [f{number + 1}.yaml]", f"f{number}.yaml")
     with pytest.raises(ConfigError, match="more than"):
         config(tmp_path, "include: [f0.yaml]")
 

@@ -13,17 +13,17 @@ from gateway.compat.litellm.config.reader import (
     read_file,
     resolve_variables,
 )
-from tests.litellm.make import written
+from tests.litellm.make import write_config
 
 
 def test_a_value_has_its_file_line_and_path(tmp_path: Path) -> None:
-    root = read_file(written(tmp_path, "a:\n  b:\n  - c: 1\n    d: 2\n")).root
+    root = read_file(write_config(tmp_path, "a:\n  b:\n  - c: 1\n    d: 2\n")).root
     node = root.get("a").get("b").list()[0].get("d")
     assert (node.location, node.path, node.value) == ("litellm_config.yaml:4", "a.b[0].d", 2)
 
 
 def test_a_mapping_has_the_line_of_its_key(tmp_path: Path) -> None:
-    root = read_file(written(tmp_path, "\n\na:\n\n  b: 1\n")).root
+    root = read_file(write_config(tmp_path, "\n\na:\n\n  b: 1\n")).root
     assert root.get("a").line == 1
 
 
@@ -64,12 +64,12 @@ def test_a_bomb_of_aliases_is_refused(tmp_path: Path) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
     with pytest.raises(ConfigError, match="too many nodes"):
-        read_file(written(tmp_path, "\n".join(lines)))
+        read_file(write_config(tmp_path, "\n".join(lines)))
 
 
 def test_a_huge_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="larger than"):
-        read_file(written(tmp_path, "# " + "x" * MAX_BYTES))
+        read_file(write_config(tmp_path, "# " + "x" * MAX_BYTES))
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
@@ -86,16 +86,20 @@ def test_a_missing_file_is_a_mistake(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "\ufeffa: 1\n"])
 def test_an_empty_file_and_a_byte_order_mark_are_fine(tmp_path: Path, text: str) -> None:
-    assert read_file(written(tmp_path, text)).root.get("b") is None
+    assert read_file(write_config(tmp_path, text)).root.get("b") is None
 
 
 def test_what_is_written_wins_over_what_a_merge_brings(tmp_path: Path) -> None:
     text = "a: &a {x: 1, y: 1}\nb: &b {x: 2, z: 2}\nc:\n  x: 3\n  <<: [*a, *b]\n"
-    assert read_file(written(tmp_path, text)).root.get("c").to_python() == {"x": 3, "y": 1, "z": 2}
+    assert read_file(write_config(tmp_path, text)).root.get("c").to_python() == {
+        "x": 3,
+        "y": 1,
+        "z": 2,
+    }
 
 
 def test_a_repeated_key_is_reported_and_the_last_one_counts(tmp_path: Path) -> None:
-    file = read_file(written(tmp_path, "a: 1\nb: 2\na: 3\n"))
+    file = read_file(write_config(tmp_path, "a: 1\nb: 2\na: 3\n"))
     assert file.root.get("a").value == 3
     assert [node.line for node in file.repeated] == [3]
 
@@ -111,24 +115,24 @@ def test_a_repeated_key_is_reported_and_the_last_one_counts(tmp_path: Path) -> N
     ],
 )
 def test_text_is_read_as_written(tmp_path: Path, written_as: str, text: str) -> None:
-    assert read_file(written(tmp_path, f"a: {written_as}\n")).root.get("a").text() == text
+    assert read_file(write_config(tmp_path, f"a: {written_as}\n")).root.get("a").text() == text
 
 
 @pytest.mark.parametrize("value", ["true", "[1]", "{a: 1}"])
 def test_text_is_not_anything(tmp_path: Path, value: str) -> None:
     with pytest.raises(ConfigError, match=r"litellm_config.yaml:1: a: must be a string"):
-        read_file(written(tmp_path, f"a: {value}\n")).root.get("a").text()
+        read_file(write_config(tmp_path, f"a: {value}\n")).root.get("a").text()
 
 
 @pytest.mark.parametrize(("value", "number"), [("3", 3), ("0.5", 0.5), ("1e-6", 1e-6), ('"2"', 2)])
 def test_numbers(tmp_path: Path, value: str, number: float) -> None:
-    assert read_file(written(tmp_path, f"a: {value}\n")).root.get("a").number() == number
+    assert read_file(write_config(tmp_path, f"a: {value}\n")).root.get("a").number() == number
 
 
 @pytest.mark.parametrize("value", ["true", "-1", ".nan", ".inf", "many", "[1]", "9" * 400])
 def test_a_number_is_finite_and_not_negative(tmp_path: Path, value: str) -> None:
     with pytest.raises(ConfigError, match="number|plain YAML"):
-        read_file(written(tmp_path, f"a: {value}\n")).root.get("a").number()
+        read_file(write_config(tmp_path, f"a: {value}\n")).root.get("a").number()
 
 
 @pytest.mark.parametrize(
@@ -138,30 +142,32 @@ def test_an_invalid_integer_is_refused_with_the_reason(
     tmp_path: Path, value: str, why: str
 ) -> None:
     with pytest.raises(ConfigError, match=why):
-        read_file(written(tmp_path, f"a: {value}\n")).root.get("a").integer()
+        read_file(write_config(tmp_path, f"a: {value}\n")).root.get("a").integer()
 
 
 @pytest.mark.parametrize(
     ("value", "flag"), [("true", True), ("no", False), ('"True"', True), ('"false"', False)]
 )
 def test_flags(tmp_path: Path, value: str, flag: bool) -> None:
-    assert read_file(written(tmp_path, f"a: {value}\n")).root.get("a").boolean() is flag
+    assert read_file(write_config(tmp_path, f"a: {value}\n")).root.get("a").boolean() is flag
 
 
 def test_a_boolean_is_not_a_number(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="true or false"):
-        read_file(written(tmp_path, "a: 2\n")).root.get("a").boolean()
+        read_file(write_config(tmp_path, "a: 2\n")).root.get("a").boolean()
 
 
 def test_a_reference_is_looked_up_and_remembered(tmp_path: Path) -> None:
-    root = read_file(written(tmp_path, "a: [{b: os.environ/NAME}]\n")).root
+    root = read_file(write_config(tmp_path, "a: [{b: os.environ/NAME}]\n")).root
     node = resolve_variables(root, {"NAME": "value"}).get("a").list()[0].get("b")
     assert (node.text(), node.variable) == ("value", "NAME")
 
 
 @pytest.mark.parametrize("environ", [{}, {"NAME": ""}], ids=["missing", "empty"])
 def test_a_variable_that_is_not_set_is_named(tmp_path: Path, environ: dict[str, str]) -> None:
-    root = resolve_variables(read_file(written(tmp_path, "a: os.environ/NAME\n")).root, environ)
+    root = resolve_variables(
+        read_file(write_config(tmp_path, "a: os.environ/NAME\n")).root, environ
+    )
     for take in ("text", "number", "boolean", "to_python"):
         with pytest.raises(
             UnsetVariable, match="a: names the environment variable NAME, which is not set"
@@ -172,4 +178,4 @@ def test_a_variable_that_is_not_set_is_named(tmp_path: Path, environ: dict[str, 
 @pytest.mark.parametrize("value", [".inf", ".nan", "-.inf", "9" * 30])
 def test_a_number_that_json_does_not_have_is_refused(tmp_path: Path, value: str) -> None:
     with pytest.raises(ConfigError, match="JSON does not have"):
-        read_file(written(tmp_path, f"a: {{b: [{value}]}}\n")).root.get("a").to_python()
+        read_file(write_config(tmp_path, f"a: {{b: [{value}]}}\n")).root.get("a").to_python()

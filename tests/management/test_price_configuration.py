@@ -42,14 +42,14 @@ def exported() -> dict[str, Any]:
     return document
 
 
-def written(tmp_path: Path, document: Any, name: str = "gateway.yaml") -> Path:
+def write_file(tmp_path: Path, document: Any, name: str = "gateway.yaml") -> Path:
     path = tmp_path / name
     path.write_text(yaml.safe_dump({"dragoman": 1, **document}, sort_keys=False))
     return path
 
 
 def applied(tmp_path: Path, *prices: Any, **options: Any) -> list[str]:
-    path = written(tmp_path, {"prices": list(prices)} if prices else {})
+    path = write_file(tmp_path, {"prices": list(prices)} if prices else {})
     return command_output("apply", str(path), **options).splitlines()
 
 

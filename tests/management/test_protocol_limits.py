@@ -52,7 +52,7 @@ class Wire:
         return int(self.sent.split()[1]) if self.sent else 0
 
 
-class Stand:
+class ProtocolServer:
     """Connections to one server whose application reads the whole body, then says ok."""
 
     def __init__(self, **limits: Any) -> None:
@@ -125,7 +125,7 @@ LARGE: dict[str, list[bytes]] = {
 
 @pytest.mark.parametrize("pieces", LARGE.values(), ids=LARGE)
 async def test_a_head_is_bounded(pieces: list[bytes]) -> None:
-    stand = Stand()
+    stand = ProtocolServer()
     wire = await stand.send(*pieces)
     assert wire.closed
     assert b"HTTP/1.1 431 " in wire.sent
@@ -143,21 +143,21 @@ FINE: dict[str, list[bytes]] = {
 
 @pytest.mark.parametrize("pieces", FINE.values(), ids=FINE)
 async def test_what_is_usual_passes(pieces: list[bytes]) -> None:
-    stand = Stand()
+    stand = ProtocolServer()
     wire = await stand.send(*pieces)
     assert wire.status == 200
     assert not wire.closed
 
 
 async def test_trailers_are_no_headers_of_the_request() -> None:
-    stand = Stand()
+    stand = ProtocolServer()
     await stand.send(POST, b"1\r\na\r\n0\r\nauthorization: Bearer x\r\n\r\n")
     assert stand.bodies == [b"a"]
     assert [name for name, _ in stand.scopes[0]["headers"]] == [b"host", b"transfer-encoding"]
 
 
 async def test_a_large_head_is_refused_in_the_dialect() -> None:
-    wire = await Stand().send(b"POST /v1/messages HTTP/1.1\r\n", header(80 * K))
+    wire = await ProtocolServer().send(b"POST /v1/messages HTTP/1.1\r\n", header(80 * K))
     assert wire.status == 431
     assert b'"type":"error"' in wire.sent
     assert b"connection: close" in wire.sent
@@ -171,7 +171,7 @@ BINARY = {
 
 @pytest.mark.parametrize("request_", BINARY.values(), ids=BINARY)
 async def test_a_binary_key_is_refused_in_the_dialect(request_: bytes) -> None:
-    wire = await Stand().send(request_)
+    wire = await ProtocolServer().send(request_)
     assert wire.status == 401
     assert b"authentication_error" in wire.sent
     assert wire.closed
@@ -196,7 +196,7 @@ DIALECT_KEYS: dict[str, tuple[bytes, bytes, tuple[str, ...], str]] = {
 @pytest.mark.parametrize("dialect", DIALECT_KEYS)
 async def test_each_dialect_reports_a_binary_key_as_its_sdk_expects(dialect: str) -> None:
     path, name, where, code = DIALECT_KEYS[dialect]
-    wire = await Stand().send(
+    wire = await ProtocolServer().send(
         b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n" % path,
         b"%s: Bearer sk-\x01\x7f\r\ncontent-length: 2\r\n\r\n{}" % name,
     )
@@ -221,7 +221,7 @@ async def test_each_dialect_reports_a_binary_key_as_its_sdk_expects(dialect: str
     ],
 )
 async def test_other_malformed_requests_are_400(request_: bytes) -> None:
-    wire = await Stand().send(request_)
+    wire = await ProtocolServer().send(request_)
     assert (wire.status, wire.closed) == (400, True)
 
 
@@ -238,14 +238,14 @@ SLOW: dict[str, tuple[list[bytes], int]] = {
 
 @pytest.mark.parametrize(("pieces", "status"), SLOW.values(), ids=SLOW)
 async def test_who_is_slow_is_closed(pieces: list[bytes], status: int) -> None:
-    wire = await Stand(head_s=0.05, linger_s=0.05).send(*pieces)
+    wire = await ProtocolServer(head_s=0.05, linger_s=0.05).send(*pieces)
     assert not wire.closed
     await until_in_loop(lambda: wire.closed)
     assert wire.status == status
 
 
 async def test_a_byte_now_and_then_does_not_put_the_end_of_a_head_off() -> None:
-    protocol, wire = Stand(head_s=0.2).connect()
+    protocol, wire = ProtocolServer(head_s=0.2).connect()
     protocol.data_received(HEAD + b"x: ")
     while not wire.closed:
         protocol.data_received(b"a")
@@ -254,7 +254,7 @@ async def test_a_byte_now_and_then_does_not_put_the_end_of_a_head_off() -> None:
 
 
 async def test_a_request_that_is_answered_slowly_is_not_closed() -> None:
-    stand = Stand(head_s=0.05, linger_s=0.05)
+    stand = ProtocolServer(head_s=0.05, linger_s=0.05)
     stand.hold.clear()
     wire = await stand.send(GET)
     await asyncio.sleep(0.2)
@@ -264,7 +264,7 @@ async def test_a_request_that_is_answered_slowly_is_not_closed() -> None:
 
 
 async def test_those_that_wait_longest_make_room_and_callers_are_answered() -> None:
-    stand = Stand(connections=20)
+    stand = ProtocolServer(connections=20)
     known, wire = stand.connect()
     known.data_received(GET)
     silent = [stand.connect() for _ in range(60)]
@@ -281,7 +281,7 @@ async def test_a_caller_that_is_idle_for_long_makes_room_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(connection_deadlines, "FRESH_CALLER_S", 0.05)
-    stand = Stand(connections=2)
+    stand = ProtocolServer(connections=2)
     first, second = await stand.send(GET), await stand.send(GET)
     refused = await stand.send(GET)
     assert (refused.status, refused.closed) == (503, True)
@@ -297,7 +297,7 @@ async def test_who_does_not_read_makes_room(
     monkeypatch: pytest.MonkeyPatch, *, closed: bool
 ) -> None:
     monkeypatch.setattr(connection_deadlines, "FRESH_CALLER_S", 0.05)
-    stand = Stand(connections=1)
+    stand = ProtocolServer(connections=1)
     stand.hold.clear()
     slow, wire = stand.connect()
     slow.data_received(GET)
@@ -316,7 +316,7 @@ async def test_who_does_not_read_makes_room(
 
 
 async def test_a_connection_above_the_limit_gets_503_with_retry_after() -> None:
-    stand = Stand(connections=3)
+    stand = ProtocolServer(connections=3)
     stand.hold.clear()
     for _ in range(3):
         await stand.send(GET)

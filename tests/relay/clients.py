@@ -26,16 +26,16 @@ class Client(ABC):
         self.history: list[Json] = []
         self.calls: list[Json] = []
 
-    def fresh(self) -> Client:
-        """Another one, with an empty history."""
+    def new_client(self) -> Client:
+        """A client of this kind with an empty history."""
         return type(self)()
 
-    def say(self, text: str) -> None:
-        """Add the user's words."""
+    def add_user_message(self, text: str) -> None:
+        """Add a user message to the history."""
         self.history.append({"role": "user", "content": text})
 
     @abstractmethod
-    def answer(self, text: str) -> None:
+    def add_tool_results(self, text: str) -> None:
         """Add the results of the last answer's calls."""
 
     @abstractmethod
@@ -43,8 +43,8 @@ class Client(ABC):
         """The path and the body of the next request."""
 
     @abstractmethod
-    def hear(self, data: bytes, *, stream: bool) -> None:
-        """Take in an answer."""
+    def read_response(self, data: bytes, *, stream: bool) -> None:
+        """Add a response to the history."""
 
 
 class Chat(Client):
@@ -57,7 +57,7 @@ class Chat(Client):
         body = {"model": model, "messages": self.history, "tools": [tool], "stream": stream}
         return "/v1/chat/completions", {**body, "reasoning_effort": "high"}
 
-    def hear(self, data: bytes, *, stream: bool) -> None:
+    def read_response(self, data: bytes, *, stream: bool) -> None:
         text, calls = "", dict[int, Json]()
         streamed_events = events(data) if stream else [json.loads(data)]
         for choice in (event["choices"][0] for event in streamed_events if event["choices"]):
@@ -75,7 +75,7 @@ class Chat(Client):
         message: Json = {"role": "assistant", "content": text if text or stream else None}
         self.history.append({**message, "tool_calls": self.calls} if self.calls else message)
 
-    def answer(self, text: str) -> None:
+    def add_tool_results(self, text: str) -> None:
         self.history += [
             {"role": "tool", "tool_call_id": call["id"], "content": text} for call in self.calls
         ]
@@ -91,7 +91,7 @@ class Ollama(Client):
         body = {"model": model, "messages": self.history, "tools": [tool], "stream": stream}
         return "/api/chat", {**body, "think": True}
 
-    def hear(self, data: bytes, *, stream: bool) -> None:
+    def read_response(self, data: bytes, *, stream: bool) -> None:
         text, self.calls = "", []
         for event in events(data):
             text += event["message"].get("content") or ""
@@ -102,7 +102,7 @@ class Ollama(Client):
         message: Json = {"role": "assistant", "content": text}
         self.history.append({**message, "tool_calls": self.calls} if self.calls else message)
 
-    def answer(self, text: str) -> None:
+    def add_tool_results(self, text: str) -> None:
         self.history += [
             {"role": "tool", "tool_name": call["function"]["name"], "content": text}
             for call in self.calls
@@ -123,7 +123,7 @@ class Messages(Client):
         body = {"model": model, "max_tokens": 9000, "messages": self.history, "tools": [tool]}
         return "/v1/messages", {**body, "stream": stream, "thinking": kind}
 
-    def hear(self, data: bytes, *, stream: bool) -> None:
+    def read_response(self, data: bytes, *, stream: bool) -> None:
         content = self._streamed(data) if stream else json.loads(data)["content"]
         content = [block for block in content if block != {"type": "text", "text": ""}]
         self.calls = [block for block in content if block["type"] == "tool_use"]
@@ -148,7 +148,7 @@ class Messages(Client):
             blocks[place]["input"] = json.loads(text)
         return blocks
 
-    def answer(self, text: str) -> None:
+    def add_tool_results(self, text: str) -> None:
         results = [
             {"type": "tool_result", "tool_use_id": call["id"], "content": text}
             for call in self.calls
@@ -167,28 +167,28 @@ class Responses(Client):
         fields = {"reasoning": {"effort": "high"}, "include": ["reasoning.encrypted_content"]}
         return "/v1/responses", {**body, **fields, "store": False}
 
-    def hear(self, data: bytes, *, stream: bool) -> None:
+    def read_response(self, data: bytes, *, stream: bool) -> None:
         output = events(data)[-1]["response"]["output"] if stream else json.loads(data)["output"]
         self.calls = [item for item in output if item["type"] == "function_call"]
-        self.history += self.kept(output)
+        self.history += self.items_to_send_back(output)
 
-    def kept(self, output: list[Json]) -> list[Json]:
-        """What of an answer goes back."""
+    def items_to_send_back(self, output: list[Json]) -> list[Json]:
+        """The output items that the next request contains."""
         return output
 
-    def answer(self, text: str) -> None:
+    def add_tool_results(self, text: str) -> None:
         self.history += [
             {"type": "function_call_output", "call_id": call["call_id"], "output": text}
             for call in self.calls
         ]
 
 
-class Forgetful(Responses):
-    """A Responses client that sends back only calls and words, as hand-written loops do."""
+class WithoutReasoning(Responses):
+    """A Responses client that sends back only calls and text, as hand-written loops do."""
 
     name = "responses-without-reasoning"
 
-    def kept(self, output: list[Json]) -> list[Json]:
+    def items_to_send_back(self, output: list[Json]) -> list[Json]:
         named = ("type", "call_id", "name", "arguments", "role", "content")
         others = [item for item in output if item["type"] != "reasoning"]
         return [{key: item[key] for key in named if key in item} for item in others]
@@ -200,7 +200,7 @@ class Gemini(Client):
     name = "gemini"
     thinking: ClassVar[Json] = {"thinkingBudget": 3000}
 
-    def say(self, text: str) -> None:
+    def add_user_message(self, text: str) -> None:
         self.history.append({"role": "user", "parts": [{"text": text}]})
 
     def request(self, model: str, *, stream: bool) -> tuple[str, Json]:
@@ -214,7 +214,7 @@ class Gemini(Client):
         path = f"/v1beta/models/{model}:{verb}"
         return path, {**body, "generationConfig": {"thinkingConfig": thinking}}
 
-    def hear(self, data: bytes, *, stream: bool) -> None:
+    def read_response(self, data: bytes, *, stream: bool) -> None:
         streamed_events = events(data) if stream else [json.loads(data)]
         contents = [event["candidates"][0]["content"] for event in streamed_events]
         contents = [self.without_empty_texts(c) for c in contents if c.get("parts")]
@@ -231,7 +231,7 @@ class Gemini(Client):
         """The content without its empty text parts."""
         return {**content, "parts": [p for p in content["parts"] if p != {"text": ""}]}
 
-    def answer(self, text: str) -> None:
+    def add_tool_results(self, text: str) -> None:
         parts = []
         for call in self.calls:
             named = {"name": call["name"], **({"id": call["id"]} if "id" in call else {})}
@@ -250,7 +250,7 @@ CLIENTS: tuple[Client, ...] = (
     Chat(),
     Messages(),
     Responses(),
-    Forgetful(),
+    WithoutReasoning(),
     Gemini(),
     GeminiAloud(),
     Ollama(),

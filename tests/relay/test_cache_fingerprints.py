@@ -49,13 +49,13 @@ async def test_the_sink_of_an_answer_is_freed_after_its_end() -> None:
     class Sink:
         def __init__(self, client: Client) -> None:
             self.client = client
-            self.heard = b""
+            self.received = b""
 
         def collect_chunk(self, status: int, data: bytes) -> None:
-            self.heard += data
+            self.received += data
 
         def end(self, status: int, data: bytes) -> None:
-            self.heard += data
+            self.received += data
 
     async def send(message: Any) -> None:
         pass
@@ -64,7 +64,7 @@ async def test_the_sink_of_an_answer_is_freed_after_its_end() -> None:
     sink = Sink(client)
     client.show(sink)
     await client.reply(200, [], b"answer")
-    assert sink.heard == b"answer"
+    assert sink.received == b"answer"
     freed = weakref.ref(sink)
     gc.disable()
     try:

@@ -69,7 +69,7 @@ def body(**more: Any) -> dict[str, Any]:
     }
 
 
-def used(tokens: int) -> httpx.Response:
+def response_with_usage(tokens: int) -> httpx.Response:
     return completion(
         usage={"prompt_tokens": 0, "completion_tokens": tokens, "total_tokens": tokens}
     )
@@ -120,7 +120,7 @@ async def test_a_messages_client_gets_anthropic_rate_limit_headers(tmp_path: Pat
 
 async def test_tokens_of_the_answer_count_and_the_reservation_ends(tmp_path: Path) -> None:
     registry = limited(route("r", provider("one")), limits=Limits(tokens_per_minute=100))
-    async with gateway(tmp_path, registry, one=lambda _: used(60)) as rig:
+    async with gateway(tmp_path, registry, one=lambda _: response_with_usage(60)) as rig:
         first, second, third = [await rig.post(CHAT, body()) for _ in range(3)]
         assert reserved(rig, "key:1/tokens/minute") == [0]
     # 40 are left: the second is let in and goes over it, alone.
@@ -136,7 +136,7 @@ async def test_the_reserved_maximum_blocks_others_during_a_request(tmp_path: Pat
 
     async def slow(_: httpx.Request) -> httpx.Response:
         await go.wait()
-        return used(5)
+        return response_with_usage(5)
 
     async with gateway(tmp_path, registry, one=slow) as rig:
         running = asyncio.ensure_future(rig.post(CHAT, body(max_tokens=60)))
@@ -189,7 +189,7 @@ async def test_one_at_a_time_means_one(tmp_path: Path) -> None:
 async def test_a_budget_that_is_spent_refuses_until_its_window_ends(tmp_path: Path) -> None:
     budget = Budget(day_usd=Decimal("0.0002"))
     registry = limited(priced(provider("one")), budget=budget)
-    async with gateway(tmp_path, registry, one=lambda _: used(50)) as rig:
+    async with gateway(tmp_path, registry, one=lambda _: response_with_usage(50)) as rig:
         replies = [await rig.post(CHAT, body()) for _ in range(4)]
         anthropic = await rig.post(MESSAGES, body())
         rows = await rig.rows(5)
@@ -223,7 +223,7 @@ async def test_a_soft_budget_warns_and_refuses_nobody(
 ) -> None:
     budget = Budget(month_usd=Decimal("0.0004"), soft_percent=50)
     registry = limited(priced(provider("one")), budget=budget)
-    async with gateway(tmp_path, registry, one=lambda _: used(50)) as rig:
+    async with gateway(tmp_path, registry, one=lambda _: response_with_usage(50)) as rig:
         replies = [await rig.post(CHAT, body()) for _ in range(4)]
     assert [reply.status for reply in replies] == [200] * 4
     x_dragoman_budgets = [reply.headers.get("x-dragoman-budget") for reply in replies]
@@ -238,7 +238,7 @@ async def test_a_soft_budget_warns_and_refuses_nobody(
 
 async def test_spend_of_the_database_is_counted(tmp_path: Path) -> None:
     registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal("0.0003")))
-    async with gateway(tmp_path, registry, one=lambda _: used(50)) as rig:
+    async with gateway(tmp_path, registry, one=lambda _: response_with_usage(50)) as rig:
         limiter = rig.runtime.limiter
         limiter.sync_spend([("key:1/usd/total", 1, UNITS // 10_000)])
         assert (await rig.post(CHAT, body())).status == 200
@@ -310,7 +310,7 @@ async def test_a_failed_attempt_frees_its_provider(tmp_path: Path) -> None:
     one, two = provider("one", limits=busy), provider("two", id=2, limits=busy)
     registry = snapshot(route("r", one, two))
     async with gateway(
-        tmp_path, registry, one=lambda _: refusal(500), two=lambda _: used(30)
+        tmp_path, registry, one=lambda _: refusal(500), two=lambda _: response_with_usage(30)
     ) as rig:
         assert (await rig.post(CHAT, body())).status == 200
         names = [
@@ -368,7 +368,7 @@ async def test_nothing_is_left_reserved_after_a_storm(tmp_path: Path) -> None:
     async def answer(_: httpx.Request) -> Any:
         await asyncio.sleep(draw.random() / 50)
         kinds = (
-            lambda: used(draw.randrange(100)),
+            lambda: response_with_usage(draw.randrange(100)),
             lambda: refusal(500),
             lambda: httpx.ConnectError("no"),
             lambda: sse(chunk("some words"), httpx.ReadError("cut")),

@@ -25,7 +25,15 @@ from tests.relay.harness import (
     route,
     sse,
 )
-from tests.relay.test_limiter import CHAT, MESSAGES, body, limited, priced, reserved, used
+from tests.relay.test_limiter import (
+    CHAT,
+    MESSAGES,
+    body,
+    limited,
+    priced,
+    reserved,
+    response_with_usage,
+)
 from tests.waits import PATIENCE_S
 
 TURN = {"role": "user", "content": "hi"}
@@ -128,7 +136,7 @@ def assert_refused(dialect: str, text: Any, kind: str, wait: int | None = None) 
 @pytest.mark.parametrize("dialect", ASKS)
 async def test_a_spent_budget_error_has_the_clients_dialect(tmp_path: Path, dialect: str) -> None:
     registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal("0.0001")))
-    async with gateway(tmp_path, registry, one=lambda _: used(50)) as rig:
+    async with gateway(tmp_path, registry, one=lambda _: response_with_usage(50)) as rig:
         assert (await rig.post(CHAT, body())).status == 200
         reply = await rig.post(*ASKS[dialect])
     assert reply.status == (402 if dialect == "messages" else 429)
@@ -152,7 +160,7 @@ async def test_retries_reserve_once_and_pay_for_the_answer(tmp_path: Path) -> No
         budget=Budget(total_usd=Decimal(1)),
     )
     async with gateway(
-        tmp_path, registry, one=lambda _: refusal(503), two=lambda _: used(50)
+        tmp_path, registry, one=lambda _: refusal(503), two=lambda _: response_with_usage(50)
     ) as rig:
         reply = await rig.post(CHAT, body())
         assert reply.headers["x-ratelimit-remaining-requests"] == "8"
@@ -171,9 +179,9 @@ async def test_of_a_hedged_call_nothing_stays_reserved(tmp_path: Path) -> None:
 
     async def slow(_: httpx.Request) -> httpx.Response:
         await asyncio.sleep(PATIENCE_S)
-        return used(9)
+        return response_with_usage(9)
 
-    async with gateway(tmp_path, registry, one=slow, two=lambda _: used(50)) as rig:
+    async with gateway(tmp_path, registry, one=slow, two=lambda _: response_with_usage(50)) as rig:
         assert (await rig.post(CHAT, body())).status == 200
         row = await rig.entry()
         names = ("key:1/concurrency/", "provider:1/concurrency/", "provider:2/concurrency/")

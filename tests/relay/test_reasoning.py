@@ -148,10 +148,10 @@ async def test_a_reasoning_store_stays_within_max_bytes(upstreams: Upstreams, tm
         memory = gateway.runtime.reasoning = ReasoningStore(max_bytes=20_000)
         for number in range(40):
             client = Chat()
-            client.say(f"{PROMPT} {number}")
+            client.add_user_message(f"{PROMPT} {number}")
             await send_turn(gateway, client, "anthropic", stream=False)
         assert 0 < memory._bytes <= 20_000
-        client.answer("sunny")
+        client.add_tool_results("sunny")
         await send_turn(gateway, client, "anthropic", stream=False)
         assert RETURNED["anthropic"](upstreams.last("anthropic").body) == ["state"]
 
@@ -161,10 +161,10 @@ async def test_a_memory_forgets_in_time(upstreams: Upstreams, tmp_path: Path):
     async with process(tmp_path, upstreams) as gateway:
         gateway.runtime.reasoning = ReasoningStore(seconds=60, clock=lambda: now)
         client = Chat()
-        client.say(PROMPT)
+        client.add_user_message(PROMPT)
         await send_turn(gateway, client, "openai", stream=False)
         now = 61.0
-        client.answer("sunny")
+        client.add_tool_results("sunny")
         await send_turn(gateway, client, "openai", stream=False)
         assert RETURNED["openai"](upstreams.last("openai").body) == ["no state"]
 
@@ -175,10 +175,10 @@ async def test_a_store_that_is_away_refuses_nothing(upstreams: Upstreams, tmp_pa
 
     async with process(tmp_path, upstreams) as gateway:
         client = Chat()
-        client.say(PROMPT)
+        client.add_user_message(PROMPT)
         gateway.runtime.reasoning = ReasoningStore(find=broken, write=broken)  # type: ignore[arg-type]
         await send_turn(gateway, client, "gemini", stream=False)
-        client.answer("sunny")
+        client.add_tool_results("sunny")
         await send_turn(gateway, client, "gemini", stream=False)
         assert RETURNED["gemini"](upstreams.last("gemini").body) == ["state"]
         away = gateway.runtime.reasoning
@@ -198,10 +198,10 @@ async def test_a_lookup_waits_for_a_late_row(upstreams: Upstreams, tmp_path: Pat
         return [] if looks == 1 else rows.find(keys)
 
     client = Chat()
-    client.say(PROMPT)
+    client.add_user_message(PROMPT)
     async with process(tmp_path / "a", upstreams, rows) as gateway:
         await send_turn(gateway, client, "bedrock", stream=True)
-    client.answer("sunny")
+    client.add_tool_results("sunny")
     async with process(tmp_path / "b", upstreams) as gateway:
         gateway.runtime.reasoning = ReasoningStore(find=late)
         await send_turn(gateway, client, "bedrock", stream=True)
@@ -222,7 +222,7 @@ async def test_an_answer_ends_when_its_row_is_stored(
     async with process(tmp_path, upstreams) as gateway:
         gateway.runtime.reasoning = ReasoningStore(find=rows.find, write=slow)
         client = Chat()
-        client.say(PROMPT)
+        client.add_user_message(PROMPT)
         await send_turn(gateway, client, "gemini", stream=stream)
         assert len(rows.rows) == 1, "another process may be asked now"
         await asyncio.to_thread(gateway.runtime.reasoning.close)
@@ -236,7 +236,7 @@ async def test_a_store_that_hangs_is_not_waited_for_twice(upstreams: Upstreams, 
         )
         for number in range(3):
             client = Chat()
-            client.say(f"{PROMPT} {number}")
+            client.add_user_message(f"{PROMPT} {number}")
             await send_turn(gateway, client, "gemini", stream=False)
             if not number:
                 began = time.monotonic()
@@ -250,12 +250,12 @@ async def test_deepseek_gets_a_blank_where_its_reasoning_is_unknown(
 ):
     async with process(tmp_path, upstreams) as gateway:
         client = Chat()
-        client.say(PROMPT)
+        client.add_user_message(PROMPT)
         client.calls = [
             {"id": "x", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
         ]
         client.history.append({"role": "assistant", "content": "", "tool_calls": client.calls})
-        client.answer("sunny")
+        client.add_tool_results("sunny")
         await send_turn(gateway, client, "deepseek", stream=False)
         sent = upstreams.last("deepseek").body["messages"][1]
         assert sent["reasoning_content"] == " "
@@ -285,11 +285,11 @@ async def test_a_state_that_its_provider_has_forgotten_is_dropped(
     monkeypatch: pytest.MonkeyPatch,
 ):
     """As after a change of the account or its keys: one more try, without any state."""
-    client = client.fresh()
+    client = client.new_client()
     async with process(tmp_path, upstreams) as gateway:
-        client.say(PROMPT)
+        client.add_user_message(PROMPT)
         await send_turn(gateway, client, upstream, stream=False)
-        client.answer("sunny")
+        client.add_tool_results("sunny")
         fresh = "gBBBB-" if name == "STATE" else lambda text: base64.b64encode(b"sig:new").decode()
         monkeypatch.setattr(rules, name, fresh)
         count = upstreams.count(upstream)
@@ -306,10 +306,10 @@ async def test_an_altered_signature_on_passthrough_is_given_up_too(
 ):
     client = Messages()
     async with process(tmp_path, upstreams) as gateway:
-        client.say(PROMPT)
+        client.add_user_message(PROMPT)
         await send_turn(gateway, client, "anthropic", stream=False)
         client.history[1]["content"][0]["signature"] = "EqUpstream-of-somebody-else"
-        client.answer("sunny")
+        client.add_tool_results("sunny")
         reply = await send_turn(gateway, client, "anthropic", stream=False)
         assert reply.headers["x-dragoman-dropped"] == "messages[1].content[0]"
 
@@ -324,10 +324,10 @@ async def test_such_a_request_and_its_answer_still_pass_through(
     monkeypatch.setattr(fake_anthropic, "_usage", lambda say: {**plain(say), **own})
     client = Messages()
     async with process(tmp_path, upstreams) as gateway:
-        client.say(PROMPT)
+        client.add_user_message(PROMPT)
         await send_turn(gateway, client, "anthropic", stream=False)
         client.history[1]["content"][0]["signature"] = "EqUpstream-of-somebody-else"
-        client.answer("sunny")
+        client.add_tool_results("sunny")
         _, client_body = client.request("anthropic", stream=stream)
         history = json.loads(json.dumps(client.history))
         count = upstreams.count("anthropic")
@@ -350,9 +350,9 @@ async def test_a_responses_request_without_refused_reasoning_still_passes_throug
     """Only the reasoning goes, and the ids of items that would require it."""
     client = Responses()
     async with process(tmp_path, upstreams) as gateway:
-        client.say(PROMPT)
+        client.add_user_message(PROMPT)
         await send_turn(gateway, client, "openai", stream=False)
-        client.answer("sunny")
+        client.add_tool_results("sunny")
         monkeypatch.setattr(responses_rules, "STATE", "gBBBB-")
         _, client_body = client.request("openai", stream=False)
         history = json.loads(json.dumps(client.history))
@@ -372,9 +372,9 @@ async def test_a_gemini_request_without_refused_signatures_still_passes_through(
 ):
     client = Gemini()
     async with process(tmp_path, upstreams) as gateway:
-        client.say(PROMPT)
+        client.add_user_message(PROMPT)
         await send_turn(gateway, client, "gemini", stream=False)
-        client.answer("sunny")
+        client.add_tool_results("sunny")
         made_anew = base64.b64encode(b"sig:new").decode()
         monkeypatch.setattr(gemini_rules, "signature", lambda text: made_anew)
         _, client_body = client.request("gemini", stream=False)
@@ -391,11 +391,11 @@ async def test_a_gemini_request_without_refused_signatures_still_passes_through(
 async def test_a_gemini_client_without_signatures_is_helped(upstreams: Upstreams, tmp_path: Path):
     client = Gemini()
     async with process(tmp_path, upstreams) as gateway:
-        client.say(PROMPT)
+        client.add_user_message(PROMPT)
         await send_turn(gateway, client, "gemini", stream=False)
         for part in client.history[1]["parts"]:
             part.pop("thoughtSignature", None)
-        client.answer("sunny")
+        client.add_tool_results("sunny")
         await send_turn(gateway, client, "gemini", stream=False)
         sent = upstreams.last("gemini").body["contents"][1]["parts"]
         assert [p.get("thoughtSignature") for p in sent] == [gemini_rules.SENTINEL]
@@ -406,9 +406,9 @@ async def test_a_repeated_refusal_is_returned_after_one_retry(
 ):
     client = Messages()
     async with process(tmp_path, upstreams) as gateway:
-        client.say(PROMPT)
+        client.add_user_message(PROMPT)
         await send_turn(gateway, client, "openai", stream=False)
-        client.answer("sunny")
+        client.add_tool_results("sunny")
         error_body = responses_rules.bad("no", None, "invalid_encrypted_content")
         monkeypatch.setattr("tests.fakes.openai.responses_rules.refusal", lambda body: error_body)
         count = upstreams.count("openai")

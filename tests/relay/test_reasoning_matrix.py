@@ -239,7 +239,7 @@ async def send_turn(gateway: Gateway, client: Client, model: str, *, stream: boo
     path, body = client.request(model, stream=stream)
     reply = await gateway.post(path, body, headers=client.headers)
     assert reply.status == 200, reply.body
-    client.hear(reply.body, stream=stream)
+    client.read_response(reply.body, stream=stream)
     return reply
 
 
@@ -258,15 +258,15 @@ def returned(client: Client, upstream: str, body: Json) -> list[str]:
 async def test_a_tool_loop_keeps_its_thoughts(
     client: Client, upstream: str, stream: bool, upstreams: Upstreams, tmp_path: Path
 ) -> None:
-    client, before = client.fresh(), upstreams.count(upstream)
+    client, before = client.new_client(), upstreams.count(upstream)
     async with process(tmp_path, upstreams) as gateway:
-        client.say(PROMPT)
+        client.add_user_message(PROMPT)
         await send_turn(gateway, client, upstream, stream=stream)
-        client.answer("sunny")
+        client.add_tool_results("sunny")
         await send_turn(gateway, client, upstream, stream=stream)
         second = upstreams.last(upstream)
         assert returned(client, upstream, second.body) == ["state"]
-        client.answer("rainy")
+        client.add_tool_results("rainy")
         await send_turn(gateway, client, upstream, stream=stream)
         third = upstreams.last(upstream)
         assert returned(client, upstream, third.body) == ["state", "state"]
@@ -285,11 +285,11 @@ def _head(raw: bytes) -> bytes:
 async def test_another_process_reads_the_stored_reasoning(
     client: Client, upstream: str, upstreams: Upstreams, tmp_path: Path
 ) -> None:
-    client, rows, stream = client.fresh(), Rows(), True
+    client, rows, stream = client.new_client(), Rows(), True
     async with process(tmp_path / "a", upstreams, rows) as gateway:
-        client.say(PROMPT)
+        client.add_user_message(PROMPT)
         await send_turn(gateway, client, upstream, stream=stream)
-        client.answer("sunny")
+        client.add_tool_results("sunny")
         path, body = client.request(upstream, stream=stream)
         await gateway.post(path, body, headers=client.headers)
         here = upstreams.last(upstream)
@@ -310,11 +310,11 @@ async def test_another_process_reads_the_stored_reasoning(
 async def test_a_switch_of_models_drops_the_thoughts_cleanly(
     client: Client, before: str, after: str, upstreams: Upstreams, tmp_path: Path
 ) -> None:
-    client = client.fresh()
+    client = client.new_client()
     async with process(tmp_path, upstreams) as gateway:
-        client.say(PROMPT)
+        client.add_user_message(PROMPT)
         await send_turn(gateway, client, before, stream=False)
-        client.answer("sunny")
+        client.add_tool_results("sunny")
         count = upstreams.count(after)
         reply = await send_turn(gateway, client, after, stream=False)
         assert upstreams.count(after) == count + 1, "the first try was taken"
@@ -324,7 +324,7 @@ async def test_a_switch_of_models_drops_the_thoughts_cleanly(
             bent = reply.headers.get("x-dragoman-approximated", "")
             assert dropped or bent, adaptations
         # And back again: the thoughts of the first model are its own still.
-        client.answer("rainy")
+        client.add_tool_results("rainy")
         await send_turn(gateway, client, before, stream=False)
         if client.name in {"chat", "ollama"}:
             back = upstreams.last(before)

@@ -24,7 +24,7 @@ from gateway.routing.cache_policy import CachePolicy
 from gateway.routing.limits import UNITS, Budget, Limits
 from tests.redis_server import RedisServer, running
 from tests.relay.harness import gateway, provider, route
-from tests.relay.test_limiter import CHAT, body, limited, priced, used
+from tests.relay.test_limiter import CHAT, body, limited, priced, response_with_usage
 from tests.relay.test_shared_limiter import Machine, kind, machines
 
 pytestmark = pytest.mark.redis
@@ -79,7 +79,9 @@ async def test_no_request_fails(
     )
     url = f"redis://127.0.0.1:{redis.port}/0"
     counts: Counter[int] = Counter()
-    async with gateway(tmp_path, registry, one=lambda _: used(5), redis_url=url) as rig:
+    async with gateway(
+        tmp_path, registry, one=lambda _: response_with_usage(5), redis_url=url
+    ) as rig:
 
         async def client(number: int) -> None:
             for turn in range(20):
@@ -169,7 +171,9 @@ async def test_whatever_the_client_library_raises_no_request_fails(
     async def send(*args: object, **options: object) -> None:
         raise raised("the handler is closed")
 
-    async with gateway(tmp_path, registry, one=lambda _: used(5), redis_url=redis.url) as rig:
+    async with gateway(
+        tmp_path, registry, one=lambda _: response_with_usage(5), redis_url=redis.url
+    ) as rig:
         assert (await rig.post(CHAT, body(seed=1))).status == 200
         monkeypatch.setattr(AbstractConnection, "send_packed_command", send)
         posts = [rig.post(CHAT, body(seed=number)) for number in range(20)]

@@ -28,7 +28,7 @@ from gateway.routing.limits import UNITS, Budget, Limits
 from gateway.routing.snapshot import Route, Snapshot
 from tests.redis_server import RedisServer, running
 from tests.relay.harness import gateway, provider, route
-from tests.relay.test_limiter import CHAT, body, limited, priced, used
+from tests.relay.test_limiter import CHAT, body, limited, priced, response_with_usage
 
 pytestmark = pytest.mark.redis
 NOW = 1_800_000_000.0
@@ -399,7 +399,7 @@ async def test_with_limits_budget_and_cache_a_request_is_one_turn_at_redis(
     )
     turns = Turns(redis.port)
     url = await turns.start()
-    async with gateway(tmp_path, registry, one=lambda _: used(5)) as rig:
+    async with gateway(tmp_path, registry, one=lambda _: response_with_usage(5)) as rig:
         live = rig.runtime
         live.redis_limiter = live.limiter = RedisLimiter(live.limiter.counters, url)
         live.cache = cache_store.create_cache_store(

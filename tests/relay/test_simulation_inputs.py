@@ -51,12 +51,12 @@ def pretended(client: Client, upstream: str, model: str, **fields: Any) -> Json:
 async def test_the_simulation_equals_the_live_upstream_request(
     client: Client, upstream: str, upstreams: Upstreams, tmp_path: Path
 ) -> None:
-    client = client.fresh()
+    client = client.new_client()
     async with process(tmp_path, upstreams) as gateway:
-        client.say(PROMPT)
+        client.add_user_message(PROMPT)
         for _ in range(2):
             await send_turn(gateway, client, upstream, stream=False)
-            client.answer("sunny")
+            client.add_tool_results("sunny")
         rows = await gateway.rows(2)
         model = rows[0].model
         answers = [json.loads(row.bodies.upstream_response or b"") for row in rows if row.bodies]
@@ -71,11 +71,11 @@ async def test_the_simulation_equals_the_live_upstream_request(
 
 
 async def test_what_is_missing_is_named(upstreams: Upstreams, tmp_path: Path) -> None:
-    (client,) = [c.fresh() for c in CLIENTS if c.name == "chat"]
+    (client,) = [c.new_client() for c in CLIENTS if c.name == "chat"]
     async with process(tmp_path, upstreams) as gateway:
-        client.say(PROMPT)
+        client.add_user_message(PROMPT)
         await send_turn(gateway, client, "gemini", stream=False)
-        client.answer("sunny")
+        client.add_tool_results("sunny")
         inputs = pretended(client, "gemini", "gemini-3.8-flash")
     (missing_input,) = inputs["runtime_inputs"]
     assert missing_input["field"] == "messages[1]"

@@ -25,7 +25,7 @@ from tests.relay.harness import (
     route,
     snapshot,
 )
-from tests.relay.test_limiter import CHAT, body, priced, reserved, used
+from tests.relay.test_limiter import CHAT, body, priced, reserved, response_with_usage
 
 ONE, TWO = provider("one"), provider("two", id=2)
 # The 50 tokens of `used(50)`, at two dollars for a million.
@@ -48,7 +48,11 @@ async def send_chat(rig: Gateway, **more: Any) -> tuple[int, str]:
 
 
 def answers(**more: Any) -> dict[str, Any]:
-    return {"one": lambda _: used(50), "two": lambda _: used(50), **more}
+    return {
+        "one": lambda _: response_with_usage(50),
+        "two": lambda _: response_with_usage(50),
+        **more,
+    }
 
 
 async def test_a_target_at_its_limit_is_skipped_with_a_reason(tmp_path: Path) -> None:
@@ -92,7 +96,7 @@ async def test_a_target_takes_only_so_many_at_a_time(tmp_path: Path) -> None:
     async def slow(_: httpx.Request) -> httpx.Response:
         event.set()
         await go.wait()
-        return used(50)
+        return response_with_usage(50)
 
     async with gateway(tmp_path, registry, **answers(one=slow)) as rig:
         first = asyncio.create_task(send_chat(rig))

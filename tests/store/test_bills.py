@@ -24,7 +24,7 @@ TODAY = DAY.date()
 NEXT = DAY + dt.timedelta(days=1)
 
 
-def used(id: str, **values: Any) -> LogRecord:
+def log_record(id: str, **values: Any) -> LogRecord:
     fields: dict[str, Any] = {
         "started_at": (DAY + dt.timedelta(hours=3)).timestamp(),
         "provider": "openai",
@@ -63,7 +63,7 @@ def test_a_file_that_is_no_bill_is_refused_with_its_line(text: str, why: str) ->
 
 
 def test_each_day_and_model_is_beside_its_line_of_the_bill() -> None:
-    store.write([used("r1"), used("r2", model="gpt-5-mini", cost_usd=Decimal("0.1"))])
+    store.write([log_record("r1"), log_record("r2", model="gpt-5-mini", cost_usd=Decimal("0.1"))])
     billed(
         BilledLine(TODAY, TODAY, Decimal("0.6"), "gpt-5-2026-08-01"),
         BilledLine(TODAY, TODAY, Decimal(2), "dall-e-3"),
@@ -82,13 +82,13 @@ def test_each_day_and_model_is_beside_its_line_of_the_bill() -> None:
 
 
 def test_without_a_bill_there_is_no_difference_and_not_none() -> None:
-    store.write([used("r1")])
+    store.write([log_record("r1")])
     reconciliation = reconcile("openai", DAY, NEXT)
     assert (reconciliation.billed, reconciliation.difference) == (None, None)
 
 
 def test_one_sum_for_several_days_counts_as_a_whole() -> None:
-    store.write([used("r1")])
+    store.write([log_record("r1")])
     billed(BilledLine(TODAY, TODAY + dt.timedelta(days=1), Decimal(3)))
     reconciliation = reconcile("openai", DAY, DAY + dt.timedelta(days=2))
     assert (reconciliation.billed, len(reconciliation.spans), reconciliation.days[0].billed) == (
@@ -99,7 +99,7 @@ def test_one_sum_for_several_days_counts_as_a_whole() -> None:
 
 
 def test_other_providers_and_days_are_left_out() -> None:
-    store.write([used("r1", provider="other"), used("r2", started_at=NEXT.timestamp())])
+    store.write([log_record("r1", provider="other"), log_record("r2", started_at=NEXT.timestamp())])
     billed(BilledLine(TODAY, TODAY, Decimal(1)), provider="other")
     reconciliation = reconcile("openai", DAY, NEXT)
     assert (reconciliation.days, reconciliation.billed, reconciliation.uncertainties) == (
@@ -136,13 +136,13 @@ def test_what_may_explain_a_difference_is_counted() -> None:
     )
     store.write(
         [
-            used("unknown", cost_usd=None),
-            used("estimated", usage_source="estimated"),
-            used("cut", outcome="cut"),
-            used("left", outcome="client_closed"),
-            used("shadow", shadow_of="r1"),
-            used("hedged", provider="other", attempts=[lost]),
-            used("late", provider="other", attempts=[broken]),
+            log_record("unknown", cost_usd=None),
+            log_record("estimated", usage_source="estimated"),
+            log_record("cut", outcome="cut"),
+            log_record("left", outcome="client_closed"),
+            log_record("shadow", shadow_of="r1"),
+            log_record("hedged", provider="other", attempts=[lost]),
+            log_record("late", provider="other", attempts=[broken]),
         ]
     )
     doubts = {d.reason: (d.requests, d.usd) for d in reconcile("openai", DAY, NEXT).uncertainties}
@@ -161,7 +161,7 @@ def failed_attempts(count: int) -> list[LogRecord]:
     """Requests with one to three attempts each, most of which failed in one way or another."""
     draw = random.Random(7)
     return [
-        used(
+        log_record(
             f"r{number}",
             started_at=DAY.timestamp() + draw.uniform(0, 2 * 86_400),
             provider=draw.choice(["openai", "other", ""]),
@@ -222,7 +222,7 @@ def test_a_bill_reads_no_table_from_its_beginning() -> None:
 
 
 def test_days_without_a_bill_are_not_part_of_the_difference() -> None:
-    store.write([used("r1"), used("r2", started_at=NEXT.timestamp())])
+    store.write([log_record("r1"), log_record("r2", started_at=NEXT.timestamp())])
     billed(BilledLine(TODAY, TODAY, Decimal("0.6")))
     reconciliation = reconcile("openai", DAY, DAY + dt.timedelta(days=2))
     assert (reconciliation.totals.cost, reconciliation.covered.cost) == (

@@ -20,7 +20,7 @@ from gateway.management.start import bootstrap
 from gateway.management.start.local_servers import LocalServerModels
 from gateway.models import RowSource
 from gateway.providers.catalog import PRESETS
-from tests.litellm.make import KEYS, written
+from tests.litellm.make import KEYS, write_config
 
 pytestmark = pytest.mark.django_db
 
@@ -180,7 +180,7 @@ def test_workers_read_the_settings_of_the_file_from_the_environment(
         general_settings: {master_key: sk-1234, max_in_flight_requests_per_worker: 64}
         litellm_settings: {turn_off_message_logging: true}
     """
-    configuration = litellm_config.read(written(tmp_path, text), KEYS)
+    configuration = litellm_config.read(write_config(tmp_path, text), KEYS)
     (warning,) = configure(configuration, "127.0.0.1")
     assert "easy to guess" in warning
     assert (settings.MASTER_KEY, settings.OPEN, settings.LOG_BODIES) == ("sk-1234", False, False)
@@ -193,7 +193,7 @@ def test_workers_read_the_settings_of_the_file_from_the_environment(
 def test_the_environments_master_key_wins(tmp_path: Path, settings: Settings) -> None:
     settings.MASTER_KEY = "sk-environment-master-key"
     configuration = litellm_config.read(
-        written(tmp_path, "general_settings: {master_key: sk-1234}"), KEYS
+        write_config(tmp_path, "general_settings: {master_key: sk-1234}"), KEYS
     )
     assert configure(configuration, "0.0.0.0") == []
     assert settings.MASTER_KEY == "sk-environment-master-key"
@@ -201,7 +201,7 @@ def test_the_environments_master_key_wins(tmp_path: Path, settings: Settings) ->
 
 @pytest.mark.usefixtures("clean_environ")
 def test_a_file_without_a_master_key_opens_loopback(tmp_path: Path, settings: Settings) -> None:
-    configure(litellm_config.read(written(tmp_path, "model_list: []"), KEYS), "127.0.0.1")
+    configure(litellm_config.read(write_config(tmp_path, "model_list: []"), KEYS), "127.0.0.1")
     assert settings.OPEN
     assert (settings.KNOWN_MODELS, os.environ["DRAGOMAN_KNOWN_MODELS"]) == (False, "false")
     assert os.environ["DRAGOMAN_FIND_LOCAL_SERVERS"] == "false"
@@ -211,7 +211,7 @@ def test_a_file_without_a_master_key_opens_loopback(tmp_path: Path, settings: Se
 @pytest.mark.usefixtures("clean_environ")
 def test_a_weak_master_key_elsewhere_ends_the_start(tmp_path: Path) -> None:
     configuration = litellm_config.read(
-        written(tmp_path, "general_settings: {master_key: sk-1234}"), KEYS
+        write_config(tmp_path, "general_settings: {master_key: sk-1234}"), KEYS
     )
     with pytest.raises(CommandError, match="longer master_key") as caught:
         configure(configuration, "0.0.0.0")
@@ -220,7 +220,7 @@ def test_a_weak_master_key_elsewhere_ends_the_start(tmp_path: Path) -> None:
 
 def test_a_mistake_in_the_file_ends_the_start(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"litellm_config.yaml:1: model_list") as caught:
-        read(str(written(tmp_path, "model_list: 3")))
+        read(str(write_config(tmp_path, "model_list: 3")))
     assert caught.value.returncode == 2
     assert read(None) is None
 
@@ -287,7 +287,7 @@ def test_the_redis_of_a_file_is_used_unless_the_environment_has_one(
         router_settings: {redis_host: cache.internal, redis_port: "6380", redis_password: p@ss}
         litellm_settings: {cache: true, cache_params: {type: redis, host: other}}
     """
-    configuration = litellm_config.read(written(tmp_path, text), KEYS)
+    configuration = litellm_config.read(write_config(tmp_path, text), KEYS)
     assert any("its Redis is not used" in note for note in configuration.notes)
     settings.REDIS_URL = ""
     configure(configuration, "127.0.0.1")

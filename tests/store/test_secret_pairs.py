@@ -28,7 +28,7 @@ def create_provider(**values: Any) -> Provider:
     return provider("mine", "custom", **fields)
 
 
-def written(row: Provider, **change: Any) -> Provider:
+def write_form(row: Provider, **change: Any) -> Provider:
     return write_provider({**read_provider(row), **change}, row)
 
 
@@ -70,17 +70,17 @@ def test_an_older_encryption_key_still_opens_and_is_replaced(settings: Any) -> N
 def test_a_hidden_value_does_not_move_to_another_server(field: str) -> None:
     row = create_provider(headers={"x-team": "hush-header-1"})
     other = {"headers": {}, "query": {}} | {field: {"x-a": "***"}}
-    row = written(row, **{field: {"x-a": "hush-3"}})
+    row = write_form(row, **{field: {"x-a": "hush-3"}})
     with pytest.raises(Refused) as caught:
-        written(row, base_url="http://two.test", **other)
+        write_form(row, base_url="http://two.test", **other)
     assert caught.value.field == f"{field}.x-a"
     assert "enter the value again" in caught.value.why
-    moved = written(row, base_url="http://two.test", **{**other, field: {"x-a": "new"}})
+    moved = write_form(row, base_url="http://two.test", **{**other, field: {"x-a": "new"}})
     assert getattr(Provider.objects.get(pk=moved.pk), field) == {"x-a": "new"}
 
 
 def test_a_hidden_value_stays_at_its_server() -> None:
-    row = written(create_provider(), base_url="http://one.test/v2")
+    row = write_form(create_provider(), base_url="http://one.test/v2")
     assert (row.headers, row.query) == (HEADERS, QUERY)
 
 
@@ -129,7 +129,7 @@ def test_the_gateways_own_secrets_are_sent_to_no_provider(
 def test_a_refusal_carries_the_field_it_is_about(change: dict[str, Any], field: str) -> None:
     """Nobody has to read the message to know where it belongs."""
     with pytest.raises(Refused) as caught:
-        written(create_provider(headers={}, query=None), **change)
+        write_form(create_provider(headers={}, query=None), **change)
     assert caught.value.field == field
 
 

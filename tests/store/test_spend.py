@@ -29,7 +29,7 @@ def key(name: str, team: Team | None = None) -> ApiKey:
     return ApiKey.objects.create(name=name, prefix=f"sk-{name}", digest=name.encode(), team=team)
 
 
-def used(id: str, *, hour: int = 1, **values: Any) -> LogRecord:
+def log_record(id: str, *, hour: int = 1, **values: Any) -> LogRecord:
     fields: dict[str, Any] = {
         "started_at": (DAY + dt.timedelta(hours=hour)).timestamp(),
         "provider": "openai",
@@ -47,9 +47,9 @@ def test_costs_and_charges_are_added_exactly_by_day_and_team() -> None:
     one, other = key("a", team), key("b", team)
     store.write(
         [
-            used("r1", key_id=one.pk, key_prefix=one.prefix),
-            used("r2", key_id=other.pk, key_prefix=other.prefix, cost_usd=Decimal("0.2")),
-            used("r3", hour=30),
+            log_record("r1", key_id=one.pk, key_prefix=one.prefix),
+            log_record("r2", key_id=other.pk, key_prefix=other.prefix, cost_usd=Decimal("0.2")),
+            log_record("r3", hour=30),
         ]
     )
     rows = spend(DAY, DAY + dt.timedelta(days=2), ("day", "team"))
@@ -65,7 +65,7 @@ def test_a_teams_line_has_its_projects_as_its_budget_has() -> None:
     team = Team.objects.create(name="search", budget_total_usd=9)
     project = Team.objects.create(name="agents", parent=team, budget_total_usd=9)
     keys = key("a", team), key("b", project), key("c")
-    store.write([used(f"r{row.pk}", key_id=row.pk, key_prefix=row.prefix) for row in keys])
+    store.write([log_record(f"r{row.pk}", key_id=row.pk, key_prefix=row.prefix) for row in keys])
 
     def by(*names: str) -> list[tuple[Any, ...]]:
         rows = spend(DAY, NEXT, names)
@@ -84,25 +84,31 @@ def test_a_teams_line_has_its_projects_as_its_budget_has() -> None:
 
 
 def test_the_period_ends_with_its_last_hour() -> None:
-    store.write([used("r1", hour=23), used("r2", hour=24), used("r3", hour=-1)])
+    store.write([log_record("r1", hour=23), log_record("r2", hour=24), log_record("r3", hour=-1)])
     assert [row["requests"] for row in spend(DAY, NEXT, ("day",))] == [1]
 
 
 def test_requests_without_price_are_counted_and_not_summed_as_zero() -> None:
-    store.write([used("r1", cost_usd=None, charged_usd=None), used("r2")])
+    store.write([log_record("r1", cost_usd=None, charged_usd=None), log_record("r2")])
     (row,) = spend(DAY, NEXT, ("model",))
     assert (row["requests_without_price"], row["cost_usd"]) == (1, Decimal("0.1"))
 
 
 def test_a_request_counts_for_each_of_its_tags() -> None:
-    store.write([used("r1", tags=["ci", "search"]), used("r2", tags=["ci"]), used("r3")])
+    store.write(
+        [log_record("r1", tags=["ci", "search"]), log_record("r2", tags=["ci"]), log_record("r3")]
+    )
     rows = spend(DAY, NEXT, ("tag",))
     assert {row["tag"]: row["requests"] for row in rows} == {"": 1, "ci": 2, "search": 1}
 
 
 def test_spend_by_tag_and_by_hour_has_the_same_total() -> None:
     store.write(
-        [used("r1"), used("r2", cost_usd=None, charged_usd=None), used("r3", outcome="cut")]
+        [
+            log_record("r1"),
+            log_record("r2", cost_usd=None, charged_usd=None),
+            log_record("r3", outcome="cut"),
+        ]
     )
     ((by_tag,), (by_hour,)) = (spend(DAY, NEXT, names) for names in (("tag",), ("route",)))
     assert {n: v for n, v in by_tag.items() if n != "tag"} == {
@@ -111,7 +117,7 @@ def test_spend_by_tag_and_by_hour_has_the_same_total() -> None:
 
 
 def test_csv_has_fixed_point_and_no_formula() -> None:
-    store.write([used("r1", route="=cmd", cost_usd=Decimal("0.0000001"))])
+    store.write([log_record("r1", route="=cmd", cost_usd=Decimal("0.0000001"))])
     text = as_csv(spend(DAY, NEXT, ("route",)), ("route",))
     (row,) = csv.DictReader(io.StringIO(text))
     assert row["route"] == "'=cmd"
@@ -142,7 +148,7 @@ def test_without_days_it_is_this_month() -> None:
 
 
 def test_the_command_prints_both_forms(capsys: Any) -> None:
-    store.write([used("r1")])
+    store.write([log_record("r1")])
     days = {"since": "2026-11-20", "until": "2026-11-20"}
     call_command("spend", by="model,route", **days)
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))

@@ -118,13 +118,13 @@ class Operation:
 def operations() -> Mapping[str, Operation]:
     """All operations by id, in the order of the document, those of model clients first."""
     document = api.get_openapi_schema(path_prefix="/api/")
-    found = [
+    all_operations = [
         _operation(document, method, path, entry)
         for path, entries in document["paths"].items()
         for method, entry in entries.items()
     ]
-    found.sort(key=lambda each: each.tag != "gateway")
-    return {each.id: each for each in found}
+    all_operations.sort(key=lambda each: each.tag != "gateway")
+    return {each.id: each for each in all_operations}
 
 
 def groups(query: str = "") -> list[tuple[str, list[Operation]]]:

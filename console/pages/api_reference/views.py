@@ -19,12 +19,12 @@ _MAX_QUERY = 200
 def docs(request: HttpRequest) -> HttpResponse:
     """All operations by subject; with `q`, those that contain its words."""
     query = request.GET.get("q", "")[:_MAX_QUERY].strip()
-    found = groups(query)
+    operation_groups = groups(query)
     context = {
         "document": reverse("api:openapi-json"),
         "query": query,
-        "groups": found,
-        "count": sum(len(entries) for _tag, entries in found),
+        "groups": operation_groups,
+        "count": sum(len(entries) for _tag, entries in operation_groups),
         "total": len(operations()),
     }
     return render(request, "console/api_reference/page.html", context)

@@ -55,15 +55,15 @@ def compare_cost(request: HttpRequest) -> HttpResponse:
     if candidates:
         hour = timezone.now().replace(minute=0, second=0, microsecond=0)
         until = hour + dt.timedelta(hours=1)
-        found = what_if(until - dt.timedelta(days=int(days)), until, candidates)
-        actual = found.totals.cost
+        comparison = what_if(until - dt.timedelta(days=int(days)), until, candidates)
+        actual = comparison.totals.cost
         context |= {
-            "comparison": found,
+            "comparison": comparison,
             "lines": [
                 (line, list(zip((each.name for each in candidates), line.estimates, strict=True)))
-                for line in found.lines[:MAX_LINES]
+                for line in comparison.lines[:MAX_LINES]
             ],
-            "hidden": max(0, len(found.lines) - MAX_LINES),
+            "hidden": max(0, len(comparison.lines) - MAX_LINES),
             "heads": [
                 {
                     "candidate": each,
@@ -72,7 +72,7 @@ def compare_cost(request: HttpRequest) -> HttpResponse:
                     "ratio": float(difference / actual) if difference and actual else None,
                 }
                 for each, usd, difference in zip(
-                    candidates, found.estimates, found.differences, strict=True
+                    candidates, comparison.estimates, comparison.differences, strict=True
                 )
             ],
         }

@@ -43,11 +43,11 @@ def own_request_list(request: HttpRequest) -> HttpResponse:
     """The list, newest first; `before` is the cursor of a further page."""
     before = request.GET.get("before", "")
     cursor = int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None
-    found = own_requests(request.user, cursor)
+    request_page = own_requests(request.user, cursor)
     context = {
         "page": PAGE,
-        "lines": lines(found.rows, with_previews=True),
-        "next": found.next,
+        "lines": lines(request_page.rows, with_previews=True),
+        "next": request_page.next,
         "continues": cursor is not None,
     }
     return render(request, "console/own/requests.html", context)

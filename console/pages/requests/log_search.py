@@ -108,8 +108,10 @@ def largest(search: Search, sort: str, size: int = PAGE) -> Page:
     amounts: Any = RequestLog.objects.with_amount(AMOUNTS[sort])
     batches: Iterator[tuple[Any, int]] = walk(search, None, amounts, largest=size)
     for rows, low in batches:
-        found = ((float(row["amount"]), row["pk"]) for row in rows if row["amount"] is not None)
-        top = heapq.nlargest(size, [*top, *found])
+        candidates_by_amount = (
+            (float(row["amount"]), row["pk"]) for row in rows if row["amount"] is not None
+        )
+        top = heapq.nlargest(size, [*top, *candidates_by_amount])
         if time.monotonic() > until:
             reached = start_time_of(low)
             break

@@ -64,8 +64,8 @@ def _from_sqlite(path: Path) -> dict[str, list[Row]]:
         connection = sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True)
         try:
             connection.row_factory = sqlite3.Row
-            found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            names = {row[0] for row in found} & set(_TABLES)
+            table_rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            names = {row[0] for row in table_rows} & set(_TABLES)
             return {
                 name: [dict(row) for row in connection.execute(f"SELECT * FROM {name}")]  # noqa: S608 - one of _TABLES
                 for name in names
@@ -86,11 +86,11 @@ def _from_postgres(url: str) -> dict[str, list[Row]]:
     try:
         with psycopg.connect(url, connect_timeout=_CONNECT_S, row_factory=dict_row) as connection:
             connection.read_only = True
-            found = connection.execute(
+            table_rows = connection.execute(
                 "SELECT table_name FROM information_schema.tables "
                 "WHERE table_schema = current_schema()"
             )
-            names = {row["table_name"] for row in found} & set(_TABLES)
+            names = {row["table_name"] for row in table_rows} & set(_TABLES)
             query = sql.SQL("SELECT * FROM {}")
             return {
                 name: [dict(row) for row in connection.execute(query.format(sql.Identifier(name)))]

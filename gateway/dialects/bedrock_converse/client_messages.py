@@ -116,8 +116,8 @@ def parse_blocks(obj: Json, key: str, path: str, extra: Json) -> tuple[Part, ...
 def _block_kind(block: Json, path: str) -> str:
     kinds = [kind for kind, value in block.items() if value is not None]
     if len(kinds) != 1:
-        found = f"has {len(kinds)}" if kinds else "is empty"
-        raise invalid(f"{path} must have exactly one content type, but {found}", path)
+        content_description = f"has {len(kinds)}" if kinds else "is empty"
+        raise invalid(f"{path} must have exactly one content type, but {content_description}", path)
     return kinds[0]
 
 

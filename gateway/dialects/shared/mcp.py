@@ -230,8 +230,8 @@ def has_openai_tool(request: Request, server: str) -> bool:
     return any(
         tool.kind == "server"
         and (tool.native or {}).get("type") == TOOL
-        and isinstance(found := parse_openai_tool(tool), McpServer)
-        and found.name == server
+        and isinstance(parsed_tool := parse_openai_tool(tool), McpServer)
+        and parsed_tool.name == server
         for tool in request.tools
     )
 
@@ -246,8 +246,8 @@ def items_for_history(request: Request, parts: Iterable[Part]) -> dict[int, list
     calls = [(part, call) for part in natives if (call := read_call(part.data)) is not None]
     if not calls:
         return {}
-    found = (find_anthropic_server(request, tool) for tool in request.tools)
-    names = {server.name for server in found if server is not None}
+    servers = (find_anthropic_server(request, tool) for tool in request.tools)
+    names = {server.name for server in servers if server is not None}
     results = {
         result[0]: (part, result)
         for part in natives

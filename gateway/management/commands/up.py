@@ -84,8 +84,8 @@ class Command(BaseCommand):
         local = self._start_local_model() if options["local_model"] else None
         try:
             _check_postgresql_answers()
-            found = local.provider if local is not None else None
-            started, more_notes = _prepare(config, dragoman_file, port, found)
+            local_provider = local.provider if local is not None else None
+            started, more_notes = _prepare(config, dragoman_file, port, local_provider)
         except _DatabaseAway as away:
             started, more_notes = StartResult(), [away.note]
         except (store.NewerDatabase, store.WrongSecrets, ForeignDatabase) as error:

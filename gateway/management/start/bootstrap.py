@@ -147,7 +147,7 @@ def find_environment(port: int) -> Findings:
     findings = find_providers(os.environ, Path.home(), port)
     if not settings.FIND_LOCAL_SERVERS:
         return findings
-    names = {found.name for found in findings.providers}
+    names = {environment_provider.name for environment_provider in findings.providers}
     findings.providers += [
         EnvironmentProvider(
             name=server.preset,
@@ -167,16 +167,16 @@ def ensure_environment(findings: Findings) -> list[str]:
 
     Rows that people have changed belong to the database, and are left as they are.
     """
-    for found in findings.providers:
+    for environment_provider in findings.providers:
         values = {
-            "preset": found.preset,
-            "base_url": found.base_url,
-            "query": found.query or None,
-            "credential_env": found.credential_env,
-            "source_ref": found.origin,
+            "preset": environment_provider.preset,
+            "base_url": environment_provider.base_url,
+            "query": environment_provider.query or None,
+            "credential_env": environment_provider.credential_env,
+            "source_ref": environment_provider.origin,
         }
         row, _ = Provider.objects.get_or_create(
-            name=found.name, defaults={**values, "source": RowSource.ENVIRONMENT}
+            name=environment_provider.name, defaults={**values, "source": RowSource.ENVIRONMENT}
         )
         if row.source != RowSource.ENVIRONMENT:
             continue
@@ -184,8 +184,8 @@ def ensure_environment(findings: Findings) -> list[str]:
             for name, value in values.items():
                 setattr(row, name, value)
             row.save()
-        if found.models:
-            _ensure_models(row, found.models)
+        if environment_provider.models:
+            _ensure_models(row, environment_provider.models)
     return [f"{found.name} ({found.origin})" for found in findings.providers]
 
 

@@ -83,16 +83,22 @@ def find_providers(environ: Mapping[str, str], home_directory: Path, own_port: i
     """Return the providers for which there is a credential; `own_port` is the gateway's."""
     findings = Findings()
     for preset in _primary_presets():
-        found = _by_key(preset, environ, own_port, findings)
-        if found is None:
+        environment_provider = _by_key(preset, environ, own_port, findings)
+        if environment_provider is None:
             continue
-        findings.providers.append(found)
+        findings.providers.append(environment_provider)
         extra_preset = PRESETS.get(_FURTHER.get(preset.name, ""))
         if extra_preset is not None:
-            base_url = found.base_url and found.base_url + urlsplit(extra_preset.base_url).path
+            base_url = (
+                environment_provider.base_url
+                and environment_provider.base_url + urlsplit(extra_preset.base_url).path
+            )
             findings.providers.append(
                 msgspec.structs.replace(
-                    found, name=extra_preset.name, preset=extra_preset.name, base_url=base_url
+                    environment_provider,
+                    name=extra_preset.name,
+                    preset=extra_preset.name,
+                    base_url=base_url,
                 )
             )
     names = {found.name for found in findings.providers}

@@ -62,8 +62,8 @@ async def find_guardrails(runtime: Runtime, exchange: Exchange, provider: str) -
     if not (reads_results and exchange.snapshot.uses_guardrails):
         return ()
     try:
-        found = await runtime.batch_guardrails.find(provider, [state.resource_id])
+        stored_names = await runtime.batch_guardrails.find(provider, [state.resource_id])
     except Exception as error:
         message = "the guardrails of these results are unknown while the database is unavailable"
         raise GatewayError(Error(kind="overloaded", message=message)) from error
-    return tuple(found.get(state.resource_id, ()))
+    return tuple(stored_names.get(state.resource_id, ()))

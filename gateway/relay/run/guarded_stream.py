@@ -260,12 +260,12 @@ def _join_pieces(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _detectors(guardrails: list[Guardrail]) -> list[tuple[str, Detector]]:
-    found: list[tuple[str, Detector]] = []
+    detectors: list[tuple[str, Detector]] = []
     for guardrail in guardrails:
         if isinstance(guardrail.settings, PatternSettings):
-            found += [(name, PII[name]) for name in guardrail.settings.pii]
-            found += [(p.name, Detector(p.pattern)) for p in guardrail.settings.patterns]
-    return found
+            detectors += [(name, PII[name]) for name in guardrail.settings.pii]
+            detectors += [(p.name, Detector(p.pattern)) for p in guardrail.settings.patterns]
+    return detectors
 
 
 def _needs_whole_block(guardrail: Guardrail) -> bool:

@@ -298,7 +298,7 @@ def check_patterns(
     """The verdict of patterns; `context` is text before the first one. Raises CheckFailed."""
     detectors = [(name, PII[name]) for name in settings.pii]
     detectors += [(item.name, Detector(item.pattern)) for item in settings.patterns]
-    found: dict[str, int] = {}
+    match_counts: dict[str, int] = {}
     masked: list[str] = []
     limit_s = time_limit_s(sum(map(len, texts)))
     deadline = time.monotonic() + limit_s
@@ -311,9 +311,9 @@ def check_patterns(
         except PatternTimeoutError:
             raise CheckFailed(f"its patterns took longer than {limit_s:.1f} s") from None
         for match in matches:
-            found[match.name] = found.get(match.name, 0) + 1
+            match_counts[match.name] = match_counts.get(match.name, 0) + 1
         masked.append(mask_matches(before + text, matches)[len(before) :] if matches else text)
-    return GuardrailVerdict(found=found, texts=masked if mask and found else None)
+    return GuardrailVerdict(found=match_counts, texts=masked if mask and match_counts else None)
 
 
 def _caller(call: Call) -> Caller:

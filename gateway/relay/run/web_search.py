@@ -207,25 +207,29 @@ class _SearchRounds:
             # Each call is directly followed by its result, as clients expect it.
             for (call, call_id, query, _), task in zip(admitted, tasks, strict=True):
                 yield translate.call_events(call_id, query), []
-                found = await task
-                yield self._search_ended(call_id, found), []
-                results.append(self._result_of(call, found))
+                search_outcome = await task
+                yield self._search_ended(call_id, search_outcome), []
+                results.append(self._result_of(call, search_outcome))
         finally:
             for task in tasks:
                 task.cancel()
         order = {call.id: index for index, call in enumerate(calls)}
         yield [], sorted(results, key=lambda result: order[result.id])
 
-    def _search_ended(self, call_id: str, found: list[SearchResult] | SearchFailed) -> list[Event]:
-        if isinstance(found, SearchFailed):
+    def _search_ended(
+        self, call_id: str, search_outcome: list[SearchResult] | SearchFailed
+    ) -> list[Event]:
+        if isinstance(search_outcome, SearchFailed):
             return translate.result_events(call_id, "unavailable")
-        self.sources |= {result.url: result for result in found}
-        return translate.result_events(call_id, found)
+        self.sources |= {result.url: result for result in search_outcome}
+        return translate.result_events(call_id, search_outcome)
 
-    def _result_of(self, call: ToolCall, found: list[SearchResult] | SearchFailed) -> ToolResult:
-        if isinstance(found, SearchFailed):
-            return _result(call, f"The search failed: {found}.", is_error=True)
-        return _result(call, translate.result_text(found, self.search.size), is_error=None)
+    def _result_of(
+        self, call: ToolCall, search_outcome: list[SearchResult] | SearchFailed
+    ) -> ToolResult:
+        if isinstance(search_outcome, SearchFailed):
+            return _result(call, f"The search failed: {search_outcome}.", is_error=True)
+        return _result(call, translate.result_text(search_outcome, self.search.size), is_error=None)
 
     async def _search(self, query: str, record: SearchRecord) -> list[SearchResult] | SearchFailed:
         began = time.perf_counter()

@@ -151,9 +151,9 @@ def _expand_turn(turn: Turn, name: str) -> list[Turn]:
     if turn.role != "assistant" or not any(isinstance(part, Native) for part in turn.parts):
         return [turn]
     results = {
-        found.id: part.data
+        search_result.id: part.data
         for part in turn.parts
-        if isinstance(part, Native) and (found := read_result(part.data)) is not None
+        if isinstance(part, Native) and (search_result := read_result(part.data)) is not None
     }
     turns: list[Turn] = []
     parts: list[Part] = []

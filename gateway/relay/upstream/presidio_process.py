@@ -135,8 +135,8 @@ class PresidioProcess:
             self._replies.pop(number, None)
         if error := reply.get("error"):
             raise PresidioError(str(error))
-        found: list[dict[str, Any]] = reply["entities"]
-        return found
+        entities_found: list[dict[str, Any]] = reply["entities"]
+        return entities_found
 
     async def _read(self, output: asyncio.StreamReader) -> None:
         """Passes replies to their requests; a reply that nobody waits for is discarded."""

@@ -145,8 +145,10 @@ def _results_in(data: bytes, limit: int) -> list[SearchResult]:
     rows = body.get("results") if isinstance(body, dict) else None
     if not isinstance(rows, list):
         raise SearchFailed("the search endpoint's response is not JSON with a list `results`")
-    found = (_result_in(row) for row in rows if isinstance(row, dict))
-    unique = {result.url: result for result in reversed([r for r in found if r is not None])}
+    parsed_results = (_result_in(row) for row in rows if isinstance(row, dict))
+    unique = {
+        result.url: result for result in reversed([r for r in parsed_results if r is not None])
+    }
     return list(reversed(unique.values()))[:limit]
 
 

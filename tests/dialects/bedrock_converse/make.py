@@ -85,7 +85,7 @@ def message(*content: Json, stop: str = "end_turn", **fields: Any) -> Json:
     return {"output": output, "stopReason": stop, "usage": {}, **fields}
 
 
-def written(response: Response) -> Json:
+def render_document(response: Response) -> Json:
     """The body that says this answer."""
     content = [_block(part) for part in response.parts]
     usage = response.usage

@@ -14,7 +14,14 @@ from gateway.dialects.base import RenderedRequest
 from gateway.dialects.bedrock_converse import DIALECT
 from gateway.dialects.bedrock_converse.response import parse_citation
 from gateway.framing.eventstream import Decoder
-from tests.dialects.bedrock_converse.make import CLAUDE, printed, streamed, traits, whole, written
+from tests.dialects.bedrock_converse.make import (
+    CLAUDE,
+    printed,
+    render_document,
+    streamed,
+    traits,
+    whole,
+)
 from tests.stream_grammar import check_stream
 
 FREE = RenderedRequest(
@@ -80,14 +87,14 @@ def _comparable(response: Response) -> Response:
 
 @given(answers())
 def test_a_complete_response_parses_to_the_same_response(response: Response) -> None:
-    assert _comparable(whole(written(response), FREE)) == _comparable(response)
+    assert _comparable(whole(render_document(response), FREE)) == _comparable(response)
 
 
 @given(answers(), st.integers(1, 5), st.lists(st.integers(0, 3000), max_size=5))
 def test_a_stream_parses_to_the_same_response_however_split(
     response: Response, size: int, cuts: list[int]
 ) -> None:
-    out = printed(list(streamed(written(response), size)))
+    out = printed(list(streamed(render_document(response), size)))
     places = sorted({0, *(cut for cut in cuts if cut < len(out)), len(out)})
     decoder = Decoder()
     parser = DIALECT.provider.stream_parser(traits(), FREE)

@@ -73,7 +73,7 @@ def whole(body: Any, rendered: RenderedRequest | None = None) -> Response:
     return DIALECT.provider.parse_response(body, traits(), rendered)
 
 
-def written(response: Response) -> Json:
+def render_document(response: Response) -> Json:
     """The body that says this answer."""
     message: Json = {"role": "assistant", "content": [], "tool_calls": [], "citations": []}
     for part in response.parts:

@@ -161,8 +161,10 @@ def _answer(row: Target, notes: list[str]) -> HttpResponse:
 def _in_use(row: Target) -> tuple[snapshot.Route | None, snapshot.Target | None]:
     """Return route and target of a row in the registry; None where they cannot be used."""
     route = store.load_snapshot().routes.get(row.route.name)
-    found = [target for target in (route.targets if route else ()) if target.id == row.pk]
-    return route, found[0] if found else None
+    matching_targets = [
+        target for target in (route.targets if route else ()) if target.id == row.pk
+    ]
+    return route, matching_targets[0] if matching_targets else None
 
 
 def _update(fields: dict[str, Any]) -> HttpResponse:

@@ -188,8 +188,8 @@ def _project_of_credential(params: Node, environ: Mapping[str, str]) -> str:
         value = node.to_python()
         text = msgspec.json.encode(value).decode() if isinstance(value, dict) else node.text()
         return project_of_credentials(text)
-    found = find_google_credential(environ, Path(environ.get("HOME", "/nonexistent")))
-    return found.project if found is not None else google_project(environ)
+    credential = find_google_credential(environ, Path(environ.get("HOME", "/nonexistent")))
+    return credential.project if credential is not None else google_project(environ)
 
 
 def _short_text(params: Node, environ: Mapping[str, str], *names: str) -> str:

@@ -64,15 +64,15 @@ def _tier_models(
     nodes = dict(tiers.items()) if tiers is not None else {}
     for name in nodes.keys() - _TIERS.keys():
         report.add(nodes[name], f"`{name}` is not one of the tiers {', '.join(_TIERS)}")
-    found = {}
+    model_by_tier = {}
     for tier in _TIERS:
         node = nodes.get(tier, default)
         models = [item for item in _texts(node) if item in config.routes]
         if models:
-            found[tier] = models
+            model_by_tier[tier] = models
         elif node is not None:
             report.add(node, f"the tier {tier} has no model that is in this file")
-    return found
+    return model_by_tier
 
 
 def _texts(node: Node | None) -> list[str]:

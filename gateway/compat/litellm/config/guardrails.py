@@ -58,9 +58,11 @@ def attach_guardrails(config: Config, report: Report) -> None:
     for route in config.routes.values():
         names = []
         for node in route.guardrail_nodes:
-            found = [row.name for row in config.guardrails.values() if row.listed_as == node.text()]
-            names += found
-            if not found:
+            guardrail_names = [
+                row.name for row in config.guardrails.values() if row.listed_as == node.text()
+            ]
+            names += guardrail_names
+            if not guardrail_names:
                 report.add(node, f"there is no guardrail `{node.text()}` here")
         route.guardrails = list(dict.fromkeys(names))
 
