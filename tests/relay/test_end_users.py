@@ -60,6 +60,15 @@ async def test_the_end_user_is_logged(tmp_path: Path) -> None:
     assert [row.end_user for row in rows] == [expected for _, _, expected in NAMED]
 
 
+async def test_the_end_user_of_a_converse_client_is_logged(tmp_path: Path) -> None:
+    message = {"role": "user", "content": [{"text": "hi"}]}
+    async with gateway(tmp_path, registry(), one=lambda _: completion()) as live:
+        for labels in ({"user": "ada"}, {"team": "search"}):
+            await live.post("/model/r/converse", {"messages": [message], "requestMetadata": labels})
+        rows = await live.rows(2)
+    assert [row.end_user for row in rows] == ["ada", ""]
+
+
 async def test_headers_become_tags(tmp_path: Path) -> None:
     tagged = registry(tag_headers=("x-team-name",))
     async with gateway(tmp_path, tagged, one=lambda _: completion()) as live:

@@ -65,6 +65,7 @@ FIELD_PATHS: dict[str, str] = {
     "name": "outputConfig.textFormat.structure.jsonSchema.name",
     "description": "outputConfig.textFormat.structure.jsonSchema.description",
     "metadata": "requestMetadata",
+    "user_id": "requestMetadata.user",
     "service_tier": "serviceTier",
     "cache": "cachePoint",
     "betas": f"{MODEL_FIELDS}.anthropic_beta",
@@ -117,7 +118,7 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
             stop=strings(config, "stopSequences", "inferenceConfig"),
             top_k=integer(model_fields, "top_k", minimum=-1, maximum=MAX_TOKENS, path=MODEL_FIELDS),
         ),
-        meta=Meta(metadata=_parse_metadata(body), service_tier=_parse_tier(body)),
+        meta=_parse_metadata(body),
         betas=strings(model_fields, "anthropic_beta", MODEL_FIELDS),
         extra={NAME: extra} if extra else {},
         client_paths=FIELD_PATHS | _reasoning_paths(model_fields, output_config),
@@ -274,12 +275,13 @@ def _parse_nova_reasoning(model_fields: Json) -> Thinking:
     return Thinking(mode="auto") if effort is None else Thinking(effort=effort)
 
 
-def _parse_metadata(body: Json) -> dict[str, Any] | None:
-    metadata = mapping(body, "requestMetadata")
-    for key, value in (metadata or {}).items():
+def _parse_metadata(body: Json) -> Meta:
+    metadata = dict(mapping(body, "requestMetadata") or {})
+    for key, value in metadata.items():
         if type(value) is not str:
             raise wrong_type(f"requestMetadata.{key}", "a string", value)
-    return metadata or None
+    user_id = metadata.pop("user", None)
+    return Meta(user_id=user_id, metadata=metadata or None, service_tier=_parse_tier(body))
 
 
 def _parse_tier(body: Json) -> str | None:

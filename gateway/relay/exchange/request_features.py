@@ -46,7 +46,9 @@ _METADATA_SESSION_FIELDS = ("session_id", "litellm_session_id", "user_id")
 TAG_HEADERS = ("x-dragoman-tags", "x-litellm-tags")
 MAX_TAGS = 50
 # Fields that may name the end user.
-END_USER_FIELDS = frozenset({"user", "safety_identifier", "metadata", "litellm_metadata"})
+END_USER_FIELDS = frozenset(
+    {"user", "safety_identifier", "metadata", "litellm_metadata", "requestMetadata"}
+)
 MAX_END_USER_CHARS = 128
 # Fields that may contain tags.
 TAG_FIELDS = frozenset({"tags", "metadata", "litellm_metadata"})
@@ -111,6 +113,7 @@ def end_user_of(exchange: Exchange) -> str:
     candidates = (
         *(_field(exchange, name) for name in ("user", "safety_identifier")),
         _metadata(exchange).get("user_id"),
+        _converse_labels(exchange).get("user"),
     )
     for candidate in candidates:
         if isinstance(candidate, str) and candidate:
@@ -151,6 +154,11 @@ def _metadata(exchange: Exchange) -> dict[str, Any]:
         if isinstance(value, dict):
             return value
     return {}
+
+
+def _converse_labels(exchange: Exchange) -> dict[str, Any]:
+    value = _field(exchange, "requestMetadata")
+    return value if isinstance(value, dict) else {}
 
 
 def _field(exchange: Exchange, name: str) -> Any:

@@ -149,6 +149,12 @@ def test_each_end_has_its_stop_reason(finish: Finish, stop_reason: str) -> None:
     assert not report
 
 
+def test_the_label_user_is_the_end_user() -> None:
+    request = parsed(requestMetadata={"user": "ada", "team": "search"})
+    assert (request.meta.user_id, request.meta.metadata) == ("ada", {"team": "search"})
+    assert parsed(requestMetadata={"user": "ada"}).meta.metadata is None
+
+
 def test_cached_tokens_count_in_the_total_only() -> None:
     usage = Usage(input=3, cache_read=5, cache_write=2, cache_write_1h=1, output=4)
     body, _ = DIALECT.client.render_response(Response(usage=usage), CONTEXT)
