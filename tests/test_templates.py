@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -199,6 +200,59 @@ def test_every_text_of_a_template_can_be_translated() -> None:
         if (words := _untranslated(path.read_text(encoding="utf-8")))
     }
     assert found == {}
+
+
+_SENTENCE = re.compile(r"""(?<!_\()(["'`])([A-Z][a-z']+(?: [\w{}$.,;:'-]+)+)\1""")
+
+
+def test_every_sentence_of_a_script_can_be_translated() -> None:
+    found = {
+        str(path.relative_to(ROOT)): sentences
+        for path in (ROOT / "static/js").rglob("*.js")
+        if (sentences := [text for _, text in _SENTENCE.findall(path.read_text(encoding="utf-8"))])
+    }
+    assert found == {}
+    assert _SENTENCE.findall('show("It is saved")') == [('"', "It is saved")]
+
+
+# Arguments of forms and messages that people read.
+_TEXT_ARGUMENTS = frozenset({"label", "help_text", "empty_label"})
+_MESSAGE_LEVELS = frozenset({"success", "error", "warning", "info"})
+
+
+def _plain_strings(source: str) -> list[str]:
+    """Texts of forms and messages that are given without `gettext`."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call):
+            continue
+        values = [each.value for each in node.keywords if each.arg in _TEXT_ARGUMENTS]
+        function = node.func
+        name = function.attr if isinstance(function, ast.Attribute) else ""
+        owner = function.value if isinstance(function, ast.Attribute) else None
+        if name in _MESSAGE_LEVELS and isinstance(owner, ast.Name) and owner.id == "messages":
+            values += node.args[1:]
+        if name == "ValidationError":  # of `forms`; that of `jsonschema` is imported by name
+            values += node.args[:1]
+        found += [
+            ast.unparse(value)
+            for value in values
+            if isinstance(value, ast.JoinedStr)
+            or (isinstance(value, ast.Constant) and re.search("[A-Za-z]{3}", str(value.value)))
+        ]
+    return found
+
+
+def test_every_text_of_a_form_or_message_can_be_translated() -> None:
+    found = {
+        str(path.relative_to(ROOT)): texts
+        for path in (ROOT / "console").rglob("*.py")
+        if "migrations" not in path.parts
+        and (texts := _plain_strings(path.read_text(encoding="utf-8")))
+    }
+    assert found == {}
+    assert _plain_strings('messages.error(request, "It failed")') == ["'It failed'"]
+    assert _plain_strings('CharField(label="Name", help_text=_("A name"))') == ["'Name'"]
 
 
 @pytest.mark.parametrize(

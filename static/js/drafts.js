@@ -1,4 +1,5 @@
 // What was typed into a form outlives the end of a session: it comes back after signing in.
+import { _ } from "./gettext.js";
 import { toast } from "./toast.js";
 
 const KEPT = "dragoman-draft";
@@ -90,7 +91,7 @@ async function restore() {
     if (form.dataset.changes) await redraw(form, one);
     else fill(form, one);
   }
-  toast("Your entries were restored. They are not saved yet.");
+  toast(_("Your entries were restored. They are not saved yet."));
 }
 
 addEventListener("pagehide", save);

@@ -1,4 +1,5 @@
 // Requests of parts of a page: a progress line while they last, and a message with Retry when they fail.
+import { _ } from "./gettext.js";
 import { toast } from "./toast.js";
 
 const SLOW_MS = 150;
@@ -47,10 +48,10 @@ function retry({ sourceElement: source, sourceEvent: event }) {
 }
 
 function statusText(status) {
-  if (!status) return "The server cannot be reached. Check that it is running.";
-  if (status === 403) return "You do not have permission to do this.";
-  if (status === 404) return "This item no longer exists.";
-  return `The server returned an error (HTTP ${status}).`;
+  if (!status) return _("The server cannot be reached. Check that it is running.");
+  if (status === 403) return _("You do not have permission to do this.");
+  if (status === 404) return _("This item no longer exists.");
+  return _("The server returned an error (HTTP {status}).", { status });
 }
 
 function fail(ctx, status) {
@@ -60,9 +61,9 @@ function fail(ctx, status) {
     if (!person) return;
     failed.remove();
   }
-  const text = person ? statusText(status) : "Live updates have stopped: the server does not answer.";
+  const text = person ? statusText(status) : _("Live updates have stopped: the server does not answer.");
   const run = () => (person ? retry(ctx) : location.reload());
-  failed = toast(text, "error", { action: { label: person ? "Retry" : "Reload", run } });
+  failed = toast(text, "error", { action: { label: person ? _("Retry") : _("Reload"), run } });
 }
 
 document.addEventListener("htmx:before:request", (event) => began(event.detail.ctx));

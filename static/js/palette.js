@@ -1,4 +1,6 @@
 // The palette (Ctrl+K): results of /console/find while typing; arrows move, Enter opens.
+import { _ } from "./gettext.js";
+
 const dialog = document.querySelector("[data-palette]");
 const input = dialog.querySelector("input");
 const list = dialog.querySelector(".found");
@@ -24,7 +26,7 @@ async function search() {
     if (!reply.ok) throw new Error(String(reply.status));
     html = await reply.text();
   } catch {
-    list.textContent = "The search failed. Check that the server is running, then type again.";
+    list.textContent = _("The search failed. Check that the server is running, then type again.");
     return;
   }
   if (number !== asked) return;

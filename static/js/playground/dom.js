@@ -1,10 +1,9 @@
 // Building blocks of the page: elements whose text is always text, icons, and calls to the server.
+import { _ } from "../gettext.js";
+
+export { _ };
 export const $ = (selector, root = document) => root.querySelector(selector);
 export const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
-
-/** A translated sentence; {names} in it are filled from `values`. */
-export const _ = (text, values = {}) =>
-  (globalThis.gettext?.(text) ?? text).replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 
 /** `el("button.btn.sm", {type: "button", onclick: f}, "Run")`; `vars` are custom properties. */
 export function el(selector, attributes = {}, ...kids) {
