@@ -10,4 +10,4 @@ def mark_connections_suspect(waiting_s: float) -> None:
 
     backend = sys.modules.get("gateway.database.base")
     if backend is not None:
-        backend.abandon(waiting_s)
+        backend.mark_connections_suspect(waiting_s)

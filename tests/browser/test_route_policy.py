@@ -23,7 +23,7 @@ Route.objects.filter(name__in=["way", "spare", "shade"]).delete()
 T = lambda name: TargetSpec(model=f"{provider.name}/{name}")
 for name in ["spare", "shade", "way"]:
     save_route(RouteSpec(name=name, steps=(StepSpec(name="One", targets=(T("demo-a"), T("demo-b"))),)),
-               route=None, number=0, who="ada")
+               route=None, number=0, author="ada")
 """
 ROUTE = "/console/routes/way"
 SECTION = "Reliability"

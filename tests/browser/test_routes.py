@@ -25,7 +25,7 @@ T = lambda name, weight=1: TargetSpec(model=f"{provider.name}/{name}", weight=we
 save_route(RouteSpec(name="story", aliases=("claude-*",), steps=(
     StepSpec(name="Primary", strategy="weighted", targets=(T("demo-a", 60), T("demo-b", 40))),
     StepSpec(name="Fallback", fallback_on=("rate_limit", "timeout"), targets=(T("demo-c"),)),
-)), route=None, number=0, who="ada")
+)), route=None, number=0, author="ada")
 """
 STORY = "/console/routes/story"
 

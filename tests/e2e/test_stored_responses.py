@@ -209,7 +209,7 @@ def test_keys_of_one_team_share_their_responses(site: ResponseNodes) -> None:
     code = (
         "from gateway.models import Team, ApiKey; t = Team.objects.create(name='readers');"
         "created = [store.create_key('e2e') for _ in range(2)];"
-        "[setattr(k, 'team', t) or k.save() for k, _ in created]; store.bump();"
+        "[setattr(k, 'team', t) or k.save() for k, _ in created]; store.bump_version();"
         "print(' '.join(plain for _, plain in created))"
     )
     keys = site.run(code).split()

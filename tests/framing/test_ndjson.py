@@ -13,8 +13,12 @@ from gateway.framing.formats import STREAM_FORMATS
 from gateway.framing.ndjson import KEEPALIVE, Decoder, encode
 from gateway.framing.sse import Frame, FrameTooLarge
 
+_BOM = b"\xef\xbb\xbf"
+# Lines of JSON have no blanks around them and do not begin with a byte order mark.
 lines = st.lists(
-    st.binary(min_size=1, max_size=9).filter(lambda b: b.strip(b" \t\r\n") == b and b"\n" not in b),
+    st.binary(min_size=1, max_size=9).filter(
+        lambda b: b.strip(b" \t\r\n") == b and b"\n" not in b and not b.startswith(_BOM)
+    ),
     max_size=6,
 )
 
