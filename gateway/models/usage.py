@@ -63,17 +63,28 @@ class UsageSums(models.Model):
         abstract = True
 
 
-class UsageDay(UsageSums):
-    """Usage of one key, route and model on one UTC day: the sum of its rows of `UsageHour`."""
+class TargetUsage(UsageSums):
+    """The sums of one key, route and model, by the target that answered.
 
-    KEYS: ClassVar = ("day", "key_id", "key_prefix", "route", "provider", "model")
+    `key_id` is 0 for requests without a key of the registry.
+    """
 
-    day = models.DateField()
     key_id = models.BigIntegerField(default=0)
     key_prefix = models.CharField(max_length=32, blank=True)
     route = models.CharField(max_length=200, blank=True)
     provider = models.CharField(max_length=63, blank=True)
     model = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        abstract = True
+
+
+class UsageDay(TargetUsage):
+    """Usage of one key, route and model on one UTC day: the sum of its rows of `UsageHour`."""
+
+    KEYS: ClassVar = ("day", "key_id", "key_prefix", "route", "provider", "model")
+
+    day = models.DateField()
 
     objects = UsageDayQuerySet["UsageDay"].as_manager()
 
@@ -89,21 +100,13 @@ class UsageDay(UsageSums):
         return f"{self.day} {self.key_prefix} {self.route} {self.model}"
 
 
-class UsageHour(UsageSums):
-    """Usage of one key, route and model in one hour, by the target that answered.
-
-    `key_id` is 0 for requests without a key of the registry.
-    """
+class UsageHour(TargetUsage):
+    """Usage of one key, route and model in one hour."""
 
     KEYS: ClassVar = ("hour", "key_id", "key_prefix", "route", "provider", "model")
     DAILY: ClassVar = UsageDay
 
     hour = models.DateTimeField()
-    key_id = models.BigIntegerField(default=0)
-    key_prefix = models.CharField(max_length=32, blank=True)
-    route = models.CharField(max_length=200, blank=True)
-    provider = models.CharField(max_length=63, blank=True)
-    model = models.CharField(max_length=200, blank=True)
 
     objects = UsageHourQuerySet["UsageHour"].as_manager()
 
@@ -120,14 +123,22 @@ class UsageHour(UsageSums):
         return f"{self.hour:%Y-%m-%d %H}h {self.key_prefix} {self.route} {self.model}"
 
 
-class EndUserDay(UsageSums):
+class EndUserUsage(UsageSums):
+    """The sums of one end user with one key."""
+
+    end_user = models.CharField(max_length=128)
+    key_id = models.BigIntegerField(default=0)
+
+    class Meta:
+        abstract = True
+
+
+class EndUserDay(EndUserUsage):
     """Usage of one end user with one key on one UTC day: the sum of its rows of `EndUserHour`."""
 
     KEYS: ClassVar = ("day", "end_user", "key_id")
 
     day = models.DateField()
-    end_user = models.CharField(max_length=128)
-    key_id = models.BigIntegerField(default=0)
 
     objects = EndUserDayQuerySet["EndUserDay"].as_manager()
 
@@ -142,15 +153,13 @@ class EndUserDay(UsageSums):
         return f"{self.day} {self.end_user}"
 
 
-class EndUserHour(UsageSums):
+class EndUserHour(EndUserUsage):
     """Usage of one end user with one key in one hour; only of requests that name an end user."""
 
     KEYS: ClassVar = ("hour", "end_user", "key_id")
     DAILY: ClassVar = EndUserDay
 
     hour = models.DateTimeField()
-    end_user = models.CharField(max_length=128)
-    key_id = models.BigIntegerField(default=0)
 
     objects = EndUserHourQuerySet["EndUserHour"].as_manager()
 
