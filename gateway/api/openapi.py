@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.api import model_request_fields as fields
 from gateway.providers.passthrough_catalog import OPERATIONS, Operation
@@ -13,59 +13,80 @@ _TEXT = {"type": "string"}
 _JSON, _FORM = "application/json", "multipart/form-data"
 _KEY: list[dict[str, list[str]]] = [{"GatewayKey": []}, {"XApiKey": []}]
 
+
+class _Body(NamedTuple):
+    """A JSON body: its fields, those that are required, and the vendor's reference."""
+
+    fields: fields.Schema
+    required: tuple[str, ...]
+    reference: str = ""
+
+
 # End of a path -> the fields of its body, those that are required, and the vendor's reference.
 _OPENAI_DOCS = "https://platform.openai.com/docs/api-reference"
 _OLLAMA_DOCS = "https://docs.ollama.com/api"
 _GOOGLE_DOCS = "https://ai.google.dev/api"
 _BEDROCK_DOCS = "https://docs.aws.amazon.com/bedrock/latest/APIReference"
 _ANTHROPIC_DOCS = "https://platform.claude.com/docs/en/api"
-_BODIES: dict[str, tuple[fields.Schema, tuple[str, ...], str]] = {
-    "/chat/completions": (fields.CHAT, ("model", "messages"), f"{_OPENAI_DOCS}/chat/create"),
-    "/completions": (fields.COMPLETIONS, ("model", "prompt"), f"{_OPENAI_DOCS}/completions/create"),
-    "/v2/embed": (
+_BODIES = {
+    "/chat/completions": _Body(fields.CHAT, ("model", "messages"), f"{_OPENAI_DOCS}/chat/create"),
+    "/completions": _Body(
+        fields.COMPLETIONS, ("model", "prompt"), f"{_OPENAI_DOCS}/completions/create"
+    ),
+    "/v2/embed": _Body(
         fields.COHERE_EMBED,
         ("model", "texts", "input_type"),
         "https://docs.cohere.com/reference/embed",
     ),
-    "/api/embed": (fields.OLLAMA_EMBED, ("model", "input"), f"{_OLLAMA_DOCS}/embed"),
-    "/api/embeddings": (fields.OLLAMA_EMBEDDINGS, ("model", "prompt"), f"{_OLLAMA_DOCS}/embed"),
-    "/v1/embeddings": (fields.EMBEDDINGS, ("model", "input"), f"{_OPENAI_DOCS}/embeddings/create"),
-    "/embeddings": (fields.EMBEDDINGS, ("model", "input"), f"{_OPENAI_DOCS}/embeddings/create"),
-    "/v1/responses": (fields.RESPONSES, ("model", "input"), f"{_OPENAI_DOCS}/responses/create"),
-    "/v1/messages": (
+    "/api/embed": _Body(fields.OLLAMA_EMBED, ("model", "input"), f"{_OLLAMA_DOCS}/embed"),
+    "/api/embeddings": _Body(
+        fields.OLLAMA_EMBEDDINGS, ("model", "prompt"), f"{_OLLAMA_DOCS}/embed"
+    ),
+    "/v1/embeddings": _Body(
+        fields.EMBEDDINGS, ("model", "input"), f"{_OPENAI_DOCS}/embeddings/create"
+    ),
+    "/embeddings": _Body(
+        fields.EMBEDDINGS, ("model", "input"), f"{_OPENAI_DOCS}/embeddings/create"
+    ),
+    "/v1/responses": _Body(
+        fields.RESPONSES, ("model", "input"), f"{_OPENAI_DOCS}/responses/create"
+    ),
+    "/v1/messages": _Body(
         fields.MESSAGES,
         ("model", "messages", "max_tokens"),
         f"{_ANTHROPIC_DOCS}/messages",
     ),
-    "/messages/count_tokens": (
+    "/messages/count_tokens": _Body(
         fields.COUNT_TOKENS,
         ("model", "messages"),
         f"{_ANTHROPIC_DOCS}/messages-count-tokens",
     ),
-    ":generateContent": (
+    ":generateContent": _Body(
         fields.GENERATE_CONTENT,
         ("contents",),
         f"{_GOOGLE_DOCS}/generate-content",
     ),
-    ":streamGenerateContent": (
+    ":streamGenerateContent": _Body(
         fields.GENERATE_CONTENT,
         ("contents",),
         f"{_GOOGLE_DOCS}/generate-content",
     ),
-    ":countTokens": (
+    ":countTokens": _Body(
         {"contents": fields.GENERATE_CONTENT["contents"]},
         ("contents",),
         f"{_GOOGLE_DOCS}/tokens",
     ),
-    "/v2/chat": (
+    "/v2/chat": _Body(
         fields.COHERE_CHAT,
         ("model", "messages"),
         "https://docs.cohere.com/reference/chat",
     ),
-    "/converse": (fields.CONVERSE, (), f"{_BEDROCK_DOCS}/API_runtime_Converse.html"),
-    "/converse-stream": (fields.CONVERSE, (), f"{_BEDROCK_DOCS}/API_runtime_ConverseStream.html"),
-    "/api/chat": (fields.OLLAMA_CHAT, ("model", "messages"), f"{_OLLAMA_DOCS}/chat"),
-    "/api/generate": (fields.OLLAMA_GENERATE, ("model", "prompt"), f"{_OLLAMA_DOCS}/generate"),
+    "/converse": _Body(fields.CONVERSE, (), f"{_BEDROCK_DOCS}/API_runtime_Converse.html"),
+    "/converse-stream": _Body(
+        fields.CONVERSE, (), f"{_BEDROCK_DOCS}/API_runtime_ConverseStream.html"
+    ),
+    "/api/chat": _Body(fields.OLLAMA_CHAT, ("model", "messages"), f"{_OLLAMA_DOCS}/chat"),
+    "/api/generate": _Body(fields.OLLAMA_GENERATE, ("model", "prompt"), f"{_OLLAMA_DOCS}/generate"),
 }
 # Headers of model requests and responses; docs/headers.md has all of them.
 _HEADERS = [
@@ -89,7 +110,7 @@ _RESPONSE_HEADERS = {
         "x-dragoman-approximated": "Fields that were translated with a different effect.",
     }.items()
 }
-_MODEL_ONLY = {"model": fields.CHAT["model"]}
+_MODEL_ONLY = _Body({"model": fields.CHAT["model"]}, ("model",))
 # Path of traces -> the field with the items.
 _TRACES = {"/v1/traces": "resourceSpans", "/v1/traces/ingest": "data"}
 _STREAMS = re.compile(r"(completions|messages|api/chat|api/generate|streamGenerateContent)$")
@@ -226,7 +247,7 @@ def _operation(path: str, method: str, summary: str, tag: str) -> dict[str, Any]
         if body := _body_of(path):
             operation["parameters"] = [*operation.get("parameters", ()), *_HEADERS]
             operation["responses"]["200"]["headers"] = _RESPONSE_HEADERS
-            operation["externalDocs"] = {"url": body[2]}
+            operation["externalDocs"] = {"url": body.reference}
         error = {
             "type": "object",
             "description": "In the format of the path's dialect.",
@@ -260,7 +281,7 @@ def _body(path: str) -> dict[str, Any]:
         binary = {"schema": {"type": "string", "format": "binary"}}
         protobuf = {"application/x-protobuf": binary} if path == "/v1/traces" else {}
         return {_JSON: {"schema": document}, **protobuf}
-    known, required, _reference = _body_of(path) or (_MODEL_ONLY, ("model",), "")
+    known, required, _reference = _body_of(path) or _MODEL_ONLY
     if path.startswith(
         ("/v1beta/", "/openai/", "/engines/", "/model/")
     ):  # the model is in the path
@@ -274,5 +295,5 @@ def _body(path: str) -> dict[str, Any]:
     return {"application/json": {"schema": schema}}
 
 
-def _body_of(path: str) -> tuple[fields.Schema, tuple[str, ...], str] | None:
+def _body_of(path: str) -> _Body | None:
     return next((body for end, body in _BODIES.items() if path.endswith(end)), None)
