@@ -33,7 +33,7 @@ from gateway.api.runtime import SCOPE_KEY
 from gateway.config import capacity
 from gateway.config.bodies import BodyLimits
 from gateway.config.telemetry import start_telemetry
-from gateway.database import deadline
+from gateway.database.deadline import deadline, set_default_deadline
 from gateway.edge.admission import key_digest
 from gateway.edge.app import ModelApi
 from gateway.edge.endpoints import is_edge_path
@@ -173,7 +173,7 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 def _prune() -> None:
-    with deadline.deadline(PRUNE_S):
+    with deadline(PRUNE_S):
         store.prune()
 
 
@@ -191,7 +191,7 @@ def _start_services(live: Runtime) -> None:
 
 # Many old rows may be due, and few statements delete them.
 PRUNE_S = 600.0
-deadline.set_default(settings.DATABASE_TIMEOUT_S)
+set_default_deadline(settings.DATABASE_TIMEOUT_S)
 lazy_runtime = LazyRuntime(
     _config,
     Wiring(

@@ -8,6 +8,7 @@ def mark_connections_suspect(waiting_s: float) -> None:
     # With SQLite, psycopg need not be installed.
     import sys
 
-    backend = sys.modules.get("gateway.database.base")
-    if backend is not None:
-        backend.mark_connections_suspect(waiting_s)
+    if "gateway.database.base" in sys.modules:
+        from gateway.database import base
+
+        base.mark_connections_suspect(waiting_s)

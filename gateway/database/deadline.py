@@ -11,7 +11,7 @@ _block_deadline_s: ContextVar[float | None] = ContextVar("database_deadline_s", 
 _default_s: float | None = None
 
 
-def set_default(seconds: float | None) -> None:
+def set_default_deadline(seconds: float | None) -> None:
     """Set the timeout of this process; None is no timeout."""
     global _default_s
     _default_s = seconds

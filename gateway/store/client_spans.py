@@ -11,7 +11,7 @@ import msgspec
 from django.db import transaction
 
 from gateway.client_spans.span import ClientSpan, ClientTrace, SpanBatch
-from gateway.database import deadline
+from gateway.database.deadline import deadline
 from gateway.models import ClientSpan as SpanRow
 from gateway.models import ClientTrace as TraceRow
 from gateway.models.client_span import IDS_PER_QUERY
@@ -38,7 +38,7 @@ def write_spans(batch: SpanBatch) -> None:
         Exception: the database is not writable. Some may be stored: write all of them again.
     """
     thread.refresh()
-    with deadline.deadline(WRITE_S):
+    with deadline(WRITE_S):
         packed_spans = list(zip(batch.spans, batch.packed, strict=True))
         for start in range(0, len(packed_spans), SPANS_PER_TRANSACTION):
             rows = [

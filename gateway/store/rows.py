@@ -18,7 +18,7 @@ from typing import Any
 
 from django.db import connection, models, transaction
 
-from gateway.database import deadline
+from gateway.database.deadline import deadline
 from gateway.models import ApiKey, RequestBody, RequestLog, UnindexedRequest
 from gateway.relay.exchange.log_record import Attempt, LogRecord
 from gateway.relay.journal.segments import drop_details, make_storable
@@ -55,7 +55,7 @@ def write(entries: list[LogRecord]) -> int:
     """
     if not entries:
         return 0
-    with deadline.deadline(WRITE_S):
+    with deadline(WRITE_S):
         return _write(entries)
 
 

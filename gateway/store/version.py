@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.database import deadline
+from gateway.database.deadline import deadline
 from gateway.models import Registry
 from gateway.store import thread
 
@@ -13,7 +13,7 @@ POLL_TIMEOUT_S = 3.0
 def current_version() -> int:
     """The number of changes of the registry so far."""
     thread.refresh()
-    with deadline.deadline(POLL_TIMEOUT_S):
+    with deadline(POLL_TIMEOUT_S):
         return Registry.objects.version()
 
 

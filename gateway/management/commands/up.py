@@ -18,7 +18,7 @@ from gateway import audit, store
 from gateway.compat.litellm import config as litellm_config
 from gateway.compat.litellm.config.apply import apply
 from gateway.config import environment
-from gateway.database import deadline
+from gateway.database.deadline import deadline
 from gateway.management import configuration_file
 from gateway.management.start import hosts, local_model, master_key
 from gateway.management.start.banner import address, banner
@@ -161,7 +161,7 @@ def _check_postgresql_answers() -> None:
     if connection.vendor != "postgresql":
         return
     try:
-        with deadline.deadline(ANSWER_S), connection.cursor() as cursor:
+        with deadline(ANSWER_S), connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except OperationalError as error:
         connection.close()
