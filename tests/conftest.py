@@ -10,6 +10,7 @@ import functools
 import os
 import sys
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,18 @@ EVERYDAY = {
 
 TESTS = Path(__file__).resolve().parent
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+
+
+@pytest.fixture
+def mia(db: None) -> Any:
+    """A member who may have two keys for 30 days, routes `a*` and $10 a month."""
+    from django.contrib.auth.models import User
+
+    from console import accounts
+
+    user = accounts.create_account("mia", None, role="member")
+    accounts.set_limits(user, max_keys=2, month_usd=Decimal(10), key_days=30, routes=["a*"])
+    return User.objects.get(pk=user.pk)
 
 
 @pytest.fixture

@@ -21,13 +21,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
 @pytest.fixture
-def mia() -> User:
-    user = accounts.create_account("mia", None, role="member")
-    accounts.set_limits(user, max_keys=2, month_usd=Decimal(10), key_days=30, routes=["a*"])
-    return User.objects.get(pk=user.pk)
-
-
-@pytest.fixture
 def member(mia: User) -> Iterator[Client]:
     client = Conforming()
     client.force_login(mia)

@@ -17,8 +17,8 @@ from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
-from gateway.management.seed_requests import seed
 from gateway.models import UsageHour
+from tests.bench.filled_log import fill_log
 
 ROWS = int(os.environ.get("BENCH_ROWS", "20000"))
 PAGES = {
@@ -40,10 +40,7 @@ ATTEMPTS = 10
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.wide(every=0)
 def test_usage_and_cost_pages_are_quick() -> None:
-    for _ in seed(ROWS, until=time.time()):
-        pass
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
+    fill_log(ROWS)
     client = Client()
     client.force_login(User.objects.create_superuser("ada"))
     sum_ms = _best_ms(lambda: UsageHour.objects.between(None).totals())

@@ -25,13 +25,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
 @pytest.fixture
-def mia() -> User:
-    user = accounts.create_account("mia", None, role="member")
-    accounts.set_limits(user, max_keys=2, month_usd=Decimal(10), key_days=30, routes=["a*"])
-    return User.objects.get(pk=user.pk)
-
-
-@pytest.fixture
 def member(client: Client, mia: User) -> Client:
     client.force_login(mia)
     return client

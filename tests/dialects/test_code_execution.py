@@ -23,6 +23,7 @@ from gateway.dialects import DIALECTS
 from gateway.dialects.base import ResponseContext
 from gateway.framing.sse import Frame
 from gateway.simulate import translate
+from tests.dialects.parsed_responses import claude, gpt
 from tests.dialects.test_searches import events_of
 from tests.each import each
 from tests.fakes import anthropic_rules, gemini_rules, responses_rules
@@ -169,24 +170,6 @@ def test_a_choice_of_the_tool_names_the_targets(target: str) -> None:
 
 
 # --- responses ------------------------------------------------------------------------------------
-
-
-def claude(*content: Json) -> Response:
-    body = {
-        "id": "msg_1",
-        "type": "message",
-        "role": "assistant",
-        "model": "c",
-        "content": list(content),
-        "stop_reason": "end_turn",
-        "usage": {"input_tokens": 1, "output_tokens": 1},
-    }
-    return DIALECTS["anthropic_messages"].provider.parse_response(body, Traits(), None)
-
-
-def gpt(*output: Json) -> Response:
-    body = {"id": "r", "object": "response", "status": "completed", "output": list(output)}
-    return DIALECTS["openai_responses"].provider.parse_response(body, Traits(), None)
 
 
 def gemini(*parts: Json) -> Response:

@@ -15,6 +15,7 @@ from gateway.dialects import DIALECTS
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.shared import mcp
 from gateway.simulate import translate
+from tests.dialects.parsed_responses import claude, gpt
 from tests.dialects.test_searches import events_of
 from tests.fakes import anthropic_rules, responses_rules
 
@@ -165,24 +166,6 @@ RESULT: Json = {
     "is_error": False,
     "content": [{"type": "text", "text": "found"}],
 }
-
-
-def claude(*content: Json) -> Any:
-    body = {
-        "id": "msg_1",
-        "type": "message",
-        "role": "assistant",
-        "model": "c",
-        "content": list(content),
-        "stop_reason": "end_turn",
-        "usage": {"input_tokens": 1, "output_tokens": 1},
-    }
-    return DIALECTS["anthropic_messages"].provider.parse_response(body, Traits(), None)
-
-
-def gpt(*output: Json) -> Any:
-    body = {"id": "r", "object": "response", "status": "completed", "output": list(output)}
-    return DIALECTS["openai_responses"].provider.parse_response(body, Traits(), None)
 
 
 def ended(*, failed: bool) -> Json:

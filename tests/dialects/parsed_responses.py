@@ -1,0 +1,31 @@
+"""Responses of providers with given content, as their dialects parse them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.canon.response import Response
+from gateway.canon.traits import Traits
+from gateway.dialects import DIALECTS
+
+Json = dict[str, Any]
+
+
+def claude(*content: Json) -> Response:
+    """A message of Anthropic with these blocks."""
+    body = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "c",
+        "content": list(content),
+        "stop_reason": "end_turn",
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+    }
+    return DIALECTS["anthropic_messages"].provider.parse_response(body, Traits(), None)
+
+
+def gpt(*output: Json) -> Response:
+    """A response of OpenAI with these items."""
+    body = {"id": "r", "object": "response", "status": "completed", "output": list(output)}
+    return DIALECTS["openai_responses"].provider.parse_response(body, Traits(), None)
