@@ -106,7 +106,9 @@ def _preset_page(name: str, preset: Any) -> str:
         if key
         else "Add the provider in the console under *Providers*, or with the management API.\n\n"
     )
-    edits = [f"| `{edit.op}` | `{edit.path}` | {edit.why} |" for edit in preset.edits if edit.why]
+    edits = [
+        f"| `{edit.op}` | `{edit.path}` | {edit.reason} |" for edit in preset.edits if edit.reason
+    ]
     changes = (
         "\n\n## Changes to requests\n\n| edit | field | reason |\n|---|---|---|\n"
         + "\n".join(edits)

@@ -201,7 +201,7 @@ def test_the_command_and_settings_exist_and_pods_have_time_to_drain(manifests: A
 
 
 @pytest.mark.parametrize(
-    ("values", "why"),
+    ("values", "reason"),
     [
         ({"replicaCount": 2}, "SQLite allows one pod"),
         ({"autoscaling": {"enabled": True}}, "SQLite allows one pod"),
@@ -222,10 +222,12 @@ def test_the_command_and_settings_exist_and_pods_have_time_to_drain(manifests: A
         ({"persistence": {"size": "much"}}, "size"),
     ],
 )
-def test_values_that_cannot_work_are_refused(render: Any, values: dict[str, Any], why: str) -> None:
+def test_values_that_cannot_work_are_refused(
+    render: Any, values: dict[str, Any], reason: str
+) -> None:
     done = render(values)
     assert done.returncode != 0
-    assert why in done.stderr
+    assert reason in done.stderr
 
 
 def test_every_value_has_a_schema() -> None:

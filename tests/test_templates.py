@@ -43,8 +43,8 @@ def test_a_template_has_no_forbidden_constructs(path: Path) -> None:
     text = re.sub(
         r"\{#.*?#\}|\{% comment %\}.*?\{% endcomment %\}", "", path.read_text(), flags=re.S
     )
-    whies = [why for pattern, why in FORBIDDEN.items() if re.search(pattern, text, re.I)]
-    assert whies == []
+    reasons = [reason for pattern, reason in FORBIDDEN.items() if re.search(pattern, text, re.I)]
+    assert reasons == []
 
 
 @each(

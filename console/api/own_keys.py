@@ -45,7 +45,7 @@ class KeyOwner(Admin):
     """
 
     permission = "own"
-    why = "your role has no keys of its own"
+    reason = "your role has no keys of its own"
 
     def __call__(self, request: HttpRequest) -> Any | None:
         """The user, or None (401). Raises HttpError (403)."""
@@ -61,7 +61,7 @@ class KeyOwner(Admin):
         if owner is None:
             return None
         if not has_permission(owner, "own"):
-            raise HttpError(403, self.why)
+            raise HttpError(403, self.reason)
         request.own_key_id = key.id  # type: ignore[attr-defined]
         return owner
 

@@ -144,7 +144,7 @@ def _with_provider(name: str, act: Callable[[Provider], HttpResponse]) -> HttpRe
     try:
         return act(row)
     except Refused as error:
-        return failure(422, error.why, error.field)
+        return failure(422, error.reason, error.field)
 
 
 @router.post("/providers/{path:name}/import-models", response={200: ModelImportOut, 502: Problem})

@@ -132,8 +132,8 @@ def _date(text: str, number: int) -> dt.date:
     try:
         return dt.date.fromisoformat(text[:10])
     except ValueError:
-        why = f"line {number}: `{text[:40]}` is not a date; write dates as 2026-11-21"
-        raise ValueError(why) from None
+        reason = f"line {number}: `{text[:40]}` is not a date; write dates as 2026-11-21"
+        raise ValueError(reason) from None
 
 
 def _amount(text: str, number: int) -> Decimal:
@@ -243,9 +243,9 @@ def _find_uncertainties(provider: str, since: dt.datetime, until: dt.datetime) -
     costs: dict[str, list[Decimal | None]] = {reason: [] for reason in _REASONS}
     # One pass for all reasons; added here, as SQLite sums decimals as floating point.
     for row in rows.values_list(*_UNCERTAINTY_COLUMNS).order_by()[:MAX_ROWS].iterator():
-        for why in _uncertainty_reasons(*row):
-            costs[why].append(row[0])
-    uncertainties = [_uncertainty(why, reason_cost) for why, reason_cost in costs.items()]
+        for reason in _uncertainty_reasons(*row):
+            costs[reason].append(row[0])
+    uncertainties = [_uncertainty(reason, reason_cost) for reason, reason_cost in costs.items()]
     uncertainties += _attempts(provider, since, until)
     return [doubt for doubt in uncertainties if doubt.requests]
 

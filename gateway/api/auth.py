@@ -40,13 +40,13 @@ class Admin(AuthBase):
         if not (user.is_authenticated and user.is_active):
             return None
         if not self.may(request, user):
-            raise HttpError(403, self.why)
+            raise HttpError(403, self.reason)
         if not _same_site(request):
             raise HttpError(403, "send the session's CSRF token as X-CSRFToken")
         return user
 
     permission: Permission = "administer"
-    why = "only admins may do this"
+    reason = "only admins may do this"
 
     def may(self, request: HttpRequest, user: Any) -> bool:
         """Whether a signed-in user is authorized."""
@@ -57,20 +57,20 @@ class Editor(Admin):
     """As Admin; also editors."""
 
     permission = "edit"
-    why = "only admins and editors may do this"
+    reason = "only admins and editors may do this"
 
 
 class Reader(Admin):
     """As Admin; also editors and viewers, for safe methods and their own data."""
 
     permission = "view"
-    why = "your role does not include this"
+    reason = "your role does not include this"
 
 
 class BodyReader(Admin):
     """As Admin; also users with the permission to read request and response bodies."""
 
-    why = "you may not read request bodies; ask an admin for access"
+    reason = "you may not read request bodies; ask an admin for access"
 
     def may(self, request: HttpRequest, user: Any) -> bool:
         """Allows admins and users with the permission."""

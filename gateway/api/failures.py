@@ -33,9 +33,9 @@ class Problem(Schema):
     field: str = ""
 
 
-def failure(status: int, why: str, field: str = "") -> HttpResponse:
+def failure(status: int, reason: str, field: str = "") -> HttpResponse:
     """An error response: `detail` is the message, `field` the field it is about, if any."""
-    body = {"detail": why, "field": field} if field else {"detail": why}
+    body = {"detail": reason, "field": field} if field else {"detail": reason}
     return HttpResponse(msgspec.json.encode(body), status=status, content_type="application/json")
 
 

@@ -150,7 +150,7 @@ class BodiesOut(Schema):
 def list_requests(request: HttpRequest, filters: Query[Filters]) -> dict[str, Any]:
     """A page of the request log. Searching bodies (`q`) requires permission to read them."""
     if filters.q and not may_read_request_bodies(request.auth):  # type: ignore[attr-defined]
-        raise HttpError(403, BodyReader.why)
+        raise HttpError(403, BodyReader.reason)
     limit = min(max(filters.limit, 1), MAX_PAGE)
     columns = filters.dict(exclude={"cursor", "limit", "q", "since", "until"})
     cursor = min(filters.cursor, MAX_ID) if filters.cursor is not None else None
@@ -190,8 +190,8 @@ def bodies_of(row: RequestLog) -> dict[str, Any]:
     except ValueError as error:
         return {"stored": False, "reason": str(error)}
     if bodies is None:
-        why = NO_BODIES.get(row.bodies_omitted, NO_BODIES[""])
-        return {"stored": False, "reason": f"the bodies of this request are not stored: {why}"}
+        reason = NO_BODIES.get(row.bodies_omitted, NO_BODIES[""])
+        return {"stored": False, "reason": f"the bodies of this request are not stored: {reason}"}
     return _bodies_item(bodies)
 
 

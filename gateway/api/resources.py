@@ -105,9 +105,9 @@ def run_guarded(act: Callable[[], HttpResponse]) -> HttpResponse:
         with transaction.atomic():
             return act()
     except OwnedElsewhere as error:
-        return failure(409, error.why, error.field)
+        return failure(409, error.reason, error.field)
     except Refused as error:
-        return failure(422, error.why, error.field)
+        return failure(422, error.reason, error.field)
     except ProtectedError as error:
         dependents = sorted({str(row) for row in error.protected_objects})
         return failure(409, f"still in use by: {', '.join(dependents[:5])}")

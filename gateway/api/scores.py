@@ -40,7 +40,7 @@ class Scorer(Admin):
     """As Admin; also editors, and members for requests of their own keys."""
 
     permission = "own"
-    why = "only admins, editors and owners of the request's key may score it"
+    reason = "only admins, editors and owners of the request's key may score it"
 
 
 @dataclass(frozen=True, slots=True)

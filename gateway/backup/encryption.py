@@ -88,8 +88,8 @@ class EncryptedReader(io.RawIOBase):
         try:
             chunk = self._cipher.decrypt(_nonce(self._count, last=not self._next), sealed, None)
         except InvalidTag:
-            why = "cut off" if self._count else "the passphrase is wrong"
-            raise DecryptionError(f"the backup is damaged, or {why}") from None
+            reason = "cut off" if self._count else "the passphrase is wrong"
+            raise DecryptionError(f"the backup is damaged, or {reason}") from None
         self._count += 1
         return chunk
 

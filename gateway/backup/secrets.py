@@ -68,14 +68,14 @@ def check_environment(secrets: Secrets) -> None:
     """
     secret_key = environment.text("DRAGOMAN_SECRET_KEY")
     keys = environment.names("DRAGOMAN_ENCRYPTION_KEYS")
-    why = ""
+    reason = ""
     if secret_key and secret_key != secrets.secret_key:
-        why = "DRAGOMAN_SECRET_KEY: no gateway key of the backup would be accepted"
+        reason = "DRAGOMAN_SECRET_KEY: no gateway key of the backup would be accepted"
     elif keys and secrets.encryption_keys[0] not in keys:
-        why = "DRAGOMAN_ENCRYPTION_KEYS: no credential of the backup could be decrypted"
-    if why:
+        reason = "DRAGOMAN_ENCRYPTION_KEYS: no credential of the backup could be decrypted"
+    if reason:
         raise SecretsDiffer(
-            f"the environment has another {why}. Unset it, so that the backup's is used, or set "
+            f"the environment has another {reason}. Unset it, so that the backup's is used, or set "
             "it to the value that was used with the backup"
         )
 

@@ -23,14 +23,14 @@ class Adaptation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         action: `dropped` (not sent), `approximated` (sent as an approximation)
             or `defaulted` (the upstream requires a value that the client omitted, or
             the route sets one).
-        why: one sentence for a person.
+        reason: one sentence for a person.
         before: the value in the client's body, where it is short.
         after: the value sent instead, where it is short.
     """
 
     path: str
     action: Action
-    why: str
+    reason: str
     before: Any = None
     after: Any = None
 
@@ -46,7 +46,7 @@ class AdaptationReport(list[Adaptation]):
         key = (
             adaptation.path,
             adaptation.action,
-            adaptation.why,
+            adaptation.reason,
             repr((adaptation.before, adaptation.after)),
         )
         if self._keys is None:
@@ -56,19 +56,21 @@ class AdaptationReport(list[Adaptation]):
             self.append(adaptation)
 
 
-def dropped_field(path: str, why: str, *, before: Any = None) -> Adaptation:
+def dropped_field(path: str, reason: str, *, before: Any = None) -> Adaptation:
     """The record of a field that was not sent at all."""
-    return Adaptation(path=path, action="dropped", why=why, before=before)
+    return Adaptation(path=path, action="dropped", reason=reason, before=before)
 
 
-def approximated_field(path: str, why: str, *, before: Any = None, after: Any = None) -> Adaptation:
+def approximated_field(
+    path: str, reason: str, *, before: Any = None, after: Any = None
+) -> Adaptation:
     """The record of a field that was sent as an approximation."""
-    return Adaptation(path=path, action="approximated", why=why, before=before, after=after)
+    return Adaptation(path=path, action="approximated", reason=reason, before=before, after=after)
 
 
-def defaulted_field(path: str, why: str, *, after: Any = None) -> Adaptation:
+def defaulted_field(path: str, reason: str, *, after: Any = None) -> Adaptation:
     """The record of a value that the upstream requires and the client omitted."""
-    return Adaptation(path=path, action="defaulted", why=why, after=after)
+    return Adaptation(path=path, action="defaulted", reason=reason, after=after)
 
 
 def adaptation_rows(adaptations: Iterable[Adaptation]) -> list[dict[str, Any]]:
@@ -78,7 +80,7 @@ def adaptation_rows(adaptations: Iterable[Adaptation]) -> list[dict[str, Any]]:
         row: dict[str, Any] = {
             "field": adaptation.path,
             "action": adaptation.action,
-            "note": adaptation.why,
+            "note": adaptation.reason,
         }
         if adaptation.before is not None:
             row["from"] = adaptation.before

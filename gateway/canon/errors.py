@@ -86,9 +86,9 @@ def invalid(message: str, param: str | None = None) -> GatewayError:
     return GatewayError(Error(kind="invalid_request", message=message, param=param))
 
 
-def unsupported(path: str, why: str) -> GatewayError:
+def unsupported(path: str, reason: str) -> GatewayError:
     """The error for a value of a request that the target does not accept in any form."""
-    return GatewayError(Error(kind="unsupported_param", message=f"{path}: {why}", param=path))
+    return GatewayError(Error(kind="unsupported_param", message=f"{path}: {reason}", param=path))
 
 
 def bad_upstream(message: str) -> GatewayError:

@@ -42,12 +42,12 @@ def _group_runs(turns: Iterable[Turn], report: list[Adaptation]) -> list[list[Tu
     runs: list[list[Turn]] = []
     for turn in turns:
         if turn.role == "system":
-            why = (
+            reason = (
                 "sent as text in the user's turn: the target accepts system messages only at "
                 "the start"
             )
             if turn.path:
-                report.append(approximated_field(turn.path, why))
+                report.append(approximated_field(turn.path, reason))
         last = runs[-1] if runs else []
         # A user turn that follows another, with no system turn between, stays by itself.
         joins = turn.role == "system" or (bool(last) and last[-1].role == "system")

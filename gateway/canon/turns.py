@@ -93,9 +93,11 @@ def _deduplicate_call_ids(
                 original = part.id
                 if original in seen_ids:
                     part = replace(part, id=ids.create(original))
-                    why = "another tool call in this conversation has the same id"
+                    reason = "another tool call in this conversation has the same id"
                     report.append(
-                        approximated_field(f"{part.path}.id", why, before=original, after=part.id)
+                        approximated_field(
+                            f"{part.path}.id", reason, before=original, after=part.id
+                        )
                     )
                 seen_ids.add(part.id)
                 calls.append((original, part))

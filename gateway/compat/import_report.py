@@ -23,10 +23,10 @@ class ImportReport:
         counts = self.counts.setdefault(kind, dict.fromkeys(_OUTCOMES, 0))
         counts[outcome] += number
 
-    def count_omitted(self, kind: str, subject: str, why: str) -> None:
+    def count_omitted(self, kind: str, subject: str, reason: str) -> None:
         """Count one row as left out, with the reason."""
         self.count(kind, "left out")
-        self.add_remark(subject, f"left out: {why}")
+        self.add_remark(subject, f"left out: {reason}")
 
     def add_remark(self, subject: str, text: str) -> None:
         """Add a remark about a row; `subject` is its kind and name, or empty."""

@@ -160,8 +160,8 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
                 live = await lazy_runtime.get()
             except Exception as error:
                 log.debug("the start failed", exc_info=True)
-                why = f"the gateway cannot start: {type(error).__name__}: {error}"
-                await send({"type": "lifespan.startup.failed", "message": why})
+                reason = f"the gateway cannot start: {type(error).__name__}: {error}"
+                await send({"type": "lifespan.startup.failed", "message": reason})
                 return
             _drain_on_signals(live, scope.get("state", {}))
             await send({"type": "lifespan.startup.complete"})

@@ -51,8 +51,8 @@ def limit_of(path: str) -> int:
 class _Refused(Exception):
     """The request is rejected: `status` and the reason."""
 
-    def __init__(self, status: int, why: str, *, retry_after_s: int = 0) -> None:
-        super().__init__(why)
+    def __init__(self, status: int, reason: str, *, retry_after_s: int = 0) -> None:
+        super().__init__(reason)
         self.status = status
         self.retry_after_s = retry_after_s
 
@@ -94,8 +94,8 @@ class BodyLimits:
         digest = credential_digest(headers)
         is_accepted = digest in self._accepted
         if not is_accepted and self._anonymous >= MAX_ANONYMOUS:
-            why = "too many unauthenticated requests are in progress; try again shortly"
-            await _send_refusal(scope, send, _Refused(503, why, retry_after_s=1))
+            reason = "too many unauthenticated requests are in progress; try again shortly"
+            await _send_refusal(scope, send, _Refused(503, reason, retry_after_s=1))
             return
         self._anonymous += not is_accepted
         try:

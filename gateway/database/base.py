@@ -58,8 +58,8 @@ class BoundedConnection(psycopg.Connection[Any]):
             if deadline_s is None:
                 raise
             self._give_up(deadline_s)
-            why = f"the database did not respond within {deadline_s:g} s"
-            raise psycopg.OperationalError(why) from None
+            reason = f"the database did not respond within {deadline_s:g} s"
+            raise psycopg.OperationalError(reason) from None
         finally:
             self.waits_since = None
 

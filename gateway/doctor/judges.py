@@ -31,7 +31,7 @@ def judge(probe: Probe, reply: ProbeReply) -> Judgement:
     """Return the verdict on the reply to a probe."""
     untranslated = next((a for a in reply.report if _was_changed(probe, a.path, a.action)), None)
     if untranslated is not None:
-        return Judgement("unclear", f"not checked: {untranslated.why}")
+        return Judgement("unclear", f"not checked: {untranslated.reason}")
     if reply.error is not None:
         judgement = _judge_error(reply)
         if judgement.verdict == "unclear" or not probe.errors:
@@ -53,9 +53,9 @@ def _judge_error(reply: ProbeReply) -> Judgement:
     error = reply.error
     assert error is not None
     message = error.message
-    why = _TRANSIENT_ERRORS.get(error.kind)
-    if why is not None:
-        return Judgement("unclear", f"{why}: {message}")
+    reason = _TRANSIENT_ERRORS.get(error.kind)
+    if reason is not None:
+        return Judgement("unclear", f"{reason}: {message}")
     if error.status is None:
         # Raised before the request was sent, or by a malformed response.
         unsaid = error.kind in {"invalid_request", "unsupported_param"}

@@ -29,7 +29,7 @@ def apply_file(path: Path, *, take: bool = False, dry_run: bool = False) -> Appl
                 file.root.to_python(), path.name, source_ref_of, take=take, dry_run=dry_run
             )
         except InvalidDocument as unfit:
-            raise ConfigError(source_ref_of(unfit.path), unfit.path, unfit.why) from None
+            raise ConfigError(source_ref_of(unfit.path), unfit.path, unfit.reason) from None
 
 
 def _source_refs(root: Node) -> SourceRefOf:

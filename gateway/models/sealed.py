@@ -43,8 +43,8 @@ def unseal_for(expected_context: str, sealed: str) -> str:
         context, _, text = _cipher().decrypt(token.encode()).decode().partition("\n")
     except (InvalidToken, ValueError):
         has_key = sealed_with in {key_id(key) for key in settings.ENCRYPTION_KEYS}
-        why = "is damaged" if has_key else f"was encrypted with another key ({sealed_with})"
-        raise UndecryptableError(f"the credential {why}; enter it again") from None
+        reason = "is damaged" if has_key else f"was encrypted with another key ({sealed_with})"
+        raise UndecryptableError(f"the credential {reason}; enter it again") from None
     if context != expected_context:
         raise UndecryptableError("the credential was encrypted for another row; enter it again")
     return text

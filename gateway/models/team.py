@@ -40,8 +40,8 @@ class Team(WithLimits, WithBudgets, WithMargin, RegistryRow):
         if self.parent is None:
             return
         if self.parent.pk == self.pk or self.parent.parent_id is not None:
-            why = _("A project must belong to a team that is not itself a project.")
-            raise ValidationError({"parent": why})
+            reason = _("A project must belong to a team that is not itself a project.")
+            raise ValidationError({"parent": reason})
         if self.pk and self.projects.exists():
-            why = _("It has projects, so it cannot be a project itself.")
-            raise ValidationError({"parent": why})
+            reason = _("It has projects, so it cannot be a project itself.")
+            raise ValidationError({"parent": reason})

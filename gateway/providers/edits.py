@@ -279,17 +279,21 @@ def _adaptations(edit: Edit, changes: list[EditChange]) -> list[Adaptation]:
     before, after = _shortened_value(first.before), _shortened_value(first.after)
     match edit.op:
         case "drop" | "rename":
-            return [dropped_field(path, edit.why or _DEFAULT_REASON, before=before)]
+            return [dropped_field(path, edit.reason or _DEFAULT_REASON, before=before)]
         case "default":
-            return [defaulted_field(path, edit.why or "set by the provider's profile", after=after)]
+            return [
+                defaulted_field(path, edit.reason or "set by the provider's profile", after=after)
+            ]
         case "set" if first.before is None:
-            return [defaulted_field(path, edit.why or "set by the provider's profile", after=after)]
-        case "map" if not edit.why:
+            return [
+                defaulted_field(path, edit.reason or "set by the provider's profile", after=after)
+            ]
+        case "map" if not edit.reason:
             # A synonym: nothing was lost.
             return []
         case "min" | "max" | "set" | "map" | "shorten":
-            why = edit.why or "changed by the provider's profile"
-            return [approximated_field(path, why, before=before, after=after)]
+            reason = edit.reason or "changed by the provider's profile"
+            return [approximated_field(path, reason, before=before, after=after)]
 
 
 def _shortened_value(value: Any) -> Any:

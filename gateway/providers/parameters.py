@@ -105,8 +105,10 @@ def drop_refused(
             if not isinstance(value, list) or len(value) <= traits.stop_max:
                 continue
             remaining[name] = msgspec.Raw(msgspec.json.encode(value[: traits.stop_max]))
-            why = f"only the first {traits.stop_max} are sent"
-            report.append(approximated_field(name, why, before=len(value), after=traits.stop_max))
+            reason = f"only the first {traits.stop_max} are sent"
+            report.append(
+                approximated_field(name, reason, before=len(value), after=traits.stop_max)
+            )
             continue
         del remaining[name]
         if value not in table[name].neutral:

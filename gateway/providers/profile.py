@@ -85,7 +85,7 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
     op: Literal["drop", "rename", "default", "set", "min", "max", "map", "shorten"]
     path: str
     value: Any = None
-    why: str = ""
+    reason: str = ""
 
 
 class Preset(msgspec.Struct, frozen=True, kw_only=True):

@@ -256,7 +256,7 @@ class Warning(msgspec.Struct, frozen=True, kw_only=True):  # noqa: A001 - shadow
     """A row that was left out of the snapshot, and why, for the operator."""
 
     row: str
-    why: str
+    reason: str
 
 
 def model_of(provider: Provider, name: str, *, id: int = 0) -> Model:  # noqa: A002

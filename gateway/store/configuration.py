@@ -60,10 +60,10 @@ class _Rollback(Exception):
 class InvalidDocument(ValueError):
     """The document is invalid; `path` locates the error, as in `routes[2].name`."""
 
-    def __init__(self, path: str, why: str) -> None:
-        super().__init__(f"{path}: {why}" if path else why)
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}" if path else reason)
         self.path = path
-        self.why = why
+        self.reason = reason
 
 
 def export() -> Document:
@@ -214,7 +214,9 @@ class _Application:
                 with assign_owner(owner):
                     self._write(kind, document)
             except Refused as refused:
-                raise InvalidDocument(f"{path}.{refused.field}".rstrip("."), refused.why) from None
+                raise InvalidDocument(
+                    f"{path}.{refused.field}".rstrip("."), refused.reason
+                ) from None
 
     def _write(self, kind: Kind, document: Document) -> None:
         row = kind.find(str(document.get("prefix", ""))) or kind.find(document["name"])
@@ -270,7 +272,7 @@ class _Application:
         try:
             written = list(write_prices(self._document.get("prices") or [], owner))
         except Refused as refused:
-            raise InvalidDocument(refused.field, refused.why) from None
+            raise InvalidDocument(refused.field, refused.reason) from None
         for action, name, before, after in written:
             if action == "~":
                 for field, old, new in _differences(before or {}, after or {}):

@@ -104,5 +104,5 @@ def _number(value: Any, path: str) -> Decimal:
     return number
 
 
-def _invalid(field: str, why: str) -> InvalidField:
-    return InvalidField(field, why, label=field)
+def _invalid(field: str, reason: str) -> InvalidField:
+    return InvalidField(field, reason, label=field)

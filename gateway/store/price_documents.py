@@ -110,8 +110,8 @@ def write_prices(documents: list[Any], owner: Owner) -> Iterator[PriceChange]:
             and not owner.take
             and key not in before
         ):
-            why = f"{name}/{name_of(update.entry)} was accepted here with another price"
-            raise OwnedElsewhere(path, f"{why}; `--take` transfers it to this file")
+            reason = f"{name}/{name_of(update.entry)} was accepted here with another price"
+            raise OwnedElsewhere(path, f"{reason}; `--take` transfers it to this file")
         updates[key] = name, update
     after = {key: _price_document(*pair) for key, pair in updates.items()}
     if after != before:
@@ -189,7 +189,7 @@ def _update(document: Any, path: str) -> tuple[str, Update]:
     try:
         values = convert_document(document, PriceDoc)
     except Refused as refused:
-        raise Refused(f"{path}.{refused.field}".rstrip("."), refused.why) from None
+        raise Refused(f"{path}.{refused.field}".rstrip("."), refused.reason) from None
     if values.of not in price_book().providers:
         list_names = ", ".join(sorted(price_book().providers))
         raise Refused(f"{path}.list", f"there is no such list; there are {list_names}")

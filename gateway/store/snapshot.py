@@ -114,7 +114,7 @@ class _Compiler:
     def options(self, options: Options) -> None:
         """Add warnings for invalid settings."""
         self.warnings += [
-            LeftOut(row=f"setting `{name}`", why=value.problem)
+            LeftOut(row=f"setting `{name}`", reason=value.problem)
             for name, value in options.values.items()
             if value.problem
         ]
@@ -137,7 +137,7 @@ class _Compiler:
         keys = self._compile_rows(rows, lambda row: key_value(row, teams))
         guardrails, disabled_guardrails = guardrail_values(models.Guardrail.objects.in_order())
         self.warnings += [
-            LeftOut(row=f"guardrail `{name}`", why=guardrail.fault)
+            LeftOut(row=f"guardrail `{name}`", reason=guardrail.fault)
             for name, guardrail in guardrails.items()
             if guardrail.fault
         ]
@@ -184,14 +184,14 @@ class _Compiler:
             self._leave_out(row, f"it cannot be used ({type(error).__name__})")
         return None
 
-    def _leave_out(self, row: models.RegistryRow, why: str) -> None:
+    def _leave_out(self, row: models.RegistryRow, reason: str) -> None:
         self.broken.add((type(row), row.pk))
-        self._warn(row, why)
+        self._warn(row, reason)
 
-    def _warn(self, row: models.RegistryRow, why: str) -> None:
+    def _warn(self, row: models.RegistryRow, reason: str) -> None:
         kind = str(row._meta.verbose_name)
         ref = f" ({row.source_ref})" if row.source_ref else ""
-        self.warnings.append(LeftOut(row=f"{kind} `{row}`{ref}", why=why))
+        self.warnings.append(LeftOut(row=f"{kind} `{row}`{ref}", reason=reason))
 
     def _provider(self, row: models.Provider, entered: str | None = None) -> Provider:
         preset = _preset_of(row)
@@ -345,12 +345,12 @@ class _Compiler:
             return route
         route_label = f"route `{route.name}`"
         self.warnings += [
-            LeftOut(row=route_label, why=f"its fallback `{name}` is not a route")
+            LeftOut(row=route_label, reason=f"its fallback `{name}` is not a route")
             for name in unknown
         ]
         if shadow_missing:
-            why = f"its shadow `{route.shadow}` is not a route"
-            self.warnings.append(LeftOut(row=route_label, why=why))
+            reason = f"its shadow `{route.shadow}` is not a route"
+            self.warnings.append(LeftOut(row=route_label, reason=reason))
         by_kind = {
             name: tuple(n for n in names if n in routes)
             for name, names in route.fallbacks_by_kind.items()

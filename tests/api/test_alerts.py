@@ -85,7 +85,7 @@ def test_a_bad_silence_names_its_field(api: Client, body: dict[str, Any], field:
 
 
 @pytest.mark.parametrize(
-    ("value", "why"),
+    ("value", "reason"),
     [
         ({"error_rate": 3}, "there is no `error_rate`"),
         ({"error_rate_percent": 0}, "error_rate_percent must be a whole number from 1 to 100"),
@@ -95,10 +95,10 @@ def test_a_bad_silence_names_its_field(api: Client, body: dict[str, Any], field:
     ],
     ids=["name", "range", "text", "flag", "list"],
 )
-def test_thresholds_over_the_api(api: Client, value: Any, why: str) -> None:
+def test_thresholds_over_the_api(api: Client, value: Any, reason: str) -> None:
     answer = send(api, "PATCH", "settings", {"alert_thresholds": value})
     assert answer.status_code == 422
-    assert why in answer.json()["detail"]
+    assert reason in answer.json()["detail"]
     sent = {"alert_thresholds": {"error_rate_percent": 40, "cooldown_s": None}}
     assert send(api, "PATCH", "settings", sent).status_code == 200
     assert store.load_options().alert_thresholds.error_rate_percent == 40

@@ -165,7 +165,7 @@ def test_bytes_that_are_no_text_are_shown_as_far_as_they_are(api: Client) -> Non
 
 
 @pytest.mark.parametrize(
-    ("why", "words"),
+    ("reason", "words"),
     [
         ("off", "logging was off"),
         ("rejected", "rejected the request before"),
@@ -174,8 +174,8 @@ def test_bytes_that_are_no_text_are_shown_as_far_as_they_are(api: Client) -> Non
         ("", "deleted"),
     ],
 )
-def test_bodies_that_are_not_there_have_a_reason(api: Client, why: str, words: str) -> None:
-    store.write([entry("req_x", bodies_omitted=why)])
+def test_bodies_that_are_not_there_have_a_reason(api: Client, reason: str, words: str) -> None:
+    store.write([entry("req_x", bodies_omitted=reason)])
     body = api.get("/api/requests/req_x/bodies").json()
     assert not body["stored"]
     assert words in body["reason"]

@@ -133,10 +133,10 @@ def _result(
 ) -> Result:
     units = result.get(shape.unit, 0)
     failed = result.get("err", 1) + result.get("bad_status", 0)
-    why = f"{failed} failed, first {result.get('first_bad')} {result.get('errbody', '')[:200]}"
+    reason = f"{failed} failed, first {result.get('first_bad')} {result.get('errbody', '')[:200]}"
     return Result(
         units=units,
-        failed=why if failed or not units else "",
+        failed=reason if failed or not units else "",
         cpu_us=used / max(units, 1) * 1e6,
         total_ms=result.get("total_ms", {}).get("p50", 0.0),
         first_ms=result.get("first_ms", {}).get("p50", 0.0),

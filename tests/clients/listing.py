@@ -42,7 +42,7 @@ def listing() -> str:
     dialects = {name: upstream.model for name, upstream in UPSTREAMS.items()}
     text = ", ".join(f"{name} (`{model}`)" for name, model in dialects.items())
     rows = "\n".join(_row(client) for client in CLIENTS.values())
-    refused = "\n".join(f"| {title} | {why} |" for title, why in NOT_SERVED.items())
+    refused = "\n".join(f"| {title} | {reason} |" for title, reason in NOT_SERVED.items())
     return _HEAD.format(upstreams=text) + rows + "\n" + _TAIL + refused + "\n"
 
 
@@ -72,9 +72,9 @@ def _verified(client: Client) -> str:
 def _known_failures(client: Client) -> list[str]:
     """What fails for a reason of the client's own, reasons named once."""
     reasons: dict[str, list[str]] = {}
-    for where, why in client.known.items():
-        reasons.setdefault(why, []).append(where)
-    return [f"Not supported: {', '.join(where)} ({why})." for why, where in reasons.items()]
+    for where, reason in client.known.items():
+        reasons.setdefault(reason, []).append(where)
+    return [f"Not supported: {', '.join(where)} ({reason})." for reason, where in reasons.items()]
 
 
 if __name__ == "__main__":

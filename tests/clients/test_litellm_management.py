@@ -30,8 +30,8 @@ FILE = """
 def test_its_client_manages_keys_and_reads_models(tmp_path: Path) -> None:
     try:
         python = python_with(LITELLM)
-    except Unavailable as why:
-        pytest.skip(str(why))
+    except Unavailable as reason:
+        pytest.skip(str(reason))
     with (
         upstreams("one") as servers,
         running(tmp_path, FILE.format(one=servers["one"].url, key=KEY)) as gateway,

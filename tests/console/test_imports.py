@@ -135,7 +135,7 @@ def test_no_key_is_in_the_source_of_the_preview(admin: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "reason"),
     [
         ("", "Choose a file"),
         ("a: [", "is not valid YAML"),
@@ -147,15 +147,15 @@ def test_no_key_is_in_the_source_of_the_preview(admin: Client) -> None:
     ],
 )
 def test_an_error_is_shown_with_its_line_and_the_text_stays(
-    admin: Client, text: str, why: str
+    admin: Client, text: str, reason: str
 ) -> None:
     answer = previewed(admin, text)
     if answer.status_code == 200:  # a bad entry is left out; the tag of a list is not looked at
-        assert re.search(f"unknown key|{why}", answer.content.decode())
+        assert re.search(f"unknown key|{reason}", answer.content.decode())
         return
     assert answer.status_code == 422
     (errors,) = answer.context["form"].errors.values()
-    assert re.search(why, str(errors))
+    assert re.search(reason, str(errors))
     assert answer.context["form"]["text"].value() == text
 
 

@@ -253,7 +253,7 @@ def test_one_changes_the_own_password_and_other_sessions_end(client: Client) -> 
 
 
 @pytest.mark.parametrize(
-    ("change", "field", "why"),
+    ("change", "field", "reason"),
     [
         ({"current": "wrong"}, "current", "current password is incorrect"),
         ({"confirmation": "different one"}, "confirmation", "do not match"),
@@ -262,7 +262,7 @@ def test_one_changes_the_own_password_and_other_sessions_end(client: Client) -> 
     ],
 )
 def test_an_invalid_password_change_shows_the_error_at_its_field(
-    client: Client, change: dict[str, str], field: str, why: str
+    client: Client, change: dict[str, str], field: str, reason: str
 ) -> None:
     sign_in(client)
     fields = {
@@ -272,7 +272,7 @@ def test_an_invalid_password_change_shows_the_error_at_its_field(
     }
     answer = client.post(reverse("password"), {**fields, **change})
     assert answer.status_code == 422
-    assert why in str(answer.context["form"].errors[field])
+    assert reason in str(answer.context["form"].errors[field])
 
 
 def test_the_password_page_can_not_be_used_to_guess(client: Client) -> None:

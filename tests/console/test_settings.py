@@ -105,7 +105,7 @@ def test_a_variable_of_a_file_is_a_file(monkeypatch: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "why"),
+    ("field", "value", "reason"),
     [
         ("row_days", "-1", "greater than or equal to 0"),
         ("row_days", "many", "whole number"),
@@ -118,11 +118,11 @@ def test_a_variable_of_a_file_is_a_file(monkeypatch: Any) -> None:
     ],
 )
 def test_an_invalid_value_shows_the_error_at_its_field(
-    admin: Client, field: str, value: str, why: str
+    admin: Client, field: str, value: str, reason: str
 ) -> None:
     answer = admin.post(reverse("settings"), {**FORM_VALUES, field: value})
     assert answer.status_code == 422
-    assert why in str(answer.context["form"].errors[field])
+    assert reason in str(answer.context["form"].errors[field])
     assert answer.context["form"][field].value() == value
     assert not Setting.objects.exists()
 

@@ -147,7 +147,7 @@ def test_editors_manage_their_own_links_and_admins_all(editor: Client, eddy: Use
         others[name] = Client()
         others[name].force_login(accounts.create_account(name, "correct horse", role=role))  # type: ignore[arg-type]
     assert others["vera"].get(LINKS).status_code == 403
-    assert "why" not in others["olga"].get(LINKS).content.decode().lower()
+    assert "reason" not in others["olga"].get(LINKS).content.decode().lower()
     assert others["olga"].post(f"{LINKS}/{share.pk}/revoke").status_code == 404
     assert others["olga"].get(f"{LINKS}?run={share.run.uuid}").status_code == 404
     assert "eddy" in others["ada"].get(LINKS).content.decode()

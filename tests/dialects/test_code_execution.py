@@ -367,7 +367,7 @@ def test_files_in_a_container_are_reported() -> None:
     for dialect in ("openai_responses", "gemini"):
         _, report = DIALECTS[dialect].client.render_response(response, CONTEXT)
         [row] = report
-        assert (row.action, row.why) == ("dropped", "not shown: files of the container")
+        assert (row.action, row.reason) == ("dropped", "not shown: files of the container")
 
 
 def test_an_encrypted_output_is_named_and_reported() -> None:
@@ -376,7 +376,7 @@ def test_an_encrypted_output_is_named_and_reported() -> None:
     response = claude(USE, {**RESULT, "content": {**content, "return_code": 0, "content": []}})
     body, report = DIALECTS["openai_responses"].client.render_response(response, CONTEXT)
     assert body["output"][0]["outputs"] == [{"type": "logs", "logs": "[encrypted output]"}]
-    assert [row.why for row in report] == ["not shown: encrypted output"]
+    assert [row.reason for row in report] == ["not shown: encrypted output"]
 
 
 def test_code_without_output_is_marked_in_a_history() -> None:

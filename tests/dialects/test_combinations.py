@@ -405,4 +405,4 @@ def test_a_loss_of_audio_is_reported_as_audio(target: str, path: str) -> None:
     exchange = ResponseContext(id="1", created=1, model="m")
     _, report = DIALECTS[target].client.render_response(answer, exchange)
     assert [(item.path, item.action) for item in report] == [(path, "dropped")]
-    assert "audio" in f"{report[0].path} {report[0].why}"
+    assert "audio" in f"{report[0].path} {report[0].reason}"

@@ -73,7 +73,7 @@ def adapter(shape: Any) -> TypeAdapter[Any]:
 
 
 def wrong(value: Json, shape: Any, *, strict: bool = True) -> list[str]:
-    """What a type says against a value: `path: why`, unknown fields included."""
+    """What a type says against a value: `path: reason`, unknown fields included."""
     try:
         parsed = adapter(shape).validate_json(json.dumps(value), strict=strict)
     except ValidationError as error:

@@ -116,7 +116,7 @@ def test_apis_without_images_in_responses_report_them(dialect: str) -> None:
     assert PNG not in str(body)
     [row] = report
     assert row.action == "dropped"
-    assert "inlineData" in f"{row.path} {row.why}"
+    assert "inlineData" in f"{row.path} {row.reason}"
 
 
 def test_an_image_of_the_history_is_sent_back_for_editing() -> None:

@@ -58,12 +58,12 @@ ROOTS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
 @each("root", ROOTS)
 def test_the_branches_of_a_root_are_put_together(root: str) -> None:
     schema, properties, required = ROOTS[root]
-    merged, why = merge_into_object(schema)
+    merged, reason = merge_into_object(schema)
     assert merged["type"] == "object"
     assert merged["properties"] == properties
     assert merged.get("required", []) == required
     assert not merged.keys() & {"anyOf", "oneOf", "allOf", "$ref"}
-    assert "merged into one object" in why
+    assert "merged into one object" in reason
 
 
 def test_an_object_stays_the_same_and_a_recursive_reference_ends() -> None:

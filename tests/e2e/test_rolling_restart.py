@@ -103,12 +103,12 @@ class Load:
                 number += 1
                 model = SLOW if number % 40 == 0 else QUICK
                 began = time.monotonic()
-                why = self._ask(client, model, stream=number % 4 == 0)
+                reason = self._ask(client, model, stream=number % 4 == 0)
                 with self._lock:
                     self.answered += 1
                     self.slowest_s = max(self.slowest_s, time.monotonic() - began)
-                    if why:
-                        self.failed.append(why)
+                    if reason:
+                        self.failed.append(reason)
 
     def _ask(self, client: httpx.Client, model: str, *, stream: bool) -> str:
         """Why it failed; empty if it did not."""

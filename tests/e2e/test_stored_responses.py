@@ -333,8 +333,8 @@ def test_a_background_response_is_cancelled(
 def test_a_failed_background_response_has_its_reason(
     site: ResponseNodes, client: openai.OpenAI
 ) -> None:
-    why = Refusal(400, "invalid_request_error", "not found")
-    site.anthropic.script.on("Break in the background", ScriptedAnswer(error=why))
+    reason = Refusal(400, "invalid_request_error", "not found")
+    site.anthropic.script.on("Break in the background", ScriptedAnswer(error=reason))
     begun = create_response(
         client, model=MESSAGES, input="Break in the background", background=True
     )

@@ -62,14 +62,14 @@ def test_https_without_a_proxy(tmp_path: Path, workers: str) -> None:
 def test_an_unusable_certificate_is_a_clear_message(tmp_path: Path) -> None:
     issued, other = Authority().issue(), Authority().issue()
     options = _write(tmp_path, Issued(issued.certificate, other.key))
-    for texts, why in (
+    for texts, reason in (
         (options, "the key is not that of the certificate"),
         (("--ssl-certfile", str(tmp_path / "none.pem")), "No such file or directory"),
         (("--ssl-certfile", str(tmp_path / "key.pem")), "no certificate with its unencrypted key"),
         (("--ssl-keyfile", str(tmp_path / "key.pem")), "--ssl-keyfile needs --ssl-certfile"),
     ):
         status, message = refused(tmp_path / "data", *texts)
-        assert (status, why in message) == (2, True), message
+        assert (status, reason in message) == (2, True), message
 
 
 def test_an_unusable_proxy_of_the_environment_is_a_clear_message(tmp_path: Path) -> None:

@@ -50,8 +50,8 @@ class StrictOllama(Server):
         name = str(request.body.get("model", "")).removesuffix(":latest")
         if name not in self.models:
             return Refusal(404, "", f"model '{name}' not found")
-        why = template_refusal(name, request.body.get("messages") or [])
-        return bad(why) if why else refusal(request.path, request.body, _THINKING)
+        reason = template_refusal(name, request.body.get("messages") or [])
+        return bad(reason) if reason else refusal(request.path, request.body, _THINKING)
 
     async def _answer(self, request: RecordedRequest, out: Out) -> bool:
         body = request.body

@@ -268,17 +268,17 @@ def _output(body: dict[str, Any]) -> Refusal | None:
         return bad("Invalid 'response_format.json_schema.name'.", "response_format")
     if not named.get("strict"):
         return None
-    why = strict_schema_problem(named.get("schema") or {})
-    if why is None:
+    reason = strict_schema_problem(named.get("schema") or {})
+    if reason is None:
         return None
-    return bad(f"Invalid schema for response_format '{named['name']}': {why}", "response_format")
+    return bad(f"Invalid schema for response_format '{named['name']}': {reason}", "response_format")
 
 
 def strict_schema_problem(schema: Any, where: str = "()") -> str | None:
     """Why strict mode refuses a schema; None if it does not."""
     if isinstance(schema, list):
         schema_problems = (strict_schema_problem(item, where) for item in schema)
-        return next((why for why in schema_problems if why), None)
+        return next((reason for reason in schema_problems if reason), None)
     if not isinstance(schema, dict):
         return None
     properties = schema.get("properties")

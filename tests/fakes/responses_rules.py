@@ -189,8 +189,8 @@ def _tools(body: dict[str, Any]) -> Refusal | None:
         if schema and schema.get("type") != "object":
             message = f"Invalid schema for function '{tool['name']}': not of type object."
             return bad(message, f"tools[{number}].parameters", "invalid_function_parameters")
-        if tool.get("strict") and (why := strict_schema_problem(schema or {})):
-            message = f"Invalid schema for function '{tool['name']}': {why}"
+        if tool.get("strict") and (reason := strict_schema_problem(schema or {})):
+            message = f"Invalid schema for function '{tool['name']}': {reason}"
             return bad(message, f"tools[{number}].parameters", "invalid_function_parameters")
     return _choice(body, {tool["name"] for tool in tools})
 
@@ -226,10 +226,10 @@ def _output(body: dict[str, Any]) -> Refusal | None:
         return None
     if not _NAME.match(form["name"]):
         return bad("Invalid 'text.format.name'.", "text.format.name", "invalid_value")
-    why = strict_schema_problem(form["schema"]) if form.get("strict") else None
-    if why is None:
+    reason = strict_schema_problem(form["schema"]) if form.get("strict") else None
+    if reason is None:
         return None
-    message = f"Invalid schema for response_format '{form['name']}': {why}"
+    message = f"Invalid schema for response_format '{form['name']}': {reason}"
     return bad(message, "text.format.schema", "invalid_json_schema")
 
 

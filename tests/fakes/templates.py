@@ -122,8 +122,8 @@ class StrictVllm(StrictOpenAI):
 
     def refusal(self, body: dict[str, Any]) -> Refusal | None:
         """Why the server would refuse this body; None if it would not."""
-        why = template_refusal(body["model"], body["messages"])
-        return bad(why) if why else None
+        reason = template_refusal(body["model"], body["messages"])
+        return bad(reason) if reason else None
 
 
 class StrictAzure(StrictOpenAI):

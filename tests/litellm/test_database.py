@@ -173,16 +173,16 @@ def test_a_dry_run_imports_nothing(proxy: Proxy) -> None:
 
 
 @pytest.mark.parametrize(
-    ("salt_key", "why"),
+    ("salt_key", "reason"),
     [("", "encrypted: set LITELLM_SALT_KEY"), ("wrong", "cannot be decrypted with this key")],
 )
 def test_without_the_salt_key_only_models_are_left_out(
-    proxy: Proxy, monkeypatch: pytest.MonkeyPatch, salt_key: str, why: str
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch, salt_key: str, reason: str
 ) -> None:
     monkeypatch.setenv("LITELLM_SALT_KEY", salt_key)
     monkeypatch.delenv("LITELLM_MASTER_KEY")
     report = imported(proxy[0])
-    assert f"model smart: left out: {why}" in report.replace("it cannot", "cannot")
+    assert f"model smart: left out: {reason}" in report.replace("it cannot", "cannot")
     assert not Route.objects.exists()
     assert imported_key("sk-ci").routes == ("smart",)
     assert "key ci: the model smart does not exist here yet" in report

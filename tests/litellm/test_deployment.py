@@ -164,7 +164,7 @@ def test_only_azure_has_versions(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "why"),
+    ("row", "reason"),
     [
         pytest.param({"model": "watsonx/x"}, "`watsonx` is not supported yet", id="no dialect"),
         pytest.param({"model": "azure/x"}, "needs an api_base (or AZURE_API_BASE)", id="no base"),
@@ -181,7 +181,7 @@ def test_only_azure_has_versions(tmp_path: Path) -> None:
     ],
 )
 def test_what_can_not_run_is_left_out_and_the_rest_runs(
-    tmp_path: Path, row: dict[str, Any], why: str
+    tmp_path: Path, row: dict[str, Any], reason: str
 ) -> None:
     parsed_config = entries(
         tmp_path, {"model_name": "a", **row}, {"model_name": "b", "model": "gpt-4o"}
@@ -190,7 +190,7 @@ def test_what_can_not_run_is_left_out_and_the_rest_runs(
     (note,) = [note for note in parsed_config.notes if "left out" in note]
     assert note.startswith("litellm_config.yaml:")
     assert "model_list[0].model_name: a is left out: " in note
-    assert why in note
+    assert reason in note
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_timeouts_never_cut_a_stream_that_flows(tmp_path: Path) -> None:
 
 def default(name: str, path: str, value: Any) -> dict[str, Any]:
     """The edit of a default parameter."""
-    return {"op": "default", "path": path, "value": value, "why": f"litellm_params.{name}"}
+    return {"op": "default", "path": path, "value": value, "reason": f"litellm_params.{name}"}
 
 
 def test_defaults_become_edits_of_the_providers_fields(tmp_path: Path) -> None:

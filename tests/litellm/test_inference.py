@@ -78,7 +78,7 @@ def test_a_server_of_ones_own_needs_no_prefix() -> None:
 
 
 @each(
-    ("model", "why"),
+    ("model", "reason"),
     [
         ("watsonx/granite", "`watsonx` is not supported yet"),
         ("replicate/x", "`replicate` is not supported yet"),
@@ -87,8 +87,8 @@ def test_a_server_of_ones_own_needs_no_prefix() -> None:
         ("my-model", "write it as provider/model"),
     ],
 )
-def test_an_unsupported_model_has_the_reason(model: str, why: str) -> None:
-    with pytest.raises(UnsupportedEntry, match=why):
+def test_an_unsupported_model_has_the_reason(model: str, reason: str) -> None:
+    with pytest.raises(UnsupportedEntry, match=reason):
         resolve_model(model, None, "")
 
 

@@ -33,7 +33,7 @@ def test_every_unsupported_key_has_a_reason() -> None:
         name
         for section in SECTIONS.values()
         for name, key in section.items()
-        if key.status != "supported" and not key.why
+        if key.status != "supported" and not key.reason
     ]
     assert silent == []
 
@@ -150,6 +150,6 @@ def test_every_different_key_has_an_explanation() -> None:
         name
         for keys in SECTIONS.values()
         for name, key in keys.items()
-        if key.differs and not key.why
+        if key.differs and not key.reason
     ]
     assert silent == []

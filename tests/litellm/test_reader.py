@@ -136,12 +136,12 @@ def test_a_number_is_finite_and_not_negative(tmp_path: Path, value: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("value", "why"), [("1.5", "whole number"), ("1e12", "at most 2147483647")]
+    ("value", "reason"), [("1.5", "whole number"), ("1e12", "at most 2147483647")]
 )
 def test_an_invalid_integer_is_refused_with_the_reason(
-    tmp_path: Path, value: str, why: str
+    tmp_path: Path, value: str, reason: str
 ) -> None:
-    with pytest.raises(ConfigError, match=why):
+    with pytest.raises(ConfigError, match=reason):
         read_file(write_config(tmp_path, f"a: {value}\n")).root.get("a").integer()
 
 

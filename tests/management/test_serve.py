@@ -94,14 +94,14 @@ def test_a_port_in_use_error_names_the_remedy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "port", "why"),
+    ("host", "port", "reason"),
     [
         ("127.0.0.1", 70000, "the port must be a number"),
         ("192.0.2.1", 0, "assign requested address"),
     ],
 )
-def test_an_address_that_can_not_be_is_a_clear_message(host: str, port: int, why: str) -> None:
-    with pytest.raises(CommandError, match=why) as caught:
+def test_an_address_that_can_not_be_is_a_clear_message(host: str, port: int, reason: str) -> None:
+    with pytest.raises(CommandError, match=reason) as caught:
         bind(host, port)
     assert caught.value.returncode == 1
 

@@ -230,7 +230,7 @@ def test_a_dry_run_imports_nothing(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    for name, content, why in (
+    for name, content, reason in (
         ("none.db", None, "there is no file"),
         ("text.db", b"no database at all, but a long enough text", "cannot be read"),
         ("empty.db", b"", "no tables `channels` and `tokens`"),
@@ -238,7 +238,7 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
         path = tmp_path / name
         if content is not None:
             path.write_bytes(content)
-        with pytest.raises(CommandError, match=why):
+        with pytest.raises(CommandError, match=reason):
             imported(str(path))
     with pytest.raises(CommandError, match="only SQLite files"):
         imported("mysql://root:word@127.0.0.1/oneapi")

@@ -75,7 +75,7 @@ def test_the_edits_of_a_row_can_be_carried_out(preset: Preset) -> None:
 
 @rows
 def test_an_edit_that_loses_something_has_a_reason(preset: Preset) -> None:
-    assert all(edit.why for edit in preset.edits if edit.op in {"drop", "min", "max"})
+    assert all(edit.reason for edit in preset.edits if edit.op in {"drop", "min", "max"})
 
 
 @rows

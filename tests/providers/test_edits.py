@@ -142,15 +142,15 @@ def test_a_field_that_no_edit_touches_keeps_its_bytes() -> None:
     assert bytes(changed["messages"]) == b'[ {"role":"user", "content":"\\u00e9 1.0e2"} ]'
 
 
-def test_a_loss_is_reported_with_where_and_why() -> None:
-    _, report = apply((Edit(op="drop", path="n", why="one choice only"),), {"n": 2})
-    assert [(r.path, r.action, r.why, r.before) for r in report] == [
+def test_a_loss_is_reported_with_path_and_reason() -> None:
+    _, report = apply((Edit(op="drop", path="n", reason="one choice only"),), {"n": 2})
+    assert [(r.path, r.action, r.reason, r.before) for r in report] == [
         ("n", "dropped", "one choice only", 2)
     ]
 
 
 def test_a_clamp_is_reported_with_both_values() -> None:
-    _, report = apply((Edit(op="max", path="n", value=1, why="w"),), {"n": 3})
+    _, report = apply((Edit(op="max", path="n", value=1, reason="w"),), {"n": 3})
     assert [(r.action, r.before, r.after) for r in report] == [("approximated", 3, 1)]
 
 
@@ -170,18 +170,18 @@ def test_a_renamed_field_is_not_reported_as_lost() -> None:
 
 def test_many_items_of_a_list_are_one_line_of_the_report() -> None:
     body = {"messages": [{"name": "a"}] * 1000}
-    _, report = apply((Edit(op="drop", path="messages[].name", why="w"),), body)
+    _, report = apply((Edit(op="drop", path="messages[].name", reason="w"),), body)
     assert [r.path for r in report] == ["messages[].name"]
 
 
 def test_one_item_of_a_list_is_named() -> None:
     body = {"messages": [{}, {"name": "a"}]}
-    _, report = apply((Edit(op="drop", path="messages[].name", why="w"),), body)
+    _, report = apply((Edit(op="drop", path="messages[].name", reason="w"),), body)
     assert [r.path for r in report] == ["messages[1].name"]
 
 
 def test_a_long_value_stays_out_of_the_report() -> None:
-    _, report = apply((Edit(op="drop", path="a", why="w"),), {"a": ["x" * 1000]})
+    _, report = apply((Edit(op="drop", path="a", reason="w"),), {"a": ["x" * 1000]})
     assert report[0].before is None
 
 

@@ -59,7 +59,7 @@ def test_usual_patterns_are_accepted(pattern: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "why"),
+    ("pattern", "reason"),
     [
         (r"(a+)+bcd", "give a maximum"),
         (r"(a|aa){30}b", "too ambiguous"),
@@ -75,11 +75,11 @@ def test_usual_patterns_are_accepted(pattern: str) -> None:
         ("(" * 200 + "aaa" + ")" * 200, "regular expression|aaa"),
     ],
 )
-def test_what_could_run_for_ever_is_refused(pattern: str, why: str) -> None:
+def test_what_could_run_for_ever_is_refused(pattern: str, reason: str) -> None:
     if pattern.startswith("((("):
         assert compile_mask(pattern)
         return
-    with pytest.raises(ValueError, match=why):
+    with pytest.raises(ValueError, match=reason):
         compile_mask(pattern)
 
 

@@ -249,7 +249,7 @@ async def test_a_request_removes_no_guardrail(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "why"),
+    ("value", "reason"),
     [
         (["none"], "there is no active guardrail `none`"),
         ([{"cards": {}}], "must be the name of a guardrail"),
@@ -258,10 +258,10 @@ async def test_a_request_removes_no_guardrail(tmp_path: Path) -> None:
     ],
     ids=["unknown", "parameters", "number", "many"],
 )
-async def test_bad_names_of_guardrails_are_refused(tmp_path: Path, value: Any, why: str) -> None:
+async def test_bad_names_of_guardrails_are_refused(tmp_path: Path, value: Any, reason: str) -> None:
     async with gateway(tmp_path, guarded(OPTIONAL), up=lambda _: completion()) as live:
         reply = await live.post(CHAT, chat(guardrails=value))
         assert live.upstreams.requests == []
     assert reply.status == 400
-    assert why in reply.json()["error"]["message"]
+    assert reason in reply.json()["error"]["message"]
     assert reply.json()["error"]["param"].startswith("guardrails")

@@ -420,18 +420,18 @@ FAILURES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("on_error", ["block", "allow"])
-@pytest.mark.parametrize("why", FAILURES)
+@pytest.mark.parametrize("reason", FAILURES)
 async def test_a_service_that_fails_is_reported_and_decides_as_configured(
-    tmp_path: Path, why: str, on_error: Any
+    tmp_path: Path, reason: str, on_error: Any
 ) -> None:
     guard, _ = service(LiteLLMSettings(url=GUARD), {})
     guard = msgspec.structs.replace(guard, on_error=on_error, check_responses=False)
     async with gateway(
-        tmp_path, registry(guard), one=lambda _: completion(), guard=FAILURES[why]
+        tmp_path, registry(guard), one=lambda _: completion(), guard=FAILURES[reason]
     ) as live:
         reply = await live.post(CHAT, chat("hello"))
         entry = (await live.rows(1))[0]
-    assert why in entry.guardrails[0].error
+    assert reason in entry.guardrails[0].error
     assert reply.status == (503 if on_error == "block" else 200)
     if on_error == "block":
         error = reply.json()["error"]

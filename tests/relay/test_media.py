@@ -205,7 +205,7 @@ async def test_it_is_fetched_once_for_all_targets(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "why"),
+    ("url", "reason"),
     [
         ("https://media.example/gone", "status 404"),
         ("https://media.example/page", "it is text/html, not an image"),
@@ -217,7 +217,7 @@ async def test_it_is_fetched_once_for_all_targets(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses", "/v1/messages"])
 async def test_what_is_not_fetched_is_an_error_that_names_the_field(
-    tmp_path: Path, path: str, url: str, why: str
+    tmp_path: Path, path: str, url: str, reason: str
 ) -> None:
     body = media_request(url)
     field = "messages[0].content[1]"
@@ -241,7 +241,7 @@ async def test_what_is_not_fetched_is_an_error_that_names_the_field(
         entry = await gate.entry()
     error = reply.json()["error"]
     assert (reply.status, entry.error_kind) == (400, "invalid_request")
-    assert why in error["message"]
+    assert reason in error["message"]
     assert field in error["message"]
     assert error.get("param", field) == field
     assert "10.0.0.7" not in error["message"]

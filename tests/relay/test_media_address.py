@@ -94,7 +94,7 @@ def test_no_ipv4_address_gets_in_in_the_dress_of_ipv6(address: ipaddress.IPv4Add
 
 
 @each(
-    ("url", "why"),
+    ("url", "reason"),
     [
         ("http://a.example/x.png", "must begin with https://"),
         ("ftp://a.example/x.png", "must begin with https://"),
@@ -114,8 +114,8 @@ def test_no_ipv4_address_gets_in_in_the_dress_of_ipv6(address: ipaddress.IPv4Add
         ("https://a.example/" + "x" * 9000, "longer than"),
     ],
 )
-def test_a_disallowed_url_is_refused_with_the_reason(url: str, why: str) -> None:
-    with pytest.raises(MediaFetchError, match=why) as refused:
+def test_a_disallowed_url_is_refused_with_the_reason(url: str, reason: str) -> None:
+    with pytest.raises(MediaFetchError, match=reason) as refused:
         parse_media_url(url)
     assert "secret" not in str(refused.value)
 

@@ -134,7 +134,7 @@ async def test_a_redirect_is_judged_afresh(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("to", "why"),
+    ("to", "reason"),
     [
         ("https://inside.example/x", "no public address"),
         ("http://other.example/x", "must begin with https://"),
@@ -146,11 +146,11 @@ async def test_a_redirect_is_judged_afresh(tmp_path: Path) -> None:
     ],
 )
 async def test_a_redirect_to_where_it_may_not_go_is_not_followed(
-    tmp_path: Path, to: str, why: str
+    tmp_path: Path, to: str, reason: str
 ) -> None:
     async with media(tmp_path, a=moved(to)) as site:
         site.names["inside.example"] = ["127.0.0.2"]
-        with pytest.raises(MediaFetchError, match=why):
+        with pytest.raises(MediaFetchError, match=reason):
             await site.fetcher().fetch(URL)
     assert len(site.request_heads) == 1
 
@@ -166,7 +166,7 @@ async def test_three_redirects_are_followed_and_no_more(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "why"),
+    ("page", "reason"),
     [
         (answer(b"", "", 404), "status 404"),
         (answer(b"no", "text/plain", 403), "status 403"),
@@ -180,10 +180,10 @@ async def test_three_redirects_are_followed_and_no_more(tmp_path: Path) -> None:
     ids=["gone", "forbidden", "nowhere", "empty", "compressed", "cut", "no http", "nothing"],
 )
 async def test_a_response_that_is_no_file_raises_not_fetched(
-    tmp_path: Path, page: bytes, why: str
+    tmp_path: Path, page: bytes, reason: str
 ) -> None:
     async with media(tmp_path, a=page) as site:
-        with pytest.raises(MediaFetchError, match=why):
+        with pytest.raises(MediaFetchError, match=reason):
             await site.fetcher().fetch(URL)
 
 

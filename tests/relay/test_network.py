@@ -163,8 +163,8 @@ async def test_an_error_names_a_proxy_that_requires_credentials(
     strict_proxy: Tinyproxy, scheme: str
 ) -> None:
     url = httpx.URL(f"{scheme}://127.0.0.1:{free_port()}/")
-    why = "the proxy requires a user and a password (HTTP 407)"
-    assert await failure(url, through(strict_proxy.url)) == why
+    reason = "the proxy requires a user and a password (HTTP 407)"
+    assert await failure(url, through(strict_proxy.url)) == reason
 
 
 async def test_credentials_that_the_proxy_refuses_are_not_shown(strict_proxy: Tinyproxy) -> None:
@@ -254,7 +254,7 @@ async def test_plain_http_uses_a_socks_proxy_and_closes_with_its_client(
 
 
 @pytest.mark.parametrize(
-    ("auth", "reply", "userinfo", "why"),
+    ("auth", "reply", "userinfo", "reason"),
     [
         (True, 0, "", "the proxy requires a user and a password"),
         (True, 0, "relay:wrong@", "the proxy refuses its user and password"),
@@ -265,11 +265,11 @@ async def test_plain_http_uses_a_socks_proxy_and_closes_with_its_client(
     ids=["no-credentials", "wrong-credentials", "forbidden", "refused", "unknown"],
 )
 async def test_what_a_socks_proxy_refuses_is_named(
-    auth: bool, reply: int, userinfo: str, why: str
+    auth: bool, reply: int, userinfo: str, reason: str
 ) -> None:
     async with socks_proxy(auth=auth, reply=reply) as socks:
         url = f"socks5://{userinfo}127.0.0.1:{socks.port}"
-        assert await failure(httpx.URL("https://provider.test/"), through(url)) == why
+        assert await failure(httpx.URL("https://provider.test/"), through(url)) == reason
 
 
 async def test_a_proxy_over_tls_carries_tls(authority: Authority, tmp_path: Path) -> None:
@@ -354,7 +354,7 @@ def _self_signed(_: Authority) -> Issued:
 
 
 @pytest.mark.parametrize(
-    ("issue", "why"),
+    ("issue", "reason"),
     [
         (_expired, "its certificate has expired"),
         (_for_another_host, "its certificate is for another address"),
@@ -363,12 +363,12 @@ def _self_signed(_: Authority) -> Issued:
     ],
 )
 async def test_why_tls_failed_is_named(
-    authority: Authority, tmp_path: Path, issue: type, why: str
+    authority: Authority, tmp_path: Path, issue: type, reason: str
 ) -> None:
     trusting = Network(ca_certificates=authority.pem)
     async with upstream(tmp_path, issue(authority)) as server, upstreams() as client:
         message = await failure(server.url(), trusting)
-        assert message == f"the upstream could not be reached: TLS failed: {why}"
+        assert message == f"the upstream could not be reached: TLS failed: {reason}"
         await head_of(client, server.url(), Network(ssl_verify=False))
 
 

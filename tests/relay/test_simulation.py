@@ -191,8 +191,12 @@ def test_simulation_and_live_traffic_choose_the_same_targets(
             run = dry_run(stage, build_call(registry, "openai_chat", body), registry.routes["m"])
         simulated = [(t.candidate.target.model.label, t.outcome == "skipped") for t in run.targets]
         assert simulated == [(a.target, a.skipped is not None) for a in row.attempts]
-        whys = [t.reason for t in run.targets if t.outcome == "skipped" and "rests" not in t.reason]
-        assert whys == [a.skipped for a in row.attempts if a.skipped and "rests" not in a.skipped]
+        reasons = [
+            t.reason for t in run.targets if t.outcome == "skipped" and "rests" not in t.reason
+        ]
+        assert reasons == [
+            a.skipped for a in row.attempts if a.skipped and "rests" not in a.skipped
+        ]
         kinds = [t.error.kind for t in run.targets if t.error is not None]
         assert kinds == [a.error_kind for a in row.attempts if a.error_kind]
         assert (run.chosen is not None) == (reply.status == 200)

@@ -51,7 +51,7 @@ def names(decision: Decision) -> list[str]:
     return [candidate.target.model.name for candidate in decision.candidates]
 
 
-def whys(decision: Decision) -> dict[str, str]:
+def reasons(decision: Decision) -> dict[str, str]:
     return {skip.candidate.target.model.name: skip.reason for skip in decision.skipped}
 
 
@@ -91,7 +91,7 @@ def test_rests_are_skipped_with_the_reason() -> None:
     health = {"p/a": CircuitState(open_until=NOW + 12, kind="rate_limit")}
     decision = decided(route(target("a"), target("b")), health=health)
     assert names(decision) == ["b"]
-    assert whys(decision) == {"a": "rate limited, in cooldown for 12 s more"}
+    assert reasons(decision) == {"a": "rate limited, in cooldown for 12 s more"}
 
 
 def test_if_all_rest_all_are_called() -> None:
@@ -208,7 +208,7 @@ def test_a_step_may_be_entered_in_a_later_round() -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "facts", "why"),
+    ("step", "facts", "reason"),
     [
         (
             RouteStep(order=1, requires=("tools",)),
@@ -258,12 +258,12 @@ def test_a_step_may_be_entered_in_a_later_round() -> None:
     ],
 )
 def test_a_step_is_for_requests_that_fit(
-    step: RouteStep, facts: RequestFeatures, why: str | None
+    step: RouteStep, facts: RequestFeatures, reason: str | None
 ) -> None:
     weak = target("a", images=False, structured="json", context_window=4096)
     decision = decided(route(weak, target("b", 2), steps=(step, RouteStep(order=2))), facts=facts)
-    assert names(decision) == (["a", "b"] if why is None else ["b"])
-    assert why is None or whys(decision)["a"].endswith(why)
+    assert names(decision) == (["a", "b"] if reason is None else ["b"])
+    assert reason is None or reasons(decision)["a"].endswith(reason)
 
 
 def test_a_step_that_was_left_out_does_not_bar_the_next() -> None:

@@ -115,7 +115,7 @@ def registry() -> Any:
     snapshot = store.load_snapshot()
     return [
         snapshot.version,
-        [(w.row, w.why) for w in snapshot.warnings],
+        [(w.row, w.reason) for w in snapshot.warnings],
         repr(snapshot.routes),
         snapshot.providers["openai"].credential.reveal(),
     ]

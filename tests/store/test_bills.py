@@ -47,7 +47,7 @@ def test_a_file_is_read_by_the_names_of_its_columns() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "reason"),
     [
         ("", "must name the columns"),
         ("day,tokens\n", "must name the columns"),
@@ -57,8 +57,8 @@ def test_a_file_is_read_by_the_names_of_its_columns() -> None:
         ("day,cost\n2026-11-20\n", "line 2: `` is not an amount"),
     ],
 )
-def test_a_file_that_is_no_bill_is_refused_with_its_line(text: str, why: str) -> None:
-    with pytest.raises(ValueError, match=why):
+def test_a_file_that_is_no_bill_is_refused_with_its_line(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
         read_csv(text)
 
 

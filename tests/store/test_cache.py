@@ -93,7 +93,7 @@ def test_a_policy_that_can_not_be_read_costs_only_the_cache() -> None:
     row.save()
     snapshot = store.load_snapshot()
     assert snapshot.routes["first"].cache is None
-    assert "cache" in snapshot.warnings[0].why
+    assert "cache" in snapshot.warnings[0].reason
     row.cache = {"ttl_s": 60, "scope": "team"}
     row.save()
     policy = store.load_snapshot().routes["first"].cache

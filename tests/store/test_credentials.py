@@ -46,7 +46,7 @@ def test_a_credential_copied_to_another_row_opens_nothing() -> None:
     Provider.objects.filter(pk=mine.pk).update(credential=theirs.credential)
     snapshot = store.load_snapshot()
     assert set(snapshot.providers) == {"theirs"}
-    assert "another row" in snapshot.warnings[0].why
+    assert "another row" in snapshot.warnings[0].reason
 
 
 def test_a_lost_encryption_key_is_named_by_its_id(settings: Any) -> None:

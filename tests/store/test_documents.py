@@ -165,7 +165,7 @@ def test_what_is_wrong_is_named_and_nothing_is_written(
     with pytest.raises(Refused) as refused:
         write(kind, document)
     assert refused.value.field == field
-    assert refused.value.why
+    assert refused.value.reason
     assert [table.objects.count() for table in tables] == before
 
 

@@ -48,7 +48,7 @@ def test_a_credential_is_sealed_and_hidden() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "field", "why"),
+    ("fields", "field", "reason"),
     [
         ({"kind": "magic"}, "settings", "must be one of"),
         ({"settings": {}}, "settings", "choose a type"),
@@ -67,11 +67,11 @@ def test_a_credential_is_sealed_and_hidden() -> None:
         ({"credential": "os.environ/GUARD_TEST_MISSING"}, "credential", "is not set"),
     ],
 )
-def test_an_invalid_guardrail_is_refused(fields: dict[str, Any], field: str, why: str) -> None:
+def test_an_invalid_guardrail_is_refused(fields: dict[str, Any], field: str, reason: str) -> None:
     with pytest.raises(Refused) as refused:
         write(**fields)
     assert refused.value.field == field
-    assert why in refused.value.why
+    assert reason in refused.value.reason
 
 
 def test_a_route_and_a_key_refer_to_existing_guardrails_only() -> None:

@@ -116,7 +116,7 @@ def test_a_header_is_looked_up_when_it_is_needed(
     monkeypatch.delenv("TOKEN")
     snapshot = store.load_snapshot()
     assert snapshot.providers == {}
-    assert "variable TOKEN is not set" in snapshot.warnings[0].why
+    assert "variable TOKEN is not set" in snapshot.warnings[0].reason
 
 
 def test_the_same_file_again_changes_nothing(tmp_path: Path) -> None:

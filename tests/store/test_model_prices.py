@@ -67,7 +67,7 @@ def test_the_snapshot_has_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "why"),
+    ("values", "reason"),
     [
         ({"price_tiers": {"flex": "-1"}}, "prices.tiers.flex: it must be a number"),
         ({"price_tiers": {"flex": "NaN"}}, "prices.tiers.flex: it must be a number"),
@@ -78,8 +78,8 @@ def test_the_snapshot_has_them() -> None:
         ({"price_input": Decimal(-1)}, "must not be negative"),
     ],
 )
-def test_what_can_not_be_a_price_is_refused(values: dict[str, Any], why: str) -> None:
-    with pytest.raises(ValueError, match=why):
+def test_what_can_not_be_a_price_is_refused(values: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
         price_value(LISTED, row(**values))
 
 
@@ -87,4 +87,4 @@ def test_a_broken_row_is_left_out_with_a_warning() -> None:
     row(price_tiers={"flex": "cheap"})
     snapshot = store.load_snapshot()
     assert "claude/claude-sonnet-4-5" not in snapshot.models
-    assert any("prices.tiers.flex" in warning.why for warning in snapshot.warnings)
+    assert any("prices.tiers.flex" in warning.reason for warning in snapshot.warnings)

@@ -101,7 +101,7 @@ def _of_another(authority: Authority, issued: Issued) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("values", "field", "why"),
+    ("values", "field", "reason"),
     [
         ({"proxy": "ftp://proxy.test"}, "proxy", "must be a host after one of http://"),
         ({"proxy": "http://u:proxy-secret@p:99999"}, "proxy", "is not a URL"),
@@ -114,18 +114,18 @@ def _of_another(authority: Authority, issued: Issued) -> dict[str, str]:
     ids=["scheme", "port", "path", "file", "no-certificate", "passphrase", "other-key"],
 )
 def test_bad_input_is_refused_at_its_field(
-    authority: Authority, client_issued: Issued, admin: Client, values: Any, field: str, why: str
+    authority: Authority, client_issued: Issued, admin: Client, values: Any, field: str, reason: str
 ) -> None:
     if callable(values):
         values = values(authority, client_issued)
     with pytest.raises(Refused) as raised:
         PROVIDERS.write({"name": "own", "base_url": "https://p.test", **values}, None)
-    assert (raised.value.field, why in raised.value.why) == (field, True)
+    assert (raised.value.field, reason in raised.value.reason) == (field, True)
     assert "proxy-secret" not in str(raised.value)
     form = {"name": "own", "base_url": "https://p.test", "mode": "none", **values}
     response = admin.post(reverse("provider-add", args=["custom"]), form)
     assert response.status_code == 422
-    assert why in " ".join(response.context["form"].errors[field])
+    assert reason in " ".join(response.context["form"].errors[field])
 
 
 @pytest.mark.parametrize(
@@ -186,9 +186,9 @@ def test_the_form_keeps_masked_values_and_warns_of_unsafe_ones(
     assert admin.post(edit, form).status_code == 302
     saved = Provider.objects.get()
     assert (saved.proxy, saved.client_key.strip()) == (PROXY, expired.key.strip())
-    warnings = [warning.why for warning in store.load_snapshot().warnings]
-    assert any("not verified" in why for why in warnings)
-    assert any("expired on" in why for why in warnings)
+    warnings = [warning.reason for warning in store.load_snapshot().warnings]
+    assert any("not verified" in reason for reason in warnings)
+    assert any("expired on" in reason for reason in warnings)
     assert admin.post(edit, {**form, "client_certificate": "", "proxy": ""}).status_code == 302
     saved.refresh_from_db()
     assert (saved.proxy, saved.client_key) == ("", "")

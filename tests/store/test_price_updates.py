@@ -159,7 +159,7 @@ def test_it_is_in_the_audit_log() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "why"),
+    ("data", "reason"),
     [
         (b"nonsense", "this is not a price list"),
         (b"{}", "this is not a price list"),
@@ -168,8 +168,8 @@ def test_it_is_in_the_audit_log() -> None:
         (newer().replace(b'"=claude-v1"', b'"/("'), "clauses are not valid"),
     ],
 )
-def test_what_is_no_price_list_is_refused(data: bytes, why: str) -> None:
-    with pytest.raises(ValueError, match=why):
+def test_what_is_no_price_list_is_refused(data: bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
         read_book(data)
 
 

@@ -171,7 +171,7 @@ def test_a_model_that_is_gone_can_not_be_saved() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "why"),
+    ("wrong", "reason"),
     [
         ({"fallback_on": ["bad"]}, "fallback_on `bad` is not one of"),
         ({"requires": ["tools"], "excludes": ["tools"]}, "require and exclude"),
@@ -181,10 +181,10 @@ def test_a_model_that_is_gone_can_not_be_saved() -> None:
     ],
 )
 def test_a_step_that_is_not_understood_is_left_out_with_its_targets(
-    wrong: dict[str, object], why: str
+    wrong: dict[str, object], reason: str
 ) -> None:
     row = saved()
     models.Step.objects.filter(route=row, order=2).update(**wrong)
     snapshot = load_snapshot()
     assert [t.model.name for t in snapshot.routes["smart"].targets] == ["gpt-5", "gpt-5-mini"]
-    assert why in snapshot.warnings[0].why
+    assert reason in snapshot.warnings[0].reason

@@ -53,7 +53,7 @@ def test_another_encryption_key_leaves_the_provider_out(settings: Any) -> None:
     settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
     snapshot = store.load_snapshot()
     assert "mine" not in snapshot.providers
-    assert "another key" in snapshot.warnings[0].why
+    assert "another key" in snapshot.warnings[0].reason
 
 
 def test_an_older_encryption_key_still_opens_and_is_replaced(settings: Any) -> None:
@@ -74,7 +74,7 @@ def test_a_hidden_value_does_not_move_to_another_server(field: str) -> None:
     with pytest.raises(Refused) as caught:
         write_form(row, base_url="http://two.test", **other)
     assert caught.value.field == f"{field}.x-a"
-    assert "enter the value again" in caught.value.why
+    assert "enter the value again" in caught.value.reason
     moved = write_form(row, base_url="http://two.test", **{**other, field: {"x-a": "new"}})
     assert getattr(Provider.objects.get(pk=moved.pk), field) == {"x-a": "new"}
 

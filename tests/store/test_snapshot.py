@@ -290,15 +290,15 @@ BROKEN: dict[str, tuple[Callable[[], Any], str, str]] = {
 }
 
 
-@pytest.mark.parametrize(("make", "row", "why"), BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize(("make", "row", "reason"), BROKEN.values(), ids=BROKEN)
 def test_a_broken_row_is_left_out_by_name_and_the_rest_runs(
-    make: Callable[[], Any], row: str, why: str
+    make: Callable[[], Any], row: str, reason: str
 ) -> None:
     good = provider("good", "groq")
     route("good", model("llama", good))
     make()
     test_snapshot = snapshot()
-    assert any(w.row.startswith(row) and why in w.why for w in test_snapshot.warnings), (
+    assert any(w.row.startswith(row) and reason in w.reason for w in test_snapshot.warnings), (
         test_snapshot.warnings
     )
     assert "secret-word" not in str(test_snapshot.warnings)
@@ -331,7 +331,7 @@ def test_an_unknown_fallback_is_warned_of_and_dropped() -> None:
     route("b", own)
     test_snapshot = snapshot()
     assert test_snapshot.routes["a"].fallbacks == ("b",)
-    assert [w.why for w in test_snapshot.warnings] == ["its fallback `nobody` is not a route"]
+    assert [w.reason for w in test_snapshot.warnings] == ["its fallback `nobody` is not a route"]
 
 
 def test_a_route_may_have_only_fallbacks() -> None:
@@ -347,7 +347,7 @@ def test_a_missing_variable_is_warned_of_and_the_provider_stays(
     provider("open", "openai", credential_env="NO_SUCH_KEY")
     test_snapshot = snapshot()
     assert not test_snapshot.providers["open"].credential
-    assert "NO_SUCH_KEY is not set" in test_snapshot.warnings[0].why
+    assert "NO_SUCH_KEY is not set" in test_snapshot.warnings[0].reason
 
 
 def test_a_variable_is_read_anew_for_each_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,15 +131,15 @@ def test_an_unknown_dimension_is_refused(names: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("since", "until", "why"),
+    ("since", "until", "reason"),
     [
         ("yesterday", "", "since: must be a date"),
         ("", "x", "until: must be a date"),
         ("2026-11-02", "2026-11-01", "before"),
     ],
 )
-def test_a_period_that_is_none_is_refused(since: str, until: str, why: str) -> None:
-    with pytest.raises(ValueError, match=why):
+def test_a_period_that_is_none_is_refused(since: str, until: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
         period(since, until, NEXT)
 
 

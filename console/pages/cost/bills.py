@@ -99,7 +99,7 @@ def margin_set(request: HttpRequest) -> HttpResponse:
     """Set the default markup."""
     form = MarginForm(request.POST)
     if not form.is_valid():
-        messages.error(request, " ".join(str(why) for why in form.errors["margin"]))
+        messages.error(request, " ".join(str(reason) for reason in form.errors["margin"]))
         return redirect("cost")
     margin = form.cleaned_data["margin"]
     store.set_options({"margin": None if margin is None else str(margin)})

@@ -182,7 +182,7 @@ def _save(request: HttpRequest, row: Prompt | None) -> HttpResponse:
 
 def _add_error(form: PromptForm, refused: Refused) -> None:
     field = refused.field.rpartition(".")[2]
-    form.add_error(field if field in form.fields else None, refused.why)
+    form.add_error(field if field in form.fields else None, refused.reason)
 
 
 def _page(

@@ -75,7 +75,7 @@ def _warnings() -> dict[str, Health]:
         if kind == "provider":
             name = remainder.partition("`")[0]
             level = "warn" if name in snapshot.providers else "bad"
-            healths[name] = Health(level, warning.why[:1].upper() + warning.why[1:])
+            healths[name] = Health(level, warning.reason[:1].upper() + warning.reason[1:])
     return healths
 
 

@@ -91,8 +91,8 @@ def _describe(broken: CacheBreak) -> tuple[str, str]:
                     "on one target."
                 )
                 if not broken.reason
-                else _("A fallback served it (%(why)s). Each model has its own cache.")
-                % {"why": broken.reason},
+                else _("A fallback served it (%(reason)s). Each model has its own cache.")
+                % {"reason": broken.reason},
             )
         case "order":
             return (

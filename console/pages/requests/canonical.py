@@ -116,8 +116,8 @@ def _decode(data: bytes) -> tuple[Json | None, bool]:
 def _problem(error: Exception, *, truncated: bool) -> str:
     if truncated:
         return _("Only the beginning of the body is in the log, and it has no message.")
-    why = error.error.message if isinstance(error, GatewayError) else type(error).__name__
-    return _("The messages cannot be displayed: %(why)s") % {"why": why}
+    reason = error.error.message if isinstance(error, GatewayError) else type(error).__name__
+    return _("The messages cannot be displayed: %(reason)s") % {"reason": reason}
 
 
 def _parse_conversation(

@@ -185,7 +185,7 @@ def _count_or_dash(count: int | None) -> str:
 
 def _attempt_text(attempt: dict[str, Any], took_ms: float) -> str:
     if attempt.get("skipped"):
-        return _("skipped: %(why)s") % {"why": attempt["skipped"]}
+        return _("skipped: %(reason)s") % {"reason": attempt["skipped"]}
     if not attempt.get("error_kind"):
         return ""
     if attempt["error_kind"] == HEDGE_LOSER:

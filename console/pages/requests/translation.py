@@ -170,8 +170,8 @@ def _request_trace(
             {("model",): ("model",)},
         )
     except GatewayError as error:
-        notice = _("Changes are not marked: the current settings reject this request (%(why)s).")
-        return Trace({}, {}, complete=False), notice % {"why": error.error.message}
+        notice = _("Changes are not marked: the current settings reject this request (%(reason)s).")
+        return Trace({}, {}, complete=False), notice % {"reason": error.error.message}
     retranslated = translators.translate_request(client_request)
     if "model" in upstream_request:
         retranslated["model"] = upstream_request["model"]

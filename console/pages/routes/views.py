@@ -217,8 +217,8 @@ def restore(request: HttpRequest, name: str) -> HttpResponse:
         )
         return redirect_to(request, reverse("route-versions", args=[name]))
     except ValueError as error:
-        messages.error(request, _("Version %(n)s cannot be restored: %(why)s") % {
-            "n": number, "why": error
+        messages.error(request, _("Version %(n)s cannot be restored: %(reason)s") % {
+            "n": number, "reason": error
         })  # fmt: skip
         return redirect_to(request, reverse("route-versions", args=[name]))
     messages.success(request, _("%(name)s restored to version %(n)s") % {"name": name, "n": number})

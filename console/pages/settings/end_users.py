@@ -182,7 +182,7 @@ def _changed(change: Any) -> str | None:
     try:
         change_end_users(change)
     except OwnedElsewhere as error:
-        return error.why
+        return error.reason
     except ValueError as error:
         return str(error)
     return None

@@ -69,7 +69,7 @@ class LogForm(forms.Form):
                 too_slow = is_slow(compile_mask(line))
             except ValueError as error:
                 raise forms.ValidationError(
-                    _("Line %(number)s: %(why)s"), params={"number": number, "why": error}
+                    _("Line %(number)s: %(reason)s"), params={"number": number, "reason": error}
                 ) from None
             if too_slow:
                 raise forms.ValidationError(

@@ -123,7 +123,7 @@ def user_active(request: HttpRequest, pk: int) -> HttpResponse:
         accounts.set_active(person, active=active)
     except accounts.LastAdmin:
         problem = _("This is the only admin. Make another user an admin first.")
-        return _page(request, get_object_or_404(User, pk=pk), {"why": problem}, status=422)
+        return _page(request, get_object_or_404(User, pk=pk), {"reason": problem}, status=422)
     message = (
         _("%(name)s can sign in again.") if active else _("%(name)s is signed out and deactivated.")
     )

@@ -121,8 +121,8 @@ def _providers(
     kinds = NEW_API if tables.new_api else ONE_API
     kind = kinds.get(_number(channel.get("type")))
     if kind is None:
-        why = f"its type {channel.get('type')} has no preset: add the provider by hand"
-        report.count_omitted("channels", subject, why)
+        reason = f"its type {channel.get('type')} has no preset: add the provider by hand"
+        report.count_omitted("channels", subject, reason)
         return []
     if channel.get("status") != _ENABLED:
         report.count_omitted("channels", subject, "it is disabled")

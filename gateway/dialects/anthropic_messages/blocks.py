@@ -476,9 +476,9 @@ def render_text(context: RenderContext, part: Text) -> list[Json]:
     return [block if part.cache is None else context.add_cache_breakpoint(block, part.cache)]
 
 
-def _render_media_note(context: RenderContext, path: str, media_name: str, why: str) -> Json:
+def _render_media_note(context: RenderContext, path: str, media_name: str, reason: str) -> Json:
     """A text note that replaces media the target does not accept."""
-    return {"type": "text", "text": context.media_note(path, media_name, why)}
+    return {"type": "text", "text": context.media_note(path, media_name, reason)}
 
 
 def _render_image(context: RenderContext, image: Image) -> Json:
@@ -584,8 +584,10 @@ def _render_search_result(context: RenderContext, document: Document) -> Json:
 def _render_tool_use(context: RenderContext, call: ToolCall) -> Json:
     sent_id = context.call_id(call.id)
     if sent_id != call.id:
-        why = "rewritten to the characters that the upstream accepts; mapped back in the response"
-        context.approximate(f"{call.path}.id", why, before=call.id[:80], after=sent_id)
+        reason = (
+            "rewritten to the characters that the upstream accepts; mapped back in the response"
+        )
+        context.approximate(f"{call.path}.id", reason, before=call.id[:80], after=sent_id)
     if call.signature is not None:
         context.drop_signature(call)
     arguments = call.arguments

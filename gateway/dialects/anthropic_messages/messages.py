@@ -262,8 +262,8 @@ def _check_prefill(context: RenderContext, turn: Turn, content: list[Json]) -> N
         return  # a server tool's turn that was paused
     if not context.traits.prefill:
         path = turn.path or "messages"
-        why = f"{context.model} does not continue an assistant message; end with a user message"
-        raise invalid(f"{path}: {why}", path)
+        reason = f"{context.model} does not continue an assistant message; end with a user message"
+        raise invalid(f"{path}: {reason}", path)
     if last_block.get("type") == "text" and last_block["text"] != last_block["text"].rstrip():
         context.approximate(turn.path, "whitespace at the end of the assistant's text removed")
         last_block["text"] = last_block["text"].rstrip()

@@ -148,9 +148,9 @@ def _render_adaptive(context: RenderContext, body: Json, thinking: Thinking) -> 
     effort = thinking.effort
     if thinking.mode == "budget" and thinking.budget is not None:
         effort = effort or effort_for_budget(thinking.budget)
-        why = f"{context.model} accepts a reasoning effort, not a token budget"
+        reason = f"{context.model} accepts a reasoning effort, not a token budget"
         context.approximate(
-            context.request.client_path("budget"), why, before=thinking.budget, after=effort
+            context.request.client_path("budget"), reason, before=thinking.budget, after=effort
         )
     requested_type = context.request.extra.get(NAME, {}).get("thinking.type")
     thinking_type = (
@@ -184,13 +184,13 @@ def _render_budget(context: RenderContext, body: Json, thinking: Thinking) -> No
         context.drop(context.thinking_path, "max_tokens leaves no tokens for thinking")
         return
     if thinking.mode == "auto" and thinking.effort is None:
-        why = f"{context.model} accepts a token budget"
-        context.approximate(context.thinking_path, why, before="adaptive", after=sent_budget)
+        reason = f"{context.model} accepts a token budget"
+        context.approximate(context.thinking_path, reason, before="adaptive", after=sent_budget)
     elif sent_budget != budget:
         name = "budget" if thinking.mode == "budget" else "effort"
-        why = "must be at least 1024 tokens and less than max_tokens"
+        reason = "must be at least 1024 tokens and less than max_tokens"
         context.approximate(
-            context.request.client_path(name), why, before=budget, after=sent_budget
+            context.request.client_path(name), reason, before=budget, after=sent_budget
         )
     body["thinking"] = {"type": "enabled", "budget_tokens": sent_budget}
     if _skips_thinking(body["messages"]):

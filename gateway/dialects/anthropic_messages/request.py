@@ -176,8 +176,8 @@ _UNSUPPORTED_SAMPLING = (
 def render_request(request: Request, traits: Traits) -> RenderedRequest:
     """The JSON to send, and its adaptations. Raises GatewayError."""
     if request.sampling.n is not None and request.sampling.n > 1:
-        why = "Anthropic models return one choice per request"
-        raise unsupported(request.client_path("n"), why)
+        reason = "Anthropic models return one choice per request"
+        raise unsupported(request.client_path("n"), reason)
     if request.previous_response_id is not None:
         path = request.client_path("previous_response_id")
         raise unsupported(path, "the upstream does not store earlier responses")
@@ -246,10 +246,10 @@ def _report_max_tokens(context: RenderContext, body: Json) -> None:
             after=sent_tokens,
         )
     else:
-        why = f"{requested_tokens} clamped to the model's output limit of {sent_tokens}"
+        reason = f"{requested_tokens} clamped to the model's output limit of {sent_tokens}"
         context.approximate(
             context.request.client_path("max_output"),
-            why,
+            reason,
             before=requested_tokens,
             after=sent_tokens,
         )
@@ -309,9 +309,12 @@ def _clamp_temperature(context: RenderContext, temperature: float) -> float:
     max_temperature = context.traits.temperature_max
     if temperature <= max_temperature:
         return temperature
-    why = f"{temperature:g} clamped to {max_temperature:g}"
+    reason = f"{temperature:g} clamped to {max_temperature:g}"
     context.approximate(
-        context.request.client_path("temperature"), why, before=temperature, after=max_temperature
+        context.request.client_path("temperature"),
+        reason,
+        before=temperature,
+        after=max_temperature,
     )
     return max_temperature
 

@@ -152,8 +152,8 @@ def _render_mcp_toolset(context: RenderContext, tool: Tool) -> Json | None:
     if isinstance(server, str):
         context.drop(tool.path, server)
         return None
-    for field, why in server.losses:
-        context.drop(f"{tool.path}.{field}", why)
+    for field, reason in server.losses:
+        context.drop(f"{tool.path}.{field}", reason)
     return mcp.render_anthropic(server)[1]
 
 
@@ -180,8 +180,8 @@ def _render_web_search(context: RenderContext, tool: Tool, search: WebSearch) ->
         # Anthropic limits each tool, OpenAI all of them together.
         tool_object["max_uses"] = limit
         if sum(other.kind == "server" for other in context.request.tools) > 1:
-            why = "the limit applies to web searches only"
-            context.approximate(web_search.MAX_TOOL_CALLS, why, before=limit)
+            reason = "the limit applies to web searches only"
+            context.approximate(web_search.MAX_TOOL_CALLS, reason, before=limit)
         context.request = web_search.without_max_tool_calls(context.request)
     context.request = web_search.without_included_sources(context.request)
     if search.size is not None:
@@ -204,8 +204,8 @@ def _render_function_tool(context: RenderContext, tool: Tool) -> Json:
         tool_object["description"] = tool.description
     tool_object["input_schema"] = context.tool_schema(tool)
     if tool.strict:
-        why = "the schema is outside Anthropic's strict subset"
-        schema = context.strict_tool_schema(tool, tool_object["input_schema"], why)
+        reason = "the schema is outside Anthropic's strict subset"
+        schema = context.strict_tool_schema(tool, tool_object["input_schema"], reason)
         if schema is not None:
             tool_object |= {"strict": True, "input_schema": schema}
     if tool.defer:
@@ -270,8 +270,8 @@ def _is_not_sent(context: RenderContext, name: str, sent_tools: list[Json]) -> b
 def _render_choice_mode(context: RenderContext, choice: ToolChoice) -> Json | None:
     forced = choice.mode in {"any", "named"} or (choice.mode == "allowed" and choice.required)
     if forced and not context.traits.forced_tools:
-        why = f"{context.model} cannot be forced to call a tool"
-        context.approximate(context.request.client_path("tool_choice"), why, after="auto")
+        reason = f"{context.model} cannot be forced to call a tool"
+        context.approximate(context.request.client_path("tool_choice"), reason, after="auto")
         return {"type": "auto"}
     match choice.mode:
         case None:

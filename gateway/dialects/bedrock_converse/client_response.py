@@ -128,8 +128,8 @@ def dropped_call_signature() -> Adaptation:
 
 
 def _wrap_raw(raw: str, report: AdaptationReport) -> Json:
-    why = "the arguments are not a JSON object; shown as `_raw`"
-    report.add(approximated_field("content.toolUse.input", why))
+    reason = "the arguments are not a JSON object; shown as `_raw`"
+    report.add(approximated_field("content.toolUse.input", reason))
     return {"_raw": raw}
 
 

@@ -132,10 +132,10 @@ def _role_for_system_turn(context: RenderContext, turn: Turn, messages: list[Jso
             turn.path, "system message after the assistant's turn sent as a user message"
         )
         return "user"
-    why = (
+    reason = (
         f"mid-conversation system hoisted: {context.model} has no mid-conversation system messages"
     )
-    context.approximate(turn.path, why)
+    context.approximate(turn.path, reason)
     return "system"
 
 
@@ -179,9 +179,9 @@ def _split_by_media_count(context: RenderContext, content: list[Json]) -> list[J
         contents[-1].append(block)
     if len(contents) > 1:
         documents, images = _MAX_PER_MESSAGE["document"], _MAX_PER_MESSAGE["image"]
-        why = f"a message can contain at most {documents} documents and {images} images"
+        reason = f"a message can contain at most {documents} documents and {images} images"
         context.approximate(
-            _last_user_path(context), (f"{why}: the others are sent in a following turn")
+            _last_user_path(context), (f"{reason}: the others are sent in a following turn")
         )
     messages: list[Json] = []
     for user_content in contents:
@@ -205,17 +205,19 @@ def _separate_results(
     context: RenderContext, result_blocks: list[Json], media_and_text_blocks: list[Json]
 ) -> list[Json]:
     """Separates tool results from the other blocks, for models that reject both in one turn."""
-    why = f"{context.model} supports only tool results in such a turn"
+    reason = f"{context.model} supports only tool results in such a turn"
     if all("text" in block for block in media_and_text_blocks):
         context.approximate(
-            _last_user_path(context), f"{why}: the text is sent inside the last one"
+            _last_user_path(context), f"{reason}: the text is sent inside the last one"
         )
         last_result_content = result_blocks[-1]["toolResult"]["content"]
         if last_result_content == [{"text": EMPTY_PLACEHOLDER}]:
             last_result_content.clear()
         last_result_content += media_and_text_blocks
         return [{"role": "user", "content": result_blocks}]
-    context.approximate(_last_user_path(context), f"{why}: the others are sent in a following turn")
+    context.approximate(
+        _last_user_path(context), f"{reason}: the others are sent in a following turn"
+    )
     return [
         {"role": "user", "content": result_blocks},
         {"role": "assistant", "content": [{"text": _ACKNOWLEDGEMENT}]},
@@ -232,8 +234,8 @@ def _check_prefill(context: RenderContext, last_turn: Turn | None, content: list
     """Checks that the model can continue a final assistant message."""
     if not context.traits.prefill:
         path = (last_turn.path if last_turn else "") or "messages"
-        why = f"{context.model} does not continue an assistant message; end with a user message"
-        raise invalid(f"{path}: {why}", path)
+        reason = f"{context.model} does not continue an assistant message; end with a user message"
+        raise invalid(f"{path}: {reason}", path)
     last_block = content[-1]
     if "text" in last_block and last_block["text"] != last_block["text"].rstrip():
         context.approximate(
@@ -302,9 +304,9 @@ def _render_part(context: RenderContext, part: Part) -> list[Json]:
             assert_never(part)
 
 
-def unsupported_part_error(path: str, why: str) -> GatewayError:
+def unsupported_part_error(path: str, reason: str) -> GatewayError:
     """The error for a part that cannot be sent at all."""
-    return unsupported(path or "messages", why)
+    return unsupported(path or "messages", reason)
 
 
 def is_blank(text: str) -> bool:
@@ -327,9 +329,9 @@ def render_text(context: RenderContext, part: Text) -> list[Json]:
 # --- media ----------------------------------------------------------------------------------------
 
 
-def _render_media_note(context: RenderContext, path: str, media_name: str, why: str) -> Json:
+def _render_media_note(context: RenderContext, path: str, media_name: str, reason: str) -> Json:
     """A text note that replaces media the target does not accept."""
-    return {"text": context.media_note(path, media_name, why)}
+    return {"text": context.media_note(path, media_name, reason)}
 
 
 def _render_image(context: RenderContext, image: Image) -> Json:
@@ -380,11 +382,11 @@ def _render_document(context: RenderContext, document: Document) -> Json:
             context, document.path, "document", "this model does not support documents"
         )
     if document.file_id is not None:
-        why = "the file ID belongs to another provider; send the file's data"
-        raise unsupported_part_error(document.path, why)
+        reason = "the file ID belongs to another provider; send the file's data"
+        raise unsupported_part_error(document.path, reason)
     if document.url is not None and not document.url.startswith(_S3_PREFIX):
-        why = "this provider does not fetch URLs; send its data"
-        return _render_media_note(context, document.path, "document", why)
+        reason = "this provider does not fetch URLs; send its data"
+        return _render_media_note(context, document.path, "document", reason)
     document_format, source = _render_document_source(document)
     block: Json = {
         "format": document_format,
@@ -456,11 +458,11 @@ def _render_audio(context: RenderContext, audio: Audio) -> Json:
 def _render_tool_use(context: RenderContext, call: ToolCall) -> Json:
     sent_id = context.call_id(call.id)
     if sent_id != call.id:
-        why = (
+        reason = (
             "rewritten to at most 64 characters that the upstream accepts; mapped back in "
             "the response"
         )
-        context.approximate(f"{call.path}.id", why, before=call.id[:80], after=sent_id)
+        context.approximate(f"{call.path}.id", reason, before=call.id[:80], after=sent_id)
     if call.signature is not None:
         context.drop_signature(call)
     arguments = call.arguments

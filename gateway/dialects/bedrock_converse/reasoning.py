@@ -70,9 +70,9 @@ def _render_adaptive(context: RenderContext, body: Json, thinking: Thinking) -> 
     effort = thinking.effort
     if thinking.mode == "budget" and thinking.budget is not None:
         effort = effort or _requested_effort(thinking)
-        why = f"{context.model} accepts a reasoning effort, not a token budget"
+        reason = f"{context.model} accepts a reasoning effort, not a token budget"
         context.approximate(
-            context.request.client_path("budget"), why, before=thinking.budget, after=effort
+            context.request.client_path("budget"), reason, before=thinking.budget, after=effort
         )
     if thinking.visible == "raw":
         context.approximate(
@@ -97,13 +97,13 @@ def _render_budget(context: RenderContext, body: Json, thinking: Thinking) -> No
         context.drop(context.thinking_path, "the token limit leaves no tokens for thinking")
         return
     if thinking.mode == "auto" and thinking.effort is None:
-        why = f"{context.model} accepts a token budget"
-        context.approximate(context.thinking_path, why, before="adaptive", after=sent_budget)
+        reason = f"{context.model} accepts a token budget"
+        context.approximate(context.thinking_path, reason, before="adaptive", after=sent_budget)
     elif sent_budget != requested_budget:
         name = "budget" if thinking.mode == "budget" else "effort"
-        why = f"must be at least {MIN_BUDGET} tokens and less than the limit"
+        reason = f"must be at least {MIN_BUDGET} tokens and less than the limit"
         context.approximate(
-            context.request.client_path(name), why, before=requested_budget, after=sent_budget
+            context.request.client_path(name), reason, before=requested_budget, after=sent_budget
         )
     context.model_fields["thinking"] = {"type": "enabled", "budget_tokens": sent_budget}
     if thinking.effort is not None and context.traits.efforts:
@@ -132,8 +132,8 @@ def _fit_budget(context: RenderContext, body: Json, budget: int) -> int | None:
         config["maxTokens"] = (
             requested_tokens if max_output is None else min(requested_tokens, max_output)
         )
-        why = "the reasoning budget must be less than the token limit"
-        context.default("max_tokens", why, after=config["maxTokens"])
+        reason = "the reasoning budget must be less than the token limit"
+        context.default("max_tokens", reason, after=config["maxTokens"])
     return budget_below(config["maxTokens"], budget)
 
 
@@ -158,8 +158,8 @@ def _render_nova(context: RenderContext, thinking: Thinking) -> None:
         return
     effort = context.select_effort(_requested_effort(thinking))
     if thinking.mode == "budget":
-        why = f"{context.model} accepts a reasoning effort, not a token budget"
+        reason = f"{context.model} accepts a reasoning effort, not a token budget"
         context.approximate(
-            context.request.client_path("budget"), why, before=thinking.budget, after=effort
+            context.request.client_path("budget"), reason, before=thinking.budget, after=effort
         )
     context.model_fields["reasoningConfig"] = {"type": "enabled", "maxReasoningEffort": effort}

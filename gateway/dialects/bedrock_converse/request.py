@@ -95,10 +95,10 @@ def _render_max_tokens(context: RenderContext, body: Json) -> None:
         1, requested_tokens if max_output is None else min(requested_tokens, max_output)
     )
     if sent_tokens != requested_tokens:
-        why = f"{requested_tokens} clamped to the model's output limit of {sent_tokens}"
+        reason = f"{requested_tokens} clamped to the model's output limit of {sent_tokens}"
         context.approximate(
             context.request.client_path("max_output"),
-            why,
+            reason,
             before=requested_tokens,
             after=sent_tokens,
         )
@@ -154,8 +154,10 @@ def _clamp_sampling_value(context: RenderContext, name: str, value: float) -> fl
     max_value = context.traits.temperature_max if name == "temperature" else 1.0
     sent_value = min(max(value, 0.0), max_value)
     if sent_value != value:
-        why = f"{value:g} clamped to {sent_value:g}"
-        context.approximate(context.request.client_path(name), why, before=value, after=sent_value)
+        reason = f"{value:g} clamped to {sent_value:g}"
+        context.approximate(
+            context.request.client_path(name), reason, before=value, after=sent_value
+        )
     return sent_value
 
 
@@ -166,12 +168,12 @@ def _render_stop(context: RenderContext, config: Json) -> None:
     if len(accepted_stops) < len(stop_sequences):
         context.drop(path, "whitespace-only stop sequences are not accepted upstream")
     if len(accepted_stops) > max_stops:
-        why = (
+        reason = (
             f"only the first {max_stops} are sent"
             if max_stops
             else f"{context.model} does not support stop sequences"
         )
-        context.approximate(path, why, before=len(accepted_stops), after=max_stops)
+        context.approximate(path, reason, before=len(accepted_stops), after=max_stops)
         accepted_stops = accepted_stops[:max_stops]
     if accepted_stops:
         config["stopSequences"] = accepted_stops

@@ -36,8 +36,8 @@ def render_tools(context: RenderContext, body: Json) -> None:
             tools.append(tool_object)
             context.add_cache_breakpoint(tools, tool.cache)
     if forbids_calls and called_tools and tools:
-        why = "`none` is not supported; tools are kept because the history contains tool calls"
-        context.approximate(request.client_path("tool_choice"), why)
+        reason = "`none` is not supported; tools are kept because the history contains tool calls"
+        context.approximate(request.client_path("tool_choice"), reason)
     if not tools and called_tools:
         tools = [_render_undeclared_tool(name) for name in called_tools]
         context.approximate("tools", "the history contains tool calls: their tools are declared")
@@ -87,8 +87,8 @@ def _render_function_tool(context: RenderContext, tool: Tool) -> Json:
     out = _render_tool_spec(context, tool, tool.description or "", context.tool_schema(tool))
     if tool.strict:
         spec = out["toolSpec"]
-        why = "the schema is outside the subset that can be enforced"
-        schema = context.strict_tool_schema(tool, spec["inputSchema"]["json"], why)
+        reason = "the schema is outside the subset that can be enforced"
+        schema = context.strict_tool_schema(tool, spec["inputSchema"]["json"], reason)
         if schema is not None:
             spec |= {"strict": True, "inputSchema": {"json": schema}}
     for key in tool.extra:
@@ -127,8 +127,8 @@ def _sent_tool_names(tools: list[Json]) -> set[str]:
 def _render_choice_mode(context: RenderContext, choice: ToolChoice) -> Json | None:
     forced = choice.mode in {"any", "named"} or (choice.mode == "allowed" and choice.required)
     if forced and not context.traits.forced_tools:
-        why = f"{context.model} cannot be forced to call a tool"
-        context.approximate(context.request.client_path("tool_choice"), why, after="auto")
+        reason = f"{context.model} cannot be forced to call a tool"
+        context.approximate(context.request.client_path("tool_choice"), reason, after="auto")
         return None
     match choice.mode:
         case "named":

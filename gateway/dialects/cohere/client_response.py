@@ -187,11 +187,11 @@ _FINISH_REASONS = {
 
 def render_finish(finish: Finish, report: AdaptationReport) -> str:
     """The `finish_reason`; reports what it cannot express."""
-    reason = _FINISH_REASONS.get(finish.reason)
-    if reason is None:
-        why = f"Cohere has no finish reason {finish.reason}: shown as COMPLETE"
-        report.add(approximated_field("finish_reason", why))
-    return reason or "COMPLETE"
+    finish_reason = _FINISH_REASONS.get(finish.reason)
+    if finish_reason is None:
+        reason = f"Cohere has no finish reason {finish.reason}: shown as COMPLETE"
+        report.add(approximated_field("finish_reason", reason))
+    return finish_reason or "COMPLETE"
 
 
 def render_usage(usage: Usage | None) -> Json:

@@ -74,8 +74,8 @@ def _input_texts(request: EmbedRequest) -> list[str]:
     texts: list[str] = []
     for index, text in enumerate(request.inputs):
         if not isinstance(text, str):
-            why = f"{path}[{index}]: Cohere embeds text, not tokens; send the text"
-            raise GatewayError(Error(kind="unsupported_param", message=why, param=path))
+            reason = f"{path}[{index}]: Cohere embeds text, not tokens; send the text"
+            raise GatewayError(Error(kind="unsupported_param", message=reason, param=path))
         texts.append(text)
     return texts
 
@@ -119,20 +119,20 @@ def _select_task(
     task = request.task if input_type is None else input_type
     if all_images:
         if task not in (None, IMAGE_TASK):
-            why = "images are embedded as images, regardless of the purpose"
-            report.append(approximated_field("input_type", why, before=task, after=IMAGE_TASK))
+            reason = "images are embedded as images, regardless of the purpose"
+            report.append(approximated_field("input_type", reason, before=task, after=IMAGE_TASK))
         return IMAGE_TASK
     if task is None:
-        why = (
+        reason = (
             "Cohere requires the purpose of the embeddings; set `input_type` if they are "
             "search queries"
         )
-        report.append(defaulted_field("input_type", why, after=DEFAULT_TASK))
+        report.append(defaulted_field("input_type", reason, after=DEFAULT_TASK))
         return DEFAULT_TASK
     if not isinstance(task, str) or task not in _TASKS:
         task_names = ", ".join(sorted(_TASKS))
-        why = f"input_type must be one of {task_names}"
-        raise GatewayError(Error(kind="unsupported_param", message=why, param="input_type"))
+        reason = f"input_type must be one of {task_names}"
+        raise GatewayError(Error(kind="unsupported_param", message=reason, param="input_type"))
     return task
 
 

@@ -54,8 +54,8 @@ def render_messages(context: RenderContext) -> list[Json]:
         raise invalid("messages must contain at least one message that is not empty", "messages")
     if last_turn.role == "assistant":
         path = last_turn.path or "messages"
-        why = f"{context.model} does not continue an assistant message; end with a user message"
-        raise invalid(f"{path}: {why}", path)
+        reason = f"{context.model} does not continue an assistant message; end with a user message"
+        raise invalid(f"{path}: {reason}", path)
     return messages
 
 
@@ -152,8 +152,8 @@ def _render_user_part(context: RenderContext, part: Part) -> list[Json]:
             assert_never(part)
 
 
-def _unsupported_part_error(path: str, why: str) -> GatewayError:
-    return unsupported(path or "messages", why)
+def _unsupported_part_error(path: str, reason: str) -> GatewayError:
+    return unsupported(path or "messages", reason)
 
 
 def _render_text(context: RenderContext, part: Text) -> list[Json]:
@@ -170,9 +170,9 @@ def _render_native(context: RenderContext, part: Native) -> list[Json]:
     return []
 
 
-def _render_media_note(context: RenderContext, path: str, media_name: str, why: str) -> Json:
+def _render_media_note(context: RenderContext, path: str, media_name: str, reason: str) -> Json:
     """A text note that replaces media the target does not accept."""
-    return {"type": "text", "text": context.media_note(path, media_name, why)}
+    return {"type": "text", "text": context.media_note(path, media_name, reason)}
 
 
 def _render_image(context: RenderContext, image: Image) -> Json:
@@ -182,8 +182,8 @@ def _render_image(context: RenderContext, image: Image) -> Json:
             context, image.path, "image", "this model does not support images"
         )
     if image.file_id is not None:
-        why = "the file ID belongs to another provider; send the file's data"
-        raise _unsupported_part_error(image.path, why)
+        reason = "the file ID belongs to another provider; send the file's data"
+        raise _unsupported_part_error(image.path, reason)
     url = image.url or ""
     if image.data is not None:
         url = data_url(resolve_media_type(image.data, image.media_type, "image/png"), image.data)

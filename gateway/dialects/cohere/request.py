@@ -88,10 +88,10 @@ def _render_max_tokens(context: RenderContext, body: Json) -> None:
         return
     sent_tokens = requested_tokens if max_output is None else min(requested_tokens, max_output)
     if sent_tokens != requested_tokens:
-        why = f"{requested_tokens} clamped to the model's output limit of {sent_tokens}"
+        reason = f"{requested_tokens} clamped to the model's output limit of {sent_tokens}"
         context.approximate(
             context.request.client_path("max_output"),
-            why,
+            reason,
             before=requested_tokens,
             after=sent_tokens,
         )
@@ -135,8 +135,10 @@ def _render_clamped(
         return
     sent_value = min(max(value, minimum), maximum)
     if sent_value != value:
-        why = f"{value} clamped to {sent_value}"
-        context.approximate(context.request.client_path(name), why, before=value, after=sent_value)
+        reason = f"{value} clamped to {sent_value}"
+        context.approximate(
+            context.request.client_path(name), reason, before=value, after=sent_value
+        )
     body[key] = sent_value
 
 
@@ -144,9 +146,9 @@ def _render_stop(context: RenderContext, body: Json) -> None:
     max_stops = context.traits.stop_max
     accepted_stops = [text for text in context.request.sampling.stop if text]
     if max_stops is not None and len(accepted_stops) > max_stops:
-        why = f"only the first {max_stops} are sent"
+        reason = f"only the first {max_stops} are sent"
         context.approximate(
-            context.request.client_path("stop"), why, before=len(accepted_stops), after=max_stops
+            context.request.client_path("stop"), reason, before=len(accepted_stops), after=max_stops
         )
         accepted_stops = accepted_stops[:max_stops]
     if accepted_stops:
@@ -195,8 +197,8 @@ def _fit_budget(context: RenderContext, name: str, budget: int, max_tokens: int 
     if max_tokens is None or budget <= max_tokens - _MIN_ANSWER_TOKENS:
         return budget
     sent_budget = max(1, max_tokens - _MIN_ANSWER_TOKENS)
-    why = f"at least {_MIN_ANSWER_TOKENS} tokens of the limit are reserved for the answer"
-    context.approximate(context.request.client_path(name), why, before=budget, after=sent_budget)
+    reason = f"at least {_MIN_ANSWER_TOKENS} tokens of the limit are reserved for the answer"
+    context.approximate(context.request.client_path(name), reason, before=budget, after=sent_budget)
     return sent_budget
 
 

@@ -32,10 +32,10 @@ def _select_tools(context: RenderContext, choice: ToolChoice | None) -> list[Too
     """The tools to offer: all, or only those that may be called."""
     if choice is None or choice.mode not in {"named", "allowed"}:
         return context.load_deferred_tools()
-    why = "only the allowed tools are sent"
+    reason = "only the allowed tools are sent"
     if choice.mode == "named":
-        why = "named choice: REQUIRED with only that tool sent"
-    context.approximate(context.request.client_path("tool_choice"), why)
+        reason = "named choice: REQUIRED with only that tool sent"
+    context.approximate(context.request.client_path("tool_choice"), reason)
     names = frozenset(choice.names)
     return [tool for tool in context.load_deferred_tools() if tool.name in names]
 
@@ -72,8 +72,8 @@ def _render_tool_choice(context: RenderContext, body: Json, choice: ToolChoice |
             context.drop(request.client_path("tool_choice"), "no tools are sent")
         return
     if forced and not context.traits.forced_tools:
-        why = f"{context.model} cannot be forced to call a tool"
-        context.approximate(request.client_path("tool_choice"), why, after="auto")
+        reason = f"{context.model} cannot be forced to call a tool"
+        context.approximate(request.client_path("tool_choice"), reason, after="auto")
     elif forced:
         body["tool_choice"] = "REQUIRED"
     elif choice.mode == "none":

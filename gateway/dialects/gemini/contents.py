@@ -373,9 +373,9 @@ def _render_text(context: RenderContext, part: Text) -> list[Json]:
 # --- media ----------------------------------------------------------------------------------------
 
 
-def _render_media_note(context: RenderContext, path: str, media_name: str, why: str) -> Json:
+def _render_media_note(context: RenderContext, path: str, media_name: str, reason: str) -> Json:
     """A text note that replaces media the target does not accept."""
-    return {"text": context.media_note(path, media_name, why)}
+    return {"text": context.media_note(path, media_name, reason)}
 
 
 def _render_image(context: RenderContext, image: Image) -> Json:
@@ -426,8 +426,8 @@ def _render_file(
     """A file by its address, which only Google's own are opened by."""
     if part.file_id is not None:
         if not context.same_dialect:
-            why = "the file ID belongs to another provider; send the file's data"
-            raise unsupported(part.path, why)
+            reason = "the file ID belongs to another provider; send the file's data"
+            raise unsupported(part.path, reason)
         return _render_file_data(part.file_id, media_type)
     url = part.url or ""
     if context.same_dialect or context.traits.image_urls or url.startswith(_GOOGLE_URL_PREFIXES):
@@ -521,12 +521,12 @@ def _render_reasoning(context: RenderContext, reasoning: Reasoning) -> tuple[lis
     if signature is None or not can_be_replayed(
         signature, context.traits, native=context.same_dialect
     ):
-        why = (
+        reason = (
             "no signature available for replay"
             if signature is None
             else "reasoning of another model"
         )
-        context.drop(reasoning.path, why)
+        context.drop(reasoning.path, reason)
         return [], ""
     if signature.kind == NEXT_PART_SIGNATURE:
         return rendered_parts, signature.value
@@ -638,8 +638,8 @@ def _check_prefill(context: RenderContext, contents: list[Json], last_turn: Turn
     if contents[-1]["role"] != "model" or context.traits.prefill or context.same_dialect:
         return
     path = (last_turn.path if last_turn else "") or "messages"
-    why = f"{context.model} does not continue an assistant message; end with a user message"
-    raise invalid(f"{path}: {why}", path)
+    reason = f"{context.model} does not continue an assistant message; end with a user message"
+    raise invalid(f"{path}: {reason}", path)
 
 
 # --- signatures -----------------------------------------------------------------------------------

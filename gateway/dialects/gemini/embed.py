@@ -138,8 +138,8 @@ def render_embed_request(request: EmbedRequest, traits: Traits) -> RenderedReque
     requests: list[Json] = []
     for index, text_input in enumerate(request.inputs):
         if not isinstance(text_input, str):
-            why = f"{path}[{index}]: Google embeds text, not tokens; send the text"
-            raise GatewayError(Error(kind="unsupported_param", message=why, param=path))
+            reason = f"{path}[{index}]: Google embeds text, not tokens; send the text"
+            raise GatewayError(Error(kind="unsupported_param", message=reason, param=path))
         request_fields = {
             name: values[index]
             for name, values in fields_by_request.items()
@@ -154,9 +154,9 @@ def render_embed_request(request: EmbedRequest, traits: Traits) -> RenderedReque
             }
         )
     if traits.embed_form == "predict":
-        why = "one value applies to all texts"
+        reason = "one value applies to all texts"
         report += [
-            dropped_field(_PER_REQUEST_PREFIX + name, why)
+            dropped_field(_PER_REQUEST_PREFIX + name, reason)
             for name in fields_by_request
             if name not in _INSTANCE_FIELDS
         ]

@@ -144,8 +144,8 @@ def _render_budget(context: RenderContext, thinking: Thinking) -> Json:
         return {"thinkingBudget": -1} if thinking.mode == "auto" else {}
     sent_budget = min(max(requested_budget, min_budget), max_budget)
     if sent_budget != requested_budget:
-        why = f"{context.model} accepts {min_budget} to {max_budget} tokens"
-        context.approximate(path, why, before=requested_budget, after=sent_budget)
+        reason = f"{context.model} accepts {min_budget} to {max_budget} tokens"
+        context.approximate(path, reason, before=requested_budget, after=sent_budget)
     return {"thinkingBudget": sent_budget}
 
 
@@ -174,8 +174,8 @@ def _render_level(context: RenderContext, thinking: Thinking) -> Json:
             "max",
         )
         sent_level = _nearest_effort(effort, levels)
-        why = f"{context.model} accepts a reasoning level, not a token budget"
-        context.approximate(path, why, before=thinking.budget, after=sent_level.upper())
+        reason = f"{context.model} accepts a reasoning level, not a token budget"
+        context.approximate(path, reason, before=thinking.budget, after=sent_level.upper())
         return {"thinkingLevel": sent_level.upper()}
     if effort is None:
         return {}

@@ -317,8 +317,8 @@ def _render_image_output(context: RenderContext, config: Json) -> None:
     if image_config:
         config["imageConfig"] = image_config
     if not is_exact:
-        why = "the nearest aspect ratio is requested"
-        context.approximate(f"{tool.path}.size", why, after=image_config["aspectRatio"])
+        reason = "the nearest aspect ratio is requested"
+        context.approximate(f"{tool.path}.size", reason, after=image_config["aspectRatio"])
 
 
 def _render_max_tokens(context: RenderContext, config: Json) -> None:
@@ -326,10 +326,10 @@ def _render_max_tokens(context: RenderContext, config: Json) -> None:
     if requested_tokens is None:
         return
     if max_output is not None and requested_tokens > max_output:
-        why = f"{requested_tokens} clamped to the model's output limit of {max_output}"
+        reason = f"{requested_tokens} clamped to the model's output limit of {max_output}"
         context.approximate(
             context.request.client_path("max_output"),
-            why,
+            reason,
             before=requested_tokens,
             after=max_output,
         )
@@ -379,9 +379,9 @@ def _render_stop(context: RenderContext, config: Json) -> None:
     stop, max_stops = context.request.sampling.stop, context.traits.stop_max
     accepted_stops = [text for text in stop if text]
     if accepted_stops and max_stops is not None and len(accepted_stops) > max_stops:
-        why = f"only the first {max_stops} are sent"
+        reason = f"only the first {max_stops} are sent"
         context.approximate(
-            context.request.client_path("stop"), why, before=len(accepted_stops), after=max_stops
+            context.request.client_path("stop"), reason, before=len(accepted_stops), after=max_stops
         )
         accepted_stops = accepted_stops[:max_stops]
     if accepted_stops:
@@ -394,15 +394,17 @@ def _render_candidates_and_logprobs(context: RenderContext, config: Json) -> Non
     if sampling.n is not None:
         sent_count = min(sampling.n, traits.n_max)
         if sent_count != sampling.n:
-            why = f"{context.model} returns at most {sent_count} choices"
-            context.approximate(request.client_path("n"), why, before=sampling.n, after=sent_count)
+            reason = f"{context.model} returns at most {sent_count} choices"
+            context.approximate(
+                request.client_path("n"), reason, before=sampling.n, after=sent_count
+            )
         config["candidateCount"] = sent_count
     accepts_client_logprobs = context.same_dialect or accepts_logprobs(request)
     if not traits.logprobs or not accepts_client_logprobs:
-        why = NOT_TRANSLATABLE if traits.logprobs else f"{context.model} does not return them"
+        reason = NOT_TRANSLATABLE if traits.logprobs else f"{context.model} does not return them"
         for name in ("logprobs", "top_logprobs"):
             if getattr(sampling, name):
-                context.drop(request.client_path(name), why)
+                context.drop(request.client_path(name), reason)
         return
     if sampling.logprobs is not None:
         config["responseLogprobs"] = sampling.logprobs
@@ -493,8 +495,8 @@ def render_output_format(context: RenderContext, config: Json) -> None:
         if output.description is not None:
             schema.setdefault("description", output.description)
         if changed:
-            why = f"{'/'.join(changed)}: not in Gemini's JSON Schema, moved to descriptions"
-            context.approximate(request.client_path("schema"), why)
+            reason = f"{'/'.join(changed)}: not in Gemini's JSON Schema, moved to descriptions"
+            context.approximate(request.client_path("schema"), reason)
         config["responseMimeType"] = _JSON_MEDIA_TYPE
         config["responseJsonSchema"] = schema
     elif output.format != "text":

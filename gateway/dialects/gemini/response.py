@@ -94,8 +94,8 @@ def render_candidate(
 def report_pause(finish: Finish, index: int, report: list[Adaptation]) -> None:
     """Reports a paused turn, for which the dialect has no finish reason."""
     if finish.reason == "pause":
-        why = "a paused turn is shown as stopped"
-        report.append(approximated_field(f"candidates[{index}].finishReason", why))
+        reason = "a paused turn is shown as stopped"
+        report.append(approximated_field(f"candidates[{index}].finishReason", reason))
 
 
 def render_candidate_end(

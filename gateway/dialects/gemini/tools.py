@@ -371,8 +371,8 @@ def _render_schema(context: RenderContext, tool: Tool) -> Json:
     schema, changed = to_gemini_schema(tool.schema)
     if changed:
         schema_field = context.request.client_paths.get("tool_schema")
-        why = f"{'/'.join(changed)}: not in Gemini's JSON Schema, moved to descriptions"
-        context.approximate(f"{tool.path}.{schema_field}" if schema_field else tool.path, why)
+        reason = f"{'/'.join(changed)}: not in Gemini's JSON Schema, moved to descriptions"
+        context.approximate(f"{tool.path}.{schema_field}" if schema_field else tool.path, reason)
     return schema
 
 

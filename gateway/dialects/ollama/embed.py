@@ -62,8 +62,8 @@ def render_embed_request(request: EmbedRequest, traits: Traits) -> RenderedReque
     path = request.client_path("input")
     for index, text_input in enumerate(request.inputs):
         if not isinstance(text_input, str):
-            why = f"{path}[{index}]: Ollama embeds text, not tokens; send the text"
-            raise GatewayError(Error(kind="unsupported_param", message=why, param=path))
+            reason = f"{path}[{index}]: Ollama embeds text, not tokens; send the text"
+            raise GatewayError(Error(kind="unsupported_param", message=reason, param=path))
     body: Json = {"model": traits.model or request.model, "input": list(request.inputs)}
     if request.dimensions is not None:
         body["dimensions"] = request.dimensions

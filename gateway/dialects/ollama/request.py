@@ -268,9 +268,9 @@ def _select_think_value(context: RenderContext, thinking: Thinking, path: str) -
             "max",
         )
         fallback = effort if efforts else "true"
-        why = "this model does not support a token budget"
+        reason = "this model does not support a token budget"
         context.approximate(
-            path, why, before=thinking.budget, after=_nearest_effort(effort, efforts) or fallback
+            path, reason, before=thinking.budget, after=_nearest_effort(effort, efforts) or fallback
         )
         return _nearest_effort(effort, efforts) or True
     if effort is None:
@@ -330,9 +330,9 @@ def _clamp_max_tokens(context: RenderContext, requested_tokens: int) -> int:
     max_output = context.traits.max_output
     if max_output is None or requested_tokens <= max_output:
         return requested_tokens
-    why = f"{requested_tokens} clamped to the model's output limit of {max_output}"
+    reason = f"{requested_tokens} clamped to the model's output limit of {max_output}"
     context.approximate(
-        context.request.client_path("max_output"), why, before=requested_tokens, after=max_output
+        context.request.client_path("max_output"), reason, before=requested_tokens, after=max_output
     )
     return max_output
 
@@ -342,9 +342,9 @@ def _render_stop(context: RenderContext, options: Json) -> None:
     if not stop:
         return
     if max_stops is not None and len(stop) > max_stops:
-        why = f"only the first {max_stops} are sent"
+        reason = f"only the first {max_stops} are sent"
         context.approximate(
-            context.request.client_path("stop"), why, before=len(stop), after=max_stops
+            context.request.client_path("stop"), reason, before=len(stop), after=max_stops
         )
         stop = stop[:max_stops]
     if stop:

@@ -145,8 +145,8 @@ def render_tool_call(
     )
     if arguments is None:
         arguments = {"_raw": raw}
-        why = "the arguments are not a JSON object: shown as text inside one"
-        report.add(approximated_field(f"message.tool_calls[{index}]", why))
+        reason = "the arguments are not a JSON object: shown as text inside one"
+        report.add(approximated_field(f"message.tool_calls[{index}]", reason))
     function = {"index": index, "name": block.name, "arguments": arguments}
     return {"id": block.id, "function": function}
 

@@ -227,11 +227,11 @@ def _bridge_messages(context: ChatRenderContext, turn: Turn) -> list[Json]:
     """The assistant message required between a tool's result and the user's message."""
     if context.traits.user_after_tool:
         return []
-    why = (
+    reason = (
         "an assistant message is inserted: the target does not allow a user message after a "
         "tool result"
     )
-    context.approximate(turn.path, why)
+    context.approximate(turn.path, reason)
     return [{"role": "assistant", "content": BRIDGE_TEXT}]
 
 
@@ -370,11 +370,11 @@ def _continue_last(context: ChatRenderContext, messages: list[Json], body: Json)
         return
     if not context.traits.prefill:
         path = context.request.turns[-1].path or "messages"
-        why = (
+        reason = (
             f"{path}: {context.traits.model or 'this model'} cannot continue an assistant message; "
             "end with a user message"
         )
-        raise GatewayError(Error(kind="unsupported_param", message=why, param=path))
+        raise GatewayError(Error(kind="unsupported_param", message=reason, param=path))
     match context.traits.prefill_field:
         case "prefix":
             messages[-1]["prefix"] = True

@@ -254,10 +254,12 @@ def _text_part(text: str) -> Json:
     return {"type": "text", "text": text}
 
 
-def _dropped_media_note(context: ChatRenderContext, path: str, media_kind: str, why: str) -> Json:
+def _dropped_media_note(
+    context: ChatRenderContext, path: str, media_kind: str, reason: str
+) -> Json:
     """A note to the model in place of media that the target does not accept."""
-    context.drop(path, f"{why}; replaced with a note")
-    return _text_part(f"[{media_kind} omitted: {why}]")
+    context.drop(path, f"{reason}; replaced with a note")
+    return _text_part(f"[{media_kind} omitted: {reason}]")
 
 
 def _image_out(context: ChatRenderContext, image: Image) -> Json:

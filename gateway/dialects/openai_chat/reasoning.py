@@ -154,20 +154,22 @@ def _disable_reasoning(context: ChatRenderContext, body: Json, thinking: Thinkin
     body["reasoning_effort"] = "none"
     if thinking is None or thinking.mode != "off":
         name = "effort" if thinking is None or thinking.effort else "thinking"
-        why = f"{context.traits.model} supports function tools in this API only without reasoning"
+        reason = (
+            f"{context.traits.model} supports function tools in this API only without reasoning"
+        )
         before = thinking.effort if thinking else None
-        context.approximate(context.request.client_path(name), why, before=before, after="none")
+        context.approximate(context.request.client_path(name), reason, before=before, after="none")
 
 
 def _drop_thinking(context: ChatRenderContext, thinking: Thinking) -> None:
     model = context.traits.model or "the model"
-    why = f"{model} is not a reasoning model"
+    reason = f"{model} is not a reasoning model"
     if context.traits.reasoning:
-        why = f"{model} has no reasoning setting"
+        reason = f"{model} has no reasoning setting"
     if thinking.effort is not None:
-        context.drop(context.request.client_path("effort"), why, before=thinking.effort)
+        context.drop(context.request.client_path("effort"), reason, before=thinking.effort)
     if thinking.mode in {"auto", "budget"}:
-        context.drop(context.request.client_path("thinking"), why)
+        context.drop(context.request.client_path("thinking"), reason)
 
 
 def _render_effort(context: ChatRenderContext, body: Json, thinking: Thinking) -> None:
@@ -194,9 +196,9 @@ def _requested_effort(context: ChatRenderContext, thinking: Thinking) -> tuple[s
     if thinking.budget is None:
         return "effort", None
     level = effort_for_budget(thinking.budget)
-    why = "this model accepts a reasoning effort, not a token budget"
+    reason = "this model accepts a reasoning effort, not a token budget"
     context.approximate(
-        context.request.client_path("budget"), why, before=thinking.budget, after=level
+        context.request.client_path("budget"), reason, before=thinking.budget, after=level
     )
     return "budget", level
 
@@ -216,8 +218,8 @@ def _nearest_effort(context: ChatRenderContext, name: str, level: str) -> str | 
         )
         return None
     sent = next_lower_effort(level, traits.efforts)
-    why = f"{traits.model} supports {', '.join(traits.efforts)}"
-    context.approximate(context.request.client_path(name), why, before=level, after=sent)
+    reason = f"{traits.model} supports {', '.join(traits.efforts)}"
+    context.approximate(context.request.client_path(name), reason, before=level, after=sent)
     return sent
 
 

@@ -266,8 +266,8 @@ def _sampling_out(context: ChatRenderContext, body: Json) -> None:
     model = traits.model or "the upstream"
     rejects = f"{model} rejects sampling parameters"
     unknown = "no equivalent"
-    _temperature_out(context, body, accepts_sampling=accepts_sampling, why=rejects)
-    for name, supported, why in (
+    _temperature_out(context, body, accepts_sampling=accepts_sampling, reason=rejects)
+    for name, supported, reason in (
         ("top_p", accepts_sampling, rejects),
         ("top_k", accepts_sampling and traits.top_k, unknown),
         ("min_p", traits.min_p, unknown),
@@ -278,23 +278,23 @@ def _sampling_out(context: ChatRenderContext, body: Json) -> None:
         ("logit_bias", traits.logit_bias, unknown),
     ):
         _put_if_supported(
-            context, body, name, getattr(sampling, name), supported=supported, why=why
+            context, body, name, getattr(sampling, name), supported=supported, reason=reason
         )
     _stop_out(context, body)
     _logprobs_out(context, body)
     if sampling.n is not None and sampling.n > 1:
         sent = min(sampling.n, traits.n_max)
         if sent != sampling.n:
-            why = f"{model} returns at most {sent} choices"
+            reason = f"{model} returns at most {sent} choices"
             context.approximate(
-                context.request.client_path("n"), why, before=sampling.n, after=sent
+                context.request.client_path("n"), reason, before=sampling.n, after=sent
             )
         if sent > 1:
             body["n"] = sent
 
 
 def _put_if_supported(
-    context: ChatRenderContext, body: Json, name: str, value: Any, *, supported: bool, why: str
+    context: ChatRenderContext, body: Json, name: str, value: Any, *, supported: bool, reason: str
 ) -> None:
     """Write a field, or report it if the target does not support it."""
     if value is None:
@@ -304,22 +304,26 @@ def _put_if_supported(
     else:
         context.drop(
             context.request.client_path(name),
-            why,
+            reason,
             before=value if not isinstance(value, dict) else None,
         )
 
 
 def _temperature_out(
-    context: ChatRenderContext, body: Json, *, accepts_sampling: bool, why: str
+    context: ChatRenderContext, body: Json, *, accepts_sampling: bool, reason: str
 ) -> None:
     value, maximum = context.request.sampling.temperature, context.traits.temperature_max
     if value is not None and accepts_sampling and value > maximum:
-        reason = f"clamped to the largest temperature accepted, {maximum:g}"
         context.approximate(
-            context.request.client_path("temperature"), reason, before=value, after=maximum
+            context.request.client_path("temperature"),
+            f"clamped to the largest temperature accepted, {maximum:g}",
+            before=value,
+            after=maximum,
         )
         value = maximum
-    _put_if_supported(context, body, "temperature", value, supported=accepts_sampling, why=why)
+    _put_if_supported(
+        context, body, "temperature", value, supported=accepts_sampling, reason=reason
+    )
 
 
 def _stop_out(context: ChatRenderContext, body: Json) -> None:
@@ -340,16 +344,16 @@ def _stop_out(context: ChatRenderContext, body: Json) -> None:
 
 def _logprobs_out(context: ChatRenderContext, body: Json) -> None:
     sampling = context.request.sampling
-    why = "no equivalent"
+    reason = "no equivalent"
     supported = context.traits.logprobs
     if supported and not accepts_logprobs(context.request):
-        supported, why = False, NOT_TRANSLATABLE
+        supported, reason = False, NOT_TRANSLATABLE
     if sampling.logprobs:
         _put_if_supported(
-            context, body, "logprobs", sampling.logprobs, supported=supported, why=why
+            context, body, "logprobs", sampling.logprobs, supported=supported, reason=reason
         )
         _put_if_supported(
-            context, body, "top_logprobs", sampling.top_logprobs, supported=supported, why=why
+            context, body, "top_logprobs", sampling.top_logprobs, supported=supported, reason=reason
         )
 
 
@@ -368,15 +372,15 @@ def _meta_out(context: ChatRenderContext, body: Json) -> None:
     ):
         context.drop(request.client_path("session_key"), "no equivalent")
     _put_if_supported(
-        context, body, "metadata", meta.metadata, supported=traits.metadata, why="no equivalent"
+        context, body, "metadata", meta.metadata, supported=traits.metadata, reason="no equivalent"
     )
     tier = meta.service_tier
     _put_if_supported(
-        context, body, "service_tier", tier, supported=traits.service_tier, why="no equivalent"
+        context, body, "service_tier", tier, supported=traits.service_tier, reason="no equivalent"
     )
     if meta.store or traits.store:
         _put_if_supported(
-            context, body, "store", meta.store, supported=traits.store, why="no equivalent"
+            context, body, "store", meta.store, supported=traits.store, reason="no equivalent"
         )
 
 
@@ -456,8 +460,10 @@ def output_out(context: ChatRenderContext, body: Json) -> None:
         body["response_format"] = {"type": "json_object"}
         if not _mentions_json(context.request):
             context.hints.append("Answer with JSON.")
-            why = "the upstream requires the word JSON in the conversation: an instruction is added"
-            context.approximate(context.request.client_path("format"), why)
+            reason = (
+                "the upstream requires the word JSON in the conversation: an instruction is added"
+            )
+            context.approximate(context.request.client_path("format"), reason)
     elif traits.structured == "json":
         body["response_format"] = {"type": "json_object"}
         _add_format_hint(context, output)
@@ -503,8 +509,8 @@ def _schema_out(context: ChatRenderContext, output: Output) -> Json:
         strict_result = strict_schema(schema)
         strict = strict_result is not None
         if strict_result is None:
-            why = "not strict: the schema's root is not an object"
-            context.approximate(context.request.client_path("schema"), why)
+            reason = "not strict: the schema's root is not an object"
+            context.approximate(context.request.client_path("schema"), reason)
         else:
             schema, changes = strict_result
             if changes:

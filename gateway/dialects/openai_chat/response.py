@@ -137,8 +137,8 @@ def _add_part(builder: _MessageBuilder, part: Part) -> None:
                 if annotation is not None:
                     builder.annotations.append(annotation)
                 else:
-                    why = "OpenAI Chat does not support sources without a URL"
-                    builder.record_loss(dropped_field("citations", why))
+                    reason = "OpenAI Chat does not support sources without a URL"
+                    builder.record_loss(dropped_field("citations", reason))
         case Reasoning():
             builder.reasoning += part.text
             if part.signature is not None:

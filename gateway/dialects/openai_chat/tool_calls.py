@@ -96,8 +96,8 @@ def call_out(context: ChatRenderContext, call: ToolCall) -> Json:
     """A call of the history in the provider's format."""
     sent_id = context.call_id(call.id)
     if sent_id != call.id:
-        why = "rewritten to the form that the upstream requires; mapped back in the response"
-        context.approximate(f"{call.path}.id", why, before=call.id[:80], after=sent_id)
+        reason = "rewritten to the form that the upstream requires; mapped back in the response"
+        context.approximate(f"{call.path}.id", reason, before=call.id[:80], after=sent_id)
     context.drop_cache_marks(call.cache)
     name = context.sent_name(call.name)
     if call.custom and context.traits.custom_tools:

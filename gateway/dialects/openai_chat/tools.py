@@ -253,8 +253,8 @@ def _strict_out(context: ChatRenderContext, tool: Tool, function: Json) -> None:
         # Strict mode requires `additionalProperties: false`, which the schema may omit.
         function["parameters"] = strict_result[0]
     if strict is not tool.strict:
-        why = "the schema is outside OpenAI's strict subset"
-        context.approximate(f"{tool.path}.strict", why, before=True, after=False)
+        reason = "the schema is outside OpenAI's strict subset"
+        context.approximate(f"{tool.path}.strict", reason, before=True, after=False)
 
 
 def _custom_as_function(context: ChatRenderContext, tool: Tool) -> Json:
@@ -366,8 +366,8 @@ def _mode_out(context: ChatRenderContext, choice: ToolChoice) -> Any:
     traits = context.traits
     forced = choice.mode in {"any", "named"} or choice.required
     if forced and not traits.forced_tools:
-        why = f"{traits.model} cannot be forced to call a tool"
-        context.approximate(context.request.client_path("tool_choice"), why, after="auto")
+        reason = f"{traits.model} cannot be forced to call a tool"
+        context.approximate(context.request.client_path("tool_choice"), reason, after="auto")
         return "auto"
     match choice.mode:
         case "any":

@@ -47,9 +47,9 @@ NAME = "openai_completions"
 Json = dict[str, Any]
 
 
-def untranslatable_error(path: str, why: str, code: str | None = None) -> GatewayError:
+def untranslatable_error(path: str, reason: str, code: str | None = None) -> GatewayError:
     """The error for a value that cannot be translated to other dialects."""
-    message = f"{path}: {why}"
+    message = f"{path}: {reason}"
     return GatewayError(Error(kind="unsupported_param", message=message, param=path, code=code))
 
 
@@ -149,13 +149,13 @@ class PromptRenderContext:
         self.traits = traits
         self.report = AdaptationReport()
 
-    def drop(self, path: str, why: str = "no equivalent") -> None:
+    def drop(self, path: str, reason: str = "no equivalent") -> None:
         """Report a field that is not sent, unless the client did not write it."""
-        self._record(dropped_field(path, why))
+        self._record(dropped_field(path, reason))
 
-    def approximate(self, path: str, why: str, *, before: Any = None, after: Any = None) -> None:
+    def approximate(self, path: str, reason: str, *, before: Any = None, after: Any = None) -> None:
         """Report a field that is sent as an approximation."""
-        self._record(approximated_field(path, why, before=before, after=after))
+        self._record(approximated_field(path, reason, before=before, after=after))
 
     def _record(self, adaptation: Adaptation) -> None:
         if adaptation.path:
@@ -236,9 +236,9 @@ def _limit_out(context: PromptRenderContext, body: Json) -> None:
     if requested is None:
         return
     if maximum is not None and requested > maximum:
-        why = f"{requested} clamped to the model's output limit of {maximum}"
+        reason = f"{requested} clamped to the model's output limit of {maximum}"
         context.approximate(
-            context.request.client_path("max_output"), why, before=requested, after=maximum
+            context.request.client_path("max_output"), reason, before=requested, after=maximum
         )
         requested = maximum
     body["max_tokens"] = requested
@@ -264,9 +264,9 @@ def _sampling_out(context: PromptRenderContext, body: Json) -> None:
             context.drop(request.client_path(name))
     max_sequences = traits.stop_max
     if sampling.stop and max_sequences is not None and len(sampling.stop) > max_sequences:
-        why = f"only the first {max_sequences} are sent"
+        reason = f"only the first {max_sequences} are sent"
         context.approximate(
-            request.client_path("stop"), why, before=len(sampling.stop), after=max_sequences
+            request.client_path("stop"), reason, before=len(sampling.stop), after=max_sequences
         )
     if sequences := list(sampling.stop[:max_sequences]):
         body["stop"] = sequences

@@ -515,8 +515,8 @@ def _call_out(context: ResponsesRenderContext, call: ToolCall) -> Json:
         context.drop_signature(call)
     sent_id = context.call_id(call.id)
     if sent_id != call.id:
-        why = "rewritten to the form that the upstream requires; mapped back in the response"
-        context.approximate(f"{call.path}.id", why, before=call.id[:80], after=sent_id)
+        reason = "rewritten to the form that the upstream requires; mapped back in the response"
+        context.approximate(f"{call.path}.id", reason, before=call.id[:80], after=sent_id)
     common_fields = {"call_id": sent_id, **context.sent_name(call.name)}
     if call.custom and context.traits.custom_tools:
         return {"type": "custom_tool_call", **common_fields, "input": call.raw or ""}
@@ -567,5 +567,7 @@ def _refuse_prefill(context: ResponsesRenderContext, items: list[Json]) -> None:
     if last_item.get("type") != "message" or last_item.get("role") != "assistant" or context.native:
         return
     path = context.request.turns[-1].path or context.request.client_path("turns")
-    why = f"{path}: {context.model} cannot continue an assistant message; end with a user message"
-    raise GatewayError(Error(kind="unsupported_param", message=why, param=path))
+    reason = (
+        f"{path}: {context.model} cannot continue an assistant message; end with a user message"
+    )
+    raise GatewayError(Error(kind="unsupported_param", message=reason, param=path))

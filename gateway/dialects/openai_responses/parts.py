@@ -227,11 +227,11 @@ def native_out(context: ResponsesRenderContext, part: Native) -> list[Json]:
 
 
 def _dropped_media_note(
-    context: ResponsesRenderContext, path: str, media_kind: str, why: str
+    context: ResponsesRenderContext, path: str, media_kind: str, reason: str
 ) -> Json:
     """A note to the model in place of media that the target does not accept."""
-    context.drop(path, f"{why}; replaced with a note")
-    return _text_part(f"[{media_kind} omitted: {why}]")
+    context.drop(path, f"{reason}; replaced with a note")
+    return _text_part(f"[{media_kind} omitted: {reason}]")
 
 
 def _image_out(context: ResponsesRenderContext, image: Image) -> Json:

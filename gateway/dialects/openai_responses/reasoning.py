@@ -80,11 +80,11 @@ def _effective_thinking(request: Request) -> Thinking | None:
 
 
 def _drop_thinking(context: ResponsesRenderContext, thinking: Thinking) -> None:
-    why = f"{context.model} is not a reasoning model"
+    reason = f"{context.model} is not a reasoning model"
     if thinking.effort is not None:
-        context.drop(context.request.client_path("effort"), why, before=thinking.effort)
+        context.drop(context.request.client_path("effort"), reason, before=thinking.effort)
     if thinking.mode in {"auto", "budget"}:
-        context.drop(context.request.client_path("thinking"), why)
+        context.drop(context.request.client_path("thinking"), reason)
 
 
 def _summary(context: ResponsesRenderContext, thinking: Thinking) -> str | None:
@@ -109,15 +109,15 @@ def _requested_effort(
         return "thinking", "none"
     if thinking.effort is not None:
         if thinking.budget is not None:
-            why = "a reasoning effort is sent instead"
-            context.drop(context.request.client_path("budget"), why, before=thinking.budget)
+            reason = "a reasoning effort is sent instead"
+            context.drop(context.request.client_path("budget"), reason, before=thinking.budget)
         return "effort", thinking.effort
     if thinking.budget is None:
         return "effort", None
     level = effort_for_budget(thinking.budget)
-    why = f"{context.model} accepts a reasoning effort, not a token budget"
+    reason = f"{context.model} accepts a reasoning effort, not a token budget"
     context.approximate(
-        context.request.client_path("budget"), why, before=thinking.budget, after=level
+        context.request.client_path("budget"), reason, before=thinking.budget, after=level
     )
     return "budget", level
 

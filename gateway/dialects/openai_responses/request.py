@@ -238,14 +238,14 @@ def _sampling_out(context: ResponsesRenderContext, body: Json) -> None:
     # OpenAI's reasoning models accept sampling fields when reasoning is off.
     accepts_sampling = traits.sampling or body.get("reasoning", {}).get("effort") == "none"
     rejects = f"{context.model} rejects sampling parameters"
-    _temperature_out(context, body, accepts_sampling=accepts_sampling, why=rejects)
+    _temperature_out(context, body, accepts_sampling=accepts_sampling, reason=rejects)
     _put_if_supported(
-        context, body, "top_p", sampling.top_p, supported=accepts_sampling, why=rejects
+        context, body, "top_p", sampling.top_p, supported=accepts_sampling, reason=rejects
     )
     for name in _UNSUPPORTED_SAMPLING:
         value = getattr(sampling, name)
         _put_if_supported(
-            context, body, name, value, supported=False, why="no equivalent in OpenAI Responses"
+            context, body, name, value, supported=False, reason="no equivalent in OpenAI Responses"
         )
     if sampling.stop:
         context.drop(
@@ -256,7 +256,13 @@ def _sampling_out(context: ResponsesRenderContext, body: Json) -> None:
 
 
 def _put_if_supported(
-    context: ResponsesRenderContext, body: Json, name: str, value: Any, *, supported: bool, why: str
+    context: ResponsesRenderContext,
+    body: Json,
+    name: str,
+    value: Any,
+    *,
+    supported: bool,
+    reason: str,
 ) -> None:
     """Write a field, or report it if the target does not support it."""
     if value is None:
@@ -265,20 +271,24 @@ def _put_if_supported(
         body[name] = value
     else:
         before = value if not isinstance(value, dict) else None
-        context.drop(context.request.client_path(name), why, before=before)
+        context.drop(context.request.client_path(name), reason, before=before)
 
 
 def _temperature_out(
-    context: ResponsesRenderContext, body: Json, *, accepts_sampling: bool, why: str
+    context: ResponsesRenderContext, body: Json, *, accepts_sampling: bool, reason: str
 ) -> None:
     value, maximum = context.request.sampling.temperature, context.traits.temperature_max
     if value is not None and accepts_sampling and value > maximum:
-        reason = f"clamped to the largest temperature accepted, {maximum:g}"
         context.approximate(
-            context.request.client_path("temperature"), reason, before=value, after=maximum
+            context.request.client_path("temperature"),
+            f"clamped to the largest temperature accepted, {maximum:g}",
+            before=value,
+            after=maximum,
         )
         value = maximum
-    _put_if_supported(context, body, "temperature", value, supported=accepts_sampling, why=why)
+    _put_if_supported(
+        context, body, "temperature", value, supported=accepts_sampling, reason=reason
+    )
 
 
 def _logprobs_out(context: ResponsesRenderContext, body: Json) -> None:
@@ -306,11 +316,11 @@ def _meta_out(context: ResponsesRenderContext, body: Json) -> None:
     ):
         context.drop(request.client_path("session_key"), "no equivalent")
     _put_if_supported(
-        context, body, "metadata", meta.metadata, supported=traits.metadata, why="no equivalent"
+        context, body, "metadata", meta.metadata, supported=traits.metadata, reason="no equivalent"
     )
     tier = meta.service_tier
     _put_if_supported(
-        context, body, "service_tier", tier, supported=traits.service_tier, why="no equivalent"
+        context, body, "service_tier", tier, supported=traits.service_tier, reason="no equivalent"
     )
     if meta.store:
         context.drop(request.client_path("store"), "the provider must not store responses")
@@ -412,8 +422,8 @@ def _require_json_mention(context: ResponsesRenderContext) -> None:
     if not context.all_in_items or context.hints or mentions_json(request.instructions):
         return
     context.hints.append("Answer with JSON.")
-    why = "the upstream requires the word JSON in the conversation: an instruction is added"
-    context.approximate(request.client_path("format"), why)
+    reason = "the upstream requires the word JSON in the conversation: an instruction is added"
+    context.approximate(request.client_path("format"), reason)
 
 
 def _add_format_hint(context: ResponsesRenderContext, output: Output) -> None:
@@ -423,12 +433,12 @@ def _add_format_hint(context: ResponsesRenderContext, output: Output) -> None:
             with_description(object_parameters(output.schema), output.description)
         )
         context.hints.append(f"Answer only with JSON that follows this JSON Schema:\n{schema}")
-        why = "the upstream does not support JSON Schema: sent as an instruction"
-        context.approximate(context.request.client_path("schema"), why)
+        reason = "the upstream does not support JSON Schema: sent as an instruction"
+        context.approximate(context.request.client_path("schema"), reason)
     else:
         context.hints.append("Answer only with one JSON object.")
-        why = "the upstream has no JSON mode: sent as an instruction"
-        context.approximate(context.request.client_path("format"), why)
+        reason = "the upstream has no JSON mode: sent as an instruction"
+        context.approximate(context.request.client_path("format"), reason)
 
 
 def _schema_out(context: ResponsesRenderContext, output: Output) -> Json:
@@ -438,8 +448,8 @@ def _schema_out(context: ResponsesRenderContext, output: Output) -> Json:
         strict_result = strict_schema(schema)
         strict = strict_result is not None
         if strict_result is None:
-            why = "not strict: the schema's root is not an object"
-            context.approximate(context.request.client_path("schema"), why)
+            reason = "not strict: the schema's root is not an object"
+            context.approximate(context.request.client_path("schema"), reason)
         else:
             schema, changes = strict_result
             if changes:

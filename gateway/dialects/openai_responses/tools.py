@@ -252,8 +252,8 @@ def _function_out(context: ResponsesRenderContext, tool: Tool) -> Json:
         if strict_result is not None and not strict_result[1]:
             out |= {"strict": True, "parameters": strict_result[0]}
         else:
-            why = "the schema is outside OpenAI's strict subset"
-            context.approximate(f"{tool.path}.strict", why, before=True, after=False)
+            reason = "the schema is outside OpenAI's strict subset"
+            context.approximate(f"{tool.path}.strict", reason, before=True, after=False)
     return _with_extra(context, tool, out)
 
 
@@ -309,8 +309,8 @@ def _server_out(context: ResponsesRenderContext, tool: Tool, body: Json) -> Json
         return _web_search_out(context, tool, search, body)
     server = mcp.find_anthropic_server(context.request, tool)
     if server is not None:
-        for field, why in server.losses:
-            context.drop(f"{tool.path}.{field}", why)
+        for field, reason in server.losses:
+            context.drop(f"{tool.path}.{field}", reason)
         return mcp.render_openai(server)
     context.drop(tool.path, loss_reason(tool))
     return None
@@ -322,8 +322,8 @@ def _code_interpreter_out(context: ResponsesRenderContext, tool: Tool, body: Jso
         body["include"] = [*body["include"], code_execution.OPENAI_OUTPUTS]
     if tool.dialect == NAME and tool.native is not None:
         return tool.native
-    for field, why in code_execution.tool_losses(tool):
-        context.drop(f"{tool.path}.{field}", why)
+    for field, reason in code_execution.tool_losses(tool):
+        context.drop(f"{tool.path}.{field}", reason)
     return {"type": code_execution.OPENAI_TOOL, "container": {"type": "auto"}}
 
 
@@ -344,8 +344,8 @@ def _web_search_out(
     context.drop_search_losses(tool, search)
     if search.uses is not None:
         body["max_tool_calls"] = search.uses
-        why = "max_tool_calls counts all built-in tools"
-        context.approximate(f"{tool.path}.max_uses", why, before=search.uses)
+        reason = "max_tool_calls counts all built-in tools"
+        context.approximate(f"{tool.path}.max_uses", reason, before=search.uses)
     return out
 
 
@@ -370,8 +370,8 @@ def _choice_out(context: ResponsesRenderContext, body: Json, sent: dict[str, Jso
 def _mode_out(context: ResponsesRenderContext, choice: ToolChoice, sent: dict[str, Json]) -> Any:
     forced = choice.mode in {"any", "named"} or choice.required
     if forced and not context.traits.forced_tools:
-        why = f"{context.model} cannot be forced to call a tool"
-        context.approximate(context.request.client_path("tool_choice"), why, after="auto")
+        reason = f"{context.model} cannot be forced to call a tool"
+        context.approximate(context.request.client_path("tool_choice"), reason, after="auto")
         return "auto"
     match choice.mode:
         case "any":

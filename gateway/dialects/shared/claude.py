@@ -62,9 +62,9 @@ class ClaudeRenderContext(ToolNamingRenderContext):
         sent_effort = self.traits.effort_map.get(effort, effort)
         if sent_effort not in efforts:
             sent_effort = next_lower_effort(effort, efforts)
-            why = f"{self.model} supports {', '.join(efforts)}"
+            reason = f"{self.model} supports {', '.join(efforts)}"
             path = self.request.client_path("effort")
-            self.approximate(path, why, before=effort, after=sent_effort)
+            self.approximate(path, reason, before=effort, after=sent_effort)
         return sent_effort
 
     def add_json_hint(self) -> None:
@@ -83,16 +83,16 @@ class ClaudeRenderContext(ToolNamingRenderContext):
             return None
         strict_schema, changed = restrict_to_anthropic(schema)
         if changed:
-            why = f"{'/'.join(changed)} moved to descriptions"
-            self.approximate(self.request.client_path("schema"), why)
+            reason = f"{'/'.join(changed)} moved to descriptions"
+            self.approximate(self.request.client_path("schema"), reason)
         return strict_schema
 
-    def _add_schema_hint(self, schema: Json, why: str) -> None:
+    def _add_schema_hint(self, schema: Json, reason: str) -> None:
         described_schema = with_description(without_meta(schema), self.request.output.description)
         schema_text = msgspec.json.encode(described_schema).decode()
         self.hints.append(f"Answer only with JSON that follows this JSON Schema:\n{schema_text}")
         path = self.request.client_path("schema")
-        self.approximate(path, f"{why}: sent as an instruction")
+        self.approximate(path, f"{reason}: sent as an instruction")
 
     def tool_schema(self, tool: Tool) -> Json:
         """The tool's schema with an object without alternatives as its root."""

@@ -56,17 +56,17 @@ class BaseRenderContext:
         """The model's name for messages."""
         return self.traits.model or "the model"
 
-    def drop(self, path: str, why: str, *, before: Any = None) -> None:
+    def drop(self, path: str, reason: str, *, before: Any = None) -> None:
         """Report a field that is not sent, unless the client did not write it."""
-        self._record(dropped_field(path, why, before=before))
+        self._record(dropped_field(path, reason, before=before))
 
-    def approximate(self, path: str, why: str, *, before: Any = None, after: Any = None) -> None:
+    def approximate(self, path: str, reason: str, *, before: Any = None, after: Any = None) -> None:
         """Report a field that is sent as an approximation."""
-        self._record(approximated_field(path, why, before=before, after=after))
+        self._record(approximated_field(path, reason, before=before, after=after))
 
-    def default(self, path: str, why: str, *, after: Any = None) -> None:
+    def default(self, path: str, reason: str, *, after: Any = None) -> None:
         """Report a value that the upstream requires and the client omitted."""
-        self._record(defaulted_field(path, why, after=after))
+        self._record(defaulted_field(path, reason, after=after))
 
     def finish(
         self, body: dict[str, Any], *, custom_tools: bool, headers: dict[str, str] | None = None
@@ -143,23 +143,23 @@ class BaseRenderContext:
     def send_instructions_as_user(self, message: dict[str, Any]) -> None:
         """Send instructions without any turn as the user's message, and report that."""
         message["role"] = "user"
-        why = "the instructions are sent as a user message: the target requires one"
+        reason = "the instructions are sent as a user message: the target requires one"
         self.approximate(
-            self.request.instructions[0].path if self.request.instructions else "", why
+            self.request.instructions[0].path if self.request.instructions else "", reason
         )
 
     def report_placeholder(self, text: str) -> None:
         """Report that a user's message with this text is inserted before all others."""
         turns, instructions = self.request.turns, self.request.instructions
         if turns or not instructions:
-            why = "a placeholder user turn is inserted before the leading assistant turn"
+            reason = "a placeholder user turn is inserted before the leading assistant turn"
             field = (turns[0].path.partition("[")[0] if turns else "") or "messages"
-            self.approximate(f"{field}[0]" if turns else field, why)
+            self.approximate(f"{field}[0]" if turns else field, reason)
             return
-        why = (
+        reason = (
             "a placeholder user turn is inserted: the target requires one besides the instructions"
         )
-        self.default(instructions[0].path, why, after=text)
+        self.default(instructions[0].path, reason, after=text)
 
     def clamp_max_tokens(self, minimum: int) -> int | None:
         """The output limit to send, between `minimum` and the model's own limit."""
@@ -169,9 +169,9 @@ class BaseRenderContext:
         sent = max(minimum, requested if model_limit is None else min(requested, model_limit))
         if sent != requested:
             bound = "the model's output limit" if sent < requested else "the minimum"
-            why = f"{requested} clamped to {bound} of {sent}"
+            reason = f"{requested} clamped to {bound} of {sent}"
             self.approximate(
-                self.request.client_path("max_output"), why, before=requested, after=sent
+                self.request.client_path("max_output"), reason, before=requested, after=sent
             )
         return sent
 
@@ -205,8 +205,8 @@ class BaseRenderContext:
         choice = self.request.tool_choice
         if choice is None or choice.mode != "allowed":
             return list(tools)
-        why = "only the allowed tools are sent; the list changes, so prompt caches miss"
-        self.approximate(self.request.client_path("tool_choice"), why)
+        reason = "only the allowed tools are sent; the list changes, so prompt caches miss"
+        self.approximate(self.request.client_path("tool_choice"), reason)
         names = frozenset(choice.names)
         return [tool for tool in tools if tool.name in names]
 
@@ -216,10 +216,10 @@ class BaseRenderContext:
         if choice is not None and choice.mode in {"any", "named", "allowed"}:
             self.drop(self.request.client_path("tool_choice"), "no tools are sent")
 
-    def media_note(self, path: str, media_name: str, why: str) -> str:
+    def media_note(self, path: str, media_name: str, reason: str) -> str:
         """The text that replaces media which the target does not accept; this is reported."""
-        self.drop(path, f"{why}; replaced with a note")
-        return f"[{media_name} omitted: {why}]"
+        self.drop(path, f"{reason}; replaced with a note")
+        return f"[{media_name} omitted: {reason}]"
 
     def function_choice(self) -> ToolChoice | None:
         """The tool choice for a target that accepts functions only.
@@ -247,8 +247,8 @@ class BaseRenderContext:
             self.drop(tool.path, loss_reason(tool))
             return None
         if not search.live:
-            why = "external_web_access is false; the provider can only search the live web"
-            self.drop(tool.path, why)
+            reason = "external_web_access is false; the provider can only search the live web"
+            self.drop(tool.path, reason)
             return None
         self.drop_search_losses(tool, search)
         return search
@@ -262,8 +262,8 @@ class BaseRenderContext:
         """Whether the target runs code for this server tool; its other options are reported."""
         if not code_execution.is_code_execution(tool) or not self.traits.code_execution:
             return False
-        for field, why in code_execution.tool_losses(tool):
-            self.drop(f"{tool.path}.{field}", why)
+        for field, reason in code_execution.tool_losses(tool):
+            self.drop(f"{tool.path}.{field}", reason)
         return True
 
     def code_run_text(self, part: Native) -> Text | None:

@@ -24,7 +24,7 @@ class Command(BaseCommand):
         for line in table(snapshot, sources()):
             self.stdout.write(line)
         for warning in snapshot.warnings:
-            self.stderr.write(f"warning: {warning.row}: {warning.why}")
+            self.stderr.write(f"warning: {warning.row}: {warning.reason}")
 
 
 def sources() -> dict[str, str]:

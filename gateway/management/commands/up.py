@@ -169,10 +169,10 @@ def _check_postgresql_answers() -> None:
             _, stored_at_s = store.load_stored_snapshot()
         except store.Unusable as unusable:
             raise OperationalError(f"{error}; {unusable}") from None
-        why = str(error).strip().partition("\n")[0]
+        reason = str(error).strip().partition("\n")[0]
         stored_at = dt.datetime.fromtimestamp(stored_at_s, dt.UTC)
         raise _DatabaseAway(
-            f"warning: the database is unavailable ({why}). Requests are served with the "
+            f"warning: the database is unavailable ({reason}). Requests are served with the "
             f"configuration stored in the data directory at {stored_at:%Y-%m-%d %H:%M:%S} UTC. "
             "The console and the management API are available again once the database is. "
             "Changes of a configuration file since then, and migrations, are applied at the "
@@ -275,7 +275,7 @@ def _prepare(
         notes += [*config.notes, *apply(config)] if config else []
         notes += apply_dragoman_file(dragoman_file) if dragoman_file else []
     notes += [
-        f"warning: {warning.row}: {warning.why}" for warning in store.load_snapshot().warnings
+        f"warning: {warning.row}: {warning.reason}" for warning in store.load_snapshot().warnings
     ]
     return started, notes
 

@@ -54,6 +54,6 @@ def choose(key: str, host: str, *, has_config: bool, wants_open: bool) -> Master
     opened = wants_open or (has_config and not key)
     warnings = [_GUESSED] if weak else []
     if opened:
-        why = "DRAGOMAN_OPEN is set" if wants_open else "no master_key is configured"
-        warnings.append(f"{_OPEN}: {why}")
+        reason = "DRAGOMAN_OPEN is set" if wants_open else "no master_key is configured"
+        warnings.append(f"{_OPEN}: {reason}")
     return MasterKeyChoice(open=opened, warnings=tuple(warnings))

@@ -59,7 +59,9 @@ class Certificate:
         try:
             self.load(context)
         except (OSError, ssl.SSLError) as error:
-            log.error("a renewed TLS certificate is unusable", extra={"why": self.describe(error)})
+            log.error(
+                "a renewed TLS certificate is unusable", extra={"reason": self.describe(error)}
+            )
         else:
             log.info("the renewed TLS certificate is in use")
 
@@ -167,7 +169,7 @@ class Server(uvicorn.Server):
         try:
             await super().startup(sockets)
         except OSError as error:  # another program has started to listen on the port meanwhile
-            log.error("cannot listen", extra={"why": _bind_error_reason(error)})
+            log.error("cannot listen", extra={"reason": _bind_error_reason(error)})
             await self.lifespan.shutdown()
             sys.exit(STARTUP_FAILURE)
         if self.announce is not None:

@@ -76,8 +76,8 @@ CONVERSE: Facts = {
 
 # End-user ids that OpenAI's older APIs reject as too long.
 SHORT_IDS = (
-    Edit(op="shorten", path="user", value=64, why=_TOO_LONG),
-    Edit(op="shorten", path="safety_identifier", value=64, why=_TOO_LONG),
+    Edit(op="shorten", path="user", value=64, reason=_TOO_LONG),
+    Edit(op="shorten", path="safety_identifier", value=64, reason=_TOO_LONG),
 )
 
 OLDER_NAMES = (
@@ -97,9 +97,9 @@ NEWER_FIELDS = (
 )
 
 
-def drop_edits(why: str, *paths: str) -> tuple[Edit, ...]:
+def drop_edits(reason: str, *paths: str) -> tuple[Edit, ...]:
     """Return edits that drop these fields, each for the same reason."""
-    return tuple(Edit(op="drop", path=path, why=why) for path in paths)
+    return tuple(Edit(op="drop", path=path, reason=reason) for path in paths)
 
 
 # LiteLLM as a client adds these to the responses that it sends back; a provider that

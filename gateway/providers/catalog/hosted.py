@@ -141,7 +141,7 @@ HOSTED: tuple[Preset, ...] = (
                 path="service_tier",
                 value={"default": "on_demand", "priority": "performance"},
             ),
-            Edit(op="max", path="n", value=1, why="Groq returns a single choice"),
+            Edit(op="max", path="n", value=1, reason="Groq returns a single choice"),
         ),
         prices="groq",
     ),

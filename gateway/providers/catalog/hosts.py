@@ -188,7 +188,7 @@ HOSTS: tuple[Preset, ...] = (
         traits={**_OPEN, "images": False, "structured": "none", "n_max": 2},
         edits=(
             *OLDER_NAMES,
-            Edit(op="default", path="max_tokens", value=4096, why="Predibase's default is 20"),
+            Edit(op="default", path="max_tokens", value=4096, reason="Predibase's default is 20"),
         ),
         passthrough=False,
     ),

@@ -82,7 +82,7 @@ MESSAGES: tuple[Preset, ...] = (
                 "container",
             ),
             # The range of its `temperature` is (0, 1].
-            Edit(op="min", path="temperature", value=0.01, why="MiniMax rejects 0"),
+            Edit(op="min", path="temperature", value=0.01, reason="MiniMax rejects 0"),
         ),
         prices="minimax",
     ),

@@ -179,7 +179,7 @@ class Backlog:
     def _keep_in_memory(self, record: LogRecord, size: int) -> None:
         if self._open.records is None:
             self._seal()
-        recorded = self._record(record, with_bodies=size <= SEGMENT_BODY_BYTES, why="size")
+        recorded = self._record(record, with_bodies=size <= SEGMENT_BODY_BYTES, reason="size")
         chunk = self._open
         assert chunk.records is not None
         chunk.records.append(record)
@@ -197,7 +197,7 @@ class Backlog:
             return False
         if self._open.records is not None:
             self._seal(on_disk=True)
-        if not self._record(record, with_bodies=True, why="pressure"):
+        if not self._record(record, with_bodies=True, reason="pressure"):
             return False
         if size and self.disk_full:
             self.counters.bodies_dropped += 1
@@ -237,15 +237,15 @@ class Backlog:
             segment = previous.segment
         self._open = Chunk(segment, on_disk=on_disk)
 
-    def _record(self, record: LogRecord, *, with_bodies: bool, why: str) -> bool:
-        """Copies a record into a segment; `why` is why its bodies are left out, if they are."""
+    def _record(self, record: LogRecord, *, with_bodies: bool, reason: str) -> bool:
+        """Copies a record into a segment; `reason` is why its bodies are left out, if they are."""
         while True:
             full = self._segments.full
             try:
                 if with_bodies and not full:
                     payload = encode_record(record)
                 else:
-                    payload = _encode_row(record, why="pressure" if full else why)
+                    payload = _encode_row(record, reason="pressure" if full else reason)
             except (OverflowError, TypeError, ValueError):  # it cannot be encoded at all
                 return False
             segment = self._open.segment
@@ -327,7 +327,7 @@ class Backlog:
             unrecorded, chunk.unrecorded = chunk.unrecorded, []
             for entry in unrecorded:
                 with_bodies = record_bytes(entry) <= SEGMENT_BODY_BYTES
-                if not self._record(entry, with_bodies=with_bodies, why="size"):
+                if not self._record(entry, with_bodies=with_bodies, reason="size"):
                     chunk.unrecorded.append(entry)
 
     def close(self) -> int:
@@ -363,14 +363,14 @@ def record_bytes(record: LogRecord) -> int:
     )
 
 
-def _encode_row(record: LogRecord, *, why: str) -> bytes:
-    """The record without its bodies; `why` is recorded as the reason."""
+def _encode_row(record: LogRecord, *, reason: str) -> bytes:
+    """The record without its bodies; `reason` is recorded as `bodies_omitted`."""
     if record.bodies is None and record.stored_response is None:
         return encode_record(record)
     saved = record.bodies, record.bodies_omitted, record.stored_response
     record.bodies, record.bodies_omitted, record.stored_response = (
         None,
-        why if saved[0] else saved[1],
+        reason if saved[0] else saved[1],
         None,
     )
     try:

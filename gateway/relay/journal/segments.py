@@ -357,8 +357,8 @@ class SegmentPool:
 
     def _note_full(self, error: OSError) -> None:
         if not self.full:
-            why = error.strerror or type(error).__name__
-            log.error("the journal has no disk space left: %s; bodies are omitted", why)
+            reason = error.strerror or type(error).__name__
+            log.error("the journal has no disk space left: %s; bodies are omitted", reason)
         self.full = True
         self._bound_reached = error.errno == errno.EDQUOT
         self._full_at = time.monotonic()

@@ -234,8 +234,10 @@ def _blocked(stage: Stage, name: str) -> Error:
     return Error(kind="content_policy", message=message, code=BLOCKED_CODE)
 
 
-def _unavailable(stage: Stage, name: str, why: str) -> Error:
-    message = f"the {stage} was rejected, because the guardrail `{name}` could not check it: {why}"
+def _unavailable(stage: Stage, name: str, reason: str) -> Error:
+    message = (
+        f"the {stage} was rejected, because the guardrail `{name}` could not check it: {reason}"
+    )
     # A rejected response must neither be requested again nor count against its target.
     kind = "overloaded" if stage == "request" else "content_policy"
     return Error(kind=kind, message=message, code=UNAVAILABLE_CODE)

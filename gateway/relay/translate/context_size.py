@@ -47,5 +47,5 @@ def context_edits(exchange: Exchange, traits: Traits) -> tuple[Edit, ...]:
     length = min(length, traits.context_window or MAX_CONTEXT)
     if length <= default:
         return ()
-    why = f"a context of {default} tokens is too short for the prompt and its response"
-    return (Edit(op="default", path="options.num_ctx", value=length, why=why),)
+    reason = f"a context of {default} tokens is too short for the prompt and its response"
+    return (Edit(op="default", path="options.num_ctx", value=length, reason=reason),)

@@ -65,11 +65,11 @@ def inline_media(
         file = media.get(part.url or "")
         if file is None or not dialect.needs_inline_media(part, traits):
             return part
-        why = "fetched: this provider does not support URLs"
+        reason = "fetched: this provider does not support URLs"
         description = f"{file.media_type}, {file.size} bytes"
         report.append(
             approximated_field(
-                part.path, why, before=without_query(part.url or ""), after=description
+                part.path, reason, before=without_query(part.url or ""), after=description
             )
         )
         return _with_content(part, file)
@@ -121,7 +121,9 @@ def add_fetch_hints(report: tuple[Adaptation, ...], missing: list[Media]) -> tup
     """The report with a hint about fetching for each URL that could not be sent."""
     paths = {part.path for part in missing}
     return tuple(
-        msgspec.structs.replace(item, why=f"{item.why}; {HINT}") if item.path in paths else item
+        msgspec.structs.replace(item, reason=f"{item.reason}; {HINT}")
+        if item.path in paths
+        else item
         for item in report
     )
 
@@ -134,10 +136,10 @@ def add_fetch_hint(error: GatewayError, missing: list[Media]) -> GatewayError:
     return GatewayError(msgspec.structs.replace(refusal, message=f"{refusal.message}, {HINT}"))
 
 
-def fetch_error(part: Media, why: str) -> GatewayError:
+def fetch_error(part: Media, reason: str) -> GatewayError:
     """The error for media that could not be fetched; it names the client's field."""
     what = "image" if isinstance(part, Image) else "document"
-    message = f"{part.path}: the {what} could not be fetched: {why}"
+    message = f"{part.path}: the {what} could not be fetched: {reason}"
     return GatewayError(Error(kind="invalid_request", message=message, param=part.path or None))
 
 

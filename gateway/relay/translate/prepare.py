@@ -498,7 +498,7 @@ def refuse_losses(report: tuple[Adaptation, ...]) -> None:
     """Raises GatewayError if anything was dropped or approximated; for strict routes."""
     losses = [item for item in report if item.action != "defaulted"]
     if losses:
-        fields = "; ".join(f"{item.path}: {item.why}" for item in losses)
+        fields = "; ".join(f"{item.path}: {item.reason}" for item in losses)
         raise GatewayError(
             Error(
                 kind="invalid_request",

@@ -67,8 +67,8 @@ def needs_marks(body: bytes, traits: Traits) -> bool:
 def _report(count: int) -> tuple[Adaptation, ...]:
     if not count:
         return ()
-    why = f"the route's prompt_cache sets cache breakpoints ({count})"
-    return (defaulted_field("cache_control", why),)
+    reason = f"the route's prompt_cache sets cache breakpoints ({count})"
+    return (defaulted_field("cache_control", reason),)
 
 
 # --- a translated request -------------------------------------------------------------------------

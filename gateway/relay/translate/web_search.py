@@ -107,8 +107,8 @@ def search_report(tool: Tool, search: WebSearch) -> tuple[Adaptation, ...]:
     """What the gateway's search does differently from the client's tool."""
     report = [approximated_field(tool.path, "the gateway searches: the target has no web search")]
     if search.location:
-        why = "the gateway's search has no user location"
-        report.append(approximated_field(f"{tool.path}.user_location", why))
+        reason = "the gateway's search has no user location"
+        report.append(approximated_field(f"{tool.path}.user_location", reason))
     return tuple(report)
 
 

@@ -49,8 +49,8 @@ def write_prompt(document: dict[str, Any], row: Prompt | None) -> Prompt:
             0, msgspec.to_builtins(values.messages), msgspec.to_builtins(values.parameters)
         )
     except ValueError as error:
-        field, _, why = str(error).partition(": ")
-        raise Refused(field, why) from None
+        field, _, reason = str(error).partition(": ")
+        raise Refused(field, reason) from None
     if len(values.model) > 200:
         raise Refused("model", "must have at most 200 characters")
     check_row(row)

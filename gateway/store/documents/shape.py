@@ -26,12 +26,12 @@ Shape = TypeVar("Shape", bound=msgspec.Struct)
 
 
 class Refused(ValueError):
-    """An invalid document: `field` is what is wrong, `why` the reason."""
+    """An invalid document: `field` is what is wrong, `reason` says why."""
 
-    def __init__(self, field: str, why: str) -> None:
-        super().__init__(f"{field}: {why}" if field else why)
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}" if field else reason)
         self.field = field
-        self.why = why
+        self.reason = reason
 
 
 class OwnedElsewhere(Refused):
@@ -263,8 +263,8 @@ def convert_document(document: Mapping[str, Any], shape: type[Shape]) -> Shape:
     try:
         values = msgspec.convert(document, shape, strict=True)
     except msgspec.ValidationError as error:
-        why, _, path = str(error).partition(" - at `$")
-        raise Refused(path.rstrip("`").lstrip("."), why) from None
+        reason, _, path = str(error).partition(" - at `$")
+        raise Refused(path.rstrip("`").lstrip("."), reason) from None
     _refuse_unknown(document, as_json(values), "")
     return values
 

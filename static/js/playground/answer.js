@@ -173,10 +173,10 @@ function fallback(attempt, answered, repetition) {
   const provider = attempt.provider || attempt.target;
   const after = ms((attempt.ended_ms ?? 0) - (attempt.started_ms ?? 0));
   const reason = attempt.skipped
-    ? _("{who} was skipped: {why}.", { who: provider, why: attempt.skipped })
+    ? _("{who} was skipped: {reason}.", { who: provider, reason: attempt.skipped })
     : attempt.status >= 400
       ? _("{who} returned {status} after {after}.", { who: provider, status: attempt.status, after })
-      : _("{who} failed after {after}: {why}.", { who: provider, after, why: attempt.error_kind || attempt.error });
+      : _("{who} failed after {after}: {reason}.", { who: provider, after, reason: attempt.error_kind || attempt.error });
   const next = answered ? _("Route {route} fell back to {next}.", { route: repetition.route, next: answered.provider || answered.target }) : "";
   return el("div.callout.warn", { title: attempt.error || null }, icon("triangle-alert"), el("span", {}, plain(`${reason} ${next}`)));
 }

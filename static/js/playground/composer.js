@@ -153,7 +153,7 @@ export class Composer {
     try {
       schema = this.schema;
     } catch (error) {
-      wrong.schema = _("The schema is not valid JSON: {why}", { why: error.message });
+      wrong.schema = _("The schema is not valid JSON: {reason}", { reason: error.message });
     }
     for (const [name, rows] of [["tools", this.tools], ["expected", this.expected]]) {
       if (!rows.valid) wrong[name] = _("Fix the highlighted fields under Tools.");

@@ -159,7 +159,7 @@ function parsed(text) {
     const value = JSON.parse(text || "{}");
     if (value && typeof value === "object" && !Array.isArray(value)) return value;
   } catch (error) {
-    throw new Error(_("The arguments are not valid JSON: {why}", { why: error.message }));
+    throw new Error(_("The arguments are not valid JSON: {reason}", { reason: error.message }));
   }
   throw new Error(_("The arguments must be a JSON object."));
 }

@@ -36,7 +36,7 @@ export function ask(order, run, done) {
       const best = order.find((c) => c.id === winner);
       notice(best ? _("You voted for {letter}, {model}.", { letter: best.letter, model: best.info.label }) : winner === "tie" ? _("Counted as a tie.") : _("Counted as all bad."), "ok");
     } catch (error) {
-      notice(_("The vote was not saved: {why}", { why: error.message }), "bad");
+      notice(_("The vote was not saved: {reason}", { reason: error.message }), "bad");
     }
   };
   box.replaceChildren(el("b", {}, _("Which answer is best?")),

@@ -149,9 +149,9 @@ def _frames(events: list[Any]) -> list[bytes]:
     ],
 )
 def test_the_sdk_raises_its_own_class_for_an_error(kind: str, raised: type[Exception]):
-    reply = DIALECT.client.render_error(Error(kind=kind, message="why"), "req_dgm")
+    reply = DIALECT.client.render_error(Error(kind=kind, message="reason"), "req_dgm")
     sdk = client(lambda _: httpx2.Response(reply.status, headers=reply.headers, json=reply.body))
-    with pytest.raises(raised, match="why") as caught:
+    with pytest.raises(raised, match="reason") as caught:
         sdk.messages.create(**REQUEST)
     assert caught.value.request_id == "req_dgm"  # type: ignore[attr-defined]
 

@@ -59,9 +59,9 @@ def test_the_service_tier_of_a_response_is_read(tier: Any, expected: str | None)
     ],
 )
 def test_an_exception_in_the_stream_ends_it(name: str, kind: str) -> None:
-    last = events(START, HELLO, (name, {"message": "why"}))[-1]
+    last = events(START, HELLO, (name, {"message": "reason"}))[-1]
     assert isinstance(last, Failed)
-    assert (last.error.kind, last.error.message) == (kind, "why")
+    assert (last.error.kind, last.error.message) == (kind, "reason")
 
 
 def test_an_event_wrapped_under_its_name_is_parsed() -> None:

@@ -117,7 +117,7 @@ def test_a_plan_and_its_calls() -> None:
     assert response.finish.reason == "tool"
 
 
-@pytest.mark.parametrize("body", [None, [], "x", {}, {"message": "why"}, {"message": None}])
+@pytest.mark.parametrize("body", [None, [], "x", {}, {"message": "reason"}, {"message": None}])
 def test_what_is_no_answer_is_an_error_of_the_upstream(body: Any) -> None:
     with pytest.raises(GatewayError) as caught:
         DIALECT.provider.parse_response(body, traits(), None)

@@ -140,7 +140,7 @@ def _reasons(cells: tuple[Cell | ToolCrossing | Embedded, ...]) -> str:
         "| client | field | action | reason | providers |",
         "|---|---|---|---|---|",
     ]
-    for (client, field, action, why), providers in sorted(result.items()):
+    for (client, field, action, reason), providers in sorted(result.items()):
         where = ", ".join(sorted(providers))
-        lines.append(f"| {client} | `{field}` | {action} | {why} | {where} |")
+        lines.append(f"| {client} | `{field}` | {action} | {reason} | {where} |")
     return "\n".join(lines) + "\n"

@@ -140,9 +140,9 @@ def test_the_keepalive_is_nothing_in_an_array():
     ],
 )
 def test_the_sdk_raises_an_error_as_google_would(kind: str, code: int, word: str):
-    reply = DIALECT.client.render_error(Error(kind=kind, message="why"), "req_dgm")
+    reply = DIALECT.client.render_error(Error(kind=kind, message="reason"), "req_dgm")
     sdk = client(lambda _: httpx.Response(reply.status, headers=reply.headers, json=reply.body))
-    with pytest.raises(errors.APIError, match="why") as caught:
+    with pytest.raises(errors.APIError, match="reason") as caught:
         sdk.models.generate_content(**REQUEST)
     assert (caught.value.code, caught.value.status) == (code, word)
 

@@ -110,10 +110,10 @@ def test_the_sdk_raises_for_a_broken_stream() -> None:
     [("invalid_request", 400), ("gateway_auth", 401), ("not_found", 404), ("rate_limit", 429)],
 )
 def test_the_sdk_raises_for_a_refusal(kind: str, status: int) -> None:
-    reply = DIALECT.client.render_error(Error(kind=kind, message="why"), "req_1")
+    reply = DIALECT.client.render_error(Error(kind=kind, message="reason"), "req_1")
     with (
         client(reply.status, json.dumps(reply.body).encode()) as sdk,
-        pytest.raises(ollama.ResponseError, match="why") as caught,
+        pytest.raises(ollama.ResponseError, match="reason") as caught,
     ):
         sdk.chat(model="m", messages=[USER])
     assert caught.value.status_code == status

@@ -148,12 +148,12 @@ def test_the_sdk_raises_for_a_broken_stream(events: list[Event]):
     ],
 )
 def test_the_sdk_raises_its_own_class_for_each_kind(kind: str, raised: type[openai.APIError]):
-    reply = DIALECT.client.render_error(Error(kind=kind, message="why"), "req_1")
+    reply = DIALECT.client.render_error(Error(kind=kind, message="reason"), "req_1")
     content = json.dumps(reply.body).encode()
     messages: Any = [USER]
     with (
         client(reply.status, content, reply.headers) as sdk,
-        pytest.raises(raised, match="why") as caught,
+        pytest.raises(raised, match="reason") as caught,
     ):
         sdk.chat.completions.create(model="m", messages=messages)
     assert caught.value.code == reply.body["error"]["code"]

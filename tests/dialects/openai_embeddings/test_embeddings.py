@@ -206,10 +206,10 @@ def test_the_sdk_reads_vectors(encoding: Any) -> None:
 
 
 def test_the_sdk_raises_for_a_refusal() -> None:
-    reply = DIALECT.client.render_error(Error(kind="context_length", message="why"), "req_1")
+    reply = DIALECT.client.render_error(Error(kind="context_length", message="reason"), "req_1")
     with (
         sdk(reply.status, reply.body, reply.headers) as client,
-        pytest.raises(openai.BadRequestError, match="why") as caught,
+        pytest.raises(openai.BadRequestError, match="reason") as caught,
     ):
         client.embeddings.create(model="gw", input="a")
     assert caught.value.param == "input"

@@ -127,14 +127,14 @@ def _save(fields: dict[str, Any], *, is_new: bool) -> HttpResponse:
         raise RejectedRequest(400, "user_id: is required", "user_id")
     for name, value in fields.items():
         if name not in _KNOWN and value not in NOTHING:
-            why = _REFUSED.get(name, "there is no such field of a customer")
-            raise RejectedRequest(400, f"{name}: {why}", name)
+            reason = _REFUSED.get(name, "there is no such field of a customer")
+            raise RejectedRequest(400, f"{name}: {reason}", name)
     notes = ["spend: is computed from the log"] if fields.get("spend") else []
 
     def change(entries: Entries) -> None:
         if is_new and customer in entries:
-            why = f"Customer already exists, passed user_id={customer[:200]}"
-            raise RejectedRequest(400, why, "user_id")
+            reason = f"Customer already exists, passed user_id={customer[:200]}"
+            raise RejectedRequest(400, reason, "user_id")
         entries[customer], more = _changed(entries.get(customer, {}), fields)
         notes.extend(more)
 
@@ -191,8 +191,8 @@ def _delete(fields: dict[str, Any]) -> HttpResponse:
     def change(entries: Entries) -> None:
         for customer in customers:
             if entries.pop(customer, None) is None and not _has_spent(customer):
-                why = f"End User Id={customer[:200]} does not exist in db"
-                raise RejectedRequest(400, why, "user_ids")
+                reason = f"End User Id={customer[:200]} does not exist in db"
+                raise RejectedRequest(400, reason, "user_ids")
 
     _change_entries(change)
     message = f"Successfully deleted customers with ids: {customers}"

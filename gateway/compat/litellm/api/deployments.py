@@ -135,7 +135,7 @@ def _add(entry: dict[str, Any]) -> tuple[Target, list[str]]:
     except ConfigError as mistake:
         field = mistake.field.removeprefix("model_list[0].")
         raise RejectedRequest(
-            400, f"{field}: {mistake.why}" if field else mistake.why, field
+            400, f"{field}: {mistake.reason}" if field else mistake.reason, field
         ) from None
     notes = [
         note.removeprefix(f"{_FILE}:0: ").removeprefix("model_list[0].") for note in config.notes
@@ -187,8 +187,10 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
         new_provider = added.model.provider
         is_secret_sent = changed_params.get("api_key") is None and bool(new_provider.credential)
         if is_secret_sent and is_moved(recipient_of(old_provider), recipient_of(new_provider)):
-            why = "the server has changed: enter the key again to confirm sending it there"
-            raise RejectedRequest(400, f"litellm_params.api_key: {why}", "litellm_params.api_key")
+            reason = "the server has changed: enter the key again to confirm sending it there"
+            raise RejectedRequest(
+                400, f"litellm_params.api_key: {reason}", "litellm_params.api_key"
+            )
         target.route = added.route
         if not (changed_params.keys() <= _TARGET_PARAMETERS and info.keys() <= {"id"}):
             target.model = added.model
@@ -213,7 +215,7 @@ def _updated_edits(
     kept = [
         edit
         for edit in old
-        if edit.get("why") not in reasons and (edit["op"], edit["path"]) not in changed
+        if edit.get("reason") not in reasons and (edit["op"], edit["path"]) not in changed
     ]
     return [*kept, *new]
 

@@ -33,9 +33,9 @@ MAX_BODY = 1024 * 1024
 class RejectedRequest(Exception):
     """A rejected request: the status, the reason and the field at fault, if any."""
 
-    def __init__(self, status: int, why: str, param: str = "", type_: str = "") -> None:
-        super().__init__(why)
-        self.status, self.why, self.param = status, why, param
+    def __init__(self, status: int, reason: str, param: str = "", type_: str = "") -> None:
+        super().__init__(reason)
+        self.status, self.reason, self.param = status, reason, param
         self.type = type_ or _TYPES.get(status, "internal_error")
 
 
@@ -47,7 +47,7 @@ def reply(value: Any, status: int = 200) -> HttpResponse:
 def failure(rejection: RejectedRequest) -> HttpResponse:
     """Return the error as LiteLLM formats it."""
     body = {
-        "message": rejection.why,
+        "message": rejection.reason,
         "type": rejection.type,
         "param": rejection.param or None,
         "code": str(rejection.status),
@@ -76,9 +76,9 @@ def run_in_transaction(act: Callable[[], HttpResponse]) -> HttpResponse:
     except RejectedRequest as wrong:
         return failure(wrong)
     except OwnedElsewhere as error:
-        return failure(RejectedRequest(409, error.why, error.field))
+        return failure(RejectedRequest(409, error.reason, error.field))
     except Refused as error:
-        return failure(RejectedRequest(400, error.why, error.field))
+        return failure(RejectedRequest(400, error.reason, error.field))
     except ProtectedError as error:
         dependents = sorted({str(row) for row in error.protected_objects})
         return failure(RejectedRequest(409, f"still in use by: {', '.join(dependents[:5])}"))

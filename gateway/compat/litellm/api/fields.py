@@ -142,8 +142,8 @@ def _metadata_notes(metadata: Any) -> list[str]:
         raise RejectedRequest(400, "metadata: must be an object", "metadata")
     for name, value in metadata.items():
         if name in _EFFECTIVE and value not in NOTHING:
-            why = REFUSED.get(name, "it is not supported")
-            raise RejectedRequest(400, f"metadata.{name}: {why}", "metadata")
+            reason = REFUSED.get(name, "it is not supported")
+            raise RejectedRequest(400, f"metadata.{name}: {reason}", "metadata")
     unsupported = sorted(
         name for name in metadata if name != "tags" and metadata[name] not in NOTHING
     )
@@ -179,8 +179,8 @@ def expires_at(duration: Any, now: dt.datetime) -> dt.datetime | None:
         return None
     match = _DURATION.fullmatch(duration.strip()) if isinstance(duration, str) else None
     if match is None or int(match[1]) == 0:
-        why = 'must be a number followed by s, m, h, d, w or mo, such as "30d"; "-1" means never'
-        raise RejectedRequest(400, f"duration: {why}", "duration")
+        reason = 'must be a number followed by s, m, h, d, w or mo, such as "30d"; "-1" means never'
+        raise RejectedRequest(400, f"duration: {reason}", "duration")
     count, unit = int(match[1]), match[2]
     try:
         if unit == "mo":
@@ -297,8 +297,8 @@ def _span(duration: Any, param: str) -> str:
         return "total"
     span = WINDOWS.get(duration.strip().lower()) if isinstance(duration, str) else None
     if span is None:
-        why = f"must be one of {', '.join(WINDOWS)}: budgets reset every day, week or month"
-        raise RejectedRequest(400, f"{param}: {why}", param)
+        reason = f"must be one of {', '.join(WINDOWS)}: budgets reset every day, week or month"
+        raise RejectedRequest(400, f"{param}: {reason}", param)
     return span
 
 
@@ -315,8 +315,8 @@ def _windows(value: Any) -> list[tuple[str, Decimal]]:
             )
         usd = money(item, "max_budget", "budget_limits")
         if usd is None or item.get("budget_duration") is None:
-            why = "each entry requires budget_duration and max_budget"
-            raise RejectedRequest(400, f"budget_limits: {why}", "budget_limits")
+            reason = "each entry requires budget_duration and max_budget"
+            raise RejectedRequest(400, f"budget_limits: {reason}", "budget_limits")
         windows.append((_span(item["budget_duration"], "budget_limits"), usd))
     return windows
 

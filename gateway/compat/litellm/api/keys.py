@@ -189,7 +189,9 @@ def _write(document: dict[str, Any], row: ApiKey, fields: dict[str, Any]) -> Non
         raise
     except Refused as error:
         param = _PARAMS.get(error.field, error.field)
-        raise RejectedRequest(400, f"{param}: {error.why}" if param else error.why, param) from None
+        raise RejectedRequest(
+            400, f"{param}: {error.reason}" if param else error.reason, param
+        ) from None
     blocked = fields.get("blocked")
     if blocked is not None and not isinstance(blocked, bool):
         raise RejectedRequest(400, "blocked: must be true or false", "blocked")
@@ -218,8 +220,8 @@ def _check_names(document: dict[str, Any], row: ApiKey) -> None:
     routes = [route for route in document["routes"] if "\0" not in route]
     alias = Alias.objects.filter(pattern__in=routes).select_related("route").first()
     if alias is not None and alias.route.name not in routes:
-        why = f"`{alias.pattern}` is an alias of `{alias.route.name}`; use that name"
-        raise RejectedRequest(400, f"models: {why}", "models")
+        reason = f"`{alias.pattern}` is an alias of `{alias.route.name}`; use that name"
+        raise RejectedRequest(400, f"models: {reason}", "models")
 
 
 def _delete(fields: dict[str, Any]) -> HttpResponse:

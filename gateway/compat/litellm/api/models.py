@@ -101,8 +101,8 @@ def _models(caller: Caller, model_name: str) -> HttpResponse:
     if model_name:
         rows = [row for row in rows if row["model_info"]["id"] == model_name]
         if not rows:
-            why = f"there is no model with the id `{model_name[:200]}`"
-            raise RejectedRequest(400, why, "litellm_model_id")
+            reason = f"there is no model with the id `{model_name[:200]}`"
+            raise RejectedRequest(400, reason, "litellm_model_id")
     return reply({"data": rows})
 
 

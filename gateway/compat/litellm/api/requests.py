@@ -90,8 +90,8 @@ def token_counter(request: HttpRequest, call_endpoint: bool = False) -> HttpResp
 
 def _count_tokens(caller: Caller, fields: dict[str, Any], *, call_endpoint: bool) -> HttpResponse:
     if call_endpoint:
-        why = "tokens are counted locally; POST /v1/messages/count_tokens asks the provider"
-        raise RejectedRequest(400, f"call_endpoint: {why}", "call_endpoint")
+        reason = "tokens are counted locally; POST /v1/messages/count_tokens asks the provider"
+        raise RejectedRequest(400, f"call_endpoint: {reason}", "call_endpoint")
     for name in sorted(set(fields) - _COUNTED):
         raise RejectedRequest(400, f"{name}: is not counted: there is no such field", name)
     model = fields.get("model")
@@ -212,8 +212,8 @@ def _prepare(
     call.exchange.verb = verb
     route = snapshot.route(call.exchange.model)
     if route is None or not route.targets:
-        why = f"there is no model `{call.exchange.model[:200]}`"
-        raise RejectedRequest(404, f"request_body.model: {why}", "request_body.model")
+        reason = f"there is no model `{call.exchange.model[:200]}`"
+        raise RejectedRequest(404, f"request_body.model: {reason}", "request_body.model")
     call.exchange.route = route
     call.exchange.dialect.check_passthrough(call.exchange.body)
     target = route.targets[0]

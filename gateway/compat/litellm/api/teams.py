@@ -46,7 +46,7 @@ UNDERSTOOD = frozenset(
 _PER_KEY = "set it on each key of the team"
 _PER_MEMBER = "limits and budgets belong to keys and teams: set them on the member's keys"
 REFUSED_FIELDS: dict[str, str] = {
-    **{name: why for name, why in REFUSED.items() if name not in UNDERSTOOD},
+    **{name: reason for name, reason in REFUSED.items() if name not in UNDERSTOOD},
     **dict.fromkeys(("models", "tags", "guardrails", "default_team_member_models"), _PER_KEY),
     **dict.fromkeys(
         (
@@ -202,7 +202,9 @@ def write_team(document: dict[str, Any], row: Team) -> None:
         raise
     except Refused as error:
         param = _PARAMS.get(error.field, error.field)
-        raise RejectedRequest(400, f"{param}: {error.why}" if param else error.why, param) from None
+        raise RejectedRequest(
+            400, f"{param}: {error.reason}" if param else error.reason, param
+        ) from None
 
 
 def delete_keys(rows: Any) -> None:
@@ -234,8 +236,8 @@ def _organization(fields: dict[str, Any]) -> str:
     organization = string_field(fields, "organization_id")
     row = team_rows.find(organization, team_rows.ORGANIZATION)
     if organization and row is None:
-        why = f"there is no team `{organization[:200]}`: an organization is a team of teams here"
-        raise RejectedRequest(400, f"organization_id: {why}", "organization_id")
+        reason = f"there is no team `{organization[:200]}`: an organization is a team of teams here"
+        raise RejectedRequest(400, f"organization_id: {reason}", "organization_id")
     return row.name if row is not None else ""
 
 

@@ -47,7 +47,7 @@ UNDERSTOOD = frozenset(
     {*_AMOUNTS, *_OF_KEY, *_DESCRIBED, "user_id", "user_role", "auto_create_key", "metadata"}
 )
 REFUSED_USER_FIELDS = {
-    **{name: why for name, why in REFUSED_FIELDS.items() if name not in UNDERSTOOD},
+    **{name: reason for name, reason in REFUSED_FIELDS.items() if name not in UNDERSTOOD},
     "send_invite_email": "the gateway sends no mail",
     "password": "accounts of the console are created with POST /api/users",
     "password_reset_required": "accounts of the console are created with POST /api/users",
@@ -184,8 +184,8 @@ def _delete(fields: dict[str, Any]) -> HttpResponse:
 def _check(fields: dict[str, Any]) -> list[str]:
     notes = check(fields, UNDERSTOOD, REFUSED_USER_FIELDS)
     if string_field(fields, "user_role") not in _ROLES:
-        why = "accounts of the console have roles: POST /api/users; a key only calls models"
-        raise RejectedRequest(400, f"user_role: {why}", "user_role")
+        reason = "accounts of the console have roles: POST /api/users; a key only calls models"
+        raise RejectedRequest(400, f"user_role: {reason}", "user_role")
     return notes + [
         f"{name}: is not stored: keys have a user_id and a team"
         for name in _DESCRIBED
@@ -233,8 +233,8 @@ def _info(user_id: str) -> HttpResponse:
 
 def _list(page: int, page_size: int) -> HttpResponse:
     if page < 1 or not 1 <= page_size <= MAX_PAGE:
-        why = f"page must be at least 1 and page_size 1 to {MAX_PAGE}"
-        raise RejectedRequest(400, why, "page_size")
+        reason = f"page must be at least 1 and page_size 1 to {MAX_PAGE}"
+        raise RejectedRequest(400, reason, "page_size")
     rows = {row.source_ref.removeprefix(team_rows.USER): row for row in team_rows.users()}
     labels = ApiKey.objects.exclude(user="").values_list("user", flat=True).distinct()
     ids, spending = sorted({*rows, *labels}), Spending()

@@ -41,8 +41,8 @@ def report_callback(item: Node, report: Report) -> None:
         return
     name = item.text(max_length=200)
     if "." in name:
-        why = f"`{name}` is not loaded: code is not loaded from configuration files"
-        report.add(item, f"{why}; {_LOG}")
+        reason = f"`{name}` is not loaded: code is not loaded from configuration files"
+        report.add(item, f"{reason}; {_LOG}")
     elif (replacement := _REPLACEMENTS.get(name.lower())) is None:
         report.add(item, f"`{name}` is not supported: {_LOG}")
     elif replacement:

@@ -171,7 +171,7 @@ def edit_reason(name: str) -> str:
 
 
 def _default_edit(name: str, path: str, value: Any) -> dict[str, Any]:
-    return {"op": "default", "path": path, "value": value, "why": edit_reason(name)}
+    return {"op": "default", "path": path, "value": value, "reason": edit_reason(name)}
 
 
 def _translate(name: str, value: Any, model: ResolvedModel) -> dict[str, Any]:

@@ -194,15 +194,16 @@ def timeouts(node: Node) -> dict[str, float]:
 def _edits(params: Node, model: ResolvedModel, report: Report) -> list[dict[str, Any]]:
     edits = default_edits(params, model, report)
     if (node := params.get("extra_body")) is not None:
-        why = edit_reason("extra_body")
+        reason = edit_reason("extra_body")
         edits += [
-            {"op": "set", "path": n, "value": v.to_python(), "why": why} for n, v in node.items()
+            {"op": "set", "path": n, "value": v.to_python(), "reason": reason}
+            for n, v in node.items()
         ]
     if (node := params.get("additional_drop_params")) is not None:
         # LiteLLM writes `tools[*].strict`, edits here write `tools[].strict`.
         paths = [item.text().replace("[*]", "[]") for item in node.list()]
-        why = edit_reason("additional_drop_params")
-        edits += [{"op": "drop", "path": path, "why": why} for path in paths]
+        reason = edit_reason("additional_drop_params")
+        edits += [{"op": "drop", "path": path, "reason": reason} for path in paths]
     return edits
 
 

@@ -1,6 +1,6 @@
 """Every known key of LiteLLM's configuration file, and how it is supported.
 
-`supported` keys do what LiteLLM documents, or something else if `differs` is set, as `why`
+`supported` keys do what LiteLLM documents, or something else if `differs` is set, as `reason`
 explains. `planned` keys are recognised and reported; `unsupported` keys are covered by another part
 of Dragoman or belong to one it does not have. docs/litellm.md shows this table; a test compares
 them. The names are those of docs.litellm.ai/docs/proxy/config_settings and of LiteLLM 1.106.2
@@ -22,7 +22,7 @@ class Key(msgspec.Struct, frozen=True):
     """How a key is supported, and why."""
 
     status: Status
-    why: str
+    reason: str
     differs: bool = False
 
     @property
@@ -33,24 +33,24 @@ class Key(msgspec.Struct, frozen=True):
         return "not yet" if self.status == "planned" else "no"
 
 
-def supported_keys(names: str, why: str = "") -> dict[str, Key]:
+def supported_keys(names: str, reason: str = "") -> dict[str, Key]:
     """Return a supported key for each name in a list separated by spaces."""
-    return {name: Key("supported", why) for name in names.split()}
+    return {name: Key("supported", reason) for name in names.split()}
 
 
-def differing_keys(names: str, why: str) -> dict[str, Key]:
+def differing_keys(names: str, reason: str) -> dict[str, Key]:
     """Return a key that works differently for each name in a list separated by spaces."""
-    return {name: Key("supported", why, differs=True) for name in names.split()}
+    return {name: Key("supported", reason, differs=True) for name in names.split()}
 
 
-def planned_keys(names: str, why: str) -> dict[str, Key]:
+def planned_keys(names: str, reason: str) -> dict[str, Key]:
     """Return a key that is not supported yet for each name in a list separated by spaces."""
-    return {name: Key("planned", why) for name in names.split()}
+    return {name: Key("planned", reason) for name in names.split()}
 
 
-def unsupported_keys(names: str, why: str) -> dict[str, Key]:
+def unsupported_keys(names: str, reason: str) -> dict[str, Key]:
     """Return a key that will not be supported for each name in a list separated by spaces."""
-    return {name: Key("unsupported", why) for name in names.split()}
+    return {name: Key("unsupported", reason) for name in names.split()}
 
 
 TOP: dict[str, Key] = {

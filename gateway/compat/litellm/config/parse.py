@@ -201,7 +201,7 @@ class _Parser:
         except UnsupportedEntry as reason:
             self.report.add(name, f"{public} is left out: {reason}")
         except UnsetVariable as mistake:
-            self.report.add(name, f"{public} is left out: {mistake.why}")
+            self.report.add(name, f"{public} is left out: {mistake.reason}")
         except ConfigError as mistake:
             self.report.add_mistake(mistake, f"{public} is left out")
 

@@ -25,11 +25,11 @@ _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 class ConfigError(ValueError):
     """An error that the operator must fix; `str` of it names file, line and field."""
 
-    def __init__(self, location: str, field: str, why: str) -> None:
-        super().__init__(f"{location}: {field}: {why}" if field else f"{location}: {why}")
+    def __init__(self, location: str, field: str, reason: str) -> None:
+        super().__init__(f"{location}: {field}: {reason}" if field else f"{location}: {reason}")
         self.location = location
         self.field = field
-        self.why = why
+        self.reason = reason
 
 
 class UnsetVariable(ConfigError):
@@ -141,13 +141,13 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
 
     def _require_value(self) -> Any:
         if self.variable and self.value is None:
-            why = f"names the environment variable {self.variable}, which is not set"
-            raise UnsetVariable(self.location, self.path, why)
+            reason = f"names the environment variable {self.variable}, which is not set"
+            raise UnsetVariable(self.location, self.path, reason)
         return self.value
 
-    def error(self, why: str) -> ConfigError:
+    def error(self, reason: str) -> ConfigError:
         """Return a ConfigError at this location."""
-        return ConfigError(self.location, self.path, why)
+        return ConfigError(self.location, self.path, reason)
 
 
 class File(msgspec.Struct, frozen=True):
@@ -217,9 +217,9 @@ def read_file(path: Path) -> File:
 def _bad_yaml(name: str, error: yaml.YAMLError) -> ConfigError:
     problem_mark = getattr(error, "problem_mark", None)
     location = f"{name}:{problem_mark.line + 1}" if problem_mark else name
-    why = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
-    hint = "; YAML is indented with spaces, never tabs" if "'\\t'" in why else ""
-    return ConfigError(location, "", f"is not valid YAML: {why}{hint}")
+    reason = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+    hint = "; YAML is indented with spaces, never tabs" if "'\\t'" in reason else ""
+    return ConfigError(location, "", f"is not valid YAML: {reason}{hint}")
 
 
 def _check_text(text: str, location: str, path: str) -> None:

@@ -28,7 +28,7 @@ class Report:
         """Add a mistake, at its own location, and what it leads to."""
         file, _, line = mistake.location.rpartition(":")
         node = Node(value=None, file=file, line=int(line))
-        self._add(node, mistake.field, f"{mistake.why}; {consequence}")
+        self._add(node, mistake.field, f"{mistake.reason}; {consequence}")
 
     def attempt(self, node: Node, read: Callable[[Node], Value]) -> Value | None:
         """Return what `read` makes of an optional value; None, and a remark, for a bad one."""
@@ -49,7 +49,7 @@ class Report:
                     value, key_path, f"unknown key{f'; did you mean {guess}?' if guess else ''}"
                 )
             elif key.status != "supported":
-                self._add(value, key_path, f"{_WHEN[key.status]}: {key.why}")
+                self._add(value, key_path, f"{_WHEN[key.status]}: {key.reason}")
 
     def _add(self, node: Node, key_path: str, text: str) -> None:
         if node.file not in self._files:

@@ -16,7 +16,7 @@ def markdown() -> str:
         parts += [f"### {_TITLES.get(section, f'`{section}`')}", ""]
         parts += ["| key | here | |", "|---|---|---|"]
         rows = {**keys, **FAMILIES.get(section, {})}
-        parts += [f"| `{name}` | {key.status_label} | {key.why} |" for name, key in rows.items()]
+        parts += [f"| `{name}` | {key.status_label} | {key.reason} |" for name, key in rows.items()]
         parts.append("")
     return "\n".join(parts)
 

@@ -166,22 +166,22 @@ def _applied_lines(config: Config) -> Iterator[ImportLine]:
         subject = f"alias {alias.pattern}"
         yield ImportLine(outcome="imported", entry=subject, location=alias.ref, reason=alias.route)
     if config.log_bodies is False:
-        why = "bodies are not stored from now on"
+        reason = "bodies are not stored from now on"
         yield ImportLine(
-            outcome="imported", entry="turn_off_message_logging", location="", reason=why
+            outcome="imported", entry="turn_off_message_logging", location="", reason=reason
         )
 
 
 def _note_line(note: str) -> ImportLine:
     location, _, message = note.partition(": ")
-    subject, colon, why = message.partition(": ")
+    subject, colon, reason = message.partition(": ")
     if not colon:
         key_match = _NAMED.match(message)
-        subject, why = f"{key_match[1]} {key_match[2]}" if key_match else "", message
+        subject, reason = f"{key_match[1]} {key_match[2]}" if key_match else "", message
     outcome: ImportOutcome = (
         "skipped" if any(term in message for term in _UNSUPPORTED_TERMS) else "changed"
     )
-    return ImportLine(outcome=outcome, entry=subject, location=location, reason=why)
+    return ImportLine(outcome=outcome, entry=subject, location=location, reason=reason)
 
 
 def _differing_keys(text: str) -> list[ImportLine]:
@@ -196,12 +196,15 @@ def _differing_keys(text: str) -> list[ImportLine]:
             key = SECTIONS[section].get(name)
             if (section, name) in _QUIET or key is None:
                 continue
-            if key.status == "supported" and key.why:
+            if key.status == "supported" and key.reason:
                 key_path = f"{section}.{name}" if section else name
                 lines.setdefault(
                     key_path,
                     ImportLine(
-                        outcome="changed", entry=key_path, location=value.location, reason=key.why
+                        outcome="changed",
+                        entry=key_path,
+                        location=value.location,
+                        reason=key.reason,
                     ),
                 )
     return list(lines.values())

@@ -64,8 +64,8 @@ def _report_unimported_tables(tables: Tables, report: ImportReport) -> None:
     end_users = tables.of("EndUserTable")
     for row in end_users:
         if row.get("blocked"):
-            why = "is blocked in LiteLLM: block it here with POST /customer/block"
-            report.add_remark(f"end user {row['user_id']}", why)
+            reason = "is blocked in LiteLLM: block it here with POST /customer/block"
+            report.add_remark(f"end user {row['user_id']}", reason)
     if budgets := [row for row in end_users if row.get("budget_id")]:
         report.add_remark(
             "",

@@ -45,7 +45,7 @@ def _read(sections: dict[str, Node], report: ImportReport) -> Config | None:
             config = read_files(NAME, [File(root, [])], environment)
         except ConfigError as mistake:
             subject, _, _ = mistake.location.partition(":0")
-            report.count_omitted("settings", subject, f"{mistake.field}: {mistake.why}")
+            report.count_omitted("settings", subject, f"{mistake.field}: {mistake.reason}")
             continue
         return resolve_own_variables(config)
     return None
