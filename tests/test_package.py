@@ -47,10 +47,8 @@ def clean_environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The scripts of an environment that holds the wheel and what it requires."""
-    directory = tmp_path_factory.mktemp("package")
+def wheel_in(directory: Path) -> Path:
+    """The wheel of this checkout, built below a directory."""
     # Built from a copy: a build leaves files beside the sources.
     source = directory / "source"
     for name in ("gateway", "console", "templates", "static"):
@@ -60,6 +58,14 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     built = run(UV, "build", "--wheel", "--out-dir", directory, cwd=source)
     assert built.returncode == 0, built.stderr
     (wheel,) = directory.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The scripts of an environment that holds the wheel and what it requires."""
+    directory = tmp_path_factory.mktemp("package")
+    wheel = wheel_in(directory)
     environment = directory / "environment"
     for command in (
         [UV, "venv", "--python", sys.executable, environment],

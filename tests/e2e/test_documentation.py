@@ -20,6 +20,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +29,20 @@ import pytest
 import yaml
 
 from console.pages.connect.clients import panels
+from gateway import store
 from gateway.alerts.delivery import _payload, sample_notice
 from gateway.compat.litellm.config import read
-from gateway.log_export.batches import _FIELDS
+from gateway.log_export.destination import Destination
+from gateway.log_export.exporter import export_due
 from gateway.management.configuration_file import apply_file
+from gateway.models import RequestLog
 from tests.documentation_blocks import Block, blocks, pages
 from tests.e2e.rig import empty_database
 from tests.e2e.test_up import Up, up
 from tests.litellm.proxy_database import SALT_KEY, new_database
 from tests.one_api.test_import import NEW
 from tests.ports import free_port
-from tests.store.factories import model, provider
+from tests.store.factories import entry, model, provider
 from tests.waits import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -50,27 +54,15 @@ OTHER_TESTS = {
     "docs/api.md": "tests/api/test_docs.py",
     "docs/quick-start.md": "tests/e2e/test_quick_start.py",
 }
-_MACHINE = "changes the machine itself; tests/test_package.py installs the package"
-_CLUSTER = "needs a cluster; tests/test_helm.py renders and validates the chart"
-# Blocks that need something outside of the repository, by page and first words.
-NOT_RUN = {
-    ("README.md", "pip install uv && uv run manage.py up"): (
-        "installs uv and runs the whole test suite; tests/e2e/test_up.py starts the gateway"
-    ),
-    ("docs/contributing.md", "git clone REPOSITORY"): "clones and runs the whole test suite",
-    ("docs/deployment.md", "docker build"): (
-        "needs a Docker daemon and a registry; tests/e2e/test_image.py builds the image in CI"
-    ),
-    ("docs/deployment.md", "cp deploy/stack.env.example"): (
-        "needs a Docker daemon and a registry; tests/test_deploy.py validates the file"
-    ),
-    ("docs/deployment.md", "helm install"): _CLUSTER,
-    ("docs/deployment.md", "kubectl create secret"): _CLUSTER,
-    ("docs/deployment.md", "python3 -m venv /opt"): _MACHINE,
-    ("docs/deployment.md", "systemd-run"): _MACHINE,
-    ("docs/observability.md", "SELECT route"): (
-        "needs DuckDB; the columns are compared with those of the export below"
-    ),
+# Single blocks of other pages that another test runs, by page and first words.
+_DEPLOYMENT = "tests/e2e/test_deployment_blocks.py"
+RUN_ELSEWHERE = {
+    ("docs/deployment.md", "docker build"): _DEPLOYMENT,
+    ("docs/deployment.md", "cp deploy/stack.env.example"): _DEPLOYMENT,
+    ("docs/deployment.md", "helm install"): _DEPLOYMENT,
+    ("docs/deployment.md", "kubectl create secret"): _DEPLOYMENT,
+    ("docs/deployment.md", "python3 -m venv /opt"): _DEPLOYMENT,
+    ("docs/deployment.md", "systemd-run"): _DEPLOYMENT,
 }
 # Blocks without a language: they are no code.
 TEXTS = {
@@ -100,12 +92,21 @@ assert result.name == "SUCCESS", result
 _PRELUDE = """set -euo pipefail
 curl() { command curl --silent --show-error --fail-with-body "$@"; echo; }
 pip() { [ "$1" = install ]; }
-uv() { [ "$1 $2" = "run manage.py" ]; shift 2; dragoman "$@"; }
+uv() {
+  case "$1 $2" in
+    "run manage.py") dragoman "${@:3}" ;;
+    "run pytest") run_a_test ;;
+    *) return 1 ;;
+  esac
+}
 dragoman() {
   case "$1" in
     up) start_and_stop "${@:2}" ;;
     *) "$PYTHON" "$ROOT/manage.py" "$@" ;;
   esac
+}
+run_a_test() {  # for all of them
+  ([ -d tests ] || cd "$ROOT"; "$PYTHON" -m pytest -q -n 0 -p no:cacheprovider tests/test_each.py)
 }
 start_and_stop() {  # `up` on a data directory of its own, until it is ready
   local data output pid
@@ -129,8 +130,8 @@ def is_settings(block: Block) -> bool:
     return all(re.match(r"[A-Z_]+=\S*(?:\s+#.*)?$|[A-Z_]+='[^']*'$", line) for line in lines)
 
 
-def skip_reason(table: dict[tuple[str, str], str], block: Block) -> str:
-    """The reason of a block's row; empty without a row."""
+def row_of(table: dict[tuple[str, str], str], block: Block) -> str:
+    """What a table says of a block; empty without a row."""
     for (page, start), reason in table.items():
         if block.page == page and block.code.startswith(start):
             return reason
@@ -144,7 +145,7 @@ def of(*languages: str) -> list[Block]:
         for block in BLOCKS
         if block.language in languages
         and block.page not in OTHER_TESTS
-        and not skip_reason(NOT_RUN, block)
+        and not row_of(RUN_ELSEWHERE, block)
     ]
 
 
@@ -195,6 +196,10 @@ class Place:
         return {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
+            # The checkout may belong to someone else.
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": "safe.directory",
+            "GIT_CONFIG_VALUE_0": "*",
             "TMPDIR": str(self.folder),
             "PYTHON": sys.executable,
             "PYTHONPATH": str(ROOT),
@@ -243,6 +248,7 @@ class Place:
             "postgresql://user:password@host:5432/litellm": self.litellm_url,
             "/data/one-api.db": "one-api.db",
             "/new/directory": "new-directory",
+            "clone REPOSITORY": f"clone {ROOT}",
             "var/admin_key": str(self.data_dir / "admin_key"),
             "--models a,b": "--models demo,demo/demo-fast",
             # Models that need keys of their providers, and knowledge that the demo lacks.
@@ -364,9 +370,16 @@ def test_requests_are_answered(place: Place, block: Block) -> None:
     assert reply.status_code == 200, reply.text
 
 
-def test_columns_of_the_exported_log_exist() -> None:
+@pytest.mark.django_db
+@pytest.mark.parametrize("cost", [None, Decimal("0.25")], ids=["unknown", "known"])
+def test_duckdb_reads_the_exported_log(tmp_path: Path, cost: Decimal | None) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="uv sync --group docs")
     (block,) = [block for block in BLOCKS if block.language == "sql"]
-    assert set(re.findall(r"\b(?:route|\w+_usd)\b", block.code)) <= set(_FIELDS)
+    store.write([entry("req_1", cost_usd=cost), entry("req_2", cost_usd=cost)])
+    assert export_due(Destination(tmp_path.as_uri()), bodies=False) == 2
+    (row,) = duckdb.sql(block.code.replace("/var/log/dragoman", str(tmp_path))).fetchall()
+    route = RequestLog.objects.values_list("route", flat=True)[0]
+    assert row == (route, None if cost is None else 2 * float(cost))
 
 
 def test_python_blocks_are_python() -> None:
@@ -383,11 +396,13 @@ def test_python_blocks_are_python() -> None:
 
 def test_every_block_is_run_or_has_a_reason() -> None:
     languages = {"sh", "bash", "python", "yaml", "json", "toml", "http", "sql", "mermaid"}
-    assert [b for b in BLOCKS if b.language not in languages and not skip_reason(TEXTS, b)] == []
-    for table in (NOT_RUN, TEXTS):
+    assert [b for b in BLOCKS if b.language not in languages and not row_of(TEXTS, b)] == []
+    for table in (RUN_ELSEWHERE, TEXTS):
         for page, start in table:
             count = sum(b.page == page and b.code.startswith(start) for b in BLOCKS)
             assert count == 1, f"{page}: {count} blocks begin with {start!r}"
+    for (_, start), test in RUN_ELSEWHERE.items():
+        assert f'block("{start}' in (ROOT / test).read_text(encoding="utf-8"), start
     for page, test in OTHER_TESTS.items():
         assert any(block.page == page for block in BLOCKS)
         assert Path(page).name in (ROOT / test).read_text(encoding="utf-8")

