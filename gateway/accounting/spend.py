@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from gateway.models import ApiKey, RequestLog, Team, UsageHour
-from gateway.store.hedge_losers import counts as lost_counts
+from gateway.store.hedge_losers import token_counts
 from gateway.store.hedge_losers import hedge_losers_in
 from gateway.usage_querysets import UNITS, dollars
 
@@ -99,8 +99,8 @@ def spend(
                 tuple(tag if name == "tag" else used.where[name] for name in by),
                 [0] * (len(_COUNTS) + 2),
             )
-            for index, value in enumerate((*used.counts, used.cost, used.charged)):
-                line_sums[index] += value
+            for index, amount in enumerate((*used.counts, used.cost, used.charged)):
+                line_sums[index] += amount
     return [_row(by, name, sums[name]) for name in sorted(sums)]
 
 
@@ -148,7 +148,7 @@ def _from_log(
             dimensions = names.dimensions_of(
                 day, key_id or 0, prefix, route, loser.provider, loser.model, end_user
             )
-            into, read, written, out = lost_counts(loser)
+            into, read, written, out = token_counts(loser)
             counts = (0, 0, into, read, written, out, 0, int(loser.cost_usd is None))
             units = _units(loser.cost_usd)
             charge = units if loser.charged_usd is None else _units(loser.charged_usd)
@@ -204,11 +204,11 @@ def as_csv(rows: Iterable[Row], by: Sequence[str]) -> str:
     writer = csv.writer(out)
     writer.writerow([*by, *COLUMNS])
     for row in rows:
-        writer.writerow([_cell(row[name]) for name in (*by, *COLUMNS)])
+        writer.writerow([_csv_cell(row[name]) for name in (*by, *COLUMNS)])
     return out.getvalue()
 
 
-def _cell(value: Any) -> Any:
+def _csv_cell(value: Any) -> Any:
     if isinstance(value, Decimal):
         return f"{value:f}"
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

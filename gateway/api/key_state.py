@@ -18,7 +18,7 @@ from gateway.models import ApiKey, RequestLog, Team, UsageHour
 from gateway.models.limits import BUDGETS, LIMITS
 from gateway.routing.limits import CALENDAR, SPANS, calendar_window, window_start
 from gateway.store.documents import KINDS
-from gateway.store.hedge_losers import counts, hedge_losers_of
+from gateway.store.hedge_losers import hedge_losers_of, token_counts
 
 router = Router(tags=["keys"])
 _KEYS = KINDS["keys"]
@@ -148,5 +148,5 @@ def _count_used(metric: str, keys: list[int], since: dt.datetime) -> int:
     if metric == "requests":
         return totals.requests + int(rows.aggregate(requests=Count("pk"))["requests"])
     sums = rows.aggregate(**{name: Sum(name) for name in _TOKENS})
-    hedge_loser_tokens = sum(sum(counts(attempt)) for attempt in hedge_losers_of(rows))
+    hedge_loser_tokens = sum(sum(token_counts(attempt)) for attempt in hedge_losers_of(rows))
     return totals.tokens + hedge_loser_tokens + sum(tokens or 0 for tokens in sums.values())

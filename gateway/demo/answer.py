@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.demo.schema import instance
+from gateway.demo.schema import example_value
 from gateway.demo.scripts import Script
 
 _PIECE = re.compile(r"\s*\S{1,7}|\s+$")
@@ -206,7 +206,7 @@ def _structured_text(body: Mapping[str, Any], script: Script, seed: int) -> str 
         return '{"this_field_is_not_in_the_schema":[null]}'
     format_schema = form.get("json_schema")
     schema = format_schema.get("schema") if isinstance(format_schema, Mapping) else None
-    return msgspec.json.encode(instance(schema or {}, seed)).decode()
+    return msgspec.json.encode(example_value(schema or {}, seed)).decode()
 
 
 def _calls(
@@ -287,7 +287,7 @@ def _arguments(schema: Mapping[str, Any], prompt: str, script: Script, number: i
             return quoted[number % len(quoted)]
         return _plausible_value(name, number)
 
-    value = instance(schema, number, optional=False, hint=hint)
+    value = example_value(schema, number, optional=False, hint=hint)
     return msgspec.json.encode(value if isinstance(value, dict) else {}).decode()
 
 

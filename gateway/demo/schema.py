@@ -51,20 +51,20 @@ _FORMATS = {
 Hint = Callable[[str], str | None]
 
 
-def instance(
+def example_value(
     schema: object,
     seed: int = 0,
     *,
     optional: bool = True,
     hint: Hint | None = None,
 ) -> Any:
-    """Return a value for the schema.
+    """Return an example value that is valid under the JSON schema.
 
     `optional` fills in properties that are not required; `hint` may return the text of a
     string property.
     """
     root = schema if isinstance(schema, Mapping) else {}
-    return _InstanceBuilder(root, optional=optional, hint=hint or _no_hint).value(
+    return _ExampleBuilder(root, optional=optional, hint=hint or _no_hint).value(
         schema, "", seed, 0
     )
 
@@ -73,7 +73,7 @@ def _no_hint(name: str) -> str | None:
     return None
 
 
-class _InstanceBuilder:
+class _ExampleBuilder:
     """Builds values; has the root schema, to resolve `$ref`."""
 
     def __init__(self, root: Mapping[str, Any], *, optional: bool, hint: Hint) -> None:

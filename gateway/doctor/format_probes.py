@@ -8,7 +8,7 @@ from typing import Any
 from gateway.canon.request import CacheBreakpoint, Output, Text, Thinking
 from gateway.canon.traits import Traits
 from gateway.doctor import judges as on
-from gateway.doctor.request_parts import RED, assume_reasoning, assume_traits, request_of
+from gateway.doctor.request_parts import RED_IMAGE, assume_reasoning, assume_traits, request_of
 from gateway.doctor.values import Probe
 
 FORMS = "Images, JSON, reasoning"
@@ -40,7 +40,7 @@ FORM_PROBES = (
         title="Image",
         asks="The color of a small red image.",
         judged="Red in the answer.",
-        request=request_of("Which color fills this image? Answer in one word.", RED),
+        request=request_of("Which color fills this image? Answer in one word.", RED_IMAGE),
         assume=assume_traits(images=True),
         carries=("image",),
         judge=on.answer_contains_any("red", "crimson", "scarlet"),

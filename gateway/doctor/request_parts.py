@@ -12,7 +12,7 @@ from gateway.doctor.values import Assume
 # Enough for a short answer after some reasoning.
 MAX_OUTPUT = 1024
 # 64 x 64 pixels of one red.
-RED = Image(
+RED_IMAGE = Image(
     data=(
         "iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAIAAAAlC+aJAAAAT0lEQVR42u3PQQkAAAgEsItw/dMZxQi+hcEKLNO+"
         "FgEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQGBywLQTQDx3uY1cQAAAABJRU5E"
@@ -21,7 +21,7 @@ RED = Image(
     media_type="image/png",
     path="image",
 )
-READING = Tool(
+READ_GAUGE_TOOL = Tool(
     name="read_gauge",
     description="Reads the gauge of one room.",
     schema={
@@ -32,13 +32,13 @@ READING = Tool(
     },
     path="tools",
 )
-CLOCK = Tool(
+READ_CLOCK_TOOL = Tool(
     name="read_clock",
     description="Says what time it is. Takes no arguments.",
     schema={"type": "object", "properties": {}, "additionalProperties": False},
     path="tools",
 )
-NOTE = Tool(
+WRITE_NOTE_TOOL = Tool(
     name="write_note",
     description="Writes a text down.",
     schema={
@@ -49,13 +49,13 @@ NOTE = Tool(
     },
     path="tools",
 )
-ONE_ROOM = "Call the tool read_gauge for the room `cellar`, then say what the gauge shows."
-TWO_ROOMS = (
+ONE_CALL_PROMPT = "Call the tool read_gauge for the room `cellar`, then say what the gauge shows."
+PARALLEL_CALLS_PROMPT = (
     "Call the tool read_gauge for the two rooms `cellar` and `attic`, both in parallel in one "
     "answer, then say what both gauges show."
 )
-NO_ROOM = "Call the tool read_gauge for the room `garage` if you may; if not, say so."
-IN_TURN = (
+NO_CALL_PROMPT = "Call the tool read_gauge for the room `garage` if you may; if not, say so."
+SEQUENTIAL_CALLS_PROMPT = (
     "Call the tool read_gauge for the two rooms `hall` and `porch`, one after the other, then say "
     "what both gauges show."
 )

@@ -34,14 +34,14 @@ def hedge_losers_in(stored: list[dict[str, Any]]) -> list[Attempt]:
 
 def hedge_losers_of(rows: QuerySet[RequestLog]) -> Iterator[Attempt]:
     """The hedge losers of some rows of the log; rows without any are not read."""
-    candidates = rows.annotate(told=Cast("attempts", TextField())).filter(
-        told__contains=f'"{HEDGE_LOSER}"'
+    candidates = rows.annotate(attempts_text=Cast("attempts", TextField())).filter(
+        attempts_text__contains=f'"{HEDGE_LOSER}"'
     )
     for stored in candidates.values_list("attempts", flat=True).iterator():
         yield from hedge_losers_in(stored)
 
 
-def counts(attempt: Attempt) -> tuple[int, int, int, int]:
+def token_counts(attempt: Attempt) -> tuple[int, int, int, int]:
     """Input tokens (uncached, cache reads, cache writes) and output tokens."""
     return (
         attempt.input_tokens or 0,

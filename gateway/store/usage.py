@@ -30,7 +30,7 @@ from gateway.models import (
 from gateway.relay.exchange.log_record import Attempt
 from gateway.routing.circuit_breaker import HEALTH_CHECK_KEY
 from gateway.store.columns import Row, columns
-from gateway.store.hedge_losers import counts as lost_counts
+from gateway.store.hedge_losers import token_counts
 from gateway.store.hedge_losers import hedge_losers
 from gateway.usage_querysets import UNITS, bucket_of
 
@@ -109,9 +109,9 @@ class Tally:
         for attempt in hedge_losers(attempts):
             name = (*who, _clean(attempt.provider, 63), _clean(attempt.model, 200))
             sums = self.usage.setdefault(name, [0] * 12)
-            _add(sums, lost_counts(attempt), attempt.cost_usd, attempt.charged_usd)
+            _add(sums, token_counts(attempt), attempt.cost_usd, attempt.charged_usd)
             if of_end_user is not None:
-                _add(of_end_user, lost_counts(attempt), attempt.cost_usd, attempt.charged_usd)
+                _add(of_end_user, token_counts(attempt), attempt.cost_usd, attempt.charged_usd)
         # Health checks are one-token requests: they would distort latency.
         if prefix == HEALTH_CHECK_KEY:
             first_token_ms = duration_ms = None

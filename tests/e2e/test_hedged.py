@@ -83,7 +83,7 @@ def test_both_attempts_are_charged_and_one_is_returned(stand: Stand, *, streamed
     assert text == "I am"
     row = gateway.row(raw.headers["x-request-id"])
     lost, won = row["attempts"]
-    assert (lost["provider"], lost["error_kind"]) == ("slow", "cancelled")
+    assert (lost["provider"], lost["error_kind"]) == ("slow", "hedge_loser")
     assert (row["provider"], row["input_tokens"], won.get("error_kind")) == ("quick", 321, None)
     until(lambda: slow.requests[-1].left_at is not None)  # the loser's connection is closed
     own = Decimal(321 * 4 + 3 * 10) / 1_000_000

@@ -12,7 +12,7 @@ import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from gateway.demo import MODELS, SCRIPTS, DemoTransport, script_for
-from gateway.demo.schema import instance
+from gateway.demo.schema import example_value
 from gateway.framing.sse import Decoder
 
 WEATHER: dict[str, Any] = {
@@ -304,7 +304,7 @@ def test_other_names_are_unknown(name: str) -> None:
     ],
 )
 def test_an_instance_satisfies_its_schema(schema: dict[str, Any], expected: Any) -> None:
-    assert instance(schema) == expected
+    assert example_value(schema) == expected
 
 
 def test_a_schema_that_describes_everything_ends_soon() -> None:
@@ -315,7 +315,7 @@ def test_a_schema_that_describes_everything_ends_soon() -> None:
         "properties": {key: {"$ref": "#"} for key in "ab"},
     }
     started = time.thread_time()
-    instance(twice)
+    example_value(twice)
     assert time.thread_time() - started < 1
 
 

@@ -90,7 +90,7 @@ async def test_a_slow_target_is_overtaken(tmp_path: Path, streamed: bool) -> Non
     lost, won = row.attempts
     assert (lost.target, lost.error_kind, lost.error) == (
         "a/gpt-4.1",
-        "cancelled",
+        "hedge_loser",
         "another target responded first",
     )
     assert lost.cost_usd is not None and lost.cost_usd > 0
@@ -123,7 +123,10 @@ async def test_the_first_may_still_win(tmp_path: Path, streamed: bool) -> None:
         reply = await live.post(CHAT, asking(stream=streamed))
         row = await live.entry()
     assert b"first" in reply.body
-    assert [(a.target[0], a.error_kind) for a in row.attempts] == [("b", "cancelled"), ("a", None)]
+    assert [(a.target[0], a.error_kind) for a in row.attempts] == [
+        ("b", "hedge_loser"),
+        ("a", None),
+    ]
 
 
 async def test_no_hedge_is_sent_when_the_first_target_is_quick(tmp_path: Path) -> None:
@@ -333,7 +336,7 @@ async def test_a_loser_that_was_not_sent_yet_costs_nothing(tmp_path: Path) -> No
         await live.post(CHAT, asking())
         row = await live.entry()
         of_a = counted(live, "provider:1/tokens/day")
-    assert (row.attempts[0].error_kind, row.attempts[0].cost_usd) == ("cancelled", None)
+    assert (row.attempts[0].error_kind, row.attempts[0].cost_usd) == ("hedge_loser", None)
     assert of_a == (0, 0)
 
 

@@ -232,16 +232,16 @@ def _part_text(context: PromptRenderContext, part: Part) -> str:
 
 
 def _limit_out(context: PromptRenderContext, body: Json) -> None:
-    requested, maximum = context.request.max_output, context.traits.max_output
-    if requested is None:
+    max_output, maximum = context.request.max_output, context.traits.max_output
+    if max_output is None:
         return
-    if maximum is not None and requested > maximum:
-        reason = f"{requested} clamped to the model's output limit of {maximum}"
+    if maximum is not None and max_output > maximum:
+        reason = f"{max_output} clamped to the model's output limit of {maximum}"
         context.approximate(
-            context.request.client_path("max_output"), reason, before=requested, after=maximum
+            context.request.client_path("max_output"), reason, before=max_output, after=maximum
         )
-        requested = maximum
-    body["max_tokens"] = requested
+        max_output = maximum
+    body["max_tokens"] = max_output
 
 
 def _sampling_out(context: PromptRenderContext, body: Json) -> None:

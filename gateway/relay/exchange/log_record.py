@@ -12,7 +12,7 @@ from gateway.relay.exchange.guard_state import GuardrailResult
 from gateway.relay.exchange.stored_response import StoredResponse
 
 # The `error_kind` of an attempt that was cancelled because another target was faster.
-HEDGE_LOSER = "cancelled"
+HEDGE_LOSER = "hedge_loser"
 
 
 class SearchRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
