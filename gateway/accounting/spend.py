@@ -20,8 +20,7 @@ from typing import Any
 import msgspec
 
 from gateway.models import ApiKey, RequestLog, Team, UsageHour
-from gateway.store.hedge_losers import token_counts
-from gateway.store.hedge_losers import hedge_losers_in
+from gateway.store.hedge_losers import hedge_losers_in, token_counts
 from gateway.usage_querysets import UNITS, dollars
 
 DIMENSIONS = ("day", "team", "project", "key", "provider", "model", "route", "tag", "end_user")

@@ -17,14 +17,14 @@ from gateway.canon.request import (
 from gateway.canon.response import Response
 from gateway.doctor import judges as on
 from gateway.doctor.request_parts import (
-    READ_CLOCK_TOOL,
-    SEQUENTIAL_CALLS_PROMPT,
     NO_CALL_PROMPT,
-    WRITE_NOTE_TOOL,
     ONE_CALL_PROMPT,
+    PARALLEL_CALLS_PROMPT,
+    READ_CLOCK_TOOL,
     READ_GAUGE_TOOL,
     RED_IMAGE,
-    PARALLEL_CALLS_PROMPT,
+    SEQUENTIAL_CALLS_PROMPT,
+    WRITE_NOTE_TOOL,
     assume_reasoning,
     assume_traits,
     request_of,

@@ -30,8 +30,7 @@ from gateway.models import (
 from gateway.relay.exchange.log_record import Attempt
 from gateway.routing.circuit_breaker import HEALTH_CHECK_KEY
 from gateway.store.columns import Row, columns
-from gateway.store.hedge_losers import token_counts
-from gateway.store.hedge_losers import hedge_losers
+from gateway.store.hedge_losers import hedge_losers, token_counts
 from gateway.usage_querysets import UNITS, bucket_of
 
 Hour = datetime | str
