@@ -67,8 +67,12 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
         completions: whether it serves the model in OpenAI's text completions, at the same
             base URL: `none`, `too`, or `only` (the model cannot chat).
         responses_required_with_tools: whether tools need OpenAI's Responses API.
-        built_in_tools_in_responses: whether OpenAI's Responses API runs tools such as web search
-            for the model, which Chat does not.
+        built_in_tools_in_responses: whether the provider runs tools such as web search for the
+            model in OpenAI's Responses API, but not in Chat. Without `responses`, only requests
+            with such a tool go there.
+        built_in_tools: the tools that a Responses API other than OpenAI's runs, each with the
+            fields that it accepts; requests are then never passed through, and calls of these
+            tools in a history are not sent. Empty: every tool of OpenAI's.
         reasoning_field: the field for reasoning in Chat responses and histories:
             `reasoning_content`, `reasoning`, `reasoning_details`, `none`; `thinking`:
             chunks of the content (Mistral).
@@ -168,6 +172,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     completions: Literal["none", "too", "only"] = "none"
     responses_required_with_tools: bool = False
     built_in_tools_in_responses: bool = False
+    built_in_tools: dict[str, tuple[str, ...]] = {}
     reasoning_field: Literal[
         "reasoning_content", "reasoning", "reasoning_details", "thinking", "none"
     ] = "none"

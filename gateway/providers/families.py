@@ -455,6 +455,12 @@ GROK: tuple[Family, ...] = (
     ),
     Family(model=r"grok-3-mini", traits={"efforts": ("low", "high")}),
     Family(model=r"grok-4-[3-9]", traits={"efforts": ("none", "low", "medium", "high")}),
+    # https://docs.x.ai/docs/guides/tools/overview: from Grok 4 on.
+    Family(
+        model=r"grok-(?:[4-9]|[1-9]\d)(?!\d)",
+        presets=("xai",),
+        traits={"built_in_tools_in_responses": True},
+    ),
 )
 
 # At Bedrock a name has its vendor's prefix (`us.amazon.nova-pro-v1:0`), except Claude's.

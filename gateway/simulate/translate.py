@@ -85,7 +85,9 @@ def request(
         raise invalid(f"model is not a valid model name: {fault}", "model")
     upstream = model_of(provider, name)
     if target in DIALECTS and verb == "generate":
-        traits = msgspec.structs.replace(upstream.traits, responses=False)
+        traits = msgspec.structs.replace(
+            upstream.traits, responses=False, built_in_tools_in_responses=False
+        )
         upstream = msgspec.structs.replace(upstream, traits=traits)
     route_target = Target(id=0, model=upstream)
     route = Route(id=0, name=exchange.model, targets=(route_target,))

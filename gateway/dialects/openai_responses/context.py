@@ -75,15 +75,15 @@ class ResponsesRenderContext(BaseRenderContext):
     """The request, the traits of its target, and the adaptations reported so far.
 
     Attributes:
-        native: whether the client uses this dialect too: absent fields are intentional,
-            and namespaces stay unchanged.
+        native: whether client and target use OpenAI's own form of this dialect: absent fields
+            are intentional, and namespaces stay unchanged.
         sent_names: the client's tool names -> those sent.
         hints: instructions to the model in place of fields that the target lacks.
         all_in_items: whether the instructions must be sent as an item.
     """
 
     def __init__(self, request: Request, traits: Traits) -> None:
-        self.native = request.client_paths.get("turns") == "input"
+        self.native = request.client_paths.get("turns") == "input" and not traits.built_in_tools
         super().__init__(request, traits, keep_groups=self.native)
         self.report: AdaptationReport = AdaptationReport()
         self.hints: list[str] = []

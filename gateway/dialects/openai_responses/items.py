@@ -16,6 +16,7 @@ from gateway.canon.request import (
     Part,
     Reasoning,
     Refusal,
+    Request,
     Signature,
     Text,
     Tool,
@@ -338,11 +339,14 @@ _READERS: dict[str, Callable[[Conversation, Json, str], None]] = {
 
 # --- a provider's items ---------------------------------------------------------------------------
 
+_CALLS_NOT_SENT = "the provider does not accept calls of built-in tools in a history"
 _MODEL_ITEM_TYPES = frozenset({"message", "function_call", "custom_tool_call", "reasoning"})
 
 
 def input_out(context: ResponsesRenderContext, body: Json) -> None:
     """Write instructions and items into the body."""
+    if context.traits.built_in_tools:
+        context.request = _without_provider_calls(context)
     context.request, report = pair_tool_results(context.request)
     context.report += report
     if not context.traits.mid_system:
@@ -358,6 +362,34 @@ def input_out(context: ResponsesRenderContext, body: Json) -> None:
         text = {"type": "input_text", "text": body.pop("instructions")}
         items = [_message("developer", [text])]
     body["input"] = _drop_orphaned_reasoning(context, items)
+
+
+def _without_provider_calls(context: ResponsesRenderContext) -> Request:
+    """The request without free-text calls that the provider answered itself.
+
+    xAI writes its searches of X as calls of tools that the client does not offer.
+    """
+    request = context.request
+    offered = {tool.name for tool in request.tools}
+    parts = [part for turn in request.turns for part in turn.parts]
+    answered = {part.id for part in parts if isinstance(part, ToolResult)}
+    turns = []
+    for turn in request.turns:
+        kept_parts = []
+        for part in turn.parts:
+            if (
+                isinstance(part, ToolCall)
+                and part.custom
+                and part.id not in answered
+                and part.name not in offered
+            ):
+                context.drop(part.path, _CALLS_NOT_SENT)
+            else:
+                kept_parts.append(part)
+        turns.append(
+            turn if len(kept_parts) == len(turn.parts) else replace(turn, parts=tuple(kept_parts))
+        )
+    return replace(request, turns=tuple(turns))
 
 
 def _instructions_out(context: ResponsesRenderContext, body: Json) -> list[Json]:
@@ -438,11 +470,17 @@ def _assistant_out(context: ResponsesRenderContext, turn: Turn, turn_index: int)
     """The items of a turn in order; consecutive texts form one message."""
     items: list[Json] = []
     message_parts: list[Part] = []
-    server_calls = searches_out(context, turn.parts)
-    server_calls |= mcp.items_for_history(context.request, turn.parts)
+    server_calls: dict[int, list[Json]] = {}
+    # A provider other than OpenAI rejects items that it does not know.
+    takes_items = not context.traits.built_in_tools
+    if takes_items:
+        server_calls |= searches_out(context, turn.parts)
+        server_calls |= mcp.items_for_history(context.request, turn.parts)
     calls = any(isinstance(part, ToolCall) for part in turn.parts)
     for part in turn.parts:
-        if isinstance(part, Native) and (part.dialect != NAME or is_foreign(part.data)):
+        if isinstance(part, Native) and not (
+            takes_items and part.dialect == NAME and not is_foreign(part.data)
+        ):
             part = context.code_run_text(part) or part
         if isinstance(part, Text | Refusal):
             if message_parts and _phase(context, part) != _phase(context, message_parts[-1]):
@@ -500,6 +538,9 @@ def _item_out(context: ResponsesRenderContext, part: Part) -> list[Json]:
             return [_call_out(context, part)]
         case Reasoning():
             return _reasoning_out(context, part)
+        case Native() if context.traits.built_in_tools:
+            context.drop(part.path, _CALLS_NOT_SENT)
+            return []
         case Native():
             return native_out(context, part)
         case _:

@@ -144,6 +144,8 @@ class ResponsesStreamParser:
         name = string_or_empty(data.get("type")) or frame.event
         if self._items.is_late(name, data.get("output_index")):
             return []
+        if self._traits.built_in_tools and name.startswith(_CUSTOM_INPUT):
+            return []
         if name in _TEXT_EVENTS:
             return self._read_text(data, *_TEXT_EVENTS[name])
         match name:
@@ -230,7 +232,7 @@ class ResponsesStreamParser:
         if self._items.get(index) is not None:
             return []
         events = self._start(None)
-        item = self._items.add(index, StreamItem(item_data))
+        item = self._items.add(index, StreamItem(item_data, self._traits))
         if item.kind == "tool_call":
             events += self._items.release(index, [self._call_start(item, item_data)])
         elif item.kind == "reasoning":
@@ -374,6 +376,10 @@ KINDS: dict[str, BlockKind] = {
     "function_call": "tool_call",
     "custom_tool_call": "tool_call",
 }
+# For a provider other than OpenAI, which gets no free-text tools: its own calls, such as xAI's
+# searches of X.
+_KINDS_WITHOUT_CUSTOM = {kind: KINDS[kind] for kind in ("message", "reasoning", "function_call")}
+_CUSTOM_INPUT = "response.custom_tool_call_input."
 
 
 class StreamItem:
@@ -381,6 +387,7 @@ class StreamItem:
 
     Attributes:
         native: the item's JSON; the last version counts.
+        kinds: the kind of block of each type of item.
         block_kind: the kind of the open block; None if none is open.
         part_index: the index of the part of the open block.
         is_wrapped_custom: whether it calls a free-text tool that was sent as a function.
@@ -393,13 +400,15 @@ class StreamItem:
         "closed",
         "emitted_length",
         "is_wrapped_custom",
+        "kinds",
         "native",
         "part_index",
         "pending_events",
     )
 
-    def __init__(self, native: Json) -> None:
+    def __init__(self, native: Json, traits: Traits) -> None:
         self.native = native
+        self.kinds = _KINDS_WITHOUT_CUSTOM if traits.built_in_tools else KINDS
         self.closed = False
         self.pending_events: list[Event] = []
         self.block_kind: BlockKind | None = None
@@ -412,7 +421,7 @@ class StreamItem:
     @property
     def kind(self) -> BlockKind | None:
         """The kind of block; None for an item that exists in this dialect only."""
-        return KINDS.get(string_or_empty(self.native.get("type")))
+        return self.kinds.get(string_or_empty(self.native.get("type")))
 
     def open(self, kind: BlockKind, part_index: int | None) -> list[Event]:
         """Begin a block."""

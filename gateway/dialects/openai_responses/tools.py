@@ -27,7 +27,7 @@ from gateway.dialects.shared.fields import (
     wrong_type,
 )
 from gateway.dialects.shared.openai_schema import strict_schema, tool_parameters
-from gateway.dialects.shared.server_tools import loss_reason
+from gateway.dialects.shared.server_tools import loss_reason, responses_type
 from gateway.dialects.shared.web_search import WebSearch, user_location
 
 # --- a client's tools -----------------------------------------------------------------------------
@@ -298,11 +298,62 @@ def _in_namespaces(context: ResponsesRenderContext, sent: list[tuple[Tool, Json]
 
 # --- tools that the provider runs -----------------------------------------------------------------
 
+_CHAT = "openai_chat"
+# Types of tools that OpenAI runs, as far as Chat clients send them.
+_OPENAI_TOOLS = frozenset({"web_search", "web_search_preview", "code_interpreter", "mcp"})
+# How the ids of OpenAI's vector stores start.
+_OPENAI_STORE = "vs_"
+# The field of xAI's search with the domains to exclude; it excludes a list of allowed ones.
+_EXCLUDED = "excluded_domains"
+# Options that request nothing.
+_DEFAULT_OPTIONS: Json = {"container": {"type": "auto"}, "external_web_access": True}
+
 
 def _server_out(context: ResponsesRenderContext, tool: Tool, body: Json) -> Json | None:
+    accepted = context.traits.built_in_tools
+    if not accepted:
+        return _openai_tool_out(context, tool, body)
+    fields = accepted.get(responses_type(tool))
+    why = loss_reason(tool) if fields is None else _other_provider_reason(tool)
+    if why:
+        context.drop(tool.path, why)
+        return None
+    # Only the options that the provider has: OpenAI's others are rejected.
+    assert fields is not None
+    item = _openai_tool_out(context, tool, body)
+    return _with_accepted_fields(context, tool, item, fields) if item is not None else None
+
+
+def _other_provider_reason(tool: Tool) -> str:
+    """Why a provider other than OpenAI cannot run a tool of OpenAI's; empty if it can."""
+    native = tool.native or {}
+    if native.get("type") == mcp.TOOL:
+        server = mcp.parse_openai_tool(tool)
+        return server if isinstance(server, str) else ""
+    stores = native.get("vector_store_ids")
+    ids = stores if isinstance(stores, list) else []
+    if any(isinstance(store, str) and store.startswith(_OPENAI_STORE) for store in ids):
+        return loss_reason(tool)
+    return ""
+
+
+def _with_accepted_fields(
+    context: ResponsesRenderContext, tool: Tool, item: Json, fields: tuple[str, ...]
+) -> Json:
+    """The tool without the fields that the provider rejects, which are reported."""
+    out: Json = {"type": responses_type(tool)}
+    for name, value in item.items():
+        if name in fields:
+            out[name] = value
+        elif name != "type" and value is not None and value != _DEFAULT_OPTIONS.get(name):
+            context.drop(f"{tool.path}.{name}", "the provider's tool does not have this option")
+    return out
+
+
+def _openai_tool_out(context: ResponsesRenderContext, tool: Tool, body: Json) -> Json | None:
     if code_execution.is_code_execution(tool):
         return _code_interpreter_out(context, tool, body)
-    if tool.dialect == NAME and tool.native is not None:
+    if tool.native is not None and (tool.dialect == NAME or _is_providers_form(context, tool)):
         return tool.native
     search = web_search.parse_web_search(tool)
     if search is not None:
@@ -314,6 +365,12 @@ def _server_out(context: ResponsesRenderContext, tool: Tool, body: Json) -> Json
         return mcp.render_openai(server)
     context.drop(tool.path, loss_reason(tool))
     return None
+
+
+def _is_providers_form(context: ResponsesRenderContext, tool: Tool) -> bool:
+    """Whether a Chat client offers a tool as Responses writes it, such as xAI's `x_search`."""
+    kind = (tool.native or {}).get("type")
+    return tool.dialect == _CHAT and kind in (context.traits.built_in_tools or _OPENAI_TOOLS)
 
 
 def _code_interpreter_out(context: ResponsesRenderContext, tool: Tool, body: Json) -> Json:
@@ -339,10 +396,15 @@ def _web_search_out(
     out |= user_location(search.location)
     if search.size is not None:
         out["search_context_size"] = search.size
-    if search.blocked:
+    fields = context.traits.built_in_tools.get(web_search.NAME, ())
+    if search.blocked and _EXCLUDED in fields and not search.allowed:
+        out["filters"] = {_EXCLUDED: search.blocked}
+    elif search.blocked:
         context.drop(f"{tool.path}.{search.blocked_field}", "no equivalent")
     context.drop_search_losses(tool, search)
-    if search.uses is not None:
+    if search.uses is not None and fields:
+        context.drop(f"{tool.path}.max_uses", "no equivalent")
+    elif search.uses is not None:
         body["max_tool_calls"] = search.uses
         reason = "max_tool_calls counts all built-in tools"
         context.approximate(f"{tool.path}.max_uses", reason, before=search.uses)
@@ -378,6 +440,10 @@ def _mode_out(context: ResponsesRenderContext, choice: ToolChoice, sent: dict[st
             return "required"
         case "named":
             tool_ref = _tool_ref(context, choice.names[0], sent)
+            if tool_ref["type"] in context.traits.built_in_tools:
+                why = "the provider can only be told to call some tool"
+                context.approximate(context.request.client_path("tool_choice"), why)
+                return "required"
             # The API accepts this tool only in a list of allowed tools.
             if (
                 tool_ref["type"] != web_search.NAME

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.canon.request import Tool
+from gateway.dialects.shared import code_execution, mcp, web_search
 
 # Names of tools, as each dialect writes them -> why another provider cannot run them.
 _REASONS = {
@@ -21,3 +22,21 @@ def loss_reason(tool: Tool) -> str:
     kind = (tool.native or {}).get("type")
     reason = _REASONS.get(tool.name) or (_REASONS.get(kind) if isinstance(kind, str) else None)
     return reason or f"no equivalent for the server tool {tool.name[:60]}"
+
+
+def responses_type(tool: Tool) -> str:
+    """The type of a built-in tool in OpenAI's Responses API; empty for any other tool.
+
+    Empty too for a search that must stay off the live web, which only OpenAI has.
+    """
+    if tool.kind != "server":
+        return ""
+    if code_execution.is_code_execution(tool):
+        return code_execution.OPENAI_TOOL
+    search = web_search.parse_web_search(tool)
+    if search is not None:
+        return web_search.NAME if search.live else ""
+    kind = (tool.native or {}).get("type")
+    if kind == mcp.TOOLSET:
+        return mcp.TOOL
+    return kind if isinstance(kind, str) else ""

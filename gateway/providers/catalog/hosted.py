@@ -309,6 +309,23 @@ HOSTED: tuple[Preset, ...] = (
             **COMPATIBLE,
             "max_tokens_field": "max_completion_tokens",
             "reasoning_field": "reasoning_content",
+            # Other fields of OpenAI's are rejected (docs.x.ai/docs/api-reference, 2026).
+            "built_in_tools": {
+                "web_search": (
+                    *("filters", "allowed_domains", "excluded_domains"),
+                    *("enable_image_understanding", "enable_image_search"),
+                ),
+                "x_search": (
+                    *("allowed_x_handles", "excluded_x_handles", "from_date", "to_date"),
+                    *("enable_image_understanding", "enable_video_understanding"),
+                ),
+                "code_interpreter": (),
+                "file_search": ("vector_store_ids", "max_num_results"),
+                "mcp": (
+                    *("server_label", "server_url", "server_description", "require_approval"),
+                    *("allowed_tools", "authorization", "headers"),
+                ),
+            },
         },
         prices="x-ai",
     ),

@@ -16,13 +16,14 @@ import msgspec
 from gateway.canon import model_names
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.errors import Error, GatewayError
-from gateway.canon.request import Request, Thinking, Tool
+from gateway.canon.request import Request, Thinking
 from gateway.canon.signature import FOREIGN_CITATIONS, TOKEN_STARTS
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import Dialect, RenderedRequest, Verb
 from gateway.dialects.openai_responses.stored_responses import with_encrypted_reasoning
-from gateway.dialects.shared.mcp import TOOLSET
+from gateway.dialects.shared.server_tools import responses_type
+from gateway.dialects.shared.web_search import NAME as WEB_SEARCH
 from gateway.providers import edits as profile_edits
 from gateway.providers.call_ids import shorten_call_ids
 from gateway.providers.parameters import drop_refused
@@ -62,11 +63,13 @@ _ANTHROPIC = "anthropic_messages"
 _OLLAMA = "ollama"
 # Dialect -> another one that the same base URL may serve (`Traits.responses`).
 ALSO = {"openai_chat": "openai_responses"}
-# Tools of other APIs that OpenAI runs in Responses, and what a body with one of them contains.
-_BUILT_IN_TOOLS = frozenset({"web_search", "code_execution"})
+# Tools that OpenAI runs in Responses for clients of other APIs, and what a body with a built-in
+# tool contains.
+_BUILT_IN_TOOLS = frozenset({"web_search", "code_interpreter", "mcp"})
 _BUILT_IN_HINTS = (
     *(b'"web_search', b'"code_execution', b'"codeExecution"', b'"googleSearch"'),
-    *(b'"google_search"', b'"mcp_toolset"'),
+    *(b'"google_search"', b'"mcp_toolset"', b'"mcp"', b'"code_interpreter"'),
+    *(b'"file_search"', b'"x_search"'),
 )
 # Additional dialect of a provider -> its key in the provider's `paths`.
 _SURFACES = {"openai_responses": "responses", "openai_completions": "completions"}
@@ -226,7 +229,7 @@ def upstream_dialect(call: Call, target: Target) -> Dialect:
 
     Responses clients get Responses; so do token counts, which Chat does not have, requests with
     tools for models that accept tools only there unless reasoning is off, and requests for tools
-    that the provider runs.
+    that the provider runs there.
     """
     exchange = call.exchange
     provider, traits = target.model.provider, target.model.traits
@@ -243,22 +246,17 @@ def upstream_dialect(call: Call, target: Target) -> Dialect:
         and _serves_dialect(call, provider, _OLDER[0])
     ):
         return DIALECTS[_OLDER[0]]
-    other_name = ALSO.get(provider_dialect.name) if traits.responses else None
-    if other_name is None:
+    other_name = ALSO.get(provider_dialect.name)
+    if other_name is None or not _serves_dialect(call, provider, other_name):
         return provider_dialect
-    needs_other = exchange.dialect.name == other_name or exchange.verb == "count_tokens"
-    may_use_built_in_tools = (
-        traits.built_in_tools_in_responses and exchange.dialect.name not in ALSO
+    needs_other = traits.responses and (
+        exchange.dialect.name == other_name
+        or exchange.verb == "count_tokens"
+        or (traits.responses_required_with_tools and _reasons_with_tools(call))
     )
-    may_need_other = needs_other or traits.responses_required_with_tools or may_use_built_in_tools
-    if may_need_other and _serves_dialect(call, provider, other_name):
-        needs_other = (
-            needs_other
-            or (traits.responses_required_with_tools and _reasons_with_tools(call))
-            or (may_use_built_in_tools and _uses_built_in_tools(call))
-        )
-        return DIALECTS[other_name] if needs_other else provider_dialect
-    return provider_dialect
+    if not needs_other and traits.built_in_tools_in_responses and exchange.verb == "generate":
+        needs_other = _uses_built_in_tools(call, traits)
+    return DIALECTS[other_name] if needs_other else provider_dialect
 
 
 def _serves_dialect(call: Call, provider: Provider, dialect_name: str) -> bool:
@@ -294,19 +292,15 @@ def _reasons_with_tools(call: Call) -> bool:
     return bool(request.tools) and (thinking is None or thinking.mode != "off")
 
 
-def _uses_built_in_tools(call: Call) -> bool:
-    """Whether a client of another API requests a tool that OpenAI runs."""
+def _uses_built_in_tools(call: Call, traits: Traits) -> bool:
+    """Whether a client requests a tool that the provider runs in Responses only."""
     exchange = call.exchange
     if not offload.contains(exchange.body, _BUILT_IN_HINTS):
         return False
-    return any(
-        tool.kind == "server" and (tool.name in _BUILT_IN_TOOLS or _is_mcp(tool))
-        for tool in exchange.request.tools
-    )
-
-
-def _is_mcp(tool: Tool) -> bool:
-    return (tool.native or {}).get("type") == TOOLSET
+    types = {responses_type(tool) for tool in exchange.request.tools}
+    if traits.web_search:
+        types.discard(WEB_SEARCH)
+    return not types.isdisjoint(traits.built_in_tools or _BUILT_IN_TOOLS)
 
 
 def passes_unparsed(call: Call, target: Target, dialect: Dialect) -> bool:
@@ -326,6 +320,8 @@ def passes_unparsed(call: Call, target: Target, dialect: Dialect) -> bool:
     if call.guard is not None and exchange.stream and _checks_choices(call, call.guard):
         return False
     if exchange.dialect.name != dialect.name or exchange.framing != exchange.dialect.framing:
+        return False
+    if target.model.traits.built_in_tools and dialect.name == ALSO[_OLDER[1]]:
         return False
     replaces = dialect.replace_state_tokens is not None and not _demands_thoughts(target)
     if not replaces and _has_tokens(exchange.body):

@@ -49,7 +49,9 @@ _ABLE: dict[str, Callable[[Traits], bool]] = {
     "supports_audio_input": lambda traits: traits.audio,
     "supports_prompt_caching": lambda traits: traits.cache != "none",
     "supports_assistant_prefill": lambda traits: traits.prefill,
-    "supports_web_search": lambda traits: bool(traits.web_search),
+    "supports_web_search": lambda traits: (
+        bool(traits.web_search) or traits.built_in_tools_in_responses
+    ),
 }
 # Chat parameters that only some models support.
 _PARAMS: dict[str, Callable[[Traits], bool]] = {
