@@ -35,7 +35,7 @@ from tests.store.factories import entry
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-class Receiver:
+class WebhookReceiver:
     """A webhook. `status` is what it answers; `delay_s` how long it takes."""
 
     def __init__(self) -> None:
@@ -63,8 +63,8 @@ class Receiver:
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    receiver = Receiver()
+def receiver() -> Iterator[WebhookReceiver]:
+    receiver = WebhookReceiver()
     thread = threading.Thread(target=receiver.server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield receiver
@@ -239,7 +239,7 @@ def test_a_certificate_that_cannot_be_read_is_no_alert(settings: Any, tmp_path: 
     assert conditions() == []
 
 
-def test_a_silenced_alert_is_sent_when_the_silence_ends(receiver: Receiver) -> None:
+def test_a_silenced_alert_is_sent_when_the_silence_ends(receiver: WebhookReceiver) -> None:
     channel(receiver.url)
     silence = create_silence(hours=1, event="request_log", subject="rows lost")
     check = Node().check
@@ -256,7 +256,7 @@ def test_a_silenced_alert_is_sent_when_the_silence_ends(receiver: Receiver) -> N
     assert [m["subject"] for m in receiver.received] == ["rows waiting", "rows lost"]
 
 
-def test_the_end_of_a_silenced_alert_is_not_sent(receiver: Receiver) -> None:
+def test_the_end_of_a_silenced_alert_is_not_sent(receiver: WebhookReceiver) -> None:
     channel(receiver.url)
     create_silence(hours=1)
     check = Node().check
@@ -266,7 +266,9 @@ def test_the_end_of_a_silenced_alert_is_not_sent(receiver: Receiver) -> None:
     assert Alert.objects.resolved().count() == 1
 
 
-def test_the_end_of_an_alert_that_was_sent_is_sent_though_silenced(receiver: Receiver) -> None:
+def test_the_end_of_an_alert_that_was_sent_is_sent_though_silenced(
+    receiver: WebhookReceiver,
+) -> None:
     channel(receiver.url)
     check = Node().check
     check(lost_rows=1)
@@ -281,7 +283,7 @@ def test_silences_are_in_the_audit_log() -> None:
     assert [change.action for change in changes] == ["created", "deleted"]
 
 
-def test_an_alert_and_its_end_are_sent_once(receiver: Receiver) -> None:
+def test_an_alert_and_its_end_are_sent_once(receiver: WebhookReceiver) -> None:
     channel(receiver.url)
     check = Node().check
     for _ in range(3):
@@ -295,7 +297,7 @@ def test_an_alert_and_its_end_are_sent_once(receiver: Receiver) -> None:
     assert Alert.objects.resolved().count() == 1
 
 
-def test_a_short_cooldown_is_not_sent(receiver: Receiver) -> None:
+def test_a_short_cooldown_is_not_sent(receiver: WebhookReceiver) -> None:
     channel(receiver.url)
     check = Node().check
     for cooldowns in ((), ("a/b",), ("a/b",), (), ("a/b",), ("a/b",)):
@@ -305,7 +307,7 @@ def test_a_short_cooldown_is_not_sent(receiver: Receiver) -> None:
     assert [m["subject"] for m in receiver.received] == ["a/b"]
 
 
-def test_nodes_do_not_end_each_others_alerts(receiver: Receiver) -> None:
+def test_nodes_do_not_end_each_others_alerts(receiver: WebhookReceiver) -> None:
     channel(receiver.url)
     one, two = Node("node-1"), Node("node-2")
     one.check(lost_rows=1)
@@ -317,7 +319,7 @@ def test_nodes_do_not_end_each_others_alerts(receiver: Receiver) -> None:
     assert [m["status"] for m in receiver.received] == ["firing", "resolved"]
 
 
-def test_what_all_nodes_see_is_sent_by_one(receiver: Receiver) -> None:
+def test_what_all_nodes_see_is_sent_by_one(receiver: WebhookReceiver) -> None:
     key, _ = store.create_key("ci")
     spent = {(f"key:{key.pk}", "day"): (10.0, 10.0)}
     channel(receiver.url)
@@ -326,7 +328,7 @@ def test_what_all_nodes_see_is_sent_by_one(receiver: Receiver) -> None:
     assert len(receiver.received) == 1
 
 
-def test_channels_get_the_events_they_subscribe_to(receiver: Receiver) -> None:
+def test_channels_get_the_events_they_subscribe_to(receiver: WebhookReceiver) -> None:
     channel(receiver.url, name="budgets", events=["budget"])
     channel(receiver.url, name="off", enabled=False)
     channel(receiver.url, name="slack", kind="slack")
@@ -344,7 +346,7 @@ def test_channels_get_the_events_they_subscribe_to(receiver: Receiver) -> None:
     ],
 )
 def test_a_failed_delivery_is_recorded(
-    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any], error: str
+    receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any], error: str
 ) -> None:
     monkeypatch.setattr("gateway.alerts.delivery.TIMEOUT_S", 0.2)
     for name, value in fault.items():
@@ -373,7 +375,7 @@ def test_email(settings: Any) -> None:
     assert message.subject.startswith("[Dragoman] Test")
 
 
-def test_the_page(client: Client, receiver: Receiver) -> None:
+def test_the_page(client: Client, receiver: WebhookReceiver) -> None:
     client.force_login(User.objects.create_superuser("ada"))
     fields = {"name": "hook", "kind": "webhook", "destination": receiver.url, "enabled": "on"}
     wrong = client.post(reverse("alert-channel-add"), {**fields, "destination": "javascript:1"})

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from tests.api.conformity import Conforming
+from tests.api.conformance import ConformanceClient
 
 MASTER = "master-key-0123456789-abcdef"
 
@@ -15,4 +15,4 @@ MASTER = "master-key-0123456789-abcdef"
 @pytest.fixture
 def api(db: None, settings: Any) -> Client:
     settings.MASTER_KEY = MASTER
-    return Conforming(headers={"authorization": f"Bearer {MASTER}"})
+    return ConformanceClient(headers={"authorization": f"Bearer {MASTER}"})

@@ -14,7 +14,7 @@ from django.utils import timezone
 from console import accounts
 from gateway import store
 from gateway.models import ApiKey, Change, RequestLog
-from tests.api.conformity import Conforming
+from tests.api.conformance import ConformanceClient
 from tests.store.factories import add_usage, entry
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 @pytest.fixture
 def member(mia: User) -> Iterator[Client]:
-    client = Conforming()
+    client = ConformanceClient()
     client.force_login(mia)
     yield client
 
@@ -33,7 +33,7 @@ def create(client: Client, **values: Any) -> Any:
 
 
 def with_secret(secret: str) -> Client:
-    return Conforming(headers={"authorization": f"Bearer {secret}"})
+    return ConformanceClient(headers={"authorization": f"Bearer {secret}"})
 
 
 def spend(key: int, usd: int) -> None:

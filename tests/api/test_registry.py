@@ -29,7 +29,7 @@ from gateway.models import (
 )
 from gateway.relay.exchange.log_record import Bodies
 from gateway.store.routes import save_route, spec_of
-from tests.api.conformity import Conforming
+from tests.api.conformance import ConformanceClient
 from tests.store.factories import entry, model, provider, route
 
 SECRET = "sk-canary-0123456789abcdef"
@@ -87,7 +87,7 @@ def test_no_response_contains_a_secret(api: Client) -> None:
     ApiKey.objects.update(owner=ada)
     RequestLog.objects.update(key_id=key.pk)
     # The admin credential has no keys of its own.
-    signed_in = Conforming()
+    signed_in = ConformanceClient()
     signed_in.force_login(ada)
     preset = PlaygroundPreset.objects.save_version(ada, "mine", {"temperature": 0})
     run = PlaygroundRun.objects.create(owner=ada, document={})

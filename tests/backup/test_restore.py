@@ -19,7 +19,7 @@ from django.conf import settings
 
 from gateway.backup import secrets
 from tests.e2e.nodes import new_database
-from tests.e2e.test_up import ROOT, Up, environ, refused, up
+from tests.e2e.test_up import ROOT, UpProcess, environ, refused, up
 from tests.fakes import StrictOpenAI
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -59,21 +59,21 @@ def upstream() -> Iterator[StrictOpenAI]:
         yield server
 
 
-def add_provider(gateway: Up, data: Path, upstream: StrictOpenAI) -> None:
+def add_provider(gateway: UpProcess, data: Path, upstream: StrictOpenAI) -> None:
     admin = {"authorization": f"Bearer {(data / 'admin_key').read_text()}"}
     body = {"name": "vendor", "preset": "openai", "credential": upstream.key}
     body["base_url"] = f"{upstream.url}/v1"
     httpx.post(f"{gateway.base}/api/providers", json=body, headers=admin).raise_for_status()
 
 
-def works(gateway: Up, key: str | None, upstream: StrictOpenAI) -> bool:
+def works(gateway: UpProcess, key: str | None, upstream: StrictOpenAI) -> bool:
     """Whether the key is accepted, and the provider accepts the stored credential."""
     answer = gateway.chat(key, model=f"vendor/{upstream.models[0]}")
     return answer.status_code == 200
 
 
 @contextlib.contextmanager
-def traffic(gateway: Up, key: str) -> Iterator[list[int]]:
+def traffic(gateway: UpProcess, key: str) -> Iterator[list[int]]:
     """Requests one after the other until the block ends; gives their status codes."""
     codes: list[int] = []
     over = threading.Event()

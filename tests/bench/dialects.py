@@ -232,11 +232,11 @@ def base(times: Times) -> float:
     return max(times[key] for key in BASE)
 
 
-def over(times: Times, most: float = MOST) -> dict[str, float]:
+def over(times: Times, maximum: float = MOST) -> dict[str, float]:
     """The crossings that cost more than `most` times Chat<->Messages, and how many."""
     limit = base(times)
     crossings = {k: v for k, v in times.items() if k[0] != UPSTREAMS[k[1]].dialect}
-    return {f"{c} -> {u}": v / limit for (c, u), v in crossings.items() if v > most * limit}
+    return {f"{c} -> {u}": v / limit for (c, u), v in crossings.items() if v > maximum * limit}
 
 
 def passing(chunks: Times) -> dict[str, float]:

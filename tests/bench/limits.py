@@ -27,7 +27,7 @@ from operator import attrgetter
 import msgspec
 
 from tests.bench import measure, meter, programs
-from tests.bench.measure import Rig
+from tests.bench.measure import GatewayStack
 
 MOST = 1.15
 LOOP, WHOLE = attrgetter("loop"), attrgetter("whole")
@@ -58,7 +58,7 @@ print(json.dumps([store.create_key(f"bench-{n}", **x)[1] for n, x in enumerate(%
 """
 
 
-class Way(msgspec.Struct, frozen=True, kw_only=True):
+class Variant(msgspec.Struct, frozen=True, kw_only=True):
     """What a turn asks: by which of the keys, and which of the routes.
 
     None of the routes is called as the upstream's model is: its name costs all of them alike.
@@ -68,27 +68,27 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     cache: str = "-off"
 
 
-WAYS = {
-    "without": Way(),
-    "limits and budget": Way(key=1),
-    "every limit": Way(key=2),
-    "cache, own form": Way(cache="-own"),
-    "cache, all forms": Way(cache="-all"),
-    "all, own form": Way(key=1, cache="-own"),
-    "all, all forms": Way(key=1, cache="-all"),
+VARIANTS = {
+    "without": Variant(),
+    "limits and budget": Variant(key=1),
+    "every limit": Variant(key=2),
+    "cache, own form": Variant(cache="-own"),
+    "cache, all forms": Variant(cache="-all"),
+    "all, own form": Variant(key=1, cache="-own"),
+    "all, all forms": Variant(key=1, cache="-all"),
 }
 TARGET_SERIES = ("all, own form", "all, all forms")
 # A client's dialect, and the fake provider's: what passes through, and what is translated.
-LANES = {"chat": ("chat", "mock"), "messages>chat": ("messages", "mock")}
+DIALECT_PAIRS = {"chat": ("chat", "mock"), "messages>chat": ("messages", "mock")}
 
 
-def prepared(rig: Rig) -> list[str]:
+def create_routes_and_keys(stack: GatewayStack) -> list[str]:
     """Make the routes that look for answers, and the keys."""
     limits = [dict.fromkeys(names, ROOMY) for names in ((), EACH_KIND, EVERY)]
     done = subprocess.run(
         [sys.executable, "manage.py", "shell", "--no-imports", "-c", _CREATE_KEYS % (limits,)],
         cwd=programs.ROOT,
-        env={**os.environ, "DRAGOMAN_DATA_DIR": str(rig.dragoman.folder / "data")},
+        env={**os.environ, "DRAGOMAN_DATA_DIR": str(stack.dragoman.folder / "data")},
         check=True,
         capture_output=True,
         text=True,
@@ -98,7 +98,7 @@ def prepared(rig: Rig) -> list[str]:
     return keys
 
 
-class Cost(msgspec.Struct, frozen=True):
+class CpuTime(msgspec.Struct, frozen=True):
     """CPU microseconds for each request: of the event loop, and of the whole process."""
 
     loop: float
@@ -106,45 +106,47 @@ class Cost(msgspec.Struct, frozen=True):
 
 
 # By lane and way: one for each round.
-Costs = dict[str, dict[str, list[Cost]]]
+Costs = dict[str, dict[str, list[CpuTime]]]
 
 
-def turn(rig: Rig, lane: str, key: str, model: str, count: int) -> Cost:
+def measure_cpu_time(stack: GatewayStack, pair: str, key: str, model: str, count: int) -> CpuTime:
     """What each of `count` requests costs the gateway."""
-    client, _ = LANES[lane]
-    command = [str(rig.folder / "load"), "-p", str(rig.dragoman.port), "-m", model, "-k", key]
+    client, _ = DIALECT_PAIRS[pair]
+    command = [str(stack.folder / "load"), "-p", str(stack.dragoman.port), "-m", model, "-k", key]
     command += [*LOAD, "-N", str(count), *(["-A"] if client == "messages" else [])]
-    assert rig.dragoman.process is not None
-    pid = rig.dragoman.process.pid
+    assert stack.dragoman.process is not None
+    pid = stack.dragoman.process.pid
     pids = meter.family(pid)
     loop, whole = meter.loop_s(pid), meter.cpu_s(pids)
     done = subprocess.run(
         programs.pinned(command, 0), stdout=subprocess.PIPE, check=True, text=True
     )
     loop = meter.loop_s(pid) - loop
-    rig.dragoman.settle()
+    stack.dragoman.settle()
     body = json.loads(done.stdout.splitlines()[-1])
     if body["ok"] != count:
         raise SystemExit(f"{body['ok']} of {count} requests were answered: {body}")
-    return Cost(loop / count * 1e6, (meter.cpu_s(pids) - whole) / count * 1e6)
+    return CpuTime(loop / count * 1e6, (meter.cpu_s(pids) - whole) / count * 1e6)
 
 
-def measured(rig: Rig, rounds: int, count: int) -> Costs:
+def measured(stack: GatewayStack, rounds: int, count: int) -> Costs:
     """What a request costs, by lane and way. Each round begins with another way."""
-    keys = prepared(rig)
-    by_names_by_lane: Costs = {lane: {name: [] for name in WAYS} for lane in LANES}
+    keys = create_routes_and_keys(stack)
+    by_names_by_lane: Costs = {pair: {name: [] for name in VARIANTS} for pair in DIALECT_PAIRS}
     for number in range(rounds + 1):
-        first = number % len(WAYS)
-        for lane, (_, model) in LANES.items():
-            for name in (*WAYS, *WAYS)[first : first + len(WAYS)]:
-                way = WAYS[name]
-                cost = turn(rig, lane, keys[way.key], model + way.cache, count)
+        first = number % len(VARIANTS)
+        for pair, (_, model) in DIALECT_PAIRS.items():
+            for name in (*VARIANTS, *VARIANTS)[first : first + len(VARIANTS)]:
+                variant = VARIANTS[name]
+                cost = measure_cpu_time(
+                    stack, pair, keys[variant.key], model + variant.cache, count
+                )
                 if number:  # the first is practice
-                    by_names_by_lane[lane][name].append(cost)
+                    by_names_by_lane[pair][name].append(cost)
     return by_names_by_lane
 
 
-def ratio(costs: dict[str, list[Cost]], name: str, of: Callable[[Cost], float]) -> float:
+def ratio(costs: dict[str, list[CpuTime]], name: str, of: Callable[[CpuTime], float]) -> float:
     """How many times what a way costs without: the median of the rounds."""
     pairs = zip(costs[name], costs["without"], strict=True)
     return statistics.median(of(cost) / of(base) for cost, base in pairs)
@@ -153,13 +155,13 @@ def ratio(costs: dict[str, list[Cost]], name: str, of: Callable[[Cost], float]) 
 def table(actual_costs: Costs) -> list[str]:
     """A line for each lane and way: event loop, then the whole process."""
     lines = []
-    for lane, costs in actual_costs.items():
+    for pair, costs in actual_costs.items():
         for name, each in costs.items():
             cells = (
                 f"{statistics.median(map(of, each)):7.1f} us  x {ratio(costs, name, of):.3f}"
                 for of in (LOOP, WHOLE)
             )
-            lines.append(f"{lane:14} {name:20} {'   '.join(cells)}")
+            lines.append(f"{pair:14} {name:20} {'   '.join(cells)}")
     return lines
 
 
@@ -181,8 +183,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("-n", "--rounds", type=int, default=15)
     parser.add_argument("-c", "--count", type=int, default=500)
     options = parser.parse_args(argv)
-    with measure.running() as rig:
-        actual_measured = measured(rig, options.rounds, options.count)
+    with measure.running() as stack:
+        actual_measured = measured(stack, options.rounds, options.count)
     print("\n".join(table(actual_measured)))
     return int(worst(actual_measured) > MOST)
 

@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 
 from tests.bench import meter
-from tests.bench.programs import Dragoman, Mock, Nginx, Program, build, pinned
-from tests.bench.scenarios import Lane, Shape
+from tests.bench.programs import Dragoman, FakeProvider, Nginx, Program, build, pinned
+from tests.bench.scenarios import DialectPair, Shape
 
 PRACTICE_S = 0.5
 _FIRST_TEXT = b"@T"
@@ -43,11 +43,11 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     peak_kb: int
 
 
-class Rig(msgspec.Struct, frozen=True, kw_only=True):
+class GatewayStack(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that runs."""
 
     folder: Path
-    mock: Mock
+    fake_provider: FakeProvider
     nginx: Nginx
     dragoman: Dragoman
     start_s: float
@@ -55,24 +55,24 @@ class Rig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextmanager
-def running() -> Iterator[Rig]:
+def running() -> Iterator[GatewayStack]:
     """The fake provider, nginx and a fresh gateway in front of it, for one block."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
-        with ExitStack() as stack:
+        with ExitStack() as exit_stack:
             folder = Path(
-                stack.enter_context(tempfile.TemporaryDirectory(prefix="dragoman-bench-"))
+                exit_stack.enter_context(tempfile.TemporaryDirectory(prefix="dragoman-bench-"))
             )
             build(folder)
-            mock = stack.enter_context(Mock(folder))
-            nginx = stack.enter_context(Nginx(folder, mock.port))
+            fake_provider = exit_stack.enter_context(FakeProvider(folder))
+            nginx = exit_stack.enter_context(Nginx(folder, fake_provider.port))
             started = time.monotonic()
-            dragoman = stack.enter_context(Dragoman(folder, mock.port))
+            dragoman = exit_stack.enter_context(Dragoman(folder, fake_provider.port))
             start_s = time.monotonic() - started
-            yield Rig(
+            yield GatewayStack(
                 folder=folder,
-                mock=mock,
+                fake_provider=fake_provider,
                 nginx=nginx,
                 dragoman=dragoman,
                 start_s=start_s,
@@ -87,15 +87,17 @@ def _pids(program: Program) -> list[int]:
     return meter.family(program.process.pid)
 
 
-def load(rig: Rig, program: Program, shape: Shape, lane: Lane, *, secs: float) -> Result:
+def load(
+    stack: GatewayStack, program: Program, shape: Shape, pair: DialectPair, *, secs: float
+) -> Result:
     """Send the load of a shape through a program, once for practice and once measured.
 
     Counted is all CPU time until the last log row is written. A shape whose connections
     come one by one is not practised: it says how long it takes to have them all.
     """
-    command = [str(rig.folder / "load"), "-p", str(program.port), "-m", lane.model]
-    command += ["-k", rig.dragoman.key, *shape.args.split()]
-    command += ["-A"] if lane.client == "messages" else []
+    command = [str(stack.folder / "load"), "-p", str(program.port), "-m", pair.model]
+    command += ["-k", stack.dragoman.key, *shape.args.split()]
+    command += ["-A"] if pair.client == "messages" else []
     if not shape.ramp_s:
         subprocess.run(_timed(command, PRACTICE_S, 0), stdout=subprocess.DEVNULL, check=True)
     program.settle()
@@ -147,47 +149,49 @@ def _result(
     )
 
 
-def leave(rig: Rig, lane: Lane, *, stream: bool) -> float:
+def leave(stack: GatewayStack, pair: DialectPair, *, stream: bool) -> float:
     """Seconds until the provider's connection is closed after a client has left in mid-answer.
 
     A stream is left after its first text, any other answer while the provider thinks.
     """
     text = "n=200,d=20,s=20" if stream else "n=20,d=0,s=5,l=5000"
-    before = rig.mock.counts()
-    with socket.create_connection(("127.0.0.1", rig.dragoman.port), timeout=5) as client:
-        client.sendall(_request(rig, lane, text, stream=stream))
-        _until_under_way(rig, client, before["requests"], stream=stream)
+    before = stack.fake_provider.counts()
+    with socket.create_connection(("127.0.0.1", stack.dragoman.port), timeout=5) as client:
+        client.sendall(_request(stack, pair, text, stream=stream))
+        _until_under_way(stack, client, before["requests"], stream=stream)
     left = time.monotonic()
     while time.monotonic() < left + 5:
-        if rig.mock.counts()["aborted"] > before["aborted"]:
+        if stack.fake_provider.counts()["aborted"] > before["aborted"]:
             break
         time.sleep(0.002)
     return time.monotonic() - left
 
 
-def _until_under_way(rig: Rig, client: socket.socket, count: int, *, stream: bool) -> None:
+def _until_under_way(
+    stack: GatewayStack, client: socket.socket, count: int, *, stream: bool
+) -> None:
     received = b""
     while stream and _FIRST_TEXT not in received:
         piece = client.recv(65536)
         if not piece:
             raise RuntimeError(f"the stream ended before its first text: {received!r}")
         received += piece
-    while rig.mock.counts()["requests"] == count:
+    while stack.fake_provider.counts()["requests"] == count:
         time.sleep(0.002)
 
 
-def _request(rig: Rig, lane: Lane, text: str, *, stream: bool) -> bytes:
-    path = "/v1/messages" if lane.client == "messages" else "/v1/chat/completions"
+def _request(stack: GatewayStack, pair: DialectPair, text: str, *, stream: bool) -> bytes:
+    path = "/v1/messages" if pair.client == "messages" else "/v1/chat/completions"
     body = json.dumps(
         {
-            "model": lane.model,
+            "model": pair.model,
             "max_tokens": 100,
             "stream": stream,
             "messages": [{"role": "user", "content": f"bench:{text} "}],
         }
     ).encode()
     head = (
-        f"POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {rig.dragoman.key}\r\n"
+        f"POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {stack.dragoman.key}\r\n"
         f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

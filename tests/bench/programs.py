@@ -123,7 +123,7 @@ class Program(AbstractContextManager["Program"]):
             self.process.wait(10)
 
 
-class Mock(Program):
+class FakeProvider(Program):
     """The fake provider of both dialects (mock.c)."""
 
     def command(self) -> list[str]:

@@ -20,8 +20,8 @@ from collections.abc import Iterator
 import msgspec
 
 from tests.bench import measure, programs
-from tests.bench.measure import Result, Rig
-from tests.bench.scenarios import LANES, SHAPES, Goal, Lane, Shape, goals
+from tests.bench.measure import GatewayStack, Result
+from tests.bench.scenarios import DIALECT_PAIRS, SHAPES, DialectPair, Goal, Shape, goals
 
 # shape -> lane -> what -> one value for each round
 Values = dict[str, dict[str, dict[str, list[float]]]]
@@ -52,39 +52,43 @@ class Report(msgspec.Struct, frozen=True):
     values: Values
     failures: list[str]
 
-    def median(self, shape: str, lane: str, what: str) -> float | None:
+    def median(self, shape: str, pair: str, what: str) -> float | None:
         """The middle one of the rounds."""
-        seconds = self.values.get(shape, {}).get(lane, {}).get(what)
+        seconds = self.values.get(shape, {}).get(pair, {}).get(what)
         return statistics.median(seconds) if seconds else None
 
 
-def measured(rig: Rig, options: Options) -> Report:
+def measured(stack: GatewayStack, options: Options) -> Report:
     """Run everything."""
     values: Values = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     report = Report(values, [])
-    values["start"]["all"] = {"seconds": [rig.start_s], "idle_mb": [rig.idle_mb]}
+    values["start"]["all"] = {"seconds": [stack.start_s], "idle_mb": [stack.idle_mb]}
     for _ in range(options.rounds):
         for name in options.shapes:
-            _round(rig, SHAPES[name], options, report)
-    for lane in LANES.values() if options.leaves else ():
+            _round(stack, SHAPES[name], options, report)
+    for pair in DIALECT_PAIRS.values() if options.leaves else ():
         for name, stream in (("leave-stream", True), ("leave-unary", False)):
-            took = [measure.leave(rig, lane, stream=stream) for _ in range(options.leaves)]
-            values[name][lane.name]["seconds"] = took
+            took = [measure.leave(stack, pair, stream=stream) for _ in range(options.leaves)]
+            values[name][pair.name]["seconds"] = took
     return report
 
 
-def _round(rig: Rig, shape: Shape, options: Options, report: Report) -> None:
-    lanes = [lane for lane in LANES.values() if not shape.lanes or lane.name in shape.lanes]
-    for client in dict.fromkeys(lane.client for lane in lanes):
-        mine = [lane for lane in lanes if lane.client == client]
+def _round(stack: GatewayStack, shape: Shape, options: Options, report: Report) -> None:
+    pairs = [pair for pair in DIALECT_PAIRS.values() if not shape.pairs or pair.name in shape.pairs]
+    for client in dict.fromkeys(pair.client for pair in pairs):
+        mine = [pair for pair in pairs if pair.client == client]
         secs = options.secs
-        direct = measure.load(rig, rig.mock, shape, mine[0], secs=secs) if shape.direct else None
-        nginx = measure.load(rig, rig.nginx, shape, mine[0], secs=secs)
-        for lane in mine:
-            result = measure.load(rig, rig.dragoman, shape, lane, secs=secs)
+        direct = (
+            measure.load(stack, stack.fake_provider, shape, mine[0], secs=secs)
+            if shape.direct
+            else None
+        )
+        nginx = measure.load(stack, stack.nginx, shape, mine[0], secs=secs)
+        for pair in mine:
+            result = measure.load(stack, stack.dragoman, shape, pair, secs=secs)
             for name, value in _values(shape, result, nginx, direct):
-                report.values[shape.name][lane.name][name].append(value)
-            report.failures.extend(_failures(shape, lane, nginx, result))
+                report.values[shape.name][pair.name][name].append(value)
+            report.failures.extend(_failures(shape, pair, nginx, result))
 
 
 def _values(
@@ -104,10 +108,10 @@ def _values(
         yield "chunk_added_ms", result.chunk99_ms - direct.chunk99_ms
 
 
-def _failures(shape: Shape, lane: Lane, nginx: Result, result: Result) -> Iterator[str]:
+def _failures(shape: Shape, pair: DialectPair, nginx: Result, result: Result) -> Iterator[str]:
     for who, results in (("nginx", nginx), ("dragoman", result)):
         if results.failed:
-            yield f"{shape.name} {lane.name} {who}: {results.failed}"
+            yield f"{shape.name} {pair.name} {who}: {results.failed}"
 
 
 def table(report: Report) -> Iterator[str]:
@@ -115,26 +119,26 @@ def table(report: Report) -> Iterator[str]:
     yield "| shape | lane | " + " | ".join(COLUMNS.values()) + " |"
     yield "|---|---" + "|--:" * len(COLUMNS) + "|"
     for shape in SHAPES:
-        for lane in report.values.get(shape, {}):
-            cells = [report.median(shape, lane, column) for column in COLUMNS]
+        for pair in report.values.get(shape, {}):
+            cells = [report.median(shape, pair, column) for column in COLUMNS]
             texts = ["" if cell is None else f"{cell:.3g}" for cell in cells]
-            yield f"| {shape} | {lane} | " + " | ".join(texts) + " |"
+            yield f"| {shape} | {pair} | " + " | ".join(texts) + " |"
 
 
 def judged(report: Report) -> Iterator[tuple[bool, str]]:
     """Each goal that was measured: whether it is met, and the worst lane's value."""
     for goal in goals():
-        lanes = [name for name in report.values.get(goal.shape, {}) if _counts(goal, name)]
-        medians_by_lane = {lane: report.median(goal.shape, lane, goal.what) for lane in lanes}
-        known = {lane: value for lane, value in medians_by_lane.items() if value is not None}
+        pairs = [name for name in report.values.get(goal.shape, {}) if _counts(goal, name)]
+        medians_by_lane = {pair: report.median(goal.shape, pair, goal.what) for pair in pairs}
+        known = {pair: value for pair, value in medians_by_lane.items() if value is not None}
         if known:
-            lane, value = max(known.items(), key=lambda item: item[1])
-            line = f"{goal.shape} {goal.what} ({lane}): {value:.3g} of at most {goal.most:g}"
-            yield value <= goal.most, f"{line} {goal.unit}"
+            pair, value = max(known.items(), key=lambda item: item[1])
+            line = f"{goal.shape} {goal.what} ({pair}): {value:.3g} of at most {goal.maximum:g}"
+            yield value <= goal.maximum, f"{line} {goal.unit}"
 
 
-def _counts(goal: Goal, lane: str) -> bool:
-    return goal.translated is None or LANES[lane].translated == goal.translated
+def _counts(goal: Goal, pair: str) -> bool:
+    return goal.translated is None or DIALECT_PAIRS[pair].translated == goal.translated
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -150,8 +154,8 @@ def main(argv: list[str] | None = None) -> int:
     if lacks := programs.missing():
         parser.error(f"install {' '.join(lacks)} first")
     shapes = tuple(options.shapes.split(","))
-    with measure.running() as rig:
-        report = measured(rig, Options(shapes=shapes, rounds=options.rounds, secs=options.secs))
+    with measure.running() as stack:
+        report = measured(stack, Options(shapes=shapes, rounds=options.rounds, secs=options.secs))
     verdicts = list(judged(report))
     print("\n".join([*table(report), ""]))
     print("\n".join(f"{'ok    ' if met else 'MISSED'} {line}" for met, line in verdicts))

@@ -21,13 +21,13 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     about: str
     args: str
     unit: Literal["ok", "chunks"] = "ok"
-    lanes: tuple[str, ...] = ()
+    pairs: tuple[str, ...] = ()
     secs: float | None = None
     ramp_s: float = 0.0
     direct: bool = False
 
 
-class Lane(msgspec.Struct, frozen=True, kw_only=True):
+class DialectPair(msgspec.Struct, frozen=True, kw_only=True):
     """A way through the gateway: what the client speaks and which route it asks for."""
 
     name: str
@@ -36,13 +36,13 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     translated: bool
 
 
-LANES = {
-    lane.name: lane
-    for lane in (
-        Lane(name="chat", client="chat", model="mock", translated=False),
-        Lane(name="messages", client="messages", model="mock-anthropic", translated=False),
-        Lane(name="chat>messages", client="chat", model="mock-anthropic", translated=True),
-        Lane(name="messages>chat", client="messages", model="mock", translated=True),
+DIALECT_PAIRS = {
+    pair.name: pair
+    for pair in (
+        DialectPair(name="chat", client="chat", model="mock", translated=False),
+        DialectPair(name="messages", client="messages", model="mock-anthropic", translated=False),
+        DialectPair(name="chat>messages", client="chat", model="mock-anthropic", translated=True),
+        DialectPair(name="messages>chat", client="messages", model="mock", translated=True),
     )
 }
 _FEW = ("chat", "chat>messages")
@@ -53,7 +53,7 @@ SHAPES = {
             name="unary-1",
             about="one request after the other",
             args="-c 1 -b n=20,d=0,s=5",
-            lanes=_FEW,
+            pairs=_FEW,
             direct=True,
         ),
         Shape(name="unary-16", about="16 at a time", args="-c 16 -b n=20,d=0,s=5"),
@@ -62,14 +62,14 @@ SHAPES = {
             name="unary-100k",
             about="16 at a time, prompts of 100 kB that differ at their end, as an agent's",
             args="-c 16 -U -x 100000 -b n=20,d=0,s=5",
-            lanes=_FEW,
+            pairs=_FEW,
         ),
         Shape(
             name="stream-first",
             about="one short stream after the other",
             args="-c 1 -s -b n=5,d=2,s=20",
             unit="chunks",
-            lanes=_FEW,
+            pairs=_FEW,
             direct=True,
         ),
         Shape(
@@ -77,7 +77,7 @@ SHAPES = {
             about="4 streams, a chunk each 20 ms",
             args="-c 4 -s -b n=50,d=20,s=20",
             unit="chunks",
-            lanes=_FEW,
+            pairs=_FEW,
             direct=True,
         ),
         Shape(
@@ -91,7 +91,7 @@ SHAPES = {
             about="1,000 streams, a chunk each second",
             args="-c 1000 -R 4 -s -b n=12,d=1000,s=20",
             unit="chunks",
-            lanes=_FEW,
+            pairs=_FEW,
             secs=6.0,
             ramp_s=5.0,
         ),
@@ -105,7 +105,7 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
     shape: str
     what: str
     translated: bool | None
-    most: float
+    maximum: float
     unit: str
 
 
@@ -115,7 +115,7 @@ def goals() -> list[Goal]:
     for shape in ("unary-16", "unary-64"):
         cpuses += [_cpu(shape, 15, translated=False), _cpu(shape, 25, translated=True)]
     cpuses += [_cpu("stream-10ms", 6, translated=False), _cpu("stream-10ms", 12, translated=True)]
-    for shape, what, most, unit in (
+    for shape, what, maximum, unit in (
         ("unary-1", "added_ms", 1.0, "ms"),
         ("stream-first", "first_added_ms", 2.0, "ms"),
         # Nagle's algorithm against delayed acknowledgements would add 40 ms.
@@ -127,9 +127,11 @@ def goals() -> list[Goal]:
         ("start", "seconds", 3.0, "s"),
         ("start", "idle_mb", 120.0, "MB"),
     ):
-        cpuses.append(Goal(shape=shape, what=what, translated=None, most=most, unit=unit))
+        cpuses.append(Goal(shape=shape, what=what, translated=None, maximum=maximum, unit=unit))
     return cpuses
 
 
-def _cpu(shape: str, most: float, *, translated: bool) -> Goal:
-    return Goal(shape=shape, what="cpu_ratio", translated=translated, most=most, unit="x nginx")
+def _cpu(shape: str, maximum: float, *, translated: bool) -> Goal:
+    return Goal(
+        shape=shape, what="cpu_ratio", translated=translated, maximum=maximum, unit="x nginx"
+    )

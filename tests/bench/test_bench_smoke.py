@@ -27,8 +27,8 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def report() -> Iterator[Report]:
     shapes = ("unary-1", "unary-16", "stream-first", "stream-10ms")
-    with measure.running() as rig:
-        yield measured(rig, Options(shapes=shapes, rounds=1, secs=0.5, leaves=1))
+    with measure.running() as stack:
+        yield measured(stack, Options(shapes=shapes, rounds=1, secs=0.5, leaves=1))
 
 
 def test_no_request_of_the_load_fails(report: Report) -> None:
@@ -36,12 +36,12 @@ def test_no_request_of_the_load_fails(report: Report) -> None:
 
 
 def test_every_goal_is_near(report: Report) -> None:
-    ceilings = {(goal.shape, goal.what): goal.most * SLACK[goal.unit] for goal in goals()}
+    ceilings = {(goal.shape, goal.what): goal.maximum * SLACK[goal.unit] for goal in goals()}
     over = {
-        (shape, what): report.median(shape, lane, what)
-        for (shape, what), most in ceilings.items()
-        for lane in report.values.get(shape, {})
-        if (report.median(shape, lane, what) or 0) > most
+        (shape, what): report.median(shape, pair, what)
+        for (shape, what), maximum in ceilings.items()
+        for pair in report.values.get(shape, {})
+        if (report.median(shape, pair, what) or 0) > maximum
     }
     assert not over
 

@@ -21,9 +21,9 @@ MOST = 5.0
 )
 @pytest.mark.wide(every=0)
 def test_limits_budgets_and_cache_are_no_multiple_of_a_request() -> None:
-    with measure.running() as rig:
-        measured = limits.measured(rig, rounds=3, count=150)
+    with measure.running() as stack:
+        measured = limits.measured(stack, rounds=3, count=150)
     lines = limits.table(measured)
     print("\n".join(lines))
-    assert len(lines) == len(limits.LANES) * len(limits.WAYS)
+    assert len(lines) == len(limits.DIALECT_PAIRS) * len(limits.VARIANTS)
     assert limits.worst(measured) < MOST

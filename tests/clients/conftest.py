@@ -9,7 +9,7 @@ import pytest
 from tests.clients.environments import Unavailable
 from tests.clients.running import ClientOutput, run
 from tests.clients.table import CLIENTS
-from tests.clients.upstreams import Stand, standing
+from tests.clients.upstreams import GatewayStack, standing
 
 Running = Callable[[str], ClientOutput]
 
@@ -25,20 +25,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
-    with standing(tmp_path_factory.mktemp("stand")) as test_stand:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
+    with standing(tmp_path_factory.mktemp("stack")) as test_stand:
         yield test_stand
 
 
 @pytest.fixture(scope="session")
-def client_output(stand: Stand, tmp_path_factory: pytest.TempPathFactory) -> Running:
+def client_output(stack: GatewayStack, tmp_path_factory: pytest.TempPathFactory) -> Running:
     """What a client saw, by its name; it is run when it is first asked for."""
     completed_by_name: dict[str, ClientOutput | BaseException] = {}
 
     def telling(name: str) -> ClientOutput:
         if name not in completed_by_name:
             try:
-                completed_by_name[name] = run(CLIENTS[name], stand, tmp_path_factory.mktemp(name))
+                completed_by_name[name] = run(CLIENTS[name], stack, tmp_path_factory.mktemp(name))
             except (Unavailable, AssertionError, OSError, ValueError) as error:
                 completed_by_name[name] = error
         actual_completed_by_name = completed_by_name[name]

@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.clients.environments import node_modules, python_with
 from tests.clients.table import CLIENTS, Client
-from tests.clients.upstreams import UPSTREAMS, Stand
+from tests.clients.upstreams import UPSTREAMS, GatewayStack
 from tests.clients.websocket_proxy import websocket_proxy
 
 SCRIPTS = Path(__file__).resolve().parent / "scripts"
@@ -35,23 +35,23 @@ class ClientOutput:
     memory_by_upstream: dict[str, bool] = field(default_factory=dict)
 
 
-def run(client: Client, stand: Stand, home: Path) -> ClientOutput:
+def run(client: Client, stack: GatewayStack, home: Path) -> ClientOutput:
     """Run a client's script on all its upstreams, with `home` as its home.
 
     Raises:
         Unavailable: what it needs cannot be installed.
         AssertionError: it ended without an answer; holds its output.
     """
-    stand.teach(client.shell)
+    stack.teach(client.shell)
     scenarios = {route_of(client, name): scenarios_of(client, name) for name in client.upstreams}
-    proxied = websocket_proxy(stand.gateway.url) if client.socket else nullcontext(stand.gateway)
+    proxied = websocket_proxy(stack.gateway.url) if client.socket else nullcontext(stack.gateway)
     with proxied as server:
-        results = run_client(client, server.url, stand.gateway.key, home, scenarios)
+        results = run_client(client, server.url, stack.gateway.key, home, scenarios)
     tool = client.shell[0] if client.shell else "get_weather"
     for name in client.upstreams:
         if UPSTREAMS[name].state is not None and "thinking" in scenarios_of(client, name):
             results.memory_by_upstream[name] = all(
-                stand.sent_back(name, number, tool) for number in (0, 1)
+                stack.reasoning_was_returned(name, number, tool) for number in (0, 1)
             )
     return results
 

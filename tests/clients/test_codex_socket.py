@@ -12,7 +12,7 @@ import pytest
 from tests.clients.environments import Unavailable
 from tests.clients.running import run_client
 from tests.clients.table import CLIENTS
-from tests.clients.upstreams import Stand
+from tests.clients.upstreams import GatewayStack
 from tests.clients.verdict import wrong
 from tests.clients.websocket_proxy import Event, WebSocketProxy, websocket_proxy
 
@@ -24,18 +24,18 @@ EACH = pytest.mark.parametrize("upstream", ["responses", "messages", "gemini"])
 
 
 @pytest.fixture
-def proxy(stand: Stand) -> Iterator[WebSocketProxy]:
-    with websocket_proxy(stand.gateway.url) as running_proxy:
+def proxy(stack: GatewayStack) -> Iterator[WebSocketProxy]:
+    with websocket_proxy(stack.gateway.url) as running_proxy:
         yield running_proxy
 
 
 def drives(
-    proxy: WebSocketProxy, stand: Stand, home: Path, route: str, scenario: str
+    proxy: WebSocketProxy, stack: GatewayStack, home: Path, route: str, scenario: str
 ) -> dict[str, Any]:
     """What Codex saw in one scenario."""
-    stand.teach(CODEX.shell)
+    stack.teach(CODEX.shell)
     try:
-        results = run_client(CODEX, proxy.url, stand.gateway.key, home, {route: (scenario,)})
+        results = run_client(CODEX, proxy.url, stack.gateway.key, home, {route: (scenario,)})
     except Unavailable as error:
         pytest.skip(str(error))
     return results.results_by_route[route][scenario]
@@ -47,9 +47,9 @@ def is_delta(event: Event) -> bool:
 
 @EACH
 def test_it_prepares_a_turn_and_then_sends_what_is_new(
-    proxy: WebSocketProxy, stand: Stand, tmp_path: Path, upstream: str
+    proxy: WebSocketProxy, stack: GatewayStack, tmp_path: Path, upstream: str
 ) -> None:
-    assert not wrong("tools", drives(proxy, stand, tmp_path, CODEX.names[upstream], "tools"))
+    assert not wrong("tools", drives(proxy, stack, tmp_path, CODEX.names[upstream], "tools"))
     ready, first, second = proxy.client_events
     ids = [e["response"]["id"] for e in proxy.gateway_events if e["type"] == "response.completed"]
     assert ready["generate"] is False
@@ -58,16 +58,16 @@ def test_it_prepares_a_turn_and_then_sends_what_is_new(
     kinds = [item["type"] for item in second["input"]]
     assert kinds == ["function_call_output", "function_call_output"]
     # What Codex did not send again, the provider got all the same.
-    body = json.loads(stand.servers[upstream].requests[-1].raw)
+    body = json.loads(stack.servers[upstream].requests[-1].raw)
     assert "What is the weather in Paris and Rome?" in json.dumps(body)
 
 
 @EACH
 def test_a_broken_connection_is_opened_again(
-    proxy: WebSocketProxy, stand: Stand, tmp_path: Path, upstream: str
+    proxy: WebSocketProxy, stack: GatewayStack, tmp_path: Path, upstream: str
 ) -> None:
     proxy.breaks = is_delta
-    assert not wrong("tools", drives(proxy, stand, tmp_path, CODEX.names[upstream], "tools"))
+    assert not wrong("tools", drives(proxy, stack, tmp_path, CODEX.names[upstream], "tools"))
     assert proxy.breaks is None
     texts = [json.dumps(request["input"]) for request in proxy.client_events]
     again = [text for text in texts if "What is the weather in Paris and Rome?" in text]
@@ -75,6 +75,6 @@ def test_a_broken_connection_is_opened_again(
 
 
 def test_codex_shows_an_error_of_the_gateway(
-    proxy: WebSocketProxy, stand: Stand, tmp_path: Path
+    proxy: WebSocketProxy, stack: GatewayStack, tmp_path: Path
 ) -> None:
-    assert "no-such-route" in drives(proxy, stand, tmp_path, "no-such-route", "text")["failed"]
+    assert "no-such-route" in drives(proxy, stack, tmp_path, "no-such-route", "text")["failed"]

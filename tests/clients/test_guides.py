@@ -18,7 +18,7 @@ from console.pages.connect.clients import Panel, panels
 from tests.clients.environments import Unavailable, node_modules, python_with
 from tests.clients.table import CLIENTS, VERCEL
 from tests.e2e.test_documentation import LIGHT_GUIDES
-from tests.e2e.test_up import Up, up
+from tests.e2e.test_up import UpProcess, up
 
 pytestmark = [pytest.mark.e2e, pytest.mark.frameworks, pytest.mark.timeout(1500)]
 PROMPT = "Say hello."
@@ -99,14 +99,14 @@ NOT_RUN = {
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpProcess]:
     data_dir = tmp_path_factory.mktemp("guides") / "data"
     with up(data_dir, DRAGOMAN_FIND_LOCAL_SERVERS="false") as running:
         yield running
         assert running.end() == 0
 
 
-def panel_of(gateway: Up, client: str) -> Panel:
+def panel_of(gateway: UpProcess, client: str) -> Panel:
     """The guide of a client for this gateway."""
     (result,) = [panel for panel in panels(gateway.base, "demo") if panel.id == client]
     return result
@@ -142,7 +142,7 @@ def script_of(guide: Guide, panel: Panel, home: Path, environment: dict[str, str
 
 
 @pytest.mark.parametrize("client", GUIDES)
-def test_a_guide_leads_to_an_answer(gateway: Up, client: str, tmp_path: Path) -> None:
+def test_a_guide_leads_to_an_answer(gateway: UpProcess, client: str, tmp_path: Path) -> None:
     guide, panel = GUIDES[client], panel_of(gateway, client)
     environment = {
         **install(guide),

@@ -10,7 +10,7 @@ from cohere.errors import NotFoundError
 from tests.clients.cases import cases
 from tests.clients.conftest import Running
 from tests.clients.running import client_result
-from tests.clients.upstreams import Stand
+from tests.clients.upstreams import GatewayStack
 from tests.clients.verdict import wrong
 
 pytestmark = pytest.mark.e2e
@@ -24,8 +24,8 @@ def test_a_client_gets_the_requested_response(
     assert not wrong(scenario, client_result(client_output(client), client, upstream, scenario))
 
 
-def test_coheres_first_chat_api_is_not_found(stand: Stand) -> None:
-    base, key = stand.gateway.url, stand.gateway.key
+def test_coheres_first_chat_api_is_not_found(stack: GatewayStack) -> None:
+    base, key = stack.gateway.url, stack.gateway.key
     with httpx.Client() as http, pytest.raises(NotFoundError, match="/v1/chat"):
         client = cohere.Client(api_key=key, base_url=base, httpx_client=http)
         client.chat(model="gpt-4o", message="Hello")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.clients.table import CLIENTS
-from tests.e2e.rig import Gateway, configured
+from tests.e2e.stack import Gateway, configured
 from tests.fakes import (
     Call,
     ScriptedAnswer,
@@ -83,13 +83,13 @@ UPSTREAMS: dict[str, Upstream] = {
 
 
 @dataclass
-class Stand:
+class GatewayStack:
     """The gateway and the providers behind it, by the names of `UPSTREAMS`."""
 
     gateway: Gateway
     servers: dict[str, Any]
 
-    def sent_back(self, upstream: str, number: int, tool: str) -> bool:
+    def reasoning_was_returned(self, upstream: str, number: int, tool: str) -> bool:
         """Whether the result of that turn's tool went back with the thought before it."""
         known = UPSTREAMS[upstream]
         assert known.state is not None
@@ -112,10 +112,10 @@ class Stand:
 
 
 @contextmanager
-def standing(directory: Path) -> Iterator[Stand]:
-    """A stand whose gateway keeps its data in `directory`."""
-    with ExitStack() as stack:
-        servers = {name: stack.enter_context(u.make()) for name, u in UPSTREAMS.items()}
+def standing(directory: Path) -> Iterator[GatewayStack]:
+    """A gateway and its providers; the gateway keeps its data in `directory`."""
+    with ExitStack() as exit_stack:
+        servers = {name: exit_stack.enter_context(u.make()) for name, u in UPSTREAMS.items()}
         rows = []
         for name, upstream in UPSTREAMS.items():
             server = servers[name]
@@ -129,8 +129,8 @@ def standing(directory: Path) -> Iterator[Stand]:
                 if public:
                     rows.append({"model_name": public, "litellm_params": params})
         gateway = Gateway(directory, configured(rows)).start()
-        stack.callback(gateway.kill)
-        yield Stand(gateway, servers)
+        exit_stack.callback(gateway.kill)
+        yield GatewayStack(gateway, servers)
         gateway.stop()
 
 

@@ -25,7 +25,7 @@ from console.single_sign_on.discovery import find_problem
 from gateway.config import oidc as oidc_settings
 from gateway.config.oidc import OidcSettings, read_oidc_settings
 from gateway.models import Team
-from tests.authority import Authority
+from tests.certificates import CertificateAuthority
 from tests.fakes.oidc import CLIENT_ID, CLIENT_SECRET, Provider, oidc_provider
 
 pytestmark = pytest.mark.django_db
@@ -236,7 +236,7 @@ def test_a_provider_of_a_private_authority_is_trusted(
     variable: str,
 ) -> None:
     """By the variables that providers of models are trusted by."""
-    authority = Authority()
+    authority = CertificateAuthority()
     folder = tmp_path / "authorities"
     folder.mkdir()
     (folder / "ca.pem").write_text(authority.pem)

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from tests.e2e.rig import Gateway
+from tests.e2e.stack import Gateway
 from tests.fakes import RecordedRequest, Refusal, ScriptedAnswer, StrictOpenAI
 from tests.fakes.server import Out
 
@@ -78,7 +78,7 @@ class AzureUpstream(Upstream):
         return await super().respond(recorded_request, out)
 
 
-class FromFile(Gateway):
+class FileConfiguredGateway(Gateway):
     """A gateway whose configuration is a text, used as it is."""
 
     def __init__(self, directory: Path, text: str, key: str, **environment: str) -> None:
@@ -131,9 +131,9 @@ class FromFile(Gateway):
 @contextmanager
 def running(
     directory: Path, text: str, key: str = "sk-1234", **environment: str
-) -> Iterator[FromFile]:
+) -> Iterator[FileConfiguredGateway]:
     """A gateway with this file; ended in any case."""
-    gateway = FromFile(directory, text, key, **environment)
+    gateway = FileConfiguredGateway(directory, text, key, **environment)
     try:
         yield gateway.start()
         gateway.stop()
@@ -152,7 +152,7 @@ def upstreams(*names: str) -> Iterator[dict[str, Upstream]]:
         yield upstreams_by_name
 
 
-def shares(gateway: FromFile, model: str, count: int) -> Counter[str]:
+def shares(gateway: FileConfiguredGateway, model: str, count: int) -> Counter[str]:
     """How often each provider answered."""
     return Counter(gateway.answer_text(model, f"Draw {number}") for number in range(count))
 

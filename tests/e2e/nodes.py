@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from cryptography.fernet import Fernet
 
-from tests.e2e.rig import Gateway
+from tests.e2e.stack import Gateway
 from tests.test_databases import POSTGRES, answers
 
 SECRETS = {

@@ -12,7 +12,7 @@ from typing import Any
 
 import openai
 
-from tests.e2e.rig import ROOT, Gateway, configured, strict_config
+from tests.e2e.stack import ROOT, Gateway, configured, strict_config
 from tests.fakes import StrictAnthropic, StrictDeepSeek
 from tests.fakes.remembering import RememberingOpenAI
 

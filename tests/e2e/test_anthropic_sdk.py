@@ -11,7 +11,7 @@ import pytest
 from anthropic.types import TextBlock, ThinkingBlock, ToolUseBlock
 from pydantic import BaseModel
 
-from tests.e2e.rig import Rig
+from tests.e2e.stack import GatewayStack
 from tests.fakes import Call, Refusal, ScriptedAnswer, StrictAnthropic
 
 pytestmark = [
@@ -50,9 +50,9 @@ class City(BaseModel):
 
 
 @pytest.fixture
-def client(rig: Rig) -> Iterator[anthropic.Anthropic]:
+def client(stack: GatewayStack) -> Iterator[anthropic.Anthropic]:
     with anthropic.Anthropic(
-        base_url=rig.gateway.url, api_key=rig.gateway.key, max_retries=0
+        base_url=stack.gateway.url, api_key=stack.gateway.key, max_retries=0
     ) as api_client:
         yield api_client
 
@@ -76,13 +76,13 @@ def test_a_complete_response_is_parsed(client: anthropic.Anthropic, model: str) 
 
 
 @BOTH
-def test_the_older_api_version_and_header_are_accepted(rig: Rig, model: str) -> None:
+def test_the_older_api_version_and_header_are_accepted(stack: GatewayStack, model: str) -> None:
     with anthropic.Anthropic(
-        base_url=f"{rig.gateway.url}/anthropic",
+        base_url=f"{stack.gateway.url}/anthropic",
         api_key="unused",
         default_headers={
             "anthropic-version": "2023-06-01",
-            "x-api-key": rig.gateway.key,
+            "x-api-key": stack.gateway.key,
             "Authorization": "",
         },
         max_retries=0,
@@ -129,10 +129,10 @@ def test_raw_events_follow_the_grammar(client: anthropic.Anthropic, model: str) 
 @pytest.mark.parametrize("model", [CHAT, MESSAGES, DEEP])
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_parallel_tool_calls_make_a_round_trip(
-    rig: Rig, client: anthropic.Anthropic, model: str, stream: bool
+    stack: GatewayStack, client: anthropic.Anthropic, model: str, stream: bool
 ) -> None:
     prompt = f"Weather of two cities, {model} {stream}"
-    rig.on(
+    stack.on(
         prompt,
         ScriptedAnswer(text="I will look.", calls=TWO_CALLS, interleaved=True, reasoning="Hm."),
     )
@@ -162,12 +162,14 @@ def texts(message: anthropic.types.Message) -> str:
 
 
 @BOTH
-def test_an_image_reaches_the_provider(rig: Rig, client: anthropic.Anthropic, model: str) -> None:
+def test_an_image_reaches_the_provider(
+    stack: GatewayStack, client: anthropic.Anthropic, model: str
+) -> None:
     prompt = f"What is on it, {model}?"
     source = {"type": "base64", "media_type": "image/png", "data": PIXEL}
     blocks = [{"type": "text", "text": prompt}, {"type": "image", "source": source}]
     client.messages.create(model=model, max_tokens=9, messages=user(blocks))
-    server, recorded_request = rig.last(prompt)
+    server, recorded_request = stack.last(prompt)
     part = recorded_request.body["messages"][0]["content"][1]
     if isinstance(server, StrictAnthropic):
         assert part == blocks[1]
@@ -176,7 +178,7 @@ def test_an_image_reaches_the_provider(rig: Rig, client: anthropic.Anthropic, mo
 
 
 def test_an_image_in_a_tool_result_moves_to_where_chat_takes_it(
-    rig: Rig, client: anthropic.Anthropic
+    stack: GatewayStack, client: anthropic.Anthropic
 ) -> None:
     prompt = "Look at the screenshot"
     source = {"type": "base64", "media_type": "image/png", "data": PIXEL}
@@ -189,7 +191,7 @@ def test_an_image_in_a_tool_result_moves_to_where_chat_takes_it(
     ]
     response = client.messages.create(model=CHAT, max_tokens=9, messages=history, tools=[WEATHER])
     assert "here" in texts(response)
-    _, recorded_request = rig.last(prompt)
+    _, recorded_request = stack.last(prompt)
     roles = [message["role"] for message in recorded_request.body["messages"]]
     assert roles == ["user", "assistant", "tool", "user"]
     assert base64.b64decode(PIXEL)
@@ -197,9 +199,11 @@ def test_an_image_in_a_tool_result_moves_to_where_chat_takes_it(
 
 
 @BOTH
-def test_structured_output_is_parsed(rig: Rig, client: anthropic.Anthropic, model: str) -> None:
+def test_structured_output_is_parsed(
+    stack: GatewayStack, client: anthropic.Anthropic, model: str
+) -> None:
     prompt = f"The largest city, {model}"
-    rig.on(prompt, ScriptedAnswer(text='{"name":"Tokyo","inhabitants":37}'))
+    stack.on(prompt, ScriptedAnswer(text='{"name":"Tokyo","inhabitants":37}'))
     parsed = client.messages.parse(
         model=model, max_tokens=100, messages=user(prompt), output_format=City
     )
@@ -209,10 +213,10 @@ def test_structured_output_is_parsed(rig: Rig, client: anthropic.Anthropic, mode
 @pytest.mark.parametrize("model", [MESSAGES, DEEP], ids=["on_messages", "on_deepseek"])
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_thinking_has_a_signature(
-    rig: Rig, client: anthropic.Anthropic, model: str, stream: bool
+    stack: GatewayStack, client: anthropic.Anthropic, model: str, stream: bool
 ) -> None:
     prompt = f"Think about it {model} {stream}"
-    rig.on(prompt, ScriptedAnswer(reasoning="Let me see.", text="Done."))
+    stack.on(prompt, ScriptedAnswer(reasoning="Let me see.", text="Done."))
     params: dict[str, Any] = {
         "model": model,
         "max_tokens": 4000,
@@ -231,10 +235,12 @@ def test_thinking_has_a_signature(
     assert thought.signature
 
 
-def test_a_thought_of_another_provider_is_left_out(rig: Rig, client: anthropic.Anthropic) -> None:
+def test_a_thought_of_another_provider_is_left_out(
+    stack: GatewayStack, client: anthropic.Anthropic
+) -> None:
     """A signature that Claude did not make would be refused."""
     prompt = "Think, then change the model"
-    rig.on(prompt, ScriptedAnswer(reasoning="Deep.", text="Done."))
+    stack.on(prompt, ScriptedAnswer(reasoning="Deep.", text="Done."))
     thinking: Any = {"type": "enabled", "budget_tokens": 2000}
     fields: dict[str, Any] = {"max_tokens": 4000, "thinking": thinking}
     response = client.messages.create(model=DEEP, messages=user(prompt), **fields)
@@ -309,12 +315,12 @@ REFUSALS: dict[str, tuple[Refusal, Refusal, type[anthropic.APIStatusError], int]
 @pytest.mark.parametrize("kind", REFUSALS)
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_refusals_raise_the_exceptions_of_the_sdk(
-    rig: Rig, client: anthropic.Anthropic, model: str, kind: str, stream: bool
+    stack: GatewayStack, client: anthropic.Anthropic, model: str, kind: str, stream: bool
 ) -> None:
     prompt = f"Refuse with {kind}"
     chat, messages, expected_error, status = REFUSALS[kind]
-    rig.openai.script.on(prompt, ScriptedAnswer(error=chat))
-    rig.anthropic.script.on(prompt, ScriptedAnswer(error=messages))
+    stack.openai.script.on(prompt, ScriptedAnswer(error=chat))
+    stack.anthropic.script.on(prompt, ScriptedAnswer(error=messages))
     with pytest.raises(anthropic.APIStatusError) as caught:
         client.messages.create(model=model, max_tokens=9, messages=user(prompt), stream=stream)
     assert isinstance(caught.value, expected_error)
@@ -325,9 +331,11 @@ def test_refusals_raise_the_exceptions_of_the_sdk(
         assert caught.value.response.headers["retry-after"] == "7"
 
 
-def test_an_unknown_key_is_an_authentication_error(rig: Rig) -> None:
+def test_an_unknown_key_is_an_authentication_error(stack: GatewayStack) -> None:
     with (
-        anthropic.Anthropic(base_url=rig.gateway.url, api_key="sk-nobody", max_retries=0) as client,
+        anthropic.Anthropic(
+            base_url=stack.gateway.url, api_key="sk-nobody", max_retries=0
+        ) as client,
         pytest.raises(anthropic.AuthenticationError),
     ):
         client.messages.create(model=CHAT, max_tokens=9, messages=user("Hi"))
@@ -342,10 +350,10 @@ def test_an_unknown_model_is_not_found(client: anthropic.Anthropic) -> None:
 @BOTH
 @pytest.mark.parametrize("breaks", ["cut", "error"])
 def test_a_broken_stream_raises(
-    rig: Rig, client: anthropic.Anthropic, model: str, breaks: str
+    stack: GatewayStack, client: anthropic.Anthropic, model: str, breaks: str
 ) -> None:
     prompt = f"Break by {breaks}"
-    rig.on(
+    stack.on(
         prompt,
         ScriptedAnswer(
             text="A long and winding answer that never ends.", breaks=breaks, pace_s=0.02
@@ -360,27 +368,27 @@ def test_a_broken_stream_raises(
 
 @BOTH
 def test_leaving_a_stream_closes_the_provider(
-    rig: Rig, client: anthropic.Anthropic, model: str
+    stack: GatewayStack, client: anthropic.Anthropic, model: str
 ) -> None:
     prompt = f"Talk for long to Anthropic, {model}"
-    rig.on(prompt, ScriptedAnswer(text="word " * 400, pace_s=0.02))
+    stack.on(prompt, ScriptedAnswer(text="word " * 400, pace_s=0.02))
     with client.messages.stream(model=model, max_tokens=9, messages=user(prompt)) as stream:
         next(iter(stream.text_stream))
-    assert rig.left(prompt)
+    assert stack.left(prompt)
 
 
 @BOTH
 def test_leaving_a_whole_answer_closes_the_provider(
-    rig: Rig, client: anthropic.Anthropic, model: str
+    stack: GatewayStack, client: anthropic.Anthropic, model: str
 ) -> None:
     prompt = f"Think for long, Anthropic, {model}"
-    rig.on(prompt, ScriptedAnswer(text="late", first_s=20))
+    stack.on(prompt, ScriptedAnswer(text="late", first_s=20))
     with pytest.raises(anthropic.APITimeoutError):
         client.messages.create(model=model, max_tokens=9, messages=user(prompt), timeout=2)
-    assert rig.left(prompt)
+    assert stack.left(prompt)
 
 
-def test_passthrough_keeps_unknown_fields(rig: Rig, client: anthropic.Anthropic) -> None:
+def test_passthrough_keeps_unknown_fields(stack: GatewayStack, client: anthropic.Anthropic) -> None:
     prompt = "Keep my cache mark"
     block = {"type": "text", "text": prompt, "cache_control": {"type": "ephemeral", "ttl": "1h"}}
     client.messages.create(
@@ -390,17 +398,17 @@ def test_passthrough_keeps_unknown_fields(rig: Rig, client: anthropic.Anthropic)
         metadata={"user_id": "somebody"},
         extra_headers={"anthropic-beta": "context-1m-2025-08-07"},
     )
-    _, recorded_request = rig.last(prompt)
+    _, recorded_request = stack.last(prompt)
     assert recorded_request.body["messages"][0]["content"] == [block]
     assert recorded_request.headers["anthropic-beta"] == "context-1m-2025-08-07"
     assert recorded_request.headers["anthropic-version"] == "2026-10-21"
 
 
 def test_no_credential_of_the_client_reaches_the_provider(
-    rig: Rig, client: anthropic.Anthropic
+    stack: GatewayStack, client: anthropic.Anthropic
 ) -> None:
     prompt = "Keep my key"
     client.messages.create(model=CHAT, max_tokens=9, messages=user(prompt))
-    _, recorded_request = rig.last(prompt)
-    assert rig.gateway.key not in str(recorded_request.headers)
-    assert rig.gateway.key.encode() not in recorded_request.raw
+    _, recorded_request = stack.last(prompt)
+    assert stack.gateway.key not in str(recorded_request.headers)
+    assert stack.gateway.key.encode() not in recorded_request.raw

@@ -16,8 +16,8 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError, EventStreamError
 
-from tests.authority import Authority
-from tests.e2e.rig import Gateway, configured
+from tests.certificates import CertificateAuthority
+from tests.e2e.stack import Gateway, configured
 from tests.e2e.test_up import up
 from tests.fakes import Call, Refusal, ScriptedAnswer, Server, StrictAnthropic, StrictOpenAI
 from tests.fakes.bedrock import BEARER, StrictBedrock
@@ -50,7 +50,7 @@ CALL = Call("get_weather", {"city": 'Zürich "HB"', "near": [1, 2.5, None]}, "ca
 
 
 @dataclass
-class Stand:
+class GatewayStack:
     """A gateway before one provider of each dialect."""
 
     gateway: Gateway
@@ -78,7 +78,7 @@ def row(public: str, **params: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
     with ExitStack() as stack:
         bedrock = stack.enter_context(StrictBedrock())
         chat = stack.enter_context(StrictOpenAI())
@@ -92,7 +92,7 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
         ]
         gateway = Gateway(tmp_path_factory.mktemp("gateway"), configured(rows)).start()
         stack.callback(gateway.kill)
-        yield Stand(gateway, bedrock, chat, messages)
+        yield GatewayStack(gateway, bedrock, chat, messages)
         gateway.stop()
 
 
@@ -124,9 +124,9 @@ def plain(url: str, key: str, service: str = "bedrock-runtime") -> Any:
 
 
 @pytest.fixture(scope="module")
-def client(stand: Stand) -> Iterator[Any]:
+def client(stack: GatewayStack) -> Iterator[Any]:
     """The official client with the gateway's key."""
-    with closing(plain(stand.gateway.url, stand.gateway.key)) as api_client:
+    with closing(plain(stack.gateway.url, stack.gateway.key)) as api_client:
         yield api_client
 
 
@@ -198,10 +198,10 @@ def test_an_answer_is_read(client: Any, model: str, stream: bool) -> None:
 @EACH
 @HOW
 def test_a_tool_is_called_and_its_result_is_sent_back(
-    stand: Stand, client: Any, model: str, stream: bool
+    stack: GatewayStack, client: Any, model: str, stream: bool
 ) -> None:
     prompt = f"The weather, {model} {stream}"
-    stand.on(prompt, ScriptedAnswer(text="I look.", calls=(CALL,)))
+    stack.on(prompt, ScriptedAnswer(text="I look.", calls=(CALL,)))
     params: dict[str, Any] = {"modelId": model, "toolConfig": {"tools": [WEATHER]}}
     response = send_converse(client, stream, messages=[user(prompt)], **params)
     message = response["output"]["message"]
@@ -219,7 +219,7 @@ def test_a_tool_is_called_and_its_result_is_sent_back(
 
 
 @EACH
-def test_images_documents_and_settings_arrive(stand: Stand, client: Any, model: str) -> None:
+def test_images_documents_and_settings_arrive(stack: GatewayStack, client: Any, model: str) -> None:
     document = {"format": "txt", "name": "Notes", "source": {"bytes": b"the notes"}}
     response = client.converse(
         modelId=model,
@@ -235,7 +235,7 @@ def test_images_documents_and_settings_arrive(stand: Stand, client: Any, model: 
         additionalModelRequestFields={"top_k": 39},
     )
     assert response["output"]["message"]["content"] == [{"text": HELLO}]
-    sent = str(stand.last(model))
+    sent = str(stack.last(model))
     for mark in (base64.b64encode(PIXEL).decode()[:30], "Be brief.", "77", "0.25", "END!"):
         assert mark in sent
     assert model == "gpt-4o" or "'top_k': 39" in sent
@@ -244,22 +244,24 @@ def test_images_documents_and_settings_arrive(stand: Stand, client: Any, model: 
     assert ("additionalModelRequestFields.top_k" in dropped) == (model == "gpt-4o")
 
 
-def test_bedrocks_guardrails_are_reported_where_they_are_lost(stand: Stand, client: Any) -> None:
+def test_bedrocks_guardrails_are_reported_where_they_are_lost(
+    stack: GatewayStack, client: Any
+) -> None:
     guardrail = {"guardrailIdentifier": "abc123", "guardrailVersion": "1"}
     params = {"messages": [user("Guarded", {"guardContent": {"text": {"text": "Mind this."}}})]}
     response = client.converse(modelId="gpt-4o", guardrailConfig=guardrail, **params)
     dropped = response["ResponseMetadata"]["HTTPHeaders"]["x-dragoman-dropped"]
     assert "guardrailConfig" in dropped
     assert "messages[0].content[1].guardContent" in dropped
-    assert "Mind this." in str(stand.last("gpt-4o"))
+    assert "Mind this." in str(stack.last("gpt-4o"))
 
 
 @HOW
 def test_reasoning_is_returned_and_its_state_is_sent_back(
-    stand: Stand, client: Any, stream: bool
+    stack: GatewayStack, client: Any, stream: bool
 ) -> None:
     prompt = f"Think of the weather {stream}"
-    stand.on(prompt, ScriptedAnswer(reasoning="Hm, let me see.", text="I look.", calls=(CALL,)))
+    stack.on(prompt, ScriptedAnswer(reasoning="Hm, let me see.", text="I look.", calls=(CALL,)))
     params: dict[str, Any] = {
         "modelId": "claude-sonnet-4-5",
         "toolConfig": {"tools": [WEATHER]},
@@ -273,15 +275,15 @@ def test_reasoning_is_returned_and_its_state_is_sent_back(
     send_converse(
         client, stream, messages=[user(prompt), message, user({"toolResult": result})], **params
     )
-    sent = stand.last("claude-sonnet-4-5")
+    sent = stack.last("claude-sonnet-4-5")
     (thinking,) = [b for b in sent["messages"][1]["content"] if b["type"] == "thinking"]
     assert thinking["thinking"] == "Hm, let me see."
     assert not thinking["signature"].startswith("dgm1.")
 
 
 @EACH
-def test_a_schema_binds_the_answer(stand: Stand, client: Any, model: str) -> None:
-    stand.on("A verdict", ScriptedAnswer(text='{"city":"Rome"}'))
+def test_a_schema_binds_the_answer(stack: GatewayStack, client: Any, model: str) -> None:
+    stack.on("A verdict", ScriptedAnswer(text='{"city":"Rome"}'))
     schema = '{"type":"object","properties":{"city":{"type":"string"}},"required":["city"],'
     schema += '"additionalProperties":false}'
     structure = {"jsonSchema": {"schema": schema, "name": "verdict"}}
@@ -290,11 +292,11 @@ def test_a_schema_binds_the_answer(stand: Stand, client: Any, model: str) -> Non
         modelId=model, messages=[user("A verdict")], outputConfig={"textFormat": text_format}
     )
     assert response["output"]["message"]["content"] == [{"text": '{"city":"Rome"}'}]
-    assert "additionalProperties" in str(stand.last(model))
+    assert "additionalProperties" in str(stack.last(model))
 
 
-def test_cached_tokens_are_counted_apart(stand: Stand, client: Any) -> None:
-    stand.on("From the cache", ScriptedAnswer(text="Yes.", cached_tokens=4))
+def test_cached_tokens_are_counted_apart(stack: GatewayStack, client: Any) -> None:
+    stack.on("From the cache", ScriptedAnswer(text="Yes.", cached_tokens=4))
     for model in MODELS:
         usage = client.converse(modelId=model, messages=[user("From the cache")])["usage"]
         assert (usage["inputTokens"], usage["cacheReadInputTokens"]) == (7, 4), model
@@ -311,16 +313,16 @@ CLASSES = (
 @pytest.mark.parametrize(("refusal", "name"), CLASSES, ids=[name for _, name in CLASSES])
 @HOW
 def test_a_refusal_raises_the_class_of_its_kind(
-    stand: Stand, client: Any, refusal: Refusal, name: str, stream: bool
+    stack: GatewayStack, client: Any, refusal: Refusal, name: str, stream: bool
 ) -> None:
-    stand.chat.script.on(f"Refuse {name}", ScriptedAnswer(error=refusal))
+    stack.chat.script.on(f"Refuse {name}", ScriptedAnswer(error=refusal))
     with pytest.raises(getattr(client.exceptions, name), match=refusal.message):
         send_converse(client, stream, modelId="gpt-4o", messages=[user(f"Refuse {name}")])
 
 
 @EACH
-def test_a_stream_that_breaks_raises(stand: Stand, client: Any, model: str) -> None:
-    stand.on("Break off", ScriptedAnswer(text="x" * 60, breaks="error", pace_s=0.03))
+def test_a_stream_that_breaks_raises(stack: GatewayStack, client: Any, model: str) -> None:
+    stack.on("Break off", ScriptedAnswer(text="x" * 60, breaks="error", pace_s=0.03))
     answer = client.converse_stream(modelId=model, messages=[user("Break off")])
     with closing(answer["stream"]) as stream_events, pytest.raises(EventStreamError):
         list(stream_events)
@@ -334,12 +336,12 @@ def test_errors_of_the_gateway_itself_have_their_classes(client: Any) -> None:
 
 
 def test_a_signed_request_error_names_what_to_send_instead(
-    stand: Stand, monkeypatch: pytest.MonkeyPatch
+    stack: GatewayStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_BEARER_TOKEN_BEDROCK", raising=False)
     credentials = {"aws_access_key_id": "AKIA0", "aws_secret_access_key": "s"}
     with (
-        closing(connected(stand.gateway.url, **credentials)) as signing,
+        closing(connected(stack.gateway.url, **credentials)) as signing,
         pytest.raises(signing.exceptions.AccessDeniedException, match="AWS_BEARER_TOKEN_BEDROCK"),
     ):
         signing.converse(modelId="gpt-4o", messages=[user("Hello")])
@@ -360,7 +362,7 @@ def test_the_bedrock_api_key_of_the_environment_is_the_gateways_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """boto3 sends a Bedrock API key over HTTPS only."""
-    authority = Authority()
+    authority = CertificateAuthority()
     issued = authority.issue()
     (tmp_path / "key.pem").write_text(issued.key)
     (tmp_path / "certificate.pem").write_text(issued.certificate)
@@ -376,8 +378,8 @@ def test_the_bedrock_api_key_of_the_environment_is_the_gateways_key(
         assert gateway.end() == 0
 
 
-def test_models_are_listed(stand: Stand, client: Any) -> None:
-    with closing(plain(stand.gateway.url, stand.gateway.key, "bedrock")) as control:
+def test_models_are_listed(stack: GatewayStack, client: Any) -> None:
+    with closing(plain(stack.gateway.url, stack.gateway.key, "bedrock")) as control:
         summaries = control.list_foundation_models()["modelSummaries"]
         assert {row["modelId"] for row in summaries} >= set(MODELS)
         details = control.get_foundation_model(modelIdentifier="gpt-4o")["modelDetails"]
@@ -386,11 +388,11 @@ def test_models_are_listed(stand: Stand, client: Any) -> None:
             control.get_foundation_model(modelIdentifier="nothing")
 
 
-def test_a_base_path_and_an_encoded_model_work(stand: Stand, client: Any) -> None:
-    with closing(plain(f"{stand.gateway.url}/bedrock", stand.gateway.key)) as below:
+def test_a_base_path_and_an_encoded_model_work(stack: GatewayStack, client: Any) -> None:
+    with closing(plain(f"{stack.gateway.url}/bedrock", stack.gateway.key)) as below:
         response = below.converse(modelId="gpt-4o", messages=[user("Hello there")])
     request_id = response["ResponseMetadata"]["HTTPHeaders"]["x-request-id"]
-    row = stand.gateway.row(request_id)
+    row = stack.gateway.row(request_id)
     assert (row["client_dialect"], row["endpoint"]) == (
         "bedrock_converse",
         "/model/{id}/converse",

@@ -16,7 +16,7 @@ import pytest
 from redis import Redis
 
 from gateway.relay.cache.backend import FLUSH_S
-from tests.e2e.rig import MASTER_KEY, Gateway, configured, strict_config
+from tests.e2e.stack import MASTER_KEY, Gateway, configured, strict_config
 from tests.fakes import Call, ScriptedAnswer, StrictAnthropic, StrictDeepSeek, StrictOpenAI
 from tests.redis_server import running
 from tests.waits import until
@@ -34,7 +34,7 @@ CITY: Any = {
 }
 
 
-class Keeping(Gateway):
+class CachingGateway(Gateway):
     """A gateway of two workers whose routes keep answers."""
 
     def __init__(self, directory: Path, config: dict[str, Any], redis_url: str) -> None:
@@ -46,10 +46,10 @@ class Keeping(Gateway):
 
 
 @dataclass
-class Rig:
+class GatewayStack:
     """The gateway, its providers, and how answers get beyond a process."""
 
-    gateway: Keeping
+    gateway: CachingGateway
     openai: StrictOpenAI
     anthropic: StrictAnthropic
     redis_url: str
@@ -90,7 +90,9 @@ class Rig:
 
 
 @pytest.fixture(scope="module", params=["sqlite", "redis"])
-def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def stack(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GatewayStack]:
     directory = tmp_path_factory.mktemp("cache")
     with ExitStack() as stack:
         url = stack.enter_context(running(directory)).url if request.param == "redis" else ""
@@ -105,15 +107,17 @@ def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
             server.script.on("Slowly", ScriptedAnswer(text="word " * 20, pace_s=0.05))
         config = configured(strict_config(chat, claude, deepseek))
         config["litellm_settings"] = {"cache": True, "cache_params": {"type": "local", "ttl": 300}}
-        gateway = Keeping(directory, config, url).start()
+        gateway = CachingGateway(directory, config, url).start()
         stack.callback(gateway.kill)
-        yield Rig(gateway, chat, claude, url)
+        yield GatewayStack(gateway, chat, claude, url)
         gateway.stop()
 
 
-def chat(rig: Rig, words: str, *, model: str, stream: bool, **more: Any) -> tuple[str, Any, Any]:
+def chat(
+    stack: GatewayStack, words: str, *, model: str, stream: bool, **more: Any
+) -> tuple[str, Any, Any]:
     """The words, the usage and the headers of an answer, by a fresh `openai` client."""
-    base = f"{rig.gateway.url}/v1"
+    base = f"{stack.gateway.url}/v1"
     with openai.OpenAI(base_url=base, api_key=MASTER_KEY, max_retries=0) as client:
         params: Any = {"model": model, "messages": [{"role": "user", "content": words}]}
         params |= {"max_tokens": 64, **more}
@@ -131,10 +135,12 @@ def chat(rig: Rig, words: str, *, model: str, stream: bool, **more: Any) -> tupl
 
 
 def messages(
-    rig: Rig, words: str, *, model: str, stream: bool, **more: Any
+    stack: GatewayStack, words: str, *, model: str, stream: bool, **more: Any
 ) -> tuple[str, Any, Any]:
     """The same by a fresh `anthropic` client."""
-    with anthropic.Anthropic(base_url=rig.gateway.url, api_key=MASTER_KEY, max_retries=0) as client:
+    with anthropic.Anthropic(
+        base_url=stack.gateway.url, api_key=MASTER_KEY, max_retries=0
+    ) as client:
         params: Any = {"model": model, "messages": [{"role": "user", "content": words}]}
         params |= {"max_tokens": 64, **more}
         if not stream:
@@ -155,20 +161,20 @@ FORMS = [(chat, False), (chat, True), (messages, False), (messages, True)]
 @pytest.mark.parametrize(("ask", "stream"), FORMS, ids=lambda v: getattr(v, "__name__", str(v)))
 @pytest.mark.wide(every=4)
 def test_every_worker_serves_what_one_has_cached(
-    rig: Rig, ask: Asking, stream: bool, model: str
+    stack: GatewayStack, ask: Asking, stream: bool, model: str
 ) -> None:
     words = f"Keep {ask.__name__} {stream} {model}"
-    had = rig.request_count(words)
-    with rig.shared():
-        text, usage, headers = ask(rig, words, model=model, stream=stream)
+    had = stack.request_count(words)
+    with stack.shared():
+        text, usage, headers = ask(stack, words, model=model, stream=stream)
     assert headers["x-dragoman-cache"] == "miss"
     for _ in range(TRIES):
-        again = ask(rig, words, model=model, stream=stream)
+        again = ask(stack, words, model=model, stream=stream)
         assert again[:2] == (text, usage)
         assert again[2]["x-dragoman-cache"] == "hit"
         assert int(again[2]["age"]) >= 0
-    assert rig.request_count(words) - had == 1
-    row = rig.gateway.row(again[2]["x-request-id"])
+    assert stack.request_count(words) - had == 1
+    row = stack.gateway.row(again[2]["x-request-id"])
     assert (row["cache"], row["outcome"], row["finish"]) == ("hit", "ok", "stop")
     assert float(row["cost_usd"]) == 0
     assert float(row["saved_usd"]) > 0
@@ -178,13 +184,13 @@ def test_every_worker_serves_what_one_has_cached(
 
 
 @pytest.mark.parametrize("model", [CHAT, CLAUDE])
-def test_one_request_in_four_forms_calls_upstream_once(rig: Rig, model: str) -> None:
+def test_one_request_in_four_forms_calls_upstream_once(stack: GatewayStack, model: str) -> None:
     """Both SDKs, whole and streamed: one call of the provider."""
     words = f"Four forms {model}"
-    with rig.shared():
-        responses = [chat(rig, words, model=model, stream=False)]
-    responses += [ask(rig, words, model=model, stream=stream) for ask, stream in FORMS[1:]]
-    assert rig.request_count(words) == 1
+    with stack.shared():
+        responses = [chat(stack, words, model=model, stream=False)]
+    responses += [ask(stack, words, model=model, stream=stream) for ask, stream in FORMS[1:]]
+    assert stack.request_count(words) == 1
     assert len({text for text, _, _ in responses}) == 1
     assert [headers["x-dragoman-cache"] for _, _, headers in responses] == [
         "miss",
@@ -198,15 +204,15 @@ def test_one_request_in_four_forms_calls_upstream_once(rig: Rig, model: str) -> 
     assert {(u.input_tokens, u.output_tokens) for u in others} == {(11, 23)}
 
 
-def test_tool_calls_come_again(rig: Rig) -> None:
-    base = f"{rig.gateway.url}/v1"
+def test_tool_calls_come_again(stack: GatewayStack) -> None:
+    base = f"{stack.gateway.url}/v1"
     params: Any = {
         "model": CHAT,
         "messages": [{"role": "user", "content": "Weather, please"}],
         "tools": [{"type": "function", "function": CITY}],
     }
     with openai.OpenAI(base_url=base, api_key=MASTER_KEY, max_retries=0) as client:
-        with rig.shared():
+        with stack.shared():
             first = client.chat.completions.create(**params)
         again = client.chat.completions.with_raw_response.create(**params)
         assert again.headers["x-dragoman-cache"] == "hit"
@@ -216,9 +222,9 @@ def test_tool_calls_come_again(rig: Rig) -> None:
     assert calls[0].function.name == "get_weather"
 
 
-def test_a_stored_response_calls_upstream_each_time(rig: Rig) -> None:
+def test_a_stored_response_calls_upstream_each_time(stack: GatewayStack) -> None:
     """Each can be gone on from; without storing, the question is the same as in Chat."""
-    base = f"{rig.gateway.url}/v1"
+    base = f"{stack.gateway.url}/v1"
     words, ids = "Stored by id", set()
     with openai.OpenAI(base_url=base, api_key=MASTER_KEY, max_retries=0) as client:
         for _ in range(2):
@@ -226,60 +232,60 @@ def test_a_stored_response_calls_upstream_each_time(rig: Rig) -> None:
             assert raw.headers["x-dragoman-cache"] == "bypass"
             ids.add(raw.parse().id)
         assert len(ids) == 2
-        with rig.shared():
+        with stack.shared():
             params: Any = {"model": CLAUDE, "input": words, "store": False, "max_output_tokens": 64}
             first = client.responses.create(**params)
-        assert chat(rig, words, model=CLAUDE, stream=False)[2]["x-dragoman-cache"] == "hit"
+        assert chat(stack, words, model=CLAUDE, stream=False)[2]["x-dragoman-cache"] == "hit"
     assert first.output_text
-    assert rig.request_count(words) == 3
+    assert stack.request_count(words) == 3
 
 
-def test_a_broken_stream_is_not_cached(rig: Rig) -> None:
+def test_a_broken_stream_is_not_cached(stack: GatewayStack) -> None:
     for _ in range(2):
         with pytest.raises((openai.APIError, httpx.HTTPError)):
-            chat(rig, "Break it", model=CHAT, stream=True)
-    assert rig.request_count("Break it") == 2
+            chat(stack, "Break it", model=CHAT, stream=True)
+    assert stack.request_count("Break it") == 2
 
 
-def test_a_stream_that_was_not_read_to_its_end_is_not_cached(rig: Rig) -> None:
+def test_a_stream_that_was_not_read_to_its_end_is_not_cached(stack: GatewayStack) -> None:
     body = {
         "model": CHAT,
         "messages": [{"role": "user", "content": "Slowly now"}],
         "stream": True,
     }
-    url, headers = f"{rig.gateway.url}/v1/chat/completions", {"x-api-key": MASTER_KEY}
+    url, headers = f"{stack.gateway.url}/v1/chat/completions", {"x-api-key": MASTER_KEY}
     with httpx.stream("POST", url, json=body, headers=headers) as response:
         next(response.iter_bytes())
     (recorded_request,) = (
-        request for request in rig.openai.requests if b"Slowly now" in request.raw
+        request for request in stack.openai.requests if b"Slowly now" in request.raw
     )
     until(lambda: recorded_request.left_at is not None or recorded_request.finished)
     with httpx.stream("POST", url, json=body, headers=headers) as response:
         assert response.headers["x-dragoman-cache"] == "miss"
         response.read()
-    assert rig.request_count("Slowly now") == 2
+    assert stack.request_count("Slowly now") == 2
 
 
-def test_a_cached_stream_is_sent_at_once(rig: Rig) -> None:
+def test_a_cached_stream_is_sent_at_once(stack: GatewayStack) -> None:
     words = "Slowly once"
     began = time.monotonic()
-    with rig.shared():
-        first, _, _ = chat(rig, words, model=CHAT, stream=True)
+    with stack.shared():
+        first, _, _ = chat(stack, words, model=CHAT, stream=True)
         slow = time.monotonic() - began
     assert slow > 0.9
     quick = slow
     for _ in range(5):  # a busy machine may make any of them wait
         began = time.monotonic()
-        again, _, headers = chat(rig, words, model=CHAT, stream=True)
+        again, _, headers = chat(stack, words, model=CHAT, stream=True)
         quick = min(quick, time.monotonic() - began)
         assert (again, headers["x-dragoman-cache"]) == (first, "hit")
     assert quick < slow / 2
 
 
-def test_the_wishes_of_litellms_clients(rig: Rig) -> None:
+def test_the_wishes_of_litellms_clients(stack: GatewayStack) -> None:
     """`extra_body={"cache": ...}`, as its documentation shows it; the fakes refuse the field."""
     words = "Wishes"
-    chat(rig, words, model=CHAT, stream=False)
+    chat(stack, words, model=CHAT, stream=False)
     for wish, state in (
         ({"no-cache": True}, "bypass"),
         ({"s-maxage": 0}, "miss"),
@@ -287,33 +293,33 @@ def test_the_wishes_of_litellms_clients(rig: Rig) -> None:
         ({"namespace": "other"}, None),
     ):
         more = {"extra_body": {"cache": wish}}
-        _, _, headers = chat(rig, words, model=CHAT, stream=False, **more)
+        _, _, headers = chat(stack, words, model=CHAT, stream=False, **more)
         if state is not None:
             assert headers["x-dragoman-cache"] == state
     header = {"extra_headers": {"cache-control": "no-cache"}}
-    assert chat(rig, words, model=CHAT, stream=False, **header)[2]["x-dragoman-cache"] == "bypass"
+    assert chat(stack, words, model=CHAT, stream=False, **header)[2]["x-dragoman-cache"] == "bypass"
     with pytest.raises(openai.BadRequestError, match=r"cache\.ttl must be a whole number"):
-        chat(rig, words, model=CHAT, stream=False, extra_body={"cache": {"ttl": "soon"}})
+        chat(stack, words, model=CHAT, stream=False, extra_body={"cache": {"ttl": "soon"}})
 
 
-def test_a_purge_reaches_every_worker(rig: Rig) -> None:
+def test_a_purge_reaches_every_worker(stack: GatewayStack) -> None:
     words = "Purge me"
-    with rig.shared():
-        chat(rig, words, model=CHAT, stream=False)
+    with stack.shared():
+        chat(stack, words, model=CHAT, stream=False)
     for _ in range(TRIES):
-        chat(rig, words, model=CHAT, stream=False)
-    assert rig.request_count(words) == 1
-    rig.purge(CHAT)
-    assert chat(rig, words, model=CHAT, stream=False)[2]["x-dragoman-cache"] == "miss"
-    assert rig.request_count(words) == 2
+        chat(stack, words, model=CHAT, stream=False)
+    assert stack.request_count(words) == 1
+    stack.purge(CHAT)
+    assert chat(stack, words, model=CHAT, stream=False)[2]["x-dragoman-cache"] == "miss"
+    assert stack.request_count(words) == 2
 
 
-def test_answers_outlive_the_gateway(rig: Rig) -> None:
+def test_answers_outlive_the_gateway(stack: GatewayStack) -> None:
     words = "Outlive"
-    with rig.shared():
-        text, _, _ = chat(rig, words, model=CHAT, stream=True)
-    assert rig.gateway.stop() == 0
-    rig.gateway.start()
-    again, _, headers = chat(rig, words, model=CHAT, stream=True)
+    with stack.shared():
+        text, _, _ = chat(stack, words, model=CHAT, stream=True)
+    assert stack.gateway.stop() == 0
+    stack.gateway.start()
+    again, _, headers = chat(stack, words, model=CHAT, stream=True)
     assert (again, headers["x-dragoman-cache"]) == (text, "hit")
-    assert rig.request_count(words) == 1
+    assert stack.request_count(words) == 1

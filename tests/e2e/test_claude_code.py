@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.rig import Rig
+from tests.e2e.stack import GatewayStack
 from tests.fakes import Call, ScriptedAnswer
 
 try:
@@ -27,14 +27,14 @@ pytestmark = [
 ]
 
 
-def options(rig: Rig, home: Path, model: str, **more: Any) -> Any:
+def options(stack: GatewayStack, home: Path, model: str, **more: Any) -> Any:
     """How to run Claude Code as root, without a terminal, and on loopback only."""
     work = home / "work"
     work.mkdir()
     env = {
         "HOME": str(home),
-        "ANTHROPIC_BASE_URL": rig.gateway.url,
-        "ANTHROPIC_AUTH_TOKEN": rig.gateway.key,
+        "ANTHROPIC_BASE_URL": stack.gateway.url,
+        "ANTHROPIC_AUTH_TOKEN": stack.gateway.key,
         "ANTHROPIC_API_KEY": "",
         "ANTHROPIC_MODEL": model,
         "ANTHROPIC_DEFAULT_HAIKU_MODEL": model,
@@ -59,18 +59,22 @@ async def final(prompt: str, chosen: Any) -> Any:
 
 
 @pytest.mark.parametrize("model", ["some-model", "gpt-4o-mini"])
-async def test_claude_code_answers_a_prompt(rig: Rig, tmp_path: Path, model: str) -> None:
+async def test_claude_code_answers_a_prompt(
+    stack: GatewayStack, tmp_path: Path, model: str
+) -> None:
     prompt = f"Say the password of {model}"
-    rig.on(prompt, ScriptedAnswer(text="The password is swordfish."))
-    result = await final(prompt, options(rig, tmp_path, model))
+    stack.on(prompt, ScriptedAnswer(text="The password is swordfish."))
+    result = await final(prompt, options(stack, tmp_path, model))
     assert not result.is_error
     assert result.result == "The password is swordfish."
 
 
-async def test_claude_code_runs_a_tool_and_uses_its_result(rig: Rig, tmp_path: Path) -> None:
+async def test_claude_code_runs_a_tool_and_uses_its_result(
+    stack: GatewayStack, tmp_path: Path
+) -> None:
     prompt = "Run echo and tell me what it printed"
     command = {"command": "echo dragon-$((40 + 2))", "description": "Print a word"}
-    rig.on(
+    stack.on(
         prompt,
         ScriptedAnswer(
             text="I will run it.",
@@ -78,16 +82,16 @@ async def test_claude_code_runs_a_tool_and_uses_its_result(rig: Rig, tmp_path: P
             then=ScriptedAnswer(text="It printed {results}"),
         ),
     )
-    chosen = options(rig, tmp_path, "some-model", allowed_tools=["Bash"])
+    chosen = options(stack, tmp_path, "some-model", allowed_tools=["Bash"])
     result = await final(prompt, chosen)
     assert not result.is_error
     assert result.result.startswith("It printed dragon-42")
 
 
-async def test_claude_code_needs_one_request_a_turn(rig: Rig, tmp_path: Path) -> None:
+async def test_claude_code_needs_one_request_a_turn(stack: GatewayStack, tmp_path: Path) -> None:
     """A refused feature would make it ask again and again without it."""
     prompt = "Count the requests of this turn"
-    rig.on(prompt, ScriptedAnswer(text="One."))
-    await final(prompt, options(rig, tmp_path, "some-model"))
-    requests = [request for request in rig.openai.requests if prompt.encode() in request.raw]
+    stack.on(prompt, ScriptedAnswer(text="One."))
+    await final(prompt, options(stack, tmp_path, "some-model"))
+    requests = [request for request in stack.openai.requests if prompt.encode() in request.raw]
     assert len(requests) == 1

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.rig import Gateway, configured
+from tests.e2e.stack import Gateway, configured
 from tests.e2e.test_claude_code import claude_agent_sdk, final, options, pytestmark
 from tests.fakes import Call, ScriptedAnswer
 from tests.fakes.ollama import StrictOllama
@@ -37,7 +37,7 @@ SCHEMA = {
 }
 
 
-class Stand:
+class GatewayStack:
     """A gateway before all of them."""
 
     def __init__(self, gateway: Gateway, fakes: dict[str, Any]) -> None:
@@ -46,7 +46,7 @@ class Stand:
 
 
 @pytest.fixture(scope="module")
-def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
     with ExitStack() as stack:
         fakes = {name: stack.enter_context(make()) for name, (_, make, _) in PROVIDERS.items()}
         rows = []
@@ -57,13 +57,13 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
             rows.append({"model_name": name, "litellm_params": {**params, "max_retries": 0}})
         gateway = Gateway(tmp_path_factory.mktemp("elsewhere"), configured(rows)).start()
         stack.callback(gateway.kill)
-        yield Stand(gateway, fakes)
+        yield GatewayStack(gateway, fakes)
         gateway.stop()
 
 
 @pytest.mark.parametrize("route", PROVIDERS)
 async def test_a_turn_with_parallel_tools_and_a_next_one(
-    stand: Stand, tmp_path: Path, route: str
+    stack: GatewayStack, tmp_path: Path, route: str
 ) -> None:
     prompt = "Run both commands of this task"
     calls = tuple(
@@ -71,9 +71,9 @@ async def test_a_turn_with_parallel_tools_and_a_next_one(
         for n in (1, 2)
     )
     then = ScriptedAnswer(text="They printed {results}")
-    stand.fakes[route].script.on(prompt, ScriptedAnswer(text="I run them.", calls=calls, then=then))
-    stand.fakes[route].script.on("And what now", ScriptedAnswer(text="Nothing more."))
-    chosen = options(stand, tmp_path, route, allowed_tools=["Bash"])  # type: ignore[arg-type]
+    stack.fakes[route].script.on(prompt, ScriptedAnswer(text="I run them.", calls=calls, then=then))
+    stack.fakes[route].script.on("And what now", ScriptedAnswer(text="Nothing more."))
+    chosen = options(stack, tmp_path, route, allowed_tools=["Bash"])  # type: ignore[arg-type]
     outputs = []
     async with claude_agent_sdk.ClaudeSDKClient(chosen) as session:
         for query_text in (prompt, "And what now?"):
@@ -86,25 +86,27 @@ async def test_a_turn_with_parallel_tools_and_a_next_one(
 
 
 @pytest.mark.parametrize("route", PROVIDERS)
-async def test_structured_output(stand: Stand, tmp_path: Path, route: str) -> None:
+async def test_structured_output(stack: GatewayStack, tmp_path: Path, route: str) -> None:
     prompt = "Which city is it, as data"
     data = {"city": "Oslo", "people": 717_710}
     call = Call("StructuredOutput", data, "call_structured_1")
-    stand.fakes[route].script.on(
+    stack.fakes[route].script.on(
         prompt, ScriptedAnswer(calls=(call,), then=ScriptedAnswer(text="Done."))
     )
     form = {"type": "json_schema", "schema": SCHEMA}
-    result = await final(prompt, options(stand, tmp_path, route, output_format=form))  # type: ignore[arg-type]
+    result = await final(prompt, options(stack, tmp_path, route, output_format=form))  # type: ignore[arg-type]
     assert not result.is_error, result.result
     assert result.structured_output == data
 
 
 @pytest.mark.parametrize("route", PROVIDERS)
-async def test_partial_messages_of_a_stream(stand: Stand, tmp_path: Path, route: str) -> None:
+async def test_partial_messages_of_a_stream(
+    stack: GatewayStack, tmp_path: Path, route: str
+) -> None:
     prompt = "Stream a few words"
     text = "These words come one after the other."
-    stand.fakes[route].script.on(prompt, ScriptedAnswer(text=text))
-    chosen = options(stand, tmp_path, route, include_partial_messages=True)  # type: ignore[arg-type]
+    stack.fakes[route].script.on(prompt, ScriptedAnswer(text=text))
+    chosen = options(stack, tmp_path, route, include_partial_messages=True)  # type: ignore[arg-type]
     messages = [m async for m in claude_agent_sdk.query(prompt=prompt, options=chosen)]
     events = [m.event for m in messages if isinstance(m, claude_agent_sdk.types.StreamEvent)]
     deltas = [e["delta"].get("text", "") for e in events if e["type"] == "content_block_delta"]

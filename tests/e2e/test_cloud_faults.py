@@ -20,7 +20,7 @@ import httpx
 import pytest
 
 from gateway.framing.eventstream import encode
-from tests.e2e.rig import BRIEF_S, LONG_S, Gateway, configured
+from tests.e2e.stack import BRIEF_S, LONG_S, Gateway, configured
 from tests.fakes.server import Out, RecordedRequest, Server
 
 pytestmark = pytest.mark.e2e
@@ -33,7 +33,7 @@ HANG_S = 30.0
 
 
 @dataclass(frozen=True)
-class Good:
+class ValidAnswer:
     """A dialect's good answer: whole, and as the frames of a stream."""
 
     whole: Json
@@ -67,17 +67,17 @@ _DONE = {"done": True, "done_reason": "stop"}
 _STOP: Json = {"finishReason": "STOP"}
 _BLOCKS = [{"text": TEXT}]
 GOOD = {
-    "gemini": Good(
+    "gemini": ValidAnswer(
         _gemini(TEXT, **_STOP),
         tuple(_data(_gemini(piece, **(_STOP if piece == PIECES[-1] else {}))) for piece in PIECES),
         "text/event-stream",
     ),
-    "ollama": Good(
+    "ollama": ValidAnswer(
         _ollama(TEXT, **_DONE),
         tuple(_json(line) + b"\n" for line in [*map(_ollama, PIECES), _ollama("", **_DONE)]),
         "application/x-ndjson",
     ),
-    "cohere": Good(
+    "cohere": ValidAnswer(
         {
             "id": "c",
             "finish_reason": "COMPLETE",
@@ -90,7 +90,7 @@ GOOD = {
         ),
         "text/event-stream",
     ),
-    "bedrock": Good(
+    "bedrock": ValidAnswer(
         {
             "output": {"message": {"role": "assistant", "content": _BLOCKS}},
             "stopReason": "end_turn",
@@ -109,22 +109,22 @@ GOOD = {
 
 
 @dataclass
-class Turn:
+class FaultyAnswer:
     """One answer to spoil."""
 
     out: Out
-    good: Good
+    valid_answer: ValidAnswer
     stream: bool
 
     @property
     def data(self) -> bytes:
         """The good bytes."""
-        return b"".join(self.good.frames) if self.stream else _json(self.good.whole)
+        return b"".join(self.valid_answer.frames) if self.stream else _json(self.valid_answer.whole)
 
     @property
     def kind(self) -> str:
         """Their content type."""
-        return self.good.kind if self.stream else "application/json"
+        return self.valid_answer.kind if self.stream else "application/json"
 
     async def head(self, *lines: str) -> None:
         """The head of a good answer, with these lines more."""
@@ -143,14 +143,14 @@ class Turn:
 CHUNKED = "transfer-encoding: chunked"
 
 
-async def _interim(turn: Turn) -> None:
+async def _interim(turn: FaultyAnswer) -> None:
     early = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"
     await turn.out.raw(early)
     await turn.head(f"content-length: {len(turn.data)}")
     await turn.out.raw(turn.data)
 
 
-async def _bytewise(turn: Turn) -> None:
+async def _bytewise(turn: FaultyAnswer) -> None:
     """Cuts every frame, and every letter of more than one byte."""
     await turn.head(CHUNKED)
     for place in range(len(turn.data)):
@@ -158,8 +158,8 @@ async def _bytewise(turn: Turn) -> None:
     await turn.out.end()
 
 
-def _cut(part: float, *, clean: bool) -> Callable[[Turn], Awaitable[None]]:
-    async def answer(turn: Turn) -> None:
+def _cut(part: float, *, clean: bool) -> Callable[[FaultyAnswer], Awaitable[None]]:
+    async def answer(turn: FaultyAnswer) -> None:
         await turn.head(CHUNKED)
         await turn.out.write(turn.data[: int(len(turn.data) * part)])
         if clean:
@@ -168,60 +168,60 @@ def _cut(part: float, *, clean: bool) -> Callable[[Turn], Awaitable[None]]:
     return answer
 
 
-async def _gzip_cut(turn: Turn) -> None:
+async def _gzip_cut(turn: FaultyAnswer) -> None:
     """Well-formed as HTTP, with an end that is missing inside."""
     packed = gzip.compress(turn.data)[:-20]
     await turn.head(f"content-length: {len(packed)}", "content-encoding: gzip")
     await turn.out.raw(packed)
 
 
-async def _gzip_garbage(turn: Turn) -> None:
+async def _gzip_garbage(turn: FaultyAnswer) -> None:
     await turn.head("content-length: 50", "content-encoding: gzip")
     await turn.out.raw(b"\x1f\x8b\x08" + b"x" * 47)
 
 
-async def _two_lengths(turn: Turn) -> None:
+async def _two_lengths(turn: FaultyAnswer) -> None:
     await turn.head(f"content-length: {len(turn.data)}", "content-length: 7")
     await turn.out.raw(turn.data)
 
 
-async def _short_length(turn: Turn) -> None:
+async def _short_length(turn: FaultyAnswer) -> None:
     await turn.head(f"content-length: {len(turn.data) // 2}")
     await turn.out.raw(turn.data)
 
 
-async def _head_only(turn: Turn) -> None:
+async def _head_only(turn: FaultyAnswer) -> None:
     await turn.head(CHUNKED)
 
 
-async def _switching(turn: Turn) -> None:
+async def _switching(turn: FaultyAnswer) -> None:
     await turn.out.raw(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n" + turn.data)
 
 
-async def _bad_letter(turn: Turn) -> None:
+async def _bad_letter(turn: FaultyAnswer) -> None:
     await turn.out.begin(200, {"content-type": turn.kind})
     await turn.out.write(turn.data.replace("é".encode(), b"\xff"))
     await turn.out.end()
 
 
-async def _a_page(turn: Turn) -> None:
+async def _a_page(turn: FaultyAnswer) -> None:
     await turn.out.reply(200, b"<html>hotel</html>", {"content-type": turn.kind})
 
 
-async def _silence(turn: Turn) -> None:
+async def _silence(turn: FaultyAnswer) -> None:
     await turn.head(CHUNKED)
     await asyncio.sleep(60)
 
 
-async def _unpaid(turn: Turn) -> None:
+async def _unpaid(turn: FaultyAnswer) -> None:
     await turn.refuse(402)
 
 
-async def _locked(turn: Turn) -> None:
+async def _locked(turn: FaultyAnswer) -> None:
     await turn.refuse(401)
 
 
-async def _busy(turn: Turn) -> None:
+async def _busy(turn: FaultyAnswer) -> None:
     dates = {
         "date": "Sat, 21 Nov 2026 20:00:00 GMT",
         "retry_after": "Sat, 21 Nov 2026 20:00:09 GMT",
@@ -229,12 +229,12 @@ async def _busy(turn: Turn) -> None:
     await turn.refuse(503, **dates)
 
 
-async def _overloaded(turn: Turn) -> None:
+async def _overloaded(turn: FaultyAnswer) -> None:
     await turn.refuse(529, retry_after="9")
 
 
 # Fault -> what the client sees: all of it, an error of this class, or an error at any time.
-FAULTS: dict[str, tuple[Callable[[Turn], Awaitable[None]], str]] = {
+FAULTS: dict[str, tuple[Callable[[FaultyAnswer], Awaitable[None]], str]] = {
     "interim": (_interim, "whole"),
     "bytewise": (_bytewise, "whole"),
     "cut-early": (_cut(0.1, clean=True), "broken"),
@@ -262,7 +262,7 @@ STATUSES = {
 }
 
 
-class Faulty(Server):
+class FaultyServer(Server):
     """Speaks four dialects by the path; the model's name names the fault."""
 
     async def respond(self, request: RecordedRequest, out: Out) -> bool:
@@ -273,7 +273,7 @@ class Faulty(Server):
         name = (request.body or {}).get("model") or path
         fault = next(each for each in FAULTS if f"fault-{each}" in name)
         streamed = "stream" in path.lower() or (request.body or {}).get("stream") is True
-        await FAULTS[fault][0](Turn(out, GOOD[dialect], streamed))
+        await FAULTS[fault][0](FaultyAnswer(out, GOOD[dialect], streamed))
         return fault in {"interim", "bytewise"}
 
 
@@ -299,7 +299,7 @@ def _row(url: str, dialect: str, fault: str) -> Json:
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with Faulty() as server:
+    with FaultyServer() as server:
         rows = [_row(server.url, dialect, fault) for dialect, fault in product(GOOD, FAULTS)]
         live = Gateway(tmp_path_factory.mktemp("cloud-faults"), configured(rows)).start()
         try:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from google import genai
 from google.genai import types
 
-from tests.e2e.rig import Gateway, configured
+from tests.e2e.stack import Gateway, configured
 from tests.fakes import Call, RecordedRequest, Refusal, ScriptedAnswer, Server, StrictAnthropic
 from tests.fakes.bedrock import BEARER, KEY_ID, SECRET, SESSION, StrictBedrock
 from tests.fakes.bedrock_rules import CLAUDE, NOVA
@@ -74,7 +74,7 @@ class VertexClaude(StrictAnthropic):
 
 
 @dataclass
-class Stand:
+class GatewayStack:
     """A gateway before the clouds."""
 
     gateway: Gateway
@@ -116,7 +116,7 @@ def _row(public: str, **params: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
     """A live gateway whose file names each cloud as LiteLLM does."""
     with ExitStack() as stack:
         bedrock = stack.enter_context(StrictBedrock())
@@ -153,22 +153,22 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
         ]
         gateway = Gateway(tmp_path_factory.mktemp("clouds"), configured(rows)).start()
         stack.callback(gateway.kill)
-        yield Stand(gateway, bedrock, cohere, vertex)
+        yield GatewayStack(gateway, bedrock, cohere, vertex)
         gateway.stop()
 
 
 @pytest.fixture
-def chat(stand: Stand) -> Iterator[openai.OpenAI]:
+def chat(stack: GatewayStack) -> Iterator[openai.OpenAI]:
     with openai.OpenAI(
-        base_url=f"{stand.gateway.url}/v1", api_key=stand.gateway.key, max_retries=0
+        base_url=f"{stack.gateway.url}/v1", api_key=stack.gateway.key, max_retries=0
     ) as client:
         yield client
 
 
 @pytest.fixture
-def messages(stand: Stand) -> Iterator[anthropic.Anthropic]:
+def messages(stack: GatewayStack) -> Iterator[anthropic.Anthropic]:
     with anthropic.Anthropic(
-        base_url=stand.gateway.url, api_key=stand.gateway.key, max_retries=0
+        base_url=stack.gateway.url, api_key=stack.gateway.key, max_retries=0
     ) as client:
         yield client
 
@@ -212,9 +212,9 @@ def test_messages_gets_a_stream(messages: anthropic.Anthropic, model: str) -> No
 
 
 @EACH
-def test_gemini_gets_an_answer(stand: Stand, model: str) -> None:
-    options = types.HttpOptions(base_url=stand.gateway.url)
-    with genai.Client(api_key=stand.gateway.key, http_options=options) as client:
+def test_gemini_gets_an_answer(stack: GatewayStack, model: str) -> None:
+    options = types.HttpOptions(base_url=stack.gateway.url)
+    with genai.Client(api_key=stack.gateway.key, http_options=options) as client:
         response = client.models.generate_content(model=model, contents="Hello there")
         assert response.text == HELLO
         streamed = client.models.generate_content_stream(model=model, contents="Hello there")
@@ -223,9 +223,9 @@ def test_gemini_gets_an_answer(stand: Stand, model: str) -> None:
 
 @EACH
 def test_a_tool_is_called_and_its_result_is_sent(
-    stand: Stand, chat: openai.OpenAI, messages: anthropic.Anthropic, model: str
+    stack: GatewayStack, chat: openai.OpenAI, messages: anthropic.Anthropic, model: str
 ) -> None:
-    stand.on(
+    stack.on(
         "weather",
         ScriptedAnswer(text="I look.", calls=(CALL,), then=ScriptedAnswer(text="It is {results}.")),
     )
@@ -259,9 +259,9 @@ def test_a_tool_is_called_and_its_result_is_sent(
 
 
 def test_reasoning_is_sent_back_to_bedrock_unchanged(
-    stand: Stand, messages: anthropic.Anthropic
+    stack: GatewayStack, messages: anthropic.Anthropic
 ) -> None:
-    stand.on("Think", ScriptedAnswer(reasoning="Let me see.", text="Done."))
+    stack.on("Think", ScriptedAnswer(reasoning="Let me see.", text="Done."))
     ask: dict[str, Any] = {
         "model": "bedrock-claude",
         "max_tokens": 4000,
@@ -278,30 +278,30 @@ def test_reasoning_is_sent_back_to_bedrock_unchanged(
         *user("And again"),
     ]
     messages.messages.create(**ask, messages=history)
-    sent = stand.bedrock.requests[-1].body["messages"][1]["content"]
+    sent = stack.bedrock.requests[-1].body["messages"][1]["content"]
     reasoning_text = sent[0]["reasoningContent"]["reasoningText"]
     assert reasoning_text["text"] == "Let me see."
     assert not reasoning_text["signature"].startswith("dgm1.")
 
 
-def test_coheres_thoughts_are_shown(stand: Stand, chat: openai.OpenAI) -> None:
-    stand.on("Ponder", ScriptedAnswer(reasoning="Hm.", text="Done."))
+def test_coheres_thoughts_are_shown(stack: GatewayStack, chat: openai.OpenAI) -> None:
+    stack.on("Ponder", ScriptedAnswer(reasoning="Hm.", text="Done."))
     response = chat.chat.completions.create(
         model="cohere-thinks", messages=user("Ponder this"), reasoning_effort="low"
     )
     assert response.choices[0].message.content == "Done."
     assert response.choices[0].message.model_dump()["reasoning_content"] == "Hm."
-    assert stand.cohere.requests[-1].body["thinking"]["token_budget"] == 2048
+    assert stack.cohere.requests[-1].body["thinking"]["token_budget"] == 2048
 
 
-def test_what_is_sent_is_signed(stand: Stand, chat: openai.OpenAI) -> None:
+def test_what_is_sent_is_signed(stack: GatewayStack, chat: openai.OpenAI) -> None:
     chat.chat.completions.create(model="nova", messages=user("Sign this"))
-    headers = stand.bedrock.requests[-1].headers
+    headers = stack.bedrock.requests[-1].headers
     assert headers["authorization"].startswith(f"AWS4-HMAC-SHA256 Credential={KEY_ID}/")
     assert headers["x-amz-security-token"] == SESSION
 
 
-def test_a_wrong_key_is_the_gateways_trouble(stand: Stand, chat: openai.OpenAI) -> None:
+def test_a_wrong_key_is_the_gateways_trouble(stack: GatewayStack, chat: openai.OpenAI) -> None:
     with pytest.raises(openai.InternalServerError) as caught:
         chat.chat.completions.create(model="wrong-key", messages=user("Hello"))
     assert caught.value.status_code == 502
@@ -309,9 +309,11 @@ def test_a_wrong_key_is_the_gateways_trouble(stand: Stand, chat: openai.OpenAI) 
 
 
 @EACH
-def test_a_refusal_has_the_clients_dialect(stand: Stand, chat: openai.OpenAI, model: str) -> None:
+def test_a_refusal_has_the_clients_dialect(
+    stack: GatewayStack, chat: openai.OpenAI, model: str
+) -> None:
     slow = Refusal(429, "ThrottlingException", "slow down", headers={"retry-after": "7"})
-    stand.on("too fast", ScriptedAnswer(error=slow))
+    stack.on("too fast", ScriptedAnswer(error=slow))
     with pytest.raises(openai.RateLimitError) as caught:
         chat.chat.completions.create(model=model, messages=user("too fast"))
     assert caught.value.response.headers["retry-after"] == "7"
@@ -320,9 +322,9 @@ def test_a_refusal_has_the_clients_dialect(stand: Stand, chat: openai.OpenAI, mo
 @EACH
 @pytest.mark.parametrize("breaks", ["error", "cut"])
 def test_a_stream_that_breaks_is_not_ended_well(
-    stand: Stand, chat: openai.OpenAI, model: str, breaks: str
+    stack: GatewayStack, chat: openai.OpenAI, model: str, breaks: str
 ) -> None:
-    stand.on(
+    stack.on(
         f"break {breaks}", ScriptedAnswer(text="A long answer that breaks off.", breaks=breaks)
     )
     with pytest.raises(openai.APIError):
@@ -331,15 +333,17 @@ def test_a_stream_that_breaks_is_not_ended_well(
         )
 
 
-def test_tokens_are_counted_by_bedrock(stand: Stand, messages: anthropic.Anthropic) -> None:
+def test_tokens_are_counted_by_bedrock(stack: GatewayStack, messages: anthropic.Anthropic) -> None:
     count = messages.messages.with_raw_response.count_tokens(
         model="bedrock-claude", messages=user("Count me")
     )
     assert count.headers["x-dragoman-token-count"] == "upstream"
-    assert stand.bedrock.requests[-1].path.endswith("/count-tokens")
+    assert stack.bedrock.requests[-1].path.endswith("/count-tokens")
 
 
-def test_claude_on_vertex_is_passed_through(stand: Stand, messages: anthropic.Anthropic) -> None:
+def test_claude_on_vertex_is_passed_through(
+    stack: GatewayStack, messages: anthropic.Anthropic
+) -> None:
     response = messages.messages.create(
         model="vertex-claude",
         max_tokens=50,
@@ -353,21 +357,21 @@ def test_claude_on_vertex_is_passed_through(stand: Stand, messages: anthropic.An
         model="vertex-claude", max_tokens=50, messages=user("Hello there")
     ) as stream:
         assert "".join(stream.text_stream) == HELLO
-    tokens = [request for request in stand.vertex.requests if request.path == "/token"]
+    tokens = [request for request in stack.vertex.requests if request.path == "/token"]
     assert len(tokens) == 1, "one token serves all"
 
 
-def test_claude_on_vertex_is_translated_to(stand: Stand, chat: openai.OpenAI) -> None:
+def test_claude_on_vertex_is_translated_to(stack: GatewayStack, chat: openai.OpenAI) -> None:
     response = chat.chat.completions.create(model="vertex-claude", messages=user("Hello there"))
     assert response.choices[0].message.content == HELLO
 
 
-def test_no_secret_is_returned_or_logged(stand: Stand) -> None:
+def test_no_secret_is_returned_or_logged(stack: GatewayStack) -> None:
     answer = httpx.get(
-        f"{stand.gateway.url}/api/requests",
+        f"{stack.gateway.url}/api/requests",
         params={"limit": 100},
-        headers={"authorization": f"Bearer {stand.gateway.key}"},
+        headers={"authorization": f"Bearer {stack.gateway.key}"},
     )
-    for secret in (SECRET, SESSION, BEARER, "PRIVATE KEY", stand.vertex.token):
+    for secret in (SECRET, SESSION, BEARER, "PRIVATE KEY", stack.vertex.token):
         assert secret not in answer.text
-        assert secret not in stand.gateway.output
+        assert secret not in stack.gateway.output

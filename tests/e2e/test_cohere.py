@@ -20,7 +20,7 @@ from cohere.errors import (
     UnauthorizedError,
 )
 
-from tests.e2e.rig import Gateway, configured
+from tests.e2e.stack import Gateway, configured
 from tests.fakes import Call, Refusal, ScriptedAnswer, Server, StrictAnthropic, StrictOpenAI
 from tests.fakes.cohere import StrictCohere
 from tests.fakes.cohere_rules import PLAIN
@@ -45,7 +45,7 @@ CALL = Call("get_weather", {"city": 'Zürich "HB"'}, "call_a")
 
 
 @dataclass
-class Stand:
+class GatewayStack:
     """A gateway before one provider of each dialect."""
 
     gateway: Gateway
@@ -74,7 +74,7 @@ def row(public: str, model: str, base: str, key: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
     with ExitStack() as stack:
         own = stack.enter_context(StrictCohere())
         chat = stack.enter_context(StrictOpenAI())
@@ -89,15 +89,15 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
         ]
         gateway = Gateway(tmp_path_factory.mktemp("gateway"), configured(rows)).start()
         stack.callback(gateway.kill)
-        yield Stand(gateway, own, chat, messages)
+        yield GatewayStack(gateway, own, chat, messages)
         gateway.stop()
 
 
 @pytest.fixture
-def client(stand: Stand) -> Iterator[cohere.ClientV2]:
+def client(stack: GatewayStack) -> Iterator[cohere.ClientV2]:
     with httpx.Client(timeout=30) as http:
         yield cohere.ClientV2(
-            api_key=stand.gateway.key, base_url=stand.gateway.url, httpx_client=http
+            api_key=stack.gateway.key, base_url=stack.gateway.url, httpx_client=http
         )
 
 
@@ -146,10 +146,10 @@ def test_an_answer_is_read(client: Any, model: str, stream: bool) -> None:
 @EACH
 @HOW
 def test_a_tool_is_called_and_its_result_is_sent_back(
-    stand: Stand, client: Any, model: str, stream: bool
+    stack: GatewayStack, client: Any, model: str, stream: bool
 ) -> None:
     prompt = f"The weather, {model} {stream}"
-    stand.on(prompt, ScriptedAnswer(text="I look.", calls=(CALL,)))
+    stack.on(prompt, ScriptedAnswer(text="I look.", calls=(CALL,)))
     params: dict[str, Any] = {"model": model, "tools": [WEATHER], "strict_tools": True}
     text, calls, finish, _ = send_chat(client, stream, messages=[user(prompt)], **params)
     assert (text, finish) == ("I look.", "TOOL_CALL")
@@ -168,21 +168,21 @@ def test_a_tool_is_called_and_its_result_is_sent_back(
 
 
 @EACH
-def test_documents_are_read_by_every_model(stand: Stand, client: Any, model: str) -> None:
+def test_documents_are_read_by_every_model(stack: GatewayStack, client: Any, model: str) -> None:
     documents = [
         {"id": "a", "data": {"title": "Penguins", "text": "Emperors are the tallest."}},
         "A plain document.",
     ]
     response = client.chat(model=model, messages=[user("Tall penguins?")], documents=documents)
     assert response.message.content[0].text == HELLO
-    sent = json.dumps(stand.last(model))
+    sent = json.dumps(stack.last(model))
     assert "Emperors are the tallest." in sent or "RW1wZXJvcnMg" in sent
     assert "A plain document." in sent or "QSBwbGFpbiBkb2N1bWVudC4" in sent
 
 
 @EACH
-def test_a_schema_and_settings_arrive(stand: Stand, client: Any, model: str) -> None:
-    stand.on("A verdict", ScriptedAnswer(text='{"city":"Rome"}'))
+def test_a_schema_and_settings_arrive(stack: GatewayStack, client: Any, model: str) -> None:
+    stack.on("A verdict", ScriptedAnswer(text='{"city":"Rome"}'))
     schema = {**PARAMETERS, "additionalProperties": False}
     response = client.chat(
         model=model,
@@ -194,13 +194,13 @@ def test_a_schema_and_settings_arrive(stand: Stand, client: Any, model: str) -> 
         p=0.5,
     )
     assert response.message.content[0].text == '{"city":"Rome"}'
-    sent = json.dumps(stand.last(model))
+    sent = json.dumps(stack.last(model))
     for mark in ("Be brief.", "0.25", "77", "END!", "additionalProperties"):
         assert mark in sent
 
 
-def test_reasoning_is_returned_and_its_state_preserved(stand: Stand, client: Any) -> None:
-    stand.on(
+def test_reasoning_is_returned_and_its_state_preserved(stack: GatewayStack, client: Any) -> None:
+    stack.on(
         "Think of rain", ScriptedAnswer(reasoning="Hm, let me see.", text="I look.", calls=(CALL,))
     )
     params: dict[str, Any] = {
@@ -212,7 +212,7 @@ def test_reasoning_is_returned_and_its_state_preserved(stand: Stand, client: Any
     assert response.message.content[0].thinking == "Hm, let me see."
     result = {"role": "tool", "tool_call_id": "call_a", "content": "21 degrees"}
     client.chat(messages=[user("Think of rain"), response.message, result], **params)
-    sent = stand.last("claude-sonnet-4-5")["messages"][1]["content"]
+    sent = stack.last("claude-sonnet-4-5")["messages"][1]["content"]
     (thinking,) = [block for block in sent if block["type"] == "thinking"]
     assert thinking["thinking"] == "Hm, let me see."
     assert thinking["signature"]
@@ -237,28 +237,30 @@ CLASSES = (
 @pytest.mark.parametrize(("refusal", "kind"), CLASSES, ids=[k.__name__ for _, k in CLASSES])
 @HOW
 def test_a_refusal_raises_the_class_of_its_kind(
-    stand: Stand, client: Any, refusal: Refusal, kind: type[ApiError], stream: bool
+    stack: GatewayStack, client: Any, refusal: Refusal, kind: type[ApiError], stream: bool
 ) -> None:
-    stand.chat.script.on(f"Refuse {kind.__name__}", ScriptedAnswer(error=refusal))
+    stack.chat.script.on(f"Refuse {kind.__name__}", ScriptedAnswer(error=refusal))
     with pytest.raises(kind) as raised:
         send_chat(client, stream, model="gpt-4o", messages=[user(f"Refuse {kind.__name__}")])
     assert refusal.message in str(raised.value.body)
 
 
-def test_errors_of_the_gateway_itself_have_their_classes(stand: Stand, client: Any) -> None:
+def test_errors_of_the_gateway_itself_have_their_classes(stack: GatewayStack, client: Any) -> None:
     with pytest.raises(NotFoundError, match="does not exist"):
         client.chat(model="nothing", messages=[user("Hello")])
     with pytest.raises(BadRequestError, match="messages is required"):
         client.chat(model="gpt-4o", messages=[])
-    base = stand.gateway.url
+    base = stack.gateway.url
     with httpx.Client() as http, pytest.raises(UnauthorizedError, match="not valid"):
         wrong = cohere.ClientV2(api_key="sk-wrong", base_url=base, httpx_client=http)
         wrong.chat(model="gpt-4o", messages=[user("Hello")])
 
 
 @EACH
-def test_a_stream_that_breaks_ends_as_an_error(stand: Stand, client: Any, model: str) -> None:
-    stand.on("Break off", ScriptedAnswer(text="x" * 60, breaks="cut", pace_s=0.03))
+def test_a_stream_that_breaks_ends_as_an_error(
+    stack: GatewayStack, client: Any, model: str
+) -> None:
+    stack.on("Break off", ScriptedAnswer(text="x" * 60, breaks="cut", pace_s=0.03))
     *_, last = client.chat_stream(model=model, messages=[user("Break off")])
     assert (last.type, last.delta.finish_reason) == ("message-end", "ERROR")
     assert last.delta.error

@@ -6,29 +6,33 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from console.client_files.clients import CLIENTS
-from tests.e2e.rig import Rig
+from tests.e2e.stack import GatewayStack
 
 pytestmark = pytest.mark.e2e
 
 
-def connect(rig: Rig, client: str, capsys: pytest.CaptureFixture[str], **options: str) -> str:
-    address = {"base_url": rig.gateway.url, "key": rig.gateway.key}
+def connect(
+    stack: GatewayStack, client: str, capsys: pytest.CaptureFixture[str], **options: str
+) -> str:
+    address = {"base_url": stack.gateway.url, "key": stack.gateway.key}
     call_command("connect", client, **{**address, **options})
     return capsys.readouterr().out
 
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_client_is_checked_in_its_own_api(
-    rig: Rig, client: str, capsys: pytest.CaptureFixture[str]
+    stack: GatewayStack, client: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    connection = connect(rig, client, capsys, model="claude-sonnet-4-5")
-    assert f"Checked: claude-sonnet-4-5 answers at {rig.gateway.url}." in connection
+    connection = connect(stack, client, capsys, model="claude-sonnet-4-5")
+    assert f"Checked: claude-sonnet-4-5 answers at {stack.gateway.url}." in connection
 
 
-def test_connect_errors_name_the_cause(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+def test_connect_errors_name_the_cause(
+    stack: GatewayStack, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(CommandError, match=r"refused the check: HTTP 404: .*`nobody`"):
-        connect(rig, "claude-code", capsys, model="nobody")
+        connect(stack, "claude-code", capsys, model="nobody")
     with pytest.raises(CommandError, match="HTTP 401"):
-        connect(rig, "codex", capsys, key="sk-nobody")
+        connect(stack, "codex", capsys, key="sk-nobody")
     with pytest.raises(CommandError, match=r"choose a model with --model: .*claude-sonnet-4-5"):
-        connect(rig, "codex", capsys)
+        connect(stack, "codex", capsys)

@@ -11,7 +11,7 @@ import httpx
 import openai
 import pytest
 
-from tests.e2e.rig import Daphne, configured
+from tests.e2e.stack import Daphne, configured
 
 pytestmark = pytest.mark.e2e
 

@@ -12,7 +12,7 @@ import pytest
 from anthropic.types import TextBlock, ToolUseBlock
 from pydantic import BaseModel
 
-from tests.e2e.rig import Rig
+from tests.e2e.stack import GatewayStack
 
 pytestmark = pytest.mark.e2e
 
@@ -34,15 +34,15 @@ class City(BaseModel):
 
 
 @pytest.fixture
-def claude(rig: Rig) -> Iterator[anthropic.Anthropic]:
-    url, key = rig.gateway.url, rig.gateway.key
+def claude(stack: GatewayStack) -> Iterator[anthropic.Anthropic]:
+    url, key = stack.gateway.url, stack.gateway.key
     with anthropic.Anthropic(base_url=url, api_key=key, max_retries=0) as client:
         yield client
 
 
 @pytest.fixture
-def chat(rig: Rig) -> Iterator[openai.OpenAI]:
-    base, key = f"{rig.gateway.url}/v1", rig.gateway.key
+def chat(stack: GatewayStack) -> Iterator[openai.OpenAI]:
+    base, key = f"{stack.gateway.url}/v1", stack.gateway.key
     with openai.OpenAI(base_url=base, api_key=key, max_retries=0) as client:
         yield client
 
@@ -134,9 +134,9 @@ def test_malformed_tool_json_is_returned_unchanged(chat: openai.OpenAI) -> None:
     assert call.function.arguments.startswith('{"broken"')
 
 
-def test_samples_of_the_postman_collection_are_answered(rig: Rig) -> None:
+def test_samples_of_the_postman_collection_are_answered(stack: GatewayStack) -> None:
     """As Postman sends them: with the variables filled in, otherwise unchanged."""
-    body = httpx.get(f"{rig.gateway.url}/api/postman.json").json()
+    body = httpx.get(f"{stack.gateway.url}/api/postman.json").json()
     folder = next(folder for folder in body["item"] if folder["name"] == "gateway")
     paths = ["v1/chat/completions", "v1/messages", "v1/responses", "v1/completions", "api/chat"]
     paths += ["v1beta/models/:id:generateContent", "v1/models", "api/tags"]
@@ -148,9 +148,9 @@ def test_samples_of_the_postman_collection_are_answered(rig: Rig) -> None:
             continue
         response = httpx.request(
             request["method"],
-            f"{rig.gateway.url}/{path.replace(':id', 'demo')}",
+            f"{stack.gateway.url}/{path.replace(':id', 'demo')}",
             headers={
-                "authorization": f"Bearer {rig.gateway.key}",
+                "authorization": f"Bearer {stack.gateway.key}",
                 "content-type": "application/json",
             },
             content=request.get("body", {}).get("raw", ""),

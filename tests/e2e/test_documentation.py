@@ -37,8 +37,8 @@ from gateway.log_export.exporter import export_due
 from gateway.management.configuration_file import apply_file
 from gateway.models import RequestLog
 from tests.documentation_blocks import Block, blocks, pages
-from tests.e2e.rig import empty_database
-from tests.e2e.test_up import Up, up
+from tests.e2e.stack import empty_database
+from tests.e2e.test_up import UpProcess, up
 from tests.litellm.proxy_database import SALT_KEY, new_database
 from tests.one_api.test_import import NEW
 from tests.ports import free_port
@@ -154,10 +154,10 @@ SETTINGS = [block for block in of("sh") if is_settings(block)]
 
 
 @dataclasses.dataclass
-class Place:
+class DocumentationShell:
     """A live gateway and a folder to run commands in."""
 
-    gateway: Up
+    gateway: UpProcess
     folder: Path
     data_dir: Path
     litellm_url: str
@@ -268,7 +268,7 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DocumentationShell]:
     folder = tmp_path_factory.mktemp("documentation")
     work, data_dir = folder / "work", folder / "data"
     work.mkdir()
@@ -277,60 +277,60 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with ExitStack() as stack:
         litellm_url, _ = stack.enter_context(new_database())
         gateway = stack.enter_context(up(data_dir, DRAGOMAN_FIND_LOCAL_SERVERS="false"))
-        test_place = Place(gateway, work, data_dir, litellm_url)
+        test_place = DocumentationShell(gateway, work, data_dir, litellm_url)
         test_place.set_up()
         yield test_place
         assert gateway.end() == 0
 
 
-def prepare_examples(place: Place) -> dict[str, str]:
+def prepare_examples(shell: DocumentationShell) -> dict[str, str]:
     """Files and ids that blocks name."""
     yaml_block = next(b for b in BLOCKS if b.page == "docs/evaluate.md" and b.language == "yaml")
-    place.file("capitals.yaml", place.substituted(yaml_block.code))
-    place.file("cases.csv", "text,__expected\nGood morning,icontains: good morning\n")
+    shell.file("capitals.yaml", shell.substituted(yaml_block.code))
+    shell.file("cases.csv", "text,__expected\nGood morning,icontains: good morning\n")
     shutil.copy(
-        ROOT / "examples/litellm-files/several-providers.yaml", place.folder / "litellm_config.yaml"
+        ROOT / "examples/litellm-files/several-providers.yaml", shell.folder / "litellm_config.yaml"
     )
-    if not (place.folder / "one-api.db").exists():
-        with closing(sqlite3.connect(place.folder / "one-api.db")) as database:
+    if not (shell.folder / "one-api.db").exists():
+        with closing(sqlite3.connect(shell.folder / "one-api.db")) as database:
             for statements in NEW:
                 database.executescript(statements)
-    request_id = place.gateway.chat(place.gateway.key).headers["x-request-id"]
-    row = f"{place.gateway.base}/api/requests/{request_id}"
-    until(lambda: httpx.get(row, headers=place.admin, timeout=30).status_code == 200)
-    return {"REQUEST_ID": request_id, **send_trace(place)}
+    request_id = shell.gateway.chat(shell.gateway.key).headers["x-request-id"]
+    row = f"{shell.gateway.base}/api/requests/{request_id}"
+    until(lambda: httpx.get(row, headers=shell.admin, timeout=30).status_code == 200)
+    return {"REQUEST_ID": request_id, **send_trace(shell)}
 
 
-def send_trace(place: Place) -> dict[str, str]:
+def send_trace(shell: DocumentationShell) -> dict[str, str]:
     """Send a trace with one span; gives the variables that name them."""
     now = dt.datetime.now(dt.UTC).isoformat()
     trace = {"object": "trace", "id": "trace_docs", "workflow_name": "Docs", "group_id": "g"}
     span = {"object": "trace.span", "id": "span_docs", "trace_id": "trace_docs", "error": None}
     span |= {"started_at": now, "ended_at": now, "span_data": {"type": "function", "name": "tool"}}
-    key = {"authorization": f"Bearer {place.gateway.key}"}
-    url = f"{place.gateway.base}/v1/traces/ingest"
+    key = {"authorization": f"Bearer {shell.gateway.key}"}
+    url = f"{shell.gateway.base}/v1/traces/ingest"
     reply = httpx.post(url, json={"data": [trace, span]}, headers=key, timeout=30)
     assert reply.status_code == 204, reply.text
-    url = f"{place.gateway.base}/api/traces/trace_docs"
-    (line,) = httpx.get(url, headers=place.admin, timeout=30).json()["lines"]
+    url = f"{shell.gateway.base}/api/traces/trace_docs"
+    (line,) = httpx.get(url, headers=shell.admin, timeout=30).json()["lines"]
     return {"TRACE_ID": "trace_docs", "SPAN": str(line["id"])}
 
 
 @pytest.mark.parametrize("page", list(dict.fromkeys(block.page for block in SHELL)))
-def test_the_commands_of_a_page_succeed(place: Place, page: str) -> None:
-    variables = prepare_examples(place)
-    codes = [place.substituted(block.code) for block in SHELL if block.page == page]
-    place.run("\n".join(codes), **variables)
+def test_the_commands_of_a_page_succeed(shell: DocumentationShell, page: str) -> None:
+    variables = prepare_examples(shell)
+    codes = [shell.substituted(block.code) for block in SHELL if block.page == page]
+    shell.run("\n".join(codes), **variables)
 
 
 @pytest.mark.parametrize("block", SETTINGS, ids=lambda block: f"{block.page}: {block.first_line}")
-def test_settings_of_a_page_are_valid(place: Place, block: Block) -> None:
+def test_settings_of_a_page_are_valid(shell: DocumentationShell, block: Block) -> None:
     """The gateway reads them; those of OpenTelemetry are a client's, whose span is accepted."""
     command = '"$PYTHON" -c "import gateway.config.settings"'
     if "OTEL_EXPORTER" in block.code:
-        command = f'"$PYTHON" "{place.file("send_span.py", SEND_SPAN)}"'
-    code = block.code.replace("<gateway key>", str(place.gateway.key))
-    place.run(f"set -a\n{place.substituted(code)}\n{command}")
+        command = f'"$PYTHON" "{shell.file("send_span.py", SEND_SPAN)}"'
+    code = block.code.replace("<gateway key>", str(shell.gateway.key))
+    shell.run(f"set -a\n{shell.substituted(code)}\n{command}")
 
 
 @pytest.mark.django_db
@@ -362,11 +362,11 @@ def test_json_is_what_an_alert_sends(block: Block) -> None:
 
 
 @pytest.mark.parametrize("block", of("http"), ids=lambda block: block.first_line)
-def test_requests_are_answered(place: Place, block: Block) -> None:
+def test_requests_are_answered(shell: DocumentationShell, block: Block) -> None:
     line, _, body = block.code.partition("\n")
     method, path = line.split()
-    url = f"{place.gateway.base}{path}"
-    reply = httpx.request(method, url, json=json.loads(body), headers=place.admin, timeout=30)
+    url = f"{shell.gateway.base}{path}"
+    reply = httpx.request(method, url, json=json.loads(body), headers=shell.admin, timeout=30)
     assert reply.status_code == 200, reply.text
 
 
@@ -435,16 +435,16 @@ for name, text in json.load(sys.stdin).items():
 """
 
 
-def test_guides_of_sdks_print_an_answer(place: Place) -> None:
+def test_guides_of_sdks_print_an_answer(shell: DocumentationShell) -> None:
     guides = {
         panel.id: panel.text
-        for panel in panels(place.gateway.base, "demo")
+        for panel in panels(shell.gateway.base, "demo")
         if panel.id in LIGHT_GUIDES
     }
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", RUN_ALL],
         input=json.dumps(guides),
-        env=place.environment(),
+        env=shell.environment(),
         capture_output=True,
         text=True,
         timeout=120,
@@ -456,6 +456,6 @@ def test_guides_of_sdks_print_an_answer(place: Place) -> None:
     assert [name for name, text in printed.items() if "Say hello." not in text] == []
 
 
-def test_the_guide_of_curl_gets_an_answer(place: Place) -> None:
-    (panel,) = [one for one in panels(place.gateway.base, "demo") if one.id == "curl"]
-    assert "Say hello." in place.run(panel.text)
+def test_the_guide_of_curl_gets_an_answer(shell: DocumentationShell) -> None:
+    (panel,) = [one for one in panels(shell.gateway.base, "demo") if one.id == "curl"]
+    assert "Say hello." in shell.run(panel.text)

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from gateway.compat.litellm.config.parse import read
-from tests.e2e.test_up import Up, up
+from tests.e2e.test_up import UpProcess, up
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,13 +27,13 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def gateway(data_dir: Path) -> Iterator[Up]:
+def gateway(data_dir: Path) -> Iterator[UpProcess]:
     with up(data_dir) as running:
         yield running
         assert running.end() == 0
 
 
-def run(gateway: Up, *command: str, **more: str) -> str:
+def run(gateway: UpProcess, *command: str, **more: str) -> str:
     """What the command prints; it must succeed."""
     environment = {
         "PATH": os.environ["PATH"],
@@ -56,7 +56,7 @@ def test_the_table_of_examples_has_every_folder() -> None:
     assert sorted(listed) == sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir())
 
 
-def test_sdk_basics(gateway: Up) -> None:
+def test_sdk_basics(gateway: UpProcess) -> None:
     completed = run(gateway, sys.executable, "examples/sdk-basics/main.py")
     assert re.search(r"^text: \S", completed, re.M)
     assert re.search(r"^stream: \S", completed, re.M)
@@ -64,14 +64,14 @@ def test_sdk_basics(gateway: Up) -> None:
     assert "structured: {'city': " in completed
 
 
-def test_curl(gateway: Up) -> None:
+def test_curl(gateway: UpProcess) -> None:
     completed = run(gateway, "examples/curl/requests.sh")
     for word in ("chat.completion", "message_stop", '"candidates"', "output_text", "eval_count"):
         assert word in completed
     assert "x-dragoman-dropped: top_k" in completed
 
 
-def test_an_agent_calls_its_tool(gateway: Up) -> None:
+def test_an_agent_calls_its_tool(gateway: UpProcess) -> None:
     question = 'Use the tool to calculate "6 * 7".'
     completed = run(
         gateway, sys.executable, "examples/agent/agent.py", question, "demo", "demo/demo-fast"
@@ -79,20 +79,20 @@ def test_an_agent_calls_its_tool(gateway: Up) -> None:
     assert 'demo: calculate({"expression":"6 * 7"}) = 42' in completed
 
 
-def test_models_are_compared(gateway: Up) -> None:
+def test_models_are_compared(gateway: UpProcess) -> None:
     completed = run(gateway, "examples/model-comparison/compare.sh", MODELS="demo,demo/demo-fast")
     assert completed.count("correct") == 4
     assert 'get_weather({"city":"Paris"})' in completed
     assert "| demo/demo-fast | 100.0 %" in completed
 
 
-def test_an_evaluation_is_a_step_of_ci(gateway: Up, tmp_path: Path) -> None:
+def test_an_evaluation_is_a_step_of_ci(gateway: UpProcess, tmp_path: Path) -> None:
     report = tmp_path / "report.md"
     run(gateway, "examples/batch-evaluation/check.sh", REPORT=str(report))
     assert "| demo | 100.0 % | 3 of 3 |" in report.read_text()
 
 
-def test_a_coding_agent_has_a_fallback_and_a_budget(gateway: Up, data_dir: Path) -> None:
+def test_a_coding_agent_has_a_fallback_and_a_budget(gateway: UpProcess, data_dir: Path) -> None:
     admin = (data_dir / "admin_key").read_text()
     key = run(gateway, "examples/coding-agent/set-up.sh", DRAGOMAN_ADMIN_KEY=admin).strip()
     body = {"model": "coder", "max_tokens": 50, "messages": [{"role": "user", "content": "Hi"}]}
@@ -110,7 +110,7 @@ def test_a_coding_agent_has_a_fallback_and_a_budget(gateway: Up, data_dir: Path)
     assert 4.9 < float(left["key", "day"]) <= 5
 
 
-def test_claude_code_gets_its_environment(gateway: Up, tmp_path: Path) -> None:
+def test_claude_code_gets_its_environment(gateway: UpProcess, tmp_path: Path) -> None:
     stub = tmp_path / "claude"
     stub.write_text("#!/bin/sh\nenv | grep ^ANTHROPIC_ | sort\n")
     stub.chmod(0o755)

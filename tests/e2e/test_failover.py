@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from tests.e2e.nodes import Node, new_database
-from tests.e2e.rig import configured, strict_config
+from tests.e2e.stack import configured, strict_config
 from tests.fakes import StrictAnthropic, StrictDeepSeek, StrictOpenAI
 from tests.silent_proxy import SilentProxy
 from tests.waits import until

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.rig import BRIEF_S, Rig
+from tests.e2e.stack import BRIEF_S, GatewayStack
 from tests.fakes.chaos import KEY as UPSTREAM_KEY
 from tests.fakes.wires import TEXT
 from tests.waits import until
@@ -139,7 +139,9 @@ def combinations(names: Any) -> list[Any]:
     return rows
 
 
-def send_request(rig: Rig, client: str, model: str, *, stream: bool = False) -> httpx.Response:
+def send_request(
+    stack: GatewayStack, client: str, model: str, *, stream: bool = False
+) -> httpx.Response:
     """One request in a client's dialect; fails if it hangs."""
     body: dict[str, Any] = {
         "model": model,
@@ -148,14 +150,14 @@ def send_request(rig: Rig, client: str, model: str, *, stream: bool = False) -> 
         "stream": stream,
     }
     headers = {
-        "authorization": f"Bearer {rig.gateway.key}",
+        "authorization": f"Bearer {stack.gateway.key}",
         "x-request-id": f"fault-{uuid.uuid4().hex}",
     }
     path = "/v1/chat/completions"
     if client == "messages":
         headers["anthropic-version"] = "2023-06-01"
         path = "/v1/messages"
-    return httpx.post(f"{rig.gateway.url}{path}", json=body, headers=headers, timeout=HANG_S)
+    return httpx.post(f"{stack.gateway.url}{path}", json=body, headers=headers, timeout=HANG_S)
 
 
 def text_of(client: str, body: dict[str, Any]) -> str:
@@ -174,55 +176,57 @@ def error_of(client: str, body: dict[str, Any]) -> dict[str, Any]:
     return error
 
 
-def says_nothing_it_should_not(rig: Rig, text: str) -> bool:
-    secrets = (UPSTREAM_KEY, "127.0.0.1", str(rig.chaos.port), "Traceback", "no-such-host")
+def says_nothing_it_should_not(stack: GatewayStack, text: str) -> bool:
+    secrets = (UPSTREAM_KEY, "127.0.0.1", str(stack.chaos.port), "Traceback", "no-such-host")
     return not any(secret in text for secret in secrets)
 
 
 @pytest.mark.wide(every=4)
 @pytest.mark.parametrize(("fault", "client", "upstream"), combinations(WHOLE))
 def test_a_complete_response_is_right_or_an_error(
-    rig: Rig, fault: str, client: str, upstream: str
+    stack: GatewayStack, fault: str, client: str, upstream: str
 ) -> None:
     if fault.startswith("heal-"):
-        rig.chaos.counts.clear()
-    response = send_request(rig, client, f"{upstream}/{fault}")
+        stack.chaos.counts.clear()
+    response = send_request(stack, client, f"{upstream}/{fault}")
     assert response.status_code in WHOLE[fault][client], response.text
     assert response.headers["content-type"].startswith("application/json")
     if response.status_code == 200:
         assert text_of(client, response.json()) == TEXT
         return
     error_of(client, response.json())
-    assert says_nothing_it_should_not(rig, response.text)
+    assert says_nothing_it_should_not(stack, response.text)
 
 
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("fault", ["refused", "not_tls", "unresolved"])
-def test_an_unreachable_upstream_is_a_bad_gateway(rig: Rig, fault: str, client: str) -> None:
-    response = send_request(rig, client, f"chat-{fault}")
+def test_an_unreachable_upstream_is_a_bad_gateway(
+    stack: GatewayStack, fault: str, client: str
+) -> None:
+    response = send_request(stack, client, f"chat-{fault}")
     assert response.status_code in BAD[client] | LATE[client], response.text
     error_of(client, response.json())
-    assert says_nothing_it_should_not(rig, response.text)
+    assert says_nothing_it_should_not(stack, response.text)
 
 
 @pytest.mark.parametrize("upstream", CLIENTS)
 @pytest.mark.parametrize("client", CLIENTS)
-def test_retry_after_is_handed_on(rig: Rig, client: str, upstream: str) -> None:
-    response = send_request(rig, client, f"{upstream}/429-retry-after")
+def test_retry_after_is_handed_on(stack: GatewayStack, client: str, upstream: str) -> None:
+    response = send_request(stack, client, f"{upstream}/429-retry-after")
     assert response.headers["retry-after"] == "7"
 
 
-def test_a_redirect_is_not_followed(rig: Rig) -> None:
-    send_request(rig, "chat", "chat/redirect")
-    assert not any(request.path == "/stolen" for request in rig.chaos.requests)
+def test_a_redirect_is_not_followed(stack: GatewayStack) -> None:
+    send_request(stack, "chat", "chat/redirect")
+    assert not any(request.path == "/stolen" for request in stack.chaos.requests)
 
 
 @pytest.mark.wide(every=4)
 @pytest.mark.parametrize(("fault", "client", "upstream"), combinations(STREAM_REFUSED))
 def test_what_fails_before_content_has_a_status(
-    rig: Rig, fault: str, client: str, upstream: str
+    stack: GatewayStack, fault: str, client: str, upstream: str
 ) -> None:
-    response = send_request(rig, client, f"{upstream}/{fault}", stream=True)
+    response = send_request(stack, client, f"{upstream}/{fault}", stream=True)
     assert response.status_code in STREAM_REFUSED[fault][client], response.text
     error_of(client, response.json())
 
@@ -256,9 +260,9 @@ def streamed_text(client: str, events: list[tuple[str, str]]) -> str:
 @pytest.mark.wide(every=4)
 @pytest.mark.parametrize(("fault", "client", "upstream"), combinations(STREAM_CUT))
 def test_a_broken_stream_ends_in_an_error_event(
-    rig: Rig, fault: str, client: str, upstream: str
+    stack: GatewayStack, fault: str, client: str, upstream: str
 ) -> None:
-    response = send_request(rig, client, f"{upstream}/{fault}", stream=True)
+    response = send_request(stack, client, f"{upstream}/{fault}", stream=True)
     assert response.status_code == 200
     events = events_of(response)
     assert streamed_text(client, events).startswith("All ")
@@ -275,8 +279,10 @@ def test_a_broken_stream_ends_in_an_error_event(
 
 @pytest.mark.wide(every=4)
 @pytest.mark.parametrize(("fault", "client", "upstream"), combinations(STREAM_OK))
-def test_an_odd_but_legal_stream_works(rig: Rig, fault: str, client: str, upstream: str) -> None:
-    response = send_request(rig, client, f"{upstream}/{fault}", stream=True)
+def test_an_odd_but_legal_stream_works(
+    stack: GatewayStack, fault: str, client: str, upstream: str
+) -> None:
+    response = send_request(stack, client, f"{upstream}/{fault}", stream=True)
     assert response.status_code == 200
     events = events_of(response)
     assert streamed_text(client, events).startswith(TEXT)
@@ -288,36 +294,38 @@ def test_an_odd_but_legal_stream_works(rig: Rig, fault: str, client: str, upstre
 
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("fault", ["503", "429", "rst", "invalid-json"])
-def test_another_target_takes_over(rig: Rig, fault: str, client: str) -> None:
-    response = send_request(rig, client, f"saved-from-{fault}")
+def test_another_target_takes_over(stack: GatewayStack, fault: str, client: str) -> None:
+    response = send_request(stack, client, f"saved-from-{fault}")
     assert response.status_code == 200
     assert text_of(client, response.json()) == TEXT
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_another_target_takes_over_a_stream_before_content(rig: Rig, client: str) -> None:
-    response = send_request(rig, client, "saved-from-stream-error-first", stream=True)
+def test_another_target_takes_over_a_stream_before_content(
+    stack: GatewayStack, client: str
+) -> None:
+    response = send_request(stack, client, "saved-from-stream-error-first", stream=True)
     assert response.status_code == 200
     assert streamed_text(client, events_of(response)) == TEXT
 
 
-def test_other_requests_go_on_beside_broken_ones(rig: Rig) -> None:
+def test_other_requests_go_on_beside_broken_ones(stack: GatewayStack) -> None:
     """Hanging, dripping and gigantic answers do not hold up the rest of a process."""
     faults = ["hang", "drip-body", "bomb-32mib", "bomb-gzip", "bomb-event", "deep-json"] * 2
 
     def quick(_: int) -> float:
         started = time.perf_counter()
-        assert send_request(rig, "messages", "gpt-4o").status_code == 200
+        assert send_request(stack, "messages", "gpt-4o").status_code == 200
         return time.perf_counter() - started
 
     def beside() -> list[float]:
-        before = len(rig.chaos.requests)
+        before = len(stack.chaos.requests)
         with ThreadPoolExecutor(16) as pool:
             broken = [
-                pool.submit(send_request, rig, "messages", f"chat/{fault}", stream=True)
+                pool.submit(send_request, stack, "messages", f"chat/{fault}", stream=True)
                 for fault in faults
             ]
-            until(lambda: len(rig.chaos.requests) >= before + len(faults))
+            until(lambda: len(stack.chaos.requests) >= before + len(faults))
             waits = [quick(number) for number in range(20)]
             for future in broken:
                 future.result()
@@ -332,9 +340,9 @@ def test_other_requests_go_on_beside_broken_ones(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("fault", ["rst", "hang", "html-200", "stream-rst", "400"])
-def test_the_log_has_the_error(rig: Rig, fault: str) -> None:
-    response = send_request(rig, "messages", f"chat/{fault}", stream=True)
-    row = rig.gateway.row(response.headers["x-request-id"])
+def test_the_log_has_the_error(stack: GatewayStack, fault: str) -> None:
+    response = send_request(stack, "messages", f"chat/{fault}", stream=True)
+    row = stack.gateway.row(response.headers["x-request-id"])
     assert row["status"] == response.status_code
     assert row["error_kind"]
     assert UPSTREAM_KEY not in json.dumps(row)

@@ -12,7 +12,7 @@ import pytest
 from google import genai
 from google.genai import errors, types
 
-from tests.e2e.rig import Gateway, configured
+from tests.e2e.stack import Gateway, configured
 from tests.fakes import Call, Refusal, ScriptedAnswer, StrictAnthropic, StrictGemini, StrictOpenAI
 from tests.fakes.gemini_rules import SENTINEL, signature
 
@@ -46,7 +46,7 @@ TWO_CALLS = (
 )
 
 
-class Upstreams:
+class GatewayStack:
     """A gateway in front of strict providers of three dialects."""
 
     def __init__(self, gateway: Gateway, servers: list[Any]) -> None:
@@ -74,7 +74,7 @@ def row(public: str, model: str, server: Any, path: str = "") -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstreams]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
     with StrictGemini() as own, StrictOpenAI() as chat, StrictAnthropic() as claude:
         rows = [
             row(OWN, f"gemini/{OWN}", own),
@@ -84,16 +84,18 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstreams]:
         ]
         gateway = Gateway(tmp_path_factory.mktemp("gemini"), configured(rows)).start()
         try:
-            yield Upstreams(gateway, [own, chat, claude])
+            yield GatewayStack(gateway, [own, chat, claude])
             gateway.stop()
         finally:
             gateway.kill()
 
 
 @pytest.fixture
-def client(up: Upstreams) -> Iterator[genai.Client]:
-    options = types.HttpOptions(base_url=up.gateway.url)
-    with genai.Client(api_key=up.gateway.key, vertexai=False, http_options=options) as api_client:
+def client(stack: GatewayStack) -> Iterator[genai.Client]:
+    options = types.HttpOptions(base_url=stack.gateway.url)
+    with genai.Client(
+        api_key=stack.gateway.key, vertexai=False, http_options=options
+    ) as api_client:
         yield api_client
 
 
@@ -125,9 +127,9 @@ def test_a_stream_adds_up_to_the_answer(client: genai.Client, model: str) -> Non
 
 
 @ALL
-async def test_the_asynchronous_client_streams(up: Upstreams, model: str) -> None:
-    options = types.HttpOptions(base_url=up.gateway.url, api_version="v1")
-    client = genai.Client(api_key=up.gateway.key, vertexai=False, http_options=options).aio
+async def test_the_asynchronous_client_streams(stack: GatewayStack, model: str) -> None:
+    options = types.HttpOptions(base_url=stack.gateway.url, api_version="v1")
+    client = genai.Client(api_key=stack.gateway.key, vertexai=False, http_options=options).aio
     stream = await client.models.generate_content_stream(model=model, contents="Hello there")
     text = "".join([chunk.text or "" async for chunk in stream])
     await client.aclose()
@@ -135,10 +137,10 @@ async def test_the_asynchronous_client_streams(up: Upstreams, model: str) -> Non
 
 
 @ALL
-def test_without_sse_the_stream_is_one_array(up: Upstreams, model: str) -> None:
-    url = f"{up.gateway.url}/v1beta/models/{model}:streamGenerateContent"
+def test_without_sse_the_stream_is_one_array(stack: GatewayStack, model: str) -> None:
+    url = f"{stack.gateway.url}/v1beta/models/{model}:streamGenerateContent"
     body = {"contents": [{"parts": [{"text": "Hello there"}]}]}
-    answer = httpx.post(url, json=body, params={"key": up.gateway.key})
+    answer = httpx.post(url, json=body, params={"key": stack.gateway.key})
     assert answer.headers["content-type"].startswith("application/json")
     chunks = answer.json()
     assert len(chunks) > 2
@@ -149,10 +151,10 @@ def test_without_sse_the_stream_is_one_array(up: Upstreams, model: str) -> None:
 @ALL
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_parallel_calls_make_a_round_trip(
-    up: Upstreams, client: genai.Client, model: str, stream: bool
+    stack: GatewayStack, client: genai.Client, model: str, stream: bool
 ) -> None:
     prompt = f"Weather of two cities, {model} {stream}"
-    up.on(prompt, ScriptedAnswer(text="I will look.", calls=TWO_CALLS, reasoning="Hm."))
+    stack.on(prompt, ScriptedAnswer(text="I will look.", calls=TWO_CALLS, reasoning="Hm."))
     config = types.GenerateContentConfig(
         system_instruction="Be brief.", tools=[WEATHER], temperature=0.5, max_output_tokens=4000
     )
@@ -184,14 +186,14 @@ def test_parallel_calls_make_a_round_trip(
     assert again.text == "The tools answered: sun | rain"
 
 
-def test_a_signature_returns_to_its_model_through_a_chat_client(up: Upstreams) -> None:
+def test_a_signature_returns_to_its_model_through_a_chat_client(stack: GatewayStack) -> None:
     prompt = "Weather through Chat"
-    up.on(prompt, ScriptedAnswer(calls=TWO_CALLS))
+    stack.on(prompt, ScriptedAnswer(calls=TWO_CALLS))
     tool = {"type": "function", "function": {"name": "get_weather", "parameters": {}}}
     user = {"role": "user", "content": prompt}
     body: dict[str, Any] = {"model": OWN, "messages": [user], "tools": [tool]}
-    headers = {"authorization": f"Bearer {up.gateway.key}"}
-    url = f"{up.gateway.url}/v1/chat/completions"
+    headers = {"authorization": f"Bearer {stack.gateway.key}"}
+    url = f"{stack.gateway.url}/v1/chat/completions"
     message = httpx.post(url, json=body, headers=headers).json()["choices"][0]["message"]
     results = [
         {"role": "tool", "tool_call_id": call["id"], "content": "sun"}
@@ -200,7 +202,7 @@ def test_a_signature_returns_to_its_model_through_a_chat_client(up: Upstreams) -
     body["messages"] = [user, message, *results]
     answer = httpx.post(url, json=body, headers=headers)
     assert answer.status_code == 200
-    sent = up.last(prompt).body["contents"][1]["parts"]
+    sent = stack.last(prompt).body["contents"][1]["parts"]
     assert sent[0]["thoughtSignature"] == signature("get_weather")
     body["messages"] = [
         user,
@@ -209,17 +211,17 @@ def test_a_signature_returns_to_its_model_through_a_chat_client(up: Upstreams) -
     ]
     # The gateway remembers what the client has lost, as long as it is the same conversation.
     assert httpx.post(url, json=body, headers=headers).status_code == 200
-    sent = up.last(prompt).body["contents"][1]["parts"]
+    sent = stack.last(prompt).body["contents"][1]["parts"]
     assert sent[0]["thoughtSignature"] == signature("get_weather")
     text = json.dumps(body).replace("toolu_", "else_").replace(prompt, f"{prompt}, but another")
     assert httpx.post(url, json=json.loads(text), headers=headers).status_code == 200
-    sent = up.last("but another").body["contents"][1]["parts"]
+    sent = stack.last("but another").body["contents"][1]["parts"]
     assert sent[0]["thoughtSignature"] == SENTINEL
 
 
-def test_a_signature_returns_to_its_model_through_a_messages_client(up: Upstreams) -> None:
+def test_a_signature_returns_to_its_model_through_a_messages_client(stack: GatewayStack) -> None:
     prompt = "Weather through Messages"
-    up.on(prompt, ScriptedAnswer(calls=TWO_CALLS, reasoning="Hm."))
+    stack.on(prompt, ScriptedAnswer(calls=TWO_CALLS, reasoning="Hm."))
     tool = {"name": "get_weather", "input_schema": {"type": "object"}}
     user = {"role": "user", "content": prompt}
     body: dict[str, Any] = {
@@ -229,8 +231,8 @@ def test_a_signature_returns_to_its_model_through_a_messages_client(up: Upstream
         "tools": [tool],
         "thinking": {"type": "adaptive"},
     }
-    headers = {"x-api-key": up.gateway.key, "anthropic-version": "2023-06-01"}
-    url = f"{up.gateway.url}/v1/messages"
+    headers = {"x-api-key": stack.gateway.key, "anthropic-version": "2023-06-01"}
+    url = f"{stack.gateway.url}/v1/messages"
     content = httpx.post(url, json=body, headers=headers).json()["content"]
     assert [block["type"] for block in content] == ["thinking", "tool_use", "tool_use"]
     results = [
@@ -243,7 +245,7 @@ def test_a_signature_returns_to_its_model_through_a_messages_client(up: Upstream
         {"role": "user", "content": results},
     ]
     assert httpx.post(url, json=body, headers=headers).status_code == 200
-    sent = up.last(prompt).body["contents"][1]["parts"]
+    sent = stack.last(prompt).body["contents"][1]["parts"]
     assert [part.get("thoughtSignature") for part in sent] == [
         None,
         signature("get_weather"),
@@ -252,17 +254,19 @@ def test_a_signature_returns_to_its_model_through_a_messages_client(up: Upstream
 
 
 @ALL
-def test_an_image_reaches_the_provider(up: Upstreams, client: genai.Client, model: str) -> None:
+def test_an_image_reaches_the_provider(
+    stack: GatewayStack, client: genai.Client, model: str
+) -> None:
     prompt = f"What is on it, {model}?"
     image = types.Part.from_bytes(data=base64.b64decode(PIXEL), mime_type="image/png")
     client.models.generate_content(model=model, contents=[prompt, image])
-    assert PIXEL.encode() in up.last(prompt).raw.replace(b"-", b"+").replace(b"_", b"/")
+    assert PIXEL.encode() in stack.last(prompt).raw.replace(b"-", b"+").replace(b"_", b"/")
 
 
 @ALL
-def test_structured_output_is_parsed(up: Upstreams, client: genai.Client, model: str) -> None:
+def test_structured_output_is_parsed(stack: GatewayStack, client: genai.Client, model: str) -> None:
     prompt = f"The largest city, {model}, as json"
-    up.on(prompt, ScriptedAnswer(text='{"name":"Tokyo"}'))
+    stack.on(prompt, ScriptedAnswer(text='{"name":"Tokyo"}'))
     schema = types.Schema(
         type=types.Type.OBJECT,
         properties={"name": types.Schema(type=types.Type.STRING)},
@@ -273,13 +277,15 @@ def test_structured_output_is_parsed(up: Upstreams, client: genai.Client, model:
     )
     response = client.models.generate_content(model=model, contents=prompt, config=config)
     assert response.parsed == {"name": "Tokyo"}
-    assert b'"name"' in up.last(prompt).raw
+    assert b'"name"' in stack.last(prompt).raw
 
 
 @pytest.mark.parametrize("model", [OLD, CLAUDE])
-def test_reasoning_is_returned_on_request(up: Upstreams, client: genai.Client, model: str) -> None:
+def test_reasoning_is_returned_on_request(
+    stack: GatewayStack, client: genai.Client, model: str
+) -> None:
     prompt = f"Think, {model}"
-    up.on(prompt, ScriptedAnswer(text="Done.", reasoning="Let me see."))
+    stack.on(prompt, ScriptedAnswer(text="Done.", reasoning="Let me see."))
     for include_thoughts in (True, False):
         thinking = types.ThinkingConfig(thinking_budget=2048, include_thoughts=include_thoughts)
         config = types.GenerateContentConfig(thinking_config=thinking, max_output_tokens=5000)
@@ -306,16 +312,16 @@ def test_the_models_are_listed(client: genai.Client) -> None:
 
 
 @ALL
-def test_errors_are_the_sdks_own(up: Upstreams, client: genai.Client, model: str) -> None:
+def test_errors_are_the_sdks_own(stack: GatewayStack, client: genai.Client, model: str) -> None:
     with pytest.raises(errors.ClientError) as missing:
         client.models.generate_content(model="nobody", contents="x")
     assert (missing.value.code, missing.value.status) == (404, "NOT_FOUND")
     word = {OWN: "UNAVAILABLE", CHAT: "server_error", CLAUDE: "overloaded_error"}[model]
-    up.on(f"Overloaded, {model}", ScriptedAnswer(error=Refusal(503, word, "too many")))
+    stack.on(f"Overloaded, {model}", ScriptedAnswer(error=Refusal(503, word, "too many")))
     with pytest.raises(errors.ServerError) as busy:
         client.models.generate_content(model=model, contents=f"Overloaded, {model}")
     assert (busy.value.code, busy.value.status) == (503, "UNAVAILABLE")
-    up.on(
+    stack.on(
         f"Slow down, {model}", ScriptedAnswer(error=Refusal(429, "rate_limit_error", "slow down"))
     )
     with pytest.raises(errors.ClientError) as slow:
@@ -324,15 +330,15 @@ def test_errors_are_the_sdks_own(up: Upstreams, client: genai.Client, model: str
 
 
 @ALL
-def test_a_stream_that_breaks_raises(up: Upstreams, client: genai.Client, model: str) -> None:
-    up.on(f"Break, {model}", ScriptedAnswer(text="This will never be whole.", breaks="error"))
+def test_a_stream_that_breaks_raises(stack: GatewayStack, client: genai.Client, model: str) -> None:
+    stack.on(f"Break, {model}", ScriptedAnswer(text="This will never be whole.", breaks="error"))
     stream = client.models.generate_content_stream(model=model, contents=f"Break, {model}")
     with pytest.raises(errors.APIError):
         list(stream)
 
 
-def test_a_wrong_key_is_refused(up: Upstreams) -> None:
-    options = types.HttpOptions(base_url=up.gateway.url)
+def test_a_wrong_key_is_refused(stack: GatewayStack) -> None:
+    options = types.HttpOptions(base_url=stack.gateway.url)
     with (
         genai.Client(api_key="no", vertexai=False, http_options=options) as client,
         pytest.raises(errors.ClientError) as refused,
@@ -341,19 +347,21 @@ def test_a_wrong_key_is_refused(up: Upstreams) -> None:
     assert (refused.value.code, refused.value.status) == (401, "UNAUTHENTICATED")
 
 
-def test_what_passes_through_is_not_touched(up: Upstreams) -> None:
-    url = f"{up.gateway.url}/v1beta/models/{OWN}:generateContent"
+def test_what_passes_through_is_not_touched(stack: GatewayStack) -> None:
+    url = f"{stack.gateway.url}/v1beta/models/{OWN}:generateContent"
     body = {
         "contents": [{"role": "user", "parts": [{"text": "Passed through"}]}],
         "safetySettings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "OFF"}],
     }
-    answer = httpx.post(url, content=json.dumps(body), headers={"x-goog-api-key": up.gateway.key})
+    answer = httpx.post(
+        url, content=json.dumps(body), headers={"x-goog-api-key": stack.gateway.key}
+    )
     assert answer.status_code == 200
     assert answer.json()["responseId"] == "up1"
-    assert up.last("Passed through").body == body
+    assert stack.last("Passed through").body == body
 
 
-def test_texts_are_embedded(up: Upstreams, client: genai.Client) -> None:
+def test_texts_are_embedded(stack: GatewayStack, client: genai.Client) -> None:
     embed_content = client.models.embed_content(
         model=OWN,
         contents=[user_content("a"), user_content("b")],
@@ -361,11 +369,11 @@ def test_texts_are_embedded(up: Upstreams, client: genai.Client) -> None:
     )
     vectors = [item.values for item in embed_content.embeddings or []]
     assert vectors == [[0.0, 1.0], [1.0, 1.0]]
-    sent = up.servers[0].requests[-1].body["requests"]
+    sent = stack.servers[0].requests[-1].body["requests"]
     assert [one["model"] for one in sent] == [f"models/{OWN}"] * 2
     assert [one["taskType"] for one in sent] == ["RETRIEVAL_QUERY"] * 2
-    url = f"{up.gateway.url}/v1/embeddings"
-    headers = {"authorization": f"Bearer {up.gateway.key}"}
+    url = f"{stack.gateway.url}/v1/embeddings"
+    headers = {"authorization": f"Bearer {stack.gateway.key}"}
     body = {"model": OWN, "input": "a", "dimensions": 2}
     answer = httpx.post(url, json=body, headers=headers).json()
     assert answer["data"][0]["embedding"] == [0.0, 1.0]

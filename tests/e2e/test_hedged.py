@@ -11,7 +11,7 @@ import httpx
 import openai
 import pytest
 
-from tests.e2e.rig import Gateway, configured
+from tests.e2e.stack import Gateway, configured
 from tests.fakes import StrictOpenAI
 from tests.fakes.script import ScriptedAnswer
 from tests.waits import until
@@ -21,7 +21,7 @@ PROMPT = "Which of you is the faster one? " * 40
 
 
 @dataclass
-class Stand:
+class GatewayStack:
     """A gateway before a slow and a quick provider, and the secret of a key with a budget."""
 
     gateway: Gateway
@@ -31,13 +31,13 @@ class Stand:
 
 
 @pytest.fixture(scope="module")
-def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
     with StrictOpenAI() as slow, StrictOpenAI() as quick:
         slow.script.on("faster", ScriptedAnswer(text="I am late", first_s=60))
         quick.script.on("faster", ScriptedAnswer(text="I am", input_tokens=321, output_tokens=3))
         gateway = Gateway(tmp_path_factory.mktemp("gateway"), configured([])).start()
         try:
-            yield Stand(gateway, slow, quick, create_route_and_key(gateway, slow, quick))
+            yield GatewayStack(gateway, slow, quick, create_route_and_key(gateway, slow, quick))
         finally:
             gateway.kill()
 
@@ -65,8 +65,10 @@ def create_route_and_key(gateway: Gateway, slow: StrictOpenAI, quick: StrictOpen
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
-def test_both_attempts_are_charged_and_one_is_returned(stand: Stand, *, streamed: bool) -> None:
-    gateway, slow, secret = stand.gateway, stand.slow, stand.secret
+def test_both_attempts_are_charged_and_one_is_returned(
+    stack: GatewayStack, *, streamed: bool
+) -> None:
+    gateway, slow, secret = stack.gateway, stack.slow, stack.secret
     spent = gateway.api("/api/keys/mira/state")["budgets"][-1]["spent"]
     with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=secret, max_retries=0) as client:
         raw = client.chat.completions.with_raw_response.create(

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from gateway.management.start.restarts import MAX_DEATHS
-from tests.e2e.rig import Gateway, configured, strict_config
+from tests.e2e.stack import Gateway, configured, strict_config
 from tests.fakes import ScriptedAnswer, StrictAnthropic, StrictDeepSeek, StrictOpenAI
 from tests.waits import until
 

@@ -20,7 +20,7 @@ import httpx
 import psycopg
 import pytest
 
-from tests.e2e.rig import ROOT, Gateway, configured, strict_config
+from tests.e2e.stack import ROOT, Gateway, configured, strict_config
 from tests.fakes import ScriptedAnswer, StrictAnthropic, StrictDeepSeek, StrictOpenAI
 from tests.redis_server import running
 from tests.test_databases import POSTGRES, answers
@@ -37,7 +37,7 @@ SLOW = {"messages": [{"role": "user", "content": "Take your time"}], "stream": T
 STREAM_REQUEST = {"messages": [{"role": "user", "content": "Hold the line"}], "stream": True}
 
 
-class Limited(Gateway):
+class LimitedGateway(Gateway):
     """A gateway of two workers, on a database and maybe a Redis of its own."""
 
     def __init__(self, directory: Path, config: dict[str, Any], **environment: str) -> None:
@@ -124,14 +124,14 @@ class Limited(Gateway):
 
 
 @pytest.fixture(params=["sqlite", "postgresql-redis"])
-def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Limited]:
+def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LimitedGateway]:
     with StrictOpenAI() as openai, StrictAnthropic() as anthropic, StrictDeepSeek() as deepseek:
         openai.script.on("Count me", ScriptedAnswer(text="One."))
         openai.script.on("Take your time", ScriptedAnswer(text="word " * 60, pace_s=0.05))
         openai.script.on("Hold the line", ScriptedAnswer(text="word " * 60, pace_s=1))
         config = configured(strict_config(openai, anthropic, deepseek))
         with surroundings(request.param, tmp_path) as environment:
-            process = Limited(tmp_path, config, **environment).start()
+            process = LimitedGateway(tmp_path, config, **environment).start()
             try:
                 yield process
             finally:
@@ -157,7 +157,7 @@ def surroundings(kind: str, directory: Path) -> Iterator[dict[str, str]]:
 
 
 @pytest.mark.wide(every=2)
-def test_limits_and_budgets_apply_across_workers(gateway: Limited) -> None:
+def test_limits_and_budgets_apply_across_workers(gateway: LimitedGateway) -> None:
     """Requests, concurrency and money under load; then the death of a worker."""
     key = gateway.new_key(limit_rph=60)
     storm = gateway.storm(key, 15)
@@ -174,7 +174,7 @@ def test_limits_and_budgets_apply_across_workers(gateway: Limited) -> None:
     _check_death(gateway)
 
 
-def _check_budget(gateway: Limited) -> None:
+def _check_budget(gateway: LimitedGateway) -> None:
     """Spent to the end, passed by no more than one request for each worker, and not stuck."""
     free = gateway.new_key()
     assert gateway.ask(free).status_code == 200
@@ -192,7 +192,7 @@ def _check_budget(gateway: Limited) -> None:
     assert gateway.ask(key).json()["error"]["code"] == "insufficient_quota"
 
 
-def _check_death(gateway: Limited) -> None:
+def _check_death(gateway: LimitedGateway) -> None:
     """A worker that is killed amid requests leaves nothing reserved."""
     key = gateway.new_key(limit_concurrency=4)
     threads = [threading.Thread(target=_tried, args=(gateway, key)) for _ in range(4)]
@@ -215,14 +215,14 @@ def _check_death(gateway: Limited) -> None:
 
 
 @pytest.mark.wide(every=2)
-def test_teams_projects_rotation_and_cut_streams_over_workers(gateway: Limited) -> None:
+def test_teams_projects_rotation_and_cut_streams_over_workers(gateway: LimitedGateway) -> None:
     """What keys share is counted once, whoever answers; and what was cut short is counted."""
     _check_project(gateway)
     _check_rotation(gateway)
     _check_cut_streams(gateway)
 
 
-def _check_project(gateway: Limited) -> None:
+def _check_project(gateway: LimitedGateway) -> None:
     """A team of one key and a project of two, all at once."""
     completed = gateway.run(
         "from gateway import store; from gateway.models import Team;"
@@ -246,7 +246,7 @@ def _check_project(gateway: Limited) -> None:
     assert 50 <= of_team + sum(of_project) <= 50 + WORKERS - 1
 
 
-def _check_rotation(gateway: Limited) -> None:
+def _check_rotation(gateway: LimitedGateway) -> None:
     """A rotated key is the same key: its old and its new secret share what is left."""
     old = gateway.new_key(limit_rpd=6)
     assert [gateway.ask(old).status_code for _ in range(3)] == [200] * 3
@@ -262,7 +262,7 @@ def _check_rotation(gateway: Limited) -> None:
     assert left == ["2", "1", "0"]
 
 
-def _check_cut_streams(gateway: Limited) -> None:
+def _check_cut_streams(gateway: LimitedGateway) -> None:
     """Clients that leave amid their streams have used what the log says, to the token."""
     most = 10**9
     key = gateway.new_key(limit_tpd=most, limit_concurrency=CLIENTS)
@@ -293,7 +293,7 @@ def _check_cut_streams(gateway: Limited) -> None:
     until(agree)
 
 
-def _tried(gateway: Limited, key: str) -> None:
+def _tried(gateway: LimitedGateway, key: str) -> None:
     with suppress(httpx.HTTPError):
         while gateway.ask(key, **STREAM_REQUEST).status_code == 429:
             time.sleep(0.1)

@@ -19,7 +19,7 @@ from tests.e2e.litellm_gateway import (
     BUSY,
     DOWN,
     AzureUpstream,
-    FromFile,
+    FileConfiguredGateway,
     Upstream,
     listening,
     running,
@@ -190,7 +190,7 @@ NAMES = ("one", "two", "primary", "backup", "larger", "tolerant")
 @pytest.fixture(scope="module")
 def reliable(
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[tuple[FromFile, dict[str, Upstream]]]:
+) -> Iterator[tuple[FileConfiguredGateway, dict[str, Upstream]]]:
     with upstreams(*NAMES) as servers:
         urls = {name: server.url for name, server in servers.items()}
         text = RELIABLE.format(key=KEY, **urls)
@@ -199,23 +199,25 @@ def reliable(
 
 
 @pytest.fixture
-def healthy(reliable: tuple[FromFile, dict[str, Upstream]]) -> tuple[FromFile, dict[str, Upstream]]:
+def healthy(
+    reliable: tuple[FileConfiguredGateway, dict[str, Upstream]],
+) -> tuple[FileConfiguredGateway, dict[str, Upstream]]:
     for server in reliable[1].values():
         server.heal()
     return reliable
 
 
-Stand = tuple[FromFile, dict[str, Upstream]]
+GatewayStack = tuple[FileConfiguredGateway, dict[str, Upstream]]
 
 
-def test_deployments_share_the_traffic_by_their_rpm(healthy: Stand) -> None:
+def test_deployments_share_the_traffic_by_their_rpm(healthy: GatewayStack) -> None:
     gateway, _ = healthy
     drawn = shares(gateway, "zephyr-beta", 220)
     assert drawn["one"] + drawn["two"] == 220
     assert 2 <= drawn["one"] <= 45  # a binomial draw of 1 in 11: 20, give or take 4.3
 
 
-def test_a_model_is_retried_before_its_fallback_is_called(healthy: Stand) -> None:
+def test_a_model_is_retried_before_its_fallback_is_called(healthy: GatewayStack) -> None:
     """proxy/reliability: `num_retries: 2` is three calls of each model_name."""
     gateway, upstreams = healthy
     upstreams["primary"].fail(DOWN, times=2)
@@ -229,7 +231,7 @@ def test_a_model_is_retried_before_its_fallback_is_called(healthy: Stand) -> Non
     ) == (3, 1)
 
 
-def test_another_model_answers_for_one_that_is_down(healthy: Stand) -> None:
+def test_another_model_answers_for_one_that_is_down(healthy: GatewayStack) -> None:
     gateway, upstreams = healthy
     upstreams["primary"].fail(DOWN)
     answer = gateway.ask("primary")
@@ -239,7 +241,7 @@ def test_another_model_answers_for_one_that_is_down(healthy: Stand) -> None:
     assert upstreams["backup"].requests[-1].body["model"] == "gpt-4.1"
 
 
-def test_a_stream_falls_back_before_it_has_begun(healthy: Stand) -> None:
+def test_a_stream_falls_back_before_it_has_begun(healthy: GatewayStack) -> None:
     gateway, upstreams = healthy
     upstreams["primary"].fail(DOWN)
     with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="sk-1234", max_retries=0) as client:
@@ -256,7 +258,7 @@ def test_a_stream_falls_back_before_it_has_begun(healthy: Stand) -> None:
     ids=["context window", "content policy"],
 )
 def test_a_refusal_of_the_request_has_its_own_fallback(
-    healthy: Stand, words: str, refusal: Refusal, answerer: str
+    healthy: GatewayStack, words: str, refusal: Refusal, answerer: str
 ) -> None:
     gateway, upstreams = healthy
     upstreams["primary"].fail(refusal)
@@ -266,20 +268,20 @@ def test_a_refusal_of_the_request_has_its_own_fallback(
     assert upstreams["backup"].request_count(words) == 0
 
 
-def test_the_default_fallback_is_for_models_without_their_own(healthy: Stand) -> None:
+def test_the_default_fallback_is_for_models_without_their_own(healthy: GatewayStack) -> None:
     gateway, upstreams = healthy
     upstreams["primary"].fail(DOWN)
     assert gateway.answer_text("without-fallbacks") == "larger"
 
 
-def test_the_lower_order_is_tried_first(healthy: Stand) -> None:
+def test_the_lower_order_is_tried_first(healthy: GatewayStack) -> None:
     gateway, upstreams = healthy
     upstreams["primary"].fail(DOWN)
     assert gateway.answer_text("ordered", "Next order") == "backup"
     assert upstreams["larger"].request_count("Next order") == 0
 
 
-def test_an_alias_is_another_name(healthy: Stand) -> None:
+def test_an_alias_is_another_name(healthy: GatewayStack) -> None:
     gateway, _ = healthy
     assert gateway.answer_text("gpt-4-alias") == "backup"
     (row,) = gateway.send("GET", "/model_group/info", params={"model_group": "gpt-4-alias"}).json()[
@@ -317,7 +319,7 @@ RETRIED = """
 @pytest.fixture(scope="module")
 def retried(
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[tuple[FromFile, dict[str, Upstream]]]:
+) -> Iterator[tuple[FileConfiguredGateway, dict[str, Upstream]]]:
     with upstreams("one", "two") as servers:
         urls = {name: server.url for name, server in servers.items()}
         with running(
@@ -339,7 +341,13 @@ def retried(
     ],
 )
 def test_failures_are_retried_as_often_as_configured(
-    retried: Stand, model: str, name: str, refusal: Refusal, times: int, status: int, calls: int
+    retried: GatewayStack,
+    model: str,
+    name: str,
+    refusal: Refusal,
+    times: int,
+    status: int,
+    calls: int,
 ) -> None:
     gateway, upstreams = retried
     upstreams[name].heal()
@@ -428,14 +436,16 @@ ANSWER_USD = 11 * 0.001 + 23 * 0.002
 @pytest.fixture(scope="module")
 def saved_gateway(
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[tuple[FromFile, Upstream]]:
+) -> Iterator[tuple[FileConfiguredGateway, Upstream]]:
     with upstreams("one") as servers:
         text = SAVED_CONFIG.format(key=KEY, one=servers["one"].url)
         with running(tmp_path_factory.mktemp("kept"), text) as gateway:
             yield gateway, servers["one"]
 
 
-def test_an_answer_is_cached_for_its_ttl(saved_gateway: tuple[FromFile, Upstream]) -> None:
+def test_an_answer_is_cached_for_its_ttl(
+    saved_gateway: tuple[FileConfiguredGateway, Upstream],
+) -> None:
     gateway, upstream = saved_gateway
     key = gateway.new_key()
     for _ in range(3):
@@ -448,7 +458,9 @@ def test_an_answer_is_cached_for_its_ttl(saved_gateway: tuple[FromFile, Upstream
     assert upstream.request_count("Keep me") == 3
 
 
-def test_a_request_may_pass_the_cache_by(saved_gateway: tuple[FromFile, Upstream]) -> None:
+def test_a_request_may_pass_the_cache_by(
+    saved_gateway: tuple[FileConfiguredGateway, Upstream],
+) -> None:
     """docs.litellm.ai/docs/proxy/caching: `cache: {"no-cache": true}` in the body."""
     gateway, upstream = saved_gateway
     for _ in range(2):
@@ -457,7 +469,9 @@ def test_a_request_may_pass_the_cache_by(saved_gateway: tuple[FromFile, Upstream
     assert "cache" not in upstream.requests[-1].body
 
 
-def test_a_cached_answer_costs_nothing(saved_gateway: tuple[FromFile, Upstream]) -> None:
+def test_a_cached_answer_costs_nothing(
+    saved_gateway: tuple[FileConfiguredGateway, Upstream],
+) -> None:
     gateway, _ = saved_gateway
     key = gateway.new_key(key_alias="cheap")
     for _ in range(4):
@@ -465,7 +479,9 @@ def test_a_cached_answer_costs_nothing(saved_gateway: tuple[FromFile, Upstream])
     assert _spend(gateway, key, ANSWER_USD) == pytest.approx(ANSWER_USD)
 
 
-def test_a_keys_budget_ends_its_traffic(saved_gateway: tuple[FromFile, Upstream]) -> None:
+def test_a_keys_budget_ends_its_traffic(
+    saved_gateway: tuple[FileConfiguredGateway, Upstream],
+) -> None:
     gateway, upstream = saved_gateway
     budget = ANSWER_USD * 1.5
     key = gateway.new_key(key_alias="poor", max_budget=budget, budget_duration="30d")
@@ -484,7 +500,7 @@ def test_a_keys_budget_ends_its_traffic(saved_gateway: tuple[FromFile, Upstream]
     _until(gateway, key, "Rich again")
 
 
-def test_a_keys_limits_are_enforced(saved_gateway: tuple[FromFile, Upstream]) -> None:
+def test_a_keys_limits_are_enforced(saved_gateway: tuple[FileConfiguredGateway, Upstream]) -> None:
     gateway, _ = saved_gateway
     key = gateway.new_key(rpm_limit=2)
     answers = [gateway.ask("other", f"Limited {n}", key=key) for n in range(3)]
@@ -492,7 +508,7 @@ def test_a_keys_limits_are_enforced(saved_gateway: tuple[FromFile, Upstream]) ->
     assert int(answers[2].headers["retry-after"]) >= 1
 
 
-def test_a_key_uses_only_its_models(saved_gateway: tuple[FromFile, Upstream]) -> None:
+def test_a_key_uses_only_its_models(saved_gateway: tuple[FileConfiguredGateway, Upstream]) -> None:
     gateway, _ = saved_gateway
     key = gateway.new_key(models=["other"])
     assert gateway.answer_text("other", key=key) == "one"
@@ -503,20 +519,24 @@ def test_a_key_uses_only_its_models(saved_gateway: tuple[FromFile, Upstream]) ->
     assert names == ["other"]
 
 
-def test_a_key_ends_with_its_duration(saved_gateway: tuple[FromFile, Upstream]) -> None:
+def test_a_key_ends_with_its_duration(
+    saved_gateway: tuple[FileConfiguredGateway, Upstream],
+) -> None:
     gateway, _ = saved_gateway
     key = gateway.new_key(duration="5s")
     until(lambda: gateway.ask("other", key=key).status_code == 401)
 
 
-def test_a_deleted_key_is_refused(saved_gateway: tuple[FromFile, Upstream]) -> None:
+def test_a_deleted_key_is_refused(saved_gateway: tuple[FileConfiguredGateway, Upstream]) -> None:
     gateway, _ = saved_gateway
     key = gateway.new_key()
     gateway.send("POST", "/key/delete", {"keys": [key]})
     until(lambda: gateway.ask("other", key=key).status_code == 401)
 
 
-def test_clients_get_the_prices_of_the_file(saved_gateway: tuple[FromFile, Upstream]) -> None:
+def test_clients_get_the_prices_of_the_file(
+    saved_gateway: tuple[FileConfiguredGateway, Upstream],
+) -> None:
     gateway, _ = saved_gateway
     data = gateway.send("GET", "/v1/model/info").json()["data"]
     info = next(row["model_info"] for row in data if row["model_name"] == "gpt-4o")
@@ -532,13 +552,13 @@ def test_clients_get_the_prices_of_the_file(saved_gateway: tuple[FromFile, Upstr
     ],
 )
 def test_liveness_has_litellms_format(
-    saved_gateway: tuple[FromFile, Upstream], path: str, body: object
+    saved_gateway: tuple[FileConfiguredGateway, Upstream], path: str, body: object
 ) -> None:
     answer = saved_gateway[0].send("GET", path, key="none")
     assert (answer.status_code, answer.json()) == (200, body)
 
 
-def _spend(gateway: FromFile, key: str, least: float) -> float:
+def _spend(gateway: FileConfiguredGateway, key: str, least: float) -> float:
     """What the key has spent, when the log has it."""
     gateway.logged()
     info = gateway.send("GET", "/key/info", params={"key": key}).json()["info"]
@@ -546,6 +566,6 @@ def _spend(gateway: FromFile, key: str, least: float) -> float:
     return float(info["spend"])
 
 
-def _until(gateway: FromFile, key: str, words: str) -> None:
+def _until(gateway: FileConfiguredGateway, key: str, words: str) -> None:
     """Wait until the key is let in."""
     until(lambda: gateway.ask("gpt-4o", words, key=key, max_tokens=23).status_code == 200)

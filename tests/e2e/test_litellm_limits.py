@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.litellm_gateway import FromFile, Upstream, running, upstreams
+from tests.e2e.litellm_gateway import FileConfiguredGateway, Upstream, running, upstreams
 from tests.fakes.openai import KEY
 from tests.waits import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
-Stand = tuple[FromFile, dict[str, Upstream]]
+GatewayStack = tuple[FileConfiguredGateway, dict[str, Upstream]]
 
 GUARDED = """
     credential_list:
@@ -98,7 +98,7 @@ GUARDED = """
 @pytest.fixture(scope="module")
 def guarded(
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[tuple[FromFile, dict[str, Upstream]]]:
+) -> Iterator[tuple[FileConfiguredGateway, dict[str, Upstream]]]:
     with upstreams("one", "two", "three") as servers:
         urls = {name: server.url for name, server in servers.items()}
         text = GUARDED.format(key=KEY, **urls)
@@ -106,13 +106,13 @@ def guarded(
             yield gateway, servers
 
 
-def test_a_deployment_at_its_rpm_is_passed_over(guarded: Stand) -> None:
+def test_a_deployment_at_its_rpm_is_passed_over(guarded: GatewayStack) -> None:
     """proxy/load_balancing: enforce_model_rate_limits makes limits of `rpm` and `tpm`."""
     gateway, _ = guarded
     assert [gateway.answer_text("pair", f"Rate {n}") for n in range(3)] == ["one", "one", "two"]
 
 
-def test_a_model_whose_deployments_are_full_is_refused(guarded: Stand) -> None:
+def test_a_model_whose_deployments_are_full_is_refused(guarded: GatewayStack) -> None:
     gateway, result = guarded
     assert gateway.answer_text("alone", "Once") == "one"
     answer = gateway.ask("alone", "Twice")
@@ -120,20 +120,20 @@ def test_a_model_whose_deployments_are_full_is_refused(guarded: Stand) -> None:
     assert int(answer.headers["retry-after"]) >= 1
 
 
-def test_a_deployment_over_its_budget_is_passed_over(guarded: Stand) -> None:
+def test_a_deployment_over_its_budget_is_passed_over(guarded: GatewayStack) -> None:
     """proxy/provider_budget_routing: the first call succeeds, and the budget is crossed."""
     gateway, _ = guarded
     assert gateway.answer_text("dear", "First") == "one"
     _next(gateway, "dear", "one", "two")
 
 
-def test_a_provider_over_its_budget_is_passed_over(guarded: Stand) -> None:
+def test_a_provider_over_its_budget_is_passed_over(guarded: GatewayStack) -> None:
     gateway, _ = guarded
     assert gateway.answer_text("grouped", "First") == "three"
     _next(gateway, "grouped", "three", "It is a mock.")
 
 
-def test_each_key_has_the_default_limit_of_a_model(guarded: Stand) -> None:
+def test_each_key_has_the_default_limit_of_a_model(guarded: GatewayStack) -> None:
     gateway, _ = guarded
     mine, yours = gateway.new_key(), gateway.new_key()
     assert gateway.ask("shared-out", key=mine).status_code == 200
@@ -142,13 +142,13 @@ def test_each_key_has_the_default_limit_of_a_model(guarded: Stand) -> None:
     assert gateway.ask("mock", key=mine).status_code == 200
 
 
-def test_a_mock_response_is_returned_without_an_upstream_call(guarded: Stand) -> None:
+def test_a_mock_response_is_returned_without_an_upstream_call(guarded: GatewayStack) -> None:
     gateway, _ = guarded
     assert gateway.answer_text("mock") == "It is a mock."
     assert gateway.answer_text("mock-error") == "It is a mock."
 
 
-def _next(gateway: FromFile, model: str, first: str, second: str) -> None:
+def _next(gateway: FileConfiguredGateway, model: str, first: str, second: str) -> None:
     """The next call is the second's, as soon as the first one is paid for."""
     requests: list[str] = []
 

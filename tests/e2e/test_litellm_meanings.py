@@ -12,7 +12,7 @@ import openai
 import pytest
 import redis
 
-from tests.e2e.litellm_gateway import FromFile, running
+from tests.e2e.litellm_gateway import FileConfiguredGateway, running
 from tests.redis_server import RedisServer
 from tests.redis_server import running as running_redis
 from tests.waits import until
@@ -124,14 +124,14 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 @pytest.fixture(scope="module")
 def served(
     upstream: Recorder, shared: RedisServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[FromFile]:
+) -> Iterator[FileConfiguredGateway]:
     text = FILE.format(url=upstream.url, redis=shared.port)
     with running(tmp_path_factory.mktemp("meanings"), text) as gateway:
         yield gateway
 
 
 def sent(
-    served: FromFile, upstream: Recorder, model: str, words: str = "Hello", **more: Any
+    served: FileConfiguredGateway, upstream: Recorder, model: str, words: str = "Hello", **more: Any
 ) -> tuple[str, dict[str, Any]]:
     upstream.requests.clear()
     answer = served.ask(model, words, **more)
@@ -140,7 +140,7 @@ def sent(
 
 
 def test_a_bare_gemini_with_a_project_is_called_at_vertex(
-    served: FromFile, upstream: Recorder
+    served: FileConfiguredGateway, upstream: Recorder
 ) -> None:
     path, _ = sent(served, upstream, "bare-gemini")
     assert path == (
@@ -150,7 +150,7 @@ def test_a_bare_gemini_with_a_project_is_called_at_vertex(
 
 
 def test_a_default_effort_is_translated_like_a_clients(
-    served: FromFile, upstream: Recorder
+    served: FileConfiguredGateway, upstream: Recorder
 ) -> None:
     _, as_default = sent(served, upstream, "gemini-effort")
     assert as_default["generationConfig"]["thinkingConfig"]["thinkingBudget"] > 0
@@ -161,7 +161,9 @@ def test_a_default_effort_is_translated_like_a_clients(
     assert claude["output_config"] == {"effort": "low"}
 
 
-def test_default_thinking_and_context_length_are_sent(served: FromFile, upstream: Recorder) -> None:
+def test_default_thinking_and_context_length_are_sent(
+    served: FileConfiguredGateway, upstream: Recorder
+) -> None:
     _, claude = sent(served, upstream, "claude-thinking", max_tokens=4096)
     assert claude["thinking"] == {"type": "enabled", "budget_tokens": 2048}
     _, llama = sent(served, upstream, "llama")
@@ -169,7 +171,7 @@ def test_default_thinking_and_context_length_are_sent(served: FromFile, upstream
 
 
 def test_a_complexity_router_selects_the_model_by_the_prompt(
-    served: FromFile, upstream: Recorder
+    served: FileConfiguredGateway, upstream: Recorder
 ) -> None:
     assert sent(served, upstream, "smart", "hi, what is the time?")[1]["model"] == "small"
     hard = "Think step by step and analyze this distributed architecture: compare and contrast."
@@ -177,7 +179,7 @@ def test_a_complexity_router_selects_the_model_by_the_prompt(
 
 
 def test_the_routers_redis_is_used(
-    served: FromFile, shared: RedisServer, upstream: Recorder
+    served: FileConfiguredGateway, shared: RedisServer, upstream: Recorder
 ) -> None:
     """Besides the test's own connection there is the gateway's."""
     sent(served, upstream, "easy")
@@ -186,7 +188,7 @@ def test_the_routers_redis_is_used(
 
 
 def test_azures_client_reaches_a_model_by_its_deployment(
-    served: FromFile, upstream: Recorder
+    served: FileConfiguredGateway, upstream: Recorder
 ) -> None:
     """The SDK as oracle: its paths, its `api-key` header and its `api-version`."""
     upstream.requests.clear()
@@ -213,7 +215,7 @@ def test_azures_client_reaches_a_model_by_its_deployment(
         stranger.models.list()
 
 
-def test_what_is_not_there_yet_is_reported_with_what_to_do(served: FromFile) -> None:
+def test_what_is_not_there_yet_is_reported_with_what_to_do(served: FileConfiguredGateway) -> None:
     report = served.output
     for remark in (
         "its TLS certificates are not verified (ssl_verify)",

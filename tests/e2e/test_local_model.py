@@ -12,7 +12,7 @@ import anthropic
 import openai
 import pytest
 
-from tests.e2e.test_up import Up, up
+from tests.e2e.test_up import UpProcess, up
 from tests.waits import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -25,7 +25,7 @@ INDEX = {
 PROMPT = "What is the capital of France?"
 
 
-def model_server(gateway: Up) -> int:
+def model_server(gateway: UpProcess) -> int:
     """The process id of the model's server, a child of the gateway."""
     pid = gateway.process.pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()

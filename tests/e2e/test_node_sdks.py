@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.rig import Rig, is_installed
+from tests.e2e.stack import GatewayStack, is_installed
 from tests.fakes import Call, Refusal, ScriptedAnswer
 
 SCRIPTS = Path(__file__).resolve().parent / "node"
@@ -53,12 +53,14 @@ def scripts() -> Path:
 @pytest.mark.parametrize("model", ["gpt-4o", "claude-sonnet-4-5"])
 @pytest.mark.parametrize("script", ["openai.mjs", "anthropic.mjs"])
 @pytest.mark.wide(every=2)
-def test_a_node_sdk_finds_all_it_needs(rig: Rig, scripts: Path, script: str, model: str) -> None:
+def test_a_node_sdk_finds_all_it_needs(
+    stack: GatewayStack, scripts: Path, script: str, model: str
+) -> None:
     limited = Refusal(429, "rate_limit_error", "Slow.", headers={"retry-after": "1"})
-    rig.on("Refuse with rate_limit for node", ScriptedAnswer(error=limited))
+    stack.on("Refuse with rate_limit for node", ScriptedAnswer(error=limited))
     calls = tuple(Call("get_weather", {"city": city}) for city in ("Paris", "Rome"))
-    rig.on("Node weather of two cities", ScriptedAnswer(calls=calls))
-    assert run(scripts / script, rig.gateway.url, rig.gateway.key, model) == {
+    stack.on("Node weather of two cities", ScriptedAnswer(calls=calls))
+    assert run(scripts / script, stack.gateway.url, stack.gateway.key, model) == {
         "whole": "Hello from the strict upstream.",
         "streamed": "Hello from the strict upstream.",
         "cities": ["Paris", "Rome"],

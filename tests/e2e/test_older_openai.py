@@ -12,7 +12,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.e2e.rig import ROOT, Gateway, configured
+from tests.e2e.stack import ROOT, Gateway, configured
 from tests.e2e.test_ollama import row
 from tests.fakes import Refusal, ScriptedAnswer, StrictAnthropic, StrictOpenAI
 from tests.fakes.ollama import StrictOllama
@@ -32,7 +32,7 @@ BOTH = pytest.mark.parametrize("model", [SMALL, LOCAL], ids=["on_openai", "on_ol
 
 
 @dataclass
-class Stand:
+class GatewayStack:
     """A gateway before one provider of each dialect."""
 
     gateway: Gateway
@@ -48,7 +48,7 @@ class Stand:
 
 
 @pytest.fixture(scope="module")
-def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
     with ExitStack() as stack:
         older = stack.enter_context(StrictOlderOpenAI())
         chat = stack.enter_context(StrictOpenAI())
@@ -66,14 +66,14 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
         ]
         gateway = Gateway(tmp_path_factory.mktemp("gateway"), configured(rows)).start()
         stack.callback(gateway.kill)
-        yield Stand(gateway, older, chat, messages, local)
+        yield GatewayStack(gateway, older, chat, messages, local)
         gateway.stop()
 
 
 @pytest.fixture
-def client(stand: Stand) -> Iterator[openai.OpenAI]:
-    base = f"{stand.gateway.url}/v1"
-    with openai.OpenAI(base_url=base, api_key=stand.gateway.key, max_retries=0) as api_client:
+def client(stack: GatewayStack) -> Iterator[openai.OpenAI]:
+    base = f"{stack.gateway.url}/v1"
+    with openai.OpenAI(base_url=base, api_key=stack.gateway.key, max_retries=0) as api_client:
         yield api_client
 
 
@@ -102,10 +102,10 @@ def test_a_stream_adds_up_to_the_answer(client: openai.OpenAI, model: str) -> No
 @pytest.mark.parametrize("model", MODELS[2:])
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_several_prompts_are_answered_in_their_order(
-    stand: Stand, client: openai.OpenAI, model: str, stream: bool
+    stack: GatewayStack, client: openai.OpenAI, model: str, stream: bool
 ) -> None:
-    stand.on("Count to one", ScriptedAnswer(text="1"))
-    stand.on("Count to two", ScriptedAnswer(text="2"))
+    stack.on("Count to one", ScriptedAnswer(text="1"))
+    stack.on("Count to two", ScriptedAnswer(text="2"))
     params: Any = {"model": model, "prompt": ["Count to one", "Count to two"]}
     if stream:
         chunks = list(client.completions.create(stream=True, **params))
@@ -116,26 +116,30 @@ def test_several_prompts_are_answered_in_their_order(
 
 
 @EACH
-def test_a_refusal_is_the_sdks_own_error(stand: Stand, client: openai.OpenAI, model: str) -> None:
+def test_a_refusal_is_the_sdks_own_error(
+    stack: GatewayStack, client: openai.OpenAI, model: str
+) -> None:
     prompt = f"Refuse {model}"
-    stand.on(prompt, ScriptedAnswer(error=Refusal(429, "rate_limit_error", "slow down please")))
+    stack.on(prompt, ScriptedAnswer(error=Refusal(429, "rate_limit_error", "slow down please")))
     with pytest.raises(openai.RateLimitError, match="slow down"):
         client.completions.create(model=model, prompt=prompt)
 
 
 @EACH
-def test_a_broken_stream_raises(stand: Stand, client: openai.OpenAI, model: str) -> None:
+def test_a_broken_stream_raises(stack: GatewayStack, client: openai.OpenAI, model: str) -> None:
     text = "A long and winding answer that never ends."
-    stand.on("Break", ScriptedAnswer(text=text, breaks="cut", pace_s=0.02))
+    stack.on("Break", ScriptedAnswer(text=text, breaks="cut", pace_s=0.02))
     with pytest.raises(openai.APIError):
         list(client.completions.create(model=model, prompt="Break", stream=True))
 
 
-def test_a_chat_request_reaches_a_completions_model(client: openai.OpenAI, stand: Stand) -> None:
+def test_a_chat_request_reaches_a_completions_model(
+    client: openai.OpenAI, stack: GatewayStack
+) -> None:
     messages: Any = [{"role": "system", "content": "Be brief"}, {"role": "user", "content": "Hi"}]
     response = client.chat.completions.create(model=INSTRUCT, messages=messages)
     assert response.choices[0].message.content == "Hello from the strict upstream."
-    assert stand.older.requests[-1].body["prompt"] == "Be brief\n\nUser: Hi\n\nAssistant:"
+    assert stack.older.requests[-1].body["prompt"] == "Be brief\n\nUser: Hi\n\nAssistant:"
 
 
 @BOTH
@@ -152,16 +156,18 @@ def test_vectors_come_in_each_encoding(client: openai.OpenAI, model: str, encodi
 
 
 @BOTH
-def test_the_log_has_the_embedding_request(stand: Stand, client: openai.OpenAI, model: str) -> None:
+def test_the_log_has_the_embedding_request(
+    stack: GatewayStack, client: openai.OpenAI, model: str
+) -> None:
     raw = client.embeddings.with_raw_response.create(model=model, input="a")
-    row_ = stand.gateway.row(raw.headers["x-request-id"])
+    row_ = stack.gateway.row(raw.headers["x-request-id"])
     assert (row_["status"], row_["endpoint"]) == (200, "/v1/embeddings")
 
 
-def test_a_probe_uses_the_api_of_each_model(stand: Stand) -> None:
+def test_a_probe_uses_the_api_of_each_model(stack: GatewayStack) -> None:
     command = [sys.executable, "manage.py", "probe", INSTRUCT, SMALL, LOCAL]
-    environment = stand.gateway.environment()
-    environment["DRAGOMAN_DATA_DIR"] = str(stand.gateway.data_dir)
+    environment = stack.gateway.environment()
+    environment["DRAGOMAN_DATA_DIR"] = str(stack.gateway.data_dir)
     completed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert completed.returncode == 0, completed.stdout + completed.stderr
     assert [line.split()[0] for line in completed.stdout.splitlines()] == ["ok"] * 3

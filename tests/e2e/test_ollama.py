@@ -15,7 +15,7 @@ import pytest
 from google import genai
 from google.genai import errors, types
 
-from tests.e2e.rig import Gateway, configured
+from tests.e2e.stack import Gateway, configured
 from tests.fakes import Call, Refusal, ScriptedAnswer, Server, StrictAnthropic, StrictOpenAI
 from tests.fakes.ollama import StrictOllama
 
@@ -42,7 +42,7 @@ WEATHER: Any = {
 
 
 @dataclass
-class Stand:
+class GatewayStack:
     """A gateway before one provider of each dialect."""
 
     gateway: Gateway
@@ -68,7 +68,7 @@ def row(public: str, model: str, base: str, key: str = "") -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
     with ExitStack() as stack:
         local = stack.enter_context(StrictOllama())
         chat = stack.enter_context(StrictOpenAI())
@@ -79,14 +79,14 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
         rows.append(row(claude, f"anthropic/{claude}", messages.url, messages.key))
         gateway = Gateway(tmp_path_factory.mktemp("gateway"), configured(rows)).start()
         stack.callback(gateway.kill)
-        yield Stand(gateway, local, chat, messages)
+        yield GatewayStack(gateway, local, chat, messages)
         gateway.stop()
 
 
 @pytest.fixture
-def client(stand: Stand) -> Iterator[ollama.Client]:
-    headers = {"authorization": f"Bearer {stand.gateway.key}"}
-    with ollama.Client(host=stand.gateway.url, headers=headers) as api_client:
+def client(stack: GatewayStack) -> Iterator[ollama.Client]:
+    headers = {"authorization": f"Bearer {stack.gateway.key}"}
+    with ollama.Client(host=stack.gateway.url, headers=headers) as api_client:
         yield api_client
 
 
@@ -113,12 +113,12 @@ def test_a_stream_adds_up_to_the_answer(client: ollama.Client, model: str) -> No
 @EACH
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_line_separators_in_a_text_do_not_cut_the_lines(
-    stand: Stand, client: ollama.Client, model: str, stream: bool
+    stack: GatewayStack, client: ollama.Client, model: str, stream: bool
 ) -> None:
     """The SDK splits the body with `splitlines`, which knows more ends than JSON lines do."""
     text = "one\u2028two\u2029three\x85four é 雪"
     prompt = f"Separators, {model} {stream}"
-    stand.on(prompt, ScriptedAnswer(text=text, calls=(Call("note", {"text": text}),)))
+    stack.on(prompt, ScriptedAnswer(text=text, calls=(Call("note", {"text": text}),)))
     tools = [{"type": "function", "function": {"name": "note", "parameters": {"type": "object"}}}]
     params: dict[str, Any] = {"model": model, "messages": user(prompt), "tools": tools}
     if stream:
@@ -131,9 +131,9 @@ def test_line_separators_in_a_text_do_not_cut_the_lines(
 
 
 @EACH
-def test_the_host_may_have_a_path(stand: Stand, model: str) -> None:
-    headers = {"authorization": f"Bearer {stand.gateway.key}"}
-    with ollama.Client(host=f"{stand.gateway.url}/ollama", headers=headers) as client:
+def test_the_host_may_have_a_path(stack: GatewayStack, model: str) -> None:
+    headers = {"authorization": f"Bearer {stack.gateway.key}"}
+    with ollama.Client(host=f"{stack.gateway.url}/ollama", headers=headers) as client:
         response = client.chat(model=model, messages=user("Hello there"))
     assert response.message.content == "Hello from the strict upstream."
 
@@ -141,11 +141,11 @@ def test_the_host_may_have_a_path(stand: Stand, model: str) -> None:
 @EACH
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_parallel_tool_calls_make_a_round_trip(
-    stand: Stand, client: ollama.Client, model: str, stream: bool
+    stack: GatewayStack, client: ollama.Client, model: str, stream: bool
 ) -> None:
     prompt = f"Weather of two cities, {model} {stream}"
     calls = tuple(Call("get_weather", {"city": city}) for city in ("Paris", "Rome"))
-    stand.on(prompt, ScriptedAnswer(text="I will look.", calls=calls))
+    stack.on(prompt, ScriptedAnswer(text="I will look.", calls=calls))
     params: dict[str, Any] = {"model": model, "tools": [WEATHER]}
     if stream:
         rows = list(client.chat(messages=user(prompt), stream=True, **params))
@@ -173,11 +173,11 @@ def test_a_prompt_is_continued(client: ollama.Client, model: str) -> None:
 
 
 @EACH
-def test_images_and_options_arrive(stand: Stand, client: ollama.Client, model: str) -> None:
+def test_images_and_options_arrive(stack: GatewayStack, client: ollama.Client, model: str) -> None:
     prompt = f"What is this, {model}"
     message = {"role": "user", "content": prompt, "images": [PIXEL]}
     client.chat(model=model, messages=[message], options={"num_predict": 77, "num_ctx": 4096})
-    servers: tuple[Server, ...] = (stand.local, stand.chat, stand.messages)
+    servers: tuple[Server, ...] = (stack.local, stack.chat, stack.messages)
     recorded_requests = [
         s for server in servers for s in server.requests if prompt.encode() in s.raw
     ]
@@ -186,9 +186,9 @@ def test_images_and_options_arrive(stand: Stand, client: ollama.Client, model: s
 
 
 @EACH
-def test_a_refusal_is_an_error(stand: Stand, client: ollama.Client, model: str) -> None:
+def test_a_refusal_is_an_error(stack: GatewayStack, client: ollama.Client, model: str) -> None:
     prompt = f"Refuse {model}"
-    stand.on(prompt, ScriptedAnswer(error=Refusal(429, "rate_limit_error", "slow down please")))
+    stack.on(prompt, ScriptedAnswer(error=Refusal(429, "rate_limit_error", "slow down please")))
     for stream in (False, True):
         with pytest.raises(ollama.ResponseError, match="slow down") as caught:
             list(client.chat(model=model, messages=user(prompt), stream=stream))
@@ -198,11 +198,11 @@ def test_a_refusal_is_an_error(stand: Stand, client: ollama.Client, model: str) 
 @EACH
 @pytest.mark.parametrize("breaks", ["cut", "error"])
 def test_a_broken_stream_raises(
-    stand: Stand, client: ollama.Client, model: str, breaks: str
+    stack: GatewayStack, client: ollama.Client, model: str, breaks: str
 ) -> None:
     prompt = f"Break by {breaks}"
     text = "A long and winding answer that never ends."
-    stand.on(prompt, ScriptedAnswer(text=text, breaks=breaks, pace_s=0.02))
+    stack.on(prompt, ScriptedAnswer(text=text, breaks=breaks, pace_s=0.02))
     recorded_requests: list[str] = []
     with pytest.raises(ollama.ResponseError):
         for part in client.chat(model=model, messages=user(prompt), stream=True):
@@ -210,19 +210,19 @@ def test_a_broken_stream_raises(
     assert "".join(recorded_requests).startswith("A long")
 
 
-def test_thoughts_are_shown_apart(stand: Stand, client: ollama.Client) -> None:
-    stand.on("Think first", ScriptedAnswer(reasoning="Hm.", text="Yes."))
+def test_thoughts_are_shown_apart(stack: GatewayStack, client: ollama.Client) -> None:
+    stack.on("Think first", ScriptedAnswer(reasoning="Hm.", text="Yes."))
     response = client.chat(model="qwen3", messages=user("Think first"), think=True)
     assert (response.message.thinking, response.message.content) == ("Hm.", "Yes.")
 
 
-def test_bad_input_never_reaches_a_provider(stand: Stand, client: ollama.Client) -> None:
-    before = stand.seen
+def test_bad_input_never_reaches_a_provider(stack: GatewayStack, client: ollama.Client) -> None:
+    before = stack.seen
     for model in MODELS[1:]:
         with pytest.raises(ollama.ResponseError) as caught:
             client.chat(model=model, messages=[{"role": "wizard", "content": "x"}])
         assert caught.value.status_code == 400
-    assert stand.seen == before
+    assert stack.seen == before
 
 
 def test_models_are_listed_and_shown(client: ollama.Client) -> None:
@@ -240,10 +240,10 @@ def test_vectors_come_from_an_ollama(client: ollama.Client) -> None:
     assert [list(v) for v in response.embeddings] == [[1.0, 0.5, 0.5], [3.0, 0.5, 0.5]]
 
 
-def test_an_unknown_key_is_refused(stand: Stand) -> None:
+def test_an_unknown_key_is_refused(stack: GatewayStack) -> None:
     headers = {"authorization": "Bearer sk-nobody"}
     with (
-        ollama.Client(host=stand.gateway.url, headers=headers) as client,
+        ollama.Client(host=stack.gateway.url, headers=headers) as client,
         pytest.raises(ollama.ResponseError) as caught,
     ):
         client.chat(model="gpt-4o", messages=user("Hi"))
@@ -251,14 +251,14 @@ def test_an_unknown_key_is_refused(stand: Stand) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_an_openai_client_calls_tools_of_an_ollama(stand: Stand, stream: bool) -> None:
+def test_an_openai_client_calls_tools_of_an_ollama(stack: GatewayStack, stream: bool) -> None:
     prompt = f"Weather by Chat {stream}"
-    stand.on(
+    stack.on(
         prompt, ScriptedAnswer(reasoning="Hm.", calls=(Call("get_weather", {"city": "Paris"}),))
     )
-    base = f"{stand.gateway.url}/v1"
+    base = f"{stack.gateway.url}/v1"
     params: dict[str, Any] = {"model": "qwen3", "messages": user(prompt), "tools": [WEATHER]}
-    with openai.OpenAI(base_url=base, api_key=stand.gateway.key, max_retries=0) as sdk:
+    with openai.OpenAI(base_url=base, api_key=stack.gateway.key, max_retries=0) as sdk:
         if stream:
             with sdk.chat.completions.stream(**params) as events:
                 choice = events.get_final_completion().choices[0]
@@ -275,23 +275,23 @@ def test_an_openai_client_calls_tools_of_an_ollama(stand: Stand, stream: bool) -
         ]
         response = sdk.chat.completions.create(**{**params, "messages": history})
     assert response.choices[0].message.content == "The tools answered: sun"
-    assert stand.local.requests[-1].body["messages"][-1]["tool_name"] == "get_weather"
+    assert stack.local.requests[-1].body["messages"][-1]["tool_name"] == "get_weather"
 
 
-def test_the_management_api_is_still_there(stand: Stand) -> None:
-    assert stand.gateway.api("/api/requests", limit=1) is not None
-    answer = httpx.get(f"{stand.gateway.url}/api/openapi.json", timeout=10)
+def test_the_management_api_is_still_there(stack: GatewayStack) -> None:
+    assert stack.gateway.api("/api/requests", limit=1) is not None
+    answer = httpx.get(f"{stack.gateway.url}/api/openapi.json", timeout=10)
     assert answer.status_code in {200, 401}
 
 
-def test_a_key_that_is_no_ascii_is_refused_in_the_class_of_each_sdk(stand: Stand) -> None:
+def test_a_key_that_is_no_ascii_is_refused_in_the_class_of_each_sdk(stack: GatewayStack) -> None:
     def spoil(request: Any) -> None:
         for name in ("authorization", "x-api-key", "x-goog-api-key"):
             if name in request.headers:
                 request.headers.encoding = "utf-8"
                 request.headers[name] = "sk-schlüssel€"
 
-    url, hooks = stand.gateway.url, {"request": [spoil]}
+    url, hooks = stack.gateway.url, {"request": [spoil]}
     http = httpx.Client(event_hooks=hooks)
     with http, pytest.raises(openai.AuthenticationError, match="API key"):
         chat = openai.OpenAI(api_key="x", base_url=f"{url}/v1", http_client=http)

@@ -11,7 +11,7 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from tests.e2e.rig import Rig
+from tests.e2e.stack import GatewayStack
 from tests.fakes import Call, Refusal, ScriptedAnswer, StrictAnthropic
 
 pytestmark = pytest.mark.e2e
@@ -48,9 +48,9 @@ class City(BaseModel):
 
 
 @pytest.fixture
-def client(rig: Rig) -> Iterator[openai.OpenAI]:
-    base = f"{rig.gateway.url}/v1"
-    with openai.OpenAI(base_url=base, api_key=rig.gateway.key, max_retries=0) as api_client:
+def client(stack: GatewayStack) -> Iterator[openai.OpenAI]:
+    base = f"{stack.gateway.url}/v1"
+    with openai.OpenAI(base_url=base, api_key=stack.gateway.key, max_retries=0) as api_client:
         yield api_client
 
 
@@ -68,8 +68,8 @@ def test_a_complete_response_is_parsed(client: openai.OpenAI, model: str) -> Non
 
 
 @BOTH
-def test_the_base_url_may_lack_v1(rig: Rig, model: str) -> None:
-    with openai.OpenAI(base_url=rig.gateway.url, api_key=rig.gateway.key) as client:
+def test_the_base_url_may_lack_v1(stack: GatewayStack, model: str) -> None:
+    with openai.OpenAI(base_url=stack.gateway.url, api_key=stack.gateway.key) as client:
         response = client.chat.completions.create(model=model, messages=user("Hello there"))
     assert response.choices[0].message.content == "Hello from the strict upstream."
 
@@ -100,10 +100,10 @@ def test_usage_is_not_streamed_unless_requested(client: openai.OpenAI, model: st
 @BOTH
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_parallel_tool_calls_make_a_round_trip(
-    rig: Rig, client: openai.OpenAI, model: str, stream: bool
+    stack: GatewayStack, client: openai.OpenAI, model: str, stream: bool
 ) -> None:
     prompt = f"Weather of two cities, {model} {stream}"
-    rig.on(prompt, ScriptedAnswer(text="I will look.", calls=TWO_CALLS, interleaved=True))
+    stack.on(prompt, ScriptedAnswer(text="I will look.", calls=TWO_CALLS, interleaved=True))
     params: dict[str, Any] = {"model": model, "tools": [WEATHER]}
     if stream:
         with client.chat.completions.stream(messages=user(prompt), **params) as events:
@@ -127,9 +127,9 @@ def test_parallel_tool_calls_make_a_round_trip(
 
 
 @BOTH
-def test_a_forced_tool_is_forced(rig: Rig, client: openai.OpenAI, model: str) -> None:
+def test_a_forced_tool_is_forced(stack: GatewayStack, client: openai.OpenAI, model: str) -> None:
     prompt = f"Forced on {model}"
-    rig.on(prompt, ScriptedAnswer(calls=TWO_CALLS[:1]))
+    stack.on(prompt, ScriptedAnswer(calls=TWO_CALLS[:1]))
     response = client.chat.completions.create(
         model=model,
         messages=user(prompt),
@@ -138,7 +138,7 @@ def test_a_forced_tool_is_forced(rig: Rig, client: openai.OpenAI, model: str) ->
         parallel_tool_calls=False,
     )
     assert response.choices[0].finish_reason == "tool_calls"
-    server, recorded_request = rig.last(prompt)
+    server, recorded_request = stack.last(prompt)
     choice = recorded_request.body["tool_choice"]
     if isinstance(server, StrictAnthropic):
         expected_error = {"type": "tool", "name": "get_weather", "disable_parallel_tool_use": True}
@@ -148,7 +148,9 @@ def test_a_forced_tool_is_forced(rig: Rig, client: openai.OpenAI, model: str) ->
 
 
 @BOTH
-def test_an_image_reaches_the_provider(rig: Rig, client: openai.OpenAI, model: str) -> None:
+def test_an_image_reaches_the_provider(
+    stack: GatewayStack, client: openai.OpenAI, model: str
+) -> None:
     prompt = f"What is on it, {model}?"
     content = [
         {"type": "text", "text": prompt},
@@ -157,7 +159,7 @@ def test_an_image_reaches_the_provider(rig: Rig, client: openai.OpenAI, model: s
     ]
     messages: Any = [{"role": "user", "content": content}]
     client.chat.completions.create(model=model, messages=messages)
-    server, recorded_request = rig.last(prompt)
+    server, recorded_request = stack.last(prompt)
     parts = recorded_request.body["messages"][0]["content"]
     if isinstance(server, StrictAnthropic):
         assert parts[1]["source"]["media_type"] == "image/png"
@@ -167,12 +169,14 @@ def test_an_image_reaches_the_provider(rig: Rig, client: openai.OpenAI, model: s
 
 
 @BOTH
-def test_structured_output_is_parsed(rig: Rig, client: openai.OpenAI, model: str) -> None:
+def test_structured_output_is_parsed(
+    stack: GatewayStack, client: openai.OpenAI, model: str
+) -> None:
     prompt = f"The largest city, {model}"
-    rig.on(prompt, ScriptedAnswer(text='{"name":"Tokyo","inhabitants":37}'))
+    stack.on(prompt, ScriptedAnswer(text='{"name":"Tokyo","inhabitants":37}'))
     parsed = client.chat.completions.parse(model=model, messages=user(prompt), response_format=City)
     assert parsed.choices[0].message.parsed == City(name="Tokyo", inhabitants=37)
-    server, recorded_request = rig.last(prompt)
+    server, recorded_request = stack.last(prompt)
     body = recorded_request.body
     form = body.get("output_config", {}).get("format") or body["response_format"]
     assert form["type"] == "json_schema"
@@ -180,10 +184,10 @@ def test_structured_output_is_parsed(rig: Rig, client: openai.OpenAI, model: str
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_thinking_is_shown_as_reasoning_content(
-    rig: Rig, client: openai.OpenAI, stream: bool
+    stack: GatewayStack, client: openai.OpenAI, stream: bool
 ) -> None:
     prompt = f"Think about it {stream}"
-    rig.on(prompt, ScriptedAnswer(reasoning="Let me see.", text="Done."))
+    stack.on(prompt, ScriptedAnswer(reasoning="Let me see.", text="Done."))
     params: dict[str, Any] = {
         "model": MESSAGES,
         "messages": user(prompt),
@@ -200,11 +204,11 @@ def test_thinking_is_shown_as_reasoning_content(
 
 
 def test_a_thought_of_deepseek_may_be_forgotten_by_the_client(
-    rig: Rig, client: openai.OpenAI
+    stack: GatewayStack, client: openai.OpenAI
 ) -> None:
     """DeepSeek wants its thoughts back, and strings; most Chat clients know of neither."""
     prompt = "Deep weather"
-    rig.on(prompt, ScriptedAnswer(reasoning="I need the weather.", calls=TWO_CALLS[:1]))
+    stack.on(prompt, ScriptedAnswer(reasoning="I need the weather.", calls=TWO_CALLS[:1]))
     params: dict[str, Any] = {"model": "deepseek-v4-pro", "tools": [WEATHER]}
     messages: Any = [{"role": "user", "content": [{"type": "text", "text": prompt}]}]
     message = client.chat.completions.create(messages=messages, **params).choices[0].message
@@ -225,11 +229,13 @@ def test_what_claude_can_not_take_is_named_in_headers(client: openai.OpenAI) -> 
     assert "temperature" in raw.headers["x-dragoman-approximated"]
 
 
-def test_max_tokens_is_renamed_for_a_reasoning_model(rig: Rig, client: openai.OpenAI) -> None:
+def test_max_tokens_is_renamed_for_a_reasoning_model(
+    stack: GatewayStack, client: openai.OpenAI
+) -> None:
     """On Chat to Chat the body is passed on, but a known refusal is not provoked."""
     prompt = "Short please, gpt-5"
     client.chat.completions.create(model="gpt-5", messages=user(prompt), max_tokens=50)
-    _, recorded_request = rig.last(prompt)
+    _, recorded_request = stack.last(prompt)
     assert recorded_request.body["max_completion_tokens"] == 50
 
 
@@ -271,12 +277,12 @@ REFUSALS: dict[str, tuple[Refusal, Refusal, type[openai.APIStatusError]]] = {
 @pytest.mark.parametrize("kind", REFUSALS)
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_refusals_raise_the_exceptions_of_the_sdk(
-    rig: Rig, client: openai.OpenAI, model: str, kind: str, stream: bool
+    stack: GatewayStack, client: openai.OpenAI, model: str, kind: str, stream: bool
 ) -> None:
     prompt = f"Refuse with {kind}"
     chat, messages, expected_error = REFUSALS[kind]
-    rig.openai.script.on(prompt, ScriptedAnswer(error=chat))
-    rig.anthropic.script.on(prompt, ScriptedAnswer(error=messages))
+    stack.openai.script.on(prompt, ScriptedAnswer(error=chat))
+    stack.anthropic.script.on(prompt, ScriptedAnswer(error=messages))
     with pytest.raises(expected_error) as caught:
         client.chat.completions.create(model=model, messages=user(prompt), stream=stream)
     if kind == "context_length":
@@ -287,8 +293,8 @@ def test_refusals_raise_the_exceptions_of_the_sdk(
         assert caught.value.status_code == 502
 
 
-def test_an_unknown_key_is_an_authentication_error(rig: Rig) -> None:
-    base = f"{rig.gateway.url}/v1"
+def test_an_unknown_key_is_an_authentication_error(stack: GatewayStack) -> None:
+    base = f"{stack.gateway.url}/v1"
     with (
         openai.OpenAI(base_url=base, api_key="sk-nobody", max_retries=0) as client,
         pytest.raises(openai.AuthenticationError) as caught,
@@ -304,18 +310,22 @@ def test_an_unknown_model_is_not_found(client: openai.OpenAI) -> None:
 
 
 @BOTH
-def test_bad_input_never_reaches_the_provider(rig: Rig, client: openai.OpenAI, model: str) -> None:
-    before = len(rig.openai.requests) + len(rig.anthropic.requests)
+def test_bad_input_never_reaches_the_provider(
+    stack: GatewayStack, client: openai.OpenAI, model: str
+) -> None:
+    before = len(stack.openai.requests) + len(stack.anthropic.requests)
     with pytest.raises(openai.BadRequestError):
         client.chat.completions.create(model=model, messages=[{"role": "wizard", "content": "x"}])  # type: ignore[list-item,misc]
-    assert len(rig.openai.requests) + len(rig.anthropic.requests) == before
+    assert len(stack.openai.requests) + len(stack.anthropic.requests) == before
 
 
 @BOTH
 @pytest.mark.parametrize("breaks", ["cut", "error"])
-def test_a_broken_stream_raises(rig: Rig, client: openai.OpenAI, model: str, breaks: str) -> None:
+def test_a_broken_stream_raises(
+    stack: GatewayStack, client: openai.OpenAI, model: str, breaks: str
+) -> None:
     prompt = f"Break by {breaks}"
-    rig.on(
+    stack.on(
         prompt,
         ScriptedAnswer(
             text="A long and winding answer that never ends.", breaks=breaks, pace_s=0.02
@@ -330,24 +340,26 @@ def test_a_broken_stream_raises(rig: Rig, client: openai.OpenAI, model: str, bre
 
 
 @BOTH
-def test_leaving_a_stream_closes_the_provider(rig: Rig, client: openai.OpenAI, model: str) -> None:
+def test_leaving_a_stream_closes_the_provider(
+    stack: GatewayStack, client: openai.OpenAI, model: str
+) -> None:
     prompt = f"Talk for long, {model}"
-    rig.on(prompt, ScriptedAnswer(text="word " * 400, pace_s=0.02))
+    stack.on(prompt, ScriptedAnswer(text="word " * 400, pace_s=0.02))
     stream = client.chat.completions.create(model=model, messages=user(prompt), stream=True)
     next(iter(stream))
     stream.close()
-    assert rig.left(prompt)
+    assert stack.left(prompt)
 
 
 @BOTH
 def test_leaving_a_whole_answer_closes_the_provider(
-    rig: Rig, client: openai.OpenAI, model: str
+    stack: GatewayStack, client: openai.OpenAI, model: str
 ) -> None:
     prompt = f"Think for long, {model}"
-    rig.on(prompt, ScriptedAnswer(text="late", first_s=20))
+    stack.on(prompt, ScriptedAnswer(text="late", first_s=20))
     with pytest.raises(openai.APITimeoutError):
         client.chat.completions.create(model=model, messages=user(prompt), timeout=2)
-    assert rig.left(prompt)
+    assert stack.left(prompt)
 
 
 def test_models_are_listed_and_retrieved(client: openai.OpenAI) -> None:
@@ -359,21 +371,21 @@ def test_models_are_listed_and_retrieved(client: openai.OpenAI) -> None:
         client.models.retrieve("no-such-model")
 
 
-def test_the_log_has_the_request(rig: Rig, client: openai.OpenAI) -> None:
+def test_the_log_has_the_request(stack: GatewayStack, client: openai.OpenAI) -> None:
     raw = client.chat.completions.with_raw_response.create(model=MESSAGES, messages=user("Log me"))
-    row = rig.gateway.row(raw.headers["x-request-id"])
+    row = stack.gateway.row(raw.headers["x-request-id"])
     assert row["status"] == 200
 
 
 @BOTH
-def test_many_streams_do_not_mix(rig: Rig, model: str) -> None:
+def test_many_streams_do_not_mix(stack: GatewayStack, model: str) -> None:
     """Each stream carries its own marker; a mix-up of connections would show."""
-    base = f"{rig.gateway.url}/v1"
+    base = f"{stack.gateway.url}/v1"
 
     def one(number: int) -> bool:
         prompt = f"Marker {model} {number:04d}."
-        rig.on(prompt, ScriptedAnswer(text=f"Echo {number:04d} " * 10, piece=3))
-        with openai.OpenAI(base_url=base, api_key=rig.gateway.key, max_retries=0) as client:
+        stack.on(prompt, ScriptedAnswer(text=f"Echo {number:04d} " * 10, piece=3))
+        with openai.OpenAI(base_url=base, api_key=stack.gateway.key, max_retries=0) as client:
             chunks = client.chat.completions.create(model=model, messages=user(prompt), stream=True)
             text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
         return text == f"Echo {number:04d} " * 10

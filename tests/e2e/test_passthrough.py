@@ -18,7 +18,7 @@ import httpx
 import openai
 import pytest
 
-from tests.e2e.rig import ROOT, Gateway, configured
+from tests.e2e.stack import ROOT, Gateway, configured
 from tests.e2e.test_ollama import row
 from tests.fakes.kept import StrictKeeper, StrictRerank
 from tests.fakes.openai_media import MODELS, PICTURE, SOUND, StrictMedia
@@ -30,7 +30,7 @@ PNG = ("a.png", b"\x89PNG\r\n\x1a\n--", "image/png")
 
 
 @dataclass
-class Stand:
+class GatewayStack:
     """A gateway before one provider of each kind."""
 
     gateway: Gateway
@@ -40,7 +40,7 @@ class Stand:
 
 
 @pytest.fixture(scope="module")
-def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
     with ExitStack() as stack:
         media = stack.enter_context(StrictMedia())
         keeper = stack.enter_context(StrictKeeper())
@@ -54,50 +54,50 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
         rows.append(row("my-rerank", "cohere/rerank-v3.5", rerank.url, rerank.key))
         gateway = Gateway(tmp_path_factory.mktemp("gateway"), configured(rows)).start()
         stack.callback(gateway.kill)
-        yield Stand(gateway, media, keeper, rerank)
+        yield GatewayStack(gateway, media, keeper, rerank)
         gateway.stop()
 
 
 @pytest.fixture
-def client(stand: Stand) -> Iterator[openai.OpenAI]:
-    base = f"{stand.gateway.url}/v1"
-    with openai.OpenAI(base_url=base, api_key=stand.gateway.key, max_retries=0) as api_client:
+def client(stack: GatewayStack) -> Iterator[openai.OpenAI]:
+    base = f"{stack.gateway.url}/v1"
+    with openai.OpenAI(base_url=base, api_key=stack.gateway.key, max_retries=0) as api_client:
         yield api_client
 
 
 @pytest.fixture(scope="module")
-def own_key(stand: Stand) -> str:
+def own_key(stack: GatewayStack) -> str:
     """A key that is no admin's, made as an operator makes one."""
-    return key_of(stand, "own")
+    return key_of(stack, "own")
 
 
 @pytest.fixture(scope="module")
-def billed_key(stand: Stand) -> str:
+def billed_key(stack: GatewayStack) -> str:
     """Another, for what is counted."""
-    return key_of(stand, "billed")
+    return key_of(stack, "billed")
 
 
-def key_of(stand: Stand, name: str) -> str:
-    environment = stand.gateway.environment()
-    environment["DRAGOMAN_DATA_DIR"] = str(stand.gateway.data_dir)
+def key_of(stack: GatewayStack, name: str) -> str:
+    environment = stack.gateway.environment()
+    environment["DRAGOMAN_DATA_DIR"] = str(stack.gateway.data_dir)
     command = [sys.executable, "manage.py", "create_key", name]
     completed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
-    return stand.gateway.known(completed.stdout.decode().strip())
+    return stack.gateway.known(completed.stdout.decode().strip())
 
 
-def test_a_picture_is_drawn_and_paid(stand: Stand, client: openai.OpenAI) -> None:
+def test_a_picture_is_drawn_and_paid(stack: GatewayStack, client: openai.OpenAI) -> None:
     raw = client.images.with_raw_response.generate(model="my-gpt-image-1", prompt="a cat", n=1)
     drawn = raw.parse()
     assert drawn.data is not None
     assert drawn.data[0].b64_json == PICTURE
-    logged = stand.gateway.row(raw.headers["x-request-id"])
+    logged = stack.gateway.row(raw.headers["x-request-id"])
     assert (logged["endpoint"], logged["output_tokens"]) == ("/v1/images/generations", 1000)
     assert float(logged["cost_usd"]) == pytest.approx((60 * 5 + 40 * 10 + 1000 * 40) / 1e6)
     assert (
         PICTURE
         not in httpx.get(
-            f"{stand.gateway.url}/api/requests/{raw.headers['x-request-id']}/bodies",
-            headers={"authorization": f"Bearer {stand.gateway.key}"},
+            f"{stack.gateway.url}/api/requests/{raw.headers['x-request-id']}/bodies",
+            headers={"authorization": f"Bearer {stack.gateway.key}"},
         ).text
     )
 
@@ -110,39 +110,41 @@ def test_a_picture_is_drawn_in_parts(client: openai.OpenAI) -> None:
     assert kinds == ["image_generation.partial_image", "image_generation.completed"]
 
 
-def test_pictures_are_edited(client: openai.OpenAI, stand: Stand) -> None:
+def test_pictures_are_edited(client: openai.OpenAI, stack: GatewayStack) -> None:
     drawn = client.images.edit(model="my-gpt-image-1", prompt="a hat", image=[PNG, PNG], mask=PNG)
     assert drawn.data is not None
     assert drawn.data[0].b64_json == PICTURE
     with pytest.warns(DeprecationWarning):
         varied = client.images.create_variation(model="my-dall-e-2", image=PNG)
     assert varied.data is not None
-    assert PNG[1] in stand.media.requests[-1].raw
+    assert PNG[1] in stack.media.requests[-1].raw
 
 
-def test_speech_is_streamed(client: openai.OpenAI, stand: Stand) -> None:
+def test_speech_is_streamed(client: openai.OpenAI, stack: GatewayStack) -> None:
     with client.audio.speech.with_streaming_response.create(
         model="my-tts-1", input="Hello there", voice="alloy"
     ) as answer:
         sound = b"".join(answer.iter_bytes())
-        logged = stand.gateway.row(answer.headers["x-request-id"])
+        logged = stack.gateway.row(answer.headers["x-request-id"])
     assert sound == SOUND
     assert answer.headers["content-type"] == "audio/mpeg"
     assert float(logged["cost_usd"]) == pytest.approx(11 * 15 / 1e6)
 
 
 @pytest.mark.parametrize("model", ["my-whisper-1", "my-gpt-4o-transcribe"])
-def test_speech_is_written_down(client: openai.OpenAI, stand: Stand, model: str) -> None:
+def test_speech_is_written_down(client: openai.OpenAI, stack: GatewayStack, model: str) -> None:
     raw = client.audio.transcriptions.with_raw_response.create(model=model, file=WAVE)
     assert raw.parse().text == "Hello."
-    logged = stand.gateway.row(raw.headers["x-request-id"])
+    logged = stack.gateway.row(raw.headers["x-request-id"])
     by_sound, by_time = (14 * 6 + 4 * 10) / 1e6, 0.36 / 60
     assert float(logged["cost_usd"]) == pytest.approx(by_time if "whisper" in model else by_sound)
     with pytest.warns(DeprecationWarning):
         assert client.audio.translations.create(model=model, file=WAVE).text == "Hello."
 
 
-def test_a_form_may_be_larger_than_any_other_body(client: openai.OpenAI, stand: Stand) -> None:
+def test_a_form_may_be_larger_than_any_other_body(
+    client: openai.OpenAI, stack: GatewayStack
+) -> None:
     large = bytes(40 * 1024 * 1024)
     response = client.files.create(file=("large.bin", large), purpose="user_data")
     assert response.bytes == len(large)
@@ -166,7 +168,9 @@ def test_a_text_is_moderated_with_and_without_a_model(client: openai.OpenAI) -> 
         assert not client.moderations.create(input="hi", **more).results[0].flagged  # type: ignore[arg-type]
 
 
-def test_a_batch_runs_from_input_file_to_output_file(client: openai.OpenAI, stand: Stand) -> None:
+def test_a_batch_runs_from_input_file_to_output_file(
+    client: openai.OpenAI, stack: GatewayStack
+) -> None:
     lines = b'{"custom_id": "1"}\n'
     response = client.files.create(file=("in.jsonl", lines), purpose="batch")
     assert response.id.startswith("file-dgm")
@@ -196,20 +200,20 @@ def batch_rows(gateway: Gateway, batch: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("counts", [False, True], ids=["by its results", "by its status"])
 def test_a_batch_is_billed_once_to_the_key_that_created_it(
-    stand: Stand, billed_key: str, *, counts: bool
+    stack: GatewayStack, billed_key: str, *, counts: bool
 ) -> None:
     """Two requests of 100,000 tokens at 2 dollars a million and 10,000 at 8, for half of it."""
-    stand.media.counts = counts
+    stack.media.counts = counts
     (here,) = (
         one["name"]
-        for one in stand.gateway.api("/api/providers")["items"]
+        for one in stack.gateway.api("/api/providers")["items"]
         if one["preset"] == "openai"
     )
     bodies = [{"model": model, "messages": []} for model in ("my-gpt", f"{here}/gpt-4.1")]
     requested_lines = [{"custom_id": str(n), "body": body} for n, body in enumerate(bodies)]
     lines = b"".join(json.dumps(one).encode() + b"\n" for one in requested_lines)
-    spent = stand.gateway.api("/api/keys/billed/state")["budgets"][0]["spent"]
-    base = f"{stand.gateway.url}/v1"
+    spent = stack.gateway.api("/api/keys/billed/state")["budgets"][0]["spent"]
+    base = f"{stack.gateway.url}/v1"
     with openai.OpenAI(base_url=base, api_key=billed_key, max_retries=0) as own:
         response = own.files.create(file=("in.jsonl", lines), purpose="batch")
         batch = own.batches.create(
@@ -222,19 +226,19 @@ def test_a_batch_is_billed_once_to_the_key_that_created_it(
             results = own.files.content(again.output_file_id).read().splitlines()
     answers = [json.loads(line)["response"]["body"]["model"] for line in results]
     assert answers == ["gpt-4.1-2025-04-14"] * 2
-    rows = batch_rows(stand.gateway, list(stand.media.batches)[-1])
+    rows = batch_rows(stack.gateway, list(stack.media.batches)[-1])
     usd = Decimal(2 * (100_000 * 2 + 10_000 * 8)) / 1_000_000 / 2
     assert [(Decimal(row["cost_usd"]), row["model"], row["service_tier"]) for row in rows] == [
         (usd, "gpt-4.1", "batch")
     ]
-    reported_spent = stand.gateway.api("/api/keys/billed/state")["budgets"][0]["spent"]
+    reported_spent = stack.gateway.api("/api/keys/billed/state")["budgets"][0]["spent"]
     assert Decimal(reported_spent) - Decimal(spent) == usd
 
 
-def test_a_batch_spends_the_budget_of_its_key(stand: Stand) -> None:
-    admin = {"authorization": f"Bearer {stand.gateway.key}"}
+def test_a_batch_spends_the_budget_of_its_key(stack: GatewayStack) -> None:
+    admin = {"authorization": f"Bearer {stack.gateway.key}"}
     line = {"custom_id": "1", "body": {"model": "my-gpt", "messages": []}}
-    base, secret = f"{stand.gateway.url}/v1", key_of(stand, "frugal")
+    base, secret = f"{stack.gateway.url}/v1", key_of(stack, "frugal")
     with openai.OpenAI(base_url=base, api_key=secret, max_retries=0) as own:
         response = own.files.create(file=("in.jsonl", json.dumps(line).encode()), purpose="batch")
         batch = own.batches.create(
@@ -243,7 +247,7 @@ def test_a_batch_spends_the_budget_of_its_key(stand: Stand) -> None:
         output = own.batches.retrieve(batch.id).output_file_id
         assert output is not None
         own.files.content(output).read()
-        url, budget = f"{stand.gateway.url}/api/keys/frugal", {"budget": {"total_usd": "0.05"}}
+        url, budget = f"{stack.gateway.url}/api/keys/frugal", {"budget": {"total_usd": "0.05"}}
         httpx.patch(url, json=budget, headers=admin, timeout=10).raise_for_status()
         send_until_refused(own)
 
@@ -267,9 +271,11 @@ def test_an_unknown_model_is_reported_with_its_line_number(client: openai.OpenAI
         client.files.create(file=("in.jsonl", lines), purpose="batch")
 
 
-def test_a_key_sees_its_own_files_only(stand: Stand, client: openai.OpenAI, own_key: str) -> None:
+def test_a_key_sees_its_own_files_only(
+    stack: GatewayStack, client: openai.OpenAI, own_key: str
+) -> None:
     theirs = client.files.create(file=("theirs.jsonl", b"{}"), purpose="batch")
-    base = f"{stand.gateway.url}/v1"
+    base = f"{stack.gateway.url}/v1"
     with openai.OpenAI(base_url=base, api_key=own_key, max_retries=0) as own:
         mine = own.files.create(file=("mine.jsonl", b"{}"), purpose="batch")
         assert [file.filename for file in own.files.list()] == ["mine.jsonl"]
@@ -292,15 +298,15 @@ def test_an_upstreams_refusal_is_the_sdks_own_error(client: openai.OpenAI) -> No
         client.images.generate(model="my-gpt-image-1", prompt="a cat", style="wild")  # type: ignore[call-overload]
 
 
-def test_claudes_batches(stand: Stand) -> None:
+def test_claudes_batches(stack: GatewayStack) -> None:
     with anthropic.Anthropic(
-        base_url=stand.gateway.url, api_key=stand.gateway.key, max_retries=0
+        base_url=stack.gateway.url, api_key=stack.gateway.key, max_retries=0
     ) as client:
         params: Any = {"model": "my-claude", "max_tokens": 5}
         params |= {"messages": [{"role": "user", "content": "hi"}]}
         response = client.messages.batches.create(requests=[{"custom_id": "1", "params": params}])
         assert response.id.startswith("msgbatch_dgm")
-        sent = stand.keeper.requests[-1].body
+        sent = stack.keeper.requests[-1].body
         assert sent["requests"][0]["params"]["model"] == "claude-sonnet-4-5"
         results = client.messages.batches.results(response.id)
         assert [line.custom_id for line in results] == ["1"]
@@ -312,9 +318,9 @@ def test_claudes_batches(stand: Stand) -> None:
             client.messages.batches.retrieve(response.id)
 
 
-def test_claudes_files(stand: Stand) -> None:
+def test_claudes_files(stack: GatewayStack) -> None:
     with anthropic.Anthropic(
-        base_url=stand.gateway.url, api_key=stand.gateway.key, max_retries=0
+        base_url=stack.gateway.url, api_key=stack.gateway.key, max_retries=0
     ) as client:
         upload = client.beta.files.upload(file=("a.txt", io.BytesIO(b"words"), "text/plain"))
         assert upload.id.startswith("file_dgm")
@@ -324,13 +330,13 @@ def test_claudes_files(stand: Stand) -> None:
         assert client.beta.files.delete(upload.id).id == upload.id
 
 
-def test_coheres_rerank(stand: Stand) -> None:
+def test_coheres_rerank(stack: GatewayStack) -> None:
     with httpx.Client() as pool:
-        _reranked(stand, pool)
+        _reranked(stack, pool)
 
 
-def _reranked(stand: Stand, pool: httpx.Client) -> None:
-    key, base = stand.gateway.key, stand.gateway.url
+def _reranked(stack: GatewayStack, pool: httpx.Client) -> None:
+    key, base = stack.gateway.key, stack.gateway.url
     client = cohere.ClientV2(api_key=key, base_url=base, max_retries=0, httpx_client=pool)
     response = client.rerank(model="my-rerank", query="q", documents=["a", "ccc", "bb"], top_n=2)
     assert [result.index for result in response.results] == [1, 2]

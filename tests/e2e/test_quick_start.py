@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.test_up import Up, up
+from tests.e2e.test_up import UpProcess, up
 from tests.fakes import ScriptedAnswer, StrictOpenAI
 
 try:
@@ -38,10 +38,10 @@ def block(start: str) -> str:
     return actual_code
 
 
-class Newcomer:
+class NewUserShell:
     """Someone with a shell, whose blocks run in a home folder of their own."""
 
-    def __init__(self, gateway: Up, home: Path, key: str) -> None:
+    def __init__(self, gateway: UpProcess, home: Path, key: str) -> None:
         self.gateway = gateway
         self.done: list[str] = []
         self.environment = {
@@ -102,7 +102,7 @@ def test_the_page_leads_to_first_answers(tmp_path: Path) -> None:
         assert gateway.key is not None
         key = gateway.key
         times["started"] = time.monotonic() - began
-        newcomer = Newcomer(gateway, tmp_path, key)
+        newcomer = NewUserShell(gateway, tmp_path, key)
         chat, messages = [code for _, code in BLOCKS if code.startswith("curl ")]
         assert '"chat.completion"' in newcomer.run(chat)
         times["first answer"] = time.monotonic() - began
@@ -120,7 +120,7 @@ def test_the_page_leads_to_first_answers(tmp_path: Path) -> None:
         with up(tmp_path / "data", **credentials) as gateway:
             assert "openai" in gateway.output
             assert gateway.key is None  # shown once
-            newcomer = Newcomer(gateway, tmp_path, key)
+            newcomer = NewUserShell(gateway, tmp_path, key)
             completed = newcomer.run(block("uv run manage.py connect claude-code"))
             assert f"Checked: gpt-4.1 answers at {gateway.base}." in completed
             settings = tmp_path / ".claude" / "settings.json"

@@ -23,7 +23,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.rig import MASTER_KEY, ROOT, Gateway
+from tests.e2e.stack import MASTER_KEY, ROOT, Gateway
 from tests.waits import PATIENCE_S, until
 
 pytestmark = pytest.mark.e2e
@@ -45,7 +45,7 @@ HEAD_S, BODY_S = 0.5, 1.0
 CONNECTIONS = 80
 
 
-class Port(Gateway):
+class ShortDeadlineGateway(Gateway):
     """One whose deadlines are short, so that a test sees them pass."""
 
     def environment(self) -> dict[str, str]:
@@ -61,10 +61,10 @@ class Port(Gateway):
         return self._process.pid
 
 
-class Site:
+class GatewayStack:
     """The gateway, and a second key."""
 
-    def __init__(self, gateway: Port) -> None:
+    def __init__(self, gateway: ShortDeadlineGateway) -> None:
         self.gateway = gateway
         admin = {"authorization": f"Bearer {MASTER_KEY}"}
         response = httpx.post(f"{gateway.url}/api/keys", json={"name": "other"}, headers=admin)
@@ -118,11 +118,11 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
     config = {"model_list": [], "general_settings": {"master_key": MASTER_KEY}}
-    gateway = Port(tmp_path_factory.mktemp("port"), config)
+    gateway = ShortDeadlineGateway(tmp_path_factory.mktemp("port"), config)
     try:
-        yield Site(gateway.start())
+        yield GatewayStack(gateway.start())
     finally:
         gateway.kill()
 
@@ -155,38 +155,38 @@ PIECE = 64 * 1024
 MANY = b"".join(b"x-%d: y\r\n" % number for number in range(6000))[:PIECE]
 
 
-def small_headers(site: Site) -> set[int]:
-    return {answer_to(site.connect(), head(), MANY, times=FLOOD // PIECE)}
+def small_headers(stack: GatewayStack) -> set[int]:
+    return {answer_to(stack.connect(), head(), MANY, times=FLOOD // PIECE)}
 
 
-def send_header_bytes(site: Site) -> set[int]:
-    return {answer_to(site.connect(), head() + b"x: ", b"a" * PIECE, times=FLOOD // PIECE)}
+def send_header_bytes(stack: GatewayStack) -> set[int]:
+    return {answer_to(stack.connect(), head() + b"x: ", b"a" * PIECE, times=FLOOD // PIECE)}
 
 
-def trailers(site: Site) -> set[int]:
+def trailers(stack: GatewayStack) -> set[int]:
     begun = head("/v1/chat/completions", CHUNKED, f"authorization: Bearer {MASTER_KEY}", "")
-    return {answer_to(site.connect(), begun + b"0\r\n", MANY, times=FLOOD // PIECE)}
+    return {answer_to(stack.connect(), begun + b"0\r\n", MANY, times=FLOOD // PIECE)}
 
 
-def console_body(site: Site) -> set[int]:
+def console_body(stack: GatewayStack) -> set[int]:
     """Declared and chunked; nothing of it may be written to disk."""
     declared = head("/console/sign-in", f"content-length: {FLOOD}", "")
     chunk = b"%x\r\n%b\r\n" % (PIECE, b"a" * PIECE)
     return {
-        answer_to(site.connect(), declared, b"a" * PIECE, times=FLOOD // PIECE),
-        answer_to(site.connect(), head("/nowhere", CHUNKED, ""), chunk, times=FLOOD // PIECE),
+        answer_to(stack.connect(), declared, b"a" * PIECE, times=FLOOD // PIECE),
+        answer_to(stack.connect(), head("/nowhere", CHUNKED, ""), chunk, times=FLOOD // PIECE),
     }
 
 
-def model_body(site: Site) -> set[int]:
+def model_body(stack: GatewayStack) -> set[int]:
     """Without a key: it is refused at once, and what follows is not kept."""
     declared = head("/v1/chat/completions", f"content-length: {FLOOD}", "")
-    return {answer_to(site.connect(), declared, b"a" * PIECE, times=FLOOD // PIECE)}
+    return {answer_to(stack.connect(), declared, b"a" * PIECE, times=FLOOD // PIECE)}
 
 
-def half_heads(site: Site) -> set[int]:
+def half_heads(stack: GatewayStack) -> set[int]:
     """More of them than there may be connections."""
-    connections = [site.connect() for _ in range(CONNECTIONS)]
+    connections = [stack.connect() for _ in range(CONNECTIONS)]
     for number, each in enumerate(connections):
         if number % 2:
             with suppress(OSError):
@@ -197,12 +197,12 @@ def half_heads(site: Site) -> set[int]:
     return statuses
 
 
-def slow_bodies(site: Site) -> set[int]:
+def slow_bodies(stack: GatewayStack) -> set[int]:
     """A byte now and then, to the edge and to the console."""
     key = f"authorization: Bearer {MASTER_KEY}"
     statuses: set[int] = set()
-    with ExitStack() as stack:
-        connections = [stack.enter_context(site.connect()) for _ in range(8)]
+    with ExitStack() as exit_stack:
+        connections = [exit_stack.enter_context(stack.connect()) for _ in range(8)]
         for number, each in enumerate(connections):
             path = "/console/sign-in" if number % 2 else "/v1/chat/completions"
             each.sendall(head(path, "content-length: 1000", key, ""))
@@ -218,7 +218,7 @@ def slow_bodies(site: Site) -> set[int]:
     return statuses | ({1} if connections else set())
 
 
-def early_leavers(site: Site) -> set[int]:
+def early_leavers(stack: GatewayStack) -> set[int]:
     """They ask for streams, and are gone: at once, or after the first bytes."""
     body = json.dumps(
         {"model": "demo", "stream": True, "messages": [{"role": "user", "content": "a"}]}
@@ -230,7 +230,7 @@ def early_leavers(site: Site) -> set[int]:
         "",
     )
     for number in range(60):
-        each = site.connect(receive_bytes=4096)
+        each = stack.connect(receive_bytes=4096)
         each.sendall(request + body.encode()[: len(body) // (1 + number % 3)])
         if number % 3 == 0 and number % 2:
             each.recv(100)
@@ -240,10 +240,10 @@ def early_leavers(site: Site) -> set[int]:
     return set()
 
 
-def sign_ins(site: Site) -> set[int]:
+def sign_ins(stack: GatewayStack) -> set[int]:
     """Each costs a hash."""
     statuses = set()
-    with httpx.Client(base_url=site.gateway.url, follow_redirects=False) as client:
+    with httpx.Client(base_url=stack.gateway.url, follow_redirects=False) as client:
         for _ in range(3):
             page = client.get("/console/sign-in")
             token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
@@ -256,7 +256,7 @@ def sign_ins(site: Site) -> set[int]:
     return statuses
 
 
-ATTACKS: dict[Callable[[Site], set[int]], set[int]] = {
+ATTACKS: dict[Callable[[GatewayStack], set[int]], set[int]] = {
     small_headers: {431, 0},
     send_header_bytes: {431, 0},
     trailers: {431, 0},
@@ -271,13 +271,15 @@ ATTACKS: dict[Callable[[Site], set[int]], set[int]] = {
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
 @pytest.mark.wide(every=3)
-def test_the_other_key_is_answered(site: Site, attack: Callable[[Site], set[int]]) -> None:
+def test_the_other_key_is_answered(
+    stack: GatewayStack, attack: Callable[[GatewayStack], set[int]]
+) -> None:
     for left in reversed(range(TRIES)):
-        with site.probed() as measurement, ThreadPoolExecutor(ATTACKERS) as pool:
+        with stack.probed() as measurement, ThreadPoolExecutor(ATTACKERS) as pool:
             ends = time.monotonic() + LEAST_S
-            statuses = attack(site)
+            statuses = attack(stack)
             while time.monotonic() < ends:
-                statuses = statuses.union(*pool.map(attack, [site] * ATTACKERS))
+                statuses = statuses.union(*pool.map(attack, [stack] * ATTACKERS))
         print(
             f"{attack.__name__}: {statuses}, +{measurement['grown_mb']:.0f} MB, longest stall "
             f"{measurement['stall_s'] * 1e3:.0f} ms, p99 {measurement['p99_s'] * 1e3:.0f} ms "
@@ -288,14 +290,14 @@ def test_the_other_key_is_answered(site: Site, attack: Callable[[Site], set[int]
         assert statuses <= ATTACKS[attack]
         assert statuses or not ATTACKS[attack]
         assert measurement["grown_mb"] < GROWTH_MB + HASH_MB * (attack is sign_ins)
-        if measurement["p99_s"] < max(P99_S, TIMES * site.quiet_s):
+        if measurement["p99_s"] < max(P99_S, TIMES * stack.quiet_s):
             break
         assert left, f"p99 was {measurement['p99_s']:.2f} s"
 
 
-def test_nothing_is_left_behind(site: Site) -> None:
+def test_nothing_is_left_behind(stack: GatewayStack) -> None:
     """No connection, no file."""
-    folder = Path(f"/proc/{site.gateway.pid}/fd")
+    folder = Path(f"/proc/{stack.gateway.pid}/fd")
     until(lambda: sum(_is_socket(each) for each in folder.iterdir()) < 30)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.rig import Gateway, configured, strict_config
+from tests.e2e.stack import Gateway, configured, strict_config
 from tests.fakes import StrictAnthropic, StrictDeepSeek, StrictOpenAI
 
 pytestmark = pytest.mark.e2e

@@ -15,7 +15,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from tests.e2e.rig import Daphne, Gateway, configured
+from tests.e2e.stack import Daphne, Gateway, configured
 from tests.fakes.realtime import AUDIO, KEY, USAGE, StrictRealtime
 from tests.waits import PATIENCE_S, until
 
@@ -30,7 +30,7 @@ ENDS = {"response.done", "error"}
 
 
 @dataclass
-class Site:
+class GatewayStack:
     """The gateway and the provider behind it."""
 
     gateway: Gateway
@@ -71,24 +71,24 @@ DAPHNE = pytest.param(Daphne, marks=pytest.mark.wide(every=4))
 
 
 @pytest.fixture(scope="module", params=[Gateway, DAPHNE], ids=["up", "daphne"])
-def site(
+def stack(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Site]:
+) -> Iterator[GatewayStack]:
     with StrictRealtime() as upstream:
         directory = tmp_path_factory.mktemp("realtime")
         gateway = request.param(directory, configured(rows(upstream))).start()
         try:
-            yield Site(gateway, upstream)
+            yield GatewayStack(gateway, upstream)
         finally:
             gateway.stop()
 
 
 def opened(
-    site: Site, model: str = "gpt-realtime", *, key: str = "", **more: Any
+    stack: GatewayStack, model: str = "gpt-realtime", *, key: str = "", **more: Any
 ) -> ClientConnection:
     """A connection without the SDK."""
-    url = f"{site.gateway.url.replace('http', 'ws')}/v1/realtime?model={model}"
-    headers = {"authorization": f"Bearer {key or site.gateway.key}", **more.pop("headers", {})}
+    url = f"{stack.gateway.url.replace('http', 'ws')}/v1/realtime?model={model}"
+    headers = {"authorization": f"Bearer {key or stack.gateway.key}", **more.pop("headers", {})}
     return connect(url, additional_headers=headers, compression=None, **more)
 
 
@@ -108,8 +108,8 @@ def response_events(socket: ClientConnection) -> list[dict[str, Any]]:
     return events
 
 
-async def test_the_sdk_has_a_text_conversation(site: Site) -> None:
-    client = site.client()
+async def test_the_sdk_has_a_text_conversation(stack: GatewayStack) -> None:
+    client = stack.client()
     headers = {"session-id": "realtime-text"}
     async with client.realtime.connect(model="voice", extra_headers=headers) as connection:
         await connection.session.update(session={"type": "realtime", "model": "voice"})
@@ -130,11 +130,11 @@ async def test_the_sdk_has_a_text_conversation(site: Site) -> None:
                 elif event.type == "response.done":
                     break
     assert text == "Hello from Realtime." * 2
-    session = site.upstream.sessions[-1]
+    session = stack.upstream.sessions[-1]
     assert session.query["model"] == ["gpt-realtime-mini"]
     assert session.headers["authorization"] == f"Bearer {KEY}"
-    assert site.gateway.key not in str(session.headers)
-    row = site.row("realtime-text")
+    assert stack.gateway.key not in str(session.headers)
+    row = stack.row("realtime-text")
     assert (row["endpoint"], row["status"], row["outcome"]) == ("/v1/realtime", 101, "ok")
     assert row["input_tokens"] == 2 * 800
     assert row["cache_read_tokens"] == 2 * 200
@@ -142,8 +142,8 @@ async def test_the_sdk_has_a_text_conversation(site: Site) -> None:
     assert Decimal(row["cost_usd"]) > 0
 
 
-async def test_the_sdk_gets_audio_and_the_row_has_its_price(site: Site) -> None:
-    client = site.client()
+async def test_the_sdk_gets_audio_and_the_row_has_its_price(stack: GatewayStack) -> None:
+    client = stack.client()
     headers = {"session-id": "realtime-audio"}
     audio = b""
     async with client.realtime.connect(model="gpt-realtime", extra_headers=headers) as connection:
@@ -165,17 +165,17 @@ async def test_the_sdk_gets_audio_and_the_row_has_its_price(site: Site) -> None:
                 assert event.response.usage.input_tokens == USAGE["input_tokens"]
                 break
     assert audio == AUDIO
-    assert Decimal(site.row("realtime-audio")["cost_usd"]) == COST
+    assert Decimal(stack.row("realtime-audio")["cost_usd"]) == COST
 
 
-def test_a_browser_sends_its_key_as_a_subprotocol(site: Site) -> None:
-    url = f"{site.gateway.url.replace('http', 'ws')}/v1/realtime?model=gpt-realtime"
-    key = f"openai-insecure-api-key.{site.gateway.key}"
+def test_a_browser_sends_its_key_as_a_subprotocol(stack: GatewayStack) -> None:
+    url = f"{stack.gateway.url.replace('http', 'ws')}/v1/realtime?model=gpt-realtime"
+    key = f"openai-insecure-api-key.{stack.gateway.key}"
     offered: Any = ["realtime", key, "openai-beta.realtime-v1"]
     with connect(url, subprotocols=offered, compression=None) as socket:
         assert socket.subprotocol == "realtime"
         assert send_text(socket, "hello")[-1]["type"] == "response.done"
-    session = site.upstream.sessions[-1]
+    session = stack.upstream.sessions[-1]
     assert session.headers["openai-beta"] == "realtime=v1"
     assert "sec-websocket-protocol" not in session.headers
 
@@ -192,10 +192,10 @@ def test_a_browser_sends_its_key_as_a_subprotocol(site: Site) -> None:
     ],
 )
 def test_a_refusal_is_returned_before_the_handshake(
-    site: Site, model: str, key: str, status: int, part: str
+    stack: GatewayStack, model: str, key: str, status: int, part: str
 ) -> None:
-    if isinstance(site.gateway, Daphne):
-        with opened(site, model, key=key) as socket:
+    if isinstance(stack.gateway, Daphne):
+        with opened(stack, model, key=key) as socket:
             (event,) = response_events(socket)
             assert part in event["error"]["message"]
             with pytest.raises(ConnectionClosed) as closed:
@@ -203,7 +203,7 @@ def test_a_refusal_is_returned_before_the_handshake(
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 4008
         return
-    with pytest.raises(InvalidStatus) as refused, opened(site, model, key=key):
+    with pytest.raises(InvalidStatus) as refused, opened(stack, model, key=key):
         pass
     response = refused.value.response
     assert response.status_code == status
@@ -212,35 +212,35 @@ def test_a_refusal_is_returned_before_the_handshake(
     assert KEY not in str(body)
 
 
-def test_an_unknown_event_is_refused_by_the_provider(site: Site) -> None:
-    with opened(site) as socket:
+def test_an_unknown_event_is_refused_by_the_provider(stack: GatewayStack) -> None:
+    with opened(stack) as socket:
         socket.send(json.dumps({"type": "nothing.known", "event_id": "event_7"}))
         error = response_events(socket)[-1]["error"]
         assert (error["code"], error["event_id"]) == ("invalid_value", "event_7")
         assert send_text(socket, "hello")[-1]["type"] == "response.done"
 
 
-def test_a_credential_in_an_error_event_is_removed(site: Site) -> None:
-    with opened(site) as socket:
+def test_a_credential_in_an_error_event_is_removed(stack: GatewayStack) -> None:
+    with opened(stack) as socket:
         error = send_text(socket, "fail")[-1]["error"]
     assert error["code"] == "server_error"
     assert KEY not in error["message"]
 
 
-def test_a_lost_upstream_connection_is_reported(site: Site) -> None:
-    with opened(site, headers={"session-id": "realtime-drop"}) as socket:
+def test_a_lost_upstream_connection_is_reported(stack: GatewayStack) -> None:
+    with opened(stack, headers={"session-id": "realtime-drop"}) as socket:
         error = send_text(socket, "drop")[-1]["error"]
         assert "upstream" in error["message"]
         with pytest.raises(ConnectionClosed) as closed:
             socket.recv(timeout=PATIENCE_S)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code in {1011, 4011}
-    row = site.row("realtime-drop")
+    row = stack.row("realtime-drop")
     assert (row["outcome"], row["error_kind"]) == ("cut", "upstream_error")
 
 
-def test_the_close_code_of_the_upstream_is_passed_on(site: Site) -> None:
-    with opened(site) as socket:
+def test_the_close_code_of_the_upstream_is_passed_on(stack: GatewayStack) -> None:
+    with opened(stack) as socket:
         send_text(socket, "end")
         with pytest.raises(ConnectionClosed) as closed:
             socket.recv(timeout=PATIENCE_S)
@@ -248,20 +248,22 @@ def test_the_close_code_of_the_upstream_is_passed_on(site: Site) -> None:
     assert closed.value.rcvd.code == 4001
 
 
-def test_a_client_that_leaves_ends_the_upstream(site: Site) -> None:
-    with opened(site, headers={"session-id": "realtime-left"}) as socket:
+def test_a_client_that_leaves_ends_the_upstream(stack: GatewayStack) -> None:
+    with opened(stack, headers={"session-id": "realtime-left"}) as socket:
         assert send_text(socket, "hello")[-1]["type"] == "response.done"
         socket.close(4005)
-    session = site.upstream.sessions[-1]
+    session = stack.upstream.sessions[-1]
     until(lambda: session.close_code is not None)
     assert session.close_code == 4005
-    assert site.row("realtime-left")["outcome"] == "ok"
+    assert stack.row("realtime-left")["outcome"] == "ok"
 
 
 @pytest.mark.parametrize("operation", ["client_secrets", "calls", "sessions"])
-def test_credentials_of_the_provider_are_not_handed_out(site: Site, operation: str) -> None:
-    headers = {"authorization": f"Bearer {site.gateway.key}"}
-    url = f"{site.gateway.url}/v1/realtime/{operation}"
+def test_credentials_of_the_provider_are_not_handed_out(
+    stack: GatewayStack, operation: str
+) -> None:
+    headers = {"authorization": f"Bearer {stack.gateway.key}"}
+    url = f"{stack.gateway.url}/v1/realtime/{operation}"
     answer = httpx.post(url, headers=headers, json={}, timeout=PATIENCE_S)
     assert answer.status_code == 404
     assert "/v1/realtime?model=" in answer.json()["error"]["message"]

@@ -19,7 +19,7 @@ import pytest
 from google import genai
 from google.genai import types
 
-from tests.e2e.rig import ROOT, Gateway, configured
+from tests.e2e.stack import ROOT, Gateway, configured
 from tests.fakes import (
     Call,
     RecordedRequest,
@@ -46,7 +46,7 @@ ROUNDS = 5
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"city": {"type": "string"}}}
 
 
-class Stand:
+class GatewayStack:
     """A gateway with two workers before four strict providers."""
 
     def __init__(self, gateway: Gateway, servers: dict[str, Any]) -> None:
@@ -78,7 +78,7 @@ def _row(public: str, model: str, server: Any, path: str = "") -> dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
     with ExitStack() as stack:
         google = stack.enter_context(StrictGemini())
         chat = stack.enter_context(StrictOpenAI())
@@ -94,7 +94,7 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
         gateway = Gateway(directory, configured(rows), workers=2).start()
         stack.callback(gateway.kill)
         servers = {"google": google, "gpt": chat, "claude": claude, "deep": deepseek}
-        yield Stand(gateway, servers)
+        yield GatewayStack(gateway, servers)
         gateway.stop()
         print(gateway.output)
 
@@ -124,9 +124,11 @@ def _good(name: str, body: dict[str, Any]) -> list[bool]:
 # --- the loops; each request on a connection of its own ------------------------------------
 
 
-def _chat(stand: Stand, model: str, history: list[Any], result: str, *, stream: bool) -> bool:
+def _chat(
+    stack: GatewayStack, model: str, history: list[Any], result: str, *, stream: bool
+) -> bool:
     tool: Any = {"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}
-    with openai.OpenAI(base_url=f"{stand.gateway.url}/v1", api_key=stand.gateway.key) as client:
+    with openai.OpenAI(base_url=f"{stack.gateway.url}/v1", api_key=stack.gateway.key) as client:
         params: Any = {"model": model, "messages": history, "tools": [tool]}
         params["reasoning_effort"] = "high"
         if stream:
@@ -151,8 +153,10 @@ def _chat(stand: Stand, model: str, history: list[Any], result: str, *, stream: 
     return bool(calls)
 
 
-def _messages(stand: Stand, model: str, history: list[Any], result: str, *, stream: bool) -> bool:
-    with anthropic.Anthropic(base_url=stand.gateway.url, api_key=stand.gateway.key) as client:
+def _messages(
+    stack: GatewayStack, model: str, history: list[Any], result: str, *, stream: bool
+) -> bool:
+    with anthropic.Anthropic(base_url=stack.gateway.url, api_key=stack.gateway.key) as client:
         params: Any = {"model": model, "messages": history, "max_tokens": 9000}
         params["tools"] = [{"name": "get_weather", "input_schema": SCHEMA}]
         params["thinking"] = {"type": "adaptive"}
@@ -169,9 +173,11 @@ def _messages(stand: Stand, model: str, history: list[Any], result: str, *, stre
     return bool(calls)
 
 
-def _ollama(stand: Stand, model: str, history: list[Any], result: str, *, stream: bool) -> bool:
-    headers = {"authorization": f"Bearer {stand.gateway.key}"}
-    client = ollama.Client(host=stand.gateway.url, headers=headers)
+def _ollama(
+    stack: GatewayStack, model: str, history: list[Any], result: str, *, stream: bool
+) -> bool:
+    headers = {"authorization": f"Bearer {stack.gateway.key}"}
+    client = ollama.Client(host=stack.gateway.url, headers=headers)
     tool = {"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}
     params: Any = {"model": model, "messages": history, "tools": [tool], "think": True}
     if stream:
@@ -190,9 +196,11 @@ def _ollama(stand: Stand, model: str, history: list[Any], result: str, *, stream
     return bool(called)
 
 
-def _responses(stand: Stand, model: str, history: list[Any], result: str, *, stream: bool) -> bool:
+def _responses(
+    stack: GatewayStack, model: str, history: list[Any], result: str, *, stream: bool
+) -> bool:
     tool: Any = {"type": "function", "name": "get_weather", "parameters": SCHEMA, "strict": False}
-    with openai.OpenAI(base_url=f"{stand.gateway.url}/v1", api_key=stand.gateway.key) as client:
+    with openai.OpenAI(base_url=f"{stack.gateway.url}/v1", api_key=stack.gateway.key) as client:
         params: Any = {"model": model, "input": history, "tools": [tool], "store": False}
         params["reasoning"] = {"effort": "high"}
         if stream:
@@ -209,14 +217,16 @@ def _responses(stand: Stand, model: str, history: list[Any], result: str, *, str
     return bool(calls)
 
 
-def _gemini(stand: Stand, model: str, history: list[Any], result: str, *, stream: bool) -> bool:
+def _gemini(
+    stack: GatewayStack, model: str, history: list[Any], result: str, *, stream: bool
+) -> bool:
     function = types.FunctionDeclaration(name="get_weather", parameters_json_schema=SCHEMA)
     config = types.GenerateContentConfig(
         tools=[types.Tool(function_declarations=[function])],
         thinking_config=types.ThinkingConfig(include_thoughts=stream),
     )
-    options = types.HttpOptions(base_url=stand.gateway.url)
-    with genai.Client(api_key=stand.gateway.key, http_options=options) as client:
+    options = types.HttpOptions(base_url=stack.gateway.url)
+    with genai.Client(api_key=stack.gateway.key, http_options=options) as client:
         params: Any = {"model": model, "contents": history, "config": config}
         if stream:
             chunks = list(client.models.generate_content_stream(**params))
@@ -276,46 +286,48 @@ def _opening(client: str, prompt: str) -> Any:
 @pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
 @pytest.mark.wide(every=4)
 def test_a_long_loop_keeps_its_thoughts_on_both_workers(
-    stand: Stand, client: str, model: str, stream: bool
+    stack: GatewayStack, client: str, model: str, stream: bool
 ) -> None:
     prompt = f"weather by {client} on {model} {'piecewise' if stream else 'at once'}"
-    stand.plan(model, prompt)
+    stack.plan(model, prompt)
     history = [_opening(client, prompt)]
     rounds = 0
-    while LOOPS[client](stand, model, history, f"{prompt}: {rounds + 1};", stream=stream):
+    while LOOPS[client](stack, model, history, f"{prompt}: {rounds + 1};", stream=stream):
         rounds += 1
         assert rounds <= ROUNDS
         if rounds > 1:
-            assert _good(model, stand.last(model).body) == [True] * (rounds - 1)
+            assert _good(model, stack.last(model).body) == [True] * (rounds - 1)
     assert rounds == ROUNDS
-    assert _good(model, stand.last(model).body) == [True] * ROUNDS
+    assert _good(model, stack.last(model).body) == [True] * ROUNDS
 
 
 @pytest.mark.parametrize(("client", "model"), [("chat", "gpt"), ("ollama", "google")])
-def test_a_tool_loop_continues_after_a_restart(stand: Stand, client: str, model: str) -> None:
+def test_a_tool_loop_continues_after_a_restart(
+    stack: GatewayStack, client: str, model: str
+) -> None:
     prompt = f"weather before and after a restart by {client}"
-    stand.plan(model, prompt)
+    stack.plan(model, prompt)
     history = [_opening(client, prompt)]
     for number in (1, 2):
-        assert LOOPS[client](stand, model, history, f"{prompt}: {number};", stream=True)
-    stand.gateway.stop()
-    stand.gateway.start()
-    assert LOOPS[client](stand, model, history, f"{prompt}: 3;", stream=True)
-    assert _good(model, stand.last(model).body) == [True, True]
+        assert LOOPS[client](stack, model, history, f"{prompt}: {number};", stream=True)
+    stack.gateway.stop()
+    stack.gateway.start()
+    assert LOOPS[client](stack, model, history, f"{prompt}: 3;", stream=True)
+    assert _good(model, stack.last(model).body) == [True, True]
 
 
-def test_nobody_else_gets_the_thoughts(stand: Stand) -> None:
+def test_nobody_else_gets_the_thoughts(stack: GatewayStack) -> None:
     """The history of one key's client, sent with another key."""
     prompt = "weather for the owner of the key alone"
-    stand.plan("gpt", prompt)
+    stack.plan("gpt", prompt)
     history = [_opening("chat", prompt)]
-    assert _chat(stand, "gpt", history, f"{prompt}: 1;", stream=False)
-    key = another_key(stand.gateway)
-    owner, stand.gateway.key = stand.gateway.key, key
+    assert _chat(stack, "gpt", history, f"{prompt}: 1;", stream=False)
+    key = another_key(stack.gateway)
+    owner, stack.gateway.key = stack.gateway.key, key
     try:
-        assert _chat(stand, "gpt", history, f"{prompt}: 2;", stream=False)
+        assert _chat(stack, "gpt", history, f"{prompt}: 2;", stream=False)
     finally:
-        stand.gateway.key = owner
-    body = stand.last("gpt").body
+        stack.gateway.key = owner
+    body = stack.last("gpt").body
     assert _good("gpt", body) == [False]
     assert THOUGHT.encode().hex() not in json.dumps(body)

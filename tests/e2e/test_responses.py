@@ -11,7 +11,7 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from tests.e2e.rig import Rig
+from tests.e2e.stack import GatewayStack
 from tests.fakes import Call, RecordedRequest, Refusal, ScriptedAnswer
 
 pytestmark = pytest.mark.e2e
@@ -54,9 +54,9 @@ class City(BaseModel):
 
 
 @pytest.fixture
-def client(rig: Rig) -> Iterator[openai.OpenAI]:
-    base = f"{rig.gateway.url}/v1"
-    with openai.OpenAI(base_url=base, api_key=rig.gateway.key, max_retries=0) as api_client:
+def client(stack: GatewayStack) -> Iterator[openai.OpenAI]:
+    base = f"{stack.gateway.url}/v1"
+    with openai.OpenAI(base_url=base, api_key=stack.gateway.key, max_retries=0) as api_client:
         yield api_client
 
 
@@ -68,9 +68,9 @@ def send_request(client: openai.OpenAI, *, stream: bool, **fields: Any) -> Any:
         return events.get_final_response()
 
 
-def request_with_text(rig: Rig, text: str) -> RecordedRequest:
+def request_with_text(stack: GatewayStack, text: str) -> RecordedRequest:
     """The newest request with this text that a provider got."""
-    return rig.last(text)[1]
+    return stack.last(text)[1]
 
 
 @ALL
@@ -114,10 +114,10 @@ def test_the_response_echoes_the_request_fields(client: openai.OpenAI, model: st
 @ALL
 @STREAM
 def test_a_loop_with_thoughts_and_parallel_calls(
-    rig: Rig, client: openai.OpenAI, model: str, stream: bool
+    stack: GatewayStack, client: openai.OpenAI, model: str, stream: bool
 ) -> None:
     prompt = f"Weather of two cities, {model} {stream}"
-    rig.on(
+    stack.on(
         prompt,
         ScriptedAnswer(
             reasoning="Two cities, two calls",
@@ -146,7 +146,7 @@ def test_a_loop_with_thoughts_and_parallel_calls(
     ]
     second = send_request(client, stream=stream, input=history, **params)
     assert second.output_text == "It is: sun 0 | sun 1"
-    sent = request_with_text(rig, prompt).raw
+    sent = request_with_text(stack, prompt).raw
     assert (b"Two cities, two calls" in sent) or (b'"gAAAA-' in sent)
     assert b"dgm1." not in sent
 
@@ -154,11 +154,11 @@ def test_a_loop_with_thoughts_and_parallel_calls(
 @ALL
 @STREAM
 def test_a_free_text_tool_makes_a_round_trip(
-    rig: Rig, client: openai.OpenAI, model: str, stream: bool
+    stack: GatewayStack, client: openai.OpenAI, model: str, stream: bool
 ) -> None:
     prompt = f"Patch it, {model} {stream}"
     free = "*** Begin" if model == OWN else {"input": "*** Begin"}
-    rig.on(prompt, ScriptedAnswer(calls=(Call("apply_patch", free, "toolu_p"),)))
+    stack.on(prompt, ScriptedAnswer(calls=(Call("apply_patch", free, "toolu_p"),)))
     history: list[Any] = [{"role": "user", "content": prompt}]
     first = send_request(client, stream=stream, model=model, input=history, tools=[PATCH])
     (call,) = [item for item in first.output if item.type == "custom_tool_call"]
@@ -170,26 +170,28 @@ def test_a_free_text_tool_makes_a_round_trip(
 
 
 @ALL
-def test_structured_output_is_parsed(rig: Rig, client: openai.OpenAI, model: str) -> None:
+def test_structured_output_is_parsed(
+    stack: GatewayStack, client: openai.OpenAI, model: str
+) -> None:
     prompt = f"A city as JSON, {model}"
-    rig.on(prompt, ScriptedAnswer(text='{"name":"Rome","inhabitants":2800000}'))
+    stack.on(prompt, ScriptedAnswer(text='{"name":"Rome","inhabitants":2800000}'))
     parsed = client.responses.parse(model=model, input=prompt, text_format=City)
     assert parsed.output_parsed == City(name="Rome", inhabitants=2_800_000)
 
 
 @pytest.mark.parametrize("model", [OWN, MESSAGES])
-def test_an_image_arrives(rig: Rig, client: openai.OpenAI, model: str) -> None:
+def test_an_image_arrives(stack: GatewayStack, client: openai.OpenAI, model: str) -> None:
     prompt = f"What is in this picture, {model}"
     content = [
         {"type": "input_text", "text": prompt},
         {"type": "input_image", "image_url": PIXEL, "detail": "low"},
     ]
     client.responses.create(model=model, input=[{"role": "user", "content": content}])  # type: ignore[list-item,misc]
-    assert b"iVBORw0KGgo" in request_with_text(rig, prompt).raw
+    assert b"iVBORw0KGgo" in request_with_text(stack, prompt).raw
 
 
-def test_an_incomplete_answer_is_marked(rig: Rig, client: openai.OpenAI) -> None:
-    rig.anthropic.script.on("Cut me", ScriptedAnswer(text="Once", finish="max_tokens"))
+def test_an_incomplete_answer_is_marked(stack: GatewayStack, client: openai.OpenAI) -> None:
+    stack.anthropic.script.on("Cut me", ScriptedAnswer(text="Once", finish="max_tokens"))
     response = client.responses.create(model=MESSAGES, input="Cut me", max_output_tokens=16)
     assert response.status == "incomplete"
     assert response.incomplete_details is not None
@@ -216,13 +218,13 @@ REFUSALS: dict[str, tuple[Refusal, Refusal, type[openai.APIStatusError], str | N
 @STREAM
 @pytest.mark.parametrize("kind", list(REFUSALS))
 def test_a_refusal_is_the_sdks_own_error(
-    rig: Rig, client: openai.OpenAI, model: str, stream: bool, kind: str
+    stack: GatewayStack, client: openai.OpenAI, model: str, stream: bool, kind: str
 ) -> None:
     chat, messages, expected_error, code = REFUSALS[kind]
     prompt = f"Refuse with {kind}"
-    rig.openai.script.on(prompt, ScriptedAnswer(error=chat))
-    rig.deepseek.script.on(prompt, ScriptedAnswer(error=chat))
-    rig.anthropic.script.on(prompt, ScriptedAnswer(error=messages))
+    stack.openai.script.on(prompt, ScriptedAnswer(error=chat))
+    stack.deepseek.script.on(prompt, ScriptedAnswer(error=chat))
+    stack.anthropic.script.on(prompt, ScriptedAnswer(error=messages))
     with pytest.raises(expected_error) as caught:
         send_request(client, stream=stream, model=model, input=prompt)
     assert caught.value.code == code  # type: ignore[attr-defined]
@@ -231,10 +233,10 @@ def test_a_refusal_is_the_sdks_own_error(
 @ALL
 @pytest.mark.parametrize("breaks", ["cut", "error"])
 def test_a_broken_stream_ends_in_a_failed_answer(
-    rig: Rig, client: openai.OpenAI, model: str, breaks: str
+    stack: GatewayStack, client: openai.OpenAI, model: str, breaks: str
 ) -> None:
     prompt = f"Break by {breaks}"
-    rig.on(
+    stack.on(
         prompt,
         ScriptedAnswer(
             text="A long and winding answer that never ends.", breaks=breaks, pace_s=0.02
@@ -246,13 +248,15 @@ def test_a_broken_stream_ends_in_a_failed_answer(
 
 
 @ALL
-def test_leaving_a_stream_closes_the_provider(rig: Rig, client: openai.OpenAI, model: str) -> None:
+def test_leaving_a_stream_closes_the_provider(
+    stack: GatewayStack, client: openai.OpenAI, model: str
+) -> None:
     prompt = f"Talk for long in Responses, {model}"
-    rig.on(prompt, ScriptedAnswer(text="word " * 400, pace_s=0.02))
+    stack.on(prompt, ScriptedAnswer(text="word " * 400, pace_s=0.02))
     stream = client.responses.create(model=model, input=prompt, stream=True)
     next(iter(stream))
     stream.close()
-    assert rig.left(prompt)
+    assert stack.left(prompt)
 
 
 @FOREIGN
@@ -264,8 +268,10 @@ def test_an_unknown_previous_response_is_not_found(client: openai.OpenAI, model:
 
 
 @ALL
-def test_bad_input_is_named_and_never_sent(rig: Rig, client: openai.OpenAI, model: str) -> None:
-    servers = (rig.openai, rig.deepseek, rig.anthropic)
+def test_bad_input_is_named_and_never_sent(
+    stack: GatewayStack, client: openai.OpenAI, model: str
+) -> None:
+    servers = (stack.openai, stack.deepseek, stack.anthropic)
     before = sum(len(server.requests) for server in servers)
     with pytest.raises(openai.BadRequestError) as caught:
         client.responses.create(model=model, input=[{"role": "wizard", "content": "x"}])  # type: ignore[list-item,misc]
@@ -285,10 +291,10 @@ def test_tokens_are_counted_by_who_can(client: openai.OpenAI) -> None:
 
 @STREAM
 def test_a_chat_client_with_tools_is_sent_to_responses(
-    rig: Rig, client: openai.OpenAI, stream: bool
+    stack: GatewayStack, client: openai.OpenAI, stream: bool
 ) -> None:
     prompt = f"Chat with tools on a new model {stream}"
-    rig.on(prompt, ScriptedAnswer(text="I will look.", calls=TWO_CALLS))
+    stack.on(prompt, ScriptedAnswer(text="I will look.", calls=TWO_CALLS))
     tool: Any = {"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}
     params: dict[str, Any] = {"model": OWN, "tools": [tool]}
     history: list[Any] = [{"role": "user", "content": prompt}]
@@ -299,7 +305,7 @@ def test_a_chat_client_with_tools_is_sent_to_responses(
         message = client.chat.completions.create(messages=history, **params).choices[0].message
     assert message.content == "I will look."
     assert [call.id for call in message.tool_calls] == ["toolu_a", "toolu_b"]
-    assert request_with_text(rig, prompt).path == "/v1/responses"
+    assert request_with_text(stack, prompt).path == "/v1/responses"
     history.append(message.model_dump(exclude_none=True))
     history += [
         {"role": "tool", "tool_call_id": call.id, "content": "sun"} for call in message.tool_calls
@@ -308,20 +314,22 @@ def test_a_chat_client_with_tools_is_sent_to_responses(
     assert response.choices[0].message.content == "The tools answered: sun | sun"
 
 
-def test_without_tools_or_reasoning_chat_stays_chat(rig: Rig, client: openai.OpenAI) -> None:
+def test_without_tools_or_reasoning_chat_stays_chat(
+    stack: GatewayStack, client: openai.OpenAI
+) -> None:
     tool: Any = {"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}
     messages: Any = [{"role": "user", "content": "Plain chat on a new model"}]
     client.chat.completions.create(model=OWN, messages=messages)
-    assert request_with_text(rig, "Plain chat on a new model").path == "/v1/chat/completions"
+    assert request_with_text(stack, "Plain chat on a new model").path == "/v1/chat/completions"
     client.chat.completions.create(
         model=OWN, messages=messages, tools=[tool], reasoning_effort="none"
     )
-    assert request_with_text(rig, "Plain chat on a new model").path == "/v1/chat/completions"
+    assert request_with_text(stack, "Plain chat on a new model").path == "/v1/chat/completions"
 
 
-def test_a_messages_client_keeps_openais_state(rig: Rig) -> None:
+def test_a_messages_client_keeps_openais_state(stack: GatewayStack) -> None:
     prompt = "Claude's client on a new model"
-    rig.on(
+    stack.on(
         prompt,
         ScriptedAnswer(
             reasoning="Let me look", calls=TWO_CALLS[:1], then=ScriptedAnswer(text="Sun.")
@@ -335,7 +343,7 @@ def test_a_messages_client_keeps_openais_state(rig: Rig) -> None:
     }
     history: list[Any] = [{"role": "user", "content": prompt}]
     with anthropic.Anthropic(
-        base_url=rig.gateway.url, api_key=rig.gateway.key, max_retries=0
+        base_url=stack.gateway.url, api_key=stack.gateway.key, max_retries=0
     ) as client:
         first = client.messages.create(messages=history, **params)
         thought, call = first.content
@@ -345,16 +353,16 @@ def test_a_messages_client_keeps_openais_state(rig: Rig) -> None:
         history.append({"role": "user", "content": [result]})
         second = client.messages.create(messages=history, **params)
     assert second.content[0].text == "Sun."  # type: ignore[union-attr]
-    sent = request_with_text(rig, prompt)
+    sent = request_with_text(stack, prompt)
     kinds = [item["type"] for item in sent.body["input"]]
     assert kinds == ["message", "reasoning", "function_call", "function_call_output"]
     assert sent.body["input"][1]["id"].startswith("rs_up_")
 
 
-def test_the_log_has_the_dialect(rig: Rig, client: openai.OpenAI) -> None:
+def test_the_log_has_the_dialect(stack: GatewayStack, client: openai.OpenAI) -> None:
     tool: Any = {"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}
     raw = client.chat.completions.with_raw_response.create(
         model=OWN, messages=[{"role": "user", "content": "Log me"}], tools=[tool]
     )
-    row = rig.gateway.row(raw.headers["x-request-id"])
+    row = stack.gateway.row(raw.headers["x-request-id"])
     assert row["upstream_dialect"] == "openai_responses"

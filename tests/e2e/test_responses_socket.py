@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from tests.e2e.response_nodes import CHAT, MESSAGES, OWN, ResponseNodes, response_nodes
-from tests.e2e.rig import Daphne, Gateway
+from tests.e2e.stack import Daphne, Gateway
 from tests.fakes import Call, ScriptedAnswer
 from tests.waits import PATIENCE_S, until
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.rig import MASTER_KEY, ROOT, Gateway
+from tests.e2e.stack import MASTER_KEY, ROOT, Gateway
 from tests.ports import free_port
 from tests.waits import until
 
@@ -32,7 +32,7 @@ REQUEST = {"messages": [{"role": "user", "content": "Hello"}]}
 QUICK, SLOW = "demo/demo@1ms", "demo/demo@50ms"
 
 
-class Node(Gateway):
+class DrainingNode(Gateway):
     """One that waits before it drains, as deploy/ has it."""
 
     def environment(self) -> dict[str, str]:
@@ -83,7 +83,7 @@ def _answers(url: str) -> bool:
         return False
 
 
-class Load:
+class ContinuousLoad:
     """Clients that ask without a pause; what failed of that."""
 
     def __init__(self, url: str) -> None:
@@ -131,10 +131,10 @@ def test_no_request_fails_while_the_nodes_restart(tmp_path: Path) -> None:
         for number, workers in enumerate((1, 2)):
             directory = tmp_path / f"node{number}"
             directory.mkdir()
-            nodes.append(Node(directory, config, workers=workers))
+            nodes.append(DrainingNode(directory, config, workers=workers))
             stack.callback(nodes[-1].kill)
             nodes[-1].start()
-        load = Load(stack.enter_context(nginx(tmp_path, nodes)))
+        load = ContinuousLoad(stack.enter_context(nginx(tmp_path, nodes)))
         pool = stack.enter_context(ThreadPoolExecutor(CLIENTS))
         stack.callback(load.over.set)
         for _ in range(CLIENTS):

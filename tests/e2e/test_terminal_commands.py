@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.rig import Rig
+from tests.e2e.stack import GatewayStack
 from tests.fakes import Call, ScriptedAnswer
 from tests.waits import until
 
@@ -20,12 +20,12 @@ ROOT = Path(__file__).resolve().parents[2]
 MODELS = "gpt-4o,claude-sonnet-4-5"
 
 
-def run(rig: Rig, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+def run(stack: GatewayStack, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     environment = {
         **os.environ,
-        "DRAGOMAN_BASE_URL": rig.gateway.url,
-        "DRAGOMAN_API_KEY": rig.gateway.key,
-        "DRAGOMAN_DATA_DIR": str(rig.gateway.data_dir),
+        "DRAGOMAN_BASE_URL": stack.gateway.url,
+        "DRAGOMAN_API_KEY": stack.gateway.key,
+        "DRAGOMAN_DATA_DIR": str(stack.gateway.data_dir),
     }
     return subprocess.run(
         [sys.executable, "manage.py", *arguments],
@@ -39,13 +39,13 @@ def run(rig: Rig, *arguments: str, stdin: str = "") -> subprocess.CompletedProce
     )
 
 
-def test_models_are_compared_in_a_table(rig: Rig, tmp_path: Path) -> None:
-    rig.on("Compare tools {{x}}", ScriptedAnswer(calls=(Call("get_weather", {"city": "Paris"}),)))
+def test_models_are_compared_in_a_table(stack: GatewayStack, tmp_path: Path) -> None:
+    stack.on("Compare tools {{x}}", ScriptedAnswer(calls=(Call("get_weather", {"city": "Paris"}),)))
     tools = tmp_path / "tools.json"
     function = {"name": "get_weather", "parameters": {"type": "object", "properties": {}}}
     tools.write_text(json.dumps([{"type": "function", "function": function}]))
     arguments = ["compare", "-", "--models", MODELS, "--tools", str(tools)]
-    done = run(rig, *arguments, "--expect-tool", "get_weather", stdin="Compare tools {{x}}")
+    done = run(stack, *arguments, "--expect-tool", "get_weather", stdin="Compare tools {{x}}")
     assert done.returncode == 0, done.stderr
     header, *rows = done.stdout.splitlines()
     assert header.split() == ["model", "time", "tokens", "cost", "result", "answer"]
@@ -55,7 +55,7 @@ def test_models_are_compared_in_a_table(rig: Rig, tmp_path: Path) -> None:
         assert 'get_weather({"city":"Paris"})' in row
     assert "2/2 answers" in done.stderr
     wrong = run(
-        rig, *arguments, "--expect-tool", "other", "--output", "json", stdin="Compare tools {{x}}"
+        stack, *arguments, "--expect-tool", "other", "--output", "json", stdin="Compare tools {{x}}"
     )
     assert wrong.returncode == 1
     assert len(json.loads(wrong.stdout)["results"]) == 2
@@ -71,41 +71,43 @@ def test_models_are_compared_in_a_table(rig: Rig, tmp_path: Path) -> None:
         (["--models", "a", "--base-url", "ftp://x"], "--base-url must begin"),
     ],
 )
-def test_bad_input_of_compare_is_named(rig: Rig, arguments: list[str], reason: str) -> None:
-    done = run(rig, "compare", "Hi", *arguments)
+def test_bad_input_of_compare_is_named(
+    stack: GatewayStack, arguments: list[str], reason: str
+) -> None:
+    done = run(stack, "compare", "Hi", *arguments)
     assert done.returncode == 2
     assert reason in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_conversation_keeps_its_turns(rig: Rig) -> None:
-    rig.on("My name is Ada", ScriptedAnswer(text="Hello \x1b[31mAda."))
-    rig.on("What is my name", ScriptedAnswer(text="It is Ada."))
-    count = len(rig.anthropic.requests)
+def test_a_conversation_keeps_its_turns(stack: GatewayStack) -> None:
+    stack.on("My name is Ada", ScriptedAnswer(text="Hello \x1b[31mAda."))
+    stack.on("What is my name", ScriptedAnswer(text="It is Ada."))
+    count = len(stack.anthropic.requests)
     prompts = "My name is Ada\n/model claude-sonnet-4-5\nWhat is my name?\n/exit\n"
-    done = run(rig, "chat", "gpt-4o", "--system", "Be brief.", stdin=prompts)
+    done = run(stack, "chat", "gpt-4o", "--system", "Be brief.", stdin=prompts)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "Hello [31mAda.\nIt is Ada.\n"
     assert "claude-sonnet-4-5, " in done.stderr
-    (request,) = rig.anthropic.requests[count:]
+    (request,) = stack.anthropic.requests[count:]
     contents: list[Any] = [message["content"] for message in request.body["messages"]]
     assert json.dumps(contents).count("Ada") == 2
     assert "Be brief." in json.dumps(request.body["system"])
 
 
-def test_a_failed_chat_shows_its_reason(rig: Rig) -> None:
-    done = run(rig, "chat", "no-such-model", stdin="Hi\n")
+def test_a_failed_chat_shows_its_reason(stack: GatewayStack) -> None:
+    done = run(stack, "chat", "no-such-model", stdin="Hi\n")
     assert done.returncode == 1
     assert "no-such-model" in done.stderr
     assert "Traceback" not in done.stderr
-    done = run(rig, "chat", "gpt-4o", "--base-url", "http://127.0.0.1:9", stdin="Hi\n")
+    done = run(stack, "chat", "gpt-4o", "--base-url", "http://127.0.0.1:9", stdin="Hi\n")
     assert "no response from http://127.0.0.1:9" in done.stderr
 
 
-def test_rows_of_the_log_are_followed(rig: Rig) -> None:
-    environment = {**os.environ, "DRAGOMAN_DATA_DIR": str(rig.gateway.data_dir)}
-    run(rig, "chat", "gpt-4o", stdin="Before\n")
-    until(lambda: "gpt-4o" in run(rig, "logs", "-n", "3").stdout)
+def test_rows_of_the_log_are_followed(stack: GatewayStack) -> None:
+    environment = {**os.environ, "DRAGOMAN_DATA_DIR": str(stack.gateway.data_dir)}
+    run(stack, "chat", "gpt-4o", stdin="Before\n")
+    until(lambda: "gpt-4o" in run(stack, "logs", "-n", "3").stdout)
     follow = subprocess.Popen(
         [sys.executable, "manage.py", "logs", "-f", "-n", "1", "--model", "claude-sonnet-4-5"],
         cwd=ROOT,
@@ -114,8 +116,8 @@ def test_rows_of_the_log_are_followed(rig: Rig) -> None:
         text=True,
     )
     try:
-        run(rig, "chat", "no-such-model", stdin="Hi\n")
-        run(rig, "chat", "claude-sonnet-4-5", stdin="After\n")
+        run(stack, "chat", "no-such-model", stdin="Hi\n")
+        run(stack, "chat", "claude-sonnet-4-5", stdin="After\n")
         assert follow.stdout is not None
         line = follow.stdout.readline()
     finally:

@@ -9,14 +9,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.authority import Authority, Issued
+from tests.certificates import CertificateAuthority, IssuedCertificate
 from tests.e2e.test_up import refused, up
 from tests.waits import until
 
 pytestmark = pytest.mark.e2e
 
 
-def _write(folder: Path, issued: Issued) -> tuple[str, ...]:
+def _write(folder: Path, issued: IssuedCertificate) -> tuple[str, ...]:
     """The options of `up` for a certificate in files of the folder."""
     (folder / "key.pem").write_text(issued.key)
     (folder / "certificate.pem").write_text(issued.certificate)
@@ -38,7 +38,7 @@ def _served_certificate(port: int, authority: str) -> str:
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.wide(every=2)
 def test_https_without_a_proxy(tmp_path: Path, workers: str) -> None:
-    authority = Authority()
+    authority = CertificateAuthority()
     issued = authority.issue()
     options = ("--workers", workers, *_write(tmp_path, issued))
     with up(tmp_path / "data", *options, authority=authority.pem) as gateway:
@@ -60,8 +60,8 @@ def test_https_without_a_proxy(tmp_path: Path, workers: str) -> None:
 
 
 def test_an_unusable_certificate_is_a_clear_message(tmp_path: Path) -> None:
-    issued, other = Authority().issue(), Authority().issue()
-    options = _write(tmp_path, Issued(issued.certificate, other.key))
+    issued, other = CertificateAuthority().issue(), CertificateAuthority().issue()
+    options = _write(tmp_path, IssuedCertificate(issued.certificate, other.key))
     for texts, reason in (
         (options, "the key is not that of the certificate"),
         (("--ssl-certfile", str(tmp_path / "none.pem")), "No such file or directory"),

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.e2e.nodes import Node, new_database
-from tests.e2e.rig import ROOT, chaos_config, configured
+from tests.e2e.stack import ROOT, chaos_config, configured
 from tests.fakes import ChaosUpstream
 from tests.redis_server import running
 from tests.waits import until

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 REQUEST = {"model": "demo", "messages": [{"role": "user", "content": "Hello"}]}
 
 
-class Up:
+class UpProcess:
     """A running `up`: its base URL, its output, its end."""
 
     def __init__(
@@ -55,7 +55,7 @@ class Up:
     def line(self) -> str:
         return next(line.strip() for line in self.output.splitlines() if line.startswith("  curl "))
 
-    def ready(self) -> Up:
+    def ready(self) -> UpProcess:
         until = time.monotonic() + 60
         while time.monotonic() < until and self.process.poll() is None:
             with suppress(httpx.HTTPError):
@@ -103,7 +103,7 @@ def environ(**more: str) -> dict[str, str]:
 
 
 @contextmanager
-def up(data: Path, *options: str, authority: str = "", **more: str) -> Iterator[Up]:
+def up(data: Path, *options: str, authority: str = "", **more: str) -> Iterator[UpProcess]:
     """A gateway that has said it is ready; ended in any case. `authority` is that of its TLS."""
     port, output = free_port(), data.parent / f"output-{time.monotonic_ns()}.txt"
     with output.open("w", encoding="utf-8") as file:
@@ -118,7 +118,7 @@ def up(data: Path, *options: str, authority: str = "", **more: str) -> Iterator[
             start_new_session=True,
         )
     try:
-        yield Up(process, output, port, authority).ready()
+        yield UpProcess(process, output, port, authority).ready()
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

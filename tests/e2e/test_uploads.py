@@ -16,7 +16,7 @@ from typing import Any, Self
 import httpx
 import pytest
 
-from tests.e2e.rig import Gateway, configured
+from tests.e2e.stack import Gateway, configured
 from tests.e2e.test_ollama import row
 
 pytestmark = pytest.mark.e2e
@@ -26,7 +26,7 @@ BLOCK = bytes(range(256)) * 4096
 BOUNDARY = "the-boundary"
 
 
-class Sink:
+class UploadSink:
     """A provider of `/v1/files` that keeps no byte of a body, only its length and its digest.
 
     `holds` makes it read no more than a body's first megabyte until it is cleared; `refuses`
@@ -94,9 +94,9 @@ class Sink:
 
 
 @contextmanager
-def standing(directory: Path) -> Iterator[tuple[Gateway, Sink, Sink]]:
+def standing(directory: Path) -> Iterator[tuple[Gateway, UploadSink, UploadSink]]:
     """A gateway before a sink, and before another for what the first refuses."""
-    with Sink() as sink, Sink() as second:
+    with UploadSink() as sink, UploadSink() as second:
         name = "openai/whisper-1"
         rows = [
             row("ears", name, f"{sink.url}/v1", "key"),
@@ -114,7 +114,9 @@ def standing(directory: Path) -> Iterator[tuple[Gateway, Sink, Sink]]:
 
 
 @pytest.fixture(scope="module")
-def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, Sink, Sink]]:
+def stack(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Gateway, UploadSink, UploadSink]]:
     with standing(tmp_path_factory.mktemp("uploads")) as test_stand:
         yield test_stand
 
@@ -192,8 +194,8 @@ def until(holds: Callable[[], Any], seconds: float = 30.0) -> None:
         time.sleep(0.02)
 
 
-def test_many_at_once_do_not_take_the_memory(stand: tuple[Gateway, Sink, Sink]) -> None:
-    gateway, sink, _ = stand
+def test_many_at_once_do_not_take_the_memory(stack: tuple[Gateway, UploadSink, UploadSink]) -> None:
+    gateway, sink, _ = stack
     upload(gateway, "ears", 2 * MB)
     before, count, size = memory(gateway), 12, 32 * MB
     peak, over = before, threading.Event()
@@ -224,8 +226,10 @@ def test_many_at_once_do_not_take_the_memory(stand: tuple[Gateway, Sink, Sink]) 
     until(lambda: spooled(gateway) == 0)
 
 
-def test_the_next_target_gets_all_of_it_again(stand: tuple[Gateway, Sink, Sink]) -> None:
-    gateway, first, second = stand
+def test_the_next_target_gets_all_of_it_again(
+    stack: tuple[Gateway, UploadSink, UploadSink],
+) -> None:
+    gateway, first, second = stack
     first.refuses = True
     try:
         answer = upload(gateway, "either", 5 * MB + 3)
@@ -238,9 +242,9 @@ def test_the_next_target_gets_all_of_it_again(stand: tuple[Gateway, Sink, Sink])
 
 
 def test_a_client_that_leaves_while_it_sends_leaves_nothing(
-    stand: tuple[Gateway, Sink, Sink],
+    stack: tuple[Gateway, UploadSink, UploadSink],
 ) -> None:
-    gateway, sink, _ = stand
+    gateway, sink, _ = stack
     received_count, broken = len(sink.got), sink.broken
     with start_upload(gateway, 30 * MB, 20 * MB):
         until(lambda: spooled(gateway) == 1)
@@ -249,9 +253,9 @@ def test_a_client_that_leaves_while_it_sends_leaves_nothing(
 
 
 def test_a_client_that_leaves_ends_the_call_of_the_provider(
-    stand: tuple[Gateway, Sink, Sink],
+    stack: tuple[Gateway, UploadSink, UploadSink],
 ) -> None:
-    gateway, sink, _ = stand
+    gateway, sink, _ = stack
     broken, sink.holds = sink.broken, True
     size = 30 * MB
     with start_upload(gateway, size, size) as connection:
@@ -264,7 +268,9 @@ def test_a_client_that_leaves_ends_the_call_of_the_provider(
     until(lambda: sink.broken == broken + 1)
 
 
-def test_a_wrong_key_is_refused_before_its_upload(stand: tuple[Gateway, Sink, Sink]) -> None:
-    with start_upload(stand[0], 30 * MB, 0, key="sk-wrong") as connection:
+def test_a_wrong_key_is_refused_before_its_upload(
+    stack: tuple[Gateway, UploadSink, UploadSink],
+) -> None:
+    with start_upload(stack[0], 30 * MB, 0, key="sk-wrong") as connection:
         assert connection.recv(100).startswith(b"HTTP/1.1 401 ")
-    assert spooled(stand[0]) == 0
+    assert spooled(stack[0]) == 0

@@ -12,7 +12,7 @@ import httpx
 import openai
 import pytest
 
-from tests.e2e.rig import Gateway, configured
+from tests.e2e.stack import Gateway, configured
 from tests.fakes import Call, RecordedRequest, ScriptedAnswer, Server
 from tests.fakes.ollama import StrictOllama
 from tests.fakes.search import searxng
@@ -43,7 +43,7 @@ class StrictSearxng(Server):
         return True
 
 
-class Searching(Gateway):
+class WebSearchGateway(Gateway):
     """A gateway with a search endpoint."""
 
     search_url = ""
@@ -53,7 +53,7 @@ class Searching(Gateway):
         return {**super().environment(), "DRAGOMAN_WEB_SEARCH_URL": self.search_url}
 
 
-class Stand:
+class GatewayStack:
     """A gateway between an Ollama and a SearXNG."""
 
     def __init__(self, gateway: Gateway, local: StrictOllama, search: StrictSearxng) -> None:
@@ -61,32 +61,32 @@ class Stand:
 
 
 @pytest.fixture(scope="module")
-def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
     with ExitStack() as stack:
         local = stack.enter_context(StrictOllama())
         search = stack.enter_context(StrictSearxng())
         params = {"model": f"ollama_chat/{MODEL}", "api_base": local.url}
         rows = [{"model_name": MODEL, "litellm_params": params}]
-        gateway = Searching(tmp_path_factory.mktemp("search"), configured(rows))
+        gateway = WebSearchGateway(tmp_path_factory.mktemp("search"), configured(rows))
         gateway.search_url = search.url
         gateway.start()
         stack.callback(gateway.kill)
-        yield Stand(gateway, local, search)
+        yield GatewayStack(gateway, local, search)
         gateway.stop()
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_anthropics_sdk(stand: Stand, stream: bool) -> None:
+def test_anthropics_sdk(stack: GatewayStack, stream: bool) -> None:
     prompt = f"How many people live in Oslo ({stream})?"
     text = f"See [Oslo]({OSLO})."
-    stand.local.script.on(prompt, ScriptedAnswer(calls=(QUERY,), then=ScriptedAnswer(text=text)))
+    stack.local.script.on(prompt, ScriptedAnswer(calls=(QUERY,), then=ScriptedAnswer(text=text)))
     params: Any = {
         "model": MODEL,
         "max_tokens": 300,
         "messages": [{"role": "user", "content": prompt}],
         "tools": [{"type": "web_search_20250305", "name": "web_search"}],
     }
-    with anthropic.Anthropic(base_url=stand.gateway.url, api_key=stand.gateway.key) as client:
+    with anthropic.Anthropic(base_url=stack.gateway.url, api_key=stack.gateway.key) as client:
         if stream:
             with client.messages.stream(**params) as reading:
                 message = reading.get_final_message()
@@ -101,14 +101,14 @@ def test_anthropics_sdk(stand: Stand, stream: bool) -> None:
     assert message.usage.server_tool_use.web_search_requests == 1
 
 
-def test_openais_sdk_continues_a_stored_response(stand: Stand) -> None:
-    stand.local.script.on(
+def test_openais_sdk_continues_a_stored_response(stack: GatewayStack) -> None:
+    stack.local.script.on(
         "Where is Oslo?", ScriptedAnswer(calls=(QUERY,), then=ScriptedAnswer(text=f"See {OSLO}"))
     )
-    stand.local.script.on("And Bergen?", ScriptedAnswer(text="It is there too."))
+    stack.local.script.on("And Bergen?", ScriptedAnswer(text="It is there too."))
     tools: Any = [{"type": "web_search"}]
-    base = f"{stand.gateway.url}/v1"
-    with openai.OpenAI(base_url=base, api_key=stand.gateway.key) as client:
+    base = f"{stack.gateway.url}/v1"
+    with openai.OpenAI(base_url=base, api_key=stack.gateway.key) as client:
         first = client.responses.create(model=MODEL, input="Where is Oslo?", tools=tools)
         second = client.responses.create(
             model=MODEL, input="And Bergen?", tools=tools, previous_response_id=first.id
@@ -118,22 +118,22 @@ def test_openais_sdk_continues_a_stored_response(stand: Stand) -> None:
     assert second.output_text == "It is there too."
 
 
-async def test_claude_codes_web_search(stand: Stand, tmp_path: Path) -> None:
+async def test_claude_codes_web_search(stack: GatewayStack, tmp_path: Path) -> None:
     from tests.e2e.test_claude_code import claude_agent_sdk, options
 
     prompt = "Find the population of Oslo on the web"
     outer = Call("WebSearch", {"query": "Oslo population 2026"}, "call_outer")
-    stand.local.script.on(
+    stack.local.script.on(
         prompt, ScriptedAnswer(calls=(outer,), then=ScriptedAnswer(text="Found: {results}"))
     )
-    stand.local.script.on(
+    stack.local.script.on(
         "Oslo population 2026",
         ScriptedAnswer(calls=(QUERY,), then=ScriptedAnswer(text=f"717,710 people, see {OSLO}")),
     )
-    chosen = options(stand, tmp_path, MODEL, allowed_tools=["WebSearch"])  # type: ignore[arg-type]
+    chosen = options(stack, tmp_path, MODEL, allowed_tools=["WebSearch"])  # type: ignore[arg-type]
     messages = [m async for m in claude_agent_sdk.query(prompt=prompt, options=chosen)]
     result = messages[-1]
     assert not result.is_error, result.result
     assert "717,710 people" in result.result
     assert OSLO in result.result
-    assert any("Oslo" in request.query for request in stand.search.requests)
+    assert any("Oslo" in request.query for request in stack.search.requests)

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.compat.litellm.config.reader import ConfigError
 from gateway.providers.catalog import PRESETS
-from tests.authority import Authority
+from tests.certificates import CertificateAuthority
 from tests.litellm.make import config, entries, only_provider, only_target, route
 
 
@@ -482,7 +482,7 @@ def test_an_entry_uses_defaults_for_missing_fields(tmp_path: Path) -> None:
 
 
 def test_certificates_of_an_entry_belong_to_its_provider(tmp_path: Path) -> None:
-    authority = Authority()
+    authority = CertificateAuthority()
     issued = authority.issue("client")
     ca, pem = tmp_path / "ca.pem", tmp_path / "client.pem"
     ca.write_text(authority.pem)
@@ -522,7 +522,7 @@ def test_ssl_verify_of_the_library_applies_to_entries_without_their_own(tmp_path
 def test_an_entry_whose_certificates_are_unusable_is_left_out(
     tmp_path: Path, params: dict[str, str], reason: str
 ) -> None:
-    (tmp_path / "ca.pem").write_text(Authority().pem)
+    (tmp_path / "ca.pem").write_text(CertificateAuthority().pem)
     (tmp_path / "text.pem").write_text("no certificate")
     for name, value in params.items():
         if value.endswith(".pem") and not value.startswith("/"):

@@ -97,7 +97,7 @@ async def test_a_body_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     assert messages[0]["status"] == 408
 
 
-class Site:
+class GatedApplication:
     """An application that waits until it is let go; it may accept a caller's credential."""
 
     def __init__(self) -> None:
@@ -126,26 +126,26 @@ class Site:
     "headers", [{}, {"cookie": "sessionid=made-up"}, {"authorization": "Bearer made-up"}]
 )
 async def test_anonymous_callers_do_not_take_all_threads(headers: dict[str, str]) -> None:
-    site = Site()
-    waiting = [asyncio.create_task(site.ask(**headers)) for _ in range(bodies.MAX_ANONYMOUS)]
+    application = GatedApplication()
+    waiting = [asyncio.create_task(application.ask(**headers)) for _ in range(bodies.MAX_ANONYMOUS)]
     await asyncio.sleep(0)
-    status, result = await site.ask("/api/routes", **headers)
+    status, result = await application.ask("/api/routes", **headers)
     assert (status, result[b"retry-after"]) == (503, b"1")
-    site.go_on.set()
+    application.go_on.set()
     assert {status for status, _ in await asyncio.gather(*waiting)} == {200}
-    assert (await site.ask(**headers))[0] == 200
+    assert (await application.ask(**headers))[0] == 200
 
 
 async def test_a_caller_who_is_signed_in_has_room_beside_anonymous_ones() -> None:
-    site = Site()
-    site.go_on.set()
-    await site.ask(cookie="sessionid=good")
-    site.go_on.clear()
-    waiting = [asyncio.create_task(site.ask()) for _ in range(bodies.MAX_ANONYMOUS)]
-    mine = asyncio.create_task(site.ask("/console/", cookie="sessionid=good"))
+    application = GatedApplication()
+    application.go_on.set()
+    await application.ask(cookie="sessionid=good")
+    application.go_on.clear()
+    waiting = [asyncio.create_task(application.ask()) for _ in range(bodies.MAX_ANONYMOUS)]
+    mine = asyncio.create_task(application.ask("/console/", cookie="sessionid=good"))
     await asyncio.sleep(0)
-    assert (await site.ask())[0] == 503
-    site.go_on.set()
+    assert (await application.ask())[0] == 503
+    application.go_on.set()
     assert (await mine)[0] == 200
     await asyncio.gather(*waiting)
 
@@ -155,7 +155,7 @@ async def test_an_accepted_credential_is_forgotten_in_time(
 ) -> None:
     monkeypatch.setattr(bodies, "REMEMBERED_S", 0.0)
     monkeypatch.setattr(bodies, "MAX_ANONYMOUS", 0)
-    assert (await Site().ask(cookie="sessionid=good"))[0] == 503
+    assert (await GatedApplication().ask(cookie="sessionid=good"))[0] == 503
 
 
 @pytest.mark.django_db(transaction=True)

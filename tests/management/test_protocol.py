@@ -15,7 +15,7 @@ from gateway.management.start.protocol import CoalescingTransport, Protocol
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
 
 
-class Wire:
+class RecordingTransport:
     """A transport that keeps each write."""
 
     def __init__(self) -> None:
@@ -41,41 +41,41 @@ class Wire:
     def set_protocol(self, protocol: object) -> None: ...
 
 
-def corked() -> tuple[CoalescingTransport, Wire]:
-    wire: Any = Wire()
-    return CoalescingTransport(wire, asyncio.get_running_loop()), wire
+def corked() -> tuple[CoalescingTransport, RecordingTransport]:
+    transport: Any = RecordingTransport()
+    return CoalescingTransport(transport, asyncio.get_running_loop()), transport
 
 
 async def test_what_is_written_in_one_turn_is_one_write() -> None:
-    cork, wire = corked()
+    cork, transport = corked()
     cork.write(HEAD)
     cork.write(b"ok")
-    assert wire.writes == []
+    assert transport.writes == []
     await asyncio.sleep(0)
-    assert wire.writes == [HEAD + b"ok"]
+    assert transport.writes == [HEAD + b"ok"]
     cork.write(b"data: 1\n\n")
     await asyncio.sleep(0)
-    assert wire.writes == [HEAD + b"ok", b"data: 1\n\n"]
+    assert transport.writes == [HEAD + b"ok", b"data: 1\n\n"]
 
 
 async def test_a_buffered_head_waits_for_its_body() -> None:
-    cork, wire = corked()
+    cork, transport = corked()
     cork.buffer(HEAD)
     await asyncio.sleep(0)
-    assert wire.writes == []
+    assert transport.writes == []
     cork.write(b"ok")
     await asyncio.sleep(0)
-    assert wire.writes == [HEAD + b"ok"]
+    assert transport.writes == [HEAD + b"ok"]
 
 
 async def test_much_does_not_wait() -> None:
-    cork, wire = corked()
+    cork, transport = corked()
     cork.write(HEAD)
     cork.write(b"x" * 65_536)
-    assert wire.writes == [HEAD + b"x" * 65_536]
+    assert transport.writes == [HEAD + b"x" * 65_536]
     cork.write(b"ok")
     await asyncio.sleep(0)
-    assert wire.writes == [HEAD + b"x" * 65_536, b"ok"]
+    assert transport.writes == [HEAD + b"x" * 65_536, b"ok"]
 
 
 async def test_a_closed_connection_does_not_block_the_others() -> None:
@@ -84,23 +84,23 @@ async def test_a_closed_connection_does_not_block_the_others() -> None:
         cork.write(HEAD)
     corks[1][1].closed = True
     await asyncio.sleep(0)
-    assert [wire.writes for _, wire in corks] == [[HEAD], [], [HEAD]]
+    assert [transport.writes for _, transport in corks] == [[HEAD], [], [HEAD]]
 
 
 async def test_close_sends_the_buffered_head() -> None:
-    cork, wire = corked()
+    cork, transport = corked()
     cork.write(HEAD)
     cork.close()
-    assert wire.writes == [HEAD]
-    assert wire.closed
+    assert transport.writes == [HEAD]
+    assert transport.closed
 
 
 async def test_nothing_is_sent_to_who_has_gone() -> None:
-    cork, wire = corked()
+    cork, transport = corked()
     cork.write(HEAD)
-    wire.closed = True
+    transport.closed = True
     await asyncio.sleep(0)
-    assert wire.writes == []
+    assert transport.writes == []
 
 
 async def test_all_else_is_the_transports() -> None:
@@ -170,15 +170,15 @@ async def answered(
     config = Config(app, log_config=None, access_log=False, lifespan="off", server_header=False)
     state = ServerState()
     protocol = kind(config=config, server_state=state, app_state={})
-    wire: Any = Wire()
-    protocol.connection_made(wire)
+    transport: Any = RecordingTransport()
+    protocol.connection_made(transport)
     for _ in range(2):
-        if not wire.closed:
+        if not transport.closed:
             protocol.data_received(request)
         while state.tasks:
             await asyncio.wait(state.tasks)
         await asyncio.sleep(0)
-    result = b"".join(wire.writes), wire.closed
+    result = b"".join(transport.writes), transport.closed
     protocol.connection_lost(None)
     return result
 
@@ -197,19 +197,21 @@ async def test_a_complete_response_is_one_write() -> None:
         await asyncio.sleep(0)
         await send(body(b"hello"))
 
-    state, wire = ServerState(), Wire()
+    state, transport = ServerState(), RecordingTransport()
     config = Config(app, log_config=None, access_log=False, lifespan="off")
     protocol = Protocol(config=config, server_state=state, app_state={})
-    protocol.connection_made(wire)
+    protocol.connection_made(transport)
     protocol.data_received(REQUESTS["1.1"])
     while state.tasks:
         await asyncio.wait(state.tasks)
     protocol.connection_lost(None)
-    assert len(wire.writes) == 1
-    assert wire.writes[0].endswith(b"\r\n\r\nhello")
+    assert len(transport.writes) == 1
+    assert transport.writes[0].endswith(b"\r\n\r\nhello")
 
 
-async def answered_protocol(messages: Any, request: bytes, wire: Wire, **config: Any) -> Protocol:
+async def answered_protocol(
+    messages: Any, request: bytes, transport: RecordingTransport, **config: Any
+) -> Protocol:
     """A connection that has had one answer."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -219,7 +221,7 @@ async def answered_protocol(messages: Any, request: bytes, wire: Wire, **config:
     state = ServerState()
     settings = Config(app, log_config=None, access_log=False, lifespan="off", **config)
     protocol = Protocol(config=settings, server_state=state, app_state={})
-    protocol.connection_made(wire)
+    protocol.connection_made(transport)
     protocol.data_received(request)
     while state.tasks:
         await asyncio.wait(state.tasks)
@@ -227,7 +229,7 @@ async def answered_protocol(messages: Any, request: bytes, wire: Wire, **config:
 
 
 async def test_a_connection_that_idles_is_closed_and_one_that_works_is_not() -> None:
-    idle, busy = Wire(), Wire()
+    idle, busy = RecordingTransport(), RecordingTransport()
     await answered_protocol(WHOLE, REQUESTS["1.1"], idle, timeout_keep_alive=0.2)
     working = await answered_protocol(WHOLE, REQUESTS["1.1"], busy, timeout_keep_alive=0.2)
     while not idle.closed:
@@ -241,22 +243,22 @@ async def test_a_connection_that_idles_is_closed_and_one_that_works_is_not() -> 
 
 
 async def test_a_request_puts_the_end_of_its_connection_off() -> None:
-    wire = Wire()
-    protocol = await answered_protocol(WHOLE, REQUESTS["1.1"], wire, timeout_keep_alive=0.3)
+    transport = RecordingTransport()
+    protocol = await answered_protocol(WHOLE, REQUESTS["1.1"], transport, timeout_keep_alive=0.3)
     loop = asyncio.get_running_loop()
     last = begun = loop.time()
     while last - begun < 0.5:
         await asyncio.sleep(0.1)
         last = loop.time()
         protocol.data_received(REQUESTS["1.1"])
-    assert not wire.closed
-    while not wire.closed:
+    assert not transport.closed
+    while not transport.closed:
         await asyncio.sleep(0.01)
     assert loop.time() - last >= 0.29
 
 
 async def test_pipelined_requests_are_answered_in_order() -> None:
-    wire = Wire()
-    protocol = await answered_protocol(WHOLE, REQUESTS["1.1"] * 3, wire)
-    assert b"".join(wire.writes).count(b"hello") == 3
+    transport = RecordingTransport()
+    protocol = await answered_protocol(WHOLE, REQUESTS["1.1"] * 3, transport)
+    assert b"".join(transport.writes).count(b"hello") == 3
     protocol.connection_lost(None)

@@ -20,7 +20,7 @@ POST = b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
-class Wire:
+class RecordingTransport:
     """A transport that keeps each write."""
 
     def __init__(self) -> None:
@@ -80,25 +80,25 @@ class ProtocolServer:
 
         self.config = Config(app, log_config=None, access_log=False, lifespan="off")
 
-    def connect(self) -> tuple[Protocol, Wire]:
+    def connect(self) -> tuple[Protocol, RecordingTransport]:
         protocol = Protocol(config=self.config, server_state=self.state, app_state={})
         protocol.limits = self.limits
-        wire: Any = Wire()
-        wire.protocol = protocol
-        protocol.connection_made(wire)
-        return protocol, wire
+        transport: Any = RecordingTransport()
+        transport.protocol = protocol
+        protocol.connection_made(transport)
+        return protocol, transport
 
-    async def send(self, *pieces: bytes) -> Wire:
+    async def send(self, *pieces: bytes) -> RecordingTransport:
         """One connection that sends these pieces, until it is closed."""
-        protocol, wire = self.connect()
+        protocol, transport = self.connect()
         for piece in pieces:
-            if wire.closed:
+            if transport.closed:
                 break
             protocol.data_received(piece)
             await asyncio.sleep(0)
         for _ in range(5):
             await asyncio.sleep(0)
-        return wire
+        return transport
 
 
 def header(size: int) -> bytes:
@@ -125,11 +125,11 @@ LARGE: dict[str, list[bytes]] = {
 
 @pytest.mark.parametrize("pieces", LARGE.values(), ids=LARGE)
 async def test_a_head_is_bounded(pieces: list[bytes]) -> None:
-    stand = ProtocolServer()
-    wire = await stand.send(*pieces)
-    assert wire.closed
-    assert b"HTTP/1.1 431 " in wire.sent
-    assert wire.sent.count(b"HTTP/1.1 ") == (2 if pieces[0] == GET else 1)
+    server = ProtocolServer()
+    transport = await server.send(*pieces)
+    assert transport.closed
+    assert b"HTTP/1.1 431 " in transport.sent
+    assert transport.sent.count(b"HTTP/1.1 ") == (2 if pieces[0] == GET else 1)
 
 
 FINE: dict[str, list[bytes]] = {
@@ -143,24 +143,24 @@ FINE: dict[str, list[bytes]] = {
 
 @pytest.mark.parametrize("pieces", FINE.values(), ids=FINE)
 async def test_what_is_usual_passes(pieces: list[bytes]) -> None:
-    stand = ProtocolServer()
-    wire = await stand.send(*pieces)
-    assert wire.status == 200
-    assert not wire.closed
+    server = ProtocolServer()
+    transport = await server.send(*pieces)
+    assert transport.status == 200
+    assert not transport.closed
 
 
 async def test_trailers_are_no_headers_of_the_request() -> None:
-    stand = ProtocolServer()
-    await stand.send(POST, b"1\r\na\r\n0\r\nauthorization: Bearer x\r\n\r\n")
-    assert stand.bodies == [b"a"]
-    assert [name for name, _ in stand.scopes[0]["headers"]] == [b"host", b"transfer-encoding"]
+    server = ProtocolServer()
+    await server.send(POST, b"1\r\na\r\n0\r\nauthorization: Bearer x\r\n\r\n")
+    assert server.bodies == [b"a"]
+    assert [name for name, _ in server.scopes[0]["headers"]] == [b"host", b"transfer-encoding"]
 
 
 async def test_a_large_head_is_refused_in_the_dialect() -> None:
-    wire = await ProtocolServer().send(b"POST /v1/messages HTTP/1.1\r\n", header(80 * K))
-    assert wire.status == 431
-    assert b'"type":"error"' in wire.sent
-    assert b"connection: close" in wire.sent
+    transport = await ProtocolServer().send(b"POST /v1/messages HTTP/1.1\r\n", header(80 * K))
+    assert transport.status == 431
+    assert b'"type":"error"' in transport.sent
+    assert b"connection: close" in transport.sent
 
 
 BINARY = {
@@ -171,10 +171,10 @@ BINARY = {
 
 @pytest.mark.parametrize("request_", BINARY.values(), ids=BINARY)
 async def test_a_binary_key_is_refused_in_the_dialect(request_: bytes) -> None:
-    wire = await ProtocolServer().send(request_)
-    assert wire.status == 401
-    assert b"authentication_error" in wire.sent
-    assert wire.closed
+    transport = await ProtocolServer().send(request_)
+    assert transport.status == 401
+    assert b"authentication_error" in transport.sent
+    assert transport.closed
 
 
 DIALECT_KEYS: dict[str, tuple[bytes, bytes, tuple[str, ...], str]] = {
@@ -196,13 +196,13 @@ DIALECT_KEYS: dict[str, tuple[bytes, bytes, tuple[str, ...], str]] = {
 @pytest.mark.parametrize("dialect", DIALECT_KEYS)
 async def test_each_dialect_reports_a_binary_key_as_its_sdk_expects(dialect: str) -> None:
     path, name, where, code = DIALECT_KEYS[dialect]
-    wire = await ProtocolServer().send(
+    transport = await ProtocolServer().send(
         b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n" % path,
         b"%s: Bearer sk-\x01\x7f\r\ncontent-length: 2\r\n\r\n{}" % name,
     )
-    head, _, body = wire.sent.partition(b"\r\n\r\n")
+    head, _, body = transport.sent.partition(b"\r\n\r\n")
     answer = json.loads(body)
-    assert (wire.status, wire.closed) == (401, True)
+    assert (transport.status, transport.closed) == (401, True)
     assert b"content-type: application/json" in head
     assert "API key" in body.decode()
     response = answer
@@ -221,8 +221,8 @@ async def test_each_dialect_reports_a_binary_key_as_its_sdk_expects(dialect: str
     ],
 )
 async def test_other_malformed_requests_are_400(request_: bytes) -> None:
-    wire = await ProtocolServer().send(request_)
-    assert (wire.status, wire.closed) == (400, True)
+    transport = await ProtocolServer().send(request_)
+    assert (transport.status, transport.closed) == (400, True)
 
 
 SLOW: dict[str, tuple[list[bytes], int]] = {
@@ -238,56 +238,56 @@ SLOW: dict[str, tuple[list[bytes], int]] = {
 
 @pytest.mark.parametrize(("pieces", "status"), SLOW.values(), ids=SLOW)
 async def test_who_is_slow_is_closed(pieces: list[bytes], status: int) -> None:
-    wire = await ProtocolServer(head_s=0.05, linger_s=0.05).send(*pieces)
-    assert not wire.closed
-    await until_in_loop(lambda: wire.closed)
-    assert wire.status == status
+    transport = await ProtocolServer(head_s=0.05, linger_s=0.05).send(*pieces)
+    assert not transport.closed
+    await until_in_loop(lambda: transport.closed)
+    assert transport.status == status
 
 
 async def test_a_byte_now_and_then_does_not_put_the_end_of_a_head_off() -> None:
-    protocol, wire = ProtocolServer(head_s=0.2).connect()
+    protocol, transport = ProtocolServer(head_s=0.2).connect()
     protocol.data_received(HEAD + b"x: ")
-    while not wire.closed:
+    while not transport.closed:
         protocol.data_received(b"a")
         await asyncio.sleep(0.01)
-    assert wire.status == 408
+    assert transport.status == 408
 
 
 async def test_a_request_that_is_answered_slowly_is_not_closed() -> None:
-    stand = ProtocolServer(head_s=0.05, linger_s=0.05)
-    stand.hold.clear()
-    wire = await stand.send(GET)
+    server = ProtocolServer(head_s=0.05, linger_s=0.05)
+    server.hold.clear()
+    transport = await server.send(GET)
     await asyncio.sleep(0.2)
-    assert not wire.closed
-    stand.hold.set()
-    await until_in_loop(lambda: wire.status == 200)
+    assert not transport.closed
+    server.hold.set()
+    await until_in_loop(lambda: transport.status == 200)
 
 
 async def test_those_that_wait_longest_make_room_and_callers_are_answered() -> None:
-    stand = ProtocolServer(connections=20)
-    known, wire = stand.connect()
+    server = ProtocolServer(connections=20)
+    known, transport = server.connect()
     known.data_received(GET)
-    silent = [stand.connect() for _ in range(60)]
+    silent = [server.connect() for _ in range(60)]
     await asyncio.sleep(0)
-    assert (await stand.send(GET)).status == 200
+    assert (await server.send(GET)).status == 200
     assert 10 <= sum(not each.closed for _, each in silent) <= 20
     known.data_received(GET)
     for _ in range(5):
         await asyncio.sleep(0)
-    assert wire.sent.count(b"200 OK") == 2
+    assert transport.sent.count(b"200 OK") == 2
 
 
 async def test_a_caller_that_is_idle_for_long_makes_room_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(connection_deadlines, "FRESH_CALLER_S", 0.05)
-    stand = ProtocolServer(connections=2)
-    first, second = await stand.send(GET), await stand.send(GET)
-    refused = await stand.send(GET)
+    server = ProtocolServer(connections=2)
+    first, second = await server.send(GET), await server.send(GET)
+    refused = await server.send(GET)
     assert (refused.status, refused.closed) == (503, True)
     assert not first.closed
     await asyncio.sleep(0.1)
-    assert (await stand.send(GET)).status == 200
+    assert (await server.send(GET)).status == 200
     assert first.closed
     assert not second.closed
 
@@ -297,31 +297,31 @@ async def test_who_does_not_read_makes_room(
     monkeypatch: pytest.MonkeyPatch, *, closed: bool
 ) -> None:
     monkeypatch.setattr(connection_deadlines, "FRESH_CALLER_S", 0.05)
-    stand = ProtocolServer(connections=1)
-    stand.hold.clear()
-    slow, wire = stand.connect()
+    server = ProtocolServer(connections=1)
+    server.hold.clear()
+    slow, transport = server.connect()
     slow.data_received(GET)
     slow.pause_writing()
     aborted: list[bool] = []
-    monkeypatch.setattr(wire, "abort", lambda: aborted.append(True), raising=False)
-    wire.closed = closed  # but for what the client does not read
-    newer = await stand.send(GET)
+    monkeypatch.setattr(transport, "abort", lambda: aborted.append(True), raising=False)
+    transport.closed = closed  # but for what the client does not read
+    newer = await server.send(GET)
     assert newer.status == (0 if closed else 503)
     if not closed:
         assert not aborted
         await asyncio.sleep(0.1)
-        assert (await stand.send(GET)).status == 0
+        assert (await server.send(GET)).status == 0
     assert aborted
-    stand.hold.set()
+    server.hold.set()
 
 
 async def test_a_connection_above_the_limit_gets_503_with_retry_after() -> None:
-    stand = ProtocolServer(connections=3)
-    stand.hold.clear()
+    server = ProtocolServer(connections=3)
+    server.hold.clear()
     for _ in range(3):
-        await stand.send(GET)
-    wire = await stand.send(POST + b"0\r\n\r\n")
-    assert wire.status == 529  # Anthropic's for 503
-    assert b"retry-after: 1" in wire.sent
-    assert wire.closed
-    stand.hold.set()
+        await server.send(GET)
+    transport = await server.send(POST + b"0\r\n\r\n")
+    assert transport.status == 529  # Anthropic's for 503
+    assert b"retry-after: 1" in transport.sent
+    assert transport.closed
+    server.hold.set()

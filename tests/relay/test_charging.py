@@ -86,18 +86,18 @@ async def test_cost_and_charge_are_both_recorded(
     ((digest, key),) = base.keys.items()
     own = {digest: msgspec.structs.replace(key, margin=number(of_key))}
     test_snapshot = msgspec.structs.replace(base, keys=own)
-    async with gateway(tmp_path, test_snapshot, one=lambda _: completion(usage=USAGE)) as rig:
-        await rig.post(CHAT, body())
-        row = await rig.entry()
+    async with gateway(tmp_path, test_snapshot, one=lambda _: completion(usage=USAGE)) as live:
+        await live.post(CHAT, body())
+        row = await live.entry()
     assert row.cost_usd == COST
     assert row.charged_usd == COST * Decimal(factor)
 
 
 async def test_an_unknown_cost_is_charged_as_unknown(tmp_path: Path) -> None:
     test_registry = registry(priced(Price()), margin=Decimal(2))
-    async with gateway(tmp_path, test_registry, one=lambda _: completion(usage=USAGE)) as rig:
-        await rig.post(CHAT, body())
-        row = await rig.entry()
+    async with gateway(tmp_path, test_registry, one=lambda _: completion(usage=USAGE)) as live:
+        await live.post(CHAT, body())
+        row = await live.entry()
     assert (row.cost_usd, row.charged_usd) == (None, None)
 
 
@@ -105,11 +105,11 @@ async def test_a_budget_counts_what_is_charged(tmp_path: Path) -> None:
     """Two requests cost 0.0004; with the margin they are charged 0.0012."""
     test_route = priced()
     base = registry(test_route, budget=Budget(total_usd=Decimal("0.001")), margin=Decimal(3))
-    async with gateway(tmp_path, base, one=lambda _: completion(usage=USAGE)) as rig:
-        replies = [(await rig.post(CHAT, body())).status for _ in range(3)]
-        at = rig.runtime.limiter.counters.counter_offset("key:1/usd/total")
+    async with gateway(tmp_path, base, one=lambda _: completion(usage=USAGE)) as live:
+        replies = [(await live.post(CHAT, body())).status for _ in range(3)]
+        at = live.runtime.limiter.counters.counter_offset("key:1/usd/total")
         assert at is not None
-        counted = rig.runtime.limiter.counters.local_slot[at + 2]
+        counted = live.runtime.limiter.counters.local_slot[at + 2]
     assert replies == [200, 200, 429]
     assert counted == int(Decimal("0.0012") * UNITS)
 
@@ -117,9 +117,9 @@ async def test_a_budget_counts_what_is_charged(tmp_path: Path) -> None:
 async def test_the_tier_that_the_answer_names_sets_the_price(tmp_path: Path) -> None:
     async with gateway(
         tmp_path, registry(priced()), one=lambda _: completion(usage=USAGE, service_tier="flex")
-    ) as rig:
-        await rig.post(CHAT, body(service_tier="flex"))
-        row = await rig.entry()
+    ) as live:
+        await live.post(CHAT, body(service_tier="flex"))
+        row = await live.entry()
     assert (row.service_tier, row.cost_usd) == ("flex", COST / 2)
     assert row.price_source == "custom; tier flex"
 
@@ -127,16 +127,16 @@ async def test_the_tier_that_the_answer_names_sets_the_price(tmp_path: Path) -> 
 async def test_a_requested_tier_that_was_not_granted_is_not_billed(tmp_path: Path) -> None:
     async with gateway(
         tmp_path, registry(priced()), one=lambda _: completion(usage=USAGE, service_tier="default")
-    ) as rig:
-        await rig.post(CHAT, body(service_tier="flex"))
-        row = await rig.entry()
+    ) as live:
+        await live.post(CHAT, body(service_tier="flex"))
+        row = await live.entry()
     assert (row.service_tier, row.cost_usd) == ("", COST)
 
 
 async def test_without_a_tier_in_the_answer_the_requested_one_is_billed(tmp_path: Path) -> None:
-    async with gateway(tmp_path, registry(priced()), one=lambda _: completion(usage=USAGE)) as rig:
-        await rig.post(CHAT, body(service_tier="flex"))
-        row = await rig.entry()
+    async with gateway(tmp_path, registry(priced()), one=lambda _: completion(usage=USAGE)) as live:
+        await live.post(CHAT, body(service_tier="flex"))
+        row = await live.entry()
     assert (row.service_tier, row.cost_usd) == ("flex", COST / 2)
 
 
@@ -147,10 +147,10 @@ async def test_the_tier_of_a_stream_counts_too(tmp_path: Path) -> None:
         chunk(usage=USAGE, service_tier="flex"),
         DONE,
     )
-    async with gateway(tmp_path, registry(priced()), one=lambda _: sse(*parts)) as rig:
+    async with gateway(tmp_path, registry(priced()), one=lambda _: sse(*parts)) as live:
         for path in (CHAT, MESSAGES):
-            await rig.post(path, body(stream=True, stream_options={"include_usage": True}))
-        rows = await rig.rows(2)
+            await live.post(path, body(stream=True, stream_options={"include_usage": True}))
+        rows = await live.rows(2)
     assert [row.service_tier for row in rows] == ["flex", "flex"]
     assert [row.cost_usd for row in rows] == [COST / 2, COST / 2]
 
@@ -158,18 +158,18 @@ async def test_the_tier_of_a_stream_counts_too(tmp_path: Path) -> None:
 async def test_a_tier_without_a_price_is_billed_as_standard_and_marked(tmp_path: Path) -> None:
     async with gateway(
         tmp_path, registry(priced()), one=lambda _: completion(usage=USAGE, service_tier="priority")
-    ) as rig:
-        await rig.post(CHAT, body(service_tier="priority"))
-        row = await rig.entry()
+    ) as live:
+        await live.post(CHAT, body(service_tier="priority"))
+        row = await live.entry()
     assert (row.service_tier, row.cost_usd) == ("priority", COST)
     assert "no price known for the tier priority" in row.price_source
 
 
 async def test_tags_of_request_and_key_are_in_the_log(tmp_path: Path) -> None:
     test_registry = registry(priced(), tags=("team-a",))
-    async with gateway(tmp_path, test_registry, one=lambda _: completion(usage=USAGE)) as rig:
-        await rig.post(CHAT, body(), headers={"x-dragoman-tags": "ci, nightly"})
-        row = await rig.entry()
+    async with gateway(tmp_path, test_registry, one=lambda _: completion(usage=USAGE)) as live:
+        await live.post(CHAT, body(), headers={"x-dragoman-tags": "ci, nightly"})
+        row = await live.entry()
     assert row.tags == ["ci", "nightly", "team-a"]
 
 
@@ -186,6 +186,6 @@ def test_what_is_reserved_is_enough_for_every_tier_and_margin() -> None:
 
 @pytest.mark.parametrize("header", ["x-dragoman-session", "session_id", "x-litellm-session-id"])
 async def test_the_log_reads_the_session_headers_of_routes(tmp_path: Path, header: str) -> None:
-    async with gateway(tmp_path, registry(priced()), one=lambda _: completion(usage=USAGE)) as rig:
-        await rig.post(CHAT, body(), headers={header: "s-1"})
-        assert (await rig.entry()).session == "s-1"
+    async with gateway(tmp_path, registry(priced()), one=lambda _: completion(usage=USAGE)) as live:
+        await live.post(CHAT, body(), headers={header: "s-1"})
+        assert (await live.entry()).session == "s-1"

@@ -58,16 +58,16 @@ async def test_a_listener_receives_the_answer_and_the_log_entry(
     listener = RecordingListener()
     async with gateway(
         tmp_path, snapshot(route("r", provider("one"))), one=lambda _: answers[stream]
-    ) as rig:
+    ) as live:
         entry = await run_playground_call(
-            rig.runtime,
+            live.runtime,
             dialect="openai_chat",
             body=body(stream=stream),
             caller="playground",
             session="s1",
             listener=listener,
         )
-        logged = await rig.entry()
+        logged = await live.entry()
     assert listener.text == "hello"
     assert isinstance(listener.seen[-1], End)
     assert b"hello" in listener.bytes or b"hel" in listener.bytes
@@ -84,9 +84,9 @@ async def test_a_listener_receives_the_calls_of_a_passthrough_answer(tmp_path: P
     listener = RecordingListener()
     async with gateway(
         tmp_path, snapshot(route("r", provider("one"))), one=lambda _: completion(choices=[choice])
-    ) as rig:
+    ) as live:
         await run_playground_call(
-            rig.runtime, dialect="openai_chat", body=body(), caller="playground", listener=listener
+            live.runtime, dialect="openai_chat", body=body(), caller="playground", listener=listener
         )
     started = [event for event in listener.seen if isinstance(event, BlockStart)]
     assert [event.name for event in started if event.kind == "tool_call"] == ["f"]
@@ -98,9 +98,9 @@ async def test_another_dialect_is_translated(tmp_path: Path) -> None:
         tmp_path,
         snapshot(route("r", provider("one"))),
         one=lambda _: sse(chunk("hey"), chunk(finish="stop"), DONE),
-    ) as rig:
+    ) as live:
         entry = await run_playground_call(
-            rig.runtime,
+            live.runtime,
             dialect="anthropic_messages",
             body=body(max_tokens=9, stream=True),
             caller="p",
@@ -117,9 +117,9 @@ async def test_a_listener_receives_each_failed_attempt(tmp_path: Path) -> None:
     }
     listener = RecordingListener()
     both = route("r", provider("one"), provider("two"))
-    async with gateway(tmp_path, snapshot(both), **answers) as rig:
+    async with gateway(tmp_path, snapshot(both), **answers) as live:
         entry = await run_playground_call(
-            rig.runtime, dialect="openai_chat", body=body(), caller="p", listener=listener
+            live.runtime, dialect="openai_chat", body=body(), caller="p", listener=listener
         )
     assert [attempt.provider for attempt in listener.attempts] == ["one", "two"]
     assert listener.attempts[0].error_kind == "upstream_error"
@@ -142,11 +142,11 @@ async def test_a_wrong_request_is_an_entry_too(
         tmp_path,
         snapshot(route("r", provider("one", "anthropic_messages"))),
         one=lambda _: completion(),
-    ) as rig:
+    ) as live:
         entry = await run_playground_call(
-            rig.runtime, dialect="openai_chat", body=request_json, caller="p"
+            live.runtime, dialect="openai_chat", body=request_json, caller="p"
         )
-        assert rig.upstreams.requests == []
+        assert live.upstreams.requests == []
     assert entry.status == status
     assert expected in entry.error
 
@@ -157,10 +157,10 @@ async def test_cancelling_closes_the_upstream(tmp_path: Path) -> None:
         tmp_path,
         snapshot(route("r", provider("one"))),
         one=lambda _: sse(chunk("hel"), 30.0, chunk("lo")),
-    ) as rig:
+    ) as live:
         task = asyncio.create_task(
             run_playground_call(
-                rig.runtime,
+                live.runtime,
                 dialect="openai_chat",
                 body=body(stream=True),
                 caller="p",
@@ -172,6 +172,6 @@ async def test_cancelling_closes_the_upstream(tmp_path: Path) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert rig.upstreams.closed == ["one"]
+        assert live.upstreams.closed == ["one"]
         assert [entry.outcome for entry in listener.entries] == ["client_closed"]
-        assert (await rig.entry()).id == listener.entries[0].id
+        assert (await live.entry()).id == listener.entries[0].id

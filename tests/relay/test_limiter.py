@@ -75,9 +75,9 @@ def response_with_usage(tokens: int) -> httpx.Response:
     )
 
 
-def reserved(rig: Gateway, *names: str) -> list[int]:
+def reserved(live: Gateway, *names: str) -> list[int]:
     """What is reserved of these limits, over all processes."""
-    board = rig.runtime.limiter.counters
+    board = live.runtime.limiter.counters
     totals = []
     for name in names:
         at = board.counter_offset(name)
@@ -88,8 +88,8 @@ def reserved(rig: Gateway, *names: str) -> list[int]:
 
 async def test_requests_are_let_in_up_to_the_limit(tmp_path: Path) -> None:
     registry = limited(route("r", provider("one")), limits=Limits(requests_per_minute=2))
-    async with gateway(tmp_path, registry, one=lambda _: completion()) as rig:
-        replies = [await rig.post(CHAT, body()) for _ in range(3)]
+    async with gateway(tmp_path, registry, one=lambda _: completion()) as live:
+        replies = [await live.post(CHAT, body()) for _ in range(3)]
     assert [reply.status for reply in replies] == [200, 200, 429]
     left = [reply.headers["x-ratelimit-remaining-requests"] for reply in replies]
     assert left == ["1", "0", "0"]
@@ -100,15 +100,15 @@ async def test_requests_are_let_in_up_to_the_limit(tmp_path: Path) -> None:
     error = refused.json()["error"]
     assert (error["type"], error["code"]) == ("rate_limit_error", "rate_limit_exceeded")
     assert "this API key is limited to 2 requests per minute" in error["message"]
-    assert len(rig.upstreams.requests) == 2
+    assert len(live.upstreams.requests) == 2
 
 
 async def test_a_messages_client_gets_anthropic_rate_limit_headers(tmp_path: Path) -> None:
     registry = limited(
         route("r", provider("one")), limits=Limits(requests_per_minute=1, tokens_per_hour=500)
     )
-    async with gateway(tmp_path, registry, one=lambda _: completion()) as rig:
-        first, second = [await rig.post(MESSAGES, body()) for _ in range(2)]
+    async with gateway(tmp_path, registry, one=lambda _: completion()) as live:
+        first, second = [await live.post(MESSAGES, body()) for _ in range(2)]
     assert first.headers["anthropic-ratelimit-requests-limit"] == "1"
     assert first.headers["anthropic-ratelimit-requests-remaining"] == "0"
     assert first.headers["anthropic-ratelimit-requests-reset"].endswith("Z")
@@ -120,9 +120,9 @@ async def test_a_messages_client_gets_anthropic_rate_limit_headers(tmp_path: Pat
 
 async def test_tokens_of_the_answer_count_and_the_reservation_ends(tmp_path: Path) -> None:
     registry = limited(route("r", provider("one")), limits=Limits(tokens_per_minute=100))
-    async with gateway(tmp_path, registry, one=lambda _: response_with_usage(60)) as rig:
-        first, second, third = [await rig.post(CHAT, body()) for _ in range(3)]
-        assert reserved(rig, "key:1/tokens/minute") == [0]
+    async with gateway(tmp_path, registry, one=lambda _: response_with_usage(60)) as live:
+        first, second, third = [await live.post(CHAT, body()) for _ in range(3)]
+        assert reserved(live, "key:1/tokens/minute") == [0]
     # 40 are left: the second is let in and goes over it, alone.
     assert [r.status for r in (first, second, third)] == [200, 200, 429]
     assert int(first.headers["x-ratelimit-remaining-tokens"]) == 100
@@ -138,14 +138,14 @@ async def test_the_reserved_maximum_blocks_others_during_a_request(tmp_path: Pat
         await go.wait()
         return response_with_usage(5)
 
-    async with gateway(tmp_path, registry, one=slow) as rig:
-        running = asyncio.ensure_future(rig.post(CHAT, body(max_tokens=60)))
-        await until_in_loop(lambda: rig.upstreams.requests)
-        refused = await rig.post(CHAT, body(max_tokens=60))
+    async with gateway(tmp_path, registry, one=slow) as live:
+        running = asyncio.ensure_future(live.post(CHAT, body(max_tokens=60)))
+        await until_in_loop(lambda: live.upstreams.requests)
+        refused = await live.post(CHAT, body(max_tokens=60))
         assert (refused.status, refused.headers["retry-after"]) == (429, "1")
         go.set()
         assert (await running).status == 200
-        assert (await rig.post(CHAT, body(max_tokens=60))).status == 200
+        assert (await live.post(CHAT, body(max_tokens=60))).status == 200
 
 
 async def test_requests_at_a_time_are_counted_however_they_end(tmp_path: Path) -> None:
@@ -158,14 +158,14 @@ async def test_requests_at_a_time_are_counted_however_they_end(tmp_path: Path) -
         sse(chunk("a"), chunk(finish="stop"), DONE),
         completion(),
     ]
-    async with gateway(tmp_path, registry, one=lambda _: answers.pop(0)) as rig:
+    async with gateway(tmp_path, registry, one=lambda _: answers.pop(0)) as live:
         for stream in (False, False, True):
-            await rig.post(CHAT, body(stream=stream))
-            assert reserved(rig, "key:1/concurrency/") == [0]
-        await rig.post(CHAT, body(stream=True), leave_once=lambda reply: reply.body)
-        assert reserved(rig, "key:1/concurrency/") == [0]
-        assert (await rig.post(CHAT, body(stream=True))).status == 200
-        assert (await rig.post(CHAT, body())).status == 200
+            await live.post(CHAT, body(stream=stream))
+            assert reserved(live, "key:1/concurrency/") == [0]
+        await live.post(CHAT, body(stream=True), leave_once=lambda reply: reply.body)
+        assert reserved(live, "key:1/concurrency/") == [0]
+        assert (await live.post(CHAT, body(stream=True))).status == 200
+        assert (await live.post(CHAT, body())).status == 200
 
 
 async def test_one_at_a_time_means_one(tmp_path: Path) -> None:
@@ -180,8 +180,8 @@ async def test_one_at_a_time_means_one(tmp_path: Path) -> None:
         running -= 1
         return completion()
 
-    async with gateway(tmp_path, registry, one=slow) as rig:
-        replies = await asyncio.gather(*(rig.post(CHAT, body()) for _ in range(20)))
+    async with gateway(tmp_path, registry, one=slow) as live:
+        replies = await asyncio.gather(*(live.post(CHAT, body()) for _ in range(20)))
     assert most == 3
     assert sorted({reply.status for reply in replies}) == [200, 429]
 
@@ -189,10 +189,10 @@ async def test_one_at_a_time_means_one(tmp_path: Path) -> None:
 async def test_a_budget_that_is_spent_refuses_until_its_window_ends(tmp_path: Path) -> None:
     budget = Budget(day_usd=Decimal("0.0002"))
     registry = limited(priced(provider("one")), budget=budget)
-    async with gateway(tmp_path, registry, one=lambda _: response_with_usage(50)) as rig:
-        replies = [await rig.post(CHAT, body()) for _ in range(4)]
-        anthropic = await rig.post(MESSAGES, body())
-        rows = await rig.rows(5)
+    async with gateway(tmp_path, registry, one=lambda _: response_with_usage(50)) as live:
+        replies = [await live.post(CHAT, body()) for _ in range(4)]
+        anthropic = await live.post(MESSAGES, body())
+        rows = await live.rows(5)
     # An answer costs 0.0001.
     assert [reply.status for reply in replies] == [200, 200, 429, 429]
     error = replies[2].json()["error"]
@@ -208,14 +208,14 @@ async def test_a_budget_that_is_spent_refuses_until_its_window_ends(tmp_path: Pa
 async def test_the_answer_of_a_stream_that_is_cut_short_is_paid_for(tmp_path: Path) -> None:
     registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal(1)))
     text = "word " * 80
-    async with gateway(tmp_path, registry, one=lambda _: sse(chunk(text), 30.0)) as rig:
-        await rig.post(CHAT, body(stream=True), leave_once=lambda reply: reply.body)
-        row = await rig.entry()
-        at = rig.runtime.limiter.counters.counter_offset("key:1/usd/total")
+    async with gateway(tmp_path, registry, one=lambda _: sse(chunk(text), 30.0)) as live:
+        await live.post(CHAT, body(stream=True), leave_once=lambda reply: reply.body)
+        row = await live.entry()
+        at = live.runtime.limiter.counters.counter_offset("key:1/usd/total")
         assert at is not None
         assert row.cost_usd is not None and row.cost_usd > 0
-        assert rig.runtime.limiter.counters.local_slot[at + 2] == int(row.cost_usd * UNITS)
-        assert reserved(rig, "key:1/usd/total") == [0]
+        assert live.runtime.limiter.counters.local_slot[at + 2] == int(row.cost_usd * UNITS)
+        assert reserved(live, "key:1/usd/total") == [0]
 
 
 async def test_a_soft_budget_warns_and_refuses_nobody(
@@ -223,8 +223,8 @@ async def test_a_soft_budget_warns_and_refuses_nobody(
 ) -> None:
     budget = Budget(month_usd=Decimal("0.0004"), soft_percent=50)
     registry = limited(priced(provider("one")), budget=budget)
-    async with gateway(tmp_path, registry, one=lambda _: response_with_usage(50)) as rig:
-        replies = [await rig.post(CHAT, body()) for _ in range(4)]
+    async with gateway(tmp_path, registry, one=lambda _: response_with_usage(50)) as live:
+        replies = [await live.post(CHAT, body()) for _ in range(4)]
     assert [reply.status for reply in replies] == [200] * 4
     x_dragoman_budgets = [reply.headers.get("x-dragoman-budget") for reply in replies]
     assert x_dragoman_budgets == [
@@ -238,15 +238,15 @@ async def test_a_soft_budget_warns_and_refuses_nobody(
 
 async def test_spend_of_the_database_is_counted(tmp_path: Path) -> None:
     registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal("0.0003")))
-    async with gateway(tmp_path, registry, one=lambda _: response_with_usage(50)) as rig:
-        limiter = rig.runtime.limiter
+    async with gateway(tmp_path, registry, one=lambda _: response_with_usage(50)) as live:
+        limiter = live.runtime.limiter
         limiter.sync_spend([("key:1/usd/total", 1, UNITS // 10_000)])
-        assert (await rig.post(CHAT, body())).status == 200
+        assert (await live.post(CHAT, body())).status == 200
         # The log is behind: it adds nothing. Then it knows of more than these counters.
         limiter.sync_spend([("key:1/usd/total", 1, UNITS // 10_000)])
         limiter.sync_spend([("key:1/usd/total", 1, 2 * UNITS // 10_000)])
-        assert (await rig.post(CHAT, body())).status == 200
-        assert (await rig.post(CHAT, body())).status == 429
+        assert (await live.post(CHAT, body())).status == 200
+        assert (await live.post(CHAT, body())).status == 429
 
 
 async def test_a_team_is_limited_over_its_keys_and_a_rotated_key_is_the_same(
@@ -263,9 +263,9 @@ async def test_a_team_is_limited_over_its_keys_and_a_rotated_key_is_the_same(
         msgspec.structs.replace(key, digest=key_digest("sk-mate", PEPPER), id=2, limits=Limits()),
     ]
     registry = msgspec.structs.replace(base, keys={k.digest: k for k in (key, *twins)})
-    async with gateway(tmp_path, registry, one=lambda _: completion()) as rig:
+    async with gateway(tmp_path, registry, one=lambda _: completion()) as live:
         sent = ["sk-dgm-test", "sk-old", "sk-old", "sk-mate", "sk-mate"]
-        replies = [await rig.post(CHAT, body(), key=token) for token in sent]
+        replies = [await live.post(CHAT, body(), key=token) for token in sent]
     assert [reply.status for reply in replies] == [200, 200, 429, 200, 429]
     assert "this API key is limited to 2 requests per day" in replies[2].json()["error"]["message"]
     assert "the team blue is limited to 3 requests" in replies[4].json()["error"]["message"]
@@ -274,8 +274,8 @@ async def test_a_team_is_limited_over_its_keys_and_a_rotated_key_is_the_same(
 async def test_a_route_has_limits_of_its_own(tmp_path: Path) -> None:
     one = route("r", provider("one"), limits=Limits(requests_per_minute=1))
     other = msgspec.structs.replace(one, id=2, name="s", limits=Limits())
-    async with gateway(tmp_path, snapshot(one, other), one=lambda _: completion()) as rig:
-        statuses = [(await rig.post(CHAT, body(model=m))).status for m in ("r", "r", "s", "s")]
+    async with gateway(tmp_path, snapshot(one, other), one=lambda _: completion()) as live:
+        statuses = [(await live.post(CHAT, body(model=m))).status for m in ("r", "r", "s", "s")]
     assert statuses == [200, 429, 200, 200]
 
 
@@ -292,17 +292,17 @@ async def test_a_full_provider_is_passed_over(tmp_path: Path) -> None:
     )
     async with gateway(
         tmp_path, registry, one=lambda _: completion("a"), two=lambda _: completion("b")
-    ) as rig:
-        first, second = [await rig.post(CHAT, body()) for _ in range(2)]
-        refused = await rig.post(CHAT, body(model="alone"))
-        rows = await rig.rows(3)
+    ) as live:
+        first, second = [await live.post(CHAT, body()) for _ in range(2)]
+        refused = await live.post(CHAT, body(model="alone"))
+        rows = await live.rows(3)
     answers = [reply.json()["choices"][0]["message"]["content"] for reply in (first, second)]
     assert answers == ["a", "b"]
     assert refused.status == 429
     assert "the provider one is limited to 1 request per minute" in (
         rows[1].attempts[0].skipped or ""
     )
-    assert rig.runtime.health == {}
+    assert live.runtime.health == {}
 
 
 async def test_a_failed_attempt_frees_its_provider(tmp_path: Path) -> None:
@@ -311,13 +311,13 @@ async def test_a_failed_attempt_frees_its_provider(tmp_path: Path) -> None:
     registry = snapshot(route("r", one, two))
     async with gateway(
         tmp_path, registry, one=lambda _: refusal(500), two=lambda _: response_with_usage(30)
-    ) as rig:
-        assert (await rig.post(CHAT, body())).status == 200
+    ) as live:
+        assert (await live.post(CHAT, body())).status == 200
         names = [
             f"provider:{n}/{what}" for n in (1, 2) for what in ("concurrency/", "tokens/minute")
         ]
-        assert reserved(rig, *names) == [0, 0, 0, 0]
-        board = rig.runtime.limiter.counters
+        assert reserved(live, *names) == [0, 0, 0, 0]
+        board = live.runtime.limiter.counters
         counted = [
             sum(board.local_slot[board.counter_offset(n) + 2 :][:13]) for n in (names[1], names[3])
         ]
@@ -326,16 +326,16 @@ async def test_a_failed_attempt_frees_its_provider(tmp_path: Path) -> None:
 
 async def test_the_playground_counts_on_nobodys_key(tmp_path: Path) -> None:
     registry = limited(route("r", provider("one")), limits=Limits(requests_per_minute=1))
-    async with gateway(tmp_path, registry, one=lambda _: completion()) as rig:
+    async with gateway(tmp_path, registry, one=lambda _: completion()) as live:
         for _ in range(3):
             entry = await run_playground_call(
-                rig.runtime,
+                live.runtime,
                 dialect="openai_chat",
                 body=json.dumps(body()).encode(),
                 caller="playground",
             )
             assert entry.status == 200
-        assert (await rig.post(CHAT, body())).status == 200
+        assert (await live.post(CHAT, body())).status == 200
 
 
 async def test_upstream_rate_limit_headers_do_not_replace_the_gateways(tmp_path: Path) -> None:
@@ -346,12 +346,12 @@ async def test_upstream_rate_limit_headers_do_not_replace_the_gateways(tmp_path:
         return response
 
     free = snapshot(route("r", provider("one")))
-    async with gateway(tmp_path / "a", free, one=answer) as rig:
-        reply = await rig.post(CHAT, body())
+    async with gateway(tmp_path / "a", free, one=answer) as live:
+        reply = await live.post(CHAT, body())
         assert reply.headers["x-ratelimit-remaining-requests"] == "4999"
     mine = limited(route("r", provider("one")), limits=Limits(requests_per_minute=9))
-    async with gateway(tmp_path / "b", mine, one=answer) as rig:
-        reply = await rig.post(CHAT, body())
+    async with gateway(tmp_path / "b", mine, one=answer) as live:
+        reply = await live.post(CHAT, body())
     assert reply.headers["x-ratelimit-remaining-requests"] == "8"
     assert reply.headers["openai-version"] == "2020"
 
@@ -377,19 +377,19 @@ async def test_nothing_is_left_reserved_after_a_storm(tmp_path: Path) -> None:
         )
         return draw.choice(kinds)()
 
-    async with gateway(tmp_path, registry, one=answer) as rig:
+    async with gateway(tmp_path, registry, one=answer) as live:
 
         async def one(n: int) -> Reply:
             stream = n % 2 == 0
             leave = draw.random() / 20 if n % 3 == 0 else 0.25
-            return await rig.post(CHAT, body(stream=stream), leave_after=leave)
+            return await live.post(CHAT, body(stream=stream), leave_after=leave)
 
         for _ in range(6):
             await asyncio.gather(*(one(n) for n in range(50)))
-        rows = await rig.rows(300)
+        rows = await live.rows(300)
         names = ("key:1/tokens/minute", "key:1/concurrency/", "key:1/usd/total")
-        assert reserved(rig, *names, "route:1/concurrency/") == [0, 0, 0, 0]
-        board = rig.runtime.limiter.counters
+        assert reserved(live, *names, "route:1/concurrency/") == [0, 0, 0, 0]
+        board = live.runtime.limiter.counters
         at = board.counter_offset("key:1/usd/total")
         assert at is not None
         assert board.local_slot[at + 2] == sum(int((row.cost_usd or 0) * UNITS) for row in rows)

@@ -68,8 +68,8 @@ async def test_answers_have_the_remaining_limits(tmp_path: Path, dialect: str) -
         ),
     )
     path, request_body = ASKS[dialect]
-    async with gateway(tmp_path, registry, one=lambda _: completion()) as rig:
-        reply = await rig.post(path, request_body)
+    async with gateway(tmp_path, registry, one=lambda _: completion()) as live:
+        reply = await live.post(path, request_body)
     template = ANTHROPIC if dialect == "messages" else OPENAI
     assert reply.status == 200, reply.body
     limit, left, resets = header_values(reply.headers, template, "requests")
@@ -97,10 +97,10 @@ async def test_a_refusal_is_in_the_callers_dialect(
         path = path.replace(":generateContent", ":streamGenerateContent")
         if dialect == "gemini":
             del fields["stream"]
-    async with gateway(tmp_path, registry, one=lambda _: completion()) as rig:
-        await rig.post(*ASKS[dialect])
-        reply = await rig.post(path, fields)
-        row = (await rig.rows(2))[-1]
+    async with gateway(tmp_path, registry, one=lambda _: completion()) as live:
+        await live.post(*ASKS[dialect])
+        reply = await live.post(path, fields)
+        row = (await live.rows(2))[-1]
     assert (reply.status, row.status, row.error_kind) == (429, 429, "rate_limit")
     wait = int(reply.headers["retry-after"])
     assert 0 < wait <= 65
@@ -136,9 +136,9 @@ def assert_refused(dialect: str, text: Any, kind: str, wait: int | None = None) 
 @pytest.mark.parametrize("dialect", ASKS)
 async def test_a_spent_budget_error_has_the_clients_dialect(tmp_path: Path, dialect: str) -> None:
     registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal("0.0001")))
-    async with gateway(tmp_path, registry, one=lambda _: response_with_usage(50)) as rig:
-        assert (await rig.post(CHAT, body())).status == 200
-        reply = await rig.post(*ASKS[dialect])
+    async with gateway(tmp_path, registry, one=lambda _: response_with_usage(50)) as live:
+        assert (await live.post(CHAT, body())).status == 200
+        reply = await live.post(*ASKS[dialect])
     assert reply.status == (402 if dialect == "messages" else 429)
     assert "retry-after" not in reply.headers, "no wait ends it"
     assert_refused(dialect, reply.json(), "quota")
@@ -147,10 +147,10 @@ async def test_a_spent_budget_error_has_the_clients_dialect(tmp_path: Path, dial
 # --- however a call ends ------------------------------------------------------------------
 
 
-async def spent_units(rig: Gateway, name: str = "key:1/usd/total") -> int:
-    at = rig.runtime.limiter.counters.counter_offset(name)
+async def spent_units(live: Gateway, name: str = "key:1/usd/total") -> int:
+    at = live.runtime.limiter.counters.counter_offset(name)
     assert at is not None
-    return int(rig.runtime.limiter.counters.local_slot[at + 2])
+    return int(live.runtime.limiter.counters.local_slot[at + 2])
 
 
 async def test_retries_reserve_once_and_pay_for_the_answer(tmp_path: Path) -> None:
@@ -161,11 +161,11 @@ async def test_retries_reserve_once_and_pay_for_the_answer(tmp_path: Path) -> No
     )
     async with gateway(
         tmp_path, registry, one=lambda _: refusal(503), two=lambda _: response_with_usage(50)
-    ) as rig:
-        reply = await rig.post(CHAT, body())
+    ) as live:
+        reply = await live.post(CHAT, body())
         assert reply.headers["x-ratelimit-remaining-requests"] == "8"
-        assert await spent_units(rig) == 50 * 2 * 10_000
-        assert reserved(rig, "key:1/usd/total", "key:1/concurrency/") == [0, 0]
+        assert await spent_units(live) == 50 * 2 * 10_000
+        assert reserved(live, "key:1/usd/total", "key:1/concurrency/") == [0, 0]
 
 
 async def test_of_a_hedged_call_nothing_stays_reserved(tmp_path: Path) -> None:
@@ -181,33 +181,33 @@ async def test_of_a_hedged_call_nothing_stays_reserved(tmp_path: Path) -> None:
         await asyncio.sleep(PATIENCE_S)
         return response_with_usage(9)
 
-    async with gateway(tmp_path, registry, one=slow, two=lambda _: response_with_usage(50)) as rig:
-        assert (await rig.post(CHAT, body())).status == 200
-        row = await rig.entry()
+    async with gateway(tmp_path, registry, one=slow, two=lambda _: response_with_usage(50)) as live:
+        assert (await live.post(CHAT, body())).status == 200
+        row = await live.entry()
         names = ("key:1/concurrency/", "provider:1/concurrency/", "provider:2/concurrency/")
-        assert reserved(rig, *names, "provider:1/tokens/minute") == [0, 0, 0, 0]
+        assert reserved(live, *names, "provider:1/tokens/minute") == [0, 0, 0, 0]
         lost, won = row.attempts
         assert (lost.target, won.target) == ("one/gpt-4.1", "two/gpt-4.1")
         assert row.cost_usd is not None
         assert lost.cost_usd is not None
         assert lost.cost_usd > 0
-        assert await spent_units(rig) == int((row.cost_usd + lost.cost_usd) * 10**10)
+        assert await spent_units(live) == int((row.cost_usd + lost.cost_usd) * 10**10)
 
 
 @pytest.mark.parametrize("pieces", [1, 2])
 async def test_a_client_that_leaves_pays_for_what_was_made(tmp_path: Path, pieces: int) -> None:
     registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal(1)))
     parts = [chunk("word " * 20)] * pieces + [PATIENCE_S, chunk(finish="stop"), DONE]
-    async with gateway(tmp_path, registry, one=lambda _: sse(*parts)) as rig:
-        await rig.post(
+    async with gateway(tmp_path, registry, one=lambda _: sse(*parts)) as live:
+        await live.post(
             CHAT,
             body(stream=True),
             leave_once=lambda reply: reply.body.count(b"data: ") >= pieces,
         )
-        row = await rig.entry()
+        row = await live.entry()
         assert row.cost_usd
-        assert await spent_units(rig) == int(row.cost_usd * 10**10)
-        assert reserved(rig, "key:1/usd/total") == [0]
+        assert await spent_units(live) == int(row.cost_usd * 10**10)
+        assert reserved(live, "key:1/usd/total") == [0]
 
 
 async def test_a_forwarded_call_is_counted_and_settled(tmp_path: Path) -> None:
@@ -219,11 +219,11 @@ async def test_a_forwarded_call_is_counted_and_settled(tmp_path: Path) -> None:
     )
     request = {"model": "r", "input": "hi", "voice": "alloy"}
     sound = httpx.Response(200, content=b"sound", headers={"content-type": "audio/mpeg"})
-    async with gateway(tmp_path, registry, one=lambda _: sound) as rig:
-        first = await rig.post("/v1/audio/speech", request)
+    async with gateway(tmp_path, registry, one=lambda _: sound) as live:
+        first = await live.post("/v1/audio/speech", request)
         names = ("key:1/concurrency/", "key:1/tokens/minute", "key:1/usd/total")
-        assert reserved(rig, *names) == [0, 0, 0]
-        second = await rig.post("/v1/audio/speech", request)
+        assert reserved(live, *names) == [0, 0, 0]
+        second = await live.post("/v1/audio/speech", request)
     assert (first.status, second.status) == (200, 429)
     assert second.json()["error"]["code"] == "rate_limit_exceeded"
 
@@ -243,9 +243,9 @@ async def test_limits_of_a_projects_team_apply_beside_the_project(tmp_path: Path
     (key,) = base.keys.values()
     mate = msgspec.structs.replace(key, id=2, digest=key_digest("sk-mate", PEPPER), team=site)
     registry = msgspec.structs.replace(base, keys={k.digest: k for k in (key, mate)})
-    async with gateway(tmp_path, registry, one=lambda _: completion()) as rig:
+    async with gateway(tmp_path, registry, one=lambda _: completion()) as live:
         sent = ["sk-dgm-test", "sk-dgm-test", "sk-dgm-test", "sk-mate", "sk-mate"]
-        replies = [await rig.post(CHAT, body(), key=token) for token in sent]
+        replies = [await live.post(CHAT, body(), key=token) for token in sent]
     assert [reply.status for reply in replies] == [200, 200, 429, 200, 429]
     assert "the project app is limited to 2 requests" in replies[2].json()["error"]["message"]
     assert "the team blue is limited to 3 requests" in replies[4].json()["error"]["message"]

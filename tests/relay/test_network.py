@@ -16,7 +16,7 @@ from gateway.canon.errors import GatewayError
 from gateway.providers.network import Network
 from gateway.providers.profile import Secret
 from gateway.relay.upstream.client import Answer, Upstreams
-from tests.authority import Authority, Issued, self_signed
+from tests.certificates import CertificateAuthority, IssuedCertificate, self_signed
 from tests.ports import free_port
 from tests.proxies import PASSWORD, USER, Tinyproxy, socks_proxy, tinyproxy
 from tests.servers import listening
@@ -59,7 +59,7 @@ class Upstream:
 
 @asynccontextmanager
 async def upstream(
-    folder: Path, issued: Issued | None = None, *, clients_of: str = ""
+    folder: Path, issued: IssuedCertificate | None = None, *, clients_of: str = ""
 ) -> AsyncIterator[Upstream]:
     context = issued.server_context(folder, clients_of=clients_of) if issued else None
     server = Upstream("http" if context is None else "https", 0)
@@ -108,8 +108,8 @@ def through(proxy: str, **settings: str) -> Network:
 
 
 @pytest.fixture
-def authority() -> Authority:
-    return Authority()
+def authority() -> CertificateAuthority:
+    return CertificateAuthority()
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def strict_proxy(tmp_path: Path) -> Tinyproxy:  # type: ignore[misc]
 
 
 async def test_https_uses_a_tunnel_that_is_reused(
-    proxy: Tinyproxy, authority: Authority, tmp_path: Path
+    proxy: Tinyproxy, authority: CertificateAuthority, tmp_path: Path
 ) -> None:
     network = through(proxy.url, ca_certificates=authority.pem)
     async with upstream(tmp_path, authority.issue()) as server, upstreams() as client:
@@ -150,7 +150,7 @@ async def test_http_is_forwarded_with_the_whole_url(
 
 
 async def test_credentials_open_a_tunnel(
-    strict_proxy: Tinyproxy, authority: Authority, tmp_path: Path
+    strict_proxy: Tinyproxy, authority: CertificateAuthority, tmp_path: Path
 ) -> None:
     network = through(strict_proxy.url_with_credentials, ca_certificates=authority.pem)
     async with upstream(tmp_path, authority.issue()) as server, upstreams() as client:
@@ -197,7 +197,7 @@ async def test_a_proxy_that_is_down_is_named() -> None:
 
 
 async def test_a_client_that_leaves_ends_the_stream_behind_the_proxy(
-    proxy: Tinyproxy, authority: Authority, tmp_path: Path
+    proxy: Tinyproxy, authority: CertificateAuthority, tmp_path: Path
 ) -> None:
     network = through(proxy.url, ca_certificates=authority.pem)
     async with upstream(tmp_path, authority.issue()) as server, upstreams() as client:
@@ -224,7 +224,9 @@ async def test_a_cancelled_handshake_leaves_no_connection_to_the_proxy() -> None
         await asyncio.wait_for(ended.wait(), 10)
 
 
-async def test_a_socks_proxy_resolves_the_name(authority: Authority, tmp_path: Path) -> None:
+async def test_a_socks_proxy_resolves_the_name(
+    authority: CertificateAuthority, tmp_path: Path
+) -> None:
     names = {"provider.test": "127.0.0.1"}
     async with (
         socks_proxy(auth=True, names=names) as socks,
@@ -272,7 +274,9 @@ async def test_what_a_socks_proxy_refuses_is_named(
         assert await failure(httpx.URL("https://provider.test/"), through(url)) == reason
 
 
-async def test_a_proxy_over_tls_carries_tls(authority: Authority, tmp_path: Path) -> None:
+async def test_a_proxy_over_tls_carries_tls(
+    authority: CertificateAuthority, tmp_path: Path
+) -> None:
     """TLS to the proxy, and inside of it TLS to the provider."""
     opened: list[bytes] = []
 
@@ -321,7 +325,9 @@ async def test_the_environment_names_a_proxy_and_hosts_without(
     assert len(proxy.lines()) == 1
 
 
-async def test_changed_settings_get_new_connections(authority: Authority, tmp_path: Path) -> None:
+async def test_changed_settings_get_new_connections(
+    authority: CertificateAuthority, tmp_path: Path
+) -> None:
     async with upstream(tmp_path, authority.issue()) as server, upstreams() as client:
         trusting = Network(ca_certificates=authority.pem)
         await head_of(client, server.url(), trusting)
@@ -337,19 +343,19 @@ async def test_changed_settings_get_new_connections(authority: Authority, tmp_pa
             await send(client, server.url(), None)
 
 
-def _expired(authority: Authority) -> Issued:
+def _expired(authority: CertificateAuthority) -> IssuedCertificate:
     return authority.issue(valid_days=-3)
 
 
-def _for_another_host(authority: Authority) -> Issued:
+def _for_another_host(authority: CertificateAuthority) -> IssuedCertificate:
     return authority.issue("other.test")
 
 
-def _of_another_authority(_: Authority) -> Issued:
-    return Authority("Other").issue()
+def _of_another_authority(_: CertificateAuthority) -> IssuedCertificate:
+    return CertificateAuthority("Other").issue()
 
 
-def _self_signed(_: Authority) -> Issued:
+def _self_signed(_: CertificateAuthority) -> IssuedCertificate:
     return self_signed()
 
 
@@ -363,7 +369,7 @@ def _self_signed(_: Authority) -> Issued:
     ],
 )
 async def test_why_tls_failed_is_named(
-    authority: Authority, tmp_path: Path, issue: type, reason: str
+    authority: CertificateAuthority, tmp_path: Path, issue: type, reason: str
 ) -> None:
     trusting = Network(ca_certificates=authority.pem)
     async with upstream(tmp_path, issue(authority)) as server, upstreams() as client:
@@ -384,7 +390,7 @@ async def test_a_plain_server_is_no_tls_server() -> None:
 
 
 async def test_a_client_certificate_is_shown_to_a_server_that_requires_one(
-    authority: Authority, tmp_path: Path
+    authority: CertificateAuthority, tmp_path: Path
 ) -> None:
     client_issued = authority.issue("gateway")
     requiring = {"clients_of": authority.pem}
@@ -397,7 +403,9 @@ async def test_a_client_certificate_is_shown_to_a_server_that_requires_one(
         await head_of(client, server.url(), network)
 
 
-async def test_a_missing_client_certificate_is_named(authority: Authority, tmp_path: Path) -> None:
+async def test_a_missing_client_certificate_is_named(
+    authority: CertificateAuthority, tmp_path: Path
+) -> None:
     """In TLS 1.3 the server says so after the handshake, in answer to the request."""
     context = authority.issue().server_context(tmp_path, clients_of=authority.pem)
     listener = socket.create_server(("127.0.0.1", 0))
@@ -429,7 +437,7 @@ async def test_a_name_that_does_not_resolve_and_a_closed_port_are_named() -> Non
 
 
 async def test_the_environment_names_the_authorities(
-    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    authority: CertificateAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "authorities.pem"
     path.write_text(authority.pem)

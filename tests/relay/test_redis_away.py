@@ -81,11 +81,11 @@ async def test_no_request_fails(
     counts: Counter[int] = Counter()
     async with gateway(
         tmp_path, registry, one=lambda _: response_with_usage(5), redis_url=url
-    ) as rig:
+    ) as live:
 
         async def client(number: int) -> None:
             for turn in range(20):
-                reply = await rig.post(CHAT, body(seed=number * 1000 + turn))
+                reply = await live.post(CHAT, body(seed=number * 1000 + turn))
                 counts[reply.status] += 1
                 await asyncio.sleep(0.01)
 
@@ -173,10 +173,10 @@ async def test_whatever_the_client_library_raises_no_request_fails(
 
     async with gateway(
         tmp_path, registry, one=lambda _: response_with_usage(5), redis_url=redis.url
-    ) as rig:
-        assert (await rig.post(CHAT, body(seed=1))).status == 200
+    ) as live:
+        assert (await live.post(CHAT, body(seed=1))).status == 200
         monkeypatch.setattr(AbstractConnection, "send_packed_command", send)
-        posts = [rig.post(CHAT, body(seed=number)) for number in range(20)]
+        posts = [live.post(CHAT, body(seed=number)) for number in range(20)]
         counts = Counter(reply.status for reply in await asyncio.gather(*posts))
         monkeypatch.undo()
     assert counts == {200: 20}

@@ -399,23 +399,23 @@ async def test_with_limits_budget_and_cache_a_request_is_one_turn_at_redis(
     )
     turns = Turns(redis.port)
     url = await turns.start()
-    async with gateway(tmp_path, registry, one=lambda _: response_with_usage(5)) as rig:
-        live = rig.runtime
-        live.redis_limiter = live.limiter = RedisLimiter(live.limiter.counters, url)
-        live.cache = cache_store.create_cache_store(
-            b"pepper", 10**7, live.redis_limiter, None, None, None
+    async with gateway(tmp_path, registry, one=lambda _: response_with_usage(5)) as live:
+        runtime = live.runtime
+        runtime.redis_limiter = runtime.limiter = RedisLimiter(runtime.limiter.counters, url)
+        runtime.cache = cache_store.create_cache_store(
+            b"pepper", 10**7, runtime.redis_limiter, None, None, None
         )
-        await rig.post(CHAT, body(seed=0))  # the connection, and the script
+        await live.post(CHAT, body(seed=0))  # the connection, and the script
         for number in range(1, 21):
             before = turns.count
-            reply = await rig.post(CHAT, body(seed=number))
+            reply = await live.post(CHAT, body(seed=number))
             assert (reply.status, reply.headers["x-dragoman-cache"]) == (200, "miss")
             assert turns.count - before == 1
-        live.redis_limiter._flush_now()
-        await asyncio.gather(*live.redis_limiter._tasks)
-        live.cache.memory.drop(next(iter(live.cache.memory._responses)))
+        runtime.redis_limiter._flush_now()
+        await asyncio.gather(*runtime.redis_limiter._tasks)
+        runtime.cache.memory.drop(next(iter(runtime.cache.memory._responses)))
         before = turns.count
-        again = await rig.post(CHAT, body(seed=0))
+        again = await live.post(CHAT, body(seed=0))
         assert again.headers["x-dragoman-cache"] == "hit"
         assert turns.count - before == 1
     await turns.close()

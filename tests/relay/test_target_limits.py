@@ -40,9 +40,9 @@ def of_first(test_route: Route, **changes: Any) -> Route:
     )
 
 
-async def send_chat(rig: Gateway, **more: Any) -> tuple[int, str]:
+async def send_chat(live: Gateway, **more: Any) -> tuple[int, str]:
     """The status, and the provider that answered."""
-    reply = await rig.post(CHAT, body(**more))
+    reply = await live.post(CHAT, body(**more))
     target = reply.headers.get("x-dragoman-target", "")
     return reply.status, target.partition("/")[0]
 
@@ -57,10 +57,10 @@ def answers(**more: Any) -> dict[str, Any]:
 
 async def test_a_target_at_its_limit_is_skipped_with_a_reason(tmp_path: Path) -> None:
     registry = snapshot(of_first(priced(ONE, TWO), limits=Limits(requests_per_minute=1)))
-    async with gateway(tmp_path, registry, **answers()) as rig:
-        assert await send_chat(rig) == (200, "one")
-        assert await send_chat(rig) == (200, "two")
-        skipped, answered = (await rig.rows(2))[-1].attempts
+    async with gateway(tmp_path, registry, **answers()) as live:
+        assert await send_chat(live) == (200, "one")
+        assert await send_chat(live) == (200, "two")
+        skipped, answered = (await live.rows(2))[-1].attempts
     assert skipped.skipped is not None
     assert "the target one/gpt-4.1 is limited to 1 request per minute" in skipped.skipped
     assert answered.skipped is None
@@ -68,9 +68,9 @@ async def test_a_target_at_its_limit_is_skipped_with_a_reason(tmp_path: Path) ->
 
 async def test_a_target_alone_is_refused_when_it_is_full(tmp_path: Path) -> None:
     registry = snapshot(of_first(priced(ONE), limits=Limits(requests_per_minute=1)))
-    async with gateway(tmp_path, registry, **answers()) as rig:
-        await send_chat(rig)
-        reply = await rig.post(CHAT, body())
+    async with gateway(tmp_path, registry, **answers()) as live:
+        await send_chat(live)
+        reply = await live.post(CHAT, body())
     assert reply.status == 429
     assert 0 < int(reply.headers["retry-after"]) <= 65
 
@@ -82,11 +82,11 @@ async def test_each_target_has_limits_of_its_own(tmp_path: Path) -> None:
     only = msgspec.structs.replace(first.targets[0], id=9)
     other = msgspec.structs.replace(first, id=2, name="s", targets=(only,))
     registry = snapshot(first, other)
-    async with gateway(tmp_path, registry, **answers()) as rig:
-        assert (await rig.post(CHAT, body())).status == 200
-        assert (await rig.post(CHAT, body())).status == 200, "the second target of the route"
-        assert (await rig.post(CHAT, body(model="s"))).status == 200
-        assert (await rig.post(CHAT, body(model="s"))).status == 429
+    async with gateway(tmp_path, registry, **answers()) as live:
+        assert (await live.post(CHAT, body())).status == 200
+        assert (await live.post(CHAT, body())).status == 200, "the second target of the route"
+        assert (await live.post(CHAT, body(model="s"))).status == 200
+        assert (await live.post(CHAT, body(model="s"))).status == 429
 
 
 async def test_a_target_takes_only_so_many_at_a_time(tmp_path: Path) -> None:
@@ -98,15 +98,15 @@ async def test_a_target_takes_only_so_many_at_a_time(tmp_path: Path) -> None:
         await go.wait()
         return response_with_usage(50)
 
-    async with gateway(tmp_path, registry, **answers(one=slow)) as rig:
-        first = asyncio.create_task(send_chat(rig))
+    async with gateway(tmp_path, registry, **answers(one=slow)) as live:
+        first = asyncio.create_task(send_chat(live))
         await event.wait()
-        assert await send_chat(rig) == (200, "two")
+        assert await send_chat(live) == (200, "two")
         go.set()
         assert await first == (200, "one")
-        assert await send_chat(rig) == (200, "one")
-        await rig.rows(3)
-        assert reserved(rig, "target:1/concurrency/") == [0]
+        assert await send_chat(live) == (200, "one")
+        await live.rows(3)
+        assert reserved(live, "target:1/concurrency/") == [0]
 
 
 async def test_a_failed_attempt_frees_what_it_had_reserved(tmp_path: Path) -> None:
@@ -114,12 +114,12 @@ async def test_a_failed_attempt_frees_what_it_had_reserved(tmp_path: Path) -> No
     test_snapshot = of_first(priced(ONE, TWO), limits=limits, budget=Budget(day_usd=Decimal(1)))
     async with gateway(
         tmp_path, snapshot(test_snapshot), **answers(one=lambda _: refusal(503))
-    ) as rig:
-        assert await send_chat(rig) == (200, "two")
-        await rig.rows(1)
+    ) as live:
+        assert await send_chat(live) == (200, "two")
+        await live.rows(1)
         names = ("target:1/concurrency/", "target:1/tokens/minute", "target:1/usd/day")
-        assert reserved(rig, *names) == [0, 0, 0]
-        assert await spent_usd(rig, "target:1/usd/day", "day") == 0
+        assert reserved(live, *names) == [0, 0, 0]
+        assert await spent_usd(live, "target:1/usd/day", "day") == 0
 
 
 @pytest.mark.parametrize("owner", ["target", "provider"])
@@ -129,31 +129,31 @@ async def test_a_budget_that_is_spent_passes_a_target_over(tmp_path: Path, owner
     test_snapshot = of_first(priced(ONE, TWO), budget=budget)
     if owner == "provider":
         test_snapshot = priced(msgspec.structs.replace(ONE, budget=budget), TWO)
-    async with gateway(tmp_path, snapshot(test_snapshot), **answers()) as rig:
-        assert await send_chat(rig) == (200, "one")
-        await rig.rows(1)
-        assert await spent_usd(rig, f"{owner}:1/usd/day", "day") == ANSWER
-        assert await send_chat(rig) == (200, "two")
-        row = (await rig.rows(2))[-1]
+    async with gateway(tmp_path, snapshot(test_snapshot), **answers()) as live:
+        assert await send_chat(live) == (200, "one")
+        await live.rows(1)
+        assert await spent_usd(live, f"{owner}:1/usd/day", "day") == ANSWER
+        assert await send_chat(live) == (200, "two")
+        row = (await live.rows(2))[-1]
     assert row.attempts[0].skipped is not None
     assert "the daily budget of 0.00005 USD" in row.attempts[0].skipped
 
 
 async def test_all_budgets_spent_is_a_quota(tmp_path: Path) -> None:
     test_snapshot = of_first(priced(ONE), budget=Budget(total_usd=ANSWER / 2))
-    async with gateway(tmp_path, snapshot(test_snapshot), **answers()) as rig:
-        await send_chat(rig)
-        await rig.rows(1)
-        reply = await rig.post(CHAT, body())
+    async with gateway(tmp_path, snapshot(test_snapshot), **answers()) as live:
+        await send_chat(live)
+        await live.rows(1)
+        reply = await live.post(CHAT, body())
     assert (reply.status, reply.json()["error"]["code"]) == (429, "insufficient_quota")
 
 
 async def test_a_budget_is_not_overrun_by_many_at_a_time(tmp_path: Path) -> None:
     test_snapshot = of_first(priced(ONE, TWO), budget=Budget(day_usd=ANSWER * 2))
-    async with gateway(tmp_path, snapshot(test_snapshot), **answers()) as rig:
-        results = await asyncio.gather(*(send_chat(rig, max_tokens=50) for _ in range(8)))
-        await rig.rows(8)
-        assert await spent_usd(rig, "target:1/usd/day", "day") <= ANSWER * 2
+    async with gateway(tmp_path, snapshot(test_snapshot), **answers()) as live:
+        results = await asyncio.gather(*(send_chat(live, max_tokens=50) for _ in range(8)))
+        await live.rows(8)
+        assert await spent_usd(live, "target:1/usd/day", "day") <= ANSWER * 2
     assert {status for status, _ in results} == {200}
 
 
@@ -161,31 +161,31 @@ async def test_a_margin_counts_in_the_budget_of_a_provider(tmp_path: Path) -> No
     doubled = msgspec.structs.replace(
         ONE, margin=Decimal(2), budget=Budget(day_usd=ANSWER * Decimal("1.5"))
     )
-    async with gateway(tmp_path, snapshot(priced(doubled, TWO)), **answers()) as rig:
-        assert await send_chat(rig) == (200, "one")
-        await rig.rows(1)
-        assert await spent_usd(rig, "provider:1/usd/day", "day") == ANSWER * 2
-        assert await send_chat(rig) == (200, "two")
+    async with gateway(tmp_path, snapshot(priced(doubled, TWO)), **answers()) as live:
+        assert await send_chat(live) == (200, "one")
+        await live.rows(1)
+        assert await spent_usd(live, "provider:1/usd/day", "day") == ANSWER * 2
+        assert await send_chat(live) == (200, "two")
 
 
 async def test_all_requests_share_the_limits_of_the_gateway(tmp_path: Path) -> None:
     other = msgspec.structs.replace(priced(ONE), id=2, name="s")
     registry = snapshot(priced(ONE), other, limits=Limits(requests_per_minute=2))
-    async with gateway(tmp_path, registry, **answers()) as rig:
-        assert (await rig.post(CHAT, body())).status == 200
-        assert (await rig.post(CHAT, body(model="s"))).status == 200
-        reply = await rig.post(CHAT, body())
+    async with gateway(tmp_path, registry, **answers()) as live:
+        assert (await live.post(CHAT, body())).status == 200
+        assert (await live.post(CHAT, body(model="s"))).status == 200
+        reply = await live.post(CHAT, body())
     assert reply.status == 429
     assert "the gateway is limited to 2 requests per minute" in reply.json()["error"]["message"]
 
 
 async def test_all_requests_share_the_budget_of_the_gateway(tmp_path: Path) -> None:
     registry = snapshot(priced(ONE), budget=Budget(month_usd=ANSWER / 2))
-    async with gateway(tmp_path, registry, **answers()) as rig:
-        assert (await rig.post(CHAT, body())).status == 200
-        await rig.rows(1)
-        reply = await rig.post(CHAT, body())
-        assert len(rig.upstreams.requests) == 1
+    async with gateway(tmp_path, registry, **answers()) as live:
+        assert (await live.post(CHAT, body())).status == 200
+        await live.rows(1)
+        reply = await live.post(CHAT, body())
+        assert len(live.upstreams.requests) == 1
     assert (reply.status, reply.json()["error"]["code"]) == (429, "insufficient_quota")
 
 
@@ -194,10 +194,10 @@ async def test_each_key_has_the_limits_of_a_route(tmp_path: Path) -> None:
     second = ApiKey(id=2, prefix="sk-dgm-tw", name="two", digest=key_digest("sk-dgm-two", PEPPER))
     registry = snapshot(test_route)
     registry = msgspec.structs.replace(registry, keys={**registry.keys, second.digest: second})
-    async with gateway(tmp_path, registry, **answers()) as rig:
-        assert (await rig.post(CHAT, body())).status == 200
-        reply = await rig.post(CHAT, body())
-        assert (await rig.post(CHAT, body(), key="sk-dgm-two")).status == 200
+    async with gateway(tmp_path, registry, **answers()) as live:
+        assert (await live.post(CHAT, body())).status == 200
+        reply = await live.post(CHAT, body())
+        assert (await live.post(CHAT, body(), key="sk-dgm-two")).status == 200
     assert reply.status == 429
     words = "this API key on the model r is limited to 1 request per minute"
     assert words in reply.json()["error"]["message"]
@@ -221,14 +221,14 @@ async def test_a_retry_precedes_the_next_target_where_configured(
         one = {"one": lambda _, broken=broken: next(broken, completion())}
         directory = tmp_path / str(first)
         directory.mkdir()
-        async with gateway(directory, snapshot(test_route), **answers(**one)) as rig:
-            assert (await rig.post(CHAT, body())).status == 200
-            assert [sent.url.host.split(".")[0] for sent in rig.upstreams.requests] == expected
+        async with gateway(directory, snapshot(test_route), **answers(**one)) as live:
+            assert (await live.post(CHAT, body())).status == 200
+            assert [sent.url.host.split(".")[0] for sent in live.upstreams.requests] == expected
 
 
-async def spent_usd(rig: Gateway, name: str, span: str) -> Decimal:
+async def spent_usd(live: Gateway, name: str, span: str) -> Decimal:
     """US dollars that a budget has counted."""
-    board, limiter = rig.runtime.limiter.counters, rig.runtime.limiter
+    board, limiter = live.runtime.limiter.counters, live.runtime.limiter
     at = board.counter_offset(name)
     assert at is not None
     window = limiter.windows(limiter.now())[span]

@@ -9,7 +9,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-from tests.e2e.rig import ROOT, empty_database
+from tests.e2e.stack import ROOT, empty_database
 
 # More pages than those at which SQLite's own default checkpoints, in one process with a file.
 SCRIPT = textwrap.dedent(

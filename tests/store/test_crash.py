@@ -10,7 +10,7 @@ import textwrap
 from contextlib import closing
 from pathlib import Path
 
-from tests.e2e.rig import ROOT, empty_database
+from tests.e2e.stack import ROOT, empty_database
 
 LIVES = 5
 # A parent forks processes that answer, says which ids they answered, and kills them. An id

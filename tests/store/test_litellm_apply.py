@@ -14,7 +14,7 @@ from gateway.compat.litellm.config.apply import apply
 from gateway.models import RowSource
 from gateway.routing.limits import Budget, Limits
 from gateway.store.network_values import network_value
-from tests.authority import Authority
+from tests.certificates import CertificateAuthority
 from tests.litellm.make import config, entries
 from tests.store.factories import model, provider, route
 
@@ -272,7 +272,7 @@ def test_what_people_set_for_all_requests_stays(tmp_path: Path) -> None:
 
 
 def test_certificates_are_columns_of_the_provider(tmp_path: Path) -> None:
-    issued = Authority().issue("client")
+    issued = CertificateAuthority().issue("client")
     pem = tmp_path / "client.pem"
     pem.write_text(f"{issued.certificate}\n{issued.key}")
     apply(entries(tmp_path, {**OWN, "ssl_verify": False, "ssl_certificate": str(pem)}))

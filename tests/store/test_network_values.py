@@ -16,7 +16,7 @@ from gateway import store
 from gateway.models import Change, Provider
 from gateway.providers.network import environment_proxies, mask_proxy, parse_proxy
 from gateway.store.documents import KINDS, Refused
-from tests.authority import Authority, Issued, private_pem
+from tests.certificates import CertificateAuthority, IssuedCertificate, private_pem
 from tests.store.factories import provider
 
 pytestmark = pytest.mark.django_db
@@ -26,12 +26,12 @@ MASKED = "http://relay:***@proxy.test:3128"
 
 
 @pytest.fixture(scope="module")
-def authority() -> Authority:
-    return Authority()
+def authority() -> CertificateAuthority:
+    return CertificateAuthority()
 
 
 @pytest.fixture(scope="module")
-def client_issued(authority: Authority) -> Issued:
+def client_issued(authority: CertificateAuthority) -> IssuedCertificate:
     return authority.issue("gateway")
 
 
@@ -41,7 +41,9 @@ def admin(client: Client) -> Client:
     return client
 
 
-def test_secrets_are_encrypted_masked_and_absent_from_the_audit_log(client_issued: Issued) -> None:
+def test_secrets_are_encrypted_masked_and_absent_from_the_audit_log(
+    client_issued: IssuedCertificate,
+) -> None:
     document = {
         "name": "own",
         "base_url": "https://provider.test/v1",
@@ -78,7 +80,7 @@ def test_sealed_columns_are_encrypted_again_with_a_new_key(settings: Any) -> Non
 
 
 def test_a_variable_or_the_file_it_names_is_read(
-    authority: Authority, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    authority: CertificateAuthority, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "ca.pem").write_text(authority.pem)
     monkeypatch.setenv("OUR_PROXY", PROXY)
@@ -91,12 +93,12 @@ def test_a_variable_or_the_file_it_names_is_read(
     assert PROVIDERS.read(row)["proxy"] == "os.environ/OUR_PROXY"
 
 
-def _encrypted(_: Authority, issued: Issued) -> dict[str, str]:
+def _encrypted(_: CertificateAuthority, issued: IssuedCertificate) -> dict[str, str]:
     key = private_pem(ec.generate_private_key(ec.SECP256R1()), "passphrase")
     return {"client_certificate": issued.certificate, "client_key": key}
 
 
-def _of_another(authority: Authority, issued: Issued) -> dict[str, str]:
+def _of_another(authority: CertificateAuthority, issued: IssuedCertificate) -> dict[str, str]:
     return {"client_certificate": issued.certificate, "client_key": authority.issue("b").key}
 
 
@@ -114,7 +116,12 @@ def _of_another(authority: Authority, issued: Issued) -> dict[str, str]:
     ids=["scheme", "port", "path", "file", "no-certificate", "passphrase", "other-key"],
 )
 def test_bad_input_is_refused_at_its_field(
-    authority: Authority, client_issued: Issued, admin: Client, values: Any, field: str, reason: str
+    authority: CertificateAuthority,
+    client_issued: IssuedCertificate,
+    admin: Client,
+    values: Any,
+    field: str,
+    reason: str,
 ) -> None:
     if callable(values):
         values = values(authority, client_issued)
@@ -157,7 +164,7 @@ def test_a_stored_key_is_entered_again_if_a_change_could_reveal_it(
 
 
 def test_the_form_keeps_masked_values_and_warns_of_unsafe_ones(
-    admin: Client, authority: Authority
+    admin: Client, authority: CertificateAuthority
 ) -> None:
     expired = authority.issue("gateway", valid_days=-3)
     row = provider(

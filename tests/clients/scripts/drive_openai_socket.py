@@ -24,7 +24,7 @@ TOOLS: Any = [
 ]
 
 
-class Talk:
+class Conversation:
     """One conversation on one connection, in whose memory alone its answers are."""
 
     def __init__(self, connection: Any, model: str) -> None:
@@ -67,13 +67,13 @@ def _result(call: Any) -> dict[str, Any]:
 def text(model: str) -> str:
     """A whole answer."""
     with client.responses.connect() as connection:
-        return str(Talk(connection, model).ask(HELLO).output_text)
+        return str(Conversation(connection, model).ask(HELLO).output_text)
 
 
 def stream(model: str) -> list[str]:
     """The pieces of an answer."""
     with client.responses.connect() as connection:
-        talk = Talk(connection, model)
+        talk = Conversation(connection, model)
         talk.ask(HELLO)
         return talk.pieces
 
@@ -81,13 +81,13 @@ def stream(model: str) -> list[str]:
 def tools(model: str) -> str:
     """The last words of a tool round trip."""
     with client.responses.connect() as connection:
-        return Talk(connection, model).turn(BOTH_CITIES)
+        return Conversation(connection, model).turn(BOTH_CITIES)
 
 
 def thinking(model: str) -> list[str]:
     """The last words of two turns with thoughts and tools."""
     with client.responses.connect() as connection:
-        talk = Talk(connection, model)
+        talk = Conversation(connection, model)
         more: Any = {"effort": "high", "summary": "auto"}
         return [talk.turn(prompt, reasoning=more) for prompt in think(model)]
 

@@ -221,7 +221,7 @@ class Daphne(Gateway):
 
 
 @dataclass
-class Rig:
+class GatewayStack:
     """A gateway and the providers behind it."""
 
     gateway: Gateway

@@ -49,7 +49,7 @@ def faults(path: str, method: str, answer: Any) -> list[str]:
     return [error.message for error in checker.iter_errors(answer.json())]
 
 
-class Conforming(Client):
+class ConformanceClient(Client):
     """Fails a test in which the API answers otherwise than its document says."""
 
     def generic(self, method: str, path: str, *args: Any, **kwargs: Any) -> Any:

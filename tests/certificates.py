@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 
 
 @dataclass
-class Issued:
+class IssuedCertificate:
     """A certificate and its key as PEM text."""
 
     certificate: str
@@ -33,7 +33,7 @@ class Issued:
         return context
 
 
-class Authority:
+class CertificateAuthority:
     """An authority; `pem` is its own certificate."""
 
     def __init__(self, name: str = "Test Authority") -> None:
@@ -45,22 +45,22 @@ class Authority:
         )
         self.pem = _pem(builder.sign(self._key, hashes.SHA256()))
 
-    def issue(self, host: str = "127.0.0.1", *, valid_days: int = 30) -> Issued:
+    def issue(self, host: str = "127.0.0.1", *, valid_days: int = 30) -> IssuedCertificate:
         """A certificate for a host; with negative days, one that expired as long ago."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
         builder = _builder(subject, self._name, key.public_key(), valid_days=valid_days)
         builder = builder.add_extension(x509.SubjectAlternativeName([_name(host)]), critical=False)
-        return Issued(_pem(builder.sign(self._key, hashes.SHA256())), private_pem(key))
+        return IssuedCertificate(_pem(builder.sign(self._key, hashes.SHA256())), private_pem(key))
 
 
-def self_signed(host: str = "127.0.0.1") -> Issued:
+def self_signed(host: str = "127.0.0.1") -> IssuedCertificate:
     """A certificate that no authority issued."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     builder = _builder(name, name, key.public_key(), valid_days=30)
     builder = builder.add_extension(x509.SubjectAlternativeName([_name(host)]), critical=False)
-    return Issued(_pem(builder.sign(key, hashes.SHA256())), private_pem(key))
+    return IssuedCertificate(_pem(builder.sign(key, hashes.SHA256())), private_pem(key))
 
 
 def private_pem(key: ec.EllipticCurvePrivateKey, passphrase: str = "") -> str:
