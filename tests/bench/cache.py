@@ -61,7 +61,7 @@ def body(words: int, model: str, **more: Any) -> bytes:
     return msgspec.json.encode({"model": model, "messages": history, "max_tokens": 99, **more})
 
 
-async def measure_cpu_time(count: int, words: int) -> dict[str, float]:
+async def measure_cache(count: int, words: int) -> dict[str, float]:
     """CPU microseconds a request of each kind."""
     answer = completion("word " * 100).content
 
@@ -108,7 +108,7 @@ def main(argv: list[str] | None = None) -> int:
     for words in (0, 20_000):
         times: dict[str, list[float]] = defaultdict(list)
         for _ in range(options.turns):
-            for name, us in asyncio.run(measure_cpu_time(options.count, words)).items():
+            for name, us in asyncio.run(measure_cache(options.count, words)).items():
                 times[name].append(us)
         size = len(body(words, "kept"))
         for name, time_ in times.items():
