@@ -1,15 +1,16 @@
 """The texts in a JSON body of a request or response, in any dialect.
 
-`map_texts` visits the text of messages, instructions, tool arguments and tool results, and
-descriptions of tools and of JSON schemas. It skips parameters, ids, names, URLs and base64 data. A
-field that it does not know counts as text, so that nothing escapes a check because a dialect has
-added a field.
+`map_texts` visits the text of messages, instructions, tool arguments and tool results with their
+keys that are no field names, and descriptions of tools and of JSON schemas. It skips parameters,
+ids, names, URLs and base64 data. A field that it does not know counts as text, so that nothing
+escapes a check because a dialect has added a field.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -184,14 +185,25 @@ def map_argument_text(value: str, change: Change) -> str:
 
 
 def _map_all(value: Any, change: Change) -> Any:
-    """The value with `change` applied to all of its strings."""
+    """The value with `change` applied to its strings, and to keys that are no field names."""
     if isinstance(value, str):
         return change(value) if value and not _is_data_url(value) else value
     if isinstance(value, list):
         return _unless_equal(value, [_map_all(item, change) for item in value])
     if isinstance(value, dict):
-        return _unless_equal(value, {k: _map_all(v, change) for k, v in value.items()})
+        mapped: dict[str, Any] = {}
+        for key, item in value.items():
+            new_key = key if not key or key.isidentifier() else change(key)
+            mapped[_unused_key(new_key, mapped)] = _map_all(item, change)
+        return value if value.keys() == mapped.keys() and _is_same(value, mapped) else mapped
     return value
+
+
+def _unused_key(key: str, taken: dict[str, Any]) -> str:
+    """The key, with a number if it is taken: two keys may have the same mask."""
+    if key not in taken:
+        return key
+    return next(name for n in count(2) if (name := f"{key} {n}") not in taken)
 
 
 def _map_descriptions(value: Any, change: Change) -> Any:
@@ -211,8 +223,12 @@ def _map_descriptions(value: Any, change: Change) -> Any:
 
 def _unless_equal(value: Any, mapped: Any) -> Any:
     """`mapped` if it differs from `value`, else `value` itself."""
+    return value if _is_same(value, mapped) else mapped
+
+
+def _is_same(value: Any, mapped: Any) -> bool:
+    """Whether two lists, or two objects with the same keys, have the same items."""
     items, new_items = (
         (value.values(), mapped.values()) if isinstance(value, dict) else (value, mapped)
     )
-    same = all(old is new for old, new in zip(items, new_items, strict=True))
-    return value if same else mapped
+    return all(old is new for old, new in zip(items, new_items, strict=True))

@@ -8,6 +8,7 @@ takes longer than `time_limit_s` fails.
 from __future__ import annotations
 
 import time
+import unicodedata
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
@@ -22,10 +23,18 @@ TIMEOUT_S = 0.5
 MAX_TIMEOUT_S = 5.0
 _CHARS_PER_S = 1_000_000
 # Format characters that take no space: soft hyphen, zero-width characters, directions, tags.
-_INVISIBLE = regex.compile(
-    r"[\u00AD\u034F\u061C\u180E\u200B-\u200F\u202A-\u202E\u2060-\u206F\uFE00-\uFE0F\uFEFF"
-    r"\U000E0000-\U000E0FFF]"
+_INVISIBLE = (
+    r"\u00AD\u034F\u061C\u180E\u200B-\u200F\u202A-\u202E\u2060-\u206F\uFE00-\uFE0F\uFEFF"
+    r"\U000E0000-\U000E0FFF"
 )
+# Dashes that compatibility normalization (NFKC) does not replace by a hyphen.
+_DASHES = r"\u2010-\u2015\u2043\u2212\uFE58"
+_invisible = regex.compile(f"[{_INVISIBLE}]")
+_dash = regex.compile(f"[{_DASHES}]")
+# Characters with another plain form: full-width and mathematical letters, enclosed and superscript
+# digits, ligatures, spaces of other widths.
+_CHANGED = r"\p{NFKC_Quick_Check=No}"
+_foldable = regex.compile(f"[{_INVISIBLE}{_DASHES}{_CHANGED}]")
 
 
 class PatternTimeoutError(Exception):
@@ -131,8 +140,9 @@ def find_matches(
 ) -> list[PatternMatch]:
     """Matches of all detectors from `start` on, without overlaps: the first and longest ones.
 
-    Invisible characters, such as zero-width spaces and soft hyphens, do not hide a match. Text
-    before `start` counts only for look-behind and word boundaries.
+    Invisible characters, such as zero-width spaces and soft hyphens, do not hide a match; neither
+    do other forms of a character, such as full-width digits. Text before `start` counts only for
+    look-behind and word boundaries.
 
     Raises:
         PatternTimeoutError: the search took longer than `budget_s`.
@@ -140,11 +150,11 @@ def find_matches(
     detectors = list(detectors)
     deadline = time.monotonic() + budget_s
     found = _search(text, detectors, start, deadline)
-    if (visible := _visible_part(text)) is not None:
-        positions, visible_text = visible
+    if (folded := _fold(text)) is not None:
+        positions, folded_text = folded
         found += [
             PatternMatch(positions[match.start], positions[match.end - 1] + 1, match.name)
-            for match in _search(visible_text, detectors, bisect_left(positions, start), deadline)
+            for match in _search(folded_text, detectors, bisect_left(positions, start), deadline)
         ]
     found.sort(key=lambda match: (match.start, -match.end))
     distinct: list[PatternMatch] = []
@@ -154,19 +164,32 @@ def find_matches(
     return distinct
 
 
-def _visible_part(text: str) -> tuple[list[int], str] | None:
-    """The text without invisible characters, and where its characters are; None without any."""
+def _fold(text: str) -> tuple[list[int], str] | None:
+    """The text in plain characters, and the position of each in `text`; None if it is the same."""
+    if text.isascii():
+        return None
     positions: list[int] = []
     parts: list[str] = []
     end = 0
-    for invisible in _INVISIBLE.finditer(text):
-        positions.extend(range(end, invisible.start()))
-        parts.append(text[end : invisible.start()])
-        end = invisible.end()
+    for match in _foldable.finditer(text):
+        start = match.start()
+        plain = _plain_form(match.group())
+        positions.extend(range(end, start))
+        positions.extend([start] * len(plain))
+        parts += [text[end:start], plain]
+        end = match.end()
     if not end:
         return None
     positions.extend(range(end, len(text)))
     return positions, "".join([*parts, text[end:]])
+
+
+@lru_cache(maxsize=4096)
+def _plain_form(character: str) -> str:
+    """The character in its plain form (https://unicode.org/reports/tr15/); empty if invisible."""
+    if _invisible.match(character):
+        return ""
+    return str(_dash.sub("-", unicodedata.normalize("NFKC", character)))
 
 
 def _search(

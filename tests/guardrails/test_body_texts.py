@@ -232,3 +232,15 @@ def test_descriptions_in_schemas_are_checked(body: dict[str, Any]) -> None:
 )
 def test_prompts_of_token_ids_are_recognized(body: Any, has_ids: bool) -> None:
     assert has_token_ids(body) is has_ids
+
+
+def test_keys_of_results_that_are_no_field_names_are_checked() -> None:
+    values = {"by_user": {"ada@example.com": 1, "bob@example.com": "two"}, "": 3}
+    body = {"messages": [{"content": [{"toolResult": {"content": [{"json": values}]}}]}]}
+    assert texts_of(body) == ["ada@example.com", "bob@example.com", "two"]
+    masked = map_texts(body, lambda text: "[EMAIL]" if "@" in text else text)
+    (result,) = masked["messages"][0]["content"][0]["toolResult"]["content"]
+    assert result["json"] == {"by_user": {"[EMAIL]": 1, "[EMAIL] 2": "two"}, "": 3}
+    call = {"function": {"name": "f", "arguments": '{"ada@example.com":1}'}}
+    assert texts_of({"messages": [{"tool_calls": [call]}]}) == ["ada@example.com"]
+    assert map_texts(body, lambda text: text) is body

@@ -101,3 +101,25 @@ def test_a_pattern_can_find_invisible_characters() -> None:
     hidden = Detector(r"[\U000E0020-\U000E007E]{2,}")
     text = "hello \U000e0068\U000e0069"
     assert [match[:2] for match in find_matches(text, [("tags", hidden)])] == [(6, 8)]
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("card ４１１１ １１１１ １１１１ １１１１.", "card [CREDIT_CARD]."),
+        ("ｍａｉｌ　ａｄａ＠ｅｘａｍｐｌｅ．ｃｏｍ", "ｍａｉｌ　[EMAIL]"),
+        ("ssn 𝟏𝟐𝟑–𝟒𝟓–𝟔𝟕𝟖𝟗 ok", "ssn [US_SSN] ok"),
+        ("card ④①①①\u00a01111\u20111111\u22121111", "card [CREDIT_CARD]"),
+        ("ﬁve ada@example.com, 中文，标点。", "ﬁve [EMAIL], 中文，标点。"),
+    ],
+    ids=["full-width digits", "full-width letters", "mathematical", "enclosed", "ligature"],
+)
+def test_other_forms_of_a_character_do_not_hide_a_match(text: str, masked: str) -> None:
+    assert mask_matches(text, find_matches(text, list(PII.items()))) == masked
+
+
+def test_text_in_other_scripts_is_searched_in_linear_time() -> None:
+    text = "这是一个测试，没有个人数据。（第一）" * 20_000
+    began = time.monotonic()
+    assert find_matches(text, list(PII.items()), budget_s=5) == []
+    assert time.monotonic() - began < 5
