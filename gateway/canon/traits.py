@@ -112,6 +112,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
         web_search: the server tool that searches the web, as its dialect writes it
             (`web_search_20260318`, `googleSearch`; for Chat the field that requests it,
             or the type of a tool); empty if there is none.
+        web_search_options: whether a Chat API accepts `web_search_options` from its own clients;
+            else the field is dropped, also on passthrough.
         built_in_with_functions: whether Gemini accepts its built-in tools together with function
             declarations: `none`, `flag` (with `includeServerSideToolInvocations`, which
             Vertex AI does not support) or `plain`.
@@ -199,6 +201,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     document_urls: bool = False
     anthropic_version: str = "2023-06-01"
     web_search: str = ""
+    web_search_options: bool = True
     mcp_servers: bool = False
     code_execution: str = ""
     image_output: bool = False

@@ -352,6 +352,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
         last_user_text: reads the last user text from a request's top-level fields.
         inline_files: the fields of a passthrough body, text files written inline for a
             target that accepts no files.
+        fit_passed_tools: the fields of a passthrough body without tool fields that the target
+            is known not to have.
         requires_usage: whether its responses always contain token counts.
         replace_state_tokens: the fields of a passthrough body, each state token of the
             gateway replaced by the target's own state or dropped, and a report of the
@@ -390,6 +392,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     expects_reasoning: bool = False
     last_user_text: LastUserText = _no_user_text
     inline_files: PassthroughEdit | None = None
+    fit_passed_tools: PassthroughEdit | None = None
     requires_usage: bool = False
     returns_choices: Literal["never", "passthrough", "always"] = "never"
     replace_state_tokens: PassthroughEdit | None = None

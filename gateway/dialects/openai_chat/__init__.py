@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.dialects.base import Client, Dialect, PromptFormat, Provider
 from gateway.dialects.openai_chat.parts import NAME, inline_files, needs_inline_media
+from gateway.dialects.openai_chat.passed_tools import fit_passed_tools
 from gateway.dialects.openai_chat.reasoning import drop_state
 from gateway.dialects.openai_chat.request import (
     check_passthrough,
@@ -48,6 +49,7 @@ DIALECT = Dialect(
     read_echo=read_functions_echo,
     needs_inline_media=needs_inline_media,
     inline_files=inline_files,
+    fit_passed_tools=fit_passed_tools,
     drop_reasoning_state=drop_state,
     expects_reasoning=True,
     prompt_format=PromptFormat(

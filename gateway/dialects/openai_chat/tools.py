@@ -150,7 +150,7 @@ def tools_out(context: ChatRenderContext, body: Json) -> None:
         context.drop_tool_choice()
         return
     if not traits.tools:
-        context.drop("tools", f"{traits.model or 'this model'} does not support tools")
+        _only_search_out(context, body)
         return
     offered = context.load_deferred_tools()
     if not context.traits.allowed_tools:
@@ -161,6 +161,17 @@ def tools_out(context: ChatRenderContext, body: Json) -> None:
         return
     body["tools"] = out
     _choice_out(context, body)
+
+
+def _only_search_out(context: ChatRenderContext, body: Json) -> None:
+    """Write the search options of a model that searches but calls no tools (Perplexity's)."""
+    request, traits = context.request, context.traits
+    searches = [tool for tool in request.tools if web_search.parse_web_search(tool) is not None]
+    if not traits.web_search or len(searches) < len(request.tools):
+        context.drop("tools", f"{traits.model or 'this model'} does not support tools")
+    if traits.web_search:
+        for tool in searches:
+            _server_out(context, tool, body)
 
 
 def _tool_out(context: ChatRenderContext, tool: Tool, body: Json) -> Json | None:
@@ -186,13 +197,14 @@ def _description(tool: Tool) -> Json:
 
 
 def _server_out(context: ChatRenderContext, tool: Tool, body: Json) -> Json | None:
-    if tool.dialect != NAME or tool.native is None:
-        search = context.find_web_search(tool)
-        return _web_search_out(context, tool, search, body) if search is not None else None
-    if tool.name == web_search.NAME and _SEARCH_OPTIONS in tool.native:
-        body.update(tool.native)
+    native = tool.native or {}
+    if _SEARCH_OPTIONS in native and context.traits.web_search_options:
+        body.update(native)
         return None
-    return tool.native
+    if tool.dialect == NAME and native and _SEARCH_OPTIONS not in native:
+        return native
+    search = context.find_web_search(tool)
+    return _web_search_out(context, tool, search, body) if search is not None else None
 
 
 def _web_search_out(

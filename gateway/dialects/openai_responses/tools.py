@@ -314,9 +314,9 @@ def _server_out(context: ResponsesRenderContext, tool: Tool, body: Json) -> Json
     if not accepted:
         return _openai_tool_out(context, tool, body)
     fields = accepted.get(responses_type(tool))
-    why = loss_reason(tool) if fields is None else _other_provider_reason(tool)
-    if why:
-        context.drop(tool.path, why)
+    reason = loss_reason(tool) if fields is None else _other_provider_reason(tool)
+    if reason:
+        context.drop(tool.path, reason)
         return None
     # Only the options that the provider has: OpenAI's others are rejected.
     assert fields is not None
@@ -441,8 +441,8 @@ def _mode_out(context: ResponsesRenderContext, choice: ToolChoice, sent: dict[st
         case "named":
             tool_ref = _tool_ref(context, choice.names[0], sent)
             if tool_ref["type"] in context.traits.built_in_tools:
-                why = "the provider can only be told to call some tool"
-                context.approximate(context.request.client_path("tool_choice"), why)
+                reason = "the provider can only be told to call some tool"
+                context.approximate(context.request.client_path("tool_choice"), reason)
                 return "required"
             # The API accepts this tool only in a list of allowed tools.
             if (

@@ -33,6 +33,8 @@ from gateway.dialects.shared.server_tools import loss_reason
 from gateway.dialects.shared.web_search import WebSearch
 
 # Claude Code's first system block.
+# How an `allowed` tool choice is sent to a target without one.
+ONLY_ALLOWED_SENT = "only the allowed tools are sent; the list changes, so prompt caches miss"
 _BILLING_HEADER_PREFIX = "x-anthropic-billing-header:"
 
 
@@ -205,8 +207,7 @@ class BaseRenderContext:
         choice = self.request.tool_choice
         if choice is None or choice.mode != "allowed":
             return list(tools)
-        reason = "only the allowed tools are sent; the list changes, so prompt caches miss"
-        self.approximate(self.request.client_path("tool_choice"), reason)
+        self.approximate(self.request.client_path("tool_choice"), ONLY_ALLOWED_SENT)
         names = frozenset(choice.names)
         return [tool for tool in tools if tool.name in names]
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 from gateway.canon.request import Tool
 from gateway.dialects.shared import code_execution, mcp, web_search
 
+NO_WEB_SEARCH = (
+    "the target does not search the web; the gateway can search for it: DRAGOMAN_WEB_SEARCH_URL"
+)
+
 # Names of tools, as each dialect writes them -> why another provider cannot run them.
 _REASONS = {
     "code_execution": "the target does not run code",
@@ -13,7 +17,7 @@ _REASONS = {
     "fileSearch": "the file search stores belong to Google",
     "mcp": "the target does not call MCP servers",
     "mcp_toolset": "the target does not call MCP servers",
-    "web_search": "the target does not search the web",
+    "web_search": NO_WEB_SEARCH,
 }
 
 

@@ -77,7 +77,7 @@ CLOUDS: tuple[Preset, ...] = (
         env=("AZURE_OPENAI_V1_API_KEY",),
         docs="https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle",
         aliases=("azure_v1",),
-        traits={"user_field": "user", "tool_id_rule": "any64"},
+        traits={"user_field": "user", "tool_id_rule": "any64", "web_search_options": False},
         edits=SHORT_IDS,
         prices="azure",
     ),

@@ -21,6 +21,7 @@ COMPATIBLE: Facts = {
     "service_tier": False,
     "pdf": False,
     "text_parts": False,
+    "web_search_options": False,
 }
 
 # A server with Anthropic's Messages API that is not Anthropic.
@@ -93,7 +94,6 @@ NEWER_FIELDS = (
     "moderation",
     "prompt_cache_options",
     "prompt_cache_retention",
-    "web_search_options",
 )
 
 

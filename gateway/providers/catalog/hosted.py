@@ -69,6 +69,7 @@ HOSTED: tuple[Preset, ...] = (
             "metadata": False,
             "store": False,
             "service_tier": False,
+            "web_search_options": False,
         },
         edits=SHORT_IDS,
         prices="azure",
@@ -176,6 +177,7 @@ HOSTED: tuple[Preset, ...] = (
             "repetition_penalty": True,
             "service_tier": True,
             "web_search": "openrouter:web_search",
+            "web_search_options": True,
         },
         prices="openrouter",
     ),
@@ -356,6 +358,9 @@ HOSTED: tuple[Preset, ...] = (
         traits={
             **COMPATIBLE,
             "tools": False,
+            # Its models always search; the field has the options of the search.
+            "web_search": "web_search_options",
+            "web_search_options": True,
             "user_field": "none",
             "seed": False,
             "n_max": 1,

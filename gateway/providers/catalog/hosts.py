@@ -220,6 +220,7 @@ HOSTS: tuple[Preset, ...] = (
             "reasoning_field": "reasoning",
             "text_parts": True,
             "pdf": True,
+            "web_search_options": True,
         },
         edits=OLDER_NAMES,
     ),
@@ -232,7 +233,7 @@ HOSTS: tuple[Preset, ...] = (
         env=("AIML_API_KEY", "AIMLAPI_KEY"),
         docs="https://docs.aimlapi.com/",
         litellm=("aiml",),
-        traits={**COMPATIBLE, "reasoning_field": "reasoning_content"},
+        traits={**COMPATIBLE, "reasoning_field": "reasoning_content", "web_search_options": True},
         edits=OLDER_NAMES,
     ),
     Preset(
@@ -243,7 +244,7 @@ HOSTS: tuple[Preset, ...] = (
         env=("AIHUBMIX_API_KEY",),
         docs="https://docs.aihubmix.com",
         litellm=("aihubmix",),
-        traits={**COMPATIBLE, "reasoning_field": "reasoning_content"},
+        traits={**COMPATIBLE, "reasoning_field": "reasoning_content", "web_search_options": True},
         edits=OLDER_NAMES,
     ),
     Preset(

@@ -268,7 +268,8 @@ LOCAL: tuple[Preset, ...] = (
         docs="https://platform.openai.com/docs/api-reference/chat",
         litellm=("custom_openai", "openai_like", "litellm_proxy"),
         aliases=("openai_compatible", "custom_chat"),
-        traits={**_LOCAL, "reasoning_field": "reasoning_content"},
+        # It may be a gateway to any provider.
+        traits={**_LOCAL, "reasoning_field": "reasoning_content", "web_search_options": True},
     ),
     Preset(
         name="custom-completions",

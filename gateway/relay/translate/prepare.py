@@ -193,6 +193,9 @@ def _fit_passed(
     if dialect.inline_files is not None and not model.traits.pdf:
         fields, inlined = dialect.inline_files(fields, model.traits)
         report += inlined
+    if dialect.fit_passed_tools is not None:
+        fields, fitted = dialect.fit_passed_tools(fields, model.traits)
+        report += fitted
     if "tools" in fields:
         fields, shortened = shorten_call_ids(fields, model.traits)
         report += shortened
