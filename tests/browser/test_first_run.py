@@ -176,3 +176,24 @@ def test_a_first_run_that_was_left_does_not_push_the_page_wide(
             "from gateway.models import Setting; Setting.objects.filter(name='first_run').delete()"
         )
         site.manage("shell", "-c", gone)
+
+
+def test_an_unfinished_setup_leaves_the_playground_its_controls(
+    ada: Callable[..., Page], site: Site
+) -> None:
+    """The button that resumes it took the place of the presets on small laptops."""
+    manager = (
+        "from gateway.models import Setting; pending = Setting.objects.filter(name='first_run')"
+    )
+    set_up = (
+        "Setting.objects.update_or_create(name='first_run', defaults={'value': {'step': 'key'}})"
+    )
+    site.manage("shell", "-c", f"{manager}; {set_up}")
+    try:
+        page = ada(size={"width": 1280, "height": 800})
+        page.goto("/console/playground")
+        expect(page.get_by_role("link", name="Resume setup")).to_be_visible()
+        cut = "label => label.scrollWidth > label.clientWidth"
+        assert not page.locator("#pg-preset").evaluate(cut)
+    finally:
+        site.manage("shell", "-c", f"{manager}; pending.delete()")
