@@ -1,19 +1,18 @@
 """docs/quick-start.md as a newcomer follows it: each block runs, in its order, on a first start.
 
-Only what differs from the page: `uv run` is this Python, the port is a free one, and OpenAI is
-the strict fake.
+Only what differs from the page: `uv run` is this Python, the port is a free one, OpenAI is the
+strict fake, and `claude` is the program in Anthropic's Agent SDK, which npm has too.
 """
 
 from __future__ import annotations
 
-import asyncio
+import json
 import os
 import re
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -29,7 +28,7 @@ except ImportError:  # a heavy group of its own
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "quick-start.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```", PAGE, re.M | re.S)
+BLOCKS = re.findall(r"^```(sh|python|json)\n(.*?)^```", PAGE, re.M | re.S)
 
 
 def block(start: str) -> str:
@@ -42,8 +41,7 @@ class NewUserShell:
     """Someone with a shell, whose blocks run in a home folder of their own."""
 
     def __init__(self, gateway: UpProcess, home: Path, key: str) -> None:
-        self.gateway = gateway
-        self.done: list[str] = []
+        self.gateway, self.home = gateway, home
         self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(home),
@@ -54,17 +52,16 @@ class NewUserShell:
 
     def run(self, code: str) -> str:
         """What a block prints; it must succeed."""
-        self.done.append(code)
         code = code.replace("http://localhost:4000", self.gateway.base)
         code = code.replace("uv run manage.py", f"{sys.executable} {ROOT / 'manage.py'}")
+        code = code.replace("uv run --no-project --with openai", sys.executable)
         # There is no terminal to confirm at.
         code = re.sub(r"(connect .*(?:--write|--undo))", r"\1 --yes", code)
-        is_python = code.startswith("import")
-        command = [sys.executable, "-c", code] if is_python else ["bash", "-euc", code]
         done = subprocess.run(
-            command,
-            cwd=ROOT,
+            ["bash", "-euc", code],
+            cwd=self.home,
             env=self.environment,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=90,
@@ -73,26 +70,27 @@ class NewUserShell:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def install_claude_code(self) -> None:
+        """Put `claude` on PATH, as npm does; it calls nothing but the gateway."""
+        if claude_agent_sdk is None:
+            pytest.skip("the dependency group `clients` is not installed")
+        programs = self.home / "bin"
+        programs.mkdir()
+        bundled = Path(claude_agent_sdk.__file__).parent / "_bundled" / "claude"
+        (programs / "claude").symlink_to(bundled)
+        self.environment |= {
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "DISABLE_TELEMETRY": "1",
+            "DISABLE_AUTOUPDATER": "1",
+        }
 
-def run_claude_code(home: Path) -> float:
-    """Seconds until Claude Code, configured by its own settings file, has answered."""
-    if claude_agent_sdk is None:
-        pytest.skip("the dependency group `clients` is not installed")
-    offline = {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_TELEMETRY": "1"}
-    options = claude_agent_sdk.ClaudeAgentOptions(
-        env={"HOME": str(home), "DISABLE_AUTOUPDATER": "1", **offline},
-        cwd=str(home),
-        setting_sources=["user"],
-    )
 
-    async def last_message() -> Any:
-        query = claude_agent_sdk.query(prompt="Are you ready?", options=options)
-        return [message async for message in query][-1]
-
-    began = time.monotonic()
-    result = asyncio.run(last_message())
-    assert (result.is_error, result.result) == (False, "Ready.")
-    return time.monotonic() - began
+def shape(value: object) -> object:
+    """A JSON value without its texts and numbers."""
+    if isinstance(value, dict):
+        return {name: shape(member) for name, member in value.items()}
+    return [shape(member) for member in value] if isinstance(value, list) else type(value)
 
 
 def test_the_page_leads_to_first_answers(tmp_path: Path) -> None:
@@ -104,10 +102,13 @@ def test_the_page_leads_to_first_answers(tmp_path: Path) -> None:
         times["started"] = time.monotonic() - began
         newcomer = NewUserShell(gateway, tmp_path, key)
         chat, messages = [code for _, code in BLOCKS if code.startswith("curl ")]
-        assert '"chat.completion"' in newcomer.run(chat)
+        answer = json.loads(newcomer.run(chat))
+        assert shape(answer) == shape(json.loads(block("{")))
         times["first answer"] = time.monotonic() - began
         assert '"type":"message"' in newcomer.run(messages)
-        assert "hello" in newcomer.run(block("import os")).lower()
+        program = block("import os").replace("http://localhost:4000", gateway.base)
+        (tmp_path / "hello.py").write_text(program, encoding="utf-8")
+        assert "hello" in newcomer.run(block("uv run --no-project")).lower()
         times["OpenAI SDK"] = time.monotonic() - began
         setup = re.search(r"Console\s+http://localhost:\d+(/\S+)", gateway.output)
         assert setup is not None
@@ -125,15 +126,20 @@ def test_the_page_leads_to_first_answers(tmp_path: Path) -> None:
             assert f"Checked: gpt-4.1 answers at {gateway.base}." in completed
             settings = tmp_path / ".claude" / "settings.json"
             assert gateway.base in settings.read_text(encoding="utf-8")
-            times["Claude Code"] = run_claude_code(tmp_path)
+            newcomer.install_claude_code()
+            claude_began = time.monotonic()
+            assert newcomer.run(block("claude -p")).strip() == "Ready."
+            times["Claude Code"] = time.monotonic() - claude_began
             newcomer.run("uv run manage.py connect claude-code --undo")
             assert not settings.exists() or gateway.base not in settings.read_text(encoding="utf-8")
+            assert "a scripted model" in newcomer.run(block("ANTHROPIC_BASE_URL="))
     print({name: f"{seconds:.1f} s" for name, seconds in times.items()})
 
 
 def test_no_block_is_left_out() -> None:
     """A block that the page gets must be run here, or be one that starts the gateway."""
-    followed = ("curl ", "import os", "uv run manage.py connect claude-code")
+    followed = ("curl ", "{", "import os", "uv run --no-project")
+    followed += ("uv run manage.py connect claude-code", "claude -p", "ANTHROPIC_BASE_URL=")
     starts = ("pip install uv\nuv run manage.py up", "uv run manage.py up", "export ")
     others = [code for _, code in BLOCKS if not code.startswith((*followed, *starts))]
     assert others == []

@@ -91,7 +91,7 @@ class Command(BaseCommand):
         backups.write(changes)
         for change in changes:
             self.stdout.write(f"Wrote {change.path}")
-        self.stdout.write("`dragoman connect CLIENT --undo` restores the files.")
+        self.stdout.write("The same command with --undo instead of --write restores the files.")
 
     def _undo(self, backups: Backups, *, yes: bool) -> None:
         restored = backups.restore(force=yes)
