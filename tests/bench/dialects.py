@@ -29,10 +29,16 @@ from gateway.framing.formats import STREAM_FORMATS
 from gateway.providers.capabilities import traits_for
 from gateway.relay.exchange.usage import UsageTap
 from gateway.routing.snapshot import Route, Target, model_of
-from tests.dialects.crossing.asks import ARGUMENTS, RESULTS, WEATHER, FeatureRequest, request_of
 from tests.dialects.crossing.clients import CLIENTS
+from tests.dialects.crossing.feature_requests import (
+    ARGUMENTS,
+    RESULTS,
+    WEATHER,
+    FeatureRequest,
+    request_of,
+)
 from tests.dialects.crossing.readers import READERS
-from tests.dialects.crossing.spoil import frame_bytes, read_frames
+from tests.dialects.crossing.stream_faults import frame_bytes, read_frames
 from tests.dialects.crossing.upstreams import UPSTREAMS, answered, scripted_answer
 from tests.fakes import Call, ScriptedAnswer
 from tests.relay.harness import Gateway, gateway, snapshot

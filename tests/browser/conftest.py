@@ -75,30 +75,30 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         running.stop()
 
 
-class Complaints(list[str]):
+class PageErrors(list[str]):
     """What a page must not do, and did. A test may `forgive` what it provokes."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._forgiven: list[str] = []
+        self._allowed: list[str] = []
 
-    def forgive(self, text: str) -> None:
+    def allow(self, text: str) -> None:
         """Expect complaints with this text."""
-        self._forgiven.append(text)
+        self._allowed.append(text)
 
-    def unforgiven(self) -> list[str]:
+    def unexpected(self) -> list[str]:
         """Those that nobody expected."""
-        return [text for text in self if not any(known in text for known in self._forgiven)]
+        return [text for text in self if not any(known in text for known in self._allowed)]
 
 
 @pytest.fixture
-def complaints() -> Complaints:
+def page_errors() -> PageErrors:
     """Collected from all pages of the test."""
-    return Complaints()
+    return PageErrors()
 
 
 @pytest.fixture
-def open_page(browser: Any, site: Site, complaints: Complaints) -> Iterator[Callable[..., Any]]:
+def open_page(browser: Any, site: Site, page_errors: PageErrors) -> Iterator[Callable[..., Any]]:
     """Opens watched pages: `open_page(who="ada", size=PHONE, theme="dark")`."""
     contexts = []
 
@@ -120,22 +120,22 @@ def open_page(browser: Any, site: Site, complaints: Complaints) -> Iterator[Call
             )
         context.set_default_timeout(PATIENCE_S * 1000)
         page = context.new_page()
-        watch(page, complaints)
+        watch(page, page_errors)
         return page
 
     yield opened
     for context in contexts:
         context.close()
-    assert not complaints.unforgiven()
+    assert not page_errors.unexpected()
 
 
-def watch(page: Any, complaints: Complaints) -> None:
+def watch(page: Any, page_errors: PageErrors) -> None:
     """Note script errors, refusals of the policy, and requests that leave the machine."""
-    page.on("pageerror", lambda error: complaints.append(f"script error: {error}"))
+    page.on("pageerror", lambda error: page_errors.append(f"script error: {error}"))
     page.on(
         "console",
         lambda message: (
-            complaints.append(f"console: {message.text} {message.location.get('url', '')}")
+            page_errors.append(f"console: {message.text} {message.location.get('url', '')}")
             if message.type == "error"
             else None
         ),
@@ -145,7 +145,7 @@ def watch(page: Any, complaints: Complaints) -> None:
         lambda request: (
             None
             if _LOCAL.match(request.url)
-            else complaints.append(f"leaves the machine: {request.url}")
+            else page_errors.append(f"leaves the machine: {request.url}")
         ),
     )
 

@@ -140,7 +140,7 @@ class Playground:
         return self.column(letter).locator(".stat", has_text=label).locator("dd")
 
 
-class Wire:
+class CuttableProxy:
     """A wire between browser and site that can be cut, and holds afterwards."""
 
     def __init__(self, to: int) -> None:

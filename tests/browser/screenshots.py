@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from tests.browser.conftest import CHROMIUM, DESKTOP, FLAGS, PHONE, TABLET, WIDE
-from tests.browser.pages import PLACES, Place
+from tests.browser.pages import PAGES, PageSpec
 from tests.browser.site import Site
 from tests.waits import until
 
@@ -53,7 +53,7 @@ def traffic(site: Site, times: int = 3) -> None:
             )
 
 
-def path_of(site: Site, place: Place) -> str:
+def path_of(site: Site, place: PageSpec) -> str:
     """Where a page is on this site."""
     if "{request}" not in place.path:
         return place.path.format(**site.names)
@@ -69,7 +69,7 @@ def path_of(site: Site, place: Place) -> str:
     return place.path.replace("{request}", items[0]["request_id"])
 
 
-def shoot(site: Site, browser: Any, place: Place, folder: Path) -> None:
+def shoot(site: Site, browser: Any, place: PageSpec, folder: Path) -> None:
     """Screenshots of one page: every width in both themes."""
     for viewport, scale in SIZES:
         for theme in ("light", "dark"):
@@ -100,7 +100,7 @@ def main() -> None:
 
     folder: Path = arguments.directory
     folder.mkdir(parents=True, exist_ok=True)
-    places = [place for place in PLACES if not arguments.names or place.name in arguments.names]
+    places = [place for place in PAGES if not arguments.names or place.name in arguments.names]
     with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:
         site = Site(Path(directory)).start().with_people().furnished()
         try:

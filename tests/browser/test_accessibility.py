@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import DESKTOP, PHONE, WIDE
-from tests.browser.pages import PLACES, Place
+from tests.browser.pages import PAGES, PageSpec
 from tests.browser.screenshots import path_of, traffic
 from tests.browser.site import Site
 
@@ -23,20 +23,20 @@ def used(site: Site) -> Site:
     return site
 
 
-@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
+@pytest.mark.parametrize("place", PAGES, ids=lambda place: place.name)
 @pytest.mark.wide(every=12)
 def test_a_page_is_clean(
     used: Site,
     open_page: Callable[..., Any],
     axe_in_themes: Callable[[Any], None],
     no_sideways_scroll: Callable[[Any], None],
-    complaints: Any,
+    page_errors: Any,
     request: pytest.FixtureRequest,
-    place: Place,
+    place: PageSpec,
 ) -> None:
     """In all sizes and themes, which differ by what the system prefers, by one load."""
     if place.name == "refused":
-        complaints.forgive("403")
+        page_errors.allow("403")
     page = open_page(place.who)
     answer = page.goto(path_of(used, place))
     assert answer.status == (403 if place.name == "refused" else 200)

@@ -18,9 +18,9 @@ def open_model(page: Any, name: str) -> None:
     page.wait_for_url("**/doctor")
 
 
-def test_a_model_is_examined_and_a_fact_is_written(signed_in: Any, complaints: Any) -> None:
+def test_a_model_is_examined_and_a_fact_is_written(signed_in: Any, page_errors: Any) -> None:
     page = signed_in
-    complaints.forgive("422")
+    page_errors.allow("422")
     open_model(page, "demo-fast")
     expect(page.get_by_text("42 requests, about")).to_be_visible()
     page.get_by_role("button", name="Run checks", exact=True).click()

@@ -59,10 +59,10 @@ def started(page: Page) -> None:
     expect(page.locator("#progress")).to_be_visible()
 
 
-def forgive_absence(complaints: Any) -> None:
+def forgive_absence(page_errors: Any) -> None:
     """A page that polls complains while its server is away."""
     for text in ("Failed to load resource", "Failed to fetch"):
-        complaints.forgive(text)
+        page_errors.allow(text)
 
 
 def status(page: Page, label: str, *, within_s: float = 60) -> None:
@@ -161,8 +161,8 @@ def test_an_evaluation_is_written_run_read_and_exported(
     assert len(scores(exported(page, "json"))) == 6
 
 
-def test_a_missing_variable_is_named_at_the_prompt(signed_in: Page, complaints: Any) -> None:
-    complaints.forgive("422")
+def test_a_missing_variable_is_named_at_the_prompt(signed_in: Page, page_errors: Any) -> None:
+    page_errors.allow("422")
     page = signed_in
     page.goto("/console/evaluate/new")
     page.fill("[name=name]", "Missing")
@@ -258,9 +258,9 @@ def test_the_terminal_refuses_bad_input_with_status_2(site: Site, tmp_path: Path
 
 
 def test_a_viewer_has_evaluations_but_not_those_of_others(
-    site: Site, signed_in: Page, viewer_page: Page, tmp_path: Path, complaints: Any
+    site: Site, signed_in: Page, viewer_page: Page, tmp_path: Path, page_errors: Any
 ) -> None:
-    complaints.forgive("404")
+    page_errors.allow("404")
     imported(signed_in, evaluation_file(tmp_path / "e.yaml", "Private", "demo/demo-fast", 1))
     viewer_page.goto("/console/evaluate")
     expect(viewer_page.get_by_text("Private")).to_have_count(0)
@@ -307,9 +307,9 @@ def test_logged_requests_become_cases(site: Site, signed_in: Page) -> None:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("cases", "concurrency"), [(30, 2), (1000, 16)])
 def test_many_cases_on_four_models_survive_a_restart(
-    site: Site, signed_in: Page, tmp_path: Path, complaints: Any, cases: int, concurrency: int
+    site: Site, signed_in: Page, tmp_path: Path, page_errors: Any, cases: int, concurrency: int
 ) -> None:
-    forgive_absence(complaints)
+    forgive_absence(page_errors)
     models = "demo/demo, demo/demo-fast, demo/demo-refusal, demo/demo-empty"
     file = evaluation_file(tmp_path / "e.yaml", f"Cases {cases}", models, cases)
     text = file.read_text().replace("concurrency: 16", f"concurrency: {concurrency}")

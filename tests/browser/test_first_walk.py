@@ -37,13 +37,13 @@ def send_chat(site: Site, key: str) -> httpx.Response:
 
 
 def test_from_the_first_start_to_the_first_call(
-    open_page: Callable[..., Any], site: Site, complaints: Any, axe: Any, no_sideways_scroll: Any
+    open_page: Callable[..., Any], site: Site, page_errors: Any, axe: Any, no_sideways_scroll: Any
 ) -> None:
     """One walk through all steps, as the steps of one gateway can be walked only once."""
     page = open_page(size=PHONE)
     # A page for whom the token is missing is an answer 403, which the browser notes.
-    complaints.forgive("403")
-    complaints.forgive("422")
+    page_errors.allow("403")
+    page_errors.allow("422")
     check = lambda: clean(page, axe, no_sideways_scroll, PHONE)  # noqa: E731
 
     page.goto("/")

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import DESKTOP, PHONE, Complaints, watch
+from tests.browser.conftest import DESKTOP, PHONE, PageErrors, watch
 from tests.browser.site import Site
 
 PAGES = {"overview": "/console/", "usage": "/console/usage", "health": "/console/health"}
@@ -35,12 +35,12 @@ def fresh(tmp_path: Path) -> Iterator[Site]:
 
 
 def test_the_first_call_turns_the_empty_overview_into_a_full_one(
-    browser: Any, fresh: Site, complaints: Complaints
+    browser: Any, fresh: Site, page_errors: PageErrors
 ) -> None:
     context = browser.new_context(base_url=fresh.url, reduced_motion="reduce")
     context.add_cookies([{"name": "sessionid", "value": fresh.sessions["ada"], "url": fresh.url}])
     page = context.new_page()
-    watch(page, complaints)
+    watch(page, page_errors)
     page.goto("/console/")
     expect(page.get_by_role("heading", name="No requests yet.")).to_be_visible()
     key = re.search(r"sk-dgm-\w{54}", fresh.output)
@@ -56,7 +56,7 @@ def test_the_first_call_turns_the_empty_overview_into_a_full_one(
     expect(page.get_by_role("heading", name="Newest requests")).to_be_visible(timeout=60_000)
     expect(page.locator(".figure-text").first).to_have_text("1")
     context.close()
-    assert not complaints
+    assert not page_errors
 
 
 def test_a_request_of_the_overview_opens(signed_in: Any, busy: Site) -> None:

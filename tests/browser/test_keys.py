@@ -78,9 +78,9 @@ def test_the_undo_button_disappears_after_ten_seconds(signed_in: Any) -> None:
 
 
 def test_route_fields_are_visible_only_with_selected_routes(
-    signed_in: Any, complaints: Any
+    signed_in: Any, page_errors: Any
 ) -> None:
-    complaints.forgive("422")
+    page_errors.allow("422")
     signed_in.goto("/console/keys/add")
     patterns = signed_in.get_by_label("More names and patterns")
     expect(patterns).to_be_hidden()

@@ -21,11 +21,11 @@ def used(site: Site) -> Site:
 
 
 def test_a_failed_part_shows_its_error_and_can_be_retried(
-    used: Site, signed_in: Any, complaints: Any
+    used: Site, signed_in: Any, page_errors: Any
 ) -> None:
-    complaints.forgive("500")
-    complaints.forgive("ERR_FAILED")
-    complaints.forgive("Failed to fetch")
+    page_errors.allow("500")
+    page_errors.allow("ERR_FAILED")
+    page_errors.allow("Failed to fetch")
     page = signed_in
     page.goto("/console/requests?range=all")
     row = page.locator("#rows > tr").first
@@ -69,10 +69,10 @@ def sign_in_again(page: Any, site: Site) -> None:
 
 
 def test_what_was_typed_outlives_the_session(
-    used: Site, open_page: Callable[..., Any], complaints: Any
+    used: Site, open_page: Callable[..., Any], page_errors: Any
 ) -> None:
-    complaints.forgive("401")
-    complaints.forgive("403")
+    page_errors.allow("401")
+    page_errors.allow("403")
     page = open_page("ada")
     page.goto("/console/teams/add")
     page.locator("input[name=name]").fill("Team of tomorrow")
@@ -90,10 +90,10 @@ def test_what_was_typed_outlives_the_session(
 
 
 def test_a_draft_of_a_route_outlives_the_session(
-    used: Site, open_page: Callable[..., Any], complaints: Any
+    used: Site, open_page: Callable[..., Any], page_errors: Any
 ) -> None:
-    complaints.forgive("401")
-    complaints.forgive("403")
+    page_errors.allow("401")
+    page_errors.allow("403")
     page = open_page("ada")
     page.goto("/console/routes/coding")
     page.get_by_role("button", name="Add step").click()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.pages import PLACES, Place
+from tests.browser.pages import PAGES, PageSpec
 from tests.browser.screenshots import path_of, traffic
 from tests.browser.site import Site
 
@@ -61,14 +61,14 @@ def misplaced(page: Any) -> Any:
 @pytest.mark.parametrize("who", ["ada", "vic"])
 @pytest.mark.wide(every=2)
 def test_every_page_fits_at_every_width(
-    used: Site, open_page: Callable[..., Any], complaints: Any, who: str
+    used: Site, open_page: Callable[..., Any], page_errors: Any, who: str
 ) -> None:
     """The admin sees all pages, the viewer is refused some: nothing else is answered."""
-    complaints.forgive("403")
-    complaints.forgive("404")
+    page_errors.allow("403")
+    page_errors.allow("404")
     page = open_page(who)
     faults: dict[str, Any] = {}
-    for place in PLACES:
+    for place in PAGES:
         if place.who is None or place.name == "refused":
             continue
         status = page.goto(path_of(used, place)).status
@@ -84,9 +84,9 @@ def test_every_page_fits_at_every_width(
     assert faults == {}
 
 
-@pytest.mark.parametrize("place", [p for p in PLACES if p.who == "ada"], ids=lambda p: p.name)
+@pytest.mark.parametrize("place", [p for p in PAGES if p.who == "ada"], ids=lambda p: p.name)
 @pytest.mark.wide(every=12)
-def test_a_page_is_there_without_scripts(used: Site, browser: Any, place: Place) -> None:
+def test_a_page_is_there_without_scripts(used: Site, browser: Any, place: PageSpec) -> None:
     context = browser.new_context(base_url=used.url, java_script_enabled=False)
     cookie = {"name": "sessionid", "value": used.sessions["ada"], "url": used.url}
     context.add_cookies([cookie])
@@ -97,9 +97,9 @@ def test_a_page_is_there_without_scripts(used: Site, browser: Any, place: Place)
     context.close()
 
 
-@pytest.mark.parametrize("place", [p for p in PLACES if p.who], ids=lambda p: p.name)
+@pytest.mark.parametrize("place", [p for p in PAGES if p.who], ids=lambda p: p.name)
 @pytest.mark.wide(every=20)
-def test_a_stranger_is_sent_to_sign_in_and_back(used: Site, page: Any, place: Place) -> None:
+def test_a_stranger_is_sent_to_sign_in_and_back(used: Site, page: Any, place: PageSpec) -> None:
     page.goto(path_of(used, place))
     assert "/console/sign-in?next=" in page.url
 

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PHONE
-from tests.browser.playground_page import Playground, Wire, as_, with_models
+from tests.browser.playground_page import CuttableProxy, Playground, as_, with_models
 from tests.browser.site import Site
 from tests.waits import until
 
@@ -119,10 +119,10 @@ def test_a_quiet_column_is_marked(playground: Playground) -> None:
 
 
 def test_a_lost_connection_keeps_received_events_and_resumes(
-    page: Any, site: Site, complaints: Any
+    page: Any, site: Site, page_errors: Any
 ) -> None:
-    complaints.forgive("ERR_INCOMPLETE_CHUNKED_ENCODING")
-    wire = Wire(site.port)
+    page_errors.allow("ERR_INCOMPLETE_CHUNKED_ENCODING")
+    wire = CuttableProxy(site.port)
     playground = Playground(as_(page, site, "ada"), wire.url)
     playground.open(SLOW, "demo/demo-fast").write("Tell a story.").run()
     playground.becomes("B", "ok")
@@ -187,14 +187,14 @@ def test_the_estimated_price_is_shown_before_the_run(playground: Playground) -> 
     expect(playground.page.locator("#pg-cost")).to_have_text(re.compile(r"^about \$0\.00\d+$"))
 
 
-def test_input_errors_are_shown_beside_the_prompt(playground: Playground, complaints: Any) -> None:
+def test_input_errors_are_shown_beside_the_prompt(playground: Playground, page_errors: Any) -> None:
     playground.open("demo", "demo/demo-fast").run(refused=True)
     page = playground.page
     expect(page.locator("#pg-errors")).to_have_text("Write a message first.")
     playground.write("Hello")
     page.click("#tab-schema")
     page.fill("#pg-schema", '{"type": "nothing"}')
-    complaints.forgive("400")
+    page_errors.allow("400")
     playground.run(refused=True)
     expect(page.locator("#pg-errors")).to_contain_text("Not a valid JSON Schema")
     assert page.input_value("#pg-schema") == '{"type": "nothing"}'

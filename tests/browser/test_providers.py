@@ -90,8 +90,8 @@ def test_without_a_script_a_provider_is_tested_and_added(open_page: Any) -> None
     expect(page.get_by_text("scriptless deleted")).to_be_visible()
 
 
-def test_a_refused_form_is_shown_in_the_page(signed_in: Any, complaints: Any) -> None:
-    complaints.forgive("422")
+def test_a_refused_form_is_shown_in_the_page(signed_in: Any, page_errors: Any) -> None:
+    page_errors.allow("422")
     page = signed_in
     page.goto("/console/providers/add/custom")
     page.get_by_role("button", name="Test connection").click()

@@ -106,9 +106,9 @@ def test_what_is_filled_in_is_there_after_saving_and_reloading(signed_in: Any) -
     ],
 )
 def test_an_error_is_shown_at_its_field(
-    signed_in: Any, complaints: Any, label: str, text: str, output_text: str
+    signed_in: Any, page_errors: Any, label: str, text: str, output_text: str
 ) -> None:
-    complaints.forgive("422")
+    page_errors.allow("422")
     page = signed_in
     page.goto(ROUTE)
     opened(page).get_by_label(label, exact=True).fill(text)
@@ -142,9 +142,9 @@ def test_the_section_is_used_by_keyboard_alone(signed_in: Any) -> None:
 
 
 def test_cached_responses_are_stored_counted_and_cleared(
-    signed_in: Any, site: Site, complaints: Any
+    signed_in: Any, site: Site, page_errors: Any
 ) -> None:
-    complaints.forgive("422")
+    page_errors.allow("422")
     page = signed_in
     page.goto(ROUTE)
     page.locator("#route-more > summary").click()
@@ -208,10 +208,10 @@ def test_the_open_sections_are_accessible_and_fit(
     open_page: Callable[..., Any],
     axe_in_themes: Any,
     no_sideways_scroll: Any,
-    complaints: Any,
+    page_errors: Any,
     size: dict[str, int],
 ) -> None:
-    complaints.forgive("422")
+    page_errors.allow("422")
     page = open_page("ada", size=size)
     page.goto(ROUTE)
     page.locator("#route-more > summary").click()

@@ -105,8 +105,8 @@ def test_the_same_by_keyboard_is_announced_and_keeps_the_focus(signed_in: Any) -
     expect(page.locator("#route-bar")).to_contain_text("moved demo-a to step 2")
 
 
-def test_typing_is_checked_without_being_disturbed(signed_in: Any, complaints: Any) -> None:
-    complaints.forgive("422")
+def test_typing_is_checked_without_being_disturbed(signed_in: Any, page_errors: Any) -> None:
+    page_errors.allow("422")
     page = signed_in
     page.goto(STORY)
     weight = page.get_by_label("Weight of demo-a")
@@ -138,9 +138,9 @@ def test_conditions_are_read_on_the_line_between_the_steps(signed_in: Any) -> No
 
 
 def test_two_tabs_can_not_overwrite_each_other(
-    open_page: Callable[..., Any], complaints: Any
+    open_page: Callable[..., Any], page_errors: Any
 ) -> None:
-    complaints.forgive("409")
+    page_errors.allow("409")
     one, two = open_page("ada"), open_page("ada")
     for page in (one, two):
         page.goto(STORY)
@@ -233,9 +233,9 @@ def test_a_viewer_can_read_but_not_change(viewer_page: Any) -> None:
 
 
 def test_a_new_route_is_wrong_only_once_a_field_was_left_or_it_was_saved(
-    signed_in: Any, complaints: Any
+    signed_in: Any, page_errors: Any
 ) -> None:
-    complaints.forgive("422")
+    page_errors.allow("422")
     page = signed_in
     page.goto("/console/new-route")
     checks, errors = page.locator("#route-checks"), page.locator("#route-checks .callout.bad")

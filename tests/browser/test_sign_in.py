@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.browser.conftest import Complaints, watch
+from tests.browser.conftest import PageErrors, watch
 from tests.browser.site import Site
 from tests.fakes.oidc import CLIENT_ID, CLIENT_SECRET, oidc_provider
 from tests.waits import PATIENCE_S
@@ -53,14 +53,14 @@ def oidc_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def test_a_member_signs_in_makes_a_key_and_adds_a_passkey(
-    browser: Any, oidc_site: Site, complaints: Complaints
+    browser: Any, oidc_site: Site, page_errors: PageErrors
 ) -> None:
     # Passkeys exist on localhost, not on an address.
     base = f"http://localhost:{oidc_site.port}"
     context = browser.new_context(base_url=base, reduced_motion="reduce")
     context.set_default_timeout(PATIENCE_S * 1000)
     page = context.new_page()
-    watch(page, complaints)
+    watch(page, page_errors)
     page.goto("/console/sign-in")
     fits(page)
     page.get_by_role("link", name="Sign in with Acme").click()
@@ -97,4 +97,4 @@ def test_a_member_signs_in_makes_a_key_and_adds_a_passkey(
     page.get_by_role("button", name="Sign in with a passkey").click()
     page.wait_for_url(f"{base}/console/own")
     context.close()
-    assert not complaints.unforgiven()
+    assert not page_errors.unexpected()

@@ -22,7 +22,7 @@ from tests.waits import until
 CHAT = {"model": "demo", "messages": [{"role": "user", "content": "What is a span?"}]}
 
 
-class Results(OTLPSpanExporter):
+class ResultRecorder(OTLPSpanExporter):
     """The exporter, and the results of its exports."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -37,7 +37,7 @@ class Results(OTLPSpanExporter):
 @pytest.fixture(scope="module")
 def trace_id(site: Site) -> str:
     """A workflow whose agent asks the model and calls a tool that fails."""
-    exporter = Results(
+    exporter = ResultRecorder(
         endpoint=f"{site.url}/v1/traces",
         headers={"authorization": f"Bearer {site.key}"},
         compression=Compression.Gzip,
@@ -125,7 +125,7 @@ def test_on_a_phone_without_scripts_every_bar_is_seen(
 
 
 def test_an_exporter_with_a_wrong_key_gets_an_error(site: Site) -> None:
-    exporter = Results(
+    exporter = ResultRecorder(
         endpoint=f"{site.url}/v1/traces", headers={"authorization": "Bearer sk-dgm-wrong"}
     )
     provider = TracerProvider()

@@ -97,18 +97,18 @@ def rerun(
 ) -> tuple[LogRecord, LogRecord]:
     """The entries of the client's request and of its run in the playground."""
 
-    class Nothing:
+    class NullRunStore:
         def save(self, run: Run) -> None: ...
 
         def stops(self, run: Run) -> list[str]:
             return []
 
-    async def both() -> tuple[LogRecord, LogRecord]:
+    async def log_both() -> tuple[LogRecord, LogRecord]:
         async with gateway(tmp_path, OPEN) as live:
             await live.post(path_of(dialect, MODEL, stream=stream), body)
             first = await live.entry()
             plan = await asyncio.to_thread(opened, first)
-            run = Run(live.runtime, "r", plan, Nothing())
+            run = Run(live.runtime, "r", plan, NullRunStore())
             run.begin()
             await run.wait()
             (column_run,) = run.column_runs
@@ -126,7 +126,7 @@ def rerun(
         logged = logged_body(row)
         return msgspec.structs.replace(parse(page), logged=logged)
 
-    return asyncio.run(both())
+    return asyncio.run(log_both())
 
 
 @pytest.mark.django_db(transaction=True)

@@ -40,7 +40,7 @@ EXPECTED = [{"name": "get_weather", "arguments": {"city": "Paris"}}]
 ASKS_TOOL = "What is the weather? Use get_weather for “Paris”."
 
 
-class Remembers:
+class RecordingRunStore:
     """Keeps finished runs, and passes on stops of other processes."""
 
     def __init__(self) -> None:
@@ -87,8 +87,8 @@ def body(*models: str, prompt: str = "Hello", **more: Any) -> Json:
     return {"columns": columns, "messages": [{"role": "user", "content": prompt}], **more}
 
 
-def make_run(document: Json, **more: Any) -> tuple[Run, Remembers]:
-    store = Remembers()
+def make_run(document: Json, **more: Any) -> tuple[Run, RecordingRunStore]:
+    store = RecordingRunStore()
     return Run(_RUNTIMES[-1], "run-1", parse(document), store, **more), store
 
 

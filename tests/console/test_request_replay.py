@@ -19,7 +19,7 @@ from tests.store.factories import entry
 pytestmark = pytest.mark.django_db
 
 
-class NotStarted:
+class UnstartedRuntime:
     """Stands for the runtime of a server; the replay itself is replaced."""
 
     async def get(self) -> None: ...
@@ -37,7 +37,7 @@ def test_a_replay_is_paid_from_the_persons_budget(ada: Client, monkeypatch: pyte
 
     monkeypatch.setattr("gateway.relay.run.playground_calls.run_playground_call", ask)
     monkeypatch.setattr("console.pages.requests.replays._WAIT_S", 0)
-    ada.defaults[SCOPE_KEY] = NotStarted()
+    ada.defaults[SCOPE_KEY] = UnstartedRuntime()
     url = reverse("request-replay", args=[row.pk])
     ada.post(url)
     assert asked_with == [session]

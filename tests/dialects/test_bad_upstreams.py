@@ -20,10 +20,24 @@ import pytest
 
 from gateway.providers.capabilities import traits_for
 from gateway.routing.snapshot import Route, Target, model_of
-from tests.dialects.crossing.asks import ANSWER, ARGUMENTS, CLOCK, PREAMBLE, WEATHER, request_of
 from tests.dialects.crossing.clients import CLIENTS
+from tests.dialects.crossing.feature_requests import (
+    ANSWER,
+    ARGUMENTS,
+    CLOCK,
+    PREAMBLE,
+    WEATHER,
+    request_of,
+)
 from tests.dialects.crossing.readers import ENDED, READERS
-from tests.dialects.crossing.spoil import KINDS, SPOILERS, SSE, WHOLE_SPOILERS, Spoiler, read_frames
+from tests.dialects.crossing.stream_faults import (
+    KINDS,
+    RESPONSE_FAULTS,
+    SSE,
+    STREAM_FAULTS,
+    StreamFault,
+    read_frames,
+)
 from tests.dialects.crossing.upstreams import UPSTREAMS, Upstream
 from tests.dialects.test_matrix import cell, outcome
 from tests.each import each
@@ -39,51 +53,51 @@ def feature(upstream: Upstream) -> str:
 
 
 @cache
-def spoiled(upstream: str, spoiler: str) -> bytes | None:
+def faulty(upstream: str, fault: str) -> bytes | None:
     """The provider's bytes; None where the spoiler means nothing in its dialect."""
     target = UPSTREAMS[upstream]
     # A request that was translated asks for all that a stream can tell.
     client = "openai_responses" if target.dialect == "openai_chat" else "openai_chat"
     good = cell((client, upstream, feature(target), True))
     frames = read_frames(target.dialect, good.turns[0].upstream_response)
-    chosen_spoiler = next(s for s in SPOILERS if s.name == spoiler)
-    return chosen_spoiler.spoil(target.dialect, frames)
+    chosen_fault = next(s for s in STREAM_FAULTS if s.name == fault)
+    return chosen_fault.apply_fault(target.dialect, frames)
 
 
-def test_every_spoiler_means_something_somewhere() -> None:
+def test_every_fault_applies_to_some_dialect() -> None:
     outcome()
-    for spoiler in SPOILERS:
-        results = [spoiled(upstream.name, spoiler.name) for upstream in FOREIGN]
-        assert any(data is not None for data in results), spoiler.name
+    for fault in STREAM_FAULTS:
+        results = [faulty(upstream.name, fault.name) for upstream in FOREIGN]
+        assert any(data is not None for data in results), fault.name
 
 
-def host_of(upstream: Upstream, spoiler: Spoiler) -> str:
+def host_of(upstream: Upstream, fault: StreamFault) -> str:
     """The host name of a provider that is spoiled so."""
-    return f"{upstream.name}-{spoiler.name}".replace("_", "-")
+    return f"{upstream.name}-{fault.name}".replace("_", "-")
 
 
 async def _run(folder: Path) -> dict[Key, Reply]:
     routes, answers = [], {}
     for upstream in FOREIGN:
-        for spoiler in SPOILERS:
-            data = spoiled(upstream.name, spoiler.name)
+        for fault in STREAM_FAULTS:
+            data = faulty(upstream.name, fault.name)
             if data is None:
                 continue
-            host = host_of(upstream, spoiler)
+            host = host_of(upstream, fault)
             routes.append(_route(upstream, host, len(routes) + 1))
-            kind = spoiler.kind or KINDS.get(upstream.dialect, SSE)
+            kind = fault.kind or KINDS.get(upstream.dialect, SSE)
             answers[host] = _saying(data, kind)
     results_by_client: dict[Key, Reply] = {}
     async with gateway(folder, snapshot(*routes), **answers) as live:
         for upstream in FOREIGN:
-            for spoiler in SPOILERS:
+            for fault in STREAM_FAULTS:
                 for client in CLIENTS.values():
-                    host = host_of(upstream, spoiler)
+                    host = host_of(upstream, fault)
                     if host not in answers or feature(upstream) not in client.can:
                         continue
                     ask = request_of(feature(upstream), stream=True)
                     reply = await live.post(client.path(host, ask), client.body(host, ask))
-                    results_by_client[client.name, upstream.name, spoiler.name] = reply
+                    results_by_client[client.name, upstream.name, fault.name] = reply
     return results_by_client
 
 
@@ -108,7 +122,7 @@ def replies(tmp_path_factory: pytest.TempPathFactory) -> dict[Key, Reply]:
     return asyncio.run(_run(tmp_path_factory.mktemp("bad")))
 
 
-@each("name", [spoiler.name for spoiler in SPOILERS])
+@each("name", [fault.name for fault in STREAM_FAULTS])
 def test_every_client_sees_the_answer_or_an_error(replies: dict[Key, Reply], name: str) -> None:
     met = {key: reply for key, reply in replies.items() if key[2] == name}
     wrong = {}
@@ -137,19 +151,19 @@ def _unnamed(value: Any) -> Any:
 
 
 def _check(client: str, target: Upstream, name: str, reply: Reply) -> None:
-    spoiler = next(s for s in SPOILERS if s.name == name)
-    if spoiler.fate == "error" or target.dialect in spoiler.ends:
-        failed = reply.status >= 500 or READERS[client].broke(reply.body)
+    fault = next(s for s in STREAM_FAULTS if s.name == name)
+    if fault.expected == "error" or target.dialect in fault.ends:
+        failed = reply.status >= 500 or READERS[client].stream_error(reply.body)
         assert failed, reply.body[-300:]
         return
     assert reply.status == 200, reply.body
     if client == target.dialect:  # the provider's own bytes
-        data = spoiled(target.name, name)
+        data = faulty(target.name, name)
         assert data is not None
         assert _events(target, reply.body) == _events(target, data)
         return
     reader = READERS[client]
-    response = reader.whole(reader.joined(reply.body))
+    response = reader.parse(reader.join_stream(reply.body))
     assert response.text == (PREAMBLE if target.tools else ANSWER)
     if target.tools:
         pairs = [(called, arguments) for _, called, arguments in response.calls]
@@ -165,11 +179,11 @@ def whole_keys() -> list[Any]:
     """Client, provider and spoiler of a whole answer."""
     return [
         pytest.param(
-            (client, upstream.name, spoiler.name), id=f"{client}-{upstream.name}-{spoiler.name}"
+            (client, upstream.name, fault.name), id=f"{client}-{upstream.name}-{fault.name}"
         )
         for client in CLIENTS
         for upstream in FOREIGN
-        for spoiler in WHOLE_SPOILERS
+        for fault in RESPONSE_FAULTS
         if feature(upstream) in CLIENTS[client].can and client != upstream.dialect
     ]
 
@@ -182,10 +196,10 @@ async def _run_whole(folder: Path) -> dict[Key, Reply]:
         good = json.loads(
             cell((client, upstream.name, feature(upstream), False)).turns[0].upstream_response
         )
-        for spoiler in WHOLE_SPOILERS:
-            host = f"whole-{upstream.name}-{spoiler.name}".replace("_", "-")
+        for fault in RESPONSE_FAULTS:
+            host = f"whole-{upstream.name}-{fault.name}".replace("_", "-")
             routes.append(_route(upstream, host, len(routes) + 1))
-            hosts[host] = _saying(spoiler.spoil(good), spoiler.kind)
+            hosts[host] = _saying(fault.apply_fault(good), fault.kind)
     responses_by_key: dict[Key, Reply] = {}
     async with gateway(folder, snapshot(*routes), **hosts) as live:
         for param in whole_keys():
@@ -210,15 +224,15 @@ def test_a_client_gets_the_complete_response_or_an_error(
 ) -> None:
     client, upstream, name = key
     reply = whole_replies[key]
-    spoiler = next(s for s in WHOLE_SPOILERS if s.name == name)
+    fault = next(s for s in RESPONSE_FAULTS if s.name == name)
     target = UPSTREAMS[upstream]
-    if spoiler.fate == "error":
+    if fault.expected == "error":
         assert reply.status >= 500, reply.body
         # Bedrock's and Cohere's errors are `{"message": ...}`.
         assert reply.json().get("error") or reply.json()["message"]
         return
     assert reply.status == 200, reply.body
-    response = READERS[client].whole(reply.json())
+    response = READERS[client].parse(reply.json())
     assert response.text == (PREAMBLE if target.tools else ANSWER)
     assert len(response.calls) == (2 if target.tools else 0)
     assert response.finish == ENDED[client][target.tools]

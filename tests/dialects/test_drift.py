@@ -104,7 +104,7 @@ def of_bedrock(shape: str, value: Json) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Shape:
+class ResponseChecks:
     """How an answer of a dialect is checked, whole and by its events.
 
     `more` are fields that the types do not know and clients or providers do use: why is
@@ -148,38 +148,38 @@ _THOUGHTS = {
 }
 # The service's own reference has these two, its SDK not.
 _DEEPSEEK = {"usage.prompt_cache_hit_tokens", "usage.prompt_cache_miss_tokens"}
-SHAPES: dict[str, Shape] = {
-    "openai_chat": Shape(
+SHAPES: dict[str, ResponseChecks] = {
+    "openai_chat": ResponseChecks(
         lambda v: wrong(v, ChatCompletion),
         lambda v: wrong(v, ChatCompletionChunk),
         frozenset(_THOUGHTS | _STATES),
     ),
-    "openai_responses": Shape(
+    "openai_responses": ResponseChecks(
         lambda v: wrong(v, Response),
         lambda v: wrong(v, ResponseStreamEvent),
         # The service tells it back; the SDK's type leaves it out.
         frozenset({"store", "response.store"}),
     ),
-    "openai_completions": Shape(
+    "openai_completions": ResponseChecks(
         lambda v: wrong(v, Completion),
         lambda v: wrong(v, Completion),
         # Null until the last chunk, which the type has no word for.
         frozenset({"choices.0.finish_reason"}),
     ),
-    "anthropic_messages": Shape(
+    "anthropic_messages": ResponseChecks(
         lambda v: wrong(v, Message),
         lambda v: [] if v["type"] == "ping" else wrong(v, RawMessageStreamEvent),
     ),
-    "gemini": Shape(
+    "gemini": ResponseChecks(
         lambda v: wrong(v, GenerateContentResponse, strict=False),
         lambda v: wrong(v, GenerateContentResponse, strict=False),
     ),
-    "ollama": Shape(of_ollama, of_ollama),
-    "bedrock_converse": Shape(
+    "ollama": ResponseChecks(of_ollama, of_ollama),
+    "bedrock_converse": ResponseChecks(
         lambda v: of_bedrock("ConverseResponse", v),
         lambda v: of_bedrock("ConverseStreamOutput", v),
     ),
-    "cohere": Shape(
+    "cohere": ResponseChecks(
         lambda v: wrong(v, V2ChatResponse, strict=False),
         lambda v: wrong(v, V2ChatStreamResponse, strict=False),
     ),

@@ -15,23 +15,23 @@ import msgspec
 import pytest
 
 from gateway.dialects import DIALECTS
-from tests.dialects.crossing.asks import (
+from tests.dialects.crossing.built_in_tools import cross_all
+from tests.dialects.crossing.clients import CLIENTS
+from tests.dialects.crossing.embeddings import EMBEDDERS, TEXTS, VECTORS, embed
+from tests.dialects.crossing.feature_requests import (
     ANSWER,
     ARGUMENTS,
     CLOCK,
-    MARKS,
+    FEATURE_MARKERS,
     PREAMBLE,
     RESULTS,
     THOUGHT,
     VERDICT,
     WEATHER,
-    Mark,
+    FeatureMarker,
 )
-from tests.dialects.crossing.built_in_tools import cross_all
-from tests.dialects.crossing.clients import CLIENTS
-from tests.dialects.crossing.embeddings import EMBEDDERS, TEXTS, VECTORS, embed
 from tests.dialects.crossing.readers import ENDED, READERS
-from tests.dialects.crossing.run import BREAKS, Cell, Failure, Outcome, pairs, run
+from tests.dialects.crossing.run import BREAKS, CrossingResult, Failure, Outcome, pairs, run
 from tests.dialects.crossing.table import PAGE_PATH, page
 from tests.dialects.crossing.upstreams import UPSTREAMS
 from tests.each import each
@@ -116,7 +116,7 @@ def outcome() -> Outcome:
     return asyncio.run(run())
 
 
-def cell(key: tuple[str, str, str, bool]) -> Cell:
+def cell(key: tuple[str, str, str, bool]) -> CrossingResult:
     """One crossing."""
     cells = (c for c in outcome().cells if (c.client, c.upstream, c.feature, c.stream) == key)
     return next(cells)
@@ -128,13 +128,15 @@ def failure(key: tuple[str, str, str]) -> Failure:
     return next(failures)
 
 
-def marks_of(one: Cell) -> tuple[Mark, ...]:
+def marks_of(one: CrossingResult) -> tuple[FeatureMarker, ...]:
     """What the client of a cell asked that can be looked for upstream."""
     knows = CLIENTS[one.client].knows
-    return tuple(m for m in MARKS[one.feature] if one.feature != "settings" or m.name in knows)
+    return tuple(
+        m for m in FEATURE_MARKERS[one.feature] if one.feature != "settings" or m.name in knows
+    )
 
 
-def calls_of(one: Cell) -> int:
+def calls_of(one: CrossingResult) -> int:
     """How many tools the provider of a cell calls."""
     if not UPSTREAMS[one.upstream].tools:
         return 0
@@ -179,11 +181,15 @@ def test_calls_and_their_results_find_each_other(key: tuple[str, str, str, bool]
 def test_exactly_the_lost_fields_are_reported(key: tuple[str, str, str, bool]):
     one = cell(key)
     first = one.turns[0]
-    for mark in marks_of(one):
-        lost = mark.bytes not in first.sent
-        dropped = [r for r in first.report if r["action"] == "dropped" and r["field"] in mark.paths]
-        assert not lost or first.tells(mark), f"{mark.name} was lost and nobody told"
-        assert lost or not dropped, f"{mark.name} was sent, but is told as dropped"
+    for marker in marks_of(one):
+        missing_markers = marker.bytes not in first.upstream_request
+        dropped = [
+            r for r in first.report if r["action"] == "dropped" and r["field"] in marker.paths
+        ]
+        assert not missing_markers or first.is_reported(marker), (
+            f"{marker.name} was lost and nobody told"
+        )
+        assert missing_markers or not dropped, f"{marker.name} was sent, but is told as dropped"
     assert not (first.logged.passthrough and first.report), "what passes through loses nothing"
 
 
@@ -200,7 +206,7 @@ def test_reasoning_is_returned_and_its_state_sent_back(key: tuple[str, str, str,
     shows = shows and (one.client, one.upstream) != ("openai_chat", "openai_responses")
     assert response.thought == (THOUGHT if shows else "")
     for state in _STATE.findall(one.turns[0].upstream_response) if len(one.turns) > 1 else ():
-        assert state in one.turns[1].sent, "the provider's state did not come back"
+        assert state in one.turns[1].upstream_request, "the provider's state did not come back"
 
 
 def kinds(client: str, kind: str) -> object:
@@ -257,7 +263,7 @@ def test_a_broken_stream_never_ends_as_a_complete_one(key: tuple[str, str, str])
     one = failure(key)
     assert one.status == 200
     assert one.logged.outcome == "cut"
-    assert READERS[one.client].broke(one.reply)
+    assert READERS[one.client].stream_error(one.reply)
 
 
 def test_every_dialect_is_in_the_matrix_as_client_and_as_provider() -> None:
@@ -273,10 +279,10 @@ def test_every_dialect_is_in_the_matrix_as_client_and_as_provider() -> None:
 
 def test_a_built_in_tool_is_sent_or_reported() -> None:
     for crossing in cross_all():
-        sent = "tools" in crossing.body or "responseModalities" in str(crossing.body)
-        sent = sent or "web_search_options" in crossing.body
+        upstream_request = "tools" in crossing.body or "responseModalities" in str(crossing.body)
+        upstream_request = upstream_request or "web_search_options" in crossing.body
         reported = any(row["action"] == "dropped" for row in crossing.report)
-        assert sent != reported, (crossing.tool, crossing.client, crossing.upstream)
+        assert upstream_request != reported, (crossing.tool, crossing.client, crossing.upstream)
 
 
 @each("client", list(EMBEDDERS))
@@ -285,10 +291,10 @@ def test_vectors_arrive_and_a_loss_is_reported(client: str, upstream: str) -> No
     embedded = embed(client, upstream)
     assert embedded.vectors == VECTORS
     for text in TEXTS:
-        assert text.encode() in embedded.sent
+        assert text.encode() in embedded.upstream_request
     request, fields = EMBEDDERS[client].request, {row["field"] for row in embedded.report}
     if client != upstream and "user" in request:
-        assert (b'"u"' in embedded.sent) != ("user" in fields)
+        assert (b'"u"' in embedded.upstream_request) != ("user" in fields)
 
 
 def test_the_page_of_the_matrix_is_current():

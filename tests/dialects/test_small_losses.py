@@ -194,8 +194,8 @@ def test_the_explanation_of_a_refusal_reaches_gemini_clients() -> None:
 # --- media, bytes ------------------------------------------------------------------------
 
 # Nothing tells by its first bytes what it is.
-PICTURE = base64.b64encode(b"picture").decode()
-JPG = f"data:image/jpg;base64,{PICTURE}"
+IMAGE_DATA = base64.b64encode(b"picture").decode()
+JPG = f"data:image/jpg;base64,{IMAGE_DATA}"
 
 
 @each("target", ["anthropic", "bedrock", "gemini", "openai_responses"])
@@ -210,7 +210,7 @@ def test_image_jpg_is_sent_by_its_registered_name(target: str) -> None:
 
 @each("target", ["openai", "gemini", "bedrock"])
 def test_so_it_is_where_a_client_names_the_type_alone(target: str) -> None:
-    source = {"type": "base64", "media_type": "image/jpg", "data": PICTURE}
+    source = {"type": "base64", "media_type": "image/jpg", "data": IMAGE_DATA}
     picture = {"type": "image", "source": source}
     request = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": [picture]}]}
     out = translate.request("anthropic_messages", target, request, VERSION, "claude-sonnet-4-5")

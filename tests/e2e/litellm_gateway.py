@@ -15,7 +15,7 @@ import httpx
 
 from tests.e2e.stack import Gateway
 from tests.fakes import RecordedRequest, Refusal, ScriptedAnswer, StrictOpenAI
-from tests.fakes.server import Out
+from tests.fakes.server import ResponseWriter
 
 MODELS = ("gpt-4o", "gpt-4o-mini", "o1", "o1-mini", "gpt-4", "gpt-3.5-turbo", "gpt-4.1")
 DOWN = Refusal(503, "server_error", "The server is overloaded or not ready yet.")
@@ -48,7 +48,7 @@ class Upstream(StrictOpenAI):
             for request in self.requests
         )
 
-    async def respond(self, recorded_request: RecordedRequest, out: Out) -> bool:
+    async def respond(self, recorded_request: RecordedRequest, out: ResponseWriter) -> bool:
         """As the service would, if it is in order."""
         if self.times > 0 and self.fails is not None and recorded_request.method == "POST":
             self.times -= 1
@@ -62,7 +62,7 @@ class Upstream(StrictOpenAI):
 class AzureUpstream(Upstream):
     """The same by Azure's paths and its header."""
 
-    async def respond(self, recorded_request: RecordedRequest, out: Out) -> bool:
+    async def respond(self, recorded_request: RecordedRequest, out: ResponseWriter) -> bool:
         """As the deployment `gpt-4` would."""
         if recorded_request.path != "/openai/deployments/gpt-4/chat/completions":
             await out.reply(404, {"error": {"code": "404", "message": "Resource not found"}})

@@ -14,7 +14,7 @@ import openai
 
 from tests.e2e.stack import ROOT, Gateway, configured, strict_config
 from tests.fakes import StrictAnthropic, StrictDeepSeek
-from tests.fakes.remembering import RememberingOpenAI
+from tests.fakes.stateful_openai import StatefulOpenAI
 
 OWN, CHAT, MESSAGES = "gpt-5.6-sol", "deepseek-v4-pro", "claude-sonnet-4-5"
 
@@ -24,7 +24,7 @@ class ResponseNodes:
     """The gateway and the providers behind it."""
 
     gateway: Gateway
-    openai: RememberingOpenAI
+    openai: StatefulOpenAI
     deepseek: StrictDeepSeek
     anthropic: StrictAnthropic
 
@@ -78,7 +78,7 @@ def response_nodes(
 ) -> Iterator[ResponseNodes]:
     """Start it all, and end it well. `served`: by what, with as many processes as it can have."""
     with ExitStack() as stack:
-        own = stack.enter_context(RememberingOpenAI())
+        own = stack.enter_context(StatefulOpenAI())
         anthropic = stack.enter_context(StrictAnthropic())
         deepseek = stack.enter_context(StrictDeepSeek())
         rows = strict_config(own, anthropic, deepseek)

@@ -21,7 +21,7 @@ import pytest
 
 from gateway.framing.eventstream import encode
 from tests.e2e.stack import BRIEF_S, LONG_S, Gateway, configured
-from tests.fakes.server import Out, RecordedRequest, Server
+from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 
 pytestmark = pytest.mark.e2e
 
@@ -112,7 +112,7 @@ GOOD = {
 class FaultyAnswer:
     """One answer to spoil."""
 
-    out: Out
+    out: ResponseWriter
     valid_answer: ValidAnswer
     stream: bool
 
@@ -265,7 +265,7 @@ STATUSES = {
 class FaultyServer(Server):
     """Speaks four dialects by the path; the model's name names the fault."""
 
-    async def respond(self, request: RecordedRequest, out: Out) -> bool:
+    async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
         """Answer as the fault has it."""
         path = unquote(request.path)
         heads = {"ollama": "/api/chat", "cohere": "/v2/chat", "bedrock": "/model/"}

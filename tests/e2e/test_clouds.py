@@ -24,7 +24,7 @@ from tests.fakes.bedrock import BEARER, KEY_ID, SECRET, SESSION, StrictBedrock
 from tests.fakes.bedrock_rules import CLAUDE, NOVA
 from tests.fakes.cohere import StrictCohere
 from tests.fakes.cohere_rules import PLAIN, REASONER
-from tests.fakes.server import Out
+from tests.fakes.server import ResponseWriter
 
 pytestmark = [
     pytest.mark.e2e,
@@ -48,7 +48,7 @@ class VertexClaude(StrictAnthropic):
 
     token = "vertex-token-1"
 
-    async def respond(self, recorded_request: RecordedRequest, out: Out) -> bool:
+    async def respond(self, recorded_request: RecordedRequest, out: ResponseWriter) -> bool:
         """Grant a token, or answer as Anthropic would."""
         if recorded_request.path == "/token":
             await out.reply(200, {"access_token": self.token, "expires_in": 3600})

@@ -16,7 +16,7 @@ import pytest
 
 from tests.e2e.stack import BRIEF_S, GatewayStack
 from tests.fakes.chaos import KEY as UPSTREAM_KEY
-from tests.fakes.wires import TEXT
+from tests.fakes.dialect_answers import TEXT
 from tests.waits import until
 
 pytestmark = pytest.mark.e2e

@@ -20,7 +20,7 @@ import pytest
 
 from tests.e2e.stack import ROOT, Gateway, configured
 from tests.e2e.test_ollama import row
-from tests.fakes.kept import StrictKeeper, StrictRerank
+from tests.fakes.batches import StrictBatches, StrictRerank
 from tests.fakes.openai_media import MODELS, PICTURE, SOUND, StrictMedia
 from tests.waits import until
 
@@ -35,7 +35,7 @@ class GatewayStack:
 
     gateway: Gateway
     media: StrictMedia
-    keeper: StrictKeeper
+    keeper: StrictBatches
     rerank: StrictRerank
 
 
@@ -43,7 +43,7 @@ class GatewayStack:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
     with ExitStack() as stack:
         media = stack.enter_context(StrictMedia())
-        keeper = stack.enter_context(StrictKeeper())
+        keeper = stack.enter_context(StrictBatches())
         rerank = stack.enter_context(StrictRerank())
         rows = [
             row(f"my-{name}", f"openai/{name}", f"{media.url}/v1", media.key) for name in MODELS

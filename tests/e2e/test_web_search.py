@@ -16,7 +16,7 @@ from tests.e2e.stack import Gateway, configured
 from tests.fakes import Call, RecordedRequest, ScriptedAnswer, Server
 from tests.fakes.ollama import StrictOllama
 from tests.fakes.search import searxng
-from tests.fakes.server import Out
+from tests.fakes.server import ResponseWriter
 
 pytestmark = pytest.mark.e2e
 
@@ -28,7 +28,7 @@ QUERY = Call("web_search", {"query": "Oslo population"}, "call_1")
 class StrictSearxng(Server):
     """SearXNG over HTTP."""
 
-    async def respond(self, recorded_request: RecordedRequest, out: Out) -> bool:
+    async def respond(self, recorded_request: RecordedRequest, out: ResponseWriter) -> bool:
         """Answer as `tests.fakes.search` does."""
         url = f"http://search{recorded_request.path}?{recorded_request.query}"
         response = searxng(

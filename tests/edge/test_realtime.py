@@ -57,7 +57,7 @@ def with_key(registry: Snapshot, **changes: Any) -> Snapshot:
     return msgspec.structs.replace(registry, keys=keys)
 
 
-class Session:
+class EdgeClient:
     """A client of the edge, without a server."""
 
     def __init__(self, live: Gateway, query: bytes = b"model=voice") -> None:
@@ -117,7 +117,7 @@ async def serving(tmp_path: Path, registry: Snapshot) -> AsyncIterator[Gateway]:
         yield live
 
 
-async def closed(session: Session) -> int:
+async def closed(session: EdgeClient) -> int:
     """The code with which the gateway closes the session, after its end."""
     message = await session.next()
     assert message["type"] == "websocket.close", message
@@ -131,7 +131,7 @@ async def test_a_budget_that_is_used_up_ends_the_session(
     registry = snapshot(realtime_route(realtime_provider(upstream)))
     registry = with_key(registry, budget=Budget(day_usd=Decimal("0.05")))
     async with serving(tmp_path, registry) as live:
-        session = Session(live)
+        session = EdgeClient(live)
         session.say("hello")
         await session.until("response.done")
         session.say("hello again")
@@ -139,7 +139,7 @@ async def test_a_budget_that_is_used_up_ends_the_session(
         error = (await session.until("error"))["error"]
         assert "daily budget" in error["message"]
         assert await closed(session) == 1008
-        again = Session(live)
+        again = EdgeClient(live)
         assert (await again.next())["status"] == 429
         await again.task
         await until_in_loop(lambda: len(live.entries) == 2)
@@ -154,7 +154,7 @@ async def test_a_budget_that_is_used_up_ends_the_session(
 async def test_a_revoked_key_ends_the_session(tmp_path: Path, upstream: StrictRealtime) -> None:
     registry = snapshot(realtime_route(realtime_provider(upstream)))
     async with serving(tmp_path, registry) as live:
-        session = Session(live)
+        session = EdgeClient(live)
         await session.until("session.created")
         runtime = await live.lazy_runtime.get()
         runtime.swap(msgspec.structs.replace(registry, keys={}))
@@ -168,7 +168,7 @@ async def test_an_upstream_that_does_not_respond_ends_the_session(
     brief = Timeouts(connect_s=5, first_byte_s=1, idle_s=5, total_s=10)
     registry = snapshot(realtime_route(realtime_provider(upstream, timeouts=brief)))
     async with serving(tmp_path, registry) as live:
-        session = Session(live)
+        session = EdgeClient(live)
         session.say("silent")
         assert "in time" in (await session.until("error"))["error"]["message"]
         assert await closed(session) == 1011
@@ -190,7 +190,7 @@ async def test_a_session_ends_at_its_limits_of_time(
     async with serving(tmp_path, registry) as live:
         runtime = await live.lazy_runtime.get()
         runtime.config = msgspec.structs.replace(runtime.config, **{setting: 0.1})
-        session = Session(live)
+        session = EdgeClient(live)
         assert message in (await session.until("error"))["error"]["message"]
         assert await closed(session) == 1000
 
@@ -198,7 +198,7 @@ async def test_a_session_ends_at_its_limits_of_time(
 async def test_a_shutdown_ends_an_idle_session(tmp_path: Path, upstream: StrictRealtime) -> None:
     registry = snapshot(realtime_route(realtime_provider(upstream)))
     async with serving(tmp_path, registry) as live:
-        session = Session(live)
+        session = EdgeClient(live)
         await session.until("session.created")
         (await live.lazy_runtime.get()).begin_drain(PATIENCE_S)
         assert await closed(session) == 1012
@@ -211,7 +211,7 @@ async def test_the_end_of_a_shutdown_stops_a_response(
     patient = Timeouts(connect_s=5, first_byte_s=60, idle_s=60, total_s=60)
     registry = snapshot(realtime_route(realtime_provider(upstream, timeouts=patient)))
     async with serving(tmp_path, registry) as live:
-        session = Session(live)
+        session = EdgeClient(live)
         session.say("silent")
         await session.until("conversation.item.added")
         await until_in_loop(lambda: len(upstream.sessions[0].events) == 2)
@@ -228,13 +228,13 @@ async def test_a_session_occupies_a_slot_of_the_concurrency_limit(
     registry = snapshot(realtime_route(realtime_provider(upstream)))
     registry = with_key(registry, limits=Limits(concurrency=1))
     async with serving(tmp_path, registry) as live:
-        session = Session(live)
+        session = EdgeClient(live)
         await session.until("session.created")
-        second = Session(live)
+        second = EdgeClient(live)
         assert (await second.next())["status"] == 429
         await second.task
         await session.leave()
-        third = Session(live)
+        third = EdgeClient(live)
         await third.until("session.created")
         await third.leave()
 
@@ -245,7 +245,7 @@ async def test_the_next_target_is_tried_before_the_handshake(
     wrong = realtime_provider(upstream, "b", credential=Secret("sk-wrong"))
     registry = snapshot(realtime_route(wrong, realtime_provider(upstream)))
     async with serving(tmp_path, registry) as live:
-        session = Session(live)
+        session = EdgeClient(live)
         await session.until("session.created")
         await session.leave()
         await until_in_loop(lambda: live.entries)
@@ -260,7 +260,7 @@ async def test_a_request_that_is_not_served_is_refused(
 ) -> None:
     registry = snapshot(realtime_route(realtime_provider(upstream)))
     async with serving(tmp_path, registry) as live:
-        session = Session(live, query)
+        session = EdgeClient(live, query)
         assert (await session.next())["status"] == 400
         await session.task
     assert upstream.sessions == []
@@ -271,7 +271,7 @@ async def test_a_log_with_bodies_has_counts_and_no_texts(
 ) -> None:
     registry = snapshot(realtime_route(realtime_provider(upstream)), log_bodies=True)
     async with serving(tmp_path, registry) as live:
-        session = Session(live)
+        session = EdgeClient(live)
         session.say("a private text")
         await session.until("response.done")
         await session.leave()
@@ -307,7 +307,7 @@ async def test_the_model_is_where_the_provider_reads_it(
     target = realtime_provider(upstream, preset=preset, query=query)
     upstream.path, upstream.model_param = path, "deployment" if query else "model"
     async with serving(tmp_path, snapshot(realtime_route(target))) as live:
-        session = Session(live)
+        session = EdgeClient(live)
         await session.until("session.created")
         await session.leave()
     assert (upstream.sessions[0].path, upstream.sessions[0].query) == (path, params)
@@ -319,7 +319,7 @@ async def test_a_client_that_does_not_read_pauses_the_upstream(
     registry = snapshot(realtime_route(realtime_provider(upstream)))
     reading = asyncio.Event()
     async with serving(tmp_path, registry) as live:
-        session = Session(live)
+        session = EdgeClient(live)
         await session.until("session.created")
         session.reads = reading.wait
         session.say("flood")
@@ -344,7 +344,7 @@ async def test_a_cancelled_session_does_not_wait_for_a_client_that_does_not_read
     registry = snapshot(realtime_route(realtime_provider(upstream)))
     reading = asyncio.Event()
     async with serving(tmp_path, registry) as live:
-        session = Session(live)
+        session = EdgeClient(live)
         await session.until("session.created")
         session.reads = reading.wait
         session.task.cancel()
@@ -374,7 +374,7 @@ async def test_transcriptions_are_part_of_the_cost(
 ) -> None:
     registry = snapshot(realtime_route(realtime_provider(upstream)))
     async with serving(tmp_path, registry) as live:
-        session = Session(live)
+        session = EdgeClient(live)
         session.send(transcription(model))
         session.send({"type": "input_audio_buffer.commit"})
         await session.until("conversation.item.input_audio_transcription.completed")
@@ -388,7 +388,7 @@ async def test_a_budget_counts_transcriptions(tmp_path: Path, upstream: StrictRe
     registry = snapshot(realtime_route(realtime_provider(upstream)))
     registry = with_key(registry, budget=Budget(day_usd=Decimal(5)))
     async with serving(tmp_path, registry) as live:
-        session = Session(live)
+        session = EdgeClient(live)
         session.send(transcription("gpt-4o-transcribe"))
         session.send({"type": "input_audio_buffer.commit"})
         await session.until("error")
@@ -401,7 +401,7 @@ async def test_a_transcription_without_a_price_does_not_suspend_the_budget(
     registry = snapshot(realtime_route(realtime_provider(upstream)))
     registry = with_key(registry, budget=Budget(day_usd=Decimal("0.01")))
     async with serving(tmp_path, registry) as live:
-        session = Session(live)
+        session = EdgeClient(live)
         session.send(transcription("unknown-model"))
         session.send({"type": "input_audio_buffer.commit"})
         await session.until("conversation.item.input_audio_transcription.completed")

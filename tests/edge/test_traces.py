@@ -31,7 +31,7 @@ PROTOBUF = {"content-type": "application/x-protobuf"}
 SECRET = "sk-abcdefghijklmnopqrstuvwx"
 
 
-class Stored(list[SpanBatch]):
+class RecordingStore(list[SpanBatch]):
     """Batches that were written; `failure` is raised instead."""
 
     failure: Exception | None = None
@@ -43,15 +43,15 @@ class Stored(list[SpanBatch]):
 
 
 @pytest.fixture
-def stored() -> Stored:
-    return Stored()
+def span_store() -> RecordingStore:
+    return RecordingStore()
 
 
 @pytest.fixture
-async def live(tmp_path: Path, stored: Stored) -> AsyncIterator[Gateway]:
+async def live(tmp_path: Path, span_store: RecordingStore) -> AsyncIterator[Gateway]:
     quiet = route("quiet", provider("a"), log_bodies=False)
     registry = snapshot(route("gw", provider("a")), quiet, masks=(compile_mask("ACME-[0-9]{4}"),))
-    async with gateway(tmp_path, registry, write_spans=stored.write) as live_gateway:
+    async with gateway(tmp_path, registry, write_spans=span_store.write) as live_gateway:
         yield live_gateway
 
 
@@ -95,10 +95,12 @@ def message(reply: Reply) -> str:
     return str(body["error"]["message"] if "error" in body else body["message"])
 
 
-async def test_items_of_the_agents_sdk_are_stored(live: Gateway, stored: Stored) -> None:
+async def test_items_of_the_agents_sdk_are_stored(
+    live: Gateway, span_store: RecordingStore
+) -> None:
     reply = await live.post(INGEST, {"data": [trace(), span()]})
     assert (reply.status, reply.body) == (204, b"")
-    (batch,) = stored
+    (batch,) = span_store
     assert (batch.key_id, batch.key_prefix) == (1, "sk-dgm-te")
     (stores_content,) = batch.traces
     assert (stores_content.trace_id, stores_content.name, stores_content.session) == (
@@ -114,7 +116,7 @@ async def test_items_of_the_agents_sdk_are_stored(live: Gateway, stored: Stored)
 
 
 async def test_malformed_items_are_reported_and_valid_ones_stored(
-    live: Gateway, stored: Stored
+    live: Gateway, span_store: RecordingStore
 ) -> None:
     items = [
         span(),
@@ -133,13 +135,13 @@ async def test_malformed_items_are_reported_and_valid_ones_stored(
     for path in (*paths, "[7].span_data.type", "[8].id"):
         assert f"data{path}:" in message(reply)
     assert "8 of the items were not stored, 1 spans were" in message(reply)
-    assert [one.span_id for one in stored[0].spans] == ["span_1"]
+    assert [one.span_id for one in span_store[0].spans] == ["span_1"]
 
 
-async def test_an_unknown_kind_of_span_is_custom(live: Gateway, stored: Stored) -> None:
+async def test_an_unknown_kind_of_span_is_custom(live: Gateway, span_store: RecordingStore) -> None:
     data = {"type": "novelty", "secret_text": "of a user"}
     assert (await live.post(INGEST, {"data": [span(data)]})).status == 204
-    (one,) = stored[0].spans
+    (one,) = span_store[0].spans
     assert (one.kind, one.name, one.attributes) == ("custom", "novelty", {"type": "novelty"})
 
 
@@ -153,20 +155,20 @@ async def test_an_unknown_kind_of_span_is_custom(live: Gateway, stored: Stored) 
     ],
 )
 async def test_a_body_in_another_form_is_refused(
-    live: Gateway, stored: Stored, body: bytes, wrong: str
+    live: Gateway, span_store: RecordingStore, body: bytes, wrong: str
 ) -> None:
     reply = await live.post(INGEST, body)
     assert reply.status == 400
     assert wrong in message(reply)
-    assert not stored
+    assert not span_store
 
 
 @pytest.mark.parametrize("path", [INGEST, OTLP])
-async def test_a_wrong_key_is_refused(live: Gateway, stored: Stored, path: str) -> None:
+async def test_a_wrong_key_is_refused(live: Gateway, span_store: RecordingStore, path: str) -> None:
     reply = await live.post(path, {"data": [span()]}, key="sk-dgm-wrong", headers=JSON)
     assert reply.status == 401
     assert "not valid" in message(reply)
-    assert not stored
+    assert not span_store
 
 
 async def test_another_method_is_refused(live: Gateway) -> None:
@@ -176,7 +178,7 @@ async def test_another_method_is_refused(live: Gateway) -> None:
 
 @pytest.mark.parametrize("path", [INGEST, OTLP])
 async def test_size_is_bounded_before_and_after_decompression(
-    live: Gateway, stored: Stored, path: str
+    live: Gateway, span_store: RecordingStore, path: str
 ) -> None:
     large = b" " * (10 * 1024 * 1024)
     plain = await live.post(path, large, headers=JSON)
@@ -185,7 +187,7 @@ async def test_size_is_bounded_before_and_after_decompression(
     )
     assert (plain.status, bomb.status) == (413, 413)
     assert "after decompression" in message(bomb)
-    assert not stored
+    assert not span_store
 
 
 @pytest.mark.parametrize(
@@ -206,15 +208,19 @@ async def test_a_broken_encoding_is_named(
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, zlib.compress], ids=["gzip", "deflate"])
-async def test_compressed_bodies_are_stored(live: Gateway, stored: Stored, compress: Any) -> None:
+async def test_compressed_bodies_are_stored(
+    live: Gateway, span_store: RecordingStore, compress: Any
+) -> None:
     encoding = "gzip" if compress is gzip.compress else "deflate"
     body = compress(json.dumps(export(otel())).encode())
     reply = await live.post(OTLP, body, headers={**JSON, "content-encoding": encoding})
     assert (reply.status, json.loads(reply.body)) == (200, {})
-    assert len(stored[0].spans) == 1
+    assert len(span_store[0].spans) == 1
 
 
-async def test_too_many_spans_are_refused_at_once(live: Gateway, stored: Stored) -> None:
+async def test_too_many_spans_are_refused_at_once(
+    live: Gateway, span_store: RecordingStore
+) -> None:
     request = ExportTraceServiceRequest()
     scope = request.resource_spans.add().scope_spans.add()
     for number in range(100_000):
@@ -226,10 +232,12 @@ async def test_too_many_spans_are_refused_at_once(live: Gateway, stored: Stored)
     items = await live.post(INGEST, {"data": [7] * (MAX_ITEMS + 1)})
     assert items.status == 413
     assert time.monotonic() - started < 20
-    assert not stored
+    assert not span_store
 
 
-async def test_spans_of_otlp_follow_the_conventions(live: Gateway, stored: Stored) -> None:
+async def test_spans_of_otlp_follow_the_conventions(
+    live: Gateway, span_store: RecordingStore
+) -> None:
     attributes = [
         {"key": "gen_ai.operation.name", "value": {"stringValue": "chat"}},
         {"key": "gen_ai.request.model", "value": {"stringValue": "gw"}},
@@ -242,17 +250,17 @@ async def test_spans_of_otlp_follow_the_conventions(live: Gateway, stored: Store
     status = {"code": 2, "message": "timed out"}
     reply = await live.post(OTLP, export(otel(attributes=attributes, status=status)), headers=JSON)
     assert reply.status == 200
-    (one,) = stored[0].spans
+    (one,) = span_store[0].spans
     assert (one.kind, one.model, one.response_id) == ("generation", "gw", "chatcmpl-1")
     assert (one.input_tokens, one.output_tokens, one.error) == (12, 3, "timed out")
-    assert stored[0].traces[0].session == "talk"
+    assert span_store[0].traces[0].session == "talk"
     assert "gen_ai.input.messages" not in one.attributes
-    assert json.loads(stored[0].packed[0]) == {"gen_ai.input.messages": "Hello"}
+    assert json.loads(span_store[0].packed[0]) == {"gen_ai.input.messages": "Hello"}
 
 
 @pytest.mark.parametrize("encoding", ["json", "protobuf"])
 async def test_ids_of_wrong_length_are_a_partial_success(
-    live: Gateway, stored: Stored, encoding: str
+    live: Gateway, span_store: RecordingStore, encoding: str
 ) -> None:
     wrong = [otel(traceId="ab"), otel(spanId="00" * 8), otel(parentSpanId="xyz"), otel()]
     if encoding == "json":
@@ -273,12 +281,12 @@ async def test_ids_of_wrong_length_are_a_partial_success(
         text = response.partial_success.error_message
     assert reply.status == 200
     assert "spans[0].traceId: must be 16 bytes" in text
-    assert len(stored[0].spans) == 1
+    assert len(span_store[0].spans) == 1
 
 
 @pytest.mark.parametrize("where", ["span", "resource", "array"])
 async def test_protobuf_of_many_empty_attributes_is_refused(
-    live: Gateway, stored: Stored, where: str
+    live: Gateway, span_store: RecordingStore, where: str
 ) -> None:
     """An empty attribute takes two bytes: compressed, a few kB are millions of them."""
     empty = b"\x4a\x00" * 300_000  # of a span; in other messages the field has another number
@@ -293,7 +301,7 @@ async def test_protobuf_of_many_empty_attributes_is_refused(
     reply = await live.post(OTLP, gzip.compress(body), headers=headers)
     assert reply.status == 413
     assert b"too many attributes" in reply.body
-    assert not stored
+    assert not span_store
 
 
 def _field(number: int, data: bytes) -> bytes:
@@ -329,13 +337,15 @@ async def test_without_the_extra_protobuf_names_the_command(
     assert (await live.post(OTLP, export(otel()), headers=JSON)).status == 200
 
 
-async def test_a_database_that_is_down_is_a_retry(live: Gateway, stored: Stored) -> None:
-    stored.failure = OSError("disk full at /secret/path")
+async def test_a_database_that_is_down_is_a_retry(
+    live: Gateway, span_store: RecordingStore
+) -> None:
+    span_store.failure = OSError("disk full at /secret/path")
     reply = await live.post(INGEST, {"data": [span()]})
     assert reply.status == 503
     assert reply.headers["retry-after"] == "5"
     assert "secret" not in message(reply)
-    stored.failure = None
+    span_store.failure = None
     assert (await live.post(INGEST, {"data": [span()]})).status == 204
 
 
@@ -346,26 +356,26 @@ async def test_requests_beyond_the_limit_wait_at_the_client(live: Gateway) -> No
     assert reply.headers["retry-after"] == "1"
 
 
-async def test_secrets_are_masked_everywhere(live: Gateway, stored: Stored) -> None:
+async def test_secrets_are_masked_everywhere(live: Gateway, span_store: RecordingStore) -> None:
     data = {"type": "function", "name": f"call {SECRET}", "input": {"a": SECRET, "b": "ACME-1234"}}
     error = {"message": f"denied for {SECRET}", "data": {"key": SECRET}}
     await live.post(INGEST, {"data": [trace(workflow_name=SECRET), span(data, error=error)]})
-    written = msgspec.json.encode(stored[0])
+    written = msgspec.json.encode(span_store[0])
     assert SECRET not in written.decode()
-    assert b"ACME-1234" not in stored[0].packed[0]
-    assert json.loads(stored[0].packed[0] or b"")["input"]["b"].startswith("****")
+    assert b"ACME-1234" not in span_store[0].packed[0]
+    assert json.loads(span_store[0].packed[0] or b"")["input"]["b"].startswith("****")
 
 
-async def test_masked_numbers_stay_readable(live: Gateway, stored: Stored) -> None:
+async def test_masked_numbers_stay_readable(live: Gateway, span_store: RecordingStore) -> None:
     masks = (compile_mask("[0-9]{13,16}"), compile_mask("tru[e]"))
     live.runtime.snapshot = msgspec.structs.replace(live.runtime.snapshot, masks=masks)
     data = {"type": "function", "tools": [4111111111111111], "card": 4111111111111111, "ok": True}
     reply = await live.post(INGEST, {"data": [span({**data, "usage": {"ok": True}})]})
     assert reply.status == 204
-    content = json.loads(stored[0].packed[0] or b"")
+    content = json.loads(span_store[0].packed[0] or b"")
     assert "4111111111111111" not in json.dumps(content)
     assert content["ok"] == "****"
-    attributes = stored[0].spans[0].attributes
+    attributes = span_store[0].spans[0].attributes
     assert attributes["tools"] == [1111111111111111]
     assert attributes["usage"] == '{"ok":****}'
 
@@ -380,7 +390,7 @@ async def test_masked_numbers_stay_readable(live: Gateway, stored: Stored) -> No
     ],
 )
 async def test_content_follows_the_policy_of_bodies(
-    live: Gateway, stored: Stored, own: bool | None, model: str, stores_content: bool
+    live: Gateway, span_store: RecordingStore, own: bool | None, model: str, stores_content: bool
 ) -> None:
     registry = live.runtime.snapshot
     (key,) = registry.keys.values()
@@ -388,16 +398,18 @@ async def test_content_follows_the_policy_of_bodies(
     live.runtime.snapshot = msgspec.structs.replace(registry, keys={key.digest: changed})
     data = {"type": "generation", "model": model, "input": [{"content": "private"}]}
     await live.post(INGEST, {"data": [span(data)]})
-    assert bool(stored[0].packed[0]) is stores_content
-    assert b"private" not in msgspec.json.encode(stored[0].spans[0].attributes)
+    assert bool(span_store[0].packed[0]) is stores_content
+    assert b"private" not in msgspec.json.encode(span_store[0].spans[0].attributes)
 
 
-async def test_long_content_is_truncated_and_marked(live: Gateway, stored: Stored) -> None:
+async def test_long_content_is_truncated_and_marked(
+    live: Gateway, span_store: RecordingStore
+) -> None:
     data = {"type": "function", "name": "f", "input": "a", "output": "x" * 600_000}
     await live.post(INGEST, {"data": [span(data)]})
-    content = json.loads(stored[0].packed[0])
+    content = json.loads(span_store[0].packed[0])
     assert (content["input"], content["truncated"]) == ("a", "output")
-    assert len(stored[0].packed[0]) < traces.MAX_CONTENT_BYTES + 1000
+    assert len(span_store[0].packed[0]) < traces.MAX_CONTENT_BYTES + 1000
 
 
 async def test_spans_are_counted_by_format_and_result(live: Gateway) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.fakes import anthropic_rules as rules
 from tests.fakes.script import Refusal, Script, ScriptedAnswer
-from tests.fakes.server import Out, RecordedRequest, Server
+from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 
 KEY = "sk-ant-upstream-0123456789abcdef"
 REQUEST_ID = "req_011upstream"
@@ -25,7 +25,7 @@ class StrictAnthropic(Server):
         self.key = key
         self.script = Script()
 
-    async def respond(self, request: RecordedRequest, out: Out) -> bool:
+    async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
         """Answer one request as the service would."""
         refusal = self._at_the_door(request)
         if refusal is None and request.path.startswith("/v1/models"):
@@ -73,7 +73,7 @@ class StrictAnthropic(Server):
             return Refusal(413, "request_too_large", "Request exceeds the maximum size")
         return rules.refusal(body, request.headers, counting=request.path.endswith("/count_tokens"))
 
-    async def _models(self, request: RecordedRequest, out: Out) -> None:
+    async def _models(self, request: RecordedRequest, out: ResponseWriter) -> None:
         rows = [
             {
                 "type": "model",
@@ -94,7 +94,7 @@ class StrictAnthropic(Server):
             return
         await out.reply(200, row, _headers())
 
-    async def _stream(self, body: dict[str, Any], say: ScriptedAnswer, out: Out) -> bool:
+    async def _stream(self, body: dict[str, Any], say: ScriptedAnswer, out: ResponseWriter) -> bool:
         events = list(_events(body, say))
         if say.breaks:
             events = events[: len(events) // 2]
@@ -239,7 +239,7 @@ def _headers() -> dict[str, str]:
     return {"request-id": REQUEST_ID, "anthropic-organization-id": "org_upstream"}
 
 
-async def _refuse(out: Out, refusal: Refusal) -> None:
+async def _refuse(out: ResponseWriter, refusal: Refusal) -> None:
     error = {"type": refusal.type, "message": refusal.message}
     body = {"type": "error", "error": error, "request_id": REQUEST_ID}
     await out.reply(refusal.status, body, {**_headers(), **refusal.headers})

@@ -40,7 +40,7 @@ _BETA_FIELDS = {
 
 
 @dataclass(frozen=True)
-class Ability:
+class ModelCapabilities:
     """What one model takes."""
 
     thinking: frozenset[str]
@@ -50,16 +50,21 @@ class Ability:
     code_calls: bool = True  # tools called from code, as newer searches are unless told otherwise
 
 
-def _ability(thinking: str, *, sampling: bool, prefill: bool, mid_system: bool) -> Ability:
-    return Ability(frozenset(thinking.split()), sampling, prefill, mid_system)
+def _capabilities(
+    thinking: str, *, sampling: bool, prefill: bool, mid_system: bool
+) -> ModelCapabilities:
+    return ModelCapabilities(frozenset(thinking.split()), sampling, prefill, mid_system)
 
 
 _OLD = replace(
-    _ability("enabled disabled", sampling=True, prefill=True, mid_system=False), code_calls=False
+    _capabilities("enabled disabled", sampling=True, prefill=True, mid_system=False),
+    code_calls=False,
 )
-_4_6 = _ability("enabled adaptive disabled", sampling=True, prefill=False, mid_system=False)
-_4_7 = _ability("adaptive disabled", sampling=False, prefill=False, mid_system=False)
-_5 = _ability("adaptive disabled between_tools", sampling=False, prefill=False, mid_system=True)
+_4_6 = _capabilities("enabled adaptive disabled", sampling=True, prefill=False, mid_system=False)
+_4_7 = _capabilities("adaptive disabled", sampling=False, prefill=False, mid_system=False)
+_5 = _capabilities(
+    "adaptive disabled between_tools", sampling=False, prefill=False, mid_system=True
+)
 
 MODELS = {
     "claude-haiku-4-5": _OLD,
@@ -137,7 +142,7 @@ def _to_refusal(problem: Problem) -> Refusal:
     return bad(f"{where}: Input should be valid: {problem.detail}")
 
 
-def _sampling(body: dict[str, Any], version: str, ability: Ability) -> Refusal | None:
+def _sampling(body: dict[str, Any], version: str, ability: ModelCapabilities) -> Refusal | None:
     for name in _SAMPLING:
         if name not in body:
             continue
@@ -159,7 +164,7 @@ def _sampling(body: dict[str, Any], version: str, ability: Ability) -> Refusal |
     return None
 
 
-def _thinking(body: dict[str, Any], ability: Ability) -> Refusal | None:
+def _thinking(body: dict[str, Any], ability: ModelCapabilities) -> Refusal | None:
     thinking = body.get("thinking") or {}
     kind = thinking.get("type")
     if kind is None:
@@ -181,7 +186,7 @@ def _thinking(body: dict[str, Any], ability: Ability) -> Refusal | None:
     return None
 
 
-def _tools(body: dict[str, Any], ability: Ability) -> Refusal | None:
+def _tools(body: dict[str, Any], ability: ModelCapabilities) -> Refusal | None:
     tools = body.get("tools") or []
     names = [tool["name"] for tool in tools if "name" in tool]
     if len(set(names)) != len(names):
@@ -221,7 +226,7 @@ def _all_blocks(body: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield f"messages.{number}.content.{place}", block
 
 
-def _cache_marks(body: dict[str, Any], ability: Ability) -> Refusal | None:
+def _cache_marks(body: dict[str, Any], ability: ModelCapabilities) -> Refusal | None:
     blocks = [block for _, block in _all_blocks(body)]
     blocks += [inner for b in blocks for inner in _inner(b)]
     system = body.get("system")
@@ -238,7 +243,7 @@ def _inner(block: dict[str, Any]) -> list[dict[str, Any]]:
     return content if isinstance(content, list) else []
 
 
-def _turns(body: dict[str, Any], ability: Ability) -> Refusal | None:
+def _turns(body: dict[str, Any], ability: ModelCapabilities) -> Refusal | None:
     messages = body["messages"]
     if not messages:
         return bad("messages: at least one message is required")
@@ -252,7 +257,7 @@ def _turns(body: dict[str, Any], ability: Ability) -> Refusal | None:
     return _system_turns(messages, ability) or _pairs(_merged(messages))
 
 
-def _system_turns(messages: list[dict[str, Any]], ability: Ability) -> Refusal | None:
+def _system_turns(messages: list[dict[str, Any]], ability: ModelCapabilities) -> Refusal | None:
     for number, message in enumerate(messages):
         if message["role"] != "system":
             continue
@@ -316,7 +321,7 @@ def _without_results(number: int, ids: list[str]) -> Refusal:
     )
 
 
-def _content(body: dict[str, Any], ability: Ability) -> Refusal | None:
+def _content(body: dict[str, Any], ability: ModelCapabilities) -> Refusal | None:
     system = body.get("system")
     for block in system if isinstance(system, list) else []:
         if not block["text"].strip():

@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 from gateway.framing.eventstream import encode
 from tests.fakes import bedrock_rules as rules
 from tests.fakes.script import Refusal, Script, ScriptedAnswer
-from tests.fakes.server import Out, RecordedRequest, Server
+from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 
 Json = dict[str, Any]
 
@@ -31,7 +31,7 @@ class StrictBedrock(Server):
         super().__init__()
         self.script = Script()
 
-    async def respond(self, request: RecordedRequest, out: Out) -> bool:
+    async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
         """Answer one request as the service would."""
         refusal = self._at_the_door(request)
         route = _ROUTE.fullmatch(request.path)
@@ -71,7 +71,7 @@ class StrictBedrock(Server):
             return Refusal(403, "UnrecognizedClientException", message)
         return None
 
-    async def _stream(self, body: Json, say: ScriptedAnswer, out: Out) -> bool:
+    async def _stream(self, body: Json, say: ScriptedAnswer, out: ResponseWriter) -> bool:
         events = list(_events(body, say))
         if say.breaks:
             events = events[: len(events) // 2]
@@ -139,7 +139,7 @@ def _headers() -> dict[str, str]:
     return {"x-amzn-requestid": "bedrock-request-1"}
 
 
-async def _refuse(out: Out, refusal: Refusal) -> None:
+async def _refuse(out: ResponseWriter, refusal: Refusal) -> None:
     headers = {"x-amzn-errortype": f"{refusal.type}:http://internal/", **_headers()}
     body = {"message": refusal.message}
     await out.reply(refusal.status, body, {**headers, **refusal.headers})

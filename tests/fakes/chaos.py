@@ -15,8 +15,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.fakes.server import Out, RecordedRequest, Server
-from tests.fakes.wires import CHAT, MESSAGES, Wire
+from tests.fakes.dialect_answers import CHAT, MESSAGES, DialectAnswers
+from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 from tests.ports import free_port
 
 FOREVER_S = 60.0
@@ -25,11 +25,11 @@ _SSE = {"content-type": "text/event-stream"}
 
 
 @dataclass
-class Turn:
+class FaultyExchange:
     """One request to spoil: the way out, the dialect's answers, whether it streams."""
 
-    out: Out
-    wire: Wire
+    out: ResponseWriter
+    answers: DialectAnswers
     stream: bool
     seen: RecordedRequest
     count: int
@@ -37,9 +37,9 @@ class Turn:
     async def ok(self) -> None:
         """The good answer."""
         if self.stream:
-            await self.events(*self.wire.events, *self.wire.ending)
+            await self.events(*self.answers.events, *self.answers.ending)
         else:
-            await self.out.reply(200, self.wire.whole)
+            await self.out.reply(200, self.answers.whole)
 
     async def events(self, *events: bytes, pause_s: float = 0.0) -> None:
         """A stream of these events that ends well as HTTP."""
@@ -52,7 +52,7 @@ class Turn:
     async def begun(self) -> None:
         """A stream as far as its first two pieces of text."""
         await self.out.begin(200, _SSE)
-        for event in self.wire.events[:3]:
+        for event in self.answers.events[:3]:
             await self.out.write(event)
         await asyncio.sleep(0.05)
 
@@ -62,171 +62,171 @@ class Turn:
         await self.out.raw(f"{head}\r\n{extra}\r\n".encode())
 
 
-Fault = Callable[[Turn], Awaitable[None]]
+Fault = Callable[[FaultyExchange], Awaitable[None]]
 
 
-async def _hang(turn: Turn) -> None:
+async def _hang(turn: FaultyExchange) -> None:
     await asyncio.sleep(FOREVER_S)
 
 
-async def _rst(turn: Turn) -> None:
+async def _rst(turn: FaultyExchange) -> None:
     turn.out.reset()
 
 
-async def _close(turn: Turn) -> None:
+async def _close(turn: FaultyExchange) -> None:
     """Close without a word."""
 
 
-async def _garbage(turn: Turn) -> None:
+async def _garbage(turn: FaultyExchange) -> None:
     await turn.out.raw(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 64)
 
 
-async def _bad_status_line(turn: Turn) -> None:
+async def _bad_status_line(turn: FaultyExchange) -> None:
     await turn.out.raw(b"HTTP/1.1 abc Not A Number\r\ncontent-length: 0\r\n\r\n")
 
 
-async def _huge_headers(turn: Turn) -> None:
+async def _huge_headers(turn: FaultyExchange) -> None:
     await turn.out.raw(b"HTTP/1.1 200 OK\r\nx-much: " + b"a" * 2_000_000 + b"\r\n\r\n")
 
 
-async def _slow_headers(turn: Turn) -> None:
+async def _slow_headers(turn: FaultyExchange) -> None:
     await asyncio.sleep(0.5)
     await turn.ok()
 
 
-async def _slow_body(turn: Turn) -> None:
-    data = json.dumps(turn.wire.whole).encode()
+async def _slow_body(turn: FaultyExchange) -> None:
+    data = json.dumps(turn.answers.whole).encode()
     await turn.json_head(len(data))
     for start in range(0, len(data), 64):
         await turn.out.raw(data[start : start + 64])
         await asyncio.sleep(0.05)
 
 
-async def _drip_headers(turn: Turn) -> None:
+async def _drip_headers(turn: FaultyExchange) -> None:
     await turn.out.raw(b"HTTP/1.1 200 OK\r\nx-drip: ")
     await _drip(turn, b"a")
 
 
-async def _drip_body(turn: Turn) -> None:
+async def _drip_body(turn: FaultyExchange) -> None:
     await turn.json_head(1_000_000)
     await _drip(turn, b" ")
 
 
-async def _drip(turn: Turn, byte: bytes) -> None:
+async def _drip(turn: FaultyExchange, byte: bytes) -> None:
     for _ in range(int(FOREVER_S / 0.2)):
         await turn.out.raw(byte)
         await asyncio.sleep(0.2)
 
 
-async def _half_closed(turn: Turn) -> None:
-    data = json.dumps(turn.wire.whole).encode()
+async def _half_closed(turn: FaultyExchange) -> None:
+    data = json.dumps(turn.answers.whole).encode()
     await turn.json_head(len(data))
     await turn.out.raw(data[: len(data) // 2])
 
 
-async def _truncated_json(turn: Turn) -> None:
-    data = json.dumps(turn.wire.whole).encode()
+async def _truncated_json(turn: FaultyExchange) -> None:
+    data = json.dumps(turn.answers.whole).encode()
     await turn.out.reply(200, data[: len(data) // 2])
 
 
-async def _chunk_bad(turn: Turn) -> None:
+async def _chunk_bad(turn: FaultyExchange) -> None:
     await turn.out.begin(200, {"content-type": "application/json"})
     await turn.out.raw(b"zz\r\n{}\r\n0\r\n\r\n")
 
 
-async def _cl_and_te(turn: Turn) -> None:
+async def _cl_and_te(turn: FaultyExchange) -> None:
     head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 5\r\n"
     await turn.out.raw(f"{head}transfer-encoding: chunked\r\n\r\n".encode())
-    data = json.dumps(turn.wire.whole).encode()
+    data = json.dumps(turn.answers.whole).encode()
     await turn.out.raw(b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data))
 
 
-async def _html_200(turn: Turn) -> None:
+async def _html_200(turn: FaultyExchange) -> None:
     page = b"<html><body>Please log in to the hotel network</body></html>"
     await turn.out.reply(200, page, {"content-type": "text/html"})
 
 
-async def _no_choices(turn: Turn) -> None:
-    empty = {**turn.wire.whole, "choices": []}
+async def _no_choices(turn: FaultyExchange) -> None:
+    empty = {**turn.answers.whole, "choices": []}
     if "content" in empty:
-        empty = {k: v for k, v in turn.wire.whole.items() if k != "content"}
+        empty = {k: v for k, v in turn.answers.whole.items() if k != "content"}
     await turn.out.reply(200, empty)
 
 
-async def _error_200(turn: Turn) -> None:
-    await turn.out.reply(200, turn.wire.refusal("server_error", "it broke, with status 200"))
+async def _error_200(turn: FaultyExchange) -> None:
+    await turn.out.reply(200, turn.answers.refusal("server_error", "it broke, with status 200"))
 
 
-async def _redirect(turn: Turn) -> None:
+async def _redirect(turn: FaultyExchange) -> None:
     await turn.out.reply(307, b"", {"location": "/stolen"})
 
 
-async def _echo_key(turn: Turn) -> None:
+async def _echo_key(turn: FaultyExchange) -> None:
     authorization = turn.seen.headers.get("authorization") or turn.seen.headers.get("x-api-key", "")
     message = f"Incorrect API key provided: {authorization.removeprefix('Bearer ')}"
-    await turn.out.reply(401, turn.wire.refusal("authentication_error", message))
+    await turn.out.reply(401, turn.answers.refusal("authentication_error", message))
 
 
-async def _html_502(turn: Turn) -> None:
+async def _html_502(turn: FaultyExchange) -> None:
     page = b"<html><h1>502 Bad Gateway</h1><hr>nginx</html>"
     await turn.out.reply(502, page, {"content-type": "text/html"})
 
 
-async def _stream_error_first(turn: Turn) -> None:
-    await turn.events(turn.wire.error)
+async def _stream_error_first(turn: FaultyExchange) -> None:
+    await turn.events(turn.answers.error)
 
 
-async def _stream_error(turn: Turn) -> None:
-    await turn.events(*turn.wire.events, turn.wire.error, pause_s=0.02)
+async def _stream_error(turn: FaultyExchange) -> None:
+    await turn.events(*turn.answers.events, turn.answers.error, pause_s=0.02)
 
 
-async def _stream_truncate(turn: Turn) -> None:
+async def _stream_truncate(turn: FaultyExchange) -> None:
     """Ends in the middle of an event, and of the chunked body."""
     await turn.begun()
-    await turn.out.write(turn.wire.events[3][:20])
+    await turn.out.write(turn.answers.events[3][:20])
 
 
-async def _stream_rst(turn: Turn) -> None:
+async def _stream_rst(turn: FaultyExchange) -> None:
     await turn.begun()
     turn.out.reset()
 
 
-async def _stream_stall(turn: Turn) -> None:
+async def _stream_stall(turn: FaultyExchange) -> None:
     await turn.begun()
     await asyncio.sleep(FOREVER_S)
 
 
-async def _stream_comments_forever(turn: Turn) -> None:
+async def _stream_comments_forever(turn: FaultyExchange) -> None:
     await turn.begun()
     for _ in range(int(FOREVER_S / 0.2)):
         await turn.out.write(b": still here\n\n")
         await asyncio.sleep(0.2)
 
 
-async def _stream_comments_first(turn: Turn) -> None:
-    comments = [b": working\n\n", turn.wire.keepalive] * 3
-    await turn.events(*comments, *turn.wire.events, *turn.wire.ending, pause_s=0.02)
+async def _stream_comments_first(turn: FaultyExchange) -> None:
+    comments = [b": working\n\n", turn.answers.keepalive] * 3
+    await turn.events(*comments, *turn.answers.events, *turn.answers.ending, pause_s=0.02)
 
 
-async def _stream_no_finish(turn: Turn) -> None:
-    await turn.events(*turn.wire.events)
+async def _stream_no_finish(turn: FaultyExchange) -> None:
+    await turn.events(*turn.answers.events)
 
 
-async def _stream_empty(turn: Turn) -> None:
+async def _stream_empty(turn: FaultyExchange) -> None:
     await turn.events()
 
 
-async def _stream_no_done(turn: Turn) -> None:
-    await turn.events(*turn.wire.events, *turn.wire.ending[:-1])
+async def _stream_no_done(turn: FaultyExchange) -> None:
+    await turn.events(*turn.answers.events, *turn.answers.ending[:-1])
 
 
-async def _stream_crlf(turn: Turn) -> None:
-    whole = b"".join((*turn.wire.events, *turn.wire.ending))
+async def _stream_crlf(turn: FaultyExchange) -> None:
+    whole = b"".join((*turn.answers.events, *turn.answers.ending))
     await turn.events(whole.replace(b"\n", b"\r\n"))
 
 
-async def _stream_bytewise(turn: Turn) -> None:
-    whole = b"".join((*turn.wire.events, *turn.wire.ending))
+async def _stream_bytewise(turn: FaultyExchange) -> None:
+    whole = b"".join((*turn.answers.events, *turn.answers.ending))
     await turn.out.begin(200, _SSE)
     for number in range(len(whole)):
         await turn.out.write(whole[number : number + 1])
@@ -234,24 +234,24 @@ async def _stream_bytewise(turn: Turn) -> None:
     await turn.out.end()
 
 
-async def _stream_coalesced(turn: Turn) -> None:
-    await turn.events(b"".join((*turn.wire.events, *turn.wire.ending)))
+async def _stream_coalesced(turn: FaultyExchange) -> None:
+    await turn.events(b"".join((*turn.answers.events, *turn.answers.ending)))
 
 
-async def _stream_gzip(turn: Turn) -> None:
+async def _stream_gzip(turn: FaultyExchange) -> None:
     squeeze = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
     await turn.out.begin(200, {**_SSE, "content-encoding": "gzip"})
-    for event in (*turn.wire.events, *turn.wire.ending):
+    for event in (*turn.answers.events, *turn.answers.ending):
         await turn.out.write(squeeze.compress(event) + squeeze.flush(zlib.Z_SYNC_FLUSH))
     await turn.out.write(squeeze.flush())
     await turn.out.end()
 
 
-async def _events_after_end(turn: Turn) -> None:
-    await turn.events(*turn.wire.events, *turn.wire.ending, *turn.wire.events[1:])
+async def _events_after_end(turn: FaultyExchange) -> None:
+    await turn.events(*turn.answers.events, *turn.answers.ending, *turn.answers.events[1:])
 
 
-async def _bomb_32mib(turn: Turn) -> None:
+async def _bomb_32mib(turn: FaultyExchange) -> None:
     await turn.json_head(40 * 1024 * 1024)
     await turn.out.raw(b'{"x":"')
     for _ in range(40):
@@ -265,12 +265,12 @@ def _gzip_bomb() -> bytes:
     return b"".join(squeeze.compress(spaces) for _ in range(128)) + squeeze.flush()
 
 
-async def _bomb_gzip(turn: Turn) -> None:
+async def _bomb_gzip(turn: FaultyExchange) -> None:
     data = await asyncio.to_thread(_gzip_bomb)
     await turn.out.reply(200, data, {"content-encoding": "gzip"})
 
 
-async def _bomb_event(turn: Turn) -> None:
+async def _bomb_event(turn: FaultyExchange) -> None:
     await turn.begun()
     await turn.out.write(b"data: ")
     for _ in range(10):
@@ -279,40 +279,40 @@ async def _bomb_event(turn: Turn) -> None:
     await turn.out.end()
 
 
-async def _deep_json(turn: Turn) -> None:
+async def _deep_json(turn: FaultyExchange) -> None:
     await turn.out.reply(200, b"[" * 100_000 + b"]" * 100_000)
 
 
-async def _nan(turn: Turn) -> None:
-    data = json.dumps({**turn.wire.whole, "created": float("nan")})
+async def _nan(turn: FaultyExchange) -> None:
+    data = json.dumps({**turn.answers.whole, "created": float("nan")})
     await turn.out.reply(200, data.encode())
 
 
-async def _bad_utf8(turn: Turn) -> None:
-    data = json.dumps(turn.wire.whole).encode().replace(b"All is", b"All \xff\xfe is")
+async def _bad_utf8(turn: FaultyExchange) -> None:
+    data = json.dumps(turn.answers.whole).encode().replace(b"All is", b"All \xff\xfe is")
     await turn.out.reply(200, data)
 
 
-async def _negative_usage(turn: Turn) -> None:
-    usage = {name: -5 for name in turn.wire.whole["usage"]}
-    await turn.out.reply(200, {**turn.wire.whole, "usage": usage})
+async def _negative_usage(turn: FaultyExchange) -> None:
+    usage = {name: -5 for name in turn.answers.whole["usage"]}
+    await turn.out.reply(200, {**turn.answers.whole, "usage": usage})
 
 
-async def _gzip_unary(turn: Turn) -> None:
-    data = gzip.compress(json.dumps(turn.wire.whole).encode())
+async def _gzip_unary(turn: FaultyExchange) -> None:
+    data = gzip.compress(json.dumps(turn.answers.whole).encode())
     await turn.out.reply(200, data, {"content-encoding": "gzip"})
 
 
 def _status(status: int, kind: str, message: str, code: str | None = None, **headers: str) -> Fault:
-    async def answer(turn: Turn) -> None:
+    async def answer(turn: FaultyExchange) -> None:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        await turn.out.reply(status, turn.wire.refusal(kind, message, code), sent)
+        await turn.out.reply(status, turn.answers.refusal(kind, message, code), sent)
 
     return answer
 
 
 def _body(data: bytes) -> Fault:
-    async def answer(turn: Turn) -> None:
+    async def answer(turn: FaultyExchange) -> None:
         await turn.out.reply(200, data)
 
     return answer
@@ -321,7 +321,7 @@ def _body(data: bytes) -> Fault:
 def _heals(first: Fault) -> Fault:
     """Fails once, then answers well."""
 
-    async def answer(turn: Turn) -> None:
+    async def answer(turn: FaultyExchange) -> None:
         if turn.count == 1:
             await first(turn)
         else:
@@ -330,11 +330,11 @@ def _heals(first: Fault) -> Fault:
     return answer
 
 
-async def _wrong_shape(turn: Turn) -> None:
-    await turn.out.reply(200, turn.wire.wrong_shape)
+async def _wrong_shape(turn: FaultyExchange) -> None:
+    await turn.out.reply(200, turn.answers.wrong_shape)
 
 
-async def _no_content(turn: Turn) -> None:
+async def _no_content(turn: FaultyExchange) -> None:
     await turn.out.raw(b"HTTP/1.1 204 No Content\r\n\r\n")
 
 
@@ -342,7 +342,7 @@ _429 = _status(429, "rate_limit_error", "Too many requests", "rate_limit_exceede
 _503 = _status(503, "server_error", "Overloaded", "server_is_overloaded")
 
 FAULTS: dict[str, Fault] = {
-    "ok": Turn.ok,
+    "ok": FaultyExchange.ok,
     "hang": _hang,
     "rst": _rst,
     "close": _close,
@@ -443,17 +443,19 @@ class ChaosUpstream(Server):
         """A base URL whose host does not exist."""
         return "http://no-such-host.invalid"
 
-    async def respond(self, request: RecordedRequest, out: Out) -> bool:
+    async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
         """Break, or answer."""
-        wire = MESSAGES if request.path.endswith(("/messages", "/count_tokens")) else CHAT
+        answers = MESSAGES if request.path.endswith(("/messages", "/count_tokens")) else CHAT
         body: Any = request.body if isinstance(request.body, dict) else {}
         prefix = request.path.split("/")[1]
         name = prefix if prefix in FAULTS else str(body.get("model", "ok"))
         self.counts[name] = self.counts.get(name, 0) + 1
         fault = FAULTS.get(name)
         if fault is None:
-            refusal = wire.refusal("not_found_error", f"no fault is called {name[:50]}")
+            refusal = answers.refusal("not_found_error", f"no fault is called {name[:50]}")
             await out.reply(404, refusal)
             return True
-        await fault(Turn(out, wire, bool(body.get("stream")), request, self.counts[name]))
+        await fault(
+            FaultyExchange(out, answers, bool(body.get("stream")), request, self.counts[name])
+        )
         return name in _KEEPS

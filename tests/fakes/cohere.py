@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.fakes import cohere_rules as rules
 from tests.fakes.script import Call, Refusal, Script, ScriptedAnswer
-from tests.fakes.server import Out, RecordedRequest, Server
+from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 
 Json = dict[str, Any]
 EMBED = "/v2/embed"
@@ -24,7 +24,7 @@ class StrictCohere(Server):
         self.key = key
         self.script = Script()
 
-    async def respond(self, request: RecordedRequest, out: Out) -> bool:
+    async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
         """Answer one request as the service would."""
         refusal = self._refusal(request)
         if refusal is not None:
@@ -58,7 +58,7 @@ class StrictCohere(Server):
             return rules.bad(f"model '{request.body['model']}' not found", 404)
         return refused
 
-    async def _stream(self, body: Json, say: ScriptedAnswer, out: Out) -> bool:
+    async def _stream(self, body: Json, say: ScriptedAnswer, out: ResponseWriter) -> bool:
         events = list(_events(body, say))
         if say.breaks == "error":
             events = events[: len(events) // 2]
@@ -79,7 +79,7 @@ class StrictCohere(Server):
         return True
 
 
-async def _refuse(out: Out, refusal: Refusal) -> None:
+async def _refuse(out: ResponseWriter, refusal: Refusal) -> None:
     body = {"id": "co-error-1", "message": refusal.message}
     await out.reply(refusal.status, body, refusal.headers)
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 from tests.fakes import gemini_rules as rules
 from tests.fakes.script import Refusal, Script, ScriptedAnswer
-from tests.fakes.server import Out, RecordedRequest, Server
+from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 
 KEY = "AIza-upstream-0123456789abcdef"
 
@@ -23,7 +23,7 @@ class StrictGemini(Server):
         self.key = key
         self.script = Script()
 
-    async def respond(self, request: RecordedRequest, out: Out) -> bool:
+    async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
         """Answer one request as the service would."""
         refusal = self._at_the_door(request)
         name, _, verb = request.path.removeprefix("/v1beta/models").strip("/").rpartition(":")
@@ -69,7 +69,7 @@ class StrictGemini(Server):
         return None
 
     async def _stream(
-        self, request: RecordedRequest, name: str, say: ScriptedAnswer, out: Out
+        self, request: RecordedRequest, name: str, say: ScriptedAnswer, out: ResponseWriter
     ) -> bool:
         if parse_qs(request.query).get("alt") != ["sse"]:
             await _refuse(out, Refusal(400, "INVALID_ARGUMENT", "the fake streams SSE only"))
@@ -177,7 +177,7 @@ def _chunks(body: dict[str, Any], say: ScriptedAnswer, name: str) -> Iterator[di
     yield {**_candidate([{"text": ""}], _reason(say)), **_tail(say, name)}
 
 
-async def _refuse(out: Out, refusal: Refusal) -> None:
+async def _refuse(out: ResponseWriter, refusal: Refusal) -> None:
     error: dict[str, Any] = {"code": refusal.status, "message": refusal.message}
     error["status"] = refusal.type
     if refusal.status == 429:

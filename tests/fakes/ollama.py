@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.fakes.ollama_rules import bad, refusal
 from tests.fakes.script import Refusal, Script, ScriptedAnswer
-from tests.fakes.server import Out, RecordedRequest, Server
+from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 from tests.fakes.templates import template_refusal
 
 MODELS = ("llama3.2", "qwen3", "gpt-oss:20b", "nomic-embed-text")
@@ -27,7 +27,7 @@ class StrictOllama(Server):
         super().__init__()
         self.script = Script()
 
-    async def respond(self, request: RecordedRequest, out: Out) -> bool:
+    async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
         """Answer one request as the service would."""
         if (request.method, request.path) == ("GET", "/api/tags"):
             rows = [{"name": name, "model": name} for name in self.models]
@@ -53,7 +53,7 @@ class StrictOllama(Server):
         reason = template_refusal(name, request.body.get("messages") or [])
         return bad(reason) if reason else refusal(request.path, request.body, _THINKING)
 
-    async def _answer(self, request: RecordedRequest, out: Out) -> bool:
+    async def _answer(self, request: RecordedRequest, out: ResponseWriter) -> bool:
         body = request.body
         prompts, results = _prompts_and_results(body)
         say = self.script.answer(prompts, results)
@@ -122,7 +122,9 @@ def _lines(path: str, body: dict[str, Any], say: ScriptedAnswer) -> Iterator[dic
     yield {**_row(path, body), **end}
 
 
-async def _stream(path: str, body: dict[str, Any], say: ScriptedAnswer, out: Out) -> bool:
+async def _stream(
+    path: str, body: dict[str, Any], say: ScriptedAnswer, out: ResponseWriter
+) -> bool:
     lines = list(_lines(path, body, say))
     if say.breaks:
         lines = lines[: len(lines) // 2]

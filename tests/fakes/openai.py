@@ -11,7 +11,7 @@ from typing import Any
 from tests.fakes import openai_rules as rules
 from tests.fakes import responses, responses_rules
 from tests.fakes.script import Call, Refusal, Script, ScriptedAnswer
-from tests.fakes.server import Out, RecordedRequest, Server
+from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 
 KEY = "sk-upstream-openai-0123456789abcdef"
 CREATED = 1_790_000_000
@@ -34,7 +34,7 @@ class StrictOpenAI(Server):
         """Why the service would refuse this body; None if it would not."""
         return rules.refusal(body)
 
-    async def respond(self, request: RecordedRequest, out: Out) -> bool:
+    async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
         """Answer one request as the service would."""
         refusal = self._at_the_door(request)
         if refusal is None and request.path.startswith("/v1/models"):
@@ -61,7 +61,7 @@ class StrictOpenAI(Server):
         await out.reply(200, self.whole(body, say), {"x-request-id": "req_upstream_1"})
         return True
 
-    async def _respond(self, body: dict[str, Any], out: Out) -> bool:
+    async def _respond(self, body: dict[str, Any], out: ResponseWriter) -> bool:
         """Answer a request of Responses that is not refused for its form."""
         say = self.script.answer(*responses.prompts_and_results(body))
         await say.due()
@@ -116,7 +116,7 @@ class StrictOpenAI(Server):
             return Refusal(404, "invalid_request_error", message, "model_not_found")
         return refused
 
-    async def _models(self, request: RecordedRequest, out: Out) -> None:
+    async def _models(self, request: RecordedRequest, out: ResponseWriter) -> None:
         rows = [
             {"id": name, "object": "model", "created": CREATED, "owned_by": "openai"}
             for name in self.models
@@ -166,7 +166,7 @@ class StrictOpenAI(Server):
             },
         }
 
-    async def _stream(self, body: dict[str, Any], say: ScriptedAnswer, out: Out) -> bool:
+    async def _stream(self, body: dict[str, Any], say: ScriptedAnswer, out: ResponseWriter) -> bool:
         options = body.get("stream_options") or {}
         counted = bool(options.get("include_usage"))
         chunks = list(self._chunks(body, say, counted=counted))
@@ -258,7 +258,7 @@ def _text(message: dict[str, Any]) -> str:
     return "\n".join(part.get("text", "") for part in content)
 
 
-async def _refuse(out: Out, refusal: Refusal) -> None:
+async def _refuse(out: ResponseWriter, refusal: Refusal) -> None:
     error = {
         "message": refusal.message,
         "type": refusal.type,

@@ -23,7 +23,7 @@ from tests.fakes.forms import form_of
 from tests.fakes.openai import CREATED, KEY
 from tests.fakes.openai_rules import bad
 from tests.fakes.script import Refusal
-from tests.fakes.server import Out, RecordedRequest, Server
+from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 from tests.fakes.shape import problems
 
 PICTURE = base64.b64encode(b"\x89PNG-picture").decode()
@@ -70,7 +70,7 @@ class StrictMedia(Server):
         self.contents: dict[str, bytes] = {}
         self.batches: dict[str, dict[str, Any]] = {}
 
-    async def respond(self, request: RecordedRequest, out: Out) -> bool:
+    async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
         """Answer one request as the service would."""
         if request.headers.get("authorization") != f"Bearer {self.key}":
             refused = Refusal(401, "invalid_request_error", "Incorrect API key", "invalid_api_key")
@@ -97,7 +97,7 @@ class StrictMedia(Server):
         )
         return True
 
-    async def _keep(self, request: RecordedRequest, out: Out) -> bool:
+    async def _keep(self, request: RecordedRequest, out: ResponseWriter) -> bool:
         _, _, what, *rest = request.path.split("/")
         shelf = self.files if what == "files" else self.batches
         if request.method == "POST" and not rest:
@@ -206,7 +206,7 @@ def _fields(request: RecordedRequest) -> tuple[dict[str, Any], Refusal | None]:
     return fields, None
 
 
-async def _picture(fields: dict[str, Any], out: Out) -> bool:
+async def _picture(fields: dict[str, Any], out: ResponseWriter) -> bool:
     if not fields.get("stream"):
         data = {"created": CREATED, "data": [{"b64_json": PICTURE}], "usage": IMAGE_USAGE}
         await out.reply(200, data)
@@ -225,7 +225,7 @@ async def _picture(fields: dict[str, Any], out: Out) -> bool:
     return True
 
 
-async def _speech(out: Out) -> bool:
+async def _speech(out: ResponseWriter) -> bool:
     await out.begin(200, {"content-type": "audio/mpeg"})
     for start in range(0, len(SOUND), 4096):
         await out.write(SOUND[start : start + 4096])
@@ -234,7 +234,7 @@ async def _speech(out: Out) -> bool:
     return True
 
 
-async def _words(fields: dict[str, Any], out: Out) -> bool:
+async def _words(fields: dict[str, Any], out: ResponseWriter) -> bool:
     token_usage = {"type": "tokens", "input_tokens": 14, "output_tokens": 4, "total_tokens": 18}
     usage = {**token_usage, "input_token_details": {"text_tokens": 0, "audio_tokens": 14}}
     if fields["model"] == "whisper-1":
@@ -255,7 +255,7 @@ async def _words(fields: dict[str, Any], out: Out) -> bool:
     return True
 
 
-async def _refuse(out: Out, refused: Refusal) -> bool:
+async def _refuse(out: ResponseWriter, refused: Refusal) -> bool:
     fields = {"type": refused.type, "param": refused.param, "code": refused.code}
     await out.reply(refused.status, {"error": {"message": refused.message, **fields}})
     return True

@@ -14,7 +14,7 @@ from openai.types.embedding_create_params import EmbeddingCreateParams
 from tests.fakes.openai import CREATED, KEY
 from tests.fakes.openai_rules import bad
 from tests.fakes.script import Refusal, Script, ScriptedAnswer
-from tests.fakes.server import Out, RecordedRequest, Server
+from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 from tests.fakes.shape import problems
 
 COMPLETION_MODELS = ("gpt-3.5-turbo-instruct", "davinci-002")
@@ -64,7 +64,7 @@ class StrictOlderOpenAI(Server):
         self.key = key
         self.script = Script()
 
-    async def respond(self, request: RecordedRequest, out: Out) -> bool:
+    async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
         """Answer one request as the service would."""
         refused = self._refused(request)
         if refused is not None:
@@ -121,7 +121,7 @@ def _usage(say: ScriptedAnswer) -> dict[str, Any]:
     return {**counts, "total_tokens": total}
 
 
-async def _stream(body: dict[str, Any], say: ScriptedAnswer, out: Out) -> bool:
+async def _stream(body: dict[str, Any], say: ScriptedAnswer, out: ResponseWriter) -> bool:
     pieces = [say.text[n : n + say.piece] for n in range(0, len(say.text), say.piece)]
     chunks = [{**_head(body), "choices": [_choice(0, piece, None)]} for piece in pieces]
     chunks.append({**_head(body), "choices": [_choice(0, "", say.finish or "stop")]})

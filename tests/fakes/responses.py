@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.fakes.responses_rules import items_of, state_of
 from tests.fakes.script import Call, ScriptedAnswer
-from tests.fakes.server import Out
+from tests.fakes.server import ResponseWriter
 
 CREATED = 1_790_000_000
 _RESULTS = {"function_call_output", "custom_tool_call_output"}
@@ -134,7 +134,7 @@ def _call(item_id: str, number: int, call: Call, customs: set[str]) -> Json:
 # --- streams -----------------------------------------------------------------------------
 
 
-async def stream(body: Json, say: ScriptedAnswer, usage: Json, out: Out) -> bool:
+async def stream(body: Json, say: ScriptedAnswer, usage: Json, out: ResponseWriter) -> bool:
     """Send the answer as events; false where the connection is to be closed."""
     events = list(_events(body, say, usage))
     if say.breaks:

@@ -40,7 +40,7 @@ class RecordedRequest:
             return None
 
 
-class Out:
+class ResponseWriter:
     """The way back to the client: `reply` a whole answer, or `begin`, `write`, `end`."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
@@ -95,7 +95,7 @@ class Server:
         self._over: asyncio.Event | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def respond(self, request: RecordedRequest, out: Out) -> bool:
+    async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
         """Answer; false closes the connection afterwards."""
         await out.reply(200, {})
         return True
@@ -164,7 +164,9 @@ class Server:
             if recorded_request is None:
                 return
             self.requests.append(recorded_request)
-            answering = asyncio.ensure_future(self.respond(recorded_request, Out(writer)))
+            answering = asyncio.ensure_future(
+                self.respond(recorded_request, ResponseWriter(writer))
+            )
             watching = asyncio.ensure_future(reader.read(1))
             try:
                 await asyncio.wait({answering, watching}, return_when=asyncio.FIRST_COMPLETED)

@@ -14,8 +14,8 @@ from gateway.canon.errors import GatewayError
 from gateway.simulate import translate
 from tests.each import each
 from tests.fakes import anthropic_rules, gemini_rules, openai_rules, responses_rules
-from tests.fakes.legal import Maker
 from tests.fakes.script import Refusal
+from tests.fakes.valid_requests import RequestGenerator
 
 REQUESTS = 40
 VERSION = {"anthropic-version": "2023-06-01"}
@@ -78,13 +78,13 @@ def refused(preset: str, out: dict[str, Any], model: str) -> Refusal | None:
 def test_no_provider_refuses_what_was_translated(
     source: str, preset: str, models: tuple[str, ...], seed: int
 ) -> None:
-    maker = Maker(seed)
+    generator = RequestGenerator(seed)
     carried = 0
     for _ in range(REQUESTS):
-        body = maker.chat() if source == "openai_chat" else maker.messages()
+        body = generator.chat() if source == "openai_chat" else generator.messages()
         if not (legal_chat(body) if source == "openai_chat" else legal_messages(body)):
             continue
-        model = maker.one(*models)
+        model = generator.one(*models)
         try:
             out = translate.request(source, preset, body, VERSION, model)
         except GatewayError as error:

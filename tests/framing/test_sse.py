@@ -26,7 +26,7 @@ ALPHABET = [
     b"\xc3",
     b"\xa4",
 ]
-wires = st.lists(st.sampled_from([*ALPHABET, b"\xef\xbb\xbf"]), max_size=40).map(b"".join)
+dialect_answers = st.lists(st.sampled_from([*ALPHABET, b"\xef\xbb\xbf"]), max_size=40).map(b"".join)
 
 
 def frames(*pieces: bytes) -> list[Frame]:
@@ -63,22 +63,22 @@ def cut(wire: bytes, places: list[int]) -> list[bytes]:
     return [wire[a:b] for a, b in pairwise(edges)]
 
 
-@given(wires)
+@given(dialect_answers)
 def test_frames_are_those_of_the_standard(wire: bytes) -> None:
     assert frames(wire) == by_the_book(wire)
 
 
-@given(wires, st.lists(st.integers(0, 400), max_size=12))
+@given(dialect_answers, st.lists(st.integers(0, 400), max_size=12))
 def test_the_pieces_do_not_matter(wire: bytes, places: list[int]) -> None:
     assert frames(*cut(wire, places)) == frames(wire)
 
 
-@given(wires)
+@given(dialect_answers)
 def test_feeding_single_bytes_decodes_the_same_frames(wire: bytes) -> None:
     assert frames(*(wire[i : i + 1] for i in range(len(wire)))) == frames(wire)
 
 
-@given(wires, st.lists(st.integers(0, 400), max_size=12), st.integers(1, 30))
+@given(dialect_answers, st.lists(st.integers(0, 400), max_size=12), st.integers(1, 30))
 @example(b"data:\n\n", [6], 5)
 def test_what_is_too_large_does_not_hang_on_the_pieces(
     wire: bytes, places: list[int], limit: int

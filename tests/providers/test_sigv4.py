@@ -49,7 +49,7 @@ def test_a_signature_covers_body_and_url(token: str | None) -> None:
     assert sign_headers[b"authorization"].decode() != other
 
 
-class _Untouched(SigV4Auth):
+class _FixedTimeSigner(SigV4Auth):
     """botocore's signer for a request that has its time and token already."""
 
     def _modify_request_before_signing(self, request: AWSRequest) -> None:
@@ -59,7 +59,7 @@ class _Untouched(SigV4Auth):
 def _expected(key: sigv4.Key, url: str, body: bytes, at: str) -> str:
     """What botocore's signer gives for this time, from a request as its own client makes it."""
     request = AWSRequest(method="POST", url=url, headers=dict(HEADERS), data=body)
-    signer = _Untouched(Credentials(key.id, key.secret, key.token), "bedrock", "eu-central-1")
+    signer = _FixedTimeSigner(Credentials(key.id, key.secret, key.token), "bedrock", "eu-central-1")
     request.context["timestamp"] = at
     request.headers["X-Amz-Date"] = at
     if key.token:

@@ -183,7 +183,7 @@ class Responses(Client):
         ]
 
 
-class WithoutReasoning(Responses):
+class ResponsesWithoutReasoning(Responses):
     """A Responses client that sends back only calls and text, as hand-written loops do."""
 
     name = "responses-without-reasoning"
@@ -239,7 +239,7 @@ class Gemini(Client):
         self.history.append({"role": "user", "parts": parts})
 
 
-class GeminiAloud(Gemini):
+class GeminiWithReasoning(Gemini):
     """Gemini with thoughts shown."""
 
     name = "gemini-aloud"
@@ -250,8 +250,8 @@ CLIENTS: tuple[Client, ...] = (
     Chat(),
     Messages(),
     Responses(),
-    WithoutReasoning(),
+    ResponsesWithoutReasoning(),
     Gemini(),
-    GeminiAloud(),
+    GeminiWithReasoning(),
     Ollama(),
 )

@@ -76,7 +76,7 @@ def snapshot(*routes: Route, **changes: Any) -> Snapshot:
     return msgspec.structs.replace(base, **changes)
 
 
-class Scripted(httpx.AsyncBaseTransport):
+class FakeUpstreams(httpx.AsyncBaseTransport):
     """Upstreams by host name; what they got is in `requests`, who was closed in `closed`."""
 
     def __init__(self, **answers: Answering) -> None:
@@ -106,7 +106,7 @@ class Scripted(httpx.AsyncBaseTransport):
         return httpx.Response(answer.status_code, headers=answer.headers, stream=Stream())
 
 
-class Parts(httpx.AsyncByteStream):
+class PacedBody(httpx.AsyncByteStream):
     """A body in pieces: bytes are sent, numbers are waited for, exceptions raised.
 
     What can be called is called, when all that stands before it has been taken.
@@ -128,7 +128,9 @@ class Parts(httpx.AsyncByteStream):
 
 
 def sse(*parts: Part) -> httpx.Response:
-    return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Parts(*parts))
+    return httpx.Response(
+        200, headers={"content-type": "text/event-stream"}, stream=PacedBody(*parts)
+    )
 
 
 def chunk(text: str | None = None, finish: str | None = None, **more: Any) -> bytes:
@@ -193,7 +195,7 @@ class Gateway:
     """The gateway under test. `entries` is the log as the writer thread got it."""
 
     def __init__(
-        self, lazy_runtime: LazyRuntime, upstreams: Scripted, entries: list[LogRecord]
+        self, lazy_runtime: LazyRuntime, upstreams: FakeUpstreams, entries: list[LogRecord]
     ) -> None:
         assert lazy_runtime.current is not None
         self.lazy_runtime = lazy_runtime
@@ -292,7 +294,7 @@ async def gateway(
     )
     lazy_runtime = LazyRuntime(lambda: config, wiring)
     live = await lazy_runtime.get()
-    scripted = Scripted(**upstreams)
+    scripted = FakeUpstreams(**upstreams)
     live.upstreams = Upstreams(scripted)
     try:
         yield Gateway(lazy_runtime, scripted, entries)

@@ -36,7 +36,7 @@ def moved(to: str, status: int = 302) -> bytes:
     return answer(b"", "", status, location=to)
 
 
-class Media:
+class MediaServer:
     """The server: pages by path, and the requests it got as it read them."""
 
     def __init__(self, folder: Path, **pages: Page) -> None:
@@ -92,9 +92,9 @@ class Media:
 
 
 @asynccontextmanager
-async def media(folder: Path, **pages: Page) -> AsyncIterator[Media]:
+async def media(folder: Path, **pages: Page) -> AsyncIterator[MediaServer]:
     """The server while it runs."""
-    site = Media(folder, **pages)
+    site = MediaServer(folder, **pages)
     server = await asyncio.start_server(site.serve, "127.0.0.1", 0, ssl=site.context())
     site.port = server.sockets[0].getsockname()[1]
     try:

@@ -14,7 +14,7 @@ import pytest
 from gateway.relay.state.batch_guardrails import BatchGuardrails, BatchGuardrailTable
 from gateway.routing.snapshot import Snapshot
 from tests.relay.card_number import shows_card
-from tests.relay.harness import ADMIN, Gateway, Parts, gateway, provider, route, snapshot
+from tests.relay.harness import ADMIN, Gateway, PacedBody, gateway, provider, route, snapshot
 from tests.relay.test_guardrail_passthrough import MASK, RESULTS, batch_line
 from tests.relay.test_passthrough import form, two_keys
 
@@ -26,7 +26,7 @@ KIND = {"content-type": "application/octet-stream"}
 ANTHROPIC = {"anthropic-version": "2023-06-01"}
 
 
-class Table:
+class FakeTable:
     """What the database does."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ def openai_batches(request: httpx.Request) -> httpx.Response:
     """OpenAI: a file, a batch of it, and its results."""
     path = request.url.path
     if path.endswith("/content"):
-        return httpx.Response(200, headers=KIND, stream=Parts(CONTENT))
+        return httpx.Response(200, headers=KIND, stream=PacedBody(CONTENT))
     if path.startswith("/files"):
         return httpx.Response(200, json={"id": "file-in", "object": "file"})
     batch = {"id": "batch_1", "status": "completed", "input_file_id": "file-in"}
@@ -88,7 +88,7 @@ async def results_of(live: Gateway, file: str, *, listed: bool = False) -> Any:
 async def test_results_have_the_guardrails_of_the_routes_of_the_file(
     tmp_path: Path, listed: bool
 ) -> None:
-    table = Table()
+    table = FakeTable()
     async with gateway(tmp_path, registry(), up=openai_batches) as live:
         table.serve(live)
         reply = await results_of(live, await uploaded(live, "plain", "r"), listed=listed)
@@ -99,7 +99,7 @@ async def test_results_have_the_guardrails_of_the_routes_of_the_file(
 
 
 async def test_results_of_other_routes_are_passed_through(tmp_path: Path) -> None:
-    table = Table()
+    table = FakeTable()
     async with gateway(tmp_path, registry(), up=openai_batches) as live:
         table.serve(live)
         reply = await results_of(live, await uploaded(live, "plain"))
@@ -108,11 +108,11 @@ async def test_results_of_other_routes_are_passed_through(tmp_path: Path) -> Non
 
 
 async def test_results_of_an_anthropic_batch_are_checked(tmp_path: Path) -> None:
-    table = Table()
+    table = FakeTable()
 
     def up(request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/results"):
-            return httpx.Response(200, headers=KIND, stream=Parts(CONTENT))
+            return httpx.Response(200, headers=KIND, stream=PacedBody(CONTENT))
         return httpx.Response(200, json={"id": "msgbatch_1", "processing_status": "ended"})
 
     params = {"model": "r", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
@@ -129,7 +129,7 @@ async def test_results_of_an_anthropic_batch_are_checked(tmp_path: Path) -> None
 
 
 async def test_without_the_database_no_results_are_sent_unchecked(tmp_path: Path) -> None:
-    table = Table()
+    table = FakeTable()
     table.away = True
     async with gateway(tmp_path, registry(), up=openai_batches) as live:
         table.serve(live)

@@ -27,7 +27,7 @@ from gateway.routing.snapshot import Budget, Limits, Route, Snapshot, Target, Te
 from tests.relay.harness import (
     ADMIN,
     Gateway,
-    Parts,
+    PacedBody,
     gateway,
     provider,
     route,
@@ -40,7 +40,7 @@ PRICE = Price(input=Decimal(2), output=Decimal(8), cache_read=Decimal("0.5"), so
 HALF = PRICE.input / 2, PRICE.output / 2, PRICE.cache_read / 2  # type: ignore[operator]
 
 
-class Book:
+class InMemoryBatchLedger:
     """A ledger in memory: what the database does."""
 
     def __init__(self) -> None:
@@ -122,7 +122,7 @@ class Upstream:
             return httpx.Response(200, json=batch | self.batch_fields)
         middle = len(self.results) // 2
         kind = {"content-type": "application/octet-stream"}
-        pieces = Parts(self.results[:middle], 0.0, self.results[middle:])
+        pieces = PacedBody(self.results[:middle], 0.0, self.results[middle:])
         return httpx.Response(200, headers=kind, stream=pieces)
 
 
@@ -142,7 +142,7 @@ async def test_results_are_billed_at_the_price_of_batches_once(tmp_path: Path) -
     results = answered("gpt-4.1-2025-04-14", 1000, 200) + answered("gpt-4.1", 500, 100)
     results += line(response={"status_code": 400, "body": {"error": {"message": "bad"}}})
     results += line(response=None, error={"code": "batch_expired"})
-    book = Book()
+    book = InMemoryBatchLedger()
     async with gateway(tmp_path, registry(margin=Decimal(3)), up=Upstream(results)) as live:
         book.keep(live.runtime)
         batch = await create_batch(live)
@@ -171,7 +171,7 @@ async def test_a_status_that_counts_its_tokens_settles_it(tmp_path: Path) -> Non
         "output_tokens_details": {"reasoning_tokens": 100},
         "total_tokens": 3400,
     }
-    book = Book()
+    book = InMemoryBatchLedger()
     upstream = Upstream(b"", status="in_progress", usage=usage, model="gpt-4.1-2025-04-14")
     async with gateway(tmp_path, registry(), up=upstream) as live:
         book.keep(live.runtime)
@@ -191,7 +191,7 @@ async def test_a_status_that_counts_its_tokens_settles_it(tmp_path: Path) -> Non
 async def test_a_status_that_counts_nothing_leaves_it_to_the_results(tmp_path: Path) -> None:
     """As of a batch that was made before OpenAI counted, or elsewhere."""
     nothing = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
-    book = Book()
+    book = InMemoryBatchLedger()
     results = answered("gpt-4.1", 10, 10)
     async with gateway(
         tmp_path, registry(), up=Upstream(results, usage=nothing, model="gpt-4.1")
@@ -204,7 +204,7 @@ async def test_a_status_that_counts_nothing_leaves_it_to_the_results(tmp_path: P
 
 
 async def test_the_creating_key_is_charged_whoever_reads_the_batch(tmp_path: Path) -> None:
-    book = Book()
+    book = InMemoryBatchLedger()
     results = answered("gpt-4.1", 10, 10)
     async with gateway(tmp_path, registry(), up=Upstream(results)) as live:
         book.keep(live.runtime)
@@ -232,7 +232,7 @@ async def test_a_used_up_budget_does_not_block_the_results(tmp_path: Path, owner
         spent, keys=keys, budget=used_up if owner == "gateway" else None
     )
     results = answered("gpt-4.1", 1000, 200)
-    book = Book()
+    book = InMemoryBatchLedger()
     body = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
     async with gateway(tmp_path, spent, up=Upstream(results)) as live:
         book.keep(live.runtime)
@@ -267,9 +267,9 @@ async def test_results_that_are_not_read_to_the_end_are_not_counted(tmp_path: Pa
         if request.url.path.startswith("/batches"):
             return Upstream(b"")(request)
         kind = {"content-type": "application/octet-stream"}
-        return httpx.Response(200, headers=kind, stream=Parts(results, httpx.ReadError("gone")))
+        return httpx.Response(200, headers=kind, stream=PacedBody(results, httpx.ReadError("gone")))
 
-    book = Book()
+    book = InMemoryBatchLedger()
     async with gateway(tmp_path, registry(), up=up) as live:
         book.keep(live.runtime)
         await content(live, await create_batch(live))
@@ -279,7 +279,7 @@ async def test_results_that_are_not_read_to_the_end_are_not_counted(tmp_path: Pa
 async def test_a_database_that_is_away_changes_nothing_for_the_client(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    book = Book()
+    book = InMemoryBatchLedger()
     results = answered("gpt-4.1", 10, 10)
     async with gateway(tmp_path, registry(), up=Upstream(results)) as live:
         book.keep(live.runtime)
@@ -294,7 +294,7 @@ async def test_a_database_that_is_away_changes_nothing_for_the_client(
 
 async def test_a_batch_list_settles_its_batches_with_one_query(tmp_path: Path) -> None:
     usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
-    book = Book()
+    book = InMemoryBatchLedger()
     upstream = Upstream(b"", usage=usage, model="gpt-4.1")
     async with gateway(tmp_path, registry(), up=upstream) as live:
         book.keep(live.runtime)
@@ -305,7 +305,7 @@ async def test_a_batch_list_settles_its_batches_with_one_query(tmp_path: Path) -
 
 
 async def test_any_other_file_is_not_read(tmp_path: Path) -> None:
-    book = Book()
+    book = InMemoryBatchLedger()
     async with gateway(tmp_path, registry(), up=Upstream(answered("gpt-4.1", 10, 10))) as live:
         book.keep(live.runtime)
         up = "/v1/files/file-else/content"
@@ -346,13 +346,13 @@ async def test_claudes_results_are_billed_with_what_the_cache_took(tmp_path: Pat
         id=1, model=msgspec.structs.replace(model_of(claude, "claude-opus-5-5"), price=price)
     )
     way = msgspec.structs.replace(route("smart", claude), targets=(target,))
-    book = Book()
+    book = InMemoryBatchLedger()
     headers = {"anthropic-version": "2023-06-01"}
 
     def up(request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/results"):
             kind = {"content-type": "application/x-jsonl"}
-            return httpx.Response(200, headers=kind, stream=Parts(lines))
+            return httpx.Response(200, headers=kind, stream=PacedBody(lines))
         payload = {"id": "msgbatch_1", "processing_status": "ended", "results_url": "https://x"}
         return httpx.Response(200, json=payload)
 

@@ -12,7 +12,7 @@ import pytest
 from gateway.framing.eventstream import Decoder, encode
 from gateway.relay.run import stream as relay_stream
 from gateway.routing.snapshot import Provider
-from tests.relay.harness import DONE, Parts, chunk, gateway, provider, route, snapshot, sse
+from tests.relay.harness import DONE, PacedBody, chunk, gateway, provider, route, snapshot, sse
 
 REQUEST = {"messages": [{"role": "user", "content": [{"text": "hi"}]}]}
 PATH = "/model/m/converse-stream"
@@ -38,7 +38,7 @@ WIRE = (
 
 def events(*parts: bytes | float | Exception) -> httpx.Response:
     headers = {"content-type": "application/vnd.amazon.eventstream"}
-    return httpx.Response(200, headers=headers, stream=Parts(*parts))
+    return httpx.Response(200, headers=headers, stream=PacedBody(*parts))
 
 
 async def test_a_stream_passes_through_in_complete_messages(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def registry(*routes: Route, **keys: Any) -> Snapshot:
     return msgspec.structs.replace(base, keys=changed)
 
 
-class Counting:
+class CountingUpstream:
     """An upstream that numbers its answers."""
 
     def __init__(self, answer: Callable[[int], httpx.Response] | None = None) -> None:
@@ -99,7 +99,7 @@ def live(tmp_path: Path) -> Open:
 
 
 async def test_the_same_question_is_answered_once(live: Open) -> None:
-    one = Counting()
+    one = CountingUpstream()
     async with live(registry(cached()), one=one) as gw:
         first = await gw.post(CHAT, REQUEST)
         again = await gw.post(CHAT, {**dict(reversed(REQUEST.items())), "user": "somebody"})
@@ -122,7 +122,7 @@ async def test_the_same_question_is_answered_once(live: Open) -> None:
 
 
 async def test_a_route_without_a_cache_stores_nothing(live: Open) -> None:
-    one = Counting()
+    one = CountingUpstream()
     async with live(registry(route("smart", provider("one"))), one=one) as gw:
         for _ in range(2):
             reply = await gw.post(CHAT, REQUEST)
@@ -152,7 +152,7 @@ async def test_a_route_without_a_cache_stores_nothing(live: Open) -> None:
     ids=lambda change: next(iter(change)),
 )
 async def test_a_different_request_does_not_match(live: Open, change: dict[str, Any]) -> None:
-    one = Counting()
+    one = CountingUpstream()
     async with live(registry(cached()), one=one) as gw:
         await gw.post(CHAT, REQUEST)
         reply = await gw.post(CHAT, {**REQUEST, **change})
@@ -162,7 +162,7 @@ async def test_a_different_request_does_not_match(live: Open, change: dict[str, 
 
 async def test_the_fields_of_a_body_do_not_run_into_each_other(live: Open) -> None:
     """A field's end is part of the key: moving text from one to the next is another question."""
-    one = Counting()
+    one = CountingUpstream()
     async with live(registry(cached()), one=one) as gw:
         await gw.post(CHAT, {**REQUEST, "aa": "b", "c": "d"})
         reply = await gw.post(CHAT, {**REQUEST, "a": "ab", "c": "d"})
@@ -185,7 +185,7 @@ async def test_an_answer_is_given_in_every_form(
     live: Open, upstream: str, text: str, again: str
 ) -> None:
     """Streams as streams, whole as whole, in the client's dialect, with the usage."""
-    one = Counting(lambda n: _says(upstream, n))
+    one = CountingUpstream(lambda n: _says(upstream, n))
     known = registry(cached(provider("one", upstream)))
     path, more = FORMS[text]
     other_path, other = FORMS[again]
@@ -252,7 +252,7 @@ def _check_stream(path: str, text: str) -> None:
 
 
 async def test_a_cached_streams_usage_is_sent_only_when_requested(live: Open) -> None:
-    one = Counting(lambda n: _says("openai_chat", n, stream=True))
+    one = CountingUpstream(lambda n: _says("openai_chat", n, stream=True))
     fields = {**REQUEST, "stream": True}
     async with live(registry(cached(provider("one", passthrough=False))), one=one) as gw:
         with_usage = {**fields, "stream_options": {"include_usage": True}}
@@ -281,7 +281,7 @@ async def test_a_cached_streams_usage_is_sent_only_when_requested(live: Open) ->
 async def test_only_those_in_the_scope_share(
     live: Open, scope: str, keys: dict[str, Any], shared: bool
 ) -> None:
-    one = Counting()
+    one = CountingUpstream()
     async with live(registry(cached(scope=scope), **keys), one=one) as gw:
         await gw.post(CHAT, REQUEST)
         reply = await gw.post(CHAT, REQUEST, key=OTHER)
@@ -289,7 +289,7 @@ async def test_only_those_in_the_scope_share(
 
 
 async def test_teams_do_not_share(live: Open) -> None:
-    one = Counting()
+    one = CountingUpstream()
     known = registry(cached(scope="team"), team=Team(id=1, name="red"))
     other = key_digest(OTHER, PEPPER)
     blue = msgspec.structs.replace(known.keys[other], team=Team(id=2, name="blue"))
@@ -301,7 +301,7 @@ async def test_teams_do_not_share(live: Open) -> None:
 
 
 async def test_routes_do_not_share(live: Open) -> None:
-    one = Counting()
+    one = CountingUpstream()
     other = msgspec.structs.replace(cached(scope="route"), id=2, name="other")
     async with live(registry(cached(scope="route"), other), one=one) as gw:
         await gw.post(CHAT, REQUEST)
@@ -310,7 +310,7 @@ async def test_routes_do_not_share(live: Open) -> None:
 
 
 async def test_another_name_of_a_route_is_the_same_question(live: Open) -> None:
-    one = Counting()
+    one = CountingUpstream()
     known = msgspec.structs.replace(registry(cached()), aliases={"clever": "smart"})
     async with live(known, one=one) as gw:
         await gw.post(CHAT, REQUEST)
@@ -327,7 +327,7 @@ async def test_another_name_of_a_route_is_the_same_question(live: Open) -> None:
 async def test_a_changed_route_never_serves_earlier_entries(
     live: Open, change: dict[str, Any]
 ) -> None:
-    one = Counting()
+    one = CountingUpstream()
     async with live(registry(cached()), one=one) as gw:
         await gw.post(CHAT, REQUEST)
         gw.runtime.swap(registry(msgspec.structs.replace(cached(), **change)))
@@ -337,7 +337,7 @@ async def test_a_changed_route_never_serves_earlier_entries(
 
 
 async def test_a_change_of_something_else_leaves_it(live: Open) -> None:
-    one = Counting()
+    one = CountingUpstream()
     async with live(registry(cached()), one=one) as gw:
         await gw.post(CHAT, REQUEST)
         gw.runtime.swap(registry(cached(), route("new", provider("one"))))
@@ -368,7 +368,7 @@ async def test_a_client_controls_the_cache_per_request(
     live: Open, header: str, field: dict[str, Any] | None, state: str, next_state: str
 ) -> None:
     """After a first answer was kept; the one that follows has no wishes."""
-    one = Counting()
+    one = CountingUpstream()
     async with live(registry(cached()), one=one) as gw:
         await gw.post(CHAT, REQUEST)
         await asyncio.sleep(0.01)
@@ -381,7 +381,7 @@ async def test_a_client_controls_the_cache_per_request(
 
 
 async def test_no_cache_puts_the_new_answer_in_place_of_the_old(live: Open) -> None:
-    one = Counting()
+    one = CountingUpstream()
     async with live(registry(cached()), one=one) as gw:
         await gw.post(CHAT, REQUEST)
         await gw.post(CHAT, {**REQUEST, "cache": {"no-cache": True}})
@@ -390,7 +390,7 @@ async def test_no_cache_puts_the_new_answer_in_place_of_the_old(live: Open) -> N
 
 @pytest.mark.parametrize("wish", [{"no-store": True}, {"ttl": 2}])
 async def test_a_request_can_shorten_or_skip_storage(live: Open, wish: dict[str, Any]) -> None:
-    one = Counting()
+    one = CountingUpstream()
     async with live(registry(cached()), one=one) as gw:
         await gw.post(CHAT, {**REQUEST, "cache": wish})
         if "ttl" in wish:
@@ -400,7 +400,7 @@ async def test_a_request_can_shorten_or_skip_storage(live: Open, wish: dict[str,
 
 
 async def test_a_namespace_is_apart(live: Open) -> None:
-    one = Counting()
+    one = CountingUpstream()
     async with live(registry(cached()), one=one) as gw:
         for _ in range(2):
             await gw.post(CHAT, {**REQUEST, "cache": {"namespace": "mine"}})
@@ -422,14 +422,14 @@ async def test_a_namespace_is_apart(live: Open) -> None:
     ],
 )
 async def test_a_wish_that_can_not_be_read_is_refused(live: Open, field: Any, named: str) -> None:
-    async with live(registry(cached()), one=Counting()) as gw:
+    async with live(registry(cached()), one=CountingUpstream()) as gw:
         reply = await gw.post(CHAT, {**REQUEST, "cache": field})
     assert reply.status == 400
     assert named in reply.json()["error"]["message"]
 
 
 async def test_the_field_reaches_no_upstream_of_a_route_without_a_cache(live: Open) -> None:
-    async with live(registry(route("smart", provider("one"))), one=Counting()) as gw:
+    async with live(registry(route("smart", provider("one"))), one=CountingUpstream()) as gw:
         reply = await gw.post(CHAT, {**REQUEST, "cache": {"no-cache": True}})
         assert "cache" not in json.loads(gw.upstreams.requests[0].content)
     assert reply.status == 200
@@ -437,7 +437,7 @@ async def test_the_field_reaches_no_upstream_of_a_route_without_a_cache(live: Op
 
 
 async def test_a_null_cache_field_is_ignored(live: Open) -> None:
-    one = Counting()
+    one = CountingUpstream()
     async with live(registry(cached()), one=one) as gw:
         for _ in range(2):
             assert (await gw.post(CHAT, {**REQUEST, "cache": None})).status == 200
@@ -446,7 +446,7 @@ async def test_a_null_cache_field_is_ignored(live: Open) -> None:
 
 
 async def test_an_opt_in_route_caches_only_on_request(live: Open) -> None:
-    one = Counting()
+    one = CountingUpstream()
     async with live(registry(cached(opt_in=True)), one=one) as gw:
         for _ in range(2):
             assert (await gw.post(CHAT, REQUEST)).headers["x-dragoman-cache"] == "bypass"
@@ -456,7 +456,7 @@ async def test_an_opt_in_route_caches_only_on_request(live: Open) -> None:
 
 
 async def test_a_route_may_cache_only_deterministic_requests(live: Open) -> None:
-    one = Counting()
+    one = CountingUpstream()
     async with live(registry(cached(deterministic=True)), one=one) as gw:
         for temperature, states in ((1, ["bypass"] * 2), (0, ["miss", "hit"])):
             body = {**REQUEST, "temperature": temperature}
@@ -492,7 +492,7 @@ def _finish(reason: str) -> httpx.Response:
 async def test_only_complete_successful_answers_are_stored(
     live: Open, answer: Callable[[int], httpx.Response], is_stored: bool
 ) -> None:
-    one = Counting(answer)
+    one = CountingUpstream(answer)
     stream = "event-stream" in answer(0).headers["content-type"]
     body = {**REQUEST, "stream": stream}
     async with live(registry(cached(max_bytes=4000)), one=one) as gw:
@@ -502,7 +502,7 @@ async def test_only_complete_successful_answers_are_stored(
 
 
 async def test_an_answer_the_client_abandoned_is_not_stored(live: Open) -> None:
-    one = Counting(
+    one = CountingUpstream(
         lambda n: sse(
             chunk("be"), PATIENCE_S if n == 1 else 0.0, chunk("gun"), chunk(finish="stop"), DONE
         )
@@ -517,7 +517,7 @@ async def test_an_answer_the_client_abandoned_is_not_stored(live: Open) -> None:
 
 async def test_a_client_may_leave_as_soon_as_it_has_all(live: Open) -> None:
     """The upstream's connection is still read to its end then; the answer is kept."""
-    one = Counting(lambda n: sse(chunk("all"), chunk(finish="stop"), DONE, 0.6))
+    one = CountingUpstream(lambda n: sse(chunk("all"), chunk(finish="stop"), DONE, 0.6))
     body = {**REQUEST, "stream": True}
     async with live(registry(cached()), one=one) as gw:
         await gw.post(CHAT, body, leave_once=lambda reply: reply.body.endswith(DONE))
@@ -525,7 +525,7 @@ async def test_a_client_may_leave_as_soon_as_it_has_all(live: Open) -> None:
 
 
 async def test_the_memory_is_bounded(live: Open) -> None:
-    one = Counting(lambda n: completion("x" * 1000))
+    one = CountingUpstream(lambda n: completion("x" * 1000))
     async with live(registry(cached()), one=one) as gw:
         memory = gw.runtime.cache.memory
         memory._max_bytes = 20_000
@@ -541,7 +541,7 @@ async def test_the_memory_is_bounded(live: Open) -> None:
 
 
 async def test_a_cache_hit_counts_as_a_request_without_tokens_or_cost(live: Open) -> None:
-    one = Counting()
+    one = CountingUpstream()
     known = registry(cached(), limits=Limits(requests_per_minute=3, tokens_per_minute=1000))
     async with live(known, one=one) as gw:
         replies = [await gw.post(CHAT, REQUEST) for _ in range(4)]
@@ -553,7 +553,7 @@ async def test_a_cache_hit_counts_as_a_request_without_tokens_or_cost(live: Open
 
 async def test_it_is_given_while_no_target_answers(live: Open) -> None:
     answers = iter([completion("kept")])
-    one = Counting(lambda n: next(answers, refusal(503)))
+    one = CountingUpstream(lambda n: next(answers, refusal(503)))
     async with live(registry(cached()), one=one) as gw:
         await gw.post(CHAT, REQUEST)
         assert (await gw.post(CHAT, {**REQUEST, "seed": 1})).status == 503
@@ -589,7 +589,7 @@ async def test_a_waiter_of_a_failed_request_calls_upstream_itself(live: Open) ->
 
 
 async def test_metrics_count_cache_hits_and_misses(live: Open) -> None:
-    async with live(registry(cached()), one=Counting()) as gw:
+    async with live(registry(cached()), one=CountingUpstream()) as gw:
         for _ in range(3):
             await gw.post(CHAT, REQUEST)
         await gw.rows(3)
@@ -609,7 +609,7 @@ async def test_embedding_responses_are_cached(live: Open) -> None:
         "data": [{"object": "embedding", "index": 0, "embedding": [0.5, 0.5]}],
         "usage": {"prompt_tokens": 2, "total_tokens": 2},
     }
-    one = Counting(lambda n: httpx.Response(200, json=body))
+    one = CountingUpstream(lambda n: httpx.Response(200, json=body))
     request = {"model": "smart", "input": "hi"}
     async with live(registry(cached()), one=one) as gw:
         first, again = [await gw.post("/v1/embeddings", request) for _ in range(2)]
@@ -622,7 +622,7 @@ async def test_embedding_responses_are_cached(live: Open) -> None:
 
 
 async def test_a_route_may_cache_each_dialect_separately(live: Open) -> None:
-    one = Counting()
+    one = CountingUpstream()
     async with live(registry(cached(dialects="own")), one=one) as gw:
         states = []
         for path, more in (*FORMS.values(), *FORMS.values()):
@@ -660,14 +660,14 @@ async def test_a_request_that_depends_on_server_state_is_not_cached(
     live: Open, more: dict[str, Any], states: list[str], dialects: str
 ) -> None:
     request = {"model": "smart", "input": "hi", **more}
-    async with live(registry(cached(dialects=dialects)), one=Counting(_response)) as gw:
+    async with live(registry(cached(dialects=dialects)), one=CountingUpstream(_response)) as gw:
         replies = [await gw.post("/v1/responses", request) for _ in range(2)]
     assert [reply.status for reply in replies] == [200, 200]
     assert [reply.headers["x-dragoman-cache"] for reply in replies] == states
 
 
 async def test_a_question_in_responses_is_the_same_question(live: Open) -> None:
-    one = Counting()
+    one = CountingUpstream()
     async with live(registry(cached()), one=one) as gw:
         request = {"model": "smart", "input": "hi", "max_output_tokens": 50, "store": False}
         await gw.post(CHAT, REQUEST)

@@ -12,7 +12,7 @@ import pytest
 from gateway.relay.cache import key as cache_key
 from gateway.relay.exchange.call import Client
 from tests.relay.harness import gateway
-from tests.relay.test_cache import CHAT, Counting, cached, registry
+from tests.relay.test_cache import CHAT, CountingUpstream, cached, registry
 
 
 async def test_a_cache_key_is_computed_only_for_possibly_stored_requests(
@@ -27,7 +27,7 @@ async def test_a_cache_key_is_computed_only_for_possibly_stored_requests(
         first = {"role": "system", "content": system}
         return {"model": "smart", "messages": [first, {"role": "user", "content": words}]}
 
-    one = Counting()
+    one = CountingUpstream()
     async with gateway(tmp_path, registry(cached(max_bytes=1)), one=one) as gw:
         for words in ("one", "two", "two"):
             reply = await gw.post(CHAT, request_body(words))
@@ -46,7 +46,7 @@ async def test_a_cache_key_is_computed_only_for_possibly_stored_requests(
 async def test_the_sink_of_an_answer_is_freed_after_its_end() -> None:
     """It knows the client, and so the two would wait for the collector together."""
 
-    class Sink:
+    class RecordingSink:
         def __init__(self, client: Client) -> None:
             self.client = client
             self.received = b""
@@ -61,7 +61,7 @@ async def test_the_sink_of_an_answer_is_freed_after_its_end() -> None:
         pass
 
     client = Client(send)
-    sink = Sink(client)
+    sink = RecordingSink(client)
     client.show(sink)
     await client.reply(200, [], b"answer")
     assert sink.received == b"answer"

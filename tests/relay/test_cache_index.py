@@ -19,7 +19,7 @@ def key(number: int) -> str:
     return f"f{number:012x}{number:050x}"
 
 
-class Table:
+class FakeTable:
     """When each key was stored, in seconds since 1970; reads are recorded."""
 
     def __init__(self) -> None:
@@ -38,14 +38,14 @@ class Table:
 
 
 def test_no_key_is_missing_before_the_first_refresh() -> None:
-    index = CacheIndex(Table().news)
+    index = CacheIndex(FakeTable().news)
     assert not index.is_missing(key(1))
     index.refresh()
     assert index.is_missing(key(1))
 
 
 def test_a_refresh_finds_keys_stored_by_others() -> None:
-    table = Table()
+    table = FakeTable()
     index = CacheIndex(table.news)
     table.stored_at[key(1)] = time.time() - 1000
     index.refresh()
@@ -59,7 +59,7 @@ def test_a_refresh_finds_keys_stored_by_others() -> None:
 
 @pytest.mark.parametrize("later", [False, True])
 def test_above_the_key_limit_no_key_is_missing(later: bool) -> None:
-    table = Table()
+    table = FakeTable()
     index = CacheIndex(table.news, max_keys=5)
     if later:
         index.refresh()
@@ -73,7 +73,7 @@ async def test_new_questions_do_not_reach_the_database(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(cache_backend, "INDEX_REFRESH_S", 0.02)
-    table = Table()
+    table = FakeTable()
     table.stored_at[key(0)] = time.time() - 60
     shelf = DatabaseBackend(table.read, table.write, None, table.news, tmp_path / "kept")
     try:
@@ -104,7 +104,7 @@ async def test_processes_of_a_machine_share_new_keys_at_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(cache_backend, "INDEX_REFRESH_S", 3600.0)
-    table = Table()
+    table = FakeTable()
     one, two = (
         DatabaseBackend(table.read, table.write, None, table.news, tmp_path / "kept")
         for _ in range(2)
@@ -131,7 +131,7 @@ async def test_a_request_with_an_unknown_key_is_a_miss(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(cache_backend, "INDEX_REFRESH_S", 3600.0)
-    table = Table()
+    table = FakeTable()
     table.stored_at[key(1)] = time.time() - 60
     one, two = (
         DatabaseBackend(table.read, table.write, None, table.news, tmp_path / "kept")

@@ -13,13 +13,21 @@ import pytest
 from gateway.relay.cache.semantic import MAX_PER_CONTEXT, MAX_VECTORS, SemanticIndex, normalized
 from gateway.routing.cache_policy import CachePolicy
 from tests.relay.harness import Gateway, gateway, provider, refusal, route
-from tests.relay.test_cache import CHAT, MESSAGES, OTHER, REQUEST, Counting, registry, response_text
+from tests.relay.test_cache import (
+    CHAT,
+    MESSAGES,
+    OTHER,
+    REQUEST,
+    CountingUpstream,
+    registry,
+    response_text,
+)
 
 # Directions in a plane, by the words of a question.
 ANGLES = {"capital of France": 0.0, "France's capital": 0.1, "capital of Spain": 0.8}
 
 
-class Vectors:
+class EmbeddingsUpstream:
     """An upstream that makes the vectors above."""
 
     def __init__(self) -> None:
@@ -61,7 +69,7 @@ async def states(gw: Gateway, *bodies: dict[str, Any]) -> list[str]:
 
 
 async def test_an_alike_question_gets_the_answer(tmp_path: Path) -> None:
-    one, two = Counting(), Vectors()
+    one, two = CountingUpstream(), EmbeddingsUpstream()
     async with gateway(tmp_path, routes(), one=one, two=two) as gw:
         first = await gw.post(CHAT, asking(FIRST))
         alike = await gw.post(CHAT, asking(ALIKE))
@@ -105,22 +113,22 @@ async def test_an_alike_question_gets_the_answer(tmp_path: Path) -> None:
     ids=["unlike", "sampling", "tools", "logprobs", "instructions", "earlier-turns", "image"],
 )  # fmt: skip
 async def test_another_context_is_another_question(tmp_path: Path, other: dict[str, Any]) -> None:
-    one = Counting()
-    async with gateway(tmp_path, routes(), one=one, two=Vectors()) as gw:
+    one = CountingUpstream()
+    async with gateway(tmp_path, routes(), one=one, two=EmbeddingsUpstream()) as gw:
         assert await states(gw, asking(FIRST), other) == ["miss", "miss"]
     assert one.count == 2
 
 
 async def test_tenants_never_share_an_alike_answer(tmp_path: Path) -> None:
-    one = Counting()
-    async with gateway(tmp_path, routes(), one=one, two=Vectors()) as gw:
+    one = CountingUpstream()
+    async with gateway(tmp_path, routes(), one=one, two=EmbeddingsUpstream()) as gw:
         await gw.post(CHAT, asking(FIRST))
         reply = await gw.post(CHAT, asking(ALIKE), key=OTHER)
     assert reply.headers["x-dragoman-cache"] == "miss"
 
 
 async def test_requests_are_sent_upstream_when_embedding_fails(tmp_path: Path) -> None:
-    one, two = Counting(), Vectors()
+    one, two = CountingUpstream(), EmbeddingsUpstream()
     two.failing = True
     async with gateway(tmp_path, routes(), one=one, two=two) as gw:
         assert await states(gw, asking(FIRST), asking(ALIKE), asking(FIRST)) == [
@@ -131,8 +139,8 @@ async def test_requests_are_sent_upstream_when_embedding_fails(tmp_path: Path) -
 
 
 async def test_an_answer_that_is_gone_is_not_found_again(tmp_path: Path) -> None:
-    one = Counting()
-    async with gateway(tmp_path, routes(), one=one, two=Vectors()) as gw:
+    one = CountingUpstream()
+    async with gateway(tmp_path, routes(), one=one, two=EmbeddingsUpstream()) as gw:
         await gw.post(CHAT, asking(FIRST))
         memory = gw.runtime.cache.memory
         for key in list(memory._responses):

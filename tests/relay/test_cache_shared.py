@@ -24,11 +24,11 @@ from gateway.routing.limits import Limits
 from gateway.routing.snapshot import RouteStep
 from tests.redis_server import RedisServer, running
 from tests.relay.harness import Gateway, completion, gateway
-from tests.relay.test_cache import CHAT, REQUEST, Counting, cached, registry, response_text
+from tests.relay.test_cache import CHAT, REQUEST, CountingUpstream, cached, registry, response_text
 from tests.waits import PATIENCE_S, until_in_loop
 
 
-class Table:
+class FakeTable:
     """The store's part, as a dict; what threads did is seen at once."""
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Table:
                 await asyncio.sleep(0.01)
 
 
-def on(gw: Gateway, table: Table) -> None:
+def on(gw: Gateway, table: FakeTable) -> None:
     gw.runtime.cache.backend = DatabaseBackend(table.read, table.write, None)
 
 
@@ -62,7 +62,7 @@ def forget(gw: Gateway) -> None:
 
 
 async def test_an_answer_outlives_its_process(tmp_path: Path) -> None:
-    table, one = Table(), Counting()
+    table, one = FakeTable(), CountingUpstream()
     async with gateway(tmp_path, registry(cached()), one=one) as gw:
         on(gw, table)
         first = await gw.post(CHAT, REQUEST)
@@ -77,7 +77,7 @@ async def test_an_answer_outlives_its_process(tmp_path: Path) -> None:
 
 
 async def test_a_database_that_is_away_costs_only_the_cache(tmp_path: Path) -> None:
-    table, one = Table(), Counting()
+    table, one = FakeTable(), CountingUpstream()
     table.failing = True
     async with gateway(tmp_path, registry(cached()), one=one) as gw:
         on(gw, table)
@@ -88,7 +88,7 @@ async def test_a_database_that_is_away_costs_only_the_cache(tmp_path: Path) -> N
 
 
 async def test_a_route_without_a_cache_never_queries_it(tmp_path: Path) -> None:
-    table, one = Table(), Counting()
+    table, one = FakeTable(), CountingUpstream()
     plain = msgspec.structs.replace(cached(), cache=None)
     async with gateway(tmp_path, registry(plain), one=one) as gw:
         on(gw, table)
@@ -102,7 +102,7 @@ async def test_a_route_without_a_cache_never_queries_it(tmp_path: Path) -> None:
     [b"", b"x\x9c", b"\x78\x9c\x00", b"\x92\x01\x02", b"\xff" * 40],
 )
 async def test_a_damaged_row_is_no_answer(tmp_path: Path, blob: bytes) -> None:
-    table, one = Table(), Counting()
+    table, one = FakeTable(), CountingUpstream()
     async with gateway(tmp_path, registry(cached()), one=one) as gw:
         on(gw, table)
         await gw.post(CHAT, REQUEST)
@@ -127,7 +127,7 @@ async def test_a_damaged_row_is_no_answer(tmp_path: Path, blob: bytes) -> None:
 async def test_unstorable_responses_are_cached_in_memory_only(
     tmp_path: Path, change: dict[str, Any], answer: str
 ) -> None:
-    table, one = Table(), Counting(lambda n: completion(answer))
+    table, one = FakeTable(), CountingUpstream(lambda n: completion(answer))
     known = registry(
         msgspec.structs.replace(cached(), log_bodies=change.get("route")),
         log_bodies=change.get("key"),
@@ -147,8 +147,10 @@ async def test_keys_tell_nothing_and_are_of_one_installation(tmp_path: Path) -> 
     """Another installation on the same Redis, with the same rows, has other keys."""
     keys = []
     for number, pepper in enumerate((b"one", b"two", b"one")):
-        table = Table()
-        async with gateway(tmp_path / str(number), registry(cached()), one=Counting()) as gw:
+        table = FakeTable()
+        async with gateway(
+            tmp_path / str(number), registry(cached()), one=CountingUpstream()
+        ) as gw:
             gw.runtime.cache.key_scopes = type(gw.runtime.cache.key_scopes)(pepper)
             on(gw, table)
             await gw.post(CHAT, REQUEST)
@@ -196,7 +198,7 @@ async def cached_keys(url: str, count: int = 1) -> list[bytes]:
 async def test_machines_share_answers_on_redis(
     tmp_path: Path, redis: RedisServer, limits: Limits
 ) -> None:
-    one = Counting()
+    one = CountingUpstream()
     known = registry(cached(ttl_s=77), limits=limits)
     async with shared(tmp_path / "a", known, redis.url, one) as first:
         response = await first.post(CHAT, REQUEST)
@@ -221,7 +223,7 @@ async def test_limits_and_answer_are_one_round_trip(
     tmp_path: Path, redis: RedisServer, limits: Limits, actual_cached: bool
 ) -> None:
     """Counted where the library writes: a pipeline is one write and one read."""
-    one = Counting()
+    one = CountingUpstream()
     known = registry(cached(), limits=limits)
     async with shared(tmp_path, known, redis.url, one) as gw:
         await gw.post(CHAT, REQUEST)
@@ -267,7 +269,7 @@ def _trips(limiter: Any) -> list[tuple[str, ...]]:
 
 @pytest.mark.redis
 async def test_without_redis_there_is_the_memory(tmp_path: Path, redis: RedisServer) -> None:
-    one = Counting()
+    one = CountingUpstream()
     async with shared(tmp_path, registry(cached()), redis.url, one) as gw:
         await gw.post(CHAT, REQUEST)
         redis.stop()
@@ -281,7 +283,7 @@ async def test_without_redis_there_is_the_memory(tmp_path: Path, redis: RedisSer
 async def test_a_redis_hit_is_served_while_no_target_is_usable(
     tmp_path: Path, redis: RedisServer
 ) -> None:
-    one = Counting()
+    one = CountingUpstream()
     shut = msgspec.structs.replace(cached(), steps=(RouteStep(order=1, min_context=10**6),))
     async with shared(tmp_path, registry(cached()), redis.url, one) as gw:
         await gw.post(CHAT, REQUEST)

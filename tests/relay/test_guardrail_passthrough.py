@@ -13,7 +13,7 @@ import pytest
 from gateway.guardrails.guardrail import Guardrail, PatternSettings
 from gateway.routing.snapshot import Snapshot
 from tests.relay.card_number import CARD, shows_card
-from tests.relay.harness import ADMIN, Parts, completion, gateway, provider, route, snapshot
+from tests.relay.harness import ADMIN, PacedBody, completion, gateway, provider, route, snapshot
 from tests.relay.test_passthrough import form, parts_of
 
 PII = PatternSettings(pii=("credit_card",))
@@ -190,7 +190,7 @@ async def test_the_results_of_a_batch_are_checked(tmp_path: Path, action: Any) -
     content = b"".join(json.dumps(line).encode() + b"\n" for line in RESULTS)
     kind = {"content-type": "application/octet-stream"}
     pieces = [content[n : n + 50] for n in range(0, len(content), 50)]
-    up = lambda _: httpx.Response(200, headers=kind, stream=Parts(*pieces))  # noqa: E731
+    up = lambda _: httpx.Response(200, headers=kind, stream=PacedBody(*pieces))  # noqa: E731
     guard = msgspec.structs.replace(MASK, action=action)
     async with gateway(tmp_path, guarded(guard), up=up) as live:
         reply = await live.post("/v1/files/file-1/content", b"", method="GET", key=ADMIN)
@@ -210,7 +210,7 @@ async def test_the_results_of_a_batch_are_checked(tmp_path: Path, action: Any) -
 @pytest.mark.parametrize("content", [b"\x89PNG\r\n\x00" * 100, b'{\n "a": 1\n}', b""], ids=str)
 async def test_other_files_are_relayed_as_they_are(tmp_path: Path, content: bytes) -> None:
     kind = {"content-type": "application/octet-stream"}
-    up = lambda _: httpx.Response(200, headers=kind, stream=Parts(content))  # noqa: E731
+    up = lambda _: httpx.Response(200, headers=kind, stream=PacedBody(content))  # noqa: E731
     async with gateway(tmp_path, guarded(MASK), up=up) as live:
         reply = await live.post("/v1/files/file-1/content", b"", method="GET", key=ADMIN)
     assert reply.body == content

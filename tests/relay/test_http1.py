@@ -217,7 +217,7 @@ async def test_a_line_break_in_a_header_is_refused() -> None:
         await transport.aclose()
 
 
-class Body:
+class CountingBody:
     """A body of so many pieces; `taken` is how many of them were, at all tries together."""
 
     def __init__(self, count: int, piece: bytes = b"x" * 65536) -> None:
@@ -246,7 +246,7 @@ async def test_a_body_in_pieces_is_sent_with_its_length() -> None:
     transport = Transport()
     async with server(serve) as url:
         for _ in range(2):
-            answer = await transport.exchange("POST", URL(url), HOST, Body(40))
+            answer = await transport.exchange("POST", URL(url), HOST, CountingBody(40))
             assert (answer.status, await answer.read()) == (200, b"ok")
             answer.close()
     assert [len(body) for _, body in requests] == [40 * 65536] * 2
@@ -262,7 +262,7 @@ async def test_a_slow_upstream_slows_the_reading() -> None:
         await request_of(reader)
         writer.write(OK)
 
-    transport, body = Transport(), Body(2000)
+    transport, body = Transport(), CountingBody(2000)
     async with server(serve) as url:
         sending = asyncio.ensure_future(transport.exchange("POST", URL(url), HOST, body))
         await came.wait()
@@ -289,7 +289,7 @@ async def test_an_early_answer_ends_the_sending() -> None:
         await writer.drain()
         await reader.read()
 
-    transport, body = Transport(), Body(4000)
+    transport, body = Transport(), CountingBody(4000)
     async with server(serve) as url:
         for _ in range(2):
             answer = await transport.exchange("POST", URL(url), HOST, body)
@@ -310,7 +310,7 @@ async def test_no_body_chunk_is_lost_when_an_idle_connection_was_closed() -> Non
     transport = Transport()
     async with server(serve) as url:
         for _ in range(2):
-            answer = await transport.exchange("POST", URL(url), HOST, Body(3))
+            answer = await transport.exchange("POST", URL(url), HOST, CountingBody(3))
             assert await answer.read() == b"ok"
             answer.close()
     assert counts == [3 * 65536] * 2

@@ -27,7 +27,7 @@ MOMENTS = ("before head", "in head", "after head", "in body", "after end")
 
 
 @dataclass(frozen=True)
-class Step:
+class ExchangeStep:
     """One exchange: how the upstream answers, and when either side leaves."""
 
     framing: str
@@ -41,7 +41,7 @@ class Step:
 
 
 STEPS = st.builds(
-    Step,
+    ExchangeStep,
     framing=st.sampled_from(["sized", "chunked", "until close"]),
     size=st.sampled_from([0, 2, 5_000, 300_000, 1_200_000]),
     upstream_leaves=st.none() | st.sampled_from(MOMENTS),
@@ -58,7 +58,7 @@ def body_of(number: int, size: int) -> bytes:
     return (mark * (size // len(mark) + 1))[:size]
 
 
-def pieces_of(number: int, step: Step) -> list[tuple[str, bytes]]:
+def pieces_of(number: int, step: ExchangeStep) -> list[tuple[str, bytes]]:
     """The answer in the pieces between which the upstream may leave."""
     body = body_of(number, step.size)
     half = len(body) // 2
@@ -89,7 +89,7 @@ class Upstream:
     """Answers the request `/N` by the N-th step."""
 
     def __init__(self) -> None:
-        self.steps: list[Step] = []
+        self.steps: list[ExchangeStep] = []
         self.seen: Counter[int] = Counter()
         self._writers: list[asyncio.StreamWriter] = []
 
@@ -132,12 +132,12 @@ class Upstream:
         return step.framing != "until close"
 
 
-def spoiled(step: Step) -> bool:
+def spoiled(step: ExchangeStep) -> bool:
     """Whether the upstream may break this exchange itself."""
     return step.upstream_leaves is not None or step.extra
 
 
-async def exchange(transport: Transport, url: str, number: int, step: Step) -> bytes | None:
+async def exchange(transport: Transport, url: str, number: int, step: ExchangeStep) -> bytes | None:
     """The answer's body; None where the client left or the upstream broke it off."""
     target = httpx.URL(f"{url}/{number}")
     task = asyncio.ensure_future(transport.exchange(step.method, target, HOST, b"{}"))
@@ -170,14 +170,14 @@ async def exchange(transport: Transport, url: str, number: int, step: Step) -> b
         answer.close()
 
 
-async def run_schedule(steps: list[Step]) -> None:
+async def run_schedule(steps: list[ExchangeStep]) -> None:
     upstream, transport = Upstream(), Transport()
     url = await upstream.start()
-    whole = Step("sized", 40, None, False, False, None, 0, "POST")
+    whole = ExchangeStep("sized", 40, None, False, False, None, 0, "POST")
     # After each step, a request of somebody else.
     upstream.steps = [one for step in steps for one in (step, whole)]
     try:
-        before: Step | None = None
+        before: ExchangeStep | None = None
         for number, step in enumerate(upstream.steps):
             async with asyncio.timeout(HANG_S):
                 test_exchange = await exchange(transport, url, number, step)
@@ -203,7 +203,7 @@ def test_whoever_leaves_harms_no_other_request(loop_name: str) -> None:
 
         @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
         @given(steps=st.lists(STEPS, min_size=1, max_size=4))
-        def check(steps: list[Step]) -> None:
+        def check(steps: list[ExchangeStep]) -> None:
             runner.run(run_schedule(steps))
 
         check()
@@ -211,7 +211,7 @@ def test_whoever_leaves_harms_no_other_request(loop_name: str) -> None:
 
 @BOTH_LOOPS
 def test_an_unread_answer_blocks_no_later_request(loop_name: str) -> None:
-    left = Step("sized", 1_200_000, None, False, False, "unread", 12, "POST")
+    left = ExchangeStep("sized", 1_200_000, None, False, False, "unread", 12, "POST")
     with asyncio.Runner(loop_factory=LOOPS[loop_name]) as runner:
         runner.run(run_schedule([left]))
 

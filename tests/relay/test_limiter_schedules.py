@@ -69,7 +69,7 @@ def admit(limiter: Limiter, call: Call, route: Route, target: Target) -> Admissi
     raise AssertionError("it waits")
 
 
-class Running(NamedTuple):
+class RunningRequest(NamedTuple):
     """A request under way: the process that has it, and what it may use."""
 
     call: Call
@@ -79,7 +79,7 @@ class Running(NamedTuple):
     units: int
 
 
-class Ledger:
+class ExpectedUsage:
     """What truly happened, by the name of each rule."""
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ class Ledger:
         return maximum
 
 
-class Office:
+class LimiterProcesses:
     """The processes: a limiter each, on one directory, and one clock."""
 
     def __init__(self, directory: Path) -> None:
@@ -118,7 +118,7 @@ class Office:
         assert survivor.counters.release_dead_processes() == 1
         self.workers[number] = self._worker()
 
-    def words(self, name: str) -> Iterator[tuple[memoryview, int]]:
+    def slots_of(self, name: str) -> Iterator[tuple[memoryview, int]]:
         """The cell of a rule in each lane."""
         board = self.workers[0].counters
         board.map_new_slots()
@@ -128,20 +128,20 @@ class Office:
             yield lane, at
 
     def reserved(self, name: str) -> int:
-        return sum(lane[at + RESERVED] for lane, at in self.words(name))
+        return sum(lane[at + RESERVED] for lane, at in self.slots_of(name))
 
     def spent(self, name: str, window: int) -> int:
-        return sum(lane[at + FIRST] for lane, at in self.words(name) if lane[at] == window)
+        return sum(lane[at + FIRST] for lane, at in self.slots_of(name) if lane[at] == window)
 
 
-class Story:
+class Schedule:
     """One schedule."""
 
-    def __init__(self, office: Office, number: int) -> None:
-        self.office = office
+    def __init__(self, processes: LimiterProcesses, number: int) -> None:
+        self.processes = processes
         self.draw = random.Random(number)
-        self.ledger = Ledger()
-        self.running: list[Running] = []
+        self.expected = ExpectedUsage()
+        self.running: list[RunningRequest] = []
         self.refused = 0
         self.key, self.route, self.registry = self._registry(1 + number * 4)
         self.own = rules_for(self.key, self.route)
@@ -149,7 +149,7 @@ class Story:
             build_rules(f"provider:{t.model.provider.id}", "", t.model.provider.limits)
             for t in self.route.targets
         ]
-        office.now = self.draw.choice(STARTS) + self.draw.random() * 30
+        processes.now = self.draw.choice(STARTS) + self.draw.random() * 30
 
     def _registry(self, first_id: int) -> tuple[ApiKey, Route, Snapshot]:
         providers: list[Provider] = [
@@ -191,7 +191,7 @@ class Story:
 
     def run(self) -> None:
         for _ in range(STEPS):
-            self.office.now += self.draw.choice(GAPS) * self.draw.random()
+            self.processes.now += self.draw.choice(GAPS) * self.draw.random()
             chance = self.draw.random()
             if chance < 0.55 or not self.running:
                 self.enter()
@@ -207,7 +207,7 @@ class Story:
 
     def enter(self) -> None:
         worker = self.draw.randrange(WORKERS)
-        limiter, want = self.office.workers[worker], self.draw.choice([1, 9, 40, 150])
+        limiter, want = self.processes.workers[worker], self.draw.choice([1, 9, 40, 150])
         call = self._call(want)
         values: set[str] = set()
         for place, target in self._order():
@@ -260,44 +260,44 @@ class Story:
             headers={},
             started=0.0,
         )
-        exchange.started_at, exchange.key, exchange.route = self.office.now, self.key, self.route
+        exchange.started_at, exchange.key, exchange.route = self.processes.now, self.key, self.route
         exchange.fields = {"max_tokens": msgspec.Raw(b"%d" % want)}
         return Call(exchange)
 
     def _running(self, call: Call, worker: int, names: set[str], want: int) -> None:
         # One token of a prompt at a dollar a million, the answer's at two.
         units = (1 + 2 * want) * UNITS // 10**6
-        self.running.append(Running(call, worker, frozenset(names), 1 + want, units))
+        self.running.append(RunningRequest(call, worker, frozenset(names), 1 + want, units))
 
     def _count_requests(self, result: Any) -> None:
         for rule in result:
             if rule.metric == "requests":
-                self.ledger.requests.setdefault(rule.name, []).append((self.office.now, 1))
+                self.expected.requests.setdefault(rule.name, []).append((self.processes.now, 1))
 
-    def end(self, one: Running) -> None:
+    def end(self, one: RunningRequest) -> None:
         part = self.draw.choice([0.0, self.draw.random(), 1.0])
         tokens, units = int(one.tokens * part), int(one.units * part)
-        self.office.workers[one.worker].settle(one.call, tokens, units)
-        self.office.workers[one.worker].settle(one.call, tokens, units)  # once is enough
+        self.processes.workers[one.worker].settle(one.call, tokens, units)
+        self.processes.workers[one.worker].settle(one.call, tokens, units)  # once is enough
         for rule in self._all():
             if rule.name not in one.rules:
                 continue
             if rule.metric == "tokens" and tokens:
-                self.ledger.tokens.setdefault(rule.name, []).append((self.office.now, tokens))
+                self.expected.tokens.setdefault(rule.name, []).append((self.processes.now, tokens))
             elif rule.metric == "usd":
                 window = calendar_window(one.call.exchange.started_at, rule.span)[0]
                 if units and not self._over(rule.name, window, one.worker):
-                    self.ledger.spent.setdefault((rule.name, window), []).append(units)
+                    self.expected.spent.setdefault((rule.name, window), []).append(units)
 
     def _over(self, name: str, window: int, worker: int) -> bool:
         """Whether the process that settles has begun a later window already."""
-        board = self.office.workers[worker].counters
+        board = self.processes.workers[worker].counters
         at = board.counter_offset(name)
         assert at is not None
         return bool(board.local_slot[at] > window)
 
     def die(self, worker: int) -> None:
-        self.office.kill(worker)
+        self.processes.kill(worker)
         self.running = [one for one in self.running if one.worker != worker]
 
     # --- what must hold -----------------------------------------------------------------
@@ -314,26 +314,26 @@ class Story:
     def check(self) -> None:
         for rule in self._all():
             if rule.metric == "requests":
-                assert self.ledger.busiest(rule) <= rule.limit
+                assert self.expected.busiest(rule) <= rule.limit
                 continue
             numbers = self._held(rule)
-            assert self.office.reserved(rule.name) == sum(numbers), "a phantom, or one forgotten"
+            assert self.processes.reserved(rule.name) == sum(numbers), "a phantom, or one forgotten"
             if rule.metric == "concurrency":
                 assert len(numbers) <= rule.limit
             elif rule.metric == "usd":
-                window = calendar_window(self.office.now, rule.span)[0]
-                spent = self.ledger.spent.get((rule.name, window), [])
-                assert self.office.spent(rule.name, window) == sum(spent), "not exact"
+                window = calendar_window(self.processes.now, rule.span)[0]
+                spent = self.expected.spent.get((rule.name, window), [])
+                assert self.processes.spent(rule.name, window) == sum(spent), "not exact"
 
     def check_end(self) -> None:
         """Limits are passed by no more than the one request that was alone."""
         for rule in self._all():
-            assert self.office.reserved(rule.name) == 0
+            assert self.processes.reserved(rule.name) == 0
             if rule.metric == "tokens":
-                largest = max((n for _, n in self.ledger.tokens.get(rule.name, [])), default=0)
-                assert self.ledger.busiest(rule) <= rule.limit + largest
+                largest = max((n for _, n in self.expected.tokens.get(rule.name, [])), default=0)
+                assert self.expected.busiest(rule) <= rule.limit + largest
         budgets = {rule.name: rule.limit for rule in self._all() if rule.metric == "usd"}
-        for (name, _), spent in self.ledger.spent.items():
+        for (name, _), spent in self.expected.spent.items():
             assert sum(spent) <= budgets[name] + max(spent)
 
     def justified(self, result: Any, want: int, texts: set[str] | None = None) -> None:
@@ -345,55 +345,57 @@ class Story:
         if rule.metric == "concurrency":
             return under_way >= rule.limit
         if rule.metric == "usd":
-            window = calendar_window(self.office.now, rule.span)[0]
-            used = sum(self.ledger.spent.get((rule.name, window), []))
+            window = calendar_window(self.processes.now, rule.span)[0]
+            used = sum(self.expected.spent.get((rule.name, window), []))
             wish = (1 + 2 * want) * UNITS // 10**6
         else:
             # A bucket leaves when all of it is older than the span.
             back_s = SPANS[rule.span] * BUCKETS / SLICES
-            used = self.ledger.counted(rule, self.office.now, back_s)
+            used = self.expected.counted(rule, self.processes.now, back_s)
             wish = 1 if rule.metric == "requests" else 1 + want
         return used >= rule.limit or (under_way > 0 and used + under_way + wish > rule.limit)
 
 
 @pytest.fixture(scope="module")
-def office(tmp_path_factory: pytest.TempPathFactory) -> Office:
-    return Office(tmp_path_factory.mktemp("limits"))
+def processes(tmp_path_factory: pytest.TempPathFactory) -> LimiterProcesses:
+    return LimiterProcesses(tmp_path_factory.mktemp("limits"))
 
 
 @pytest.mark.parametrize("part", range(10))
 @pytest.mark.wide(every=5)
-def test_no_schedule_passes_a_limit_or_leaves_a_phantom(office: Office, part: int) -> None:
+def test_no_schedule_passes_a_limit_or_leaves_a_phantom(
+    processes: LimiterProcesses, part: int
+) -> None:
     refused = 0
     for number in range(part * SCHEDULES // 10, (part + 1) * SCHEDULES // 10):
-        story = Story(office, number)
+        schedule = Schedule(processes, number)
         try:
-            story.run()
+            schedule.run()
         except AssertionError as error:
             error.add_note(f"schedule {number}")
             raise
-        refused += story.refused
+        refused += schedule.refused
     assert refused > SCHEDULES // 10, "schedules that refuse nobody say nothing"
 
 
-def test_a_client_that_waits_for_retry_after_is_admitted(office: Office) -> None:
+def test_a_client_that_waits_for_retry_after_is_admitted(processes: LimiterProcesses) -> None:
     """Clients that come back when they were told to are all served, however many ask."""
     for number in range(10**6, 10**6 + 150):
-        story = Story(office, number)
-        draw = story.draw
-        waiting = [(office.now + n / 10, 1 + draw.randrange(60), 0) for n in range(6)]
-        usable = all(rule.limit > 0 for rule in story._all())
+        schedule = Schedule(processes, number)
+        draw = schedule.draw
+        waiting = [(processes.now + n / 10, 1 + draw.randrange(60), 0) for n in range(6)]
+        usable = all(rule.limit > 0 for rule in schedule._all())
         while waiting and usable:
             waiting.sort()
             due, want, turns = waiting.pop(0)
-            office.now = max(office.now, due)
+            processes.now = max(processes.now, due)
             assert turns < 60, f"schedule {number}: kept out for ever"
-            call = story._call(want)
-            limiter = office.workers[draw.randrange(WORKERS)]
-            full = admit(limiter, call, story.route, story.route.targets[0]).refusal
+            call = schedule._call(want)
+            limiter = processes.workers[draw.randrange(WORKERS)]
+            full = admit(limiter, call, schedule.route, schedule.route.targets[0]).refusal
             if full is None:
                 limiter.settle(call, want // 2, 0)
                 continue
             limiter.settle(call, 0, 0)
             assert full.retry_after_s is not None
-            waiting.append((office.now + full.retry_after_s, want, turns + 1))
+            waiting.append((processes.now + full.retry_after_s, want, turns + 1))

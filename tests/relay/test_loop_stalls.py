@@ -115,7 +115,7 @@ def kernel_s() -> float:
 
 
 @dataclass
-class Stalls:
+class StallMeter:
     """The longest turn of the loop and the longest step of a thread, each the least of all rounds.
 
     A step is a line of Python. The kernel's part is left out: it maps memory for new bodies at
@@ -198,7 +198,7 @@ async def test_a_large_request_stalls_nobody(
     target = provider("a", dialect=dialect)
     target = msgspec.structs.replace(target, preset=PRESETS.get(dialect, "openai"))
     registry = snapshot(route("m", target), log_bodies=True)
-    stalls = Stalls(monkeypatch)
+    stalls = StallMeter(monkeypatch)
     async with gateway(tmp_path, registry, a=refuse) as live:
         for _ in range(ROUNDS):
             await stalls.measure(lambda: send_large(live, path, body))
@@ -244,7 +244,7 @@ async def test_a_body_of_31_mb_over_a_socket_stalls_others_less_than_50_ms(
     target = provider("a", dialect=dialect)
     target = msgspec.structs.replace(target, preset=PRESETS.get(dialect, "openai"))
     registry = snapshot(route("m", target), log_bodies=True)
-    stalls = Stalls(monkeypatch)
+    stalls = StallMeter(monkeypatch)
     async with gateway(tmp_path, registry, a=refuse) as live:
         server = await asyncio.get_running_loop().create_server(
             partial(connect, live), "127.0.0.1", 0

@@ -13,7 +13,7 @@ import pytest
 from gateway.relay.translate.media import MediaFetching
 from gateway.routing.snapshot import Provider, Route
 from tests.relay.harness import Gateway, completion, gateway, provider, refusal, route, snapshot
-from tests.relay.media_server import PNG, Media, answer, media
+from tests.relay.media_server import PNG, MediaServer, answer, media
 
 URL = "https://media.example/a"
 LIMIT = 32 * 1024 * 1024
@@ -46,7 +46,7 @@ def google(name: str = "g") -> Provider:
     return provider(name, "gemini", preset="gemini")
 
 
-def switched_on(gate: Gateway, site: Media, most: int = LIMIT) -> None:
+def switched_on(gate: Gateway, site: MediaServer, most: int = LIMIT) -> None:
     gate.runtime.media = MediaFetching(most, site.fetcher())
 
 

@@ -14,7 +14,7 @@ from gateway.relay.run import stream as relay_reply
 from gateway.routing.snapshot import Provider
 from tests.relay.harness import (
     DONE,
-    Parts,
+    PacedBody,
     chunk,
     completion,
     gateway,
@@ -43,7 +43,7 @@ LAST = line(done=True, done_reason="stop", prompt_eval_count=7, eval_count=3)
 
 def lines(*parts: bytes | float | Exception) -> httpx.Response:
     return httpx.Response(
-        200, headers={"content-type": "application/x-ndjson"}, stream=Parts(*parts)
+        200, headers={"content-type": "application/x-ndjson"}, stream=PacedBody(*parts)
     )
 
 

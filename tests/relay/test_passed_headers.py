@@ -9,7 +9,16 @@ import httpx
 import pytest
 
 from gateway.routing.limits import Limits
-from tests.relay.harness import DONE, Parts, chunk, completion, gateway, provider, route, snapshot
+from tests.relay.harness import (
+    DONE,
+    PacedBody,
+    chunk,
+    completion,
+    gateway,
+    provider,
+    route,
+    snapshot,
+)
 
 LIMITS = {
     "x-ratelimit-remaining-tokens": "150",
@@ -28,7 +37,7 @@ def whole() -> httpx.Response:
 
 def stream() -> httpx.Response:
     kind = {"content-type": "text/event-stream"}
-    parts = Parts(chunk("a"), chunk(None, "stop"), DONE)
+    parts = PacedBody(chunk("a"), chunk(None, "stop"), DONE)
     return httpx.Response(200, headers={**kind, **LIMITS}, stream=parts)
 
 

@@ -16,7 +16,7 @@ from gateway.edge.admission import key_digest
 from gateway.relay.runtime import Runtime
 from gateway.relay.state.resource_owners import OwnerTable, ResourceOwners
 from gateway.routing.snapshot import ApiKey
-from tests.relay.harness import KEY, PEPPER, Parts, gateway, provider, route, snapshot, sse
+from tests.relay.harness import KEY, PEPPER, PacedBody, gateway, provider, route, snapshot, sse
 
 OTHER = "sk-dgm-other"
 
@@ -72,7 +72,7 @@ async def test_audio_is_streamed(tmp_path: Path) -> None:
 
     def speak(request: httpx.Request) -> httpx.Response:
         assert json.loads(request.content) == {"model": "tts-1", "input": "Hello", "voice": "nova"}
-        return httpx.Response(200, headers=kind, stream=Parts(b"ID3\x00", 0.01, b"\xff\xfb"))
+        return httpx.Response(200, headers=kind, stream=PacedBody(b"ID3\x00", 0.01, b"\xff\xfb"))
 
     async with gateway(tmp_path, registry, up=speak) as g:
         request_body = {"model": "voice", "input": "Hello", "voice": "nova"}
@@ -143,7 +143,7 @@ async def test_broken_sound_has_no_clean_end(tmp_path: Path) -> None:
     kind = {"content-type": "audio/mpeg"}
 
     def speak(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, headers=kind, stream=Parts(b"ID3", httpx.ReadError("gone")))
+        return httpx.Response(200, headers=kind, stream=PacedBody(b"ID3", httpx.ReadError("gone")))
 
     async with gateway(tmp_path, registry, up=speak) as g:
         response = await g.post("/v1/audio/speech", {"model": "voice", "input": "Hello"})
@@ -322,7 +322,7 @@ async def test_an_error_of_a_rerank_has_coheres_form(tmp_path: Path) -> None:
 # --- files and batches --------------------------------------------------------------------
 
 
-class Shelf:
+class FileOwners:
     """A provider's files, and a gateway's memory of whose they are."""
 
     def __init__(self) -> None:
@@ -369,10 +369,10 @@ def two_keys() -> dict[bytes, ApiKey]:
 
 
 async def test_a_file_is_its_keys_own(tmp_path: Path) -> None:
-    shelf = Shelf()
+    file_owners = FileOwners()
     registry = snapshot(route("gpt", provider("up")), keys=two_keys())
-    async with gateway(tmp_path, registry, up=shelf) as g:
-        shelf.remember(g.runtime)
+    async with gateway(tmp_path, registry, up=file_owners) as g:
+        file_owners.remember(g.runtime)
         body, headers = form(purpose="batch", file=("a.jsonl", b'{"a":1}', "application/jsonl"))
         created_id = (await g.post("/v1/files", body, headers=headers)).json()["id"]
         assert created_id.startswith("file-dgm")
@@ -403,11 +403,11 @@ async def test_a_file_is_its_keys_own(tmp_path: Path) -> None:
 
 
 async def test_a_file_in_a_chat_is_sent_with_the_providers_id(tmp_path: Path) -> None:
-    shelf = Shelf()
+    file_owners = FileOwners()
     registry = snapshot(route("gpt", provider("up")), route("far", provider("else")))
 
     def up(request: httpx.Request) -> httpx.Response:
-        return shelf(request) if "files" in request.url.path else httpx.Response(500)
+        return file_owners(request) if "files" in request.url.path else httpx.Response(500)
 
     async with gateway(tmp_path, registry, up=up) as g:
         body, headers = form(purpose="user_data", file=("a.pdf", b"%PDF", "application/pdf"))
@@ -437,7 +437,7 @@ async def test_a_key_with_routes_needs_the_files_among_them(tmp_path: Path) -> N
         for digest_, key in two_keys().items()
     }
     registry = snapshot(route("gpt", provider("up")), keys=keys)
-    async with gateway(tmp_path, registry, up=Shelf()) as g:
+    async with gateway(tmp_path, registry, up=FileOwners()) as g:
         refused = await g.post("/v1/files", b"", method="GET")
         assert refused.status == 403
         assert "allow it `up/files`" in refused.json()["error"]["message"]

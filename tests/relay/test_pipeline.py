@@ -15,7 +15,7 @@ from tests.relay.harness import (
     ADMIN,
     DONE,
     KEY,
-    Parts,
+    PacedBody,
     Reply,
     chunk,
     completion,
@@ -193,7 +193,7 @@ async def test_a_client_that_leaves_closes_the_upstream_at_once(
         if stream:
             return sse(first, mark, PATIENCE_S)
         kind = {"content-type": "application/json"}
-        return httpx.Response(200, headers=kind, stream=Parts(first, mark, PATIENCE_S))
+        return httpx.Response(200, headers=kind, stream=PacedBody(first, mark, PATIENCE_S))
 
     def waited(_: Reply) -> bool:
         return bool(begun) and clock() > begun[0] + 0.5

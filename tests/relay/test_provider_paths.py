@@ -15,7 +15,7 @@ from gateway.routing.snapshot import Provider, Target, model_of
 from gateway.simulate.probe import probe
 from tests.relay.harness import (
     DONE,
-    Scripted,
+    FakeUpstreams,
     chunk,
     completion,
     gateway,
@@ -183,7 +183,7 @@ async def test_a_suffix_is_reported_dropped_where_unsupported(tmp_path: Path) ->
 async def test_a_probe_uses_the_api_of_its_model(
     model: str, path: str, body: dict[str, Any], detail: str
 ) -> None:
-    scripted = Scripted(up=lambda r: httpx.Response(200, json=body))
+    scripted = FakeUpstreams(up=lambda r: httpx.Response(200, json=body))
     target = Target(id=1, model=model_of(of_preset("openai"), model))
     result = await probe(Upstreams(scripted), target)
     assert (result.ok, result.detail) == (True, detail)

@@ -37,7 +37,16 @@ from tests.fakes import (
 )
 from tests.fakes.bedrock import BEARER, StrictBedrock
 from tests.relay.clients import CLIENTS, Client
-from tests.relay.harness import ADMIN, PEPPER, Gateway, Reply, Scripted, provider, route, snapshot
+from tests.relay.harness import (
+    ADMIN,
+    PEPPER,
+    FakeUpstreams,
+    Gateway,
+    Reply,
+    provider,
+    route,
+    snapshot,
+)
 
 Json = dict[str, Any]
 
@@ -127,7 +136,7 @@ def upstreams() -> Iterator[Upstreams]:
         yield Upstreams(stack)
 
 
-class Rows:
+class SharedStateStore:
     """A store for several processes, without a database."""
 
     def __init__(self) -> None:
@@ -141,7 +150,7 @@ class Rows:
 
 @asynccontextmanager
 async def process(
-    directory: Path, upstreams: Upstreams, rows: Rows | None = None
+    directory: Path, upstreams: Upstreams, rows: SharedStateStore | None = None
 ) -> AsyncIterator[Gateway]:
     """A gateway that calls the strict providers over real sockets."""
     entries: list[Any] = []
@@ -157,7 +166,7 @@ async def process(
     lazy_runtime = LazyRuntime(lambda: config, wiring)
     live = await lazy_runtime.get()
     try:
-        yield Gateway(lazy_runtime, Scripted(), entries)
+        yield Gateway(lazy_runtime, FakeUpstreams(), entries)
     finally:
         await live.close()
 
@@ -285,7 +294,7 @@ def _head(raw: bytes) -> bytes:
 async def test_another_process_reads_the_stored_reasoning(
     client: Client, upstream: str, upstreams: Upstreams, tmp_path: Path
 ) -> None:
-    client, rows, stream = client.new_client(), Rows(), True
+    client, rows, stream = client.new_client(), SharedStateStore(), True
     async with process(tmp_path / "a", upstreams, rows) as gateway:
         client.add_user_message(PROMPT)
         await send_turn(gateway, client, upstream, stream=stream)

@@ -96,7 +96,7 @@ async def test_no_request_fails(
     assert counts == {200: 200}
 
 
-class Resets:
+class ResettingProxy:
     """A proxy before Redis that resets connections, some in the middle of an answer."""
 
     def __init__(self, port: int) -> None:
@@ -224,7 +224,7 @@ async def test_a_slot_of_an_unanswered_reservation_is_released(
 ) -> None:
     monkeypatch.setattr(redis_limiter, "RECONNECT_S", 0.0)
     registry = limited(route("r", provider("one")), limits=Limits(concurrency=2))
-    resets = Resets(redis.port)
+    resets = ResettingProxy(redis.port)
     url = await resets.start()
     async with machines(url, registry, 1) as ((one,), clock):
         await one.limiter._run_script([], 0)

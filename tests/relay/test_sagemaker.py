@@ -21,7 +21,7 @@ from tests.fakes.server import RecordedRequest
 from tests.relay.harness import (
     DONE,
     Gateway,
-    Parts,
+    PacedBody,
     chunk,
     completion,
     gateway,
@@ -92,7 +92,7 @@ class StrictSageMaker:
         parts = [encode(data[at : at + 70], "PayloadPart") for at in range(0, len(data), 70)]
         wire = b"".join(parts) + self.more
         pieces = [wire[at : at + 100] for at in range(0, len(wire), 100)]
-        return httpx.Response(200, headers=self.kind, stream=Parts(*pieces))
+        return httpx.Response(200, headers=self.kind, stream=PacedBody(*pieces))
 
 
 @asynccontextmanager

@@ -20,7 +20,7 @@ from gateway.providers.profile import Secret
 from gateway.providers.redact import Redactor, forms_of
 from gateway.relay.exchange.delta_texts import delta_spans
 from gateway.relay.exchange.recorder import Recorder
-from tests.relay.harness import Parts, chunk, gateway, provider, route, snapshot, sse
+from tests.relay.harness import PacedBody, chunk, gateway, provider, route, snapshot, sse
 
 # Of no known shape, and with characters that URLs and JSON write in another way.
 SECRET = 'pläin+cred/9"1x%77Zq'.replace("ä", "a")
@@ -276,7 +276,7 @@ async def test_an_answer_that_is_passed_on_unread_does_not_repeat_the_key(tmp_pa
     text = f"event: error\ndata: {SECRET}\n\n".encode()
     parts = [item for at in range(len(text)) for item in (text[at : at + 1], 0.0)]
     answer = lambda _: httpx.Response(  # noqa: E731
-        200, headers={"content-type": "text/event-stream"}, stream=Parts(*parts)
+        200, headers={"content-type": "text/event-stream"}, stream=PacedBody(*parts)
     )
     async with gateway(tmp_path, snapshot(route("r", _up())), up=answer) as served:
         reply = await served.post(

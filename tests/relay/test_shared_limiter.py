@@ -50,7 +50,7 @@ class Clock:
         return self.now
 
 
-class Machine:
+class LimiterNode:
     """A limiter as one of several machines has it."""
 
     def __init__(self, url: str, registry: Snapshot, clock: Clock) -> None:
@@ -96,14 +96,14 @@ class Machine:
 @asynccontextmanager
 async def machines(
     url: str, registry: Snapshot, count: int = 2
-) -> AsyncIterator[tuple[list[Machine], Clock]]:
+) -> AsyncIterator[tuple[list[LimiterNode], Clock]]:
     clock = Clock()
-    created_machines = [Machine(url, registry, clock) for _ in range(count)]
+    created_machines = [LimiterNode(url, registry, clock) for _ in range(count)]
     try:
         yield created_machines, clock
     finally:
-        for machine in created_machines:
-            await machine.limiter.close()
+        for node in created_machines:
+            await node.limiter.close()
 
 
 def kind(call: Call | GatewayError) -> str:
@@ -113,7 +113,7 @@ def kind(call: Call | GatewayError) -> str:
 async def test_machines_share_a_limit_of_requests(redis: RedisServer) -> None:
     registry = limited(route("r", provider("one")), limits=Limits(requests_per_minute=5))
     async with machines(redis.url, registry) as ((one, two), clock):
-        kinds = [kind(await machine.enter()) for machine in (one, two) * 4]
+        kinds = [kind(await node.enter()) for node in (one, two) * 4]
         assert kinds == ["ok"] * 5 + ["rate_limit"] * 3
         refused = await one.enter()
         assert isinstance(refused, GatewayError)
@@ -126,7 +126,7 @@ async def test_machines_share_a_limit_of_requests(redis: RedisServer) -> None:
 async def test_at_once_from_all_sides_not_one_too_many_is_let_in(redis: RedisServer) -> None:
     registry = limited(route("r", provider("one")), limits=Limits(requests_per_hour=37))
     async with machines(redis.url, registry, 4) as (many, _):
-        results = await asyncio.gather(*(machine.enter() for machine in many * 30))
+        results = await asyncio.gather(*(node.enter() for node in many * 30))
     assert [kind(f) for f in results].count("ok") == 37
 
 
@@ -222,10 +222,10 @@ async def test_money_is_settled_to_the_last_unit(redis: RedisServer) -> None:
         amounts = [random.Random(n).randrange(1, UNITS // 50) for n in range(90)]
 
         async def one(number: int, units: int) -> None:
-            machine = many[number % 3]
-            call = await machine.enter()
+            node = many[number % 3]
+            call = await node.enter()
             assert isinstance(call, Call)
-            await machine.leave(call, 5, units)
+            await node.leave(call, 5, units)
 
         await asyncio.gather(*(one(*pair) for pair in enumerate(amounts)))
         client: Redis = Redis.from_url(redis.url)
@@ -242,7 +242,7 @@ async def test_what_is_settled_twice_as_its_answer_was_lost_counts_once(
 ) -> None:
     registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal(3)))
     async with machines(redis.url, registry) as ((one, two), _):
-        calls = [await machine.enter() for machine in (one, two)]
+        calls = [await node.enter() for node in (one, two)]
         run = one.limiter.client.run_script
 
         async def answer_lost(*args: Any) -> Any:
@@ -250,9 +250,9 @@ async def test_what_is_settled_twice_as_its_answer_was_lost_counts_once(
             raise RedisUnavailable("lost")
 
         monkeypatch.setattr(one.limiter.client, "run_script", answer_lost)
-        for machine, call, units in zip((one, two), calls, (1000, 200), strict=True):
+        for node, call, units in zip((one, two), calls, (1000, 200), strict=True):
             assert isinstance(call, Call)
-            await machine.leave(call, 5, units)
+            await node.leave(call, 5, units)
         assert not one.limiter.is_up
         monkeypatch.undo()
         away = await one.enter()  # Redis is taken for away: counted there alone
@@ -299,10 +299,10 @@ async def units_on(redis: RedisServer) -> int:
 async def test_spend_of_the_database_is_counted_once(redis: RedisServer) -> None:
     registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal(1)))
     async with machines(redis.url, registry) as ((one, two), _):
-        for machine in (one, two):
-            machine.limiter.sync_spend([("key:1/usd/total", 1, UNITS * 9 // 10)])
-            machine.limiter._flush_now()
-            await asyncio.gather(*machine.limiter._tasks)
+        for node in (one, two):
+            node.limiter.sync_spend([("key:1/usd/total", 1, UNITS * 9 // 10)])
+            node.limiter._flush_now()
+            await asyncio.gather(*node.limiter._tasks)
         call = await one.enter()
         assert isinstance(call, Call)
         await one.leave(call, 5, UNITS // 10)
@@ -338,17 +338,17 @@ async def test_while_redis_is_away_each_machine_counts_alone(
     async with machines(redis.url, registry) as ((one, two), _):
         assert kind(await one.enter()) == "ok"
         redis.stop()
-        kinds = [kind(await machine.enter()) for machine in (one, two) * 5]
+        kinds = [kind(await node.enter()) for node in (one, two) * 5]
         assert kinds.count("ok") == 6, "three of each"
         redis.start()
         await asyncio.sleep(0.2)
-        kinds = [kind(await machine.enter()) for machine in (one, two) * 5]
+        kinds = [kind(await node.enter()) for node in (one, two) * 5]
         assert kinds.count("ok") == 3, "Redis has forgotten, and counts for both again"
     assert caplog.text.count("Redis is unavailable") == 2
     assert caplog.text.count("Redis is available again") == 2
 
 
-class Turns:
+class RoundTripCounter:
     """A proxy before Redis that counts how often it is asked: what comes at once is one turn."""
 
     def __init__(self, port: int) -> None:
@@ -397,8 +397,8 @@ async def test_with_limits_budget_and_cache_a_request_is_one_turn_at_redis(
         limits=Limits(requests_per_minute=900, tokens_per_hour=10**7, concurrency=5),
         budget=Budget(month_usd=Decimal(1)),
     )
-    turns = Turns(redis.port)
-    url = await turns.start()
+    round_trips = RoundTripCounter(redis.port)
+    url = await round_trips.start()
     async with gateway(tmp_path, registry, one=lambda _: response_with_usage(5)) as live:
         runtime = live.runtime
         runtime.redis_limiter = runtime.limiter = RedisLimiter(runtime.limiter.counters, url)
@@ -407,15 +407,15 @@ async def test_with_limits_budget_and_cache_a_request_is_one_turn_at_redis(
         )
         await live.post(CHAT, body(seed=0))  # the connection, and the script
         for number in range(1, 21):
-            before = turns.count
+            before = round_trips.count
             reply = await live.post(CHAT, body(seed=number))
             assert (reply.status, reply.headers["x-dragoman-cache"]) == (200, "miss")
-            assert turns.count - before == 1
+            assert round_trips.count - before == 1
         runtime.redis_limiter._flush_now()
         await asyncio.gather(*runtime.redis_limiter._tasks)
         runtime.cache.memory.drop(next(iter(runtime.cache.memory._responses)))
-        before = turns.count
+        before = round_trips.count
         again = await live.post(CHAT, body(seed=0))
         assert again.headers["x-dragoman-cache"] == "hit"
-        assert turns.count - before == 1
-    await turns.close()
+        assert round_trips.count - before == 1
+    await round_trips.close()

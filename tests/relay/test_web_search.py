@@ -27,7 +27,7 @@ from tests.relay.harness import (
 )
 from tests.relay.harness import (
     Gateway,
-    Parts,
+    PacedBody,
     completion,
     gateway,
     provider,
@@ -274,7 +274,7 @@ FAULTS: dict[str, tuple[Callable[[httpx.Request], Any], str]] = {
     ),
     "hangs": (hanging, "within 0.2 s"),
     "large": (
-        lambda _: httpx.Response(200, stream=Parts(*[b"x" * 3_000_000] * 2)),
+        lambda _: httpx.Response(200, stream=PacedBody(*[b"x" * 3_000_000] * 2)),
         "could not be reached",
     ),
 }

@@ -7,10 +7,10 @@ import asyncio
 from gateway.relay.upstream.http1 import WriteCoalescer, coalescer_for
 
 
-class Sender:
+class RecordingSender:
     """Says when it was flushed; may have others flushed then."""
 
-    def __init__(self, texts: list[str], name: str, then: Sender | None = None) -> None:
+    def __init__(self, texts: list[str], name: str, then: RecordingSender | None = None) -> None:
         self._said, self._name, self._then = texts, name, then
 
     def flush(self) -> None:
@@ -24,7 +24,7 @@ async def test_all_of_a_turn_go_at_its_end_in_order():
     outbox = coalescer_for(asyncio.get_running_loop())
     asyncio.get_running_loop().call_soon(texts.append, "the turn")
     for name in "abc":
-        outbox.add(Sender(texts, name))
+        outbox.add(RecordingSender(texts, name))
     assert texts == []
     await asyncio.sleep(0)
     assert texts == ["the turn", "a", "b", "c"]
@@ -32,7 +32,9 @@ async def test_all_of_a_turn_go_at_its_end_in_order():
 
 async def test_writes_during_a_turn_are_sent_in_the_next():
     texts: list[str] = []
-    coalescer_for(asyncio.get_running_loop()).add(Sender(texts, "a", Sender(texts, "b")))
+    coalescer_for(asyncio.get_running_loop()).add(
+        RecordingSender(texts, "a", RecordingSender(texts, "b"))
+    )
     await asyncio.sleep(0)
     assert texts == ["a"]
     await asyncio.sleep(0)

@@ -51,23 +51,23 @@ NOW = 1_800_000_000.0
 SPANS = [MINUTE, HOUR, DAY]
 
 
-def lane() -> list[int]:
+def slot() -> list[int]:
     """The words of one cell of one process."""
     return [0] * COUNTER_SIZE
 
 
-class Gate:
+class SimulatedRule:
     """One rule over the lanes of some processes, on a simulated clock."""
 
-    def __init__(self, rule: Rule, lanes: int = 1) -> None:
+    def __init__(self, rule: Rule, slots: int = 1) -> None:
         self.rule = rule
         self.bounds = [bind_rule(rule, 0)]
-        self.lanes = [lane() for _ in range(lanes)]
+        self.slots = [slot() for _ in range(slots)]
         self.span_s = self.bounds[0].span_s
 
     def look(self, now: float, want: int = 0, who: int = 0) -> tuple[int, list[int]]:
-        others = [words for number, words in enumerate(self.lanes) if number != who]
-        return check_limits(self.at(now), self.lanes[who], others, Estimate(want, want))
+        others = [words for number, words in enumerate(self.slots) if number != who]
+        return check_limits(self.at(now), self.slots[who], others, Estimate(want, want))
 
     def at(self, now: float, began: float = 0.0) -> tuple[BoundWindow, ...]:
         """The rule at a time, for a request that began then or before."""
@@ -78,19 +78,19 @@ class Gate:
 
     @property
     def reserved(self) -> int:
-        return sum(words[RESERVED] for words in self.lanes)
+        return sum(words[RESERVED] for words in self.slots)
 
     def enter(self, now: float, want: int, who: int = 0) -> bool:
         refused, _ = self.look(now, want, who)
         if not refused:
-            reserve(self.at(now), self.lanes[who], Estimate(want, want))
+            reserve(self.at(now), self.slots[who], Estimate(want, want))
         return not refused
 
     def leave(self, now: float, want: int, used: int, who: int = 0, began: float = 0.0) -> None:
-        settle(self.at(now, began), self.lanes[who], Estimate(want, want), used, used)
+        settle(self.at(now, began), self.slots[who], Estimate(want, want), used, used)
 
     def counts(self, now: float) -> list[int]:
-        rows = [counts_by_slot(words, 0, slot_number(now, self.span_s)) for words in self.lanes]
+        rows = [counts_by_slot(words, 0, slot_number(now, self.span_s)) for words in self.slots]
         return [sum(column) for column in zip(*rows, strict=True)]
 
 
@@ -128,29 +128,29 @@ gaps = st.one_of(
 @given(
     most=st.integers(1, 12),
     span=st.sampled_from(["minute", "hour", "day"]),
-    lanes=st.integers(1, 4),
+    slots=st.integers(1, 4),
     start=st.floats(NOW, NOW + DAY),
     asks=st.lists(st.tuples(gaps, st.integers(0, 3)), max_size=80),
 )
 def test_no_span_of_time_ever_has_more_requests_than_the_limit(
-    most: int, span: str, lanes: int, start: float, asks: list[tuple[float, int]]
+    most: int, span: str, slots: int, start: float, asks: list[tuple[float, int]]
 ) -> None:
-    gate = Gate(rule("requests", span, most), lanes)
+    simulated = SimulatedRule(rule("requests", span, most), slots)
     now, let_in = start, []
     for gap, who in asks:
         now += gap
-        if gate.enter(now, 0, who % lanes):
+        if simulated.enter(now, 0, who % slots):
             let_in.append((now, 1))
         else:
-            wait = seconds_until_below(gate.counts(now), most, now, gate.span_s)
-            assert 0 < wait <= gate.span_s * BUCKETS / SLICES
+            wait = seconds_until_below(simulated.counts(now), most, now, simulated.span_s)
+            assert 0 < wait <= simulated.span_s * BUCKETS / SLICES
             # Whoever waits as long as told is let in, if nobody else was.
-            assert total_after(gate, now + wait + 0.001) < most
-    assert busiest(let_in, gate.span_s) <= most
+            assert total_after(simulated, now + wait + 0.001) < most
+    assert busiest(let_in, simulated.span_s) <= most
 
 
-def total_after(gate: Gate, now: float) -> int:
-    return gate.used(now)
+def total_after(simulated: SimulatedRule, now: float) -> int:
+    return simulated.used(now)
 
 
 requests = st.lists(
@@ -166,33 +166,35 @@ requests = st.lists(
 
 
 @settings(max_examples=1500, deadline=None)
-@given(most=st.integers(1, 100), lanes=st.integers(1, 3), asks=requests)
+@given(most=st.integers(1, 100), slots=st.integers(1, 3), asks=requests)
 def test_tokens_pass_a_limit_by_no_more_than_one_request(
-    most: int, lanes: int, asks: list[tuple[float, int, int, float, int]]
+    most: int, slots: int, asks: list[tuple[float, int, int, float, int]]
 ) -> None:
-    gate = Gate(rule("tokens", "minute", most), lanes)
+    simulated = SimulatedRule(rule("tokens", "minute", most), slots)
     now, running, ended = NOW, [], []
     for number, (gap, who, want, part, later) in enumerate(asks):
         now += gap
         for ends, *rest in [r for r in running if r[0] <= number]:
             running.remove((ends, *rest))
-            end(gate, now, rest, ended)
-        if gate.enter(now, want, who % lanes):
-            running.append((number + later, who % lanes, want, int(want * part)))
+            end(simulated, now, rest, ended)
+        if simulated.enter(now, want, who % slots):
+            running.append((number + later, who % slots, want, int(want * part)))
         # What is counted and what may still come never pass the limit by more than the
         # one request that was alone when it came.
-        over = gate.used(now) + gate.reserved - most
+        over = simulated.used(now) + simulated.reserved - most
         assert over <= max([r[2] for r in running] + [u for _, u in ended] + [0])
     for _, *rest in running:
-        end(gate, now, rest, ended)
-    assert gate.reserved == 0
+        end(simulated, now, rest, ended)
+    assert simulated.reserved == 0
     largest = max((used for _, used in ended), default=0)
     assert busiest(ended, MINUTE) <= most + largest
 
 
-def end(gate: Gate, now: float, rest: list[int], ended: list[tuple[float, int]]) -> None:
+def end(
+    simulated: SimulatedRule, now: float, rest: list[int], ended: list[tuple[float, int]]
+) -> None:
     who, want, used = rest
-    gate.leave(now, want, used, who)
+    simulated.leave(now, want, used, who)
     ended.append((now, used))
 
 
@@ -205,7 +207,7 @@ def end(gate: Gate, now: float, rest: list[int], ended: list[tuple[float, int]])
 def test_a_budget_is_exact_and_passed_by_no_more_than_one_request(
     most: int, span: str, asks: list[tuple[float, int, int, float, int]]
 ) -> None:
-    gate = Gate(rule("usd", span, most), 3)
+    simulated = SimulatedRule(rule("usd", span, most), 3)
     now, running = NOW, []
     used_by_window: dict[int, int] = {}
     costs: dict[int, list[int]] = {}
@@ -214,7 +216,7 @@ def test_a_budget_is_exact_and_passed_by_no_more_than_one_request(
         for request in [r for r in running if r[0] <= number]:
             running.remove(request)
             _, who_, want_, used, began_ = request
-            gate.leave(now, want_, used, who_, began_)
+            simulated.leave(now, want_, used, who_, began_)
             window = calendar_window(began_, span)[0]
             if all(
                 w <= window for w in used_by_window
@@ -223,8 +225,8 @@ def test_a_budget_is_exact_and_passed_by_no_more_than_one_request(
                 costs.setdefault(window, []).append(used)
         window = calendar_window(now, span)[0]
         if window in used_by_window or not used_by_window:
-            assert gate.used(now) <= used_by_window.get(window, 0)
-        if gate.enter(now, want, who % 3):
+            assert simulated.used(now) <= used_by_window.get(window, 0)
+        if simulated.enter(now, want, who % 3):
             running.append((number + later, who % 3, want, int(want * part), now))
     for window, sum_ in used_by_window.items():
         assert sum_ <= most + max(costs[window])
@@ -232,23 +234,23 @@ def test_a_budget_is_exact_and_passed_by_no_more_than_one_request(
 
 def test_one_request_always_enters_an_unused_limit() -> None:
     """The largest request is let in when it is alone, even by the smallest limit."""
-    gate = Gate(rule("tokens", "minute", 10))
-    assert gate.enter(NOW, 1_000_000)
-    assert not gate.enter(NOW, 1)
-    gate.leave(NOW, 1_000_000, 4)
-    assert gate.enter(NOW, 1_000_000)
+    simulated = SimulatedRule(rule("tokens", "minute", 10))
+    assert simulated.enter(NOW, 1_000_000)
+    assert not simulated.enter(NOW, 1)
+    simulated.leave(NOW, 1_000_000, 4)
+    assert simulated.enter(NOW, 1_000_000)
 
 
 @pytest.mark.parametrize("what", ["tokens", "usd"])
 def test_every_request_is_admitted_on_retry(what: str) -> None:
-    gate = Gate(rule(what, "minute" if what == "tokens" else "day", 100))
+    simulated = SimulatedRule(rule(what, "minute" if what == "tokens" else "day", 100))
     waiting = [7, 150, 90, 12, 60, 3, 99]
     now, rounds = NOW, 0
     while waiting:
         rounds += 1
         want = waiting.pop(0)
-        if gate.enter(now, want):
-            gate.leave(now, want, want // 2, began=now)
+        if simulated.enter(now, want):
+            simulated.leave(now, want, want // 2, began=now)
         else:
             waiting.append(want)
         now += DAY / 20
@@ -256,16 +258,16 @@ def test_every_request_is_admitted_on_retry(what: str) -> None:
 
 
 def test_concurrency_is_what_runs_now() -> None:
-    gate = Gate(rule("concurrency", "", 2), 2)
-    assert gate.enter(NOW, 0, 0)
-    assert gate.enter(NOW, 0, 1)
-    assert not gate.enter(NOW, 0, 0)
-    gate.leave(NOW, 0, 0, 1)
-    assert gate.enter(NOW, 0, 0)
+    simulated = SimulatedRule(rule("concurrency", "", 2), 2)
+    assert simulated.enter(NOW, 0, 0)
+    assert simulated.enter(NOW, 0, 1)
+    assert not simulated.enter(NOW, 0, 0)
+    simulated.leave(NOW, 0, 0, 1)
+    assert simulated.enter(NOW, 0, 0)
 
 
 def test_a_clock_that_is_set_back_hides_nothing() -> None:
-    words = lane()
+    words = slot()
     add_to_slot(words, 0, slot_number(NOW, MINUTE), 5)
     assert sliding_total(words, 0, slot_number(NOW - 1000, MINUTE)) == 5
     add_to_slot(words, 0, slot_number(NOW - 1000, MINUTE), 2)
@@ -273,7 +275,7 @@ def test_a_clock_that_is_set_back_hides_nothing() -> None:
 
 
 def test_what_is_older_than_the_span_is_forgotten() -> None:
-    words = lane()
+    words = slot()
     add_to_slot(words, 0, slot_number(NOW, MINUTE), 5)
     assert sliding_total(words, 0, slot_number(NOW + MINUTE, MINUTE)) == 5
     assert sliding_total(words, 0, slot_number(NOW + MINUTE + 5, MINUTE)) == 0
@@ -283,7 +285,7 @@ def test_what_is_older_than_the_span_is_forgotten() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 9)), max_size=40), st.integers(0, 30))
 def test_the_buckets_add_up_to_the_total(adds: list[tuple[int, int]], later: int) -> None:
-    words, at = lane(), 1000
+    words, at = slot(), 1000
     for gap, amount in adds:
         at += gap
         add_to_slot(words, 0, at, amount)
@@ -314,7 +316,7 @@ def test_what_is_in_all_never_begins_anew() -> None:
 
 
 def test_a_late_request_is_not_counted_in_the_next_window() -> None:
-    words = lane()
+    words = slot()
     add_spend(words, 0, 10, 5)
     add_spend(words, 0, 11, 1)
     add_spend(words, 0, 10, 7)

@@ -20,7 +20,7 @@ from tests.fakes.cohere_rules import EMBEDDERS, embed_refusal
 PROVIDER = DIALECT.embed_provider
 assert PROVIDER is not None
 TRAITS = Traits(kind="cohere", model=EMBEDDERS[0])
-PICTURE = "data:image/png;base64,iVBORw0KGgo="
+IMAGE_URL = "data:image/png;base64,iVBORw0KGgo="
 
 
 def embed_request(*inputs: Any, **fields: Any) -> EmbedRequest:
@@ -65,20 +65,20 @@ def test_an_openai_client_may_write_coheres_own_fields() -> None:
 
 
 def test_pictures_go_as_pictures_and_mixed_inputs_as_contents() -> None:
-    body, report = written(embed_request(PICTURE, PICTURE))
-    assert (body["images"], body["input_type"], report) == ([PICTURE, PICTURE], "image", [])
-    body, report = written(embed_request(PICTURE, task="search_query"))
+    body, report = written(embed_request(IMAGE_URL, IMAGE_URL))
+    assert (body["images"], body["input_type"], report) == ([IMAGE_URL, IMAGE_URL], "image", [])
+    body, report = written(embed_request(IMAGE_URL, task="search_query"))
     assert (body["input_type"], report) == ("image", [("input_type", "approximated")])
-    body, _ = written(embed_request("a", PICTURE))
+    body, _ = written(embed_request("a", IMAGE_URL))
     assert body["inputs"] == [
         {"content": [{"type": "text", "text": "a"}]},
-        {"content": [{"type": "image_url", "image_url": {"url": PICTURE}}]},
+        {"content": [{"type": "image_url", "image_url": {"url": IMAGE_URL}}]},
     ]
     assert body["input_type"] == DEFAULT_TASK
 
 
 def test_a_text_that_mentions_a_data_url_is_a_text() -> None:
-    assert "texts" in written(embed_request(f"see {PICTURE}", "data:text/plain;base64,YQ=="))[0]
+    assert "texts" in written(embed_request(f"see {IMAGE_URL}", "data:text/plain;base64,YQ=="))[0]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_an_untranslatable_request_is_refused_with_its_param(
 
 @settings(max_examples=200)
 @given(
-    st.lists(st.sampled_from(["a", "", "ö", PICTURE]), min_size=1, max_size=96),
+    st.lists(st.sampled_from(["a", "", "ö", IMAGE_URL]), min_size=1, max_size=96),
     st.sampled_from([None, "search_query", "image", "clustering"]),
     st.sampled_from([None, True, False]),
     st.sampled_from([None, 256, 1536]),

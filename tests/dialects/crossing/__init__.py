@@ -1,6 +1,6 @@
 """The crossing matrix: every client dialect on every provider dialect, through live code.
 
-asks.py       what is asked, in no dialect, and the marks to find it by
+feature_requests.py  one request per feature, in no dialect, and markers to find it upstream
 clients.py    how a client of each dialect asks it
 readers.py    what a client of each dialect makes of the answer
 upstreams.py  a strict provider of each dialect

@@ -93,9 +93,11 @@ def cross(tool: str, client: str, upstream: Upstream) -> ToolCrossing:
     model = _MODELS.get((tool, upstream.name), upstream.model(""))
     body = {"model": "gw", **_BODIES[client], **TOOLS[tool][client]}
     headers = _ANTHROPIC_HEADERS if client == "anthropic_messages" else {}
-    sent = translate.request(client, target, body, headers, model)
-    rows = tuple(row for row in sent["report"] if row["action"] != "defaulted")
-    return ToolCrossing(tool, client, upstream.name, sent["body"], sent["passthrough"], rows)
+    upstream_request = translate.request(client, target, body, headers, model)
+    rows = tuple(row for row in upstream_request["report"] if row["action"] != "defaulted")
+    return ToolCrossing(
+        tool, client, upstream.name, upstream_request["body"], upstream_request["passthrough"], rows
+    )
 
 
 def cross_all() -> tuple[ToolCrossing, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.dialects.anthropic_messages.make import PNG
-from tests.dialects.crossing.asks import SCHEMA, SYSTEM, FeatureRequest, Json, Tool
+from tests.dialects.crossing.feature_requests import SCHEMA, SYSTEM, FeatureRequest, Json, Tool
 
 DATA_URL = f"data:image/png;base64,{PNG}"
 

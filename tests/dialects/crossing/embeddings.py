@@ -95,7 +95,7 @@ class Embedded:
 
     client: str
     upstream: str
-    sent: bytes
+    upstream_request: bytes
     report: tuple[Json, ...]
     vectors: Any
 
@@ -119,8 +119,8 @@ def embed(client: str, upstream: str) -> Embedded:
     rendered = provider.render_embed(request, traits_for(target.preset, target.model))
     body = parser.render_embed(provider.parse_embed(target.response), request, _CONTEXT)
     report = () if client == upstream else tuple(adaptation_rows(rendered.report))
-    sent = msgspec.json.encode(rendered.body)
-    return Embedded(client, upstream, sent, report, source.vectors(body))
+    upstream_request = msgspec.json.encode(rendered.body)
+    return Embedded(client, upstream, upstream_request, report, source.vectors(body))
 
 
 def embed_all() -> tuple[Embedded, ...]:

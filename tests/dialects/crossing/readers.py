@@ -13,7 +13,7 @@ from typing import Any
 
 from gateway.framing.eventstream import Decoder as EventDecoder
 from gateway.framing.sse import Decoder
-from tests.dialects.crossing.asks import Json
+from tests.dialects.crossing.feature_requests import Json
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Reader:
     words of the error that a stream ends with (None if there is none).
     """
 
-    whole: Callable[[Json], ParsedResponse]
-    joined: Callable[[bytes], Json]
-    broke: Callable[[bytes], str | None]
+    parse: Callable[[Json], ParsedResponse]
+    join_stream: Callable[[bytes], Json]
+    stream_error: Callable[[bytes], str | None]
 
 
 def frames(data: bytes) -> list[tuple[str, Any]]:

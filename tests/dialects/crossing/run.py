@@ -20,8 +20,14 @@ from gateway.edge.admission import key_digest
 from gateway.providers.capabilities import traits_for
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.routing.snapshot import ApiKey, Route, Target, model_of
-from tests.dialects.crossing.asks import MARKS, RESULTS, FeatureRequest, Mark, request_of
 from tests.dialects.crossing.clients import CLIENTS, Client
+from tests.dialects.crossing.feature_requests import (
+    FEATURE_MARKERS,
+    RESULTS,
+    FeatureMarker,
+    FeatureRequest,
+    request_of,
+)
 from tests.dialects.crossing.readers import READERS, ParsedResponse
 from tests.dialects.crossing.upstreams import UPSTREAMS, Upstream, answered, scripted_answer
 from tests.fakes import ScriptedAnswer
@@ -32,12 +38,12 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Turn:
+class Exchange:
     """One request and its answer, with the bytes on both sides and the report of it."""
 
     status: int
     reply: bytes
-    sent: bytes
+    upstream_request: bytes
     upstream_response: bytes
     response: ParsedResponse | None
     logged: LogRecord
@@ -47,24 +53,24 @@ class Turn:
         """What was told of it: field, action, note."""
         return tuple(self.logged.adaptations)
 
-    def lost(self, marks: tuple[Mark, ...]) -> list[Mark]:
+    def missing_markers(self, markers: tuple[FeatureMarker, ...]) -> list[FeatureMarker]:
         """What was asked and can not be found in what was sent upstream."""
-        return [mark for mark in marks if mark.bytes not in self.sent]
+        return [marker for marker in markers if marker.bytes not in self.upstream_request]
 
-    def tells(self, mark: Mark) -> bool:
+    def is_reported(self, marker: FeatureMarker) -> bool:
         """Whether the report has a row for this, in the client's words."""
-        return any(path in row["field"] for row in self.report for path in mark.paths)
+        return any(path in row["field"] for row in self.report for path in marker.paths)
 
 
 @dataclass(frozen=True)
-class Cell:
+class CrossingResult:
     """One crossing of a feature; `turns` has a second where tool results were sent back."""
 
     client: str
     upstream: str
     feature: str
     stream: bool
-    turns: tuple[Turn, ...]
+    turns: tuple[Exchange, ...]
 
     @property
     def id(self) -> str:
@@ -101,7 +107,7 @@ class Failure:
 class Outcome:
     """The whole matrix."""
 
-    cells: tuple[Cell, ...]
+    cells: tuple[CrossingResult, ...]
     failures: tuple[Failure, ...]
 
 
@@ -139,7 +145,7 @@ def _keys(hosts: Iterator[str]) -> dict[bytes, ApiKey]:
     return {key.digest: key for key in api_keys}
 
 
-class Stage:
+class FakeProviders:
     """Providers by host, each with its script; and a route to each."""
 
     def __init__(self) -> None:
@@ -147,7 +153,7 @@ class Stage:
         self.replies: dict[str, bytes] = {}
         self.routes: list[Route] = []
         for upstream in UPSTREAMS.values():
-            for feature in MARKS:
+            for feature in FEATURE_MARKERS:
                 self._add(upstream, feature, scripted_answer(feature, upstream))
             for kind, refusal in upstream.errors.items():
                 self._add(upstream, f"error-{kind}", ScriptedAnswer(error=refusal))
@@ -189,14 +195,14 @@ class Stage:
 
 async def run() -> Outcome:
     """All cells and failures, one after the other."""
-    stage = Stage()
-    answers = {host: stage.answering(host) for host in stage.fakes}
+    providers = FakeProviders()
+    answers = {host: providers.answering(host) for host in providers.fakes}
     with tempfile.TemporaryDirectory() as folder:
-        registry = snapshot(*stage.routes, keys=_keys(iter(stage.fakes)))
+        registry = snapshot(*providers.routes, keys=_keys(iter(providers.fakes)))
         async with gateway(Path(folder), registry, **answers) as live:
-            log = Log(live)
+            log = LoggedGateway(live)
             cells = [
-                await _cell(log, stage, client, upstream, feature, stream=stream)
+                await _cell(log, providers, client, upstream, feature, stream=stream)
                 for client, upstream in pairs()
                 for feature in client.can
                 for stream in (False, True)
@@ -213,7 +219,7 @@ async def run() -> Outcome:
     return Outcome(tuple(cells), tuple(failures))
 
 
-class Log:
+class LoggedGateway:
     """The gateway with its log, whose rows are written a little after their answers."""
 
     def __init__(self, live: Gateway) -> None:
@@ -239,11 +245,17 @@ class Log:
 
 
 async def _cell(
-    log: Log, stage: Stage, client: Client, upstream: Upstream, feature: str, *, stream: bool
-) -> Cell:
+    log: LoggedGateway,
+    providers: FakeProviders,
+    client: Client,
+    upstream: Upstream,
+    feature: str,
+    *,
+    stream: bool,
+) -> CrossingResult:
     host = host_of(upstream, feature)
     ask = request_of(feature, stream=stream)
-    first = await _turn(log, stage, client, host, ask)
+    first = await _turn(log, providers, client, host, ask)
     turns = [first]
     if first.response is not None and first.response.calls:
         back = tuple(
@@ -251,24 +263,26 @@ async def _cell(
             for (id_, name, _), words in zip(first.response.calls, RESULTS, strict=False)
         )
         again = replace(ask, previous_response=first.response.native, results=back)
-        turns.append(await _turn(log, stage, client, host, again))
-    return Cell(client.name, upstream.name, feature, stream, tuple(turns))
+        turns.append(await _turn(log, providers, client, host, again))
+    return CrossingResult(client.name, upstream.name, feature, stream, tuple(turns))
 
 
-async def _turn(log: Log, stage: Stage, client: Client, host: str, ask: FeatureRequest) -> Turn:
-    fake = stage.fakes[host]
+async def _turn(
+    log: LoggedGateway, providers: FakeProviders, client: Client, host: str, ask: FeatureRequest
+) -> Exchange:
+    fake = providers.fakes[host]
     fake.requests.clear()
-    stage.replies.pop(host, None)
+    providers.replies.pop(host, None)
     reply, entry = await log.post(client, host, ask)
     response = None
     if reply.status == 200:
         reader = READERS[client.name]
-        response = reader.whole(reader.joined(reply.body) if ask.stream else reply.json())
-    return Turn(
+        response = reader.parse(reader.join_stream(reply.body) if ask.stream else reply.json())
+    return Exchange(
         status=reply.status,
         reply=reply.body,
-        sent=_plain(fake.requests[-1].raw) if fake.requests else b"",
-        upstream_response=stage.replies.get(host, b""),
+        upstream_request=_plain(fake.requests[-1].raw) if fake.requests else b"",
+        upstream_response=providers.replies.get(host, b""),
         response=response,
         logged=entry,
     )
@@ -279,7 +293,7 @@ def _plain(raw: bytes) -> bytes:
     return raw.replace(b"\\", b"")
 
 
-async def _failure(log: Log, client: Client, upstream: Upstream, what: str) -> Failure:
+async def _failure(log: LoggedGateway, client: Client, upstream: Upstream, what: str) -> Failure:
     ask = FeatureRequest(user="hello", stream=what.startswith("break"))
     reply, entry = await log.post(client, host_of(upstream, what), ask)
     kind = what.partition("-")[2] if what.startswith("error") else what

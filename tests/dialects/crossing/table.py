@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.dialects.crossing.asks import FEATURES
 from tests.dialects.crossing.built_in_tools import TOOLS, ToolCrossing, cross_all
 from tests.dialects.crossing.clients import CLIENTS
 from tests.dialects.crossing.embeddings import EMBEDDERS, Embedded, embed_all
-from tests.dialects.crossing.run import Cell, Outcome
+from tests.dialects.crossing.feature_requests import FEATURES
+from tests.dialects.crossing.run import CrossingResult, Outcome
 from tests.dialects.crossing.upstreams import UPSTREAMS
 
 PAGE_PATH = Path(__file__).parents[3] / "docs" / "crossing.md"
@@ -48,13 +48,13 @@ def page(outcome: Outcome) -> str:
     return "\n".join(parts)
 
 
-def sign(cells: Iterable[Cell]) -> str:
+def sign(cells: Iterable[CrossingResult]) -> str:
     """One sign for the whole and the streamed crossing of a feature."""
     rows = [row for cell in cells for row in cell.report]
     actions = {row["action"] for row in rows}
-    for action, mark in (("dropped", "-"), ("approximated", "~")):
+    for action, marker in (("dropped", "-"), ("approximated", "~")):
         if action in actions:
-            return mark
+            return marker
     passed = all(turn.logged.passthrough for cell in cells for turn in cell.turns)
     return "=" if passed else "+"
 
@@ -69,7 +69,7 @@ def _totals(outcome: Outcome) -> str:
         for feature in CLIENTS[client].can
     )
     labels = {"=": "passed through", "+": "exact", "~": "approximated", "-": "with dropped fields"}
-    counts = ", ".join(f"{signs[mark]} {label}" for mark, label in labels.items())
+    counts = ", ".join(f"{signs[marker]} {label}" for marker, label in labels.items())
     return (
         f"{len(CLIENTS)} client dialects, {len(UPSTREAMS)} providers, {len(cells)} combinations "
         f"with {turns} requests, and {len(outcome.failures)} errors and interrupted streams. "
@@ -77,12 +77,14 @@ def _totals(outcome: Outcome) -> str:
     )
 
 
-def _of(cells: Iterable[Cell], client: str, upstream: str, feature: str) -> list[Cell]:
+def _of(
+    cells: Iterable[CrossingResult], client: str, upstream: str, feature: str
+) -> list[CrossingResult]:
     key = (client, upstream, feature)
     return [cell for cell in cells if (cell.client, cell.upstream, cell.feature) == key]
 
 
-def _matrix(cells: tuple[Cell, ...], feature: str) -> str:
+def _matrix(cells: tuple[CrossingResult, ...], feature: str) -> str:
     lines = [
         f"## {feature}\n",
         f"| client \\ provider | {' | '.join(UPSTREAMS)} |",
@@ -126,7 +128,7 @@ def _embeddings(embedded: tuple[Embedded, ...]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _reasons(cells: tuple[Cell | ToolCrossing | Embedded, ...]) -> str:
+def _reasons(cells: tuple[CrossingResult | ToolCrossing | Embedded, ...]) -> str:
     """Each reason once, with the field and who meets it; defaults that a wire demands too."""
     result: dict[tuple[str, str, str, str], list[str]] = {}
     for cell in cells:

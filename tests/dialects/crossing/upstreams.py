@@ -13,7 +13,7 @@ import httpx
 from gateway.providers.catalog import resolve
 from gateway.providers.profile import Secret
 from gateway.routing.snapshot import Provider, Timeouts
-from tests.dialects.crossing.asks import (
+from tests.dialects.crossing.feature_requests import (
     ANSWER,
     ARGUMENTS,
     CLOCK,

@@ -12,7 +12,7 @@ from gateway.canon.errors import GatewayError
 from gateway.dialects import CLIENT_DIALECTS, DIALECTS
 from gateway.dialects.shared.last_user_text import last_user_text
 from tests.dialects.test_cases import cases
-from tests.fakes.legal import Maker
+from tests.fakes.valid_requests import RequestGenerator
 
 HI = 'héllo \n"there" \\ \u2028'
 
@@ -119,8 +119,8 @@ def test_the_golden_cases_end_as_they_are_parsed(case: dict[str, Any]) -> None:
 def test_odd_requests_end_as_they_are_parsed(dialect: str) -> None:
     checked = 0
     for seed in range(400):
-        maker = Maker(seed)
-        body = maker.chat() if dialect == "openai_chat" else maker.messages()
+        generator = RequestGenerator(seed)
+        body = generator.chat() if dialect == "openai_chat" else generator.messages()
         try:
             words = parsed(dialect, body)
         except GatewayError:

@@ -11,14 +11,14 @@ from tests.fakes import anthropic_rules
 from tests.fakes.anthropic import KEY
 from tests.fakes.cohere import KEY as COHERE_KEY
 from tests.fakes.forms import form_of
-from tests.fakes.server import Out, RecordedRequest, Server
+from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 from tests.fakes.shape import problems
 
 _COUNTS = {"processing": 0, "succeeded": 1, "errored": 0, "canceled": 0, "expired": 0}
 _TIME = "2026-11-21T00:00:00Z"
 
 
-class StrictKeeper(Server):
+class StrictBatches(Server):
     """Serves `/v1/messages/batches` and `/v1/files`."""
 
     def __init__(self, key: str = KEY) -> None:
@@ -27,7 +27,7 @@ class StrictKeeper(Server):
         self.things: dict[str, dict[str, Any]] = {}
         self.contents: dict[str, bytes] = {}
 
-    async def respond(self, request: RecordedRequest, out: Out) -> bool:
+    async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
         """Answer one request as the service would."""
         headers = request.headers
         x_api_key = headers.get("x-api-key") or headers.get("authorization", "").removeprefix(
@@ -46,7 +46,7 @@ class StrictKeeper(Server):
             return await _refuse(out, 404, "not_found_error", "Not Found")
         return await self._files(request, out, request.path.removeprefix(files).strip("/"))
 
-    async def _batches(self, request_body: RecordedRequest, out: Out, rest: str) -> bool:
+    async def _batches(self, request_body: RecordedRequest, out: ResponseWriter, rest: str) -> bool:
         if request_body.method == "POST" and not rest:
             found_problems = problems(request_body.body, BatchCreateParams)
             for request in request_body.body.get("requests", []) if not found_problems else []:
@@ -83,7 +83,7 @@ class StrictKeeper(Server):
         self.things[id_] = {**fields, "request_counts": _COUNTS, "results_url": url}
         return self.things[id_]
 
-    async def _files(self, request: RecordedRequest, out: Out, rest: str) -> bool:
+    async def _files(self, request: RecordedRequest, out: ResponseWriter, rest: str) -> bool:
         if request.method == "POST" and not rest:
             name, kind, data = form_of(request)["file"]
             id_ = f"file_{len(self.things) + 1:08d}"
@@ -111,7 +111,7 @@ class StrictKeeper(Server):
             await out.reply(200, self.things[id_])
         return True
 
-    async def _list(self, out: Out, prefix: str) -> bool:
+    async def _list(self, out: ResponseWriter, prefix: str) -> bool:
         rows = [thing for id_, thing in self.things.items() if id_.startswith(prefix)]
         edges = {"first_id": rows[0]["id"], "last_id": rows[-1]["id"]} if rows else {}
         edges = edges or {"first_id": None, "last_id": None}
@@ -126,7 +126,7 @@ class StrictRerank(Server):
         super().__init__()
         self.key = key
 
-    async def respond(self, request: RecordedRequest, out: Out) -> bool:
+    async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
         """Answer one request as the service would."""
         known = {"model", "query", "documents", "top_n", "max_tokens_per_doc", "priority"}
         body = request.body
@@ -148,7 +148,7 @@ class StrictRerank(Server):
         return True
 
 
-async def _refuse(out: Out, status: int, kind: str, message: str) -> bool:
+async def _refuse(out: ResponseWriter, status: int, kind: str, message: str) -> bool:
     body = {"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_up"}
     await out.reply(status, body)
     return True

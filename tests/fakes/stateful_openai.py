@@ -8,12 +8,12 @@ from typing import Any
 
 from tests.fakes.openai import StrictOpenAI
 from tests.fakes.script import Refusal
-from tests.fakes.server import Out, RecordedRequest
+from tests.fakes.server import RecordedRequest, ResponseWriter
 
 _PATH = "/v1/responses/"
 
 
-class RememberingOpenAI(StrictOpenAI):
+class StatefulOpenAI(StrictOpenAI):
     """Strict as its base. `stored` are the ids that it can go on from."""
 
     def __init__(self, key: str = "sk-upstream-remembering-0123456789") -> None:
@@ -21,7 +21,7 @@ class RememberingOpenAI(StrictOpenAI):
         self.stored: set[str] = set()
         self._count = itertools.count(1)
 
-    async def respond(self, request: RecordedRequest, out: Out) -> bool:
+    async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
         """Answer one request as the service would."""
         if request.path == _PATH + "compact" and request.method == "POST":
             await out.reply(200, self._compacted(request.body))
@@ -43,7 +43,7 @@ class RememberingOpenAI(StrictOpenAI):
             )
         return super()._in_the_body(request)
 
-    async def _respond(self, body: dict[str, Any], out: Out) -> bool:
+    async def _respond(self, body: dict[str, Any], out: ResponseWriter) -> bool:
         name = f"resp_remembered_{next(self._count)}"
         if body.get("store", True):
             self.stored.add(name)

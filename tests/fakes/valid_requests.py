@@ -39,7 +39,7 @@ _EMPTYISH = ("Hi", "", "  ", "Line\nbreak", "x" * 50, " trailing ", "é😀")
 _WORDS = ("Hi", "Line\nbreak", "é😀", " lead")
 
 
-class Maker:
+class RequestGenerator:
     """Draws requests; the same seed draws the same ones."""
 
     def __init__(self, seed: int) -> None:

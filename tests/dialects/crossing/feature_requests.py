@@ -65,7 +65,7 @@ class FeatureRequest:
 
 
 @dataclass(frozen=True)
-class Mark:
+class FeatureMarker:
     """A thing that was asked: the bytes that show it upstream, and the client's names of it."""
 
     name: str
@@ -73,8 +73,10 @@ class Mark:
     paths: tuple[str, ...]
 
 
-PICTURE = Mark("image", PNG[:40].encode(), ("messages", "input", "contents", "prompt"))
-FORM = Mark(
+IMAGE_MARKER = FeatureMarker(
+    "image", PNG[:40].encode(), ("messages", "input", "contents", "prompt")
+)
+SCHEMA_MARKER = FeatureMarker(
     "schema",
     b"verdict_field",
     (
@@ -82,30 +84,30 @@ FORM = Mark(
         "outputConfig",
     ),
 )
-MARKS: dict[str, tuple[Mark, ...]] = {
+FEATURE_MARKERS: dict[str, tuple[FeatureMarker, ...]] = {
     "text": (),
     "settings": (
-        Mark("temperature", b"0.25", ("temperature",)),
-        Mark(
+        FeatureMarker("temperature", b"0.25", ("temperature",)),
+        FeatureMarker(
             "max_output",
             b"777",
             ("max_tokens", "max_completion_tokens", "max_output_tokens", "maxTokens"),
         ),
-        Mark("stop", b"END!", ("stop",)),
-        Mark("seed", b"4242", ("seed",)),
-        Mark("top_k", b"39", ("top_k", "topK", "k")),
-        Mark("user", b"user-7f3", ("user", "metadata.user_id", "safety_identifier")),
+        FeatureMarker("stop", b"END!", ("stop",)),
+        FeatureMarker("seed", b"4242", ("seed",)),
+        FeatureMarker("top_k", b"39", ("top_k", "topK", "k")),
+        FeatureMarker("user", b"user-7f3", ("user", "metadata.user_id", "safety_identifier")),
     ),
     "tools": (
-        Mark("tool", b"get_weather", ("tools",)),
-        Mark("description", b"Weather of a city.", ("tools",)),
-        Mark("parameters", b"kelvin", ("tools",)),
+        FeatureMarker("tool", b"get_weather", ("tools",)),
+        FeatureMarker("description", b"Weather of a city.", ("tools",)),
+        FeatureMarker("parameters", b"kelvin", ("tools",)),
     ),
     "thinking": (),
-    "image": (PICTURE,),
-    "schema": (FORM,),
+    "image": (IMAGE_MARKER,),
+    "schema": (SCHEMA_MARKER,),
 }
-FEATURES = tuple(MARKS)
+FEATURES = tuple(FEATURE_MARKERS)
 
 
 def request_of(feature: str, *, stream: bool) -> FeatureRequest:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gateway.framing.eventstream import Decoder, encode
-from tests.dialects.crossing.asks import Json
+from tests.dialects.crossing.feature_requests import Json
 from tests.dialects.crossing.readers import frames
 
 # What a client is to see: the whole answer, or an error that ends it.
-Fate = Literal["whole", "error"]
+ExpectedResult = Literal["whole", "error"]
 Frames = list[tuple[str, Any]]
 LINES, BINARY = {"ollama"}, {"bedrock_converse"}
 KINDS = {"ollama": "application/x-ndjson", "bedrock_converse": "application/vnd.amazon.eventstream"}
@@ -45,7 +45,7 @@ def frame_bytes(dialect: str, name: str, value: Any) -> bytes:
 
 
 @dataclass(frozen=True)
-class Spoiler:
+class StreamFault:
     """A way to break a stream: frames -> bytes, None where it means nothing in a dialect.
 
     `ends` are the dialects where it is an error though elsewhere it is not; `kind` is the
@@ -53,8 +53,8 @@ class Spoiler:
     """
 
     name: str
-    spoil: Callable[[str, Frames], bytes | None]
-    fate: Fate
+    apply_fault: Callable[[str, Frames], bytes | None]
+    expected: ExpectedResult
     kind: str = ""
     ends: frozenset[str] = frozenset()
 
@@ -108,15 +108,15 @@ def _uncounted(value: Any) -> Any:
 
 def other_ids(dialect: str, stream_frames: Frames) -> bytes | None:
     """Another id of the answer in every event."""
-    spoiled, has_ids = [], False
+    faulty, has_ids = [], False
     for number, (name, value) in enumerate(stream_frames):
         if isinstance(value, dict):
             key = next((k for k in ("responseId", "id") if k in value), None)
             if key is not None:
                 value = {**value, key: f"other-{number}"}
                 has_ids = True
-        spoiled.append((name, value))
-    return written(dialect, spoiled) if has_ids else None
+        faulty.append((name, value))
+    return written(dialect, faulty) if has_ids else None
 
 
 def repeated_ids(dialect: str, stream_frames: Frames) -> bytes | None:
@@ -188,13 +188,13 @@ def two_choices(dialect: str, stream_frames: Frames) -> bytes | None:
     if dialect not in key:
         return None
     name = key[dialect]
-    spoiled = []
+    faulty = []
     for event, value in stream_frames:
         if isinstance(value, dict) and value.get(name):
             other = {**value[name][0], "index": 1}
             value = {**value, name: [*value[name], other]}
-        spoiled.append((event, value))
-    return written(dialect, spoiled)
+        faulty.append((event, value))
+    return written(dialect, faulty)
 
 
 _REASONS = ("finish_reason", "finishReason", "stop_reason", "stopReason", "done_reason")
@@ -202,8 +202,8 @@ _REASONS = ("finish_reason", "finishReason", "stop_reason", "stopReason", "done_
 
 def unknown_reason(dialect: str, stream_frames: Frames) -> bytes | None:
     """A reason for the end that no list has."""
-    spoiled = [(name, _renamed(value)) for name, value in stream_frames]
-    return written(dialect, spoiled) if spoiled != stream_frames else None
+    faulty = [(name, _renamed(value)) for name, value in stream_frames]
+    return written(dialect, faulty) if faulty != stream_frames else None
 
 
 def _renamed(value: Any) -> Any:
@@ -276,28 +276,28 @@ def a_page(dialect: str, stream_frames: Frames) -> bytes:
     return b"<html><body>Please log in to the hotel network</body></html>"
 
 
-SPOILERS = (
-    Spoiler("unknown_event", unknown_event, "whole"),
-    Spoiler("unknown_fields", unknown_fields, "whole"),
-    Spoiler("without_usage", without_usage, "whole"),
-    Spoiler("other_ids", other_ids, "whole"),
-    Spoiler("repeated_ids", repeated_ids, "whole"),
-    Spoiler("interleaved", interleaved, "whole"),
-    Spoiler("late_arguments", late_arguments, "whole"),
-    Spoiler("two_choices", two_choices, "whole"),
-    Spoiler("unknown_reason", unknown_reason, "whole"),
-    Spoiler(
+STREAM_FAULTS = (
+    StreamFault("unknown_event", unknown_event, "whole"),
+    StreamFault("unknown_fields", unknown_fields, "whole"),
+    StreamFault("without_usage", without_usage, "whole"),
+    StreamFault("other_ids", other_ids, "whole"),
+    StreamFault("repeated_ids", repeated_ids, "whole"),
+    StreamFault("interleaved", interleaved, "whole"),
+    StreamFault("late_arguments", late_arguments, "whole"),
+    StreamFault("two_choices", two_choices, "whole"),
+    StreamFault("unknown_reason", unknown_reason, "whole"),
+    StreamFault(
         "no_terminator",
         no_terminator,
         "whole",
         ends=frozenset({"openai_responses", "gemini", "ollama", "cohere"}),
     ),
-    Spoiler("no_end", no_end, "error"),
-    Spoiler("in_mid_frame", in_mid_frame, "error"),
-    Spoiler("garbage", garbage, "error"),
-    Spoiler("nothing", nothing, "error"),
-    Spoiler("a_lie", a_lie, "error"),
-    Spoiler("a_page", a_page, "error", "text/html"),
+    StreamFault("no_end", no_end, "error"),
+    StreamFault("in_mid_frame", in_mid_frame, "error"),
+    StreamFault("garbage", garbage, "error"),
+    StreamFault("nothing", nothing, "error"),
+    StreamFault("a_lie", a_lie, "error"),
+    StreamFault("a_page", a_page, "error", "text/html"),
 )
 
 
@@ -305,12 +305,12 @@ SPOILERS = (
 
 
 @dataclass(frozen=True)
-class WholeSpoiler:
+class ResponseFault:
     """A way to break an answer that is no stream: JSON -> bytes."""
 
     name: str
-    spoil: Callable[[Json], bytes]
-    fate: Fate
+    apply_fault: Callable[[Json], bytes]
+    expected: ExpectedResult
     kind: str = "application/json"
 
 
@@ -323,19 +323,19 @@ def _lied(body: Json) -> bytes:
     )
 
 
-WHOLE_SPOILERS = (
-    WholeSpoiler("unknown_fields", lambda body: _bytes(_sparkled(body)), "whole"),
-    WholeSpoiler("without_usage", lambda body: _bytes(_uncounted(body)), "whole"),
-    WholeSpoiler("unknown_reason", lambda body: _bytes(_renamed(body)), "whole"),
-    WholeSpoiler("mislabelled", lambda body: _bytes(body), "whole", "text/plain"),
-    WholeSpoiler("cut", lambda body: _bytes(body)[:-20], "error"),
-    WholeSpoiler("empty", lambda _: b"", "error"),
-    WholeSpoiler("an_empty_object", lambda _: b"{}", "error"),
-    WholeSpoiler("a_list", lambda _: b"[1, 2]", "error"),
-    WholeSpoiler("null", lambda _: b"null", "error"),
-    WholeSpoiler("a_lie", _lied, "error"),
-    WholeSpoiler("garbage", lambda _: b"\xff\xfe{{{", "error"),
-    WholeSpoiler("a_page", lambda _: b"<html>hotel</html>", "error", "text/html"),
+RESPONSE_FAULTS = (
+    ResponseFault("unknown_fields", lambda body: _bytes(_sparkled(body)), "whole"),
+    ResponseFault("without_usage", lambda body: _bytes(_uncounted(body)), "whole"),
+    ResponseFault("unknown_reason", lambda body: _bytes(_renamed(body)), "whole"),
+    ResponseFault("mislabelled", lambda body: _bytes(body), "whole", "text/plain"),
+    ResponseFault("cut", lambda body: _bytes(body)[:-20], "error"),
+    ResponseFault("empty", lambda _: b"", "error"),
+    ResponseFault("an_empty_object", lambda _: b"{}", "error"),
+    ResponseFault("a_list", lambda _: b"[1, 2]", "error"),
+    ResponseFault("null", lambda _: b"null", "error"),
+    ResponseFault("a_lie", _lied, "error"),
+    ResponseFault("garbage", lambda _: b"\xff\xfe{{{", "error"),
+    ResponseFault("a_page", lambda _: b"<html>hotel</html>", "error", "text/html"),
 )
 
 
