@@ -98,7 +98,7 @@ async def _samples() -> Samples:
                 host = "anthropic-messages"
                 body = client.body(host, ask)
                 reply = await live.post(client.path(host, ask), body, headers=HEADERS)
-                response = READERS[client.name].whole(reply.json())
+                response = READERS[client.name].parse(reply.json())
                 back = tuple(
                     (i, n, w) for (i, n, _), w in zip(response.calls, RESULTS, strict=False)
                 )

@@ -14,7 +14,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, resolve, reverse
 
 from console import accounts
 from gateway.roles import PERMISSIONS
-from tests.browser.pages import NO_PAGES, PLACES
+from tests.browser.pages import NO_PAGES, PAGES
 
 pytestmark = pytest.mark.django_db
 
@@ -104,7 +104,7 @@ def test_every_page_is_opened_by_the_browser_tests() -> None:
     User.objects.create_superuser("ada", password=None)
     client = Client()
     client.force_login(User.objects.get(username="ada"))
-    paths = [place.path.partition("?")[0] for place in PLACES]
+    paths = [place.path.partition("?")[0] for place in PAGES]
     paths = [path.replace("{evaluation_run}", str(uuid.UUID(int=1))) for path in paths]
     opened = {resolve(re.sub(r"\{.*?\}", "1", path)).url_name for path in paths}
     names = {

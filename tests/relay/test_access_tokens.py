@@ -21,7 +21,7 @@ from gateway.relay.upstream import access_tokens
 from gateway.relay.upstream.access_tokens import AccessTokens, Grant
 from gateway.relay.upstream.http1 import Content
 from gateway.routing.snapshot import Provider
-from tests.fakes.server import Out, RecordedRequest, Server
+from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 from tests.waits import PATIENCE_S, until_in_loop
 
 URL = httpx.URL("https://bedrock-runtime.eu-west-1.amazonaws.com/model/x%3A0/converse")
@@ -49,7 +49,7 @@ class TokenServer(Server):
         self.expires_in = 3600
         self.status = 200
 
-    async def respond(self, request: RecordedRequest, out: Out) -> bool:
+    async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
         number = len(self.requests)
         granted = {"access_token": f"token-{number}", "expires_in": self.expires_in}
         await out.reply(self.status, {**granted, "token_type": "Bearer"})

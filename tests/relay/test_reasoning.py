@@ -36,7 +36,14 @@ from gateway.relay.state.reasoning import (
 from tests.fakes import anthropic as fake_anthropic
 from tests.fakes import bedrock_rules, gemini_rules, responses_rules
 from tests.relay.clients import Chat, Gemini, Messages, Responses, events
-from tests.relay.test_reasoning_matrix import PROMPT, RETURNED, Rows, Upstreams, process, send_turn
+from tests.relay.test_reasoning_matrix import (
+    PROMPT,
+    RETURNED,
+    SharedStateStore,
+    Upstreams,
+    process,
+    send_turn,
+)
 
 STATE = Signature(provider="anthropic", model="claude-opus-5", value="S")
 THOUGHT = Reasoning(text="hm", signature=STATE)
@@ -190,7 +197,7 @@ async def test_a_store_that_is_away_refuses_nothing(upstreams: Upstreams, tmp_pa
 
 
 async def test_a_lookup_waits_for_a_late_row(upstreams: Upstreams, tmp_path: Path):
-    rows, looks = Rows(), 0
+    rows, looks = SharedStateStore(), 0
 
     def late(keys: list[Any]) -> list[ReasoningRow]:
         nonlocal looks
@@ -213,7 +220,7 @@ async def test_a_lookup_waits_for_a_late_row(upstreams: Upstreams, tmp_path: Pat
 async def test_an_answer_ends_when_its_row_is_stored(
     upstreams: Upstreams, tmp_path: Path, stream: bool
 ):
-    rows = Rows()
+    rows = SharedStateStore()
 
     def slow(log_rows: list[ReasoningRow]) -> None:
         time.sleep(0.1)

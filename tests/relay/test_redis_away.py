@@ -25,7 +25,7 @@ from gateway.routing.limits import UNITS, Budget, Limits
 from tests.redis_server import RedisServer, running
 from tests.relay.harness import gateway, provider, route
 from tests.relay.test_limiter import CHAT, body, limited, priced, response_with_usage
-from tests.relay.test_shared_limiter import Machine, kind, machines
+from tests.relay.test_shared_limiter import LimiterNode, kind, machines
 
 pytestmark = pytest.mark.redis
 
@@ -239,13 +239,13 @@ async def test_a_slot_of_an_unanswered_reservation_is_released(
     await resets.stop()
 
 
-async def enter(machine: Machine) -> Call:
+async def enter(machine: LimiterNode) -> Call:
     call = await machine.enter()
     assert isinstance(call, Call)
     return call
 
 
-async def kinds(*pending_calls: Machine) -> list[str]:
+async def kinds(*pending_calls: LimiterNode) -> list[str]:
     return [kind(await machine.enter()) for machine in pending_calls]
 
 
@@ -327,9 +327,9 @@ async def test_slots_are_exact_over_any_order_of_resets_and_lost_answers(
     draw = random.Random(seed)
     registry = limited(route("r", provider("one")), limits=Limits(concurrency=6))
     async with machines(redis.url, registry) as ((one, two), _):
-        running: list[tuple[Machine, Call]] = []
+        running: list[tuple[LimiterNode, Call]] = []
 
-        async def lose_an_answer(machine: Machine) -> None:
+        async def lose_an_answer(machine: LimiterNode) -> None:
             client = machine.limiter.client
             run = client.run_script
 

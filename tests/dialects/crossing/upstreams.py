@@ -42,12 +42,12 @@ from tests.fakes.cohere import StrictCohere
 from tests.fakes.cohere_rules import PLAIN, REASONER, VISION
 from tests.fakes.ollama import StrictOllama
 from tests.fakes.openai_older import StrictOlderOpenAI
-from tests.fakes.server import Out, RecordedRequest, Server
+from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 
 WORDS = "the upstream says no"
 
 
-class Recorded(Out):
+class Recorded(ResponseWriter):
     """The way back of a fake whose answer is read in process."""
 
     def __init__(self) -> None:
