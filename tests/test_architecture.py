@@ -96,7 +96,7 @@ def test_types_are_strict() -> None:
     passes("mypy")
 
 
-def test_nobody_imports_upwards() -> None:
+def test_no_layer_imports_a_higher_one() -> None:
     passes("lint-imports", "--no-cache", "--no-logo")
 
 
@@ -261,7 +261,7 @@ def test_data_about_a_provider_is_no_branch(good: str) -> None:
     assert rules.branches_on_a_provider(good) == []
 
 
-def test_nobody_branches_on_a_provider() -> None:
+def test_no_code_branches_on_a_provider_name() -> None:
     assert not offenders(rules.branches_on_a_provider, sources())
 
 

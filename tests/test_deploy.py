@@ -156,7 +156,7 @@ def test_no_idle_connection_of_the_proxy_outlives_the_wait_before_a_drain() -> N
         assert max(map(int, kept_s)) < int(wait)
 
 
-def test_the_proxy_takes_as_large_a_body_as_the_gateway() -> None:
+def test_the_proxy_and_the_gateway_have_the_same_body_limit() -> None:
     nginx, caddy = (DEPLOY / "nginx.conf").read_text(), (DEPLOY / "Caddyfile").read_text()
     megabytes = re.findall(r"client_max_body_size (\d+)m;", nginx)
     megabytes += re.findall(r"max_size (\d+)MiB", caddy)
@@ -165,7 +165,7 @@ def test_the_proxy_takes_as_large_a_body_as_the_gateway() -> None:
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="apt-get install systemd")
-def test_systemd_takes_the_unit_and_rates_it_as_confined(tmp_path: Path) -> None:
+def test_systemd_accepts_the_unit_and_rates_it_as_confined(tmp_path: Path) -> None:
     unit = tmp_path / "dragoman.service"
     text = (DEPLOY / "dragoman.service").read_text()
     # The program is installed by the operator.
@@ -182,7 +182,7 @@ def test_systemd_takes_the_unit_and_rates_it_as_confined(tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(not shutil.which("nginx"), reason="apt-get install nginx-light")
-def test_nginx_takes_the_sample(tmp_path: Path) -> None:
+def test_nginx_accepts_the_sample(tmp_path: Path) -> None:
     sample = (DEPLOY / "nginx.conf").read_text()
     # Certificates are the operator's; the rest is read as it is.
     sample = re.sub(r"^\s*ssl_certificate.*\n", "", sample, flags=re.M).replace("443 ssl", "8443")

@@ -49,7 +49,7 @@ def test_every_system_check_is_documented() -> None:
     assert not [name for name in ids if name not in DOCS]
 
 
-def test_every_folder_of_the_picture_is_there() -> None:
+def test_every_folder_of_the_diagram_exists() -> None:
     picture = README.split("## Project layout")[1].split("###")[0]
     folders = re.findall(
         r"\b((?:gateway/\w+(?:/\w+)*|console|templates|static|tests|docs|deploy)/)", picture

@@ -27,7 +27,7 @@ def test_a_table_without_rows_is_a_mistake() -> None:
         check()
 
 
-def test_only_a_table_that_is_skipped_as_a_whole_is_skipped() -> None:
+def test_a_table_is_skipped_only_if_all_its_rows_are() -> None:
     @each("number", [1, 2])
     def check(number: int) -> None:
         if number == 1:

@@ -23,12 +23,12 @@ from gateway.fulltext import MAX_PHRASES, MAX_TERM, index_text, parse_phrases, s
     ],
     ids=ascii,
 )
-def test_words_are_lower_case_and_plain(text: str, expected: list[str]) -> None:
+def test_index_words_are_lower_case_without_accents(text: str, expected: list[str]) -> None:
     assert split_terms(text) == expected
 
 
 @given(st.text(st.characters(max_codepoint=127)))
-def test_ascii_has_the_words_that_it_has_beside_other_letters(text: str) -> None:
+def test_ascii_words_are_the_same_beside_other_scripts(text: str) -> None:
     assert [*split_terms(text), "ж"] == split_terms(f"{text} ж")
 
 
@@ -50,7 +50,7 @@ def test_a_query_is_phrases_that_must_all_occur(query: str, expected: list[str])
 
 
 @given(st.text())
-def test_what_is_normal_stays_as_it_is(text: str) -> None:
+def test_normalization_is_idempotent(text: str) -> None:
     assert index_text(index_text(text)) == index_text(text)
 
 

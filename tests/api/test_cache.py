@@ -40,6 +40,6 @@ def test_an_unknown_route_is_a_404_that_names_it(api: Client) -> None:
     assert "nobody" in answer.json()["detail"]
 
 
-def test_nobody_else_may(db: None) -> None:
+def test_only_admins_may_purge_the_cache(db: None) -> None:
     assert Client().get("/api/cache").status_code == 401
     assert Client().delete("/api/cache").status_code == 401

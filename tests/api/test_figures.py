@@ -79,7 +79,7 @@ def test_periods_at_the_ends_of_time_are_no_error(api: Client, path: str, moment
         assert api.get(f"/api/{path}&{name}={moment}").status_code < 500
 
 
-def test_usage_comes_in_pages(api: Client, team_key: ApiKey) -> None:
+def test_usage_is_paginated(api: Client, team_key: ApiKey) -> None:
     spend(("a", 0, "1", 1), ("b", 0, "1", 1), ("c", 0, "1", 1))
     first = send(api, "GET", "usage?step=all&by=route&limit=2").json()
     second = send(api, "GET", f"usage?step=all&by=route&limit=2&cursor={first['next']}").json()

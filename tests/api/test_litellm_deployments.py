@@ -132,7 +132,7 @@ def _edits(target: Target) -> set[tuple[Any, ...]]:
     return {(edit["op"], edit["path"], edit.get("value")) for edit in target.edits}
 
 
-def test_a_translated_parameter_is_replaced_whole(api: Client) -> None:
+def test_a_changed_parameter_replaces_the_stored_value(api: Client) -> None:
     """Its values have other fields in the provider's API: no field of the old one stays."""
     params = {"model": "anthropic/claude-sonnet-4-5", "api_key": SECRET, "reasoning_effort": "high"}
     added = post(api, "/model/new", {"model_name": "a", "litellm_params": params})

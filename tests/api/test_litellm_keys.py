@@ -87,9 +87,7 @@ def test_a_key_without_fields_has_no_limits(api: Client) -> None:
         ("30d", "month_usd"),
     ],
 )
-def test_a_budget_starts_anew_with_its_window(
-    api: Client, duration: str | None, window: str
-) -> None:
+def test_a_budget_resets_with_its_window(api: Client, duration: str | None, window: str) -> None:
     answer = generate_key(api, max_budget=3, budget_duration=duration)
     budget = store.load_snapshot().keys[store.digest(answer["key"])].budget
     assert getattr(budget, window) == 3
@@ -157,7 +155,7 @@ def test_an_invalid_field_is_refused_with_its_param(api: Client, fields: Any, pa
     assert not ApiKey.objects.exists()
 
 
-def test_an_alias_is_one_keys_alone(api: Client) -> None:
+def test_a_key_alias_is_unique(api: Client) -> None:
     generate_key(api, key_alias="ci")
     assert post(api, "/key/generate", {"key_alias": "ci"}).json()["error"]["param"] == "key_alias"
 
@@ -210,7 +208,7 @@ def test_a_budget_that_moves_keeps_its_amount_and_what_warns_of_it(api: Client) 
     assert ApiKey.objects.get().budget_week_usd == 20
 
 
-def test_a_blocked_key_is_refused_until_it_is_let_in_again(api: Client) -> None:
+def test_a_blocked_key_is_refused_until_it_is_unblocked(api: Client) -> None:
     key = generate_key(api, key_alias="ci")["key"]
     assert post(api, "/key/update", {"key_alias": "ci", "blocked": True}).json()["blocked"] is True
     assert store.digest(key) not in store.load_snapshot().keys

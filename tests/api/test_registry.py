@@ -63,7 +63,7 @@ def test_a_provider_row_has_its_source_and_masked_credential(api: Client) -> Non
     assert (item["bad"]["source"], item["bad"]["source_ref"]) == ("file", "x.yaml:3")
 
 
-def test_models_tell_what_was_changed(api: Client) -> None:
+def test_models_list_changed_fields(api: Client) -> None:
     fill()
     (item,) = api.get("/api/models").json()["items"]
     assert (item["name"], item["traits"]) == ("openai/gpt-5", {})

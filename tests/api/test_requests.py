@@ -19,7 +19,7 @@ def ids(response: Any) -> list[str]:
     return [item["request_id"] for item in response.json()["items"]]
 
 
-def test_rows_come_newest_first_a_page_at_a_time(api: Client) -> None:
+def test_rows_are_paginated_newest_first(api: Client) -> None:
     store.write([entry(f"req_{n}") for n in range(5)])
     first = api.get("/api/requests?limit=2")
     second = api.get(f"/api/requests?limit=2&cursor={first.json()['next']}")

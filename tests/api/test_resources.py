@@ -73,7 +73,7 @@ def test_each_kind_is_created_read_changed_and_deleted(
     assert send(filled, "GET", f"{kind}/{name}").status_code == 404
 
 
-def test_a_change_applies_at_once_to_the_gateway(filled: Client) -> None:
+def test_a_change_applies_immediately(filled: Client) -> None:
     before = store.current_version()
     changed = send(
         filled, "PATCH", "routes/fast", {"retries": 4, "limits": {"requests_per_minute": 7}}
@@ -165,7 +165,7 @@ def test_pages_follow_one_another(api: Client) -> None:
     assert names == [f"t{number}" for number in range(5)]
 
 
-def test_a_request_that_is_sent_again_is_done_once(api: Client) -> None:
+def test_a_repeated_request_is_idempotent(api: Client) -> None:
     first = send(api, "POST", "keys", {"name": "a"}, **{"idempotency-key": "k1"})
     again = send(api, "POST", "keys", {"name": "a"}, **{"idempotency-key": "k1"})
     assert (first.status_code, again.status_code) == (201, 201)

@@ -26,7 +26,7 @@ def case() -> dict[str, Any]:
     return dict(json.loads(path.read_text()))
 
 
-def test_a_golden_case_gets_the_state_that_live_traffic_remembers(api: Client) -> None:
+def test_a_golden_case_gets_the_stored_reasoning_state(api: Client) -> None:
     translation_case = case()
     bare = post_translate(
         api,

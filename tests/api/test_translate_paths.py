@@ -27,5 +27,5 @@ def test_the_same_dialect_passes_without_the_model_in_its_body() -> None:
     assert translation["path"] == "/v1beta/models/gemini-2.5-pro:generateContent"
 
 
-def test_a_body_alone_is_a_request() -> None:
+def test_a_bare_body_is_accepted_as_a_request() -> None:
     assert _parts({**BODY, "model": "gw"}) == ({**BODY, "model": "gw"}, {})

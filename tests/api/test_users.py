@@ -107,7 +107,7 @@ def test_what_is_wrong_has_a_name(api: Client, body: dict[str, Any], field: str)
     assert User.objects.count() == 1
 
 
-def test_accounts_come_in_pages(api: Client) -> None:
+def test_accounts_are_paginated(api: Client) -> None:
     for name in ("a", "b", "c"):
         make(api, name)
     first = send(api, "GET", "users?limit=2").json()

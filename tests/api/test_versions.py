@@ -21,7 +21,7 @@ def saved(filled: Client) -> Client:
     return filled
 
 
-def test_versions_come_newest_first_in_pages(saved: Client) -> None:
+def test_versions_are_paginated_newest_first(saved: Client) -> None:
     first = send(saved, "GET", "routes/fast/versions?limit=2").json()
     second = send(saved, "GET", f"routes/fast/versions?limit=2&cursor={first['next']}").json()
     numbers = [row["number"] for row in first["items"] + second["items"]]

@@ -29,7 +29,7 @@ def test_escape_closes_the_detail_of_a_request(used: Site, signed_in: Any) -> No
     signed_in.wait_for_url(lambda url: "/console/requests/" not in url)
 
 
-def test_link_names_of_requests_tell_model_status_and_time(used: Site, signed_in: Any) -> None:
+def test_request_links_are_named_by_model_status_and_time(used: Site, signed_in: Any) -> None:
     signed_in.goto("/console/requests?range=all")
     names = signed_in.eval_on_selector_all(
         "#rows > tr a.who", "links => links.map(link => link.ariaLabel || link.textContent.trim())"

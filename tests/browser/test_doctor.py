@@ -113,7 +113,7 @@ def test_on_a_phone_each_ability_is_a_line_that_unfolds(open_page: Any, examined
     expect(differs.get_by_text("differs", exact=True)).to_be_visible()
 
 
-def test_on_a_phone_models_stand_side_by_side_in_a_table(open_page: Any, examined: str) -> None:
+def test_on_a_phone_models_are_compared_in_a_table(open_page: Any, examined: str) -> None:
     page = open_page("ada", size=PHONE)
     open_model(page, examined)
     page.get_by_role("link", name="All models").click()

@@ -75,7 +75,7 @@ def test_a_table_that_was_unfolded_stays_so_when_the_page_renews_itself(
     expect(signed_in.locator("#overview table.plain-table")).to_be_visible()
 
 
-def test_the_charts_are_drawn_and_tell_their_values(signed_in: Any, busy: Site) -> None:
+def test_charts_are_drawn_with_their_values(signed_in: Any, busy: Site) -> None:
     signed_in.goto("/console/usage?span=7d")
     expect(signed_in.locator(".plot canvas")).to_have_count(2)
     box = signed_in.locator(".plot .u-over").first.bounding_box()

@@ -67,7 +67,7 @@ def test_answers_are_checked_against_the_schema(playground: Playground) -> None:
     expect(playground.page.locator("#pg-result")).to_contain_text("Schema valid1 of 2")
 
 
-def test_one_column_is_stopped_and_the_others_go_on(playground: Playground) -> None:
+def test_stopping_one_column_leaves_the_others_running(playground: Playground) -> None:
     playground.open(SLOW, SLOW, "demo/demo-fast").write("Tell a story.")
     playground.run()
     expect(playground.answer("A").locator(".md")).not_to_be_empty()
@@ -140,7 +140,7 @@ def test_a_lost_connection_keeps_received_events_and_resumes(
     wire.close()
 
 
-def test_a_chat_remembers_its_turns(playground: Playground) -> None:
+def test_a_chat_sends_its_earlier_turns(playground: Playground) -> None:
     playground.open("demo/demo-fast")
     page = playground.page
     page.get_by_role("button", name="Chat", exact=True).click()
@@ -155,7 +155,7 @@ def test_a_chat_remembers_its_turns(playground: Playground) -> None:
     assert int(playground.figure("A", "Tokens").inner_text().split("→")[0]) > 20
 
 
-def test_settings_of_one_column_differ_and_say_so(playground: Playground) -> None:
+def test_settings_that_differ_in_one_column_are_marked(playground: Playground) -> None:
     playground.open("demo/demo-fast", "demo/demo-fast").write("Count to three in `words`.")
     playground.menu("B", "Override settings")
     playground.dialog.get_by_label("Override parameters", exact=True).check()
@@ -168,7 +168,7 @@ def test_settings_of_one_column_differ_and_say_so(playground: Playground) -> Non
     expect(playground.answer("A")).not_to_contain_text("Incomplete")
 
 
-def test_pictures_are_announced_to_models_without_eyes(playground: Playground) -> None:
+def test_models_without_vision_show_a_warning_about_images(playground: Playground) -> None:
     playground.open("demo", "blind-man").write("What is this?")
     page = playground.page
     page.click("#tab-images")

@@ -105,7 +105,7 @@ def test_an_unknown_cost_is_not_zero(playground: Playground) -> None:
     expect(playground.page.locator("#pg-result")).to_contain_text("unknown for B")
 
 
-def test_differences_leave_errors_and_strangers_alone(playground: Playground) -> None:
+def test_differences_ignore_failed_and_unrelated_answers(playground: Playground) -> None:
     playground.open(*THREE, "over").write("Hello")
     play_events(
         playground,

@@ -95,7 +95,7 @@ def test_a_conversation_opens_in_evaluate(playground: Playground, site: Site) ->
     expect(page.locator("[name=messages]")).to_have_value(re.compile("And now {{what}}"))
 
 
-def test_columns_go_on_each_with_its_own_answer(playground: Playground, site: Site) -> None:
+def test_each_column_continues_with_its_own_answer(playground: Playground, site: Site) -> None:
     playground.open("demo/demo-fast", "demo/demo-429").write("First question").run().done()
     expect(playground.page.locator("#pg-text")).to_have_value("")
     playground.write("Second question").run().done()
@@ -132,7 +132,7 @@ def test_a_message_is_edited_in_all_columns_and_run_from(
         assert [m["content"] for m in sent(playground, site, letter)] == ["Another first question"]
 
 
-def test_an_answer_is_given_again_edited_and_branched(playground: Playground, site: Site) -> None:
+def test_an_answer_is_regenerated_edited_and_branched(playground: Playground, site: Site) -> None:
     playground.open("demo/demo-fast", "demo").write("First question").run().done()
     column = playground.column("A")
     tools = column.locator(".answer-tools")

@@ -52,7 +52,7 @@ def test_answers_are_repeated_and_their_medians_shown(playground: Playground) ->
     )
 
 
-def test_words_that_differ_are_marked(playground: Playground) -> None:
+def test_differing_words_are_highlighted(playground: Playground) -> None:
     playground.open("demo/demo-fast", "demo/demo", "demo/demo-refusal").write("Hello").run().done()
     page = playground.page
     page.select_option("#pg-diff", "A")
@@ -80,7 +80,7 @@ def test_a_blind_vote_hides_the_names_and_counts(playground: Playground) -> None
     assert sorted(row.locator("td").first.inner_text() for row in rows.all()) == ["0", "1"]
 
 
-def test_a_run_is_found_again_and_shared(playground: Playground, site: Site) -> None:
+def test_a_run_is_listed_in_the_history_and_shared(playground: Playground, site: Site) -> None:
     playground.open("demo/demo-fast", "demo/demo-bad-schema").sample("Fill a schema").run().done()
     # Highlighting is loaded after the answer ends and adds its buttons to the text.
     expect(playground.answer("A").locator(".code-bar")).to_be_visible()

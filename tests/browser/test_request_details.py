@@ -130,7 +130,7 @@ def kinds(site: Site) -> list[str]:
 
 
 @pytest.mark.parametrize("who", ["ada", "vic"])
-def test_the_detail_of_every_kind_of_row_is_whole(
+def test_the_details_of_every_kind_of_row_render(
     open_page: Callable[..., Any], kinds: list[str], who: str
 ) -> None:
     page = open_page(who)

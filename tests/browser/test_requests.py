@@ -215,7 +215,7 @@ def test_the_translation_is_marked_on_both_sides(signed_in: Any, site: Site, key
     signed_in.get_by_text("Client received").first.wait_for()
 
 
-def test_a_request_is_sent_again_and_linked(signed_in: Any, site: Site, key: str) -> None:
+def test_a_replayed_request_is_linked(signed_in: Any, site: Site, key: str) -> None:
     name = send_request(site, key)
     signed_in.goto(f"/console/requests/{name}")
     signed_in.locator(".replay > summary").click()

@@ -122,7 +122,7 @@ def test_an_error_is_shown_at_its_field(
     expect(page.locator("#route-bar")).to_contain_text("version 1")
 
 
-def test_the_section_is_used_by_keyboard_alone(signed_in: Any) -> None:
+def test_the_section_is_usable_by_keyboard(signed_in: Any) -> None:
     page = signed_in
     page.goto(ROUTE)
     page.locator("#route-policy > summary").focus()
@@ -177,7 +177,7 @@ for number, (variant, outcome) in enumerate([("canary", "ok"), ("canary", "error
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_variants_stand_side_by_side_in_usage(
+def test_variants_are_compared_in_usage(
     open_page: Callable[..., Any],
     site: Site,
     axe: Any,

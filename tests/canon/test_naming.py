@@ -13,7 +13,7 @@ from gateway.canon.naming import assign_tool_names, render_tool_id
 LEGAL = re.compile(r"[a-zA-Z0-9_-]+")
 
 
-def test_legal_names_stay_as_they_are():
+def test_legal_names_are_unchanged():
     assert assign_tool_names(["get_weather", "a-B_9"]) == {
         "get_weather": "get_weather",
         "a-B_9": "a-B_9",
@@ -31,7 +31,7 @@ def test_a_long_name_ends_in_its_hash():
     assert re.fullmatch(r"_[0-9a-f]{8}", sent[55:])
 
 
-def test_a_legal_name_keeps_its_own_whatever_comes_first():
+def test_a_legal_name_is_unchanged_in_any_order():
     first, second = assign_tool_names(["a.b", "a_b"]), assign_tool_names(["a_b", "a.b"])
     assert first == second
     assert first["a_b"] == "a_b"
@@ -93,7 +93,7 @@ def test_an_id_for_mistral_is_nine_letters_and_digits():
         ("mistral9", r"[a-zA-Z0-9]{9}"),
     ],
 )
-def test_any_id_comes_out_legal_and_stays_so(rule: str, legal: str):
+def test_any_id_becomes_legal_and_the_conversion_is_idempotent(rule: str, legal: str):
     @given(st.text(max_size=99))
     def check(call_id: str):
         sent = render_tool_id(rule, call_id)

@@ -177,7 +177,7 @@ def test_only_a_closed_tree_can_be_enforced(schema: dict[str, Any], *, expected:
     assert is_enforceable(schema) is expected
 
 
-def test_a_very_deep_schema_neither_fails_nor_takes_long():
+def test_a_very_deep_schema_is_handled_quickly():
     schema: dict[str, Any] = {"type": "string"}
     for _ in range(5000):
         schema = {"type": "object", "properties": {"a": schema}}

@@ -34,20 +34,20 @@ def results(turn: Turn) -> list[str]:
     return [part.id for part in turn.parts if isinstance(part, ToolResult)]
 
 
-def test_a_conversation_without_tools_is_returned_as_it_is():
+def test_a_conversation_without_tools_is_unchanged():
     request = Request(model="m", turns=(turn(words("a")), turn(words("b"))))
     assert pair_tool_results(request) == (request, [])
     assert pair_tool_results(request)[0] is request
 
 
-def test_paired_calls_and_results_stay_as_they_are():
+def test_paired_calls_and_results_are_unchanged():
     turns, report = fix(called("a", "b"), turn(result("a"), result("b"), words("go on")))
     assert report == []
     assert results(turns[1]) == ["a", "b"]
     assert turns[1].parts[-1] == words("go on")
 
 
-def test_a_result_takes_the_name_of_its_call():
+def test_a_result_gets_the_name_of_its_call():
     turns, _ = fix(called("a"), turn(result("a")))
     assert turns[1].parts[0].name == "f"
 

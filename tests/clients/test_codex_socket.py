@@ -63,7 +63,7 @@ def test_it_prepares_a_turn_and_then_sends_what_is_new(
 
 
 @EACH
-def test_a_broken_connection_is_opened_again(
+def test_a_broken_connection_is_reopened(
     proxy: WebSocketProxy, stack: GatewayStack, tmp_path: Path, upstream: str
 ) -> None:
     proxy.breaks = is_delta

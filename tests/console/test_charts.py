@@ -21,7 +21,7 @@ def test_a_sparkline_of_nothing_is_empty(values: list[None]) -> None:
     assert charts.sparkline(values).end is None
 
 
-def test_a_sparkline_of_zeros_lies_on_the_ground() -> None:
+def test_a_sparkline_of_zeros_is_drawn_at_the_baseline() -> None:
     assert charts.sparkline([0, 0], width=100, height=20).line == "0,18 100,18"
 
 
@@ -84,7 +84,7 @@ def test_numbers_in_svg_are_not_localised() -> None:
     assert "0,29.96" in drawn
 
 
-def test_words_of_a_chart_are_escaped() -> None:
+def test_chart_labels_are_escaped() -> None:
     template = Template("{% load charts %}{% strip cells label %}")
     cells = [{"level": "ok", "label": "<script>"}]
     drawn = template.render(Context({"cells": cells, "label": '"><b>'}))

@@ -58,7 +58,7 @@ def test_a_route_that_is_not_there_is_not_shown(viewer: Client) -> None:
     assert "evil" not in page
 
 
-def test_htmx_gets_the_panels_alone(viewer: Client) -> None:
+def test_htmx_requests_return_only_the_panels(viewer: Client) -> None:
     part = viewer.get(reverse("connect"), headers={"HX-Request": "true"}).content.decode()
     assert part.lstrip().startswith('<div class="panels"')
 
@@ -163,7 +163,7 @@ def test_a_created_key_is_in_every_example_once(admin_client: Client) -> None:
     assert plain not in again
 
 
-def test_a_script_gets_the_key_alone(admin_client: Client) -> None:
+def test_a_script_gets_only_the_key(admin_client: Client) -> None:
     route("fast", model())
     body = {"route": "openai/gpt-5-mini"}
     reply = admin_client.post(reverse("connect-key"), body, headers={"Accept": "application/json"})

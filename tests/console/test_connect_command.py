@@ -197,7 +197,7 @@ def test_a_link_stays_a_link(home: Path) -> None:
         ("llm", ".config/io.datasette.llm/extra-openai-models.yaml", "a: b\n", "unexpected form"),
     ],
 )
-def test_a_file_that_is_not_understood_is_left_alone(
+def test_an_unreadable_file_is_unchanged(
     client: str, name: str, text: str, reason: str, home: Path
 ) -> None:
     (home / name).parent.mkdir(parents=True, exist_ok=True)

@@ -169,7 +169,7 @@ def test_a_newer_list_is_looked_at_and_accepted_in_part(ada: Client) -> None:
     assert Change.objects.filter(kind="priceupdate", actor="ada", action="changed").exists()
 
 
-def test_accepted_as_a_whole_and_taken_back(ada: Client) -> None:
+def test_a_price_update_is_accepted_completely_and_dropped(ada: Client) -> None:
     data = newer(usd=["4", "15", "0.3", "3.75", "6"], new=True)
     ada.post(reverse("prices"), {"file": upload("newer.json", data)})
     accept = reverse("price-accept", args=[PriceUpdate.objects.get().pk])

@@ -86,7 +86,7 @@ def test_a_model_without_a_price_is_marked(admin: Client) -> None:
     assert "the model has no price" in text(admin.get(at(row)))
 
 
-def test_findings_stand_beside_what_the_tables_say(admin: Client) -> None:
+def test_findings_are_shown_beside_catalog_values(admin: Client) -> None:
     row = demo()
     report(row, image="refused", seed="supported")
     page = text(admin.get(at(row)))
@@ -96,7 +96,7 @@ def test_findings_stand_beside_what_the_tables_say(admin: Client) -> None:
     assert "expected yes, got no" in page
 
 
-def test_words_of_an_upstream_are_no_markup(admin: Client) -> None:
+def test_upstream_text_is_escaped(admin: Client) -> None:
     row = demo()
     saved_report = report(row)
     saved_report.results["findings"][0]["message"] = "<script>alert(1)</script>"
@@ -144,7 +144,7 @@ def test_while_it_runs_only_the_progress_is_renewed_and_then_the_page(admin: Cli
     assert "every 1s" not in text(admin.get(at(row)))
 
 
-def test_an_examination_whose_process_is_gone_does_not_run_for_ever(admin: Client) -> None:
+def test_a_run_of_a_dead_process_ends(admin: Client) -> None:
     row = demo()
     report(row)
     CapabilityReport.objects.update(state="running", heartbeat_at=timezone.now() - STALE_AFTER * 2)
@@ -166,7 +166,7 @@ def test_viewers_read_and_change_nothing(viewer: Client) -> None:
     assert Model.objects.get().learned == {}
 
 
-def test_nobody_else_gets_in(client: Client) -> None:
+def test_only_permitted_roles_have_access(client: Client) -> None:
     row = demo()
     for path in (at(row), reverse("provider-doctor", args=[row.provider_id])):
         assert "/sign-in" in client.get(path)["Location"]
@@ -208,7 +208,7 @@ def test_an_empty_selection_shows_an_error(admin: Client) -> None:
     assert admin.post(at(row, "doctor-apply"), {"report": "x"}).status_code == 404
 
 
-def test_what_was_set_by_hand_is_not_offered(admin: Client) -> None:
+def test_manually_set_values_are_not_suggested(admin: Client) -> None:
     row = demo(traits={"images": True})
     saved_report = report(row, image="refused")
     assert "custom value, kept" in text(admin.get(at(row)))
@@ -231,7 +231,7 @@ def test_a_model_of_a_file_is_not_written(admin: Client) -> None:
 # A provider
 
 
-def test_all_models_of_a_provider_stand_side_by_side(viewer: Client) -> None:
+def test_all_models_of_a_provider_are_compared(viewer: Client) -> None:
     one, two = demo("demo-fast"), demo("demo-bad-schema")
     demo("demo-*")
     report(one, schema="supported")
@@ -369,7 +369,7 @@ def test_the_command_examines_a_model_and_stores_the_report() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_command_speaks_json_and_writes_what_is_proven() -> None:
+def test_the_command_prints_json_and_saves_proven_values() -> None:
     with StrictOpenAI() as upstream:
         row = openai_at(f"{upstream.url}/v1", upstream.key)
         row.name = "o4-mini"

@@ -184,7 +184,7 @@ def test_a_viewer_has_no_button_and_may_not_reset(viewer: Client, running: Any) 
     assert "openai/gpt-5" in running.health
 
 
-def test_a_reset_ends_the_rest(admin: Client, running: Any) -> None:
+def test_a_reset_ends_the_cooldown(admin: Client, running: Any) -> None:
     running.health["openai/gpt-5"] = CircuitState(3, time.monotonic() + 18, "rate_limit")
     response = admin.post(reverse("health-reset"), {"target": "openai/gpt-5"}, follow=True)
     assert "openai/gpt-5 is available again." in response.content.decode()
@@ -200,7 +200,7 @@ def test_a_reset_of_a_target_without_cooldown_is_reported(admin: Client, running
     assert "<html" not in text
 
 
-def test_a_target_that_failed_but_need_not_rest_is_failing(running: Any) -> None:
+def test_a_failed_target_without_cooldown_is_failing(running: Any) -> None:
     running.health["openai/gpt-5"] = CircuitState(1, 0.0, "timeout")
     store.write([called()])
     assert only(running).state == "failing"
@@ -221,7 +221,7 @@ def test_a_target_that_failed_but_need_not_rest_is_failing(running: Any) -> None
         (0, 4, "", "Healthy"),
     ],
 )
-def test_a_target_is_called_what_its_newest_calls_say(
+def test_a_targets_health_follows_its_newest_calls(
     viewer: Client, failed: int, answered: int, kind: str, words: str
 ) -> None:
     bad = [called(f"bad_{n}", failed=kind) for n in range(failed)]
@@ -232,7 +232,7 @@ def test_a_target_is_called_what_its_newest_calls_say(
 
 
 @pytest.mark.usefixtures("noon")
-def test_what_failed_hours_ago_is_forgotten_once_it_answers() -> None:
+def test_old_failures_are_ignored_after_a_success() -> None:
     old = timezone.now().timestamp() - 3 * 3600
     store.write([called(f"bad_{n}", failed="rate_limit", started_at=old) for n in range(9)])
     assert only().state == "failing"
@@ -240,7 +240,7 @@ def test_what_failed_hours_ago_is_forgotten_once_it_answers() -> None:
     assert (only().state, only().error_rate) == ("ok", 0.75)
 
 
-def test_a_target_whose_rest_is_over_is_not_well_before_it_has_answered(running: Any) -> None:
+def test_a_target_after_cooldown_is_unhealthy_until_it_answers(running: Any) -> None:
     running.health["openai/gpt-5"] = CircuitState(0, time.monotonic() - 1, "rate_limit")
     store.write([called()])
     assert (only(running).state, str(only(running).failing[0])) == ("failing", "Rate limited")

@@ -78,7 +78,7 @@ def test_health_checks_are_listed_only_when_filtered_for(query: str, expected: l
     assert matching_ids(query) == expected
 
 
-def test_checks_do_not_come_live_nor_turn_pages(ada: Client):
+def test_health_checks_are_not_in_the_live_tail_or_pagination(ada: Client):
     logged("req_a", key_prefix="k1")
     first = RequestLog.objects.get()
     logged("check_1", key_prefix="check")

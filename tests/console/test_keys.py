@@ -274,7 +274,7 @@ def test_a_viewer_sees_the_list_and_changes_nothing(viewer: Client) -> None:
     assert admitted(plain) is not None
 
 
-def test_nobody_sees_keys_without_signing_in(client: Client) -> None:
+def test_keys_require_signing_in(client: Client) -> None:
     assert client.get(reverse("keys")).status_code == 302
 
 

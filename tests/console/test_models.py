@@ -184,7 +184,7 @@ def test_an_error_is_shown_at_its_field(admin: Client, field: str, value: str) -
     assert (row.traits, row.price_cache_read) == ({}, None)
 
 
-def test_a_row_with_nonsense_can_be_seen_and_mended(admin: Client) -> None:
+def test_an_invalid_row_is_shown_and_can_be_corrected(admin: Client) -> None:
     row = model("m", traits=[1], learned="x")
     assert admin.get(reverse("models")).status_code == 200
     assert admin.get(reverse("model-edit", args=[row.pk])).status_code == 200
@@ -193,7 +193,7 @@ def test_a_row_with_nonsense_can_be_seen_and_mended(admin: Client) -> None:
     assert row.traits == {"images": False}
 
 
-def test_a_model_is_added_by_hand(admin: Client) -> None:
+def test_a_model_is_added_manually(admin: Client) -> None:
     provider_row = provider("openai")
     page_text = text(admin.get(reverse("model-add"), {"provider": provider_row.pk}))
     assert re.search(rf'value="{provider_row.pk}" selected', page_text)

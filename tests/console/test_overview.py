@@ -100,7 +100,7 @@ def test_today_begins_at_midnight_of_the_reader() -> None:
         assert figures()["Requests"].text == "1"
 
 
-def test_yesterday_is_compared_as_far_as_it_had_come() -> None:
+def test_yesterday_is_compared_up_to_the_same_time() -> None:
     yesterday = NOW - dt.timedelta(days=1)
     store.write(
         [
@@ -172,7 +172,7 @@ def test_checks_of_targets_are_not_among_the_requests(admin: Client) -> None:
     assert "No failed requests." in text
 
 
-def test_checks_alone_are_no_first_request(admin: Client) -> None:
+def test_health_checks_do_not_count_as_the_first_request(admin: Client) -> None:
     store.write([add_request("check_1", key_prefix="check")])
     assert "No requests yet." in page(admin)
     assert not steps()[-1].done

@@ -171,7 +171,7 @@ def test_an_admin_sets_the_limits(client: Client, mia: User) -> None:
     assert "max_keys" in str(Change.objects.filter(kind="user").latest("pk").__dict__)
 
 
-def test_members_see_the_traces_of_their_own_keys_alone(member: Client, mia: User) -> None:
+def test_members_see_only_traces_of_their_own_keys(member: Client, mia: User) -> None:
     key, _plain = store.create_key("mine", owner=mia)
     other, _plain = store.create_key("other")
     for number, owner in enumerate((key, other)):

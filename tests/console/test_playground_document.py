@@ -52,7 +52,7 @@ def test_a_plain_document_is_one_column() -> None:
     assert plan.columns[0].turns[0].parts == (Text(text="Hi"),)
 
 
-def test_a_column_takes_what_all_share_and_puts_its_own_over_it() -> None:
+def test_a_column_overrides_the_shared_settings() -> None:
     plan = parse(
         document(
             system="Be kind.",
@@ -66,7 +66,7 @@ def test_a_column_takes_what_all_share_and_puts_its_own_over_it() -> None:
     assert [column.id for column in plan.columns] == ["A", "B"]
 
 
-def test_all_errors_are_returned_at_once_by_field() -> None:
+def test_all_errors_are_returned_by_field() -> None:
     field_errors = errors(
         {
             "dialect": "klingon",
@@ -103,7 +103,7 @@ def test_there_are_at_most_eight_columns() -> None:
     assert "columns" in errors(document(columns=[{"model": "m"}] * (MAX_COLUMNS + 1)))
 
 
-def test_a_picture_must_be_a_picture() -> None:
+def test_an_image_must_be_an_image_file() -> None:
     def content(**part: Any) -> dict[str, Any]:
         return document(messages=[{"role": "user", "content": [{"type": "image", **part}]}])
 

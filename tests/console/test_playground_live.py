@@ -134,7 +134,7 @@ def test_a_logged_request_opens_with_its_settings(ada: httpx.Client, vic: httpx.
 # --- who may ----------------------------------------------------------------------------------
 
 
-def test_nobody_without_a_session_gets_anything(site: Site) -> None:
+def test_requests_without_a_session_are_refused(site: Site) -> None:
     with client(site, "") as nobody:
         assert nobody.get(PATH).status_code == 302
         reply = nobody.get(f"{PATH}/history")
@@ -196,7 +196,7 @@ def test_an_error_is_returned_for_its_field(ada: httpx.Client) -> None:
     assert set(reply.json()["errors"]) == {"params.temperature"}
 
 
-def test_a_picture_larger_than_a_form_may_be_is_taken(ada: httpx.Client) -> None:
+def test_an_image_larger_than_the_form_limit_is_accepted(ada: httpx.Client) -> None:
     part = {"type": "image", "media_type": "image/png", "data": "QUJD" * 1_000_000}
     text = {"type": "text", "text": "What is it?"}
     body = document("demo/demo-fast")
@@ -217,7 +217,7 @@ def test_unknown_runs_and_odd_numbers_are_not_found(ada: httpx.Client) -> None:
 # --- a run kept -------------------------------------------------------------------------------
 
 
-def test_a_run_is_stored_and_read_again(ada: httpx.Client) -> None:
+def test_a_run_is_stored_and_loaded(ada: httpx.Client) -> None:
     run, log_row = ran(ada, document("demo/demo-fast", "demo/demo-500", prompt="Keep me"))
     again = ada.get(f"{PATH}/runs/{run}/events")
     assert events(again.text) == log_row
@@ -444,7 +444,7 @@ async def _frames(reply: httpx.Response) -> AsyncIterator[tuple[float, str, Json
             yield now, name.decode().removeprefix("event: "), json.loads(text[6:])
 
 
-async def test_the_first_bytes_of_eight_columns_come_within_150_ms(site: Site) -> None:
+async def test_eight_columns_start_streaming_within_150_ms(site: Site) -> None:
     async def apart(ada: httpx.AsyncClient) -> float:
         first: dict[str, float] = {}
         body = document(*[f"demo/demo@{20 + n}ms" for n in range(8)])

@@ -173,7 +173,9 @@ async def test_every_call_lands_in_the_log_under_the_playground(live: Gateway) -
     assert entry.session == "playground-7-run-1-A"
 
 
-async def test_the_first_chunk_is_sent_at_once_and_the_rest_joined(live: Gateway) -> None:
+async def test_the_first_chunk_is_sent_immediately_and_later_ones_are_batched(
+    live: Gateway,
+) -> None:
     events, takes = await answers(body("demo/demo@2ms"))
     pieces = [data["text"] for kind, data in events if kind == "delta"]
     assert pieces[0] == "Hello"
@@ -224,7 +226,7 @@ THOUGHTS = {
 
 
 @pytest.mark.parametrize("dialect", THOUGHTS)
-async def test_every_dialect_has_a_place_for_a_thought(live: Gateway, dialect: str) -> None:
+async def test_every_dialect_shows_reasoning(live: Gateway, dialect: str) -> None:
     """What its clients keep of an answer: the words, or the gateway's token for them."""
     mocked = {**TOOL, "mock": "18 degrees"}
     _, takes = await answers(
@@ -262,7 +264,7 @@ async def test_fields_of_the_path_are_not_in_the_body(live: Gateway) -> None:
     assert set(sent) == {"contents"}
 
 
-async def test_thoughts_go_back_in_the_words_of_the_client(live: Gateway) -> None:
+async def test_reasoning_is_returned_in_the_client_dialect(live: Gateway) -> None:
     """A Messages client replays thinking blocks with the gateway's own token in them."""
     mocked = {**TOOL, "mock": "18 degrees"}
     _, takes = await answers(
@@ -284,7 +286,7 @@ async def test_thoughts_go_back_in_the_words_of_the_client(live: Gateway) -> Non
     assert sent["messages"][-1]["content"][0]["type"] == "tool_result"
 
 
-async def test_an_answer_may_come_in_one_piece(live: Gateway) -> None:
+async def test_an_answer_in_one_chunk_is_shown(live: Gateway) -> None:
     _, takes = await answers(body("demo/demo-fast", stream=False))
     take = column_result(takes, "A")
     assert (take.end["status"], (await live.entry()).stream) == ("ok", False)
@@ -350,7 +352,7 @@ async def test_a_call_without_a_mock_ends_the_answer(live: Gateway) -> None:
 # --- stopping -------------------------------------------------------------------------------
 
 
-async def test_one_column_is_stopped_and_the_others_go_on(live: Gateway) -> None:
+async def test_stopping_one_column_leaves_the_others_running(live: Gateway) -> None:
     run, _ = make_run(body("demo/demo-stall@1ms", "demo/demo@20ms"))
     reading = asyncio.create_task(read(run))
     while not any(take.text for take in run.results.of("A")):
@@ -363,7 +365,7 @@ async def test_one_column_is_stopped_and_the_others_go_on(live: Gateway) -> None
     assert column_result(takes, "B").end["status"] == "ok"
 
 
-async def test_a_reader_that_leaves_ends_the_run_at_once(live: Gateway) -> None:
+async def test_a_disconnected_reader_ends_the_run(live: Gateway) -> None:
     run, store = make_run(body("demo/demo-stall@1ms", "demo/demo-slow"))
     stream = run.stream()
     async for frames in stream:

@@ -83,7 +83,7 @@ def test_a_finished_run_is_read_as_it_was_emitted(ada: User) -> None:
     assert [kind for kind, _ in decode_events(decompress_frames(bytes(row.events)))][-1] == "done"
 
 
-def test_a_stop_from_elsewhere_reaches_the_process_of_the_run(ada: User) -> None:
+def test_a_stop_request_reaches_the_process_of_the_run(ada: User) -> None:
     body = document()
     run = run_store.create_run(NOT_STARTED, ada, parse(body), body)
     assert run_store.DatabaseRunStore().stops(run) == []
@@ -196,7 +196,7 @@ def vote(models: str, winner: str = "", *, tie: bool = False) -> Vote:
     return Vote(candidates=models.split(), winner=winner, tie=tie)
 
 
-def test_who_wins_rises_and_all_bad_moves_nobody() -> None:
+def test_the_winner_gains_rating_and_all_bad_changes_none() -> None:
     a, b, c = scoreboard.table([vote("a b c", "a"), vote("a b", "a"), vote("b c")])
     assert [(r["model"], r["votes"], r["wins"], r["losses"], r["bad"]) for r in (a, b, c)] == [
         ("a", 2, 2, 0, 0),
@@ -257,7 +257,7 @@ def test_the_spread_is_of_what_is_known() -> None:
     }
 
 
-def test_nobody_is_fastest_alone_or_among_equals() -> None:
+def test_a_single_or_tied_answer_is_not_marked_fastest() -> None:
     def column(col: str, value: float | None) -> dict[str, Any]:
         return {"col": col, "total_ms": None if value is None else {"median": value}}
 

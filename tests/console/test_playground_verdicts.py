@@ -66,7 +66,7 @@ def test_every_beginning_of_a_json_text_can_be_read() -> None:
 
 
 @pytest.mark.parametrize("text", ["Sure! Here", "```json\n{", '{"a" 1', "[1 2", "{a: 1}", "{} {}"])
-def test_what_can_not_become_json_is_known_at_once(text: str) -> None:
+def test_text_that_cannot_become_json_is_detected_early(text: str) -> None:
     with pytest.raises(InvalidJson):
         parse_partial(text)
 
@@ -180,7 +180,7 @@ def test_no_schema_blocks_the_gateway(schema: dict[str, Any], value: Any) -> Non
     assert "takes too long" in violation.message
 
 
-def test_patterns_are_checked_as_they_are_in_json_schema() -> None:
+def test_patterns_follow_json_schema_semantics() -> None:
     schema = {
         "properties": {"id": {"pattern": "^[a-z]{2}\\d+$"}},
         "patternProperties": {"^x-": {"type": "integer"}},

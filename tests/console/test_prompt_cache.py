@@ -381,5 +381,7 @@ def test_the_place_of_a_difference_is_short_and_has_what_is_around_it() -> None:
         ("", "new", ("", "", "new", "")),
     ],
 )
-def test_whole_words_are_shown(old: str, new: str, expected: tuple[str, str, str, str]) -> None:
+def test_differences_are_shown_by_whole_words(
+    old: str, new: str, expected: tuple[str, str, str, str]
+) -> None:
     assert text_difference(old, new) == expected

@@ -103,7 +103,7 @@ def test_editors_change_prompts_and_viewers_read_them(ada: Client) -> None:
     assert Prompt.objects.get().active_version == 2
 
 
-def test_prompts_go_to_the_playground_and_back(ada: Client) -> None:
+def test_prompts_open_in_the_playground_and_are_saved_from_it(ada: Client) -> None:
     row = create(ada)
     settings = from_stored_prompt(row.pk, {"city": "Oslo"})
     assert settings is not None

@@ -209,7 +209,7 @@ def test_a_signed_test_shows_no_part_of_the_secret(admin: Client) -> None:
     assert AWS_SECRET not in page
 
 
-def test_a_stored_key_is_encrypted_and_never_shown_again(admin: Client) -> None:
+def test_a_stored_key_is_encrypted_and_never_displayed(admin: Client) -> None:
     add = reverse("provider-add", args=["openai"])
     assert admin.post(add, {"name": "openai", "mode": "stored", "key": SECRET}).status_code == 302
     row = Provider.objects.get()

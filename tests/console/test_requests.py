@@ -205,7 +205,7 @@ def test_the_time_range_counts_and_an_id_ignores_it(db: None):
     assert matching_rows("until:1d", "24h") == ["old"]
 
 
-def test_words_are_looked_up_in_bodies_and_combine_with_filters(db: None):
+def test_full_text_search_combines_with_filters(db: None):
     logged("a", bodies=bodies({"messages": [{"role": "user", "content": "quartz"}]}, {}))
     logged(
         "b", provider="p", bodies=bodies({"messages": [{"role": "user", "content": "quartz"}]}, {})
@@ -351,7 +351,7 @@ def test_a_long_range_is_measured_by_ids(db: None, monkeypatch: Any):
     assert all(abs((a.count or 0) - (b.count or 0)) <= 2 for a, b in pairs)
 
 
-def test_sessions_stand_where_their_newest_row_is(ada: Client):
+def test_sessions_are_ordered_by_their_newest_row(ada: Client):
     for n, name in enumerate(["s1", "s2", "s1", "", "s3"]):
         logged(f"req_{n}", session=name)
     found_, cursor = sessions.groups(parse("", "all", timezone.now()), None)
@@ -381,7 +381,7 @@ def test_a_request_is_found_by_row_id_and_by_request_id(ada: Client):
     assert ada.get(reverse("request", args=["nothing"])).status_code == 404
 
 
-def test_htmx_gets_the_detail_alone_and_a_reload_all(ada: Client):
+def test_htmx_returns_the_detail_and_a_reload_the_page(ada: Client):
     row = logged()
     url = reverse("request", args=[row.pk])
     part = ada.get(url, headers={"HX-Request": "true"})
@@ -631,7 +631,7 @@ def test_the_export_contains_the_filtered_rows(ada: Client):
 # Replay
 
 
-def test_a_request_without_a_stored_body_can_not_be_sent_again(ada: Client):
+def test_a_request_without_a_stored_body_cannot_be_replayed(ada: Client):
     row = logged(bodies_omitted="off")
     response = ada.post(reverse("request-replay", args=[row.pk]), follow=True)
     assert "cannot be replayed" in response.content.decode()

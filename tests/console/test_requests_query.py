@@ -62,7 +62,7 @@ def test_a_filter_is_set_replaced_and_taken_out():
     assert parse(with_term("", "key", "my key"), "", NOW).terms == (Term("key", ("my key",)),)
 
 
-def test_a_chip_takes_out_its_own_filter_only():
+def test_a_chip_removes_only_its_own_filter():
     text = "status:!499 model:a sky"
     assert without_term(text, Term("status", ("499",), negated=True)) == "model:a sky"
 

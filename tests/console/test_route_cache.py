@@ -36,7 +36,7 @@ def test_a_draft_converts_back_to_the_same_cache_policy(cache: dict) -> None:
     ("seconds", "expected"),
     [("", {}), ("0", {}), ("1 000", {"ttl_s": 1000, "scope": "key"})],
 )
-def test_seconds_are_read_as_they_are_typed(seconds: str, expected: dict) -> None:
+def test_seconds_are_parsed_as_entered(seconds: str, expected: dict) -> None:
     assert parse_cache(seconds, "key", "{}") == expected
 
 

@@ -284,13 +284,13 @@ def test_a_new_route_has_no_errors_before_it_is_saved(ada: Client) -> None:
     assert form_messages(again) == (missing, []), "who has tried is told from then on"
 
 
-def test_errors_of_a_new_route_are_shown_at_once(ada: Client) -> None:
+def test_a_new_route_shows_all_its_errors(ada: Client) -> None:
     bad, todo = form_messages(press(ada, "check", reverse("route-new"), name="smart"))
     assert bad == ["A route named smart already exists."]
     assert todo == ["The route has no target."]
 
 
-def test_a_route_without_its_name_is_an_error_at_once(ada: Client) -> None:
+def test_a_route_without_a_name_is_an_error(ada: Client) -> None:
     assert form_messages(press(ada, "check", name=""))[0] == ["The route has no name."]
 
 
@@ -324,7 +324,7 @@ def test_a_save_is_a_version_and_the_next_request_sees_it(ada: Client) -> None:
     assert version.note == "gpt-4.1 weight 60 to 70"
 
 
-def test_htmx_gets_the_form_alone_and_is_sent_on_after_a_save(ada: Client) -> None:
+def test_htmx_returns_the_form_and_redirects_after_a_save(ada: Client) -> None:
     typed = {**fields(ada.get(SMART).content.decode()), "do": "add-step"}
     part = ada.post(SMART, typed, headers={"HX-Request": "true"}).content.decode()
     assert part.lstrip().startswith("<form")
@@ -364,7 +364,7 @@ def test_each_conflicting_save_is_reported(ada: Client) -> None:
     assert page.context["state"].conflicting_version == 3
 
 
-def test_a_change_from_elsewhere_counts_too(ada: Client) -> None:
+def test_an_external_change_is_a_version(ada: Client) -> None:
     page = ada.get(SMART)
     models.Route.objects.filter(name="smart").update(retries=4)
     assert press(ada, "save", page=page, strict="1").status_code == 409
@@ -411,14 +411,14 @@ def test_checks(ada: Client, typed: dict[str, Any], level: str, lead: str) -> No
     assert lead in leads(press(ada, "check", **typed), level)
 
 
-def test_a_missing_key_is_an_error_only_if_nobody_else_has_one(ada: Client) -> None:
+def test_a_missing_key_is_an_error_only_without_another_credential(ada: Client) -> None:
     models.Provider.objects.filter(name="deepseek").update(credential="")
     assert "deepseek has no API key" in leads(press(ada, "check"), "warn")
     models.Provider.objects.filter(name="openai").update(credential="")
     assert "deepseek has no API key" in leads(press(ada, "check"), "bad")
 
 
-def test_a_warning_is_mended_by_its_button(ada: Client) -> None:
+def test_a_warnings_button_fixes_it(ada: Client) -> None:
     page = press(ada, "check")
     (fix,) = {c.fix.action for c in page.context["checks"] if c.fix}
     page = press(ada, fix, page=page)
@@ -447,7 +447,7 @@ def test_going_back_does_not_overwrite_what_came_meanwhile(ada: Client) -> None:
         assert ada.post("/console/route-restore/smart", wrong).status_code == 404
 
 
-def test_review_shows_words_and_lines(ada: Client) -> None:
+def test_the_review_shows_changed_words_and_lines(ada: Client) -> None:
     page = press(ada, "review", **{"t1-weight": "70"})
     html = page.content.decode()
     assert "gpt-4.1 weight 60 to 70" in html
@@ -492,7 +492,7 @@ def test_a_dry_run_works_in_every_dialect(ada: Client, dialect: str, sample: str
     assert title(dialect) in trial.lines[-1].text
 
 
-def test_a_dry_run_lists_what_only_live_traffic_has(ada: Client) -> None:
+def test_a_dry_run_lists_conditions_of_live_traffic_only(ada: Client) -> None:
     """No sample could show reasoning that the gateway has kept of a turn."""
     models.Model.objects.filter(name="deepseek-chat").update(name="deepseek-v4-pro")
     steps = (StepSpec(targets=(TargetSpec(model="deepseek/deepseek-v4-pro"),)),)

@@ -141,7 +141,9 @@ def test_an_ipv6_network_counts_as_one_address(client: Client) -> None:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
-def test_failures_through_an_unknown_proxy_block_nobody_else(client: Client, address: str) -> None:
+def test_failures_through_an_unknown_proxy_do_not_block_others(
+    client: Client, address: str
+) -> None:
     for number in range(MAX_PER_ADDRESS + 5):
         assert sign_in(client, name=f"n{number}", password="x", address=address).status_code == 422
     assert sign_in(client, address=address).status_code == 302
@@ -205,7 +207,7 @@ def test_one_name_may_be_tried_so_often_from_everywhere(client: Client) -> None:
     assert sign_in(client, name="ADA", address="10.0.0.2").status_code == 429
 
 
-def test_after_a_while_one_may_try_again(client: Client) -> None:
+def test_the_sign_in_limit_expires(client: Client) -> None:
     for _ in range(MAX_PER_NAME_AND_ADDRESS + 1):
         last = sign_in(client, password="x")
     assert last.status_code == 429

@@ -38,7 +38,7 @@ def test_a_stored_session_key_cannot_sign_in(ada: Client) -> None:
     assert signed_in(ada)
 
 
-def test_a_session_that_nobody_uses_ends(ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_session_expires(ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     now = timezone.now()
     for hours in (20, 40, 60):  # each within a day of the last
         monkeypatch.setattr(timezone, "now", lambda hours=hours: now + dt.timedelta(hours=hours))

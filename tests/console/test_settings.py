@@ -163,7 +163,7 @@ def test_prune_logs_applies_the_retention_settings(capsys: Any) -> None:
     assert "bodies deleted: 1" in capsys.readouterr().out
 
 
-def test_the_words_of_a_deleted_body_leave_the_index_and_an_errors_stay() -> None:
+def test_deleting_a_body_removes_its_words_from_the_search_index() -> None:
     set_options({"body_days": 7})
     log("older", 10, error="the upstream said plum", error_kind="upstream_error")
     store.index_pending()

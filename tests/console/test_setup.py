@@ -263,13 +263,13 @@ def test_no_step_can_be_skipped(admin: Client) -> None:
     assert not ApiKey.objects.exists()
 
 
-def test_one_may_leave_and_take_it_up_again(keyed: Client) -> None:
+def test_setup_can_be_left_and_resumed(keyed: Client) -> None:
     keyed.post(reverse("sign-out"))
     answer = keyed.post(reverse("sign-in"), {"username": "ada", "password": PASSWORD}, follow=True)
     assert answer.request["PATH_INFO"] == reverse("setup-key")
 
 
-def test_when_it_is_finished_it_never_shows_again(keyed: Client) -> None:
+def test_a_finished_setup_is_never_shown_again(keyed: Client) -> None:
     keyed.post(reverse("setup-key"), {"name": "laptop"})
     assert location(keyed.post(reverse("setup-finish"))) == reverse("overview")
     for name in ("setup", "setup-provider", "setup-key", "setup-connect"):

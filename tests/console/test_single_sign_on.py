@@ -110,7 +110,7 @@ def test_an_account_of_the_same_name_is_not_reused(client: Client, provider: Pro
     assert sorted(User.objects.values_list("username", flat=True)) == ["Ada-2", "ada"]
 
 
-def test_an_account_is_connected_by_its_owner_alone(client: Client, provider: Provider) -> None:
+def test_only_its_owner_can_connect_an_account(client: Client, provider: Provider) -> None:
     ada = User.objects.get(username="ada")
     stranger = Client()
     sign_in(stranger, process="connect")
@@ -198,7 +198,7 @@ def test_claims_of_two_people_are_refused(
     assert sign_in(client).status_code == 403
 
 
-def test_a_foreign_or_cancelled_callback_signs_nobody_in(
+def test_a_foreign_or_cancelled_callback_does_not_sign_in(
     client: Client, provider: Provider
 ) -> None:
     assert client.get(f"{LOGIN}/callback?code=code-1&state=x").status_code == 401

@@ -62,7 +62,7 @@ def shape(waterfall: Waterfall) -> list[tuple[int, str]]:
     ]
 
 
-def test_a_request_lies_below_the_span_that_its_traceparent_names(db: None) -> None:
+def test_a_request_is_a_child_of_the_span_in_its_traceparent(db: None) -> None:
     span(1, last=3)
     span(2, 1, last=2)
     request("req_a", 1, trace_id=HEX, parent_span_id="s2")
@@ -78,7 +78,7 @@ def test_a_request_lies_below_the_span_that_its_traceparent_names(db: None) -> N
         pytest.param("chatcmpl-up", {"upstream_id": "chatcmpl-up"}, id="passthrough"),
     ],
 )
-def test_a_request_lies_below_the_span_with_its_response(
+def test_a_request_is_a_child_of_the_span_with_its_response(
     db: None, response_id: str, fields: dict[str, Any]
 ) -> None:
     span(1, kind="generation", response_id=response_id)

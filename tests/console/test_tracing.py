@@ -349,7 +349,7 @@ def test_moved_fields_face_each_other():
             assert row.left.number in counterpart.links
 
 
-def test_losses_alone_are_rows_with_their_containers():
+def test_only_losses_are_listed_with_their_parent_fields():
     one = way("anthropic", "openai_chat")
     request_trace = trace(TOOLS, one.translate_request, known_pairs={("model",): ("model",)})
     sent = one.translate_request(TOOLS)

@@ -136,14 +136,14 @@ def test_changes_are_in_the_audit_log(client: Client, ada: User) -> None:
     assert change.actor == "ada"
 
 
-def test_an_admin_removes_the_factors_of_somebody_who_lost_them(client: Client, ada: User) -> None:
+def test_an_admin_removes_another_users_factors(client: Client, ada: User) -> None:
     with_codes(client)
     assert client.post(reverse("user-two-factor", args=[ada.pk])).status_code == 302
     assert not Authenticator.objects.exists()
     assert sign_in(Client()).headers["Location"] == reverse("overview")
 
 
-def test_a_passkey_of_somebody_else_is_not_removed(client: Client, ada: User) -> None:
+def test_another_users_passkey_is_not_removed(client: Client, ada: User) -> None:
     other = User.objects.create_user("bob")
     key = Authenticator.objects.create(user=other, type="webauthn", data={"name": "x"})
     confirmed(client)
@@ -201,7 +201,9 @@ def test_a_factor_may_be_required_of_admins_only(required: Any, ada: User) -> No
     assert client.get(reverse("overview")).headers["Location"] == reverse("mfa_index")
 
 
-def test_recovery_codes_alone_are_no_factor(required: Any, ada: User, client: Client) -> None:
+def test_recovery_codes_alone_do_not_count_as_a_factor(
+    required: Any, ada: User, client: Client
+) -> None:
     sign_in(client)
     Authenticator.objects.create(user=ada, type=Authenticator.Type.RECOVERY_CODES, data={})
     assert client.get(reverse("overview")).headers["Location"] == reverse("mfa_index")

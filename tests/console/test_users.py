@@ -100,14 +100,14 @@ def test_the_last_admin_stays(admin: Client, ada: User, page: str, form: dict[st
     assert is_admin(fresh(ada))
 
 
-def test_of_two_admins_one_may_go(admin: Client, ada: User) -> None:
+def test_the_last_admin_cannot_be_removed(admin: Client, ada: User) -> None:
     other = person("bob", role="admin")
     assert admin.post(reverse("user-edit", args=[other.pk]), {"role": "viewer"}).status_code == 302
     with pytest.raises(accounts.LastAdmin):
         accounts.set_role(fresh(ada), role="viewer", bodies=False)
 
 
-def test_a_deactivated_user_is_signed_out_at_once(admin: Client) -> None:
+def test_a_deactivated_user_is_signed_out_immediately(admin: Client) -> None:
     vic = person()
     theirs = Client()
     theirs.force_login(vic)
@@ -136,7 +136,7 @@ def test_a_viewer_is_refused(client: Client, ada: User, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["user-edit", "user-password", "user-active"])
-def test_a_viewer_changes_nobody(client: Client, ada: User, name: str) -> None:
+def test_a_viewer_cannot_change_users(client: Client, ada: User, name: str) -> None:
     client.force_login(person())
     form = {"role": "viewer", "password": "another long one", "active": "no"}
     assert client.post(reverse(name, args=[ada.pk]), form).status_code == 403

@@ -152,7 +152,7 @@ def test_code_run_by_gemini_precedes_the_call_that_follows_it() -> None:
 
 
 @each("target", RULES)
-def test_a_search_of_an_index_is_never_made_live(target: str) -> None:
+def test_an_index_search_never_becomes_a_live_search(target: str) -> None:
     model, refusal = RULES[target]
     fields = {"tools": [CALLED, CACHED_SEARCH], "tool_choice": "auto", "max_output_tokens": 99}
     translation = translate.request(
@@ -199,7 +199,7 @@ def test_a_chat_clients_index_search_is_sent_to_responses() -> None:
         ("vertex-anthropic", "claude-opus-5-5", "web_search_20250305"),
     ],
 )
-def test_the_search_is_of_a_version_that_the_model_takes(
+def test_the_search_tool_has_a_version_supported_by_the_model(
     preset: str, model: str, kind: str
 ) -> None:
     body, _ = sent(preset, model, {"tools": [LIVE_SEARCH]})

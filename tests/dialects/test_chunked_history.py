@@ -80,7 +80,7 @@ def test_an_answer_in_chunks_is_one_message(target: str) -> None:
         assert RULES[target](body) is None
 
 
-def test_pieces_of_a_thought_and_an_answer_stay_apart() -> None:
+def test_reasoning_and_answer_chunks_stay_separate() -> None:
     contents = [
         content("user", {"text": "q"}),
         content("model", {"text": "hm", "thought": True}),

@@ -82,7 +82,7 @@ SIGNED = {"thoughtSignature": "U0lH"}
     ],
     ids=["signature after it", "signature beside it", "nothing more", "a call after it"],
 )
-def test_sources_come_though_their_text_is_over(last: Json) -> None:
+def test_late_citations_are_rendered(last: Json) -> None:
     frames = [candidate({"text": "Zürich"}), last]
     events = translate.stream("gemini", "openai_chat", frames, "m")["events"]
     deltas = [e["choices"][0]["delta"] for e in events if isinstance(e, dict) and e["choices"]]
@@ -213,7 +213,7 @@ def test_what_is_no_text_is_refused_by_cohere(file: str) -> None:
 # --- answers -----------------------------------------------------------------------------
 
 
-def test_a_plan_follows_the_thoughts_that_led_to_it() -> None:
+def test_a_tool_plan_follows_its_reasoning() -> None:
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     message = {
         "role": "assistant",

@@ -470,7 +470,7 @@ def test_runs_in_a_history_are_geminis_parts(source: str) -> None:
 
 
 @each("source", ["openai_responses", "anthropic_messages"])
-def test_own_runs_in_a_history_stay_as_they_are(source: str) -> None:
+def test_own_code_runs_in_a_history_are_unchanged(source: str) -> None:
     target = "anthropic" if source == "anthropic_messages" else source
     sent = send(source, target, **history(source, foreign=False))
     wire = json.dumps(sent["body"])

@@ -383,7 +383,7 @@ def test_other_blocks_of_a_system_message_are_refused_by_name() -> None:
     assert caught.value.error.param == "messages[1].content[0].type"
 
 
-def test_a_limit_with_a_date_to_come_back_at_is_no_empty_account() -> None:
+def test_a_limit_with_a_reset_date_is_not_an_exhausted_account() -> None:
     """Chapter 5: a 429 of Anthropic's is one only where it comes without `retry-after`."""
     body = {"type": "error", "error": {"type": "rate_limit_error", "message": "slow"}}
     headers = {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}

@@ -129,7 +129,7 @@ def test_an_image_of_the_history_is_sent_back_for_editing() -> None:
     assert gemini_rules.refusal(sent["body"], TEXT_MODEL) is None
 
 
-def test_an_image_of_the_history_is_reported_elsewhere() -> None:
+def test_an_image_in_the_history_is_reported_by_other_dialects() -> None:
     turns = [{"role": "user", "content": "a cat"}, ITEM, {"role": "user", "content": "blacker"}]
     sent = send(model="claude-opus-5-5", target="anthropic", input=turns, max_output_tokens=99)
     assert PNG not in str(sent["body"])

@@ -25,7 +25,7 @@ from gateway.dialects.openai_chat.request import check_passthrough as check_chat
         (b'{"messages":[{"role":"user"}],"temperature":-1e9}', "temperature", "temperature"),
     ],
 )
-def test_a_chat_body_that_nobody_could_mean_is_named(
+def test_an_invalid_chat_body_is_refused_with_the_field(
     body: bytes, param: str, expected: str
 ) -> None:
     with pytest.raises(GatewayError) as caught:
@@ -52,7 +52,7 @@ def test_new_vendor_fields_pass() -> None:
         (b'{"contents":[{"parts":[]}],"generationConfig":5}', "generationConfig"),
     ],
 )
-def test_a_gemini_body_that_nobody_could_mean_is_named(body: bytes, param: str) -> None:
+def test_an_invalid_gemini_body_is_refused_with_the_field(body: bytes, param: str) -> None:
     with pytest.raises(GatewayError) as caught:
         check_gemini(body)
     assert caught.value.error.param == param

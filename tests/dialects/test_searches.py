@@ -359,7 +359,7 @@ def test_without_a_search_on_offer_they_are_reported() -> None:
     ]
 
 
-def test_searches_of_openais_go_back_to_it_from_a_messages_client() -> None:
+def test_openai_searches_round_trip_through_a_messages_client() -> None:
     content, _ = for_messages(False, SEARCHED, ASSISTANT_MESSAGE)
     out = translate.request(
         "anthropic_messages", "openai_responses", conversation(*content), VERSION, GPT
@@ -369,7 +369,7 @@ def test_searches_of_openais_go_back_to_it_from_a_messages_client() -> None:
 
 
 @pytest.mark.parametrize("passes", [True, False])
-def test_searches_of_openais_do_not_go_to_claude(passes: bool) -> None:
+def test_openai_searches_are_not_sent_to_claude(passes: bool) -> None:
     """Neither where the body passes through nor where it is translated."""
     content, _ = for_messages(False, SEARCHED, ASSISTANT_MESSAGE)
     request = conversation(asks(), finds(1, URL), *content)

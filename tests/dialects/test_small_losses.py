@@ -92,7 +92,7 @@ def test_works_that_gemini_quotes_and_pages_that_it_read_are_citations() -> None
 
 
 @each("stream", [False, True])
-def test_gemini_clients_get_the_answers_own_words_in_bytes(stream: bool) -> None:
+def test_gemini_clients_get_citation_offsets_in_bytes(stream: bool) -> None:
     source = Citation(url=URLS[0], quote="what the page says", dialect="anthropic_messages")
     placed = Citation(url=URLS[1], start=0, end=4)
     parts = (
@@ -209,7 +209,7 @@ def test_image_jpg_is_sent_by_its_registered_name(target: str) -> None:
 
 
 @each("target", ["openai", "gemini", "bedrock"])
-def test_so_it_is_where_a_client_names_the_type_alone(target: str) -> None:
+def test_a_jpg_media_type_is_sent_as_jpeg(target: str) -> None:
     source = {"type": "base64", "media_type": "image/jpg", "data": IMAGE_DATA}
     picture = {"type": "image", "source": source}
     request = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": [picture]}]}
@@ -284,7 +284,7 @@ def test_the_description_of_a_tool_group_is_added_to_each_tool(target: str, plac
     assert not [row for row in out["report"] if row["field"].endswith(".description")]
 
 
-def test_a_group_of_tools_stays_one_where_the_provider_takes_groups() -> None:
+def test_a_tool_group_is_sent_if_the_provider_supports_groups() -> None:
     client, provider = DIALECTS["openai_responses"].client, DIALECTS["openai_responses"].provider
     request = {"model": "m", "input": "hi", "tools": [GROUP]}
     out = provider.render_request(client.parse_request(request, {}), Traits(custom_tools=True)).body

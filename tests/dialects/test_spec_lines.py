@@ -497,7 +497,7 @@ def fragment(index: int, arguments: str) -> Json:
         ("cohere", "arguments"),
     ],
 )
-def test_interleaved_calls_come_one_after_the_other(client: str, argument_field: str) -> None:
+def test_interleaved_calls_are_serialized(client: str, argument_field: str) -> None:
     """Chapter 2.2, rules 3 and 5: in the order of their indexes, `{}` for no arguments."""
     calls = [{**CALL_CHUNK, "index": n, "id": f"c{n}"} for n in range(3)]
     started = [chat_chunk({"tool_calls": [call]}) for call in calls]

@@ -71,7 +71,7 @@ def test_later_system_messages_become_reminders_of_the_user(dialect: str, where:
 
 
 @each("dialect", AMONG_OTHERS)
-def test_a_conversation_without_later_ones_stays_as_it_is(dialect: str) -> None:
+def test_a_conversation_without_later_system_turns_is_unchanged(dialect: str) -> None:
     request = Request(model="m", turns=(turn("user", "Hi"), turn("user", "Go")))
     provider = DIALECTS[dialect].provider
     plain = provider.render_request(request, Traits(mid_system=False))
@@ -152,7 +152,7 @@ def test_other_presets_accept_system_messages_in_place(preset: str) -> None:
     assert traits_for(preset, "some-name").mid_system
 
 
-def test_a_chat_clients_messages_pass_through_as_they_are() -> None:
+def test_a_chat_clients_messages_pass_through_unchanged() -> None:
     """The server's own template decides, and its refusal reaches the client."""
     messages = [{"role": "user", "content": "Hi"}, {"role": "system", "content": "Be brief."}]
     request = {"model": "m", "messages": messages}

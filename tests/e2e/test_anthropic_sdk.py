@@ -177,7 +177,7 @@ def test_an_image_reaches_the_provider(
         assert part["image_url"]["url"] == f"data:image/png;base64,{PIXEL}"
 
 
-def test_an_image_in_a_tool_result_moves_to_where_chat_takes_it(
+def test_an_image_in_a_tool_result_moves_to_a_user_message(
     stack: GatewayStack, client: anthropic.Anthropic
 ) -> None:
     prompt = "Look at the screenshot"
@@ -235,7 +235,7 @@ def test_thinking_has_a_signature(
     assert thought.signature
 
 
-def test_a_thought_of_another_provider_is_left_out(
+def test_reasoning_of_another_provider_is_dropped(
     stack: GatewayStack, client: anthropic.Anthropic
 ) -> None:
     """A signature that Claude did not make would be refused."""
@@ -378,7 +378,7 @@ def test_leaving_a_stream_closes_the_provider(
 
 
 @BOTH
-def test_leaving_a_whole_answer_closes_the_provider(
+def test_disconnecting_closes_the_upstream_of_an_unstreamed_request(
     stack: GatewayStack, client: anthropic.Anthropic, model: str
 ) -> None:
     prompt = f"Think for long, Anthropic, {model}"

@@ -204,7 +204,7 @@ def test_one_request_in_four_forms_calls_upstream_once(stack: GatewayStack, mode
     assert {(u.input_tokens, u.output_tokens) for u in others} == {(11, 23)}
 
 
-def test_tool_calls_come_again(stack: GatewayStack) -> None:
+def test_tool_calls_are_cached(stack: GatewayStack) -> None:
     base = f"{stack.gateway.url}/v1"
     params: Any = {
         "model": CHAT,
@@ -266,7 +266,7 @@ def test_a_stream_that_was_not_read_to_its_end_is_not_cached(stack: GatewayStack
     assert stack.request_count("Slowly now") == 2
 
 
-def test_a_cached_stream_is_sent_at_once(stack: GatewayStack) -> None:
+def test_a_cached_stream_is_sent_without_delay(stack: GatewayStack) -> None:
     words = "Slowly once"
     began = time.monotonic()
     with stack.shared():

@@ -284,7 +284,7 @@ def test_reasoning_is_sent_back_to_bedrock_unchanged(
     assert not reasoning_text["signature"].startswith("dgm1.")
 
 
-def test_coheres_thoughts_are_shown(stack: GatewayStack, chat: openai.OpenAI) -> None:
+def test_coheres_reasoning_is_shown(stack: GatewayStack, chat: openai.OpenAI) -> None:
     stack.on("Ponder", ScriptedAnswer(reasoning="Hm.", text="Done."))
     response = chat.chat.completions.create(
         model="cohere-thinks", messages=user("Ponder this"), reasoning_effort="low"

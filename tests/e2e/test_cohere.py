@@ -275,7 +275,7 @@ def test_texts_are_embedded(client: Any, model: str) -> None:
     assert response.meta.billed_units.input_tokens > 0
 
 
-def test_vectors_come_as_base64_or_are_refused(client: Any) -> None:
+def test_base64_vectors_are_returned_or_refused(client: Any) -> None:
     params: dict[str, Any] = {"model": "vectors", "texts": ["a"], "input_type": "search_query"}
     (packed,) = client.embed(embedding_types=["base64"], **params).embeddings.base64
     assert isinstance(packed, str)

@@ -122,7 +122,7 @@ def test_claude_code_gets_its_environment(gateway: UpProcess, tmp_path: Path) ->
 @pytest.mark.parametrize(
     "path", sorted(EXAMPLES.glob("litellm-files/*.yaml")), ids=lambda p: p.stem
 )
-def test_litellm_files_are_read_whole(path: Path) -> None:
+def test_litellm_files_are_read_without_remarks(path: Path) -> None:
     config = read(path, {**dict.fromkeys(KEYS, "key"), "DRAGOMAN_MASTER_KEY": "sk-master"})
     assert config.routes
     assert config.notes == []

@@ -294,22 +294,22 @@ def test_an_odd_but_legal_stream_works(
 
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("fault", ["503", "429", "rst", "invalid-json"])
-def test_another_target_takes_over(stack: GatewayStack, fault: str, client: str) -> None:
+def test_a_failed_request_falls_back_to_another_target(
+    stack: GatewayStack, fault: str, client: str
+) -> None:
     response = send_request(stack, client, f"saved-from-{fault}")
     assert response.status_code == 200
     assert text_of(client, response.json()) == TEXT
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_another_target_takes_over_a_stream_before_content(
-    stack: GatewayStack, client: str
-) -> None:
+def test_a_stream_that_fails_before_content_falls_back(stack: GatewayStack, client: str) -> None:
     response = send_request(stack, client, "saved-from-stream-error-first", stream=True)
     assert response.status_code == 200
     assert streamed_text(client, events_of(response)) == TEXT
 
 
-def test_other_requests_go_on_beside_broken_ones(stack: GatewayStack) -> None:
+def test_broken_requests_do_not_affect_others(stack: GatewayStack) -> None:
     """Hanging, dripping and gigantic answers do not hold up the rest of a process."""
     faults = ["hang", "drip-body", "bomb-32mib", "bomb-gzip", "bomb-event", "deep-json"] * 2
 

@@ -128,7 +128,7 @@ def test_a_killed_worker_is_replaced_and_loses_nothing(
 
 
 @pytest.mark.wide(every=0)
-def test_workers_that_die_again_and_again_are_given_up(
+def test_repeatedly_crashing_workers_end_the_server(
     tmp_path: Path, upstreams: tuple[StrictOpenAI, StrictAnthropic, StrictDeepSeek]
 ) -> None:
     gateway = Gateway(tmp_path, configured(strict_config(*upstreams)), workers=2).start()

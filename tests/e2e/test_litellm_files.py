@@ -383,7 +383,7 @@ RESTING = """
 """
 
 
-def test_a_deployment_that_fails_too_often_rests_for_its_cooldown(tmp_path: Path) -> None:
+def test_a_deployment_that_fails_too_often_is_in_cooldown(tmp_path: Path) -> None:
     """`allowed_fails` 3: the fourth failure sends it to rest, and `cooldown_time` ends that."""
     with upstreams("one", "two") as servers:
         one = servers["one"]

@@ -144,7 +144,9 @@ def test_a_chat_request_reaches_a_completions_model(
 
 @BOTH
 @pytest.mark.parametrize("encoding", [None, "float", "base64"])
-def test_vectors_come_in_each_encoding(client: openai.OpenAI, model: str, encoding: Any) -> None:
+def test_vectors_are_returned_in_each_encoding(
+    client: openai.OpenAI, model: str, encoding: Any
+) -> None:
     more = {} if encoding is None else {"encoding_format": encoding}
     response = client.embeddings.create(model=model, input=["a", "bbb"], dimensions=3, **more)
     embeddings: list[Any] = [row.embedding for row in response.data]

@@ -210,7 +210,7 @@ def test_a_broken_stream_raises(
     assert "".join(recorded_requests).startswith("A long")
 
 
-def test_thoughts_are_shown_apart(stack: GatewayStack, client: ollama.Client) -> None:
+def test_reasoning_is_separate_from_the_text(stack: GatewayStack, client: ollama.Client) -> None:
     stack.on("Think first", ScriptedAnswer(reasoning="Hm.", text="Yes."))
     response = client.chat(model="qwen3", messages=user("Think first"), think=True)
     assert (response.message.thinking, response.message.content) == ("Hm.", "Yes.")
@@ -235,7 +235,7 @@ def test_models_are_listed_and_shown(client: ollama.Client) -> None:
     assert caught.value.status_code == 404
 
 
-def test_vectors_come_from_an_ollama(client: ollama.Client) -> None:
+def test_ollama_returns_vectors(client: ollama.Client) -> None:
     response = client.embed(model="nomic-embed-text", input=["a", "bbb"], dimensions=3)
     assert [list(v) for v in response.embeddings] == [[1.0, 0.5, 0.5], [3.0, 0.5, 0.5]]
 

@@ -203,7 +203,7 @@ def test_thinking_is_shown_as_reasoning_content(
     assert thought == "Let me see."
 
 
-def test_a_thought_of_deepseek_may_be_forgotten_by_the_client(
+def test_deepseek_reasoning_is_restored_if_the_client_omits_it(
     stack: GatewayStack, client: openai.OpenAI
 ) -> None:
     """DeepSeek wants its thoughts back, and strings; most Chat clients know of neither."""
@@ -352,7 +352,7 @@ def test_leaving_a_stream_closes_the_provider(
 
 
 @BOTH
-def test_leaving_a_whole_answer_closes_the_provider(
+def test_disconnecting_closes_the_upstream_of_an_unstreamed_request(
     stack: GatewayStack, client: openai.OpenAI, model: str
 ) -> None:
     prompt = f"Think for long, {model}"

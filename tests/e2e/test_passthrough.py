@@ -85,7 +85,7 @@ def key_of(stack: GatewayStack, name: str) -> str:
     return stack.gateway.known(completed.stdout.decode().strip())
 
 
-def test_a_picture_is_drawn_and_paid(stack: GatewayStack, client: openai.OpenAI) -> None:
+def test_image_generation_is_billed(stack: GatewayStack, client: openai.OpenAI) -> None:
     raw = client.images.with_raw_response.generate(model="my-gpt-image-1", prompt="a cat", n=1)
     drawn = raw.parse()
     assert drawn.data is not None
@@ -102,7 +102,7 @@ def test_a_picture_is_drawn_and_paid(stack: GatewayStack, client: openai.OpenAI)
     )
 
 
-def test_a_picture_is_drawn_in_parts(client: openai.OpenAI) -> None:
+def test_partial_images_are_streamed(client: openai.OpenAI) -> None:
     stream = client.images.generate(
         model="my-gpt-image-1", prompt="a cat", stream=True, partial_images=1
     )
@@ -110,7 +110,7 @@ def test_a_picture_is_drawn_in_parts(client: openai.OpenAI) -> None:
     assert kinds == ["image_generation.partial_image", "image_generation.completed"]
 
 
-def test_pictures_are_edited(client: openai.OpenAI, stack: GatewayStack) -> None:
+def test_images_are_edited(client: openai.OpenAI, stack: GatewayStack) -> None:
     drawn = client.images.edit(model="my-gpt-image-1", prompt="a hat", image=[PNG, PNG], mask=PNG)
     assert drawn.data is not None
     assert drawn.data[0].b64_json == PICTURE
@@ -288,7 +288,7 @@ def test_a_key_sees_its_own_files_only(
         assert len(list(own.files.list())) == 2  # and what the batch wrote
 
 
-def test_a_model_at_a_provider_without_pictures_is_refused(client: openai.OpenAI) -> None:
+def test_a_provider_without_image_generation_is_refused(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError, match="which does not support images/generations"):
         client.images.generate(model="my-claude", prompt="a cat")
 

@@ -285,7 +285,7 @@ def _opening(client: str, prompt: str) -> Any:
 @pytest.mark.parametrize(("client", "model"), PAIRS, ids=lambda name: name)
 @pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
 @pytest.mark.wide(every=4)
-def test_a_long_loop_keeps_its_thoughts_on_both_workers(
+def test_a_long_tool_loop_keeps_its_reasoning_on_both_workers(
     stack: GatewayStack, client: str, model: str, stream: bool
 ) -> None:
     prompt = f"weather by {client} on {model} {'piecewise' if stream else 'at once'}"
@@ -316,7 +316,7 @@ def test_a_tool_loop_continues_after_a_restart(
     assert _good(model, stack.last(model).body) == [True, True]
 
 
-def test_nobody_else_gets_the_thoughts(stack: GatewayStack) -> None:
+def test_other_keys_cannot_use_the_reasoning_state(stack: GatewayStack) -> None:
     """The history of one key's client, sent with another key."""
     prompt = "weather for the owner of the key alone"
     stack.plan("gpt", prompt)

@@ -113,7 +113,7 @@ def test_the_response_echoes_the_request_fields(client: openai.OpenAI, model: st
 
 @ALL
 @STREAM
-def test_a_loop_with_thoughts_and_parallel_calls(
+def test_a_tool_loop_with_reasoning_and_parallel_calls(
     stack: GatewayStack, client: openai.OpenAI, model: str, stream: bool
 ) -> None:
     prompt = f"Weather of two cities, {model} {stream}"

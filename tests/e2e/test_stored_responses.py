@@ -179,7 +179,7 @@ def test_what_is_not_to_be_stored_is_not(client: openai.OpenAI, model: str) -> N
         client.responses.retrieve(response.id)
 
 
-def test_a_response_is_for_its_key_alone(site: ResponseNodes, client: openai.OpenAI) -> None:
+def test_a_response_is_readable_only_by_its_key(site: ResponseNodes, client: openai.OpenAI) -> None:
     with site.client(site.new_key()) as one, site.client(site.new_key()) as other:
         for model in (OWN, MESSAGES):
             response = create_response(one, model=model, input="a secret of one key")
@@ -242,7 +242,7 @@ def test_without_bodies_nothing_is_stored_and_store_is_false(site: ResponseNodes
 
 
 @ALL
-def test_input_items_come_in_pages(client: openai.OpenAI, model: str) -> None:
+def test_input_items_are_paginated(client: openai.OpenAI, model: str) -> None:
     first = create_response(
         client, model=model, input=[{"role": "user", "content": f"item {n}"} for n in range(3)]
     )
@@ -345,7 +345,7 @@ def test_a_failed_background_response_has_its_reason(
 
 
 @ALL
-def test_the_events_of_a_background_stream_come_again(client: openai.OpenAI, model: str) -> None:
+def test_the_events_of_a_background_stream_are_replayed(client: openai.OpenAI, model: str) -> None:
     params: Any = {"model": model, "input": f"stream in the background on {model}"}
     stream = client.responses.create(**params, background=True, stream=True)
     events = []
@@ -366,7 +366,7 @@ def test_the_events_of_a_background_stream_come_again(client: openai.OpenAI, mod
     assert [event.type for event in again] == [event.type for event in events]
 
 
-def test_what_was_no_background_stream_is_not_streamed_again(client: openai.OpenAI) -> None:
+def test_a_response_without_a_background_stream_is_not_replayed(client: openai.OpenAI) -> None:
     response = create_response(client, model=MESSAGES, input="plain answer")
     with pytest.raises(openai.BadRequestError) as caught:
         client.responses.retrieve(response.id, stream=True)
@@ -383,7 +383,7 @@ def test_compact_passes_through_where_the_provider_has_it(client: openai.OpenAI)
 
 
 @FOREIGN
-def test_compact_is_refused_with_a_message_elsewhere(client: openai.OpenAI, model: str) -> None:
+def test_compact_is_refused_for_models_of_other_dialects(client: openai.OpenAI, model: str) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         client.responses.compact(model=model, input="a long story")
     assert "openai_responses" in caught.value.message

@@ -64,7 +64,7 @@ def rests(node: Node) -> Any:
     return targets[0] if targets else None
 
 
-def test_a_target_that_rests_on_one_node_is_spared_by_the_other(
+def test_a_cooldown_on_one_node_applies_to_the_other(
     nodes: tuple[Node, Node], chaos: ChaosUpstream
 ) -> None:
     one, other = nodes

@@ -194,7 +194,9 @@ def until(holds: Callable[[], Any], seconds: float = 30.0) -> None:
         time.sleep(0.02)
 
 
-def test_many_at_once_do_not_take_the_memory(stack: tuple[Gateway, UploadSink, UploadSink]) -> None:
+def test_concurrent_uploads_do_not_fill_memory(
+    stack: tuple[Gateway, UploadSink, UploadSink],
+) -> None:
     gateway, sink, _ = stack
     upload(gateway, "ears", 2 * MB)
     before, count, size = memory(gateway), 12, 32 * MB
@@ -226,7 +228,7 @@ def test_many_at_once_do_not_take_the_memory(stack: tuple[Gateway, UploadSink, U
     until(lambda: spooled(gateway) == 0)
 
 
-def test_the_next_target_gets_all_of_it_again(
+def test_the_next_target_gets_the_complete_upload(
     stack: tuple[Gateway, UploadSink, UploadSink],
 ) -> None:
     gateway, first, second = stack

@@ -285,7 +285,7 @@ def test_a_keys_rule_does_not_match_a_removed_name_prefix() -> None:
     assert failure.value.error.kind == "not_allowed"
 
 
-def test_a_keys_rule_may_use_another_word_for_the_provider() -> None:
+def test_a_keys_model_rule_may_use_a_provider_alias() -> None:
     at = provider("azure_openai", preset="azure_openai")
     key = ApiKey(id=1, prefix="k", name="k", digest=b"", routes=("azure/gpt-4o",))
     registry = snapshot(route("r", at))

@@ -218,7 +218,7 @@ async def test_compressed_bodies_are_stored(
     assert len(span_store[0].spans) == 1
 
 
-async def test_too_many_spans_are_refused_at_once(
+async def test_too_many_spans_in_one_request_are_refused(
     live: Gateway, span_store: RecordingStore
 ) -> None:
     request = ExportTraceServiceRequest()

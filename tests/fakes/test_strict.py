@@ -112,7 +112,7 @@ def test_openai_refuses(chat: StrictOpenAI, body: dict[str, Any], words: str) ->
         {"stop": "x", "seed": 1, "logit_bias": {"5": 1}, "user": "u", "n": 2},
     ],
 )
-def test_openai_takes(chat: StrictOpenAI, body: dict[str, Any]) -> None:
+def test_strict_openai_accepts(chat: StrictOpenAI, body: dict[str, Any]) -> None:
     assert post_chat(chat, **body).status_code == 200
 
 
@@ -269,7 +269,7 @@ def test_the_new_version_refuses_sampling_at_its_default(messages: StrictAnthrop
         {"system": [TEXT], "stop_sequences": ["x"], "metadata": {"user_id": "u"}},
     ],
 )
-def test_anthropic_takes(messages: StrictAnthropic, body: dict[str, Any]) -> None:
+def test_strict_anthropic_accepts(messages: StrictAnthropic, body: dict[str, Any]) -> None:
     response = post_messages(messages, {}, **body)
     assert response.status_code == 200, response.text
 

@@ -47,7 +47,7 @@ def post_responses(server: StrictOpenAI, **body: Any) -> httpx.Response:
     ],
     ids=["bare_tool", "client_metadata", "message_id", "own_answer", "null_content"],
 )
-def test_it_takes_what_clients_of_the_service_send(
+def test_the_fake_accepts_what_real_clients_send(
     server: StrictOpenAI, body: dict[str, Any]
 ) -> None:
     assert post_responses(server, **body).status_code == 200

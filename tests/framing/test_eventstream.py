@@ -19,7 +19,7 @@ messages = st.lists(st.tuples(names, st.binary(max_size=40)), max_size=4)
 
 
 @given(messages, st.lists(st.integers(0, 400), max_size=6))
-def test_messages_come_out_whole_however_their_bytes_are_split(
+def test_messages_are_decoded_at_any_split_of_their_bytes(
     error_headers: list[tuple[str, bytes]], cuts: list[int]
 ) -> None:
     data = b"".join(encode(payload, name) for name, payload in error_headers)

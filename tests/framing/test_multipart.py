@@ -75,7 +75,7 @@ def test_the_standard_library_reads_the_same(content_parts: list[Part]) -> None:
 
 
 @given(parts, st.integers(1, 40))
-def test_parts_may_come_in_any_pieces(content_parts: list[Part], step: int) -> None:
+def test_parts_are_parsed_at_any_split_of_their_bytes(content_parts: list[Part], step: int) -> None:
     assert same(parse(encode_form(content_parts, "bound"), "bound", step=step), content_parts)
 
 
@@ -93,7 +93,7 @@ def test_what_is_a_form_does_not_hang_on_the_pieces(body: bytes, step: int) -> N
     assert results[0] == results[1]
 
 
-def test_what_is_elsewhere_has_its_place_in_the_body() -> None:
+def test_a_stored_part_is_a_byte_range_in_the_encoded_body() -> None:
     byte_range = ByteRange(5, 3)
     data = encode(
         [Part("a", b"v"), Part("f", filename="x", stored_range=byte_range), Part("b", b"w")], "b"

@@ -142,12 +142,12 @@ def test_a_stream_is_decoded_to_its_frames(wire: bytes, expected: list[Frame]) -
 
 
 @pytest.mark.parametrize("place", [1, 2, 3])
-def test_a_byte_order_mark_may_come_in_pieces(place: int) -> None:
+def test_a_split_byte_order_mark_is_skipped(place: int) -> None:
     wire = b"\xef\xbb\xbfdata: 1\n\n"
     assert frames(wire[:place], wire[place:]) == [Frame("", b"1")]
 
 
-def test_a_frame_is_given_as_soon_as_it_ends() -> None:
+def test_a_frame_is_returned_as_soon_as_it_ends() -> None:
     decoder = Decoder()
     assert decoder.feed(b"data: 1\r\n\r") == [Frame("", b"1")]
     assert decoder.feed(b"\ndata: 2\n") == []

@@ -160,7 +160,7 @@ def test_an_endpoint_of_sagemaker_is_called_by_its_messages_api(
     assert only_provider(entries(tmp_path, bedrock))[1].headers == {}
 
 
-def test_the_url_of_a_sagemaker_endpoint_is_whole(tmp_path: Path) -> None:
+def test_the_url_of_a_sagemaker_endpoint_is_complete(tmp_path: Path) -> None:
     row = {"model": "sagemaker_chat/m"}
     url = "https://vpce.example/endpoints/m/invocations"
     _, provider = only_provider(entries(tmp_path, {**row, "sagemaker_base_url": url}))
@@ -222,7 +222,7 @@ def test_a_bearer_key_of_bedrock_stays_a_variable(tmp_path: Path) -> None:
     assert provider.key_env == "AWS_BEARER_TOKEN_BEDROCK"
 
 
-def test_vertex_takes_the_credentials_of_a_service_account(tmp_path: Path) -> None:
+def test_vertex_accepts_service_account_credentials(tmp_path: Path) -> None:
     row = {"model": "vertex_ai/gemini-3", "vertex_project": "p"}
     _, provider = only_provider(entries(tmp_path, {**row, "vertex_credentials": "/etc/key.json"}))
     assert provider.key == "/etc/key.json"
@@ -238,7 +238,7 @@ def test_vertex_takes_the_credentials_of_a_service_account(tmp_path: Path) -> No
     assert (provider.key, provider.key_env) == ("", "")
 
 
-def test_azure_takes_a_token_or_an_applications_secret(tmp_path: Path) -> None:
+def test_azure_accepts_a_token_or_a_client_secret(tmp_path: Path) -> None:
     row = {"model": "azure/d", "api_base": "https://r.openai.azure.com"}
     _, provider = only_provider(entries(tmp_path, {**row, "azure_ad_token": "eyJ"}))
     assert (provider.key, provider.auth) == ("eyJ", "bearer")

@@ -206,7 +206,7 @@ def test_keys_are_found_by_their_hash(proxy: Proxy, settings: Any) -> None:
     assert own.json()["info"]["key_alias"] == "ci"
 
 
-def test_scripts_go_on_with_litellms_ids(proxy: Proxy, settings: Any) -> None:
+def test_scripts_continue_to_work_with_litellm_ids(proxy: Proxy, settings: Any) -> None:
     settings.MASTER_KEY = "master-key-0123456789-abcdef"
     imported(proxy[0])
     api = Client(headers={"authorization": f"Bearer {settings.MASTER_KEY}"})

@@ -128,7 +128,7 @@ def test_a_local_server_requires_no_key(tmp_path: Path) -> None:
     assert (provider.key, provider.key_env) == ("", "")
 
 
-def test_azure_takes_base_and_version_from_the_entry_or_the_environment(tmp_path: Path) -> None:
+def test_azure_reads_base_and_version_from_the_entry_or_the_environment(tmp_path: Path) -> None:
     row = {
         "model": "azure/dep",
         "api_base": "https://x.openai.azure.com/",
@@ -145,7 +145,7 @@ def test_azure_takes_base_and_version_from_the_entry_or_the_environment(tmp_path
     )
 
 
-def test_a_version_that_yaml_takes_for_a_date_is_text(tmp_path: Path) -> None:
+def test_a_version_that_yaml_parses_as_a_date_is_text(tmp_path: Path) -> None:
     parsed_config = config(
         tmp_path,
         """
@@ -180,7 +180,7 @@ def test_only_azure_has_versions(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_can_not_run_is_left_out_and_the_rest_runs(
+def test_unsupported_entries_are_omitted_and_the_others_imported(
     tmp_path: Path, row: dict[str, Any], reason: str
 ) -> None:
     parsed_config = entries(
@@ -349,7 +349,7 @@ def test_a_price_per_million_tokens_is_not_used_as_price_per_token(tmp_path: Pat
     assert "input_cost_per_token: is the price of one token" in parsed_config.notes[0]
 
 
-def test_a_provider_without_a_model_takes_the_public_name(tmp_path: Path) -> None:
+def test_an_entry_without_a_model_uses_the_public_name(tmp_path: Path) -> None:
     """Azure's first image API had no deployment: files write `azure/`."""
     row = {"model_name": "dall-e-2", "model": "azure/", "api_base": "https://r.openai.azure.com"}
     parsed_config = entries(tmp_path, row)
@@ -415,7 +415,7 @@ def test_contradicting_entries_of_one_model_are_noted(tmp_path: Path) -> None:
     )
 
 
-def test_prices_of_reasoning_and_sound(tmp_path: Path) -> None:
+def test_reasoning_and_audio_prices_are_imported(tmp_path: Path) -> None:
     row = {
         "model": "gpt-4o",
         "output_cost_per_reasoning_token": 5e-6,

@@ -64,7 +64,7 @@ def test_rates_may_be_in_model_info(tmp_path: Path) -> None:
         ({"rpm": 6}, {}, {}, None),
     ],
 )
-def test_requests_at_a_time_come_from_the_nearest_place(
+def test_concurrency_limits_come_from_the_most_specific_setting(
     tmp_path: Path,
     entry: dict[str, Any],
     router: dict[str, Any],

@@ -157,7 +157,7 @@ def test_a_boolean_is_not_a_number(tmp_path: Path) -> None:
         read_file(write_config(tmp_path, "a: 2\n")).root.get("a").boolean()
 
 
-def test_a_reference_is_looked_up_and_remembered(tmp_path: Path) -> None:
+def test_a_reference_is_resolved_once(tmp_path: Path) -> None:
     root = read_file(write_config(tmp_path, "a: [{b: os.environ/NAME}]\n")).root
     node = resolve_variables(root, {"NAME": "value"}).get("a").list()[0].get("b")
     assert (node.text(), node.variable) == ("value", "NAME")

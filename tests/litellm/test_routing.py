@@ -65,7 +65,7 @@ def test_retries_by_kind_of_error(tmp_path: Path) -> None:
     assert any("BadRequestErrorRetries" in note for note in parsed_config.notes)
 
 
-def test_a_deployment_rests_with_the_failure_after_those_allowed(tmp_path: Path) -> None:
+def test_the_failure_after_allowed_fails_starts_the_cooldown(tmp_path: Path) -> None:
     test_route = make_route(
         tmp_path, allowed_fails=2, allowed_fails_policy={"RateLimitErrorAllowedFails": 9}
     )

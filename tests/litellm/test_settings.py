@@ -30,7 +30,7 @@ def fallbacks(parsed_config: Config) -> dict[str, list[str]]:
         ),
     ],
 )
-def test_retries_come_from_the_nearest_place(
+def test_retries_come_from_the_most_specific_setting(
     tmp_path: Path,
     entry: dict[str, Any],
     router: dict[str, Any],
@@ -43,7 +43,7 @@ def test_retries_come_from_the_nearest_place(
     assert route(parsed_config).retries == retries
 
 
-def test_times_come_from_the_nearest_place(tmp_path: Path) -> None:
+def test_timeouts_come_from_the_most_specific_setting(tmp_path: Path) -> None:
     sections = {
         "router_settings": {"stream_timeout": 7},
         "litellm_settings": {"request_timeout": 60},
@@ -96,7 +96,7 @@ def test_the_routers_fallbacks_win(tmp_path: Path) -> None:
     assert fallbacks(parsed_config)["a"] == ["b"]
 
 
-def test_a_fallback_of_nobody_is_remarked(tmp_path: Path) -> None:
+def test_a_fallback_of_an_unknown_model_is_reported(tmp_path: Path) -> None:
     parsed_config = entries(tmp_path, A, litellm_settings={"fallbacks": [{"x": ["a"]}]})
     assert "there is no model_name `x`" in parsed_config.notes[0]
 

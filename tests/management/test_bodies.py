@@ -150,7 +150,7 @@ async def test_a_caller_who_is_signed_in_has_room_beside_anonymous_ones() -> Non
     await asyncio.gather(*waiting)
 
 
-async def test_an_accepted_credential_is_forgotten_in_time(
+async def test_an_accepted_credential_expires_from_the_cache(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(bodies, "REMEMBERED_S", 0.0)

@@ -223,7 +223,9 @@ def test_the_audit_log_names_the_file_as_actor(file: Path) -> None:
     assert set(Change.objects.values_list("actor", "via")) == {("apply gateway.yaml", "command")}
 
 
-def test_projects_come_after_their_teams_and_go_before_them(file: Path, tmp_path: Path) -> None:
+def test_projects_are_created_after_and_deleted_before_their_teams(
+    file: Path, tmp_path: Path
+) -> None:
     project = "  - {name: app, parent: crew}\n"
     team = '  - name: crew\n    budget: {month_usd: "20"}\n'
     file.write_text(FILE.replace(team, team + project))

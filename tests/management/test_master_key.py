@@ -28,7 +28,7 @@ def test_a_weak_key_is_fine_on_loopback_with_a_warning() -> None:
     assert "easy to guess" in choice.warnings[0]
 
 
-def test_a_weak_key_is_refused_elsewhere_with_a_way_out() -> None:
+def test_a_weak_key_is_refused_on_public_addresses_with_advice() -> None:
     choice = choose("sk-1234", "0.0.0.0", has_config=True, wants_open=False)
     assert "--host 0.0.0.0" in choice.refusal
     assert "set a longer master_key" in choice.refusal
@@ -65,6 +65,6 @@ def test_the_switch_opens_loopback_with_a_warning() -> None:
     assert "DRAGOMAN_OPEN" in choice.warnings[0]
 
 
-def test_the_switch_is_refused_elsewhere() -> None:
+def test_the_switch_is_refused_on_public_addresses() -> None:
     choice = choose(STRONG, "0.0.0.0", has_config=False, wants_open=True)
     assert "unset DRAGOMAN_OPEN" in choice.refusal

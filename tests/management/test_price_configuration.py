@@ -82,7 +82,7 @@ def now(model: str = "gpt-5") -> Decimal | None:
 OWN = {"list": "openai", "match": ["=gpt-5"], "input": "3.5", "output": "11"}
 
 
-def test_what_was_accepted_is_exported_and_makes_the_same_prices_elsewhere(
+def test_accepted_prices_are_exported_and_imported_unchanged(
     tmp_path: Path,
 ) -> None:
     accept("2.5")
@@ -178,7 +178,7 @@ def test_bills_are_data_and_stay_where_they_are() -> None:
     assert exported() == {"dragoman": 1}
 
 
-def test_the_console_leaves_a_files_prices_alone(tmp_path: Path, admin_client: Any) -> None:
+def test_the_console_does_not_change_prices_of_the_file(tmp_path: Path, admin_client: Any) -> None:
     applied(tmp_path, OWN)
     row = PriceUpdate.objects.get()
     page = admin_client.get(reverse("price-update", args=[row.pk])).content.decode()

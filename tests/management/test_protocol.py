@@ -95,7 +95,7 @@ async def test_close_sends_the_buffered_head() -> None:
     assert transport.closed
 
 
-async def test_nothing_is_sent_to_who_has_gone() -> None:
+async def test_nothing_is_sent_to_a_disconnected_client() -> None:
     cork, transport = corked()
     cork.write(HEAD)
     transport.closed = True

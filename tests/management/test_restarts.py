@@ -24,7 +24,7 @@ def test_each_slot_has_its_own_delay() -> None:
     assert policy.record_death(1, 5.0, lived_s=1.0) == 0
 
 
-def test_a_worker_that_lived_long_is_replaced_at_once() -> None:
+def test_a_long_running_worker_is_replaced_immediately() -> None:
     policy = RestartPolicy()
     for n in range(4):
         policy.record_death(0, float(n), lived_s=1.0)

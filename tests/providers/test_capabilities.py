@@ -335,7 +335,7 @@ def test_a_router_maps_every_effort_itself() -> None:
         ("gpt-5.6-sol", "gpt-5-6-sol"),
     ],
 )
-def test_a_name_is_the_same_whoever_serves_it(written: str, plain: str) -> None:
+def test_capabilities_of_a_model_do_not_depend_on_the_provider(written: str, plain: str) -> None:
     assert normalize_model_name(written) == plain
 
 

@@ -117,7 +117,7 @@ def test_edits_run_in_order() -> None:
     assert deep(apply_raw(edits, shallow({"a": 5}))[0]) == {"b": 1}
 
 
-def test_the_body_handed_in_stays_as_it_is() -> None:
+def test_the_input_body_is_not_changed() -> None:
     body = {"m": [{"x": 1}], "n": 2}
     apply((Edit(op="drop", path="m[].x"), Edit(op="set", path="n", value=0)), body)
     assert body == {"m": [{"x": 1}], "n": 2}
@@ -208,7 +208,7 @@ def test_both_ways_of_applying_agree_on_any_body(body: dict[str, Any], preset: A
 
 
 @given(body=bodies, preset=st.sampled_from([p for p in PRESETS.values() if p.edits]))
-def test_edits_are_done_after_one_go(body: dict[str, Any], preset: Any) -> None:
+def test_edits_are_idempotent(body: dict[str, Any], preset: Any) -> None:
     once, _ = apply(preset.edits, body)
     assert apply(preset.edits, once) == (once, [])
 

@@ -72,5 +72,5 @@ def test_a_row_of_an_operator_takes_precedence() -> None:
 
 
 @each("path", ["files/a/b", "files//content", "images/nothing", "rerank/x"])
-def test_nothing_is_found_elsewhere(path: str) -> None:
+def test_unknown_paths_are_not_in_the_catalog(path: str) -> None:
     assert find_operation("GET", path, "openai_chat")[0] is None

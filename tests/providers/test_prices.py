@@ -50,7 +50,7 @@ def test_a_long_prompt_has_the_prices_of_long_prompts() -> None:
     assert (tokens, price.input, long.input, long.output) == (200_000, 3, 6, Decimal("22.5"))
 
 
-def test_sound_has_a_price_of_its_own() -> None:
+def test_audio_has_its_own_price() -> None:
     assert price_for("gemini", "gemini-2.5-flash").input_audio == 1
 
 

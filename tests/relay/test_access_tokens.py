@@ -104,7 +104,7 @@ async def test_a_service_account_gets_a_token_once(server: TokenServer, private_
     assert b"grant_type=urn" in server.requests[0].raw
 
 
-async def test_a_token_is_renewed_before_it_ends_and_nobody_waits(
+async def test_a_token_is_renewed_before_expiry_without_delay(
     server: TokenServer, private_key: str
 ) -> None:
     tokens, to = AccessTokens(), provider("google", account(server, private_key))

@@ -203,7 +203,7 @@ async def test_a_status_that_counts_nothing_leaves_it_to_the_results(tmp_path: P
     assert len(book.rows) == 1
 
 
-async def test_the_creating_key_is_charged_whoever_reads_the_batch(tmp_path: Path) -> None:
+async def test_the_key_that_created_a_batch_is_charged(tmp_path: Path) -> None:
     book = InMemoryBatchLedger()
     results = answered("gpt-4.1", 10, 10)
     async with gateway(tmp_path, registry(), up=Upstream(results)) as live:
@@ -520,7 +520,7 @@ async def test_names_of_ours_become_the_providers(tmp_path: Path) -> None:
     )
 
 
-async def test_a_file_without_a_name_of_ours_stays_as_it_is(tmp_path: Path) -> None:
+async def test_a_file_without_gateway_names_is_unchanged(tmp_path: Path) -> None:
     lines = b"\n" + request("gpt-4.1").replace(b"\n", b"\r\n") + b"\n\n" + request("gpt-4.1-mini")
     _, upstream_body = await uploaded(tmp_path, lines, aliased())
     assert upstream_body == [lines]
@@ -581,7 +581,7 @@ async def test_a_key_may_name_only_what_it_may_use(tmp_path: Path) -> None:
     ],
     ids=["model", "body", "escaped"],
 )
-async def test_nobody_reads_another_model_than_was_checked(tmp_path: Path, twice: bytes) -> None:
+async def test_only_checked_models_are_readable(tmp_path: Path, twice: bytes) -> None:
     _, (data,) = await uploaded(tmp_path, twice, aliased())
     assert b"secret" not in data
     assert json.loads(data) == {"body": {"model": "gpt-4.1"}}
@@ -614,7 +614,7 @@ def test_lines_are_the_same_in_any_pieces(size: int) -> None:
     assert parts[:2] == [b"", b""] and parts[3] == b" \r", "nothing else changes"
 
 
-def test_a_large_file_is_never_in_memory_as_a_whole() -> None:
+def test_a_large_file_is_never_completely_in_memory() -> None:
     piece = request("my-gpt", padding="x" * 2000) * 256
     lines = BatchLineRewriter(lambda name, number: "gpt-4.1")
     tracemalloc.start()

@@ -67,7 +67,7 @@ def test_an_answer_anywhere_forgets_all(tmp_path: Path) -> None:
     assert one.states == two.states == {}
 
 
-def test_one_request_alone_tries_a_target_after_its_rest(tmp_path: Path) -> None:
+def test_one_request_probes_a_target_after_its_cooldown(tmp_path: Path) -> None:
     one, two, clock = pair(tmp_path)
     fails(one)
     clock.now += 6
@@ -110,7 +110,7 @@ def test_the_states_outlive_a_process(tmp_path: Path) -> None:
     assert Breaker(tmp_path / "breaker" / "states", clock=clock).states[X].open_until > clock.now
 
 
-def test_times_of_before_the_machine_was_started_are_forgotten(tmp_path: Path) -> None:
+def test_cooldowns_from_before_a_reboot_are_ignored(tmp_path: Path) -> None:
     one, _, clock = pair(tmp_path)
     fails(one)
     clock.now = 1.0
@@ -131,7 +131,7 @@ def test_a_torn_file_is_an_empty_one(tmp_path: Path, garbage: bytes) -> None:
     assert one.states == two.states
 
 
-def test_without_a_place_to_share_it_works_alone(tmp_path: Path) -> None:
+def test_the_breaker_works_without_shared_state(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
     for breaker in (Breaker(), Breaker(blocked / "states")):
@@ -200,7 +200,9 @@ def asking() -> dict[str, Any]:
     return {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 
 
-async def test_after_a_rest_one_request_tries_and_the_others_go_elsewhere(tmp_path: Path) -> None:
+async def test_after_a_cooldown_one_request_probes_and_others_use_another_target(
+    tmp_path: Path,
+) -> None:
     gate = asyncio.Event()
     answers: list[Any] = [refusal(429)]
 
@@ -267,7 +269,7 @@ async def test_a_client_disconnect_is_no_failure_of_the_target(tmp_path: Path) -
 
 
 @pytest.mark.redis
-async def test_what_opens_on_one_machine_rests_on_all(tmp_path: Path) -> None:
+async def test_a_circuit_opened_on_one_machine_is_open_on_all(tmp_path: Path) -> None:
     with running(tmp_path) as server:
         one, two = (RedisBreaker(tmp_path / name, server.url) for name in ("one", "two"))
         one.start()
@@ -309,7 +311,7 @@ def test_the_average_follows_what_is_measured() -> None:
     assert latency.stats["p/m"].count == 51
 
 
-def test_a_failure_at_once_makes_no_target_fast() -> None:
+def test_an_immediate_failure_does_not_make_a_target_fast() -> None:
     latency = TargetLatency()
     latency.record("p/m", 100.0)
     latency.record_failure("p/m", 2.0)

@@ -68,7 +68,7 @@ async def test_built_in_tools_choose_the_api_that_has_them(
         ("gpt-4.1-nano", "/chat/completions"),
     ],
 )
-async def test_a_chat_clients_search_goes_where_the_model_searches(
+async def test_a_chat_clients_search_uses_the_models_search_api(
     tmp_path: Path, model: str, path: str
 ) -> None:
     """Only OpenAI's search models accept `web_search_options`; others search in Responses."""

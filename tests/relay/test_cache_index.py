@@ -100,7 +100,7 @@ async def test_new_questions_do_not_reach_the_database(
         await shelf.close()
 
 
-async def test_processes_of_a_machine_share_new_keys_at_once(
+async def test_processes_of_a_machine_share_new_keys_immediately(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(cache_backend, "INDEX_REFRESH_S", 3600.0)

@@ -138,7 +138,7 @@ async def test_requests_are_sent_upstream_when_embedding_fails(tmp_path: Path) -
         ]
 
 
-async def test_an_answer_that_is_gone_is_not_found_again(tmp_path: Path) -> None:
+async def test_a_deleted_answer_is_not_matched(tmp_path: Path) -> None:
     one = CountingUpstream()
     async with gateway(tmp_path, routes(), one=one, two=EmbeddingsUpstream()) as gw:
         await gw.post(CHAT, asking(FIRST))

@@ -143,7 +143,7 @@ async def test_unstorable_responses_are_cached_in_memory_only(
     assert not table.rows
 
 
-async def test_keys_tell_nothing_and_are_of_one_installation(tmp_path: Path) -> None:
+async def test_cache_keys_reveal_nothing_and_differ_by_installation(tmp_path: Path) -> None:
     """Another installation on the same Redis, with the same rows, has other keys."""
     keys = []
     for number, pepper in enumerate((b"one", b"two", b"one")):

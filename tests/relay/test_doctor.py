@@ -586,7 +586,7 @@ def test_the_questions_can_be_put_in_every_dialect(dialect: str) -> None:
     assert len(written) > len(PROBES) / 2
 
 
-async def test_a_fault_of_the_gateway_takes_no_other_finding_with_it(caplog: Any) -> None:
+async def test_a_gateway_error_does_not_affect_other_findings(caplog: Any) -> None:
     def broken(reply: ProbeReply) -> Judgement:
         raise KeyError("x")
 

@@ -171,7 +171,7 @@ def prepared(*, drop_params: bool = True, strict: bool = False, **facts: Any) ->
     return prepare(Call(exchange), Route(id=1, name="gw", targets=(target,), strict=strict), target)
 
 
-def test_the_switch_of_the_provider_leaves_the_body_alone() -> None:
+def test_the_providers_switch_does_not_change_the_body() -> None:
     assert b'"temperature":0' in prepared(drop_params=False).content
     assert b'"temperature"' not in prepared().content
 

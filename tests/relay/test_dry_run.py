@@ -150,7 +150,7 @@ def agrees(run: DryRun, reply: Reply, sent: list[httpx.Request], row: LogRecord)
     assert sent[-1].url.path == run.prepared.path
 
 
-async def test_a_dry_run_calls_nobody_and_remembers_nothing(tmp_path: Path) -> None:
+async def test_a_dry_run_has_no_side_effects(tmp_path: Path) -> None:
     registry = WAYS["stepped"]
     async with gateway(tmp_path, registry, a=answering(None)) as live:
         dry(live, registry, "openai_chat", body("openai_chat", "tools", "m"), FAILING[-1])

@@ -212,7 +212,7 @@ async def test_an_answer_that_is_none_is_an_error(tmp_path: Path, answer: httpx.
     assert entry.error_kind == "upstream_error"
 
 
-async def test_tokens_that_nobody_counted_are_estimated(tmp_path: Path) -> None:
+async def test_missing_token_counts_are_estimated(tmp_path: Path) -> None:
     bare = ollama_answer(prompt_eval_count=None)
     async with gateway(tmp_path, snapshot(route(ollama())), local=lambda _: bare) as gate:
         reply = await gate.post("/v1/embeddings", REQUEST)

@@ -36,7 +36,7 @@ def test_an_admitted_request_does_not_change() -> None:
     assert admitted.request.turns[0].parts[0].text == "hi"  # type: ignore[union-attr]
 
 
-def test_a_changed_copy_is_parsed_anew_and_frozen() -> None:
+def test_a_changed_copy_is_parsed_and_frozen() -> None:
     admitted = exchange()
     admitted.freeze()
     assert admitted.request.turns

@@ -264,7 +264,7 @@ async def test_tags_choose_the_target(
     assert "its tags do not match those of the request" in {a.skipped for a in row.attempts}
 
 
-async def test_a_tag_that_nobody_has_is_refused_with_the_reason(tmp_path: Path) -> None:
+async def test_an_unknown_tag_is_refused_with_the_reason(tmp_path: Path) -> None:
     registry = group(make_target(A, tags=("paid",)))
     async with gateway(tmp_path, registry, a=lambda _: completion()) as live:
         reply = await live.post(CHAT, asking(), headers={"x-dragoman-tags": "free"})

@@ -92,7 +92,7 @@ async def test_an_answer_without_a_call_ends_as_ever(tmp_path: Path, stream: boo
 
 @pytest.mark.parametrize("more", [{}, {"functions": []}, {"functions": FUNCTIONS}])
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-async def test_a_client_that_knows_tools_gets_tool_calls(
+async def test_a_client_that_sends_tools_gets_tool_calls(
     tmp_path: Path, stream: bool, more: Json
 ) -> None:
     reply, _ = await post_calls(tmp_path, CALLS, stream=stream, tools=TOOLS, **more)

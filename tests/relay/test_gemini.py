@@ -35,7 +35,7 @@ async def test_a_refused_prompt_has_the_form_of_the_stream(tmp_path: Path, query
     assert (reply.status, reply.headers["content-type"].partition(";")[0]) == (200, kind)
 
 
-async def test_googles_loose_json_passes_through_as_it_is(tmp_path: Path) -> None:
+async def test_googles_non_standard_json_passes_through_unchanged(tmp_path: Path) -> None:
     answer = httpx.Response(200, json={"candidates": [], "promptFeedback": {"blockReason": "X"}})
     registry = snapshot(route("m", GOOGLE, model="gemini-2.5-flash"))
     async with gateway(tmp_path, registry, up=lambda _: answer) as g:

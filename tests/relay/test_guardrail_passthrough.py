@@ -208,7 +208,7 @@ async def test_the_results_of_a_batch_are_checked(tmp_path: Path, action: Any) -
 
 
 @pytest.mark.parametrize("content", [b"\x89PNG\r\n\x00" * 100, b'{\n "a": 1\n}', b""], ids=str)
-async def test_other_files_are_relayed_as_they_are(tmp_path: Path, content: bytes) -> None:
+async def test_other_files_are_relayed_unchanged(tmp_path: Path, content: bytes) -> None:
     kind = {"content-type": "application/octet-stream"}
     up = lambda _: httpx.Response(200, headers=kind, stream=PacedBody(content))  # noqa: E731
     async with gateway(tmp_path, guarded(MASK), up=up) as live:

@@ -152,7 +152,7 @@ async def test_results_of_a_providers_tools_are_masked_in_streams(
     assert b"done" in reply.body
 
 
-async def test_the_transcript_of_streamed_audio_is_masked_whole(tmp_path: Path) -> None:
+async def test_the_complete_transcript_of_streamed_audio_is_masked(tmp_path: Path) -> None:
     def audio(**fields: Any) -> bytes:
         delta = {"index": 0, "delta": {"audio": fields}, "finish_reason": None}
         return b"data: " + json.dumps({"id": "c", "choices": [delta]}).encode() + b"\n\n"

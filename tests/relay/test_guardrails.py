@@ -124,7 +124,7 @@ async def test_a_guardrail_of_a_key_or_of_all_requests_applies_too(tmp_path: Pat
             assert (await live.post(CHAT, chat(CARD))).status == int(status)
 
 
-async def test_a_guardrail_that_is_gone_closes_the_route(tmp_path: Path) -> None:
+async def test_a_missing_guardrail_disables_the_route(tmp_path: Path) -> None:
     orphan = snapshot(route("r", provider("one"), guardrails=("gone",)))
     async with gateway(tmp_path, orphan, one=lambda _: completion()) as live:
         reply = await live.post(CHAT, chat("hello"))
@@ -291,7 +291,7 @@ def _tool_chunk(call: dict[str, Any]) -> bytes:
     return b"data: " + json.dumps(body).encode() + b"\n\n"
 
 
-async def test_a_guardrail_that_logs_leaves_the_stream_as_it_is(tmp_path: Path) -> None:
+async def test_a_logging_guardrail_does_not_change_the_stream(tmp_path: Path) -> None:
     parts = [chunk(f"it is {CARD}"), chunk(finish="stop"), DONE]
     async with gateway(tmp_path, registry(after(action="log")), one=lambda _: sse(*parts)) as live:
         reply = await live.post(CHAT, chat("hello", stream=True))

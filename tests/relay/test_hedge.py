@@ -223,7 +223,7 @@ async def test_a_winner_whose_client_leaves_is_closed_and_logged_once(tmp_path: 
     assert row.output_tokens is not None and row.output_tokens > 0
 
 
-async def test_what_was_reserved_is_let_go(tmp_path: Path) -> None:
+async def test_reservations_are_released(tmp_path: Path) -> None:
     limited = [provider(n, id=i, limits=Limits(concurrency=1)) for i, n in ((1, "a"), (2, "b"))]
     registry = snapshot(route("m", *limited, hedge_after_s=0.03))
     async with gateway(tmp_path, registry, a=silent, b=lambda _: completion("b")) as live:

@@ -203,7 +203,7 @@ async def test_a_reader_that_stops_stops_the_upstream() -> None:
         await response.aclose()
 
 
-async def test_nobody_listening_is_a_connect_error() -> None:
+async def test_a_refused_connection_is_a_connect_error() -> None:
     transport = Transport()
     with pytest.raises(httpx.ConnectError):
         await whole(transport, post("http://127.0.0.1:9"))

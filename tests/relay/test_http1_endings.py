@@ -17,7 +17,7 @@ FAILED = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 2\r\n\r\nno"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs the send queue's length (SIOCOUTQ)")
-async def test_a_request_that_never_reached_the_upstream_is_sent_again() -> None:
+async def test_a_request_that_never_reached_the_upstream_is_retried() -> None:
     """An idle time-out that crosses the request on its way: the receive window is shut here."""
     loop = asyncio.get_running_loop()
     with socket.socket() as listener:
@@ -46,7 +46,9 @@ async def test_a_request_that_never_reached_the_upstream_is_sent_again() -> None
             each.close()
 
 
-async def test_a_connection_rests_after_a_failing_status(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_connection_is_not_reused_directly_after_a_failing_status(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Some servers close after an error without saying so, as the next request is written."""
     monkeypatch.setattr(http1, "FAILED_PAUSE_S", 0.05)
     connections = 0

@@ -198,7 +198,7 @@ async def run_schedule(steps: list[ExchangeStep]) -> None:
 
 
 @BOTH_LOOPS
-def test_whoever_leaves_harms_no_other_request(loop_name: str) -> None:
+def test_a_disconnect_does_not_affect_other_requests(loop_name: str) -> None:
     with asyncio.Runner(loop_factory=LOOPS[loop_name]) as runner:
 
         @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -330,7 +330,7 @@ def test_a_connection_on_which_something_waits_is_not_reused(loop_name: str, wai
 
 @BOTH_LOOPS
 @pytest.mark.parametrize("left", ["the end of the connection", "a reset"])
-def test_a_request_that_was_read_is_not_sent_again(loop_name: str, left: str) -> None:
+def test_a_request_that_was_read_is_not_retried(loop_name: str, left: str) -> None:
     with blocking(WAITING[left], reads=True) as upstream:
 
         async def main() -> None:
@@ -345,7 +345,7 @@ def test_a_request_that_was_read_is_not_sent_again(loop_name: str, left: str) ->
 
 
 @BOTH_LOOPS
-def test_a_request_that_only_reads_is_sent_again(loop_name: str) -> None:
+def test_an_idempotent_request_is_retried(loop_name: str) -> None:
     with blocking(socket.socket.close, reads=True) as upstream:
 
         async def main() -> None:

@@ -83,7 +83,7 @@ def test_rows_that_the_database_refuses_are_counted_apart(tmp_path: Path) -> Non
     assert (journal.counters.written, journal.counters.rows_refused) == (2, 1)
 
 
-def test_bodies_go_before_rows_and_both_are_counted(tmp_path: Path) -> None:
+def test_bodies_are_dropped_before_rows_and_both_are_counted(tmp_path: Path) -> None:
     free, begun = threading.Event(), threading.Event()
     written: list[LogRecord] = []
 

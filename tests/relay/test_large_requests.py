@@ -126,7 +126,7 @@ values = st.recursive(
 
 
 @given(body=st.dictionaries(st.text(max_size=5), values, max_size=5), spaced=st.booleans())
-def test_slices_are_read_and_written_as_the_whole(body: dict[str, Any], spaced: bool) -> None:
+def test_sliced_json_equals_unsliced_json(body: dict[str, Any], spaced: bool) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("CHUNK_BYTES", "SLICE_BYTES", "_MIN_COUNTED_BYTES", "LARGE_BYTES"):
             patch.setattr(offload, name, 16)
@@ -149,7 +149,7 @@ def test_invalid_utf8_is_detected_in_any_chunk(bad: bytes) -> None:
     data=st.text('ab",', max_size=40).map(str.encode),
     pattern=st.text('ab",', min_size=1, max_size=4).map(str.encode),
 )
-def test_a_search_in_pieces_is_the_search_of_the_whole(data: bytes, pattern: bytes) -> None:
+def test_a_chunked_search_equals_a_search_of_the_text(data: bytes, pattern: bytes) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(offload, "SCANNED_BYTES", 0)
         patch.setattr(offload, "CHUNK_BYTES", 3)

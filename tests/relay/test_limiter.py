@@ -218,7 +218,7 @@ async def test_the_answer_of_a_stream_that_is_cut_short_is_paid_for(tmp_path: Pa
         assert reserved(live, "key:1/usd/total") == [0]
 
 
-async def test_a_soft_budget_warns_and_refuses_nobody(
+async def test_a_soft_budget_warns_without_refusing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     budget = Budget(month_usd=Decimal("0.0004"), soft_percent=50)

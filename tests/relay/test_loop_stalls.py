@@ -191,7 +191,7 @@ def refuse(_: httpx.Request) -> httpx.Response:
 
 @pytest.mark.parametrize(("path", "dialect"), CASES)
 @pytest.mark.wide(every=3)
-async def test_a_large_request_stalls_nobody(
+async def test_a_large_request_does_not_stall_the_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, dialect: str
 ) -> None:
     body = large_body(path)

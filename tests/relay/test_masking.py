@@ -76,7 +76,7 @@ async def test_what_is_split_across_deltas_is_masked(tmp_path: Path, path: str) 
     assert "hello **" in stored(entry) and "**, bye" in stored(entry)
 
 
-async def test_an_upstreams_words_are_masked_in_the_row(tmp_path: Path) -> None:
+async def test_upstream_error_text_is_masked_in_the_log(tmp_path: Path) -> None:
     async with gateway(
         tmp_path, registry(), up=lambda _: refusal(400, f"what is {SECRET}?")
     ) as live:

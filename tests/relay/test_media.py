@@ -110,7 +110,7 @@ async def test_with_fetching_off_media_is_dropped_with_a_note_how_to_enable_it(
     assert "DRAGOMAN" not in sent(gate)
 
 
-async def test_a_document_that_can_not_go_by_url_is_refused_with_the_way_out(
+async def test_a_document_by_unsupported_url_is_refused_with_advice(
     tmp_path: Path,
 ) -> None:
     document = {"type": "document", "source": {"type": "url", "url": URL}}
@@ -130,7 +130,7 @@ async def test_a_document_that_can_not_go_by_url_is_refused_with_the_way_out(
     assert base64.b64encode(PDF).decode() in sent(gate)
 
 
-async def test_words_are_a_document_of_text(tmp_path: Path) -> None:
+async def test_plain_text_becomes_a_text_document(tmp_path: Path) -> None:
     document = {"type": "document", "source": {"type": "url", "url": URL}}
     body = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": [document]}]}
     async with (
@@ -279,7 +279,7 @@ async def test_a_strict_route_fetches_nothing(tmp_path: Path) -> None:
     assert "this route rejects unsupported fields" in reply.json()["error"]["message"]
 
 
-async def test_a_picture_in_a_tools_result_is_fetched_too(tmp_path: Path) -> None:
+async def test_an_image_in_a_tool_result_is_fetched(tmp_path: Path) -> None:
     picture = {"type": "image", "source": {"type": "url", "url": URL}}
     call = {"type": "tool_use", "id": "t1", "name": "look", "input": {}}
     result = {"type": "tool_result", "tool_use_id": "t1", "content": [picture]}

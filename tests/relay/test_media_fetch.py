@@ -145,7 +145,7 @@ async def test_a_redirect_is_judged_afresh(tmp_path: Path) -> None:
         ("https://[::1", "without a URL|cannot be parsed"),
     ],
 )
-async def test_a_redirect_to_where_it_may_not_go_is_not_followed(
+async def test_a_redirect_to_a_disallowed_address_is_not_followed(
     tmp_path: Path, to: str, reason: str
 ) -> None:
     async with media(tmp_path, a=moved(to)) as site:

@@ -44,7 +44,7 @@ def test_every_event_of_a_stream_has_the_name() -> None:
     assert out == b": ping\n\n" + event.replace(GIVEN.encode(), WANTED.encode()) * 3
 
 
-def test_arguments_in_a_line_of_ollama_stay_as_they_are() -> None:
+def test_ollama_arguments_are_unchanged() -> None:
     call = {"function": {"name": "f", "arguments": {"model": GIVEN}}}
     line = json.dumps({"model": GIVEN, "message": {"tool_calls": [call]}}).encode() + b"\n"
     out = StreamRenamer(WANTED).feed(line, GIVEN)

@@ -94,7 +94,7 @@ async def test_a_failure_in_the_middle_is_reported_without_an_end_event(tmp_path
     assert {row.outcome for row in rows} >= {"ok", "error"}
 
 
-async def test_a_provider_that_takes_them_all_gets_them_all(tmp_path: Path) -> None:
+async def test_several_prompts_are_sent_together_if_supported(tmp_path: Path) -> None:
     older = provider("a", "openai_completions", preset="custom-completions")
     answer = {"id": "x", "choices": [{"index": 0, "text": "hi", "finish_reason": "stop"}]}
     registry = snapshot(route("m", older))

@@ -138,7 +138,7 @@ async def test_https_uses_a_tunnel_that_is_reused(
     assert f"CONNECT 127.0.0.1:{server.port} HTTP/1.1" in requests[0]
 
 
-async def test_http_is_forwarded_with_the_whole_url(
+async def test_plain_http_is_proxied_with_the_absolute_url(
     strict_proxy: Tinyproxy, tmp_path: Path
 ) -> None:
     network = through(strict_proxy.url_with_credentials)

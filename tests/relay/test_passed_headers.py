@@ -67,7 +67,7 @@ async def test_a_client_of_the_same_dialect_gets_them(
         assert (headers["retry-after"], headers["retry-after-ms"]) == ("7", "6500")
 
 
-async def test_a_client_of_another_dialect_gets_the_time_to_wait_alone(tmp_path: Path) -> None:
+async def test_a_client_of_another_dialect_gets_only_retry_after(tmp_path: Path) -> None:
     body = {**BODY, "max_tokens": 9}
     one = snapshot(route("r", provider("one")))
     async with gateway(tmp_path, one, one=lambda _: refusal()) as gw:

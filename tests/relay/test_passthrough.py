@@ -97,7 +97,7 @@ IMAGE_USAGE = {
 }
 
 
-async def test_pictures_are_billed_by_their_tokens_and_not_logged(tmp_path: Path) -> None:
+async def test_images_are_billed_by_tokens_and_not_logged(tmp_path: Path) -> None:
     registry = snapshot(route("draw", provider("up"), model="gpt-image-1.5"))
     drawn = {"created": 1, "data": [{"b64_json": "QUJD" * 100}], "usage": IMAGE_USAGE}
     async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=drawn)) as g:
@@ -110,7 +110,7 @@ async def test_pictures_are_billed_by_their_tokens_and_not_logged(tmp_path: Path
     assert b"QUJD" not in msgspec.msgpack.encode(row)
 
 
-async def test_partial_pictures_are_streamed_and_counted(tmp_path: Path) -> None:
+async def test_partial_images_are_streamed_and_counted(tmp_path: Path) -> None:
     registry = snapshot(route("draw", provider("up"), model="gpt-image-1"))
     events = [
         b'event: image_generation.partial_image\ndata: {"type":"image_generation.partial_image",'
@@ -138,7 +138,7 @@ async def test_a_broken_stream_ends_with_an_error_event(tmp_path: Path) -> None:
         assert (await g.entry()).outcome == "cut"
 
 
-async def test_broken_sound_has_no_clean_end(tmp_path: Path) -> None:
+async def test_interrupted_audio_does_not_end_cleanly(tmp_path: Path) -> None:
     registry = snapshot(route("voice", provider("up"), model="tts-1"))
     kind = {"content-type": "audio/mpeg"}
 
@@ -228,7 +228,7 @@ async def test_a_form_past_its_own_limit_is_refused(tmp_path: Path) -> None:
     assert response.status == 413
 
 
-async def test_forms_at_once_take_so_much_room_and_no_more(tmp_path: Path) -> None:
+async def test_concurrent_forms_are_limited_in_memory(tmp_path: Path) -> None:
     registry = snapshot(route("ears", provider("up"), model="whisper-1"))
     body, headers = form(model="ears", file=("a.wav", b"x" * 100, "audio/wav"))
     headers["content-length"] = str(len(body))
@@ -243,7 +243,7 @@ async def test_forms_at_once_take_so_much_room_and_no_more(tmp_path: Path) -> No
         assert spools.reserved_bytes == count
 
 
-async def test_a_file_of_batch_lines_takes_the_room_of_two(tmp_path: Path) -> None:
+async def test_a_batch_file_reserves_twice_its_size(tmp_path: Path) -> None:
     """It goes from one spool into another, with the provider's names."""
     registry = snapshot(route("any", provider("up"), model="gpt-4.1"))
     body, headers = form(purpose="batch", file=("in.jsonl", b"{}\n" * 300_000, "text/plain"))

@@ -88,7 +88,7 @@ def test_the_counts_of_an_answer_are_paid(
         ("openai", "omni-moderation-latest", "moderations", {"results": []}),
     ],
 )
-def test_what_nobody_counts_or_prices_is_unknown(
+def test_missing_counts_or_prices_are_unknown(
     preset: str, model: str, family: str, answer: dict[str, Any]
 ) -> None:
     assert usd(preset, model, family, **answer) is None

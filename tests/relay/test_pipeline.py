@@ -114,7 +114,7 @@ async def test_a_failing_target_falls_back_to_the_next(tmp_path: Path, failing: 
     assert reply.headers["x-dragoman-attempts"] == "2"
 
 
-async def test_a_clients_mistake_is_not_tried_elsewhere(tmp_path: Path) -> None:
+async def test_a_client_error_does_not_fall_back(tmp_path: Path) -> None:
     registry = snapshot(route("m", A, B))
     async with gateway(
         tmp_path, registry, a=lambda _: refusal(400, "bad field"), b=lambda _: completion()
@@ -182,9 +182,7 @@ async def test_a_silent_upstream_is_a_504_and_the_next_is_tried(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "unary"])
-async def test_a_client_that_leaves_closes_the_upstream_at_once(
-    tmp_path: Path, stream: bool
-) -> None:
+async def test_a_disconnected_client_closes_the_upstream(tmp_path: Path, stream: bool) -> None:
     begun: list[float] = []
     clock = asyncio.get_running_loop().time
 
@@ -219,7 +217,7 @@ async def test_the_pause_before_a_retry_is_not_our_own_part(tmp_path: Path) -> N
     assert row.overhead_ms is not None and row.overhead_ms < row.duration_ms - pause_ms * 0.9
 
 
-async def test_a_rate_limited_target_rests_until_its_retry_after(tmp_path: Path) -> None:
+async def test_a_rate_limited_target_is_in_cooldown_until_its_retry_after(tmp_path: Path) -> None:
     registry = snapshot(route("m", A, B))
     async with gateway(
         tmp_path, registry, a=lambda _: refusal(429, retry_after="60"), b=lambda _: completion()
@@ -349,7 +347,7 @@ async def test_no_body_is_stored_with_log_bodies_off(tmp_path: Path) -> None:
     assert (row.bodies, row.bodies_omitted) == (None, "off")
 
 
-async def test_a_request_rejected_at_once_shows_why_it_has_no_bodies(tmp_path: Path) -> None:
+async def test_a_rejected_request_explains_its_missing_bodies(tmp_path: Path) -> None:
     async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: completion()) as live:
         await live.post(CHAT, asking(model="unknown"))
         row = await live.entry()

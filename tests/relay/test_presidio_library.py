@@ -180,7 +180,7 @@ async def test_a_late_reply_does_not_answer_the_next_request(program: Any) -> No
         await process.close()
 
 
-async def test_a_process_that_has_ended_is_started_again(program: Any) -> None:
+async def test_an_ended_process_is_restarted(program: Any) -> None:
     program(
         "print('{}', flush=True); i = json.loads(sys.stdin.readline())['id']\n"
         "print(json.dumps({'id': i, 'entities': []}), flush=True)"

@@ -68,7 +68,7 @@ def assistant_turn(*parts: Any) -> Turn:
 # --- turns -------------------------------------------------------------------------------
 
 
-def test_a_turn_is_put_together_again_as_it_was():
+def test_a_turn_is_restored_unchanged():
     second = msgspec.structs.replace(THOUGHT, text="aha")
     other = ToolCall(id="c2", name="g", arguments={})
     answer = (THOUGHT, Text(text="One. "), second, Text(text="Two."), CALL, other)
@@ -80,7 +80,7 @@ def test_a_turn_is_put_together_again_as_it_was():
     assert without == answer
 
 
-def test_words_that_a_client_has_changed_stay_its_own():
+def test_text_edited_by_the_client_is_not_restored():
     state = extract_state((THOUGHT, Text(text="One."), THOUGHT, Text(text="Two."), CALL))
     assert state is not None
     parts = (
@@ -99,7 +99,7 @@ def test_state_is_extracted_only_from_answers_with_calls_and_state():
     assert extract_state((Text(text="Hi"), CALL)) is None
 
 
-def test_a_turn_is_known_without_ids_and_whatever_was_thought():
+def test_a_turn_is_matched_without_ids_or_reasoning():
     first = keys_after(request(USER), (THOUGHT, CALL), "key:1")
     renamed = msgspec.structs.replace(CALL, id="else")
     [(_, keys)] = keys_in(request(USER, assistant_turn(renamed)), "key:1", [1])
@@ -282,7 +282,7 @@ async def test_deepseek_gets_a_blank_where_its_reasoning_is_unknown(
     ],
 )
 @pytest.mark.parametrize("client", [Chat(), Messages()], ids=["chat", "messages"])
-async def test_a_state_that_its_provider_has_forgotten_is_dropped(
+async def test_an_expired_provider_state_is_dropped(
     client: Any,
     upstream: str,
     rules: Any,

@@ -264,7 +264,7 @@ def returned(client: Client, upstream: str, body: Json) -> list[str]:
 @EVERY_CLIENT
 @EVERY_UPSTREAM
 @BOTH_WAYS
-async def test_a_tool_loop_keeps_its_thoughts(
+async def test_a_tool_loop_keeps_its_reasoning(
     client: Client, upstream: str, stream: bool, upstreams: Upstreams, tmp_path: Path
 ) -> None:
     client, before = client.new_client(), upstreams.count(upstream)
@@ -316,7 +316,7 @@ async def test_another_process_reads_the_stored_reasoning(
     [(a, b) for a in RETURNED for b in RETURNED if a != b],
     ids=lambda name: name,
 )
-async def test_a_switch_of_models_drops_the_thoughts_cleanly(
+async def test_switching_models_drops_the_reasoning(
     client: Client, before: str, after: str, upstreams: Upstreams, tmp_path: Path
 ) -> None:
     client = client.new_client()

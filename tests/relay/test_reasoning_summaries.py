@@ -67,7 +67,9 @@ CHAT: Json = {"messages": [{"role": "user", "content": "x"}], "tools": [TOOL]}
     ],
     ids=["unasked", "effort", "not_wanted"],
 )
-async def test_a_chat_client_sees_thoughts(tmp_path: Path, more: Json, reasoning: Any) -> None:
+async def test_a_chat_client_gets_reasoning_summaries(
+    tmp_path: Path, more: Json, reasoning: Any
+) -> None:
     sent, client_body = await sent_and_received(
         tmp_path, "/v1/chat/completions", CHAT | more, on=True
     )

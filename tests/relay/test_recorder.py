@@ -43,7 +43,7 @@ def test_a_passthrough_request_is_stored_once_and_read_complete() -> None:
 
 
 @pytest.mark.parametrize("limit", [5000, 10**6])
-def test_other_requests_are_read_whole_too(limit: int) -> None:
+def test_unrelated_upstream_bodies_are_stored_completely(limit: int) -> None:
     client = request("route")
     for upstream in (request("gpt-5", text=LONG_TEXT[::-1]), client, client[:4500], client + b" "):
         stored = unpack_bodies(pack_bodies(recorded(client, upstream, limit=limit)))
@@ -120,7 +120,7 @@ def test_a_key_that_continues_beyond_a_searched_body_is_found(length: int) -> No
     assert may_contain_secret(longer) is (length > 15)
 
 
-def test_a_body_is_searched_again_for_other_secrets() -> None:
+def test_a_body_is_searched_again_for_new_secrets() -> None:
     searched = SearchedBodies(may_contain_secret)
     body = request("route", text=f"{LONG_TEXT} {PROVIDER_SECRET}")
     assert not searched.contains(body, ())
@@ -128,7 +128,7 @@ def test_a_body_is_searched_again_for_other_secrets() -> None:
     assert searched.contains(body, (PROVIDER_SECRET.encode(),))
 
 
-def test_few_bodies_are_remembered() -> None:
+def test_the_body_cache_is_bounded() -> None:
     searched = SearchedBodies(may_contain_secret)
     for number in range(100):
         assert not searched.contains(request(f"route-{number}"), ())

@@ -182,7 +182,7 @@ async def test_whatever_the_client_library_raises_no_request_fails(
     assert counts == {200: 20}
 
 
-async def test_a_redis_that_was_restarted_does_not_let_a_budget_be_spent_again(
+async def test_a_restarted_redis_does_not_reset_a_budget(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_limiter, "RECONNECT_S", 0.0)

@@ -24,7 +24,7 @@ def history(details: list[dict[str, Any]], **call_fields: Any) -> list[dict[str,
     ]
 
 
-async def test_it_is_sent_again_without_the_state(tmp_path: Path) -> None:
+async def test_a_refused_state_is_dropped_and_the_request_retried(tmp_path: Path) -> None:
     """Text stays, and so do fields that the gateway does not know."""
     signed = {"type": "reasoning.text", "text": "hm", "signature": "s1"}
     summary = {"type": "reasoning.summary", "summary": "short"}

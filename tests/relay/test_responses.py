@@ -69,7 +69,7 @@ async def test_what_this_process_has_answered_is_found_before_it_is_written() ->
     await responses.close()
 
 
-async def test_what_was_deleted_elsewhere_is_not_found_in_memory() -> None:
+async def test_a_response_deleted_by_another_process_is_not_served_from_memory() -> None:
     store = DictStore()
     responses = ResponseStore(store.shelf())
     responses.add_pending(make_response())

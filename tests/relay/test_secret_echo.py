@@ -72,7 +72,7 @@ async def test_an_error_that_repeats_the_key_is_not_passed_on(
         assert not _leaks(_stored(await served.entry()))
 
 
-async def test_an_error_without_a_secret_is_passed_on_as_it_is(tmp_path: Path) -> None:
+async def test_an_error_without_a_secret_is_unchanged(tmp_path: Path) -> None:
     body = {"error": {"message": "no", "type": "x", "param": "temperature", "own": {"a": [1]}}}
     async with gateway(
         tmp_path, snapshot(route("r", _up())), up=lambda _: httpx.Response(400, json=body)

@@ -24,7 +24,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.relay.event_loop.service.RESTART_S", 0.01)
 
 
-def test_a_thread_that_fails_begins_again(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_thread_is_restarted(caplog: pytest.LogCaptureFixture) -> None:
     ending, done = threading.Event(), threading.Event()
     failures = iter([True, True])
 
@@ -40,7 +40,7 @@ def test_a_thread_that_fails_begins_again(caplog: pytest.LogCaptureFixture) -> N
     assert "the thread mine failed" in caplog.text
 
 
-def test_a_thread_that_fails_at_its_end_is_left_alone() -> None:
+def test_a_thread_that_fails_at_shutdown_is_not_restarted() -> None:
     ending = threading.Event()
     ending.set()
 
@@ -52,7 +52,7 @@ def test_a_thread_that_fails_at_its_end_is_left_alone() -> None:
     assert service.failures == 1
 
 
-async def test_a_task_that_fails_begins_again() -> None:
+async def test_a_failed_task_is_restarted() -> None:
     runs: list[int] = []
 
     async def work() -> None:

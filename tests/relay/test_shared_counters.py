@@ -130,7 +130,7 @@ def test_a_full_table_is_logged_once_and_reset_at_the_next_start(
     anew.close()
 
 
-def test_without_a_place_for_files_a_process_counts_alone(
+def test_without_a_data_directory_a_process_counts_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "limits").write_text("in the way")

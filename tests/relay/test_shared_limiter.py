@@ -123,7 +123,7 @@ async def test_machines_share_a_limit_of_requests(redis: RedisServer) -> None:
         assert kind(await two.enter()) == "ok"
 
 
-async def test_at_once_from_all_sides_not_one_too_many_is_let_in(redis: RedisServer) -> None:
+async def test_concurrent_requests_never_exceed_the_limit(redis: RedisServer) -> None:
     registry = limited(route("r", provider("one")), limits=Limits(requests_per_hour=37))
     async with machines(redis.url, registry, 4) as (many, _):
         results = await asyncio.gather(*(node.enter() for node in many * 30))
@@ -330,7 +330,7 @@ async def test_one_request_is_one_round_trip(redis: RedisServer) -> None:
     assert after - before == 20
 
 
-async def test_while_redis_is_away_each_machine_counts_alone(
+async def test_without_redis_each_machine_counts_alone(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(redis_limiter, "RECONNECT_S", 0.1)

@@ -148,7 +148,7 @@ def test_a_url_shows_what_it_leads_to() -> None:
     assert own["body"] == with_picture("gpt-4o")
 
 
-def test_a_file_that_is_no_picture_is_refused() -> None:
+def test_a_file_that_is_not_an_image_is_refused() -> None:
     file = Fetched(data=PIXEL, media_type="application/pdf", size=8)
     body = with_picture("gemini-3.8-flash")
     with pytest.raises(GatewayError, match="not an image"):

@@ -30,7 +30,7 @@ def spools(tmp_path: Path) -> Iterator[UploadSpools]:
 
 
 @pytest.mark.parametrize("step", [1000, STEP_BYTES, SIZE])
-async def test_what_is_written_is_read_again_and_again(spools: UploadSpools, step: int) -> None:
+async def test_a_spool_is_read_repeatedly(spools: UploadSpools, step: int) -> None:
     spool, data = spools.open(SIZE), numbered(SIZE)
     for at in range(0, SIZE, step):
         await spool.write(data[at : at + step])

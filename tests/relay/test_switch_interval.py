@@ -38,7 +38,7 @@ def calls_take_s() -> float:
 
 
 @pytest.mark.usefixtures("_as_before")
-def test_system_calls_come_back_soon_beside_a_thread_that_computes() -> None:
+def test_system_calls_return_quickly_beside_a_busy_thread() -> None:
     sys.setswitchinterval(0.005)
     usual = calls_take_s()
     settle_process()

@@ -66,7 +66,7 @@ async def test_a_target_at_its_limit_is_skipped_with_a_reason(tmp_path: Path) ->
     assert answered.skipped is None
 
 
-async def test_a_target_alone_is_refused_when_it_is_full(tmp_path: Path) -> None:
+async def test_a_full_only_target_refuses_the_request(tmp_path: Path) -> None:
     registry = snapshot(of_first(priced(ONE), limits=Limits(requests_per_minute=1)))
     async with gateway(tmp_path, registry, **answers()) as live:
         await send_chat(live)
@@ -89,7 +89,7 @@ async def test_each_target_has_limits_of_its_own(tmp_path: Path) -> None:
         assert (await live.post(CHAT, body(model="s"))).status == 429
 
 
-async def test_a_target_takes_only_so_many_at_a_time(tmp_path: Path) -> None:
+async def test_a_targets_concurrency_is_limited(tmp_path: Path) -> None:
     registry = snapshot(of_first(priced(ONE, TWO), limits=Limits(concurrency=1)))
     event, go = asyncio.Event(), asyncio.Event()
 

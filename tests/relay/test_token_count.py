@@ -69,7 +69,7 @@ def test_a_vocabulary_counts_exactly(text: str) -> None:
     assert count.tokens == COUNTED[text] + weighing.TOKENS_PER_TURN
 
 
-def test_words_that_end_a_text_for_the_model_are_text_here() -> None:
+def test_special_tokens_are_counted_as_text() -> None:
     pytest.importorskip("splintr", reason="needs the extra `tokens`")
     plain = count_tokens(text_request("<|endoftext|>"), "gpt-5.4").tokens
     assert plain > weighing.TOKENS_PER_TURN + 1
@@ -119,7 +119,7 @@ def test_all_that_a_model_reads_counts() -> None:
         assert count_tokens(more, "claude-x").tokens > empty + 300
 
 
-def test_pictures_and_files_have_a_price_wherever_they_stand() -> None:
+def test_images_and_files_are_counted_in_every_position() -> None:
     image, file = Image(data="aGk="), Document(data="aGk=")
     nested = ToolResult(id="c", parts=(image,))
     turns = (Turn(role="user", parts=(image, file, nested)),)

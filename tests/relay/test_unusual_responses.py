@@ -30,7 +30,7 @@ async def test_a_byte_order_mark_before_json_is_left_out(tmp_path: Path) -> None
     assert translated.json()["content"][0]["text"] == "hello"
 
 
-async def test_a_date_to_come_back_at_counts_without_a_date_to_count_from(tmp_path: Path) -> None:
+async def test_a_reset_date_works_without_a_date_header(tmp_path: Path) -> None:
     then = formatdate(time.time() + 30, usegmt=True)
     only = msgspec.structs.replace(route("m", provider("a")), retries=0)
     async with gateway(

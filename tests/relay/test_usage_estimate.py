@@ -51,7 +51,7 @@ async def test_a_long_prompt_is_counted_by_its_size(tmp_path: Path) -> None:
     assert row.input_tokens == pytest.approx(len(text) / 4, rel=0.01)
 
 
-async def test_the_bytes_of_a_picture_are_no_tokens(tmp_path: Path) -> None:
+async def test_image_bytes_are_not_counted_as_tokens(tmp_path: Path) -> None:
     url = "data:image/png;base64," + base64.b64encode(bytes(300_000)).decode()
     picture = {"type": "image_url", "image_url": {"url": url}}
     row = await billed(tmp_path, asking({"type": "text", "text": "hi"}, picture))

@@ -402,7 +402,7 @@ async def test_a_route_can_switch_it_off(tmp_path: Path) -> None:
     assert row.attempts[0].calls == []
 
 
-async def test_a_search_of_an_index_is_not_made_live(tmp_path: Path) -> None:
+async def test_an_index_search_does_not_become_a_live_search(tmp_path: Path) -> None:
     body = {**RESPONSES, "tools": [{"type": "web_search", "external_web_access": False}]}
     async with standing(tmp_path, searching(ANSWER)) as gate:
         await gate.post("/v1/responses", body)

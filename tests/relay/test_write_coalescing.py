@@ -19,7 +19,7 @@ class RecordingSender:
             coalescer_for(asyncio.get_running_loop()).add(self._then)
 
 
-async def test_all_of_a_turn_go_at_its_end_in_order():
+async def test_writes_of_one_loop_turn_are_flushed_in_order():
     texts: list[str] = []
     outbox = coalescer_for(asyncio.get_running_loop())
     asyncio.get_running_loop().call_soon(texts.append, "the turn")

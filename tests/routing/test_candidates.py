@@ -77,7 +77,7 @@ def test_a_plain_route_is_its_targets_in_order_and_then_its_fallbacks() -> None:
     assert names(decided(first, route(target("c")))) == ["a", "b", "c"]
 
 
-def test_a_plain_route_goes_on_after_what_another_target_may_not_have() -> None:
+def test_a_route_without_steps_tries_every_target() -> None:
     plain = decided(route(target("a"), target("b", 2)), route(target("c")))
     assert walked(plain, a="rate_limit", b="timeout") == ["a", "b", "c"]
 
@@ -87,20 +87,20 @@ def test_a_plain_route_ends_with_what_the_client_did_wrong(kind: str) -> None:
     assert walked(decided(route(target("a"), target("b", 2))), a=kind) == ["a"]
 
 
-def test_rests_are_skipped_with_the_reason() -> None:
+def test_targets_in_cooldown_are_skipped_with_the_reason() -> None:
     health = {"p/a": CircuitState(open_until=NOW + 12, kind="rate_limit")}
     decision = decided(route(target("a"), target("b")), health=health)
     assert names(decision) == ["b"]
     assert reasons(decision) == {"a": "rate limited, in cooldown for 12 s more"}
 
 
-def test_if_all_rest_all_are_called() -> None:
+def test_if_all_targets_are_in_cooldown_all_are_called() -> None:
     health = {f"p/{n}": CircuitState(open_until=NOW + 12, kind="timeout") for n in "ab"}
     decision = decided(route(target("a"), target("b")), health=health)
     assert (names(decision), decision.skipped) == (["a", "b"], ())
 
 
-def test_what_may_pass_is_tried_again_in_a_further_round() -> None:
+def test_transient_failures_are_retried_in_another_round() -> None:
     decision = decided(route(target("a"), target("b")))
     assert walked(decision, 2, a="overloaded", b="upstream_auth") == ["a", "b", "a", "a"]
 
@@ -185,12 +185,12 @@ def test_one_failure_of_a_step_is_enough() -> None:
     assert walked(decision, a="rate_limit", a2="timeout") == ["a", "a2", "b"]
 
 
-def test_why_a_target_rests_counts_as_its_failure() -> None:
+def test_the_cooldown_reason_counts_as_the_failure() -> None:
     resting = {"p/a": CircuitState(open_until=NOW + 5, kind="rate_limit")}
     assert walked(decided(stepped("rate_limit"), health=resting)) == ["b"]
 
 
-def test_a_rest_that_leads_nowhere_is_ended() -> None:
+def test_a_cooldown_is_ignored_without_a_matching_fallback() -> None:
     resting = {"p/a": CircuitState(open_until=NOW + 5, kind="rate_limit")}
     decision = decided(stepped("timeout"), health=resting)
     assert walked(decision) == ["a"]

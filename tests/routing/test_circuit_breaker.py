@@ -44,48 +44,48 @@ def rest(state: CircuitState) -> float:
     return max(state.open_until - NOW, 0.0)
 
 
-def test_a_target_that_nobody_tried_is_usable() -> None:
+def test_an_untried_target_is_available() -> None:
     assert allows_call(None, NOW)
 
 
-def test_a_rate_limit_rests_at_once() -> None:
+def test_a_rate_limit_starts_a_cooldown_immediately() -> None:
     assert rest(after("rate_limit")) == 5.0
 
 
-def test_a_rate_limit_rests_until_retry_after() -> None:
+def test_a_rate_limit_cooldown_lasts_until_retry_after() -> None:
     assert rest(after("rate_limit", retry_after=42)) == 42
 
 
-def test_no_rest_is_longer_than_the_cap() -> None:
+def test_no_cooldown_exceeds_the_maximum() -> None:
     assert rest(after("rate_limit", retry_after=86_400)) == MAX_COOLDOWN_S
 
 
-def test_an_overload_with_retry_after_rests_at_once() -> None:
+def test_an_overload_with_retry_after_starts_a_cooldown() -> None:
     assert rest(after("overloaded", retry_after=7)) == 7
 
 
 @pytest.mark.parametrize("kind", ["upstream_error", "timeout", "overloaded", "malformed_output"])
-def test_failures_rest_only_after_some_in_a_row(kind: str) -> None:
+def test_consecutive_failures_start_a_cooldown(kind: str) -> None:
     assert rest(after(*[kind] * (DEFAULT_COOLDOWN_AFTER - 1))) == 0
     assert rest(after(*[kind] * DEFAULT_COOLDOWN_AFTER)) == 5.0
 
 
-def test_an_answer_in_between_starts_the_count_anew() -> None:
+def test_a_success_resets_the_failure_count() -> None:
     kinds = ["upstream_error"] * (DEFAULT_COOLDOWN_AFTER - 1)
     assert rest(after(*kinds, None, *kinds)) == 0
 
 
-def test_a_trial_that_fails_after_a_rest_rests_again() -> None:
+def test_a_failed_probe_starts_another_cooldown() -> None:
     state = after(*["upstream_error"] * DEFAULT_COOLDOWN_AFTER)
     later = record_outcome(state, "upstream_error", None, NOW + 10, 5.0)
     assert later.open_until == NOW + 15
 
 
-def test_a_refused_credential_rests_longer() -> None:
+def test_a_refused_credential_has_a_longer_cooldown() -> None:
     assert rest(after("upstream_auth")) == AUTH_COOLDOWN_S
 
 
-def test_an_empty_account_rests_longer() -> None:
+def test_an_exhausted_account_has_a_longer_cooldown() -> None:
     assert rest(after("quota")) > rest(after("rate_limit"))
 
 
@@ -96,16 +96,16 @@ def test_client_errors_do_not_count_against_the_target(kind: str) -> None:
     assert after(*[kind] * 10) == HEALTHY
 
 
-def test_an_answer_ends_a_rest() -> None:
+def test_a_success_ends_a_cooldown() -> None:
     assert allows_call(after("rate_limit", None), NOW)
 
 
-def test_a_late_failure_does_not_cut_a_longer_rest_short() -> None:
+def test_a_late_failure_does_not_shorten_a_cooldown() -> None:
     state = after("rate_limit", retry_after=100)
     assert record_outcome(state, "rate_limit", 1, NOW + 1, 5.0).open_until == NOW + 100
 
 
-def test_a_rest_ends_by_itself() -> None:
+def test_a_cooldown_expires() -> None:
     state = after("rate_limit")
     assert not allows_call(state, NOW + 4.9)
     assert allows_call(state, NOW + 5.0)
@@ -123,7 +123,7 @@ steps = st.lists(st.tuples(kinds, st.none() | st.floats(0, 1e6), st.floats(0, 10
 
 
 @given(steps=steps)
-def test_no_history_makes_a_rest_longer_than_the_cap(
+def test_no_history_exceeds_the_maximum_cooldown(
     steps: list[tuple[str | None, float | None, float]],
 ) -> None:
     state, now = None, NOW

@@ -44,7 +44,7 @@ def test_only_the_last_user_message_counts() -> None:
 
 
 @each("text", ["first " * 100_000, "1" * 500_000, "step" + " " * 500_000, "a) " * 200_000])
-def test_a_hostile_prompt_takes_no_time(text: str) -> None:
+def test_a_hostile_prompt_is_scored_quickly(text: str) -> None:
     started = time.process_time()
     classify_complexity(text)
     assert time.process_time() - started < 0.5

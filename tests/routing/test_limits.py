@@ -274,7 +274,7 @@ def test_a_clock_that_is_set_back_hides_nothing() -> None:
     assert sliding_total(words, 0, slot_number(NOW, MINUTE)) == 7
 
 
-def test_what_is_older_than_the_span_is_forgotten() -> None:
+def test_counts_older_than_the_window_expire() -> None:
     words = slot()
     add_to_slot(words, 0, slot_number(NOW, MINUTE), 5)
     assert sliding_total(words, 0, slot_number(NOW + MINUTE, MINUTE)) == 5
@@ -310,7 +310,7 @@ def test_windows_of_the_calendar_are_utcs(span: str, first: str, last: str, late
     assert window_start(at["last"], span) == datetime.fromtimestamp(at["first"], UTC)
 
 
-def test_what_is_in_all_never_begins_anew() -> None:
+def test_a_total_limit_never_resets() -> None:
     assert calendar_window(NOW, "total") == calendar_window(NOW + 1000 * DAY, "total") == (1, None)
     assert window_start(NOW, "total") is None
 

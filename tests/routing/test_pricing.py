@@ -138,13 +138,13 @@ def test_reasoning_is_billed_apart_where_it_has_a_price() -> None:
     ],
     ids=["as OpenAI tells it", "as Gemini tells it"],
 )
-def test_sound_has_its_own_price_and_the_rest_that_of_text(native: dict[str, object]) -> None:
+def test_audio_has_its_own_price_and_text_the_text_price(native: dict[str, object]) -> None:
     price = msgspec.structs.replace(FULL, input_audio=Decimal(10), output_audio=Decimal(40))
     usage = Usage(input=1_000_000, output=200_000, native=native)
     assert cost(usage, price) == Decimal("1.8") + 4 + Decimal("1.5") + 4
 
 
-def test_sound_without_a_price_of_its_own_is_billed_as_text() -> None:
+def test_audio_without_a_price_is_billed_as_text() -> None:
     price = msgspec.structs.replace(FULL, output_audio=Decimal(40))
     native = {"prompt_tokens_details": {"audio_tokens": 500_000}}
     assert cost(Usage(input=1_000_000, output=0, native=native), price) == 3

@@ -125,7 +125,7 @@ schedules = st.lists(st.integers(0, 9), min_size=50, max_size=400)
 
 @settings(max_examples=60)
 @given(chosen_targets=weights, ends=schedules, seed=st.integers(0, 999))
-def test_nobody_is_busier_than_his_share_and_nobody_starves(
+def test_every_target_gets_its_share(
     chosen_targets: list[float], ends: list[int], seed: int
 ) -> None:
     """Requests come one after the other; each schedule says which of those running end."""
@@ -191,7 +191,7 @@ routes = st.lists(
     session=st.sampled_from(["", "s1", "s2"]),
     seed=st.integers(0, 99),
 )
-def test_whoever_is_awake_is_a_candidate_and_nobody_twice(
+def test_every_available_target_is_a_candidate_once(
     rows: list[tuple[int, float]], name: str, resting: set[int], session: str, seed: int
 ) -> None:
     targets = tuple(target(f"m{n}", w, o) for n, (o, w) in enumerate(rows))
@@ -371,7 +371,7 @@ def test_hours_are_those_of_their_zone(text: str, open_: bool) -> None:
         "../../etc/passwd",
     ],
 )
-def test_hours_that_can_not_be_read_are_refused_in_words(text: str) -> None:
+def test_unreadable_hours_are_refused_with_a_message(text: str) -> None:
     with pytest.raises(ValueError, match=r"use a form such as|must be two different times"):
         parse_active_hours(text)
 

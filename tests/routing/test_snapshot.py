@@ -55,7 +55,7 @@ def test_a_name_is_looked_up_as_route_alias_wildcard_and_model(
 
 
 @pytest.mark.parametrize("text", ["", "nothing", "nobody/gpt-4o", "openai/", "/gpt-4o"])
-def test_a_name_that_nobody_has_means_nothing(text: str) -> None:
+def test_an_unknown_name_matches_no_route(text: str) -> None:
     assert snapshot().route(text) is None
 
 
@@ -68,7 +68,7 @@ def test_a_model_without_a_row_has_the_known_traits() -> None:
     assert [edit.value for edit in model.edits] == ["max_completion_tokens"]
 
 
-def test_a_wildcard_target_takes_what_the_star_stood_for() -> None:
+def test_a_wildcard_target_gets_the_matched_text() -> None:
     test_route = snapshot().route("gpt-5")
     assert test_route is not None
     assert test_route.name == "gpt-5"

@@ -69,7 +69,7 @@ def test_each_target_of_a_step_is_called_at_least_once() -> None:
     assert walked(route(*"abcd", retries=1), route("e"), **failing) == [*"abcde"]
 
 
-def test_without_retries_the_next_step_is_entered_at_once() -> None:
+def test_without_retries_the_next_step_starts_immediately() -> None:
     assert walked(route("a", retries=0), route("b"), a="overloaded") == ["a", "b"]
 
 
@@ -113,7 +113,7 @@ def test_a_policy_counts_by_the_kind_of_failure() -> None:
     assert walked(route("a", retries_by_kind=policy), route("b"), a="overloaded") == [*"aaa", "b"]
 
 
-def test_a_refused_request_is_retried_alone_and_then_falls_back() -> None:
+def test_a_refused_request_is_retried_and_then_falls_back() -> None:
     on = {"content_policy": ("kinder",)}
     first = route("a", "b", fallbacks_by_kind=on, retries_by_kind={"content_policy": 1})
     attempts = walked(first, route("c", name="kinder"), a="content_policy")
@@ -124,7 +124,7 @@ def test_a_refused_request_ends_without_a_matching_fallback() -> None:
     assert walked(route("a", "b"), route("c"), a="invalid_request") == ["a"]
 
 
-def test_a_step_that_is_not_led_to_is_gone_past_once() -> None:
+def test_a_step_without_a_matching_error_is_bypassed() -> None:
     steps = (RouteStep(order=1), RouteStep(order=2, fallback_on=("timeout",)))
     way = course(route(targets=(target("a"), target("b", 2)), steps=steps))
     while (candidate := way.next_candidate()) is not None:
@@ -133,7 +133,7 @@ def test_a_step_that_is_not_led_to_is_gone_past_once() -> None:
     assert [skip.candidate.target.model.name for skip in way.bypassed] == ["b"]
 
 
-def test_pauses_are_before_retries_only_and_begin_anew_with_each_step() -> None:
+def test_backoff_is_before_retries_only_and_resets_with_each_step() -> None:
     way, pauses = course(route("a", "b"), route("c")), []
     while way.next_candidate() is not None:
         pauses.append(way.pause_s(1.0, lambda: 0.5) if way.pause_due else 0.0)

@@ -142,7 +142,7 @@ def test_of_several_processes_on_postgresql_one_counts_each_batch(
 
 
 @pytest.mark.django_db
-def test_guardrails_of_a_file_are_found_whoever_owns_it() -> None:
+def test_guardrails_of_a_file_include_those_of_every_owner() -> None:
     store.remember_owner("openai", 1, ["file-in"])
     store.record_guardrails("openai", 1, "file-in", ["b", "a"])
     store.record_guardrails("openai", 2, "file-in", ["c"])

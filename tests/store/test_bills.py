@@ -87,7 +87,7 @@ def test_without_a_bill_there_is_no_difference_and_not_none() -> None:
     assert (reconciliation.billed, reconciliation.difference) == (None, None)
 
 
-def test_one_sum_for_several_days_counts_as_a_whole() -> None:
+def test_one_sum_for_several_days_counts_once() -> None:
     store.write([log_record("r1")])
     billed(BilledLine(TODAY, TODAY + dt.timedelta(days=1), Decimal(3)))
     reconciliation = reconcile("openai", DAY, DAY + dt.timedelta(days=2))
@@ -109,7 +109,7 @@ def test_other_providers_and_days_are_left_out() -> None:
     )
 
 
-def test_a_second_bill_takes_the_place_of_the_first() -> None:
+def test_a_second_bill_replaces_the_first() -> None:
     billed(BilledLine(TODAY, TODAY, Decimal(1)))
     assert billed(BilledLine(TODAY, TODAY, Decimal(2))) == 1
     assert [row.usd for row in BillLine.objects.all()] == [2]

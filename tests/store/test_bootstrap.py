@@ -53,7 +53,7 @@ def test_the_next_start_makes_nothing_new() -> None:
     assert store.current_version() == version
 
 
-def test_what_people_delete_does_not_come_back() -> None:
+def test_deleted_rows_are_not_created_again() -> None:
     bootstrap.prepare(4000)
     models.Route.objects.get(name="demo").delete()
     bootstrap.prepare(4000)
@@ -209,7 +209,7 @@ def test_a_file_without_a_master_key_opens_loopback(tmp_path: Path, settings: Se
 
 
 @pytest.mark.usefixtures("clean_environ")
-def test_a_weak_master_key_elsewhere_ends_the_start(tmp_path: Path) -> None:
+def test_a_weak_master_key_on_a_public_address_ends_the_start(tmp_path: Path) -> None:
     configuration = litellm_config.read(
         write_config(tmp_path, "general_settings: {master_key: sk-1234}"), KEYS
     )

@@ -38,7 +38,7 @@ def test_what_is_over_is_not_read_and_is_deleted() -> None:
     assert list(CachedResponse.objects.values_list("pk", flat=True)) == ["good"]
 
 
-def test_the_oldest_go_where_there_is_too_much() -> None:
+def test_the_oldest_entries_are_evicted() -> None:
     now = time.time()
     rows = [
         row(f"k{n:03}", b"x" * 100, created_at=now + n, expires_at=now + 900) for n in range(50)

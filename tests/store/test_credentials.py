@@ -67,7 +67,7 @@ def test_an_older_encryption_key_still_opens_and_is_replaced(settings: Any) -> N
     assert store.credential_of(Provider.objects.get()) == SECRET
 
 
-def test_rotation_leaves_alone_what_it_can_not_open() -> None:
+def test_rotation_skips_undecryptable_values() -> None:
     row = sealed()
     Provider.objects.update(credential="00000000:nonsense")
     assert store.rotate_credentials() == 0

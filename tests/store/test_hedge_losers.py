@@ -64,7 +64,7 @@ def test_each_providers_sum_has_its_own_part() -> None:
     assert (whole.requests, whole.cost_units, whole.tokens) == (1, 14 * UNITS // 100, 220)
 
 
-def test_the_sums_are_the_same_when_they_are_made_anew() -> None:
+def test_rebuilt_sums_are_equal() -> None:
     store.write([hedged(), hedged("r2", attempts=[])])
     before = list(UsageHour.objects.order_by("provider").values_list(*UsageHour.SUMS))
     rebuild()

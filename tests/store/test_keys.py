@@ -71,7 +71,7 @@ def test_a_rotated_key_is_the_same_key_with_two_secrets_until_the_grace_ends() -
     assert keys[store.digest(old)].budget == keys[store.digest(new)].budget
 
 
-def test_without_a_grace_the_old_secret_is_unknown_at_once() -> None:
+def test_without_a_grace_period_the_old_secret_is_refused() -> None:
     row, old = store.create_key("ci")
     new = store.rotate_key(row, grace=timedelta())
     assert admitted(old, 0) is None

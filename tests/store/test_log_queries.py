@@ -77,7 +77,7 @@ def test_a_filter_with_nul_finds_nothing(name: str) -> None:
     assert matching(**{name: "\0"}) == []
 
 
-def test_pages_by_keyset_are_whole_while_rows_arrive() -> None:
+def test_keyset_pages_are_complete_while_rows_arrive() -> None:
     store.write([entry(f"req_{n}") for n in range(25)])
     pages, cursor = [], None
     while rows := list(RequestLog.objects.matching(route="fast").older_than_row(cursor).newest(10)):
@@ -88,7 +88,7 @@ def test_pages_by_keyset_are_whole_while_rows_arrive() -> None:
     assert sum(pages, []) == [f"req_{n}" for n in reversed(range(25))]
 
 
-def test_a_live_page_requests_newer_rows() -> None:
+def test_the_live_tail_requests_newer_rows() -> None:
     store.write([entry("a"), entry("b")])
     cursor = RequestLog.objects.newest(1)[0].pk
     store.write([entry("c")])

@@ -40,7 +40,7 @@ def test_a_tier_factor_applies_to_every_price_and_to_long_prompts() -> None:
     assert batch.source.endswith("tier batch")
 
 
-def test_a_tier_may_have_prices_and_the_rest_is_the_standard() -> None:
+def test_a_tier_overrides_some_standard_prices() -> None:
     price = price_value(LISTED, row(price_tiers={"priority": {"output": "30"}}))
     tier = tier_price(price, "priority")
     assert (tier.input, tier.output) == (3, 30)

@@ -32,18 +32,18 @@ def test_the_oldest_state_is_deleted_first():
     assert store.find_reasoning([TurnKeys(ROW.turn, "x")]) == [ROW, second]
 
 
-def test_thoughts_are_sealed_at_rest():
+def test_reasoning_is_encrypted_in_the_database():
     store.store_reasoning([ROW])
     assert b"thought" not in bytes(ReasoningState.objects.get().ciphertext)
 
 
-def test_thoughts_of_a_lost_encryption_key_are_left_out(settings: Any):
+def test_reasoning_of_a_lost_encryption_key_is_dropped(settings: Any):
     store.store_reasoning([ROW])
     settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
     assert store.find_reasoning([TurnKeys(ROW.turn, ROW.call)]) == []
 
 
-def test_old_thoughts_are_not_found_and_deleted(settings: Any):
+def test_expired_reasoning_is_not_loaded_and_is_deleted(settings: Any):
     settings.REASONING_HOURS = 2
     store.store_reasoning([ROW])
     ReasoningState.objects.update(created_at=timezone.now() - dt.timedelta(hours=3))

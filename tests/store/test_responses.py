@@ -77,7 +77,7 @@ def test_an_id_that_an_upstream_uses_twice_is_the_newest() -> None:
     assert stored.input == b'"second"'
 
 
-def test_what_is_deleted_stays_deleted_whoever_still_writes() -> None:
+def test_a_deleted_response_is_not_written_again() -> None:
     store.save_response(stored_response(deleted=True))
     store.write([entry(stored_response=stored_response())])
     stored = store.load_response("key:1", "resp_1")
@@ -118,7 +118,7 @@ def test_a_beat_is_a_sign_of_life() -> None:
     assert time.time() - stored.heartbeat_at < 60
 
 
-def test_old_ones_go_with_the_bodies() -> None:
+def test_expired_responses_are_pruned() -> None:
     store.save_response(stored_response())
     store.save_response(stored_response(id="resp_old", created_at=time.time() - 400 * 86400))
     prune()

@@ -98,7 +98,7 @@ def test_a_dry_run_changes_nothing(settings: Any, key_file: Path, options: tuple
     assert "would encrypt 4" in rotate("--dry-run", "--stopped")
 
 
-def test_steps_out_of_order_say_what_to_do(settings: Any, key_file: Path) -> None:
+def test_steps_out_of_order_are_refused_with_advice(settings: Any, key_file: Path) -> None:
     with pytest.raises(CommandError, match="without --finish first"):
         rotate("--finish")
     rotate()

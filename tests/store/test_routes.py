@@ -117,7 +117,7 @@ def test_a_reversed_order_within_a_step_is_stored() -> None:
     assert {t.model.name: t.id for t in live} == ids
 
 
-def test_every_save_is_a_version_and_one_can_go_back() -> None:
+def test_every_save_creates_a_version_that_can_be_restored() -> None:
     row = saved()
     saved(row, strict=False)
     assert number(row) == 2
@@ -138,7 +138,7 @@ def test_two_who_edit_the_same_do_not_overwrite_each_other() -> None:
     assert spec_of(models.Route.objects.get(pk=row.pk)).retries == 1
 
 
-def test_a_change_from_elsewhere_is_a_version_of_its_own() -> None:
+def test_an_external_change_is_a_separate_version() -> None:
     row = saved()
     models.Route.objects.filter(pk=row.pk).update(retries=7)
     assert number(row) == 2
@@ -163,7 +163,7 @@ def test_a_new_name_is_followed_by_the_routes_that_fall_back_to_it() -> None:
     assert other.fallbacks == ["smarter"]
 
 
-def test_a_model_that_is_gone_can_not_be_saved() -> None:
+def test_a_deleted_model_cannot_be_saved() -> None:
     steps = (StepSpec(targets=(TargetSpec(model="openai/gone"),)),)
     with pytest.raises(ValueError, match="openai/gone"):
         saved(steps=steps)

@@ -125,7 +125,7 @@ def test_an_entry_twice_in_one_batch_is_one_row() -> None:
         3 * ROWS_PER_STATEMENT + 5,
     ],
 )
-def test_a_batch_of_any_size_is_written_whole(size: int) -> None:
+def test_a_batch_of_any_size_is_written_completely(size: int) -> None:
     names = [f"req_{n}" for n in range(size)]
     body = {name: Bodies(client_request=name.encode()) for name in names[::2]}
     known = names[: size // 3]
@@ -161,7 +161,7 @@ POISON: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("values", POISON.values(), ids=POISON)
-def test_a_poison_entry_is_mended_and_loses_no_other(values: dict[str, Any]) -> None:
+def test_an_invalid_record_is_repaired_without_losing_others(values: dict[str, Any]) -> None:
     store.write([entry("before"), entry("poison", **values), entry("after")])
     assert sorted(ids()) == ["after", "before", "poison"]
     # What was written can be read again.
@@ -216,7 +216,7 @@ class PostgresError(Exception):
         (DataError, None, True),
     ],
 )
-def test_a_row_is_refused_for_its_values_alone(
+def test_a_row_is_refused_only_for_its_values(
     monkeypatch: pytest.MonkeyPatch,
     raised: type[DatabaseError],
     sqlstate: str | None,
@@ -249,7 +249,7 @@ def bodies_of(size: int) -> Bodies:
 
 
 @pytest.mark.parametrize("size", [1, MIN_COMPRESS_BYTES * 50], ids=["small", "large"])
-def test_bodies_come_back_as_they_were(size: int) -> None:
+def test_bodies_round_trip(size: int) -> None:
     store.write([entry(bodies=bodies_of(size))])
     assert store.load_bodies(RequestLog.objects.get().pk) == bodies_of(size)
 

@@ -27,7 +27,7 @@ def log(*entries: Any) -> None:
     store.index_pending()
 
 
-def test_words_of_question_and_answer_find_a_request() -> None:
+def test_words_of_prompt_and_answer_find_a_request() -> None:
     log(
         logged_exchange("why is the sky blue?", "Rayleigh scattering", id="sky"),
         logged_exchange("hello", id="other"),
@@ -61,7 +61,7 @@ def test_words_of_question_and_answer_find_a_request() -> None:
     ],
     ids=str,
 )
-def test_words_are_matched_alike_on_every_database(text: str, query: str, hit: bool) -> None:
+def test_words_are_matched_the_same_on_every_database(text: str, query: str, hit: bool) -> None:
     log(logged_exchange(text, id="it"))
     assert matching_ids(query) == (["it"] if hit else [])
 
@@ -183,7 +183,7 @@ def test_nothing_is_indexed_twice() -> None:
     assert RequestText.objects.count() == 1
 
 
-def test_what_is_pruned_is_not_found_again() -> None:
+def test_pruned_requests_are_not_found() -> None:
     log(
         logged_exchange("old words", id="old"),
         logged_exchange("new words", id="new", started_at=STARTED + 100),

@@ -68,7 +68,7 @@ def test_a_row_overrides_its_preset() -> None:
     assert not mine.passthrough
 
 
-def test_an_empty_query_takes_the_presets_away() -> None:
+def test_an_empty_query_removes_the_preset_parameters() -> None:
     values: dict[str, Any] = {"base_url": "https://r.openai.azure.com"}
     provider("a", "azure_openai", **values)
     provider("b", "azure_openai", **values, query={}, paths={})
@@ -77,7 +77,7 @@ def test_an_empty_query_takes_the_presets_away() -> None:
     assert (providers["b"].query, providers["b"].paths) == ((), {})
 
 
-def test_traits_come_from_the_tables_then_what_was_learned_then_the_operator() -> None:
+def test_traits_come_from_tables_then_doctor_findings_then_the_operator() -> None:
     model("gpt-5", learned={"images": False, "n_max": 3}, traits={"n_max": 2})
     traits = snapshot().models["openai/gpt-5"].traits
     target_traits = traits_for("openai", "gpt-5")
@@ -137,7 +137,7 @@ def test_aliases_are_exact_or_wildcards_most_specific_first() -> None:
     assert patterns == ["claude-opus-*", "claude-*-mini", "claude-*", "claude-?", "*"]
 
 
-def test_a_revoked_key_is_gone_and_an_expired_one_is_known() -> None:
+def test_a_revoked_key_is_absent_and_an_expired_one_present() -> None:
     past = timezone.now() - timedelta(days=1)
     revoked, _ = store.create_key("revoked")
     ApiKey.objects.filter(pk=revoked.pk).revoke()
@@ -170,7 +170,7 @@ def test_what_is_switched_off_is_absent_and_no_mistake() -> None:
     assert test_snapshot.warnings == ()
 
 
-def test_the_switches_come_from_settings_or_arguments(settings: Any) -> None:
+def test_switches_come_from_settings_or_arguments(settings: Any) -> None:
     settings.OPEN, settings.LOG_BODIES = False, True
     assert (snapshot().open, snapshot().log_bodies) == (False, True)
     test_snapshot = store.load_snapshot(open_to_all=True, log_bodies=False)
@@ -291,7 +291,7 @@ BROKEN: dict[str, tuple[Callable[[], Any], str, str]] = {
 
 
 @pytest.mark.parametrize(("make", "row", "reason"), BROKEN.values(), ids=BROKEN)
-def test_a_broken_row_is_left_out_by_name_and_the_rest_runs(
+def test_a_broken_row_is_omitted_with_a_warning(
     make: Callable[[], Any], row: str, reason: str
 ) -> None:
     good = provider("good", "groq")
@@ -350,7 +350,7 @@ def test_a_missing_variable_is_warned_of_and_the_provider_stays(
     assert "NO_SUCH_KEY is not set" in test_snapshot.warnings[0].reason
 
 
-def test_a_variable_is_read_anew_for_each_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_is_read_for_each_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
     provider("p", "openai", credential_env="SOME_KEY")
     monkeypatch.setenv("SOME_KEY", "one")
     assert snapshot().providers["p"].credential.reveal() == "one"

@@ -121,7 +121,7 @@ def test_a_hopeless_row_is_not_counted(caplog: pytest.LogCaptureFixture) -> None
 
 
 @pytest.mark.parametrize("tokens", [10**30, -5, 2**62], ids=["huge", "negative", "overflowing"])
-def test_an_absurd_count_does_not_spoil_the_sum(tokens: int) -> None:
+def test_an_absurd_count_does_not_affect_the_sum(tokens: int) -> None:
     store.write([answered("absurd", input_tokens=tokens), answered("good", input_tokens=3)])
     store.write([answered("later", input_tokens=4)])
     assert (totals().requests, totals().input_tokens) == (3, 7)
@@ -291,7 +291,7 @@ def test_a_rebuild_of_an_empty_log_is_nothing() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_writers_and_a_rebuild_at_once_lose_nothing() -> None:
+def test_concurrent_writers_and_a_rebuild_lose_no_rows() -> None:
     # An in-memory SQLite is one connection shared by all threads' caches: one writer there.
     count = 3 if connection.vendor == "postgresql" else 1
     failures: list[BaseException] = []

@@ -227,7 +227,7 @@ def test_a_gateway_token_is_replaced_by_its_state():
     ],
     ids=["signed", "unsigned", "redacted"],
 )
-def test_a_native_thought_names_no_maker(block: dict[str, Any], expected: Reasoning):
+def test_native_reasoning_has_no_origin(block: dict[str, Any], expected: Reasoning):
     part = parse(request_body(USER, assistant(block))).turns[1].parts[0]
     assert isinstance(part, Reasoning)
     assert (part.text, part.signature, part.redacted) == (

@@ -106,7 +106,7 @@ def test_without_any_usage_nothing_is_counted():
     assert answer(start(), ending(usage=None), OVER).usage is None
 
 
-def test_a_thought_is_signed_by_its_maker_at_its_end():
+def test_reasoning_gets_a_signature_with_its_origin_at_the_end():
     response = answer(
         start(),
         begun(type="thinking", thinking="", signature=""),
@@ -164,7 +164,7 @@ def test_a_tool_without_input_has_no_arguments():
     assert response.parts == (ToolCall(id="c1", name="f", arguments={}),)
 
 
-def test_names_are_those_that_the_client_knows():
+def test_tool_names_are_the_clients():
     rendered = RenderedRequest(body={}, client_names={"f": "a.b"})
     frames = (start(), begun(**TOOL), stopped(), ending("tool_use"), OVER)
     (call,) = answer(*frames, rendered=rendered).parts
@@ -257,7 +257,7 @@ def test_a_call_without_the_reason_for_it_is_one_all_the_same():
 # --- foreign wire ----------------------------------------------------------------------
 
 
-def test_interleaved_blocks_come_one_after_the_other():
+def test_interleaved_blocks_are_serialized():
     response = answer(
         start(),
         begun(0, **TOOL),
@@ -281,7 +281,7 @@ def test_interleaved_blocks_come_one_after_the_other():
     )
 
 
-def test_what_waited_streams_on_once_its_turn_has_come():
+def test_a_buffered_block_streams_once_the_previous_one_ends():
     parser = DIALECT.provider.stream_parser(traits(), None)
     for item in (start(), begun(0), begun(1), more("b", 1)):
         parser.feed(item)
@@ -343,7 +343,7 @@ def test_a_servers_slip_is_forgiven_where_the_meaning_is_plain(frames: tuple[Fra
     assert answer(*frames).parts == (Text(text="a"),)
 
 
-def test_words_of_another_kind_begin_a_block_of_their_own():
+def test_a_different_content_kind_begins_a_new_block():
     response = answer(
         start(),
         begun(type="thinking", thinking=""),

@@ -98,7 +98,7 @@ def test_a_leading_assistant_turn_gets_a_placeholder_before_it():
     assert lost(rendered) == [("messages[0]", "approximated")]
 
 
-def test_instructions_alone_get_a_placeholder_to_answer_to():
+def test_instructions_alone_get_a_placeholder_user_turn():
     rendered = render(client_request(turns=(), instructions=words("be brief")))
     assert rendered.body["messages"] == [user(text("(conversation start)"))]
     assert rendered.body["system"] == [text("be brief")]
@@ -183,13 +183,13 @@ def test_a_system_messages_effort_stays_with_it_or_applies_to_all():
 # --- the last turn ---------------------------------------------------------------------
 
 
-def test_a_model_that_takes_a_prefill_gets_it_without_white_space_at_its_end():
+def test_a_prefill_is_sent_without_trailing_white_space():
     rendered = render(request_body(USER, assistant(text("The answer is "))), prefill=True)
     assert rendered.body["messages"][-1] == assistant(text("The answer is"))
     assert lost(rendered) == [("messages[1]", "approximated")]
 
 
-def test_a_prefill_for_a_model_that_takes_none_is_refused_by_name():
+def test_an_unsupported_prefill_is_refused_with_the_model_name():
     with pytest.raises(GatewayError) as caught:
         render(request_body(USER, assistant(text("The answer is"))), prefill=False)
     assert caught.value.error.kind == "invalid_request"
@@ -397,13 +397,13 @@ def test_redacted_thinking_is_sent_back_redacted():
     [None, Signature(provider="deepseek", model="d", value="S"), Signature(value="S")],
     ids=["unsigned", "another's", "unwrapped"],
 )
-def test_any_other_thought_is_left_out_and_reported(signature: Signature | None):
+def test_other_reasoning_is_dropped_and_reported(signature: Signature | None):
     rendered = render(client_request(turns=thought(signature)))
     assert rendered.body["messages"][1] == assistant(text("b"))
     assert lost(rendered) == [("p", "dropped")]
 
 
-def test_a_provider_that_demands_thoughts_gets_another_models():
+def test_a_provider_that_requires_reasoning_gets_another_models():
     state = Signature(provider="else", model="m", value="S")
     rendered = render(client_request(turns=thought(state)), replay_reasoning="required_on_tools")
     assert rendered.body["messages"][1]["content"][0]["thinking"] == "t"
@@ -419,7 +419,7 @@ def marked(count: int) -> tuple[Turn, ...]:
     return turns(("user", parts))
 
 
-def test_cache_marks_are_sent_where_the_target_takes_them():
+def test_cache_breakpoints_are_sent_if_the_target_supports_them():
     (block,) = render(client_request(turns=marked(1))).body["messages"][0]["content"]
     assert block["cache_control"] == {"type": "ephemeral", "ttl": "1h"}
 
@@ -431,7 +431,7 @@ def test_only_the_last_four_marks_are_sent():
     assert lost(rendered) == [("cache_control", "approximated")]
 
 
-def test_a_mark_on_the_whole_request_takes_one_of_the_four():
+def test_a_request_level_cache_breakpoint_uses_one_of_four():
     rendered = render(client_request(turns=marked(4), cache=CacheBreakpoint()))
     have = ["cache_control" in block for block in rendered.body["messages"][0]["content"]]
     assert (have.count(True), rendered.body["cache_control"]) == (3, {"type": "ephemeral"})

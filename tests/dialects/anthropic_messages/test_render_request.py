@@ -113,7 +113,7 @@ def test_temperature_is_clamped_and_takes_precedence_over_top_p():
     assert lost(rendered) == [("temperature", "approximated"), ("top_p", "dropped")]
 
 
-def test_while_it_thinks_a_model_takes_only_a_large_top_p():
+def test_a_reasoning_model_accepts_only_a_large_top_p():
     sampling = Sampling(temperature=0.5, top_p=0.96, top_k=3)
     rendered = render(client_request(sampling=sampling, thinking=Thinking(mode="auto")))
     assert rendered.body["top_p"] == 0.96
@@ -154,7 +154,7 @@ def test_blank_stop_sequences_are_left_out():
 
 
 @pytest.mark.parametrize(("most", "sent"), [(2, ["a", "b"]), (0, None), (None, ["a", "b", "c"])])
-def test_stop_sequences_are_limited_to_what_the_target_takes(
+def test_stop_sequences_are_limited_to_the_targets_maximum(
     most: int | None, sent: list[str] | None
 ):
     rendered = render(client_request(sampling=Sampling(stop=("a", "b", "c"))), stop_max=most)
@@ -210,7 +210,7 @@ def test_a_choice_without_tools_is_left_out():
 
 
 @pytest.mark.parametrize(("required", "kind"), [(True, "any"), (False, "auto")])
-def test_a_subset_of_the_tools_is_sent_alone(kind: str, *, required: bool):
+def test_only_the_allowed_subset_of_tools_is_sent(kind: str, *, required: bool):
     tools = (F, Tool(name="g", path="tools[1]"))
     choice = ToolChoice(mode="allowed", names=("g",), required=required)
     rendered = render(client_request(tools=tools, tool_choice=choice))
@@ -537,7 +537,7 @@ def test_a_thinking_budget_is_dropped_beside_incompatible_fields(fields: dict[st
 
 
 @pytest.mark.parametrize("gone", [True, False], ids=["gone", "replayed"])
-def test_thinking_that_the_upstream_skips_for_want_of_the_last_thoughts_is_reported(*, gone: bool):
+def test_reasoning_skipped_for_missing_earlier_reasoning_is_reported(*, gone: bool):
     state = None if gone else Signature(provider="acme", model="acme-1", value="S")
     call = ToolCall(id="c", name="f", arguments={})
     turns = (
@@ -672,7 +672,7 @@ def test_the_service_tier_is_sent(tier: str, sent: str | None, reported: list[tu
     assert lost(rendered) == reported
 
 
-def test_own_further_fields_are_sent_again_and_others_reported():
+def test_unknown_fields_of_the_same_dialect_are_sent_and_others_reported():
     rendered = render(
         body(
             context_management={"edits": []},

@@ -91,7 +91,7 @@ def test_cache_writes_are_reported_by_lifetime():
     assert data["usage"]["cache_creation"] == split
 
 
-def test_a_thought_ends_with_one_signature():
+def test_reasoning_ends_with_one_signature():
     state = Signature(provider="deepseek", model="up", kind="text")
     actual_deltas = deltas(
         BlockStart(kind="reasoning"), Delta("a"), Delta("b"), SignatureDelta(state), BlockEnd()
@@ -105,13 +105,13 @@ def test_a_thought_ends_with_one_signature():
 
 
 @pytest.mark.parametrize("thought", [(), (Delta("a"),)], ids=["without words", "with words"])
-def test_an_unsigned_thought_gets_a_signature_too(thought: tuple[Event, ...]):
+def test_unsigned_reasoning_gets_a_signature(thought: tuple[Event, ...]):
     actual_deltas = deltas(BlockStart(kind="reasoning"), *thought, BlockEnd())
     assert actual_deltas[-1]["type"] == "signature_delta"
     assert unwrap_signature(actual_deltas[-1]["signature"]) is not None
 
 
-def test_hidden_thoughts_leave_only_their_signature():
+def test_hidden_reasoning_has_only_its_signature():
     stream = (
         BlockStart(kind="reasoning"),
         Delta("a"),

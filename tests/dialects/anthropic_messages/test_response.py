@@ -136,7 +136,7 @@ def test_what_is_no_answer_is_an_error(body: Any, kind: str):
 # --- a client's ------------------------------------------------------------------------
 
 
-def test_an_answer_is_shown_whole():
+def test_a_response_is_rendered_completely():
     usage = Usage(input=6, cache_read=4, cache_write=2, output=8, reasoning=6)
     body, report = render_parts(Text(text="hi"), usage=usage, service_tier="default")
     assert body == {
@@ -159,7 +159,7 @@ def test_an_answer_is_shown_whole():
     assert report == []
 
 
-def test_thoughts_carry_a_token_and_are_hidden_on_request():
+def test_reasoning_has_a_state_token_and_can_be_hidden():
     state = Signature(provider="p", model="m", kind="text", value="v")
     part = Reasoning(text="hm", signature=state)
     body, _ = render_parts(part)

@@ -83,7 +83,7 @@ def sdk_blocks(message: Any) -> list[dict[str, Any]]:
     return [block.model_dump(exclude_none=True) for block in message.content]
 
 
-def test_the_sdk_reads_a_whole_answer():
+def test_the_sdk_reads_a_response():
     body, _ = DIALECT.client.render_response(WHOLE, exchange())
     sdk = client(lambda _: httpx2.Response(200, json=body))
     message = sdk.messages.create(**REQUEST)
@@ -101,7 +101,7 @@ def test_the_sdk_reads_a_whole_answer():
     assert message.usage.service_tier == "standard"
 
 
-def test_the_sdk_gathers_the_same_message_from_a_stream_as_from_the_whole_answer():
+def test_the_sdk_reads_the_same_message_streamed_and_not():
     body, _ = DIALECT.client.render_response(WHOLE, exchange())
     unary = client(lambda _: httpx2.Response(200, json=body)).messages.create(**REQUEST)
     with streaming(printed(unfold_response(WHOLE))).messages.stream(**REQUEST) as stream:
@@ -304,7 +304,7 @@ def requests(draw: st.DrawFn) -> Request:
 
 @settings(max_examples=300)
 @given(requests(), st.sampled_from(sorted(anthropic_rules.MODELS)))
-def test_a_strict_server_takes_whatever_we_send(request: Request, model: str):
+def test_a_strict_server_accepts_every_rendered_request(request: Request, model: str):
     traits = traits_for("anthropic", model)
     try:
         rendered = DIALECT.provider.render_request(request, traits)

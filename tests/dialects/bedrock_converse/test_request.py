@@ -113,7 +113,7 @@ def test_a_document_gets_a_text_beside_it() -> None:
     assert reported_fields(rendered.report) == [("messages[9]", "approximated")]
 
 
-def test_documents_above_the_limit_of_a_message_go_to_the_next() -> None:
+def test_documents_above_the_limit_of_a_message_move_to_the_next() -> None:
     turns = [user(*(Document(data=PDF, path="d") for _ in range(3))) for _ in range(2)]
     rendered = render(request_with_turns(*turns))
     sent = rendered.body["messages"]
@@ -144,7 +144,7 @@ def test_audio_is_refused_by_name() -> None:
     assert caught.value.error.param == "messages[9].content[0]"
 
 
-def test_an_image_in_a_result_stays_inside_where_the_model_takes_it() -> None:
+def test_an_image_in_a_result_stays_there_if_the_model_supports_it() -> None:
     turns = (USER_TURN, CALL, user(result(Text(text="see"), Image(data=PNG))))
     inside = render(request_with_turns(*turns, tools=(F,))).body["messages"][2]["content"]
     assert [list(b) for b in inside[0]["toolResult"]["content"]] == [["text"], ["image"]]
@@ -163,7 +163,7 @@ def test_a_failed_result_is_sent_as_status_or_text() -> None:
     assert "status" not in block["toolResult"]
 
 
-def test_words_beside_results_go_inside_where_they_must() -> None:
+def test_text_beside_results_moves_into_a_result_if_required() -> None:
     turns = (USER_TURN, CALL, user(result(), Text(text="and now?")))
     rendered = render(request_with_turns(*turns, tools=(F,)), LLAMA)
     (block,) = rendered.body["messages"][2]["content"]
@@ -338,7 +338,7 @@ def test_a_schema_is_sent_as_text() -> None:
     assert reported_fields(rendered.report) == [("schema", "approximated")]
 
 
-def test_system_words_in_the_middle_are_hoisted_and_a_last_one_is_the_users() -> None:
+def test_system_turns_in_the_middle_are_hoisted_and_a_last_one_becomes_a_user_turn() -> None:
     middle = Turn(role="system", parts=(Text(text="rule"),), path="m")
     answer = Turn(role="assistant", parts=(Text(text="ok"),))
     rendered = render(request_with_turns(USER_TURN, middle, answer, USER_TURN))
@@ -362,7 +362,7 @@ def test_labels_carry_the_user_and_what_fits_of_the_metadata() -> None:
     ]
 
 
-def test_betas_that_bedrock_knows_are_passed_on_to_claude() -> None:
+def test_betas_supported_by_bedrock_are_sent_to_claude() -> None:
     betas = ("interleaved-thinking-2025-05-14", "claude-code-20250219")
     more = render(client_request(betas=betas)).body["additionalModelRequestFields"]
     assert more == {"anthropic_beta": ["interleaved-thinking-2025-05-14"]}

@@ -26,7 +26,7 @@ from tests.fakes.bedrock_rules import CLAUDE, MODELS
 
 @settings(max_examples=200)
 @given(requests(), st.sampled_from(MODELS))
-def test_a_strict_server_takes_whatever_we_send(request: Request, model: str) -> None:
+def test_a_strict_server_accepts_every_rendered_request(request: Request, model: str) -> None:
     try:
         rendered = DIALECT.provider.render_request(request, traits_for("bedrock", model))
     except GatewayError as refused:

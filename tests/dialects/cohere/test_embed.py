@@ -64,7 +64,7 @@ def test_an_openai_client_may_write_coheres_own_fields() -> None:
     assert report == [("user_id", "dropped"), ("embedding_types", "dropped"), ("odd", "dropped")]
 
 
-def test_pictures_go_as_pictures_and_mixed_inputs_as_contents() -> None:
+def test_images_are_sent_as_images_and_mixed_inputs_as_contents() -> None:
     body, report = written(embed_request(IMAGE_URL, IMAGE_URL))
     assert (body["images"], body["input_type"], report) == ([IMAGE_URL, IMAGE_URL], "image", [])
     body, report = written(embed_request(IMAGE_URL, task="search_query"))
@@ -105,7 +105,7 @@ def test_an_untranslatable_request_is_refused_with_its_param(
     st.sampled_from([None, True, False]),
     st.sampled_from([None, 256, 1536]),
 )
-def test_a_strict_server_takes_whatever_we_send(
+def test_a_strict_server_accepts_every_rendered_request(
     inputs: list[str], task: str | None, truncate: bool | None, dimensions: int | None
 ) -> None:
     if task == "image" and any(not text.startswith("data:") for text in inputs):

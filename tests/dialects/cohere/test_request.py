@@ -49,7 +49,7 @@ def result(*parts: Any, **fields: Any) -> ToolResult:
     return ToolResult(id="c1", parts=parts, path="r", **fields)
 
 
-def test_words_beside_calls_are_the_plan_and_results_come_next() -> None:
+def test_text_beside_calls_becomes_the_tool_plan() -> None:
     turns = (USER_TURN, CALL, user(result(Text(text="sunny")), Text(text="and now?")))
     messages = render(request_with_turns(*turns, tools=(F,))).body["messages"]
     assert messages[1]["tool_plan"] == "I look."

@@ -61,7 +61,7 @@ def test_log_probabilities_are_parsed(rows: Any, words: list[str]) -> None:
     assert [token["token"] for token in token_logprobs(response)] == words
 
 
-def test_sources_come_after_their_text_too() -> None:
+def test_late_citations_are_kept() -> None:
     response = answer(START, HELLO, {"type": "content-end", "index": 0}, CITED, end())
     (text,) = response.parts
     assert isinstance(text, Text)

@@ -25,7 +25,7 @@ from tests.fakes.cohere_rules import MODELS, PLAIN
 
 @settings(max_examples=200)
 @given(requests(), st.sampled_from(MODELS))
-def test_a_strict_server_takes_whatever_we_send(request: Request, model: str) -> None:
+def test_a_strict_server_accepts_every_rendered_request(request: Request, model: str) -> None:
     try:
         rendered = DIALECT.provider.render_request(request, traits_for("cohere", model))
     except GatewayError as refused:

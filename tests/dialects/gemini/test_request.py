@@ -131,7 +131,7 @@ def test_a_thinking_config_is_read(config: dict[str, Any], thinking: Thinking | 
     assert parse(body(generationConfig={"thinkingConfig": config})).thinking == thinking
 
 
-def test_a_budget_beside_a_level_is_a_loss_elsewhere():
+def test_a_reasoning_budget_beside_a_level_is_a_loss_in_other_dialects():
     config = {"thinkingLevel": "LOW", "thinkingBudget": 99}
     request = parse(body(generationConfig={"thinkingConfig": config}))
     assert request.thinking == Thinking(effort="low")
@@ -307,7 +307,7 @@ def test_a_step_without_a_signature_gets_the_sentinel():
     assert signed(CALL) == ([SKIP_SIGNATURE], [("messages[1].tool_calls", "approximated")])
 
 
-def test_a_thought_signs_the_call_after_it():
+def test_a_reasoning_signature_moves_to_the_next_call():
     state = Signature(provider="acme", model="acme-1", kind=NEXT_PART_SIGNATURE, value=STATE)
     assert signed(Reasoning(text="hm", signature=state), CALL) == ([None, STATE], [])
 
@@ -418,7 +418,7 @@ def test_the_model_may_not_begin_nor_end():
         (Document(text="words", title="t", path="p"), "inlineData", [("p.title", "dropped")]),
     ],
 )
-def test_media_are_sent_as_google_takes_them(part: Any, expected: str, lost: list[Any]):
+def test_media_are_sent_in_googles_format(part: Any, expected: str, lost: list[Any]):
     rendered = render(client_request(turns=(Turn(role="user", parts=(part,)),)))
     assert expected in rendered.body["contents"][0]["parts"][0]
     assert reported_fields(rendered.report) == lost
@@ -468,7 +468,7 @@ def test_names_that_google_does_not_take_are_mapped_back():
     assert [rendered.client_names.get(name, name) for name in sent] == list(names)
 
 
-def test_a_token_count_accepts_a_whole_request():
+def test_a_token_count_accepts_a_complete_request():
     request = parse({"model": "gw", "generateContentRequest": {**body(), "model": "models/else"}})
     assert request.model == "gw"
     assert len(request.turns) == 1

@@ -43,7 +43,7 @@ def signature_of_kind(kind: str) -> Signature:
 # --- a provider's ------------------------------------------------------------------------
 
 
-def test_a_signature_closes_the_thought_before_its_call():
+def test_a_call_signature_ends_the_reasoning_before_it():
     response = answer(
         chunk(text("pl", thought=True)),
         chunk(text("an", thought=True)),
@@ -63,7 +63,7 @@ def test_a_signature_closes_the_thought_before_its_call():
     assert response.finish == Finish(reason="tool")
 
 
-def test_a_signature_without_a_thought_makes_one():
+def test_a_signature_without_reasoning_creates_a_reasoning_part():
     response = answer(chunk(call("f", id="c9", thoughtSignature=STATE), reason="STOP"))
     assert response.parts == (
         Reasoning(signature=signature_of_kind(NEXT_PART_SIGNATURE)),
@@ -345,7 +345,7 @@ def test_a_stream_consists_of_chunks_of_complete_answers():
 
 
 @pytest.mark.parametrize("thinking", ["none", "summary"])
-def test_a_foreign_thought_keeps_its_state_whether_shown_or_not(thinking: str):
+def test_reasoning_of_another_dialect_keeps_its_state(thinking: str):
     state = Signature(provider="anthropic", model="claude", value="S")
     response = Response(parts=(Reasoning(text="hm", signature=state), Text(text="x")))
     body, _ = DIALECT.client.render_response(response, exchange(reasoning_display=thinking))
@@ -363,7 +363,7 @@ def test_a_foreign_thought_keeps_its_state_whether_shown_or_not(thinking: str):
         assert recover_reasoning_text("hm", parse_signature(token)) == ("hm", state)
 
 
-def test_words_that_must_come_back_travel_even_if_they_are_hidden():
+def test_hidden_reasoning_round_trips_in_its_signature():
     thought = Reasoning(text="hm", signature=Signature(provider="deepseek", model="d", kind="text"))
     body, _ = DIALECT.client.render_response(
         Response(parts=(thought, Text(text="x"))), exchange(reasoning_display="none")

@@ -67,7 +67,7 @@ def streaming(data: bytes) -> genai.Client:
     return client(lambda _: httpx.Response(200, headers=headers, content=data))
 
 
-def test_the_sdk_reads_a_whole_answer():
+def test_the_sdk_reads_a_response():
     body, _ = DIALECT.client.render_response(WHOLE, exchange())
     response = client(lambda _: httpx.Response(200, json=body)).models.generate_content(**REQUEST)
     assert response.text == "Hello, 世界"
@@ -87,7 +87,7 @@ def test_the_sdk_reads_a_whole_answer():
     assert grounding.grounding_supports[0].segment.text == "Hello"
 
 
-def test_the_sdk_gathers_the_same_from_a_stream_as_from_the_whole_answer():
+def test_the_sdk_reads_the_same_response_streamed_and_not():
     body, _ = DIALECT.client.render_response(WHOLE, exchange())
     unary = client(lambda _: httpx.Response(200, json=body)).models.generate_content(**REQUEST)
     chunks = list(
@@ -213,7 +213,7 @@ def _foreign(parts: tuple[Part, ...]) -> tuple[Part, ...]:
 
 @settings(max_examples=200)
 @given(requests(), st.sampled_from(sorted(gemini_rules.MODELS)))
-def test_a_strict_server_takes_whatever_we_send(request: Request, model: str):
+def test_a_strict_server_accepts_every_rendered_request(request: Request, model: str):
     turns = tuple(replace(turn, parts=_foreign(turn.parts)) for turn in request.turns)
     request = replace(request, turns=turns)
     try:

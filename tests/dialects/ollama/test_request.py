@@ -51,7 +51,7 @@ def test_a_request_streams_unless_stream_is_false(stream: bool | None, expected:
     assert render(body(stream=stream)).body["stream"] is expected
 
 
-def test_options_are_read_and_sent_again() -> None:
+def test_options_round_trip() -> None:
     options = {
         "num_predict": 9,
         "temperature": 0.5,
@@ -258,7 +258,7 @@ def test_an_unsupported_attachment_is_replaced_by_text(part: Any) -> None:
     assert reported_fields(rendered.report) == [("messages[0].content[1]", "dropped")]
 
 
-def test_a_picture_in_a_result_moves_to_the_next_user_message() -> None:
+def test_an_image_in_a_result_moves_to_the_next_user_message() -> None:
     request = Request(
         model="gw",
         turns=(

@@ -60,7 +60,7 @@ def lines(events: list[Any]) -> Iterator[ollama.ChatResponse]:
         yield from sdk.chat(model="m", messages=[USER], stream=True)
 
 
-def test_the_sdk_reads_a_whole_answer() -> None:
+def test_the_sdk_reads_a_response() -> None:
     body, _ = DIALECT.client.render_response(FULL, exchange())
     with client(200, json.dumps(body).encode()) as sdk:
         answer = sdk.chat(model="m", messages=[USER])

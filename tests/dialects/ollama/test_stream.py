@@ -170,7 +170,7 @@ def test_a_stream_is_printed_line_by_line() -> None:
     assert end["message"] == {"role": "assistant", "content": ""}
 
 
-def test_hidden_thoughts_are_not_printed() -> None:
+def test_hidden_reasoning_is_not_rendered() -> None:
     assert all(
         "thinking" not in row["message"]
         for row in rendered_lines(unfold_response(FULL), reasoning_display="none")
@@ -189,7 +189,7 @@ def test_a_prompts_answer_has_another_shape() -> None:
     assert "message" not in whole
 
 
-def test_durations_come_back_from_where_they_were_measured() -> None:
+def test_durations_round_trip_and_are_never_invented() -> None:
     usage = read(line({"content": "x"}), last(eval_count=9, eval_duration=77)).usage
     whole, _ = DIALECT.client.render_response(Response(usage=usage), exchange())
     assert whole["eval_duration"] == 77

@@ -43,7 +43,7 @@ HI = [BlockStart(kind="text"), Delta("hi"), BlockEnd()]
 HO = [BlockStart(kind="text"), Delta("ho"), BlockEnd()]
 
 
-def test_several_answers_are_choices_whole_and_in_pieces():
+def test_several_answers_are_choices_streamed_and_not():
     other = fold_events([Start(), *HO, End(Finish(reason="length"))])
     end = End(Finish(reason="stop"), (other,))
     response = fold_events([Start(), *HI, end])

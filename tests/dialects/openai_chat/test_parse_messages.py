@@ -290,7 +290,7 @@ def test_the_older_function_messages_are_paired():
     assert (answer.name, answer.path) == ("f", "messages[2]")  # type: ignore[union-attr]
 
 
-def test_words_of_refusal_are_read_from_both_places():
+def test_refusals_are_read_from_both_fields():
     first = {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]}
     second = {"role": "assistant", "content": None, "refusal": "never"}
     turns = parse(request_body(USER, first, second)).turns
@@ -344,7 +344,7 @@ def test_reasoning_details_keep_what_the_provider_wrote():
     assert thought.signature.provider == ""  # type: ignore[union-attr]
 
 
-def test_our_own_tokens_are_unwrapped_wherever_they_come_back():
+def test_reasoning_state_tokens_are_decoded_in_every_field():
     state = Signature(provider="gemini", model="g", kind="thought_signature", value="S")
     slot = {"extra_content": {"google": {"thought_signature": wrap_signature(state)}}}
     turn = parse(request_body(USER, called({**call(), **slot}))).turns[1]

@@ -308,7 +308,7 @@ def test_unknown_fields_are_preserved_for_the_same_dialect():
     }
 
 
-def test_a_mark_for_the_whole_request_is_read():
+def test_a_request_level_cache_breakpoint_is_parsed():
     assert parse(body(cache_control={"type": "ephemeral", "ttl": "1h"})).cache == CacheBreakpoint(
         ttl="1h"
     )

@@ -183,7 +183,7 @@ def test_the_stop_sequence_of_vllm_is_parsed():
         "growing",
     ],
 )
-def test_usage_may_stand_anywhere(stream: tuple[Any, ...]):
+def test_usage_is_read_from_any_chunk(stream: tuple[Any, ...]):
     usage = read(*stream).usage
     assert usage is not None
     assert (usage.input, usage.output) == (5, 2)
@@ -266,7 +266,7 @@ def test_encrypted_reasoning_without_text_is_a_block_of_its_own(late: bool):
     assert "E" in thoughts[0].signature.value
 
 
-def test_reasoning_may_come_back_after_text():
+def test_reasoning_after_text_is_parsed():
     parts = read(chunk({"reasoning": "a"}), TEXT, chunk({"reasoning": "b"}), TEXT, STOP).parts
     assert [type(part).__name__ for part in parts] == ["Reasoning", "Text", "Reasoning", "Text"]
 
@@ -451,7 +451,7 @@ def test_a_custom_call_streams_its_text():
     assert parts == (ToolCall(id="c", name="sh", raw="ls", custom=True),)
 
 
-def test_geminis_thought_signature_on_a_call_is_parsed():
+def test_geminis_signature_on_a_call_is_parsed():
     slot = {"extra_content": {"google": {"thought_signature": "S"}}}
     response = read(chunk(piece(id="c", name="f", arguments="{}", **slot)), chunk(finish="stop"))
     state = Signature(provider="acme", model="acme-1", kind="thought_signature", value="S")
@@ -487,7 +487,7 @@ def test_what_is_no_source_is_left_out(annotations: Any):
     assert read(TEXT, chunk({"annotations": annotations}), STOP).parts == (Text(text="hi"),)
 
 
-def test_streamed_sound_is_joined():
+def test_streamed_audio_is_joined():
     response = read(
         chunk({"audio": {"id": "a", "data": "QU"}}),
         chunk({"audio": {"data": "FB", "transcript": "A"}}),

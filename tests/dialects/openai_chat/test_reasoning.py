@@ -161,19 +161,19 @@ def test_the_field_is_the_targets():
     assert back(thought(), **PLAIN)[0]["reasoning"] == "hm"
 
 
-def test_a_thought_without_an_origin_is_plain_text_and_may_go_back():
+def test_reasoning_without_an_origin_is_sent_as_text():
     message, report = back(Reasoning(text="hm", path="p"), **CONTENT)
     assert message["reasoning_content"] == "hm"
     assert report == []
 
 
-def test_another_models_thought_is_dropped():
+def test_another_models_reasoning_is_dropped():
     message, report = back(thought(provider="other"), **PLAIN)
     assert "reasoning" not in message
     assert report == [("p", "dropped")]
 
 
-def test_another_models_thought_is_sent_as_text_where_one_is_demanded():
+def test_another_models_reasoning_is_sent_as_text_if_required():
     message, report = back(thought(provider="other"), **CONTENT)
     assert message["reasoning_content"] == "hm"
     assert report == [("p", "approximated")]
@@ -185,7 +185,7 @@ def test_missing_required_reasoning_is_sent_as_a_blank():
     assert report == [("m", "defaulted")]
 
 
-def test_no_thought_is_demanded_without_calls():
+def test_reasoning_is_not_required_without_calls():
     message, report = back(None, calls=False, **CONTENT)
     assert "reasoning_content" not in message
     assert report == []
@@ -196,13 +196,13 @@ def test_no_thought_is_demanded_without_calls():
     [{}, {"reasoning_field": "reasoning", "replay_reasoning": "ignored"}],
     ids=["no field", "ignored"],
 )
-def test_a_target_that_takes_no_thoughts_gets_none(flags: dict[str, Any]):
+def test_a_target_without_reasoning_support_gets_none(flags: dict[str, Any]):
     message, report = back(thought(), **flags)
     assert "hm" not in str(message)
     assert report == [("p", "dropped")]
 
 
-def test_details_go_back_as_the_provider_wrote_them():
+def test_reasoning_details_are_returned_unchanged():
     details = '[{"type":"reasoning.encrypted","data":"E","index":0}]'
     message, report = back(thought("reasoning_details", value=details), **DETAILS)
     assert message["reasoning_details"] == [

@@ -35,7 +35,7 @@ def read(message: dict[str, Any]) -> tuple[Part, ...]:
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
-def test_details_carry_every_thought_with_its_state(stream: bool):
+def test_reasoning_details_contain_every_part_with_its_state(stream: bool):
     if stream:
         details = [
             detail

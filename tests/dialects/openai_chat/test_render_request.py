@@ -182,7 +182,7 @@ def test_instructions_are_one_message_with_the_targets_role():
     assert sent == {"role": "developer", "content": texts}
 
 
-def test_a_target_that_takes_strings_only_gets_strings():
+def test_a_target_with_string_content_gets_strings():
     request = request_body(
         {"role": "system", "content": "a"}, {"role": "system", "content": "b"}, USER
     )
@@ -250,7 +250,7 @@ def test_images_of_a_tool_result_follow_all_results_of_the_turn():
     assert openai_rules.refusal({**rendered.body, "model": "gpt-4.1"}) is None
 
 
-def test_a_target_that_takes_images_in_results_gets_them_there():
+def test_images_in_results_are_sent_if_the_target_supports_them():
     content = [{"type": "image_url", "image_url": {"url": "https://x/y"}}]
     rendered = render(
         request_body(USER, called(call()), result("c1", content)), tool_result_images=True
@@ -304,7 +304,7 @@ def test_call_ids_follow_the_targets_rule_everywhere():
     assert reported_fields(rendered.report) == [("messages[1].tool_calls[0].id", "approximated")]
 
 
-def test_a_tool_message_carries_the_tools_name_where_wanted():
+def test_a_tool_message_has_the_tool_name_if_required():
     sent = render(request_body(USER, called(call(name="f")), result()), tool_result_name=True).body
     assert sent["messages"][2]["name"] == "f"
 
@@ -401,7 +401,7 @@ def test_audio_is_sent_where_supported():
         ),
     ],
 )
-def test_a_document_goes_as_a_file(media_type: str, name: str):
+def test_a_document_is_sent_as_a_file(media_type: str, name: str):
     content, report = only_part(user(Document(data=PDF, media_type=media_type)))
     file = {"filename": name, "file_data": f"data:{media_type};base64,{PDF}"}
     assert content == {"type": "file", "file": file}
@@ -422,7 +422,7 @@ def test_a_document_goes_as_a_file(media_type: str, name: str):
     ],
     ids=["bytes", "address", "id", "sound"],
 )
-def test_files_and_sound_go_as_chunks_of_one_string(part: Any, chunk: Any, report: Any):
+def test_files_and_audio_are_sent_as_strings(part: Any, chunk: Any, report: Any):
     content, told_ = only_part(user(part), media_chunks=True, audio=True)
     kind = next(iter(chunk)) if "file_id" not in chunk else "file"
     assert content == {"type": kind, **chunk}
@@ -502,7 +502,7 @@ def test_openais_cache_breakpoints_are_on_the_parts():
     assert parts[1]["prompt_cache_breakpoint"] == {"mode": "explicit", "ttl": "12h"}
 
 
-def test_openrouters_marks_stand_where_anthropics_do():
+def test_openrouters_cache_breakpoints_are_placed_like_anthropics():
     sent = render(MARKED, cache="cache_control").body
     assert sent["messages"][0]["content"][1]["cache_control"] == {"type": "ephemeral", "ttl": "1h"}
     assert sent["tools"][0]["cache_control"] == {"type": "ephemeral"}
@@ -580,7 +580,7 @@ def test_a_target_without_json_mode_gets_an_instruction():
 # --- the rest ------------------------------------------------------------------------
 
 
-def test_unknown_fields_of_the_same_dialect_are_sent_again():
+def test_unknown_fields_of_the_same_dialect_are_sent():
     assert render(body(future={"a": 1})).body["future"] == {"a": 1}
 
 

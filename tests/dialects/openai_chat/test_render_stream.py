@@ -153,7 +153,7 @@ def test_the_state_of_a_call_travels_wrapped():
     assert call["extra_content"]["google"]["thought_signature"] == slot
 
 
-def test_the_state_of_a_thought_has_no_slot():
+def test_reasoning_state_has_no_field():
     state = Signature(provider="anthropic", model="m", value="SIG")
     events = [BlockStart(kind="reasoning"), Delta("hm"), SignatureDelta(state), BlockEnd()]
     assert deltas(*events) == [{"reasoning_content": "hm"}]
@@ -186,7 +186,7 @@ def test_sources_without_a_url_are_reported():
     assert reported_fields(report) == [("citations", "dropped")]
 
 
-def test_chats_own_annotations_go_through_as_they_came():
+def test_chat_annotations_are_unchanged():
     native = {"type": "url_citation", "url_citation": {"url": "https://x", "vendor": 1}}
     citation = Citation(url="https://x", dialect="openai_chat", native=native)
     events = [BlockStart(kind="text"), Delta("x"), CitationDelta(citation), BlockEnd()]
@@ -202,7 +202,7 @@ def test_blocks_of_another_dialect_are_reported():
     assert reported_fields(report) == [("content.server_tool_use", "dropped")]
 
 
-def test_sound_and_pictures_come_back_where_chat_has_them():
+def test_audio_and_images_are_rendered_in_chats_fields():
     images = [{"type": "image_url", "image_url": {"url": "data:"}}]
     sound = {"dialect": "openai_chat", "native": {"type": "audio"}}
     events: list[Event] = [
@@ -289,7 +289,7 @@ def test_nothing_follows_a_failure():
     assert renderer.feed(Delta("x")) == b""
 
 
-def test_a_failure_may_come_first():
+def test_a_failure_before_content_is_rendered():
     frames = rendered_frames([Failed(Error(kind="overloaded", message="Overloaded"))])
     assert frames[0]["error"]["code"] == "overloaded"
 
@@ -335,7 +335,7 @@ def test_a_complete_response_has_its_usage():
     assert (body["id"], body["object"]) == ("chatcmpl-1", "chat.completion")
 
 
-def test_log_probabilities_come_back_to_a_chat_client():
+def test_a_chat_client_gets_log_probabilities():
     token = {"token": "x", "logprob": -0.5, "bytes": None, "top_logprobs": []}
     extra = {**logprobs_extra([token]), "openai_chat": {"system_fingerprint": "fp"}}
     body, _ = DIALECT.client.render_response(Response(extra=extra), exchange())

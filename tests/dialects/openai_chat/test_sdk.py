@@ -63,7 +63,7 @@ def stream(events: list[Event]) -> Iterator[ChatCompletionChunk]:
         yield from sdk.chat.completions.create(model="m", messages=messages, stream=True)
 
 
-def test_the_sdk_reads_a_whole_answer():
+def test_the_sdk_reads_a_response():
     answer = sdk_completion(FULL)
     choice = answer.choices[0]
     assert choice.message.content == "It is sunny."

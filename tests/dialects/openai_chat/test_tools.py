@@ -94,7 +94,7 @@ def test_a_deferred_tool_without_a_search_is_dropped():
     assert reported_fields(rendered.report) == [("tools[1]", "dropped")]
 
 
-def test_deferred_tools_are_sent_at_once_where_a_search_would_have_found_them():
+def test_deferred_tools_are_sent_in_full_without_tool_search():
     search = Tool(
         name="tool_search_tool_regex",
         kind="server",
@@ -115,7 +115,7 @@ def test_server_tools_of_another_dialect_are_dropped():
     assert reported_fields(rendered.report) == [("tools[0]", "dropped")]
 
 
-def test_web_search_options_go_back_to_where_they_were():
+def test_web_search_options_round_trip():
     options = {"search_context_size": "low"}
     sent = render(body(web_search_options=options)).body
     assert sent["web_search_options"] == options
@@ -180,7 +180,7 @@ def test_a_tool_choice_has_the_targets_form(choice: ToolChoice, flags: dict[str,
     assert render(with_tools(*BOTH, tool_choice=choice), **flags).body["tool_choice"] == sent
 
 
-def test_an_allowed_subset_without_a_word_for_it_leaves_the_others_out():
+def test_an_unsupported_tool_subset_drops_the_other_tools():
     rendered = render(with_tools(*BOTH, tool_choice=ALLOWED))
     assert [item["function"]["name"] for item in rendered.body["tools"]] == ["f"]
     assert reported_fields(rendered.report) == [("tool_choice", "approximated")]

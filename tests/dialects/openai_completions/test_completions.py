@@ -188,7 +188,7 @@ def test_what_is_no_answer_is_an_error(value: Any) -> None:
         DIALECT.provider.parse_response(value, ALL, None)
 
 
-def test_log_probabilities_come_back_to_the_same_dialect() -> None:
+def test_log_probabilities_round_trip_in_the_same_dialect() -> None:
     whole = chunk("hi", "stop")
     whole["choices"][0]["logprobs"] = {"tokens": ["hi"]}
     response = DIALECT.provider.parse_response(whole, ALL, None)
@@ -196,7 +196,7 @@ def test_log_probabilities_come_back_to_the_same_dialect() -> None:
     assert shown_["choices"][0]["logprobs"] == {"tokens": ["hi"]}
 
 
-def test_log_probabilities_of_chats_come_in_lists() -> None:
+def test_chat_log_probabilities_become_lists() -> None:
     tokens = [token("hi", -0.5, [token("ho", -1.5)]), token("!", -0.1)]
     response = Response(parts=(Text(text="hi!"),), extra=logprobs_extra(tokens))
     shown_, _ = DIALECT.client.render_response(response, exchange())
@@ -208,7 +208,7 @@ def test_log_probabilities_of_chats_come_in_lists() -> None:
     }
 
 
-def test_several_answers_are_choices_whole_and_in_pieces() -> None:
+def test_several_answers_are_choices_streamed_and_not() -> None:
     other = Response(parts=(Text(text="ho"),), finish=Finish(reason="length"))
     response = Response(parts=(Text(text="hi"),), alternatives=(other,))
     whole, _ = DIALECT.client.render_response(response, exchange())
@@ -264,7 +264,7 @@ def test_the_finish_is_written(finish: Finish, word: str) -> None:
     assert rendered_frames(unfold_response(response))[-2]["choices"][0]["finish_reason"] == word
 
 
-def test_words_of_refusal_are_text_and_what_is_no_text_is_reported() -> None:
+def test_refusals_become_text_and_other_parts_are_reported() -> None:
     response = Response(
         parts=(
             Reasoning(text="hm"),

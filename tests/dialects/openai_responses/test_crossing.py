@@ -175,7 +175,7 @@ def second_turn(preset: str, model: str, answer: Any, *, summary: str | None) ->
     return sent
 
 
-def test_deepseek_gets_its_thought_back():
+def test_deepseek_gets_its_reasoning_back():
     sent = second_turn("deepseek", "deepseek-v4-pro", DEEPSEEK_ANSWER, summary="auto")
     assert sent["messages"][1]["reasoning_content"] == "I need the weather"
     assert openai_rules.deepseek_refusal(sent) is None

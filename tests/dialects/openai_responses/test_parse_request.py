@@ -103,7 +103,7 @@ IN_NAMESPACE = {
 OUTPUT = {"type": "custom_tool_call_output", "id": "cto_1", "call_id": "c1", "output": "a b"}
 
 
-def test_codex_hands_in_tools_as_an_item():
+def test_codex_sends_tools_as_an_item():
     request = parse(body(CODEX, USER, IN_NAMESPACE, OUTPUT, USER))
     offered = [(item.name, item.kind) for item in request.tools]
     assert offered == [
@@ -154,7 +154,7 @@ def test_a_call_of_a_tool_in_a_namespace_is_shown_in_it():
         ),
     ],
 )
-def test_every_form_of_a_choice_is_read_and_sent_again(choice: Any, expected: ToolChoice):
+def test_every_form_of_tool_choice_round_trips(choice: Any, expected: ToolChoice):
     request = body(
         tools=[
             tool("f"),
@@ -257,7 +257,7 @@ def test_reasoning_state_is_sent_only_to_its_provider():
     assert other.body["input"][1]["type"] == "function_call"
 
 
-def test_reasoning_whose_item_is_gone_is_left_out():
+def test_reasoning_without_its_item_is_dropped():
     token = wrap_signature(
         Signature(
             provider="openai", model="gpt-6", kind="encrypted_content", value="E", item_id="rs_1"

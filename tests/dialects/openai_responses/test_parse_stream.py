@@ -115,7 +115,7 @@ def test_a_call_is_parsed_from_every_event_sequence(frames: list[Any]):
     assert response.finish.reason == "tool"
 
 
-def test_interleaved_calls_come_one_after_the_other():
+def test_interleaved_calls_are_serialized():
     response = read(
         call_added(0, call_id="a"),
         call_added(1, call_id="b", name="g"),
@@ -184,7 +184,7 @@ def test_reasoning_is_parsed_from_every_event_sequence(frames: list[Any]):
     assert response.parts == (Reasoning(text="one\n\ntwo", signature=SIGNED),)
 
 
-def test_raw_thoughts_without_state_are_text_of_their_maker():
+def test_raw_reasoning_without_state_has_its_origin():
     item = {"id": "rs_1", "type": "reasoning", "summary": [], "content": None}
     frames = event("reasoning_text.delta", output_index=0, content_index=0, delta="hm")
     response = read(event("output_item.added", output_index=0, item=item), frames, done(item))

@@ -106,7 +106,7 @@ def test_every_event_is_of_the_sdks_types(response: Response):
         EVENT.validate_json(json.dumps(event), strict=True)
 
 
-def test_the_sdk_reads_a_whole_answer():
+def test_the_sdk_reads_a_response():
     answer = sdk_response(FULL)
     assert answer.output_text == "It is sunny."
     kinds = [item.type for item in answer.output]

@@ -62,7 +62,7 @@ PLAIN = {
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_plain_words_are_read(name: str) -> None:
+def test_plain_text_is_read(name: str) -> None:
     dialect, body = PLAIN[name]
     body.pop("max_tokens", None) if dialect != "anthropic_messages" else None
     assert read(dialect, body) == parsed(dialect, body) == HI
@@ -109,14 +109,14 @@ def conversation(case: dict[str, Any]) -> bool:
 @pytest.mark.parametrize(
     "case", [case for case in cases("request") if conversation(case.values[0])]
 )
-def test_the_golden_cases_end_as_they_are_parsed(case: dict[str, Any]) -> None:
+def test_the_last_user_text_of_golden_cases_equals_the_parsed_one(case: dict[str, Any]) -> None:
     request = case["request"]
     body = request.get("body", request)
     assert read(case["from"], body) in {"", parsed(case["from"], body)}
 
 
 @pytest.mark.parametrize("dialect", ["openai_chat", "anthropic_messages"])
-def test_odd_requests_end_as_they_are_parsed(dialect: str) -> None:
+def test_the_last_user_text_of_unusual_requests_equals_the_parsed_one(dialect: str) -> None:
     checked = 0
     for seed in range(400):
         generator = RequestGenerator(seed)

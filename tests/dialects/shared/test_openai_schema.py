@@ -25,7 +25,7 @@ def obj(**properties: Any) -> dict[str, Any]:
 STRING = {"type": "string"}
 
 
-def test_a_strict_schema_is_left_alone():
+def test_a_strict_schema_is_unchanged():
     schema = obj(a=STRING, b=obj(c={"type": "array", "items": STRING}))
     assert strict_schema(schema) == (schema, ())
 

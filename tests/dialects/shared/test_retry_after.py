@@ -56,7 +56,7 @@ def test_googles_retry_info_is_found():
 
 
 @pytest.mark.parametrize("payload", [None, 5, {"error": "x"}, {"error": {"details": 5}}], ids=str)
-def test_other_payloads_say_nothing(payload: Any):
+def test_other_payloads_have_no_retry_after(payload: Any):
     assert retry_after({}, payload) is None
 
 
