@@ -191,6 +191,7 @@ def _routing_state(
         key=key,
         busy={} if live is None else dict(live.load.in_flight),
         fetch_media=settings.FETCH_MEDIA,
+        gateway_searches=bool(settings.WEB_SEARCH_URL) and route.web_search,
     )
 
 

@@ -19,6 +19,7 @@ import msgspec
 from gateway.canon.errors import KINDS, Error
 from gateway.canon.request import Image, Request, Text, ToolResult
 from gateway.routing.active_hours import parse_active_hours
+from gateway.routing.built_in_tools import BUILT_IN_TOOLS, built_in_tools_of, runs_tool
 from gateway.routing.circuit_breaker import CircuitState, allows_call, cooldown_reason
 from gateway.routing.complexity import classify_complexity
 from gateway.routing.latency import LatencyByTarget
@@ -387,6 +388,7 @@ class RequestFeatures(msgspec.Struct, frozen=True):
         tags: tags of the request and of its key.
         requested_at: unix seconds.
         complexity: a key of COMPLEXITIES; empty if no step depends on it.
+        built_in_tools: keys of BUILT_IN_TOOLS; targets that run them are preferred.
     """
 
     used: frozenset[str] = frozenset()
@@ -396,6 +398,7 @@ class RequestFeatures(msgspec.Struct, frozen=True):
     tags: frozenset[str] = frozenset()
     requested_at: float = 0.0
     complexity: str = ""
+    built_in_tools: frozenset[str] = frozenset()
 
 
 def with_fallbacks(snapshot: Snapshot, route: Route) -> list[Route]:
@@ -441,7 +444,7 @@ def features_of(request: Request, tokens: int) -> RequestFeatures:
         used.add("schema")
     if any(_is_image(part) for turn in request.turns for part in turn.parts):
         used.add("images")
-    return RequestFeatures(frozenset(used), tokens)
+    return RequestFeatures(frozenset(used), tokens, built_in_tools=built_in_tools_of(request.tools))
 
 
 def _is_image(part: object) -> bool:
@@ -484,12 +487,38 @@ def select_candidates(
             matching.append(candidate)
         else:
             skipped.append(Skip(candidate, reason))
+    tools = features.built_in_tools if features is not None else frozenset()
     if not health:
-        return Decision(tuple(matching), tuple(skipped))
+        matching, without_tool = _prefer_tools(matching, tools)
+        return Decision(tuple(matching), (*skipped, *without_tool))
     available, in_cooldown = _by_health(matching, health, now)
     if in_cooldown and not _has_first_candidate(available, in_cooldown):
         return Decision(tuple(matching), tuple(skipped), ignores_cooldowns=True)
-    return Decision(tuple(available), (*skipped, *in_cooldown))
+    available, without_tool = _prefer_tools(available, tools)
+    return Decision(tuple(available), (*skipped, *without_tool, *in_cooldown))
+
+
+def _prefer_tools(
+    candidates: list[Candidate], tools: frozenset[str]
+) -> tuple[list[Candidate], list[Skip]]:
+    """The candidates, without those that do not run a built-in tool which another one runs.
+
+    Applies to routes and steps with `require_capabilities`. A tool that no candidate runs is
+    dropped by translation, or the gateway runs it.
+    """
+    skipped: list[Skip] = []
+    for tool in sorted(tools):
+        if not any(runs_tool(candidate.target, tool) for candidate in candidates):
+            continue
+        remaining = []
+        for candidate in candidates:
+            if not _requires_capabilities(candidate) or runs_tool(candidate.target, tool):
+                remaining.append(candidate)
+            else:
+                reason = f"it does not support {BUILT_IN_TOOLS[tool]}, which another target does"
+                skipped.append(Skip(candidate, reason))
+        candidates = remaining
+    return candidates, skipped
 
 
 def _by_health(
@@ -595,11 +624,14 @@ def _mismatch_reason(candidate: Candidate, features: RequestFeatures) -> str | N
     """Why the target does not match this request, or None if it does."""
     step = candidate.step
     reason = _step_mismatch_reason(step, features) if step is not None else None
-    if reason is None and (
-        candidate.route.require_capabilities or (step is not None and step.require_capabilities)
-    ):
+    if reason is None and _requires_capabilities(candidate):
         return _capability_mismatch_reason(candidate.target, features)
     return reason
+
+
+def _requires_capabilities(candidate: Candidate) -> bool:
+    step = candidate.step
+    return candidate.route.require_capabilities or (step is not None and step.require_capabilities)
 
 
 def _step_mismatch_reason(step: RouteStep, features: RequestFeatures) -> str | None:

@@ -84,7 +84,8 @@ class RoutingState(msgspec.Struct, frozen=True, kw_only=True):
 
     `simulated_failures` are keys of SIMULATED_FAILURES by `provider/model`; `key` is the key
     of the request. `busy` counts running requests by target; `time_of_day` is unix seconds, None
-    means now. `fetch_media`: whether live traffic fetches URLs.
+    means now. `fetch_media`: whether live traffic fetches URLs. `gateway_searches`: whether it
+    runs web searches for targets that have none.
     """
 
     snapshot: Snapshot
@@ -97,6 +98,7 @@ class RoutingState(msgspec.Struct, frozen=True, kw_only=True):
     busy: Mapping[str, int] = {}
     time_of_day: float | None = None
     fetch_media: bool = False
+    gateway_searches: bool = False
 
 
 def build_call(
@@ -143,7 +145,9 @@ def dry_run(state: RoutingState, call: Call, route: Route) -> DryRun:
         routes = with_fallbacks(call.exchange.snapshot, route)
         features = None
         if any(route.depends_on_caller for route in routes):
-            features = routing_features(call.exchange, routes)
+            features = routing_features(
+                call.exchange, routes, gateway_searches=state.gateway_searches
+            )
         decision = select_candidates(
             routes,
             features,

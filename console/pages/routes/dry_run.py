@@ -181,6 +181,7 @@ def _simulation_inputs(
         key=key,
         busy={} if live is None else dict(live.load.in_flight),
         fetch_media=settings.FETCH_MEDIA,
+        gateway_searches=bool(settings.WEB_SEARCH_URL) and route.web_search,
     )
 
 

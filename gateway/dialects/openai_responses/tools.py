@@ -27,7 +27,11 @@ from gateway.dialects.shared.fields import (
     wrong_type,
 )
 from gateway.dialects.shared.openai_schema import strict_schema, tool_parameters
-from gateway.dialects.shared.server_tools import loss_reason, responses_type
+from gateway.dialects.shared.server_tools import (
+    loss_reason,
+    responses_type,
+    searches_openai_stores,
+)
 from gateway.dialects.shared.web_search import WebSearch, user_location
 
 # --- a client's tools -----------------------------------------------------------------------------
@@ -301,8 +305,6 @@ def _in_namespaces(context: ResponsesRenderContext, sent: list[tuple[Tool, Json]
 _CHAT = "openai_chat"
 # Types of tools that OpenAI runs, as far as Chat clients send them.
 _OPENAI_TOOLS = frozenset({"web_search", "web_search_preview", "code_interpreter", "mcp"})
-# How the ids of OpenAI's vector stores start.
-_OPENAI_STORE = "vs_"
 # The field of xAI's search with the domains to exclude; it excludes a list of allowed ones.
 _EXCLUDED = "excluded_domains"
 # Options that request nothing.
@@ -330,11 +332,7 @@ def _other_provider_reason(tool: Tool) -> str:
     if native.get("type") == mcp.TOOL:
         server = mcp.parse_openai_tool(tool)
         return server if isinstance(server, str) else ""
-    stores = native.get("vector_store_ids")
-    ids = stores if isinstance(stores, list) else []
-    if any(isinstance(store, str) and store.startswith(_OPENAI_STORE) for store in ids):
-        return loss_reason(tool)
-    return ""
+    return loss_reason(tool) if searches_openai_stores(tool) else ""
 
 
 def _with_accepted_fields(

@@ -9,12 +9,15 @@ NO_WEB_SEARCH = (
     "the target does not search the web; the gateway can search for it: DRAGOMAN_WEB_SEARCH_URL"
 )
 
+# How the ids of OpenAI's vector stores start.
+_OPENAI_STORE = "vs_"
+_PREFER = "`require_capabilities` of the route prefers them"
 # Names of tools, as each dialect writes them -> why another provider cannot run them.
 _REASONS = {
     "code_execution": "the target does not run code",
     "image_generation": "the model does not generate images",
-    "file_search": "the vector stores belong to OpenAI",
-    "fileSearch": "the file search stores belong to Google",
+    "file_search": f"the vector stores belong to OpenAI, only its models search them; {_PREFER}",
+    "fileSearch": f"the stores belong to Google, only its models search them; {_PREFER}",
     "mcp": "the target does not call MCP servers",
     "mcp_toolset": "the target does not call MCP servers",
     "web_search": NO_WEB_SEARCH,
@@ -44,3 +47,10 @@ def responses_type(tool: Tool) -> str:
     if kind == mcp.TOOLSET:
         return mcp.TOOL
     return kind if isinstance(kind, str) else ""
+
+
+def searches_openai_stores(tool: Tool) -> bool:
+    """Whether a file search names vector stores of OpenAI's, by the form of their ids."""
+    stores = (tool.native or {}).get("vector_store_ids")
+    ids = stores if isinstance(stores, list) else []
+    return any(isinstance(store, str) and store.startswith(_OPENAI_STORE) for store in ids)

@@ -15,6 +15,7 @@ import msgspec
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.request import Audio, Document, Image
+from gateway.dialects.shared.web_search import NAME as WEB_SEARCH
 from gateway.relay.exchange.call import Exchange
 from gateway.relay.exchange.usage import BYTES_PER_TOKEN
 from gateway.routing.candidates import (
@@ -187,8 +188,14 @@ def request_features(exchange: Exchange) -> RequestFeatures:
         return RequestFeatures(estimated_tokens=max(1, len(exchange.body) // BYTES_PER_TOKEN))
 
 
-def routing_features(exchange: Exchange, routes: Iterable[Route]) -> RequestFeatures:
-    """The features for the choice among these routes; parses the body only if they need it."""
+def routing_features(
+    exchange: Exchange, routes: Iterable[Route], *, gateway_searches: bool
+) -> RequestFeatures:
+    """The features for the choice among these routes; parses the body only if they need it.
+
+    `gateway_searches`: whether the gateway runs web searches for targets that have none, which
+    then need not be preferred.
+    """
     routes = list(routes)
     parsed_features = (
         request_features(exchange) if depends_on_content(routes) else RequestFeatures()
@@ -205,6 +212,7 @@ def routing_features(exchange: Exchange, routes: Iterable[Route]) -> RequestFeat
         tags_of(exchange),
         exchange.started_at,
         complexity,
+        parsed_features.built_in_tools - ({WEB_SEARCH} if gateway_searches else set()),
     )
 
 

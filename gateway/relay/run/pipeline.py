@@ -188,7 +188,9 @@ def select_targets(runtime: Runtime, call: Call, route: Route) -> Decision:
         routes = with_fallbacks(exchange.snapshot, route)
     features = None
     if any(route.depends_on_caller for route in routes):
-        features = routing_features(exchange, routes)
+        features = routing_features(
+            exchange, routes, gateway_searches=runtime.web_search is not None and route.web_search
+        )
     decision = select_candidates(
         routes,
         features,
