@@ -265,7 +265,7 @@ def test_no_code_branches_on_a_provider_name() -> None:
     assert not offenders(rules.branches_on_a_provider, sources())
 
 
-def test_nothing_is_left_unfinished() -> None:
+def test_no_unfinished_code_markers_remain() -> None:
     assert rules.unfinished("# TO" + "DO: later")
     assert not offenders(rules.unfinished, [p for p in tracked() if "vendor" not in p.parts])
 

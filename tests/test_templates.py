@@ -59,7 +59,7 @@ def test_a_template_has_no_forbidden_constructs(path: Path) -> None:
         '<script type="module">x()</script>',
     ],
 )
-def test_the_lint_finds_what_it_is_for(line: str) -> None:
+def test_the_lint_finds_planted_errors(line: str) -> None:
     assert any(re.search(pattern, line, re.I) for pattern in FORBIDDEN)
 
 

@@ -319,7 +319,7 @@ def test_nodes_do_not_end_each_others_alerts(receiver: WebhookReceiver) -> None:
     assert [m["status"] for m in receiver.received] == ["firing", "resolved"]
 
 
-def test_what_all_nodes_see_is_sent_by_one(receiver: WebhookReceiver) -> None:
+def test_an_alert_seen_by_all_nodes_is_sent_once(receiver: WebhookReceiver) -> None:
     key, _ = store.create_key("ci")
     spent = {(f"key:{key.pk}", "day"): (10.0, 10.0)}
     channel(receiver.url)

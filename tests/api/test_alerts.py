@@ -78,7 +78,9 @@ def test_a_silence_is_created_and_ended(api: Client) -> None:
     ],
     ids=["no time", "unknown event", "long subject", "no hours"],
 )
-def test_a_bad_silence_names_its_field(api: Client, body: dict[str, Any], field: str) -> None:
+def test_an_invalid_silence_is_refused_with_the_field(
+    api: Client, body: dict[str, Any], field: str
+) -> None:
     answer = send(api, "POST", "alerts/silences", body)
     assert answer.status_code == 422
     assert field in answer.content.decode()

@@ -37,7 +37,7 @@ def with_session(client: Client, **values: Any) -> Client:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_without_a_credential_it_is_401_in_json(client: Client, path: str) -> None:
+def test_a_missing_credential_is_a_json_401(client: Client, path: str) -> None:
     response = client.get(path)
     assert response.status_code == 401
     assert response.json() == {"detail": "Unauthorized"}
@@ -100,7 +100,9 @@ def test_a_wrong_credential_does_not(client: Client, token: str) -> None:
     assert response.status_code == 401
 
 
-def test_no_empty_credential_opens_it_where_none_is_set(client: Client, settings: Any) -> None:
+def test_an_empty_credential_is_refused_even_if_none_is_configured(
+    client: Client, settings: Any
+) -> None:
     settings.MASTER_KEY = settings.ADMIN_KEY = ""
     for headers in ({}, {"authorization": "Bearer "}, {"x-api-key": ""}):
         assert client.get("/api/routes", headers=headers).status_code == 401
@@ -120,7 +122,7 @@ def test_the_master_key_is_not_read_from_the_url(client: Client) -> None:
     [({"is_staff": True}, 200), ({}, 403), ({"is_staff": True, "is_active": False}, 401)],
     ids=["staff", "no staff", "inactive"],
 )
-def test_a_session_opens_it_for_staff(client: Client, values: dict[str, Any], status: int) -> None:
+def test_a_staff_session_has_access(client: Client, values: dict[str, Any], status: int) -> None:
     assert with_session(client, **values).get("/api/changes").status_code == status
 
 

@@ -28,7 +28,7 @@ def count() -> int:
     return sum(table.objects.count() for table in (Provider, Model, Route, Alias))
 
 
-def test_a_preview_writes_nothing_and_an_import_all(api: Client) -> None:
+def test_a_preview_writes_nothing_and_an_import_writes_all(api: Client) -> None:
     response = send(api, "POST", "imports/litellm/preview", {"text": TEXT})
     outcomes = {line["entry"]: line["outcome"] for line in response.json()["items"]}
     assert outcomes["route fast"] == "imported"

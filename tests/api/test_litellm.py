@@ -260,7 +260,7 @@ def test_a_count_that_can_not_be_had_is_refused(
     assert (answer.status_code, answer.json()["error"]["param"]) == (status, param)
 
 
-def test_what_a_provider_would_be_sent_is_shown_without_its_key(filled: Client) -> None:
+def test_the_upstream_request_is_shown_without_the_key(filled: Client) -> None:
     body = {"model": "big", "messages": WORDS, "max_tokens": 9, "stop": ["END"]}
     request_document = {"call_type": "completion", "request_body": body}
     payload = post(filled, "/utils/transform_request", request_document).json()

@@ -124,7 +124,7 @@ def test_customers_of_a_file_are_not_changed(api: Client) -> None:
         ("/customer/delete", {"user_ids": "a"}, "user_ids"),
     ],
 )
-def test_what_a_customer_cannot_have_is_refused(
+def test_unsupported_customer_fields_are_refused(
     api: Client, path: str, body: Any, param: str
 ) -> None:
     assert post(api, path, body, 400)["error"]["param"] == param

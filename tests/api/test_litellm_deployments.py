@@ -140,7 +140,7 @@ def test_a_changed_parameter_replaces_the_stored_value(api: Client) -> None:
     assert updated(api, added, reasoning_effort=None).edits == []
 
 
-def test_what_an_update_does_not_send_stays_with_the_provider(
+def test_fields_missing_from_an_update_are_unchanged(
     api: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROXY_KEY", SECRET)
@@ -220,12 +220,12 @@ def test_a_wildcard_has_its_alias(api: Client) -> None:
         ({"model_name": "a", "litellm_params": {"model": "openai/x"}, "speed": 1}, "speed"),
     ],
 )
-def test_what_cannot_be_served_is_refused(api: Client, body: Any, text: str) -> None:
+def test_an_unsupported_model_is_refused(api: Client, body: Any, text: str) -> None:
     assert text in post(api, "/model/new", body, 400)["error"]["message"]
     assert (Target.objects.count(), Provider.objects.count()) == (0, 0)
 
 
-def test_what_has_no_effect_is_noted(api: Client) -> None:
+def test_fields_without_effect_are_noted(api: Client) -> None:
     params = {"model": "openai/gpt-4o", "api_key": SECRET, "merge_reasoning_content_in_choices": 1}
     notes = post(api, "/model/new", {"model_name": "a", "litellm_params": params})["notes"]
     assert any(note.startswith("litellm_params.merge_reasoning") for note in notes)

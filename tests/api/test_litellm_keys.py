@@ -107,7 +107,7 @@ def test_a_soft_budget_is_returned_as_stored_in_whole_percent(api: Client) -> No
     assert answer["notes"] == ["soft_budget: is stored as 66 percent of max_budget"]
 
 
-def test_what_only_describes_is_noted(api: Client) -> None:
+def test_descriptive_fields_are_noted(api: Client) -> None:
     answer = generate_key(api, metadata={"tags": ["a"], "owner": "ann"})
     assert answer["tags"] == ["a"]
     assert [note.partition(":")[0] for note in answer["notes"]] == ["metadata.owner"]
@@ -197,7 +197,7 @@ def test_an_alias_can_be_set_and_removed(api: Client) -> None:
     assert post(api, "/key/update", {"key_alias": "ci"}).status_code == 404
 
 
-def test_a_budget_that_moves_keeps_its_amount_and_what_warns_of_it(api: Client) -> None:
+def test_a_moved_budget_keeps_its_amount_and_alerts(api: Client) -> None:
     key = generate_key(api, max_budget=10, soft_budget=5)["key"]
     moved = post(api, "/key/update", {"key": key, "budget_duration": "7d"}).json()
     assert (moved["max_budget"], moved["budget_duration"], moved["soft_budget"]) == (10, "7d", 5)
@@ -282,7 +282,7 @@ def test_keys_are_listed_by_pages(api: Client, crew: Team) -> None:
     assert api.get("/key/list", {"size": 2, "page": 9}).json()["keys"] == []
 
 
-def test_keys_are_listed_by_whom_they_were_given_to(api: Client) -> None:
+def test_keys_are_listed_by_owner(api: Client) -> None:
     token = generate_key(api, user_id="ann")["token"]
     generate_key(api, user_id="bob")
     assert api.get("/key/list", {"user_id": "ann"}).json()["keys"] == [token]

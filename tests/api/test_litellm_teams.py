@@ -127,7 +127,7 @@ def test_members_are_the_users_of_keys(api: Client) -> None:
         ({"team_alias": "a", "team_id": "taken"}, "team_id"),
     ],
 )
-def test_what_a_team_cannot_have_is_refused(api: Client, body: Any, param: str) -> None:
+def test_unsupported_team_fields_are_refused(api: Client, body: Any, param: str) -> None:
     Team.objects.get_or_create(name="taken")
     assert post(api, "/team/new", body, 400)["error"]["param"] == param
     assert Team.objects.count() == 1
@@ -209,7 +209,7 @@ def test_a_user_is_changed_listed_and_deleted(api: Client) -> None:
         ({"user_id": "a", "duration": "soon"}, "duration"),
     ],
 )
-def test_what_a_user_cannot_have_is_refused(api: Client, body: Any, param: str) -> None:
+def test_unsupported_user_fields_are_refused(api: Client, body: Any, param: str) -> None:
     assert post(api, "/user/new", body, 400)["error"]["param"] == param
     assert (Team.objects.count(), ApiKey.objects.count()) == (0, 0)
 

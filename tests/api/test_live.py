@@ -26,7 +26,7 @@ def openai_at(upstream: StrictOpenAI, key: str = "") -> Provider:
     return row
 
 
-def test_a_provider_is_tested_as_it_is(api: Client) -> None:
+def test_a_stored_provider_is_tested(api: Client) -> None:
     with StrictOpenAI() as upstream:
         upstream.script.default = ScriptedAnswer(text="Hello.")
         openai_at(upstream)
@@ -38,7 +38,7 @@ def test_a_provider_is_tested_as_it_is(api: Client) -> None:
     assert send(api, "POST", "providers/none/test", {}).status_code == 404
 
 
-def test_a_provider_is_tested_before_it_is_there(api: Client) -> None:
+def test_a_provider_is_tested_before_it_is_saved(api: Client) -> None:
     with StrictOpenAI() as upstream:
         document = {
             "name": "new",

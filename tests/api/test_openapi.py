@@ -87,5 +87,5 @@ def test_the_docs_link_to_the_openapi_document() -> None:
     assert "/api/openapi.json" in Client().get("/docs").content.decode()
 
 
-def test_pages_refuse_what_they_do_not_do() -> None:
+def test_unsupported_page_parameters_are_refused() -> None:
     assert Client().post("/").status_code == 405

@@ -72,7 +72,7 @@ def test_models_list_changed_fields(api: Client) -> None:
     assert not any(prices.values())
 
 
-def test_warnings_name_what_was_left_out(api: Client) -> None:
+def test_warnings_name_omitted_rows(api: Client) -> None:
     fill()
     rows = {item["row"]: item["reason"] for item in api.get("/api/warnings").json()["items"]}
     assert "nope" in rows["provider `bad` (x.yaml:3)"]

@@ -82,7 +82,7 @@ def test_full_text_finds_and_pages(api: Client) -> None:
 
 
 @pytest.mark.parametrize("query", ["cursor=x", "limit=x", "since=yesterday", "cursor=1e9"])
-def test_what_is_not_understood_is_422_and_names_the_field(api: Client, query: str) -> None:
+def test_an_invalid_field_is_a_422_that_names_it(api: Client, query: str) -> None:
     response = api.get(f"/api/requests?{query}")
     assert response.status_code == 422
     assert query.split("=")[0] in str(response.json())
@@ -160,7 +160,7 @@ def test_a_passed_through_answer_is_shown_on_both_sides(api: Client) -> None:
     assert bodies["passthrough_response"]
 
 
-def test_bytes_that_are_no_text_are_shown_as_far_as_they_are(api: Client) -> None:
+def test_undecodable_bytes_are_shown_partially(api: Client) -> None:
     assert bodies_of(Bodies(upstream_response=b"ok \xff"), api)["upstream_response"] == "ok \ufffd"
 
 

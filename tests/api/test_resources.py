@@ -135,7 +135,7 @@ def test_a_rotated_key_keeps_its_identity(filled: Client) -> None:
         ("GET", "models/one/none", None, 404, None),
     ],
 )
-def test_what_is_wrong_has_a_name(
+def test_an_invalid_field_is_named(
     filled: Client, method: str, path: str, body: Any, status: int, field: str | None
 ) -> None:
     changes = Change.objects.count()
@@ -146,7 +146,7 @@ def test_what_is_wrong_has_a_name(
     assert Change.objects.count() == changes
 
 
-def test_what_a_file_owns_is_changed_in_the_file(filled: Client) -> None:
+def test_rows_of_a_file_are_read_only(filled: Client) -> None:
     Provider.objects.update(source=RowSource.FILE, source_ref="litellm.yaml:3")
     for method in ("PUT", "PATCH", "DELETE"):
         answer = send(filled, method, "providers/one", PROVIDER)
@@ -200,7 +200,7 @@ def test_a_viewer_reads_and_changes_nothing(filled: Client) -> None:
     assert send(Client(), "GET", "providers").status_code == 401
 
 
-def test_a_gateway_key_opens_nothing_here(filled: Client) -> None:
+def test_gateway_keys_are_refused(filled: Client) -> None:
     _, plain = store.create_key("agent")
     answer = Client(headers={"authorization": f"Bearer {plain}"}).get("/api/providers")
     assert answer.status_code == 401

@@ -131,7 +131,7 @@ CLIENTS: dict[str, Callable[[], Client]] = {
 
 
 @pytest.mark.parametrize("who", WHO)
-def test_each_operation_lets_in_whom_it_should(who: str, settings: Any) -> None:
+def test_each_operation_checks_the_role(who: str, settings: Any) -> None:
     """Nothing is there, and every body is empty: who is let in gets 200, 404 or 422."""
     settings.MASTER_KEY = MASTER
     client, requested_operations = CLIENTS[who](), operations()
@@ -165,14 +165,14 @@ def test_searching_bodies_needs_the_grant(settings: Any) -> None:
 
 
 @pytest.mark.parametrize("path", ["/spend/logs", "/api/spend"])
-def test_what_was_spent_is_for_admins(path: str) -> None:
+def test_only_admins_read_spend(path: str) -> None:
     """Under LiteLLM's path as under the own one."""
     assert CLIENTS["viewer"]().get(path).status_code == 403
     User.objects.all().delete()
     assert CLIENTS["admin"]().get(path).status_code == 200
 
 
-def test_only_admins_read_what_services_of_guardrails_get(api: Client) -> None:
+def test_only_admins_read_guardrail_requests(api: Client) -> None:
     """LiteLLM's parameters and a webhook's metadata may include keys, and a URL a token."""
     body = {
         "name": "hook",

@@ -109,7 +109,7 @@ def test_a_gateway_key_scores_its_own_requests() -> None:
     assert client.delete(score).status_code == 401
 
 
-def test_a_key_that_ended_scores_nothing() -> None:
+def test_an_expired_key_cannot_score() -> None:
     client, key = _client_of("shop")
     store.write([entry("req_shop", key_id=key.pk)])
     ApiKey.objects.filter(pk=key.pk).update(expires_at=timezone.now() - timedelta(seconds=1))

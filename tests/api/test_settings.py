@@ -75,7 +75,7 @@ def test_an_invalid_change_is_refused_completely(
     assert not Setting.objects.exists()
 
 
-def test_what_a_file_decides_is_the_files(api: Client) -> None:
+def test_settings_of_a_file_are_read_only(api: Client) -> None:
     Setting.objects.create(name="body_days", value=5, source=RowSource.FILE, source_ref="c.yaml:3")
     assert send(api, "PATCH", "settings", {"body_days": 3}).status_code == 409
     assert send(api, "PATCH", "settings", {"body_days": None}).status_code == 409
@@ -103,7 +103,7 @@ def test_limits_and_a_budget_of_all_requests_are_settings(api: Client) -> None:
         ({"budget": {"day_usd": "much"}}, "day_usd"),
     ],
 )
-def test_what_is_no_limit_of_all_requests_is_refused(
+def test_an_invalid_global_limit_is_refused(
     api: Client, limits_document: dict[str, Any], words: str
 ) -> None:
     answer = send(api, "PATCH", "settings", limits_document)

@@ -46,11 +46,11 @@ def test_spend_is_given_as_csv(api: Client) -> None:
 
 
 @pytest.mark.parametrize("query", [{"by": "nonsense"}, {"by": ""}, {"since": "soon"}])
-def test_what_can_not_be_answered_is_refused(api: Client, query: dict[str, str]) -> None:
+def test_an_invalid_query_is_refused(api: Client, query: dict[str, str]) -> None:
     assert api.get("/api/spend", query).status_code == 422
 
 
-def test_it_is_for_admins(db: None) -> None:
+def test_only_admins_have_access(db: None) -> None:
     assert Client().get("/api/spend").status_code == 401
 
 

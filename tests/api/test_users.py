@@ -100,7 +100,7 @@ def test_a_change_that_fails_changes_nothing(api: Client) -> None:
         ({"name": "bob", "password": PASSWORD, "role": "king"}, "role"),
     ],
 )
-def test_what_is_wrong_has_a_name(api: Client, body: dict[str, Any], field: str) -> None:
+def test_an_invalid_field_is_named(api: Client, body: dict[str, Any], field: str) -> None:
     make(api, "vic")
     answer = send(api, "POST", "users", body)
     assert (answer.status_code, answer.json()["field"]) == (422, field)

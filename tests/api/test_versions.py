@@ -57,7 +57,7 @@ def test_a_restored_version_becomes_a_new_one(saved: Client) -> None:
 @pytest.mark.parametrize(
     "path", ["routes/none/versions", "routes/fast/versions/99", "routes/fast/versions/1/diff?to=99"]
 )
-def test_what_is_not_there_is_404(saved: Client, path: str) -> None:
+def test_a_missing_row_is_404(saved: Client, path: str) -> None:
     assert send(saved, "GET", path).status_code == 404
 
 
@@ -88,7 +88,7 @@ def test_a_provider_is_adopted_with_its_models(filled: Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["providers/one", "models/one/org/m"])
-def test_what_a_file_owns_can_be_stopped(filled: Client, path: str) -> None:
+def test_a_row_of_a_file_can_be_deactivated(filled: Client, path: str) -> None:
     for table in (Provider, Model):
         table.objects.update(source=RowSource.FILE, source_ref="x.yaml:3")
     body = send(filled, "POST", f"{path}/switch", {"enabled": False}).json()
@@ -140,6 +140,6 @@ def test_a_simulated_failure_falls_back_in_a_draft(filled: Client) -> None:
         ({"request": {"model": "none", "messages": []}}, "model"),
     ],
 )
-def test_a_dry_run_names_what_is_wrong(filled: Client, fields: dict[str, Any], field: str) -> None:
+def test_a_dry_run_names_errors(filled: Client, fields: dict[str, Any], field: str) -> None:
     answer = dry_run(filled, **fields)
     assert (answer.status_code, answer.json()["field"]) == (422, field)

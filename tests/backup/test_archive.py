@@ -55,13 +55,13 @@ def unpacked(content: bytes, directory: Path, passphrase: str | None = None) -> 
 
 
 @pytest.mark.parametrize("passphrase", [None, PASSPHRASE])
-def test_what_is_packed_is_unpacked(tmp_path: Path, passphrase: str | None) -> None:
+def test_an_archive_round_trips(tmp_path: Path, passphrase: str | None) -> None:
     manifest = unpacked(packed(tmp_path, passphrase), tmp_path, passphrase)
     assert manifest.migrations == [("gateway", "0001_initial")]
     assert (tmp_path / "target/database.sqlite3").read_bytes() == b"rows " * 5000
 
 
-def test_an_encrypted_backup_shows_nothing(tmp_path: Path) -> None:
+def test_an_encrypted_backup_reveals_nothing(tmp_path: Path) -> None:
     content = packed(tmp_path, PASSPHRASE)
     assert content.startswith(MAGIC)
     assert b"manifest" not in content

@@ -116,7 +116,7 @@ def test_a_backup_is_private_and_never_overwrites(backup: tuple[Path, Path, str]
     assert [path.name for path in data.glob(".backup-*")] == []
 
 
-def test_keys_and_credentials_work_where_it_is_restored(
+def test_keys_and_credentials_work_after_a_restore(
     backup: tuple[Path, Path, str], upstream: StrictOpenAI, tmp_path: Path
 ) -> None:
     file, _, key = backup

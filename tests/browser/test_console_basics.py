@@ -49,13 +49,15 @@ def test_enter_makes_an_alias_and_empties_the_field(used: Site, signed_in: Any) 
     expect(signed_in.locator("#route-alias")).to_have_value("")
 
 
-def test_viewers_see_no_heading_over_nothing(used: Site, viewer_page: Any) -> None:
+def test_viewers_see_no_empty_section(used: Site, viewer_page: Any) -> None:
     viewer_page.goto("/console/")
     expect(viewer_page.locator("nav").get_by_text("Admin", exact=True)).to_have_count(0)
     expect(viewer_page.get_by_text("vic").first).to_be_visible()
 
 
-def test_contrast_themes_show_what_is_on(used: Site, open_page: Callable[..., Any]) -> None:
+def test_high_contrast_themes_show_selected_states(
+    used: Site, open_page: Callable[..., Any]
+) -> None:
     page = open_page("ada", forced_colors="active")
     page.goto("/console/requests")
     look = "box => { const at = getComputedStyle(box); return [at.backgroundColor, at.outline, at.border, at.forcedColorAdjust].join() }"

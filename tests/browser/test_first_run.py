@@ -107,7 +107,7 @@ def test_the_indicator_does_not_poll_in_a_hidden_tab(ada: Callable[..., Page], s
         page.evaluate("globalThis.away = false")
 
 
-def test_what_is_masked_is_not_in_the_log(ada: Callable[..., Page], site: Site) -> None:
+def test_masked_text_is_not_in_the_log(ada: Callable[..., Page], site: Site) -> None:
     """Saved in the console, in use by the relay within a second."""
     page = ada()
     page.goto("/console/settings")

@@ -102,7 +102,7 @@ def test_another_split_is_chosen_without_a_button(signed_in: Any, busy: Site) ->
     expect(signed_in.get_by_role("heading", name="By route")).to_be_visible()
 
 
-def test_without_scripts_the_tables_have_it_all(open_page: Callable[..., Any], busy: Site) -> None:
+def test_without_scripts_tables_show_all_data(open_page: Callable[..., Any], busy: Site) -> None:
     page = open_page("vic", java_script_enabled=False)
     page.goto("/console/usage")
     page.get_by_label("Split by").select_option("provider")

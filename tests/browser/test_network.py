@@ -68,7 +68,7 @@ def sign_in_again(page: Any, site: Site) -> None:
     page.get_by_role("button", name="Sign in", exact=True).click()
 
 
-def test_what_was_typed_outlives_the_session(
+def test_unsaved_input_survives_a_new_session(
     used: Site, open_page: Callable[..., Any], page_errors: Any
 ) -> None:
     page_errors.allow("401")

@@ -184,7 +184,7 @@ def test_enter_sends_unless_that_is_switched_off(playground: Playground) -> None
     expect(page.locator("#pg")).to_have_attribute("data-runs", "1")
 
 
-def test_a_notice_explains_what_cannot_be_opened(viewer_page: Any, site: Site) -> None:
+def test_a_notice_explains_fields_that_cannot_be_opened(viewer_page: Any, site: Site) -> None:
     viewer_page.goto("/console/playground?run=00000000-0000-4000-8000-000000000000")
     expect(viewer_page.locator("#pg-notice")).to_contain_text("you have no access to it")
     viewer_page.goto(f"/console/playground?request={logged(site, CHAT)}")

@@ -54,7 +54,7 @@ def saved(page: Any, version: int) -> None:
     expect(page.locator(".toast").last).to_contain_text(f"saved as version {version}")
 
 
-def test_what_is_filled_in_is_there_after_saving_and_reloading(signed_in: Any) -> None:
+def test_entered_values_are_saved(signed_in: Any) -> None:
     page = signed_in
     page.goto(ROUTE)
     section = opened(page)

@@ -209,7 +209,7 @@ def test_an_earlier_version_is_restored_with_one_click(signed_in: Any) -> None:
     expect(page.get_by_label("Weight of demo-a")).to_have_value("60")
 
 
-def test_all_of_it_works_without_scripts(open_page: Callable[..., Any]) -> None:
+def test_the_page_works_without_scripts(open_page: Callable[..., Any]) -> None:
     page = open_page("ada", java_script_enabled=False)
     page.goto(STORY)
     page.get_by_label("Weight of demo-a").fill("75")
@@ -232,7 +232,7 @@ def test_a_viewer_can_read_but_not_change(viewer_page: Any) -> None:
     stands(page, ["demo-a", "demo-b"], ["demo-c"])
 
 
-def test_a_new_route_is_wrong_only_once_a_field_was_left_or_it_was_saved(
+def test_a_new_route_shows_errors_only_after_input_or_save(
     signed_in: Any, page_errors: Any
 ) -> None:
     page_errors.allow("422")

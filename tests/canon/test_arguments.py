@@ -22,11 +22,11 @@ from gateway.canon.request import ToolCall
     ],
     ids=["empty", "blank", "null", "object", "cut", "list", "string", "deep"],
 )
-def test_a_string_is_read_as_the_object_it_means(text: str, expected: object):
+def test_a_json_string_is_parsed_as_an_object(text: str, expected: object):
     assert parse_arguments(text) == expected
 
 
-def test_what_did_not_parse_is_written_as_it_came():
+def test_unparseable_arguments_are_rendered_unchanged():
     assert render_arguments(ToolCall(id="c", name="f", raw='{"a": ')) == '{"a": '
 
 

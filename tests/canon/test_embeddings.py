@@ -13,7 +13,7 @@ from gateway.canon.embeddings import pack_vector, unpack_vector
 
 
 @given(st.lists(st.floats(width=32, allow_nan=False), max_size=20))
-def test_a_packed_vector_reads_as_what_it_was(vector: list[float]) -> None:
+def test_a_packed_vector_round_trips(vector: list[float]) -> None:
     assert unpack_vector(pack_vector(vector)) == vector
 
 
@@ -22,7 +22,7 @@ def test_the_bytes_are_little_endian_floats_of_32_bits() -> None:
 
 
 @pytest.mark.parametrize("text", ["!", "AAA", "AAAA", "äöü"])
-def test_what_is_no_vector_is_nothing(text: str) -> None:
+def test_an_invalid_vector_is_ignored(text: str) -> None:
     assert unpack_vector(text) is None
 
 

@@ -100,7 +100,7 @@ def test_a_stream_without_an_end_raises():
         fold_events([Start(), BlockStart(kind="text"), Delta("half"), BlockEnd()])
 
 
-def test_native_deltas_grow_the_block_they_belong_to():
+def test_native_deltas_extend_their_block():
     events = [
         Start(),
         BlockStart(kind="native", dialect="d", native={"type": "server_tool_use", "id": "s1"}),
@@ -122,14 +122,14 @@ def test_a_block_is_not_changed_by_its_deltas():
     assert native == {"text": "a"}
 
 
-def test_later_usage_keeps_what_it_leaves_out():
+def test_later_usage_keeps_earlier_counts():
     old = Usage(input=5, cache_read=2, native={"a": 1})
     assert merge_usage(old, Usage(output=7)) == Usage(
         input=5, cache_read=2, output=7, native={"a": 1}
     )
 
 
-def test_usage_at_the_start_counts_until_it_is_replaced():
+def test_usage_at_the_start_is_replaced_by_later_usage():
     start = Start(usage=Usage(input=5))
     response = fold_events([start, UsageUpdate(Usage(output=1)), End(Finish(reason="stop"))])
     assert response.usage == Usage(input=5, output=1)

@@ -50,7 +50,7 @@ def test_the_first_bytes_show_the_kind_of_file(head: bytes, media_type: str | No
 
 
 @pytest.mark.parametrize("data", ["not base64!", "äöü", "A"], ids=["signs", "letters", "short"])
-def test_what_is_no_base64_shows_nothing(data: str):
+def test_invalid_base64_is_empty(data: str):
     assert sniff_base64(data) is None
 
 

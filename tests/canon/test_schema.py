@@ -59,7 +59,9 @@ def test_the_original_description_precedes_constraints():
     ],
     ids=str,
 )
-def test_what_anthropic_can_not_enforce_is_changed(fields: dict[str, Any], lost: list[str]):
+def test_unsupported_schema_keywords_are_removed_for_anthropic(
+    fields: dict[str, Any], lost: list[str]
+):
     assert fitted(**fields)[1] == lost
 
 
@@ -235,7 +237,7 @@ def test_any_json_is_fitted_without_being_changed_and_the_same_every_time(schema
     is_enforceable(schema)
 
 
-def test_the_official_sdk_finds_nothing_left_to_change():
+def test_the_official_sdk_makes_no_further_changes():
     schema = {
         "type": "object",
         "properties": {

@@ -137,7 +137,7 @@ def test_two_calls_with_one_id_get_distinct_ids_in_order():
     assert [(part.id, part.parts[0].text) for part in turns[1].parts] == [("a", "1"), ("a_2", "2")]
 
 
-def test_repairing_twice_changes_nothing_more():
+def test_repairing_is_idempotent():
     first, _ = fix(called("a", "b"), turn(words("x"), result("b")), called("a"), turn(words("y")))
     second, report = fix(*first)
     assert second == first

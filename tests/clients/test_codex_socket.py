@@ -46,7 +46,7 @@ def is_delta(event: Event) -> bool:
 
 
 @EACH
-def test_it_prepares_a_turn_and_then_sends_what_is_new(
+def test_a_prepared_turn_is_continued_with_new_items(
     proxy: WebSocketProxy, stack: GatewayStack, tmp_path: Path, upstream: str
 ) -> None:
     assert not wrong("tools", drives(proxy, stack, tmp_path, CODEX.names[upstream], "tools"))

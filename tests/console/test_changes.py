@@ -30,11 +30,11 @@ def text(client: Client, query: str = "", **headers: str) -> str:
     return response.content.decode()
 
 
-def test_nothing_has_changed_yet(admin: Client) -> None:
+def test_an_empty_audit_log_is_shown(admin: Client) -> None:
     assert "is recorded here" in text(admin)
 
 
-def test_who_changed_what_from_what_to_what(admin: Client) -> None:
+def test_a_change_has_its_author_and_both_values(admin: Client) -> None:
     with audit.acting("eva", "console"):
         row = Provider.objects.create(name="one", preset="custom", base_url="http://10.0.0.1")
         row.base_url = "http://10.0.0.2"
@@ -63,7 +63,7 @@ def test_filters_and_pages(admin: Client) -> None:
     assert "team-07" in text(admin, "?name=M-07&before=x")
 
 
-def test_what_was_written_is_text_and_never_markup(admin: Client) -> None:
+def test_logged_text_is_never_markup(admin: Client) -> None:
     Team.objects.create(name="<script>alert(1)</script>")
     assert "<script>alert" not in text(admin)
 

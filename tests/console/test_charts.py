@@ -17,7 +17,7 @@ def test_a_sparkline_spans_its_box_and_is_to_scale() -> None:
 
 
 @pytest.mark.parametrize("values", [[], [None, None]], ids=["none", "unknown"])
-def test_a_sparkline_of_nothing_is_empty(values: list[None]) -> None:
+def test_a_sparkline_without_values_is_empty(values: list[None]) -> None:
     assert charts.sparkline(values).end is None
 
 
@@ -25,7 +25,7 @@ def test_a_sparkline_of_zeros_is_drawn_at_the_baseline() -> None:
     assert charts.sparkline([0, 0], width=100, height=20).line == "0,18 100,18"
 
 
-def test_what_is_unknown_is_left_out_of_a_sparkline() -> None:
+def test_unknown_values_are_omitted_from_a_sparkline() -> None:
     assert charts.sparkline([1, None, 1], width=100, height=20).line == "0,2 100,2"
 
 

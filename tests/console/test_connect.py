@@ -179,7 +179,7 @@ def test_only_admins_make_keys(viewer: Client) -> None:
     assert not ApiKey.objects.exists()
 
 
-def test_texts_with_a_key_are_still_what_they_were() -> None:
+def test_texts_with_a_key_are_unchanged() -> None:
     plain = "sk-dgm-abc_DEF-123"
     for panel in panels("http://h:1", ODD, plain):
         assert plain in panel.text, panel.id

@@ -125,7 +125,7 @@ def test_files_are_written_and_restored(client: str, present: bool, home: Path) 
         connect(client, undo=True)
 
 
-def test_what_the_clients_read(home: Path) -> None:
+def test_client_configurations_are_read_by_their_clients(home: Path) -> None:
     for name, text in PRESENT.items():
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text(text)

@@ -209,7 +209,7 @@ def test_embeddings_show_inputs_and_the_size_of_vectors(ada: Client) -> None:
     assert "2 vectors of 3 numbers" in detail(ada, row)
 
 
-def test_a_stream_that_broke_off_shows_what_arrived(ada: Client) -> None:
+def test_an_interrupted_stream_shows_its_received_part(ada: Client) -> None:
     body, _notes = render_body("openai_chat", AGENT)
     whole = answer_bytes("openai_chat", ANSWER, stream=True)
     arrived = whole[: whole.index(b"\n\n", whole.index(b"sunny")) + 2]
@@ -221,7 +221,7 @@ def test_a_stream_that_broke_off_shows_what_arrived(ada: Client) -> None:
 
 
 @pytest.mark.parametrize("dialect", CHATS)
-def test_a_truncated_body_is_shown_as_far_as_it_was_stored(ada: Client, dialect: str) -> None:
+def test_the_stored_part_of_a_truncated_body_is_shown(ada: Client, dialect: str) -> None:
     body, _notes = render_body(dialect, AGENT)
     sent = json.dumps(body).encode()
     end = sent.index(b"Rain and sun") + 6
@@ -317,9 +317,7 @@ def test_a_long_conversation_opens_at_its_end() -> None:
     assert len(view.earlier) + len(view.messages) == 41
 
 
-def test_the_detail_opens_on_the_conversation_for_those_who_may_read(
-    ada: Client, vic: Client
-) -> None:
+def test_the_detail_opens_on_the_conversation_with_permission(ada: Client, vic: Client) -> None:
     sent = {"model": "fast", "messages": [{"role": "user", "content": "a secret <b>plan</b>"}]}
     row = logged("openai_chat", json.dumps(sent).encode())
     page = ada.get(reverse("request", args=[row.pk])).content.decode()
@@ -424,7 +422,7 @@ def test_a_preview_has_no_masked_secret(ada: Client) -> None:
     assert prompt_preview(bodies) == "my key ***"
 
 
-def test_prompts_are_listed_for_those_who_may_read_bodies_only(ada: Client, vic: Client) -> None:
+def test_prompts_are_listed_only_with_permission_to_read_bodies(ada: Client, vic: Client) -> None:
     row = chat("the secret plan", id="req_1", session="s-1")
     for query in ("", "group=session", "cursor=999999"):
         assert "the secret plan" in listed(ada, query)
@@ -441,7 +439,7 @@ def test_prompts_are_listed_for_those_who_may_read_bodies_only(ada: Client, vic:
     assert not RequestBody.objects.filter(pk=row.pk).exists()
 
 
-def test_a_search_marks_what_it_found(ada: Client) -> None:
+def test_search_matches_are_highlighted(ada: Client) -> None:
     chat("Where is the Café in <Paris>?", id="req_1")
     chat("the invoice of May", "An INVOICE is a bill.", "and now?", id="req_2")
     store.index_pending()

@@ -181,7 +181,7 @@ def test_a_price_update_is_accepted_completely_and_dropped(ada: Client) -> None:
     assert price_for("anthropic", "claude-next").input is None
 
 
-def test_what_is_not_on_the_page_stays_as_it_was(ada: Client) -> None:
+def test_rows_not_on_the_page_stay_accepted(ada: Client) -> None:
     data = newer(usd=["4", "15", "0.3", "3.75", "6"], new=True)
     ada.post(reverse("prices"), {"file": upload("newer.json", data)})
     row = PriceUpdate.objects.get()

@@ -104,7 +104,7 @@ def test_upstream_text_is_escaped(admin: Client) -> None:
     assert "<script>alert(1)" not in text(admin.get(at(row)))
 
 
-def test_what_is_in_a_row_may_be_anything(admin: Client) -> None:
+def test_any_stored_value_renders(admin: Client) -> None:
     row = demo(traits=["no", "object"])
     saved_report = report(row)
     for document in ([], {"findings": 7}, {"findings": [1, {"name": "plain"}]}):
@@ -183,7 +183,7 @@ def test_nothing_is_written_without_a_click(admin: Client) -> None:
     assert row.learned == {}
 
 
-def test_only_what_is_chosen_is_written_and_the_gateway_respects_it(admin: Client) -> None:
+def test_only_selected_values_are_saved_and_used(admin: Client) -> None:
     row = demo(learned={"context_window": 9000})
     saved_report = report(row, image="refused", tool="supported", forced_tool="refused")
     body = {"report": saved_report.pk, "trait": ["images", "reasoning", "no_such"]}
@@ -407,7 +407,7 @@ def test_the_estimate_sends_no_request() -> None:
 @pytest.mark.parametrize(
     ("name", "words"), [("nobody/x", "no provider `nobody`"), ("demo", "specify one: demo/MODEL")]
 )
-def test_the_command_names_what_is_missing(name: str, words: str) -> None:
+def test_the_command_names_missing_arguments(name: str, words: str) -> None:
     provider("demo", "demo")
     with pytest.raises(CommandError, match=words):
         run(name)

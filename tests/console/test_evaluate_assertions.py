@@ -77,7 +77,7 @@ def test_a_failed_check_shows_its_reason() -> None:
     assert check.message == "contains is met, but must not be"
 
 
-def test_what_cannot_be_decided_fails_also_negated() -> None:
+def test_an_undecidable_assertion_fails_also_if_negated() -> None:
     slow = {"type": "not-regex", "value": r"(.*a){20}$"}
     check = check_answer(parse_assertion(slow), Answer(text="a" * 200 + "b"))
     assert not check.passed and "longer than" in check.message
@@ -107,7 +107,7 @@ def test_an_invalid_assertion_is_refused_with_the_reason(data: Any, reason: str)
         parse_assertion(data)
 
 
-def test_what_is_written_reads_the_same() -> None:
+def test_a_written_file_reads_the_same() -> None:
     for data, *_ in ROWS:
         assertion = parse_assertion({**data, "weight": 2.5})
         assert parse_assertion(assertions.render_assertion(assertion)) == assertion

@@ -108,7 +108,7 @@ def only(running: Any = None, label: str = "openai/gpt-5") -> targets.TargetHeal
     return health_status
 
 
-def test_who_is_not_signed_in_is_sent_to_sign_in(client: Client) -> None:
+def test_anonymous_requests_redirect_to_sign_in(client: Client) -> None:
     for name in ("health", "health-light"):
         assert client.get(reverse(name)).status_code == 302
     assert client.post(reverse("health-reset")).status_code == 302
@@ -161,7 +161,7 @@ def test_an_error_that_a_fallback_recovered_is_still_shown() -> None:
     assert error.kind == "overloaded"
 
 
-def test_what_a_client_did_wrong_is_no_error_of_the_target() -> None:
+def test_client_errors_do_not_count_against_a_target() -> None:
     store.write([called("bad", failed="invalid_request")])
     assert (only().failed, only().error) == (0, None)
 

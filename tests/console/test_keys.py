@@ -314,7 +314,7 @@ def test_spending_outlives_the_log_and_a_rotation(admin: Client) -> None:
     assert [gauge.spent for gauge in gauges([row], timezone.now())[row.pk]] == [0, 0, 3]
 
 
-def test_nothing_left_is_not_less_than_nothing() -> None:
+def test_a_remaining_budget_is_never_negative() -> None:
     gauge = Gauge("day", _("Today"), Decimal(7), Decimal(5))
     assert (gauge.remaining, gauge.share, gauge.level) == (0, 100, "bad")
     assert Gauge("day", _("Today"), Decimal(0), Decimal(0)).share == 100

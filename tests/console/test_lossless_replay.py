@@ -132,7 +132,7 @@ def rerun(
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("stream", [False, True], ids=["complete", "streamed"])
 @pytest.mark.parametrize("dialect", OFFERED)
-def test_an_unedited_request_is_sent_as_it_was(
+def test_an_unedited_request_is_sent_unchanged(
     tmp_path: Path, dialect: str, *, stream: bool
 ) -> None:
     first, again = rerun(tmp_path, client_body(dialect, stream=stream), dialect, stream=stream)

@@ -157,7 +157,7 @@ def test_an_empty_field_follows_the_tables(admin: Client) -> None:
     assert store.load_snapshot().models["openai/gpt-5"].traits == before.traits
 
 
-def test_resetting_forgets_what_was_learned_too(admin: Client) -> None:
+def test_resetting_also_removes_doctor_findings(admin: Client) -> None:
     row = model("m", learned={"max_output": 5, "images": False})
     admin.post(reverse("model-reset", args=[row.pk]), {"fact": "max_output"})
     row.refresh_from_db()

@@ -72,7 +72,7 @@ def figures(now: dt.datetime = NOW) -> dict[str, Any]:
     return {str(figure.title): figure for figure in today(now).figures}
 
 
-def test_who_is_not_signed_in_is_sent_to_sign_in(client: Client) -> None:
+def test_anonymous_requests_redirect_to_sign_in(client: Client) -> None:
     assert client.get(reverse("overview")).status_code == 302
 
 
@@ -196,7 +196,7 @@ def done() -> dict[str, bool]:
     return {step.page: step.done for step in steps()}
 
 
-def test_the_list_of_what_to_do_follows_the_registry() -> None:
+def test_the_setup_checklist_follows_the_registry() -> None:
     assert not any(done().values())
     real = provider("openai")
     assert done()["providers"]

@@ -98,7 +98,7 @@ def test_active_keys_are_limited_in_number(member: Client) -> None:
     assert create(member, month_usd="1").status_code == 200
 
 
-def test_revoking_a_key_does_not_return_what_it_has_spent(member: Client, mia: User) -> None:
+def test_revoking_a_key_does_not_refund_its_spend(member: Client, mia: User) -> None:
     create(member, month_usd="6")
     row = ApiKey.objects.get()
     spend(row, 5)

@@ -182,7 +182,7 @@ def test_a_viewer_sees_only_own_runs_and_an_admin_all(ada: httpx.Client, vic: ht
     ],
     ids=["nothing", "half", "list", "null", "no text", "deep", "nul", "nested"],
 )
-def test_what_is_no_document_is_refused(ada: httpx.Client, content: bytes) -> None:
+def test_an_invalid_document_is_refused(ada: httpx.Client, content: bytes) -> None:
     headers = {"Content-Type": "application/json"}
     for path in ("/runs", "/evaluation", "/votes", "/presets", "/code"):
         reply = ada.post(PATH + path, content=content, headers=headers)
@@ -248,7 +248,7 @@ def test_a_run_can_be_deleted(ada: httpx.Client) -> None:
     assert ada.get(f"{PATH}/runs/{run}").status_code == 404
 
 
-def test_exports_have_what_comparisons_ask_for(ada: httpx.Client) -> None:
+def test_exports_contain_the_comparison_fields(ada: httpx.Client) -> None:
     schema = {"type": "object", "required": ["a"], "properties": {"a": {"type": "integer"}}}
     body = document("demo/demo-fast", "demo/demo-bad-schema@0ms", prompt="=1+1", schema=schema)
     run, _ = ran(ada, body)

@@ -57,7 +57,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         site.stop()
 
 
-def test_a_member_without_a_key_learns_what_to_do(site: Site) -> None:
+def test_a_member_without_a_key_sees_instructions(site: Site) -> None:
     with member(site, "nora") as nora:
         data = boot(nora)
         assert data["models"] == []
@@ -117,7 +117,7 @@ def test_a_key_limits_models_and_spend_of_its_runs(site: Site) -> None:
             assert (reply.status_code, list(reply.json()["errors"])) == (400, ["key"])
 
 
-def test_a_revoked_key_runs_nothing(site: Site) -> None:
+def test_a_revoked_key_cannot_run(site: Site) -> None:
     with member(site, "rita") as rita:
         site.known(new_key(rita, "old"))
         page = rita.get("/console/own").text

@@ -216,7 +216,7 @@ def test_a_tie_of_equals_leaves_their_ratings() -> None:
 # --- money ----------------------------------------------------------------------------------
 
 
-def test_what_is_spent_counts_for_its_person_and_day(ada: User, vic: User) -> None:
+def test_spend_counts_for_its_user_and_day(ada: User, vic: User) -> None:
     yesterday = timezone.now() - dt.timedelta(days=1, minutes=1)
     prefix = budget.session_prefix(ada.pk)
     log_spend("1.5", prefix + "run-1-A")
@@ -234,7 +234,7 @@ def test_what_is_spent_counts_for_its_person_and_day(ada: User, vic: User) -> No
     assert budget.remaining_usd(vic.pk) == Decimal(3)
 
 
-def test_more_than_the_limit_leaves_nothing(ada: User) -> None:
+def test_spend_above_the_limit_leaves_zero(ada: User) -> None:
     log_spend("7", budget.session_prefix(ada.pk) + "run-1-A")
     assert budget.remaining_usd(ada.pk) == 0
     assert "$5" in budget.budget_exceeded_message()
@@ -243,7 +243,7 @@ def test_more_than_the_limit_leaves_nothing(ada: User) -> None:
 # --- medians --------------------------------------------------------------------------------
 
 
-def test_the_spread_is_of_what_is_known() -> None:
+def test_the_spread_ignores_unknown_values() -> None:
     value_spread = spread([3, None, 1, 2, 10])
     assert value_spread == {"median": 2.5, "min": 1, "max": 10, "q1": 1.75, "q3": 4.75, "count": 4}
     assert spread([None]) is None

@@ -87,7 +87,7 @@ def test_a_very_deep_answer_does_not_end_the_reader() -> None:
         '{"name": "Ada", "born": 1815, "tags": ["x"',
     ],
 )
-def test_nothing_is_wrong_while_it_can_still_become_right(text: str) -> None:
+def test_partial_output_is_not_marked_wrong_prematurely(text: str) -> None:
     verdict = verdicts.check_partial_text(text, PERSON)
     assert (verdict["ok"], verdict["final"]) == (True, False)
 

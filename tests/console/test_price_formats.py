@@ -36,7 +36,7 @@ def test_a_price_is_exact(value: str, words: str) -> None:
         (400_000, "400k"),
     ],
 )
-def test_a_size_is_what_people_call_it(value: int, words: str) -> None:
+def test_sizes_use_common_units(value: int, words: str) -> None:
     assert size(value) == words
 
 

@@ -118,7 +118,7 @@ def prompt_findings() -> list[Finding]:
     return guard_of(sessions.session("s-1")).findings
 
 
-def test_a_session_that_only_grows_loses_nothing(claude: None, log: Callable[..., None]) -> None:
+def test_an_append_only_session_has_no_cache_loss(claude: None, log: Callable[..., None]) -> None:
     """The marks move to the last message with every turn: that breaks nothing."""
     for turn in range(1, 6):
         log(claude_code(turn), 300, 0 if turn == 1 else 20_000 + 300 * turn)
@@ -253,9 +253,7 @@ def test_the_same_prompt_without_the_cache_is_late_or_the_providers_doing(
     assert [finding.cache_break.kind for finding in prompt_findings()] == [kind]
 
 
-def test_a_sub_agent_between_two_turns_breaks_nothing(
-    claude: None, log: Callable[..., None]
-) -> None:
+def test_a_sub_agent_between_two_turns_is_ignored(claude: None, log: Callable[..., None]) -> None:
     other = claude_code(1)
     other["system"], other["tools"] = "You are a search agent. " * 300, TOOLS[2:]
     other["messages"] = [{"role": "user", "content": "Find the caller."}]
@@ -316,7 +314,7 @@ def test_a_body_that_is_not_understood_is_passed_over(
     assert prompt_findings() == []
 
 
-def test_the_page_explains_it_to_users_who_may_read_bodies(
+def test_the_page_explains_the_cache_break_with_permission_to_read_bodies(
     claude: None, log: Callable[..., None]
 ) -> None:
     log(claude_code(3), 20_000, 0)
@@ -364,7 +362,7 @@ def test_gemini_and_chat_requests_are_split_into_sections() -> None:
     assert [p.part for p in prompt_segments(chat)] == ["system", "messages"]
 
 
-def test_the_place_of_a_difference_is_short_and_has_what_is_around_it() -> None:
+def test_a_difference_is_shown_with_short_context() -> None:
     lead, old, new, rest = text_difference(
         "a" * 500 + "xy" + "b" * 500, "a" * 500 + "z" + "b" * 500
     )

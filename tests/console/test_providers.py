@@ -435,7 +435,7 @@ def test_a_test_of_a_wrong_form_sends_nothing(admin: Client) -> None:
     assert "Name:" in text(answer)
 
 
-def test_a_fetched_list_is_a_diff_and_what_is_ticked_is_taken_over(
+def test_selected_rows_of_a_fetched_price_list_are_imported(
     admin: Client, upstream: Callable[..., Any]
 ) -> None:
     listed = [
@@ -474,7 +474,7 @@ def test_a_fetched_list_is_a_diff_and_what_is_ticked_is_taken_over(
     assert "own/new-one" in store.load_snapshot().models
 
 
-def test_a_list_that_was_tampered_with_changes_nothing(admin: Client) -> None:
+def test_a_tampered_price_list_changes_nothing(admin: Client) -> None:
     row = provider("demo", "demo")
     fetch = reverse("provider-fetch", args=[row.pk])
     admin.post(fetch, {"token": "x:y:z", "add": ["evil"]})
@@ -534,7 +534,7 @@ def test_a_provider_can_be_switched_off_and_on(admin: Client) -> None:
         assert ("openai" in store.load_snapshot().providers) is there
 
 
-def test_deleting_first_lists_what_depends_on_it(admin: Client) -> None:
+def test_deleting_first_lists_dependent_rows(admin: Client) -> None:
     row = provider("openai")
     mine, other = model("m", row), model("x", provider("other"))
     route("only-mine", mine)
@@ -550,7 +550,7 @@ def test_deleting_first_lists_what_depends_on_it(admin: Client) -> None:
     assert Provider.objects.get().name == "other"
 
 
-def test_the_state_names_what_is_wrong(admin: Client) -> None:
+def test_the_state_names_the_problem(admin: Client) -> None:
     provider("bad", "no-such-preset")
     provider("keyless", "openai", credential_env="NO_SUCH_KEY")
     page = text(admin.get(reverse("providers")))

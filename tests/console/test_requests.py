@@ -142,7 +142,7 @@ def test_the_list_never_reads_bodies(ada: Client, django_assert_max_num_queries:
     ]
 
 
-def test_rows_show_who_what_and_how(ada: Client):
+def test_rows_show_key_model_and_outcome(ada: Client):
     logged(
         "req_a",
         key_prefix="sk-dgm-x",

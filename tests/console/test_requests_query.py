@@ -44,7 +44,7 @@ def test_times(typed: str, moment: dt.datetime):
 @pytest.mark.parametrize(
     "text", ["since:yesterday", "until:2026-99-99", "status:", "id:", "is:", "is:odd"]
 )
-def test_what_means_nothing_is_named(text: str):
+def test_unknown_search_terms_are_named(text: str):
     assert parse(text, "24h", NOW).unrecognized == (text,)
 
 

@@ -44,7 +44,7 @@ def path_of(entry: URLPattern) -> str:
     return reverse(entry.name, kwargs=values)
 
 
-def test_every_view_names_what_it_needs() -> None:
+def test_every_view_declares_its_access() -> None:
     """A new URL without a decorator of console.access fails here."""
     entries = views()
     assert len(entries) > 100
@@ -69,7 +69,7 @@ _OPENED_BY = {
 
 
 @pytest.mark.parametrize("role", [None, *PERMISSIONS])
-def test_each_url_lets_in_the_roles_that_it_should(role: Any) -> None:
+def test_each_url_checks_the_role(role: Any) -> None:
     """Nothing is there: who is let in gets a page, 404, 405 or 422, and never 403."""
     User.objects.create_superuser("ada", password=None)
     client = Client(raise_request_exception=False)

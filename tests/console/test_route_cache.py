@@ -49,7 +49,7 @@ def test_an_invalid_number_of_seconds_is_an_error_of_its_field(seconds: str) -> 
 
 
 @pytest.mark.parametrize("stored_text", ["", "[]", "{", '{"nonsense": 1}', '{"threshold": "x"}'])
-def test_what_was_sent_along_can_not_break_the_route(stored_text: str) -> None:
+def test_unexpected_fields_do_not_break_the_route(stored_text: str) -> None:
     draft = draft_from_document(RouteSpec(name="r"))
     draft.cache_ttl, draft.cache_extra_json = "60", stored_text
     cache = document_from(draft).cache

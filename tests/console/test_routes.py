@@ -102,7 +102,7 @@ def press(client: Client, do: str, path: str = SMART, page: Any = None, **typed:
 # Looking
 
 
-def test_the_list_has_each_route_with_what_it_does(ada: Client) -> None:
+def test_the_list_describes_each_route(ada: Client) -> None:
     page = ada.get("/console/routes").content.decode()
     assert 'href="/console/routes/smart"' in page
     assert "Weighted, 3 targets" in page
@@ -121,7 +121,7 @@ def test_a_name_with_a_slash_has_a_page(ada: Client) -> None:
     assert "a/b c?" in ada.get(url).content.decode()
 
 
-def test_who_is_not_signed_in_is_sent_to_sign_in(client: Client) -> None:
+def test_anonymous_requests_redirect_to_sign_in(client: Client) -> None:
     for path in ("/console/routes", SMART, "/console/new-route", "/console/route-yaml/smart"):
         assert reverse("sign-in") in client.get(path).headers["location"]
     assert client.post(SMART, {"do": "save"}).status_code == 302
@@ -153,7 +153,7 @@ def test_the_unchanged_form_equals_the_saved_route(ada: Client) -> None:
     assert page.context["changes"] == []
 
 
-def test_a_button_brings_the_changed_draft_back_and_writes_nothing(ada: Client) -> None:
+def test_a_button_returns_the_changed_draft_without_saving(ada: Client) -> None:
     page = press(ada, "add-target:s2", **{"s2-new": "deepseek/deepseek-chat", "t1-weight": "7,5"})
     step = page.context["state"].document.steps[1]
     assert [t.model for t in step.targets] == ["openai/gpt-4.1-mini", "deepseek/deepseek-chat"]
@@ -439,7 +439,7 @@ def test_versions_list_changes_and_can_be_restored(ada: Client) -> None:
     assert current_state(models.Route.objects.get(name="smart")).number == 3
 
 
-def test_going_back_does_not_overwrite_what_came_meanwhile(ada: Client) -> None:
+def test_restoring_a_version_does_not_overwrite_a_newer_change(ada: Client) -> None:
     press(ada, "save", strict="1")
     ada.post("/console/route-restore/smart", {"number": "1", "version": "1"})
     assert saved().strict

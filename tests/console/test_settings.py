@@ -47,7 +47,7 @@ def origins() -> dict[str, str]:
     return {name: value.origin for name, value in load_options().values.items()}
 
 
-def test_nothing_set_is_the_default() -> None:
+def test_unset_settings_have_their_default() -> None:
     assert set(origins().values()) == {"default"}
     assert load_options().log_bodies is True
     assert load_options().body_days == load_options().row_days == 30
@@ -65,7 +65,7 @@ def test_saved_settings_are_in_the_snapshot(admin: Client) -> None:
     assert load_options().body_days == 7
 
 
-def test_what_is_not_changed_stays_a_default(admin: Client) -> None:
+def test_unchanged_settings_stay_defaults(admin: Client) -> None:
     admin.post(reverse("settings"), FORM_VALUES)
     assert origins() == {
         "log_bodies": "default",

@@ -75,7 +75,7 @@ def test_without_the_token_a_page_says_where_to_find_it(client: Client, token: s
 
 
 @pytest.mark.parametrize("wrong", ["x", "", "é", "0" * 4000])
-def test_a_wrong_token_opens_nothing(client: Client, token: str, wrong: str) -> None:
+def test_a_wrong_token_is_refused(client: Client, token: str, wrong: str) -> None:
     answer = client.get("/console/setup", {"setup": wrong}, follow=True)
     assert answer.status_code == 403
     assert client.post(reverse("setup-account"), ACCOUNT).status_code == 403

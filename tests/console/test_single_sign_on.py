@@ -261,7 +261,7 @@ def test_passwords_can_be_switched_off(client: Client, provider: Provider, setti
     assert response.status_code == 403
 
 
-def test_without_a_provider_there_is_nothing(client: Client) -> None:
+def test_without_a_provider_single_sign_on_is_absent(client: Client) -> None:
     User.objects.create_superuser("ada", password=None)
     assert client.get(LOGIN).status_code == 404
     assert LOGIN not in text(client.get(reverse("sign-in")))

@@ -135,7 +135,7 @@ OWNERS: dict[str, tuple[type[Any], Callable[[Snapshot], Any]]] = {
 
 
 @pytest.mark.parametrize("kind", OWNERS)
-def test_whatever_is_called_has_limits_of_its_own(admin: Client, kind: str) -> None:
+def test_every_target_has_its_own_limits(admin: Client, kind: str) -> None:
     route("r", model("m", provider("p")))
     table, value_in = OWNERS[kind]
     row = table.objects.get()
@@ -214,7 +214,7 @@ def test_limits_of_a_row_that_a_file_owns_are_read_only(admin: Client) -> None:
     assert admin.get(reverse("limits", args=["nothing", 1])).status_code == 404
 
 
-def test_a_team_has_spent_what_its_keys_have(admin: Client) -> None:
+def test_a_teams_spend_is_the_sum_of_its_keys(admin: Client) -> None:
     now = timezone.now()
     keys = [store.create_key(name)[0] for name in ("one", "two", "three")]
     team = Team.objects.create(name="blue", budget_total_usd=Decimal(10))
@@ -253,7 +253,7 @@ def test_the_limiter_starts_with_the_spend_of_the_sums() -> None:
     )
 
 
-def test_the_limiter_begins_with_what_providers_and_targets_have_cost() -> None:
+def test_the_limiter_starts_with_the_spend_of_providers_and_targets() -> None:
     now, at = timezone.now(), timezone.now().timestamp()
     budget = {"budget_day_usd": Decimal(5)}
     one, two = (provider(name, **budget) for name in ("p", "q"))
@@ -322,7 +322,7 @@ def test_a_key_shows_its_user(admin: Client) -> None:
     assert 'value="mira"' in text(admin.get(edit))
 
 
-def test_a_team_has_spent_what_its_projects_have() -> None:
+def test_a_teams_spend_includes_its_projects() -> None:
     now = timezone.now()
     team = Team.objects.create(name="blue", budget_total_usd=Decimal(10))
     app = Team.objects.create(name="app", parent=team, budget_total_usd=Decimal(4))

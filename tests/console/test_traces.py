@@ -182,7 +182,7 @@ def test_the_session_of_requests_shows_the_traces_of_the_same_group(ada: Client)
     assert page.count('<tr class="request"') == 1
 
 
-def test_content_is_for_those_who_may_read_bodies(ada: Client, vic: Client) -> None:
+def test_content_requires_permission_to_read_bodies(ada: Client, vic: Client) -> None:
     content = json.dumps({"input": "private words", "<b>": 1}).encode()
     row = span(1, content=content, content_omitted="", attributes={"model": "gw"})
     page = ada.get(f"/console/traces/spans/{row.pk}").content.decode()

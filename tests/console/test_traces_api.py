@@ -57,7 +57,7 @@ def test_the_list_has_pages_filters_and_counts(vic: Client) -> None:
     assert len(get(vic, "traces", until=at(3600).isoformat())["items"]) == 3
 
 
-def test_content_is_for_those_who_may_read_bodies(ada: Client, vic: Client) -> None:
+def test_content_requires_permission_to_read_bodies(ada: Client, vic: Client) -> None:
     full = span(1, content=json.dumps({"input": "hi"}).encode(), content_omitted="")
     off = span(2, content_omitted="off")
     response = get(ada, f"traces/{HEX}/spans/{full.pk}/content")

@@ -129,7 +129,7 @@ def _translated_or_refused(one: TranslationPath, body: Any) -> Any:
 
 
 @pytest.mark.parametrize("case", cases())
-def test_what_the_translator_reports_as_dropped_has_no_place_of_its_own(case: dict[str, Any]):
+def test_dropped_fields_have_no_upstream_path(case: dict[str, Any]):
     """The report is by whole fields; a part of one may still be told elsewhere."""
     request_trace, _, _ = traced(case)
     for row in case["expected"]["report"]:

@@ -63,7 +63,7 @@ def chart(text: str, measure: str) -> dict[str, Any]:
     return json.loads(match[1])
 
 
-def test_who_is_not_signed_in_is_sent_to_sign_in(client: Client) -> None:
+def test_anonymous_requests_redirect_to_sign_in(client: Client) -> None:
     for name in ("usage", "usage-csv"):
         response = client.get(reverse(name))
         assert response.status_code == 302
@@ -126,7 +126,7 @@ def test_an_incomplete_sum_is_marked(viewer: Client) -> None:
     ("by", "name"),
     [("model", "openai/gpt-5"), ("key", "sk-dgm-mira"), ("provider", "openai"), ("route", "fast")],
 )
-def test_it_is_split_by_what_is_chosen(viewer: Client, by: str, name: str) -> None:
+def test_usage_is_grouped_by_the_selected_dimension(viewer: Client, by: str, name: str) -> None:
     store.write([add_request()])
     assert [row["name"] for row in chart(page(viewer, by=by), "cost")["series"]] == [name]
 
@@ -137,7 +137,7 @@ def test_a_key_of_the_registry_is_shown_by_its_name(viewer: Client) -> None:
     assert chart(page(viewer, by="key"), "cost")["series"][0]["name"] == "agents of Mira"
 
 
-def test_what_is_outside_of_the_range_is_left_out(viewer: Client) -> None:
+def test_rows_outside_the_range_are_omitted(viewer: Client) -> None:
     store.write([add_request("new"), add_request("old", ago=3 * 86_400)])
     assert sum(chart(page(viewer, span="24h"), "cost")["series"][0]["values"]) == 0.25
     assert sum(chart(page(viewer, span="7d"), "cost")["series"][0]["values"]) == 0.5
@@ -210,7 +210,7 @@ def test_csv_has_the_exact_cost_and_an_empty_cell_where_it_is_unknown(viewer: Cl
     assert rows["openai/x"]["requests_without_price"] == "1"
 
 
-def test_csv_sums_nothing_up(viewer: Client) -> None:
+def test_csv_is_not_aggregated(viewer: Client) -> None:
     store.write([add_request(f"req_{n}", model=f"m{n}") for n in range(12)])
     assert len(rows_of(viewer)) == 12
 
@@ -273,7 +273,7 @@ def test_a_provider_that_was_only_ever_given_up_has_its_cost(viewer: Client) -> 
     assert by_provider == {"quick": ("1", Decimal("0.1")), "slow": ("0", Decimal("0.04"))}
 
 
-def test_it_is_split_by_the_team_project_and_user_of_the_key(viewer: Client) -> None:
+def test_usage_is_grouped_by_team_project_and_user_of_the_key(viewer: Client) -> None:
     team = Team.objects.create(name="blue")
     key, _ = store.create_key("agents")
     key.team, key.user = Team.objects.create(name="search", parent=team), "mira"

@@ -93,7 +93,7 @@ def test_reasoning_and_answer_chunks_stay_separate() -> None:
     assert translation["body"]["messages"][1] == {"role": "assistant", "content": "ab"}
 
 
-def test_what_the_user_sent_in_several_contents_is_not_run_together() -> None:
+def test_several_user_contents_stay_separate() -> None:
     contents = [content("user", {"text": "one"}), content("user", {"text": "two"})]
     translation = translate.request(
         "gemini", "openai_chat", {"model": "gw", "contents": contents}, {}, "gpt-4o"

@@ -203,7 +203,7 @@ def test_a_result_may_be_a_file_of_plain_text_at_cohere() -> None:
 
 
 @pytest.mark.parametrize("file", ["JVBERi0xLjQ=", base64.b64encode(b"\xff\xfe").decode(), "%"])
-def test_what_is_no_text_is_refused_by_cohere(file: str) -> None:
+def test_cohere_refuses_inputs_that_are_not_text(file: str) -> None:
     part = {"inlineData": {"mimeType": "text/plain", "data": file}}
     with pytest.raises(GatewayError) as refused:
         sent("gemini", "cohere", COMMAND, {"contents": [{"parts": [part]}]})

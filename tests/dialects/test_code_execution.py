@@ -294,7 +294,7 @@ def test_anthropics_sdk_collects_the_streamed_runs(source: str) -> None:
     assert text.text == "42"
 
 
-def test_a_request_for_the_outputs_is_no_loss_where_they_are_always_shown() -> None:
+def test_requesting_always_shown_outputs_is_no_loss() -> None:
     include = ["code_interpreter_call.outputs"]
     for target in ("anthropic", "gemini"):
         assert losses(send("openai_responses", target, include=include)) == set()

@@ -188,7 +188,7 @@ SHAPES: dict[str, ResponseChecks] = {
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("client", CLIENTS)
-def test_what_is_served_is_of_the_vendors_types(client: str, *, stream: bool) -> None:
+def test_responses_match_the_vendors_types(client: str, *, stream: bool) -> None:
     shape = SHAPES[client]
     cells_by_problem: dict[str, str] = {}
     checked = 0
@@ -207,7 +207,7 @@ def test_what_is_served_is_of_the_vendors_types(client: str, *, stream: bool) ->
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("upstream", UPSTREAMS)
-def test_what_is_read_is_of_the_vendors_types(upstream: str, *, stream: bool) -> None:
+def test_parsed_responses_match_the_vendors_types(upstream: str, *, stream: bool) -> None:
     """The strict providers write what parsers are tested with: it is what vendors publish."""
     shape = SHAPES[UPSTREAMS[upstream].dialect]
     cells_by_problem: dict[str, str] = {}
@@ -278,7 +278,7 @@ def kinds() -> list[Any]:
 
 
 @pytest.mark.parametrize("case", kinds())
-def test_what_a_golden_case_sends_is_of_the_vendors_types(case: Json) -> None:
+def test_golden_requests_match_the_vendors_types(case: Json) -> None:
     expected = case["expected"]
     sent = translate.request(
         case["from"],
@@ -294,7 +294,7 @@ def test_what_a_golden_case_sends_is_of_the_vendors_types(case: Json) -> None:
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if kind_of(c.values[0]) == "stream"])  # type: ignore[arg-type]
-def test_what_a_golden_case_streams_is_of_the_vendors_types(case: Json) -> None:
+def test_golden_streams_match_the_vendors_types(case: Json) -> None:
     """The first event of a stream in a case is a whole one; some later ones are cut short."""
     translation = translate.stream(case["from"], case["to"], case["stream"], "")
     shape = SHAPES[{"anthropic": "anthropic_messages"}.get(case["to"], case["to"])]

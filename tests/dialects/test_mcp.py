@@ -94,7 +94,7 @@ def test_openais_tool_is_a_server_and_a_toolset() -> None:
     ],
     ids=["approval", "default approval", "connector"],
 )
-def test_what_anthropic_cannot_call_is_reported(change: Json) -> None:
+def test_tools_unsupported_by_anthropic_are_reported(change: Json) -> None:
     tool = {k: v for k, v in {**OPENAI_TOOL, **change}.items() if v is not None}
     tools = from_responses(tool)
     assert "mcp_servers" not in tools["body"] and "tools" not in tools["body"]

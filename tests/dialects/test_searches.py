@@ -296,7 +296,7 @@ def test_a_failed_search_of_openai_is_reported(stream: bool) -> None:
     [{"type": "open_page", "url": URL}, {"type": "find_in_page", "url": URL, "pattern": "x"}],
     ids=["open_page", "find_in_page"],
 )
-def test_what_has_no_block_is_reported(stream: bool, action: Json) -> None:
+def test_content_without_a_block_type_is_reported(stream: bool, action: Json) -> None:
     content, report = for_messages(stream, {**SEARCHED, "action": action}, ASSISTANT_MESSAGE)
     assert content == [SAYS]
     assert [row.action for row in report] == ["dropped"]
@@ -348,7 +348,7 @@ def test_searches_in_a_history_are_items_for_openai() -> None:
     assert responses_rules.refusal(again["body"]) is None
 
 
-def test_without_a_search_on_offer_they_are_reported() -> None:
+def test_search_results_without_a_search_tool_are_reported() -> None:
     request = conversation(asks(), finds(1, URL), SAYS, tools=())
     del request["tools"]
     out = translate.request("anthropic_messages", "openai_responses", request, VERSION, GPT)

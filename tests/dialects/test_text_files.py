@@ -109,7 +109,7 @@ def test_a_file_of_text_is_sent_as_text(target: str, form: str) -> None:
 
 
 @each("target", ["vllm", "groq", "custom"])
-def test_all_else_passes_through_as_it_was(target: str) -> None:
+def test_other_fields_pass_through_unchanged(target: str) -> None:
     translation = translate.request(
         "openai_chat", target, chat_request(FORMS["plain"]), {}, TARGETS[target]
     )

@@ -160,7 +160,7 @@ FORMS = [(chat, False), (chat, True), (messages, False), (messages, True)]
 @pytest.mark.parametrize("model", [CHAT, CLAUDE])
 @pytest.mark.parametrize(("ask", "stream"), FORMS, ids=lambda v: getattr(v, "__name__", str(v)))
 @pytest.mark.wide(every=4)
-def test_every_worker_serves_what_one_has_cached(
+def test_the_response_cache_is_shared_by_workers(
     stack: GatewayStack, ask: Asking, stream: bool, model: str
 ) -> None:
     words = f"Keep {ask.__name__} {stream} {model}"

@@ -294,7 +294,7 @@ def test_coheres_reasoning_is_shown(stack: GatewayStack, chat: openai.OpenAI) ->
     assert stack.cohere.requests[-1].body["thinking"]["token_budget"] == 2048
 
 
-def test_what_is_sent_is_signed(stack: GatewayStack, chat: openai.OpenAI) -> None:
+def test_upstream_requests_are_signed(stack: GatewayStack, chat: openai.OpenAI) -> None:
     chat.chat.completions.create(model="nova", messages=user("Sign this"))
     headers = stack.bedrock.requests[-1].headers
     assert headers["authorization"].startswith(f"AWS4-HMAC-SHA256 Credential={KEY_ID}/")

@@ -218,7 +218,7 @@ def test_reasoning_is_returned_and_its_state_preserved(stack: GatewayStack, clie
     assert thinking["signature"]
 
 
-def test_what_is_lost_is_reported(client: Any) -> None:
+def test_losses_are_reported(client: Any) -> None:
     raw = client.with_raw_response.chat(
         model="gpt-4o", messages=[user("Hello there")], safety_mode="STRICT", k=3
     )

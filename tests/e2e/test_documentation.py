@@ -357,7 +357,7 @@ def test_configuration_is_accepted(tmp_path: Path, block: Block) -> None:
 
 
 @pytest.mark.parametrize("block", of("json"), ids=lambda block: f"{block.page}: {block.first_line}")
-def test_json_is_what_an_alert_sends(block: Block) -> None:
+def test_an_alert_sends_json(block: Block) -> None:
     assert json.loads(block.code).keys() == _payload(sample_notice()).keys()
 
 

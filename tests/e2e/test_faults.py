@@ -223,7 +223,7 @@ def test_a_redirect_is_not_followed(stack: GatewayStack) -> None:
 
 @pytest.mark.wide(every=4)
 @pytest.mark.parametrize(("fault", "client", "upstream"), combinations(STREAM_REFUSED))
-def test_what_fails_before_content_has_a_status(
+def test_a_failure_before_content_has_an_http_status(
     stack: GatewayStack, fault: str, client: str, upstream: str
 ) -> None:
     response = send_request(stack, client, f"{upstream}/{fault}", stream=True)

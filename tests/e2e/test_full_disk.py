@@ -57,7 +57,7 @@ def ready(gateway: Gateway) -> tuple[int, list[str]]:
 
 @pytest.mark.parametrize("ended_by", ["SIGKILL", "SIGTERM"])
 @pytest.mark.wide(every=2)
-def test_what_was_answered_while_the_disk_was_full_is_in_the_log_afterwards(
+def test_requests_during_a_full_disk_are_logged_afterwards(
     disk: SmallDisk, gateway: Gateway, ended_by: str
 ) -> None:
     gateway.start()

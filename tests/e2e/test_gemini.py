@@ -347,7 +347,7 @@ def test_a_wrong_key_is_refused(stack: GatewayStack) -> None:
     assert (refused.value.code, refused.value.status) == (401, "UNAUTHENTICATED")
 
 
-def test_what_passes_through_is_not_touched(stack: GatewayStack) -> None:
+def test_passthrough_bodies_are_unchanged(stack: GatewayStack) -> None:
     url = f"{stack.gateway.url}/v1beta/models/{OWN}:generateContent"
     body = {
         "contents": [{"role": "user", "parts": [{"text": "Passed through"}]}],

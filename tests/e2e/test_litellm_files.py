@@ -241,7 +241,7 @@ def test_another_model_answers_for_one_that_is_down(healthy: GatewayStack) -> No
     assert upstreams["backup"].requests[-1].body["model"] == "gpt-4.1"
 
 
-def test_a_stream_falls_back_before_it_has_begun(healthy: GatewayStack) -> None:
+def test_a_stream_falls_back_before_its_first_frame(healthy: GatewayStack) -> None:
     gateway, upstreams = healthy
     upstreams["primary"].fail(DOWN)
     with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="sk-1234", max_retries=0) as client:

@@ -215,7 +215,7 @@ def test_azures_client_reaches_a_model_by_its_deployment(
         stranger.models.list()
 
 
-def test_what_is_not_there_yet_is_reported_with_what_to_do(served: FileConfiguredGateway) -> None:
+def test_unsupported_settings_are_reported_with_advice(served: FileConfiguredGateway) -> None:
     report = served.output
     for remark in (
         "its TLS certificates are not verified (ssl_verify)",

@@ -53,9 +53,7 @@ def scripts() -> Path:
 @pytest.mark.parametrize("model", ["gpt-4o", "claude-sonnet-4-5"])
 @pytest.mark.parametrize("script", ["openai.mjs", "anthropic.mjs"])
 @pytest.mark.wide(every=2)
-def test_a_node_sdk_finds_all_it_needs(
-    stack: GatewayStack, scripts: Path, script: str, model: str
-) -> None:
+def test_a_node_sdk_works(stack: GatewayStack, scripts: Path, script: str, model: str) -> None:
     limited = Refusal(429, "rate_limit_error", "Slow.", headers={"retry-after": "1"})
     stack.on("Refuse with rate_limit for node", ScriptedAnswer(error=limited))
     calls = tuple(Call("get_weather", {"city": city}) for city in ("Paris", "Rome"))

@@ -219,7 +219,7 @@ def test_deepseek_reasoning_is_restored_if_the_client_omits_it(
     assert response.choices[0].message.content == "The tools answered: sun"
 
 
-def test_what_claude_can_not_take_is_named_in_headers(client: openai.OpenAI) -> None:
+def test_losses_for_claude_are_listed_in_headers(client: openai.OpenAI) -> None:
     raw = client.chat.completions.with_raw_response.create(
         model=MESSAGES, messages=user("Hi"), frequency_penalty=0.5, seed=3, temperature=1.7
     )

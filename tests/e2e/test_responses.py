@@ -279,7 +279,7 @@ def test_bad_input_is_named_and_never_sent(
     assert sum(len(server.requests) for server in servers) == before
 
 
-def test_tokens_are_counted_by_who_can(client: openai.OpenAI) -> None:
+def test_tokens_are_counted_upstream_or_estimated(client: openai.OpenAI) -> None:
     for model, source in ((OWN, "upstream"), (CHAT, "estimate")):
         raw = client.responses.input_tokens.with_raw_response.count(model=model, input="Hello")
         assert raw.headers["x-dragoman-token-count"] == source

@@ -176,7 +176,7 @@ def test_a_tool_loop_as_codex_runs_it(site: ResponseNodes, model: str) -> None:
     assert output_text == "Found: README.md"
 
 
-def test_what_was_in_memory_ends_with_the_connection(site: ResponseNodes) -> None:
+def test_in_memory_responses_end_with_the_connection(site: ResponseNodes) -> None:
     with opened(site.gateway) as socket:
         previous_response_id = send_turn(socket, message("only here", MESSAGES))[-1]["response"][
             "id"
@@ -393,7 +393,7 @@ def test_each_turn_has_its_row(site: ResponseNodes) -> None:
     assert len({row["request_id"] for row in rows}) == 2
 
 
-def test_what_is_under_way_at_a_shutdown_is_finished(tmp_path: Any) -> None:
+def test_requests_in_flight_finish_at_shutdown(tmp_path: Any) -> None:
     with response_nodes(tmp_path) as site:
         ending = threading.Event()
         site.anthropic.script.on("Finish this", ScriptedAnswer(text="done " * 20, once=ending))
@@ -431,7 +431,7 @@ def test_the_async_sdk_connects_too(site: ResponseNodes) -> None:
     assert asyncio.run(talk()) == "Hello from the strict upstream."
 
 
-def test_daphne_ends_what_is_under_way(tmp_path: Path) -> None:
+def test_daphne_ends_requests_in_flight(tmp_path: Path) -> None:
     with response_nodes(tmp_path, Daphne) as site:
         site.anthropic.script.on(
             "Never finish this", ScriptedAnswer(text="go " * 2000, pace_s=0.02)

@@ -173,7 +173,7 @@ def test_a_conversation_can_change_providers(site: ResponseNodes, client: openai
 
 
 @ALL
-def test_what_is_not_to_be_stored_is_not(client: openai.OpenAI, model: str) -> None:
+def test_responses_with_store_false_are_not_stored(client: openai.OpenAI, model: str) -> None:
     response = create_response(client, model=model, input="forget me", store=False)
     with pytest.raises(openai.NotFoundError):
         client.responses.retrieve(response.id)
@@ -397,7 +397,7 @@ def test_conversations_are_refused_with_a_message(client: openai.OpenAI, model: 
 
 
 @pytest.mark.wide(every=0)
-def test_what_runs_in_the_background_at_a_shutdown_is_finished(tmp_path: Path) -> None:
+def test_background_responses_finish_at_shutdown(tmp_path: Path) -> None:
     with response_nodes(tmp_path) as site:
         site.anthropic.script.on("Finish in peace", ScriptedAnswer(text="done in peace", first_s=2))
         with site.client() as client:
@@ -412,7 +412,7 @@ def test_what_runs_in_the_background_at_a_shutdown_is_finished(tmp_path: Path) -
 
 
 @pytest.mark.wide(every=0)
-def test_what_a_killed_process_ran_has_failed(tmp_path: Path) -> None:
+def test_responses_of_a_killed_process_have_failed(tmp_path: Path) -> None:
     with response_nodes(tmp_path) as site:
         site.anthropic.script.on("Die with me", ScriptedAnswer(text="late", first_s=60))
         with site.client() as client:

@@ -102,7 +102,7 @@ def send(person: httpx.Client, url: str, page: str, **fields: str) -> httpx.Resp
     return person.post(url, data=fields)
 
 
-def test_who_signs_in_or_out_on_one_node_does_so_on_both(nodes: tuple[Node, Node]) -> None:
+def test_a_session_is_valid_on_both_nodes(nodes: tuple[Node, Node]) -> None:
     one, other = nodes
     add_admin(one)
     with httpx.Client() as person:

@@ -60,13 +60,13 @@ async def test_a_client_that_leaves_is_no_error() -> None:
         pytest.param(b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", id="deep"),
     ],
 )
-def test_what_is_no_json_object_is_refused(body: bytes) -> None:
+def test_a_body_that_is_not_a_json_object_is_refused(body: bytes) -> None:
     with pytest.raises(GatewayError) as caught:
         decode(body)
     assert caught.value.error.kind == "invalid_request"
 
 
-def test_values_stay_as_they_were_written() -> None:
+def test_values_are_unchanged() -> None:
     fields = decode(b'{"a": 1.50 , "b" : {"x" :  "\\u00e9"}}')
     assert bytes(fields["a"]) == b"1.50"
     assert bytes(fields["b"]) == b'{"x" :  "\\u00e9"}'

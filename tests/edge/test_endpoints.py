@@ -117,7 +117,7 @@ def test_a_model_id_may_contain_slashes() -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/nothing", "/anthropic/v1/complete", "/v1/messages/x"])
-def test_an_unknown_path_is_nothing(path: str) -> None:
+def test_an_unknown_path_has_no_endpoint(path: str) -> None:
     assert find_endpoint(path) is None
 
 

@@ -90,7 +90,7 @@ def test_the_fake_accepts_what_real_clients_send(
         ({"reasoning": {"effort": "minimal"}}, "'minimal' is not supported"),
     ],
 )
-def test_what_the_service_refuses_is_refused(
+def test_the_fake_refuses_the_same_requests(
     server: StrictOpenAI, body: dict[str, Any], words: str
 ) -> None:
     answer = post_responses(server, **body)
@@ -119,7 +119,7 @@ def test_valid_requests_are_accepted(server: StrictOpenAI) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_the_sdk_reads_what_it_answers(server: StrictOpenAI, stream: bool) -> None:
+def test_the_sdk_reads_the_fakes_answers(server: StrictOpenAI, stream: bool) -> None:
     say = ScriptedAnswer(text="Hm.", reasoning="Let me see", calls=(Call("f", {"a": 1}),))
     server.script.on("Everything", say)
     params: dict[str, Any] = {
@@ -140,7 +140,7 @@ def test_the_sdk_reads_what_it_answers(server: StrictOpenAI, stream: bool) -> No
     assert (call.name, call.arguments) == ("f", '{"a":1}')
 
 
-def test_it_counts_tokens(server: StrictOpenAI) -> None:
+def test_the_fake_counts_tokens(server: StrictOpenAI) -> None:
     with openai.OpenAI(base_url=f"{server.url}/v1", api_key=server.key) as client:
         assert client.responses.input_tokens.count(model="gpt-5", input="hi").input_tokens > 0
         with pytest.raises(openai.BadRequestError, match="store"):

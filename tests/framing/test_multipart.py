@@ -80,7 +80,7 @@ def test_parts_are_parsed_at_any_split_of_their_bytes(content_parts: list[Part],
 
 
 @given(st.binary(max_size=300), st.integers(1, 9))
-def test_what_is_a_form_does_not_hang_on_the_pieces(body: bytes, step: int) -> None:
+def test_forms_parse_the_same_at_any_split(body: bytes, step: int) -> None:
     """Line ends and boundaries stand where a reader is most easily led astray."""
     for code, mark in ((b"\0", b"\r\n"), (b"\1", b"--b"), (b"\2", b"\r\n--b"), (b"\3", HEAD)):
         body = body.replace(code, mark)
@@ -120,7 +120,7 @@ def test_any_bytes_are_a_form_or_refused(body: bytes) -> None:
         ) or any('"' in p.name + (p.filename or "") for p in parsed)
 
 
-def test_what_an_http_client_writes_is_read() -> None:
+def test_forms_of_http_clients_are_parsed() -> None:
     files = {"file": ("a name.wav", b"\r\n--x\r\n\0", "audio/wav")}
     request = httpx.Request("POST", "http://x", data={"model": "m", "n": "2"}, files=files)
     boundary = parse_boundary(request.headers["content-type"])
@@ -177,7 +177,7 @@ def field(head: bytes, value: bytes = b"v") -> bytes:
         b"--b\r\n" + HEAD + b"--b--",
     ],
 )
-def test_what_is_not_plainly_a_form_is_refused(body: bytes) -> None:
+def test_an_ambiguous_form_is_refused(body: bytes) -> None:
     """Two readers of one form must not find two meanings in it."""
     for step in (1, 1 << 30):
         if body == b"--b--":

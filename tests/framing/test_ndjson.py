@@ -31,7 +31,7 @@ def frames(*pieces: bytes) -> list[bytes]:
 
 
 @given(lines, st.integers(1, 9))
-def test_what_is_written_is_read_however_it_is_cut(written: list[bytes], size: int) -> None:
+def test_encoded_forms_parse_at_any_split(written: list[bytes], size: int) -> None:
     wire = b"".join(map(encode, written))
     assert frames(*(wire[i : i + size] for i in range(0, len(wire), size))) == written
 

@@ -80,9 +80,7 @@ def test_feeding_single_bytes_decodes_the_same_frames(wire: bytes) -> None:
 
 @given(dialect_answers, st.lists(st.integers(0, 400), max_size=12), st.integers(1, 30))
 @example(b"data:\n\n", [6], 5)
-def test_what_is_too_large_does_not_hang_on_the_pieces(
-    wire: bytes, places: list[int], limit: int
-) -> None:
+def test_size_limits_apply_at_any_split(wire: bytes, places: list[int], limit: int) -> None:
     def fits(pieces: list[bytes]) -> bool:
         decoder = Decoder(limit)
         try:
@@ -97,7 +95,7 @@ def test_what_is_too_large_does_not_hang_on_the_pieces(
 
 @given(st.text(alphabet="abc", max_size=5), st.binary(max_size=60))
 @settings(max_examples=200)
-def test_what_is_encoded_is_decoded(event: str, data: bytes) -> None:
+def test_frames_round_trip(event: str, data: bytes) -> None:
     data = data.replace(b"\n", b"").replace(b"\r", b"")
     assert frames(encode(data, event.encode())) == [Frame(event, data)]
 

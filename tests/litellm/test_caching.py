@@ -61,7 +61,7 @@ def test_without_cache_true_the_route_has_no_cache(tmp_path: Path) -> None:
     [{"ttl": "long"}, {"mode": "sometimes"}, {"ttl": 10**9}]
     + [{"type": "redis-semantic", "similarity_threshold": 2}],
 )
-def test_what_can_not_be_read_stops_the_start(tmp_path: Path, params: dict[str, Any]) -> None:
+def test_an_unreadable_file_stops_the_start(tmp_path: Path, params: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="cache_params"):
         read(tmp_path, cache=True, cache_params=params)
 

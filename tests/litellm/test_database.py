@@ -146,7 +146,7 @@ def test_a_second_import_changes_nothing(proxy: Proxy) -> None:
     assert len(table) == 8
 
 
-def test_a_second_import_adds_what_is_new(proxy: Proxy) -> None:
+def test_a_second_import_adds_new_rows(proxy: Proxy) -> None:
     url, connection = proxy
     imported(url)
     Team.objects.filter(name="search").update(name="finders")

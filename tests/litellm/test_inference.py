@@ -92,7 +92,7 @@ def test_an_unsupported_model_has_the_reason(model: str, reason: str) -> None:
         resolve_model(model, None, "")
 
 
-def test_everything_is_what_there_is_a_key_for() -> None:
+def test_wildcard_entries_need_the_providers_key() -> None:
     assert ("anthropic", "claude-*") in families({"ANTHROPIC_API_KEY": "x"})
     assert {prefix for prefix, _ in families({"OPENAI_API_KEY": "x"})} == {"openai"}
     assert families({}) == []

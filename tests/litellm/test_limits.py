@@ -129,7 +129,7 @@ def test_a_budget_too_small_for_its_column_lets_one_call_in(tmp_path: Path) -> N
         ({"max_parallel_requests": "many"}, "must be a number"),
     ],
 )
-def test_what_is_no_limit_is_refused(tmp_path: Path, fields: dict[str, Any], reason: str) -> None:
+def test_an_invalid_limit_is_refused(tmp_path: Path, fields: dict[str, Any], reason: str) -> None:
     parsed_config = entries(tmp_path, {**GPT, **fields})
     assert parsed_config.routes == {}
     assert reason in parsed_config.notes[0]

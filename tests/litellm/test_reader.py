@@ -89,7 +89,7 @@ def test_an_empty_file_and_a_byte_order_mark_are_fine(tmp_path: Path, text: str)
     assert read_file(write_config(tmp_path, text)).root.get("b") is None
 
 
-def test_what_is_written_wins_over_what_a_merge_brings(tmp_path: Path) -> None:
+def test_explicit_keys_override_yaml_merges(tmp_path: Path) -> None:
     text = "a: &a {x: 1, y: 1}\nb: &b {x: 2, z: 2}\nc:\n  x: 3\n  <<: [*a, *b]\n"
     assert read_file(write_config(tmp_path, text)).root.get("c").to_python() == {
         "x": 3,

@@ -30,7 +30,7 @@ def test_an_unknown_strategy_is_reported(tmp_path: Path) -> None:
     assert any("lar1" in note for note in parsed_config.notes)
 
 
-def test_weights_count_for_nothing_where_litellm_looks_at_none(tmp_path: Path) -> None:
+def test_weights_are_ignored_where_litellm_ignores_them(tmp_path: Path) -> None:
     rows = ({**A, "weight": 9}, {**A, "weight": 1})
     weights = [t.weight for t in make_route(tmp_path, *rows, routing_strategy="least-busy").targets]
     assert weights == [1.0, 1.0]

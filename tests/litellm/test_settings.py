@@ -120,7 +120,7 @@ def test_a_model_group_may_have_other_names(tmp_path: Path) -> None:
     assert "secret.hidden: has no effect" in parsed_config.notes[0]
 
 
-def test_an_alias_of_nothing_and_one_that_is_a_name_are_remarked(tmp_path: Path) -> None:
+def test_invalid_aliases_are_reported(tmp_path: Path) -> None:
     parsed_config = entries(
         tmp_path, A, B, router_settings={"model_group_alias": {"x": "y", "a": "b"}}
     )

@@ -136,7 +136,7 @@ async def test_anonymous_callers_do_not_take_all_threads(headers: dict[str, str]
     assert (await application.ask(**headers))[0] == 200
 
 
-async def test_a_caller_who_is_signed_in_has_room_beside_anonymous_ones() -> None:
+async def test_signed_in_callers_have_separate_upload_capacity() -> None:
     application = GatedApplication()
     application.go_on.set()
     await application.ask(cookie="sessionid=good")
@@ -162,7 +162,7 @@ async def test_an_accepted_credential_expires_from_the_cache(
 @pytest.mark.parametrize(
     ("token", "accepted"), [("sk-the-master-key-of-tests", True), ("sk-another", False)]
 )
-async def test_django_returns_whose_credential_it_accepted(
+async def test_django_returns_the_owner_of_an_accepted_credential(
     settings: Any, token: str, *, accepted: bool
 ) -> None:
     settings.MASTER_KEY = "sk-the-master-key-of-tests"
@@ -172,7 +172,7 @@ async def test_django_returns_whose_credential_it_accepted(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("signed_in", [True, False])
-def test_django_returns_whose_session_it_accepted(*, signed_in: bool) -> None:
+def test_django_returns_the_user_of_an_accepted_session(*, signed_in: bool) -> None:
     client = Client()
     if signed_in:
         client.force_login(User.objects.create_superuser("ada", password="x"))

@@ -207,7 +207,7 @@ def test_what_is_exported_applies_to_the_same_database_as_no_change(
         (("settings:", "settings: [\n"), r"not valid YAML"),
     ],
 )
-def test_a_mistake_names_file_line_and_field_and_nothing_is_written(
+def test_an_error_names_file_line_and_field_and_nothing_is_written(
     file: Path, change: tuple[str, str], words: str
 ) -> None:
     file.write_text(FILE.replace(*change))

@@ -394,7 +394,7 @@ def test_the_gateway_does_not_find_itself() -> None:
 # --- .env -------------------------------------------------------------------------------
 
 
-def test_an_env_file_sets_what_is_not_set(
+def test_an_env_file_sets_only_unset_variables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     names = ("PLAIN", "EXPORTED", "SINGLE", "COMMENTED", "EMPTY", "SET", "TOKEN", "TOKEN_FILE")

@@ -48,7 +48,7 @@ def test_a_file_without_a_key_opens_loopback_with_a_warning() -> None:
     assert "any client token is accepted: no master_key" in choice.warnings[0]
 
 
-def test_a_file_without_a_key_opens_nothing_else() -> None:
+def test_a_file_without_a_key_does_not_open_the_gateway_to_the_network() -> None:
     choice = choose("", "0.0.0.0", has_config=True, wants_open=False)
     assert (choice.refusal, choice.open, choice.warnings) == ("", False, ())
 

@@ -165,7 +165,7 @@ def test_an_export_of_the_same_database_is_no_change_of_prices(tmp_path: Path) -
     ],
     ids=["list", "no names", "expression", "negative", "field", "missing", "no mapping"],
 )
-def test_what_is_wrong_is_named_by_its_place(tmp_path: Path, bad: Any, says: str) -> None:
+def test_errors_have_their_path(tmp_path: Path, bad: Any, says: str) -> None:
     with pytest.raises(CommandError, match=says):
         applied(tmp_path, bad)
     with pytest.raises(CommandError, match=r"prices\[1\]\.match: openai/gpt-5 is listed twice"):
@@ -173,7 +173,7 @@ def test_what_is_wrong_is_named_by_its_place(tmp_path: Path, bad: Any, says: str
     assert not PriceUpdate.objects.exists()
 
 
-def test_bills_are_data_and_stay_where_they_are() -> None:
+def test_bills_are_not_exported() -> None:
     BillLine.objects.create(provider="p", since="2026-11-01", until="2026-11-01", usd=1)
     assert exported() == {"dragoman": 1}
 

@@ -46,7 +46,7 @@ def corked() -> tuple[CoalescingTransport, RecordingTransport]:
     return CoalescingTransport(transport, asyncio.get_running_loop()), transport
 
 
-async def test_what_is_written_in_one_turn_is_one_write() -> None:
+async def test_writes_of_one_loop_turn_are_joined() -> None:
     cork, transport = corked()
     cork.write(HEAD)
     cork.write(b"ok")

@@ -142,7 +142,7 @@ FINE: dict[str, list[bytes]] = {
 
 
 @pytest.mark.parametrize("pieces", FINE.values(), ids=FINE)
-async def test_what_is_usual_passes(pieces: list[bytes]) -> None:
+async def test_ordinary_requests_pass(pieces: list[bytes]) -> None:
     server = ProtocolServer()
     transport = await server.send(*pieces)
     assert transport.status == 200
@@ -237,7 +237,7 @@ SLOW: dict[str, tuple[list[bytes], int]] = {
 
 
 @pytest.mark.parametrize(("pieces", "status"), SLOW.values(), ids=SLOW)
-async def test_who_is_slow_is_closed(pieces: list[bytes], status: int) -> None:
+async def test_slow_clients_are_disconnected(pieces: list[bytes], status: int) -> None:
     transport = await ProtocolServer(head_s=0.05, linger_s=0.05).send(*pieces)
     assert not transport.closed
     await until_in_loop(lambda: transport.closed)
@@ -293,7 +293,7 @@ async def test_a_caller_that_is_idle_for_long_makes_room_too(
 
 
 @pytest.mark.parametrize("closed", [False, True])
-async def test_who_does_not_read_makes_room(
+async def test_unread_connections_are_closed_for_new_ones(
     monkeypatch: pytest.MonkeyPatch, *, closed: bool
 ) -> None:
     monkeypatch.setattr(connection_deadlines, "FRESH_CALLER_S", 0.05)

@@ -32,7 +32,7 @@ def test_a_long_running_worker_is_replaced_immediately() -> None:
     assert policy.record_death(0, 101.0, lived_s=1.0) == 0
 
 
-def test_it_gives_up_after_many_deaths_within_a_time() -> None:
+def test_the_supervisor_gives_up_after_repeated_crashes() -> None:
     policy = RestartPolicy()
     for n in range(MAX_DEATHS - 1):
         policy.record_death(0, float(n), lived_s=1.0)
@@ -41,7 +41,7 @@ def test_it_gives_up_after_many_deaths_within_a_time() -> None:
     assert policy.gives_up(20.0, oldest_worker_s=0.0)
 
 
-def test_it_continues_while_a_worker_is_stable() -> None:
+def test_the_supervisor_continues_while_a_worker_is_stable() -> None:
     policy = RestartPolicy()
     for n in range(3 * MAX_DEATHS):
         policy.record_death(0, float(n), lived_s=1.0)

@@ -229,7 +229,7 @@ def test_a_dry_run_imports_nothing(tmp_path: Path) -> None:
     assert [table.objects.count() for table in tables] == [0] * 5
 
 
-def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
+def test_an_unreadable_database_is_refused(tmp_path: Path) -> None:
     for name, content, reason in (
         ("none.db", None, "there is no file"),
         ("text.db", b"no database at all, but a long enough text", "cannot be read"),

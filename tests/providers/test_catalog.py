@@ -29,7 +29,7 @@ def test_a_preset_has_a_known_dialect(preset: Preset) -> None:
 
 
 @rows
-def test_a_row_has_a_base_url_or_shows_what_one_looks_like(preset: Preset) -> None:
+def test_a_preset_has_a_base_url_or_an_example(preset: Preset) -> None:
     url = urlsplit(preset.base_url or preset.url_example)
     assert url.scheme in {"https", "http", "demo"}
     assert url.netloc

@@ -68,7 +68,7 @@ def test_the_source_of_a_price_by_the_hour_names_the_hours() -> None:
         ("openai", ""),
     ],
 )
-def test_an_unknown_price_is_unknown_and_not_nothing(preset: str, model: str) -> None:
+def test_an_unknown_price_is_not_zero(preset: str, model: str) -> None:
     assert price_for(preset, model) == Price()
 
 
@@ -138,7 +138,7 @@ def _base(price: Any) -> Any:
 @pytest.mark.parametrize(
     ("preset", "model"), [("ollama", "llama3.1"), ("demo", "demo"), ("vllm", "x")]
 )
-def test_what_runs_on_your_own_machine_costs_nothing(preset: str, model: str):
+def test_local_models_are_free(preset: str, model: str):
     price = price_for(preset, model)
     assert (price.input, price.output) == (0, 0)
     assert price.source

@@ -26,7 +26,7 @@ from gateway.relay.exchange.recorder import Recorder
         "hf_abcdefgh12345678",
     ],
 )
-def test_what_looks_like_a_key_is_masked(text: str) -> None:
+def test_key_like_text_is_masked(text: str) -> None:
     output_text = scrub(text)
     assert "***" in output_text
     for word in ("123456", "wxyz", "bbbb1234", "abcdefghijkl", "opensesame1", "IOSFODNN7"):

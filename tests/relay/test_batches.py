@@ -322,7 +322,7 @@ def claude_line(kind: str, **usage: Any) -> bytes:
     return json.dumps({"custom_id": "1", "result": result}).encode() + b"\n"
 
 
-async def test_claudes_results_are_billed_with_what_the_cache_took(tmp_path: Path) -> None:
+async def test_claudes_batch_results_are_billed_with_cache_tokens(tmp_path: Path) -> None:
     lines = claude_line("errored") + claude_line("expired") + claude_line("canceled")
     lines += claude_line(
         "succeeded",
@@ -439,7 +439,7 @@ def test_the_shapes_of_openais_lines(data: bytes, tokens: tuple[int, int]) -> No
     [b"{\n", line(response={"status_code": 200, "body": {"model": "gpt-4.1"}})],
     ids=["no JSON", "no counts"],
 )
-def test_what_can_not_be_read_is_unknown_and_not_free(bad: bytes) -> None:
+def test_an_unreadable_result_has_unknown_cost(bad: bytes) -> None:
     sums = read(answered("gpt-4.1", 5, 3) + bad)
     assert any(one.usd is None for one in sums.values())
     assert sums["gpt-4.1"].tokens["input"] == 5
@@ -526,7 +526,7 @@ async def test_a_file_without_gateway_names_is_unchanged(tmp_path: Path) -> None
     assert upstream_body == [lines]
 
 
-async def test_what_is_not_for_a_batch_is_not_read(tmp_path: Path) -> None:
+async def test_other_files_are_not_read_as_batches(tmp_path: Path) -> None:
     lines = request("my-gpt") + b"{"
     _, upstream_body = await uploaded(tmp_path, lines, aliased(), purpose="fine-tune")
     assert upstream_body == [lines]
@@ -557,7 +557,7 @@ async def test_a_line_that_is_wrong_is_named(tmp_path: Path, last: bytes, says: 
     assert says in error["message"]
 
 
-async def test_a_key_may_name_only_what_it_may_use(tmp_path: Path) -> None:
+async def test_a_key_may_only_name_its_routes_and_models(tmp_path: Path) -> None:
     keys = {
         digest: msgspec.structs.replace(key, routes=("up/files", "my-*"))
         for digest, key in two_keys().items()

@@ -551,7 +551,7 @@ async def test_a_cache_hit_counts_as_a_request_without_tokens_or_cost(live: Open
     assert tokens[0] == tokens[1] == "990"
 
 
-async def test_it_is_given_while_no_target_answers(live: Open) -> None:
+async def test_a_stale_response_is_served_while_no_target_answers(live: Open) -> None:
     answers = iter([completion("kept")])
     one = CountingUpstream(lambda n: next(answers, refusal(503)))
     async with live(registry(cached()), one=one) as gw:

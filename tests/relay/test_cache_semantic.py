@@ -161,7 +161,7 @@ def test_the_nearest_is_found_and_nothing_below_the_threshold() -> None:
     assert known.nearest(b"x", [1.0, 0.0, 0.0], 0.5) is None, "of another length"
 
 
-def test_it_is_bounded() -> None:
+def test_the_index_is_bounded() -> None:
     known = SemanticIndex()
     for number in range(MAX_PER_CONTEXT + 10):
         known.add(b"x", [1.0, 0.0], str(number))

@@ -173,7 +173,7 @@ async def test_tags_of_request_and_key_are_in_the_log(tmp_path: Path) -> None:
     assert row.tags == ["ci", "nightly", "team-a"]
 
 
-def test_what_is_reserved_is_enough_for_every_tier_and_margin() -> None:
+def test_reservations_cover_every_tier_and_margin() -> None:
     long = Price(input=Decimal(4), output=Decimal(9))
     priority = Price(input=Decimal(3), output=Decimal(20), above=((10, Price(input=Decimal(7))),))
     price = Price(

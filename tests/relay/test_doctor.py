@@ -372,7 +372,7 @@ async def test_probes_ignore_the_known_traits() -> None:
     }
 
 
-async def test_what_the_tables_claim_and_the_provider_refuses_is_found() -> None:
+async def test_wrong_catalog_capabilities_are_detected() -> None:
     with StrictAnthropic() as upstream:
         able(upstream.script, length="max_tokens")
         to = target("anthropic", "claude-opus-4-7", url=upstream.url, key=upstream.key)
@@ -411,7 +411,7 @@ async def test_a_silent_probe_ends_at_its_deadline() -> None:
     assert examination.findings[1].message == "no response within 0.05 s"
 
 
-async def test_all_of_it_ends_in_time() -> None:
+async def test_a_check_ends_at_its_deadline() -> None:
     with StrictOpenAI() as upstream:
         upstream.script.default = ScriptedAnswer(text="slow", first_s=0.4)
         to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
@@ -437,7 +437,7 @@ async def test_probes_run_at_most_max_parallel_at_once() -> None:
     assert 1 < most <= 3
 
 
-async def test_who_stops_it_closes_every_call() -> None:
+async def test_stopping_closes_every_call() -> None:
     with StrictOpenAI() as upstream:
         able(upstream.script, length="length")
         upstream.script.default = ScriptedAnswer(text="slow", first_s=30)
@@ -531,11 +531,11 @@ def test_every_probe_describes_its_request() -> None:
         assert 0 < probe.deadline_s <= 120
 
 
-def test_nothing_is_advised_of_what_is_unclear() -> None:
+def test_unclear_findings_have_no_advice() -> None:
     assert advice(dict.fromkeys(BY_NAME, "unclear"), Traits()) == []
 
 
-def test_a_refusal_counts_only_beside_a_support_of_what_it_needs() -> None:
+def test_a_refusal_counts_only_if_its_prerequisites_work() -> None:
     verdicts = {"plain": "supported", "tool": "unclear", "forced_tool": "refused"}
     assert advice(verdicts, Traits()) == []  # type: ignore[arg-type]
     advices = advice({**verdicts, "tool": "supported"}, Traits())  # type: ignore[dict-item]
@@ -597,6 +597,6 @@ async def test_a_gateway_error_does_not_affect_other_findings(caplog: Any) -> No
     assert "a capability check failed" in caplog.text
 
 
-async def test_a_quote_shows_what_was_looked_for() -> None:
+async def test_an_evidence_quote_contains_the_match() -> None:
     examination = await examine(target("demo", "demo-fast"), probes=[BY_NAME["unicode"]])
     assert "漢字" in examination.findings[1].message

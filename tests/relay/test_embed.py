@@ -268,7 +268,7 @@ async def test_dimensions_are_sent_by_mistrals_own_field(tmp_path: Path) -> None
     assert "dimensions" not in sent
 
 
-async def test_a_strict_route_refuses_what_is_lost(tmp_path: Path) -> None:
+async def test_a_strict_route_refuses_losses(tmp_path: Path) -> None:
     strict = snapshot(route(ollama(), strict=True))
     async with gateway(tmp_path, strict, local=lambda _: ollama_answer()) as gate:
         reply = await gate.post("/v1/embeddings", {**REQUEST, "user": "u"})

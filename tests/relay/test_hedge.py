@@ -290,7 +290,7 @@ def counted(live: Gateway, name: str) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["unary", "stream"])
-async def test_what_the_loser_used_counts_for_key_team_and_route(
+async def test_a_hedge_losers_usage_counts_for_key_team_and_route(
     tmp_path: Path, streamed: bool
 ) -> None:
     ended = [chunk("quick"), chunk(finish="stop"), chunk(usage=USAGE), DONE]

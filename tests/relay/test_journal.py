@@ -35,7 +35,7 @@ def test_entries_reach_the_writer_in_order_and_leave_no_file(tmp_path: Path) -> 
     assert list(tmp_path.glob("*.journal")) == []
 
 
-def test_what_is_being_written_still_counts_as_waiting(tmp_path: Path) -> None:
+def test_records_being_written_count_as_pending(tmp_path: Path) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
     def write(batch: list[LogRecord]) -> None:
@@ -184,7 +184,7 @@ def blocked(
     return begun, go_on, write
 
 
-def test_what_does_not_fit_into_memory_waits_on_disk_with_its_bodies(tmp_path: Path) -> None:
+def test_overflowing_records_wait_on_disk_with_their_bodies(tmp_path: Path) -> None:
     entries: list[LogRecord] = []
     begun, go_on, write = blocked(entries)
     journal = Journal(tmp_path, write, max_items=100, max_bytes=100_000)
@@ -286,7 +286,7 @@ def test_a_failed_writer_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     journal.close()
 
 
-def test_workers_that_start_together_share_what_was_left(
+def test_workers_that_start_together_share_orphaned_segments(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Of two that find a segment one is faster, and that is no error."""
@@ -353,7 +353,7 @@ def test_a_segment_that_another_worker_removes_first_is_no_error(
     assert ids == (["one"] if moment == "write" else []), "who removed it has written it"
 
 
-def test_what_was_left_is_written_once_the_database_is_back(
+def test_orphaned_records_are_written_when_the_database_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.relay.journal.journal.RETRY_S", 0.01)

@@ -67,7 +67,7 @@ async def test_a_masked_stream_keeps_the_lengths_of_its_chunks(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
-async def test_what_is_split_across_deltas_is_masked(tmp_path: Path, path: str) -> None:
+async def test_text_split_across_deltas_is_masked(tmp_path: Path, path: str) -> None:
     parts = (chunk("hello ac"), chunk("me-47"), chunk("11, bye"), chunk(finish="stop"), DONE)
     async with gateway(tmp_path, registry(), up=lambda _: sse(*parts)) as live:
         await live.post(path, {**REQUEST, "stream": True, "max_tokens": 9})

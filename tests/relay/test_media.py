@@ -163,7 +163,7 @@ async def test_a_provider_that_opens_urls_opens_it(tmp_path: Path) -> None:
     assert all(URL in sent(gate, place) for place in (0, 1))
 
 
-async def test_what_passes_through_is_not_touched(tmp_path: Path) -> None:
+async def test_passthrough_bodies_are_unchanged(tmp_path: Path) -> None:
     """Even for a provider that is known to open no URLs of such a part."""
     file = {"type": "file", "file": {"filename": "a.pdf", "file_data": URL}}
     body = {"model": "m", "messages": [{"role": "user", "content": [file]}]}
@@ -190,7 +190,7 @@ async def test_googles_own_addresses_are_googles_to_open(tmp_path: Path) -> None
     assert "gs://bucket/cat.png" in sent(gate)
 
 
-async def test_it_is_fetched_once_for_all_targets(tmp_path: Path) -> None:
+async def test_media_are_fetched_once_for_all_targets(tmp_path: Path) -> None:
     both: Route = route("m", google("g"), google("h"), model="gemini-2.5-pro")
     async with (
         media(tmp_path, a=answer(PNG)) as site,
@@ -216,7 +216,7 @@ async def test_it_is_fetched_once_for_all_targets(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses", "/v1/messages"])
-async def test_what_is_not_fetched_is_an_error_that_names_the_field(
+async def test_unfetchable_media_are_an_error_that_names_the_field(
     tmp_path: Path, path: str, url: str, reason: str
 ) -> None:
     body = media_request(url)

@@ -77,7 +77,7 @@ def test_any_other_address_may_not(address: str) -> None:
 
 
 @given(st.ip_addresses())
-def test_what_python_calls_private_is_never_public(
+def test_private_addresses_are_never_public(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> None:
     """Python's own table is older than ours in places, but never wider."""

@@ -60,7 +60,7 @@ async def test_a_body_in_chunks_and_one_without_a_length_are_read(tmp_path: Path
         (b"PK\3\4\0", "application/zip", "application/zip"),
     ],
 )
-def test_the_type_is_what_the_bytes_show(body: bytes, text: str, kind: str) -> None:
+def test_the_media_type_is_detected_from_the_bytes(body: bytes, text: str, kind: str) -> None:
     assert detect_media_type(body, text) == kind
 
 

@@ -183,7 +183,7 @@ def test_the_usual_shapes_are_understood(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("data", [b"<html>", b"{}", b'{"data":{}}', b"1", b"[" * 5000])
-def test_what_is_no_list_is_refused(data: bytes) -> None:
+def test_an_invalid_list_is_refused(data: bytes) -> None:
     with pytest.raises(GatewayError):
         parse_models(data)
 

@@ -266,7 +266,7 @@ async def test_plain_http_uses_a_socks_proxy_and_closes_with_its_client(
     ],
     ids=["no-credentials", "wrong-credentials", "forbidden", "refused", "unknown"],
 )
-async def test_what_a_socks_proxy_refuses_is_named(
+async def test_a_socks_refusal_is_reported(
     auth: bool, reply: int, userinfo: str, reason: str
 ) -> None:
     async with socks_proxy(auth=auth, reply=reply) as socks:

@@ -151,7 +151,7 @@ async def test_interrupted_audio_does_not_end_cleanly(tmp_path: Path) -> None:
         assert (await g.entry()).outcome == "cut"
 
 
-async def test_what_has_no_price_is_unknown_and_not_free(tmp_path: Path) -> None:
+async def test_a_missing_price_is_unknown_and_not_free(tmp_path: Path) -> None:
     registry = snapshot(route("draw", provider("up"), model="dall-e-3"))
     answered = {"created": 1, "data": [{"url": "https://x.test/a.png"}]}
     async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=answered)) as g:

@@ -76,7 +76,7 @@ async def test_an_answer_is_logged_with_tokens_times_and_cost(tmp_path: Path) ->
     )
 
 
-async def test_a_stream_passes_as_it_came(tmp_path: Path) -> None:
+async def test_a_stream_passes_through_unchanged(tmp_path: Path) -> None:
     parts = (chunk("a"), chunk("b"), chunk(finish="stop"), DONE)
     async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: sse(*parts)) as live:
         reply = await live.post(CHAT, asking(stream=True))

@@ -203,7 +203,7 @@ async def test_a_restarted_redis_does_not_reset_a_budget(
         await flush(redis)
 
 
-async def test_what_was_spent_while_redis_was_away_counts_when_it_is_back(
+async def test_spend_during_a_redis_outage_counts_afterwards(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_limiter, "RECONNECT_S", 0.0)

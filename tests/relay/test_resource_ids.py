@@ -26,7 +26,7 @@ def test_a_handle_survives_its_id(handle: ResourceId) -> None:
 
 @example(ResourceId("0", 0, "00"), 98, "B")
 @given(handles, st.integers(0, 10_000), st.sampled_from("ABCxyz019-_"))
-def test_a_bent_id_is_nothing(handle: ResourceId, place: int, letter: str) -> None:
+def test_an_altered_id_is_rejected(handle: ResourceId, place: int, letter: str) -> None:
     text = encode_id(handle, PEPPER)
     place %= len(text)
     bent = text[:place] + letter + text[place + 1 :]
@@ -40,7 +40,7 @@ def test_another_gateway_does_not_understand_it(handle: ResourceId) -> None:
 
 
 @given(st.text(max_size=100))
-def test_any_other_text_is_nothing(text: str) -> None:
+def test_any_other_text_is_not_an_id(text: str) -> None:
     assert decode_id(text, PEPPER) is None
 
 

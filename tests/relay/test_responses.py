@@ -49,7 +49,7 @@ def make_response(name: str = "resp_1", **changes: object) -> StoredResponse:
     return StoredResponse(id=name, owner="key:1", created_at=time.time(), response=b"{}", **changes)  # type: ignore[arg-type]
 
 
-async def test_what_another_process_is_about_to_write_is_waited_for() -> None:
+async def test_a_response_pending_in_another_process_is_awaited() -> None:
     store = DictStore()
     responses = ResponseStore(store.shelf())
     later = asyncio.get_running_loop().call_later(0.2, store.save, make_response())
@@ -59,7 +59,7 @@ async def test_what_another_process_is_about_to_write_is_waited_for() -> None:
     await responses.close()
 
 
-async def test_what_this_process_has_answered_is_found_before_it_is_written() -> None:
+async def test_own_responses_are_found_before_they_are_written() -> None:
     store = DictStore()
     responses = ResponseStore(store.shelf())
     responses.add_pending(make_response())
@@ -86,7 +86,7 @@ async def test_an_id_of_no_known_form_is_not_waited_for() -> None:
     await responses.close()
 
 
-async def test_without_a_database_only_what_is_in_memory_is_found(
+async def test_without_a_database_only_responses_in_memory_are_found(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     store = DictStore()

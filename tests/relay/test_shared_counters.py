@@ -46,7 +46,9 @@ def other(tmp_path: Path):
     process.communicate()
 
 
-def test_what_another_process_counts_is_seen(tmp_path: Path, other: subprocess.Popen[str]) -> None:
+def test_counts_of_other_processes_are_included(
+    tmp_path: Path, other: subprocess.Popen[str]
+) -> None:
     mine = SharedCounters(tmp_path)
     at = mine.counter_offset("key:1/requests/minute")
     assert [sliding_total(words, at, 100) for words in mine.peer_slots] == [7]

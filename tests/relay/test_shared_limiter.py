@@ -175,7 +175,7 @@ async def test_the_script_does_as_the_pure_functions_do(redis: RedisServer) -> N
         assert values == {"ok", "rate_limit", "quota"}
 
 
-async def test_what_a_dead_machine_reserved_counts_no_more(redis: RedisServer) -> None:
+async def test_reservations_of_a_dead_machine_expire(redis: RedisServer) -> None:
     registry = limited(route("r", provider("one")), limits=Limits(concurrency=1))
     async with machines(redis.url, registry) as ((one, two), clock):
         assert kind(await one.enter()) == "ok"
@@ -237,7 +237,7 @@ async def test_money_is_settled_to_the_last_unit(redis: RedisServer) -> None:
     }
 
 
-async def test_what_is_settled_twice_as_its_answer_was_lost_counts_once(
+async def test_a_repeated_settlement_after_a_lost_reply_counts_once(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal(3)))
@@ -264,7 +264,7 @@ async def test_what_is_settled_twice_as_its_answer_was_lost_counts_once(
         assert await units_on(redis) == 1230
 
 
-async def test_what_is_settled_while_the_first_answer_is_awaited_counts_once(
+async def test_a_concurrent_repeated_settlement_counts_once(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that has to say first what is spent leaves out what is under way to Redis."""

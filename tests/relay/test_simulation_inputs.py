@@ -70,7 +70,7 @@ async def test_the_simulation_equals_the_live_upstream_request(
     assert (bare["body"] == sent) == (bare["runtime_inputs"] == [])
 
 
-async def test_what_is_missing_is_named(upstreams: Upstreams, tmp_path: Path) -> None:
+async def test_missing_inputs_are_named(upstreams: Upstreams, tmp_path: Path) -> None:
     (client,) = [c.new_client() for c in CLIENTS if c.name == "chat"]
     async with process(tmp_path, upstreams) as gateway:
         client.add_user_message(PROMPT)

@@ -96,7 +96,7 @@ def test_a_family_has_its_vocabulary(model: str, vocabulary: str) -> None:
 
 
 @pytest.mark.usefixtures("bare")
-def test_without_the_package_it_is_counted_roughly() -> None:
+def test_without_the_package_counts_are_estimated() -> None:
     text = next(iter(COUNTED))
     count = count_tokens(text_request(text), "gpt-5.4")
     assert count.vocabulary == ""

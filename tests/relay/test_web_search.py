@@ -392,7 +392,7 @@ async def test_a_client_that_leaves_ends_the_search(tmp_path: Path) -> None:
 # --- when it is used ----------------------------------------------------------------------
 
 
-async def test_a_route_can_switch_it_off(tmp_path: Path) -> None:
+async def test_a_route_can_switch_web_search_off(tmp_path: Path) -> None:
     async with standing(tmp_path, searching(ANSWER), web_search=False) as gate:
         reply = await gate.post("/v1/messages", MESSAGES)
         row = await gate.entry()

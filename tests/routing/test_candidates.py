@@ -83,7 +83,7 @@ def test_a_route_without_steps_tries_every_target() -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind, known in KINDS.items() if not known.retryable])
-def test_a_plain_route_ends_with_what_the_client_did_wrong(kind: str) -> None:
+def test_a_client_error_ends_a_plain_route(kind: str) -> None:
     assert walked(decided(route(target("a"), target("b", 2))), a=kind) == ["a"]
 
 

@@ -63,7 +63,7 @@ def test_tokens_cost_their_list_price(usage: Usage, usd: str) -> None:
     ],
     ids=["no price", "half a price", "no input", "no output", "cache read", "cache write"],
 )
-def test_what_is_not_known_makes_the_cost_unknown(usage: Usage, price: Price) -> None:
+def test_an_unknown_price_or_count_makes_the_cost_unknown(usage: Usage, price: Price) -> None:
     assert cost(usage, price) is None
 
 
@@ -115,7 +115,7 @@ def test_of_several_steps_the_highest_that_is_passed_counts() -> None:
     assert per_token == [3, 10, 20, 30]
 
 
-def test_reasoning_is_billed_apart_where_it_has_a_price() -> None:
+def test_reasoning_with_a_price_is_billed_separately() -> None:
     price = msgspec.structs.replace(FULL, reasoning=Decimal(20))
     assert cost(Usage(input=0, output=1_000_000, reasoning=400_000), price) == Decimal(17)
     assert cost(Usage(input=0, output=1_000_000), price) == Decimal(15)

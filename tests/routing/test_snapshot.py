@@ -87,7 +87,7 @@ def test_a_wildcard_target_has_the_traits_of_the_real_model() -> None:
     assert (model.name, model.traits.reasoning, model.traits.model) == ("gpt-5", True, "gpt-5")
 
 
-def test_what_an_operator_set_on_a_wildcard_stays() -> None:
+def test_operator_settings_of_a_wildcard_are_kept() -> None:
     own = Price(input=Decimal(7), output=Decimal(7), source="operator")
     wild = Model(id=1, provider=provider(), name="*", price=own)
     registry = Snapshot(version=1, routes={"any": route("any", wild)}, wildcards=(("*", "any"),))

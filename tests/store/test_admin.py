@@ -150,5 +150,5 @@ def test_signing_in_is_the_consoles_which_limits_attempts(client: Client, operat
 
 @pytest.mark.urls("gateway.config.urls")
 @pytest.mark.parametrize("path", ["/admin/", "/admin/login/", "/admin/auth/user/"])
-def test_it_is_not_there_by_default(operator: Client, path: str) -> None:
+def test_the_admin_is_off_by_default(operator: Client, path: str) -> None:
     assert operator.get(path).status_code == 404

@@ -36,7 +36,7 @@ def test_a_creation_is_audited_completely_with_its_actor() -> None:
     assert change.after["base_url"] == "http://127.0.0.1:9"
 
 
-def test_of_what_is_changed_only_the_difference() -> None:
+def test_an_audit_entry_contains_only_changed_fields() -> None:
     row = create_provider()
     model = Model.objects.create(provider=row, name="m", price_input=Decimal("1.5"))
     Change.objects.all().delete()
@@ -49,7 +49,7 @@ def test_of_what_is_changed_only_the_difference() -> None:
     assert (change.before, change.after) == ({"price_input": "1.5"}, {"price_input": "2"})
 
 
-def test_a_save_that_changes_nothing_is_no_news() -> None:
+def test_an_unchanged_save_has_no_audit_entry() -> None:
     row = create_provider()
     row.save()
 
@@ -143,7 +143,7 @@ def test_the_outer_actor_stays() -> None:
     assert [(c.actor, c.via) for c in changes()] == [("ana", "console"), ("", "gateway")]
 
 
-def test_accounts_and_what_they_may() -> None:
+def test_changes_of_accounts_and_permissions_are_audited() -> None:
     ana = accounts.make_first_admin("ana", "a-long-password-1")
     bob = accounts.create_account("bob", "a-long-password-2", role="viewer")
     accounts.set_role(bob, role="viewer", bodies=True)
@@ -159,7 +159,7 @@ def test_accounts_and_what_they_may() -> None:
     assert changes()[4].after == {"active": False}
 
 
-def test_a_page_of_the_console_acts_as_who_is_signed_in(client: Client) -> None:
+def test_console_changes_are_attributed_to_the_signed_in_user(client: Client) -> None:
     ana = accounts.make_first_admin("ana", "a-long-password-1")
     client.force_login(ana)
     Change.objects.all().delete()

@@ -116,7 +116,7 @@ def test_a_second_bill_replaces_the_first() -> None:
     assert Change.objects.filter(kind="billline").count() == 2
 
 
-def test_what_may_explain_a_difference_is_counted() -> None:
+def test_possible_causes_of_a_difference_are_counted() -> None:
     lost = Attempt(
         target="openai/gpt-5",
         provider="openai",

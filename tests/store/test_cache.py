@@ -31,7 +31,7 @@ def test_the_newest_of_a_key_is_read() -> None:
     assert CachedResponse.objects.count() == 2
 
 
-def test_what_is_over_is_not_read_and_is_deleted() -> None:
+def test_expired_entries_are_not_read_and_are_deleted() -> None:
     store.write_cached_responses([row(expires_at=time.time() - 1), row("good")])
     assert store.read_cached_response("k") is None
     store.prune_cache()

@@ -92,7 +92,7 @@ def test_a_node_behind_a_proxy_passes_the_checks_for_deployment(deployed: Any) -
         ({"ENCRYPTION_KEYS": [Fernet.generate_key().decode() for _ in range(2)]}, {"gateway.W007"}),
     ],
 )
-def test_what_is_exposed_is_named(
+def test_exposed_settings_are_named(
     deployed: Any, changes: dict[str, Any], expected: set[str]
 ) -> None:
     for name, value in changes.items():

@@ -69,7 +69,7 @@ def registry() -> None:
         ("keys", "agent"),
     ],
 )
-def test_what_is_read_writes_the_same(registry: None, kind: str, name: str) -> None:
+def test_a_document_round_trips(registry: None, kind: str, name: str) -> None:
     before = read(kind, name)
     write(kind, before, KINDS[kind].find(name))
     assert read(kind, name) == before
@@ -157,7 +157,7 @@ def test_a_credential_from_a_variable() -> None:
         ("keys", {"name": "x", "expires_at": "tomorrow"}, "expires_at"),
     ],
 )
-def test_what_is_wrong_is_named_and_nothing_is_written(
+def test_an_invalid_document_is_named_and_nothing_is_written(
     registry: None, kind: str, document: dict[str, Any], field: str
 ) -> None:
     tables = (Provider, Model, Route, Target, Team, ApiKey, RouteVersion)
@@ -247,7 +247,7 @@ def test_limits_of_targets_keys_and_providers_are_written_and_read(registry: Non
         ({"budget": {"soft_percent": 101}}, "soft_percent must be a whole number from 1 to 100"),
     ],
 )
-def test_what_is_no_limit_of_a_target_is_refused(
+def test_an_invalid_target_limit_is_refused(
     registry: None, change: dict[str, Any], words: str
 ) -> None:
     target = {"model": "one/m", **change}

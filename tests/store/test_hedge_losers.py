@@ -71,7 +71,7 @@ def test_rebuilt_sums_are_equal() -> None:
     assert list(UsageHour.objects.order_by("provider").values_list(*UsageHour.SUMS)) == before
 
 
-def test_without_a_price_it_is_counted_as_unknown() -> None:
+def test_a_hedge_loser_without_a_price_has_unknown_cost() -> None:
     in_vain = attempt("slow", error_kind=HEDGE_LOSER, input_tokens=5, output_tokens=0)
     store.write([hedged(attempts=[in_vain])])
     slow = UsageHour.objects.all().by("provider")["slow",]
@@ -84,7 +84,7 @@ def test_one_that_was_not_sent_leaves_no_line() -> None:
 
 
 @pytest.mark.parametrize("by", ["provider", "tag"])
-def test_the_spend_has_it_by_the_hour_and_by_the_log(by: str) -> None:
+def test_spend_includes_hedge_losers_from_rollups_and_log(by: str) -> None:
     store.write([hedged(tags=["ci"])])
     rows = spend(DAY, NEXT, ("provider", by) if by == "tag" else (by,))
     by_provider = {

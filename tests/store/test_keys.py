@@ -119,7 +119,7 @@ def test_budgets_and_limits_reach_the_snapshot() -> None:
     assert key.limits == Limits(requests_per_minute=60, tokens_per_minute=1000, concurrency=2)
 
 
-def test_only_what_was_revoked_lately_can_be_restored() -> None:
+def test_only_recently_revoked_keys_can_be_restored() -> None:
     row, plain = store.create_key("ci")
     ApiKey.objects.filter(pk=row.pk).revoke()
     assert not ApiKey.objects.restore(revoked_since=timezone.now() + timedelta(seconds=1))

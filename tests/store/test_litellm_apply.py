@@ -264,7 +264,7 @@ def test_limits_and_budgets_of_a_file_apply_to_their_owners(tmp_path: Path) -> N
     assert (snapshot.limits, snapshot.budget) == (Limits(), Budget())
 
 
-def test_what_people_set_for_all_requests_stays(tmp_path: Path) -> None:
+def test_global_settings_made_in_the_console_are_kept(tmp_path: Path) -> None:
     store.set_options({"budget": {"day_usd": "3"}})
     (note,) = apply(entries(tmp_path, GPT, litellm_settings={"max_budget": 100}))
     assert "the setting budget was not created by this file; it is not changed" in note

@@ -66,7 +66,7 @@ def test_successes_are_found_by_their_outcome_too() -> None:
 
 
 @pytest.mark.parametrize("status", ["abc", "20", "2000", "xxx", "9" * 30], ids=str)
-def test_what_is_no_status_is_had_by_no_row(status: str) -> None:
+def test_an_invalid_status_filter_matches_no_row(status: str) -> None:
     store.write([entry("a")])
     assert matching(status=status) == []
 

@@ -78,7 +78,7 @@ def test_the_snapshot_has_them() -> None:
         ({"price_input": Decimal(-1)}, "must not be negative"),
     ],
 )
-def test_what_can_not_be_a_price_is_refused(values: dict[str, Any], reason: str) -> None:
+def test_an_invalid_price_is_refused(values: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         price_value(LISTED, row(**values))
 

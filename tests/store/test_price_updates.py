@@ -150,7 +150,7 @@ def test_a_change_shows_its_effect_on_models_in_use() -> None:
     )
 
 
-def test_it_is_in_the_audit_log() -> None:
+def test_a_price_update_is_in_the_audit_log() -> None:
     store_proposal(read_book(newer(usd=["4", "15"])), "prices.json").accept([0], "ada")
     kinds = list(
         Change.objects.filter(kind="priceupdate").order_by("pk").values_list("action", flat=True)
@@ -168,7 +168,7 @@ def test_it_is_in_the_audit_log() -> None:
         (newer().replace(b'"=claude-v1"', b'"/("'), "clauses are not valid"),
     ],
 )
-def test_what_is_no_price_list_is_refused(data: bytes, reason: str) -> None:
+def test_an_invalid_price_list_is_refused(data: bytes, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         read_book(data)
 

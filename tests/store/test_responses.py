@@ -86,7 +86,7 @@ def test_a_deleted_response_is_not_written_again() -> None:
     assert not stored.response
 
 
-def test_what_is_cancelled_stays_cancelled_but_can_be_deleted() -> None:
+def test_a_cancelled_response_stays_cancelled_and_can_be_deleted() -> None:
     store.save_response(stored_response(status="in_progress"))
     store.cancel_response("key:1", "resp_1")
     assert store.refresh_heartbeats([("key:1", "resp_1")]) == ["resp_1"]
@@ -100,7 +100,7 @@ def test_what_is_cancelled_stays_cancelled_but_can_be_deleted() -> None:
     assert stored.deleted
 
 
-def test_what_is_over_is_not_cancelled() -> None:
+def test_a_finished_response_cannot_be_cancelled() -> None:
     store.save_response(stored_response())
     store.cancel_response("key:1", "resp_1")
     assert store.refresh_heartbeats([("key:1", "resp_1")]) == []

@@ -63,7 +63,7 @@ def saved(row: models.Route | None = None, **changes: object) -> models.Route:
     return save_route(document(**changes), route=row, number=had, author="ada").route
 
 
-def test_a_saved_document_is_read_as_it_was() -> None:
+def test_a_saved_document_round_trips() -> None:
     assert spec_of(saved()) == document()
 
 
@@ -128,7 +128,7 @@ def test_every_save_creates_a_version_that_can_be_restored() -> None:
     assert [v.number for v in models.RouteVersion.objects.of_route(row)] == [3, 2, 1]
 
 
-def test_two_who_edit_the_same_do_not_overwrite_each_other() -> None:
+def test_concurrent_edits_do_not_overwrite_each_other() -> None:
     row = saved()
     saved(row, strict=False)
     with pytest.raises(Conflict) as met:

@@ -72,7 +72,7 @@ def ids() -> list[str]:
     return list(RequestLog.objects.order_by("pk").values_list("request_id", flat=True))
 
 
-def test_a_record_is_read_as_it_was_written() -> None:
+def test_a_record_round_trips() -> None:
     store.write([entry(**FULL)])
     row = RequestLog.objects.get()
     assert {name: getattr(row, name) for name in FULL} == FULL

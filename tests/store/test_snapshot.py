@@ -152,7 +152,7 @@ def test_a_key_is_found_by_the_digest_of_its_token() -> None:
     assert snapshot().keys[store.digest(plain)].id == row.pk
 
 
-def test_what_is_switched_off_is_absent_and_no_mistake() -> None:
+def test_a_deactivated_row_is_absent_without_a_warning() -> None:
     own = provider()
     off = model("off", own, enabled=False)
     on = model("on", own)

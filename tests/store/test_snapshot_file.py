@@ -63,7 +63,7 @@ def test_nothing_in_the_file_can_be_read(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_who_is_let_in_without_a_key_is_for_the_settings(settings: Any) -> None:
+def test_access_without_a_key_is_decided_by_settings(settings: Any) -> None:
     settings.OPEN = True
     store.store_snapshot(store.load_snapshot())
     settings.OPEN = False

@@ -162,7 +162,7 @@ def test_a_target_that_was_skipped_was_not_tried() -> None:
     assert ("anthropic", "claude") not in TargetHour.objects.all().by_target()
 
 
-def test_what_the_client_did_wrong_is_no_fault_of_the_target() -> None:
+def test_client_errors_are_not_target_errors() -> None:
     wrong = tried(error_kind="invalid_request", status=400)
     store.write([answered(outcome="error", attempts=[wrong])])
     assert TargetHour.objects.get().failures == 0
@@ -214,7 +214,7 @@ def test_a_quantile_is_near_the_true_one(share: float) -> None:
     assert quantile(counts, share) == pytest.approx(times[int(len(times) * share)], rel=0.06)
 
 
-def test_there_is_no_quantile_of_nothing() -> None:
+def test_an_empty_histogram_has_no_quantile() -> None:
     assert quantile({}, 0.5) is None
 
 

@@ -61,7 +61,7 @@ def test_a_change_moves_the_version(change: Callable[[], Any]) -> None:
     ],
     ids=["update of no row", "delete of no row", "a look", "a snapshot"],
 )
-def test_what_changes_nothing_leaves_the_version(nothing: Callable[[], Any]) -> None:
+def test_an_unchanged_save_keeps_the_version(nothing: Callable[[], Any]) -> None:
     before = store.current_version()
     nothing()
     assert store.current_version() == before

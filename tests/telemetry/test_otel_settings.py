@@ -46,7 +46,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
     ],
 )
-def test_what_is_exported(
+def test_otel_settings_follow_the_environment(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: OtelSettings
 ) -> None:
     for name, value in variables.items():

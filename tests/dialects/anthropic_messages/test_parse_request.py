@@ -110,7 +110,7 @@ def test_an_image_is_read_from_each_source(source: dict[str, Any], fields: dict[
 
 
 @pytest.mark.parametrize("value", [None, "image/jpeg"], ids=["absent", "contradicting"])
-def test_the_media_type_is_what_the_bytes_show(value: str | None):
+def test_the_media_type_comes_from_the_bytes(value: str | None):
     source = {"type": "base64", "media_type": value, "data": PNG}
     assert part_of({"type": "image", "source": source}).media_type == "image/png"
 

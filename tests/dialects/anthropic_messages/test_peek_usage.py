@@ -43,7 +43,7 @@ def peeked_usage(**changes: Any) -> Any:
         },
     )
 )
-def test_it_agrees_with_the_full_parse(changes: dict[str, Any]) -> None:
+def test_the_result_equals_a_full_parse(changes: dict[str, Any]) -> None:
     response = peeked_usage(**changes)
     parsed = DIALECT.provider.parse_response({**ANSWER, **changes}, Traits(), None)
     assert response is not None
@@ -65,5 +65,5 @@ def test_it_agrees_with_the_full_parse(changes: dict[str, Any]) -> None:
         b'{"content":' + b"[" * 5000,
     ],
 )
-def test_what_is_out_of_the_ordinary_is_parsed_in_full(body: bytes) -> None:
+def test_unusual_bodies_are_parsed_completely(body: bytes) -> None:
     assert peek_usage(body) is None

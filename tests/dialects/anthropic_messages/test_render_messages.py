@@ -171,7 +171,7 @@ def test_a_last_system_message_after_the_model_becomes_the_users():
     assert lost(rendered) == [("messages[2]", "approximated")]
 
 
-def test_a_system_messages_effort_stays_with_it_or_applies_to_all():
+def test_effort_of_a_system_message_is_kept_or_applied_to_the_request():
     late = {**LATE, "output_config": {"effort": "low"}}
     rendered = render(request_body(USER, late), mid_system=True)
     assert rendered.body["messages"][1]["output_config"] == {"effort": "low"}
@@ -256,7 +256,7 @@ def test_a_document_is_sent(part: Document, source: dict[str, Any]):
     ],
     ids=["audio", "tiff", "image by id", "ftp", "document by id", "word", "no base64"],
 )
-def test_what_can_not_be_sent_is_refused_by_name(part: Part):
+def test_unsupported_content_is_refused_by_name(part: Part):
     with pytest.raises(GatewayError) as caught:
         block_of(part)
     assert caught.value.error.param == "p"

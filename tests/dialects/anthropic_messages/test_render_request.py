@@ -120,7 +120,7 @@ def test_a_reasoning_model_accepts_only_a_large_top_p():
     assert lost(rendered) == [("temperature", "dropped"), ("top_k", "dropped")]
 
 
-def test_temperature_one_is_no_loss_while_it_thinks():
+def test_temperature_one_is_no_loss_with_reasoning():
     request = client_request(sampling=Sampling(temperature=1), thinking=Thinking(mode="auto"))
     assert lost(render(request)) == []
 
@@ -168,7 +168,7 @@ def test_stop_sequences_are_limited_to_the_targets_maximum(
         ({"previous_response_id": "resp_1"}, "previous_response_id"),
     ],
 )
-def test_what_no_answer_could_give_is_refused(fields: dict[str, Any], param: str):
+def test_unsupported_response_parameters_are_refused(fields: dict[str, Any], param: str):
     with pytest.raises(GatewayError) as caught:
         render(client_request(**fields))
     assert caught.value.error.kind == "unsupported_param"

@@ -127,7 +127,7 @@ def test_content_that_is_a_string_is_a_text():
     ],
     ids=str,
 )
-def test_what_is_no_answer_is_an_error(body: Any, kind: str):
+def test_an_invalid_response_is_an_error(body: Any, kind: str):
     with pytest.raises(GatewayError) as caught:
         DIALECT.provider.parse_response(body, traits(), None)
     assert caught.value.error.kind == kind
@@ -242,7 +242,7 @@ def test_a_count_is_read_and_shown():
 
 
 @pytest.mark.parametrize("body", [None, {}, {"input_tokens": "42"}, {"input_tokens": -1}, []])
-def test_what_is_no_count_is_an_error(body: Any):
+def test_an_invalid_token_count_is_an_error(body: Any):
     with pytest.raises(GatewayError):
         DIALECT.provider.parse_count(body)
 

@@ -162,7 +162,7 @@ def test_the_sdk_reads_a_count():
     assert counted.input_tokens == 42
 
 
-def test_what_the_sdk_sends_is_read():
+def test_sdk_requests_are_parsed():
     sent: list[httpx2.Request] = []
 
     def answer(request: httpx2.Request) -> httpx2.Response:

@@ -213,7 +213,7 @@ def test_parallel_false_is_sent_in_claudes_form() -> None:
     assert reported_fields(rendered.report) == [("p", "dropped")]
 
 
-def test_cache_marks_are_points_after_what_they_mark() -> None:
+def test_cache_breakpoints_are_placed_after_their_block() -> None:
     hour, plain = CacheBreakpoint(ttl="1h"), CacheBreakpoint()
     rendered = render(
         client_request(
@@ -348,7 +348,7 @@ def test_system_turns_in_the_middle_are_hoisted_and_a_last_one_becomes_a_user_tu
     assert last == {"role": "user", "content": [{"text": "<system>\nrule\n</system>"}]}
 
 
-def test_labels_carry_the_user_and_what_fits_of_the_metadata() -> None:
+def test_labels_contain_the_user_and_valid_metadata() -> None:
     meta = Meta(user_id="{json}", metadata={"team": "blue", "bad": "a|b"})
     rendered = render(
         client_request(meta=meta, client_paths={"user_id": "user", "metadata": "metadata"})

@@ -101,7 +101,7 @@ def test_names_are_the_clients_own() -> None:
         ("something_new", "stop"),
     ],
 )
-def test_why_it_ended(stop: str, reason: str) -> None:
+def test_the_finish_reason_is_parsed(stop: str, reason: str) -> None:
     assert whole(message({"text": "x"}, stop=stop)).finish.reason == reason
     response = answer(START, HELLO, ("messageStop", {"stopReason": stop}), USAGE)
     assert response.finish.reason == reason
@@ -131,7 +131,7 @@ def test_a_call_of_a_server_tool_is_no_call_for_the_client() -> None:
 
 
 @pytest.mark.parametrize("body", [None, [], "x", {}, {"output": {}}, {"output": {"message": 1}}])
-def test_what_is_no_answer_is_an_error_of_the_upstream(body: Any) -> None:
+def test_an_invalid_response_is_an_upstream_error(body: Any) -> None:
     with pytest.raises(GatewayError) as caught:
         DIALECT.provider.parse_response(body, traits(), None)
     assert caught.value.error.kind == "upstream_error"

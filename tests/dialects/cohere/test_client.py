@@ -126,7 +126,7 @@ def test_coheres_own_counts_are_passed_on() -> None:
         ({"texts": ["a"], "embedding_types": ["int8"]}, "embedding_types"),
     ],
 )
-def test_what_cannot_be_embedded_is_refused_by_name(body: dict[str, Any], param: str) -> None:
+def test_unsupported_embedding_inputs_are_refused_by_name(body: dict[str, Any], param: str) -> None:
     assert DIALECT.embed_client is not None
     with pytest.raises(GatewayError) as refused:
         DIALECT.embed_client.parse_embed({"model": "gw", "input_type": "search_query", **body})

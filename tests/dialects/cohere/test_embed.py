@@ -34,7 +34,7 @@ def written(request: EmbedRequest) -> tuple[dict[str, Any], list[tuple[str, str]
     return embed.body, [(item.path, item.action) for item in embed.report]
 
 
-def test_texts_are_sent_with_what_they_are_for() -> None:
+def test_texts_are_sent_with_their_input_type() -> None:
     body, report = written(
         embed_request("a", "b", task="search_query", dimensions=512, truncate=True)
     )

@@ -118,7 +118,7 @@ def test_a_plan_and_its_calls() -> None:
 
 
 @pytest.mark.parametrize("body", [None, [], "x", {}, {"message": "reason"}, {"message": None}])
-def test_what_is_no_answer_is_an_error_of_the_upstream(body: Any) -> None:
+def test_an_invalid_response_is_an_upstream_error(body: Any) -> None:
     with pytest.raises(GatewayError) as caught:
         DIALECT.provider.parse_response(body, traits(), None)
     assert caught.value.error.kind == "upstream_error"

@@ -162,7 +162,7 @@ def test_the_sdk_reads_a_count():
     assert sdk.models.count_tokens(model="m", contents="x").total_tokens == 42
 
 
-def test_what_the_sdk_sends_is_read():
+def test_sdk_requests_are_parsed():
     sent: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:

@@ -307,7 +307,7 @@ def test_reasoning_is_sent_back_to_its_model(signature: Signature | None, remain
     assert reported_fields(rendered.report) == ([] if remaining else [("t", "dropped")])
 
 
-def test_what_has_no_place_is_reported() -> None:
+def test_unsupported_content_is_reported() -> None:
     meta = Meta(user_id="u", session_key="s", metadata={"a": "b"}, service_tier="flex", store=True)
     rendered = render(
         user(Text(text="x"), meta=meta, sampling=Sampling(logit_bias={"1": 1})),

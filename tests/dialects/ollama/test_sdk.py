@@ -135,7 +135,7 @@ def test_the_sdk_reads_vectors() -> None:
         assert list(sdk.embeddings(model="m", prompt="a").embedding) == [0.5, 1.0]
 
 
-def test_what_is_sent_upstream_fits_the_sdks_types() -> None:
+def test_upstream_requests_match_the_sdk_types() -> None:
     request = request_body(
         {"role": "system", "content": "s"},
         USER,

@@ -99,7 +99,7 @@ def test_a_model_that_was_only_loaded_did_not_answer(reason: str) -> None:
     assert read(last(reason)).finish.reason == "malformed"
 
 
-def test_what_breaks_off_or_is_no_line_is_an_error() -> None:
+def test_an_interrupted_or_invalid_line_is_an_error() -> None:
     assert "stream ended before" in failed(line({"content": "x"})).message
     assert failed("").kind == "upstream_error"
     assert failed("nonsense").kind == "upstream_error"
@@ -107,7 +107,7 @@ def test_what_breaks_off_or_is_no_line_is_an_error() -> None:
     assert failed(line({"content": "x"}), {"error": "server busy"}).kind == "overloaded"
 
 
-def test_nothing_follows_the_last_line() -> None:
+def test_lines_after_the_last_one_are_ignored() -> None:
     assert read(line({"content": "x"}), last(), line({"content": "y"})).parts == (Text(text="x"),)
 
 
@@ -135,7 +135,7 @@ def test_the_answer_to_a_prompt_is_read() -> None:
 
 
 @pytest.mark.parametrize("value", [None, [], {}, {"done": True}, {"message": 5}, {"error": "x"}])
-def test_what_is_no_answer_is_an_error(value: Any) -> None:
+def test_an_invalid_response_is_an_error(value: Any) -> None:
     with pytest.raises(GatewayError):
         DIALECT.provider.parse_response(value, traits(), None)
 
@@ -221,7 +221,7 @@ def test_the_reason_is_written(finish: Finish, reason: str, report: list[Any]) -
     assert reported_fields(lost) == report
 
 
-def test_what_it_has_no_place_for_is_reported() -> None:
+def test_unsupported_content_is_reported() -> None:
     cited = Response(
         parts=(
             Text(text="x", citations=(Citation(url="https://x"),)),

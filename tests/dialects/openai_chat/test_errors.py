@@ -246,7 +246,7 @@ def test_an_error_has_a_retry_after_header():
     "kind",
     sorted(KINDS.keys() - {"gateway_auth", "method_not_allowed", "client_gone", "not_allowed"}),
 )
-def test_our_own_errors_read_as_what_they_were(kind: str):
+def test_gateway_errors_round_trip(kind: str):
     reply = rendered_error(kind)
     error = parse(reply.status, reply.body)
     same = "overloaded" if kind == "overloaded" else kind

@@ -483,7 +483,7 @@ def test_sources_belong_to_the_text(stream: tuple[Any, ...]):
 @pytest.mark.parametrize(
     "annotations", [[None], [{}], [{"url_citation": {"url": 1}}], [1]], ids=str
 )
-def test_what_is_no_source_is_left_out(annotations: Any):
+def test_invalid_citations_are_dropped(annotations: Any):
     assert read(TEXT, chunk({"annotations": annotations}), STOP).parts == (Text(text="hi"),)
 
 
@@ -573,7 +573,7 @@ def test_an_error_inside_a_stream_ends_it(data: Any, kind: str, message: str):
         "very deep",
     ],
 )
-def test_what_is_no_chunk_ends_the_stream_as_failed(data: str):
+def test_an_invalid_chunk_fails_the_stream(data: str):
     last = events(TEXT, data)[-1]
     assert isinstance(last, Failed)
     assert last.error.kind == "upstream_error"
@@ -666,7 +666,7 @@ def test_a_missing_finish_is_a_stop():
     ],
     ids=str,
 )
-def test_what_is_no_answer_is_an_error(body: Any):
+def test_an_invalid_response_is_an_error(body: Any):
     with pytest.raises(GatewayError) as caught:
         answer(body)
     assert caught.value.error.kind == "upstream_error"

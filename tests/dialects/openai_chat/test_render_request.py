@@ -339,7 +339,7 @@ def test_a_target_that_can_continues_a_trailing_assistant_message(field: str, se
     assert {k: v for k, v in rendered.body.items() if k not in {"model", "messages"}} == on_body
 
 
-def test_a_turn_of_which_nothing_is_left_is_not_sent():
+def test_an_empty_turn_is_not_sent():
     native = Native(dialect="anthropic_messages", data={"type": "server_tool_use"}, path="m[1]")
     turns = (
         Turn(role="user", parts=(Text(text="a"),)),
@@ -440,7 +440,7 @@ def test_a_document_of_parts_is_sent_as_its_parts():
     assert content == [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
 
 
-def test_what_a_file_can_not_carry_is_reported():
+def test_unsupported_file_fields_are_reported():
     document = Document(data=PDF, context="c", citations=True, path="p")
     _, report = only_part(user(document))
     assert report == [("p.citations", "dropped"), ("p.context", "dropped")]
@@ -460,7 +460,7 @@ def test_a_file_id_of_the_same_dialect_is_sent():
     ],
     ids=["a foreign document", "a foreign image", "a document by URL"],
 )
-def test_what_can_not_be_fetched_here_is_refused(request_: Request):
+def test_unfetchable_files_are_refused(request_: Request):
     with pytest.raises(GatewayError) as caught:
         render(request_)
     assert caught.value.error.kind == "unsupported_param"

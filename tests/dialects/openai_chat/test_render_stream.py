@@ -130,7 +130,7 @@ def test_a_custom_call_without_text_gets_none():
     assert len(deltas(*block("tool_call", id="c", name="sh", custom=True))) == 1
 
 
-def test_arguments_that_are_no_json_are_given_as_they_came():
+def test_invalid_json_arguments_are_unchanged():
     assert whole(*block("tool_call", '{"a', id="c", name="f"))["message"]["tool_calls"][0][
         "function"
     ] == {"name": "f", "arguments": '{"a'}
@@ -279,7 +279,7 @@ def test_garbled_output_is_an_error_and_no_answer():
     assert caught.value.error.kind == "malformed_output"
 
 
-def test_nothing_follows_a_failure():
+def test_events_after_a_failure_are_ignored():
     renderer = DIALECT.client.stream_renderer(exchange())
     renderer.feed(Start())
     out = renderer.feed(Failed(Error(kind="timeout", message="slow")))

@@ -163,7 +163,7 @@ def test_the_sdk_raises_its_own_class_for_each_kind(kind: str, raised: type[open
 REQUEST: TypeAdapter[Any] = TypeAdapter(CompletionCreateParamsNonStreaming)
 
 
-def test_what_is_sent_upstream_fits_the_sdks_types():
+def test_upstream_requests_match_the_sdk_types():
     request = request_body(
         {"role": "system", "content": "s"},
         {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x"}}]},

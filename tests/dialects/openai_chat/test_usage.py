@@ -101,7 +101,7 @@ usages = st.builds(
 
 
 @given(usages)
-def test_what_is_rendered_reads_as_it_was(usage: Usage):
+def test_a_rendered_request_round_trips(usage: Usage):
     token_usage = parse_usage(render_usage(usage))
     assert token_usage is not None
     assert replace(token_usage, native={}) == usage

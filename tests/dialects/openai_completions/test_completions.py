@@ -132,7 +132,7 @@ def test_a_conversation_is_one_text_with_its_speakers_named() -> None:
     }
 
 
-def test_a_poor_target_is_spared_what_it_has_not() -> None:
+def test_unsupported_parameters_are_dropped() -> None:
     poor = Traits(
         model="p",
         sampling=False,
@@ -183,7 +183,7 @@ def test_a_stream_that_breaks_off_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("value", [None, {}, {"choices": []}, {"choices": [{}]}, {"error": "x"}])
-def test_what_is_no_answer_is_an_error(value: Any) -> None:
+def test_an_invalid_response_is_an_error(value: Any) -> None:
     with pytest.raises(GatewayError):
         DIALECT.provider.parse_response(value, ALL, None)
 

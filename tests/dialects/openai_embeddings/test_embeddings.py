@@ -92,7 +92,7 @@ vectors = st.lists(st.floats(-9, 9, width=32), min_size=1, max_size=6)
 
 @settings(max_examples=60)
 @given(st.lists(vectors, max_size=4), st.sampled_from(["float", "base64", None]))
-def test_vectors_read_as_what_they_were(embeddings: list[list[float]], encoding: Any) -> None:
+def test_vectors_round_trip(embeddings: list[list[float]], encoding: Any) -> None:
     response = EmbedResponse(model="gw", vectors=tuple(embeddings), usage=Usage(input=4, output=0))
     request = EmbedRequest(model="gw", inputs=("a",), encoding=encoding)
     wire = msgspec.json.encode(CLIENT.render_embed(response, request, FRAME))
@@ -118,13 +118,13 @@ def test_absent_usage_is_absent() -> None:
     "value",
     [None, {}, {"data": 5}, {"data": [{"embedding": "!"}]}, {"error": {"message": "x"}}],
 )
-def test_what_is_no_answer_is_an_error(value: Any) -> None:
+def test_an_invalid_response_is_an_error(value: Any) -> None:
     with pytest.raises(GatewayError):
         PROVIDER.parse_embed(value)
     assert value != {"data": 5} or PROVIDER.peek_embed_usage(b'{"data":5}') is None
 
 
-def test_what_has_no_place_is_reported() -> None:
+def test_unsupported_content_is_reported() -> None:
     request = EmbedRequest(
         model="m",
         inputs=("a",),

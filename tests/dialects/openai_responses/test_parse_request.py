@@ -212,7 +212,7 @@ def test_an_item_reference_is_resolved():
         (body(prompt={"id": "pmpt_1"}), "prompt", "unsupported_parameter"),
     ],
 )
-def test_a_reference_to_nothing_stored_is_refused_with_param_and_code(
+def test_an_unknown_reference_is_refused_with_param_and_code(
     client_body: Any, param: str, code: str | None
 ):
     with pytest.raises(GatewayError) as caught:

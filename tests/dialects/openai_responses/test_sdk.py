@@ -227,7 +227,7 @@ def test_the_sdk_raises_its_own_class_for_each_kind(kind: str, raised: type[open
         assert caught.value.param == "input"
 
 
-def test_what_is_sent_upstream_fits_the_sdks_types():
+def test_upstream_requests_match_the_sdk_types():
     request = body(
         {"role": "developer", "content": "s"},
         {"role": "user", "content": [{"type": "input_image", "image_url": "https://x"}]},

@@ -61,7 +61,7 @@ def test_pages_cover_all_items_in_either_order() -> None:
         assert ids == (expected_ids if order == "asc" else expected_ids[::-1])
 
 
-def test_a_page_after_nothing_is_refused() -> None:
+def test_a_page_after_an_unknown_id_is_refused() -> None:
     with pytest.raises(GatewayError) as caught:
         stored_responses.page([], limit=2, order="asc", after="msg_x")
     assert caught.value.error.param == "after"
@@ -111,7 +111,7 @@ def test_reasoning_without_its_state_can_not_be_written_out() -> None:
     )
 
 
-def test_only_what_is_to_change_changes() -> None:
+def test_only_given_fields_change() -> None:
     event = b'{"type":"response.created","n":1.50,"response":{"id":"a","x":1e2}}'
     changed = stored_responses.with_response_fields(event, id="b", background=True)
     assert (
