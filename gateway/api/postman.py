@@ -88,7 +88,11 @@ def _item(
             "host": ["{{base_url}}"],
             "path": segments,
             "query": query,
-            "variable": [{"key": name, "value": ""} for name in _PARAMETER.findall(path)],
+            "variable": [
+                {"key": parameter["name"], "value": _path_value(parameter)}
+                for parameter in parameters
+                if parameter["in"] == "path"
+            ],
         },
     }
     if not operation.get("security", True):
@@ -96,6 +100,12 @@ def _item(
     if body := _body(document, operation.get("requestBody", {}).get("content", {})):
         request["body"] = body
     return {"name": operation.get("summary") or operation["operationId"], "request": request}
+
+
+def _path_value(parameter: dict[str, Any]) -> str:
+    """A value to be replaced. An empty one would lead to another endpoint."""
+    schema = parameter.get("schema", {})
+    return "1" if schema.get("type") == "integer" else str(parameter["name"])
 
 
 def _body(document: dict[str, Any], content: dict[str, Any]) -> dict[str, Any] | None:

@@ -58,7 +58,13 @@ def test_model_clients_have_a_key_of_their_own() -> None:
 def test_a_path_s_parameters_are_variables() -> None:
     request = requests_of(collection())["get", "/api/requests/{request_id}"]
     assert request["url"]["raw"] == "{{base_url}}/api/requests/:request_id"
-    assert request["url"]["variable"] == [{"key": "request_id", "value": ""}]
+    assert request["url"]["variable"] == [{"key": "request_id", "value": "request_id"}]
+
+
+def test_no_parameter_of_a_path_is_empty() -> None:
+    """Without its value, `/api/routes/{name}/versions/{number}/restore` is another endpoint."""
+    for request in requests_of(collection()).values():
+        assert all(variable["value"] for variable in request["url"]["variable"])
 
 
 def test_samples_have_the_required_fields() -> None:

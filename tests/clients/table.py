@@ -426,6 +426,14 @@ CLIENTS: dict[str, Client] = {
         variant="compatible",
         modules=VERCEL,
     ),
+    "ollama-js": Client(
+        "ollama (JavaScript)",
+        "drive_ollama.mjs",
+        "ollama",
+        '`host: "URL"`',
+        '`headers: { Authorization: "Bearer KEY" }`',
+        modules=("ollama@^0.6.4",),
+    ),
     "codex": Client(
         "Codex CLI",
         "drive_codex.py",

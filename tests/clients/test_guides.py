@@ -1,4 +1,6 @@
-"""Each guide of the Connect page, followed as it stands: `uv run pytest -m frameworks`.
+"""Guides of the Connect page, and the files of `connect`: `uv run pytest -m frameworks`.
+
+Each guide is followed as it stands, and each client whose files `connect` writes is started.
 
 The guides of SDKs that the development environment has are run by
 tests/e2e/test_documentation.py.
@@ -8,14 +10,16 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from console.client_files.clients import CLIENTS as client_files
 from console.pages.connect.clients import Panel, panels
-from tests.clients.environments import Unavailable, node_modules, python_with
+from tests.clients.environments import ROOT, Unavailable, node_modules, python_with
 from tests.clients.table import CLIENTS, VERCEL
 from tests.e2e.test_documentation import LIGHT_GUIDES
 from tests.e2e.test_up import UpProcess, up
@@ -46,7 +50,10 @@ OPENAI_JS = ("openai@^7",)
 LANGCHAIN_JS = ("@langchain/openai@^1.5.8", "@langchain/core@^1.4.0")
 AIDER = '--message "$PROMPT" --no-git --yes-always --no-analytics --no-check-update --no-pretty'
 GEMINI_SETTINGS = '{"security": {"auth": {"selectedType": "gemini-api-key"}}}'
+# npm's installation script, which does not run here, puts the program in place of this one.
+CLAUDE_CODE = 'claude() { node "$MODULES/@anthropic-ai/claude-code/cli-wrapper.cjs" -p "$PROMPT"; }'
 GUIDES = {
+    "claude-code": Guide(modules=("@anthropic-ai/claude-code@^2.1.197",), functions=CLAUDE_CODE),
     "langchain": Guide(packages=("langchain-openai>=1.7,<2",)),
     "llamaindex": Guide(packages=("llama-index-llms-openai-like>=0.8,<0.9",)),
     "openai-agents": Guide(packages=("openai-agents>=0.24,<0.25",)),
@@ -87,14 +94,23 @@ GUIDES = {
 }
 # Guides that no test follows, and why.
 NOT_RUN = {
-    "claude-code": "the same program and variables are in tests/e2e/test_quick_start.py",
     "cursor": "an editor whose own servers call the gateway: it must be reachable from the internet",
     "zed": "an editor without a mode for scripts",
     "open-webui": "an image, or 2 GB of packages and half a minute to start",
     "n8n": "its credentials and nodes are set on a web page",
-    "postman": "a program with windows; tests/api/test_postman.py checks the collection",
+    "postman": "a program with windows; tests/clients/test_newman.py runs the collection without",
     "embeddings": "the demo provider has none; the client `openai-embeddings` is its test",
     "curl": "in tests/e2e/test_documentation.py",
+}
+# What starts a client that `connect` has configured.
+CONNECTED = {
+    "claude-code": (GUIDES["claude-code"], "claude"),
+    "codex": (GUIDES["codex"], "codex"),
+    "gemini-cli": (GUIDES["gemini-cli"], 'gemini --skip-trust -p "$PROMPT"'),
+    "opencode": (GUIDES["opencode"], GUIDES["opencode"].command),
+    "aider": (GUIDES["aider"], "aider"),
+    "continue": (GUIDES["continue"], GUIDES["continue"].command),
+    "llm": (Guide(packages=("llm>=0.28,<1",)), 'llm -m dragoman/demo "$PROMPT"'),
 }
 
 
@@ -151,10 +167,33 @@ def test_a_guide_leads_to_an_answer(gateway: UpProcess, client: str, tmp_path: P
         "DRAGOMAN_API_KEY": str(gateway.key),
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     }
-    script = script_of(guide, panel, tmp_path, environment)
+    assert_answer(script_of(guide, panel, tmp_path, environment), tmp_path, environment)
+
+
+@pytest.mark.parametrize("client", CONNECTED)
+def test_the_files_of_connect_lead_to_an_answer(
+    gateway: UpProcess, client: str, tmp_path: Path
+) -> None:
+    guide, command = CONNECTED[client]
+    environment = {
+        **install(guide),
+        "HOME": str(tmp_path),
+        "PROMPT": PROMPT,
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    }
+    options = f"--base-url {gateway.base} --key {gateway.key} --model demo --write --yes"
+    connect = f"{sys.executable} {ROOT / 'manage.py'} connect {client} {options} > connect.txt"
+    functions = "" if client == "gemini-cli" else guide.functions
+    # The variables that it prints are for the reader's shell.
+    script = f"{connect}\neval $(grep ^export connect.txt)\n{functions}\n{command}"
+    assert_answer(script, tmp_path, environment)
+
+
+def assert_answer(script: str, home: Path, environment: dict[str, str]) -> None:
+    """Run a script, which prints the demo model's answer."""
     done = subprocess.run(
         ["bash", "-euc", script],
-        cwd=tmp_path,
+        cwd=home,
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -164,6 +203,11 @@ def test_a_guide_leads_to_an_answer(gateway: UpProcess, client: str, tmp_path: P
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "a scripted model inside Dragoman" in " ".join(done.stdout.split())
+
+
+def test_every_client_of_connect_is_started() -> None:
+    """Open WebUI gets no file, and is too large."""
+    assert CONNECTED.keys() == client_files.keys() - {"open-webui"}
 
 
 def test_every_guide_is_followed_or_has_a_reason() -> None:

@@ -70,7 +70,8 @@ Cursor's servers call this address, so it must be reachable from the internet.""
         "Cline",
         "bash",
         "openai_chat",
-        """# In an editor: Settings > API Configuration > OpenAI Compatible, with these values.
+        """# In an editor, also with Roo Code and Kilo Code:
+# Settings > API Configuration > OpenAI Compatible, with these values.
 cline auth -p openai -b {base}/v1 -m {route} -k "${key}"
 cline""",
         "npm install -g cline",
