@@ -169,7 +169,9 @@ def _has_base64(parent: Any) -> bool:
     """Whether the `data` of an object is base64: that of media, or of redacted reasoning."""
     if not isinstance(parent, dict) or parent.get("type") == "text":
         return False
-    return parent.get("type") in _ENCODED_TYPES or any(name in parent for name in _MEDIA_FIELDS)
+    return str(parent.get("type")) in _ENCODED_TYPES or any(
+        name in parent for name in _MEDIA_FIELDS
+    )
 
 
 def map_argument_text(value: str, change: Change) -> str:

@@ -244,3 +244,7 @@ def test_keys_of_results_that_are_no_field_names_are_checked() -> None:
     call = {"function": {"name": "f", "arguments": '{"ada@example.com":1}'}}
     assert texts_of({"messages": [{"tool_calls": [call]}]}) == ["ada@example.com"]
     assert map_texts(body, lambda text: text) is body
+
+
+def test_a_type_that_is_no_string_hides_nothing() -> None:
+    assert texts_of({"messages": [{"content": [{"type": [], "data": "one"}]}]}) == ["one"]

@@ -258,7 +258,7 @@ def _parse_documents(body: Json, extra: Json) -> tuple[Document, ...]:
     if type(documents) is not list:
         raise wrong_type("documents", "a list", documents)
     options = mapping(body, "citation_options") or {}
-    cites = options.get("mode") not in {"OFF", "DISABLED"}
+    cites = options.get("mode") not in ("OFF", "DISABLED")
     return tuple(
         replace(_parse_document(item, f"documents[{index}]", extra), citations=cites)
         for index, item in enumerate(documents)

@@ -60,7 +60,7 @@ from gateway.dialects.gemini.response import (
     search_query,
     utf8_length,
 )
-from gateway.dialects.shared.fields import list_or_empty, string_or_empty
+from gateway.dialects.shared.fields import integer_or_none, list_or_empty, string_or_empty
 from gateway.dialects.shared.openai_logprobs import logprobs_extra
 from gateway.dialects.shared.responses import TRUNCATED_STREAM, malformed_output_error
 from gateway.framing.sse import Frame
@@ -394,7 +394,9 @@ def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) 
     candidates = (
         [c for c in candidates if isinstance(c, dict)] if isinstance(candidates, list) else []
     )
-    extra_by_index = {c.get("index", 0): _parse_extra_fields(c) for c in reversed(candidates)}
+    extra_by_index = {
+        integer_or_none(c.get("index")) or 0: _parse_extra_fields(c) for c in reversed(candidates)
+    }
     responses_with_index = zip(
         response.alternatives, sorted(extra_by_index.keys() - {0}), strict=False
     )

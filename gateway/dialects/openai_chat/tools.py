@@ -19,9 +19,11 @@ from gateway.dialects.shared.fields import (
     boolean,
     enum_value,
     mapping,
+    object_or_empty,
     objects,
     required_mapping,
     required_text,
+    string_or_empty,
     text,
     wrong_type,
 )
@@ -358,8 +360,7 @@ def _sent_choice(context: ChatRenderContext, body: Json, choice: ToolChoice) -> 
     """The choice without the tools that are not sent."""
     if choice.mode not in {"named", "allowed"}:
         return choice
-    sent_tools = [item.get("function") or item.get("custom") or item for item in body["tools"]]
-    sent = {item.get("name") for item in sent_tools}
+    sent = {_sent_name(item) for item in body["tools"]}
     dropped_names = {
         tool.name for tool in context.request.tools if context.sent_name(tool.name) not in sent
     } - sent
@@ -372,6 +373,12 @@ def _sent_choice(context: ChatRenderContext, body: Json, choice: ToolChoice) -> 
         return replace(choice, mode=None)
     context.approximate(path, "the tools that are not sent are removed")
     return replace(choice, names=names)
+
+
+def _sent_name(tool: Json) -> str:
+    """The name of a tool in the request; empty for one of the provider's own format."""
+    declaration = object_or_empty(tool.get("function") or tool.get("custom") or tool)
+    return string_or_empty(declaration.get("name"))
 
 
 def _mode_out(context: ChatRenderContext, choice: ToolChoice) -> Any:

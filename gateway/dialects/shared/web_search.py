@@ -198,7 +198,7 @@ def _from_web_search_call(data: Json) -> Search | None:
 
 def read_result(data: Json) -> Search | None:
     """The sources and failure in an Anthropic result, by call id; None for any other part."""
-    if data.get("type") not in {f"{NAME}_tool_result", f"{FETCH}_tool_result"}:
+    if data.get("type") not in (f"{NAME}_tool_result", f"{FETCH}_tool_result"):
         return None
     content = data.get("content")
     kind = string_or_empty(content.get("type")) if isinstance(content, dict) else ""
