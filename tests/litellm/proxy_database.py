@@ -13,6 +13,7 @@ import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -57,7 +58,7 @@ CREATE TABLE "LiteLLM_VerificationToken" (token text PRIMARY KEY, key_name text,
   aliases jsonb NOT NULL DEFAULT '{}', user_id text, team_id text, max_parallel_requests int,
   metadata jsonb NOT NULL DEFAULT '{}', blocked boolean, tpm_limit bigint, rpm_limit bigint,
   max_budget float8, budget_duration text, budget_reset_at timestamp(3), budget_id text,
-  created_at timestamp(3) DEFAULT CURRENT_TIMESTAMP);
+  allowed_routes text[], created_at timestamp(3) DEFAULT CURRENT_TIMESTAMP);
 CREATE TABLE "LiteLLM_DailyUserSpend" (id text PRIMARY KEY, user_id text, date text NOT NULL,
   api_key text NOT NULL, model text, model_group text, custom_llm_provider text,
   prompt_tokens bigint NOT NULL DEFAULT 0, completion_tokens bigint NOT NULL DEFAULT 0,
@@ -65,6 +66,14 @@ CREATE TABLE "LiteLLM_DailyUserSpend" (id text PRIMARY KEY, user_id text, date t
   successful_requests bigint NOT NULL DEFAULT 0, failed_requests bigint NOT NULL DEFAULT 0,
   updated_at timestamp(3) NOT NULL);
 """
+
+
+def migrations(packages: Path) -> str:
+    """LiteLLM's own migrations, as one transaction, from the folder of its packages."""
+    files = sorted((packages / "litellm_proxy_extras" / "migrations").glob("*/migration.sql"))
+    statements = ";\n".join(file.read_text(encoding="utf-8") for file in files)
+    # In a transaction, indexes are not created concurrently.
+    return statements.replace(" CONCURRENTLY", "")
 
 
 def hash_token(token: str) -> str:

@@ -34,6 +34,7 @@ from tests.litellm.proxy_database import (
     fill,
     hash_token,
     insert,
+    migrations,
     new_database,
 )
 
@@ -86,6 +87,29 @@ def test_clients_keep_their_keys(proxy: Proxy) -> None:
     assert ApiKey.objects.filter(name__in=["off", "zero", "t2"], revoked_at=None).count() == 0
     assert "key zero: rpm_limit 0 rejects every request" in report
     assert "key ci: metadata.model_rpm_limit is not carried over" in report
+
+
+@pytest.mark.parametrize(
+    ("allowed", "routes"),
+    [
+        (["management_routes"], ("no-default-models",)),
+        (["info_routes"], ("no-default-models",)),
+        (["llm_api_routes"], ()),
+        (["info_routes", "openai_routes"], ()),
+        (["/v1/chat/completions"], ()),
+    ],
+)
+def test_a_key_for_management_may_use_no_model(
+    proxy: Proxy, allowed: list[str], routes: tuple[str, ...]
+) -> None:
+    insert(
+        proxy[1], "VerificationToken", token=hash_token("sk-m"), models=[], allowed_routes=allowed
+    )
+    report = imported(proxy[0])
+    assert imported_key("sk-m").routes == routes
+    assert ("for LiteLLM's management only: may use no model here" in report) == bool(routes)
+    reported = "allowed_routes is not carried over" in report
+    assert reported == (not routes and allowed != ["llm_api_routes"])
 
 
 def test_models_of_teams_and_users_and_aliases_apply(proxy: Proxy) -> None:
@@ -267,12 +291,8 @@ def test_a_database_created_by_litellms_own_migrations() -> None:
     spec = importlib.util.find_spec("litellm_proxy_extras")
     if spec is None or not spec.submodule_search_locations:
         pytest.skip("litellm-proxy-extras is not installed; it is in the group `dev`")
-    folder = Path(spec.submodule_search_locations[0]) / "migrations"
-    files = sorted(folder.glob("*/migration.sql"))
-    statements = ";\n".join(file.read_text(encoding="utf-8") for file in files)
-    # Together they are one transaction, in which indexes are not created concurrently.
-    statements = statements.replace(" CONCURRENTLY", "")
-    with new_database(statements) as (url, connection):
+    packages = Path(spec.submodule_search_locations[0]).parent
+    with new_database(migrations(packages)) as (url, connection):
         fill(connection, timezone.now())
         report = imported(url)
         assert imported_key("sk-ci").routes == ("smart",)

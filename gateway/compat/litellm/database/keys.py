@@ -30,8 +30,16 @@ _NO_MODELS = "no-default-models"
 # Columns and fields of `metadata` with an effect in LiteLLM that keys do not have here.
 _UNSUPPORTED = (
     *("aliases", "config", "router_settings", "permissions", "policies", "access_group_ids"),
-    *("allowed_routes", "allowed_cache_controls", "budget_fallbacks", "auto_rotate"),
-    *("object_permission_id", "agent_id"),
+    *("allowed_cache_controls", "budget_fallbacks", "auto_rotate", "object_permission_id"),
+    "agent_id",
+)
+# Groups of `allowed_routes` with endpoints of models (`LiteLLMRoutes`); other groups have none.
+_ALL_MODEL_ROUTES = "llm_api_routes"
+_MODEL_ROUTES = frozenset(
+    {
+        *(_ALL_MODEL_ROUTES, "openai_routes", "anthropic_routes", "google_routes"),
+        "mapped_pass_through_routes",
+    }
 )
 _UNSUPPORTED_METADATA = (
     *("model_rpm_limit", "model_tpm_limit", "logging", "rpm_limit_type", "tpm_limit_type"),
@@ -168,6 +176,11 @@ class _KeyImport:
 
     def _models(self, key: Row, subject: str) -> list[str]:
         """The routes that a key may use: its own models, within those of its team or user."""
+        if not _calls_models(key):
+            self._report.add_remark(
+                subject, "is for LiteLLM's management only: may use no model here"
+            )
+            return [_NO_MODELS]
         own = self._expand_access_groups(key.get("models"))
         team = self._team_rows.get(key.get("team_id") or "")
         user = self._users.get(key.get("user_id") or "")
@@ -230,15 +243,21 @@ class _KeyImport:
         for column in _UNSUPPORTED:
             if key.get(column):
                 self._report.add_remark(subject, f"{column} is not carried over")
-        if key.get("key_type") not in (None, "", "default", "llm_api"):
-            self._report.add_remark(
-                subject, f"key_type {key['key_type']}: keys only call models here"
-            )
+        if _calls_models(key) and set(key.get("allowed_routes") or ()) - {_ALL_MODEL_ROUTES}:
+            self._report.add_remark(subject, "allowed_routes is not carried over")
         for name in sorted(metadata):
             if name in _UNSUPPORTED_METADATA and metadata[name]:
                 self._report.add_remark(subject, f"metadata.{name} is not carried over")
             elif name not in {"tags", "guardrails"} and metadata[name]:
                 self._report.add_remark(subject, "descriptive metadata is not stored")
+
+
+def _calls_models(key: Row) -> bool:
+    """Whether a key may call a model: those of the types `management` and `read_only` may not."""
+    allowed = key.get("allowed_routes") or ()
+    return not allowed or any(
+        name in _MODEL_ROUTES or not name.endswith("_routes") for name in allowed
+    )
 
 
 def _subject(key: Row) -> str:
