@@ -1,0 +1,160 @@
+"""Compares an imported LiteLLM database with what that proxy's API reported of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+from gateway import store
+from gateway.compat.litellm.api.fields import LIMITS
+from gateway.models import ApiKey, Route, Team, UsageHour
+from gateway.store.key_values import budget_value, limits_value
+from gateway.usage_querysets import UNITS
+from tests.fakes.openai import KEY as PROVIDER_KEY
+from tests.litellm.proxy_calls import ASKED
+
+Reported = Mapping[str, Any]
+
+# Budgets here are for a calendar period that holds LiteLLM's.
+_PERIODS = {"1d": "day", "7d": "week", "30d": "month", "1mo": "month", None: "total"}
+# Calls that LiteLLM answers and that are refused here, as the report says: by the alias of a key
+# or a team, and by the bare name of a model for which there is only the route `openai/*`.
+_REFUSED_HERE = {("group", "best")} | {
+    (alias, "gpt-4o")
+    for alias in (
+        *("ann", "all", "chosen", "second", "gold", "windows", "by model", "chat only"),
+        *("models only", "stores", "ünï 🙂", "ci", "team", "robot"),
+    )
+}
+
+
+def hash_of(key: str) -> str:
+    """The hash under which LiteLLM stores a key."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def check_rows(reported: Reported) -> None:
+    """Keys, teams, budgets, limits, models and spend are as LiteLLM's API reported."""
+    for alias, row in reported["key_info"].items():
+        key = ApiKey.objects.get(digest=store.hashed_digest(hash_of(reported["keys"][alias])))
+        assert key.name == alias
+        assert key.user == row.get("user_id", "")
+        _check_amounts(key, {**row.get("litellm_budget_table", {}), **row}, alias)
+        expires = row.get("expires")
+        assert key.expires_at == (dt.datetime.fromisoformat(expires) if expires else None), alias
+        _check_team(key, row, reported)
+    assert not ApiKey.objects.filter(name="deleted").exists()
+    for row in reported["team_info"].values():
+        team = Team.objects.get(source_ref=f"LiteLLM team {row['team_id']}")
+        assert team.name in {row["team_alias"], f"{row['team_alias']} ({row['team_id']})"}
+        _check_amounts(team, row, row["team_alias"])
+    _check_models(reported)
+    _check_days(reported)
+    _check_spend(reported)
+
+
+def _check_team(key: ApiKey, row: Reported, reported: Reported) -> None:
+    """A key is in its team, or if it has none in that of its user's budget."""
+    refs = []
+    if "team_id" in row:
+        refs = [f"LiteLLM team {row['team_id']}"]
+    elif "max_budget" in reported["user_info"].get(row.get("user_id"), {}):
+        refs = [f"LiteLLM user {row['user_id']}"]
+        assert key.team is not None
+        _check_amounts(key.team, reported["user_info"][row["user_id"]], key.name)
+    assert ([key.team.source_ref] if key.team is not None else []) == refs, key.name
+
+
+def _check_amounts(row: Any, expected: Reported, what: str) -> None:
+    """The limits and budgets of a row."""
+    limits, budget = limits_value(row), budget_value(row)
+    for field, name in LIMITS.items():
+        # A limit of 0 blocks the key instead.
+        assert getattr(limits, name) == (expected.get(field) or None), (what, field)
+    budgets = {
+        _PERIODS[each.get("budget_duration")]: Decimal(str(each["max_budget"]))
+        for each in (expected, *expected.get("budget_limits", ()))
+        if each.get("max_budget") is not None
+    }
+    for period in ("day", "week", "month", "total"):
+        assert getattr(budget, f"{period}_usd") == budgets.get(period), (what, period)
+    soft, hard = expected.get("soft_budget"), expected.get("max_budget")
+    if soft and hard and soft <= hard:
+        assert budget.soft_percent == 100 * soft / hard, what
+
+
+def _check_models(reported: Reported) -> None:
+    """Each model has its route, its provider with the decrypted key, and its price."""
+    for row in reported["models"]:
+        params = row["litellm_params"]
+        target = Route.objects.get(name=row["model_name"]).targets.get()
+        assert params["model"] == f"openai/{target.model.name}"
+        provider = target.model.provider
+        assert provider.preset == "openai"
+        assert store.credential_of(provider) == PROVIDER_KEY
+        if (price := params.get("input_cost_per_token")) is not None:
+            assert target.model.price_input == round(Decimal(str(price)) * 1_000_000, 9)
+
+
+def _check_days(reported: Reported) -> None:
+    """The usage of each day and key."""
+    names = dict(ApiKey.objects.values_list("pk", "name"))
+    found: dict[tuple[str, str], Any] = {}
+    expected: dict[tuple[str, str], Any] = {}
+    for date, day in reported["days"].items():
+        since = dt.datetime.fromisoformat(date).replace(tzinfo=dt.UTC)
+        hours = UsageHour.objects.filter(hour__gte=since, hour__lt=since + dt.timedelta(days=1))
+        for pk, name in names.items():
+            if hours.filter(key_id=pk).exists():
+                totals = hours.filter(key_id=pk).totals()
+                found[date, name] = (
+                    *(totals.requests, totals.errors, totals.prompt_tokens),
+                    *(totals.output_tokens, round(float(totals.cost or 0), 8)),
+                )
+        by_hash = {hash_of(key): alias for alias, key in reported["keys"].items()}
+        for token, metrics in day.items():
+            if by_hash.get(token) in reported["key_info"]:
+                expected[date, by_hash[token]] = (
+                    *(metrics["api_requests"], metrics["failed_requests"]),
+                    *(metrics["prompt_tokens"], metrics["completion_tokens"]),
+                    round(metrics["spend"], 8),
+                )
+    differing = {name: (found.get(name), expected.get(name)) for name in found | expected}
+    differing = {name: pair for name, pair in differing.items() if pair[0] != pair[1]}
+    assert not differing, differing
+
+
+def _check_spend(reported: Reported) -> None:
+    """The budgets of keys go on where they were."""
+    recorded: dict[str, float] = defaultdict(float)
+    for name, _, units in store.recorded_spend(store.load_snapshot()):
+        recorded[name] = units / UNITS
+    for alias, row in reported["key_info"].items():
+        budgets = [{**row.get("litellm_budget_table", {}), **row}, *row.get("budget_limits", ())]
+        for budget in budgets:
+            if "max_budget" in budget:
+                key = ApiKey.objects.get(name=alias)
+                spent = recorded[f"key:{key.pk}/usd/{_PERIODS[budget.get('budget_duration')]}"]
+                assert abs(spent - row["spend"]) < 0.0001, alias
+
+
+def check_calls(ask: Callable[[str, str], int], reported: Reported) -> None:
+    """The keys reach the models that they reach in LiteLLM, by `ask(key, model)`, and no others."""
+    differences = {
+        (alias, model): (before, after)
+        for alias, model, before, after in _calls(ask, reported)
+        if (before == 200) != (after == 200)
+    }
+    assert differences.keys() == _REFUSED_HERE, differences
+
+
+def _calls(
+    ask: Callable[[str, str], int], reported: Reported
+) -> Iterator[tuple[str, str, int, int]]:
+    for alias, key in reported["keys"].items():
+        for model in ASKED:
+            yield alias, model, reported["calls"][alias][model], ask(key, model)

@@ -1,0 +1,53 @@
+"""Make `data/litellm.sql.gz`, the database of a LiteLLM proxy, by LiteLLM's proxy itself:
+
+    python -m tests.litellm.make_database
+
+It starts LiteLLM from PyPI (`own_proxy.py`) on an empty PostgreSQL database at TEST_POSTGRES_URL
+with LiteLLM's migrations, sets it up and uses it by its API (`proxy_calls.py`), and dumps it.
+`data/litellm.json` has what that API reported, with the keys. No row is written by anything else.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.fakes import StrictOpenAI
+from tests.litellm.own_proxy import installed_packages, running_proxy
+from tests.litellm.proxy_calls import fill
+from tests.litellm.proxy_database import migrations, new_database
+
+DATA = Path(__file__).parent / "data"
+DUMP, REPORTED = DATA / "litellm.sql.gz", DATA / "litellm.json"
+
+
+def main() -> None:
+    """Make both files anew."""
+    DATA.mkdir(exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        StrictOpenAI() as provider,
+        new_database(migrations(installed_packages())) as (url, _),
+    ):
+        with running_proxy(Path(directory), url, provider.url) as proxy:
+            reported = fill(proxy)
+        dump = subprocess.run(
+            # The heartbeats have the name of the machine.
+            ["pg_dump", "--inserts", "--no-owner", "--no-privileges", "--no-comments"]
+            + ['--exclude-table-data="LiteLLM_ProxyWorkerHeartbeat"', url],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    lines = [line for line in dump.splitlines() if line and not line.startswith(("--", "\\"))]
+    DUMP.write_bytes(gzip.compress("\n".join(lines).encode(), 9, mtime=0))
+    REPORTED.write_text(json.dumps(reported, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    sys.stdout.write(f"{DUMP}: {DUMP.stat().st_size} bytes\n")
+
+
+if __name__ == "__main__":
+    main()
