@@ -46,9 +46,14 @@ class BlockStart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Delta(msgspec.Struct, frozen=True):
-    """Text of the open block: text, reasoning, refusal or argument JSON. Never empty."""
+    """Text of the open block: text, reasoning, refusal or argument JSON. Never empty.
+
+    `logprobs` are the tokens of this text with their log probabilities, in the form of OpenAI's
+    Chat; empty if the provider sends none.
+    """
 
     text: str
+    logprobs: tuple[dict[str, Any], ...] = ()
 
 
 class CitationDelta(msgspec.Struct, frozen=True):

@@ -24,6 +24,7 @@ from gateway.canon.events import (
     Start,
     UsageUpdate,
 )
+from gateway.canon.logprobs import logprobs_extra, token_logprobs
 from gateway.canon.request import (
     Citation,
     Native,
@@ -58,6 +59,7 @@ class ResponseBuilder:
         self._block = BlockStart(kind="text")
         self._text_chunks: list[str] = []
         self._citations: list[Citation] = []
+        self._logprobs: list[dict[str, Any]] = []
         self._signature: Signature | None = None
         self._native = _NativeBlock({})
 
@@ -66,6 +68,8 @@ class ResponseBuilder:
         match event:
             case Delta():
                 self._text_chunks.append(event.text)
+                if event.logprobs:
+                    self._logprobs += event.logprobs
             case BlockStart():
                 self._open_block(event)
             case BlockEnd():
@@ -101,7 +105,7 @@ class ResponseBuilder:
             usage=self._usage,
             created=self._start.created,
             service_tier=self._service_tier,
-            extra=self._start.extra,
+            extra=self._start.extra | logprobs_extra(self._logprobs),
             alternatives=self._alternatives,
         )
 
@@ -181,8 +185,13 @@ def unfold_response(response: Response) -> list[Event]:
             extra=response.extra,
         )
     ]
+    logprobs = tuple(token_logprobs(response))
     for part in response.parts:
-        events += _part_events(part)
+        part_events = _part_events(part)
+        if logprobs and isinstance(part, Text) and part.text:
+            part_events[1] = Delta(part.text, logprobs)
+            logprobs = ()
+        events += part_events
     if response.usage is not None:
         events.append(UsageUpdate(response.usage))
     events.append(End(response.finish, response.alternatives))

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from gateway.canon.errors import GatewayError
+from gateway.canon.logprobs import logprobs_extra
 from gateway.canon.request import Signature
 from gateway.canon.response import Finish, Response
 from gateway.canon.signature import wrap_signature
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import ResponseContext
-from gateway.dialects.shared.openai_logprobs import logprobs_extra
 from gateway.providers.capabilities import traits_for
 from gateway.simulate import translate
 from tests.fakes import anthropic_rules, openai_rules, responses_rules

@@ -27,6 +27,7 @@ from gateway.canon.events import (
     Start,
     UsageUpdate,
 )
+from gateway.canon.logprobs import token_logprobs
 from gateway.canon.request import (
     Audio,
     Citation,
@@ -44,7 +45,6 @@ from gateway.canon.response import Finish, Response, Usage, merge_usage
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.cohere.context import NAME, Json
 from gateway.dialects.shared.fields import native_kind
-from gateway.dialects.shared.openai_logprobs import token_logprobs
 from gateway.dialects.shared.responses import malformed_output_error
 from gateway.framing.sse import encode
 
@@ -249,7 +249,7 @@ class ChatStreamRenderer:
             return b""
         match event:
             case Delta():
-                return self._render_delta(event.text)
+                return self._render_delta(event)
             case BlockStart():
                 return self._open_block(event)
             case BlockEnd():
@@ -291,7 +291,8 @@ class ChatStreamRenderer:
             "tool-call-start", index=self._call_count, delta={"message": {"tool_calls": call}}
         )
 
-    def _render_delta(self, text: str) -> bytes:
+    def _render_delta(self, event: Delta) -> bytes:
+        text = event.text
         if self._block.kind == "tool_call":
             return self._render_arguments(text)
         if not self._field:
@@ -300,7 +301,11 @@ class ChatStreamRenderer:
         head = b"" if self._is_open else self._start_content()
         content = {self._field: text}
         delta = {"message": {"content": content}}
-        return head + _event("content-delta", index=self._content_count, delta=delta)
+        fields: Json = {"index": self._content_count, "delta": delta}
+        if event.logprobs:
+            numbers = [item["logprob"] for item in event.logprobs]
+            fields["logprobs"] = {"text": text, "token_ids": [], "logprobs": numbers}
+        return head + _event("content-delta", **fields)
 
     def _start_content(self) -> bytes:
         self._is_open = True
@@ -354,7 +359,7 @@ class ChatStreamRenderer:
         out = b""
         if finish.explanation and not self._content_count and not self._call_count:
             self._open_block(_NO_BLOCK)
-            out = self._render_delta(finish.explanation) + self._close_block()
+            out = self._render_delta(Delta(finish.explanation)) + self._close_block()
         self._ended = True
         delta = {
             "finish_reason": render_finish(finish, self.report),

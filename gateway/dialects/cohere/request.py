@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gateway.canon.errors import unsupported
+from gateway.canon.logprobs import NOT_TRANSLATABLE, accepts_logprobs
 from gateway.canon.request import Request, Thinking
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, Verb
@@ -12,7 +13,6 @@ from gateway.dialects.cohere.context import NAME, Json, RenderContext
 from gateway.dialects.cohere.messages import render_messages
 from gateway.dialects.cohere.tools import render_tools
 from gateway.dialects.shared.effort import BUDGET_BY_EFFORT
-from gateway.dialects.shared.openai_logprobs import NOT_TRANSLATABLE, accepts_logprobs
 
 _UNSUPPORTED_SAMPLING = ("min_p", "repetition_penalty", "logit_bias", "top_logprobs")
 # Fields of clients of the same dialect that have no canonical equivalent.

@@ -22,6 +22,7 @@ from gateway.canon.events import (
     UsageUpdate,
 )
 from gateway.canon.fold import fold_events
+from gateway.canon.logprobs import logprobs_extra, token
 from gateway.canon.request import Citation, Signature
 from gateway.canon.response import Finish, Response, Usage
 from gateway.canon.traits import Traits
@@ -30,7 +31,6 @@ from gateway.dialects.cohere.context import FAILURE_KINDS, FINISH_REASONS, NAME,
 from gateway.dialects.cohere.errors import parse_error_message
 from gateway.dialects.shared.fields import natural_or_none, string_or_empty, string_or_none
 from gateway.dialects.shared.free_text_tools import parse_free_text_input
-from gateway.dialects.shared.openai_logprobs import logprobs_extra, token
 from gateway.dialects.shared.responses import TRUNCATED_STREAM
 from gateway.framing.sse import Frame
 
@@ -176,7 +176,9 @@ class ChatStreamParser:
         events = self._start_message("")
         match name:
             case "content-start" | "content-delta":
-                return events + self._content_delta(data.get("index"), message.get("content"))
+                logprobs = tuple(_parse_logprobs([data.get("logprobs")]))
+                content = message.get("content")
+                return events + self._content_delta(data.get("index"), content, logprobs)
             case "tool-plan-delta":
                 plan = {"text": message.get("tool_plan")}
                 return events + self._content_delta("plan", plan)
@@ -225,7 +227,9 @@ class ChatStreamParser:
 
     # --- blocks ------------------------------------------------------------------------
 
-    def _content_delta(self, index: object, content: Any) -> list[Event]:
+    def _content_delta(
+        self, index: object, content: Any, logprobs: tuple[Json, ...] = ()
+    ) -> list[Event]:
         """The events of a text or reasoning delta; the first delta opens the block."""
         if isinstance(content, str):
             content = {"text": content}
@@ -241,7 +245,7 @@ class ChatStreamParser:
             events = self._end_block()
             self._open_kind, self._open_index = kind, index
             events.append(BlockStart(kind=kind))
-        return [*events, Delta(text)]
+        return [*events, Delta(text, logprobs if kind == "text" else ())]
 
     def _start_tool_call(self, index: object, call: Any) -> list[Event]:
         call, function = _split_call(call)

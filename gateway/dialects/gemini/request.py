@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.canon.logprobs import NOT_TRANSLATABLE, accepts_logprobs
 from gateway.canon.request import Meta, Output, Part, Request, Role, Sampling, Text, Turn
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, Verb
@@ -53,7 +54,6 @@ from gateway.dialects.shared.fields import (
     strings,
     text,
 )
-from gateway.dialects.shared.openai_logprobs import NOT_TRANSLATABLE, accepts_logprobs
 
 # --- a client's request ---------------------------------------------------------------------------
 #

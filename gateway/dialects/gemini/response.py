@@ -13,6 +13,7 @@ import msgspec
 
 from gateway.canon.adaptation import Adaptation, approximated_field, dropped_field
 from gateway.canon.errors import GatewayError
+from gateway.canon.logprobs import token, token_logprobs
 from gateway.canon.request import (
     Audio,
     Citation,
@@ -36,7 +37,6 @@ from gateway.dialects.shared.code_execution import gemini_parts
 from gateway.dialects.shared.code_execution import losses_of as code_losses
 from gateway.dialects.shared.code_execution import read_call as read_code
 from gateway.dialects.shared.fields import list_or_empty, string_or_none, token_count
-from gateway.dialects.shared.openai_logprobs import token, token_logprobs
 from gateway.dialects.shared.responses import malformed_output_error
 from gateway.dialects.shared.web_search import read_call
 

@@ -24,6 +24,7 @@ from gateway.canon.events import (
     UsageUpdate,
 )
 from gateway.canon.fold import ResponseBuilder, fold_events
+from gateway.canon.logprobs import attach_logprobs, logprobs_extra
 from gateway.canon.request import Reasoning, Refusal, Signature, Text
 from gateway.canon.response import Finish, Response, Usage, merge_usage
 from gateway.canon.traits import Traits
@@ -53,6 +54,7 @@ from gateway.dialects.gemini.response import (
     render_candidate,
     render_candidate_end,
     render_identifiers,
+    render_logprobs,
     render_part,
     render_reasoning,
     render_usage,
@@ -61,7 +63,6 @@ from gateway.dialects.gemini.response import (
     utf8_length,
 )
 from gateway.dialects.shared.fields import integer_or_none, list_or_empty, string_or_empty
-from gateway.dialects.shared.openai_logprobs import logprobs_extra
 from gateway.dialects.shared.responses import TRUNCATED_STREAM, malformed_output_error
 from gateway.framing.sse import Frame
 
@@ -232,10 +233,14 @@ class GeminiStreamParser:
         if last_text_index < 0 and self._open_kind == "text":
             self._sources = sources
         events: list[Event] = []
+        open_kind = self._open_kind
         for index, part in enumerate(parts):
             if index == last_text_index:
                 self._sources = sources
             events += self._read_part(part)
+        if "logprobsResult" in candidate:
+            tokens = parse_logprobs(candidate["logprobsResult"])
+            events = attach_logprobs(events, tokens, open_kind)
         events += self._citation_events()
         reason = candidate.get("finishReason")
         if isinstance(reason, str) and reason != "FINISH_REASON_UNSPECIFIED":
@@ -480,7 +485,9 @@ class GeminiStreamRenderer:
     def _render_delta(self, event: Delta) -> bytes:
         self._folder.feed(event)
         if self._block_kind in _TEXT_KINDS:
-            return self._render_chunk([{"text": event.text}])
+            logprobs = event.logprobs
+            fields = {"logprobsResult": render_logprobs([*logprobs])} if logprobs else {}
+            return self._render_chunk([{"text": event.text}], **fields)
         if self._block_kind == "reasoning" and self._context.reasoning_display != "none":
             return self._render_chunk([{"text": event.text, "thought": True}])
         return b""

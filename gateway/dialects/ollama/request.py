@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 
 from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.canon.logprobs import NOT_TRANSLATABLE, accepts_logprobs
 from gateway.canon.request import Output, Request, Sampling, Text, Thinking, Turn
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, Verb
@@ -359,12 +360,10 @@ def _render_logprobs(context: RenderContext, body: Json) -> None:
         value = getattr(sampling, name)
         if value is None:
             continue
-        if context.traits.logprobs and not request.stream:
+        if context.traits.logprobs and accepts_logprobs(request):
             body[name] = value
         else:
-            context.drop(
-                request.client_path(name), "translated streams do not support log probabilities"
-            )
+            context.drop(request.client_path(name), NOT_TRANSLATABLE)
 
 
 # --- metadata and extra fields --------------------------------------------------------------------

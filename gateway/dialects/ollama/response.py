@@ -14,6 +14,7 @@ from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated_
 from gateway.canon.arguments import parse_arguments, render_arguments
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import BlockStart
+from gateway.canon.logprobs import token_logprobs
 from gateway.canon.request import (
     Audio,
     Document,
@@ -30,7 +31,6 @@ from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.base import IdlePlan, ResponseContext
 from gateway.dialects.ollama.context import DURATIONS, GENERATE_PATH, Json, format_timestamp
 from gateway.dialects.shared.fields import native_kind, natural_or_none
-from gateway.dialects.shared.openai_logprobs import token, token_logprobs
 from gateway.dialects.shared.responses import malformed_output_error
 
 
@@ -208,23 +208,3 @@ def render_usage(usage: Usage | None) -> Json:
         if count is not None:
             out[name] = count
     return out
-
-
-# --- log probabilities ----------------------------------------------------------------------------
-
-
-def parse_logprobs(tokens: Any) -> list[Json]:
-    """The tokens; what the upstream leaves out of one is filled in."""
-    return [_parse_token(token_object) for token_object in _dict_items(tokens)]
-
-
-def _parse_token(token_object: Json) -> Json:
-    alternatives = [
-        token(alternative.get("token"), alternative.get("logprob"))
-        for alternative in _dict_items(token_object.get("top_logprobs"))
-    ]
-    return token(token_object.get("token"), token_object.get("logprob"), alternatives)
-
-
-def _dict_items(value: Any) -> list[Json]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, assert_never
 
 import msgspec
@@ -23,6 +24,7 @@ from gateway.canon.events import (
     UsageUpdate,
 )
 from gateway.canon.fold import fold_events
+from gateway.canon.logprobs import parse_tokens
 from gateway.canon.request import Signature
 from gateway.canon.response import Finish, Response, Usage, merge_usage
 from gateway.canon.traits import Traits
@@ -31,14 +33,12 @@ from gateway.dialects.ollama.context import GENERATE_PATH, Json, format_timestam
 from gateway.dialects.ollama.errors import is_error, parse_error_payload, render_error_body
 from gateway.dialects.ollama.response import (
     parse_finish,
-    parse_logprobs,
     parse_usage,
     render_done_reason,
     render_tool_call,
     render_usage,
 )
 from gateway.dialects.shared.fields import compact_json, native_kind
-from gateway.dialects.shared.openai_logprobs import logprobs_extra
 from gateway.dialects.shared.responses import TRUNCATED_STREAM, malformed_output_error
 from gateway.framing.ndjson import encode
 from gateway.framing.sse import Frame
@@ -86,7 +86,7 @@ class OllamaStreamParser:
         message = _line_message(line)
         if message is not None or line.get("done") is True:
             self._start_message(line, events)
-            self._read_message(message or {}, events)
+            self._read_message(message or {}, events, parse_tokens(line.get("logprobs")))
         if line.get("done") is True:
             self._end_message(line, events)
         return events
@@ -100,22 +100,24 @@ class OllamaStreamParser:
         self._model = self._model or model_name
         events.append(Start(model=model_name))
 
-    def _read_message(self, message: Json, events: list[Event]) -> None:
+    def _read_message(self, message: Json, events: list[Event], logprobs: list[Json]) -> None:
         self._add_delta("reasoning", message.get("thinking"), events)
-        self._add_delta("text", message.get("content"), events)
+        self._add_delta("text", message.get("content"), events, logprobs)
         calls = message.get("tool_calls")
         for call in calls if isinstance(calls, list) else []:
             if isinstance(call, dict) and isinstance(call.get("function"), dict):
                 self._add_tool_call(call, call["function"], events)
 
-    def _add_delta(self, kind: BlockKind, text: Any, events: list[Event]) -> None:
+    def _add_delta(
+        self, kind: BlockKind, text: Any, events: list[Event], logprobs: Iterable[Json] = ()
+    ) -> None:
         if not isinstance(text, str) or not text:
             return
         if self._open_kind != kind:
             self._close_block(events)
             events.append(BlockStart(kind=kind))
             self._open_kind = kind
-        events.append(Delta(text))
+        events.append(Delta(text, tuple(logprobs)))
 
     def _add_tool_call(self, call: Json, function: Json, events: list[Event]) -> None:
         name, upstream_id = function.get("name"), call.get("id")
@@ -187,10 +189,7 @@ def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) 
         raise bad_upstream("the upstream's response contains no message")
     if body.get("done") is False:
         raise bad_upstream(TRUNCATED_STREAM)
-    response = fold_events(OllamaStreamParser(traits, rendered).parse_line({**body, "done": True}))
-    return msgspec.structs.replace(
-        response, extra=logprobs_extra(parse_logprobs(body.get("logprobs")))
-    )
+    return fold_events(OllamaStreamParser(traits, rendered).parse_line({**body, "done": True}))
 
 
 # --- a client's stream ----------------------------------------------------------------------------
@@ -224,7 +223,7 @@ class OllamaStreamRenderer:
             return b""
         match event:
             case Delta():
-                return self._render_delta(event.text)
+                return self._render_delta(event)
             case BlockStart():
                 return self._open_block(event)
             case BlockEnd():
@@ -247,19 +246,22 @@ class OllamaStreamRenderer:
             case _:
                 assert_never(event)
 
-    def _render_line(self, **message_fields: object) -> bytes:
-        """Renders one line with more of the message."""
+    def _render_line(self, logprobs: tuple[Json, ...] = (), /, **message_fields: object) -> bytes:
+        """Renders one line with more of the message, and its tokens' log probabilities."""
         if self._is_generate:
             fields = {"response": message_fields.pop("content", ""), **message_fields}
         else:
             fields = {"message": {"role": "assistant", "content": "", **message_fields}}
+        if logprobs:
+            fields["logprobs"] = logprobs
         return encode(_encode({**self._common_fields, **fields, "done": False}))
 
-    def _render_delta(self, text: str) -> bytes:
+    def _render_delta(self, event: Delta) -> bytes:
+        text = event.text
         match self._block.kind:
             case "text" | "refusal":
                 self._has_text = True
-                return self._render_line(content=text)
+                return self._render_line(event.logprobs, content=text)
             case "reasoning":
                 return b"" if self._hides_reasoning else self._render_line(thinking=text)
             case "tool_call":

@@ -9,6 +9,7 @@ import msgspec
 from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated_field, dropped_field
 from gateway.canon.arguments import render_arguments
 from gateway.canon.errors import GatewayError
+from gateway.canon.logprobs import token_logprobs
 from gateway.canon.request import (
     Audio,
     Document,
@@ -28,7 +29,6 @@ from gateway.dialects.openai_chat.reasoning import DETAILS, detail_out, reasonin
 from gateway.dialects.openai_chat.tool_calls import wrapped_extra_content
 from gateway.dialects.openai_chat.tools import FUNCTION_CALL, ONLY_FIRST_CALL, uses_functions
 from gateway.dialects.shared.fields import native_kind
-from gateway.dialects.shared.openai_logprobs import token_logprobs
 from gateway.dialects.shared.responses import malformed_output_error
 
 Json = dict[str, Any]

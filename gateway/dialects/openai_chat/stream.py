@@ -23,6 +23,7 @@ from gateway.canon.events import (
     UsageUpdate,
 )
 from gateway.canon.fold import fold_events, unfold_response
+from gateway.canon.logprobs import logprobs_extra
 from gateway.canon.request import Citation
 from gateway.canon.response import Finish, Response, Usage, merge_usage
 from gateway.canon.traits import Traits
@@ -46,7 +47,6 @@ from gateway.dialects.openai_chat.tool_calls import ToolCallStream, wrapped_extr
 from gateway.dialects.openai_chat.tools import FUNCTION_CALL, ONLY_FIRST_CALL, uses_functions
 from gateway.dialects.shared.fields import native_kind
 from gateway.dialects.shared.openai_errors import error_body, find_error, is_error
-from gateway.dialects.shared.openai_logprobs import logprobs_extra
 from gateway.dialects.shared.responses import TRUNCATED_STREAM, malformed_output_error
 from gateway.framing.sse import Frame
 
@@ -127,6 +127,8 @@ class ChatStreamParser:
         self._reasoning_state = ReasoningStateCollector()
         self._pending_citations: list[Citation] = []
         self._listed_citations: list[Citation] = []
+        # Of the next text: tokens whose chunk had none, such as part of a character.
+        self._pending_logprobs: tuple[Json, ...] = ()
         self._refused = False
         self._finish: Any = None
         self._stop: Any = None
@@ -205,6 +207,9 @@ class ChatStreamParser:
 
     def _choice(self, choice: _Choice, events: list[Event]) -> None:
         delta = choice.delta or choice.message
+        if choice.logprobs is not None:
+            content = choice.logprobs.get("content") if isinstance(choice.logprobs, dict) else None
+            self._pending_logprobs += tuple(_dicts(content))
         if delta is not None:
             self._delta(delta, events)
         if choice.finish_reason is not None:
@@ -245,7 +250,11 @@ class ChatStreamParser:
             if kind == "text" and self._pending_citations:
                 events += [CitationDelta(citation) for citation in self._pending_citations]
                 self._pending_citations = []
-        events.append(Delta(text))
+        if self._pending_logprobs and kind == "text":
+            events.append(Delta(text, self._pending_logprobs))
+            self._pending_logprobs = ()
+        else:
+            events.append(Delta(text))
 
     def _content_list(self, content: Any, events: list[Event]) -> None:
         """Mistral's content: a list of text and thinking chunks."""
@@ -439,6 +448,10 @@ def _choice_response(
     return msgspec.structs.replace(response, extra=extra)
 
 
+def _dicts(value: Any) -> list[Json]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
 # --- a client's stream ----------------------------------------------------------------------------
 #
 # All chunks of a response start with the same bytes, encoded once. An error is the last
@@ -486,6 +499,8 @@ class ChatStreamRenderer:
         if self._ended:
             return b""
         if type(event) is Delta:
+            if event.logprobs and self._block.kind == "text":
+                return self._delta_with_logprobs(event)
             return self._delta(event.text)
         match event:
             case Start():
@@ -531,6 +546,12 @@ class ChatStreamRenderer:
             self._reasoning_texts.append(text)
             return self._chunk(dict.fromkeys(self._reasoning_fields, text))
         return b""
+
+    def _delta_with_logprobs(self, event: Delta) -> bytes:
+        self._text_length += len(event.text)
+        logprobs = {"content": event.logprobs, "refusal": None}
+        head = self._text + _encode(event.text) + b'},"logprobs":' + _encode(logprobs)
+        return head + _CHUNK_END
 
     def _block_start_event(self, block: BlockStart) -> bytes:
         self._block = block

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any, assert_never
 
 import msgspec
@@ -23,13 +24,13 @@ from gateway.canon.events import (
     UsageUpdate,
 )
 from gateway.canon.fold import fold_events
+from gateway.canon.logprobs import token_logprobs
 from gateway.canon.request import Reasoning, Refusal, Text
 from gateway.canon.response import Finish, Response, Usage, merge_usage
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, ResponseContext
 from gateway.dialects.openai_completions.request import NAME, Json
 from gateway.dialects.shared.openai_errors import error_body, find_error, is_error
-from gateway.dialects.shared.openai_logprobs import token_logprobs
 from gateway.dialects.shared.responses import TRUNCATED_STREAM, malformed_output_error
 from gateway.framing.sse import Frame
 
@@ -199,18 +200,18 @@ def _choice(response: Response, index: int, report: AdaptationReport) -> Json:
     return {
         "index": index,
         "text": text,
-        "logprobs": response.extra.get(NAME, {}).get("logprobs") or _logprobs(response),
+        "logprobs": response.extra.get(NAME, {}).get("logprobs")
+        or _logprobs(token_logprobs(response)),
         "finish_reason": finish_out(response.finish, has_refusal_text=refused),
     }
 
 
-def _logprobs(response: Response) -> Json | None:
-    """The log probabilities in the four lists of this dialect."""
-    tokens = token_logprobs(response)
+def _logprobs(tokens: Sequence[Json], offset: int = 0) -> Json | None:
+    """The log probabilities in the four lists of this dialect; `offset` is that of the text."""
     if not tokens:
         return None
     texts = [str(token.get("token")) for token in tokens]
-    ends = list(itertools.accumulate(map(len, texts)))
+    ends = list(itertools.accumulate(map(len, texts), initial=offset))
     alternatives = [token.get("top_logprobs") or [] for token in tokens]
     return {
         "tokens": texts,
@@ -219,7 +220,7 @@ def _logprobs(response: Response) -> Json | None:
             {o.get("token"): o.get("logprob") for o in token_alternatives}
             for token_alternatives in alternatives
         ],
-        "text_offset": [0, *ends[:-1]],
+        "text_offset": ends[:-1],
     }
 
 
@@ -232,6 +233,7 @@ class CompletionStreamRenderer:
         self._include_usage = context.include_usage
         self._usage: Usage | None = None
         self._kind = "text"
+        self._text_length = 0
         self._refused = False
         self._ended = False
 
@@ -241,7 +243,7 @@ class CompletionStreamRenderer:
             return b""
         match event:
             case Delta():
-                return self._delta(event.text)
+                return self._delta(event)
             case BlockStart():
                 return self._open(event)
             case Start():
@@ -266,15 +268,17 @@ class CompletionStreamRenderer:
             self.report.add(adaptation)
         return b""
 
-    def _delta(self, text: str) -> bytes:
+    def _delta(self, event: Delta) -> bytes:
         if self._kind not in {"text", "refusal"}:
             return b""
         self._refused = self._refused or self._kind == "refusal"
-        return self._chunk(text, None)
+        logprobs = _logprobs(event.logprobs, self._text_length)
+        self._text_length += len(event.text)
+        return self._chunk(event.text, None, logprobs)
 
-    def _chunk(self, text: str, finish: str | None) -> bytes:
+    def _chunk(self, text: str, finish: str | None, logprobs: Json | None = None) -> bytes:
         return self._choice_chunk(
-            {"index": 0, "text": text, "logprobs": None, "finish_reason": finish}
+            {"index": 0, "text": text, "logprobs": logprobs, "finish_reason": finish}
         )
 
     def _choice_chunk(self, choice: Json) -> bytes:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from gateway.canon.errors import invalid, unsupported
+from gateway.canon.logprobs import NOT_TRANSLATABLE, accepts_logprobs
 from gateway.canon.naming import shorten_user_id
 from gateway.canon.request import Meta, Output, Request, Sampling, Text
 from gateway.canon.schema import with_description
@@ -47,7 +48,6 @@ from gateway.dialects.shared.fields import (
     strings,
     text,
 )
-from gateway.dialects.shared.openai_logprobs import NOT_TRANSLATABLE, accepts_logprobs
 from gateway.dialects.shared.openai_schema import mentions_json, object_parameters, strict_schema
 
 # --- a client's request ---------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated_field, dropped_field
 from gateway.canon.arguments import render_arguments
 from gateway.canon.errors import Error, GatewayError
+from gateway.canon.logprobs import token_logprobs
 from gateway.canon.request import (
     Audio,
     Document,
@@ -37,7 +38,6 @@ from gateway.dialects.openai_responses.parts import citation_out
 from gateway.dialects.shared import code_execution, image_generation, mcp
 from gateway.dialects.shared.fields import native_kind
 from gateway.dialects.shared.openai_errors import find_error
-from gateway.dialects.shared.openai_logprobs import token_logprobs
 from gateway.dialects.shared.responses import malformed_output_error
 from gateway.dialects.shared.web_search import Search, read_call, read_result
 

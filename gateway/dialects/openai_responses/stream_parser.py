@@ -23,6 +23,7 @@ from gateway.canon.events import (
     UsageUpdate,
 )
 from gateway.canon.fold import ResponseBuilder
+from gateway.canon.logprobs import attach_logprobs, logprobs_extra, parse_tokens
 from gateway.canon.request import Signature
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
@@ -37,7 +38,6 @@ from gateway.dialects.openai_responses.response import (
     usage_in,
 )
 from gateway.dialects.shared.fields import object_or_empty, string_or_empty
-from gateway.dialects.shared.openai_logprobs import logprobs_extra
 from gateway.dialects.shared.responses import TRUNCATED_STREAM
 from gateway.framing.sse import Frame
 
@@ -72,6 +72,7 @@ class _TextDelta(msgspec.Struct):
     output_index: int
     delta: str
     content_index: int = 0
+    logprobs: Any = None
 
 
 _text_delta = msgspec.json.Decoder(_TextDelta).decode
@@ -133,7 +134,10 @@ class ResponsesStreamParser:
         ):
             return None
         item.emitted_length += len(event.delta)
-        return self._items.release(event.output_index, [Delta(event.delta)]) if event.delta else []
+        if not event.delta:
+            return []
+        logprobs = tuple(parse_tokens(event.logprobs)) if event.logprobs else ()
+        return self._items.release(event.output_index, [Delta(event.delta, logprobs)])
 
     # --- frames ------------------------------------------------------------------------
 
@@ -303,7 +307,11 @@ class ResponsesStreamParser:
         index = self._items.index_of(data)
         item, events = self._open_item(index, kind)
         emit = item.emit_delta if field == "delta" else item.emit_unsent_text
-        return events + self._items.release(index, emit(kind, _part_index(data, index_field), text))
+        open_kind = item.block_kind
+        text_events = emit(kind, _part_index(data, index_field), text)
+        if field == "delta" and data.get("logprobs"):
+            text_events = attach_logprobs(text_events, data["logprobs"], open_kind)
+        return events + self._items.release(index, text_events)
 
     def _read_part(self, data: Json, *, is_done: bool) -> list[Event]:
         """A message part starts or is complete."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, assert_never
 
 import msgspec
@@ -23,6 +24,7 @@ from gateway.canon.events import (
     Start,
     UsageUpdate,
 )
+from gateway.canon.logprobs import without_bytes
 from gateway.canon.request import Citation, Signature
 from gateway.canon.response import Finish, Usage, merge_usage
 from gateway.dialects.base import ResponseContext
@@ -118,10 +120,14 @@ class DeltaWriter:
         self.texts: list[str] = []
         self.length = 0
 
-    def write(self, text: str) -> bytes:
-        """One delta."""
+    def count(self, text: str) -> None:
+        """Count a delta that is written elsewhere."""
         self.texts.append(text)
         self.length += len(text)
+
+    def write(self, text: str) -> bytes:
+        """One delta."""
+        self.count(text)
         number = b"%d" % self._events.next_number()
         return self._head + number + b',"delta":' + _encode(text) + self._tail
 
@@ -141,6 +147,7 @@ class MessageWriter:
         self._deltas: DeltaWriter | None = None
         self._kind = ""
         self._citations: list[Citation] = []
+        self._logprobs: list[Json] = []
         self._block_start = 0
 
     def open(self, kind: str) -> bytes:
@@ -170,6 +177,22 @@ class MessageWriter:
     def write(self, text: str) -> bytes:
         """A delta of the open part."""
         return self._deltas.write(text) if self._deltas is not None else b""
+
+    def write_tokens(self, text: str, tokens: Iterable[Json]) -> bytes:
+        """A delta of the open part with its tokens' log probabilities."""
+        if self._deltas is None or self._kind != "text":
+            return self.write(text)
+        self._deltas.count(text)
+        logprobs = list(tokens)
+        # `bytes` may be null in Chat, but not here.
+        self._logprobs += [{**token, "bytes": token.get("bytes") or []} for token in logprobs]
+        return self._events.item_event(
+            "response.output_text.delta",
+            self._id,
+            content_index=len(self._content) - 1,
+            logprobs=[without_bytes(token) for token in logprobs],
+            delta=text,
+        )
 
     def add_citation(self, citation: Citation) -> None:
         """Add a source of the open block, whose end position is known at its end."""
@@ -208,8 +231,11 @@ class MessageWriter:
             return b""
         content_index, text, part = len(self._content) - 1, self._deltas.text, self._content[-1]
         if self._kind == "text":
-            part["text"] = text
-            name, text_fields = "response.output_text.done", {"text": text, "logprobs": []}
+            part |= {"text": text, "logprobs": self._logprobs}
+            logprobs = [without_bytes(token) for token in self._logprobs]
+            name = "response.output_text.done"
+            text_fields = {"text": text, "logprobs": logprobs}
+            self._logprobs = []
         else:
             part["refusal"] = text
             name, text_fields = "response.refusal.done", {"refusal": text}
@@ -469,6 +495,8 @@ class ResponsesStreamRenderer:
     def feed(self, event: Event) -> bytes:
         """The bytes for this event; empty after End or Failed."""
         if type(event) is Delta:
+            if event.logprobs and isinstance(self._item, MessageWriter):
+                return self._item.write_tokens(event.text, event.logprobs)
             return self._item.write(event.text) if self._item is not None else b""
         if self._ended:
             return b""

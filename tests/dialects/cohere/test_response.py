@@ -9,11 +9,11 @@ import pytest
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import Failed
+from gateway.canon.logprobs import token_logprobs
 from gateway.canon.request import Text, ToolCall
 from gateway.canon.response import Usage
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.cohere import DIALECT
-from gateway.dialects.shared.openai_logprobs import token_logprobs
 from tests.dialects.cohere.make import answer, events, traits, whole
 
 START = {"type": "message-start", "id": "m1", "delta": {"message": {"role": "assistant"}}}

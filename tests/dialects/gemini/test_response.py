@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.events import BlockStart, Delta, End, Failed, Start
 from gateway.canon.fold import unfold_response
+from gateway.canon.logprobs import KEY, token_logprobs
 from gateway.canon.request import Native, Reasoning, Refusal, Signature, Text, ToolCall
 from gateway.canon.response import Finish, Response, Usage
 from gateway.canon.signature import recover_reasoning_text
@@ -18,7 +19,6 @@ from gateway.dialects.base import RenderedRequest
 from gateway.dialects.gemini import DIALECT
 from gateway.dialects.gemini.context import NEXT_PART_SIGNATURE, SAME_PART_SIGNATURE
 from gateway.dialects.gemini.reasoning import parse_signature
-from gateway.dialects.shared.openai_logprobs import KEY, token_logprobs
 from tests.dialects.gemini.make import (
     STATE,
     answer,

@@ -10,11 +10,11 @@ import pytest
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.events import BlockEnd, BlockStart, Delta, End, Failed, Start
 from gateway.canon.fold import unfold_response
+from gateway.canon.logprobs import token_logprobs
 from gateway.canon.request import Citation, Native, Reasoning, Refusal, Signature, Text, ToolCall
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.ollama import DIALECT
-from gateway.dialects.shared.openai_logprobs import token_logprobs
 from tests.dialects.ollama.make import (
     body,
     called,

@@ -12,11 +12,11 @@ import pytest
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import BlockEnd, BlockStart, Delta, End, Failed, SignatureDelta, Start
+from gateway.canon.logprobs import token_logprobs
 from gateway.canon.request import Native, Reasoning, Refusal, Signature, Text, ToolCall
 from gateway.canon.response import Finish, Usage
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.openai_chat import DIALECT
-from gateway.dialects.shared.openai_logprobs import token_logprobs
 from gateway.framing.sse import Frame
 from tests.dialects.openai_chat.make import chunk, events, piece, read, traits
 

@@ -125,10 +125,10 @@ def test_reasoning_models_get_sampling_when_reasoning_is_off():
     assert "temperature" not in low.body
 
 
-def test_log_probabilities_are_reported_for_a_stream():
+def test_log_probabilities_are_requested_for_a_stream():
     rendered = render(body(stream=True, logprobs=True))
-    assert "logprobs" not in rendered.body
-    assert reported_fields(rendered.report) == [("logprobs", "dropped")]
+    assert rendered.body["logprobs"] is True
+    assert reported_fields(rendered.report) == []
 
 
 @pytest.mark.parametrize(

@@ -21,11 +21,11 @@ from gateway.canon.events import (
     UsageUpdate,
 )
 from gateway.canon.fold import fold_events
+from gateway.canon.logprobs import logprobs_extra
 from gateway.canon.request import Citation, Signature
 from gateway.canon.response import Finish, Response, Usage
 from gateway.canon.signature import unwrap_signature
 from gateway.dialects.openai_chat import DIALECT
-from gateway.dialects.shared.openai_logprobs import logprobs_extra
 from tests.dialects.openai_chat.make import exchange, rendered_frames, reported_fields
 
 HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1700000000, "model": "up"}

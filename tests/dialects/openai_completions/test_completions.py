@@ -12,6 +12,7 @@ import pytest
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.events import End, Failed, Start
 from gateway.canon.fold import fold_events, unfold_response
+from gateway.canon.logprobs import logprobs_extra, token
 from gateway.canon.request import (
     Image,
     Output,
@@ -28,7 +29,6 @@ from gateway.canon.response import Finish, Response, Usage
 from gateway.canon.traits import Traits
 from gateway.dialects.base import SplitPlan
 from gateway.dialects.openai_completions import DIALECT
-from gateway.dialects.shared.openai_logprobs import logprobs_extra, token
 from gateway.framing.sse import Decoder
 from tests.dialects.openai_completions.make import (
     ALL,

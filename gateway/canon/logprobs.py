@@ -1,0 +1,89 @@
+"""Log probabilities of a response, in the form of OpenAI's Chat.
+
+Dialects convert theirs to this form and back. A stream has them in its deltas, a complete
+response in `extra` under `KEY`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from gateway.canon.events import BlockStart, Delta, Event
+from gateway.canon.request import Request
+from gateway.canon.response import Response
+
+Json = dict[str, Any]
+KEY = "openai_logprobs"
+NOT_TRANSLATABLE = "log probabilities cannot be translated back"
+# The request fields by which clients of these APIs request them.
+_REQUEST_FIELDS = frozenset({"logprobs", "include", "generationConfig.responseLogprobs"})
+
+
+def accepts_logprobs(request: Request) -> bool:
+    """Whether the client's dialect can carry the log probabilities of the response."""
+    return request.client_paths.get("logprobs") in _REQUEST_FIELDS
+
+
+def token(text: Any, logprob: Any, alternatives: Iterable[Json] = ()) -> Json:
+    """One token with its log probability and its alternatives."""
+    text = text if isinstance(text, str) else ""
+    number = logprob if isinstance(logprob, int | float) else 0.0
+    top_logprobs = [
+        {k: v for k, v in alternative.items() if k != "top_logprobs"}
+        for alternative in alternatives
+    ]
+    raw = list(text.encode("utf-8", "replace"))
+    return {"token": text, "logprob": number, "bytes": raw, "top_logprobs": top_logprobs}
+
+
+def parse_tokens(tokens: Any) -> list[Json]:
+    """The tokens of a list in OpenAI's form; what the provider leaves out of one is filled in."""
+    return [_parse_token(item) for item in _dict_items(tokens)]
+
+
+def _parse_token(item: Json) -> Json:
+    alternatives = (
+        token(alternative.get("token"), alternative.get("logprob"))
+        for alternative in _dict_items(item.get("top_logprobs"))
+    )
+    return token(item.get("token"), item.get("logprob"), alternatives)
+
+
+def _dict_items(value: Any) -> list[Json]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def without_bytes(item: Json) -> Json:
+    """A token as the deltas of OpenAI's Responses have it."""
+    alternatives = [_named(alternative) for alternative in item.get("top_logprobs") or ()]
+    return {**_named(item), "top_logprobs": alternatives}
+
+
+def _named(item: Json) -> Json:
+    return {"token": item["token"], "logprob": item["logprob"]}
+
+
+def logprobs_extra(tokens: Any) -> dict[str, Json]:
+    """The entry for a response's `extra`; empty without tokens."""
+    return {KEY: {"tokens": tokens}} if isinstance(tokens, list) and tokens else {}
+
+
+def token_logprobs(response: Response) -> list[Json]:
+    """The tokens with their log probabilities; empty if the response has none."""
+    tokens: list[Json] = response.extra.get(KEY, {}).get("tokens", [])
+    return tokens
+
+
+def attach_logprobs(events: list[Event], tokens: Any, open_kind: str | None) -> list[Event]:
+    """The events of one chunk with the chunk's tokens at its first text.
+
+    `open_kind` is the kind of the block that is open before the events.
+    """
+    logprobs, kind = tuple(parse_tokens(tokens)), open_kind
+    for index, event in enumerate(events if logprobs else ()):
+        if isinstance(event, BlockStart):
+            kind = event.kind
+        elif isinstance(event, Delta) and kind == "text":
+            return [*events[:index], Delta(event.text, logprobs), *events[index + 1 :]]
+    return events

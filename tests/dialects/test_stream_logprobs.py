@@ -1,0 +1,211 @@
+"""Log probabilities in translated streams, from every API that has them to every other."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from cohere.types import ChatContentDeltaEvent
+from google.genai.types import GenerateContentResponse
+from ollama import ChatResponse
+from openai.types.chat import ChatCompletionChunk
+from openai.types.responses import ResponseTextDeltaEvent, ResponseTextDoneEvent
+
+from gateway.canon.events import Delta, Event
+from gateway.canon.fold import fold_events, unfold_response
+from gateway.canon.logprobs import token_logprobs
+from gateway.canon.traits import Traits
+from gateway.dialects import DIALECTS
+from gateway.dialects.base import ResponseContext
+from gateway.framing import ndjson, sse
+from gateway.framing.sse import Frame
+from gateway.simulate import translate
+from tests.each import each
+
+Json = dict[str, Any]
+
+CONTEXT = ResponseContext(id="1", created=1, model="m")
+TEXTS = ("Hel", "lo")
+
+
+def token(text: str, alternatives: bool = True) -> Json:
+    top = [{"token": "Ha", "logprob": -2.5}] if alternatives else []
+    return {"token": text, "logprob": -0.5, "top_logprobs": top}
+
+
+def chat_frames() -> list[Json]:
+    chunk: Json = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+
+    def choice(delta: Json, finish: str | None = None, content: list[Json] | None = None) -> Json:
+        logprobs = {"content": content, "refusal": None} if content is not None else None
+        one = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": logprobs}
+        return {**chunk, "choices": [one]}
+
+    return [
+        choice({"role": "assistant", "content": ""}, content=[]),
+        *(choice({"content": text}, content=[token(text)]) for text in TEXTS),
+        choice({}, "stop"),
+    ]
+
+
+def responses_frames() -> list[Json]:
+    response: Json = {"id": "r", "object": "response", "model": "m", "output": []}
+    place: Json = {"item_id": "msg", "output_index": 0, "content_index": 0}
+    text = {"type": "output_text", "text": "Hello", "annotations": [], "logprobs": []}
+    item = {"id": "msg", "type": "message", "role": "assistant", "status": "in_progress"}
+    kind = "response.output_text.delta"
+    return [
+        {"type": "response.created", "response": {**response, "status": "in_progress"}},
+        {"type": "response.output_item.added", "output_index": 0, "item": {**item, "content": []}},
+        *({"type": kind, **place, "delta": t, "logprobs": [token(t)]} for t in TEXTS),
+        {"type": "response.output_item.done", "output_index": 0, "item": {**item, "content": [text]}},
+        {"type": "response.completed", "response": {**response, "status": "completed"}},
+    ]  # fmt: skip
+
+
+def gemini_frames() -> list[Json]:
+    def candidate(text: str, **more: Any) -> Json:
+        top = {"candidates": [{"token": "Ha", "logProbability": -2.5}]}
+        chosen = {"token": text, "logProbability": -0.5}
+        result = {"chosenCandidates": [chosen], "topCandidates": [top]}
+        content = {"role": "model", "parts": [{"text": text}]}
+        return {"candidates": [{"content": content, "logprobsResult": result, **more}]}
+
+    return [candidate("Hel"), candidate("lo", finishReason="STOP")]
+
+
+def ollama_frames() -> list[Json]:
+    lines = [
+        {"message": {"role": "assistant", "content": t}, "done": False, "logprobs": [token(t)]}
+        for t in TEXTS
+    ]
+    end = {"message": {"role": "assistant", "content": ""}, "done": True, "done_reason": "stop"}
+    return [{"model": "m", **line} for line in [*lines, end]]
+
+
+def cohere_frames() -> list[Json]:
+    def delta(text: str) -> Json:
+        content = {"message": {"content": {"text": text}}}
+        logprobs = {"text": text, "token_ids": [1], "logprobs": [-0.5]}
+        return {"type": "content-delta", "index": 0, "delta": content, "logprobs": logprobs}
+
+    start = {"message": {"content": {"type": "text", "text": ""}}}
+    return [
+        {"type": "message-start", "id": "c", "delta": {"message": {"role": "assistant"}}},
+        {"type": "content-start", "index": 0, "delta": start},
+        *(delta(text) for text in TEXTS),
+        {"type": "content-end", "index": 0},
+        {"type": "message-end", "delta": {"finish_reason": "COMPLETE"}},
+    ]
+
+
+FRAMES = {
+    "openai_chat": chat_frames,
+    "openai_responses": responses_frames,
+    "gemini": gemini_frames,
+    "ollama": ollama_frames,
+    "cohere": cohere_frames,
+}
+
+
+def parse(dialect: str, frames: list[Frame]) -> list[Event]:
+    parser = DIALECTS[dialect].provider.stream_parser(Traits(), None)
+    events = [event for frame in frames for event in parser.feed(frame)]
+    return [*events, *parser.close()]
+
+
+def events_of(dialect: str) -> list[Event]:
+    frames = [(str(f.get("type", "")), json.dumps(f).encode()) for f in FRAMES[dialect]()]
+    return parse(dialect, [Frame(name, data) for name, data in frames])
+
+
+def written(dialect: str, events: list[Event]) -> list[Frame]:
+    renderer = DIALECTS[dialect].client.stream_renderer(CONTEXT)
+    data = b"".join(renderer.feed(event) for event in events)
+    decoder = ndjson.Decoder() if dialect == "ollama" else sse.Decoder()
+    return [*decoder.feed(data), *decoder.close()]
+
+
+@each("provider", list(FRAMES))
+@each("client", list(FRAMES))
+def test_tokens_cross_in_streams(provider: str, client: str) -> None:
+    events = events_of(provider)
+    tokens = token_logprobs(fold_events(parse(client, written(client, events))))
+    assert [(item["token"], item["logprob"]) for item in tokens] == [("Hel", -0.5), ("lo", -0.5)]
+    tops = [[(top["token"], top["logprob"]) for top in item["top_logprobs"]] for item in tokens]
+    has_alternatives = "cohere" not in {provider, client}
+    assert tops == ([[("Ha", -2.5)]] * 2 if has_alternatives else [[], []])
+
+
+@each("provider", list(FRAMES))
+def test_tokens_belong_to_the_delta_of_their_text(provider: str) -> None:
+    deltas = [event for event in events_of(provider) if isinstance(event, Delta)]
+    assert [[item["token"] for item in delta.logprobs] for delta in deltas] == [["Hel"], ["lo"]]
+
+
+@each("provider", list(FRAMES))
+def test_a_folded_stream_unfolds_with_its_tokens(provider: str) -> None:
+    response = fold_events(events_of(provider))
+    assert fold_events(unfold_response(response)) == response
+
+
+def test_the_sdks_read_what_clients_get() -> None:
+    events = events_of("openai_chat")
+
+    def objects(dialect: str) -> list[Json]:
+        frames = [frame.data for frame in written(dialect, events)]
+        return [json.loads(data) for data in frames if data.strip() not in {b"", b"[DONE]"}]
+
+    chunk = ChatCompletionChunk.model_validate(objects("openai_chat")[1])
+    assert chunk.choices[0].logprobs is not None
+    by_type = {item["type"]: item for item in objects("openai_responses")}
+    delta = ResponseTextDeltaEvent.model_validate(by_type["response.output_text.delta"])
+    done = ResponseTextDoneEvent.model_validate(by_type["response.output_text.done"])
+    assert (delta.logprobs[0].token, len(done.logprobs)) == ("lo", 2)
+    candidates = GenerateContentResponse.model_validate(objects("gemini")[0]).candidates
+    assert candidates is not None
+    assert candidates[0].logprobs_result is not None
+    assert ChatResponse.model_validate(objects("ollama")[0]).logprobs is not None
+    deltas = [item for item in objects("cohere") if item["type"] == "content-delta"]
+    assert ChatContentDeltaEvent.model_validate(deltas[0]).logprobs is not None
+
+
+REQUESTS: dict[str, Json] = {
+    "openai_chat": {
+        "messages": [{"role": "user", "content": "hi"}],
+        "logprobs": True,
+        "top_logprobs": 2,
+    },
+    "openai_responses": {"input": "hi", "include": ["message.output_text.logprobs"]},
+    "gemini": {
+        "contents": [{"role": "user", "parts": [{"text": "hi"}]}],
+        "generationConfig": {"responseLogprobs": True},
+    },
+    "ollama": {"messages": [{"role": "user", "content": "hi"}], "logprobs": True},
+    "cohere": {"messages": [{"role": "user", "content": "hi"}], "logprobs": True},
+}
+MODELS = {"gemini": "gemini-2.5-flash", "cohere": "command-a-03-2025", "ollama": "qwen3"}
+
+
+@each("client", list(REQUESTS))
+@each("provider", list(REQUESTS))
+def test_a_stream_requests_them(client: str, provider: str) -> None:
+    if client == provider:
+        pytest.skip("passed through")
+    body = {"model": "m", "stream": True, **REQUESTS[client]}
+    model = MODELS.get(provider, "gpt-4o")
+    translation = translate.request(client, provider, body, {}, model)
+    assert "logprobs" in json.dumps(translation["body"]).lower()
+    dropped = {row["field"] for row in translation["report"] if row["action"] == "dropped"}
+    assert dropped <= {"top_logprobs"}
+
+
+def test_completions_clients_get_them_with_offsets() -> None:
+    frames = [
+        json.loads(f.data) for f in written("openai_completions", events_of("openai_chat"))[:2]
+    ]
+    logprobs = [frame["choices"][0]["logprobs"] for frame in frames]
+    assert [item["tokens"] for item in logprobs] == [["Hel"], ["lo"]]
+    assert [item["text_offset"] for item in logprobs] == [[0], [3]]
+    assert logprobs[0]["top_logprobs"] == [{"Ha": -2.5}]
