@@ -12,6 +12,8 @@ from typing import Any
 from gateway import store
 from gateway.compat.litellm.api.fields import LIMITS
 from gateway.models import ApiKey, Route, Team, UsageHour
+from gateway.routing.end_users import EndUser
+from gateway.routing.limits import Budget, Limits
 from gateway.store.key_values import budget_value, limits_value
 from gateway.usage_querysets import UNITS
 from tests.fakes.openai import KEY as PROVIDER_KEY
@@ -52,6 +54,7 @@ def check_rows(reported: Reported) -> None:
         team = Team.objects.get(source_ref=f"LiteLLM team {row['team_id']}")
         assert team.name in {row["team_alias"], f"{row['team_alias']} ({row['team_id']})"}
         _check_amounts(team, row, row["team_alias"])
+    _check_end_users(reported)
     _check_models(reported)
     _check_days(reported)
     _check_spend(reported)
@@ -71,7 +74,10 @@ def _check_team(key: ApiKey, row: Reported, reported: Reported) -> None:
 
 def _check_amounts(row: Any, expected: Reported, what: str) -> None:
     """The limits and budgets of a row."""
-    limits, budget = limits_value(row), budget_value(row)
+    _check_values(limits_value(row), budget_value(row), expected, what)
+
+
+def _check_values(limits: Limits, budget: Budget, expected: Reported, what: str) -> None:
     for field, name in LIMITS.items():
         # A limit of 0 blocks the key instead.
         assert getattr(limits, name) == (expected.get(field) or None), (what, field)
@@ -85,6 +91,17 @@ def _check_amounts(row: Any, expected: Reported, what: str) -> None:
     soft, hard = expected.get("soft_budget"), expected.get("max_budget")
     if soft and hard and soft <= hard:
         assert budget.soft_percent == 100 * soft / hard, what
+
+
+def _check_end_users(reported: Reported) -> None:
+    """End users with something of their own have it here; others have no entry."""
+    entries = store.load_options().end_users
+    for name, row in reported["customer_info"].items():
+        own = entries.pop(name, EndUser())
+        assert (own.alias, own.blocked) == (row.get("alias", ""), row["blocked"])
+        table = row.get("litellm_budget_table", {})
+        _check_values(own.limits, own.budget, table, name)
+    assert not entries
 
 
 def _check_models(reported: Reported) -> None:

@@ -47,7 +47,7 @@ CREATE TABLE "LiteLLM_TeamTable" (team_id text PRIMARY KEY, team_alias text, org
   max_parallel_requests int, blocked boolean NOT NULL DEFAULT false, model_id int);
 CREATE TABLE "LiteLLM_UserTable" (user_id text PRIMARY KEY, user_email text, max_budget float8,
   budget_duration text, models text[], rpm_limit bigint);
-CREATE TABLE "LiteLLM_EndUserTable" (user_id text PRIMARY KEY, budget_id text,
+CREATE TABLE "LiteLLM_EndUserTable" (user_id text PRIMARY KEY, alias text, budget_id text,
   blocked boolean NOT NULL DEFAULT false);
 CREATE TABLE "LiteLLM_ProxyModelTable" (model_id text PRIMARY KEY, model_name text NOT NULL,
   litellm_params jsonb NOT NULL, model_info jsonb, created_by text NOT NULL,

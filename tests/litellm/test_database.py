@@ -18,11 +18,25 @@ from django.test import Client
 from django.utils import timezone
 
 from gateway import store
+from gateway.compat.litellm.database import end_users
 from gateway.compat.litellm.database.sealed_values import SaltKey, SealedError
 from gateway.compat.litellm.database.source import SourceError, split_url
-from gateway.models import Alias, ApiKey, Provider, Registry, Route, Team, UsageHour
+from gateway.models import (
+    Alias,
+    ApiKey,
+    Provider,
+    Registry,
+    Route,
+    RowSource,
+    Setting,
+    Team,
+    UsageHour,
+)
+from gateway.routing.end_users import EndUser
+from gateway.routing.limits import Budget
 from gateway.routing.snapshot import ApiKey as Key
 from gateway.store import usage
+from gateway.store.options import set_options
 from tests.litellm.proxy_database import (
     GCM_KEY,
     MASTER_KEY,
@@ -136,6 +150,46 @@ def test_teams_keep_their_budgets(proxy: Proxy) -> None:
     assert (own.limits.requests_per_minute, own.budget.total_usd) == (7, Decimal(2))
 
 
+def test_end_users_keep_what_is_their_own(proxy: Proxy) -> None:
+    set_options({"end_users": {"here": {"alias": "kept"}}})
+    insert(proxy[1], "BudgetTable", budget_id="b0", rpm_limit=0)
+    for end_user in (
+        {"user_id": "seen"},
+        {"user_id": "off", "alias": "Off", "blocked": True},
+        {"user_id": "zero", "budget_id": "b0"},
+        {"user_id": "here", "blocked": True},
+        {"user_id": "x" * 129, "blocked": True},
+    ):
+        insert(proxy[1], "EndUserTable", **end_user)
+    report = imported(proxy[0])
+    assert store.load_options().end_users == {
+        "customer-1": EndUser(budget=Budget(month_usd=Decimal(1000))),
+        "here": EndUser(alias="kept"),
+        "off": EndUser(alias="Off", blocked=True),
+        "zero": EndUser(blocked=True),
+    }
+    assert f"end user {'x' * 80}: left out: a name has 1 to 128 characters" in report
+
+
+def test_blocked_end_users_come_first_where_there_are_too_many(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(end_users, "MAX_END_USERS", 1)
+    insert(proxy[1], "EndUserTable", user_id="z-off", blocked=True)
+    report = imported(proxy[0])
+    assert list(store.load_options().end_users) == ["z-off"]
+    assert "end user customer-1: left out: there can be 1 end users" in report
+
+
+def test_end_users_of_a_file_stay_as_they_are(proxy: Proxy) -> None:
+    Setting.objects.create(
+        name="end_users", value={}, source=RowSource.FILE, source_ref="gateway.yaml:3"
+    )
+    report = imported(proxy[0])
+    assert not store.load_options().end_users
+    assert "end users: left out: gateway.yaml:3 sets end_users" in report
+
+
 def test_spend_continues(proxy: Proxy) -> None:
     imported(proxy[0])
     snapshot = store.load_snapshot()
@@ -167,7 +221,7 @@ def test_a_second_import_changes_nothing(proxy: Proxy) -> None:
     assert list(UsageHour.objects.order_by("pk").values()) == rows
     table = again.partition("\n\n")[0].splitlines()[1:]
     assert {line.split()[-3] for line in table} == {"0"}
-    assert len(table) == 8
+    assert len(table) == 9
 
 
 def test_a_second_import_adds_new_rows(proxy: Proxy) -> None:

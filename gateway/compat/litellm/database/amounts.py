@@ -10,7 +10,6 @@ from typing import Any
 from gateway.compat.import_report import ImportReport
 from gateway.compat.litellm.api.fields import LIMITS, MAX_USD, WINDOWS
 from gateway.compat.litellm.database.source import Row
-from gateway.models.limits import WithBudgets, WithLimits
 from gateway.routing.limits import Budget, Limits
 from gateway.store.key_values import set_budget, set_limits
 
@@ -40,19 +39,31 @@ def set_amounts(
 ) -> bool:
     """Set the limits and the budget of a row from LiteLLM's columns.
 
-    `shared` is the row of BudgetTable that `source` names; its own values take precedence.
     Returns False if a limit of 0 rejects every request.
     """
+    limits, budget, passes = amounts_of(source, shared, subject, report)
+    set_limits(row, limits)
+    set_budget(row, budget)
+    return passes
+
+
+def amounts_of(
+    source: Row, shared: Row | None, subject: str, report: ImportReport
+) -> tuple[Limits, Budget, bool]:
+    """The limits and the budget in LiteLLM's columns, and whether any request passes.
+
+    `shared` is the row of BudgetTable that `source` names; its own values take precedence.
+    """
     values = {**_present_amounts(shared or {}), **_present_amounts(source)}
-    passes = _set_limits(row, values, subject, report)
-    _set_budget(row, values, subject, report)
+    limits, passes = _limits(values, subject, report)
+    budget = _budget(values, subject, report)
     if values.get("temp_budget_increase"):
         report.add_remark(subject, "temp_budget_increase is not carried over")
     if values.get("model_max_budget"):
         report.add_remark(
             subject, "model_max_budget: budgets of single models are not carried over"
         )
-    return passes
+    return limits, budget, passes
 
 
 def has_amounts(source: Row, shared: Row | None) -> bool:
@@ -76,7 +87,7 @@ def _present_amounts(source: Row) -> Row:
     return {name: source[name] for name in _NAMES if source.get(name) not in (None, {}, [])}
 
 
-def _set_limits(row: WithLimits, values: Row, subject: str, report: ImportReport) -> bool:
+def _limits(values: Row, subject: str, report: ImportReport) -> tuple[Limits, bool]:
     limits: dict[str, int] = {}
     passes = True
     for field, name in LIMITS.items():
@@ -88,11 +99,10 @@ def _set_limits(row: WithLimits, values: Row, subject: str, report: ImportReport
             report.add_remark(subject, f"{field} {value} rejects every request")
         else:
             limits[name] = min(int(value), _MOST)
-    set_limits(row, Limits(**limits))
-    return passes
+    return Limits(**limits), passes
 
 
-def _set_budget(row: WithBudgets, values: Row, subject: str, report: ImportReport) -> None:
+def _budget(values: Row, subject: str, report: ImportReport) -> Budget:
     amounts: dict[str, Any] = {}
     _add_budget(amounts, values, subject, report)
     windows = values.get("budget_limits")
@@ -110,7 +120,7 @@ def _set_budget(row: WithBudgets, values: Row, subject: str, report: ImportRepor
             )
     elif soft_budget is not None:
         report.add_remark(subject, "soft_budget without max_budget is left out")
-    set_budget(row, Budget(**amounts))
+    return Budget(**amounts)
 
 
 def _add_budget(

@@ -8,6 +8,7 @@ import msgspec
 from django.db import transaction
 
 from gateway.compat.import_report import ImportReport
+from gateway.compat.litellm.database.end_users import import_end_users
 from gateway.compat.litellm.database.keys import import_keys
 from gateway.compat.litellm.database.models import import_models
 from gateway.compat.litellm.database.sealed_values import SaltKey
@@ -44,6 +45,7 @@ def import_tables(tables: Tables, secrets: Secrets, *, dry_run: bool = False) ->
         import_models(tables, secrets.salt, report)
         teams = import_teams(tables, report)
         keys = import_keys(tables, teams, secrets.master_hash, report)
+        import_end_users(tables, report)
         import_usage(tables, keys, report)
         _report_unimported_tables(tables, report)
         transaction.set_rollback(dry_run)
@@ -60,15 +62,4 @@ def _report_unimported_tables(tables: Tables, report: ImportReport) -> None:
     if members := [row for row in tables.of("TeamMembership") if row.get("budget_id")]:
         report.add_remark(
             "", f"budgets of single members of a team are not carried over ({len(members)} members)"
-        )
-    end_users = tables.of("EndUserTable")
-    for row in end_users:
-        if row.get("blocked"):
-            reason = "is blocked in LiteLLM: block it here with POST /customer/block"
-            report.add_remark(f"end user {row['user_id']}", reason)
-    if budgets := [row for row in end_users if row.get("budget_id")]:
-        report.add_remark(
-            "",
-            f"{len(budgets)} end users have a budget of their own: set them with "
-            "POST /customer/update, or in the setting end_users",
         )

@@ -1,0 +1,69 @@
+"""End users ("customers") that are blocked or have a budget, limits or an alias of their own.
+
+They become entries of the setting `end_users`. LiteLLM has a row of every end user that a request
+named; one without anything of its own needs no entry here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.compat.import_report import ImportReport
+from gateway.compat.litellm.database.amounts import amounts_of
+from gateway.compat.litellm.database.source import Row, Tables
+from gateway.store.documents import OwnedElsewhere
+from gateway.store.end_users import Entries, change_end_users
+from gateway.store.key_values import non_null_fields
+from gateway.store.options import MAX_END_USER_CHARS, MAX_END_USERS
+
+
+def import_end_users(tables: Tables, report: ImportReport) -> None:
+    """Add the entries of end users that have none yet."""
+    budgets = tables.by("BudgetTable", "budget_id")
+    found: Entries = {}
+    for row in tables.of("EndUserTable"):
+        name = row["user_id"]
+        entry = _entry(row, budgets.get(row.get("budget_id") or ""), report)
+        if not entry:
+            continue
+        if not name or len(name) > MAX_END_USER_CHARS:
+            why = f"a name has 1 to {MAX_END_USER_CHARS} characters"
+            report.count_omitted("end users", f"end user {name[:80]}", why)
+        else:
+            found[name] = entry
+    if found:
+        _add(found, report)
+
+
+def _entry(row: Row, shared: Row | None, report: ImportReport) -> dict[str, Any]:
+    """What an end user has of its own, as an entry of the setting."""
+    limits, budget, passes = amounts_of(row, shared, f"end user {row['user_id']}", report)
+    entry = {
+        "alias": (row.get("alias") or "").replace("\0", ""),
+        "blocked": bool(row.get("blocked")) or not passes,
+        "limits": non_null_fields(limits),
+        "budget": non_null_fields(budget),
+    }
+    return {name: value for name, value in entry.items() if value}
+
+
+def _add(found: Entries, report: ImportReport) -> None:
+    """Write the entries; where there are too many, those of blocked end users before others."""
+
+    def change(entries: Entries) -> None:
+        new = sorted(
+            (name for name in found if name not in entries),
+            key=lambda name: not found[name].get("blocked"),
+        )
+        free = MAX_END_USERS - len(entries)
+        for name in new[free:]:
+            why = f"there can be {MAX_END_USERS} end users with something of their own"
+            report.count_omitted("end users", f"end user {name}", why)
+        entries.update({name: found[name] for name in new[:free]})
+        report.count("end users", "added", len(new[:free]))
+        report.count("end users", "existing", len(found) - len(new))
+
+    try:
+        change_end_users(change)
+    except OwnedElsewhere as error:
+        report.add_remark("end users", f"left out: {error}")
