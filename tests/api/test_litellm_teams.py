@@ -220,7 +220,8 @@ def test_unknown_users(api: Client) -> None:
     get(api, "/user/info", 400, user_id="a\0")
     get(api, "/user/list", 400, page=0)
     post(api, "/user/update", {"user_id": "none", "rpm_limit": 1}, 404)
-    post(api, "/user/delete", {"user_ids": [1]}, 400)
+    for user_ids in ([1], [{}], {}, [], None):
+        post(api, "/user/delete", {"user_ids": user_ids}, 400)
 
 
 @each("path", ["/team/new", "/team/update", "/team/delete", "/user/new", "/user/update"])

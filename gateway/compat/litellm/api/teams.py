@@ -178,7 +178,7 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
 
 
 def _delete(fields: dict[str, Any]) -> HttpResponse:
-    ids = _list_of_ids(fields, "team_ids")
+    ids = list_of_ids(fields, "team_ids")
     rows = [find_team({"team_id": team_id}) for team_id in ids]
     for row in rows:
         delete_keys(ApiKey.objects.filter(team=row))
@@ -241,7 +241,8 @@ def _organization(fields: dict[str, Any]) -> str:
     return row.name if row is not None else ""
 
 
-def _list_of_ids(fields: dict[str, Any], name: str) -> list[str]:
+def list_of_ids(fields: dict[str, Any], name: str) -> list[str]:
+    """The distinct ids in the only field of a request. Raises RejectedRequest."""
     if unknown := set(fields) - {name}:
         raise RejectedRequest(400, f"{min(unknown)}: there is no such field", min(unknown))
     ids = fields.get(name)

@@ -29,6 +29,7 @@ from gateway.compat.litellm.api.teams import (
     REFUSED_FIELDS,
     delete_keys,
     delete_row,
+    list_of_ids,
     team_info,
     write_team,
 )
@@ -169,10 +170,8 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
 
 
 def _delete(fields: dict[str, Any]) -> HttpResponse:
-    ids = fields.get("user_ids")
-    if set(fields) - {"user_ids"} or not isinstance(ids, list) or not ids:
-        raise RejectedRequest(400, "user_ids: must be a list of strings", "user_ids")
-    for user_id in dict.fromkeys(ids):
+    ids = list_of_ids(fields, "user_ids")
+    for user_id in ids:
         row = team_rows.find_user(_user_id({"user_id": user_id}))
         keys = ApiKey.objects.filter(user=user_id) if row is not None else _keys_of(user_id)
         delete_keys(keys)
