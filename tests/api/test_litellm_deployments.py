@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.test import Client
 
 from gateway import store
-from gateway.models import Alias, Provider, Route, RowSource, Target
+from gateway.models import Alias, Model, Provider, Route, RowSource, Target
 from tests.each import each
 
 SECRET = "sk-provider-secret-0123456789"
@@ -81,6 +82,63 @@ def test_a_model_is_changed_and_keeps_its_id(api: Client) -> None:
     assert (target.route.name, target.order, target.weight) == ("other", 2, 7)
     assert target.model.name == "gpt-4.1"
     assert [row.name for row in Route.objects.all()] == ["other"]
+
+
+def prices_of(target: Target) -> dict[str, Decimal]:
+    names = ("input", "output", "cache_read", "cache_write")
+    prices = {name: getattr(target.model, f"price_{name}") for name in names}
+    return {name: price for name, price in prices.items() if price is not None}
+
+
+@each("field", ["litellm_params", "model_info"])
+def test_an_update_changes_prices(api: Client, field: str) -> None:
+    params = {**AZURE["litellm_params"], "input_cost_per_token": 1e-6}  # type: ignore[dict-item]
+    added = post(api, "/model/new", {"model_name": f"m-{field}", "litellm_params": params})
+    info = {"id": added["model_id"]}
+    costs = {
+        "input_cost_per_token": 2e-6,
+        "output_cost_per_token": 3e-6,
+        "cache_read_input_token_cost": 0,
+        "cache_creation_input_token_cost": 2.5e-6,
+    }
+    body: dict[str, Any] = {"litellm_params": {}, "model_info": info}
+    changed = post(api, "/model/update", {**body, field: {**body[field], **costs}})
+    assert {name: changed["model_info"][name] for name in costs} == costs
+    target = Target.objects.get(pk=added["model_id"])
+    prices = {"input": 2, "output": 3, "cache_read": 0, "cache_write": Decimal("2.5")}
+    assert prices_of(target) == prices
+    # Prices that are not sent stay.
+    one = {"litellm_params": {"output_cost_per_token": 4e-6}, "model_info": info}
+    post(api, "/model/update", one)
+    assert prices_of(Target.objects.get(pk=target.pk)) == {**prices, "output": 4}
+    # Null removes one.
+    gone = {**body, field: {**body[field], "cache_creation_input_token_cost": None}}
+    post(api, "/model/update", gone)
+    del prices["cache_write"]
+    assert prices_of(Target.objects.get(pk=target.pk)) == {**prices, "output": 4}
+    route = store.load_snapshot().route(f"m-{field}")
+    assert route is not None
+    assert route.targets[0].model.price.output == 4
+    post(api, "/model/delete", {"id": added["model_id"]})
+
+
+def test_a_new_deployment_of_a_known_model_sets_its_prices_and_says_so(api: Client) -> None:
+    post(api, "/model/new", AZURE)
+    params = {**AZURE["litellm_params"], "input_cost_per_token": 2e-6}  # type: ignore[dict-item]
+    info = {"max_input_tokens": 1000}
+    body = {"model_name": "other", "litellm_params": params, "model_info": info}
+    added = post(api, "/model/new", body)
+    (row,) = Model.objects.all()
+    assert (row.price_input, row.traits["context_window"]) == (2, 1000)
+    assert "also apply to its other targets" in added["notes"][0]
+
+
+def test_a_model_of_a_file_keeps_its_prices(api: Client) -> None:
+    info = {"id": post(api, "/model/new", AZURE)["model_id"]}
+    Model.objects.update(source=RowSource.FILE, source_ref="x.yaml:1")
+    body = {"litellm_params": {"input_cost_per_token": 2e-6}, "model_info": info}
+    assert "not changed" in post(api, "/model/update", body)["notes"][0]
+    assert Model.objects.get().price_input is None
 
 
 def test_another_provider_does_not_get_the_old_credential(api: Client) -> None:

@@ -25,11 +25,11 @@ from gateway.compat.litellm.api.failures import (
 from gateway.compat.litellm.api.models import entry_of
 from gateway.compat.litellm.config.apply import add_deployments
 from gateway.compat.litellm.config.defaults import edit_reason
-from gateway.compat.litellm.config.deployment import EDIT_PARAMETERS
+from gateway.compat.litellm.config.deployment import COSTS, EDIT_PARAMETERS, MODEL_FIELDS
 from gateway.compat.litellm.config.parse import read_files
 from gateway.compat.litellm.config.reader import REFERENCE, ConfigError, File, to_node
 from gateway.compat.litellm.config.upload import open_environment
-from gateway.models import Route, Target
+from gateway.models import Model, Route, RowSource, Target
 from gateway.models.limits import BUDGETS, LIMITS
 from gateway.routing import snapshot
 from gateway.store.documents import OwnedElsewhere, owner_label
@@ -117,7 +117,9 @@ def delete(request: HttpRequest) -> HttpResponse:
 def _new(fields: dict[str, Any]) -> HttpResponse:
     for name in sorted(set(fields) - _FIELDS):
         raise RejectedRequest(400, f"{name}: there is no such field", name)
-    target, notes = _add({name: value for name, value in fields.items() if value is not None})
+    entry = {name: value for name, value in fields.items() if value is not None}
+    target, notes = _add(entry)
+    notes += _note_shared_model(target, entry.get("litellm_params"), entry.get("model_info"))
     return _answer(target, notes)
 
 
@@ -137,14 +139,26 @@ def _add(entry: dict[str, Any]) -> tuple[Target, list[str]]:
         raise RejectedRequest(
             400, f"{field}: {mistake.reason}" if field else mistake.reason, field
         ) from None
-    notes = [
-        note.removeprefix(f"{_FILE}:0: ").removeprefix("model_list[0].") for note in config.notes
-    ]
     if not config.routes:
-        raise RejectedRequest(
-            400, "; ".join(notes) or "the model is not supported", "litellm_params"
-        )
-    return add_deployments(config)[0], notes
+        reasons = "; ".join(map(_without_position, config.notes))
+        raise RejectedRequest(400, reasons or "the model is not supported", "litellm_params")
+    (target, *_), notes = add_deployments(config)
+    return target, [_without_position(note) for note in (*config.notes, *notes)]
+
+
+def _without_position(note: str) -> str:
+    """The note without the position in a file, which a request has none of."""
+    return note.removeprefix(f"{_FILE}:0: ").removeprefix("model_list[0].")
+
+
+def _note_shared_model(target: Target, *sent: Any) -> list[str]:
+    """Note that prices and capabilities belong to a model, which other targets use too."""
+    names = {name for fields in sent if isinstance(fields, dict) for name in fields}
+    if names.isdisjoint(MODEL_FIELDS):
+        return []
+    if target.model.source == RowSource.FILE or target.model.targets.count() < 2:
+        return []
+    return [f"prices and capabilities of {target.model} also apply to its other targets"]
 
 
 def _answer(row: Target, notes: list[str]) -> HttpResponse:
@@ -194,6 +208,7 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
         target.route = added.route
         if not (changed_params.keys() <= _TARGET_PARAMETERS and info.keys() <= {"id"}):
             target.model = added.model
+        _remove_prices(target.model, {**info, **changed_params})
         target.edits = _updated_edits(target.edits, added.edits, changed_params)
         for parameter, columns in _COLUMNS.items():
             if parameter in changed_params:
@@ -203,7 +218,18 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
         target.save()
         if not old_route.targets.exists():
             old_route.delete()
+        notes += _note_shared_model(target, changed_params, info)
         return _answer(target, notes)
+
+
+def _remove_prices(model: Model, sent: dict[str, Any]) -> None:
+    """Remove the prices that are sent as null, unless the model belongs to a file."""
+    columns = [f"price_{COSTS[name]}" for name in COSTS if name in sent and sent[name] is None]
+    if not columns or model.source == RowSource.FILE:
+        return
+    for column in columns:
+        setattr(model, column, None)
+    model.save()
 
 
 def _updated_edits(

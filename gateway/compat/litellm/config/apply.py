@@ -76,13 +76,14 @@ def apply(config: Config, *, source: str = RowSource.FILE) -> list[str]:
         return _RowWriter(config, source).write()
 
 
-def add_deployments(config: Config) -> list[Target]:
-    """Add the deployments as targets, to existing routes too; return the targets.
+def add_deployments(config: Config) -> tuple[list[Target], list[str]]:
+    """Add the deployments as targets, to existing routes too; return the targets, and notes.
 
     Raises OwnedElsewhere if a route belongs to a file.
     """
     with transaction.atomic():
-        return _RowWriter(config, RowSource.DATABASE).add()
+        writer = _RowWriter(config, RowSource.DATABASE)
+        return writer.add(), writer.notes
 
 
 class _RowWriter:
@@ -92,7 +93,7 @@ class _RowWriter:
         self._config = config
         self._source = source
         self._owns = source == RowSource.FILE
-        self._notes: list[str] = []
+        self.notes: list[str] = []
         self._providers: dict[str, Provider] = {}
         self._models: dict[tuple[str, str], Model] = {}
         self._routes: dict[str, Route] = {}
@@ -115,13 +116,13 @@ class _RowWriter:
             self._setting(setting)
         for table in _DEPENDENTS if self._owns else ():
             self._remove(table)
-        return self._notes
+        return self.notes
 
     def add(self) -> list[Target]:
         for name, provider in self._config.providers.items():
             self._providers[provider.identity] = self._provider(name, provider)
         for key, model in self._config.models.items():
-            self._models[key] = self._model(model)
+            self._models[key] = self._added_model(model)
         for route_row in self._config.routes.values():
             row = Route.objects.filter(name=route_row.name).first()
             if row is None:
@@ -158,7 +159,7 @@ class _RowWriter:
         return row
 
     def _note(self, ref: str, text: str) -> None:
-        self._notes.append(f"{ref}: {text}")
+        self.notes.append(f"{ref}: {text}")
 
     # --- providers and models --------------------------------------------------------
 
@@ -222,6 +223,23 @@ class _RowWriter:
                 "it is not changed",
             )
         return Model.objects.get(provider=provider, name=model_row.name)
+
+    def _added_model(self, model_row: ModelRow) -> Model:
+        """The model of a new deployment; prices and traits are set on an existing row too.
+
+        A row of a file stays as it is, which is noted.
+        """
+        provider = self._providers[model_row.provider]
+        row = Model.objects.filter(provider=provider, name=model_row.name).first()
+        prices = {f"price_{name}": price for name, price in model_row.prices.items()}
+        is_known = row is not None and (prices or model_row.traits)
+        if row is None or not is_known or row.source == RowSource.FILE:
+            return self._model(model_row)
+        for name, price in prices.items():
+            setattr(row, name, price)
+        row.traits = {**row.traits, **model_row.traits}
+        row.save()
+        return row
 
     # --- routes ----------------------------------------------------------------------
 

@@ -62,7 +62,8 @@ MAX_PRICE = Decimal(10_000_000)
 
 _MILLION = Decimal(1_000_000)
 _PRICE_QUANTUM = Decimal("1e-8")
-_COSTS = {
+# LiteLLM's names of prices, in US dollars per token -> fields of `Price`.
+COSTS = {
     "input_cost_per_token": "input",
     "output_cost_per_token": "output",
     "cache_read_input_token_cost": "cache_read",
@@ -81,6 +82,14 @@ _CAPABILITIES = {
     "supports_parallel_function_calling": "parallel_toggle",
     "supports_tool_choice": "forced_tools",
 }
+# Fields that set prices and capabilities of a model, in `litellm_params` or `model_info`.
+MODEL_FIELDS = frozenset(
+    {
+        *COSTS,
+        *_CAPABILITIES,
+        *("max_tokens", "max_output_tokens", "max_input_tokens", "supports_response_schema"),
+    }
+)
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
@@ -231,13 +240,13 @@ def _base_model_facts(
 
 def _list_prices(preset: str, model: str) -> dict[str, Decimal]:
     price = price_for(preset, model)
-    return {name: value for name in _COSTS.values() if (value := getattr(price, name))}
+    return {name: value for name in COSTS.values() if (value := getattr(price, name))}
 
 
 def _prices(params: Node, info: Node | None, report: Report) -> dict[str, Decimal]:
     prices = {}
     for source in (info, params):
-        for key, name in _COSTS.items():
+        for key, name in COSTS.items():
             node = source.get(key) if source is not None else None
             if node is not None and (price := report.attempt(node, _price)) is not None:
                 prices[name] = price
