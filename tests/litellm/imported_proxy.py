@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from gateway import store
@@ -16,8 +19,10 @@ from gateway.routing.end_users import EndUser
 from gateway.routing.limits import Budget, Limits
 from gateway.store.key_values import budget_value, limits_value
 from gateway.usage_querysets import UNITS
+from tests.e2e.litellm_gateway import running
+from tests.e2e.stack import ROOT
 from tests.fakes.openai import KEY as PROVIDER_KEY
-from tests.litellm.proxy_calls import ASKED
+from tests.litellm.proxy_calls import ASKED, BASE, KEY, MASTER_KEY, SALT_KEY
 
 Reported = Mapping[str, Any]
 
@@ -159,7 +164,31 @@ def _check_spend(reported: Reported) -> None:
                 assert abs(spent - row["spend"]) < 0.0001, alias
 
 
-def check_calls(ask: Callable[[str, str], int], reported: Reported) -> None:
+def variables(provider: str) -> dict[str, str]:
+    """The environment of an import: the proxy's secrets, and the provider at this URL."""
+    secrets = {"LITELLM_SALT_KEY": SALT_KEY, "LITELLM_MASTER_KEY": MASTER_KEY}
+    return {**secrets, BASE: f"{provider}/v1", KEY: PROVIDER_KEY}
+
+
+def check_keys_on_a_gateway(
+    directory: Path, database: str, provider: str, reported: Reported
+) -> None:
+    """Import into a running gateway by the command, and call each model with each key."""
+    environment = variables(provider)
+    text = "general_settings: {master_key: sk-1234}"
+    with running(directory, text, **{BASE: environment[BASE], KEY: PROVIDER_KEY}) as gateway:
+        subprocess.run(
+            [sys.executable, "manage.py", "import_litellm", database],
+            cwd=ROOT,
+            env=gateway.environment() | environment | {"DRAGOMAN_DATA_DIR": str(gateway.data_dir)},
+            check=True,
+            capture_output=True,
+        )
+        gateway.known(reported["keys"]["all"])
+        _check_calls(lambda key, model: gateway.ask(model, key=key).status_code, reported)
+
+
+def _check_calls(ask: Callable[[str, str], int], reported: Reported) -> None:
     """The keys reach the models that they reach in LiteLLM, by `ask(key, model)`, and no others."""
     differences = {
         (alias, model): (before, after)

@@ -34,6 +34,7 @@ GENERATOR_MODULES = ("prisma@5.4.2",)
 ENGINE = Path(__file__).parent / "prisma_engine" / "query_engine.cjs"
 _START_S = 120.0
 _GENERATE_S = 120.0
+_CALL_S = 60.0
 _CONFIG = """
 general_settings:
   store_model_in_db: true
@@ -88,7 +89,8 @@ def running_proxy(directory: Path, database: str, provider: str) -> Iterator[Pro
     try:
         until(lambda: process.poll() is not None or _is_ready(url), within_s=_START_S)
         assert process.poll() is None, (directory / "output.txt").read_text(encoding="utf-8")
-        yield Proxy(url)
+        with httpx.Client(base_url=url, timeout=_CALL_S) as client:
+            yield Proxy(client)
     finally:
         # The engine is in its process group.
         os.killpg(process.pid, signal.SIGTERM)

@@ -181,10 +181,13 @@ _METRICS = ("api_requests", "failed_requests", "prompt_tokens", "completion_toke
 
 
 class Proxy:
-    """A LiteLLM proxy by its base URL. A refused call raises AssertionError with its text."""
+    """A LiteLLM proxy by a client with its base URL.
 
-    def __init__(self, url: str) -> None:
-        self._client = httpx.Client(base_url=url, timeout=60)
+    A refused call raises AssertionError with its text.
+    """
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
 
     def send(self, method: str, path: str, key: str = MASTER_KEY, **more: Any) -> httpx.Response:
         """A request with a key."""

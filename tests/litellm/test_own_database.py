@@ -6,8 +6,6 @@ import datetime as dt
 import gzip
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -17,21 +15,18 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from gateway.models import ApiKey, Registry, UsageHour
-from tests.e2e.litellm_gateway import running
 from tests.fakes import StrictOpenAI
-from tests.fakes.openai import KEY as PROVIDER_KEY
-from tests.litellm.imported_proxy import Reported, check_calls, check_rows
+from tests.litellm.imported_proxy import (
+    Reported,
+    check_keys_on_a_gateway,
+    check_rows,
+    variables,
+)
 from tests.litellm.make_database import DUMP, REPORTED
-from tests.litellm.proxy_calls import BASE, KEY, MASTER_KEY, SALT_KEY
 from tests.litellm.proxy_database import new_database
 
 pytestmark = pytest.mark.postgres
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-SECRETS = {"LITELLM_SALT_KEY": SALT_KEY, "LITELLM_MASTER_KEY": MASTER_KEY}
-
-
-_CONFIG = "general_settings: {master_key: sk-1234}"
 _DATE = re.compile(r"\b20\d\d-\d\d-\d\d")
 
 
@@ -58,11 +53,9 @@ def database() -> Iterator[str]:
 
 
 @pytest.fixture(autouse=True)
-def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in SECRETS.items():
+def _variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in variables("http://127.0.0.1:9").items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv(BASE, "http://127.0.0.1:9/v1")
-    monkeypatch.setenv(KEY, PROVIDER_KEY)
 
 
 def imported(url: str, *options: str) -> str:
@@ -87,18 +80,4 @@ def test_all_that_its_api_reported_is_there(database: str, reported: Reported) -
 @pytest.mark.e2e
 def test_its_keys_work_unchanged(database: str, reported: Reported, tmp_path: Path) -> None:
     with StrictOpenAI() as provider:
-        variables = {BASE: f"{provider.url}/v1", KEY: PROVIDER_KEY}
-        with running(tmp_path, _CONFIG, **variables) as gateway:
-            subprocess.run(
-                [sys.executable, "manage.py", "import_litellm", database],
-                cwd=ROOT,
-                env={
-                    **gateway.environment(),
-                    **SECRETS,
-                    "DRAGOMAN_DATA_DIR": str(gateway.data_dir),
-                },
-                check=True,
-                capture_output=True,
-            )
-            gateway.known(reported["keys"]["all"])
-            check_calls(lambda key, model: gateway.ask(model, key=key).status_code, reported)
+        check_keys_on_a_gateway(tmp_path, database, provider.url, reported)
