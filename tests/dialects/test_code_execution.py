@@ -175,7 +175,8 @@ def test_a_choice_of_the_tool_names_the_targets(target: str) -> None:
 def gemini(*parts: Json) -> Response:
     content = {"role": "model", "parts": list(parts)}
     body = {"candidates": [{"content": content, "finishReason": "STOP"}], "responseId": "g"}
-    return DIALECTS["gemini"].provider.parse_response(body, Traits(), None)
+    traits = Traits(kind="gemini", model=GEMINI)
+    return DIALECTS["gemini"].provider.parse_response(body, traits, None)
 
 
 RUNS = {
@@ -487,3 +488,61 @@ def test_runs_of_others_in_a_body_that_passes_through_become_text(source: str) -
     wire = msgspec.json.encode(replaced)
     assert b"print(6 * 7)" in wire and b"cntr_dgm" not in wire and b"srvtoolu_dgm" not in wire
     assert {row.action for row in report} == {"approximated"}
+
+
+SIGNED: Json = {
+    "executableCode": {"language": "PYTHON", "code": CODE},
+    "thoughtSignature": "U0lHTkVE",
+}
+
+
+@each("client", ["anthropic_messages", "openai_responses"])
+@each("followed_by_call", [False, True])
+def test_the_state_of_code_returns_to_gemini(client: str, followed_by_call: bool) -> None:
+    """Gemini 3 signs the code that it runs; a client of another API carries the signature."""
+    result = {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "42\n"}}
+    call = {"functionCall": {"name": "f", "args": {}}, "thoughtSignature": "Q0FMTA=="}
+    last = call if followed_by_call else {"text": "It is 42."}
+    response = gemini(SIGNED, result, last)
+    body, _ = DIALECTS[client].client.render_response(response, CONTEXT)
+    request = msgspec.json.decode(msgspec.json.encode(BODIES[client]))
+    name = "f" if client == "anthropic_messages" else None
+    if client == "anthropic_messages":
+        request["tools"].append({"name": name, "input_schema": {"type": "object"}})
+        answers = [
+            {"type": "tool_result", "tool_use_id": block["id"], "content": "ok"}
+            for block in body["content"]
+            if block["type"] == "tool_use"
+        ]
+        request["messages"] += [
+            {"role": "assistant", "content": body["content"]},
+            {"role": "user", "content": answers or "and?"},
+        ]
+    else:
+        request["tools"].append({"type": "function", "name": "f", "parameters": {}})
+        answers = [
+            {"type": "function_call_output", "call_id": item["call_id"], "output": "ok"}
+            for item in body["output"]
+            if item["type"] == "function_call"
+        ]
+        user = {"role": "user", "content": "and?"}
+        request["input"] = [
+            {"role": "user", "content": "hi"},
+            *body["output"],
+            *(answers or [user]),
+        ]
+    sent = translate.request(client, "gemini", {"model": "m", **request}, VERSION, GEMINI)["body"]
+    parts = [part for turn in sent["contents"] if turn["role"] == "model" for part in turn["parts"]]
+    signatures = {
+        key: part.get("thoughtSignature")
+        for part in parts
+        for key in part
+        if key in {"executableCode", "functionCall"}
+    }
+    expected = {"executableCode": "U0lHTkVE"}
+    assert signatures == (expected | {"functionCall": "Q0FMTA=="} if followed_by_call else expected)
+
+
+def test_the_state_of_code_is_unchanged_for_googles_clients() -> None:
+    body, _ = DIALECTS["gemini"].client.render_response(gemini(SIGNED), CONTEXT)
+    assert body["candidates"][0]["content"]["parts"] == [SIGNED]

@@ -291,7 +291,7 @@ def render_parts(context: RenderContext, parts: tuple[Part, ...]) -> list[Json]:
     """Renders the parts; reports what the target does not accept."""
     rendered_parts: list[Json] = []
     last_call = max((i for i, part in enumerate(parts) if isinstance(part, ToolCall)), default=-1)
-    pending_signature = ""  # a signature that belongs to the call after its reasoning
+    pending_signature = ""  # of the call or the code after its reasoning
     for index, part in enumerate(parts):
         if isinstance(part, Reasoning):
             rendered_reasoning, pending_signature = _render_reasoning(context, part)
@@ -301,7 +301,11 @@ def render_parts(context: RenderContext, parts: tuple[Part, ...]) -> list[Json]:
         if (
             pending_signature
             and rendered_part
-            and (isinstance(part, ToolCall) or index > last_call)
+            and (
+                isinstance(part, ToolCall)
+                or index > last_call
+                or (isinstance(part, Native) and isinstance(parts[index - 1], Reasoning))
+            )
         ):
             rendered_part[0].setdefault("thoughtSignature", pending_signature)
             pending_signature = ""

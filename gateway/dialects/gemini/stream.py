@@ -62,6 +62,7 @@ from gateway.dialects.gemini.response import (
     search_query,
     utf8_length,
 )
+from gateway.dialects.shared.code_execution import GEMINI_CODE
 from gateway.dialects.shared.fields import integer_or_none, list_or_empty, string_or_empty
 from gateway.dialects.shared.responses import TRUNCATED_STREAM, malformed_output_error
 from gateway.framing.sse import Frame
@@ -263,7 +264,7 @@ class GeminiStreamParser:
             return events + self._text_events(part["text"], signature_value)
         if signature_value and part.keys() <= {*_SIGNATURE_FIELDS, "thought"}:
             return events + self._trailing_signature_events(signature_value)
-        return events + self._native_events(part)
+        return events + self._native_events(part, signature_value)
 
     def _end_partial_call(self) -> list[Event]:
         return [
@@ -352,12 +353,17 @@ class GeminiStreamParser:
         """A call id made of the response's id, or its position, and the call's number."""
         return f"call_{self._response_id or self._content_index}_{self._call_count}"
 
-    def _native_events(self, part: Json) -> list[Event]:
+    def _native_events(self, part: Json, signature_value: str) -> list[Event]:
+        """A part of this dialect; an empty reasoning block carries the state of code to others."""
         if not any(value is not None for value in part.values()):
             return []
         self._has_content = True
+        events: list[Event] = []
+        if signature_value and GEMINI_CODE in part:
+            events += self._ensure_open_block("reasoning")
+            self._pending_signature = self._new_signature(signature_value, NEXT_PART_SIGNATURE)
         start = BlockStart(kind="native", dialect=NAME, native=part)
-        return [*self._end_block(), start, BlockEnd()]
+        return [*events, *self._end_block(), start, BlockEnd()]
 
 
 def _requests_several_candidates(rendered: RenderedRequest | None) -> bool:
