@@ -45,7 +45,7 @@ from gateway.dialects.base import ResponseContext
 from gateway.dialects.bedrock_converse.context import NAME, Json
 from gateway.dialects.bedrock_converse.errors import stream_exception_name
 from gateway.dialects.shared.fields import native_kind
-from gateway.dialects.shared.responses import malformed_output_error
+from gateway.dialects.shared.responses import EXPLANATION_DROPPED, malformed_output_error
 from gateway.framing.eventstream import encode
 
 # --- whole responses ------------------------------------------------------------------------------
@@ -63,7 +63,9 @@ def render_response(
         for part in response.parts
         if (block := _render_part(part, context, report)) is not None
     ]
-    if not content and response.finish.explanation:
+    if response.finish.explanation and content:
+        report.add(EXPLANATION_DROPPED)
+    elif response.finish.explanation:
         content = [{"text": response.finish.explanation}]
     body: Json = {
         "output": {"message": {"role": "assistant", "content": content}},
@@ -386,7 +388,9 @@ class ConverseStreamRenderer:
         if finish.reason == "malformed":
             return self._fail(malformed_output_error(finish))
         out = b""
-        if finish.explanation and not self._has_content:
+        if finish.explanation and self._has_content:
+            self.report.add(EXPLANATION_DROPPED)
+        elif finish.explanation:
             out = self._delta({"text": finish.explanation}) + self._close_block()
         self._ended = True
         stop = {"stopReason": render_stop_reason(finish, self.report)}

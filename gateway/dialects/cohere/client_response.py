@@ -45,7 +45,7 @@ from gateway.canon.response import Finish, Response, Usage, merge_usage
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.cohere.context import NAME, Json
 from gateway.dialects.shared.fields import native_kind
-from gateway.dialects.shared.responses import malformed_output_error
+from gateway.dialects.shared.responses import EXPLANATION_DROPPED, malformed_output_error
 from gateway.framing.sse import encode
 
 # --- whole responses ------------------------------------------------------------------------------
@@ -71,7 +71,9 @@ def render_response(
     message = _Message()
     for part in response.parts:
         _add_part(message, part, context)
-    if not message.content and finish.explanation:
+    if finish.explanation and message.content:
+        message.report.add(EXPLANATION_DROPPED)
+    elif finish.explanation:
         message.content.append({"type": "text", "text": finish.explanation})
     body: Json = {
         "id": context.id,
@@ -357,7 +359,9 @@ class ChatStreamRenderer:
         if finish.reason == "malformed":
             return self._fail(malformed_output_error(finish))
         out = b""
-        if finish.explanation and not self._content_count and not self._call_count:
+        if finish.explanation and (self._content_count or self._call_count):
+            self.report.add(EXPLANATION_DROPPED)
+        elif finish.explanation:
             self._open_block(_NO_BLOCK)
             out = self._render_delta(Delta(finish.explanation)) + self._close_block()
         self._ended = True

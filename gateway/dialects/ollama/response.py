@@ -31,7 +31,7 @@ from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.base import IdlePlan, ResponseContext
 from gateway.dialects.ollama.context import DURATIONS, GENERATE_PATH, Json, format_timestamp
 from gateway.dialects.shared.fields import native_kind, natural_or_none
-from gateway.dialects.shared.responses import malformed_output_error
+from gateway.dialects.shared.responses import EXPLANATION_DROPPED, malformed_output_error
 
 
 class _Message:
@@ -54,8 +54,10 @@ def render_response(
     message = _Message()
     for part in response.parts:
         _add_part(message, part)
-    if not message.text and finish.reason in {"filter", "refusal"}:
-        message.text = finish.explanation or ""
+    if finish.explanation and message.text:
+        message.report.add(EXPLANATION_DROPPED)
+    elif finish.reason in {"filter", "refusal"}:
+        message.text = message.text or finish.explanation or ""
     body: Json = {
         "model": context.model,
         "created_at": format_timestamp(context.created),

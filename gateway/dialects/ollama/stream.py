@@ -39,7 +39,11 @@ from gateway.dialects.ollama.response import (
     render_usage,
 )
 from gateway.dialects.shared.fields import compact_json, native_kind
-from gateway.dialects.shared.responses import TRUNCATED_STREAM, malformed_output_error
+from gateway.dialects.shared.responses import (
+    EXPLANATION_DROPPED,
+    TRUNCATED_STREAM,
+    malformed_output_error,
+)
 from gateway.framing.ndjson import encode
 from gateway.framing.sse import Frame
 
@@ -290,7 +294,9 @@ class OllamaStreamRenderer:
         if finish.reason == "malformed":
             return self._fail(malformed_output_error(finish))
         out = b""
-        if finish.explanation and not self._has_text and finish.reason in {"filter", "refusal"}:
+        if finish.explanation and self._has_text:
+            self.report.add(EXPLANATION_DROPPED)
+        elif finish.explanation and finish.reason in {"filter", "refusal"}:
             out = self._render_line(content=finish.explanation)
         self._ended = True
         message = {"role": "assistant", "content": ""}

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from gateway.canon.adaptation import Adaptation, dropped_field
 from gateway.canon.errors import Error
 from gateway.canon.response import Finish
 
+# For APIs without a field for it: without other content, it is the text of the response.
+EXPLANATION_DROPPED: Adaptation = dropped_field(
+    "finish.explanation", "no field for why the response ended, and it has other text"
+)
 TRUNCATED_STREAM = "the upstream's stream ended before the response was complete"
 
 
