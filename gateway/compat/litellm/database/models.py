@@ -83,10 +83,40 @@ def _models(tables: Tables, salt_key: SaltKey | None, report: ImportReport) -> l
         else:
             params = _decrypted(_object(row["litellm_params"]), salt_key, subject, "models", report)
             if params is not None:
-                entry = {"model_name": row["model_name"], "litellm_params": params}
                 facts = {n: v for n, v in info.items() if n not in _IDENTITY and v is not None}
-                entries.append(to_node({**entry, "model_info": facts}, subject))
+                entry = {
+                    "model_name": row["model_name"],
+                    "litellm_params": _without_off_switches(params),
+                    "model_info": _without_off_switches(facts),
+                }
+                entries.append(to_node(entry, subject))
+                _note_wildcard(row["model_name"], subject, report)
     return entries
+
+
+def _without_off_switches(values: Row) -> Row:
+    return {n: v for n, v in values.items() if v is not False or n not in _OFF_BY_DEFAULT}
+
+
+def _note_wildcard(name: str, subject: str, report: ImportReport) -> None:
+    """LiteLLM finds the provider of a bare name in its price list, and then its wildcard."""
+    prefix, wildcard, rest = name.partition("*")
+    if prefix.endswith("/") and wildcard and not rest:
+        report.add_remark(
+            subject,
+            f"is reached by names with {prefix} only, which LiteLLM's clients may leave out: add "
+            "an alias for each name that they use",
+        )
+
+
+# Switches that LiteLLM stores with each model (`GenericLiteLLMParams`), off where nobody set them.
+_OFF_BY_DEFAULT = frozenset(
+    {
+        *("use_xai_oauth", "use_litellm_proxy", "use_in_pass_through"),
+        *("allow_client_keepalive_override", "merge_reasoning_content_in_choices"),
+        "member_auto_router",
+    }
+)
 
 
 # Facts of `model_info` that only LiteLLM's own pages use.

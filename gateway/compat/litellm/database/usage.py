@@ -54,13 +54,15 @@ def _name(row: Row, keys: dict[str, ApiKey]) -> Name | None:
     except ValueError:
         return None
     key = keys.get(row["api_key"])
+    # LiteLLM 1.106 has the name as in `litellm_params`: after that of the provider.
+    model = row["model"].removeprefix(f"{row['custom_llm_provider']}/")
     return (
         day.replace(hour=0, minute=0, second=0, microsecond=0),
         key.pk if key is not None else 0,
         public_prefix(row["api_key"]) if key is not None else PREFIX + "other",
         _text(row["model_group"], 200),
         _text(MARK + row["custom_llm_provider"], 63),
-        _text(row["model"], 200),
+        _text(model, 200),
     )
 
 
