@@ -27,12 +27,19 @@ _NO_CONTENT = {
 
 
 class TraceFilters(Schema):
-    """Filters of the list. `cursor` is the `next` of the previous page; `key` is a prefix."""
+    """Filters of the list. `cursor` is the `next` of the previous page; `key` is a prefix.
+
+    `failed` is whether a span has an error. `q` is a part of the name, service, session or trace
+    id, in either case.
+    """
 
     cursor: int | None = None
     limit: int = 50
     session: str | None = None
     key: str | None = None
+    service: str | None = None
+    failed: bool | None = None
+    q: str = ""
     since: dt.datetime | None = None
     until: dt.datetime | None = None
 
@@ -40,6 +47,7 @@ class TraceFilters(Schema):
 class TraceOut(Schema):
     """A trace that a key sent. `source` is its format: `agents_sdk` or `otlp`.
 
+    `service` is the `service.name` of the program that sent its root; empty if unknown.
     `errors` is the number of its spans that failed.
     """
 
@@ -49,6 +57,7 @@ class TraceOut(Schema):
     name: str
     session: str
     source: str
+    service: str
     started_at: dt.datetime
     ended_at: dt.datetime
     spans: int
@@ -128,7 +137,13 @@ def list_traces(request: HttpRequest, filters: Query[TraceFilters]) -> dict[str,
     limit = min(max(filters.limit, 1), MAX_PAGE)
     cursor = min(filters.cursor, MAX_ID) if filters.cursor is not None else None
     matching = ClientTrace.objects.matching(
-        session=filters.session, key=filters.key, since=filters.since, until=filters.until
+        session=filters.session,
+        key=filters.key,
+        service=filters.service,
+        failed=filters.failed,
+        text=filters.q,
+        since=filters.since,
+        until=filters.until,
     )
     rows = list(matching.newest(limit + 1, cursor))
     counts = ClientSpan.objects.counts([row.trace_id for row in rows[:limit]])
@@ -176,9 +191,15 @@ def get_span_content(request: HttpRequest, trace_id: str, number: int) -> dict[s
 
 
 def _trace(row: ClientTrace, counts: tuple[int, int]) -> dict[str, Any]:
-    columns = ("trace_id", "key_prefix", "name", "session", "source", "started_at", "ended_at")
+    columns = ("trace_id", "key_prefix", "name", "session", "source", "service", "started_at")
     values = {name: getattr(row, name) for name in columns}
-    return {"id": row.pk, **values, "spans": counts[0], "errors": counts[1]}
+    return {
+        "id": row.pk,
+        **values,
+        "ended_at": row.ended_at,
+        "spans": counts[0],
+        "errors": counts[1],
+    }
 
 
 def _line(line: Line) -> dict[str, Any]:

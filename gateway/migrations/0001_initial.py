@@ -1708,6 +1708,8 @@ class Migration(migrations.Migration):
                 ("name", models.CharField(blank=True, max_length=200)),
                 ("session", models.CharField(blank=True, max_length=128)),
                 ("source", models.CharField(blank=True, max_length=16)),
+                ("service", models.CharField(blank=True, max_length=200)),
+                ("failed", models.BooleanField(default=False)),
                 ("started_at", models.DateTimeField()),
                 ("ended_at", models.DateTimeField()),
             ],
@@ -1751,6 +1753,18 @@ class Migration(migrations.Migration):
                 condition=models.Q(("session", ""), _negated=True),
                 fields=["session", "id"],
                 name="gateway_client_trace_session",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="clienttrace",
+            index=models.Index(fields=["service", "id"], name="gateway_client_trace_service"),
+        ),
+        migrations.AddIndex(
+            model_name="clienttrace",
+            index=models.Index(
+                condition=models.Q(("failed", True)),
+                fields=["id"],
+                name="gateway_client_trace_failed",
             ),
         ),
         migrations.AddConstraint(

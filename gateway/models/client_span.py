@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
+from functools import reduce
+from operator import or_
 from typing import Self, TypeVar
 
 from django.db import models, transaction
@@ -40,14 +42,31 @@ class ClientTraceQuerySet(models.QuerySet[Row]):
         *,
         session: str | None = None,
         key: str | None = None,
+        service: str | None = None,
+        failed: bool | None = None,
+        text: str = "",
         since: dt.datetime | None = None,
         until: dt.datetime | None = None,
     ) -> Self:
-        """Traces of this session and key prefix that ended in [since, until); None is any."""
+        """Traces of this session, key prefix and service that ended in [since, until); None is any.
+
+        `text` is a part of the name, service, session or id, in either case.
+        """
         rows = self if session is None else self.of_session(session)
         rows = rows if key is None else rows.filter(key_prefix=key)
+        rows = rows if service is None else rows.filter(service=service)
+        rows = rows if failed is None else rows.filter(failed=failed)
+        if text:
+            columns = ("name", "service", "session", "trace_id")
+            conditions = [Q((f"{column}__icontains", text)) for column in columns]
+            rows = rows.filter(reduce(or_, conditions))
         rows = rows if since is None else rows.filter(ended_at__gte=since)
         return rows if until is None else rows.filter(ended_at__lt=until)
+
+    def services(self, count: int) -> list[str]:
+        """The names of services that sent traces, in alphabetical order."""
+        named = self.exclude(service="").order_by("service")
+        return list(named.values_list("service", flat=True).distinct()[:count])
 
     def newest(self, count: int, before: int | None = None) -> Self:
         """The traces that were last added, before a row id if one is given."""
@@ -126,7 +145,9 @@ class ClientTrace(models.Model):
     """A trace that a key sent: a workflow of the OpenAI Agents SDK, or a trace of OpenTelemetry.
 
     The fields are those of `gateway.client_spans.span.ClientTrace`. `key_id` is 0 without a key.
-    Times are those of its spans, and of the arrival before there are any.
+    Times are those of its spans, and of the arrival before there are any. `service` is the name
+    of the program that sent the root, or the first span while there is no root; empty if unknown.
+    `failed` is whether a span has an error.
     """
 
     trace_id = models.CharField(max_length=64)
@@ -135,6 +156,8 @@ class ClientTrace(models.Model):
     name = models.CharField(max_length=200, blank=True)
     session = models.CharField(max_length=128, blank=True)
     source = models.CharField(max_length=16, blank=True)
+    service = models.CharField(max_length=200, blank=True)
+    failed = models.BooleanField(default=False)
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField()
 
@@ -153,6 +176,10 @@ class ClientTrace(models.Model):
                 fields=["session", "id"],
                 name="gateway_client_trace_session",
                 condition=~Q(session=""),
+            ),
+            models.Index(fields=["service", "id"], name="gateway_client_trace_service"),
+            models.Index(
+                fields=["id"], name="gateway_client_trace_failed", condition=Q(failed=True)
             ),
         )
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 import zlib
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from django.db import transaction
 
-from gateway.client_spans.span import ClientSpan, ClientTrace, SpanBatch
+from gateway.client_spans.span import MAX_NAME_CHARS, ClientSpan, ClientTrace, SpanBatch
 from gateway.database.deadline import deadline
 from gateway.models import ClientSpan as SpanRow
 from gateway.models import ClientTrace as TraceRow
@@ -51,17 +51,28 @@ def write_spans(batch: SpanBatch) -> None:
                 )
         # In one order, so that two writers cannot deadlock.
         traces = sorted(batch.traces, key=lambda trace: trace.trace_id)
-        times = _times_by_trace(batch.spans)
+        summaries = _summaries(batch.spans)
         for start in range(0, len(traces), IDS_PER_QUERY):
             with transaction.atomic():
-                _write_traces(traces[start : start + IDS_PER_QUERY], times, batch)
+                _write_traces(traces[start : start + IDS_PER_QUERY], summaries, batch)
+
+
+class _Summary(NamedTuple):
+    """What the spans of a batch say about their trace. `has_root` is whether one has no parent."""
+
+    started_at: datetime
+    ended_at: datetime
+    service: str = ""
+    has_root: bool = False
+    failed: bool = False
 
 
 def _write_traces(
-    traces: list[ClientTrace], times: dict[str, tuple[datetime, datetime]], batch: SpanBatch
+    traces: list[ClientTrace], summaries: dict[str, _Summary], batch: SpanBatch
 ) -> None:
     """Insert traces, or add to those that are stored."""
     now = datetime.now(UTC)
+    without_spans = _Summary(now, now)
     values = {trace.trace_id: trace for trace in traces}
     rows = [
         TraceRow(
@@ -71,41 +82,62 @@ def _write_traces(
             name=_clean(trace.name),
             session=_clean(trace.session),
             source=trace.source,
-            started_at=times.get(trace.trace_id, (now, now))[0],
-            ended_at=times.get(trace.trace_id, (now, now))[1],
+            started_at=summary.started_at,
+            ended_at=summary.ended_at,
+            service=summary.service,
+            failed=summary.failed,
         )
         for trace in traces
+        for summary in [summaries.get(trace.trace_id, without_spans)]
     ]
     TraceRow.objects.bulk_create(rows, batch_size=ROWS_PER_STATEMENT, ignore_conflicts=True)
     stored = TraceRow.objects.of_key(batch.key_id, values).select_for_update().order_by("trace_id")
-    changed = [row for row in stored if _merge(row, values[row.trace_id], times)]
-    TraceRow.objects.bulk_update(
-        changed, ["name", "session", "started_at", "ended_at"], batch_size=ROWS_PER_STATEMENT
+    changed = [
+        row for row in stored if _merge(row, values[row.trace_id], summaries.get(row.trace_id))
+    ]
+    TraceRow.objects.bulk_update(changed, _MERGED, batch_size=ROWS_PER_STATEMENT)
+
+
+_MERGED = ("name", "session", "started_at", "ended_at", "service", "failed")
+
+
+def _merge(row: TraceRow, trace: ClientTrace, summary: _Summary | None) -> bool:
+    """Add what a request knows of a trace to its row; return whether the row changed."""
+    before = [getattr(row, name) for name in _MERGED]
+    row.name = _clean(trace.name) or row.name
+    row.session = _clean(trace.session) or row.session
+    if summary is not None:
+        row.started_at = min(row.started_at, summary.started_at)
+        row.ended_at = max(row.ended_at, summary.ended_at)
+        if summary.has_root or not row.service:
+            row.service = summary.service or row.service
+        row.failed = row.failed or summary.failed
+    return before != [getattr(row, name) for name in _MERGED]
+
+
+def _summaries(spans: list[ClientSpan]) -> dict[str, _Summary]:
+    """The summary of each trace's spans."""
+    by_trace: dict[str, list[ClientSpan]] = {}
+    for span in spans:
+        by_trace.setdefault(span.trace_id, []).append(span)
+    return {trace_id: _summary(group) for trace_id, group in by_trace.items()}
+
+
+def _summary(spans: list[ClientSpan]) -> _Summary:
+    # The root first.
+    services = [_service(span) for span in sorted(spans, key=lambda span: bool(span.parent_id))]
+    return _Summary(
+        _clamped_time(min(span.started_at for span in spans)),
+        _clamped_time(max(max(span.started_at, span.ended_at or 0.0) for span in spans)),
+        service=next(filter(None, services), ""),
+        has_root=any(not span.parent_id for span in spans),
+        failed=any(span.error for span in spans),
     )
 
 
-def _merge(row: TraceRow, trace: ClientTrace, times: dict[str, tuple[datetime, datetime]]) -> bool:
-    """Add what a request knows of a trace to its row; return whether the row changed."""
-    before = (row.name, row.session, row.started_at, row.ended_at)
-    row.name = _clean(trace.name) or row.name
-    row.session = _clean(trace.session) or row.session
-    if trace.trace_id in times:
-        started_at, ended_at = times[trace.trace_id]
-        row.started_at = min(row.started_at, started_at)
-        row.ended_at = max(row.ended_at, ended_at)
-    return before != (row.name, row.session, row.started_at, row.ended_at)
-
-
-def _times_by_trace(spans: list[ClientSpan]) -> dict[str, tuple[datetime, datetime]]:
-    """The earliest start and the latest end of each trace's spans."""
-    seconds: dict[str, tuple[float, float]] = {}
-    for span in spans:
-        end = max(span.started_at, span.ended_at or 0.0)
-        started_at, ended_at = seconds.get(span.trace_id, (span.started_at, end))
-        seconds[span.trace_id] = min(started_at, span.started_at), max(ended_at, end)
-    return {
-        name: (_clamped_time(first), _clamped_time(last)) for name, (first, last) in seconds.items()
-    }
+def _service(span: ClientSpan) -> str:
+    value = span.attributes.get("service.name")
+    return _clean(value)[:MAX_NAME_CHARS] if isinstance(value, str) else ""
 
 
 def _span_row(span: ClientSpan, packed: bytes | None, key_id: int) -> SpanRow:

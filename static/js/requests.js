@@ -1,5 +1,6 @@
-// The requests page: live tail, the chosen row, menus that submit their form.
+// The requests page: live tail and the chosen row.
 import { say } from "./app.js";
+import "./filters.js";
 import "./search.js";
 import "./split.js";
 import "./translation.js";
@@ -93,14 +94,6 @@ live?.addEventListener("click", () => {
 news()?.addEventListener("click", toTop);
 list?.addEventListener("pointerdown", () => (pressed = true));
 for (const kind of ["pointerup", "pointercancel"]) addEventListener(kind, () => (pressed = false));
-
-for (const field of document.querySelectorAll("[data-submit]")) {
-  field.addEventListener("change", () => field.form.requestSubmit());
-}
-// Empty fields are no state: they stay out of the address.
-document.querySelector("[data-filters]")?.addEventListener("formdata", (event) => {
-  for (const [name, value] of [...event.formData]) if (!value) event.formData.delete(name);
-});
 
 /** Messages are drawn by a module of their own, loaded with the first of them. */
 function drawMessages() {

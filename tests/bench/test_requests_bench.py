@@ -15,9 +15,10 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from console.list_filters import distinct_values
 from console.pages.requests import log_search, sessions
 from console.pages.requests.histogram import histogram
-from console.pages.requests.menus import MENUS, distinct_values
+from console.pages.requests.menus import MENUS
 from console.pages.requests.query import COLUMNS, parse
 from tests.bench.filled_log import fill_log
 

@@ -421,6 +421,7 @@ def trace() -> dict[str, Any]:
         span(8, 6, 76, 76.2, type="guardrail", name="tone", triggered=False),
     ]
     parsed = agents_sdk.parse_items({"data": items})
+    parsed.spans[0].attributes["service.name"] = "travel-agents"
     packed = [json.dumps(span.content).encode() if span.content else None for span in parsed.spans]
     batch = SpanBatch(traces=list(parsed.traces.values()), spans=parsed.spans, packed=packed)
     store.write_spans(batch)

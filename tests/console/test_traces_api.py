@@ -44,14 +44,17 @@ def test_a_trace_is_a_tree_of_spans_and_requests_with_sums(vic: Client) -> None:
 def test_the_list_has_pages_filters_and_counts(vic: Client) -> None:
     for number in range(3):
         span(number, trace_id=f"trace_{number}", error="x" if number == 2 else "")
-    ClientTrace.objects.filter(trace_id="trace_1").update(session="s", key_prefix="sk-dgm-a")
+    own = {"session": "s", "key_prefix": "sk-dgm-a", "service": "planner", "failed": True}
+    ClientTrace.objects.filter(trace_id="trace_1").update(**own)
     first = get(vic, "traces", limit=2)
     assert [row["trace_id"] for row in first["items"]] == ["trace_2", "trace_1"]
     assert (first["items"][0]["spans"], first["items"][0]["errors"]) == (1, 1)
     rest = get(vic, "traces", limit=2, cursor=first["next"])
     assert [row["trace_id"] for row in rest["items"]] == ["trace_0"]
     assert rest["next"] is None
-    for filters in ({"session": "s"}, {"key": "sk-dgm-a"}):
+    assert first["items"][1]["service"] == "planner"
+    filtered: list[dict[str, Any]] = [{"session": "s"}, {"key": "sk-dgm-a"}, {"service": "planner"}]
+    for filters in (*filtered, {"failed": True}, {"q": "PLAN"}):
         assert [row["trace_id"] for row in get(vic, "traces", **filters)["items"]] == ["trace_1"]
     assert get(vic, "traces", since=at(3600).isoformat())["items"] == []
     assert len(get(vic, "traces", until=at(3600).isoformat())["items"]) == 3

@@ -64,6 +64,29 @@ def test_fields_of_later_requests_are_added_to_the_trace() -> None:
     assert row.ended_at.timestamp() == pytest.approx(start + 50)
 
 
+def test_the_service_of_a_trace_is_that_of_its_root() -> None:
+    """Spans of several programs arrive in any order."""
+
+    def service(name: str) -> dict[str, Any]:
+        return {"attributes": {"service.name": name}}
+
+    write(span("s2", parent_id="s1", **service("tool-server")))
+    assert TraceRow.objects.get().service == "tool-server"
+    write(span("s3", parent_id="s1", **service("other")), span("s1", **service("planner")))
+    assert TraceRow.objects.get().service == "planner"
+    write(span("s4", parent_id="s1", **service("tool-server")))
+    write(span("s5"))
+    assert TraceRow.objects.get().service == "planner"
+
+
+def test_a_trace_with_a_failed_span_remains_failed() -> None:
+    write(span("s1"))
+    assert not TraceRow.objects.get().failed
+    write(span("s2", error="no data"))
+    write(span("s3"))
+    assert TraceRow.objects.get().failed
+
+
 def test_a_key_cannot_change_the_trace_of_another() -> None:
     write(span(name="own"), key_id=1, name="Own")
     write(span(name="foreign"), key_id=2, name="Foreign")

@@ -17,6 +17,7 @@ from console.access import may_read_bodies, viewer
 from console.dialects import OFFERED, with_path_fields
 from console.evaluate.chat import DIALECT
 from console.evaluate.definition import Case, Definition, InvalidDefinition, parse_definition
+from console.list_filters import TIME_RANGES
 from console.models import Evaluation
 from console.numbers import number_in
 from console.pages.evaluate.views import (
@@ -27,7 +28,7 @@ from console.pages.evaluate.views import (
     save,
 )
 from console.pages.requests import log_search
-from console.pages.requests.listing import SPANS, search_of, state_of
+from console.pages.requests.listing import search_of, state_of
 from console.pages.requests.log_lines import lines
 from console.pages.requests.streams import answer
 from console.playground.client_request import render_body
@@ -154,7 +155,7 @@ def log_to_cases(request: HttpRequest, pk: int) -> HttpResponse:
         "page": PAGE,
         "evaluation": evaluation,
         "state": state,
-        "spans": SPANS,
+        "spans": TIME_RANGES,
         "lines": lines(rows, with_previews=True, query=search.text),
     }
     return render(request, "console/evaluate/log.html", context)

@@ -16,15 +16,14 @@ from django.views.decorators.http import require_safe
 
 from console.access import Person, may_read_bodies, viewer
 from console.htmx import is_partial
+from console.list_filters import DEFAULT_RANGE, RANGE_SECONDS, TIME_RANGES
 from console.models import SavedView
 from console.pages.requests import log_search, sessions
 from console.pages.requests.histogram import Histogram, histogram
 from console.pages.requests.log_lines import lines
 from console.pages.requests.menus import choices_in_log, menus, suggestions
 from console.pages.requests.query import (
-    DEFAULT_RANGE,
     FILTERS,
-    RANGES,
     SORTS,
     Search,
     State,
@@ -32,16 +31,6 @@ from console.pages.requests.query import (
     without_term,
 )
 from gateway.models import RequestLog
-
-SPANS = (
-    ("15m", _("Last 15 minutes")),
-    ("1h", _("Last 60 minutes")),
-    ("6h", _("Last 6 hours")),
-    ("24h", _("Last 24 hours")),
-    ("7d", _("Last 7 days")),
-    ("30d", _("Last 30 days")),
-    ("all", _("All")),
-)
 
 
 class ListColumn(NamedTuple):
@@ -76,7 +65,7 @@ def state_of(request: HttpRequest) -> State:
     span = request.GET.get("range", "")
     return State(
         q=request.GET.get("q", "")[:1000].replace("\0", "").strip(),
-        span=span if span in RANGES or span == "all" else DEFAULT_RANGE,
+        span=span if span in RANGE_SECONDS or span == "all" else DEFAULT_RANGE,
         group="session" if request.GET.get("group") == "session" else "",
         sort=sort if (sort := request.GET.get("sort", "")) in SORTS else "",
         cursor=_number(request.GET.get("cursor", "")),
@@ -89,8 +78,8 @@ def state_with(request: HttpRequest, row: RequestLog) -> State:
     if request.GET.get("range"):
         return state
     age_s = (timezone.now() - row.started_at).total_seconds()
-    spans = list(RANGES)[list(RANGES).index(DEFAULT_RANGE) :]
-    span = next((name for name in spans if age_s < RANGES[name]), "all")
+    spans = list(RANGE_SECONDS)[list(RANGE_SECONDS).index(DEFAULT_RANGE) :]
+    span = next((name for name in spans if age_s < RANGE_SECONDS[name]), "all")
     return msgspec.structs.replace(state, span=span)
 
 
@@ -133,7 +122,7 @@ def list_context(request: HttpRequest, state: State, selected: int | None = None
         "filters": FILTERS,
         "chips": _chips(state, search, path),
         "menus": list(menus(state, search, path, choices)),
-        "spans": SPANS,
+        "spans": TIME_RANGES,
         "views": list(SavedView.objects.owned_by(request.user)),
         "suggestions": suggestions(choices),
         "histogram": _histogram_chart(histogram(search, timezone.now())),

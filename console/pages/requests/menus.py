@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django.db import connection
 from django.utils.translation import gettext_lazy as _
 
+from console.list_filters import distinct_values
 from console.pages.requests.query import COLUMNS, CONTENTS, FILTERS, KINDS, Search, State, with_term
 from gateway.dialects import CLIENT_DIALECTS
-from gateway.models import ApiKey, RequestLog
+from gateway.models import ApiKey
 
-MAX_CHOICES = 40
 STATUSES = (
     ("2xx", _("2xx success")),
     ("!2xx", _("not 2xx")),
@@ -82,18 +81,3 @@ def _choices(name: str) -> list[tuple[str, Any]]:
         return [(value, value) for value in values]
     names = dict(ApiKey.objects.values_list("prefix", "name"))
     return [(value, names.get(value, value)) for value in values]
-
-
-def distinct_values(column: str) -> list[str]:
-    """Return the values of an indexed column, with one index lookup per value."""
-    table = connection.ops.quote_name(RequestLog._meta.db_table)
-    name = connection.ops.quote_name(column)
-    sql = (
-        f"WITH RECURSIVE known(value) AS (SELECT min({name}) FROM {table} WHERE {name} > '' "  # noqa: S608
-        f"UNION ALL SELECT (SELECT min({name}) FROM {table} WHERE {name} > known.value) "
-        f"FROM known WHERE known.value IS NOT NULL) "
-        f"SELECT value FROM known WHERE value IS NOT NULL LIMIT {MAX_CHOICES}"
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
-        return [value for (value,) in cursor.fetchall()]

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 import msgspec
 from django.utils.dateparse import parse_date, parse_datetime
 
+from console.list_filters import RANGE_SECONDS
 from gateway.routing.circuit_breaker import HEALTH_CHECK_KEY
 
 # Name of a filter -> column of the log.
@@ -49,9 +50,6 @@ KINDS = frozenset({HEALTH_CHECK_KEY, "shadow", "playground", "evaluation", "repl
 CONTENTS = frozenset({"score", "comment"})
 # Other values of `is:`, short for a filter on the outcome.
 _OUTCOMES = {"ok": False, "error": True}
-# Values of the time range menu, in seconds; `all` is unlimited.
-RANGES = {"15m": 900, "1h": 3600, "6h": 21_600, "24h": 86_400, "7d": 604_800, "30d": 2_592_000}
-DEFAULT_RANGE = "24h"
 MAX_QUERY = 1000
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -161,8 +159,8 @@ def parse(text: str, span: str, now: dt.datetime) -> Search:
     if "id" in identified:
         return Search(id=identified["id"], unrecognized=tuple(unrecognized))
     since, until = times.get("since"), times.get("until")
-    if since is None and until is None and span in RANGES:
-        since = now - dt.timedelta(seconds=RANGES[span])
+    if since is None and until is None and span in RANGE_SECONDS:
+        since = now - dt.timedelta(seconds=RANGE_SECONDS[span])
     return Search(tuple(terms), " ".join(text_terms), "", since, until, tuple(unrecognized))
 
 

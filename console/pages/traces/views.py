@@ -11,6 +11,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from console.access import may_read_bodies, viewer
+from console.list_filters import MAX_CHOICES, TIME_RANGES, distinct_values
+from console.pages.traces.filters import STATUSES, read_filters
 from console.pages.traces.links import ALL, Links
 from console.pages.traces.waterfall import trace_waterfall
 from gateway import store
@@ -46,7 +48,9 @@ def render_list(request: HttpRequest, links: Links, key_ids: KeyIds) -> HttpResp
     """A page of the traces of these keys."""
     before = request.GET.get("before", "")
     cursor = int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None
-    rows = list(ClientTrace.objects.of_keys(key_ids).newest(PAGE_ROWS + 1, cursor))
+    filters = read_filters(request.GET)
+    visible = ClientTrace.objects.of_keys(key_ids)
+    rows = list(filters.apply(visible).newest(PAGE_ROWS + 1, cursor))
     page = rows[:PAGE_ROWS]
     counts = ClientSpan.objects.counts([row.trace_id for row in page])
     lines = [{"row": row, "counts": counts.get((row.trace_id, row.key_id), (0, 0))} for row in page]
@@ -56,6 +60,12 @@ def render_list(request: HttpRequest, links: Links, key_ids: KeyIds) -> HttpResp
         "lines": lines,
         "next": page[-1].pk if len(rows) > PAGE_ROWS else None,
         "continues": cursor is not None,
+        "filters": filters,
+        "services": distinct_values("service", ClientTrace)
+        if key_ids is None
+        else visible.services(MAX_CHOICES),
+        "statuses": STATUSES,
+        "ranges": TIME_RANGES,
         "endpoint": request.build_absolute_uri("/v1/traces/ingest"),
     }
     return render(request, "console/traces/list.html", context)
