@@ -14,6 +14,12 @@ from typing import Any
 import msgspec
 
 from gateway.client_spans.conventions import OtelSpan, client_span
+from gateway.client_spans.protobuf_wire import (
+    Schema,
+    check_values,
+    merge_submessage,
+    submessages,
+)
 from gateway.client_spans.span import (
     MAX_ITEMS,
     InvalidItem,
@@ -184,46 +190,63 @@ def _integer(value: Any) -> int:
 # --- protobuf ---------------------------------------------------------------------------
 
 
+# Messages inside a span or a resource, by field number (opentelemetry/proto/*/v1/*.proto).
+_ANY_VALUE: dict[int, Schema] = {}
+_KEY_VALUE: Schema = {2: _ANY_VALUE}
+_ANY_VALUE |= {5: {1: _ANY_VALUE}, 6: {1: _KEY_VALUE}}
+_RESOURCE: Schema = {1: _KEY_VALUE}
+_SPAN: Schema = {9: _KEY_VALUE, 11: {3: _KEY_VALUE}, 13: {4: _KEY_VALUE}, 15: {}}
+_RESOURCE_SPANS, _SCOPE_SPANS, _SPANS = 1, 2, 2
+# The messages in a smaller span or resource are not counted before it is decoded.
+_COUNTED_BYTES = 128 * 1024
+
+
 def decode_protobuf(body: bytes) -> Iterator[OtelSpan | Rejection]:
-    """The spans of an ExportTraceServiceRequest in protobuf.
+    """The spans of an ExportTraceServiceRequest in protobuf, decoded one at a time.
 
     Raises:
         MissingPackage: the extra `otel` is not installed.
         MalformedBody: it is not that message.
+        TooManyValues: a span contains more than MAX_VALUES messages.
     """
     try:
         from google.protobuf.message import DecodeError
-        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-            ExportTraceServiceRequest,
-        )
+        from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+        from opentelemetry.proto.trace.v1.trace_pb2 import Span
     except ImportError:
         raise MissingPackage from None
+    values = _ProtobufValues()
     try:
-        request = ExportTraceServiceRequest.FromString(body)
+        for resource_spans in submessages(body, _RESOURCE_SPANS):
+            resource = _decode(Resource, merge_submessage(resource_spans, 1), _RESOURCE)
+            service = values.attributes(resource.attributes).get("service.name")
+            for scope_spans in submessages(resource_spans, _SCOPE_SPANS):
+                for span in submessages(scope_spans, _SPANS):
+                    yield _protobuf_span(_decode(Span, span, _SPAN), service, values)
     except DecodeError:
         raise MalformedBody("the body is not an ExportTraceServiceRequest in protobuf") from None
-    return _protobuf_spans(request)
 
 
-def _protobuf_spans(request: Any) -> Iterator[OtelSpan | Rejection]:
-    values = _ProtobufValues()
-    for resource_spans in request.resource_spans:
-        service = values.attributes(resource_spans.resource.attributes).get("service.name")
-        for scope in resource_spans.scope_spans:
-            for span in scope.spans:
-                yield OtelSpan(
-                    trace_id=span.trace_id.hex(),
-                    span_id=span.span_id.hex(),
-                    parent_id=span.parent_span_id.hex(),
-                    name=span.name,
-                    started_ns=span.start_time_unix_nano,
-                    ended_ns=span.end_time_unix_nano,
-                    status=span.status.code,
-                    status_message=span.status.message,
-                    attributes=values.attributes(span.attributes),
-                    events=[(e.name, values.attributes(e.attributes)) for e in span.events],
-                    service=service if isinstance(service, str) else "",
-                )
+def _decode(message: Any, data: bytes, schema: Schema) -> Any:
+    if len(data) > _COUNTED_BYTES:
+        check_values(data, schema, MAX_VALUES)
+    return message.FromString(data)
+
+
+def _protobuf_span(span: Any, service: Any, values: _ProtobufValues) -> OtelSpan:
+    return OtelSpan(
+        trace_id=span.trace_id.hex(),
+        span_id=span.span_id.hex(),
+        parent_id=span.parent_span_id.hex(),
+        name=span.name,
+        started_ns=span.start_time_unix_nano,
+        ended_ns=span.end_time_unix_nano,
+        status=span.status.code,
+        status_message=span.status.message,
+        attributes=values.attributes(span.attributes),
+        events=[(e.name, values.attributes(e.attributes)) for e in span.events],
+        service=service if isinstance(service, str) else "",
+    )
 
 
 class _ProtobufValues:

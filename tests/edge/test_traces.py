@@ -328,9 +328,7 @@ async def test_another_content_type_is_refused(live: Gateway) -> None:
 async def test_without_the_extra_protobuf_names_the_command(
     live: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(
-        __import__("sys").modules, "opentelemetry.proto.collector.trace.v1.trace_service_pb2", None
-    )
+    monkeypatch.setitem(__import__("sys").modules, "opentelemetry.proto.trace.v1.trace_pb2", None)
     reply = await live.post(OTLP, b"", headers=PROTOBUF)
     assert reply.status == 400
     assert b"pip install 'dragoman[otel]'" in reply.body
