@@ -250,9 +250,7 @@ class GeminiStreamParser:
         return events
 
     def _read_part(self, part: Json) -> list[Event]:
-        signature_value = next(
-            (part[name] for name in _SIGNATURE_FIELDS if isinstance(part.get(name), str)), ""
-        )
+        signature_value = _signature_value(part)
         call = part.get("functionCall")
         if isinstance(call, dict):
             complete_calls = self._partial_calls.add(call, signature_value)
@@ -339,7 +337,8 @@ class GeminiStreamParser:
             events += self._ensure_open_block("reasoning")
             self._pending_signature = self._new_signature(signature_value, NEXT_PART_SIGNATURE)
         events += self._end_block()
-        call_id = string_or_empty(call.get("id")) or self._generate_call_id()
+        generated_id = f"call_{self._response_id or self._content_index}_{self._call_count}"
+        call_id = string_or_empty(call.get("id")) or generated_id
         self._call_count += 1
         custom = sent_name in self._custom_tools
         name = self._client_names.get(sent_name, sent_name)
@@ -348,10 +347,6 @@ class GeminiStreamParser:
         if signature_value:
             events.append(SignatureDelta(self._new_signature(signature_value, SAME_PART_SIGNATURE)))
         return [*events, BlockEnd()]
-
-    def _generate_call_id(self) -> str:
-        """A call id made of the response's id, or its position, and the call's number."""
-        return f"call_{self._response_id or self._content_index}_{self._call_count}"
 
     def _native_events(self, part: Json, signature_value: str) -> list[Event]:
         """A part of this dialect; an empty reasoning block carries the state of code to others."""
@@ -364,6 +359,12 @@ class GeminiStreamParser:
             self._pending_signature = self._new_signature(signature_value, NEXT_PART_SIGNATURE)
         start = BlockStart(kind="native", dialect=NAME, native=part)
         return [*events, *self._end_block(), start, BlockEnd()]
+
+
+def _signature_value(part: Json) -> str:
+    """The signature of a part, in either spelling; empty if it has none."""
+    values = (part.get(name) for name in _SIGNATURE_FIELDS)
+    return next((value for value in values if isinstance(value, str)), "")
 
 
 def _requests_several_candidates(rendered: RenderedRequest | None) -> bool:
