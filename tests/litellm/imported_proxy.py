@@ -162,6 +162,21 @@ def _check_spend(reported: Reported) -> None:
                 key = ApiKey.objects.get(name=alias)
                 spent = recorded[f"key:{key.pk}/usd/{_PERIODS[budget.get('budget_duration')]}"]
                 assert abs(spent - row["spend"]) < 0.0001, alias
+    _check_spend_of_teams(reported, recorded)
+
+
+def _check_spend_of_teams(reported: Reported, recorded: Mapping[str, float]) -> None:
+    """The budgets of teams go on where they were, and of users without the keys of their teams."""
+    spent = {f"LiteLLM team {team}": row["spend"] for team, row in reported["team_info"].items()}
+    for user in reported["user_info"]:
+        own = [row for row in reported["key_info"].values() if row.get("user_id") == user]
+        spent[f"LiteLLM user {user}"] = sum(r["spend"] for r in own if "team_id" not in r)
+    teams = Team.objects.filter(name__in=("search", "user ann"))
+    assert len(teams) == 2
+    for team in teams:
+        period = "week" if team.budget_week_usd else "month"
+        found = recorded[f"team:{team.pk}/usd/{period}"]
+        assert abs(found - spent[team.source_ref]) < 0.0001, team.name
 
 
 def variables(provider: str) -> dict[str, str]:

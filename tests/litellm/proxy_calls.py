@@ -125,6 +125,16 @@ _CALLS: tuple[tuple[str, Answer], ...] = (
             "max_budget_in_team": 2,
         },
     ),
+    ("/tag/new", {"name": "batch", "description": "Nightly", "models": []}),
+    (
+        "/guardrails",
+        {
+            "guardrail": {
+                "guardrail_name": "secrets",
+                "litellm_params": {"guardrail": "hide-secrets", "mode": "pre_call"},
+            }
+        },
+    ),
     ("/customer/new", {"user_id": "c-plain", "alias": "Plain"}),
     (
         "/customer/new",
@@ -133,6 +143,7 @@ _CALLS: tuple[tuple[str, Answer], ...] = (
     ("/customer/new", {"user_id": "c-gold", "budget_id": "gold"}),
     ("/customer/new", {"user_id": "c-blocked", "blocked": True}),
 )
+_ACCESS_GROUP = {"access_group_name": "fast ones", "access_model_names": ["fast"]}
 # By alias; the proxy makes up what is not given.
 _KEYS: dict[str, Answer] = {
     "ci": {
@@ -153,6 +164,8 @@ _KEYS: dict[str, Answer] = {
     "team": {"team_id": "t-search", "models": ["all-team-models"]},
     "second": {"team_id": "t-second"},
     "closed": {"team_id": "t-closed"},
+    # The proxy makes up the identifier of the group.
+    "in an access group": {"models": ["smart"], "access_group_ids": []},
     "group": {"models": ["office"], "aliases": {"best": "smart"}},
     "gold": {"budget_id": "gold", "max_budget": 7},
     "windows": {
@@ -220,8 +233,12 @@ def fill(proxy: Proxy) -> Answer:
         made = proxy.post(path, body)
         if path == "/user/new":
             keys[body["key_alias"]] = made["key"]
+    group = proxy.send("POST", "/v1/access_group", json=_ACCESS_GROUP).json()["access_group_id"]
     for alias, body in _KEYS.items():
-        keys[alias] = proxy.post("/key/generate", {"key_alias": alias, **body})["key"]
+        request = {"key_alias": alias, **body}
+        if "access_group_ids" in body:
+            request["access_group_ids"] = [group]
+        keys[alias] = proxy.post("/key/generate", request)["key"]
     robot = {"key_alias": "robot", "team_id": "t-search"}
     keys["robot"] = proxy.post("/key/service-account/generate", robot)["key"]
     proxy.post("/key/block", {"key": keys["blocked"]})

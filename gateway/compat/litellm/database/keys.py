@@ -29,7 +29,7 @@ _MAX_NAME = 200
 _NO_MODELS = "no-default-models"
 # Columns and fields of `metadata` with an effect in LiteLLM that keys do not have here.
 _UNSUPPORTED = (
-    *("aliases", "config", "router_settings", "permissions", "policies", "access_group_ids"),
+    *("aliases", "config", "router_settings", "permissions", "policies"),
     *("allowed_cache_controls", "budget_fallbacks", "auto_rotate", "object_permission_id"),
     "agent_id",
 )
@@ -72,6 +72,7 @@ class _KeyImport:
         self._users = tables.by("UserTable", "user_id")
         self._blocked = blocked_ids(tables)
         self._groups = access_groups(tables)
+        self._access_groups = tables.by("AccessGroupTable", "access_group_id")
         self._names = set(ApiKey.objects.values_list("name", flat=True))
         self._guardrails = set(Guardrail.objects.values_list("name", flat=True))
         self._aliases = dict(Alias.objects.values_list("pattern", "route__name"))
@@ -181,12 +182,10 @@ class _KeyImport:
                 subject, "is for LiteLLM's management only: may use no model here"
             )
             return [_NO_MODELS]
-        own = self._expand_access_groups(key.get("models"))
+        own = self._granted_models(key)
         team = self._team_rows.get(key.get("team_id") or "")
         user = self._users.get(key.get("user_id") or "")
-        inherited_models = self._expand_access_groups(
-            (team if team is not None else user or {}).get("models")
-        )
+        inherited_models = self._granted_models(team if team is not None else user or {})
         if "all-team-models" in own:
             own = []
         if not own or not inherited_models:
@@ -199,6 +198,20 @@ class _KeyImport:
         if _NO_MODELS in models:
             self._report.add_remark(subject, "may use no model")
         return self._routes_of(list(dict.fromkeys(models)), subject)
+
+    def _granted_models(self, row: Row) -> list[str]:
+        """The models of a key, team or user with those of its access groups; empty means all."""
+        models = self._expand_access_groups(row.get("models"))
+        if not models or "all-team-models" in models:
+            return models
+        granted = [
+            name
+            for group in row.get("access_group_ids") or ()
+            for name in self._access_groups.get(group, {}).get("access_model_names") or ()
+        ]
+        if not granted:
+            return models
+        return [name for name in models if name != _NO_MODELS] + [_text(name) for name in granted]
 
     def _expand_access_groups(self, models: Any) -> list[str]:
         """The names with access groups replaced by their models; empty means all."""

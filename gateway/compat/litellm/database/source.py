@@ -22,10 +22,26 @@ _TABLES = (
     "DeprecatedVerificationToken",
     "CredentialsTable",
     "ProxyModelTable",
+    "AccessGroupTable",
     "Config",
 )
-# Tables of which only the number of rows is reported.
-_COUNTED = ("DailyTagSpend", "DailyEndUserSpend", "SpendLogs")
+# Tables of which only the number of rows is reported, and what they have.
+UNIMPORTED = {
+    "DailyTagSpend": "spend by tag",
+    "DailyEndUserSpend": "spend by end user",
+    "SpendLogs": "the log of requests",
+    "GuardrailsTable": "guardrails",
+    "PolicyTable": "policies",
+    "PromptTable": "prompts",
+    "MCPServerTable": "MCP servers",
+    "AgentsTable": "agents",
+    "ManagedVectorStoresTable": "vector stores",
+    "SearchToolsTable": "search tools",
+    "TagTable": "budgets and models of tags",
+    "ModelAccessGroupBudgetTable": "budgets of access groups",
+    "JWTKeyMapping": "keys of JWT claims",
+    "SSOConfig": "single sign-on",
+}
 _USAGE = "DailyUserSpend"
 _SUMS = (
     "prompt_tokens",
@@ -120,7 +136,7 @@ class _TableReader:
         return Tables(
             rows={name: self._rows(name) for name in _TABLES if self._has(name)},
             usage=self._usage() if self._has(_USAGE) else [],
-            counts={name: self._number(name) for name in _COUNTED if self._has(name)},
+            counts={name: self._number(name) for name in UNIMPORTED if self._has(name)},
         )
 
     def _has(self, name: str) -> bool:

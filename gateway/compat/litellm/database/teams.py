@@ -86,7 +86,7 @@ class _TeamImport:
         self._teams.teams[ref] = self._team("team", ref, row.get("team_alias") or ref, row, parent)
         if row.get("model_id") is not None:
             self._report.add_remark(subject, "model aliases of a team are not carried over")
-        for column in ("router_settings", "policies", "access_group_ids", "object_permission_id"):
+        for column in ("router_settings", "policies", "object_permission_id"):
             if row.get(column):
                 self._report.add_remark(subject, f"{column} is not carried over")
 

@@ -39,13 +39,6 @@ def import_usage(tables: Tables, keys: dict[str, ApiKey], report: ImportReport) 
     for name, units in _remainders(tables, keys, report):
         _add(sums, name, [0] * 10 + [units, units])
     write_usage(sums, MARK, report)
-    for table, what in (
-        ("DailyTagSpend", "spend by tag"),
-        ("DailyEndUserSpend", "spend by end user"),
-        ("SpendLogs", "the log of requests"),
-    ):
-        if number := tables.counts.get(table):
-            report.add_remark("", f"{what} is not carried over ({number} rows)")
 
 
 def _name(row: Row, keys: dict[str, ApiKey]) -> Name | None:
