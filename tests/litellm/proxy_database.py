@@ -44,7 +44,8 @@ CREATE TABLE "LiteLLM_OrganizationTable" (organization_id text PRIMARY KEY,
   created_by text NOT NULL, updated_by text NOT NULL);
 CREATE TABLE "LiteLLM_TeamTable" (team_id text PRIMARY KEY, team_alias text, organization_id text,
   max_budget float8, budget_duration text, models text[], rpm_limit bigint, tpm_limit bigint,
-  max_parallel_requests int, blocked boolean NOT NULL DEFAULT false, model_id int);
+  max_parallel_requests int, blocked boolean NOT NULL DEFAULT false, model_id int,
+  spend float8 NOT NULL DEFAULT 0, budget_reset_at timestamp(3));
 CREATE TABLE "LiteLLM_UserTable" (user_id text PRIMARY KEY, user_email text, max_budget float8,
   budget_duration text, models text[], rpm_limit bigint);
 CREATE TABLE "LiteLLM_EndUserTable" (user_id text PRIMARY KEY, alias text, budget_id text,

@@ -203,6 +203,20 @@ def test_spend_continues(proxy: Proxy) -> None:
     assert UsageHour.objects.filter(key_id=0).totals().cost == Decimal(4)
 
 
+@pytest.mark.parametrize(("resets_in_days", "is_reported"), [(3, True), (-3, False)])
+def test_spend_of_a_teams_deleted_keys_is_reported(
+    proxy: Proxy, resets_in_days: int, is_reported: bool
+) -> None:
+    proxy[1].execute(
+        "UPDATE \"LiteLLM_TeamTable\" SET spend = 45, budget_reset_at = %s WHERE team_id = 't1'",
+        [timezone.now().replace(tzinfo=None) + dt.timedelta(days=resets_in_days)],
+    )
+    report = imported(proxy[0])
+    why = "more than its keys here, as keys were deleted: its budget starts lower"
+    assert (why in report) == is_reported
+    assert ("team search: its counter has 4" in report) == is_reported
+
+
 def test_models_are_decrypted(proxy: Proxy) -> None:
     report = imported(proxy[0])
     provider = Provider.objects.get(models__name="gpt-4o")

@@ -14,7 +14,7 @@ from gateway.compat.litellm.database.models import import_models
 from gateway.compat.litellm.database.sealed_values import SaltKey
 from gateway.compat.litellm.database.source import UNIMPORTED, Tables
 from gateway.compat.litellm.database.teams import import_teams
-from gateway.compat.litellm.database.usage import import_usage
+from gateway.compat.litellm.database.usage import import_usage, report_spend_of_deleted_keys
 
 
 class Secrets(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +47,7 @@ def import_tables(tables: Tables, secrets: Secrets, *, dry_run: bool = False) ->
         keys = import_keys(tables, teams, secrets.master_hash, report)
         import_end_users(tables, report)
         import_usage(tables, keys, report)
+        report_spend_of_deleted_keys(tables, teams, report)
         _report_unimported_tables(tables, report)
         transaction.set_rollback(dry_run)
     return report

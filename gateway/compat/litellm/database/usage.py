@@ -12,11 +12,13 @@ from decimal import Decimal
 
 from django.utils import timezone
 
+from gateway import store
 from gateway.compat.import_report import ImportReport
 from gateway.compat.imported_usage import Name, mark_of, write_usage
 from gateway.compat.litellm.database.amounts import window_of
 from gateway.compat.litellm.database.keys import PREFIX, public_prefix
 from gateway.compat.litellm.database.source import Row, Tables
+from gateway.compat.litellm.database.teams import Teams
 from gateway.models import ApiKey
 from gateway.routing.limits import window_start
 from gateway.usage_querysets import UNITS
@@ -97,9 +99,8 @@ def _remainders(
         if key_spend is None or values.get("max_budget") is None or window is None:
             continue
         since = window_start(now.timestamp(), window[0])
-        resets = key.get("budget_reset_at")
-        if since is not None and (resets is None or resets.replace(tzinfo=dt.UTC) <= now):
-            continue  # the counter is of an earlier window
+        if since is not None and not _is_current(values, now):
+            continue
         first = since.date().isoformat() if since is not None else ""
         recorded = sum(
             (usd for date, usd in days.get(key["token"], ()) if date >= first), Decimal(0)
@@ -114,6 +115,32 @@ def _remainders(
             start = since or key.get("created_at") or now
             hour = start.replace(tzinfo=dt.UTC, hour=0, minute=0, second=0, microsecond=0)
             yield (hour, key_spend.pk, public_prefix(key["token"]), "", MARK, ""), _units(missing)
+
+
+def report_spend_of_deleted_keys(tables: Tables, teams: Teams, report: ImportReport) -> None:
+    """Report what the counter of a team's budget has and its imported keys do not."""
+    now = timezone.now()
+    recorded = {name: found for name, _, found in store.recorded_spend(store.load_snapshot())}
+    for row in tables.of("TeamTable"):
+        team, window = teams.teams[row["team_id"]], window_of(row.get("budget_duration"))
+        if row.get("max_budget") is None or window is None:
+            continue
+        if window[0] != "total" and not _is_current(row, now):
+            continue
+        here = Decimal(recorded.get(f"team:{team.pk}/usd/{window[0]}", 0)) / UNITS
+        missing = Decimal(str(row.get("spend") or 0)) - here
+        if missing > _LEAST_USD:
+            report.add_remark(
+                f"team {team.name}",
+                f"its counter has {missing:.4f} US dollars more than its keys here, as keys were "
+                "deleted: its budget starts lower",
+            )
+
+
+def _is_current(row: Row, now: dt.datetime) -> bool:
+    """Whether the counter of a budget is of the current window."""
+    resets = row.get("budget_reset_at")
+    return resets is not None and resets.replace(tzinfo=dt.UTC) > now
 
 
 def _add(sums: dict[Name, list[int]], name: Name, counts: list[int]) -> None:
