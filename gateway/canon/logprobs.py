@@ -25,15 +25,20 @@ def accepts_logprobs(request: Request) -> bool:
     return request.client_paths.get("logprobs") in _REQUEST_FIELDS
 
 
-def token(text: Any, logprob: Any, alternatives: Iterable[Json] = ()) -> Json:
-    """One token with its log probability and its alternatives."""
+def token(text: Any, logprob: Any, alternatives: Iterable[Json] = (), raw: Any = None) -> Json:
+    """One token with its log probability and its alternatives.
+
+    `raw` are its bytes as a list of numbers; those of the text if they are unknown. The text of a
+    token that is a part of a character cannot have them.
+    """
     text = text if isinstance(text, str) else ""
     number = logprob if isinstance(logprob, int | float) else 0.0
     top_logprobs = [
         {k: v for k, v in alternative.items() if k != "top_logprobs"}
         for alternative in alternatives
     ]
-    raw = list(text.encode("utf-8", "replace"))
+    if not isinstance(raw, list) or not all(isinstance(byte, int) for byte in raw):
+        raw = list(text.encode("utf-8", "replace"))
     return {"token": text, "logprob": number, "bytes": raw, "top_logprobs": top_logprobs}
 
 
@@ -44,10 +49,10 @@ def parse_tokens(tokens: Any) -> list[Json]:
 
 def _parse_token(item: Json) -> Json:
     alternatives = (
-        token(alternative.get("token"), alternative.get("logprob"))
+        token(alternative.get("token"), alternative.get("logprob"), raw=alternative.get("bytes"))
         for alternative in _dict_items(item.get("top_logprobs"))
     )
-    return token(item.get("token"), item.get("logprob"), alternatives)
+    return token(item.get("token"), item.get("logprob"), alternatives, item.get("bytes"))
 
 
 def _dict_items(value: Any) -> list[Json]:
@@ -66,7 +71,19 @@ def _named(item: Json) -> Json:
 
 def logprobs_extra(tokens: Any) -> dict[str, Json]:
     """The entry for a response's `extra`; empty without tokens."""
-    return {KEY: {"tokens": tokens}} if isinstance(tokens, list) and tokens else {}
+    valid = [t if _is_complete(t) else _parse_token(t) for t in _dict_items(tokens)]
+    return {KEY: {"tokens": valid}} if valid else {}
+
+
+def _is_complete(item: Json) -> bool:
+    """Whether a token and its alternatives have what every dialect reads."""
+    alternatives = item.get("top_logprobs")
+    if not isinstance(alternatives, list) or len(_dict_items(alternatives)) < len(alternatives):
+        return False
+    return all(
+        isinstance(each.get("token"), str) and isinstance(each.get("logprob"), int | float)
+        for each in (item, *alternatives)
+    )
 
 
 def token_logprobs(response: Response) -> list[Json]:

@@ -32,9 +32,9 @@ from gateway.dialects.shared import code_execution, web_search
 from gateway.dialects.shared.server_tools import loss_reason
 from gateway.dialects.shared.web_search import WebSearch
 
-# Claude Code's first system block.
 # How an `allowed` tool choice is sent to a target without one.
 ONLY_ALLOWED_SENT = "only the allowed tools are sent; the list changes, so prompt caches miss"
+# Claude Code's first system block.
 _BILLING_HEADER_PREFIX = "x-anthropic-billing-header:"
 
 
