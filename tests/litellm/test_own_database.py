@@ -90,7 +90,9 @@ def test_the_report_has_only_what_is_left_out(database: str) -> None:
     assert subjects_by_text == {
         "is reached by names with openai/ only, which LiteLLM's clients may leave out: add an "
         "alias for each name that they use": ["model openai/*"],
-        "model aliases of a team are not carried over": ["team search"],
+        "aliases are not carried over (gpt-4o of smart): an alias here is for all keys": [
+            "team search"
+        ],
         "is named `search (t-second)` here": ["team search"],
         "allowed_routes is not carried over": ["key chat only"],
         "is for LiteLLM's management only: may use no model here": [
@@ -104,7 +106,9 @@ def test_the_report_has_only_what_is_left_out(database: str) -> None:
         "rpm_limit 0 rejects every request": ["key zero"],
         "metadata.model_rpm_limit is not carried over": ["key by model"],
         "keys of sessions of LiteLLM's pages are left out": [],
-        "aliases is not carried over": ["key group"],
+        "aliases are not carried over (best of smart): an alias here is for all keys": [
+            "key group"
+        ],
         "not carried over": [
             "budgets and models of tags",
             "guardrails",

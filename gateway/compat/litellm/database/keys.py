@@ -13,7 +13,7 @@ from django.utils import timezone
 from gateway import store
 from gateway.compat.import_report import ImportReport
 from gateway.compat.litellm.database.amounts import set_amounts
-from gateway.compat.litellm.database.models import access_groups
+from gateway.compat.litellm.database.models import access_groups, describe_aliases
 from gateway.compat.litellm.database.source import Row, Tables
 from gateway.compat.litellm.database.teams import Teams, blocked_ids
 from gateway.models import Alias, ApiKey, Guardrail, Route, RowSource
@@ -29,7 +29,7 @@ _MAX_NAME = 200
 _NO_MODELS = "no-default-models"
 # Columns and fields of `metadata` with an effect in LiteLLM that keys do not have here.
 _UNSUPPORTED = (
-    *("aliases", "config", "router_settings", "permissions", "policies"),
+    *("config", "router_settings", "permissions", "policies"),
     *("allowed_cache_controls", "budget_fallbacks", "auto_rotate", "object_permission_id"),
     "agent_id",
 )
@@ -253,6 +253,8 @@ class _KeyImport:
         return known
 
     def _note_unsupported(self, key: Row, metadata: Row, subject: str) -> None:
+        if remark := describe_aliases(key.get("aliases")):
+            self._report.add_remark(subject, remark)
         for column in _UNSUPPORTED:
             if key.get(column):
                 self._report.add_remark(subject, f"{column} is not carried over")

@@ -15,6 +15,7 @@ from gateway.compat.litellm.database.sealed_values import SaltKey, SealedError, 
 from gateway.compat.litellm.database.source import Row, Tables
 
 NAME = "LiteLLM database"
+_MAX_ALIASES = 10
 _SETTINGS = ("router_settings", "litellm_settings")
 _NEEDS_KEY = "encrypted: set LITELLM_SALT_KEY, or LITELLM_MASTER_KEY if the proxy had no salt key"
 
@@ -34,6 +35,18 @@ def access_groups(tables: Tables) -> dict[str, list[str]]:
         for group in _object(row.get("model_info")).get("access_groups") or ():
             groups.setdefault(str(group), []).append(row["model_name"])
     return groups
+
+
+def describe_aliases(aliases: Any) -> str:
+    """A remark on the model aliases of one key or team, which names them; empty without any."""
+    pairs = [f"{alias} of {model}" for alias, model in sorted(_object(aliases).items())]
+    if not pairs:
+        return ""
+    more = f" and {len(pairs) - _MAX_ALIASES} more" if len(pairs) > _MAX_ALIASES else ""
+    return (
+        f"aliases are not carried over ({', '.join(pairs[:_MAX_ALIASES])}{more}): an alias here "
+        "is for all keys"
+    )
 
 
 def _read(sections: dict[str, Node], report: ImportReport) -> Config | None:

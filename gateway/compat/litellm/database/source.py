@@ -23,6 +23,7 @@ _TABLES = (
     "CredentialsTable",
     "ProxyModelTable",
     "AccessGroupTable",
+    "ModelTable",
     "Config",
 )
 # Tables of which only the number of rows is reported, and what they have.

@@ -13,6 +13,7 @@ import msgspec
 
 from gateway.compat.import_report import ImportReport
 from gateway.compat.litellm.database.amounts import has_amounts, set_amounts
+from gateway.compat.litellm.database.models import describe_aliases
 from gateway.compat.litellm.database.source import Row, Tables
 from gateway.models import RowSource, Team
 
@@ -48,6 +49,7 @@ class _TeamImport:
         self._tables = tables
         self._report = report
         self._budgets = tables.by("BudgetTable", "budget_id")
+        self._aliases = {row["id"]: row.get("aliases") for row in tables.of("ModelTable")}
         self._existing = {
             row.source_ref: row
             for row in Team.objects.select_related("parent")
@@ -84,8 +86,8 @@ class _TeamImport:
             )
             parent = None
         self._teams.teams[ref] = self._team("team", ref, row.get("team_alias") or ref, row, parent)
-        if row.get("model_id") is not None:
-            self._report.add_remark(subject, "model aliases of a team are not carried over")
+        if remark := describe_aliases(self._aliases.get(row.get("model_id"))):
+            self._report.add_remark(subject, remark)
         for column in ("router_settings", "policies", "object_permission_id"):
             if row.get(column):
                 self._report.add_remark(subject, f"{column} is not carried over")
