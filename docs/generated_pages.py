@@ -131,8 +131,35 @@ def _endpoints() -> str:
 
     rows = sorted({(e.name, ", ".join(e.methods), e.dialect) for e in ENDPOINTS.values()})
     table = "\n".join(f"| `{path}` | {methods} | `{dialect}` |" for path, methods, dialect in rows)
+    examples = "\n\n".join(_endpoint_example(path, title) for path, title in _EXAMPLES.items())
     return (
         "# Model endpoints\n\nThe endpoints that clients call. `/docs` of a running gateway "
-        "describes them, and those of the management API, with every field.\n\n"
-        f"| path | methods | API |\n|---|---|---|\n{table}\n"
+        "describes them, and those of the management API, with every field. Errors are on a page "
+        "[of their own](errors.md).\n\n"
+        f"| path | methods | API |\n|---|---|---|\n{table}\n\n## Examples\n\n{examples}\n"
     )
+
+
+# Paths of the API reference whose requests and responses are shown, and their headings.
+_EXAMPLES = {
+    "/v1/chat/completions": "OpenAI Chat Completions",
+    "/v1/responses": "OpenAI Responses",
+    "/v1/completions": "OpenAI Completions",
+    "/v1/embeddings": "OpenAI Embeddings",
+    "/v1/messages": "Anthropic Messages",
+    "/v1/messages/count_tokens": "Anthropic, count tokens",
+    "/v1beta/models/{id}:generateContent": "Gemini",
+    "/model/{id}/converse": "Amazon Bedrock Converse",
+    "/v2/chat": "Cohere",
+    "/api/chat": "Ollama",
+}
+
+
+def _endpoint_example(path: str, title: str) -> str:
+    from console.pages.api_reference.operations import operations
+
+    (operation,) = (each for each in operations().values() if each.path == path)
+    curl = operation.curl.replace("$DRAGOMAN", BASE_URL).replace("$ID", "demo")
+    curl = curl.replace("$GATEWAY_KEY", "$DRAGOMAN_API_KEY")
+    (response,) = (each for each in operation.responses if each.status == "200")
+    return f"### {title}\n\n```sh\n{curl}\n```\n\n```json\n{response.example}\n```"

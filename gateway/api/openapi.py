@@ -6,6 +6,7 @@ import re
 from typing import Any, NamedTuple
 
 from gateway.api import model_request_fields as fields
+from gateway.api.model_examples import error_example, response_example
 from gateway.providers.passthrough_catalog import OPERATIONS, Operation
 
 _ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
@@ -248,10 +249,12 @@ def _operation(path: str, method: str, summary: str, tag: str) -> dict[str, Any]
             operation["parameters"] = [*operation.get("parameters", ()), *_HEADERS]
             operation["responses"]["200"]["headers"] = _RESPONSE_HEADERS
             operation["externalDocs"] = {"url": body.reference}
-        error = {
+        error: dict[str, Any] = {
             "type": "object",
             "description": "In the format of the path's dialect.",
         }
+        if example := error_example(path):
+            error["example"] = example
         operation["responses"]["default"] = {
             "description": "An error, in the format of the same dialect.",
             "content": {"application/json": {"schema": error}},
@@ -265,7 +268,10 @@ def _response_content(path: str, tag: str) -> dict[str, Any]:
     description = (
         "The gateway's status." if tag == "operations" else "See the documentation of the dialect."
     )
-    content = {"application/json": {"schema": {"type": "object", "description": description}}}
+    schema: dict[str, Any] = {"type": "object", "description": description}
+    if tag == "gateway" and (example := response_example(path)):
+        schema["example"] = example
+    content: dict[str, Any] = {"application/json": {"schema": schema}}
     if _STREAMS.search(path):
         stream = {"schema": {"type": "string", "description": "Events, if the request streams."}}
         content["text/event-stream"] = stream

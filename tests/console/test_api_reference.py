@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from typing import Any
 
 import pytest
+from anthropic.types import Message
 from django.test import Client
+from openai.types.chat import ChatCompletion
 
 from console.pages.api_reference.operations import CALLERS, groups, operations
 from console.templatetags.reference import text_parts
@@ -85,3 +88,32 @@ def test_a_description_has_paragraphs_and_code() -> None:
         [(False, "Use "), (True, "a"), (False, " or "), (True, "b"), (False, ".")],
         [(False, "More.")],
     ]
+
+
+def example_of(name: str, status: str) -> Any:
+    """The example of a response of an operation."""
+    (response,) = [each for each in operations()[name].responses if each.status == status]
+    return json.loads(response.example)
+
+
+def test_model_responses_have_examples_of_their_api() -> None:
+    chat = example_of("openai_chat_completions", "200")
+    assert ChatCompletion.model_validate(chat).choices[0].message.content
+    message = example_of("anthropic_messages", "200")
+    assert Message.model_validate(message).content[0].type == "text"
+    assert example_of("anthropic_messages", "default")["error"]["type"] == "rate_limit_error"
+
+
+def test_management_responses_have_examples_with_all_fields() -> None:
+    """Examples fit the schemas that they are made of."""
+    (listing,) = [each.id for each in operations().values() if each.path == "/api/traces"]
+    example = example_of(listing, "200")
+    (trace,) = example["items"]
+    assert trace["started_at"] == "2026-01-31T12:00:00Z"
+    without = [
+        each.id
+        for each in operations().values()
+        for response in each.responses
+        if response.status.startswith("2") and response.fields and not response.example
+    ]
+    assert without == []

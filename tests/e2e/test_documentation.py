@@ -27,7 +27,9 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from django.urls import reverse
 
+from console.pages.api_reference.operations import operations
 from console.pages.connect.clients import panels
 from gateway import store
 from gateway.alerts.delivery import _payload, sample_notice
@@ -53,6 +55,7 @@ BLOCKS = list(blocks())
 OTHER_TESTS = {
     "docs/api.md": "tests/api/test_docs.py",
     "docs/quick-start.md": "tests/e2e/test_quick_start.py",
+    "docs/errors.md": "tests/test_error_codes.py",
 }
 # Single blocks of other pages that another test runs, by page and first words.
 _DEPLOYMENT = "tests/e2e/test_deployment_blocks.py"
@@ -459,3 +462,24 @@ def test_guides_of_sdks_print_an_answer(shell: DocumentationShell) -> None:
 def test_the_guide_of_curl_gets_an_answer(shell: DocumentationShell) -> None:
     (panel,) = [one for one in panels(shell.gateway.base, "demo") if one.id == "curl"]
     assert "Say hello." in shell.run(panel.text)
+
+
+# What the reference of the API and docs/generated_pages.py show; the demo provider has no embeddings.
+REFERENCE = (
+    *("/v1/chat/completions", "/v1/responses", "/v1/completions", "/v1/messages"),
+    *("/v1/messages/count_tokens", "/v1beta/models/{id}:generateContent", "/model/{id}/converse"),
+    *("/v2/chat", "/api/chat"),
+)
+
+
+@pytest.mark.parametrize("path", REFERENCE)
+def test_commands_of_the_api_reference_get_responses_like_their_example(
+    shell: DocumentationShell, path: str
+) -> None:
+    reverse("docs")  # loads the URLs, which complete the document
+    (operation,) = [each for each in operations().values() if each.path == path]
+    (response,) = [each for each in operation.responses if each.status == "200"]
+    answer = shell.run(operation.curl, ID="demo")
+    # Ollama's default is a stream, whose last line has all fields.
+    actual = json.loads(answer.strip().splitlines()[-1])
+    assert json.loads(response.example).keys() <= actual.keys()

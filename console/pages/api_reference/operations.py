@@ -18,6 +18,16 @@ from gateway.api.postman import sample_of
 # Depth and number of fields up to which a schema is listed.
 MAX_DEPTH = 5
 MAX_FIELDS = 300
+MAX_EXAMPLE_DEPTH = 4
+# Format or type of a value -> what stands for it in an example.
+_SAMPLES: dict[str, Any] = {
+    "date-time": "2026-01-31T12:00:00Z",
+    "date": "2026-01-31",
+    "string": "text",
+    "boolean": True,
+    "integer": 1,
+    "number": 0.5,
+}
 # Fields in the example of a body that requires none.
 _SAMPLE_FIELDS = 4
 # Security scheme of the document -> who may call; by the names of `gateway.api.auth`.
@@ -83,13 +93,17 @@ class FieldTable:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response: its status, or `default` for all others, its headers and a JSON body's fields."""
+    """A response: its status, or `default` for all others, its headers and a JSON body's fields.
+
+    `example` is JSON, or empty.
+    """
 
     status: str
     description: str
     formats: tuple[str, ...]
     fields: tuple[Field, ...]
     headers: tuple[Field, ...]
+    example: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +202,33 @@ def _responses(document: Any, entry: Any) -> Iterator[Response]:
             for name, each in response.get("headers", {}).items()
         )
         text = response.get("description", "")
-        yield Response(str(status), text, tuple(content), fields, headers)
+        example = _response_example(document, schema) if fields or "example" in schema else ""
+        yield Response(str(status), text, tuple(content), fields, headers, example)
+
+
+def _response_example(document: Any, schema: Any) -> str:
+    return json.dumps(_response_sample(document, schema, 0), indent=2, ensure_ascii=False)
+
+
+def _response_sample(document: Any, schema: Any, depth: int) -> Any:
+    """A value with all fields of a schema; objects are empty below MAX_EXAMPLE_DEPTH."""
+    if "example" in schema:
+        return schema["example"]
+    schema, _null = _resolve(document, schema)
+    if "const" in schema:
+        return schema["const"]
+    if schema.get("enum"):
+        return schema["enum"][0]
+    kind = str(schema.get("type"))
+    if kind == "array":
+        items = schema.get("items", {})
+        return [_response_sample(document, items, depth + 1)] if depth < MAX_EXAMPLE_DEPTH else []
+    if kind == "object" or "properties" in schema:
+        fields = schema.get("properties", {}) if depth < MAX_EXAMPLE_DEPTH else {}
+        return {
+            name: _response_sample(document, value, depth + 1) for name, value in fields.items()
+        }
+    return _SAMPLES.get(schema.get("format", ""), _SAMPLES.get(kind))
 
 
 def _fields(document: Any, schema: Any) -> tuple[Field, ...]:
