@@ -195,6 +195,10 @@ def _render_custom_tool(context: RenderContext, tool: Tool) -> Json:
     if description := describe_free_text_tool(context, tool):
         tool_object["description"] = description
     tool_object["input_schema"] = _TEXT_INPUT_SCHEMA
+    if tool.defer:
+        tool_object["defer_loading"] = True
+    for key in tool.extra:
+        context.drop(f"{tool.path}.{key}", "no equivalent in Anthropic Messages")
     return context.add_cache_breakpoint(tool_object, tool.cache)
 
 

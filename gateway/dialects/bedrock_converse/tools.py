@@ -66,6 +66,8 @@ def _render_tool(context: RenderContext, tool: Tool) -> Json | None:
             return _render_server_tool(context, tool)
         case "custom":
             description = describe_free_text_tool(context, tool)
+            for key in tool.extra:
+                context.drop(f"{tool.path}.{key}", "no equivalent")
             return _render_tool_spec(context, tool, description, TEXT_INPUT_SCHEMA)
         case "function":
             return _render_function_tool(context, tool)

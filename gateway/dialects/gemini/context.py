@@ -91,6 +91,7 @@ _CLIENT_DEFINED_FIELDS = frozenset(
         "parametersJsonSchema",
         "responseJsonSchema",
         "responseSchema",
+        "schema",
         "labels",
     }
 )

@@ -74,6 +74,7 @@ _PARSED_FIELDS = frozenset(
         "store",
     }
 )
+_RESPONSE_FORMAT = "responseFormat"
 _PARSED_CONFIG_FIELDS = frozenset(
     {
         "temperature",
@@ -88,6 +89,7 @@ _PARSED_CONFIG_FIELDS = frozenset(
         "responseMimeType",
         "responseSchema",
         "responseJsonSchema",
+        _RESPONSE_FORMAT,
         "responseLogprobs",
         "logprobs",
         "thinkingConfig",
@@ -466,13 +468,26 @@ def _set_extra_field(body: Json, key: str, value: Any) -> None:
 # --- output formats, both ways --------------------------------------------------------------------
 
 _JSON_MEDIA_TYPE = "application/json"
+# Both spellings of a text format's `mimeType` (google-genai 3.4: a string or an enumeration).
+_MEDIA_TYPES = {
+    _JSON_MEDIA_TYPE: _JSON_MEDIA_TYPE,
+    "APPLICATION_JSON": _JSON_MEDIA_TYPE,
+    "text/plain": "text/plain",
+    "TEXT_PLAIN": "text/plain",
+}
 
 
 def parse_output_format(config: Json, field_paths: dict[str, str], extra: Json) -> Output:
-    """The requested output format, with its schema in either of the two fields."""
+    """The requested output format, with its schema in any of the three fields."""
     media_type = text(config, "responseMimeType", GENERATION_CONFIG)
     schema: Any = mapping(config, "responseJsonSchema", GENERATION_CONFIG)
-    if schema is not None:
+    text_format = _parse_response_format(config, extra)
+    if text_format is not None:
+        media_type = _MEDIA_TYPES[text_format["mimeType"]]
+        if isinstance(text_format.get("schema"), dict):
+            schema = text_format["schema"]
+            field_paths["schema"] = f"{GENERATION_CONFIG}.{_RESPONSE_FORMAT}"
+    elif schema is not None:
         field_paths["schema"] = f"{GENERATION_CONFIG}.responseJsonSchema"
     else:
         schema = from_google_schema(mapping(config, "responseSchema", GENERATION_CONFIG))
@@ -485,6 +500,29 @@ def parse_output_format(config: Json, field_paths: dict[str, str], extra: Json) 
     if schema is not None:
         return Output(format="schema", schema=schema)
     return Output(format="json") if media_type == _JSON_MEDIA_TYPE else Output()
+
+
+def _parse_response_format(config: Json, extra: Json) -> Json | None:
+    """The text format in `responseFormat`, which replaces the older fields; None without one.
+
+    A list with formats of other media, or of unknown types, is left to Google.
+    """
+    formats = config.get(_RESPONSE_FORMAT)
+    if formats is None:
+        return None
+    if isinstance(formats, list) and len(formats) == 1 and isinstance(formats[0], dict):
+        text_format = formats[0].get("text")
+        if formats[0].keys() == {"text"} and _is_known_format(text_format):
+            return text_format
+    extra[f"{GENERATION_CONFIG}.{_RESPONSE_FORMAT}"] = formats
+    return None
+
+
+def _is_known_format(text_format: Any) -> bool:
+    if not isinstance(text_format, dict) or not text_format.keys() <= {"mimeType", "schema"}:
+        return False
+    media_type = text_format.get("mimeType")
+    return isinstance(media_type, str) and media_type in _MEDIA_TYPES
 
 
 def render_output_format(context: RenderContext, config: Json) -> None:

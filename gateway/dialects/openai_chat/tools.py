@@ -273,6 +273,8 @@ def _strict_out(context: ChatRenderContext, tool: Tool, function: Json) -> None:
 
 def _custom_as_function(context: ChatRenderContext, tool: Tool) -> Json:
     """A free-text tool as a function with one string argument."""
+    for key in tool.extra:
+        context.drop(f"{tool.path}.{key}", "no equivalent in OpenAI Chat")
     context.approximate(tool.path, "free-text tool sent as a function with one string parameter")
     description = tool.description or ""
     if tool.format is not None and tool.format.get("type") == "grammar":

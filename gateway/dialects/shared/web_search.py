@@ -21,6 +21,9 @@ MAX_TOOL_CALLS, _OPENAI = "max_tool_calls", "openai_responses"
 _LOCATION_FIELDS = ("city", "region", "country", "timezone")
 # Fields of a search tool that request nothing besides the search.
 _OPTIONLESS_FIELDS = frozenset({"type", "name", "external_web_access"})
+# Options that only one provider's search has, where they change the search.
+_OWN_OPTIONS = {"response_inclusion": "excluded", "search_content_types": ["image"]}
+_GOOGLE_OPTIONS = ("timeRangeFilter", "searchTypes", "blockingConfidence")
 _SIZES = ("low", "medium", "high")
 # What a Responses client includes to get the URLs of a search.
 _INCLUDE, _SOURCES = "include", "web_search_call.action.sources"
@@ -71,15 +74,15 @@ def parse_web_search(tool: Tool) -> WebSearch | None:
         size=size if size in _SIZES else None,
         uses=uses if type(uses) is int else None,
         live=options.get("external_web_access") is not False,
+        losses=tuple(name for name, value in _OWN_OPTIONS.items() if options.get(name) == value),
     )
 
 
 def _parse_google_search(options: dict[str, Any]) -> WebSearch:
-    time_range = "timeRangeFilter"
     return WebSearch(
         blocked=_strings(options.get("excludeDomains")),
         blocked_field="excludeDomains",
-        losses=(time_range,) if options.get(time_range) else (),
+        losses=tuple(name for name in _GOOGLE_OPTIONS if options.get(name)),
     )
 
 

@@ -1,0 +1,128 @@
+"""Fields of the vendors' newer types that other APIs have under another name, or not at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.simulate import translate
+from tests.each import each
+
+Json = dict[str, Any]
+Report = set[tuple[str, str]]
+
+MODELS = {
+    "anthropic": "claude-opus-5-5",
+    "bedrock": "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+    "cohere": "command-a-03-2025",
+    "gemini": "gemini-3.8-flash",
+    "ollama": "qwen3",
+    "openai_chat": "gpt-4.1",
+    "openai_responses": "gpt-5.6-sol",
+}
+SCHEMA: Json = {
+    "type": "object",
+    "properties": {"my_key": {"type": "integer"}},
+    "required": ["my_key"],
+    "additionalProperties": False,
+}
+
+
+def sent(source: str, target: str, request: Json) -> tuple[Json, Report]:
+    translation = translate.request(source, target, {"model": "m", **request}, {}, MODELS[target])
+    rows = translation["report"]
+    return translation["body"], {(row["field"], row["action"]) for row in rows}
+
+
+# --- Gemini -------------------------------------------------------------------------------
+
+
+def gemini(config: Json) -> Json:
+    contents = [{"role": "user", "parts": [{"text": "hi"}]}]
+    return {"contents": contents, "generationConfig": config}
+
+
+@each("media_type", ["application/json", "APPLICATION_JSON"])
+def test_response_format_is_the_schema_of_the_output(media_type: str) -> None:
+    """google-genai 3.4 deprecates `response_schema` for it."""
+    text = {"mimeType": media_type, "schema": SCHEMA}
+    body, report = sent("gemini", "openai_chat", gemini({"responseFormat": [{"text": text}]}))
+    assert body["response_format"]["json_schema"]["schema"] == SCHEMA
+    assert not {field for field, _ in report if "responseFormat" in field}
+
+
+def test_response_format_without_a_schema_is_json() -> None:
+    text = {"mimeType": "application/json"}
+    body, _ = sent("gemini", "openai_chat", gemini({"responseFormat": [{"text": text}]}))
+    assert body["response_format"] == {"type": "json_object"}
+
+
+def test_response_formats_of_other_media_are_reported() -> None:
+    formats = [{"text": {"mimeType": "text/plain"}}, {"audio": {"mimeType": "audio/wav"}}]
+    _, report = sent("gemini", "openai_chat", gemini({"responseFormat": formats}))
+    assert ("generationConfig.responseFormat", "dropped") in report
+    unknown = [{"text": {"mimeType": ["x"]}}]
+    _, report = sent("gemini", "openai_chat", gemini({"responseFormat": unknown}))
+    assert ("generationConfig.responseFormat", "dropped") in report
+
+
+# --- tools of OpenAI's Responses ---------------------------------------------------------------
+
+
+@each("target", [target for target in MODELS if target != "openai_responses"])
+def test_options_of_free_text_tools_are_reported(target: str) -> None:
+    tool = {"type": "custom", "name": "exec", "async": True, "allowed_callers": ["programmatic"]}
+    _, report = sent("openai_responses", target, {"input": "hi", "tools": [tool]})
+    expected = {("tools[0].async", "dropped"), ("tools[0].allowed_callers", "dropped")}
+    assert expected <= report or ("tools", "dropped") in report
+
+
+# --- searches ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "request_body", "field"),
+    [
+        (
+            "anthropic_messages",
+            "openai_responses",
+            {
+                "max_tokens": 99,
+                "messages": [{"role": "user", "content": "hi"}],
+                "tools": [
+                    {
+                        "type": "web_search_20260318",
+                        "name": "web_search",
+                        "response_inclusion": "excluded",
+                    }
+                ],
+            },
+            "tools[0].response_inclusion",
+        ),
+        (
+            "openai_responses",
+            "anthropic",
+            {
+                "input": "hi",
+                "tools": [{"type": "web_search_preview", "search_content_types": ["image"]}],
+            },
+            "tools[0].search_content_types",
+        ),
+        (
+            "gemini",
+            "anthropic",
+            {
+                "contents": [{"role": "user", "parts": [{"text": "hi"}]}],
+                "tools": [{"googleSearch": {"searchTypes": {"imageSearch": {}}}}],
+            },
+            "tools[0].googleSearch.searchTypes",
+        ),
+    ],
+    ids=["response_inclusion", "search_content_types", "searchTypes"],
+)
+def test_options_of_one_providers_search_are_reported(
+    source: str, target: str, request_body: Json, field: str
+) -> None:
+    _, report = sent(source, target, request_body)
+    assert (field, "dropped") in report
