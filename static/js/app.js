@@ -1,5 +1,5 @@
 // On every page: theme, copying, dialogs, menus, keyboard, widths of bars.
-import { bindKeyboard, findAnything } from "./keyboard.js";
+import { bindKeyboard, openCommandPalette } from "./keyboard.js";
 import "./drafts.js";
 import "./network.js";
 
@@ -7,18 +7,18 @@ export { toast } from "./toast.js";
 
 const root = document.documentElement;
 
-export function say(text) {
-  const live = document.getElementById("live");
-  if (live) live.textContent = text;
+export function announce(text) {
+  const liveRegion = document.getElementById("live");
+  if (liveRegion) liveRegion.textContent = text;
 }
 
 function switchTheme() {
-  const dark = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
-  const next = (root.dataset.theme || dark) === "dark" ? "light" : "dark";
-  root.dataset.theme = next;
-  const secure = location.protocol === "https:" ? "; Secure" : "";
-  document.cookie = `theme=${next}; Path=/; Max-Age=31536000; SameSite=Lax${secure}`;
-  say(next);
+  const systemTheme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  const nextTheme = (root.dataset.theme || systemTheme) === "dark" ? "light" : "dark";
+  root.dataset.theme = nextTheme;
+  const secureAttribute = location.protocol === "https:" ? "; Secure" : "";
+  document.cookie = `theme=${nextTheme}; Path=/; Max-Age=31536000; SameSite=Lax${secureAttribute}`;
+  announce(nextTheme);
 }
 
 async function copy(button) {
@@ -33,22 +33,22 @@ async function copy(button) {
     return;
   }
   const label = button.querySelector("span") || button;
-  const before = label.textContent;
-  const word = button.dataset.copied || "Copied";
-  say(word);
-  if (before.trim()) {
-    label.textContent = word;
-    setTimeout(() => (label.textContent = before), 1500);
+  const previousText = label.textContent;
+  const message = button.dataset.copied || "Copied";
+  announce(message);
+  if (previousText.trim()) {
+    label.textContent = message;
+    setTimeout(() => (label.textContent = previousText), 1500);
   } else {
     button.classList.add("copied");
     setTimeout(() => button.classList.remove("copied"), 1500);
   }
 }
 
-function openMenu(open) {
-  const side = document.getElementById("side");
-  side?.classList.toggle("open", open);
-  if (open) side?.querySelector("a")?.focus();
+function toggleSidebar(open) {
+  const sidebar = document.getElementById("side");
+  sidebar?.classList.toggle("open", open);
+  if (open) sidebar?.querySelector("a")?.focus();
 }
 
 const ACTIONS = {
@@ -57,8 +57,8 @@ const ACTIONS = {
   "[data-open]": (button) => document.querySelector(button.dataset.open)?.showModal(),
   "[data-close]": (button) => button.closest("dialog")?.close(),
   "[data-help]": () => document.getElementById("keyboard")?.showModal(),
-  "[data-find-anything]": findAnything,
-  "[data-menu]": () => openMenu(!document.getElementById("side").classList.contains("open")),
+  "[data-find-anything]": openCommandPalette,
+  "[data-menu]": () => toggleSidebar(!document.getElementById("side").classList.contains("open")),
 };
 
 document.addEventListener("click", (event) => {
@@ -70,7 +70,7 @@ document.addEventListener("click", (event) => {
       return;
     }
   }
-  if (!event.target.closest("#side")) openMenu(false);
+  if (!event.target.closest("#side")) toggleSidebar(false);
   // A click outside closes a menu, as everywhere.
   for (const menu of document.querySelectorAll("details.menu[open]")) {
     if (!menu.contains(event.target)) menu.open = false;

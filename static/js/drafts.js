@@ -2,61 +2,61 @@
 import { _ } from "./gettext.js";
 import { toast } from "./toast.js";
 
-const KEPT = "dragoman-draft";
-const SECRET = new Set(["password", "file", "submit", "button"]);
+const STORAGE_KEY = "dragoman-draft";
+const SKIPPED_TYPES = new Set(["password", "file", "submit", "button"]);
 
 // On these pages a draft waits: the sign-in page, and pages of what went wrong.
-const signIn = () => document.querySelector("[data-sign-in], [data-failure]");
+const signInPage = () => document.querySelector("[data-sign-in], [data-failure]");
 const user = () => document.querySelector("[data-user]")?.dataset.user ?? "";
 const forms = () => [...document.forms].filter((form) => form.method === "post");
 
-function read() {
+function readDraft() {
   try {
-    return JSON.parse(sessionStorage.getItem(KEPT));
+    return JSON.parse(sessionStorage.getItem(STORAGE_KEY));
   } catch {
     return null;
   }
 }
 
-function write(draft) {
+function writeDraft(draft) {
   try {
-    if (draft) sessionStorage.setItem(KEPT, JSON.stringify(draft));
-    else sessionStorage.removeItem(KEPT);
+    if (draft) sessionStorage.setItem(STORAGE_KEY, JSON.stringify(draft));
+    else sessionStorage.removeItem(STORAGE_KEY);
   } catch {
     // The page works without.
   }
 }
 
-const fields = (form) => [...form.elements].filter((field) => field.name && field.name !== "csrfmiddlewaretoken" && !SECRET.has(field.type));
+const fields = (form) => [...form.elements].filter((field) => field.name && field.name !== "csrfmiddlewaretoken" && !SKIPPED_TYPES.has(field.type));
 
-const changed = (field) =>
+const isFieldChanged = (field) =>
   "checked" in field && ["checkbox", "radio"].includes(field.type) ? field.checked !== field.defaultChecked
     : field.options ? [...field.options].some((option) => option.selected !== option.defaultSelected)
       : field.value !== field.defaultValue;
 
-const state = (field) => ({ name: field.name, type: field.type, value: field.value, on: field.checked ?? null });
+const fieldState = (field) => ({ name: field.name, type: field.type, value: field.value, on: field.checked ?? null });
 
 /** Everything in a form that somebody has changed, or null. */
 function draftOf(form) {
-  const all = fields(form);
+  const formFields = fields(form);
   // The route editor gets its draft back from the server, so that its fields are never "changed".
-  const touched = form.dataset.changes ? form.dataset.changes !== "0" || all.some(changed) : all.some(changed);
-  return touched ? { at: forms().indexOf(form), id: form.id, fields: all.map(state) } : null;
+  const isChanged = form.dataset.changes ? form.dataset.changes !== "0" || formFields.some(isFieldChanged) : formFields.some(isFieldChanged);
+  return isChanged ? { at: forms().indexOf(form), id: form.id, fields: formFields.map(fieldState) } : null;
 }
 
-function save() {
-  if (signIn()) return;
+function saveDrafts() {
+  if (signInPage()) return;
   const drafts = forms().map(draftOf).filter(Boolean);
-  write(drafts.length ? { path: location.pathname, user: user(), forms: drafts } : null);
+  writeDraft(drafts.length ? { path: location.pathname, user: user(), forms: drafts } : null);
 }
 
-function fill(form, draft) {
-  const left = fields(form);
+function fillForm(form, draft) {
+  const remaining = fields(form);
   for (const { name, value, on } of draft.fields) {
     const choice = on !== null;
-    const at = left.findIndex((field) => field.name === name && (!["checkbox", "radio"].includes(field.type) || field.value === value));
-    if (at < 0) continue;
-    const [field] = left.splice(at, 1);
+    const index = remaining.findIndex((field) => field.name === name && (!["checkbox", "radio"].includes(field.type) || field.value === value));
+    if (index < 0) continue;
+    const [field] = remaining.splice(index, 1);
     if (choice && ["checkbox", "radio"].includes(field.type)) field.checked = on;
     else if (field.type !== "hidden") field.value = value;
     field.dispatchEvent(new Event("input", { bubbles: true }));
@@ -65,7 +65,7 @@ function fill(form, draft) {
 }
 
 /** A form whose fields the server makes is drawn by the server from what was typed. */
-async function redraw(form, draft) {
+async function redrawForm(form, draft) {
   const body = new URLSearchParams([["do", "check"]]);
   for (const { name, type, value, on } of draft.fields) {
     if (!["checkbox", "radio"].includes(type) || on) body.append(name, value);
@@ -73,26 +73,26 @@ async function redraw(form, draft) {
   const token = document.querySelector('meta[name="csrf-token"]')?.content ?? "";
   const reply = await fetch(form.action, { method: "POST", body, headers: { "HX-Request": "true", "X-CSRFToken": token } });
   if (!reply.ok) return;
-  const made = new DOMParser().parseFromString(await reply.text(), "text/html").querySelector(`#${form.id}`);
-  if (!made) return;
-  form.replaceWith(made);
-  window.htmx?.process(made);
+  const renderedForm = new DOMParser().parseFromString(await reply.text(), "text/html").querySelector(`#${form.id}`);
+  if (!renderedForm) return;
+  form.replaceWith(renderedForm);
+  window.htmx?.process(renderedForm);
 }
 
-async function restore() {
-  const draft = read();
+async function restoreDraft() {
+  const draft = readDraft();
   if (!draft) return;
-  if (signIn()) return write({ ...draft, interrupted: true });
-  write(null);
+  if (signInPage()) return writeDraft({ ...draft, interrupted: true });
+  writeDraft(null);
   if (!draft.interrupted || draft.path !== location.pathname || draft.user !== user()) return;
-  for (const one of draft.forms) {
-    const form = one.id ? document.getElementById(one.id) : forms()[one.at];
+  for (const formDraft of draft.forms) {
+    const form = formDraft.id ? document.getElementById(formDraft.id) : forms()[formDraft.at];
     if (!form) continue;
-    if (form.dataset.changes) await redraw(form, one);
-    else fill(form, one);
+    if (form.dataset.changes) await redrawForm(form, formDraft);
+    else fillForm(form, formDraft);
   }
   toast(_("Your entries were restored. They are not saved yet."));
 }
 
-addEventListener("pagehide", save);
-restore();
+addEventListener("pagehide", saveDrafts);
+restoreDraft();

@@ -4,16 +4,16 @@ import { toast } from "./toast.js";
 
 const SLOW_MS = 150;
 // Answers that belong into the page although they are refusals: forms with their errors.
-const SWAPPED = new Set([409, 422]);
+const FORM_ERROR_STATUSES = new Set([409, 422]);
 const pending = new Map();
-let failed = null;
-let unanswered = 0;
+let failureToast = null;
+let failedPolls = 0;
 
 // Polls are nobody's action: they say so once, and only if they fail twice.
-const byPerson = ({ sourceEvent: event }) => event instanceof UIEvent || ["submit", "change", "input"].includes(event?.type);
-const busyPart = (source) => source?.closest?.("[data-row]") ?? source;
+const isUserRequest = ({ sourceEvent: event }) => event instanceof UIEvent || ["submit", "change", "input"].includes(event?.type);
+const busyElement = (source) => source?.closest?.("[data-row]") ?? source;
 
-function line(visible) {
+function showProgressLine(visible) {
   let bar = document.getElementById("progress-line");
   if (!bar && !visible) return;
   if (!bar) {
@@ -25,19 +25,19 @@ function line(visible) {
   bar.hidden = !visible;
 }
 
-function began(ctx) {
-  if (!byPerson(ctx)) return;
-  const timer = setTimeout(() => line(true), SLOW_MS);
+function onRequestStart(ctx) {
+  if (!isUserRequest(ctx)) return;
+  const timer = setTimeout(() => showProgressLine(true), SLOW_MS);
   pending.set(ctx, timer);
-  busyPart(ctx.sourceElement)?.setAttribute?.("aria-busy", "true");
+  busyElement(ctx.sourceElement)?.setAttribute?.("aria-busy", "true");
 }
 
-function ended(ctx) {
+function onRequestEnd(ctx) {
   if (!pending.has(ctx)) return;
   clearTimeout(pending.get(ctx));
   pending.delete(ctx);
-  busyPart(ctx.sourceElement)?.removeAttribute?.("aria-busy");
-  if (!pending.size) line(false);
+  busyElement(ctx.sourceElement)?.removeAttribute?.("aria-busy");
+  if (!pending.size) showProgressLine(false);
 }
 
 function retry({ sourceElement: source, sourceEvent: event }) {
@@ -54,30 +54,30 @@ function statusText(status) {
   return _("The server returned an error (HTTP {status}).", { status });
 }
 
-function fail(ctx, status) {
-  const person = byPerson(ctx);
-  if (!person && ++unanswered < 2) return;
-  if (failed?.isConnected) {
-    if (!person) return;
-    failed.remove();
+function showFailure(ctx, status) {
+  const isUser = isUserRequest(ctx);
+  if (!isUser && ++failedPolls < 2) return;
+  if (failureToast?.isConnected) {
+    if (!isUser) return;
+    failureToast.remove();
   }
-  const text = person ? statusText(status) : _("Live updates have stopped: the server does not answer.");
-  const run = () => (person ? retry(ctx) : location.reload());
-  failed = toast(text, "error", { action: { label: person ? _("Retry") : _("Reload"), run } });
+  const text = isUser ? statusText(status) : _("Live updates have stopped: the server does not answer.");
+  const run = () => (isUser ? retry(ctx) : location.reload());
+  failureToast = toast(text, "error", { action: { label: isUser ? _("Retry") : _("Reload"), run } });
 }
 
-document.addEventListener("htmx:before:request", (event) => began(event.detail.ctx));
-document.addEventListener("htmx:finally:request", (event) => ended(event.detail.ctx));
+document.addEventListener("htmx:before:request", (event) => onRequestStart(event.detail.ctx));
+document.addEventListener("htmx:finally:request", (event) => onRequestEnd(event.detail.ctx));
 document.addEventListener("htmx:before:response", (event) => {
   const { ctx } = event.detail;
   const { status, headers } = ctx.response;
-  if (status < 400 || SWAPPED.has(status) || headers.get("HX-Redirect")) {
-    unanswered = 0;
+  if (status < 400 || FORM_ERROR_STATUSES.has(status) || headers.get("HX-Redirect")) {
+    failedPolls = 0;
     return;
   }
   event.preventDefault();
-  fail(ctx, status);
+  showFailure(ctx, status);
 });
 document.addEventListener("htmx:error", (event) => {
-  if (event.detail.ctx) fail(event.detail.ctx, 0);
+  if (event.detail.ctx) showFailure(event.detail.ctx, 0);
 });

@@ -4,20 +4,20 @@ import { _ } from "./gettext.js";
 const dialog = document.querySelector("[data-palette]");
 const input = dialog.querySelector("input");
 const list = dialog.querySelector(".found");
-const WAIT_MS = 80;
+const DEBOUNCE_MS = 80;
 let timer = 0;
-let asked = 0;
-let searched = null;
+let lastRequest = 0;
+let searchedText = null;
 
-const links = () => [...list.querySelectorAll("[data-result]")];
+const resultLinks = () => [...list.querySelectorAll("[data-result]")];
 
-function mark(link) {
-  for (const other of links()) other.toggleAttribute("data-chosen", other === link);
+function selectResult(link) {
+  for (const result of resultLinks()) result.toggleAttribute("data-chosen", result === link);
   link?.scrollIntoView({ block: "nearest" });
 }
 
 async function search() {
-  const number = (asked += 1);
+  const requestNumber = (lastRequest += 1);
   const url = `${input.form.action}?q=${encodeURIComponent(input.value)}`;
   let html;
   try {
@@ -29,38 +29,38 @@ async function search() {
     list.textContent = _("The search failed. Check that the server is running, then type again.");
     return;
   }
-  if (number !== asked) return;
-  searched = decodeURIComponent(url.split("?q=")[1]);
+  if (requestNumber !== lastRequest) return;
+  searchedText = decodeURIComponent(url.split("?q=")[1]);
   list.replaceChildren(document.createRange().createContextualFragment(html));
-  mark(links()[0]);
-  dialog.querySelector("[data-found]").textContent = `${links().length}`;
+  selectResult(resultLinks()[0]);
+  dialog.querySelector("[data-found]").textContent = `${resultLinks().length}`;
 }
 
-function move(step) {
-  const all = links();
-  const now = all.findIndex((link) => link.hasAttribute("data-chosen"));
-  mark(all[Math.min(all.length - 1, Math.max(0, now + step))]);
+function moveSelection(step) {
+  const results = resultLinks();
+  const selectedIndex = results.findIndex((link) => link.hasAttribute("data-chosen"));
+  selectResult(results[Math.min(results.length - 1, Math.max(0, selectedIndex + step))]);
 }
 
 input.addEventListener("input", () => {
   clearTimeout(timer);
-  timer = setTimeout(search, WAIT_MS);
+  timer = setTimeout(search, DEBOUNCE_MS);
 });
 input.form.addEventListener("submit", async (event) => {
   event.preventDefault();
   // Enter right after typing opens a result of what was typed.
-  if (searched !== input.value) await search();
+  if (searchedText !== input.value) await search();
   list.querySelector("[data-chosen]")?.click();
 });
 input.addEventListener("keydown", (event) => {
   const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8 }[event.key];
   if (!step) return;
   event.preventDefault();
-  move(step);
+  moveSelection(step);
 });
 list.addEventListener("pointermove", (event) => {
   const link = event.target.closest("[data-result]");
-  if (link && !link.hasAttribute("data-chosen")) mark(link);
+  if (link && !link.hasAttribute("data-chosen")) selectResult(link);
 });
 dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
 

@@ -1,14 +1,14 @@
 // Passkeys: creates one or signs with one, and submits the form with the result.
 
 async function readOptions(form) {
-  const inline = document.getElementById("passkey-options");
-  if (inline) return JSON.parse(inline.textContent);
+  const inlineOptions = document.getElementById("passkey-options");
+  if (inlineOptions) return JSON.parse(inlineOptions.textContent);
   const response = await fetch(form.action, { headers: { Accept: "application/json" } });
   if (!response.ok) throw new Error(`status ${response.status}`);
   return response.json();
 }
 
-async function create(form) {
+async function createPasskey(form) {
   const { publicKey } = (await readOptions(form)).creation_options;
   if (form.elements.passwordless?.checked) {
     publicKey.authenticatorSelection = {
@@ -23,26 +23,26 @@ async function create(form) {
   });
 }
 
-async function get(form) {
+async function signWithPasskey(form) {
   const { publicKey } = (await readOptions(form)).request_options;
   return navigator.credentials.get({
     publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(publicKey),
   });
 }
 
-function bind(form) {
+function bindForm(form) {
   const button = form.querySelector("button[type=button]");
-  const problem = form.querySelector("[role=alert]");
+  const errorMessage = form.querySelector("[role=alert]");
   form.hidden = false;
   button.addEventListener("click", async () => {
-    problem.hidden = true;
+    errorMessage.hidden = true;
     button.disabled = true;
     try {
-      const credential = await (form.dataset.passkey === "create" ? create(form) : get(form));
+      const credential = await (form.dataset.passkey === "create" ? createPasskey(form) : signWithPasskey(form));
       form.elements.credential.value = JSON.stringify(credential.toJSON());
       form.submit();
     } catch {
-      problem.hidden = false;
+      errorMessage.hidden = false;
     } finally {
       button.disabled = false;
     }
@@ -51,7 +51,7 @@ function bind(form) {
 
 // Browsers have it on https and on localhost only.
 if (window.PublicKeyCredential?.parseCreationOptionsFromJSON) {
-  document.querySelectorAll("form[data-passkey]").forEach(bind);
+  document.querySelectorAll("form[data-passkey]").forEach(bindForm);
 } else {
   document.querySelectorAll("[data-no-passkeys]").forEach((element) => (element.hidden = false));
 }

@@ -1,6 +1,6 @@
 // Before the first paint: the theme that this browser chose. The server knows it from the cookie;
 // this covers cached pages.
 (() => {
-  const match = /(?:^|; )theme=(light|dark)/.exec(document.cookie);
-  if (match) document.documentElement.dataset.theme = match[1];
+  const themeCookie = /(?:^|; )theme=(light|dark)/.exec(document.cookie);
+  if (themeCookie) document.documentElement.dataset.theme = themeCookie[1];
 })();

@@ -10,23 +10,23 @@ export function toast(text, kind = "", { action = null } = {}) {
     list.setAttribute("role", "status");
     document.body.append(list);
   }
-  const item = document.createElement("div");
-  item.className = `toast ${kind}`;
-  item.append(text);
+  const toastElement = document.createElement("div");
+  toastElement.className = `toast ${kind}`;
+  toastElement.append(text);
   const button = (label, run) => {
-    const made = document.createElement("button");
-    made.type = "button";
-    made.textContent = label;
-    made.addEventListener("click", () => {
-      item.remove();
+    const element = document.createElement("button");
+    element.type = "button";
+    element.textContent = label;
+    element.addEventListener("click", () => {
+      toastElement.remove();
       run?.();
     });
-    item.append(" ", made);
+    toastElement.append(" ", element);
   };
   if (action) {
     button(action.label, action.run);
     button("Dismiss");
-  } else setTimeout(() => item.remove(), SHOWN_MS);
-  list.append(item);
-  return item;
+  } else setTimeout(() => toastElement.remove(), SHOWN_MS);
+  list.append(toastElement);
+  return toastElement;
 }

@@ -2,7 +2,7 @@
 import { tokens, usd } from "./format.js";
 
 const HEIGHT = 240;
-const FEW = 16;
+const MAX_WIDE_LABELS = 16;
 
 for (const select of document.querySelectorAll("[data-submit]")) {
   select.addEventListener("change", () => select.form.requestSubmit());
@@ -17,22 +17,22 @@ const plots = [...document.querySelectorAll("[data-plot]")].map((host) => ({
 
 // Canvas knows no custom properties: the browser is asked what they are just now.
 function colourOf(property) {
-  const probe = document.createElement("i");
-  probe.style.color = `var(${property})`;
-  document.body.append(probe);
-  const colour = getComputedStyle(probe).color;
-  probe.remove();
+  const probeElement = document.createElement("i");
+  probeElement.style.color = `var(${property})`;
+  document.body.append(probeElement);
+  const colour = getComputedStyle(probeElement).color;
+  probeElement.remove();
   return colour;
 }
 
 // Bars on top of each other: each series is drawn up to the sum of itself and those below,
 // the highest first, so that the lower ones cover what is theirs.
-function stacked(series) {
+function stackSeries(series) {
   const sums = [];
-  let below = series[0].values.map(() => 0);
+  let runningSums = series[0].values.map(() => 0);
   for (const row of series) {
-    below = below.map((sum, index) => sum + row.values[index]);
-    sums.push(below);
+    runningSums = runningSums.map((sum, index) => sum + row.values[index]);
+    sums.push(runningSums);
   }
   return sums;
 }
@@ -78,7 +78,7 @@ function draw(plot) {
   const line = colourOf("--line");
   const muted = colourOf("--muted");
   const font = `11px ${getComputedStyle(document.body).fontFamily}`;
-  const sums = stacked(series);
+  const sums = stackSeries(series);
   const bars = uPlot.paths.bars({ size: [0.72, 48], gap: 0, radius: 0 });
   plot.drawn?.destroy();
   plot.host.replaceChildren();
@@ -103,7 +103,7 @@ function draw(plot) {
           ticks: { show: false },
           size: 26,
           incrs: [1, 2, 3, 5, 7, 10, 14, 15, 30],
-          space: captions.length > FEW ? 46 : 30,
+          space: captions.length > MAX_WIDE_LABELS ? 46 : 30,
           values: (u, splits) => splits.map((at) => captions[at] ?? ""),
         },
         {

@@ -3,7 +3,7 @@ import { $, _, el, icon } from "./dom.js";
 import { ms } from "../format.js";
 import { Rendering, json, plain } from "./markdown.js";
 
-const CALL_CAP = 20_000;
+const MAX_CALL_CHARS = 20_000;
 
 /** Draws one repetition into `host` and keeps it up to date; `actions.retry()` starts it again. */
 export class Answer {
@@ -33,59 +33,59 @@ export class Answer {
     this.version = repetition.version;
     // Keep the scroll position of users who scrolled up.
     const { scroller } = this;
-    const near = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 60;
-    const follow = !repetition.over && near;
+    const isNearEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 60;
+    const shouldFollow = !repetition.over && isNearEnd;
     this.#head(repetition);
     repetition.blocks.forEach((block, i) => this.#block(block, i, repetition));
     this.#foot(repetition);
-    if (repetition.over) this.#finish(near);
-    if (follow) {
+    if (repetition.over) this.#finish(isNearEnd);
+    if (shouldFollow) {
       this.followed = this.actions.top?.() ?? false;
       scroller.scrollTop = scroller.scrollHeight;
     }
   }
 
   /** The end of an answer: its code in colours, and its beginning in view again. */
-  #finish(near) {
+  #finish(isNearEnd) {
     if (this.finished === this.repetition) return;
     this.finished = this.repetition;
     if (this.body.querySelector("pre.code")) import("./highlight.js").then((m) => m.decorate(this.body));
     // The message that it answers is the last one above it.
-    const asked = [...this.scroller.querySelectorAll(".turn")].at(-1);
-    if (near && this.followed) this.scroller.scrollTop = asked ? asked.offsetTop - this.scroller.firstElementChild.offsetTop : 0;
+    const lastTurn = [...this.scroller.querySelectorAll(".turn")].at(-1);
+    if (isNearEnd && this.followed) this.scroller.scrollTop = lastTurn ? lastTurn.offsetTop - this.scroller.firstElementChild.offsetTop : 0;
   }
 
   #head(repetition) {
     const key = `${repetition.failedAttempts.length} ${repetition.over}`;
     if (this.head.dataset.key === key) return;
     this.head.dataset.key = key;
-    const answered = repetition.attempts.find((attempt) => !repetition.failedAttempts.includes(attempt));
-    const tries = this.blind ? [] : repetition.failedAttempts;
-    this.head.replaceChildren(...(answered || !repetition.over ? tries.map((t) => fallback(t, answered, repetition)) : []));
+    const answeringAttempt = repetition.attempts.find((attempt) => !repetition.failedAttempts.includes(attempt));
+    const failedAttempts = this.blind ? [] : repetition.failedAttempts;
+    this.head.replaceChildren(...(answeringAttempt || !repetition.over ? failedAttempts.map((t) => fallback(t, answeringAttempt, repetition)) : []));
   }
 
   #block(block, i, repetition) {
     let part = this.parts[i];
-    if (!part) this.body.append((part = this.parts[i] = make(block)).root);
+    if (!part) this.body.append((part = this.parts[i] = createPart(block)).root);
     part.update(block, repetition, this.actions.expected?.());
   }
 
   #foot(repetition) {
     this.body.toggleAttribute("data-writing", repetition.status === "writing" && !repetition.over);
-    const kids = [];
+    const elements = [];
     const { schema, tools } = repetition.verdicts;
-    if (schema) kids.push(schemaVerdict(schema));
-    if (tools && tools.ok === false && !repetition.calls.length && (tools.final || repetition.over)) kids.push(missing(tools));
-    if (repetition.over) kids.push(...ending(repetition, this.actions, this.blind));
-    else if (repetition.disconnected) kids.push(el("p.quiet.hint", {}, icon("i:unplug"), _("Connection lost.")));
-    else if (repetition.quiet) kids.push(el("p.quiet.hint", {}, icon("hourglass"),
+    if (schema) elements.push(schemaVerdict(schema));
+    if (tools && tools.ok === false && !repetition.calls.length && (tools.final || repetition.over)) elements.push(missingCallLine(tools));
+    if (repetition.over) elements.push(...endParts(repetition, this.actions, this.blind));
+    else if (repetition.disconnected) elements.push(el("p.quiet.hint", {}, icon("i:unplug"), _("Connection lost.")));
+    else if (repetition.quiet) elements.push(el("p.quiet.hint", {}, icon("hourglass"),
       _("No data for {s} s. The connection is open.", { s: Math.round(repetition.quiet / 1000) })));
-    else if (!repetition.blocks.length) kids.push(el("p.quiet.hint", {}, icon("ellipsis"), _("Waiting for the first token")));
-    this.foot.replaceChildren(...kids);
+    else if (!repetition.blocks.length) elements.push(el("p.quiet.hint", {}, icon("ellipsis"), _("Waiting for the first token")));
+    this.foot.replaceChildren(...elements);
   }
 }
 
-function make(block) {
+function createPart(block) {
   if (block.kind === "call") return callPart(block);
   if (block.kind === "text") {
     const root = el("div.md", { dir: "auto" });
@@ -115,28 +115,28 @@ function callPart(block) {
   const result = el("details.result", { hidden: true }, el("summary", {}, _("Tool result")), el("code.args", { tabindex: 0 }));
   const name = el("b.mono.trunc", {}, plain(block.name));
   const root = el("div.toolcall", {}, el("div.row", {}, icon("wrench"), name, pill), args, hint, result);
-  let drawnKey = "";
+  let renderedKey = "";
   const update = (call, repetition, expected) => {
-    const judged = judge(call, repetition, expected);
-    const key = [call.text.length, call.result?.length, judged?.kind, judged?.label, judged?.hint].join("|");
-    if (key === drawnKey) return;
-    drawnKey = key;
-    args.replaceChildren(...(call.text.length < CALL_CAP ? json(call.text) : plain(call.text.slice(0, CALL_CAP) + "…")));
+    const assessment = assessCall(call, repetition, expected);
+    const key = [call.text.length, call.result?.length, assessment?.kind, assessment?.label, assessment?.hint].join("|");
+    if (key === renderedKey) return;
+    renderedKey = key;
+    args.replaceChildren(...(call.text.length < MAX_CALL_CHARS ? json(call.text) : plain(call.text.slice(0, MAX_CALL_CHARS) + "…")));
     result.hidden = call.result === null;
-    if (call.result !== null) $("code", result).replaceChildren(...plain(call.result.slice(0, CALL_CAP)));
-    if (!judged) return;
-    root.dataset.kind = judged.kind;
+    if (call.result !== null) $("code", result).replaceChildren(...plain(call.result.slice(0, MAX_CALL_CHARS)));
+    if (!assessment) return;
+    root.dataset.kind = assessment.kind;
     pill.hidden = false;
-    pill.className = `pill ml ${judged.kind}`;
-    pill.replaceChildren(icon(VERDICTS[judged.kind][0]), judged.label);
-    hint.hidden = !judged.hint;
-    hint.replaceChildren(...plain(sentence(judged.hint ?? "")), ...(judged.expectedArguments ? [" ", _("Expected:"), " ", el("code", {}, json(judged.expectedArguments))] : []));
+    pill.className = `pill ml ${assessment.kind}`;
+    pill.replaceChildren(icon(VERDICTS[assessment.kind][0]), assessment.label);
+    hint.hidden = !assessment.hint;
+    hint.replaceChildren(...plain(sentence(assessment.hint ?? "")), ...(assessment.expectedArguments ? [" ", _("Expected:"), " ", el("code", {}, json(assessment.expectedArguments))] : []));
   };
   return { root, update };
 }
 
 /** What the verdict on tools says about one call: kind, label, hint. */
-function judge(call, repetition, expected) {
+function assessCall(call, repetition, expected) {
   const verdict = repetition.verdicts.tools;
   if (!verdict) return null;
   const i = repetition.calls.indexOf(call);
@@ -152,24 +152,24 @@ function judge(call, repetition, expected) {
 /** Error message of the server as a sentence. */
 const sentence = (text) => text && text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
 
-function missing(verdict) {
-  return line("bad", "i:circle-x", _("Expected call is missing"), verdict.message);
+function missingCallLine(verdict) {
+  return verdictLine("bad", "i:circle-x", _("Expected call is missing"), verdict.message);
 }
 
 function schemaVerdict(v) {
   const fields = v.fields && v.total ? _("{n} of {m} fields", { n: v.fields, m: v.total }) : "";
-  if (v.ok) return v.final ? line("ok", "i:circle-check", _("Schema valid"), fields)
-    : line("", "i:circle-dashed", _("No schema error so far"), fields);
-  const words = v.final ? _("Schema error") : _("Schema error so far");
-  return line("bad", "i:circle-x", words, v.message, v.path);
+  if (v.ok) return v.final ? verdictLine("ok", "i:circle-check", _("Schema valid"), fields)
+    : verdictLine("", "i:circle-dashed", _("No schema error so far"), fields);
+  const errorText = v.final ? _("Schema error") : _("Schema error so far");
+  return verdictLine("bad", "i:circle-x", errorText, v.message, v.path);
 }
 
-function line(kind, name, title, text, path) {
+function verdictLine(kind, name, title, text, path) {
   return el(`p.verdict${kind && "." + kind}`, {}, icon(name),
     el("span", {}, el("b", {}, title), path ? [" · ", el("code", {}, plain(path))] : null, text ? [path ? " " : " · ", ...plain(text)] : null));
 }
 
-function fallback(attempt, answered, repetition) {
+function fallback(attempt, answeringAttempt, repetition) {
   const provider = attempt.provider || attempt.target;
   const after = ms((attempt.ended_ms ?? 0) - (attempt.started_ms ?? 0));
   const reason = attempt.skipped
@@ -177,7 +177,7 @@ function fallback(attempt, answered, repetition) {
     : attempt.status >= 400
       ? _("{who} returned {status} after {after}.", { who: provider, status: attempt.status, after })
       : _("{who} failed after {after}: {reason}.", { who: provider, after, reason: attempt.error_kind || attempt.error });
-  const next = answered ? _("Route {route} fell back to {next}.", { route: repetition.route, next: answered.provider || answered.target }) : "";
+  const next = answeringAttempt ? _("Route {route} fell back to {next}.", { route: repetition.route, next: answeringAttempt.provider || answeringAttempt.target }) : "";
   return el("div.callout.warn", { title: attempt.error || null }, icon("triangle-alert"), el("span", {}, plain(`${reason} ${next}`)));
 }
 
@@ -187,26 +187,26 @@ const FINISH = {
   content_filter: () => _("Incomplete: stopped by the provider's content filter."),
 };
 
-function ending(repetition, actions, blind) {
+function endParts(repetition, actions, blind) {
   const { end } = repetition;
-  const kids = [];
+  const elements = [];
   if (repetition.failed) {
-    const words = String(end.error ?? _("The run ended without an error message."));
+    const errorText = String(end.error ?? _("The run ended without an error message."));
     // Attempts with the same error as the end are only counted.
-    const other = blind ? [] : repetition.failedAttempts.filter((t) => t.error !== words);
-    const tries = other.map((t) => el("li", {}, plain(`${t.provider || t.target}: ${t.skipped || t.error || t.error_kind}`)));
-    kids.push(el("div.callout.bad", {}, icon("circle-alert"), el("div.grow", {},
+    const other = blind ? [] : repetition.failedAttempts.filter((t) => t.error !== errorText);
+    const failedAttempts = other.map((t) => el("li", {}, plain(`${t.provider || t.target}: ${t.skipped || t.error || t.error_kind}`)));
+    elements.push(el("div.callout.bad", {}, icon("circle-alert"), el("div.grow", {},
       el("b", {}, repetition.blocks.length ? _("Stream interrupted") : _("No answer")),
-      el("p", {}, plain(sentence(words))),
+      el("p", {}, plain(sentence(errorText))),
       repetition.failedAttempts.length > 1 ? el("p", {}, _("{n} attempts failed.", { n: repetition.failedAttempts.length })) : null,
-      tries.length ? el("ul", {}, tries) : null,
+      failedAttempts.length ? el("ul", {}, failedAttempts) : null,
       actions.retry ? el("button.btn.sm", { type: "button", onclick: () => actions.retry() }, icon("rotate-cw"), _("Retry")) : null)));
   }
-  if (repetition.status === "stopped") kids.push(el("p.hint.quiet", {}, icon("square"), _("Stopped. The received text is shown.")));
-  if (FINISH[end.finish]) kids.push(el("p.hint.quiet", {}, icon("scissors"), FINISH[end.finish]()));
+  if (repetition.status === "stopped") elements.push(el("p.hint.quiet", {}, icon("square"), _("Stopped. The received text is shown.")));
+  if (FINISH[end.finish]) elements.push(el("p.hint.quiet", {}, icon("scissors"), FINISH[end.finish]()));
   if (end.adaptations && actions.translation && !blind) {
-    kids.push(el("button.btn.ghost.sm.adapted", { type: "button", onclick: () => actions.translation() }, icon("languages"), end.adaptations === 1 ? _("1 setting adapted") : _("{n} settings adapted", { n: end.adaptations })));
+    elements.push(el("button.btn.ghost.sm.adapted", { type: "button", onclick: () => actions.translation() }, icon("languages"), end.adaptations === 1 ? _("1 setting adapted") : _("{n} settings adapted", { n: end.adaptations })));
   }
-  if (!repetition.failed && !repetition.blocks.length && repetition.status !== "stopped") kids.push(el("p.hint.quiet", {}, _("Empty answer.")));
-  return kids;
+  if (!repetition.failed && !repetition.blocks.length && repetition.status !== "stopped") elements.push(el("p.hint.quiet", {}, _("Empty answer.")));
+  return elements;
 }

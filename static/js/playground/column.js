@@ -1,5 +1,5 @@
 // One column: a letter, a model, its answer in one or more repetitions, its figures, its menu.
-import { $, _, el, hidden, icon, logo } from "./dom.js";
+import { $, _, el, visuallyHidden, icon, logo } from "./dom.js";
 import { known } from "../format.js";
 
 const STATES = {
@@ -113,11 +113,11 @@ export class Column {
     this.root.id = `col-${this.id}`;
     const title = this.blind ? _("Hidden model") : info.label;
     this.badge.textContent = letter;
-    const answered = this.selected?.attempts.findLast((t) => !this.selected.failedAttempts.includes(t))?.provider;
-    const small = this.blind ? _("hidden until you vote") : info.gone ? _("no longer available") : this.#where(info, answered);
+    const answeringProvider = this.selected?.attempts.findLast((t) => !this.selected.failedAttempts.includes(t))?.provider;
+    const subtitle = this.blind ? _("hidden until you vote") : info.gone ? _("no longer available") : this.#where(info, answeringProvider);
     // The visible text is part of the name, for speech input.
-    this.picker.replaceChildren(hidden(_("Model of {letter}:", { letter }) + " "), this.blind ? icon("eye-off") : logo(info.preset),
-      el("span.trunc", {}, el("b", {}, title), " ", el("small", {}, small)), icon("chevron-down"));
+    this.picker.replaceChildren(visuallyHidden(_("Model of {letter}:", { letter }) + " "), this.blind ? icon("eye-off") : logo(info.preset),
+      el("span.trunc", {}, el("b", {}, title), " ", el("small", {}, subtitle)), icon("chevron-down"));
     this.picker.disabled = Boolean(this.blind);
     this.root.setAttribute("aria-label", _("Answer {letter}, {model}", { letter, model: title }));
     this.region.setAttribute("aria-label", _("Answer {letter}, text", { letter }));
@@ -127,14 +127,14 @@ export class Column {
     this.overridesBadge.title = Object.keys(this.overrides).map((name) => OVERRIDES[name]?.() ?? name).join(", ");
   }
 
-  #where(info, answered) {
-    const tries = this.selected?.failedAttempts.length ?? 0;
-    const who = answered || info.provider || (info.kind === "route" ? _("route") : "");
-    return tries && answered ? _("{who} · attempt {n}", { who, n: tries + 1 }) : who;
+  #where(info, answeringProvider) {
+    const failedCount = this.selected?.failedAttempts.length ?? 0;
+    const provider = answeringProvider || info.provider || (info.kind === "route" ? _("route") : "");
+    return failedCount && answeringProvider ? _("{provider} · attempt {n}", { provider, n: failedCount + 1 }) : provider;
   }
 
   /** Redraws what may have changed; `rank` says which figures are best. */
-  paint(rank) {
+  render(rank) {
     const repetition = this.selected;
     this.empty.hidden = Boolean(repetition) || this.history.length > 0;
     if (repetition) this.answer.show(repetition, { blind: Boolean(this.blind) });
@@ -143,9 +143,9 @@ export class Column {
     if (repetition) this.stats.drawSpeed(repetition.samples);
     this.answerTools.hidden = !repetition?.over || Boolean(this.blind);
     if (!this.answerTools.hidden && !this.answerTools.childElementCount) this.#buildAnswerTools();
-    this.#paintState();
-    this.#paintRepetitions();
-    this.#paintNotes();
+    this.#renderState();
+    this.#renderRepetitions();
+    this.#renderNotes();
   }
 
   #buildAnswerTools() {
@@ -156,7 +156,7 @@ export class Column {
       button("i:languages", _("Translation"), () => this.app.translate(this)));
   }
 
-  #paintState() {
+  #renderState() {
     const { state } = this;
     const key = `${state}${this.letter}${this.selected?.end?.request_id ?? ""}${this.selected?.attempts.length}`;
     if (this.stateKey === key) return;
@@ -170,16 +170,16 @@ export class Column {
       }, icon("square")));
       return;
     }
-    const [kind, name, words] = STATES[state];
-    const sign = [icon(name), hidden(words())];
+    const [kind, name, label] = STATES[state];
+    const stateIcon = [icon(name), visuallyHidden(label())];
     const id = !this.blind && this.selected?.end?.request_id;
     // The state leads to the whole story in the log.
     this.stateBox.replaceChildren(id
-      ? el(`a.state${kind && "." + kind}`, { href: `${this.app.boot.requests}${encodeURIComponent(id)}`, title: _("{state}. Open in the log", { state: words() }) }, sign)
-      : el(`span.state${kind && "." + kind}`, { title: words() }, sign));
+      ? el(`a.state${kind && "." + kind}`, { href: `${this.app.boot.requests}${encodeURIComponent(id)}`, title: _("{state}. Open in the log", { state: label() }) }, stateIcon)
+      : el(`span.state${kind && "." + kind}`, { title: label() }, stateIcon));
   }
 
-  #paintRepetitions() {
+  #renderRepetitions() {
     const { repetitions } = this;
     this.repetitionBar.hidden = repetitions.length < 2;
     if (repetitions.length < 2) return;
@@ -190,13 +190,13 @@ export class Column {
     const buttons = repetitions.map((repetition, i) => el(`button.repetition`, {
       type: "button", "aria-pressed": String(i === this.pick), "data-state": repetition.over ? (repetition.good ? "ok" : "bad") : "live",
       onclick: () => { this.pick = i; this.app.refresh(); },
-    }, String(i + 1), hidden(repetition.over ? (repetition.good ? _("passed") : _("failed")) : _("writing"))));
+    }, String(i + 1), visuallyHidden(repetition.over ? (repetition.good ? _("passed") : _("failed")) : _("writing"))));
     const over = repetitions.filter((t) => t.over);
-    const words = _("{n} of {m} passed · figures are medians", { n: over.filter((t) => t.good).length, m: repetitions.length });
-    this.repetitionBar.replaceChildren(el("span.row", {}, buttons), el("span.hint.trunc", { title: words }, words));
+    const label = _("{n} of {m} passed · figures are medians", { n: over.filter((t) => t.good).length, m: repetitions.length });
+    this.repetitionBar.replaceChildren(el("span.row", {}, buttons), el("span.hint.trunc", { title: label }, label));
   }
 
-  #paintNotes() {
+  #renderNotes() {
     const key = this.notes.join("|");
     if (this.noteKey === key) return;
     this.noteKey = key;

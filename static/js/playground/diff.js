@@ -2,29 +2,29 @@
 import { $, _, el } from "./dom.js";
 import { plain, textOf } from "./markdown.js";
 
-const MOST_WORDS = 4000;
-const MOST_STEPS = 1200;
-const LEAST_ALIKE = 0.15;
+const MAX_WORDS = 4000;
+const MAX_STEPS = 1200;
+const MIN_SIMILARITY = 0.15;
 
-const words = (text) => text.match(/\s+|[\p{L}\p{N}_]+|[^\s\p{L}\p{N}_]/gu) ?? [];
+const splitWords = (text) => text.match(/\s+|[\p{L}\p{N}_]+|[^\s\p{L}\p{N}_]/gu) ?? [];
 
 /** Pieces [kind, text] with kind "same", "del" (only in `before`) or "ins" (only in `after`). */
 export function compare(before, after) {
-  const a = words(before);
-  const b = words(after);
+  const a = splitWords(before);
+  const b = splitWords(after);
   let head = 0;
   while (head < a.length && head < b.length && a[head] === b[head]) head += 1;
   let tail = 0;
   while (tail < a.length - head && tail < b.length - head && a.at(-1 - tail) === b.at(-1 - tail)) tail += 1;
   const middleA = a.slice(head, a.length - tail);
   const middleB = b.slice(head, b.length - tail);
-  const pieces = [["same", a.slice(0, head).join("")], ...middle(middleA, middleB), ["same", a.slice(a.length - tail).join("")]];
-  return joined(tail ? pieces : pieces.slice(0, -1));
+  const pieces = [["same", a.slice(0, head).join("")], ...diffMiddle(middleA, middleB), ["same", a.slice(a.length - tail).join("")]];
+  return mergePieces(tail ? pieces : pieces.slice(0, -1));
 }
 
-function middle(a, b) {
-  if (a.length + b.length > 2 * MOST_WORDS) return [["del", a.join("")], ["ins", b.join("")]];
-  const trail = shortest(a, b);
+function diffMiddle(a, b) {
+  if (a.length + b.length > 2 * MAX_WORDS) return [["del", a.join("")], ["ins", b.join("")]];
+  const trail = shortestEditTrail(a, b);
   if (!trail) return [["del", a.join("")], ["ins", b.join("")]];
   const result = [];
   let [x, y] = [a.length, b.length];
@@ -42,10 +42,10 @@ function middle(a, b) {
 }
 
 /** Myers' greedy search: for each number of changes, how far each diagonal reached before it. */
-function shortest(a, b) {
+function shortestEditTrail(a, b) {
   const reach = new Map([[1, 0]]);
   const trail = [];
-  for (let d = 0; d <= Math.min(a.length + b.length, MOST_STEPS); d += 1) {
+  for (let d = 0; d <= Math.min(a.length + b.length, MAX_STEPS); d += 1) {
     trail.push(new Map(reach));
     for (let k = -d; k <= d; k += 2) {
       const down = k === -d || (k !== d && (reach.get(k - 1) ?? -1) < (reach.get(k + 1) ?? -1));
@@ -59,7 +59,7 @@ function shortest(a, b) {
   return null;
 }
 
-function joined(pieces) {
+function mergePieces(pieces) {
   const result = [];
   for (const [kind, text] of pieces) {
     if (!text) continue;
@@ -73,7 +73,7 @@ function joined(pieces) {
 const isComparable = (repetition) => Boolean(repetition?.over && !repetition.failed && answerText(repetition));
 
 /** The share of the longer text that both have. */
-function likeness(pieces) {
+function similarityOf(pieces) {
   const size = (kinds) => pieces.filter(([kind]) => kinds.includes(kind)).reduce((sum, [, text]) => sum + text.trim().length, 0);
   return size(["same"]) / Math.max(1, size(["same", "del"]), size(["same", "ins"]));
 }
@@ -92,13 +92,13 @@ export function showDifferences(columns, base) {
     if (!other) continue;
     const pieces = compare(textOf(answerText(base.selected)), textOf(answerText(repetition)));
     const changed = pieces.filter(([kind]) => kind !== "same");
-    const alike = likeness(pieces);
-    if (alike < LEAST_ALIKE) {
+    const similarity = similarityOf(pieces);
+    if (similarity < MIN_SIMILARITY) {
       column.region.append(el("div.diff", {}, el("p.hint", {}, _("Too different from {letter} to highlight differences.", { letter: base.letter }))));
       continue;
     }
     column.content.hidden = true;
-    const title = changed.length ? _("Differences from {letter} · {n} % identical", { letter: base.letter, n: Math.round(alike * 100) }) : _("Identical to {letter}", { letter: base.letter });
+    const title = changed.length ? _("Differences from {letter} · {n} % identical", { letter: base.letter, n: Math.round(similarity * 100) }) : _("Identical to {letter}", { letter: base.letter });
     column.region.append(el("div.diff", {}, el("p.hint", {}, title),
       el("div.diff-text", { dir: "auto" }, pieces.map(([kind, text]) => (kind === "same" ? plain(text) : el(kind, {}, plain(text)))))));
   }

@@ -6,19 +6,19 @@ export const $ = (selector, root = document) => root.querySelector(selector);
 export const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 
 /** `el("button.btn.sm", {type: "button", onclick: f}, "Run")`; `vars` are custom properties. */
-export function el(selector, attributes = {}, ...kids) {
+export function el(selector, attributes = {}, ...children) {
   const [tag, ...classes] = selector.split(".");
-  const made = document.createElement(tag);
-  if (classes.length) made.className = classes.join(" ");
+  const element = document.createElement(tag);
+  if (classes.length) element.className = classes.join(" ");
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
-    if (name === "vars") setVars(made, value);
-    else if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (name === "value") made.value = value;
-    else made.setAttribute(name, value === true ? "" : value);
+    if (name === "vars") setVars(element, value);
+    else if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "value") element.value = value;
+    else element.setAttribute(name, value === true ? "" : value);
   }
-  made.append(...kids.flat(Infinity).filter((kid) => kid !== null && kid !== undefined && kid !== false));
-  return made;
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
 }
 
 /** Custom properties through the object model: the policy refuses style attributes. */
@@ -28,10 +28,10 @@ export function setVars(element, values) {
 
 /** A copy of the icon the page's own template tag drew, under another name. */
 export function icon(name) {
-  const drawn = $("#icon-pattern").content.firstElementChild.cloneNode(true);
-  const use = $("use", drawn);
+  const copy = $("#icon-pattern").content.firstElementChild.cloneNode(true);
+  const use = $("use", copy);
   use.setAttribute("href", use.getAttribute("href").replace(/circle$/, name.replace("i:", "")));
-  return drawn;
+  return copy;
 }
 
 /** A provider's logo, if the page has one for this preset. */
@@ -40,13 +40,13 @@ export function logo(preset) {
   return pattern?.content.firstElementChild?.cloneNode(true) ?? icon("box");
 }
 
-export const hidden = (text) => el("span.sr", {}, text);
+export const visuallyHidden = (text) => el("span.sr", {}, text);
 
 /** The one polite line for readers. Answers themselves are never announced. */
-export function say(text) {
-  const line = $("#pg-status") ?? $("#live");
-  line.textContent = "";
-  requestAnimationFrame(() => (line.textContent = text));
+export function announce(text) {
+  const statusLine = $("#pg-status") ?? $("#live");
+  statusLine.textContent = "";
+  requestAnimationFrame(() => (statusLine.textContent = text));
 }
 
 /** A short message on the page, also announced to screen readers. */
@@ -55,7 +55,7 @@ export function notice(text, kind = "", { stays = false } = {}) {
   box.replaceChildren(text);
   box.dataset.kind = kind;
   box.hidden = !text;
-  if (text) say(text);
+  if (text) announce(text);
   clearTimeout(notice.timer);
   if (!stays) notice.timer = setTimeout(() => (box.hidden = true), 6000);
 }
@@ -69,7 +69,7 @@ export const headers = () => ({
 });
 
 /** The text for a request that got no response at all. */
-export const unreachable = () => _("The server cannot be reached. Check that it is running, then try again.");
+export const unreachableText = () => _("The server cannot be reached. Check that it is running, then try again.");
 
 /** JSON or text from the server; throws an error with the server's message. */
 export async function call(path, { method = "GET", body } = {}) {
@@ -77,13 +77,13 @@ export async function call(path, { method = "GET", body } = {}) {
     method,
     headers: headers(),
     body: body === undefined ? undefined : JSON.stringify(body),
-  }).catch(() => { throw new Error(unreachable()); });
+  }).catch(() => { throw new Error(unreachableText()); });
   const isJson = reply.headers.get("Content-Type")?.includes("json");
   const data = isJson ? await reply.json() : await reply.text();
   if (!reply.ok) {
     if (data.sign_in) location.assign(data.sign_in);
-    const words = data.errors ? Object.values(data.errors).flat().join(" ") : data.error;
-    throw new Error(words || _("The server returned HTTP {status}.", { status: reply.status }));
+    const message = data.errors ? Object.values(data.errors).flat().join(" ") : data.error;
+    throw new Error(message || _("The server returned HTTP {status}.", { status: reply.status }));
   }
   return data;
 }

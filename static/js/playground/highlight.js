@@ -7,13 +7,13 @@ import jsonGrammar from "../../vendor/highlight/json.min.js";
 import python from "../../vendor/highlight/python.min.js";
 import xml from "../../vendor/highlight/xml.min.js";
 import yaml from "../../vendor/highlight/yaml.min.js";
-import { _, el, icon, say } from "./dom.js";
+import { _, el, icon, announce } from "./dom.js";
 import { plain } from "./markdown.js";
 
 const GRAMMARS = { bash, javascript, json: jsonGrammar, python, xml, yaml };
 for (const [name, grammar] of Object.entries(GRAMMARS)) hljs.registerLanguage(name, grammar);
 const ALIASES = { sh: "bash", shell: "bash", zsh: "bash", console: "bash", js: "javascript", jsx: "javascript", ts: "javascript", tsx: "javascript", typescript: "javascript", py: "python", html: "xml", svg: "xml", yml: "yaml" };
-const LONGEST = 50_000;
+const MAX_CHARS = 50_000;
 const KINDS = [[/^(string|regexp|char|subst)/, "s"], [/^number/, "n"], [/^(keyword|literal|built_in|type)/, "l"], [/^(attr|property|title|name|tag|section|variable|params)/, "k"], [/^(comment|quote|meta|doctag)/, "c"]];
 
 const kind = (scope) => KINDS.find(([pattern]) => pattern.test(scope ?? ""))?.[1];
@@ -27,10 +27,10 @@ function nodes(tree) {
 }
 
 /** Colours the code of a block, unless it is long or in another language. */
-export function colour(block, language) {
+export function highlight(block, language) {
   const code = block.querySelector("code");
   const text = code.textContent;
-  if (!GRAMMARS[language] || text.length > LONGEST || code.childElementCount) return;
+  if (!GRAMMARS[language] || text.length > MAX_CHARS || code.childElementCount) return;
   const highlighted = hljs.highlight(text, { language, ignoreIllegals: true });
   code.replaceChildren(...nodes(highlighted._emitter.rootNode));
 }
@@ -43,7 +43,7 @@ function bar(block, language) {
       try {
         await navigator.clipboard.writeText(block.textContent);
         words.textContent = _("Copied");
-        say(_("Copied"));
+        announce(_("Copied"));
         setTimeout(() => (words.textContent = _("Copy")), 1500);
       } catch {
         getSelection().selectAllChildren(block);
@@ -60,6 +60,6 @@ export function decorate(root) {
     block.dataset.decorated = "";
     const language = (block.dataset.lang ?? "").toLowerCase();
     block.before(bar(block, language));
-    colour(block, ALIASES[language] ?? language);
+    highlight(block, ALIASES[language] ?? language);
   }
 }

@@ -10,15 +10,15 @@ export function openHistory() {
   const search = el("input.input", { type: "search", placeholder: _("Search names, prompts and models"), "aria-label": _("Search runs"), maxlength: 200, autocomplete: "off" });
   const more = el("button.btn.sm", { type: "button", hidden: true }, _("Show older runs"));
   const box = dialog(_("History"), search, list, more);
-  let latest = 0;
+  let latestRequest = 0;
   let timer = 0;
   const load = async (before) => {
-    const asked = ++latest;
+    const requestNumber = ++latestRequest;
     more.disabled = true;
     try {
       const query = new URLSearchParams({ ...(before ? { before } : {}), ...(search.value.trim() ? { q: search.value.trim() } : {}) });
       const page = await call(`/history?${query}`);
-      if (asked !== latest) return;
+      if (requestNumber !== latestRequest) return;
       if (!before) list.replaceChildren();
       list.append(...page.runs.map(entry));
       if (!list.childElementCount) list.append(el("li.hint", {}, search.value.trim() ? _("No runs match.") : _("No runs yet.")));
@@ -46,7 +46,7 @@ function entry(run) {
     el("span.hint.trunc", {}, [run.name ? run.title : "", [run.models ?? []].flat().join(", ")].filter(Boolean).join(" · ")),
     el("span.hint.num", {}, [run.created_at ? minute(run.created_at) : "", facts].filter(Boolean).join(" · ")));
   const path = `/runs/${encodeURIComponent(run.id)}`;
-  const small = (name, label, onclick) => el("button.btn.ghost.sm.icon", { type: "button", "aria-label": `${label}: ${title()}`, title: label, onclick }, icon(name));
+  const iconButton = (name, label, onclick) => el("button.btn.ghost.sm.icon", { type: "button", "aria-label": `${label}: ${title()}`, title: label, onclick }, icon(name));
   const rename = () => {
     const input = el("input.input", { value: run.name, maxlength: 100, "aria-label": _("Name of the run"), autocomplete: "off" });
     const back = () => item.replaceChildren(link, ...buttons);
@@ -75,7 +75,7 @@ function entry(run) {
     item.replaceChildren(link, sure, el("button.btn.ghost.sm", { type: "button", onclick: () => item.replaceChildren(link, ...buttons) }, _("Cancel")));
     sure.focus();
   };
-  const buttons = [small("pencil", _("Rename"), rename), small("trash-2", _("Delete"), remove)];
+  const buttons = [iconButton("pencil", _("Rename"), rename), iconButton("trash-2", _("Delete"), remove)];
   const item = el("li.row", {}, link, buttons);
   return item;
 }

@@ -3,7 +3,7 @@ import { listen } from "./actions.js";
 import { buttons, emptyText, notes, strip } from "./bars.js";
 import { Column } from "./column.js";
 import { Composer } from "./composer.js";
-import { $, $$, _, el, icon, notice, say } from "./dom.js";
+import { $, $$, _, el, icon, notice, announce } from "./dom.js";
 import { tokensOf } from "../format.js";
 import { lazy } from "./lazy.js";
 import { Picker } from "./picker.js";
@@ -126,7 +126,7 @@ class App {
     column.root.remove();
     this.layout();
     (this.columns[0] ?? this.add())?.focus();
-    say(_("{letter} removed.", { letter: column.id }));
+    announce(_("{letter} removed.", { letter: column.id }));
   }
 
   pickModel(column, anchor = column.picker) {
@@ -192,11 +192,11 @@ class App {
 
   /** Draws once per frame, however many events came. */
   refresh(now = false) {
-    if (now) return this.#paint();
-    this.frame ??= requestAnimationFrame(() => this.#paint());
+    if (now) return this.#render();
+    this.frame ??= requestAnimationFrame(() => this.#render());
   }
 
-  #paint() {
+  #render() {
     cancelAnimationFrame(this.frame);
     this.frame = null;
     const columns = this.active();
@@ -206,7 +206,7 @@ class App {
     const parts = { tools: this.composer.tools.values.length, schema: this.composer.schemaBox.value.trim() };
     for (const column of columns) {
       column.notes = notes(column, images, parts);
-      column.paint(rank);
+      column.render(rank);
     }
     const compared = this.blindOrder || this.mode !== "compare" ? [] : columns;
     live?.draw($("#pg-timeline"), compared);

@@ -4,21 +4,21 @@
 import { Lexer } from "../../vendor/marked/marked.esm.js";
 import { _, el } from "./dom.js";
 
-const SAFE = /^(https?:\/\/|mailto:)/i;
-const TURNING = /[\u202A-\u202E\u2066-\u2069\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]/g;
+const SAFE_URL = /^(https?:\/\/|mailto:)/i;
+const CONTROL_CHARACTERS = /[\u202A-\u202E\u2066-\u2069\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]/g;
 const ENTITIES = { "&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'" };
-const LONG_LINE = 4000; // Characters; inline rules repetition more than linear time.
-const SLOW = 60; // Milliseconds for one step; beyond it a few times, the rest is shown as it comes.
-const CAP = 200_000; // Characters shown as they came; the rest is in the log and in the export.
-const MOST = 1_000_000; // Characters drawn as markdown.
+const MAX_LINE_CHARS = 4000; // Characters; inline rules repetition more than linear time.
+const SLOW_STEP_MS = 60; // Milliseconds for one step; beyond it a few times, the rest is shown as it comes.
+const MAX_PLAIN_CHARS = 200_000; // Characters shown as they came; the rest is in the log and in the export.
+const MAX_MARKDOWN_CHARS = 1_000_000; // Characters drawn as markdown.
 
-const decoded = (text) => text.replace(/&(?:amp|lt|gt|quot|#39);/g, (match) => ENTITIES[match]);
+const decodeEntities = (text) => text.replace(/&(?:amp|lt|gt|quot|#39);/g, (match) => ENTITIES[match]);
 
 /** Text as nodes, with turning and control characters made visible. */
 export function plain(text) {
   const nodes = [];
   let from = 0;
-  for (const match of text.matchAll(TURNING)) {
+  for (const match of text.matchAll(CONTROL_CHARACTERS)) {
     if (match.index > from) nodes.push(text.slice(from, match.index));
     const code = match[0].codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
     nodes.push(el("span.ctl", { title: _("Control character, shown and not obeyed") }, `U+${code}`));
@@ -33,7 +33,7 @@ const code = (token) =>
   el("pre.code", { tabindex: 0, "data-lang": (token.lang ?? "").split(/\s/)[0] || null }, el("code", {}, coloured(token)));
 
 function link(address, kids) {
-  if (!SAFE.test(address)) return kids;
+  if (!SAFE_URL.test(address)) return kids;
   return [el("a", { href: address, rel: "noopener noreferrer nofollow", target: "_blank" }, kids)];
 }
 
@@ -56,12 +56,12 @@ const BUILD = {
   checkbox: () => [],
   heading: (t) => [el(`h${Math.min(6, t.depth + 3)}`, { dir: "auto" }, many(t.tokens))],
   paragraph: (t) => [el("p", { dir: "auto" }, many(t.tokens))],
-  text: (t) => (t.tokens ? many(t.tokens) : plain(decoded(t.text))),
-  escape: (t) => plain(decoded(t.text)),
+  text: (t) => (t.tokens ? many(t.tokens) : plain(decodeEntities(t.text))),
+  escape: (t) => plain(decodeEntities(t.text)),
   strong: (t) => [el("strong", {}, many(t.tokens))],
   em: (t) => [el("em", {}, many(t.tokens))],
   del: (t) => [el("del", {}, many(t.tokens))],
-  codespan: (t) => [el("code", {}, plain(decoded(t.text)))],
+  codespan: (t) => [el("code", {}, plain(decodeEntities(t.text)))],
   br: () => [el("br")],
   hr: () => [el("hr")],
   code: (t) => [code(t)],
@@ -95,7 +95,7 @@ const tokenText = (token) => {
   if (token.type === "list") return token.items.map((item) => tokensText(item.tokens)).join("\n");
   if (token.type === "table") return [token.header, ...token.rows].map((row) => row.map((cell) => tokensText(cell.tokens)).join(" ")).join("\n");
   if (token.type === "space" || token.type === "br") return "\n";
-  return token.tokens?.length ? tokensText(token.tokens) : decoded(token.text ?? "");
+  return token.tokens?.length ? tokensText(token.tokens) : decodeEntities(token.text ?? "");
 };
 const BLOCKS = new Set(["paragraph", "heading", "code", "list", "blockquote", "table"]);
 const tokensText = (tokens) => (tokens ?? []).map((token) => tokenText(token) + (BLOCKS.has(token.type) ? "\n" : "")).join("");
@@ -103,7 +103,7 @@ const tokensText = (tokens) => (tokens ?? []).map((token) => tokenText(token) + 
 /** Markdown as plain text. */
 export function textOf(text) {
   try {
-    return text.length > CAP ? text : tokensText(lex(text)).trim();
+    return text.length > MAX_PLAIN_CHARS ? text : tokensText(lex(text)).trim();
   } catch {
     return text;
   }
@@ -132,7 +132,7 @@ export class Rendering {
     if (this.rough) return this.#append();
     const begin = this.settled;
     const remaining = text.slice(begin);
-    const safe = Math.min(longLine(remaining), CAP, Math.max(0, MOST - begin));
+    const safe = Math.min(longLine(remaining), MAX_PLAIN_CHARS, Math.max(0, MAX_MARKDOWN_CHARS - begin));
     const began = performance.now();
     try {
       this.#draw(lex(remaining.slice(0, safe)));
@@ -145,8 +145,8 @@ export class Rendering {
 
   /** A busy machine may be slow once; text that is slow each time gets no more markdown. */
   #tire(ms, from) {
-    this.slow += ms > SLOW;
-    if (this.slow > 3 || ms > 8 * SLOW) this.#giveUp(from, true);
+    this.slow += ms > SLOW_STEP_MS;
+    if (this.slow > 3 || ms > 8 * SLOW_STEP_MS) this.#giveUp(from, true);
   }
 
   #draw(tokens) {
@@ -174,7 +174,7 @@ export class Rendering {
 
   #append() {
     this.first ??= this.drawn;
-    const until = Math.min(this.text.length, this.first + CAP);
+    const until = Math.min(this.text.length, this.first + MAX_PLAIN_CHARS);
     for (; this.drawn < until; this.drawn += 8000) {
       const piece = this.text.slice(this.drawn, Math.min(until, this.drawn + 8000));
       this.rough.append(el("span", {}, plain(piece)));
@@ -194,7 +194,7 @@ export class Rendering {
 function longLine(text) {
   for (let from = 0; from < text.length; ) {
     const end = text.indexOf("\n", from);
-    if ((end < 0 ? text.length : end) - from > LONG_LINE) return from;
+    if ((end < 0 ? text.length : end) - from > MAX_LINE_CHARS) return from;
     if (end < 0) return Infinity;
     from = end + 1;
   }

@@ -1,5 +1,5 @@
 // One run is one stream: events of all columns come through it, each with an id to resume from.
-import { _, headers, baseUrl, unreachable } from "./dom.js";
+import { _, headers, baseUrl, unreachableText } from "./dom.js";
 
 /** Parses an event stream from chunks of any size. */
 export class Parser {
@@ -81,7 +81,7 @@ export class Run {
     } catch (error) {
       if (error instanceof Refused) throw error;
       // A run that never started cannot be continued.
-      if (!this.id) throw new Refused({ "": unreachable() });
+      if (!this.id) throw new Refused({ "": unreachableText() });
     }
     this.lost = !this.done;
   }

@@ -1,5 +1,5 @@
 // Runs: asks columns, follows the events of each run, and opens stored runs again.
-import { $, _, say } from "./dom.js";
+import { $, _, announce } from "./dom.js";
 import { ms } from "../format.js";
 import { lazy } from "./lazy.js";
 import { saveDraftOf } from "./settings.js";
@@ -43,7 +43,7 @@ export class Runs {
     $("#pg").dataset.runs = this.startedCount += 1;
     app.compareWith("");
     app.layout();
-    say(_("Running {n} columns.", { n: columns.length }));
+    announce(_("Running {n} columns.", { n: columns.length }));
     const body = { ...input, columns: columnSettings, blind, ...(app.preset ? { preset: app.presetName } : {}), ...(app.key ? { key: app.key } : {}) };
     await this.#follow(run, run.start("/runs", body));
   }
@@ -85,7 +85,7 @@ export class Runs {
     }
     $("#pg-lost").hidden = !run.lost;
     if (run.lost) for (const repetition of this.#repetitionsOf(run)) repetition.disconnect();
-    if (run.lost) say(_("The connection was lost. The received text is shown."));
+    if (run.lost) announce(_("The connection was lost. The received text is shown."));
     if (run.done) this.#finish(run);
     app.refresh(true);
   }
@@ -109,7 +109,7 @@ export class Runs {
       const column = run.columns.find((c) => c.id === event.col);
       if (column?.run === run) column.apply(event);
       if (event.type === "end" && column && !column.blind) {
-        say(event.status === "ok"
+        announce(event.status === "ok"
           ? _("{letter} finished after {time}.", { letter: column.letter, time: ms(event.total_ms) })
           : _("{letter} ended: {status}.", { letter: column.letter, status: event.status }));
       }
@@ -130,13 +130,13 @@ export class Runs {
     app.layout();
     if (this.blindOrder && !this.busy) this.#askForVote(run);
     const done = app.columns.filter((c) => c.state === "ok" || c.state === "fallback").length;
-    if (run.columns.length > 1) say(_("{n} of {m} answers finished.", { n: done, m: run.columns.length }));
+    if (run.columns.length > 1) announce(_("{n} of {m} answers finished.", { n: done, m: run.columns.length }));
   }
 
   #askForVote(run) {
-    this.vote.ask(this.blindOrder, run, () => {
+    this.vote.askForVote(this.blindOrder, run, () => {
       this.blindOrder = null;
-      this.vote.reveal(this.app.columns);
+      this.vote.revealNames(this.app.columns);
       this.app.layout();
     });
   }
@@ -146,9 +146,9 @@ export class Runs {
     if (!blind && !this.vote) return;
     const { app } = this;
     this.vote ??= await lazy.vote();
-    this.vote.reveal(app.columns);
+    this.vote.revealNames(app.columns);
     $("#pg-vote").hidden = true;
-    this.blindOrder = blind ? this.vote.hide(columns) : null;
+    this.blindOrder = blind ? this.vote.hideNames(columns) : null;
     for (const column of this.blindOrder ?? app.columns) app.addButton.before(column.root);
   }
 

@@ -24,25 +24,25 @@ export function saveDraftOf(app) {
 /** Restores a preset, a draft or the settings of a stored run. */
 export async function restore(app, settings) {
   // A logged request and a stored run keep all messages in the conversation.
-  const whole = Boolean(settings.logged_request || settings.run) && !settings.earlier;
-  const divide = whole ? (messages = []) => ({ earlier: messages, text: "", images: [] }) : split;
-  app.composer.values = composerValues(settings, divide);
-  app.sharedMessages = settings.earlier ?? divide(settings.messages).earlier;
+  const hasFullConversation = Boolean(settings.logged_request || settings.run) && !settings.earlier;
+  const splitMessages = hasFullConversation ? (messages = []) => ({ earlier: messages, text: "", images: [] }) : split;
+  app.composer.values = composerValues(settings, splitMessages);
+  app.sharedMessages = settings.earlier ?? splitMessages(settings.messages).earlier;
   app.prefilled = !settings.earlier && app.sharedMessages.at(-1)?.role === "assistant";
-  if (settings.columns?.length) restoreColumns(app, settings, divide);
+  if (settings.columns?.length) restoreColumns(app, settings, splitMessages);
   if (app.columns.some((c) => c.history.length)) await app.loadLive();
   app.mode = settings.mode ?? (app.columns.length > 1 ? "compare" : "chat");
   app.setMode(app.mode);
 }
 
-function restoreColumns(app, { columns, histories }, divide) {
+function restoreColumns(app, { columns, histories }, splitMessages) {
   for (const column of app.columns) column.root.remove();
   app.columns = [];
   for (const { id, model, ...values } of columns.slice(0, MAX_COLUMNS)) {
     const column = app.add(model);
     if (id && !app.columns.some((c) => c.id === id)) column.id = id;
     column.overrides = overridesOf(values);
-    column.history = histories?.[column.id] ?? (values.messages ? divide(values.messages).earlier : [...app.sharedMessages]);
+    column.history = histories?.[column.id] ?? (values.messages ? splitMessages(values.messages).earlier : [...app.sharedMessages]);
     column.name();
   }
 }

@@ -1,5 +1,5 @@
 // The row of figures under an answer, with the best column of each figure.
-import { _, el, hidden, setVars } from "./dom.js";
+import { _, el, visuallyHidden, setVars } from "./dom.js";
 import { tip } from "./overlay.js";
 import { count, known, ms, tokens, usd } from "../format.js";
 
@@ -11,9 +11,9 @@ const ROWS = [
   ["cost", () => _("Cost"), (f) => [usd(f.cost), ""], Math.min, () => _("cheapest")],
 ];
 function svg(name, attributes) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  return made;
+  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  return element;
 }
 
 const NAMES = ROWS.map(([name]) => name);
@@ -39,11 +39,11 @@ export function figures(repetitions) {
 
 /** Best and largest value of each figure over the columns that have ended well. */
 export function ranking(columns) {
-  const good = columns.filter((c) => c.repetitions.length && c.repetitions.every((t) => t.status === "ok"));
+  const successfulColumns = columns.filter((c) => c.repetitions.length && c.repetitions.every((t) => t.status === "ok"));
   const result = {};
   for (const [name, , , pick] of ROWS) {
     const all = columns.map((c) => c.figures[name]).filter(known).map(Number);
-    const values = good.map((c) => c.figures[name]).filter(known).map(Number);
+    const values = successfulColumns.map((c) => c.figures[name]).filter(known).map(Number);
     // What costs nothing is not the cheapest of what is paid for.
     const ranked = name === "cost" ? values.filter((v) => v > 0) : values;
     result[name] = { best: pick && values.length > 1 && ranked.length ? pick(...ranked) : null, max: Math.max(0, ...all) };
@@ -84,14 +84,14 @@ export class Stats {
       const spread = result.spread?.[name];
       cell.dt.textContent = label(live);
       const guessed = (name === "output" && result.estimated) || (name === "cost" && result.estimatedCost);
-      const about = guessed && known(value) ? "~" : "";
-      cell.dd.replaceChildren(about + text, el("small", {}, text === "—" ? "" : unit), best ? hidden(` (${word()})`) : "");
+      const approximateSign = guessed && known(value) ? "~" : "";
+      cell.dd.replaceChildren(approximateSign + text, el("small", {}, text === "—" ? "" : unit), best ? visuallyHidden(` (${word()})`) : "");
       cell.root.classList.toggle("best", best);
       cell.root.title = name === "output" ? tokenText(result) : spread ? spreadText(name, spread) : "";
       // Cached and reasoning tokens have no room of their own.
       if (name === "output" && !live && (result.cached || result.reasoning)) {
-        const more = el("button.more", { type: "button", onclick: () => tip(more, tokenText(result)) }, about + text, hidden(_("details")));
-        cell.dd.replaceChildren(more);
+        const detailsButton = el("button.more", { type: "button", onclick: () => tip(detailsButton, tokenText(result)) }, approximateSign + text, visuallyHidden(_("details")));
+        cell.dd.replaceChildren(detailsButton);
       }
       if (spread) cell.dd.append(el("small.spread", {}, spreadText(name, spread)));
       setVars(cell.dd, { "--w": `${rank?.[name]?.max && known(value) ? (100 * value) / rank[name].max : 0}%` });

@@ -1,5 +1,5 @@
 // All columns on one axis: waiting, writing, failed tries; and the result in four numbers.
-import { _, el, hidden, icon, setVars } from "./dom.js";
+import { _, el, visuallyHidden, icon, setVars } from "./dom.js";
 import { known, ms, usd } from "../format.js";
 
 /** Segments of one repetition in milliseconds: {kind, from, to}. */
@@ -24,7 +24,7 @@ export function segments(repetition) {
   return segments;
 }
 
-const WORDS = {
+const SEGMENT_LABELS = {
   wait: () => _("waiting"), write: () => _("writing"), live: () => _("writing"),
   err: () => _("failed attempt"), broke: () => _("writing, then interrupted"),
 };
@@ -37,15 +37,15 @@ export function draw(host, columns) {
   const length = ms(end);
   host.parentElement.querySelector(".count").textContent = length;
   host.replaceChildren(...rows.map(([column, repetition], i) => {
-    const words = all[i].map((s) => `${WORDS[s.kind]()} ${ms(s.to - s.from)}`).join(", ");
+    const description = all[i].map((s) => `${SEGMENT_LABELS[s.kind]()} ${ms(s.to - s.from)}`).join(", ");
     const bars = all[i].map((s) => {
       const bar = el(`i.${s.kind}`);
       setVars(bar, { "--x": `${(100 * s.from) / end}%`, "--w": `${(100 * (s.to - s.from)) / end}%` });
       return bar;
     });
     const label = el("span.letter.sm", { "aria-hidden": "true" }, column.letter);
-    const track = el("div.track", { "aria-hidden": "true", title: words }, bars);
-    return el("li.wf", {}, label, track, hidden(`${column.letter}: ${words}`));
+    const track = el("div.track", { "aria-hidden": "true", title: description }, bars);
+    return el("li.wf", {}, label, track, visuallyHidden(`${column.letter}: ${description}`));
   }));
 }
 
@@ -66,8 +66,8 @@ export function result(host, columns) {
   for (const [what, name, label] of [["schema", "i:braces", _("Schema valid")], ["tools", "i:wrench", _("Tool call correct")]]) {
     const judged = repetitions.filter((t) => t.verdicts[what]);
     // Without expected calls, an answer that calls nothing is not wrong.
-    const asked = what === "tools" && !columns.some((c) => c.run?.expected?.length) ? judged.length : repetitions.length;
-    if (judged.length) items.push(item(name, label, _("{n} of {m}", { n: judged.filter((t) => t.verdicts[what].ok && (t.verdicts[what].final || t.over)).length, m: asked })));
+    const total = what === "tools" && !columns.some((c) => c.run?.expected?.length) ? judged.length : repetitions.length;
+    if (judged.length) items.push(item(name, label, _("{n} of {m}", { n: judged.filter((t) => t.verdicts[what].ok && (t.verdicts[what].final || t.over)).length, m: total })));
   }
   const failed = repetitions.filter((t) => t.failed).length;
   if (failed && items.length < 4) items.push(item("i:circle-alert", _("Failed"), _("{n} of {m}", { n: failed, m: repetitions.length })));

@@ -1,48 +1,48 @@
 // How the columns are shown: in a row or a grid, scrolled together, with or without the timeline.
-import { $, _, say } from "./dom.js";
+import { $, _, announce } from "./dom.js";
 
-const KEY = "dragoman-playground-view";
+const STORAGE_KEY = "dragoman-playground-view";
 const DEFAULTS = { grid: false, sync: false, timeline: true };
 
-function stored() {
+function storedView() {
   try {
-    return { ...DEFAULTS, ...JSON.parse(localStorage.getItem(KEY)) };
+    return { ...DEFAULTS, ...JSON.parse(localStorage.getItem(STORAGE_KEY)) };
   } catch {
     return { ...DEFAULTS };
   }
 }
 
-const view = stored();
+const view = storedView();
 
-function apply() {
+function applyView() {
   const page = $("#pg");
   page.dataset.layout = view.grid ? "grid" : "row";
   page.dataset.timeline = view.timeline ? "open" : "closed";
 }
 
-function toggle(name, words) {
+function toggle(name, message) {
   view[name] = !view[name];
-  localStorage.setItem(KEY, JSON.stringify(view));
-  apply();
-  say(words);
+  localStorage.setItem(STORAGE_KEY, JSON.stringify(view));
+  applyView();
+  announce(message);
 }
 
 /** Scrolls all answers to the same share of their length. */
 function scrollTogether(event) {
   const source = event.target;
-  if (!view.sync || !source.matches?.(".pcol .answer") || source !== leader) return;
-  const share = source.scrollTop / Math.max(1, source.scrollHeight - source.clientHeight);
+  if (!view.sync || !source.matches?.(".pcol .answer") || source !== scrollSource) return;
+  const scrollShare = source.scrollTop / Math.max(1, source.scrollHeight - source.clientHeight);
   for (const other of document.querySelectorAll(".pcol:not([hidden]) .answer")) {
-    if (other !== source) other.scrollTop = share * (other.scrollHeight - other.clientHeight);
+    if (other !== source) other.scrollTop = scrollShare * (other.scrollHeight - other.clientHeight);
   }
 }
 
 // Only the answer under the pointer or the focus leads: the others scroll because of it.
-let leader = null;
-const lead = (event) => (leader = event.target.closest?.(".pcol .answer") ?? leader);
-for (const kind of ["pointerover", "focusin", "wheel", "touchstart"]) document.addEventListener(kind, lead, { passive: true });
+let scrollSource = null;
+const setScrollSource = (event) => (scrollSource = event.target.closest?.(".pcol .answer") ?? scrollSource);
+for (const kind of ["pointerover", "focusin", "wheel", "touchstart"]) document.addEventListener(kind, setScrollSource, { passive: true });
 document.addEventListener("scroll", scrollTogether, { capture: true, passive: true });
-apply();
+applyView();
 
 export async function viewMenu(anchor) {
   const { menu } = await import("./overlay.js");

@@ -4,7 +4,7 @@ import { count, percent } from "../format.js";
 import { dialog } from "./overlay.js";
 
 /** Hides who is who; columns keep their ids, the page shows numbers in a new order. */
-export function hide(columns) {
+export function hideNames(columns) {
   const order = columns.map((column) => column);
   for (let i = order.length - 1; i > 0; i -= 1) {
     const j = crypto.getRandomValues(new Uint32Array(1))[0] % (i + 1);
@@ -17,7 +17,7 @@ export function hide(columns) {
   return order;
 }
 
-export function reveal(columns) {
+export function revealNames(columns) {
   for (const column of columns) {
     column.blind = "";
     column.stateKey = "";
@@ -26,15 +26,15 @@ export function reveal(columns) {
 }
 
 /** The bar of buttons that ends a blind run; `done()` when the names may be shown. */
-export function ask(order, run, done) {
+export function askForVote(order, run, done) {
   const box = $("#pg-vote");
   const vote = async (winner) => {
     box.hidden = true;
     done(winner);
     try {
       await call("/votes", { method: "POST", body: { run: run.id, order: order.map((c) => c.id), winner } });
-      const best = order.find((c) => c.id === winner);
-      notice(best ? _("You voted for {letter}, {model}.", { letter: best.letter, model: best.info.label }) : winner === "tie" ? _("Counted as a tie.") : _("Counted as all bad."), "ok");
+      const winningColumn = order.find((c) => c.id === winner);
+      notice(winningColumn ? _("You voted for {letter}, {model}.", { letter: winningColumn.letter, model: winningColumn.info.label }) : winner === "tie" ? _("Counted as a tie.") : _("Counted as all bad."), "ok");
     } catch (error) {
       notice(_("The vote was not saved: {reason}", { reason: error.message }), "bad");
     }
