@@ -3,7 +3,7 @@ import { _ } from "./gettext.js";
 
 const dialog = document.querySelector("[data-palette]");
 const input = dialog.querySelector("input");
-const list = dialog.querySelector(".found");
+const list = dialog.querySelector(".search-results");
 const DEBOUNCE_MS = 80;
 let timer = 0;
 let lastRequest = 0;

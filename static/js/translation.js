@@ -1,11 +1,11 @@
 // Two sides of a translation: a line or a change under the pointer or the focus lights up its counterparts.
 function highlightCounterparts(source) {
-  for (const highlighted of document.querySelectorAll("[data-sides] .lit")) highlighted.classList.remove("lit");
+  for (const highlighted of document.querySelectorAll("[data-sides] .highlighted")) highlighted.classList.remove("highlighted");
   const sides = source?.closest("[data-sides]");
   if (!sides) return;
   const counterparts = source.dataset.links.trim().split(" ").map((id) => sides.querySelector(`#${id}`)).filter(Boolean);
   if (!counterparts.length) return;
-  for (const line of [source, ...counterparts]) line.classList.add("lit");
+  for (const line of [source, ...counterparts]) line.classList.add("highlighted");
 }
 
 const linkedElement = (event) => event.target.closest?.("[data-sides] [data-links]");

@@ -77,7 +77,7 @@ class Playground:
 
     def answer(self, letter: str) -> Locator:
         """What it says."""
-        return self.column(letter).locator(".answer-in")
+        return self.column(letter).locator(".answer-content")
 
     def state(self, letter: str) -> str | None:
         """How it stands: idle, busy, ok, fallback, failed, stopped, lost."""

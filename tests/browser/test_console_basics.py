@@ -22,7 +22,7 @@ def used(site: Site) -> Site:
 
 def test_escape_closes_the_detail_of_a_request(used: Site, signed_in: Any) -> None:
     signed_in.goto("/console/requests")
-    signed_in.locator("#rows > tr a.who").first.click()
+    signed_in.locator("#rows > tr a.request-link").first.click()
     expect(signed_in.locator("#detail-title")).to_be_visible()
     signed_in.keyboard.press("Escape")
     expect(signed_in.locator("#detail-title")).to_have_count(0)
@@ -32,7 +32,7 @@ def test_escape_closes_the_detail_of_a_request(used: Site, signed_in: Any) -> No
 def test_request_links_are_named_by_model_status_and_time(used: Site, signed_in: Any) -> None:
     signed_in.goto("/console/requests?range=all")
     names = signed_in.eval_on_selector_all(
-        "#rows > tr a.who", "links => links.map(link => link.ariaLabel || link.textContent.trim())"
+        "#rows > tr a.request-link", "links => links.map(link => link.ariaLabel || link.textContent.trim())"
     )
     assert len(names) > 3
     assert [

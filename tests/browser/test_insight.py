@@ -61,7 +61,7 @@ def test_the_first_call_turns_the_empty_overview_into_a_full_one(
 
 def test_a_request_of_the_overview_opens(signed_in: Any, busy: Site) -> None:
     signed_in.goto("/console/")
-    signed_in.locator(".newest tbody th a").first.click()
+    signed_in.locator(".recent-requests tbody th a").first.click()
     expect(signed_in).to_have_url(re.compile(r"/console/requests/\d+"))
 
 
@@ -142,7 +142,7 @@ def test_pages_are_clean(
 ) -> None:
     page = open_page("ada", size=size)
     page.goto(PAGES[name])
-    for summary in page.locator(".under > summary").all():
+    for summary in page.locator(".chart-table > summary").all():
         summary.click()
     no_sideways_scroll(page)
     axe_in_themes(page)

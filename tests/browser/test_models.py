@@ -27,7 +27,7 @@ def test_typing_narrows_the_list_and_the_address(signed_in: Any) -> None:
 def test_a_chip_narrows_the_list(signed_in: Any) -> None:
     page = signed_in
     page.goto("/console/models")
-    page.locator("label.can", has_text="Images").click()
+    page.locator("label.capability", has_text="Images").click()
     page.wait_for_url("**can=images**")
 
 

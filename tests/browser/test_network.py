@@ -35,7 +35,7 @@ def test_a_failed_part_shows_its_error_and_can_be_retried(
         lambda route: route.abort(),
     ):
         page.route(re.compile(r"/console/requests/\d+"), fail)
-        row.locator("a.who").click()
+        row.locator("a.request-link").click()
         toast = page.locator(".toast.error")
         expect(toast).to_have_count(1)
         assert "Server Error" not in page.locator("#main").inner_text()
@@ -53,7 +53,7 @@ def test_a_slow_fragment_shows_a_loading_state(used: Site, signed_in: Any) -> No
     row.wait_for()
     routes: list[Any] = []
     page.route(re.compile(r"/console/requests/\d+"), lambda route: routes.append(route))
-    row.locator("a.who").click()
+    row.locator("a.request-link").click()
     expect(page.locator("#progress-line")).to_be_visible()
     expect(row).to_have_attribute("aria-busy", "true")
     routes[0].continue_()

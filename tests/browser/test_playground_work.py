@@ -174,7 +174,7 @@ def test_the_same_run_as_code_and_in_another_dialect(playground: Playground) -> 
     expect(playground.dialog).to_contain_text("max_tokens")
     # The same marks as in the log: a line lights up its counterpart.
     playground.dialog.locator(".panes td.moved[data-links]").first.hover()
-    expect(playground.dialog.locator(".panes td.lit")).not_to_have_count(0)
+    expect(playground.dialog.locator(".panes td.highlighted")).not_to_have_count(0)
     expect(playground.dialog.locator(".notes li").first).to_be_visible()
 
 

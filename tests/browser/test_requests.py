@@ -62,7 +62,7 @@ def test_a_request_appears_by_itself_and_opens_beside_the_list(
     signed_in.wait_for_function(
         "n => document.querySelectorAll('#rows > tr').length > n", arg=before
     )
-    rows.first.locator("a.who").click()
+    rows.first.locator("a.request-link").click()
     expect(signed_in.locator("#detail-title")).to_have_text(name)
     expect(signed_in).to_have_url(re.compile("/console/requests/"))
     expect(signed_in.locator("#rows > tr[aria-current]")).to_have_count(1)
@@ -207,7 +207,7 @@ def test_the_translation_is_marked_on_both_sides(signed_in: Any, site: Site, key
         "OpenAI Chat has no `top_k`, so it was removed."
     )
     signed_in.locator(".notes a[data-links*=theirs]").first.focus()
-    expect(signed_in.locator(".panes td.lit")).not_to_have_count(0)
+    expect(signed_in.locator(".panes td.highlighted")).not_to_have_count(0)
     signed_in.get_by_role("link", name="Losses only").click()
     expect(signed_in.locator(".panes td.moved")).to_have_count(0)
     expect(signed_in.locator(".panes td.dropped").first).to_be_visible()
@@ -225,7 +225,7 @@ def test_a_replayed_request_is_linked(signed_in: Any, site: Site, key: str) -> N
     expect(target).to_have_value("demo/demo-fast")
     signed_in.get_by_role("button", name="Send again").click()
     signed_in.locator(".d-head").get_by_text("Replay of").wait_for()
-    expect(signed_in.locator(".hop .mid b")).to_have_text("demo/demo-fast")
+    expect(signed_in.locator(".connector .mid b")).to_have_text("demo/demo-fast")
     expect(signed_in.locator("#detail-title")).not_to_have_text(name)
     signed_in.get_by_role("link", name=name).click()
     signed_in.get_by_text("Replayed as").wait_for()
@@ -247,7 +247,7 @@ def test_the_page_works_without_scripts(
     page.goto("/console/requests")
     page.locator("[data-key=search]").fill("status:200")
     page.get_by_role("button", name="Search", exact=True).click()
-    page.locator("#rows a.who").first.click()
+    page.locator("#rows a.request-link").first.click()
     page.locator("#detail .tabs a", has_text="Translation").click()
     expect(page.locator("#detail")).to_contain_text("Client sent")
 

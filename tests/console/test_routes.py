@@ -561,7 +561,7 @@ def test_a_route_of_a_file_is_read_only(ada: Client) -> None:
     html = page.content.decode()
     assert "x.yaml" in html
     assert 'id="save"' not in html
-    assert '<fieldset class="plain-set" disabled>' in html
+    assert '<fieldset class="plain-fieldset" disabled>' in html
     assert "x.yaml" in ada.get("/console/routes").content.decode()
     for path in (SMART, "/console/route-delete/smart", "/console/route-restore/smart"):
         answer = press(ada, "save", path, page, **{"t1-weight": "70", "number": "1"})

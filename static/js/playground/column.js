@@ -97,7 +97,7 @@ export class Column {
     this.stateBox = el("span.state-box");
     this.menu = el("button.btn.ghost.sm.icon", { type: "button", "aria-haspopup": "menu", onclick: () => app.columnMenu(this) }, icon("ellipsis"));
     this.turns = el("div.parts");
-    this.content = el("div.answer-in");
+    this.content = el("div.answer-content");
     this.empty = el("div.parts");
     this.note = el("div.note", { hidden: true });
     this.repetitionBar = el("div.repetitions", { hidden: true, role: "group" });

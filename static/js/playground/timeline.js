@@ -19,14 +19,14 @@ export function segments(repetition) {
   if (known(ttft) && silent < total) {
     if (silent > first) segments.push({ kind: "live", from: first, to: silent });
     segments.push({ kind: "wait", from: silent, to: total });
-  } else if (known(ttft) && total > first) segments.push({ kind: repetition.over ? (repetition.failed ? "broke" : "write") : "live", from: first, to: total });
+  } else if (known(ttft) && total > first) segments.push({ kind: repetition.over ? (repetition.failed ? "interrupted" : "write") : "live", from: first, to: total });
   if (repetition.failed && !known(ttft) && total > at) segments.push({ kind: "err", from: at, to: total });
   return segments;
 }
 
 const SEGMENT_LABELS = {
   wait: () => _("waiting"), write: () => _("writing"), live: () => _("writing"),
-  err: () => _("failed attempt"), broke: () => _("writing, then interrupted"),
+  err: () => _("failed attempt"), interrupted: () => _("writing, then interrupted"),
 };
 
 export function draw(host, columns) {
@@ -45,7 +45,7 @@ export function draw(host, columns) {
     });
     const label = el("span.letter.sm", { "aria-hidden": "true" }, column.letter);
     const track = el("div.track", { "aria-hidden": "true", title: description }, bars);
-    return el("li.wf", {}, label, track, visuallyHidden(`${column.letter}: ${description}`));
+    return el("li.timeline-row", {}, label, track, visuallyHidden(`${column.letter}: ${description}`));
   }));
 }
 
