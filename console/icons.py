@@ -49,10 +49,10 @@ def _symbol(name: str, path: Path) -> str:
     match = _OUTER.search(_TITLE.sub("", path.read_text(encoding="utf-8")))
     if match is None:
         raise ValueError(f"{path} is no SVG")
-    attributes, inner = match.groups()
+    attributes, inner_svg = match.groups()
     box = _VIEW_BOX.search(attributes)
     # Logos are filled, icons are stroked; one of the logos is stroked too.
     pen = ' fill="none" stroke="currentColor" stroke-width="2"' if "stroke=" in attributes else ""
-    drawing = re.sub(r"\s+", " ", inner).strip().replace("> <", "><").replace(" />", "/>")
+    drawing = re.sub(r"\s+", " ", inner_svg).strip().replace("> <", "><").replace(" />", "/>")
     size = box.group(1) if box else "0 0 24 24"
     return f'<symbol id="{name}" viewBox="{size}"{pen}>{drawing}</symbol>'

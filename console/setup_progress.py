@@ -32,12 +32,12 @@ def step() -> Step:
 
 def advance(next_step: Step, **facts: Any) -> None:
     """Advance to a step, never back, so that opening a page twice is harmless."""
-    stored = state()
+    stored_state = state()
     order = [*STEPS, "done"]
-    if stored and order.index(next_step) < order.index(step()):
+    if stored_state and order.index(next_step) < order.index(step()):
         next_step = step()
     Setting.objects.update_or_create(
-        name=_NAME, defaults={"value": {**stored, **facts, "step": next_step}}
+        name=_NAME, defaults={"value": {**stored_state, **facts, "step": next_step}}
     )
 
 

@@ -446,13 +446,13 @@ class RequestLogQuerySet(models.QuerySet[Row]):
 
     def outcomes_by_provider(self, since: datetime) -> dict[str, tuple[int, int]]:
         """Provider -> (requests since then that ended at it, how many of them failed)."""
-        failed = Q(outcome__in=("error", "cut"))
+        is_failed = Q(outcome__in=("error", "cut"))
         rows = (
             self.filter(started_at__gte=since)
             .order_by()
             # Grouped by the column itself, SQLite reads the whole log in the order of its index.
             .values_list(NullIf("provider", Value("")))
-            .annotate(calls=models.Count("pk"), bad=models.Count("pk", filter=failed))
+            .annotate(calls=models.Count("pk"), bad=models.Count("pk", filter=is_failed))
         )
         return {name: (calls, bad) for name, calls, bad in rows if name is not None}
 

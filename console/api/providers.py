@@ -217,7 +217,7 @@ async def _list_models(value: ProviderValue) -> ModelCatalog:
 def _catalogue_out(row: Provider, catalogue: ModelCatalog) -> dict[str, Any]:
     rows = list(row.models.order_by("name")) if catalogue.ok else []
     diff = compare(catalogue.models, rows, row.preset)
-    changed = [
+    changed_models = [
         {**_listed_out(change.listed), "before": {name: change.before[name] for name in PRICES}}
         for change in diff.changed
     ]
@@ -228,7 +228,7 @@ def _catalogue_out(row: Provider, catalogue: ModelCatalog) -> dict[str, Any]:
         "status": catalogue.status,
         "new": [_listed_out(model) for model in diff.new],
         "missing": [gone.name for gone in diff.gone],
-        "changed": changed,
+        "changed": changed_models,
         "unchanged": diff.same,
     }
 

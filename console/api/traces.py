@@ -210,9 +210,9 @@ def _line(line: Line) -> dict[str, Any]:
     values = {name: getattr(line, name) for name in shared}
     if line.span is not None:
         span = line.span
-        own = {"id": span.pk, "name": span.name, "model": span.model, "error": span.error}
-        return {**values, **own, "attributes": span.attributes}
+        own_fields = {"id": span.pk, "name": span.name, "model": span.model, "error": span.error}
+        return {**values, **own_fields, "attributes": span.attributes}
     row = line.request
     assert row is not None
-    own = {"id": row.request_id, "name": row.requested_model, "model": row.model}
-    return {**values, **own, "error": row.error, "attributes": {}}
+    own_fields = {"id": row.request_id, "name": row.requested_model, "model": row.model}
+    return {**values, **own_fields, "error": row.error, "attributes": {}}

@@ -399,8 +399,8 @@ def _messages(value: Any) -> tuple[Json, ...]:
 
 def _params(value: Any) -> Json:
     params = _mapping(value)
-    if own := sorted(params.keys() & _OWN_FIELDS):
-        raise InvalidDefinition(f"`{own[0]}` is set by the evaluation itself")
+    if reserved_fields := sorted(params.keys() & _OWN_FIELDS):
+        raise InvalidDefinition(f"`{reserved_fields[0]}` is set by the evaluation itself")
     return params
 
 

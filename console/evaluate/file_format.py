@@ -112,23 +112,23 @@ def _own_names(data: Any) -> Any:
     """The object with promptfoo's names replaced by those of this format."""
     if not isinstance(data, dict) or not data.keys() & _PROMPTFOO:
         return data
-    own = {k: v for k, v in data.items() if k not in _PROMPTFOO | _IGNORED}
+    own_fields = {k: v for k, v in data.items() if k not in _PROMPTFOO | _IGNORED}
     if "prompts" in data:
-        own["prompt"] = _single_prompt(data["prompts"])
+        own_fields["prompt"] = _single_prompt(data["prompts"])
     if (providers := data.get("providers", data.get("targets"))) is not None:
         rows = providers if isinstance(providers, list) else [providers]
-        own["models"] = [_model_name(row) for row in rows]
+        own_fields["models"] = [_model_name(row) for row in rows]
     if (tests := data.get("tests")) is not None:
         if not isinstance(tests, list):
             raise InvalidDefinition("`tests` must be a list in this file; import other files alone")
-        own["cases"] = [_without_options(test) for test in tests]
+        own_fields["cases"] = [_without_options(test) for test in tests]
     default = data.get("defaultTest")
     if isinstance(default, dict):
         judge = _judge(default.get("options"))
-        own |= {k: v for k, v in _without_options(default).items() if k != "description"}
+        own_fields |= {k: v for k, v in _without_options(default).items() if k != "description"}
         if judge:
-            own.setdefault("judge", judge)
-    return own
+            own_fields.setdefault("judge", judge)
+    return own_fields
 
 
 def _without_options(test: Any) -> Any:

@@ -132,8 +132,10 @@ def _without_formula(cell: Any) -> Any:
 
 def failure_text(content: Content) -> str:
     """The failed checks with their messages, or the error."""
-    failed = [f"{check.type}: {check.message}" for check in content.checks if not check.passed]
-    return "; ".join(failed)
+    failed_checks = [
+        f"{check.type}: {check.message}" for check in content.checks if not check.passed
+    ]
+    return "; ".join(failed_checks)
 
 
 def as_json(report: Report) -> bytes:

@@ -152,10 +152,10 @@ def load(pk: int) -> RunJob:
 
 def renew(pk: int, worker: str) -> str:
     """Renew the lease; returns the run's status, empty if the lease or the run is lost."""
-    own = EvaluationRun.objects.leased_to(pk, worker)
-    if not own.update(lease_until=timezone.now() + LEASE):
+    leased_runs = EvaluationRun.objects.leased_to(pk, worker)
+    if not leased_runs.update(lease_until=timezone.now() + LEASE):
         return ""
-    return own.values_list("status", flat=True).first() or ""
+    return leased_runs.values_list("status", flat=True).first() or ""
 
 
 def release(pk: int, worker: str) -> None:

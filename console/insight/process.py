@@ -126,8 +126,10 @@ def active_problems(running: Runtime | None) -> list[str]:
     problems = readiness.find_problems(running) if running is not None else []
     sentences = [str(PROBLEMS.get(problem.code, problem.code)) for problem in problems]
     errors = LogExport.objects.exclude(failed_at=None).values_list("error", flat=True)
-    failed = [_("The request log is not exported: %(error)s") % {"error": text} for text in errors]
-    return sentences + failed
+    export_failures = [
+        _("The request log is not exported: %(error)s") % {"error": text} for text in errors
+    ]
+    return sentences + export_failures
 
 
 def _process_start() -> float:

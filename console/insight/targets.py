@@ -169,8 +169,8 @@ def _state(state: CircuitState | None, by_hour: Mapping[dt.datetime, Mapping[str
         return "cooldown"
     if state is not None and (state.consecutive_failures or half_open(state, now)):
         return "failing"
-    attempts, failed = _newest_counts(by_hour)
-    share = failed / attempts if attempts else 0.0
+    attempts, failed_count = _newest_counts(by_hour)
+    share = failed_count / attempts if attempts else 0.0
     has_enough = attempts >= MIN_ATTEMPTS
     if share == 1 or (has_enough and share >= UNHEALTHY_SHARE):
         return "failing"

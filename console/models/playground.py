@@ -123,8 +123,8 @@ class ShareQuerySet(models.QuerySet["RunShare"]):
 
         Expired links of the owner are deleted.
         """
-        own = self.filter(owner_id=owner.pk)
-        own.filter(expires_at__lte=timezone.now()).delete()
+        own_runs = self.filter(owner_id=owner.pk)
+        own_runs.filter(expires_at__lte=timezone.now()).delete()
         token = secrets.token_urlsafe(32)
         row = self.create(
             run=run,

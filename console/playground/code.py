@@ -296,7 +296,7 @@ def _python_literal(value: Any, depth: int) -> str:
         return one_line
     pad, end = "    " * (depth + 1), "    " * depth
     if isinstance(value, dict):
-        inner = [f"{pad}{k!r}: {_python_literal(v, depth + 1)}," for k, v in value.items()]
-        return "{\n" + "\n".join(inner) + f"\n{end}}}"
-    inner = [f"{pad}{_python_literal(item, depth + 1)}," for item in value]
-    return "[\n" + "\n".join(inner) + f"\n{end}]"
+        entry_lines = [f"{pad}{k!r}: {_python_literal(v, depth + 1)}," for k, v in value.items()]
+        return "{\n" + "\n".join(entry_lines) + f"\n{end}}}"
+    entry_lines = [f"{pad}{_python_literal(item, depth + 1)}," for item in value]
+    return "[\n" + "\n".join(entry_lines) + f"\n{end}]"

@@ -56,11 +56,11 @@ def _status_label(row: PlaygroundRun, columns: list[Json]) -> str:
     """Status label of a run; empty if all answers succeeded."""
     if row.ended_at is None:
         return _("Interrupted") if row.interrupted else _("Running")
-    failed = sum(column["failed"] for column in columns)
+    failed_count = sum(column["failed"] for column in columns)
     stopped = sum(column["stopped"] for column in columns)
     labels = []
-    if failed:
-        labels.append(ngettext("%d failed", "%d failed", failed) % failed)
+    if failed_count:
+        labels.append(ngettext("%d failed", "%d failed", failed_count) % failed_count)
     if stopped:
         labels.append(ngettext("%d stopped", "%d stopped", stopped) % stopped)
     return ", ".join(labels)

@@ -101,8 +101,8 @@ def _parse_tool_result(errors: FieldErrors, part: Json, path: str) -> ToolResult
     id_ = errors.text(part, "id", path)
     if not id_:
         errors.add(f"{path}.id", _("A tool result needs the id of its call."))
-    failed = errors.flag(part, "is_error", path, default=False)
-    return tool_result(id_, part.get("content"), is_error=failed)
+    is_error = errors.flag(part, "is_error", path, default=False)
+    return tool_result(id_, part.get("content"), is_error=is_error)
 
 
 def tool_result(id_: str, content: Any, *, is_error: bool = False) -> ToolResult:
@@ -177,7 +177,9 @@ def _simple_form(part: Part) -> Json:
             )
             return {"type": "tool_call", "id": part.id, "name": part.name, "arguments": arguments}
         case ToolResult():
-            text = "\n".join(inner.text for inner in part.parts if isinstance(inner, Text))
+            text = "\n".join(
+                inner_part.text for inner_part in part.parts if isinstance(inner_part, Text)
+            )
             result_json: Json = {"type": "tool_result", "id": part.id, "content": text}
             return result_json | {"is_error": True} if part.is_error else result_json
         case Reasoning():

@@ -26,7 +26,7 @@ def encode_part(part: Part) -> Json:
         if field.name in _SKIPPED or value == field.default:
             continue
         if field.name == "parts":
-            data["parts"] = [encode_part(inner) for inner in value]
+            data["parts"] = [encode_part(inner_part) for inner_part in value]
         else:
             data[field.name] = msgspec.to_builtins(value)
     return data

@@ -108,10 +108,10 @@ def from_query(models: str, prompt: str) -> Json | None:
 def from_stored_prompt(pk: int, values: Mapping[str, str]) -> Json | None:
     """Settings of a stored prompt; a variable without a value stays a placeholder."""
     row = Prompt.objects.filter(pk=min(pk, 2**31 - 1)).first()
-    stored = active_version(row) if row is not None else None
-    if stored is None:
+    stored_version = active_version(row) if row is not None else None
+    if stored_version is None:
         return None
-    version = version_value(stored)
+    version = version_value(stored_version)
     names = version.variables()
     shown = version.render({name: values.get(name) or f"{{{{{name}}}}}" for name in names})
     return {

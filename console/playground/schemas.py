@@ -189,10 +189,10 @@ def _pattern_properties(
 ) -> Iterator[ValidationError]:
     if not isinstance(instance, dict):
         return
-    for pattern, inner in patterns.items():
+    for pattern, subschema in patterns.items():
         for name, value in instance.items():
             if _matches_pattern(pattern, name):
-                yield from validator.descend(value, inner, path=name, schema_path=pattern)
+                yield from validator.descend(value, subschema, path=name, schema_path=pattern)
 
 
 def _additional_properties(kind: Any) -> Keyword:

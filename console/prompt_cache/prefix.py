@@ -127,9 +127,9 @@ def _has_breakpoint(value: Any) -> bool:
     """Whether the block, or a block inside it (tool result), has a cache breakpoint."""
     if not isinstance(value, dict):
         return False
-    inner = value.get("content")
+    content = value.get("content")
     return not _BREAKPOINT_FIELDS.isdisjoint(value) or (
-        isinstance(inner, list) and any(_has_breakpoint(block) for block in inner)
+        isinstance(content, list) and any(_has_breakpoint(block) for block in content)
     )
 
 

@@ -103,16 +103,16 @@ def replace_value(value: Any, pointer: Pointer, replacement: Any) -> Any:
         return replacement
     first_key, remaining = pointer[0], pointer[1:]
     if isinstance(value, dict):
-        changed: Any = dict(value)
+        updated_value: Any = dict(value)
         if not remaining and replacement is REMOVED:
-            del changed[first_key]
+            del updated_value[first_key]
         else:
-            changed[first_key] = replace_value(value[first_key], remaining, replacement)
-        return changed
-    changed = list(value)
+            updated_value[first_key] = replace_value(value[first_key], remaining, replacement)
+        return updated_value
+    updated_value = list(value)
     assert isinstance(first_key, int)
     if not remaining and replacement is REMOVED:
-        del changed[first_key]
+        del updated_value[first_key]
     else:
-        changed[first_key] = replace_value(value[first_key], remaining, replacement)
-    return changed
+        updated_value[first_key] = replace_value(value[first_key], remaining, replacement)
+    return updated_value

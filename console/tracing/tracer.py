@@ -125,12 +125,12 @@ class _Tracer:
         distinct_values = dict.fromkeys(self.source_leaves[p] for p in pointers)
         stamp_by_value = {value: unique_string(n) for n, value in enumerate(distinct_values)}
         stamp_by_pointer = {p: stamp_by_value[self.source_leaves[p]] for p in pointers}
-        changed = self.body
+        changed_body = self.body
         for pointer, value_stamp in stamp_by_pointer.items():
-            changed = replace_value(
-                changed, pointer, stamp_like(self.source_leaves[pointer], value_stamp)
+            changed_body = replace_value(
+                changed_body, pointer, stamp_like(self.source_leaves[pointer], value_stamp)
             )
-        result = self._translate_leaves(changed)
+        result = self._translate_leaves(changed_body)
         if result is None or result.keys() != self.target_leaves.keys():
             if len(stamp_by_value) == 1:
                 return pointers
@@ -174,12 +174,12 @@ class _Tracer:
     def _trace_single(self, pointer: Pointer) -> None:
         """Change and remove one value to find the targets that depend on it."""
         value = self.source_leaves[pointer]
-        refused, has_effect = True, False
+        is_refused, has_effect = True, False
         for replacement in replacement_values(value):
             result = self._translate_leaves(replace_value(self.body, pointer, replacement))
             if result is None:
                 continue
-            refused = False
+            is_refused = False
             changed = self._changed_targets(result)
             if not changed:
                 has_effect = has_effect or result.keys() != self.target_leaves.keys()
@@ -198,7 +198,7 @@ class _Tracer:
                 has_effect = True
                 continue
             return
-        if refused:
+        if is_refused:
             self.type_fields.add(pointer)
         elif not has_effect:
             self.dropped.add(pointer)

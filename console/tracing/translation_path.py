@@ -49,14 +49,14 @@ class TranslationPath(msgspec.Struct, frozen=True, kw_only=True):
 
     def translate_request(self, body: Any) -> dict[str, Any]:
         """Translate a client body to the upstream body. Raises GatewayError."""
-        rendered = self.render_request(body)
-        sent = rendered.body
+        rendered_request = self.render_request(body)
+        upstream_body = rendered_request.body
         if self.edits:
-            sent, _ = profile_edits.apply(self.edits, sent)
+            upstream_body, _ = profile_edits.apply(self.edits, upstream_body)
         if self.verb == "count_tokens":
-            sent = self.upstream_dialect.token_count_body(sent, self.traits.model)
+            upstream_body = self.upstream_dialect.token_count_body(upstream_body, self.traits.model)
         # Through JSON, as on the wire: what is equal there is equal here.
-        return msgspec.json.decode(msgspec.json.encode(sent), type=dict[str, Any])
+        return msgspec.json.decode(msgspec.json.encode(upstream_body), type=dict[str, Any])
 
     def render_request(self, body: Any) -> RenderedRequest:
         """Render the request with the context for parsing its response. Raises GatewayError."""

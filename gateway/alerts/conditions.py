@@ -135,8 +135,8 @@ def _owner_names(snapshot: Snapshot) -> dict[str, str]:
 def _error_rates(now: datetime, thresholds: AlertThresholds) -> Iterator[Condition]:
     since = now - timedelta(minutes=thresholds.error_rate_minutes)
     recent = RequestLog.objects.filter(started_at__gte=since).exclude(provider="")
-    failed = Count("pk", filter=Q(error_kind__in=_PROVIDER_ERRORS))
-    rows = recent.order_by().values("provider").annotate(n=Count("pk"), bad=failed)
+    failed_count = Count("pk", filter=Q(error_kind__in=_PROVIDER_ERRORS))
+    rows = recent.order_by().values("provider").annotate(n=Count("pk"), bad=failed_count)
     for row in rows:
         is_high = 100 * row["bad"] >= thresholds.error_rate_percent * row["n"]
         if row["n"] >= thresholds.error_rate_min_requests and is_high:

@@ -193,8 +193,8 @@ def differences(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any]
     if isinstance(old, dict) and isinstance(new, dict):
         changes = []
         for name in sorted(old.keys() | new.keys()):
-            inner = f"{path}.{name}" if path else name
-            changes += differences(old.get(name), new.get(name), inner)
+            field_path = f"{path}.{name}" if path else name
+            changes += differences(old.get(name), new.get(name), field_path)
         return changes
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         return [

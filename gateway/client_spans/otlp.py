@@ -145,19 +145,19 @@ def _json_value(value: Any, depth: int) -> Any:
     """The value of an AnyValue, whose one field names its type."""
     if not isinstance(value, dict) or depth == MAX_DEPTH:
         return None
-    for name, inner in value.items():
+    for name, nested_value in value.items():
         match name:
             case "stringValue" | "bytesValue":
-                return inner if isinstance(inner, str) else None
+                return nested_value if isinstance(nested_value, str) else None
             case "boolValue":
-                return inner if isinstance(inner, bool) else None
+                return nested_value if isinstance(nested_value, bool) else None
             case "intValue":
-                return _integer(inner)
+                return _integer(nested_value)
             case "doubleValue":
-                is_number = isinstance(inner, int | float) and math.isfinite(inner)
-                return inner if is_number else None
+                is_number = isinstance(nested_value, int | float) and math.isfinite(nested_value)
+                return nested_value if is_number else None
             case "arrayValue" | "kvlistValue":
-                values = inner.get("values") if isinstance(inner, dict) else None
+                values = nested_value.get("values") if isinstance(nested_value, dict) else None
                 items = values if isinstance(values, list) else []
                 if name == "arrayValue":
                     return [_json_value(item, depth + 1) for item in items]

@@ -31,19 +31,19 @@ def write_usage(sums: dict[Name, list[int]], key_prefix: str, report: ImportRepo
         # Two imports at the same time would both add what is missing.
         usage.lock_tables(cursor)
         rows = UsageHour.objects.filter(provider__startswith=key_prefix)
-        stored = {
+        stored_usage = {
             row[: len(UsageHour.KEYS)]: row[len(UsageHour.KEYS) :]
             for row in rows.values_list(*UsageHour.KEYS, *UsageHour.SUMS)
         }
         differences = {
-            name: list(map(sub, new, stored.get(name, _NONE))) for name, new in sums.items()
+            name: list(map(sub, new, stored_usage.get(name, _NONE))) for name, new in sums.items()
         }
         usage.add(
             cursor,
-            {name: by for name, by in differences.items() if name not in stored or any(by)},
+            {name: by for name, by in differences.items() if name not in stored_usage or any(by)},
         )
-    changed = sum(any(differences[name]) for name in sums.keys() & stored.keys())
-    report.count("days of usage", "added", len(sums.keys() - stored.keys()))
-    report.count("days of usage", "existing", len(sums.keys() & stored.keys()))
-    if changed:
-        report.add_remark("", f"{changed} days of usage were brought up to date")
+    changed_count = sum(any(differences[name]) for name in sums.keys() & stored_usage.keys())
+    report.count("days of usage", "added", len(sums.keys() - stored_usage.keys()))
+    report.count("days of usage", "existing", len(sums.keys() & stored_usage.keys()))
+    if changed_count:
+        report.add_remark("", f"{changed_count} days of usage were brought up to date")

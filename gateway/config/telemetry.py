@@ -65,8 +65,8 @@ def _resource(version: str) -> Resource:
     """`OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`; the service's name is `dragoman`."""
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
-    own = Resource({"service.name": "dragoman", "service.version": version})
-    return Resource.create().merge(own).merge(OTELResourceDetector().detect())
+    default_resource = Resource({"service.name": "dragoman", "service.version": version})
+    return Resource.create().merge(default_resource).merge(OTELResourceDetector().detect())
 
 
 def _export_application_log(resource: Resource) -> None:

@@ -324,14 +324,14 @@ def _render_error(
     call: Call, failure: GatewayError
 ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     exchange = call.exchange
-    rendered = exchange.dialect.client.render_error(failure.error, exchange.echoed_id)
-    headers = [_JSON, *_encode_headers({**rendered.headers, **_request_id_headers(call)})]
+    rendered_error = exchange.dialect.client.render_error(failure.error, exchange.echoed_id)
+    headers = [_JSON, *_encode_headers({**rendered_error.headers, **_request_id_headers(call)})]
     headers += call.limit_headers
     if isinstance(failure, UpstreamRefused):
         headers += failure.headers
     if isinstance(failure, UpstreamRefused) and _can_pass_upstream_error(call, failure):
         return failure.status, headers, failure.body
-    if rendered.status == 200 and exchange.stream:  # the error is sent as a stream
+    if rendered_error.status == 200 and exchange.stream:  # the error is sent as a stream
         context = ResponseContext(
             id=exchange.id.removeprefix("req_"),
             created=int(exchange.started_at),
@@ -340,7 +340,7 @@ def _render_error(
         )
         content = exchange.dialect.client.stream_renderer(context).feed(Failed(failure.error))
         return 200, [*stream_headers(call), *headers[1:]], content
-    return rendered.status, headers, msgspec.json.encode(rendered.body)
+    return rendered_error.status, headers, msgspec.json.encode(rendered_error.body)
 
 
 def _request_id_headers(call: Call) -> dict[str, str]:

@@ -63,19 +63,19 @@ async def answer_traces(
     except admission.ClientGone:
         return
     except GatewayError as failure:
-        rendered = DIALECTS["openai_chat"].client.render_error(failure.error, request_id)
+        rendered_error = DIALECTS["openai_chat"].client.render_error(failure.error, request_id)
         message = failure.error.message
         content = (
-            otlp.render_error(rendered.status, message, protobuf=protobuf)
+            otlp.render_error(rendered_error.status, message, protobuf=protobuf)
             if is_otlp
-            else msgspec.json.encode(rendered.body)
+            else msgspec.json.encode(rendered_error.body)
         )
-        reply_headers += [(k.encode(), v.encode()) for k, v in rendered.headers.items()]
+        reply_headers += [(k.encode(), v.encode()) for k, v in rendered_error.headers.items()]
         if failure.error.kind == "method_not_allowed":
             reply_headers.append((b"allow", b"POST"))
         media_type = _PROTOBUF if protobuf else _JSON
         reply_headers.append((b"content-type", media_type.encode()))
-        await client.reply(rendered.status, reply_headers, content)
+        await client.reply(rendered_error.status, reply_headers, content)
         return
     if is_otlp:
         media_type = _PROTOBUF if protobuf else _JSON

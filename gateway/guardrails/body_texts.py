@@ -83,7 +83,7 @@ def map_texts(document: Any, change: Change) -> Any:
     """
     if not isinstance(document, dict):
         return _map_strings(document, "", None, change)
-    changed = {}
+    changed_texts = {}
     for name, value in document.items():
         if name in SKIPPED_FIELDS:
             continue
@@ -94,8 +94,8 @@ def map_texts(document: Any, change: Change) -> Any:
             else _map_strings(value, name, document, change)
         )
         if mapped is not value:
-            changed[name] = mapped
-    return {**document, **changed} if changed else document
+            changed_texts[name] = mapped
+    return {**document, **changed_texts} if changed_texts else document
 
 
 def texts_of(document: Any) -> list[str]:

@@ -71,10 +71,10 @@ class RequestScoreQuerySet(models.QuerySet["RequestScore"]):
         RequestScore(log=log, name=name, scored_by=author, **content).full_clean(
             exclude={"log"}, validate_unique=False, validate_constraints=False
         )
-        own: dict[str, Any] = {"log": log, "name": name, "scored_by": author}
-        if not self.filter(**own).exists() and self.filter(log=log).count() >= MAX_SCORES:
+        score_key: dict[str, Any] = {"log": log, "name": name, "scored_by": author}
+        if not self.filter(**score_key).exists() and self.filter(log=log).count() >= MAX_SCORES:
             raise ValidationError({"name": f"a request has at most {MAX_SCORES} scores"})
-        return self.update_or_create(defaults=content, **own)[0]
+        return self.update_or_create(defaults=content, **score_key)[0]
 
 
 class RequestScore(models.Model):

@@ -163,10 +163,10 @@ def _walk(
             return node
         child = {}
     if step.each:
-        changed = _walk_list(child, remaining_steps, edit, path, changes)
+        new_child = _walk_list(child, remaining_steps, edit, path, changes)
     else:
-        changed = _walk(child, remaining_steps, edit, path, changes)
-    return node if changed is child else {**node, step.key: changed}
+        new_child = _walk(child, remaining_steps, edit, path, changes)
+    return node if new_child is child else {**node, step.key: new_child}
 
 
 def _walk_list(

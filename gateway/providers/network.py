@@ -89,9 +89,13 @@ def mask_proxy(url: str) -> str:
     return f"{url.partition('://')[0]}://{user}:{MASK}@{address}"
 
 
-def unmask_proxy(entered: str, stored: str) -> str:
+def unmask_proxy(entered_proxy: str, stored_proxy: str) -> str:
     """The entered URL; if it is the masked form of the stored one, that."""
-    return stored if stored and entered == mask_proxy(stored) else entered
+    return (
+        stored_proxy
+        if stored_proxy and entered_proxy == mask_proxy(stored_proxy)
+        else entered_proxy
+    )
 
 
 def proxy_secrets(url: str) -> tuple[str, ...]:

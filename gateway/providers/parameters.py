@@ -87,15 +87,15 @@ def refused_parameters(
 
 
 def drop_refused(
-    fields: Fields, dialect: str, traits: Traits, refused: Collection[str]
+    fields: Fields, dialect: str, traits: Traits, refused_fields: Collection[str]
 ) -> tuple[Fields, tuple[Adaptation, ...]]:
     """Return the fields without those that the model rejects, and a report.
 
-    `refused` are the model's `refused_parameters` in this dialect. If nothing is dropped, the
-    same object is returned; only fields in question are decoded.
+    `refused_fields` are the `refused_parameters` of the model in this dialect. If nothing is dropped,
+    the same object is returned; only fields in question are decoded.
     """
     table = PARAMETERS[dialect]
-    suspects = [name for name in fields if name in refused]
+    suspects = [name for name in fields if name in refused_fields]
     if any(table[name].sampling for name in suspects) and _is_free(fields, dialect, traits):
         suspects = [name for name in suspects if not table[name].sampling]
     remaining, report = dict(fields), []

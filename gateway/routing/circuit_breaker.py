@@ -101,13 +101,13 @@ def _count_failure(
     cooldown_s: float,
     cooldown_after: int,
 ) -> CircuitState:
-    failed = CircuitState(state.consecutive_failures + 1, state.open_until, kind)
+    failed_state = CircuitState(state.consecutive_failures + 1, state.open_until, kind)
     if retry_after_s:
-        return _open_circuit(failed, kind, now, retry_after_s)
+        return _open_circuit(failed_state, kind, now, retry_after_s)
     # After a cooldown the first failure is enough.
-    if failed.consecutive_failures < cooldown_after and not state.open_until:
-        return failed
-    return _open_circuit(failed, kind, now, cooldown_s)
+    if failed_state.consecutive_failures < cooldown_after and not state.open_until:
+        return failed_state
+    return _open_circuit(failed_state, kind, now, cooldown_s)
 
 
 def _open_circuit(state: CircuitState, kind: str, now: float, seconds: float) -> CircuitState:

@@ -42,15 +42,15 @@ class EndUser(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 BLOCKED = Limits(requests_per_day=0)
 
 
-def limits_of(own: EndUser | None, limits: Limits, budget: Budget) -> tuple[Limits, Budget]:
+def limits_of(end_user: EndUser | None, limits: Limits, budget: Budget) -> tuple[Limits, Budget]:
     """The limits and the budget of an end user, where `limits` and `budget` are those of each."""
-    if own is None:
+    if end_user is None:
         return limits, budget
-    if own.blocked:
+    if end_user.blocked:
         return BLOCKED, Budget()
     return (
-        own.limits if own.limits != Limits() else limits,
-        own.budget if own.budget != Budget() else budget,
+        end_user.limits if end_user.limits != Limits() else limits,
+        end_user.budget if end_user.budget != Budget() else budget,
     )
 
 

@@ -120,9 +120,9 @@ def _parts(
     call: Call, target: Target, dialect: Dialect, answer: Any, path: str
 ) -> tuple[Part, ...]:
     traits = target.model.traits
-    rendered = dialect.provider.render_request(call.exchange.request, traits)
+    rendered_request = dialect.provider.render_request(call.exchange.request, traits)
     try:
-        return dialect.provider.parse_response(answer, traits, rendered).parts
+        return dialect.provider.parse_response(answer, traits, rendered_request).parts
     except GatewayError as failure:
         message = failure.error.message
         raise invalid(

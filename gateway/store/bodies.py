@@ -33,10 +33,10 @@ def unpack_bodies(blob: bytes) -> Bodies:
         ValueError: it is damaged, or unpacks to more than MAX_UNPACKED_BYTES.
     """
     try:
-        stored = _decoder.decode(_inflate(blob) if blob[:1] == bytes([_ZLIB]) else blob)
+        stored_bodies = _decoder.decode(_inflate(blob) if blob[:1] == bytes([_ZLIB]) else blob)
     except (zlib.error, msgspec.MsgspecError) as error:
         raise ValueError(f"the stored bodies cannot be read: {error}") from None
-    return stored.restored()
+    return stored_bodies.restored()
 
 
 def _inflate(blob: bytes) -> bytes:

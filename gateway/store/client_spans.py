@@ -91,11 +91,15 @@ def _write_traces(
         for summary in [summaries.get(trace.trace_id, without_spans)]
     ]
     TraceRow.objects.bulk_create(rows, batch_size=ROWS_PER_STATEMENT, ignore_conflicts=True)
-    stored = TraceRow.objects.of_key(batch.key_id, values).select_for_update().order_by("trace_id")
-    changed = [
-        row for row in stored if _merge(row, values[row.trace_id], summaries.get(row.trace_id))
+    stored_traces = (
+        TraceRow.objects.of_key(batch.key_id, values).select_for_update().order_by("trace_id")
+    )
+    changed_rows = [
+        row
+        for row in stored_traces
+        if _merge(row, values[row.trace_id], summaries.get(row.trace_id))
     ]
-    TraceRow.objects.bulk_update(changed, _MERGED, batch_size=ROWS_PER_STATEMENT)
+    TraceRow.objects.bulk_update(changed_rows, _MERGED, batch_size=ROWS_PER_STATEMENT)
 
 
 _MERGED = ("name", "session", "started_at", "ended_at", "service", "failed")

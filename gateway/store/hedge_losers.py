@@ -26,9 +26,9 @@ def hedge_losers(attempts: Iterable[Attempt]) -> Iterator[Attempt]:
             yield attempt
 
 
-def hedge_losers_in(stored: list[dict[str, Any]]) -> list[Attempt]:
+def hedge_losers_in(stored_attempts: list[dict[str, Any]]) -> list[Attempt]:
     """The hedge losers among attempts as the log's column stores them."""
-    losers = [attempt for attempt in stored if attempt.get("error_kind") == HEDGE_LOSER]
+    losers = [attempt for attempt in stored_attempts if attempt.get("error_kind") == HEDGE_LOSER]
     return list(hedge_losers(msgspec.convert(losers, list[Attempt]))) if losers else []
 
 

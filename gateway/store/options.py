@@ -115,10 +115,10 @@ def _end_users(value: Any) -> dict[str, Any]:
         if not name or len(name) > MAX_END_USER_CHARS or "\0" in name:
             raise ValueError(f"`{name[:80]}`: a name has 1 to {MAX_END_USER_CHARS} characters")
         try:
-            own = msgspec.convert(fields, EndUser)
+            end_user = msgspec.convert(fields, EndUser)
             document: dict[str, Any] = {
-                "alias": own.alias,
-                "blocked": own.blocked,
+                "alias": end_user.alias,
+                "blocked": end_user.blocked,
                 "limits": _limits(fields.get("limits") or {}),
                 "budget": _budget(fields.get("budget") or {}),
             }

@@ -36,10 +36,12 @@ def save_prompt(row: models.Prompt, content: PromptVersion) -> models.Prompt:
     with transaction.atomic():
         if row.pk:
             models.Prompt.objects.select_for_update().get(pk=row.pk)
-        stored = active_version(row)
+        stored_version = active_version(row)
         builtin: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(content))
         values = {name: builtin[name] for name in ("messages", "parameters", "model")}
-        if stored is not None and all(getattr(stored, n) == v for n, v in values.items()):
+        if stored_version is not None and all(
+            getattr(stored_version, n) == v for n, v in values.items()
+        ):
             row.save()
             return row
         newest = models.PromptVersion.objects.latest_of(row) if row.pk else None

@@ -54,10 +54,12 @@ def find_reasoning(keys: list[TurnKeys]) -> list[ReasoningRow]:
     thread.refresh()
     keys = keys[-MAX_TURNS:]
     cipher = _cipher()
-    stored = ReasoningState.objects.matching_digests((k.turn for k in keys), (k.call for k in keys))
+    stored_states = ReasoningState.objects.matching_digests(
+        (k.turn for k in keys), (k.call for k in keys)
+    )
     rows: list[ReasoningRow] = []
     columns = ("turn_digest", "call_digest", "ciphertext")
-    for turn, call, ciphertext in stored.stored_within(_age()).values_list(*columns):
+    for turn, call, ciphertext in stored_states.stored_within(_age()).values_list(*columns):
         try:
             rows.append(ReasoningRow(turn, call, cipher.decrypt(bytes(ciphertext))))
         except InvalidToken:

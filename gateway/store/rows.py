@@ -61,7 +61,7 @@ def write(entries: list[LogRecord]) -> int:
 
 def _write(entries: list[LogRecord]) -> int:
     thread.refresh()
-    refused = 0
+    refused_rows = 0
     try:
         _insert(_rows(entries))
     except Exception as error:
@@ -69,9 +69,9 @@ def _write(entries: list[LogRecord]) -> int:
             raise
         RequestLog.objects.exists()  # raises if the database itself is the cause
         log.warning("a batch of the request log was rejected; writing it row by row")
-        refused = _write_row_by_row(entries)
+        refused_rows = _write_row_by_row(entries)
     write_responses(entry.stored_response for entry in entries if entry.stored_response is not None)
-    return refused
+    return refused_rows
 
 
 def _rows(entries: list[LogRecord]) -> list[NewRow]:
@@ -211,7 +211,7 @@ def _last_sql() -> str:
 
 def _execute_batched(cursor: Any, sql: Callable[[int], str], rows: Sequence[Sequence[Any]]) -> int:
     """Run a statement for all rows, ROWS_PER_STATEMENT at a time; return the rows changed."""
-    changed, batched = 0, len(rows) // ROWS_PER_STATEMENT * ROWS_PER_STATEMENT
+    changed_count, batched = 0, len(rows) // ROWS_PER_STATEMENT * ROWS_PER_STATEMENT
     if batched:
         parts = (
             rows[start : start + ROWS_PER_STATEMENT]
@@ -220,11 +220,11 @@ def _execute_batched(cursor: Any, sql: Callable[[int], str], rows: Sequence[Sequ
         cursor.executemany(
             sql(ROWS_PER_STATEMENT), [[*chain.from_iterable(part)] for part in parts]
         )
-        changed += cursor.rowcount
+        changed_count += cursor.rowcount
     if batched < len(rows):
         cursor.executemany(sql(1), rows[batched:])
-        changed += cursor.rowcount
-    return changed
+        changed_count += cursor.rowcount
+    return changed_count
 
 
 def _insert_sqlite(cursor: Any, rows: list[NewRow]) -> list[NewRow]:

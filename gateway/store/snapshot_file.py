@@ -45,8 +45,8 @@ class Unusable(Exception):
 
 def store_snapshot(snapshot: Snapshot) -> None:
     """Replace the stored snapshot atomically. Raises OSError."""
-    stored = StoredSnapshot(_form(), time.time(), snapshot)
-    sealed = _cipher().encrypt(msgspec.msgpack.encode(stored, enc_hook=_to_builtin))
+    stored_snapshot = StoredSnapshot(_form(), time.time(), snapshot)
+    sealed = _cipher().encrypt(msgspec.msgpack.encode(stored_snapshot, enc_hook=_to_builtin))
     path = _path()
     new = path.with_name(f".{NAME}.{secrets.token_hex(8)}")
     try:

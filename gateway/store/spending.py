@@ -58,8 +58,10 @@ def _end_users(snapshot: Snapshot, moment: float) -> Iterator[tuple[str, int, in
     budgets[0] = snapshot.end_user_budget
     for span in CALENDAR:
         owners = [pk for pk, budget in budgets.items() if getattr(budget, f"{span}_usd")]
-        own = any(getattr(one.budget, f"{span}_usd") for one in snapshot.end_users.values())
-        if own and 0 not in owners:
+        has_own_budget = any(
+            getattr(one.budget, f"{span}_usd") for one in snapshot.end_users.values()
+        )
+        if has_own_budget and 0 not in owners:
             owners.append(0)
         if not owners:
             continue

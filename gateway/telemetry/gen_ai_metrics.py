@@ -77,8 +77,8 @@ class MetricConsumer:
             "server.address": label.address,
             "server.port": label.port,
         }
-        failed = {"error.type": record.error_kind} if record.error_kind else {}
-        self._duration.record(record.duration_ms / 1000, {**attributes, **failed})
+        error_attributes = {"error.type": record.error_kind} if record.error_kind else {}
+        self._duration.record(record.duration_ms / 1000, {**attributes, **error_attributes})
         if record.stream and record.first_token_ms is not None:
             self._first_chunk.record(record.first_token_ms / 1000, attributes)
         if record.prompt_tokens is not None:

@@ -32,7 +32,8 @@ def test_escape_closes_the_detail_of_a_request(used: Site, signed_in: Any) -> No
 def test_request_links_are_named_by_model_status_and_time(used: Site, signed_in: Any) -> None:
     signed_in.goto("/console/requests?range=all")
     names = signed_in.eval_on_selector_all(
-        "#rows > tr a.request-link", "links => links.map(link => link.ariaLabel || link.textContent.trim())"
+        "#rows > tr a.request-link",
+        "links => links.map(link => link.ariaLabel || link.textContent.trim())",
     )
     assert len(names) > 3
     assert [

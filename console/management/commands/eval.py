@@ -75,13 +75,13 @@ class Command(BaseCommand):
         else:
             self.stdout.write(scores_table(report))
             self._print_failures(report)
-        failed = [
+        failed_results = [
             s for s in report.summaries if s.pass_rate is None or s.pass_rate < definition.pass_rate
         ]
-        for summary in failed:
+        for summary in failed_results:
             rates = f"{percent(summary.pass_rate)} of {percent(definition.pass_rate)}"
             self.stderr.write(f"{summary.model}: pass rate {rates} required")
-        if failed:
+        if failed_results:
             sys.exit(FAILED)
 
     def _run(self, definition: Definition, options: dict[str, Any]) -> Report:

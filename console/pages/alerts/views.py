@@ -61,8 +61,8 @@ def _edit(request: HttpRequest, channel: AlertChannel | None) -> HttpResponse:
         messages.success(request, _("Saved. Send a test message to check it."))
         return redirect("alerts")
     # The form has changed its instance's fields; the heading shows the stored name.
-    stored = None if channel is None else get_object_or_404(AlertChannel, pk=channel.pk)
-    context: dict[str, Any] = {"page": PAGE, "form": form, "channel": stored}
+    stored_channel = None if channel is None else get_object_or_404(AlertChannel, pk=channel.pk)
+    context: dict[str, Any] = {"page": PAGE, "form": form, "channel": stored_channel}
     status = 422 if request.method == "POST" else 200
     return render(request, "console/alerts/edit.html", context, status=status)
 
@@ -74,8 +74,8 @@ def test(request: HttpRequest, pk: int) -> HttpResponse:
     channel = get_object_or_404(AlertChannel, pk=pk)
     error = deliver(channel, sample_notice(), attempts=1)
     if error:
-        failed = _("%(name)s: the test message was not delivered: %(error)s.")
-        messages.error(request, failed % {"name": channel.name, "error": error})
+        failure_message = _("%(name)s: the test message was not delivered: %(error)s.")
+        messages.error(request, failure_message % {"name": channel.name, "error": error})
     else:
         messages.success(request, _("Test message sent to %(name)s.") % {"name": channel.name})
     return redirect("alerts")

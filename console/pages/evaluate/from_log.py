@@ -68,7 +68,7 @@ def case_from_log(row: RequestLog) -> LoggedCase:
         body: Any = msgspec.json.decode(bodies.client_request)
         body = with_path_fields(row.client_dialect, body, row.requested_model, stream=row.stream)
         request = dialect.client.parse_request(body, bodies.client_headers)
-        rendered = render_body(DIALECT, request)[0]
+        rendered_body = render_body(DIALECT, request)[0]
     except (GatewayError, msgspec.MsgspecError, ValueError):
         raise Unusable(_("The body of %s cannot be read.") % row.request_id) from None
     texts = [part["text"] for part in answer(row, bodies) if part["kind"] == "text"]
@@ -76,11 +76,11 @@ def case_from_log(row: RequestLog) -> LoggedCase:
         case=Case(
             name=row.request_id,
             variables={"expected": "".join(texts)} if texts else {},
-            messages=tuple(rendered["messages"]),
+            messages=tuple(rendered_body["messages"]),
         ),
         model=request.model,
-        params={k: v for k, v in rendered.items() if k not in NO_PARAMS},
-        tools=tuple(rendered.get("tools") or ()),
+        params={k: v for k, v in rendered_body.items() if k not in NO_PARAMS},
+        tools=tuple(rendered_body.get("tools") or ()),
     )
 
 

@@ -146,11 +146,11 @@ def run_control(request: HttpRequest, uuid: UUID, action: str) -> HttpResponse:
     if action not in ACTIONS:
         raise Http404
     try:
-        changed = ACTIONS[action](run)
+        is_changed = ACTIONS[action](run)
     except RunRefused as refused:
         messages.error(request, str(refused))
     else:
-        if not changed:
+        if not is_changed:
             messages.warning(request, _("The run has changed in the meantime."))
     return redirect("evaluation-run", uuid=uuid)
 

@@ -115,13 +115,13 @@ def _edit(request: HttpRequest, evaluation: Evaluation, definition: Definition) 
     cases = None if evaluation.pk else CasesForm(data, request.FILES or None)
     if data is not None:
         documents = assertion_documents(assertions)
-        changed = form.read(documents or [])
+        new_definition = form.read(documents or [])
         added_cases = () if cases is None else cases.read()
-        if changed is not None and documents is not None and added_cases is not None:
+        if new_definition is not None and documents is not None and added_cases is not None:
             if added_cases:
-                changed = msgspec.structs.replace(changed, cases=added_cases)
-            if _check(form, changed):
-                save(evaluation, changed)
+                new_definition = msgspec.structs.replace(new_definition, cases=added_cases)
+            if _check(form, new_definition):
+                save(evaluation, new_definition)
                 messages.success(request, _("Saved."))
                 return redirect("evaluation", pk=evaluation.pk)
     context = {

@@ -148,9 +148,9 @@ class GuardrailForm(forms.ModelForm):  # type: ignore[type-arg]
             elif name in {"parameters", "metadata"}:
                 value = msgspec.json.format(msgspec.json.encode(value or {})).decode()
             elif name == "credential":
-                stored = self._stored_credential
-                value = stored if stored.startswith(REFERENCE) else ""
-                if stored and not value:
+                stored_credential = self._stored_credential
+                value = stored_credential if stored_credential.startswith(REFERENCE) else ""
+                if stored_credential and not value:
                     self.fields[name].help_text = _("Leave empty to keep the stored one.")
             self.initial[name] = value
         if "provider" in self.fields:

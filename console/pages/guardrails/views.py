@@ -80,12 +80,12 @@ def _page(
 ) -> HttpResponse:
     kind = form.kind
     # The form has changed its instance's fields; the page shows the stored row.
-    stored = None if row is None else get_object_or_404(Guardrail, pk=row.pk)
+    stored_row = None if row is None else get_object_or_404(Guardrail, pk=row.pk)
     context: dict[str, Any] = {
         "page": PAGE,
         "form": form,
-        "row": stored,
-        "users": [] if stored is None else [str(user) for user in stored.attached_to()],
+        "row": stored_row,
+        "users": [] if stored_row is None else [str(user) for user in stored_row.attached_to()],
         "kind_label": dict(Guardrail.Kind.choices)[kind],
         "kind_fields": [form[name] for name in form.kind_fields if name != "pii"],
         "trial_form": trial_form,

@@ -129,11 +129,11 @@ class KeyForm(FoldedFields, BudgetFields, LimitFields):
             "guardrails": _string_items(self.instance.guardrails),
             "bodies": "" if bodies is None else "yes" if bodies else "no",
         }
-        stored = (
+        stored_values = (
             (_END_USER_LIMITS, self.instance.end_user_limits),
             (_END_USER_BUDGETS, self.instance.end_user_budget),
         )
-        for columns, values in stored:
+        for columns, values in stored_values:
             self.initial |= {name: values.get(field) for name, field in columns.items()}
 
     @property

@@ -169,8 +169,8 @@ def reset(request: HttpRequest, pk: int) -> HttpResponse:
 def _without_facts(values: Any, only: str) -> dict[str, Any]:
     """Return the object without one fact, or without all facts of this page."""
     removed = {only} if only else {fact.name for fact in TRAITS}
-    stored = values if isinstance(values, dict) else {}
-    return {name: value for name, value in stored.items() if name not in removed}
+    stored_values = values if isinstance(values, dict) else {}
+    return {name: value for name, value in stored_values.items() if name not in removed}
 
 
 @require_POST

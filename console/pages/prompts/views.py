@@ -176,13 +176,13 @@ def _save(request: HttpRequest, row: Prompt | None) -> HttpResponse:
             text = _("Saved. Version %(number)s is active.") % {"number": saved.active_version}
             messages.success(request, text)
             return redirect("prompt", saved.pk)
-    stored = None if row is None else Prompt.objects.get(pk=row.pk)
-    return _page(request, stored, form, messages_in(request.POST, rows), status=422)
+    stored_prompt = None if row is None else Prompt.objects.get(pk=row.pk)
+    return _page(request, stored_prompt, form, messages_in(request.POST, rows), status=422)
 
 
-def _add_error(form: PromptForm, refused: Refused) -> None:
-    field = refused.field.rpartition(".")[2]
-    form.add_error(field if field in form.fields else None, refused.reason)
+def _add_error(form: PromptForm, refusal: Refused) -> None:
+    field = refusal.field.rpartition(".")[2]
+    form.add_error(field if field in form.fields else None, refusal.reason)
 
 
 def _page(

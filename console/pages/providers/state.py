@@ -54,10 +54,10 @@ def _health(
         return Health("", _("Disabled"))
     if row.name in warnings:
         return warnings[row.name]
-    count, failed = calls.get(row.name, (0, 0))
-    if failed and failed >= count * FAILING_SHARE:
+    count, failed_calls = calls.get(row.name, (0, 0))
+    if failed_calls and failed_calls >= count * FAILING_SHARE:
         message = _("%(failed)d of %(count)d requests failed in the last hour")
-        return Health("bad", message % {"failed": failed, "count": count})
+        return Health("bad", message % {"failed": failed_calls, "count": count})
     if row.name in cooldowns:
         return Health("warn", _("Models in cooldown: %(count)d") % {"count": cooldowns[row.name]})
     if count:

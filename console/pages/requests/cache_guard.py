@@ -141,8 +141,8 @@ def _describe(broken: CacheBreak) -> tuple[str, str]:
 
 
 def _advice(broken: CacheBreak) -> str:
-    changed = f"{broken.old_text} {broken.new_text} {broken.prefix_text[-20:]}"
-    if _TIME.search(changed):
+    changed_text = f"{broken.old_text} {broken.new_text} {broken.prefix_text[-20:]}"
+    if _TIME.search(changed_text):
         return _(
             "It contains a date or time. Move it to the end, into the last message, "
             "so that the prefix stays the same."

@@ -129,14 +129,14 @@ def attempt_bars(row: RequestLog) -> list[dict[str, Any]]:
         skipped = attempt.get("skipped")
         end = start if skipped else float(attempt.get("ended_ms") or total_ms)
         first = attempt.get("first_byte_ms")
-        failed = bool(attempt.get("error_kind"))
-        wait_end = end if failed or first is None else min(float(first), end)
+        is_failed = bool(attempt.get("error_kind"))
+        wait_end = end if is_failed or first is None else min(float(first), end)
         bars.append(
             {
                 "provider": attempt.get("provider", ""),
                 "model": attempt.get("model", ""),
                 "skipped": skipped,
-                "failed": failed,
+                "failed": is_failed,
                 "hedge_loser": attempt.get("error_kind") == HEDGE_LOSER,
                 "text": _attempt_text(attempt, end - start),
                 "outcome": _attempt_outcome(attempt, end - start),

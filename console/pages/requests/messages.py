@@ -242,9 +242,9 @@ class MessageBuilder:
                 block.call_id = part.id
                 return block
             case ToolResult():
-                blocks = [self._block(inner) for inner in part.parts]
-                title, failed = part.name or part.id, bool(part.is_error)
-                return Block(kind="result", title=title, results=blocks, failed=failed)
+                blocks = [self._block(inner_part) for inner_part in part.parts]
+                title, is_failed = part.name or part.id, bool(part.is_error)
+                return Block(kind="result", title=title, results=blocks, failed=is_failed)
             case Image() | Audio() | Document():
                 return self._media_block(part)
             case Native():

@@ -50,8 +50,8 @@ def scores_context(
     user: Any = request.user
     of_own_key = url_name != "request-score"
     may_score = ApiKey.objects.owns(user, row.key_id) if of_own_key else is_editor(user)
-    own = {score.name: score for score in scores if score.scored_by == user.get_username()}
-    feedback = own.get(FEEDBACK)
+    own_scores = {score.name: score for score in scores if score.scored_by == user.get_username()}
+    feedback = own_scores.get(FEEDBACK)
     return {
         "scores": [
             {

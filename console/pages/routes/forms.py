@@ -151,13 +151,15 @@ def _step_draft(key: str, step: StepSpec) -> StepDraft:
 def _target_draft(key: str, target: TargetSpec) -> TargetDraft:
     extra = {name: getattr(target, name) for name in _EXTRA_DEFAULTS}
     json_values = {name: msgspec.to_builtins(value) for name, value in extra.items()}
-    changed = {name: value for name, value in json_values.items() if value != _EXTRA_DEFAULTS[name]}
+    changed_values = {
+        name: value for name, value in json_values.items() if value != _EXTRA_DEFAULTS[name]
+    }
     return TargetDraft(
         key,
         target.model,
         _number_text(target.weight),
         target.enabled,
-        json.dumps(changed, sort_keys=True),
+        json.dumps(changed_values, sort_keys=True),
         ", ".join(target.tags),
         target.variant,
     )

@@ -63,8 +63,10 @@ SAMPLES: dict[str, Sample] = {
 def body(dialect: str, sample: str, model: str) -> dict[str, Any]:
     """Return the request as a client of the dialect sends it."""
     traits = Traits(model=model, mid_system=True, max_output=1024)
-    rendered = DIALECTS[dialect].provider.render_request(_request(SAMPLES[sample], model), traits)
-    return with_path_fields(dialect, {**rendered.body, "model": model}, model, stream=True)
+    rendered_request = DIALECTS[dialect].provider.render_request(
+        _request(SAMPLES[sample], model), traits
+    )
+    return with_path_fields(dialect, {**rendered_request.body, "model": model}, model, stream=True)
 
 
 def _request(sample: Sample, model: str) -> Request:

@@ -56,8 +56,10 @@ def sign_in(request: HttpRequest) -> HttpResponse:
             return sign_in_problem(request, message, status=403)
         if form.is_valid() and (user := _authenticate(request, form)) is not None:
             return _finish(request, user)
-        refused = (("wait", 429), ("busy", 503))
-        statuses = (status for code, status in refused if form.has_error(NON_FIELD_ERRORS, code))
+        refusal_statuses = (("wait", 429), ("busy", 503))
+        statuses = (
+            status for code, status in refusal_statuses if form.has_error(NON_FIELD_ERRORS, code)
+        )
         return _form(request, form, status=next(statuses, 422))
     return _form(request, form)
 

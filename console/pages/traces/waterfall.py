@@ -201,8 +201,8 @@ def _walk(children: dict[int | None, list[Line]]) -> list[Line]:
         line.parent, line.depth = parent, depth
         lines.append(line)
         if line.span is not None and line.span.pk in children:
-            inner = sorted(children.pop(line.span.pk), key=start, reverse=True)
-            stack += [(child, len(lines) - 1, depth + 1) for child in inner]
+            child_rows = sorted(children.pop(line.span.pk), key=start, reverse=True)
+            stack += [(child, len(lines) - 1, depth + 1) for child in child_rows]
     return lines
 
 

@@ -296,17 +296,17 @@ class _KeyImport:
 
     def _models(self, token: Row, user: Row, subject: str) -> list[str]:
         """The routes that a token may use: its own, and those of its group."""
-        own = _split_names(token.get("models"))
+        token_models = _split_names(token.get("models"))
         if token.get("model_limits_enabled"):
-            own = _split_names(token.get("model_limits"))
+            token_models = _split_names(token.get("model_limits"))
         group = _text(token.get("group")) or _text(user.get("group")) or "default"
         models = self._group_models.get(group, set())
         if not models or models == self._all_models:
-            return own
+            return token_models
         self._report.add_remark(
             subject, f"may use the models of the group {group}, of channels of any group"
         )
-        return [name for name in own if name in models] if own else sorted(models)
+        return [name for name in token_models if name in models] if token_models else sorted(models)
 
     def _free_name(self, token: Row, user: Row) -> str:
         name = _text(token.get("name")).strip()[: _MAX_NAME - 60] or f"token {token['id']}"

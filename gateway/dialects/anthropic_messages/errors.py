@@ -153,8 +153,8 @@ def _error_fields(payload: Any) -> Json:
     """The object with type and message."""
     if not isinstance(payload, dict):
         return {}
-    inner = payload.get("error")
-    return inner if isinstance(inner, dict) else payload
+    error_payload = payload.get("error")
+    return error_payload if isinstance(error_payload, dict) else payload
 
 
 def _error_message(fields: Json, payload: Any) -> str | None:

@@ -352,9 +352,11 @@ def _without_foreign_citations(block: Json, path: str, report: list[Adaptation])
     citations = block.get("citations")
     if not isinstance(citations, list):
         return block
-    own = [item for item in citations if not isinstance(item, dict) or can_be_replayed(item)]
-    if len(own) == len(citations):
+    replayable_citations = [
+        item for item in citations if not isinstance(item, dict) or can_be_replayed(item)
+    ]
+    if len(replayable_citations) == len(citations):
         return block
     report.append(dropped_field(f"{path}.citations", FOREIGN_CITATIONS_DROPPED))
     fields = {key: value for key, value in block.items() if key != "citations"}
-    return {**fields, "citations": own} if own else fields
+    return {**fields, "citations": replayable_citations} if replayable_citations else fields

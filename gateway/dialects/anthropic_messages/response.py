@@ -161,14 +161,14 @@ def render_response(
     usage = count_searches(render_usage(response.usage), content)
     if (tier := render_service_tier(response.service_tier)) is not None:
         usage["service_tier"] = tier
-    refused = any(isinstance(part, Refusal) for part in response.parts)
+    has_refusal = any(isinstance(part, Refusal) for part in response.parts)
     body = {
         "id": f"msg_{context.id}",
         "type": "message",
         "role": "assistant",
         "model": context.model,
         "content": content,
-        **render_finish(response.finish, has_refusal=refused),
+        **render_finish(response.finish, has_refusal=has_refusal),
         "usage": usage,
         **response.extra.get(NAME, {}),
     }

@@ -45,8 +45,8 @@ def render_tools(context: RenderContext, body: Json) -> None:
         context.drop_tool_choice()
         return
     config: Json = {"tools": tools}
-    if not forbids_calls and (sent := _render_tool_choice(context, tools)) is not None:
-        config["toolChoice"] = sent
+    if not forbids_calls and (tool_choice := _render_tool_choice(context, tools)) is not None:
+        config["toolChoice"] = tool_choice
     body["toolConfig"] = config
 
 

@@ -294,8 +294,8 @@ def _with_documents(turns: tuple[Turn, ...], documents: tuple[Document, ...]) ->
     for index in range(len(turns) - 1, -1, -1):
         turn = turns[index]
         if turn.role == "user" and not any(isinstance(part, ToolResult) for part in turn.parts):
-            changed = replace(turn, parts=(*documents, *turn.parts))
-            return (*turns[:index], changed, *turns[index + 1 :])
+            updated_turn = replace(turn, parts=(*documents, *turn.parts))
+            return (*turns[:index], updated_turn, *turns[index + 1 :])
     raise invalid("documents: there is no user message to which they belong", "documents")
 
 

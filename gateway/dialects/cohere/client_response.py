@@ -347,8 +347,8 @@ class ChatStreamRenderer:
         text = "".join(self._fragments)
         out: list[bytes] = []
         rendered_citations = render_citations(self._citations, text, self._content_count)
-        for number, rendered in enumerate(rendered_citations):
-            delta = {"message": {"citations": rendered}}
+        for number, rendered_citation in enumerate(rendered_citations):
+            delta = {"message": {"citations": rendered_citation}}
             out.append(_event("citation-start", index=number, delta=delta))
             out.append(_event("citation-end", index=number))
         return b"".join(out)

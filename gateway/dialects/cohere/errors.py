@@ -62,11 +62,11 @@ def parse_error_message(payload: Any) -> str:
     """The message of an error; empty if it has none."""
     if not isinstance(payload, dict):
         return ""
-    inner = payload.get("error")
+    error_payload = payload.get("error")
     candidates = (
         payload.get("message"),
-        inner,
-        _nested_message(inner),
+        error_payload,
+        _nested_message(error_payload),
         _nested_message(payload.get("data")),
     )
     return next((message for message in candidates if isinstance(message, str) and message), "")

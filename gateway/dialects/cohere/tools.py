@@ -53,9 +53,11 @@ def _render_tool(context: RenderContext, tool: Tool) -> Json | None:
     function: Json = {"name": context.sent_name(tool.name)}
     if description:
         function["description"] = description
-    schema, changed = merge_into_object(TEXT_INPUT_SCHEMA if tool.kind == "custom" else tool.schema)
-    if changed:
-        context.approximate(tool.path, changed)
+    schema, merge_note = merge_into_object(
+        TEXT_INPUT_SCHEMA if tool.kind == "custom" else tool.schema
+    )
+    if merge_note:
+        context.approximate(tool.path, merge_note)
     function["parameters"] = schema
     return {"type": "function", "function": function}
 

@@ -124,10 +124,10 @@ def _error_fields(payload: Any) -> Json:
     payload = _unwrap_list(payload)
     if not isinstance(payload, dict):
         return {}
-    inner = payload.get("error")
-    if isinstance(inner, str):
-        return {"message": inner}
-    return inner if isinstance(inner, dict) else payload
+    error_payload = payload.get("error")
+    if isinstance(error_payload, str):
+        return {"message": error_payload}
+    return error_payload if isinstance(error_payload, dict) else payload
 
 
 def _classify_error(status: int | None, code: str | None, message: str, details: Any) -> str:

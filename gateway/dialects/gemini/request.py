@@ -143,11 +143,11 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
 
 def _unwrap_counted_request(body: Json) -> Json:
     """The request inside a countTokens body, which may contain one instead of contents."""
-    inner = mapping(body, "generateContentRequest")
-    if inner is None:
+    generate_request = mapping(body, "generateContentRequest")
+    if generate_request is None:
         return body
     outer: Json = {key: body[key] for key in ("model", "stream") if key in body}
-    return {**inner, **outer}
+    return {**generate_request, **outer}
 
 
 def _parse_model(body: Json) -> str:
@@ -529,11 +529,13 @@ def render_output_format(context: RenderContext, config: Json) -> None:
     """Write the form into the generation config."""
     output, request = context.request.output, context.request
     if output.format == "schema" and output.schema is not None:
-        schema, changed = to_gemini_schema(output.schema)
+        schema, changed_keywords = to_gemini_schema(output.schema)
         if output.description is not None:
             schema.setdefault("description", output.description)
-        if changed:
-            reason = f"{'/'.join(changed)}: not in Gemini's JSON Schema, moved to descriptions"
+        if changed_keywords:
+            reason = (
+                f"{'/'.join(changed_keywords)}: not in Gemini's JSON Schema, moved to descriptions"
+            )
             context.approximate(request.client_path("schema"), reason)
         config["responseMimeType"] = _JSON_MEDIA_TYPE
         config["responseJsonSchema"] = schema

@@ -111,13 +111,13 @@ def _unwrap_all_of(schema: Json) -> Json:
     return {**parts[0], **{key: value for key, value in schema.items() if key != "allOf"}}
 
 
-def _rename_keywords(schema: Json, changed: dict[str, None]) -> Json:
+def _rename_keywords(schema: Json, changed_keywords: dict[str, None]) -> Json:
     """The schema with keywords renamed to those that Gemini supports."""
     out = dict(schema)
     if "definitions" in out and "$defs" not in out:
         out["$defs"] = out.pop("definitions")
     if "const" in out and "enum" not in out and _is_enum_value(out["const"]):
-        changed["const"] = None
+        changed_keywords["const"] = None
         out["enum"] = [out.pop("const")]
     return out
 

@@ -85,9 +85,9 @@ def _render_tool(context: RenderContext, tool: Tool) -> Json | None:
     if tool.strict:
         context.drop(f"{tool.path}.strict", "the upstream does not support strict tools")
     description = tool.description
-    schema, changed = merge_into_object(parameters_schema(tool.schema))
-    if changed:
-        context.approximate(tool.path, changed)
+    schema, merge_note = merge_into_object(parameters_schema(tool.schema))
+    if merge_note:
+        context.approximate(tool.path, merge_note)
     if tool.kind == "custom":
         description, schema = _describe_custom_tool(context, tool), TEXT_INPUT_SCHEMA
     function: Json = {"name": tool.name}

@@ -31,12 +31,12 @@ class ChatRenderContext(DeduplicatingRenderContext):
 
     def sent_name(self, client_name: str) -> str:
         """The tool name to send. A call in the history may name a tool no longer offered."""
-        sent = self.sent_names.get(client_name)
-        if sent is None:
-            sent = assign_tool_name(client_name, NAME_LIMIT, self._used_names)
-            self._used_names.add(sent)
-            self.sent_names[client_name] = sent
-        return sent
+        sent_name = self.sent_names.get(client_name)
+        if sent_name is None:
+            sent_name = assign_tool_name(client_name, NAME_LIMIT, self._used_names)
+            self._used_names.add(sent_name)
+            self.sent_names[client_name] = sent_name
+        return sent_name
 
     def call_id(self, client_id: str) -> str:
         """The call id to send: the same for the same id in every turn."""

@@ -280,10 +280,10 @@ def _image_out(context: ChatRenderContext, image: Image) -> Json:
         return _dropped_media_note(
             context, image.path, "image", "this provider does not support image URLs"
         )
-    inner: Json = {"url": url}
+    image_url: Json = {"url": url}
     if image.detail is not None:
-        inner["detail"] = image.detail
-    return {"type": "image_url", "image_url": inner}
+        image_url["detail"] = image.detail
+    return {"type": "image_url", "image_url": image_url}
 
 
 def needs_inline_media(part: Image | Document, traits: Traits) -> bool:

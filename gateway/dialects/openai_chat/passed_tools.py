@@ -53,9 +53,9 @@ def _filter_tools(
         raise _MalformedChoiceError
     names = {_tool_name(ref) for ref in refs}
     tools = msgspec.json.decode(fields.get("tools", b"[]"), type=list[msgspec.Raw])
-    sent = [tool for tool in tools if _tool_name(msgspec.json.decode(tool)) in names]
+    sent_tools = [tool for tool in tools if _tool_name(msgspec.json.decode(tool)) in names]
     other_fields = {name: v for name, v in fields.items() if name not in {"tools", "tool_choice"}}
-    if not sent:
+    if not sent_tools:
         report.append(dropped_field("tool_choice", "no tools are sent"))
         return other_fields
     required = isinstance(allowed, dict) and allowed.get("mode") == "required"
@@ -63,7 +63,7 @@ def _filter_tools(
     report.append(approximated_field("tool_choice", ONLY_ALLOWED_SENT))
     return {
         **other_fields,
-        "tools": msgspec.Raw(msgspec.json.encode(sent)),
+        "tools": msgspec.Raw(msgspec.json.encode(sent_tools)),
         "tool_choice": msgspec.Raw(msgspec.json.encode(mode)),
     }
 
@@ -72,8 +72,8 @@ def _tool_name(tool: Any) -> str:
     """The name in a tool or in a reference to one."""
     if not isinstance(tool, dict):
         raise _MalformedChoiceError
-    inner = tool.get("function") or tool.get("custom")
-    name = inner.get("name") if isinstance(inner, dict) else tool.get("type")
+    definition = tool.get("function") or tool.get("custom")
+    name = definition.get("name") if isinstance(definition, dict) else tool.get("type")
     if not isinstance(name, str):
         raise _MalformedChoiceError
     return name

@@ -176,9 +176,9 @@ def _render_effort(context: ChatRenderContext, body: Json, thinking: Thinking) -
     name, level = _requested_effort(context, thinking)
     if level is None:
         return
-    sent = _nearest_effort(context, name, level)
-    if sent is not None:
-        body["reasoning_effort"] = sent
+    sent_effort = _nearest_effort(context, name, level)
+    if sent_effort is not None:
+        body["reasoning_effort"] = sent_effort
 
 
 def _requested_effort(context: ChatRenderContext, thinking: Thinking) -> tuple[str, str | None]:

@@ -283,14 +283,14 @@ def _sampling_out(context: ChatRenderContext, body: Json) -> None:
     _stop_out(context, body)
     _logprobs_out(context, body)
     if sampling.n is not None and sampling.n > 1:
-        sent = min(sampling.n, traits.n_max)
-        if sent != sampling.n:
-            reason = f"{model} returns at most {sent} choices"
+        sent_n = min(sampling.n, traits.n_max)
+        if sent_n != sampling.n:
+            reason = f"{model} returns at most {sent_n} choices"
             context.approximate(
-                context.request.client_path("n"), reason, before=sampling.n, after=sent
+                context.request.client_path("n"), reason, before=sampling.n, after=sent_n
             )
-        if sent > 1:
-            body["n"] = sent
+        if sent_n > 1:
+            body["n"] = sent_n
 
 
 def _put_if_supported(
@@ -429,16 +429,16 @@ def output_in(body: Json, paths: dict[str, str]) -> Output:
     if kind != "json_schema":
         return Output(format="json" if kind == "json_object" else "text", verbosity=verbosity)
     field_path = "response_format.json_schema"
-    inner = required_mapping(response_format, "json_schema", "response_format")
+    json_schema = required_mapping(response_format, "json_schema", "response_format")
     for name in ("name", "description", "schema", "strict"):
         paths[name] = f"{field_path}.{name}"
     return Output(
         format="schema",
-        name=text(inner, "name", field_path),
-        description=text(inner, "description", field_path),
-        schema=mapping(inner, "schema", field_path) or {},
+        name=text(json_schema, "name", field_path),
+        description=text(json_schema, "description", field_path),
+        schema=mapping(json_schema, "schema", field_path) or {},
         # An absent field means false in this dialect; None leaves it to the target.
-        strict=bool(boolean(inner, "strict", field_path)),
+        strict=bool(boolean(json_schema, "strict", field_path)),
         verbosity=verbosity,
     )
 

@@ -219,7 +219,7 @@ _OUT: dict[FinishReason, str] = {
 }
 
 
-def finish_in(finish_reason: Any, *, calls: bool, refused: bool, stop: Any = None) -> Finish:
+def finish_in(finish_reason: Any, *, calls: bool, has_refusal: bool, stop: Any = None) -> Finish:
     """The canonical finish of a response with these properties.
 
     A response with tool calls has finished for them, whatever the provider's reason is.
@@ -230,7 +230,7 @@ def finish_in(finish_reason: Any, *, calls: bool, refused: bool, stop: Any = Non
         reason = "tool"
     elif reason == "tool" and not calls:
         reason = "stop"
-    if refused and reason == "stop":
+    if has_refusal and reason == "stop":
         reason = "refusal"
     if reason == "stop" and isinstance(stop, str) and stop:
         return Finish(reason="stop_sequence", stop_sequence=stop)
@@ -421,7 +421,7 @@ def peek_usage(body: bytes) -> Response | None:
     choice = completion.choices[0]
     message = choice.message
     finish = finish_in(
-        choice.finish_reason, calls=bool(message.tool_calls), refused=bool(message.refusal)
+        choice.finish_reason, calls=bool(message.tool_calls), has_refusal=bool(message.refusal)
     )
     return Response(
         id=completion.id,

@@ -358,7 +358,7 @@ class ChatStreamParser:
         if self._usage is not None:
             events.append(UsageUpdate(self._usage))
         calls = self._calls.has_calls
-        finish = finish_in(self._finish, calls=calls, refused=self._refused, stop=self._stop)
+        finish = finish_in(self._finish, calls=calls, has_refusal=self._refused, stop=self._stop)
         try:
             others = (
                 self._others.close(lambda each: each._end(done_received=done_received))
@@ -677,10 +677,12 @@ class ChatStreamRenderer:
                 approximated_field("finish_reason", "a paused turn is shown as stopped")
             )
         out = b""
-        refused = self._refused
-        if not refused and finish.explanation and finish.reason in {"filter", "refusal"}:
+        has_refusal = self._refused
+        if not has_refusal and finish.explanation and finish.reason in {"filter", "refusal"}:
             out = self._refusal(finish.explanation)
-        finish_reason = _encode(finish_out(finish, refused=refused, functions=self._uses_functions))
+        finish_reason = _encode(
+            finish_out(finish, refused=has_refusal, functions=self._uses_functions)
+        )
         return out + self._prefix + b'{},"finish_reason":' + finish_reason + b"}]}\n\n"
 
     def _fail(self, error: Error) -> bytes:

@@ -362,10 +362,12 @@ def _sent_choice(context: ChatRenderContext, body: Json, choice: ToolChoice) -> 
     """The choice without the tools that are not sent."""
     if choice.mode not in {"named", "allowed"}:
         return choice
-    sent = {_sent_name(item) for item in body["tools"]}
+    sent_names = {_sent_name(item) for item in body["tools"]}
     dropped_names = {
-        tool.name for tool in context.request.tools if context.sent_name(tool.name) not in sent
-    } - sent
+        tool.name
+        for tool in context.request.tools
+        if context.sent_name(tool.name) not in sent_names
+    } - sent_names
     names = tuple(name for name in choice.names if name not in dropped_names)
     if names == choice.names:
         return choice

@@ -185,13 +185,13 @@ def render_response(
 
 
 def _choice(response: Response, index: int, report: AdaptationReport) -> Json:
-    text, refused = "", False
+    text, has_refusal = "", False
     for part in response.parts:
         match part:
             case Text():
                 text += part.text
             case Refusal():
-                text, refused = text + part.text, True
+                text, has_refusal = text + part.text, True
             case Reasoning():
                 pass
             case _:
@@ -202,7 +202,7 @@ def _choice(response: Response, index: int, report: AdaptationReport) -> Json:
         "text": text,
         "logprobs": response.extra.get(NAME, {}).get("logprobs")
         or _logprobs(token_logprobs(response)),
-        "finish_reason": finish_out(response.finish, has_refusal_text=refused),
+        "finish_reason": finish_out(response.finish, has_refusal_text=has_refusal),
     }
 
 

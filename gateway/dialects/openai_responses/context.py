@@ -108,8 +108,8 @@ class ResponsesRenderContext(BaseRenderContext):
 
     def sent_name(self, client_name: str) -> Json:
         """The fields that name a tool: its name and, where it is in one, its namespace."""
-        sent = self.sent_names.get(client_name, client_name)
-        namespace, name = split_name(sent)
+        sent_name = self.sent_names.get(client_name, client_name)
+        namespace, name = split_name(sent_name)
         return {"name": name, "namespace": namespace} if namespace else {"name": name}
 
     def call_id(self, client_id: str) -> str:

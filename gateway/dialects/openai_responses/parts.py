@@ -303,8 +303,8 @@ def _document_as_text(context: ResponsesRenderContext, document: Document) -> li
     if document.text is not None:
         body = f"{heading}\n\n{document.text}" if heading else document.text
         return [context.with_cache_breakpoint(_text_part(body), document.cache)]
-    inner = parts_out(context, document.parts or ())
-    items = [_text_part(heading), *inner] if heading else inner
+    inner_parts = parts_out(context, document.parts or ())
+    items = [_text_part(heading), *inner_parts] if heading else inner_parts
     if items:
         context.with_cache_breakpoint(items[-1], document.cache)
     return items

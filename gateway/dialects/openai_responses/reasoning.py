@@ -133,11 +133,14 @@ def _nearest_effort(context: ResponsesRenderContext, name: str, level: str) -> s
     if not traits.efforts:
         context.drop(path, f"{context.model} does not support a reasoning effort", before=level)
         return None
-    sent = next_lower_effort(level, traits.efforts)
+    sent_effort = next_lower_effort(level, traits.efforts)
     context.approximate(
-        path, f"{context.model} supports {', '.join(traits.efforts)}", before=level, after=sent
+        path,
+        f"{context.model} supports {', '.join(traits.efforts)}",
+        before=level,
+        after=sent_effort,
     )
-    return sent
+    return sent_effort
 
 
 # --- state in a body that passes through ----------------------------------------------------------

@@ -88,14 +88,14 @@ _OPENAI_STATE_FIELDS = ("conversation", "prompt")
 
 
 def parse_request(
-    body: Json, headers: Mapping[str, str], stored: Mapping[str, Any] | None = None
+    body: Json, headers: Mapping[str, str], stored_response: Mapping[str, Any] | None = None
 ) -> Request:
-    """The canonical request, with the conversation of the responses in `stored`.
+    """The canonical request, with the conversation of the responses in `stored_response`.
 
     Raises GatewayError naming the field at fault.
     """
     _refuse_openai_state(body)
-    earlier_items, items_by_id = load_history(body, stored or {})
+    earlier_items, items_by_id = load_history(body, stored_response or {})
     extra = {
         k: v
         for k, v in body.items()
@@ -346,11 +346,11 @@ def _restore_field(body: Json, key: str, value: Any) -> bool:
     """Write a field under its path; False if it was inside an item."""
     if "[" in key:
         return False
-    holder, _, inner = key.partition(".")
-    if inner and holder in NESTED:
+    holder, _, inner_key = key.partition(".")
+    if inner_key and holder in NESTED:
         # Fields that are already set win; `reasoning` exists only if reasoning is on.
-        if inner != "summary":
-            body.setdefault(holder, {}).setdefault(inner, value)
+        if inner_key != "summary":
+            body.setdefault(holder, {}).setdefault(inner_key, value)
         return True
     body.setdefault(key, value)
     return True

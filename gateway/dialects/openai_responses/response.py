@@ -338,7 +338,7 @@ _INCOMPLETE: dict[FinishReason, str] = {
 }
 
 
-def finish_in(response: Json, *, has_calls: bool, refused: bool) -> Finish:
+def finish_in(response: Json, *, has_calls: bool, has_refusal: bool) -> Finish:
     """The canonical finish of a response with these properties.
 
     A background response that is not finished counts as paused.
@@ -358,7 +358,7 @@ def finish_in(response: Json, *, has_calls: bool, refused: bool) -> Finish:
             return Finish(reason=reason)
     if has_calls:
         return Finish(reason="tool")
-    return Finish(reason="refusal" if refused else "stop")
+    return Finish(reason="refusal" if has_refusal else "stop")
 
 
 def finish_out(finish: Finish, *, refused: bool) -> Json:
@@ -481,9 +481,9 @@ def failure_or_default(response: Any) -> Error:
 
 def event_error(data: Json) -> Error:
     """The error of an `error` event, in either of its forms."""
-    inner = data.get("error")
-    if isinstance(inner, dict):
-        return find_error({"error": inner})
+    error_payload = data.get("error")
+    if isinstance(error_payload, dict):
+        return find_error({"error": error_payload})
     return find_error({"error": {key: value for key, value in data.items() if key != "type"}})
 
 
@@ -545,7 +545,7 @@ def peek_usage(body: bytes) -> Response | None:
         finish=finish_in(
             status_fields,
             has_calls=bool(kinds & {"function_call", "custom_tool_call"}),
-            refused=any(part.type == "refusal" for part in parts),
+            has_refusal=any(part.type == "refusal" for part in parts),
         ),
         usage=usage_in(response.usage),
         service_tier=response.service_tier,

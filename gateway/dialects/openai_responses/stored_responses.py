@@ -207,14 +207,18 @@ def failed_response(response: bytes, error: Error) -> bytes:
 PathedItem = tuple[Any, str]
 
 
-def load_history(body: Json, stored: Mapping[str, Any]) -> tuple[list[PathedItem], dict[str, Json]]:
+def load_history(
+    body: Json, stored_response: Mapping[str, Any]
+) -> tuple[list[PathedItem], dict[str, Json]]:
     """The items that a request continues, and all stored items by id.
 
     Paths of earlier items start with `previous_response`. Instructions of earlier requests
     are not included: they apply to their own response only. Raises GatewayError for a
     response that is not stored.
     """
-    items_by_response = {response_id: _pathed_items(stored[response_id]) for response_id in stored}
+    items_by_response = {
+        response_id: _pathed_items(stored_response[response_id]) for response_id in stored_response
+    }
     items = (
         item
         for pathed_items in items_by_response.values()

@@ -221,7 +221,10 @@ class ResponsesStreamParser:
         usage = usage_in(response.get("usage"))
         if usage is not None:
             events.append(UsageUpdate(usage))
-        return [*events, End(finish_in(response, has_calls=self._has_calls, refused=self._refused))]
+        return [
+            *events,
+            End(finish_in(response, has_calls=self._has_calls, has_refusal=self._refused)),
+        ]
 
     def _fail(self, error: Error) -> list[Event]:
         self._ended = True

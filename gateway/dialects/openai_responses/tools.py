@@ -59,8 +59,8 @@ def tools_in(holder: Json, path: str) -> list[Tool]:
 def _namespace_in(item: Json, path: str) -> list[Tool]:
     namespace = required_text(item, "name", path)
     description = text(item, "description", path) or None
-    inner = enumerate(objects(item, "tools", path))
-    tools = [_tool_in(tool, f"{path}.tools[{index}]", namespace) for index, tool in inner]
+    inner_tools = enumerate(objects(item, "tools", path))
+    tools = [_tool_in(tool, f"{path}.tools[{index}]", namespace) for index, tool in inner_tools]
     if description is None:
         return tools
     return [replace(tool, group_description=description) for tool in tools]
@@ -188,18 +188,18 @@ def tools_out(context: ResponsesRenderContext, body: Json) -> None:
     # A client of this dialect handles deferred tools itself.
     load_result = list(request.tools) if context.native else context.load_deferred_tools()
     offered = load_result if traits.tools else []
-    sent: list[tuple[Tool, Json]] = []
+    sent_tools: list[tuple[Tool, Json]] = []
     if not context.traits.allowed_tools:
         offered = context.filter_allowed_tools(offered)
     for tool in offered:
         item = _tool_out(context, tool, body)
         if item is not None:
-            sent.append((tool, item))
-    if not sent:
+            sent_tools.append((tool, item))
+    if not sent_tools:
         context.drop_tool_choice()
         return
-    body["tools"] = _in_namespaces(context, sent)
-    _choice_out(context, body, {tool.name: item for tool, item in sent})
+    body["tools"] = _in_namespaces(context, sent_tools)
+    _choice_out(context, body, {tool.name: item for tool, item in sent_tools})
 
 
 def _tool_out(context: ResponsesRenderContext, tool: Tool, body: Json) -> Json | None:

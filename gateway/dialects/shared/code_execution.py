@@ -127,13 +127,13 @@ def _from_tool_use(data: Json) -> CodeRun | None:
 
 def _outputs(data: Json) -> CodeResult | None:
     """The outputs of an item; None where they were not requested or do not exist yet."""
-    outputs, failed = data.get("outputs"), data.get("status") == "failed"
-    if not isinstance(outputs, list) and not failed:
+    outputs, is_failed = data.get("outputs"), data.get("status") == "failed"
+    if not isinstance(outputs, list) and not is_failed:
         return None
     entries = [entry for entry in list_or_empty(outputs) if isinstance(entry, dict)]
     losses = ("images of the output",) if any(e.get("type") == "image" for e in entries) else ()
     texts = (string_or_empty(entry.get("logs")) for entry in entries)
-    return CodeResult(output="".join(texts), failed=failed, losses=losses)
+    return CodeResult(output="".join(texts), failed=is_failed, losses=losses)
 
 
 def read_result(data: Json) -> CodeResult | None:

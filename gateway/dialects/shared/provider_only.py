@@ -10,8 +10,8 @@ from gateway.dialects.base import Client, ErrorReply
 
 def render_plain_error(error: Error, request_id: str) -> ErrorReply:
     """The error as JSON, for the console's translation examples."""
-    inner = {"message": error.message, "type": error.kind}
-    return ErrorReply(status=KINDS[error.kind].status, body={"error": inner})
+    error_body = {"message": error.message, "type": error.kind}
+    return ErrorReply(status=KINDS[error.kind].status, body={"error": error_body})
 
 
 def provider_only_client(name: str) -> Client:

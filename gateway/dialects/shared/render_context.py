@@ -117,10 +117,12 @@ class BaseRenderContext:
         Claude Code's id, which is JSON, is never sent unchanged; only the hashing of an
         unstructured id is reported.
         """
-        sent = shorten_user_id(user_id, USER_LIMIT)
-        if sent != user_id and not is_json_id(user_id):
-            self.approximate(self.request.client_path("user_id"), LONG_USER_REASON, after=sent)
-        return sent
+        sent_user_id = shorten_user_id(user_id, USER_LIMIT)
+        if sent_user_id != user_id and not is_json_id(user_id):
+            self.approximate(
+                self.request.client_path("user_id"), LONG_USER_REASON, after=sent_user_id
+            )
+        return sent_user_id
 
     def sent_instructions(self) -> list[Text]:
         """The instructions, without Claude Code's attribution block, which is reported.

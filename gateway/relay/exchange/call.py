@@ -98,8 +98,10 @@ class Client:
         self.status = status
         self.headers = headers
         self.first_byte_at = self.sent_at = time.perf_counter()
-        sent = [*headers, _NOSNIFF]
-        await self._send({"type": "http.response.start", "status": status, "headers": sent})
+        response_headers = [*headers, _NOSNIFF]
+        await self._send(
+            {"type": "http.response.start", "status": status, "headers": response_headers}
+        )
 
     async def write(self, data: bytes) -> None:
         """Sends more of the body; waits while the client does not read."""

@@ -295,10 +295,10 @@ class Backlog:
             self._chunks_in_write = chunks
             return chunks
 
-    def count_written(self, rows: int, *, refused: int = 0) -> None:
+    def count_written(self, rows: int, *, refused_rows: int = 0) -> None:
         """Counts records that were written, some of which the database rejected."""
-        self.counters.written += rows - refused
-        self.counters.rows_refused += refused
+        self.counters.written += rows - refused_rows
+        self.counters.rows_refused += refused_rows
         self._writing = max(0, self._writing - rows)
 
     def release_chunks(self) -> None:
@@ -574,7 +574,7 @@ class Journal:
                 refused = self._write(batch) or 0
                 if refused:
                     self._refused_at = time.monotonic()
-                self._backlog.count_written(len(batch), refused=refused)
+                self._backlog.count_written(len(batch), refused_rows=refused)
                 del records[:BATCH_ITEMS]
         except Exception as error:
             self._note_failure(error)

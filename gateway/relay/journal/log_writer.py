@@ -61,11 +61,11 @@ class LogWriter:
         """Writes a batch; returns how many of its records the database refused."""
         with self._monitor.activity("log_writer"):
             self._metrics.flush()
-            refused = self.store.write(batch)
+            refused_rows = self.store.write(batch)
         if self.store.checkpoint is not None:
             with self._monitor.activity("checkpoint"):
                 self.store.checkpoint(batch)
-        return refused
+        return refused_rows
 
     @property
     def idle_work(self) -> IdleWork | None:

@@ -194,13 +194,13 @@ class Limiter:
                 if target is not None and request_rules.needs_estimate
                 else _NO_USAGE
             )
-            refused = (
+            refusal = (
                 self._reserve(call, request_rules.bounds, estimate)
                 if request_rules.bounds
                 else None
             )
-            if refused is not None:
-                return Admission(self.count_refusal(refused), ends_request=True)
+            if refusal is not None:
+                return Admission(self.count_refusal(refusal), ends_request=True)
             call.limits_reserved = True
         if target is None:
             return ADMITTED
@@ -212,8 +212,8 @@ class Limiter:
         if not attempt_rules.bounds:
             return ADMITTED
         estimate = _attempt_estimate(call, attempt_rules, target)
-        refused = self._reserve(call, attempt_rules.bounds, estimate, attempt=True)
-        return Admission(self.count_refusal(refused)) if refused is not None else ADMITTED
+        refusal = self._reserve(call, attempt_rules.bounds, estimate, attempt=True)
+        return Admission(self.count_refusal(refusal)) if refusal is not None else ADMITTED
 
     def count_refusal(self, refused: LimitRefusal) -> Error:
         """Counts a refusal, and returns its error."""
@@ -460,11 +460,11 @@ def rules_for(
             owner, "this end user", key.end_user_limits, key.end_user_budget
         )
     if end_user and snapshot is not None:
-        own = snapshot.end_users.get(end_user)
+        end_user_settings = snapshot.end_users.get(end_user)
         rules += limits.build_rules(
             end_user_owner(end_user),
             "this end user",
-            *limits_of(own, snapshot.end_user_limits, snapshot.end_user_budget),
+            *limits_of(end_user_settings, snapshot.end_user_limits, snapshot.end_user_budget),
         )
     return rules
 

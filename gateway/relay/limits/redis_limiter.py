@@ -181,10 +181,10 @@ class RedisLimiter(Limiter):
         self, call: Call, bounds: Bounds, estimate: Estimate, *, attempt: bool = False
     ) -> LimitRefusal | None:
         """Reserves here while Redis is unavailable, and in Redis when it is back."""
-        refused = super()._reserve(call, bounds, estimate, attempt=attempt)
-        if refused is None:
+        refusal = super()._reserve(call, bounds, estimate, attempt=attempt)
+        if refusal is None:
             self.lease.add(call.reservations[-1])
-        return refused
+        return refusal
 
     def _release_abandoned(self, task: asyncio.Task[_RedisReservation | None]) -> None:
         if not task.cancelled() and task.exception() is None and (result := task.result()):

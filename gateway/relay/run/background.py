@@ -125,7 +125,7 @@ class BackgroundResponses:
         call.detached = True
         _strip_background_field(exchange)
         exchange.freeze()
-        stored = StoredResponse(
+        stored_response = StoredResponse(
             id=f"resp_{exchange.response_id}",
             owner=policy.owner,
             created_at=exchange.started_at,
@@ -135,11 +135,11 @@ class BackgroundResponses:
             input=bytes(exchange.fields.get("input", b"")),
             response=started_response(response_context(call), "queued"),
         )
-        job = self._jobs[stored.owner, stored.id] = BackgroundJob(stored)
+        job = self._jobs[stored_response.owner, stored_response.id] = BackgroundJob(stored_response)
         try:
-            await self._runtime.responses.save(mask_stored_response(call, stored))
+            await self._runtime.responses.save(mask_stored_response(call, stored_response))
         except BaseException:
-            del self._jobs[stored.owner, stored.id]
+            del self._jobs[stored_response.owner, stored_response.id]
             call.detached = False
             raise
         task = asyncio.create_task(self._run_job(call, job, run_call))

@@ -101,7 +101,7 @@ def _answer_path(result: Any) -> tuple[str, str] | None:
 def _blocked(result: dict[str, Any], outer: str, error: Error) -> dict[str, Any]:
     """The line with an error instead of its answer."""
     if outer == "response":
-        failed = {"code": error.code or error.kind, "message": error.message}
-        return {**result, "response": None, "error": failed}
+        error_body = {"code": error.code or error.kind, "message": error.message}
+        return {**result, "response": None, "error": error_body}
     inner = {"type": "invalid_request_error", "message": error.message}
     return {**result, "result": {"type": "errored", "error": {"type": "error", "error": inner}}}

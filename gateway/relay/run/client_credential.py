@@ -48,10 +48,10 @@ def with_client_credential(call: Call, provider: Provider, headers: httpx.Header
     token = value.partition(" ")[2].strip() if _is_bearer(name, value) else value
     call.attempt.client_credential = token
     call.recorder.add_redactor(Redactor([token]))
-    own = AUTH[provider.auth]
+    provider_auth = AUTH[provider.auth]
     # A client of the provider's own API knows which header it needs (API key or OAuth token).
-    if call.exchange.dialect.name != provider.dialect and own is not None:
-        own_name, prefix = own
+    if call.exchange.dialect.name != provider.dialect and provider_auth is not None:
+        own_name, prefix = provider_auth
         pair = own_name, prefix + token.encode("latin-1")
     else:
         pair = name.encode(), value.encode("latin-1")

@@ -80,7 +80,7 @@ class StreamGuard:
 
     async def feed(self, events: list[Event]) -> list[Event]:
         """The events that may be sent now. Raises GatewayError if a guardrail blocks."""
-        sent: list[Event] = []
+        released_frames: list[Event] = []
         for event in events:
             match event:
                 case BlockStart():
@@ -95,26 +95,26 @@ class StreamGuard:
                         continue
                     self._buffer += event.text
                     if self._is_due():
-                        sent += await self._release(final=False)
+                        released_frames += await self._release(final=False)
                 case BlockEnd():
                     if self._kind == "native":
                         await self._check_native()
-                    sent += await self._release(final=True)
+                    released_frames += await self._release(final=True)
                     self._waiting.append(event)
                 case CitationDelta() if self.enforces:
                     self._waiting.append(await self._checked_citation(event))
                 case End():
                     await self._check_logged(event)
-                    sent += [*self._waiting, await self._check_alternatives(event)]
+                    released_frames += [*self._waiting, await self._check_alternatives(event)]
                     self._waiting = []
                 case Failed():
                     self._waiting, self._buffer = [], ""
-                    sent.append(event)
+                    released_frames.append(event)
                 case _:
                     self._waiting.append(event)
         if not self.enforces:
-            sent, self._waiting = [*sent, *self._waiting], []
-        return sent
+            released_frames, self._waiting = [*released_frames, *self._waiting], []
+        return released_frames
 
     def _is_due(self) -> bool:
         if self._kind == "tool_call" or self._holds_blocks:
@@ -193,8 +193,8 @@ class StreamGuard:
             self._blocks[-1] += "\n".join(texts_of(document))
         if not self.enforces:
             return
-        changed = (await self._checked_document(document))["block"]
-        for index, part in zip(positions, changed, strict=True):
+        masked_blocks = (await self._checked_document(document))["block"]
+        for index, part in zip(positions, masked_blocks, strict=True):
             event = self._waiting[index]
             self._waiting[index] = (
                 msgspec.structs.replace(event, native=part)

@@ -443,9 +443,9 @@ async def try_guardrail(
     call.recorder.enabled = True  # the reason of a service may be displayed
     call.guard = GuardState(before=[guardrail], after=[])
     document = {"messages": [{"role": "user", "content": text}]}
-    changed: str | None = None
+    masked_text: str | None = None
     with contextlib.suppress(GatewayError):
         texts, rewritten = await check_texts(runtime, call, "request", [text], document=document)
         texts = texts_of(rewritten) if rewritten is not None else texts
-        changed = "\n".join(texts) if texts != [text] else None
-    return Trial(call.guard.results[0], changed)
+        masked_text = "\n".join(texts) if texts != [text] else None
+    return Trial(call.guard.results[0], masked_text)

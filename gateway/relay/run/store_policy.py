@@ -119,29 +119,29 @@ def _field(call: Call, name: str, kind: type) -> Any:
 
 async def _load_previous(runtime: Runtime, call: Call, policy: StorePolicy, previous: str) -> None:
     exchange = call.exchange
-    stored = exchange.connection_responses.get(previous) or await runtime.responses.find(
+    stored_response = exchange.connection_responses.get(previous) or await runtime.responses.find(
         policy.owner, previous
     )
-    if stored is None:
+    if stored_response is None:
         if policy.owner in {OPEN, ADMIN}:
             policy.same_provider = policy.store = False  # its earlier items are unknown here
             return
         raise response_not_found(previous)
-    if stored.running:
+    if stored_response.running:
         message = f"previous_response_id: {previous[:100]!r} is not finished yet"
         raise invalid(message, "previous_response_id")
-    if not stored.response:
+    if not stored_response.response:
         # Only its provider has the content; without a copy no other provider can continue it.
         exchange.earlier_responses = {}
-        exchange.native_continuation = NativeRequest(stored.provider, exchange.fields)
+        exchange.native_continuation = NativeRequest(stored_response.provider, exchange.fields)
         policy.store = False
         return
-    earlier = input_items(stored.previous_items, stored.input)
-    output = output_items(stored.response)
-    earlier_with_ids = items_with_ids(earlier, stored.id)
+    earlier = input_items(stored_response.previous_items, stored_response.input)
+    output = output_items(stored_response.response)
+    earlier_with_ids = items_with_ids(earlier, stored_response.id)
     exchange.earlier_responses = {previous: {"input": earlier_with_ids, "output": output}}
     policy.previous_items = msgspec.json.encode([*earlier, *output])
-    exchange.native_continuation = _native_request(call, stored, [*earlier, *output])
+    exchange.native_continuation = _native_request(call, stored_response, [*earlier, *output])
 
 
 def _native_request(

@@ -312,14 +312,14 @@ class _Stream:
             events += self.parser.feed(frame)
         events += self.parser.close()
         self._read(events)
-        failed = next((e for e in events if isinstance(e, Failed)), None)
+        failed_event = next((e for e in events if isinstance(e, Failed)), None)
         if self.guard is not None:
             events = await self._check_guardrails(self.guard, events)
         if not self.client.started:
-            await self._begin(failed.error if failed else None)
+            await self._begin(failed_event.error if failed_event else None)
             await self.client.write(self.pending)
-        if failed is not None:
-            await self._break(failed.error)
+        if failed_event is not None:
+            await self._break(failed_event.error)
             return
         if not self.passed:
             await self._finish(self._render(events))

@@ -100,13 +100,13 @@ class ResponseStore:
             raise _unavailable() from None
         self._drop((stored.owner, stored.id))
 
-    async def delete(self, stored: StoredResponse) -> None:
+    async def delete(self, stored_response: StoredResponse) -> None:
         """Deletes one, also if it has not been written yet."""
         tombstone = StoredResponse(
-            id=stored.id,
-            owner=stored.owner,
-            created_at=stored.created_at,
-            status=stored.status,
+            id=stored_response.id,
+            owner=stored_response.owner,
+            created_at=stored_response.created_at,
+            status=stored_response.status,
             deleted=True,
         )
         await self.save(tombstone)

@@ -202,8 +202,8 @@ def _fit_passed(
     if model.provider.drop_params and call.exchange.verb == "generate":
         suspects = model.refused_parameters.get(dialect.name)
         if suspects and not suspects.isdisjoint(fields):
-            fields, refused = drop_refused(fields, dialect.name, model.traits, suspects)
-            report += refused
+            fields, refused_fields = drop_refused(fields, dialect.name, model.traits, suspects)
+            report += refused_fields
     return fields, report
 
 
@@ -389,8 +389,8 @@ def translated(
     size: int = 0,
 ) -> Prepared:
     """The request rendered in another dialect; `size` is that of the client's body."""
-    rendered = dialect.provider.render_request(request, traits)
-    body, report = rendered.body, rendered.report
+    rendered_request = dialect.provider.render_request(request, traits)
+    body, report = rendered_request.body, rendered_request.report
     if edits:
         body, more = profile_edits.apply(edits, body)
         report = (*report, *more)
@@ -402,8 +402,8 @@ def translated(
         dialect=dialect,
         content=offload.encode(body, size),
         path=path,
-        headers=rendered.headers,
-        rendered=rendered,
+        headers=rendered_request.headers,
+        rendered=rendered_request,
         report=report,
     )
 
@@ -461,8 +461,10 @@ def client_query(query: bytes, provider_params: tuple[str, ...]) -> str:
     """
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     excluded = {name.casefold() for name in provider_params}
-    sent = [(n, v) for n, v in pairs if n.casefold() not in excluded and not is_secret_name(n)]
-    return urlencode(sent)
+    sent_pairs = [
+        (n, v) for n, v in pairs if n.casefold() not in excluded and not is_secret_name(n)
+    ]
+    return urlencode(sent_pairs)
 
 
 def passed_headers(exchange: Exchange) -> dict[str, str]:

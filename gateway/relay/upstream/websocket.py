@@ -127,9 +127,9 @@ async def open_websocket(
     except httpx.TransportError as error:
         kind = "timeout" if isinstance(error, httpx.TimeoutException) else "upstream_error"
         raise _failure(f"{error}"[:200], kind) from error
-    sent = [pair for pair in headers.multi_items() if pair[0].lower() not in _HTTP_HEADERS]
+    sent_headers = [pair for pair in headers.multi_items() if pair[0].lower() not in _HTTP_HEADERS]
     try:
-        await connection.handshake(sent, None)
+        await connection.handshake(sent_headers, None)
     except InvalidStatus as error:
         connection.transport.abort()
         response = error.response

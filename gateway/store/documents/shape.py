@@ -336,7 +336,7 @@ def hide_values(pairs: Mapping[str, str]) -> dict[str, str]:
 
 
 def restore_hidden_values(
-    pairs: Mapping[str, str], stored: Mapping[str, str], field: str, *, moved: bool = False
+    pairs: Mapping[str, str], stored_pairs: Mapping[str, str], field: str, *, moved: bool = False
 ) -> dict[str, str]:
     """The pairs, with hidden values replaced by the stored ones.
 
@@ -347,11 +347,11 @@ def restore_hidden_values(
     """
     restored = {}
     for name, value in pairs.items():
-        if value == HIDDEN and name not in stored:
+        if value == HIDDEN and name not in stored_pairs:
             raise Refused(
                 f"{field}.{name}", f"{HIDDEN} stands for the stored value, but no value is stored"
             )
         if value == HIDDEN and moved:
             raise Refused(f"{field}.{name}", "the server has changed: enter the value again")
-        restored[name] = stored[name] if value == HIDDEN else value
+        restored[name] = stored_pairs[name] if value == HIDDEN else value
     return restored

@@ -144,18 +144,18 @@ def _save(fields: dict[str, Any], *, is_new: bool) -> HttpResponse:
 
 def _changed(entry: dict[str, Any], fields: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return an entry with the fields that are sent, and notes. Raises RejectedRequest."""
-    changed, notes = dict(entry), list[str]()
+    updated_entry, notes = dict(entry), list[str]()
     if "alias" in fields:
-        changed["alias"] = string_field(fields, "alias")
+        updated_entry["alias"] = string_field(fields, "alias")
     if "blocked" in fields:
-        changed["blocked"] = _require_boolean(fields["blocked"])
+        updated_entry["blocked"] = _require_boolean(fields["blocked"])
     if _BUDGET & fields.keys():
-        changed["budget"], notes = budget_of(fields)
+        updated_entry["budget"], notes = budget_of(fields)
     if _LIMITS & fields.keys():
         limits = limits_of(fields)
-        sent = {LIMITS[name]: limits[LIMITS[name]] for name in _LIMITS & fields.keys()}
-        changed["limits"] = {**changed.get("limits", {}), **sent}
-    return changed, notes
+        sent_limits = {LIMITS[name]: limits[LIMITS[name]] for name in _LIMITS & fields.keys()}
+        updated_entry["limits"] = {**updated_entry.get("limits", {}), **sent_limits}
+    return updated_entry, notes
 
 
 def _require_boolean(value: Any) -> bool:
@@ -220,9 +220,11 @@ def _info(customer: str) -> HttpResponse:
 
 def _list() -> HttpResponse:
     spent = EndUserHour.objects.spend_by_end_user(0, MAX_LISTED)
-    own = [name for name in store.load_options().end_users if name not in spent]
+    names_without_spend = [name for name in store.load_options().end_users if name not in spent]
     rows = [_customer(name, float(usd)) for name, usd in spent.items()]
-    return reply([*rows, *(_customer(name, _spend_of(name)) for name in own)][:MAX_LISTED])
+    return reply(
+        [*rows, *(_customer(name, _spend_of(name)) for name in names_without_spend)][:MAX_LISTED]
+    )
 
 
 def _has_spent(customer: str) -> bool:

@@ -237,11 +237,11 @@ def _updated_edits(
 ) -> list[dict[str, Any]]:
     """Return a deployment's edits: new ones of the changed parameters, the others as they were."""
     reasons = {edit_reason(name) for name in changed_params}
-    changed = {(edit["op"], edit["path"]) for edit in new}
+    changed_edits = {(edit["op"], edit["path"]) for edit in new}
     kept = [
         edit
         for edit in old
-        if edit.get("reason") not in reasons and (edit["op"], edit["path"]) not in changed
+        if edit.get("reason") not in reasons and (edit["op"], edit["path"]) not in changed_edits
     ]
     return [*kept, *new]
 

@@ -173,10 +173,10 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
 
 def _with_stored_settings(row: ApiKey, changes: dict[str, Any]) -> dict[str, Any]:
     """Return the key's settings; clearing `max_budget` also clears the soft budget."""
-    stored = settings_of(row)
+    stored_settings = settings_of(row)
     if changes.get("max_budget", 0) is None:
-        stored |= {"budget_duration": None, "soft_budget": None}
-    return stored
+        stored_settings |= {"budget_duration": None, "soft_budget": None}
+    return stored_settings
 
 
 def _write(document: dict[str, Any], row: ApiKey, fields: dict[str, Any]) -> None:

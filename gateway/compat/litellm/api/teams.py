@@ -160,10 +160,10 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
     row = find_team(fields)
     notes = check_team(fields)
     before, team_id = _TEAMS.read(row), team_rows.id_of(row)
-    stored = amounts_of(before)
+    stored_amounts = amounts_of(before)
     if fields.get("max_budget", 0) is None:
-        stored |= {"budget_duration": None, "soft_budget": None}
-    merged = {**stored, **{name: fields[name] for name in _AMOUNTS if name in fields}}
+        stored_amounts |= {"budget_duration": None, "soft_budget": None}
+    merged = {**stored_amounts, **{name: fields[name] for name in _AMOUNTS if name in fields}}
     budget, more = budget_of(merged)
     changes: dict[str, Any] = {"limits": limits_of(merged)}
     if alias := string_field(fields, "team_alias").strip():

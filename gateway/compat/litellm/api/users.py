@@ -157,10 +157,10 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
         _keys_of(user_id)
         row = Team(source_ref=team_rows.USER + user_id, name=f"user {user_id}")
     before = _TEAMS.read(row)
-    stored = amounts_of(before)
+    stored_amounts = amounts_of(before)
     if fields.get("max_budget", 0) is None:
-        stored |= {"budget_duration": None, "soft_budget": None}
-    merged = {**stored, **{name: fields[name] for name in _AMOUNTS if name in fields}}
+        stored_amounts |= {"budget_duration": None, "soft_budget": None}
+    merged = {**stored_amounts, **{name: fields[name] for name in _AMOUNTS if name in fields}}
     budget, more = budget_of(merged)
     document = {**merge_patch(before, {"limits": limits_of(merged)}), "budget": budget}
     write_team(document, row)
@@ -255,8 +255,8 @@ def _list(page: int, page_size: int) -> HttpResponse:
 def user_info(user_id: str, row: Team | None, spending: Spending) -> dict[str, Any]:
     """Return a user as LiteLLM does (`LiteLLM_UserTable`)."""
     keys = list(ApiKey.objects.filter(user=user_id).select_related("team"))
-    own = team_info(row, spending) if row is not None else {}
-    amounts = {name: own.get(name) for name in (*_AMOUNTS, "budget_reset_at")}
+    team_fields = team_info(row, spending) if row is not None else {}
+    amounts = {name: team_fields.get(name) for name in (*_AMOUNTS, "budget_reset_at")}
     names = {team_rows.id_of(key.team) for key in keys if key.team is not None and key.team != row}
     return {
         "user_id": user_id,
@@ -264,7 +264,7 @@ def user_info(user_id: str, row: Team | None, spending: Spending) -> dict[str, A
         "user_alias": None,
         "user_role": "internal_user",
         **amounts,
-        "spend": own.get("spend", sum(spending.of(key, "total") for key in keys)),
+        "spend": team_fields.get("spend", sum(spending.of(key, "total") for key in keys)),
         "models": [],
         "teams": sorted(names),
         "key_count": len(keys),

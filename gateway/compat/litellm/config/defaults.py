@@ -195,7 +195,9 @@ def _translate(name: str, value: Any, model: ResolvedModel) -> dict[str, Any]:
 def _added_values(before: dict[str, Any], after: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for key, value in after.items():
         if key in _CONTAINERS and isinstance(value, dict):
-            inner = before.get(key) or {}
-            yield from ((f"{key}.{name}", v) for name, v in value.items() if name not in inner)
+            nested_defaults = before.get(key) or {}
+            yield from (
+                (f"{key}.{name}", v) for name, v in value.items() if name not in nested_defaults
+            )
         elif key not in before:
             yield key, value

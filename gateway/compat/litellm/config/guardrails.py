@@ -203,7 +203,7 @@ def _moderation(config: Config, params: Node, report: Report) -> Parts:
 def _content_filter(config: Config, params: Node, report: Report) -> Parts:
     _report_unread(params, frozenset({"patterns", "blocked_words"}), report)
     pii: dict[str, list[str]] = {"BLOCK": [], "MASK": []}
-    own: dict[str, list[dict[str, str]]] = {"BLOCK": [], "MASK": []}
+    patterns_by_action: dict[str, list[dict[str, str]]] = {"BLOCK": [], "MASK": []}
     listed = params.get("patterns")
     for item in listed.list() if listed is not None else ():
         action = _action(item)
@@ -211,7 +211,7 @@ def _content_filter(config: Config, params: Node, report: Report) -> Parts:
         if pattern is not None:
             label = item.get("name")
             name = label.text(max_length=100) if label is not None else "pattern"
-            own[action].append({"name": name, "pattern": pattern.text()})
+            patterns_by_action[action].append({"name": name, "pattern": pattern.text()})
         elif prebuilt is not None and prebuilt.text() in _PREBUILT:
             pii[action].append(_PREBUILT[prebuilt.text()])
         else:
@@ -223,10 +223,12 @@ def _content_filter(config: Config, params: Node, report: Report) -> Parts:
             raise item.error("needs a keyword")
         blocked_word = keyword.text(max_length=200)
         pattern_text = rf"(?i)(?<!\w){re.escape(blocked_word)}(?!\w)"
-        own[_action(item)].append({"name": blocked_word[:100], "pattern": pattern_text})
-    for suffix, action_name, _ in _split({a: [*pii[a], *own[a]] for a in pii}):
+        patterns_by_action[_action(item)].append(
+            {"name": blocked_word[:100], "pattern": pattern_text}
+        )
+    for suffix, action_name, _ in _split({a: [*pii[a], *patterns_by_action[a]] for a in pii}):
         key = action_name.upper()
-        settings = {"pii": list(dict.fromkeys(pii[key])), "patterns": own[key]}
+        settings = {"pii": list(dict.fromkeys(pii[key])), "patterns": patterns_by_action[key]}
         yield suffix, action_name, {"kind": "patterns", "settings": settings}
 
 

@@ -241,8 +241,11 @@ class _Parser:
             config.providers[name] = provider
         key = (provider.identity, deployment.model.name)
         model = config.models.setdefault(key, deployment.model)
-        changed = (model.traits, model.prices) != (deployment.model.traits, deployment.model.prices)
-        if changed and (deployment.model.traits or deployment.model.prices):
+        is_changed = (model.traits, model.prices) != (
+            deployment.model.traits,
+            deployment.model.prices,
+        )
+        if is_changed and (deployment.model.traits or deployment.model.prices):
             self.report.add(
                 params,
                 f"differs from {model.ref} in prices or capabilities of {deployment.model.name}; "

@@ -106,10 +106,10 @@ def resolve_own_variables(config: Config) -> Config:
     for name, row in config.providers.items():
         if row.key_env in variables:
             identity = row.identity
-            changed = msgspec.structs.replace(row, key=variables[row.key_env], key_env="")
-            config.providers[name] = changed
-            config.names[changed.identity] = config.names.pop(identity)
-            _renamed(config, identity, changed.identity)
+            updated_row = msgspec.structs.replace(row, key=variables[row.key_env], key_env="")
+            config.providers[name] = updated_row
+            config.names[updated_row.identity] = config.names.pop(identity)
+            _renamed(config, identity, updated_row.identity)
     return config
 
 

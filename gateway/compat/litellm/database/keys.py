@@ -182,17 +182,19 @@ class _KeyImport:
                 subject, "is for LiteLLM's management only: may use no model here"
             )
             return [_NO_MODELS]
-        own = self._granted_models(key)
+        key_models = self._granted_models(key)
         team = self._team_rows.get(key.get("team_id") or "")
         user = self._users.get(key.get("user_id") or "")
         inherited_models = self._granted_models(team if team is not None else user or {})
-        if "all-team-models" in own:
-            own = []
-        if not own or not inherited_models:
-            models = own or inherited_models
+        if "all-team-models" in key_models:
+            key_models = []
+        if not key_models or not inherited_models:
+            models = key_models or inherited_models
         else:
             models = [
-                name for name in own if any(fnmatch.fnmatchcase(name, p) for p in inherited_models)
+                name
+                for name in key_models
+                if any(fnmatch.fnmatchcase(name, p) for p in inherited_models)
             ]
             models = models or [_NO_MODELS]
         if _NO_MODELS in models:
