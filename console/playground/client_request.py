@@ -184,8 +184,8 @@ def _output(settings: PromptSettings) -> Output:
     schema = settings.schema
     if schema is None:
         return Output()
-    changed_paths = restrict_to_openai_strict(schema)[1]
-    return Output(format="schema", name="answer", schema=schema, strict=not changed_paths)
+    changed_keywords = restrict_to_openai_strict(schema)[1]
+    return Output(format="schema", name="answer", schema=schema, strict=not changed_keywords)
 
 
 def render_body(dialect: str, request: Request) -> tuple[Json, list[Json]]:

@@ -91,8 +91,8 @@ def drop_refused(
 ) -> tuple[Fields, tuple[Adaptation, ...]]:
     """Return the fields without those that the model rejects, and a report.
 
-    `refused_fields` are the `refused_parameters` of the model in this dialect. If nothing is dropped,
-    the same object is returned; only fields in question are decoded.
+    `refused_fields` are the `refused_parameters` of the model in this dialect. If nothing is
+    dropped, the same object is returned; only fields in question are decoded.
     """
     table = PARAMETERS[dialect]
     suspects = [name for name in fields if name in refused_fields]

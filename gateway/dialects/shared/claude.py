@@ -107,8 +107,8 @@ class ClaudeRenderContext(ToolNamingRenderContext):
         if not self.traits.strict_tools:
             self.drop(path, "the upstream does not support strict tools")
             return None
-        strict_schema, changed_paths = restrict_to_anthropic(schema)
-        if changed_paths or not is_enforceable(schema):
+        strict_schema, changed_keywords = restrict_to_anthropic(schema)
+        if changed_keywords or not is_enforceable(schema):
             self.approximate(path, outside_reason, before=True, after=False)
             return None
         return strict_schema
