@@ -54,7 +54,7 @@ document.addEventListener("htmx:after:swap", () => {
   if (pageState.id && (!document.activeElement || document.activeElement === document.body)) {
     const previousElement = document.getElementById(pageState.id);
     const oppositeId = pageState.id.replace(/^(up|down)-/, (_, direction) => (direction === "up" ? "down-" : "up-"));
-    (previousElement && !previousElement.disabled ? again : document.getElementById(oppositeId))?.focus();
+    (previousElement && !previousElement.disabled ? previousElement : document.getElementById(oppositeId))?.focus();
   }
   // Enter turned the text into a chip; a morph leaves the text in its field.
   const alias = form().querySelector("[data-alias]");

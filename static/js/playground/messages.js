@@ -1,6 +1,6 @@
 // The editable list of a conversation's messages: roles, text, images, tool calls and results.
 // `draw` shows messages; each can be edited, copied, removed, and run or branched from.
-import { $, _, el, hidden, icon, notice } from "./dom.js";
+import { $, _, el, icon, notice, visuallyHidden } from "./dom.js";
 import { Rendering, plain } from "./markdown.js";
 
 const PREVIEW_CHARS = 20_000;
@@ -78,7 +78,7 @@ export class MessageList {
 
   /** The buttons of a message. */
   tools(i, message) {
-    const button = (name, label, action) => el("button.btn.ghost.sm.icon", { type: "button", title: label, onclick: action }, icon(name), hidden(label));
+    const button = (name, label, action) => el("button.btn.ghost.sm.icon", { type: "button", title: label, onclick: action }, icon(name), visuallyHidden(label));
     const { actions } = this;
     return el("span.msg-tools", {},
       actions.run && button("i:rotate-cw", message.role === "assistant" ? _("Regenerate") : _("Run from here"), () => actions.run(i)),
@@ -126,7 +126,7 @@ function partEditor(part) {
   const changed = (fields) => ({ ...part, exact: undefined, ...fields });
   const area = (value, label, rows = 3) => el("textarea.input", { rows, "aria-label": label, value });
   const field = (value, label) => el("input.input.sm.mono", { value, "aria-label": label, placeholder: label });
-  const remove = el("button.btn.ghost.sm.icon", { type: "button", title: _("Remove part"), onclick: () => row.remove() }, icon("i:x"), hidden(_("Remove part")));
+  const remove = el("button.btn.ghost.sm.icon", { type: "button", title: _("Remove part"), onclick: () => row.remove() }, icon("i:x"), visuallyHidden(_("Remove part")));
   const row = el("div.part-editor");
   if (part.type === "text") {
     const box = area(part.text, _("Text"), Math.min(14, 2 + part.text.split("\n").length));
