@@ -47,9 +47,9 @@ class ProviderAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     ) -> None:
         """Save the row, and seal a credential if one was entered."""
         super().save_model(request, obj, form, change)
-        entered = form.cleaned_data.get("new_credential", "")
-        if entered:
-            store.set_credential(obj, "" if entered == "-" else entered)
+        entered_credential = form.cleaned_data.get("new_credential", "")
+        if entered_credential:
+            store.set_credential(obj, "" if entered_credential == "-" else entered_credential)
 
 
 @admin.register(Model)

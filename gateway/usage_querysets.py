@@ -293,8 +293,8 @@ class EndUserHourQuerySet(UsageHourQuerySet[Row]):
         """US dollars charged to end users of a key (0: of all keys), the highest ones."""
         rows = self.filter(key_id=key_id) if key_id else self
         summed = rows.order_by().values_list("end_user").annotate(usd=Sum("charged_units"))
-        spent = summed.filter(usd__gt=0).order_by("-usd")[:limit]
-        return {end_user: dollars(usd) for end_user, usd in spent}
+        rows_with_spend = summed.filter(usd__gt=0).order_by("-usd")[:limit]
+        return {end_user: dollars(usd) for end_user, usd in rows_with_spend}
 
 
 class EndUserDayQuerySet(UsageDayQuerySet[Row]):
@@ -380,27 +380,29 @@ class UsageRange(Generic[Row]):
 
     def spend_by_key(self) -> dict[int, Decimal]:
         """US dollars charged to each key (by row id), as far as known."""
-        spent = self._units_by("charged_units", "key_id")
-        return {key_id: dollars(units) for (key_id,), units in spent.items() if key_id}
+        spent_units = self._units_by("charged_units", "key_id")
+        return {key_id: dollars(units) for (key_id,), units in spent_units.items() if key_id}
 
     def spend_by_target(self) -> dict[Name, Decimal]:
         """US dollars charged, by (requested route, provider, model) of the target that answered."""
-        spent = self._units_by("charged_units", "route", "provider", "model")
-        return {name: dollars(units) for name, units in spent.items()}
+        spent_units = self._units_by("charged_units", "route", "provider", "model")
+        return {name: dollars(units) for name, units in spent_units.items()}
 
     def _by_columns(self, *names: str) -> dict[Name, Totals]:
-        merged: dict[Name, Totals] = {}
+        totals_by_name: dict[Name, Totals] = {}
         for part in self.parts:
             for name, totals in part.by_columns(*names).items():
-                merged[name] = sum_totals([merged[name], totals]) if name in merged else totals
-        return merged
+                totals_by_name[name] = (
+                    sum_totals([totals_by_name[name], totals]) if name in totals_by_name else totals
+                )
+        return totals_by_name
 
     def _units_by(self, column: str, *names: str) -> dict[Name, int]:
-        merged: dict[Name, int] = {}
+        units_by_name: dict[Name, int] = {}
         for part in self.parts:
             for name, units in part.units_by(column, *names).items():
-                merged[name] = merged.get(name, 0) + units
-        return merged
+                units_by_name[name] = units_by_name.get(name, 0) + units
+        return units_by_name
 
 
 _DAY = timedelta(days=1)

@@ -186,15 +186,17 @@ def _apply_advice(number: int, traits: list[str]) -> HttpResponse:
     report = _find(number)
     if report is None:
         return _report_missing(number)
-    offered = {item.trait: item for item, set_by_operator in _advice(report) if not set_by_operator}
+    offered_advice = {
+        item.trait: item for item, set_by_operator in _advice(report) if not set_by_operator
+    }
     for index, trait in enumerate(traits):
-        if trait not in offered:
+        if trait not in offered_advice:
             raise Refused(f"traits[{index}]", "not proposed by this report")
     if not traits:
         raise Refused("traits", "must contain at least one trait")
     try:
         row = doctor.write_traits(
-            report.provider, report.model, [offered[trait] for trait in traits]
+            report.provider, report.model, [offered_advice[trait] for trait in traits]
         )
     except doctor.ReadOnlyModel:
         raise OwnedElsewhere(

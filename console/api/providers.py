@@ -174,11 +174,13 @@ def _apply_selection(
     for index, name in enumerate(selection.delete):
         if name not in existing or name in listed:
             raise Refused(f"delete[{index}]", f"`{name[:200]}` is not missing from the list")
-    added = add_listed(row, [listed[name] for name in selection.add])
+    added_models = add_listed(row, [listed[name] for name in selection.add])
     repriced = store_listed_prices(row, [listed[name] for name in selection.price])
     for name in selection.delete:
         existing[name].delete()
-    return reply(200, {"added": added, "repriced": repriced, "deleted": len(selection.delete)})
+    return reply(
+        200, {"added": added_models, "repriced": repriced, "deleted": len(selection.delete)}
+    )
 
 
 def _provider_value(row: Provider) -> ProviderValue:

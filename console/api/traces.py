@@ -136,7 +136,7 @@ def list_traces(request: HttpRequest, filters: Query[TraceFilters]) -> dict[str,
     """The traces that agents sent."""
     limit = min(max(filters.limit, 1), MAX_PAGE)
     cursor = min(filters.cursor, MAX_ID) if filters.cursor is not None else None
-    matching = ClientTrace.objects.matching(
+    matching_traces = ClientTrace.objects.matching(
         session=filters.session,
         key=filters.key,
         service=filters.service,
@@ -145,7 +145,7 @@ def list_traces(request: HttpRequest, filters: Query[TraceFilters]) -> dict[str,
         since=filters.since,
         until=filters.until,
     )
-    rows = list(matching.newest(limit + 1, cursor))
+    rows = list(matching_traces.newest(limit + 1, cursor))
     counts = ClientSpan.objects.counts([row.trace_id for row in rows[:limit]])
     return {
         "items": [

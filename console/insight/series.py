@@ -233,9 +233,9 @@ def _usage_rows(
                 query=_log_query(dimension, name),
             )
         )
-    if others := ranked[len(shown) :]:
-        totals = sum_totals(totals_by_name[name] for name in others)
-        rows.append(UsageRow(_others_label(len(others)), totals, 0, 0))
+    if other_series := ranked[len(shown) :]:
+        totals = sum_totals(totals_by_name[name] for name in other_series)
+        rows.append(UsageRow(_others_label(len(other_series)), totals, 0, 0))
     return tuple(rows)
 
 

@@ -42,13 +42,19 @@ def print_progress(stream: OutputWrapper, *, quiet: bool) -> Callable[[int, int]
     """Prints progress: in a terminal on one line that changes, else every 10 %."""
     terminal = stream.isatty()
 
-    def show(done: int, total: int) -> None:
+    def show(finished_count: int, total: int) -> None:
         if quiet:
             return
         if terminal:
-            stream.write(f"\r{done}/{total} answers", ending="\n" if done == total else "")
+            stream.write(
+                f"\r{finished_count}/{total} answers",
+                ending="\n" if finished_count == total else "",
+            )
             stream.flush()
-        elif done == total or done * 10 // total > (done - 1) * 10 // total:
-            stream.write(f"{done}/{total} answers")
+        elif (
+            finished_count == total
+            or finished_count * 10 // total > (finished_count - 1) * 10 // total
+        ):
+            stream.write(f"{finished_count}/{total} answers")
 
     return show

@@ -22,11 +22,11 @@ def page(user: Any, before: int | None, text: str = "") -> Callable[[], Json]:
     def read() -> Json:
         runs = PlaygroundRun.objects.visible_to(user).search(text).listed().before(before)
         rows = list(runs.select_related("owner")[: PAGE_ROWS + 1])
-        more = len(rows) > PAGE_ROWS
+        has_more = len(rows) > PAGE_ROWS
         displayed_rows = rows[:PAGE_ROWS]
         return {
             "runs": [_row(row, user) for row in displayed_rows],
-            "next": displayed_rows[-1].pk if more else None,
+            "next": displayed_rows[-1].pk if has_more else None,
         }
 
     return read

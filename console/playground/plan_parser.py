@@ -37,10 +37,10 @@ def parse(document: Any) -> Plan:
     dialect = errors.text(document, "dialect", "") or "openai_chat"
     if dialect not in OFFERED:
         errors.add("dialect", _("Unknown dialect."))
-    shared = _parse_settings(errors, document, "", PromptSettings())
+    shared_settings = _parse_settings(errors, document, "", PromptSettings())
     plan = Plan(
         dialect=dialect,
-        columns=_parse_columns(errors, document, shared),
+        columns=_parse_columns(errors, document, shared_settings),
         repeat=errors.integer(document, "repeat", "", minimum=1, maximum=MAX_REPEATS) or 1,
         stream=errors.flag(document, "stream", "", default=True),
         blind=errors.flag(document, "blind", "", default=False),
@@ -51,7 +51,7 @@ def parse(document: Any) -> Plan:
 
 
 def _parse_columns(
-    errors: FieldErrors, document: Json, shared: PromptSettings
+    errors: FieldErrors, document: Json, shared_settings: PromptSettings
 ) -> tuple[Column, ...]:
     columns: list[Column] = []
     shared_turns = parse_turns(errors, document)
@@ -66,7 +66,7 @@ def _parse_columns(
             errors.add(f"{path}.model", _("Choose a model."))
         has_turns = row.get("messages") is not None
         turns = parse_turns(errors, row, path) if has_turns else shared_turns
-        settings = _parse_settings(errors, row, path, shared)
+        settings = _parse_settings(errors, row, path, shared_settings)
         columns.append(Column(id=id_, model=model, settings=settings, turns=turns))
     if not columns:
         errors.add("columns", _("Choose at least one model."))

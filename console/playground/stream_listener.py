@@ -182,8 +182,8 @@ class StreamListener:
         if schema is None or len(text) > MAX_CHECKED_CHARS or now < self._next_check_at:
             return
         verdict = verdicts.check_partial_text(text, schema)
-        done = time.perf_counter()
-        self._next_check_at = done + (done - now) / CHECK_TIME_SHARE
+        finished_at = time.perf_counter()
+        self._next_check_at = finished_at + (finished_at - now) / CHECK_TIME_SHARE
         if verdict != self._last_verdict:
             self._last_verdict = verdict
             self._sink.emit("verdict", **verdict)

@@ -149,14 +149,14 @@ def _previous_turn(turn: Turn, earlier_turns: list[Turn]) -> Turn | None:
     for number, candidate in enumerate(earlier_turns[-_MAX_TURN_DISTANCE:]):
         if candidate.row.requested_model != turn.row.requested_model or not candidate.segments:
             continue
-        shared = common_prefix(candidate.segments, turn.segments)
+        shared_prefix = common_prefix(candidate.segments, turn.segments)
         candidate_size = sum(len(segment.text) for segment in candidate.segments)
         is_related = (
             not candidate.opening_texts.isdisjoint(turn.opening_texts)
-            or shared.size * 2 >= candidate_size
+            or shared_prefix.size * 2 >= candidate_size
         )
         if is_related and len(turn.segments) >= len(candidate.segments) - 1:
-            rank = (shared.size, number)
+            rank = (shared_prefix.size, number)
             if best_rank is None or rank > best_rank:
                 best_rank, best_turn = rank, candidate
     return best_turn
@@ -248,8 +248,11 @@ def _describe_tool_change(
     old_names, new_names = {p.name for p in old_tools}, {p.name for p in new_tools}
     change: dict[str, Any] = {"kind": "tool", "part": "tools", "path": path}
     if old_names != new_names:
-        removed, added = sorted(old_names - new_names), sorted(new_names - old_names)
-        return change | {"old_text": ", ".join(removed)[:240], "new_text": ", ".join(added)[:240]}
+        removed_names, added_names = sorted(old_names - new_names), sorted(new_names - old_names)
+        return change | {
+            "old_text": ", ".join(removed_names)[:240],
+            "new_text": ", ".join(added_names)[:240],
+        }
     prefix_text, old_text, new_text, suffix_text = text_difference(
         old.text, new.text if new is not None else ""
     )

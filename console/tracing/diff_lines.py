@@ -270,8 +270,10 @@ def _narrow_container(containers: dict[Pointer, Pointer], leaf: Pointer, link: P
     """Narrow the container of the linked values of all containers around a leaf."""
     for depth in range(1, len(leaf)):
         container = leaf[:depth]
-        known = containers.get(container)
-        containers[container] = link[:-1] if known is None else _common_prefix(known, link)
+        container_line = containers.get(container)
+        containers[container] = (
+            link[:-1] if container_line is None else _common_prefix(container_line, link)
+        )
 
 
 def _common_prefix(one: Pointer, other: Pointer) -> Pointer:

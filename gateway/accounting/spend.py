@@ -147,8 +147,17 @@ def _from_log(
             dimensions = names.dimensions_of(
                 day, key_id or 0, prefix, route, loser.provider, loser.model, end_user
             )
-            into, read, written, out = token_counts(loser)
-            counts = (0, 0, into, read, written, out, 0, int(loser.cost_usd is None))
+            input_tokens, cache_read, cache_write, output_tokens = token_counts(loser)
+            counts = (
+                0,
+                0,
+                input_tokens,
+                cache_read,
+                cache_write,
+                output_tokens,
+                0,
+                int(loser.cost_usd is None),
+            )
             units = _units(loser.cost_usd)
             charge = units if loser.charged_usd is None else _units(loser.charged_usd)
             yield _UsageItem(dimensions, counts, units, charge, tags)

@@ -287,15 +287,15 @@ def _body(path: str) -> dict[str, Any]:
         binary = {"schema": {"type": "string", "format": "binary"}}
         protobuf = {"application/x-protobuf": binary} if path == "/v1/traces" else {}
         return {_JSON: {"schema": document}, **protobuf}
-    known, required, _reference = _body_of(path) or _MODEL_ONLY
+    known_fields, required, _reference = _body_of(path) or _MODEL_ONLY
     if path.startswith(
         ("/v1beta/", "/openai/", "/engines/", "/model/")
     ):  # the model is in the path
-        known = {name: field for name, field in known.items() if name != "model"}
+        known_fields = {name: field for name, field in known_fields.items() if name != "model"}
     schema = {
         "type": "object",
-        "properties": known,
-        "required": [name for name in known if name in required],
+        "properties": known_fields,
+        "required": [name for name in known_fields if name in required],
         "additionalProperties": True,
     }
     return {"application/json": {"schema": schema}}

@@ -24,8 +24,8 @@ def adopt_row(row: Any) -> bool:
         return False
     if isinstance(row, Provider):
         row.models.from_source(row.source).update(source=RowSource.DATABASE, source_ref="")
-    for below in ("steps", "targets", "aliases"):
-        for part in getattr(row, below).all() if hasattr(row, below) else ():
+    for child_list in ("steps", "targets", "aliases"):
+        for part in getattr(row, child_list).all() if hasattr(row, child_list) else ():
             _release_row(part)
     _release_row(row)
     return True

@@ -135,9 +135,9 @@ def resource(kind: Kind) -> Router:
         """A page of rows, oldest first; `next` is the cursor of the next page, null at the end."""
         size = min(max(limit, 1), MAX_PAGE)
         rows = list(kind.rows().filter(pk__gt=max(cursor, 0)).order_by("pk")[: size + 1])
-        more = len(rows) > size
+        has_more = len(rows) > size
         items = [_readable_item(request, kind, row) for row in rows[:size]]
-        return reply(200, {"items": items, "next": rows[size - 1].pk if more else None})
+        return reply(200, {"items": items, "next": rows[size - 1].pk if has_more else None})
 
     @router.post(list_path, operation_id=f"make_{kind.name}", openapi_extra=_row_request(kind, 201))
     def make(request: HttpRequest) -> HttpResponse:

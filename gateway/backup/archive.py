@@ -118,7 +118,7 @@ def unpack(source: BinaryIO, directory: Path, passphrase: str | None) -> Manifes
         ):
             members = iter(tar)
             manifest = _read_manifest(tar, next(members, None))
-            written = {info.name: _extract(tar, info, directory, manifest) for info in members}
+            digests = {info.name: _extract(tar, info, directory, manifest) for info in members}
             # Up to the end, which the checksum of gzip follows.
             while decompressed.read(_BLOCK_BYTES):
                 pass
@@ -128,7 +128,7 @@ def unpack(source: BinaryIO, directory: Path, passphrase: str | None) -> Manifes
         raise ArchiveError(f"the file is not a backup, or is damaged: {error}") from None
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise ArchiveError(f"the backup is damaged or incomplete: {error}") from None
-    missing = [name for name in manifest.members if name not in written]
+    missing = [name for name in manifest.members if name not in digests]
     if missing:
         raise ArchiveError(f"the backup is incomplete: {missing[0]} is missing")
     return manifest

@@ -87,7 +87,7 @@ def replaced_files(secrets: Secrets) -> Iterator[None]:
     Until the block ends, the old ones are in files of the suffix `.before-restore`, which stay
     there if the process is killed.
     """
-    written: list[Path] = []
+    written_files: list[Path] = []
     try:
         for attribute, (variable, name) in _FILES.items():
             if environment.text(variable):
@@ -98,17 +98,17 @@ def replaced_files(secrets: Secrets) -> Iterator[None]:
                 environment.write_private(
                     _path_before_restore(path), path.read_text(encoding="utf-8")
                 )
-            written.append(path)
+            written_files.append(path)
             environment.write_private(path, value if isinstance(value, str) else ",".join(value))
         yield
     except BaseException:
-        for path in written:
+        for path in written_files:
             if _path_before_restore(path).exists():
                 _path_before_restore(path).replace(path)
             else:
                 path.unlink(missing_ok=True)
         raise
-    for path in written:
+    for path in written_files:
         _path_before_restore(path).unlink(missing_ok=True)
 
 

@@ -57,12 +57,12 @@ def merge_usage(old: Usage | None, new: Usage) -> Usage:
     """The later counts field by field; a count missing in the later report is kept."""
     if old is None:
         return new
-    reported = {
+    reported_counts = {
         name: value
         for name in Usage.__struct_fields__
         if (value := getattr(new, name)) is not None and value != {}
     }
-    return msgspec.structs.replace(old, **reported)
+    return msgspec.structs.replace(old, **reported_counts)
 
 
 def add_usage(first: Usage | None, second: Usage | None) -> Usage | None:

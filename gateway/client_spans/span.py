@@ -186,5 +186,7 @@ def _bounded(value: Any) -> Any:
         return value if abs(value) < 2**63 else str(value)[:MAX_ATTRIBUTE_CHARS]
     if isinstance(value, str):
         return value[:MAX_ATTRIBUTE_CHARS]
-    encoded = msgspec.json.encode(value).decode()
-    return value if len(encoded) <= MAX_ATTRIBUTE_CHARS else encoded[:MAX_ATTRIBUTE_CHARS]
+    encoded_value = msgspec.json.encode(value).decode()
+    return (
+        value if len(encoded_value) <= MAX_ATTRIBUTE_CHARS else encoded_value[:MAX_ATTRIBUTE_CHARS]
+    )

@@ -53,6 +53,6 @@ class ImportReport:
 
 def _join_names(subjects: list[str]) -> str:
     names = list(dict.fromkeys(subjects))
-    more = len(names) - _MAX_NAMES
+    omitted_count = len(names) - _MAX_NAMES
     listed = ", ".join(names[:_MAX_NAMES])
-    return f"{listed} and {more} more" if more > 0 else listed
+    return f"{listed} and {omitted_count} more" if omitted_count > 0 else listed

@@ -122,7 +122,7 @@ class BodyLimits:
 
 def _bounded(receive: Receive, limit: int) -> Receive:
     """Wrap `receive` with a limit on the body's size and on its time of arrival."""
-    due = asyncio.get_running_loop().time() + settings.BODY_TIMEOUT_S
+    deadline = asyncio.get_running_loop().time() + settings.BODY_TIMEOUT_S
     size = 0
     complete = False
 
@@ -131,7 +131,7 @@ def _bounded(receive: Receive, limit: int) -> Receive:
         if complete:  # later messages report that the client disconnected
             return await receive()
         try:
-            async with asyncio.timeout_at(due):
+            async with asyncio.timeout_at(deadline):
                 message = await receive()
         except TimeoutError:
             seconds = f"{settings.BODY_TIMEOUT_S:g}"

@@ -201,14 +201,14 @@ class _ExampleBuilder:
 
 def _merge_schemas(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
     """Merge two schemas, including their properties and required lists."""
-    merged = {**base, **overlay}
+    merged_schema = {**base, **overlay}
     if isinstance(base.get("properties"), Mapping) and isinstance(
         overlay.get("properties"), Mapping
     ):
-        merged["properties"] = {**base["properties"], **overlay["properties"]}
+        merged_schema["properties"] = {**base["properties"], **overlay["properties"]}
     if isinstance(base.get("required"), list) and isinstance(overlay.get("required"), list):
-        merged["required"] = [*base["required"], *overlay["required"]]
-    return merged
+        merged_schema["required"] = [*base["required"], *overlay["required"]]
+    return merged_schema
 
 
 def _type(schema: Mapping[str, Any]) -> str:
@@ -227,12 +227,12 @@ def _type(schema: Mapping[str, Any]) -> str:
 def _number(schema: Mapping[str, Any], name: str, seed: int, *, is_integer: bool) -> float:
     step = _float_keyword(schema, "multipleOf") or (1.0 if is_integer else 0.5)
     low, high = _float_keyword(schema, "minimum"), _float_keyword(schema, "maximum")
-    above, below = (
+    minimum, maximum = (
         _float_keyword(schema, "exclusiveMinimum"),
         _float_keyword(schema, "exclusiveMaximum"),
     )
-    low = above + step if above is not None else low
-    high = below - step if below is not None else high
+    low = minimum + step if minimum is not None else low
+    high = maximum - step if maximum is not None else high
     value = (_pick_index(name, seed, 9) + 1) * step
     if low is not None and value < low:
         value = -(-low // step) * step

@@ -54,14 +54,14 @@ def stream_events(
 ) -> Iterator[bytes]:
     """Return the answer as events, without the final `[DONE]`."""
 
-    def chunk(choices: list[dict[str, Any]], **more: Any) -> bytes:
+    def chunk(choices: list[dict[str, Any]], **usage_field: Any) -> bytes:
         head = {"id": id_, "object": "chat.completion.chunk", "created": CREATED, "model": model}
-        return encode(msgspec.json.encode({**head, "choices": choices, **more}))
+        return encode(msgspec.json.encode({**head, "choices": choices, **usage_field}))
 
-    more = {"usage": None} if include_usage else {}
+    usage_field = {"usage": None} if include_usage else {}
     for delta in _deltas(demo_answer):
-        yield chunk([{"index": 0, "delta": delta, "finish_reason": None}], **more)
-    yield chunk([{"index": 0, "delta": {}, "finish_reason": demo_answer.finish}], **more)
+        yield chunk([{"index": 0, "delta": delta, "finish_reason": None}], **usage_field)
+    yield chunk([{"index": 0, "delta": {}, "finish_reason": demo_answer.finish}], **usage_field)
     if include_usage:
         yield chunk([], usage=_usage(demo_answer))
 

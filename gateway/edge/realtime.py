@@ -169,8 +169,8 @@ class _Socket:
         """Accepts the handshake with the headers of a response."""
         if message["type"] != "http.response.start":
             return
-        offered = self._scope.get("subprotocols") or ()
-        subprotocol = _SUBPROTOCOL if _SUBPROTOCOL in offered else None
+        offered_subprotocols = self._scope.get("subprotocols") or ()
+        subprotocol = _SUBPROTOCOL if _SUBPROTOCOL in offered_subprotocols else None
         await self._send(
             {
                 "type": "websocket.accept",

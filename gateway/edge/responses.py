@@ -133,8 +133,8 @@ async def _with_pings(events: AsyncIterator[bytes]) -> AsyncGenerator[bytes, Non
     next_event = asyncio.ensure_future(anext(events, None))
     try:
         while True:
-            done, _ = await asyncio.wait({next_event}, timeout=PING_S)
-            if not done:
+            finished_tasks, _ = await asyncio.wait({next_event}, timeout=PING_S)
+            if not finished_tasks:
                 yield _DIALECT.keepalive
                 continue
             event = next_event.result()

@@ -145,8 +145,8 @@ class _Connection:
         next_message = asyncio.ensure_future(receive())
         try:
             while True:
-                done, _ = await asyncio.wait({next_message}, timeout=_POLL_S)
-                if done:
+                finished_tasks, _ = await asyncio.wait({next_message}, timeout=_POLL_S)
+                if finished_tasks:
                     message = next_message.result()
                     if message["type"] == "websocket.disconnect":
                         return

@@ -164,22 +164,22 @@ def _build_batch(
     except (MalformedBody, otlp.MissingPackage) as error:
         raise invalid(str(error)) from None
     limit = min(log_body_bytes, MAX_CONTENT_BYTES)
-    packed: list[bytes | None] = []
+    packed_contents: list[bytes | None] = []
     for span in parsed.spans:
         content, span.content = span.content, {}
         if not content:
-            packed.append(None)
+            packed_contents.append(None)
         elif should_store_content(snapshot, key, span):
-            packed.append(pack_content(content, snapshot.masks, limit))
+            packed_contents.append(pack_content(content, snapshot.masks, limit))
         else:
-            packed.append(b"")
+            packed_contents.append(b"")
         _mask_span(span, snapshot.masks)
     for trace in parsed.traces.values():
         trace.name = _mask_text(trace.name, snapshot.masks)
     return parsed, SpanBatch(
         traces=list(parsed.traces.values()),
         spans=parsed.spans,
-        packed=packed,
+        packed=packed_contents,
         key_id=key.id if key is not None else 0,
         key_prefix=key.prefix if key is not None else "",
     )
@@ -220,12 +220,12 @@ def pack_content(content: dict[str, Any], masks: tuple[Mask, ...], limit: int) -
     fields: dict[str, msgspec.Raw] = {}
     budget = limit
     for name, value in content.items():
-        encoded = _mask_json(value, masks)
-        if len(encoded) <= budget:
-            fields[name] = msgspec.Raw(encoded)
-            budget -= len(encoded)
+        encoded_value = _mask_json(value, masks)
+        if len(encoded_value) <= budget:
+            fields[name] = msgspec.Raw(encoded_value)
+            budget -= len(encoded_value)
             continue
-        cut = encoded[:budget].decode("utf-8", "replace")
+        cut = encoded_value[:budget].decode("utf-8", "replace")
         fields[name] = msgspec.Raw(msgspec.json.encode(cut))
         fields["truncated"] = msgspec.Raw(msgspec.json.encode(name))
         break
@@ -243,9 +243,9 @@ def _mask_span(span: ClientSpan, masks: tuple[Mask, ...]) -> None:
 
 def _mask_json(value: Any, masks: tuple[Mask, ...]) -> bytes:
     """The value as JSON with masks applied; as JSON of its text if they broke its syntax."""
-    encoded = msgspec.json.encode(value)
-    masked = mask_secrets(encoded, masks)
-    if masked != encoded:
+    encoded_value = msgspec.json.encode(value)
+    masked = mask_secrets(encoded_value, masks)
+    if masked != encoded_value:
         try:
             msgspec.json.decode(masked)
         except msgspec.MsgspecError:  # a number or `true`, replaced by asterisks

@@ -177,13 +177,13 @@ def _has_base64(parent: Any) -> bool:
 def map_argument_text(value: str, change: Change) -> str:
     """Tool arguments as JSON text, with `change` applied to the strings in them."""
     try:
-        decoded = msgspec.json.decode(value)
+        decoded_value = msgspec.json.decode(value)
     except (msgspec.MsgspecError, RecursionError):
         return change(value)
-    if not isinstance(decoded, dict | list):
+    if not isinstance(decoded_value, dict | list):
         return change(value)
-    mapped = _map_all(decoded, change)
-    return value if mapped is decoded else msgspec.json.encode(mapped).decode()
+    mapped = _map_all(decoded_value, change)
+    return value if mapped is decoded_value else msgspec.json.encode(mapped).decode()
 
 
 def _map_all(value: Any, change: Change) -> Any:

@@ -149,16 +149,16 @@ def find_matches(
     """
     detectors = list(detectors)
     deadline = time.monotonic() + budget_s
-    found = _search(text, detectors, start, deadline)
+    pattern_matches = _search(text, detectors, start, deadline)
     if (folded := _fold(text)) is not None:
         positions, folded_text = folded
-        found += [
+        pattern_matches += [
             PatternMatch(positions[match.start], positions[match.end - 1] + 1, match.name)
             for match in _search(folded_text, detectors, bisect_left(positions, start), deadline)
         ]
-    found.sort(key=lambda match: (match.start, -match.end))
+    pattern_matches.sort(key=lambda match: (match.start, -match.end))
     distinct: list[PatternMatch] = []
-    for match in found:
+    for match in pattern_matches:
         if not distinct or match.start >= distinct[-1].end:
             distinct.append(match)
     return distinct
@@ -196,7 +196,7 @@ def _search(
     text: str, detectors: Sequence[tuple[str, Detector]], start: int, deadline: float
 ) -> list[PatternMatch]:
     """Matches of all detectors. Raises PatternTimeoutError."""
-    found: list[PatternMatch] = []
+    pattern_matches: list[PatternMatch] = []
     for name, detector in detectors:
         remaining_s = deadline - time.monotonic()
         if remaining_s <= 0:
@@ -205,14 +205,14 @@ def _search(
             matches = compile_pattern(detector.pattern).finditer(
                 text, start, timeout=remaining_s, concurrent=True
             )
-            found += [
+            pattern_matches += [
                 PatternMatch(m.start(), m.end(), name)
                 for m in matches
                 if m.end() > m.start() and detector.accepts(m.group())
             ]
         except TimeoutError:
             raise PatternTimeoutError from None
-    return found
+    return pattern_matches
 
 
 def mask_matches(text: str, matches: Sequence[PatternMatch]) -> str:

@@ -55,13 +55,16 @@ def seed(count: int, *, until: float, span_s: float = SPAN_S, draw: int = 1) -> 
     """Write `count` rows that end at `until` (unix seconds); yields the number written so far."""
     random_ = random.Random(draw)  # noqa: S311 - an example, not a secret
     step = span_s / max(count, 1)
-    done = 0
-    while done < count:
-        size = min(BATCH, count - done)
-        first = until - span_s + done * step
-        _write([_random_record(random_, done + n, first + n * step) for n in range(size)], random_)
-        done += size
-        yield done
+    written_count = 0
+    while written_count < count:
+        size = min(BATCH, count - written_count)
+        first = until - span_s + written_count * step
+        _write(
+            [_random_record(random_, written_count + n, first + n * step) for n in range(size)],
+            random_,
+        )
+        written_count += size
+        yield written_count
 
 
 def _write(entries: list[LogRecord], random_: random.Random) -> None:

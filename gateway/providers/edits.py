@@ -105,11 +105,13 @@ def apply_raw(
 
 def _merge_fields(fields: dict[str, Raw], before: Object, after: Object) -> dict[str, Raw]:
     """Return the fields with the changes between `before` and `after`, in the old order."""
-    merged = {name: raw for name, raw in fields.items() if name not in before or name in after}
+    remaining_fields = {
+        name: raw for name, raw in fields.items() if name not in before or name in after
+    }
     for name, value in after.items():
         if name not in before or before[name] is not value:
-            merged[name] = Raw(msgspec.json.encode(value))
-    return merged
+            remaining_fields[name] = Raw(msgspec.json.encode(value))
+    return remaining_fields
 
 
 def _decode_raw(raw: Raw) -> Any:

@@ -99,8 +99,8 @@ def _row(preset: Preset) -> str:
     url = preset.base_url or f"yours, e.g. {preset.url_example}"
     key = f"`{preset.env[0]}`" if preset.env else "none"
     litellm = ", ".join(f"`{name}`" for name in preset.litellm) or "none"
-    offered = ", ".join(PASSTHROUGH_PATHS.get(preset.name, {})) or "none"
-    cells = (f"`{preset.name}`", title, f"`{preset.dialect}`", url, key, litellm, offered)
+    families = ", ".join(PASSTHROUGH_PATHS.get(preset.name, {})) or "none"
+    cells = (f"`{preset.name}`", title, f"`{preset.dialect}`", url, key, litellm, families)
     return "| " + " | ".join(cells) + " |\n"
 
 

@@ -209,12 +209,12 @@ class Registry:
             started < self._spend_sync_at and not immediately
         ):
             return
-        recorded = self._registry_store.recorded_spend(snapshot)
+        recorded_spend = self._registry_store.recorded_spend(snapshot)
         # A slow query must not take most of the thread's time.
         took_s = time.monotonic() - started
         self._spend_sync_at = started + max(SPEND_SYNC_S, 20 * took_s)
-        if recorded:
-            self._loop.call_soon_threadsafe(self._runtime.limiter.sync_spend, recorded)
+        if recorded_spend:
+            self._loop.call_soon_threadsafe(self._runtime.limiter.sync_spend, recorded_spend)
 
     async def stop(self) -> None:
         """Ends the thread."""

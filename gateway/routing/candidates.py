@@ -133,8 +133,12 @@ class RetryPlan:
                 return None
             self.round_number += 1
             self.pause_due = True
-            due = {id(candidate) for candidate in (*self._retry_queue, *self._not_activated)}
-            self._pending = [candidate for candidate in self._candidates if id(candidate) in due]
+            retryable_ids = {
+                id(candidate) for candidate in (*self._retry_queue, *self._not_activated)
+            }
+            self._pending = [
+                candidate for candidate in self._candidates if id(candidate) in retryable_ids
+            ]
             self._retry_queue, self._not_activated = [], []
 
     def pause_s(self, backoff_s: float, draw: Callable[[], float]) -> float:
@@ -228,12 +232,12 @@ class RetryPlan:
 
     def _jump_to_handler(self, stage: int, kind: str) -> bool:
         """After an error of the request itself: jumps to a step that handles this kind, if any."""
-        below = [c for c in self._pending if c.stage > stage and _handles_kind(c, kind)]
-        if not below:
+        later_candidates = [c for c in self._pending if c.stage > stage and _handles_kind(c, kind)]
+        if not later_candidates:
             return False
-        bypassed = [c for c in self._pending if c.stage < below[0].stage]
+        bypassed = [c for c in self._pending if c.stage < later_candidates[0].stage]
         self.bypassed += [Skip(c, "the request itself was rejected above") for c in bypassed]
-        self._pending = [c for c in self._pending if c.stage >= below[0].stage]
+        self._pending = [c for c in self._pending if c.stage >= later_candidates[0].stage]
         self._retry_queue = []
         return True
 
@@ -302,26 +306,28 @@ class StepRetryPlan(RetryPlan):
         """The candidate to call next; None after the last."""
         self.pause_due = False
         while True:
-            due = min(map(group_of, self._retry_queue)) if self._retry_queue else None
-            if self._pending and (due is None or group_of(self._pending[0]) <= due):
+            next_group = min(map(group_of, self._retry_queue)) if self._retry_queue else None
+            if self._pending and (next_group is None or group_of(self._pending[0]) <= next_group):
                 candidate = self._pending.pop(0)
                 if not self._error_kinds_by_stage or self._is_activated(candidate):
                     self._current = candidate
                     return candidate
                 self._note_bypassed(candidate)
                 continue
-            if due is None:
+            if next_group is None:
                 return None
-            self._start_round(due)
+            self._start_round(next_group)
 
-    def _start_round(self, due: Group) -> None:
+    def _start_round(self, next_group: Group) -> None:
         """Starts another round over a step."""
-        self.round_number = self.round_number + 1 if due == self._group else 1
-        self._group = due
+        self.round_number = self.round_number + 1 if next_group == self._group else 1
+        self._group = next_group
         self.pause_due = True
         queued, self._retry_queue = self._retry_queue, []
         for candidate in queued:
-            (self._pending if group_of(candidate) == due else self._retry_queue).append(candidate)
+            (self._pending if group_of(candidate) == next_group else self._retry_queue).append(
+                candidate
+            )
         self._pending.sort(key=group_of)
 
     def record_failure(self, error: Error, candidate: Candidate | None = None) -> bool:
@@ -476,7 +482,7 @@ def select_candidates(
             step = next((step for step in route.steps if step.order == target.order), None)
             step = step or RouteStep(order=target.order, strategy=route.strategy)
         return Decision((Candidate(route, target, 0, step),))
-    matching: list[Candidate] = []
+    matching_candidates: list[Candidate] = []
     skipped: list[Skip] = []
     barred_ids = _targets_barred_by_tags(routes, features) if features is not None else None
     for candidate in _ordered_candidates(routes, now, draw, latency_by_target, features, busy):
@@ -484,16 +490,16 @@ def select_candidates(
         if reason is None and barred_ids and id(candidate.target) in barred_ids:
             reason = "its tags do not match those of the request"
         if reason is None:
-            matching.append(candidate)
+            matching_candidates.append(candidate)
         else:
             skipped.append(Skip(candidate, reason))
     tools = features.built_in_tools if features is not None else frozenset()
     if not health:
-        matching, without_tool = _prefer_tools(matching, tools)
-        return Decision(tuple(matching), (*skipped, *without_tool))
-    available, in_cooldown = _by_health(matching, health, now)
+        matching_candidates, without_tool = _prefer_tools(matching_candidates, tools)
+        return Decision(tuple(matching_candidates), (*skipped, *without_tool))
+    available, in_cooldown = _by_health(matching_candidates, health, now)
     if in_cooldown and not _has_first_candidate(available, in_cooldown):
-        return Decision(tuple(matching), tuple(skipped), ignores_cooldowns=True)
+        return Decision(tuple(matching_candidates), tuple(skipped), ignores_cooldowns=True)
     available, without_tool = _prefer_tools(available, tools)
     return Decision(tuple(available), (*skipped, *without_tool, *in_cooldown))
 

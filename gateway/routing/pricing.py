@@ -33,12 +33,12 @@ def cost(usage: Usage, price: Price) -> Decimal | None:
         price = _price_for_prompt(usage, price)
     if price.input is None or price.output is None:
         return None
-    written = max(usage.cache_write or 0, 0)
-    long_lived = min(max(usage.cache_write_1h or 0, 0), written)
+    cache_write_tokens = max(usage.cache_write or 0, 0)
+    long_lived = min(max(usage.cache_write_1h or 0, 0), cache_write_tokens)
     lines: tuple[tuple[int, Decimal | None], ...] = (
         (usage.input, price.input),
         (usage.cache_read or 0, price.cache_read),
-        (written - long_lived, price.cache_write),
+        (cache_write_tokens - long_lived, price.cache_write),
         (long_lived, price.cache_write_1h),
         (usage.output, price.output),
     )

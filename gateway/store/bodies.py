@@ -22,8 +22,12 @@ _decoder = msgspec.msgpack.Decoder(Bodies)
 
 def pack_bodies(bodies: Bodies) -> bytes:
     """The bodies as one blob, compressed above MIN_COMPRESS_BYTES."""
-    encoded = _encoder.encode(bodies)
-    return zlib.compress(encoded, 1) if len(encoded) > MIN_COMPRESS_BYTES else encoded
+    encoded_bodies = _encoder.encode(bodies)
+    return (
+        zlib.compress(encoded_bodies, 1)
+        if len(encoded_bodies) > MIN_COMPRESS_BYTES
+        else encoded_bodies
+    )
 
 
 def unpack_bodies(blob: bytes) -> Bodies:

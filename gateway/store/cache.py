@@ -66,10 +66,10 @@ def write_cached_responses(rows: Sequence[CacheRow]) -> None:
         update_fields=_UPDATED,
     )
     with _NextPrune.lock:
-        due = time.monotonic() >= _NextPrune.due_at
-        if due:
+        is_prune_due = time.monotonic() >= _NextPrune.due_at
+        if is_prune_due:
             _NextPrune.due_at = time.monotonic() + PRUNE_S
-    if due:
+    if is_prune_due:
         prune_cache()
 
 

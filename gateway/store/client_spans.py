@@ -42,8 +42,8 @@ def write_spans(batch: SpanBatch) -> None:
         packed_spans = list(zip(batch.spans, batch.packed, strict=True))
         for start in range(0, len(packed_spans), SPANS_PER_TRANSACTION):
             rows = [
-                _span_row(span, packed, batch.key_id)
-                for span, packed in packed_spans[start : start + SPANS_PER_TRANSACTION]
+                _span_row(span, packed_content, batch.key_id)
+                for span, packed_content in packed_spans[start : start + SPANS_PER_TRANSACTION]
             ]
             with transaction.atomic():
                 SpanRow.objects.bulk_create(
@@ -185,7 +185,7 @@ def span_content(row: SpanRow) -> dict[str, Any]:
     try:
         if data[:1] != b"{":
             data = zlib.decompressobj().decompress(data, MAX_CONTENT_BYTES)
-        decoded = msgspec.json.decode(data) if data else {}
+        decoded_content = msgspec.json.decode(data) if data else {}
     except (zlib.error, msgspec.MsgspecError):
         return {}
-    return decoded if isinstance(decoded, dict) else {}
+    return decoded_content if isinstance(decoded_content, dict) else {}

@@ -232,9 +232,9 @@ class _Application:
             if owner.has(row):  # each write bumps the version: every process reloads
                 self._written_pks[kind.name].add(row.pk)
                 return
-        written = kind.write(full, row)
-        self._written_pks[kind.name].add(written.pk)
-        self._report(kind, document["name"], before, kind.read(written))
+        written_row = kind.write(full, row)
+        self._written_pks[kind.name].add(written_row.pk)
+        self._report(kind, document["name"], before, kind.read(written_row))
 
     def _report(self, kind: Kind, name: str, before: Document | None, after: Document) -> None:
         if before is None:
@@ -253,27 +253,27 @@ class _Application:
                     path, f"there is no such setting; the settings are {', '.join(OPTIONS)}"
                 )
             try:
-                checked = as_json(option.check(value))
+                checked_value = as_json(option.check(value))
             except ValueError as error:
                 raise InvalidDocument(path, str(error)) from None
             if options[name].origin == "environment":
                 raise InvalidDocument(path, f"it is set by the environment ({options[name].ref})")
             old = as_json(options[name].value)
             row = Setting.objects.filter(name=name).first()
-            if row is not None and old == checked:
+            if row is not None and old == checked_value:
                 continue
             source = {"source": RowSource.CODE, "source_ref": self._source_ref_of(path)}
-            Setting.objects.update_or_create(name=name, defaults={"value": checked, **source})
-            if old != checked:
-                self._lines.append(ChangeLine("~", "setting", name, "value", old, checked))
+            Setting.objects.update_or_create(name=name, defaults={"value": checked_value, **source})
+            if old != checked_value:
+                self._lines.append(ChangeLine("~", "setting", name, "value", old, checked_value))
 
     def _prices(self) -> None:
         owner = Owner(self._file, self._source_ref_of("prices"), self._take)
         try:
-            written = list(write_prices(self._document.get("prices") or [], owner))
+            written_prices = list(write_prices(self._document.get("prices") or [], owner))
         except Refused as refused:
             raise InvalidDocument(refused.field, refused.reason) from None
-        for action, name, before, after in written:
+        for action, name, before, after in written_prices:
             if action == "~":
                 for field, old, new in _differences(before or {}, after or {}):
                     self._lines.append(ChangeLine(action, "price", name, field, old, new))

@@ -123,7 +123,7 @@ def rotate_credentials() -> int:
     Credentials that cannot be decrypted are left unchanged; the snapshot warns of them.
     """
     newest = key_id(settings.ENCRYPTION_KEYS[0])
-    renewed = 0
+    renewed_count = 0
     for provider in Provider.objects.exclude(credential=""):
         if provider.credential.startswith(f"{newest}:"):
             continue
@@ -132,8 +132,13 @@ def rotate_credentials() -> int:
         except UndecryptableError:
             continue
         set_credential(provider, credential)
-        renewed += 1
-    return renewed + _rotate_pairs(newest) + _rotate_channels(newest) + _rotate_guardrails(newest)
+        renewed_count += 1
+    return (
+        renewed_count
+        + _rotate_pairs(newest)
+        + _rotate_channels(newest)
+        + _rotate_guardrails(newest)
+    )
 
 
 def is_sealing_key_used(sealing_key: str) -> bool:
@@ -176,27 +181,27 @@ def _with_raw_pairs() -> QuerySet[Provider]:
 
 def _rotate_pairs(newest: str) -> int:
     """Re-encrypt the columns that are sealed on save."""
-    renewed = 0
+    renewed_count = 0
     for provider in _with_raw_pairs():
         raw = [getattr(provider, name) or "" for name in _RAW]
         if all(is_sealed_with(text, newest) for text in raw):
             continue
         provider.save()
-        renewed += 1
-    return renewed
+        renewed_count += 1
+    return renewed_count
 
 
 def _rotate_channels(newest: str) -> int:
     """Re-encrypt the destinations of alert channels."""
-    renewed = 0
+    renewed_count = 0
     for channel in AlertChannel.objects.exclude(credential__startswith=f"{newest}:"):
         try:
             channel.destination = channel.destination
         except UndecryptableError:
             continue
         channel.save()
-        renewed += 1
-    return renewed
+        renewed_count += 1
+    return renewed_count
 
 
 def _guardrail_credentials() -> Iterator[tuple[Guardrail, str]]:
@@ -210,9 +215,9 @@ def _guardrail_credentials() -> Iterator[tuple[Guardrail, str]]:
 
 def _rotate_guardrails(newest: str) -> int:
     """Re-encrypt the credentials of guardrails, which are sealed on save."""
-    renewed = 0
+    renewed_count = 0
     for row, text in _guardrail_credentials():
         if not is_sealed_with(text, newest):
             row.save()
-            renewed += 1
-    return renewed
+            renewed_count += 1
+    return renewed_count

@@ -69,12 +69,12 @@ def check_secrets() -> None:
 def accept_secrets() -> int:
     """Replace the stored fingerprints by this node's; return the number of credentials renewed."""
     with transaction.atomic():
-        renewed = rotate_credentials()
+        renewed_count = rotate_credentials()
         rotate_temporary_rows()
         encryption = [key_id(settings.ENCRYPTION_KEYS[0])]
         for purpose, values in ((_SECRET_KEY, [_secret_key()]), (_ENCRYPTION, encryption)):
             Fingerprint.objects.update_or_create(purpose=purpose, defaults={"values": values})
-    return renewed
+    return renewed_count
 
 
 def _secret_key() -> str:

@@ -110,7 +110,7 @@ def _end_users(value: Any) -> dict[str, Any]:
     """End users by name, without what is not set."""
     if not isinstance(value, Mapping) or len(value) > MAX_END_USERS:
         raise ValueError(f"must be an object of at most {MAX_END_USERS} end users")
-    checked: dict[str, Any] = {}
+    checked_end_users: dict[str, Any] = {}
     for name, fields in value.items():
         if not name or len(name) > MAX_END_USER_CHARS or "\0" in name:
             raise ValueError(f"`{name[:80]}`: a name has 1 to {MAX_END_USER_CHARS} characters")
@@ -124,8 +124,8 @@ def _end_users(value: Any) -> dict[str, Any]:
             }
         except ValueError as error:
             raise ValueError(f"`{name[:80]}`: {error}") from None
-        checked[name] = {field: found for field, found in document.items() if found}
-    return {name: document for name, document in checked.items() if document}
+        checked_end_users[name] = {field: found for field, found in document.items() if found}
+    return {name: document for name, document in checked_end_users.items() if document}
 
 
 def _convert_object(value: Any, shape: type[Shape]) -> Shape:
@@ -275,10 +275,10 @@ def set_options(values: dict[str, Any]) -> None:
     Raises:
         ValueError: a value is not allowed; nothing is changed then.
     """
-    checked = {name: OPTIONS[name].check(value) for name, value in values.items()}
+    checked_values = {name: OPTIONS[name].check(value) for name, value in values.items()}
     with transaction.atomic():
         current = load_options().values
-        for name, value in checked.items():
+        for name, value in checked_values.items():
             if current[name].editable and (current[name].value != value or current[name].problem):
                 _save_option(name, list(value) if isinstance(value, tuple) else value)
 

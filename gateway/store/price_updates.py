@@ -167,8 +167,10 @@ def _compare_list(name: str, rows: list[Entry], *, source: str) -> list[Change]:
         next_cursor = entry.key
     changes.reverse()
     listed_keys = {entry.key for entry in rows}
-    gone = (entry for key, entry in current.items() if key not in listed_keys)
-    return changes + [Change(list=name, name=name_of(e), kind="gone", old=e) for e in gone]
+    removed_entries = (entry for key, entry in current.items() if key not in listed_keys)
+    return changes + [
+        Change(list=name, name=name_of(e), kind="gone", old=e) for e in removed_entries
+    ]
 
 
 def _facts(entry: Entry) -> Any:

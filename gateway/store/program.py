@@ -32,12 +32,13 @@ def check_program() -> None:
     unknown = unknown_migrations(MigrationRecorder(connection).applied_migrations())
     if not unknown:
         return
-    theirs = _stored_version() or "a newer version"
-    more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
+    newer_version = _stored_version() or "a newer version"
+    omitted_text = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
     raise NewerDatabase(
         f"this program is Dragoman {settings.PROGRAM_VERSION}, and its database was migrated by "
-        f"Dragoman {theirs}: {', '.join(unknown[:_SHOWN])}{more} is unknown here. Start version "
-        f"{theirs} or later, or restore a backup of this version (`dragoman restore FILE`)"
+        f"Dragoman {newer_version}: {', '.join(unknown[:_SHOWN])}{omitted_text} is unknown here. "
+        f"Start version {newer_version} or later, or restore a backup of this version "
+        "(`dragoman restore FILE`)"
     )
 
 
@@ -46,9 +47,9 @@ def unknown_migrations(applied: Iterable[tuple[str, str]]) -> list[str]:
 
     Applications that this program does not have are ignored: it does not use their tables.
     """
-    known = MigrationLoader(None).disk_migrations
-    names = set(known)
-    for migration in known.values():
+    known_migrations = MigrationLoader(None).disk_migrations
+    names = set(known_migrations)
+    for migration in known_migrations.values():
         names.update(migration.replaces)
     labels = {config.label for config in apps.get_app_configs()}
     unknown = {key for key in applied if key[0] in labels} - names

@@ -124,10 +124,14 @@ def _database_time(seconds: float) -> Any:
 
 
 def _pack(response: StoredResponse) -> bytes:
-    encoded = _encoder.encode(
+    encoded_response = _encoder.encode(
         _Content(response.previous_items, response.input, response.response, response.events)
     )
-    return b"z" + zlib.compress(encoded, 1) if len(encoded) > MIN_COMPRESS_BYTES else b"p" + encoded
+    return (
+        b"z" + zlib.compress(encoded_response, 1)
+        if len(encoded_response) > MIN_COMPRESS_BYTES
+        else b"p" + encoded_response
+    )
 
 
 def _unpack(blob: bytes) -> _Content:

@@ -171,8 +171,8 @@ def _write(row: Route, document: RouteSpec) -> None:
         Step.objects.create(route=row, order=order, **_condition_values(step))
         for position, target in enumerate(step.targets):
             _write_target(row, order, position, target, unmatched)
-    for gone in unmatched:
-        gone.delete()
+    for removed_target in unmatched:
+        removed_target.delete()
 
 
 def _rename_in_others(old: str, new: str) -> None:

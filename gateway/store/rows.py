@@ -125,7 +125,10 @@ def _try_insert(rows: Callable[[list[LogRecord]], list[NewRow]], entry: LogRecor
 
 
 def _repaired_rows(entries: list[LogRecord]) -> list[NewRow]:
-    return [(repair_row(row), packed, attempts) for row, packed, attempts in _rows(entries)]
+    return [
+        (repair_row(row), packed_bodies, attempts)
+        for row, packed_bodies, attempts in _rows(entries)
+    ]
 
 
 def _insert(rows: list[NewRow]) -> None:
@@ -239,10 +242,14 @@ def _insert_sqlite(cursor: Any, rows: list[NewRow]) -> list[NewRow]:
         fresh = {pk for (pk,) in cursor.fetchall()}
         numbered = [numbered_row for numbered_row in numbered if numbered_row[0] in fresh]
     error = columns().names.index("error")
-    bodies = [(pk, *packed) for pk, (_, packed, _) in numbered if packed is not None]
+    bodies = [
+        (pk, *packed_bodies) for pk, (_, packed_bodies, _) in numbered if packed_bodies is not None
+    ]
     _execute_batched(cursor, _body_sql, bodies)
-    waiting = [(pk,) for pk, (row, packed, _) in numbered if packed is not None or row[error]]
-    _execute_batched(cursor, _queue_sql, waiting)
+    unindexed_rows = [
+        (pk,) for pk, (row, packed_bodies, _) in numbered if packed_bodies is not None or row[error]
+    ]
+    _execute_batched(cursor, _queue_sql, unindexed_rows)
     return [written for _, written in numbered]
 
 
@@ -273,8 +280,8 @@ def _insert_postgresql(cursor: Any, rows: list[NewRow]) -> list[NewRow]:
         f"FROM {_table(RequestLog)} WITH NO DATA"
     )
     with cursor.copy(f"COPY gateway_batch ({_names()}, preview, blob) FROM STDIN") as copy:
-        for row, packed, _ in rows:
-            copy.write_row((*row, *(packed or (None, None))))
+        for row, packed_bodies, _ in rows:
+            copy.write_row((*row, *(packed_bodies or (None, None))))
     cursor.execute(_fresh_sql())
     inserted = set(cursor.fetchall())
     cursor.execute("DROP TABLE gateway_batch")

@@ -33,18 +33,18 @@ def index_pending(budget_s: float = 0.5, limit: int = 1000) -> int:
     this at the same time: on PostgreSQL each claims its own rows, on SQLite they take turns.
     """
     thread.refresh()
-    done, size = 0, INITIAL_ROWS
+    indexed_count, size = 0, INITIAL_ROWS
     started = time.monotonic()
     until = started + budget_s
-    while done < limit and started < until and UnindexedRequest.objects.exists():
-        count = _index(min(size, limit - done))
+    while indexed_count < limit and started < until and UnindexedRequest.objects.exists():
+        count = _index(min(size, limit - indexed_count))
         if not count:
             break
-        done += count
+        indexed_count += count
         ended = time.monotonic()
         size = min(MAX_ROWS, max(1, int(size * TARGET_S / (ended - started + 1e-9))), 4 * size)
         started = ended
-    return done
+    return indexed_count
 
 
 def _index(limit: int) -> int:

@@ -81,14 +81,14 @@ def _decoded(body: bytes) -> Any:
 
 
 def _request(body: bytes) -> Iterator[str]:
-    decoded = _decoded(body)
-    if not isinstance(decoded, dict):
+    decoded_body = _decoded(body)
+    if not isinstance(decoded_body, dict):
         # Truncated when it was stored, or not JSON: its end is the newest part.
         yield from reversed(_split(body[-MAX_CHARS:].decode("utf-8", "replace")))
         return
     for name in _CONVERSATION:
-        yield from reversed(_strings(decoded.pop(name, None)))
-    yield from _strings(decoded)
+        yield from reversed(_strings(decoded_body.pop(name, None)))
+    yield from _strings(decoded_body)
 
 
 def _split(text: str) -> list[str]:
@@ -96,9 +96,9 @@ def _split(text: str) -> list[str]:
 
 
 def _answer(body: bytes) -> Iterator[str]:
-    decoded = _decoded(body)
-    if decoded is not None:
-        yield from _strings(decoded)
+    decoded_body = _decoded(body)
+    if decoded_body is not None:
+        yield from _strings(decoded_body)
         return
     fragments: dict[str, list[str]] = {}
     for line in body.split(b"\n"):

@@ -89,13 +89,13 @@ def load_snapshot(*, open_to_all: bool | None = None, log_bodies: bool | None = 
     )
 
 
-def provider_value(row: models.Provider, entered: str | None = None) -> Provider:
-    """A provider's value from its row, saved or not; `entered` is a credential not stored yet.
+def provider_value(row: models.Provider, entered_credential: str | None = None) -> Provider:
+    """A provider's value from its row, saved or not; `entered_credential` is not stored yet.
 
     Raises:
         ValueError: the row is invalid; the message is for the operator.
     """
-    return _Compiler(0)._provider(row, entered)
+    return _Compiler(0)._provider(row, entered_credential)
 
 
 class _Compiler:
@@ -193,11 +193,13 @@ class _Compiler:
         ref = f" ({row.source_ref})" if row.source_ref else ""
         self.warnings.append(LeftOut(row=f"{kind} `{row}`{ref}", reason=reason))
 
-    def _provider(self, row: models.Provider, entered: str | None = None) -> Provider:
+    def _provider(self, row: models.Provider, entered_credential: str | None = None) -> Provider:
         preset = _preset_of(row)
         field_values.check_provider_name(row.name)
         auth = field_values.check_choice(row.auth or preset.auth, AUTH, "auth")
-        credential = self._credential(row) if entered is None else Secret(entered)
+        credential = (
+            self._credential(row) if entered_credential is None else Secret(entered_credential)
+        )
         field_values.check_credential(auth, credential)
         query = preset.query if row.query is None else field_values.query(row.query)
         return Provider(

@@ -37,19 +37,19 @@ def recorded_spend(snapshot: Snapshot, now: datetime | None = None) -> RecordedS
         return []
     thread.refresh()
     moment = (now or timezone.now()).astimezone(UTC).timestamp()
-    recorded: RecordedSpend = list(_end_users(snapshot, moment))
+    recorded_spend: RecordedSpend = list(_end_users(snapshot, moment))
     for budgets, sums in ((caller_budgets, _by_key), (target_budgets, _by_target(snapshot))):
         for span in CALENDAR:
             span_rules = [rule for rule in budgets if rule.span == span]
             if span_rules:
                 spend_by_owner = sums(window_start(moment, span))
                 window, _ = calendar_window(moment, span)
-                recorded += [
+                recorded_spend += [
                     (r.name, window, units(spend_by_owner[r.owner]))
                     for r in span_rules
                     if spend_by_owner.get(r.owner)
                 ]
-    return recorded
+    return recorded_spend
 
 
 def _end_users(snapshot: Snapshot, moment: float) -> Iterator[tuple[str, int, int]]:
@@ -68,8 +68,8 @@ def _end_users(snapshot: Snapshot, moment: float) -> Iterator[tuple[str, int, in
         window, _ = calendar_window(moment, span)
         rows = EndUserHour.objects.between(window_start(moment, span))
         for key_id in owners:
-            spent = rows.spend_by_end_user(key_id, MAX_END_USERS)
-            for end_user, usd in spent.items():
+            spend_by_end_user = rows.spend_by_end_user(key_id, MAX_END_USERS)
+            for end_user, usd in spend_by_end_user.items():
                 yield f"{end_user_owner(end_user, key_id)}/usd/{span}", window, units(usd)
 
 
@@ -120,12 +120,14 @@ def _by_target(snapshot: Snapshot) -> Sums:
 
     def sums(since: datetime | None) -> dict[str, Decimal]:
         spend: dict[str, Decimal] = {}
-        spent = UsageHour.objects.in_range(since).spend_by_target()
-        for (route, provider, model), usd in spent.items():
+        spend_by_target = UsageHour.objects.in_range(since).spend_by_target()
+        for (route, provider, model), usd in spend_by_target.items():
             targets = targets_by_label.get((provider, model), [])
-            matching = [target for name, target in targets if name == route or len(targets) == 1]
+            matching_targets = [
+                target for name, target in targets if name == route or len(targets) == 1
+            ]
             owners = ["all", f"provider:{providers.get(provider, 0)}"]
-            for owner in (*owners, *(f"target:{target}" for target in matching[:1])):
+            for owner in (*owners, *(f"target:{target}" for target in matching_targets[:1])):
                 spend[owner] = spend.get(owner, Decimal(0)) + usd
         return spend
 

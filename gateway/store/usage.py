@@ -182,8 +182,8 @@ def _add(
         sums[8] += 1
         sums[10] += units
         # Rows from before margins existed have no charge.
-        added = _units(charged)
-        sums[11] += units if added is None else added
+        added_units = _units(charged)
+        sums[11] += units if added_units is None else added_units
     elif used:
         sums[9] += 1
 
@@ -259,8 +259,10 @@ def _by_day(hourly: Sums) -> Sums:
     daily: Sums = {}
     for (hour, *name), sums in hourly.items():
         day = hour[:10] if isinstance(hour, str) else hour.astimezone(UTC).date()
-        others = daily.get((day, *name))
-        daily[day, *name] = sums if others is None else list(map(operator.add, others, sums))
+        other_totals = daily.get((day, *name))
+        daily[day, *name] = (
+            sums if other_totals is None else list(map(operator.add, other_totals, sums))
+        )
     return daily
 
 
@@ -335,12 +337,12 @@ def _rebuild_hourly(cursor: Any, hour: datetime) -> bool:
     for *facts, attempts in rows.iterator():
         tally.add(tuple(facts), msgspec.convert(attempts, list[Attempt]))
     logged = sum(sums[0] for sums in tally.usage.values())
-    counted = UsageHour.objects.without_imports().between(hour, until)
-    if logged < counted.logged():
+    usage_rows = UsageHour.objects.without_imports().between(hour, until)
+    if logged < usage_rows.logged():
         return False
     for model in (EndUserHour, TargetHour, LatencyHour):
         model.objects.between(hour, until).delete()
-    counted.delete()
+    usage_rows.delete()
     _save(cursor, tally)
     return True
 

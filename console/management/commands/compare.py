@@ -67,7 +67,7 @@ class Command(BaseCommand):
         if options["output"]:
             self.stdout.write(RENDERERS[options["output"]](report), ending="")
         else:
-            self.stdout.write(_table(report.results, checked=bool(definition.assertions)))
+            self.stdout.write(_table(report.results, with_checks=bool(definition.assertions)))
         if any(not result.outcome.passed for result in report.results):
             sys.exit(1)
 
@@ -109,13 +109,13 @@ def _read_json(path: Path) -> Any:
         raise CommandError(f"{path} is not JSON: {error}", returncode=BAD_INPUT) from None
 
 
-def _table(results: list[Result], *, checked: bool) -> str:
+def _table(results: list[Result], *, with_checks: bool) -> str:
     """The answers as aligned columns."""
-    lines = [["model", "time", "tokens", "cost", *(["result"] if checked else []), "answer"]]
+    lines = [["model", "time", "tokens", "cost", *(["result"] if with_checks else []), "answer"]]
     for outcome, content in ((result.outcome, result.content) for result in results):
         counts = f"{tokens(outcome.input_tokens)} + {tokens(outcome.output_tokens)}"
         row = [outcome.model, ms(outcome.latency_ms), counts, usd(outcome.cost_usd)]
-        if checked:
+        if with_checks:
             row.append("correct" if outcome.passed else "wrong")
         called_tools = "; ".join(
             f"{call.name}({msgspec.json.encode(call.arguments).decode()})" for call in content.calls

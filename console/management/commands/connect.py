@@ -94,10 +94,10 @@ class Command(BaseCommand):
         self.stdout.write("The same command with --undo instead of --write restores the files.")
 
     def _undo(self, backups: Backups, *, yes: bool) -> None:
-        restored = backups.restore(force=yes)
-        if not restored:
+        restored_files = backups.restore(force=yes)
+        if not restored_files:
             raise CommandError("there is nothing to undo: this command changed no file")
-        for path in restored:
+        for path in restored_files:
             self.stdout.write(f"Restored {path}")
 
     def _confirmed(self, question: str) -> bool:

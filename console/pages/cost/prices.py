@@ -102,10 +102,10 @@ def price_accept(request: HttpRequest, pk: int) -> HttpResponse:
     displayed = set(map(number_in, request.POST.getlist("shown")))
     # Changes that were not on the page keep their state.
     retained_indexes = {n for n in row.accepted if n not in displayed}
-    accepted = (
+    accepted_indexes = (
         acceptable if action == "all" else [n for n in acceptable if n in chosen | retained_indexes]
     )
-    row.accept(accepted, author)
+    row.accept(accepted_indexes, author)
     count = len(row.accepted)
     message = ngettext(
         "%(n)d price of this list takes effect within a second.",

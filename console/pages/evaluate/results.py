@@ -118,8 +118,8 @@ def case_table(run: EvaluationRun, figures: Figures, view: View) -> dict[str, An
     cells: Cells = {}
     for outcome in figures.outcomes:
         cells.setdefault((outcome.case, outcome.model), []).append(outcome)
-    matching = _matching_cases(run, figures, cells)
-    numbers = _sorted(matching[view.filter], figures, view.sort)
+    matching_cases = _matching_cases(run, figures, cells)
+    numbers = _sorted(matching_cases[view.filter], figures, view.sort)
     pages = max(-(-len(numbers) // PAGE_CASES), 1)
     page = min(view.page, pages)
     page_numbers = numbers[(page - 1) * PAGE_CASES : page * PAGE_CASES]
@@ -132,11 +132,11 @@ def case_table(run: EvaluationRun, figures: Figures, view: View) -> dict[str, An
             {
                 "name": name,
                 "label": label,
-                "count": len(matching[name]),
+                "count": len(matching_cases[name]),
                 "query": view.query(filter=name, page=1),
             }
             for name, label in FILTERS.items()
-            if name in {"all", "failures"} or matching[name] or view.filter == name
+            if name in {"all", "failures"} or matching_cases[name] or view.filter == name
         ],
         "sorts": [(name, label, view.query(sort=name, page=1)) for name, label in SORTS.items()],
         "page": page,

@@ -87,13 +87,13 @@ def _run_context(request: HttpRequest, run: EvaluationRun, *, with_cases: bool) 
     candidates = run.evaluation.runs.listed().exclude(pk=run.pk)[:MAX_BASELINES]
     baseline = _baseline(run, view.baseline, [*candidates])
     figures = load_figures(run, baseline)
-    done = len(figures.outcomes)
+    finished_count = len(figures.outcomes)
     return {
         "page": PAGE,
         "run": run,
         "evaluation": run.evaluation,
-        "done": done,
-        "percent": round(100 * done / run.total, 1) if run.total else 100,
+        "done": finished_count,
+        "percent": round(100 * finished_count / run.total, 1) if run.total else 100,
         "status_label": STATUS_LABELS[run.status],
         "status_pill": STATUS_PILLS[run.status],
         "failed": sum(outcome.failed for outcome in figures.outcomes),

@@ -197,10 +197,10 @@ class GuardrailForm(forms.ModelForm):  # type: ignore[type-arg]
         return settings
 
     def _credential(self, values: dict[str, Any]) -> str:
-        entered = str(values.get("credential") or "").strip()
+        entered_credential = str(values.get("credential") or "").strip()
         stored = str(self._stored_credential)
-        if entered or not stored or "credential" not in self.kind_fields:
-            return entered
+        if entered_credential or not stored or "credential" not in self.kind_fields:
+            return entered_credential
         if stored.startswith(REFERENCE):
             return ""  # the reference was displayed, and has been removed
         if self.instance.settings.get("url") != self._stored_url:

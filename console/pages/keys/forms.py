@@ -143,12 +143,12 @@ class KeyForm(FoldedFields, BudgetFields, LimitFields):
 
     def _of_end_users(self) -> dict[str, dict[str, Any]]:
         """The columns of end users; values that are not displayed are unchanged."""
-        entered = self.cleaned_data
+        entered_values = self.cleaned_data
         limits = self.instance.end_user_limits | {
-            field: entered[name] for name, field in _END_USER_LIMITS.items()
+            field: entered_values[name] for name, field in _END_USER_LIMITS.items()
         }
         budget = self.instance.end_user_budget | {
-            field: None if entered[name] is None else f"{entered[name].normalize():f}"
+            field: None if entered_values[name] is None else f"{entered_values[name].normalize():f}"
             for name, field in _END_USER_BUDGETS.items()
         }
         return {

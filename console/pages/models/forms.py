@@ -69,10 +69,10 @@ class FactsForm(forms.Form):
         row = self.model
         traits = dict(row.traits) if isinstance(row.traits, dict) else {}
         for fact in TRAITS:
-            entered = self.cleaned_data[fact.name]
+            entered_value = self.cleaned_data[fact.name]
             traits.pop(fact.name, None)
-            if entered not in (None, ""):
-                traits[fact.name] = _FLAGS[entered] if fact.kind == "flag" else entered
+            if entered_value not in (None, ""):
+                traits[fact.name] = _FLAGS[entered_value] if fact.kind == "flag" else entered_value
         row.traits = traits
         for fact in PRICES:
             setattr(row, f"price_{rate_of(fact)}", self.cleaned_data[fact.name])

@@ -21,10 +21,10 @@ def tiers_text(tiers: Any) -> str:
     return "\n".join(f"{name} {_rates_text(value)}" for name, value in tier_prices.items())
 
 
-def long_prompt_text(above: Any) -> str:
+def long_prompt_text(long_prompt_prices: Any) -> str:
     """Lines of the prices of long prompts."""
     lines = []
-    for threshold in above if isinstance(above, list) else []:
+    for threshold in long_prompt_prices if isinstance(long_prompt_prices, list) else []:
         rates = {name: value for name, value in threshold.items() if name != "tokens"}
         lines.append(f"{threshold.get('tokens', '')} {_rates_text(rates)}")
     return "\n".join(lines)

@@ -62,10 +62,10 @@ def models(request: HttpRequest) -> HttpResponse:
 
 
 def _rows(filters: dict[str, Any]) -> list[dict[str, Any]]:
-    matching = Model.objects.matching(
+    matching_models = Model.objects.matching(
         text=filters["q"], provider=filters["provider"], state=filters["state"]
     )
-    rows = matching.select_related("provider").annotate(target_count=Count("targets"))
+    rows = matching_models.select_related("provider").annotate(target_count=Count("targets"))
     return [_model_view(row) for row in rows.order_by("provider__name", "name")]
 
 

@@ -155,12 +155,14 @@ def _apply_selection(request: HttpRequest, pk: int) -> HttpResponse:
         messages.error(request, _("The list has expired and was refreshed."))
         return redirect("provider-fetch", pk=pk)
     with transaction.atomic():
-        added = add_listed(row, [listed[n] for n in request.POST.getlist("add") if n in listed])
+        added_models = add_listed(
+            row, [listed[n] for n in request.POST.getlist("add") if n in listed]
+        )
         priced = store_listed_prices(
             row, [listed[n] for n in request.POST.getlist("price") if n in listed]
         )
-        dropped = _delete_selected(row, request.POST.getlist("drop"), set(listed))
-    messages.success(request, _summary(added, priced, dropped))
+        deleted_count = _delete_selected(row, request.POST.getlist("drop"), set(listed))
+    messages.success(request, _summary(added_models, priced, deleted_count))
     return redirect(f"{reverse('models')}?provider={row.name}")
 
 
@@ -210,12 +212,14 @@ def _delete_selected(row: Provider, pks: list[str], listed: set[str]) -> int:
     return len(gone)
 
 
-def _summary(added_count: int, priced: int, dropped: int) -> str:
+def _summary(added_count: int, priced_count: int, deleted_count: int) -> str:
     parts = []
     if added_count:
         parts.append(ngettext("%d model added", "%d models added", added_count) % added_count)
-    if priced:
-        parts.append(ngettext("%d price changed", "%d prices changed", priced) % priced)
-    if dropped:
-        parts.append(ngettext("%d model removed", "%d models removed", dropped) % dropped)
+    if priced_count:
+        parts.append(ngettext("%d price changed", "%d prices changed", priced_count) % priced_count)
+    if deleted_count:
+        parts.append(
+            ngettext("%d model removed", "%d models removed", deleted_count) % deleted_count
+        )
     return f"{', '.join(parts)}." if parts else _("Nothing selected. No changes made.")

@@ -204,14 +204,14 @@ class ProviderForm(NetworkForm):
         """Replace masked values by the saved ones, if the server is still the same."""
         recipient_changed = self.is_recipient_changed(cleaned_data)
         for field, saved in self._saved_pairs.items():
-            entered: dict[str, str] = cleaned_data.get(field) or {}
+            entered_pairs: dict[str, str] = cleaned_data.get(field) or {}
             masked_names = [
-                name for name, value in entered.items() if value == MASK and name in saved
+                name for name, value in entered_pairs.items() if value == MASK and name in saved
             ]
             if masked_names and recipient_changed:
                 message = _("The server has changed. Enter %s again to confirm sending it there.")
                 self.add_error(field, message % ", ".join(masked_names))
-            cleaned_data[field] = {**entered, **{name: saved[name] for name in masked_names}}
+            cleaned_data[field] = {**entered_pairs, **{name: saved[name] for name in masked_names}}
 
     def clean(self) -> dict[str, Any]:
         """Require a key if the mode needs one; a saved key goes to the saved server only."""

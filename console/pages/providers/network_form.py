@@ -82,8 +82,8 @@ class NetworkForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean_client_key(self) -> str:
         """The entered key, or the stored one while there is a certificate."""
-        entered = str(self.cleaned_data["client_key"]).strip()
-        return entered or (self._saved_client_key if self["client_certificate"].value() else "")
+        entered_key = str(self.cleaned_data["client_key"]).strip()
+        return entered_key or (self._saved_client_key if self["client_certificate"].value() else "")
 
     def is_recipient_changed(self, cleaned_data: dict[str, Any]) -> bool:
         """Whether secrets that are stored would reach someone they were not entered for."""

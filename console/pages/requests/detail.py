@@ -127,8 +127,12 @@ def _tabs(
     row: RequestLog, tab: str, address: str, bodies: Bodies | None, scores: int
 ) -> list[dict[str, Any]]:
     page_url = reverse("request", args=[row.pk])
-    dropped = sum(1 for item in row.adaptations if item.get("action") == "dropped")
-    badges = {"translation": (_("%(n)d dropped") % {"n": dropped}, "warn") if dropped else None}
+    dropped_count = sum(1 for item in row.adaptations if item.get("action") == "dropped")
+    badges = {
+        "translation": (_("%(n)d dropped") % {"n": dropped_count}, "warn")
+        if dropped_count
+        else None
+    }
     if scores:
         badges["scores"] = (str(scores), "")
     if row.session:

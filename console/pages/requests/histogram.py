@@ -161,8 +161,8 @@ def _run_scalars(query: str, parameters: list[list[Any]]) -> list[Any]:
 
 def _count_newest(search: Search, slices: list[Slice], edges: list[dt.datetime]) -> None:
     stop = time.monotonic() + BUDGET_S
-    counted: Any = RequestLog.objects.values_list("started_at", "outcome", named=True)
-    for rows, low in walk(search, None, counted):
+    counted_rows: Any = RequestLog.objects.values_list("started_at", "outcome", named=True)
+    for rows, low in walk(search, None, counted_rows):
         for row in rows:
             _add(slices, edges, row.started_at, row.outcome)
         if time.monotonic() > stop:

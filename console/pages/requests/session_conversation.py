@@ -161,18 +161,20 @@ def _keys(role: str, parts: tuple[Part, ...]) -> Iterator[tuple[str, ...]]:
 def _continue_conversation(parsed: _ParsedStep, earlier: list[_ParsedStep]) -> None:
     """Remove what the request shares with the earlier one that it continues."""
     keys = [item.key for item in parsed.items]
-    shared, previous = 0, None
+    shared_count, previous = 0, None
     for candidate in reversed(earlier):
         count = _common_count(keys, candidate.with_answer)
-        if count > shared:
-            shared, previous = count, candidate
+        if count > shared_count:
+            shared_count, previous = count, candidate
     if previous is None:
         return
     turn, row = parsed.turn, parsed.turn.step.row
-    first_turn = parsed.items[shared].turn if shared < len(keys) else len(parsed.request.turns)
+    first_turn = (
+        parsed.items[shared_count].turn if shared_count < len(keys) else len(parsed.request.turns)
+    )
     before = previous.turn.step.row
     turn.previous, turn.skips = before, previous is not earlier[-1]
-    turn.is_rewritten = shared < len(previous.items)
+    turn.is_rewritten = shared_count < len(previous.items)
     _copy_results(turn.conversation, previous.turn.conversation)
     _keep_new_messages(turn.conversation, first_turn)
     if parsed.request.instructions == previous.request.instructions:

@@ -46,14 +46,14 @@ def groups(search: Search, cursor: int | None) -> tuple[list[Group], int | None]
 
 
 def _count_groups(sessions: dict[str, Group], cursor: int | None) -> list[Group]:
-    counted = []
+    counted_sessions = []
     for name, group in sessions.items():
         rows = RequestLog.objects.column_in("session", [name])
         if cursor is not None and rows.newer_than_row(cursor - 1).exists():
             continue
         group.total = rows.count()
-        counted.append(group)
-    return counted
+        counted_sessions.append(group)
+    return counted_sessions
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -104,7 +104,7 @@ def session(name: str) -> Session:
     for row in reversed(rows[:MAX_STEPS]):
         cached = row.cache_read_tokens or 0
         input_tokens = row.prompt_tokens or 0
-        added = None if previous_input is None else input_tokens - previous_input
-        steps.append(Step(row, input_tokens, cached, row.output_tokens or 0, added))
+        added_tokens = None if previous_input is None else input_tokens - previous_input
+        steps.append(Step(row, input_tokens, cached, row.output_tokens or 0, added_tokens))
         previous_input = input_tokens
     return Session(name, steps, earlier)

@@ -76,9 +76,9 @@ def name_uses(route: str, aliases: Iterable[str]) -> tuple[list[NameUse], int]:
     rows = RequestLog.objects.column_in("route", [route]).without_health_checks()
     rows = rows.matching(since=timezone.now() - dt.timedelta(days=WINDOW_DAYS))
     columns = ("requested_model", "user_agent", "key_id", "key_prefix", "started_at")
-    counted = list(rows.newest(MAX_REQUESTS).values_list(*columns))
+    counted_rows = list(rows.newest(MAX_REQUESTS).values_list(*columns))
     key_names = dict(ApiKey.objects.values_list("pk", "name"))
-    for name, agent, key_id, prefix, started_at in counted:
+    for name, agent, key_id, prefix, started_at in counted_rows:
         use = names.get(name) or names.setdefault(name, _matching_pattern(name, patterns))
         use.requests += 1
         use.clients[product(agent)] += 1
@@ -87,7 +87,7 @@ def name_uses(route: str, aliases: Iterable[str]) -> tuple[list[NameUse], int]:
     # A pattern whose names were requested is on their rows.
     matched = {use.pattern for use in names.values()}
     uses = [use for use in names.values() if use.requests or use.name not in matched]
-    return sorted(uses, key=lambda use: (-use.requests, use.name)), len(counted)
+    return sorted(uses, key=lambda use: (-use.requests, use.name)), len(counted_rows)
 
 
 def product(agent: str) -> str:

@@ -259,8 +259,8 @@ def _translation_line(panel: DryRunPanel, upstream: str) -> Line:
     text = f"{titles[panel.dialect]} → {titles[upstream]}"
     if not panel.adaptations:
         return Line("ok", "circle-check", _("Translation"), text + _(", lossless"))
-    more = _(", %d fields changed or dropped") % len(panel.adaptations)
-    return Line("warn", "triangle-alert", _("Translation"), text + more)
+    summary = _(", %d fields changed or dropped") % len(panel.adaptations)
+    return Line("warn", "triangle-alert", _("Translation"), text + summary)
 
 
 def _pretty(value: Any) -> str:

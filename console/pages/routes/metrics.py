@@ -45,8 +45,8 @@ def traffic() -> dict[str, int]:
 
 def _traffic() -> dict[str, int]:
     rows = RequestLog.objects.without_health_checks().matching(since=timezone.now() - WINDOW)
-    counted = rows.order_by().values_list("route").annotate(count=Count("pk"))
-    return dict(counted)
+    counts_by_route = rows.order_by().values_list("route").annotate(count=Count("pk"))
+    return dict(counts_by_route)
 
 
 def target_metrics() -> dict[str, TargetMetrics]:

@@ -240,8 +240,8 @@ def as_yaml(request: HttpRequest, name: str) -> HttpResponse:
 def route_clients(request: HttpRequest, name: str) -> HttpResponse:
     """The names under which clients request the route, with these clients and their keys."""
     row = _row(name)
-    uses, counted = clients.name_uses(name, current_state(row).spec.aliases)
-    context = {"page": "routes", "name": name, "uses": uses, "counted": counted}
+    uses, counted_requests = clients.name_uses(name, current_state(row).spec.aliases)
+    context = {"page": "routes", "name": name, "uses": uses, "counted": counted_requests}
     context |= {"days": clients.WINDOW_DAYS, "most": clients.MAX_REQUESTS}
     context["query"] = with_term("", "route", name)
     return render(request, "console/routes/clients.html", context)

@@ -94,7 +94,8 @@ def entry_of(cleaned: dict[str, Any]) -> dict[str, Any]:
 
 def _entered(cleaned: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     """The values of these fields that are not empty; amounts as text."""
-    entered = {name: cleaned[name] for name in names if cleaned.get(name) is not None}
+    entered_values = {name: cleaned[name] for name in names if cleaned.get(name) is not None}
     return {
-        name: str(value) if isinstance(value, Decimal) else value for name, value in entered.items()
+        name: str(value) if isinstance(value, Decimal) else value
+        for name, value in entered_values.items()
     }

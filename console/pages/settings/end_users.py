@@ -97,7 +97,7 @@ def _page_query(query: str, page: int) -> str:
 
 
 def _lines(names: list[str], entries: dict[str, EndUser]) -> list[Line]:
-    spent = EndUserHour.objects.of_end_users(names).spend_by_end_user(0, len(names))
+    spend_by_end_user = EndUserHour.objects.of_end_users(names).spend_by_end_user(0, len(names))
     lines = []
     for name in names:
         entry = entries[name]
@@ -109,7 +109,7 @@ def _lines(names: list[str], entries: dict[str, EndUser]) -> list[Line]:
                 blocked=entry.blocked,
                 budgets=[(usd, label) for usd, label in amounts if usd is not None],
                 limits={column: getattr(entry.limits, limit) for column, limit in LIMITS.items()},
-                spent=spent.get(name, Decimal(0)),
+                spent=spend_by_end_user.get(name, Decimal(0)),
             )
         )
     return lines
@@ -193,7 +193,7 @@ def _form_page(
 ) -> HttpResponse:
     context: dict[str, Any] = {"page": PAGE, "form": form, "name": name, "owner": owner}
     if name:
-        spent = EndUserHour.objects.of_end_users([name]).spend_by_end_user(0, 1)
-        context |= {"spent": spent.get(name, Decimal(0)), "query": f"user:{name}"}
+        spend_by_end_user = EndUserHour.objects.of_end_users([name]).spend_by_end_user(0, 1)
+        context |= {"spent": spend_by_end_user.get(name, Decimal(0)), "query": f"user:{name}"}
     status = 422 if form.is_bound else 200
     return render(request, "console/settings/end_user.html", context, status=status)

@@ -84,8 +84,10 @@ class RouteLimitsForm(LimitFields):
 
     def save(self, commit: bool = True) -> Route:  # noqa: FBT001, FBT002 - Django's signature
         """Write the row; per-key limits that are not displayed are unchanged."""
-        entered = {limit: self.cleaned_data[name] for name, limit in self._KEY_LIMITS.items()}
-        key_limits = {**self.instance.key_limits, **entered}
+        entered_limits = {
+            limit: self.cleaned_data[name] for name, limit in self._KEY_LIMITS.items()
+        }
+        key_limits = {**self.instance.key_limits, **entered_limits}
         self.instance.key_limits = {
             limit: maximum for limit, maximum in key_limits.items() if maximum
         }

@@ -254,10 +254,10 @@ def _set_bar_positions(lines: list[Line]) -> bool:
 
 def _active_intervals(intervals: list[tuple[float, float]]) -> list[tuple[float, float]]:
     """The union of intervals, in order."""
-    merged: list[tuple[float, float]] = []
+    merged_intervals: list[tuple[float, float]] = []
     for start, end in sorted(intervals):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = merged[-1][0], max(merged[-1][1], end)
+        if merged_intervals and start <= merged_intervals[-1][1]:
+            merged_intervals[-1] = merged_intervals[-1][0], max(merged_intervals[-1][1], end)
         else:
-            merged.append((start, end))
-    return merged
+            merged_intervals.append((start, end))
+    return merged_intervals

@@ -408,14 +408,14 @@ def parse_usage(usage: Any) -> Usage | None:
         token_count(written_by_ttl, "ephemeral_5m_input_tokens"),
         token_count(written_by_ttl, "ephemeral_1h_input_tokens"),
     )
-    written = token_count(usage, "cache_creation_input_tokens")
-    if written is None and (written_5m is not None or written_1h is not None):
-        written = (written_5m or 0) + (written_1h or 0)
+    cache_write = token_count(usage, "cache_creation_input_tokens")
+    if cache_write is None and (written_5m is not None or written_1h is not None):
+        cache_write = (written_5m or 0) + (written_1h or 0)
     details = usage.get("output_tokens_details")
     counts = Usage(
         input=token_count(usage, "input_tokens"),
         cache_read=token_count(usage, "cache_read_input_tokens"),
-        cache_write=written,
+        cache_write=cache_write,
         cache_write_1h=written_1h,
         output=token_count(usage, "output_tokens"),
         reasoning=token_count(details, "thinking_tokens") if isinstance(details, dict) else None,

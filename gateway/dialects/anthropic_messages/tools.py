@@ -95,11 +95,11 @@ def render_tools(context: RenderContext, body: Json) -> None:
     request, traits = context.request, context.traits
     if request.tools and not traits.tools:
         context.drop("tools", f"{context.model} does not support tools")
-    offered = context.filter_allowed_tools(context.request.tools) if traits.tools else []
-    tools = [item for tool in offered if (item := _render_tool(context, tool)) is not None]
+    offered_tools = context.filter_allowed_tools(context.request.tools) if traits.tools else []
+    tools = [item for tool in offered_tools if (item := _render_tool(context, tool)) is not None]
     if tools:
         body["tools"] = tools
-    if servers := _mcp_servers(context, offered):
+    if servers := _mcp_servers(context, offered_tools):
         body[mcp.SERVERS] = servers
     choice = _render_tool_choice(context, tools)
     if choice is not None:

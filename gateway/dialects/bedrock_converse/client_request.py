@@ -127,12 +127,12 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
 
 def _counted_body(body: Json) -> Json:
     """The Converse request in a token count."""
-    counted = required_mapping(body, "input")
-    if counted.get("converse") is None:
+    count_input = required_mapping(body, "input")
+    if count_input.get("converse") is None:
         raise invalid(
             "input.converse is required; the body of another API cannot be counted", "input"
         )
-    converse = required_mapping(counted, "converse", "input")
+    converse = required_mapping(count_input, "converse", "input")
     return {**converse, "model": body.get("model"), "stream": False}
 
 

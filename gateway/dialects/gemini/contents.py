@@ -346,8 +346,13 @@ def _render_part(context: RenderContext, part: Part) -> list[Json]:
 def _render_native(context: RenderContext, part: Native) -> list[Json]:
     """Code that another provider ran, as parts if the target runs code itself, else as text."""
     run = code_execution.read_call(part.data) or code_execution.read_result(part.data)
-    offered = any(map(code_execution.is_code_execution, context.request.tools))
-    if run is not None and run.language == "python" and offered and context.traits.code_execution:
+    has_code_execution = any(map(code_execution.is_code_execution, context.request.tools))
+    if (
+        run is not None
+        and run.language == "python"
+        and has_code_execution
+        and context.traits.code_execution
+    ):
         for loss in code_execution.losses_of(part.data):
             context.drop(part.path, f"not sent: {loss}")
         return code_execution.gemini_parts(part.data)

@@ -78,8 +78,8 @@ def _convert_schema(schema: Json, changed: dict[str, None], depth: int) -> Json:
         key for key in schema if key not in _SUPPORTED_KEYWORDS or _is_unsupported(key, schema[key])
     ]
     changed.update(dict.fromkeys(unsupported_keywords))
-    dropped = frozenset(unsupported_keywords)
-    out = {key: value for key, value in schema.items() if key not in dropped}
+    dropped_keywords = frozenset(unsupported_keywords)
+    out = {key: value for key, value in schema.items() if key not in dropped_keywords}
     _append_to_description(
         out, schema, [key for key in unsupported_keywords if key not in _TOOLING_KEYWORDS]
     )

@@ -59,10 +59,10 @@ _AUDIO_FORMATS = {"audio/wav": "wav", "audio/mpeg": "mp3"}
 def document_in(part: Json, path: str) -> Document:
     """A `document_url`, which is a URL or a data URL."""
     url, title = required_text(part, "document_url", path), text(part, "document_name", path)
-    decoded = parse_data_url(url)
-    if decoded is None:
+    data_url = parse_data_url(url)
+    if data_url is None:
         return Document(url=url, title=title, path=path)
-    media_type, data = decoded
+    media_type, data = data_url
     return Document(
         data=data, media_type=media_type or sniff_base64(data) or _PDF, title=title, path=path
     )
@@ -141,10 +141,10 @@ def _image_in(part: Json, path: str) -> Image:
         url = required_text(image, "url", f"{path}.image_url")
         detail = text(image, "detail", f"{path}.image_url")
     cache = cache_in(part)
-    decoded = parse_data_url(url)
-    if decoded is None:
+    data_url = parse_data_url(url)
+    if data_url is None:
         return Image(url=url, detail=detail, cache=cache, path=path)
-    declared_type, data = decoded
+    declared_type, data = data_url
     media_type = resolve_media_type(data, declared_type, "image/png")
     return Image(data=data, media_type=media_type, detail=detail, cache=cache, path=path)
 
@@ -407,15 +407,15 @@ def inline_files(fields: Fields, traits: Traits) -> tuple[Fields, tuple[Adaptati
 def _with_inline_files(message: msgspec.Raw, index: int, report: list[Adaptation]) -> Any:
     if bytes(message).find(_FILE_DATA) < 0:
         return message
-    decoded = msgspec.json.decode(message)
-    content = decoded.get("content") if isinstance(decoded, dict) else None
+    decoded_message = msgspec.json.decode(message)
+    content = decoded_message.get("content") if isinstance(decoded_message, dict) else None
     if not isinstance(content, list):
         return message
     parts = [
         _file_as_text(part, f"messages[{index}].content[{n}]", report)
         for n, part in enumerate(content)
     ]
-    return {**decoded, "content": parts}
+    return {**decoded_message, "content": parts}
 
 
 def _file_as_text(part: Any, path: str, report: list[Adaptation]) -> Any:

@@ -360,14 +360,14 @@ class ChatStreamParser:
         calls = self._calls.has_calls
         finish = finish_in(self._finish, calls=calls, has_refusal=self._refused, stop=self._stop)
         try:
-            others = (
+            other_parts = (
                 self._others.close(lambda each: each._end(done_received=done_received))
                 if self._others
                 else ()
             )
         except GatewayError as failure:
             return self._fail(failure.error)
-        return [*events, End(finish, others)]
+        return [*events, End(finish, other_parts)]
 
     def _fail(self, error: Error) -> list[Event]:
         self._ended = True
@@ -427,10 +427,10 @@ def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) 
     if not _wants_multiple_choices(rendered):
         return response
     chunk.usage = None
-    others = tuple(
+    other_calls = tuple(
         _choice_response(chunk, choice, traits, rendered) for choice in other_choices if choice
     )
-    return msgspec.structs.replace(response, alternatives=others)
+    return msgspec.structs.replace(response, alternatives=other_calls)
 
 
 def _choice_response(

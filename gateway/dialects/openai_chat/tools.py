@@ -154,10 +154,10 @@ def tools_out(context: ChatRenderContext, body: Json) -> None:
     if not traits.tools:
         _only_search_out(context, body)
         return
-    offered = context.load_deferred_tools()
+    offered_tools = context.load_deferred_tools()
     if not context.traits.allowed_tools:
-        offered = context.filter_allowed_tools(offered)
-    out = [item for tool in offered if (item := _tool_out(context, tool, body)) is not None]
+        offered_tools = context.filter_allowed_tools(offered_tools)
+    out = [item for tool in offered_tools if (item := _tool_out(context, tool, body)) is not None]
     if not out:
         context.drop_tool_choice()
         return

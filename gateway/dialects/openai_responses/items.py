@@ -370,7 +370,7 @@ def _without_provider_calls(context: ResponsesRenderContext) -> Request:
     xAI writes its searches of X as calls of tools that the client does not offer.
     """
     request = context.request
-    offered = {tool.name for tool in request.tools}
+    offered_names = {tool.name for tool in request.tools}
     parts = [part for turn in request.turns for part in turn.parts]
     answered = {part.id for part in parts if isinstance(part, ToolResult)}
     turns = []
@@ -381,7 +381,7 @@ def _without_provider_calls(context: ResponsesRenderContext) -> Request:
                 isinstance(part, ToolCall)
                 and part.custom
                 and part.id not in answered
-                and part.name not in offered
+                and part.name not in offered_names
             ):
                 context.drop(part.path, _CALLS_NOT_SENT)
             else:

@@ -133,10 +133,10 @@ def _image_in(part: Json, path: str) -> Image:
     if file_id is not None:
         return Image(file_id=file_id, detail=detail, cache=cache, path=path)
     url = required_text(part, "image_url", path)
-    decoded = parse_data_url(url)
-    if decoded is None:
+    data_url = parse_data_url(url)
+    if data_url is None:
         return Image(url=url, detail=detail, cache=cache, path=path)
-    declared_type, data = decoded
+    declared_type, data = data_url
     media_type = resolve_media_type(data, declared_type, "image/png")
     return Image(data=data, media_type=media_type, detail=detail, cache=cache, path=path)
 

@@ -187,11 +187,11 @@ def tools_out(context: ResponsesRenderContext, body: Json) -> None:
         context.drop("tools", f"{context.model} does not support tools")
     # A client of this dialect handles deferred tools itself.
     load_result = list(request.tools) if context.native else context.load_deferred_tools()
-    offered = load_result if traits.tools else []
+    offered_tools = load_result if traits.tools else []
     sent_tools: list[tuple[Tool, Json]] = []
     if not context.traits.allowed_tools:
-        offered = context.filter_allowed_tools(offered)
-    for tool in offered:
+        offered_tools = context.filter_allowed_tools(offered_tools)
+    for tool in offered_tools:
         item = _tool_out(context, tool, body)
         if item is not None:
             sent_tools.append((tool, item))
@@ -312,10 +312,10 @@ _DEFAULT_OPTIONS: Json = {"container": {"type": "auto"}, "external_web_access": 
 
 
 def _server_out(context: ResponsesRenderContext, tool: Tool, body: Json) -> Json | None:
-    accepted = context.traits.built_in_tools
-    if not accepted:
+    supported_tools = context.traits.built_in_tools
+    if not supported_tools:
         return _openai_tool_out(context, tool, body)
-    fields = accepted.get(responses_type(tool))
+    fields = supported_tools.get(responses_type(tool))
     reason = loss_reason(tool) if fields is None else _other_provider_reason(tool)
     if reason:
         context.drop(tool.path, reason)

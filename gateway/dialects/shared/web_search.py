@@ -114,8 +114,8 @@ def without_included_sources(request: Request) -> Request:
     if not isinstance(include, list) or _SOURCES not in include:
         return request
     fields = {k: v for k, v in request.extra[_OPENAI].items() if k != _INCLUDE}
-    if others := [value for value in include if value != _SOURCES]:
-        fields[_INCLUDE] = others
+    if other_values := [value for value in include if value != _SOURCES]:
+        fields[_INCLUDE] = other_values
     return replace(request, extra={**request.extra, _OPENAI: fields})
 
 

@@ -20,9 +20,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Accept them; idempotent."""
-        renewed = store.accept_secrets()
+        renewed_count = store.accept_secrets()
         if options["verbosity"] > 0:
-            self.stdout.write(f"credentials re-encrypted: {renewed}")
+            self.stdout.write(f"credentials re-encrypted: {renewed_count}")
             self.stdout.write(
                 "Nodes with other secrets no longer start. API keys created with another "
                 "DRAGOMAN_SECRET_KEY are refused; create them again."

@@ -27,6 +27,6 @@ class Command(BaseCommand):
         name = options["route"]
         if name and not Route.objects.filter(name=name).exists():
             raise CommandError(f"there is no route {name}; `manage.py routes` lists them")
-        gone = store.clear_cache(name)
+        deleted_count = store.clear_cache(name)
         if options["verbosity"] > 0:
-            self.stdout.write(f"cached responses deleted: {gone}")
+            self.stdout.write(f"cached responses deleted: {deleted_count}")

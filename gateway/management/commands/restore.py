@@ -36,7 +36,7 @@ class Command(BaseCommand):
         passphrase = read_passphrase(options)
         try:
             with Path(options["file"]).open("rb") as source:
-                restored = run.restore(source, passphrase, force=options["force"])
+                restored_backup = run.restore(source, passphrase, force=options["force"])
         except (ArchiveError, run.RestoreRefused) as error:
             raise CommandError(str(error), returncode=2) from None
         except OSError as error:
@@ -44,12 +44,12 @@ class Command(BaseCommand):
             raise CommandError(f"{name}: {error.strerror or error}") from None
         except DatabaseError as error:
             raise CommandError(f"the database cannot be written: {error}") from None
-        manifest = restored.manifest
+        manifest = restored_backup.manifest
         self.stdout.write(
             f"restored the backup of {manifest.created_at}, made by Dragoman "
             f"{manifest.program_version}"
         )
-        if restored.missing_settings:
+        if restored_backup.missing_settings:
             path = Path(settings.DATA_DIR) / RESTORED_ENVIRONMENT
-            names = ", ".join(restored.missing_settings)
+            names = ", ".join(restored_backup.missing_settings)
             self.stdout.write(f"set then and not now, with their values in {path}: {names}")

@@ -29,9 +29,9 @@ class Command(BaseCommand):
         if options["count"] < 1 or options["days"] <= 0:
             raise CommandError("count and --days must be greater than 0")
         until, span_s = timezone.now().timestamp(), options["days"] * 86400
-        for done in seed(options["count"], until=until, span_s=span_s):
+        for written_count in seed(options["count"], until=until, span_s=span_s):
             if options["verbosity"] > 1:
-                self.stdout.write(f"{done} rows")
+                self.stdout.write(f"{written_count} rows")
         with connection.cursor() as cursor:
             # As autovacuum does in time; until then, PostgreSQL cannot answer from an index alone.
             cursor.execute("VACUUM ANALYZE" if connection.vendor == "postgresql" else "ANALYZE")

@@ -186,17 +186,19 @@ def ensure_environment(findings: Findings) -> list[str]:
             row.save()
         if environment_provider.models:
             _ensure_models(row, environment_provider.models)
-    return [f"{found.name} ({found.origin})" for found in findings.providers]
+    return [f"{provider.name} ({provider.origin})" for provider in findings.providers]
 
 
 def _ensure_models(provider: Provider, names: tuple[str, ...]) -> None:
     """Make the detected models of a provider match; models of routes stay."""
     existing = Model.objects.filter(provider=provider)
-    for gone in existing.filter(source=RowSource.ENVIRONMENT, targets=None).exclude(name__in=names):
-        gone.delete()
-    known = set(existing.values_list("name", flat=True))
+    for removed_provider in existing.filter(source=RowSource.ENVIRONMENT, targets=None).exclude(
+        name__in=names
+    ):
+        removed_provider.delete()
+    existing_names = set(existing.values_list("name", flat=True))
     for name in names:
-        if name not in known:
+        if name not in existing_names:
             Model.objects.create(provider=provider, name=name, source=RowSource.ENVIRONMENT)
 
 

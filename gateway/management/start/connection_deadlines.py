@@ -104,11 +104,11 @@ class TimedProtocol(HttpToolsProtocol):
         self._timer = None
         if self.transport.is_closing() or self.cycle_runs:
             return  # the end of the response checks the deadline
-        due = self._close_time()
-        if due is None:
+        close_at = self._close_time()
+        if close_at is None:
             return
-        if due > self.loop.time():
-            self._set_timer(due)
+        if close_at > self.loop.time():
+            self._set_timer(close_at)
         elif self._head_since is not None:
             self.refuse_head(408, "the request's headers did not arrive in time")
         else:
@@ -194,17 +194,19 @@ def make_room(newest: TimedProtocol) -> bool:
     """
     assert newest.limits is not None
     now = newest.loop.time()
-    waiting = [
+    waiting_connections = [
         (rank, id(connection), connection)
         for connection in newest.connections
         if isinstance(connection, TimedProtocol)
         and connection is not newest
         and (rank := connection.eviction_rank(now)) is not None
     ]
-    for _, _, connection in heapq.nsmallest(max(1, newest.limits.connections // 16), waiting):
+    for _, _, connection in heapq.nsmallest(
+        max(1, newest.limits.connections // 16), waiting_connections
+    ):
         connection.transport.abort()
         newest.connections.discard(connection)  # the loop's next turn frees its descriptor
-    return bool(waiting)
+    return bool(waiting_connections)
 
 
 def render_response(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bytes:

@@ -101,7 +101,7 @@ def find_providers(environ: Mapping[str, str], home_directory: Path, own_port: i
                     base_url=base_url,
                 )
             )
-    names = {found.name for found in findings.providers}
+    names = {provider.name for provider in findings.providers}
     for name, add in _WITHOUT_KEY.items():
         if name not in names:
             add(environ, home_directory, findings)

@@ -88,12 +88,12 @@ def find_local_servers(
     own_port: int, servers: Sequence[LocalServer] = SERVERS
 ) -> list[LocalServerModels]:
     """Return the servers that answer within `TIMEOUT_S`; never the gateway's own port."""
-    others = [server for server in servers if server.port != own_port]
-    with ThreadPoolExecutor(max_workers=max(1, len(others))) as pool:
-        answers = list(pool.map(_ask, others))
+    other_servers = [server for server in servers if server.port != own_port]
+    with ThreadPoolExecutor(max_workers=max(1, len(other_servers))) as pool:
+        answers = list(pool.map(_ask, other_servers))
     return [
         LocalServerModels(server.preset, _base_url(server), tuple(models))
-        for server, models in zip(others, answers, strict=True)
+        for server, models in zip(other_servers, answers, strict=True)
         if models is not None
     ]
 

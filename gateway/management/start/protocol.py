@@ -303,11 +303,11 @@ class Protocol(TimedProtocol):
         self._idle_since = now = self.loop.time()
         if self._head_since is not None:  # of the next request, which waited for this response
             self._head_since = now
-        due = now + self.timeout_keep_alive
+        close_at = now + self.timeout_keep_alive
         if self._in_body or self._head_since is not None:
-            due = self._close_time() or now
-        if self._timer is None or self._timer_at > due:
-            self._set_timer(due)
+            close_at = self._close_time() or now
+        if self._timer is None or self._timer_at > close_at:
+            self._set_timer(close_at)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         cycle.__class__ = RequestCycle

@@ -189,10 +189,10 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, then let running requests finish."""
         loop = asyncio.get_running_loop()
-        waiting = _accept_all(sockets or [])
+        pending_connections = _accept_all(sockets or [])
         for server in self.servers:
             server.close()
-        for connection in waiting:
+        for connection in pending_connections:
             await loop.connect_accepted_socket(
                 self._protocol, connection, ssl=self.config.ssl if self.config.is_ssl else None
             )
@@ -206,13 +206,13 @@ class Server(uvicorn.Server):
 
 def _accept_all(listeners: list[socket.socket]) -> list[socket.socket]:
     """Accept the pending connections, which would be reset when their listener closes."""
-    accepted = []
+    connections = []
     for listener in listeners:
         listener.settimeout(0)
         with contextlib.suppress(OSError):  # no more pending connections
             while True:
-                accepted.append(listener.accept()[0])
-    return accepted
+                connections.append(listener.accept()[0])
+    return connections
 
 
 def _is_listening(listener: socket.socket) -> bool:

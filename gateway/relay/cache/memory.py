@@ -53,10 +53,10 @@ class MemoryCache:
 
     def drop(self, key: str) -> None:
         """Removes the response of a key."""
-        dropped = self._responses.pop(key, None)
-        if dropped is None:
+        dropped_response = self._responses.pop(key, None)
+        if dropped_response is None:
             return
-        self.bytes -= dropped.size
+        self.bytes -= dropped_response.size
         fingerprint = fingerprint_of(key)
         self.fingerprints[fingerprint] -= 1
         if not self.fingerprints[fingerprint]:

@@ -63,8 +63,12 @@ _decoder = msgspec.msgpack.Decoder(CachedResponse)
 
 def pack(cached: CachedResponse) -> bytes:
     """The response as one blob, compressed if it is large enough."""
-    encoded = _encoder.encode(cached)
-    return zlib.compress(encoded, 1) if len(encoded) > COMPRESS_BYTES else encoded
+    encoded_response = _encoder.encode(cached)
+    return (
+        zlib.compress(encoded_response, 1)
+        if len(encoded_response) > COMPRESS_BYTES
+        else encoded_response
+    )
 
 
 def unpack(blob: bytes) -> CachedResponse | None:

@@ -255,18 +255,18 @@ class Exchange:
         if self._parsed:
             return self._parsed[0]
         try:
-            decoded = offload.decode(self.body, self.max_items)
+            decoded_body = offload.decode(self.body, self.max_items)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise invalid(f"the request body cannot be parsed: {error}") from None
-        if self.dialect.model_in_path and isinstance(decoded, dict):
-            decoded |= {"model": self.model, "stream": self.stream}
+        if self.dialect.model_in_path and isinstance(decoded_body, dict):
+            decoded_body |= {"model": self.model, "stream": self.stream}
         headers = self.headers
         if self.verb == "count_tokens":
             headers = {**headers, "x-dragoman-verb": "count_tokens"}
         if self.earlier_responses is not None and self.dialect.parse_continuation is not None:
-            request = self.dialect.parse_continuation(decoded, headers, self.earlier_responses)
+            request = self.dialect.parse_continuation(decoded_body, headers, self.earlier_responses)
         else:
-            request = self.dialect.client.parse_request(decoded, headers)
+            request = self.dialect.client.parse_request(decoded_body, headers)
         self._parsed.append(request)
         return request
 
@@ -523,9 +523,9 @@ class Deadlines:
 
     def resume(self) -> None:
         """Resumes the current timeout with the time that remained at `pause`."""
-        self._due = due = self._loop.time() + self._remaining_s
-        if due < self.next_check_at:  # a check meanwhile has found no deadline
-            self.next_check_at = due
+        self._due = deadline = self._loop.time() + self._remaining_s
+        if deadline < self.next_check_at:  # a check meanwhile has found no deadline
+            self.next_check_at = deadline
 
     def stop(self, reason: StopReason) -> None:
         """Cancels the request for this reason. The first reason wins."""

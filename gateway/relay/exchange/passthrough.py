@@ -146,22 +146,24 @@ def parse_passthrough_usage(family: str, data: bytes) -> PassthroughUsage | None
     return None
 
 
-def _usage_from_counts(family: str, reported: _Usage) -> PassthroughUsage:
-    seconds = Decimal(str(reported.seconds)) if reported.seconds is not None else None
-    input_tokens = _first_present(reported.input_tokens, reported.prompt_tokens)
-    output_tokens = _first_present(reported.output_tokens, reported.completion_tokens)
+def _usage_from_counts(family: str, reported_usage: _Usage) -> PassthroughUsage:
+    seconds = Decimal(str(reported_usage.seconds)) if reported_usage.seconds is not None else None
+    input_tokens = _first_present(reported_usage.input_tokens, reported_usage.prompt_tokens)
+    output_tokens = _first_present(reported_usage.output_tokens, reported_usage.completion_tokens)
     if input_tokens is None and family in {"rerank", "moderations"}:
-        input_tokens, output_tokens = reported.total_tokens, 0
+        input_tokens, output_tokens = reported_usage.total_tokens, 0
     if input_tokens is None and output_tokens is None:
         return PassthroughUsage(seconds=seconds)
-    input_details = reported.input_tokens_details or reported.input_token_details or _Details()
-    output_details = reported.output_tokens_details
+    input_details = (
+        reported_usage.input_tokens_details or reported_usage.input_token_details or _Details()
+    )
+    output_details = reported_usage.output_tokens_details
     cached = max(0, input_details.cached_tokens or 0)
     usage = Usage(
         input=max(0, input_tokens - cached) if input_tokens is not None else None,
         cache_read=cached or None,
         output=max(0, output_tokens) if output_tokens is not None else None,
-        provider_cost=reported.cost,
+        provider_cost=reported_usage.cost,
     )
     images = family.startswith("images/")
     image_tokens = (

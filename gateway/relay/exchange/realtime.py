@@ -79,13 +79,17 @@ def parse_response_usage(event: str | bytes) -> Usage | None:
         response = _decoder.decode(event).response
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    reported = response.usage if response is not None else None
-    if reported is None or reported.input_tokens is None or reported.output_tokens is None:
+    reported_usage = response.usage if response is not None else None
+    if (
+        reported_usage is None
+        or reported_usage.input_tokens is None
+        or reported_usage.output_tokens is None
+    ):
         return None
-    details = reported.input_token_details or _InputDetails()
+    details = reported_usage.input_token_details or _InputDetails()
     cached_details = details.cached_tokens_details or _TokenDetails()
-    output_details = reported.output_token_details or _TokenDetails()
-    prompt = _clamp(reported.input_tokens)
+    output_details = reported_usage.output_token_details or _TokenDetails()
+    prompt = _clamp(reported_usage.input_tokens)
     cached = min(_clamp(details.cached_tokens), prompt)
     audio = max(0, _clamp(details.audio_tokens) - _clamp(cached_details.audio_tokens))
     native: dict[str, Any] = {
@@ -95,7 +99,7 @@ def parse_response_usage(event: str | bytes) -> Usage | None:
     return Usage(
         input=prompt - cached,
         cache_read=cached or None,
-        output=_clamp(reported.output_tokens),
+        output=_clamp(reported_usage.output_tokens),
         native=native,
     )
 

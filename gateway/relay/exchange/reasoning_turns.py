@@ -234,20 +234,20 @@ def _restore_turn(turn: Turn, state: ReasoningState) -> Turn:
         other_parts, [state_part.length for state_part in state.parts if state_part.length]
     )
     remaining_texts = sum(bool(state_part.length) for state_part in state.parts)
-    restored: list[Part] = []
+    restored_parts: list[Part] = []
     for state_part in state.parts:
         if state_part.reasoning:
-            restored.append(_reasoning_part(state_part, turn.path))
+            restored_parts.append(_reasoning_part(state_part, turn.path))
         elif state_part.length:
             remaining_texts -= 1
             # All other parts that the client put next to the calls follow the last text.
             count = len(other_parts) if remaining_texts == 0 else 1
-            restored += other_parts[:count]
+            restored_parts += other_parts[:count]
             del other_parts[:count]
         elif calls:
-            restored += [*other_parts, _with_signature(calls.pop(0), state_part)]
+            restored_parts += [*other_parts, _with_signature(calls.pop(0), state_part)]
             other_parts.clear()
-    return replace(turn, parts=(*restored, *other_parts, *calls))
+    return replace(turn, parts=(*restored_parts, *other_parts, *calls))
 
 
 def _split_text(parts: list[Part], lengths: list[int]) -> list[Part]:

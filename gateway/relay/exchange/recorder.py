@@ -203,14 +203,14 @@ class Recorder:
 
     def _within(self, chunks: list[tuple[float, int]]) -> list[Chunk]:
         """The chunks that begin within the limit, with times since the start of the request."""
-        recorded: list[Chunk] = []
+        recorded_chunks: list[Chunk] = []
         offset = 0
         for received_at, size in chunks:
             if offset >= self.limit:
                 break
-            recorded.append(Chunk(int((received_at - self.started) * 1e5 + 0.5) / 100, size))
+            recorded_chunks.append(Chunk(int((received_at - self.started) * 1e5 + 0.5) / 100, size))
             offset += size
-        return recorded
+        return recorded_chunks
 
     def _masked_headers(self, *groups: Mapping[str, str]) -> list[dict[str, str]]:
         """Headers with `***` for credentials, and without the redactors' secrets."""

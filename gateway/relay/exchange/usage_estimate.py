@@ -29,10 +29,14 @@ _MIN_MEDIA_BYTES = 1024
 
 def usage_of(call: Call) -> tuple[Usage, str]:
     """The usage to bill a call by, and its source: one of the three names above."""
-    reported = call.attempt.tap.usage
-    if reported is not None and reported.output is not None and reported.prompt_tokens is not None:
-        return reported, BY_SIZE if reported.estimated else REPORTED
-    partial_usage, source = reported or Usage(), BY_TEXT
+    reported_usage = call.attempt.tap.usage
+    if (
+        reported_usage is not None
+        and reported_usage.output is not None
+        and reported_usage.prompt_tokens is not None
+    ):
+        return reported_usage, BY_SIZE if reported_usage.estimated else REPORTED
+    partial_usage, source = reported_usage or Usage(), BY_TEXT
     changes: dict[str, object] = {"estimated": True}
     if partial_usage.output is None:
         changes["output"] = -(-call.attempt.tap.output_bytes // BYTES_PER_TOKEN)
@@ -47,13 +51,13 @@ def usage_for_client(call: Call, context: ResponseContext) -> Usage | None:
     As reported if both counts are missing, the dialect does not require usage and the client
     has not requested it.
     """
-    reported = call.attempt.tap.usage
-    is_partial = reported is not None and (
-        reported.prompt_tokens is not None or reported.output is not None
+    reported_usage = call.attempt.tap.usage
+    is_partial = reported_usage is not None and (
+        reported_usage.prompt_tokens is not None or reported_usage.output is not None
     )
     if is_partial or call.exchange.dialect.requires_usage or context.include_usage:
         return usage_of(call)[0]
-    return reported
+    return reported_usage
 
 
 def _estimate_prompt(call: Call) -> tuple[int, str]:

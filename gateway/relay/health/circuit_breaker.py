@@ -300,22 +300,24 @@ class Breaker:
         self._version = self._header[_VERSION]
         length = self._header[_LENGTH]
         try:
-            shared = msgspec.json.decode(self._map[_HEADER : _HEADER + length], type=_SharedState)
+            shared_state = msgspec.json.decode(
+                self._map[_HEADER : _HEADER + length], type=_SharedState
+            )
         except (msgspec.MsgspecError, UnicodeDecodeError, ValueError):
-            shared = _SharedState()  # the writer was killed in the middle
+            shared_state = _SharedState()  # the writer was killed in the middle
         # In place: other objects hold a reference to the dictionary.
         self.states.clear()
-        self.states.update(shared.states)
-        self._claims = shared.claims
+        self.states.update(shared_state.states)
+        self._claims = shared_state.claims
 
     def _write(self) -> None:
         assert self._map is not None
         self._drop_expired()
-        encoded = msgspec.json.encode(_SharedState(self.states, self._claims))
-        if len(encoded) > _BYTES - _HEADER:
+        encoded_state = msgspec.json.encode(_SharedState(self.states, self._claims))
+        if len(encoded_state) > _BYTES - _HEADER:
             return
-        self._map[_HEADER : _HEADER + len(encoded)] = encoded
-        self._header[_LENGTH] = len(encoded)
+        self._map[_HEADER : _HEADER + len(encoded_state)] = encoded_state
+        self._header[_LENGTH] = len(encoded_state)
         self._version = self._header[_VERSION] = self._header[_VERSION] + 1
 
     def _drop_expired(self) -> None:

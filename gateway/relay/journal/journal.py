@@ -179,11 +179,11 @@ class Backlog:
     def _keep_in_memory(self, record: LogRecord, size: int) -> None:
         if self._open.records is None:
             self._seal()
-        recorded = self._record(record, with_bodies=size <= SEGMENT_BODY_BYTES, reason="size")
+        is_recorded = self._record(record, with_bodies=size <= SEGMENT_BODY_BYTES, reason="size")
         chunk = self._open
         assert chunk.records is not None
         chunk.records.append(record)
-        if not recorded:
+        if not is_recorded:
             chunk.unrecorded.append(record)
         chunk.count += 1
         chunk.bytes += size
@@ -498,18 +498,18 @@ class Journal:
         self._closing.set()
         self._wake.set()
         self._thread.join(timeout_s)
-        waiting = self._backlog.depth
-        dropped = self._backlog.close()
-        if dropped:
+        pending_records = self._backlog.depth
+        dropped_records = self._backlog.close()
+        if dropped_records:
             log.error(
                 "%d finished requests are lost: neither the database nor the disk accepts them",
-                dropped,
+                dropped_records,
             )
-        if waiting > dropped:
+        if pending_records > dropped_records:
             log.warning(
                 "%d finished requests are not in the database; they are in %s and will be "
                 "written at the next start",
-                waiting - dropped,
+                pending_records - dropped_records,
                 self._directory,
             )
 

@@ -423,11 +423,11 @@ class Metrics:
         state are reported.
         """
         registered = self._names.targets
-        reported = {label: state for label, state in states.items() if label in registered}
+        reported_states = {label: state for label, state in states.items() if label in registered}
         return (
-            reported
+            reported_states
             if len(registered) > MAX_TARGETS
-            else {**dict.fromkeys(registered, 0), **reported}
+            else {**dict.fromkeys(registered, 0), **reported_states}
         )
 
 

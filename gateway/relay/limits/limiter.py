@@ -341,7 +341,7 @@ class Limiter:
 
     # --- recorded spend -----------------------------------------------------------------
 
-    def sync_spend(self, recorded: RecordedSpend) -> None:
+    def sync_spend(self, recorded_spend: RecordedSpend) -> None:
         """Adds spend that is recorded in the database but missing from the counters.
 
         The log may lag behind because of pending records, but is never ahead: the difference was
@@ -349,7 +349,7 @@ class Limiter:
         """
         self.counters.map_new_slots()
         with self.counters.exclusive_lock():
-            for name, window, units in recorded:
+            for name, window, units in recorded_spend:
                 offset = self.counters.locked_counter_offset(name)
                 if offset is None:
                     continue

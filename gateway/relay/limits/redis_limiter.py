@@ -275,13 +275,13 @@ class RedisLimiter(Limiter):
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    def sync_spend(self, recorded: RecordedSpend) -> None:
+    def sync_spend(self, recorded_spend: RecordedSpend) -> None:
         """Adds recorded spend to Redis, and to the local counters, its fallback."""
-        super().sync_spend(recorded)
-        self.spend_sync.windows.update((name, window) for name, window, _ in recorded)
+        super().sync_spend(recorded_spend)
+        self.spend_sync.windows.update((name, window) for name, window, _ in recorded_spend)
         self.settlements.waiting += [
             {"name": name, "what": "sync", "window": window, "used": clamp_int(units)}
-            for name, window, units in recorded
+            for name, window, units in recorded_spend
         ]
         if self._flush_timer is None:
             self._flush_timer = asyncio.get_running_loop().call_later(0, self._flush_now)

@@ -22,8 +22,8 @@ def find_spent_budget(limiter: Limiter, call: Call, units: int) -> Error | None:
             if bound.rule.metric != "usd":
                 continue
             window = windows[bound.rule.span]
-            spent = sum(limits.window_spend(slot, bound.offset, window) for slot in slots)
-            if spent + units >= bound.rule.limit:
-                refusal = budget_refusal(bound.rule, spent + units, limiter.now())
+            spent_units = sum(limits.window_spend(slot, bound.offset, window) for slot in slots)
+            if spent_units + units >= bound.rule.limit:
+                refusal = budget_refusal(bound.rule, spent_units + units, limiter.now())
                 return limiter.count_refusal(refusal)
     return None

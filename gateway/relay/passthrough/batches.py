@@ -148,12 +148,16 @@ class BatchResultReader:
         self.for_model(answer.model).add(usage)
 
 
-def _parse_openai_usage(reported: Json | None) -> Usage | None:
+def _parse_openai_usage(reported_usage: Json | None) -> Usage | None:
     """The usage of a chat, a completion, a response or of embeddings, which have no output."""
-    if reported is not None and "input_tokens" in reported:
-        return of_response(reported)
-    usage = of_chat(reported)
-    if usage is not None and usage.output is None and "completion_tokens" not in (reported or {}):
+    if reported_usage is not None and "input_tokens" in reported_usage:
+        return of_response(reported_usage)
+    usage = of_chat(reported_usage)
+    if (
+        usage is not None
+        and usage.output is None
+        and "completion_tokens" not in (reported_usage or {})
+    ):
         return msgspec.structs.replace(usage, output=0)
     return usage
 
@@ -178,10 +182,10 @@ def usage_from_status(snapshot: Snapshot, provider: Provider, body: Json) -> lis
     OpenAI reports the tokens of batches that were created after 2025-09-07. Prices of
     long prompts do not apply: the length of each prompt is unknown.
     """
-    model, reported = body.get("model"), body.get("usage")
+    model, reported_usage = body.get("model"), body.get("usage")
     if body.get("status") not in _ENDED or not isinstance(model, str) or not model:
         return []
-    usage = of_response(reported)
+    usage = of_response(reported_usage)
     if usage is None or not (usage.prompt_tokens or usage.output):
         return []
     model_usage = BatchResultReader(snapshot, provider, "").for_model(model)

@@ -70,15 +70,15 @@ class BatchResultGuard:
             texts = texts_of(answer)
             if not texts:
                 return line
-            checked, rewritten = await check_texts(
+            checked_texts, rewritten = await check_texts(
                 self._runtime, self._call, "response", texts, document=answer
             )
         except GatewayError as failure:
             return msgspec.json.encode(_blocked(result, outer, failure.error))
         except RecursionError:
             return msgspec.json.encode(_blocked(result, outer, _UNREADABLE))
-        if rewritten is None and checked is not texts:
-            rewritten = replace_texts(answer, checked)
+        if rewritten is None and checked_texts is not texts:
+            rewritten = replace_texts(answer, checked_texts)
         if rewritten is None:
             return line
         return msgspec.json.encode({**result, outer: {**result[outer], inner: rewritten}})

@@ -109,7 +109,7 @@ class _ParallelCalls:
         tasks = [asyncio.create_task(self._run(number)) for number in range(len(self.prepared))]
         try:
             running = len(tasks)
-            waiting: list[AlternativeEvents] = []
+            pending_events: list[AlternativeEvents] = []
             has_begun = False
             while running:
                 number, events = await self.queue.get()
@@ -121,14 +121,14 @@ class _ParallelCalls:
                 content = self._read(number, events)
                 if number > 0:
                     if interleaved and content:
-                        waiting.append(AlternativeEvents(number, content))
+                        pending_events.append(AlternativeEvents(number, content))
                 elif content:
                     has_begun = True
                     yield content
                 if has_begun:  # the first choice's first event begins the response
-                    for batch in waiting:
+                    for batch in pending_events:
                         yield batch
-                    waiting = []
+                    pending_events = []
             yield self._end(interleaved=interleaved)
         finally:
             for task in tasks:

@@ -238,9 +238,11 @@ async def answer_in_batches(
         if len(response.vectors) != len(request.inputs):
             counts = f"{len(response.vectors)} vectors for {len(request.inputs)} inputs"
             raise bad_upstream(f"the upstream returned {counts}")
-    merged = merge_responses(responses)
-    call.attempt.tap.note_embeddings(merged)
-    body = msgspec.json.encode(render_embed_response(call, parse_embed_request(call), merged))
+    merged_response = merge_responses(responses)
+    call.attempt.tap.note_embeddings(merged_response)
+    body = msgspec.json.encode(
+        render_embed_response(call, parse_embed_request(call), merged_response)
+    )
     call.recorder.record_client(body)
     await send(runtime, call, client, target, body, [])
 

@@ -79,12 +79,12 @@ async def _guard_batch_file(runtime: Runtime, call: Call) -> None:
                 parts.append(part)
                 continue
             start = target.size
-            checked = (
+            checked_texts = (
                 _check_lines(runtime, call, source, part.stored_range)
                 if part is file
                 else source.read(part.stored_range)
             )
-            async for data in checked:
+            async for data in checked_texts:
                 await target.write(data)
             byte_range = ByteRange(start, target.size - start)
             parts.append(msgspec.structs.replace(part, stored_range=byte_range))
@@ -122,9 +122,9 @@ async def _check_line(runtime: Runtime, call: Call, line: bytes, number: int) ->
         texts = texts_of(body) if isinstance(body, dict) else []
         if not texts:
             return line
-        checked, rewritten = await check_texts(runtime, call, "request", texts, document=body)
-        if rewritten is None and checked is not texts:
-            rewritten = replace_texts(body, checked)
+        checked_texts, rewritten = await check_texts(runtime, call, "request", texts, document=body)
+        if rewritten is None and checked_texts is not texts:
+            rewritten = replace_texts(body, checked_texts)
     except GatewayError as failure:
         message = f"line {number} of the file: {failure.error.message}"
         error = msgspec.structs.replace(failure.error, message=message)

@@ -129,15 +129,15 @@ class StreamGuard:
         size = len(text) if final else await asyncio.to_thread(self._safe_size, text)
         if not size:
             return []
-        checked = await self._check(text[:size])
+        checked_text = await self._check(text[:size])
         self._buffer = text[size:]
         self._context = (self._context + text[:size])[-CONTEXT_CHARS:]
         events = self._take_waiting()
-        return [*events, Delta(checked)] if checked else events
+        return [*events, Delta(checked_text)] if checked_text else events
 
     def _take_waiting(self) -> list[Event]:
-        waiting, self._waiting = self._waiting, []
-        return waiting
+        pending_events, self._waiting = self._waiting, []
+        return pending_events
 
     def _safe_size(self, text: str) -> int:
         """How much of the text can be sent: no match of a pattern is cut."""
@@ -170,7 +170,7 @@ class StreamGuard:
         return map_argument_text(text, lambda _: next(remaining))
 
     async def _check_texts(self, texts: list[str]) -> list[str]:
-        checked, _ = await check_texts(
+        checked_texts, _ = await check_texts(
             self._runtime,
             self._call,
             "response",
@@ -178,7 +178,7 @@ class StreamGuard:
             context=self._context,
             chosen=self._enforced,
         )
-        return checked
+        return checked_texts
 
     async def _check_native(self) -> None:
         """Checks a block of the provider's own format, which waits until it is complete."""
@@ -214,9 +214,9 @@ class StreamGuard:
         if not texts:
             return document
         context, self._context = self._context, ""
-        checked = await self._check_texts(texts)
+        checked_texts = await self._check_texts(texts)
         self._context = context
-        return document if checked == texts else dict(replace_texts(document, checked))
+        return document if checked_texts == texts else dict(replace_texts(document, checked_texts))
 
     async def _check_logged(self, event: End) -> None:
         texts = [text for text in self._blocks if text]
@@ -230,8 +230,8 @@ class StreamGuard:
         if not texts or not self.enforces:
             return event
         self._context = ""
-        checked = iter(await self._check_texts(texts))
-        changed = tuple(_with_texts(response, checked) for response in event.alternatives)
+        checked_texts = iter(await self._check_texts(texts))
+        changed = tuple(_with_texts(response, checked_texts) for response in event.alternatives)
         return msgspec.structs.replace(event, alternatives=changed)
 
 
@@ -305,8 +305,8 @@ def _with_texts(response: Response, texts: Iterator[str]) -> Response:
             case ToolCall(raw=str()):
                 changed = msgspec.structs.replace(part, raw=next(texts))
             case ToolCall(arguments=dict(arguments)):
-                encoded = msgspec.json.encode(arguments).decode()
-                mapped = map_argument_text(encoded, lambda _: next(texts))
+                encoded_arguments = msgspec.json.encode(arguments).decode()
+                mapped = map_argument_text(encoded_arguments, lambda _: next(texts))
                 changed = msgspec.structs.replace(part, arguments=msgspec.json.decode(mapped))
             case _:
                 pass

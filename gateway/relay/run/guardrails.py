@@ -83,9 +83,11 @@ async def guard_request(runtime: Runtime, call: Call) -> None:
         texts = await offload.run(size, texts_of, document)
         if not texts:
             return
-        checked, rewritten = await check_texts(runtime, call, "request", texts, document=document)
-        if rewritten is None and checked is not texts:
-            rewritten = await offload.run(size, replace_texts, document, checked)
+        checked_texts, rewritten = await check_texts(
+            runtime, call, "request", texts, document=document
+        )
+        if rewritten is None and checked_texts is not texts:
+            rewritten = await offload.run(size, replace_texts, document, checked_texts)
     except RecursionError:
         raise invalid("the request body is nested too deeply") from None
     if rewritten is None:
@@ -107,8 +109,8 @@ def reject_token_ids(guard: GuardState, document: Any) -> None:
 
 
 def _decode_body(body: bytes) -> dict[str, Any]:
-    decoded: dict[str, Any] = offload.decode(body)
-    return decoded
+    decoded_body: dict[str, Any] = offload.decode(body)
+    return decoded_body
 
 
 async def guard_response(runtime: Runtime, call: Call, body: bytes) -> bytes:
@@ -122,9 +124,11 @@ async def guard_response(runtime: Runtime, call: Call, body: bytes) -> bytes:
         texts = await offload.run(size, texts_of, document)
         if not texts:
             return body
-        checked, rewritten = await check_texts(runtime, call, "response", texts, document=document)
-        if rewritten is None and checked is not texts:
-            rewritten = await offload.run(size, replace_texts, document, checked)
+        checked_texts, rewritten = await check_texts(
+            runtime, call, "response", texts, document=document
+        )
+        if rewritten is None and checked_texts is not texts:
+            rewritten = await offload.run(size, replace_texts, document, checked_texts)
     except (RecursionError, msgspec.MsgspecError):
         raise GatewayError(_unavailable("response", "", "the response cannot be parsed")) from None
     return body if rewritten is None else msgspec.json.encode(rewritten)
@@ -138,8 +142,8 @@ async def guard_text(runtime: Runtime, call: Call, body: bytes) -> bytes:
     if not body:
         return body
     texts = [body.decode("utf-8", "replace")]
-    checked, _ = await check_texts(runtime, call, "response", texts)
-    return body if checked is texts else checked[0].encode()
+    checked_texts, _ = await check_texts(runtime, call, "response", texts)
+    return body if checked_texts is texts else checked_texts[0].encode()
 
 
 async def check_texts(

@@ -124,18 +124,18 @@ class _Race:
         route = self.call.exchange.route or candidate.route
         timeout = route.hedge_after_s
         while pending:
-            done, pending = await asyncio.wait(
+            finished_tasks, pending = await asyncio.wait(
                 pending, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
             )
             if self.winner is not None:
                 await self.winner.task
                 return
-            if not done:
+            if not finished_tasks:
                 timeout = None
                 second = await self._start_second(retry_plan)
                 pending = pending | {second.task} if second is not None else pending
                 continue
-            for racer in [racer for racer in self.racers if racer.task in done]:
+            for racer in [racer for racer in self.racers if racer.task in finished_tasks]:
                 self._handle_failure(racer, retry_plan, is_first=racer is first)
         raise first.failure() or GatewayError(_no_answer())
 
@@ -188,14 +188,14 @@ class _Race:
             return
         self.winner = racer
         losers = [loser for loser in self.racers if loser is not racer]
-        tokens = spent = 0
+        tokens = spent_units = 0
         for loser in losers:
             if not loser.task.done():
                 used = _mark_loser(loser.call)
                 self.runtime.limiter.release_attempt(loser.call, used)
                 loser.task.cancel()
-                tokens, spent = tokens + used.tokens, spent + used.units
-        racer.call.hedge_loss = Estimate(tokens, spent)
+                tokens, spent_units = tokens + used.tokens, spent_units + used.units
+        racer.call.hedge_loss = Estimate(tokens, spent_units)
         records = [record for loser in losers for record in loser.call.attempts]
         racer.call.attempts[:0] = [*self._earlier_attempts, *records]
         racer.call.reservations[:0] = self.call.reservations

@@ -89,11 +89,11 @@ async def _reply_checked(
             state.usage = usage or state.usage
             if not _is_delta(frame.data):
                 is_object = frame.data.startswith(b"{")
-                checked = (
+                checked_data = (
                     await guard_response(runtime, call, frame.data) if is_object else frame.data
                 )
                 event = b"event: %s\n" % frame.event.encode() if frame.event else b""
-                out += event + b"data: " + checked + b"\n\n"
+                out += event + b"data: " + checked_data + b"\n\n"
     else:
         out = await guard_text(runtime, call, data)
     call.recorder.record_client(out)
@@ -125,10 +125,10 @@ async def _reply_complete(
     call.attempt.tap.started = True
     logged_body = msgspec.json.encode(describe_file(answer.kind, data)) if is_image else data
     call.recorder.record_upstream(logged_body)
-    checked = data
+    checked_data = data
     if _is_guarded(call):
-        checked = await guard_response(runtime, call, data)
-    out = await _rewrite_ids(runtime, call, target, checked)
+        checked_data = await guard_response(runtime, call, data)
+    out = await _rewrite_ids(runtime, call, target, checked_data)
     if out is not data:
         call.attempt.passthrough = call.recorder.passthrough = False
         call.recorder.record_client(logged_body if is_image else out)

@@ -231,8 +231,8 @@ def prefer_provider(decision: Decision, provider: str) -> Decision:
         )
         for c in preferred
     ]
-    others = [c for c in decision.candidates if c.target.model.provider.name != provider]
-    return msgspec.structs.replace(decision, candidates=(*preferred, *others))
+    other_candidates = [c for c in decision.candidates if c.target.model.provider.name != provider]
+    return msgspec.structs.replace(decision, candidates=(*preferred, *other_candidates))
 
 
 async def _pause(call: Call, retry_plan: RetryPlan, route: Route, deadlines: Deadlines) -> None:

@@ -158,11 +158,11 @@ async def _serve(runtime: Runtime, call: Call, client: Client, key_id: int | Non
     deadlines = Deadlines(runtime.deadline_ticker)
 
     async def fail(failure: GatewayError) -> None:
-        gone = failure.error is CLIENT_GONE
-        reply = record_failure(call, client, _STOPPED_BY_CALLER if gone else failure.error)
+        client_gone = failure.error is CLIENT_GONE
+        reply = record_failure(call, client, _STOPPED_BY_CALLER if client_gone else failure.error)
         if reply is not None:
             call.recorder.record_client(msgspec.json.encode(reply.body))
-        if gone:
+        if client_gone:
             call.outcome = "client_closed"
 
     async def work() -> None:

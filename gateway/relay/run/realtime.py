@@ -224,10 +224,12 @@ class _Session:
         }
         try:
             while True:
-                done, _ = await asyncio.wait(
+                finished_tasks, _ = await asyncio.wait(
                     relays, timeout=_CHECK_S, return_when=asyncio.FIRST_COMPLETED
                 )
-                session_end = next(iter(done)).result() if done else self._find_end()
+                session_end = (
+                    next(iter(finished_tasks)).result() if finished_tasks else self._find_end()
+                )
                 if session_end is not None:
                     break
         finally:
@@ -388,9 +390,9 @@ def _find_refusal(runtime: Runtime, call: Call, usage: SessionUsage) -> _Session
         if current is None or (expires_at is not None and expires_at <= time.time()):
             error = Error(kind="gateway_auth", message="this API key is no longer valid")
             return _SessionEnd("gateway", _REFUSED, error=error)
-    charged = charge_of_call(call, usage.known_cost_usd)
-    spent = find_spent_budget(runtime.limiter, call, units(charged))
-    return None if spent is None else _SessionEnd("gateway", _REFUSED, error=spent)
+    charge = charge_of_call(call, usage.known_cost_usd)
+    spent_budget = find_spent_budget(runtime.limiter, call, units(charge))
+    return None if spent_budget is None else _SessionEnd("gateway", _REFUSED, error=spent_budget)
 
 
 def _duration(seconds: float) -> str:

@@ -227,8 +227,8 @@ def price_usage(call: Call, usage: Usage) -> tuple[Decimal | None, str, str]:
 
 def _sum_costs(costs: list[Decimal | None]) -> Decimal | None:
     """The sum; None if one is unknown."""
-    known = [usd for usd in costs if usd is not None]
-    return sum(known, Decimal(0)) if len(known) == len(costs) else None
+    known_costs = [usd for usd in costs if usd is not None]
+    return sum(known_costs, Decimal(0)) if len(known_costs) == len(costs) else None
 
 
 def _requested_tier(exchange: Exchange) -> str | None:
@@ -296,8 +296,8 @@ async def serve_call(
         await fail(failure)
     except asyncio.CancelledError:
         reason = deadlines.take_reason()
-        gone = reason is None or reason == "client_gone"
-        await fail(GatewayError(CLIENT_GONE if gone else stop_error(reason)))
+        client_gone = reason is None or reason == "client_gone"
+        await fail(GatewayError(CLIENT_GONE if client_gone else stop_error(reason)))
         if reason is None:
             raise
     except Exception:

@@ -122,10 +122,10 @@ def prepare(
                 and exchange.verb == "generate"
                 and needs_marks(exchange.body, target.model.traits)
             ):
-                fields, added = mark_fields(
+                fields, added_marks = mark_fields(
                     fields, dialect.name, target.model.traits, route.prompt_cache
                 )
-                report = (*report, *added)
+                report = (*report, *added_marks)
         prepared = pass_through(call, target, edits, path, fields)
         if report:
             prepared = msgspec.structs.replace(prepared, report=(*report, *prepared.report))
@@ -392,8 +392,8 @@ def translated(
     rendered_request = dialect.provider.render_request(request, traits)
     body, report = rendered_request.body, rendered_request.report
     if edits:
-        body, more = profile_edits.apply(edits, body)
-        report = (*report, *more)
+        body, edit_adaptations = profile_edits.apply(edits, body)
+        report = (*report, *edit_adaptations)
     if verb == "count_tokens" and traits.count_form != "bare":
         body = dialect.token_count_body(body, traits.model)
         # A count leaves out the default of `max_tokens`, so it is not reported.

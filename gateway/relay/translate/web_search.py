@@ -239,8 +239,8 @@ def _native_block(block: dict[str, Any]) -> list[Event]:
 
 def _encode_extract(text: str) -> str:
     """An extract as opaque text, which the client sends back with the history."""
-    encoded = base64.urlsafe_b64encode(text[:2_000].encode("utf-8", "surrogatepass"))
-    return _EXTRACT_MARK + encoded.decode()
+    encoded_text = base64.urlsafe_b64encode(text[:2_000].encode("utf-8", "surrogatepass"))
+    return _EXTRACT_MARK + encoded_text.decode()
 
 
 def _decode_extract(value: Any) -> str:

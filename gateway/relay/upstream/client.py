@@ -76,8 +76,8 @@ class Answer:
                     data = await anext(self._chunks, b"")
                 if not data or self._decoder is None:
                     return data
-                if decoded := self._decoder.feed(data):
-                    return decoded
+                if decoded_data := self._decoder.feed(data):
+                    return decoded_data
         except httpx.TransportError as error:
             raise GatewayError(unreachable(error)) from error
 

@@ -229,8 +229,10 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Called by the loop."""
-        waiting = _unacknowledged(self.transport) if self.written and not self.status else -1
-        self.unreceived = waiting >= self._written_bytes
+        unacknowledged_bytes = (
+            _unacknowledged(self.transport) if self.written and not self.status else -1
+        )
+        self.unreceived = unacknowledged_bytes >= self._written_bytes
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -183,11 +183,11 @@ class Fetcher:
             except TimeoutError:
                 raise MediaFetchError(f"its host took longer than {self._timeout_s:g} s") from None
         if len(content) > _ENCODE_IN_THREAD_BYTES:
-            encoded = await asyncio.to_thread(base64.b64encode, content)
+            encoded_content = await asyncio.to_thread(base64.b64encode, content)
         else:
-            encoded = base64.b64encode(content)
+            encoded_content = base64.b64encode(content)
         return Fetched(
-            data=encoded.decode("ascii"),
+            data=encoded_content.decode("ascii"),
             media_type=detect_media_type(content[:512], declared_type),
             size=len(content),
         )

@@ -88,7 +88,7 @@ def write_provider(document: dict[str, Any], row: Provider | None) -> Provider:
     elif not row.client_key:
         raise Refused("client_key", f"{HIDDEN} stands for the stored key, but no key is stored")
     moved = previous is not None and is_moved(previous, recipient_of(row))
-    entered = _credential(row, values.credential, moved=moved)
+    credential = _credential(row, values.credential, moved=moved)
     row.headers = restore_hidden_values(values.headers, row.headers or {}, "headers", moved=moved)
     stored_query = row.query or {}
     row.query = None
@@ -99,24 +99,24 @@ def write_provider(document: dict[str, Any], row: Provider | None) -> Provider:
     row.margin = values.margin
     check_row(row)
     try:
-        provider_value(row, entered)
+        provider_value(row, credential)
     except InvalidField as error:
         raise Refused(error.field, error.message) from None
     except ValueError as error:
         raise Refused(field_of(error), str(error)) from None
     with transaction.atomic():
         row.save()
-        if entered:
-            set_credential(row, entered)
+        if credential:
+            set_credential(row, credential)
     return row
 
 
-def _credential(row: Provider, entered: str, *, moved: bool) -> str | None:
+def _credential(row: Provider, entered_credential: str, *, moved: bool) -> str | None:
     """Set the row's credential source; return a new credential to be stored, or None.
 
     `moved` means that a stored credential would be sent to another server.
     """
-    if entered == HIDDEN:
+    if entered_credential == HIDDEN:
         if not row.credential:
             raise Refused("credential", f"{HIDDEN} stands for the stored key, but no key is stored")
         if moved:
@@ -126,8 +126,12 @@ def _credential(row: Provider, entered: str, *, moved: bool) -> str | None:
             )
         return None
     row.credential = ""
-    row.credential_env = entered[1:] if entered.startswith("$") else ""
-    return entered if entered and not entered.startswith("$") else None
+    row.credential_env = entered_credential[1:] if entered_credential.startswith("$") else ""
+    return (
+        entered_credential
+        if entered_credential and not entered_credential.startswith("$")
+        else None
+    )
 
 
 def field_of(error: ValueError) -> str:

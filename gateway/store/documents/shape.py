@@ -291,16 +291,16 @@ def as_json(value: Any) -> Any:
 
 def merge_patch(document: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
     """A document with a JSON merge patch (RFC 7396) applied: null resets to the default."""
-    merged = dict(document)
+    merged_document = dict(document)
     for name, value in change.items():
         if value is None:
-            merged.pop(name, None)
+            merged_document.pop(name, None)
         elif isinstance(value, Mapping):
-            inner = merged.get(name)
-            merged[name] = merge_patch(inner if isinstance(inner, Mapping) else {}, value)
+            inner = merged_document.get(name)
+            merged_document[name] = merge_patch(inner if isinstance(inner, Mapping) else {}, value)
         else:
-            merged[name] = value
-    return merged
+            merged_document[name] = value
+    return merged_document
 
 
 def check_row(row: models.Model) -> None:
@@ -345,7 +345,7 @@ def restore_hidden_values(
     Raises:
         Refused: no value is stored, or it was stored for another host.
     """
-    restored = {}
+    restored_pairs = {}
     for name, value in pairs.items():
         if value == HIDDEN and name not in stored_pairs:
             raise Refused(
@@ -353,5 +353,5 @@ def restore_hidden_values(
             )
         if value == HIDDEN and moved:
             raise Refused(f"{field}.{name}", "the server has changed: enter the value again")
-        restored[name] = stored_pairs[name] if value == HIDDEN else value
-    return restored
+        restored_pairs[name] = stored_pairs[name] if value == HIDDEN else value
+    return restored_pairs

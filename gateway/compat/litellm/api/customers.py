@@ -135,8 +135,8 @@ def _save(fields: dict[str, Any], *, is_new: bool) -> HttpResponse:
         if is_new and customer in entries:
             reason = f"Customer already exists, passed user_id={customer[:200]}"
             raise RejectedRequest(400, reason, "user_id")
-        entries[customer], more = _changed(entries.get(customer, {}), fields)
-        notes.extend(more)
+        entries[customer], entry_notes = _changed(entries.get(customer, {}), fields)
+        notes.extend(entry_notes)
 
     _change_entries(change)
     return reply({**_customer(customer, _spend_of(customer)), "notes": notes})
@@ -219,9 +219,11 @@ def _info(customer: str) -> HttpResponse:
 
 
 def _list() -> HttpResponse:
-    spent = EndUserHour.objects.spend_by_end_user(0, MAX_LISTED)
-    names_without_spend = [name for name in store.load_options().end_users if name not in spent]
-    rows = [_customer(name, float(usd)) for name, usd in spent.items()]
+    spend_by_customer = EndUserHour.objects.spend_by_end_user(0, MAX_LISTED)
+    names_without_spend = [
+        name for name in store.load_options().end_users if name not in spend_by_customer
+    ]
+    rows = [_customer(name, float(usd)) for name, usd in spend_by_customer.items()]
     return reply(
         [*rows, *(_customer(name, _spend_of(name)) for name in names_without_spend)][:MAX_LISTED]
     )

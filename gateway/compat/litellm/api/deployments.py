@@ -197,24 +197,24 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
             "litellm_params": {**_params_of(target, changed_params), **changed_params},
             "model_info": info,
         }
-        added, notes = _add(entry)
-        new_provider = added.model.provider
+        added_row, notes = _add(entry)
+        new_provider = added_row.model.provider
         is_secret_sent = changed_params.get("api_key") is None and bool(new_provider.credential)
         if is_secret_sent and is_moved(recipient_of(old_provider), recipient_of(new_provider)):
             reason = "the server has changed: enter the key again to confirm sending it there"
             raise RejectedRequest(
                 400, f"litellm_params.api_key: {reason}", "litellm_params.api_key"
             )
-        target.route = added.route
+        target.route = added_row.route
         if not (changed_params.keys() <= _TARGET_PARAMETERS and info.keys() <= {"id"}):
-            target.model = added.model
+            target.model = added_row.model
         _remove_prices(target.model, {**info, **changed_params})
-        target.edits = _updated_edits(target.edits, added.edits, changed_params)
+        target.edits = _updated_edits(target.edits, added_row.edits, changed_params)
         for parameter, columns in _COLUMNS.items():
             if parameter in changed_params:
                 for column in columns:
-                    setattr(target, column, getattr(added, column))
-        added.delete()
+                    setattr(target, column, getattr(added_row, column))
+        added_row.delete()
         target.save()
         if not old_route.targets.exists():
             old_route.delete()

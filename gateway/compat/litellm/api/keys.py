@@ -134,13 +134,13 @@ def generate_key(fields: dict[str, Any]) -> dict[str, Any]:
         )
     row, secret = new_key_row()
     notes = check(fields)
-    document, more = to_document(fields)
+    document, document_notes = to_document(fields)
     document.setdefault("name", row.prefix)
     if not document["team"] and document["user"]:
         document["team"] = team_rows.name_of_user(document["user"])
     _write(document, row, fields)
     answer = {"key": secret, **key_info(row, Spending())}
-    return {**answer, "notes": [*notes, *more]}
+    return {**answer, "notes": [*notes, *document_notes]}
 
 
 def _update(fields: dict[str, Any]) -> HttpResponse:
@@ -160,7 +160,9 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
     ):
         stored_tags = settings_of(row)["tags"]
         changed_fields["tags"] = changed_fields["metadata"].get("tags", stored_tags)
-    document, more = to_document({**_with_stored_settings(row, changed_fields), **changed_fields})
+    document, document_notes = to_document(
+        {**_with_stored_settings(row, changed_fields), **changed_fields}
+    )
     if changed_fields.get("key_alias", "-") in (None, ""):
         document["name"] = row.prefix
     unchanged = _KEYS.read(row)
@@ -168,7 +170,9 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
     budget = document.pop("budget")
     merged_document = {**merge_patch(unchanged, document), "budget": budget}
     _write(merged_document, row, changed_fields)
-    return reply({"key": key_or_alias, **key_info(row, Spending()), "notes": [*notes, *more]})
+    return reply(
+        {"key": key_or_alias, **key_info(row, Spending()), "notes": [*notes, *document_notes]}
+    )
 
 
 def _with_stored_settings(row: ApiKey, changes: dict[str, Any]) -> dict[str, Any]:

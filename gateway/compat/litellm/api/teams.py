@@ -149,11 +149,11 @@ def _new(fields: dict[str, Any]) -> HttpResponse:
             )
     ref = team_rows.TEAM + team_id if team_id and team_id != name else ""
     row = Team(source_ref=ref)
-    budget, more = budget_of(fields)
+    budget, budget_notes = budget_of(fields)
     document = {"name": name, "limits": limits_of(fields), "budget": budget}
     document["parent"] = _organization(fields)
     write_team(document, row)
-    return reply({**team_info(row, Spending()), "notes": [*notes, *more]})
+    return reply({**team_info(row, Spending()), "notes": [*notes, *budget_notes]})
 
 
 def _update(fields: dict[str, Any]) -> HttpResponse:
@@ -163,9 +163,12 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
     stored_amounts = amounts_of(before)
     if fields.get("max_budget", 0) is None:
         stored_amounts |= {"budget_duration": None, "soft_budget": None}
-    merged = {**stored_amounts, **{name: fields[name] for name in _AMOUNTS if name in fields}}
-    budget, more = budget_of(merged)
-    changes: dict[str, Any] = {"limits": limits_of(merged)}
+    merged_amounts = {
+        **stored_amounts,
+        **{name: fields[name] for name in _AMOUNTS if name in fields},
+    }
+    budget, budget_notes = budget_of(merged_amounts)
+    changes: dict[str, Any] = {"limits": limits_of(merged_amounts)}
     if alias := string_field(fields, "team_alias").strip():
         changes["name"] = alias
     if "organization_id" in fields:
@@ -174,7 +177,7 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
         row.source_ref = team_rows.TEAM + team_id
     write_team({**merge_patch(before, changes), "budget": budget}, row)
     data = team_info(row, Spending())
-    return reply({"team_id": team_id, "data": data, "notes": [*notes, *more]})
+    return reply({"team_id": team_id, "data": data, "notes": [*notes, *budget_notes]})
 
 
 def _delete(fields: dict[str, Any]) -> HttpResponse:

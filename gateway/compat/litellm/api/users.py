@@ -134,16 +134,18 @@ def _new(fields: dict[str, Any]) -> HttpResponse:
     if fields.get("models") and not create_key:
         raise RejectedRequest(400, "models: set it on each key of the user", "models")
     row = Team(source_ref=team_rows.USER + user_id)
-    budget, more = budget_of(fields)
+    budget, budget_notes = budget_of(fields)
     name = f"user {user_id}"
     write_team({"name": name, "limits": limits_of(fields), "budget": budget}, row)
     answer: dict[str, Any] = {"key": None}
     if create_key:
         key = {name: fields[name] for name in _OF_KEY if name in fields}
         answer = generate_key({**key, "user_id": user_id})
-        more += answer.pop("notes")
+        budget_notes += answer.pop("notes")
     ApiKey.objects.filter(user=user_id, team=None).update(team=row)
-    return reply({**answer, **user_info(user_id, row, Spending()), "notes": [*notes, *more]})
+    return reply(
+        {**answer, **user_info(user_id, row, Spending()), "notes": [*notes, *budget_notes]}
+    )
 
 
 def _update(fields: dict[str, Any]) -> HttpResponse:
@@ -160,13 +162,16 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
     stored_amounts = amounts_of(before)
     if fields.get("max_budget", 0) is None:
         stored_amounts |= {"budget_duration": None, "soft_budget": None}
-    merged = {**stored_amounts, **{name: fields[name] for name in _AMOUNTS if name in fields}}
-    budget, more = budget_of(merged)
-    document = {**merge_patch(before, {"limits": limits_of(merged)}), "budget": budget}
+    merged_amounts = {
+        **stored_amounts,
+        **{name: fields[name] for name in _AMOUNTS if name in fields},
+    }
+    budget, budget_notes = budget_of(merged_amounts)
+    document = {**merge_patch(before, {"limits": limits_of(merged_amounts)}), "budget": budget}
     write_team(document, row)
     ApiKey.objects.filter(user=user_id, team=None).update(team=row)
     data = user_info(user_id, row, Spending())
-    return reply({"user_id": user_id, "data": data, "notes": [*notes, *more]})
+    return reply({"user_id": user_id, "data": data, "notes": [*notes, *budget_notes]})
 
 
 def _delete(fields: dict[str, Any]) -> HttpResponse:

@@ -341,10 +341,10 @@ class _RowWriter:
     # --- rows that the file no longer has --------------------------------------------------
 
     def _remove(self, table: type[Row]) -> None:
-        gone = table._default_manager.filter(source=RowSource.FILE).exclude(
+        removed_rows = table._default_manager.filter(source=RowSource.FILE).exclude(
             pk__in=self._written_pks[table]
         )
-        for row in gone:
+        for row in removed_rows:
             in_use = isinstance(row, Guardrail) and bool(row.attached_to())
             if in_use or any(getattr(row, name).exists() for name in _DEPENDENTS[table]):
                 kind = row._meta.verbose_name

@@ -168,24 +168,24 @@ class _Parser:
 
     def _with_credential(self, params: Node) -> Node:
         """Return an entry with inherited values; its own take precedence."""
-        merged = dict(params.items())
+        merged_params = dict(params.items())
         credential_name = params.get("litellm_credential_name")
         if credential_name is not None:
             credential = self._credentials.get(credential_name.text())
             if credential is not None:
-                merged = {**dict(credential.items()), **merged}
+                merged_params = {**dict(credential.items()), **merged_params}
             else:
                 self.report.add(
                     credential_name, f"there is no `{credential_name.text()}` in credential_list"
                 )
         if self._usual is not None:
-            merged = {**dict(self._usual.items()), **merged}
+            merged_params = {**dict(self._usual.items()), **merged_params}
         # As in LiteLLM, true for all means true for each: an entry cannot disable it.
         dropping = self._library.get("drop_params")
         if dropping is not None and dropping.boolean():
-            merged["drop_params"] = dropping
-        merged = {**self._library, **merged}
-        return msgspec.structs.replace(params, value=merged)
+            merged_params["drop_params"] = dropping
+        merged_params = {**self._library, **merged_params}
+        return msgspec.structs.replace(params, value=merged_params)
 
     def _entry(self, name: Node, params: Node, info: Node | None) -> None:
         if _is_catch_all(params):
@@ -316,10 +316,10 @@ def _with_computed_weights(targets: list[TargetRow]) -> list[TargetRow]:
     The first deployment decides the basis: weight, rpm or tpm. As in LiteLLM, a deployment
     without that value gets weight 0, and is called only when the others fail.
     """
-    counted = next((name for name in SHARES if name in targets[0].shares), None)
-    if counted is None:
+    share_name = next((name for name in SHARES if name in targets[0].shares), None)
+    if share_name is None:
         return targets
     return [
-        msgspec.structs.replace(target, weight=target.shares.get(counted, 0.0))
+        msgspec.structs.replace(target, weight=target.shares.get(share_name, 0.0))
         for target in targets
     ]

@@ -161,30 +161,34 @@ def resolve_variables(node: Node, environ: Mapping[str, str]) -> Node:
     """Return the node with every `os.environ/NAME` below it resolved."""
     value = node.value
     if isinstance(value, dict):
-        below: Any = {name: resolve_variables(child, environ) for name, child in value.items()}
+        resolved_value: Any = {
+            name: resolve_variables(child, environ) for name, child in value.items()
+        }
     elif isinstance(value, tuple):
-        below = tuple(resolve_variables(child, environ) for child in value)
+        resolved_value = tuple(resolve_variables(child, environ) for child in value)
     elif isinstance(value, str) and value.startswith(REFERENCE):
         name = value.removeprefix(REFERENCE).strip()
         # Shells and compose files often set a variable to "" to unset it.
         return msgspec.structs.replace(node, value=environ.get(name) or None, variable=name)
     else:
         return node
-    return msgspec.structs.replace(node, value=below)
+    return msgspec.structs.replace(node, value=resolved_value)
 
 
 def to_node(value: Any, file: str, path: str = "") -> Node:
     """Return plain data as a node; `file` names where it is from, and there are no lines."""
     if isinstance(value, dict):
-        below: Any = {
+        node_value: Any = {
             str(name): to_node(item, file, f"{path}.{name}" if path else str(name))
             for name, item in value.items()
         }
     elif isinstance(value, list):
-        below = tuple(to_node(item, file, f"{path}[{index}]") for index, item in enumerate(value))
+        node_value = tuple(
+            to_node(item, file, f"{path}[{index}]") for index, item in enumerate(value)
+        )
     else:
-        below = value
-    return Node(value=below, file=file, line=0, path=path, raw=str(value))
+        node_value = value
+    return Node(value=node_value, file=file, line=0, path=path, raw=str(value))
 
 
 def read_file(path: Path) -> File:
@@ -264,23 +268,23 @@ class _Converter:
 
     def _mapping(self, node: yaml.MappingNode, path: str, depth: int) -> dict[str, Node]:
         mapping: dict[str, Node] = {}
-        merged: dict[str, Node] = {}
+        merged_nodes: dict[str, Node] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
             if key.tag == "tag:yaml.org,2002:merge":
-                merged |= self._merged(value, path, depth)
+                merged_nodes |= self._merged(value, path, depth)
                 continue
             if not isinstance(key, yaml.ScalarNode):
                 raise ConfigError(f"{self._file}:{line}", path, "has a key that is not text")
             name = str(key.value)
             _check_text(name, f"{self._file}:{line}", path)
-            below = f"{path}.{name}" if path else name
-            child = self.convert(value, below, depth + 1, line)
+            child_path = f"{path}.{name}" if path else name
+            child = self.convert(value, child_path, depth + 1, line)
             if name in mapping:
                 self.repeated.append(child)
             mapping[name] = child
         # Keys of the mapping itself override those of `<<`, regardless of their order.
-        return {**merged, **mapping}
+        return {**merged_nodes, **mapping}
 
     def _merged(self, value: yaml.Node, path: str, depth: int) -> dict[str, Node]:
         parts = value.value if isinstance(value, yaml.SequenceNode) else [value]

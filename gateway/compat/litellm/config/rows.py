@@ -51,8 +51,8 @@ class ProviderRow(msgspec.Struct, frozen=True, kw_only=True):
         parts += () if self.drop_params else ("drop_params", False)
         parts += ("client_credential", True) if self.client_credential else ()
         parts += ("tls", self.tls) if self.tls else ()
-        encoded = msgspec.json.encode(parts, order="deterministic")
-        return hashlib.sha256(encoded).hexdigest()
+        encoded_parts = msgspec.json.encode(parts, order="deterministic")
+        return hashlib.sha256(encoded_parts).hexdigest()
 
 
 class ModelRow(msgspec.Struct, frozen=True, kw_only=True):

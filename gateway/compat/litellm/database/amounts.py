@@ -35,26 +35,26 @@ def window_of(duration: Any) -> tuple[str, bool] | None:
 
 
 def set_amounts(
-    row: Any, source: Row, shared: Row | None, subject: str, report: ImportReport
+    row: Any, source: Row, shared_budget: Row | None, subject: str, report: ImportReport
 ) -> bool:
     """Set the limits and the budget of a row from LiteLLM's columns.
 
     Returns False if a limit of 0 rejects every request.
     """
-    limits, budget, passes = amounts_of(source, shared, subject, report)
+    limits, budget, passes = amounts_of(source, shared_budget, subject, report)
     set_limits(row, limits)
     set_budget(row, budget)
     return passes
 
 
 def amounts_of(
-    source: Row, shared: Row | None, subject: str, report: ImportReport
+    source: Row, shared_budget: Row | None, subject: str, report: ImportReport
 ) -> tuple[Limits, Budget, bool]:
     """The limits and the budget in LiteLLM's columns, and whether any request passes.
 
-    `shared` is the row of BudgetTable that `source` names; its own values take precedence.
+    `shared_budget` is the row of BudgetTable that `source` names; its own values take precedence.
     """
-    values = {**_present_amounts(shared or {}), **_present_amounts(source)}
+    values = {**_present_amounts(shared_budget or {}), **_present_amounts(source)}
     limits, passes = _limits(values, subject, report)
     budget = _budget(values, subject, report)
     if values.get("temp_budget_increase"):
@@ -66,9 +66,9 @@ def amounts_of(
     return limits, budget, passes
 
 
-def has_amounts(source: Row, shared: Row | None) -> bool:
+def has_amounts(source: Row, shared_budget: Row | None) -> bool:
     """Whether a row has a limit or a budget."""
-    values = {**_present_amounts(shared or {}), **_present_amounts(source)}
+    values = {**_present_amounts(shared_budget or {}), **_present_amounts(source)}
     return any(values.get(name) is not None for name in (*LIMITS, "max_budget", "budget_limits"))
 
 

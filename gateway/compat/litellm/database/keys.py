@@ -140,8 +140,8 @@ class _KeyImport:
             source=RowSource.DATABASE,
             source_ref=f"LiteLLM key {token[:16]}",
         )
-        shared = self._budgets.get(key.get("budget_id") or "")
-        passes = set_amounts(row, key, shared, subject, self._report)
+        shared_budget = self._budgets.get(key.get("budget_id") or "")
+        passes = set_amounts(row, key, shared_budget, subject, self._report)
         if (previous := self._previous.get(token)) is not None:
             row.previous_prefix = public_prefix(previous["token"])
             row.previous_digest = store.hashed_digest(previous["token"])
@@ -248,11 +248,11 @@ class _KeyImport:
 
     def _known_guardrails(self, metadata: Row, subject: str) -> list[str]:
         names = metadata.get("guardrails") or []
-        known = [name for name in names if name in self._guardrails]
+        known_guardrails = [name for name in names if name in self._guardrails]
         for name in names:
-            if name not in known:
+            if name not in known_guardrails:
                 self._report.add_remark(subject, f"there is no guardrail {str(name)[:80]} here")
-        return known
+        return known_guardrails
 
     def _note_unsupported(self, key: Row, metadata: Row, subject: str) -> None:
         if remark := describe_aliases(key.get("aliases")):

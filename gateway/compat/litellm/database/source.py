@@ -107,9 +107,9 @@ def split_url(url: str) -> tuple[str, str]:
     parts = urlsplit(url)
     if parts.scheme not in {"postgres", "postgresql"} or not parts.netloc:
         raise SourceError("the URL must have the form postgresql://USER:PASSWORD@HOST:PORT/NAME")
-    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
+    known_options = {option.keyword.decode() for option in Conninfo.get_defaults()}
     pairs = parse_qsl(parts.query)
-    query = urlencode([pair for pair in pairs if pair[0] in known], quote_via=quote)
+    query = urlencode([pair for pair in pairs if pair[0] in known_options], quote_via=quote)
     schema = dict(pairs).get("schema", "public")
     return urlunsplit(("postgresql", parts.netloc, parts.path, query, "")), schema
 

@@ -104,8 +104,8 @@ class _TeamImport:
             source=RowSource.DATABASE,
             source_ref=source_ref,
         )
-        shared = self._budgets.get(row.get("budget_id") or "")
-        set_amounts(team, row, shared, subject, self._report)
+        shared_budget = self._budgets.get(row.get("budget_id") or "")
+        set_amounts(team, row, shared_budget, subject, self._report)
         team.save()
         self._report.count("teams", "added")
         return team

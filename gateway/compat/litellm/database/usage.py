@@ -102,10 +102,10 @@ def _remainders(
         if since is not None and not _is_current(values, now):
             continue
         first = since.date().isoformat() if since is not None else ""
-        recorded = sum(
+        recorded_count = sum(
             (usd for date, usd in days.get(key["token"], ()) if date >= first), Decimal(0)
         )
-        missing = Decimal(str(key.get("spend") or 0)) - recorded
+        missing = Decimal(str(key.get("spend") or 0)) - recorded_count
         if missing < -_LEAST_USD:
             report.add_remark(
                 f"key {key_spend.name}",
