@@ -18,8 +18,8 @@ class FoldedFields(forms.BaseForm):
     @property
     def opens_advanced(self) -> bool:
         """Whether a folded field has an error or a value."""
-        folded = [name for name in self.fields if name not in self.FIRST_FIELDS]
-        return any(name in self.errors or self._has_value(name) for name in folded)
+        folded_names = [name for name in self.fields if name not in self.FIRST_FIELDS]
+        return any(name in self.errors or self._has_value(name) for name in folded_names)
 
     def _has_value(self, name: str) -> bool:
         value = self.get_initial_for_field(self.fields[name], name)

@@ -38,8 +38,8 @@ class SessionStore(db.SessionStore):
             self._session_key = None
             return {}
         data: dict[str, Any] = self.decode(row.session_data)
-        if (later := self._later(row, data)) is not None:
-            self._live().filter(session_key=row.session_key).update(expire_date=later)
+        if (renewed_expiry := self._later(row, data)) is not None:
+            self._live().filter(session_key=row.session_key).update(expire_date=renewed_expiry)
         return data
 
     async def aload(self) -> dict[str, Any]:
@@ -49,8 +49,10 @@ class SessionStore(db.SessionStore):
             self._session_key = None
             return {}
         data: dict[str, Any] = self.decode(row.session_data)
-        if (later := self._later(row, data)) is not None:
-            await self._live().filter(session_key=row.session_key).aupdate(expire_date=later)
+        if (renewed_expiry := self._later(row, data)) is not None:
+            await (
+                self._live().filter(session_key=row.session_key).aupdate(expire_date=renewed_expiry)
+            )
         return data
 
     def exists(self, session_key: str) -> bool:

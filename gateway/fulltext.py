@@ -19,7 +19,7 @@ _ASCII = bytes(
     ord(chr(code).lower()) if code < 128 and chr(code).isalnum() else ord(" ")
     for code in range(256)
 )
-_WORD = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_]+")
+_WORD_PATTERN = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_]+")
 _SPACELESS = re.compile(r"([\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])")
 _QUERY = re.compile(r'"([^"]*)"|(\S+)')
 
@@ -30,9 +30,11 @@ def split_terms(text: str) -> list[str]:
         terms = text.encode().translate(_ASCII).decode().split()
     else:
         # Twice: letters in another font have a case only after the first NFKD.
-        folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
-        stripped = "".join(c for c in folded if not unicodedata.combining(c))
-        terms = _WORD.findall(_SPACELESS.sub(r" \1 ", stripped))
+        casefolded_text = unicodedata.normalize(
+            "NFKD", unicodedata.normalize("NFKD", text).casefold()
+        )
+        unaccented_text = "".join(c for c in casefolded_text if not unicodedata.combining(c))
+        terms = _WORD_PATTERN.findall(_SPACELESS.sub(r" \1 ", unaccented_text))
     if max(map(len, terms), default=0) > MAX_TERM:
         return [term for term in terms if len(term) <= MAX_TERM]
     return terms

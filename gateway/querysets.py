@@ -157,8 +157,8 @@ class ModelQuerySet(RegistryRowQuerySet[Row]):
             return self.none()
         rows = self.filter(provider__name=provider) if provider else self
         if state in {"on", "off"}:
-            on = Q(enabled=True, provider__enabled=True)
-            rows = rows.filter(on if state == "on" else ~on)
+            is_enabled = Q(enabled=True, provider__enabled=True)
+            rows = rows.filter(is_enabled if state == "on" else ~is_enabled)
         label = Concat("provider__name", Value("/"), "name")
         for term in text.split():
             rows = rows.annotate(label=label).filter(label__icontains=term)
@@ -587,8 +587,8 @@ class ProviderResourceQuerySet(models.QuerySet[Row]):
 
     def remember(self, provider: str, key_id: int, ids: Sequence[str]) -> None:
         """Record a key as the owner of these ids of a provider."""
-        make = self.model
-        rows = [make(provider=provider, key_id=key_id, upstream_id=id_) for id_ in ids]
+        row_type = self.model
+        rows = [row_type(provider=provider, key_id=key_id, upstream_id=id_) for id_ in ids]
         self.bulk_create(rows, ignore_conflicts=True)
 
     def of_key(self, provider: str, key_id: int, ids: Sequence[str]) -> set[str]:

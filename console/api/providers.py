@@ -229,7 +229,7 @@ def _catalogue_out(row: Provider, catalogue: ModelCatalog) -> dict[str, Any]:
         "message": catalogue.detail,
         "status": catalogue.status,
         "new": [_listed_out(model) for model in diff.new],
-        "missing": [gone.name for gone in diff.gone],
+        "missing": [missing_model.name for missing_model in diff.gone],
         "changed": changed_models,
         "unchanged": diff.same,
     }

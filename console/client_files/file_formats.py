@@ -47,8 +47,8 @@ def set_variables(text: str, values: Mapping[str, str]) -> str:
     """Set variables of a `.env` file."""
     for name, value in values.items():
         line = re.compile(rf"^(?:export[ ]+)?{re.escape(name)}[ ]*=.*\n?", re.M)
-        quoted = value if _PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)
-        text = _replace_line(text, line, f"{name}={quoted}\n")
+        quoted_value = value if _PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)
+        text = _replace_line(text, line, f"{name}={quoted_value}\n")
     return text
 
 

@@ -198,20 +198,22 @@ def _violation(document: Any, schema: Any) -> str | None:
 
 def _json_of(text: str) -> tuple[Any, str]:
     """The answer as JSON, also from within one Markdown code block; and why it is none."""
-    stripped = text.strip()
-    if stripped.startswith("```") and stripped.endswith("```"):
-        stripped = stripped.strip("`").partition("\n")[2].strip()
+    stripped_text = text.strip()
+    if stripped_text.startswith("```") and stripped_text.endswith("```"):
+        stripped_text = stripped_text.strip("`").partition("\n")[2].strip()
     try:
-        return msgspec.json.decode(stripped), ""
+        return msgspec.json.decode(stripped_text), ""
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return None, "the answer is not JSON" if stripped else "the answer is empty"
+        return None, "the answer is not JSON" if stripped_text else "the answer is empty"
 
 
 def _embedded_documents(text: str) -> list[Any]:
     """The JSON objects and arrays in a text, in order."""
     decoder, documents, position = json.JSONDecoder(), [], 0
     for _ in range(MAX_JSON_STARTS):
-        starts = [at for at in (text.find("{", position), text.find("[", position)) if at >= 0]
+        starts = [
+            index for index in (text.find("{", position), text.find("[", position)) if index >= 0
+        ]
         if not starts:
             break
         position = min(starts)
@@ -470,7 +472,7 @@ def render_assertion(assertion: Assertion) -> Json:
     return data
 
 
-_SHORT = regex.compile(r"((?:not-)?[a-z][a-z-]*)(?:\(([\d.]+)\))?(?::\s*(.*))?", regex.DOTALL)
+_SHORTHAND = regex.compile(r"((?:not-)?[a-z][a-z-]*)(?:\(([\d.]+)\))?(?::\s*(.*))?", regex.DOTALL)
 _ALIASES = {"grade": RUBRIC, "fn": "javascript", "eval": "javascript", "json": "is-json"}
 
 
@@ -480,7 +482,7 @@ def parse_short_assertion(text: str) -> Assertion:
     `contains: Paris`, `not-regex: \\d`, `latency(500)`, `is-json`; any other text must be
     equal to the answer.
     """
-    match = _SHORT.fullmatch(text.strip())
+    match = _SHORTHAND.fullmatch(text.strip())
     if match is not None:
         label = match[1]
         name = label.removeprefix("not-")

@@ -33,10 +33,10 @@ _IGNORED = ("__metric", "__providerOutput")
 
 def detect_format(text: str) -> str:
     """The format of pasted text: `jsonl` (also a JSON list), `csv` or `lines`."""
-    stripped = text.strip()
-    if stripped.startswith(("{", "[")):
+    stripped_text = text.strip()
+    if stripped_text.startswith(("{", "[")):
         return "jsonl"
-    rows = [*csv.reader(io.StringIO(stripped))] if stripped else []
+    rows = [*csv.reader(io.StringIO(stripped_text))] if stripped_text else []
     is_table = len(rows) > 1 and len(rows[0]) > 1 and len({len(row) for row in rows if row}) == 1
     names = rows[0] if rows else []
     is_header = all(name.strip() and len(name) <= 40 and "\n" not in name for name in names)

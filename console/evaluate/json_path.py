@@ -60,13 +60,13 @@ def find_values(path: str, document: Any) -> list[Any]:
     """The values at a path, at most MAX_MATCHES; empty if there are none. Raises InvalidPath."""
     values = [document]
     for deep, selector in parse_path(path):
-        matched: list[Any] = []
+        matched_nodes: list[Any] = []
         for value in values:
             for node in _descendants(value) if deep else (value,):
-                matched += _children(node, selector)
-                if len(matched) > MAX_MATCHES:
+                matched_nodes += _children(node, selector)
+                if len(matched_nodes) > MAX_MATCHES:
                     raise InvalidPath(f"it matches more than {MAX_MATCHES} values")
-        values = matched
+        values = matched_nodes
     return values
 
 

@@ -210,13 +210,13 @@ def _rank_names(totals_by_name: dict[Name, Totals]) -> list[Name]:
 def _usage_rows(
     dimension: str, ranked: list[Name], totals_by_name: dict[Name, Totals]
 ) -> tuple[UsageRow, ...]:
-    shown = ranked[: _count_shown(ranked, MAX_ROWS)]
-    names = _names(dimension, shown)
+    shown_rows = ranked[: _count_shown(ranked, MAX_ROWS)]
+    names = _names(dimension, shown_rows)
     presets = dict(Provider.objects.values_list("name", "preset"))
     max_cost = max((totals.cost_units for totals in totals_by_name.values()), default=0)
     max_tokens = max((totals.tokens for totals in totals_by_name.values()), default=0)
     rows = []
-    for index, name in enumerate(shown):
+    for index, name in enumerate(shown_rows):
         totals = totals_by_name[name]
         share = (
             percent(totals.cost_units, max_cost) if max_cost else percent(totals.tokens, max_tokens)
@@ -233,7 +233,7 @@ def _usage_rows(
                 query=_log_query(dimension, name),
             )
         )
-    if other_series := ranked[len(shown) :]:
+    if other_series := ranked[len(shown_rows) :]:
         totals = sum_totals(totals_by_name[name] for name in other_series)
         rows.append(UsageRow(_others_label(len(other_series)), totals, 0, 0))
     return tuple(rows)
@@ -256,18 +256,18 @@ def _series(
     starts: list[dt.datetime],
 ) -> tuple[Series, ...]:
     """The charts' series: the first rows, and the others as one."""
-    shown = ranked[: _count_shown(ranked, MAX_SERIES)]
-    if not shown:
+    shown_series = ranked[: _count_shown(ranked, MAX_SERIES)]
+    if not shown_series:
         return ()
-    conditions = [_condition(dimension, name, value_by_key) for name in shown]
+    conditions = [_condition(dimension, name, value_by_key) for name in shown_series]
     cells: dict[int, dict[dt.datetime, list[Totals]]] = {}
     for start, number, totals in _by_step_and_condition(span, dimension, starts[0], conditions):
         steps = cells.setdefault(number, {})
         steps.setdefault(step_start(span.step, start), []).append(totals)
-    names = _names(dimension, shown)
-    labels = {number: names[name] for number, name in enumerate(shown, 1)}
-    if len(ranked) > len(shown):
-        labels[0] = _others_label(len(ranked) - len(shown))
+    names = _names(dimension, shown_series)
+    labels = {number: names[name] for number, name in enumerate(shown_series, 1)}
+    if len(ranked) > len(shown_series):
+        labels[0] = _others_label(len(ranked) - len(shown_series))
     return tuple(
         Series(label, number, tuple(sum_totals(cells.get(number, {}).get(at, ())) for at in starts))
         for number, label in labels.items()

@@ -47,10 +47,10 @@ class RunQuerySet(models.QuerySet["PlaygroundRun"]):
         """Return the runs older than this one."""
         return self if pk is None else self.filter(pk__lt=pk)
 
-    def prune(self, owner: int, keep: int = MAX_RUNS) -> int:
+    def prune(self, owner: int, kept_runs: int = MAX_RUNS) -> int:
         """Delete a user's oldest runs; returns how many."""
         own = self.filter(owner_id=owner).order_by("-pk")
-        last = own.values_list("pk", flat=True)[keep : keep + 1].first()
+        last = own.values_list("pk", flat=True)[kept_runs : kept_runs + 1].first()
         return 0 if last is None else self.filter(owner_id=owner, pk__lte=last).delete()[0]
 
     def request_stop(self, run: uuid.UUID, column: str) -> None:

@@ -261,11 +261,11 @@ def doctor_apply(request: HttpRequest, pk: int) -> HttpResponse:
         pk=_number(request.POST.get("report")),
     )
     target = doctor.target_of(store.load_snapshot(), row.provider.name, row.name)
-    selected = set(request.POST.getlist("trait"))
+    selected_traits = set(request.POST.getlist("trait"))
     offered_advice = [
         item["advice"] for item in _advice_rows(row, report, target) if not item["set_by_operator"]
     ]
-    chosen: list[Advice] = [item for item in offered_advice if item.trait in selected]
+    chosen: list[Advice] = [item for item in offered_advice if item.trait in selected_traits]
     if not chosen:
         return _page(request, row, report, status=422, problem=_("Select at least one property."))
     try:

@@ -393,9 +393,9 @@ async def run_one(
         return json_response({"deleted": str(run)})
     results = await sync_to_async(run_store.results_of)(row)
     if form == "svg":
-        shown = await sync_to_async(shared_view)(row, with_prompt=True)
+        view = await sync_to_async(shared_view)(row, with_prompt=True)
         theme = request.GET.get("theme", "")
-        drawing = as_svg(shown, theme if theme in THEMES else "light")
+        drawing = as_svg(view, theme if theme in THEMES else "light")
         reply = HttpResponse(drawing, content_type="image/svg+xml")
     elif form == "csv":
         reply = HttpResponse(export.as_csv(results), content_type="text/csv; charset=utf-8")

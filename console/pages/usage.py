@@ -79,10 +79,15 @@ def usage_csv(request: HttpRequest) -> HttpResponse:
 
 
 def _cells(name: str, totals: Totals) -> list[Any]:
-    safe = f"'{name}" if name.startswith(_FORMULA_PREFIXES) else name
+    safe_name = f"'{name}" if name.startswith(_FORMULA_PREFIXES) else name
     # Fixed-point notation: spreadsheets disagree about 1E-7.
     cost = "" if totals.cost is None else f"{totals.cost:.{len(str(UNITS)) - 1}f}"
-    return [safe, *(getattr(totals, column) for column in _COLUMNS), cost, totals.unpriced_requests]
+    return [
+        safe_name,
+        *(getattr(totals, column) for column in _COLUMNS),
+        cost,
+        totals.unpriced_requests,
+    ]
 
 
 def _span_and_dimension(request: HttpRequest) -> tuple[Span, str]:

@@ -40,8 +40,10 @@ def spent_usd(owner: int) -> Decimal:
         started_at__gte=midnight,
         session__startswith=session_prefix(owner),
     )
-    lost = sum((attempt.cost_usd or Decimal(0) for attempt in hedge_losers_of(rows)), Decimal(0))
-    return lost + (rows.aggregate(total=Sum("cost_usd"))["total"] or Decimal(0))
+    hedge_loser_usd = sum(
+        (attempt.cost_usd or Decimal(0) for attempt in hedge_losers_of(rows)), Decimal(0)
+    )
+    return hedge_loser_usd + (rows.aggregate(total=Sum("cost_usd"))["total"] or Decimal(0))
 
 
 def remaining_usd(owner: int) -> Decimal:

@@ -56,9 +56,9 @@ class LoggedBody(msgspec.Struct, frozen=True, kw_only=True):
 
 def settings_from_request(request: Request) -> LoggedSettings:
     """The settings of a request."""
-    plain = without_paths(request)
+    request_without_paths = without_paths(request)
     names = (name for name in LoggedSettings.__struct_fields__)
-    return LoggedSettings(**{name: getattr(plain, name) for name in names})
+    return LoggedSettings(**{name: getattr(request_without_paths, name) for name in names})
 
 
 def encode_settings(logged: LoggedSettings) -> Json:

@@ -113,13 +113,15 @@ def from_stored_prompt(pk: int, values: Mapping[str, str]) -> Json | None:
         return None
     version = version_value(stored_version)
     names = version.variables()
-    shown = version.render({name: values.get(name) or f"{{{{{name}}}}}" for name in names})
+    rendered_version = version.render(
+        {name: values.get(name) or f"{{{{{name}}}}}" for name in names}
+    )
     return {
         "columns": columns_of([version.model] if version.model else []),
-        "system": "\n\n".join(m.content for m in shown if m.role == "system"),
+        "system": "\n\n".join(m.content for m in rendered_version if m.role == "system"),
         "messages": [
             {"role": m.role, "content": [{"type": "text", "text": m.content}]}
-            for m in shown
+            for m in rendered_version
             if m.role != "system"
         ],
         "params": msgspec.to_builtins(version.parameters),

@@ -169,8 +169,8 @@ def _match_expectations(
                     break
     for match in matches.values():
         if match["arguments"] == "types":
-            words = _("the arguments are of the right types, but not those expected")
-            judged[match["call"]] |= {"ok": False, "problem": "arguments", "message": words}
+            message = _("the arguments are of the right types, but not those expected")
+            judged[match["call"]] |= {"ok": False, "problem": "arguments", "message": message}
     return [
         matches.get(number) or _match(expectation, "missing", None)
         for number, expectation in enumerate(expected)

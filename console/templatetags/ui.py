@@ -59,8 +59,8 @@ def ms(value: float | None) -> str:
     seconds = value / 1000
     if seconds < 99.95:
         return f"{_number(seconds, 2 if seconds < 9.995 else 1)} s"
-    whole = int(seconds + 0.5)
-    return f"{whole // 60} min {whole % 60} s"
+    whole_seconds = int(seconds + 0.5)
+    return f"{whole_seconds // 60} min {whole_seconds % 60} s"
 
 
 @register.filter
@@ -108,8 +108,8 @@ def tokens(value: int | None) -> str:
         return UNKNOWN
     for limit, unit in ((1_000_000_000, "G"), (1_000_000, "M"), (10_000, "k")):
         if value >= (limit if unit == "k" else limit * 0.9995):
-            short = value / (1000 if unit == "k" else limit)
-            return f"{_number(short, 0 if short >= 99.95 else 1)}{unit}"
+            short_value = value / (1000 if unit == "k" else limit)
+            return f"{_number(short_value, 0 if short_value >= 99.95 else 1)}{unit}"
     return count(value)
 
 

@@ -68,10 +68,10 @@ def _visible_indexes(items: list[Any]) -> list[int | None]:
 
 def json_lines(value: Any, changes: dict[Pointer, Change]) -> list[Line]:
     """Numbered lines of the body, each with the common kind of change of its leaves."""
-    numbered = list(_render_lines(value, changes, (), 0, [], is_last=True))
-    for number, line in enumerate(numbered, 1):
+    numbered_lines = list(_render_lines(value, changes, (), 0, [], is_last=True))
+    for number, line in enumerate(numbered_lines, 1):
         line.number = number
-    return numbered
+    return numbered_lines
 
 
 def _render_lines(

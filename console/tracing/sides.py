@@ -87,9 +87,11 @@ def _loss_rows(rows: list[Row], losses: list[Note]) -> list[Row]:
     return [row for row in rows if _is_related(row.left, left) or _is_related(row.right, right)]
 
 
-def _is_related(line: Line | None, lost: list[Pointer]) -> bool:
+def _is_related(line: Line | None, lost_pointers: list[Pointer]) -> bool:
     """Whether a line shows a lost value, a part of it, or a container around it."""
     if line is None:
         return False
     at = line.pointer
-    return any(at[: len(pointer)] == pointer or pointer[: len(at)] == at for pointer in lost)
+    return any(
+        at[: len(pointer)] == pointer or pointer[: len(at)] == at for pointer in lost_pointers
+    )

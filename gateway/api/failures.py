@@ -63,12 +63,12 @@ unknown_path.csrf_exempt = True  # type: ignore[attr-defined]
 def _invalid(_request: HttpRequest, error: Any) -> HttpResponse:
     """A 422 for the first validation error, with its field."""
     first = error.errors[0] if error.errors else {}
-    where = [str(part) for part in first.get("loc", ())]
-    if where and where[0] in _LOCATIONS:
-        where = where[1:]
-    if where and where[0] in _GROUP_ARGUMENTS:
-        where = where[1:]
-    return failure(422, str(first.get("msg", "is not valid")), ".".join(where))
+    location = [str(part) for part in first.get("loc", ())]
+    if location and location[0] in _LOCATIONS:
+        location = location[1:]
+    if location and location[0] in _GROUP_ARGUMENTS:
+        location = location[1:]
+    return failure(422, str(first.get("msg", "is not valid")), ".".join(location))
 
 
 def _http_error(_request: HttpRequest, error: Any) -> HttpResponse:

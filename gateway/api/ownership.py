@@ -73,14 +73,14 @@ def _add_switch_operation(kind: Kind) -> None:
     )
     def switch(request: HttpRequest, name: str, payload: SwitchIn) -> HttpResponse:
         """Enable or disable a row, even one that is managed by a file or the environment."""
-        return run_guarded(lambda: _set_enabled(kind, name, on=payload.enabled))
+        return run_guarded(lambda: _set_enabled(kind, name, enabled=payload.enabled))
 
 
-def _set_enabled(kind: Kind, name: str, *, on: bool) -> HttpResponse:
+def _set_enabled(kind: Kind, name: str, *, enabled: bool) -> HttpResponse:
     row = kind.find(name)
     if row is None:
         return missing(kind, name)
-    row.enabled = on
+    row.enabled = enabled
     row.save()
     return reply(200, row_item(kind, row))
 

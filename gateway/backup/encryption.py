@@ -84,9 +84,11 @@ class EncryptedReader(io.RawIOBase):
         return size
 
     def _open(self) -> bytes:
-        sealed, self._next = self._next, self._source.read(CHUNK_BYTES + _TAG_BYTES)
+        sealed_chunk, self._next = self._next, self._source.read(CHUNK_BYTES + _TAG_BYTES)
         try:
-            chunk = self._cipher.decrypt(_nonce(self._count, last=not self._next), sealed, None)
+            chunk = self._cipher.decrypt(
+                _nonce(self._count, last=not self._next), sealed_chunk, None
+            )
         except InvalidTag:
             reason = "cut off" if self._count else "the passphrase is wrong"
             raise DecryptionError(f"the backup is damaged, or {reason}") from None

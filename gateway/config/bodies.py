@@ -109,11 +109,11 @@ class BodyLimits:
         self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, send: Send
     ) -> None:
         limit = limit_of(scope["path"])
-        declared = headers.get(b"content-length", b"")
+        declared_length = headers.get(b"content-length", b"")
         try:
-            if declared.isdigit() and int(declared[:20]) > limit:
+            if declared_length.isdigit() and int(declared_length[:20]) > limit:
                 raise _too_large(limit)
-            if declared not in {b"", b"0"} or b"transfer-encoding" in headers:
+            if declared_length not in {b"", b"0"} or b"transfer-encoding" in headers:
                 receive = _bounded(receive, limit)
             await self._application(scope, receive, send)
         except _Refused as refusal:

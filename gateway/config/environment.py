@@ -234,7 +234,7 @@ def require_extra(variable: str, module: str, extra: str) -> None:
         )
 
 
-def generated_secret(name: str, path: Path, make: object = None) -> str:
+def generated_secret(name: str, path: Path, generate: object = None) -> str:
     """Return the variable, else the content of `path`, else a new secret stored there (0600)."""
     value = text(name)
     if value:
@@ -243,7 +243,7 @@ def generated_secret(name: str, path: Path, make: object = None) -> str:
         return path.read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         pass
-    value = str(make() if callable(make) else secrets.token_urlsafe(48))
+    value = str(generate() if callable(generate) else secrets.token_urlsafe(48))
     try:
         _create(path, value)
     except FileExistsError:  # another process created it first

@@ -15,7 +15,7 @@ import msgspec
 from gateway.demo.schema import example_value
 from gateway.demo.scripts import Script
 
-_PIECE = re.compile(r"\s*\S{1,7}|\s+$")
+_CHUNK_PATTERN = re.compile(r"\s*\S{1,7}|\s+$")
 _QUOTED = re.compile(r"`([^`\n]{1,500})`|\"([^\"\n]{1,500})\"|“([^“”\n]{1,500})”")
 _WANTS_TOOL = re.compile(r"\b(tools?|functions?)\b", re.IGNORECASE)
 # A request that does not name a tool -> the property of tools that suit it.
@@ -167,11 +167,11 @@ def _demo_text(messages: list[Mapping[str, Any]], prompt: str, script: Script, s
     if messages and messages[-1].get("role") == "tool":
         return _describe_results(messages)
     images = sum(map(_images, messages))
-    seen = f", with {images} image{'s' * (images > 1)}" if images else ""
+    image_text = f", with {images} image{'s' * (images > 1)}" if images else ""
     return (
         f"Hello from `{script.name}`, a scripted model inside Dragoman: no key, no network, "
         "and always the same answer to the same question.\n\n"
-        f"You wrote{seen}: “{_summary(prompt)}”\n\n"
+        f"You wrote{image_text}: “{_summary(prompt)}”\n\n"
         f"{_CLOSINGS[seed % len(_CLOSINGS)]}"
     )
 
@@ -277,14 +277,14 @@ def _arguments(schema: Mapping[str, Any], prompt: str, script: Script, number: i
         return '{"broken": "this JSON never ends'
     if script.tools == "against_schema":
         return '{"unexpected":[{"of":"another schema"}]}'
-    quoted = ["".join(groups) for groups in _QUOTED.findall(prompt)]
+    quoted_texts = ["".join(groups) for groups in _QUOTED.findall(prompt)]
     properties = schema.get("properties")
     names = list(properties) if isinstance(properties, Mapping) else []
     main = next((n for n in _MAIN if n in names), names[0] if names else "")
 
     def hint(name: str) -> str | None:
-        if name == main and quoted:
-            return quoted[number % len(quoted)]
+        if name == main and quoted_texts:
+            return quoted_texts[number % len(quoted_texts)]
         return _plausible_value(name, number)
 
     value = example_value(schema, number, optional=False, hint=hint)
@@ -332,7 +332,7 @@ def _apply_limits(demo_answer: DemoAnswer, body: Mapping[str, Any]) -> DemoAnswe
 
 def _split_tokens(text: str) -> tuple[str, ...]:
     """Split the text into chunks of about a token each."""
-    return tuple(_PIECE.findall(text))
+    return tuple(_CHUNK_PATTERN.findall(text))
 
 
 def _call_tokens(call: ToolCall) -> int:

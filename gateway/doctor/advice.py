@@ -100,15 +100,15 @@ def advice(verdicts: Verdicts, traits: Traits) -> list[Advice]:
 def _of_rule(rule: Rule, verdicts: Verdicts, traits: Traits) -> Advice | None:
     verdict = verdicts.get(rule.probe)
     now = getattr(traits, rule.trait)
-    off = now == rule.no
+    is_off = now == rule.no
     if verdict == "supported":
-        if not off or now in rule.keeps:
+        if not is_off or now in rule.keeps:
             return None
         return Advice(
             trait=rule.trait, now=now, proposed=rule.yes, because=(rule.probe,), sure=rule.sure
         )
     was_wrong = verdict == "wrong" and rule.no_by_wrong
-    if (verdict != "refused" and not was_wrong) or off or now in rule.keeps:
+    if (verdict != "refused" and not was_wrong) or is_off or now in rule.keeps:
         return None
     if verdicts.get(rule.needs) != "supported":
         return None

@@ -89,13 +89,15 @@ def calls_of(reply: ProbeReply) -> list[ToolCall]:
     return [part for part in parts if isinstance(part, ToolCall)]
 
 
-def _quote_answer(text: str, near: str = "") -> str:
-    """Quote the answer, cut to a line around `near`."""
+def _quote_answer(text: str, anchor: str = "") -> str:
+    """Quote the answer, cut to a line around `anchor`."""
     line = " ".join(text.split())
     if not line:
         return "empty response"
-    position = line.lower().find(near.lower()) if near else 0
-    start = max(position - MAX_QUOTE_CHARS // 2, 0) if position + len(near) > MAX_QUOTE_CHARS else 0
+    position = line.lower().find(anchor.lower()) if anchor else 0
+    start = (
+        max(position - MAX_QUOTE_CHARS // 2, 0) if position + len(anchor) > MAX_QUOTE_CHARS else 0
+    )
     cut = line[start : start + MAX_QUOTE_CHARS]
     return f"answered “{'…' * (start > 0)}{cut}{'…' * (start + MAX_QUOTE_CHARS < len(line))}”"
 
@@ -258,10 +260,10 @@ def calls(name: str, *, min_calls: int = 1, needs: str = "") -> Judge:
 
 def calls_without_arguments(name: str) -> Judge:
     """Supported if a tool without parameters is called with an empty object."""
-    called = calls(name)
+    judge_calls = calls(name)
 
     def judged(reply: ProbeReply) -> Judgement:
-        judgement = called(reply)
+        judgement = judge_calls(reply)
         tool_calls = calls_of(reply)
         if judgement.verdict == "supported" and any(call.arguments for call in tool_calls):
             return Judgement(
@@ -274,10 +276,10 @@ def calls_without_arguments(name: str) -> Judge:
 
 def calls_once(name: str) -> Judge:
     """Supported if the tool is called only once, though the prompt asks for two."""
-    called = calls(name)
+    judge_calls = calls(name)
 
     def judged(reply: ProbeReply) -> Judgement:
-        judgement, tool_calls = called(reply), calls_of(reply)
+        judgement, tool_calls = judge_calls(reply), calls_of(reply)
         if judgement.verdict == "supported" and len(tool_calls) > 1:
             return Judgement(
                 "wrong", (f"{len(tool_calls)} parallel calls although they were disabled")
@@ -297,12 +299,12 @@ def calls_none(reply: ProbeReply) -> Judgement:
 
 def calls_in_chunks(name: str) -> Judge:
     """Supported if a streamed call has complete arguments."""
-    called = calls(name, needs="text")
+    judge_calls = calls(name, needs="text")
 
     def judged(reply: ProbeReply) -> Judgement:
         if not reply.streamed:
             return Judgement("unclear", "the response was not a stream")
-        judgement = called(reply)
+        judgement = judge_calls(reply)
         if judgement.verdict != "supported":
             return judgement
         return Judgement("supported", f"arguments in {_argument_chunks(reply)} chunks")

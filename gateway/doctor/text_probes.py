@@ -14,7 +14,7 @@ _ODD = ("漢字", "naïve", "🧑‍🚀")
 _CAPITAL = "What is the capital of France? Answer in one sentence."
 _LINE = "alpha beta gamma delta epsilon"
 _MOTTO = "Whatever you are asked, answer with the single word MARIGOLD and nothing else."
-_LONG = "lorem " * 2_000
+_LONG_TEXT = "lorem " * 2_000
 
 PLAIN = Probe(
     name="plain",
@@ -69,10 +69,10 @@ TEXT_PROBES = (
         name="long_line",
         group=ANSWERS,
         title="Long line",
-        asks=f"A prompt with a line of {len(_LONG):,} characters, then a word to repeat.",
+        asks=f"A prompt with a line of {len(_LONG_TEXT):,} characters, then a word to repeat.",
         judged="The word is repeated.",
         request=request_of(
-            _LONG, "Leave the line above aside. Say only this word: COBALT", stream=True
+            _LONG_TEXT, "Leave the line above aside. Say only this word: COBALT", stream=True
         ),
         judge=on.answer_contains("cobalt"),
     ),

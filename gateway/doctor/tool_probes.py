@@ -79,8 +79,10 @@ def with_result_parts(*parts: Part) -> Follow:
     return follow
 
 
-def _result(call: ToolCall, reading: str) -> ToolResult:
-    return ToolResult(id=call.id, name=call.name, parts=(Text(text=f"The gauge shows {reading}."),))
+def _result(call: ToolCall, gauge_value: str) -> ToolResult:
+    return ToolResult(
+        id=call.id, name=call.name, parts=(Text(text=f"The gauge shows {gauge_value}."),)
+    )
 
 
 WITH_TOOLS = assume_traits(tools=True)

@@ -277,8 +277,12 @@ def unknown_model(
 
 
 def _join_alternatives(names: list[str]) -> str:
-    quoted = [f"`{name[:100]}`" for name in names]
-    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
+    quoted_names = [f"`{name[:100]}`" for name in names]
+    return (
+        quoted_names[0]
+        if len(quoted_names) == 1
+        else f"{', '.join(quoted_names[:-1])} or {quoted_names[-1]}"
+    )
 
 
 def usable_names(snapshot: Snapshot, key: ApiKey | None, *, known_models: bool = True) -> list[str]:
@@ -344,8 +348,10 @@ async def _bounded_chunks(
     receive: Receive, message: dict[str, Any], headers: Mapping[str, str], limit: int
 ) -> AsyncIterator[bytes]:
     """Chunks of the body from `message` on, up to `limit` bytes. Raises GatewayError (413)."""
-    declared = headers.get("content-length", "")
-    exceeds_discard_limit = declared.isdigit() and int(declared) > _MAX_DISCARDED_BYTES
+    declared_length = headers.get("content-length", "")
+    exceeds_discard_limit = (
+        declared_length.isdigit() and int(declared_length) > _MAX_DISCARDED_BYTES
+    )
     size = 0
     while True:
         chunk = message.get("body", b"")
@@ -446,16 +452,16 @@ def check_case(names: Iterable[str]) -> None:
     """Raises GatewayError (400) for names that differ, or differ from a known one, only in case."""
     spellings: dict[str, str] = {}
     for name in names:
-        folded = name.casefold()
-        first_spelling = spellings.setdefault(folded, name)
+        folded_name = name.casefold()
+        first_spelling = spellings.setdefault(folded_name, name)
         if first_spelling == name:
-            first_spelling = _CANONICAL_SPELLINGS.get(folded, name)
+            first_spelling = _CANONICAL_SPELLINGS.get(folded_name, name)
         if first_spelling != name:
             message = (
                 f"`{name[:80]}` differs from `{first_spelling[:80]}` only in case; send one of them"
             )
-            if name not in INTERPRETED_FIELDS and folded in _CANONICAL_SPELLINGS:
-                message = f"`{name[:80]}` must be written `{_CANONICAL_SPELLINGS[folded]}`"
+            if name not in INTERPRETED_FIELDS and folded_name in _CANONICAL_SPELLINGS:
+                message = f"`{name[:80]}` must be written `{_CANONICAL_SPELLINGS[folded_name]}`"
             raise invalid(message, name[:80])
 
 

@@ -93,7 +93,7 @@ def _is_seconds(value: Any, min_seconds: int) -> bool:
 
 def _parse_header(header: str) -> CacheControl:
     """`Cache-Control` of a request; unknown directives are ignored, as RFC 9111 requires."""
-    use = keep = True
+    use = stores = True
     ages = []
     for directive in header.lower().split(","):
         name, _, value = directive.strip().partition("=")
@@ -101,7 +101,7 @@ def _parse_header(header: str) -> CacheControl:
         if name == "no-cache":
             use = False
         elif name == "no-store":
-            keep = False
+            stores = False
         elif name == "max-age" and value.isascii() and value.isdigit():
             ages.append(int(value[:10]))
-    return CacheControl(read=use, store=keep, max_age_s=min(ages, default=None))
+    return CacheControl(read=use, store=stores, max_age_s=min(ages, default=None))

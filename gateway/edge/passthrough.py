@@ -163,8 +163,8 @@ async def _read_body(
     boundary = multipart.parse_boundary(content_type)
     if boundary is None:
         raise invalid("the content type of the form has no boundary", "content-type")
-    limit, declared = config.max_upload_bytes, exchange.headers.get("content-length", "")
-    size = min(int(declared), limit) if declared.isdigit() else limit
+    limit, declared_length = config.max_upload_bytes, exchange.headers.get("content-length", "")
+    size = min(int(declared_length), limit) if declared_length.isdigit() else limit
     state.spool = runtime.spools.open(size)
     chunks = admission.read_chunks(receive_before_deadline, exchange.headers, limit)
     state.form = await upload.read_form(chunks, boundary, state.spool)

@@ -89,12 +89,14 @@ def _find(exchange: Exchange, reference: dict[str, Any], path: str) -> tuple[Pro
     if prompt is None:
         message = f"there is no stored prompt `{prompt_name[:100]}`"
         raise GatewayError(Error(kind="not_found", message=message, param=f"{path}.{field}"))
-    requested = reference.get("version")
-    if requested is None:
+    requested_version = reference.get("version")
+    if requested_version is None:
         return prompt, prompt.versions[prompt.active]
     param = f"{path}.version"
-    text = str(requested) if isinstance(requested, (int, str)) else ""
-    if isinstance(requested, bool) or not (text.isascii() and text.isdigit() and len(text) < 10):
+    text = str(requested_version) if isinstance(requested_version, (int, str)) else ""
+    if isinstance(requested_version, bool) or not (
+        text.isascii() and text.isdigit() and len(text) < 10
+    ):
         raise invalid(f"{param} must be the number of a version, such as 2", param)
     version = prompt.versions.get(int(text))
     if version is None:

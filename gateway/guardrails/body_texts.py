@@ -88,13 +88,13 @@ def map_texts(document: Any, change: Change) -> Any:
         if name in SKIPPED_FIELDS:
             continue
         # An object `text` is the format of a Responses request.
-        mapped = (
+        mapped_value = (
             _map_descriptions(value, change)
             if name in _TOOL_FIELDS or (name == "text" and isinstance(value, dict))
             else _map_strings(value, name, document, change)
         )
-        if mapped is not value:
-            changed_texts[name] = mapped
+        if mapped_value is not value:
+            changed_texts[name] = mapped_value
     return {**document, **changed_texts} if changed_texts else document
 
 
@@ -182,8 +182,8 @@ def map_argument_text(value: str, change: Change) -> str:
         return change(value)
     if not isinstance(decoded_value, dict | list):
         return change(value)
-    mapped = _map_all(decoded_value, change)
-    return value if mapped is decoded_value else msgspec.json.encode(mapped).decode()
+    mapped_value = _map_all(decoded_value, change)
+    return value if mapped_value is decoded_value else msgspec.json.encode(mapped_value).decode()
 
 
 def _map_all(value: Any, change: Change) -> Any:
@@ -193,19 +193,23 @@ def _map_all(value: Any, change: Change) -> Any:
     if isinstance(value, list):
         return _unless_equal(value, [_map_all(item, change) for item in value])
     if isinstance(value, dict):
-        mapped: dict[str, Any] = {}
+        mapped_fields: dict[str, Any] = {}
         for key, item in value.items():
             new_key = key if not key or key.isidentifier() else change(key)
-            mapped[_unused_key(new_key, mapped)] = _map_all(item, change)
-        return value if value.keys() == mapped.keys() and _is_same(value, mapped) else mapped
+            mapped_fields[_unused_key(new_key, mapped_fields)] = _map_all(item, change)
+        return (
+            value
+            if value.keys() == mapped_fields.keys() and _is_same(value, mapped_fields)
+            else mapped_fields
+        )
     return value
 
 
-def _unused_key(key: str, taken: dict[str, Any]) -> str:
+def _unused_key(key: str, used_keys: dict[str, Any]) -> str:
     """The key, with a number if it is taken: two keys may have the same mask."""
-    if key not in taken:
+    if key not in used_keys:
         return key
-    return next(name for n in count(2) if (name := f"{key} {n}") not in taken)
+    return next(name for n in count(2) if (name := f"{key} {n}") not in used_keys)
 
 
 def _map_descriptions(value: Any, change: Change) -> Any:
@@ -223,14 +227,16 @@ def _map_descriptions(value: Any, change: Change) -> Any:
     return value
 
 
-def _unless_equal(value: Any, mapped: Any) -> Any:
-    """`mapped` if it differs from `value`, else `value` itself."""
-    return value if _is_same(value, mapped) else mapped
+def _unless_equal(value: Any, mapped_value: Any) -> Any:
+    """`mapped_value` if it differs from `value`, else `value` itself."""
+    return value if _is_same(value, mapped_value) else mapped_value
 
 
-def _is_same(value: Any, mapped: Any) -> bool:
+def _is_same(value: Any, mapped_value: Any) -> bool:
     """Whether two lists, or two objects with the same keys, have the same items."""
     items, new_items = (
-        (value.values(), mapped.values()) if isinstance(value, dict) else (value, mapped)
+        (value.values(), mapped_value.values())
+        if isinstance(value, dict)
+        else (value, mapped_value)
     )
     return all(old is new for old, new in zip(items, new_items, strict=True))

@@ -150,8 +150,8 @@ def find_matches(
     detectors = list(detectors)
     deadline = time.monotonic() + budget_s
     pattern_matches = _search(text, detectors, start, deadline)
-    if (folded := _fold(text)) is not None:
-        positions, folded_text = folded
+    if (casefolded_text := _fold(text)) is not None:
+        positions, folded_text = casefolded_text
         pattern_matches += [
             PatternMatch(positions[match.start], positions[match.end - 1] + 1, match.name)
             for match in _search(folded_text, detectors, bisect_left(positions, start), deadline)
@@ -173,10 +173,10 @@ def _fold(text: str) -> tuple[list[int], str] | None:
     end = 0
     for match in _foldable.finditer(text):
         start = match.start()
-        plain = _plain_form(match.group())
+        plain_text = _plain_form(match.group())
         positions.extend(range(end, start))
-        positions.extend([start] * len(plain))
-        parts += [text[end:start], plain]
+        positions.extend([start] * len(plain_text))
+        parts += [text[end:start], plain_text]
         end = match.end()
     if not end:
         return None

@@ -14,10 +14,10 @@ from gateway.providers.edits import apply_raw
 from gateway.providers.profile import Edit
 
 _LIMIT = 40
-_WHY = f"OpenAI limits call IDs to {_LIMIT} characters"
+_REASON = f"OpenAI limits call IDs to {_LIMIT} characters"
 _EDITS = (
-    Edit(op="shorten", path="messages[].tool_calls[].id", value=_LIMIT, reason=_WHY),
-    Edit(op="shorten", path="messages[].tool_call_id", value=_LIMIT, reason=_WHY),
+    Edit(op="shorten", path="messages[].tool_calls[].id", value=_LIMIT, reason=_REASON),
+    Edit(op="shorten", path="messages[].tool_call_id", value=_LIMIT, reason=_REASON),
 )
 # Each call has a result with the call's id.
 _RESULT = b'"tool_call_id"'

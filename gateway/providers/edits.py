@@ -22,7 +22,7 @@ Raw = msgspec.Raw
 _MISSING: Any = object()
 _DEFAULT_REASON = "the provider does not support this field"
 # A longer value would only bloat the report.
-_SHORT = 80
+_MAX_SHOWN_CHARS = 80
 
 
 # The type that `value` must have for each operation.
@@ -179,8 +179,8 @@ def _walk_list(
     if not steps:
         return _apply_to_items(items, edit, path, changes)
     changed = [_walk(item, steps, edit, f"{path}[{i}]", changes) for i, item in enumerate(items)]
-    same = all(new is old for new, old in zip(changed, items, strict=True))
-    return items if same else changed
+    is_unchanged = all(new is old for new, old in zip(changed, items, strict=True))
+    return items if is_unchanged else changed
 
 
 def _apply_to_items(
@@ -302,6 +302,6 @@ def _shortened_value(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):
-        return value if len(value) <= _SHORT else value[:_SHORT] + "..."
+        return value if len(value) <= _MAX_SHOWN_CHARS else value[:_MAX_SHOWN_CHARS] + "..."
     text = msgspec.json.encode(value)
-    return value if len(text) <= _SHORT else None
+    return value if len(text) <= _MAX_SHOWN_CHARS else None

@@ -70,11 +70,13 @@ def mask_text(text: str, masks: Iterable[Mask]) -> str:
 def _mask_match(match: re.Match[bytes]) -> bytes:
     masked = _text_stars(match)
     # Asterisks in a number would not be JSON: its digits become 1.
-    start, whole = match.start(), match.string
-    for number in _NUMBER.finditer(whole, max(0, start - 64), match.end() + 64):
+    start, matched_text = match.start(), match.string
+    for number in _NUMBER.finditer(matched_text, max(0, start - 64), match.end() + 64):
         first, last = max(number.start(), start), min(number.end(), match.end())
-        if first < last and _NUMBER_CONTEXT.search(whole, max(0, first - 256), number.start()):
-            digits = _DIGITS.sub(b"1", whole[first:last])
+        if first < last and _NUMBER_CONTEXT.search(
+            matched_text, max(0, first - 256), number.start()
+        ):
+            digits = _DIGITS.sub(b"1", matched_text[first:last])
             masked = masked[: first - start] + digits + masked[last - start :]
     return masked
 

@@ -120,13 +120,13 @@ def merge_entries(old: list[Entry], updates: tuple[Update, ...]) -> list[Entry]:
     return entries
 
 
-_NOTHING = Decimal(0)
+_ZERO = Decimal(0)
 _FREE = Price(
-    input=_NOTHING,
-    output=_NOTHING,
-    cache_read=_NOTHING,
-    cache_write=_NOTHING,
-    cache_write_1h=_NOTHING,
+    input=_ZERO,
+    output=_ZERO,
+    cache_read=_ZERO,
+    cache_write=_ZERO,
+    cache_write_1h=_ZERO,
     source="runs locally",
 )
 

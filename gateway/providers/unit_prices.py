@@ -59,7 +59,7 @@ class _PriceBook(msgspec.Struct, frozen=True):
 
 
 @lru_cache(maxsize=1)
-def _book() -> _PriceBook:
+def _price_book() -> _PriceBook:
     return msgspec.json.decode(FILE.read_bytes(), type=_PriceBook)
 
 
@@ -72,7 +72,7 @@ def unit_price_for(preset: str, model: str) -> UnitPrice:
     name = model.lower()
     for text in dict.fromkeys((name, name.rpartition("/")[2])):
         for provider in (row.prices, *price_book().fallback.get(row.prices, ())):
-            for entry in _book().providers.get(provider, ()):
+            for entry in _price_book().providers.get(provider, ()):
                 if any(matches_clause(clause, text) for clause in entry.match):
-                    return UnitPrice(**entry.usd, source=_book().source)
+                    return UnitPrice(**entry.usd, source=_price_book().source)
     return UnitPrice()

@@ -442,8 +442,11 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         provider = self.providers.get(prefix)
         resolution = match_prefix(prefix, model_name)
         if provider is not None:
-            same = resolution is not None and resolution.preset.name == provider.preset
-            return provider, resolution.model if same and resolution is not None else model_name
+            has_same_preset = resolution is not None and resolution.preset.name == provider.preset
+            return (
+                provider,
+                resolution.model if has_same_preset and resolution is not None else model_name,
+            )
         if resolution is None or (provider := self.providers.get(resolution.preset.name)) is None:
             return None
         return provider, resolution.model

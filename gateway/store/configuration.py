@@ -200,15 +200,15 @@ class _Application:
                 )
 
     def _write_all(self, kind: Kind) -> None:
-        seen: set[str] = set()
+        seen_names: set[str] = set()
         for number, document in enumerate(self._document.get(kind.name) or ()):
             path = f"{kind.name}[{number}]"
             if not isinstance(document, dict) or not isinstance(document.get("name"), str):
                 raise InvalidDocument(path, "must be a mapping with a name")
             name = str(document.get("prefix") or document["name"])
-            if name in seen:
+            if name in seen_names:
                 raise InvalidDocument(f"{path}.name", f"{document['name']} is listed twice")
-            seen.add(name)
+            seen_names.add(name)
             owner = Owner(self._file, self._source_ref_of(path), self._take)
             try:
                 with assign_owner(owner):

@@ -50,7 +50,9 @@ class Conflict(Exception):
 def spec_of(route: Route) -> RouteSpec:
     """The document of a route's rows."""
     copied = {name: getattr(route, name) for name in COPIED_FIELDS}
-    copied["fallbacks_by_kind"] = {name: tuple(to) for name, to in route.fallbacks_by_kind.items()}
+    copied["fallbacks_by_kind"] = {
+        name: tuple(targets) for name, targets in route.fallbacks_by_kind.items()
+    }
     copied["guardrails"] = tuple(route.guardrails)
     return RouteSpec(
         name=route.name,

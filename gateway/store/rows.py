@@ -133,25 +133,25 @@ def _repaired_rows(entries: list[LogRecord]) -> list[NewRow]:
 
 def _insert(rows: list[NewRow]) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
-        fresh = (
+        new_keys = (
             _insert_postgresql(cursor, rows)
             if connection.vendor == "postgresql"
             else _insert_sqlite(cursor, rows)
         )
         _update_last_used(cursor, rows)
         # Last: all writers contend for the roll-up rows that it locks.
-        usage.count(cursor, ((row, attempts) for row, _, attempts in fresh))
+        usage.count(cursor, ((row, attempts) for row, _, attempts in new_keys))
 
 
 def _inserted_rows(rows: list[NewRow], inserted: set[RowIdentity]) -> list[NewRow]:
     """The rows that were inserted; of duplicates, only the first."""
-    started, fresh = columns().started, []
+    started, new_rows = columns().started, []
     for written in rows:
         identity = (written[0][0], written[0][started])
         if identity in inserted:
             inserted.remove(identity)
-            fresh.append(written)
-    return fresh
+            new_rows.append(written)
+    return new_rows
 
 
 def _table(model: type[models.Model]) -> str:
@@ -234,23 +234,29 @@ def _insert_sqlite(cursor: Any, rows: list[NewRow]) -> list[NewRow]:
     # The transaction holds SQLite's only write lock, so no other writer assigns ids.
     cursor.execute(_last_sql())
     first = cursor.fetchone()[0] + 1
-    numbered = list(enumerate(rows, first))
-    if _execute_batched(cursor, _insert_sql, [[pk, *row] for pk, (row, *_) in numbered]) != len(
-        rows
-    ):
+    numbered_rows = list(enumerate(rows, first))
+    if _execute_batched(
+        cursor, _insert_sql, [[pk, *row] for pk, (row, *_) in numbered_rows]
+    ) != len(rows):
         cursor.execute(f"SELECT id FROM {_table(RequestLog)} WHERE id >= %s", [first])  # noqa: S608
-        fresh = {pk for (pk,) in cursor.fetchall()}
-        numbered = [numbered_row for numbered_row in numbered if numbered_row[0] in fresh]
+        new_keys = {pk for (pk,) in cursor.fetchall()}
+        numbered_rows = [
+            numbered_row for numbered_row in numbered_rows if numbered_row[0] in new_keys
+        ]
     error = columns().names.index("error")
     bodies = [
-        (pk, *packed_bodies) for pk, (_, packed_bodies, _) in numbered if packed_bodies is not None
+        (pk, *packed_bodies)
+        for pk, (_, packed_bodies, _) in numbered_rows
+        if packed_bodies is not None
     ]
     _execute_batched(cursor, _body_sql, bodies)
     unindexed_rows = [
-        (pk,) for pk, (row, packed_bodies, _) in numbered if packed_bodies is not None or row[error]
+        (pk,)
+        for pk, (row, packed_bodies, _) in numbered_rows
+        if packed_bodies is not None or row[error]
     ]
     _execute_batched(cursor, _queue_sql, unindexed_rows)
-    return [written for _, written in numbered]
+    return [written for _, written in numbered_rows]
 
 
 # -- PostgreSQL: COPY into a temporary table, then one statement ---------------------

@@ -16,7 +16,7 @@ from gateway.relay.exchange.log_record import Bodies
 
 # Indexed characters per request; up to half are reserved for the response.
 MAX_CHARS = 32_000
-_PIECE = 1000
+_CHUNK_CHARS = 1000
 # Longer runs without whitespace are taken for base64.
 _LONGEST_RUN = 511
 _RUN = re.compile(rf"\S{{{_LONGEST_RUN + 1},}}")
@@ -92,7 +92,7 @@ def _request(body: bytes) -> Iterator[str]:
 
 
 def _split(text: str) -> list[str]:
-    return [text[start : start + _PIECE] for start in range(0, len(text), _PIECE)]
+    return [text[start : start + _CHUNK_CHARS] for start in range(0, len(text), _CHUNK_CHARS)]
 
 
 def _answer(body: bytes) -> Iterator[str]:

@@ -46,13 +46,15 @@ class Unusable(Exception):
 def store_snapshot(snapshot: Snapshot) -> None:
     """Replace the stored snapshot atomically. Raises OSError."""
     stored_snapshot = StoredSnapshot(_form(), time.time(), snapshot)
-    sealed = _cipher().encrypt(msgspec.msgpack.encode(stored_snapshot, enc_hook=_to_builtin))
+    sealed_snapshot = _cipher().encrypt(
+        msgspec.msgpack.encode(stored_snapshot, enc_hook=_to_builtin)
+    )
     path = _path()
     new = path.with_name(f".{NAME}.{secrets.token_hex(8)}")
     try:
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(sealed)
+            file.write(sealed_snapshot)
         new.replace(path)
     finally:
         new.unlink(missing_ok=True)

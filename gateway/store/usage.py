@@ -98,15 +98,15 @@ class Tally:
         started, key_id, prefix, route, provider, model, outcome, end_user = values[:8]
         *counts, cost, charged, first_token_ms, duration_ms = values[8:]
         hour = _hour(started)
-        who = (hour, key_id or 0, prefix, route)
-        sums = self.usage.setdefault((*who, provider, model), [0] * 12)
+        group_key = (hour, key_id or 0, prefix, route)
+        sums = self.usage.setdefault((*group_key, provider, model), [0] * 12)
         _add_request(sums, outcome, counts, cost, charged)
         of_end_user: list[int] | None = None
         if end_user:
             of_end_user = self.end_users.setdefault((hour, end_user, key_id or 0), [0] * 12)
             _add_request(of_end_user, outcome, counts, cost, charged)
         for attempt in hedge_losers(attempts):
-            name = (*who, _clean(attempt.provider, 63), _clean(attempt.model, 200))
+            name = (*group_key, _clean(attempt.provider, 63), _clean(attempt.model, 200))
             sums = self.usage.setdefault(name, [0] * 12)
             _add(sums, token_counts(attempt), attempt.cost_usd, attempt.charged_usd)
             if of_end_user is not None:
@@ -126,10 +126,10 @@ class Tally:
         duration_ms: float | None,
         attempts: Iterable[Attempt],
     ) -> None:
-        started_ms, called = 0.0, False
+        started_ms, is_called = 0.0, False
         for attempt in attempts:
             if attempt.skipped is None:
-                called = True
+                is_called = True
                 name = (hour, _clean(attempt.provider, 63), _clean(attempt.model, 200))
                 sums = self.targets.setdefault(name, [0] * 6)
                 sums[0] += 1
@@ -138,7 +138,7 @@ class Tally:
                     _add_failure(sums, attempt)
                 started_ms = attempt.started_ms
         # A cached response says nothing about a target.
-        if outcome != "ok" or not called or not provider:
+        if outcome != "ok" or not is_called or not provider:
             return
         self.targets.setdefault((hour, provider, model), [0] * 6)[2] += 1
         # The target's own latency, without the time of earlier attempts.

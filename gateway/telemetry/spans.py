@@ -87,12 +87,12 @@ class SpanConsumer:
     def _attempt_spans(
         self, record: LogRecord, parent: SpanContext, start_ns: int
     ) -> list[ReadableSpan]:
-        called = [attempt for attempt in record.attempts if attempt.skipped is None]
+        called_attempts = [attempt for attempt in record.attempts if attempt.skipped is None]
         spans = []
-        for attempt in called:
+        for attempt in called_attempts:
             ended_ms = record.duration_ms if attempt.ended_ms is None else attempt.ended_ms
             attributes = self._attempt_attributes(record, attempt)
-            if attempt is called[-1]:
+            if attempt is called_attempts[-1]:
                 attributes |= _response_attributes(record)
                 if self.bodies:
                     attributes |= content_attributes(record)

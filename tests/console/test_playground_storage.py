@@ -126,12 +126,12 @@ def test_the_events_of_a_run_that_died_with_its_process_end(ada: User, client: C
 def test_only_the_newest_runs_of_a_user_are_stored(ada: User, vic: User) -> None:
     other = create_run(vic)
     mine = [create_run(ada, str(number)).pk for number in range(5)]
-    assert PlaygroundRun.objects.prune(ada.pk, keep=3) == 2
+    assert PlaygroundRun.objects.prune(ada.pk, kept_runs=3) == 2
     assert list(PlaygroundRun.objects.visible_to(ada).listed().values_list("pk", flat=True)) == [
         *reversed(mine[2:]),
         other.pk,
     ]
-    assert PlaygroundRun.objects.prune(ada.pk, keep=3) == 0
+    assert PlaygroundRun.objects.prune(ada.pk, kept_runs=3) == 0
 
 
 def test_a_list_reads_neither_documents_nor_events(ada: User) -> None:

@@ -54,7 +54,7 @@ class Command(BaseCommand):
         backups = Backups(Path(user_state_dir("dragoman", appauthor=False)) / "connect", name)
         try:
             if options["undo"]:
-                self._undo(backups, yes=options["yes"])
+                self._undo(backups, confirmed=options["yes"])
             else:
                 self._connect(CLIENTS[name], backups, options)
         except UnreadableFile as error:
@@ -70,7 +70,7 @@ class Command(BaseCommand):
         if changes and not options["write"]:
             self.stdout.write("Nothing was written. Add --write to change these files.")
         elif changes:
-            self._write(changes, backups, yes=options["yes"])
+            self._write(changes, backups, confirmed=options["yes"])
         elif client.files(connection):
             self.stdout.write(f"{client.title} is already configured.")
         variables = client.variables(connection)
@@ -85,16 +85,16 @@ class Command(BaseCommand):
                 raise CommandError(f"the gateway refused the check: {error}") from None
             self.stdout.write(f"Checked: {connection.model} answers at {connection.base_url}.")
 
-    def _write(self, changes: list[Change], backups: Backups, *, yes: bool) -> None:
-        if not yes and not self._confirmed("Write these files?"):
+    def _write(self, changes: list[Change], backups: Backups, *, confirmed: bool) -> None:
+        if not confirmed and not self._confirmed("Write these files?"):
             raise CommandError("nothing was written")
         backups.write(changes)
         for change in changes:
             self.stdout.write(f"Wrote {change.path}")
         self.stdout.write("The same command with --undo instead of --write restores the files.")
 
-    def _undo(self, backups: Backups, *, yes: bool) -> None:
-        restored_files = backups.restore(force=yes)
+    def _undo(self, backups: Backups, *, confirmed: bool) -> None:
+        restored_files = backups.restore(force=confirmed)
         if not restored_files:
             raise CommandError("there is nothing to undo: this command changed no file")
         for path in restored_files:

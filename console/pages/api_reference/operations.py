@@ -256,17 +256,22 @@ def _walk(document: Any, schema: Any, prefix: str, depth: int) -> Iterator[Field
 def _field(
     document: Any, path: str, schema: Any, *, required: bool, description: str = ""
 ) -> Field:
-    resolved, _null = _resolve(document, schema)
-    default = schema.get("default", resolved.get("default"))
+    resolved_schema, _null = _resolve(document, schema)
+    default = schema.get("default", resolved_schema.get("default"))
     return Field(
         path=path,
         type=_type(document, schema),
         required=required,
-        description=description or schema.get("description") or resolved.get("description") or "",
-        values=tuple(map(str, resolved.get("enum", ()))),
+        description=description
+        or schema.get("description")
+        or resolved_schema.get("description")
+        or "",
+        values=tuple(map(str, resolved_schema.get("enum", ()))),
         default="" if default is None else json.dumps(default, ensure_ascii=False),
         limits=tuple(
-            text.format(resolved[name]) for name, text in _LIMITS.items() if name in resolved
+            text.format(resolved_schema[name])
+            for name, text in _LIMITS.items()
+            if name in resolved_schema
         ),
     )
 
@@ -289,11 +294,15 @@ def _resolve(document: Any, schema: Any) -> tuple[dict[str, Any], bool]:
 def _type(document: Any, schema: Any) -> str:
     if several := schema.get("anyOf") or schema.get("oneOf"):
         return " or ".join(dict.fromkeys(_type(document, each) for each in several))
-    resolved, _null = _resolve(document, schema)
-    if "const" in resolved:
-        return json.dumps(resolved["const"])
-    kind = str(resolved.get("type") or ("object" if "properties" in resolved else "any"))
-    return f"array of {_type(document, resolved.get('items', {}))}" if kind == "array" else kind
+    resolved_schema, _null = _resolve(document, schema)
+    if "const" in resolved_schema:
+        return json.dumps(resolved_schema["const"])
+    kind = str(
+        resolved_schema.get("type") or ("object" if "properties" in resolved_schema else "any")
+    )
+    return (
+        f"array of {_type(document, resolved_schema.get('items', {}))}" if kind == "array" else kind
+    )
 
 
 def _curl(document: Any, method: str, path: str, entry: Any, schemes: list[str]) -> str:

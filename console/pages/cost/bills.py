@@ -111,8 +111,8 @@ def margin_set(request: HttpRequest) -> HttpResponse:
 @viewer
 def spend_export(request: HttpRequest) -> HttpResponse:
     """The spend of a period as a file."""
-    selected = [name for name in DIMENSIONS if name in request.GET.getlist("by")]
-    names = selected or ["day"]
+    dimensions = [name for name in DIMENSIONS if name in request.GET.getlist("by")]
+    names = dimensions or ["day"]
     try:
         since, until = _period(request)
     except ValueError as error:

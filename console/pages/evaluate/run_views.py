@@ -106,11 +106,11 @@ def _run_context(request: HttpRequest, run: EvaluationRun, *, with_cases: bool) 
 
 
 def _baseline(
-    run: EvaluationRun, requested: str, candidates: list[EvaluationRun]
+    run: EvaluationRun, requested_pk: str, candidates: list[EvaluationRun]
 ) -> EvaluationRun | None:
     """The run to compare with: the requested one, by default the previous one."""
-    if requested:
-        return next((each for each in candidates if str(each.number) == requested), None)
+    if requested_pk:
+        return next((each for each in candidates if str(each.number) == requested_pk), None)
     return next((each for each in candidates if each.number < run.number), None)
 
 

@@ -154,21 +154,24 @@ def reset(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(Model, pk=pk)
     if is_read_only(row):
         return _page(request, row, FactsForm(model=row), status=409)
-    only = request.POST.get("fact", "")
-    row.traits, row.learned = _without_facts(row.traits, only), _without_facts(row.learned, only)
+    fact_name = request.POST.get("fact", "")
+    row.traits, row.learned = (
+        _without_facts(row.traits, fact_name),
+        _without_facts(row.learned, fact_name),
+    )
     for fact in PRICES:
-        if only in ("", fact.name):
+        if fact_name in ("", fact.name):
             setattr(row, f"price_{rate_of(fact)}", None)
-    if not only:
+    if not fact_name:
         row.price_tiers, row.price_above = {}, None
     row.save()
     messages.success(request, _("Reset to the built-in values."))
     return redirect("model-edit", pk=pk)
 
 
-def _without_facts(values: Any, only: str) -> dict[str, Any]:
+def _without_facts(values: Any, fact_name: str) -> dict[str, Any]:
     """Return the object without one fact, or without all facts of this page."""
-    removed = {only} if only else {fact.name for fact in TRAITS}
+    removed = {fact_name} if fact_name else {fact.name for fact in TRAITS}
     stored_values = values if isinstance(values, dict) else {}
     return {name: value for name, value in stored_values.items() if name not in removed}
 

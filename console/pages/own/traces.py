@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from console.access import member
-from console.pages.traces.links import OWN
+from console.pages.traces.links import OWN_LINKS
 from console.pages.traces.views import render_list, render_span, render_trace
 from gateway.models import ApiKey
 
@@ -17,21 +17,21 @@ from gateway.models import ApiKey
 @require_safe
 def own_traces(request: HttpRequest) -> HttpResponse:
     """The list, newest first."""
-    return render_list(request, OWN, _own_keys(request.user))
+    return render_list(request, OWN_LINKS, _own_keys(request.user))
 
 
 @member
 @require_safe
 def own_trace(request: HttpRequest, trace_id: str) -> HttpResponse:
     """One trace: the spans and requests of own keys in it."""
-    return render_trace(request, OWN, trace_id, _own_keys(request.user))
+    return render_trace(request, OWN_LINKS, trace_id, _own_keys(request.user))
 
 
 @member
 @require_safe
 def own_trace_span(request: HttpRequest, pk: int) -> HttpResponse:
     """One span that an own key sent, with its content."""
-    return render_span(request, OWN, pk, _own_keys(request.user))
+    return render_span(request, OWN_LINKS, pk, _own_keys(request.user))
 
 
 def _own_keys(user: Any) -> tuple[int, ...]:

@@ -201,11 +201,11 @@ def store_listed_prices(row: Provider, listed: list[ListedModel]) -> int:
 
 def _delete_selected(row: Provider, pks: list[str], listed: set[str]) -> int:
     """Delete the selected rows that the provider no longer lists."""
-    selected = {int(text) for text in pks if text.isdecimal() and len(text) < 19}
+    selected_pks = {int(text) for text in pks if text.isdecimal() and len(text) < 19}
     gone = [
         model_row
         for model_row in row.models.all()
-        if model_row.pk in selected and model_row.name not in listed
+        if model_row.pk in selected_pks and model_row.name not in listed
     ]
     for model_row in gone:
         model_row.delete()

@@ -89,12 +89,12 @@ class NetworkForm(forms.ModelForm):  # type: ignore[type-arg]
         """Whether secrets that are stored would reach someone they were not entered for."""
         if self._saved_recipient is None:
             return False
-        requested = copy(self.instance)
-        requested.base_url = cleaned_data.get("base_url") or ""
-        requested.proxy = cleaned_data.get("proxy") or ""
-        requested.ca_certificates = cleaned_data.get("ca_certificates") or ""
-        requested.ssl_verify = cleaned_data.get("ssl_verify") != "no"
-        return is_moved(self._saved_recipient, recipient_of(requested))
+        requested_provider = copy(self.instance)
+        requested_provider.base_url = cleaned_data.get("base_url") or ""
+        requested_provider.proxy = cleaned_data.get("proxy") or ""
+        requested_provider.ca_certificates = cleaned_data.get("ca_certificates") or ""
+        requested_provider.ssl_verify = cleaned_data.get("ssl_verify") != "no"
+        return is_moved(self._saved_recipient, recipient_of(requested_provider))
 
     def set_network(self, row: Provider) -> None:
         """Set the columns of the row."""

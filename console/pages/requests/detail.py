@@ -66,7 +66,7 @@ def request_detail(request: HttpRequest, request_id: str) -> HttpResponse:
     context = detail_context(request, row)
     if not is_partial(request):
         state = state_with(request, row)
-        context = {**list_context(request, state, selected=row.pk), **context}
+        context = {**list_context(request, state, selected_pk=row.pk), **context}
     return render_page_or_part(
         request, "console/requests/page.html", "console/requests/_detail.html", context
     )

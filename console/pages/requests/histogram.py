@@ -166,7 +166,7 @@ def _count_newest(search: Search, slices: list[Slice], edges: list[dt.datetime])
         for row in rows:
             _add(slices, edges, row.started_at, row.outcome)
         if time.monotonic() > stop:
-            reached = start_time_of(low) or slices[-1].until
-            for part in slices[: max(0, _slice_index(edges, reached) + 1)]:
+            reached_at = start_time_of(low) or slices[-1].until
+            for part in slices[: max(0, _slice_index(edges, reached_at) + 1)]:
                 part.count = None
             return

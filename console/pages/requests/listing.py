@@ -109,8 +109,10 @@ def requests_list(request: HttpRequest) -> HttpResponse:
     return render(request, "console/requests/page.html", context)
 
 
-def list_context(request: HttpRequest, state: State, selected: int | None = None) -> dict[str, Any]:
-    """Return the context of the list; `selected` is the row whose detail is next to it."""
+def list_context(
+    request: HttpRequest, state: State, selected_pk: int | None = None
+) -> dict[str, Any]:
+    """Return the context of the list; `selected_pk` is the row whose detail is next to it."""
     search = search_of(state, request.user)
     path = reverse("requests")
     allowed = may_read_bodies(request.user)
@@ -130,7 +132,7 @@ def list_context(request: HttpRequest, state: State, selected: int | None = None
         "newest_id": _newest_id(),
         "dated": _shows_dates(state),
         "may_read_bodies": allowed,
-        "selected": selected,
+        "selected": selected_pk,
         "empty_log": not (RequestLog.objects.has_client_requests() or search.includes_checks),
     }
     if state.group:
@@ -145,7 +147,7 @@ def list_context(request: HttpRequest, state: State, selected: int | None = None
         page = (
             log_search.largest(search, state.sort)
             if state.sort
-            else log_search.page(search, _first_cursor(search, state, selected))
+            else log_search.page(search, _first_cursor(search, state, selected_pk))
         )
         shown_lines = lines(page.rows, with_previews=allowed, query=search.text)
         page_context = {"lines": shown_lines, "next": page.next, "reached": page.reached}
@@ -154,12 +156,12 @@ def list_context(request: HttpRequest, state: State, selected: int | None = None
     return {**common, **page_context}
 
 
-def _first_cursor(search: Search, state: State, selected: int | None) -> int | None:
+def _first_cursor(search: Search, state: State, selected_pk: int | None) -> int | None:
     """Return the cursor of the list: a selected row beyond the first page starts its page."""
-    if state.cursor is not None or selected is None:
+    if state.cursor is not None or selected_pk is None:
         return state.cursor
-    newer_rows = log_search.newer(search, selected, log_search.PAGE)
-    return selected + 1 if len(newer_rows) >= log_search.PAGE else None
+    newer_rows = log_search.newer(search, selected_pk, log_search.PAGE)
+    return selected_pk + 1 if len(newer_rows) >= log_search.PAGE else None
 
 
 def _shows_dates(state: State) -> bool:

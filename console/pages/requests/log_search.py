@@ -178,8 +178,8 @@ def bounds_of(search: Search) -> Bounds:
         edge = RequestLog.objects.started_between(search.until + _MAX_DURATION, None).order_by(
             "started_at"
         )
-        later = list(edge.values_list("pk", flat=True)[:_EDGE_ROWS])
-        high = max(later) if len(later) == _EDGE_ROWS else high
+        later_pks = list(edge.values_list("pk", flat=True)[:_EDGE_ROWS])
+        high = max(later_pks) if len(later_pks) == _EDGE_ROWS else high
     return Bounds(low, high)
 
 

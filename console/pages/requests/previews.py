@@ -73,14 +73,14 @@ def _mark_match(text: str, pattern: re.Pattern[str] | None) -> list[Piece]:
     """The text around the first match; empty without a match."""
     if pattern is None:
         return []
-    folded = _fold_text(text)
-    first = pattern.search(folded)
+    folded_text = _fold_text(text)
+    first = pattern.search(folded_text)
     if first is None:
         return []
     start, end = max(0, first.start() - _BEFORE), min(len(text), first.end() + _AFTER)
     pieces = [Piece("…")] if start else []
     offset = start
-    for match in pattern.finditer(folded, first.start(), end):
+    for match in pattern.finditer(folded_text, first.start(), end):
         pieces += [
             Piece(text[offset : match.start()]),
             Piece(text[slice(*match.span())], is_match=True),

@@ -88,8 +88,8 @@ class Term(msgspec.Struct, frozen=True):
         return amount
 
     def __str__(self) -> str:
-        joined = ",".join(self.values)
-        value = f'"{joined}"' if " " in joined else joined
+        joined_values = ",".join(self.values)
+        value = f'"{joined_values}"' if " " in joined_values else joined_values
         return f"{self.name}:{'!' if self.negated else ''}{self.op}{value}"
 
 

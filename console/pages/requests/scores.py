@@ -87,9 +87,9 @@ def save_score(request: HttpRequest, row: RequestLog) -> ScoreForm | None:
         if earlier and earlier.value == thumb and not comment:
             earlier.delete()
             return None
-        again = earlier is not None and earlier.value == thumb
+        is_repeated = earlier is not None and earlier.value == thumb
         data["name"], data["comment"] = FEEDBACK, comment
-        data["value"] = "" if again else str(thumb)
+        data["value"] = "" if is_repeated else str(thumb)
     form = ScoreForm(data, instance=RequestScore(log=row, scored_by=author), auto_id="score_%s")
     if not form.is_valid():
         return form

@@ -85,8 +85,8 @@ def name_uses(route: str, aliases: Iterable[str]) -> tuple[list[NameUse], int]:
         use.keys[key_names.get(key_id) or prefix] += 1
         use.last = max(use.last or started_at, started_at)
     # A pattern whose names were requested is on their rows.
-    matched = {use.pattern for use in names.values()}
-    uses = [use for use in names.values() if use.requests or use.name not in matched]
+    matched_patterns = {use.pattern for use in names.values()}
+    uses = [use for use in names.values() if use.requests or use.name not in matched_patterns]
     return sorted(uses, key=lambda use: (-use.requests, use.name)), len(counted_rows)
 
 

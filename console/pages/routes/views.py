@@ -165,15 +165,15 @@ def versions(request: HttpRequest, name: str) -> HttpResponse:
         newest_document = from_json(stored_versions[0].spec) if stored_versions else None
         changes = labels.changes(newest_document, current_version.spec) if newest_document else []
         version_entries.insert(0, Version(current_version.number, None, changes, latest=True))
-    selected = number_in(request.GET.get("show", ""), 9)
-    document = restore_spec(row, selected) if selected is not None else None
+    shown_version = number_in(request.GET.get("show", ""), 9)
+    document = restore_spec(row, shown_version) if shown_version is not None else None
     lines = yamltext.difference(document, current_version.spec) if document else []
     context: dict[str, object] = {
         "page": "routes",
         "name": name,
         "versions": version_entries,
         "lines": lines,
-        "selected": selected,
+        "selected": shown_version,
     }
     context |= {"now": current_version.number, "fixed": row.read_only}
     return render(request, "console/routes/versions.html", context)

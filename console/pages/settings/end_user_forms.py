@@ -76,25 +76,27 @@ class SingleEndUserForm(_LimitedForm):
 
     def clean(self) -> dict[str, Any]:
         """Require something that the end user has of its own."""
-        cleaned: dict[str, Any] = super().clean() or {}
-        if not self.errors and not any(entry_of(cleaned).values()):
+        cleaned_values: dict[str, Any] = super().clean() or {}
+        if not self.errors and not any(entry_of(cleaned_values).values()):
             self.add_error(None, _("Enter a limit, a budget or a display name, or block it."))
-        return cleaned
+        return cleaned_values
 
 
-def entry_of(cleaned: dict[str, Any]) -> dict[str, Any]:
+def entry_of(cleaned_values: dict[str, Any]) -> dict[str, Any]:
     """The entry of the setting `end_users` with the values of a form."""
     return {
-        "alias": cleaned.get("alias", ""),
-        "blocked": cleaned.get("blocked", False),
-        "limits": _entered(cleaned, Limits.__struct_fields__),
-        "budget": _entered(cleaned, Budget.__struct_fields__),
+        "alias": cleaned_values.get("alias", ""),
+        "blocked": cleaned_values.get("blocked", False),
+        "limits": _entered(cleaned_values, Limits.__struct_fields__),
+        "budget": _entered(cleaned_values, Budget.__struct_fields__),
     }
 
 
-def _entered(cleaned: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+def _entered(cleaned_values: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     """The values of these fields that are not empty; amounts as text."""
-    entered_values = {name: cleaned[name] for name in names if cleaned.get(name) is not None}
+    entered_values = {
+        name: cleaned_values[name] for name in names if cleaned_values.get(name) is not None
+    }
     return {
         name: str(value) if isinstance(value, Decimal) else value
         for name, value in entered_values.items()

@@ -63,11 +63,11 @@ def end_users(request: HttpRequest) -> HttpResponse:
     entries = options.end_users
     names = sorted(name for name in entries if _matches(query, name, entries[name]))
     page = min(number_in(request.GET.get("page", ""), _MAX_PAGE_DIGITS) or 1, _pages(names))
-    shown = names[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]
+    shown_names = names[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]
     context = {
         "page": PAGE,
         "form": form,
-        "lines": _lines(shown, entries),
+        "lines": _lines(shown_names, entries),
         "count": len(entries),
         "query": query,
         "previous": _page_query(query, page - 1) if page > 1 else "",

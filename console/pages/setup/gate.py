@@ -35,7 +35,7 @@ def setup(request: HttpRequest) -> HttpResponse:
     token = request.GET.get("setup", "")
     if token:
         if not _is_token(hashlib.sha256(token.encode()).hexdigest()):
-            return locked_page(request, wrong=True)
+            return locked_page(request, wrong_token=True)
         request.session[_SESSION_KEY] = hashlib.sha256(token.encode()).hexdigest()
         return redirect("setup")
     return redirect("setup-account") if holds_token(request) else locked_page(request)
@@ -58,9 +58,9 @@ def spend_token(request: HttpRequest) -> None:
     _token_path().unlink(missing_ok=True)
 
 
-def locked_page(request: HttpRequest, *, wrong: bool = False) -> HttpResponse:
+def locked_page(request: HttpRequest, *, wrong_token: bool = False) -> HttpResponse:
     """Render a page that says where to find the token."""
-    context = {"wrong": wrong, "data_dir": settings.DATA_DIR}
+    context = {"wrong_token": wrong_token, "data_dir": settings.DATA_DIR}
     return render(request, "console/setup/locked.html", context, status=403)
 
 
@@ -98,14 +98,14 @@ def setup_step(step: setup_progress.Step) -> Callable[[View], View]:
 
 def steps(current: setup_progress.Step) -> dict[str, Any]:
     """Return the steps of the setup for its pages, with the current one."""
-    reached = setup_progress.STEPS.index(current)
+    reached_index = setup_progress.STEPS.index(current)
     return {
         "steps": [
             {
                 "title": _TITLES[name],
                 "number": number,
                 "current": name == current,
-                "past": number <= reached,
+                "past": number <= reached_index,
             }
             for number, name in enumerate(setup_progress.STEPS, start=1)
         ]

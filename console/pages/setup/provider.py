@@ -126,5 +126,5 @@ def add(provider_data: dict[str, Any]) -> str:
 def _free_name(name: str) -> str:
     """Return the name, with a number appended if it is in use."""
     used_names = set(Provider.objects.values_list("name", flat=True))
-    numbered = (f"{name}-{number}" for number in range(2, len(used_names) + 3))
-    return next(candidate for candidate in (name, *numbered) if candidate not in used_names)
+    numbered_names = (f"{name}-{number}" for number in range(2, len(used_names) + 3))
+    return next(candidate for candidate in (name, *numbered_names) if candidate not in used_names)

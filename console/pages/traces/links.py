@@ -20,6 +20,6 @@ class Links(NamedTuple):
 
 
 ALL = Links(_("Traces"), "traces", "traces", "trace", "trace-span", "request")
-OWN = Links(
+OWN_LINKS = Links(
     _("My traces"), "own-traces", "own-traces", "own-trace", "own-trace-span", "own-request"
 )

@@ -78,8 +78,8 @@ def requests_of(
         nearby = log.started_between(since, until).first_started(MAX_CANDIDATES)
         unmatched = [row for row in nearby if row.pk not in rows]
         rows |= {row.pk: row for row in unmatched if row.upstream_id in set(responses)}
-        matched = match_requests(spans, [*rows.values(), *unmatched])
-        rows |= {row.pk: row for row in unmatched if row.pk in matched}
+        matched_requests = match_requests(spans, [*rows.values(), *unmatched])
+        rows |= {row.pk: row for row in unmatched if row.pk in matched_requests}
     return sorted(rows.values(), key=lambda row: (row.started_at, row.pk))[-MAX_REQUESTS:]
 
 

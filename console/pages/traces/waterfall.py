@@ -166,8 +166,10 @@ def _ordered_lines(spans: list[ClientSpan], rows: list[RequestLog]) -> list[Line
         children.setdefault(parent.pk if parent else None, []).append(line)
     matches = match_requests(spans, rows)
     for row in rows:
-        matched = matches.get(row.pk)
-        children.setdefault(matched.pk if matched else None, []).append(_request_line(row))
+        matched_request = matches.get(row.pk)
+        children.setdefault(matched_request.pk if matched_request else None, []).append(
+            _request_line(row)
+        )
     return _walk(children)
 
 

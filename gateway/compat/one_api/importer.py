@@ -131,9 +131,9 @@ def _providers(
     if not (base_url or PRESETS[kind.preset].base_url) or len(base_url) > _MAX_URL:
         report.count_omitted("channels", subject, "it has no usable base URL")
         return []
-    for column, what in _UNSUPPORTED.items():
+    for column, description in _UNSUPPORTED.items():
         if _text(channel.get(column)).strip() not in ("", "{}", "null"):
-            report.add_remark(subject, f"{what} are not carried over")
+            report.add_remark(subject, f"{description} are not carried over")
     query = {}
     if kind.has_version and (version := _api_version(channel)):
         query = {"api-version": version}
@@ -259,8 +259,8 @@ class _KeyImport:
         )
         units = min(int(self._usd(used) * UNITS), 2**62)
         prefix = f"token {token['id']}"
-        mark = mark_of(self._tables.gateway)
-        usage[day, row.pk, prefix, "", mark, ""] = [0] * 10 + [units, units]
+        gateway_prefix = mark_of(self._tables.gateway)
+        usage[day, row.pk, prefix, "", gateway_prefix, ""] = [0] * 10 + [units, units]
 
     def _team(self, user: Row) -> Team | None:
         """The team of a user's keys, whose total budget is the user's quota."""

@@ -272,8 +272,8 @@ def _is_not_sent(context: RenderContext, name: str, sent_tools: list[Json]) -> b
 
 
 def _render_choice_mode(context: RenderContext, choice: ToolChoice) -> Json | None:
-    forced = choice.mode in {"any", "named"} or (choice.mode == "allowed" and choice.required)
-    if forced and not context.traits.forced_tools:
+    is_forced = choice.mode in {"any", "named"} or (choice.mode == "allowed" and choice.required)
+    if is_forced and not context.traits.forced_tools:
         reason = f"{context.model} cannot be forced to call a tool"
         context.approximate(context.request.client_path("tool_choice"), reason, after="auto")
         return {"type": "auto"}

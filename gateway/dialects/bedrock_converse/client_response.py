@@ -363,8 +363,8 @@ class ConverseStreamRenderer:
         if self._signature is not None:
             self.report.add(dropped_call_signature())
         if self._block.custom:
-            rest = '"}' if self._fragments else '{"input":""}'
-            return self._delta({"toolUse": {"input": rest}})
+            closing_fragment = '"}' if self._fragments else '{"input":""}'
+            return self._delta({"toolUse": {"input": closing_fragment}})
         if not self._fragments:
             return self._delta({"toolUse": {"input": "{}"}})
         if self._fragments[0].lstrip().startswith("{"):

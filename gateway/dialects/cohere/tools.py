@@ -68,15 +68,15 @@ def _render_tool_choice(context: RenderContext, body: Json, choice: ToolChoice |
         return
     if choice.parallel is False:
         context.drop(request.client_path("parallel"), "parallel calls cannot be switched off")
-    forced = choice.mode in {"any", "named"} or (choice.mode == "allowed" and choice.required)
+    is_forced = choice.mode in {"any", "named"} or (choice.mode == "allowed" and choice.required)
     if "tools" not in body:
-        if forced or choice.mode == "allowed":
+        if is_forced or choice.mode == "allowed":
             context.drop(request.client_path("tool_choice"), "no tools are sent")
         return
-    if forced and not context.traits.forced_tools:
+    if is_forced and not context.traits.forced_tools:
         reason = f"{context.model} cannot be forced to call a tool"
         context.approximate(request.client_path("tool_choice"), reason, after="auto")
-    elif forced:
+    elif is_forced:
         body["tool_choice"] = "REQUIRED"
     elif choice.mode == "none":
         body["tool_choice"] = "NONE"

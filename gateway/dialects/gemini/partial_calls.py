@@ -79,8 +79,8 @@ def _parse_path(path: str) -> list[str | int]:
     steps: list[str | int] = []
     position = 1
     while match := _STEP.match(path, position):
-        key, index, *quoted = match.groups()
-        steps.append(int(index) if index else key or quoted[0] or quoted[1] or "")
+        key, index, *quoted_keys = match.groups()
+        steps.append(int(index) if index else key or quoted_keys[0] or quoted_keys[1] or "")
         position = match.end()
     if not steps or not path.startswith("$") or position != len(path):
         raise _invalid_fragment()

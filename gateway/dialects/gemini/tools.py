@@ -391,16 +391,16 @@ def _render_server_tool(context: RenderContext, tool: Tool) -> Json | None:
     return {context.traits.web_search: {}}
 
 
-def _render_tool_choice(context: RenderContext, declared: set[str]) -> Json | None:
-    """The calling config; None if the default applies. `declared` are the functions sent."""
+def _render_tool_choice(context: RenderContext, declared_names: set[str]) -> Json | None:
+    """The calling config; None if the default applies. `declared_names` are the functions sent."""
     choice, request = context.request.tool_choice, context.request
     strict = [tool for tool in request.tools if tool.strict]
     if choice is not None and choice.parallel is False:
         context.drop(request.client_path("parallel"), "parallel calls cannot be switched off")
-    if not declared:
+    if not declared_names:
         context.drop_tool_choice()
         return None
-    calling_config = _render_choice_mode(context, _restrict_choice(context, choice, declared))
+    calling_config = _render_choice_mode(context, _restrict_choice(context, choice, declared_names))
     if strict and (calling_config is None or calling_config["mode"] == "AUTO"):
         for tool in strict:
             context.approximate(
@@ -411,12 +411,12 @@ def _render_tool_choice(context: RenderContext, declared: set[str]) -> Json | No
 
 
 def _restrict_choice(
-    context: RenderContext, choice: ToolChoice | None, declared: set[str]
+    context: RenderContext, choice: ToolChoice | None, declared_names: set[str]
 ) -> ToolChoice | None:
     """The choice among functions that are sent: only declared ones may be named."""
     if choice is None or choice.mode not in {"named", "allowed"}:
         return choice
-    names = tuple(name for name in choice.names if context.sent_name(name) in declared)
+    names = tuple(name for name in choice.names if context.sent_name(name) in declared_names)
     if names == choice.names:
         return choice
     if names:

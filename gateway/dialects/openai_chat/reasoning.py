@@ -317,13 +317,18 @@ def reasoning_out(
     traits = context.traits
     required = traits.replay_reasoning == "required_on_tools" and has_calls
     if traits.reasoning_field == "none" or traits.replay_reasoning == "ignored":
-        for thought in reasoning_parts:
+        for reasoning_part in reasoning_parts:
             context.drop(
-                thought.path, "thinking block: the upstream does not accept reasoning in requests"
+                reasoning_part.path,
+                "thinking block: the upstream does not accept reasoning in requests",
             )
         return []
     if traits.reasoning_field == "thinking":
-        return [chunk for thought in reasoning_parts for chunk in _thinking_chunk(context, thought)]
+        return [
+            chunk
+            for reasoning_part in reasoning_parts
+            for chunk in _thinking_chunk(context, reasoning_part)
+        ]
     field = traits.reasoning_field
     if field == DETAILS:
         field = "reasoning"
@@ -331,7 +336,8 @@ def reasoning_out(
         if details:
             message[DETAILS] = details
     reasoning_text = "".join(
-        _replayable_text(context, thought, required=required) for thought in reasoning_parts
+        _replayable_text(context, reasoning_part, required=required)
+        for reasoning_part in reasoning_parts
     )
     if required and not reasoning_text:
         reasoning_text = _PLACEHOLDER_TEXT

@@ -387,8 +387,8 @@ def _sent_name(tool: Json) -> str:
 
 def _mode_out(context: ChatRenderContext, choice: ToolChoice) -> Any:
     traits = context.traits
-    forced = choice.mode in {"any", "named"} or choice.required
-    if forced and not traits.forced_tools:
+    is_forced = choice.mode in {"any", "named"} or choice.required
+    if is_forced and not traits.forced_tools:
         reason = f"{traits.model} cannot be forced to call a tool"
         context.approximate(context.request.client_path("tool_choice"), reason, after="auto")
         return "auto"

@@ -152,7 +152,7 @@ def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) 
 
 _encode = msgspec.json.encode
 _DONE = b"data: [DONE]\n\n"
-_WHY = "a completion can only contain text"
+_REASON = "a completion can only contain text"
 
 
 def _head(context: ResponseContext) -> Json:
@@ -195,7 +195,7 @@ def _choice(response: Response, index: int, report: AdaptationReport) -> Json:
             case Reasoning():
                 pass
             case _:
-                adaptation = dropped_field(f"content.{type(part).__name__.lower()}", _WHY)
+                adaptation = dropped_field(f"content.{type(part).__name__.lower()}", _REASON)
                 report.add(adaptation)
     return {
         "index": index,
@@ -264,7 +264,7 @@ class CompletionStreamRenderer:
     def _open(self, block: BlockStart) -> bytes:
         self._kind = block.kind
         if block.kind in {"tool_call", "native"}:
-            adaptation = dropped_field(f"content.{block.kind.replace('_', '')}", _WHY)
+            adaptation = dropped_field(f"content.{block.kind.replace('_', '')}", _REASON)
             self.report.add(adaptation)
         return b""
 

@@ -428,8 +428,8 @@ def _choice_out(context: ResponsesRenderContext, body: Json, sent: dict[str, Jso
 
 
 def _mode_out(context: ResponsesRenderContext, choice: ToolChoice, sent: dict[str, Json]) -> Any:
-    forced = choice.mode in {"any", "named"} or choice.required
-    if forced and not context.traits.forced_tools:
+    is_forced = choice.mode in {"any", "named"} or choice.required
+    if is_forced and not context.traits.forced_tools:
         reason = f"{context.model} cannot be forced to call a tool"
         context.approximate(context.request.client_path("tool_choice"), reason, after="auto")
         return "auto"

@@ -167,15 +167,17 @@ class BaseRenderContext:
 
     def clamp_max_tokens(self, minimum: int) -> int | None:
         """The output limit to send, between `minimum` and the model's own limit."""
-        requested, model_limit = self.request.max_output, self.traits.max_output
-        if requested is None:
+        requested_tokens, model_limit = self.request.max_output, self.traits.max_output
+        if requested_tokens is None:
             return None
-        sent = max(minimum, requested if model_limit is None else min(requested, model_limit))
-        if sent != requested:
-            bound = "the model's output limit" if sent < requested else "the minimum"
-            reason = f"{requested} clamped to {bound} of {sent}"
+        sent = max(
+            minimum, requested_tokens if model_limit is None else min(requested_tokens, model_limit)
+        )
+        if sent != requested_tokens:
+            bound = "the model's output limit" if sent < requested_tokens else "the minimum"
+            reason = f"{requested_tokens} clamped to {bound} of {sent}"
             self.approximate(
-                self.request.client_path("max_output"), reason, before=requested, after=sent
+                self.request.client_path("max_output"), reason, before=requested_tokens, after=sent
             )
         return sent
 

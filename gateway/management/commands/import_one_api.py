@@ -12,7 +12,7 @@ from gateway import audit, store
 from gateway.compat.one_api.importer import import_tables
 from gateway.compat.one_api.source import SourceError, read_tables
 
-_PLACE = "ONE_API_DATABASE"
+_DATABASE_VARIABLE = "ONE_API_DATABASE"
 
 
 class Command(BaseCommand):
@@ -28,8 +28,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "database",
             nargs="?",
-            default=os.environ.get(_PLACE, ""),
-            help=f"path of the SQLite file, or URL of the PostgreSQL database (default: ${_PLACE})",
+            default=os.environ.get(_DATABASE_VARIABLE, ""),
+            help="path of the SQLite file, or URL of the PostgreSQL database "
+            f"(default: ${_DATABASE_VARIABLE})",
         )
         parser.add_argument(
             "--dry-run", action="store_true", help="print the report without importing anything"
@@ -38,7 +39,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Import it, and print the report."""
         if not options["database"]:
-            raise CommandError(f"give the path or URL of the database, or set {_PLACE}")
+            raise CommandError(f"give the path or URL of the database, or set {_DATABASE_VARIABLE}")
         try:
             store.check_secrets()
             tables = read_tables(options["database"])

@@ -58,10 +58,10 @@ class Command(BaseCommand):
         in_use = effects(changes)
         for index, change in enumerate(changes):
             if not used or index in in_use:
-                self._say(change, in_use.get(index, []))
+                self._print_change(change, in_use.get(index, []))
         self.stdout.write(f"{len(changes)} changes, {len(in_use)} of models in use")
 
-    def _say(self, change: Change, used: list[CostEffect]) -> None:
+    def _print_change(self, change: Change, used: list[CostEffect]) -> None:
         self.stdout.write(f"{change.kind} {change.list}/{change.name}")
         for line in rate_changes(change):
             percent = "" if line.percent is None else f" ({line.percent:+}%)"
@@ -73,14 +73,14 @@ class Command(BaseCommand):
                 text = f"no usage in the last {EFFECT_DAYS} days"
             self.stdout.write(f"  in use: {effect.model}: {text}{suffix}")
 
-    def _accept(self, path: Path, only: list[str] | None) -> None:
+    def _accept(self, path: Path, targets: list[str] | None) -> None:
         with audit.acting("prices", "command"):
             try:
                 row = store_proposal(_read(str(path)), path.name)
             except ValueError as error:
                 raise CommandError(str(error)) from None
             changes = changes_of(row)
-            names = set(only or ())
+            names = set(targets or ())
             indexes = [
                 index
                 for index, change in enumerate(changes)

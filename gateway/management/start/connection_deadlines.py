@@ -134,8 +134,8 @@ class TimedProtocol(HttpToolsProtocol):
         if since is None or self.cycle_runs:
             return None
         had_request = self.cycle is not None
-        fresh = now - since < (FRESH_CALLER_S if had_request else FRESH_STRANGER_S)
-        return None if had_request and fresh else (1 + 2 * fresh + had_request, since)
+        is_recent = now - since < (FRESH_CALLER_S if had_request else FRESH_STRANGER_S)
+        return None if had_request and is_recent else (1 + 2 * is_recent + had_request, since)
 
     def pause_writing(self) -> None:
         """Record that the client reads too slowly."""

@@ -304,10 +304,10 @@ class Supervisor(Multiprocess):
         self._due[worker] = now + delay_s
         extra = {"pid": worker.pid, "exit_code": worker.exitcode, "restart_in_s": delay_s}
         log.error("a worker process died", extra=extra)
-        living = [other.started_at for other in self.processes if other not in self._due]
+        start_times = [other.started_at for other in self.processes if other not in self._due]
         if worker.exitcode == STARTUP_FAILURE:
             self._give_up("the gateway did not start; see the messages above")
-        elif self._policy.gives_up(now, now - min(living, default=now)):
+        elif self._policy.gives_up(now, now - min(start_times, default=now)):
             self._give_up(
                 f"the gateway stops: {restarts.MAX_DEATHS} workers died within "
                 f"{restarts.WINDOW_S / 60:g} minutes, and none ran for a minute; see the "

@@ -316,8 +316,8 @@ def _relevant_extra(fields: Any) -> Any:
     if not isinstance(fields, dict):
         return fields
     relevant = ((name, value) for name, value in fields.items() if name not in IGNORED_FIELDS)
-    cleaned = {name: _relevant_extra(value) for name, value in relevant}
-    return {name: value for name, value in cleaned.items() if value != {}}
+    relevant_values = {name: _relevant_extra(value) for name, value in relevant}
+    return {name: value for name, value in relevant_values.items() if value != {}}
 
 
 def _encode(value: Any) -> bytes:

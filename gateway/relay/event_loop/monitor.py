@@ -113,7 +113,7 @@ class LoopMonitor:
             self._finished_work.append(("gc", begun[1], now))
 
     def _run(self) -> None:
-        sampled = 0.0
+        sampled_at = 0.0
         pause_s = TICK_S
         while not self._stop.wait(pause_s):
             now = time.monotonic()
@@ -126,8 +126,8 @@ class LoopMonitor:
                 self._report(*self._stalls.popleft())
             if not overdue:
                 self._frames.clear()
-            if self._sample is not None and now - sampled > SAMPLE_S:
-                sampled = now
+            if self._sample is not None and now - sampled_at > SAMPLE_S:
+                sampled_at = now
                 try:
                     self._sample()
                 except Exception:

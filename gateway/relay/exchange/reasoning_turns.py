@@ -131,10 +131,10 @@ def keys_after(request: Request, answer: Iterable[Part], scope: str) -> TurnKeys
 
 def keys_in(request: Request, scope: str, indexes: Iterable[int]) -> Iterator[tuple[int, TurnKeys]]:
     """The keys of turns in a request's history, with their indexes."""
-    requested = frozenset(indexes)
+    requested_indexes = frozenset(indexes)
     digest = hashlib.blake2b(scope.encode(), digest_size=_DIGEST_BYTES)
     for index, turn in enumerate(request.turns):
-        if index in requested:
+        if index in requested_indexes:
             yield (
                 index,
                 _turn_keys(digest, [p for p in turn.parts if isinstance(p, ToolCall)], scope),

@@ -220,8 +220,8 @@ class Recorder:
         ]
         # One search in all of them costs less than one for each.
         values = [value for headers in masked for value in headers.values()]
-        joined = "\n".join(values).encode("utf-8", "replace")
-        if max(map(joined.find, self._forms), default=-1) >= 0:
+        joined_values = "\n".join(values).encode("utf-8", "replace")
+        if max(map(joined_values.find, self._forms), default=-1) >= 0:
             for headers in masked:
                 for name, value in headers.items():
                     data = value.encode("utf-8", "replace")

@@ -32,9 +32,9 @@ def find_shared_ends(first: bytes, second: bytes) -> tuple[int, int]:
             if start >= size:
                 return size, 0
         step //= 2
-    end, step, room = 0, _STEP, size - start
+    end, step, max_length = 0, _STEP, size - start
     while step:
-        while end + step <= room and (
+        while end + step <= max_length and (
             first[len(first) - end - step : len(first) - end]
             == second[len(second) - end - step : len(second) - end]
         ):
@@ -54,7 +54,7 @@ def trim_shared_ends(data: bytes, start: int, end: int, patterns: tuple[bytes, .
 class SearchedBodies:
     """Recent bodies in which nothing was found: one for each beginning."""
 
-    _BEGINNING = 256
+    _PREFIX_BYTES = 256
     _MAX_BODIES = 32
     # 16 MB together.
     _MAX_BYTES = 512 * 1024
@@ -71,7 +71,7 @@ class SearchedBodies:
         """Whether the search finds something in the body."""
         if not LARGE_BYTES <= len(body) <= self._MAX_BYTES:
             return self._search(body, patterns)
-        key = (body[: self._BEGINNING], patterns)
+        key = (body[: self._PREFIX_BYTES], patterns)
         start, end = find_shared_ends(body, self._bodies.pop(key, b""))
         if self._search(trim_shared_ends(body, start, end, patterns), patterns):
             return True

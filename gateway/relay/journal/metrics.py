@@ -263,7 +263,7 @@ class Metrics:
         # Whether values are summed over several workers.
         self.multi_worker = bool(os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
         self._metrics: dict[str, Any] = {
-            name: self._make(name, row) for name, row in METRICS.items() if not row.node
+            name: self._create_collector(name, row) for name, row in METRICS.items() if not row.node
         }
         self._version = version
         self._children: dict[tuple[str, ...], Any] = {}
@@ -276,7 +276,7 @@ class Metrics:
         self._sampling = threading.Lock()
         self._rendering = threading.Lock()
 
-    def _make(self, name: str, row: Metric) -> MetricWrapperBase:
+    def _create_collector(self, name: str, row: Metric) -> MetricWrapperBase:
         options: dict[str, Any] = {"registry": self.registry}
         if row.kind is BatchHistogram:
             options["buckets"] = row.buckets

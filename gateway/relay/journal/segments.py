@@ -393,8 +393,8 @@ class SegmentPool:
                 return False
             with self._lock:
                 self._spares.append(segment)
-        again, self.full = self.full, False
-        return again
+        was_full, self.full = self.full, False
+        return was_full
 
     def close(self) -> None:
         """Deletes the reserve."""

@@ -13,12 +13,12 @@ Header = tuple[bytes, bytes]
 def _header_names(template: str) -> dict[str, tuple[bytes, bytes, bytes]]:
     fields = ("limit", "remaining", "reset")
     return {
-        what: (
-            template.format(what=what, field=fields[0]).encode(),
-            template.format(what=what, field=fields[1]).encode(),
-            template.format(what=what, field=fields[2]).encode(),
+        kind: (
+            template.format(what=kind, field=fields[0]).encode(),
+            template.format(what=kind, field=fields[1]).encode(),
+            template.format(what=kind, field=fields[2]).encode(),
         )
-        for what in ("requests", "tokens")
+        for kind in ("requests", "tokens")
     }
 
 
@@ -100,8 +100,8 @@ class LimitHeaders:
     def _build_headers(self, dialect: str, now: float) -> tuple[HeadersOfKind, ...]:
         names, reset = _FORMAT_BY_DIALECT.get(dialect, _OPENAI)
         kinds = []
-        for what, bounds in self._bounds_by_kind.items():
-            limit_name, remaining_name, reset_name = names[what]
+        for kind, bounds in self._bounds_by_kind.items():
+            limit_name, remaining_name, reset_name = names[kind]
             bound_headers = tuple(
                 (
                     index,

@@ -43,8 +43,8 @@ class BatchResultGuard:
                 message = f"line {self._number + 1} of the file is too long to be checked"
                 raise GatewayError(Error(kind="content_policy", message=message))
             return b""
-        *lines, rest = self._take().split(b"\n")
-        self._pending = bytearray(rest)
+        *lines, incomplete_line = self._take().split(b"\n")
+        self._pending = bytearray(incomplete_line)
         return b"".join([await self._checked(line) + b"\n" for line in lines])
 
     async def close(self) -> bytes:

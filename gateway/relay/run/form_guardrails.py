@@ -102,8 +102,8 @@ async def _check_lines(
     pending, number = bytearray(), 0
     async for data in spool.read(byte_range):
         pending += data
-        *lines, rest = bytes(pending).split(b"\n") if b"\n" in data else [bytes(pending)]
-        pending = bytearray(rest)
+        *lines, incomplete_line = bytes(pending).split(b"\n") if b"\n" in data else [bytes(pending)]
+        pending = bytearray(incomplete_line)
         for line in lines:
             number += 1
             yield await _check_line(runtime, call, line, number) + b"\n"

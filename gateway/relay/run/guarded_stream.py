@@ -246,9 +246,9 @@ def _native_of(event: Event) -> dict[str, Any]:
 
 def _join_pieces(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The start and the deltas of a block, with each text of several deltas whole in the first."""
-    joined = [dict(part) for part in parts]
+    joined_parts = [dict(part) for part in parts]
     firsts: dict[str, dict[str, Any]] = {}
-    for part in joined[1:]:
+    for part in joined_parts[1:]:
         for name, value in part.items():
             if not isinstance(value, str) or name in _SAME_IN_DELTAS:
                 continue
@@ -256,7 +256,7 @@ def _join_pieces(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
             if first is not part:
                 first[name] += value
                 part[name] = ""
-    return joined
+    return joined_parts
 
 
 def _detectors(guardrails: list[Guardrail]) -> list[tuple[str, Detector]]:
@@ -306,8 +306,10 @@ def _with_texts(response: Response, texts: Iterator[str]) -> Response:
                 changed = msgspec.structs.replace(part, raw=next(texts))
             case ToolCall(arguments=dict(arguments)):
                 encoded_arguments = msgspec.json.encode(arguments).decode()
-                mapped = map_argument_text(encoded_arguments, lambda _: next(texts))
-                changed = msgspec.structs.replace(part, arguments=msgspec.json.decode(mapped))
+                masked_arguments = map_argument_text(encoded_arguments, lambda _: next(texts))
+                changed = msgspec.structs.replace(
+                    part, arguments=msgspec.json.decode(masked_arguments)
+                )
             case _:
                 pass
         parts.append(changed)

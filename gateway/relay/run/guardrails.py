@@ -272,14 +272,14 @@ async def _check(
         async with asyncio.timeout(guardrail.timeout_s):
             match settings:
                 case ModerationSettings():
-                    shown = [context + texts[0], *texts[1:]]
-                    request = services.moderation_request(settings, shown)
+                    shown_texts = [context + texts[0], *texts[1:]]
+                    request = services.moderation_request(settings, shown_texts)
                     reply = await _moderate(runtime, call, guardrail, settings, request)
                     return services.moderation_verdict(settings, reply)
                 case PresidioSettings():
-                    shown = texts if mask else [context + texts[0], *texts[1:]]
-                    reply = await _analyze(runtime, guardrail, settings, shown)
-                    return services.presidio_verdict(settings, shown, reply, mask=mask)
+                    shown_texts = texts if mask else [context + texts[0], *texts[1:]]
+                    reply = await _analyze(runtime, guardrail, settings, shown_texts)
+                    return services.presidio_verdict(settings, shown_texts, reply, mask=mask)
                 case LiteLLMSettings():
                     request = services.litellm_request(settings, texts, stage, caller)
                     url = services.litellm_url(settings.url)

@@ -56,14 +56,14 @@ async def call_with_hedge(
 class _GatedClient(Client):
     """The client of one racer: the first to send a head wins."""
 
-    __slots__ = ("_win",)
+    __slots__ = ("_claim_win",)
 
-    def __init__(self, client: Client, win: Callable[[], None]) -> None:
+    def __init__(self, client: Client, claim_win: Callable[[], None]) -> None:
         super().__init__(client._send)
-        self._win = win
+        self._claim_win = claim_win
 
     async def head(self, status: int, headers: list[Header]) -> None:
-        self._win()
+        self._claim_win()
         await super().head(status, headers)
 
 
@@ -72,8 +72,8 @@ class _Racer:
 
     def __init__(self, hedge_race: _Race, candidate: Candidate) -> None:
         self.candidate = candidate
-        self.call = hedge_race.call.fork(self._win)
-        self.client = _GatedClient(hedge_race.client, self._win)
+        self.call = hedge_race.call.fork(self._claim_win)
+        self.client = _GatedClient(hedge_race.client, self._claim_win)
         self.deadlines: Deadlines | None = None
         self._race = hedge_race
         self.task = asyncio.get_running_loop().create_task(self._run())
@@ -88,8 +88,8 @@ class _Racer:
         finally:
             self.deadlines.close()
 
-    def _win(self) -> None:
-        self._race.win(self)
+    def _claim_win(self) -> None:
+        self._race.claim_win(self)
 
     def stop(self, reason: StopReason | None) -> None:
         """Stops it: through its deadlines if there is a reason, else by cancelling its task."""
@@ -182,7 +182,7 @@ class _Race:
         if ends_request:
             raise failure
 
-    def win(self, racer: _Racer) -> None:
+    def claim_win(self, racer: _Racer) -> None:
         """Lets this racer respond to the client; its state becomes the call's."""
         if self.winner is not None:
             return

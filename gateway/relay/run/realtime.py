@@ -346,8 +346,10 @@ class _Session:
     def _upstream_closed(self) -> _SessionEnd:
         upstream = self.upstream
         if upstream.broke_off:
-            lost = Error(kind="upstream_error", message="the upstream closed the connection")
-            return _SessionEnd("upstream", _INTERNAL_ERROR, error=lost)
+            connection_error = Error(
+                kind="upstream_error", message="the upstream closed the connection"
+            )
+            return _SessionEnd("upstream", _INTERNAL_ERROR, error=connection_error)
         reason = self.redactor.clean(upstream.close_reason.encode())[:_MAX_REASON_BYTES]
         code = upstream.close_code
         error = None

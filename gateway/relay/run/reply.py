@@ -160,9 +160,9 @@ def _parse_response(call: Call, target: Target, prepared: Prepared, data: bytes)
         and exchange.on_attempt is None
         and not call.attempt.stores_reasoning
     ):
-        seen = exchange.dialect.peek_usage(data)
-        if seen is not None:
-            return seen
+        peeked_usage = exchange.dialect.peek_usage(data)
+        if peeked_usage is not None:
+            return peeked_usage
     response = prepared.dialect.provider.parse_response(
         decode(data), target.model.traits, prepared.rendered
     )

@@ -82,9 +82,12 @@ def launch(runtime: Runtime, call: Call) -> None:
 
 def _was_served_by_upstream(call: Call) -> bool:
     """Whether an upstream has served it: cached responses are not compared."""
-    called = any(attempt.skipped is None for attempt in call.attempts)
+    is_called = any(attempt.skipped is None for attempt in call.attempts)
     return (
-        call.exchange.verb == "generate" and call.outcome == "ok" and call.error is None and called
+        call.exchange.verb == "generate"
+        and call.outcome == "ok"
+        and call.error is None
+        and is_called
     )
 
 

@@ -208,8 +208,8 @@ def response_to_store(call: Call, record: LogRecord) -> StoredResponse | None:
     if not policy.store:
         return None
     if not call.recorder.enabled:
-        bare = msgspec.structs.replace(stored, previous_items=b"", input=b"", response=b"")
-        return bare if stored.provider else None
+        placeholder = msgspec.structs.replace(stored, previous_items=b"", input=b"", response=b"")
+        return placeholder if stored.provider else None
     if stored.size > MAX_STORED_BYTES:
         record.adaptations.append({"field": "store", "action": "dropped", "note": _TOO_LARGE_NOTE})
         return None

@@ -271,9 +271,9 @@ class _Stream:
             form.encode()
             for form in self.runtime.provider_secrets.forms(self.call.exchange.snapshot)
         ]
-        cleaned = scrub_bytes(self.tail + data, secrets)
-        self.tail = cleaned[: len(self.tail)]
-        return cleaned[len(self.tail) :]
+        scrubbed_data = scrub_bytes(self.tail + data, secrets)
+        self.tail = scrubbed_data[: len(self.tail)]
+        return scrubbed_data[len(self.tail) :]
 
     def _complete_events(self, data: bytes) -> bytes:
         """The complete events in the data; an incomplete one is held back.

@@ -138,8 +138,8 @@ def add_fetch_hint(error: GatewayError, missing: list[Media]) -> GatewayError:
 
 def fetch_error(part: Media, reason: str) -> GatewayError:
     """The error for media that could not be fetched; it names the client's field."""
-    what = "image" if isinstance(part, Image) else "document"
-    message = f"{part.path}: the {what} could not be fetched: {reason}"
+    media_kind = "image" if isinstance(part, Image) else "document"
+    message = f"{part.path}: the {media_kind} could not be fetched: {reason}"
     return GatewayError(Error(kind="invalid_request", message=message, param=part.path or None))
 
 

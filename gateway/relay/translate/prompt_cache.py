@@ -94,16 +94,16 @@ def mark_request(
             count += 1
     if "turns" in traits.auto_cache:
         turns = list(request.turns)
-        marked = _add_breakpoints_to_turns(turns, cache)
-        if marked:
+        marked_count = _add_breakpoints_to_turns(turns, cache)
+        if marked_count:
             changes["turns"] = tuple(turns)
-            count += marked
+            count += marked_count
     return msgspec.structs.replace(request, **changes), _report(count)
 
 
 def _add_breakpoints_to_turns(turns: list[Turn], cache: CacheBreakpoint) -> int:
     """Mark the last user turns; returns their number. Consecutive ones count as one."""
-    marked, in_user_turn = 0, False
+    marked_count, in_user_turn = 0, False
     for index in range(len(turns) - 1, -1, -1):
         turn = turns[index]
         if turn.role != "user":
@@ -114,10 +114,10 @@ def _add_breakpoints_to_turns(turns: list[Turn], cache: CacheBreakpoint) -> int:
             continue
         turns[index] = msgspec.structs.replace(turn, parts=parts)
         in_user_turn = True
-        marked += 1
-        if marked == MAX_TURNS:
+        marked_count += 1
+        if marked_count == MAX_TURNS:
             break
-    return marked
+    return marked_count
 
 
 def _with_mark(items: tuple[Any, ...], can_mark: Any, cache: CacheBreakpoint) -> Any:
@@ -213,7 +213,7 @@ def _add_breakpoints_to_messages(
     cache_control: Json,
 ) -> int:
     """Mark the last user turns; returns their number. Consecutive messages count as one."""
-    marked, in_user_turn = 0, False
+    marked_count, in_user_turn = 0, False
     for index in range(len(messages) - 1, -1, -1):
         message = _decode_object(messages[index])
         if _text(message.get("role")) not in user_roles:
@@ -222,10 +222,10 @@ def _add_breakpoints_to_messages(
             messages, index, message, types, cache_control
         ):
             in_user_turn = True
-            marked += 1
-            if marked == MAX_TURNS:
+            marked_count += 1
+            if marked_count == MAX_TURNS:
                 break
-    return marked
+    return marked_count
 
 
 def _add_breakpoint_to_message(

@@ -285,9 +285,13 @@ def join_url(base_url: str, path: str) -> httpx.URL:
     """
     base, url = httpx.URL(base_url), httpx.URL(base_url + path)
     before = base.raw_path.rstrip(b"/")
-    joined = url.raw_path.partition(b"?")[0]
+    joined_path = url.raw_path.partition(b"?")[0]
     segments = before.count(b"/") + path.partition("?")[0].count("/")
-    if not joined.startswith(before) or joined.count(b"/") != segments or url.host != base.host:
+    if (
+        not joined_path.startswith(before)
+        or joined_path.count(b"/") != segments
+        or url.host != base.host
+    ):
         raise invalid("the model or id in this request is not allowed in a URL path")
     return url
 

@@ -76,8 +76,8 @@ class Connector:
         proxy = self.proxy_for(origin)
         if proxy is None or proxy.scheme.startswith("socks"):
             return head
-        method, _, rest = head.partition(b" ")
-        line, _, lines = rest.partition(b"\r\n")
+        method, _, request_target = head.partition(b" ")
+        line, _, lines = request_target.partition(b"\r\n")
         parts = (method, b" http://", _authority(origin), line, b"\r\n")
         return b"".join((*parts, _proxy_authorization(proxy), lines))
 

@@ -185,7 +185,7 @@ class Connection(asyncio.Protocol):
         self._framing_bytes = 0
         self._sized = False
         self._head_done = False
-        self._keep = False
+        self._keep_alive = False
         self._chunks: deque[bytes] = deque()
         self._buffered = 0
         self._full = False
@@ -272,7 +272,7 @@ class Connection(asyncio.Protocol):
         if b"keep-alive" in values:
             self.keep_alive_s = _keep_alive_s(values[b"keep-alive"])
         self.status = status
-        self._keep = self._parser.should_keep_alive()
+        self._keep_alive = self._parser.should_keep_alive()
         self._head_done = True
         self._framing_bytes = 0
         self._wake()
@@ -368,7 +368,7 @@ class Connection(asyncio.Protocol):
         transport = self.transport
         return (
             self.complete
-            and self._keep
+            and self._keep_alive
             and self.error is None
             and not self._sending
             and not self._paused

@@ -17,9 +17,9 @@ from gateway import store
 from gateway.api.auth import Admin, Reader
 from gateway.compat.litellm.api.failures import RejectedRequest, body_of, reply, run_in_transaction
 from gateway.compat.litellm.api.fields import (
+    BUDGET_DURATIONS,
+    EMPTY_VALUES,
     LIMITS,
-    NOTHING,
-    TOLD_WINDOWS,
     budget_of,
     limits_of,
     string_field,
@@ -34,7 +34,7 @@ router = Router(tags=["litellm"])
 MAX_LISTED = 1000
 _BUDGET = frozenset({"max_budget", "budget_duration", "soft_budget"})
 _LIMITS = frozenset({"rpm_limit", "tpm_limit", "max_parallel_requests"})
-_KNOWN = frozenset({"user_id", "alias", "blocked", "spend", *_BUDGET, *_LIMITS})
+_KNOWN_FIELDS = frozenset({"user_id", "alias", "blocked", "spend", *_BUDGET, *_LIMITS})
 _REFUSED = {
     "budget_id": "set the budget itself: max_budget",
     "default_model": "the key and the route decide about models",
@@ -126,7 +126,7 @@ def _save(fields: dict[str, Any], *, is_new: bool) -> HttpResponse:
     if not customer:
         raise RejectedRequest(400, "user_id: is required", "user_id")
     for name, value in fields.items():
-        if name not in _KNOWN and value not in NOTHING:
+        if name not in _KNOWN_FIELDS and value not in EMPTY_VALUES:
             reason = _REFUSED.get(name, "there is no such field of a customer")
             raise RejectedRequest(400, f"{name}: {reason}", name)
     notes = ["spend: is computed from the log"] if fields.get("spend") else []
@@ -263,7 +263,7 @@ def _budget_table(budget: Budget, limits: Limits) -> dict[str, Any]:
     usd = budget.total_usd if window is None else amounts[window]
     table: dict[str, Any] = {}
     if usd is not None:
-        duration = TOLD_WINDOWS[window] if window is not None else None
+        duration = BUDGET_DURATIONS[window] if window is not None else None
         table = {"max_budget": float(usd), "budget_duration": duration}
     numbers = {field: getattr(limits, LIMITS[field]) for field in sorted(_LIMITS)}
     return {**table, **{field: number for field, number in numbers.items() if number is not None}}

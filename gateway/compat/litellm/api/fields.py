@@ -36,7 +36,7 @@ WINDOWS = {
     "monthly": "month",
 }
 # Window of a budget -> its `budget_duration` in a response.
-TOLD_WINDOWS = {"day": "1d", "week": "7d", "month": "30d"}
+BUDGET_DURATIONS = {"day": "1d", "week": "7d", "month": "30d"}
 SPANS = ("total", "day", "week", "month")
 LIMITS = {
     "rpm_limit": "requests_per_minute",
@@ -45,7 +45,7 @@ LIMITS = {
     "max_parallel_requests": "concurrency",
 }
 # Fields with an effect; `keys` reads `key`, `duration` and `blocked`.
-UNDERSTOOD = frozenset(
+SUPPORTED_FIELDS = frozenset(
     {
         *LIMITS,
         "key_alias",
@@ -101,7 +101,7 @@ USUAL: dict[str, frozenset[str]] = {
 }
 # Fields of `metadata` that have an effect in LiteLLM.
 _EFFECTIVE = frozenset({*REFUSED, *USUAL, "logging", "tag_budget_config"})
-NOTHING: tuple[Any, ...] = (None, "", [], {}, False, 0)
+EMPTY_VALUES: tuple[Any, ...] = (None, "", [], {}, False, 0)
 _SPECIAL = {
     "all-proxy-models": "",
     "all-team-models": "teams have no model lists: set models on the key, or none to allow all",
@@ -112,12 +112,12 @@ _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _MONTHS = 1200
 # Limits of the budget columns: the largest amount, and the decimal places.
 MAX_USD = 1_000_000_000
-_PLACES = Decimal("1e-6")
+_AMOUNT_QUANTUM = Decimal("1e-6")
 
 
 def check(
     fields: Mapping[str, Any],
-    supported_fields: frozenset[str] = UNDERSTOOD,
+    supported_fields: frozenset[str] = SUPPORTED_FIELDS,
     refused: Mapping[str, str] = REFUSED,
 ) -> list[str]:
     """Return notes on descriptive fields. Raises RejectedRequest for unsupported ones."""
@@ -130,7 +130,7 @@ def check(
                 raise RejectedRequest(400, f"{name}: only {default_values} is supported", name)
         elif name not in refused:
             raise RejectedRequest(400, f"{name}: there is no such field", name)
-        elif value not in NOTHING:
+        elif value not in EMPTY_VALUES:
             raise RejectedRequest(400, f"{name}: {refused[name]}", name)
     return _metadata_notes(fields.get("metadata"))
 
@@ -141,11 +141,11 @@ def _metadata_notes(metadata: Any) -> list[str]:
     if not isinstance(metadata, dict):
         raise RejectedRequest(400, "metadata: must be an object", "metadata")
     for name, value in metadata.items():
-        if name in _EFFECTIVE and value not in NOTHING:
+        if name in _EFFECTIVE and value not in EMPTY_VALUES:
             reason = REFUSED.get(name, "it is not supported")
             raise RejectedRequest(400, f"metadata.{name}: {reason}", "metadata")
     unsupported = sorted(
-        name for name in metadata if name != "tags" and metadata[name] not in NOTHING
+        name for name in metadata if name != "tags" and metadata[name] not in EMPTY_VALUES
     )
     return [
         f"metadata.{name}: is not stored: keys have only a name and tags" for name in unsupported
@@ -339,4 +339,4 @@ def money(fields: Mapping[str, Any], name: str, param: str = "") -> Decimal | No
     if usd > MAX_USD:
         raise RejectedRequest(400, f"{name}: must be at most {MAX_USD} US dollars", param or name)
     # Clients compute in binary: 0.1 + 0.2. The response shows the stored amount.
-    return usd.quantize(_PLACES).normalize() + 0
+    return usd.quantize(_AMOUNT_QUANTUM).normalize() + 0

@@ -13,7 +13,7 @@ from typing import Any
 from django.utils import timezone
 
 from gateway.compat.litellm.api import team_rows
-from gateway.compat.litellm.api.fields import LIMITS, SPANS, TOLD_WINDOWS
+from gateway.compat.litellm.api.fields import BUDGET_DURATIONS, LIMITS, SPANS
 from gateway.models import ApiKey, UsageHour
 from gateway.routing.limits import calendar_window, window_start
 from gateway.store.documents import KINDS
@@ -64,9 +64,10 @@ def amounts_of(document: dict[str, Any]) -> dict[str, Any]:
     return {
         **{field: limits[name] for field, name in LIMITS.items()},
         "max_budget": top[1] if top else None,
-        "budget_duration": TOLD_WINDOWS.get(top[0]) if top else None,
+        "budget_duration": BUDGET_DURATIONS.get(top[0]) if top else None,
         "budget_limits": [
-            {"budget_duration": TOLD_WINDOWS[span], "max_budget": usd} for span, usd in windows[1:]
+            {"budget_duration": BUDGET_DURATIONS[span], "max_budget": usd}
+            for span, usd in windows[1:]
         ]
         or None,
         "soft_budget": top[1] * percent / 100 if top and percent is not None else None,
@@ -76,7 +77,7 @@ def amounts_of(document: dict[str, Any]) -> dict[str, Any]:
 def span_of(settings: dict[str, Any]) -> str:
     """Return the window of `max_budget`."""
     duration = settings["budget_duration"]
-    return next((span for span, label in TOLD_WINDOWS.items() if label == duration), "total")
+    return next((span for span, label in BUDGET_DURATIONS.items() if label == duration), "total")
 
 
 def key_info(row: ApiKey, spending: Spending) -> dict[str, Any]:
@@ -84,7 +85,9 @@ def key_info(row: ApiKey, spending: Spending) -> dict[str, Any]:
     settings = settings_of(row)
     span = span_of(settings)
     for item in settings["budget_limits"] or ():
-        window = next(s for s, word in TOLD_WINDOWS.items() if word == item["budget_duration"])
+        window = next(
+            s for s, label in BUDGET_DURATIONS.items() if label == item["budget_duration"]
+        )
         item["reset_at"] = spending.resets_at(window)
     return {
         "token": row.prefix,

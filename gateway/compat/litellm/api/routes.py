@@ -58,7 +58,7 @@ def openapi_schema() -> dict[str, Any]:
 
 
 @litellm_api.exception_handler(RejectedRequest)
-def wrong(request: HttpRequest, error: RejectedRequest) -> HttpResponse:
+def rejected_response(request: HttpRequest, error: RejectedRequest) -> HttpResponse:
     """Return the error response of a rejected request."""
     return failure(error)
 
@@ -78,6 +78,6 @@ def invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
 
 
 @litellm_api.exception_handler(HttpError)
-def refused(request: HttpRequest, error: HttpError) -> HttpResponse:
+def error_response(request: HttpRequest, error: HttpError) -> HttpResponse:
     """Return the error of a request that ninja itself rejects."""
     return failure(RejectedRequest(error.status_code, str(error)))

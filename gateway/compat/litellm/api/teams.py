@@ -40,13 +40,13 @@ _TEAMS = KINDS["teams"]
 _MAX_ID = 200
 _AMOUNTS = (*LIMITS, "max_budget", "budget_duration", "budget_limits", "soft_budget")
 _MEMBERS = ("members", "admins", "members_with_roles", "team_member_permissions")
-UNDERSTOOD = frozenset(
+SUPPORTED_FIELDS = frozenset(
     {*_AMOUNTS, *_MEMBERS, "team_id", "team_alias", "organization_id", "metadata"}
 )
 _PER_KEY = "set it on each key of the team"
 _PER_MEMBER = "limits and budgets belong to keys and teams: set them on the member's keys"
 REFUSED_FIELDS: dict[str, str] = {
-    **{name: reason for name, reason in REFUSED.items() if name not in UNDERSTOOD},
+    **{name: reason for name, reason in REFUSED.items() if name not in SUPPORTED_FIELDS},
     **dict.fromkeys(("models", "tags", "guardrails", "default_team_member_models"), _PER_KEY),
     **dict.fromkeys(
         (
@@ -193,7 +193,7 @@ def check_team(fields: dict[str, Any]) -> list[str]:
     """Return notes on what is not stored. Raises RejectedRequest."""
     if fields.get("models") == ["all-proxy-models"]:
         fields["models"] = []
-    notes = check(fields, UNDERSTOOD, REFUSED_FIELDS)
+    notes = check(fields, SUPPORTED_FIELDS, REFUSED_FIELDS)
     return notes + [f"{name}: {_NOT_STORED}" for name in _MEMBERS if fields.get(name)]
 
 

@@ -44,11 +44,11 @@ _AMOUNTS = (*LIMITS, "max_budget", "budget_duration", "budget_limits", "soft_bud
 # Of the key that /user/new creates.
 _OF_KEY = ("models", "key_alias", "duration", "tags", "guardrails")
 _DESCRIBED = ("user_email", "user_alias", "teams", "sso_user_id", "organizations")
-UNDERSTOOD = frozenset(
+SUPPORTED_FIELDS = frozenset(
     {*_AMOUNTS, *_OF_KEY, *_DESCRIBED, "user_id", "user_role", "auto_create_key", "metadata"}
 )
 REFUSED_USER_FIELDS = {
-    **{name: reason for name, reason in REFUSED_FIELDS.items() if name not in UNDERSTOOD},
+    **{name: reason for name, reason in REFUSED_FIELDS.items() if name not in SUPPORTED_FIELDS},
     "send_invite_email": "the gateway sends no mail",
     "password": "accounts of the console are created with POST /api/users",
     "password_reset_required": "accounts of the console are created with POST /api/users",
@@ -186,7 +186,7 @@ def _delete(fields: dict[str, Any]) -> HttpResponse:
 
 
 def _check(fields: dict[str, Any]) -> list[str]:
-    notes = check(fields, UNDERSTOOD, REFUSED_USER_FIELDS)
+    notes = check(fields, SUPPORTED_FIELDS, REFUSED_USER_FIELDS)
     if string_field(fields, "user_role") not in _ROLES:
         reason = "accounts of the console have roles: POST /api/users; a key only calls models"
         raise RejectedRequest(400, f"user_role: {reason}", "user_role")

@@ -196,8 +196,8 @@ def _short_text(params: Node, environ: Mapping[str, str], *names: str) -> str:
     node = params.get(*names)
     if node is not None:
         return node.text(max_length=MAX_TEXT).strip("/ ")
-    short = names[0].removeprefix("vertex_").upper()
-    variables = (f"VERTEXAI_{short}", f"VERTEX_{short}")
+    short_name = names[0].removeprefix("vertex_").upper()
+    variables = (f"VERTEXAI_{short_name}", f"VERTEX_{short_name}")
     return next((environ[name] for name in variables if environ.get(name)), "")
 
 

@@ -112,40 +112,40 @@ def read_deployment(
         raise params.error("needs a model")
     _note_mode(info, report)
     base = explicit_base_url(params)
-    resolved = resolve_model(
+    resolved_model = resolve_model(
         model.text(max_length=MAX_NAME), params.get("custom_llm_provider"), base
     )
-    resolved = resolve_preset(params, resolved, base, environ)
-    if not resolved.model:
+    resolved_model = resolve_preset(params, resolved_model, base, environ)
+    if not resolved_model.model:
         report.add(model, f"names a provider but no model; `{public}` is used")
-        resolved = msgspec.structs.replace(resolved, model=public)
-    if resolved.guessed and resolved.prefix in ELSEWHERE:
-        report.add(model, ELSEWHERE[resolved.prefix])
+        resolved_model = msgspec.structs.replace(resolved_model, model=public)
+    if resolved_model.guessed and resolved_model.prefix in ELSEWHERE:
+        report.add(model, ELSEWHERE[resolved_model.prefix])
     mock_response = _mock(params, report)
-    if resolved.prefix in OTHER_API and mock_response is None:
-        report.add(model, OTHER_API[resolved.prefix])
+    if resolved_model.prefix in OTHER_API and mock_response is None:
+        report.add(model, OTHER_API[resolved_model.prefix])
     if mock_response is None:
-        provider = endpoint(params, resolved, environ, report)
-        edits = _edits(params, resolved, report)
+        provider = endpoint(params, resolved_model, environ, report)
+        edits = _edits(params, resolved_model, report)
     else:
         provider = ProviderRow(preset=MOCK, ref=params.location, shareable=True)
         edits = [{"op": "set", "path": "mock_response", "value": mock_response}]
-    traits, prices = _base_model_facts(info, resolved)
+    traits, prices = _base_model_facts(info, resolved_model)
     if mock_response is not None:
-        prices = {**_list_prices(resolved.preset.name, resolved.model), **prices}
+        prices = {**_list_prices(resolved_model.preset.name, resolved_model.model), **prices}
     limits, rates = deployment_limits(params, info)
     return Deployment(
         provider=provider,
         model=ModelRow(
             provider=provider.identity,
-            name=resolved.model,
+            name=resolved_model.model,
             ref=params.location,
             traits={**traits, **_traits(info, report)},
             prices={**prices, **_prices(params, info, report)},
         ),
         target=TargetRow(
             provider=provider.identity,
-            model=resolved.model,
+            model=resolved_model.model,
             ref=params.location,
             order=node.integer() if (node := params.get("order")) is not None else 1,
             shares={n: node.number() for n in SHARES if (node := params.get(n)) is not None},

@@ -59,13 +59,13 @@ OTHER_API = {
     "prompt that it renders itself"
 }
 # Providers whose wire format LiteLLM supports and Dragoman does not yet.
-_LATER = """
+_PLANNED_PROVIDERS = """
     aleph_alpha anthropic_text anyscale azure_text bytez clarifai codestral datarobot elevenlabs
     infinity jina_ai maritalk nlp_cloud oci oobabooga petals recraft replicate
     sap text-completion-codestral topaz triton voyage
     watsonx watsonx_text
 """
-LATER = frozenset(_LATER.split())
+PLANNED_PROVIDERS = frozenset(_PLANNED_PROVIDERS.split())
 
 
 class UnsupportedEntry(Exception):
@@ -100,8 +100,8 @@ def resolve_model(model: str, provider: Node | None, base: str) -> ResolvedModel
         return _resolve_prefix("openai", model)
     prefix = _family(model)
     if prefix:
-        resolved = _resolve_prefix(prefix, model)
-        return msgspec.structs.replace(resolved, guessed=True)
+        resolved_prefix = _resolve_prefix(prefix, model)
+        return msgspec.structs.replace(resolved_prefix, guessed=True)
     if base and not slash:
         return ResolvedModel(PRESETS["custom"], "custom_openai", model)
     raise UnsupportedEntry(_unknown_provider(model))
@@ -147,7 +147,7 @@ def _by_host(base: str) -> Preset | None:
 
 def _unknown_provider(model: str) -> str:
     prefix, slash, _ = model.partition("/")
-    if slash and prefix in LATER:
+    if slash and prefix in PLANNED_PROVIDERS:
         return f"the provider `{prefix}` is not supported yet"
     if slash:
         return (

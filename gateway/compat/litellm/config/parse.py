@@ -52,39 +52,39 @@ def read_files(name: str, files: list[File], environ: Mapping[str, str]) -> Conf
     report = Report()
     config.environment = _variables(files, environ, report)
     sections = [resolve_variables(file.root, {**config.environment, **environ}) for file in files]
-    reading = _Parser(config, {**config.environment, **environ}, report)
+    parser = _Parser(config, {**config.environment, **environ}, report)
     for file in files:
         for node in file.repeated:
-            reading.report.add(node, "is a duplicate key; only the last one counts")
+            parser.report.add(node, "is a duplicate key; only the last one counts")
     for section in sections:
-        reading.report.keys(section, "")
-        reading.read_shared_settings(section)
+        parser.report.keys(section, "")
+        parser.read_shared_settings(section)
     for section in sections:
-        reading.models(section)
-    reading.finish()
-    read_settings(config, sections, environ, reading.report)
-    read_guardrails(config, sections, reading.report)
-    attach_guardrails(config, reading.report)
+        parser.models(section)
+    parser.finish()
+    read_settings(config, sections, environ, parser.report)
+    read_guardrails(config, sections, parser.report)
+    attach_guardrails(config, parser.report)
     config.redis_url = find_redis_url(sections, {**config.environment, **environ}, report)
-    config.notes = reading.report.lines()
+    config.notes = parser.report.lines()
     return config
 
 
 def _files(root: Path) -> list[File]:
     """Return the file and its includes, each once, the including file first."""
-    seen: dict[Path, File] = {}
+    files_by_path: dict[Path, File] = {}
     todo = [root.resolve()]
     while todo:
         path = todo.pop(0)
-        if path in seen:
+        if path in files_by_path:
             raise ConfigError(root.name, "include", f"includes {path.name} twice or in a circle")
-        if len(seen) > MAX_INCLUDES:
+        if len(files_by_path) > MAX_INCLUDES:
             raise ConfigError(root.name, "include", f"includes more than {MAX_INCLUDES} files")
-        seen[path] = read_file(path)
-        include = seen[path].root.get("include")
+        files_by_path[path] = read_file(path)
+        include = files_by_path[path].root.get("include")
         if include is not None:
             todo += [(path.parent / item.text()).resolve() for item in include.list()]
-    return list(seen.values())
+    return list(files_by_path.values())
 
 
 def _variables(files: list[File], environ: Mapping[str, str], report: Report) -> dict[str, str]:
@@ -113,7 +113,7 @@ class _Parser:
         self.report = report
         self._config = config
         self._environ = environ
-        self._everything: list[tuple[Node, Node, Node | None]] = []
+        self._all_entries: list[tuple[Node, Node, Node | None]] = []
         self._routers: list[tuple[Node, Node]] = []
         self._credentials: dict[str, Node] = {}
         self._usual: Node | None = None
@@ -189,7 +189,7 @@ class _Parser:
 
     def _entry(self, name: Node, params: Node, info: Node | None) -> None:
         if _is_catch_all(params):
-            self._everything.append((name, params, info))
+            self._all_entries.append((name, params, info))
             return
         model = params.get("model")
         if model is not None and str(model.value).startswith(complexity_router.PREFIX):
@@ -253,7 +253,7 @@ class _Parser:
             )
 
     def finish(self) -> None:
-        for entry in self._everything:
+        for entry in self._all_entries:
             self._families(*entry)
         for route in self._config.routes.values():
             route.targets = _with_computed_weights(route.targets)

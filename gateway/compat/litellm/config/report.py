@@ -10,7 +10,7 @@ from gateway.compat.litellm.config.reader import ConfigError, Node
 
 Value = TypeVar("Value")
 
-_WHEN = {"planned": "not supported yet", "unsupported": "not supported"}
+_STATUS_TEXTS = {"planned": "not supported yet", "unsupported": "not supported"}
 
 
 class Report:
@@ -49,7 +49,7 @@ class Report:
                     value, key_path, f"unknown key{f'; did you mean {guess}?' if guess else ''}"
                 )
             elif key.status != "supported":
-                self._add(value, key_path, f"{_WHEN[key.status]}: {key.reason}")
+                self._add(value, key_path, f"{_STATUS_TEXTS[key.status]}: {key.reason}")
 
     def _add(self, node: Node, key_path: str, text: str) -> None:
         if node.file not in self._files:

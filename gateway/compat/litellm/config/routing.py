@@ -109,24 +109,26 @@ def _policies(config: Config, section: Node, report: Report) -> None:
             report.add(policy, f"there is no model_name `{name}`")
             continue
         route.policy.setdefault("retries_by_kind", _counts(policy, "Retries", report))
-    for key, ending, field, more in (
+    for key, suffix, field, requires_list in (
         ("retry_policy", "Retries", "retries_by_kind", 0),
         ("allowed_fails_policy", "AllowedFails", "cooldown_after_by_kind", 1),
     ):
         if (node := section.get(key)) is None:
             continue
-        counts = {kind: count + more for kind, count in _counts(node, ending, report).items()}
+        counts = {
+            kind: count + requires_list for kind, count in _counts(node, suffix, report).items()
+        }
         for route in config.routes.values():
             route.policy.setdefault(field, counts)
 
 
-def _counts(policy: Node, ending: str, report: Report) -> dict[str, int]:
+def _counts(policy: Node, suffix: str, report: Report) -> dict[str, int]:
     counts = {}
     for name, node in policy.items():
-        kind = ERRORS.get(name.removesuffix(ending))
-        if kind is None or not name.endswith(ending):
+        kind = ERRORS.get(name.removesuffix(suffix))
+        if kind is None or not name.endswith(suffix):
             report.add(node, "has no effect: such a failure would be the same at every attempt")
-        elif ending == "AllowedFails" and kind == "content_policy":
+        elif suffix == "AllowedFails" and kind == "content_policy":
             report.add(node, "has no effect: a content policy error is no failure of the target")
         elif node.value is not None:
             counts[kind] = node.integer(max_value=_MAX_FALLBACKS)
@@ -141,7 +143,11 @@ def _fallbacks_on(config: Config, node: Node, kind: str, report: Report) -> None
             if route is None:
                 report.add(targets, f"there is no model_name `{name}`")
                 continue
-            names = [to.text() for to in targets.list() if to.text() != route.name]
+            names = [
+                target_node.text()
+                for target_node in targets.list()
+                if target_node.text() != route.name
+            ]
             fallbacks: dict[str, Any] = route.policy.setdefault("fallbacks_by_kind", {})
             fallbacks.setdefault(kind, names)
 

@@ -80,11 +80,11 @@ def _read_general_settings(
 
 def _numbers(config: Config, section: Node) -> None:
     retries, cooldown = section.get("num_retries"), section.get("cooldown_time")
-    off = section.get("disable_cooldowns")
+    cooldowns_disabled = section.get("disable_cooldowns")
     for route in config.routes.values():
         if retries is not None and route.retries is None:
             route.retries = retries.integer(max_value=MAX_RETRIES)
-        if off is not None and off.boolean():
+        if cooldowns_disabled is not None and cooldowns_disabled.boolean():
             route.cooldown_s = 0.0
         if cooldown is not None and route.cooldown_s is None:
             route.cooldown_s = cooldown.number()

@@ -22,7 +22,7 @@ from gateway.models import RowSource
 
 NAME = "litellm_config.yaml"
 # Prefixes of Dragoman's own secrets, which an uploaded file must not read.
-_OWN = ("DRAGOMAN_", "DATABASE_URL", "REDIS_URL", "DJANGO_")
+_OWN_VARIABLES = ("DRAGOMAN_", "DATABASE_URL", "REDIS_URL", "DJANGO_")
 # Nearly every file has these keys; their remarks are left out of the preview.
 _QUIET = {("model_list[]", "model_name")} | {
     ("litellm_params", name) for name in ("model", "api_key", "api_base", "base_url")
@@ -97,7 +97,7 @@ def _redis_remarks(config: Config, path: Path) -> list[str]:
 
 def open_environment() -> dict[str, str]:
     """Return the environment variables that a configuration from elsewhere may read."""
-    return {n: v for n, v in os.environ.items() if not n.upper().startswith(_OWN)}
+    return {n: v for n, v in os.environ.items() if not n.upper().startswith(_OWN_VARIABLES)}
 
 
 def resolve_own_variables(config: Config) -> Config:

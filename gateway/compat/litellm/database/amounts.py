@@ -17,8 +17,8 @@ _DURATION = re.compile(r"(\d{1,9})(mo|[smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "mo": 30 * 86_400}
 # Windows, and the longest duration that each stands for, in seconds.
 _SPANS = (("day", 86_400), ("week", 7 * 86_400), ("month", 31 * 86_400))
-_PLACES = Decimal("1e-6")
-_MOST = 2**63 - 1
+_AMOUNT_QUANTUM = Decimal("1e-6")
+_MAX_AMOUNT = 2**63 - 1
 
 
 def window_of(duration: Any) -> tuple[str, bool] | None:
@@ -98,7 +98,7 @@ def _limits(values: Row, subject: str, report: ImportReport) -> tuple[Limits, bo
             passes = False
             report.add_remark(subject, f"{field} {value} rejects every request")
         else:
-            limits[name] = min(int(value), _MOST)
+            limits[name] = min(int(value), _MAX_AMOUNT)
     return Limits(**limits), passes
 
 
@@ -157,4 +157,4 @@ def _usd(value: Any) -> Decimal | None:
         usd = Decimal(str(value))
     except InvalidOperation:
         return None
-    return usd.quantize(_PLACES) if usd.is_finite() and abs(usd) < 10**12 else None
+    return usd.quantize(_AMOUNT_QUANTUM) if usd.is_finite() and abs(usd) < 10**12 else None

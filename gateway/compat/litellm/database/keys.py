@@ -232,7 +232,7 @@ class _KeyImport:
             else:
                 routes.append(name)
         for name in sorted(set(routes) - self._routes - {_NO_MODELS}):
-            if not any(mark in name for mark in "*?[/"):
+            if not any(character in name for character in "*?[/"):
                 self._report.add_remark(subject, f"the model {name} does not exist here yet")
         return list(dict.fromkeys(routes))
 
