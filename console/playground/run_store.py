@@ -44,7 +44,7 @@ class DatabaseRunStore:
         self._last_heartbeat = -HEARTBEAT_S
 
     def save(self, run: Run) -> None:
-        """Store the finished run, with the `done_event` event that followers receive next."""
+        """Store the finished run, with the `done` event that followers receive next."""
         done_event = encode_event(len(run.log.frames) + 1, "done", {"id": run.id})
         _with_new_connection(
             lambda: self._save(run, compress_frames([*run.log.frames, done_event]))
