@@ -186,7 +186,7 @@ _KEYS: dict[str, Answer] = {
     "management": {"key_type": "management"},
     "stores": {"object_permission": {"vector_stores": ["none"]}},
     "ünï 🙂": {"models": ["smart", "fast", "openai/*"]},
-    "deleted": {},
+    "deleted": {"team_id": "t-search"},
 }
 
 
@@ -242,15 +242,15 @@ def fill(proxy: Proxy) -> Answer:
     robot = {"key_alias": "robot", "team_id": "t-search"}
     keys["robot"] = proxy.post("/key/service-account/generate", robot)["key"]
     proxy.post("/key/block", {"key": keys["blocked"]})
-    proxy.post("/key/delete", {"keys": [keys["deleted"]]})
     # A person signs in to the pages, which makes a key of the session.
     signed_in = proxy.send("POST", "/login", data={"username": "admin", "password": MASTER_KEY})
     assert signed_in.status_code == 303, signed_in.text
     _wait_for_models(proxy, keys["all"])
-    for alias in ("spent", "spent this month", "ann", "ci", "ci"):
+    for alias in ("spent", "spent this month", "ann", "ci", "ci", "deleted"):
         assert ask(proxy, keys[alias], "smart") == 200
     assert ask(proxy, keys["all"], "fast", user="c-gold") == 200
     _wait_for_spend(proxy, keys["spent"])
+    proxy.post("/key/delete", {"keys": [keys["deleted"]]})
     calls = {alias: {name: ask(proxy, key, name) for name in ASKED} for alias, key in keys.items()}
     _wait_for_spend(proxy, keys["all"])
     return {"keys": keys, "calls": calls, **_reported(proxy, keys)}

@@ -94,6 +94,8 @@ def test_the_report_has_only_what_is_left_out(database: str) -> None:
             "team search"
         ],
         "is named `search (t-second)` here": ["team search"],
+        "its counter has 0.0008 US dollars more than its keys here, as keys were deleted: its "
+        "budget starts lower": ["team search"],
         "allowed_routes is not carried over": ["key chat only"],
         "is for LiteLLM's management only: may use no model here": [
             "key management",
