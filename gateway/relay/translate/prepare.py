@@ -71,6 +71,8 @@ _BUILT_IN_HINTS = (
     *(b'"google_search"', b'"mcp_toolset"', b'"mcp"', b'"code_interpreter"'),
     *(b'"file_search"', b'"x_search"'),
 )
+# Fields that `Dialect.fit_passed_tools` changes.
+_TOOL_FIELDS = frozenset({"tool_choice", "web_search_options"})
 # Additional dialect of a provider -> its key in the provider's `paths`.
 _SURFACES = {"openai_responses": "responses", "openai_completions": "completions"}
 # The completions dialect, and the dialect whose base URL may serve it (`Traits.completions`).
@@ -193,7 +195,7 @@ def _fit_passed(
     if dialect.inline_files is not None and not model.traits.pdf:
         fields, inlined = dialect.inline_files(fields, model.traits)
         report += inlined
-    if dialect.fit_passed_tools is not None:
+    if dialect.fit_passed_tools is not None and not _TOOL_FIELDS.isdisjoint(fields):
         fields, fitted = dialect.fit_passed_tools(fields, model.traits)
         report += fitted
     if "tools" in fields:
@@ -250,16 +252,26 @@ def upstream_dialect(call: Call, target: Target) -> Dialect:
     ):
         return DIALECTS[_OLDER[0]]
     other_name = ALSO.get(provider_dialect.name)
-    if other_name is None or not _serves_dialect(call, provider, other_name):
+    if other_name is None:
         return provider_dialect
     needs_other = traits.responses and (
-        exchange.dialect.name == other_name
-        or exchange.verb == "count_tokens"
-        or (traits.responses_required_with_tools and _reasons_with_tools(call))
+        exchange.dialect.name == other_name or exchange.verb == "count_tokens"
     )
-    if not needs_other and traits.built_in_tools_in_responses and exchange.verb == "generate":
-        needs_other = _uses_built_in_tools(call, traits)
-    return DIALECTS[other_name] if needs_other else provider_dialect
+    may_reason_with_tools = traits.responses and traits.responses_required_with_tools
+    may_use_built_in_tools = (
+        traits.built_in_tools_in_responses
+        and exchange.verb == "generate"
+        and offload.contains(exchange.body, _BUILT_IN_HINTS)
+    )
+    may_need_other = needs_other or may_reason_with_tools or may_use_built_in_tools
+    if may_need_other and _serves_dialect(call, provider, other_name):
+        needs_other = (
+            needs_other
+            or (may_reason_with_tools and _reasons_with_tools(call))
+            or (may_use_built_in_tools and _uses_built_in_tools(call, traits))
+        )
+        return DIALECTS[other_name] if needs_other else provider_dialect
+    return provider_dialect
 
 
 def _serves_dialect(call: Call, provider: Provider, dialect_name: str) -> bool:
@@ -297,10 +309,7 @@ def _reasons_with_tools(call: Call) -> bool:
 
 def _uses_built_in_tools(call: Call, traits: Traits) -> bool:
     """Whether a client requests a tool that the provider runs in Responses only."""
-    exchange = call.exchange
-    if not offload.contains(exchange.body, _BUILT_IN_HINTS):
-        return False
-    types = {responses_type(tool) for tool in exchange.request.tools}
+    types = {responses_type(tool) for tool in call.exchange.request.tools}
     if traits.web_search:
         types.discard(WEB_SEARCH)
     return not types.isdisjoint(traits.built_in_tools or _BUILT_IN_TOOLS)
