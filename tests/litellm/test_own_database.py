@@ -6,7 +6,7 @@ import datetime as dt
 import gzip
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
 
@@ -27,25 +27,35 @@ from tests.litellm.proxy_database import new_database
 
 pytestmark = pytest.mark.postgres
 
-_DATE = re.compile(r"\b20\d\d-\d\d-\d\d")
-
-
-def brought_up_to_date(text: str) -> str:
-    """The text with all its dates later by as many days as have passed since it was made."""
-    made = json.loads(REPORTED.read_text(encoding="utf-8"))["key_info"]["all"]["created_at"][:10]
-    later = timezone.now().date() - dt.date.fromisoformat(made)
-    return _DATE.sub(lambda date: str(dt.date.fromisoformat(date[0]) + later), text)
+_MOMENT = re.compile(r"\b(20\d\d-\d\d-\d\d)([ T])?(?(2)\d\d:\d\d:\d\d)")
 
 
 @pytest.fixture
-def reported() -> Reported:
+def brought_up_to_date() -> Callable[[str], str]:
+    """Moves the dates and times in a text on, as if the database had been made just now."""
+    keys = json.loads(REPORTED.read_text(encoding="utf-8"))["key_info"].values()
+    made, now = dt.datetime.fromisoformat(max(row["updated_at"] for row in keys)), timezone.now()
+    days = now.date() - made.date()
+    seconds = dt.timedelta(seconds=int((now - made).total_seconds()))
+
+    def moved(found: re.Match[str]) -> str:
+        if found[2] is None:
+            return str(dt.date.fromisoformat(found[1]) + days)
+        moment = dt.datetime.fromisoformat(found[0]) + seconds
+        return moment.isoformat(sep=found[2])
+
+    return lambda text: _MOMENT.sub(moved, text)
+
+
+@pytest.fixture
+def reported(brought_up_to_date: Callable[[str], str]) -> Reported:
     """What the API of LiteLLM's proxy reported of its database."""
     answers: Reported = json.loads(brought_up_to_date(REPORTED.read_text(encoding="utf-8")))
     return answers
 
 
 @pytest.fixture
-def database() -> Iterator[str]:
+def database(brought_up_to_date: Callable[[str], str]) -> Iterator[str]:
     """The URL of the database that LiteLLM's proxy made."""
     dump = gzip.decompress(DUMP.read_bytes()).decode()
     with new_database(brought_up_to_date(dump)) as (url, _):
