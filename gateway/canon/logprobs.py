@@ -47,6 +47,11 @@ def parse_tokens(tokens: Any) -> list[Json]:
     return [_parse_token(item) for item in _dict_items(tokens)]
 
 
+def logprob_tokens(logprobs: Any) -> list[Json]:
+    """The tokens in the `logprobs` of a Chat choice, as they are."""
+    return _dict_items(logprobs.get("content")) if isinstance(logprobs, dict) else []
+
+
 def _parse_token(item: Json) -> Json:
     alternatives = (
         token(alternative.get("token"), alternative.get("logprob"), raw=alternative.get("bytes"))

@@ -23,7 +23,7 @@ from gateway.canon.events import (
     UsageUpdate,
 )
 from gateway.canon.fold import fold_events, unfold_response
-from gateway.canon.logprobs import logprobs_extra
+from gateway.canon.logprobs import logprob_tokens, logprobs_extra
 from gateway.canon.request import Citation
 from gateway.canon.response import Finish, Response, Usage, merge_usage
 from gateway.canon.traits import Traits
@@ -208,8 +208,7 @@ class ChatStreamParser:
     def _choice(self, choice: _Choice, events: list[Event]) -> None:
         delta = choice.delta or choice.message
         if choice.logprobs is not None:
-            content = choice.logprobs.get("content") if isinstance(choice.logprobs, dict) else None
-            self._pending_logprobs += tuple(_dicts(content))
+            self._pending_logprobs += tuple(logprob_tokens(choice.logprobs))
         if delta is not None:
             self._delta(delta, events)
         if choice.finish_reason is not None:
@@ -440,16 +439,11 @@ def _choice_response(
         raise bad_upstream("the upstream's response contains no message")
     choice.index, choice.finish_reason = 0, choice.finish_reason or "stop"
     chunk.choices = [choice]
-    logprobs = choice.logprobs
-    extra = logprobs_extra(logprobs.get("content") if isinstance(logprobs, dict) else None)
+    extra = logprobs_extra(logprob_tokens(choice.logprobs))
     if chunk.system_fingerprint is not None:
         extra[NAME] = {"system_fingerprint": chunk.system_fingerprint}
     response = fold_events(ChatStreamParser(traits, rendered).feed_complete(chunk))
     return msgspec.structs.replace(response, extra=extra)
-
-
-def _dicts(value: Any) -> list[Json]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 # --- a client's stream ----------------------------------------------------------------------------
