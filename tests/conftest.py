@@ -93,7 +93,7 @@ def noon(monkeypatch: pytest.MonkeyPatch) -> dt.datetime:
 
 
 @pytest.fixture(autouse=True)
-def _no_words_left(request: pytest.FixtureRequest) -> Iterator[None]:
+def _empty_search_index(request: pytest.FixtureRequest) -> Iterator[None]:
     """The full-text index is no table of Django's own: its flush after a test passes it by."""
     marked = request.node.get_closest_marker("django_db")
     if marked is None or not marked.kwargs.get("transaction"):

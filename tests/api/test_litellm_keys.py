@@ -27,7 +27,7 @@ FULL = {
     "tpm_limit": 90_000,
     "tpd_limit": 1_000_000,
     "max_parallel_requests": 4,
-    "team_id": "crew",
+    "team_id": "team",
     "user_id": "ann",
     "tags": ["batch"],
 }
@@ -44,16 +44,16 @@ def generate_key(api: Client, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def crew(api: Client) -> Team:
-    return Team.objects.create(name="crew")
+def team(api: Client) -> Team:
+    return Team.objects.create(name="team")
 
 
-def test_a_key_is_created_with_all_given_fields(api: Client, crew: Team) -> None:
+def test_a_key_is_created_with_all_given_fields(api: Client, team: Team) -> None:
     answer = generate_key(api, **FULL)
     key = store.load_snapshot().keys[store.digest(answer["key"])]
     assert (key.name, key.routes, key.tags) == ("ci", ("fast", "gpt-*"), ("batch",))
     assert key.team is not None
-    assert key.team.name == "crew"
+    assert key.team.name == "team"
     assert (key.budget.month_usd, key.budget.soft_percent) == (Decimal("12.5"), 80)
     limits = key.limits
     assert (limits.requests_per_minute, limits.tokens_per_minute) == (60, 90_000)
@@ -168,7 +168,7 @@ def test_a_lost_response_is_returned_again(api: Client) -> None:
     assert other.json()["error"]["code"] == "400"
 
 
-def test_an_update_changes_its_fields_and_nothing_else(api: Client, crew: Team) -> None:
+def test_an_update_changes_its_fields_and_nothing_else(api: Client, team: Team) -> None:
     key = generate_key(api, **FULL)["key"]
     row = ApiKey.objects.get()
     row.limit_rph, row.log_bodies = 1000, False
@@ -179,7 +179,7 @@ def test_an_update_changes_its_fields_and_nothing_else(api: Client, crew: Team) 
     row.refresh_from_db()
     assert (row.budget_month_usd, row.limit_rpm, row.limit_tpm) == (20, None, 90_000)
     assert (row.limit_rph, row.log_bodies, row.tags) == (1000, False, ["batch"])
-    assert row.team == crew
+    assert row.team == team
     assert row.expires_at is not None
 
     post(api, "/key/update", {"key": key, "max_budget": None, "duration": "-1", "tags": []})
@@ -267,14 +267,14 @@ def test_a_key_reads_only_its_own_info(api: Client) -> None:
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "403")
 
 
-def test_keys_are_listed_by_pages(api: Client, crew: Team) -> None:
+def test_keys_are_listed_by_pages(api: Client, team: Team) -> None:
     for number in range(5):
-        generate_key(api, key_alias=f"k{number}", team_id="crew" if number == 3 else None)
+        generate_key(api, key_alias=f"k{number}", team_id="team" if number == 3 else None)
     page = api.get("/key/list", {"size": 2, "page": 2}).json()
     assert (page["total_count"], page["total_pages"], page["current_page"]) == (5, 3, 2)
     names = {row.prefix: row.name for row in ApiKey.objects.all()}
     assert [names[token] for token in page["keys"]] == ["k2", "k1"]
-    body = api.get("/key/list", {"team_id": "crew", "return_full_object": "true"}).json()
+    body = api.get("/key/list", {"team_id": "team", "return_full_object": "true"}).json()
     assert [key["key_alias"] for key in body["keys"]] == ["k3"]
     assert api.get("/key/list", {"key_alias": "k"}).json()["total_count"] == 0
     fuzzy = {"key_alias": "k", "substring_matching": "true"}

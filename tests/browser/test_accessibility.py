@@ -17,7 +17,7 @@ from tests.browser.site import Site
 
 
 @pytest.fixture(scope="module")
-def used(site: Site) -> Site:
+def site_with_data(site: Site) -> Site:
     """A site in use, so that no page is empty."""
     traffic(site.furnished(), 1)
     return site
@@ -26,7 +26,7 @@ def used(site: Site) -> Site:
 @pytest.mark.parametrize("place", PAGES, ids=lambda place: place.name)
 @pytest.mark.wide(every=12)
 def test_a_page_is_clean(
-    used: Site,
+    site_with_data: Site,
     open_page: Callable[..., Any],
     axe_in_themes: Callable[[Any], None],
     no_sideways_scroll: Callable[[Any], None],
@@ -38,7 +38,7 @@ def test_a_page_is_clean(
     if place.name == "refused":
         page_errors.allow("403")
     page = open_page(place.who)
-    answer = page.goto(path_of(used, place))
+    answer = page.goto(path_of(site_with_data, place))
     assert answer.status == (403 if place.name == "refused" else 200)
     page.wait_for_load_state("networkidle") if place.name != "requests" else page.wait_for_timeout(
         300

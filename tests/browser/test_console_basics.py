@@ -14,13 +14,13 @@ from tests.browser.site import Site
 
 
 @pytest.fixture(scope="module")
-def used(site: Site) -> Site:
+def site_with_data(site: Site) -> Site:
     """A site in use."""
     traffic(site.furnished(), 1)
     return site
 
 
-def test_escape_closes_the_detail_of_a_request(used: Site, signed_in: Any) -> None:
+def test_escape_closes_the_detail_of_a_request(site_with_data: Site, signed_in: Any) -> None:
     signed_in.goto("/console/requests")
     signed_in.locator("#rows > tr a.request-link").first.click()
     expect(signed_in.locator("#detail-title")).to_be_visible()
@@ -29,7 +29,9 @@ def test_escape_closes_the_detail_of_a_request(used: Site, signed_in: Any) -> No
     signed_in.wait_for_url(lambda url: "/console/requests/" not in url)
 
 
-def test_request_links_are_named_by_model_status_and_time(used: Site, signed_in: Any) -> None:
+def test_request_links_are_named_by_model_status_and_time(
+    site_with_data: Site, signed_in: Any
+) -> None:
     signed_in.goto("/console/requests?range=all")
     names = signed_in.eval_on_selector_all(
         "#rows > tr a.request-link",
@@ -41,7 +43,7 @@ def test_request_links_are_named_by_model_status_and_time(used: Site, signed_in:
     ] == []
 
 
-def test_enter_makes_an_alias_and_empties_the_field(used: Site, signed_in: Any) -> None:
+def test_enter_makes_an_alias_and_empties_the_field(site_with_data: Site, signed_in: Any) -> None:
     signed_in.goto("/console/new-route")
     field = signed_in.locator("#route-alias")
     field.fill("another-name")
@@ -50,14 +52,14 @@ def test_enter_makes_an_alias_and_empties_the_field(used: Site, signed_in: Any) 
     expect(signed_in.locator("#route-alias")).to_have_value("")
 
 
-def test_viewers_see_no_empty_section(used: Site, viewer_page: Any) -> None:
+def test_viewers_see_no_empty_section(site_with_data: Site, viewer_page: Any) -> None:
     viewer_page.goto("/console/")
     expect(viewer_page.locator("nav").get_by_text("Admin", exact=True)).to_have_count(0)
     expect(viewer_page.get_by_text("vic").first).to_be_visible()
 
 
 def test_high_contrast_themes_show_selected_states(
-    used: Site, open_page: Callable[..., Any]
+    site_with_data: Site, open_page: Callable[..., Any]
 ) -> None:
     page = open_page("ada", forced_colors="active")
     page.goto("/console/requests")

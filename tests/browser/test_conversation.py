@@ -56,14 +56,14 @@ store.write([LogRecord(
 
 
 @pytest.fixture(scope="module")
-def talk(site: Site) -> str:
+def conversation_path(site: Site) -> str:
     """The path of a request with every kind of part."""
     site.manage("shell", "-v0", "-c", _ROW)
     return "/console/requests/req_talk?range=all"
 
 
-def test_a_request_opens_on_its_rendered_messages(signed_in: Any, talk: str) -> None:
-    signed_in.goto(talk)
+def test_a_request_opens_on_its_rendered_messages(signed_in: Any, conversation_path: str) -> None:
+    signed_in.goto(conversation_path)
     detail = signed_in.locator("#detail")
     expect(detail.locator(".tabs [aria-current]")).to_have_text("Conversation")
     user = detail.locator(".msg.user").first
@@ -87,8 +87,8 @@ def test_a_request_opens_on_its_rendered_messages(signed_in: Any, talk: str) -> 
     expect(reply).to_contain_text("Token limit reached")
 
 
-def test_reasoning_tools_and_long_texts_are_folded(signed_in: Any, talk: str) -> None:
-    signed_in.goto(talk)
+def test_reasoning_tools_and_long_texts_are_folded(signed_in: Any, conversation_path: str) -> None:
+    signed_in.goto(conversation_path)
     detail = signed_in.locator("#detail")
     expect(detail.get_by_text("Long thoughts.", exact=True)).to_be_hidden()
     detail.locator(".reply .reasoning summary").click()
@@ -104,19 +104,19 @@ def test_reasoning_tools_and_long_texts_are_folded(signed_in: Any, talk: str) ->
 
 
 def test_the_conversation_is_accessible_and_fits(
-    signed_in: Any, talk: str, axe: Any, no_sideways_scroll: Any
+    signed_in: Any, conversation_path: str, axe: Any, no_sideways_scroll: Any
 ) -> None:
     for size in SIZES:
         signed_in.set_viewport_size(size)
-        signed_in.goto(talk)
+        signed_in.goto(conversation_path)
         expect(signed_in.locator(".msg.reply strong")).to_have_text("Acme Ltd")
         clean(signed_in, axe, no_sideways_scroll, size)
 
 
 def test_the_conversation_is_readable_without_scripts(
-    open_page: Callable[..., Any], talk: str
+    open_page: Callable[..., Any], conversation_path: str
 ) -> None:
     page = open_page("ada", java_script_enabled=False)
-    page.goto(talk)
+    page.goto(conversation_path)
     expect(page.locator(".msg.reply")).to_contain_text("The vendor is **Acme Ltd**.")
     expect(page.locator(".msg.user img")).to_be_visible()

@@ -71,7 +71,7 @@ def test_it_works_without_scripts(open_page: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def examined(site: Any) -> str:
+def checked_model(site: Any) -> str:
     """A model that the command has examined."""
     site.manage("doctor", "demo/demo-wrong-tool")
     return "demo-wrong-tool"
@@ -81,10 +81,10 @@ def examined(site: Any) -> str:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.wide(every=4)
 def test_the_pages_are_clean(
-    open_page: Any, axe: Any, no_sideways_scroll: Any, examined: str, size: Any, theme: str
+    open_page: Any, axe: Any, no_sideways_scroll: Any, checked_model: str, size: Any, theme: str
 ) -> None:
     page = open_page("ada", size=size, theme=theme)
-    open_model(page, examined)
+    open_model(page, checked_model)
     axe(page)
     no_sideways_scroll(page)
     page.get_by_role("link", name="All models").click()
@@ -97,9 +97,9 @@ def test_the_pages_are_clean(
     no_sideways_scroll(page)
 
 
-def test_on_a_phone_each_ability_is_a_line_that_unfolds(open_page: Any, examined: str) -> None:
+def test_on_a_phone_each_ability_is_a_line_that_unfolds(open_page: Any, checked_model: str) -> None:
     page = open_page("ada", size=PHONE)
-    open_model(page, examined)
+    open_model(page, checked_model)
     row = page.locator(".probes tr", has_text="Parallel calls disabled")
     words = row.locator(".response")
     expect(row.get_by_text("Wrong", exact=True)).to_be_visible()
@@ -113,9 +113,9 @@ def test_on_a_phone_each_ability_is_a_line_that_unfolds(open_page: Any, examined
     expect(differs.get_by_text("differs", exact=True)).to_be_visible()
 
 
-def test_on_a_phone_models_are_compared_in_a_table(open_page: Any, examined: str) -> None:
+def test_on_a_phone_models_are_compared_in_a_table(open_page: Any, checked_model: str) -> None:
     page = open_page("ada", size=PHONE)
-    open_model(page, examined)
+    open_model(page, checked_model)
     page.get_by_role("link", name="All models").click()
     table = page.get_by_role("region", name="Results by model")
     row = table.get_by_role("row").filter(has_text="Parallel calls disabled")

@@ -18,14 +18,14 @@ PAGES = {"overview": "/console/", "usage": "/console/usage", "health": "/console
 
 
 @pytest.fixture(scope="module")
-def busy(site: Site) -> Site:
+def busy_site(site: Site) -> Site:
     """The site after two busy days."""
     site.manage("seed_requests", "3000", "--days", "2")
     return site
 
 
 @pytest.fixture
-def fresh(tmp_path: Path) -> Iterator[Site]:
+def fresh_site(tmp_path: Path) -> Iterator[Site]:
     """A site of its own, which nobody has called yet."""
     running = Site(tmp_path)
     try:
@@ -35,18 +35,20 @@ def fresh(tmp_path: Path) -> Iterator[Site]:
 
 
 def test_the_first_call_turns_the_empty_overview_into_a_full_one(
-    browser: Any, fresh: Site, page_errors: PageErrors
+    browser: Any, fresh_site: Site, page_errors: PageErrors
 ) -> None:
-    context = browser.new_context(base_url=fresh.url, reduced_motion="reduce")
-    context.add_cookies([{"name": "sessionid", "value": fresh.sessions["ada"], "url": fresh.url}])
+    context = browser.new_context(base_url=fresh_site.url, reduced_motion="reduce")
+    context.add_cookies(
+        [{"name": "sessionid", "value": fresh_site.sessions["ada"], "url": fresh_site.url}]
+    )
     page = context.new_page()
     watch(page, page_errors)
     page.goto("/console/")
     expect(page.get_by_role("heading", name="No requests yet.")).to_be_visible()
-    key = re.search(r"sk-dgm-\w{54}", fresh.output)
+    key = re.search(r"sk-dgm-\w{54}", fresh_site.output)
     assert key
     answer = httpx.post(
-        f"{fresh.url}/v1/chat/completions",
+        f"{fresh_site.url}/v1/chat/completions",
         headers={"authorization": f"Bearer {key[0]}"},
         json={"model": "demo", "messages": [{"role": "user", "content": "Hello"}]},
         timeout=30,
@@ -59,14 +61,14 @@ def test_the_first_call_turns_the_empty_overview_into_a_full_one(
     assert not page_errors
 
 
-def test_a_request_of_the_overview_opens(signed_in: Any, busy: Site) -> None:
+def test_a_request_of_the_overview_opens(signed_in: Any, busy_site: Site) -> None:
     signed_in.goto("/console/")
     signed_in.locator(".recent-requests tbody th a").first.click()
     expect(signed_in).to_have_url(re.compile(r"/console/requests/\d+"))
 
 
 def test_a_table_that_was_unfolded_stays_so_when_the_page_renews_itself(
-    signed_in: Any, busy: Site
+    signed_in: Any, busy_site: Site
 ) -> None:
     signed_in.goto("/console/")
     signed_in.get_by_text("Show as a table").click()
@@ -75,7 +77,7 @@ def test_a_table_that_was_unfolded_stays_so_when_the_page_renews_itself(
     expect(signed_in.locator("#overview table.plain-table")).to_be_visible()
 
 
-def test_charts_are_drawn_with_their_values(signed_in: Any, busy: Site) -> None:
+def test_charts_are_drawn_with_their_values(signed_in: Any, busy_site: Site) -> None:
     signed_in.goto("/console/usage?span=7d")
     expect(signed_in.locator(".plot canvas")).to_have_count(2)
     box = signed_in.locator(".plot .u-over").first.bounding_box()
@@ -95,14 +97,16 @@ def test_charts_are_drawn_with_their_values(signed_in: Any, busy: Site) -> None:
     assert drawn >= 7  # as many colours as series
 
 
-def test_another_split_is_chosen_without_a_button(signed_in: Any, busy: Site) -> None:
+def test_another_split_is_chosen_without_a_button(signed_in: Any, busy_site: Site) -> None:
     signed_in.goto("/console/usage?span=7d")
     signed_in.get_by_label("Split by").select_option("route")
     expect(signed_in).to_have_url(re.compile(r"span=7d.*by=route|by=route.*span=7d"))
     expect(signed_in.get_by_role("heading", name="By route")).to_be_visible()
 
 
-def test_without_scripts_tables_show_all_data(open_page: Callable[..., Any], busy: Site) -> None:
+def test_without_scripts_tables_show_all_data(
+    open_page: Callable[..., Any], busy_site: Site
+) -> None:
     page = open_page("vic", java_script_enabled=False)
     page.goto("/console/usage")
     page.get_by_label("Split by").select_option("provider")
@@ -112,14 +116,14 @@ def test_without_scripts_tables_show_all_data(open_page: Callable[..., Any], bus
     expect(page.locator("table.steps").first.get_by_text("$").first).to_be_visible()
 
 
-def test_the_csv_is_downloaded(signed_in: Any, busy: Site) -> None:
+def test_the_csv_is_downloaded(signed_in: Any, busy_site: Site) -> None:
     signed_in.goto("/console/usage?by=key&span=7d")
     with signed_in.expect_download() as waiting:
         signed_in.get_by_role("link", name="CSV").click()
     assert waiting.value.suggested_filename == "usage-key-7d.csv"
 
 
-def test_health_lists_the_targets_and_renews_itself(signed_in: Any, busy: Site) -> None:
+def test_health_lists_the_targets_and_renews_itself(signed_in: Any, busy_site: Site) -> None:
     signed_in.goto("/console/health")
     row = signed_in.locator(".targets tr", has_text="gpt-mini")
     expect(row.locator(".strip .cell")).to_have_count(24)
@@ -134,7 +138,7 @@ def test_health_lists_the_targets_and_renews_itself(signed_in: Any, busy: Site) 
 @pytest.mark.wide(every=3)
 def test_pages_are_clean(
     open_page: Callable[..., Any],
-    busy: Site,
+    busy_site: Site,
     axe_in_themes: Callable[[Any], None],
     no_sideways_scroll: Callable[[Any], None],
     name: str,

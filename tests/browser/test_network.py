@@ -14,14 +14,14 @@ from tests.browser.site import Site
 
 
 @pytest.fixture(scope="module")
-def used(site: Site) -> Site:
+def site_with_data(site: Site) -> Site:
     """A site with some requests and routes."""
     traffic(site.furnished(), 1)
     return site
 
 
 def test_a_failed_part_shows_its_error_and_can_be_retried(
-    used: Site, signed_in: Any, page_errors: Any
+    site_with_data: Site, signed_in: Any, page_errors: Any
 ) -> None:
     page_errors.allow("500")
     page_errors.allow("ERR_FAILED")
@@ -46,7 +46,7 @@ def test_a_failed_part_shows_its_error_and_can_be_retried(
         page.goto("/console/requests?range=all")
 
 
-def test_a_slow_fragment_shows_a_loading_state(used: Site, signed_in: Any) -> None:
+def test_a_slow_fragment_shows_a_loading_state(site_with_data: Site, signed_in: Any) -> None:
     page = signed_in
     page.goto("/console/requests?range=all")
     row = page.locator("#rows > tr").first
@@ -69,7 +69,7 @@ def sign_in_again(page: Any, site: Site) -> None:
 
 
 def test_unsaved_input_survives_a_new_session(
-    used: Site, open_page: Callable[..., Any], page_errors: Any
+    site_with_data: Site, open_page: Callable[..., Any], page_errors: Any
 ) -> None:
     page_errors.allow("401")
     page_errors.allow("403")
@@ -80,7 +80,7 @@ def test_unsaved_input_survives_a_new_session(
     page.get_by_role("button", name="Add team").or_(
         page.locator("main form button.primary")
     ).first.click()
-    sign_in_again(page, used)
+    sign_in_again(page, site_with_data)
     page.wait_for_url(re.compile("/console/teams/add"))
     expect(page.locator("input[name=name]")).to_have_value("Team of tomorrow")
     expect(page.locator(".toast")).to_contain_text("not saved yet")
@@ -90,7 +90,7 @@ def test_unsaved_input_survives_a_new_session(
 
 
 def test_a_draft_of_a_route_outlives_the_session(
-    used: Site, open_page: Callable[..., Any], page_errors: Any
+    site_with_data: Site, open_page: Callable[..., Any], page_errors: Any
 ) -> None:
     page_errors.allow("401")
     page_errors.allow("403")
@@ -101,7 +101,7 @@ def test_a_draft_of_a_route_outlives_the_session(
     page.locator(".step-name").nth(2).fill("Third")
     page.context.clear_cookies(name="sessionid")
     # The check while typing, or Save, whichever is first, finds the session ended.
-    sign_in_again(page, used)
+    sign_in_again(page, site_with_data)
     page.wait_for_url(re.compile("/console/routes/coding"))
     expect(page.locator(".step.card")).to_have_count(3)
     expect(page.locator(".step-name").nth(2)).to_have_value("Third")

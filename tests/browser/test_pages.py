@@ -17,7 +17,7 @@ from tests.browser.site import Site
 
 
 @pytest.fixture(scope="module")
-def used(site: Site) -> Site:
+def site_with_data(site: Site) -> Site:
     """A site in use, so that no page is empty."""
     traffic(site.furnished(), 1)
     return site
@@ -61,7 +61,7 @@ def misplaced(page: Any) -> Any:
 @pytest.mark.parametrize("who", ["ada", "vic"])
 @pytest.mark.wide(every=2)
 def test_every_page_fits_at_every_width(
-    used: Site, open_page: Callable[..., Any], page_errors: Any, who: str
+    site_with_data: Site, open_page: Callable[..., Any], page_errors: Any, who: str
 ) -> None:
     """The admin sees all pages, the viewer is refused some: nothing else is answered."""
     page_errors.allow("403")
@@ -71,7 +71,7 @@ def test_every_page_fits_at_every_width(
     for place in PAGES:
         if place.who is None or place.name == "refused":
             continue
-        status = page.goto(path_of(used, place)).status
+        status = page.goto(path_of(site_with_data, place)).status
         # A viewer is refused admins' pages; evaluations of others do not exist for a viewer.
         hidden = {403, 404} if place.name.startswith("evaluation") else {403}
         if status not in ({200} if who == "ada" else {200} | hidden):
@@ -86,12 +86,18 @@ def test_every_page_fits_at_every_width(
 
 @pytest.mark.parametrize("place", [p for p in PAGES if p.who == "ada"], ids=lambda p: p.name)
 @pytest.mark.wide(every=12)
-def test_a_page_is_there_without_scripts(used: Site, browser: Any, place: PageSpec) -> None:
-    context = browser.new_context(base_url=used.url, java_script_enabled=False)
-    cookie = {"name": "sessionid", "value": used.sessions["ada"], "url": used.url}
+def test_a_page_is_there_without_scripts(
+    site_with_data: Site, browser: Any, place: PageSpec
+) -> None:
+    context = browser.new_context(base_url=site_with_data.url, java_script_enabled=False)
+    cookie = {
+        "name": "sessionid",
+        "value": site_with_data.sessions["ada"],
+        "url": site_with_data.url,
+    }
     context.add_cookies([cookie])
     page = context.new_page()
-    answer = page.goto(path_of(used, place))
+    answer = page.goto(path_of(site_with_data, place))
     assert answer.status == 200
     assert page.locator("h1:visible").first.inner_text().strip()
     context.close()
@@ -99,12 +105,14 @@ def test_a_page_is_there_without_scripts(used: Site, browser: Any, place: PageSp
 
 @pytest.mark.parametrize("place", [p for p in PAGES if p.who], ids=lambda p: p.name)
 @pytest.mark.wide(every=20)
-def test_a_stranger_is_sent_to_sign_in_and_back(used: Site, page: Any, place: PageSpec) -> None:
-    page.goto(path_of(used, place))
+def test_a_stranger_is_sent_to_sign_in_and_back(
+    site_with_data: Site, page: Any, place: PageSpec
+) -> None:
+    page.goto(path_of(site_with_data, place))
     assert "/console/sign-in?next=" in page.url
 
 
-def test_the_first_load_of_the_playground_is_small(used: Site, signed_in: Any) -> None:
+def test_the_first_load_of_the_playground_is_small(site_with_data: Site, signed_in: Any) -> None:
     signed_in.goto("/console/playground")
     signed_in.wait_for_load_state("networkidle")
     sizes = signed_in.evaluate(

@@ -30,7 +30,7 @@ SECTION = "Reliability"
 
 
 @pytest.fixture(autouse=True)
-def _way(site: Site) -> None:
+def _policy_route(site: Site) -> None:
     site.manage("shell", "-v", "0", "-c", MAKE)
 
 

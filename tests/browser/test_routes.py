@@ -31,7 +31,7 @@ STORY = "/console/routes/story"
 
 
 @pytest.fixture(autouse=True)
-def _story(site: Site) -> None:
+def _routes_and_traffic(site: Site) -> None:
     site.manage("shell", "-v", "0", "-c", MAKE)
 
 

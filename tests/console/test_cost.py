@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
 @pytest.fixture(autouse=True)
-def _as_it_came() -> Iterator[None]:
+def _restore_prices() -> Iterator[None]:
     yield
     prices.apply_updates({})
 

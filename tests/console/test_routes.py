@@ -34,7 +34,7 @@ STEPS = (
 
 
 @pytest.fixture(autouse=True)
-def _known() -> Iterator[None]:
+def _known_models() -> Iterator[None]:
     cache.clear()
     for name, labels in {"openai": ("gpt-4.1", "gpt-4.1-mini"), "deepseek": ("deepseek-chat",)}.items():  # fmt: skip
         row = models.Provider(name=name, preset=name)

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def as_carried() -> Iterator[None]:
+def shipped_prices() -> Iterator[None]:
     """The prices of a process that has accepted nothing, before and after."""
     apply_updates({})
     yield

@@ -20,7 +20,7 @@ from tests.waits import PATIENCE_S, until_in_loop
 
 
 @pytest.fixture(autouse=True)
-def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def _without_restart_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.relay.event_loop.service.RESTART_S", 0.01)
 
 

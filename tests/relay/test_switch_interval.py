@@ -15,7 +15,7 @@ CALLS = 20
 
 
 @pytest.fixture
-def _as_before() -> Iterator[None]:
+def _restore_switch_interval() -> Iterator[None]:
     before = sys.getswitchinterval()
     yield
     sys.setswitchinterval(before)
@@ -37,7 +37,7 @@ def calls_take_s() -> float:
     return best
 
 
-@pytest.mark.usefixtures("_as_before")
+@pytest.mark.usefixtures("_restore_switch_interval")
 def test_system_calls_return_quickly_beside_a_busy_thread() -> None:
     sys.setswitchinterval(0.005)
     usual = calls_take_s()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.canon.request import Document, Image, Request, Text, Tool, ToolCall, ToolResult, Turn
-from gateway.relay.exchange import token_count as weighing
+from gateway.relay.exchange import token_count as token_count_module
 from gateway.relay.exchange.request_features import TOKENS_PER_DOCUMENT, TOKENS_PER_IMAGE
 from gateway.relay.exchange.token_count import (
     MAX_CHUNK_CHARS,
@@ -43,14 +43,14 @@ def text_request(*texts: str, **more: Any) -> Request:
 
 
 @pytest.fixture
-def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_tiktoken(monkeypatch: pytest.MonkeyPatch) -> None:
     """A gateway without the optional package."""
 
     def missing(name: str) -> Any:
         raise ImportError(name)
 
-    monkeypatch.setattr(weighing.importlib, "import_module", missing)
-    monkeypatch.setattr(weighing, "_loaded", {})
+    monkeypatch.setattr(token_count_module.importlib, "import_module", missing)
+    monkeypatch.setattr(token_count_module, "_loaded", {})
 
 
 @pytest.mark.parametrize("text", COUNTED, ids=IDS)
@@ -66,13 +66,13 @@ def test_a_vocabulary_counts_exactly(text: str) -> None:
     pytest.importorskip("splintr", reason="needs the extra `tokens`")
     count = count_tokens(text_request(text), "gpt-5.4")
     assert count.vocabulary == "o200k_base"
-    assert count.tokens == COUNTED[text] + weighing.TOKENS_PER_TURN
+    assert count.tokens == COUNTED[text] + token_count_module.TOKENS_PER_TURN
 
 
 def test_special_tokens_are_counted_as_text() -> None:
     pytest.importorskip("splintr", reason="needs the extra `tokens`")
     plain = count_tokens(text_request("<|endoftext|>"), "gpt-5.4").tokens
-    assert plain > weighing.TOKENS_PER_TURN + 1
+    assert plain > token_count_module.TOKENS_PER_TURN + 1
 
 
 @pytest.mark.parametrize(
@@ -95,12 +95,12 @@ def test_a_family_has_its_vocabulary(model: str, vocabulary: str) -> None:
     assert vocabulary_of(model) == vocabulary
 
 
-@pytest.mark.usefixtures("bare")
+@pytest.mark.usefixtures("without_tiktoken")
 def test_without_the_package_counts_are_estimated() -> None:
     text = next(iter(COUNTED))
     count = count_tokens(text_request(text), "gpt-5.4")
     assert count.vocabulary == ""
-    assert count.tokens == estimate_text_tokens(text) + weighing.TOKENS_PER_TURN
+    assert count.tokens == estimate_text_tokens(text) + token_count_module.TOKENS_PER_TURN
 
 
 def test_all_that_a_model_reads_counts() -> None:
@@ -123,7 +123,7 @@ def test_images_and_files_are_counted_in_every_position() -> None:
     image, file = Image(data="aGk="), Document(data="aGk=")
     nested = ToolResult(id="c", parts=(image,))
     turns = (Turn(role="user", parts=(image, file, nested)),)
-    expected = 2 * TOKENS_PER_IMAGE + TOKENS_PER_DOCUMENT + weighing.TOKENS_PER_TURN
+    expected = 2 * TOKENS_PER_IMAGE + TOKENS_PER_DOCUMENT + token_count_module.TOKENS_PER_TURN
     assert count_tokens(Request(model="m", turns=turns), "claude-x").tokens == expected
 
 
@@ -151,6 +151,8 @@ async def test_an_estimate_is_marked(tmp_path: Path, model: str) -> None:
     assert response.status == 200
     assert response.headers["x-dragoman-token-count"] == "estimate"
     assert 180 < response.json()["input_tokens"] < 260
-    known = weighing._tokenizer_for(vocabulary_of(model)) if vocabulary_of(model) else None
+    known = (
+        token_count_module._tokenizer_for(vocabulary_of(model)) if vocabulary_of(model) else None
+    )
     vocabulary = response.headers.get("x-dragoman-token-vocabulary", "")
     assert vocabulary == ("o200k_base" if known is not None else "")

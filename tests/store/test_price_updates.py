@@ -34,7 +34,7 @@ SONNET = "claude-sonnet-4-5"
 
 
 @pytest.fixture(autouse=True)
-def _as_it_came() -> Iterator[None]:
+def _restore_prices() -> Iterator[None]:
     yield
     prices.apply_updates({})
 

@@ -43,7 +43,7 @@ STEPS = (
 
 
 @pytest.fixture(autouse=True)
-def _known() -> None:
+def _known_models() -> None:
     provider = factories.provider()
     for name in ("gpt-5", "gpt-5-mini"):
         factories.model(name, provider)

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def _own_directory(tmp_path: Path, settings: Any) -> None:
+def _data_directory(tmp_path: Path, settings: Any) -> None:
     settings.DATA_DIR = tmp_path
 
 
