@@ -118,14 +118,14 @@ def facts_of(row: Model) -> dict[str, Value]:
 
 
 def _prices(row: Model) -> dict[str, Value]:
-    listed = price_for(row.provider.preset, row.name)
+    list_price = price_for(row.provider.preset, row.name)
     prices = {}
     for fact in PRICES:
-        price: Decimal | None = getattr(listed, rate_of(fact))
+        price: Decimal | None = getattr(list_price, rate_of(fact))
         default = (
             OriginatedValue(value=None, origin="assumed")
             if price is None
-            else OriginatedValue(value=price, origin="price list", ref=_day_of(listed.source))
+            else OriginatedValue(value=price, origin="price list", ref=_day_of(list_price.source))
         )
         custom_price = getattr(row, f"price_{rate_of(fact)}")
         source = (

@@ -424,8 +424,8 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         row = self.filter(request_id=text).newest(1).first()
         if row is not None or not text:
             return row
-        chosen = Q(client_request_id=text) & ~Q(client_request_id="")
-        return self.filter(chosen).newest(1).first()
+        client_id_matches = Q(client_request_id=text) & ~Q(client_request_id="")
+        return self.filter(client_id_matches).newest(1).first()
 
     def with_pks(self, pks: Sequence[int]) -> Self:
         """Rows with these row ids."""

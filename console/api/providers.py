@@ -159,23 +159,23 @@ def _import_selection(row: Provider, selection: ModelImportIn) -> HttpResponse:
     catalogue = _fetch_catalogue(row)
     if not catalogue.ok:
         return failure(502, f"the provider's list could not be read: {catalogue.detail}")
-    listed = {model.name: model for model in catalogue.models}
-    return run_guarded(lambda: _apply_selection(row, listed, selection))
+    listed_models = {model.name: model for model in catalogue.models}
+    return run_guarded(lambda: _apply_selection(row, listed_models, selection))
 
 
 def _apply_selection(
-    row: Provider, listed: dict[str, ListedModel], selection: ModelImportIn
+    row: Provider, listed_models: dict[str, ListedModel], selection: ModelImportIn
 ) -> HttpResponse:
     for field in ("add", "price"):
         for index, name in enumerate(getattr(selection, field)):
-            if name not in listed:
+            if name not in listed_models:
                 raise Refused(f"{field}[{index}]", f"`{name[:200]}` is not on the provider's list")
     existing = {row_of_model.name: row_of_model for row_of_model in row.models.all()}
     for index, name in enumerate(selection.delete):
-        if name not in existing or name in listed:
+        if name not in existing or name in listed_models:
             raise Refused(f"delete[{index}]", f"`{name[:200]}` is not missing from the list")
-    added_models = add_listed(row, [listed[name] for name in selection.add])
-    repriced = store_listed_prices(row, [listed[name] for name in selection.price])
+    added_models = add_listed(row, [listed_models[name] for name in selection.add])
+    repriced = store_listed_prices(row, [listed_models[name] for name in selection.price])
     for name in selection.delete:
         existing[name].delete()
     return reply(

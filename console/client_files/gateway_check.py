@@ -16,8 +16,8 @@ _MESSAGES = [{"role": "user", "content": _PROMPT}]
 
 def list_models(connection: Connection) -> list[str]:
     """The models that the key may use. Raises GatewayError."""
-    listed = _call(connection, "/v1/models")
-    return [str(model["id"]) for model in listed.get("data", [])]
+    models_response = _call(connection, "/v1/models")
+    return [str(model["id"]) for model in models_response.get("data", [])]
 
 
 def call_model(connection: Connection, dialect: str) -> None:

@@ -45,17 +45,17 @@ def judge_body(model: str, rubric: str, messages: list[Json], answer: Answer) ->
     }
 
 
-def read_judgement(assertion: Assertion, judged: Answer) -> Check:
+def read_judgement(assertion: Assertion, judge_answer: Answer) -> Check:
     """The check of an `llm-rubric` assertion from the judge's answer.
 
     With a threshold, the score decides; without, the judge's `pass`.
     """
-    if judged.error:
+    if judge_answer.error:
         return _check(
-            assertion, passed=False, score=0.0, message=f"the judge failed: {judged.error}"
+            assertion, passed=False, score=0.0, message=f"the judge failed: {judge_answer.error}"
         )
     try:
-        verdict = msgspec.json.decode(judged.text, type=dict[str, Any])
+        verdict = msgspec.json.decode(judge_answer.text, type=dict[str, Any])
         passed, score = verdict["pass"], verdict["score"]
         reason = str(verdict.get("reason") or "")
         valid = isinstance(passed, bool) and isinstance(score, int | float)

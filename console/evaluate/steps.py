@@ -63,9 +63,9 @@ def _steps(definition: Definition, item: Item) -> Generator[Json, Answer, Result
         if assertion.type == RUBRIC and not answer.error:
             judge = assertion.provider or definition.judge
             messages = case_messages(definition, case)
-            judged = yield judge_body(judge, str(assertion.value), messages, answer)
-            costs.append(judged.cost_usd)
-            judgements[index] = read_judgement(assertion, judged)
+            judge_answer = yield judge_body(judge, str(assertion.value), messages, answer)
+            costs.append(judge_answer.cost_usd)
+            judgements[index] = read_judgement(assertion, judge_answer)
     grade = grade_answer(answer, assertions, judgements, case_threshold(definition, case))
     known_costs = [cost for cost in costs if cost is not None]
     judge_cost = None if len(known_costs) < len(costs) else sum(known_costs)

@@ -46,8 +46,10 @@ class ThrottleQuerySet(models.QuerySet["Throttle"]):
     def _forget(self, now: dt.datetime) -> None:
         self.filter(window_start__lte=now - WINDOW).delete()
         if self.count() > MAX_ROWS:
-            oldest = self.order_by("window_start").values_list("pk", flat=True)[: MAX_ROWS // 10]
-            self.filter(pk__in=list(oldest)).delete()
+            oldest_pks = self.order_by("window_start").values_list("pk", flat=True)[
+                : MAX_ROWS // 10
+            ]
+            self.filter(pk__in=list(oldest_pks)).delete()
 
 
 class Throttle(models.Model):

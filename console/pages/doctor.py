@@ -265,17 +265,19 @@ def doctor_apply(request: HttpRequest, pk: int) -> HttpResponse:
     offered_advice = [
         item["advice"] for item in _advice_rows(row, report, target) if not item["set_by_operator"]
     ]
-    chosen: list[Advice] = [item for item in offered_advice if item.trait in selected_traits]
-    if not chosen:
+    selected_advice: list[Advice] = [
+        item for item in offered_advice if item.trait in selected_traits
+    ]
+    if not selected_advice:
         return _page(request, row, report, status=422, problem=_("Select at least one property."))
     try:
-        doctor.write_traits(row.provider, row.name, chosen)
+        doctor.write_traits(row.provider, row.name, selected_advice)
     except doctor.ReadOnlyModel:
         problem = _(
             "This model is managed by a file or the environment. Copy it to the database first."
         )
         return _page(request, row, report, status=409, problem=problem)
-    names = ", ".join(item.trait for item in chosen)
+    names = ", ".join(item.trait for item in selected_advice)
     messages.success(
         request, _("Applied: %(names)s. Takes effect within a second.") % {"names": names}
     )

@@ -63,33 +63,33 @@ def build_request(column: Column, *, stream: bool) -> Request:
     all that the page does not display of it.
     """
     settings = column.settings
-    params, logged = settings.params, settings.logged_settings or LoggedSettings()
-    unedited = displayed_settings(logged)
+    params, logged_settings = settings.params, settings.logged_settings or LoggedSettings()
+    unedited = displayed_settings(logged_settings)
     effort = params.reasoning_effort
     is_logged = settings.logged_settings is not None
     return Request(
         model=column.model,
         stream=stream,
-        include_usage=_include_usage(logged, stream=stream, is_logged=is_logged),
-        instructions=logged.instructions
+        include_usage=_include_usage(logged_settings, stream=stream, is_logged=is_logged),
+        instructions=logged_settings.instructions
         if settings.system == unedited.system
         else (Text(text=settings.system),)
         if settings.system
         else (),
         turns=column.turns,
-        tools=_tools(settings, logged),
-        tool_choice=logged.tool_choice
+        tools=_tools(settings, logged_settings),
+        tool_choice=logged_settings.tool_choice
         if _same_choice(params, unedited.params) and is_logged
         else _choice(settings),
-        output=logged.output if settings.schema == unedited.schema else _output(settings),
-        thinking=logged.thinking
+        output=logged_settings.output if settings.schema == unedited.schema else _output(settings),
+        thinking=logged_settings.thinking
         if effort == unedited.params.reasoning_effort
         else Thinking(effort=effort)
         if effort
         else None,
         max_output=params.max_tokens,
         sampling=msgspec.structs.replace(
-            logged.sampling,
+            logged_settings.sampling,
             temperature=params.temperature,
             top_p=params.top_p,
             top_k=params.top_k,
@@ -98,29 +98,29 @@ def build_request(column: Column, *, stream: bool) -> Request:
             presence_penalty=params.presence_penalty,
             stop=params.stop,
         ),
-        meta=logged.meta,
-        cache=logged.cache,
-        version=logged.version,
-        betas=logged.betas,
-        extra=logged.extra,
+        meta=logged_settings.meta,
+        cache=logged_settings.cache,
+        version=logged_settings.version,
+        betas=logged_settings.betas,
+        extra=logged_settings.extra,
     )
 
 
-def displayed_settings(logged: LoggedSettings) -> PromptSettings:
+def displayed_settings(logged_settings: LoggedSettings) -> PromptSettings:
     """What the page displays of a request's settings."""
     sampling, choice, thinking = (
-        logged.sampling,
-        logged.tool_choice,
-        logged.thinking,
+        logged_settings.sampling,
+        logged_settings.tool_choice,
+        logged_settings.thinking,
     )
     modes = {mode: name for name, mode in _CHOICES.items()}
     return PromptSettings(
-        system="\n\n".join(part.text for part in logged.instructions),
+        system="\n\n".join(part.text for part in logged_settings.instructions),
         params=GenerationParams(
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             top_k=sampling.top_k,
-            max_tokens=logged.max_output,
+            max_tokens=logged_settings.max_output,
             seed=sampling.seed,
             frequency_penalty=sampling.frequency_penalty,
             presence_penalty=sampling.presence_penalty,
@@ -130,10 +130,10 @@ def displayed_settings(logged: LoggedSettings) -> PromptSettings:
         ),
         tools=tuple(
             Tool(name=tool.name, description=tool.description or "", schema=tool.schema or {})
-            for tool in logged.tools
+            for tool in logged_settings.tools
             if tool.kind == "function"
         ),
-        schema=logged.output.schema or None,
+        schema=logged_settings.output.schema or None,
     )
 
 
@@ -149,17 +149,17 @@ def _same_choice(params: GenerationParams, unedited: GenerationParams) -> bool:
     return params.tool_choice == unedited.tool_choice and params.parallel_tool_calls is None
 
 
-def _tools(settings: PromptSettings, logged: LoggedSettings) -> tuple[CanonTool, ...]:
+def _tools(settings: PromptSettings, logged_settings: LoggedSettings) -> tuple[CanonTool, ...]:
     """The page's tools, and those of the logged request that it does not display."""
-    functions = [tool for tool in logged.tools if tool.kind == "function"]
+    functions = [tool for tool in logged_settings.tools if tool.kind == "function"]
     known_tools = {(t.name, t.description or "", _schema_key(t.schema)): t for t in functions}
     edited = [
         known_tools.get((tool.name, tool.description, _schema_key(tool.schema))) or _tool(tool)
         for tool in settings.tools
     ]
     if edited == functions:
-        return logged.tools
-    return (*edited, *(tool for tool in logged.tools if tool.kind != "function"))
+        return logged_settings.tools
+    return (*edited, *(tool for tool in logged_settings.tools if tool.kind != "function"))
 
 
 def _schema_key(schema: Json | None) -> bytes:

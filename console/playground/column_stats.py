@@ -68,8 +68,8 @@ def column(col: str, results: list[AnswerResult]) -> Json:
 
 def share(outcomes: Iterable[bool | None]) -> Json | None:
     """Number of passed checks out of all checks; None if there was no check."""
-    passed = [verdict for verdict in outcomes if verdict is not None]
-    return {"ok": sum(passed), "of": len(passed)} if passed else None
+    known_outcomes = [verdict for verdict in outcomes if verdict is not None]
+    return {"ok": sum(known_outcomes), "of": len(known_outcomes)} if known_outcomes else None
 
 
 def summary(cols: Iterable[str], results: RunResults) -> Json:

@@ -61,9 +61,9 @@ def settings_from_request(request: Request) -> LoggedSettings:
     return LoggedSettings(**{name: getattr(request_without_paths, name) for name in names})
 
 
-def encode_settings(logged: LoggedSettings) -> Json:
+def encode_settings(logged_settings: LoggedSettings) -> Json:
     """The settings as JSON for the page."""
-    return dict(msgspec.to_builtins(logged))
+    return dict(msgspec.to_builtins(logged_settings))
 
 
 def decode_settings(data: Any) -> LoggedSettings:
@@ -82,17 +82,17 @@ def body_for(logged: LoggedBody, model: str, *, model_in_path: bool) -> Json:
     return logged.body if model_in_path else {**logged.body, "model": model}
 
 
-def logged_setting_names(logged: LoggedSettings) -> list[str]:
+def logged_setting_names(logged_settings: LoggedSettings) -> list[str]:
     """Names of the settings that the page does not display."""
     sampling, output, thinking = (
-        logged.sampling,
-        logged.output,
-        logged.thinking,
+        logged_settings.sampling,
+        logged_settings.output,
+        logged_settings.thinking,
     )
     hidden = ("min_p", "repetition_penalty", "n", "logprobs", "top_logprobs", "logit_bias")
     names = [name for name in hidden if getattr(sampling, name) is not None]
-    names += [tool.name for tool in logged.tools if tool.kind != "function"]
-    if logged.tool_choice is not None and logged.tool_choice.names:
+    names += [tool.name for tool in logged_settings.tools if tool.kind != "function"]
+    if logged_settings.tool_choice is not None and logged_settings.tool_choice.names:
         names.append("tool_choice")
     if thinking is not None and (thinking.mode or thinking.budget or thinking.visible):
         names.append(_("reasoning mode"))
@@ -100,10 +100,12 @@ def logged_setting_names(logged: LoggedSettings) -> list[str]:
         names.append(_("JSON output"))
     if output.verbosity:
         names.append("verbosity")
-    names += [name for name in Meta.__struct_fields__ if getattr(logged.meta, name) is not None]
-    breakpoints = [part.cache for part in logged.instructions if part.cache]
-    breakpoints += [tool.cache for tool in logged.tools if tool.cache]
-    names += [_("prompt cache breakpoints")] if logged.cache or breakpoints else []
-    names += sorted({name for fields in logged.extra.values() for name in fields})
-    names += [_("beta features")] if logged.betas else []
+    names += [
+        name for name in Meta.__struct_fields__ if getattr(logged_settings.meta, name) is not None
+    ]
+    breakpoints = [part.cache for part in logged_settings.instructions if part.cache]
+    breakpoints += [tool.cache for tool in logged_settings.tools if tool.cache]
+    names += [_("prompt cache breakpoints")] if logged_settings.cache or breakpoints else []
+    names += sorted({name for fields in logged_settings.extra.values() for name in fields})
+    names += [_("beta features")] if logged_settings.betas else []
     return names

@@ -35,10 +35,10 @@ def key_of_run(user: Any, document: Json) -> int | None:
     ids = [row.pk for row in own_keys(user)]
     if not ids:
         raise Invalid({"key": _("You need a key of your own. Create one on the page My keys.")})
-    chosen = document.get("key", ids[0] if len(ids) == 1 else None)
-    if chosen not in ids or isinstance(chosen, bool):
+    selected_key = document.get("key", ids[0] if len(ids) == 1 else None)
+    if selected_key not in ids or isinstance(selected_key, bool):
         raise Invalid({"key": _("Select one of your keys.")})
-    return int(chosen)
+    return int(selected_key)
 
 
 def may_use_model(user: Any, snapshot: Snapshot, model: str) -> bool:

@@ -102,14 +102,19 @@ def check_tool_calls(
     Without them, a call must name an offered tool and follow its schema.
     """
     calls = calls[:MAX_JUDGED_CALLS]
-    judged = [_check_call(call, offered_tools) for call in calls]
-    verdict: Json = {"check": "tools", "final": final, "called": bool(calls), "calls": judged}
+    call_verdicts = [_check_call(call, offered_tools) for call in calls]
+    verdict: Json = {
+        "check": "tools",
+        "final": final,
+        "called": bool(calls),
+        "calls": call_verdicts,
+    }
     if not expected:
-        return verdict | {"ok": all(call["ok"] for call in judged)} if calls else None
-    matches = _match_expectations(calls, judged, expected)
+        return verdict | {"ok": all(call["ok"] for call in call_verdicts)} if calls else None
+    matches = _match_expectations(calls, call_verdicts, expected)
     grades = [match["arguments"] for match in matches]
     correct = grades.count("equal")
-    extra = _flag_unexpected_calls(judged, matches)
+    extra = _flag_unexpected_calls(call_verdicts, matches)
     missing = [match["tool"] for match in matches if match["arguments"] == "missing"]
     verdict |= {
         "ok": correct == len(expected) and not extra,
@@ -153,7 +158,7 @@ def parse_call_arguments(call: ReceivedToolCall) -> tuple[Any, bool]:
 
 
 def _match_expectations(
-    calls: list[ReceivedToolCall], judged: list[Json], expected: tuple[ExpectedCall, ...]
+    calls: list[ReceivedToolCall], call_verdicts: list[Json], expected: tuple[ExpectedCall, ...]
 ) -> list[Json]:
     """Match each expected call with the best unmatched call, equal ones first."""
     unmatched = list(range(len(calls)))
@@ -163,14 +168,18 @@ def _match_expectations(
             if number in matches:
                 continue
             for index in unmatched:
-                if _grade(calls[index], judged[index], expectation) == grade:
+                if _grade(calls[index], call_verdicts[index], expectation) == grade:
                     unmatched.remove(index)
                     matches[number] = _match(expectation, grade, index)
                     break
     for match in matches.values():
         if match["arguments"] == "types":
             message = _("the arguments are of the right types, but not those expected")
-            judged[match["call"]] |= {"ok": False, "problem": "arguments", "message": message}
+            call_verdicts[match["call"]] |= {
+                "ok": False,
+                "problem": "arguments",
+                "message": message,
+            }
     return [
         matches.get(number) or _match(expectation, "missing", None)
         for number, expectation in enumerate(expected)
@@ -182,23 +191,25 @@ def _match(expectation: ExpectedCall, grade: str, call_index: int | None) -> Jso
     return {"tool": expectation.name, "arguments": grade, "call": call_index}
 
 
-def _flag_unexpected_calls(judged: list[Json], matches: list[Json]) -> int:
+def _flag_unexpected_calls(call_verdicts: list[Json], matches: list[Json]) -> int:
     """Flag unexpected calls as errors; returns their number."""
     matched_indexes = {match["call"] for match in matches}
-    extra = [call for index, call in enumerate(judged) if index not in matched_indexes]
+    extra = [call for index, call in enumerate(call_verdicts) if index not in matched_indexes]
     for call in extra:
         if call["ok"]:
             call |= {"ok": False, "problem": "unexpected", "message": _("unexpected call")}
     return len(extra)
 
 
-def _grade(call: ReceivedToolCall, judged: Json, expectation: ExpectedCall) -> str | None:
+def _grade(call: ReceivedToolCall, call_verdict: Json, expectation: ExpectedCall) -> str | None:
     if call.name != expectation.name:
         return None
     value, readable = parse_call_arguments(call)
     expected_arguments = expectation.arguments
     if readable and (
-        json_equal(value, expected_arguments) if expected_arguments is not None else judged["ok"]
+        json_equal(value, expected_arguments)
+        if expected_arguments is not None
+        else call_verdict["ok"]
     ):
         return "equal"
-    return "types" if judged["ok"] else "wrong"
+    return "types" if call_verdict["ok"] else "wrong"

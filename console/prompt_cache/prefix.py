@@ -182,10 +182,15 @@ def text_difference(
     tail = _common_prefix_length(old[start:][::-1], new[start:][::-1])
     start -= _leading_word_length(new[max(0, start - _MAX_WORD_LENGTH) : start][::-1])
     tail -= _leading_word_length(new[len(new) - tail :][:_MAX_WORD_LENGTH])
-    removed, added = old[start : len(old) - tail], new[start : len(new) - tail]
+    removed_text, added_text = old[start : len(old) - tail], new[start : len(new) - tail]
     prefix_text = new[max(0, start - context_chars) : start]
     suffix_text = new[len(new) - tail :][:context_chars] if tail else ""
-    return prefix_text, _truncate(removed, max_length), _truncate(added, max_length), suffix_text
+    return (
+        prefix_text,
+        _truncate(removed_text, max_length),
+        _truncate(added_text, max_length),
+        suffix_text,
+    )
 
 
 def _leading_word_length(text: str) -> int:

@@ -54,5 +54,5 @@ class ImportReport:
 def _join_names(subjects: list[str]) -> str:
     names = list(dict.fromkeys(subjects))
     omitted_count = len(names) - _MAX_NAMES
-    listed = ", ".join(names[:_MAX_NAMES])
-    return f"{listed} and {omitted_count} more" if omitted_count > 0 else listed
+    name_list = ", ".join(names[:_MAX_NAMES])
+    return f"{name_list} and {omitted_count} more" if omitted_count > 0 else name_list

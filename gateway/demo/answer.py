@@ -216,18 +216,18 @@ def _calls(
     script: Script,
     seed: int,
 ) -> tuple[ToolCall, ...]:
-    chosen = _select_tools(body, messages, prompt, script)
-    if len(chosen) == 1 and _WANTS_SEVERAL.search(prompt):
-        chosen = chosen * 2
+    selected_tools = _select_tools(body, messages, prompt, script)
+    if len(selected_tools) == 1 and _WANTS_SEVERAL.search(prompt):
+        selected_tools = selected_tools * 2
     if body.get("parallel_tool_calls") is False:
-        chosen = chosen[:1]
+        selected_tools = selected_tools[:1]
     return tuple(
         ToolCall(
             id=f"call_demo_{zlib.crc32(f'{seed}:{number}'.encode()):08x}",
             name=f"{tool['name']}_of_nobody" if script.tools == "unknown" else tool["name"],
             arguments=_arguments(tool.get("parameters") or {}, prompt, script, number),
         )
-        for number, tool in enumerate(chosen)
+        for number, tool in enumerate(selected_tools)
     )
 
 

@@ -244,13 +244,13 @@ def _mask_span(span: ClientSpan, masks: tuple[Mask, ...]) -> None:
 def _mask_json(value: Any, masks: tuple[Mask, ...]) -> bytes:
     """The value as JSON with masks applied; as JSON of its text if they broke its syntax."""
     encoded_value = msgspec.json.encode(value)
-    masked = mask_secrets(encoded_value, masks)
-    if masked != encoded_value:
+    masked_value = mask_secrets(encoded_value, masks)
+    if masked_value != encoded_value:
         try:
-            msgspec.json.decode(masked)
+            msgspec.json.decode(masked_value)
         except msgspec.MsgspecError:  # a number or `true`, replaced by asterisks
-            return msgspec.json.encode(masked.decode("utf-8", "replace"))
-    return masked
+            return msgspec.json.encode(masked_value.decode("utf-8", "replace"))
+    return masked_value
 
 
 def _mask_text(text: str, masks: tuple[Mask, ...]) -> str:

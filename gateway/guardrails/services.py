@@ -136,23 +136,23 @@ def presidio_verdict(
         if score >= settings.min_score and end > start:
             matches.append(PatternMatch(start, end, name))
     counts = Counter(match.name for match in matches)
-    masked = _mask_joined(texts, matches) if mask and matches else None
-    return GuardrailVerdict(found=dict(counts), texts=masked)
+    masked_texts = _mask_joined(texts, matches) if mask and matches else None
+    return GuardrailVerdict(found=dict(counts), texts=masked_texts)
 
 
 def _mask_joined(texts: Sequence[str], matches: list[PatternMatch]) -> list[str]:
     """The texts, with matches in their concatenation masked."""
     matches.sort(key=lambda match: (match.start, -match.end))
-    masked, offset = [], 0
+    masked_texts, offset = [], 0
     for text in texts:
         inside: list[PatternMatch] = []
         for match in matches:
             start, end = max(match.start - offset, 0), min(match.end - offset, len(text))
             if start < end and (not inside or start >= inside[-1].end):
                 inside.append(PatternMatch(start, end, match.name))
-        masked.append(mask_matches(text, inside) if inside else text)
+        masked_texts.append(mask_matches(text, inside) if inside else text)
         offset += len(text) + len(_SEPARATOR)
-    return masked
+    return masked_texts
 
 
 # --- LiteLLM ----------------------------------------------------------------------------

@@ -81,8 +81,10 @@ def _prices_above(amounts: list[Any], start: int | None = None) -> list[str | No
 def _amount(price: Any, start: int | None) -> str:
     tiers = getattr(price, "tiers", None)
     if tiers is not None:
-        passed = [tier.price for tier in tiers if start is not None and tier.start <= start]
-        price = passed[-1] if passed else price.base
+        applicable_prices = [
+            tier.price for tier in tiers if start is not None and tier.start <= start
+        ]
+        price = applicable_prices[-1] if applicable_prices else price.base
     return format(price.normalize(), "f")
 
 

@@ -68,7 +68,7 @@ def mask_text(text: str, masks: Iterable[Mask]) -> str:
 
 
 def _mask_match(match: re.Match[bytes]) -> bytes:
-    masked = _text_stars(match)
+    masked_text = _text_stars(match)
     # Asterisks in a number would not be JSON: its digits become 1.
     start, matched_text = match.start(), match.string
     for number in _NUMBER.finditer(matched_text, max(0, start - 64), match.end() + 64):
@@ -77,8 +77,8 @@ def _mask_match(match: re.Match[bytes]) -> bytes:
             matched_text, max(0, first - 256), number.start()
         ):
             digits = _DIGITS.sub(b"1", matched_text[first:last])
-            masked = masked[: first - start] + digits + masked[last - start :]
-    return masked
+            masked_text = masked_text[: first - start] + digits + masked_text[last - start :]
+    return masked_text
 
 
 def _text_stars(match: re.Match[bytes]) -> bytes:

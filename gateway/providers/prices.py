@@ -49,8 +49,8 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     @property
     def key(self) -> str:
         """What identifies it in its list: its first clause."""
-        first = self.match[0] if self.match else ""
-        return first if isinstance(first, str) else "&".join(first)
+        first_pattern = self.match[0] if self.match else ""
+        return first_pattern if isinstance(first_pattern, str) else "&".join(first_pattern)
 
 
 class PriceBook(msgspec.Struct, frozen=True):

@@ -561,8 +561,8 @@ def _ordered_candidates(
         for step, group in _steps_with_targets(route):
             if len(group) > 1:
                 context = context or _context(route, now, draw, latency_by_target, features, busy)
-                chosen = step.strategy if step is not None else route.strategy
-                group = order_targets(chosen, group, context)
+                strategy = step.strategy if step is not None else route.strategy
+                group = order_targets(strategy, group, context)
             for target in group:
                 yield Candidate(route, target, stage, step, first, entry)
             stage += 1
@@ -597,12 +597,14 @@ def _targets_barred_by_tags(routes: Sequence[Route], features: RequestFeatures) 
     for route in routes:
         if not any(target.tags for target in route.targets):
             continue
-        chosen = [t for t in route.targets if _matches_tags(t, features.tags, route.tag_match)]
-        if not chosen:
-            chosen = [t for t in route.targets if DEFAULT in t.tags]
-        if not chosen and not features.tags:
+        tagged_targets = [
+            t for t in route.targets if _matches_tags(t, features.tags, route.tag_match)
+        ]
+        if not tagged_targets:
+            tagged_targets = [t for t in route.targets if DEFAULT in t.tags]
+        if not tagged_targets and not features.tags:
             continue
-        chosen_ids = {id(target) for target in chosen}
+        chosen_ids = {id(target) for target in tagged_targets}
         barred_ids |= {id(target) for target in route.targets if id(target) not in chosen_ids}
     return barred_ids
 

@@ -259,8 +259,8 @@ def counts_by_slot(counters: Sequence[int], offset: int, current: int) -> list[i
 def seconds_until_below(counts: Sequence[int], limit: int, now: float, span_s: int) -> float:
     """Seconds until the sum of `counts_by_slot`, over all processes, is below `limit`."""
     remaining = sum(counts)
-    oldest = slot_number(now, span_s) - SLICES
-    for number, count in enumerate(counts, oldest):
+    oldest_slot = slot_number(now, span_s) - SLICES
+    for number, count in enumerate(counts, oldest_slot):
         remaining -= count
         if remaining < limit:
             return max(0.0, (number + BUCKETS) * span_s / SLICES - now)

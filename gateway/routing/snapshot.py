@@ -387,14 +387,16 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             *(route.guardrails if route is not None else ()),
             *(key.guardrails if key is not None else ()),
         }
-        chosen = [g for g in self.guardrails.values() if g.everywhere or g.name in names]
+        active_guardrails = [g for g in self.guardrails.values() if g.everywhere or g.name in names]
         # A guardrail that is gone must not open the route: it fails, as one that is invalid.
-        chosen += [
+        active_guardrails += [
             Guardrail(name=name, fault="it does not exist", check_responses=True)
             for name in names
             if name not in self.guardrails and name not in self.disabled_guardrails
         ]
-        return tuple(sorted(chosen, key=lambda guardrail: (guardrail.position, guardrail.name)))
+        return tuple(
+            sorted(active_guardrails, key=lambda guardrail: (guardrail.position, guardrail.name))
+        )
 
     def route(self, name: str) -> Route | None:
         """The route for a client's `model`: route, alias, wildcard, provider/model, bare model.

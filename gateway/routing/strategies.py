@@ -55,8 +55,8 @@ def order_targets(
     strategy: str, targets: Sequence[Target], context: StrategyContext
 ) -> list[Target]:
     """All targets in the order to try them: by `order`, within a group by the strategy."""
-    chosen = STRATEGIES[strategy]
-    return [target for group in _groups(targets) for target in chosen(group, context)]
+    strategy_function = STRATEGIES[strategy]
+    return [target for group in _groups(targets) for target in strategy_function(group, context)]
 
 
 def ordered(group: list[Target], context: StrategyContext) -> list[Target]:

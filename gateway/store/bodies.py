@@ -59,12 +59,12 @@ def load_bodies(log_id: int) -> Bodies | None:
 
 def body_texts(bodies: Bodies) -> dict[str, str | None]:
     """The four bodies as text, by name; bytes that are not UTF-8 are replaced."""
-    passed = bodies.same_response
+    same_response = bodies.same_response
     contents = {
         "client_request": bodies.client_request,
         "upstream_request": bodies.upstream_request,
         "upstream_response": bodies.upstream_response,
-        "client_response": bodies.upstream_response if passed else bodies.client_response,
+        "client_response": bodies.upstream_response if same_response else bodies.client_response,
     }
     return {
         name: None if content is None else content.decode("utf-8", "replace")

@@ -82,18 +82,18 @@ def prune_cache(max_bytes: int = MAX_BYTES) -> int:
     deleted, _ = CachedResponse.objects.expired(timezone.now()).delete()
     total = CachedResponse.objects.aggregate(all=models.Sum("size_bytes"))["all"] or 0
     while total > max_bytes:
-        oldest = list(
+        oldest_entries = list(
             CachedResponse.objects.order_by("created_at").values("pk", "size_bytes")[:_PRUNE_ROWS]
         )
-        chosen = []
-        for row in oldest:
+        evicted_keys = []
+        for row in oldest_entries:
             if total <= max_bytes:
                 break
             total -= row["size_bytes"]
-            chosen.append(row["pk"])
-        if not chosen:
+            evicted_keys.append(row["pk"])
+        if not evicted_keys:
             break
-        deleted += CachedResponse.objects.filter(pk__in=chosen).delete()[0]
+        deleted += CachedResponse.objects.filter(pk__in=evicted_keys).delete()[0]
     return deleted
 
 

@@ -22,7 +22,7 @@ MAX_TIERS = 20
 _MAX_TIER_NAME = 20
 
 
-def price_value(listed: Price, row: Model) -> Price:
+def price_value(list_price: Price, row: Model) -> Price:
     """The list price with the row's overrides. Raises ValueError."""
     row_rates = {
         name: value for name in RATES if (value := getattr(row, f"price_{name}")) is not None
@@ -30,14 +30,14 @@ def price_value(listed: Price, row: Model) -> Price:
     if any(value < 0 for value in row_rates.values()):
         raise InvalidField("prices", "a price must not be negative")
     if not row_rates and row.price_above is None and not row.price_tiers:
-        return listed
+        return list_price
     uses_list_price = any(
-        getattr(listed, name) is not None for name in RATES if name not in row_rates
+        getattr(list_price, name) is not None for name in RATES if name not in row_rates
     )
-    source = f"custom, otherwise {listed.source}" if uses_list_price else "custom"
+    source = f"custom, otherwise {list_price.source}" if uses_list_price else "custom"
     if not row_rates:
-        source = listed.source
-    price = msgspec.structs.replace(listed, **row_rates, source=source)
+        source = list_price.source
+    price = msgspec.structs.replace(list_price, **row_rates, source=source)
     # An override of the input or output price also discards the listed prices of long prompts.
     long_prompts = [] if row.price_above is None else row.price_above
     if row.price_above is not None or {"input", "output"} & row_rates.keys():

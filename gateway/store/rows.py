@@ -88,19 +88,19 @@ def _rows(entries: list[LogRecord]) -> list[NewRow]:
 
 def _write_row_by_row(entries: list[LogRecord]) -> int:
     """Write each record in its own transaction; return the number rejected."""
-    refused = 0
+    refused_rows = 0
     for entry in entries:
         try:
             _write_one(entry)
         except Exception as error:
             if not is_refusal(error):
                 raise
-            refused += 1
+            refused_rows += 1
             log.error(
                 "a request could not be logged",
                 extra={"request_id": entry.id, "reason": type(error).__name__},
             )
-    return refused
+    return refused_rows
 
 
 def _write_one(entry: LogRecord) -> None:

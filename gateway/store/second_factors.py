@@ -71,10 +71,10 @@ def missing_package_warning() -> str:
 
 
 def _delete(user_id: int, rows: tuple[tuple[str, str], ...]) -> None:
-    existing = _tables({table for table, _ in rows})
+    existing_tables = _tables({table for table, _ in rows})
     with connection.cursor() as cursor:
         for table, condition in rows:
-            if table in existing:
+            if table in existing_tables:
                 cursor.execute(f"DELETE FROM {table} WHERE {condition}", [user_id])  # noqa: S608 - constants
 
 

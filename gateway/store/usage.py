@@ -277,14 +277,14 @@ def _database_hour(start: Hour | date) -> Any:
 @lru_cache(maxsize=len(_TABLES))
 def _add_sql(model: Table) -> str:
     table, names = model._meta.db_table, (*model.KEYS, *model.SUMS)
-    listed = ", ".join(f'"{name}"' for name in names)
+    column_list = ", ".join(f'"{name}"' for name in names)
     marks = ", ".join(["%s"] * len(names))
     key_columns = ", ".join(f'"{name}"' for name in model.KEYS)
     increments = ", ".join(
         f'"{name}" = {table}."{name}" + excluded."{name}"' for name in model.SUMS
     )
     return (
-        f"INSERT INTO {table} ({listed}) VALUES ({marks}) "  # noqa: S608
+        f"INSERT INTO {table} ({column_list}) VALUES ({marks}) "  # noqa: S608
         f"ON CONFLICT ({key_columns}) DO UPDATE SET {increments}"
     )
 
@@ -318,8 +318,8 @@ def _hours(first: datetime) -> Iterator[datetime]:
 def _rebuild_hour(hour: datetime) -> bool:
     """Rebuild one hour in one transaction; False if the log no longer has all its rows."""
     until = hour + _HOUR
-    logged = RequestLog.objects.started_between(hour, until)
-    if not logged.exists() and not UsageHour.objects.between(hour, until).exists():
+    logged_rows = RequestLog.objects.started_between(hour, until)
+    if not logged_rows.exists() and not UsageHour.objects.between(hour, until).exists():
         return True
     with transaction.atomic(), connection.cursor() as cursor:
         lock_tables(cursor)
@@ -336,9 +336,9 @@ def _rebuild_hourly(cursor: Any, hour: datetime) -> bool:
     rows = RequestLog.objects.started_between(hour, until).values_list(*_COLUMNS, "attempts")
     for *facts, attempts in rows.iterator():
         tally.add(tuple(facts), msgspec.convert(attempts, list[Attempt]))
-    logged = sum(sums[0] for sums in tally.usage.values())
+    logged_count = sum(sums[0] for sums in tally.usage.values())
     usage_rows = UsageHour.objects.without_imports().between(hour, until)
-    if logged < usage_rows.logged():
+    if logged_count < usage_rows.logged():
         return False
     for model in (EndUserHour, TargetHour, LatencyHour):
         model.objects.between(hour, until).delete()

@@ -148,9 +148,9 @@ class RecordExporter:
             if self._bodies:
                 self._passed_bytes += sum(_body_bytes(item.record) for item in batch)
             for consumer in self._consumers:
-                chosen = batch if consumer.all_records else [i for i in batch if i.sampled]
-                if chosen:
-                    self._guard(partial(consumer.consume, chosen))
+                exported_items = batch if consumer.all_records else [i for i in batch if i.sampled]
+                if exported_items:
+                    self._guard(partial(consumer.consume, exported_items))
 
     def _guard(self, work: Callable[[], None]) -> None:
         """Runs a consumer's work: the failure of one must not stop the others."""

@@ -100,7 +100,7 @@ def test_clients_keep_their_keys(proxy: Proxy) -> None:
     assert key_of(MASTER_KEY) is None
     assert ApiKey.objects.filter(name__in=["off", "zero", "t2"], revoked_at=None).count() == 0
     assert "key zero: rpm_limit 0 rejects every request" in report
-    assert "key ci: metadata.model_rpm_limit is not carried over" in report
+    assert "key ci: metadata.model_rpm_limit is not imported" in report
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_key_for_management_may_use_no_model(
     report = imported(proxy[0])
     assert imported_key("sk-m").routes == routes
     assert ("for LiteLLM's management only: may use no model here" in report) == bool(routes)
-    reported = "allowed_routes is not carried over" in report
+    reported = "allowed_routes is not imported" in report
     assert reported == (not routes and allowed != ["llm_api_routes"])
 
 

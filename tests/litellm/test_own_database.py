@@ -100,28 +100,26 @@ def test_the_report_has_only_what_is_left_out(database: str) -> None:
     assert subjects_by_text == {
         "is reached by names with openai/ only, which LiteLLM's clients may leave out: add an "
         "alias for each name that they use": ["model openai/*"],
-        "aliases are not carried over (gpt-4o of smart): an alias here is for all keys": [
+        "aliases are not imported (gpt-4o of smart): an alias here is for all keys": [
             "team search"
         ],
         "is named `search (t-second)` here": ["team search"],
         "its counter has 0.0008 US dollars more than its keys here, as keys were deleted: its "
         "budget starts lower": ["team search"],
-        "allowed_routes is not carried over": ["key chat only"],
+        "allowed_routes is not imported": ["key chat only"],
         "is for LiteLLM's management only: may use no model here": [
             "key management",
             "key read only",
         ],
         "is blocked here, since its team or project is": ["key closed"],
         "soft_budget is not 1 to 100 percent of max_budget: left out": ["key gold"],
-        "object_permission_id is not carried over": ["key stores"],
+        "object_permission_id is not imported": ["key stores"],
         "descriptive metadata is not stored": ["key ci", "key robot"],
         "rpm_limit 0 rejects every request": ["key zero"],
-        "metadata.model_rpm_limit is not carried over": ["key by model"],
+        "metadata.model_rpm_limit is not imported": ["key by model"],
         "keys of sessions of LiteLLM's pages are left out": [],
-        "aliases are not carried over (best of smart): an alias here is for all keys": [
-            "key group"
-        ],
-        "not carried over": [
+        "aliases are not imported (best of smart): an alias here is for all keys": ["key group"],
+        "not imported": [
             "budgets and models of tags",
             "guardrails",
             "spend by end user",
@@ -129,7 +127,7 @@ def test_the_report_has_only_what_is_left_out(database: str) -> None:
         ],
         "keys keep the user_id as a label; accounts of the console are created there, or at "
         "the first single sign-on": ["3 users"],
-        "budgets of single members of a team are not carried over": [],
+        "budgets of single members of a team are not imported": [],
     }
 
 

@@ -178,7 +178,7 @@ def test_clients_keep_their_keys(database: str) -> None:
     # Its group has no channel of Claude.
     assert other.routes == ("gpt-4o", "gpt-4o-mini", "spark")
     assert {row.name for row in ApiKey.objects.exclude(revoked_at=None)} == {"token 3", "token 4"}
-    assert "key app: its allowed addresses are not carried over" in report
+    assert "key app: its allowed addresses are not imported" in report
     for secret in (KEY_1, "sk-openai", "sk-ant", "sk-p1"):
         assert secret not in report
 

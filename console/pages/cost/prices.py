@@ -98,12 +98,14 @@ def price_accept(request: HttpRequest, pk: int) -> HttpResponse:
         messages.success(request, _("List discarded. The previous prices apply."))
         return redirect("prices")
     acceptable = [n for n, change in enumerate(changes_of(row)) if change.new is not None]
-    chosen = set(map(number_in, request.POST.getlist("index")))
+    selected_indexes = set(map(number_in, request.POST.getlist("index")))
     displayed = set(map(number_in, request.POST.getlist("shown")))
     # Changes that were not on the page keep their state.
     retained_indexes = {n for n in row.accepted if n not in displayed}
     accepted_indexes = (
-        acceptable if action == "all" else [n for n in acceptable if n in chosen | retained_indexes]
+        acceptable
+        if action == "all"
+        else [n for n in acceptable if n in selected_indexes | retained_indexes]
     )
     row.accept(accepted_indexes, author)
     count = len(row.accepted)

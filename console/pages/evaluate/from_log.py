@@ -92,32 +92,32 @@ def request_to_case(request: HttpRequest, request_pk: int) -> HttpResponse:
         raise PermissionDenied
     row = get_object_or_404(RequestLog, pk=request_pk)
     try:
-        logged = case_from_log(row)
+        logged_case = case_from_log(row)
     except Unusable as unusable:
         messages.error(request, str(unusable))
         return redirect("request", request_id=row.request_id)
     if request.method == "POST":
-        chosen = number_in(request.POST.get("evaluation", ""))
-        target = evaluation_of(request, chosen) if chosen is not None else None
-        return _add_case(request, row, logged, target)
+        evaluation_pk = number_in(request.POST.get("evaluation", ""))
+        target = evaluation_of(request, evaluation_pk) if evaluation_pk is not None else None
+        return _add_case(request, row, logged_case, target)
     evaluations = Evaluation.objects.visible_to(request.user).listed().defer("document")[:200]
-    context = {"page": PAGE, "row": row, "logged": logged, "evaluations": evaluations}
+    context = {"page": PAGE, "row": row, "logged": logged_case, "evaluations": evaluations}
     return render(request, "console/evaluate/from_log.html", context)
 
 
 def _add_case(
-    request: HttpRequest, row: RequestLog, logged: LoggedCase, target: Evaluation | None
+    request: HttpRequest, row: RequestLog, logged_case: LoggedCase, target: Evaluation | None
 ) -> HttpResponse:
     if target is None:
         target = owned_by(request)
-        save(target, _definition_of(row, logged))
+        save(target, _definition_of(row, logged_case))
     else:
         try:
-            append_cases(target.pk, (logged.case,))
+            append_cases(target.pk, (logged_case.case,))
         except InvalidDefinition as invalid:
             messages.error(request, "; ".join(invalid.errors))
             return redirect("evaluation", pk=target.pk)
-        if logged.tools and logged.tools != parse_definition(target.document).tools:
+        if logged_case.tools and logged_case.tools != parse_definition(target.document).tools:
             messages.warning(
                 request,
                 _("The request has tools that the evaluation does not have; add them there."),
@@ -126,14 +126,14 @@ def _add_case(
     return redirect("evaluation", pk=target.pk)
 
 
-def _definition_of(row: RequestLog, logged: LoggedCase) -> Definition:
+def _definition_of(row: RequestLog, logged_case: LoggedCase) -> Definition:
     """An evaluation with the settings of the request; its schema is a parameter of it."""
     return Definition(
         name=_("From %(id)s") % {"id": row.request_id},
-        models=(logged.model,),
-        params=logged.params,
-        tools=logged.tools,
-        cases=(logged.case,),
+        models=(logged_case.model,),
+        params=logged_case.params,
+        tools=logged_case.tools,
+        cases=(logged_case.case,),
     )
 
 
@@ -146,8 +146,8 @@ def log_to_cases(request: HttpRequest, pk: int) -> HttpResponse:
     evaluation = evaluation_of(request, pk)
     if request.method == "POST":
         numbers = map(number_in, request.POST.getlist("request"))
-        chosen = [number for number in numbers if number is not None]
-        return _add_chosen(request, evaluation, chosen[:LIST_ROWS])
+        selected_pks = [number for number in numbers if number is not None]
+        return _add_chosen(request, evaluation, selected_pks[:LIST_ROWS])
     state = state_of(request)
     search = search_of(state, request.user)
     rows = log_search.page(search, size=LIST_ROWS).rows
@@ -161,9 +161,11 @@ def log_to_cases(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "console/evaluate/log.html", context)
 
 
-def _add_chosen(request: HttpRequest, evaluation: Evaluation, chosen: list[int]) -> HttpResponse:
+def _add_chosen(
+    request: HttpRequest, evaluation: Evaluation, selected_pks: list[int]
+) -> HttpResponse:
     cases, problems = [], []
-    for row in RequestLog.objects.filter(pk__in=chosen).order_by("pk"):
+    for row in RequestLog.objects.filter(pk__in=selected_pks).order_by("pk"):
         try:
             cases.append(case_from_log(row).case)
         except Unusable as unusable:

@@ -215,15 +215,15 @@ def _cell(
     """A cell: state with its label, the beginning of the first answer, and its figures."""
     if not outcomes:
         return {"state": "", "label": _("Pending")}
-    passed = sum(outcome.passed for outcome in outcomes)
-    if passed == len(outcomes):
+    passed_count = sum(outcome.passed for outcome in outcomes)
+    if passed_count == len(outcomes):
         state, label = "ok", _("Passed")
     elif all(outcome.failed for outcome in outcomes):
         state, label = "bad", _("Error")
     else:
-        state, label = ("warn", _("Partly")) if passed else ("bad", _("Failed"))
+        state, label = ("warn", _("Partly")) if passed_count else ("bad", _("Failed"))
     if repeat > 1:
-        label = _("%(passed)d of %(all)d") % {"passed": passed, "all": len(outcomes)}
+        label = _("%(passed)d of %(all)d") % {"passed": passed_count, "all": len(outcomes)}
     latency = spread(outcome.latency_ms for outcome in outcomes if not outcome.failed)
     reason = text = ""
     if content is not None:

@@ -48,9 +48,9 @@ class Diff(msgspec.Struct, frozen=True, kw_only=True):
     same: int
 
 
-def compare(listed: tuple[ListedModel, ...], rows: list[Model], preset: str) -> Diff:
+def compare(listed_models: tuple[ListedModel, ...], rows: list[Model], preset: str) -> Diff:
     """Return the differences; wildcard rows are ignored, since no provider lists them."""
-    listed_by_name = {model.name: model for model in listed}
+    listed_by_name = {model.name: model for model in listed_models}
     rows_by_name = {row.name: row for row in rows}
     both = [
         (rows_by_name[name], listed_by_name[name])
@@ -59,21 +59,21 @@ def compare(listed: tuple[ListedModel, ...], rows: list[Model], preset: str) -> 
     ]
     changed = [change for row, model in both if (change := _change(row, model, preset))]
     return Diff(
-        new=[model for model in listed if model.name not in rows_by_name],
+        new=[model for model in listed_models if model.name not in rows_by_name],
         gone=[row for row in rows if row.name not in listed_by_name and "*" not in row.name],
         changed=changed,
         same=len(both) - len(changed),
     )
 
 
-def _change(row: Model, listed: ListedModel, preset: str) -> Change | None:
+def _change(row: Model, listed_model: ListedModel, preset: str) -> Change | None:
     list_price = price_for(preset, row.name)
     before = {}
     for name in PRICES:
         custom_price = getattr(row, f"price_{name}")
         before[name] = getattr(list_price, name) if custom_price is None else custom_price
-    differs = any(before[name] != price for name, price in listed.prices.items())
-    return Change(row=row, listed=listed, before=before) if differs else None
+    differs = any(before[name] != price for name, price in listed_model.prices.items())
+    return Change(row=row, listed=listed_model, before=before) if differs else None
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -111,15 +111,15 @@ def _page(request: HttpRequest, row: Provider, catalogue: ModelCatalog) -> HttpR
     return render(request, "console/providers/fetch.html", context)
 
 
-def _new_model_view(preset: str, listed: ListedModel) -> dict[str, Any]:
+def _new_model_view(preset: str, listed_model: ListedModel) -> dict[str, Any]:
     """A model of the list that has no row yet, completed from the capability tables."""
-    list_price = price_for(preset, listed.name)
-    traits = traits_for(preset, listed.name)
+    list_price = price_for(preset, listed_model.name)
+    traits = traits_for(preset, listed_model.name)
     return {
-        "name": listed.name,
-        "context": listed.context_window or traits.context_window,
-        "input": listed.prices.get("input", list_price.input),
-        "output": listed.prices.get("output", list_price.output),
+        "name": listed_model.name,
+        "context": listed_model.context_window or traits.context_window,
+        "input": listed_model.prices.get("input", list_price.input),
+        "output": listed_model.prices.get("output", list_price.output),
     }
 
 
@@ -150,47 +150,47 @@ def _read_token(row: Provider, token: str) -> dict[str, ListedModel]:
 def _apply_selection(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(Provider, pk=pk)
     try:
-        listed = _read_token(row, request.POST.get("token", ""))
+        listed_models = _read_token(row, request.POST.get("token", ""))
     except signing.BadSignature:
         messages.error(request, _("The list has expired and was refreshed."))
         return redirect("provider-fetch", pk=pk)
     with transaction.atomic():
         added_models = add_listed(
-            row, [listed[n] for n in request.POST.getlist("add") if n in listed]
+            row, [listed_models[n] for n in request.POST.getlist("add") if n in listed_models]
         )
         priced = store_listed_prices(
-            row, [listed[n] for n in request.POST.getlist("price") if n in listed]
+            row, [listed_models[n] for n in request.POST.getlist("price") if n in listed_models]
         )
-        deleted_count = _delete_selected(row, request.POST.getlist("drop"), set(listed))
+        deleted_count = _delete_selected(row, request.POST.getlist("drop"), set(listed_models))
     messages.success(request, _summary(added_models, priced, deleted_count))
     return redirect(f"{reverse('models')}?provider={row.name}")
 
 
-def add_listed(row: Provider, listed: list[ListedModel]) -> int:
+def add_listed(row: Provider, listed_models: list[ListedModel]) -> int:
     """Create rows; values that the capability tables have are not copied and stay current."""
     existing = set(row.models.values_list("name", flat=True))
-    new_models = [model for model in listed if model.name not in existing]
+    new_models = [model for model in listed_models if model.name not in existing]
     Model.objects.bulk_create([_new_row(row, model) for model in new_models])
     return len(new_models)
 
 
-def _new_row(row: Provider, listed: ListedModel) -> Model:
-    list_price = price_for(row.preset, listed.name)
-    window = listed.context_window
-    table_window = traits_for(row.preset, listed.name).context_window
+def _new_row(row: Provider, listed_model: ListedModel) -> Model:
+    list_price = price_for(row.preset, listed_model.name)
+    window = listed_model.context_window
+    table_window = traits_for(row.preset, listed_model.name).context_window
     learned = {"context_window": window} if window and table_window != window else {}
     prices = {
         f"price_{name}": price
-        for name, price in listed.prices.items()
+        for name, price in listed_model.prices.items()
         if getattr(list_price, name) != price
     }
-    return Model(provider=row, name=listed.name, learned=learned, **prices)
+    return Model(provider=row, name=listed_model.name, learned=learned, **prices)
 
 
-def store_listed_prices(row: Provider, listed: list[ListedModel]) -> int:
+def store_listed_prices(row: Provider, listed_models: list[ListedModel]) -> int:
     """Store the listed prices; returns the number of changed models."""
     count = 0
-    for model in listed:
+    for model in listed_models:
         for model_row in row.models.with_name(model.name):
             for name, price in model.prices.items():
                 setattr(model_row, f"price_{name}", price)
@@ -199,13 +199,13 @@ def store_listed_prices(row: Provider, listed: list[ListedModel]) -> int:
     return count
 
 
-def _delete_selected(row: Provider, pks: list[str], listed: set[str]) -> int:
+def _delete_selected(row: Provider, pks: list[str], listed_names: set[str]) -> int:
     """Delete the selected rows that the provider no longer lists."""
     selected_pks = {int(text) for text in pks if text.isdecimal() and len(text) < 19}
     gone = [
         model_row
         for model_row in row.models.all()
-        if model_row.pk in selected_pks and model_row.name not in listed
+        if model_row.pk in selected_pks and model_row.name not in listed_names
     ]
     for model_row in gone:
         model_row.delete()

@@ -71,8 +71,8 @@ def _preset_tile(preset: Preset) -> dict[str, Any]:
 @admin
 def add(request: HttpRequest, preset: str) -> HttpResponse:
     """A new provider of a preset."""
-    chosen = preset_or_404(preset)
-    form = ProviderForm(request.POST or None, preset=chosen)
+    selected_preset = preset_or_404(preset)
+    form = ProviderForm(request.POST or None, preset=selected_preset)
     if not form.is_valid():
         return form_page(request, form, status=422 if request.method == "POST" else 200)
     row = form.save()

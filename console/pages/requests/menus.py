@@ -40,9 +40,9 @@ def choices_in_log() -> Choices:
 
 def menus(state: State, search: Search, path: str, choices: Choices) -> Iterator[dict[str, Any]]:
     """Yield one menu per filter: its title, the selected value, and the links."""
-    chosen = {term.name: str(term).partition(":")[2] for term in search.terms}
+    selected_values = {term.name: str(term).partition(":")[2] for term in search.terms}
     for name, title in MENUS:
-        current = chosen.get(name, "")
+        current = selected_values.get(name, "")
         links = [
             {
                 "label": label,

@@ -133,7 +133,7 @@ def _providers(
         return []
     for column, description in _UNSUPPORTED.items():
         if _text(channel.get(column)).strip() not in ("", "{}", "null"):
-            report.add_remark(subject, f"{description} are not carried over")
+            report.add_remark(subject, f"{description} are not imported")
     query = {}
     if kind.has_version and (version := _api_version(channel)):
         query = {"api-version": version}
@@ -197,7 +197,7 @@ class _KeyImport:
         self._teams: dict[int, Team | None] = {}
 
     def add(self) -> None:
-        existing = {
+        existing_keys = {
             bytes(digest): row
             for row in ApiKey.objects.all()
             for digest in (row.digest, row.previous_digest)
@@ -209,7 +209,7 @@ class _KeyImport:
             if token.get("deleted_at") or secret == "sk-":  # noqa: S105 - a token without a key
                 self._report.count("keys", "left out")
                 continue
-            row = existing.get(store.digest(secret))
+            row = existing_keys.get(store.digest(secret))
             if row is not None:
                 self._report.count("keys", "existing")
             else:
@@ -243,7 +243,7 @@ class _KeyImport:
             row.revoked_at = self._now
         for column in ("allow_ips", "subnet"):
             if _text(token.get(column)).strip():
-                self._report.add_remark(subject, "its allowed addresses are not carried over")
+                self._report.add_remark(subject, "its allowed addresses are not imported")
         return row
 
     def _usd(self, quota: int) -> Decimal:

@@ -436,11 +436,11 @@ def parse_logprobs(logprobs_result: Any) -> list[Json]:
         _dict_items(position.get("candidates"))
         for position in _dict_items(result_fields.get("topCandidates"))
     ]
-    chosen = _dict_items(result_fields.get("chosenCandidates"))
-    top_candidates += [[]] * (len(chosen) - len(top_candidates))
+    chosen_candidates = _dict_items(result_fields.get("chosenCandidates"))
+    top_candidates += [[]] * (len(chosen_candidates) - len(top_candidates))
     return [
         _parse_candidate(candidate, alternatives)
-        for candidate, alternatives in zip(chosen, top_candidates, strict=False)
+        for candidate, alternatives in zip(chosen_candidates, top_candidates, strict=False)
     ]
 
 
@@ -464,13 +464,13 @@ def render_logprobs(tokens: list[Json]) -> Json:
         }
         for token_object in tokens
     ]
-    chosen: Json = {
+    chosen_candidate: Json = {
         "chosenCandidates": [_render_candidate(token_object) for token_object in tokens]
     }
     return (
-        {**chosen, "topCandidates": top_candidates}
+        {**chosen_candidate, "topCandidates": top_candidates}
         if any(token_object["candidates"] for token_object in top_candidates)
-        else chosen
+        else chosen_candidate
     )
 
 

@@ -95,14 +95,16 @@ def _choice(
         builder.record_loss(
             approximated_field("finish_reason", "a paused turn is shown as stopped")
         )
-    refused = builder.refusal is not None
-    if not refused and finish.reason in {"filter", "refusal"}:
+    has_refusal = builder.refusal is not None
+    if not has_refusal and finish.reason in {"filter", "refusal"}:
         builder.refusal = finish.explanation
     return {
         "index": index,
         "message": _message(builder, context),
         "logprobs": {"content": tokens, "refusal": None} if tokens else None,
-        "finish_reason": finish_out(finish, refused=refused, functions=uses_functions(context)),
+        "finish_reason": finish_out(
+            finish, has_refusal=has_refusal, functions=uses_functions(context)
+        ),
     }
 
 
@@ -240,13 +242,13 @@ def finish_in(finish_reason: Any, *, calls: bool, has_refusal: bool, stop: Any =
     return Finish(reason=reason, explanation=explanation)
 
 
-def finish_out(finish: Finish, *, refused: bool, functions: bool = False) -> str:
-    """The `finish_reason` for a client; `refused`: whether the model wrote a refusal.
+def finish_out(finish: Finish, *, has_refusal: bool, functions: bool = False) -> str:
+    """The `finish_reason` for a client; `has_refusal`: whether the model wrote a refusal.
 
     `functions`: whether the client accepts calls in the legacy form only.
     A refusal without text comes from the provider's filter, not from the model.
     """
-    if finish.reason == "refusal" and not refused:
+    if finish.reason == "refusal" and not has_refusal:
         return "content_filter"
     if functions and finish.reason == "tool":
         return FUNCTION_CALL

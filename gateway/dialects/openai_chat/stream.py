@@ -675,7 +675,7 @@ class ChatStreamRenderer:
         if not has_refusal and finish.explanation and finish.reason in {"filter", "refusal"}:
             out = self._refusal(finish.explanation)
         finish_reason = _encode(
-            finish_out(finish, refused=has_refusal, functions=self._uses_functions)
+            finish_out(finish, has_refusal=has_refusal, functions=self._uses_functions)
         )
         return out + self._prefix + b'{},"finish_reason":' + finish_reason + b"}]}\n\n"
 

@@ -55,14 +55,14 @@ def render_response(
     output = _OutputBuilder(context)
     for part in response.parts:
         output.add(part)
-    refused = any(isinstance(part, Refusal) for part in response.parts)
-    if not refused and finish.reason in {"filter", "refusal"} and finish.explanation:
+    has_refusal = any(isinstance(part, Refusal) for part in response.parts)
+    if not has_refusal and finish.reason in {"filter", "refusal"} and finish.explanation:
         output.add(Refusal(text=finish.explanation))
-        refused = True
+        has_refusal = True
     if finish.reason == "pause":
         output.record_loss(approximated_field("status", "a paused turn is shown as completed"))
     output.add_logprobs(token_logprobs(response))
-    finish_fields = finish_out(finish, refused=refused)
+    finish_fields = finish_out(finish, has_refusal=has_refusal)
     output.close(finish_fields["status"])
     fields: Json = {**finish_fields, "usage": usage_out(response.usage)}
     if response.service_tier is not None:
@@ -361,13 +361,13 @@ def finish_in(response: Json, *, has_calls: bool, has_refusal: bool) -> Finish:
     return Finish(reason="refusal" if has_refusal else "stop")
 
 
-def finish_out(finish: Finish, *, refused: bool) -> Json:
-    """`status` and `incomplete_details`; `refused`: whether the response has refusal text.
+def finish_out(finish: Finish, *, has_refusal: bool) -> Json:
+    """`status` and `incomplete_details`; `has_refusal`: whether the response has refusal text.
 
     A refusal without text becomes `content_filter`; else it would look complete.
     """
     reason = finish.reason
-    if reason == "refusal" and not refused:
+    if reason == "refusal" and not has_refusal:
         reason = "filter"
     incomplete_reason = _INCOMPLETE.get(reason)
     if incomplete_reason is None:

@@ -663,7 +663,7 @@ class ResponsesStreamRenderer:
             out += self._open_message("refusal") + self._write_text(finish.explanation)
         if finish.reason == "pause":
             self._record_loss(approximated_field("status", "a paused turn is shown as completed"))
-        finish_fields = finish_out(finish, refused=self._refused)
+        finish_fields = finish_out(finish, has_refusal=self._refused)
         status = finish_fields.pop("status")
         out += self._end_message(status)
         response = self._response(status, **finish_fields, usage=usage_out(self._usage))

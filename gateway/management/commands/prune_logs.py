@@ -24,8 +24,8 @@ class Command(BaseCommand):
         days = options["days"]
         if days is not None and days < 0:
             raise CommandError("--days must not be negative")
-        deleted_rows, bodies = store.prune(days)
+        deleted_rows, deleted_bodies = store.prune(days)
         if options["verbosity"] > 0:
             self.stdout.write(f"requests deleted: {deleted_rows}")
-            if bodies:
-                self.stdout.write(f"bodies deleted: {bodies}")
+            if deleted_bodies:
+                self.stdout.write(f"bodies deleted: {deleted_bodies}")

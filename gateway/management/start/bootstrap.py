@@ -191,12 +191,12 @@ def ensure_environment(findings: Findings) -> list[str]:
 
 def _ensure_models(provider: Provider, names: tuple[str, ...]) -> None:
     """Make the detected models of a provider match; models of routes stay."""
-    existing = Model.objects.filter(provider=provider)
-    for removed_provider in existing.filter(source=RowSource.ENVIRONMENT, targets=None).exclude(
-        name__in=names
-    ):
+    existing_models = Model.objects.filter(provider=provider)
+    for removed_provider in existing_models.filter(
+        source=RowSource.ENVIRONMENT, targets=None
+    ).exclude(name__in=names):
         removed_provider.delete()
-    existing_names = set(existing.values_list("name", flat=True))
+    existing_names = set(existing_models.values_list("name", flat=True))
     for name in names:
         if name not in existing_names:
             Model.objects.create(provider=provider, name=name, source=RowSource.ENVIRONMENT)

@@ -114,8 +114,8 @@ def _primary_presets() -> Iterator[Preset]:
     for preset in sorted(PRESETS.values(), key=lambda preset: not preset.litellm):
         for variable in preset.env:
             by_variable.setdefault(variable, preset)
-    chosen = {preset.name for preset in by_variable.values()}
-    return (preset for preset in PRESETS.values() if preset.name in chosen)
+    preset_names = {preset.name for preset in by_variable.values()}
+    return (preset for preset in PRESETS.values() if preset.name in preset_names)
 
 
 # --- one preset --------------------------------------------------------------------------

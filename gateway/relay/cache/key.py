@@ -161,8 +161,8 @@ def _key_scope(key: ApiKey | None) -> str:
 
 def _guardrails(exchange: Exchange, route: Route) -> str:
     """The guardrails of a call: a response that has passed others is not shared with it."""
-    chosen = exchange.snapshot.guardrails_for(route, exchange.key)
-    values = [(g.name, g.action, g.check_responses, g.settings) for g in chosen]
+    active_guardrails = exchange.snapshot.guardrails_for(route, exchange.key)
+    values = [(g.name, g.action, g.check_responses, g.settings) for g in active_guardrails]
     return msgspec.json.encode(values).decode()
 
 

@@ -214,21 +214,21 @@ class Recorder:
 
     def _masked_headers(self, *groups: Mapping[str, str]) -> list[dict[str, str]]:
         """Headers with `***` for credentials, and without the redactors' secrets."""
-        masked = [
+        masked_headers = [
             {name: MASK if is_secret_name(name) else value for name, value in headers.items()}
             for headers in groups
         ]
         # One search in all of them costs less than one for each.
-        values = [value for headers in masked for value in headers.values()]
+        values = [value for headers in masked_headers for value in headers.values()]
         joined_values = "\n".join(values).encode("utf-8", "replace")
         if max(map(joined_values.find, self._forms), default=-1) >= 0:
-            for headers in masked:
+            for headers in masked_headers:
                 for name, value in headers.items():
                     data = value.encode("utf-8", "replace")
                     for redactor in self._redactors:
                         data = redactor.clean(data)
                     headers[name] = data.decode("utf-8", "replace")
-        return masked
+        return masked_headers
 
 
 def may_contain_secret(data: bytes, secrets: tuple[bytes, ...] = ()) -> bool:
@@ -280,8 +280,8 @@ def _mask_pieces(
     clean = without(clean, masks)
     if clean == text:
         return stream
-    masked, offset = bytearray(stream), 0
+    masked_stream, offset = bytearray(stream), 0
     for start, end in spans:
-        masked[start:end] = clean[offset : offset + end - start]
+        masked_stream[start:end] = clean[offset : offset + end - start]
         offset += end - start
-    return bytes(masked)
+    return bytes(masked_stream)

@@ -571,10 +571,10 @@ class Journal:
         try:
             while records:
                 batch = records[:BATCH_ITEMS]
-                refused = self._write(batch) or 0
-                if refused:
+                refused_rows = self._write(batch) or 0
+                if refused_rows:
                     self._refused_at = time.monotonic()
-                self._backlog.count_written(len(batch), refused_rows=refused)
+                self._backlog.count_written(len(batch), refused_rows=refused_rows)
                 del records[:BATCH_ITEMS]
         except Exception as error:
             self._note_failure(error)

@@ -215,11 +215,11 @@ class Limiter:
         refusal = self._reserve(call, attempt_rules.bounds, estimate, attempt=True)
         return Admission(self.count_refusal(refusal)) if refusal is not None else ADMITTED
 
-    def count_refusal(self, refused: LimitRefusal) -> Error:
+    def count_refusal(self, refusal: LimitRefusal) -> Error:
         """Counts a refusal, and returns its error."""
-        rule = refused.rule
+        rule = refusal.rule
         self.on_refused(rule.owner.partition(":")[0], rule.metric)
-        return refusal_error(refused)
+        return refusal_error(refusal)
 
     def _reserve(
         self, call: Call, bounds: Bounds, estimate: Estimate, *, attempt: bool = False
@@ -525,18 +525,18 @@ def target_rules(target: Target) -> list[Rule]:
     return rules
 
 
-def refusal_error(refused: LimitRefusal) -> Error:
+def refusal_error(refusal: LimitRefusal) -> Error:
     """The client error for a refusal."""
-    rule = refused.rule
-    wait = None if refused.retry_after_s is None else max(1, ceil(refused.retry_after_s))
+    rule = refusal.rule
+    wait = None if refusal.retry_after_s is None else max(1, ceil(refusal.retry_after_s))
     if rule.metric == "requests" and rule.limit == 0:
         return Error(kind="not_allowed", message=f"{rule.label} is blocked")
     if rule.metric != "usd":
         message = f"{_describe(rule)}; try again in {wait} s"
         return Error(kind="rate_limit", message=message, retry_after_s=wait)
-    if refused.used < rule.limit:
+    if refusal.used < rule.limit:
         message = (
-            f"{_describe(rule)} would be exceeded: {_usd(rule.limit - refused.used)} USD left, "
+            f"{_describe(rule)} would be exceeded: {_usd(rule.limit - refusal.used)} USD left, "
             "reserved by requests in progress"
         )
         return Error(kind="rate_limit", message=message, retry_after_s=wait)

@@ -209,25 +209,25 @@ class RedisLimiter(Limiter):
         blob = answer.pop() if key else None
         number, retry_after_ms, lease, *counts = answer
         request_counts = counts[: 2 * len(request.request_bounds)]
-        refused = None
+        refusal = None
         if number:
-            refused = self._refusal(bounds[number - 1].rule, counts[-2], retry_after_ms / 1000)
+            refusal = self._refusal(bounds[number - 1].rule, counts[-2], retry_after_ms / 1000)
         if 0 < number <= len(request.request_bounds):
-            return _RedisReservation([], request_counts, refused, None)
+            return _RedisReservation([], request_counts, refusal, None)
         # The limit of one provider does not prevent an attempt at the next.
         reservations = []
         if request.request_bounds:
             reservations.append(
                 Reservation(request.request_bounds, request.request_estimate, started)
             )
-        if refused is None and request.attempt_bounds:
+        if refusal is None and request.attempt_bounds:
             reservations.append(
                 Reservation(request.attempt_bounds, request.attempt_estimate, started, attempt=True)
             )
         for reservation in reservations:
             self.lease.add(reservation, lease=lease)
         self._log_soft_limits(request.request_bounds, request_counts, started)
-        return _RedisReservation(reservations, request_counts, None, refused, blob)
+        return _RedisReservation(reservations, request_counts, None, refusal, blob)
 
     def _refusal(self, rule: Rule, used: int, retry_after_s: float) -> LimitRefusal:
         if rule.metric == "usd" and used >= rule.limit:

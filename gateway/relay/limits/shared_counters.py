@@ -133,14 +133,14 @@ class SharedCounters:
 
     def _claim_slot(self, directory: Path) -> None:
         for number in range(MAX_SLOTS):
-            existing = number < self._table[_SLOTS_CREATED]
+            is_existing = number < self._table[_SLOTS_CREATED]
             file = _MappedFile(_slot_path(directory, number), _SLOT_BYTES, lock=True)
             if not file.locked:
                 file.close()
                 continue
             self._slot_number, self._files[number], self.local_slot = number, file, file.ints
             self._clear_reserved(self.local_slot)
-            if not existing:
+            if not is_existing:
                 self._table[_SLOTS_CREATED] = number + 1
             return
         raise OSError(f"more than {MAX_SLOTS} processes share {directory}")

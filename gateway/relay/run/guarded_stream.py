@@ -176,7 +176,7 @@ class StreamGuard:
             "response",
             texts,
             context=self._context,
-            chosen=self._enforced,
+            guardrails=self._enforced,
         )
         return checked_texts
 
@@ -222,7 +222,7 @@ class StreamGuard:
         texts = [text for text in self._blocks if text]
         texts += [text for response in event.alternatives for text in _response_texts(response)]
         if self._logged and texts:
-            await check_texts(self._runtime, self._call, "response", texts, chosen=self._logged)
+            await check_texts(self._runtime, self._call, "response", texts, guardrails=self._logged)
 
     async def _check_alternatives(self, event: End) -> End:
         """The event with checked further choices, which arrive as a whole."""

@@ -67,12 +67,12 @@ class CheckFailed(Exception):
 async def guard_request(runtime: Runtime, call: Call) -> None:
     """Checks a request, and rewrites its body. Raises GatewayError if a guardrail blocks it."""
     exchange = call.exchange
-    chosen = exchange.snapshot.guardrails_for(exchange.route, exchange.key)
-    if not chosen:
+    active_guardrails = exchange.snapshot.guardrails_for(exchange.route, exchange.key)
+    if not active_guardrails:
         return
     call.guard = GuardState(
-        before=[guardrail for guardrail in chosen if guardrail.check_requests],
-        after=[guardrail for guardrail in chosen if guardrail.check_responses],
+        before=[guardrail for guardrail in active_guardrails if guardrail.check_requests],
+        after=[guardrail for guardrail in active_guardrails if guardrail.check_responses],
     )
     if not call.guard.before or not exchange.fields:
         return
@@ -154,7 +154,7 @@ async def check_texts(
     *,
     document: Any = None,
     context: str = "",
-    chosen: Sequence[Guardrail] | None = None,
+    guardrails: Sequence[Guardrail] | None = None,
 ) -> tuple[list[str], Any]:
     """Runs the guardrails of a stage on texts, each on the result of the one before.
 
@@ -166,9 +166,9 @@ async def check_texts(
     assert guard is not None
     rewritten: Any = None
     original = texts
-    if chosen is None:
-        chosen = guard.before if stage == "request" else guard.after
-    for guardrail in chosen:
+    if guardrails is None:
+        guardrails = guard.before if stage == "request" else guard.after
+    for guardrail in guardrails:
         began = time.perf_counter()
         result = GuardrailResult(name=guardrail.name, kind=guardrail.kind, stage=stage)
         try:
@@ -305,7 +305,7 @@ def check_patterns(
     detectors = [(name, PII[name]) for name in settings.pii]
     detectors += [(item.name, Detector(item.pattern)) for item in settings.patterns]
     match_counts: dict[str, int] = {}
-    masked: list[str] = []
+    masked_texts: list[str] = []
     limit_s = time_limit_s(sum(map(len, texts)))
     deadline = time.monotonic() + limit_s
     for number, text in enumerate(texts):
@@ -318,8 +318,12 @@ def check_patterns(
             raise CheckFailed(f"its patterns took longer than {limit_s:.1f} s") from None
         for match in matches:
             match_counts[match.name] = match_counts.get(match.name, 0) + 1
-        masked.append(mask_matches(before + text, matches)[len(before) :] if matches else text)
-    return GuardrailVerdict(found=match_counts, texts=masked if mask and match_counts else None)
+        masked_texts.append(
+            mask_matches(before + text, matches)[len(before) :] if matches else text
+        )
+    return GuardrailVerdict(
+        found=match_counts, texts=masked_texts if mask and match_counts else None
+    )
 
 
 def _caller(call: Call) -> Caller:

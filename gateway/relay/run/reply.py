@@ -88,11 +88,11 @@ async def reply(
         size = len(data)
         await _send_unfolded(runtime, call, client, response, target, passed_headers, size)
         return
-    passed = data if call.attempt.passthrough else None
-    if passed is not None and runtime.model_echo and response.model != exchange.model:
-        passed = replace_model(passed, response.model, exchange.model)
+    passed_body = data if call.attempt.passthrough else None
+    if passed_body is not None and runtime.model_echo and response.model != exchange.model:
+        passed_body = replace_model(passed_body, response.model, exchange.model)
     await _send_response(
-        runtime, call, client, response, target, passed, passed_headers, size=len(data)
+        runtime, call, client, response, target, passed_body, passed_headers, size=len(data)
     )
 
 
@@ -193,29 +193,29 @@ async def _send_response(
     client: Client,
     response: Response,
     target: Target,
-    passed: bytes | None = None,
+    passed_body: bytes | None = None,
     headers: list[Header] | None = None,
     size: int = 0,
 ) -> None:
     call.attempt.tap.note_response(response)
     if call.attempt.stores_reasoning:
         runtime.reasoning.store_answer(call, response.parts)
-    rendered = passed
-    if passed is None:
+    rendered = passed_body
+    if passed_body is None:
         size = max(size, call.exchange.offload_size)
-        passed = await offload.run(size, _render_response, call, response)
+        passed_body = await offload.run(size, _render_response, call, response)
     if call.guard is not None and call.guard.after:
-        passed = await guard_response(runtime, call, passed)
-    if passed is not rendered:
+        passed_body = await guard_response(runtime, call, passed_body)
+    if passed_body is not rendered:
         call.attempt.passthrough = call.recorder.passthrough = False
-        call.recorder.record_client(passed)
-    call.attempt.final_bytes = passed
+        call.recorder.record_client(passed_body)
+    call.attempt.final_bytes = passed_body
     if call.attempt.stores_reasoning:
         await runtime.reasoning.wait_stored()
     client.status = 200
     client.headers = [*_JSON_HEADERS, *answer_headers(call, target.model.label), *(headers or [])]
     settle(runtime, call, client)
-    await client.reply(200, client.headers, passed)
+    await client.reply(200, client.headers, passed_body)
 
 
 async def _send_unfolded(

@@ -239,7 +239,7 @@ class _SearchRounds:
                 self.endpoint,
                 query,
                 allowed=self.search.allowed,
-                blocked=self.search.blocked,
+                blocked_domains=self.search.blocked,
             )
         except SearchFailed as failure:
             record.error = str(failure)

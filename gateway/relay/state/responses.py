@@ -55,10 +55,10 @@ class ResponseStore:
         self._drop(name)
         self._pending[name] = (time.monotonic(), stored)
         self._bytes += stored.size
-        oldest = time.monotonic() - PENDING_S
+        oldest_start = time.monotonic() - PENDING_S
         while self._pending:
             first, (since, _) = next(iter(self._pending.items()))
-            if since >= oldest and self._bytes <= PENDING_BYTES:
+            if since >= oldest_start and self._bytes <= PENDING_BYTES:
                 return
             self._drop(first)
 

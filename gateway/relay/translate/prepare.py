@@ -481,10 +481,12 @@ def passed_headers(exchange: Exchange) -> dict[str, str]:
     headers = exchange.headers
     if headers.keys().isdisjoint(PASSTHROUGH_HEADERS):
         return {}
-    passed = {name: headers[name] for name in PASSTHROUGH_HEADERS if name in headers}
-    if _IDEMPOTENCY in passed:
-        passed[_IDEMPOTENCY] = scoped_idempotency_key(exchange.key, passed[_IDEMPOTENCY])
-    return passed
+    passed_headers = {name: headers[name] for name in PASSTHROUGH_HEADERS if name in headers}
+    if _IDEMPOTENCY in passed_headers:
+        passed_headers[_IDEMPOTENCY] = scoped_idempotency_key(
+            exchange.key, passed_headers[_IDEMPOTENCY]
+        )
+    return passed_headers
 
 
 def scoped_idempotency_key(key: ApiKey | None, value: str) -> str:

@@ -68,8 +68,8 @@ class PresidioProcess:
             return False
         if self._reader is None or self._reader.done():
             return False
-        oldest = next(iter(self._deadlines.values()), None)
-        return oldest is None or time.time() < oldest + STUCK_S
+        next_deadline = next(iter(self._deadlines.values()), None)
+        return next_deadline is None or time.time() < next_deadline + STUCK_S
 
     async def _start(self) -> None:
         # Without -P, modules beside the program would hide packages of the same name.

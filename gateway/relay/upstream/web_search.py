@@ -66,7 +66,7 @@ async def search_web(
     query: str,
     *,
     allowed: list[str],
-    blocked: list[str],
+    blocked_domains: list[str],
 ) -> list[SearchResult]:
     """The pages found for a query, restricted to the domains. Raises SearchFailed."""
     query = " ".join(query.split())[:MAX_QUERY_CHARS]
@@ -74,14 +74,16 @@ async def search_web(
         raise SearchFailed("the query is empty")
     try:
         async with asyncio.timeout(endpoint.timeout_s):
-            data = await _send(upstreams, endpoint, query, allowed, blocked)
+            data = await _send(upstreams, endpoint, query, allowed, blocked_domains)
     except TimeoutError:
         message = f"the search did not finish within {endpoint.timeout_s:g} s"
         raise SearchFailed(message) from None
     except GatewayError:
         raise SearchFailed("the search endpoint could not be reached") from None
     results = _results_in(data, endpoint.max_results * 4)
-    return [r for r in results if is_allowed(r.url, allowed, blocked)][: endpoint.max_results]
+    return [r for r in results if is_allowed(r.url, allowed, blocked_domains)][
+        : endpoint.max_results
+    ]
 
 
 async def _send(
@@ -89,7 +91,7 @@ async def _send(
     endpoint: SearchEndpoint,
     query: str,
     allowed: list[str],
-    blocked: list[str],
+    blocked_domains: list[str],
 ) -> bytes:
     url = search_url(endpoint.url)
     headers = [
@@ -110,8 +112,8 @@ async def _send(
         body: dict[str, Any] = {"query": query, "max_results": endpoint.max_results}
         if allowed:
             body["include_domains"] = allowed
-        if blocked:
-            body["exclude_domains"] = blocked
+        if blocked_domains:
+            body["exclude_domains"] = blocked_domains
         content = msgspec.json.encode(body)
         headers.append((b"content-type", b"application/json"))
     answer = await upstreams.send(
@@ -172,16 +174,18 @@ def _text(row: dict[str, Any], name: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in value).split())
 
 
-def is_allowed(url: str, allowed: list[str], blocked: list[str]) -> bool:
+def is_allowed(url: str, allowed_domains: list[str], blocked_domains: list[str]) -> bool:
     """Whether a page's host is in an allowed domain, if there are any, and in no blocked one."""
     try:
         parts = urlsplit(url)
     except ValueError:
         return False
     host = (parts.hostname or "").removeprefix("www.")
-    if allowed and not any(_matches(host, parts.path, domain) for domain in allowed):
+    if allowed_domains and not any(
+        _matches(host, parts.path, domain) for domain in allowed_domains
+    ):
         return False
-    return not any(_matches(host, parts.path, domain) for domain in blocked)
+    return not any(_matches(host, parts.path, domain) for domain in blocked_domains)
 
 
 def _matches(host: str, path: str, domain: str) -> bool:

@@ -118,7 +118,7 @@ _AMOUNT_QUANTUM = Decimal("1e-6")
 def check(
     fields: Mapping[str, Any],
     supported_fields: frozenset[str] = SUPPORTED_FIELDS,
-    refused: Mapping[str, str] = REFUSED,
+    refused_fields: Mapping[str, str] = REFUSED,
 ) -> list[str]:
     """Return notes on descriptive fields. Raises RejectedRequest for unsupported ones."""
     for name, value in fields.items():
@@ -128,10 +128,10 @@ def check(
             if value is not None and value not in USUAL[name]:
                 default_values = ", ".join(sorted(USUAL[name]))
                 raise RejectedRequest(400, f"{name}: only {default_values} is supported", name)
-        elif name not in refused:
+        elif name not in refused_fields:
             raise RejectedRequest(400, f"{name}: there is no such field", name)
         elif value not in EMPTY_VALUES:
-            raise RejectedRequest(400, f"{name}: {refused[name]}", name)
+            raise RejectedRequest(400, f"{name}: {refused_fields[name]}", name)
     return _metadata_notes(fields.get("metadata"))
 
 

@@ -196,18 +196,18 @@ def _write(document: dict[str, Any], row: ApiKey, fields: dict[str, Any]) -> Non
         raise RejectedRequest(
             400, f"{param}: {error.reason}" if param else error.reason, param
         ) from None
-    blocked = fields.get("blocked")
-    if blocked is not None and not isinstance(blocked, bool):
+    is_blocked = fields.get("blocked")
+    if is_blocked is not None and not isinstance(is_blocked, bool):
         raise RejectedRequest(400, "blocked: must be true or false", "blocked")
     before = (row.expires_at, row.revoked_at)
     if "duration" in fields:
         row.expires_at = expires_at(fields["duration"], timezone.now())
-    if blocked is not None:
-        row.revoked_at = (row.revoked_at or timezone.now()) if blocked else None
+    if is_blocked is not None:
+        row.revoked_at = (row.revoked_at or timezone.now()) if is_blocked else None
     if (row.expires_at, row.revoked_at) == before:
         return
     row.save()
-    if blocked:
+    if is_blocked:
         store.end_grace(row)
 
 

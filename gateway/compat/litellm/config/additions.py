@@ -14,9 +14,9 @@ _UNCHANGED = "was not created by this file"
 def add_new_rows(config: Config, report: ImportReport) -> None:
     """Add the routes that do not exist yet, with their providers, models and aliases."""
     names = Route.objects.filter(name__in=list(config.routes)).values_list("name", flat=True)
-    existing = set(names)
-    report.count("routes", "existing", len(existing))
-    for name in existing:
+    existing_names = set(names)
+    report.count("routes", "existing", len(existing_names))
+    for name in existing_names:
         del config.routes[name]
     existing_aliases = Alias.objects.filter(pattern__in=list(config.aliases))
     for pattern in existing_aliases.values_list("pattern", flat=True):
@@ -32,7 +32,7 @@ def add_new_rows(config: Config, report: ImportReport) -> None:
         report.count(kind, "added", len(values))
     for note in [*config.notes, *(n for n in import_config(config) if _UNCHANGED not in n)]:
         subject, _, text = note.partition(":0: ")
-        if subject.removeprefix("model ") not in existing:
+        if subject.removeprefix("model ") not in existing_names:
             report.add_remark(*((subject, text) if text else ("", note)))
 
 

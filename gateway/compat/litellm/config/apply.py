@@ -179,11 +179,11 @@ class _RowWriter:
         }
         row = self._write_row(Provider, {"name": name}, values, provider.ref)
         if row is None:
-            existing = Provider.objects.get(name=name)
-            if _calls_same_endpoint(existing, provider) or (
-                not self._owns and _matches_file(existing, provider)
+            existing_provider = Provider.objects.get(name=name)
+            if _calls_same_endpoint(existing_provider, provider) or (
+                not self._owns and _matches_file(existing_provider, provider)
             ):
-                return existing
+                return existing_provider
             free_name = f"{name}-{provider.identity[:6]}"
             self._note(
                 provider.ref,

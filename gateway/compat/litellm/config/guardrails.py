@@ -204,8 +204,8 @@ def _content_filter(config: Config, params: Node, report: Report) -> Parts:
     _report_unread(params, frozenset({"patterns", "blocked_words"}), report)
     pii: dict[str, list[str]] = {"BLOCK": [], "MASK": []}
     patterns_by_action: dict[str, list[dict[str, str]]] = {"BLOCK": [], "MASK": []}
-    listed = params.get("patterns")
-    for item in listed.list() if listed is not None else ():
+    pattern_nodes = params.get("patterns")
+    for item in pattern_nodes.list() if pattern_nodes is not None else ():
         action = _action(item)
         prebuilt, pattern = item.get("pattern_name"), item.get("pattern")
         if pattern is not None:

@@ -121,8 +121,8 @@ class _Parser:
 
     def read_shared_settings(self, root: Node) -> None:
         """Read what entries inherit: credentials, default parameters, some litellm_settings."""
-        listed = root.get("credential_list")
-        for item in listed.list() if listed is not None else ():
+        credential_nodes = root.get("credential_list")
+        for item in credential_nodes.list() if credential_nodes is not None else ():
             name, values = item.get("credential_name"), item.get("credential_values")
             if name is None or values is None:
                 raise item.error("needs a credential_name and credential_values")

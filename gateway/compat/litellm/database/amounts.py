@@ -58,11 +58,9 @@ def amounts_of(
     limits, passes = _limits(values, subject, report)
     budget = _budget(values, subject, report)
     if values.get("temp_budget_increase"):
-        report.add_remark(subject, "temp_budget_increase is not carried over")
+        report.add_remark(subject, "temp_budget_increase is not imported")
     if values.get("model_max_budget"):
-        report.add_remark(
-            subject, "model_max_budget: budgets of single models are not carried over"
-        )
+        report.add_remark(subject, "model_max_budget: budgets of single models are not imported")
     return limits, budget, passes
 
 

@@ -56,7 +56,7 @@ def import_tables(tables: Tables, secrets: Secrets, *, dry_run: bool = False) ->
 def _report_unimported_tables(tables: Tables, report: ImportReport) -> None:
     for table, what in UNIMPORTED.items():
         if number := tables.counts.get(table):
-            report.add_remark(what, f"not carried over ({number} rows)")
+            report.add_remark(what, f"not imported ({number} rows)")
     if users := len(tables.of("UserTable")):
         report.add_remark(
             "",
@@ -65,5 +65,5 @@ def _report_unimported_tables(tables: Tables, report: ImportReport) -> None:
         )
     if members := [row for row in tables.of("TeamMembership") if row.get("budget_id")]:
         report.add_remark(
-            "", f"budgets of single members of a team are not carried over ({len(members)} members)"
+            "", f"budgets of single members of a team are not imported ({len(members)} members)"
         )

@@ -84,7 +84,7 @@ class _KeyImport:
         }
 
     def run(self) -> dict[str, ApiKey]:
-        existing = {
+        existing_keys = {
             bytes(digest): row
             for row in ApiKey.objects.all()
             for digest in (row.digest, row.previous_digest)
@@ -96,7 +96,7 @@ class _KeyImport:
             token = key["token"]
             if not self._is_wanted(key):
                 continue
-            row = existing.get(store.hashed_digest(token))
+            row = existing_keys.get(store.hashed_digest(token))
             if row is not None:
                 self._report.count("keys", "existing")
             elif (row := self._key(key)) is not None:
@@ -259,12 +259,12 @@ class _KeyImport:
             self._report.add_remark(subject, remark)
         for column in _UNSUPPORTED:
             if key.get(column):
-                self._report.add_remark(subject, f"{column} is not carried over")
+                self._report.add_remark(subject, f"{column} is not imported")
         if _calls_models(key) and set(key.get("allowed_routes") or ()) - {_ALL_MODEL_ROUTES}:
-            self._report.add_remark(subject, "allowed_routes is not carried over")
+            self._report.add_remark(subject, "allowed_routes is not imported")
         for name in sorted(metadata):
             if name in _UNSUPPORTED_METADATA and metadata[name]:
-                self._report.add_remark(subject, f"metadata.{name} is not carried over")
+                self._report.add_remark(subject, f"metadata.{name} is not imported")
             elif name not in {"tags", "guardrails"} and metadata[name]:
                 self._report.add_remark(subject, "descriptive metadata is not stored")
 

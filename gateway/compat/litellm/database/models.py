@@ -44,7 +44,7 @@ def describe_aliases(aliases: Any) -> str:
         return ""
     more = f" and {len(pairs) - _MAX_ALIASES} more" if len(pairs) > _MAX_ALIASES else ""
     return (
-        f"aliases are not carried over ({', '.join(pairs[:_MAX_ALIASES])}{more}): an alias here "
+        f"aliases are not imported ({', '.join(pairs[:_MAX_ALIASES])}{more}): an alias here "
         "is for all keys"
     )
 

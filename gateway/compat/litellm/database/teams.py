@@ -90,14 +90,14 @@ class _TeamImport:
             self._report.add_remark(subject, remark)
         for column in ("router_settings", "policies", "object_permission_id"):
             if row.get(column):
-                self._report.add_remark(subject, f"{column} is not carried over")
+                self._report.add_remark(subject, f"{column} is not imported")
 
     def _team(self, kind: str, ref: str, name: str, row: Row, parent: Team | None = None) -> Team:
         source_ref = f"LiteLLM {kind} {ref}"[:300]
         subject = f"{kind} {name}"
-        if (existing := self._existing.get(source_ref)) is not None:
+        if (existing_team := self._existing.get(source_ref)) is not None:
             self._report.count("teams", "existing")
-            return existing
+            return existing_team
         team = Team(
             name=self._free_name(name, ref, subject),
             parent=parent,
