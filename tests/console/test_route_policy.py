@@ -13,11 +13,11 @@ from django.urls import reverse
 from gateway import models, store
 from gateway.routing.route_spec import RouteSpec, StepSpec, TargetSpec
 from gateway.store.routes import save_route
-from tests.console.test_routes import _known, ada, press, saved, smart
+from tests.console.test_routes import _known_models, ada, press, saved, smart
 from tests.store.factories import entry
 
 pytestmark = pytest.mark.django_db
-__all__ = ["_known", "ada", "smart"]
+__all__ = ["_known_models", "ada", "smart"]
 
 
 def spare() -> None:
