@@ -36,10 +36,14 @@ function makeSortable() {
   }
 }
 
-let pageState = { id: "", open: [] };
+let pageState = { id: "", open: [], saves: false };
 document.addEventListener("htmx:before:request", () => {
   const open = [...(form()?.querySelectorAll("details[open]") || [])].map((item) => item.id);
-  pageState = { id: document.activeElement?.id || "", open: open.filter((id) => !id.startsWith("menu-")) };
+  pageState = {
+    id: document.activeElement?.id || "",
+    open: open.filter((id) => !id.startsWith("menu-")),
+    saves: Boolean(document.activeElement?.matches("[data-save]")),
+  };
 });
 document.addEventListener("htmx:after:swap", () => {
   if (!form()) return;
@@ -55,6 +59,12 @@ document.addEventListener("htmx:after:swap", () => {
     const previousElement = document.getElementById(pageState.id);
     const oppositeId = pageState.id.replace(/^(up|down)-/, (_, direction) => (direction === "up" ? "down-" : "up-"));
     (previousElement && !previousElement.disabled ? previousElement : document.getElementById(oppositeId))?.focus();
+  }
+  // A save that failed: in the middle, as the bar with the buttons covers the end of the page.
+  const invalidField = pageState.saves && form().querySelector("[aria-invalid=true]");
+  if (invalidField) {
+    invalidField.scrollIntoView({ block: "center" });
+    invalidField.focus({ preventScroll: true });
   }
   // Enter turned the text into a chip; a morph leaves the text in its field.
   const alias = form().querySelector("[data-alias]");

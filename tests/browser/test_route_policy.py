@@ -220,6 +220,7 @@ def test_the_open_sections_are_accessible_and_fit(
     section.get_by_label("Retries after: timeout").fill("x")
     page.get_by_role("button", name="Save").click()
     expect(page.locator("#route-policy .errors")).to_have_count(2)
+    expect(page.locator("[aria-invalid=true]").first).to_be_focused()
     axe_in_themes(page)
     no_sideways_scroll(page)
     page.goto("/console/route-cache/way")
