@@ -26,3 +26,5 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "gateway.config.settings"
 from gateway.config.settings import *  # noqa: E402, F403 - all of them, and only then
 
 PASSWORD_HASHERS = ["tests.hasher.QuickArgon2"]
+# Each test client would otherwise search all static files (60 ms); servers of tests serve them.
+SERVESTATIC_USE_FINDERS = SERVESTATIC_USE_STATIC_ROOT = False
