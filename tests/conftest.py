@@ -72,7 +72,7 @@ IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
 
 @pytest.fixture
-def mia(db: None) -> Any:
+def member_user(db: None) -> Any:
     """A member who may have two keys for 30 days, routes `a*` and $10 a month."""
     from django.contrib.auth.models import User
 
@@ -84,7 +84,7 @@ def mia(db: None) -> Any:
 
 
 @pytest.fixture
-def noon(monkeypatch: pytest.MonkeyPatch) -> dt.datetime:
+def frozen_now(monkeypatch: pytest.MonkeyPatch) -> dt.datetime:
     """The present, which stands: no hour, day or month begins amid the test."""
     now = timezone.now().replace(hour=12, minute=30, second=15)
     now -= dt.timedelta(days=1 if now > timezone.now() else 0)

@@ -61,35 +61,40 @@ def signed_in(name: str, **values: Any) -> Client:
 
 
 def test_presets_are_a_persons_own(api: Client) -> None:
-    ada, vic = signed_in("ada", is_staff=True), signed_in("vic")
+    admin_client, viewer_client = signed_in("ada", is_staff=True), signed_in("vic")
     body = {"name": "mine", "document": {"temperature": 0}}
-    first = send(vic, "POST", "playground/presets", body)
-    second = send(vic, "POST", "playground/presets", {**body, "document": {}})
+    first = send(viewer_client, "POST", "playground/presets", body)
+    second = send(viewer_client, "POST", "playground/presets", {**body, "document": {}})
     assert (first.status_code, first.json()["version"]) == (201, 1)
     assert second.json()["version"] == 2
-    (listed,) = send(vic, "GET", "playground/presets").json()["items"]
+    (listed,) = send(viewer_client, "GET", "playground/presets").json()["items"]
     assert listed["id"] == second.json()["id"]
     number = first.json()["id"]
-    assert send(vic, "GET", f"playground/presets/{number}").json()["document"] == body["document"]
+    assert (
+        send(viewer_client, "GET", f"playground/presets/{number}").json()["document"]
+        == body["document"]
+    )
 
-    assert send(ada, "GET", "playground/presets").json()["items"] == []
-    assert send(ada, "DELETE", f"playground/presets/{number}").status_code == 404
+    assert send(admin_client, "GET", "playground/presets").json()["items"] == []
+    assert send(admin_client, "DELETE", f"playground/presets/{number}").status_code == 404
     assert len(send(api, "GET", "playground/presets").json()["items"]) == 1
     assert send(api, "POST", "playground/presets", body).status_code == 422
-    assert send(vic, "DELETE", f"playground/presets/{number}").status_code == 204
+    assert send(viewer_client, "DELETE", f"playground/presets/{number}").status_code == 204
     assert not PlaygroundPreset.objects.exists()
 
 
 def test_runs_are_ones_own_and_for_admins_all(api: Client) -> None:
-    ada, vic = signed_in("ada", is_staff=True), signed_in("vic")
+    admin_client, viewer_client = signed_in("ada", is_staff=True), signed_in("vic")
     runs = [
         PlaygroundRun.objects.create(owner=User.objects.get(username=name), document={"a": name})
         for name in ("vic", "ada", "vic")
     ]
-    assert len(send(vic, "GET", "playground/runs").json()["items"]) == 2
-    assert len(send(ada, "GET", "playground/runs").json()["items"]) == 3
+    assert len(send(viewer_client, "GET", "playground/runs").json()["items"]) == 2
+    assert len(send(admin_client, "GET", "playground/runs").json()["items"]) == 3
     first = send(api, "GET", "playground/runs?limit=2").json()
     second = send(api, "GET", f"playground/runs?limit=2&cursor={first['next']}").json()
     assert [row["uuid"] for row in second["items"]] == [str(runs[0].uuid)]
-    assert send(vic, "GET", f"playground/runs/{runs[0].uuid}").json()["document"] == {"a": "vic"}
-    assert send(vic, "GET", f"playground/runs/{runs[1].uuid}").status_code == 404
+    assert send(viewer_client, "GET", f"playground/runs/{runs[0].uuid}").json()["document"] == {
+        "a": "vic"
+    }
+    assert send(viewer_client, "GET", f"playground/runs/{runs[1].uuid}").status_code == 404

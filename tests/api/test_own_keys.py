@@ -17,13 +17,13 @@ from gateway.models import ApiKey, Change, RequestLog
 from tests.api.conformance import ConformanceClient
 from tests.store.factories import add_usage, entry
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("frozen_now")]
 
 
 @pytest.fixture
-def member(mia: User) -> Iterator[Client]:
+def member_client(member_user: User) -> Iterator[Client]:
     client = ConformanceClient()
-    client.force_login(mia)
+    client.force_login(member_user)
     yield client
 
 
@@ -41,13 +41,13 @@ def spend(key: int, usd: int) -> None:
     add_usage(hour, usd, key_id=key, requests=1)
 
 
-def test_a_key_is_created_rotated_and_revoked(member: Client, mia: User) -> None:
-    created = create(member)
+def test_a_key_is_created_rotated_and_revoked(member_client: Client, member_user: User) -> None:
+    created = create(member_client)
     assert created.status_code == 201
     key = created.json()
     assert (key["month_usd"], key["routes"]) == ("4", ["a*"])
     assert store.find_key(store.load_snapshot(), key["key"]) is not None
-    listed = member.get("/api/own/keys").json()
+    listed = member_client.get("/api/own/keys").json()
     assert [row["name"] for row in listed["items"]] == ["laptop"]
     assert "key" not in listed["items"][0]
     assert listed["limits"] == {
@@ -59,12 +59,12 @@ def test_a_key_is_created_rotated_and_revoked(member: Client, mia: User) -> None
         "team": "",
     }
     path = f"/api/own/keys/{key['id']}"
-    rotated = member.post(f"{path}/rotate?grace_s=0").json()
+    rotated = member_client.post(f"{path}/rotate?grace_s=0").json()
     assert rotated["key"] != key["key"]
     assert store.find_key(store.load_snapshot(), key["key"]) is None
-    assert member.delete(path).status_code == 204
-    assert member.get("/api/own/keys").json()["items"] == []
-    assert member.post(f"{path}/rotate").status_code == 404
+    assert member_client.delete(path).status_code == 204
+    assert member_client.get("/api/own/keys").json()["items"] == []
+    assert member_client.post(f"{path}/rotate").status_code == 404
     assert {row.actor for row in Change.objects.filter(kind="key")} <= {"mia"}
 
 
@@ -81,48 +81,50 @@ def test_a_key_is_created_rotated_and_revoked(member: Client, mia: User) -> None
     ],
 )
 def test_a_key_beyond_the_limits_is_refused(
-    member: Client, values: dict[str, Any], field: str
+    member_client: Client, values: dict[str, Any], field: str
 ) -> None:
-    answer = create(member, **values)
+    answer = create(member_client, **values)
     assert (answer.status_code, answer.json()["field"]) == (422, field)
     assert not ApiKey.objects.exists()
 
 
-def test_the_number_of_keys_is_limited(member: Client) -> None:
-    assert [create(member).status_code for _ in range(3)] == [201, 201, 422]
+def test_the_number_of_keys_is_limited(member_client: Client) -> None:
+    assert [create(member_client).status_code for _ in range(3)] == [201, 201, 422]
 
 
-def test_spend_and_requests_are_those_of_own_keys(member: Client, mia: User) -> None:
-    mine = ApiKey.objects.get(pk=create(member).json()["id"])
+def test_spend_and_requests_are_those_of_own_keys(member_client: Client, member_user: User) -> None:
+    mine = ApiKey.objects.get(pk=create(member_client).json()["id"])
     other, _secret = store.create_key("ci")
     for key, usd in ((mine, 1), (other, 2)):
         spend(key.pk, usd)
         store.write([entry(f"req_{key.pk}", key_id=key.pk, key_prefix=key.prefix)])
-    (line,) = member.get("/api/own/spend?by=key").json()["items"]
+    (line,) = member_client.get("/api/own/spend?by=key").json()["items"]
     assert Decimal(line["charged_usd"]) == 1
-    assert member.get("/api/own/spend?by=team").status_code == 422
-    assert member.get("/api/own/spend?by=").status_code == 422
-    (row,) = member.get("/api/own/requests").json()["items"]
+    assert member_client.get("/api/own/spend?by=team").status_code == 422
+    assert member_client.get("/api/own/spend?by=").status_code == 422
+    (row,) = member_client.get("/api/own/requests").json()["items"]
     assert row["key_id"] == mine.pk
-    assert member.get(f"/api/own/requests/req_{mine.pk}").status_code == 200
-    assert member.get(f"/api/own/requests/req_{mine.pk}/bodies").status_code == 200
+    assert member_client.get(f"/api/own/requests/req_{mine.pk}").status_code == 200
+    assert member_client.get(f"/api/own/requests/req_{mine.pk}/bodies").status_code == 200
     for path in (f"req_{other.pk}", f"req_{other.pk}/bodies", "none", "a%00b"):
-        assert member.get(f"/api/own/requests/{path}").status_code == 404
+        assert member_client.get(f"/api/own/requests/{path}").status_code == 404
     # A revoked key's requests stay its owner's.
-    member.delete(f"/api/own/keys/{mine.pk}")
-    assert len(member.get("/api/own/requests").json()["items"]) == 1
+    member_client.delete(f"/api/own/keys/{mine.pk}")
+    assert len(member_client.get("/api/own/requests").json()["items"]) == 1
 
 
-def test_keys_of_others_are_out_of_reach(member: Client) -> None:
+def test_keys_of_others_are_out_of_reach(member_client: Client) -> None:
     other, _secret = store.create_key("ci")
-    assert member.post(f"/api/own/keys/{other.pk}/rotate").status_code == 404
-    assert member.delete(f"/api/own/keys/{other.pk}").status_code == 404
+    assert member_client.post(f"/api/own/keys/{other.pk}/rotate").status_code == 404
+    assert member_client.delete(f"/api/own/keys/{other.pk}").status_code == 404
     other.refresh_from_db()
     assert other.revoked_at is None
 
 
-def test_the_secret_of_a_key_is_a_credential_for_that_key_only(member: Client, mia: User) -> None:
-    first, second = (create(member, name=name).json() for name in ("one", "two"))
+def test_the_secret_of_a_key_is_a_credential_for_that_key_only(
+    member_client: Client, member_user: User
+) -> None:
+    first, second = (create(member_client, name=name).json() for name in ("one", "two"))
     for key in (first, second):
         store.write([entry(f"req_{key['id']}", key_id=key["id"], key_prefix=key["prefix"])])
         spend(key["id"], 1)
@@ -144,6 +146,6 @@ def test_the_secret_of_a_key_is_a_credential_for_that_key_only(member: Client, m
     assert (change.actor, change.via) == ("mia", "api")
     # It is no credential for the rest of the API.
     assert with_secret(rotated.json()["key"]).get("/api/keys").status_code == 401
-    accounts.set_role(mia, role="viewer", bodies=False)
+    accounts.set_role(member_user, role="viewer", bodies=False)
     assert with_secret(rotated.json()["key"]).get("/api/own/keys").status_code == 401
     assert RequestLog.objects.count() == 2

@@ -82,15 +82,15 @@ def test_warnings_name_omitted_rows(api: Client) -> None:
 def test_no_response_contains_a_secret(api: Client) -> None:
     """Every GET there is, so that a new one is covered."""
     plain = fill()
-    ada = User.objects.create_superuser("ada", password="a long password")
+    admin_user = User.objects.create_superuser("ada", password="a long password")
     key = ApiKey.objects.get()
-    ApiKey.objects.update(owner=ada)
+    ApiKey.objects.update(owner=admin_user)
     RequestLog.objects.update(key_id=key.pk)
     # The admin credential has no keys of its own.
     signed_in = ConformanceClient()
-    signed_in.force_login(ada)
-    preset = PlaygroundPreset.objects.save_version(ada, "mine", {"temperature": 0})
-    run = PlaygroundRun.objects.create(owner=ada, document={})
+    signed_in.force_login(admin_user)
+    preset = PlaygroundPreset.objects.save_version(admin_user, "mine", {"temperature": 0})
+    run = PlaygroundRun.objects.create(owner=admin_user, document={})
     test_provider = Provider.objects.get(name="openai")
     report = CapabilityReport.objects.create(provider=test_provider, model="gpt-5", state="done")
     row = Route.objects.get()

@@ -71,16 +71,16 @@ def test_an_unknown_request_is_not_found(api: Client) -> None:
 
 
 def test_a_member_scores_only_requests_of_own_keys() -> None:
-    mia = _with_token(_session("member"))
-    assert _post(mia, value=1).status_code == 404
+    member_client = _with_token(_session("member"))
+    assert _post(member_client, value=1).status_code == 404
     key, _secret = store.create_key("mia's")
     ApiKey.objects.filter(pk=key.pk).update(owner=User.objects.get())
     store.write([entry("req_own", key_id=key.pk)])
-    assert _post(mia, "req_own", value=1).status_code == 201
-    assert _post(mia, "req_own", value=1, scored_by="someone else").status_code == 403
+    assert _post(member_client, "req_own", value=1).status_code == 201
+    assert _post(member_client, "req_own", value=1, scored_by="someone else").status_code == 403
     score = RequestScore.objects.get()
     assert score.scored_by == "someone"
-    assert mia.delete(f"/api/requests/req_own/scores/{score.pk}").status_code == 204
+    assert member_client.delete(f"/api/requests/req_own/scores/{score.pk}").status_code == 204
 
 
 def _client_of(name: str) -> tuple[Client, ApiKey]:

@@ -20,7 +20,7 @@ THEMES = ("light", "dark")
 
 
 @pytest.fixture
-def ada(open_page: Callable[..., Any]) -> Callable[..., Page]:
+def open_admin_page(open_page: Callable[..., Any]) -> Callable[..., Page]:
     """Opens pages of the admin."""
     return lambda **more: open_page("ada", **more)
 
@@ -31,22 +31,24 @@ def ada(open_page: Callable[..., Any]) -> Callable[..., Page]:
 )
 @pytest.mark.wide(every=4)
 def test_pages_are_clean(
-    ada: Callable[..., Page],
+    open_admin_page: Callable[..., Page],
     site: Site,
     axe: Any,
     no_sideways_scroll: Any,
     path: str,
     size: dict[str, int],
 ) -> None:
-    page = ada(size=size)
+    page = open_admin_page(size=size)
     page.goto("/console/users")
     row = page.get_by_role("link", name="Edit vic").get_attribute("href") or ""
     page.goto(f"/console/{path.format(vic=row.rpartition('/')[2])}")
     clean(page, axe, no_sideways_scroll, size)
 
 
-def test_signing_in_again_returns_to_the_page(ada: Callable[..., Page], site: Site) -> None:
-    page = ada()
+def test_signing_in_again_returns_to_the_page(
+    open_admin_page: Callable[..., Page], site: Site
+) -> None:
+    page = open_admin_page()
     page.goto("/console/settings")
     page.context.clear_cookies()
     page.get_by_role("link", name="Users", exact=True).click()
@@ -57,7 +59,7 @@ def test_signing_in_again_returns_to_the_page(ada: Callable[..., Page], site: Si
 
 
 def test_another_route_changes_the_panels_without_leaving(
-    ada: Callable[..., Page], site: Site
+    open_admin_page: Callable[..., Page], site: Site
 ) -> None:
     site.manage(
         "shell",
@@ -66,7 +68,7 @@ def test_another_route_changes_the_panels_without_leaving(
         "r = Route.objects.create(name='other'); "
         "Target.objects.create(route=r, model=Model.objects.first())",
     )
-    page = ada()
+    page = open_admin_page()
     page.goto("/console/connect")
     page.get_by_label("Route").select_option("demo")
     expect(page.locator("#claude-code")).to_contain_text("ANTHROPIC_MODEL=demo")
@@ -74,8 +76,10 @@ def test_another_route_changes_the_panels_without_leaving(
     expect(page.locator("#claude-code")).to_contain_text("ANTHROPIC_MODEL=other")
 
 
-def test_the_list_of_clients_shows_one_pane(ada: Callable[..., Page], site: Site) -> None:
-    page = ada()
+def test_the_list_of_clients_shows_one_pane(
+    open_admin_page: Callable[..., Page], site: Site
+) -> None:
+    page = open_admin_page()
     page.goto("/console/connect")
     expect(page.locator("[data-panel]:visible")).to_have_count(1)
     page.get_by_role("link", name="Zed", exact=True).click()
@@ -89,8 +93,10 @@ def test_the_list_of_clients_shows_one_pane(ada: Callable[..., Page], site: Site
     expect(page.locator("#panel-zed")).to_be_visible()
 
 
-def test_the_indicator_does_not_poll_in_a_hidden_tab(ada: Callable[..., Page], site: Site) -> None:
-    page = ada()
+def test_the_indicator_does_not_poll_in_a_hidden_tab(
+    open_admin_page: Callable[..., Page], site: Site
+) -> None:
+    page = open_admin_page()
     urls: list[str] = []
     page.on(
         "request",
@@ -107,9 +113,9 @@ def test_the_indicator_does_not_poll_in_a_hidden_tab(ada: Callable[..., Page], s
         page.evaluate("globalThis.away = false")
 
 
-def test_masked_text_is_not_in_the_log(ada: Callable[..., Page], site: Site) -> None:
+def test_masked_text_is_not_in_the_log(open_admin_page: Callable[..., Page], site: Site) -> None:
     """Saved in the console, in use by the relay within a second."""
-    page = ada()
+    page = open_admin_page()
     page.goto("/console/settings")
     page.get_by_label("Mask patterns").fill(r"acme-\d{4}")
     page.get_by_role("button", name="Save").click()
@@ -137,7 +143,11 @@ def test_masked_text_is_not_in_the_log(ada: Callable[..., Page], site: Site) -> 
 
 
 def test_a_litellm_file_is_previewed_and_imported(
-    ada: Callable[..., Page], site: Site, axe: Any, no_sideways_scroll: Any, tmp_path: Path
+    open_admin_page: Callable[..., Page],
+    site: Site,
+    axe: Any,
+    no_sideways_scroll: Any,
+    tmp_path: Path,
 ) -> None:
     path = tmp_path / "litellm_config.yaml"
     path.write_text(
@@ -147,7 +157,7 @@ def test_a_litellm_file_is_previewed_and_imported(
         "- litellm_params: {model: openai/gpt-4.1}\n"
         "litellm_settings: {callbacks: [langfuse]}\n"
     )
-    page = ada(size=PHONE)
+    page = open_admin_page(size=PHONE)
     page.goto("/console/import")
     page.get_by_label("File", exact=False).first.set_input_files(path)
     page.get_by_role("button", name="Preview").click()
@@ -161,13 +171,13 @@ def test_a_litellm_file_is_previewed_and_imported(
 @pytest.mark.parametrize("place", ["", "playground", "requests", "routes"])
 @pytest.mark.wide(every=4)
 def test_a_first_run_that_was_left_does_not_push_the_page_wide(
-    ada: Callable[..., Page], site: Site, no_sideways_scroll: Any, place: str
+    open_admin_page: Callable[..., Page], site: Site, no_sideways_scroll: Any, place: str
 ) -> None:
     """The way back to it stands in every page's head, on a phone as a sign alone."""
     script = "from console import setup_progress; setup_progress.advance('provider')"
     site.manage("shell", "-c", script)
     try:
-        page = ada(size=PHONE)
+        page = open_admin_page(size=PHONE)
         page.goto(f"/console/{place}")
         expect(page.get_by_role("link", name="Resume setup")).to_be_visible()
         no_sideways_scroll(page)
@@ -179,7 +189,7 @@ def test_a_first_run_that_was_left_does_not_push_the_page_wide(
 
 
 def test_an_unfinished_setup_leaves_the_playground_its_controls(
-    ada: Callable[..., Page], site: Site
+    open_admin_page: Callable[..., Page], site: Site
 ) -> None:
     """The button that resumes it took the place of the presets on small laptops."""
     manager = (
@@ -190,7 +200,7 @@ def test_an_unfinished_setup_leaves_the_playground_its_controls(
     )
     site.manage("shell", "-c", f"{manager}; {set_up}")
     try:
-        page = ada(size={"width": 1280, "height": 800})
+        page = open_admin_page(size={"width": 1280, "height": 800})
         page.goto("/console/playground")
         expect(page.get_by_role("link", name="Resume setup")).to_be_visible()
         cut = "label => label.scrollWidth > label.clientWidth"

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def admin(client: Client) -> Client:
+def admin_client(client: Client) -> Client:
     client.force_login(User.objects.create_superuser("ada"))
     return client
 
@@ -30,42 +30,42 @@ def text(client: Client, query: str = "", **headers: str) -> str:
     return response.content.decode()
 
 
-def test_an_empty_audit_log_is_shown(admin: Client) -> None:
-    assert "is recorded here" in text(admin)
+def test_an_empty_audit_log_is_shown(admin_client: Client) -> None:
+    assert "is recorded here" in text(admin_client)
 
 
-def test_a_change_has_its_author_and_both_values(admin: Client) -> None:
+def test_a_change_has_its_author_and_both_values(admin_client: Client) -> None:
     with audit.acting("eva", "console"):
         row = Provider.objects.create(name="one", preset="custom", base_url="http://10.0.0.1")
         row.base_url = "http://10.0.0.2"
         store.set_credential(row, "sk-secret-of-the-provider")
-    page = text(admin)
+    page = text(admin_client)
     assert "<del>http://10.0.0.1</del>" in page
     assert "<ins>http://10.0.0.2</ins>" in page
     assert "eva, in the console" in page
     assert "sk-secret" not in page
 
 
-def test_filters_and_pages(admin: Client) -> None:
+def test_filters_and_pages(admin_client: Client) -> None:
     for number in range(60):
         Team.objects.create(name=f"team-{number:02}")
     Provider.objects.create(name="one", preset="custom", base_url="http://10.0.0.1")
-    page = text(admin, "?kind=team")
+    page = text(admin_client, "?kind=team")
     assert "team-59" in page
     assert "team-09" not in page
     assert "one</h2>" not in page
     last = Change.objects.get(name="team-10")
     assert f"before={last.pk}" in page
-    rest = text(admin, f"?kind=team&before={last.pk}", **{"HX-Request": "true"})
+    rest = text(admin_client, f"?kind=team&before={last.pk}", **{"HX-Request": "true"})
     assert "team-09" in rest
     assert "<html" not in rest
-    assert "No changes match" in text(admin, "?name=nobody")
-    assert "team-07" in text(admin, "?name=M-07&before=x")
+    assert "No changes match" in text(admin_client, "?name=nobody")
+    assert "team-07" in text(admin_client, "?name=M-07&before=x")
 
 
-def test_logged_text_is_never_markup(admin: Client) -> None:
+def test_logged_text_is_never_markup(admin_client: Client) -> None:
     Team.objects.create(name="<script>alert(1)</script>")
-    assert "<script>alert" not in text(admin)
+    assert "<script>alert" not in text(admin_client)
 
 
 def test_viewers_are_refused(client: Client) -> None:
@@ -73,7 +73,7 @@ def test_viewers_are_refused(client: Client) -> None:
     assert client.get(reverse("changes")).status_code == 403
 
 
-def test_columns_and_values_have_readable_labels(admin: Client) -> None:
+def test_columns_and_values_have_readable_labels(admin_client: Client) -> None:
     with audit.acting("eva", "console"):
         team = Team.objects.create(name="blue", budget_day_usd=5, limit_rpm=60)
         row = route("fast", model("m", provider("p")), retries=2, retry_before_fallback=True)
@@ -84,7 +84,7 @@ def test_columns_and_values_have_readable_labels(admin: Client) -> None:
         key.team = team
         key.tags = ["paid", "eu"]
         key.save()
-    page = re.sub(r"<[^>]+>", " ", text(admin))
+    page = re.sub(r"<[^>]+>", " ", text(admin_client))
     page = re.sub(r"\s+", " ", page)
     for words in (
         "Daily (USD) 5",
@@ -99,9 +99,9 @@ def test_columns_and_values_have_readable_labels(admin: Client) -> None:
     assert "model_id" not in page and "Model id" not in page
 
 
-def test_a_long_list_is_counted_and_not_poured_out(admin: Client) -> None:
+def test_a_long_list_is_counted_and_not_poured_out(admin_client: Client) -> None:
     with audit.acting("eva", "console"):
         row = PriceUpdate(name="newer", origin="x", list_date=dt.date(2026, 11, 21))
         row.changes = [{"name": "n" * 200}] * 3
         row.save()
-    assert "3 entries" in text(admin)
+    assert "3 entries" in text(admin_client)

@@ -31,35 +31,37 @@ ODD = 'team\'s/{model} "x"'
 
 
 @pytest.fixture
-def viewer(client: Client) -> Client:
+def viewer_client(client: Client) -> Client:
     client.force_login(User.objects.create_user("vic"))
     return client
 
 
-def test_the_address_is_that_of_the_request_and_the_route_a_real_one(viewer: Client) -> None:
+def test_the_address_is_that_of_the_request_and_the_route_a_real_one(viewer_client: Client) -> None:
     route("fast", model())
-    page = viewer.get(reverse("connect"), headers={"host": "localhost:4321"}).content.decode()
+    page = viewer_client.get(
+        reverse("connect"), headers={"host": "localhost:4321"}
+    ).content.decode()
     assert "http://localhost:4321/v1" in page
     assert "ANTHROPIC_MODEL=fast" in page
 
 
-def test_another_route_can_be_chosen(viewer: Client) -> None:
+def test_another_route_can_be_chosen(viewer_client: Client) -> None:
     gpt = model()
     route("fast", gpt)
     route("slow", gpt)
-    page = viewer.get(reverse("connect"), {"route": "slow"}).content.decode()
+    page = viewer_client.get(reverse("connect"), {"route": "slow"}).content.decode()
     assert "ANTHROPIC_MODEL=slow" in page
     assert "<option selected>slow</option>" in page
 
 
-def test_a_route_that_is_not_there_is_not_shown(viewer: Client) -> None:
+def test_a_route_that_is_not_there_is_not_shown(viewer_client: Client) -> None:
     route("fast", model())
-    page = viewer.get(reverse("connect"), {"route": "<script>evil"}).content.decode()
+    page = viewer_client.get(reverse("connect"), {"route": "<script>evil"}).content.decode()
     assert "evil" not in page
 
 
-def test_htmx_requests_return_only_the_panels(viewer: Client) -> None:
-    part = viewer.get(reverse("connect"), headers={"HX-Request": "true"}).content.decode()
+def test_htmx_requests_return_only_the_panels(viewer_client: Client) -> None:
+    part = viewer_client.get(reverse("connect"), headers={"HX-Request": "true"}).content.decode()
     assert part.lstrip().startswith('<div class="panels"')
 
 
@@ -172,10 +174,10 @@ def test_a_script_gets_only_the_key(admin_client: Client) -> None:
     assert row.routes in (["openai/gpt-5-mini"], ["fast"])
 
 
-def test_only_admins_make_keys(viewer: Client) -> None:
-    assert "Insert a new key" not in viewer.get(reverse("connect")).content.decode()
-    assert viewer.post(reverse("connect-key"), {"route": "fast"}).status_code == 403
-    assert viewer.get(reverse("connect-key")).status_code == 405
+def test_only_admins_make_keys(viewer_client: Client) -> None:
+    assert "Insert a new key" not in viewer_client.get(reverse("connect")).content.decode()
+    assert viewer_client.post(reverse("connect-key"), {"route": "fast"}).status_code == 403
+    assert viewer_client.get(reverse("connect-key")).status_code == 405
     assert not ApiKey.objects.exists()
 
 
@@ -191,9 +193,9 @@ def test_a_key_that_needs_quoting_is_not_put_in() -> None:
     assert with_key('x = "$K"', "K", 'a"; rm') == 'x = "$K"'
 
 
-def test_no_key_is_on_the_page(viewer: Client) -> None:
+def test_no_key_is_on_the_page(viewer_client: Client) -> None:
     _, plain = store.create_key("x")
-    page = viewer.get(reverse("connect")).content.decode()
+    page = viewer_client.get(reverse("connect")).content.decode()
     assert plain not in page
     assert "DRAGOMAN_API_KEY" in page
 
@@ -205,33 +207,33 @@ def light(client: Client, since: Any) -> str:
     return client.get(reverse("connect-light"), {"since": since}).content.decode()
 
 
-def test_the_light_waits_turns_green_and_stops_asking(viewer: Client) -> None:
+def test_the_light_waits_turns_green_and_stops_asking(viewer_client: Client) -> None:
     store.write([entry("old")])
-    waiting = viewer.get(reverse("connect")).content.decode()
+    waiting = viewer_client.get(reverse("connect")).content.decode()
     since = re.search(r"since=(\d+)", waiting)
     assert since
-    assert "data-poll" in light(viewer, since.group(1))
+    assert "data-poll" in light(viewer_client, since.group(1))
     store.write([entry("first", route="fast", duration_ms=712.0)])
-    green = light(viewer, since.group(1))
+    green = light(viewer_client, since.group(1))
     assert 'data-state="ok"' in green
     assert "fast · 200 · 0.71 s" in squeeze(green)
     assert "data-poll" not in green
 
 
-def test_a_failed_first_call_shows_its_reason(viewer: Client) -> None:
+def test_a_failed_first_call_shows_its_reason(viewer_client: Client) -> None:
     store.write([entry("bad", status=401, outcome="error", error="the key is <b>unknown</b>")])
-    red = light(viewer, 0)
+    red = light(viewer_client, 0)
     assert 'data-state="failed"' in red
     assert "the key is &lt;b&gt;unknown&lt;/b&gt;" in red
 
 
 @pytest.mark.parametrize("who", ["playground", "replay", "shadow", "check"])
-def test_the_gateways_own_calls_do_not_count(viewer: Client, who: str) -> None:
+def test_the_gateways_own_calls_do_not_count(viewer_client: Client, who: str) -> None:
     store.write([entry("mine", key_prefix=who)])
-    assert "data-poll" in light(viewer, 0)
+    assert "data-poll" in light(viewer_client, 0)
 
 
 @pytest.mark.parametrize("since", ["", "x", "-1", "9" * 40, "１"])
-def test_a_strange_number_is_now(viewer: Client, since: str) -> None:
+def test_a_strange_number_is_now(viewer_client: Client, since: str) -> None:
     store.write([entry("old")])
-    assert "data-poll" in light(viewer, since)
+    assert "data-poll" in light(viewer_client, since)

@@ -89,14 +89,14 @@ AGENT = Request(
 
 
 @pytest.fixture
-def ada() -> Client:
+def admin_client() -> Client:
     client = Client()
     client.force_login(get_user_model().objects.create_superuser("ada"))
     return client
 
 
 @pytest.fixture
-def vic() -> Client:
+def viewer_client() -> Client:
     client = Client()
     client.force_login(get_user_model().objects.create_user("vic"))
     return client
@@ -194,7 +194,7 @@ def test_several_prompts_are_several_messages() -> None:
     assert texts(shown(logged(TEXT_ONLY, sent))) == [("user", ["One"]), ("user", ["Two"])]
 
 
-def test_embeddings_show_inputs_and_the_size_of_vectors(ada: Client) -> None:
+def test_embeddings_show_inputs_and_the_size_of_vectors(admin_client: Client) -> None:
     sent = json.dumps({"model": "fast", "input": ["One", "Two"]}).encode()
     answer = {
         "object": "list",
@@ -206,10 +206,10 @@ def test_embeddings_show_inputs_and_the_size_of_vectors(ada: Client) -> None:
     view = shown(row)
     assert [block.text for block in view.inputs] == ["One", "Two"]
     assert view.vectors == (2, 3)
-    assert "2 vectors of 3 numbers" in detail(ada, row)
+    assert "2 vectors of 3 numbers" in detail(admin_client, row)
 
 
-def test_an_interrupted_stream_shows_its_received_part(ada: Client) -> None:
+def test_an_interrupted_stream_shows_its_received_part(admin_client: Client) -> None:
     body, _notes = render_body("openai_chat", AGENT)
     whole = answer_bytes("openai_chat", ANSWER, stream=True)
     arrived = whole[: whole.index(b"\n\n", whole.index(b"sunny")) + 2]
@@ -217,18 +217,18 @@ def test_an_interrupted_stream_shows_its_received_part(ada: Client) -> None:
     view = shown(row)
     assert view.responses[0].blocks[0].text == "It is **sunny**."
     assert not view.complete
-    assert "The stream ended before the response was complete." in detail(ada, row)
+    assert "The stream ended before the response was complete." in detail(admin_client, row)
 
 
 @pytest.mark.parametrize("dialect", CHATS)
-def test_the_stored_part_of_a_truncated_body_is_shown(ada: Client, dialect: str) -> None:
+def test_the_stored_part_of_a_truncated_body_is_shown(admin_client: Client, dialect: str) -> None:
     body, _notes = render_body(dialect, AGENT)
     sent = json.dumps(body).encode()
     end = sent.index(b"Rain and sun") + 6
     row = logged(dialect, sent[:end], bodies={"truncated": ["client_request"]})
     view = shown(row)
     assert ("user", ["Weather?"]) in texts(view)
-    assert "Only its beginning is shown" in detail(ada, row)
+    assert "Only its beginning is shown" in detail(admin_client, row)
 
 
 def test_every_cut_of_a_body_can_be_shown() -> None:
@@ -271,7 +271,7 @@ FILES = Request(
 )
 
 
-def test_files_are_served_and_addresses_are_only_links(ada: Client) -> None:
+def test_files_are_served_and_addresses_are_only_links(admin_client: Client) -> None:
     body, _notes = render_body("openai_chat", FILES)
     row = logged("openai_chat", json.dumps(body).encode())
     blocks = shown(row).messages[0].blocks
@@ -282,22 +282,22 @@ def test_files_are_served_and_addresses_are_only_links(ada: Client) -> None:
         ("document", None),
         ("image", 2),
     ]
-    page = detail(ada, row)
+    page = detail(admin_client, row)
     assert '<a class="wrap" href="https://example.com/cat.png"' in page
     assert 'src="https://example.com' not in page
-    answers = [ada.get(reverse("request-media", args=[row.pk, n])) for n in range(3)]
+    answers = [admin_client.get(reverse("request-media", args=[row.pk, n])) for n in range(3)]
     assert [a["Content-Type"] for a in answers] == ["application/pdf", "audio/wav", "image/png"]
     assert answers[0]["Content-Disposition"].startswith("attachment")
     assert answers[2].content == base64.b64decode(PNG)
-    assert ada.get(reverse("request-media", args=[row.pk, 3])).status_code == 404
+    assert admin_client.get(reverse("request-media", args=[row.pk, 3])).status_code == 404
 
 
-def test_a_file_that_claims_to_be_a_page_is_a_download(ada: Client) -> None:
+def test_a_file_that_claims_to_be_a_page_is_a_download(admin_client: Client) -> None:
     page = base64.b64encode(b"<script>alert(1)</script>").decode()
     part = {"type": "image_url", "image_url": {"url": f"data:text/html;base64,{page}"}}
     sent = {"model": "fast", "messages": [{"role": "user", "content": [part]}]}
     row = logged("openai_chat", json.dumps(sent).encode())
-    answer = ada.get(reverse("request-media", args=[row.pk, 0]))
+    answer = admin_client.get(reverse("request-media", args=[row.pk, 0]))
     assert answer["Content-Type"] == "application/octet-stream"
     assert answer["Content-Disposition"].startswith("attachment")
     assert "sandbox" in answer["Content-Security-Policy"]
@@ -317,35 +317,37 @@ def test_a_long_conversation_opens_at_its_end() -> None:
     assert len(view.earlier) + len(view.messages) == 41
 
 
-def test_the_detail_opens_on_the_conversation_with_permission(ada: Client, vic: Client) -> None:
+def test_the_detail_opens_on_the_conversation_with_permission(
+    admin_client: Client, viewer_client: Client
+) -> None:
     sent = {"model": "fast", "messages": [{"role": "user", "content": "a secret <b>plan</b>"}]}
     row = logged("openai_chat", json.dumps(sent).encode())
-    page = ada.get(reverse("request", args=[row.pk])).content.decode()
+    page = admin_client.get(reverse("request", args=[row.pk])).content.decode()
     assert "a secret &lt;b&gt;plan&lt;/b&gt;" in page
     for query in ("", "tab=conversation"):
-        hidden = detail(vic, row, query)
+        hidden = detail(viewer_client, row, query)
         assert "a secret" not in hidden
         assert "You can see metadata only." in hidden
-    assert vic.get(reverse("request-media", args=[row.pk, 0])).status_code == 403
-    vic_user = get_user_model().objects.get(username="vic")
-    vic_user.user_permissions.add(Permission.objects.get(codename="view_requestbody"))
-    assert "a secret" in detail(vic, row)
+    assert viewer_client.get(reverse("request-media", args=[row.pk, 0])).status_code == 403
+    viewer_user = get_user_model().objects.get(username="vic")
+    viewer_user.user_permissions.add(Permission.objects.get(codename="view_requestbody"))
+    assert "a secret" in detail(viewer_client, row)
 
 
-def test_a_request_that_cannot_be_parsed_shows_the_reason(ada: Client) -> None:
+def test_a_request_that_cannot_be_parsed_shows_the_reason(admin_client: Client) -> None:
     sent = json.dumps({"model": "fast", "messages": "none"}).encode()
     row = logged("openai_chat", sent, status=400, outcome="error", error="messages: wrong type")
-    page = detail(ada, row)
+    page = detail(admin_client, row)
     assert "The messages cannot be displayed" in page
     assert "messages: wrong type" in page
 
 
-def test_a_continued_response_links_to_the_one_before(ada: Client) -> None:
+def test_a_continued_response_links_to_the_one_before(admin_client: Client) -> None:
     first = logged("openai_responses", b'{"model":"fast","input":"Hi"}', id="req_1")
     sent = {"model": "fast", "input": "Again", "previous_response_id": "resp_1"}
     row = logged("openai_responses", json.dumps(sent).encode(), id="req_2")
     assert texts(shown(row)) == [("user", ["Again"])]
-    assert reverse("request", args=[first.pk]) in detail(ada, row)
+    assert reverse("request", args=[first.pk]) in detail(admin_client, row)
 
 
 # The line of prompt text in the list
@@ -364,12 +366,14 @@ def listed(client: Client, query: str = "") -> str:
 
 
 @pytest.mark.parametrize("dialect", [*CHATS, TEXT_ONLY])
-def test_the_list_shows_the_last_prompt_of_every_dialect(dialect: str, ada: Client) -> None:
+def test_the_list_shows_the_last_prompt_of_every_dialect(
+    dialect: str, admin_client: Client
+) -> None:
     request = AGENT if dialect != TEXT_ONLY else Request(model="x", turns=(AGENT.turns[-1],))
     body, _notes = render_body(dialect, request)
     row = logged(dialect, json.dumps(body).encode())
     assert RequestBody.objects.previews([row.pk]) == {row.pk: "And tomorrow?"}
-    assert "And tomorrow?" in listed(ada)
+    assert "And tomorrow?" in listed(admin_client)
 
 
 @pytest.mark.parametrize(
@@ -411,7 +415,7 @@ def test_the_preview_is_the_last_text_that_a_user_wrote(sent: Any, preview: str)
     assert prompt_preview(Bodies(client_request=json.dumps(sent).encode())) == preview
 
 
-def test_a_preview_has_no_masked_secret(ada: Client) -> None:
+def test_a_preview_has_no_masked_secret(admin_client: Client) -> None:
     """The writer gets bodies that the recorder has masked."""
     recorder = Recorder()
     recorder.enabled, recorder.limit = True, 10_000
@@ -422,33 +426,35 @@ def test_a_preview_has_no_masked_secret(ada: Client) -> None:
     assert prompt_preview(bodies) == "my key ***"
 
 
-def test_prompts_are_listed_only_with_permission_to_read_bodies(ada: Client, vic: Client) -> None:
+def test_prompts_are_listed_only_with_permission_to_read_bodies(
+    admin_client: Client, viewer_client: Client
+) -> None:
     row = chat("the secret plan", id="req_1", session="s-1")
     for query in ("", "group=session", "cursor=999999"):
-        assert "the secret plan" in listed(ada, query)
-        assert "the secret plan" not in listed(vic, query)
+        assert "the secret plan" in listed(admin_client, query)
+        assert "the secret plan" not in listed(viewer_client, query)
     tail = reverse("requests-tail") + "?range=all&after=0"
-    assert b"the secret plan" in ada.get(tail).content
-    assert b"the secret plan" not in vic.get(tail).content
-    for client in (ada, vic):
+    assert b"the secret plan" in admin_client.get(tail).content
+    assert b"the secret plan" not in viewer_client.get(tail).content
+    for client in (admin_client, viewer_client):
         for kind in ("jsonl", "csv"):
             export = client.get(reverse("requests-export", args=[kind]) + "?range=all")
             assert b"secret" not in export.getvalue()
     assert RequestBody.objects.prune(timezone.now()) == 1
-    assert "the secret plan" not in listed(ada)
+    assert "the secret plan" not in listed(admin_client)
     assert not RequestBody.objects.filter(pk=row.pk).exists()
 
 
-def test_search_matches_are_highlighted(ada: Client) -> None:
+def test_search_matches_are_highlighted(admin_client: Client) -> None:
     chat("Where is the Café in <Paris>?", id="req_1")
     chat("the invoice of May", "An INVOICE is a bill.", "and now?", id="req_2")
     store.index_pending()
-    page = listed(ada, "q=cafe")
+    page = listed(admin_client, "q=cafe")
     assert "Where is the <mark" in page
     assert ">Café</mark> in &lt;Paris&gt;?" in " ".join(page.split())
-    page = listed(ada, 'q="an invoice is"')
+    page = listed(admin_client, 'q="an invoice is"')
     assert ">An INVOICE is</mark>" in page
-    assert "<mark" not in listed(ada)
+    assert "<mark" not in listed(admin_client)
 
 
 @pytest.mark.parametrize(
@@ -513,7 +519,7 @@ def agent_session() -> list[RequestLog]:
     ]
 
 
-def test_a_session_shows_each_message_once(ada: Client) -> None:
+def test_a_session_shows_each_message_once(admin_client: Client) -> None:
     rows = agent_session()
     talk = session_conversation(sessions.session("s"), None)
     first, second, title, third = talk.turns
@@ -539,14 +545,14 @@ def test_a_session_shows_each_message_once(ada: Client) -> None:
     assert talk.tool_ms == second.tool_ms
     assert (third.conversation.system, first.conversation.system is None) == (None, False)
     assert title.tool_ms is None
-    page = detail(ada, rows[3], "tab=session")
+    page = detail(admin_client, rows[3], "tab=session")
     assert page.count("data-md>Weather?<") == 1
     assert re.search(r"tools [\d.]+ s", page)
 
 
-def test_a_session_without_the_grant_has_no_messages(vic: Client) -> None:
+def test_a_session_without_the_grant_has_no_messages(viewer_client: Client) -> None:
     rows = agent_session()
-    assert "Weather?" not in detail(vic, rows[0], "tab=session")
+    assert "Weather?" not in detail(viewer_client, rows[0], "tab=session")
 
 
 def test_a_changed_history_is_marked() -> None:

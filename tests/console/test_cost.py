@@ -24,7 +24,7 @@ from gateway.providers.prices import price_for
 from tests.store.factories import entry, model, provider
 from tests.store.test_price_updates import SONNET, newer
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("frozen_now")]
 
 
 @pytest.fixture(autouse=True)
@@ -34,14 +34,14 @@ def _restore_prices() -> Iterator[None]:
 
 
 @pytest.fixture
-def ada() -> Client:
+def admin_client() -> Client:
     client = Client()
     client.force_login(get_user_model().objects.create_superuser("ada"))
     return client
 
 
 @pytest.fixture
-def vic() -> Client:
+def viewer_client() -> Client:
     client = Client()
     client.force_login(get_user_model().objects.create_user("vic"))
     return client
@@ -65,15 +65,19 @@ def upload(name: str, data: bytes) -> SimpleUploadedFile:
     return SimpleUploadedFile(name, data)
 
 
-def test_an_empty_gateway_has_a_page(vic: Client) -> None:
-    assert vic.get(reverse("cost")).status_code == 200
+def test_an_empty_gateway_has_a_page(viewer_client: Client) -> None:
+    assert viewer_client.get(reverse("cost")).status_code == 200
 
 
-def test_a_bill_as_a_file_shows_the_difference_by_day(ada: Client, noon: dt.datetime) -> None:
+def test_a_bill_as_a_file_shows_the_difference_by_day(
+    admin_client: Client, frozen_now: dt.datetime
+) -> None:
     provider("openai")
     add_request()
-    bill = upload("bill.csv", f"date,model,cost\n{noon:%Y-%m-%d},gpt-5,0.75\n".encode())
-    response = ada.post(reverse("bill-enter"), {"provider": "openai", "file": bill}, follow=True)
+    bill = upload("bill.csv", f"date,model,cost\n{frozen_now:%Y-%m-%d},gpt-5,0.75\n".encode())
+    response = admin_client.post(
+        reverse("bill-enter"), {"provider": "openai", "file": bill}, follow=True
+    )
     text = response.content.decode()
     assert "$0.50" in text
     assert "$0.75" in text
@@ -81,12 +85,12 @@ def test_a_bill_as_a_file_shows_the_difference_by_day(ada: Client, noon: dt.date
     assert (BillLine.objects.get().created_by, BillLine.objects.get().origin) == ("ada", "bill.csv")
 
 
-def test_a_sum_of_days_is_enough(ada: Client, noon: dt.datetime) -> None:
+def test_a_sum_of_days_is_enough(admin_client: Client, frozen_now: dt.datetime) -> None:
     provider("openai")
     add_request()
-    today = f"{noon:%Y-%m-%d}"
+    today = f"{frozen_now:%Y-%m-%d}"
     body = {"provider": "openai", "since": today, "until": today, "usd": "0.5"}
-    response = ada.post(reverse("bill-enter"), body, follow=True)
+    response = admin_client.post(reverse("bill-enter"), body, follow=True)
     assert response.context["reconciliation"].difference == 0
 
 
@@ -100,18 +104,18 @@ def test_a_sum_of_days_is_enough(ada: Client, noon: dt.datetime) -> None:
         ({"file": upload("x.csv", b"\xff\xfe\x00")}, "file"),
     ],
 )
-def test_an_empty_bill_is_refused(ada: Client, fields: Any, field: str) -> None:
+def test_an_empty_bill_is_refused(admin_client: Client, fields: Any, field: str) -> None:
     provider("openai")
-    response = ada.post(reverse("bill-enter"), {"provider": "openai", **fields})
+    response = admin_client.post(reverse("bill-enter"), {"provider": "openai", **fields})
     assert response.status_code == 422
     assert field in response.context["form"].errors
     assert not BillLine.objects.exists()
 
 
-def test_possible_reasons_for_a_difference_are_shown(vic: Client) -> None:
+def test_possible_reasons_for_a_difference_are_shown(viewer_client: Client) -> None:
     add_request("r1", cost_usd=None, charged_usd=None)
     add_request("r2", outcome="cut")
-    text = vic.get(reverse("cost"), {"provider": "openai"}).content.decode()
+    text = viewer_client.get(reverse("cost"), {"provider": "openai"}).content.decode()
     assert "Unknown price" in text
     assert "Interrupted streams" in text
 
@@ -120,47 +124,49 @@ def test_possible_reasons_for_a_difference_are_shown(vic: Client) -> None:
     "query",
     [{"since": "soon"}, {"since": "2026-01-02", "until": "2026-01-01"}, {"since": "2001-01-01"}],
 )
-def test_an_invalid_period_shows_a_problem(vic: Client, query: dict[str, str]) -> None:
-    response = vic.get(reverse("cost"), query)
+def test_an_invalid_period_shows_a_problem(viewer_client: Client, query: dict[str, str]) -> None:
+    response = viewer_client.get(reverse("cost"), query)
     assert response.status_code == 200
     assert response.context["problem"]
 
 
-def test_the_export_has_the_requested_columns(vic: Client) -> None:
+def test_the_export_has_the_requested_columns(viewer_client: Client) -> None:
     team = Team.objects.create(name="search")
     key = ApiKey.objects.create(name="ci", prefix="sk-ci", digest=b"x", team=team)
     add_request(key_id=key.pk, key_prefix="sk-ci")
-    response = vic.get(reverse("spend-export"), {"by": ["team", "key"], "format": "csv"})
+    response = viewer_client.get(reverse("spend-export"), {"by": ["team", "key"], "format": "csv"})
     (row,) = csv.DictReader(io.StringIO(response.content.decode()))
     assert (row["team"], row["key"], Decimal(row["charged_usd"])) == (
         "search",
         "ci",
         Decimal("0.6"),
     )
-    response = vic.get(reverse("spend-export"), {"by": "model", "format": "json"})
+    response = viewer_client.get(reverse("spend-export"), {"by": "model", "format": "json"})
     assert json.loads(response.content)[0]["model"] == "openai/gpt-5"
 
 
-def test_a_global_margin_is_set_and_removed(ada: Client) -> None:
-    ada.post(reverse("margin-set"), {"margin": "1.25"})
+def test_a_global_margin_is_set_and_removed(admin_client: Client) -> None:
+    admin_client.post(reverse("margin-set"), {"margin": "1.25"})
     assert store.load_snapshot().margin == Decimal("1.25")
-    ada.post(reverse("margin-set"), {"margin": ""})
+    admin_client.post(reverse("margin-set"), {"margin": ""})
     assert store.load_snapshot().margin is None
-    ada.post(reverse("margin-set"), {"margin": "-1"})
+    admin_client.post(reverse("margin-set"), {"margin": "-1"})
     assert store.load_snapshot().margin is None
 
 
-def test_a_newer_list_is_looked_at_and_accepted_in_part(ada: Client) -> None:
+def test_a_newer_list_is_looked_at_and_accepted_in_part(admin_client: Client) -> None:
     model(SONNET, provider("claude", "anthropic"))
     data = newer(usd=["4", "15", "0.3", "3.75", "6"], new=True)
-    response = ada.post(reverse("prices"), {"file": upload("newer.json", data)}, follow=True)
+    response = admin_client.post(
+        reverse("prices"), {"file": upload("newer.json", data)}, follow=True
+    )
     text = response.content.decode()
     assert "<ins>$4.00</ins>" in text
     assert "+33.3 %" in text
     assert "claude-next" not in text, "models in use come first"
     row = PriceUpdate.objects.get()
     places = [entry["index"] for entry in response.context["entries"]]
-    ada.post(
+    admin_client.post(
         reverse("price-accept", args=[row.pk]), {"what": "some", "index": places, "shown": places}
     )
     store.load_snapshot()
@@ -169,42 +175,42 @@ def test_a_newer_list_is_looked_at_and_accepted_in_part(ada: Client) -> None:
     assert Change.objects.filter(kind="priceupdate", actor="ada", action="changed").exists()
 
 
-def test_a_price_update_is_accepted_completely_and_dropped(ada: Client) -> None:
+def test_a_price_update_is_accepted_completely_and_dropped(admin_client: Client) -> None:
     data = newer(usd=["4", "15", "0.3", "3.75", "6"], new=True)
-    ada.post(reverse("prices"), {"file": upload("newer.json", data)})
+    admin_client.post(reverse("prices"), {"file": upload("newer.json", data)})
     accept = reverse("price-accept", args=[PriceUpdate.objects.get().pk])
-    ada.post(accept, {"what": "all"})
+    admin_client.post(accept, {"what": "all"})
     store.load_snapshot()
     assert price_for("anthropic", "claude-next").input == 7
-    ada.post(accept, {"what": "drop"})
+    admin_client.post(accept, {"what": "drop"})
     store.load_snapshot()
     assert price_for("anthropic", "claude-next").input is None
 
 
-def test_rows_not_on_the_page_stay_accepted(ada: Client) -> None:
+def test_rows_not_on_the_page_stay_accepted(admin_client: Client) -> None:
     data = newer(usd=["4", "15", "0.3", "3.75", "6"], new=True)
-    ada.post(reverse("prices"), {"file": upload("newer.json", data)})
+    admin_client.post(reverse("prices"), {"file": upload("newer.json", data)})
     row = PriceUpdate.objects.get()
     row.accept([0, 1], "ada")
-    ada.post(reverse("price-accept", args=[row.pk]), {"what": "some", "shown": ["0"]})
+    admin_client.post(reverse("price-accept", args=[row.pk]), {"what": "some", "shown": ["0"]})
     row.refresh_from_db()
     assert row.accepted == [1]
 
 
 @pytest.mark.parametrize("data", [b"nonsense", b"{}", newer()])
-def test_a_file_that_is_no_newer_list_is_refused(ada: Client, data: bytes) -> None:
-    response = ada.post(reverse("prices"), {"file": upload("x.json", data)})
+def test_a_file_that_is_no_newer_list_is_refused(admin_client: Client, data: bytes) -> None:
+    response = admin_client.post(reverse("prices"), {"file": upload("x.json", data)})
     assert response.status_code == 422
     assert not PriceUpdate.objects.exists()
 
 
 @pytest.mark.parametrize("name", ["bill-enter", "margin-set", "prices"])
-def test_viewers_change_nothing(vic: Client, name: str) -> None:
-    assert vic.post(reverse(name), {"margin": "9"}).status_code == 403
+def test_viewers_change_nothing(viewer_client: Client, name: str) -> None:
+    assert viewer_client.post(reverse(name), {"margin": "9"}).status_code == 403
 
 
-def test_viewers_see_no_form(vic: Client) -> None:
+def test_viewers_see_no_form(viewer_client: Client) -> None:
     provider("openai")
-    text = vic.get(reverse("cost")).content.decode()
+    text = viewer_client.get(reverse("cost")).content.decode()
     assert reverse("bill-enter") not in text
     assert reverse("margin-set") not in text

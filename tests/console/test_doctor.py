@@ -30,13 +30,13 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def admin(client: Client) -> Client:
+def admin_client(client: Client) -> Client:
     client.force_login(User.objects.create_superuser("ada"))
     return client
 
 
 @pytest.fixture
-def viewer() -> Client:
+def viewer_client() -> Client:
     client = Client()
     client.force_login(User.objects.create_user("vic"))
     return client
@@ -72,8 +72,8 @@ def text(response: Any) -> str:
 # The page of a model
 
 
-def test_before_the_first_run_probes_and_cost_are_shown(admin: Client) -> None:
-    page = text(admin.get(at(demo())))
+def test_before_the_first_run_probes_and_cost_are_shown(admin_client: Client) -> None:
+    page = text(admin_client.get(at(demo())))
     for probe in PROBES:
         assert probe.title in page
     assert "requests, about" in page
@@ -81,88 +81,88 @@ def test_before_the_first_run_probes_and_cost_are_shown(admin: Client) -> None:
     assert "not run yet" in page
 
 
-def test_a_model_without_a_price_is_marked(admin: Client) -> None:
+def test_a_model_without_a_price_is_marked(admin_client: Client) -> None:
     row = model("own-model", provider("mine", "custom", base_url="http://127.0.0.1:9"))
-    assert "the model has no price" in text(admin.get(at(row)))
+    assert "the model has no price" in text(admin_client.get(at(row)))
 
 
-def test_findings_are_shown_beside_catalog_values(admin: Client) -> None:
+def test_findings_are_shown_beside_catalog_values(admin_client: Client) -> None:
     row = demo()
     report(row, image="refused", seed="supported")
-    page = text(admin.get(at(row)))
+    page = text(admin_client.get(at(row)))
     assert "message of image" in page
     assert "Refused 1" in page
     assert "differs" in page
     assert "expected yes, got no" in page
 
 
-def test_upstream_text_is_escaped(admin: Client) -> None:
+def test_upstream_text_is_escaped(admin_client: Client) -> None:
     row = demo()
     saved_report = report(row)
     saved_report.results["findings"][0]["message"] = "<script>alert(1)</script>"
     saved_report.save()
-    assert "<script>alert(1)" not in text(admin.get(at(row)))
+    assert "<script>alert(1)" not in text(admin_client.get(at(row)))
 
 
-def test_any_stored_value_renders(admin: Client) -> None:
+def test_any_stored_value_renders(admin_client: Client) -> None:
     row = demo(traits=["no", "object"])
     saved_report = report(row)
     for document in ([], {"findings": 7}, {"findings": [1, {"name": "plain"}]}):
         saved_report.results = document
         saved_report.save()
-        assert admin.get(at(row)).status_code == 200
+        assert admin_client.get(at(row)).status_code == 200
 
 
-def test_a_provider_that_is_off_can_not_be_examined(admin: Client) -> None:
+def test_a_provider_that_is_off_can_not_be_examined(admin_client: Client) -> None:
     row = demo()
     row.provider.enabled = False
     row.provider.save()
-    assert "disabled or misconfigured" in text(admin.get(at(row)))
-    admin.post(at(row, "doctor-start"))
+    assert "disabled or misconfigured" in text(admin_client.get(at(row)))
+    admin_client.post(at(row, "doctor-start"))
     assert not CapabilityReport.objects.exists()
 
 
-def test_a_wildcard_is_not_examined(admin: Client) -> None:
+def test_a_wildcard_is_not_examined(admin_client: Client) -> None:
     row = demo("demo-*")
-    assert "entry is a wildcard" in text(admin.get(at(row)))
-    admin.post(at(row, "doctor-start"))
+    assert "entry is a wildcard" in text(admin_client.get(at(row)))
+    admin_client.post(at(row, "doctor-start"))
     assert not CapabilityReport.objects.exists()
 
 
-def test_while_it_runs_only_the_progress_is_renewed_and_then_the_page(admin: Client) -> None:
+def test_while_it_runs_only_the_progress_is_renewed_and_then_the_page(admin_client: Client) -> None:
     row = demo()
     running = report(row)
     CapabilityReport.objects.update(state="running")
     headers = {"HX-Request": "true"}
-    part = admin.get(at(row), headers=headers)
+    part = admin_client.get(at(row), headers=headers)
     assert f"1 of {len(PROBES)} checks done" in text(part)
     assert "<html" not in text(part)
-    assert 'hx-trigger="every 1s"' in text(admin.get(at(row)))
+    assert 'hx-trigger="every 1s"' in text(admin_client.get(at(row)))
     running.state = "done"
     running.save()
-    assert admin.get(at(row), headers=headers)["HX-Refresh"] == "true"
-    assert "every 1s" not in text(admin.get(at(row)))
+    assert admin_client.get(at(row), headers=headers)["HX-Refresh"] == "true"
+    assert "every 1s" not in text(admin_client.get(at(row)))
 
 
-def test_a_run_of_a_dead_process_ends(admin: Client) -> None:
+def test_a_run_of_a_dead_process_ends(admin_client: Client) -> None:
     row = demo()
     report(row)
     CapabilityReport.objects.update(state="running", heartbeat_at=timezone.now() - STALE_AFTER * 2)
-    page = text(admin.get(at(row)))
+    page = text(admin_client.get(at(row)))
     assert "Interrupted" in page
     assert "every 1s" not in page
     assert doctor.create_running_report(row.provider, row.name).running
 
 
-def test_viewers_read_and_change_nothing(viewer: Client) -> None:
+def test_viewers_read_and_change_nothing(viewer_client: Client) -> None:
     row = demo()
     report(row, image="refused")
-    page = text(viewer.get(at(row)))
+    page = text(viewer_client.get(at(row)))
     assert "message of image" in page
     assert "Run checks again" not in page
     assert "Apply selected" not in page
     for name in ("doctor-start", "doctor-stop", "doctor-apply"):
-        assert viewer.post(at(row, name)).status_code == 403
+        assert viewer_client.post(at(row, name)).status_code == 403
     assert Model.objects.get().learned == {}
 
 
@@ -175,55 +175,57 @@ def test_only_permitted_roles_have_access(client: Client) -> None:
 # Writing
 
 
-def test_nothing_is_written_without_a_click(admin: Client) -> None:
+def test_nothing_is_written_without_a_click(admin_client: Client) -> None:
     row = demo()
     report(row, image="refused", tool="supported", forced_tool="refused")
-    admin.get(at(row))
+    admin_client.get(at(row))
     row.refresh_from_db()
     assert row.learned == {}
 
 
-def test_only_selected_values_are_saved_and_used(admin: Client) -> None:
+def test_only_selected_values_are_saved_and_used(admin_client: Client) -> None:
     row = demo(learned={"context_window": 9000})
     saved_report = report(row, image="refused", tool="supported", forced_tool="refused")
     body = {"report": saved_report.pk, "trait": ["images", "reasoning", "no_such"]}
-    assert admin.post(at(row, "doctor-apply"), body).status_code == 302
+    assert admin_client.post(at(row, "doctor-apply"), body).status_code == 302
     row.refresh_from_db()
     assert row.learned == {"context_window": 9000, "images": False}
     traits = store.load_snapshot().models["demo/demo-fast"].traits
     assert traits.images is False
     assert traits.forced_tools is True
-    assert "learned from the provider" in text(admin.get(reverse("model-edit", args=[row.pk])))
-    page = text(admin.get(at(row)))
+    assert "learned from the provider" in text(
+        admin_client.get(reverse("model-edit", args=[row.pk]))
+    )
+    page = text(admin_client.get(at(row)))
     assert 'value="images"' not in page
     assert 'value="forced_tools"' in page
 
 
-def test_an_empty_selection_shows_an_error(admin: Client) -> None:
+def test_an_empty_selection_shows_an_error(admin_client: Client) -> None:
     row = demo()
     saved_report = report(row, image="refused")
-    answer = admin.post(at(row, "doctor-apply"), {"report": saved_report.pk})
+    answer = admin_client.post(at(row, "doctor-apply"), {"report": saved_report.pk})
     assert answer.status_code == 422
     assert "Select at least one" in text(answer)
-    assert admin.post(at(row, "doctor-apply"), {"report": "x"}).status_code == 404
+    assert admin_client.post(at(row, "doctor-apply"), {"report": "x"}).status_code == 404
 
 
-def test_manually_set_values_are_not_suggested(admin: Client) -> None:
+def test_manually_set_values_are_not_suggested(admin_client: Client) -> None:
     row = demo(traits={"images": True})
     saved_report = report(row, image="refused")
-    assert "custom value, kept" in text(admin.get(at(row)))
+    assert "custom value, kept" in text(admin_client.get(at(row)))
     body = {"report": saved_report.pk, "trait": "images"}
-    assert admin.post(at(row, "doctor-apply"), body).status_code == 422
+    assert admin_client.post(at(row, "doctor-apply"), body).status_code == 422
     row.refresh_from_db()
     assert row.learned == {}
 
 
-def test_a_model_of_a_file_is_not_written(admin: Client) -> None:
+def test_a_model_of_a_file_is_not_written(admin_client: Client) -> None:
     row = demo(source=RowSource.FILE, source_ref="litellm.yaml:3")
     saved_report = report(row, image="refused")
-    assert "managed by a" in text(admin.get(at(row)))
+    assert "managed by a" in text(admin_client.get(at(row)))
     body = {"report": saved_report.pk, "trait": "images"}
-    assert admin.post(at(row, "doctor-apply"), body).status_code == 409
+    assert admin_client.post(at(row, "doctor-apply"), body).status_code == 409
     row.refresh_from_db()
     assert row.learned == {}
 
@@ -231,12 +233,12 @@ def test_a_model_of_a_file_is_not_written(admin: Client) -> None:
 # A provider
 
 
-def test_all_models_of_a_provider_are_compared(viewer: Client) -> None:
+def test_all_models_of_a_provider_are_compared(viewer_client: Client) -> None:
     one, two = demo("demo-fast"), demo("demo-bad-schema")
     demo("demo-*")
     report(one, schema="supported")
     report(two, schema="wrong")
-    answer = viewer.get(reverse("provider-doctor", args=[one.provider_id]))
+    answer = viewer_client.get(reverse("provider-doctor", args=[one.provider_id]))
     assert [line["row"].name for line in answer.context["lines"]] == [
         "demo-bad-schema",
         "demo-fast",
@@ -246,17 +248,17 @@ def test_all_models_of_a_provider_are_compared(viewer: Client) -> None:
     assert [cell["verdict"] for cell in cells["image"]] == ["", ""]
 
 
-def test_a_provider_without_models_shows_a_notice(admin: Client) -> None:
+def test_a_provider_without_models_shows_a_notice(admin_client: Client) -> None:
     row = provider("empty", "openai")
-    assert "no models yet" in text(admin.get(reverse("provider-doctor", args=[row.pk])))
+    assert "no models yet" in text(admin_client.get(reverse("provider-doctor", args=[row.pk])))
 
 
 @pytest.mark.parametrize("name", ["model-edit", "provider-edit"])
-def test_the_button_is_on_both_pages(admin: Client, name: str) -> None:
+def test_the_button_is_on_both_pages(admin_client: Client, name: str) -> None:
     row = demo()
     pk = row.pk if name == "model-edit" else row.provider_id
     page_text = at(row) if name == "model-edit" else reverse("provider-doctor", args=[pk])
-    assert f'href="{page_text}"' in text(admin.get(reverse(name, args=[pk])))
+    assert f'href="{page_text}"' in text(admin_client.get(reverse(name, args=[pk])))
 
 
 # Rows

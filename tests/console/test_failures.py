@@ -14,15 +14,15 @@ PAGES = ("/nothing", "/console/nothing", "/console/requests/req_nothing", "/cons
 
 
 @pytest.fixture
-def ada(db: None) -> Client:
+def admin_client(db: None) -> Client:
     client = Client(raise_request_exception=False)
     client.force_login(get_user_model().objects.create_superuser("ada"))
     return client
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_an_unknown_page_is_a_404_with_the_navigation(ada: Client, path: str) -> None:
-    answer = ada.get(path)
+def test_an_unknown_page_is_a_404_with_the_navigation(admin_client: Client, path: str) -> None:
+    answer = admin_client.get(path)
     assert answer.status_code == 404
     html = answer.content.decode()
     assert "Go to Overview" in html
@@ -39,20 +39,20 @@ def test_a_stranger_gets_a_page_without_the_shell() -> None:
     assert 'aria-label="Main"' not in html
 
 
-def test_an_unknown_path_of_the_api_is_json(ada: Client) -> None:
-    answer = ada.get("/api/nothing")
+def test_an_unknown_path_of_the_api_is_json(admin_client: Client) -> None:
+    answer = admin_client.get("/api/nothing")
     assert answer.status_code == 404
     assert answer["Content-Type"].startswith("application/json")
 
 
 def test_a_fault_has_a_page_without_the_database(
-    ada: Client, monkeypatch: pytest.MonkeyPatch
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fault(*_: Any) -> None:
         raise RuntimeError("secret detail")
 
     monkeypatch.setattr(overview, "render_page_or_part", fault)
-    answer = ada.get("/console/")
+    answer = admin_client.get("/console/")
     assert answer.status_code == 500
     html = answer.content.decode()
     assert "Something went wrong" in html

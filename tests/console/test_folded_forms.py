@@ -19,7 +19,7 @@ _FOLD = re.compile(r'<details class="(?:advanced|card more)"( open)?>')
 
 
 @pytest.fixture
-def ada() -> Client:
+def admin_client() -> Client:
     client = Client()
     client.force_login(User.objects.create_superuser("ada"))
     return client
@@ -44,9 +44,9 @@ def before_fold(response: Any) -> str:
     ],
 )
 def test_a_new_form_shows_few_fields(
-    ada: Client, path: str, first: set[str], folded: set[str]
+    admin_client: Client, path: str, first: set[str], folded: set[str]
 ) -> None:
-    response = ada.get(path)
+    response = admin_client.get(path)
     assert folds(response) == [False]
     names = set(re.findall(r'name="(\w+)"', before_fold(response)))
     assert first <= names
@@ -66,9 +66,9 @@ def test_a_new_form_shows_few_fields(
     ],
 )
 def test_an_error_in_a_folded_field_opens_it(
-    ada: Client, path: str, values: dict[str, str]
+    admin_client: Client, path: str, values: dict[str, str]
 ) -> None:
-    response = ada.post(path, values)
+    response = admin_client.post(path, values)
     assert response.status_code == 422
     assert folds(response) == [True]
 
@@ -82,17 +82,17 @@ def test_an_error_in_a_folded_field_opens_it(
     ],
 )
 def test_an_error_in_a_first_field_leaves_it(
-    ada: Client, path: str, values: dict[str, str]
+    admin_client: Client, path: str, values: dict[str, str]
 ) -> None:
-    response = ada.post(path, values)
+    response = admin_client.post(path, values)
     assert response.status_code == 422
     assert folds(response) == [False]
 
 
-def test_a_value_in_a_folded_field_opens_it(ada: Client) -> None:
+def test_a_value_in_a_folded_field_opens_it(admin_client: Client) -> None:
     plain, limited = Team.objects.create(name="a"), Team.objects.create(name="b", limit_rpm=60)
-    assert folds(ada.get(f"/console/teams/{plain.pk}")) == [False]
-    assert folds(ada.get(f"/console/teams/{limited.pk}")) == [True]
+    assert folds(admin_client.get(f"/console/teams/{plain.pk}")) == [False]
+    assert folds(admin_client.get(f"/console/teams/{limited.pk}")) == [True]
     reader = accounts.create_account("vera", "correct horse", role="viewer", bodies=True)
-    assert folds(ada.get(f"/console/users/{reader.pk}"))[0] is True
-    assert folds(ada.get(f"/console/providers/{provider().pk}")) == [False]
+    assert folds(admin_client.get(f"/console/users/{reader.pk}"))[0] is True
+    assert folds(admin_client.get(f"/console/providers/{provider().pk}")) == [False]

@@ -31,7 +31,7 @@ SERVICE = {**BASE, "name": "svc", "timeout_s": "3", "url": "https://guard.test",
 
 
 @pytest.fixture
-def ada(client: Client) -> Client:
+def admin_client(client: Client) -> Client:
     client.force_login(User.objects.create_superuser("ada"))
     return client
 
@@ -40,14 +40,16 @@ def add(client: Client, kind: str, **typed: Any) -> Any:
     return client.post(reverse("guardrail-add", args=[kind]), typed)
 
 
-def test_a_guardrail_is_created_and_shown(ada: Client) -> None:
-    assert add(ada, "patterns", **PATTERNS).status_code == 302
+def test_a_guardrail_is_created_and_shown(admin_client: Client) -> None:
+    assert add(admin_client, "patterns", **PATTERNS).status_code == 302
     value = store.load_snapshot().guardrails["pii"]
     assert (value.action, value.fault) == ("mask", "")
-    page = ada.get(reverse("guardrails")).content.decode()
+    page = admin_client.get(reverse("guardrails")).content.decode()
     assert "pii" in page
     assert "Mask" in page
-    form = ada.get(reverse("guardrail", args=[Guardrail.objects.get().pk])).content.decode()
+    form = admin_client.get(
+        reverse("guardrail", args=[Guardrail.objects.get().pk])
+    ).content.decode()
     assert "ticket: TCK-[0-9]{6}" in form
 
 
@@ -64,39 +66,43 @@ def test_a_guardrail_is_created_and_shown(ada: Client) -> None:
         ("litellm", {"timeout_s": "0"}, "greater than or equal to 0.05"),
     ],
 )
-def test_bad_input_is_named(ada: Client, kind: str, typed: dict[str, Any], error: str) -> None:
-    response = add(ada, kind, **(PATTERNS if kind == "patterns" else SERVICE) | typed)
+def test_bad_input_is_named(
+    admin_client: Client, kind: str, typed: dict[str, Any], error: str
+) -> None:
+    response = add(admin_client, kind, **(PATTERNS if kind == "patterns" else SERVICE) | typed)
     assert response.status_code == 422
     assert error in response.content.decode()
     assert not Guardrail.objects.exists()
 
 
-def test_a_stored_credential_is_preserved_but_not_shown_or_sent_elsewhere(ada: Client) -> None:
-    add(ada, "litellm", **SERVICE, credential="guard-secret")
+def test_a_stored_credential_is_preserved_but_not_shown_or_sent_elsewhere(
+    admin_client: Client,
+) -> None:
+    add(admin_client, "litellm", **SERVICE, credential="guard-secret")
     row = Guardrail.objects.get()
     url = reverse("guardrail", args=[row.pk])
-    assert "guard-secret" not in ada.get(url).content.decode()
-    assert ada.post(url, {**SERVICE, "position": "4"}).status_code == 302
+    assert "guard-secret" not in admin_client.get(url).content.decode()
+    assert admin_client.post(url, {**SERVICE, "position": "4"}).status_code == 302
     row.refresh_from_db()
     assert (row.position, row.credential) == (4, "guard-secret")
-    moved = ada.post(url, {**SERVICE, "url": "https://elsewhere.test"})
+    moved = admin_client.post(url, {**SERVICE, "url": "https://elsewhere.test"})
     assert moved.status_code == 422
     assert "Enter it again: the URL has changed." in moved.content.decode()
 
 
-def test_an_attached_guardrail_is_not_deleted(ada: Client) -> None:
-    add(ada, "patterns", **PATTERNS)
+def test_an_attached_guardrail_is_not_deleted(admin_client: Client) -> None:
+    add(admin_client, "patterns", **PATTERNS)
     row = Guardrail.objects.get()
     plain = store.create_key("app")
     key = ApiKey.objects.get()
     url = reverse("key-edit", args=[key.pk])
     typed = {"name": "app", "scope": "all", "guardrails": ["pii"]}
-    assert ada.post(url, typed).status_code == 302
+    assert admin_client.post(url, typed).status_code == 302
     assert store.load_snapshot().keys[store.digest(plain[1])].guardrails == ("pii",)
-    response = ada.post(reverse("guardrail-delete", args=[row.pk]), follow=True)
+    response = admin_client.post(reverse("guardrail-delete", args=[row.pk]), follow=True)
     assert "pii is still attached to: app" in response.content.decode()
-    ada.post(url, {**typed, "guardrails": []})
-    ada.post(reverse("guardrail-delete", args=[row.pk]))
+    admin_client.post(url, {**typed, "guardrails": []})
+    admin_client.post(reverse("guardrail-delete", args=[row.pk]))
     assert not Guardrail.objects.exists()
 
 

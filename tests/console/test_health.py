@@ -29,13 +29,13 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def admin(client: Client) -> Client:
+def admin_client(client: Client) -> Client:
     client.force_login(User.objects.create_superuser("ada", password="x"))
     return client
 
 
 @pytest.fixture
-def viewer() -> Client:
+def viewer_client() -> Client:
     client = Client()
     client.force_login(User.objects.create_user("vic", password="x"))
     return client
@@ -54,10 +54,10 @@ def status(**changes: Any) -> WriterStatus:
 
 
 @pytest.fixture
-def running(request: pytest.FixtureRequest) -> Any:
+def runtime(request: pytest.FixtureRequest) -> Any:
     """A process that has served requests: its health, its registry, its journal's counters."""
     breaker = Breaker()
-    health_status = SimpleNamespace(
+    runtime = SimpleNamespace(
         breaker=breaker,
         health=breaker.states,
         snapshot=store.load_snapshot(),
@@ -69,9 +69,9 @@ def running(request: pytest.FixtureRequest) -> Any:
         registry=SimpleNamespace(unavailable=False, stored_at=None),
         config=SimpleNamespace(version="9.9"),
     )
-    for name in {"admin", "viewer"}.intersection(request.fixturenames):
-        request.getfixturevalue(name).defaults[SCOPE_KEY] = SimpleNamespace(current=health_status)
-    return health_status
+    for name in {"admin_client", "viewer_client"}.intersection(request.fixturenames):
+        request.getfixturevalue(name).defaults[SCOPE_KEY] = SimpleNamespace(current=runtime)
+    return runtime
 
 
 def called(id: str = "req_1", *, failed: str = "", **values: Any) -> LogRecord:
@@ -102,10 +102,10 @@ def page(client: Client) -> str:
     return response.content.decode()
 
 
-def only(running: Any = None, label: str = "openai/gpt-5") -> targets.TargetHealth:
-    healths = targets.target_healths(running, targets.registry_snapshot(running))
-    (health_status,) = [t for t in healths if t.label == label]
-    return health_status
+def single_target_health(runtime: Any = None, label: str = "openai/gpt-5") -> targets.TargetHealth:
+    healths = targets.target_healths(runtime, targets.registry_snapshot(runtime))
+    (target_health,) = [t for t in healths if t.label == label]
+    return target_health
 
 
 def test_anonymous_requests_redirect_to_sign_in(client: Client) -> None:
@@ -114,18 +114,18 @@ def test_anonymous_requests_redirect_to_sign_in(client: Client) -> None:
     assert client.post(reverse("health-reset")).status_code == 302
 
 
-def test_without_any_model_there_is_one_button(viewer: Client) -> None:
-    assert f'href="{reverse("providers")}"' in page(viewer)
+def test_without_any_model_there_is_one_button(viewer_client: Client) -> None:
+    assert f'href="{reverse("providers")}"' in page(viewer_client)
 
 
 def test_a_target_of_a_route_is_listed_before_it_was_called() -> None:
     route("fast", model())
-    health_status = only()
+    target_health = single_target_health()
     assert (
-        health_status.state,
-        health_status.attempts,
-        health_status.error_rate,
-        health_status.routes,
+        target_health.state,
+        target_health.attempts,
+        target_health.error_rate,
+        target_health.routes,
     ) == (
         "quiet",
         0,
@@ -134,21 +134,21 @@ def test_a_target_of_a_route_is_listed_before_it_was_called() -> None:
     )
 
 
-@pytest.mark.usefixtures("noon")
+@pytest.mark.usefixtures("frozen_now")
 def test_a_target_shows_its_pace_and_error_rate() -> None:
     store.write([called(f"req_{n}") for n in range(3)] + [called("bad", failed="rate_limit")])
-    health_status = only()
-    assert (health_status.attempts, health_status.failed, health_status.error_rate) == (4, 1, 0.25)
-    assert health_status.ttft_p50 == pytest.approx(400, rel=0.15)
-    assert health_status.duration_p50 == pytest.approx(900, rel=0.15)
-    assert health_status.cells[-1]["level"] == "bad"
-    assert {cell["level"] for cell in health_status.cells[:-1]} == {""}
+    target_health = single_target_health()
+    assert (target_health.attempts, target_health.failed, target_health.error_rate) == (4, 1, 0.25)
+    assert target_health.ttft_p50 == pytest.approx(400, rel=0.15)
+    assert target_health.duration_p50 == pytest.approx(900, rel=0.15)
+    assert target_health.cells[-1]["level"] == "bad"
+    assert {cell["level"] for cell in target_health.cells[:-1]} == {""}
 
 
-def test_the_last_error_links_to_its_request(viewer: Client) -> None:
+def test_the_last_error_links_to_its_request(viewer_client: Client) -> None:
     store.write([called("bad", failed="rate_limit")])
     link = reverse("request", args=[RequestLog.objects.get().pk])
-    text = page(viewer)
+    text = page(viewer_client)
     assert f'href="{link}"' in text
     assert "slow down" in text
 
@@ -156,43 +156,49 @@ def test_the_last_error_links_to_its_request(viewer: Client) -> None:
 def test_an_error_that_a_fallback_recovered_is_still_shown() -> None:
     saved = called("req_1", failed="overloaded", outcome="ok", provider="other", model="m")
     store.write([saved])
-    error = only().error
+    error = single_target_health().error
     assert error is not None
     assert error.kind == "overloaded"
 
 
 def test_client_errors_do_not_count_against_a_target() -> None:
     store.write([called("bad", failed="invalid_request")])
-    assert (only().failed, only().error) == (0, None)
+    assert (single_target_health().failed, single_target_health().error) == (0, None)
 
 
-def test_a_resting_target_shows_the_time_left_and_a_button(admin: Client, running: Any) -> None:
-    running.health["openai/gpt-5"] = CircuitState(3, time.monotonic() + 18.5, "rate_limit")
+def test_a_resting_target_shows_the_time_left_and_a_button(
+    admin_client: Client, runtime: Any
+) -> None:
+    runtime.health["openai/gpt-5"] = CircuitState(3, time.monotonic() + 18.5, "rate_limit")
     store.write([called()])
-    text = page(admin)
+    text = page(admin_client)
     assert re.search(r"Cooldown 1\d s", text)
     assert f'action="{reverse("health-reset")}"' in text
 
 
-def test_a_viewer_has_no_button_and_may_not_reset(viewer: Client, running: Any) -> None:
-    running.health["openai/gpt-5"] = CircuitState(3, time.monotonic() + 18, "rate_limit")
+def test_a_viewer_has_no_button_and_may_not_reset(viewer_client: Client, runtime: Any) -> None:
+    runtime.health["openai/gpt-5"] = CircuitState(3, time.monotonic() + 18, "rate_limit")
     store.write([called()])
-    text = page(viewer)
+    text = page(viewer_client)
     assert re.search(r"Cooldown 1\d s", text)
     assert reverse("health-reset") not in text
-    assert viewer.post(reverse("health-reset"), {"target": "openai/gpt-5"}).status_code == 403
-    assert "openai/gpt-5" in running.health
+    assert (
+        viewer_client.post(reverse("health-reset"), {"target": "openai/gpt-5"}).status_code == 403
+    )
+    assert "openai/gpt-5" in runtime.health
 
 
-def test_a_reset_ends_the_cooldown(admin: Client, running: Any) -> None:
-    running.health["openai/gpt-5"] = CircuitState(3, time.monotonic() + 18, "rate_limit")
-    response = admin.post(reverse("health-reset"), {"target": "openai/gpt-5"}, follow=True)
+def test_a_reset_ends_the_cooldown(admin_client: Client, runtime: Any) -> None:
+    runtime.health["openai/gpt-5"] = CircuitState(3, time.monotonic() + 18, "rate_limit")
+    response = admin_client.post(reverse("health-reset"), {"target": "openai/gpt-5"}, follow=True)
     assert "openai/gpt-5 is available again." in response.content.decode()
-    assert running.health == {}
+    assert runtime.health == {}
 
 
-def test_a_reset_of_a_target_without_cooldown_is_reported(admin: Client, running: Any) -> None:
-    response = admin.post(
+def test_a_reset_of_a_target_without_cooldown_is_reported(
+    admin_client: Client, runtime: Any
+) -> None:
+    response = admin_client.post(
         reverse("health-reset"), {"target": "<b>no</b>"}, headers={"HX-Request": "true"}
     )
     text = response.content.decode()
@@ -200,13 +206,13 @@ def test_a_reset_of_a_target_without_cooldown_is_reported(admin: Client, running
     assert "<html" not in text
 
 
-def test_a_failed_target_without_cooldown_is_failing(running: Any) -> None:
-    running.health["openai/gpt-5"] = CircuitState(1, 0.0, "timeout")
+def test_a_failed_target_without_cooldown_is_failing(runtime: Any) -> None:
+    runtime.health["openai/gpt-5"] = CircuitState(1, 0.0, "timeout")
     store.write([called()])
-    assert only(running).state == "failing"
+    assert single_target_health(runtime).state == "failing"
 
 
-@pytest.mark.usefixtures("noon")
+@pytest.mark.usefixtures("frozen_now")
 @pytest.mark.parametrize(
     ("failed", "answered", "kind", "words"),
     [
@@ -222,50 +228,53 @@ def test_a_failed_target_without_cooldown_is_failing(running: Any) -> None:
     ],
 )
 def test_a_targets_health_follows_its_newest_calls(
-    viewer: Client, failed: int, answered: int, kind: str, words: str
+    viewer_client: Client, failed: int, answered: int, kind: str, words: str
 ) -> None:
     bad = [called(f"bad_{n}", failed=kind) for n in range(failed)]
     store.write([*bad, *(called(f"ok_{n}") for n in range(answered))])
     assert re.findall(
-        r'<span class="pill[^>]*>(?:<svg.*?</svg>)?([A-Z][^<]*)</span>', page(viewer)
+        r'<span class="pill[^>]*>(?:<svg.*?</svg>)?([A-Z][^<]*)</span>', page(viewer_client)
     ) == [words]
 
 
-@pytest.mark.usefixtures("noon")
+@pytest.mark.usefixtures("frozen_now")
 def test_old_failures_are_ignored_after_a_success() -> None:
     old = timezone.now().timestamp() - 3 * 3600
     store.write([called(f"bad_{n}", failed="rate_limit", started_at=old) for n in range(9)])
-    assert only().state == "failing"
+    assert single_target_health().state == "failing"
     store.write([called(f"ok_{n}") for n in range(3)])
-    assert (only().state, only().error_rate) == ("ok", 0.75)
+    assert (single_target_health().state, single_target_health().error_rate) == ("ok", 0.75)
 
 
-def test_a_target_after_cooldown_is_unhealthy_until_it_answers(running: Any) -> None:
-    running.health["openai/gpt-5"] = CircuitState(0, time.monotonic() - 1, "rate_limit")
+def test_a_target_after_cooldown_is_unhealthy_until_it_answers(runtime: Any) -> None:
+    runtime.health["openai/gpt-5"] = CircuitState(0, time.monotonic() - 1, "rate_limit")
     store.write([called()])
-    assert (only(running).state, str(only(running).failing[0])) == ("failing", "Rate limited")
+    assert (single_target_health(runtime).state, str(single_target_health(runtime).failing[0])) == (
+        "failing",
+        "Rate limited",
+    )
 
 
-def test_failing_targets_are_listed_first(running: Any) -> None:
-    running.health["z/slow"] = CircuitState(3, time.monotonic() + 9, "timeout")
+def test_failing_targets_are_listed_first(runtime: Any) -> None:
+    runtime.health["z/slow"] = CircuitState(3, time.monotonic() + 9, "timeout")
     slow = Attempt(target="z/slow", provider="z", model="slow", dialect="openai_chat", status=200)
     store.write([called(), called("b", provider="z", model="slow", attempts=[slow])])
-    healths = targets.target_healths(running, targets.registry_snapshot(running))
+    healths = targets.target_healths(runtime, targets.registry_snapshot(runtime))
     assert healths[0].label == "z/slow"
 
 
-def test_warnings_of_the_registry_are_shown(viewer: Client) -> None:
+def test_warnings_of_the_registry_are_shown(viewer_client: Client) -> None:
     provider(credential_env="NOT_SET_ANYWHERE")
-    assert "NOT_SET_ANYWHERE" in page(viewer)
+    assert "NOT_SET_ANYWHERE" in page(viewer_client)
 
 
-def test_facts_of_the_process_are_shown(viewer: Client, running: Any) -> None:
-    running.journal.counters.rows_refused = 7
-    text = page(viewer)
+def test_facts_of_the_process_are_shown(viewer_client: Client, runtime: Any) -> None:
+    runtime.journal.counters.rows_refused = 7
+    text = page(viewer_client)
     assert re.search(r"Rows refused by the database</dt><dd>7<", text)
     assert "data lost" in text
     assert "9.9" in text
-    facts = process.process_status(running)
+    facts = process.process_status(runtime)
     assert facts.started_at <= timezone.now()
     assert facts.database.startswith(("SQLite 3", "PostgreSQL "))
     assert facts.database_bytes
@@ -282,16 +291,16 @@ def test_facts_of_the_process_are_shown(viewer: Client, running: Any) -> None:
     ],
 )
 def test_problems_of_the_log_are_shown(
-    viewer: Client, running: Any, changes: dict[str, Any], expected: str
+    viewer_client: Client, runtime: Any, changes: dict[str, Any], expected: str
 ) -> None:
-    assert "callout bad" not in page(viewer)
-    running.journal.status = status(**changes)
-    assert expected in page(viewer)
+    assert "callout bad" not in page(viewer_client)
+    runtime.journal.status = status(**changes)
+    assert expected in page(viewer_client)
 
 
-def test_a_failed_export_of_the_log_is_shown(viewer: Client) -> None:
+def test_a_failed_export_of_the_log_is_shown(viewer_client: Client) -> None:
     LogExport.objects.create(pk=1, failed_at=timezone.now(), error="the bucket is gone")
-    assert "The request log is not exported: the bucket is gone" in page(viewer)
+    assert "The request log is not exported: the bucket is gone" in page(viewer_client)
 
 
 def test_every_problem_has_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,8 +314,8 @@ def test_every_problem_has_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
         redis_limiter=SimpleNamespace(is_up=False),
         registry=SimpleNamespace(unavailable=True, stored_at=1.0),
     )
-    health_status = readiness.find_problems(everything)  # type: ignore[arg-type]
-    assert {problem.code for problem in health_status} == set(process.PROBLEMS)
+    runtime = readiness.find_problems(everything)  # type: ignore[arg-type]
+    assert {problem.code for problem in runtime} == set(process.PROBLEMS)
 
 
 def test_the_size_of_the_data_directory_counts_its_files(tmp_path: Path) -> None:
@@ -322,12 +331,12 @@ def light(client: Client) -> dict[str, Any]:
     return client.get(reverse("health-light")).json()
 
 
-def test_all_providers_are_healthy_until_one_fails(viewer: Client) -> None:
+def test_all_providers_are_healthy_until_one_fails(viewer_client: Client) -> None:
     provider("openai")
     provider("other", preset="custom", base_url="http://127.0.0.1:1/v1", auth="none")
-    assert light(viewer)["message"] == "2 of 2 providers healthy"
+    assert light(viewer_client)["message"] == "2 of 2 providers healthy"
     store.write([called(f"req_{n}", failed="timeout") for n in range(3)])
-    assert light(viewer) == {
+    assert light(viewer_client) == {
         "healthy": 1,
         "total": 2,
         "unhealthy": ["openai"],
@@ -336,22 +345,22 @@ def test_all_providers_are_healthy_until_one_fails(viewer: Client) -> None:
     }
 
 
-def test_one_failure_makes_no_provider_sick(viewer: Client) -> None:
+def test_one_failure_makes_no_provider_sick(viewer_client: Client) -> None:
     provider("openai")
     store.write([called("bad", failed="timeout")])
-    assert light(viewer)["level"] == "ok"
+    assert light(viewer_client)["level"] == "ok"
 
 
-def test_a_resting_target_makes_its_provider_sick(viewer: Client, running: Any) -> None:
+def test_a_resting_target_makes_its_provider_sick(viewer_client: Client, runtime: Any) -> None:
     provider("openai")
-    running.snapshot = store.load_snapshot()
-    running.health["openai/gpt-5"] = CircuitState(3, time.monotonic() + 18, "rate_limit")
-    assert light(viewer)["level"] == "bad"
+    runtime.snapshot = store.load_snapshot()
+    runtime.health["openai/gpt-5"] = CircuitState(3, time.monotonic() + 18, "rate_limit")
+    assert light(viewer_client)["level"] == "bad"
 
 
-def test_the_line_for_the_sidebar_is_html_for_htmx(viewer: Client) -> None:
+def test_the_line_for_the_sidebar_is_html_for_htmx(viewer_client: Client) -> None:
     provider("openai")
-    response = viewer.get(reverse("health-light"), headers={"HX-Request": "true"})
+    response = viewer_client.get(reverse("health-light"), headers={"HX-Request": "true"})
     assert "1 of 1 provider healthy" in response.content.decode()
 
 
@@ -363,11 +372,11 @@ def test_the_last_error_is_found_under_many_newer_rows(monkeypatch: pytest.Monke
     store.write([called(f"req_{n}", attempts=[], provider="x", model="y") for n in range(5)])
     failed = [called(f"req_x{n}", failed="timeout", attempts=[], provider="x") for n in range(3)]
     store.write(failed)
-    error = only().error
+    error = single_target_health().error
     assert error is not None
     assert error.error_kind == "timeout"
     RequestLog.objects.filter(request_id="req_failed").delete()
-    error = only().error
+    error = single_target_health().error
     assert error is not None, "it failed in a row that another target answered"
     assert error.error_kind == "rate_limit"
 
@@ -380,6 +389,6 @@ def test_the_sidebar_counts_targets_that_fail() -> None:
         target="openai/o", provider="openai", model="o", dialect="openai_chat", status=200
     )
     store.write([called(f"req_f{n}", attempts=[fine], model="o") for n in range(9)])
-    health_status = targets.health_summary(None, store.load_snapshot())
-    assert health_status.message == "1 of 1 provider healthy, 1 target failing"
-    assert health_status.level == "warn"
+    runtime = targets.health_summary(None, store.load_snapshot())
+    assert runtime.message == "1 of 1 provider healthy, 1 target failing"
+    assert runtime.level == "warn"

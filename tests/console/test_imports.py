@@ -50,7 +50,7 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def admin(client: Client) -> Client:
+def admin_client(client: Client) -> Client:
     client.force_login(User.objects.create_superuser("ada"))
     return client
 
@@ -60,24 +60,24 @@ def tables() -> dict[str, list[str]]:
     return {table.__name__: sorted(map(str, table.objects.all())) for table in models}
 
 
-def previewed(admin: Client, text: str = TEXT) -> Any:
-    return admin.post(reverse("import"), {"text": text})
+def previewed(admin_client: Client, text: str = TEXT) -> Any:
+    return admin_client.post(reverse("import"), {"text": text})
 
 
-def test_the_import_is_linked_from_the_providers_page_for_admins(admin: Client) -> None:
+def test_the_import_is_linked_from_the_providers_page_for_admins(admin_client: Client) -> None:
     """After the first run there was no way to it: second.md, fault 13."""
     link = f'href="{reverse("import")}"'
-    assert link in admin.get(reverse("providers")).content.decode()
+    assert link in admin_client.get(reverse("providers")).content.decode()
     factories.provider("one")
-    assert link in admin.get(reverse("providers")).content.decode()
+    assert link in admin_client.get(reverse("providers")).content.decode()
     viewer = Client()
     viewer.force_login(User.objects.create_user("vic"))
     assert link not in viewer.get(reverse("providers")).content.decode()
 
 
-def test_a_preview_changes_nothing(admin: Client) -> None:
+def test_a_preview_changes_nothing(admin_client: Client) -> None:
     before, version = tables(), Registry.objects.version()
-    assert previewed(admin).status_code == 200
+    assert previewed(admin_client).status_code == 200
     assert tables() == before
     assert Registry.objects.version() == version
 
@@ -103,9 +103,9 @@ def test_a_preview_lists_the_outcome_of_every_entry() -> None:
     assert left["router_settings.redis_host"].line_number == "16"
 
 
-def test_the_import_makes_rows_that_people_may_change(admin: Client) -> None:
-    page = previewed(admin)
-    answer = admin.post(reverse("import"), {"draft": page.context["draft"]})
+def test_the_import_makes_rows_that_people_may_change(admin_client: Client) -> None:
+    page = previewed(admin_client)
+    answer = admin_client.post(reverse("import"), {"draft": page.context["draft"]})
     assert answer.status_code == 302
     assert tables()["Route"] == ["claude-*", "fast"]
     rows = [*Provider.objects.all(), *Route.objects.all(), *Target.objects.all()]
@@ -121,15 +121,15 @@ def test_the_import_makes_rows_that_people_may_change(admin: Client) -> None:
     ]
 
 
-def test_a_file_can_be_uploaded(admin: Client) -> None:
+def test_a_file_can_be_uploaded(admin_client: Client) -> None:
     upload = SimpleUploadedFile("mine.yaml", b"\xef\xbb\xbf" + TEXT.encode())
-    assert previewed(admin).status_code == 200
-    page = admin.post(reverse("import"), {"file": upload})
+    assert previewed(admin_client).status_code == 200
+    page = admin_client.post(reverse("import"), {"file": upload})
     assert "route fast" in page.content.decode()
 
 
-def test_no_key_is_in_the_source_of_the_preview(admin: Client) -> None:
-    page = previewed(admin).content.decode()
+def test_no_key_is_in_the_source_of_the_preview(admin_client: Client) -> None:
+    page = previewed(admin_client).content.decode()
     for secret in ("sk-literal", "sk-master", "sk-ant"):
         assert secret not in page
 
@@ -147,9 +147,9 @@ def test_no_key_is_in_the_source_of_the_preview(admin: Client) -> None:
     ],
 )
 def test_an_error_is_shown_with_its_line_and_the_text_stays(
-    admin: Client, text: str, reason: str
+    admin_client: Client, text: str, reason: str
 ) -> None:
-    answer = previewed(admin, text)
+    answer = previewed(admin_client, text)
     if answer.status_code == 200:  # a bad entry is left out; the tag of a list is not looked at
         assert re.search(f"unknown key|{reason}", answer.content.decode())
         return
@@ -162,14 +162,14 @@ def test_an_error_is_shown_with_its_line_and_the_text_stays(
 @pytest.mark.parametrize(
     "data", [b"\xff\xfe\x00", b"x" * (1024 * 1024 + 1)], ids=["binary", "huge"]
 )
-def test_a_file_that_is_none_is_refused(admin: Client, data: bytes) -> None:
-    answer = admin.post(reverse("import"), {"file": SimpleUploadedFile("x.yaml", data)})
+def test_a_file_that_is_none_is_refused(admin_client: Client, data: bytes) -> None:
+    answer = admin_client.post(reverse("import"), {"file": SimpleUploadedFile("x.yaml", data)})
     assert answer.status_code == 422
     assert "file" in answer.context["form"].errors
 
 
 def test_an_upload_reads_no_secret_of_the_gateway(
-    admin: Client, monkeypatch: pytest.MonkeyPatch
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DRAGOMAN_SECRET_KEY", "very-secret-value")
     text = """
@@ -177,16 +177,16 @@ model_list:
   - model_name: os.environ/DRAGOMAN_SECRET_KEY
     litellm_params: {model: openai/x, api_key: sk-literal-0123456789}
 """
-    assert "very-secret-value" not in previewed(admin, text).content.decode()
+    assert "very-secret-value" not in previewed(admin_client, text).content.decode()
 
 
 @pytest.mark.parametrize("draft", ["", "x", "gAAAAA", "é"])
-def test_a_forged_draft_imports_nothing(admin: Client, draft: str) -> None:
-    assert admin.post(reverse("import"), {"draft": draft}).status_code == 422
+def test_a_forged_draft_imports_nothing(admin_client: Client, draft: str) -> None:
+    assert admin_client.post(reverse("import"), {"draft": draft}).status_code == 422
     assert not Provider.objects.exists()
 
 
-def test_manually_created_rows_stay(admin: Client) -> None:
+def test_manually_created_rows_stay(admin_client: Client) -> None:
     Route.objects.create(name="fast", strategy="ordered")
     file_row = Provider.objects.create(name="openai", preset="groq", source=RowSource.FILE)
     config = read_upload(TEXT)
@@ -226,8 +226,8 @@ def test_every_seed_file_has_a_preview() -> None:
         assert preview(read_upload(text), text)
 
 
-def test_hostile_names_are_shown_as_text(admin: Client) -> None:
+def test_hostile_names_are_shown_as_text(admin_client: Client) -> None:
     text = TEXT.replace("quick", "'<img src=x onerror=alert(1)>'")
-    page = previewed(admin, text).content.decode()
+    page = previewed(admin_client, text).content.decode()
     assert html.escape("<img src=x") in page
     assert "<img src=x" not in page

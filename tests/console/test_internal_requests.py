@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def ada() -> Client:
+def admin_client() -> Client:
     client = Client()
     client.force_login(get_user_model().objects.create_superuser("ada"))
     return client
@@ -78,7 +78,7 @@ def test_health_checks_are_listed_only_when_filtered_for(query: str, expected: l
     assert matching_ids(query) == expected
 
 
-def test_health_checks_are_not_in_the_live_tail_or_pagination(ada: Client):
+def test_health_checks_are_not_in_the_live_tail_or_pagination(admin_client: Client):
     logged("req_a", key_prefix="k1")
     first = RequestLog.objects.get()
     logged("check_1", key_prefix="check")
@@ -91,10 +91,12 @@ def test_health_checks_are_not_in_the_live_tail_or_pagination(ada: Client):
     assert newer == RequestLog.objects.get(request_id="req_b").pk
 
 
-def test_a_log_with_only_health_checks_shows_the_empty_state(ada: Client):
+def test_a_log_with_only_health_checks_shows_the_empty_state(admin_client: Client):
     logged("check_1", key_prefix="check")
-    assert "The first one appears here" in page(ada)
-    assert reverse("request", args=[RequestLog.objects.get().pk]) in page(ada, "q=is:check")
+    assert "The first one appears here" in page(admin_client)
+    assert reverse("request", args=[RequestLog.objects.get().pk]) in page(
+        admin_client, "q=is:check"
+    )
 
 
 @pytest.mark.parametrize("few", [5_000, 0], ids=["counted", "measured"])
@@ -175,27 +177,27 @@ def test_filters_by_amount_dialect_and_part_of_a_name(query: str, expected: list
     assert matching_ids(query) == expected
 
 
-def test_an_ignored_filter_is_shown(ada: Client):
+def test_an_ignored_filter_is_shown(admin_client: Client):
     logged("req_a")
-    assert "Ignored: foo:bar is not a filter" in page(ada, "q=foo:bar")
+    assert "Ignored: foo:bar is not a filter" in page(admin_client, "q=foo:bar")
 
 
 @pytest.mark.parametrize(
     ("days", "span"), [(0, "24h"), (3, "7d"), (20, "30d"), (90, "all")], ids=str
 )
-def test_a_link_to_an_old_request_has_it_in_the_list(ada: Client, days: int, span: str):
+def test_a_link_to_an_old_request_has_it_in_the_list(admin_client: Client, days: int, span: str):
     store.write([entry("req_old", started_at=time.time() - days * 86_400 - 60)])
     row = RequestLog.objects.get()
-    text = ada.get(reverse("request", args=[row.pk])).content.decode()
+    text = admin_client.get(reverse("request", args=[row.pk])).content.decode()
     assert "No request matches" not in text
     assert f'<option value="{span}" selected>' in text
 
 
-def test_every_kind_of_error_has_one_label(ada: Client):
+def test_every_kind_of_error_has_one_label(admin_client: Client):
     assert set(ERROR_LABELS) == set(KINDS)
     for kind in KINDS:
         logged(f"req_{kind}", status=502, outcome="error", error_kind=kind)
-    html = page(ada)
+    html = page(admin_client)
     assert [kind for kind in KINDS if str(ERROR_LABELS[kind]) not in html] == []
 
 
@@ -217,11 +219,11 @@ def test_every_kind_of_error_has_one_label(ada: Client):
     ],
 )
 def test_the_detail_shows_the_endpoint_the_client_called(
-    ada: Client, endpoint: str, dialect: str, words: str
+    admin_client: Client, endpoint: str, dialect: str, words: str
 ):
     model = "" if "files" in endpoint else "smart"
     fields = {"client_dialect": dialect, "requested_model": model}
-    text = detail(ada, logged("req_e", endpoint=endpoint, **fields))
+    text = detail(admin_client, logged("req_e", endpoint=endpoint, **fields))
     assert f"<b>{words}" in text
 
 
@@ -235,7 +237,7 @@ ENDPOINTS = sorted(
 TABS_WITH_BODIES = ("overview", "translation", "response", "stream")
 
 
-def test_the_detail_of_every_kind_of_row_opens(ada: Client):
+def test_the_detail_of_every_kind_of_row_opens(admin_client: Client):
     fields = {
         "client_request": b'{"model": "smart", "messages": [{"role": "user", "content": "Hi"}]}',
         "upstream_request": b'{"model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}',
@@ -243,7 +245,7 @@ def test_the_detail_of_every_kind_of_row_opens(ada: Client):
         "client_response": b'{"choices": [{"message": {"role": "assistant", "content": "Hi"}}]}',
     }
     failed: list[tuple[str, str, int]] = []
-    ada.raise_request_exception = False
+    admin_client.raise_request_exception = False
     values: dict[str, Any] = {
         "client_dialect": "openai_chat",
         "upstream_dialect": "openai_chat",
@@ -258,18 +260,18 @@ def test_the_detail_of_every_kind_of_row_opens(ada: Client):
         failed += [
             (endpoint, tab, answer.status_code)
             for tab in (("translation",) if "/" in endpoint else TABS_WITH_BODIES)
-            if (answer := ada.get(f"{here}?tab={tab}")).status_code != 200
+            if (answer := admin_client.get(f"{here}?tab={tab}")).status_code != 200
         ]
     assert failed == []
 
 
-def test_the_curl_of_a_batch_makes_a_batch(ada: Client):
+def test_the_curl_of_a_batch_makes_a_batch(admin_client: Client):
     stored_bodies = bodies({"input_file_id": "file-1"}, {})
     values = {
         "endpoint": "POST /v1/batches",
         "client_dialect": "openai_chat",
         "bodies": stored_bodies,
     }
-    text = detail(ada, logged("req_b", **values))
+    text = detail(admin_client, logged("req_b", **values))
     assert "http://testserver/v1/batches" in text
     assert "chat/completions" not in text

@@ -19,19 +19,19 @@ from gateway import store
 from gateway.models import ApiKey, RequestLog, RowSource, Team
 from tests.store.factories import entry, model, route
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("frozen_now")]
 
 FORM = {"name": "ci", "scope": "all", "bodies": ""}
 
 
 @pytest.fixture
-def admin(client: Client) -> Client:
+def admin_client(client: Client) -> Client:
     client.force_login(User.objects.create_superuser("ada"))
     return client
 
 
 @pytest.fixture
-def viewer() -> Client:
+def viewer_client() -> Client:
     client = Client()
     client.force_login(User.objects.create_user("vic"))
     return client
@@ -50,22 +50,22 @@ def admitted(token: str) -> Any:
     return store.load_snapshot().keys.get(store.digest(token))
 
 
-def test_a_created_key_is_shown_once_and_works(admin: Client) -> None:
-    response = admin.post(reverse("key-add"), FORM)
+def test_a_created_key_is_shown_once_and_works(admin_client: Client) -> None:
+    response = admin_client.post(reverse("key-add"), FORM)
     assert response.status_code == 200
     plain = secret_in(response)
     row = ApiKey.objects.get()
     assert admitted(plain).id == row.pk
     for page in (reverse("keys"), reverse("key-edit", args=[row.pk])):
-        assert plain not in text(admin.get(page))
-        assert row.prefix in text(admin.get(page))
+        assert plain not in text(admin_client.get(page))
+        assert row.prefix in text(admin_client.get(page))
 
 
-def test_the_page_with_the_secret_is_not_stored_by_anyone(admin: Client) -> None:
-    assert admin.post(reverse("key-add"), FORM)["Cache-Control"] == "no-store"
+def test_the_page_with_the_secret_is_not_stored_by_anyone(admin_client: Client) -> None:
+    assert admin_client.post(reverse("key-add"), FORM)["Cache-Control"] == "no-store"
 
 
-def test_all_fields_are_saved_and_can_be_changed(admin: Client) -> None:
+def test_all_fields_are_saved_and_can_be_changed(admin_client: Client) -> None:
     route("fast", model())
     fields = {
         **FORM,
@@ -81,7 +81,7 @@ def test_all_fields_are_saved_and_can_be_changed(admin: Client) -> None:
         "limit_tpm": "100000",
         "limit_concurrency": "4",
     }
-    admin.post(reverse("key-add"), fields)
+    admin_client.post(reverse("key-add"), fields)
     row = ApiKey.objects.get()
     assert row.routes == ["fast", "claude-*", "openai/gpt-5"]
     assert row.expires_at is not None
@@ -94,19 +94,21 @@ def test_all_fields_are_saved_and_can_be_changed(admin: Client) -> None:
     )
     assert (row.budget_day_usd, row.budget_month_usd) == (Decimal("1.5"), Decimal(20))
     edited = reverse("key-edit", args=[row.pk])
-    page_text = text(admin.get(edited))
+    page_text = text(admin_client.get(edited))
     assert 'value="claude-*, openai/gpt-5"' in page_text
     assert re.search(r'value="fast"[^>]*checked', page_text)
     changed = {**fields, "scope": "all", "bodies": "", "budget_day_usd": "", "limit_rpm": "61"}
-    assert admin.post(edited, changed).status_code == 302
+    assert admin_client.post(edited, changed).status_code == 302
     row.refresh_from_db()
     assert (row.routes, row.log_bodies, row.budget_day_usd, row.limit_rpm) == ([], None, None, 61)
 
 
 @pytest.mark.parametrize(("chosen", "days"), [("30", 30), ("90", 90), ("", None)])
-def test_a_key_expires_in_days_or_never(admin: Client, chosen: str, days: int | None) -> None:
+def test_a_key_expires_in_days_or_never(
+    admin_client: Client, chosen: str, days: int | None
+) -> None:
     body = {"name": "short", "scope": "all", "expires_in": chosen, "expires_at": ""}
-    assert admin.post(reverse("key-add"), body).status_code == 200
+    assert admin_client.post(reverse("key-add"), body).status_code == 200
     expires_at = ApiKey.objects.get(name="short").expires_at
     if days is None:
         assert expires_at is None
@@ -115,22 +117,22 @@ def test_a_key_expires_in_days_or_never(admin: Client, chosen: str, days: int | 
         assert abs((expires_at - timezone.now()).total_seconds() - days * 86_400) < 60
 
 
-def test_a_date_must_be_entered(admin: Client) -> None:
+def test_a_date_must_be_entered(admin_client: Client) -> None:
     body = {"name": "dated", "scope": "all", "expires_in": "date", "expires_at": ""}
-    page = admin.post(reverse("key-add"), body)
+    page = admin_client.post(reverse("key-add"), body)
     assert page.status_code == 422
     assert "Enter a date." in page.content.decode()
 
 
-def test_folded_fields_open_with_a_value_or_an_error(admin: Client) -> None:
+def test_folded_fields_open_with_a_value_or_an_error(admin_client: Client) -> None:
     def opened(page: Any) -> bool:
         return '<details class="advanced" open>' in page.content.decode()
 
-    assert not opened(admin.get(reverse("key-add")))
+    assert not opened(admin_client.get(reverse("key-add")))
     row, _plain = store.create_key("limited", limit_rpm=5)
-    assert opened(admin.get(reverse("key-edit", args=[row.pk])))
+    assert opened(admin_client.get(reverse("key-edit", args=[row.pk])))
     body = {"name": "x", "scope": "all", "limit_rpm": "-1"}
-    assert opened(admin.post(reverse("key-add"), body))
+    assert opened(admin_client.post(reverse("key-add"), body))
 
 
 @pytest.mark.parametrize(
@@ -148,111 +150,116 @@ def test_folded_fields_open_with_a_value_or_an_error(admin: Client) -> None:
     ],
 )
 def test_an_error_is_shown_at_its_field_and_other_values_stay(
-    admin: Client, field: str, value: str
+    admin_client: Client, field: str, value: str
 ) -> None:
     body = {**FORM, "name": "a kept name", field: value}
-    answer = admin.post(reverse("key-add"), body)
+    answer = admin_client.post(reverse("key-add"), body)
     assert answer.status_code == 422
     assert field in answer.context["form"].errors
     assert field == "name" or "a kept name" in text(answer)
     assert not ApiKey.objects.exists()
 
 
-def test_an_expired_key_can_be_edited_without_a_new_time(admin: Client) -> None:
+def test_an_expired_key_can_be_edited_without_a_new_time(admin_client: Client) -> None:
     row, _ = store.create_key(
         "old", expires_at=timezone.now().replace(second=0, microsecond=0) - timedelta(days=1)
     )
     assert row.expires_at is not None
     body = {**FORM, "name": "renamed", "expires_at": row.expires_at.strftime("%Y-%m-%dT%H:%M")}
-    assert admin.post(reverse("key-edit", args=[row.pk]), body).status_code == 302
+    assert admin_client.post(reverse("key-edit", args=[row.pk]), body).status_code == 302
     assert ApiKey.objects.get().name == "renamed"
 
 
-def test_rotating_keeps_identity_and_spending(admin: Client) -> None:
+def test_rotating_keeps_identity_and_spending(admin_client: Client) -> None:
     row, old = store.create_key("ci", budget_month_usd=Decimal(10))
     store.write(
         [entry(key_id=row.pk, cost_usd=Decimal("2.5"), started_at=timezone.now().timestamp())]
     )
-    rotated = admin.post(reverse("key-rotate", args=[row.pk]), {"grace": "hour"})
+    rotated = admin_client.post(reverse("key-rotate", args=[row.pk]), {"grace": "hour"})
     new = secret_in(rotated)
     assert new != old
     assert admitted(old).id == admitted(new).id == row.pk
-    page = text(admin.get(reverse("key-edit", args=[row.pk])))
+    page = text(admin_client.get(reverse("key-edit", args=[row.pk])))
     assert "$2.50" in page
     assert "$7.50 left" in page
     assert old[:15] in page
-    assert admin.post(reverse("key-end-grace", args=[row.pk])).status_code == 302
+    assert admin_client.post(reverse("key-end-grace", args=[row.pk])).status_code == 302
     assert admitted(old) is None
     assert admitted(new) is not None
 
 
-def test_rotating_without_grace_ends_the_old_secret(admin: Client) -> None:
+def test_rotating_without_grace_ends_the_old_secret(admin_client: Client) -> None:
     row, old = store.create_key("ci")
-    admin.post(reverse("key-rotate", args=[row.pk]), {"grace": "none"})
+    admin_client.post(reverse("key-rotate", args=[row.pk]), {"grace": "none"})
     assert admitted(old) is None
 
 
-def test_an_unknown_grace_rotates_nothing(admin: Client) -> None:
+def test_an_unknown_grace_rotates_nothing(admin_client: Client) -> None:
     row, old = store.create_key("ci")
-    assert admin.post(reverse("key-rotate", args=[row.pk]), {"grace": "years"}).status_code == 422
+    assert (
+        admin_client.post(reverse("key-rotate", args=[row.pk]), {"grace": "years"}).status_code
+        == 422
+    )
     assert admitted(old) is not None
 
 
-def test_a_revocation_can_be_undone_for_ten_seconds(admin: Client) -> None:
+def test_a_revocation_can_be_undone_for_ten_seconds(admin_client: Client) -> None:
     row, plain = store.create_key("ci")
-    answer = admin.post(reverse("key-revoke", args=[row.pk]))
+    answer = admin_client.post(reverse("key-revoke", args=[row.pk]))
     assert admitted(plain) is None
-    assert reverse("key-restore", args=[row.pk]) in text(admin.get(answer["Location"]))
-    admin.post(reverse("key-restore", args=[row.pk]))
+    assert reverse("key-restore", args=[row.pk]) in text(admin_client.get(answer["Location"]))
+    admin_client.post(reverse("key-restore", args=[row.pk]))
     assert admitted(plain) is not None
 
 
-def test_after_that_a_key_stays_revoked(admin: Client) -> None:
+def test_after_that_a_key_stays_revoked(admin_client: Client) -> None:
     row, plain = store.create_key("ci")
     ApiKey.objects.update(revoked_at=timezone.now() - timedelta(seconds=16))
-    page = text(admin.get(reverse("keys") + f"?revoked={row.pk}"))
+    page = text(admin_client.get(reverse("keys") + f"?revoked={row.pk}"))
     assert reverse("key-restore", args=[row.pk]) not in page
-    answer = admin.post(reverse("key-restore", args=[row.pk]), follow=True)
+    answer = admin_client.post(reverse("key-restore", args=[row.pk]), follow=True)
     assert "Too late" in text(answer)
     assert admitted(plain) is None
 
 
-def test_a_revoked_key_can_only_be_deleted(admin: Client) -> None:
+def test_a_revoked_key_can_only_be_deleted(admin_client: Client) -> None:
     row, _ = store.create_key("ci")
     delete = reverse("key-delete", args=[row.pk])
-    assert admin.post(delete).status_code == 409
+    assert admin_client.post(delete).status_code == 409
     ApiKey.objects.revoke()
     for name in ("key-edit", "key-rotate"):
-        answer = admin.post(reverse(name, args=[row.pk]), {**FORM, "name": "new", "grace": "day"})
+        answer = admin_client.post(
+            reverse(name, args=[row.pk]), {**FORM, "name": "new", "grace": "day"}
+        )
         assert answer.status_code == 409
     assert ApiKey.objects.get().name == "ci"
-    assert "ci" in text(admin.get(reverse("keys") + "?show=revoked"))
-    assert admin.get(delete).status_code == 200
-    assert admin.post(delete).status_code == 302
+    assert "ci" in text(admin_client.get(reverse("keys") + "?show=revoked"))
+    assert admin_client.get(delete).status_code == 200
+    assert admin_client.post(delete).status_code == 302
     assert not ApiKey.objects.exists()
 
 
-def test_a_key_of_a_file_is_read_only_until_it_is_copied(admin: Client) -> None:
+def test_a_key_of_a_file_is_read_only_until_it_is_copied(admin_client: Client) -> None:
     row, _ = store.create_key("ci", source=RowSource.FILE, source_ref="keys.yaml:3")
     edit = reverse("key-edit", args=[row.pk])
-    assert "keys.yaml:3" in text(admin.get(edit))
-    assert admin.post(edit, {**FORM, "name": "new"}).status_code == 409
-    admin.post(reverse("key-copy", args=[row.pk]))
-    assert admin.post(edit, {**FORM, "name": "new"}).status_code == 302
+    assert "keys.yaml:3" in text(admin_client.get(edit))
+    assert admin_client.post(edit, {**FORM, "name": "new"}).status_code == 409
+    admin_client.post(reverse("key-copy", args=[row.pk]))
+    assert admin_client.post(edit, {**FORM, "name": "new"}).status_code == 302
     row.refresh_from_db()
     assert (row.name, row.source) == ("new", "database")
 
 
-def test_the_list_shows_the_budget_that_ends_first(admin: Client) -> None:
+def test_the_list_shows_the_budget_that_ends_first(admin_client: Client) -> None:
     row, _ = store.create_key("ci", budget_day_usd=Decimal(4), budget_total_usd=Decimal(100))
     store.write([entry(key_id=row.pk, cost_usd=Decimal(3), started_at=timezone.now().timestamp())])
-    page = text(admin.get(reverse("keys")))
+    page = text(admin_client.get(reverse("keys")))
     assert "$3.00" in page
     assert "of $4.00" in page
     assert 'data-w="75"' in page
 
 
-def test_spans_are_days_and_months_of_utc(admin: Client) -> None:
+def test_spans_are_days_and_months_of_utc(admin_client: Client) -> None:
     row, _ = store.create_key("ci")
     now = datetime.fromisoformat("2026-03-15T12:00:00+00:00")
     for n, moment in enumerate(
@@ -263,14 +270,14 @@ def test_spans_are_days_and_months_of_utc(admin: Client) -> None:
     assert [gauge.spent for gauge in gauges([row], now)[row.pk]] == [1, 2, 3]
 
 
-def test_a_viewer_sees_the_list_and_changes_nothing(viewer: Client) -> None:
+def test_a_viewer_sees_the_list_and_changes_nothing(viewer_client: Client) -> None:
     row, plain = store.create_key("ci")
-    page = text(viewer.get(reverse("keys")))
+    page = text(viewer_client.get(reverse("keys")))
     assert "ci" in page
     assert "Revoke" not in page
-    assert viewer.get(reverse("key-add")).status_code == 403
+    assert viewer_client.get(reverse("key-add")).status_code == 403
     for name in ("key-edit", "key-rotate", "key-revoke", "key-restore", "key-delete", "key-copy"):
-        assert viewer.post(reverse(name, args=[row.pk]), FORM).status_code == 403, name
+        assert viewer_client.post(reverse(name, args=[row.pk]), FORM).status_code == 403, name
     assert admitted(plain) is not None
 
 
@@ -278,14 +285,14 @@ def test_keys_require_signing_in(client: Client) -> None:
     assert client.get(reverse("keys")).status_code == 302
 
 
-def test_an_empty_key_list_explains_what_to_do(admin: Client) -> None:
-    page = text(admin.get(reverse("keys")))
+def test_an_empty_key_list_explains_what_to_do(admin_client: Client) -> None:
+    page = text(admin_client.get(reverse("keys")))
     assert reverse("key-add") in page
     assert "Bearer sk-dgm-" in page
     assert not RequestLog.objects.exists()
 
 
-def test_spending_outlives_the_log_and_a_rotation(admin: Client) -> None:
+def test_spending_outlives_the_log_and_a_rotation(admin_client: Client) -> None:
     row, _ = store.create_key("ci")
     past = timezone.now() - timedelta(days=400)
     store.write(
@@ -327,11 +334,11 @@ def test_a_budget_bar_warns_from_the_configured_share() -> None:
     assert (early.level, late.level) == ("warn", "")
 
 
-def test_the_list_names_the_team_and_the_user_of_a_key(admin: Client) -> None:
+def test_the_list_names_the_team_and_the_user_of_a_key(admin_client: Client) -> None:
     row, _plain = store.create_key("agents")
     row.team, row.user = Team.objects.create(name="blue"), "mira"
     row.save()
-    assert "· blue · mira" in text(admin.get(reverse("keys")))
+    assert "· blue · mira" in text(admin_client.get(reverse("keys")))
 
 
 def test_limits_of_end_users_are_saved_and_others_unchanged(client: Client) -> None:

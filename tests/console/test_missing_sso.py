@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def ada(db: None, settings: Any) -> User:
+def admin_user(db: None, settings: Any) -> User:
     user = User.objects.create_superuser("ada", password=PASSWORD)
     Authenticator.objects.create(user=user, type="totp", data={"secret": "x"})
     Authenticator.objects.create(user=user, type="recovery_codes", data={})
@@ -38,7 +38,9 @@ def sign_in(client: Client, name: str) -> Any:
     return client.post(reverse("sign-in"), {"username": name, "password": PASSWORD})
 
 
-def test_a_password_alone_does_not_replace_a_second_factor(client: Client, ada: User) -> None:
+def test_a_password_alone_does_not_replace_a_second_factor(
+    client: Client, admin_user: User
+) -> None:
     answer = sign_in(client, "ada")
     assert answer.status_code == 403
     assert "second factor" in answer.content.decode()
@@ -48,7 +50,7 @@ def test_a_password_alone_does_not_replace_a_second_factor(client: Client, ada: 
     assert "_auth_user_id" in client.session
 
 
-def test_checks_count_the_accounts_and_name_the_command(ada: User, settings: Any) -> None:
+def test_checks_count_the_accounts_and_name_the_command(admin_user: User, settings: Any) -> None:
     checks = [m for m in run_checks(include_deployment_checks=True) if m.id == "gateway.E007"]
     assert len(checks) == 1
     assert "1 account has a second factor" in checks[0].msg
@@ -60,16 +62,16 @@ def test_checks_count_the_accounts_and_name_the_command(ada: User, settings: Any
     assert second_factors.missing_package_warning() == ""
 
 
-def test_an_admin_removes_factors_and_accounts(client: Client, ada: User) -> None:
+def test_an_admin_removes_factors_and_accounts(client: Client, admin_user: User) -> None:
     root = User.objects.create_superuser("root", password=PASSWORD)
     client.force_login(root)
-    assert accounts.two_factor_kinds(ada) == ["recovery_codes", "totp"]
-    client.post(reverse("user-two-factor", args=[ada.pk]))
+    assert accounts.two_factor_kinds(admin_user) == ["recovery_codes", "totp"]
+    client.post(reverse("user-two-factor", args=[admin_user.pk]))
     assert not Authenticator.objects.exists()
     assert sign_in(Client(), "ada").status_code == 302
-    SocialAccount.objects.create(user=ada, provider="oidc", uid="u1")
-    Authenticator.objects.create(user=ada, type="totp", data={})
-    accounts.delete(ada)
+    SocialAccount.objects.create(user=admin_user, provider="oidc", uid="u1")
+    Authenticator.objects.create(user=admin_user, type="totp", data={})
+    accounts.delete(admin_user)
     connection.check_constraints()
     assert not SocialAccount.objects.exists()
 

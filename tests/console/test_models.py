@@ -21,13 +21,13 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def admin(client: Client) -> Client:
+def admin_client(client: Client) -> Client:
     client.force_login(User.objects.create_superuser("ada"))
     return client
 
 
 @pytest.fixture
-def viewer() -> Client:
+def viewer_client() -> Client:
     client = Client()
     client.force_login(User.objects.create_user("vic"))
     return client
@@ -65,15 +65,17 @@ def some_models() -> None:
         ("state=nonsense&can=nonsense", ["deepseek-chat", "deepseek-reasoner", "gpt-4o", "gpt-5"]),
     ],
 )
-def test_the_filter_in_the_url_applies(admin: Client, query: str, expected: list[str]) -> None:
+def test_the_filter_in_the_url_applies(
+    admin_client: Client, query: str, expected: list[str]
+) -> None:
     some_models()
-    assert names(admin.get(f"{reverse('models')}?{query}")) == expected
+    assert names(admin_client.get(f"{reverse('models')}?{query}")) == expected
 
 
-def test_typing_swaps_only_the_rows(admin: Client) -> None:
+def test_typing_swaps_only_the_rows(admin_client: Client) -> None:
     some_models()
-    whole = admin.get(reverse("models"), {"q": "gpt"})
-    part = admin.get(reverse("models"), {"q": "gpt"}, headers={"HX-Request": "true"})
+    whole = admin_client.get(reverse("models"), {"q": "gpt"})
+    part = admin_client.get(reverse("models"), {"q": "gpt"}, headers={"HX-Request": "true"})
     assert "<html" in text(whole)
     assert "<html" not in text(part)
     assert names(part) == names(whole)
@@ -119,7 +121,7 @@ def test_the_page_shows_the_values_that_the_gateway_uses(preset: str, name: str)
         assert facts_of(row)[fact.name].value == getattr(holder, name), fact.name
 
 
-def test_facts_are_changed_and_reset(admin: Client) -> None:
+def test_facts_are_changed_and_reset(admin_client: Client) -> None:
     row = model("gpt-5", provider("openai"), traits={"seed": False})
     edit = reverse("model-edit", args=[row.pk])
     request = {
@@ -129,7 +131,7 @@ def test_facts_are_changed_and_reset(admin: Client) -> None:
         "input": "0.25",
         "output": "0",
     }
-    assert admin.post(edit, request).status_code == 302
+    assert admin_client.post(edit, request).status_code == 302
     used = store.load_snapshot().models["openai/gpt-5"]
     assert (used.traits.context_window, used.traits.images, used.traits.structured) == (
         1000,
@@ -137,29 +139,29 @@ def test_facts_are_changed_and_reset(admin: Client) -> None:
         "json",
     )
     assert (used.price.input, used.price.output) == (Decimal("0.25"), Decimal(0))
-    page_text = text(admin.get(edit))
+    page_text = text(admin_client.get(edit))
     assert page_text.count("custom") == 5
     assert re.search(r'name="input" value="0.25"', page_text)
-    admin.post(reverse("model-reset", args=[row.pk]), {"fact": "input"})
+    admin_client.post(reverse("model-reset", args=[row.pk]), {"fact": "input"})
     row.refresh_from_db()
     assert (row.price_input, row.price_output, "images" in row.traits) == (None, 0, True)
-    admin.post(reverse("model-reset", args=[row.pk]), {"fact": ""})
+    admin_client.post(reverse("model-reset", args=[row.pk]), {"fact": ""})
     row.refresh_from_db()
     assert (row.price_output, row.traits) == (None, {"seed": False})
 
 
-def test_an_empty_field_follows_the_tables(admin: Client) -> None:
+def test_an_empty_field_follows_the_tables(admin_client: Client) -> None:
     row = model("gpt-5", provider("openai"))
     before = store.load_snapshot().models["openai/gpt-5"]
-    admin.post(reverse("model-edit", args=[row.pk]), {})
+    admin_client.post(reverse("model-edit", args=[row.pk]), {})
     row.refresh_from_db()
     assert (row.traits, row.price_input) == ({}, None)
     assert store.load_snapshot().models["openai/gpt-5"].traits == before.traits
 
 
-def test_resetting_also_removes_doctor_findings(admin: Client) -> None:
+def test_resetting_also_removes_doctor_findings(admin_client: Client) -> None:
     row = model("m", learned={"max_output": 5, "images": False})
-    admin.post(reverse("model-reset", args=[row.pk]), {"fact": "max_output"})
+    admin_client.post(reverse("model-reset", args=[row.pk]), {"fact": "max_output"})
     row.refresh_from_db()
     assert row.learned == {"images": False}
 
@@ -174,9 +176,11 @@ def test_resetting_also_removes_doctor_findings(admin: Client) -> None:
         ("output", "1e99"),
     ],
 )
-def test_an_error_is_shown_at_its_field(admin: Client, field: str, value: str) -> None:
+def test_an_error_is_shown_at_its_field(admin_client: Client, field: str, value: str) -> None:
     row = model("m")
-    answer = admin.post(reverse("model-edit", args=[row.pk]), {"cache_read": "0.125", field: value})
+    answer = admin_client.post(
+        reverse("model-edit", args=[row.pk]), {"cache_read": "0.125", field: value}
+    )
     assert answer.status_code == 422
     assert field in answer.context["form"].errors
     assert "0.125" in text(answer)
@@ -184,80 +188,80 @@ def test_an_error_is_shown_at_its_field(admin: Client, field: str, value: str) -
     assert (row.traits, row.price_cache_read) == ({}, None)
 
 
-def test_an_invalid_row_is_shown_and_can_be_corrected(admin: Client) -> None:
+def test_an_invalid_row_is_shown_and_can_be_corrected(admin_client: Client) -> None:
     row = model("m", traits=[1], learned="x")
-    assert admin.get(reverse("models")).status_code == 200
-    assert admin.get(reverse("model-edit", args=[row.pk])).status_code == 200
-    admin.post(reverse("model-edit", args=[row.pk]), {"images": "no"})
+    assert admin_client.get(reverse("models")).status_code == 200
+    assert admin_client.get(reverse("model-edit", args=[row.pk])).status_code == 200
+    admin_client.post(reverse("model-edit", args=[row.pk]), {"images": "no"})
     row.refresh_from_db()
     assert row.traits == {"images": False}
 
 
-def test_a_model_is_added_manually(admin: Client) -> None:
+def test_a_model_is_added_manually(admin_client: Client) -> None:
     provider_row = provider("openai")
-    page_text = text(admin.get(reverse("model-add"), {"provider": provider_row.pk}))
+    page_text = text(admin_client.get(reverse("model-add"), {"provider": provider_row.pk}))
     assert re.search(rf'value="{provider_row.pk}" selected', page_text)
     add = {"provider": provider_row.pk, "name": "gpt-6"}
-    assert admin.post(reverse("model-add"), add).status_code == 302
+    assert admin_client.post(reverse("model-add"), add).status_code == 302
     assert Model.objects.get().name == "gpt-6"
-    again = admin.post(reverse("model-add"), add)
+    again = admin_client.post(reverse("model-add"), add)
     assert again.status_code == 422
     assert Model.objects.count() == 1
 
 
-def test_deleting_lists_the_affected_routes(admin: Client) -> None:
+def test_deleting_lists_the_affected_routes(admin_client: Client) -> None:
     row = model("m")
     route("fast", row)
     delete = reverse("model-delete", args=[row.pk])
-    assert "fast" in text(admin.get(delete))
-    assert admin.post(delete).status_code == 302
+    assert "fast" in text(admin_client.get(delete))
+    assert admin_client.post(delete).status_code == 302
     assert not Model.objects.exists()
 
 
-def test_a_model_is_switched_off_and_on(admin: Client) -> None:
+def test_a_model_is_switched_off_and_on(admin_client: Client) -> None:
     row = model("m")
     for on, there in (("no", False), ("yes", True)):
-        admin.post(reverse("model-enable", args=[row.pk]), {"on": on})
+        admin_client.post(reverse("model-enable", args=[row.pk]), {"on": on})
         assert ("openai/m" in store.load_snapshot().models) is there
 
 
-def test_a_model_of_a_file_is_read_only_until_it_is_copied(admin: Client) -> None:
+def test_a_model_of_a_file_is_read_only_until_it_is_copied(admin_client: Client) -> None:
     row = model("m", source=RowSource.FILE, source_ref="x.yaml:9")
     edit = reverse("model-edit", args=[row.pk])
-    assert "x.yaml:9" in text(admin.get(edit))
+    assert "x.yaml:9" in text(admin_client.get(edit))
     for name in ("edit", "reset", "delete"):
-        assert admin.post(reverse(f"model-{name}", args=[row.pk])).status_code == 409
-    admin.post(reverse("model-copy", args=[row.pk]))
-    assert admin.post(edit, {"images": "no"}).status_code == 302
+        assert admin_client.post(reverse(f"model-{name}", args=[row.pk])).status_code == 409
+    admin_client.post(reverse("model-copy", args=[row.pk]))
+    assert admin_client.post(edit, {"images": "no"}).status_code == 302
     row.refresh_from_db()
     assert (row.source, row.traits) == ("database", {"images": False})
 
 
-def test_a_viewer_sees_facts_and_changes_nothing(viewer: Client) -> None:
+def test_a_viewer_sees_facts_and_changes_nothing(viewer_client: Client) -> None:
     row = model("gpt-5", provider("openai"))
-    page = text(viewer.get(reverse("models")))
+    page = text(viewer_client.get(reverse("models")))
     assert "gpt-5" in page
     assert reverse("model-edit", args=[row.pk]) not in page
     for name in ("edit", "reset", "enable", "copy", "delete"):
-        assert viewer.post(reverse(f"model-{name}", args=[row.pk])).status_code == 403, name
+        assert viewer_client.post(reverse(f"model-{name}", args=[row.pk])).status_code == 403, name
 
 
-def test_an_empty_model_list_explains_what_to_do(admin: Client) -> None:
-    assert reverse("providers") in text(admin.get(reverse("models")))
+def test_an_empty_model_list_explains_what_to_do(admin_client: Client) -> None:
+    assert reverse("providers") in text(admin_client.get(reverse("models")))
 
 
-def test_prices_of_tiers_and_long_prompts_are_lines(admin: Client) -> None:
+def test_prices_of_tiers_and_long_prompts_are_lines(admin_client: Client) -> None:
     row = model("claude-sonnet-4-5", provider("claude", "anthropic"))
     edit = reverse("model-edit", args=[row.pk])
     body = {"tiers": "flex 0.5\npriority input=6 output=30", "above": "100000 input=9"}
-    assert admin.post(edit, body).status_code == 302
+    assert admin_client.post(edit, body).status_code == 302
     price = store.load_snapshot().models["claude/claude-sonnet-4-5"].price
     assert (price.tiers["flex"].input, price.tiers["priority"].output) == (Decimal("1.5"), 30)
     assert [(tokens, long.input) for tokens, long in price.above] == [(100_000, 9)]
-    page = admin.get(edit).content.decode()
+    page = admin_client.get(edit).content.decode()
     assert "priority input=6 output=30" in page
     assert "the price list has separate prices for prompts over 200,000 tokens" in page
-    assert admin.post(reverse("model-reset", args=[row.pk]), {"fact": ""}).status_code == 302
+    assert admin_client.post(reverse("model-reset", args=[row.pk]), {"fact": ""}).status_code == 302
     row.refresh_from_db()
     assert (row.price_tiers, row.price_above) == ({}, None)
 
@@ -274,8 +278,8 @@ def test_prices_of_tiers_and_long_prompts_are_lines(admin: Client) -> None:
         ("above", "100 input=1\n100 input=2"),
     ],
 )
-def test_a_line_that_is_no_price_is_refused(admin: Client, field: str, text: str) -> None:
+def test_a_line_that_is_no_price_is_refused(admin_client: Client, field: str, text: str) -> None:
     row = model("gpt-5", provider("openai"))
-    response = admin.post(reverse("model-edit", args=[row.pk]), {field: text})
+    response = admin_client.post(reverse("model-edit", args=[row.pk]), {field: text})
     assert response.status_code == 422
     assert response.context["form"].errors.keys() == {field}

@@ -20,20 +20,20 @@ from gateway.models import RequestLog
 from gateway.relay.exchange.log_record import Attempt, LogRecord
 from tests.store.factories import entry, model, provider, route
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("frozen_now")]
 
 # Late enough that yesterday's evening and this morning are in one picture.
 NOW = dt.datetime(2026, 11, 21, 10, 20, tzinfo=dt.UTC)
 
 
 @pytest.fixture
-def admin(client: Client) -> Client:
+def admin_client(client: Client) -> Client:
     client.force_login(User.objects.create_superuser("ada", password="x"))
     return client
 
 
 @pytest.fixture
-def viewer() -> Client:
+def viewer_client() -> Client:
     client = Client()
     client.force_login(User.objects.create_user("vic", password="x"))
     return client
@@ -76,16 +76,16 @@ def test_anonymous_requests_redirect_to_sign_in(client: Client) -> None:
     assert client.get(reverse("overview")).status_code == 302
 
 
-def test_an_empty_gateway_shows_how_to_make_the_first_call(admin: Client) -> None:
-    text = page(admin)
+def test_an_empty_gateway_shows_how_to_make_the_first_call(admin_client: Client) -> None:
+    text = page(admin_client)
     assert "No requests yet." in text
     assert f'href="{reverse("connect")}"' in text
     assert "curl http://testserver/v1/chat/completions" in text
 
 
-def test_the_first_request_replaces_the_empty_page(admin: Client) -> None:
+def test_the_first_request_replaces_the_empty_page(admin_client: Client) -> None:
     store.write([add_request()])
-    text = page(admin)
+    text = page(admin_client)
     assert "No requests yet." not in text
     assert f'href="{reverse("request", args=[RequestLog.objects.get().pk])}"' in text
 
@@ -155,7 +155,7 @@ def test_routes_are_ranked_and_none_is_lost() -> None:
     assert sum(share.totals.requests for share in routes) == 45
 
 
-def test_checks_of_targets_are_not_among_the_requests(admin: Client) -> None:
+def test_checks_of_targets_are_not_among_the_requests(admin_client: Client) -> None:
     failed = {"outcome": "error", "status": 429, "error_kind": "rate_limit", "cost_usd": None}
     checks = [add_request(f"check_{n}", key_prefix="check", first_token_ms=9.0) for n in range(9)]
     refused = add_request("check_x", key_prefix="check", route="watched", **failed)
@@ -167,27 +167,27 @@ def test_checks_of_targets_are_not_among_the_requests(admin: Client) -> None:
     # 400 ms, as its bucket has it; the checks took 9.
     assert overview_figures["First token"].text == "0.36 s"
     assert [share.name for share in today().routes] == ["fast"]
-    text = page(admin)
+    text = page(admin_client)
     assert len(re.findall(r'href="/console/requests/\d+"', text)) == 1
     assert "No failed requests." in text
 
 
-def test_health_checks_do_not_count_as_the_first_request(admin: Client) -> None:
+def test_health_checks_do_not_count_as_the_first_request(admin_client: Client) -> None:
     store.write([add_request("check_1", key_prefix="check")])
-    assert "No requests yet." in page(admin)
+    assert "No requests yet." in page(admin_client)
     assert not steps()[-1].done
 
 
-def test_errors_lead_to_their_requests(admin: Client) -> None:
+def test_errors_lead_to_their_requests(admin_client: Client) -> None:
     store.write([add_request(outcome="error", status=502, error_kind="timeout")])
-    text = page(admin).partition('id="errors-title"')[2]
+    text = page(admin_client).partition('id="errors-title"')[2]
     assert f'href="{reverse("request", args=[RequestLog.objects.get().pk])}"' in text
     assert "timeout" in text
 
 
-def test_the_part_that_is_renewed_has_no_shell(admin: Client) -> None:
+def test_the_part_that_is_renewed_has_no_shell(admin_client: Client) -> None:
     store.write([add_request()])
-    text = page(admin, **{"HX-Request": "true"})
+    text = page(admin_client, **{"HX-Request": "true"})
     assert "<html" not in text
     assert 'id="today-title"' in text
 
@@ -213,17 +213,17 @@ def test_the_demo_and_the_playground_are_no_steps_done() -> None:
     assert not any(done().values())
 
 
-def test_next_steps_are_shown_to_admins_only(admin: Client, viewer: Client) -> None:
-    assert "Next steps" in page(admin)
-    assert "Next steps" not in page(viewer)
+def test_next_steps_are_shown_to_admins_only(admin_client: Client, viewer_client: Client) -> None:
+    assert "Next steps" in page(admin_client)
+    assert "Next steps" not in page(viewer_client)
 
 
-def test_hostile_names_are_shown_harmlessly(admin: Client) -> None:
+def test_hostile_names_are_shown_harmlessly(admin_client: Client) -> None:
     store.write([add_request(route="<img src=x>", model="<b>m", key_prefix="<i>k")])
-    text = page(admin)
+    text = page(admin_client)
     assert "<img src=x>" not in text and "<b>m" not in text and "<i>k" not in text
 
 
-def test_problems_of_the_registry_are_shown(admin: Client) -> None:
+def test_problems_of_the_registry_are_shown(admin_client: Client) -> None:
     provider(credential_env="NOT_SET_ANYWHERE")
-    assert "1 configuration entry has a problem." in page(admin)
+    assert "1 configuration entry has a problem." in page(admin_client)

@@ -21,12 +21,12 @@ from gateway.client_spans.span import ClientTrace, SpanBatch
 from gateway.models import ApiKey, Change, ClientSpan, RequestLog, Team
 from tests.store.factories import add_usage, model, route
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("frozen_now")]
 
 
 @pytest.fixture
-def member(client: Client, mia: User) -> Client:
-    client.force_login(mia)
+def member_client(client: Client, member_user: User) -> Client:
+    client.force_login(member_user)
     return client
 
 
@@ -48,24 +48,26 @@ def log_row(key: ApiKey | None, **values: Any) -> RequestLog:
     return row
 
 
-def test_a_key_is_created_within_the_limits_and_works(member: Client, mia: User) -> None:
+def test_a_key_is_created_within_the_limits_and_works(
+    member_client: Client, member_user: User
+) -> None:
     team = Team.objects.create(name="search")
-    accounts.set_limits(mia, team=team)
+    accounts.set_limits(member_user, team=team)
     target = model()
     route("alpha", target)
     route("beta", target)
-    response = create(member)
+    response = create(member_client)
     assert response.status_code == 200
     (secret,) = set(re.findall(r"sk-dgm-\w{54}", response.content.decode()))
     row = ApiKey.objects.get()
-    assert (row.owner, row.user, row.team) == (mia, "mia", team)
+    assert (row.owner, row.user, row.team) == (member_user, "mia", team)
     assert (row.routes, row.budget_month_usd) == (["a*"], Decimal(4))
     assert row.expires_at is not None
     assert (row.expires_at - timezone.now()).days in {29, 30}
     assert store.load_snapshot().keys[store.digest(secret)].id == row.pk
-    assert create(member, routes=["alpha"]).status_code == 200
+    assert create(member_client, routes=["alpha"]).status_code == 200
     assert ApiKey.objects.latest("pk").routes == ["alpha"]
-    assert secret not in member.get(reverse("own")).content.decode()
+    assert secret not in member_client.get(reverse("own")).content.decode()
 
 
 @pytest.mark.parametrize(
@@ -80,90 +82,94 @@ def test_a_key_is_created_within_the_limits_and_works(member: Client, mia: User)
     ],
 )
 def test_a_key_beyond_the_limits_is_refused(
-    member: Client, values: dict[str, Any], field: str
+    member_client: Client, values: dict[str, Any], field: str
 ) -> None:
     target = model()
     route("alpha", target)
     route("beta", target)
-    response = create(member, **values)
+    response = create(member_client, **values)
     assert (response.status_code, list(response.context["form"].errors)) == (422, [field])
     assert not ApiKey.objects.exists()
 
 
-def test_active_keys_are_limited_in_number(member: Client) -> None:
-    create(member)
-    create(member)
-    assert create(member).status_code == 422
-    member.post(reverse("own-key-revoke", args=[ApiKey.objects.first().pk]))
-    assert create(member, month_usd="1").status_code == 200
+def test_active_keys_are_limited_in_number(member_client: Client) -> None:
+    create(member_client)
+    create(member_client)
+    assert create(member_client).status_code == 422
+    member_client.post(reverse("own-key-revoke", args=[ApiKey.objects.first().pk]))
+    assert create(member_client, month_usd="1").status_code == 200
 
 
-def test_revoking_a_key_does_not_refund_its_spend(member: Client, mia: User) -> None:
-    create(member, month_usd="6")
+def test_revoking_a_key_does_not_refund_its_spend(member_client: Client, member_user: User) -> None:
+    create(member_client, month_usd="6")
     row = ApiKey.objects.get()
     spend(row, 5)
-    limits, now = limits_of_user(mia), timezone.now()
-    assert unassigned_usd(mia, limits, now) == 4
-    member.post(reverse("own-key-revoke", args=[row.pk]))
-    assert unassigned_usd(mia, limits, now) == 5
-    assert create(member, month_usd="6").status_code == 422
+    limits, now = limits_of_user(member_user), timezone.now()
+    assert unassigned_usd(member_user, limits, now) == 4
+    member_client.post(reverse("own-key-revoke", args=[row.pk]))
+    assert unassigned_usd(member_user, limits, now) == 5
+    assert create(member_client, month_usd="6").status_code == 422
 
 
-def test_rotating_keeps_the_old_secret_for_a_while(member: Client) -> None:
-    create(member)
+def test_rotating_keeps_the_old_secret_for_a_while(member_client: Client) -> None:
+    create(member_client)
     row = ApiKey.objects.get()
-    response = member.post(reverse("own-key-rotate", args=[row.pk]), {"grace": "hour"})
+    response = member_client.post(reverse("own-key-rotate", args=[row.pk]), {"grace": "hour"})
     assert response.status_code == 200
     fresh = ApiKey.objects.get()
     assert fresh.previous_secret_expires_at is not None
     assert fresh.expires_at == row.expires_at
-    assert member.post(reverse("own-key-rotate", args=[row.pk]), {}).status_code == 422
+    assert member_client.post(reverse("own-key-rotate", args=[row.pk]), {}).status_code == 422
 
 
-def test_keys_and_requests_of_others_are_out_of_reach(member: Client) -> None:
+def test_keys_and_requests_of_others_are_out_of_reach(member_client: Client) -> None:
     other, _secret = store.create_key("ci")
     theirs = log_row(other, requested_model="their-model")
-    create(member)
+    create(member_client)
     mine = log_row(ApiKey.objects.get(name="laptop"), requested_model="my-model")
     for name in ("own-key-rotate", "own-key-revoke"):
-        assert member.post(reverse(name, args=[other.pk]), {"grace": "none"}).status_code == 404
-    assert member.get(reverse("own-request", args=[theirs.pk])).status_code == 404
-    assert member.get(reverse("request-media", args=[theirs.pk, 0])).status_code == 403
-    assert member.get(reverse("own-request", args=[mine.pk])).status_code == 200
+        assert (
+            member_client.post(reverse(name, args=[other.pk]), {"grace": "none"}).status_code == 404
+        )
+    assert member_client.get(reverse("own-request", args=[theirs.pk])).status_code == 404
+    assert member_client.get(reverse("request-media", args=[theirs.pk, 0])).status_code == 403
+    assert member_client.get(reverse("own-request", args=[mine.pk])).status_code == 200
     for name in ("own", "own-requests"):
-        page = member.get(reverse(name)).content.decode()
+        page = member_client.get(reverse(name)).content.decode()
         assert "my-model" in page
         assert "their-model" not in page
     other.refresh_from_db()
     assert other.revoked_at is None
 
 
-def test_a_member_starts_at_their_keys(member: Client) -> None:
-    assert member.get("/").headers["Location"] == reverse("own")
-    page = member.get(reverse("own")).content.decode()
+def test_a_member_starts_at_their_keys(member_client: Client) -> None:
+    assert member_client.get("/").headers["Location"] == reverse("own")
+    page = member_client.get(reverse("own")).content.decode()
     assert reverse("keys") not in page.replace(reverse("own-key-add"), "")
     assert reverse("settings") not in page
 
 
-def test_a_deactivated_or_demoted_account_loses_its_keys(member: Client, mia: User) -> None:
-    create(member)
-    accounts.set_active(mia, active=False)
+def test_a_deactivated_or_demoted_account_loses_its_keys(
+    member_client: Client, member_user: User
+) -> None:
+    create(member_client)
+    accounts.set_active(member_user, active=False)
     assert not ApiKey.objects.live().exists()
-    accounts.set_active(mia, active=True)
-    create(member, month_usd="1")
-    accounts.set_role(mia, role="viewer", bodies=False)
+    accounts.set_active(member_user, active=True)
+    create(member_client, month_usd="1")
+    accounts.set_role(member_user, role="viewer", bodies=False)
     assert not ApiKey.objects.live().exists()
     count = ApiKey.objects.count()
-    accounts.delete(mia)
+    accounts.delete(member_user)
     assert ApiKey.objects.filter(owner=None).count() == count
 
 
-def test_an_admin_sets_the_limits(client: Client, mia: User) -> None:
+def test_an_admin_sets_the_limits(client: Client, member_user: User) -> None:
     client.force_login(accounts.create_account("ada", None, role="admin"))
-    page = reverse("user-limits", args=[mia.pk])
+    page = reverse("user-limits", args=[member_user.pk])
     values = {"max_keys": "5", "month_usd": "20", "key_days": "", "routes": "a*, b"}
     assert client.post(page, values).status_code == 302
-    account = User.objects.get(pk=mia.pk).account
+    account = User.objects.get(pk=member_user.pk).account
     assert (account.max_keys, account.month_usd) == (5, 20)
     assert (account.key_days, account.routes) == (None, ["a*", "b"])
     assert account.role == "member"
@@ -171,8 +177,10 @@ def test_an_admin_sets_the_limits(client: Client, mia: User) -> None:
     assert "max_keys" in str(Change.objects.filter(kind="user").latest("pk").__dict__)
 
 
-def test_members_see_only_traces_of_their_own_keys(member: Client, mia: User) -> None:
-    key, _plain = store.create_key("mine", owner=mia)
+def test_members_see_only_traces_of_their_own_keys(
+    member_client: Client, member_user: User
+) -> None:
+    key, _plain = store.create_key("mine", owner=member_user)
     other, _plain = store.create_key("other")
     for number, owner in enumerate((key, other)):
         span = ClientSpanValue(
@@ -187,14 +195,14 @@ def test_members_see_only_traces_of_their_own_keys(member: Client, mia: User) ->
                 key_prefix=owner.prefix,
             )
         )
-    page = member.get(reverse("own-traces")).content.decode()
+    page = member_client.get(reverse("own-traces")).content.decode()
     assert "flow of mine" in page
     assert "flow of other" not in page
-    page = member.get(reverse("own-trace", args=["shared"])).content.decode()
+    page = member_client.get(reverse("own-trace", args=["shared"])).content.decode()
     assert "of mine" in page
     assert "of other" not in page
     mine, foreign = ClientSpan.objects.get(key_id=key.pk), ClientSpan.objects.get(key_id=other.pk)
-    page = member.get(reverse("own-trace-span", args=[mine.pk])).content.decode()
+    page = member_client.get(reverse("own-trace-span", args=[mine.pk])).content.decode()
     assert "content of 0" in page
-    assert member.get(reverse("own-trace-span", args=[foreign.pk])).status_code == 404
-    assert member.get(reverse("trace", args=["shared"])).status_code == 403
+    assert member_client.get(reverse("own-trace-span", args=[foreign.pk])).status_code == 404
+    assert member_client.get(reverse("trace", args=["shared"])).status_code == 403

@@ -12,7 +12,7 @@ from gateway import store
 pytestmark = pytest.mark.django_db
 
 
-def person(name: str, *, admin: bool = False) -> Client:
+def signed_in_client(name: str, *, admin: bool = False) -> Client:
     users = get_user_model().objects
     client = Client()
     client.force_login(users.create_superuser(name) if admin else users.create_user(name))
@@ -26,17 +26,17 @@ def palette_html(client: Client, query: str) -> str:
 
 
 def test_things_are_found_by_parts_of_their_names() -> None:
-    ada = person("ada", admin=True)
+    admin_client = signed_in_client("ada", admin=True)
     key, _plain = store.create_key("search agent")
-    assert reverse("key-edit", args=[key.pk]) in palette_html(ada, "agent sea")
-    assert reverse("settings") in palette_html(ada, "sett")
-    assert reverse("key-add") in palette_html(ada, "create an api")
-    assert "Search requests for" in palette_html(ada, "no such thing")
+    assert reverse("key-edit", args=[key.pk]) in palette_html(admin_client, "agent sea")
+    assert reverse("settings") in palette_html(admin_client, "sett")
+    assert reverse("key-add") in palette_html(admin_client, "create an api")
+    assert "Search requests for" in palette_html(admin_client, "no such thing")
 
 
 def test_a_viewer_finds_no_page_of_an_admin() -> None:
-    vic = person("vic")
-    text = palette_html(vic, "")
+    viewer_client = signed_in_client("vic")
+    text = palette_html(viewer_client, "")
     assert reverse("requests") in text
     assert reverse("users") not in text
     assert reverse("provider-presets") not in text

@@ -12,17 +12,17 @@ from django.test import Client
 from console.models import PlaygroundPreset
 from console.playground import history
 from gateway.models import Prompt, PromptVersion
-from tests.console.test_playground_storage import ada, create_run, vic
+from tests.console.test_playground_storage import admin_user, create_run, viewer_user
 
-__all__ = ["ada", "vic"]
+__all__ = ["admin_user", "viewer_user"]
 pytestmark = pytest.mark.django_db
 PATH = "/console/playground"
 
 
 @pytest.fixture
-def browser(ada: User) -> Client:
+def browser(admin_user: User) -> Client:
     client = Client()
-    client.force_login(ada)
+    client.force_login(admin_user)
     return client
 
 
@@ -32,8 +32,11 @@ def _patch(client: Client, run: Any, body: Any) -> Any:
     )
 
 
-def test_runs_are_found_by_name_prompt_and_model(browser: Client, ada: User) -> None:
-    sky, river = create_run(ada, "Why is the sky blue?"), create_run(ada, "A river in Alaska")
+def test_runs_are_found_by_name_prompt_and_model(browser: Client, admin_user: User) -> None:
+    sky, river = (
+        create_run(admin_user, "Why is the sky blue?"),
+        create_run(admin_user, "A river in Alaska"),
+    )
     assert _patch(browser, river, {"name": "  Best   of May "}).json()["name"] == "Best of May"
 
     def found(text: str) -> list[str]:
@@ -47,27 +50,27 @@ def test_runs_are_found_by_name_prompt_and_model(browser: Client, ada: User) -> 
     assert found("100%") == []
 
 
-def test_a_name_is_limited_and_can_be_removed(browser: Client, ada: User) -> None:
-    run = create_run(ada)
+def test_a_name_is_limited_and_can_be_removed(browser: Client, admin_user: User) -> None:
+    run = create_run(admin_user)
     assert _patch(browser, run, {"name": "x" * 101}).status_code == 400
     assert _patch(browser, run, {}).status_code == 400
     assert _patch(browser, run, {"name": "Named"}).status_code == 200
-    assert history.page(ada, None)()["runs"][0]["name"] == "Named"
+    assert history.page(admin_user, None)()["runs"][0]["name"] == "Named"
     assert _patch(browser, run, {"name": ""}).json()["name"] == ""
 
 
-def test_others_can_not_name_a_run(ada: User, vic: User) -> None:
+def test_others_can_not_name_a_run(admin_user: User, viewer_user: User) -> None:
     client = Client()
-    client.force_login(vic)
-    assert _patch(client, create_run(ada), {"name": "Mine"}).status_code == 404
+    client.force_login(viewer_user)
+    assert _patch(client, create_run(admin_user), {"name": "Mine"}).status_code == 404
 
 
 def test_versions_of_a_preset_are_compared_and_opened(
-    browser: Client, ada: User, vic: User
+    browser: Client, admin_user: User, viewer_user: User
 ) -> None:
     save = PlaygroundPreset.objects.save_version
-    first = save(ada, "support", {"system": "Be kind.", "params": {"temperature": 0.1}})
-    second = save(ada, "support", {"system": "Be brief.", "params": {"temperature": 0.1}})
+    first = save(admin_user, "support", {"system": "Be kind.", "params": {"temperature": 0.1}})
+    second = save(admin_user, "support", {"system": "Be brief.", "params": {"temperature": 0.1}})
     response = browser.get(f"{PATH}/presets/{second.pk}/versions")
     assert [(line.kind, line.text) for line in response.context["lines"] if line.kind] == [
         ("drop", "system: Be kind."),
@@ -77,7 +80,7 @@ def test_versions_of_a_preset_are_compared_and_opened(
     same = browser.get(f"{PATH}/presets/{second.pk}/versions?from=1&to=1")
     assert same.context["lines"] == []
     client = Client()
-    client.force_login(vic)
+    client.force_login(viewer_user)
     assert client.get(f"{PATH}/presets/{second.pk}/versions").status_code == 404
 
 

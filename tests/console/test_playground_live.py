@@ -58,15 +58,15 @@ def key(site: Site) -> str:
 
 
 @pytest.fixture
-def ada(site: Site) -> Iterator[httpx.Client]:
-    with client(site) as ada:
-        yield ada
+def admin_client(site: Site) -> Iterator[httpx.Client]:
+    with client(site) as admin_client:
+        yield admin_client
 
 
 @pytest.fixture
-def vic(site: Site) -> Iterator[httpx.Client]:
-    with client(site, "vic") as vic:
-        yield vic
+def viewer_client(site: Site) -> Iterator[httpx.Client]:
+    with client(site, "vic") as viewer_client:
+        yield viewer_client
 
 
 def document(*models: str, prompt: str = "Hello", **more: Any) -> Json:
@@ -102,8 +102,8 @@ def boot(who: httpx.Client, query: str = "") -> Json:
 # --- the page --------------------------------------------------------------------------------
 
 
-def test_the_page_has_models_dialects_and_samples(ada: httpx.Client) -> None:
-    data = boot(ada)
+def test_the_page_has_models_dialects_and_samples(admin_client: httpx.Client) -> None:
+    data = boot(admin_client)
     models = {model["id"]: model for model in data["models"]}
     assert models["demo"]["kind"] == "route"
     assert models["demo/demo-fast"]["kind"] == "model"
@@ -115,20 +115,24 @@ def test_the_page_has_models_dialects_and_samples(ada: httpx.Client) -> None:
     assert data["samples"]
 
 
-def test_a_link_fills_in_models_and_prompt(ada: httpx.Client) -> None:
-    settings = boot(ada, "?models=demo,demo/demo-fast&prompt=Why%3F")["settings"]
+def test_a_link_fills_in_models_and_prompt(admin_client: httpx.Client) -> None:
+    settings = boot(admin_client, "?models=demo,demo/demo-fast&prompt=Why%3F")["settings"]
     assert [column["model"] for column in settings["columns"]] == ["demo", "demo/demo-fast"]
     assert settings["messages"][0]["content"] == [{"type": "text", "text": "Why?"}]
 
 
-def test_a_logged_request_opens_with_its_settings(ada: httpx.Client, vic: httpx.Client) -> None:
-    _, row = ran(ada, document("demo/demo-fast", system="Be brief.", params={"top_p": 0.5}))
+def test_a_logged_request_opens_with_its_settings(
+    admin_client: httpx.Client, viewer_client: httpx.Client
+) -> None:
+    _, row = ran(
+        admin_client, document("demo/demo-fast", system="Be brief.", params={"top_p": 0.5})
+    )
     request = next(data for kind, data in row if kind == "end")["request_id"]
-    until(lambda: boot(ada, f"?request={request}")["settings"])  # when it is logged
-    settings = boot(ada, f"?request={request}")["settings"]
+    until(lambda: boot(admin_client, f"?request={request}")["settings"])  # when it is logged
+    settings = boot(admin_client, f"?request={request}")["settings"]
     assert settings["system"] == "Be brief."
     assert settings["params"]["top_p"] == 0.5
-    assert boot(vic, f"?request={request}")["settings"] is None
+    assert boot(viewer_client, f"?request={request}")["settings"] is None
 
 
 # --- who may ----------------------------------------------------------------------------------
@@ -149,20 +153,22 @@ def test_a_post_without_its_token_is_refused(site: Site) -> None:
     assert reply.status_code == 403
 
 
-def test_a_viewer_sees_only_own_runs_and_an_admin_all(ada: httpx.Client, vic: httpx.Client) -> None:
-    hers, _ = ran(ada, document("demo/demo-fast", prompt="of ada"))
-    his, _ = ran(vic, document("demo/demo-fast", prompt="of vic"))
-    assert {run["id"] for run in ada.get(f"{PATH}/history").json()["runs"]} >= {hers, his}
-    ids = {run["id"] for run in vic.get(f"{PATH}/history").json()["runs"]}
+def test_a_viewer_sees_only_own_runs_and_an_admin_all(
+    admin_client: httpx.Client, viewer_client: httpx.Client
+) -> None:
+    hers, _ = ran(admin_client, document("demo/demo-fast", prompt="of ada"))
+    his, _ = ran(viewer_client, document("demo/demo-fast", prompt="of vic"))
+    assert {run["id"] for run in admin_client.get(f"{PATH}/history").json()["runs"]} >= {hers, his}
+    ids = {run["id"] for run in viewer_client.get(f"{PATH}/history").json()["runs"]}
     assert his in ids and hers not in ids
     for path in ("", ".csv", "/events", "/translation", "/code"):
-        assert vic.get(f"{PATH}/runs/{hers}{path}").status_code == 404, path
-    assert vic.post(f"{PATH}/runs/{hers}/stop", json={}).status_code == 404
-    assert vic.delete(f"{PATH}/runs/{hers}").status_code == 404
+        assert viewer_client.get(f"{PATH}/runs/{hers}{path}").status_code == 404, path
+    assert viewer_client.post(f"{PATH}/runs/{hers}/stop", json={}).status_code == 404
+    assert viewer_client.delete(f"{PATH}/runs/{hers}").status_code == 404
     vote = {"run": hers, "order": ["A", "B"], "winner": "A"}
-    assert vic.post(f"{PATH}/votes", json=vote).status_code == 404
-    assert boot(vic, f"?run={hers}")["run"] is None
-    assert ada.get(f"{PATH}/runs/{his}").status_code == 200
+    assert viewer_client.post(f"{PATH}/votes", json=vote).status_code == 404
+    assert boot(viewer_client, f"?run={hers}")["run"] is None
+    assert admin_client.get(f"{PATH}/runs/{his}").status_code == 200
 
 
 # --- bad input --------------------------------------------------------------------------------
@@ -182,97 +188,97 @@ def test_a_viewer_sees_only_own_runs_and_an_admin_all(ada: httpx.Client, vic: ht
     ],
     ids=["nothing", "half", "list", "null", "no text", "deep", "nul", "nested"],
 )
-def test_an_invalid_document_is_refused(ada: httpx.Client, content: bytes) -> None:
+def test_an_invalid_document_is_refused(admin_client: httpx.Client, content: bytes) -> None:
     headers = {"Content-Type": "application/json"}
     for path in ("/runs", "/evaluation", "/votes", "/presets", "/code"):
-        reply = ada.post(PATH + path, content=content, headers=headers)
+        reply = admin_client.post(PATH + path, content=content, headers=headers)
         assert reply.status_code == 400
         assert reply.json()["errors"]
 
 
-def test_an_error_is_returned_for_its_field(ada: httpx.Client) -> None:
-    reply = ada.post(f"{PATH}/runs", json=document("demo", params={"temperature": "hot"}))
+def test_an_error_is_returned_for_its_field(admin_client: httpx.Client) -> None:
+    reply = admin_client.post(f"{PATH}/runs", json=document("demo", params={"temperature": "hot"}))
     assert reply.status_code == 400
     assert set(reply.json()["errors"]) == {"params.temperature"}
 
 
-def test_an_image_larger_than_the_form_limit_is_accepted(ada: httpx.Client) -> None:
+def test_an_image_larger_than_the_form_limit_is_accepted(admin_client: httpx.Client) -> None:
     part = {"type": "image", "media_type": "image/png", "data": "QUJD" * 1_000_000}
     text = {"type": "text", "text": "What is it?"}
     body = document("demo/demo-fast")
     body["messages"] = [{"role": "user", "content": [part, text]}]
-    _, row = ran(ada, body)
+    _, row = ran(admin_client, body)
     words = "".join(data["text"] for kind, data in row if kind == "delta")
     assert "1 image" in words
 
 
-def test_unknown_runs_and_odd_numbers_are_not_found(ada: httpx.Client) -> None:
+def test_unknown_runs_and_odd_numbers_are_not_found(admin_client: httpx.Client) -> None:
     unknown = "00000000-0000-4000-8000-000000000000"
-    assert ada.get(f"{PATH}/runs/{unknown}").status_code == 404
-    assert ada.get(f"{PATH}/runs/7").status_code == 404
-    assert ada.get(f"{PATH}/history?before=x").status_code == 200
-    assert boot(ada, "?run=x&preset=x")["run"] is None
+    assert admin_client.get(f"{PATH}/runs/{unknown}").status_code == 404
+    assert admin_client.get(f"{PATH}/runs/7").status_code == 404
+    assert admin_client.get(f"{PATH}/history?before=x").status_code == 200
+    assert boot(admin_client, "?run=x&preset=x")["run"] is None
 
 
 # --- a run kept -------------------------------------------------------------------------------
 
 
-def test_a_run_is_stored_and_loaded(ada: httpx.Client) -> None:
-    run, log_row = ran(ada, document("demo/demo-fast", "demo/demo-500", prompt="Keep me"))
-    again = ada.get(f"{PATH}/runs/{run}/events")
+def test_a_run_is_stored_and_loaded(admin_client: httpx.Client) -> None:
+    run, log_row = ran(admin_client, document("demo/demo-fast", "demo/demo-500", prompt="Keep me"))
+    again = admin_client.get(f"{PATH}/runs/{run}/events")
     assert events(again.text) == log_row
-    later = ada.get(f"{PATH}/runs/{run}/events?after=5").text
+    later = admin_client.get(f"{PATH}/runs/{run}/events?after=5").text
     assert later.startswith("id: 6\n")
-    row = ada.get(f"{PATH}/history").json()["runs"][0]
+    row = admin_client.get(f"{PATH}/history").json()["runs"][0]
     assert (row["id"], row["title"], row["mine"]) == (run, "Keep me", True)
     assert row["models"] == ["demo/demo-fast", "demo/demo-500"]
     assert row["status"] == "1 failed"
-    opened = boot(ada, f"?run={run}")["run"]
+    opened = boot(admin_client, f"?run={run}")["run"]
     assert opened["settings"]["messages"] == [{"role": "user", "content": "Keep me"}]
     assert opened["summary"]["columns"][1]["failed"] == 1
 
 
-def test_the_history_has_pages(ada: httpx.Client, vic: httpx.Client) -> None:
+def test_the_history_has_pages(admin_client: httpx.Client, viewer_client: httpx.Client) -> None:
     for number in range(31):
-        ran(vic, document("demo/demo-fast", prompt=f"Page {number}"))
-    first = vic.get(f"{PATH}/history").json()
+        ran(viewer_client, document("demo/demo-fast", prompt=f"Page {number}"))
+    first = viewer_client.get(f"{PATH}/history").json()
     assert len(first["runs"]) == 30
-    rest = vic.get(f"{PATH}/history?before={first['next']}").json()
+    rest = viewer_client.get(f"{PATH}/history?before={first['next']}").json()
     assert rest["next"] is None
     assert not {r["id"] for r in rest["runs"]} & {r["id"] for r in first["runs"]}
 
 
-def test_a_run_can_be_deleted(ada: httpx.Client) -> None:
-    run, _ = ran(ada, document("demo/demo-fast"))
-    assert ada.delete(f"{PATH}/runs/{run}").status_code == 200
-    assert ada.get(f"{PATH}/runs/{run}").status_code == 404
+def test_a_run_can_be_deleted(admin_client: httpx.Client) -> None:
+    run, _ = ran(admin_client, document("demo/demo-fast"))
+    assert admin_client.delete(f"{PATH}/runs/{run}").status_code == 200
+    assert admin_client.get(f"{PATH}/runs/{run}").status_code == 404
 
 
-def test_exports_contain_the_comparison_fields(ada: httpx.Client) -> None:
+def test_exports_contain_the_comparison_fields(admin_client: httpx.Client) -> None:
     schema = {"type": "object", "required": ["a"], "properties": {"a": {"type": "integer"}}}
     body = document("demo/demo-fast", "demo/demo-bad-schema@0ms", prompt="=1+1", schema=schema)
-    run, _ = ran(ada, body)
-    table = ada.get(f"{PATH}/runs/{run}.csv")
+    run, _ = ran(admin_client, body)
+    table = admin_client.get(f"{PATH}/runs/{run}.csv")
     assert "attachment" in table.headers["content-disposition"]
     header, first, second = table.text.splitlines()
     assert header.startswith("column,run,provider,model,")
     assert ",true," in first and ",false," in second
-    whole = ada.get(f"{PATH}/runs/{run}.json").json()
+    whole = admin_client.get(f"{PATH}/runs/{run}.json").json()
     assert [a["schema_valid"] for a in whole["answers"]] == [True, False]
     assert whole["settings"]["schema"] == schema
-    text = ada.get(f"{PATH}/runs/{run}.md").text
+    text = admin_client.get(f"{PATH}/runs/{run}.md").text
     assert "| column | provider | model |" in text
     assert "demo/demo-fast" in text.replace("\\", "")
-    assert ada.get(f"{PATH}/runs/{run}.exe").status_code == 400
+    assert admin_client.get(f"{PATH}/runs/{run}.exe").status_code == 400
 
 
 # --- translation, code ------------------------------------------------------------------------
 
 
-def test_the_same_run_in_another_dialect(ada: httpx.Client) -> None:
-    run, _ = ran(ada, document("demo/demo-fast", system="Be brief.", params={"seed": 7}))
+def test_the_same_run_in_another_dialect(admin_client: httpx.Client) -> None:
+    run, _ = ran(admin_client, document("demo/demo-fast", system="Be brief.", params={"seed": 7}))
     path = f"{PATH}/runs/{run}/translation?col=A&dialect="
-    body = ada.get(path + "anthropic_messages").json()
+    body = admin_client.get(path + "anthropic_messages").json()
     assert body["client_request"]["system"][0]["text"] == "Be brief."
     assert body["client_request"]["max_tokens"] > 0
     assert "params.seed" in [row["field"] for row in body["dropped_settings"]]
@@ -290,28 +296,28 @@ def test_the_same_run_in_another_dialect(ada: httpx.Client) -> None:
         "openai_completions": ("prompt", "choices", "/v1/completions"),
     }
     for dialect, (items, answered, where) in shapes.items():
-        other = ada.get(path + dialect).json()
+        other = admin_client.get(path + dialect).json()
         assert items in other["client_request"]
         assert answered in other["response"]
         assert other["client_path"].endswith(where)
         assert other["upstream_request"]["model"] == "demo-fast"
         assert len(other["stream"]) > 1, dialect
-    same = ada.get(path + "openai_chat").json()
+    same = admin_client.get(path + "openai_chat").json()
     assert same["passthrough"] is True
     assert same["client_request"]["seed"] == 7
-    assert ada.get(path + "klingon").status_code == 400
+    assert admin_client.get(path + "klingon").status_code == 400
 
 
 @pytest.mark.parametrize("lang", [name for name in code.RENDERERS if name.startswith("python")])
 @pytest.mark.wide(every=3)
 def test_the_python_snippet_runs_and_sends_the_same_request(
-    ada: httpx.Client, key: str, lang: str, tmp_path: Path
+    admin_client: httpx.Client, key: str, lang: str, tmp_path: Path
 ) -> None:
     params = {"temperature": 0.2, "max_tokens": 400, "stop": ["never said"]}
     tools = [{"name": "look_up", "schema": {"type": "object", "properties": {}}}]
     body = document("demo/demo-fast", prompt="Say 'hi' \"there\" \\ é", tools=tools, params=params)
-    run, row = ran(ada, body)
-    payload = ada.get(f"{PATH}/runs/{run}/code?lang={lang}&col=A").json()
+    run, row = ran(admin_client, body)
+    payload = admin_client.get(f"{PATH}/runs/{run}/code?lang={lang}&col=A").json()
     assert payload["key"] in payload["code"]
     script = tmp_path / "asks.py"
     script.write_text(payload["code"], encoding="utf-8")
@@ -327,7 +333,7 @@ def test_the_python_snippet_runs_and_sends_the_same_request(
     assert done.stdout == text
 
 
-def test_the_curl_snippet_runs(ada: httpx.Client, key: str) -> None:
+def test_the_curl_snippet_runs(admin_client: httpx.Client, key: str) -> None:
     body = document("demo/demo-fast", prompt="It's $HOME `here`")
     marks = {
         "openai_chat": "[DONE]",
@@ -341,7 +347,9 @@ def test_the_curl_snippet_runs(ada: httpx.Client, key: str) -> None:
     }
     assert set(marks) == set(OFFERED)
     for dialect, mark in marks.items():
-        payload = ada.post(f"{PATH}/code?lang=curl", json={**body, "dialect": dialect}).json()
+        payload = admin_client.post(
+            f"{PATH}/code?lang=curl", json={**body, "dialect": dialect}
+        ).json()
         done = subprocess.run(
             ["sh", "-c", payload["code"]],
             env={**os.environ, payload["key"]: key},
@@ -354,29 +362,29 @@ def test_the_curl_snippet_runs(ada: httpx.Client, key: str) -> None:
         assert "$HOME" in done.stdout
 
 
-def test_the_javascript_snippet_has_the_same_body(ada: httpx.Client) -> None:
-    payload = ada.post(
+def test_the_javascript_snippet_has_the_same_body(admin_client: httpx.Client) -> None:
+    payload = admin_client.post(
         f"{PATH}/code?lang=javascript", json=document("demo", prompt="</script>")
     ).json()
     body = json.loads(payload["code"].partition("create(")[2].partition(");\nfor")[0])
     assert body["model"] == "demo"
     assert body["messages"][0]["content"] == "</script>"
-    assert ada.post(f"{PATH}/code?lang=cobol", json=document("demo")).status_code == 400
+    assert admin_client.post(f"{PATH}/code?lang=cobol", json=document("demo")).status_code == 400
 
 
 # --- votes, presets ----------------------------------------------------------------------------
 
 
-def test_votes_make_a_scoreboard(ada: httpx.Client) -> None:
+def test_votes_make_a_scoreboard(admin_client: httpx.Client) -> None:
     body = document("demo/demo-fast", "demo/demo-500", blind=True, preset="votes")
     for winner in ("A", "A", "tie", "none"):
-        run, row = ran(ada, body)
+        run, row = ran(admin_client, body)
         order = row[0][1]["order"]
         assert sorted(order) == ["A", "B"]
         vote = {"run": run, "order": order, "winner": winner}
-        payload = ada.post(f"{PATH}/votes", json=vote).json()
+        payload = admin_client.post(f"{PATH}/votes", json=vote).json()
         assert payload["models"] == {"A": "demo/demo-fast", "B": "demo/demo-500"}
-    first, second = ada.get(f"{PATH}/scoreboard?preset=votes").json()["rows"]
+    first, second = admin_client.get(f"{PATH}/scoreboard?preset=votes").json()["rows"]
     assert (first["model"], first["wins"], first["ties"], first["bad"]) == (
         "demo/demo-fast",
         2,
@@ -387,33 +395,37 @@ def test_votes_make_a_scoreboard(ada: httpx.Client) -> None:
     assert first["rating"] > 1000 > second["rating"]
 
 
-def test_a_second_vote_on_a_run_replaces_the_first(ada: httpx.Client) -> None:
-    run, _ = ran(ada, document("demo/demo-fast", "demo/demo", preset="again"))
+def test_a_second_vote_on_a_run_replaces_the_first(admin_client: httpx.Client) -> None:
+    run, _ = ran(admin_client, document("demo/demo-fast", "demo/demo", preset="again"))
     for winner in ("A", "B"):
-        ada.post(f"{PATH}/votes", json={"run": run, "order": ["B", "A"], "winner": winner})
-    rows = ada.get(f"{PATH}/scoreboard?preset=again").json()["rows"]
+        admin_client.post(f"{PATH}/votes", json={"run": run, "order": ["B", "A"], "winner": winner})
+    rows = admin_client.get(f"{PATH}/scoreboard?preset=again").json()["rows"]
     assert {row["model"]: row["wins"] for row in rows} == {"demo/demo": 1, "demo/demo-fast": 0}
-    bad = ada.post(f"{PATH}/votes", json={"run": run, "order": ["A", "B"], "winner": "C"})
+    bad = admin_client.post(f"{PATH}/votes", json={"run": run, "order": ["A", "B"], "winner": "C"})
     assert set(bad.json()["errors"]) == {"winner"}
 
 
-def test_each_save_of_a_preset_is_a_version(ada: httpx.Client, vic: httpx.Client) -> None:
+def test_each_save_of_a_preset_is_a_version(
+    admin_client: httpx.Client, viewer_client: httpx.Client
+) -> None:
     for number in (1, 2):
         body = {"name": "Mine", "document": {"system": f"v{number}"}}
-        request_body = ada.post(f"{PATH}/presets", json=body).json()
+        request_body = admin_client.post(f"{PATH}/presets", json=body).json()
         assert request_body["version"] == number
-    assert {"id": request_body["id"], "name": "Mine", "version": 2} in boot(ada)["presets"]
-    assert boot(ada, f"?preset={request_body['id']}")["settings"] == {"system": "v2"}
-    versions = ada.get(f"{PATH}/presets/{request_body['id']}").json()["versions"]
+    assert {"id": request_body["id"], "name": "Mine", "version": 2} in boot(admin_client)["presets"]
+    assert boot(admin_client, f"?preset={request_body['id']}")["settings"] == {"system": "v2"}
+    versions = admin_client.get(f"{PATH}/presets/{request_body['id']}").json()["versions"]
     assert [version["version"] for version in versions] == [2, 1]
-    assert vic.get(f"{PATH}/presets/{request_body['id']}").status_code == 404
-    assert vic.delete(f"{PATH}/presets/{request_body['id']}").status_code == 404
-    assert ada.delete(f"{PATH}/presets/{request_body['id']}").status_code == 200
-    assert boot(ada)["presets"] == []
-    assert set(ada.post(f"{PATH}/presets", json={"name": " "}).json()["errors"]) == {"name"}
+    assert viewer_client.get(f"{PATH}/presets/{request_body['id']}").status_code == 404
+    assert viewer_client.delete(f"{PATH}/presets/{request_body['id']}").status_code == 404
+    assert admin_client.delete(f"{PATH}/presets/{request_body['id']}").status_code == 200
+    assert boot(admin_client)["presets"] == []
+    assert set(admin_client.post(f"{PATH}/presets", json={"name": " "}).json()["errors"]) == {
+        "name"
+    }
 
 
-def test_the_prompt_of_the_playground_becomes_an_evaluation(ada: httpx.Client) -> None:
+def test_the_prompt_of_the_playground_becomes_an_evaluation(admin_client: httpx.Client) -> None:
     body = document(
         "demo/demo-fast",
         "demo/demo-500",
@@ -421,13 +433,13 @@ def test_the_prompt_of_the_playground_becomes_an_evaluation(ada: httpx.Client) -
         params={"temperature": 0.5},
         messages=[{"role": "user", "content": "Capital of {{country}}?"}],
     )
-    created = ada.post(f"{PATH}/evaluation", json=body)
+    created = admin_client.post(f"{PATH}/evaluation", json=body)
     assert created.status_code == 201
-    page = ada.get(created.json()["url"]).text
+    page = admin_client.get(created.json()["url"]).text
     assert "Capital of {{country}}?" in page and "Be brief." in page
     assert page.count('name="models"') >= 2
     assert "&quot;temperature&quot;: 0.5" in page
-    assert ada.post(f"{PATH}/evaluation", json={"columns": []}).status_code == 400
+    assert admin_client.post(f"{PATH}/evaluation", json={"columns": []}).status_code == 400
 
 
 # --- time --------------------------------------------------------------------------------------
@@ -445,10 +457,10 @@ async def _frames(reply: httpx.Response) -> AsyncIterator[tuple[float, str, Json
 
 
 async def test_eight_columns_start_streaming_within_150_ms(site: Site) -> None:
-    async def apart(ada: httpx.AsyncClient) -> float:
+    async def apart(admin_client: httpx.AsyncClient) -> float:
         first: dict[str, float] = {}
         body = document(*[f"demo/demo@{20 + n}ms" for n in range(8)])
-        async with ada.stream("POST", f"{PATH}/runs", json=body) as reply:
+        async with admin_client.stream("POST", f"{PATH}/runs", json=body) as reply:
             assert reply.status_code == 200
             async for now, kind, data in _frames(reply):
                 if kind == "delta":
@@ -457,36 +469,42 @@ async def test_eight_columns_start_streaming_within_150_ms(site: Site) -> None:
                     break
         return max(first.values()) - min(first.values())
 
-    async with httpx.AsyncClient(base_url=site.url, timeout=60, **_signed_in(site, "ada")) as ada:
-        assert await soon(lambda: apart(ada), 0.150)
+    async with httpx.AsyncClient(
+        base_url=site.url, timeout=60, **_signed_in(site, "ada")
+    ) as admin_client:
+        assert await soon(lambda: apart(admin_client), 0.150)
 
 
 async def test_closing_the_tab_ends_the_run_within_half_a_second(site: Site) -> None:
-    async def late(ada: httpx.AsyncClient) -> float:
+    async def late(admin_client: httpx.AsyncClient) -> float:
         """By how much the last column was late, in seconds."""
         body = document("demo/demo-stall@1ms", "demo/demo-slow")
         run, began = "", time.perf_counter()
-        async with ada.stream("POST", f"{PATH}/runs", json=body) as reply:
+        async with admin_client.stream("POST", f"{PATH}/runs", json=body) as reply:
             async for _now, kind, data in _frames(reply):
                 run = data.get("id", "") if kind == "run" else run
                 if kind == "delta":
                     break
         watched_s = time.perf_counter() - began
         await asyncio.sleep(1)  # a reader that came sooner would be the next tab
-        stored = events((await ada.get(f"{PATH}/runs/{run}/events")).text)
+        stored = events((await admin_client.get(f"{PATH}/runs/{run}/events")).text)
         ends = [data for kind, data in stored if kind == "end"]
         assert {data["status"] for data in ends} == {"stopped"}
         return max(data["total_ms"] for data in ends) / 1000 - watched_s
 
-    async with httpx.AsyncClient(base_url=site.url, timeout=60, **_signed_in(site, "ada")) as ada:
-        assert await soon(lambda: late(ada), 0.5)
+    async with httpx.AsyncClient(
+        base_url=site.url, timeout=60, **_signed_in(site, "ada")
+    ) as admin_client:
+        assert await soon(lambda: late(admin_client), 0.5)
 
 
 async def test_stop_ends_one_column_or_all(site: Site) -> None:
-    async with httpx.AsyncClient(base_url=site.url, timeout=60, **_signed_in(site, "ada")) as ada:
+    async with httpx.AsyncClient(
+        base_url=site.url, timeout=60, **_signed_in(site, "ada")
+    ) as admin_client:
         body = document("demo/demo-stall@1ms", "demo/demo-stall@1ms", "demo/demo-fast")
         ended: list[str] = []
-        async with ada.stream("POST", f"{PATH}/runs", json=body) as reply:
+        async with admin_client.stream("POST", f"{PATH}/runs", json=body) as reply:
             run = ""
             async for _now, kind, data in _frames(reply):
                 run = data["id"] if kind == "run" else run
@@ -494,7 +512,7 @@ async def test_stop_ends_one_column_or_all(site: Site) -> None:
                     ended.append(data["col"])
                     expected = {"C": {"col": "B"}, "B": {}}.get(data["col"])
                     if expected is not None:
-                        response = await ada.post(f"{PATH}/runs/{run}/stop", json=expected)
+                        response = await admin_client.post(f"{PATH}/runs/{run}/stop", json=expected)
                         assert response.json() == {"stopped": True}
         assert ended == ["C", "B", "A"]
 
@@ -505,11 +523,11 @@ async def test_stop_ends_one_column_or_all(site: Site) -> None:
 def test_without_money_runs_are_refused_and_the_console_works(tmp_path: Path) -> None:
     site = Site(tmp_path, DRAGOMAN_PLAYGROUND_USD_PER_DAY="0").start()
     try:
-        with client(site.with_people(), "vic") as vic:
-            reply = vic.post(f"{PATH}/runs", json=document("demo"))
+        with client(site.with_people(), "vic") as viewer_client:
+            reply = viewer_client.post(f"{PATH}/runs", json=document("demo"))
             assert reply.status_code == 429
             assert "budget" in reply.json()["errors"]
-            assert vic.get(PATH).status_code == 200
-            assert vic.get(f"{PATH}/history").json()["runs"] == []
+            assert viewer_client.get(PATH).status_code == 200
+            assert viewer_client.get(f"{PATH}/history").json()["runs"] == []
     finally:
         site.stop()

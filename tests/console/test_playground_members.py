@@ -25,8 +25,8 @@ PASSWORD = "correct horse battery"
 def member(site: Site, name: str) -> Iterator[httpx.Client]:
     """A new member, signed in by password."""
     values = {"username": name, "password": PASSWORD}
-    with client_of(site) as ada:
-        reply = ada.post("/console/users/add", data={**values, "role": "member"})
+    with client_of(site) as admin_client:
+        reply = admin_client.post("/console/users/add", data={**values, "role": "member"})
         assert reply.status_code == 302
     with httpx.Client(base_url=site.url, timeout=60, headers={"Origin": site.url}) as client:
         client.get("/console/sign-in")
@@ -72,24 +72,24 @@ def test_a_member_without_a_key_sees_instructions(site: Site) -> None:
 
 def test_a_run_of_a_member_is_a_request_of_their_key(site: Site) -> None:
     """Also where the playground's own budget is zero."""
-    with member(site, "mia") as mia:
-        site.known(new_key(mia, "laptop"))
-        data = boot(mia)
+    with member(site, "mia") as member_client:
+        site.known(new_key(member_client, "laptop"))
+        data = boot(member_client)
         assert "budget" not in data
         assert {"demo", "demo/demo-fast"} <= {model["id"] for model in data["models"]}
-        run, events = ran(mia, document("demo/demo-fast", prompt="Who pays?"))
+        run, events = ran(member_client, document("demo/demo-fast", prompt="Who pays?"))
         end = ended(events)
         assert end["status"] == "ok"
         path = f"/console/own/requests/{end['request_id']}"
-        until(lambda: mia.get(path).status_code == 200)
-        page = mia.get(path).text
+        until(lambda: member_client.get(path).status_code == 200)
+        page = member_client.get(path).text
         assert "laptop" in page and "Who pays?" in page
         # It opens again in the playground, and is nobody else's.
-        assert boot(mia, f"?request={end['request_id']}")["settings"]["messages"]
-        with member(site, "otto") as otto:
-            site.known(new_key(otto, "desk"))
-            assert boot(otto, f"?request={end['request_id']}")["settings"] is None
-            assert otto.get(f"{PATH}/runs/{run}").status_code == 404
+        assert boot(member_client, f"?request={end['request_id']}")["settings"]["messages"]
+        with member(site, "otto") as other_member_client:
+            site.known(new_key(other_member_client, "desk"))
+            assert boot(other_member_client, f"?request={end['request_id']}")["settings"] is None
+            assert other_member_client.get(f"{PATH}/runs/{run}").status_code == 404
 
 
 def test_a_key_limits_models_and_spend_of_its_runs(site: Site) -> None:

@@ -34,12 +34,12 @@ NOT_STARTED: Any = None
 
 
 @pytest.fixture
-def ada() -> User:
+def admin_user() -> User:
     return User.objects.create_superuser("ada", password="correct horse battery")
 
 
 @pytest.fixture
-def vic() -> User:
+def viewer_user() -> User:
     return User.objects.create_user("vic", password="correct horse battery")
 
 
@@ -62,16 +62,16 @@ def log_spend(usd: str, session: str, **more: Any) -> None:
 # --- runs -----------------------------------------------------------------------------------
 
 
-def test_a_run_is_listed_by_its_last_question(ada: User) -> None:
-    row = create_run(ada, "  Why is\n the sky " + "blue " * 100)
+def test_a_run_is_listed_by_its_last_question(admin_user: User) -> None:
+    row = create_run(admin_user, "  Why is\n the sky " + "blue " * 100)
     assert row.title.startswith("Why is the sky blue")
     assert len(row.title) <= 120
     assert row.summary == {"models": ["one", "two"]}
 
 
-def test_a_finished_run_is_read_as_it_was_emitted(ada: User) -> None:
+def test_a_finished_run_is_read_as_it_was_emitted(admin_user: User) -> None:
     body = document()
-    run = run_store.create_run(NOT_STARTED, ada, parse(body), body)
+    run = run_store.create_run(NOT_STARTED, admin_user, parse(body), body)
     run.emit("start", {"col": "A", "n": 0, "model": "one"})
     run.emit("delta", {"col": "A", "n": 0, "kind": "text", "text": "Hi\n\nthere"})
     run.summary = {"columns": []}
@@ -83,23 +83,23 @@ def test_a_finished_run_is_read_as_it_was_emitted(ada: User) -> None:
     assert [kind for kind, _ in decode_events(decompress_frames(bytes(row.events)))][-1] == "done"
 
 
-def test_a_stop_request_reaches_the_process_of_the_run(ada: User) -> None:
+def test_a_stop_request_reaches_the_process_of_the_run(admin_user: User) -> None:
     body = document()
-    run = run_store.create_run(NOT_STARTED, ada, parse(body), body)
+    run = run_store.create_run(NOT_STARTED, admin_user, parse(body), body)
     assert run_store.DatabaseRunStore().stops(run) == []
     for column in ("A", "A", "*"):
         PlaygroundRun.objects.request_stop(UUID(run.id), column)
     assert run_store.DatabaseRunStore().stops(run) == ["A", "*"]
 
 
-def test_a_run_without_heartbeat_is_interrupted(ada: User) -> None:
+def test_a_run_without_heartbeat_is_interrupted(admin_user: User) -> None:
     body = document()
-    run = run_store.create_run(NOT_STARTED, ada, parse(body), body)
+    run = run_store.create_run(NOT_STARTED, admin_user, parse(body), body)
     long_ago = timezone.now() - dt.timedelta(minutes=5)
     PlaygroundRun.objects.update(created_at=long_ago)
 
     def status() -> str:
-        return str(history.page(ada, None)()["runs"][0]["status"])
+        return str(history.page(admin_user, None)()["runs"][0]["status"])
 
     assert status() == "Interrupted"
     run_store.DatabaseRunStore().stops(run)
@@ -108,11 +108,13 @@ def test_a_run_without_heartbeat_is_interrupted(ada: User) -> None:
     assert status() == "Interrupted"
 
 
-def test_the_events_of_a_run_that_died_with_its_process_end(ada: User, client: Client) -> None:
+def test_the_events_of_a_run_that_died_with_its_process_end(
+    admin_user: User, client: Client
+) -> None:
     body = document()
-    run = run_store.create_run(NOT_STARTED, ada, parse(body), body)
+    run = run_store.create_run(NOT_STARTED, admin_user, parse(body), body)
     PlaygroundRun.objects.update(created_at=timezone.now() - dt.timedelta(minutes=5))
-    client.force_login(ada)
+    client.force_login(admin_user)
     answer = client.get(f"/console/playground/runs/{run.id}/events?after=7")
 
     async def read() -> bytes:
@@ -123,20 +125,22 @@ def test_the_events_of_a_run_that_died_with_its_process_end(ada: User, client: C
     assert '"interrupted":true' in text.replace(" ", "")
 
 
-def test_only_the_newest_runs_of_a_user_are_stored(ada: User, vic: User) -> None:
-    other = create_run(vic)
-    mine = [create_run(ada, str(number)).pk for number in range(5)]
-    assert PlaygroundRun.objects.prune(ada.pk, kept_runs=3) == 2
-    assert list(PlaygroundRun.objects.visible_to(ada).listed().values_list("pk", flat=True)) == [
+def test_only_the_newest_runs_of_a_user_are_stored(admin_user: User, viewer_user: User) -> None:
+    other = create_run(viewer_user)
+    mine = [create_run(admin_user, str(number)).pk for number in range(5)]
+    assert PlaygroundRun.objects.prune(admin_user.pk, kept_runs=3) == 2
+    assert list(
+        PlaygroundRun.objects.visible_to(admin_user).listed().values_list("pk", flat=True)
+    ) == [
         *reversed(mine[2:]),
         other.pk,
     ]
-    assert PlaygroundRun.objects.prune(ada.pk, kept_runs=3) == 0
+    assert PlaygroundRun.objects.prune(admin_user.pk, kept_runs=3) == 0
 
 
-def test_a_list_reads_neither_documents_nor_events(ada: User) -> None:
-    create_run(ada)
-    row = PlaygroundRun.objects.visible_to(ada).listed().get()
+def test_a_list_reads_neither_documents_nor_events(admin_user: User) -> None:
+    create_run(admin_user)
+    row = PlaygroundRun.objects.visible_to(admin_user).listed().get()
     assert row.get_deferred_fields() == {"document", "events"}
 
 
@@ -174,10 +178,12 @@ async def test_followers_receive_every_event_once_and_the_end() -> None:
 # --- presets --------------------------------------------------------------------------------
 
 
-def test_versions_count_for_each_person_and_name(ada: User, vic: User) -> None:
+def test_versions_count_for_each_person_and_name(admin_user: User, viewer_user: User) -> None:
     keep = PlaygroundPreset.objects.save_version
-    saved_versions = [keep(user, name, {}) for user in (ada, vic) for name in ("x", "x", "y")]
-    assert [(p.owner_id == ada.pk, p.name, p.version) for p in saved_versions] == [
+    saved_versions = [
+        keep(user, name, {}) for user in (admin_user, viewer_user) for name in ("x", "x", "y")
+    ]
+    assert [(p.owner_id == admin_user.pk, p.name, p.version) for p in saved_versions] == [
         (True, "x", 1),
         (True, "x", 2),
         (True, "y", 1),
@@ -185,7 +191,7 @@ def test_versions_count_for_each_person_and_name(ada: User, vic: User) -> None:
         (False, "x", 2),
         (False, "y", 1),
     ]
-    newest = PlaygroundPreset.objects.owned_by(ada).newest()
+    newest = PlaygroundPreset.objects.owned_by(admin_user).newest()
     assert [(p.name, p.version) for p in newest] == [("x", 2), ("y", 1)]
 
 
@@ -216,9 +222,9 @@ def test_a_tie_of_equals_leaves_their_ratings() -> None:
 # --- money ----------------------------------------------------------------------------------
 
 
-def test_spend_counts_for_its_user_and_day(ada: User, vic: User) -> None:
+def test_spend_counts_for_its_user_and_day(admin_user: User, viewer_user: User) -> None:
     yesterday = timezone.now() - dt.timedelta(days=1, minutes=1)
-    prefix = budget.session_prefix(ada.pk)
+    prefix = budget.session_prefix(admin_user.pk)
     log_spend("1.5", prefix + "run-1-A")
     log_spend("0.25", prefix + "run-1-B", outcome="client_closed")
     # A replay on a route that asked a second target: both are paid.
@@ -227,16 +233,16 @@ def test_spend_counts_for_its_user_and_day(ada: User, vic: User) -> None:
     log_spend("0.75", prefix + "replay", key_prefix="replay", attempts=[loser])
     log_spend("9", prefix + "run-0-A", started_at=yesterday)
     log_spend("9", prefix + "run-2-A", key_prefix="sk-dgm-x")
-    log_spend("2", budget.session_prefix(vic.pk) + "run-3-A")
-    log_spend("2", f"playground-{ada.pk}0-run-4-A")
-    assert budget.spent_usd(ada.pk) == Decimal("3")
-    assert budget.remaining_usd(ada.pk) == Decimal("2")
-    assert budget.remaining_usd(vic.pk) == Decimal(3)
+    log_spend("2", budget.session_prefix(viewer_user.pk) + "run-3-A")
+    log_spend("2", f"playground-{admin_user.pk}0-run-4-A")
+    assert budget.spent_usd(admin_user.pk) == Decimal("3")
+    assert budget.remaining_usd(admin_user.pk) == Decimal("2")
+    assert budget.remaining_usd(viewer_user.pk) == Decimal(3)
 
 
-def test_spend_above_the_limit_leaves_zero(ada: User) -> None:
-    log_spend("7", budget.session_prefix(ada.pk) + "run-1-A")
-    assert budget.remaining_usd(ada.pk) == 0
+def test_spend_above_the_limit_leaves_zero(admin_user: User) -> None:
+    log_spend("7", budget.session_prefix(admin_user.pk) + "run-1-A")
+    assert budget.remaining_usd(admin_user.pk) == 0
     assert "$5" in budget.budget_exceeded_message()
 
 

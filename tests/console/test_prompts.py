@@ -27,7 +27,7 @@ TYPED = {
 
 
 @pytest.fixture
-def ada(client: Client) -> Client:
+def admin_client(client: Client) -> Client:
     client.force_login(User.objects.create_superuser("ada"))
     return client
 
@@ -38,31 +38,33 @@ def create(client: Client, **typed: Any) -> Prompt:
     return Prompt.objects.get()
 
 
-def test_versions_are_saved_compared_and_activated(ada: Client) -> None:
-    row = create(ada)
+def test_versions_are_saved_compared_and_activated(admin_client: Client) -> None:
+    row = create(admin_client)
     stored = row.versions.get()
     assert stored.messages == [{"role": "system", "content": "Answer about {{city}}."}]
     assert stored.parameters == {"temperature": 0.5, "stop": ["END", "STOP"]}
     assert stored.saved_by == "ada"
-    ada.post(reverse("prompt-save", args=[row.pk]), {**TYPED, "content-0": "Only {{city}}."})
-    page = ada.get(reverse("prompt", args=[row.pk]), {"from": "1"}).content.decode()
+    admin_client.post(
+        reverse("prompt-save", args=[row.pk]), {**TYPED, "content-0": "Only {{city}}."}
+    )
+    page = admin_client.get(reverse("prompt", args=[row.pk]), {"from": "1"}).content.decode()
     assert "Only {{city}}." in page
     assert '<span class="sr">removed:' in page
     assert "client.messages.create" in page
-    ada.post(reverse("prompt-activate", args=[row.pk]), {"number": "1"})
+    admin_client.post(reverse("prompt-activate", args=[row.pk]), {"number": "1"})
     assert Prompt.objects.get().active_version == 1
-    ada.post(reverse("prompt-activate", args=[row.pk]), {"number": "9"})
+    admin_client.post(reverse("prompt-activate", args=[row.pk]), {"number": "9"})
     assert Prompt.objects.get().active_version == 1
-    assert "support" in ada.get(reverse("prompts")).content.decode()
-    ada.post(reverse("prompt-delete", args=[row.pk]))
+    assert "support" in admin_client.get(reverse("prompts")).content.decode()
+    admin_client.post(reverse("prompt-delete", args=[row.pk]))
     assert not Prompt.objects.exists()
 
 
-def test_preview_and_added_rows_save_nothing(ada: Client) -> None:
+def test_preview_and_added_rows_save_nothing(admin_client: Client) -> None:
     typed = {**TYPED, "action": "preview", "value.city": "<b>Oslo"}
-    page = ada.post(reverse("prompt-new"), typed).content.decode()
+    page = admin_client.post(reverse("prompt-new"), typed).content.decode()
     assert "Answer about &lt;b&gt;Oslo." in page
-    page = ada.post(reverse("prompt-new"), {**TYPED, "action": "add"}).content.decode()
+    page = admin_client.post(reverse("prompt-new"), {**TYPED, "action": "add"}).content.decode()
     assert 'name="content-2"' in page
     assert "Answer about {{city}}." in page
     assert not Prompt.objects.exists()
@@ -77,20 +79,20 @@ def test_preview_and_added_rows_save_nothing(ada: Client) -> None:
         ({"name": ""}, "This field is required."),
     ],
 )
-def test_invalid_input_is_named(ada: Client, typed: dict[str, str], error: str) -> None:
-    reply = ada.post(reverse("prompt-new"), {**TYPED, **typed})
+def test_invalid_input_is_named(admin_client: Client, typed: dict[str, str], error: str) -> None:
+    reply = admin_client.post(reverse("prompt-new"), {**TYPED, **typed})
     assert reply.status_code == 422
     assert error in reply.content.decode()
 
 
-def test_a_second_prompt_needs_another_name(ada: Client) -> None:
-    create(ada)
-    reply = ada.post(reverse("prompt-new"), TYPED)
+def test_a_second_prompt_needs_another_name(admin_client: Client) -> None:
+    create(admin_client)
+    reply = admin_client.post(reverse("prompt-new"), TYPED)
     assert "already a prompt with this name" in reply.content.decode()
 
 
-def test_editors_change_prompts_and_viewers_read_them(ada: Client) -> None:
-    row = create(ada)
+def test_editors_change_prompts_and_viewers_read_them(admin_client: Client) -> None:
+    row = create(admin_client)
     viewer, editor = User.objects.create_user("vera"), User.objects.create_user("ed")
     Account.objects.create(user=editor, role="editor")
     reader, writer = Client(), Client()
@@ -103,19 +105,19 @@ def test_editors_change_prompts_and_viewers_read_them(ada: Client) -> None:
     assert Prompt.objects.get().active_version == 2
 
 
-def test_prompts_open_in_the_playground_and_are_saved_from_it(ada: Client) -> None:
-    row = create(ada)
+def test_prompts_open_in_the_playground_and_are_saved_from_it(admin_client: Client) -> None:
+    row = create(admin_client)
     settings = from_stored_prompt(row.pk, {"city": "Oslo"})
     assert settings is not None
     assert settings["system"] == "Answer about Oslo."
     assert settings["params"]["temperature"] == 0.5
-    page = ada.get(reverse("playground"), {"stored_prompt": row.pk, "value.city": "Rome"})
+    page = admin_client.get(reverse("playground"), {"stored_prompt": row.pk, "value.city": "Rome"})
     assert "Answer about Rome." in page.content.decode()
     settings["messages"] = [{"role": "user", "content": [{"type": "text", "text": "Weather?"}]}]
     settings["columns"] = [{"id": "A", "model": "fast"}]
     path = reverse("prompt-from-playground")
-    reply = ada.post(path, json.dumps(settings), content_type="application/json")
-    form = ada.get(reply.json()["url"]).content.decode()
+    reply = admin_client.post(path, json.dumps(settings), content_type="application/json")
+    form = admin_client.get(reply.json()["url"]).content.decode()
     for text in ("Answer about Oslo.", "Weather?", 'value="fast"', 'value="0.5"'):
         assert text in form
-    assert ada.post(path, "[1]", content_type="application/json").status_code == 400
+    assert admin_client.post(path, "[1]", content_type="application/json").status_code == 400

@@ -48,13 +48,13 @@ HTMX = {"HX-Request": "true"}
 
 
 @pytest.fixture
-def admin(client: Client) -> Client:
+def admin_client(client: Client) -> Client:
     client.force_login(User.objects.create_superuser("ada"))
     return client
 
 
 @pytest.fixture
-def viewer() -> Client:
+def viewer_client() -> Client:
     client = Client()
     client.force_login(User.objects.create_user("vic"))
     return client
@@ -102,8 +102,8 @@ def provider_form(**values: str) -> dict[str, str]:
     return {"name": "own", "base_url": "http://127.0.0.1:9/v1", "mode": "none", **values}
 
 
-def test_every_preset_is_offered_with_its_logo(admin: Client) -> None:
-    page = text(admin.get(reverse("provider-presets")))
+def test_every_preset_is_offered_with_its_logo(admin_client: Client) -> None:
+    page = text(admin_client.get(reverse("provider-presets")))
     sprite = Path(str(finders.find("vendor/logos/logos.svg"))).read_text()
     for preset in PRESETS.values():
         assert reverse("provider-add", args=[preset.name]) in page
@@ -113,8 +113,8 @@ def test_every_preset_is_offered_with_its_logo(admin: Client) -> None:
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
 @pytest.mark.wide(every=8)
-def test_every_preset_has_a_form_with_its_base_url(admin: Client, name: str) -> None:
-    page = text(admin.get(reverse("provider-add", args=[name])))
+def test_every_preset_has_a_form_with_its_base_url(admin_client: Client, name: str) -> None:
+    page = text(admin_client.get(reverse("provider-add", args=[name])))
     assert f'value="{PRESETS[name].base_url}"' in page or not PRESETS[name].base_url
 
 
@@ -128,17 +128,19 @@ def test_every_preset_has_a_form_with_its_base_url(admin: Client, name: str) -> 
         ("cloudflare", ["ACCOUNT: your account"]),
     ],
 )
-def test_required_cloud_settings_are_shown(admin: Client, name: str, words: list[str]) -> None:
-    page = unescape(text(admin.get(reverse("provider-add", args=[name]))))
+def test_required_cloud_settings_are_shown(
+    admin_client: Client, name: str, words: list[str]
+) -> None:
+    page = unescape(text(admin_client.get(reverse("provider-add", args=[name]))))
     assert [word for word in words if word not in page] == []
 
 
 @pytest.mark.parametrize(
     "name", [p.name for p in PRESETS.values() if url_placeholders(p.url_example)]
 )
-def test_an_example_is_no_base_url(admin: Client, name: str) -> None:
+def test_an_example_is_no_base_url(admin_client: Client, name: str) -> None:
     form = provider_form(base_url=PRESETS[name].url_example, mode="stored", key=SECRET)
-    answer = admin.post(reverse("provider-add", args=[name]), form)
+    answer = admin_client.post(reverse("provider-add", args=[name]), form)
     assert answer.status_code == 422
     assert "Replace" in text(answer)
 
@@ -175,31 +177,35 @@ def test_a_connection_is_tested_in_every_dialect() -> None:
 
 @pytest.mark.parametrize("preset", STRICT)
 def test_a_connection_test_calls_a_model_in_the_providers_dialect(
-    admin: Client, preset: str
+    admin_client: Client, preset: str
 ) -> None:
     fake, path, name = STRICT[preset]
     with fake() as server:
         server.script.default = ScriptedAnswer(text="Hello.")
         key = getattr(server, "key", BEARER)
         form = provider_form(base_url=server.url + path, mode="stored", key=key, test_model=name)
-        page = text(admin.post(reverse("provider-test-new", args=[preset]), form, headers=HTMX))
+        page = text(
+            admin_client.post(reverse("provider-test-new", args=[preset]), form, headers=HTMX)
+        )
         assert "Connected" in page, page
         assert "Hello." in page
         if preset == "ollama":  # it takes any key
             return
         form["key"] = "wrong-key-0123456789"
-        page = text(admin.post(reverse("provider-test-new", args=[preset]), form, headers=HTMX))
+        page = text(
+            admin_client.post(reverse("provider-test-new", args=[preset]), form, headers=HTMX)
+        )
     assert "Connection failed" in page
     assert "wrong-key" not in page
 
 
-def test_a_signed_test_shows_no_part_of_the_secret(admin: Client) -> None:
+def test_a_signed_test_shows_no_part_of_the_secret(admin_client: Client) -> None:
     secret = f"{KEY_ID}:{AWS_SECRET}:{SESSION}"
     with StrictBedrock() as server:
         server.script.default = ScriptedAnswer(text="Hello.")
         values = {"base_url": server.url, "mode": "stored", "test_model": bedrock_rules.NOVA}
         page = text(
-            admin.post(
+            admin_client.post(
                 reverse("provider-test-new", args=["bedrock"]),
                 provider_form(**values, key=secret),
                 headers=HTMX,
@@ -209,41 +215,46 @@ def test_a_signed_test_shows_no_part_of_the_secret(admin: Client) -> None:
     assert AWS_SECRET not in page
 
 
-def test_a_stored_key_is_encrypted_and_never_displayed(admin: Client) -> None:
+def test_a_stored_key_is_encrypted_and_never_displayed(admin_client: Client) -> None:
     add = reverse("provider-add", args=["openai"])
-    assert admin.post(add, {"name": "openai", "mode": "stored", "key": SECRET}).status_code == 302
+    assert (
+        admin_client.post(add, {"name": "openai", "mode": "stored", "key": SECRET}).status_code
+        == 302
+    )
     row = Provider.objects.get()
     assert store.credential_of(row) == SECRET
     assert SECRET not in row.credential
     for page in ("providers", "provider-edit"):
-        page_text = text(admin.get(reverse(page, args=[row.pk] if page != "providers" else [])))
+        page_text = text(
+            admin_client.get(reverse(page, args=[row.pk] if page != "providers" else []))
+        )
         assert "cdef" in page_text
         assert SECRET[:12] not in page_text
         assert row.credential not in page_text
-    wrong = admin.post(
+    wrong = admin_client.post(
         reverse("provider-edit", args=[row.pk]), {"name": "", "mode": "stored", "key": SECRET}
     )
     assert wrong.status_code == 422
     assert SECRET not in text(wrong)
 
 
-def test_an_empty_key_field_keeps_the_stored_key(admin: Client) -> None:
+def test_an_empty_key_field_keeps_the_stored_key(admin_client: Client) -> None:
     row = provider("openai")
     store.set_credential(row, SECRET)
     edit = reverse("provider-edit", args=[row.pk])
-    assert admin.post(edit, {"name": "renamed", "mode": "stored"}).status_code == 302
+    assert admin_client.post(edit, {"name": "renamed", "mode": "stored"}).status_code == 302
     row.refresh_from_db()
     assert (row.name, store.credential_of(row)) == ("renamed", SECRET)
 
 
 @pytest.mark.parametrize("way", ["provider-edit", "provider-test"])
 def test_a_stored_key_is_not_sent_to_another_server(
-    admin: Client, upstream: Callable[..., Any], way: str
+    admin_client: Client, upstream: Callable[..., Any], way: str
 ) -> None:
     row = provider("openai")
     store.set_credential(row, SECRET)
     url, requests = upstream(200, {"data": []})
-    answer = admin.post(
+    answer = admin_client.post(
         reverse(way, args=[row.pk]), {"name": "openai", "base_url": url, "mode": "stored"}
     )
     assert answer.status_code == 422
@@ -254,16 +265,18 @@ def test_a_stored_key_is_not_sent_to_another_server(
 
 
 def test_reading_from_the_environment_stores_only_the_name(
-    admin: Client, monkeypatch: pytest.MonkeyPatch, dump: Callable[[], str]
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch, dump: Callable[[], str]
 ) -> None:
     monkeypatch.setenv("CANARY_KEY", SECRET)
     add = reverse("provider-add", args=["openai"])
-    admin.post(add, {"name": "openai", "mode": "environment", "credential_env": "CANARY_KEY"})
+    admin_client.post(
+        add, {"name": "openai", "mode": "environment", "credential_env": "CANARY_KEY"}
+    )
     row = Provider.objects.get()
     assert (row.credential, row.credential_env) == ("", "CANARY_KEY")
     assert store.credential_of(row) == SECRET
     assert SECRET not in dump()
-    assert SECRET not in text(admin.get(reverse("provider-edit", args=[row.pk])))
+    assert SECRET not in text(admin_client.get(reverse("provider-edit", args=[row.pk])))
 
 
 @pytest.fixture
@@ -278,25 +291,25 @@ def dump() -> Callable[[], str]:
     return read
 
 
-def test_choosing_the_environment_forgets_the_stored_key(admin: Client) -> None:
+def test_choosing_the_environment_forgets_the_stored_key(admin_client: Client) -> None:
     row = provider("openai")
     store.set_credential(row, SECRET)
     edit = reverse("provider-edit", args=[row.pk])
-    admin.post(edit, {"name": "openai", "mode": "environment", "credential_env": "X_KEY"})
+    admin_client.post(edit, {"name": "openai", "mode": "environment", "credential_env": "X_KEY"})
     row.refresh_from_db()
     assert (row.credential, row.credential_env) == ("", "X_KEY")
 
 
 def test_the_variable_check_shows_whether_it_is_set(
-    admin: Client, monkeypatch: pytest.MonkeyPatch
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CANARY_KEY", SECRET)
     url = reverse("provider-variable")
-    ready = text(admin.get(url, {"credential_env": "CANARY_KEY"}))
+    ready = text(admin_client.get(url, {"credential_env": "CANARY_KEY"}))
     assert "CANARY_KEY is set" in ready
     assert SECRET not in ready
-    assert "is not set" in text(admin.get(url, {"credential_env": "NO_SUCH_KEY"}))
-    assert "is not set" in text(admin.get(url, {"credential_env": "DRAGOMAN_SECRET_KEY"}))
+    assert "is not set" in text(admin_client.get(url, {"credential_env": "NO_SUCH_KEY"}))
+    assert "is not set" in text(admin_client.get(url, {"credential_env": "DRAGOMAN_SECRET_KEY"}))
 
 
 @pytest.mark.parametrize(
@@ -320,15 +333,17 @@ def test_the_variable_check_shows_whether_it_is_set(
         ({"dialect": "smoke signals"}, "dialect"),
     ],
 )
-def test_an_error_is_shown_at_its_field(admin: Client, values: dict[str, str], field: str) -> None:
+def test_an_error_is_shown_at_its_field(
+    admin_client: Client, values: dict[str, str], field: str
+) -> None:
     provider("taken")
-    answer = admin.post(reverse("provider-add", args=["custom"]), provider_form(**values))
+    answer = admin_client.post(reverse("provider-add", args=["custom"]), provider_form(**values))
     assert answer.status_code == 422
     assert field in answer.context["form"].errors
     assert Provider.objects.count() == 1
 
 
-def test_all_settings_are_saved(admin: Client) -> None:
+def test_all_settings_are_saved(admin_client: Client) -> None:
     more = {
         "dialect": "anthropic_messages",
         "auth": "api-key",
@@ -339,7 +354,9 @@ def test_all_settings_are_saved(admin: Client) -> None:
         "drop_params": "on",
     }
     assert (
-        admin.post(reverse("provider-add", args=["custom"]), provider_form(**more)).status_code
+        admin_client.post(
+            reverse("provider-add", args=["custom"]), provider_form(**more)
+        ).status_code
         == 302
     )
     row = Provider.objects.get()
@@ -354,24 +371,26 @@ def test_all_settings_are_saved(admin: Client) -> None:
     assert store.load_snapshot().providers["own"].timeouts.idle_s == 30.0
 
 
-def test_a_secret_header_is_hidden_and_preserved(admin: Client) -> None:
+def test_a_secret_header_is_hidden_and_preserved(admin_client: Client) -> None:
     row = provider("openai", headers={"X-Api-Key": SECRET, "X-Team": "blue"})
     edit = reverse("provider-edit", args=[row.pk])
-    response = admin.get(edit)
+    response = admin_client.get(edit)
     assert SECRET not in text(response)
     assert "X-Api-Key: ***" in text(response)
     again = {"name": "openai", "mode": "none", "headers": "X-Api-Key: ***\nX-Team: red"}
-    admin.post(edit, again)
+    admin_client.post(edit, again)
     row.refresh_from_db()
     assert row.headers == {"X-Api-Key": SECRET, "X-Team": "red"}
 
 
 def test_a_test_of_an_unsaved_form_lists_models(
-    admin: Client, upstream: Callable[..., Any]
+    admin_client: Client, upstream: Callable[..., Any]
 ) -> None:
     url, requests = upstream(200, {"data": [{"id": "a"}, {"id": "b"}]})
     test = reverse("provider-test-new", args=["custom"])
-    answer = admin.post(test, provider_form(base_url=url, mode="stored", key=SECRET), headers=HTMX)
+    answer = admin_client.post(
+        test, provider_form(base_url=url, mode="stored", key=SECRET), headers=HTMX
+    )
     assert answer.status_code == 200
     assert "2 models available" in text(answer)
     assert requests[0][2]["authorization"] == f"Bearer {SECRET}"
@@ -380,54 +399,58 @@ def test_a_test_of_an_unsaved_form_lists_models(
 
 
 def test_without_javascript_the_test_result_is_on_the_form(
-    admin: Client, upstream: Callable[..., Any]
+    admin_client: Client, upstream: Callable[..., Any]
 ) -> None:
     url, _seen = upstream(200, {"data": []})
     page = text(
-        admin.post(reverse("provider-test-new", args=["custom"]), provider_form(base_url=url))
+        admin_client.post(
+            reverse("provider-test-new", args=["custom"]), provider_form(base_url=url)
+        )
     )
     assert "Connected" in page
     assert f'value="{url}"' in page
 
 
 def test_a_failed_test_shows_the_upstreams_message_without_the_key(
-    admin: Client, upstream: Callable[..., Any]
+    admin_client: Client, upstream: Callable[..., Any]
 ) -> None:
     url, _seen = upstream(401, {"error": {"message": f"Bad key {SECRET} <b>sorry</b>"}})
     form = provider_form(base_url=url, mode="stored", key=SECRET)
-    page = text(admin.post(reverse("provider-test-new", args=["custom"]), form, headers=HTMX))
+    page = text(
+        admin_client.post(reverse("provider-test-new", args=["custom"]), form, headers=HTMX)
+    )
     assert "Bad key" in page
     assert "HTTP 401" in page
     assert "<b>" not in page
     assert SECRET not in page
 
 
-def test_a_connection_test_with_a_model_calls_it(admin: Client) -> None:
+def test_a_connection_test_with_a_model_calls_it(admin_client: Client) -> None:
     row = provider("demo", "demo")
     form = {"name": "demo", "mode": "none", "test_model": "demo-fast"}
-    page = text(admin.post(reverse("provider-test", args=[row.pk]), form, headers=HTMX))
+    page = text(admin_client.post(reverse("provider-test", args=[row.pk]), form, headers=HTMX))
     assert "demo-fast replied" in page
     form["test_model"] = "demo-401"
-    page = text(admin.post(reverse("provider-test", args=[row.pk]), form, headers=HTMX))
+    page = text(admin_client.post(reverse("provider-test", args=[row.pk]), form, headers=HTMX))
     assert "Connection failed" in page
 
 
 def test_a_provider_without_a_list_is_tested_by_one_of_its_models(
-    admin: Client, upstream: Callable[..., Any]
+    admin_client: Client, upstream: Callable[..., Any]
 ) -> None:
     url, requests = upstream(404, {"error": {"message": "no such page"}})
     row = provider("own", "custom", base_url=url)
     model("only-one", row)
     form = provider_form(base_url=url)
-    text(admin.post(reverse("provider-test", args=[row.pk]), form, headers=HTMX))
+    text(admin_client.post(reverse("provider-test", args=[row.pk]), form, headers=HTMX))
     assert [(verb, path) for verb, path, _h in requests] == [
         ("GET", "/models"),
         ("POST", "/chat/completions"),
     ]
 
 
-def test_a_test_of_a_wrong_form_sends_nothing(admin: Client) -> None:
-    answer = admin.post(
+def test_a_test_of_a_wrong_form_sends_nothing(admin_client: Client) -> None:
+    answer = admin_client.post(
         reverse("provider-test-new", args=["custom"]), provider_form(name=""), headers=HTMX
     )
     assert answer.status_code == 422
@@ -436,7 +459,7 @@ def test_a_test_of_a_wrong_form_sends_nothing(admin: Client) -> None:
 
 
 def test_selected_rows_of_a_fetched_price_list_are_imported(
-    admin: Client, upstream: Callable[..., Any]
+    admin_client: Client, upstream: Callable[..., Any]
 ) -> None:
     listed = [
         {"id": "new-one", "context_length": 4096, "pricing": {"prompt": "0.000001"}},
@@ -451,7 +474,7 @@ def test_selected_rows_of_a_fetched_price_list_are_imported(
     gone = model("gone", row)
     model("any-*", row)
     fetch = reverse("provider-fetch", args=[row.pk])
-    response = admin.get(fetch)
+    response = admin_client.get(fetch)
     diff = response.context["diff"]
     assert [m.name for m in diff.new] == ["new-one", "new-two"]
     assert [m.name for m in diff.gone] == ["gone"]
@@ -465,7 +488,7 @@ def test_selected_rows_of_a_fetched_price_list_are_imported(
         "price": ["dearer"],
         "drop": [str(gone.pk)],
     }
-    assert admin.post(fetch, ticked).status_code == 302
+    assert admin_client.post(fetch, ticked).status_code == 302
     names = set(row.models.values_list("name", flat=True))
     assert names == {"new-one", "dearer", "same", "any-*"}
     added = Model.objects.get(name="new-one")
@@ -474,117 +497,119 @@ def test_selected_rows_of_a_fetched_price_list_are_imported(
     assert "own/new-one" in store.load_snapshot().models
 
 
-def test_a_tampered_price_list_changes_nothing(admin: Client) -> None:
+def test_a_tampered_price_list_changes_nothing(admin_client: Client) -> None:
     row = provider("demo", "demo")
     fetch = reverse("provider-fetch", args=[row.pk])
-    admin.post(fetch, {"token": "x:y:z", "add": ["evil"]})
+    admin_client.post(fetch, {"token": "x:y:z", "add": ["evil"]})
     assert not Model.objects.exists()
 
 
-def test_the_list_of_another_provider_is_not_taken(admin: Client) -> None:
+def test_the_list_of_another_provider_is_not_taken(admin_client: Client) -> None:
     one, two = provider("demo", "demo"), provider("demo-2", "demo")
-    token = admin.get(reverse("provider-fetch", args=[one.pk])).context["token"]
-    admin.post(reverse("provider-fetch", args=[two.pk]), {"token": token, "add": ["demo"]})
+    token = admin_client.get(reverse("provider-fetch", args=[one.pk])).context["token"]
+    admin_client.post(reverse("provider-fetch", args=[two.pk]), {"token": token, "add": ["demo"]})
     assert not Model.objects.exists()
 
 
-def test_a_new_demo_provider_gets_all_its_models(admin: Client) -> None:
+def test_a_new_demo_provider_gets_all_its_models(admin_client: Client) -> None:
     row = provider("demo", "demo")
     fetch = reverse("provider-fetch", args=[row.pk])
-    response = admin.get(fetch)
-    admin.post(fetch, {"token": response.context["token"], "add": list(MODELS)})
+    response = admin_client.get(fetch)
+    admin_client.post(fetch, {"token": response.context["token"], "add": list(MODELS)})
     assert set(row.models.values_list("name", flat=True)) == set(MODELS)
-    assert admin.get(fetch).context["diff"].same == len(MODELS)
+    assert admin_client.get(fetch).context["diff"].same == len(MODELS)
 
 
-def test_a_failed_list_shows_its_reason(admin: Client, upstream: Callable[..., Any]) -> None:
+def test_a_failed_list_shows_its_reason(admin_client: Client, upstream: Callable[..., Any]) -> None:
     url, _seen = upstream(500, {"error": {"message": "we are down"}})
     row = provider("own", "custom", base_url=url)
-    page = text(admin.get(reverse("provider-fetch", args=[row.pk])))
+    page = text(admin_client.get(reverse("provider-fetch", args=[row.pk])))
     assert "we are down" in page
 
 
 @pytest.mark.parametrize("source", [RowSource.FILE, RowSource.ENVIRONMENT])
 def test_rows_of_file_and_environment_are_read_only_until_copied(
-    admin: Client, source: str
+    admin_client: Client, source: str
 ) -> None:
     row = provider("openai", source=source, source_ref="x.yaml:3")
     stored_model = model("m", row, source=source)
     edit = reverse("provider-edit", args=[row.pk])
-    assert "x.yaml:3" in text(admin.get(edit))
-    assert admin.post(edit, {"name": "other", "mode": "none"}).status_code == 409
-    assert admin.post(reverse("provider-delete", args=[row.pk])).status_code == 409
-    admin.post(reverse("provider-copy", args=[row.pk]))
-    assert admin.post(edit, {"name": "other", "mode": "none"}).status_code == 302
+    assert "x.yaml:3" in text(admin_client.get(edit))
+    assert admin_client.post(edit, {"name": "other", "mode": "none"}).status_code == 409
+    assert admin_client.post(reverse("provider-delete", args=[row.pk])).status_code == 409
+    admin_client.post(reverse("provider-copy", args=[row.pk]))
+    assert admin_client.post(edit, {"name": "other", "mode": "none"}).status_code == 302
     row.refresh_from_db()
     stored_model.refresh_from_db()
     assert (row.name, row.source, stored_model.source) == ("other", "database", "database")
 
 
-def test_a_saved_provider_of_a_file_can_be_tested(admin: Client) -> None:
+def test_a_saved_provider_of_a_file_can_be_tested(admin_client: Client) -> None:
     row = provider("demo", "demo", source=RowSource.FILE)
-    page = text(admin.post(reverse("provider-test-saved", args=[row.pk]), headers=HTMX))
+    page = text(admin_client.post(reverse("provider-test-saved", args=[row.pk]), headers=HTMX))
     assert f"{len(MODELS)} models available" in page
 
 
-def test_a_provider_can_be_switched_off_and_on(admin: Client) -> None:
+def test_a_provider_can_be_switched_off_and_on(admin_client: Client) -> None:
     row = provider("openai")
     for on, there in (("no", False), ("yes", True)):
-        admin.post(reverse("provider-enable", args=[row.pk]), {"on": on})
+        admin_client.post(reverse("provider-enable", args=[row.pk]), {"on": on})
         assert ("openai" in store.load_snapshot().providers) is there
 
 
-def test_deleting_first_lists_dependent_rows(admin: Client) -> None:
+def test_deleting_first_lists_dependent_rows(admin_client: Client) -> None:
     row = provider("openai")
     mine, other = model("m", row), model("x", provider("other"))
     route("only-mine", mine)
     route("shared", mine, other)
     route("foreign", other)
     delete = reverse("provider-delete", args=[row.pk])
-    response = admin.get(delete)
+    response = admin_client.get(delete)
     assert [r.name for r in response.context["emptied"]] == ["only-mine"]
     assert [r.name for r in response.context["thinned"]] == ["shared"]
     assert "foreign" not in text(response)
     assert Provider.objects.count() == 2
-    admin.post(delete)
+    admin_client.post(delete)
     assert Provider.objects.get().name == "other"
 
 
-def test_the_state_names_the_problem(admin: Client) -> None:
+def test_the_state_names_the_problem(admin_client: Client) -> None:
     provider("bad", "no-such-preset")
     provider("keyless", "openai", credential_env="NO_SUCH_KEY")
-    page = text(admin.get(reverse("providers")))
+    page = text(admin_client.get(reverse("providers")))
     assert "no-such-preset" in page
     assert "NO_SUCH_KEY not set" in page
 
 
 def test_a_viewer_sees_no_credentials_and_changes_nothing(
-    viewer: Client, monkeypatch: pytest.MonkeyPatch
+    viewer_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CANARY_KEY", SECRET)
     row = provider("openai")
     store.set_credential(row, SECRET)
     provider("two", credential_env="CANARY_KEY")
-    page = text(viewer.get(reverse("providers")))
+    page = text(viewer_client.get(reverse("providers")))
     assert "openai" in page
     assert "cdef" not in page
     assert "CANARY_KEY" not in page
     for name in ("edit", "test", "test-saved", "fetch", "enable", "copy", "delete"):
-        answer = viewer.post(reverse(f"provider-{name}", args=[row.pk]), {})
+        answer = viewer_client.post(reverse(f"provider-{name}", args=[row.pk]), {})
         assert answer.status_code == 403, name
     for name, args in (("presets", []), ("variable", []), ("add", ["openai"])):
-        assert viewer.get(reverse(f"provider-{name}", args=args)).status_code == 403
+        assert viewer_client.get(reverse(f"provider-{name}", args=args)).status_code == 403
 
 
-def test_an_empty_provider_list_explains_what_to_do(admin: Client) -> None:
-    assert reverse("provider-presets") in text(admin.get(reverse("providers")))
+def test_an_empty_provider_list_explains_what_to_do(admin_client: Client) -> None:
+    assert reverse("provider-presets") in text(admin_client.get(reverse("providers")))
 
 
-def test_the_page_of_a_provider_shows_its_budget_and_leads_to_its_limits(admin: Client) -> None:
+def test_the_page_of_a_provider_shows_its_budget_and_leads_to_its_limits(
+    admin_client: Client,
+) -> None:
     row = provider("openai", budget_month_usd=10, limit_rpm=500)
     now = timezone.now().timestamp()
     store.write([entry("r1", started_at=now, provider="openai", cost_usd=Decimal("2.5"))])
-    page = text(admin.get(reverse("provider-edit", args=[row.pk])))
+    page = text(admin_client.get(reverse("provider-edit", args=[row.pk])))
     assert "$7.50 left" in page
     assert "500 requests/min" in page
     assert reverse("limits", args=["provider", row.pk]) in page

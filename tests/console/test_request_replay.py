@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from gateway.api.runtime import SCOPE_KEY
-from tests.console.test_requests import ada as ada
+from tests.console.test_requests import admin_client as admin_client
 from tests.console.test_requests import logged, translated
 from tests.store.factories import entry
 
@@ -25,7 +25,9 @@ class UnstartedRuntime:
     async def get(self) -> None: ...
 
 
-def test_a_replay_is_paid_from_the_persons_budget(ada: Client, monkeypatch: pytest.MonkeyPatch):
+def test_a_replay_is_paid_from_the_persons_budget(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+):
     user = get_user_model().objects.get(username="ada")
     row = translated()
     session = f"playground-{user.pk}-replay"
@@ -37,9 +39,9 @@ def test_a_replay_is_paid_from_the_persons_budget(ada: Client, monkeypatch: pyte
 
     monkeypatch.setattr("gateway.relay.run.playground_calls.run_playground_call", ask)
     monkeypatch.setattr("console.pages.requests.replays._WAIT_S", 0)
-    ada.defaults[SCOPE_KEY] = UnstartedRuntime()
+    admin_client.defaults[SCOPE_KEY] = UnstartedRuntime()
     url = reverse("request-replay", args=[row.pk])
-    ada.post(url)
+    admin_client.post(url)
     assert asked_with == [session]
     logged(
         "req_again",
@@ -48,6 +50,6 @@ def test_a_replay_is_paid_from_the_persons_budget(ada: Client, monkeypatch: pyte
         cost_usd=Decimal(7),
         started_at=time.time(),
     )
-    response = ada.post(url, follow=True)
+    response = admin_client.post(url, follow=True)
     assert "playground budget" in response.content.decode()
     assert len(asked_with) == 1

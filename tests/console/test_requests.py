@@ -32,14 +32,14 @@ from tests.store.test_hedge_losers import hedged
 
 
 @pytest.fixture
-def ada(db: None) -> Client:
+def admin_client(db: None) -> Client:
     client = Client()
     client.force_login(get_user_model().objects.create_superuser("ada"))
     return client
 
 
 @pytest.fixture
-def vic(db: None) -> Client:
+def viewer_client(db: None) -> Client:
     client = Client()
     client.force_login(get_user_model().objects.create_user("vic"))
     return client
@@ -128,21 +128,21 @@ def test_the_page_requires_a_sign_in(db: None):
     assert "/console/sign-in" in response["Location"]
 
 
-def test_an_empty_log_shows_the_next_step(ada: Client):
-    assert "The first one appears here" in page(ada)
+def test_an_empty_log_shows_the_next_step(admin_client: Client):
+    assert "The first one appears here" in page(admin_client)
 
 
-def test_the_list_never_reads_bodies(ada: Client, django_assert_max_num_queries: Any):
+def test_the_list_never_reads_bodies(admin_client: Client, django_assert_max_num_queries: Any):
     translated()
-    page(ada)  # what a process reads once is not counted
+    page(admin_client)  # what a process reads once is not counted
     with django_assert_max_num_queries(26) as queries:
-        page(ada)
+        page(admin_client)
     assert not [
         q["sql"] for q in queries if "gateway_requestbody" in q["sql"] and "blob" in q["sql"]
     ]
 
 
-def test_rows_show_key_model_and_outcome(ada: Client):
+def test_rows_show_key_model_and_outcome(admin_client: Client):
     logged(
         "req_a",
         key_prefix="sk-dgm-x",
@@ -156,7 +156,7 @@ def test_rows_show_key_model_and_outcome(ada: Client):
         cache_read_tokens=500,
         cost_usd=Decimal("0.0213"),
     )
-    html = page(ada)
+    html = page(admin_client)
     for text in ("sk-dgm-x", "smart", "429", "rate limit", "gpt-5", "1,500", "$0.021"):
         assert text in html
 
@@ -257,7 +257,9 @@ def test_a_search_of_a_long_log_equals_a_plain_query(db: None, query: str):
     assert len(ids) == min(plain.count(), len(ids)) > 0 or plain.count() == 0
 
 
-def test_a_search_that_runs_out_of_time_can_be_carried_on(db: None, monkeypatch: Any, ada: Client):
+def test_a_search_that_runs_out_of_time_can_be_carried_on(
+    db: None, monkeypatch: Any, admin_client: Client
+):
     for _ in seed(800, until=time.time() - 5, span_s=3000):
         pass
     monkeypatch.setattr(log_search, "BUDGET_S", 0.0)
@@ -266,14 +268,14 @@ def test_a_search_that_runs_out_of_time_can_be_carried_on(db: None, monkeypatch:
     one = log_search.page(search)
     assert one.rows == []
     assert one.reached is not None
-    assert "Search further back" in page(ada, "q=requested:nothing&range=all")
+    assert "Search further back" in page(admin_client, "q=requested:nothing&range=all")
     cursor = one.next
     while cursor is not None:  # ids need not begin at 1: sequences outlive other tests
         before, cursor = cursor, log_search.page(search, cursor).next
         assert cursor is None or cursor < before
 
 
-def test_hostile_addresses_are_harmless(ada: Client):
+def test_hostile_addresses_are_harmless(admin_client: Client):
     logged()
     for query in (
         "q=%00",
@@ -282,36 +284,38 @@ def test_hostile_addresses_are_harmless(ada: Client):
         "range=x&group=y",
         "q=" + "a:" * 900,
     ):
-        page(ada, query)
-    assert "<script>alert" not in page(ada, "q=<script>alert(1)</script>")
+        page(admin_client, query)
+    assert "<script>alert" not in page(admin_client, "q=<script>alert(1)</script>")
 
 
 # Live tail
 
 
-def test_the_tail_brings_rows_that_came_since(ada: Client):
+def test_the_tail_brings_rows_that_came_since(admin_client: Client):
     first = logged("first")
     logged("second")
-    response = ada.get(reverse("requests-tail"), {"after": first.pk})
+    response = admin_client.get(reverse("requests-tail"), {"after": first.pk})
     text = response.content.decode()
     assert "second" not in text or "req" in text
     assert text.count("<tr ") == 1
     assert f'data-after="{first.pk + 1}"' in text
 
 
-def test_a_paused_tail_only_counts(ada: Client):
+def test_a_paused_tail_only_counts(admin_client: Client):
     first = logged("first")
     logged("second")
-    text = ada.get(reverse("requests-tail"), {"after": first.pk, "peek": "1"}).content.decode()
+    text = admin_client.get(
+        reverse("requests-tail"), {"after": first.pk, "peek": "1"}
+    ).content.decode()
     assert 'data-waiting="1"' in text
     assert "<tr " not in text
     assert f'data-after="{first.pk}"' in text
 
 
-def test_the_live_tail_applies_the_search(ada: Client):
+def test_the_live_tail_applies_the_search(admin_client: Client):
     first = logged("first")
     logged("second")
-    text = ada.get(
+    text = admin_client.get(
         reverse("requests-tail"), {"after": first.pk, "q": "status:500"}
     ).content.decode()
     assert "<tr " not in text
@@ -351,16 +355,16 @@ def test_a_long_range_is_measured_by_ids(db: None, monkeypatch: Any):
     assert all(abs((a.count or 0) - (b.count or 0)) <= 2 for a, b in pairs)
 
 
-def test_sessions_are_ordered_by_their_newest_row(ada: Client):
+def test_sessions_are_ordered_by_their_newest_row(admin_client: Client):
     for n, name in enumerate(["s1", "s2", "s1", "", "s3"]):
         logged(f"req_{n}", session=name)
     found_, cursor = sessions.groups(parse("", "all", timezone.now()), None)
     assert [(g.newest.session, g.total) for g in found_] == [("s3", 1), ("s1", 2), ("s2", 1)]
     assert cursor is None
-    assert "s2" in page(ada, "group=session")
+    assert "s2" in page(admin_client, "group=session")
 
 
-def test_a_session_shows_how_its_prompt_grows(ada: Client):
+def test_a_session_shows_how_its_prompt_grows(admin_client: Client):
     logged("a", session="s1", input_tokens=100, output_tokens=5)
     row = logged("b", session="s1", input_tokens=50, cache_read_tokens=100, output_tokens=7)
     steps = sessions.session("s1").steps
@@ -368,30 +372,32 @@ def test_a_session_shows_how_its_prompt_grows(ada: Client):
         (100, 0, 100, None),
         (150, 100, 50, 50),
     ]
-    assert "+50" in detail(ada, row, "tab=session")
+    assert "+50" in detail(admin_client, row, "tab=session")
 
 
 # Detail
 
 
-def test_a_request_is_found_by_row_id_and_by_request_id(ada: Client):
+def test_a_request_is_found_by_row_id_and_by_request_id(admin_client: Client):
     row = logged("req_abc")
     for name in (str(row.pk), "req_abc"):
-        assert ada.get(reverse("request", args=[name])).status_code == 200
-    assert ada.get(reverse("request", args=["nothing"])).status_code == 404
+        assert admin_client.get(reverse("request", args=[name])).status_code == 200
+    assert admin_client.get(reverse("request", args=["nothing"])).status_code == 404
 
 
-def test_htmx_returns_the_detail_and_a_reload_the_page(ada: Client):
+def test_htmx_returns_the_detail_and_a_reload_the_page(admin_client: Client):
     row = logged()
     url = reverse("request", args=[row.pk])
-    part = ada.get(url, headers={"HX-Request": "true"})
+    part = admin_client.get(url, headers={"HX-Request": "true"})
     assert b'<nav class="side"' not in part.content
     assert "HX-Request" in part["Vary"]
-    restored = ada.get(url, headers={"HX-Request": "true", "HX-History-Restore-Request": "true"})
+    restored = admin_client.get(
+        url, headers={"HX-Request": "true", "HX-History-Restore-Request": "true"}
+    )
     assert b'id="list"' in restored.content
 
 
-def test_attempts_are_shown(ada: Client):
+def test_attempts_are_shown(admin_client: Client):
     attempts = [
         Attempt(
             target="a/x",
@@ -417,14 +423,14 @@ def test_attempts_are_shown(ada: Client):
             status=200,
         ),
     ]
-    page_text = detail(ada, logged(attempts=attempts, duration_ms=1000.0))
+    page_text = detail(admin_client, logged(attempts=attempts, duration_ms=1000.0))
     for text in ("529 overloaded, 0.24 s", "skipped: cooling down", "responded"):
         assert text in page_text
 
 
-def test_previous_and_next_links_follow_the_search(ada: Client):
+def test_previous_and_next_links_follow_the_search(admin_client: Client):
     rows = [logged(f"req_{n}", model="m" if n % 2 else "other") for n in range(5)]
-    text = detail(ada, rows[2], "q=model:other&range=all")
+    text = detail(admin_client, rows[2], "q=model:other&range=all")
     assert f"{reverse('request', args=[rows[4].pk])}?" in text
     assert f"{reverse('request', args=[rows[0].pk])}?" in text
     assert log_search.adjacent_rows(parse("model:other", "all", timezone.now()), rows[4].pk) == (
@@ -433,8 +439,8 @@ def test_previous_and_next_links_follow_the_search(ada: Client):
     )
 
 
-def test_the_translation_shows_both_sides_with_marks(ada: Client):
-    page_text = detail(ada, translated(), "tab=translation")
+def test_the_translation_shows_both_sides_with_marks(admin_client: Client):
+    page_text = detail(admin_client, translated(), "tab=translation")
     for text in (
         "Client sent",
         "Upstream received",
@@ -448,13 +454,13 @@ def test_the_translation_shows_both_sides_with_marks(ada: Client):
     assert "changed since" not in page_text
 
 
-def test_the_translation_of_the_answer(ada: Client):
-    page_text = detail(ada, translated(), "tab=translation&side=response")
+def test_the_translation_of_the_answer(admin_client: Client):
+    page_text = detail(admin_client, translated(), "tab=translation&side=response")
     for text in ("Upstream sent", "Client received", "/choices/0/message/content"):
         assert text in page_text
 
 
-def test_a_stream_is_shown_event_by_event(ada: Client):
+def test_a_stream_is_shown_event_by_event(admin_client: Client):
     chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
     parts = [
         {**chunk, "choices": [{"index": 0, "delta": {"role": "assistant", "content": "Hi"}}]},
@@ -487,10 +493,10 @@ def test_a_stream_is_shown_event_by_event(ada: Client):
         client_dialect="anthropic_messages",
         upstream_dialect="openai_chat",
     )
-    page_text = detail(ada, row, "tab=stream")
+    page_text = detail(admin_client, row, "tab=stream")
     for text in ("chat.completion.chunk", "message_start", "No events for 0.90 s"):
         assert text in page_text
-    assert "Hi" in detail(ada, row, "tab=response")
+    assert "Hi" in detail(admin_client, row, "tab=response")
 
 
 @pytest.mark.parametrize(
@@ -505,35 +511,39 @@ def test_a_stream_is_shown_event_by_event(ada: Client):
     ],
 )
 @pytest.mark.parametrize("tab", ["translation", "response", "headers"])
-def test_missing_bodies_show_the_actual_reason(ada: Client, values: Any, words: str, tab: str):
-    assert words in detail(ada, logged(**values), f"tab={tab}")
+def test_missing_bodies_show_the_actual_reason(
+    admin_client: Client, values: Any, words: str, tab: str
+):
+    assert words in detail(admin_client, logged(**values), f"tab={tab}")
 
 
 ANSWERED = Attempt(target="p/m", provider="p", model="m", dialect="openai_chat", status=200)
 
 
-def test_a_rejected_request_has_no_translation_mode(ada: Client) -> None:
+def test_a_rejected_request_has_no_translation_mode(admin_client: Client) -> None:
     answered = logged("req_answered", attempts=[ANSWERED])
-    assert "non-streaming, translated" in squeeze(detail(ada, answered, "tab=overview"))
+    assert "non-streaming, translated" in squeeze(detail(admin_client, answered, "tab=overview"))
     rejected = detail(
-        ada, logged("req_rejected", attempts=[], bodies_omitted="rejected"), "tab=overview"
+        admin_client, logged("req_rejected", attempts=[], bodies_omitted="rejected"), "tab=overview"
     )
     assert "non-streaming" in rejected
     assert "translated" not in rejected
 
 
-def test_an_upstream_without_response_is_shown(ada: Client):
+def test_an_upstream_without_response_is_shown(admin_client: Client):
     row = logged(bodies=bodies({"a": 1}, {}, upstream_request=b"{}"), status=504, outcome="error")
-    assert "The upstream did not respond." in detail(ada, row, "tab=translation&side=response")
+    assert "The upstream did not respond." in detail(
+        admin_client, row, "tab=translation&side=response"
+    )
 
 
-def test_damaged_bodies_do_not_break_the_page(ada: Client):
+def test_damaged_bodies_do_not_break_the_page(admin_client: Client):
     row = translated()
     RequestBody.objects.filter(pk=row.pk).update(blob=b"\x78broken")
-    assert detail(ada, row, "tab=translation")
+    assert detail(admin_client, row, "tab=translation")
 
 
-def test_hostile_bodies_are_shown_as_text(ada: Client):
+def test_hostile_bodies_are_shown_as_text(admin_client: Client):
     evil = "<script>alert(1)</script>\u202e" + "A" * 100_000
     row = translated()
     RequestLog.objects.filter(pk=row.pk).delete()
@@ -548,11 +558,11 @@ def test_hostile_bodies_are_shown_as_text(ada: Client):
         user_agent=evil[:100],
     )
     for tab in ("overview", "translation", "response", "headers"):
-        assert "<script>alert" not in detail(ada, row, f"tab={tab}")
+        assert "<script>alert" not in detail(admin_client, row, f"tab={tab}")
 
 
-def test_curl_has_variables_in_place_of_secrets(ada: Client):
-    text = detail(ada, translated())
+def test_curl_has_variables_in_place_of_secrets(admin_client: Client):
+    text = detail(admin_client, translated())
     assert "$DRAGOMAN_API_KEY" in text
     assert "$PROVIDER_API_KEY" in text
     assert "anthropic-version: 2023-06-01" in text
@@ -561,26 +571,29 @@ def test_curl_has_variables_in_place_of_secrets(ada: Client):
 # Who may see what
 
 
-def test_a_viewer_sees_that_but_not_what(vic: Client):
+def test_a_viewer_sees_that_but_not_what(viewer_client: Client):
     row = translated()
-    html = page(vic) + "".join(
-        detail(vic, row, f"tab={tab}") for tab in ("overview", "translation", "response", "headers")
+    html = page(viewer_client) + "".join(
+        detail(viewer_client, row, f"tab={tab}")
+        for tab in ("overview", "translation", "response", "headers")
     )
     assert "gpt-5" in html
     assert "Hello there" not in html
     assert "curl" not in html
     assert "You can see metadata only" in html
-    assert vic.post(reverse("request-replay", args=[row.pk])).status_code == 403
+    assert viewer_client.post(reverse("request-replay", args=[row.pk])).status_code == 403
 
 
-def test_a_viewer_with_the_grant_sees_bodies(vic: Client):
+def test_a_viewer_with_the_grant_sees_bodies(viewer_client: Client):
     user = get_user_model().objects.get(username="vic")
     user.user_permissions.add(Permission.objects.get(codename="view_requestbody"))
-    assert "Hello there" in detail(vic, translated(), "tab=translation")
+    assert "Hello there" in detail(viewer_client, translated(), "tab=translation")
 
 
 @pytest.mark.parametrize("word", ["sky", '"the sky"', "route:fast sky"])
-def test_a_viewer_without_the_grant_cannot_search_bodies(vic: Client, ada: Client, word: str):
+def test_a_viewer_without_the_grant_cannot_search_bodies(
+    viewer_client: Client, admin_client: Client, word: str
+):
     """Nothing on the page may depend on whether the words stand in a body."""
     store.write(
         [logged_exchange("the blue sky", route="fast", id="req_sky", started_at=time.time() - 60)]
@@ -599,76 +612,82 @@ def test_a_viewer_without_the_grant_cannot_search_bodies(vic: Client, ada: Clien
         result = re.compile(r'data-id="\d+"|<rect [^>]*>|/console/requests/\d+|\d+ new')
         return [result.findall(part.content.decode()) for part in parts]
 
-    assert seen(vic, word) == seen(vic, word.replace("sky", "zzz").replace("the", "zzy"))
-    text = vic.get(reverse("requests"), {"q": word}).content.decode()
+    assert seen(viewer_client, word) == seen(
+        viewer_client, word.replace("sky", "zzz").replace("the", "zzy")
+    )
+    text = viewer_client.get(reverse("requests"), {"q": word}).content.decode()
     assert "needs the permission to read bodies" in text
     for kind in ("jsonl", "csv"):
         url = reverse("requests-export", args=[kind])
-        assert vic.get(url, {"q": word, "range": "all"}).status_code == 403
-    assert "req_other" not in ada.get(reverse("requests"), {"q": word}).content.decode()
+        assert viewer_client.get(url, {"q": word, "range": "all"}).status_code == 403
+    assert "req_other" not in admin_client.get(reverse("requests"), {"q": word}).content.decode()
 
 
 # Export
 
 
-def test_the_export_contains_the_filtered_rows(ada: Client):
+def test_the_export_contains_the_filtered_rows(admin_client: Client):
     logged("a", model="m1", user_agent="=cmd()")
     logged("b", model="m2")
     url = reverse("requests-export", args=["jsonl"])
     rows = [
         json.loads(line)
-        for line in b"".join(ada.get(url, {"q": "model:m1"}).streaming_content).splitlines()
+        for line in b"".join(
+            admin_client.get(url, {"q": "model:m1"}).streaming_content
+        ).splitlines()
     ]
     assert [row["request_id"] for row in rows] == ["a"]
     assert "client_ip" not in rows[0]
-    text = b"".join(ada.get(reverse("requests-export", args=["csv"])).streaming_content).decode()
+    text = b"".join(
+        admin_client.get(reverse("requests-export", args=["csv"])).streaming_content
+    ).decode()
     lines = list(csv.DictReader(io.StringIO(text)))
     assert [line["request_id"] for line in lines] == ["b", "a"]
     assert lines[1]["user_agent"] == "'=cmd()"
-    assert ada.get(reverse("requests-export", args=["exe"])).status_code == 400
+    assert admin_client.get(reverse("requests-export", args=["exe"])).status_code == 400
 
 
 # Replay
 
 
-def test_a_request_without_a_stored_body_cannot_be_replayed(ada: Client):
+def test_a_request_without_a_stored_body_cannot_be_replayed(admin_client: Client):
     row = logged(bodies_omitted="off")
-    response = ada.post(reverse("request-replay", args=[row.pk]), follow=True)
+    response = admin_client.post(reverse("request-replay", args=[row.pk]), follow=True)
     assert "cannot be replayed" in response.content.decode()
 
 
-def test_a_replay_is_linked_with_its_original(ada: Client):
+def test_a_replay_is_linked_with_its_original(admin_client: Client):
     row = translated()
     again = logged(
         "req_again", key_prefix="replay", user_agent="replay of req_t", requested_model="fast"
     )
-    assert "Replay of" in detail(ada, again)
-    assert "req_again" in detail(ada, row)
+    assert "Replay of" in detail(admin_client, again)
+    assert "req_again" in detail(admin_client, row)
 
 
-def test_an_abandoned_hedge_attempt_is_shown_with_its_cost(ada: Client):
+def test_an_abandoned_hedge_attempt_is_shown_with_its_cost(admin_client: Client):
     row = logged(
         provider="quick",
         attempts=hedged().attempts,
         cost_usd=Decimal("0.1"),
         charged_usd=Decimal("0.2"),
     )
-    text = detail(ada, row)
+    text = detail(admin_client, row)
     assert "about $0.04" in text and "about 100 tokens read" in text
     assert re.search(r"cancelled after [\d.]+ s, another target was faster", text)
     assert 'class="err"' not in text and 'class="bad"' not in text, "it is no failure"
     assert re.search(r"Hedge loser.{0,60}\$0\.080? extra, estimated", squeeze(text))
-    assert "Hedge loser" not in detail(ada, logged("req_b"))
+    assert "Hedge loser" not in detail(admin_client, logged("req_b"))
 
 
-def test_the_source_of_token_counts_is_shown(ada: Client):
+def test_the_source_of_token_counts_is_shown(admin_client: Client):
     labels = {"reported": "reported by provider", "estimated": "estimated by the gateway<"}
     labels |= {"estimated_size": "estimated from size", "": "unknown"}
     for source, label in labels.items():
-        assert label in squeeze(detail(ada, logged(f"req_{source}", usage_source=source)))
+        assert label in squeeze(detail(admin_client, logged(f"req_{source}", usage_source=source)))
 
 
-def test_a_cached_answer_shows_its_age_and_saved_cost(ada: Client):
+def test_a_cached_answer_shows_its_age_and_saved_cost(admin_client: Client):
     row = logged(cache="hit", cache_age_s=420, saved_usd=Decimal("0.5"))
-    assert "hit, 7\xa0minutes old, $0.50 saved" in detail(ada, row)
-    assert "bypassed" in detail(ada, logged("req_1", cache="bypass"))
+    assert "hit, 7\xa0minutes old, $0.50 saved" in detail(admin_client, row)
+    assert "bypassed" in detail(admin_client, logged("req_1", cache="bypass"))

@@ -47,7 +47,7 @@ OPEN = msgspec.structs.replace(registry(), open=True)
 
 
 @pytest.fixture
-def ada() -> Client:
+def admin_client() -> Client:
     client = Client()
     client.force_login(get_user_model().objects.create_superuser("ada"))
     return client
@@ -97,7 +97,7 @@ def detail(client: Client, row: RequestLog, query: str = "") -> str:
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("dialect", OFFERED)
 def test_every_tab_is_right_for_every_client(
-    ada: Client, tmp_path: Path, dialect: str, *, stream: bool
+    admin_client: Client, tmp_path: Path, dialect: str, *, stream: bool
 ) -> None:
     row = logged_request(tmp_path, dialect, stream=stream)
     assert (row.status, row.client_dialect, row.stream) == (200, dialect, stream)
@@ -109,14 +109,14 @@ def test_every_tab_is_right_for_every_client(
     assert "changed since" not in sides["notice"]
     assert streams.answer(row, bodies)
     for tab in ("overview", "translation", "response", "headers"):
-        assert detail(ada, row, f"tab={tab}")
+        assert detail(admin_client, row, f"tab={tab}")
     if stream:
         stream_view = streams.stream_view(row, bodies)
         line = stream_view["line"]
         assert line.upstream_count > 1
         assert line.client_count > 1
         assert stream_view["linked"]
-        assert "No upstream was called" not in detail(ada, row, "tab=stream").lower()
+        assert "No upstream was called" not in detail(admin_client, row, "tab=stream").lower()
         events = [event for pair in line.pairs for event in pair.client]
         assert stream_view["passthrough"] or len(events) == line.client_count
         # Each upstream event stands beside what it made: the last of ours comes last.
@@ -127,7 +127,7 @@ def test_every_tab_is_right_for_every_client(
     assert not answer.get("unreadable")
 
 
-def test_an_array_of_gemini_is_a_stream_too(ada: Client, tmp_path: Path) -> None:
+def test_an_array_of_gemini_is_a_stream_too(admin_client: Client, tmp_path: Path) -> None:
     """Without `alt=sse` Google's clients get one JSON array, item by item."""
     path = path_of("gemini", MODEL, stream=True).partition("?")[0]
     row = stored_row(recorded(tmp_path, path, sent("gemini", stream=True)))
@@ -139,7 +139,7 @@ def test_an_array_of_gemini_is_a_stream_too(ada: Client, tmp_path: Path) -> None
     moments = [event.at_ms for pair in line.pairs for event in pair.client]
     assert None not in moments
     assert moments == sorted(moments)
-    assert "candidates" in detail(ada, row, "tab=stream")
+    assert "candidates" in detail(admin_client, row, "tab=stream")
 
 
 def ollama_lines() -> httpx.Response:
@@ -180,7 +180,7 @@ def bedrock_events() -> httpx.Response:
     ],
 )
 def test_streams_that_are_no_events_are_read(
-    ada: Client, tmp_path: Path, dialect: str, preset: str, answer: Any, count: int
+    admin_client: Client, tmp_path: Path, dialect: str, preset: str, answer: Any, count: int
 ) -> None:
     up = provider("up", dialect, preset=preset)
     way = snapshot(route("smart", up, model="m"), log_bodies=True)
@@ -194,13 +194,15 @@ def test_streams_that_are_no_events_are_read(
     assert stream_view["line"].upstream_count == count
     assert stream_view["linked"]
     assert [part["text"] for part in streams.answer(row, bodies)] == ["Hello"]
-    assert "Hel" in detail(ada, row, "tab=stream")
+    assert "Hel" in detail(admin_client, row, "tab=stream")
 
 
 @pytest.mark.parametrize("dialect", OFFERED)
-def test_the_curl_command_uses_the_requests_path(ada: Client, tmp_path: Path, dialect: str) -> None:
+def test_the_curl_command_uses_the_requests_path(
+    admin_client: Client, tmp_path: Path, dialect: str
+) -> None:
     row = logged_request(tmp_path, dialect, stream=True)
-    text = unescape(detail(ada, row))
+    text = unescape(detail(admin_client, row))
     assert f"http://testserver{path_of(dialect, MODEL, stream=True)}" in text
     assert not re.search(r"http://testserver[^ ]*\{id\}", text)
 
@@ -246,12 +248,12 @@ def test_a_logged_request_can_be_replayed(tmp_path: Path, dialect: str) -> None:
     assert entry.bodies.upstream_request == bodies.upstream_request
 
 
-def test_a_token_count_is_distinct_from_a_response(tmp_path: Path, ada: Client) -> None:
+def test_a_token_count_is_distinct_from_a_response(tmp_path: Path, admin_client: Client) -> None:
     body = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}]}
     row = stored_row(recorded(tmp_path, "/v1/messages/count_tokens", body))
     assert translation.verb_of(row) == "count_tokens"
     for tab in ("overview", "translation", "response"):
-        assert detail(ada, row, f"tab={tab}")
+        assert detail(admin_client, row, f"tab={tab}")
 
 
 def vectors(request: httpx.Request) -> httpx.Response:
@@ -273,7 +275,7 @@ def vectors(request: httpx.Request) -> httpx.Response:
     ],
 )
 def test_embeddings_have_two_sides(
-    ada: Client, tmp_path: Path, path: str, body: dict[str, Any]
+    admin_client: Client, tmp_path: Path, path: str, body: dict[str, Any]
 ) -> None:
     way = snapshot(route("vectors", provider("up"), model="m"), log_bodies=True)
     row = stored_row(recorded(tmp_path, path, body, way, up=vectors))
@@ -284,7 +286,7 @@ def test_embeddings_have_two_sides(
         shown_sides = sides(row, bodies)
         assert shown_sides["rows"], shown_sides
         assert "reject" not in shown_sides["notice"]
-    text = unescape(detail(ada, row))
+    text = unescape(detail(admin_client, row))
     assert f"http://testserver{path}" in text
     assert re.search(r"https?://[^ ]+/embeddings", text)
 

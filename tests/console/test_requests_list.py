@@ -12,9 +12,9 @@ from django.utils import timezone
 from console.models import SavedView
 from console.pages.requests import log_search
 from console.pages.requests.query import parse
-from tests.console.test_requests import ada, logged, matching_rows, vic
+from tests.console.test_requests import admin_client, logged, matching_rows, viewer_client
 
-__all__ = ["ada", "vic"]
+__all__ = ["admin_client", "viewer_client"]
 
 
 def test_tags_are_a_filter_in_every_alphabet(db: None) -> None:
@@ -27,22 +27,22 @@ def test_tags_are_a_filter_in_every_alphabet(db: None) -> None:
     assert matching_rows("tag:pai") == []
 
 
-def test_requests_of_a_stored_prompt_are_found(ada: Client) -> None:
+def test_requests_of_a_stored_prompt_are_found(admin_client: Client) -> None:
     logged("req_p", tags=["prompt:team/support@2"])
     logged("req_q", tags=["prompt:team/support@1"])
-    page = ada.get("/console/requests/req_p").content.decode()
+    page = admin_client.get("/console/requests/req_p").content.decode()
     assert "?q=tag:%22prompt%3Ateam%2Fsupport%402%22&amp;range=all" in page
     assert matching_rows("tag:prompt:team/support@2") == ["req_p"]
 
 
-def test_the_list_is_sorted_by_an_amount_within_its_search(ada: Client) -> None:
+def test_the_list_is_sorted_by_an_amount_within_its_search(admin_client: Client) -> None:
     for name, cost, provider in (("a", "0.2", "x"), ("b", "0.5", "y"), ("c", None, "x")):
         logged(f"req_{name}", cost_usd=cost and Decimal(cost), provider=provider, model="m")
     page = log_search.largest(parse("", "24h", timezone.now()), "cost")
     assert [row.request_id for row in page.rows] == ["req_b", "req_a"]
     page = log_search.largest(parse("provider:x", "24h", timezone.now()), "cost")
     assert [row.request_id for row in page.rows] == ["req_a"]
-    text = ada.get("/console/requests?sort=latency&range=all").content.decode()
+    text = admin_client.get("/console/requests?sort=latency&range=all").content.decode()
     assert 'aria-sort="descending"' in text
     assert "data-tail" not in text
 
@@ -63,13 +63,13 @@ def test_the_largest_are_found_in_every_batch(db: None, monkeypatch: Any, query:
     assert page.reached is None
 
 
-def test_a_view_is_saved_for_its_user_alone(ada: Client, vic: Client) -> None:
-    ada.post("/console/requests/views?q=status:5xx&range=7d", {"name": "Failures"})
-    ada.post("/console/requests/views?q=status:!2xx&range=7d", {"name": "Failures"})
+def test_a_view_is_saved_for_its_user_alone(admin_client: Client, viewer_client: Client) -> None:
+    admin_client.post("/console/requests/views?q=status:5xx&range=7d", {"name": "Failures"})
+    admin_client.post("/console/requests/views?q=status:!2xx&range=7d", {"name": "Failures"})
     (view,) = SavedView.objects.all()
     assert view.query == "q=status%3A%212xx&range=7d"
-    assert "Failures" in ada.get("/console/requests").content.decode()
-    assert "Failures" not in vic.get("/console/requests").content.decode()
-    assert vic.post(f"/console/requests/views/{view.pk}/delete").status_code == 404
-    assert ada.post(f"/console/requests/views/{view.pk}/delete").status_code == 302
+    assert "Failures" in admin_client.get("/console/requests").content.decode()
+    assert "Failures" not in viewer_client.get("/console/requests").content.decode()
+    assert viewer_client.post(f"/console/requests/views/{view.pk}/delete").status_code == 404
+    assert admin_client.post(f"/console/requests/views/{view.pk}/delete").status_code == 302
     assert not SavedView.objects.exists()

@@ -13,11 +13,11 @@ from django.urls import reverse
 from gateway import models, store
 from gateway.routing.route_spec import RouteSpec, StepSpec, TargetSpec
 from gateway.store.routes import save_route
-from tests.console.test_routes import _known_models, ada, press, saved, smart
+from tests.console.test_routes import _known_models, admin_client, press, saved, smart
 from tests.store.factories import entry
 
 pytestmark = pytest.mark.django_db
-__all__ = ["_known_models", "ada", "smart"]
+__all__ = ["_known_models", "admin_client", "smart"]
 
 
 def spare() -> None:
@@ -25,9 +25,9 @@ def spare() -> None:
     save_route(RouteSpec(name="spare", steps=steps), route=None, number=0, author="ada")
 
 
-def test_saving_the_unchanged_form_changes_nothing(ada: Client) -> None:
+def test_saving_the_unchanged_form_changes_nothing(admin_client: Client) -> None:
     before = saved()
-    press(ada, "save", **{"t1-weight": "61"})
+    press(admin_client, "save", **{"t1-weight": "61"})
     assert saved().steps[0].targets[0].weight == 61
     assert {
         n: getattr(saved(), n)
@@ -38,7 +38,7 @@ def test_saving_the_unchanged_form_changes_nothing(ada: Client) -> None:
     }
 
 
-def test_a_way_is_saved_and_the_next_request_sees_it(ada: Client) -> None:
+def test_a_way_is_saved_and_the_next_request_sees_it(admin_client: Client) -> None:
     spare()
     typed = {
         "retries_by_kind-rate_limit": "2",
@@ -63,7 +63,7 @@ def test_a_way_is_saved_and_the_next_request_sees_it(ada: Client) -> None:
         "s2-tags": "night",
         "s2-active_hours": "mon-fri 18:00-08:00 Europe/Berlin",
     }
-    assert press(ada, "save", **typed).status_code == 302
+    assert press(admin_client, "save", **typed).status_code == 302
     spec = saved()
     assert (spec.retries_by_kind, spec.cooldown_after_by_kind) == (
         {"rate_limit": 2, "timeout": 0},
@@ -88,7 +88,7 @@ def test_a_way_is_saved_and_the_next_request_sees_it(ada: Client) -> None:
         "spare",
         {"context_length": ("spare",)},
     )
-    page = ada.get("/console/routes/smart").content.decode()
+    page = admin_client.get("/console/routes/smart").content.decode()
     assert "variant canary" in page and 'value="paid, eu"' in page and 'value="12.5"' in page
 
 
@@ -106,47 +106,49 @@ def test_a_way_is_saved_and_the_next_request_sees_it(ada: Client) -> None:
     ],
 )
 def test_an_unreadable_value_shows_its_error(
-    ada: Client, typed: dict[str, Any], expected: str
+    admin_client: Client, typed: dict[str, Any], expected: str
 ) -> None:
-    page = press(ada, "save", **typed)
+    page = press(admin_client, "save", **typed)
     assert page.status_code == 422
     assert expected in page.content.decode()
     assert saved().health_check_interval_s is None
 
 
-def test_policy_changes_are_described_in_text(ada: Client) -> None:
+def test_policy_changes_are_described_in_text(admin_client: Client) -> None:
     typed = {"retries_by_kind-rate_limit": "2", "hedge_after_s": "2", "t1-variant": "canary"}
-    page = press(ada, "review", **typed).content.decode()
+    page = press(admin_client, "review", **typed).content.decode()
     for words in ("rate limit (429): 2", "hedge after", "variant of gpt-4.1: canary"):
         assert words in page
 
 
-def test_references_follow_a_renamed_route(ada: Client) -> None:
+def test_references_follow_a_renamed_route(admin_client: Client) -> None:
     spare()
     press(
-        ada,
+        admin_client,
         "save",
         **{"shadow": "spare", "shadow_share": "5", "fallbacks_by_kind-timeout": ["spare"]},
     )
-    press(ada, "save", "/console/routes/spare", name="other")
+    press(admin_client, "save", "/console/routes/spare", name="other")
     assert (saved().shadow, saved().fallbacks_by_kind) == ("other", {"timeout": ("other",)})
 
 
-def test_the_dry_run_uses_tags_and_sessions(ada: Client) -> None:
+def test_the_dry_run_uses_tags_and_sessions(admin_client: Client) -> None:
     tagged = {"t1-tags": "paid", "t2-tags": "default"}
     headers = {"dry-sample": "text", "dry-ignore-cooldowns": "1"}
-    page = press(ada, "dry-run", **tagged, **headers, **{"dry-tags": "paid"}).content.decode()
+    page = press(
+        admin_client, "dry-run", **tagged, **headers, **{"dry-tags": "paid"}
+    ).content.decode()
     assert "its tags do not match those of the request" in page
     chosen = set()
     for _ in range(4):
         typed = {"s1-strategy": "sticky", "dry-session": "conversation-7"}
-        html = press(ada, "dry-run", **typed, **headers).content.decode()
+        html = press(admin_client, "dry-run", **typed, **headers).content.decode()
         trace = html[html.index('class="trace"') :]
         chosen.add(trace[trace.index('class="pick"') :].split("<b>")[1].split("</b>")[0])
     assert len(chosen) == 1
 
 
-def test_the_dry_run_pretends_a_context_that_is_too_long(ada: Client) -> None:
+def test_the_dry_run_pretends_a_context_that_is_too_long(admin_client: Client) -> None:
     typed = {
         "s2-fallback_on": ["context_length"],
         "dry-target": "openai/gpt-4.1",
@@ -154,14 +156,14 @@ def test_the_dry_run_pretends_a_context_that_is_too_long(ada: Client) -> None:
         "dry-ignore-cooldowns": "1",
         "s1-strategy": "ordered",
     }
-    page = press(ada, "dry-run", **typed).content.decode()
+    page = press(admin_client, "dry-run", **typed).content.decode()
     trace = page[page.index('class="trace"') :]
     assert "context_length" in trace and "gpt-4.1-mini" in trace
 
 
-def test_a_key_has_tags(ada: Client) -> None:
+def test_a_key_has_tags(admin_client: Client) -> None:
     key, _ = store.create_key("agents")
-    ada.post(
+    admin_client.post(
         reverse("key-edit", args=[key.pk]),
         {"name": "agents", "scope": "all", "tags": "paid, eu , paid", "bodies": ""},
     )
@@ -171,7 +173,7 @@ def test_a_key_has_tags(ada: Client) -> None:
     assert value.tags == ("paid", "eu")
 
 
-def test_usage_compares_variants_and_shadows(ada: Client) -> None:
+def test_usage_compares_variants_and_shadows(admin_client: Client) -> None:
     now = time.time()
     fields: dict[str, Any] = {"started_at": now - 60, "route": "smart", "output_tokens": 10}
     store.write(
@@ -181,10 +183,12 @@ def test_usage_compares_variants_and_shadows(ada: Client) -> None:
             entry("c", **fields | {"route": "spare"}, shadow_of="a", key_prefix="shadow"),
         ]
     )
-    page = ada.get(reverse("usage")).content.decode()
+    page = admin_client.get(reverse("usage")).content.decode()
     table = page[page.index('id="variants-title"') :]
     assert table.index("next") < table.index("now"), "variants stand side by side"
     for words in ("shadow", "original", "$0.10", "$0.04"):
         assert words in table
-    detail = ada.get(reverse("request", args=[models.RequestLog.objects.get(request_id="c").pk]))
+    detail = admin_client.get(
+        reverse("request", args=[models.RequestLog.objects.get(request_id="c").pk])
+    )
     assert "Shadow of" in detail.content.decode()

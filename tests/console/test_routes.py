@@ -57,13 +57,13 @@ def saved(name: str = "smart") -> RouteSpec:
 
 
 @pytest.fixture
-def ada(client: Client) -> Client:
+def admin_client(client: Client) -> Client:
     client.force_login(get_user_model().objects.create_superuser("ada"))
     return client
 
 
 @pytest.fixture
-def vic(client: Client) -> Client:
+def viewer_client(client: Client) -> Client:
     client.force_login(get_user_model().objects.create_user("vic"))
     return client
 
@@ -102,23 +102,23 @@ def press(client: Client, do: str, path: str = SMART, page: Any = None, **typed:
 # Looking
 
 
-def test_the_list_describes_each_route(ada: Client) -> None:
-    page = ada.get("/console/routes").content.decode()
+def test_the_list_describes_each_route(admin_client: Client) -> None:
+    page = admin_client.get("/console/routes").content.decode()
     assert 'href="/console/routes/smart"' in page
     assert "Weighted, 3 targets" in page
 
 
-def test_without_a_route_the_page_explains_how_to_create_one(ada: Client) -> None:
+def test_without_a_route_the_page_explains_how_to_create_one(admin_client: Client) -> None:
     models.Route.objects.all().delete()
-    page = ada.get("/console/routes").content.decode()
+    page = admin_client.get("/console/routes").content.decode()
     assert "No routes yet" in page
     assert reverse("route-new") in page
 
 
-def test_a_name_with_a_slash_has_a_page(ada: Client) -> None:
+def test_a_name_with_a_slash_has_a_page(admin_client: Client) -> None:
     save_route(RouteSpec(name="a/b c?", steps=STEPS), route=None, number=0, author="ada")
     url = reverse("route", args=["a/b c?"])
-    assert "a/b c?" in ada.get(url).content.decode()
+    assert "a/b c?" in admin_client.get(url).content.decode()
 
 
 def test_anonymous_requests_redirect_to_sign_in(client: Client) -> None:
@@ -127,82 +127,84 @@ def test_anonymous_requests_redirect_to_sign_in(client: Client) -> None:
     assert client.post(SMART, {"do": "save"}).status_code == 302
 
 
-def test_a_viewer_sees_all_and_changes_nothing(vic: Client) -> None:
-    page = vic.get(SMART)
+def test_a_viewer_sees_all_and_changes_nothing(viewer_client: Client) -> None:
+    page = viewer_client.get(SMART)
     assert page.status_code == 200
     assert b"gpt-4.1" in page.content
     assert b'value="save"' not in page.content
     for path in ("/console/routes/smart", "/console/route-delete/smart", "/console/new-route"):
-        assert vic.post(path, {"do": "save"}).status_code == 403
+        assert viewer_client.post(path, {"do": "save"}).status_code == 403
     number = {"number": "1", "version": "1"}
-    assert vic.post("/console/route-restore/smart", number).status_code == 403
+    assert viewer_client.post("/console/route-restore/smart", number).status_code == 403
     assert saved().steps == STEPS
 
 
-def test_no_secret_is_on_any_page(ada: Client) -> None:
+def test_no_secret_is_on_any_page(admin_client: Client) -> None:
     for path in (SMART, "/console/routes", "/console/route-yaml/smart"):
-        assert b"sk-something-secret" not in ada.get(path).content
+        assert b"sk-something-secret" not in admin_client.get(path).content
 
 
 # The draft
 
 
-def test_the_unchanged_form_equals_the_saved_route(ada: Client) -> None:
-    page = press(ada, "check")
+def test_the_unchanged_form_equals_the_saved_route(admin_client: Client) -> None:
+    page = press(admin_client, "check")
     assert page.context["state"].document == saved()
     assert page.context["changes"] == []
 
 
-def test_a_button_returns_the_changed_draft_without_saving(ada: Client) -> None:
-    page = press(ada, "add-target:s2", **{"s2-new": "deepseek/deepseek-chat", "t1-weight": "7,5"})
+def test_a_button_returns_the_changed_draft_without_saving(admin_client: Client) -> None:
+    page = press(
+        admin_client, "add-target:s2", **{"s2-new": "deepseek/deepseek-chat", "t1-weight": "7,5"}
+    )
     step = page.context["state"].document.steps[1]
     assert [t.model for t in step.targets] == ["openai/gpt-4.1-mini", "deepseek/deepseek-chat"]
     assert page.context["state"].document.steps[0].targets[0].weight == 7.5
-    page = press(ada, "add-step", page=page)
+    page = press(admin_client, "add-step", page=page)
     assert len(page.context["state"].document.steps) == 3
     assert page.context["state"].document.steps[0].targets[0].weight == 7.5
     assert saved().steps == STEPS
 
 
-def test_a_target_can_be_moved_to_every_place_by_buttons(ada: Client) -> None:
+def test_a_target_can_be_moved_to_every_place_by_buttons(admin_client: Client) -> None:
     def order(page: Any) -> list[list[str]]:
         document = page.context["state"].document
         return [[t.model.partition("/")[2] for t in step.targets] for step in document.steps]
 
-    page = press(ada, "down:t1")
+    page = press(admin_client, "down:t1")
     assert order(page) == [["deepseek-chat", "gpt-4.1"], ["gpt-4.1-mini"]]
     key = page.context["state"].draft.steps[0].targets[1].key
-    page = press(ada, f"down:{key}", page=page)
+    page = press(admin_client, f"down:{key}", page=page)
     assert order(page) == [["deepseek-chat"], ["gpt-4.1", "gpt-4.1-mini"]]
-    page = press(ada, f"down:{key}", page=page)
+    page = press(admin_client, f"down:{key}", page=page)
     assert order(page) == [["deepseek-chat"], ["gpt-4.1-mini", "gpt-4.1"]]
-    page = press(ada, f"up:{key}", page=press(ada, f"up:{key}", page=page))
+    page = press(admin_client, f"up:{key}", page=press(admin_client, f"up:{key}", page=page))
     assert order(page) == [["deepseek-chat", "gpt-4.1"], ["gpt-4.1-mini"]]
-    page = press(ada, "up:s2", page=page)
+    page = press(admin_client, "up:s2", page=page)
     assert order(page) == [["gpt-4.1-mini"], ["deepseek-chat", "gpt-4.1"]]
 
 
-def test_a_target_moved_past_the_end_of_a_step_enters_the_next(ada: Client) -> None:
-    page = press(ada, "down:t2")
+def test_a_target_moved_past_the_end_of_a_step_enters_the_next(admin_client: Client) -> None:
+    page = press(admin_client, "down:t2")
     steps = page.context["state"].document.steps
     assert [len(step.targets) for step in steps] == [1, 2]
     assert steps[1].targets[0].model == "deepseek/deepseek-chat"
     assert "moved to step 2, position 1" in page.context["state"].status_message
 
 
-def test_a_row_that_was_dragged_is_where_its_field_is(ada: Client) -> None:
-    typed = fields(ada.get(SMART).content.decode())
+def test_a_row_that_was_dragged_is_where_its_field_is(admin_client: Client) -> None:
+    typed = fields(admin_client.get(SMART).content.decode())
     typed["item"] = ["step:s1", "target:t2", "step:s2", "target:t3", "target:t1"]
-    page = ada.post(SMART, {**typed, "do": "check"})
+    page = admin_client.post(SMART, {**typed, "do": "check"})
     steps = page.context["state"].document.steps
     assert [len(step.targets) for step in steps] == [1, 2]
     assert steps[1].targets[1] == STEPS[0].targets[0]
     assert page.context["changes"] == ["moved gpt-4.1 to step 2"]
 
 
-def test_changes_are_described_in_text(ada: Client) -> None:
+def test_changes_are_described_in_text(admin_client: Client) -> None:
     page = press(
-        ada,
+        admin_client,
         "add-target:s2",
         **{"t1-weight": "70", "s2-new": "openai/gpt-4.1", "alias": ["gpt-4o", "o3"], "strict": "1"},
     )
@@ -210,11 +212,11 @@ def test_changes_are_described_in_text(ada: Client) -> None:
     assert "added alias o3" in text
     assert "removed alias claude-*" in text
     assert "reject unsupported fields: no → yes" in text
-    page = press(ada, "drop:t3")
+    page = press(admin_client, "drop:t3")
     assert "removed gpt-4.1-mini" in page.context["changes"]
-    page = press(ada, "check", **{"t1-weight": "70"})
+    page = press(admin_client, "check", **{"t1-weight": "70"})
     assert page.context["changes"] == ["gpt-4.1 weight 60 to 70"]
-    page = press(ada, "down:t1")
+    page = press(admin_client, "down:t1")
     assert page.context["changes"] == ["moved deepseek-chat"]
     assert b"1 unsaved change" in page.content
 
@@ -224,8 +226,8 @@ def test_changed_guardrails_are_listed_by_name() -> None:
     assert changes(before, after) == ["guardrails: none → email, keys"]
 
 
-def test_an_unreadable_value_stays_with_its_error(ada: Client) -> None:
-    page = press(ada, "save", **{"t1-weight": "many", "s2-max_context": "-5"})
+def test_an_unreadable_value_stays_with_its_error(admin_client: Client) -> None:
+    page = press(admin_client, "save", **{"t1-weight": "many", "s2-max_context": "-5"})
     assert page.status_code == 422
     html = page.content.decode()
     assert 'value="many"' in html
@@ -234,7 +236,7 @@ def test_an_unreadable_value_stays_with_its_error(ada: Client) -> None:
     assert saved().steps == STEPS
 
 
-def test_conditions_are_saved(ada: Client) -> None:
+def test_conditions_are_saved(admin_client: Client) -> None:
     typed = {
         "s2-fallback_on": ["timeout", "context_length"],
         "s2-images": "without",
@@ -243,17 +245,17 @@ def test_conditions_are_saved(ada: Client) -> None:
         "s2-first_token_s": "2,5",
         "s2-require_capabilities": "1",
     }
-    assert press(ada, "save", **typed).status_code == 302
+    assert press(admin_client, "save", **typed).status_code == 302
     step = saved().steps[1]
     assert step.fallback_on == ("timeout", "context_length")
     assert (step.requires, step.excludes) == (("tools",), ("images",))
     assert (step.max_context, step.first_token_s, step.require_capabilities) == (200_000, 2.5, True)
 
 
-def test_a_new_route_is_created_from_an_empty_form(ada: Client) -> None:
+def test_a_new_route_is_created_from_an_empty_form(admin_client: Client) -> None:
     path = reverse("route-new")
-    page = press(ada, "add-target:s1", path, name="fast", **{"s1-new": "openai/gpt-4.1"})
-    answer = press(ada, "save", path, page=page)
+    page = press(admin_client, "add-target:s1", path, name="fast", **{"s1-new": "openai/gpt-4.1"})
+    answer = press(admin_client, "save", path, page=page)
     assert answer.headers["location"] == "/console/routes/fast"
     assert saved("fast").steps[0].targets[0].model == "openai/gpt-4.1"
     assert models.RouteVersion.objects.get(route__name="fast").saved_by == "ada"
@@ -266,32 +268,32 @@ def form_messages(page: Any) -> tuple[list[str], list[str]]:
     return bad, re.findall(r'callout">.*?<b>(.*?)</b>', text, re.S)
 
 
-def test_a_new_route_has_no_errors_before_it_is_saved(ada: Client) -> None:
+def test_a_new_route_has_no_errors_before_it_is_saved(admin_client: Client) -> None:
     path = reverse("route-new")
     missing = ["The route has no name.", "The route has no target."]
-    page = ada.get(path)
+    page = admin_client.get(path)
     assert form_messages(page) == ([], missing)
     assert "2 to do" in page.content.decode()
     # Typing goes on; only what was left empty is wrong.
-    typed = press(ada, "check", path, name="fast")
+    typed = press(admin_client, "check", path, name="fast")
     assert form_messages(typed) == ([], missing[1:])
-    left = press(ada, "check", path, submitted="name nonsense")
+    left = press(admin_client, "check", path, submitted="name nonsense")
     assert form_messages(left) == (missing[:1], missing[1:])
-    tried = press(ada, "save", path)
+    tried = press(admin_client, "save", path)
     assert tried.status_code == 422
     assert form_messages(tried) == (missing, [])
-    again = press(ada, "check", path, page=tried)
+    again = press(admin_client, "check", path, page=tried)
     assert form_messages(again) == (missing, []), "who has tried is told from then on"
 
 
-def test_a_new_route_shows_all_its_errors(ada: Client) -> None:
-    bad, todo = form_messages(press(ada, "check", reverse("route-new"), name="smart"))
+def test_a_new_route_shows_all_its_errors(admin_client: Client) -> None:
+    bad, todo = form_messages(press(admin_client, "check", reverse("route-new"), name="smart"))
     assert bad == ["A route named smart already exists."]
     assert todo == ["The route has no target."]
 
 
-def test_a_route_without_a_name_is_an_error(ada: Client) -> None:
-    assert form_messages(press(ada, "check", name=""))[0] == ["The route has no name."]
+def test_a_route_without_a_name_is_an_error(admin_client: Client) -> None:
+    assert form_messages(press(admin_client, "check", name=""))[0] == ["The route has no name."]
 
 
 @pytest.mark.parametrize(
@@ -306,8 +308,10 @@ def test_a_route_without_a_name_is_an_error(ada: Client) -> None:
         {"do": "review", "item": ["step:s1", "target:t1"], "s1-strategy": "x", "t1-extra": '{"edits": [1], "timeouts": {"x": 1}}'},
     ],
 )  # fmt: skip
-def test_a_form_that_was_tampered_with_is_answered(ada: Client, sent: dict[str, Any]) -> None:
-    page = ada.post(SMART, sent)
+def test_a_form_that_was_tampered_with_is_answered(
+    admin_client: Client, sent: dict[str, Any]
+) -> None:
+    page = admin_client.post(SMART, sent)
     assert page.status_code in {200, 422}
     assert saved().steps == STEPS
 
@@ -315,8 +319,8 @@ def test_a_form_that_was_tampered_with_is_answered(ada: Client, sent: dict[str, 
 # Saving
 
 
-def test_a_save_is_a_version_and_the_next_request_sees_it(ada: Client) -> None:
-    assert press(ada, "save", **{"t1-weight": "70"}).status_code == 302
+def test_a_save_is_a_version_and_the_next_request_sees_it(admin_client: Client) -> None:
+    assert press(admin_client, "save", **{"t1-weight": "70"}).status_code == 302
     assert saved().steps[0].targets[0].weight == 70
     version = models.RouteVersion.objects.order_by("-number").first()
     assert version is not None
@@ -324,59 +328,61 @@ def test_a_save_is_a_version_and_the_next_request_sees_it(ada: Client) -> None:
     assert version.note == "gpt-4.1 weight 60 to 70"
 
 
-def test_htmx_returns_the_form_and_redirects_after_a_save(ada: Client) -> None:
-    typed = {**fields(ada.get(SMART).content.decode()), "do": "add-step"}
-    part = ada.post(SMART, typed, headers={"HX-Request": "true"}).content.decode()
+def test_htmx_returns_the_form_and_redirects_after_a_save(admin_client: Client) -> None:
+    typed = {**fields(admin_client.get(SMART).content.decode()), "do": "add-step"}
+    part = admin_client.post(SMART, typed, headers={"HX-Request": "true"}).content.decode()
     assert part.lstrip().startswith("<form")
-    live = ada.post(SMART + "?live=1", typed, headers={"HX-Request": "true"}).content.decode()
+    live = admin_client.post(
+        SMART + "?live=1", typed, headers={"HX-Request": "true"}
+    ).content.decode()
     assert "<form" not in live
     assert 'hx-target="#route-bar"' in live
     typed["do"] = "save"
     del typed["t3-model"]
     typed["item"] = ["step:s1", "target:t1"]
-    answer = ada.post(SMART, typed, headers={"HX-Request": "true"})
+    answer = admin_client.post(SMART, typed, headers={"HX-Request": "true"})
     assert answer.headers["HX-Redirect"] == SMART
 
 
-def test_two_tabs_can_not_overwrite_each_other(ada: Client) -> None:
-    one, two = ada.get(SMART), ada.get(SMART)
-    assert press(ada, "save", page=one, strict="1").status_code == 302
-    page = press(ada, "save", page=two, **{"t1-weight": "70"})
+def test_two_tabs_can_not_overwrite_each_other(admin_client: Client) -> None:
+    one, two = admin_client.get(SMART), admin_client.get(SMART)
+    assert press(admin_client, "save", page=one, strict="1").status_code == 302
+    page = press(admin_client, "save", page=two, **{"t1-weight": "70"})
     assert page.status_code == 409
     html = page.content.decode()
     assert "reject unsupported fields: no → yes" in html
     assert "gpt-4.1 weight 60 to 70" in html
     assert saved().steps == STEPS
     assert fields(html)["t1-weight"] == ["70"]
-    assert press(ada, "save", page=page).status_code == 409
-    assert press(ada, "save-over:2", page=page).status_code == 302
+    assert press(admin_client, "save", page=page).status_code == 409
+    assert press(admin_client, "save-over:2", page=page).status_code == 302
     assert not saved().strict
     assert saved().steps[0].targets[0].weight == 70
 
 
-def test_each_conflicting_save_is_reported(ada: Client) -> None:
-    page = ada.get(SMART)
-    press(ada, "save", strict="1")
-    page = press(ada, "save", page=page, retries="3")
-    press(ada, "save", retries="2")
-    page = press(ada, "save-over:2", page=page)
+def test_each_conflicting_save_is_reported(admin_client: Client) -> None:
+    page = admin_client.get(SMART)
+    press(admin_client, "save", strict="1")
+    page = press(admin_client, "save", page=page, retries="3")
+    press(admin_client, "save", retries="2")
+    page = press(admin_client, "save-over:2", page=page)
     assert page.status_code == 409
     assert page.context["state"].conflicting_version == 3
 
 
-def test_an_external_change_is_a_version(ada: Client) -> None:
-    page = ada.get(SMART)
+def test_an_external_change_is_a_version(admin_client: Client) -> None:
+    page = admin_client.get(SMART)
     models.Route.objects.filter(name="smart").update(retries=4)
-    assert press(ada, "save", page=page, strict="1").status_code == 409
+    assert press(admin_client, "save", page=page, strict="1").status_code == 409
 
 
-def test_errors_block_saving_and_warnings_do_not(ada: Client) -> None:
-    page = press(ada, "save", **{"t1-weight": "0", "t2-weight": "0"})
+def test_errors_block_saving_and_warnings_do_not(admin_client: Client) -> None:
+    page = press(admin_client, "save", **{"t1-weight": "0", "t2-weight": "0"})
     assert page.status_code == 422
     assert b"All weights of step 1 are 0." in page.content
-    page = press(ada, "check")
+    page = press(admin_client, "check")
     assert any("deepseek-chat does not support" in c.title for c in page.context["checks"])
-    assert press(ada, "save", **{"t1-weight": "1"}).status_code == 302
+    assert press(admin_client, "save", **{"t1-weight": "1"}).status_code == 302
 
 
 def leads(page: Any, level: str) -> str:
@@ -405,50 +411,50 @@ def leads(page: Any, level: str) -> str:
         ({"s2-fallback_on": ["context_length"]}, "warn", "Step 2 does not help with long contexts"),
     ],
 )
-def test_checks(ada: Client, typed: dict[str, Any], level: str, lead: str) -> None:
+def test_checks(admin_client: Client, typed: dict[str, Any], level: str, lead: str) -> None:
     other = RouteSpec(name="other", aliases=("taken", "wild-*"), fallbacks=("smart",), steps=STEPS)
     save_route(other, route=None, number=0, author="ada")
-    assert lead in leads(press(ada, "check", **typed), level)
+    assert lead in leads(press(admin_client, "check", **typed), level)
 
 
-def test_a_missing_key_is_an_error_only_without_another_credential(ada: Client) -> None:
+def test_a_missing_key_is_an_error_only_without_another_credential(admin_client: Client) -> None:
     models.Provider.objects.filter(name="deepseek").update(credential="")
-    assert "deepseek has no API key" in leads(press(ada, "check"), "warn")
+    assert "deepseek has no API key" in leads(press(admin_client, "check"), "warn")
     models.Provider.objects.filter(name="openai").update(credential="")
-    assert "deepseek has no API key" in leads(press(ada, "check"), "bad")
+    assert "deepseek has no API key" in leads(press(admin_client, "check"), "bad")
 
 
-def test_a_warnings_button_fixes_it(ada: Client) -> None:
-    page = press(ada, "check")
+def test_a_warnings_button_fixes_it(admin_client: Client) -> None:
+    page = press(admin_client, "check")
     (fix,) = {c.fix.action for c in page.context["checks"] if c.fix}
-    page = press(ada, fix, page=page)
+    page = press(admin_client, fix, page=page)
     assert not [c for c in page.context["checks"] if c.fix]
 
 
 # Versions
 
 
-def test_versions_list_changes_and_can_be_restored(ada: Client) -> None:
-    press(ada, "save", **{"t1-weight": "70"})
-    page = ada.get("/console/route-versions/smart?show=1").content.decode()
+def test_versions_list_changes_and_can_be_restored(admin_client: Client) -> None:
+    press(admin_client, "save", **{"t1-weight": "70"})
+    page = admin_client.get("/console/route-versions/smart?show=1").content.decode()
     assert "gpt-4.1 weight 60 to 70" in page
     assert "weight: 60" in page
-    answer = ada.post("/console/route-restore/smart", {"number": "1", "version": "2"})
+    answer = admin_client.post("/console/route-restore/smart", {"number": "1", "version": "2"})
     assert answer.headers["location"] == SMART
     assert saved().steps == STEPS
     assert current_state(models.Route.objects.get(name="smart")).number == 3
 
 
-def test_restoring_a_version_does_not_overwrite_a_newer_change(ada: Client) -> None:
-    press(ada, "save", strict="1")
-    ada.post("/console/route-restore/smart", {"number": "1", "version": "1"})
+def test_restoring_a_version_does_not_overwrite_a_newer_change(admin_client: Client) -> None:
+    press(admin_client, "save", strict="1")
+    admin_client.post("/console/route-restore/smart", {"number": "1", "version": "1"})
     assert saved().strict
     for wrong in ({"number": "x", "version": "2"}, {"number": "99", "version": "2"}, {}):
-        assert ada.post("/console/route-restore/smart", wrong).status_code == 404
+        assert admin_client.post("/console/route-restore/smart", wrong).status_code == 404
 
 
-def test_the_review_shows_changed_words_and_lines(ada: Client) -> None:
-    page = press(ada, "review", **{"t1-weight": "70"})
+def test_the_review_shows_changed_words_and_lines(admin_client: Client) -> None:
+    page = press(admin_client, "review", **{"t1-weight": "70"})
     html = page.content.decode()
     assert "gpt-4.1 weight 60 to 70" in html
     kinds = {line.kind: line.text for line in page.context["lines"] if line.kind}
@@ -456,18 +462,18 @@ def test_the_review_shows_changed_words_and_lines(ada: Client) -> None:
     assert "70" in kinds["add"]
 
 
-def test_yaml_is_to_read(ada: Client) -> None:
-    page = ada.get("/console/route-yaml/smart").content.decode()
+def test_yaml_is_to_read(admin_client: Client) -> None:
+    page = admin_client.get("/console/route-yaml/smart").content.decode()
     assert "model: openai/gpt-4.1" in page
     assert "strategy: weighted" in page
 
 
-def test_a_route_is_deleted_after_a_question(ada: Client) -> None:
+def test_a_route_is_deleted_after_a_question(admin_client: Client) -> None:
     save_route(RouteSpec(name="other", fallbacks=("smart",)), route=None, number=0, author="ada")
-    page = ada.get("/console/route-delete/smart").content.decode()
+    page = admin_client.get("/console/route-delete/smart").content.decode()
     assert "These routes fall back to it: other" in page
     assert models.Route.objects.filter(name="smart").exists()
-    answer = ada.post("/console/route-delete/smart")
+    answer = admin_client.post("/console/route-delete/smart")
     assert answer.headers["location"] == "/console/routes"
     assert not models.Route.objects.filter(name="smart").exists()
 
@@ -478,10 +484,10 @@ def test_a_route_is_deleted_after_a_question(ada: Client) -> None:
 @pytest.mark.parametrize("sample", ["text", "tools", "schema", "result"])
 @pytest.mark.parametrize("dialect", OFFERED)
 @pytest.mark.wide(every=4)
-def test_a_dry_run_works_in_every_dialect(ada: Client, dialect: str, sample: str) -> None:
+def test_a_dry_run_works_in_every_dialect(admin_client: Client, dialect: str, sample: str) -> None:
     """The upstream's request is the same question, whoever put it."""
     sent = {"dry-dialect": dialect, "dry-sample": sample, "dry-model": "claude-opus"}
-    page = press(ada, "dry-run", **sent)
+    page = press(admin_client, "dry-run", **sent)
     trial = page.context["dry_run_panel"]
     assert (trial.dialect, trial.error_body) == (dialect, "")
     body = json.loads(trial.upstream_body)
@@ -492,21 +498,21 @@ def test_a_dry_run_works_in_every_dialect(ada: Client, dialect: str, sample: str
     assert title(dialect) in trial.lines[-1].text
 
 
-def test_a_dry_run_lists_conditions_of_live_traffic_only(ada: Client) -> None:
+def test_a_dry_run_lists_conditions_of_live_traffic_only(admin_client: Client) -> None:
     """No sample could show reasoning that the gateway has kept of a turn."""
     models.Model.objects.filter(name="deepseek-chat").update(name="deepseek-v4-pro")
     steps = (StepSpec(targets=(TargetSpec(model="deepseek/deepseek-v4-pro"),)),)
     save_route(RouteSpec(name="thinks", steps=steps), route=None, number=0, author="ada")
     headers = {"dry-dialect": "openai_chat", "dry-sample": "result"}
-    page = press(ada, "dry-run", SMART.replace("smart", "thinks"), **headers)
+    page = press(admin_client, "dry-run", SMART.replace("smart", "thinks"), **headers)
     (result,) = page.context["dry_run_panel"].live_only
     assert result.field == "messages[2]"
     assert result.note in page.content.decode()
 
 
-def test_a_dry_run_of_the_draft_shows_the_way_and_the_request(ada: Client) -> None:
+def test_a_dry_run_of_the_draft_shows_the_way_and_the_request(admin_client: Client) -> None:
     page = press(
-        ada,
+        admin_client,
         "dry-run",
         **{
             "dry-dialect": "anthropic_messages",
@@ -527,62 +533,64 @@ def test_a_dry_run_of_the_draft_shows_the_way_and_the_request(ada: Client) -> No
     assert not models.RequestLog.objects.exists()
 
 
-def test_a_weighted_dry_run_skips_the_failing_target(ada: Client) -> None:
+def test_a_weighted_dry_run_skips_the_failing_target(admin_client: Client) -> None:
     for target in ("openai/gpt-4.1", "deepseek/deepseek-chat"):
-        page = press(ada, "dry-run", **{"dry-target": target, "dry-failure": "timeout"})
+        page = press(admin_client, "dry-run", **{"dry-target": target, "dry-failure": "timeout"})
         failed = [line for line in page.context["dry_run_panel"].lines if line.kind == "failed"]
         assert [line.title for line in failed] == [target.partition("/")[2]]
 
 
-def test_if_all_fail_the_clients_error_is_shown(ada: Client) -> None:
-    page = press(ada, "dry-run", **{"dry-target": "*", "dry-failure": "529"})
+def test_if_all_fail_the_clients_error_is_shown(admin_client: Client) -> None:
+    page = press(admin_client, "dry-run", **{"dry-target": "*", "dry-failure": "529"})
     trial = page.context["dry_run_panel"]
     assert trial.lines[-1].title == "Error returned to the client"
     assert '"overloaded_error"' in trial.error_body
 
 
-def test_a_key_that_may_not_use_the_route_is_refused_in_the_dry_run_too(ada: Client) -> None:
+def test_a_key_that_may_not_use_the_route_is_refused_in_the_dry_run_too(
+    admin_client: Client,
+) -> None:
     key = models.ApiKey.objects.create(name="k", prefix="k", digest=b"k", routes=["else"])
-    page = press(ada, "dry-run", **{"dry-key": str(key.pk)})
+    page = press(admin_client, "dry-run", **{"dry-key": str(key.pk)})
     assert page.context["dry_run_panel"].lines[0].title == "Rejected before any target"
 
 
-def test_an_invalid_draft_is_shown_in_the_dry_run(ada: Client) -> None:
-    page = press(ada, "dry-run", **{"s1-images": "with", "s1-strategy": "best"})
+def test_an_invalid_draft_is_shown_in_the_dry_run(admin_client: Client) -> None:
+    page = press(admin_client, "dry-run", **{"s1-images": "with", "s1-strategy": "best"})
     assert page.context["dry_run_panel"].lines[0].title == "The draft is invalid"
 
 
 # Routes of a file
 
 
-def test_a_route_of_a_file_is_read_only(ada: Client) -> None:
+def test_a_route_of_a_file_is_read_only(admin_client: Client) -> None:
     models.Route.objects.filter(name="smart").update(source="file", source_ref="x.yaml")
-    page = ada.get(SMART)
+    page = admin_client.get(SMART)
     html = page.content.decode()
     assert "x.yaml" in html
     assert 'id="save"' not in html
     assert '<fieldset class="plain-fieldset" disabled>' in html
-    assert "x.yaml" in ada.get("/console/routes").content.decode()
+    assert "x.yaml" in admin_client.get("/console/routes").content.decode()
     for path in (SMART, "/console/route-delete/smart", "/console/route-restore/smart"):
-        answer = press(ada, "save", path, page, **{"t1-weight": "70", "number": "1"})
+        answer = press(admin_client, "save", path, page, **{"t1-weight": "70", "number": "1"})
         assert answer.status_code == 409, path
-    assert ada.get("/console/route-delete/smart").status_code == 409
+    assert admin_client.get("/console/route-delete/smart").status_code == 409
     assert saved().steps == STEPS
     assert models.Route.objects.get(name="smart").source == "file"
-    tried = press(ada, "dry-run", SMART, page)
+    tried = press(admin_client, "dry-run", SMART, page)
     assert tried.status_code == 200
     assert 'name="dry-ran"' in tried.content.decode()
 
 
-def test_a_route_of_a_file_is_copied_to_the_database(ada: Client) -> None:
+def test_a_route_of_a_file_is_copied_to_the_database(admin_client: Client) -> None:
     models.Route.objects.filter(name="smart").update(source="file", source_ref="x.yaml")
-    assert ada.post("/console/route-copy/smart").status_code == 302
-    assert press(ada, "save", **{"t1-weight": "70"}).status_code == 302
+    assert admin_client.post("/console/route-copy/smart").status_code == 302
+    assert press(admin_client, "save", **{"t1-weight": "70"}).status_code == 302
 
 
-def test_a_copy_is_a_new_route_without_the_aliases(ada: Client) -> None:
+def test_a_copy_is_a_new_route_without_the_aliases(admin_client: Client) -> None:
     path = "/console/new-route"
-    page = ada.get(f"{path}?from=smart")
-    assert press(ada, "save", path, page).status_code == 302
+    page = admin_client.get(f"{path}?from=smart")
+    assert press(admin_client, "save", path, page).status_code == 302
     assert saved("smart-copy").steps == STEPS
     assert saved("smart-copy").aliases == ()

@@ -16,9 +16,9 @@ from console import accounts
 from gateway import store
 from gateway.models import ApiKey, RequestLog, RequestScore
 from gateway.models.score import MAX_SCORES
-from tests.console.test_requests import ada, logged, matching_rows, vic
+from tests.console.test_requests import admin_client, logged, matching_rows, viewer_client
 
-__all__ = ["ada", "vic"]
+__all__ = ["admin_client", "viewer_client"]
 
 
 def _client(name: str, role: Any) -> Client:
@@ -33,43 +33,43 @@ def _score(row: RequestLog, value: float | None = 1, **values: Any) -> RequestSc
     return RequestScore.objects.save_score(row, author, value=value, **content)
 
 
-def test_a_thumb_is_set_changed_and_removed(ada: Client) -> None:
+def test_a_thumb_is_set_changed_and_removed(admin_client: Client) -> None:
     row = logged()
     url = f"/console/requests/{row.pk}/scores"
-    assert ada.post(url, {"thumb": "up"}).status_code == 302
-    assert ada.post(url, {"thumb": "down"}).status_code == 302
+    assert admin_client.post(url, {"thumb": "up"}).status_code == 302
+    assert admin_client.post(url, {"thumb": "down"}).status_code == 302
     (score,) = RequestScore.objects.all()
     assert (score.name, score.value, score.scored_by) == ("feedback", 0.0, "ada")
-    text = ada.get(f"/console/requests/{row.pk}").content.decode()
+    text = admin_client.get(f"/console/requests/{row.pk}").content.decode()
     assert text.count('aria-pressed="true"') == 2  # the live switch, and the thumb
-    ada.post(url, {"thumb": "down"})
+    admin_client.post(url, {"thumb": "down"})
     assert not RequestScore.objects.exists()
 
 
-def test_a_thumb_keeps_the_comment(ada: Client) -> None:
+def test_a_thumb_keeps_the_comment(admin_client: Client) -> None:
     row = logged()
     url = f"/console/requests/{row.pk}/scores"
-    ada.post(url, {"name": "feedback", "value": "", "comment": "Too long."})
-    ada.post(url, {"thumb": "down"})
+    admin_client.post(url, {"name": "feedback", "value": "", "comment": "Too long."})
+    admin_client.post(url, {"thumb": "down"})
     (score,) = RequestScore.objects.all()
     assert (score.value, score.comment) == (0.0, "Too long.")
-    ada.post(url, {"thumb": "down"})
+    admin_client.post(url, {"thumb": "down"})
     (score,) = RequestScore.objects.all()
     assert (score.value, score.comment) == (None, "Too long.")
 
 
-def test_a_named_score_and_its_comment_are_shown_and_deleted(ada: Client) -> None:
+def test_a_named_score_and_its_comment_are_shown_and_deleted(admin_client: Client) -> None:
     row = logged()
     url = f"/console/requests/{row.pk}/scores?tab=scores"
-    answer = ada.post(url, {"name": "tone", "value": "0.75", "comment": "<b>Kind</b>"})
+    answer = admin_client.post(url, {"name": "tone", "value": "0.75", "comment": "<b>Kind</b>"})
     assert answer["Location"] == f"/console/requests/{row.pk}?tab=scores"
-    text = ada.get(f"/console/requests/{row.pk}?tab=scores").content.decode()
+    text = admin_client.get(f"/console/requests/{row.pk}?tab=scores").content.decode()
     assert "tone" in text
     assert "0.75" in text
     assert "&lt;b&gt;Kind&lt;/b&gt;" in text
     (score,) = RequestScore.objects.all()
     assert f"/console/requests/{row.pk}/scores/{score.pk}/delete" in text
-    ada.post(f"/console/requests/{row.pk}/scores/{score.pk}/delete")
+    admin_client.post(f"/console/requests/{row.pk}/scores/{score.pk}/delete")
     assert not RequestScore.objects.exists()
 
 
@@ -85,54 +85,67 @@ def test_a_named_score_and_its_comment_are_shown_and_deleted(ada: Client) -> Non
         {"name": "tone", "value": "1", "comment": "x" * 2001},
     ],
 )
-def test_an_invalid_score_is_refused_with_its_field(ada: Client, values: dict[str, str]) -> None:
+def test_an_invalid_score_is_refused_with_its_field(
+    admin_client: Client, values: dict[str, str]
+) -> None:
     row = logged()
     htmx = {"HX-Request": "true"}
     url = f"/console/requests/{row.pk}/scores?tab=scores"
-    answer = ada.post(url, values, headers=htmx)
+    answer = admin_client.post(url, values, headers=htmx)
     assert answer.status_code == 422
     assert 'class="errors"' in answer.content.decode()
     assert not RequestScore.objects.exists()
 
 
-def test_a_request_has_a_limited_number_of_scores(ada: Client) -> None:
+def test_a_request_has_a_limited_number_of_scores(admin_client: Client) -> None:
     row = logged()
     RequestScore.objects.bulk_create(
         RequestScore(log=row, name=f"n{n}", value=1, scored_by="app") for n in range(MAX_SCORES)
     )
     url = f"/console/requests/{row.pk}/scores"
-    ada.post(url, {"name": "more", "value": "1"})
+    admin_client.post(url, {"name": "more", "value": "1"})
     assert RequestScore.objects.count() == MAX_SCORES
 
 
-def test_viewers_read_and_editors_score(ada: Client) -> None:
+def test_viewers_read_and_editors_score(admin_client: Client) -> None:
     row = logged()
     score = _score(row, 0.5, name="tone", comment="Dry.")
-    vera, eddy = _client("vera", "viewer"), _client("eddy", "editor")
-    text = vera.get(f"/console/requests/{row.pk}?tab=scores").content.decode()
+    viewer_client, editor_client = _client("vera", "viewer"), _client("eddy", "editor")
+    text = viewer_client.get(f"/console/requests/{row.pk}?tab=scores").content.decode()
     assert "Dry." in text
     assert "/scores" not in text.replace("tab=scores", "")
     url = f"/console/requests/{row.pk}/scores"
-    assert vera.post(url, {"thumb": "up"}).status_code == 403
-    assert eddy.post(url, {"thumb": "up"}).status_code == 302
+    assert viewer_client.post(url, {"thumb": "up"}).status_code == 403
+    assert editor_client.post(url, {"thumb": "up"}).status_code == 302
     # An editor deletes own scores only.
-    assert eddy.post(f"{url}/{score.pk}/delete").status_code == 403
-    assert ada.post(f"{url}/{score.pk}/delete").status_code == 302
+    assert editor_client.post(f"{url}/{score.pk}/delete").status_code == 403
+    assert admin_client.post(f"{url}/{score.pk}/delete").status_code == 302
     assert [row.scored_by for row in RequestScore.objects.all()] == ["eddy"]
 
 
 def test_a_member_scores_requests_of_own_keys_only(db: None) -> None:
-    mia = _client("mia", "member")
+    member_client = _client("mia", "member")
     key, _secret = store.create_key("mia's")
     ApiKey.objects.filter(pk=key.pk).update(owner=User.objects.get(username="mia"))
     own, other = logged("req_own", key_id=key.pk), logged("req_other")
-    assert mia.post(f"/console/own/requests/{own.pk}/scores", {"thumb": "up"}).status_code == 302
-    assert mia.post(f"/console/own/requests/{other.pk}/scores", {"thumb": "up"}).status_code == 404
-    assert mia.post(f"/console/requests/{own.pk}/scores", {"thumb": "up"}).status_code == 403
+    assert (
+        member_client.post(f"/console/own/requests/{own.pk}/scores", {"thumb": "up"}).status_code
+        == 302
+    )
+    assert (
+        member_client.post(f"/console/own/requests/{other.pk}/scores", {"thumb": "up"}).status_code
+        == 404
+    )
+    assert (
+        member_client.post(f"/console/requests/{own.pk}/scores", {"thumb": "up"}).status_code == 403
+    )
     (score,) = RequestScore.objects.all()
-    text = mia.get(f"/console/own/requests/{own.pk}").content.decode()
+    text = member_client.get(f"/console/own/requests/{own.pk}").content.decode()
     assert f"/console/own/requests/{own.pk}/scores/{score.pk}/delete" in text
-    assert mia.post(f"/console/own/requests/{own.pk}/scores/{score.pk}/delete").status_code == 302
+    assert (
+        member_client.post(f"/console/own/requests/{own.pk}/scores/{score.pk}/delete").status_code
+        == 302
+    )
     assert not RequestScore.objects.exists()
 
 
@@ -152,26 +165,28 @@ def test_requests_are_found_by_scores_and_comments(db: None) -> None:
     assert matching_rows("has:comment score:<0.1 status:200") == ["req_b"]
 
 
-def test_an_unknown_has_filter_is_named(ada: Client) -> None:
-    text = ada.get("/console/requests?q=has:picture").content.decode()
+def test_an_unknown_has_filter_is_named(admin_client: Client) -> None:
+    text = admin_client.get("/console/requests?q=has:picture").content.decode()
     assert "Ignored: has:picture is not a filter" in text
 
 
-def test_the_list_and_the_exports_have_the_scores(ada: Client) -> None:
+def test_the_list_and_the_exports_have_the_scores(admin_client: Client) -> None:
     row = logged()
     logged("req_b")
     _score(row, 0.25, name="tone", comment="=Dry, and\nshort.")
     _score(row, 1)
-    text = ada.get("/console/requests").content.decode()
+    text = admin_client.get("/console/requests").content.decode()
     assert text.count('class="score-pills"') == 1
-    items = ada.get("/console/requests/export.jsonl").getvalue().decode().splitlines()
+    items = admin_client.get("/console/requests/export.jsonl").getvalue().decode().splitlines()
     newer, older = (json.loads(item) for item in items)
     assert newer["scores"] == []
     assert [(item["name"], item["value"]) for item in older["scores"]] == [
         ("tone", 0.25),
         ("feedback", 1.0),
     ]
-    table = csv.DictReader(io.StringIO(ada.get("/console/requests/export.csv").getvalue().decode()))
+    table = csv.DictReader(
+        io.StringIO(admin_client.get("/console/requests/export.csv").getvalue().decode())
+    )
     lines = {line["request_id"]: line for line in table}
     assert lines["req_a"]["scores"] == "tone=0.25; feedback=1"
     assert lines["req_a"]["comments"] == "ada: =Dry, and\nshort."
@@ -185,7 +200,7 @@ def test_scores_are_deleted_with_their_request(db: None) -> None:
     assert not RequestScore.objects.exists()
 
 
-def test_the_choice_of_cases_is_searched_by_score(ada: Client) -> None:
+def test_the_choice_of_cases_is_searched_by_score(admin_client: Client) -> None:
     from console.evaluate.definition import Definition
     from console.models import Evaluation
     from console.pages.evaluate.views import save
@@ -195,6 +210,8 @@ def test_the_choice_of_cases_is_searched_by_score(ada: Client) -> None:
     _score(row)
     evaluation = Evaluation(owner=User.objects.get(username="ada"))
     save(evaluation, Definition(name="from log"))
-    text = ada.get(f"/console/evaluate/{evaluation.pk}/log?q=score:1&range=all").content.decode()
+    text = admin_client.get(
+        f"/console/evaluate/{evaluation.pk}/log?q=score:1&range=all"
+    ).content.decode()
     assert f'value="{row.pk}"' in text
     assert text.count('name="request"') == 1

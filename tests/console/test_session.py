@@ -27,7 +27,7 @@ PASSWORD = "correct horse battery"
 
 
 @pytest.fixture(autouse=True)
-def ada(db: None) -> User:
+def admin_user(db: None) -> User:
     return User.objects.create_superuser("ada", password=PASSWORD)
 
 
@@ -58,9 +58,9 @@ def test_a_wrong_password_is_not_shown_again(client: Client) -> None:
     assert "hunter-2-hunter" not in sign_in(client, password="hunter-2-hunter").content.decode()
 
 
-def test_an_inactive_user_cannot_sign_in(client: Client, ada: User) -> None:
-    ada.is_active = False
-    ada.save()
+def test_an_inactive_user_cannot_sign_in(client: Client, admin_user: User) -> None:
+    admin_user.is_active = False
+    admin_user.save()
     assert sign_in(client).status_code == 422
 
 
@@ -111,9 +111,9 @@ def test_signing_out_ends_the_session_on_the_server(client: Client) -> None:
     assert thief.get(reverse("connect")).status_code == 302
 
 
-def test_signing_out_needs_the_token(ada: User) -> None:
+def test_signing_out_needs_the_token(admin_user: User) -> None:
     strict = Client(enforce_csrf_checks=True)
-    strict.force_login(ada)
+    strict.force_login(admin_user)
     assert strict.post(reverse("sign-out")).status_code == 403
 
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def ada(client: Client) -> Client:
+def admin_client(client: Client) -> Client:
     get_user_model().objects.create_superuser("ada", password="correct-horse-1")
     answer = client.post("/console/sign-in", {"username": "ada", "password": "correct-horse-1"})
     assert answer.status_code == 302
@@ -28,37 +28,39 @@ def signed_in(client: Client) -> bool:
     return client.get("/console/requests").status_code == 200
 
 
-def test_a_stored_session_key_cannot_sign_in(ada: Client) -> None:
-    key = ada.cookies["sessionid"].value
+def test_a_stored_session_key_cannot_sign_in(admin_client: Client) -> None:
+    key = admin_client.cookies["sessionid"].value
     row = Session.objects.get()
     assert row.session_key != key
     thief = Client()
     thief.cookies["sessionid"] = row.session_key
     assert not signed_in(thief)
-    assert signed_in(ada)
+    assert signed_in(admin_client)
 
 
-def test_an_idle_session_expires(ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_session_expires(admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     now = timezone.now()
     for hours in (20, 40, 60):  # each within a day of the last
         monkeypatch.setattr(timezone, "now", lambda hours=hours: now + dt.timedelta(hours=hours))
-        assert signed_in(ada)
+        assert signed_in(admin_client)
     monkeypatch.setattr(timezone, "now", lambda: now + dt.timedelta(hours=85))
-    assert not signed_in(ada)
+    assert not signed_in(admin_client)
 
 
-def test_a_session_in_use_ends_all_the_same(ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_in_use_ends_all_the_same(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = timezone.now()
     days = SESSION_S // 86_400
     for hours in range(12, days * 24, 12):
         monkeypatch.setattr(timezone, "now", lambda hours=hours: now + dt.timedelta(hours=hours))
-        assert signed_in(ada)
+        assert signed_in(admin_client)
     monkeypatch.setattr(timezone, "now", lambda: now + dt.timedelta(days=days, minutes=1))
-    assert not signed_in(ada)
+    assert not signed_in(admin_client)
 
 
-def test_signing_out_deletes_the_row(ada: Client) -> None:
-    ada.post("/console/sign-out")
+def test_signing_out_deletes_the_row(admin_client: Client) -> None:
+    admin_client.post("/console/sign-out")
     assert not Session.objects.exists()
 
 

@@ -38,7 +38,7 @@ FORM_VALUES = {"log_bodies": "on", "row_days": "30", "body_days": "7", "masks": 
 
 
 @pytest.fixture
-def admin(client: Client) -> Client:
+def admin_client(client: Client) -> Client:
     client.force_login(User.objects.create_superuser("ada"))
     return client
 
@@ -53,10 +53,10 @@ def test_unset_settings_have_their_default() -> None:
     assert load_options().body_days == load_options().row_days == 30
 
 
-def test_saved_settings_are_in_the_snapshot(admin: Client) -> None:
+def test_saved_settings_are_in_the_snapshot(admin_client: Client) -> None:
     version = store.current_version()
     body = {**FORM_VALUES, "log_bodies": ""}
-    assert admin.post(reverse("settings"), body).status_code == 302
+    assert admin_client.post(reverse("settings"), body).status_code == 302
     snapshot = store.load_snapshot()
     assert store.current_version() > version, "other processes see that there is a change"
     assert snapshot.log_bodies is False
@@ -65,8 +65,8 @@ def test_saved_settings_are_in_the_snapshot(admin: Client) -> None:
     assert load_options().body_days == 7
 
 
-def test_unchanged_settings_stay_defaults(admin: Client) -> None:
-    admin.post(reverse("settings"), FORM_VALUES)
+def test_unchanged_settings_stay_defaults(admin_client: Client) -> None:
+    admin_client.post(reverse("settings"), FORM_VALUES)
     assert origins() == {
         "log_bodies": "default",
         "row_days": "default",
@@ -85,16 +85,16 @@ def test_unchanged_settings_stay_defaults(admin: Client) -> None:
 
 
 def test_the_environment_overrides_the_setting_and_is_named(
-    admin: Client, monkeypatch: Any, settings: Any
+    admin_client: Client, monkeypatch: Any, settings: Any
 ) -> None:
     set_options({"row_days": 5, "log_bodies": False})
     monkeypatch.setenv("DRAGOMAN_LOG_RETENTION_DAYS", "90")
     settings.LOG_RETENTION_DAYS = 90
     assert load_options().row_days == 90
     assert origins()["row_days"] == "environment"
-    page = admin.get(reverse("settings")).content.decode()
+    page = admin_client.get(reverse("settings")).content.decode()
     assert "set by the variable <code>DRAGOMAN_LOG_RETENTION_DAYS</code>" in page
-    admin.post(reverse("settings"), {**FORM_VALUES, "row_days": "1"})
+    admin_client.post(reverse("settings"), {**FORM_VALUES, "row_days": "1"})
     assert Setting.objects.get(name="row_days").value == 5, "a forged field changes nothing"
     assert load_options().row_days == 90
 
@@ -118,9 +118,9 @@ def test_a_variable_of_a_file_is_a_file(monkeypatch: Any) -> None:
     ],
 )
 def test_an_invalid_value_shows_the_error_at_its_field(
-    admin: Client, field: str, value: str, reason: str
+    admin_client: Client, field: str, value: str, reason: str
 ) -> None:
-    answer = admin.post(reverse("settings"), {**FORM_VALUES, field: value})
+    answer = admin_client.post(reverse("settings"), {**FORM_VALUES, field: value})
     assert answer.status_code == 422
     assert reason in str(answer.context["form"].errors[field])
     assert answer.context["form"][field].value() == value
@@ -180,14 +180,14 @@ def test_bodies_are_never_stored_longer_than_their_rows() -> None:
     assert load_options().body_days == 3
 
 
-def test_every_documented_variable_is_on_the_page(admin: Client) -> None:
+def test_every_documented_variable_is_on_the_page(admin_client: Client) -> None:
     table = (Path(__file__).resolve().parents[2] / "docs/settings.md").read_text()
     assert {row.variable for row in ROWS} == set(re.findall(r"^\| `([A-Z_]+)`", table, re.M))
 
 
-def test_no_secret_is_on_the_page(admin: Client, settings: Any) -> None:
+def test_no_secret_is_on_the_page(admin_client: Client, settings: Any) -> None:
     settings.MASTER_KEY = "master-key-0123456789-abcdef"
-    page = admin.get(reverse("settings")).content.decode()
+    page = admin_client.get(reverse("settings")).content.decode()
     for secret in (
         settings.MASTER_KEY,
         settings.SECRET_KEY,
@@ -205,18 +205,22 @@ def row_of(client: Client, variable: str) -> str:
     return re.sub(r"<[^>]*>", "", match[1]).strip()
 
 
-def test_an_unset_setting_shows_not_set_or_its_default(admin: Client, settings: Any) -> None:
+def test_an_unset_setting_shows_not_set_or_its_default(admin_client: Client, settings: Any) -> None:
     settings.REDIS_URL = settings.MASTER_KEY = ""
     settings.LOG_LEVEL, settings.DATABASE_URL = "INFO", "sqlite:////data/dragoman.sqlite3"
-    assert row_of(admin, "REDIS_URL") == row_of(admin, "DRAGOMAN_MASTER_KEY") == "not set"
-    assert row_of(admin, "DRAGOMAN_LOG_LEVEL") == "INFO"
-    assert row_of(admin, "DATABASE_URL") == "sqlite:////data/dragoman.sqlite3"
+    assert (
+        row_of(admin_client, "REDIS_URL")
+        == row_of(admin_client, "DRAGOMAN_MASTER_KEY")
+        == "not set"
+    )
+    assert row_of(admin_client, "DRAGOMAN_LOG_LEVEL") == "INFO"
+    assert row_of(admin_client, "DATABASE_URL") == "sqlite:////data/dragoman.sqlite3"
     # It was made at the first start.
-    assert row_of(admin, "DRAGOMAN_SECRET_KEY") == "hidden"
+    assert row_of(admin_client, "DRAGOMAN_SECRET_KEY") == "hidden"
 
 
 def test_values_that_may_contain_a_secret_are_hidden(
-    admin: Client, settings: Any, monkeypatch: Any
+    admin_client: Client, settings: Any, monkeypatch: Any
 ) -> None:
     settings.REDIS_URL = "redis://:pass@cache:6379/0"
     settings.DATABASE_URL = "postgres://me:pass@db/x"
@@ -225,54 +229,56 @@ def test_values_that_may_contain_a_secret_are_hidden(
     monkeypatch.setenv("DRAGOMAN_LOG_LEVEL", "DEBUG")
     settings.LOG_LEVEL = "DEBUG"
     for variable in ("REDIS_URL", "DATABASE_URL", "DRAGOMAN_MASTER_KEY"):
-        assert row_of(admin, variable) == "hidden"
-    assert row_of(admin, "DRAGOMAN_LOG_LEVEL") == "DEBUG"
-    assert ":pass@" not in admin.get(reverse("settings")).content.decode()
+        assert row_of(admin_client, variable) == "hidden"
+    assert row_of(admin_client, "DRAGOMAN_LOG_LEVEL") == "DEBUG"
+    assert ":pass@" not in admin_client.get(reverse("settings")).content.decode()
 
 
-def test_limits_of_end_users_are_edited(admin: Client) -> None:
+def test_limits_of_end_users_are_edited(admin_client: Client) -> None:
     url = reverse("settings-end-users")
-    assert admin.get(url).status_code == 200
-    assert admin.post(url, {"requests_per_minute": "0"}).status_code == 422
+    assert admin_client.get(url).status_code == 200
+    assert admin_client.post(url, {"requests_per_minute": "0"}).status_code == 422
     body = {"requests_per_minute": "30", "month_usd": "5.50", "soft_percent": "80"}
-    assert admin.post(url, body).status_code == 302
+    assert admin_client.post(url, body).status_code == 302
     options = load_options()
     assert options.end_user_limits == Limits(requests_per_minute=30)
     assert options.end_user_budget == Budget(month_usd=Decimal("5.50"), soft_percent=80)
-    page = admin.get(url).content.decode()
+    page = admin_client.get(url).content.decode()
     assert 'value="30"' in page
     assert 'value="5.5' in page
-    assert admin.post(url, {}).status_code == 302
+    assert admin_client.post(url, {}).status_code == 302
     assert origins()["end_user_limits"] == origins()["end_user_budget"] == "default"
 
 
 ADD, EDIT = reverse_lazy("settings-end-user-add"), reverse_lazy("settings-end-user")
 
 
-def test_a_single_end_user_is_added_changed_and_removed(admin: Client) -> None:
+def test_a_single_end_user_is_added_changed_and_removed(admin_client: Client) -> None:
     listing = reverse("settings-end-users")
-    assert "Add end user" in admin.get(listing).content.decode()
-    assert admin.get(f"{ADD}?name=ada%40x.test").context["form"]["name"].value() == "ada@x.test"
+    assert "Add end user" in admin_client.get(listing).content.decode()
+    assert (
+        admin_client.get(f"{ADD}?name=ada%40x.test").context["form"]["name"].value() == "ada@x.test"
+    )
     name = "ada & <b>co</b>/1"
     body = {"name": name, "alias": "Ada", "month_usd": "50", "requests_per_minute": "60"}
-    assert admin.post(ADD, body).status_code == 302
+    assert admin_client.post(ADD, body).status_code == 302
     own = load_options().end_users[name]
     assert (own.alias, own.blocked) == ("Ada", False)
     assert own.budget == Budget(month_usd=Decimal(50))
     assert own.limits == Limits(requests_per_minute=60)
-    assert admin.post(ADD, body).status_code == 422, "it is in the list already"
-    page = admin.get(listing).content.decode()
+    assert admin_client.post(ADD, body).status_code == 422, "it is in the list already"
+    page = admin_client.get(listing).content.decode()
     assert "ada &amp; &lt;b&gt;co&lt;/b&gt;/1" in page
     (link,) = re.findall(r'href="([^"]+/end-users/edit[^"]+)"', page)
-    form = admin.get(link)
+    form = admin_client.get(link)
     assert 'value="60"' in form.content.decode()
-    assert admin.post(link, {"blocked": "on"}).status_code == 302
+    assert admin_client.post(link, {"blocked": "on"}).status_code == 302
     own = load_options().end_users[name]
     assert own.blocked and own.limits == Limits() and own.budget == Budget()
-    assert "Blocked" in admin.get(listing).content.decode()
-    assert admin.post(reverse("settings-end-user-delete"), {"name": name}).status_code == 302
+    assert "Blocked" in admin_client.get(listing).content.decode()
+    assert admin_client.post(reverse("settings-end-user-delete"), {"name": name}).status_code == 302
     assert load_options().end_users == {}
-    assert admin.get(link).status_code == 404
+    assert admin_client.get(link).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -286,20 +292,20 @@ def test_a_single_end_user_is_added_changed_and_removed(admin: Client) -> None:
     ],
 )
 def test_a_wrong_single_end_user_is_not_stored(
-    admin: Client, values: dict[str, str], field: str
+    admin_client: Client, values: dict[str, str], field: str
 ) -> None:
-    reply = admin.post(ADD, values)
+    reply = admin_client.post(ADD, values)
     assert (reply.status_code, list(reply.context["form"].errors)) == (422, [field])
     assert load_options().end_users == {}
 
 
-def test_many_end_users_are_found_and_paged(admin: Client) -> None:
+def test_many_end_users_are_found_and_paged(admin_client: Client) -> None:
     entries = {f"user-{number:03}": {"alias": f"Person {number}"} for number in range(120)}
     store.set_options({"end_users": entries})
     url = reverse("settings-end-users")
 
     def names(query: str) -> list[str]:
-        return [line.name for line in admin.get(f"{url}?{query}").context["lines"]]
+        return [line.name for line in admin_client.get(f"{url}?{query}").context["lines"]]
 
     assert names("") == [f"user-{number:03}" for number in range(50)]
     assert names("page=3")[0] == "user-100"
@@ -308,35 +314,35 @@ def test_many_end_users_are_found_and_paged(admin: Client) -> None:
     assert names("q=nobody") == []
 
 
-def test_single_end_users_of_a_file_are_shown_and_unchanged(admin: Client) -> None:
+def test_single_end_users_of_a_file_are_shown_and_unchanged(admin_client: Client) -> None:
     source = {"source": RowSource.FILE, "source_ref": "gateway.yaml:3"}
     Setting.objects.create(name="end_users", value={"ada": {"blocked": True}}, **source)
     url = reverse("settings-end-users")
-    page = admin.get(url).content.decode()
+    page = admin_client.get(url).content.decode()
     assert "gateway.yaml:3" in page and "Add end user" not in page
-    assert admin.post(f"{EDIT}?name=ada", {"alias": "x"}).status_code == 422
-    assert admin.post(ADD, {"name": "bob", "blocked": "on"}).status_code == 422
-    admin.post(reverse("settings-end-user-delete"), {"name": "ada"})
+    assert admin_client.post(f"{EDIT}?name=ada", {"alias": "x"}).status_code == 422
+    assert admin_client.post(ADD, {"name": "bob", "blocked": "on"}).status_code == 422
+    admin_client.post(reverse("settings-end-user-delete"), {"name": "ada"})
     assert load_options().end_users["ada"].blocked
 
 
-def test_limits_of_end_users_from_a_file_are_shown_and_unchanged(admin: Client) -> None:
+def test_limits_of_end_users_from_a_file_are_shown_and_unchanged(admin_client: Client) -> None:
     source = {"source": RowSource.FILE, "source_ref": "gateway.yaml:3"}
     value = {"requests_per_minute": 7}
     Setting.objects.create(name="end_user_limits", value=value, **source)
-    admin.post(reverse("settings-end-users"), {"requests_per_minute": "9", "day_usd": "2"})
+    admin_client.post(reverse("settings-end-users"), {"requests_per_minute": "9", "day_usd": "2"})
     assert load_options().end_user_limits.requests_per_minute == 7
     assert load_options().end_user_budget.day_usd == 2
 
 
-def test_the_configuration_is_downloaded_and_can_be_applied(admin: Client) -> None:
+def test_the_configuration_is_downloaded_and_can_be_applied(admin_client: Client) -> None:
     """The same file that `export` prints; applied to this database it changes nothing."""
     row = models.Provider(name="mine", preset="openai", base_url="https://mine.example/v1")
     store.set_credential(row, "sk-not-to-be-seen")
     row.save()
     set_options({"row_days": 12})
-    assert reverse("settings-export") in admin.get(reverse("settings")).content.decode()
-    response = admin.get(reverse("settings-export"))
+    assert reverse("settings-export") in admin_client.get(reverse("settings")).content.decode()
+    response = admin_client.get(reverse("settings-export"))
     assert response["Content-Disposition"] == 'attachment; filename="dragoman.yaml"'
     text = response.content.decode()
     assert "https://mine.example/v1" in text

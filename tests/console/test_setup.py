@@ -47,7 +47,7 @@ def visitor(client: Client, token: str) -> Client:
 
 
 @pytest.fixture
-def admin(visitor: Client) -> Client:
+def admin_client(visitor: Client) -> Client:
     """The browser of the first admin, at step 2."""
     assert visitor.post(reverse("setup-account"), ACCOUNT).status_code == 302
     return visitor
@@ -91,12 +91,12 @@ def test_a_new_start_makes_the_old_token_worthless(visitor: Client) -> None:
     assert visitor.post(reverse("setup-account"), ACCOUNT).status_code == 403
 
 
-def test_the_first_account_is_an_admin_who_is_signed_in(admin: Client) -> None:
-    ada = User.objects.get()
-    assert ada.is_superuser
-    assert ada.is_staff
-    assert ada.password.startswith("argon2$argon2id$")
-    assert admin.get(reverse("setup-provider")).status_code == 200
+def test_the_first_account_is_an_admin_who_is_signed_in(admin_client: Client) -> None:
+    admin_user = User.objects.get()
+    assert admin_user.is_superuser
+    assert admin_user.is_staff
+    assert admin_user.password.startswith("argon2$argon2id$")
+    assert admin_client.get(reverse("setup-provider")).status_code == 200
     assert load_options().body_days == 7
 
 
@@ -105,7 +105,7 @@ def test_the_proposal_is_to_keep_bodies_for_a_week(visitor: Client) -> None:
     assert {f.name: f.value() for f, _ in page.context["log"]}["body_days"] == 7
 
 
-def test_the_token_works_once(admin: Client, token: str) -> None:
+def test_the_token_works_once(admin_client: Client, token: str) -> None:
     other = Client()
     answer = other.get(f"/?setup={token}", follow=True)
     assert answer.request["PATH_INFO"] == reverse("sign-in")
@@ -147,32 +147,34 @@ def test_an_invalid_account_shows_the_error_at_its_field(
 OPENAI = {"choice": "preset", "preset": "openai", "key": "sk-first-0123456789", "model": "gpt-4.1"}
 
 
-def test_popular_providers_come_first_with_url_and_key_page(admin: Client) -> None:
-    page = admin.get(reverse("setup-provider")).content.decode()
+def test_popular_providers_come_first_with_url_and_key_page(admin_client: Client) -> None:
+    page = admin_client.get(reverse("setup-provider")).content.decode()
     order = re.findall(r'name="preset" value="([^"]+)"', page)
     assert order[:3] == ["openai", "anthropic", "gemini"]
     assert 'data-url="https://api.openai.com/v1"' in page
     assert 'data-key-page="https://platform.openai.com/api-keys"' in page
 
 
-def test_the_connection_is_tested_before_the_provider_is_added(admin: Client) -> None:
+def test_the_connection_is_tested_before_the_provider_is_added(admin_client: Client) -> None:
     fields = {**OPENAI, "base_url": "http://127.0.0.1:9"}
     headers = {"HX-Request": "true"}
-    page = admin.post(reverse("setup-provider-test"), fields, headers=headers)
+    page = admin_client.post(reverse("setup-provider-test"), fields, headers=headers)
     assert "Connection failed" in page.content.decode()
-    page = admin.post(reverse("setup-provider-test"), {**fields, "key": ""}, headers=headers)
+    page = admin_client.post(reverse("setup-provider-test"), {**fields, "key": ""}, headers=headers)
     assert page.status_code == 422
     assert "requires an API key" in page.content.decode()
     assert not Provider.objects.filter(preset="openai").exists()
 
 
-def test_the_base_url_of_the_preset_is_not_stored(admin: Client) -> None:
-    admin.post(reverse("setup-provider"), {**OPENAI, "base_url": "https://api.openai.com/v1"})
+def test_the_base_url_of_the_preset_is_not_stored(admin_client: Client) -> None:
+    admin_client.post(
+        reverse("setup-provider"), {**OPENAI, "base_url": "https://api.openai.com/v1"}
+    )
     assert Provider.objects.get(name="openai").base_url == ""
 
 
-def test_a_preset_with_a_key_becomes_a_provider_and_a_route(admin: Client) -> None:
-    answer = admin.post(reverse("setup-provider"), OPENAI)
+def test_a_preset_with_a_key_becomes_a_provider_and_a_route(admin_client: Client) -> None:
+    answer = admin_client.post(reverse("setup-provider"), OPENAI)
     assert location(answer) == reverse("setup-key")
     row = Provider.objects.get()
     assert (row.name, row.preset) == ("openai", "openai")
@@ -182,10 +184,10 @@ def test_a_preset_with_a_key_becomes_a_provider_and_a_route(admin: Client) -> No
     assert store.load_snapshot().route("gpt-4.1") is not None
 
 
-def test_a_variable_is_stored_by_name(admin: Client, monkeypatch: Any) -> None:
+def test_a_variable_is_stored_by_name(admin_client: Client, monkeypatch: Any) -> None:
     monkeypatch.setenv("MY_OPENAI", "sk-outside-0123456789")
     request = {**OPENAI, "key": "", "variable": "MY_OPENAI", "model": ""}
-    assert admin.post(reverse("setup-provider"), request).status_code == 302
+    assert admin_client.post(reverse("setup-provider"), request).status_code == 302
     row = Provider.objects.get()
     assert (row.credential, row.credential_env) == ("", "MY_OPENAI")
     assert not Route.objects.exists()
@@ -203,9 +205,9 @@ def test_a_variable_is_stored_by_name(admin: Client, monkeypatch: Any) -> None:
     ],
 )
 def test_an_invalid_provider_shows_the_error_at_its_field(
-    admin: Client, fields: dict[str, str], field: str
+    admin_client: Client, fields: dict[str, str], field: str
 ) -> None:
-    answer = admin.post(reverse("setup-provider"), {**OPENAI, **fields})
+    answer = admin_client.post(reverse("setup-provider"), {**OPENAI, **fields})
     assert answer.status_code == 422
     assert list(answer.context["form"].errors) == [field]
     assert "sk-first" not in answer.content.decode(), "a key is never rendered back"
@@ -213,19 +215,19 @@ def test_an_invalid_provider_shows_the_error_at_its_field(
     assert not Provider.objects.exists()
 
 
-def test_keys_found_in_the_environment_are_offered(admin: Client) -> None:
+def test_keys_found_in_the_environment_are_offered(admin_client: Client) -> None:
     Provider.objects.create(
         name="groq", preset="groq", credential_env="GROQ_API_KEY", source=RowSource.ENVIRONMENT
     )
-    assert "$GROQ_API_KEY" in admin.get(reverse("setup-provider")).content.decode()
-    assert location(admin.post(reverse("setup-provider"), {"choice": "detected"})) == reverse(
-        "setup-key"
-    )
+    assert "$GROQ_API_KEY" in admin_client.get(reverse("setup-provider")).content.decode()
+    assert location(
+        admin_client.post(reverse("setup-provider"), {"choice": "detected"})
+    ) == reverse("setup-key")
 
 
-def test_a_duplicate_name_gets_a_number(admin: Client) -> None:
+def test_a_duplicate_name_gets_a_number(admin_client: Client) -> None:
     Provider.objects.create(name="openai", preset="openai")
-    admin.post(reverse("setup-provider"), OPENAI)
+    admin_client.post(reverse("setup-provider"), OPENAI)
     assert store.credential_of(Provider.objects.get(name="openai-2")) == OPENAI["key"]
 
 
@@ -233,10 +235,10 @@ def test_a_duplicate_name_gets_a_number(admin: Client) -> None:
 
 
 @pytest.fixture
-def keyed(admin: Client) -> Client:
+def keyed(admin_client: Client) -> Client:
     """At step 3, with the demo."""
-    admin.post(reverse("setup-provider"), {"choice": "demo"})
-    return admin
+    admin_client.post(reverse("setup-provider"), {"choice": "demo"})
+    return admin_client
 
 
 def test_the_key_is_shown_once_and_works(keyed: Client) -> None:
@@ -254,11 +256,11 @@ def test_a_key_needs_a_name(keyed: Client) -> None:
     assert not ApiKey.objects.exists()
 
 
-def test_no_step_can_be_skipped(admin: Client) -> None:
+def test_no_step_can_be_skipped(admin_client: Client) -> None:
     for name in ("setup-key", "setup-connect"):
-        assert location(admin.get(reverse(name))) == reverse("setup")
-    assert admin.post(reverse("setup-key"), {"name": "x"}).status_code == 302
-    assert admin.post(reverse("setup-finish")).status_code == 302
+        assert location(admin_client.get(reverse(name))) == reverse("setup")
+    assert admin_client.post(reverse("setup-key"), {"name": "x"}).status_code == 302
+    assert admin_client.post(reverse("setup-finish")).status_code == 302
     assert setup_progress.step() == "provider"
     assert not ApiKey.objects.exists()
 
@@ -279,16 +281,16 @@ def test_a_finished_setup_is_never_shown_again(keyed: Client) -> None:
 
 
 def test_an_account_created_by_command_needs_no_first_run(client: Client) -> None:
-    ada = User.objects.create_superuser("ada", password=PASSWORD)
-    assert not setup_progress.is_setup_pending(ada)
+    admin_user = User.objects.create_superuser("ada", password=PASSWORD)
+    assert not setup_progress.is_setup_pending(admin_user)
     answer = client.post(reverse("sign-in"), {"username": "ada", "password": PASSWORD})
     assert location(answer) == reverse("overview")
 
 
-def test_a_viewer_has_no_part_in_it(admin: Client) -> None:
+def test_a_viewer_has_no_part_in_it(admin_client: Client) -> None:
     accounts.create_account("vic", PASSWORD, role="viewer")
-    theirs = Client()
-    theirs.force_login(User.objects.get(username="vic"))
-    assert theirs.get(reverse("setup-provider")).status_code == 403
-    assert theirs.post(reverse("setup-provider"), OPENAI).status_code == 403
+    viewer_client = Client()
+    viewer_client.force_login(User.objects.get(username="vic"))
+    assert viewer_client.get(reverse("setup-provider")).status_code == 403
+    assert viewer_client.post(reverse("setup-provider"), OPENAI).status_code == 403
     assert not Provider.objects.exists()

@@ -54,14 +54,14 @@ def run_of(owner: User, **answer: Any) -> PlaygroundRun:
 
 
 @pytest.fixture
-def eddy() -> User:
+def editor_user() -> User:
     return accounts.create_account("eddy", "correct horse", role="editor")
 
 
 @pytest.fixture
-def editor(eddy: User) -> Client:
+def editor_client(editor_user: User) -> Client:
     client = Client()
-    client.force_login(eddy)
+    client.force_login(editor_user)
     return client
 
 
@@ -76,8 +76,8 @@ def link_of(client: Client, run: PlaygroundRun, **values: str) -> str:
     return match[1]
 
 
-def test_a_link_opens_without_an_account(editor: Client, eddy: User) -> None:
-    path = link_of(editor, run_of(eddy))
+def test_a_link_opens_without_an_account(editor_client: Client, editor_user: User) -> None:
+    path = link_of(editor_client, run_of(editor_user))
     response = Client().get(path)
     assert response.status_code == 200
     text = response.content.decode()
@@ -93,9 +93,9 @@ def test_a_link_opens_without_an_account(editor: Client, eddy: User) -> None:
     assert not response.cookies
 
 
-def test_the_prompt_can_stay_private(editor: Client, eddy: User) -> None:
-    run = run_of(eddy)
-    editor.post(LINKS, {"run": str(run.uuid), "days": "1"})
+def test_the_prompt_can_stay_private(editor_client: Client, editor_user: User) -> None:
+    run = run_of(editor_user)
+    editor_client.post(LINKS, {"run": str(run.uuid), "days": "1"})
     share = RunShare.objects.get()
     assert not share.with_prompt
     view = shared_view(run, with_prompt=False)
@@ -103,44 +103,48 @@ def test_the_prompt_can_stay_private(editor: Client, eddy: User) -> None:
     assert "sky" not in as_svg(view)
 
 
-def test_only_a_hash_of_the_token_is_stored(editor: Client, eddy: User) -> None:
-    token = link_of(editor, run_of(eddy)).rpartition("/")[2]
+def test_only_a_hash_of_the_token_is_stored(editor_client: Client, editor_user: User) -> None:
+    token = link_of(editor_client, run_of(editor_user)).rpartition("/")[2]
     share = RunShare.objects.get()
     assert len(token) >= 43
     assert token not in str(RunShare.objects.values().get())
-    assert token not in editor.get(LINKS).content.decode()
+    assert token not in editor_client.get(LINKS).content.decode()
     assert RunShare.objects.by_token(token) == share
 
 
 @pytest.mark.parametrize("days", ["", "0", "31", "365", "-1", "forever"])
-def test_there_is_no_other_expiry(editor: Client, eddy: User, days: str) -> None:
-    run = run_of(eddy)
-    response = editor.post(LINKS, {"run": str(run.uuid), "days": days})
+def test_there_is_no_other_expiry(editor_client: Client, editor_user: User, days: str) -> None:
+    run = run_of(editor_user)
+    response = editor_client.post(LINKS, {"run": str(run.uuid), "days": days})
     assert response.status_code == 422
     assert not RunShare.objects.exists()
 
 
-def test_an_expired_a_revoked_and_an_unknown_link_look_the_same(editor: Client, eddy: User) -> None:
-    run = run_of(eddy)
-    expired, revoked = link_of(editor, run), link_of(editor, run)
+def test_an_expired_a_revoked_and_an_unknown_link_look_the_same(
+    editor_client: Client, editor_user: User
+) -> None:
+    run = run_of(editor_user)
+    expired, revoked = link_of(editor_client, run), link_of(editor_client, run)
     first, second = RunShare.objects.order_by("pk")
     RunShare.objects.filter(pk=first.pk).update(expires_at=timezone.now() - dt.timedelta(seconds=1))
-    assert editor.post(f"{LINKS}/{second.pk}/revoke").status_code == 302
+    assert editor_client.post(f"{LINKS}/{second.pk}/revoke").status_code == 302
     answers = [Client().get(path) for path in (expired, revoked, "/console/shared/unknown")]
     assert [answer.status_code for answer in answers] == [404] * 3
     assert len({answer.content for answer in answers}) == 1
     assert Client().get(f"{revoked}/image.svg").status_code == 404
 
 
-def test_a_link_ends_with_its_run(editor: Client, eddy: User) -> None:
-    run = run_of(eddy)
-    path = link_of(editor, run)
+def test_a_link_ends_with_its_run(editor_client: Client, editor_user: User) -> None:
+    run = run_of(editor_user)
+    path = link_of(editor_client, run)
     run.delete()
     assert Client().get(path).status_code == 404
 
 
-def test_editors_manage_their_own_links_and_admins_all(editor: Client, eddy: User) -> None:
-    link_of(editor, run_of(eddy))
+def test_editors_manage_their_own_links_and_admins_all(
+    editor_client: Client, editor_user: User
+) -> None:
+    link_of(editor_client, run_of(editor_user))
     share = RunShare.objects.get()
     others = {}
     for name, role in (("olga", "editor"), ("vera", "viewer"), ("ada", "admin")):
@@ -154,17 +158,17 @@ def test_editors_manage_their_own_links_and_admins_all(editor: Client, eddy: Use
     assert others["ada"].post(f"{LINKS}/{share.pk}/revoke").status_code == 302
 
 
-def test_a_running_run_is_not_shared(editor: Client, eddy: User) -> None:
-    run = run_of(eddy)
+def test_a_running_run_is_not_shared(editor_client: Client, editor_user: User) -> None:
+    run = run_of(editor_user)
     PlaygroundRun.objects.update(ended_at=None)
-    response = editor.post(LINKS, {"run": str(run.uuid), "days": "7"})
+    response = editor_client.post(LINKS, {"run": str(run.uuid), "days": "7"})
     assert response.status_code == 422
 
 
 def test_views_are_limited(
-    editor: Client, eddy: User, settings: Any, monkeypatch: pytest.MonkeyPatch
+    editor_client: Client, editor_user: User, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = link_of(editor, run_of(eddy))
+    path = link_of(editor_client, run_of(editor_user))
     monkeypatch.setattr(public, "MAX_PER_ADDRESS", 2)
     client = Client(REMOTE_ADDR="203.0.113.9")
     assert [client.get(path).status_code for _ in range(3)] == [200, 200, 429]
@@ -174,9 +178,11 @@ def test_views_are_limited(
     assert client.get(path).status_code == 200
 
 
-def test_the_image_is_well_formed_in_both_themes(editor: Client, eddy: User) -> None:
-    run = run_of(eddy, text="A long answer with \x00\x0b control characters. " * 80 + "ü漢字" * 50)
-    path = link_of(editor, run)
+def test_the_image_is_well_formed_in_both_themes(editor_client: Client, editor_user: User) -> None:
+    run = run_of(
+        editor_user, text="A long answer with \x00\x0b control characters. " * 80 + "ü漢字" * 50
+    )
+    path = link_of(editor_client, run)
     for theme in ("", "?theme=dark", "?theme=nonsense"):
         response = Client().get(f"{path}/image.svg{theme}")
         assert response["Content-Type"] == "image/svg+xml"
@@ -186,7 +192,7 @@ def test_the_image_is_well_formed_in_both_themes(editor: Client, eddy: User) -> 
         assert "Why is the <sky> blue?" in texts
         assert any(text.startswith("A  demo/one") for text in texts)
         assert "failed" in texts
-    response = editor.get(f"/console/playground/runs/{run.uuid}.svg")
+    response = editor_client.get(f"/console/playground/runs/{run.uuid}.svg")
     assert response["Content-Type"] == "image/svg+xml"
     assert "scattering" not in response.content.decode()
     ElementTree.fromstring(response.content.decode())

@@ -93,9 +93,9 @@ def text(response: Any) -> str:
 def test_a_new_person_gets_an_account_and_reuses_it(client: Client, provider: Provider) -> None:
     assert f'href="{LOGIN}"' in text(client.get(reverse("sign-in")))
     assert sign_in(client).headers["Location"] == reverse("own")
-    mia = User.objects.get(username="mia")
-    assert accounts.stored_role(mia) == "member"
-    assert not mia.has_usable_password()
+    member_user = User.objects.get(username="mia")
+    assert accounts.stored_role(member_user) == "member"
+    assert not member_user.has_usable_password()
     assert client.session.get_expiry_age() <= 7 * 24 * 3600
     assert client.get(reverse("own")).status_code == 200
     again = Client()
@@ -111,12 +111,12 @@ def test_an_account_of_the_same_name_is_not_reused(client: Client, provider: Pro
 
 
 def test_only_its_owner_can_connect_an_account(client: Client, provider: Provider) -> None:
-    ada = User.objects.get(username="ada")
+    admin_user = User.objects.get(username="ada")
     stranger = Client()
     sign_in(stranger, process="connect")
     assert stranger.get(reverse("mfa_index")).status_code == 302, "not signed in"
     assert not SocialAccount.objects.exists()
-    client.force_login(ada)
+    client.force_login(admin_user)
     assert "process=connect" in text(client.get(reverse("mfa_index")))
     assert sign_in(client, process="connect").headers["Location"] == reverse("mfa_index")
     assert "connected" in text(client.get(reverse("mfa_index")))
@@ -125,9 +125,9 @@ def test_only_its_owner_can_connect_an_account(client: Client, provider: Provide
     assert User.objects.count() == 1
     client.post(reverse("security-disconnect"))
     assert SocialAccount.objects.exists(), "ada has no password"
-    ada.set_password("correct horse battery")
-    ada.save()
-    client.force_login(ada)
+    admin_user.set_password("correct horse battery")
+    admin_user.save()
+    client.force_login(admin_user)
     client.post(reverse("security-disconnect"))
     assert not SocialAccount.objects.exists()
 
@@ -139,16 +139,16 @@ def test_groups_decide_role_and_team_at_each_sign_in(
     configure(settings, provider, role_groups=roles, team_groups={"ml": "Search"})
     team = Team.objects.create(name="Search")
     sign_in(client)
-    mia = User.objects.get(username="mia")
-    assert accounts.stored_role(mia) == "viewer"
+    member_user = User.objects.get(username="mia")
+    assert accounts.stored_role(member_user) == "viewer"
     provider.claims["groups"] = ["staff", "ml"]
     sign_in(Client())
-    mia = User.objects.get(username="mia")
-    assert (accounts.stored_role(mia), mia.account.team) == ("editor", team)
+    member_user = User.objects.get(username="mia")
+    assert (accounts.stored_role(member_user), member_user.account.team) == ("editor", team)
     provider.claims["groups"] = []
     sign_in(Client())
-    mia = User.objects.get(username="mia")
-    assert (accounts.stored_role(mia), mia.account.team) == ("member", None)
+    member_user = User.objects.get(username="mia")
+    assert (accounts.stored_role(member_user), member_user.account.team) == ("member", None)
 
 
 @pytest.mark.parametrize(
@@ -333,6 +333,6 @@ def test_groups_with_commas_are_given_as_json(
     team = Team.objects.create(name="Search, Ads")
     provider.claims["groups"] = [search, "cn=admins"]
     sign_in(client)
-    mia = User.objects.get(username="mia")
-    assert accounts.stored_role(mia) == "editor"
-    assert mia.account.team == team
+    member_user = User.objects.get(username="mia")
+    assert accounts.stored_role(member_user) == "editor"
+    assert member_user.account.team == team

@@ -24,11 +24,11 @@ from gateway.routing.snapshot import Snapshot
 from gateway.store.routes import current_state
 from tests.store.factories import entry, model, provider, route
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("frozen_now")]
 
 
 @pytest.fixture
-def admin(client: Client) -> Client:
+def admin_client(client: Client) -> Client:
     client.force_login(User.objects.create_superuser("ada"))
     return client
 
@@ -49,9 +49,9 @@ def test_only_admins_see_teams() -> None:
         assert client.get(reverse(name, args=args)).status_code == 403
 
 
-def test_a_team_is_created_with_its_keys_and_in_the_snapshot(admin: Client) -> None:
+def test_a_team_is_created_with_its_keys_and_in_the_snapshot(admin_client: Client) -> None:
     key, plain = store.create_key("one")
-    response = admin.post(
+    response = admin_client.post(
         reverse("team-add"),
         {"name": "blue", "members": [key.pk], "budget_week_usd": "2.5", "limit_tph": "9000",
          "budget_soft_percent": "80"},
@@ -60,41 +60,41 @@ def test_a_team_is_created_with_its_keys_and_in_the_snapshot(admin: Client) -> N
     team = value_of(plain).team
     assert (team.name, team.limits.tokens_per_hour) == ("blue", 9000)
     assert (team.budget.week_usd, team.budget.soft_percent) == (Decimal("2.5"), 80)
-    page = text(admin.get(reverse("teams")))
+    page = text(admin_client.get(reverse("teams")))
     assert "blue" in page
     assert "9k tokens/h" in page.replace(".0", "")
 
 
-def test_a_team_has_guardrails(admin: Client) -> None:
+def test_a_team_has_guardrails(admin_client: Client) -> None:
     add = reverse("team-add")
-    assert 'name="guardrails"' not in text(admin.get(add))
+    assert 'name="guardrails"' not in text(admin_client.get(add))
     settings = {"pii": ["email"]}
     Guardrail.objects.create(name="pii", kind="patterns", settings=settings)
-    assert 'name="guardrails"' in text(admin.get(add))
-    admin.post(add, {"name": "search", "guardrails": ["pii"]})
+    assert 'name="guardrails"' in text(admin_client.get(add))
+    admin_client.post(add, {"name": "search", "guardrails": ["pii"]})
     team = Team.objects.get()
     assert team.guardrails == ["pii"]
-    page = text(admin.get(reverse("team-edit", args=[team.pk])))
+    page = text(admin_client.get(reverse("team-edit", args=[team.pk])))
     assert re.search(r'value="pii"[^>]*checked', page)
-    admin.post(reverse("team-edit", args=[team.pk]), {"name": "search"})
+    admin_client.post(reverse("team-edit", args=[team.pk]), {"name": "search"})
     team.refresh_from_db()
     assert team.guardrails == []
 
 
-def test_a_key_leaves_its_team_and_is_free_for_another(admin: Client) -> None:
+def test_a_key_leaves_its_team_and_is_free_for_another(admin_client: Client) -> None:
     key, plain = store.create_key("solo key")
     other, _ = store.create_key("two")
     team = Team.objects.create(name="blue")
     ApiKey.objects.set_team_members(team.pk, [key.pk, other.pk])
-    assert "solo key" not in text(admin.get(reverse("team-add")))
-    admin.post(reverse("team-edit", args=[team.pk]), {"name": "blue", "members": [other.pk]})
+    assert "solo key" not in text(admin_client.get(reverse("team-add")))
+    admin_client.post(reverse("team-edit", args=[team.pk]), {"name": "blue", "members": [other.pk]})
     assert value_of(plain).team is None
-    assert "solo key" in text(admin.get(reverse("team-add")))
+    assert "solo key" in text(admin_client.get(reverse("team-add")))
 
 
-def test_an_error_is_shown_at_its_field_and_the_value_stays(admin: Client) -> None:
+def test_an_error_is_shown_at_its_field_and_the_value_stays(admin_client: Client) -> None:
     Team.objects.create(name="blue")
-    response = admin.post(
+    response = admin_client.post(
         reverse("team-add"), {"name": "blue", "limit_rpm": "0", "budget_day_usd": "7"}
     )
     assert response.status_code == 422
@@ -105,24 +105,24 @@ def test_an_error_is_shown_at_its_field_and_the_value_stays(admin: Client) -> No
     assert Team.objects.count() == 1
 
 
-def test_a_deleted_team_leaves_its_keys(admin: Client) -> None:
+def test_a_deleted_team_leaves_its_keys(admin_client: Client) -> None:
     key, plain = store.create_key("one")
     gone, _ = store.create_key("two")
     team = Team.objects.create(name="blue")
     ApiKey.objects.set_team_members(team.pk, [key.pk, gone.pk])
     ApiKey.objects.with_pk(gone.pk).revoke()
-    admin.post(reverse("team-delete", args=[team.pk]))
+    admin_client.post(reverse("team-delete", args=[team.pk]))
     assert not Team.objects.exists()
     assert value_of(plain).team is None
 
 
-def test_a_key_chooses_its_team_and_all_its_limits(admin: Client) -> None:
+def test_a_key_chooses_its_team_and_all_its_limits(admin_client: Client) -> None:
     key, plain = store.create_key("one")
     team = Team.objects.create(name="blue")
     form = {"name": "one", "scope": "all", "bodies": "", "team": team.pk, "limit_rpd": "5"}
-    page = text(admin.get(reverse("key-edit", args=[key.pk])))
+    page = text(admin_client.get(reverse("key-edit", args=[key.pk])))
     assert all(f'name="{name}"' in page for name in (*form, "budget_week_usd", "limit_tph"))
-    assert admin.post(reverse("key-edit", args=[key.pk]), form).status_code == 302
+    assert admin_client.post(reverse("key-edit", args=[key.pk]), form).status_code == 302
     assert value_of(plain).limits.requests_per_day == 5
     assert value_of(plain).team.name == "blue"
 
@@ -135,44 +135,44 @@ OWNERS: dict[str, tuple[type[Any], Callable[[Snapshot], Any]]] = {
 
 
 @pytest.mark.parametrize("kind", OWNERS)
-def test_every_target_has_its_own_limits(admin: Client, kind: str) -> None:
+def test_every_target_has_its_own_limits(admin_client: Client, kind: str) -> None:
     route("r", model("m", provider("p")))
     table, value_in = OWNERS[kind]
     row = table.objects.get()
     url = reverse("limits", args=[kind, row.pk])
-    assert admin.post(url, {"limit_rpm": "x"}).status_code == 422
-    assert admin.post(url, {"limit_rpm": "30", "limit_concurrency": "2"}).status_code == 302
+    assert admin_client.post(url, {"limit_rpm": "x"}).status_code == 422
+    assert admin_client.post(url, {"limit_rpm": "30", "limit_concurrency": "2"}).status_code == 302
     value = value_in(store.load_snapshot())
     assert (value.limits.requests_per_minute, value.limits.concurrency) == (30, 2)
-    assert 'value="30"' in text(admin.get(url))
+    assert 'value="30"' in text(admin_client.get(url))
 
 
 @pytest.mark.parametrize("kind", ["provider", "target"])
-def test_providers_and_targets_have_budgets(admin: Client, kind: str) -> None:
+def test_providers_and_targets_have_budgets(admin_client: Client, kind: str) -> None:
     route("r", model("m", provider("p")))
     table, value_in = OWNERS[kind]
     url = reverse("limits", args=[kind, table.objects.get().pk])
-    assert admin.post(url, {"budget_day_usd": "2.50"}).status_code == 302
+    assert admin_client.post(url, {"budget_day_usd": "2.50"}).status_code == 302
     assert value_in(store.load_snapshot()).budget == Budget(day_usd=Decimal("2.5"))
-    assert 'value="2.5"' in text(admin.get(url))
+    assert 'value="2.5"' in text(admin_client.get(url))
 
 
-def test_a_routes_page_has_the_limits_of_each_key_and_of_its_targets(admin: Client) -> None:
+def test_a_routes_page_has_the_limits_of_each_key_and_of_its_targets(admin_client: Client) -> None:
     test_route = route("r", model("m", provider("p")), key_limits={"concurrency": 4})
     url = reverse("limits", args=["route", test_route.pk])
-    assert admin.post(url, {"each_rpm": "7"}).status_code == 302
+    assert admin_client.post(url, {"each_rpm": "7"}).status_code == 302
     key_limits = store.load_snapshot().routes["r"].key_limits
     assert key_limits == Limits(requests_per_minute=7, concurrency=4)
-    page = text(admin.get(url))
+    page = text(admin_client.get(url))
     assert 'value="7"' in page
     assert reverse("limits", args=["target", Target.objects.get().pk]) in page
 
 
-def test_the_limits_of_a_target_are_in_its_routes_next_version(admin: Client) -> None:
+def test_the_limits_of_a_target_are_in_its_routes_next_version(admin_client: Client) -> None:
     """The editor does not show them, and does not lose them."""
     test_route = route("r", model("m", provider("p")))
     url = reverse("limits", args=["target", Target.objects.get().pk])
-    admin.post(url, {"limit_rpm": "30", "budget_week_usd": "9"})
+    admin_client.post(url, {"limit_rpm": "30", "budget_week_usd": "9"})
     document = current_state(test_route).spec
     assert document_from(draft_from_document(document)) == document
     (page_text,) = yaml.safe_load(yamltext.text(document))["steps"][0]["targets"]
@@ -180,41 +180,41 @@ def test_the_limits_of_a_target_are_in_its_routes_next_version(admin: Client) ->
     assert page_text["budget"] == {"week_usd": "9"}
 
 
-def test_all_requests_have_limits_together(admin: Client) -> None:
+def test_all_requests_have_limits_together(admin_client: Client) -> None:
     url = reverse("all-limits")
-    assert url in text(admin.get(reverse("teams")))
-    assert admin.post(url, {"limit_concurrency": "0"}).status_code == 422
+    assert url in text(admin_client.get(reverse("teams")))
+    assert admin_client.post(url, {"limit_concurrency": "0"}).status_code == 422
     form = {"limit_concurrency": "8", "budget_month_usd": "50"}
-    assert admin.post(url, form).status_code == 302
+    assert admin_client.post(url, form).status_code == 302
     snapshot = store.load_snapshot()
     assert snapshot.limits == Limits(concurrency=8)
     assert snapshot.budget == Budget(month_usd=Decimal(50))
-    assert 'value="50"' in text(admin.get(url))
-    admin.post(url, {"limit_concurrency": ""})
+    assert 'value="50"' in text(admin_client.get(url))
+    admin_client.post(url, {"limit_concurrency": ""})
     assert store.load_snapshot().limits == Limits()
 
 
-def test_limits_of_all_requests_from_a_file_are_read_only(admin: Client) -> None:
+def test_limits_of_all_requests_from_a_file_are_read_only(admin_client: Client) -> None:
     value = {"value": {"concurrency": 5}, "source": RowSource.FILE, "source_ref": "litellm.yaml:9"}
     Setting.objects.create(name="limits", **value)
     url = reverse("all-limits")
-    assert "litellm.yaml:9" in text(admin.get(url))
-    admin.post(url, {"limit_concurrency": "8", "budget_month_usd": "50"})
+    assert "litellm.yaml:9" in text(admin_client.get(url))
+    admin_client.post(url, {"limit_concurrency": "8", "budget_month_usd": "50"})
     snapshot = store.load_snapshot()
     assert snapshot.limits == Limits(concurrency=5)
     assert snapshot.budget == Budget(month_usd=Decimal(50))
 
 
-def test_limits_of_a_row_that_a_file_owns_are_read_only(admin: Client) -> None:
+def test_limits_of_a_row_that_a_file_owns_are_read_only(admin_client: Client) -> None:
     test_route = route("r", model("m", provider("p")))
     Route.objects.filter(pk=test_route.pk).update(source=RowSource.FILE)
     url = reverse("limits", args=["route", test_route.pk])
-    assert admin.post(url, {"limit_rpm": "30"}).status_code == 409
+    assert admin_client.post(url, {"limit_rpm": "30"}).status_code == 409
     assert Route.objects.get().limit_rpm is None
-    assert admin.get(reverse("limits", args=["nothing", 1])).status_code == 404
+    assert admin_client.get(reverse("limits", args=["nothing", 1])).status_code == 404
 
 
-def test_a_teams_spend_is_the_sum_of_its_keys(admin: Client) -> None:
+def test_a_teams_spend_is_the_sum_of_its_keys(admin_client: Client) -> None:
     now = timezone.now()
     keys = [store.create_key(name)[0] for name in ("one", "two", "three")]
     team = Team.objects.create(name="blue", budget_total_usd=Decimal(10))
@@ -227,7 +227,7 @@ def test_a_teams_spend_is_the_sum_of_its_keys(admin: Client) -> None:
     )
     total = team_gauges([team], now)[team.pk][-1]
     assert (total.spent, total.share) == (3, 30)
-    assert "$3" in text(admin.get(reverse("team-edit", args=[team.pk])))
+    assert "$3" in text(admin_client.get(reverse("team-edit", args=[team.pk])))
 
 
 def test_the_limiter_starts_with_the_spend_of_the_sums() -> None:
@@ -284,42 +284,44 @@ def test_the_limiter_starts_with_the_spend_of_providers_and_targets() -> None:
     }
 
 
-def test_a_project_of_a_team_is_limited_together_with_it(admin: Client) -> None:
+def test_a_project_of_a_team_is_limited_together_with_it(admin_client: Client) -> None:
     team = Team.objects.create(name="blue", limit_rpm=9)
     key, plain = store.create_key("one")
     form = {"name": "app", "parent": team.pk, "members": [key.pk], "limit_rpm": "5"}
-    admin.post(reverse("team-add"), form)
+    admin_client.post(reverse("team-add"), form)
     value = value_of(plain).team
     assert [(t.name, t.limits.requests_per_minute) for t in value.with_ancestors] == [
         ("app", 5),
         ("blue", 9),
     ]
-    assert "project of blue" in text(admin.get(reverse("teams")))
+    assert "project of blue" in text(admin_client.get(reverse("teams")))
     # There are no projects of projects, and no team is its own.
     app = Team.objects.get(name="app")
-    assert admin.post(reverse("team-add"), {"name": "x", "parent": app.pk}).status_code == 422
+    assert (
+        admin_client.post(reverse("team-add"), {"name": "x", "parent": app.pk}).status_code == 422
+    )
     edit = reverse("team-edit", args=[team.pk])
     other = Team.objects.create(name="red")
-    assert admin.post(edit, {"name": "blue", "parent": team.pk}).status_code == 422
-    assert admin.post(edit, {"name": "blue", "parent": other.pk}).status_code == 422
+    assert admin_client.post(edit, {"name": "blue", "parent": team.pk}).status_code == 422
+    assert admin_client.post(edit, {"name": "blue", "parent": other.pk}).status_code == 422
 
 
-def test_a_deleted_team_leaves_its_projects(admin: Client) -> None:
+def test_a_deleted_team_leaves_its_projects(admin_client: Client) -> None:
     team = Team.objects.create(name="blue")
     app = Team.objects.create(name="app", parent=team)
-    admin.post(reverse("team-delete", args=[team.pk]))
+    admin_client.post(reverse("team-delete", args=[team.pk]))
     app.refresh_from_db()
     assert app.parent is None
 
 
-def test_a_key_shows_its_user(admin: Client) -> None:
+def test_a_key_shows_its_user(admin_client: Client) -> None:
     key, _ = store.create_key("one")
     edit = reverse("key-edit", args=[key.pk])
-    admin.post(edit, {"name": "one", "scope": "all", "bodies": "", "user": "mira"})
-    assert "mira" in text(admin.get(reverse("keys")))
+    admin_client.post(edit, {"name": "one", "scope": "all", "bodies": "", "user": "mira"})
+    assert "mira" in text(admin_client.get(reverse("keys")))
     key.refresh_from_db()
     assert key.user == "mira"
-    assert 'value="mira"' in text(admin.get(edit))
+    assert 'value="mira"' in text(admin_client.get(edit))
 
 
 def test_a_teams_spend_includes_its_projects() -> None:
@@ -340,13 +342,13 @@ def test_a_teams_spend_includes_its_projects() -> None:
     )
 
 
-def test_the_list_shows_the_budget_use_of_each_provider(admin: Client) -> None:
+def test_the_list_shows_the_budget_use_of_each_provider(admin_client: Client) -> None:
     provider("p", budget_month_usd=10, budget_soft_percent=20)
     provider("q")
     store.set_options({"budget": {"day_usd": "9"}, "limits": {"requests_per_minute": 70}})
     now = timezone.now()
     store.write([entry("r1", started_at=now.timestamp(), provider="p", cost_usd=Decimal(3))])
-    response = admin.get(reverse("teams"))
+    response = admin_client.get(reverse("teams"))
     gauges = {row["row"].name: row["gauge"] for row in response.context["owners"]}
     assert (gauges["p"].span, gauges["p"].spent, gauges["p"].level) == ("month", 3, "warn")
     assert (gauges["q"].spent, gauges["q"].budget) == (0, None)
@@ -355,9 +357,9 @@ def test_the_list_shows_the_budget_use_of_each_provider(admin: Client) -> None:
     assert "70 requests/min" in text(response)
 
 
-def test_a_team_shows_how_many_keys_its_projects_have(admin: Client) -> None:
+def test_a_team_shows_how_many_keys_its_projects_have(admin_client: Client) -> None:
     team = Team.objects.create(name="blue")
     project = Team.objects.create(name="search", parent=team)
     key, _ = store.create_key("one")
     ApiKey.objects.set_team_members(project.pk, [key.pk])
-    assert "and 1 in projects" in text(admin.get(reverse("teams")))
+    assert "and 1 in projects" in text(admin_client.get(reverse("teams")))

@@ -11,9 +11,9 @@ from django.test import Client
 from django.utils import timezone
 
 from gateway.models import ClientTrace
-from tests.console.test_requests import vic
+from tests.console.test_requests import viewer_client
 
-__all__ = ["vic"]
+__all__ = ["viewer_client"]
 pytestmark = pytest.mark.django_db
 
 
@@ -67,29 +67,31 @@ def shown(client: Client, query: str) -> list[str]:
         ("q=%00", "321"),
     ],
 )
-def test_filters_select_traces(vic: Client, query: str, numbers: str) -> None:
-    assert "".join(shown(vic, query)) == numbers
+def test_filters_select_traces(viewer_client: Client, query: str, numbers: str) -> None:
+    assert "".join(shown(viewer_client, query)) == numbers
 
 
-def test_further_pages_keep_the_filters(vic: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_further_pages_keep_the_filters(
+    viewer_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("console.pages.traces.views.PAGE_ROWS", 1)
-    page = vic.get("/console/traces?service=planner&range=7d").content.decode()
+    page = viewer_client.get("/console/traces?service=planner&range=7d").content.decode()
     (older,) = re.findall(r'href="\?(service=planner&amp;range=7d&amp;before=\d+)"', page)
-    assert shown(vic, older.replace("&amp;", "&")) == ["1"]
+    assert shown(viewer_client, older.replace("&amp;", "&")) == ["1"]
 
 
-def test_the_menu_lists_services_and_keeps_the_choice(vic: Client) -> None:
-    page = vic.get("/console/traces?service=planner").content.decode()
+def test_the_menu_lists_services_and_keeps_the_choice(viewer_client: Client) -> None:
+    page = viewer_client.get("/console/traces?service=planner").content.decode()
     assert re.findall(r'<option value="(\w+)"', page)[:2] == ["billing", "planner"]
     assert '<option value="planner" selected>' in page
-    gone = vic.get("/console/traces?service=gone").content.decode()
+    gone = viewer_client.get("/console/traces?service=gone").content.decode()
     assert '<option value="gone" selected>' in gone
     assert "No trace matches these filters." in gone
 
 
-def test_own_traces_have_the_filters_of_own_services(client: Client, mia: User) -> None:
+def test_own_traces_have_the_filters_of_own_services(client: Client, member_user: User) -> None:
     """Names of services of other keys are not shown."""
-    client.force_login(mia)
+    client.force_login(member_user)
     page = client.get("/console/own/traces?q=weather").content.decode()
     assert "No trace matches these filters." in page
     assert "billing" not in page

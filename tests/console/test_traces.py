@@ -13,9 +13,9 @@ from django.utils import timezone
 
 from console.pages.traces.waterfall import AXIS, Waterfall, trace_waterfall
 from gateway.models import ClientSpan, ClientTrace, RequestLog
-from tests.console.test_requests import ada, logged, vic
+from tests.console.test_requests import admin_client, logged, viewer_client
 
-__all__ = ["ada", "vic"]
+__all__ = ["admin_client", "viewer_client"]
 HEX = "ab" * 16
 START = timezone.now() - dt.timedelta(minutes=5)
 
@@ -161,41 +161,43 @@ def test_bars_lie_on_the_axis_and_pauses_are_shortened(db: None) -> None:
     assert first.width > AXIS / 3
 
 
-def test_the_list_leads_to_the_waterfall_and_to_the_request(ada: Client) -> None:
+def test_the_list_leads_to_the_waterfall_and_to_the_request(admin_client: Client) -> None:
     span(1, kind="agent", name="Planner", last=2)
     row = request("req_a", 1, trace_id=HEX, parent_span_id="s1")
-    page = ada.get("/console/traces").content.decode()
+    page = admin_client.get("/console/traces").content.decode()
     assert f'href="/console/traces/{HEX}"' in page
-    page = ada.get(f"/console/traces/{HEX}").content.decode()
+    page = admin_client.get(f"/console/traces/{HEX}").content.decode()
     assert "Planner" in page
     assert f'href="/console/requests/{row.pk}?range=all"' in page
-    page = ada.get(f"/console/requests/{row.pk}").content.decode()
+    page = admin_client.get(f"/console/requests/{row.pk}").content.decode()
     assert f'href="/console/traces/{HEX}"' in page
 
 
-def test_the_session_of_requests_shows_the_traces_of_the_same_group(ada: Client) -> None:
+def test_the_session_of_requests_shows_the_traces_of_the_same_group(admin_client: Client) -> None:
     span(1, kind="agent", name="Planner", trace_id="trace_1")
     ClientTrace.objects.update(session="talk")
     row = request("req_a", 0.5, session="talk")
-    page = ada.get(f"/console/requests/{row.pk}?tab=session").content.decode()
+    page = admin_client.get(f"/console/requests/{row.pk}?tab=session").content.decode()
     assert "Planner" in page
     assert page.count('<tr class="request"') == 1
 
 
-def test_content_requires_permission_to_read_bodies(ada: Client, vic: Client) -> None:
+def test_content_requires_permission_to_read_bodies(
+    admin_client: Client, viewer_client: Client
+) -> None:
     content = json.dumps({"input": "private words", "<b>": 1}).encode()
     row = span(1, content=content, content_omitted="", attributes={"model": "gw"})
-    page = ada.get(f"/console/traces/spans/{row.pk}").content.decode()
+    page = admin_client.get(f"/console/traces/spans/{row.pk}").content.decode()
     assert "private words" in page
     assert "&lt;b&gt;" in page
-    page = vic.get(f"/console/traces/spans/{row.pk}").content.decode()
+    page = viewer_client.get(f"/console/traces/spans/{row.pk}").content.decode()
     assert "private words" not in page
     assert "Your role may not read content." in page
     assert "gw" in page
 
 
-def test_unknown_traces_and_spans_are_404(ada: Client) -> None:
-    assert ada.get("/console/traces/none").status_code == 404
-    assert ada.get("/console/traces/spans/7").status_code == 404
-    assert "appear here" in ada.get("/console/traces").content.decode()
-    assert ada.get("/console/traces?before=x").status_code == 200
+def test_unknown_traces_and_spans_are_404(admin_client: Client) -> None:
+    assert admin_client.get("/console/traces/none").status_code == 404
+    assert admin_client.get("/console/traces/spans/7").status_code == 404
+    assert "appear here" in admin_client.get("/console/traces").content.decode()
+    assert admin_client.get("/console/traces?before=x").status_code == 200

@@ -35,7 +35,7 @@ def _without_earlier_attempts() -> None:
 
 
 @pytest.fixture
-def ada() -> User:
+def admin_user() -> User:
     return User.objects.create_superuser("ada", password=PASSWORD)
 
 
@@ -72,13 +72,15 @@ def with_codes(client: Client) -> str:
     return secret
 
 
-def test_without_a_second_factor_the_password_is_enough(client: Client, ada: User) -> None:
+def test_without_a_second_factor_the_password_is_enough(client: Client, admin_user: User) -> None:
     assert sign_in(client).headers["Location"] == reverse("overview")
     assert client.get(reverse("overview")).status_code == 200
     assert client.get(reverse("mfa_index")).status_code == 200
 
 
-def test_a_code_is_required_after_the_password_and_works_once(client: Client, ada: User) -> None:
+def test_a_code_is_required_after_the_password_and_works_once(
+    client: Client, admin_user: User
+) -> None:
     secret = with_codes(client)
     browser = Client()
     assert sign_in(browser).headers["Location"] == reverse("mfa_authenticate")
@@ -94,7 +96,7 @@ def test_a_code_is_required_after_the_password_and_works_once(client: Client, ad
     assert thief.get(reverse("overview")).status_code == 302
 
 
-def test_codes_cannot_be_guessed(client: Client, ada: User) -> None:
+def test_codes_cannot_be_guessed(client: Client, admin_user: User) -> None:
     secret = with_codes(client)
     guesser = Client()
     sign_in(guesser)
@@ -105,7 +107,7 @@ def test_codes_cannot_be_guessed(client: Client, ada: User) -> None:
     assert (refused.status_code, "Too many" in text(refused)) == (429, True)
 
 
-def test_a_recovery_code_replaces_the_second_factor_once(client: Client, ada: User) -> None:
+def test_a_recovery_code_replaces_the_second_factor_once(client: Client, admin_user: User) -> None:
     with_codes(client)
     codes = re.findall(r"^\d{8}$", text(client.get(reverse("mfa_download_recovery_codes"))), re.M)
     assert len(codes) == 10
@@ -117,7 +119,7 @@ def test_a_recovery_code_replaces_the_second_factor_once(client: Client, ada: Us
 
 
 def test_secrets_are_encrypted_and_follow_a_rotation(
-    client: Client, ada: User, settings: Any
+    client: Client, admin_user: User, settings: Any
 ) -> None:
     secret = with_codes(client)
     assert secret not in json.dumps(list(Authenticator.objects.values_list("data", flat=True)))
@@ -129,28 +131,28 @@ def test_secrets_are_encrypted_and_follow_a_rotation(
     assert TwoFactorAdapter().decrypt(stored) == secret
 
 
-def test_changes_are_in_the_audit_log(client: Client, ada: User) -> None:
+def test_changes_are_in_the_audit_log(client: Client, admin_user: User) -> None:
     with_codes(client)
     change = Change.objects.filter(kind="user").latest("pk")
     assert "two_factor" in str(change.__dict__)
     assert change.actor == "ada"
 
 
-def test_an_admin_removes_another_users_factors(client: Client, ada: User) -> None:
+def test_an_admin_removes_another_users_factors(client: Client, admin_user: User) -> None:
     with_codes(client)
-    assert client.post(reverse("user-two-factor", args=[ada.pk])).status_code == 302
+    assert client.post(reverse("user-two-factor", args=[admin_user.pk])).status_code == 302
     assert not Authenticator.objects.exists()
     assert sign_in(Client()).headers["Location"] == reverse("overview")
 
 
-def test_another_users_passkey_is_not_removed(client: Client, ada: User) -> None:
+def test_another_users_passkey_is_not_removed(client: Client, admin_user: User) -> None:
     other = User.objects.create_user("bob")
     key = Authenticator.objects.create(user=other, type="webauthn", data={"name": "x"})
     confirmed(client)
     assert client.post(reverse("mfa_remove_webauthn", args=[key.pk])).status_code == 404
 
 
-def test_a_forged_passkey_cannot_sign_in(client: Client, ada: User) -> None:
+def test_a_forged_passkey_cannot_sign_in(client: Client, admin_user: User) -> None:
     options = client.get(reverse("mfa_login_webauthn"), headers={"accept": "application/json"})
     assert options.json()["request_options"]["publicKey"]["challenge"]
     made_up = {"id": "AA", "rawId": "AA", "type": "public-key", "response": {}}
@@ -170,7 +172,9 @@ def required(settings: Any) -> Any:
     return settings
 
 
-def test_a_person_without_a_required_factor_can_only_set_it_up(required: Any, ada: User) -> None:
+def test_a_person_without_a_required_factor_can_only_set_it_up(
+    required: Any, admin_user: User
+) -> None:
     client = Client()
     assert sign_in(client).status_code == 302
     for url in (reverse("overview"), reverse("providers"), reverse("playground")):
@@ -190,7 +194,7 @@ def test_a_person_without_a_required_factor_can_only_set_it_up(required: Any, ad
     assert sign_in(client).headers["Location"] == reverse("mfa_authenticate")
 
 
-def test_a_factor_may_be_required_of_admins_only(required: Any, ada: User) -> None:
+def test_a_factor_may_be_required_of_admins_only(required: Any, admin_user: User) -> None:
     required.REQUIRE_TWO_FACTOR = "admins"
     User.objects.create_user("vic", password=PASSWORD)
     viewer = Client()
@@ -202,17 +206,17 @@ def test_a_factor_may_be_required_of_admins_only(required: Any, ada: User) -> No
 
 
 def test_recovery_codes_alone_do_not_count_as_a_factor(
-    required: Any, ada: User, client: Client
+    required: Any, admin_user: User, client: Client
 ) -> None:
     sign_in(client)
-    Authenticator.objects.create(user=ada, type=Authenticator.Type.RECOVERY_CODES, data={})
+    Authenticator.objects.create(user=admin_user, type=Authenticator.Type.RECOVERY_CODES, data={})
     assert client.get(reverse("overview")).headers["Location"] == reverse("mfa_index")
 
 
 def test_sign_in_at_an_identity_provider_is_exempt(
-    required: Any, ada: User, client: Client
+    required: Any, admin_user: User, client: Client
 ) -> None:
-    client.force_login(ada)
+    client.force_login(admin_user)
     assert client.get(reverse("overview")).status_code == 302
     session = client.session
     session["account_authentication_methods"] = [{"method": "socialaccount", "at": 1.0}]
@@ -220,7 +224,7 @@ def test_sign_in_at_an_identity_provider_is_exempt(
     assert client.get(reverse("overview")).status_code == 200
 
 
-def test_keys_need_no_second_factor(required: Any, ada: User) -> None:
+def test_keys_need_no_second_factor(required: Any, admin_user: User) -> None:
     required.MASTER_KEY = "master-key-0123456789-abcdef"
     bearer = Client(headers={"authorization": f"Bearer {required.MASTER_KEY}"})
     assert bearer.get("/api/settings").status_code == 200

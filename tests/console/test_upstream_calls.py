@@ -5,14 +5,14 @@ from __future__ import annotations
 from django.test import Client
 
 from gateway.relay.exchange.log_record import Attempt, SearchRecord, UpstreamCall
-from tests.console.test_requests import ada, detail, logged
+from tests.console.test_requests import admin_client, detail, logged
 from tests.markup import squeeze
 from tests.store.factories import bodies
 
-__all__ = ["ada"]
+__all__ = ["admin_client"]
 
 
-def test_the_conversation_of_several_calls_has_the_clients_response(ada: Client):
+def test_the_conversation_of_several_calls_has_the_clients_response(admin_client: Client):
     """The upstream's responses are stored one after the other."""
     message = {"role": "assistant", "content": "Found it."}
     answer = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
@@ -27,10 +27,10 @@ def test_the_conversation_of_several_calls_has_the_clients_response(ada: Client)
         client_dialect="openai_chat",
         upstream_dialect="openai_chat",
     )
-    assert "Found it." in detail(ada, row)
+    assert "Found it." in detail(admin_client, row)
 
 
-def test_the_calls_and_searches_of_an_attempt_are_shown(ada: Client):
+def test_the_calls_and_searches_of_an_attempt_are_shown(admin_client: Client):
     searches = [
         SearchRecord(query="Oslo <b>", results=2),
         SearchRecord(query="Bergen", error="the search did not finish within 10 s"),
@@ -39,7 +39,7 @@ def test_the_calls_and_searches_of_an_attempt_are_shown(ada: Client):
         started_ms=10, ended_ms=260, input_tokens=1200, output_tokens=5, searches=searches
     )
     attempt = Attempt(target="a/m", provider="a", model="m", dialect="openai_chat", calls=[call])
-    text = squeeze(detail(ada, logged(attempts=[attempt])))
+    text = squeeze(detail(admin_client, logged(attempts=[attempt])))
     assert "call 1: 1,200 input tokens, 5 output tokens, 0.25 s" in text
     assert "web search “Oslo &lt;b&gt;”: 2 results" in text
     assert "“Bergen”: the search did not finish within 10 s" in text

@@ -26,13 +26,13 @@ from tests.markup import squeeze
 from tests.store.factories import entry
 from tests.store.test_hedge_losers import hedged
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("frozen_now")]
 
 NOW = dt.datetime(2026, 11, 21, 10, 20, tzinfo=dt.UTC)
 
 
 @pytest.fixture
-def viewer(client: Client) -> Client:
+def viewer_client(client: Client) -> Client:
     client.force_login(User.objects.create_user("vic", password="x"))
     return client
 
@@ -70,24 +70,24 @@ def test_anonymous_requests_redirect_to_sign_in(client: Client) -> None:
         assert response["Location"].startswith(reverse("sign-in"))
 
 
-def test_an_empty_log_offers_one_button(viewer: Client) -> None:
-    text = page(viewer)
+def test_an_empty_log_offers_one_button(viewer_client: Client) -> None:
+    text = page(viewer_client)
     assert f'href="{reverse("playground")}"' in text
     assert "uPlot" not in text.replace("uPlot.min.css", "")
 
 
-def test_cost_and_tokens_are_summed(viewer: Client) -> None:
+def test_cost_and_tokens_are_summed(viewer_client: Client) -> None:
     store.write([add_request("a"), add_request("b")])
-    text = page(viewer)
+    text = page(viewer_client)
     assert "$0.50" in text
     assert sum(chart(text, "cost")["series"][0]["values"]) == 0.5
     # Cached input is a part of the prompt.
     assert sum(chart(text, "tokens")["series"][0]["values"]) == 340
 
 
-def test_checks_of_targets_cost_but_are_no_requests(viewer: Client) -> None:
+def test_checks_of_targets_cost_but_are_no_requests(viewer_client: Client) -> None:
     store.write([add_request("a"), add_request("check_1", key_prefix="check", outcome="error")])
-    text = squeeze(page(viewer, by="key"))
+    text = squeeze(page(viewer_client, by="key"))
     assert "<dt>Requests</dt><dd>1</dd>" in text
     assert "<dt>Failed</dt><dd>0 %</dd>" in text
     assert "$0.50" in text
@@ -98,7 +98,7 @@ def test_checks_of_targets_cost_but_are_no_requests(viewer: Client) -> None:
     }
 
 
-def test_checks_are_no_requests_of_a_variant(viewer: Client) -> None:
+def test_checks_are_no_requests_of_a_variant(viewer_client: Client) -> None:
     store.write(
         [
             add_request("a", variant="now"),
@@ -109,60 +109,62 @@ def test_checks_are_no_requests_of_a_variant(viewer: Client) -> None:
     assert (line.name, line.requests) == ("now", 1)
 
 
-def test_an_unknown_price_is_shown_as_unknown_not_zero(viewer: Client) -> None:
+def test_an_unknown_price_is_shown_as_unknown_not_zero(viewer_client: Client) -> None:
     store.write([add_request(cost_usd=None)])
-    text = page(viewer)
+    text = page(viewer_client)
     assert "unknown" in text
     assert "$0<" not in text
     assert chart(text, "cost")["series"][0]["labels"][-1] == "unknown"
 
 
-def test_an_incomplete_sum_is_marked(viewer: Client) -> None:
+def test_an_incomplete_sum_is_marked(viewer_client: Client) -> None:
     store.write([add_request("a"), add_request("b", cost_usd=None)])
-    assert "and 1 unknown" in page(viewer)
+    assert "and 1 unknown" in page(viewer_client)
 
 
 @pytest.mark.parametrize(
     ("by", "name"),
     [("model", "openai/gpt-5"), ("key", "sk-dgm-mira"), ("provider", "openai"), ("route", "fast")],
 )
-def test_usage_is_grouped_by_the_selected_dimension(viewer: Client, by: str, name: str) -> None:
+def test_usage_is_grouped_by_the_selected_dimension(
+    viewer_client: Client, by: str, name: str
+) -> None:
     store.write([add_request()])
-    assert [row["name"] for row in chart(page(viewer, by=by), "cost")["series"]] == [name]
+    assert [row["name"] for row in chart(page(viewer_client, by=by), "cost")["series"]] == [name]
 
 
-def test_a_key_of_the_registry_is_shown_by_its_name(viewer: Client) -> None:
+def test_a_key_of_the_registry_is_shown_by_its_name(viewer_client: Client) -> None:
     key, _ = store.create_key("agents of Mira")
     store.write([add_request(key_id=key.pk, key_prefix=key.prefix)])
-    assert chart(page(viewer, by="key"), "cost")["series"][0]["name"] == "agents of Mira"
+    assert chart(page(viewer_client, by="key"), "cost")["series"][0]["name"] == "agents of Mira"
 
 
-def test_rows_outside_the_range_are_omitted(viewer: Client) -> None:
+def test_rows_outside_the_range_are_omitted(viewer_client: Client) -> None:
     store.write([add_request("new"), add_request("old", ago=3 * 86_400)])
-    assert sum(chart(page(viewer, span="24h"), "cost")["series"][0]["values"]) == 0.25
-    assert sum(chart(page(viewer, span="7d"), "cost")["series"][0]["values"]) == 0.5
+    assert sum(chart(page(viewer_client, span="24h"), "cost")["series"][0]["values"]) == 0.25
+    assert sum(chart(page(viewer_client, span="7d"), "cost")["series"][0]["values"]) == 0.5
 
 
-def test_nonsense_in_the_address_is_the_usual_view(viewer: Client) -> None:
+def test_nonsense_in_the_address_is_the_usual_view(viewer_client: Client) -> None:
     store.write([add_request()])
-    text = page(viewer, by="password", span="<script>")
+    text = page(viewer_client, by="password", span="<script>")
     assert len(chart(text, "cost")["captions"]) == 30
 
 
-def test_many_small_ones_are_summed_up_and_none_is_lost(viewer: Client) -> None:
+def test_many_small_ones_are_summed_up_and_none_is_lost(viewer_client: Client) -> None:
     store.write([add_request(f"req_{n}", model=f"m{n}") for n in range(12)])
-    actual_series = chart(page(viewer), "cost")["series"]
+    actual_series = chart(page(viewer_client), "cost")["series"]
     assert len(actual_series) == series.MAX_SERIES
     assert actual_series[-1]["name"] == "6 others"
     assert sum(sum(row["values"]) for row in actual_series) == pytest.approx(3.0)
 
 
 def test_a_long_table_ends_with_the_sum_of_the_others(
-    viewer: Client, monkeypatch: pytest.MonkeyPatch
+    viewer_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(series, "MAX_ROWS", 4)
     store.write([add_request(f"r{n}", model=f"m{n}", cost_usd=Decimal(n)) for n in range(1, 7)])
-    table = page(viewer).partition('id="lines-title"')[2]
+    table = page(viewer_client).partition('id="lines-title"')[2]
     names = re.findall(r'class="trunc"[^>]*>([^<]*)<', table)
     assert names == ["openai/m6", "openai/m5", "openai/m4", "3 others"]
     assert "$6.00" in table.rpartition("3 others")[2], "1 + 2 + 3"
@@ -171,23 +173,25 @@ def test_a_long_table_ends_with_the_sum_of_the_others(
 
 
 def test_a_page_of_many_names_runs_no_more_queries(
-    viewer: Client, django_assert_max_num_queries: Any
+    viewer_client: Client, django_assert_max_num_queries: Any
 ) -> None:
     store.write([add_request(f"r{n}", model=f"m{n}") for n in range(150)])
     with django_assert_max_num_queries(16):
-        page(viewer)
+        page(viewer_client)
 
 
-def test_a_hostile_model_name_can_not_leave_its_place(viewer: Client) -> None:
+def test_a_hostile_model_name_can_not_leave_its_place(viewer_client: Client) -> None:
     store.write([add_request(model="</script><img src=x onerror=alert(1)>")])
-    text = page(viewer)
+    text = page(viewer_client)
     assert "<img src=x" not in text
     assert "onerror" in chart(text, "cost")["series"][0]["name"]
 
 
-def test_the_table_below_a_chart_has_its_numbers(viewer: Client) -> None:
+def test_the_table_below_a_chart_has_its_numbers(viewer_client: Client) -> None:
     store.write([add_request()])
-    table = page(viewer).partition('class="table plain-table steps"')[2].partition("</table>")[0]
+    table = (
+        page(viewer_client).partition('class="table plain-table steps"')[2].partition("</table>")[0]
+    )
     assert table.count("$0.25") == 2  # the model, and all together
 
 
@@ -197,27 +201,29 @@ def rows_of(client: Client, **query: str) -> list[dict[str, str]]:
     return list(csv.DictReader(response.content.decode().splitlines()))
 
 
-def test_csv_has_the_exact_cost_and_an_empty_cell_where_it_is_unknown(viewer: Client) -> None:
+def test_csv_has_the_exact_cost_and_an_empty_cell_where_it_is_unknown(
+    viewer_client: Client,
+) -> None:
     store.write(
         [
             add_request("a", cost_usd=Decimal("0.0000000012")),
             add_request("b", model="x", cost_usd=None),
         ]
     )
-    rows = {row["model"]: row for row in rows_of(viewer)}
+    rows = {row["model"]: row for row in rows_of(viewer_client)}
     assert rows["openai/gpt-5"]["cost_usd"] == "0.0000000012"
     assert rows["openai/x"]["cost_usd"] == ""
     assert rows["openai/x"]["requests_without_price"] == "1"
 
 
-def test_csv_is_not_aggregated(viewer: Client) -> None:
+def test_csv_is_not_aggregated(viewer_client: Client) -> None:
     store.write([add_request(f"req_{n}", model=f"m{n}") for n in range(12)])
-    assert len(rows_of(viewer)) == 12
+    assert len(rows_of(viewer_client)) == 12
 
 
-def test_csv_cells_are_never_formulas(viewer: Client) -> None:
+def test_csv_cells_are_never_formulas(viewer_client: Client) -> None:
     store.write([add_request(route="=cmd()")])
-    assert [row["route"] for row in rows_of(viewer, by="route")] == ["'=cmd()"]
+    assert [row["route"] for row in rows_of(viewer_client, by="route")] == ["'=cmd()"]
 
 
 # Ranges
@@ -255,33 +261,33 @@ def test_a_cell_distinguishes_zero_unknown_and_empty() -> None:
     assert series.cell(Totals(requests=1, unpriced_requests=1), "cost").text == "unknown"
 
 
-def test_charges_are_shown_beside_costs_with_margins(viewer: Client) -> None:
+def test_charges_are_shown_beside_costs_with_margins(viewer_client: Client) -> None:
     store.write([add_request("a", charged_usd=Decimal("0.25"))])
-    assert "with markup" not in page(viewer)
+    assert "with markup" not in page(viewer_client)
     store.write([add_request("b", charged_usd=Decimal("0.50"))])
-    assert "$0.75 charged, with markup" in page(viewer)
+    assert "$0.75 charged, with markup" in page(viewer_client)
 
 
-def test_a_provider_that_was_only_ever_given_up_has_its_cost(viewer: Client) -> None:
+def test_a_provider_that_was_only_ever_given_up_has_its_cost(viewer_client: Client) -> None:
     store.write([hedged(started=timezone.now().timestamp() - 60)])
-    text = page(viewer, by="provider")
+    text = page(viewer_client, by="provider")
     assert "$0.04" in text
     rows = csv.DictReader(
-        viewer.get(reverse("usage-csv"), {"by": "provider"}).content.decode().splitlines()
+        viewer_client.get(reverse("usage-csv"), {"by": "provider"}).content.decode().splitlines()
     )
     by_provider = {row["provider"]: (row["requests"], Decimal(row["cost_usd"])) for row in rows}
     assert by_provider == {"quick": ("1", Decimal("0.1")), "slow": ("0", Decimal("0.04"))}
 
 
-def test_usage_is_grouped_by_team_project_and_user_of_the_key(viewer: Client) -> None:
+def test_usage_is_grouped_by_team_project_and_user_of_the_key(viewer_client: Client) -> None:
     team = Team.objects.create(name="blue")
     key, _ = store.create_key("agents")
     key.team, key.user = Team.objects.create(name="search", parent=team), "mira"
     key.save()
     store.write([add_request(key_id=key.pk, cost_usd=Decimal(1)), add_request("req_2")])
     for by, name in (("team", "blue"), ("project", "search"), ("user", "mira")):
-        text = page(viewer, by=by)
+        text = page(viewer_client, by=by)
         series = chart(text, "cost")["series"]
         assert [row["name"] for row in series] == [name, f"no {by}"]
         assert f"By {by}" in text
-        assert [row[by] for row in rows_of(viewer, by=by)] == [name, f"no {by}"]
+        assert [row[by] for row in rows_of(viewer_client, by=by)] == [name, f"no {by}"]

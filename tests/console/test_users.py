@@ -18,13 +18,13 @@ PASSWORD = "correct horse battery"
 
 
 @pytest.fixture
-def ada() -> User:
+def admin_user() -> User:
     return User.objects.create_superuser("ada", password=PASSWORD)
 
 
 @pytest.fixture
-def admin(client: Client, ada: User) -> Client:
-    client.force_login(ada)
+def admin_client(client: Client, admin_user: User) -> Client:
+    client.force_login(admin_user)
     return client
 
 
@@ -36,31 +36,31 @@ def person(name: str = "vic", **form: Any) -> User:
     return accounts.create_account(name, PASSWORD, **{"role": "viewer", **form})
 
 
-def test_an_admin_adds_a_viewer(admin: Client) -> None:
+def test_an_admin_adds_a_viewer(admin_client: Client) -> None:
     form = {"username": "vic", "password": PASSWORD, "role": "viewer"}
-    assert admin.post(reverse("user-add"), form).status_code == 302
-    vic = User.objects.get(username="vic")
-    assert not is_admin(vic)
-    assert not may_read_bodies(vic)
-    assert vic.check_password(PASSWORD)
-    assert vic.password.startswith("argon2$argon2id$")
+    assert admin_client.post(reverse("user-add"), form).status_code == 302
+    viewer_user = User.objects.get(username="vic")
+    assert not is_admin(viewer_user)
+    assert not may_read_bodies(viewer_user)
+    assert viewer_user.check_password(PASSWORD)
+    assert viewer_user.password.startswith("argon2$argon2id$")
 
 
-def test_a_viewer_may_be_granted_bodies(admin: Client) -> None:
-    vic = person()
+def test_a_viewer_may_be_granted_bodies(admin_client: Client) -> None:
+    viewer_user = person()
     form = {"role": "viewer", "bodies": "on"}
-    assert admin.post(reverse("user-edit", args=[vic.pk]), form).status_code == 302
-    assert may_read_bodies(fresh(vic))
-    admin.post(reverse("user-edit", args=[vic.pk]), {"role": "viewer"})
-    assert not may_read_bodies(fresh(vic))
+    assert admin_client.post(reverse("user-edit", args=[viewer_user.pk]), form).status_code == 302
+    assert may_read_bodies(fresh(viewer_user))
+    admin_client.post(reverse("user-edit", args=[viewer_user.pk]), {"role": "viewer"})
+    assert not may_read_bodies(fresh(viewer_user))
 
 
-def test_a_viewer_becomes_admin_and_back(admin: Client) -> None:
-    vic = person()
-    admin.post(reverse("user-edit", args=[vic.pk]), {"role": "admin"})
-    assert is_admin(fresh(vic))
-    admin.post(reverse("user-edit", args=[vic.pk]), {"role": "viewer"})
-    assert not is_admin(fresh(vic))
+def test_a_viewer_becomes_admin_and_back(admin_client: Client) -> None:
+    viewer_user = person()
+    admin_client.post(reverse("user-edit", args=[viewer_user.pk]), {"role": "admin"})
+    assert is_admin(fresh(viewer_user))
+    admin_client.post(reverse("user-edit", args=[viewer_user.pk]), {"role": "viewer"})
+    assert not is_admin(fresh(viewer_user))
 
 
 @pytest.mark.parametrize(
@@ -74,11 +74,11 @@ def test_a_viewer_becomes_admin_and_back(admin: Client) -> None:
     ],
 )
 def test_an_invalid_account_shows_the_error_at_its_field(
-    admin: Client, form: dict[str, str], field: str
+    admin_client: Client, form: dict[str, str], field: str
 ) -> None:
     if field == "password" and "username" in form:
         form = {**form, "password": "password"}
-    answer = admin.post(
+    answer = admin_client.post(
         reverse("user-add"), {"username": "vic", "password": PASSWORD, "role": "viewer", **form}
     )
     assert answer.status_code == 422
@@ -91,62 +91,67 @@ def test_an_invalid_account_shows_the_error_at_its_field(
     [("user-edit", {"role": "viewer"}), ("user-active", {"active": "no"})],
     ids=["demoted", "deactivated"],
 )
-def test_the_last_admin_stays(admin: Client, ada: User, page: str, form: dict[str, str]) -> None:
+def test_the_last_admin_stays(
+    admin_client: Client, admin_user: User, page: str, form: dict[str, str]
+) -> None:
     other = person("bob", role="admin")
     accounts.set_active(other, active=False)
-    answer = admin.post(reverse(page, args=[ada.pk]), form)
+    answer = admin_client.post(reverse(page, args=[admin_user.pk]), form)
     assert answer.status_code == 422
     assert "only admin" in answer.content.decode()
-    assert is_admin(fresh(ada))
+    assert is_admin(fresh(admin_user))
 
 
-def test_the_last_admin_cannot_be_removed(admin: Client, ada: User) -> None:
+def test_the_last_admin_cannot_be_removed(admin_client: Client, admin_user: User) -> None:
     other = person("bob", role="admin")
-    assert admin.post(reverse("user-edit", args=[other.pk]), {"role": "viewer"}).status_code == 302
+    assert (
+        admin_client.post(reverse("user-edit", args=[other.pk]), {"role": "viewer"}).status_code
+        == 302
+    )
     with pytest.raises(accounts.LastAdmin):
-        accounts.set_role(fresh(ada), role="viewer", bodies=False)
+        accounts.set_role(fresh(admin_user), role="viewer", bodies=False)
 
 
-def test_a_deactivated_user_is_signed_out_immediately(admin: Client) -> None:
-    vic = person()
+def test_a_deactivated_user_is_signed_out_immediately(admin_client: Client) -> None:
+    viewer_user = person()
     theirs = Client()
-    theirs.force_login(vic)
+    theirs.force_login(viewer_user)
     assert theirs.get(reverse("connect")).status_code == 200
-    admin.post(reverse("user-active", args=[vic.pk]), {"active": "no"})
+    admin_client.post(reverse("user-active", args=[viewer_user.pk]), {"active": "no"})
     assert theirs.get(reverse("connect")).status_code == 302
-    admin.post(reverse("user-active", args=[vic.pk]), {"active": "yes"})
-    assert fresh(vic).is_active
+    admin_client.post(reverse("user-active", args=[viewer_user.pk]), {"active": "yes"})
+    assert fresh(viewer_user).is_active
 
 
-def test_a_new_password_ends_their_sessions(admin: Client) -> None:
-    vic = person()
+def test_a_new_password_ends_their_sessions(admin_client: Client) -> None:
+    viewer_user = person()
     theirs = Client()
-    theirs.force_login(vic)
-    where = reverse("user-password", args=[vic.pk])
-    assert admin.post(where, {"password": "short"}).status_code == 422
-    assert admin.post(where, {"password": "another long one"}).status_code == 302
+    theirs.force_login(viewer_user)
+    where = reverse("user-password", args=[viewer_user.pk])
+    assert admin_client.post(where, {"password": "short"}).status_code == 422
+    assert admin_client.post(where, {"password": "another long one"}).status_code == 302
     assert theirs.get(reverse("connect")).status_code == 302
-    assert fresh(vic).check_password("another long one")
+    assert fresh(viewer_user).check_password("another long one")
 
 
 @pytest.mark.parametrize("name", ["users", "user-add", "settings", "import"])
-def test_a_viewer_is_refused(client: Client, ada: User, name: str) -> None:
+def test_a_viewer_is_refused(client: Client, admin_user: User, name: str) -> None:
     client.force_login(person())
     assert client.get(reverse(name)).status_code == 403
 
 
 @pytest.mark.parametrize("name", ["user-edit", "user-password", "user-active"])
-def test_a_viewer_cannot_change_users(client: Client, ada: User, name: str) -> None:
+def test_a_viewer_cannot_change_users(client: Client, admin_user: User, name: str) -> None:
     client.force_login(person())
     form = {"role": "viewer", "password": "another long one", "active": "no"}
-    assert client.post(reverse(name, args=[ada.pk]), form).status_code == 403
-    assert is_admin(fresh(ada))
-    assert fresh(ada).check_password(PASSWORD)
+    assert client.post(reverse(name, args=[admin_user.pk]), form).status_code == 403
+    assert is_admin(fresh(admin_user))
+    assert fresh(admin_user).check_password(PASSWORD)
 
 
-def test_the_list_shows_role_and_grant(admin: Client) -> None:
+def test_the_list_shows_role_and_grant(admin_client: Client) -> None:
     person("reader", bodies=True)
-    page = admin.get(reverse("users")).content.decode()
+    page = admin_client.get(reverse("users")).content.decode()
     assert page.count("can read") == 2
     assert "viewer" in page
     assert "argon2" not in page

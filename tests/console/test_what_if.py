@@ -18,7 +18,7 @@ from gateway.routing.circuit_breaker import HEALTH_CHECK_KEY
 from gateway.usage_querysets import Totals
 from tests.store.factories import entry, model, provider, route
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("frozen_now")]
 
 USD = Decimal
 PRICE = Price(input=USD(2), output=USD(10), cache_read=USD("0.2"), cache_write=USD("2.5"))
@@ -127,29 +127,29 @@ def test_a_model_of_a_price_list_need_not_be_registered() -> None:
 
 
 @pytest.fixture
-def vic() -> Client:
+def viewer_client() -> Client:
     client = Client()
     client.force_login(get_user_model().objects.create_user("vic"))
     return client
 
 
-def test_the_page_shows_both_costs(vic: Client) -> None:
+def test_the_page_shows_both_costs(viewer_client: Client) -> None:
     model("mini", provider("openai"), price_input=USD(1), price_output=USD(4))
     add_request("r1")
-    text = vic.get("/console/cost/compare").content.decode()
+    text = viewer_client.get("/console/cost/compare").content.decode()
     assert "By route and model" not in text
-    text = vic.get("/console/cost/compare?model=openai/mini&model=").content.decode()
+    text = viewer_client.get("/console/cost/compare?model=openai/mini&model=").content.decode()
     for part in ("$9.00", "$5.30", "-$3.70", "(-41 %)", "cached input as input", "Assumptions"):
         assert part in text, part
-    response = vic.get("/console/cost/compare?model=nobody/x")
+    response = viewer_client.get("/console/cost/compare?model=nobody/x")
     assert response.status_code == 422
     assert "There is no model or list price nobody/x." in response.content.decode()
 
 
-def test_the_api_has_the_same_figures(vic: Client) -> None:
+def test_the_api_has_the_same_figures(viewer_client: Client) -> None:
     model("mini", provider("openai"), price_input=USD(1), price_output=USD(4))
     add_request("r1")
-    body = vic.get("/api/usage/what-if?models=openai/mini").json()
+    body = viewer_client.get("/api/usage/what-if?models=openai/mini").json()
     assert USD(body["cost"]) == USD(9)
     (compared,) = body["models"]
     assert (compared["name"], USD(compared["difference"])) == ("openai/mini", USD("-3.7"))
@@ -172,7 +172,9 @@ def test_the_api_has_the_same_figures(vic: Client) -> None:
         ("models=openai/gpt-5&since=2020-01-01T00:00:00Z", "since"),
     ],
 )
-def test_a_bad_query_is_refused_with_its_field(vic: Client, query: str, field: str) -> None:
-    answer = vic.get(f"/api/usage/what-if?{query}")
+def test_a_bad_query_is_refused_with_its_field(
+    viewer_client: Client, query: str, field: str
+) -> None:
+    answer = viewer_client.get(f"/api/usage/what-if?{query}")
     assert answer.status_code == 422
     assert answer.json()["field"] == field

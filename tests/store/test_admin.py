@@ -22,7 +22,7 @@ TABLES = sorted(
 
 
 @pytest.fixture
-def operator(client: Client) -> Client:
+def admin_client(client: Client) -> Client:
     client.force_login(User.objects.create(username="root", is_staff=True, is_superuser=True))
     return client
 
@@ -36,17 +36,17 @@ def fill() -> None:
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_every_table_opens_and_shows_no_secret(operator: Client, table: str) -> None:
+def test_every_table_opens_and_shows_no_secret(admin_client: Client, table: str) -> None:
     fill()
     row = next(m for m in admin.site._registry if m._meta.model_name == table).objects.first()
     for path in (f"/admin/gateway/{table}/", f"/admin/gateway/{table}/{row.pk}/change/"):
-        response = operator.get(path)
+        response = admin_client.get(path)
         assert response.status_code == 200
         assert SECRET[:12] not in response.content.decode()
         assert Provider.objects.get().credential not in response.content.decode()
 
 
-def save_provider(operator: Client, **values: Any) -> None:
+def save_provider(admin_client: Client, **values: Any) -> None:
     row = Provider.objects.get()
     form = {
         "name": row.name,
@@ -60,45 +60,45 @@ def save_provider(operator: Client, **values: Any) -> None:
         "passthrough": "unknown",
         "enabled": "on",
     }
-    response = operator.post(f"/admin/gateway/provider/{row.pk}/change/", {**form, **values})
+    response = admin_client.post(f"/admin/gateway/provider/{row.pk}/change/", {**form, **values})
     assert response.status_code == 302, response.content.decode()
 
 
-def test_a_credential_is_entered_preserved_and_removed(operator: Client) -> None:
+def test_a_credential_is_entered_preserved_and_removed(admin_client: Client) -> None:
     provider()
-    save_provider(operator, new_credential=SECRET)
+    save_provider(admin_client, new_credential=SECRET)
     assert store.credential_of(Provider.objects.get()) == SECRET
-    save_provider(operator, base_url="http://10.0.0.1")
+    save_provider(admin_client, base_url="http://10.0.0.1")
     assert store.credential_of(Provider.objects.get()) == SECRET
-    save_provider(operator, new_credential="-")
+    save_provider(admin_client, new_credential="-")
     assert Provider.objects.get().credential == ""
 
 
-def test_a_change_through_the_hatch_moves_the_version(operator: Client) -> None:
+def test_a_change_through_the_hatch_moves_the_version(admin_client: Client) -> None:
     provider()
     before = store.current_version()
-    save_provider(operator, base_url="http://10.0.0.1")
+    save_provider(admin_client, base_url="http://10.0.0.1")
     assert store.current_version() > before
 
 
-def test_deleting_through_the_hatch_moves_the_version(operator: Client) -> None:
+def test_deleting_through_the_hatch_moves_the_version(admin_client: Client) -> None:
     row = route("fast", model())
     before = store.current_version()
     action = {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"}
-    assert operator.post("/admin/gateway/route/", action).status_code == 302
+    assert admin_client.post("/admin/gateway/route/", action).status_code == 302
     assert not Route.objects.exists()
     assert store.current_version() > before
 
 
 @pytest.mark.parametrize("action", ["add/", "{pk}/delete/"])
-def test_the_log_is_read_only(operator: Client, action: str) -> None:
+def test_the_log_is_read_only(admin_client: Client, action: str) -> None:
     store.write([entry()])
     path = "/admin/gateway/requestlog/" + action.format(pk=RequestLog.objects.get().pk)
-    assert operator.get(path).status_code == 403
+    assert admin_client.get(path).status_code == 403
 
 
-def test_no_key_is_created_in_the_admin(operator: Client) -> None:
-    assert operator.get("/admin/gateway/apikey/add/").status_code == 403
+def test_no_key_is_created_in_the_admin(admin_client: Client) -> None:
+    assert admin_client.get("/admin/gateway/apikey/add/").status_code == 403
     assert not ApiKey.objects.exists()
 
 
@@ -112,11 +112,11 @@ def changes(of: str) -> list[tuple[str, str]]:
     ]
 
 
-def test_accounts_created_here_are_in_the_audit_log(operator: Client) -> None:
-    added = operator.post("/admin/auth/user/add/", {**ACCOUNT, "usable_password": "true"})
+def test_accounts_created_here_are_in_the_audit_log(admin_client: Client) -> None:
+    added = admin_client.post("/admin/auth/user/add/", {**ACCOUNT, "usable_password": "true"})
     assert added.status_code == 302, added.context["adminform"].errors
     assert changes("eve") == [("created", "root")]
-    eve = User.objects.get(username="eve")
+    created_user = User.objects.get(username="eve")
     raised = {
         "username": "eve",
         "is_active": "on",
@@ -125,18 +125,22 @@ def test_accounts_created_here_are_in_the_audit_log(operator: Client) -> None:
         "date_joined_0": "2026-01-01",
         "date_joined_1": "00:00:00",
     }
-    assert operator.post(f"/admin/auth/user/{eve.pk}/change/", raised).status_code == 302
+    assert (
+        admin_client.post(f"/admin/auth/user/{created_user.pk}/change/", raised).status_code == 302
+    )
     assert Change.objects.filter(name="eve").latest("pk").after == {"role": "admin"}
     password = {"password1": "another passphrase", "password2": "another passphrase"}
-    path = f"/admin/auth/user/{eve.pk}/password/"
-    assert operator.post(path, {**password, "usable_password": "true"}).status_code == 302
+    path = f"/admin/auth/user/{created_user.pk}/password/"
+    assert admin_client.post(path, {**password, "usable_password": "true"}).status_code == 302
     assert list(Change.objects.filter(name="eve").latest("pk").after) == ["password"]
-    action = {"action": "delete_selected", "_selected_action": eve.pk, "post": "yes"}
-    assert operator.post("/admin/auth/user/", action).status_code == 302
+    action = {"action": "delete_selected", "_selected_action": created_user.pk, "post": "yes"}
+    assert admin_client.post("/admin/auth/user/", action).status_code == 302
     assert [what for what, _ in changes("eve")] == ["created", "changed", "changed", "deleted"]
 
 
-def test_signing_in_is_the_consoles_which_limits_attempts(client: Client, operator: Client) -> None:
+def test_signing_in_is_the_consoles_which_limits_attempts(
+    client: Client, admin_client: Client
+) -> None:
     stranger = Client()
     for body in ({}, {"username": "root", "password": "x"}):
         sent = stranger.post("/admin/login/?next=/admin/gateway/route/", body)
@@ -150,5 +154,5 @@ def test_signing_in_is_the_consoles_which_limits_attempts(client: Client, operat
 
 @pytest.mark.urls("gateway.config.urls")
 @pytest.mark.parametrize("path", ["/admin/", "/admin/login/", "/admin/auth/user/"])
-def test_the_admin_is_off_by_default(operator: Client, path: str) -> None:
-    assert operator.get(path).status_code == 404
+def test_the_admin_is_off_by_default(admin_client: Client, path: str) -> None:
+    assert admin_client.get(path).status_code == 404

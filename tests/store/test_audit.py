@@ -145,10 +145,10 @@ def test_the_outer_actor_stays() -> None:
 
 def test_changes_of_accounts_and_permissions_are_audited() -> None:
     ana = accounts.make_first_admin("ana", "a-long-password-1")
-    bob = accounts.create_account("bob", "a-long-password-2", role="viewer")
-    accounts.set_role(bob, role="viewer", bodies=True)
-    accounts.set_password(bob, "a-long-password-3")
-    accounts.set_active(bob, active=False)
+    viewer_user = accounts.create_account("bob", "a-long-password-2", role="viewer")
+    accounts.set_role(viewer_user, role="viewer", bodies=True)
+    accounts.set_password(viewer_user, "a-long-password-3")
+    accounts.set_active(viewer_user, active=False)
 
     assert [(c.action, c.name) for c in changes()] == [
         ("created", ana.username),

@@ -36,7 +36,7 @@ def client_issued(authority: CertificateAuthority) -> IssuedCertificate:
 
 
 @pytest.fixture
-def admin(client: Client) -> Client:
+def admin_client(client: Client) -> Client:
     client.force_login(User.objects.create_superuser("ada"))
     return client
 
@@ -118,7 +118,7 @@ def _of_another(authority: CertificateAuthority, issued: IssuedCertificate) -> d
 def test_bad_input_is_refused_at_its_field(
     authority: CertificateAuthority,
     client_issued: IssuedCertificate,
-    admin: Client,
+    admin_client: Client,
     values: Any,
     field: str,
     reason: str,
@@ -130,7 +130,7 @@ def test_bad_input_is_refused_at_its_field(
     assert (raised.value.field, reason in raised.value.reason) == (field, True)
     assert "proxy-secret" not in str(raised.value)
     form = {"name": "own", "base_url": "https://p.test", "mode": "none", **values}
-    response = admin.post(reverse("provider-add", args=["custom"]), form)
+    response = admin_client.post(reverse("provider-add", args=["custom"]), form)
     assert response.status_code == 422
     assert reason in " ".join(response.context["form"].errors[field])
 
@@ -145,13 +145,13 @@ def test_bad_input_is_refused_at_its_field(
     ids=["private", "unverified", "plain"],
 )
 def test_a_stored_key_is_entered_again_if_a_change_could_reveal_it(
-    admin: Client, url: str, change: dict[str, Any], is_refused: bool
+    admin_client: Client, url: str, change: dict[str, Any], is_refused: bool
 ) -> None:
     row = provider(name="own", preset="custom", base_url=url)
     store.set_credential(row, "sk-stored-credential")
     form = {"name": "own", "base_url": url, "mode": "stored"}
     form |= {name: "no" if value is False else value for name, value in change.items()}
-    response = admin.post(reverse("provider-edit", args=[row.pk]), form)
+    response = admin_client.post(reverse("provider-edit", args=[row.pk]), form)
     assert response.status_code == (422 if is_refused else 302)
     document = {**PROVIDERS.read(Provider.objects.get()), "proxy": "", "ssl_verify": True}
     row.proxy, row.ssl_verify = "", True
@@ -164,7 +164,7 @@ def test_a_stored_key_is_entered_again_if_a_change_could_reveal_it(
 
 
 def test_the_form_keeps_masked_values_and_warns_of_unsafe_ones(
-    admin: Client, authority: CertificateAuthority
+    admin_client: Client, authority: CertificateAuthority
 ) -> None:
     expired = authority.issue("gateway", valid_days=-3)
     row = provider(
@@ -177,7 +177,7 @@ def test_the_form_keeps_masked_values_and_warns_of_unsafe_ones(
         ssl_verify=False,
     )
     edit = reverse("provider-edit", args=[row.pk])
-    page = admin.get(edit).content.decode()
+    page = admin_client.get(edit).content.decode()
     assert "proxy-secret" not in page
     assert expired.key.splitlines()[1] not in page
     assert "TLS certificates are not verified" in page
@@ -190,13 +190,15 @@ def test_the_form_keeps_masked_values_and_warns_of_unsafe_ones(
         "client_certificate": expired.certificate,
         "ssl_verify": "no",
     }
-    assert admin.post(edit, form).status_code == 302
+    assert admin_client.post(edit, form).status_code == 302
     saved = Provider.objects.get()
     assert (saved.proxy, saved.client_key.strip()) == (PROXY, expired.key.strip())
     warnings = [warning.reason for warning in store.load_snapshot().warnings]
     assert any("not verified" in reason for reason in warnings)
     assert any("expired on" in reason for reason in warnings)
-    assert admin.post(edit, {**form, "client_certificate": "", "proxy": ""}).status_code == 302
+    assert (
+        admin_client.post(edit, {**form, "client_certificate": "", "proxy": ""}).status_code == 302
+    )
     saved.refresh_from_db()
     assert (saved.proxy, saved.client_key) == ("", "")
 
