@@ -82,10 +82,10 @@ def _require_permission(view: View, permission: Permission) -> View:
     return _restrict(view, permission, lambda user: has_permission(user, permission))
 
 
-def _restrict(view: View, access: Access, allowed: Callable[[Person], bool]) -> View:
+def _restrict(view: View, access: Access, has_access: Callable[[Person], bool]) -> View:
     if iscoroutinefunction(view):
         # The role of a user who is no admin is a query.
-        is_allowed = sync_to_async(allowed)
+        is_allowed = sync_to_async(has_access)
 
         @wraps(view)
         async def later(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -98,7 +98,7 @@ def _restrict(view: View, access: Access, allowed: Callable[[Person], bool]) -> 
 
     @wraps(view)
     def now(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if allowed(request.user):
+        if has_access(request.user):
             return cast("HttpResponse", view(request, *args, **kwargs))
         return _redirect_or_forbid(request, request.user)
 

@@ -33,8 +33,8 @@ class AdminExists(ValueError):
 
 def all_users() -> QuerySet[User]:
     """Return all users: active ones first, admins before others, then by name."""
-    ordered = User.objects.order_by("-is_active", "-is_superuser", "username")
-    return ordered.select_related("account")
+    users = User.objects.order_by("-is_active", "-is_superuser", "username")
+    return users.select_related("account")
 
 
 def active_admins() -> QuerySet[User]:

@@ -70,7 +70,7 @@ def sparkline(values: Sequence[Value], *, width: int = 120, height: int = 32) ->
     top = max((v for v in values if v is not None), default=0.0)
     step = width / max(len(values) - 1, 1)
     points = [
-        (_round(index * step), _scaled(value, top, height, inset=2.0))
+        (_round(index * step), _scale_y(value, top, height, inset=2.0))
         for index, value in enumerate(values)
         if value is not None
     ]
@@ -96,10 +96,10 @@ def columns(
     slot = width / max(len(values), 1)
     bars = []
     for index, value in enumerate(values):
-        y = _scaled(value, top, height)
+        y = _scale_y(value, top, height)
         # A single error among thousands is still visible.
         fault = failed_values[index] if index < len(failed_values) else 0.0
-        failed_height = max(height - _scaled(fault, top, height), 2.0) if fault else 0.0
+        failed_height = max(height - _scale_y(fault, top, height), 2.0) if fault else 0.0
         bars.append(
             Column(
                 x=_round(index * slot + slot * gap / 2),
@@ -111,7 +111,7 @@ def columns(
                 label=labels[index] if index < len(labels) else "",
             )
         )
-    lines = tuple(Tick(_scaled(value, top, height), value) for value in scale)
+    lines = tuple(Tick(_scale_y(value, top, height), value) for value in scale)
     return Columns(width, height, tuple(bars), lines, top)
 
 
@@ -147,7 +147,7 @@ def hour_level(requests: int, failed: int) -> str:
     return "warn" if share < 0.1 else "bad"
 
 
-def _scaled(value: float, top: float, height: float, *, inset: float = 0.0) -> float:
+def _scale_y(value: float, top: float, height: float, *, inset: float = 0.0) -> float:
     drawing_height = height - 2 * inset
     return _round(height - inset - (value / top if top else 0.0) * drawing_height)
 

@@ -65,11 +65,11 @@ class SessionStore(db.SessionStore):
 
     def create_model_instance(self, data: dict[str, Any]) -> AbstractBaseSession:
         """Return the row to save."""
-        return self._hashed(super().create_model_instance(data))
+        return self._hash_key(super().create_model_instance(data))
 
     async def acreate_model_instance(self, data: dict[str, Any]) -> AbstractBaseSession:
         """Asynchronous `create_model_instance`."""
-        return self._hashed(await super().acreate_model_instance(data))
+        return self._hash_key(await super().acreate_model_instance(data))
 
     def delete(self, session_key: str | None = None) -> None:
         """Delete the session with this key, by default this session."""
@@ -86,7 +86,7 @@ class SessionStore(db.SessionStore):
     def _live(self) -> Any:
         return self.model.objects.filter(expire_date__gt=timezone.now())
 
-    def _hashed(self, row: AbstractBaseSession) -> AbstractBaseSession:
+    def _hash_key(self, row: AbstractBaseSession) -> AbstractBaseSession:
         row.session_key = stored_key(row.session_key)
         row.expire_date = min(row.expire_date, _idle_end())
         return row

@@ -14,10 +14,10 @@ def quote(text: str) -> str:
     text = text.replace("\0", "")
     if all(char.isprintable() or char in "\n\t" for char in text):
         return shlex.quote(text)
-    return "$'" + "".join(map(_escaped, text)) + "'"
+    return "$'" + "".join(map(_escape_char, text)) + "'"
 
 
-def _escaped(char: str) -> str:
+def _escape_char(char: str) -> str:
     if char in "\\'":
         return f"\\{char}"
     if char.isprintable() or char in "\n\t":

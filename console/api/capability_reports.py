@@ -242,7 +242,7 @@ def _report_out(row: CapabilityReport) -> dict[str, Any]:
 
 
 def _detail_out(row: CapabilityReport) -> dict[str, Any]:
-    advised = [
+    advice_rows = [
         {
             "trait": item.trait,
             "current": item.now,
@@ -255,7 +255,7 @@ def _detail_out(row: CapabilityReport) -> dict[str, Any]:
     return {
         **_report_out(row),
         "findings": [_finding_out(finding) for finding in row.findings],
-        "advice": advised,
+        "advice": advice_rows,
     }
 
 

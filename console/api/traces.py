@@ -203,11 +203,11 @@ def _trace(row: ClientTrace, counts: tuple[int, int]) -> dict[str, Any]:
 
 
 def _line(line: Line) -> dict[str, Any]:
-    shared = (
+    field_names = (
         *("kind", "parent", "depth", "started_at", "offset_ms", "duration_ms", "requests"),
         *("prompt_tokens", "output_tokens", "cost_usd", "errors"),
     )
-    values = {name: getattr(line, name) for name in shared}
+    values = {name: getattr(line, name) for name in field_names}
     if line.span is not None:
         span = line.span
         own_fields = {"id": span.pk, "name": span.name, "model": span.model, "error": span.error}

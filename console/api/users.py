@@ -95,8 +95,8 @@ def list_users(request: HttpRequest, cursor: int = 0, limit: int = 50) -> Any:
         .filter(pk__gt=min(max(cursor, 0), 2**31))
         .order_by("pk")[: size + 1]
     )
-    granted, page_rows = accounts.users_with_body_access(), rows[:size]
-    items = [_user_out(row, granted) for row in page_rows]
+    users_with_access, page_rows = accounts.users_with_body_access(), rows[:size]
+    items = [_user_out(row, users_with_access) for row in page_rows]
     return {"items": items, "next": page_rows[-1].pk if len(rows) > size else None}
 
 
@@ -220,12 +220,12 @@ def _own_key_limits(row: User) -> dict[str, Any]:
     }
 
 
-def _user_out(row: User, granted: set[int]) -> dict[str, Any]:
+def _user_out(row: User, users_with_access: set[int]) -> dict[str, Any]:
     return {
         "id": row.pk,
         "name": row.get_username(),
         "role": accounts.stored_role(row),
-        "bodies": row.pk in granted,
+        "bodies": row.pk in users_with_access,
         "own_keys": _own_key_limits(row),
         "active": row.is_active,
         "joined": row.date_joined,

@@ -136,8 +136,8 @@ def _contains_all(value: Any, answer: Answer) -> str | None:
 
 def _ignore_case(check: Callable[[Any, Answer], str | None]) -> Callable[[Any, Answer], str | None]:
     def check_lowered(value: Any, answer: Answer) -> str | None:
-        lowered = msgspec.structs.replace(answer, text=answer.text.casefold())
-        return check([item.casefold() for item in _texts(value)], lowered)
+        lowered_answer = msgspec.structs.replace(answer, text=answer.text.casefold())
+        return check([item.casefold() for item in _texts(value)], lowered_answer)
 
     return check_lowered
 

@@ -274,23 +274,23 @@ def parse_definition(data: Any) -> Definition:
 
 def parse_cases(data: Any, errors: list[str] | None = None) -> tuple[Case, ...]:
     """Cases from a list of objects. Raises InvalidDefinition without a list for errors."""
-    collected = _Errors()
+    collected_errors = _Errors()
     cases: list[Case] = []
     rows = [] if data is None else data
     if not isinstance(rows, list):
-        collected.append("`cases` must be a list")
+        collected_errors.append("`cases` must be a list")
         rows = []
     if len(rows) > MAX_CASES:
-        collected.append(f"{len(rows)} cases are more than {MAX_CASES}")
+        collected_errors.append(f"{len(rows)} cases are more than {MAX_CASES}")
         rows = []
     for number, row in enumerate(rows):
-        cases.append(_case(row, number, collected))
-        if len(collected) >= MAX_ERRORS:
+        cases.append(_case(row, number, collected_errors))
+        if len(collected_errors) >= MAX_ERRORS:
             break
-    if errors is None and collected:
-        raise InvalidDefinition(*collected[:MAX_ERRORS])
+    if errors is None and collected_errors:
+        raise InvalidDefinition(*collected_errors[:MAX_ERRORS])
     if errors is not None:
-        errors += collected
+        errors += collected_errors
     return tuple(cases)
 
 
@@ -325,21 +325,21 @@ def parse_assertions(
     data: Any, label: str, errors: list[str] | None = None
 ) -> tuple[Assertion, ...]:
     """Assertions from a list of objects. Raises InvalidDefinition without a list for errors."""
-    collected, assertions = _Errors(), []
+    collected_errors, assertions = _Errors(), []
     rows = [] if data is None else data
     prefix = f"{label}: " if label else ""
     if not isinstance(rows, list) or len(rows) > MAX_ASSERTIONS:
-        collected.append(f"{prefix}`assert` must be a list of at most {MAX_ASSERTIONS}")
+        collected_errors.append(f"{prefix}`assert` must be a list of at most {MAX_ASSERTIONS}")
         rows = []
     for number, row in enumerate(rows):
         try:
             assertions.append(parse_assertion(row))
         except InvalidAssertion as invalid:
-            collected.append(f"{prefix}assertion {number + 1}: {invalid}")
-    if errors is None and collected:
-        raise InvalidDefinition(*collected)
+            collected_errors.append(f"{prefix}assertion {number + 1}: {invalid}")
+    if errors is None and collected_errors:
+        raise InvalidDefinition(*collected_errors)
     if errors is not None:
-        errors += collected
+        errors += collected_errors
     return tuple(assertions)
 
 

@@ -57,8 +57,8 @@ def load_file(name: str, text: str) -> Definition:
             return Definition(name=path.stem, cases=parse_case_text(text, "lines"))
         case ".yaml" | ".yml" | ".json":
             definition = parse_definition(_own_names(_load_yaml(text)))
-            named = definition.name or path.stem
-            return msgspec.structs.replace(definition, name=named)
+            evaluation_name = definition.name or path.stem
+            return msgspec.structs.replace(definition, name=evaluation_name)
         case _:
             raise InvalidDefinition("the file must end in .yaml, .json, .csv, .jsonl or .txt")
 

@@ -31,10 +31,10 @@ _SCHEMA: Json = {
 
 def judge_body(model: str, rubric: str, messages: list[Json], answer: Answer) -> Json:
     """The request to a judge model, with structured output."""
-    answered: Json = {"text": answer.text}
+    answer_fields: Json = {"text": answer.text}
     if answer.calls:
-        answered["tool_calls"] = msgspec.to_builtins(answer.calls)
-    material = {"conversation": messages, "answer": answered, "rubric": rubric}
+        answer_fields["tool_calls"] = msgspec.to_builtins(answer.calls)
+    material = {"conversation": messages, "answer": answer_fields, "rubric": rubric}
     return {
         "model": model,
         "messages": [

@@ -165,9 +165,9 @@ def as_markdown(report: Report) -> str:
     """The scores of the models as a table, and the failed answers as another."""
     lines = [f"# {_markdown(report.name) or 'Evaluation'}", ""]
     lines += [*_markdown_table(SUMMARY_COLUMNS, report.summaries), ""]
-    failed = [result for result in report.results if not result.outcome.passed]
-    if failed:
-        lines += [f"## Failures: {len(failed)} of {len(report.results)} answers", ""]
+    failed_results = [result for result in report.results if not result.outcome.passed]
+    if failed_results:
+        lines += [f"## Failures: {len(failed_results)} of {len(report.results)} answers", ""]
         columns: dict[str, Callable[[Result], str]] = {
             "case": lambda r: case_title(r.outcome.case, report.cases[r.outcome.case]),
             "model": lambda r: r.outcome.model,
@@ -175,9 +175,9 @@ def as_markdown(report: Report) -> str:
             "reason": lambda r: r.content.error or failure_text(r.content),
             "answer": lambda r: r.content.text,
         }
-        lines += _markdown_table(columns, failed[:MARKDOWN_ROWS])
-        if len(failed) > MARKDOWN_ROWS:
-            lines += ["", f"{len(failed) - MARKDOWN_ROWS} more failures are not listed."]
+        lines += _markdown_table(columns, failed_results[:MARKDOWN_ROWS])
+        if len(failed_results) > MARKDOWN_ROWS:
+            lines += ["", f"{len(failed_results) - MARKDOWN_ROWS} more failures are not listed."]
     return "\n".join(lines) + "\n"
 
 

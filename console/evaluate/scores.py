@@ -125,7 +125,7 @@ def summarize(models: Iterable[str], outcomes: Iterable[Outcome]) -> list[ModelS
 
 
 def _summary(model: str, rows: list[Outcome]) -> ModelSummary:
-    answered = [row for row in rows if not row.failed]
+    answered_rows = [row for row in rows if not row.failed]
     costs = [
         cost for row in rows for cost in (row.cost_usd, row.judge_cost_usd) if cost is not None
     ]
@@ -133,16 +133,16 @@ def _summary(model: str, rows: list[Outcome]) -> ModelSummary:
         model=model,
         answers=len(rows),
         passed=sum(row.passed for row in rows),
-        failed=len(rows) - len(answered),
+        failed=len(rows) - len(answered_rows),
         score=spread(row.score for row in rows),
-        latency_ms=spread(row.latency_ms for row in answered),
-        answer_cost_usd=spread(row.cost_usd for row in answered),
+        latency_ms=spread(row.latency_ms for row in answered_rows),
+        answer_cost_usd=spread(row.cost_usd for row in answered_rows),
         cost_usd=sum(costs) if any(row.cost_usd is not None for row in rows) else None,
-        unpriced=sum(row.cost_usd is None for row in answered),
+        unpriced=sum(row.cost_usd is None for row in answered_rows),
         input_tokens=sum(row.input_tokens or 0 for row in rows),
         output_tokens=sum(row.output_tokens or 0 for row in rows),
         answer_tokens=spread(
-            None if row.output_tokens is None else float(row.output_tokens) for row in answered
+            None if row.output_tokens is None else float(row.output_tokens) for row in answered_rows
         ),
     )
 

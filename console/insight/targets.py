@@ -181,13 +181,13 @@ def _state(state: CircuitState | None, by_hour: Mapping[dt.datetime, Mapping[str
 
 def _newest_counts(by_hour: Mapping[dt.datetime, Mapping[str, int]]) -> tuple[int, int]:
     """Calls and failures of the newest hours that have MIN_ATTEMPTS calls together."""
-    attempts = failed = 0
+    attempts = failures = 0
     for hour in sorted(by_hour, reverse=True):
         if attempts >= MIN_ATTEMPTS:
             break
         attempts += by_hour[hour]["attempts"]
-        failed += by_hour[hour]["failures"]
-    return attempts, failed
+        failures += by_hour[hour]["failures"]
+    return attempts, failures
 
 
 def _cell(begin: dt.datetime, sums: dict[str, int] | None) -> dict[str, str]:
@@ -236,12 +236,14 @@ def _last_failed_hours(
     calls: Mapping[TargetName, Mapping[dt.datetime, Mapping[str, int]]],
 ) -> dict[TargetName, dt.datetime]:
     """The newest hour with a failure of each target that has one."""
-    failed = {
+    failed_hours = {
         name: [h for h, sums in hours_of_target.items() if sums["failures"]]
         for name, hours_of_target in calls.items()
     }
     return {
-        name: max(hours_of_target) for name, hours_of_target in failed.items() if hours_of_target
+        name: max(hours_of_target)
+        for name, hours_of_target in failed_hours.items()
+        if hours_of_target
     }
 
 
@@ -315,8 +317,8 @@ def health_summary(runtime: Runtime | None, registry: Snapshot) -> HealthSummary
             row["attempts"] >= MIN_ATTEMPTS and row["failures"] / row["attempts"] >= UNHEALTHY_SHARE
         )
         failing += is_failing and provider in registry.providers and bool(model)
-    for provider, (attempts, failed) in counts_by_provider.items():
-        if attempts >= MIN_ATTEMPTS and failed / attempts >= UNHEALTHY_SHARE:
+    for provider, (attempts, failures) in counts_by_provider.items():
+        if attempts >= MIN_ATTEMPTS and failures / attempts >= UNHEALTHY_SHARE:
             unhealthy.add(provider)
     names = set(registry.providers)
     return HealthSummary(

@@ -49,8 +49,8 @@ class RunQuerySet(models.QuerySet["PlaygroundRun"]):
 
     def prune(self, owner: int, kept_runs: int = MAX_RUNS) -> int:
         """Delete a user's oldest runs; returns how many."""
-        own = self.filter(owner_id=owner).order_by("-pk")
-        last = own.values_list("pk", flat=True)[kept_runs : kept_runs + 1].first()
+        runs = self.filter(owner_id=owner).order_by("-pk")
+        last = runs.values_list("pk", flat=True)[kept_runs : kept_runs + 1].first()
         return 0 if last is None else self.filter(owner_id=owner, pk__lte=last).delete()[0]
 
     def request_stop(self, run: uuid.UUID, column: str) -> None:
@@ -180,8 +180,8 @@ class PresetQuerySet(models.QuerySet["PlaygroundPreset"]):
     def save_version(self, user: Any, name: str, document: Json) -> PlaygroundPreset:
         """Save as the next version of a name."""
         with transaction.atomic():
-            own = self.select_for_update().filter(owner_id=user.pk, name=name)
-            last = max(own.values_list("version", flat=True), default=0)
+            versions = self.select_for_update().filter(owner_id=user.pk, name=name)
+            last = max(versions.values_list("version", flat=True), default=0)
             return self.create(owner_id=user.pk, name=name, version=last + 1, document=document)
 
 

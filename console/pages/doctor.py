@@ -69,14 +69,14 @@ def _page(
     problem: str = "",
 ) -> HttpResponse:
     target = doctor.target_of(store.load_snapshot(), row.provider.name, row.name)
-    advised = _advice_rows(row, report, target)
+    advice_rows = _advice_rows(row, report, target)
     context = {
         "page": PAGE,
         **_progress(row, report),
         "target": target,
         "estimate": estimate(target.model) if target else None,
-        "groups": _groups(report, target, advised),
-        "advised": advised,
+        "groups": _groups(report, target, advice_rows),
+        "advised": advice_rows,
         "fixed": doctor.is_read_only(row),
         "stands_for_many": is_pattern(row.name),
         "problem": problem,
@@ -133,18 +133,18 @@ def _count_verdicts(report: CapabilityReport | None) -> list[dict[str, Any]]:
 
 
 def _groups(
-    report: CapabilityReport | None, target: Target | None, advised: list[dict[str, Any]]
+    report: CapabilityReport | None, target: Target | None, advice_rows: list[dict[str, Any]]
 ) -> list[tuple[str, list[dict[str, Any]]]]:
     """Probes by group, with their findings and the recorded properties."""
     findings = {f["name"]: f for f in report.findings} if report is not None else {}
-    contradicted = {name for item in advised for name in item["advice"].because}
+    contradicting_probes = {name for item in advice_rows for name in item["advice"].because}
     rows = [
         {
             "probe": probe,
             "finding": _finding_view(findings.get(probe.name)),
             "trait": TRAIT_OF.get(probe.name, ""),
             "says": _current_value(probe.name, target),
-            "differs": probe.name in contradicted,
+            "differs": probe.name in contradicting_probes,
         }
         for probe in PROBES
     ]

@@ -83,7 +83,7 @@ def json_view(permission: Permission) -> Callable[[View], View]:
 
 def _with_json_errors(view: View, permission: Permission) -> View:
     @wraps(view)
-    async def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    async def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         user = await request.auser()
         if not user.is_authenticated:
             message = _("Your session has ended. Sign in to continue.")
@@ -103,7 +103,7 @@ def _with_json_errors(view: View, permission: Permission) -> View:
         except PlaygroundPreset.DoesNotExist:
             return json_response({"errors": {"": _("This preset does not exist.")}}, 404)
 
-    return set_required_access(answered, permission)
+    return set_required_access(wrapper, permission)
 
 
 def json_response(content: Any, status: int = 200) -> HttpResponse:

@@ -64,7 +64,7 @@ def build_request(column: Column, *, stream: bool) -> Request:
     """
     settings = column.settings
     params, logged_settings = settings.params, settings.logged_settings or LoggedSettings()
-    unedited = displayed_settings(logged_settings)
+    displayed = displayed_settings(logged_settings)
     effort = params.reasoning_effort
     is_logged = settings.logged_settings is not None
     return Request(
@@ -72,18 +72,18 @@ def build_request(column: Column, *, stream: bool) -> Request:
         stream=stream,
         include_usage=_include_usage(logged_settings, stream=stream, is_logged=is_logged),
         instructions=logged_settings.instructions
-        if settings.system == unedited.system
+        if settings.system == displayed.system
         else (Text(text=settings.system),)
         if settings.system
         else (),
         turns=column.turns,
         tools=_tools(settings, logged_settings),
         tool_choice=logged_settings.tool_choice
-        if _same_choice(params, unedited.params) and is_logged
+        if _same_choice(params, displayed.params) and is_logged
         else _choice(settings),
-        output=logged_settings.output if settings.schema == unedited.schema else _output(settings),
+        output=logged_settings.output if settings.schema == displayed.schema else _output(settings),
         thinking=logged_settings.thinking
-        if effort == unedited.params.reasoning_effort
+        if effort == displayed.params.reasoning_effort
         else Thinking(effort=effort)
         if effort
         else None,
@@ -137,29 +137,31 @@ def displayed_settings(logged_settings: LoggedSettings) -> PromptSettings:
     )
 
 
-def _include_usage(logged: LoggedSettings, *, stream: bool, is_logged: bool) -> bool | None:
+def _include_usage(
+    logged_settings: LoggedSettings, *, stream: bool, is_logged: bool
+) -> bool | None:
     """Usage is always requested of a stream, unless a logged request did not."""
     if is_logged:
-        return logged.include_usage
+        return logged_settings.include_usage
     return True if stream else None
 
 
-def _same_choice(params: GenerationParams, unedited: GenerationParams) -> bool:
+def _same_choice(params: GenerationParams, displayed: GenerationParams) -> bool:
     """Whether the page displays the tool choice of the logged request."""
-    return params.tool_choice == unedited.tool_choice and params.parallel_tool_calls is None
+    return params.tool_choice == displayed.tool_choice and params.parallel_tool_calls is None
 
 
 def _tools(settings: PromptSettings, logged_settings: LoggedSettings) -> tuple[CanonTool, ...]:
     """The page's tools, and those of the logged request that it does not display."""
     functions = [tool for tool in logged_settings.tools if tool.kind == "function"]
     known_tools = {(t.name, t.description or "", _schema_key(t.schema)): t for t in functions}
-    edited = [
+    tools = [
         known_tools.get((tool.name, tool.description, _schema_key(tool.schema))) or _tool(tool)
         for tool in settings.tools
     ]
-    if edited == functions:
+    if tools == functions:
         return logged_settings.tools
-    return (*edited, *(tool for tool in logged_settings.tools if tool.kind != "function"))
+    return (*tools, *(tool for tool in logged_settings.tools if tool.kind != "function"))
 
 
 def _schema_key(schema: Json | None) -> bytes:

@@ -51,7 +51,7 @@ class ColumnRun:
         dialect: str,
         session: str,
         stream: bool = True,
-        logged: LoggedBody | None = None,
+        logged_body: LoggedBody | None = None,
         budget_refusal: Callable[[], str | None] = lambda: None,
         key_id: int | None = None,
     ) -> None:
@@ -66,7 +66,7 @@ class ColumnRun:
         self._runtime = runtime
         self._emit, self._scope = emit, {"col": column.id, "n": repetition}
         self._dialect, self._stream = dialect, stream
-        self._logged, self._key_id = logged, key_id
+        self._logged_body, self._key_id = logged_body, key_id
         self._session, self._budget_refusal = session, budget_refusal
         self._listener = StreamListener(self)
         self._last_quiet_report_s = 0.0
@@ -106,16 +106,16 @@ class ColumnRun:
 
     def _render_body(self, request: Request) -> tuple[Json, list[Json]]:
         """The body and what it cannot express; an unedited request is the logged body."""
-        logged = self._logged
+        logged_body = self._logged_body
         is_unedited = (
-            logged is not None
-            and logged.dialect == self._dialect
-            and same_request(request, logged.unedited)
+            logged_body is not None
+            and logged_body.dialect == self._dialect
+            and same_request(request, logged_body.unedited_request)
         )
-        if logged is None or not is_unedited:
+        if logged_body is None or not is_unedited:
             return client_request.render_body(self._dialect, request)
         in_path = DIALECTS[self._dialect].model_in_path
-        return body_for(logged, self.column.model, model_in_path=in_path), []
+        return body_for(logged_body, self.column.model, model_in_path=in_path), []
 
     async def _send(self, body: Json) -> LogRecord:
         self._listener.begin_round()

@@ -24,7 +24,7 @@ class EventLog:
         self.frames: list[bytes] = []
         self.size = 0
         self.closed = False
-        self._appended = asyncio.Event()
+        self._append_event = asyncio.Event()
 
     def add(self, kind: str, data: Json) -> None:
         """Append an event and wake all followers."""
@@ -39,14 +39,14 @@ class EventLog:
         self._notify_followers()
 
     def _notify_followers(self) -> None:
-        appended, self._appended = self._appended, asyncio.Event()
-        appended.set()
+        append_event, self._append_event = self._append_event, asyncio.Event()
+        append_event.set()
 
     async def follow(self, after: int = 0) -> AsyncIterator[bytes]:
         """Yield events after an id as they arrive; available events are joined."""
         position = max(after, 0)
         while True:
-            appended = self._appended
+            append_event = self._append_event
             if position < len(self.frames):
                 ready = self.frames[position:]
                 position += len(ready)
@@ -54,7 +54,7 @@ class EventLog:
             elif self.closed:
                 return
             else:
-                await appended.wait()
+                await append_event.wait()
 
 
 def encode_event(number: int, kind: str, data: Json) -> bytes:

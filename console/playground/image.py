@@ -126,26 +126,26 @@ def wrap(text: str, width: int, max_lines: int) -> list[str]:
 
 def _wrap_text(text: str, width: int) -> Iterator[str]:
     for paragraph in text.expandtabs(4).splitlines():
-        line, used = "", 0
+        line, line_width = "", 0
         for word in re.findall(r"\S+\s*|\s+", paragraph):
             for piece in _split_word(word, width):
                 size = _width(piece)
-                if line and used + _width(piece.rstrip()) > width:
+                if line and line_width + _width(piece.rstrip()) > width:
                     yield line.rstrip()
-                    line, used = "", 0
-                line, used = line + piece, used + size
+                    line, line_width = "", 0
+                line, line_width = line + piece, line_width + size
         yield line.rstrip()
 
 
 def _split_word(word: str, width: int) -> Iterator[str]:
     """The word, cut where it is longer than a line."""
-    piece, used = "", 0
+    piece, piece_width = "", 0
     for character in word:
         size = _width(character)
-        if used + size > width and character.strip():
+        if piece_width + size > width and character.strip():
             yield piece
-            piece, used = "", 0
-        piece, used = piece + character, used + size
+            piece, piece_width = "", 0
+        piece, piece_width = piece + character, piece_width + size
     yield piece
 
 

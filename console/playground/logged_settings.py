@@ -51,7 +51,7 @@ class LoggedBody(msgspec.Struct, frozen=True, kw_only=True):
 
     dialect: str
     body: Json
-    unedited: Request
+    unedited_request: Request
 
 
 def settings_from_request(request: Request) -> LoggedSettings:
@@ -77,9 +77,9 @@ def same_request(request: Request, other: Request) -> bool:
     return bool(without_paths(request) == without_paths(neutral))
 
 
-def body_for(logged: LoggedBody, model: str, *, model_in_path: bool) -> Json:
+def body_for(logged_body: LoggedBody, model: str, *, model_in_path: bool) -> Json:
     """The logged body for this model."""
-    return logged.body if model_in_path else {**logged.body, "model": model}
+    return logged_body.body if model_in_path else {**logged_body.body, "model": model}
 
 
 def logged_setting_names(logged_settings: LoggedSettings) -> list[str]:
@@ -89,8 +89,8 @@ def logged_setting_names(logged_settings: LoggedSettings) -> list[str]:
         logged_settings.output,
         logged_settings.thinking,
     )
-    hidden = ("min_p", "repetition_penalty", "n", "logprobs", "top_logprobs", "logit_bias")
-    names = [name for name in hidden if getattr(sampling, name) is not None]
+    hidden_fields = ("min_p", "repetition_penalty", "n", "logprobs", "top_logprobs", "logit_bias")
+    names = [name for name in hidden_fields if getattr(sampling, name) is not None]
     names += [tool.name for tool in logged_settings.tools if tool.kind != "function"]
     if logged_settings.tool_choice is not None and logged_settings.tool_choice.names:
         names.append("tool_choice")

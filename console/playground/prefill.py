@@ -85,10 +85,10 @@ def system_prompts() -> list[Json]:
     """Names and texts of the system prompts of stored prompts, in their active versions."""
     prompts = []
     for row in Prompt.objects.order_by("name")[:MAX_SYSTEM_PROMPTS]:
-        stored = active_version(row)
-        if stored is None:
+        version = active_version(row)
+        if version is None:
             continue
-        texts = [each.content for each in version_value(stored).messages if each.role == "system"]
+        texts = [each.content for each in version_value(version).messages if each.role == "system"]
         if texts:
             prompts.append({"name": row.name, "text": "\n\n".join(texts)})
     return prompts
@@ -148,10 +148,10 @@ def logged_request(request_id: str) -> RequestLog | None:
 
 def from_log(row: RequestLog) -> Json | None:
     """Settings that repeat a logged request; None if its body is missing or unreadable."""
-    parsed = _parse_row(row)
-    if parsed is None:
+    parsed_row = _parse_row(row)
+    if parsed_row is None:
         return None
-    body, request = parsed
+    body, request = parsed_row
     settings = from_request(request, row.client_dialect) | {"logged_request": row.pk}
     if body.get("previous_response_id"):
         settings["unsupported_settings"] = [_("the messages before this response")]
@@ -160,16 +160,16 @@ def from_log(row: RequestLog) -> Json | None:
 
 def logged_body(row: RequestLog) -> LoggedBody | None:
     """The body of a logged request, to be sent again while the page is unedited; None without."""
-    parsed = _parse_row(row)
-    if parsed is None:
+    parsed_row = _parse_row(row)
+    if parsed_row is None:
         return None
-    body, request = parsed
+    body, request = parsed_row
     try:
         plan = parse(from_request(request, row.client_dialect))
     except Invalid:
         return None
-    unedited = build_request(plan.columns[0], stream=request.stream)
-    return LoggedBody(dialect=row.client_dialect, body=body, unedited=unedited)
+    unedited_request = build_request(plan.columns[0], stream=request.stream)
+    return LoggedBody(dialect=row.client_dialect, body=body, unedited_request=unedited_request)
 
 
 def _parse_row(row: RequestLog) -> tuple[Json, Request] | None:
@@ -191,19 +191,19 @@ def _parse_row(row: RequestLog) -> tuple[Json, Request] | None:
 def from_request(request: Request, dialect: str) -> Json:
     """Page settings for a canonical request."""
     logged_settings = settings_from_request(request)
-    displayed = displayed_settings(logged_settings)
-    params = msgspec.to_builtins(displayed.params) | {"stop": list(displayed.params.stop)}
+    settings = displayed_settings(logged_settings)
+    params = msgspec.to_builtins(settings.params) | {"stop": list(settings.params.stop)}
     return {
         "dialect": dialect,
         "columns": columns_of([request.model]),
-        "system": displayed.system,
+        "system": settings.system,
         "messages": render_turns(request.turns),
         "params": {name: value for name, value in params.items() if value not in (None, [])},
         "tools": [
             {"name": t.name, "description": t.description, "schema": t.schema, "mock": None}
-            for t in displayed.tools
+            for t in settings.tools
         ],
-        "schema": displayed.schema,
+        "schema": settings.schema,
         "stream": request.stream,
         "logged_settings": encode_settings(logged_settings),
         "logged_setting_names": logged_setting_names(logged_settings),

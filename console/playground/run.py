@@ -128,7 +128,7 @@ class Run:
             dialect=self.plan.dialect,
             session=f"{session_prefix(self.owner)}{self.id}-{column.id}",
             stream=self.plan.stream,
-            logged=self.plan.logged,
+            logged_body=self.plan.logged,
             budget_refusal=self._budget_refusal,
             key_id=self.key_id,
         )

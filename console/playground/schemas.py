@@ -200,11 +200,11 @@ def _additional_properties(kind: Any) -> Keyword:
     default_check: Keyword = kind.VALIDATORS["additionalProperties"]
 
     def additional(
-        validator: Any, allowed: Any, instance: Any, schema: Any
+        validator: Any, subschema: Any, instance: Any, schema: Any
     ) -> Iterator[ValidationError]:
         patterns = schema.get("patternProperties")
         if not patterns or not isinstance(instance, dict):
-            yield from default_check(validator, allowed, instance, schema) or ()
+            yield from default_check(validator, subschema, instance, schema) or ()
             return
         declared_properties = schema.get("properties") or {}
         for name, value in instance.items():
@@ -212,10 +212,10 @@ def _additional_properties(kind: Any) -> Keyword:
                 _matches_pattern(pattern, name) for pattern in patterns
             ):
                 continue
-            if allowed is False:
+            if subschema is False:
                 yield ValidationError(f"{name[:80]!r} is not one of the properties")
-            elif isinstance(allowed, dict):
-                yield from validator.descend(value, allowed, path=name)
+            elif isinstance(subschema, dict):
+                yield from validator.descend(value, subschema, path=name)
 
     return additional
 

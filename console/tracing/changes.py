@@ -68,25 +68,25 @@ class Findings:
         self.target_leaves = target_leaves
         self.known_pairs = known_pairs
         self.copies: dict[Pointer, list[Pointer]] = {}
-        self.derived: dict[Pointer, list[Pointer]] = {}
-        self.dropped: set[Pointer] = set()
+        self.derived_targets: dict[Pointer, list[Pointer]] = {}
+        self.dropped_pointers: set[Pointer] = set()
         self.type_fields: set[Pointer] = set()
 
-    def linked(self) -> set[Pointer]:
+    def linked_targets(self) -> set[Pointer]:
         """Targets that are linked to a leaf."""
         return {
             target
-            for targets_by_leaf in (self.copies, self.derived)
+            for targets_by_leaf in (self.copies, self.derived_targets)
             for targets in targets_by_leaf.values()
             for target in targets
         }
 
-    def trace(self, traced: list[Pointer], *, complete: bool, runs: int) -> Trace:
-        """Changes of both sides; `traced` are the leaves that were traced."""
+    def trace(self, traced_pointers: list[Pointer], *, complete: bool, runs: int) -> Trace:
+        """Changes of both sides; `traced_pointers` are the leaves that were traced."""
         result = Trace({}, {}, complete, runs)
         self._link_by_parent()
         sources_by_target: dict[Pointer, list[Pointer]] = {}
-        for pointer in traced:
+        for pointer in traced_pointers:
             change = self._source_change(pointer)
             result.source[pointer] = change
             for target in change.links:
@@ -98,9 +98,9 @@ class Findings:
                 target, sources_by_target.get(target, []), result.source
             )
         _set_target_type_fields(result.target)
-        if not complete or len(traced) < len(self.source_leaves):
+        if not complete or len(traced_pointers) < len(self.source_leaves):
             # An untraced leaf may be its source.
-            _reset_uncertain_additions(result.target, traced, self.source_leaves)
+            _reset_uncertain_additions(result.target, traced_pointers, self.source_leaves)
         return result
 
     def _link_by_parent(self) -> None:
@@ -115,10 +115,10 @@ class Findings:
                 target_parents.update(_parent_pairs(pointer, target))
         linked_targets = {
             target
-            for targets in (*self.copies.values(), *self.derived.values())
+            for targets in (*self.copies.values(), *self.derived_targets.values())
             for target in targets
         }
-        for pointer in [*self.dropped, *self.type_fields]:
+        for pointer in [*self.dropped_pointers, *self.type_fields]:
             for depth in range(len(pointer) - 1, 0, -1):
                 target_parent = target_parents.get(pointer[:depth])
                 candidate = None if target_parent is None else (*target_parent, *pointer[depth:])
@@ -130,7 +130,7 @@ class Findings:
                     if strictly_equal(self.target_leaves[candidate], self.source_leaves[pointer]):
                         self.copies[pointer] = [candidate]
                         linked_targets.add(candidate)
-                        self.dropped.discard(pointer)
+                        self.dropped_pointers.discard(pointer)
                         self.type_fields.discard(pointer)
                     break
 
@@ -141,16 +141,16 @@ class Findings:
             return Change(
                 "same" if is_same and known_target == pointer else "converted", (known_target,)
             )
-        copies, derived = self.copies.get(pointer), self.derived.get(pointer)
+        copies, derived_targets = self.copies.get(pointer), self.derived_targets.get(pointer)
         if copies:
             targets = tuple(copies)
             is_same = pointer in copies and strictly_equal(
                 self.target_leaves.get(pointer), self.source_leaves[pointer]
             )
             return Change("same" if is_same else "moved", targets)
-        if derived:
-            return Change("converted", tuple(derived))
-        return Change("dropped" if pointer in self.dropped else "unknown")
+        if derived_targets:
+            return Change("converted", tuple(derived_targets))
+        return Change("dropped" if pointer in self.dropped_pointers else "unknown")
 
     def _type_field_change(self, pointer: Pointer, changes: dict[Pointer, Change]) -> Change:
         """Change of a type field, derived from its siblings."""
@@ -208,10 +208,12 @@ def _set_target_type_fields(changes: dict[Pointer, Change]) -> None:
 
 
 def _reset_uncertain_additions(
-    changes: dict[Pointer, Change], traced: list[Pointer], all_leaves: dict[Pointer, Any]
+    changes: dict[Pointer, Change], traced_pointers: list[Pointer], all_leaves: dict[Pointer, Any]
 ) -> None:
     """Reset `added` of deep leaves, which may derive from an untraced leaf, to `unknown`."""
-    untraced_fields = {pointer[0] for pointer in all_leaves.keys() - set(traced) if pointer}
+    untraced_fields = {
+        pointer[0] for pointer in all_leaves.keys() - set(traced_pointers) if pointer
+    }
     for target, change in changes.items():
         if change.kind == "added" and len(target) > 2 and untraced_fields:
             changes[target] = Change("unknown")

@@ -195,9 +195,9 @@ def order_like_source(target: Any, trace: Trace) -> Any:
         for depth in range(1, len(leaf) + 1):
             positions.setdefault(leaf[:depth], []).extend(sources)
 
-    def ordered(value: Any, pointer: Pointer) -> Any:
+    def sort_value(value: Any, pointer: Pointer) -> Any:
         if isinstance(value, list):
-            return [ordered(item, (*pointer, index)) for index, item in enumerate(value)]
+            return [sort_value(item, (*pointer, index)) for index, item in enumerate(value)]
         if not isinstance(value, dict):
             return value
         ranks: dict[str, int] = {}
@@ -207,11 +207,11 @@ def order_like_source(target: Any, trace: Trace) -> Any:
             # Most values of `messages` are from `messages`, although the first is from `system`.
             ranks[key] = rank = statistics.median_low(sources) if sources else rank
         return {
-            key: ordered(value[key], (*pointer, key))
+            key: sort_value(value[key], (*pointer, key))
             for key in sorted(value, key=ranks.__getitem__)
         }
 
-    return ordered(target, ())
+    return sort_value(target, ())
 
 
 def link_lines(left_lines: list[Line], right_lines: list[Line], trace: Trace) -> None:

@@ -115,8 +115,8 @@ def adaptation_advice(row: dict[str, Any], names: ApiNames) -> str:
 
 def _field_name(row: dict[str, Any]) -> str:
     """The name of the field without its place in the body."""
-    named = [part for part in parse_path(str(row.get("field", ""))) if isinstance(part, str)]
-    return f"`{named[-1]}`" if named else _("such a field")
+    names = [part for part in parse_path(str(row.get("field", ""))) if isinstance(part, str)]
+    return f"`{names[-1]}`" if names else _("such a field")
 
 
 def _adaptation_note(row: dict[str, Any], trace: Trace, names: ApiNames) -> Note:

@@ -115,11 +115,13 @@ def _with_changed_fields(events: list[Event]) -> list[Event]:
         if body is None:
             result.append(msgspec.structs.replace(event, changed_fields=event.text))
             continue
-        changed = {k: v for k, v in body.items() if k not in previous_body or previous_body[k] != v}
-        changed.pop("type", None)
-        is_complete = len(changed) == len(body) - ("type" in body)
-        text = msgspec.json.encode(changed).decode()
-        changed_fields = text if is_complete or not changed else f"{text[:-1]}, …}}"
+        changed_values = {
+            k: v for k, v in body.items() if k not in previous_body or previous_body[k] != v
+        }
+        changed_values.pop("type", None)
+        is_complete = len(changed_values) == len(body) - ("type" in body)
+        text = msgspec.json.encode(changed_values).decode()
+        changed_fields = text if is_complete or not changed_values else f"{text[:-1]}, …}}"
         result.append(msgspec.structs.replace(event, changed_fields=changed_fields))
         previous_body = body
     return result

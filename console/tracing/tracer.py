@@ -70,24 +70,29 @@ class _Tracer:
         self.target_leaves = dict(leaves(translate(body)))
         self.runs = 1
         self.findings = Findings(self.source_leaves, self.target_leaves, known_pairs)
-        self.copies, self.derived = self.findings.copies, self.findings.derived
-        self.dropped, self.type_fields = self.findings.dropped, self.findings.type_fields
+        self.copies, self.derived_targets = self.findings.copies, self.findings.derived_targets
+        self.dropped_pointers, self.type_fields = (
+            self.findings.dropped_pointers,
+            self.findings.type_fields,
+        )
 
     def run(self, leaf_pointers: Iterable[Pointer] | None) -> Trace:
         """Run all steps within the limits of time and runs."""
-        traced = [
+        traced_pointers = [
             p
             for p in (self.source_leaves if leaf_pointers is None else leaf_pointers)
             if p in self.source_leaves
         ]
         strings = [
-            p for p in traced if isinstance(self.source_leaves[p], str) and self.source_leaves[p]
+            p
+            for p in traced_pointers
+            if isinstance(self.source_leaves[p], str) and self.source_leaves[p]
         ]
         type_fields = [p for p in strings if p[-1] in TYPE_FIELDS]
         free_strings = [p for p in strings if p[-1] not in TYPE_FIELDS]
         free_strings = [p for p in free_strings if p not in self.known_pairs]
-        excluded = {*strings, *self.known_pairs}
-        single_leaves = [p for p in traced if p not in excluded]
+        excluded_pointers = {*strings, *self.known_pairs}
+        single_leaves = [p for p in traced_pointers if p not in excluded_pointers]
         single_leaves.sort(key=len)
         single_leaves += self._trace_strings(free_strings)
         traced_count = 0
@@ -101,7 +106,7 @@ class _Tracer:
                 break
             self._trace_type_field(pointer)
         complete = traced_count == len(single_leaves) and self._has_budget()
-        return self.findings.trace(traced, complete=complete, runs=self.runs)
+        return self.findings.trace(traced_pointers, complete=complete, runs=self.runs)
 
     def _has_budget(self) -> bool:
         return self.remaining_runs > 0 and time.monotonic() < self.deadline
@@ -140,7 +145,7 @@ class _Tracer:
                 for in_first_half in (True, False)
             )
             return [pointer for half in halves for pointer in self._trace_strings(half)]
-        untraced = []
+        untraced_pointers = []
         changed_targets = [
             (target, str(value))
             for target, value in result.items()
@@ -155,19 +160,21 @@ class _Tracer:
                 )
             )
             if not stamped_targets:
-                untraced += same_value
+                untraced_pointers += same_value
             elif len(stamped_targets) == len(same_value):
                 for pointer, target in zip(same_value, stamped_targets, strict=True):
                     self._link(pointer, value, [target])
             else:
                 for pointer in same_value:
                     self._link(pointer, value, stamped_targets)
-        return untraced
+        return untraced_pointers
 
     def _link(self, pointer: Pointer, value: Any, targets: list[Pointer]) -> None:
         for target in targets:
             is_copy = contains_value(self.target_leaves.get(target), value)
-            (self.copies if is_copy else self.derived).setdefault(pointer, []).append(target)
+            (self.copies if is_copy else self.derived_targets).setdefault(pointer, []).append(
+                target
+            )
 
     # Other values, one at a time
 
@@ -180,20 +187,20 @@ class _Tracer:
             if result is None:
                 continue
             is_refused = False
-            changed = self._changed_targets(result)
-            if not changed:
+            changed_targets = self._changed_targets(result)
+            if not changed_targets:
                 has_effect = has_effect or result.keys() != self.target_leaves.keys()
                 continue
             copies = [
                 p
-                for p in changed
+                for p in changed_targets
                 if strictly_equal(self.target_leaves[p], value)
                 and (strictly_equal(result.get(p, REMOVED), replacement) or p[-1:] == pointer[-1:])
             ]
             if copies:
                 self.copies[pointer] = copies
-            elif len(changed) <= _MAX_CHANGED_TARGETS:
-                self.derived[pointer] = changed
+            elif len(changed_targets) <= _MAX_CHANGED_TARGETS:
+                self.derived_targets[pointer] = changed_targets
             else:
                 has_effect = True
                 continue
@@ -201,21 +208,21 @@ class _Tracer:
         if is_refused:
             self.type_fields.add(pointer)
         elif not has_effect:
-            self.dropped.add(pointer)
+            self.dropped_pointers.add(pointer)
 
     def _trace_type_field(self, pointer: Pointer) -> None:
         """Trace a `type` or `role`: it shares the fate of its object, unless it can be swapped."""
         self.type_fields.add(pointer)
-        swapped = _SWAPPED_ROLES.get(self.source_leaves[pointer])
-        if swapped is None:
+        swapped_role = _SWAPPED_ROLES.get(self.source_leaves[pointer])
+        if swapped_role is None:
             self._trace_parent(pointer)
             return
-        result = self._translate_leaves(replace_value(self.body, pointer, swapped))
+        result = self._translate_leaves(replace_value(self.body, pointer, swapped_role))
         if result is None or result.keys() != self.target_leaves.keys():
             return
-        changed = [p for p in self._changed_targets(result) if result[p] == swapped]
-        if changed:
-            self.copies[pointer] = changed
+        changed_targets = [p for p in self._changed_targets(result) if result[p] == swapped_role]
+        if changed_targets:
+            self.copies[pointer] = changed_targets
             self.type_fields.discard(pointer)
 
     def _trace_parent(self, pointer: Pointer) -> None:
@@ -227,23 +234,25 @@ class _Tracer:
         result = self._translate_leaves(replace_value(self.body, parent, REMOVED))
         if result is None:
             return
-        linked = {
+        linked_targets = {
             target
-            for targets in (*self.copies.values(), *self.derived.values())
+            for targets in (*self.copies.values(), *self.derived_targets.values())
             for target in targets
         }
-        changed = [target for target in self._changed_targets(result) if target not in linked]
-        if changed and len(changed) <= _MAX_CHANGED_TARGETS:
+        changed_targets = [
+            target for target in self._changed_targets(result) if target not in linked_targets
+        ]
+        if changed_targets and len(changed_targets) <= _MAX_CHANGED_TARGETS:
             copies = [
                 p
-                for p in changed
+                for p in changed_targets
                 if strictly_equal(self.target_leaves[p], self.source_leaves[pointer])
             ]
-            (self.copies if copies else self.derived)[pointer] = copies or changed
+            (self.copies if copies else self.derived_targets)[pointer] = copies or changed_targets
             self.type_fields.discard(pointer)
-        elif not changed and is_only_leaf:
+        elif not changed_targets and is_only_leaf:
             self.type_fields.discard(pointer)
-            self.dropped.add(pointer)
+            self.dropped_pointers.add(pointer)
 
     def _changed_targets(self, result: dict[Pointer, Any]) -> list[Pointer]:
         """Targets that a change changed or removed."""

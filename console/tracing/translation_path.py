@@ -73,10 +73,15 @@ class TranslationPath(msgspec.Struct, frozen=True, kw_only=True):
         """Translator of complete responses to `request_body`. Raises GatewayError."""
         if self.verb == "embed":
             return self._embedding_translator(request_body)
-        rendered, exchange = self.render_request(request_body), self.response_context(request_body)
+        rendered_request, exchange = (
+            self.render_request(request_body),
+            self.response_context(request_body),
+        )
 
         def translate(body: Any) -> Any:
-            response = self.upstream_dialect.provider.parse_response(body, self.traits, rendered)
+            response = self.upstream_dialect.provider.parse_response(
+                body, self.traits, rendered_request
+            )
             client_body, _ = self.client_dialect.client.render_response(response, exchange)
             return msgspec.json.decode(msgspec.json.encode(client_body))
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.relay.cache.semantic import MAX_PER_CONTEXT, MAX_VECTORS, SemanticIndex, normalized
+from gateway.relay.cache.semantic import MAX_PER_CONTEXT, MAX_VECTORS, SemanticIndex, normalize
 from gateway.routing.cache_policy import CachePolicy
 from tests.relay.harness import Gateway, gateway, provider, refusal, route
 from tests.relay.test_cache import (
@@ -174,4 +174,4 @@ def test_the_index_is_bounded() -> None:
 
 @pytest.mark.parametrize("vector", [[0.0, 0.0], [math.inf, 1.0], [math.nan]])
 def test_a_vector_without_a_direction_is_none(vector: list[float]) -> None:
-    assert normalized(vector) is None
+    assert normalize(vector) is None

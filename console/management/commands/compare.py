@@ -122,8 +122,10 @@ def _table(results: list[Result], *, with_checks: bool) -> str:
         )
         lines.append([*map(str, row), _one_line(content.error or called_tools or content.text)])
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    aligned = ("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in lines)
-    return "\n".join(line.rstrip() for line in aligned)
+    aligned_lines = (
+        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in lines
+    )
+    return "\n".join(line.rstrip() for line in aligned_lines)
 
 
 def _one_line(text: str) -> str:

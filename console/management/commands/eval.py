@@ -145,5 +145,7 @@ def scores_table(report: Report) -> str:
     rows = [[cell(summary) for cell in SUMMARY_COLUMNS.values()] for summary in report.summaries]
     lines = [[*SUMMARY_COLUMNS], *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(SUMMARY_COLUMNS))]
-    aligned = ("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in lines)
-    return "\n".join(line.rstrip() for line in aligned)
+    aligned_lines = (
+        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in lines
+    )
+    return "\n".join(line.rstrip() for line in aligned_lines)

@@ -78,12 +78,12 @@ def bill_enter(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return _page(request, form, status=422)
     lines = form.cleaned_data["lines"]
-    replaced = import_bill(
+    replaced_lines = import_bill(
         provider, lines, origin=form.file_name, author=request.user.get_username()
     )
     message = ngettext("%(n)d line imported.", "%(n)d lines imported.", len(lines))
     messages.success(request, message % {"n": len(lines)})
-    if replaced:
+    if replaced_lines:
         messages.info(request, _("Existing entries for the same days were replaced."))
     days = {
         "provider": provider,

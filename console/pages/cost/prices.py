@@ -57,27 +57,27 @@ def price_update(request: HttpRequest, pk: int) -> HttpResponse:
     """Changes of a price list, and their effect on the cost of models in use."""
     row = get_object_or_404(PriceUpdate, pk=pk)
     changes = changes_of(row)
-    used = effects(changes)
+    cost_effects = effects(changes)
     show_all = request.GET.get("all") == "1"
-    indexes = sorted(range(len(changes)), key=lambda n: (n not in used, n))
-    displayed = [n for n in indexes if show_all or n in used][:MAX_DISPLAYED]
+    indexes = sorted(range(len(changes)), key=lambda n: (n not in cost_effects, n))
+    displayed_indexes = [n for n in indexes if show_all or n in cost_effects][:MAX_DISPLAYED]
     context: dict[str, Any] = {
         "page": PAGE,
         "row": row,
         "everything": show_all,
         "count": len(changes),
-        "in_use": len(used),
-        "hidden": len(changes) - len(displayed),
+        "in_use": len(cost_effects),
+        "hidden": len(changes) - len(displayed_indexes),
         "days": EFFECT_DAYS,
         "entries": [
             {
                 "index": n,
                 "change": changes[n],
                 "lines": rate_changes(changes[n]),
-                "used": used.get(n, []),
+                "used": cost_effects.get(n, []),
                 "accepted": n in row.accepted,
             }
-            for n in displayed
+            for n in displayed_indexes
         ],
     }
     return render(request, "console/cost/price_update.html", context)
@@ -99,9 +99,9 @@ def price_accept(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect("prices")
     acceptable = [n for n, change in enumerate(changes_of(row)) if change.new is not None]
     selected_indexes = set(map(number_in, request.POST.getlist("index")))
-    displayed = set(map(number_in, request.POST.getlist("shown")))
+    displayed_indexes = set(map(number_in, request.POST.getlist("shown")))
     # Changes that were not on the page keep their state.
-    retained_indexes = {n for n in row.accepted if n not in displayed}
+    retained_indexes = {n for n in row.accepted if n not in displayed_indexes}
     accepted_indexes = (
         acceptable
         if action == "all"

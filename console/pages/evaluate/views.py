@@ -293,9 +293,9 @@ def case_edit(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     assertions = assertion_formset(data, case.assertions)
     if data is not None:
         documents = assertion_documents(assertions)
-        changed = form.read(documents or [])
-        if changed is not None and documents is not None:
-            _replace_case(row.pk, number, (changed,))
+        changed_documents = form.read(documents or [])
+        if changed_documents is not None and documents is not None:
+            _replace_case(row.pk, number, (changed_documents,))
             messages.success(request, _("Saved."))
             return redirect("evaluation", pk=pk)
     context = {

@@ -29,7 +29,7 @@ NEWEST = 8
 
 @require_safe
 @member
-def own(request: HttpRequest) -> HttpResponse:
+def own_keys(request: HttpRequest) -> HttpResponse:
     """The keys with their spend, the limits of the account, and the newest requests."""
     return _page(request)
 

@@ -63,7 +63,7 @@ def unassigned_usd(user: User, limits: OwnLimits, now: datetime) -> Decimal | No
     spend_by_key = UsageHour.objects.in_range(window_start(now.timestamp(), "month")).spend_by_key()
     assigned_usd = Decimal(0)
     for key in ApiKey.objects.owned_by(user):
-        used = spend_by_key.get(key.pk, Decimal(0))
+        spent_usd = spend_by_key.get(key.pk, Decimal(0))
         is_live = key.revoked_at is None and not key.is_expired
-        assigned_usd += max(used, key.budget_month_usd or Decimal(0)) if is_live else used
+        assigned_usd += max(spent_usd, key.budget_month_usd or Decimal(0)) if is_live else spent_usd
     return max(limits.month_usd - assigned_usd, Decimal(0))

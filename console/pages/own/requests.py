@@ -61,9 +61,9 @@ def own_request(request: HttpRequest, request_id: str) -> HttpResponse:
     if not ApiKey.objects.owns(request.user, row.key_id):
         raise Http404(_("This request is not in the log."))
     try:
-        bodies, damaged = store.load_bodies(row.pk), ""
+        bodies, damage = store.load_bodies(row.pk), ""
     except ValueError as error:
-        bodies, damaged = None, str(error)
+        bodies, damage = None, str(error)
     context = {
         "page": PAGE,
         "row": row,
@@ -72,7 +72,7 @@ def own_request(request: HttpRequest, request_id: str) -> HttpResponse:
         "traces": own_traces_of(request.user, row),
         "not_stored": ""
         if bodies is not None
-        else damaged or labels.missing_bodies_reason(row, allowed=True),
+        else damage or labels.missing_bodies_reason(row, allowed=True),
         **conversation_context(row, bodies),
         **scores_context(request, row, url_name="own-request-score"),
         # It may be a request of someone else.

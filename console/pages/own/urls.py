@@ -8,7 +8,7 @@ from console.pages.own import keys, requests, traces
 from console.pages.requests.score_views import own_request_score, own_request_score_delete
 
 urlpatterns = [
-    path("own", keys.own, name="own"),
+    path("own", keys.own_keys, name="own"),
     path("own/keys/add", keys.add, name="own-key-add"),
     path("own/keys/<int:pk>/rotate", keys.rotate, name="own-key-rotate"),
     path("own/keys/<int:pk>/revoke", keys.revoke, name="own-key-revoke"),

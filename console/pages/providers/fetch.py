@@ -52,17 +52,17 @@ def compare(listed_models: tuple[ListedModel, ...], rows: list[Model], preset: s
     """Return the differences; wildcard rows are ignored, since no provider lists them."""
     listed_by_name = {model.name: model for model in listed_models}
     rows_by_name = {row.name: row for row in rows}
-    both = [
+    pairs = [
         (rows_by_name[name], listed_by_name[name])
         for name in listed_by_name
         if name in rows_by_name
     ]
-    changed = [change for row, model in both if (change := _change(row, model, preset))]
+    changes = [change for row, model in pairs if (change := _change(row, model, preset))]
     return Diff(
         new=[model for model in listed_models if model.name not in rows_by_name],
         gone=[row for row in rows if row.name not in listed_by_name and "*" not in row.name],
-        changed=changed,
-        same=len(both) - len(changed),
+        changed=changes,
+        same=len(pairs) - len(changes),
     )
 
 
@@ -158,18 +158,18 @@ def _apply_selection(request: HttpRequest, pk: int) -> HttpResponse:
         added_models = add_listed(
             row, [listed_models[n] for n in request.POST.getlist("add") if n in listed_models]
         )
-        priced = store_listed_prices(
+        priced_count = store_listed_prices(
             row, [listed_models[n] for n in request.POST.getlist("price") if n in listed_models]
         )
         deleted_count = _delete_selected(row, request.POST.getlist("drop"), set(listed_models))
-    messages.success(request, _summary(added_models, priced, deleted_count))
+    messages.success(request, _summary(added_models, priced_count, deleted_count))
     return redirect(f"{reverse('models')}?provider={row.name}")
 
 
 def add_listed(row: Provider, listed_models: list[ListedModel]) -> int:
     """Create rows; values that the capability tables have are not copied and stay current."""
-    existing = set(row.models.values_list("name", flat=True))
-    new_models = [model for model in listed_models if model.name not in existing]
+    existing_names = set(row.models.values_list("name", flat=True))
+    new_models = [model for model in listed_models if model.name not in existing_names]
     Model.objects.bulk_create([_new_row(row, model) for model in new_models])
     return len(new_models)
 
@@ -178,13 +178,13 @@ def _new_row(row: Provider, listed_model: ListedModel) -> Model:
     list_price = price_for(row.preset, listed_model.name)
     window = listed_model.context_window
     table_window = traits_for(row.preset, listed_model.name).context_window
-    learned = {"context_window": window} if window and table_window != window else {}
+    learned_traits = {"context_window": window} if window and table_window != window else {}
     prices = {
         f"price_{name}": price
         for name, price in listed_model.prices.items()
         if getattr(list_price, name) != price
     }
-    return Model(provider=row, name=listed_model.name, learned=learned, **prices)
+    return Model(provider=row, name=listed_model.name, learned=learned_traits, **prices)
 
 
 def store_listed_prices(row: Provider, listed_models: list[ListedModel]) -> int:

@@ -201,10 +201,10 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
 def _dependents(row: Provider) -> dict[str, Any]:
     """Return the models of a provider, and the routes that would lose all or some targets."""
     emptied_routes: list[Route] = []
-    thinned: list[Route] = []
+    reduced_routes: list[Route] = []
     for route in Route.objects.prefetch_related("targets__model").order_by("name"):
         provider_matches = {target.model.provider_id == row.pk for target in route.targets.all()}
         if True in provider_matches:
-            (thinned if False in provider_matches else emptied_routes).append(route)
+            (reduced_routes if False in provider_matches else emptied_routes).append(route)
     models = list(row.models.order_by("name"))
-    return {"models": models, "emptied": emptied_routes, "thinned": thinned}
+    return {"models": models, "emptied": emptied_routes, "thinned": reduced_routes}

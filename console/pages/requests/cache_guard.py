@@ -79,20 +79,20 @@ def _price(provider: str, name: str) -> Price:
     return price_for(preset or "", name)
 
 
-def _describe(broken: CacheBreak) -> tuple[str, str]:
+def _describe(cache_break: CacheBreak) -> tuple[str, str]:
     """Title and advice."""
-    match broken.kind:
+    match cache_break.kind:
         case "target":
             return (
                 _("Served by another model: %(new)s instead of %(old)s")
-                % {"new": broken.new_text, "old": broken.old_text},
+                % {"new": cache_break.new_text, "old": cache_break.old_text},
                 _(
                     "Each model has its own cache. The `sticky` strategy keeps a session "
                     "on one target."
                 )
-                if not broken.reason
+                if not cache_break.reason
                 else _("A fallback served it (%(reason)s). Each model has its own cache.")
-                % {"reason": broken.reason},
+                % {"reason": cache_break.reason},
             )
         case "order":
             return (
@@ -108,9 +108,9 @@ def _describe(broken: CacheBreak) -> tuple[str, str]:
                 ),
             )
         case "system":
-            return _("The system prompt changed"), _advice(broken)
+            return _("The system prompt changed"), _advice(cache_break)
         case "message":
-            return _("An earlier message changed"), _advice(broken)
+            return _("An earlier message changed"), _advice(cache_break)
         case "breakpoints_removed":
             return (
                 _("The cache breakpoints are missing"),
@@ -122,7 +122,7 @@ def _describe(broken: CacheBreak) -> tuple[str, str]:
                 _("This provider caches only content marked with `cache_control`."),
             )
         case "expired":
-            minutes = round(broken.idle_s / 60)
+            minutes = round(cache_break.idle_s / 60)
             return (
                 _("The cache had expired"),
                 _(
@@ -140,8 +140,8 @@ def _describe(broken: CacheBreak) -> tuple[str, str]:
     )
 
 
-def _advice(broken: CacheBreak) -> str:
-    changed_text = f"{broken.old_text} {broken.new_text} {broken.prefix_text[-20:]}"
+def _advice(cache_break: CacheBreak) -> str:
+    changed_text = f"{cache_break.old_text} {cache_break.new_text} {cache_break.prefix_text[-20:]}"
     if _TIME.search(changed_text):
         return _(
             "It contains a date or time. Move it to the end, into the last message, "

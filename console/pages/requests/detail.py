@@ -237,7 +237,7 @@ def _conversation(request: HttpRequest, row: RequestLog, bodies: Bodies | None) 
 
 def _overview(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> dict[str, Any]:
     names = translation.api_names(row)
-    adapted = [
+    adaptation_rows = [
         {
             **item,
             "sentence": adaptation_sentence(item, names),
@@ -248,7 +248,7 @@ def _overview(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> d
     ]
     summary = labels.response_cache_summary(row) if row.cache else ""
     guardrails = labels.guardrail_lines(row)
-    return {"adapted": adapted, "cache_summary": summary, "guardrails": guardrails}
+    return {"adapted": adaptation_rows, "cache_summary": summary, "guardrails": guardrails}
 
 
 def _translation(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> dict[str, Any]:

@@ -122,11 +122,11 @@ def _count_by_ids(slices: list[Slice]) -> None:
         part.count = max(0, high - low - check_count)
     if not has_checks:
         # From the index of failures alone, without reading the rows.
-        failed = (
+        failure_count_sql = (
             "(SELECT count(*) FROM {log} WHERE outcome IN ('error', 'cut', 'client_closed') "
             "AND NOT (outcome = 'ok') AND id >= %s AND id < %s)"
         )
-        counts = _run_scalars(failed, [list(pair) for pair in pairs])
+        counts = _run_scalars(failure_count_sql, [list(pair) for pair in pairs])
         for part, count in zip(slices, counts, strict=True):
             part.failed = count
         return

@@ -208,7 +208,7 @@ def _histogram_chart(data: Histogram | None) -> dict[str, Any] | None:
     bars = []
     for index, part in enumerate(data.slices):
         height = 0.0 if not part.count else max(1.5, part.count / highest * _CHART_HEIGHT)
-        failed = (
+        failed_height = (
             0.0
             if not part.failed
             else min(max(2.0, part.failed / highest * _CHART_HEIGHT), _CHART_HEIGHT)
@@ -218,8 +218,8 @@ def _histogram_chart(data: Histogram | None) -> dict[str, Any] | None:
                 "x": index * 4,
                 "y": round(_CHART_HEIGHT - height, 2),
                 "h": round(height, 2),
-                "failed_y": round(_CHART_HEIGHT - failed, 2),
-                "failed_h": round(failed, 2),
+                "failed_y": round(_CHART_HEIGHT - failed_height, 2),
+                "failed_h": round(failed_height, 2),
                 "part": part,
             }
         )

@@ -265,14 +265,14 @@ _EXPANDERS: dict[str, Callable[[tuple[str, ...]], tuple[str, ...]]] = {
 
 def _leading_term(search: Search, high: int) -> Term | None:
     """Return the indexed filter with the fewest recent rows, if its index is worth using."""
-    indexed = [term for term in search.terms if _is_indexed(term)]
-    if search.text and indexed:
+    indexed_terms = [term for term in search.terms if _is_indexed(term)]
+    if search.text and indexed_terms:
         # Text leads unless a filter is rare, as it is usually more selective.
-        return next((term for term in indexed if _probe_id(term, high) is None), None)
-    if not indexed or (len(indexed) == 1 and not _has_several_filters(search)):
-        return indexed[0] if indexed else None
-    probe_ids = {term: _probe_id(term, high) for term in indexed}
-    return min(indexed, key=lambda term: probe_ids[term] or 0)
+        return next((term for term in indexed_terms if _probe_id(term, high) is None), None)
+    if not indexed_terms or (len(indexed_terms) == 1 and not _has_several_filters(search)):
+        return indexed_terms[0] if indexed_terms else None
+    probe_ids = {term: _probe_id(term, high) for term in indexed_terms}
+    return min(indexed_terms, key=lambda term: probe_ids[term] or 0)
 
 
 def _has_several_filters(search: Search) -> bool:

@@ -140,8 +140,8 @@ def parse(text: str, span: str, now: dt.datetime) -> Search:
     """
     terms: list[Term] = []
     text_terms: list[str] = []
-    unrecognized: list[str] = []
-    identified: dict[str, str] = {}
+    unrecognized_tokens: list[str] = []
+    id_terms: dict[str, str] = {}
     times: dict[str, dt.datetime] = {}
     for name, operator, value, token in _tokens(text[:MAX_QUERY]):
         if (term := _term(name, operator, value)) is not None:
@@ -149,19 +149,19 @@ def parse(text: str, span: str, now: dt.datetime) -> Search:
         elif name in {"since", "until"} and (parsed_time := _parse_time(value, now)):
             times[name] = parsed_time
         elif name == "id" and value:
-            identified["id"] = value
+            id_terms["id"] = value
         elif name:
-            unrecognized.append(token)
+            unrecognized_tokens.append(token)
         elif _ID.fullmatch(token):
-            identified["id"] = token
+            id_terms["id"] = token
         else:
             text_terms.append(token)
-    if "id" in identified:
-        return Search(id=identified["id"], unrecognized=tuple(unrecognized))
+    if "id" in id_terms:
+        return Search(id=id_terms["id"], unrecognized=tuple(unrecognized_tokens))
     since, until = times.get("since"), times.get("until")
     if since is None and until is None and span in RANGE_SECONDS:
         since = now - dt.timedelta(seconds=RANGE_SECONDS[span])
-    return Search(tuple(terms), " ".join(text_terms), "", since, until, tuple(unrecognized))
+    return Search(tuple(terms), " ".join(text_terms), "", since, until, tuple(unrecognized_tokens))
 
 
 def _tokens(text: str) -> Iterator[tuple[str, str, str, str]]:

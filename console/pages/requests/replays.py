@@ -115,8 +115,10 @@ async def _send_replay(
     """Replay the request on the user's budget; return its row, or None if not logged in time."""
     headers = {"user-agent": _USER_AGENT.format(row.request_id)}
     if bodies is not None:
-        forwarded = {n: v for n, v in bodies.client_headers.items() if n in _FORWARDED_HEADERS}
-        headers = {**forwarded, **headers}
+        forwarded_headers = {
+            n: v for n, v in bodies.client_headers.items() if n in _FORWARDED_HEADERS
+        }
+        headers = {**forwarded_headers, **headers}
     entry = await playground_calls.run_playground_call(
         runtime,
         dialect=row.client_dialect,

@@ -93,15 +93,15 @@ class SessionConversation(msgspec.Struct, frozen=True, kw_only=True):
 def session_conversation(session: Session, guard: Guard | None) -> SessionConversation:
     """The newest turns of a session. Reads bodies: callers check the permission."""
     losses = {f.cache_break.row.pk: f for f in guard.findings} if guard is not None else {}
-    parsed: list[_ParsedStep] = []
+    parsed_steps: list[_ParsedStep] = []
     until = time.monotonic() + BUDGET_S
     for step in _readable_steps(session.steps):
         turn = _parse(step) if time.monotonic() < until else None
         if turn is not None:
-            _continue_conversation(turn, parsed)
+            _continue_conversation(turn, parsed_steps)
             turn.turn.cache_loss = losses.get(step.row.pk)
-            parsed.append(turn)
-    turns = [item.turn for item in parsed]
+            parsed_steps.append(turn)
+    turns = [item.turn for item in parsed_steps]
     return SessionConversation(turns=turns, missing=len(session.steps) - len(turns))
 
 
@@ -158,9 +158,9 @@ def _keys(role: str, parts: tuple[Part, ...]) -> Iterator[tuple[str, ...]]:
                 yield role, "other", str(part)
 
 
-def _continue_conversation(parsed: _ParsedStep, earlier: list[_ParsedStep]) -> None:
+def _continue_conversation(parsed_step: _ParsedStep, earlier: list[_ParsedStep]) -> None:
     """Remove what the request shares with the earlier one that it continues."""
-    keys = [item.key for item in parsed.items]
+    keys = [item.key for item in parsed_step.items]
     shared_count, previous = 0, None
     for candidate in reversed(earlier):
         count = _common_count(keys, candidate.with_answer)
@@ -168,20 +168,22 @@ def _continue_conversation(parsed: _ParsedStep, earlier: list[_ParsedStep]) -> N
             shared_count, previous = count, candidate
     if previous is None:
         return
-    turn, row = parsed.turn, parsed.turn.step.row
+    turn, row = parsed_step.turn, parsed_step.turn.step.row
     first_turn = (
-        parsed.items[shared_count].turn if shared_count < len(keys) else len(parsed.request.turns)
+        parsed_step.items[shared_count].turn
+        if shared_count < len(keys)
+        else len(parsed_step.request.turns)
     )
     before = previous.turn.step.row
     turn.previous, turn.skips = before, previous is not earlier[-1]
     turn.is_rewritten = shared_count < len(previous.items)
     _copy_results(turn.conversation, previous.turn.conversation)
     _keep_new_messages(turn.conversation, first_turn)
-    if parsed.request.instructions == previous.request.instructions:
+    if parsed_step.request.instructions == previous.request.instructions:
         turn.conversation.system = None
-    if parsed.request.tools == previous.request.tools:
+    if parsed_step.request.tools == previous.request.tools:
         turn.conversation.tools = []
-    if not turn.is_rewritten and _has_new_results(parsed.request, first_turn):
+    if not turn.is_rewritten and _has_new_results(parsed_step.request, first_turn):
         gap = (row.started_at - before.started_at).total_seconds() * 1000 - before.duration_ms
         turn.tool_ms = max(0.0, gap)
 

@@ -100,9 +100,9 @@ def _name(case: Case) -> Iterator[Check]:
 def _aliases(case: Case) -> Iterator[Check]:
     exact_aliases = {a: r for a, r in case.snapshot.aliases.items() if r != case.saved_name}
     wildcards = [(p, r) for p, r in case.snapshot.wildcards if r != case.saved_name]
-    used = {**exact_aliases, **dict(wildcards)}
+    used_aliases = {**exact_aliases, **dict(wildcards)}
     for alias in case.document.aliases:
-        holder = used.get(alias)
+        holder = used_aliases.get(alias)
         if holder is not None:
             detail = _("An alias can belong to only one route. Remove it from one of them.")
             yield Check(BAD, _("%(a)s is an alias of %(r)s.") % {"a": alias, "r": holder}, detail)

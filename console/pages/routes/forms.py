@@ -97,9 +97,9 @@ class Draft:
 
     def new_key(self, prefix: str) -> str:
         """A key that is not in use."""
-        used = {s.key for s in self.steps} | {t.key for s in self.steps for t in s.targets}
+        used_keys = {s.key for s in self.steps} | {t.key for s in self.steps for t in s.targets}
         number = 1
-        while f"{prefix}{number}" in used:
+        while f"{prefix}{number}" in used_keys:
             number += 1
         return f"{prefix}{number}"
 

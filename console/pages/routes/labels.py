@@ -146,13 +146,15 @@ def _value_text(column: str, value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or _("none")
     if isinstance(value, dict):
-        labelled = {
+        values_by_label = {
             str(_KEY_LABELS.get(name, name)): " ".join(setting)
             if isinstance(setting, tuple)
             else setting
             for name, setting in value.items()
         }
-        return ", ".join(f"{name}: {setting}" for name, setting in labelled.items()) or _("none")
+        return ", ".join(f"{name}: {setting}" for name, setting in values_by_label.items()) or _(
+            "none"
+        )
     if value == "":
         return _("none")
     if isinstance(value, float) and column == "shadow_share":
@@ -162,12 +164,12 @@ def _value_text(column: str, value: object) -> str:
 
 
 def _name_changes(before: RouteSpec, after: RouteSpec) -> Iterator[str]:
-    for old, new, added, removed in (
+    for old, new, added_message, removed_message in (
         (before.aliases, after.aliases, _("added alias %s"), _("removed alias %s")),
         (before.fallbacks, after.fallbacks, _("added fallback %s"), _("removed fallback %s")),
     ):
-        yield from (added % name for name in new if name not in old)
-        yield from (removed % name for name in old if name not in new)
+        yield from (added_message % name for name in new if name not in old)
+        yield from (removed_message % name for name in old if name not in new)
 
 
 def _step_changes(before: RouteSpec, after: RouteSpec) -> Iterator[str]:
@@ -231,12 +233,12 @@ def _move_changes(
     old_order = sorted(unmoved_labels, key=lambda label: old[label][:2])
     new_order = sorted(unmoved_labels, key=lambda label: new[label][:2])
     while old_order != new_order:
-        moved = max(
+        moved_label = max(
             new_order, key=lambda label: abs(old_order.index(label) - new_order.index(label))
         )
-        yield _("moved %s") % _name_without_provider(moved)
-        old_order.remove(moved)
-        new_order.remove(moved)
+        yield _("moved %s") % _name_without_provider(moved_label)
+        old_order.remove(moved_label)
+        new_order.remove(moved_label)
 
 
 def _condition_changes(before: tuple[StepSpec, ...], after: tuple[StepSpec, ...]) -> Iterator[str]:

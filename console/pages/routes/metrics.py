@@ -60,7 +60,7 @@ def target_metrics() -> dict[str, TargetMetrics]:
 def _compute_metrics() -> dict[str, TargetMetrics]:
     rows = RequestLog.objects.matching(since=timezone.now() - WINDOW).newest(ROWS)
     tries: dict[str, int] = defaultdict(int)
-    failed: dict[str, int] = defaultdict(int)
+    failures: dict[str, int] = defaultdict(int)
     waits_by_target: dict[str, list[float]] = defaultdict(list)
     for attempts in rows.values_list("attempts", flat=True):
         for attempt in attempts:
@@ -69,11 +69,11 @@ def _compute_metrics() -> dict[str, TargetMetrics]:
             label = attempt.get("target", "")
             tries[label] += 1
             if attempt.get("error_kind"):
-                failed[label] += 1
+                failures[label] += 1
             elif (first := attempt.get("first_byte_ms")) is not None:
                 waits_by_target[label].append(first - attempt.get("started_ms", 0.0))
     return {
-        label: TargetMetrics(count, failed[label] / count, _median(waits_by_target[label]))
+        label: TargetMetrics(count, failures[label] / count, _median(waits_by_target[label]))
         for label, count in tries.items()
     }
 

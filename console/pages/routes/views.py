@@ -88,8 +88,8 @@ def adopt(request: HttpRequest, name: str) -> HttpResponse:
     """Move a route from a file or the environment to the database, so that it can be edited."""
     row = _row(name)
     with transaction.atomic():
-        adopted = adopt_row(row)
-    if adopted:
+        adopted_route = adopt_row(row)
+    if adopted_route:
         messages.success(request, _("%s was copied to the database and can be edited.") % name)
     return redirect_to(request, reverse("route", args=[name]))
 

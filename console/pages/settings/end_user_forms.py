@@ -45,8 +45,8 @@ class EndUserForm(_LimitedForm):
     def values(self) -> dict[str, dict[str, Any]]:
         """The two settings to store."""
         return {
-            "end_user_limits": _entered(self.cleaned_data, Limits.__struct_fields__),
-            "end_user_budget": _entered(self.cleaned_data, Budget.__struct_fields__),
+            "end_user_limits": _entered_values(self.cleaned_data, Limits.__struct_fields__),
+            "end_user_budget": _entered_values(self.cleaned_data, Budget.__struct_fields__),
         }
 
 
@@ -87,12 +87,12 @@ def entry_of(cleaned_values: dict[str, Any]) -> dict[str, Any]:
     return {
         "alias": cleaned_values.get("alias", ""),
         "blocked": cleaned_values.get("blocked", False),
-        "limits": _entered(cleaned_values, Limits.__struct_fields__),
-        "budget": _entered(cleaned_values, Budget.__struct_fields__),
+        "limits": _entered_values(cleaned_values, Limits.__struct_fields__),
+        "budget": _entered_values(cleaned_values, Budget.__struct_fields__),
     }
 
 
-def _entered(cleaned_values: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+def _entered_values(cleaned_values: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     """The values of these fields that are not empty; amounts as text."""
     entered_values = {
         name: cleaned_values[name] for name in names if cleaned_values.get(name) is not None

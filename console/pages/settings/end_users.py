@@ -54,7 +54,7 @@ class Line(NamedTuple):
 def end_users(request: HttpRequest) -> HttpResponse:
     """Limits and budgets of each end user, over all keys, and the list of single ones."""
     options = store.load_options()
-    form = EndUserForm(_posted(request), options=options)
+    form = EndUserForm(_posted_fields(request), options=options)
     if form.is_valid():
         store.set_options(form.values())
         messages.success(request, _("Saved. Takes effect within a second."))
@@ -78,7 +78,7 @@ def end_users(request: HttpRequest) -> HttpResponse:
     return render(request, "console/settings/end_users.html", context, status=status)
 
 
-def _posted(request: HttpRequest) -> Any:
+def _posted_fields(request: HttpRequest) -> Any:
     """The fields of a sent form, also if none is filled; None for other methods."""
     return request.POST if request.method == "POST" else None
 
@@ -126,7 +126,7 @@ def _owner(options: Any) -> str:
 def end_user_add(request: HttpRequest) -> HttpResponse:
     """Give a single end user limits or a budget of its own, or block it."""
     initial = {"name": request.GET.get("name", "")}
-    form = SingleEndUserForm(_posted(request), initial=initial)
+    form = SingleEndUserForm(_posted_fields(request), initial=initial)
     if form.is_valid():
         name = form.cleaned_data["name"]
 
@@ -135,7 +135,7 @@ def end_user_add(request: HttpRequest) -> HttpResponse:
                 raise ValueError(_("This end user is in the list already."))
             entries[name] = entry_of(form.cleaned_data)
 
-        if (problem := _changed(add)) is None:
+        if (problem := _save_change(add)) is None:
             messages.success(request, _("Saved. Takes effect within a second."))
             return redirect("settings-end-users")
         form.add_error("name", problem)
@@ -151,13 +151,13 @@ def end_user_edit(request: HttpRequest) -> HttpResponse:
     entry = options.values["end_users"].value.get(name)
     if entry is None:
         raise Http404(_("This end user has no limits of its own."))
-    form = SingleEndUserForm(_posted(request), entry=entry)
+    form = SingleEndUserForm(_posted_fields(request), entry=entry)
     if form.is_valid():
 
         def change(entries: Entries) -> None:
             entries[name] = entry_of(form.cleaned_data)
 
-        if (problem := _changed(change)) is None:
+        if (problem := _save_change(change)) is None:
             messages.success(request, _("Saved. Takes effect within a second."))
             return redirect(f"{reverse('settings-end-user')}?{urlencode({'name': name})}")
         form.add_error(None, problem)
@@ -169,7 +169,7 @@ def end_user_edit(request: HttpRequest) -> HttpResponse:
 def end_user_delete(request: HttpRequest) -> HttpResponse:
     """Remove what an end user has of its own: the limits of each apply to it again."""
     name = request.POST.get("name", "")
-    problem = _changed(lambda entries: entries.pop(name, None))
+    problem = _save_change(lambda entries: entries.pop(name, None))
     if problem is None:
         messages.success(request, _("%(name)s was removed from the list.") % {"name": name})
     else:
@@ -177,7 +177,7 @@ def end_user_delete(request: HttpRequest) -> HttpResponse:
     return redirect("settings-end-users")
 
 
-def _changed(change: Any) -> str | None:
+def _save_change(change: Any) -> str | None:
     """Change the setting; the reason if it cannot be changed."""
     try:
         change_end_users(change)

@@ -77,7 +77,7 @@ def setup_step(step: setup_progress.Step) -> Callable[[View], View]:
 
     def guard(view: View) -> View:
         @wraps(view)
-        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             if not admin_exists():
                 return redirect("setup")
             return cast("HttpResponse", run_view(request, *args, **kwargs))
@@ -91,7 +91,7 @@ def setup_step(step: setup_progress.Step) -> Callable[[View], View]:
                 return redirect("setup")
             return cast("HttpResponse", view(request, *args, **kwargs))
 
-        return set_required_access(guarded, "administer")
+        return set_required_access(wrapper, "administer")
 
     return guard
 

@@ -76,10 +76,10 @@ def requests_of(
         since = min(span.started_at for span in generations) - CLOCK_SKEW
         until = max(span.ended_at or span.started_at for span in generations) + CLOCK_SKEW
         nearby = log.started_between(since, until).first_started(MAX_CANDIDATES)
-        unmatched = [row for row in nearby if row.pk not in rows]
-        rows |= {row.pk: row for row in unmatched if row.upstream_id in set(responses)}
-        matched_requests = match_requests(spans, [*rows.values(), *unmatched])
-        rows |= {row.pk: row for row in unmatched if row.pk in matched_requests}
+        unmatched_rows = [row for row in nearby if row.pk not in rows]
+        rows |= {row.pk: row for row in unmatched_rows if row.upstream_id in set(responses)}
+        matched_requests = match_requests(spans, [*rows.values(), *unmatched_rows])
+        rows |= {row.pk: row for row in unmatched_rows if row.pk in matched_requests}
     return sorted(rows.values(), key=lambda row: (row.started_at, row.pk))[-MAX_REQUESTS:]
 
 
@@ -90,7 +90,7 @@ def match_requests(
     by_id = {(_hex(span.trace_id), span.span_id): span for span in spans}
     by_response = {span.response_id: span for span in spans if span.response_id}
     matches: dict[int, ClientSpan] = {}
-    unmatched: list[RequestLog] = []
+    unmatched_rows: list[RequestLog] = []
     for row in rows:
         span = by_id.get((row.trace_id, row.parent_span_id)) if row.parent_span_id else None
         ids = response_ids(row)
@@ -98,15 +98,17 @@ def match_requests(
         if span is not None:
             matches[row.pk] = span
         else:
-            unmatched.append(row)
+            unmatched_rows.append(row)
     matched_pks = {span.pk for span in matches.values()}
     open_spans = [
         s for s in spans if s.kind == "generation" and s.pk not in matched_pks and s.model
     ]
     # Requests of the Responses API have an id that its spans hold; those of a trace name theirs.
-    unmatched = [row for row in unmatched if not row.response_id and not row.parent_span_id]
+    unmatched_rows = [
+        row for row in unmatched_rows if not row.response_id and not row.parent_span_id
+    ]
     for tolerance in (TOLERANCE, CLOCK_SKEW):
-        for row in sorted(unmatched, key=lambda row: row.started_at):
+        for row in sorted(unmatched_rows, key=lambda row: row.started_at):
             span = None if row.pk in matches else _span_containing(open_spans, row, tolerance)
             if span is not None:
                 matches[row.pk] = span
