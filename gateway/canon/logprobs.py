@@ -66,11 +66,11 @@ def _dict_items(value: Any) -> list[Json]:
 
 def without_bytes(item: Json) -> Json:
     """A token as the deltas of OpenAI's Responses have it."""
-    alternatives = [_named(alternative) for alternative in item.get("top_logprobs") or ()]
-    return {**_named(item), "top_logprobs": alternatives}
+    alternatives = [_rename_fields(alternative) for alternative in item.get("top_logprobs") or ()]
+    return {**_rename_fields(item), "top_logprobs": alternatives}
 
 
-def _named(item: Json) -> Json:
+def _rename_fields(item: Json) -> Json:
     return {"token": item["token"], "logprob": item["logprob"]}
 
 

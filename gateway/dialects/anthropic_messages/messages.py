@@ -88,11 +88,11 @@ def render_messages(context: RenderContext, system: list[Json]) -> list[Json]:
     context.request, report = pair_tool_results(context.request)
     context.report += report
     rendered_turns = [_render_turn(context, turn) for turn in context.request.turns]
-    for rendered in rendered_turns:
-        if not rendered.blocks:
-            _apply_effort_to_request(context, rendered.turn)
-    rendered_turns = [rendered for rendered in rendered_turns if rendered.blocks]
-    if any(rendered.role == "system" for rendered in rendered_turns):
+    for rendered_turn in rendered_turns:
+        if not rendered_turn.blocks:
+            _apply_effort_to_request(context, rendered_turn.turn)
+    rendered_turns = [rendered_turn for rendered_turn in rendered_turns if rendered_turn.blocks]
+    if any(rendered_turn.role == "system" for rendered_turn in rendered_turns):
         rendered_turns = _arrange_system_messages(context, rendered_turns, system)
     messages = _merge_messages(context, rendered_turns)
     if not messages or messages[0]["role"] == "assistant":
@@ -151,39 +151,39 @@ def _arrange_system_messages(
 ) -> list[_RenderedTurn]:
     """The turns without those system messages that are not accepted in their position."""
     remaining_turns: list[_RenderedTurn] = []
-    preceding: _RenderedTurn | None = None
-    for rendered, following in zip(
+    previous_turn: _RenderedTurn | None = None
+    for rendered_turn, next_turn in zip(
         rendered_turns, _next_conversation_turns(rendered_turns), strict=True
     ):
-        if rendered.role != "system":
-            preceding = rendered
-            remaining_turns.append(rendered)
-        elif context.traits.mid_system and _may_send_system_message(preceding, following):
-            remaining_turns.append(rendered)
-        elif following is None and preceding is not None and preceding.role == "assistant":
-            remaining_turns += _render_system_as_user(context, rendered)
+        if rendered_turn.role != "system":
+            previous_turn = rendered_turn
+            remaining_turns.append(rendered_turn)
+        elif context.traits.mid_system and _may_send_system_message(previous_turn, next_turn):
+            remaining_turns.append(rendered_turn)
+        elif next_turn is None and previous_turn is not None and previous_turn.role == "assistant":
+            remaining_turns += _render_system_as_user(context, rendered_turn)
         else:
-            _hoist_system_message(context, rendered, system)
+            _hoist_system_message(context, rendered_turn, system)
     return remaining_turns
 
 
 def _next_conversation_turns(rendered_turns: list[_RenderedTurn]) -> list[_RenderedTurn | None]:
     """For each turn, the next one that is not a system message."""
-    following_turns: list[_RenderedTurn | None] = []
-    following: _RenderedTurn | None = None
-    for rendered in reversed(rendered_turns):
-        following_turns.append(following)
-        following = rendered if rendered.role != "system" else following
-    return following_turns[::-1]
+    next_turns: list[_RenderedTurn | None] = []
+    next_turn: _RenderedTurn | None = None
+    for rendered_turn in reversed(rendered_turns):
+        next_turns.append(next_turn)
+        next_turn = rendered_turn if rendered_turn.role != "system" else next_turn
+    return next_turns[::-1]
 
 
 def _may_send_system_message(
-    preceding: _RenderedTurn | None, following: _RenderedTurn | None
+    previous_turn: _RenderedTurn | None, next_turn: _RenderedTurn | None
 ) -> bool:
     """After a user's turn (or a server tool's result), and last or before the model's."""
-    if preceding is None or (following is not None and following.role != "assistant"):
+    if previous_turn is None or (next_turn is not None and next_turn.role != "assistant"):
         return False
-    return preceding.role == "user" or _is_server_result(preceding.blocks[-1])
+    return previous_turn.role == "user" or _is_server_result(previous_turn.blocks[-1])
 
 
 def _is_server_result(block: Json) -> bool:
@@ -192,35 +192,37 @@ def _is_server_result(block: Json) -> bool:
 
 
 def _hoist_system_message(
-    context: RenderContext, rendered: _RenderedTurn, system: list[Json]
+    context: RenderContext, rendered_turn: _RenderedTurn, system: list[Json]
 ) -> None:
     reason = "mid-conversation system hoisted: it may only follow a user turn and end or precede"
     if not context.traits.mid_system:
         reason = f"{context.model} has no mid-conversation system messages"
         reason = f"mid-conversation system hoisted: {reason}"
-    context.approximate(rendered.turn.path, reason)
-    _apply_effort_to_request(context, rendered.turn)
-    system += _select_text_blocks(context, rendered)
+    context.approximate(rendered_turn.turn.path, reason)
+    _apply_effort_to_request(context, rendered_turn.turn)
+    system += _select_text_blocks(context, rendered_turn)
 
 
-def _render_system_as_user(context: RenderContext, rendered: _RenderedTurn) -> list[_RenderedTurn]:
+def _render_system_as_user(
+    context: RenderContext, rendered_turn: _RenderedTurn
+) -> list[_RenderedTurn]:
     """Renders a final system message as a user message, as no assistant turn may be last."""
     context.approximate(
-        rendered.turn.path, "system message after the assistant's turn sent as a user message"
+        rendered_turn.turn.path, "system message after the assistant's turn sent as a user message"
     )
-    _apply_effort_to_request(context, rendered.turn)
-    text_blocks = _select_text_blocks(context, rendered)
+    _apply_effort_to_request(context, rendered_turn.turn)
+    text_blocks = _select_text_blocks(context, rendered_turn)
     for block in text_blocks:
         block["text"] = f"<system>\n{block['text']}\n</system>"
-    return [_RenderedTurn(rendered.turn, "user", text_blocks)] if text_blocks else []
+    return [_RenderedTurn(rendered_turn.turn, "user", text_blocks)] if text_blocks else []
 
 
-def _select_text_blocks(context: RenderContext, rendered: _RenderedTurn) -> list[Json]:
+def _select_text_blocks(context: RenderContext, rendered_turn: _RenderedTurn) -> list[Json]:
     """The text blocks of a moved system message; tool changes apply in their position only."""
-    text_blocks = [block for block in rendered.blocks if block.get("type") == "text"]
-    if len(text_blocks) < len(rendered.blocks):
+    text_blocks = [block for block in rendered_turn.blocks if block.get("type") == "text"]
+    if len(text_blocks) < len(rendered_turn.blocks):
         context.drop(
-            f"{rendered.turn.path}.content", "a change of tools applies only from its position"
+            f"{rendered_turn.turn.path}.content", "a change of tools applies only from its position"
         )
     return text_blocks
 
@@ -237,13 +239,13 @@ def _apply_effort_to_request(context: RenderContext, turn: Turn) -> None:
 def _merge_messages(context: RenderContext, rendered_turns: list[_RenderedTurn]) -> list[Json]:
     """Merges consecutive messages of the same role."""
     messages: list[Json] = []
-    for rendered in rendered_turns:
-        if messages and messages[-1]["role"] == rendered.role:
-            messages[-1]["content"] += rendered.blocks
+    for rendered_turn in rendered_turns:
+        if messages and messages[-1]["role"] == rendered_turn.role:
+            messages[-1]["content"] += rendered_turn.blocks
         else:
-            messages.append({"role": rendered.role, "content": list(rendered.blocks)})
-        if rendered.role == "system" and rendered.turn.effort is not None:
-            _render_turn_effort(context, rendered.turn, messages[-1])
+            messages.append({"role": rendered_turn.role, "content": list(rendered_turn.blocks)})
+        if rendered_turn.role == "system" and rendered_turn.turn.effort is not None:
+            _render_turn_effort(context, rendered_turn.turn, messages[-1])
     return messages
 
 

@@ -61,7 +61,7 @@ _PARSED_FIELDS = frozenset(
 # --- a provider's response ------------------------------------------------------------------------
 
 
-def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) -> Response:
+def parse_response(body: Any, traits: Traits, rendered_request: RenderedRequest | None) -> Response:
     """The canonical response. Raises GatewayError for a body that is no response."""
     content = body.get("content") if isinstance(body, dict) else None
     if (content is None or "error" in body) and is_error(body):
@@ -72,7 +72,7 @@ def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) 
         raise bad_upstream("the upstream's response is not a message: it has no content list")
     model = string_or_empty(body.get("model"))
     model_name = traits.model or model
-    parts = tuple([_parse_block(block, traits, model_name, rendered) for block in content])
+    parts = tuple([_parse_block(block, traits, model_name, rendered_request) for block in content])
     usage = body.get("usage")
     return Response(
         id=string_or_empty(body.get("id")),
@@ -98,7 +98,9 @@ def tag_signature(
     return Signature(provider=traits.kind, model=model, kind=kind, value=signature_value)
 
 
-def _parse_block(block: Any, traits: Traits, model: str, rendered: RenderedRequest | None) -> Part:
+def _parse_block(
+    block: Any, traits: Traits, model: str, rendered_request: RenderedRequest | None
+) -> Part:
     if not isinstance(block, dict):
         raise bad_upstream("the upstream's response contains a content block that is not an object")
     match block.get("type"):
@@ -115,24 +117,28 @@ def _parse_block(block: Any, traits: Traits, model: str, rendered: RenderedReque
             state = tag_signature(traits, model, string_or_empty(block.get("data")), "redacted")
             return Reasoning(redacted=True, signature=state)
         case "tool_use":
-            return parse_tool_use(block, rendered)
+            return parse_tool_use(block, rendered_request)
         case _:
             return Native(dialect=NAME, data=block)
 
 
-def parse_tool_use(block: Json, rendered: RenderedRequest | None) -> ToolCall:
+def parse_tool_use(block: Json, rendered_request: RenderedRequest | None) -> ToolCall:
     """A call under the name and in the form that the client knows."""
     sent_name = string_or_empty(block.get("name"))
     input_value = block.get("input")
     arguments, raw = (
         parse_arguments(input_value) if isinstance(input_value, str) else (input_value, None)
     )
-    custom = rendered is not None and sent_name in rendered.custom_tools
+    custom = rendered_request is not None and sent_name in rendered_request.custom_tools
     if custom:
         arguments, raw = None, unwrap_custom_input(arguments, raw)
     elif raw is None and not isinstance(arguments, dict):
         arguments = {}
-    name = rendered.client_names.get(sent_name, sent_name) if rendered is not None else sent_name
+    name = (
+        rendered_request.client_names.get(sent_name, sent_name)
+        if rendered_request is not None
+        else sent_name
+    )
     return ToolCall(
         id=string_or_empty(block.get("id")), name=name, arguments=arguments, raw=raw, custom=custom
     )

@@ -118,9 +118,9 @@ class _Block:
 class MessagesStreamParser:
     """Parses one stream."""
 
-    def __init__(self, traits: Traits, rendered: RenderedRequest | None) -> None:
+    def __init__(self, traits: Traits, rendered_request: RenderedRequest | None) -> None:
         self._traits = traits
-        self._rendered = rendered
+        self._rendered_request = rendered_request
         self._model = traits.model
         self._started = False
         self._ended = False
@@ -296,8 +296,10 @@ class MessagesStreamParser:
     def _start_tool_call(self, block: _Block, content_block: Json) -> Event:
         self._has_tool_call = True
         sent_name = string_or_empty(content_block.get("name"))
-        names = self._rendered.client_names if self._rendered is not None else {}
-        block.custom = self._rendered is not None and sent_name in self._rendered.custom_tools
+        names = self._rendered_request.client_names if self._rendered_request is not None else {}
+        block.custom = (
+            self._rendered_request is not None and sent_name in self._rendered_request.custom_tools
+        )
         initial_input = content_block.get("input")
         block.initial_input = (
             initial_input if isinstance(initial_input, dict) and initial_input else None

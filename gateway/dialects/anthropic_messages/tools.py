@@ -43,8 +43,8 @@ def parse_tools(body: Json, turns: tuple[Turn, ...]) -> tuple[Tool, ...]:
     tools = [_parse_tool(item, f"tools[{i}]") for i, item in enumerate(objects(body, "tools"))]
     if not any(tool.defer for tool in tools):
         return tuple(tools)
-    loaded = set(_loaded_tool_names(turns))
-    return tuple([_clear_defer(tool) if tool.name in loaded else tool for tool in tools])
+    loaded_names = set(_loaded_tool_names(turns))
+    return tuple([_clear_defer(tool) if tool.name in loaded_names else tool for tool in tools])
 
 
 def _clear_defer(tool: Tool) -> Tool:

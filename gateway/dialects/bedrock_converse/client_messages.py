@@ -144,8 +144,8 @@ def _parse_guarded(block: Json, path: str, extra: Json) -> Part:
     extra[content_path] = content
     if content.get("image") is not None:
         return _parse_image(content, content_path, extra)
-    guarded = required_mapping(content, "text", content_path)
-    return Text(text=required_text(guarded, "text", f"{content_path}.text"), path=path)
+    guard_content = required_mapping(content, "text", content_path)
+    return Text(text=required_text(guard_content, "text", f"{content_path}.text"), path=path)
 
 
 def _parse_cited_text(block: Json, path: str, extra: Json) -> Part:

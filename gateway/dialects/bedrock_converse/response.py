@@ -38,7 +38,7 @@ from gateway.framing.sse import Frame
 _EXTRA_FIELDS = ("trace", "additionalModelResponseFields", "performanceConfig")
 
 
-def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) -> Response:
+def parse_response(body: Any, traits: Traits, rendered_request: RenderedRequest | None) -> Response:
     """The canonical response. Raises GatewayError for a body that is no response."""
     output = body.get("output") if isinstance(body, dict) else None
     message = output.get("message") if isinstance(output, dict) else None
@@ -47,7 +47,7 @@ def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) 
         if isinstance(body, dict) and isinstance(body.get("message"), str):
             raise GatewayError(parse_error_payload("", body))
         raise bad_upstream("the upstream's response contains no message with a content list")
-    parser = ConverseStreamParser(traits, rendered)
+    parser = ConverseStreamParser(traits, rendered_request)
     events = parser.parse_event("messageStart", {"role": "assistant"})
     for index, block in enumerate(content):
         if not isinstance(block, dict):
@@ -106,10 +106,12 @@ _decode = msgspec.json.Decoder().decode
 class ConverseStreamParser:
     """Parses one stream, or the equivalent events of a non-streaming response."""
 
-    def __init__(self, traits: Traits, rendered: RenderedRequest | None) -> None:
+    def __init__(self, traits: Traits, rendered_request: RenderedRequest | None) -> None:
         self._traits = traits
-        self._client_names = rendered.client_names if rendered is not None else {}
-        self._custom_tools = rendered.custom_tools if rendered is not None else frozenset[str]()
+        self._client_names = rendered_request.client_names if rendered_request is not None else {}
+        self._custom_tools = (
+            rendered_request.custom_tools if rendered_request is not None else frozenset[str]()
+        )
         self._started = False
         self._ended = False
         self._has_tool_call = False

@@ -37,7 +37,7 @@ from gateway.framing.sse import Frame
 # --- whole responses ------------------------------------------------------------------------------
 
 
-def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) -> Response:
+def parse_response(body: Any, traits: Traits, rendered_request: RenderedRequest | None) -> Response:
     """The canonical response. Raises GatewayError for a body that is no response."""
     message = body.get("message") if isinstance(body, dict) else None
     if not isinstance(message, dict):
@@ -47,7 +47,7 @@ def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) 
     failure = parse_failure(body.get("finish_reason"), body.get("error"))
     if failure is not None:
         raise GatewayError(failure)
-    parser = ChatStreamParser(traits, rendered)
+    parser = ChatStreamParser(traits, rendered_request)
     events = parser.parse_event({"type": "message-start", "id": body.get("id")})
     for event in _message_events(message):
         events += parser.parse_event(event)
@@ -132,10 +132,12 @@ _decode = msgspec.json.Decoder().decode
 class ChatStreamParser:
     """Parses one stream, or the equivalent events of a non-streaming response."""
 
-    def __init__(self, traits: Traits, rendered: RenderedRequest | None) -> None:
+    def __init__(self, traits: Traits, rendered_request: RenderedRequest | None) -> None:
         self._traits = traits
-        self._client_names = rendered.client_names if rendered is not None else {}
-        self._custom_tools = rendered.custom_tools if rendered is not None else frozenset[str]()
+        self._client_names = rendered_request.client_names if rendered_request is not None else {}
+        self._custom_tools = (
+            rendered_request.custom_tools if rendered_request is not None else frozenset[str]()
+        )
         self._started = False
         self._ended = False
         self._has_tool_call = False

@@ -52,7 +52,7 @@ class PartialArguments:
     def __init__(self, args: Any) -> None:
         self.value: Json = dict(args) if isinstance(args, dict) else {}
         # Paths of strings that continue in a later fragment.
-        self._unfinished: set[str] = set()
+        self._unfinished_paths: set[str] = set()
 
     def add(self, fragments: Any) -> None:
         """Add the `partialArgs` of a part. Raises GatewayError for a path that leads nowhere."""
@@ -65,13 +65,13 @@ class PartialArguments:
             for step, next_step in pairwise(steps):
                 holder = _descend(holder, step, [] if isinstance(next_step, int) else {})
             value = next((fragment[name] for name in _VALUES if name in fragment), None)
-            if isinstance(value, str) and path in self._unfinished:
+            if isinstance(value, str) and path in self._unfinished_paths:
                 value = string_or_empty(_descend(holder, steps[-1], "")) + value
             _store(holder, steps[-1], value)
             if fragment.get("willContinue") is True:
-                self._unfinished.add(path)
+                self._unfinished_paths.add(path)
             else:
-                self._unfinished.discard(path)
+                self._unfinished_paths.discard(path)
 
 
 def _parse_path(path: str) -> list[str | int]:

@@ -218,8 +218,10 @@ def parse_signature(value: str | None, kind: str = SAME_PART_SIGNATURE) -> Signa
 def _decode_base64_text(value: str) -> str:
     """The text under the base64 of either alphabet; empty where it is no text."""
     try:
-        padded = value + "=" * (-len(value) % 4)
-        return base64.urlsafe_b64decode(padded.replace("+", "-").replace("/", "_")).decode("ascii")
+        padded_value = value + "=" * (-len(value) % 4)
+        return base64.urlsafe_b64decode(padded_value.replace("+", "-").replace("/", "_")).decode(
+            "ascii"
+        )
     except (binascii.Error, ValueError):
         return ""
 
@@ -333,13 +335,13 @@ def _drop_content_state(
             continue
         part_path = f"{path}.parts[{index}]"
         signatures = [name for name in _SIGNATURE_NAMES if name in part]
-        unsigned = {name: value for name, value in part.items() if name not in signatures}
+        unsigned_part = {name: value for name, value in part.items() if name not in signatures}
         report += [dropped_field(f"{part_path}.{name}", REASONING_REFUSED) for name in signatures]
         if requires_signature and any(name in part for name in _CALL_NAMES):
             requires_signature = False  # the first call of a content stands for all
-            unsigned["thoughtSignature"] = SKIP_SIGNATURE
+            unsigned_part["thoughtSignature"] = SKIP_SIGNATURE
             if not signatures:
                 report.append(approximated_field(part_path, MISSING_SIGNATURE))
-        if not signatures or unsigned not in _EMPTY_PARTS:
-            remaining.append(unsigned)
+        if not signatures or unsigned_part not in _EMPTY_PARTS:
+            remaining.append(unsigned_part)
     return {**content, "parts": remaining} if remaining else None

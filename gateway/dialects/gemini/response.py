@@ -375,15 +375,15 @@ def render_grounding(grounded_texts: Sequence[GroundedText]) -> Json | None:
     chunks: dict[bytes, tuple[int, Json]] = {}
     supports: list[Json] = []
     offsets, measured_text = _Offsets(""), ""
-    for grounded in grounded_texts:
-        if grounded.text is not measured_text:
-            offsets, measured_text = _Offsets(grounded.text), grounded.text
-        chunk = _render_chunk(grounded.citation)
+    for grounded_text in grounded_texts:
+        if grounded_text.text is not measured_text:
+            offsets, measured_text = _Offsets(grounded_text.text), grounded_text.text
+        chunk = _render_chunk(grounded_text.citation)
         if chunk is None:
             continue
         chunk_index, _ = chunks.setdefault(msgspec.json.encode(chunk), (len(chunks), chunk))
         support: Json = {"groundingChunkIndices": [chunk_index]}
-        if (segment := _render_segment(grounded, offsets)) is not None:
+        if (segment := _render_segment(grounded_text, offsets)) is not None:
             support["segment"] = segment
         supports.append(support)
     if not supports:
@@ -404,9 +404,9 @@ def _render_chunk(citation: Citation) -> Json | None:
     return {"web": web}
 
 
-def _render_segment(grounded: GroundedText, offsets: _Offsets) -> Json | None:
+def _render_segment(grounded_text: GroundedText, offsets: _Offsets) -> Json | None:
     """The segment of the response that a citation covers; all of it if it has no offsets."""
-    citation, text = grounded.citation, grounded.text
+    citation, text = grounded_text.citation, grounded_text.text
     if citation.dialect == NAME and isinstance(citation.native.get("segment"), dict):
         native: Json = citation.native["segment"]
         return native
@@ -415,8 +415,8 @@ def _render_segment(grounded: GroundedText, offsets: _Offsets) -> Json | None:
     if not text[start:end]:
         return None
     return {
-        "startIndex": grounded.before + offsets.to_bytes(start),
-        "endIndex": grounded.before + offsets.to_bytes(end),
+        "startIndex": grounded_text.before + offsets.to_bytes(start),
+        "endIndex": grounded_text.before + offsets.to_bytes(end),
         "text": text[start:end],
     }
 

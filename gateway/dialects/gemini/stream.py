@@ -82,18 +82,22 @@ _SIGNATURE_FIELDS = ("thoughtSignature", "thought_signature")
 class GeminiStreamParser:
     """Parses one stream, or a non-streaming response as a stream of one frame."""
 
-    def __init__(self, traits: Traits, rendered: RenderedRequest | None) -> None:
+    def __init__(self, traits: Traits, rendered_request: RenderedRequest | None) -> None:
         self._traits = traits
-        requests_several = _requests_several_candidates(rendered)
+        requests_several = _requests_several_candidates(rendered_request)
         self._extra_candidates = (
-            AlternativeParsers(lambda: GeminiStreamParser(traits, rendered))
+            AlternativeParsers(lambda: GeminiStreamParser(traits, rendered_request))
             if requests_several
             else None
         )
-        self._client_names = rendered.client_names if rendered is not None else {}
-        self._custom_tools = rendered.custom_tools if rendered is not None else frozenset[str]()
+        self._client_names = rendered_request.client_names if rendered_request is not None else {}
+        self._custom_tools = (
+            rendered_request.custom_tools if rendered_request is not None else frozenset[str]()
+        )
         # The position of the response among the contents.
-        self._content_index = len(rendered.body.get("contents", ())) if rendered is not None else 0
+        self._content_index = (
+            len(rendered_request.body.get("contents", ())) if rendered_request is not None else 0
+        )
         self._started = False
         self._ended = False
         self._response_id = ""
@@ -367,8 +371,10 @@ def _signature_value(part: Json) -> str:
     return next((value for value in values if isinstance(value, str)), "")
 
 
-def _requests_several_candidates(rendered: RenderedRequest | None) -> bool:
-    config = rendered.body.get(GENERATION_CONFIG, {}) if rendered is not None else {}
+def _requests_several_candidates(rendered_request: RenderedRequest | None) -> bool:
+    config = (
+        rendered_request.body.get(GENERATION_CONFIG, {}) if rendered_request is not None else {}
+    )
     return bool(config.get("candidateCount", 1) > 1)
 
 
@@ -394,13 +400,13 @@ _PARSED_FIELDS = frozenset(
 )
 
 
-def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) -> Response:
+def parse_response(body: Any, traits: Traits, rendered_request: RenderedRequest | None) -> Response:
     """The canonical response. Raises GatewayError for a body that is no response."""
     if is_error(body):
         raise GatewayError(parse_error_payload(body))
     if not isinstance(body, dict) or not ("candidates" in body or "promptFeedback" in body):
         raise bad_upstream("the upstream's response contains no candidates")
-    parser = GeminiStreamParser(traits, rendered)
+    parser = GeminiStreamParser(traits, rendered_request)
     response = fold_events([*parser.parse_event(body), *parser.close()])
     candidates = body.get("candidates")
     candidates = (

@@ -63,44 +63,46 @@ _OLD_DEFS, _NEW_DEFS = "#/definitions/", "#/$defs/"
 
 def to_gemini_schema(schema: Json) -> tuple[Json, list[str]]:
     """The schema in Gemini's subset, and the keywords that had to be changed."""
-    changed: dict[str, None] = {}
-    return _convert_schema(schema, changed, 0), list(changed)
+    changed_keywords: dict[str, None] = {}
+    return _convert_schema(schema, changed_keywords, 0), list(changed_keywords)
 
 
-def _convert_schema(schema: Json, changed: dict[str, None], depth: int) -> Json:
+def _convert_schema(schema: Json, changed_keywords: dict[str, None], depth: int) -> Json:
     if depth > _MAX_DEPTH:
-        changed["nesting"] = None
+        changed_keywords["nesting"] = None
         return schema
-    schema = _rename_keywords(_unwrap_all_of(schema), changed)
+    schema = _rename_keywords(_unwrap_all_of(schema), changed_keywords)
     if "$ref" in schema:
-        return _convert_reference(schema, changed, depth)
+        return _convert_reference(schema, changed_keywords, depth)
     unsupported_keywords = [
         key for key in schema if key not in _SUPPORTED_KEYWORDS or _is_unsupported(key, schema[key])
     ]
-    changed.update(dict.fromkeys(unsupported_keywords))
+    changed_keywords.update(dict.fromkeys(unsupported_keywords))
     dropped_keywords = frozenset(unsupported_keywords)
     out = {key: value for key, value in schema.items() if key not in dropped_keywords}
     _append_to_description(
         out, schema, [key for key in unsupported_keywords if key not in _TOOLING_KEYWORDS]
     )
-    return _convert_subschemas(out, changed, depth)
+    return _convert_subschemas(out, changed_keywords, depth)
 
 
-def _convert_subschemas(out: Json, changed: dict[str, None], depth: int) -> Json:
+def _convert_subschemas(out: Json, changed_keywords: dict[str, None], depth: int) -> Json:
     for key in ("properties", "$defs"):
         if isinstance(out.get(key), dict):
-            out[key] = {name: _convert_inner(s, changed, depth) for name, s in out[key].items()}
+            out[key] = {
+                name: _convert_inner(s, changed_keywords, depth) for name, s in out[key].items()
+            }
     for key in ("anyOf", "oneOf", "prefixItems", "items", "additionalProperties"):
         if key in out:
-            out[key] = _convert_inner(out[key], changed, depth)
+            out[key] = _convert_inner(out[key], changed_keywords, depth)
     return out
 
 
-def _convert_inner(value: Any, changed: dict[str, None], depth: int) -> Any:
+def _convert_inner(value: Any, changed_keywords: dict[str, None], depth: int) -> Any:
     """A schema, or each of a list of them; `true` and `false` are schemas too."""
     if isinstance(value, list):
-        return [_convert_inner(item, changed, depth + 1) for item in value]
-    return _convert_schema(value, changed, depth + 1) if isinstance(value, dict) else value
+        return [_convert_inner(item, changed_keywords, depth + 1) for item in value]
+    return _convert_schema(value, changed_keywords, depth + 1) if isinstance(value, dict) else value
 
 
 def _unwrap_all_of(schema: Json) -> Json:
@@ -122,17 +124,17 @@ def _rename_keywords(schema: Json, changed_keywords: dict[str, None]) -> Json:
     return out
 
 
-def _convert_reference(schema: Json, changed: dict[str, None], depth: int) -> Json:
+def _convert_reference(schema: Json, changed_keywords: dict[str, None], depth: int) -> Json:
     """A reference, which may have no neighbours but those with a `$`."""
     out = {
         key: value
         for key, value in schema.items()
         if key.startswith("$") and key not in _TOOLING_KEYWORDS
     }
-    changed.update(dict.fromkeys(key for key in schema if key not in out))
+    changed_keywords.update(dict.fromkeys(key for key in schema if key not in out))
     if isinstance(out["$ref"], str):
         out["$ref"] = out["$ref"].replace(_OLD_DEFS, _NEW_DEFS)
-    return _convert_subschemas(out, changed, depth)
+    return _convert_subschemas(out, changed_keywords, depth)
 
 
 def _is_unsupported(key: str, value: Any) -> bool:
@@ -368,10 +370,10 @@ def _render_function(context: RenderContext, tool: Tool) -> Json:
 def _render_schema(context: RenderContext, tool: Tool) -> Json:
     if not tool.schema:
         return {"type": "object", "properties": {}}
-    schema, changed = to_gemini_schema(tool.schema)
-    if changed:
+    schema, changed_keywords = to_gemini_schema(tool.schema)
+    if changed_keywords:
         schema_field = context.request.client_paths.get("tool_schema")
-        reason = f"{'/'.join(changed)}: not in Gemini's JSON Schema, moved to descriptions"
+        reason = f"{'/'.join(changed_keywords)}: not in Gemini's JSON Schema, moved to descriptions"
         context.approximate(f"{tool.path}.{schema_field}" if schema_field else tool.path, reason)
     return schema
 

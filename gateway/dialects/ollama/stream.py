@@ -56,11 +56,13 @@ from gateway.framing.sse import Frame
 class OllamaStreamParser:
     """One stream of lines -> events."""
 
-    def __init__(self, traits: Traits, rendered: RenderedRequest | None) -> None:
+    def __init__(self, traits: Traits, rendered_request: RenderedRequest | None) -> None:
         self._traits = traits
         self._model = traits.model
-        self._custom_tools = rendered.custom_tools if rendered is not None else frozenset()
-        self._turn_number = _next_turn_number(rendered)
+        self._custom_tools = (
+            rendered_request.custom_tools if rendered_request is not None else frozenset()
+        )
+        self._turn_number = _next_turn_number(rendered_request)
         self._call_count = 0
         self._started = False
         self._ended = False
@@ -159,9 +161,9 @@ class OllamaStreamParser:
         return [Failed(error)]
 
 
-def _next_turn_number(rendered: RenderedRequest | None) -> int:
+def _next_turn_number(rendered_request: RenderedRequest | None) -> int:
     """The number of the response in its conversation, which keeps generated ids unique."""
-    messages = rendered.body.get("messages", []) if rendered is not None else []
+    messages = rendered_request.body.get("messages", []) if rendered_request is not None else []
     return 1 + len([message for message in messages if message.get("role") == "assistant"])
 
 
@@ -185,7 +187,7 @@ def _render_arguments(value: Any, *, custom: bool) -> str:
     return compact_json(value) if value else ""
 
 
-def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) -> Response:
+def parse_response(body: Any, traits: Traits, rendered_request: RenderedRequest | None) -> Response:
     """The canonical response. Raises GatewayError for a body that is no response."""
     if is_error(body):
         raise GatewayError(parse_error_payload(body))
@@ -193,7 +195,9 @@ def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) 
         raise bad_upstream("the upstream's response contains no message")
     if body.get("done") is False:
         raise bad_upstream(TRUNCATED_STREAM)
-    return fold_events(OllamaStreamParser(traits, rendered).parse_line({**body, "done": True}))
+    return fold_events(
+        OllamaStreamParser(traits, rendered_request).parse_line({**body, "done": True})
+    )
 
 
 # --- a client's stream ----------------------------------------------------------------------------

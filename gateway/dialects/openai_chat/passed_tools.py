@@ -13,7 +13,7 @@ from gateway.dialects.shared.server_tools import NO_WEB_SEARCH
 
 Fields = dict[str, msgspec.Raw]
 
-_SEARCH_OPTIONS, _ALLOWED = "web_search_options", "allowed_tools"
+_SEARCH_OPTIONS, _ALLOWED_TOOLS = "web_search_options", "allowed_tools"
 _NULL = b"null"
 
 
@@ -45,10 +45,10 @@ def _filter_tools(
 ) -> Fields:
     """The fields with only the allowed tools, and the mode as the tool choice."""
     value = msgspec.json.decode(choice)
-    if not isinstance(value, dict) or value.get("type") != _ALLOWED:
+    if not isinstance(value, dict) or value.get("type") != _ALLOWED_TOOLS:
         return fields
-    allowed = value.get(_ALLOWED)
-    refs = allowed.get("tools") if isinstance(allowed, dict) else None
+    allowed_tools = value.get(_ALLOWED_TOOLS)
+    refs = allowed_tools.get("tools") if isinstance(allowed_tools, dict) else None
     if not isinstance(refs, list):
         raise _MalformedChoiceError
     names = {_tool_name(ref) for ref in refs}
@@ -58,7 +58,7 @@ def _filter_tools(
     if not sent_tools:
         report.append(dropped_field("tool_choice", "no tools are sent"))
         return other_fields
-    required = isinstance(allowed, dict) and allowed.get("mode") == "required"
+    required = isinstance(allowed_tools, dict) and allowed_tools.get("mode") == "required"
     mode = traits.tool_choice_any if required and traits.forced_tools else "auto"
     report.append(approximated_field("tool_choice", ONLY_ALLOWED_SENT))
     return {

@@ -264,21 +264,21 @@ def _sampling_out(context: ChatRenderContext, body: Json) -> None:
     # OpenAI's reasoning models accept sampling fields when reasoning is off.
     accepts_sampling = traits.sampling or body.get("reasoning_effort") == "none"
     model = traits.model or "the upstream"
-    rejects = f"{model} rejects sampling parameters"
-    unknown = "no equivalent"
-    _temperature_out(context, body, accepts_sampling=accepts_sampling, reason=rejects)
-    for name, supported, reason in (
-        ("top_p", accepts_sampling, rejects),
-        ("top_k", accepts_sampling and traits.top_k, unknown),
-        ("min_p", traits.min_p, unknown),
+    rejection_reason = f"{model} rejects sampling parameters"
+    no_equivalent = "no equivalent"
+    _temperature_out(context, body, accepts_sampling=accepts_sampling, reason=rejection_reason)
+    for name, is_supported, reason in (
+        ("top_p", accepts_sampling, rejection_reason),
+        ("top_k", accepts_sampling and traits.top_k, no_equivalent),
+        ("min_p", traits.min_p, no_equivalent),
         ("frequency_penalty", traits.penalties, f"{model} does not support penalties"),
         ("presence_penalty", traits.penalties, f"{model} does not support penalties"),
-        ("repetition_penalty", traits.repetition_penalty, unknown),
-        ("seed", traits.seed, unknown),
-        ("logit_bias", traits.logit_bias, unknown),
+        ("repetition_penalty", traits.repetition_penalty, no_equivalent),
+        ("seed", traits.seed, no_equivalent),
+        ("logit_bias", traits.logit_bias, no_equivalent),
     ):
         _put_if_supported(
-            context, body, name, getattr(sampling, name), supported=supported, reason=reason
+            context, body, name, getattr(sampling, name), supported=is_supported, reason=reason
         )
     _stop_out(context, body)
     _logprobs_out(context, body)

@@ -111,15 +111,15 @@ _decoder = msgspec.json.Decoder(_Chunk)
 class ChatStreamParser:
     """One stream of chunks -> events. Further requested choices are emitted at the end."""
 
-    def __init__(self, traits: Traits, rendered: RenderedRequest | None) -> None:
-        wants_choices = _wants_multiple_choices(rendered)
+    def __init__(self, traits: Traits, rendered_request: RenderedRequest | None) -> None:
+        wants_choices = _wants_multiple_choices(rendered_request)
         self._others = (
-            AlternativeParsers(lambda: ChatStreamParser(traits, rendered))
+            AlternativeParsers(lambda: ChatStreamParser(traits, rendered_request))
             if wants_choices
             else None
         )
         self._kind, self._model = traits.kind, traits.model
-        self._calls = ToolCallStream(rendered)
+        self._calls = ToolCallStream(rendered_request)
         self._started = False
         self._ended = False
         self._open_kind = ""
@@ -192,9 +192,9 @@ class ChatStreamParser:
         return events
 
     def _add_usage(self, usage: Any) -> None:
-        parsed = parse_usage(usage)
-        if parsed is not None:
-            self._usage = merge_usage(self._usage, parsed)
+        chunk_usage = parse_usage(usage)
+        if chunk_usage is not None:
+            self._usage = merge_usage(self._usage, chunk_usage)
 
     def _emit_start(self, chunk: _Chunk, events: list[Event]) -> None:
         self._started = True
@@ -384,8 +384,8 @@ def _start_event(chunk: _Chunk, response_id: str, model: str, usage: Usage | Non
     )
 
 
-def _wants_multiple_choices(rendered: RenderedRequest | None) -> bool:
-    return rendered is not None and rendered.body.get("n", 1) > 1
+def _wants_multiple_choices(rendered_request: RenderedRequest | None) -> bool:
+    return rendered_request is not None and rendered_request.body.get("n", 1) > 1
 
 
 def _single_choice_chunk(chunk: _Chunk, choice: _Choice) -> _Chunk:
@@ -411,7 +411,7 @@ def _decode_or_none(data: bytes) -> Any:
         return None
 
 
-def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) -> Response:
+def parse_response(body: Any, traits: Traits, rendered_request: RenderedRequest | None) -> Response:
     """The canonical response. Raises GatewayError for a body that is no response."""
     if is_error(body):
         raise GatewayError(find_error(body))
@@ -422,18 +422,20 @@ def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) 
     first_choice, *other_choices = chunk.choices or [None]
     if first_choice is None:
         raise bad_upstream("the upstream's response contains no choices")
-    response = _choice_response(chunk, first_choice, traits, rendered)
-    if not _wants_multiple_choices(rendered):
+    response = _choice_response(chunk, first_choice, traits, rendered_request)
+    if not _wants_multiple_choices(rendered_request):
         return response
     chunk.usage = None
     other_calls = tuple(
-        _choice_response(chunk, choice, traits, rendered) for choice in other_choices if choice
+        _choice_response(chunk, choice, traits, rendered_request)
+        for choice in other_choices
+        if choice
     )
     return msgspec.structs.replace(response, alternatives=other_calls)
 
 
 def _choice_response(
-    chunk: _Chunk, choice: _Choice, traits: Traits, rendered: RenderedRequest | None
+    chunk: _Chunk, choice: _Choice, traits: Traits, rendered_request: RenderedRequest | None
 ) -> Response:
     if choice.message is None and choice.delta is None:
         raise bad_upstream("the upstream's response contains no message")
@@ -442,7 +444,7 @@ def _choice_response(
     extra = logprobs_extra(logprob_tokens(choice.logprobs))
     if chunk.system_fingerprint is not None:
         extra[NAME] = {"system_fingerprint": chunk.system_fingerprint}
-    response = fold_events(ChatStreamParser(traits, rendered).feed_complete(chunk))
+    response = fold_events(ChatStreamParser(traits, rendered_request).feed_complete(chunk))
     return msgspec.structs.replace(response, extra=extra)
 
 
@@ -594,11 +596,11 @@ class ChatStreamRenderer:
     def _annotations(self) -> bytes:
         """The sources of the block, whose end position is known only now."""
         citations, self._pending_citations = self._pending_citations, []
-        rendered = [
+        rendered_citations = [
             citation_out(citation, self._block_start, self._text_length) for citation in citations
         ]
-        annotations = [annotation for annotation in rendered if annotation is not None]
-        if len(annotations) < len(rendered):
+        annotations = [annotation for annotation in rendered_citations if annotation is not None]
+        if len(annotations) < len(rendered_citations):
             self._record_loss(
                 dropped_field("citations", "OpenAI Chat does not support sources without a URL")
             )

@@ -316,9 +316,11 @@ class JsonObjectScanner:
 class ToolCallStream:
     """All calls of one response."""
 
-    def __init__(self, rendered: RenderedRequest | None) -> None:
-        self._client_names = rendered.client_names if rendered is not None else {}
-        self._custom_tools = rendered.custom_tools if rendered is not None else frozenset()
+    def __init__(self, rendered_request: RenderedRequest | None) -> None:
+        self._client_names = rendered_request.client_names if rendered_request is not None else {}
+        self._custom_tools = (
+            rendered_request.custom_tools if rendered_request is not None else frozenset()
+        )
         self._pending: deque[_Call] = deque()
         self._by_index: dict[int, _Call] = {}
         self._by_id: dict[str, deque[_Call]] = {}

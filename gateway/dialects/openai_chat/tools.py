@@ -129,8 +129,8 @@ def _function_in(tool: Json, function: Json, function_path: str, path: str) -> T
     )
 
 
-def _fields_except(obj: Json, excluded: frozenset[str]) -> Json:
-    return {key: value for key, value in obj.items() if key not in excluded}
+def _fields_except(obj: Json, excluded_names: frozenset[str]) -> Json:
+    return {key: value for key, value in obj.items() if key not in excluded_names}
 
 
 def _custom_in(tool: Json, path: str) -> Tool:
@@ -333,9 +333,9 @@ def _tool_name_in(value: Json, path: str) -> str:
 
 def _allowed_in(value: Json, *, parallel: bool | None) -> ToolChoice:
     path = "tool_choice.allowed_tools"
-    allowed = required_mapping(value, "allowed_tools", "tool_choice")
-    mode = enum_value(allowed, "mode", ("auto", "required"), path)
-    tool_refs = objects(allowed, "tools", path)
+    allowed_tools = required_mapping(value, "allowed_tools", "tool_choice")
+    mode = enum_value(allowed_tools, "mode", ("auto", "required"), path)
+    tool_refs = objects(allowed_tools, "tools", path)
     names = tuple(_tool_name_in(item, f"{path}.tools[{i}]") for i, item in enumerate(tool_refs))
     return ToolChoice(mode="allowed", names=names, required=mode == "required", parallel=parallel)
 
@@ -399,8 +399,8 @@ def _mode_out(context: ChatRenderContext, choice: ToolChoice) -> Any:
             return _tools_by_name(context, choice.names)[0]
         case "allowed" if traits.allowed_tools:
             mode = "required" if choice.required else "auto"
-            allowed = {"mode": mode, "tools": _tools_by_name(context, choice.names)}
-            return {"type": "allowed_tools", "allowed_tools": allowed}
+            allowed_tools = {"mode": mode, "tools": _tools_by_name(context, choice.names)}
+            return {"type": "allowed_tools", "allowed_tools": allowed_tools}
         case "allowed":
             return traits.tool_choice_any if choice.required else "auto"
         case _:

@@ -246,7 +246,7 @@ def _limit_out(context: PromptRenderContext, body: Json) -> None:
 
 def _sampling_out(context: PromptRenderContext, body: Json) -> None:
     request, traits, sampling = context.request, context.traits, context.request.sampling
-    for name, supported in (
+    for name, is_supported in (
         ("temperature", traits.sampling),
         ("top_p", traits.sampling),
         ("top_k", traits.top_k),
@@ -258,7 +258,7 @@ def _sampling_out(context: PromptRenderContext, body: Json) -> None:
         ("logit_bias", traits.logit_bias),
     ):
         value = getattr(sampling, name)
-        if value is not None and supported:
+        if value is not None and is_supported:
             body[name] = value
         elif value is not None:
             context.drop(request.client_path(name))

@@ -40,7 +40,7 @@ from gateway.framing.sse import Frame
 class CompletionStreamParser:
     """One stream of chunks -> events."""
 
-    def __init__(self, traits: Traits, rendered: RenderedRequest | None) -> None:
+    def __init__(self, traits: Traits, rendered_request: RenderedRequest | None) -> None:
         self._started = False
         self._open = False
         self._ended = False
@@ -127,7 +127,7 @@ def _start(chunk: Json, usage: Usage | None) -> Start:
     )
 
 
-def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) -> Response:
+def parse_response(body: Any, traits: Traits, rendered_request: RenderedRequest | None) -> Response:
     """The canonical response. Raises GatewayError for a body that is no response."""
     if is_error(body):
         raise GatewayError(find_error(body))
@@ -135,7 +135,7 @@ def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) 
     first_choice = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(first_choice, dict) or _choice_text(first_choice) is None:
         raise bad_upstream("the upstream's response is not a text completion")
-    parser = CompletionStreamParser(traits, rendered)
+    parser = CompletionStreamParser(traits, rendered_request)
     choice = {
         **first_choice,
         "index": 0,

@@ -372,7 +372,7 @@ def _without_provider_calls(context: ResponsesRenderContext) -> Request:
     request = context.request
     offered_names = {tool.name for tool in request.tools}
     parts = [part for turn in request.turns for part in turn.parts]
-    answered = {part.id for part in parts if isinstance(part, ToolResult)}
+    answered_call_ids = {part.id for part in parts if isinstance(part, ToolResult)}
     turns = []
     for turn in request.turns:
         kept_parts = []
@@ -380,7 +380,7 @@ def _without_provider_calls(context: ResponsesRenderContext) -> Request:
             if (
                 isinstance(part, ToolCall)
                 and part.custom
-                and part.id not in answered
+                and part.id not in answered_call_ids
                 and part.name not in offered_names
             ):
                 context.drop(part.path, _CALLS_NOT_SENT)
@@ -525,9 +525,9 @@ def _content_part(context: ResponsesRenderContext, part: Part) -> Json:
         return {"type": "refusal", "refusal": part.text}
     assert isinstance(part, Text)
     context.drop_cache_marks(part.cache)
-    rendered = [citation_out(citation, 0, len(part.text)) for citation in part.citations]
-    annotations = [annotation for annotation in rendered if annotation is not None]
-    if len(annotations) < len(rendered):
+    rendered_citations = [citation_out(citation, 0, len(part.text)) for citation in part.citations]
+    annotations = [annotation for annotation in rendered_citations if annotation is not None]
+    if len(annotations) < len(rendered_citations):
         context.drop(f"{part.path}.citations", "messages do not support sources without a URL")
     return {"type": "output_text", "text": part.text, "annotations": annotations}
 

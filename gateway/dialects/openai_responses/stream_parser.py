@@ -82,9 +82,9 @@ _decode = msgspec.json.Decoder().decode
 class ResponsesStreamParser:
     """Parses one stream."""
 
-    def __init__(self, traits: Traits, rendered: RenderedRequest | None) -> None:
+    def __init__(self, traits: Traits, rendered_request: RenderedRequest | None) -> None:
         self._traits = traits
-        self._rendered = rendered
+        self._rendered_request = rendered_request
         self._model = traits.model
         self._id = ""
         self._started = False
@@ -252,14 +252,16 @@ class ResponsesStreamParser:
         sent_name = join_name(
             string_or_empty(item_data.get("namespace")), string_or_empty(item_data.get("name"))
         )
-        rendered = self._rendered
-        item.is_wrapped_custom = rendered is not None and sent_name in rendered.custom_tools
+        rendered_request = self._rendered_request
+        item.is_wrapped_custom = (
+            rendered_request is not None and sent_name in rendered_request.custom_tools
+        )
         call_id = string_or_empty(item_data.get("call_id")) or string_or_empty(item_data.get("id"))
         return BlockStart(
             kind="tool_call",
             id=call_id or f"call_{self._id}_{self._items.count}",
-            name=rendered.client_names.get(sent_name, sent_name)
-            if rendered is not None
+            name=rendered_request.client_names.get(sent_name, sent_name)
+            if rendered_request is not None
             else sent_name,
             custom=item.is_wrapped_custom or item_data.get("type") == "custom_tool_call",
         )
@@ -352,7 +354,7 @@ def _part_index(data: Json, field: str) -> int:
     return part_index if type(part_index) is int else 0
 
 
-def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) -> Response:
+def parse_response(body: Any, traits: Traits, rendered_request: RenderedRequest | None) -> Response:
     """The canonical response. Raises GatewayError for a body that is no response."""
     failure = failure_in(body)
     if failure is not None:
@@ -360,7 +362,7 @@ def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) 
     if not isinstance(body, dict) or not isinstance(body.get("output"), list):
         raise bad_upstream("the upstream's response has no output list")
     folder = ResponseBuilder()
-    for event in ResponsesStreamParser(traits, rendered).feed_complete(body):
+    for event in ResponsesStreamParser(traits, rendered_request).feed_complete(body):
         folder.feed(event)
     response = folder.close()
     contents = [item.get("content") for item in body["output"] if isinstance(item, dict)]

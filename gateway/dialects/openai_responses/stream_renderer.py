@@ -169,9 +169,9 @@ class MessageWriter:
         if kind == "text":
             name, delta_fields["logprobs"] = "response.output_text.delta", []
         self._deltas = self._events.delta_writer(name, self._id, **delta_fields)
-        added = "response.content_part.added"
+        event_type = "response.content_part.added"
         return out + self._events.item_event(
-            added, self._id, content_index=content_index, part=part
+            event_type, self._id, content_index=content_index, part=part
         )
 
     def write(self, text: str) -> bytes:
@@ -206,19 +206,21 @@ class MessageWriter:
         out: list[bytes] = []
         content_index, end = len(self._content) - 1, self._deltas.length
         annotations: list[Json] = self._content[-1]["annotations"]
-        rendered = [citation_out(citation, self._block_start, end) for citation in citations]
-        for annotation in rendered:
+        rendered_citations = [
+            citation_out(citation, self._block_start, end) for citation in citations
+        ]
+        for annotation in rendered_citations:
             if annotation is not None:
                 annotations.append(annotation)
-                added = self._events.item_event(
+                annotation_event = self._events.item_event(
                     "response.output_text.annotation.added",
                     self._id,
                     content_index=content_index,
                     annotation_index=len(annotations) - 1,
                     annotation=annotation,
                 )
-                out.append(added)
-        return b"".join(out), None not in rendered
+                out.append(annotation_event)
+        return b"".join(out), None not in rendered_citations
 
     def close(self, status: str) -> bytes:
         """End the message."""
@@ -266,11 +268,11 @@ class ReasoningWriter:
         out = b""
         if self._deltas is None:
             part = {"type": "summary_text", "text": ""}
-            added, delta = "summary_part.added", "summary_text.delta"
+            added_type, delta_type = "summary_part.added", "summary_text.delta"
             out = self._events.item_event(
-                f"response.reasoning_{added}", self._id, summary_index=0, part=part
+                f"response.reasoning_{added_type}", self._id, summary_index=0, part=part
             )
-            name = f"response.reasoning_{delta}"
+            name = f"response.reasoning_{delta_type}"
             self._deltas = self._events.delta_writer(name, self._id, summary_index=0)
         return out + self._deltas.write(text)
 
@@ -400,8 +402,8 @@ class McpCallWriter(_ServerCall):
         call = self._call = mcp.read_call(self._start(MCP_CALL))
         assert call is not None
         item = mcp.call_item(call)
-        added = {**item, "id": self._id, "arguments": "", "status": "in_progress"}
-        out = self._events.item_added(added)
+        added_item = {**item, "id": self._id, "arguments": "", "status": "in_progress"}
+        out = self._events.item_added(added_item)
         out += self._events.item_event("response.mcp_call.in_progress", self._id)
         name, text = "response.mcp_call_arguments", item["arguments"]
         out += self._events.item_event(f"{name}.delta", self._id, delta=text)
@@ -536,8 +538,8 @@ class ResponsesStreamRenderer:
         if start.service_tier is not None:
             self._response_fields["service_tier"] = start.service_tier
         response = self._response("in_progress", usage=None)
-        created = self._events.event("response.created", response=response)
-        return created + self._events.event("response.in_progress", response=response)
+        created_event = self._events.event("response.created", response=response)
+        return created_event + self._events.event("response.in_progress", response=response)
 
     def _response(self, status: str, **fields: object) -> Json:
         events = self._events

@@ -111,10 +111,12 @@ def _custom_in(item: Json, path: str, namespace: str | None) -> Tool:
     )
 
 
-def _fields_except(item: Json, excluded: frozenset[str]) -> Json:
-    if item.keys() <= excluded:
+def _fields_except(item: Json, excluded_names: frozenset[str]) -> Json:
+    if item.keys() <= excluded_names:
         return {}
-    return {key: value for key, value in item.items() if key not in excluded and value is not None}
+    return {
+        key: value for key, value in item.items() if key not in excluded_names and value is not None
+    }
 
 
 def _format_in(form: Json | None) -> Json | None:

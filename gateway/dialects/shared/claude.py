@@ -81,9 +81,9 @@ class ClaudeRenderContext(ToolNamingRenderContext):
         if not is_enforceable(schema):
             self._add_schema_hint(schema, unenforceable_reason)
             return None
-        strict_schema, changed = restrict_to_anthropic(schema)
-        if changed:
-            reason = f"{'/'.join(changed)} moved to descriptions"
+        strict_schema, changed_keywords = restrict_to_anthropic(schema)
+        if changed_keywords:
+            reason = f"{'/'.join(changed_keywords)} moved to descriptions"
             self.approximate(self.request.client_path("schema"), reason)
         return strict_schema
 
@@ -96,9 +96,9 @@ class ClaudeRenderContext(ToolNamingRenderContext):
 
     def tool_schema(self, tool: Tool) -> Json:
         """The tool's schema with an object without alternatives as its root."""
-        schema, changed = merge_into_object(tool.schema)
-        if changed:
-            self.approximate(tool.path, changed)
+        schema, changed_keywords = merge_into_object(tool.schema)
+        if changed_keywords:
+            self.approximate(tool.path, changed_keywords)
         return schema
 
     def strict_tool_schema(self, tool: Tool, schema: Json, outside_reason: str) -> Json | None:

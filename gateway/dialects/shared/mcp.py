@@ -53,12 +53,12 @@ def parse_openai_tool(tool: Tool) -> McpServer | str:
         return "a connector of OpenAI's exists only there"
     if native.get("require_approval") != "never":
         return "calls cannot wait for an approval; set require_approval to never"
-    allowed = native.get("allowed_tools")
+    allowed_tools = native.get("allowed_tools")
     losses = []
-    if isinstance(allowed, dict):
-        if allowed.get("read_only") is not None:
+    if isinstance(allowed_tools, dict):
+        if allowed_tools.get("read_only") is not None:
             losses.append(("allowed_tools.read_only", "no equivalent"))
-        allowed = allowed.get("tool_names")
+        allowed_tools = allowed_tools.get("tool_names")
     token = string_or_empty(native.get("authorization"))
     for name, value in object_or_empty(native.get("headers")).items():
         scheme, _, credential = string_or_empty(value).partition(" ")
@@ -70,7 +70,7 @@ def parse_openai_tool(tool: Tool) -> McpServer | str:
         name=string_or_empty(native.get("server_label")),
         url=url,
         token=token.removeprefix("Bearer "),
-        allowed=_names(allowed),
+        allowed=_names(allowed_tools),
         losses=tuple(dict.fromkeys(losses)),
     )
 
@@ -257,8 +257,8 @@ def items_for_history(request: Request, parts: Iterable[Part]) -> dict[int, list
     for part, call in calls:
         if call.server not in names or call.id not in results:
             continue
-        result_part, (_, output, failed) = results[call.id]
-        item = call_item(msgspec.structs.replace(call, output=output, failed=failed))
+        result_part, (_, output, has_failed) = results[call.id]
+        item = call_item(msgspec.structs.replace(call, output=output, failed=has_failed))
         digest = sha256(call.id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         items[id(part)], items[id(result_part)] = [{"id": f"mcp_{digest}", **item}], []
     return items

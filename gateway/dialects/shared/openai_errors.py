@@ -255,9 +255,10 @@ def _kind(status: int | None, labels: list[str], message: str) -> str:
             "upstream_error",
         )
     if kind in _REFINED_BY_PHRASE:
-        lowered = message.lower()
+        lowercase_message = message.lower()
         return next(
-            (phrase_kind for phrase, phrase_kind in _KIND_BY_PHRASE if phrase in lowered), kind
+            (phrase_kind for phrase, phrase_kind in _KIND_BY_PHRASE if phrase in lowercase_message),
+            kind,
         )
     return kind
 

@@ -186,9 +186,9 @@ def _from_tool_use(data: Json) -> Search | None:
 
 def _from_web_search_call(data: Json) -> Search | None:
     action = object_or_empty(data.get("action"))
-    call_id, failed = string_or_empty(data.get("id")), data.get("status") == "failed"
+    call_id, has_failed = string_or_empty(data.get("id")), data.get("status") == "failed"
     if action.get("type") == "open_page":
-        return Search(id=call_id, page_url=string_or_empty(action.get("url")), failed=failed)
+        return Search(id=call_id, page_url=string_or_empty(action.get("url")), failed=has_failed)
     if action.get("type") != "search":
         return None
     queries = action.get("queries")
@@ -196,7 +196,7 @@ def _from_web_search_call(data: Json) -> Search | None:
     query = string_or_empty(action.get("query")) or "; ".join(
         filter(None, map(string_or_empty, query_list))
     )
-    return Search(id=call_id, query=query, sources=_urls(action.get("sources")), failed=failed)
+    return Search(id=call_id, query=query, sources=_urls(action.get("sources")), failed=has_failed)
 
 
 def read_result(data: Json) -> Search | None:
