@@ -75,17 +75,17 @@ class RegistryQuerySet(models.QuerySet[Row]):
 
 
 # Registry changes that this process has committed.
-_committed = 0
+_committed_changes = 0
 
 
 def _note_commit() -> None:
-    global _committed
-    _committed += 1
+    global _committed_changes
+    _committed_changes += 1
 
 
 def committed_changes() -> int:
     """How many changes of the registry this process has committed."""
-    return _committed
+    return _committed_changes
 
 
 def bump_version() -> None:
@@ -396,7 +396,11 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         """Rows that have one of the tags, or none of them if negated."""
         rows = self.alias(tag_text=Cast("tags", models.TextField()))
         # The two databases and their writers differ in how they escape text in JSON.
-        texts = {json.dumps(tag, ensure_ascii=escaped) for tag in tags for escaped in (True, False)}
+        texts = {
+            json.dumps(tag, ensure_ascii=ensure_ascii)
+            for tag in tags
+            for ensure_ascii in (True, False)
+        }
         condition = reduce(or_, (Q(tag_text__contains=text) for text in sorted(texts)))
         return rows.filter(~condition if negated else condition)
 
@@ -462,8 +466,8 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         names = (*prompt, "output_tokens", "reasoning_tokens")
         sums = {name: models.Sum(name, default=0) for name in names}
         rows = self.filter(route__in=routes, cache__in=("hit", "semantic")).order_by()
-        summed = rows.values("route", "provider", "model")
-        yield from summed.annotate(requests=models.Count("pk"), **sums)
+        groups = rows.values("route", "provider", "model")
+        yield from groups.annotate(requests=models.Count("pk"), **sums)
 
     def failed(self) -> Self:
         """Rows that did not succeed, using the partial index of those."""
@@ -577,8 +581,10 @@ class RequestBodyQuerySet(models.QuerySet[Row]):
                 texts.filter(pk__in=ids).delete()
                 logs.filter(pk__in=ids).update(bodies_omitted="expired")
                 # Error messages are in the row and remain searchable.
-                failed = logs.filter(pk__in=ids).exclude(error="").values_list("pk", flat=True)
-                queue.bulk_create([queue.model(log_id=pk) for pk in failed], ignore_conflicts=True)
+                failed_pks = logs.filter(pk__in=ids).exclude(error="").values_list("pk", flat=True)
+                queue.bulk_create(
+                    [queue.model(log_id=pk) for pk in failed_pks], ignore_conflicts=True
+                )
             yield len(ids)
 
 

@@ -446,8 +446,8 @@ class TargetHourQuerySet(RollupQuerySet[Row]):
         rows = self.filter(provider=provider)
         names = ("priced_failures", "priced_failure_units", "broken_responses")
         sums = rows.aggregate(**{name: Sum(name, default=0) for name in names})
-        priced, units, broken = (int(sums[name]) for name in names)
-        return priced, dollars(units), broken
+        priced_failures, units, broken_responses = (int(sums[name]) for name in names)
+        return priced_failures, dollars(units), broken_responses
 
 
 class LatencyHourQuerySet(RollupQuerySet[Row]):

@@ -155,10 +155,10 @@ def import_bill(provider: str, lines: Sequence[BilledLine], *, origin: str, auth
         raise ValueError("the bill has no lines")
     first, last = min(line.since for line in lines), max(line.until for line in lines)
     with transaction.atomic():
-        old = BillLine.objects.filter(provider=provider, since__lte=last, until__gte=first)
-        before = old.aggregate(usd=Sum("usd"))["usd"]
-        deleted, _ = old.delete()
-        created = BillLine.objects.bulk_create(
+        old_lines = BillLine.objects.filter(provider=provider, since__lte=last, until__gte=first)
+        before = old_lines.aggregate(usd=Sum("usd"))["usd"]
+        deleted_count, _ = old_lines.delete()
+        new_lines = BillLine.objects.bulk_create(
             BillLine(
                 provider=provider,
                 since=line.since,
@@ -174,12 +174,12 @@ def import_bill(provider: str, lines: Sequence[BilledLine], *, origin: str, auth
         usd = sum((line.usd for line in lines), Decimal(0))
         audit.record_change(
             "billline",
-            created[0].pk,
+            new_lines[0].pk,
             f"{provider} {first} to {last}",
-            {**days, "usd": before, "lines": deleted} if deleted else None,
+            {**days, "usd": before, "lines": deleted_count} if deleted_count else None,
             {**days, "usd": usd, "lines": len(lines), "origin": origin},
         )
-    return deleted
+    return deleted_count
 
 
 # -- reconciliation -----------------------------------------------------------------
@@ -187,24 +187,31 @@ def import_bill(provider: str, lines: Sequence[BilledLine], *, origin: str, auth
 
 def reconcile(provider: str, since: dt.datetime, until: dt.datetime) -> Reconciliation:
     """The reconciliation of a provider's whole days (UTC), from `since` to before `until`."""
-    used = _computed_totals(provider, since, until)
+    computed_totals = _computed_totals(provider, since, until)
     first, last = since.date(), (until - dt.timedelta(days=1)).date()
     rows = list(BillLine.objects.filter(provider=provider, since__gte=first, until__lte=last))
-    billed: dict[tuple[dt.date, str], Decimal] = {}
+    billed_by_line: dict[tuple[dt.date, str], Decimal] = {}
     for row in rows:
         if row.since == row.until:
-            name = (row.since, _match_model(row.model, {model for _, model in used}))
-            billed[name] = billed.get(name, Decimal(0)) + row.usd
+            name = (row.since, _match_model(row.model, {model for _, model in computed_totals}))
+            billed_by_line[name] = billed_by_line.get(name, Decimal(0)) + row.usd
     days = [
-        ReconciledDay(day, model, used.get((day, model), Totals()), billed.get((day, model)))
-        for day, model in sorted(used.keys() | billed.keys(), key=lambda name: (name[0], name[1]))
+        ReconciledDay(
+            day,
+            model,
+            computed_totals.get((day, model), Totals()),
+            billed_by_line.get((day, model)),
+        )
+        for day, model in sorted(
+            computed_totals.keys() | billed_by_line.keys(), key=lambda name: (name[0], name[1])
+        )
     ]
     return Reconciliation(
         days=days,
-        totals=sum_totals(used.values()),
+        totals=sum_totals(computed_totals.values()),
         covered=sum_totals(
             totals
-            for (day, _model), totals in used.items()
+            for (day, _model), totals in computed_totals.items()
             if any(row.since <= day <= row.until for row in rows)
         ),
         billed=sum((row.usd for row in rows), Decimal(0)) if rows else None,
@@ -292,5 +299,7 @@ def _uncertainty(reason: str, costs: list[Decimal | None]) -> Uncertainty:
 
 def _attempts(provider: str, since: dt.datetime, until: dt.datetime) -> list[Uncertainty]:
     """Failed attempts at this provider: hedge losers with a cost, and responses that broke off."""
-    hedged, usd, broken = TargetHour.objects.between(since, until).failed_attempt_costs(provider)
-    return [Uncertainty("hedged", hedged, usd), Uncertainty("broken", broken, None)]
+    hedge_losers, usd, broken_responses = TargetHour.objects.between(
+        since, until
+    ).failed_attempt_costs(provider)
+    return [Uncertainty("hedged", hedge_losers, usd), Uncertainty("broken", broken_responses, None)]

@@ -86,31 +86,33 @@ def spend(
     Raises:
         ValueError: `by` is empty or has an unknown dimension.
     """
-    unknown = [name for name in by if name not in DIMENSIONS]
-    if unknown or not by:
+    unknown_dimensions = [name for name in by if name not in DIMENSIONS]
+    if unknown_dimensions or not by:
         raise ValueError(f"by: must be one or more of {', '.join(DIMENSIONS)}, separated by commas")
     sums: dict[tuple[Any, ...], list[int]] = {}
     from_log = not {"tag", "end_user"}.isdisjoint(by)
     items = _from_log(since, until, key_ids) if from_log else _from_rollups(since, until, key_ids)
-    for used in items:
-        for tag in used.tags:
+    for usage_item in items:
+        for tag in usage_item.tags:
             line_sums = sums.setdefault(
-                tuple(tag if name == "tag" else used.where[name] for name in by),
+                tuple(tag if name == "tag" else usage_item.where[name] for name in by),
                 [0] * (len(_COUNTS) + 2),
             )
-            for index, amount in enumerate((*used.counts, used.cost, used.charged)):
+            for index, amount in enumerate(
+                (*usage_item.counts, usage_item.cost, usage_item.charged)
+            ):
                 line_sums[index] += amount
     return [_row(by, name, sums[name]) for name in sorted(sums)]
 
 
 def _row(by: Sequence[str], name: tuple[Any, ...], sums: list[int]) -> Row:
-    *counts, unpriced, cost, charged = sums
+    *counts, unpriced_requests, cost, charge = sums
     return {
         **dict(zip(by, name, strict=True)),
         **dict(zip(_COUNTS[:-1], counts, strict=True)),
         "cost_usd": dollars(cost),
-        "charged_usd": dollars(charged),
-        "requests_without_price": unpriced,
+        "charged_usd": dollars(charge),
+        "requests_without_price": unpriced_requests,
     }
 
 
@@ -120,9 +122,9 @@ def _from_rollups(
     names = _Names()
     columns = (*UsageHour.KEYS[1:], *_COUNTS, "cost_units", "charged_units")
     rows = UsageHour.objects.in_range(since, until).of_keys(key_ids).rows(*columns)
-    for day, (key_id, prefix, route, provider, model, *counts, cost, charged) in rows:
+    for day, (key_id, prefix, route, provider, model, *counts, cost, charge) in rows:
         dimensions = names.dimensions_of(day, key_id, prefix, route, provider, model)
-        yield _UsageItem(dimensions, tuple(counts), cost, charged)
+        yield _UsageItem(dimensions, tuple(counts), cost, charge)
 
 
 def _from_log(
@@ -131,17 +133,17 @@ def _from_log(
     names = _Names()
     rows = RequestLog.objects.started_between(since, until).of_keys(key_ids).values_list(*_COLUMNS)
     for row in rows.iterator():
-        started_at, key_id, prefix, provider, model, route, outcome, *tokens, cost, charged = row[
-            :-3
-        ]
+        started_at, key_id, prefix, provider, model, route, outcome, *tokens, cost, charge_usd = (
+            row[:-3]
+        )
         end_user, tags, attempts = row[-3], tuple(row[-2]) or ("",), row[-1]
         day = started_at.astimezone(dt.UTC).date()
-        used = [token or 0 for token in tokens]
-        unpriced = int(cost is None and (any(used) or outcome == "ok"))
-        counts = (1, int(outcome in ("error", "cut")), *used, unpriced)
+        counted_tokens = [token or 0 for token in tokens]
+        unpriced_requests = int(cost is None and (any(counted_tokens) or outcome == "ok"))
+        counts = (1, int(outcome in ("error", "cut")), *counted_tokens, unpriced_requests)
         dimensions = names.dimensions_of(day, key_id or 0, prefix, route, provider, model, end_user)
         units = _units(cost)
-        charge = units if charged is None else _units(charged)
+        charge = units if charge_usd is None else _units(charge_usd)
         yield _UsageItem(dimensions, counts, units, charge, tags)
         for loser in hedge_losers_in(attempts):
             dimensions = names.dimensions_of(

@@ -101,9 +101,9 @@ def candidate(name: str, snapshot: Snapshot) -> Candidate | None:
 
     None if there is no such model.
     """
-    registered = snapshot.models.get(name)
-    if registered is not None:
-        return Candidate(name, registered.price)
+    registered_model = snapshot.models.get(name)
+    if registered_model is not None:
+        return Candidate(name, registered_model.price)
     provider_name, _, model = name.partition("/")
     provider = snapshot.providers.get(provider_name)
     preset = provider.preset if provider is not None else provider_name
@@ -115,11 +115,11 @@ def candidate(name: str, snapshot: Snapshot) -> Candidate | None:
 
 def what_if(since: dt.datetime, until: dt.datetime, candidates: Sequence[Candidate]) -> Comparison:
     """The usage of whole hours from `since` to before `until`, on each of the candidates."""
-    used = UsageHour.objects.in_range(since, until).by_target_without_checks()
+    usage_rows = UsageHour.objects.in_range(since, until).by_target_without_checks()
     cached = _cached_responses(since, until)
     lines = [
         _line(name, _subtract_totals(totals, cached.get(name)), candidates)
-        for name, totals in used.items()
+        for name, totals in usage_rows.items()
     ]
     lines = [line for line in lines if line.totals.tokens or line.totals.cost_units]
     lines.sort(key=lambda line: (-line.totals.cost_units, -line.totals.tokens, line.route))
@@ -133,19 +133,19 @@ def what_if(since: dt.datetime, until: dt.datetime, candidates: Sequence[Candida
 def estimate(totals: Totals, price: Price) -> Decimal | None:
     """What these tokens would have cost at this price; None if a price is unknown."""
     price = _price_of_average(totals, price)
-    uncached, read, written = (
+    uncached_tokens, cache_read_tokens, cache_write_tokens = (
         totals.input_tokens,
         totals.cache_read_tokens,
         totals.cache_write_tokens,
     )
     if price.cache_read is None:
-        uncached, read = uncached + read, 0
+        uncached_tokens, cache_read_tokens = uncached_tokens + cache_read_tokens, 0
     if price.cache_write is None:
-        uncached, written = uncached + written, 0
+        uncached_tokens, cache_write_tokens = uncached_tokens + cache_write_tokens, 0
     usage = Usage(
-        input=uncached,
-        cache_read=read,
-        cache_write=written,
+        input=uncached_tokens,
+        cache_read=cache_read_tokens,
+        cache_write=cache_write_tokens,
         output=totals.output_tokens,
         reasoning=totals.reasoning_tokens,
     )
@@ -155,8 +155,8 @@ def estimate(totals: Totals, price: Price) -> Decimal | None:
 def _price_of_average(totals: Totals, price: Price) -> Price:
     """The price for the average prompt, without prices of longer ones."""
     average = totals.prompt_tokens / totals.requests if totals.requests else 0
-    applied = next((long for tokens, long in reversed(price.above) if average > tokens), price)
-    return msgspec.structs.replace(applied, above=())
+    tier_price = next((long for tokens, long in reversed(price.above) if average > tokens), price)
+    return msgspec.structs.replace(tier_price, above=())
 
 
 def _line(name: Name, totals: Totals, candidates: Iterable[Candidate]) -> WhatIfLine:

@@ -98,8 +98,8 @@ class AlertTracker:
                 continue
             if alert.node not in {"", self._node} and alert.seen_at > now - STALE_AFTER:
                 continue
-            ended = Alert.objects.firing().filter(pk=alert.pk).update(resolved_at=now)
-            if ended and not alert.is_silenced:
+            resolved_count = Alert.objects.firing().filter(pk=alert.pk).update(resolved_at=now)
+            if resolved_count and not alert.is_silenced:
                 notices.append(
                     Notification(
                         "resolved", alert.event, alert.subject, alert.message, alert.started_at

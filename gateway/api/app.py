@@ -88,7 +88,7 @@ def _with_body_limit(view: Callable[..., HttpResponse]) -> Callable[..., HttpRes
     """The view with a limit on the body size; 413 and 405 in the API's error format."""
 
     @wraps(view)
-    def bounded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if failures.oversized(request):
             return failures.too_large()
         answer = view(request, *args, **kwargs)
@@ -96,7 +96,7 @@ def _with_body_limit(view: Callable[..., HttpResponse]) -> Callable[..., HttpRes
             return failures.not_allowed(answer, request.method or "")
         return answer
 
-    return bounded
+    return wrapper
 
 
 api = _Api(

@@ -46,9 +46,9 @@ def too_large() -> HttpResponse:
 
 def not_allowed(answer: HttpResponse, method: str) -> HttpResponse:
     """A 405 in the API's error format, with the `Allow` header of `answer`."""
-    allowed = ", ".join(sorted(answer.headers.get("Allow", "").split(", ")))
-    response = failure(405, f"{method} is not allowed here; use {allowed}")
-    response["Allow"] = allowed
+    methods = ", ".join(sorted(answer.headers.get("Allow", "").split(", ")))
+    response = failure(405, f"{method} is not allowed here; use {methods}")
+    response["Allow"] = methods
     return response
 
 

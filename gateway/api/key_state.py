@@ -124,7 +124,7 @@ def _limits(owner: str, row: Any, keys: list[int], now: dt.datetime) -> Iterator
         if limit is None:
             continue
         metric, _, span = name.partition("_per_")
-        used = (
+        used_units = (
             None if not span else _count_used(metric, keys, now - dt.timedelta(seconds=SPANS[span]))
         )
         yield {
@@ -132,8 +132,8 @@ def _limits(owner: str, row: Any, keys: list[int], now: dt.datetime) -> Iterator
             "metric": metric,
             "span": span,
             "limit": limit,
-            "used": used,
-            "remaining": None if used is None else max(limit - used, 0),
+            "used": used_units,
+            "remaining": None if used_units is None else max(limit - used_units, 0),
         }
 
 

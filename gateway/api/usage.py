@@ -193,7 +193,7 @@ def get_what_if(request: HttpRequest, filters: Query[WhatIfFilters]) -> Any:
         candidates.append(model)
     comparison = what_if(since, until, candidates)
     lines_page = page(comparison.lines, filters.cursor, filters.limit, MAX_LINES)
-    compared = zip(candidates, comparison.estimates, comparison.differences, strict=True)
+    comparisons = zip(candidates, comparison.estimates, comparison.differences, strict=True)
     return {
         "since": since,
         "until": until,
@@ -206,7 +206,7 @@ def get_what_if(request: HttpRequest, filters: Query[WhatIfFilters]) -> Any:
                 "difference": difference,
                 "price_source": each.price.source if each.has_prices else "",
             }
-            for each, usd, difference in compared
+            for each, usd, difference in comparisons
         ],
         "items": [_what_if_item(line, names) for line in lines_page["items"]],
         "next": lines_page["next"],

@@ -78,9 +78,9 @@ def pack(target: BinaryIO, directory: Path, manifest: Manifest, passphrase: str 
     """Write the members from `directory` to `target`; encrypted if there is a passphrase."""
     content = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
     with (
-        _encrypted(target, passphrase) as stream,
-        gzip.GzipFile(filename="", fileobj=stream, mode="wb", compresslevel=1) as compressed,
-        tarfile.open(fileobj=compressed, mode="w|") as tar,
+        _open_encrypted(target, passphrase) as stream,
+        gzip.GzipFile(filename="", fileobj=stream, mode="wb", compresslevel=1) as gzip_file,
+        tarfile.open(fileobj=gzip_file, mode="w|") as tar,
     ):
         tar.addfile(_header(MANIFEST, len(content)), io.BytesIO(content))
         for name, member in manifest.members.items():
@@ -95,7 +95,7 @@ def _header(name: str, size: int) -> tarfile.TarInfo:
 
 
 @contextmanager
-def _encrypted(target: BinaryIO, passphrase: str | None) -> Iterator[BinaryIO]:
+def _open_encrypted(target: BinaryIO, passphrase: str | None) -> Iterator[BinaryIO]:
     if passphrase is None:
         yield target
         return
@@ -111,16 +111,16 @@ def unpack(source: BinaryIO, directory: Path, passphrase: str | None) -> Manifes
             with another passphrase.
     """
     try:
-        stream = _decrypted(source, passphrase)
+        stream = _decrypted_stream(source, passphrase)
         with (
-            gzip.GzipFile(fileobj=stream) as decompressed,
-            tarfile.open(fileobj=decompressed, mode="r|") as tar,
+            gzip.GzipFile(fileobj=stream) as gzip_file,
+            tarfile.open(fileobj=gzip_file, mode="r|") as tar,
         ):
             members = iter(tar)
             manifest = _read_manifest(tar, next(members, None))
             digests = {info.name: _extract(tar, info, directory, manifest) for info in members}
             # Up to the end, which the checksum of gzip follows.
-            while decompressed.read(_BLOCK_BYTES):
+            while gzip_file.read(_BLOCK_BYTES):
                 pass
     except DecryptionError as error:
         raise ArchiveError(str(error)) from None
@@ -134,9 +134,9 @@ def unpack(source: BinaryIO, directory: Path, passphrase: str | None) -> Manifes
     return manifest
 
 
-def _decrypted(source: BinaryIO, passphrase: str | None) -> BinaryIO:
-    encrypted = source.read(len(MAGIC)) == MAGIC
-    if not encrypted:
+def _decrypted_stream(source: BinaryIO, passphrase: str | None) -> BinaryIO:
+    is_encrypted = source.read(len(MAGIC)) == MAGIC
+    if not is_encrypted:
         source.seek(0)
         return source
     if passphrase is None:
@@ -164,8 +164,8 @@ def _read_manifest(tar: tarfile.TarFile, info: tarfile.TarInfo | None) -> Manife
 def _extract(
     tar: tarfile.TarFile, info: tarfile.TarInfo, directory: Path, manifest: Manifest
 ) -> Member:
-    expected = manifest.members.get(info.name)
-    if expected is None or not info.isfile() or not _NAME.fullmatch(info.name):
+    expected_member = manifest.members.get(info.name)
+    if expected_member is None or not info.isfile() or not _NAME.fullmatch(info.name):
         raise ArchiveError(f"the backup has a member that is not in its manifest: {info.name!r}")
     path = directory / info.name
     path.parent.mkdir(mode=0o700, exist_ok=True)
@@ -173,6 +173,6 @@ def _extract(
     with path.open("wb") as file:
         while block := source.read(_BLOCK_BYTES):
             file.write(block)
-    if measure(path) != expected:
+    if measure(path) != expected_member:
         raise ArchiveError(f"the backup is damaged: the checksum of {info.name} differs")
-    return expected
+    return expected_member

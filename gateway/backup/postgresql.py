@@ -99,14 +99,15 @@ def _own_tables() -> dict[str, list[str]]:
 
 
 def _last_migrations(
-    executor: MigrationExecutor, applied: set[tuple[str, str]]
+    executor: MigrationExecutor, applied_migrations: set[tuple[str, str]]
 ) -> list[tuple[str, str]]:
     """Those of the applied migrations after which no other of the same app was applied."""
     nodes = executor.loader.graph.node_map
     return [
         key
-        for key in applied & set(nodes)
-        if not {child.key for child in nodes[key].children if child.key[0] == key[0]} & applied
+        for key in applied_migrations & set(nodes)
+        if not {child.key for child in nodes[key].children if child.key[0] == key[0]}
+        & applied_migrations
     ]
 
 

@@ -75,28 +75,28 @@ def parse_items(body: Any) -> ParsedSpans:
         raise MalformedBody("data: must be a list of traces and spans")
     if len(items) > MAX_ITEMS:
         raise TooManyItems
-    parsed = ParsedSpans()
+    parsed_spans = ParsedSpans()
     for index, item in enumerate(items):
         try:
-            _parse_item(item, parsed)
+            _parse_item(item, parsed_spans)
         except InvalidItem as error:
             path = f"data[{index}].{error.path}" if error.path else f"data[{index}]"
-            parsed.rejections.append(Rejection(path, str(error)))
-    return parsed
+            parsed_spans.rejections.append(Rejection(path, str(error)))
+    return parsed_spans
 
 
-def _parse_item(item: Any, parsed: ParsedSpans) -> None:
+def _parse_item(item: Any, parsed_spans: ParsedSpans) -> None:
     if not isinstance(item, dict):
         raise InvalidItem("", "must be an object")
     match item.get("object"):
         case "trace":
-            trace = parsed.trace(check_id(item.get("id"), "id"), SOURCE)
+            trace = parsed_spans.trace(check_id(item.get("id"), "id"), SOURCE)
             trace.name = text(item.get("workflow_name"), MAX_NAME_CHARS)
             trace.session = text(item.get("group_id"), MAX_SESSION_CHARS)
         case "trace.span":
             span = _parse_span(item)
-            parsed.trace(span.trace_id, SOURCE)
-            parsed.spans.append(span)
+            parsed_spans.trace(span.trace_id, SOURCE)
+            parsed_spans.spans.append(span)
         case other:
             raise InvalidItem("object", f"must be `trace` or `trace.span`, not `{str(other)[:40]}`")
 
@@ -115,7 +115,7 @@ def _parse_span(item: dict[str, Any]) -> ClientSpan:
     usage = usage if isinstance(usage, dict) else {}
     parent_id = item.get("parent_id")
     error, error_data = _parse_error(item.get("error"))
-    described = {name: value for name, value in data.items() if name in _DESCRIPTIONS}
+    descriptions = {name: value for name, value in data.items() if name in _DESCRIPTIONS}
     content = {name: value for name, value in data.items() if name not in _DESCRIPTIONS and value}
     if error_data is not None:
         content["error"] = error_data
@@ -135,7 +135,9 @@ def _parse_span(item: dict[str, Any]) -> ClientSpan:
         response_id=text(data.get("response_id"), MAX_SESSION_CHARS),
         input_tokens=token_count(usage.get("input_tokens")),
         output_tokens=token_count(usage.get("output_tokens")),
-        attributes=bounded_attributes({n: v for n, v in described.items() if v not in (None, [])}),
+        attributes=bounded_attributes(
+            {n: v for n, v in descriptions.items() if v not in (None, [])}
+        ),
         content=content,
     )
 

@@ -108,13 +108,13 @@ def client_span(span: OtelSpan) -> ClientSpan:
     if not 0 <= span.ended_ns < 2**32 * _NS:
         raise InvalidItem("endTimeUnixNano", "must be the end in nanoseconds since 1970")
     attributes = span.attributes
-    described = {n: v for n, v in attributes.items() if _DESCRIPTION.fullmatch(n)}
-    content = {n: v for n, v in attributes.items() if n not in described}
+    descriptions = {n: v for n, v in attributes.items() if _DESCRIPTION.fullmatch(n)}
+    content = {n: v for n, v in attributes.items() if n not in descriptions}
     for name, values in span.events:
         if values:
             content.setdefault("events", []).append({"name": name, **values})
     if span.service:
-        described.setdefault("service.name", span.service)
+        descriptions.setdefault("service.name", span.service)
     return ClientSpan(
         trace_id=span.trace_id,
         span_id=span.span_id,
@@ -129,7 +129,7 @@ def client_span(span: OtelSpan) -> ClientSpan:
         input_tokens=_first_count(attributes, _INPUT_TOKENS),
         output_tokens=_first_count(attributes, _OUTPUT_TOKENS),
         session=_first_text(attributes, _SESSIONS, MAX_SESSION_CHARS),
-        attributes=bounded_attributes(described),
+        attributes=bounded_attributes(descriptions),
         content=content,
     )
 

@@ -50,27 +50,27 @@ class MissingPackage(Exception):
         )
 
 
-def parse_spans(decoded: Iterator[OtelSpan | Rejection]) -> ParsedSpans:
+def parse_spans(items: Iterator[OtelSpan | Rejection]) -> ParsedSpans:
     """The spans of a request; invalid ones are rejections. Raises TooManyItems."""
-    parsed = ParsedSpans()
-    for index, item in enumerate(decoded):
+    parsed_spans = ParsedSpans()
+    for index, item in enumerate(items):
         if index == MAX_ITEMS:
             raise TooManyItems
         if isinstance(item, Rejection):
-            parsed.rejections.append(item)
+            parsed_spans.rejections.append(item)
             continue
         try:
             span = client_span(item)
         except InvalidItem as error:
             path = f"spans[{index}].{error.path}"
-            parsed.rejections.append(Rejection(path, f"{error} (`{item.name[:60]}`)"))
+            parsed_spans.rejections.append(Rejection(path, f"{error} (`{item.name[:60]}`)"))
             continue
-        trace = parsed.trace(span.trace_id, SOURCE)
+        trace = parsed_spans.trace(span.trace_id, SOURCE)
         trace.session = trace.session or span.session
         if not span.parent_id:
             trace.name = span.name
-        parsed.spans.append(span)
-    return parsed
+        parsed_spans.spans.append(span)
+    return parsed_spans
 
 
 # --- JSON -------------------------------------------------------------------------------
@@ -290,9 +290,9 @@ class _ProtobufValues:
 # --- responses --------------------------------------------------------------------------
 
 
-def render_success(parsed: ParsedSpans, *, protobuf: bool) -> bytes:
+def render_success(parsed_spans: ParsedSpans, *, protobuf: bool) -> bytes:
     """An ExportTraceServiceResponse; with `partial_success` if spans were refused."""
-    count, message = len(parsed.rejections), describe_rejections(parsed.rejections)
+    count, message = len(parsed_spans.rejections), describe_rejections(parsed_spans.rejections)
     if protobuf:
         if not count:
             return b""
@@ -317,8 +317,8 @@ def _field(number: int, data: bytes) -> bytes:
 
 
 def _varint(value: int) -> bytes:
-    encoded = bytearray()
+    result = bytearray()
     while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
+        result.append(value & 0x7F | 0x80)
         value >>= 7
-    return bytes([*encoded, value])
+    return bytes([*result, value])

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from gateway.client_spans.span import MalformedBody, TooManyValues
 
 _MAX_VARINT_BYTES = 10
-_MALFORMED = "the body is not an ExportTraceServiceRequest in protobuf"
+_MALFORMED_BODY = "the body is not an ExportTraceServiceRequest in protobuf"
 
 # Numbers of the fields of a message that contain messages -> the schema of those.
 Schema = Mapping[int, "Schema"]
@@ -66,15 +66,15 @@ def _length_delimited(data: bytes, start: int, end: int) -> Iterator[tuple[int, 
             case 2:
                 length, start = _read_varint(data, start, end)
                 if start + length > end:
-                    raise MalformedBody(_MALFORMED)
+                    raise MalformedBody(_MALFORMED_BODY)
                 yield tag >> 3, start, start + length
                 start += length
             case 5:
                 start += 4
             case _:
-                raise MalformedBody(_MALFORMED)
+                raise MalformedBody(_MALFORMED_BODY)
     if start != end:
-        raise MalformedBody(_MALFORMED)
+        raise MalformedBody(_MALFORMED_BODY)
 
 
 def _read_varint(data: bytes, start: int, end: int) -> tuple[int, int]:
@@ -85,4 +85,4 @@ def _read_varint(data: bytes, start: int, end: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << (7 * (index - start))
         if byte < 0x80:
             return value, index + 1
-    raise MalformedBody(_MALFORMED)
+    raise MalformedBody(_MALFORMED_BODY)

@@ -152,8 +152,8 @@ def describe_rejections(rejections: list[Rejection]) -> str:
 def check_id(value: Any, path: str) -> str:
     """An id of a trace or span. Raises InvalidItem."""
     if not isinstance(value, str) or not _ID.fullmatch(value):
-        allowed = f"1 to {MAX_ID_CHARS} letters, digits, `_` or `-`"
-        raise InvalidItem(path, f"must be an id of {allowed}")
+        format_hint = f"1 to {MAX_ID_CHARS} letters, digits, `_` or `-`"
+        raise InvalidItem(path, f"must be an id of {format_hint}")
     return value
 
 
@@ -171,15 +171,15 @@ def token_count(value: Any) -> int | None:
 
 def bounded_attributes(attributes: dict[str, Any]) -> dict[str, Any]:
     """The first MAX_ATTRIBUTES attributes; long values become their beginning as text."""
-    bounded: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for name, value in attributes.items():
-        if len(bounded) == MAX_ATTRIBUTES:
+        if len(result) == MAX_ATTRIBUTES:
             break
-        bounded[name[:MAX_NAME_CHARS]] = _bounded(value)
-    return bounded
+        result[name[:MAX_NAME_CHARS]] = _bounded_value(value)
+    return result
 
 
-def _bounded(value: Any) -> Any:
+def _bounded_value(value: Any) -> Any:
     if value is None or isinstance(value, bool | float):
         return value
     if isinstance(value, int):

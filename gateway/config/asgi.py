@@ -119,22 +119,22 @@ def _drain_on_signals(live: Runtime, state: dict[str, Any]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         server = signal.getsignal(number)
 
-        def end(caught: int, frame: FrameType | None, server: Any = server) -> None:
+        def end(signal_number: int, frame: FrameType | None, server: Any = server) -> None:
             live.begin_drain()
             if callable(server):
-                server(caught, frame)
+                server(signal_number, frame)
 
-        def leave(caught: int, frame: FrameType | None, end: Any = end) -> None:
+        def leave(signal_number: int, frame: FrameType | None, end: Any = end) -> None:
             drain_wait_s = (
                 settings.DRAIN_WAIT_S
-                if caught == signal.SIGTERM and not live.drain_announced
+                if signal_number == signal.SIGTERM and not live.drain_announced
                 else 0
             )
             live.drain_announced = state["draining"] = True
-            loop.call_later(drain_wait_s, end, caught, frame)
+            loop.call_later(drain_wait_s, end, signal_number, frame)
 
-        def drain(caught: int, frame: FrameType | None, leave: Any = leave) -> None:
-            loop.call_soon_threadsafe(leave, caught, frame)
+        def drain(signal_number: int, frame: FrameType | None, leave: Any = leave) -> None:
+            loop.call_soon_threadsafe(leave, signal_number, frame)
 
         if callable(server) and threading.current_thread() is threading.main_thread():
             signal.signal(number, drain)

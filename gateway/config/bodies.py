@@ -48,7 +48,7 @@ def limit_of(path: str) -> int:
     return next((limit for prefix, limit in LIMITS if path.startswith(prefix)), OTHERS)
 
 
-class _Refused(Exception):
+class _BodyRefused(Exception):
     """The request is rejected: `status` and the reason."""
 
     def __init__(self, status: int, reason: str, *, retry_after_s: int = 0) -> None:
@@ -85,17 +85,17 @@ class BodyLimits:
 
     def __init__(self, application: Any) -> None:
         self._application = application
-        self._accepted = AcceptedCredentials()
+        self._accepted_credentials = AcceptedCredentials()
         self._anonymous = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request; 413, 408 and 503 without the application."""
         headers = dict(scope["headers"])
         digest = credential_digest(headers)
-        is_accepted = digest in self._accepted
+        is_accepted = digest in self._accepted_credentials
         if not is_accepted and self._anonymous >= MAX_ANONYMOUS:
             reason = "too many unauthenticated requests are in progress; try again shortly"
-            await _send_refusal(scope, send, _Refused(503, reason, retry_after_s=1))
+            await _send_refusal(scope, send, _BodyRefused(503, reason, retry_after_s=1))
             return
         self._anonymous += not is_accepted
         try:
@@ -103,7 +103,7 @@ class BodyLimits:
         finally:
             self._anonymous -= not is_accepted
             if digest and scope.get(AUTHENTICATED):
-                self._accepted.add(digest)
+                self._accepted_credentials.add(digest)
 
     async def _answer(
         self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, send: Send
@@ -114,19 +114,19 @@ class BodyLimits:
             if declared_length.isdigit() and int(declared_length[:20]) > limit:
                 raise _too_large(limit)
             if declared_length not in {b"", b"0"} or b"transfer-encoding" in headers:
-                receive = _bounded(receive, limit)
+                receive = _limit_receive(receive, limit)
             await self._application(scope, receive, send)
-        except _Refused as refusal:
+        except _BodyRefused as refusal:
             await _send_refusal(scope, send, refusal)
 
 
-def _bounded(receive: Receive, limit: int) -> Receive:
+def _limit_receive(receive: Receive, limit: int) -> Receive:
     """Wrap `receive` with a limit on the body's size and on its time of arrival."""
     deadline = asyncio.get_running_loop().time() + settings.BODY_TIMEOUT_S
     size = 0
     complete = False
 
-    async def bounded() -> Message:
+    async def receive_within_limit() -> Message:
         nonlocal size, complete
         if complete:  # later messages report that the client disconnected
             return await receive()
@@ -135,21 +135,21 @@ def _bounded(receive: Receive, limit: int) -> Receive:
                 message = await receive()
         except TimeoutError:
             seconds = f"{settings.BODY_TIMEOUT_S:g}"
-            raise _Refused(408, f"the body did not arrive within {seconds} seconds") from None
+            raise _BodyRefused(408, f"the body did not arrive within {seconds} seconds") from None
         size += len(message.get("body", b""))
         if size > limit:
             raise _too_large(limit)
         complete = not message.get("more_body", False)
         return message
 
-    return bounded
+    return receive_within_limit
 
 
-def _too_large(limit: int) -> _Refused:
-    return _Refused(413, f"the body is larger than {limit} bytes")
+def _too_large(limit: int) -> _BodyRefused:
+    return _BodyRefused(413, f"the body is larger than {limit} bytes")
 
 
-async def _send_refusal(scope: Scope, send: Send, refusal: _Refused) -> None:
+async def _send_refusal(scope: Scope, send: Send, refusal: _BodyRefused) -> None:
     """Send the error as JSON like the API, or as text to a browser."""
     if scope["path"].startswith("/console/"):
         kind, body = b"text/plain; charset=utf-8", str(refusal).encode()

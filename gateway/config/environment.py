@@ -26,7 +26,7 @@ Value = TypeVar("Value")
 log = logging.getLogger(__name__)
 
 _ENV_NAME = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)")
-_QUOTED = re.compile(r"""'([^']*)'|"((?:[^"\\]|\\.)*)\"""")
+_QUOTED_VALUE = re.compile(r"""'([^']*)'|"((?:[^"\\]|\\.)*)\"""")
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 
 TRUE = {"1", "true", "yes", "on"}
@@ -82,12 +82,12 @@ def load_env_file(path: Path) -> None:
 
 def _env_value(text: str) -> str:
     """Return a value without its quotes, or without the comment after it."""
-    quoted = _QUOTED.match(text)
-    if quoted is None:
+    quoted_value = _QUOTED_VALUE.match(text)
+    if quoted_value is None:
         return _COMMENT.sub("", text).strip()
-    if quoted[1] is not None:
-        return quoted[1]
-    return re.sub(r"\\(.)", lambda escape: {"n": "\n"}.get(escape[1], escape[1]), quoted[2])
+    if quoted_value[1] is not None:
+        return quoted_value[1]
+    return re.sub(r"\\(.)", lambda escape: {"n": "\n"}.get(escape[1], escape[1]), quoted_value[2])
 
 
 def boolean(name: str, *, default: bool) -> bool:
@@ -108,12 +108,12 @@ def number(name: str, default: float, *, min_value: float = 0) -> float:
     if not value:
         return default
     try:
-        parsed = float(value)
+        result = float(value)
     except ValueError:
         raise ImproperlyConfigured(f"{name} must be a number, not {value!r}") from None
-    if not parsed >= min_value:
+    if not result >= min_value:
         raise ImproperlyConfigured(f"{name} must be at least {min_value:g}, not {value}")
-    return parsed
+    return result
 
 
 def names(name: str, default: str = "") -> list[str]:
@@ -164,7 +164,7 @@ def make_private(database: Path) -> None:
                 path.chmod(0o600)
 
 
-def parsed(name: str, value: str, parse: Callable[[str], Value]) -> Value:
+def parse_variable(name: str, value: str, parse: Callable[[str], Value]) -> Value:
     """Return the parsed value of a variable; a ValueError becomes ImproperlyConfigured."""
     try:
         return parse(value)

@@ -91,8 +91,12 @@ def _sampler() -> tuple[float, bool]:
     name = env.text("OTEL_TRACES_SAMPLER", "parentbased_always_on").strip()
     base = name.removeprefix("parentbased_")
     if base not in _SAMPLERS:
-        allowed = ", ".join([*_SAMPLERS, *(f"parentbased_{sampler}" for sampler in _SAMPLERS)])
-        raise ImproperlyConfigured(f"OTEL_TRACES_SAMPLER must be one of {allowed}, not {name!r}")
+        sampler_names = ", ".join(
+            [*_SAMPLERS, *(f"parentbased_{sampler}" for sampler in _SAMPLERS)]
+        )
+        raise ImproperlyConfigured(
+            f"OTEL_TRACES_SAMPLER must be one of {sampler_names}, not {name!r}"
+        )
     ratio = {"always_on": 1.0, "always_off": 0.0}.get(base)
     if ratio is None:
         ratio = env.number("OTEL_TRACES_SAMPLER_ARG", 1.0)

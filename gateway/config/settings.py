@@ -44,7 +44,7 @@ ALLOWED_HOSTS = env.names("DRAGOMAN_ALLOWED_HOSTS", "*" if DEBUG else "localhost
 CSRF_FAILURE_VIEW = "console.pages.failures.no_csrf"
 CSRF_TRUSTED_ORIGINS = env.names("DRAGOMAN_TRUSTED_ORIGINS")
 # Addresses and networks whose X-Forwarded-For and -Proto are trusted.
-TRUSTED_PROXIES = env.parsed(
+TRUSTED_PROXIES = env.parse_variable(
     "DRAGOMAN_TRUSTED_PROXIES", env.text("DRAGOMAN_TRUSTED_PROXIES"), env.networks
 )
 # Whether Django's admin is at /admin/: raw tables, for emergencies.
@@ -137,7 +137,7 @@ TEMPLATES = [
 
 DATABASE_URL = env.text("DATABASE_URL", f"sqlite:///{DATA_DIR / 'dragoman.sqlite3'}")
 DATABASES = {
-    "default": env.parsed(
+    "default": env.parse_variable(
         "DATABASE_URL", DATABASE_URL, lambda url: dj_database_url.parse(url, conn_max_age=600)
     )
 }
@@ -253,7 +253,7 @@ MAX_CHOICES = int(env.number("DRAGOMAN_MAX_CHOICES", 128, min_value=1))
 REALTIME_SESSION_S = env.number("DRAGOMAN_REALTIME_SESSION_TIMEOUT", 3600, min_value=1)
 REALTIME_IDLE_S = env.number("DRAGOMAN_REALTIME_IDLE_TIMEOUT", 900, min_value=1)
 # The endpoint that web searches of clients run at, for models whose provider has none.
-WEB_SEARCH_URL = env.parsed(
+WEB_SEARCH_URL = env.parse_variable(
     "DRAGOMAN_WEB_SEARCH_URL", env.text("DRAGOMAN_WEB_SEARCH_URL"), env.http_url
 )
 WEB_SEARCH_FORMAT = env.text("DRAGOMAN_WEB_SEARCH_FORMAT", "searxng")
@@ -279,13 +279,13 @@ LOG_RETENTION_DAYS = int(env.number("DRAGOMAN_LOG_RETENTION_DAYS", 30))
 REASONING_HOURS = env.number("DRAGOMAN_REASONING_HOURS", 24)
 # Limits of the keys that people create for themselves, unless their account has its own.
 MEMBER_MAX_KEYS = int(env.number("DRAGOMAN_MEMBER_MAX_KEYS", 3))
-MEMBER_MONTH_USD = env.parsed(
+MEMBER_MONTH_USD = env.parse_variable(
     "DRAGOMAN_MEMBER_MONTH_USD", env.text("DRAGOMAN_MEMBER_MONTH_USD"), env.dollars
 )
 MEMBER_KEY_DAYS = int(env.number("DRAGOMAN_MEMBER_KEY_DAYS", 0)) or None
 PLAYGROUND_USD_PER_DAY = env.number("DRAGOMAN_PLAYGROUND_USD_PER_DAY", 5)
 # Shared counters of limits for several machines; without it, per machine.
-REDIS_URL = env.parsed("REDIS_URL", env.text("REDIS_URL"), env.redis_url)
+REDIS_URL = env.parse_variable("REDIS_URL", env.text("REDIS_URL"), env.redis_url)
 if REDIS_URL:
     env.require_extra("REDIS_URL", "redis", "redis")
 # HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR are read where
@@ -297,7 +297,7 @@ JOURNAL_DISK_BYTES = int(env.number("DRAGOMAN_JOURNAL_DISK_BYTES", 1024 * 1024 *
 JOURNAL_RESERVE_BYTES = int(env.number("DRAGOMAN_JOURNAL_RESERVE_BYTES", 16 * 1024 * 1024))
 
 # Where the request log is exported to; nowhere by default.
-LOG_EXPORT_URL = env.parsed(
+LOG_EXPORT_URL = env.parse_variable(
     "DRAGOMAN_LOG_EXPORT_URL", env.text("DRAGOMAN_LOG_EXPORT_URL"), env.object_storage_url
 )
 if LOG_EXPORT_URL:

@@ -17,7 +17,7 @@ import msgspec
 
 from gateway.demo import wire
 from gateway.demo.answer import DemoAnswer, answer
-from gateway.demo.scripts import MODELS, SCRIPTS, Refusal, Script, mocked, script_for
+from gateway.demo.scripts import MODELS, SCRIPTS, Refusal, Script, mock_script, script_for
 from gateway.framing.sse import encode
 
 __all__ = ["MODELS", "SCRIPTS", "DemoTransport", "Script", "script_for"]
@@ -50,7 +50,7 @@ class DemoTransport(httpx.AsyncBaseTransport):
             return _refusal_response(_invalid("'messages' must be a list of at least one message."))
         model = str(body.get("model", ""))
         mock_response = body.get("mock_response")
-        script = mocked(mock_response) if isinstance(mock_response, str) else script_for(model)
+        script = mock_script(mock_response) if isinstance(mock_response, str) else script_for(model)
         if script is None:
             return _refusal_response(
                 _unknown_model(f"The model `{model[:100]}` does not exist", "model_not_found")

@@ -244,9 +244,9 @@ def _select_tools(
         name = forced_function.get("name") if isinstance(forced_function, Mapping) else None
         return [tool for tool in tools if tool["name"] == name] or tools[:1]
     is_user_turn = messages[-1].get("role") != "tool"
-    mentioned = [tool for tool in tools if is_user_turn and _mentions(prompt, tool["name"])]
-    if mentioned:
-        return mentioned[:8]
+    mentioned_tools = [tool for tool in tools if is_user_turn and _mentions(prompt, tool["name"])]
+    if mentioned_tools:
+        return mentioned_tools[:8]
     matching_tools = [tool for tool in tools if is_user_turn and _matches_prompt(prompt, tool)]
     if matching_tools:
         return matching_tools[:1]

@@ -261,11 +261,11 @@ def _matching_sample(pattern: str) -> str | None:
     if len(pattern) > 200:
         return None
     try:
-        compiled = re.compile(pattern)
+        regex = re.compile(pattern)
     except (re.error, RecursionError, OverflowError):
         return None
     return next(
-        (sample for sample in (*_TEXT_SAMPLES, *_DIGIT_SAMPLES) if compiled.search(sample)), None
+        (sample for sample in (*_TEXT_SAMPLES, *_DIGIT_SAMPLES) if regex.search(sample)), None
     )
 
 

@@ -183,16 +183,16 @@ def script_for(model: str) -> Script | None:
 
 
 # LiteLLM's names of errors in `mock_response` -> the demo model with that error.
-_MOCKED = {
+_MODEL_BY_MOCK_ERROR = {
     "litellm.RateLimitError": "demo-429",
     "litellm.InternalServerError": "demo-500",
     "litellm.ContextWindowExceededError": "demo-context",
 }
 
 
-def mocked(text: str) -> Script:
+def mock_script(text: str) -> Script:
     """Return a script that always answers with this text."""
-    if (name := _MOCKED.get(text)) is not None:
+    if (name := _MODEL_BY_MOCK_ERROR.get(text)) is not None:
         return SCRIPTS[name]
     return Script(
         name="mock",

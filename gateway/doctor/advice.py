@@ -157,14 +157,14 @@ def _cache(verdicts: Verdicts, traits: Traits) -> list[Advice]:
 
 def _efforts(verdicts: Verdicts, traits: Traits) -> list[Advice]:
     """Advise the efforts that the probe assumed, if the model reasoned with one of them."""
-    assumed = assume_reasoning(traits).get("efforts")
-    if verdicts.get("thinking") != "supported" or not assumed:
+    assumed_efforts = assume_reasoning(traits).get("efforts")
+    if verdicts.get("thinking") != "supported" or not assumed_efforts:
         return []
     return [
         Advice(
             trait="efforts",
             now=traits.efforts,
-            proposed=assumed,
+            proposed=assumed_efforts,
             because=("thinking",),
             sure=False,
         )

@@ -29,9 +29,9 @@ MAX_QUOTE_CHARS = 160
 
 def judge(probe: Probe, reply: ProbeReply) -> Judgement:
     """Return the verdict on the reply to a probe."""
-    untranslated = next((a for a in reply.report if _was_changed(probe, a.path, a.action)), None)
-    if untranslated is not None:
-        return Judgement("unclear", f"not checked: {untranslated.reason}")
+    adaptation = next((a for a in reply.report if _was_changed(probe, a.path, a.action)), None)
+    if adaptation is not None:
+        return Judgement("unclear", f"not checked: {adaptation.reason}")
     if reply.error is not None:
         judgement = _judge_error(reply)
         if judgement.verdict == "unclear" or not probe.errors:
@@ -124,26 +124,26 @@ def supported_if_accepted(reply: ProbeReply) -> Judgement:
 def answer_contains(*terms: str) -> Judge:
     """Supported if the answer contains all of these terms, ignoring case."""
 
-    def judged(reply: ProbeReply) -> Judgement:
+    def judge_reply(reply: ProbeReply) -> Judgement:
         text = reply_text(reply)
         missing = [term for term in terms if term.lower() not in text.lower()]
         if not missing:
             return Judgement("supported", _quote_answer(text, terms[0]))
         return Judgement("wrong", f"no “{missing[0]}”: {_quote_answer(text)}")
 
-    return judged
+    return judge_reply
 
 
 def answer_contains_any(*terms: str) -> Judge:
     """Supported if the answer contains one of these words."""
     pattern = re.compile(rf"\b(?:{'|'.join(terms)})\b", re.IGNORECASE)
 
-    def judged(reply: ProbeReply) -> Judgement:
+    def judge_reply(reply: ProbeReply) -> Judgement:
         text = reply_text(reply)
         matches = pattern.search(text) is not None
         return Judgement("supported" if matches else "wrong", _quote_answer(text))
 
-    return judged
+    return judge_reply
 
 
 def streams(reply: ProbeReply) -> Judgement:
@@ -169,25 +169,26 @@ def counts_in_stream(reply: ProbeReply) -> Judgement:
 def ends_at_token_limit(limit: int) -> Judge:
     """Supported if the answer ends for its length, at about `limit` tokens."""
 
-    def judged(reply: ProbeReply) -> Judgement:
+    def judge_reply(reply: ProbeReply) -> Judgement:
         usage = reply.response.usage if reply.response else None
-        used = usage.output if usage else None
-        summary = (
-            f"finish reason {_reason(reply)}, {used if used is not None else 'unknown'} tokens out"
-        )
-        if used is not None and used > limit * 2:
+        output_tokens = usage.output if usage else None
+        count = "unknown" if output_tokens is None else output_tokens
+        summary = f"finish reason {_reason(reply)}, {count} tokens out"
+        if output_tokens is not None and output_tokens > limit * 2:
             return Judgement("wrong", f"{summary} with a limit of {limit}")
         if _reason(reply) == "length":
             return Judgement("supported", summary)
-        return Judgement("wrong" if used is not None and used >= limit else "unclear", summary)
+        return Judgement(
+            "wrong" if output_tokens is not None and output_tokens >= limit else "unclear", summary
+        )
 
-    return judged
+    return judge_reply
 
 
 def stops_before_term(term: str, after: str) -> Judge:
     """Supported if the text reaches `after` and ends before `term`."""
 
-    def judged(reply: ProbeReply) -> Judgement:
+    def judge_reply(reply: ProbeReply) -> Judgement:
         text = reply_text(reply)
         if term in text:
             return Judgement("wrong", f"did not stop at “{term}”: {_quote_answer(text)}")
@@ -195,32 +196,32 @@ def stops_before_term(term: str, after: str) -> Judge:
             return Judgement("unclear", f"unexpected text: {_quote_answer(text)}")
         return Judgement("supported", _quote_answer(text, after))
 
-    return judged
+    return judge_reply
 
 
 def preserves(*terms: str) -> Judge:
     """Supported if these characters arrive intact."""
 
-    def judged(reply: ProbeReply) -> Judgement:
+    def judge_reply(reply: ProbeReply) -> Judgement:
         text = reply_text(reply)
         if "\ufffd" in text:
             return Judgement("wrong", f"broken characters: {_quote_answer(text)}")
         complete = all(term in text for term in terms)
         return Judgement("supported" if complete else "unclear", _quote_answer(text, terms[0]))
 
-    return judged
+    return judge_reply
 
 
 def continues_text(start: str, end: str) -> Judge:
     """Supported if the text continues a prefilled answer instead of repeating it."""
 
-    def judged(reply: ProbeReply) -> Judgement:
+    def judge_reply(reply: ProbeReply) -> Judgement:
         text = reply_text(reply)
         begun_again = text.lower().startswith(start.lower())
         is_continuation = end.lower() in text.lower()[: len(end) + 20] and not begun_again
         return Judgement("supported" if is_continuation else "wrong", _quote_answer(text))
 
-    return judged
+    return judge_reply
 
 
 def supported_if_counted(reply: ProbeReply) -> Judgement:
@@ -239,7 +240,7 @@ def calls(name: str, *, min_calls: int = 1, needs: str = "") -> Judge:
     `needs` is a field that every call must have.
     """
 
-    def judged(reply: ProbeReply) -> Judgement:
+    def judge_reply(reply: ProbeReply) -> Judgement:
         tool_calls = calls_of(reply)
         if not tool_calls:
             return Judgement("wrong", f"no tool call: {_quote_answer(reply_text(reply))}")
@@ -255,14 +256,14 @@ def calls(name: str, *, min_calls: int = 1, needs: str = "") -> Judge:
             return Judgement("unclear", f"{len(tool_calls)} call instead of {min_calls}")
         return Judgement("supported", _format_calls(tool_calls))
 
-    return judged
+    return judge_reply
 
 
 def calls_without_arguments(name: str) -> Judge:
     """Supported if a tool without parameters is called with an empty object."""
     judge_calls = calls(name)
 
-    def judged(reply: ProbeReply) -> Judgement:
+    def judge_reply(reply: ProbeReply) -> Judgement:
         judgement = judge_calls(reply)
         tool_calls = calls_of(reply)
         if judgement.verdict == "supported" and any(call.arguments for call in tool_calls):
@@ -271,14 +272,14 @@ def calls_without_arguments(name: str) -> Judge:
             )
         return judgement
 
-    return judged
+    return judge_reply
 
 
 def calls_once(name: str) -> Judge:
     """Supported if the tool is called only once, though the prompt asks for two."""
     judge_calls = calls(name)
 
-    def judged(reply: ProbeReply) -> Judgement:
+    def judge_reply(reply: ProbeReply) -> Judgement:
         judgement, tool_calls = judge_calls(reply), calls_of(reply)
         if judgement.verdict == "supported" and len(tool_calls) > 1:
             return Judgement(
@@ -286,7 +287,7 @@ def calls_once(name: str) -> Judge:
             )
         return judgement if tool_calls else Judgement("unclear", judgement.message)
 
-    return judged
+    return judge_reply
 
 
 def calls_none(reply: ProbeReply) -> Judgement:
@@ -301,7 +302,7 @@ def calls_in_chunks(name: str) -> Judge:
     """Supported if a streamed call has complete arguments."""
     judge_calls = calls(name, needs="text")
 
-    def judged(reply: ProbeReply) -> Judgement:
+    def judge_reply(reply: ProbeReply) -> Judgement:
         if not reply.streamed:
             return Judgement("unclear", "the response was not a stream")
         judgement = judge_calls(reply)
@@ -309,7 +310,7 @@ def calls_in_chunks(name: str) -> Judge:
             return judgement
         return Judgement("supported", f"arguments in {_argument_chunks(reply)} chunks")
 
-    return judged
+    return judge_reply
 
 
 def _argument_chunks(reply: ProbeReply) -> int:
@@ -329,7 +330,7 @@ def keeps_ids(*terms: str) -> Judge:
     """Supported if the ids of the calls differ, and the results were matched by them."""
     judge_terms = answer_contains(*terms)
 
-    def judged(reply: ProbeReply) -> Judgement:
+    def judge_reply(reply: ProbeReply) -> Judgement:
         tool_calls = calls_of(reply.before) if reply.before else []
         ids = [call.id for call in tool_calls]
         if not all(ids) or len(set(ids)) != len(ids):
@@ -338,7 +339,7 @@ def keeps_ids(*terms: str) -> Judge:
             return Judgement("unclear", "only one call, so the order of IDs could not be checked")
         return judge_terms(reply)
 
-    return judged
+    return judge_reply
 
 
 def _format_calls(tool_calls: list[ToolCall]) -> str:
@@ -352,8 +353,8 @@ def _format_calls(tool_calls: list[ToolCall]) -> str:
 def json_object(reply: ProbeReply) -> Judgement:
     """Supported if the answer is a JSON object and nothing else."""
     text = reply_text(reply)
-    parsed = _decode_json(text)
-    return Judgement("supported" if isinstance(parsed, dict) else "wrong", _quote_answer(text))
+    value = _decode_json(text)
+    return Judgement("supported" if isinstance(value, dict) else "wrong", _quote_answer(text))
 
 
 def json_of(fields: dict[str, type], **choices: tuple[str, ...]) -> Judge:
@@ -362,20 +363,20 @@ def json_of(fields: dict[str, type], **choices: tuple[str, ...]) -> Judge:
     `choices` are the allowed values of a field.
     """
 
-    def judged(reply: ProbeReply) -> Judgement:
+    def judge_reply(reply: ProbeReply) -> Judgement:
         text = reply_text(reply)
-        parsed = _decode_json(text)
-        if not isinstance(parsed, dict):
+        answer_fields = _decode_json(text)
+        if not isinstance(answer_fields, dict):
             return Judgement("wrong", f"not a JSON object: {_quote_answer(text)}")
-        matches_fields = set(parsed) == set(fields) and all(
-            isinstance(parsed[name], kind) for name, kind in fields.items()
+        matches_fields = set(answer_fields) == set(fields) and all(
+            isinstance(answer_fields[name], kind) for name, kind in fields.items()
         )
         matches_fields = matches_fields and all(
-            parsed[name] in allowed for name, allowed in choices.items()
+            answer_fields[name] in allowed_values for name, allowed_values in choices.items()
         )
         return Judgement("supported" if matches_fields else "wrong", _quote_answer(text))
 
-    return judged
+    return judge_reply
 
 
 def _decode_json(text: str) -> Any:
@@ -416,7 +417,7 @@ def caches(reply: ProbeReply) -> Judgement:
 def refuses(*kinds: str) -> Judge:
     """Supported if the error has one of these kinds, and a message."""
 
-    def judged(reply: ProbeReply) -> Judgement:
+    def judge_reply(reply: ProbeReply) -> Judgement:
         error = reply.error
         if error is None:
             return Judgement("wrong", f"accepted: {_quote_answer(reply_text(reply))}")
@@ -425,4 +426,4 @@ def refuses(*kinds: str) -> Judge:
             return Judgement("supported", summary)
         return Judgement("wrong", f"classified as {error.kind}: {summary}")
 
-    return judged
+    return judge_reply

@@ -74,10 +74,10 @@ def request_of(*parts: Part | str, **values: Any) -> Request:
 def assume_traits(**traits: Any) -> Assume:
     """Assume these traits, regardless of the tables."""
 
-    def assumed(table_traits: Traits) -> Mapping[str, Any]:
+    def assume(table_traits: Traits) -> Mapping[str, Any]:
         return traits
 
-    return assumed
+    return assume
 
 
 def assume_reasoning(traits: Traits) -> Mapping[str, Any]:

@@ -253,16 +253,16 @@ class _ModelNames:
 
     def __init__(self, exchange: Exchange, provider: Provider) -> None:
         self._call, self._provider = exchange, provider
-        self._resolved: dict[str, str] = {}
+        self._resolved_names: dict[str, str] = {}
         # Those of the routes that the lines name.
         self.guardrails: set[str] = set()
 
     def __call__(self, name: str, line_number: int) -> str:
-        provider_model = self._resolved.get(name)
+        provider_model = self._resolved_names.get(name)
         if provider_model is None:
-            if len(self._resolved) >= _MAX_CACHED_NAMES:
-                self._resolved.clear()
-            provider_model = self._resolved[name] = self._resolve(name, line_number)
+            if len(self._resolved_names) >= _MAX_CACHED_NAMES:
+                self._resolved_names.clear()
+            provider_model = self._resolved_names[name] = self._resolve(name, line_number)
         return provider_model
 
     def _resolve(self, name: str, line_number: int) -> str:

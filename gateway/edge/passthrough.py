@@ -95,8 +95,8 @@ async def accept_call(
     """Checks a call before any target is tried. Raises GatewayError, ClientGone."""
     assert exchange.passthrough_state is not None
     if exchange.passthrough_state.operation is None:
-        allowed = exchange.passthrough_state.allowed_methods
-        message = f"{scope['method']} is not allowed here; use {allowed}"
+        allowed_methods = exchange.passthrough_state.allowed_methods
+        message = f"{scope['method']} is not allowed here; use {allowed_methods}"
         raise GatewayError(Error(kind="method_not_allowed", message=message))
     state, operation = state_of(exchange)
     exchange.key = authenticate(runtime, exchange.snapshot, scope["headers"], exchange.query)
@@ -364,7 +364,7 @@ def _provider_hint(exchange: Exchange, family: str) -> str:
     if names:
         return f"these configured providers support it: {', '.join(names)}"
     vendors = [
-        name for name, offered in passthrough_catalog.PASSTHROUGH_PATHS.items() if family in offered
+        name for name, paths in passthrough_catalog.PASSTHROUGH_PATHS.items() if family in paths
     ]
     return f"add a provider that supports it ({', '.join(vendors[:8])})"
 

@@ -48,7 +48,7 @@ from gateway.relay.state.responses import HEARTBEAT_TIMEOUT_S
 Scope = dict[str, Any]
 _JSON: Header = (b"content-type", b"application/json")
 _DIALECT = DIALECTS["openai_responses"]
-_INTERRUPTED = Error(
+_INTERRUPTED_ERROR = Error(
     kind="upstream_error", message="the gateway stopped while the response was running"
 )
 # How long a cancel request waits for the response to end.
@@ -297,7 +297,7 @@ def _is_stale(stored_response: StoredResponse) -> bool:
 def _current_response(stored_response: StoredResponse) -> bytes:
     """The response in its current state."""
     if _is_stale(stored_response):
-        return failed_response(stored_response.response, _INTERRUPTED)
+        return failed_response(stored_response.response, _INTERRUPTED_ERROR)
     if stored_response.status == "cancelled":
         return with_fields(stored_response.response, status="cancelled")
     return stored_response.response

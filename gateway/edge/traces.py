@@ -59,7 +59,7 @@ async def answer_traces(
     protobuf = is_otlp and _media_type(headers) == _PROTOBUF
     reply_headers = [(b"x-request-id", request_id.encode())]
     try:
-        parsed = await _accept(runtime, endpoint, scope, receive, headers)
+        parsed_spans = await _accept(runtime, endpoint, scope, receive, headers)
     except admission.ClientGone:
         return
     except GatewayError as failure:
@@ -80,7 +80,7 @@ async def answer_traces(
     if is_otlp:
         media_type = _PROTOBUF if protobuf else _JSON
         reply_headers.append((b"content-type", media_type.encode()))
-        await client.reply(200, reply_headers, otlp.render_success(parsed, protobuf=protobuf))
+        await client.reply(200, reply_headers, otlp.render_success(parsed_spans, protobuf=protobuf))
         return
     await client.reply(204, reply_headers, b"")
 
@@ -109,19 +109,21 @@ async def _accept(
         parse = _parser(endpoint, headers)
         # A small compressed body may be a large one.
         size = MAX_BYTES if encoding else len(body)
-        parsed, batch = await offload.run(
+        parsed_spans, batch = await offload.run(
             size, _build_batch, body, encoding, parse, snapshot, key, runtime.config.log_body_bytes
         )
         if batch.traces:
             await runtime.client_spans.write(batch)
-    runtime.metrics.count_client_spans(endpoint.arg, len(parsed.spans), len(parsed.rejections))
-    if parsed.rejections and endpoint.arg == agents_sdk.SOURCE:
+    runtime.metrics.count_client_spans(
+        endpoint.arg, len(parsed_spans.spans), len(parsed_spans.rejections)
+    )
+    if parsed_spans.rejections and endpoint.arg == agents_sdk.SOURCE:
         message = (
-            f"{len(parsed.rejections)} of the items were not stored, {len(parsed.spans)} spans "
-            f"were: {describe_rejections(parsed.rejections)}"
+            f"{len(parsed_spans.rejections)} of the items were not stored, "
+            f"{len(parsed_spans.spans)} spans were: {describe_rejections(parsed_spans.rejections)}"
         )
-        raise invalid(message, parsed.rejections[0].path)
-    return parsed
+        raise invalid(message, parsed_spans.rejections[0].path)
+    return parsed_spans
 
 
 def _media_type(headers: dict[str, str]) -> str:
@@ -158,14 +160,14 @@ def _build_batch(
 ) -> tuple[ParsedSpans, SpanBatch]:
     """Parses a body, and masks what is stored of it. Raises GatewayError; may run in a thread."""
     try:
-        parsed = parse(_decompress(body, encoding))
+        parsed_spans = parse(_decompress(body, encoding))
     except (TooManyItems, TooManyValues) as error:
         raise GatewayError(Error(kind="too_large", message=str(error))) from None
     except (MalformedBody, otlp.MissingPackage) as error:
         raise invalid(str(error)) from None
     limit = min(log_body_bytes, MAX_CONTENT_BYTES)
     packed_contents: list[bytes | None] = []
-    for span in parsed.spans:
+    for span in parsed_spans.spans:
         content, span.content = span.content, {}
         if not content:
             packed_contents.append(None)
@@ -174,11 +176,11 @@ def _build_batch(
         else:
             packed_contents.append(b"")
         _mask_span(span, snapshot.masks)
-    for trace in parsed.traces.values():
+    for trace in parsed_spans.traces.values():
         trace.name = _mask_text(trace.name, snapshot.masks)
-    return parsed, SpanBatch(
-        traces=list(parsed.traces.values()),
-        spans=parsed.spans,
+    return parsed_spans, SpanBatch(
+        traces=list(parsed_spans.traces.values()),
+        spans=parsed_spans.spans,
         packed=packed_contents,
         key_id=key.id if key is not None else 0,
         key_prefix=key.prefix if key is not None else "",
@@ -194,15 +196,15 @@ def _decompress(body: bytes, encoding: str) -> bytes:
         raise invalid(message, "content-encoding")
     inflater = zlib.decompressobj(_GZIP_BITS if encoding == "gzip" else _ZLIB_BITS)
     try:
-        inflated = inflater.decompress(body, MAX_BYTES + 1)
+        content = inflater.decompress(body, MAX_BYTES + 1)
     except zlib.error as error:
         raise invalid(f"the body is not valid {encoding}: {error}", "content-encoding") from None
-    if len(inflated) > MAX_BYTES:
+    if len(content) > MAX_BYTES:
         message = f"the request body is larger than {MAX_BYTES} bytes after decompression"
         raise GatewayError(Error(kind="too_large", message=message))
     if not inflater.eof:
         raise invalid(f"the body is not valid {encoding}: it is incomplete", "content-encoding")
-    return inflated
+    return content
 
 
 def should_store_content(snapshot: Snapshot, key: ApiKey | None, span: ClientSpan) -> bool:

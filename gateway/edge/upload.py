@@ -28,8 +28,8 @@ async def read_form(body: AsyncIterator[bytes], boundary: str, spool: Spool) -> 
         if failure is not None:
             continue
         try:
-            for parsed in decoder.feed(data):
-                await form.add(parsed)
+            for item in decoder.feed(data):
+                await form.add(item)
         except MalformedForm as error:
             failure = malformed_form(error)
         except GatewayError as error:
@@ -61,18 +61,18 @@ class _FormCollector:
         # Start of the current part in the spool; None while it is in memory.
         self._start: int | None = None
 
-    async def add(self, parsed: Part | bytes) -> None:
+    async def add(self, item: Part | bytes) -> None:
         """Adds an item of the decoder: the start of a part, or bytes of the current part."""
-        if isinstance(parsed, Part):
+        if isinstance(item, Part):
             self.finish_part()
-            self._part = parsed
-            self._start = self._spool.size if parsed.filename is not None else None
+            self._part = item
+            self._start = self._spool.size if item.filename is not None else None
             return
         if self._start is not None:
-            await self._spool.write(parsed)
+            await self._spool.write(item)
             return
-        self._data += parsed
-        self._fields += len(parsed)
+        self._data += item
+        self._fields += len(item)
         if len(self._data) > MAX_FIELD_BYTES or self._fields > MAX_ALL_FIELDS_BYTES:
             self._start = self._spool.size
             data, self._data = bytes(self._data), bytearray()

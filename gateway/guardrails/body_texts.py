@@ -217,13 +217,13 @@ def _map_descriptions(value: Any, change: Change) -> Any:
     if isinstance(value, list):
         return _unless_equal(value, [_map_descriptions(item, change) for item in value])
     if isinstance(value, dict):
-        mapped = {
+        changed_members = {
             k: change(v)
             if k == "description" and isinstance(v, str)
             else _map_descriptions(v, change)
             for k, v in value.items()
         }
-        return _unless_equal(value, mapped)
+        return _unless_equal(value, changed_members)
     return value
 
 

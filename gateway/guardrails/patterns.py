@@ -118,13 +118,13 @@ def compile_pattern(pattern: str) -> Any:
     if not pattern or len(pattern) > MAX_CHARS:
         raise ValueError(f"a pattern must have 1 to {MAX_CHARS} characters")
     try:
-        compiled = regex.compile(pattern)
-        empty = compiled.search("", timeout=TIMEOUT_S)
+        compiled_pattern = regex.compile(pattern)
+        empty = compiled_pattern.search("", timeout=TIMEOUT_S)
     except (regex.error, OverflowError, RecursionError) as error:
         raise ValueError(f"not a regular expression: {error}") from None
     if empty is not None:
         raise ValueError("it matches the empty text")
-    return compiled
+    return compiled_pattern
 
 
 def time_limit_s(chars: int) -> float:

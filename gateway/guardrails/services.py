@@ -81,11 +81,11 @@ def moderation_verdict(settings: ModerationSettings, reply: Any) -> GuardrailVer
         raise InvalidVerdict("the response has no `results`")
     category_counts: Counter[str] = Counter()
     for result in results:
-        category_counts.update(_flagged(settings, result))
+        category_counts.update(_flagged_categories(settings, result))
     return GuardrailVerdict(found=dict(category_counts))
 
 
-def _flagged(settings: ModerationSettings, result: Json) -> list[str]:
+def _flagged_categories(settings: ModerationSettings, result: Json) -> list[str]:
     categories, scores = result.get("categories") or {}, result.get("category_scores") or {}
     if settings.threshold is not None:
         names = [
@@ -94,7 +94,7 @@ def _flagged(settings: ModerationSettings, result: Json) -> list[str]:
             if isinstance(score, int | float) and score >= settings.threshold
         ]
     else:
-        names = [name for name, flagged in categories.items() if flagged is True]
+        names = [name for name, is_flagged in categories.items() if is_flagged is True]
         if result.get("flagged") is True and not names and not settings.categories:
             names = ["flagged"]
     return [name for name in names if not settings.categories or name in settings.categories]
@@ -195,16 +195,16 @@ def litellm_verdict(texts: Sequence[str], reply: Any) -> GuardrailVerdict:
         )
     if action != "GUARDRAIL_INTERVENED":
         raise InvalidVerdict("its action is not NONE, BLOCKED or GUARDRAIL_INTERVENED")
-    rewritten = reply.get("texts")
-    if rewritten is None:
+    rewritten_texts = reply.get("texts")
+    if rewritten_texts is None:
         return GuardrailVerdict()
     if (
-        not isinstance(rewritten, list)
-        or len(rewritten) != len(texts)
-        or not all(isinstance(text, str) for text in rewritten)
+        not isinstance(rewritten_texts, list)
+        or len(rewritten_texts) != len(texts)
+        or not all(isinstance(text, str) for text in rewritten_texts)
     ):
         raise InvalidVerdict(f"it must return {len(texts)} texts, one for each text it received")
-    return GuardrailVerdict(found={"rewritten": 1}, texts=rewritten)
+    return GuardrailVerdict(found={"rewritten": 1}, texts=rewritten_texts)
 
 
 # --- Portkey ----------------------------------------------------------------------------
@@ -241,8 +241,8 @@ def portkey_verdict(stage: Stage, reply: Any) -> GuardrailVerdict:
     verdict = reply.get("verdict") if isinstance(reply, dict) else None
     if not isinstance(verdict, bool):
         raise InvalidVerdict("the response has no `verdict` of true or false")
-    transformed = reply.get("transformedData")
-    part = transformed.get(stage) if isinstance(transformed, dict) else None
+    transformed_data = reply.get("transformedData")
+    part = transformed_data.get(stage) if isinstance(transformed_data, dict) else None
     document = part.get("json") if isinstance(part, dict) else None
     if document is not None and not isinstance(document, dict):
         raise InvalidVerdict(f"transformedData.{stage}.json is not an object")

@@ -34,8 +34,8 @@ def parse_settings(kind: str, value: Any) -> Settings:
     except msgspec.ValidationError as error:
         raise ValueError(f"settings: {error}") from None
     _check(settings)
-    checked: Settings = settings
-    return checked
+    checked_settings: Settings = settings
+    return checked_settings
 
 
 def settings_json(settings: Settings) -> dict[str, Any]:
@@ -48,10 +48,11 @@ def settings_json(settings: Settings) -> dict[str, Any]:
 def _check(settings: Settings) -> None:
     match settings:
         case PatternSettings():
-            unknown = [name for name in settings.pii if name not in PII]
-            if unknown:
+            unknown_names = [name for name in settings.pii if name not in PII]
+            if unknown_names:
                 raise ValueError(
-                    f"settings.pii: there is no `{unknown[0][:80]}`; the names are {', '.join(PII)}"
+                    f"settings.pii: there is no `{unknown_names[0][:80]}`; "
+                    f"the names are {', '.join(PII)}"
                 )
             if not settings.pii and not settings.patterns:
                 raise ValueError("settings: choose a type of personal data, or enter a pattern")

@@ -95,7 +95,7 @@ def _random_record(random_: random.Random, number: int, timestamp: float) -> Log
     for status, outcome, kind, share in FAILURES:
         roll -= share
         if roll < 0:
-            return _failed(entry, status, outcome, kind)
+            return _failed_record(entry, status, outcome, kind)
     return entry
 
 
@@ -113,7 +113,7 @@ def _successful_record(
     claude = random_.random() < 0.4
     session = f"session-{number // 40}-{random_.randrange(3)}" if claude else ""
     cached = int(tokens_in * 0.8) if claude else 0
-    answered = Attempt(
+    attempt = Attempt(
         target=label,
         provider=provider,
         model=model,
@@ -147,7 +147,7 @@ def _successful_record(
         usage_source="reported",
         cost_usd=Decimal(tokens_in + 4 * tokens_out) / Decimal(1_000_000),
         price_source="list",
-        attempts=[answered],
+        attempts=[attempt],
         session=session,
         end_user=f"user-{number * 7919 % END_USERS}" if number % 3 == 0 else "",
         user_agent="claude-cli/2.1" if claude else "openai-python/3.52",
@@ -156,7 +156,7 @@ def _successful_record(
     )
 
 
-def _failed(entry: LogRecord, status: int, outcome: str, kind: str) -> LogRecord:
+def _failed_record(entry: LogRecord, status: int, outcome: str, kind: str) -> LogRecord:
     attempt = msgspec.structs.replace(
         entry.attempts[0], status=status, error_kind=kind or None, error=kind or None
     )

@@ -65,8 +65,8 @@ class ClientTraceQuerySet(models.QuerySet[Row]):
 
     def services(self, count: int) -> list[str]:
         """The names of services that sent traces, in alphabetical order."""
-        named = self.exclude(service="").order_by("service")
-        return list(named.values_list("service", flat=True).distinct()[:count])
+        named_traces = self.exclude(service="").order_by("service")
+        return list(named_traces.values_list("service", flat=True).distinct()[:count])
 
     def newest(self, count: int, before: int | None = None) -> Self:
         """The traces that were last added, before a row id if one is given."""

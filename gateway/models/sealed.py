@@ -36,9 +36,9 @@ def seal_for(context: str, text: str) -> str:
     return f"{key_id(settings.ENCRYPTION_KEYS[0])}:{token}"
 
 
-def unseal_for(expected_context: str, sealed: str) -> str:
+def unseal_for(expected_context: str, sealed_text: str) -> str:
     """The text that was sealed for this context. Raises UndecryptableError."""
-    sealed_with, _, token = sealed.rpartition(":")
+    sealed_with, _, token = sealed_text.rpartition(":")
     try:
         context, _, text = _cipher().decrypt(token.encode()).decode().partition("\n")
     except (InvalidToken, ValueError):
@@ -50,10 +50,10 @@ def unseal_for(expected_context: str, sealed: str) -> str:
     return text
 
 
-def reencrypt(sealed: str) -> str:
+def reencrypt(sealed_text: str) -> str:
     """The sealed text, encrypted with the newest key. Raises UndecryptableError."""
     try:
-        token = _cipher().rotate(sealed.rpartition(":")[2].encode()).decode()
+        token = _cipher().rotate(sealed_text.rpartition(":")[2].encode()).decode()
     except InvalidToken:
         raise UndecryptableError("the text was sealed with another encryption key") from None
     return f"{key_id(settings.ENCRYPTION_KEYS[0])}:{token}"

@@ -72,15 +72,15 @@ def _prepend(
     fields: Fields, name: str, items: list[Any], *, item_of_text: Callable[[str], Any]
 ) -> None:
     """Put items before those of a list; a plain text in its place becomes an item."""
-    own: list[Any] = []
+    old_items: list[Any] = []
     if _is_set(fields, name):
         raw = fields[name]
         if bytes(raw)[:1] == b'"':
-            own = [item_of_text(msgspec.json.decode(raw))]
+            old_items = [item_of_text(msgspec.json.decode(raw))]
         else:
-            own = list(_list(raw, name))
+            old_items = list(_list(raw, name))
     if items:
-        fields[name] = _to_raw([*items, *own])
+        fields[name] = _to_raw([*items, *old_items])
 
 
 def _insert_system_instruction(fields: Fields, field: str, texts: list[str]) -> None:
@@ -90,9 +90,15 @@ def _insert_system_instruction(fields: Fields, field: str, texts: list[str]) -> 
     if _is_set(fields, name) and bytes(fields[name])[:1] == b'"':
         fields[name] = _to_raw({"parts": [{"text": msgspec.json.decode(fields[name])}]})
     instruction = _object(fields, name)
-    own = instruction.get("parts")
+    old_parts = instruction.get("parts")
     # Gemini accepts a single part in place of the list.
-    parts = [] if own is None else [own] if bytes(own)[:1] == b"{" else _list(own, f"{name}.parts")
+    parts = (
+        []
+        if old_parts is None
+        else [old_parts]
+        if bytes(old_parts)[:1] == b"{"
+        else _list(old_parts, f"{name}.parts")
+    )
     instruction["parts"] = _to_raw([*({"text": text} for text in texts), *parts])
     fields[name] = _to_raw(instruction)
 

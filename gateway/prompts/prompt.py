@@ -64,13 +64,15 @@ def parse_version(
 ) -> PromptVersion:
     """The version of JSON values. Raises ValueError that begins with the field at fault."""
     try:
-        parsed = msgspec.convert(messages, tuple[Message, ...])
+        parsed_messages = msgspec.convert(messages, tuple[Message, ...])
     except msgspec.ValidationError as error:
         raise ValueError(f"messages: {error}") from None
-    if not 1 <= len(parsed) <= MAX_MESSAGES:
+    if not 1 <= len(parsed_messages) <= MAX_MESSAGES:
         raise ValueError(f"messages: must have 1 to {MAX_MESSAGES} messages")
     try:
-        converted = msgspec.convert(parameters, Parameters)
+        parsed_parameters = msgspec.convert(parameters, Parameters)
     except msgspec.ValidationError as error:
         raise ValueError(f"parameters: {error}") from None
-    return PromptVersion(number=number, messages=parsed, parameters=converted, model=model)
+    return PromptVersion(
+        number=number, messages=parsed_messages, parameters=parsed_parameters, model=model
+    )

@@ -43,21 +43,21 @@ def batch_price(price: Price, preset: str) -> Price:
     if share is None:
         source = f"{price.source}; standard price, no price known for the tier {TIER}"
         return msgspec.structs.replace(price, source=source, tiers={})
-    unchanged = frozenset({"cache_read"}) if preset in _CACHE_AS_IT_IS else frozenset()
-    return times(price, share, f"{price.source}; tier {TIER}", unchanged=unchanged)
+    unchanged_fields = frozenset({"cache_read"}) if preset in _CACHE_AS_IT_IS else frozenset()
+    return times(price, share, f"{price.source}; tier {TIER}", unchanged_fields=unchanged_fields)
 
 
 def times(
-    price: Price, factor: Decimal, source: str, *, unchanged: frozenset[str] = frozenset()
+    price: Price, factor: Decimal, source: str, *, unchanged_fields: frozenset[str] = frozenset()
 ) -> Price:
-    """Multiply a price's rates by a factor, except those in `unchanged`; also for long prompts."""
+    """Multiply a price's rates by a factor, except `unchanged_fields`; also for long prompts."""
     rates = {
-        rate: value if rate in unchanged else value * factor
+        rate: value if rate in unchanged_fields else value * factor
         for rate in RATES
         if (value := getattr(price, rate)) is not None
     }
     above = tuple(
-        (tokens, times(long_prompt_price, factor, source, unchanged=unchanged))
+        (tokens, times(long_prompt_price, factor, source, unchanged_fields=unchanged_fields))
         for tokens, long_prompt_price in price.above
     )
     return Price(**rates, above=above, source=source)

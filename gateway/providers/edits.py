@@ -94,11 +94,11 @@ def apply_raw(
         names = {top, edit.value} if edit.op == "rename" and len(steps) == 1 else {top}
         part = {name: _decode_raw(fields[name]) for name in names if name in fields}
         changes: list[EditChange] = []
-        changed = _walk(part, steps, edit, "", changes)
-        if changed is part:
+        edited_part = _walk(part, steps, edit, "", changes)
+        if edited_part is part:
             continue
         report += _adaptations(edit, changes)
-        fields = _merge_fields(fields, part, changed)
+        fields = _merge_fields(fields, part, edited_part)
         texts.clear()
     return fields, report
 
@@ -178,9 +178,11 @@ def _walk_list(
         return items
     if not steps:
         return _apply_to_items(items, edit, path, changes)
-    changed = [_walk(item, steps, edit, f"{path}[{i}]", changes) for i, item in enumerate(items)]
-    is_unchanged = all(new is old for new, old in zip(changed, items, strict=True))
-    return items if is_unchanged else changed
+    edited_items = [
+        _walk(item, steps, edit, f"{path}[{i}]", changes) for i, item in enumerate(items)
+    ]
+    is_unchanged = all(new is old for new, old in zip(edited_items, items, strict=True))
+    return items if is_unchanged else edited_items
 
 
 def _apply_to_items(
@@ -188,12 +190,12 @@ def _apply_to_items(
 ) -> list[Any]:
     """Apply an edit to the values of a list, for a path that ends in `[]`."""
     holders = [{"value": item} for item in items]
-    changed = [
+    edited_items = [
         _OPS[edit.op](h, "value", edit, f"{path}[{i}]", changes) for i, h in enumerate(holders)
     ]
-    if all(new is old for new, old in zip(changed, holders, strict=True)):
+    if all(new is old for new, old in zip(edited_items, holders, strict=True)):
         return items
-    return [holder["value"] for holder in changed if "value" in holder]
+    return [holder["value"] for holder in edited_items if "value" in holder]
 
 
 def _drop(node: Object, key: str, edit: Edit, path: str, changes: list[EditChange]) -> Object:

@@ -44,15 +44,15 @@ def compile_mask(text: str) -> Mask:
     if not text or len(text) > MAX_CHARS:
         raise ValueError(f"a pattern must have 1 to {MAX_CHARS} characters")
     try:
-        parsed = _parser.parse(text)
-        compiled = re.compile(text.encode())
+        tree = _parser.parse(text)
+        pattern = re.compile(text.encode())
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"not a regular expression: {error}") from None
-    if parsed.getwidth()[0] < MIN_WIDTH:
+    if tree.getwidth()[0] < MIN_WIDTH:
         raise ValueError(f"it must match at least {MIN_WIDTH} characters")
-    if _count_paths(parsed, last=True) > MAX_MATCH_PATHS:
+    if _count_paths(tree, last=True) > MAX_MATCH_PATHS:
         raise ValueError("it is too ambiguous; use fewer or shorter repetitions")
-    return compiled
+    return pattern
 
 
 def apply_masks(data: bytes, masks: Iterable[Mask]) -> bytes:

@@ -270,17 +270,17 @@ def find_operation(method: str, path: str, dialect: str) -> tuple[Operation | No
     `dialect` is the client's format, for paths that two dialects have. The methods are empty
     if nothing exists at the path.
     """
-    allowed: list[str] = []
+    allowed_methods: list[str] = []
     for operation in OPERATIONS:
         resource_id = match_path(operation.path, path)
         if resource_id is None or (
             operation.path in _SHARED_PATHS and operation.dialect != dialect
         ):
             continue
-        allowed.append(operation.method)
+        allowed_methods.append(operation.method)
         if operation.method == method:
             return operation, resource_id, operation.method
-    return None, "", ", ".join(allowed)
+    return None, "", ", ".join(allowed_methods)
 
 
 def match_path(template: str, path: str) -> str | None:

@@ -30,7 +30,7 @@ _KEY_LIKE = re.compile(
     """,
     re.VERBOSE,
 )
-_LABELLED = re.compile(
+_LABELLED_SECRET = re.compile(
     r"""(?P<label>\b(?:bearer|basic)[ ]{1,4}
       | \b(?:x-)?(?:goog-)?api[-_]?key["']{0,2}[ ]{0,4}[:=][ ]{0,4}["']?
       | \b(?:access[-_]?token|authorization|password|secret)["']{0,2}[ ]{0,4}[:=][ ]{0,4}["']?
@@ -71,7 +71,7 @@ def scrub(text: str, secrets: Iterable[str] = ()) -> str:
         if len(secret) >= MIN_SECRET and secret in text:
             text = text.replace(secret, MASK)
     text = text[:MAX_CHARS]
-    text = _LABELLED.sub(rf"\g<label>{MASK}", text)
+    text = _LABELLED_SECRET.sub(rf"\g<label>{MASK}", text)
     return _KEY_LIKE.sub(MASK, text)
 
 
@@ -95,10 +95,16 @@ def forms_of(secret: str) -> tuple[str, ...]:
     """
     if len(secret) < MIN_SECRET:
         return ()
-    escaped = msgspec.json.encode(secret).decode()[1:-1]
+    json_escaped = msgspec.json.encode(secret).decode()[1:-1]
     # A tool call's arguments are JSON within JSON.
-    double_escaped = msgspec.json.encode(escaped).decode()[1:-1]
-    forms = {secret, quote(secret, safe=""), quote(secret), escaped, escaped.replace("/", "\\/")}
+    double_escaped = msgspec.json.encode(json_escaped).decode()[1:-1]
+    forms = {
+        secret,
+        quote(secret, safe=""),
+        quote(secret),
+        json_escaped,
+        json_escaped.replace("/", "\\/"),
+    }
     forms.add(double_escaped)
     for before in range(3):
         data = b"\0" * before + secret.encode()

@@ -138,23 +138,23 @@ class Registry:
             return
         snapshot = self._registry_store.load_snapshot()
         self._sync_spend(snapshot, immediately=True)
-        swapped = threading.Event()
+        snapshot_set = threading.Event()
 
         def swap() -> None:
             runtime.swap(snapshot)
-            swapped.set()
+            snapshot_set.set()
 
         self._loop.call_soon_threadsafe(swap)
-        swapped.wait(REFRESH_S)
+        snapshot_set.wait(REFRESH_S)
         self.stored_at = None
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            notified = self._peers.wait_change(POLL_S)
+            is_notified = self._peers.wait_change(POLL_S)
             if self._stop.is_set():
                 break
             self._poll()
-            if notified:
+            if is_notified:
                 self._peers.acknowledge()
         if self._close_connections is not None:
             self._close_connections()

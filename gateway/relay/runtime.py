@@ -207,8 +207,8 @@ class Runtime:
         if self.draining:
             return
         self.draining = True
-        allowed = self.config.drain_s if deadline_s is None else deadline_s
-        self.loop.call_later(max(0.0, allowed - 0.5), self._end_all)
+        drain_s = self.config.drain_s if deadline_s is None else deadline_s
+        self.loop.call_later(max(0.0, drain_s - 0.5), self._end_all)
 
     def _end_all(self) -> None:
         for deadlines in list(self.deadline_ticker):

@@ -147,8 +147,8 @@ class RetryPlan:
         Exponential backoff with jitter (factor 0.5 to 1.5), at least the largest Retry-After.
         """
         after_s, self._retry_after_s = self._retry_after_s, 0.0
-        doubled = backoff_s * 2.0 ** min(self.round_number - 1, 20) * (0.5 + draw())
-        return float(max(min(doubled, MAX_BACKOFF_S), after_s))
+        pause = backoff_s * 2.0 ** min(self.round_number - 1, 20) * (0.5 + draw())
+        return float(max(min(pause, MAX_BACKOFF_S), after_s))
 
     def hedge_candidate(self) -> Candidate | None:
         """A candidate to call in parallel, as if the current one had timed out; consumes it."""
@@ -235,8 +235,10 @@ class RetryPlan:
         later_candidates = [c for c in self._pending if c.stage > stage and _handles_kind(c, kind)]
         if not later_candidates:
             return False
-        bypassed = [c for c in self._pending if c.stage < later_candidates[0].stage]
-        self.bypassed += [Skip(c, "the request itself was rejected above") for c in bypassed]
+        bypassed_candidates = [c for c in self._pending if c.stage < later_candidates[0].stage]
+        self.bypassed += [
+            Skip(c, "the request itself was rejected above") for c in bypassed_candidates
+        ]
         self._pending = [c for c in self._pending if c.stage >= later_candidates[0].stage]
         self._retry_queue = []
         return True
@@ -323,8 +325,8 @@ class StepRetryPlan(RetryPlan):
         self.round_number = self.round_number + 1 if next_group == self._group else 1
         self._group = next_group
         self.pause_due = True
-        queued, self._retry_queue = self._retry_queue, []
-        for candidate in queued:
+        queued_candidates, self._retry_queue = self._retry_queue, []
+        for candidate in queued_candidates:
             (self._pending if group_of(candidate) == next_group else self._retry_queue).append(
                 candidate
             )
@@ -342,9 +344,11 @@ class StepRetryPlan(RetryPlan):
         if not may_retry_target(error, route.max_wait_s):
             return False
         # A target that refused the request itself is retried alone.
-        upcoming = (*self._pending, *self._retry_queue) if error.retryable else ()
-        planned = self._calls[group] + sum(group_of(peer) == group for peer in upcoming)
-        return planned <= max_retries(error.kind, route.retries, route.retries_by_kind)
+        next_candidates = (*self._pending, *self._retry_queue) if error.retryable else ()
+        planned_calls = self._calls[group] + sum(
+            group_of(peer) == group for peer in next_candidates
+        )
+        return planned_calls <= max_retries(error.kind, route.retries, route.retries_by_kind)
 
     def _retry_alone(self, candidate: Candidate) -> None:
         group = group_of(candidate)
@@ -443,14 +447,16 @@ def complexity_of(request: Request) -> str:
 
 def features_of(request: Request, tokens: int) -> RequestFeatures:
     """The features of a request; `tokens` is the caller's estimate."""
-    used = set()
+    used_features = set()
     if request.tools:
-        used.add("tools")
+        used_features.add("tools")
     if request.output.format == "schema":
-        used.add("schema")
+        used_features.add("schema")
     if any(_is_image(part) for turn in request.turns for part in turn.parts):
-        used.add("images")
-    return RequestFeatures(frozenset(used), tokens, built_in_tools=built_in_tools_of(request.tools))
+        used_features.add("images")
+    return RequestFeatures(
+        frozenset(used_features), tokens, built_in_tools=built_in_tools_of(request.tools)
+    )
 
 
 def _is_image(part: object) -> bool:
@@ -483,7 +489,7 @@ def select_candidates(
             step = step or RouteStep(order=target.order, strategy=route.strategy)
         return Decision((Candidate(route, target, 0, step),))
     matching_candidates: list[Candidate] = []
-    skipped: list[Skip] = []
+    skips: list[Skip] = []
     barred_ids = _targets_barred_by_tags(routes, features) if features is not None else None
     for candidate in _ordered_candidates(routes, now, draw, latency_by_target, features, busy):
         reason = _mismatch_reason(candidate, features) if features is not None else None
@@ -492,16 +498,16 @@ def select_candidates(
         if reason is None:
             matching_candidates.append(candidate)
         else:
-            skipped.append(Skip(candidate, reason))
+            skips.append(Skip(candidate, reason))
     tools = features.built_in_tools if features is not None else frozenset()
     if not health:
         matching_candidates, without_tool = _prefer_tools(matching_candidates, tools)
-        return Decision(tuple(matching_candidates), (*skipped, *without_tool))
+        return Decision(tuple(matching_candidates), (*skips, *without_tool))
     available, in_cooldown = _by_health(matching_candidates, health, now)
     if in_cooldown and not _has_first_candidate(available, in_cooldown):
-        return Decision(tuple(matching_candidates), tuple(skipped), ignores_cooldowns=True)
+        return Decision(tuple(matching_candidates), tuple(skips), ignores_cooldowns=True)
     available, without_tool = _prefer_tools(available, tools)
-    return Decision(tuple(available), (*skipped, *without_tool, *in_cooldown))
+    return Decision(tuple(available), (*skips, *without_tool, *in_cooldown))
 
 
 def _prefer_tools(
@@ -512,7 +518,7 @@ def _prefer_tools(
     Applies to routes and steps with `require_capabilities`. A tool that no candidate runs is
     dropped by translation, or the gateway runs it.
     """
-    skipped: list[Skip] = []
+    skips: list[Skip] = []
     for tool in sorted(tools):
         if not any(runs_tool(candidate.target, tool) for candidate in candidates):
             continue
@@ -522,9 +528,9 @@ def _prefer_tools(
                 remaining.append(candidate)
             else:
                 reason = f"it does not support {BUILT_IN_TOOLS[tool]}, which another target does"
-                skipped.append(Skip(candidate, reason))
+                skips.append(Skip(candidate, reason))
         candidates = remaining
-    return candidates, skipped
+    return candidates, skips
 
 
 def _by_health(

@@ -295,11 +295,11 @@ def bind_rule(rule: Rule, offset: int) -> Bound:
     return Bound(rule, offset, rule.metric, rule.limit, span_s, b"%d" % rule.limit)
 
 
-def is_within_limit(used: int, reserved: int, estimated: int, limit: int) -> bool:
-    """Whether a request with the use `estimated` is admitted."""
-    if used + reserved + estimated <= limit:
+def is_within_limit(used_units: int, reserved_units: int, estimated_units: int, limit: int) -> bool:
+    """Whether a request with the use `estimated_units` is admitted."""
+    if used_units + reserved_units + estimated_units <= limit:
         return True
-    return reserved == 0 and used < limit
+    return reserved_units == 0 and used_units < limit
 
 
 def current_windows(bounds: Iterable[Bound], moment: CountedAt) -> tuple[BoundWindow, ...]:
@@ -329,32 +329,35 @@ def check_limits(
     """
     counts: list[int] = []
     for metric, limit, offset, current, count_index, _, reserved_index in windows:
-        used = reserved = 0
+        used_units = reserved_units = 0
         if metric <= TOKENS:
             # Usually the counter is already in this slot, and its sum is current.
-            used = (
+            used_units = (
                 local[count_index]
                 if local[offset] == current
                 else sliding_total(local, offset, current)
             )
         elif metric == USD and local[offset] == current:
-            used = local[count_index]
+            used_units = local[count_index]
         if metric:
-            reserved = local[reserved_index]
+            reserved_units = local[reserved_index]
         if peers:
             peer_counts = _peer_counts(peers, metric, offset, current)
-            used, reserved = used + peer_counts[0], reserved + peer_counts[1]
-        counts += (used, reserved)
+            used_units, reserved_units = (
+                used_units + peer_counts[0],
+                reserved_units + peer_counts[1],
+            )
+        counts += (used_units, reserved_units)
         if metric == REQUESTS:
-            if used < limit:
+            if used_units < limit:
                 continue
         elif metric == CONCURRENCY:
-            if reserved < limit:
+            if reserved_units < limit:
                 continue
         else:
-            estimated = estimate.tokens if metric == TOKENS else estimate.units
-            if used + reserved + estimated <= limit or is_within_limit(
-                used, reserved, estimated, limit
+            estimated_units = estimate.tokens if metric == TOKENS else estimate.units
+            if used_units + reserved_units + estimated_units <= limit or is_within_limit(
+                used_units, reserved_units, estimated_units, limit
             ):
                 continue
         return len(counts) // 2, counts
@@ -365,19 +368,19 @@ def _peer_counts(
     peers: Iterable[Sequence[int] | memoryview[int]], metric: int, offset: int, current: int
 ) -> tuple[int, int]:
     """Counts of a rule in other processes: used, and reserved."""
-    used = reserved = 0
+    used_units = reserved_units = 0
     for counters in peers:
         if metric <= TOKENS:
-            used += (
+            used_units += (
                 counters[offset + SUM]
                 if counters[offset] == current
                 else sliding_total(counters, offset, current)
             )
         elif metric == USD:
-            used += window_spend(counters, offset, current)
+            used_units += window_spend(counters, offset, current)
         if metric != REQUESTS:
-            reserved += counters[offset + RESERVED]
-    return used, reserved
+            reserved_units += counters[offset + RESERVED]
+    return used_units, reserved_units
 
 
 def reserve(windows: Iterable[BoundWindow], local: CounterArray, estimate: Estimate) -> None:
@@ -405,8 +408,10 @@ def settle(
     for metric, _, offset, current, count_index, bucket_index, reserved_index in windows:
         if metric == REQUESTS:
             continue
-        estimated = estimate.tokens if metric == TOKENS else estimate.units if metric == USD else 1
-        remaining = local[reserved_index] - estimated
+        estimated_units = (
+            estimate.tokens if metric == TOKENS else estimate.units if metric == USD else 1
+        )
+        remaining = local[reserved_index] - estimated_units
         local[reserved_index] = remaining if remaining > 0 else 0
         if metric == TOKENS and tokens > 0:
             if local[offset] == current:

@@ -29,7 +29,7 @@ from gateway.relay.upstream.media_fetch import Fetched
 from gateway.routing.snapshot import Route, Target
 
 _REASONING = "live requests restore the reasoning of this turn if the gateway stored it"
-_FETCHED = "live requests fetch this URL and send its content"
+_FETCHED_LIVE = "live requests fetch this URL and send its content"
 
 
 class SimulationInputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,16 +65,16 @@ def apply_inputs(
     """
     dialect = upstream_dialect(call, target)
     turn_indexes = turns_to_restore(call, target)
-    recalled = (
+    recalled_reasoning = (
         _match_reasoning(call, target, dialect, turn_indexes, inputs.answers)
         if turn_indexes
         else {}
     )
-    call.attempt.recalled_reasoning = recalled if turn_indexes else None
+    call.attempt.recalled_reasoning = recalled_reasoning if turn_indexes else None
     missing = [
         RuntimeInput(call.exchange.request.turns[p].path, _REASONING)
         for p in turn_indexes
-        if p not in recalled
+        if p not in recalled_reasoning
     ]
     return (*missing, *_media(call, route, target, dialect, inputs))
 
@@ -141,12 +141,12 @@ def _media(
         return ()
     missing: list[RuntimeInput] = []
     for part in parts_to_fetch(exchange.request, dialect, target.model.traits):
-        fetched = inputs.files.get(part.url or "")
-        if fetched is None:
+        file = inputs.files.get(part.url or "")
+        if file is None:
             if inputs.fetch_media:
-                missing.append(RuntimeInput(part.path, _FETCHED))
+                missing.append(RuntimeInput(part.path, _FETCHED_LIVE))
             continue
-        if mismatch := type_mismatch(part, fetched):
+        if mismatch := type_mismatch(part, file):
             raise fetch_error(part, mismatch)
-        call.fetched_media[part.url or ""] = fetched
+        call.fetched_media[part.url or ""] = file
     return tuple(missing)

@@ -251,13 +251,13 @@ class _KeyImport:
 
     def _add_usage(self, usage: dict[Name, list[int]], token: Row, row: ApiKey) -> None:
         """What the token has used, on the day it was created: all that its budget counts."""
-        used = _number(token.get("used_quota"))
-        if used <= 0:
+        used_quota = _number(token.get("used_quota"))
+        if used_quota <= 0:
             return
         day = (_parse_timestamp(token.get("created_time")) or self._now).replace(
             hour=0, minute=0, second=0, microsecond=0
         )
-        units = min(int(self._usd(used) * UNITS), 2**62)
+        units = min(int(self._usd(used_quota) * UNITS), 2**62)
         prefix = f"token {token['id']}"
         gateway_prefix = mark_of(self._tables.gateway)
         usage[day, row.pk, prefix, "", gateway_prefix, ""] = [0] * 10 + [units, units]
@@ -276,12 +276,12 @@ class _KeyImport:
         if team is not None:
             self._report.count("teams", "existing")
             return team
-        used = sum(
+        used_quota = sum(
             _number(token.get("used_quota"))
             for token in self._tables.tokens
             if token.get("user_id") == user["id"] and not token.get("deleted_at")
         )
-        total = self._usd(_number(user.get("quota")) + used)
+        total = self._usd(_number(user.get("quota")) + used_quota)
         if not 0 <= total <= _MAX_USD:
             self._report.add_remark(f"user {user.get('username')}", "its quota is no limit here")
             return None

@@ -46,8 +46,8 @@ class Command(BaseCommand):
         except DatabaseError as error:
             raise CommandError(f"the database cannot be read: {error}") from None
         size_mb = sum(member.bytes for member in manifest.members.values()) / 1e6
-        encrypted = "encrypted" if passphrase else "not encrypted"
+        encryption_label = "encrypted" if passphrase else "not encrypted"
         self.stderr.write(
             f"backup of {manifest.database}, Dragoman {manifest.program_version}: "
-            f"{size_mb:.1f} MB before compression, {encrypted}"
+            f"{size_mb:.1f} MB before compression, {encryption_label}"
         )

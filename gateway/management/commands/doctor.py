@@ -69,12 +69,12 @@ class Command(BaseCommand):
             _run(report, target, self._print_finding if print_text else _discard_finding)
         )
         report.refresh_from_db()
-        advised = doctor.differences(report, target.model.traits)
+        advice = doctor.differences(report, target.model.traits)
         if print_text:
-            self._print_summary(examination, advised, applied=options["apply"])
+            self._print_summary(examination, advice, applied=options["apply"])
         if options["apply"]:
-            self._apply(provider, name, [item for item in advised if item.sure])
-        return {**msgspec.to_builtins(examination), "advice": msgspec.to_builtins(advised)}
+            self._apply(provider, name, [item for item in advice if item.sure])
+        return {**msgspec.to_builtins(examination), "advice": msgspec.to_builtins(advice)}
 
     def _print_finding(self, finding: Finding) -> None:
         message = " ".join(finding.message.split())
@@ -82,31 +82,31 @@ class Command(BaseCommand):
         self.stdout.write(f"{VERDICT_LABELS[finding.verdict]}  {title:<34} {message}")
 
     def _print_summary(
-        self, examination: Examination, advised: list[Advice], *, applied: bool
+        self, examination: Examination, advice: list[Advice], *, applied: bool
     ) -> None:
         cost = "unknown" if examination.cost_usd is None else f"${examination.cost_usd:.4f}"
         seconds = examination.ms / 1000
         outcome = f"{examination.ended}, {seconds:.1f} s, cost {cost}"
         self.stdout.write(f"{examination.target}: {outcome}")
-        for item in advised:
+        for item in advice:
             remark = "" if item.sure else "  (not verified; review it first)"
             probe_names = ", ".join(item.because)
             change = f"{item.trait} is {item.now}, found {item.proposed}"
             self.stdout.write(f"differs: {change} by {probe_names}{remark}")
-        if advised and not applied:
+        if advice and not applied:
             self.stdout.write("--apply writes the verified results; in the console you can choose")
 
-    def _apply(self, provider: Provider, model: str, verified: list[Advice]) -> None:
-        if not verified:
+    def _apply(self, provider: Provider, model: str, verified_advice: list[Advice]) -> None:
+        if not verified_advice:
             return
         try:
-            doctor.write_traits(provider, model, verified)
+            doctor.write_traits(provider, model, verified_advice)
         except doctor.ReadOnlyModel:
             message = (
                 "this model is managed by a file or the environment; copy it to the database first"
             )
             raise CommandError(message) from None
-        names = ", ".join(item.trait for item in verified)
+        names = ", ".join(item.trait for item in verified_advice)
         self.stderr.write(f"written: {names}")
 
 
@@ -139,12 +139,12 @@ def _select_targets(snapshot: Snapshot, name: str) -> tuple[Provider, list[Targe
     return row, [target for target in targets if target is not None]
 
 
-def describe_cost(expected: Estimate) -> str:
+def describe_cost(cost_estimate: Estimate) -> str:
     """Format the expected cost of an examination."""
-    volume = f"{expected.requests} requests, about {expected.input:,} tokens in"
-    if expected.usd is None or expected.max_usd is None:
+    volume = f"{cost_estimate.requests} requests, about {cost_estimate.input:,} tokens in"
+    if cost_estimate.usd is None or cost_estimate.max_usd is None:
         return f"{volume}; price unknown"
-    return f"{volume}; about {_usd(expected.usd)}, at most {_usd(expected.max_usd)}"
+    return f"{volume}; about {_usd(cost_estimate.usd)}, at most {_usd(cost_estimate.max_usd)}"
 
 
 def _usd(amount: Decimal) -> str:

@@ -61,12 +61,12 @@ class Command(BaseCommand):
                 self._print_change(change, in_use.get(index, []))
         self.stdout.write(f"{len(changes)} changes, {len(in_use)} of models in use")
 
-    def _print_change(self, change: Change, used: list[CostEffect]) -> None:
+    def _print_change(self, change: Change, cost_effects: list[CostEffect]) -> None:
         self.stdout.write(f"{change.kind} {change.list}/{change.name}")
         for line in rate_changes(change):
             percent = "" if line.percent is None else f" ({line.percent:+}%)"
             self.stdout.write(f"  {line.name}: {_usd(line.old)} -> {_usd(line.new)}{percent}")
-        for effect in used:
+        for effect in cost_effects:
             suffix = "; has custom prices" if effect.has_row_prices else ""
             text = f"{_usd(effect.old)} -> {_usd(effect.new)} for the last {EFFECT_DAYS} days"
             if effect.old is None and effect.new is None:

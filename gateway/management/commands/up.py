@@ -237,7 +237,9 @@ def _use_redis(config: litellm_config.Config) -> None:
     if not config.redis_url or settings.REDIS_URL:
         return
     try:
-        url = environment.parsed("the Redis of the file", config.redis_url, environment.redis_url)
+        url = environment.parse_variable(
+            "the Redis of the file", config.redis_url, environment.redis_url
+        )
         environment.require_extra("the Redis of the file", "redis", "redis")
     except ImproperlyConfigured as error:
         config.notes.append(f"{config.file}: redis: is ignored: {error}")

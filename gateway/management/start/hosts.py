@@ -17,7 +17,7 @@ def allowed_hosts(host: str) -> list[str]:
     """
     if host in _EVERYWHERE:
         return list(dict.fromkeys([*LOOPBACK, *_machine_names(), *_machine_addresses()]))
-    return list(dict.fromkeys([*LOOPBACK, _bracketed(host)]))
+    return list(dict.fromkeys([*LOOPBACK, _url_host(host)]))
 
 
 def _machine_names() -> list[str]:
@@ -29,14 +29,14 @@ def _machine_addresses() -> list[str]:
     addresses: list[str] = []
     with contextlib.suppress(OSError):
         infos = socket.getaddrinfo(socket.gethostname(), None)
-        addresses += [_bracketed(str(info[4][0]).partition("%")[0]) for info in infos]
+        addresses += [_url_host(str(info[4][0]).partition("%")[0]) for info in infos]
     # The address of outgoing connections; connecting a datagram socket sends nothing.
     for family, remote_address in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
         with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((remote_address, 9))
-            addresses.append(_bracketed(str(probe.getsockname()[0]).partition("%")[0]))
+            addresses.append(_url_host(str(probe.getsockname()[0]).partition("%")[0]))
     return addresses
 
 
-def _bracketed(host: str) -> str:
+def _url_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host

@@ -7,7 +7,7 @@ import ipaddress
 import msgspec
 
 MIN_CHARS = 16
-_GUESSED = "warning: the master key is easy to guess; it is accepted on loopback only"
+_WEAK_KEY_WARNING = "warning: the master key is easy to guess; it is accepted on loopback only"
 _OPEN = "warning: on this loopback address any client token is accepted"
 _WEAK = (
     "the master key has fewer than {least} characters, and --host {host} can be reached from "
@@ -51,9 +51,9 @@ def choose(key: str, host: str, *, has_config: bool, wants_open: bool) -> Master
         if wants_open:
             return MasterKeyChoice(refusal=_OPEN_TO_ALL.format(host=host))
         return MasterKeyChoice()
-    opened = wants_open or (has_config and not key)
-    warnings = [_GUESSED] if weak else []
-    if opened:
+    is_open = wants_open or (has_config and not key)
+    warnings = [_WEAK_KEY_WARNING] if weak else []
+    if is_open:
         reason = "DRAGOMAN_OPEN is set" if wants_open else "no master_key is configured"
         warnings.append(f"{_OPEN}: {reason}")
-    return MasterKeyChoice(open=opened, warnings=tuple(warnings))
+    return MasterKeyChoice(open=is_open, warnings=tuple(warnings))

@@ -116,10 +116,10 @@ class KeyScopes:
             return key_scope
         if max(len(self._scopes), len(self._untagged_scopes)) >= _MAX_SCOPES:
             self._use_snapshot(exchange.snapshot)
-        tagged = self._tagged_routes.get(route.name)
-        if tagged is None:
-            tagged = self._tagged_routes[route.name] = _selects_by_tags(route)
-        tags = _tags(exchange) if tagged else ""
+        selects_by_tags = self._tagged_routes.get(route.name)
+        if selects_by_tags is None:
+            selects_by_tags = self._tagged_routes[route.name] = _selects_by_tags(route)
+        tags = _tags(exchange) if selects_by_tags else ""
         guardrails = _guardrails(exchange, route) if exchange.snapshot.uses_guardrails else ""
         name = (route.name, sharing_scope(exchange, policy), namespace, tags, guardrails)
         key_scope = self._scopes.get(name)
@@ -132,7 +132,7 @@ class KeyScopes:
                 _route_config(exchange.snapshot, route),
             ]
             key_scope = self._scopes[name] = KeyScope(self._secret, scope)
-        if key_id and not tagged:
+        if key_id and not selects_by_tags:
             self._untagged_scopes[untagged_name] = key_scope
         return key_scope
 
@@ -284,16 +284,18 @@ def canonical_json(value: Any) -> Any:
         if not isinstance(value, msgspec.Struct):
             return value
         fields = _FIELDS[kind] = _relevant_fields(kind)
-    encoded: list[Any] = [kind.__name__]
+    encoded_fields: list[Any] = [kind.__name__]
     for name, default in fields:
         field_value = getattr(value, name)
         if field_value is default or field_value == default:
             continue
-        encoded.append(name)
+        encoded_fields.append(name)
         if name == "extra":
             field_value = _relevant_extra(field_value)
-        encoded.append(field_value if type(field_value) is str else canonical_json(field_value))
-    return encoded
+        encoded_fields.append(
+            field_value if type(field_value) is str else canonical_json(field_value)
+        )
+    return encoded_fields
 
 
 _FIELDS: dict[type, tuple[tuple[str, Any], ...]] = {}

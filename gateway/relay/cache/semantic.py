@@ -26,7 +26,7 @@ def _sum_of_products(left_vector: Vector, right_vector: Vector) -> float:
 _dot: Callable[[Vector, Vector], float] = getattr(math, "sumprod", _sum_of_products)
 
 
-def normalized(vector: Vector) -> Vector | None:
+def normalize(vector: Vector) -> Vector | None:
     """The vector scaled to length one; None if its length is zero or not finite."""
     length = math.sqrt(_dot(vector, vector))
     if not length or not math.isfinite(length):
@@ -68,8 +68,8 @@ class SemanticIndex:
             entries.popleft()
             self._count -= 1
         while self._count > MAX_VECTORS:
-            _, evicted = self._contexts.popitem(last=False)
-            self._count -= len(evicted)
+            _, evicted_context = self._contexts.popitem(last=False)
+            self._count -= len(evicted_context)
 
     def drop(self, context: bytes, key: str) -> None:
         """Removes a prompt whose response is no longer cached."""

@@ -120,7 +120,9 @@ class LimitHeaders:
             (counts[index], bound) for index, bound in self._soft_bounds if index < len(counts)
         )
         warnings = [
-            _budget_warning(bound, used) for used, bound in spent if used >= (bound.rule.soft or 0)
+            _budget_warning(bound, spent_units)
+            for spent_units, bound in spent
+            if spent_units >= (bound.rule.soft or 0)
         ]
         if not warnings:
             return []
@@ -136,8 +138,8 @@ def format_duration(seconds: int) -> str:
     return f"{minutes}m{remaining_seconds}s" if minutes else f"{remaining_seconds}s"
 
 
-def _budget_warning(bound: Bound, used: int) -> str:
+def _budget_warning(bound: Bound, spent_units: int) -> str:
     rule = bound.rule
-    share = used * 100 // rule.limit if rule.limit else 100
+    share = spent_units * 100 // rule.limit if rule.limit else 100
     usd = f"{rule.limit / UNITS:.6f}".rstrip("0").rstrip(".")
     return f"{rule.owner.partition(':')[0]} {rule.span} {share}% of {usd} USD"

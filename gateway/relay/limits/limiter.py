@@ -324,14 +324,18 @@ class Limiter:
         """Warns once per window when a budget passes its soft limit."""
         rule = bound.rule
         slots = (self.counters.local_slot, *self.counters.peer_slots)
-        used = sum(
+        spent_units = sum(
             limits.window_spend(process_slot, bound.offset, window) for process_slot in slots
         )
-        self.log_soft_limit(rule, used, window)
+        self.log_soft_limit(rule, spent_units, window)
 
-    def log_soft_limit(self, rule: Rule, used: int, window: int) -> None:
+    def log_soft_limit(self, rule: Rule, spent_units: int, window: int) -> None:
         """Logs a warning if the soft limit is passed for the first time in a window."""
-        if rule.soft is None or used < rule.soft or self._warned_windows.get(rule.name) == window:
+        if (
+            rule.soft is None
+            or spent_units < rule.soft
+            or self._warned_windows.get(rule.name) == window
+        ):
             return
         self._warned_windows[rule.name] = window
         log.warning(
@@ -392,25 +396,27 @@ def _compile_target_rules(counters: SharedCounters, target: Target) -> _RuleSet:
     )
 
 
-def _limit_refusal(counters: SharedCounters, bound: Bound, used: int, now: float) -> LimitRefusal:
+def _limit_refusal(
+    counters: SharedCounters, bound: Bound, used_units: int, now: float
+) -> LimitRefusal:
     rule = bound.rule
-    if used < rule.limit:
-        return LimitRefusal(rule, used, limits.RETRY_SOON_S)
+    if used_units < rule.limit:
+        return LimitRefusal(rule, used_units, limits.RETRY_SOON_S)
     if rule.metric == "usd":
-        return budget_refusal(rule, used, now)
+        return budget_refusal(rule, used_units, now)
     slot = limits.slot_number(now, bound.span_s)
     slots = [counters.local_slot, *counters.peer_slots]
     rows = (limits.counts_by_slot(process_slot, bound.offset, slot) for process_slot in slots)
     counts = [sum(column) for column in zip(*rows, strict=True)]
     return LimitRefusal(
-        rule, used, limits.seconds_until_below(counts, rule.limit, now, bound.span_s)
+        rule, used_units, limits.seconds_until_below(counts, rule.limit, now, bound.span_s)
     )
 
 
-def budget_refusal(rule: Rule, used: int, now: float) -> LimitRefusal:
+def budget_refusal(rule: Rule, spent_units: int, now: float) -> LimitRefusal:
     """The refusal of a budget that is used up."""
     _, ends = limits.calendar_window(now, rule.span)
-    return LimitRefusal(rule, used, None if ends is None else max(ends - now, 0.0))
+    return LimitRefusal(rule, spent_units, None if ends is None else max(ends - now, 0.0))
 
 
 def _request_estimate(call: Call, rules: _RuleSet) -> Estimate:
@@ -504,12 +510,12 @@ def remaining_budgets(
     for rule in rules:
         window, _ = limits.calendar_window(now, rule.span)
         offset = counters.counter_offset(rule.name)
-        used = (
+        spent_units = (
             sum(limits.window_spend(process_slot, offset, window) for process_slot in slots)
             if offset is not None
             else 0
         )
-        remaining[rule.owner, rule.span] = (rule.limit - used) / limits.UNITS
+        remaining[rule.owner, rule.span] = (rule.limit - spent_units) / limits.UNITS
     return remaining
 
 

@@ -76,7 +76,7 @@ class ProcessLease:
         self._live: dict[Reservation, LiveReservation] = {}
         # Those that are not under the current lease: the next batch reserves them.
         self._missing: dict[Reservation, None] = {}
-        self._unconfirmed: list[Row] = []
+        self._unconfirmed_batches: list[Row] = []
 
     def add(self, reservation: Reservation, *, lease: int = 0) -> None:
         """Adds a reservation under a lease; with 0, this process's own counters have it."""
@@ -96,7 +96,7 @@ class ProcessLease:
         if epoch is not None:
             self.epoch, self.is_seeded = epoch, False
         self._missing = dict.fromkeys(self._live)
-        self._unconfirmed = []
+        self._unconfirmed_batches = []
 
     def batches(self) -> list[Row]:
         """The batches that reserve for requests in flight under the current lease.
@@ -113,15 +113,17 @@ class ProcessLease:
                         row = reservation_row(bound, reservation.estimate, reservation.started_at)
                         rows.append({**row, "in_flight": True, "used": 0, "lease": self.number})
             self._missing = {}
-            self._unconfirmed.append({"id": uuid.uuid4().hex, "rows": rows})
-        return list(self._unconfirmed)
+            self._unconfirmed_batches.append({"id": uuid.uuid4().hex, "rows": rows})
+        return list(self._unconfirmed_batches)
 
     def confirm(self, lease: int, batches: list[Row]) -> None:
         """Marks what a script has sent under a lease as applied by Redis."""
         if lease == self.number:
             self.is_seeded = True
             confirmed_ids = {batch["id"] for batch in batches}
-            self._unconfirmed = [b for b in self._unconfirmed if b["id"] not in confirmed_ids]
+            self._unconfirmed_batches = [
+                b for b in self._unconfirmed_batches if b["id"] not in confirmed_ids
+            ]
 
     def count_locally(self) -> None:
         """Adds the reservations that Redis has to this process's own counters, its fallback."""

@@ -229,10 +229,10 @@ class RedisLimiter(Limiter):
         self._log_soft_limits(request.request_bounds, request_counts, started)
         return _RedisReservation(reservations, request_counts, None, refusal, blob)
 
-    def _refusal(self, rule: Rule, used: int, retry_after_s: float) -> LimitRefusal:
-        if rule.metric == "usd" and used >= rule.limit:
-            return budget_refusal(rule, used, self.now())
-        return LimitRefusal(rule, used, max(retry_after_s, 0.0))
+    def _refusal(self, rule: Rule, used_units: int, retry_after_s: float) -> LimitRefusal:
+        if rule.metric == "usd" and used_units >= rule.limit:
+            return budget_refusal(rule, used_units, self.now())
+        return LimitRefusal(rule, used_units, max(retry_after_s, 0.0))
 
     def _log_soft_limits(self, bounds: Bounds, counts: list[int], started: float) -> None:
         for number, bound in enumerate(bounds):
@@ -249,12 +249,12 @@ class RedisLimiter(Limiter):
             return
         if live.is_local:
             super().release(reservation, tokens, units)
-        used = {"tokens": tokens if live.lease else 0, "usd": units}
+        used_amounts = {"tokens": tokens if live.lease else 0, "usd": units}
         for bound in reservation.bounds:
             if bound.metric == "requests":
                 continue
             row = reservation_row(bound, reservation.estimate, reservation.started_at)
-            row["used"] = clamp_int(max(0, used.get(bound.metric, 0)))
+            row["used"] = clamp_int(max(0, used_amounts.get(bound.metric, 0)))
             row["lease"] = live.lease
             if live.lease or row["used"]:
                 self.settlements.waiting.append(row)

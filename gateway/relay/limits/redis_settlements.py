@@ -40,13 +40,13 @@ class Settlements:
     def __init__(self) -> None:
         self.waiting: list[Row] = []
         self._sent: list[Row] = []
-        self._unconfirmed: list[Row] = []
+        self._unconfirmed_batches: list[Row] = []
         self._confirmed_ids: list[str] = []
         self._count = 0
 
     def next_batches(self) -> tuple[list[Row], list[str]]:
         """The batches to send now, and confirmed ids that Redis may delete."""
-        batches, self._unconfirmed = self._unconfirmed, []
+        batches, self._unconfirmed_batches = self._unconfirmed_batches, []
         if self.waiting:
             self._count += 1
             batches.append({"id": str(self._count), "rows": self.waiting})
@@ -67,9 +67,9 @@ class Settlements:
         """Requeues batches after a failure, without the oldest beyond MAX_UNSETTLED_ROWS."""
         self._forget_sent(batches)
         self._confirmed_ids += ids
-        self._unconfirmed = [*batches, *self._unconfirmed]
-        while sum(len(batch["rows"]) for batch in self._unconfirmed) > MAX_UNSETTLED_ROWS:
-            self._unconfirmed.pop(0)
+        self._unconfirmed_batches = [*batches, *self._unconfirmed_batches]
+        while sum(len(batch["rows"]) for batch in self._unconfirmed_batches) > MAX_UNSETTLED_ROWS:
+            self._unconfirmed_batches.pop(0)
         del self.waiting[:-MAX_UNSETTLED_ROWS]
 
     def _forget_sent(self, batches: list[Row]) -> None:
@@ -78,7 +78,7 @@ class Settlements:
 
     def unsettled_units(self, name: str, window: int) -> int:
         """Units spent in a budget's window that Redis has not confirmed."""
-        batches = [*self._sent, *self._unconfirmed, {"rows": self.waiting}]
+        batches = [*self._sent, *self._unconfirmed_batches, {"rows": self.waiting}]
         return sum(
             row["used"]
             for batch in batches
@@ -112,7 +112,7 @@ class SpendSync:
 
         Raises RedisUnavailable.
         """
-        lease, settled = self._lease, payload["batches"]
+        lease, settled_batches = self._lease, payload["batches"]
         for _ in range(_TRIES):
             number, in_flight = lease.number, lease.batches()
             spend = (
@@ -122,7 +122,7 @@ class SpendSync:
                 "lease": number,
                 "epoch": lease.epoch,
                 "seed": not lease.is_seeded,
-                "batches": [*spend, *in_flight, *settled],
+                "batches": [*spend, *in_flight, *settled_batches],
             }
             answer = await self._client.run_script(
                 msgspec.json.encode(payload), cache_key, cache_writes
@@ -140,15 +140,15 @@ class SpendSync:
         rows = []
         for name, window in self.windows.items():
             offset = self._counters.counter_offset(name)
-            used = (
+            spent_units = (
                 sum(limits.window_spend(process_slot, offset, window) for process_slot in slots)
                 if offset is not None
                 else 0
             )
             # Unsettled rows are sent separately, in their batches.
-            used -= self._settlements.unsettled_units(name, window)
-            if used > 0:
+            spent_units -= self._settlements.unsettled_units(name, window)
+            if spent_units > 0:
                 rows.append(
-                    {"name": name, "what": "sync", "window": window, "used": clamp_int(used)}
+                    {"name": name, "what": "sync", "window": window, "used": clamp_int(spent_units)}
                 )
         return rows

@@ -35,8 +35,10 @@ async def record_guardrails(
         await runtime.batch_guardrails.record(provider, owner, body["id"], names)
     if operation.family != "batches":
         return
-    listed = body.get("data")
-    batches = [item for item in listed if isinstance(item, dict)] if listed else [body]
+    listed_batches = body.get("data")
+    batches = (
+        [item for item in listed_batches if isinstance(item, dict)] if listed_batches else [body]
+    )
     inputs = {item["input_file_id"] for item in batches if _has_output(item)}
     names_of = await runtime.batch_guardrails.find(provider, sorted(inputs))
     for item in batches:

@@ -173,12 +173,14 @@ def request_headers(exchange: Exchange, headers: httpx.Headers) -> httpx.Headers
     state = exchange.passthrough_state
     if state is None or (state.form is None and exchange.body):
         return headers
-    retained = [(k, v) for k, v in headers.raw if k.lower() not in {b"content-type", b"accept"}]
-    retained.append((b"accept", b"*/*"))
+    client_headers = [
+        (k, v) for k, v in headers.raw if k.lower() not in {b"content-type", b"accept"}
+    ]
+    client_headers.append((b"accept", b"*/*"))
     if state.form is not None:
         content_type = f'multipart/form-data; boundary="{state.boundary}"'
-        retained.append((b"content-type", content_type.encode("ascii")))
-    return httpx.Headers(retained)
+        client_headers.append((b"content-type", content_type.encode("ascii")))
+    return httpx.Headers(client_headers)
 
 
 # --- resource ids -------------------------------------------------------------------------
@@ -243,10 +245,10 @@ def to_gateway_ids(runtime: Runtime, exchange: Exchange, provider: str, body: An
             out["results_url"] = f"/v1/{operation.path.partition('/{')[0]}/{out['id']}/results"
         return out
 
-    rewritten = rewrite_ids(body)
-    if isinstance(rewritten, dict) and isinstance(rewritten.get("data"), list):
-        rewritten["data"] = [rewrite_ids(item) for item in rewritten["data"]]
-    return rewritten
+    rewritten_body = rewrite_ids(body)
+    if isinstance(rewritten_body, dict) and isinstance(rewritten_body.get("data"), list):
+        rewritten_body["data"] = [rewrite_ids(item) for item in rewritten_body["data"]]
+    return rewritten_body
 
 
 def speech_characters(exchange: Exchange) -> PassthroughUsage | None:

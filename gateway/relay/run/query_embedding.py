@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.canon.errors import Error, GatewayError
 from gateway.dialects import DIALECTS
-from gateway.relay.cache.semantic import normalized
+from gateway.relay.cache.semantic import normalize
 from gateway.relay.exchange.call import Call, Client, Deadlines, Exchange
 from gateway.relay.run.pipeline import run
 from gateway.relay.run.settle import serve_call
@@ -61,7 +61,7 @@ async def embed_query(
             async with asyncio.timeout(TIMEOUT_S):
                 await run(runtime, call, client, deadlines)
             response = msgspec.json.decode(received, type=_EmbeddingResponse)
-            vector = normalized(response.data[0].embedding)
+            vector = normalize(response.data[0].embedding)
         except TimeoutError:
             raise GatewayError(_TOO_SLOW) from None
         except (msgspec.MsgspecError, IndexError):

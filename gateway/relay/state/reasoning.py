@@ -175,8 +175,8 @@ class ReasoningStore:
         write = self._last_write
         if write is None or write.done() or self._clock() < self._slow_until:
             return
-        _, unfinished = await asyncio.wait({asyncio.wrap_future(write)}, timeout=STORED_S)
-        if unfinished:
+        _, pending = await asyncio.wait({asyncio.wrap_future(write)}, timeout=STORED_S)
+        if pending:
             self._slow_until = self._clock() + RETRY_S
 
     def _flush(self) -> None:
@@ -217,21 +217,21 @@ class ReasoningStore:
         )
         model_maker = state_maker(target.model.traits)
         states: dict[int, ReasoningState] = {}
-        unknown: dict[int, TurnKeys] = {}
+        unknown_turns: dict[int, TurnKeys] = {}
         for index, keys in keys_by_index:
             if isinstance(exact := self._get_by_both_keys(keys, model_maker), ReasoningState):
                 states[index] = exact
                 continue
-            if exact is _UNKNOWN:
-                unknown[index] = keys
+            if exact is _UNKNOWN_STATE:
+                unknown_turns[index] = keys
             # A single key may match another conversation: upstreams reuse ids.
             if (
-                exact is _UNKNOWN
+                exact is _UNKNOWN_STATE
                 and (similar := self._get_by_either_key(keys, model_maker)) is not None
             ):
                 states[index] = similar
-        if unknown and self._find is not None:
-            states |= await self._find_in_store(unknown, model_maker)
+        if unknown_turns and self._find is not None:
+            states |= await self._find_in_store(unknown_turns, model_maker)
         return states
 
     async def _find_in_store(
@@ -278,10 +278,10 @@ class ReasoningStore:
         """The state under this name; None if the store is known not to have it either."""
         entry = self._states.get(name)
         if entry is None:
-            return _UNKNOWN
+            return _UNKNOWN_STATE
         if entry[0] <= self._clock():
             self._drop(name)
-            return _UNKNOWN
+            return _UNKNOWN_STATE
         if entry[2] is not None:
             self._states[name] = (self._clock() + self._seconds, *entry[1:])
             self._states.move_to_end(name)
@@ -340,7 +340,7 @@ class _NotLookedUp:
     """Type of the marker for a turn that has not been looked up in the store."""
 
 
-_UNKNOWN = _NotLookedUp()
+_UNKNOWN_STATE = _NotLookedUp()
 
 
 def _turn_and_call_key(keys: TurnKeys) -> str:

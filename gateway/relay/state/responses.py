@@ -49,12 +49,12 @@ class ResponseStore:
         """Whether there is a store."""
         return self._backend is not None
 
-    def add_pending(self, stored: StoredResponse) -> None:
+    def add_pending(self, response: StoredResponse) -> None:
         """Holds a response in memory until it is in the database."""
-        name = (stored.owner, stored.id)
+        name = (response.owner, response.id)
         self._drop(name)
-        self._pending[name] = (time.monotonic(), stored)
-        self._bytes += stored.size
+        self._pending[name] = (time.monotonic(), response)
+        self._bytes += response.size
         oldest_start = time.monotonic() - PENDING_S
         while self._pending:
             first, (since, _) = next(iter(self._pending.items()))
@@ -76,29 +76,29 @@ class ResponseStore:
             await asyncio.sleep(wait_s)
             pending = self._pending.get((owner, response_id))
             try:
-                stored = await self._run(lambda: load(owner, response_id))
+                response = await self._run(lambda: load(owner, response_id))
             except Exception:
                 if pending is not None:
                     return pending[1]
                 raise _unavailable() from None
-            if stored is not None:
-                return None if stored.deleted else stored
+            if response is not None:
+                return None if response.deleted else response
             if pending is not None:
                 return pending[1]
             if not response_id.startswith(_PREFIX):
                 break
         return None
 
-    async def save(self, stored: StoredResponse) -> None:
+    async def save(self, response: StoredResponse) -> None:
         """Writes one immediately. Raises GatewayError without a database."""
         if self._backend is None:
             return
         save = self._backend.save
         try:
-            await self._run(lambda: save(stored))
+            await self._run(lambda: save(response))
         except Exception:
             raise _unavailable() from None
-        self._drop((stored.owner, stored.id))
+        self._drop((response.owner, response.id))
 
     async def delete(self, stored_response: StoredResponse) -> None:
         """Deletes one, also if it has not been written yet."""

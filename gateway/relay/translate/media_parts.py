@@ -35,16 +35,16 @@ def _parts_by_url(parts: tuple[Part, ...]) -> Iterator[Media]:
             yield from _parts_by_url(part.parts or ())
 
 
-def type_mismatch(part: Media, fetched: Fetched) -> str | None:
+def type_mismatch(part: Media, fetched_media: Fetched) -> str | None:
     """Why a file does not match the type of its part; None if it does."""
-    kind = fetched.media_type
+    kind = fetched_media.media_type
     if isinstance(part, Image):
         return (
             None if kind.startswith("image/") else f"it is {_media_type_label(kind)}, not an image"
         )
     if not kind or kind.startswith(("image/", "audio/", "video/")):
         return f"it is {_media_type_label(kind)}, not a document"
-    if kind.startswith("text/") and _text(fetched) is None:
+    if kind.startswith("text/") and _text(fetched_media) is None:
         return "it is text in an encoding other than UTF-8"
     return None
 

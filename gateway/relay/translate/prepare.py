@@ -154,9 +154,9 @@ def prepare(
         request = _with_summaries(request)
     if call.state_rejected_by is target:
         request, dropped_state = drop_state(request)
-    fetched: tuple[Adaptation, ...] = ()
+    inlined_media: tuple[Adaptation, ...] = ()
     if call.fetched_media:
-        request, fetched = inline_media(request, dialect, traits, call.fetched_media)
+        request, inlined_media = inline_media(request, dialect, traits, call.fetched_media)
     breakpoints: tuple[Adaptation, ...] = ()
     if route.prompt_cache and exchange.verb == "generate" and needs_marks(exchange.body, traits):
         request, breakpoints = mark_request(request, traits, route.prompt_cache)
@@ -169,7 +169,7 @@ def prepare(
     report = prepared.report
     if report and not route.strict:
         report = add_fetch_hints(report, parts_to_fetch(request, dialect, traits))
-    report = (*report, *fetched, *breakpoints, *dropped_state)
+    report = (*report, *inlined_media, *breakpoints, *dropped_state)
     if report:
         prepared = msgspec.structs.replace(prepared, report=report)
     if provider.model_in_path or provider.body:
@@ -193,14 +193,14 @@ def _fit_passed(
     elif dialect.replace_state_tokens is not None and _may_hold_tokens(call):
         fields, report = dialect.replace_state_tokens(fields, model.traits)
     if dialect.inline_files is not None and not model.traits.pdf:
-        fields, inlined = dialect.inline_files(fields, model.traits)
-        report += inlined
+        fields, inlined_files = dialect.inline_files(fields, model.traits)
+        report += inlined_files
     if dialect.fit_passed_tools is not None and not _TOOL_FIELDS.isdisjoint(fields):
-        fields, fitted = dialect.fit_passed_tools(fields, model.traits)
-        report += fitted
+        fields, changed_tools = dialect.fit_passed_tools(fields, model.traits)
+        report += changed_tools
     if "tools" in fields:
-        fields, shortened = shorten_call_ids(fields, model.traits)
-        report += shortened
+        fields, shortened_ids = shorten_call_ids(fields, model.traits)
+        report += shortened_ids
     if model.provider.drop_params and call.exchange.verb == "generate":
         suspects = model.refused_parameters.get(dialect.name)
         if suspects and not suspects.isdisjoint(fields):
@@ -469,9 +469,9 @@ def client_query(query: bytes, provider_params: tuple[str, ...]) -> str:
     A client cannot override `provider_params` (such as Azure's `api-version`), in any case.
     """
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-    excluded = {name.casefold() for name in provider_params}
+    provider_names = {name.casefold() for name in provider_params}
     sent_pairs = [
-        (n, v) for n, v in pairs if n.casefold() not in excluded and not is_secret_name(n)
+        (n, v) for n, v in pairs if n.casefold() not in provider_names and not is_secret_name(n)
     ]
     return urlencode(sent_pairs)
 

@@ -135,14 +135,16 @@ def _save(fields: dict[str, Any], *, is_new: bool) -> HttpResponse:
         if is_new and customer in entries:
             reason = f"Customer already exists, passed user_id={customer[:200]}"
             raise RejectedRequest(400, reason, "user_id")
-        entries[customer], entry_notes = _changed(entries.get(customer, {}), fields)
+        entries[customer], entry_notes = _apply_changes(entries.get(customer, {}), fields)
         notes.extend(entry_notes)
 
     _change_entries(change)
     return reply({**_customer(customer, _spend_of(customer)), "notes": notes})
 
 
-def _changed(entry: dict[str, Any], fields: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def _apply_changes(
+    entry: dict[str, Any], fields: dict[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
     """Return an entry with the fields that are sent, and notes. Raises RejectedRequest."""
     updated_entry, notes = dict(entry), list[str]()
     if "alias" in fields:
@@ -241,15 +243,15 @@ def _spend_of(customer: str) -> float:
 def _customer(customer: str, spend: float) -> dict[str, Any]:
     """Return an end user as LiteLLM does (`LiteLLM_EndUserTable`), with its budget and limits."""
     options = store.load_options()
-    own = options.end_users.get(customer)
+    end_user = options.end_users.get(customer)
     budget, limits = options.end_user_budget, options.end_user_limits
-    if own is not None:
-        budget = own.budget if own.budget != Budget() else budget
-        limits = own.limits if own.limits != Limits() else limits
+    if end_user is not None:
+        budget = end_user.budget if end_user.budget != Budget() else budget
+        limits = end_user.limits if end_user.limits != Limits() else limits
     return {
         "user_id": customer,
-        "alias": own.alias or None if own is not None else None,
-        "blocked": own is not None and own.blocked,
+        "alias": end_user.alias or None if end_user is not None else None,
+        "blocked": end_user is not None and end_user.blocked,
         "spend": spend,
         "allowed_model_region": None,
         "default_model": None,

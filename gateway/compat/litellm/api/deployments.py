@@ -260,7 +260,7 @@ def _params_of(target: Target, changed_params: dict[str, Any]) -> dict[str, Any]
     if provider.credential_env:
         credential = f"{REFERENCE}{provider.credential_env}"
     version = (provider.query or {}).get("api-version")
-    carried = {
+    provider_params = {
         "api_base": provider.base_url,
         "api_key": credential,
         "extra_headers": provider.headers,
@@ -268,7 +268,10 @@ def _params_of(target: Target, changed_params: dict[str, Any]) -> dict[str, Any]
         "ssl_verify": None if provider.ssl_verify else False,
         "drop_params": None if provider.drop_params else False,
     }
-    return {**params, **{name: value for name, value in carried.items() if value not in ("", None)}}
+    return {
+        **params,
+        **{name: value for name, value in provider_params.items() if value not in ("", None)},
+    }
 
 
 def _delete(fields: dict[str, Any]) -> HttpResponse:

@@ -147,7 +147,7 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
     key_or_alias = fields.get("key") or fields.get("key_alias")
     if not isinstance(key_or_alias, str) or not key_or_alias:
         raise RejectedRequest(400, "key: required, or key_alias", "key")
-    row = find_key(key_or_alias) if fields.get("key") else _aliased(key_or_alias)
+    row = find_key(key_or_alias) if fields.get("key") else _key_with_alias(key_or_alias)
     notes = check(fields)
     # LiteLLM treats an empty team as a field that was not sent.
     changed_fields = {
@@ -165,10 +165,10 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
     )
     if changed_fields.get("key_alias", "-") in (None, ""):
         document["name"] = row.prefix
-    unchanged = _KEYS.read(row)
+    old_fields = _KEYS.read(row)
     # The fields describe a whole budget, but only some of the limits of a key.
     budget = document.pop("budget")
-    merged_document = {**merge_patch(unchanged, document), "budget": budget}
+    merged_document = {**merge_patch(old_fields, document), "budget": budget}
     _write(merged_document, row, changed_fields)
     return reply(
         {"key": key_or_alias, **key_info(row, Spending()), "notes": [*notes, *document_notes]}
@@ -235,7 +235,7 @@ def _delete(fields: dict[str, Any]) -> HttpResponse:
     if not keys and not aliases:
         raise RejectedRequest(400, "keys: set at least one of keys and key_aliases", "keys")
     # As in LiteLLM, aliases count only if no keys are named.
-    rows = [find_key(name) for name in keys] or [_aliased(name) for name in aliases]
+    rows = [find_key(name) for name in keys] or [_key_with_alias(name) for name in aliases]
     for row in {row.pk: row for row in rows}.values():
         if owner_ref := owner_label(row):
             raise OwnedElsewhere("", f"{row} is owned by {owner_ref}; remove it there")
@@ -273,7 +273,7 @@ def token_of_key(name: str) -> str:
         return name
 
 
-def _aliased(name: str) -> ApiKey:
+def _key_with_alias(name: str) -> ApiKey:
     rows = list(ApiKey.objects.with_names([name]).select_related("team")[:2])
     if not rows:
         raise RejectedRequest(404, f"there is no key with the alias `{name[:200]}`", "key_alias")

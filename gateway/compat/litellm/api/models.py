@@ -181,7 +181,7 @@ def _group(name: str, route: Route) -> dict[str, Any]:
     models = [target.model for target in route.targets]
     traits = [model.traits for model in models]
     prices = [_costs(model.price) for model in models]
-    supported = {param for each in traits for param in _supported_params(each)}
+    supported_params = {param for each in traits for param in _supported_params(each)}
     return {
         "model_group": name,
         "providers": sorted({prefix_of(model) for model in models}),
@@ -193,7 +193,7 @@ def _group(name: str, route: Route) -> dict[str, Any]:
         "rpm": route.limits.requests_per_minute,
         **{capability: any(holds(each) for each in traits) for capability, holds in _ABLE.items()},
         "supported_reasoning_efforts": _efforts(traits),
-        "supported_openai_params": sorted(supported),
+        "supported_openai_params": sorted(supported_params),
         "configurable_clientside_auth_params": None,
     }
 

@@ -97,16 +97,16 @@ def _count_tokens(caller: Caller, fields: dict[str, Any], *, call_endpoint: bool
     model = fields.get("model")
     if not isinstance(model, str) or not model:
         raise RejectedRequest(400, "model: is required", "model")
-    used = _model_for_tokenizer(caller, model)
+    model_name = _model_for_tokenizer(caller, model)
     try:
-        count = count_tokens(_build_call(caller.snapshot, fields).exchange.request, used)
+        count = count_tokens(_build_call(caller.snapshot, fields).exchange.request, model_name)
     except GatewayError as error:
         raise RejectedRequest(400, error.error.message, error.error.param or "") from None
     return reply(
         {
             "total_tokens": count.tokens,
             "request_model": model,
-            "model_used": used,
+            "model_used": model_name,
             "tokenizer_type": count.vocabulary or "estimate",
             "count_source": "local",
             "original_response": None,

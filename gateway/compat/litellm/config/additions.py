@@ -39,9 +39,9 @@ def add_new_rows(config: Config, report: ImportReport) -> None:
 def _drop_unused(config: Config) -> None:
     """Remove the models and providers of routes that were removed."""
     targets = [target for route in config.routes.values() for target in route.targets]
-    used = {(target.provider, target.model) for target in targets}
-    config.models = {key: model for key, model in config.models.items() if key in used}
-    providers = {provider for provider, _ in used}
+    used_models = {(target.provider, target.model) for target in targets}
+    config.models = {key: model for key, model in config.models.items() if key in used_models}
+    providers = {provider for provider, _ in used_models}
     config.providers = {
         name: row for name, row in config.providers.items() if row.identity in providers
     }

@@ -93,9 +93,9 @@ def resolve_model(model: str, provider: Node | None, base: str) -> ResolvedModel
     prefix, slash, model_name = model.partition("/")
     if slash and (prefix in PREFIXES or (prefix in PRESETS and PRESETS[prefix].base_url)):
         return _resolve_prefix(prefix, model_name)
-    hosted = _by_host(base)
-    if hosted is not None:
-        return ResolvedModel(hosted, hosted.litellm[0], model)
+    host_model = _by_host(base)
+    if host_model is not None:
+        return ResolvedModel(host_model, host_model.litellm[0], model)
     if model == "*":
         return _resolve_prefix("openai", model)
     prefix = _family(model)

@@ -306,8 +306,8 @@ def _is_catch_all(params: Node) -> bool:
 
 
 def _with_model(params: Node, model: str) -> Node:
-    changed = msgspec.structs.replace(params.value["model"], value=model, raw=model)
-    return msgspec.structs.replace(params, value={**params.value, "model": changed})
+    model_node = msgspec.structs.replace(params.value["model"], value=model, raw=model)
+    return msgspec.structs.replace(params, value={**params.value, "model": model_node})
 
 
 def _with_computed_weights(targets: list[TargetRow]) -> list[TargetRow]:

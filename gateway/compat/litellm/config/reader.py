@@ -272,7 +272,7 @@ class _Converter:
         for key, value in node.value:
             line = key.start_mark.line + 1
             if key.tag == "tag:yaml.org,2002:merge":
-                merged_nodes |= self._merged(value, path, depth)
+                merged_nodes |= self._merge_mapping(value, path, depth)
                 continue
             if not isinstance(key, yaml.ScalarNode):
                 raise ConfigError(f"{self._file}:{line}", path, "has a key that is not text")
@@ -286,7 +286,7 @@ class _Converter:
         # Keys of the mapping itself override those of `<<`, regardless of their order.
         return {**merged_nodes, **mapping}
 
-    def _merged(self, value: yaml.Node, path: str, depth: int) -> dict[str, Node]:
+    def _merge_mapping(self, value: yaml.Node, path: str, depth: int) -> dict[str, Node]:
         parts = value.value if isinstance(value, yaml.SequenceNode) else [value]
         mapping: dict[str, Node] = {}
         self._count += 1

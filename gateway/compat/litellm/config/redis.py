@@ -78,6 +78,6 @@ def _set_text(node: Node, report: Report) -> str:
 
 def _build(host: str, port: str, user: str, password: str, database: str) -> str:
     login = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user or password else ""
-    bracketed = f"[{host}]" if ":" in host else host
+    url_host = f"[{host}]" if ":" in host else host
     path = f"/{quote(database, safe='')}" if database else ""
-    return f"redis://{login}{bracketed}:{port or _DEFAULT_PORT}{path}"
+    return f"redis://{login}{url_host}:{port or _DEFAULT_PORT}{path}"

@@ -62,10 +62,10 @@ class Report:
         def position(nodes: list[Node]) -> tuple[int, int]:
             return self._files.index(nodes[0].file), nodes[0].line
 
-        ordered = sorted(self._nodes_by_message.items(), key=lambda pair: position(pair[1]))
+        notes = sorted(self._nodes_by_message.items(), key=lambda pair: position(pair[1]))
         return [
             f"{nodes[0].location}: {key_path}: {text}{_other_locations(nodes[1:])}"
-            for (key_path, text), nodes in ordered
+            for (key_path, text), nodes in notes
         ]
 
 

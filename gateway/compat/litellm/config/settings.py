@@ -154,14 +154,14 @@ def _aliases(config: Config, section: Node, report: Report) -> None:
     for key in ("model_group_alias", "model_alias_map"):
         node = section.get(key)
         for name, target in node.items() if node is not None else ():
-            hidden = None
+            is_hidden = None
             model: Node | None = target
             if isinstance(target.value, dict):
-                model, hidden = target.get("model"), target.get("hidden")
+                model, is_hidden = target.get("model"), target.get("hidden")
             if model is None:
                 raise target.error("needs a model")
-            if hidden is not None and hidden.boolean():
-                report.add(hidden, "has no effect: an alias is listed with its model")
+            if is_hidden is not None and is_hidden.boolean():
+                report.add(is_hidden, "has no effect: an alias is listed with its model")
             _alias(config, name, model, report)
 
 

@@ -33,7 +33,7 @@ _UNSUPPORTED_TERMS = ("not supported", "unknown key", "left out", "ignored", "no
 _MASTER_KEY, _MAX_REQUESTS = "master_key", "max_in_flight_requests_per_worker"
 _READ_AT_START = {_MASTER_KEY: "DRAGOMAN_MASTER_KEY", _MAX_REQUESTS: "DRAGOMAN_MAX_REQUESTS"}
 
-_NAMED = re.compile(r"the (provider|model|route|alias) (\S+) ")
+_KIND_AND_NAME = re.compile(r"the (provider|model|route|alias) (\S+) ")
 
 ImportOutcome = Literal["imported", "changed", "skipped"]
 
@@ -109,11 +109,11 @@ def resolve_own_variables(config: Config) -> Config:
             updated_row = msgspec.structs.replace(row, key=variables[row.key_env], key_env="")
             config.providers[name] = updated_row
             config.names[updated_row.identity] = config.names.pop(identity)
-            _renamed(config, identity, updated_row.identity)
+            _rename_provider(config, identity, updated_row.identity)
     return config
 
 
-def _renamed(config: Config, old: str, new: str) -> None:
+def _rename_provider(config: Config, old: str, new: str) -> None:
     for (provider, name), model in list(config.models.items()):
         if provider == old:
             del config.models[provider, name]
@@ -176,7 +176,7 @@ def _note_line(note: str) -> ImportLine:
     location, _, message = note.partition(": ")
     subject, colon, reason = message.partition(": ")
     if not colon:
-        key_match = _NAMED.match(message)
+        key_match = _KIND_AND_NAME.match(message)
         subject, reason = f"{key_match[1]} {key_match[2]}" if key_match else "", message
     outcome: ImportOutcome = (
         "skipped" if any(term in message for term in _UNSUPPORTED_TERMS) else "changed"

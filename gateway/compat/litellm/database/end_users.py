@@ -20,7 +20,7 @@ from gateway.store.options import MAX_END_USER_CHARS, MAX_END_USERS
 def import_end_users(tables: Tables, report: ImportReport) -> None:
     """Add the entries of end users that have none yet."""
     budgets = tables.by("BudgetTable", "budget_id")
-    found: Entries = {}
+    new_entries: Entries = {}
     for row in tables.of("EndUserTable"):
         name = row["user_id"]
         entry = _entry(row, budgets.get(row.get("budget_id") or ""), report)
@@ -30,14 +30,14 @@ def import_end_users(tables: Tables, report: ImportReport) -> None:
             why = f"a name has 1 to {MAX_END_USER_CHARS} characters"
             report.count_omitted("end users", f"end user {name[:80]}", why)
         else:
-            found[name] = entry
-    if found:
-        _add(found, report)
+            new_entries[name] = entry
+    if new_entries:
+        _add(new_entries, report)
 
 
-def _entry(row: Row, shared: Row | None, report: ImportReport) -> dict[str, Any]:
+def _entry(row: Row, shared_row: Row | None, report: ImportReport) -> dict[str, Any]:
     """What an end user has of its own, as an entry of the setting."""
-    limits, budget, passes = amounts_of(row, shared, f"end user {row['user_id']}", report)
+    limits, budget, passes = amounts_of(row, shared_row, f"end user {row['user_id']}", report)
     entry = {
         "alias": (row.get("alias") or "").replace("\0", ""),
         "blocked": bool(row.get("blocked")) or not passes,
@@ -47,21 +47,21 @@ def _entry(row: Row, shared: Row | None, report: ImportReport) -> dict[str, Any]
     return {name: value for name, value in entry.items() if value}
 
 
-def _add(found: Entries, report: ImportReport) -> None:
+def _add(new_entries: Entries, report: ImportReport) -> None:
     """Write the entries; where there are too many, those of blocked end users before others."""
 
     def change(entries: Entries) -> None:
         new = sorted(
-            (name for name in found if name not in entries),
-            key=lambda name: not found[name].get("blocked"),
+            (name for name in new_entries if name not in entries),
+            key=lambda name: not new_entries[name].get("blocked"),
         )
         free = MAX_END_USERS - len(entries)
         for name in new[free:]:
             why = f"there can be {MAX_END_USERS} end users with something of their own"
             report.count_omitted("end users", f"end user {name}", why)
-        entries.update({name: found[name] for name in new[:free]})
+        entries.update({name: new_entries[name] for name in new[:free]})
         report.count("end users", "added", len(new[:free]))
-        report.count("end users", "existing", len(found) - len(new))
+        report.count("end users", "existing", len(new_entries) - len(new))
 
     try:
         change_end_users(change)

@@ -70,7 +70,7 @@ class _KeyImport:
         self._budgets = tables.by("BudgetTable", "budget_id")
         self._team_rows = tables.by("TeamTable", "team_id")
         self._users = tables.by("UserTable", "user_id")
-        self._blocked = blocked_ids(tables)
+        self._blocked_ids = blocked_ids(tables)
         self._groups = access_groups(tables)
         self._access_groups = tables.by("AccessGroupTable", "access_group_id")
         self._names = set(ApiKey.objects.values_list("name", flat=True))
@@ -157,7 +157,7 @@ class _KeyImport:
         return row
 
     def _block(self, row: ApiKey, key: Row, subject: str, *, passes: bool) -> None:
-        in_blocked = {key.get("team_id"), key.get("project_id")} & self._blocked
+        in_blocked = {key.get("team_id"), key.get("project_id")} & self._blocked_ids
         if key.get("blocked") or in_blocked or not passes:
             row.revoked_at = self._now
         if in_blocked and not key.get("blocked"):
@@ -206,14 +206,16 @@ class _KeyImport:
         models = self._expand_access_groups(row.get("models"))
         if not models or "all-team-models" in models:
             return models
-        granted = [
+        granted_models = [
             name
             for group in row.get("access_group_ids") or ()
             for name in self._access_groups.get(group, {}).get("access_model_names") or ()
         ]
-        if not granted:
+        if not granted_models:
             return models
-        return [name for name in models if name != _NO_MODELS] + [_text(name) for name in granted]
+        return [name for name in models if name != _NO_MODELS] + [
+            _text(name) for name in granted_models
+        ]
 
     def _expand_access_groups(self, models: Any) -> list[str]:
         """The names with access groups replaced by their models; empty means all."""
@@ -271,9 +273,9 @@ class _KeyImport:
 
 def _calls_models(key: Row) -> bool:
     """Whether a key may call a model: those of the types `management` and `read_only` may not."""
-    allowed = key.get("allowed_routes") or ()
-    return not allowed or any(
-        name in _MODEL_ROUTES or not name.endswith("_routes") for name in allowed
+    allowed_routes = key.get("allowed_routes") or ()
+    return not allowed_routes or any(
+        name in _MODEL_ROUTES or not name.endswith("_routes") for name in allowed_routes
     )
 
 

@@ -76,7 +76,9 @@ def _sections(tables: Tables, salt_key: SaltKey | None, report: ImportReport) ->
         if name in _SETTINGS and value:
             sections[name] = to_node(value, name)
         elif name == "environment_variables" and value:
-            variables = _decrypted(value, salt_key, "environment_variables", "settings", report)
+            variables = _decrypt_values(
+                value, salt_key, "environment_variables", "settings", report
+            )
             if variables is not None:
                 sections[name] = to_node(variables, name)
         elif value:
@@ -94,7 +96,9 @@ def _models(tables: Tables, salt_key: SaltKey | None, report: ImportReport) -> l
         elif info.get("team_id"):
             report.count_omitted("models", subject, "it belongs to one team; routes are for all")
         else:
-            params = _decrypted(_object(row["litellm_params"]), salt_key, subject, "models", report)
+            params = _decrypt_values(
+                _object(row["litellm_params"]), salt_key, subject, "models", report
+            )
             if params is not None:
                 facts = {n: v for n, v in info.items() if n not in _IDENTITY and v is not None}
                 entry = {
@@ -146,7 +150,7 @@ def _credentials(tables: Tables, salt_key: SaltKey | None, report: ImportReport)
     entries = []
     for row in tables.of("CredentialsTable"):
         name = row["credential_name"]
-        values = _decrypted(
+        values = _decrypt_values(
             _object(row["credential_values"]), salt_key, f"credential {name}", "credentials", report
         )
         if values is not None:
@@ -155,7 +159,7 @@ def _credentials(tables: Tables, salt_key: SaltKey | None, report: ImportReport)
     return entries
 
 
-def _decrypted(
+def _decrypt_values(
     values: Row, salt_key: SaltKey | None, subject: str, kind: str, report: ImportReport
 ) -> Row | None:
     """The values in clear; None, and reported, if they cannot be decrypted."""
@@ -165,11 +169,11 @@ def _decrypted(
             return None
         return values
     try:
-        decrypted: Row = salt_key.decrypt_all(values)
+        decrypted_values: Row = salt_key.decrypt_all(values)
     except SealedError as error:
         report.count_omitted(kind, subject, str(error))
         return None
-    return decrypted
+    return decrypted_values
 
 
 def _object(value: Any) -> Row:

@@ -120,14 +120,14 @@ def _remainders(
 def report_spend_of_deleted_keys(tables: Tables, teams: Teams, report: ImportReport) -> None:
     """Report what the counter of a team's budget has and its imported keys do not."""
     now = timezone.now()
-    recorded = {name: found for name, _, found in store.recorded_spend(store.load_snapshot())}
+    recorded_units = {name: units for name, _, units in store.recorded_spend(store.load_snapshot())}
     for row in tables.of("TeamTable"):
         team, window = teams.teams[row["team_id"]], window_of(row.get("budget_duration"))
         if row.get("max_budget") is None or window is None:
             continue
         if window[0] != "total" and not _is_current(row, now):
             continue
-        here = Decimal(recorded.get(f"team:{team.pk}/usd/{window[0]}", 0)) / UNITS
+        here = Decimal(recorded_units.get(f"team:{team.pk}/usd/{window[0]}", 0)) / UNITS
         missing = Decimal(str(row.get("spend") or 0)) - here
         if missing > _LEAST_USD:
             report.add_remark(
