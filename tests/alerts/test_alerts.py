@@ -108,14 +108,14 @@ def conditions(**changes: Any) -> list[tuple[AlertEvent, str]]:
     return [(c.event, c.subject) for c in open_conditions(**changes)]
 
 
-def test_no_conditions() -> None:
+def test_no_conditions_raise_no_alerts() -> None:
     assert conditions() == []
 
 
 @pytest.mark.parametrize(
     ("spent", "share"), [(7.99, None), (8.0, "80%"), (9.99, "80%"), (10.0, "100%"), (12.0, "100%")]
 )
-def test_budgets(spent: float, share: str | None) -> None:
+def test_spent_budgets_raise_alerts(spent: float, share: str | None) -> None:
     key, _ = store.create_key("ci")
     raised = conditions(budgets={(f"key:{key.pk}", "day"): (10.0, spent)})
     assert raised == ([(AlertEvent.BUDGET, f"API key ci, day: {share}")] if share else [])
@@ -130,7 +130,7 @@ def test_budgets(spent: float, share: str | None) -> None:
         (20, 0, "invalid_request", False),  # the clients' errors
     ],
 )
-def test_error_rates(failed: int, answered: int, kind: str, raised: bool) -> None:
+def test_high_error_rates_raise_alerts(failed: int, answered: int, kind: str, raised: bool) -> None:
     now = timezone.now().timestamp()
     rows = [
         entry(id=f"f{n}", started_at=now, provider="acme", error_kind=kind, outcome="error")
@@ -145,7 +145,7 @@ def test_error_rates(failed: int, answered: int, kind: str, raised: bool) -> Non
     assert conditions() == ([(AlertEvent.ERROR_RATE, "acme")] if raised else [])
 
 
-def test_keys_that_expire_soon() -> None:
+def test_api_keys_that_expire_soon_raise_alerts() -> None:
     now = timezone.now()
     for name, days, revoked in (("soon", 6, False), ("later", 8, False), ("gone", 6, True)):
         key, _ = store.create_key(name)
@@ -217,7 +217,7 @@ def certificate(days: int) -> bytes:
 @pytest.mark.parametrize(
     ("days", "verb"), [(13, "expires on"), (15, None), (-1, "expired on")], ids=str
 )
-def test_certificates_that_expire_soon(
+def test_certificates_that_expire_soon_raise_alerts(
     settings: Any, tmp_path: Path, days: int, verb: str | None
 ) -> None:
     file = tmp_path / "gateway.pem"
@@ -266,7 +266,7 @@ def test_the_end_of_a_silenced_alert_is_not_sent(receiver: WebhookReceiver) -> N
     assert Alert.objects.resolved().count() == 1
 
 
-def test_the_end_of_an_alert_that_was_sent_is_sent_though_silenced(
+def test_the_end_of_a_sent_alert_is_sent_even_if_it_is_silenced_now(
     receiver: WebhookReceiver,
 ) -> None:
     channel(receiver.url)
@@ -364,7 +364,7 @@ def test_an_unreachable_webhook_reveals_no_url() -> None:
     assert error == "the connection failed (ConnectError)"
 
 
-def test_email(settings: Any) -> None:
+def test_alerts_are_sent_by_email(settings: Any) -> None:
     row = channel("ops@example.org", kind="email")
     settings.EMAIL_HOST = ""
     assert "DRAGOMAN_SMTP_HOST" in deliver(row, sample_notice(), attempts=1)
@@ -375,7 +375,9 @@ def test_email(settings: Any) -> None:
     assert message.subject.startswith("[Dragoman] Test")
 
 
-def test_the_page(client: Client, receiver: WebhookReceiver) -> None:
+def test_the_alerts_page_lists_alerts_and_channels(
+    client: Client, receiver: WebhookReceiver
+) -> None:
     client.force_login(User.objects.create_superuser("ada"))
     fields = {"name": "hook", "kind": "webhook", "destination": receiver.url, "enabled": "on"}
     wrong = client.post(reverse("alert-channel-add"), {**fields, "destination": "javascript:1"})
@@ -402,7 +404,7 @@ def test_the_page(client: Client, receiver: WebhookReceiver) -> None:
     assert AlertChannel.objects.count() == 0
 
 
-def test_the_form_of_thresholds(client: Client) -> None:
+def test_alert_thresholds_are_changed_in_a_form(client: Client) -> None:
     client.force_login(User.objects.create_superuser("ada"))
     url = reverse("alert-thresholds")
     wrong = client.post(url, {"error_rate_percent": "0"})

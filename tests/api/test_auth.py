@@ -52,7 +52,9 @@ def test_a_missing_credential_is_a_json_401(client: Client, path: str) -> None:
     ],
     ids=["bearer", "x-api-key", "api-key"],
 )
-def test_the_master_key_opens_it(client: Client, headers: dict[str, str]) -> None:
+def test_the_master_key_authenticates_the_management_api(
+    client: Client, headers: dict[str, str]
+) -> None:
     assert client.get("/api/routes", headers=headers).status_code == 200
 
 
@@ -69,7 +71,9 @@ def test_api_responses_have_no_store_and_nosniff_headers(client: Client) -> None
     assert all(cookie["secure"] for cookie in page.cookies.values())
 
 
-def test_the_generated_admin_key_opens_it(client: Client, settings: Any) -> None:
+def test_the_generated_admin_key_authenticates_the_management_api(
+    client: Client, settings: Any
+) -> None:
     settings.MASTER_KEY, settings.ADMIN_KEY = "", "generated-admin-key-0123456789"
     headers = {"authorization": f"Bearer {settings.ADMIN_KEY}"}
     assert client.get("/api/routes", headers=headers).status_code == 200
@@ -95,7 +99,7 @@ def test_a_change_names_the_credential_that_caused_it(
 @pytest.mark.parametrize(
     "token", ["", " ", "wrong", MASTER[:-1], MASTER + "x", MASTER.upper(), "\xff"], ids=ascii
 )
-def test_a_wrong_credential_does_not(client: Client, token: str) -> None:
+def test_a_wrong_credential_is_refused(client: Client, token: str) -> None:
     response = client.get("/api/routes", headers={"x-api-key": token})
     assert response.status_code == 401
 
@@ -108,7 +112,7 @@ def test_an_empty_credential_is_refused_even_if_none_is_configured(
         assert client.get("/api/routes", headers=headers).status_code == 401
 
 
-def test_a_clients_key_is_no_admins(client: Client) -> None:
+def test_a_gateway_key_does_not_authenticate_an_admin(client: Client) -> None:
     _, plain = store.create_key("a client")
     assert client.get("/api/routes", headers={"x-api-key": plain}).status_code == 401
 
@@ -126,7 +130,7 @@ def test_a_staff_session_has_access(client: Client, values: dict[str, Any], stat
     assert with_session(client, **values).get("/api/changes").status_code == status
 
 
-def test_a_session_without_its_token_changes_nothing() -> None:
+def test_a_session_without_its_csrf_token_changes_nothing() -> None:
     client = with_session(Client(enforce_csrf_checks=True), is_staff=True)
     body = {"from": "openai_chat", "to": "anthropic_messages", "request": {"messages": []}}
     response = client.post("/api/translate", body, content_type="application/json")

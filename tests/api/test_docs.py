@@ -69,7 +69,7 @@ def test_the_examples_give_the_documented_output(api: Client) -> None:
     assert ran >= 8
 
 
-def test_the_paths_of_the_text_are_there() -> None:
+def test_api_paths_named_in_the_text_exist() -> None:
     paths = set(ninja.get_openapi_schema()["paths"])
     named = {path for path in re.findall(r"`(/api/[^`? ]+)`", TEXT) if "{kind}" not in path}
     assert len(named) > 15

@@ -41,7 +41,7 @@ def shape(answer: Any) -> tuple[int, str]:
         ("GET", "users/%00", None, (404, "")),
     ],
 )
-def test_a_refusal(
+def test_a_refused_request_has_a_json_error(
     api: Client, method: str, path: str, body: Any, expected: tuple[int, str]
 ) -> None:
 
@@ -52,7 +52,7 @@ def test_a_405_lists_the_allowed_methods(api: Client) -> None:
     assert set(send(api, "DELETE", "teams")["Allow"].split(", ")) == {"GET", "POST"}
 
 
-def test_a_database_that_is_away_is_503(api: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_database_is_503(api: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*_args: Any, **_kwargs: Any) -> None:
         raise OperationalError("could not connect to 10.0.0.7")
 

@@ -74,7 +74,9 @@ def test_usage_is_summed_by_the_requested_dimension(api: Client, team_key: ApiKe
 
 @pytest.mark.parametrize("path", ["usage?step=all", "usage/what-if?models=demo/demo"])
 @pytest.mark.parametrize("moment", ["0001-01-01", "9999-12-31T23:59:59Z"])
-def test_periods_at_the_ends_of_time_are_no_error(api: Client, path: str, moment: str) -> None:
+def test_usage_periods_at_the_minimum_and_maximum_date_are_valid(
+    api: Client, path: str, moment: str
+) -> None:
     for name in ("since", "until"):
         assert api.get(f"/api/{path}&{name}={moment}").status_code < 500
 
@@ -95,7 +97,7 @@ def test_usage_is_paginated(api: Client, team_key: ApiKey) -> None:
         "since=2026-01-01T00:00:00Z&until=2026-03-01T00:00:00Z&step=hour",
     ],
 )
-def test_a_range_that_can_not_be_is_refused(api: Client, query: str) -> None:
+def test_an_impossible_usage_range_is_refused(api: Client, query: str) -> None:
     answer = send(api, "GET", f"usage?{query}")
     assert (answer.status_code, answer.json()["field"]) == (422, "since")
 
@@ -121,9 +123,7 @@ def test_a_key_shows_its_remaining_budget(api: Client, team_key: ApiKey) -> None
     assert send(api, "GET", "keys/nobody/state").status_code == 404
 
 
-def test_a_limit_of_a_day_reads_no_more_than_an_hour_of_the_log(
-    api: Client, team_key: ApiKey
-) -> None:
+def test_a_daily_limit_reads_at_most_one_hour_of_the_log(api: Client, team_key: ApiKey) -> None:
     now = timezone.now().timestamp()
     ages = [0, 60, 1800, 3600, 9 * 3600, 23.9 * 3600, 24.1 * 3600, 30 * 3600]
     store.write(
@@ -170,7 +170,7 @@ def test_reset_of_a_target_without_cooldown_returns_false(api: Client) -> None:
     assert send(api, "POST", "health/targets/reset", {"target": "x/y"}).status_code == 404
 
 
-def test_the_process_reports_its_figures(api: Client) -> None:
+def test_process_health_has_the_process_id(api: Client) -> None:
     assert send(api, "GET", "health/process").json()["pid"] > 0
 
 

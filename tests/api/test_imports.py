@@ -47,7 +47,7 @@ def test_a_preview_writes_nothing_and_an_import_writes_all(api: Client) -> None:
 
 @pytest.mark.parametrize("text", ["model_list: [", "include: [other.yaml]", "model_list: 5"])
 @pytest.mark.parametrize("path", ["imports/litellm", "imports/litellm/preview"])
-def test_a_file_that_is_wrong_names_the_line(api: Client, path: str, text: str) -> None:
+def test_an_import_error_names_the_line(api: Client, path: str, text: str) -> None:
     answer = send(api, "POST", path, {"text": text})
     assert (answer.status_code, answer.json()["field"]) == (422, "text")
     assert "litellm_config.yaml" in answer.json()["detail"]
@@ -60,7 +60,7 @@ def signed_in(name: str, **values: Any) -> Client:
     return client
 
 
-def test_presets_are_a_persons_own(api: Client) -> None:
+def test_presets_belong_to_their_user(api: Client) -> None:
     admin_client, viewer_client = signed_in("ada", is_staff=True), signed_in("vic")
     body = {"name": "mine", "document": {"temperature": 0}}
     first = send(viewer_client, "POST", "playground/presets", body)
@@ -83,7 +83,7 @@ def test_presets_are_a_persons_own(api: Client) -> None:
     assert not PlaygroundPreset.objects.exists()
 
 
-def test_runs_are_ones_own_and_for_admins_all(api: Client) -> None:
+def test_users_list_their_own_runs_and_admins_all(api: Client) -> None:
     admin_client, viewer_client = signed_in("ada", is_staff=True), signed_in("vic")
     runs = [
         PlaygroundRun.objects.create(owner=User.objects.get(username=name), document={"a": name})

@@ -59,7 +59,7 @@ def test_every_target_is_listed_with_context_price_and_abilities(filled: Client,
     assert SECRET not in json.dumps(data)
 
 
-def test_one_of_them_by_its_id(filled: Client) -> None:
+def test_model_info_returns_one_deployment_by_id(filled: Client) -> None:
     pk = Target.objects.get(model__name="claude-opus-4-6").pk
     (row,) = filled.get("/model/info", {"litellm_model_id": pk}).json()["data"]
     assert row["model_name"] == "big"
@@ -77,7 +77,7 @@ def test_a_key_sees_only_its_models_without_api_base(filled: Client) -> None:
     assert client.get("/model_group/info", {"model_group": "fast"}).json() == {"data": []}
 
 
-def test_a_group_is_the_best_of_its_targets(filled: Client) -> None:
+def test_a_model_group_has_the_best_values_of_its_targets(filled: Client) -> None:
     (group,) = filled.get("/model_group/info", {"model_group": "fast"}).json()["data"]
     assert group["providers"] == ["anthropic", "openai"]
     assert group["max_input_tokens"] == 200_000
@@ -169,7 +169,7 @@ def test_rows_are_found_by_key_request_and_day(logged_spend: Client) -> None:
     assert [row["request_id"] for row in logged_spend.get("/spend/logs", days).json()] == ["req-2"]
 
 
-def test_days_are_summed(logged_spend: Client) -> None:
+def test_spend_is_summed_by_day(logged_spend: Client) -> None:
     days = {"start_date": "2026-11-01", "end_date": "2026-11-05"}
     rows = logged_spend.get("/spend/logs", days).json()
     pairs = [(row["startTime"], row["spend"]) for row in rows]
@@ -225,7 +225,7 @@ def test_tokens_are_counted(filled: Client, request_document: dict[str, Any]) ->
     assert body["error"] is False
 
 
-def test_tools_count_too(filled: Client) -> None:
+def test_the_token_count_includes_tools(filled: Client) -> None:
     schema = {"type": "object", "properties": {"city": {"type": "string"}}}
     bare = post(filled, "/utils/token_counter", {"model": "fast", "messages": WORDS}).json()
     for tool in (
@@ -253,7 +253,7 @@ def test_a_model_that_nobody_serves_is_counted_by_its_name(filled: Client) -> No
         ({"model": "big", "messages": WORDS}, 403, "model"),
     ],
 )
-def test_a_count_that_can_not_be_had_is_refused(
+def test_an_invalid_token_count_request_is_refused(
     filled: Client, body: Any, status: int, param: str
 ) -> None:
     answer = post(as_key(routes=["fast"]), "/utils/token_counter", body)
@@ -288,7 +288,7 @@ def test_the_upstream_request_is_shown_without_the_key(filled: Client) -> None:
         ),
     ],
 )
-def test_a_request_that_can_not_be_shown_is_refused(
+def test_an_upstream_request_that_cannot_be_shown_is_refused(
     filled: Client, request_document: Any, status: int, param: str
 ) -> None:
     answer = post(filled, "/utils/transform_request", request_document)
@@ -305,7 +305,7 @@ def test_an_untranslatable_request_is_an_error_in_the_response(filled: Client) -
     assert response.json()["error"]
 
 
-def test_the_document_has_them(api: Client) -> None:
+def test_litellm_endpoints_are_in_the_openapi_document(api: Client) -> None:
     paths = api.get("/api/openapi.json").json()["paths"]
     for path in (
         "/model/info",

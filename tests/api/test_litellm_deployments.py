@@ -256,7 +256,7 @@ def test_a_wrong_update_changes_nothing(api: Client, body: Any, text: str) -> No
     assert Provider.objects.count() == 1
 
 
-def test_a_wildcard_has_its_alias(api: Client) -> None:
+def test_a_wildcard_deployment_has_an_alias(api: Client) -> None:
     params = {"model": "anthropic/*", "api_key": SECRET}
     added = post(api, "/model/new", {"model_name": "claude/*", "litellm_params": params})
     route = store.load_snapshot().route("claude/claude-sonnet-4-5")

@@ -234,7 +234,7 @@ def test_keys_are_deleted_by_alias(api: Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["/key/update", "/key/delete"])
-def test_a_files_key_is_the_files(api: Client, path: str) -> None:
+def test_keys_of_a_file_are_not_changed(api: Client, path: str) -> None:
     row, key = store.create_key("ci", source=RowSource.CODE, source_ref="gateway.yaml:3")
     body = {"keys": [key]} if path == "/key/delete" else {"key": key, "rpm_limit": 1}
     answer = post(api, path, body)
@@ -300,7 +300,7 @@ def test_keys_are_listed_by_owner(api: Client) -> None:
         ({"page": "one"}, "page"),
     ],
 )
-def test_a_list_that_can_not_be_had_is_refused(api: Client, query: Any, param: str) -> None:
+def test_an_invalid_key_list_query_is_refused(api: Client, query: Any, param: str) -> None:
     answer = api.get("/key/list", query)
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == param
@@ -328,7 +328,7 @@ def test_keys_are_listed_by_state(api: Client) -> None:
     ],
 )
 @pytest.mark.parametrize("token", ["", "sk-nobody", "a client's"])
-def test_only_an_admin_manages(api: Client, method: str, path: str, token: str) -> None:
+def test_only_an_admin_manages_keys(api: Client, method: str, path: str, token: str) -> None:
     if token == "a client's":
         token = store.create_key("client")[1]
     client = Client(headers={"authorization": f"Bearer {token}"} if token else {})

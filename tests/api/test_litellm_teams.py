@@ -139,7 +139,7 @@ def test_values_without_effect_are_accepted(api: Client) -> None:
     assert [note.partition(":")[0] for note in team["notes"]] == ["metadata.place", "admins"]
 
 
-def test_unknown_and_owned_teams(api: Client) -> None:
+def test_unknown_teams_and_teams_of_a_file_are_refused(api: Client) -> None:
     Team.objects.create(name="filed", source=RowSource.CODE, source_ref="conf.yaml:3")
     assert get(api, "/team/info", 404, team_id="none")["error"]["code"] == "404"
     get(api, "/team/info", 400)
@@ -214,7 +214,7 @@ def test_unsupported_user_fields_are_refused(api: Client, body: Any, param: str)
     assert (Team.objects.count(), ApiKey.objects.count()) == (0, 0)
 
 
-def test_unknown_users(api: Client) -> None:
+def test_unknown_users_are_refused(api: Client) -> None:
     get(api, "/user/info", 404, user_id="none")
     get(api, "/user/info", 400)
     get(api, "/user/info", 400, user_id="a\0")
@@ -225,7 +225,7 @@ def test_unknown_users(api: Client) -> None:
 
 
 @each("path", ["/team/new", "/team/update", "/team/delete", "/user/new", "/user/update"])
-def test_only_admins_and_editors_change_them(db: None, path: str) -> None:
+def test_only_admins_and_editors_change_teams_and_users(db: None, path: str) -> None:
     _, secret = store.create_key("client")
     for headers in ({}, {"authorization": f"Bearer {secret}"}):
         answer = Client(headers=headers).post(path, "{}", content_type="application/json")

@@ -86,7 +86,7 @@ def test_samples_have_the_required_fields() -> None:
             assert set(schema["required"]) <= set(json.loads(body["raw"])), path
 
 
-def test_a_recursive_schema_ends() -> None:
+def test_a_sample_of_a_recursive_schema_terminates() -> None:
     node = {
         "type": "object",
         "required": ["next"],

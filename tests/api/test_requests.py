@@ -37,7 +37,7 @@ def test_an_empty_log_is_an_empty_page(api: Client) -> None:
 
 
 @pytest.mark.parametrize(("limit", "count"), [("0", 1), ("-5", 1), ("999999", 200), ("", 50)])
-def test_a_page_is_bounded(api: Client, limit: str, count: int) -> None:
+def test_the_page_size_is_bounded(api: Client, limit: str, count: int) -> None:
     store.write([entry(f"req_{n}") for n in range(205)])
     asked_for = f"?limit={limit}" if limit else ""
     assert len(ids(api.get(f"/api/requests{asked_for}"))) == count
@@ -61,7 +61,7 @@ def test_a_page_is_bounded(api: Client, limit: str, count: int) -> None:
         ("route=", ["c", "b", "a"]),
     ],
 )
-def test_filters(api: Client, query: str, expected: list[str]) -> None:
+def test_requests_are_filtered(api: Client, query: str, expected: list[str]) -> None:
     store.write(
         [
             entry("a", provider="p", model="m", key_prefix="sk-dgm-1"),
@@ -101,7 +101,7 @@ def test_an_invalid_field_is_a_422_that_names_it(api: Client, query: str) -> Non
         "until=9999-12-31T23:59:59Z",
     ],
 )
-def test_absurd_values_are_answered(api: Client, query: str) -> None:
+def test_absurd_filter_values_are_answered_without_a_server_error(api: Client, query: str) -> None:
     store.write([entry()])
     assert api.get(f"/api/requests?{query}").status_code in {200, 422}
 

@@ -154,7 +154,7 @@ def test_rows_of_a_file_are_read_only(filled: Client) -> None:
         assert "litellm.yaml:3" in answer.json()["detail"]
 
 
-def test_pages_follow_one_another(api: Client) -> None:
+def test_pagination_returns_every_row_once(api: Client) -> None:
     for number in range(5):
         Team.objects.create(name=f"t{number}")
     names, cursor = [], 0

@@ -151,7 +151,7 @@ def test_each_operation_checks_the_role(who: str, settings: Any) -> None:
             assert answer.json()["detail"], failure
 
 
-def test_every_rule_names_operations_that_are_there() -> None:
+def test_every_role_rule_names_existing_operations() -> None:
     names = {name for _method, _path, name in operations()}
     assert names >= _BODIES | _ADMINS | _OWN
 

@@ -143,7 +143,7 @@ def test_only_admins_delete_scores_of_others(api: Client) -> None:
     assert api.delete(f"/api/requests/req_a/scores/{score}").status_code == 404
 
 
-def test_a_repeated_request_scores_once(api: Client) -> None:
+def test_a_repeated_score_request_is_idempotent(api: Client) -> None:
     headers = {"idempotency-key": "k1"}
     url = "/api/requests/req_a/scores"
     first = api.post(url, {"value": 1}, content_type="application/json", headers=headers)

@@ -40,7 +40,7 @@ def test_a_setting_that_may_contain_a_secret_is_shown_only_when_empty(
     assert read_settings(api)["DRAGOMAN_LOG_LEVEL"]["value"] == settings.LOG_LEVEL
 
 
-def test_an_open_one_is_changed_and_set_back(api: Client) -> None:
+def test_a_setting_is_changed_and_reset(api: Client) -> None:
     answer = send(api, "PATCH", "settings", {"body_days": 3, "masks": ["secret-[0-9]+"]})
     assert answer.status_code == 200, answer.content
     assert store.load_options().values["body_days"].value == 3

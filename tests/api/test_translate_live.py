@@ -90,7 +90,7 @@ def test_without_files_the_response_lists_the_runtime_inputs(
     ],
     ids=["no_base64", "no_picture"],
 )
-def test_a_file_that_can_not_be_is_refused(api: Client, more: Any, param: str) -> None:
+def test_an_invalid_file_is_refused(api: Client, more: Any, param: str) -> None:
     answer = post_translate(api, "openai_chat", "gemini", picture(), **more)
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == param

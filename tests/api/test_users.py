@@ -71,7 +71,9 @@ def test_an_account_is_refused_while_too_many_passwords_are_checked(
 
 
 @pytest.mark.parametrize("change", [{"role": "viewer"}, {"active": False}, None], ids=str)
-def test_the_last_admin_stays_one(api: Client, change: dict[str, Any] | None) -> None:
+def test_the_last_admin_cannot_be_demoted_or_deleted(
+    api: Client, change: dict[str, Any] | None
+) -> None:
     make(api, "ada", role="admin")
     method = "DELETE" if change is None else "PATCH"
     answer = send(api, method, "users/ada", change)

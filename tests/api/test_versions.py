@@ -61,7 +61,7 @@ def test_a_missing_row_is_404(saved: Client, path: str) -> None:
     assert send(saved, "GET", path).status_code == 404
 
 
-def test_a_files_route_is_not_brought_back_but_adopted(saved: Client) -> None:
+def test_a_file_route_cannot_be_restored_until_it_is_adopted(saved: Client) -> None:
     Route.objects.update(source=RowSource.FILE, source_ref="litellm.yaml:3")
     assert send(saved, "POST", "routes/fast/versions/1/restore").status_code == 409
     adopted = send(saved, "POST", "routes/fast/adopt").json()

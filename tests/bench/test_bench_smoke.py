@@ -35,7 +35,7 @@ def test_no_request_of_the_load_fails(report: Report) -> None:
     assert not report.failures
 
 
-def test_every_goal_is_near(report: Report) -> None:
+def test_every_benchmark_goal_is_nearly_met(report: Report) -> None:
     ceilings = {(goal.shape, goal.what): goal.maximum * SLACK[goal.unit] for goal in goals()}
     over = {
         (shape, what): report.median(shape, pair, what)
@@ -47,13 +47,13 @@ def test_every_goal_is_near(report: Report) -> None:
 
 
 @pytest.mark.wide(every=0)
-def test_the_table_has_a_line_for_each_lane_that_was_measured(report: Report) -> None:
+def test_the_table_has_a_line_for_each_measured_dialect_pair(report: Report) -> None:
     text = "\n".join(table(report))
     assert text.count("\n| unary-16 ") == text.count("\n| stream-10ms ") == 4
     assert "hold-1000" not in text
     assert len(list(judged(report))) >= 10
 
 
-def test_every_goal_is_of_something_that_is_measured() -> None:
+def test_every_goal_refers_to_a_measured_value() -> None:
     others = {"start", "leave-stream", "leave-unary"}
     assert {goal.shape for goal in goals()} <= set(SHAPES) | others

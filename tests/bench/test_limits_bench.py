@@ -20,7 +20,7 @@ MOST = 5.0
     bool(programs.missing()), reason=f"apt-get install {' '.join(programs.missing())}"
 )
 @pytest.mark.wide(every=0)
-def test_limits_budgets_and_cache_are_no_multiple_of_a_request() -> None:
+def test_limits_budgets_and_cache_cost_less_than_a_multiple_of_a_plain_request() -> None:
     with measure.running() as stack:
         measured = limits.measured(stack, rounds=3, count=150)
     lines = limits.table(measured)

@@ -25,7 +25,7 @@ def site_with_data(site: Site) -> Site:
 
 @pytest.mark.parametrize("place", PAGES, ids=lambda place: place.name)
 @pytest.mark.wide(every=12)
-def test_a_page_is_clean(
+def test_a_page_has_no_accessibility_violations(
     site_with_data: Site,
     open_page: Callable[..., Any],
     axe_in_themes: Callable[[Any], None],

@@ -23,7 +23,7 @@ def test_an_operation_is_searched_and_opened(open_page: Callable[..., Any], scri
     expect(page.get_by_role("button", name="Copy")).to_be_visible(visible=scripts)
 
 
-def test_subjects_are_anchors(open_page: Callable[..., Any]) -> None:
+def test_headings_of_the_api_reference_are_anchors(open_page: Callable[..., Any]) -> None:
     page = open_page(None)
     page.goto("/docs/openai_chat_completions")
     page.get_by_role("link", name="gateway", exact=True).click()

@@ -41,7 +41,7 @@ def test_a_model_is_examined_and_a_fact_is_written(signed_in: Any, page_errors: 
     expect(page.get_by_role("checkbox")).to_have_count(0)
 
 
-def test_it_is_watched_and_stopped(signed_in: Any) -> None:
+def test_a_doctor_run_is_watched_and_stopped(signed_in: Any) -> None:
     page = signed_in
     open_model(page, "demo-slow")
     page.get_by_role("button", name="Run checks", exact=True).click()
@@ -57,7 +57,7 @@ def test_it_is_watched_and_stopped(signed_in: Any) -> None:
     expect(page.get_by_role("button", name="Run checks again")).to_be_visible()
 
 
-def test_it_works_without_scripts(open_page: Any) -> None:
+def test_the_doctor_works_without_scripts(open_page: Any) -> None:
     page = open_page("ada", java_script_enabled=False)
     open_model(page, "demo-bad-schema")
     page.get_by_role("button", name="Run checks", exact=True).click()
@@ -80,7 +80,7 @@ def checked_model(site: Any) -> str:
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.wide(every=4)
-def test_the_pages_are_clean(
+def test_the_doctor_pages_have_no_accessibility_violations(
     open_page: Any, axe: Any, no_sideways_scroll: Any, checked_model: str, size: Any, theme: str
 ) -> None:
     page = open_page("ada", size=size, theme=theme)
@@ -97,7 +97,9 @@ def test_the_pages_are_clean(
     no_sideways_scroll(page)
 
 
-def test_on_a_phone_each_ability_is_a_line_that_unfolds(open_page: Any, checked_model: str) -> None:
+def test_on_a_phone_each_capability_is_a_line_that_unfolds(
+    open_page: Any, checked_model: str
+) -> None:
     page = open_page("ada", size=PHONE)
     open_model(page, checked_model)
     row = page.locator(".probes tr", has_text="Parallel calls disabled")

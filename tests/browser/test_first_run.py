@@ -30,7 +30,7 @@ def open_admin_page(open_page: Callable[..., Any]) -> Callable[..., Page]:
     "path", ["users", "users/add", "users/{vic}", "settings", "connect", "import", "password"]
 )
 @pytest.mark.wide(every=4)
-def test_pages_are_clean(
+def test_admin_pages_have_no_accessibility_violations(
     open_admin_page: Callable[..., Page],
     site: Site,
     axe: Any,
@@ -170,7 +170,7 @@ def test_a_litellm_file_is_previewed_and_imported(
 
 @pytest.mark.parametrize("place", ["", "playground", "requests", "routes"])
 @pytest.mark.wide(every=4)
-def test_a_first_run_that_was_left_does_not_push_the_page_wide(
+def test_an_abandoned_first_run_does_not_widen_the_page(
     open_admin_page: Callable[..., Page], site: Site, no_sideways_scroll: Any, place: str
 ) -> None:
     """The way back to it stands in every page's head, on a phone as a sign alone."""

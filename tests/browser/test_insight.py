@@ -34,7 +34,7 @@ def fresh_site(tmp_path: Path) -> Iterator[Site]:
         running.stop()
 
 
-def test_the_first_call_turns_the_empty_overview_into_a_full_one(
+def test_the_empty_overview_fills_after_the_first_call(
     browser: Any, fresh_site: Site, page_errors: PageErrors
 ) -> None:
     context = browser.new_context(base_url=fresh_site.url, reduced_motion="reduce")
@@ -136,7 +136,7 @@ def test_health_lists_the_targets_and_renews_itself(signed_in: Any, busy_site: S
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.wide(every=3)
-def test_pages_are_clean(
+def test_usage_pages_have_no_accessibility_violations(
     open_page: Callable[..., Any],
     busy_site: Site,
     axe_in_themes: Callable[[Any], None],

@@ -96,7 +96,7 @@ def test_route_fields_are_visible_only_with_selected_routes(
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.wide(every=2)
-def test_every_page_is_clean(
+def test_key_pages_have_no_accessibility_violations(
     open_page: Any, axe_in_themes: Any, no_sideways_scroll: Any, size: Any
 ) -> None:
     page = open_page("ada", size=size)

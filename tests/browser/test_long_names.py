@@ -80,7 +80,7 @@ def names(site: Site) -> dict[str, Any]:
 
 @pytest.mark.parametrize("width", [390, 1440])
 @pytest.mark.wide(every=2)
-def test_long_names_keep_their_place(
+def test_long_names_do_not_overflow_their_column(
     open_page: Callable[..., Any], names: dict[str, Any], width: int
 ) -> None:
     page = open_page("ada", size={"width": width, "height": 900})

@@ -47,7 +47,7 @@ def test_a_fact_is_changed_and_reset(signed_in: Any) -> None:
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.wide(every=2)
-def test_every_page_is_clean(
+def test_model_pages_have_no_accessibility_violations(
     open_page: Any, axe_in_themes: Any, no_sideways_scroll: Any, size: Any
 ) -> None:
     page = open_page("ada", size=size)

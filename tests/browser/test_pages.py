@@ -86,7 +86,7 @@ def test_every_page_fits_at_every_width(
 
 @pytest.mark.parametrize("place", [p for p in PAGES if p.who == "ada"], ids=lambda p: p.name)
 @pytest.mark.wide(every=12)
-def test_a_page_is_there_without_scripts(
+def test_a_page_renders_without_scripts(
     site_with_data: Site, browser: Any, place: PageSpec
 ) -> None:
     context = browser.new_context(base_url=site_with_data.url, java_script_enabled=False)
@@ -105,7 +105,7 @@ def test_a_page_is_there_without_scripts(
 
 @pytest.mark.parametrize("place", [p for p in PAGES if p.who], ids=lambda p: p.name)
 @pytest.mark.wide(every=20)
-def test_a_stranger_is_sent_to_sign_in_and_back(
+def test_an_anonymous_user_is_sent_to_sign_in_and_back(
     site_with_data: Site, page: Any, place: PageSpec
 ) -> None:
     page.goto(path_of(site_with_data, place))

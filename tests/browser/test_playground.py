@@ -212,7 +212,7 @@ def test_on_a_phone_columns_are_swiped(open_page: Any, no_sideways_scroll: Any) 
     expect(page.locator("#pg-run")).to_be_in_viewport()
 
 
-def test_a_viewer_can_open_it(viewer_page: Any) -> None:
+def test_a_viewer_can_open_the_playground(viewer_page: Any) -> None:
     playground = Playground(viewer_page).open("demo/demo-fast").write("Hello").run().done()
     playground.becomes("A", "ok")
 

@@ -55,7 +55,7 @@ def show_answer(signed_in: Any, upstream: StrictOpenAI) -> Any:
     return run
 
 
-def test_markup_of_a_model_stays_text(show_answer: Any) -> None:
+def test_html_in_model_output_is_escaped(show_answer: Any) -> None:
     playground = show_answer(MARKUP)
     page, answer = playground.page, playground.answer("A")
     assert answer.locator("script, img, iframe, style, b").count() == 0
@@ -69,7 +69,7 @@ def test_markup_of_a_model_stays_text(show_answer: Any) -> None:
     assert page.title() == "Playground · Dragoman"
 
 
-def test_characters_that_turn_the_text_are_shown(show_answer: Any) -> None:
+def test_bidirectional_control_characters_are_shown(show_answer: Any) -> None:
     answer = show_answer("pay \u202ecod.exe\u202c to `a\u2066b` and \u0007").answer("A")
     marks = ["U+202E", "U+202C", "U+2066", "U+0007"]
     # An answer is drawn a moment after its end: the markdown reader loads with the first one.
@@ -106,12 +106,12 @@ def test_a_line_of_a_megabyte_does_not_freeze_the_page(show_answer: Any, piece: 
         pytest.param("|a" * 1_500 + "|\n" + "|-" * 1_500 + "|\n" + "|b" * 1_500, id="a wide table"),
     ],
 )
-def test_markdown_that_is_slow_to_read_is_shown_all_the_same(show_answer: Any, text: str) -> None:
+def test_markdown_that_is_slow_to_parse_is_still_shown(show_answer: Any, text: str) -> None:
     playground = show_answer(f"{text}\n\nThe last words.", piece=500)
     expect(playground.answer("A")).to_contain_text("The last words.")
 
 
-def test_arguments_of_calls_are_text_too(signed_in: Any, upstream: StrictOpenAI) -> None:
+def test_call_arguments_are_escaped(signed_in: Any, upstream: StrictOpenAI) -> None:
     call = Call("get_weather", {"city": "<img src=x onerror=alert(1)>"})
     upstream.script.on("weather", ScriptedAnswer(calls=(call,)))
     playground = Playground(signed_in).open("strict").sample("Call a tool").run().done()

@@ -153,7 +153,7 @@ def test_an_answer_is_regenerated_edited_and_branched(playground: Playground, si
         assert contents == ["First question", "An answer of mine", "And then?"]
 
 
-def test_calls_and_results_are_written_by_hand(playground: Playground, site: Site) -> None:
+def test_tool_calls_and_results_can_be_entered_by_hand(playground: Playground, site: Site) -> None:
     opened(playground, logged(site, AGENT), "Chat")
     result = playground.column("A").locator(".turn").last
     result.hover()

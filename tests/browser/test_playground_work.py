@@ -261,7 +261,7 @@ SIZES = [pytest.param(DESKTOP, id="desktop"), pytest.param(PHONE, id="phone")]
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.wide(every=2)
-def test_it_is_accessible_at_every_step(
+def test_the_playground_is_accessible_at_every_step(
     open_page: Callable[..., Any], axe_in_themes: Any, no_sideways_scroll: Any, size: Any
 ) -> None:
     page = open_page("ada", size=size)

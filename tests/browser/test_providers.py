@@ -102,7 +102,7 @@ def test_a_refused_form_is_shown_in_the_page(signed_in: Any, page_errors: Any) -
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.wide(every=2)
-def test_every_page_is_clean(
+def test_provider_pages_have_no_accessibility_violations(
     open_page: Any, axe_in_themes: Any, no_sideways_scroll: Any, size: Any
 ) -> None:
     page = open_page("ada", size=size)

@@ -76,7 +76,7 @@ def test_a_request_appears_by_itself_and_opens_beside_the_list(
     )
 
 
-def test_the_tail_waits_while_one_reads(
+def test_the_live_tail_pauses_while_a_row_is_read(
     open_page: Callable[..., Any], site: Site, key: str
 ) -> None:
     for n in range(30):
@@ -101,7 +101,7 @@ def test_the_tail_waits_while_one_reads(
     assert page.locator("#rows > tr").count() == after
 
 
-def test_the_tail_does_not_ask_in_a_hidden_tab(
+def test_the_live_tail_does_not_poll_in_a_hidden_tab(
     open_page: Callable[..., Any], site: Site, key: str
 ) -> None:
     send_request(site, key)
@@ -122,7 +122,7 @@ def test_the_tail_does_not_ask_in_a_hidden_tab(
         page.evaluate("globalThis.away = false")
 
 
-def test_the_search_is_in_the_address(signed_in: Any, site: Site, key: str) -> None:
+def test_the_search_is_in_the_url(signed_in: Any, site: Site, key: str) -> None:
     send_request(site, key)
     send_request(site, key, model="no-such-model")
     signed_in.goto("/console/requests")

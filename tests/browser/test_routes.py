@@ -91,7 +91,7 @@ def test_a_target_is_dragged_into_another_step_and_saved(signed_in: Any) -> None
     stands(page, *placed)
 
 
-def test_the_same_by_keyboard_is_announced_and_keeps_the_focus(signed_in: Any) -> None:
+def test_a_target_is_moved_by_keyboard_announced_and_keeps_the_focus(signed_in: Any) -> None:
     page = signed_in
     page.goto(STORY)
     down = page.get_by_role("button", name="Move demo-a down")
@@ -105,7 +105,7 @@ def test_the_same_by_keyboard_is_announced_and_keeps_the_focus(signed_in: Any) -
     expect(page.locator("#route-bar")).to_contain_text("moved demo-a to step 2")
 
 
-def test_typing_is_checked_without_being_disturbed(signed_in: Any, page_errors: Any) -> None:
+def test_validation_does_not_interrupt_typing(signed_in: Any, page_errors: Any) -> None:
     page_errors.allow("422")
     page = signed_in
     page.goto(STORY)
@@ -297,7 +297,7 @@ def test_every_page_is_accessible_and_fits(
     no_sideways_scroll(page)
 
 
-def test_the_list_is_found_by_name(signed_in: Any) -> None:
+def test_the_route_list_is_searched_by_name(signed_in: Any) -> None:
     page = signed_in
     page.goto("/console/routes")
     page.get_by_label("Search routes").fill("stor")

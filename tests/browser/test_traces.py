@@ -112,7 +112,7 @@ def test_a_viewer_sees_the_spans_without_content(viewer_page: Any, trace_id: str
     assert "What is a span?" not in viewer_page.locator("main").inner_text()
 
 
-def test_on_a_phone_without_scripts_every_bar_is_seen(
+def test_on_a_phone_without_scripts_every_trace_bar_is_visible(
     open_page: Callable[..., Any], trace_id: str
 ) -> None:
     page = open_page("ada", size=PHONE, java_script_enabled=False)

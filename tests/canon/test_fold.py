@@ -76,7 +76,7 @@ def test_folding_the_events_of_a_response_restores_it(response: Response):
 
 
 @given(responses, st.data())
-def test_the_split_of_deltas_does_not_matter(response: Response, data: st.DataObject):
+def test_folding_is_independent_of_how_deltas_are_split(response: Response, data: st.DataObject):
     pieces: list[Event] = []
     for event in unfold_response(response):
         if isinstance(event, Delta) and len(event.text) > 1:
@@ -135,7 +135,7 @@ def test_usage_at_the_start_is_replaced_by_later_usage():
     assert response.usage == Usage(input=5, output=1)
 
 
-def test_media_is_no_part_of_an_answer():
+def test_unfolding_a_response_with_media_is_refused():
     with pytest.raises(ValueError, match="Image"):
         unfold_response(Response(parts=(Image(url="https://x"),)))
 

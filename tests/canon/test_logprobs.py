@@ -11,7 +11,7 @@ def test_a_token_that_is_a_part_of_a_character_keeps_its_bytes() -> None:
     assert parse_tokens([{**euro, "token": "a", "bytes": None}])[0]["bytes"] == [97]
 
 
-def test_what_is_no_token_is_left_out() -> None:
+def test_invalid_log_probability_entries_are_omitted() -> None:
     assert parse_tokens({"token": "a"}) == []
     (token,) = parse_tokens(["a", {"token": [], "logprob": "x", "bytes": ["y"]}])
     assert token == {"token": "", "logprob": 0.0, "bytes": [], "top_logprobs": []}

@@ -54,7 +54,7 @@ def test_invalid_base64_is_empty(data: str):
     assert sniff_base64(data) is None
 
 
-def test_bytes_are_believed_before_labels():
+def test_the_media_type_of_the_bytes_precedes_the_declared_one():
     png = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"\0" * 32).decode()
     assert resolve_media_type(png, "image/jpeg", "image/gif") == "image/png"
     assert resolve_media_type("AAAA", "image/jpeg", "image/gif") == "image/jpeg"

@@ -65,7 +65,7 @@ def test_unsupported_schema_keywords_are_removed_for_anthropic(
     assert fitted(**fields)[1] == lost
 
 
-def test_alternatives_are_any_of():
+def test_one_of_becomes_any_of():
     out, changed = fitted(oneOf=[{"type": "string"}, {"type": "null"}])
     assert out == {"anyOf": [{"type": "string"}, {"type": "null"}]}
     assert changed == ["oneOf"]

@@ -120,7 +120,7 @@ def test_an_id_used_twice_gets_a_suffix_on_call_and_result():
     assert report == [("m[3].calls[0].id", "approximated")]
 
 
-def test_a_suffix_never_meets_an_id_that_is_there_already():
+def test_a_suffixed_id_never_collides_with_an_existing_id():
     turns, _ = fix(
         called("a", "a_2"),
         turn(result("a"), result("a_2")),
@@ -137,7 +137,7 @@ def test_two_calls_with_one_id_get_distinct_ids_in_order():
     assert [(part.id, part.parts[0].text) for part in turns[1].parts] == [("a", "1"), ("a_2", "2")]
 
 
-def test_repairing_is_idempotent():
+def test_repairing_tool_calls_and_results_is_idempotent():
     first, _ = fix(called("a", "b"), turn(words("x"), result("b")), called("a"), turn(words("y")))
     second, report = fix(*first)
     assert second == first

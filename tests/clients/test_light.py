@@ -24,7 +24,7 @@ def test_a_client_gets_the_requested_response(
     assert not wrong(scenario, client_result(client_output(client), client, upstream, scenario))
 
 
-def test_coheres_first_chat_api_is_not_found(stack: GatewayStack) -> None:
+def test_coheres_v1_chat_api_is_not_found(stack: GatewayStack) -> None:
     base, key = stack.gateway.url, stack.gateway.key
     with httpx.Client() as http, pytest.raises(NotFoundError, match="/v1/chat"):
         client = cohere.Client(api_key=key, base_url=base, httpx_client=http)

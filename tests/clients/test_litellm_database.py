@@ -23,7 +23,9 @@ pytestmark = [
 ]
 
 
-def test_what_a_proxy_made_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_made_by_a_litellm_proxy_are_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     try:
         packages = installed_packages()
     except Unavailable as why:

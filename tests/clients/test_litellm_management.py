@@ -27,7 +27,7 @@ FILE = """
 """
 
 
-def test_its_client_manages_keys_and_reads_models(tmp_path: Path) -> None:
+def test_litellms_client_manages_keys_and_reads_models(tmp_path: Path) -> None:
     try:
         python = python_with(LITELLM)
     except Unavailable as reason:

@@ -46,7 +46,7 @@ def test_a_change_has_its_author_and_both_values(admin_client: Client) -> None:
     assert "sk-secret" not in page
 
 
-def test_filters_and_pages(admin_client: Client) -> None:
+def test_changes_are_filtered_and_paginated(admin_client: Client) -> None:
     for number in range(60):
         Team.objects.create(name=f"team-{number:02}")
     Provider.objects.create(name="one", preset="custom", base_url="http://10.0.0.1")
@@ -99,7 +99,7 @@ def test_columns_and_values_have_readable_labels(admin_client: Client) -> None:
     assert "model_id" not in page and "Model id" not in page
 
 
-def test_a_long_list_is_counted_and_not_poured_out(admin_client: Client) -> None:
+def test_a_long_list_in_a_change_is_shown_as_a_count(admin_client: Client) -> None:
     with audit.acting("eva", "console"):
         row = PriceUpdate(name="newer", origin="x", list_date=dt.date(2026, 11, 21))
         row.changes = [{"name": "n" * 200}] * 3

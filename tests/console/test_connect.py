@@ -54,7 +54,7 @@ def test_another_route_can_be_chosen(viewer_client: Client) -> None:
     assert "<option selected>slow</option>" in page
 
 
-def test_a_route_that_is_not_there_is_not_shown(viewer_client: Client) -> None:
+def test_an_unknown_route_is_not_shown(viewer_client: Client) -> None:
     route("fast", model())
     page = viewer_client.get(reverse("connect"), {"route": "<script>evil"}).content.decode()
     assert "evil" not in page
@@ -165,7 +165,7 @@ def test_a_created_key_is_in_every_example_once(admin_client: Client) -> None:
     assert plain not in again
 
 
-def test_a_script_gets_only_the_key(admin_client: Client) -> None:
+def test_a_copied_script_gets_only_the_key(admin_client: Client) -> None:
     route("fast", model())
     body = {"route": "openai/gpt-5-mini"}
     reply = admin_client.post(reverse("connect-key"), body, headers={"Accept": "application/json"})
@@ -234,6 +234,6 @@ def test_the_gateways_own_calls_do_not_count(viewer_client: Client, who: str) ->
 
 
 @pytest.mark.parametrize("since", ["", "x", "-1", "9" * 40, "１"])
-def test_a_strange_number_is_now(viewer_client: Client, since: str) -> None:
+def test_an_invalid_timestamp_is_treated_as_now(viewer_client: Client, since: str) -> None:
     store.write([entry("old")])
     assert "data-poll" in light(viewer_client, since)

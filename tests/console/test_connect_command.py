@@ -176,7 +176,7 @@ def test_a_file_changed_since_is_not_restored_without_confirmation(home: Path) -
     assert not path.exists()
 
 
-def test_a_link_stays_a_link(home: Path) -> None:
+def test_a_symlinked_file_remains_a_symlink(home: Path) -> None:
     real = home / "dotfiles" / "aider.yml"
     real.parent.mkdir()
     real.write_text("model: x\n")

@@ -169,7 +169,9 @@ def test_a_promptfoo_configuration_is_understood() -> None:
         ("x.csv", "a,__prefix\n1,x", "`__prefix` is not supported"),
     ],
 )
-def test_a_bad_file_is_refused_with_the_reason(name: str, text: str, reason: str) -> None:
+def test_an_invalid_evaluation_file_is_refused_with_the_reason(
+    name: str, text: str, reason: str
+) -> None:
     with pytest.raises(InvalidDefinition, match=reason):
         load_file(name, text)
 

@@ -63,7 +63,7 @@ def test_an_error_of_an_assertion_is_at_its_field(fields: dict[str, str], at: st
     assert list(form.errors) == [at]
 
 
-def test_a_file_names_the_case() -> None:
+def test_an_error_in_an_imported_file_names_the_case() -> None:
     with pytest.raises(InvalidDefinition) as caught:
         parse_cases([{"vars": {}}, {"vars": [1]}])
     (problem,) = caught.value.errors

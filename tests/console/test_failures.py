@@ -31,7 +31,7 @@ def test_an_unknown_page_is_a_404_with_the_navigation(admin_client: Client, path
 
 
 @pytest.mark.django_db
-def test_a_stranger_gets_a_page_without_the_shell() -> None:
+def test_an_anonymous_user_gets_an_error_page_without_navigation() -> None:
     answer = Client().get("/nothing")
     assert answer.status_code == 404
     html = answer.content.decode()
@@ -45,7 +45,7 @@ def test_an_unknown_path_of_the_api_is_json(admin_client: Client) -> None:
     assert answer["Content-Type"].startswith("application/json")
 
 
-def test_a_fault_has_a_page_without_the_database(
+def test_an_internal_error_page_hides_the_exception(
     admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fault(*_: Any) -> None:

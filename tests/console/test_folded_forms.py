@@ -65,7 +65,7 @@ def test_a_new_form_shows_few_fields(
         ),
     ],
 )
-def test_an_error_in_a_folded_field_opens_it(
+def test_an_error_in_a_folded_field_opens_the_fold(
     admin_client: Client, path: str, values: dict[str, str]
 ) -> None:
     response = admin_client.post(path, values)
@@ -81,7 +81,7 @@ def test_an_error_in_a_folded_field_opens_it(
         ("/console/users/add", {"username": "", "password": "x", "role": "viewer"}),
     ],
 )
-def test_an_error_in_a_first_field_leaves_it(
+def test_an_error_in_a_visible_field_leaves_the_fold_closed(
     admin_client: Client, path: str, values: dict[str, str]
 ) -> None:
     response = admin_client.post(path, values)
@@ -89,7 +89,7 @@ def test_an_error_in_a_first_field_leaves_it(
     assert folds(response) == [False]
 
 
-def test_a_value_in_a_folded_field_opens_it(admin_client: Client) -> None:
+def test_a_value_in_a_folded_field_opens_the_fold(admin_client: Client) -> None:
     plain, limited = Team.objects.create(name="a"), Team.objects.create(name="b", limit_rpm=60)
     assert folds(admin_client.get(f"/console/teams/{plain.pk}")) == [False]
     assert folds(admin_client.get(f"/console/teams/{limited.pk}")) == [True]

@@ -114,7 +114,7 @@ def test_anonymous_requests_redirect_to_sign_in(client: Client) -> None:
     assert client.post(reverse("health-reset")).status_code == 302
 
 
-def test_without_any_model_there_is_one_button(viewer_client: Client) -> None:
+def test_without_any_model_the_health_page_links_to_providers(viewer_client: Client) -> None:
     assert f'href="{reverse("providers")}"' in page(viewer_client)
 
 
@@ -135,7 +135,7 @@ def test_a_target_of_a_route_is_listed_before_it_was_called() -> None:
 
 
 @pytest.mark.usefixtures("frozen_now")
-def test_a_target_shows_its_pace_and_error_rate() -> None:
+def test_a_target_shows_its_latency_and_error_rate() -> None:
     store.write([called(f"req_{n}") for n in range(3)] + [called("bad", failed="rate_limit")])
     target_health = single_target_health()
     assert (target_health.attempts, target_health.failed, target_health.error_rate) == (4, 1, 0.25)
@@ -166,7 +166,7 @@ def test_client_errors_do_not_count_against_a_target() -> None:
     assert (single_target_health().failed, single_target_health().error) == (0, None)
 
 
-def test_a_resting_target_shows_the_time_left_and_a_button(
+def test_a_target_in_cooldown_shows_the_time_left_and_a_reset_button(
     admin_client: Client, runtime: Any
 ) -> None:
     runtime.health["openai/gpt-5"] = CircuitState(3, time.monotonic() + 18.5, "rate_limit")
@@ -176,7 +176,9 @@ def test_a_resting_target_shows_the_time_left_and_a_button(
     assert f'action="{reverse("health-reset")}"' in text
 
 
-def test_a_viewer_has_no_button_and_may_not_reset(viewer_client: Client, runtime: Any) -> None:
+def test_a_viewer_has_no_reset_button_and_may_not_reset(
+    viewer_client: Client, runtime: Any
+) -> None:
     runtime.health["openai/gpt-5"] = CircuitState(3, time.monotonic() + 18, "rate_limit")
     store.write([called()])
     text = page(viewer_client)
@@ -345,13 +347,15 @@ def test_all_providers_are_healthy_until_one_fails(viewer_client: Client) -> Non
     }
 
 
-def test_one_failure_makes_no_provider_sick(viewer_client: Client) -> None:
+def test_one_failure_does_not_mark_a_provider_unhealthy(viewer_client: Client) -> None:
     provider("openai")
     store.write([called("bad", failed="timeout")])
     assert light(viewer_client)["level"] == "ok"
 
 
-def test_a_resting_target_makes_its_provider_sick(viewer_client: Client, runtime: Any) -> None:
+def test_a_target_in_cooldown_marks_its_provider_unhealthy(
+    viewer_client: Client, runtime: Any
+) -> None:
     provider("openai")
     runtime.snapshot = store.load_snapshot()
     runtime.health["openai/gpt-5"] = CircuitState(3, time.monotonic() + 18, "rate_limit")

@@ -162,7 +162,7 @@ def test_an_error_is_shown_with_its_line_and_the_text_stays(
 @pytest.mark.parametrize(
     "data", [b"\xff\xfe\x00", b"x" * (1024 * 1024 + 1)], ids=["binary", "huge"]
 )
-def test_a_file_that_is_none_is_refused(admin_client: Client, data: bytes) -> None:
+def test_a_file_that_is_not_a_configuration_is_refused(admin_client: Client, data: bytes) -> None:
     answer = admin_client.post(reverse("import"), {"file": SimpleUploadedFile("x.yaml", data)})
     assert answer.status_code == 422
     assert "file" in answer.context["form"].errors
@@ -205,7 +205,7 @@ def test_the_same_file_twice_adds_nothing() -> None:
     assert tables() == before
 
 
-def test_keys_among_the_files_own_variables_are_sealed() -> None:
+def test_secrets_among_the_files_own_variables_are_encrypted() -> None:
     text = """
 environment_variables: {OWN_KEY: sk-own-0123456789}
 model_list:

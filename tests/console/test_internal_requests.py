@@ -100,7 +100,7 @@ def test_a_log_with_only_health_checks_shows_the_empty_state(admin_client: Clien
 
 
 @pytest.mark.parametrize("few", [5_000, 0], ids=["counted", "measured"])
-def test_the_histogram_leaves_checks_out(monkeypatch: Any, few: int):
+def test_the_histogram_omits_health_checks(monkeypatch: Any, few: int):
     monkeypatch.setattr(bars, "_MAX_COUNTED_ROWS", few)
     failed = {"status": 500, "outcome": "error", "error_kind": "upstream_error"}
     logged("check_1", key_prefix="check", **failed)
@@ -265,7 +265,7 @@ def test_the_detail_of_every_kind_of_row_opens(admin_client: Client):
     assert failed == []
 
 
-def test_the_curl_of_a_batch_makes_a_batch(admin_client: Client):
+def test_the_curl_command_of_a_batch_creates_a_batch(admin_client: Client):
     stored_bodies = bodies({"input_file_id": "file-1"}, {})
     values = {
         "endpoint": "POST /v1/batches",

@@ -212,7 +212,7 @@ def test_a_revocation_can_be_undone_for_ten_seconds(admin_client: Client) -> Non
     assert admitted(plain) is not None
 
 
-def test_after_that_a_key_stays_revoked(admin_client: Client) -> None:
+def test_after_ten_seconds_a_revocation_cannot_be_undone(admin_client: Client) -> None:
     row, plain = store.create_key("ci")
     ApiKey.objects.update(revoked_at=timezone.now() - timedelta(seconds=16))
     page = text(admin_client.get(reverse("keys") + f"?revoked={row.pk}"))
@@ -259,7 +259,7 @@ def test_the_list_shows_the_budget_that_ends_first(admin_client: Client) -> None
     assert 'data-w="75"' in page
 
 
-def test_spans_are_days_and_months_of_utc(admin_client: Client) -> None:
+def test_budget_windows_are_utc_days_and_months(admin_client: Client) -> None:
     row, _ = store.create_key("ci")
     now = datetime.fromisoformat("2026-03-15T12:00:00+00:00")
     for n, moment in enumerate(

@@ -133,19 +133,19 @@ def test_an_unknown_price_is_not_zero() -> None:
     assert figures()["Cost"].text == "unknown"
 
 
-def test_a_day_without_requests_has_no_pace() -> None:
+def test_a_day_without_requests_has_no_latency() -> None:
     store.write([add_request(at=NOW - dt.timedelta(hours=20))])
     overview_figures = figures()
     assert (overview_figures["Requests"].text, overview_figures["First token"].text) == ("0", "—")
 
 
-def test_lines_leave_the_running_hour_out_and_bars_have_it() -> None:
+def test_line_charts_omit_the_current_hour_and_bar_charts_include_it() -> None:
     store.write([add_request(at=NOW)])
     assert sum(figures()["Requests"].values) == 0
     assert [bar.height > 0 for bar in today(NOW).traffic.bars] == [False] * 23 + [True]
 
 
-def test_routes_are_ranked_and_none_is_lost() -> None:
+def test_routes_are_ranked_and_the_rest_is_summed() -> None:
     store.write(
         [add_request(f"req_{n}_{i}", at=NOW, route=f"r{n}") for n in range(9) for i in range(n + 1)]
     )
@@ -185,7 +185,7 @@ def test_errors_lead_to_their_requests(admin_client: Client) -> None:
     assert "timeout" in text
 
 
-def test_the_part_that_is_renewed_has_no_shell(admin_client: Client) -> None:
+def test_the_polled_fragment_has_no_navigation(admin_client: Client) -> None:
     store.write([add_request()])
     text = page(admin_client, **{"HX-Request": "true"})
     assert "<html" not in text
@@ -206,7 +206,7 @@ def test_the_setup_checklist_follows_the_registry() -> None:
     assert all(done().values())
 
 
-def test_the_demo_and_the_playground_are_no_steps_done() -> None:
+def test_demo_and_playground_requests_complete_no_setup_step() -> None:
     demo = provider("demo", preset="demo")
     route("demo", model("demo", provided_by=demo))
     store.write([add_request(key_prefix="playground")])

@@ -25,7 +25,7 @@ def palette_html(client: Client, query: str) -> str:
     return response.content.decode()
 
 
-def test_things_are_found_by_parts_of_their_names() -> None:
+def test_the_palette_finds_pages_and_keys_by_partial_names() -> None:
     admin_client = signed_in_client("ada", admin=True)
     key, _plain = store.create_key("search agent")
     assert reverse("key-edit", args=[key.pk]) in palette_html(admin_client, "agent sea")
@@ -34,7 +34,7 @@ def test_things_are_found_by_parts_of_their_names() -> None:
     assert "Search requests for" in palette_html(admin_client, "no such thing")
 
 
-def test_a_viewer_finds_no_page_of_an_admin() -> None:
+def test_the_palette_shows_viewers_no_admin_page() -> None:
     viewer_client = signed_in_client("vic")
     text = palette_html(viewer_client, "")
     assert reverse("requests") in text

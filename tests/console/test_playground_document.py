@@ -95,7 +95,7 @@ def test_all_errors_are_returned_by_field() -> None:
 
 
 @pytest.mark.parametrize("body", [None, [], "x", 7, {}, {"columns": 3}, {"columns": [3]}])
-def test_anything_else_is_refused_and_no_crash(body: Any) -> None:
+def test_any_other_document_is_refused_without_a_crash(body: Any) -> None:
     assert errors(body)
 
 

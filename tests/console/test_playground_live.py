@@ -238,7 +238,9 @@ def test_a_run_is_stored_and_loaded(admin_client: httpx.Client) -> None:
     assert opened["summary"]["columns"][1]["failed"] == 1
 
 
-def test_the_history_has_pages(admin_client: httpx.Client, viewer_client: httpx.Client) -> None:
+def test_the_run_history_is_paginated(
+    admin_client: httpx.Client, viewer_client: httpx.Client
+) -> None:
     for number in range(31):
         ran(viewer_client, document("demo/demo-fast", prompt=f"Page {number}"))
     first = viewer_client.get(f"{PATH}/history").json()
@@ -275,7 +277,7 @@ def test_exports_contain_the_comparison_fields(admin_client: httpx.Client) -> No
 # --- translation, code ------------------------------------------------------------------------
 
 
-def test_the_same_run_in_another_dialect(admin_client: httpx.Client) -> None:
+def test_a_run_is_repeated_in_another_dialect(admin_client: httpx.Client) -> None:
     run, _ = ran(admin_client, document("demo/demo-fast", system="Be brief.", params={"seed": 7}))
     path = f"{PATH}/runs/{run}/translation?col=A&dialect="
     body = admin_client.get(path + "anthropic_messages").json()
@@ -375,7 +377,7 @@ def test_the_javascript_snippet_has_the_same_body(admin_client: httpx.Client) ->
 # --- votes, presets ----------------------------------------------------------------------------
 
 
-def test_votes_make_a_scoreboard(admin_client: httpx.Client) -> None:
+def test_votes_are_ranked_on_the_scoreboard(admin_client: httpx.Client) -> None:
     body = document("demo/demo-fast", "demo/demo-500", blind=True, preset="votes")
     for winner in ("A", "A", "tie", "none"):
         run, row = ran(admin_client, body)
@@ -520,7 +522,7 @@ async def test_stop_ends_one_column_or_all(site: Site) -> None:
 # --- money -------------------------------------------------------------------------------------
 
 
-def test_without_money_runs_are_refused_and_the_console_works(tmp_path: Path) -> None:
+def test_without_budget_runs_are_refused_and_the_console_works(tmp_path: Path) -> None:
     site = Site(tmp_path, DRAGOMAN_PLAYGROUND_USD_PER_DAY="0").start()
     try:
         with client(site.with_people(), "vic") as viewer_client:

@@ -115,7 +115,7 @@ def column_result(takes: RunResults, col: str) -> Any:
 # --- columns ------------------------------------------------------------------------------
 
 
-async def test_four_models_of_different_pace_each_in_its_column(live: Gateway) -> None:
+async def test_four_models_of_different_speed_stream_in_their_columns(live: Gateway) -> None:
     """Issue 3: different pace, one failing over, one wrong tool call, one broken schema."""
     events, takes = await answers(
         body("demo/demo-fast", "safe", "demo/demo@30ms", "demo/demo-slow@10ms")
@@ -132,7 +132,7 @@ async def test_four_models_of_different_pace_each_in_its_column(live: Gateway) -
     assert [c["col"] for c in summary["columns"]] == ["A", "B", "C", "D"]
 
 
-async def test_a_failover_shows_the_failed_try_and_that_another_answered(live: Gateway) -> None:
+async def test_a_fallback_shows_the_failed_attempt_and_the_answering_target(live: Gateway) -> None:
     _, takes = await answers(body("safe"))
     take = column_result(takes, "A")
     tries = [(a["target"], a["error_kind"]) for a in take.attempts]
@@ -308,7 +308,7 @@ async def test_a_schema_violation_is_reported_during_and_after_the_stream(live: 
     assert column_result(takes, "B").verdicts["schema"]["ok"] is True
 
 
-async def test_a_wrong_tool_call_is_distinct_from_the_right_one(live: Gateway) -> None:
+async def test_an_unexpected_tool_call_is_distinct_from_the_expected_one(live: Gateway) -> None:
     _, takes = await answers(
         body(
             "demo/demo-fast",
@@ -432,7 +432,7 @@ async def test_a_spent_budget_ends_the_run_with_a_message(live: Gateway) -> None
 # --- the stream ----------------------------------------------------------------------------
 
 
-async def test_a_stream_can_be_read_on_from_any_event(live: Gateway) -> None:
+async def test_a_stream_can_be_resumed_from_any_event(live: Gateway) -> None:
     run, _ = make_run(body("demo/demo-fast"))
     whole = b"".join([part async for part in run.stream()])
     await run.wait()

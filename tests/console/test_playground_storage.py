@@ -144,7 +144,7 @@ def test_a_list_reads_neither_documents_nor_events(admin_user: User) -> None:
     assert row.get_deferred_fields() == {"document", "events"}
 
 
-def test_a_stored_stream_survives_compression_and_damage_raises() -> None:
+def test_a_stored_stream_round_trips_and_a_damaged_one_raises() -> None:
     frames = [encode_event(n, "delta", {"text": "line\n\nline ☃"}) for n in range(1, 4)]
     blob = compress_frames(frames)
     assert decompress_frames(blob) == frames
@@ -202,7 +202,7 @@ def vote(models: str, winner: str = "", *, tie: bool = False) -> Vote:
     return Vote(candidates=models.split(), winner=winner, tie=tie)
 
 
-def test_the_winner_gains_rating_and_all_bad_changes_none() -> None:
+def test_a_vote_for_the_winner_raises_its_rating_and_all_bad_changes_none() -> None:
     a, b, c = scoreboard.table([vote("a b c", "a"), vote("a b", "a"), vote("b c")])
     assert [(r["model"], r["votes"], r["wins"], r["losses"], r["bad"]) for r in (a, b, c)] == [
         ("a", 2, 2, 0, 0),

@@ -56,7 +56,7 @@ def test_a_partial_value_lists_its_incomplete_paths(text: str, value: Any, still
     assert partial.incomplete_paths == still_open
 
 
-def test_every_beginning_of_a_json_text_can_be_read() -> None:
+def test_every_prefix_of_a_json_text_can_be_parsed() -> None:
     value = {"a": [1.5, -2e3, True, None, 'x"\\\n\u20ac😀'], "b": {"c": {}, "d": []}, "": ""}
     text = json.dumps(value)
     for end in range(1, len(text)):
@@ -71,7 +71,7 @@ def test_text_that_cannot_become_json_is_detected_early(text: str) -> None:
         parse_partial(text)
 
 
-def test_a_very_deep_answer_does_not_end_the_reader() -> None:
+def test_a_deeply_nested_answer_does_not_exhaust_the_parser() -> None:
     with pytest.raises(InvalidJson):
         parse_partial("[" * 100_000)
 
@@ -210,7 +210,7 @@ def judged(calls: list[ReceivedToolCall], *expected: ExpectedCall) -> dict[str, 
 PARIS = ExpectedCall(name="get_weather", arguments={"city": "Paris"})
 
 
-def test_the_right_call_with_equal_arguments_is_right() -> None:
+def test_an_expected_call_with_equal_arguments_is_correct() -> None:
     verdict = judged([call(city="Paris")], PARIS)
     assert verdict is not None
     assert (verdict["ok"], verdict["name"], verdict["arguments"]) == (True, True, "equal")
@@ -235,13 +235,13 @@ def test_a_tool_that_was_not_offered_is_the_wrong_name() -> None:
     assert "get_weather" in verdict["message"]
 
 
-def test_no_call_at_all_is_not_called() -> None:
+def test_a_missing_expected_call_is_not_called() -> None:
     verdict = judged([], PARIS)
     assert verdict is not None
     assert (verdict["ok"], verdict["called"], verdict["accuracy"]) == (False, False, 0.0)
 
 
-def test_a_call_too_many_is_not_right() -> None:
+def test_an_additional_call_is_not_correct() -> None:
     verdict = judged([call(city="Paris"), call(city="Rome")], PARIS)
     assert verdict is not None
     assert (verdict["ok"], verdict["correct"], verdict["extra"]) == (False, 1, 1)
@@ -277,5 +277,5 @@ def test_without_expectations_and_calls_there_is_no_verdict() -> None:
         ("1", 1, False),
     ],
 )
-def test_equal_means_equal_as_json(left: Any, right: Any, equal: bool) -> None:
+def test_arguments_are_compared_as_json_values(left: Any, right: Any, equal: bool) -> None:
     assert verdicts.json_equal(left, right) is equal

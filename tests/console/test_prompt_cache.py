@@ -160,7 +160,7 @@ def test_reordered_tools_are_distinct_from_changed_tools(
     )
 
 
-def test_a_tool_that_came_is_named(claude: None, log: Callable[..., None]) -> None:
+def test_an_added_tool_is_named(claude: None, log: Callable[..., None]) -> None:
     more = claude_code(3)
     more["tools"].insert(0, {"name": "WebFetch", "input_schema": {}})
     log(claude_code(2), 20_000, 0)
@@ -244,7 +244,7 @@ def test_removed_cache_breakpoints_are_reported(claude: None, log: Callable[...,
 
 
 @pytest.mark.parametrize(("idle", "kind"), [(30, "missed"), (1200, "expired")])
-def test_the_same_prompt_without_the_cache_is_late_or_the_providers_doing(
+def test_an_unchanged_prompt_without_cache_hit_is_expired_or_a_provider_miss(
     claude: None, log: Callable[..., None], idle: int, kind: str
 ) -> None:
     start = time.time() - 3000
@@ -290,7 +290,7 @@ def test_an_unknown_price_leaves_the_cost_unknown(log: Callable[..., None]) -> N
     assert (finding.cache_break.missed_tokens, finding.cache_break.extra_usd) == (20_004, None)
 
 
-def test_responses_are_read_too(log: Callable[..., None]) -> None:
+def test_responses_requests_are_compared_too(log: Callable[..., None]) -> None:
     changed = codex(3)
     changed["instructions"] = changed["instructions"].replace("Codex. You", "Codex! You", 1)
     values = {"upstream_dialect": "openai_responses", "input_tokens": 20_000}
@@ -303,9 +303,7 @@ def test_responses_are_read_too(log: Callable[..., None]) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"messages": 5, "tools": {"a": 1}}', b"\xff"])
-def test_a_body_that_is_not_understood_is_passed_over(
-    claude: None, log: Callable[..., None], body: bytes
-) -> None:
+def test_an_unreadable_body_is_skipped(claude: None, log: Callable[..., None], body: bytes) -> None:
     log(claude_code(2), 20_000, 0)
     log(claude_code(3), 400, 20_004)
     row = RequestLog.objects.get(request_id="req_1")
@@ -335,7 +333,7 @@ def test_the_page_explains_the_cache_break_with_permission_to_read_bodies(
 # -- the pieces ---------------------------------------------------------------------------
 
 
-def test_the_order_is_that_of_caches_and_marks_are_no_part_of_it() -> None:
+def test_sections_are_in_cache_order_without_cache_breakpoints() -> None:
     body = claude_code(2)
     parts = [piece.part for piece in prompt_segments(body)]
     assert parts == ["tools"] * 4 + ["system"] * 2 + ["messages"] * 3
@@ -343,7 +341,7 @@ def test_the_order_is_that_of_caches_and_marks_are_no_part_of_it() -> None:
     assert not any("cache_control" in piece.text for piece in prompt_segments(body))
 
 
-def test_a_text_and_one_block_of_it_are_the_same() -> None:
+def test_a_string_and_one_text_block_are_equal() -> None:
     one = {"messages": [{"role": "user", "content": "Hi"}]}
     other = {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]}
     assert common_prefix(prompt_segments(one), prompt_segments(other)).segments == 1

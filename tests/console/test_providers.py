@@ -504,7 +504,7 @@ def test_a_tampered_price_list_changes_nothing(admin_client: Client) -> None:
     assert not Model.objects.exists()
 
 
-def test_the_list_of_another_provider_is_not_taken(admin_client: Client) -> None:
+def test_the_price_list_of_another_provider_is_refused(admin_client: Client) -> None:
     one, two = provider("demo", "demo"), provider("demo-2", "demo")
     token = admin_client.get(reverse("provider-fetch", args=[one.pk])).context["token"]
     admin_client.post(reverse("provider-fetch", args=[two.pk]), {"token": token, "add": ["demo"]})

@@ -218,7 +218,7 @@ def test_full_text_search_combines_with_filters(db: None):
     assert matching_rows("!!!") == []
 
 
-def test_pages_follow_each_other_without_gaps(db: None):
+def test_log_pages_have_no_gaps_or_duplicates(db: None):
     for _ in seed(400, until=time.time() - 5, span_s=3000):
         pass
     search = parse("status:!429", "all", timezone.now())
@@ -257,7 +257,7 @@ def test_a_search_of_a_long_log_equals_a_plain_query(db: None, query: str):
     assert len(ids) == min(plain.count(), len(ids)) > 0 or plain.count() == 0
 
 
-def test_a_search_that_runs_out_of_time_can_be_carried_on(
+def test_a_search_that_exceeds_its_time_can_be_continued(
     db: None, monkeypatch: Any, admin_client: Client
 ):
     for _ in seed(800, until=time.time() - 5, span_s=3000):
@@ -275,7 +275,7 @@ def test_a_search_that_runs_out_of_time_can_be_carried_on(
         assert cursor is None or cursor < before
 
 
-def test_hostile_addresses_are_harmless(admin_client: Client):
+def test_hostile_query_strings_are_harmless(admin_client: Client):
     logged()
     for query in (
         "q=%00",
@@ -291,7 +291,7 @@ def test_hostile_addresses_are_harmless(admin_client: Client):
 # Live tail
 
 
-def test_the_tail_brings_rows_that_came_since(admin_client: Client):
+def test_the_live_tail_returns_newer_rows(admin_client: Client):
     first = logged("first")
     logged("second")
     response = admin_client.get(reverse("requests-tail"), {"after": first.pk})
@@ -337,7 +337,7 @@ def test_the_histogram_counts_requests_and_failures(db: None):
     assert len(every.slices) == 60
 
 
-def test_a_long_range_is_measured_by_ids(db: None, monkeypatch: Any):
+def test_the_histogram_of_a_long_range_is_counted_by_row_ids(db: None, monkeypatch: Any):
     from console.pages.requests import histogram as module
 
     for _ in seed(2000, until=time.time() - 5, span_s=80_000):
@@ -571,7 +571,7 @@ def test_curl_has_variables_in_place_of_secrets(admin_client: Client):
 # Who may see what
 
 
-def test_a_viewer_sees_that_but_not_what(viewer_client: Client):
+def test_a_viewer_without_the_grant_sees_rows_but_no_bodies(viewer_client: Client):
     row = translated()
     html = page(viewer_client) + "".join(
         detail(viewer_client, row, f"tab={tab}")

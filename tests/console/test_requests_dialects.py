@@ -96,7 +96,7 @@ def detail(client: Client, row: RequestLog, query: str = "") -> str:
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("dialect", OFFERED)
-def test_every_tab_is_right_for_every_client(
+def test_every_request_tab_renders_for_every_client_dialect(
     admin_client: Client, tmp_path: Path, dialect: str, *, stream: bool
 ) -> None:
     row = logged_request(tmp_path, dialect, stream=stream)
@@ -179,7 +179,7 @@ def bedrock_events() -> httpx.Response:
         ("bedrock_converse", "bedrock", bedrock_events, 5),
     ],
 )
-def test_streams_that_are_no_events_are_read(
+def test_streams_other_than_sse_are_parsed(
     admin_client: Client, tmp_path: Path, dialect: str, preset: str, answer: Any, count: int
 ) -> None:
     up = provider("up", dialect, preset=preset)

@@ -37,7 +37,7 @@ def test_the_range_menu_counts_unless_a_time_is_typed():
         ("2026-11-20T10:00+02:00", dt.datetime(2026, 11, 20, 8, tzinfo=dt.UTC)),
     ],
 )
-def test_times(typed: str, moment: dt.datetime):
+def test_times_are_parsed(typed: str, moment: dt.datetime):
     assert parse(f"since:{typed}", "", NOW).since == moment
 
 

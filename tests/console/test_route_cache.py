@@ -67,7 +67,9 @@ def row(db: None) -> models.Route:
     return route("smart", model("m", provider("p")), cache={"ttl_s": 60})
 
 
-def test_an_admin_sets_and_throws_away(client: Client, row: models.Route) -> None:
+def test_an_admin_changes_the_cache_policy_and_clears_the_cache(
+    client: Client, row: models.Route
+) -> None:
     client.force_login(get_user_model().objects.create_superuser("ada"))
     html = client.get("/console/routes/smart").content.decode()
     assert 'name="cache_ttl" inputmode="numeric" value="60"' in html
@@ -82,7 +84,7 @@ def test_an_admin_sets_and_throws_away(client: Client, row: models.Route) -> Non
     assert row.cache_generation == 1
 
 
-def test_a_viewer_may_not(client: Client, row: models.Route) -> None:
+def test_a_viewer_may_not_change_or_clear_the_cache(client: Client, row: models.Route) -> None:
     client.force_login(get_user_model().objects.create_user("vic"))
     assert client.post("/console/route-cache/smart").status_code in {302, 403}
     row.refresh_from_db()

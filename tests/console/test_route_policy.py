@@ -38,7 +38,7 @@ def test_saving_the_unchanged_form_changes_nothing(admin_client: Client) -> None
     }
 
 
-def test_a_way_is_saved_and_the_next_request_sees_it(admin_client: Client) -> None:
+def test_a_route_policy_is_saved_and_the_next_request_uses_it(admin_client: Client) -> None:
     spare()
     typed = {
         "retries_by_kind-rate_limit": "2",

@@ -308,7 +308,7 @@ def test_a_route_without_a_name_is_an_error(admin_client: Client) -> None:
         {"do": "review", "item": ["step:s1", "target:t1"], "s1-strategy": "x", "t1-extra": '{"edits": [1], "timeouts": {"x": 1}}'},
     ],
 )  # fmt: skip
-def test_a_form_that_was_tampered_with_is_answered(
+def test_a_tampered_route_form_is_answered_without_a_server_error(
     admin_client: Client, sent: dict[str, Any]
 ) -> None:
     page = admin_client.post(SMART, sent)
@@ -411,7 +411,9 @@ def leads(page: Any, level: str) -> str:
         ({"s2-fallback_on": ["context_length"]}, "warn", "Step 2 does not help with long contexts"),
     ],
 )
-def test_checks(admin_client: Client, typed: dict[str, Any], level: str, lead: str) -> None:
+def test_route_checks_report_errors_and_warnings(
+    admin_client: Client, typed: dict[str, Any], level: str, lead: str
+) -> None:
     other = RouteSpec(name="other", aliases=("taken", "wild-*"), fallbacks=("smart",), steps=STEPS)
     save_route(other, route=None, number=0, author="ada")
     assert lead in leads(press(admin_client, "check", **typed), level)
@@ -462,13 +464,13 @@ def test_the_review_shows_changed_words_and_lines(admin_client: Client) -> None:
     assert "70" in kinds["add"]
 
 
-def test_yaml_is_to_read(admin_client: Client) -> None:
+def test_a_route_is_shown_as_yaml(admin_client: Client) -> None:
     page = admin_client.get("/console/route-yaml/smart").content.decode()
     assert "model: openai/gpt-4.1" in page
     assert "strategy: weighted" in page
 
 
-def test_a_route_is_deleted_after_a_question(admin_client: Client) -> None:
+def test_a_route_is_deleted_after_confirmation(admin_client: Client) -> None:
     save_route(RouteSpec(name="other", fallbacks=("smart",)), route=None, number=0, author="ada")
     page = admin_client.get("/console/route-delete/smart").content.decode()
     assert "These routes fall back to it: other" in page
@@ -510,7 +512,9 @@ def test_a_dry_run_lists_conditions_of_live_traffic_only(admin_client: Client) -
     assert result.note in page.content.decode()
 
 
-def test_a_dry_run_of_the_draft_shows_the_way_and_the_request(admin_client: Client) -> None:
+def test_a_dry_run_of_the_draft_shows_candidates_and_the_upstream_request(
+    admin_client: Client,
+) -> None:
     page = press(
         admin_client,
         "dry-run",

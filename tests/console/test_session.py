@@ -37,7 +37,7 @@ def sign_in(client: Client, name: str = "ada", password: str = PASSWORD, **more:
     return client.post(reverse("sign-in"), body, REMOTE_ADDR=address)
 
 
-def test_the_password_opens_the_console(client: Client) -> None:
+def test_a_user_signs_in_with_a_password(client: Client) -> None:
     answer = sign_in(client)
     assert answer.status_code == 302
     assert answer.headers["Location"] == reverse("overview")
@@ -64,7 +64,7 @@ def test_an_inactive_user_cannot_sign_in(client: Client, admin_user: User) -> No
     assert sign_in(client).status_code == 422
 
 
-def test_a_session_that_ended_leads_back(client: Client) -> None:
+def test_signing_in_again_after_an_expired_session_returns_to_the_page(client: Client) -> None:
     where = f"{reverse('settings')}?a=1&b=2"
     sent = client.get(where)
     assert sent.status_code == 302
@@ -88,7 +88,7 @@ def test_a_session_that_ended_leads_back(client: Client) -> None:
         "evil.example",
     ],
 )
-def test_next_never_leads_away(client: Client, evil: str) -> None:
+def test_the_next_parameter_never_leads_to_another_host(client: Client, evil: str) -> None:
     assert sign_in(client, next=evil).headers["Location"] == reverse("overview")
 
 
@@ -111,13 +111,13 @@ def test_signing_out_ends_the_session_on_the_server(client: Client) -> None:
     assert thief.get(reverse("connect")).status_code == 302
 
 
-def test_signing_out_needs_the_token(admin_user: User) -> None:
+def test_signing_out_requires_the_csrf_token(admin_user: User) -> None:
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(admin_user)
     assert strict.post(reverse("sign-out")).status_code == 403
 
 
-def test_one_address_may_try_one_name_so_often(client: Client) -> None:
+def test_sign_in_attempts_per_address_and_name_are_limited(client: Client) -> None:
     for _ in range(MAX_PER_NAME_AND_ADDRESS):
         assert sign_in(client, password="x").status_code == 422
     answer = sign_in(client)
@@ -126,7 +126,7 @@ def test_one_address_may_try_one_name_so_often(client: Client) -> None:
     assert sign_in(client, address="10.0.0.9").status_code == 302, "others are not kept out"
 
 
-def test_one_address_may_try_so_many_names(client: Client) -> None:
+def test_sign_in_attempts_per_address_are_limited(client: Client) -> None:
     there = {"password": "x", "address": "10.0.0.9"}
     for number in range(MAX_PER_ADDRESS):
         assert sign_in(client, name=f"n{number}", **there).status_code == 422
@@ -149,7 +149,7 @@ def test_failures_through_an_unknown_proxy_do_not_block_others(
     assert sign_in(client, address=address).status_code == 302
 
 
-def test_behind_a_known_proxy_a_loopback_address_is_one_like_others(
+def test_behind_a_trusted_proxy_a_loopback_client_address_is_limited_too(
     client: Client, settings: Any
 ) -> None:
     settings.TRUSTED_PROXIES = ["127.0.0.1"]
@@ -186,7 +186,7 @@ def test_passwords_are_hashed_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> 
     assert most == 1
 
 
-def test_the_product_hashes_so() -> None:
+def test_passwords_are_hashed_with_argon2() -> None:
     assert product.PASSWORD_HASHERS == ["console.hashing.QueuedArgon2"]
 
 
@@ -199,7 +199,7 @@ def test_over_https_the_cookie_is_secure_and_hsts_is_sent(client: Client) -> Non
     assert "Strict-Transport-Security" not in plain.headers
 
 
-def test_one_name_may_be_tried_so_often_from_everywhere(client: Client) -> None:
+def test_sign_in_attempts_per_name_are_limited_over_all_addresses(client: Client) -> None:
     limits = [("name:ada", MAX_PER_NAME)]
     for _ in range(MAX_PER_NAME - 1):
         assert Throttle.objects.take(limits) is None
@@ -215,7 +215,7 @@ def test_the_sign_in_limit_expires(client: Client) -> None:
     assert sign_in(client).status_code == 302
 
 
-def test_the_right_password_forgets_the_wrong_ones(client: Client) -> None:
+def test_a_successful_sign_in_resets_the_failed_attempts(client: Client) -> None:
     for _ in range(MAX_PER_NAME_AND_ADDRESS - 1):
         sign_in(client, password="x")
     sign_in(client)
@@ -224,7 +224,7 @@ def test_the_right_password_forgets_the_wrong_ones(client: Client) -> None:
         assert sign_in(client, password="x").status_code == 422
 
 
-def test_counters_do_not_grow_without_end() -> None:
+def test_sign_in_counters_are_bounded() -> None:
     now = timezone.now()
     Throttle.objects.bulk_create(
         Throttle(key=str(number), window_start=now - dt.timedelta(seconds=number % 300), attempts=1)
@@ -239,7 +239,7 @@ def test_a_typed_user_name_is_not_stored(client: Client) -> None:
     assert not [row for row in Throttle.objects.all() if "secret" in row.key]
 
 
-def test_one_changes_the_own_password_and_other_sessions_end(client: Client) -> None:
+def test_changing_the_own_password_ends_other_sessions(client: Client) -> None:
     sign_in(client)
     other = Client()
     sign_in(other)

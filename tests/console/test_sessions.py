@@ -47,7 +47,7 @@ def test_an_idle_session_expires(admin_client: Client, monkeypatch: pytest.Monke
     assert not signed_in(admin_client)
 
 
-def test_a_session_in_use_ends_all_the_same(
+def test_a_session_in_use_ends_at_its_maximum_age(
     admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = timezone.now()
@@ -79,7 +79,7 @@ def test_a_session_can_be_changed_and_renewed() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_the_async_half_does_the_same(async_client: AsyncClient) -> None:
+async def test_the_async_session_methods_behave_the_same(async_client: AsyncClient) -> None:
     store = SessionStore()
     await store.aset("a", 1)
     await store.acreate()

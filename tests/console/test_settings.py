@@ -99,7 +99,7 @@ def test_the_environment_overrides_the_setting_and_is_named(
     assert load_options().row_days == 90
 
 
-def test_a_variable_of_a_file_is_a_file(monkeypatch: Any) -> None:
+def test_a_setting_variable_may_name_a_file(monkeypatch: Any) -> None:
     monkeypatch.setenv("DRAGOMAN_LOG_BODIES_FILE", "/run/secrets/x")
     assert origins()["log_bodies"] == "file"
 

@@ -86,7 +86,7 @@ def test_the_hash_in_the_file_is_not_the_token(client: Client, token: str) -> No
     assert client.get("/console/setup", {"setup": digest}, follow=True).status_code == 403
 
 
-def test_a_new_start_makes_the_old_token_worthless(visitor: Client) -> None:
+def test_a_restart_replaces_the_setup_token(visitor: Client) -> None:
     setup_token()
     assert visitor.post(reverse("setup-account"), ACCOUNT).status_code == 403
 
@@ -113,7 +113,7 @@ def test_the_token_works_once(admin_client: Client, token: str) -> None:
     assert User.objects.count() == 1
 
 
-def test_two_holders_of_the_token_do_not_both_become_admin(visitor: Client) -> None:
+def test_a_setup_token_creates_one_admin_under_concurrent_use(visitor: Client) -> None:
     accounts.make_first_admin("eve", PASSWORD)
     visitor.post(reverse("setup-account"), ACCOUNT)
     assert [user.username for user in User.objects.all()] == ["eve"]
@@ -287,7 +287,7 @@ def test_an_account_created_by_command_needs_no_first_run(client: Client) -> Non
     assert location(answer) == reverse("overview")
 
 
-def test_a_viewer_has_no_part_in_it(admin_client: Client) -> None:
+def test_a_viewer_has_no_access_to_the_setup(admin_client: Client) -> None:
     accounts.create_account("vic", PASSWORD, role="viewer")
     viewer_client = Client()
     viewer_client.force_login(User.objects.get(username="vic"))

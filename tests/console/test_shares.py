@@ -113,7 +113,9 @@ def test_only_a_hash_of_the_token_is_stored(editor_client: Client, editor_user: 
 
 
 @pytest.mark.parametrize("days", ["", "0", "31", "365", "-1", "forever"])
-def test_there_is_no_other_expiry(editor_client: Client, editor_user: User, days: str) -> None:
+def test_only_the_offered_link_expiries_are_accepted(
+    editor_client: Client, editor_user: User, days: str
+) -> None:
     run = run_of(editor_user)
     response = editor_client.post(LINKS, {"run": str(run.uuid), "days": days})
     assert response.status_code == 422
@@ -165,7 +167,7 @@ def test_a_running_run_is_not_shared(editor_client: Client, editor_user: User) -
     assert response.status_code == 422
 
 
-def test_views_are_limited(
+def test_views_of_a_public_link_are_rate_limited(
     editor_client: Client, editor_user: User, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = link_of(editor_client, run_of(editor_user))

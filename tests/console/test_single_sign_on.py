@@ -198,7 +198,7 @@ def test_claims_of_two_people_are_refused(
     assert sign_in(client).status_code == 403
 
 
-def test_a_foreign_or_cancelled_callback_does_not_sign_in(
+def test_a_forged_or_cancelled_callback_does_not_sign_in(
     client: Client, provider: Provider
 ) -> None:
     assert client.get(f"{LOGIN}/callback?code=code-1&state=x").status_code == 401

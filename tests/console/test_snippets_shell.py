@@ -98,7 +98,7 @@ def test_the_playgrounds_curl_runs_nothing_else(tmp_path: Path, text: str, diale
 
 @each("text", HOSTILE, ids=range(len(HOSTILE)))
 @each("lang", [name for name in code.RENDERERS if name.startswith("python")])
-def test_the_playgrounds_python_calls_nothing_else(text: str, lang: str) -> None:
+def test_the_playgrounds_python_snippet_calls_nothing_else(text: str, lang: str) -> None:
     def calls(name: str) -> list[str]:
         column = _column(name)
         tree = ast.parse(code.render_code(lang, "http://gw.test", "openai_chat", column))
@@ -143,6 +143,8 @@ def test_a_clients_text_sends_the_routes_name(tmp_path: Path, text: str) -> None
 
 @settings(max_examples=30)
 @given(text=st.text(max_size=40))
-def test_a_quoted_text_is_one_term(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_shell_quoted_text_is_one_argument(
+    text: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     path = tmp_path_factory.mktemp("quoted")
     assert _run(path, f"curl {shell.quote(text)}") == [text.replace("\0", "")]

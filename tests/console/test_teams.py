@@ -81,7 +81,7 @@ def test_a_team_has_guardrails(admin_client: Client) -> None:
     assert team.guardrails == []
 
 
-def test_a_key_leaves_its_team_and_is_free_for_another(admin_client: Client) -> None:
+def test_a_key_leaves_its_team_and_can_join_another(admin_client: Client) -> None:
     key, plain = store.create_key("solo key")
     other, _ = store.create_key("two")
     team = Team.objects.create(name="blue")
@@ -180,7 +180,7 @@ def test_the_limits_of_a_target_are_in_its_routes_next_version(admin_client: Cli
     assert page_text["budget"] == {"week_usd": "9"}
 
 
-def test_all_requests_have_limits_together(admin_client: Client) -> None:
+def test_limits_of_all_requests_are_shared(admin_client: Client) -> None:
     url = reverse("all-limits")
     assert url in text(admin_client.get(reverse("teams")))
     assert admin_client.post(url, {"limit_concurrency": "0"}).status_code == 422

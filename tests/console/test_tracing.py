@@ -139,7 +139,7 @@ def test_dropped_fields_have_no_upstream_path(case: dict[str, Any]):
             assert hit[0] in {"dropped", "converted"}, row
 
 
-def test_known_places():
+def test_known_translations_link_their_places():
     """What a person sees for the two directions, spot by spot."""
     named = {case.values[0]["name"]: case.values[0] for case in cases()}
     case = next(c for c in named.values() if c["from"] == "anthropic" and c["to"] == "openai_chat")
@@ -204,7 +204,7 @@ def test_passthrough_compares_places():
     assert changes.target[("new",)].kind == "added"
 
 
-def test_an_answer_is_traced_too():
+def test_a_response_translation_is_traced_too():
     one = way("anthropic", "openai_chat")
     request = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}
     answer = {
@@ -243,7 +243,7 @@ def test_all_lines_of_both_sides_are_shown_once_and_in_order(case: dict[str, Any
 
 
 @pytest.mark.parametrize("case", cases())
-def test_the_lines_are_the_body(case: dict[str, Any]):
+def test_the_shown_lines_equal_the_body(case: dict[str, Any]):
     """Nothing is lost but what is folded or cut: short bodies read back as they are."""
     body = {k: v for k, v in traced(case)[1].items() if len(json.dumps(v)) < 120}
     if any(isinstance(v, list) and len(v) > MAX_ITEMS for v in body.values()):
@@ -269,7 +269,7 @@ json_values = st.recursive(
 
 @settings(max_examples=60)
 @given(json_values, json_values)
-def test_any_two_bodies_can_be_put_side_by_side(one: Any, other: Any):
+def test_any_two_bodies_can_be_aligned(one: Any, other: Any):
     left, right = {"a": one}, {"a": other}
     changes = compare_bodies(left, right)
     ours, theirs = json_lines(left, changes.source), json_lines(right, changes.target)
@@ -328,7 +328,7 @@ def test_a_subtree_that_moved_is_one_change():
     assert not any("properties" in source for source, _target in moved)
 
 
-def test_moved_fields_face_each_other():
+def test_moved_fields_are_aligned():
     one = way("anthropic", "openai_chat")
     request_trace = trace(TOOLS, one.translate_request, known_pairs={("model",): ("model",)})
     sent = one.translate_request(TOOLS)
@@ -372,7 +372,7 @@ def test_paths_of_adaptations_become_pointers():
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=12))
-def test_events_do_not_depend_on_how_the_bytes_came(sizes: list[int]):
+def test_stream_events_are_independent_of_chunk_boundaries(sizes: list[int]):
     data = b"".join(b'data: {"n": %d}\n\n' % n for n in range(6))
     chunks, done = [], 0
     for at_ms, size in enumerate(sizes):
@@ -393,7 +393,7 @@ def test_an_event_has_the_time_of_its_last_byte():
     assert GAP_MS < 895
 
 
-def test_only_what_is_new_in_an_event_is_shown():
+def test_only_changed_fields_of_a_stream_event_are_shown():
     data = b'data: {"id": "c", "n": 1}\n\ndata: {"id": "c", "n": 2}\n\n'
     assert [event.changed_fields for event in parse_events(data, [])] == [
         '{"id":"c","n":1}',

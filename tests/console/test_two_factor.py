@@ -172,7 +172,7 @@ def required(settings: Any) -> Any:
     return settings
 
 
-def test_a_person_without_a_required_factor_can_only_set_it_up(
+def test_a_user_without_a_required_second_factor_can_only_set_it_up(
     required: Any, admin_user: User
 ) -> None:
     client = Client()

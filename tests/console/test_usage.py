@@ -70,7 +70,7 @@ def test_anonymous_requests_redirect_to_sign_in(client: Client) -> None:
         assert response["Location"].startswith(reverse("sign-in"))
 
 
-def test_an_empty_log_offers_one_button(viewer_client: Client) -> None:
+def test_an_empty_log_links_to_the_playground(viewer_client: Client) -> None:
     text = page(viewer_client)
     assert f'href="{reverse("playground")}"' in text
     assert "uPlot" not in text.replace("uPlot.min.css", "")
@@ -145,13 +145,13 @@ def test_rows_outside_the_range_are_omitted(viewer_client: Client) -> None:
     assert sum(chart(page(viewer_client, span="7d"), "cost")["series"][0]["values"]) == 0.5
 
 
-def test_nonsense_in_the_address_is_the_usual_view(viewer_client: Client) -> None:
+def test_invalid_query_parameters_show_the_default_view(viewer_client: Client) -> None:
     store.write([add_request()])
     text = page(viewer_client, by="password", span="<script>")
     assert len(chart(text, "cost")["captions"]) == 30
 
 
-def test_many_small_ones_are_summed_up_and_none_is_lost(viewer_client: Client) -> None:
+def test_many_small_groups_are_summed_as_others(viewer_client: Client) -> None:
     store.write([add_request(f"req_{n}", model=f"m{n}") for n in range(12)])
     actual_series = chart(page(viewer_client), "cost")["series"]
     assert len(actual_series) == series.MAX_SERIES
@@ -180,7 +180,7 @@ def test_a_page_of_many_names_runs_no_more_queries(
         page(viewer_client)
 
 
-def test_a_hostile_model_name_can_not_leave_its_place(viewer_client: Client) -> None:
+def test_a_hostile_model_name_is_escaped(viewer_client: Client) -> None:
     store.write([add_request(model="</script><img src=x onerror=alert(1)>")])
     text = page(viewer_client)
     assert "<img src=x" not in text
@@ -268,7 +268,7 @@ def test_charges_are_shown_beside_costs_with_margins(viewer_client: Client) -> N
     assert "$0.75 charged, with markup" in page(viewer_client)
 
 
-def test_a_provider_that_was_only_ever_given_up_has_its_cost(viewer_client: Client) -> None:
+def test_a_provider_with_only_hedge_losers_has_its_cost(viewer_client: Client) -> None:
     store.write([hedged(started=timezone.now().timestamp() - 60)])
     text = page(viewer_client, by="provider")
     assert "$0.04" in text

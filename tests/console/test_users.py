@@ -91,7 +91,7 @@ def test_an_invalid_account_shows_the_error_at_its_field(
     [("user-edit", {"role": "viewer"}), ("user-active", {"active": "no"})],
     ids=["demoted", "deactivated"],
 )
-def test_the_last_admin_stays(
+def test_the_last_admin_cannot_be_demoted(
     admin_client: Client, admin_user: User, page: str, form: dict[str, str]
 ) -> None:
     other = person("bob", role="admin")
@@ -123,7 +123,7 @@ def test_a_deactivated_user_is_signed_out_immediately(admin_client: Client) -> N
     assert fresh(viewer_user).is_active
 
 
-def test_a_new_password_ends_their_sessions(admin_client: Client) -> None:
+def test_a_password_reset_ends_the_users_sessions(admin_client: Client) -> None:
     viewer_user = person()
     theirs = Client()
     theirs.force_login(viewer_user)
@@ -135,7 +135,7 @@ def test_a_new_password_ends_their_sessions(admin_client: Client) -> None:
 
 
 @pytest.mark.parametrize("name", ["users", "user-add", "settings", "import"])
-def test_a_viewer_is_refused(client: Client, admin_user: User, name: str) -> None:
+def test_a_viewer_cannot_open_the_users_page(client: Client, admin_user: User, name: str) -> None:
     client.force_login(person())
     assert client.get(reverse(name)).status_code == 403
 

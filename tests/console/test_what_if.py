@@ -45,7 +45,7 @@ def span() -> tuple[dt.datetime, dt.datetime]:
     return until - dt.timedelta(days=30), until
 
 
-def test_cached_tokens_are_priced_as_such() -> None:
+def test_cached_tokens_have_the_cache_price() -> None:
     totals = Totals(
         requests=10,
         input_tokens=1_000_000,
@@ -62,7 +62,7 @@ def test_cached_tokens_are_priced_as_such() -> None:
     assert estimate(totals, Price(input=USD(2))) is None
 
 
-def test_a_price_of_long_prompts_counts_for_long_averages_only() -> None:
+def test_the_long_prompt_price_applies_only_to_long_average_prompts() -> None:
     price = Price(
         input=USD(1), output=USD(1), above=((200_000, Price(input=USD(3), output=USD(1))),)
     )
@@ -72,7 +72,7 @@ def test_a_price_of_long_prompts_counts_for_long_averages_only() -> None:
     assert estimate(long, price) == USD(3)
 
 
-def test_lines_by_route_and_model_add_up() -> None:
+def test_cost_lines_by_route_and_model_add_up() -> None:
     model("mini", provider("openai"), price_input=USD(1), price_output=USD(4))
     add_request("r1")
     add_request("r2", route="chat", cost_usd=USD(1), input_tokens=0)

@@ -108,7 +108,7 @@ def test_gemini_2_5_gets_the_functions_without_the_search(preset: str, model: st
 
 
 @each("model", ["gemini-2.5-flash", "gemini-3.8-flash"])
-def test_a_search_alone_needs_no_flag(model: str) -> None:
+def test_a_search_without_functions_needs_no_tool_config_flag(model: str) -> None:
     body, report = sent("gemini", model, {"tools": [LIVE_SEARCH]})
     assert gemini_rules.refusal(body, model) is None
     assert body["tools"] == [{"googleSearch": {}}]
@@ -278,7 +278,9 @@ GOOGLE_SEARCH: Json = {
         ("openai", {}, {"timeRangeFilter", "excludeDomains"}),
     ],
 )
-def test_domains_that_google_excludes(target: str, tool: Json, lost: set[str]) -> None:
+def test_googles_excluded_domains_are_translated_or_reported(
+    target: str, tool: Json, lost: set[str]
+) -> None:
     model, refusal = RULES[target]
     request = {
         "contents": [{"parts": [{"text": "hi"}]}],

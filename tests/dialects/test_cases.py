@@ -99,5 +99,5 @@ def test_an_error_is_translated_as_the_case_expects(case: dict[str, Any]):
     assert translation["headers"].items() >= expected.get("headers", {}).items()
 
 
-def test_the_cases_are_all_there():
+def test_all_golden_cases_are_loaded():
     assert sum(len(cases(kind)) for kind in ("request", "stream", "error")) == 32

@@ -120,13 +120,13 @@ def shape_errors(name: str, value: Any) -> str:
 @pytest.mark.parametrize(
     "case", [p for p in cases("response") if p.values[0]["to"] == "bedrock_converse"]
 )
-def test_botos_description_has_the_expected_responses(case: Json) -> None:
+def test_botocores_service_model_describes_the_expected_responses(case: Json) -> None:
     assert not shape_errors("ConverseResponse", case["expected"]["body"])
 
 
 @pytest.mark.parametrize(
     "case", [p for p in cases("stream") if p.values[0]["to"] == "bedrock_converse"]
 )
-def test_botos_description_has_the_expected_events(case: Json) -> None:
+def test_botocores_service_model_describes_the_expected_events(case: Json) -> None:
     for event in case["expected"]["events"]:
         assert not shape_errors("ConverseStreamOutput", {event["event"]: event["data"]})

@@ -43,7 +43,7 @@ def candidate(*parts: Json, **more: Any) -> Json:
     return {"candidates": [{"content": {"role": "model", "parts": list(parts)}, **more}]}
 
 
-def test_a_result_without_an_id_is_not_that_of_a_call_with_one() -> None:
+def test_a_result_without_an_id_is_not_paired_with_a_call_with_one() -> None:
     calls = [
         {"functionCall": {"id": "own", "name": "f", "args": {}}},
         {"functionCall": {"name": "f", "args": {}}},
@@ -226,7 +226,7 @@ def test_a_tool_plan_follows_its_reasoning() -> None:
     assert kinds == ["Reasoning", "Text", "ToolCall"]
 
 
-def test_an_answer_that_is_not_done_is_none() -> None:
+def test_an_ollama_response_that_is_not_done_is_an_error() -> None:
     cut = {"model": "m", "message": {"role": "assistant", "content": "hel"}, "done": False}
     with pytest.raises(GatewayError) as failed:
         whole("ollama", cut)
@@ -235,7 +235,7 @@ def test_an_answer_that_is_not_done_is_none() -> None:
 
 
 @pytest.mark.parametrize("dialect", ["gemini", "ollama", "cohere", "bedrock_converse"])
-def test_an_overloaded_upstream_is_overloaded_by_any_status_for_it(dialect: str) -> None:
+def test_every_overload_status_is_an_overload_error(dialect: str) -> None:
     for status in (503, 529):
         annotation = translate.error(dialect, "anthropic", status, {"retry-after": "7"}, "")
         assert annotation["status"] == 529
@@ -244,7 +244,7 @@ def test_an_overloaded_upstream_is_overloaded_by_any_status_for_it(dialect: str)
 
 
 @pytest.mark.parametrize("dialect", ["gemini", "ollama", "cohere", "bedrock_converse"])
-def test_a_bill_that_is_not_paid_is_no_fault_of_the_request(dialect: str) -> None:
+def test_an_unpaid_account_is_a_quota_error(dialect: str) -> None:
     annotation = translate.error(dialect, "openai_chat", 402, {}, {"message": "no credit"})
     assert annotation["status"] == 429
     assert annotation["body"]["error"]["code"] == "insufficient_quota"

@@ -113,7 +113,7 @@ def refusal(target: str, body: Json) -> Any:
 
 @each("target", list(TARGETS))
 @each("source", list(BODIES))
-def test_the_tool_becomes_the_targets_own(source: str, target: str) -> None:
+def test_the_code_execution_tool_becomes_the_targets_own(source: str, target: str) -> None:
     own: Json = {
         "openai_responses": INTERPRETER,
         "anthropic": EXECUTION,
@@ -407,7 +407,7 @@ def test_a_command_of_the_shell_is_an_item_too() -> None:
 
 @each("dialect", ["openai_chat", "ollama", "cohere", "bedrock_converse"])
 @each("source", list(RUNS))
-def test_apis_without_runs_report_them(dialect: str, source: str) -> None:
+def test_code_runs_are_reported_by_apis_without_them(dialect: str, source: str) -> None:
     _, report = DIALECTS[dialect].client.render_response(RUNS[source], CONTEXT)
     assert {row.action for row in report} == {"dropped"}
 

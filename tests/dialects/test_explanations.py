@@ -19,7 +19,7 @@ WITHOUT_FIELD = ["bedrock_converse", "cohere", "ollama"]
 
 
 @each("dialect", WITHOUT_FIELD)
-def test_it_is_the_text_of_a_response_without_any(dialect: str) -> None:
+def test_a_refusal_explanation_is_the_text_of_a_response_without_text(dialect: str) -> None:
     client = DIALECTS[dialect].client
     body, report = client.render_response(Response(finish=REFUSED), CONTEXT)
     assert WHY in json.dumps(body)
@@ -28,7 +28,9 @@ def test_it_is_the_text_of_a_response_without_any(dialect: str) -> None:
 
 @each("dialect", WITHOUT_FIELD)
 @each("stream", [False, True])
-def test_after_other_text_its_loss_is_reported(dialect: str, stream: bool) -> None:
+def test_a_refusal_explanation_after_other_text_is_reported_lost(
+    dialect: str, stream: bool
+) -> None:
     client = DIALECTS[dialect].client
     response = Response(parts=(Text(text="Sure,"),), finish=REFUSED)
     if stream:
@@ -46,7 +48,7 @@ def test_after_other_text_its_loss_is_reported(dialect: str, stream: bool) -> No
 
 
 @each("dialect", ["anthropic_messages", "openai_chat", "openai_responses", "gemini"])
-def test_other_apis_have_a_field_for_it(dialect: str) -> None:
+def test_a_refusal_explanation_has_a_field_in_other_apis(dialect: str) -> None:
     response = Response(parts=(Text(text="Sure,"),), finish=REFUSED)
     body, _ = DIALECTS[dialect].client.render_response(response, CONTEXT)
     assert WHY in json.dumps(body)

@@ -297,7 +297,7 @@ def test_vectors_arrive_and_a_loss_is_reported(client: str, upstream: str) -> No
         assert (b'"u"' in embedded.upstream_request) != ("user" in fields)
 
 
-def test_the_page_of_the_matrix_is_current():
+def test_the_documented_translation_matrix_is_current():
     """`python -m tests.dialects.crossing --write` renews docs/crossing.md."""
     text = Path(PAGE_PATH).read_text(encoding="utf-8")
     assert text == page(outcome())

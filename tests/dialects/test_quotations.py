@@ -81,7 +81,7 @@ def test_the_location_of_a_citation_is_translated(where: str, stream: bool) -> N
     assert not report
 
 
-def test_half_a_place_is_none() -> None:
+def test_an_incomplete_citation_location_is_omitted() -> None:
     response = DIALECTS["bedrock_converse"].provider.parse_response(
         answer({"documentPage": {"documentIndex": 1}}), Traits(), None
     )

@@ -163,7 +163,9 @@ def test_gemini_clients_get_citation_offsets_in_bytes(stream: bool) -> None:
         ("maximum context length is 10 tokens. However, you requested 5 tokens", ""),
     ],
 )
-def test_claude_code_reads_by_how_much_a_prompt_is_too_long(message: str, counts: str) -> None:
+def test_a_context_length_error_has_the_numbers_claude_code_parses(
+    message: str, counts: str
+) -> None:
     error = Error(kind="context_length", message=message)
     body = DIALECTS["anthropic_messages"].client.render_error(error, "req_1").body
     rendered_message = body["error"]["message"]
@@ -219,7 +221,7 @@ def test_a_jpg_media_type_is_sent_as_jpeg(target: str) -> None:
     assert "image/jpg" not in sent
 
 
-def test_a_byte_order_mark_before_lines_is_no_part_of_them() -> None:
+def test_a_byte_order_mark_before_ndjson_lines_is_skipped() -> None:
     frames = Decoder().feed(b'\xef\xbb\xbf{"a":1}\n{"b":2}\n')
     assert [frame.data for frame in frames] == [b'{"a":1}', b'{"b":2}']
 

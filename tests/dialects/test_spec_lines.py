@@ -333,7 +333,7 @@ def test_a_field_is_translated_as_specified(
 
 
 @pytest.mark.parametrize("source", ["openai_responses", "openai_chat", "anthropic"])
-def test_a_choice_of_no_known_type_is_refused_by_name(source: str) -> None:
+def test_an_unknown_tool_choice_type_is_refused_by_name(source: str) -> None:
     request = {"model": "gw", **REQUESTS[source], "tool_choice": {"type": []}}
     target = "openai_chat" if source == "anthropic" else "anthropic"
     with pytest.raises(GatewayError) as caught:
@@ -532,7 +532,7 @@ def test_a_prompt_that_is_too_long_is_the_clients_own_field() -> None:
     assert translation["body"]["error"]["param"] == "input"
 
 
-def test_an_empty_account_is_no_bad_request() -> None:
+def test_an_exhausted_account_is_a_quota_error() -> None:
     inner = {"type": "invalid_request_error", "message": "Your credit balance is too low"}
     translation = translate.error(
         "anthropic", "openai_chat", 400, {}, {"type": "error", "error": inner}
@@ -543,7 +543,7 @@ def test_an_empty_account_is_no_bad_request() -> None:
     )
 
 
-def test_an_error_shows_no_key() -> None:
+def test_an_error_message_contains_no_key() -> None:
     body = {"error": {"message": "Incorrect API key provided: sk-proj-12345678", "type": "x"}}
     translation = translate.error("openai_chat", "anthropic", 401, {}, body)
     assert translation["body"]["error"]["message"] == "Incorrect API key provided: ***"

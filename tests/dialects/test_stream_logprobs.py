@@ -129,7 +129,7 @@ def written(dialect: str, events: list[Event]) -> list[Frame]:
 
 @each("provider", list(FRAMES))
 @each("client", list(FRAMES))
-def test_tokens_cross_in_streams(provider: str, client: str) -> None:
+def test_log_probabilities_are_translated_in_streams(provider: str, client: str) -> None:
     events = events_of(provider)
     tokens = token_logprobs(fold_events(parse(client, written(client, events))))
     assert [(item["token"], item["logprob"]) for item in tokens] == [("Hel", -0.5), ("lo", -0.5)]
@@ -145,12 +145,12 @@ def test_tokens_belong_to_the_delta_of_their_text(provider: str) -> None:
 
 
 @each("provider", list(FRAMES))
-def test_a_folded_stream_unfolds_with_its_tokens(provider: str) -> None:
+def test_a_folded_stream_unfolds_with_its_log_probabilities(provider: str) -> None:
     response = fold_events(events_of(provider))
     assert fold_events(unfold_response(response)) == response
 
 
-def test_the_sdks_read_what_clients_get() -> None:
+def test_the_sdks_parse_streamed_log_probabilities() -> None:
     events = events_of("openai_chat")
 
     def objects(dialect: str) -> list[Json]:
@@ -190,7 +190,7 @@ MODELS = {"gemini": "gemini-2.5-flash", "cohere": "command-a-03-2025", "ollama":
 
 @each("client", list(REQUESTS))
 @each("provider", list(REQUESTS))
-def test_a_stream_requests_them(client: str, provider: str) -> None:
+def test_streaming_requests_ask_for_log_probabilities(client: str, provider: str) -> None:
     if client == provider:
         pytest.skip("passed through")
     body = {"model": "m", "stream": True, **REQUESTS[client]}
@@ -201,7 +201,7 @@ def test_a_stream_requests_them(client: str, provider: str) -> None:
     assert dropped <= {"top_logprobs"}
 
 
-def test_completions_clients_get_them_with_offsets() -> None:
+def test_completions_clients_get_log_probabilities_with_offsets() -> None:
     frames = [
         json.loads(f.data) for f in written("openai_completions", events_of("openai_chat"))[:2]
     ]

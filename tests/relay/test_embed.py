@@ -204,7 +204,9 @@ async def test_a_provider_of_embeddings_does_not_chat(tmp_path: Path) -> None:
     ],
     ids=["too few", "no vectors", "no JSON"],
 )
-async def test_an_answer_that_is_none_is_an_error(tmp_path: Path, answer: httpx.Response) -> None:
+async def test_an_invalid_embedding_response_is_an_error(
+    tmp_path: Path, answer: httpx.Response
+) -> None:
     async with gateway(tmp_path, snapshot(route(ollama())), local=lambda _: answer) as gate:
         reply = await gate.post("/v1/embeddings", REQUEST)
         entry = await gate.entry()

@@ -73,7 +73,7 @@ def refusal(kind: str, message: str = "m") -> dict[str, Any]:
     ],
     ids=str,
 )
-def test_a_refusal_is_understood(status: int, body: Any, kind: str):
+def test_an_error_response_is_classified(status: int, body: Any, kind: str):
     error = understood(status, body)
     assert error.kind == kind
     assert error.message
@@ -147,7 +147,7 @@ def test_a_spend_limit_is_recognized_by_its_code(
     ],
     ids=str,
 )
-def test_the_time_to_wait_is_read(headers: dict[str, str], seconds: int | None):
+def test_retry_after_is_parsed(headers: dict[str, str], seconds: int | None):
     assert understood(529, refusal("overloaded_error"), **headers).retry_after_s == seconds
 
 
@@ -244,7 +244,7 @@ def test_a_context_length_error_has_the_text_claude_code_matches(message: str, e
     ],
     ids=["time", "quota", "advice", "none"],
 )
-def test_advice_about_retrying_is_passed_on(error: Error, headers: dict[str, str]):
+def test_retry_headers_are_passed_on(error: Error, headers: dict[str, str]):
     reply = DIALECT.client.render_error(error, "r")
     assert reply.headers == {"request-id": "r", **headers}
 

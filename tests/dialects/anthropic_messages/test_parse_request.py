@@ -44,7 +44,7 @@ def part_of(block: dict[str, Any]) -> Any:
     return parse(request_body(user(block))).turns[0].parts[0]
 
 
-def test_the_plainest_request_is_read():
+def test_a_minimal_request_is_parsed():
     request = parse(body())
     assert (request.model, request.max_output, request.stream) == ("gw", 100, False)
     assert request.turns[0].parts == (Text(text="hi", path="messages[0]"),)
@@ -58,7 +58,7 @@ def test_sampling_fields_are_accepted_with_both_api_versions(version: str):
     assert (request.sampling.temperature, request.sampling.top_k) == (0.5, 4)
 
 
-def test_a_client_without_a_version_gets_the_older_one():
+def test_a_client_without_a_version_header_gets_the_older_version():
     assert parse(body()).version == "2023-06-01"
 
 
@@ -87,7 +87,7 @@ def test_fields_without_canonical_place_are_stored_by_path():
     }
 
 
-def test_the_caller_that_every_ordinary_call_has_is_no_loss():
+def test_the_direct_caller_of_a_call_is_not_reported():
     assert parse(request_body(USER, assistant(use(caller={"type": "direct"})))).extra == {}
 
 
@@ -432,7 +432,7 @@ def test_the_service_tier_is_read(said_tier: str | None, tier: str | None):
     ],
     ids=str,
 )
-def test_empty_values_mean_nothing(fields: dict[str, Any]):
+def test_empty_values_equal_absent_fields(fields: dict[str, Any]):
     assert parse(body(**fields)) == parse(body())
 
 
@@ -440,7 +440,7 @@ def test_a_message_may_have_null_content():
     assert parse(request_body(USER, {"role": "assistant", "content": None})).turns[1].parts == ()
 
 
-def test_a_count_needs_no_limit():
+def test_a_token_count_request_needs_no_max_tokens():
     request = DIALECT.client.parse_request(
         {"model": "m", "messages": [USER]}, {"x-dragoman-verb": "count_tokens"}
     )
@@ -510,7 +510,7 @@ def test_a_count_needs_no_limit():
         (body(metadata={"user_id": 7}), "metadata.user_id"),
     ],
 )
-def test_a_wrong_field_is_named(request_body: dict[str, Any], param: str):
+def test_an_invalid_field_is_named(request_body: dict[str, Any], param: str):
     with pytest.raises(GatewayError) as caught:
         parse(request_body)
     error = caught.value.error

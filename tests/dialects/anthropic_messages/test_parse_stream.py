@@ -71,7 +71,7 @@ def test_deltas_are_given_out_one_by_one():
     assert parser.feed(delta(type="text_delta", text="")) == []
 
 
-def test_usage_at_the_start_and_at_the_end_makes_one():
+def test_usage_of_message_start_and_message_delta_is_merged():
     first = {
         "input_tokens": 30,
         "cache_read_input_tokens": 60,
@@ -96,7 +96,7 @@ def test_usage_at_the_start_and_at_the_end_makes_one():
     ],
     ids=["late", "early", "null", "never", "no numbers"],
 )
-def test_counts_are_read_where_a_server_reports_them(first: Any, last: Any, count: int | None):
+def test_token_counts_are_read_from_any_event(first: Any, last: Any, count: int | None):
     usage = answer(start(usage=first), ending(usage=last), OVER).usage
     assert usage is not None
     assert usage.input == count
@@ -127,7 +127,7 @@ def test_reasoning_gets_a_signature_with_its_origin_at_the_end():
     )
 
 
-def test_the_maker_is_the_model_that_the_stream_names_where_no_other_is_known():
+def test_reasoning_without_a_known_origin_names_the_streams_model():
     frames = (start(), begun(type="thinking", thinking="t"), stopped(), ending(), OVER)
     signed = next(e for e in events(*frames, model="") if isinstance(e, SignatureDelta))
     assert signed.signature.model == "m"
@@ -164,7 +164,7 @@ def test_a_tool_without_input_has_no_arguments():
     assert response.parts == (ToolCall(id="c1", name="f", arguments={}),)
 
 
-def test_tool_names_are_the_clients():
+def test_tool_names_are_restored_for_the_client():
     rendered = RenderedRequest(body={}, client_names={"f": "a.b"})
     frames = (start(), begun(**TOOL), stopped(), ending("tool_use"), OVER)
     (call,) = answer(*frames, rendered=rendered).parts
@@ -244,12 +244,12 @@ def test_blocks_of_a_server_tool_are_preserved():
     ],
     ids=lambda value: value["stop_reason"] if isinstance(value, dict) else "",
 )
-def test_the_reason_of_the_end_is_read(delta_fields: dict[str, Any], expected: Finish):
+def test_the_stop_reason_is_parsed(delta_fields: dict[str, Any], expected: Finish):
     last = frame("message_delta", delta=delta_fields, usage={"output_tokens": 1})
     assert answer(start(), last, OVER).finish == expected
 
 
-def test_a_call_without_the_reason_for_it_is_one_all_the_same():
+def test_a_call_without_the_tool_use_stop_reason_ends_for_tools():
     response = answer(start(), begun(**TOOL), stopped(), ending("end_turn"), OVER)
     assert response.finish.reason == "tool"
 
@@ -339,7 +339,7 @@ def test_a_buffered_block_streams_once_the_previous_one_ends():
         "unknown and unnamed events",
     ],
 )
-def test_a_servers_slip_is_forgiven_where_the_meaning_is_plain(frames: tuple[Frame, ...]):
+def test_minor_grammar_errors_of_a_server_are_tolerated(frames: tuple[Frame, ...]):
     assert answer(*frames).parts == (Text(text="a"),)
 
 
@@ -398,7 +398,7 @@ def test_a_cut_stream_ends_in_an_error(frames: tuple[Frame, ...]):
         "input of no block",
     ],
 )
-def test_garbage_ends_in_an_error(last: Frame):
+def test_invalid_json_in_a_stream_ends_in_an_error(last: Frame):
     assert failure(start(), begun(), more("a"), last, stopped(), ending(), OVER) == "upstream_error"
 
 
@@ -536,7 +536,7 @@ def read(frames: list[Frame], rendered: RenderedRequest | None) -> list[Event]:
 
 
 @given(st.lists(fuzzed | sane, max_size=8), st.booleans())
-def test_no_frames_make_anything_but_a_well_formed_stream(frames: list[Frame], custom: bool):
+def test_any_frames_make_a_well_formed_stream(frames: list[Frame], custom: bool):
     rendered = RenderedRequest(body={}, custom_tools=frozenset({"f"})) if custom else None
     response = read(frames, rendered)
     check_stream(response)
@@ -550,7 +550,7 @@ def test_frames_in_any_order_make_a_well_formed_stream(frames: list[Frame]):
 
 
 @given(junk | blocks | st.fixed_dictionaries({"content": st.lists(blocks | junk, max_size=3)}))
-def test_any_json_is_an_answer_or_an_error(body: Any):
+def test_any_json_body_is_a_response_or_an_error(body: Any):
     try:
         DIALECT.provider.parse_response(body, traits(), None)
     except GatewayError as failure_:

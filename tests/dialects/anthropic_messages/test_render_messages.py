@@ -165,7 +165,7 @@ def test_a_system_message_may_follow_a_server_tools_result():
     assert rendered.body["messages"][2]["role"] == "system"
 
 
-def test_a_last_system_message_after_the_model_becomes_the_users():
+def test_a_final_system_message_after_an_assistant_turn_becomes_a_user_message():
     rendered = render(request_body(USER, assistant(text("a")), LATE), mid_system=True)
     assert rendered.body["messages"][2] == user(text("<system>\nlate\n</system>"))
     assert lost(rendered) == [("messages[2]", "approximated")]
@@ -221,7 +221,7 @@ def test_a_paused_turn_of_a_server_tool_may_be_the_last():
     ],
     ids=["sniffed", "contradicting", "declared", "url"],
 )
-def test_an_image_is_sent(part: Image, source: dict[str, str]):
+def test_an_image_is_rendered(part: Image, source: dict[str, str]):
     assert block_of(part) == {"type": "image", "source": source}
 
 

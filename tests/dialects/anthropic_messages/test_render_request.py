@@ -52,7 +52,7 @@ F = Tool(name="f", schema={"type": "object", "properties": {}}, path="tools[0]")
     ],
     ids=["given", "absent", "small model", "route default", "too much"],
 )
-def test_the_limit_is_always_sent(
+def test_max_tokens_is_always_sent(
     max_output: int | None, flags: dict[str, Any], sent: int, reported: list[tuple[str, str]]
 ):
     rendered = render(client_request(max_output=max_output), **flags)
@@ -71,7 +71,7 @@ def test_the_limit_is_always_sent(
     ],
     ids=["agent", "no tools", "whole", "small model", "route default"],
 )
-def test_an_agents_turn_has_room_for_long_calls(
+def test_the_default_max_tokens_with_tools_allows_long_calls(
     stream: bool, tools: tuple[Tool, ...], flags: dict[str, Any], sent: int
 ):
     request = client_request(max_output=None, stream=stream, tools=tools)
@@ -226,7 +226,7 @@ def test_a_forced_tool_choice_becomes_auto_where_unsupported():
     assert lost(rendered) == [("tool_choice", "approximated")]
 
 
-def test_parallel_calls_stay_on_where_they_can_not_be_switched_off():
+def test_parallel_calls_stay_enabled_where_they_cannot_be_disabled():
     request = client_request(tools=(F,), tool_choice=ToolChoice(parallel=False))
     rendered = render(request, parallel_toggle=False)
     assert "tool_choice" not in rendered.body
@@ -565,7 +565,7 @@ def test_a_native_clients_thinking_fields_are_sent_unchanged():
     assert rendered.body["thinking"] == {"type": "adaptive"}
 
 
-def test_without_thinking_the_strongest_efforts_are_lowered():
+def test_without_thinking_the_highest_efforts_are_lowered():
     rendered = render(body(thinking={"type": "disabled"}, output_config={"effort": "max"}))
     assert rendered.body["output_config"] == {"effort": "high"}
     assert lost(rendered) == [("output_config.effort", "approximated")]

@@ -138,7 +138,7 @@ def test_redacted_thinking_contains_a_state_token():
     [([], ["{}"]), (["{}"], ["{}"]), (['{"a"', ":1}"], ['{"a"', ":1}"])],
     ids=["none", "empty object", "two pieces"],
 )
-def test_the_input_of_a_call_is_printed(words: list[str], pieces: list[str]):
+def test_the_input_of_a_call_is_rendered(words: list[str], pieces: list[str]):
     call = BlockStart(kind="tool_call", id="c1", name="f")
     actual_blocks = blocks(call, *map(Delta, words), BlockEnd())
     begun = {"type": "tool_use", "id": "c1", "name": "f", "input": {}}

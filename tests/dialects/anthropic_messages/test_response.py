@@ -225,7 +225,7 @@ def test_sources_are_shown_as_a_web_search_where_they_have_a_url():
     assert report == [("content[0].citations", "dropped")]
 
 
-def test_a_garbled_answer_is_an_error():
+def test_an_unparsable_response_is_an_error():
     with pytest.raises(GatewayError) as caught:
         render_parts(finish=Finish(reason="malformed"))
     assert caught.value.error.kind == "malformed_output"
@@ -236,7 +236,7 @@ def test_a_calls_state_is_reported():
     assert render_parts(call)[1] == [("content[0].signature", "dropped")]
 
 
-def test_a_count_is_read_and_shown():
+def test_a_token_count_round_trips():
     assert DIALECT.client.render_count(42) == {"input_tokens": 42}
     assert DIALECT.provider.parse_count({"input_tokens": 42}) == 42
 
@@ -247,7 +247,7 @@ def test_an_invalid_token_count_is_an_error(body: Any):
         DIALECT.provider.parse_count(body)
 
 
-def test_paths_are_those_of_the_api():
+def test_request_paths_are_those_of_the_messages_api():
     path = DIALECT.provider.path
     assert path("m", stream=True, verb="generate") == "/v1/messages"
     assert path("m", stream=False, verb="count_tokens") == "/v1/messages/count_tokens"

@@ -149,7 +149,7 @@ def test_each_end_has_its_stop_reason(finish: Finish, stop_reason: str) -> None:
     assert not report
 
 
-def test_the_label_user_is_the_end_user() -> None:
+def test_the_user_in_the_request_metadata_is_the_end_user() -> None:
     request = parsed(requestMetadata={"user": "ada", "team": "search"})
     assert (request.meta.user_id, request.meta.metadata) == ("ada", {"team": "search"})
     assert parsed(requestMetadata={"user": "ada"}).meta.metadata is None

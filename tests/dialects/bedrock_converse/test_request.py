@@ -79,7 +79,7 @@ def test_the_model_is_in_the_path(model: str, stream: bool, path: str) -> None:
     assert DIALECT.provider.path(model, stream=stream, verb="generate") == path
 
 
-def test_a_count_is_of_the_model_and_not_of_a_profile() -> None:
+def test_a_token_count_names_the_model_instead_of_the_inference_profile() -> None:
     path = DIALECT.provider.path("eu.anthropic.claude-x", stream=False, verb="count_tokens")
     assert path == "/model/anthropic.claude-x/count-tokens"
     body = render(client_request(tools=(F,), max_output=5)).body
@@ -87,7 +87,7 @@ def test_a_count_is_of_the_model_and_not_of_a_profile() -> None:
     assert count["input"]["converse"].keys() == {"messages", "toolConfig"}
 
 
-def test_media_are_bytes() -> None:
+def test_media_are_sent_as_bytes() -> None:
     blocks = content(
         user(
             Text(text="look"),
@@ -279,13 +279,13 @@ def test_reasoning_is_requested_in_each_model_familys_form(
     assert body.get("outputConfig") == config
 
 
-def test_thinking_makes_room_for_itself_where_no_limit_was_given() -> None:
+def test_thinking_raises_the_default_max_tokens() -> None:
     rendered = render(client_request(thinking=Thinking(mode="budget", budget=20_000)))
     assert rendered.body["inferenceConfig"] == {"maxTokens": 28_192}
     assert reported_fields(rendered.report) == [("max_tokens", "defaulted")]
 
 
-def test_thinking_and_sampling_do_not_meet() -> None:
+def test_sampling_fields_are_dropped_with_thinking() -> None:
     rendered = render(
         client_request(
             thinking=Thinking(mode="budget", budget=2000),

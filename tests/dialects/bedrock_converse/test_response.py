@@ -21,7 +21,7 @@ STOP = ("messageStop", {"stopReason": "end_turn"})
 USAGE = ("metadata", {"usage": {"inputTokens": 3, "outputTokens": 4}})
 
 
-def test_the_end_waits_for_the_counts() -> None:
+def test_the_final_event_waits_for_the_usage() -> None:
     parser = DIALECT.provider.stream_parser(traits(), None)
     for name, data in (START, HELLO, STOP):
         streamed_events = parser.feed(Frame(name, json.dumps(data).encode()))
@@ -75,7 +75,7 @@ def test_an_event_wrapped_under_its_name_is_parsed() -> None:
     assert isinstance(streamed_events[-1], End)
 
 
-def test_names_are_the_clients_own() -> None:
+def test_tool_names_are_restored_for_the_client() -> None:
     rendered = RenderedRequest(
         body={}, client_names={"a_b": "a.b"}, custom_tools=frozenset({"free"})
     )
@@ -184,7 +184,7 @@ def test_a_refusal_of_any_form_has_a_message(body: bytes) -> None:
     assert DIALECT.provider.parse_error(502, {}, body).message
 
 
-def test_a_count_is_read_and_anything_else_refused() -> None:
+def test_a_token_count_is_parsed_and_any_other_body_refused() -> None:
     assert DIALECT.provider.parse_count({"inputTokens": 7}) == 7
     for usage_value in (None, {}, {"inputTokens": "7"}, {"inputTokens": -1}):
         with pytest.raises(GatewayError):

@@ -70,7 +70,7 @@ SCRIPTED_ANSWER = ScriptedAnswer(
 )
 
 
-def test_the_client_and_we_read_the_same_answer(server: StrictBedrock, client: Any) -> None:
+def test_boto3_and_the_parser_read_the_same_response(server: StrictBedrock, client: Any) -> None:
     server.script.on("the weather", SCRIPTED_ANSWER)
     response = client.converse(**REQUEST)
     response.pop("ResponseMetadata")
@@ -79,7 +79,7 @@ def test_the_client_and_we_read_the_same_answer(server: StrictBedrock, client: A
     assert response["stopReason"] == "tool_use"
 
 
-def test_the_client_and_we_read_the_same_stream(server: StrictBedrock, client: Any) -> None:
+def test_boto3_and_the_parser_read_the_same_stream(server: StrictBedrock, client: Any) -> None:
     server.script.on("the weather", SCRIPTED_ANSWER)
     stream = client.converse_stream(**REQUEST)["stream"]
     theirs = [(name, data) for event in stream for name, data in event.items()]
@@ -92,7 +92,9 @@ def test_the_client_and_we_read_the_same_stream(server: StrictBedrock, client: A
     assert events[-1].__class__.__name__ == "End"
 
 
-def test_the_fake_is_as_strict_as_the_client_expects(server: StrictBedrock, client: Any) -> None:
+def test_the_fake_raises_the_exceptions_that_boto3_expects(
+    server: StrictBedrock, client: Any
+) -> None:
     server.script.on(
         "the weather", ScriptedAnswer(error=Refusal(429, "ThrottlingException", "slow down"))
     )

@@ -55,7 +55,7 @@ def test_a_missing_input_type_is_defaulted_and_reported() -> None:
     assert report == [("input_type", "defaulted")]
 
 
-def test_an_openai_client_may_write_coheres_own_fields() -> None:
+def test_an_openai_client_may_send_coheres_own_fields() -> None:
     own = {"input_type": "clustering", "truncate": "START", "max_tokens": 9, "priority": 1}
     extra = {**own, "embedding_types": ["int8"], "odd": 1}
     body, report = written(embed_request("a", user_id="u", extra={"openai_embeddings": extra}))
@@ -136,7 +136,7 @@ def test_billed_tokens_are_counted(meta: Any, usage: Usage | None) -> None:
     [None, [], {}, {"message": "no"}, {"embeddings": [[1.0]]}, {"embeddings": {"int8": [[1]]}}]
     + [{"embeddings": {"float": [["a"]]}}, {"embeddings": {"float": [[None]]}}],
 )
-def test_an_answer_that_is_none_is_an_error(body: Any) -> None:
+def test_an_invalid_embedding_response_is_an_error(body: Any) -> None:
     with pytest.raises(GatewayError, match="contains no embeddings"):
         PROVIDER.parse_embed(body)  # type: ignore[union-attr]
 

@@ -71,7 +71,7 @@ def test_late_citations_are_kept() -> None:
     ]
 
 
-def test_the_tokens_that_count_are_those_of_the_model() -> None:
+def test_model_tokens_are_counted_instead_of_billed_units() -> None:
     usage = {
         "billed_units": {"input_tokens": 5.0, "output_tokens": 6.0},
         "tokens": {"input_tokens": 50.0, "output_tokens": 9.0},
@@ -85,7 +85,7 @@ def test_the_tokens_that_count_are_those_of_the_model() -> None:
     assert answer(START, HELLO, end()).usage is None
 
 
-def test_a_stream_without_its_end_is_cut() -> None:
+def test_a_stream_without_its_end_event_is_a_failure() -> None:
     assert isinstance(events(START, HELLO)[-1], Failed)
     assert isinstance(events()[-1], Failed)
 
@@ -93,7 +93,7 @@ def test_a_stream_without_its_end_is_cut() -> None:
 @pytest.mark.parametrize(
     ("reason", "kind"), [("ERROR", "malformed_output"), ("TIMEOUT", "timeout")]
 )
-def test_an_answer_that_ends_as_a_failure_is_one(reason: str, kind: str) -> None:
+def test_a_response_with_finish_reason_error_is_an_error(reason: str, kind: str) -> None:
     last = events(START, HELLO, end(reason, error="it broke"))[-1]
     assert isinstance(last, Failed)
     assert (last.error.kind, last.error.message) == (kind, "it broke")
@@ -102,7 +102,7 @@ def test_an_answer_that_ends_as_a_failure_is_one(reason: str, kind: str) -> None
     assert caught.value.error.kind == kind
 
 
-def test_a_plan_and_its_calls() -> None:
+def test_a_tool_plan_and_its_calls_are_parsed() -> None:
     call = {"id": "f0", "type": "function", "function": {"name": "a_b", "arguments": '{"x":1}'}}
     body = {
         "id": "m1",

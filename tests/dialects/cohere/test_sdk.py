@@ -54,7 +54,7 @@ SCRIPTED_ANSWER = ScriptedAnswer(
 )
 
 
-def test_the_client_and_we_read_the_same_answer(
+def test_the_sdk_and_the_parser_read_the_same_response(
     server: StrictCohere, client: cohere.ClientV2
 ) -> None:
     server.script.on("the weather", SCRIPTED_ANSWER)
@@ -64,7 +64,7 @@ def test_the_client_and_we_read_the_same_answer(
     assert [part.__class__.__name__ for part in ours.parts] == ["Text", "ToolCall"]
 
 
-def test_the_client_and_we_read_the_same_stream(
+def test_the_sdk_and_the_parser_read_the_same_stream(
     server: StrictCohere, client: cohere.ClientV2
 ) -> None:
     server.script.on("the weather", SCRIPTED_ANSWER)

@@ -73,6 +73,6 @@ def test_a_prediction_has_one_length_for_all():
     ],
     ids=["one", "batch of one"],
 )
-def test_googles_looser_forms_are_read(body: dict[str, Any]):
+def test_alternative_forms_of_googles_embedding_requests_are_parsed(body: dict[str, Any]):
     parsed = parse(body)
     assert (parsed.inputs, parsed.task, parsed.extra) == (("a",), "clustering", {})

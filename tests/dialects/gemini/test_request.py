@@ -59,7 +59,7 @@ def turns(*parts: Any, role: Any = "assistant") -> tuple[Turn, ...]:
 # --- a client's --------------------------------------------------------------------------
 
 
-def test_snake_case_is_read_as_well():
+def test_snake_case_fields_are_parsed_too():
     request = parse(
         body(
             system_instruction={"parts": [{"text": "S"}]},
@@ -72,7 +72,7 @@ def test_snake_case_is_read_as_well():
     assert request.tools[0].schema == {"anyOf": []}
 
 
-def test_one_object_is_read_as_a_list_and_null_as_empty():
+def test_a_single_object_is_parsed_as_a_list_and_null_as_empty():
     """Google's own examples write `"contents": {"parts": {"text": ...}}`."""
     asked_so = {"parts": {"text": "hi", "functionCall": None, "inlineData": None}}
     request_body = body(contents=asked_so, system_instruction={"parts": {"text": "S"}}, tools=None)
@@ -84,7 +84,7 @@ def test_one_object_is_read_as_a_list_and_null_as_empty():
     DIALECT.check_passthrough(json.dumps({"contents": asked_so, "tools": tools}).encode())
 
 
-def test_calls_and_results_without_ids_find_each_other():
+def test_calls_and_results_without_ids_are_paired():
     request = parse(
         body(
             content(text()),
@@ -108,7 +108,7 @@ def test_extra_fields_of_a_part_are_sent_or_reported():
     assert rendered.body["contents"][0]["parts"][2] == film
 
 
-def test_a_value_that_is_the_usual_one_is_no_loss():
+def test_a_field_with_its_default_value_is_not_reported():
     assert parse(body(generationConfig={"responseModalities": ["TEXT"]})).extra == {"gemini": {}}
 
 
@@ -327,7 +327,7 @@ def test_steps_of_earlier_turns_need_no_sentinel():
     assert "thoughtSignature" not in rendered.body["contents"][1]["parts"][0]
 
 
-def test_a_token_travels_as_base64():
+def test_a_state_token_is_sent_as_base64():
     told_state = render_signature(OWN)
     assert parse_signature(told_state) == OWN
     assert parse_signature(told_state.rstrip("=")) == OWN
@@ -389,7 +389,7 @@ def test_an_image_in_a_result_is_inside_or_after_it(inside: bool):
     assert (reported_fields(rendered.report) == []) == inside
 
 
-def test_a_system_message_in_the_middle_is_the_users():
+def test_a_later_system_message_becomes_a_user_turn():
     system = Turn(role="system", parts=(Text(text="Be kind."),), effort="low", path="messages[1]")
     rendered = render(client_request(turns=(USER_TURN, system)))
     assert rendered.body["contents"] == [
@@ -399,7 +399,7 @@ def test_a_system_message_in_the_middle_is_the_users():
     assert ("messages[1]", "approximated") in reported_fields(rendered.report)
 
 
-def test_the_model_may_not_begin_nor_end():
+def test_a_model_turn_may_not_be_first_or_last():
     answer = Turn(role="assistant", parts=(Text(text="x"),), path="messages[0]")
     first = render(client_request(turns=(answer, USER_TURN)))
     assert first.body["contents"][0]["role"] == "user"

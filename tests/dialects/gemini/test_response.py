@@ -136,11 +136,11 @@ def test_a_fragment_without_a_valid_path_fails(path: str):
         ("SOMETHING_NEW", "stop"),
     ],
 )
-def test_a_reason_is_read(word: str, reason: str):
+def test_a_finish_reason_is_parsed(word: str, reason: str):
     assert answer(chunk(text("x"), reason=word)).finish.reason == reason
 
 
-def test_other_without_content_is_no_answer():
+def test_finish_reason_other_without_content_is_an_error():
     assert answer(chunk(text(""), reason="OTHER")).finish.reason == "malformed"
 
 
@@ -234,7 +234,7 @@ def test_further_candidates_are_answers_of_their_own():
     assert last_frame["candidates"][1]["content"]["parts"][0] == text("b")
 
 
-def test_a_candidate_that_is_cut_cuts_the_answer():
+def test_a_candidate_without_an_end_fails_the_stream():
     whole = chunk(text("a"), reason="STOP")
     whole["candidates"].append({"index": 1, "content": model(text("b"))})
     assert isinstance(events(whole, rendered=SEVERAL)[-1], Failed)
@@ -268,7 +268,7 @@ def test_a_refused_prompt_is_an_answer_in_a_stream_too():
 
 
 @pytest.mark.parametrize("value", [[], 5, {}, {"candidates": 1}, {"candidates": []}])
-def test_a_shape_that_is_no_answer_is_refused(value: Any):
+def test_an_invalid_response_is_refused(value: Any):
     with pytest.raises(GatewayError):
         DIALECT.provider.parse_response(value, traits(), None)
 
@@ -313,7 +313,7 @@ def test_a_shape_that_is_no_answer_is_refused(value: Any):
     ],
 )
 @pytest.mark.parametrize("listed", [False, True])
-def test_a_refusal_is_understood(
+def test_an_error_response_is_classified(
     status: int, error: dict[str, Any], kind: str, wait: int | None, listed: bool
 ):
     body: Any = [{"error": error}] if listed else {"error": error}
@@ -321,7 +321,7 @@ def test_a_refusal_is_understood(
     assert (parsed_error.kind, parsed_error.retry_after_s) == (kind, wait)
 
 
-def test_a_page_of_html_is_not_shown():
+def test_an_html_error_page_is_not_passed_on():
     error = DIALECT.provider.parse_error(502, {}, b"<html>secret</html>")
     assert "secret" not in error.message
 
@@ -384,14 +384,14 @@ def test_a_broken_stream_ends_with_an_error(framing: str):
     assert printed([Failed(Error(kind="timeout", message="no"))], framing="array")[:1] == b"["
 
 
-def test_a_garbled_answer_is_an_error():
+def test_an_unparsable_response_is_an_error():
     garbled = Response(finish=Finish(reason="malformed", explanation="oops"))
     with pytest.raises(GatewayError, match="oops"):
         DIALECT.client.render_response(garbled, exchange())
     assert b'"error"' in printed([End(garbled.finish)])
 
 
-def test_an_error_names_the_field_and_the_wait():
+def test_an_error_has_the_field_and_retry_delay():
     error = Error(kind="rate_limit", message="slow", param="contents", retry_after_s=17)
     reply = DIALECT.client.render_error(error, "req_1")
     assert reply.headers == {"retry-after": "17"}

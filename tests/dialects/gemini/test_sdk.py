@@ -116,7 +116,7 @@ def test_the_sdk_ignores_the_keepalive():
     assert chunks[-1].candidates[0].finish_reason == types.FinishReason.STOP
 
 
-def test_the_keepalive_is_nothing_in_an_array():
+def test_a_keepalive_in_an_array_stream_is_ignored():
     renderer = DIALECT.client.stream_renderer(exchange(framing="array"))
     parts = [renderer.feed(event) for event in unfold_response(WHOLE)]
     chunks = json.loads(DIALECT.keepalive.join(parts))

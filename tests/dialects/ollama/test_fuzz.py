@@ -71,7 +71,7 @@ def test_any_bytes_in_lines_give_a_well_formed_stream(rows: list[bytes]) -> None
 
 @settings(max_examples=100)
 @given(lines | junk)
-def test_any_json_is_an_answer_or_an_error(value: Any) -> None:
+def test_any_json_body_is_a_response_or_an_error(value: Any) -> None:
     try:
         response = DIALECT.provider.parse_response(value, traits(), None)
         DIALECT.client.render_response(response, exchange())

@@ -140,7 +140,7 @@ def test_a_rendered_request_parses_to_the_same_request(request: Request) -> None
 
 @settings(max_examples=60)
 @given(requests())
-def test_an_ollama_would_take_every_request_that_is_sent(request: Request) -> None:
+def test_every_rendered_request_is_valid_for_ollama(request: Request) -> None:
     wire = DIALECT.provider.render_request(request, ALL).body
     assert refusal("/api/chat", msgspec.json.decode(msgspec.json.encode(wire))) is None
 

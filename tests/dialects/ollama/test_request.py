@@ -71,7 +71,7 @@ def test_options_round_trip() -> None:
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(7, 7), (0, 0), (-1, None), (-2, None)])
-def test_a_limit_below_zero_is_none(limit: int, expected: int | None) -> None:
+def test_a_negative_token_limit_means_no_limit(limit: int, expected: int | None) -> None:
     request = parse(body(options={"num_predict": limit}))
     assert request.max_output == expected
     num_predict = render(request).body.get("options", {}).get("num_predict")
@@ -88,7 +88,7 @@ def test_a_limit_below_zero_is_none(limit: int, expected: int | None) -> None:
         ("none", Thinking(mode="off")),
     ],
 )
-def test_thinking_is_read(think: Any, expected: Thinking | None) -> None:
+def test_the_think_field_is_parsed(think: Any, expected: Thinking | None) -> None:
     assert parse(body(think=think)).thinking == expected
 
 
@@ -106,7 +106,7 @@ def test_thinking_is_read(think: Any, expected: Thinking | None) -> None:
         (Thinking(mode="budget", budget=900), (), True, [("budget", "approximated")]),
     ],
 )
-def test_thinking_is_sent_in_the_models_degrees(
+def test_the_reasoning_effort_is_sent_in_the_models_levels(
     thinking: Thinking, efforts: tuple[str, ...], sent: Any, report: list[Any]
 ) -> None:
     rendered = render(user(Text(text="x"), thinking=thinking), efforts=efforts)
@@ -136,7 +136,7 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
         (SCHEMA, Output(format="schema", schema=SCHEMA)),
     ],
 )
-def test_the_form_of_the_answer_is_read(form: Any, expected: Output) -> None:
+def test_the_response_format_is_parsed(form: Any, expected: Output) -> None:
     assert parse(body(format=form)).output == expected
 
 
@@ -151,7 +151,7 @@ def test_a_schema_is_sent_as_format_or_in_the_prompt() -> None:
     assert reported_fields(none.report) == [("schema", "approximated")]
 
 
-def test_calls_have_ids_of_their_places_and_results_find_them() -> None:
+def test_calls_without_ids_get_positional_ids_and_results_are_paired() -> None:
     request = parse(
         request_body(
             USER,
@@ -175,7 +175,7 @@ def test_calls_have_ids_of_their_places_and_results_find_them() -> None:
     ]
 
 
-def test_an_id_counts_where_there_is_one() -> None:
+def test_a_call_id_precedes_the_position() -> None:
     call = {"id": "c9", "function": {"name": "f", "arguments": {}}}
     message = {
         "role": "assistant",
@@ -364,7 +364,7 @@ def test_a_prompt_is_a_chat_of_one_message() -> None:
         ({"model": None}, "model"),
     ],
 )
-def test_a_wrong_field_is_named(wrong: dict[str, Any], param: str) -> None:
+def test_an_invalid_field_is_named(wrong: dict[str, Any], param: str) -> None:
     with pytest.raises(GatewayError) as caught:
         parse({**body(), **wrong})
     assert caught.value.error.param == param

@@ -74,7 +74,7 @@ def test_the_sdk_reads_a_response() -> None:
     assert (answer.done, answer.done_reason) == (True, "stop")
 
 
-def test_the_sdk_reads_a_stream_with_signs_of_life() -> None:
+def test_the_sdk_reads_a_stream_with_keepalives() -> None:
     rows = list(lines(unfold_response(FULL)))
     assert "".join(row.message.content or "" for row in rows) == "It is sunny."
     assert "".join(row.message.thinking or "" for row in rows) == "hm"

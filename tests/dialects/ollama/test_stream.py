@@ -58,14 +58,14 @@ def test_fragments_are_joined_into_blocks() -> None:
     assert response.finish == Finish(reason="stop")
 
 
-def test_a_cached_prompt_has_no_count() -> None:
+def test_a_cached_prompt_has_no_token_count() -> None:
     usage = read(line({"content": "x"}), last(eval_count=9)).usage
     assert usage is not None
     assert (usage.input, usage.output) == (None, 9)
     assert read(line({"content": "x"}), last()).usage is None
 
 
-def test_calls_have_ids_that_are_never_twice_in_a_conversation() -> None:
+def test_generated_call_ids_are_unique_in_a_conversation() -> None:
     calls = called(("f", {"a": 1}), ("f", {}))
     stream = (line(calls), last())
     first = read(*stream)
@@ -76,7 +76,7 @@ def test_calls_have_ids_that_are_never_twice_in_a_conversation() -> None:
     assert [part.id for part in later.parts] == ["call_g2_0", "call_g2_1"]  # type: ignore[union-attr]
 
 
-def test_an_id_of_the_upstream_counts() -> None:
+def test_an_upstream_call_id_is_preserved() -> None:
     call = {"id": "c7", "function": {"name": "f", "arguments": {}}}
     assert read(line({"tool_calls": [call]}), last()).parts[0].id == "c7"  # type: ignore[union-attr]
 
@@ -90,12 +90,12 @@ def test_a_free_text_tool_gets_its_text_back() -> None:
 @pytest.mark.parametrize(
     ("reason", "finish"), [("stop", "stop"), ("length", "length"), ("new", "stop")]
 )
-def test_the_reason_is_read(reason: str, finish: str) -> None:
+def test_the_done_reason_is_parsed(reason: str, finish: str) -> None:
     assert read(line({"content": "x"}), last(reason)).finish.reason == finish
 
 
 @pytest.mark.parametrize("reason", ["load", "unload"])
-def test_a_model_that_was_only_loaded_did_not_answer(reason: str) -> None:
+def test_a_load_response_is_not_an_answer(reason: str) -> None:
     assert read(last(reason)).finish.reason == "malformed"
 
 
@@ -179,7 +179,7 @@ def test_hidden_reasoning_is_not_rendered() -> None:
     assert "thinking" not in whole["message"]
 
 
-def test_a_prompts_answer_has_another_shape() -> None:
+def test_a_generate_response_has_its_own_shape() -> None:
     plain = Response(parts=(Reasoning(text="hm"), Text(text="Hi")))
     rows = rendered_lines(unfold_response(plain), endpoint="/api/generate")
     assert [row.get("response") for row in rows] == ["", "Hi", ""]
@@ -197,7 +197,7 @@ def test_durations_round_trip_and_are_never_invented() -> None:
     assert "eval_duration" not in other
 
 
-def test_absent_usage_is_absent() -> None:
+def test_absent_usage_is_not_rendered() -> None:
     whole, _ = DIALECT.client.render_response(Response(parts=(Text(text="x"),)), exchange())
     assert not {"eval_count", "prompt_eval_count"} & whole.keys()
 
@@ -213,7 +213,7 @@ def test_absent_usage_is_absent() -> None:
         (Finish(reason="pause"), "stop", [("done_reason", "approximated")]),
     ],
 )
-def test_the_reason_is_written(finish: Finish, reason: str, report: list[Any]) -> None:
+def test_the_done_reason_is_rendered(finish: Finish, reason: str, report: list[Any]) -> None:
     whole, lost = DIALECT.client.render_response(
         Response(parts=(Text(text="x"),), finish=finish), exchange()
     )
@@ -306,7 +306,7 @@ def test_an_error_is_rendered_with_its_status() -> None:
     assert DIALECT.client.render_error(Error(kind="upstream_auth", message="x"), "r").status == 502
 
 
-def test_a_body_is_checked_in_all_its_shapes() -> None:
+def test_an_invalid_response_body_is_refused() -> None:
     for good in (body(), {"model": "m", "prompt": "x"}, {"model": "m", "input": ["x"]}):
         DIALECT.check_passthrough(json.dumps(good).encode())
     for bad in (body(messages=5), {"prompt": 5}, {"input": [5]}, body(options=5)):

@@ -33,7 +33,7 @@ def test_calls_of_further_choices_have_the_clients_names():
     assert [part.name for part in other.parts if isinstance(part, ToolCall)] == ["f.1"]
 
 
-def test_a_choice_that_is_cut_cuts_the_answer():
+def test_a_choice_without_an_end_fails_the_stream():
     two = chunk({"content": "a"}, finish="stop")
     two["choices"].append({"index": 1, "delta": {"content": "b"}, "finish_reason": None})
     assert isinstance(events(two, rendered=SEVERAL, done=False)[-1], Failed)

@@ -95,7 +95,7 @@ def openai(message: str = "m", kind: str | None = None, code: Any = None, param:
     ],
     ids=lambda value: str(value)[:60],
 )
-def test_a_refusal_is_understood(status: int, body: Any, kind: str):
+def test_an_error_response_is_classified(status: int, body: Any, kind: str):
     assert parse(status, body).kind == kind
 
 
@@ -136,7 +136,7 @@ def test_param_code_status_and_id_of_an_error_are_parsed():
     assert error.upstream_id == "req_1"
 
 
-def test_mistrals_place_is_written_as_a_path():
+def test_mistrals_error_location_is_rendered_as_a_path():
     body = {"detail": [{"loc": ["body", "messages", 0, "content"], "msg": "m"}]}
     assert parse(422, body).param == "messages[0].content"
 
@@ -164,7 +164,7 @@ def test_a_message_is_cut_at_a_bound():
     ],
     ids=str,
 )
-def test_an_error_with_status_200_is_seen(payload: Any, wrong: bool):
+def test_an_error_with_status_200_is_detected(payload: Any, wrong: bool):
     assert is_error(payload) is wrong
 
 
@@ -177,7 +177,7 @@ def rendered_error(kind: str, **fields: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_has_a_reply(kind: str):
+def test_every_error_kind_has_a_response(kind: str):
     reply = rendered_error(kind)
     assert reply.status >= 400
     assert reply.body["error"].keys() == {"message", "type", "param", "code"}
@@ -202,7 +202,9 @@ def test_every_kind_has_a_reply(kind: str):
         ("malformed_output", 502, "server_error", "malformed_model_output"),
     ],
 )
-def test_a_kind_has_its_status_type_and_code(kind: str, status: int, word: str, code: str | None):
+def test_an_error_kind_has_its_status_type_and_code(
+    kind: str, status: int, word: str, code: str | None
+):
     reply = rendered_error(kind)
     error = reply.body["error"]
     assert (reply.status, error["type"], error["code"]) == (status, word, code)

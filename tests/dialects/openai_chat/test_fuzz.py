@@ -85,7 +85,7 @@ wholes = st.builds(lambda message: {"choices": [{"message": message}]}, deltas |
 
 @settings(max_examples=100)
 @given(wholes)
-def test_any_json_is_an_answer_or_an_error(value: Any):
+def test_any_json_body_is_a_response_or_an_error(value: Any):
     try:
         response = DIALECT.provider.parse_response(value, traits(), None)
         DIALECT.client.render_response(response, exchange())

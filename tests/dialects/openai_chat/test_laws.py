@@ -263,7 +263,7 @@ OPENAI = Traits(
 
 @settings(max_examples=60)
 @given(requests())
-def test_openai_would_take_every_request_that_is_sent(request: Request):
+def test_every_rendered_request_is_valid_for_openai(request: Request):
     plain_request = replace(request, extra={}, sampling=Sampling(), cache=None)
     wire = DIALECT.provider.render_request(plain_request, OPENAI).body
     if wire.get("response_format", {}).get("type") == "json_object":

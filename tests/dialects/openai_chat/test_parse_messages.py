@@ -154,7 +154,7 @@ def test_the_path_of_a_part_is_the_clients():
         "long breakpoint",
     ],
 )
-def test_a_content_part_is_understood(part: dict[str, Any], expected: Any):
+def test_a_content_part_is_parsed(part: dict[str, Any], expected: Any):
     parsed_part = part_of(part)
     assert parsed_part == type(expected)(
         **{n: getattr(expected, n) for n in expected.__struct_fields__ if n != "path"},
@@ -212,7 +212,7 @@ def test_a_content_part_is_understood(part: dict[str, Any], expected: Any):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_wrong_message_is_named(message: dict[str, Any], param: str):
+def test_an_invalid_message_is_named(message: dict[str, Any], param: str):
     with pytest.raises(GatewayError) as caught:
         parse(request_body(USER, message))
     assert caught.value.error.param == param
@@ -366,13 +366,13 @@ def test_a_message_returned_unchanged_by_an_sdk_is_accepted():
     assert request.extra == {}
 
 
-def test_empty_tool_calls_are_as_good_as_none():
+def test_empty_tool_calls_equal_absent_ones():
     turn = parse(request_body(USER, {"role": "assistant", "content": "a", "tool_calls": []})).turns[
         1
     ]
     assert len(turn.parts) == 1
 
 
-def test_a_mark_on_the_message_belongs_to_its_last_part():
+def test_a_cache_breakpoint_of_a_message_applies_to_its_last_part():
     message = {"role": "user", "content": "x", "cache_control": {"type": "ephemeral"}}
     assert parse(request_body(message)).turns[0].parts[0].cache == CacheBreakpoint()  # type: ignore[union-attr]

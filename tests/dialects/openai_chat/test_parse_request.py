@@ -61,7 +61,7 @@ from tests.dialects.openai_chat.make import body, parse, request_body, tool
     ],
     ids=lambda value: None if isinstance(value, dict) else value,
 )
-def test_a_wrong_field_is_named(fields: dict[str, Any], param: str):
+def test_an_invalid_field_is_named(fields: dict[str, Any], param: str):
     with pytest.raises(GatewayError) as caught:
         parse(body(**fields))
     error = caught.value.error
@@ -89,7 +89,7 @@ def test_a_wrong_field_is_named(fields: dict[str, Any], param: str):
     ],
     ids=str,
 )
-def test_an_empty_field_is_as_good_as_none(fields: dict[str, Any]):
+def test_an_empty_field_equals_an_absent_one(fields: dict[str, Any]):
     request = parse(body(**fields))
     assert request.tools == ()
     assert request.sampling.stop == ()
@@ -128,7 +128,7 @@ def test_limits_and_sampling_are_read():
     assert sampling.logit_bias == {"5": -100}
 
 
-def test_the_newer_name_of_the_limit_wins():
+def test_max_completion_tokens_precedes_max_tokens():
     request = parse(body(max_tokens=1, max_completion_tokens=2))
     assert request.max_output == 2
     assert request.client_path("max_output") == "max_completion_tokens"
@@ -178,7 +178,7 @@ def test_every_form_of_a_reasoning_request_is_parsed(fields: dict[str, Any], exp
     assert parse(body(**fields)).thinking == expected
 
 
-def test_the_path_of_the_effort_is_the_clients():
+def test_the_path_of_the_effort_is_the_clients_field():
     assert parse(body(reasoning_effort="low")).client_path("effort") == "reasoning_effort"
     assert parse(body(reasoning={"effort": "low"})).client_path("effort") == "reasoning.effort"
 
@@ -209,7 +209,7 @@ def test_every_tool_choice_is_understood(value: Any, expected: ToolChoice):
     assert parse(body(tools=[tool()], tool_choice=value)).tool_choice == expected
 
 
-def test_only_parallel_makes_a_choice_without_a_mode():
+def test_parallel_tool_calls_alone_makes_a_tool_choice_without_a_mode():
     assert parse(body(parallel_tool_calls=False)).tool_choice == ToolChoice(parallel=False)
 
 

@@ -33,7 +33,7 @@ def kinds(result: list[Any]) -> list[str]:
 # --- text ----------------------------------------------------------------------------
 
 
-def test_a_plain_stream():
+def test_a_plain_text_stream_is_parsed():
     streamed_events = events(
         chunk({"role": "assistant", "content": ""}), TEXT, chunk({"content": "!"}), STOP
     )
@@ -72,7 +72,7 @@ def test_a_keep_alive_without_choices_produces_no_event():
     assert kinds(events({"id": "x", "object": "chat.completion.chunk"}, TEXT, STOP))[0] == "Start"
 
 
-def test_azures_first_chunk_is_not_the_start():
+def test_azures_prompt_filter_chunk_does_not_start_the_response():
     azure = {"id": "", "model": "", "choices": [], "prompt_filter_results": [{"prompt_index": 0}]}
     assert events(azure, TEXT, STOP)[0] == Start(id="chatcmpl-9", model="up", created=1700000000)
 
@@ -90,7 +90,7 @@ def test_a_last_chunk_may_contain_a_message_instead_of_a_delta():
 
 
 @pytest.mark.parametrize("done", [True, False], ids=["with DONE", "without DONE"])
-def test_a_finish_completes_the_stream(done: bool):
+def test_a_finish_reason_completes_the_stream(done: bool):
     assert isinstance(events(TEXT, STOP, done=done)[-1], End)
 
 
@@ -98,7 +98,7 @@ def test_done_completes_a_stream_without_a_finish_reason():
     assert events(TEXT)[-1] == End(Finish(reason="stop"))
 
 
-def test_a_stream_that_just_stops_has_failed():
+def test_a_stream_without_finish_or_done_has_failed():
     last = events(TEXT, done=False)[-1]
     assert isinstance(last, Failed)
     assert last.error.kind == "upstream_error"
@@ -132,7 +132,7 @@ def test_no_event_follows_the_end():
     ],
     ids=str,
 )
-def test_a_finish_is_understood(word: str, reason: str):
+def test_a_finish_reason_is_parsed(word: str, reason: str):
     assert read(TEXT, chunk(finish=word)).finish.reason == reason
 
 
@@ -284,7 +284,7 @@ def calls(*stream: Any, **more: Any) -> list[tuple[str, str, Any]]:
     ]
 
 
-def test_a_call_in_pieces():
+def test_a_tool_call_in_fragments_is_joined():
     assert calls(
         chunk(piece(id="c", type="function", name="f", arguments="")),
         chunk(piece(arguments='{"a"')),
@@ -336,7 +336,7 @@ def test_a_call_is_streamed_as_it_arrives():
         "an empty piece last",
     ],
 )
-def test_one_call_in_every_shape(stream: list[dict[str, Any]]):
+def test_one_tool_call_is_parsed_from_every_shape(stream: list[dict[str, Any]]):
     assert calls(*map(chunk, stream)) == [("c", "f", {"a": 1})]
 
 
@@ -377,7 +377,7 @@ TWO = [("c1", "f", {"a": 1}), ("c2", "g", {"b": 2})]
     ],
     ids=["one after the other", "interleaved", "the same index", "no index", "in one chunk"],
 )
-def test_two_calls_in_every_shape(stream: list[dict[str, Any]]):
+def test_two_tool_calls_are_parsed_from_every_shape(stream: list[dict[str, Any]]):
     assert calls(*map(chunk, stream)) == TWO
 
 
@@ -585,7 +585,7 @@ def test_invalid_utf8_ends_the_stream_as_failed():
     assert kinds(parser.feed(Frame("", data))) == ["Failed"]
 
 
-def test_a_frame_named_error_is_one():
+def test_a_frame_named_error_fails_the_stream():
     parser = DIALECT.provider.stream_parser(traits(), None)
     out = parser.feed(Frame("error", b'{"message":"no","type":"overloaded_error"}'))
     assert isinstance(out[0], Failed)
@@ -636,11 +636,11 @@ def test_log_probabilities_are_stored_when_present():
     assert answer(whole({"content": "x"}, choice={"logprobs": {"content": []}})).extra == {}
 
 
-def test_an_empty_answer_is_one():
+def test_an_empty_response_is_valid():
     assert answer(whole({"content": None})).parts == ()
 
 
-def test_a_missing_finish_is_a_stop():
+def test_a_missing_finish_reason_is_a_stop():
     assert answer(whole({"content": "x"}, None)).finish.reason == "stop"
 
 

@@ -113,12 +113,12 @@ def test_reasoning_is_off_for_models_that_refuse_it_with_tools():
     assert reported_fields(rendered.report) == [("reasoning_effort", "approximated")]
 
 
-def test_the_same_models_reason_without_tools():
+def test_models_that_refuse_reasoning_with_tools_reason_without_them():
     rendered = render(body(reasoning_effort="high"), **RESPONSES_ONLY)
     assert rendered.body["reasoning_effort"] == "high"
 
 
-def test_nothing_is_lost_where_reasoning_was_off_anyway():
+def test_disabled_reasoning_is_not_reported_as_lost():
     rendered = render(body(tools=[tool()], reasoning_effort="none"), **RESPONSES_ONLY)
     assert rendered.report == ()
 
@@ -157,7 +157,7 @@ def test_reasoning_is_sent_back_to_its_model():
     assert report == []
 
 
-def test_the_field_is_the_targets():
+def test_reasoning_is_sent_in_the_targets_field():
     assert back(thought(), **PLAIN)[0]["reasoning"] == "hm"
 
 

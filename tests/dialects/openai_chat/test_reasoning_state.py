@@ -90,6 +90,6 @@ def test_mistral_gets_its_thinking_back_as_chunks():
     assert [item.path for item in rendered.report] == ["messages[1].reasoning"]
 
 
-def test_an_empty_answer_is_still_an_answer():
+def test_an_empty_answer_ends_with_done():
     events = [Start(), End(Finish(reason="stop"))]
     assert rendered_frames(events, reasoning_field="reasoning_details")[-1] == "[DONE]"

@@ -134,7 +134,7 @@ def test_log_probabilities_are_requested_for_a_stream():
 @pytest.mark.parametrize(
     "user_id", ['{"device_id":"d","session_id":"s"}', "x" * 200], ids=["structure", "long"]
 )
-def test_an_id_that_should_not_leave_is_hashed(user_id: str):
+def test_a_long_or_personal_user_id_is_hashed(user_id: str):
     request = Request(model="gw", meta=Meta(user_id=user_id))
     sent = render(request).body["safety_identifier"]
     assert sent.startswith("sha256:")
@@ -209,7 +209,7 @@ def test_names_of_messages_are_sent():
     assert render(request).body["messages"][0]["name"] == "Ann"
 
 
-def test_no_name_or_refusal_have_neither_a_name_nor_a_refusal():
+def test_names_and_refusals_are_dropped_for_targets_without_them():
     refused = {"role": "assistant", "content": None, "refusal": "no"}
     rendered = render(request_body({**USER, "name": "Ann"}, refused, USER), no_name_or_refusal=True)
     assert rendered.body["messages"] == [USER, {"role": "assistant", "content": "no"}, USER]
@@ -281,7 +281,7 @@ def test_a_failed_result_is_marked_in_its_text(parts: tuple[Any, ...], content: 
     assert reported_fields(rendered.report) == [("r.is_error", "approximated")]
 
 
-def test_a_missing_result_is_sent_as_one():
+def test_a_missing_tool_result_gets_a_placeholder():
     rendered = render(request_body(USER, called(call("c1"), call("c2")), result("c1"), USER))
     sent = rendered.body["messages"]
     assert sent[3] == {
@@ -328,7 +328,7 @@ def test_a_trailing_assistant_message_is_refused():
     ],
     ids=str,
 )
-def test_a_target_that_can_continues_a_trailing_assistant_message(field: str, sent: Any):
+def test_a_trailing_assistant_message_is_sent_where_prefill_is_supported(field: str, sent: Any):
     rendered = render(
         request_body(USER, {"role": "assistant", "content": "The"}),
         prefill=True,

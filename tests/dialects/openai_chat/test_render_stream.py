@@ -61,7 +61,7 @@ def test_a_stream_begins_with_the_role_and_ends_with_done():
     ]
 
 
-def test_text_that_json_must_escape_survives():
+def test_text_with_characters_that_json_escapes_is_unchanged():
     nasty = 'a"b\\c\n\u2028\x00😀</script>'
     assert deltas(*block("text", nasty)) == [{"content": nasty}]
 
@@ -136,7 +136,7 @@ def test_invalid_json_arguments_are_unchanged():
     ] == {"name": "f", "arguments": '{"a'}
 
 
-def test_the_state_of_a_call_travels_wrapped():
+def test_the_reasoning_state_of_a_call_is_wrapped():
     state = Signature(provider="gemini", model="g", kind="thought_signature", value="S")
     events = [
         BlockStart(kind="tool_call", id="c", name="f"),
@@ -233,7 +233,7 @@ def test_audio_and_images_are_rendered_in_chats_fields():
     ],
     ids=lambda value: value.reason if isinstance(value, Finish) else value,
 )
-def test_a_finish_has_its_finish_reason(finish: Finish, word: str):
+def test_each_stop_reason_has_its_finish_reason(finish: Finish, word: str):
     frames = rendered_frames([Start(), End(finish)])
     assert frames[-2]["choices"][0]["finish_reason"] == word
     body, _ = DIALECT.client.render_response(Response(finish=finish), exchange())
@@ -316,7 +316,7 @@ def test_the_usage_chunk_is_sent_only_when_requested():
     assert all("usage" not in frame for frame in rendered_frames(events)[:-1])
 
 
-def test_usage_of_the_start_and_of_the_end_are_one():
+def test_usage_of_the_start_and_end_is_merged():
     events = [Start(usage=Usage(input=5)), UsageUpdate(Usage(output=2)), STOP]
     usage = rendered_frames(events, include_usage=True)[-2]["usage"]
     assert usage == {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}

@@ -40,7 +40,7 @@ def test_a_tool_without_parameters_gets_an_empty_object(schema: Any):
     assert sent == {"name": "f", "parameters": {"type": "object", "properties": {}}}
 
 
-def test_the_schema_of_schemas_is_not_sent():
+def test_the_schema_keyword_of_a_tool_schema_is_not_sent():
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **STRICT}
     rendered = render(with_tools(Tool(name="f", schema=schema)))
     assert rendered.body["tools"][0]["function"]["parameters"] == STRICT

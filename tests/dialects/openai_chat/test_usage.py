@@ -78,7 +78,7 @@ from gateway.dialects.openai_chat.response import parse_usage, render_usage
         "zeros",
     ],
 )
-def test_counts_are_understood(wire: dict[str, Any], expected: Usage):
+def test_token_counts_are_parsed(wire: dict[str, Any], expected: Usage):
     assert parse_usage(wire) == replace(expected, native=wire)
 
 

@@ -74,7 +74,7 @@ def test_a_prompt_is_one_user_message() -> None:
         ),
     ],
 )
-def test_a_wrong_field_is_named(wrong: dict[str, Any], param: str, kind: str) -> None:
+def test_an_invalid_field_is_named(wrong: dict[str, Any], param: str, kind: str) -> None:
     with pytest.raises(GatewayError) as caught:
         parse(body(**wrong))
     assert (caught.value.error.param, caught.value.error.kind) == (param, kind)
@@ -218,7 +218,7 @@ def test_several_answers_are_choices_streamed_and_not() -> None:
     assert last == [{"index": 1, "text": "ho", "logprobs": None, "finish_reason": "length"}]
 
 
-def test_choices_of_several_prompts_are_numbered_through() -> None:
+def test_choices_of_several_prompts_are_numbered_consecutively() -> None:
     assert DIALECT.plan_request is not None
     several = DIALECT.plan_request({"prompt": msgspec.Raw(b'["a", "b"]')})
     assert isinstance(several, SplitPlan)
@@ -257,7 +257,7 @@ def test_a_complete_response_is_rendered_as_the_case_expects() -> None:
         (Finish(reason="refusal"), "content_filter"),
     ],
 )
-def test_the_finish_is_written(finish: Finish, word: str) -> None:
+def test_the_finish_reason_is_rendered(finish: Finish, word: str) -> None:
     response = Response(parts=(Text(text="x"),), finish=finish)
     whole, _ = DIALECT.client.render_response(response, exchange())
     assert whole["choices"][0]["finish_reason"] == word
@@ -297,7 +297,7 @@ def test_an_error_ends_a_stream_without_done() -> None:
         DIALECT.client.render_response(Response(finish=Finish(reason="malformed")), exchange())
 
 
-def test_a_body_is_checked() -> None:
+def test_an_invalid_completions_body_is_refused() -> None:
     DIALECT.check_passthrough(json.dumps(body(prompt=[[1, 2]], new=1)).encode())
     for bad in ({"model": "m"}, body(prompt=5), body(max_tokens="x"), body(stop=5)):
         with pytest.raises(GatewayError):

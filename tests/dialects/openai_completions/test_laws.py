@@ -138,7 +138,7 @@ def test_any_json_in_frames_renders_a_well_formed_stream(rows: list[Any], done: 
 
 @settings(max_examples=60)
 @given(chunks)
-def test_any_json_is_an_answer_or_an_error(value: Any) -> None:
+def test_any_json_body_is_a_response_or_an_error(value: Any) -> None:
     with contextlib.suppress(GatewayError):
         DIALECT.client.render_response(DIALECT.provider.parse_response(value, ALL, None), FRAME)
 

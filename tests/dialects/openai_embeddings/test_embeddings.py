@@ -62,7 +62,7 @@ def test_inputs_are_texts_or_tokens(given_: Any, inputs: Any) -> None:
         ({"model": None}, "model"),
     ],
 )
-def test_a_wrong_field_is_named(wrong: dict[str, Any], param: str) -> None:
+def test_an_invalid_field_is_named(wrong: dict[str, Any], param: str) -> None:
     with pytest.raises(GatewayError) as caught:
         CLIENT.parse_embed(body(**wrong))
     assert caught.value.error.param == param
@@ -102,12 +102,12 @@ def test_vectors_round_trip(embeddings: list[list[float]], encoding: Any) -> Non
     assert (embed_usage.model, embed_usage.usage) == (response.model, response.usage)
 
 
-def test_rows_out_of_order_find_their_place() -> None:
+def test_embedding_rows_are_sorted_by_index() -> None:
     rows = [{"index": 1, "embedding": [2.0]}, {"index": 0, "embedding": [1.0]}]
     assert PROVIDER.parse_embed({"data": rows}).vectors == ([1.0], [2.0])
 
 
-def test_absent_usage_is_absent() -> None:
+def test_absent_usage_is_not_rendered() -> None:
     response = PROVIDER.parse_embed({"data": [{"embedding": [1.0]}]})
     assert response.usage is None
     request = EmbedRequest(model="m", inputs=("a",))
@@ -144,7 +144,7 @@ def test_unsupported_content_is_reported() -> None:
     assert (embed.body["user"], embed.body["new"]) == ("u", 1)
 
 
-def test_it_has_no_answers() -> None:
+def test_the_embeddings_dialect_has_no_chat_responses() -> None:
     half, other = DIALECT.client, DIALECT.provider
     for call in (
         lambda: half.parse_request({}, {}),

@@ -120,7 +120,7 @@ wholes = st.builds(lambda listed, rest: {**rest, "output": listed}, st.lists(ite
 
 @settings(max_examples=100, deadline=None)
 @given(wholes | junk)
-def test_any_json_is_an_answer_or_an_error(value: Any):
+def test_any_json_body_is_a_response_or_an_error(value: Any):
     DIALECT.peek_usage(msgspec.json.encode(value))
     try:
         response = DIALECT.provider.parse_response(value, traits(), None)

@@ -304,7 +304,7 @@ def test_a_rendered_request_parses_to_the_same_request(request: Request):
 
 @settings(max_examples=80, deadline=None)
 @given(requests())
-def test_openai_would_take_every_request_that_is_sent(request: Request):
+def test_every_rendered_request_is_valid_for_openai(request: Request):
     wire = wire_of(replace(request, sampling=Sampling()), replace(ALL, model="gpt-5.6-sol"))
     if wire.get("text", {}).get("format", {}).get("type") == "json_object":
         return  # needs the word "json" in a message, which is the client's to write

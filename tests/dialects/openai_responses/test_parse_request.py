@@ -118,7 +118,7 @@ def test_codex_sends_tools_as_an_item():
     assert answer.custom
 
 
-def test_a_namespace_stays_one_for_a_provider_of_this_dialect():
+def test_a_tool_namespace_is_unchanged_for_a_provider_of_this_dialect():
     sent = render(body(CODEX, USER, IN_NAMESPACE, OUTPUT, USER), custom_tools=True).body
     names = [(item["type"], item["name"]) for item in sent["tools"]]
     assert names == [("namespace", "functions"), ("function", "clock")]
@@ -284,7 +284,7 @@ def test_reasoning_without_its_item_is_dropped():
         (body(max_output_tokens="9"), "max_output_tokens"),
     ],
 )
-def test_the_field_at_fault_is_named(client_body: Any, param: str):
+def test_an_invalid_field_is_named(client_body: Any, param: str):
     with pytest.raises(GatewayError) as caught:
         parse(client_body)
     assert caught.value.error.param == param

@@ -215,7 +215,7 @@ def test_a_refusal_after_a_text_is_a_block_of_its_own():
     assert read(ADDED, PART, delta("Well."), frames, done(item)).parts == whole(item).parts
 
 
-def test_a_citation_is_parsed_once():
+def test_a_repeated_citation_is_parsed_once():
     source = {"type": "url_citation", "url": "https://x", "title": "X", "start_index": 0}
     item = message(text("Hello", source))
     one = event("output_text.annotation.added", output_index=0, content_index=0, annotation=source)
@@ -267,7 +267,7 @@ ERROR = {"code": "rate_limit_exceeded", "message": "slow"}
         ([arguments("{}")], "upstream_error"),
     ],
 )
-def test_a_broken_stream_never_ends_well(frames: list[Any], kind: str):
+def test_a_broken_stream_ends_in_an_error(frames: list[Any], kind: str):
     *_, last = events(CREATED, *frames)
     assert isinstance(last, Failed)
     assert last.error.kind == kind

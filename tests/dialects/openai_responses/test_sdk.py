@@ -164,7 +164,7 @@ def test_the_sdks_own_accumulator_reads_a_stream():
     assert [item.arguments for item in calls] == ['{"city":"Paris"}', "{}"]
 
 
-def test_the_order_of_events_is_the_services_own():
+def test_stream_events_are_in_the_order_of_the_openai_api():
     kinds = [
         event["type"].removeprefix("response.") for event in rendered_frames(unfold_response(FULL))
     ]

@@ -44,7 +44,7 @@ def test_the_id_of_an_item_names_its_response(kind: str) -> None:
 
 
 @pytest.mark.parametrize("item", ["msg_abc", "", "msg_", "rs_a_b", "__"])
-def test_the_id_of_a_strangers_item_names_none(item: str) -> None:
+def test_an_item_id_of_another_service_names_no_response(item: str) -> None:
     assert stored_responses.response_id_of_item(item) is None
 
 
@@ -67,7 +67,7 @@ def test_a_page_after_an_unknown_id_is_refused() -> None:
     assert caught.value.error.param == "after"
 
 
-def test_an_empty_page_is_a_page() -> None:
+def test_an_empty_page_of_items_is_valid() -> None:
     page = stored_responses.page([], limit=2, order="asc", after="")
     assert (page["data"], page["has_more"]) == ([], False)
 
@@ -86,7 +86,7 @@ def test_a_stream_without_an_end_has_no_response(stream: bytes) -> None:
     assert stored_responses.last_response(stream) == b""
 
 
-def test_a_request_is_written_out_with_all_that_led_to_it() -> None:
+def test_a_continued_request_contains_the_earlier_conversation() -> None:
     fields = {
         "model": msgspec.Raw(b'"m"'),
         "input": msgspec.Raw(b'"and now?"'),
@@ -102,7 +102,7 @@ def test_a_request_is_written_out_with_all_that_led_to_it() -> None:
     }
 
 
-def test_reasoning_without_its_state_can_not_be_written_out() -> None:
+def test_a_request_after_reasoning_without_state_is_not_self_contained() -> None:
     thought = {"type": "reasoning", "id": "rs_1", "summary": []}
     assert stored_responses.self_contained_body({}, [thought]) is None
     assert (
@@ -111,7 +111,7 @@ def test_reasoning_without_its_state_can_not_be_written_out() -> None:
     )
 
 
-def test_only_given_fields_change() -> None:
+def test_only_given_fields_of_a_stored_request_change() -> None:
     event = b'{"type":"response.created","n":1.50,"response":{"id":"a","x":1e2}}'
     changed = stored_responses.with_response_fields(event, id="b", background=True)
     assert (

@@ -44,7 +44,7 @@ LATER = "Sat, 21 Nov 2026 10:00:30 GMT"
     ],
     ids=str,
 )
-def test_the_wait_is_found(headers: dict[str, str], seconds: int | None):
+def test_retry_after_is_computed_from_headers(headers: dict[str, str], seconds: int | None):
     assert retry_after(headers, None) == seconds
 
 
