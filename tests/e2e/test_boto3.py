@@ -184,7 +184,7 @@ def send_converse(client: Any, stream: bool, **fields: Any) -> dict[str, Any]:
 
 @EACH
 @HOW
-def test_an_answer_is_read(client: Any, model: str, stream: bool) -> None:
+def test_boto3_parses_a_response(client: Any, model: str, stream: bool) -> None:
     response = send_converse(client, stream, modelId=model, messages=[user("Hello there")])
     assert response["output"]["message"]["content"] == [{"text": HELLO}]
     assert response["stopReason"] == "end_turn"
@@ -282,7 +282,7 @@ def test_reasoning_is_returned_and_its_state_is_sent_back(
 
 
 @EACH
-def test_a_schema_binds_the_answer(stack: GatewayStack, client: Any, model: str) -> None:
+def test_a_schema_enforces_structured_output(stack: GatewayStack, client: Any, model: str) -> None:
     stack.on("A verdict", ScriptedAnswer(text='{"city":"Rome"}'))
     schema = '{"type":"object","properties":{"city":{"type":"string"}},"required":["city"],'
     schema += '"additionalProperties":false}'
@@ -321,7 +321,7 @@ def test_a_refusal_raises_the_class_of_its_kind(
 
 
 @EACH
-def test_a_stream_that_breaks_raises(stack: GatewayStack, client: Any, model: str) -> None:
+def test_a_broken_stream_raises(stack: GatewayStack, client: Any, model: str) -> None:
     stack.on("Break off", ScriptedAnswer(text="x" * 60, breaks="error", pace_s=0.03))
     answer = client.converse_stream(modelId=model, messages=[user("Break off")])
     with closing(answer["stream"]) as stream_events, pytest.raises(EventStreamError):

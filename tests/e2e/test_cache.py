@@ -282,7 +282,7 @@ def test_a_cached_stream_is_sent_without_delay(stack: GatewayStack) -> None:
     assert quick < slow / 2
 
 
-def test_the_wishes_of_litellms_clients(stack: GatewayStack) -> None:
+def test_litellms_cache_control_fields_are_followed(stack: GatewayStack) -> None:
     """`extra_body={"cache": ...}`, as its documentation shows it; the fakes refuse the field."""
     words = "Wishes"
     chat(stack, words, model=CHAT, stream=False)
@@ -314,7 +314,7 @@ def test_a_purge_reaches_every_worker(stack: GatewayStack) -> None:
     assert stack.request_count(words) == 2
 
 
-def test_answers_outlive_the_gateway(stack: GatewayStack) -> None:
+def test_cached_responses_survive_a_restart(stack: GatewayStack) -> None:
     words = "Outlive"
     with stack.shared():
         text, _, _ = chat(stack, words, model=CHAT, stream=True)

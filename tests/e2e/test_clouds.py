@@ -212,7 +212,7 @@ def test_messages_gets_a_stream(messages: anthropic.Anthropic, model: str) -> No
 
 
 @EACH
-def test_gemini_gets_an_answer(stack: GatewayStack, model: str) -> None:
+def test_a_gemini_client_gets_a_response(stack: GatewayStack, model: str) -> None:
     options = types.HttpOptions(base_url=stack.gateway.url)
     with genai.Client(api_key=stack.gateway.key, http_options=options) as client:
         response = client.models.generate_content(model=model, contents="Hello there")
@@ -301,7 +301,7 @@ def test_upstream_requests_are_signed(stack: GatewayStack, chat: openai.OpenAI) 
     assert headers["x-amz-security-token"] == SESSION
 
 
-def test_a_wrong_key_is_the_gateways_trouble(stack: GatewayStack, chat: openai.OpenAI) -> None:
+def test_an_invalid_provider_credential_is_a_502(stack: GatewayStack, chat: openai.OpenAI) -> None:
     with pytest.raises(openai.InternalServerError) as caught:
         chat.chat.completions.create(model="wrong-key", messages=user("Hello"))
     assert caught.value.status_code == 502
@@ -309,7 +309,7 @@ def test_a_wrong_key_is_the_gateways_trouble(stack: GatewayStack, chat: openai.O
 
 
 @EACH
-def test_a_refusal_has_the_clients_dialect(
+def test_a_provider_error_has_the_clients_dialect(
     stack: GatewayStack, chat: openai.OpenAI, model: str
 ) -> None:
     slow = Refusal(429, "ThrottlingException", "slow down", headers={"retry-after": "7"})
@@ -321,7 +321,7 @@ def test_a_refusal_has_the_clients_dialect(
 
 @EACH
 @pytest.mark.parametrize("breaks", ["error", "cut"])
-def test_a_stream_that_breaks_is_not_ended_well(
+def test_a_broken_stream_ends_in_an_error(
     stack: GatewayStack, chat: openai.OpenAI, model: str, breaks: str
 ) -> None:
     stack.on(
@@ -361,7 +361,9 @@ def test_claude_on_vertex_is_passed_through(
     assert len(tokens) == 1, "one token serves all"
 
 
-def test_claude_on_vertex_is_translated_to(stack: GatewayStack, chat: openai.OpenAI) -> None:
+def test_requests_are_translated_for_claude_on_vertex(
+    stack: GatewayStack, chat: openai.OpenAI
+) -> None:
     response = chat.chat.completions.create(model="vertex-claude", messages=user("Hello there"))
     assert response.choices[0].message.content == HELLO
 

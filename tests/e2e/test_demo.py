@@ -106,9 +106,7 @@ def test_faults_raise_the_exceptions_of_the_sdk(
 
 
 @pytest.mark.parametrize("model", ["demo-cut@1ms", "demo-error-midway@1ms"])
-def test_a_stream_that_breaks_raises_after_some_text(
-    claude: anthropic.Anthropic, model: str
-) -> None:
+def test_a_broken_stream_raises_after_some_text(claude: anthropic.Anthropic, model: str) -> None:
     pieces: list[str] = []
     with (
         pytest.raises(anthropic.APIError),

@@ -56,7 +56,7 @@ def test_the_table_of_examples_has_every_folder() -> None:
     assert sorted(listed) == sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir())
 
 
-def test_sdk_basics(gateway: UpProcess) -> None:
+def test_the_sdk_basics_example_runs(gateway: UpProcess) -> None:
     completed = run(gateway, sys.executable, "examples/sdk-basics/main.py")
     assert re.search(r"^text: \S", completed, re.M)
     assert re.search(r"^stream: \S", completed, re.M)
@@ -64,7 +64,7 @@ def test_sdk_basics(gateway: UpProcess) -> None:
     assert "structured: {'city': " in completed
 
 
-def test_curl(gateway: UpProcess) -> None:
+def test_the_curl_example_runs(gateway: UpProcess) -> None:
     completed = run(gateway, "examples/curl/requests.sh")
     for word in ("chat.completion", "message_stop", '"candidates"', "output_text", "eval_count"):
         assert word in completed
@@ -122,7 +122,7 @@ def test_claude_code_gets_its_environment(gateway: UpProcess, tmp_path: Path) ->
 @pytest.mark.parametrize(
     "path", sorted(EXAMPLES.glob("litellm-files/*.yaml")), ids=lambda p: p.stem
 )
-def test_litellm_files_are_read_without_remarks(path: Path) -> None:
+def test_litellm_example_files_are_imported_without_remarks(path: Path) -> None:
     config = read(path, {**dict.fromkeys(KEYS, "key"), "DRAGOMAN_MASTER_KEY": "sk-master"})
     assert config.routes
     assert config.notes == []

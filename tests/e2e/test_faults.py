@@ -183,7 +183,7 @@ def says_nothing_it_should_not(stack: GatewayStack, text: str) -> bool:
 
 @pytest.mark.wide(every=4)
 @pytest.mark.parametrize(("fault", "client", "upstream"), combinations(WHOLE))
-def test_a_complete_response_is_right_or_an_error(
+def test_a_faulty_upstream_response_is_complete_or_an_error(
     stack: GatewayStack, fault: str, client: str, upstream: str
 ) -> None:
     if fault.startswith("heal-"):
@@ -211,7 +211,7 @@ def test_an_unreachable_upstream_is_a_bad_gateway(
 
 @pytest.mark.parametrize("upstream", CLIENTS)
 @pytest.mark.parametrize("client", CLIENTS)
-def test_retry_after_is_handed_on(stack: GatewayStack, client: str, upstream: str) -> None:
+def test_retry_after_is_passed_on(stack: GatewayStack, client: str, upstream: str) -> None:
     response = send_request(stack, client, f"{upstream}/429-retry-after")
     assert response.headers["retry-after"] == "7"
 

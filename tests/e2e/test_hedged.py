@@ -65,7 +65,7 @@ def create_route_and_key(gateway: Gateway, slow: StrictOpenAI, quick: StrictOpen
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
-def test_both_attempts_are_charged_and_one_is_returned(
+def test_both_hedged_attempts_are_charged_and_one_is_returned(
     stack: GatewayStack, *, streamed: bool
 ) -> None:
     gateway, slow, secret = stack.gateway, stack.slow, stack.secret

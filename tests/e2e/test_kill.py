@@ -107,7 +107,7 @@ def test_every_answered_request_is_in_the_log_after_a_kill(
         gateway.kill()
 
 
-def test_a_killed_worker_is_replaced_and_loses_nothing(
+def test_a_killed_worker_is_replaced_without_losing_log_rows(
     tmp_path: Path, upstreams: tuple[StrictOpenAI, StrictAnthropic, StrictDeepSeek]
 ) -> None:
     gateway = Gateway(tmp_path, configured(strict_config(*upstreams)), workers=2).start()
@@ -151,7 +151,7 @@ def test_repeatedly_crashing_workers_end_the_server(
         gateway.kill()
 
 
-def test_a_gentle_stop_lets_streams_finish(
+def test_running_streams_finish_at_sigterm(
     tmp_path: Path, upstreams: tuple[StrictOpenAI, StrictAnthropic, StrictDeepSeek]
 ) -> None:
     gateway = Gateway(tmp_path, configured(strict_config(*upstreams))).start()

@@ -93,7 +93,7 @@ def test_the_file_of_several_providers_reaches_each_of_them(tmp_path: Path) -> N
             assert gateway.answer_text("llama3") == "ollama"
 
 
-def test_the_file_to_switch_models_leaves_out_what_a_model_does_not_take(tmp_path: Path) -> None:
+def test_the_model_switching_file_drops_unsupported_parameters(tmp_path: Path) -> None:
     with upstreams("openai") as servers:
         upstream = servers["openai"]
         base = {"OPENAI_API_KEY": upstream.key, "OPENAI_API_BASE": f"{upstream.url}/v1"}
@@ -281,7 +281,7 @@ def test_the_lower_order_is_tried_first(healthy: GatewayStack) -> None:
     assert upstreams["larger"].request_count("Next order") == 0
 
 
-def test_an_alias_is_another_name(healthy: GatewayStack) -> None:
+def test_a_model_group_alias_is_another_name(healthy: GatewayStack) -> None:
     gateway, _ = healthy
     assert gateway.answer_text("gpt-4-alias") == "backup"
     (row,) = gateway.send("GET", "/model_group/info", params={"model_group": "gpt-4-alias"}).json()[
@@ -458,7 +458,7 @@ def test_an_answer_is_cached_for_its_ttl(
     assert upstream.request_count("Keep me") == 3
 
 
-def test_a_request_may_pass_the_cache_by(
+def test_a_request_may_bypass_the_cache(
     saved_gateway: tuple[FileConfiguredGateway, Upstream],
 ) -> None:
     """docs.litellm.ai/docs/proxy/caching: `cache: {"no-cache": true}` in the body."""

@@ -106,7 +106,7 @@ def guarded(
             yield gateway, servers
 
 
-def test_a_deployment_at_its_rpm_is_passed_over(guarded: GatewayStack) -> None:
+def test_a_deployment_at_its_rpm_is_skipped(guarded: GatewayStack) -> None:
     """proxy/load_balancing: enforce_model_rate_limits makes limits of `rpm` and `tpm`."""
     gateway, _ = guarded
     assert [gateway.answer_text("pair", f"Rate {n}") for n in range(3)] == ["one", "one", "two"]
@@ -120,14 +120,14 @@ def test_a_model_whose_deployments_are_full_is_refused(guarded: GatewayStack) ->
     assert int(answer.headers["retry-after"]) >= 1
 
 
-def test_a_deployment_over_its_budget_is_passed_over(guarded: GatewayStack) -> None:
+def test_a_deployment_over_its_budget_is_skipped(guarded: GatewayStack) -> None:
     """proxy/provider_budget_routing: the first call succeeds, and the budget is crossed."""
     gateway, _ = guarded
     assert gateway.answer_text("dear", "First") == "one"
     _next(gateway, "dear", "one", "two")
 
 
-def test_a_provider_over_its_budget_is_passed_over(guarded: GatewayStack) -> None:
+def test_a_provider_over_its_budget_is_skipped(guarded: GatewayStack) -> None:
     gateway, _ = guarded
     assert gateway.answer_text("grouped", "First") == "three"
     _next(gateway, "grouped", "three", "It is a mock.")

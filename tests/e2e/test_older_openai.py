@@ -78,7 +78,7 @@ def client(stack: GatewayStack) -> Iterator[openai.OpenAI]:
 
 
 @EACH
-def test_a_prompt_is_continued(client: openai.OpenAI, model: str) -> None:
+def test_a_completions_prompt_is_continued(client: openai.OpenAI, model: str) -> None:
     response = client.completions.create(model=model, prompt="Hello there", max_tokens=50, user="u")
     assert response.choices[0].text == "Hello from the strict upstream."
     assert response.choices[0].finish_reason == "stop"
@@ -116,7 +116,7 @@ def test_several_prompts_are_answered_in_their_order(
 
 
 @EACH
-def test_a_refusal_is_the_sdks_own_error(
+def test_an_error_raises_the_exception_of_the_sdk(
     stack: GatewayStack, client: openai.OpenAI, model: str
 ) -> None:
     prompt = f"Refuse {model}"
@@ -176,7 +176,7 @@ def test_a_probe_uses_the_api_of_each_model(stack: GatewayStack) -> None:
     assert completed.stdout.count("an embedding of") == 2
 
 
-def test_tokens_are_embedded_where_they_mean_something(client: openai.OpenAI) -> None:
+def test_token_ids_are_embedded_or_refused_per_provider(client: openai.OpenAI) -> None:
     response = client.embeddings.create(model=SMALL, input=[[1, 2, 3]], encoding_format="float")
     assert response.data[0].embedding[0] == 3.0
     with pytest.raises(openai.BadRequestError, match="not tokens"):

@@ -112,7 +112,7 @@ def test_a_stream_adds_up_to_the_answer(client: ollama.Client, model: str) -> No
 
 @EACH
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_line_separators_in_a_text_do_not_cut_the_lines(
+def test_unicode_line_separators_do_not_split_ndjson_lines(
     stack: GatewayStack, client: ollama.Client, model: str, stream: bool
 ) -> None:
     """The SDK splits the body with `splitlines`, which knows more ends than JSON lines do."""
@@ -278,13 +278,13 @@ def test_an_openai_client_calls_tools_of_an_ollama(stack: GatewayStack, stream: 
     assert stack.local.requests[-1].body["messages"][-1]["tool_name"] == "get_weather"
 
 
-def test_the_management_api_is_still_there(stack: GatewayStack) -> None:
+def test_the_management_api_is_not_shadowed_by_ollama_paths(stack: GatewayStack) -> None:
     assert stack.gateway.api("/api/requests", limit=1) is not None
     answer = httpx.get(f"{stack.gateway.url}/api/openapi.json", timeout=10)
     assert answer.status_code in {200, 401}
 
 
-def test_a_key_that_is_no_ascii_is_refused_in_the_class_of_each_sdk(stack: GatewayStack) -> None:
+def test_a_non_ascii_key_raises_the_authentication_error_of_each_sdk(stack: GatewayStack) -> None:
     def spoil(request: Any) -> None:
         for name in ("authorization", "x-api-key", "x-goog-api-key"):
             if name in request.headers:

@@ -378,7 +378,7 @@ def test_the_log_has_the_request(stack: GatewayStack, client: openai.OpenAI) -> 
 
 
 @BOTH
-def test_many_streams_do_not_mix(stack: GatewayStack, model: str) -> None:
+def test_concurrent_streams_do_not_mix(stack: GatewayStack, model: str) -> None:
     """Each stream carries its own marker; a mix-up of connections would show."""
     base = f"{stack.gateway.url}/v1"
 

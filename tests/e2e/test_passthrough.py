@@ -132,7 +132,7 @@ def test_speech_is_streamed(client: openai.OpenAI, stack: GatewayStack) -> None:
 
 
 @pytest.mark.parametrize("model", ["my-whisper-1", "my-gpt-4o-transcribe"])
-def test_speech_is_written_down(client: openai.OpenAI, stack: GatewayStack, model: str) -> None:
+def test_speech_is_transcribed(client: openai.OpenAI, stack: GatewayStack, model: str) -> None:
     raw = client.audio.transcriptions.with_raw_response.create(model=model, file=WAVE)
     assert raw.parse().text == "Hello."
     logged = stack.gateway.row(raw.headers["x-request-id"])
@@ -142,7 +142,7 @@ def test_speech_is_written_down(client: openai.OpenAI, stack: GatewayStack, mode
         assert client.audio.translations.create(model=model, file=WAVE).text == "Hello."
 
 
-def test_a_form_may_be_larger_than_any_other_body(
+def test_a_multipart_form_may_exceed_the_json_body_limit(
     client: openai.OpenAI, stack: GatewayStack
 ) -> None:
     large = bytes(40 * 1024 * 1024)
@@ -293,12 +293,12 @@ def test_a_provider_without_image_generation_is_refused(client: openai.OpenAI) -
         client.images.generate(model="my-claude", prompt="a cat")
 
 
-def test_an_upstreams_refusal_is_the_sdks_own_error(client: openai.OpenAI) -> None:
+def test_an_upstream_error_raises_the_exception_of_the_sdk(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError, match="vivid"):
         client.images.generate(model="my-gpt-image-1", prompt="a cat", style="wild")  # type: ignore[call-overload]
 
 
-def test_claudes_batches(stack: GatewayStack) -> None:
+def test_an_anthropic_batch_is_created_and_read(stack: GatewayStack) -> None:
     with anthropic.Anthropic(
         base_url=stack.gateway.url, api_key=stack.gateway.key, max_retries=0
     ) as client:
@@ -318,7 +318,7 @@ def test_claudes_batches(stack: GatewayStack) -> None:
             client.messages.batches.retrieve(response.id)
 
 
-def test_claudes_files(stack: GatewayStack) -> None:
+def test_an_anthropic_file_is_uploaded_read_and_deleted(stack: GatewayStack) -> None:
     with anthropic.Anthropic(
         base_url=stack.gateway.url, api_key=stack.gateway.key, max_retries=0
     ) as client:
@@ -330,7 +330,7 @@ def test_claudes_files(stack: GatewayStack) -> None:
         assert client.beta.files.delete(upload.id).id == upload.id
 
 
-def test_coheres_rerank(stack: GatewayStack) -> None:
+def test_documents_are_reranked_with_the_cohere_sdk(stack: GatewayStack) -> None:
     with httpx.Client() as pool:
         _reranked(stack, pool)
 

@@ -93,7 +93,7 @@ def shape(value: object) -> object:
     return [shape(member) for member in value] if isinstance(value, list) else type(value)
 
 
-def test_the_page_leads_to_first_answers(tmp_path: Path) -> None:
+def test_the_quick_start_leads_to_first_answers(tmp_path: Path) -> None:
     began = time.monotonic()
     times: dict[str, float] = {}
     with up(tmp_path / "data") as gateway:
@@ -136,7 +136,7 @@ def test_the_page_leads_to_first_answers(tmp_path: Path) -> None:
     print({name: f"{seconds:.1f} s" for name, seconds in times.items()})
 
 
-def test_no_block_is_left_out() -> None:
+def test_every_code_block_of_the_quick_start_is_run() -> None:
     """A block that the page gets must be run here, or be one that starts the gateway."""
     followed = ("curl ", "{", "import os", "uv run --no-project")
     followed += ("uv run manage.py connect claude-code", "claude -p", "ANTHROPIC_BASE_URL=")

@@ -271,7 +271,7 @@ ATTACKS: dict[Callable[[GatewayStack], set[int]], set[int]] = {
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
 @pytest.mark.wide(every=3)
-def test_the_other_key_is_answered(
+def test_other_keys_are_served_during_malformed_connections(
     stack: GatewayStack, attack: Callable[[GatewayStack], set[int]]
 ) -> None:
     for left in reversed(range(TRIES)):
@@ -295,7 +295,7 @@ def test_the_other_key_is_answered(
         assert left, f"p99 was {measurement['p99_s']:.2f} s"
 
 
-def test_nothing_is_left_behind(stack: GatewayStack) -> None:
+def test_no_connection_leaks(stack: GatewayStack) -> None:
     """No connection, no file."""
     folder = Path(f"/proc/{stack.gateway.pid}/fd")
     until(lambda: sum(_is_socket(each) for each in folder.iterdir()) < 30)

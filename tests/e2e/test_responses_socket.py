@@ -211,7 +211,7 @@ def test_a_stored_response_is_continued_on_another_connection(
         assert send_turn(socket, again)[-1]["type"] == "response.completed"
 
 
-def test_lanes_run_side_by_side_and_each_in_its_order(site: ResponseNodes) -> None:
+def test_streams_of_one_socket_run_concurrently_and_each_in_order(site: ResponseNodes) -> None:
     overtaken = threading.Event()
     site.anthropic.script.on("Take long", ScriptedAnswer(text="slow", once=overtaken))
     with opened(site.gateway) as socket:
@@ -290,7 +290,7 @@ def test_a_frame_that_is_too_large_closes_the_connection(site: ResponseNodes) ->
         )
 
 
-def test_leaving_ends_the_call_of_the_provider(site: ResponseNodes) -> None:
+def test_disconnecting_closes_the_upstream_request(site: ResponseNodes) -> None:
     site.anthropic.script.on(
         "Talk over the socket", ScriptedAnswer(text="word " * 400, pace_s=0.02)
     )
@@ -325,7 +325,7 @@ def test_a_page_of_another_site_is_refused(site: ResponseNodes, origin: str) -> 
     ],
     ids=["wrong_key", "another_path"],
 )
-def test_a_refusal_has_its_reason(
+def test_a_refused_connection_has_its_reason(
     site: ResponseNodes, wrong: dict[str, Any], status: int, words: str
 ) -> None:
     """Daphne puts no words into a refused handshake, so they come as the only event."""
@@ -382,7 +382,7 @@ def test_a_revoked_key_ends_with_its_next_message(site: ResponseNodes) -> None:
         assert events[-1]["status"] == 401
 
 
-def test_each_turn_has_its_row(site: ResponseNodes) -> None:
+def test_each_turn_has_its_log_row(site: ResponseNodes) -> None:
     own = "session-of-two-turns"
     with opened(site.gateway, headers={"session-id": own}) as socket:
         send_turn(socket, message("row one", MESSAGES))

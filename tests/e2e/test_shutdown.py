@@ -51,7 +51,7 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def test_only_a_trusted_proxy_is_believed(tmp_path: Path) -> None:
+def test_forwarded_headers_are_used_only_from_a_trusted_proxy(tmp_path: Path) -> None:
     headers = {"x-forwarded-for": "203.0.113.9", "x-forwarded-proto": "https"}
     with up(tmp_path / "data", DRAGOMAN_TRUSTED_PROXIES="127.0.0.2, 10.0.0.0/8") as gateway:
         for proxy, believed in (("127.0.0.2", True), ("127.0.0.1", False)):
@@ -64,7 +64,7 @@ def test_only_a_trusted_proxy_is_believed(tmp_path: Path) -> None:
         assert gateway.end() == 0
 
 
-def test_a_proxy_that_is_no_address_is_a_clear_message(tmp_path: Path) -> None:
+def test_an_invalid_trusted_proxy_address_is_named_at_startup(tmp_path: Path) -> None:
     status, words = refused(tmp_path / "data", DRAGOMAN_TRUSTED_PROXIES="nginx")
     assert status == 1
     assert "DRAGOMAN_TRUSTED_PROXIES: must contain IP addresses or networks" in words

@@ -280,13 +280,13 @@ BAD = {
 
 
 @pytest.mark.parametrize("path", list(BAD))
-def test_bad_questions_name_the_field(site: ResponseNodes, path: str) -> None:
+def test_invalid_queries_name_the_field(site: ResponseNodes, path: str) -> None:
     headers = {"authorization": f"Bearer {site.gateway.key}"}
     response = httpx.get(site.gateway.url + path, headers=headers)
     assert (response.status_code, response.json()["error"]["param"]) == (400, BAD[path])
 
 
-def test_methods_and_keys_are_checked(site: ResponseNodes) -> None:
+def test_wrong_methods_and_missing_keys_are_refused(site: ResponseNodes) -> None:
     url = f"{site.gateway.url}/v1/responses/resp_x"
     headers = {"authorization": f"Bearer {site.gateway.key}"}
     assert httpx.put(url, headers=headers).status_code == 405
@@ -376,7 +376,7 @@ def test_a_response_without_a_background_stream_is_not_replayed(client: openai.O
 # --- compact ----------------------------------------------------------------------------------
 
 
-def test_compact_passes_through_where_the_provider_has_it(client: openai.OpenAI) -> None:
+def test_compact_passes_through_to_providers_that_support_it(client: openai.OpenAI) -> None:
     compacted_response = client.responses.compact(model=OWN, input="a long story")
     assert compacted_response.object == "response.compaction"
     assert compacted_response.output[0].type == "compaction"

@@ -17,7 +17,7 @@ from tests.waits import until
 pytestmark = pytest.mark.e2e
 
 
-def test_traces_metrics_logs_and_access_log(tmp_path: Path) -> None:
+def test_traces_metrics_logs_and_access_log_are_written(tmp_path: Path) -> None:
     with Collector() as collector:
         variables = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,

@@ -37,7 +37,7 @@ def _served_certificate(port: int, authority: str) -> str:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.wide(every=2)
-def test_https_without_a_proxy(tmp_path: Path, workers: str) -> None:
+def test_https_is_served_without_a_proxy(tmp_path: Path, workers: str) -> None:
     authority = CertificateAuthority()
     issued = authority.issue()
     options = ("--workers", workers, *_write(tmp_path, issued))
@@ -59,7 +59,7 @@ def test_https_without_a_proxy(tmp_path: Path, workers: str) -> None:
         assert gateway.end() == 0
 
 
-def test_an_unusable_certificate_is_a_clear_message(tmp_path: Path) -> None:
+def test_an_unusable_certificate_is_named_at_startup(tmp_path: Path) -> None:
     issued, other = CertificateAuthority().issue(), CertificateAuthority().issue()
     options = _write(tmp_path, IssuedCertificate(issued.certificate, other.key))
     for texts, reason in (
@@ -72,7 +72,7 @@ def test_an_unusable_certificate_is_a_clear_message(tmp_path: Path) -> None:
         assert (status, reason in message) == (2, True), message
 
 
-def test_an_unusable_proxy_of_the_environment_is_a_clear_message(tmp_path: Path) -> None:
+def test_an_unusable_proxy_variable_is_named_at_startup(tmp_path: Path) -> None:
     status, message = refused(tmp_path / "data", HTTPS_PROXY="ftp://user:secret@proxy")
     assert status == 2
     assert "HTTPS_PROXY: the proxy must be a host after one of http://" in message

@@ -257,14 +257,14 @@ def test_the_report_of_a_configuration_is_printed(tmp_path: Path) -> None:
         assert re.search(text, gateway.output)
 
 
-def test_without_a_master_key_any_token_does_on_loopback(tmp_path: Path) -> None:
+def test_without_a_master_key_any_token_is_accepted_on_loopback(tmp_path: Path) -> None:
     path = configured(tmp_path, SWITCHABLE)
     with up(tmp_path / "data", "--config", path) as gateway:
         assert "any client token is accepted" in gateway.output
         assert gateway.chat("anything").status_code == 200
 
 
-def test_a_configuration_is_the_same_to_every_worker(tmp_path: Path) -> None:
+def test_every_worker_uses_the_same_configuration(tmp_path: Path) -> None:
     path = configured(tmp_path, SIMPLE)
     with up(tmp_path / "data", "--config", path, "--workers", "2") as gateway:
         for _ in range(12):
@@ -285,13 +285,13 @@ def test_a_file_that_is_not_yaml_ends_the_start(tmp_path: Path) -> None:
     assert text in words
 
 
-def test_a_setting_that_makes_no_sense_is_a_clear_message(tmp_path: Path) -> None:
+def test_an_invalid_setting_is_named_at_startup(tmp_path: Path) -> None:
     status, words = refused(tmp_path / "data", DRAGOMAN_DEBUG="maybe")
     assert status == 1
     assert "DRAGOMAN_DEBUG must be true or false, not 'maybe'" in words
 
 
-def test_a_port_in_use_is_a_clear_message(tmp_path: Path) -> None:
+def test_a_port_in_use_is_named_at_startup(tmp_path: Path) -> None:
     with socket.socket() as raw_socket:
         raw_socket.bind(("127.0.0.1", 0))
         raw_socket.listen()
@@ -301,7 +301,7 @@ def test_a_port_in_use_is_a_clear_message(tmp_path: Path) -> None:
     assert "another program uses this port" in words
 
 
-def test_a_database_that_is_not_there_is_a_clear_message(tmp_path: Path) -> None:
+def test_an_unreachable_database_is_named_at_startup(tmp_path: Path) -> None:
     url = f"postgresql://nobody:sk-secret@127.0.0.1:{free_port()}/none"
     status, words = refused(tmp_path / "data", DATABASE_URL=url)
     assert status == 1

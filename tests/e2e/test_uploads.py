@@ -243,7 +243,7 @@ def test_the_next_target_gets_the_complete_upload(
     assert [attempt["status"] for attempt in logged["attempts"]] == [503, 200]
 
 
-def test_a_client_that_leaves_while_it_sends_leaves_nothing(
+def test_an_interrupted_upload_leaves_no_temporary_file(
     stack: tuple[Gateway, UploadSink, UploadSink],
 ) -> None:
     gateway, sink, _ = stack
@@ -254,7 +254,7 @@ def test_a_client_that_leaves_while_it_sends_leaves_nothing(
     assert (len(sink.got), sink.broken) == (received_count, broken)
 
 
-def test_a_client_that_leaves_ends_the_call_of_the_provider(
+def test_a_client_that_disconnects_closes_the_upstream_request(
     stack: tuple[Gateway, UploadSink, UploadSink],
 ) -> None:
     gateway, sink, _ = stack

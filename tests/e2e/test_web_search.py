@@ -76,7 +76,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_anthropics_sdk(stack: GatewayStack, stream: bool) -> None:
+def test_the_anthropic_sdk_gets_web_search_results(stack: GatewayStack, stream: bool) -> None:
     prompt = f"How many people live in Oslo ({stream})?"
     text = f"See [Oslo]({OSLO})."
     stack.local.script.on(prompt, ScriptedAnswer(calls=(QUERY,), then=ScriptedAnswer(text=text)))
@@ -118,7 +118,9 @@ def test_openais_sdk_continues_a_stored_response(stack: GatewayStack) -> None:
     assert second.output_text == "It is there too."
 
 
-async def test_claude_codes_web_search(stack: GatewayStack, tmp_path: Path) -> None:
+async def test_claude_codes_web_search_is_run_by_the_gateway(
+    stack: GatewayStack, tmp_path: Path
+) -> None:
     from tests.e2e.test_claude_code import claude_agent_sdk, options
 
     prompt = "Find the population of Oslo on the web"

@@ -30,7 +30,7 @@ def part(data: bytes, *, more: bool) -> dict[str, Any]:
     return {"type": "http.request", "body": data, "more_body": more}
 
 
-async def test_parts_are_joined() -> None:
+async def test_body_chunks_are_joined() -> None:
     receive = receiving(part(b"a", more=True), part(b"b", more=True), part(b"c", more=False))
     assert await read(receive, {}, 10) == b"abc"
 
@@ -42,7 +42,7 @@ async def test_a_large_body_is_413_after_it_was_read_to_its_end() -> None:
     assert caught.value.error.kind == "too_large"
 
 
-async def test_a_client_that_leaves_is_no_error() -> None:
+async def test_a_disconnect_during_the_body_is_not_an_error() -> None:
     receive = receiving(part(b"x", more=True), {"type": "http.disconnect"})
     with pytest.raises(ClientGone):
         await read(receive, {}, 10)
@@ -66,7 +66,7 @@ def test_a_body_that_is_not_a_json_object_is_refused(body: bytes) -> None:
     assert caught.value.error.kind == "invalid_request"
 
 
-def test_values_are_unchanged() -> None:
+def test_parsed_body_values_are_unchanged() -> None:
     fields = decode(b'{"a": 1.50 , "b" : {"x" :  "\\u00e9"}}')
     assert bytes(fields["a"]) == b"1.50"
     assert bytes(fields["b"]) == b'{"x" :  "\\u00e9"}'
@@ -96,7 +96,7 @@ def test_a_field_of_the_wrong_type_is_named() -> None:
         (b'{"generationConfig":{},"GenerationConfig":{}}', "GenerationConfig"),
     ],
 )
-def test_a_field_that_is_there_twice_is_refused(body: bytes, name: str) -> None:
+def test_a_duplicate_field_is_refused(body: bytes, name: str) -> None:
     with pytest.raises(GatewayError) as caught:
         decode(body)
     assert caught.value.error.kind == "invalid_request"
@@ -118,7 +118,7 @@ _VALUES = st.recursive(
     spaces=st.sampled_from([("", ""), (" ", ""), ("", " "), (" ", "\n"), ("\t", " ")]),
     escaped=st.booleans(),
 )
-def test_an_object_is_refused_if_and_only_if_a_name_is_there_twice(
+def test_an_object_is_refused_only_if_it_has_a_duplicate_key(
     pairs: list[tuple[str, Any]], spaces: tuple[str, str], escaped: bool
 ) -> None:
     comma, colon = (f"{spaces[0]}{mark}{spaces[1]}" for mark in ",:")

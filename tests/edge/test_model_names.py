@@ -71,12 +71,12 @@ NAMES = st.one_of(st.lists(PIECES, max_size=8).map("".join), st.text(max_size=20
 
 
 @pytest.mark.parametrize("name", LEGITIMATE)
-def test_a_legitimate_name_passes(name: str) -> None:
+def test_a_legitimate_model_name_is_valid(name: str) -> None:
     assert model_names.find_name_fault(name) is None
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_name_has_a_fault(name: str) -> None:
+def test_a_hostile_model_name_is_invalid(name: str) -> None:
     assert model_names.find_name_fault(name)
 
 
@@ -141,7 +141,7 @@ def test_each_provider_with_the_model_in_its_path_is_tried() -> None:
 @example("../files/import?x=")
 @example("files/../../x")
 @example("a/b:batchEmbedContents")
-def test_no_name_leaves_a_providers_template(name: str) -> None:
+def test_a_model_name_cannot_escape_a_providers_path_template(name: str) -> None:
     """Whatever the name is, the path is the template's own with one more segment, or refused."""
     left = []
     for preset, verb, start in TEMPLATES:
@@ -185,7 +185,7 @@ def _azure(name: str = "az") -> Provider:
         ("/v1beta/models/{}:embedContent", {"content": {"parts": [{"text": "x"}]}}),
     ],
 )
-async def test_each_way_in_refuses_a_hostile_name(
+async def test_each_endpoint_refuses_a_hostile_model_name(
     tmp_path: Path, path: str, body: dict[str, Any]
 ) -> None:
     async with gateway(tmp_path, snapshot(route("r", _azure()))) as served:
@@ -207,7 +207,7 @@ def _form(model: str) -> bytes:
     return (part + file).encode()
 
 
-async def test_a_form_refuses_a_hostile_name(tmp_path: Path) -> None:
+async def test_a_form_refuses_a_hostile_model_name(tmp_path: Path) -> None:
     headers = {"content-type": "multipart/form-data; boundary=b"}
     async with gateway(tmp_path, snapshot(route("r", _azure()))) as served:
         for name in HOSTILE:
@@ -219,7 +219,7 @@ async def test_a_form_refuses_a_hostile_name(tmp_path: Path) -> None:
         assert served.upstreams.requests == []
 
 
-async def test_a_batch_refuses_a_hostile_name(tmp_path: Path) -> None:
+async def test_a_batch_refuses_a_hostile_model_name(tmp_path: Path) -> None:
     line = {"params": {"model": "az/../x", "max_tokens": 9, "messages": []}, "custom_id": "1"}
     async with gateway(tmp_path, snapshot(route("r", _azure()))) as served:
         reply = await served.post("/v1/messages/batches", {"requests": [line]})
@@ -261,7 +261,7 @@ def _with_row(at: Provider, name: str) -> Snapshot:
 @pytest.mark.parametrize(
     "name", ["az/gpt-4o", "az/GPT-4O", "az/gpt-4o:latest", "az/models/gpt-4o", "azure/gpt-4o"]
 )
-def test_each_spelling_of_a_model_is_the_one_with_a_price(name: str) -> None:
+def test_each_spelling_of_a_model_name_has_its_price(name: str) -> None:
     at = _azure("azure_openai" if name.startswith("azure/") else "az")
     test_route = find_route(_with_row(at, "gpt-4o"), None, name)
     assert test_route.name == f"{at.name}/gpt-4o"
@@ -308,7 +308,7 @@ def test_a_wildcard_makes_no_unsafe_name() -> None:
 
 @settings(max_examples=60)
 @given(names=st.lists(NAMES, min_size=8, max_size=8))
-async def test_no_name_through_the_edge_leaves_its_path_or_breaks(
+async def test_no_model_name_escapes_its_upstream_path_or_causes_a_500(
     tmp_path_factory: pytest.TempPathFactory, names: list[str]
 ) -> None:
     registry = snapshot(route("r", _azure()), wildcards=(("gpt-4o-mini*", "r"),))
@@ -350,7 +350,7 @@ async def test_a_client_does_not_choose_the_providers_parameters(
 
 
 @pytest.mark.parametrize("id_", ["..", ".", "...", "..%2f", "a/../b"])
-async def test_an_id_does_not_leave_its_path(tmp_path: Path, id_: str) -> None:
+async def test_a_resource_id_cannot_escape_its_path(tmp_path: Path, id_: str) -> None:
     up = provider("up")
     async with gateway(
         tmp_path, snapshot(route("r", up), open=True), up=lambda _: completion()

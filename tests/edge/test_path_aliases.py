@@ -34,7 +34,7 @@ from tests.relay.harness import KEY, PEPPER, completion, gateway, provider, rout
         ("/v1/v1/v1/models/x", "/v1/models/x", ""),
     ],
 )
-def test_an_alias_is_the_gateways_own_path(path: str, resolved: str, model: str) -> None:
+def test_a_path_alias_maps_to_the_gateways_path(path: str, resolved: str, model: str) -> None:
     assert resolve_path(path) == (resolved, model)
     assert is_edge_path(path)
     assert find_endpoint(resolved) is not None
@@ -60,7 +60,7 @@ def test_other_paths_are_not_rewritten(path: str) -> None:
 
 
 @each("path", ["/api/routes", "/api/v1/model/info", "/openai/admin", "/engines/x/y", "/docs"])
-def test_djangos_paths_stay_djangos(path: str) -> None:
+def test_console_and_management_paths_are_not_rewritten(path: str) -> None:
     assert not is_edge_path(path)
 
 

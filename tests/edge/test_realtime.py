@@ -296,7 +296,7 @@ async def test_a_log_with_bodies_has_counts_and_no_texts(
         ),
     ],
 )
-async def test_the_model_is_where_the_provider_reads_it(
+async def test_the_upstream_model_is_sent_where_the_provider_expects_it(
     tmp_path: Path,
     upstream: StrictRealtime,
     preset: str,

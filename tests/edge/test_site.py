@@ -52,12 +52,12 @@ def check(config: Config, headers: list[tuple[str, str]]) -> None:
 
 
 @pytest.mark.parametrize("headers", ANSWERED.values(), ids=ANSWERED)
-def test_answered(headers: list[tuple[str, str]]) -> None:
+def test_allowed_hosts_and_origins_are_answered(headers: list[tuple[str, str]]) -> None:
     check(CONFIG, headers)
 
 
 @pytest.mark.parametrize("headers", REFUSED.values(), ids=REFUSED)
-def test_refused(headers: list[tuple[str, str]]) -> None:
+def test_other_hosts_and_origins_are_refused(headers: list[tuple[str, str]]) -> None:
     with pytest.raises(GatewayError) as caught:
         check(CONFIG, headers)
     assert caught.value.error.kind == "not_allowed"

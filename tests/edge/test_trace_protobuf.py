@@ -106,7 +106,7 @@ def test_spans_are_those_of_the_whole_message() -> None:
         request_of(b"\x0a\x05ab"),
     ],
 )
-def test_another_form_is_malformed(body: bytes) -> None:
+def test_invalid_protobuf_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedBody):
         parse_spans(decode_protobuf(body))
 

@@ -154,7 +154,7 @@ async def test_an_unknown_kind_of_span_is_custom(live: Gateway, span_store: Reco
         pytest.param(b"[" * 100_000, "not valid JSON", id="deep"),
     ],
 )
-async def test_a_body_in_another_form_is_refused(
+async def test_a_traces_body_of_another_format_is_refused(
     live: Gateway, span_store: RecordingStore, body: bytes, wrong: str
 ) -> None:
     reply = await live.post(INGEST, body)
@@ -171,13 +171,13 @@ async def test_a_wrong_key_is_refused(live: Gateway, span_store: RecordingStore,
     assert not span_store
 
 
-async def test_another_method_is_refused(live: Gateway) -> None:
+async def test_only_post_is_allowed_for_traces(live: Gateway) -> None:
     reply = await live.post(OTLP, b"", method="GET")
     assert reply.status == 405
 
 
 @pytest.mark.parametrize("path", [INGEST, OTLP])
-async def test_size_is_bounded_before_and_after_decompression(
+async def test_the_body_size_is_bounded_before_and_after_decompression(
     live: Gateway, span_store: RecordingStore, path: str
 ) -> None:
     large = b" " * (10 * 1024 * 1024)
@@ -313,7 +313,7 @@ def _field(number: int, data: bytes) -> bytes:
     return bytes([number << 3 | 2, *length, size]) + data
 
 
-async def test_protobuf_that_is_none_is_refused(live: Gateway) -> None:
+async def test_invalid_protobuf_is_refused(live: Gateway) -> None:
     reply = await live.post(OTLP, b"\xff\xff\xff", headers=PROTOBUF)
     assert reply.status == 400
     assert b"not an ExportTraceServiceRequest" in reply.body
@@ -335,7 +335,7 @@ async def test_without_the_extra_protobuf_names_the_command(
     assert (await live.post(OTLP, export(otel()), headers=JSON)).status == 200
 
 
-async def test_a_database_that_is_down_is_a_retry(
+async def test_an_unavailable_database_is_a_retryable_error(
     live: Gateway, span_store: RecordingStore
 ) -> None:
     span_store.failure = OSError("disk full at /secret/path")
@@ -364,7 +364,7 @@ async def test_secrets_are_masked_everywhere(live: Gateway, span_store: Recordin
     assert json.loads(span_store[0].packed[0] or b"")["input"]["b"].startswith("****")
 
 
-async def test_masked_numbers_stay_readable(live: Gateway, span_store: RecordingStore) -> None:
+async def test_masked_numbers_remain_valid_json(live: Gateway, span_store: RecordingStore) -> None:
     masks = (compile_mask("[0-9]{13,16}"), compile_mask("tru[e]"))
     live.runtime.snapshot = msgspec.structs.replace(live.runtime.snapshot, masks=masks)
     data = {"type": "function", "tools": [4111111111111111], "card": 4111111111111111, "ok": True}

@@ -39,7 +39,9 @@ async def connected(tmp_path: Path) -> AsyncIterator[tuple[Gateway, Connection]]
 
 
 @pytest.mark.parametrize("more", [{}, {"generate": False}], ids=["answered", "not_generated"])
-async def test_a_message_refuses_a_hostile_name(tmp_path: Path, more: dict[str, Any]) -> None:
+async def test_a_websocket_message_with_a_hostile_model_name_is_refused(
+    tmp_path: Path, more: dict[str, Any]
+) -> None:
     message = {"type": "response.create", "input": "x", **more}
     async with connected(tmp_path) as (live, connection):
         events = {
@@ -53,14 +55,16 @@ async def test_a_message_refuses_a_hostile_name(tmp_path: Path, more: dict[str, 
 
 @pytest.mark.parametrize("fields", REFUSED_FIELDS)
 @pytest.mark.parametrize("more", ["", ',"generate":false'], ids=["answered", "not_generated"])
-async def test_a_message_has_one_model(tmp_path: Path, fields: str, more: str) -> None:
+async def test_a_websocket_message_with_two_models_is_refused(
+    tmp_path: Path, fields: str, more: str
+) -> None:
     async with connected(tmp_path) as (live, connection):
         event = await connection.ask(f'{{"type":"response.create","input":"x",{fields}{more}}}')
     assert (event["type"], event["status"]) == ("error", 400)
     assert live.upstreams.requests == []
 
 
-async def test_a_legitimate_name_is_one_segment_of_the_path(tmp_path: Path) -> None:
+async def test_a_legitimate_model_name_is_one_path_segment(tmp_path: Path) -> None:
     async with connected(tmp_path) as (live, connection):
         for name in LEGITIMATE:
             message = {"type": "response.create", "input": "x", "model": f"az/{name}"}

@@ -293,7 +293,7 @@ def test_the_anthropic_sdk_adds_up_its_streams(messages: StrictAnthropic) -> Non
     assert message.stop_reason == "tool_use"
 
 
-def test_it_notices_a_client_that_leaves(chat: StrictOpenAI) -> None:
+def test_the_fake_records_a_client_that_disconnects(chat: StrictOpenAI) -> None:
     chat.script.on("Slowly", ScriptedAnswer(text="x" * 500, pace_s=0.05))
     headers = {"authorization": f"Bearer {chat.key}"}
     body = {"model": "gpt-4o", "stream": True, "messages": [{"role": "user", "content": "Slowly"}]}

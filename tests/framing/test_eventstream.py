@@ -34,7 +34,7 @@ def test_messages_are_decoded_at_any_split_of_their_bytes(
 
 
 @given(messages)
-def test_botocore_reads_what_we_write_and_we_read_the_same(
+def test_messages_round_trip_through_botocore(
     error_headers: list[tuple[str, bytes]],
 ) -> None:
     data = b"".join(encode(payload, name) for name, payload in error_headers)
@@ -76,7 +76,7 @@ def test_an_error_of_the_service_has_its_message_in_headers() -> None:
     ]
 
 
-def test_a_message_without_payload_and_headers_of_every_kind() -> None:
+def test_messages_without_payload_and_with_every_header_type_are_decoded() -> None:
     headers = b"".join(
         bytes([1]) + b"h" + bytes([kind]) + value
         for kind, value in (
@@ -104,12 +104,12 @@ def _message(headers: bytes, payload: bytes) -> bytes:
 @pytest.mark.parametrize(
     "headers", [b"\x01", b"\x01h\x63", b"\x01h\x07\x00\x09ab", b"\x01h\x04\x00"]
 )
-def test_headers_that_can_not_be_read_are_refused(headers: bytes) -> None:
+def test_unreadable_message_headers_are_refused(headers: bytes) -> None:
     with pytest.raises(CorruptMessage):
         Decoder().feed(_message(headers, b"{}"))
 
 
-def test_a_length_that_can_not_be_is_refused() -> None:
+def test_an_invalid_message_length_is_refused() -> None:
     lengths = struct.pack(">II", 8, 0)
     with pytest.raises(CorruptMessage, match="lengths"):
         Decoder().feed(lengths + struct.pack(">I", zlib.crc32(lengths)))
@@ -120,6 +120,6 @@ def test_a_too_large_message_is_refused_before_it_is_buffered() -> None:
         Decoder(64).feed(encode(b"x" * 100, "e")[:12])
 
 
-def test_html_is_no_event_stream() -> None:
+def test_html_is_not_parsed_as_an_event_stream() -> None:
     with pytest.raises(CorruptMessage):
         Decoder().feed(b"<html><body>Bad gateway</body></html>")

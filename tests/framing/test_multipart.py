@@ -63,12 +63,12 @@ def same(content_parts: list[Part], expected_parts: list[Part]) -> bool:
 
 
 @given(parts)
-def test_parts_survive_the_way_out_and_in(content_parts: list[Part]) -> None:
+def test_form_parts_round_trip(content_parts: list[Part]) -> None:
     assert same(parse(encode_form(content_parts, "bound"), "bound"), content_parts)
 
 
 @given(parts.filter(bool))
-def test_the_standard_library_reads_the_same(content_parts: list[Part]) -> None:
+def test_the_standard_library_parses_the_same_parts(content_parts: list[Part]) -> None:
     head = b'content-type: multipart/form-data; boundary="bound"\r\n\r\n'
     message: Any = email.message_from_bytes(head + encode_form(content_parts, "bound"))
     assert len(message.get_payload()) == len(content_parts)
@@ -187,19 +187,19 @@ def test_an_ambiguous_form_is_refused(body: bytes) -> None:
             parse(body, "b", step=step)
 
 
-def test_there_is_an_end_to_the_fields() -> None:
+def test_the_number_of_form_fields_is_bounded() -> None:
     one = Part("a", b"v")
     assert len(parse(encode_form([one] * MAX_PARTS, "b"), "b")) == MAX_PARTS
     with pytest.raises(MalformedForm, match="more than"):
         parse(encode_form([one] * (MAX_PARTS + 1), "b"), "b")
 
 
-def test_a_name_can_not_end_its_head() -> None:
+def test_a_field_name_cannot_inject_a_part_header() -> None:
     sneaky = Part('a"\r\ncontent-type: x', b"v", 'b"\r\n\r\n--bound')
     (part,) = parse(encode_form([sneaky], "bound"), "bound")
     assert part.name == "a%22%0D%0Acontent-type: x"
 
 
-def test_a_name_in_the_second_spelling_is_a_file_too() -> None:
+def test_an_extended_filename_parameter_marks_a_file() -> None:
     head = b"content-disposition: form-data; name=\"file\"; filename*=UTF-8''%C3%A9.png"
     assert parse(field(head), "b")[0].filename == "é.png"

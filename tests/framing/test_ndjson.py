@@ -40,15 +40,15 @@ def test_empty_lines_and_blanks_are_ignored() -> None:
     assert frames(b"\r\n\n  \n", KEEPALIVE, b'{"a":1}\r', b"\n", KEEPALIVE) == [b'{"a":1}']
 
 
-def test_the_last_line_may_lack_its_end() -> None:
+def test_the_last_line_may_lack_a_newline() -> None:
     assert frames(b'{"a":1}\n{"b"', b":2}") == [b'{"a":1}', b'{"b":2}']
 
 
-def test_a_frame_has_no_name() -> None:
+def test_an_ndjson_frame_has_no_event_name() -> None:
     assert Decoder().feed(b"{}\n") == [Frame("", b"{}")]
 
 
-def test_pending_is_between_the_first_byte_of_a_line_and_its_last() -> None:
+def test_a_decoder_is_pending_within_a_line() -> None:
     decoder = Decoder()
     assert not decoder.pending
     decoder.feed(KEEPALIVE)
@@ -71,7 +71,7 @@ def test_the_content_type_of_each_stream_format_has_its_marker() -> None:
 
 
 @pytest.mark.parametrize("end", ["\u0085", "\u2028", "\u2029"])
-def test_a_line_contains_no_character_that_splitlines_splits_at(end: str) -> None:
+def test_an_encoded_line_contains_no_unicode_line_separator(end: str) -> None:
     value = {"content": f"one{end}two é 雪"}
     line = encode(msgspec.json.encode(value)).decode()
     assert line.splitlines() == [line.rstrip("\n")]

@@ -64,12 +64,12 @@ def cut(wire: bytes, places: list[int]) -> list[bytes]:
 
 
 @given(dialect_answers)
-def test_frames_are_those_of_the_standard(wire: bytes) -> None:
+def test_frames_follow_the_sse_standard(wire: bytes) -> None:
     assert frames(wire) == by_the_book(wire)
 
 
 @given(dialect_answers, st.lists(st.integers(0, 400), max_size=12))
-def test_the_pieces_do_not_matter(wire: bytes, places: list[int]) -> None:
+def test_frames_are_independent_of_chunk_boundaries(wire: bytes, places: list[int]) -> None:
     assert frames(*cut(wire, places)) == frames(wire)
 
 
@@ -101,7 +101,7 @@ def test_frames_round_trip(event: str, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"], ids=["LF", "CR", "CRLF"])
-def test_every_line_end_is_one(end: bytes) -> None:
+def test_cr_lf_and_crlf_end_a_line(end: bytes) -> None:
     wire = end.join([b"event: a", b"data: 1", b"", b"data: 2", b"", b""])
     assert frames(wire) == [Frame("a", b"1"), Frame("", b"2")]
 
@@ -179,7 +179,7 @@ def test_an_event_of_the_largest_size_passes() -> None:
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"], ids=["LF", "CRLF", "CR"])
-def test_time_grows_with_the_bytes_and_not_with_their_square(end: bytes) -> None:
+def test_decoding_takes_linear_time(end: bytes) -> None:
     def took(lines: int) -> float:
         decoder = Decoder()
         started = time.process_time()

@@ -139,7 +139,7 @@ ANSWER = {
     [(CHAT, 6), (ANTHROPIC, 6), (RESPONSES, 4), (GEMINI, 4), (OLLAMA, 2), (ANSWER, 1)],
     ids=["chat", "anthropic", "responses", "gemini", "ollama", "answer"],
 )
-def test_all_texts_are_found_and_nothing_else(body: dict[str, Any], count: int) -> None:
+def test_every_text_field_of_a_body_is_checked(body: dict[str, Any], count: int) -> None:
     expected = ["one", "two", "three", "four", "five", "six"][:count]
     assert texts_of(body) == expected
 
@@ -246,5 +246,5 @@ def test_keys_of_results_that_are_no_field_names_are_checked() -> None:
     assert map_texts(body, lambda text: text) is body
 
 
-def test_a_type_that_is_no_string_hides_nothing() -> None:
+def test_texts_beside_a_non_string_type_are_checked() -> None:
     assert texts_of({"messages": [{"content": [{"type": [], "data": "one"}]}]}) == ["one"]

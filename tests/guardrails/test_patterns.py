@@ -40,7 +40,7 @@ CLEAN = {
 
 
 @pytest.mark.parametrize("name", PII)
-def test_a_type_finds_its_samples_and_nothing_else(name: str) -> None:
+def test_a_pii_type_matches_only_its_samples(name: str) -> None:
     for sample in MATCHES_BY_KIND[name]:
         text = f"before {sample}, after"
         matches = find_matches(text, [(name, PII[name])])

@@ -91,7 +91,7 @@ ENTRA = {"tenant_id": "t", "client_id": "c", "client_secret": "s"}
     ],
     ids=lambda value: value["model"] if isinstance(value, dict) else "",
 )
-def test_an_entry_is_called_where_its_cloud_is(
+def test_a_cloud_entry_has_its_base_url(
     tmp_path: Path, row: dict[str, Any], preset: str, base: str
 ) -> None:
     _, provider = only_provider(entries(tmp_path, row))
@@ -197,13 +197,13 @@ def test_an_aws_credential_is_stored_as_json(tmp_path: Path) -> None:
     assert provider.auth == ""
 
 
-def test_half_an_aws_key_is_a_mistake(tmp_path: Path) -> None:
+def test_an_incomplete_aws_key_is_an_error(tmp_path: Path) -> None:
     parsed_config = entries(tmp_path, {"model": "bedrock/x", "aws_access_key_id": "AKIA"})
     assert parsed_config.routes == {}
     assert "needs both aws_access_key_id and aws_secret_access_key" in parsed_config.notes[0]
 
 
-def test_the_variables_of_awss_own_chain_are_left_to_it(tmp_path: Path) -> None:
+def test_variables_of_the_aws_credential_chain_are_not_stored(tmp_path: Path) -> None:
     row = {
         "model": "bedrock/x",
         "aws_access_key_id": "os.environ/AWS_ACCESS_KEY_ID",

@@ -86,7 +86,7 @@ def imported_key(token: str) -> Key:
     return key
 
 
-def test_clients_keep_their_keys(proxy: Proxy) -> None:
+def test_imported_keys_continue_to_work(proxy: Proxy) -> None:
     report = imported(proxy[0])
     key = imported_key("sk-ci")
     assert (key.name, key.routes, key.tags) == ("ci", ("smart",), ("batch",))
@@ -133,7 +133,7 @@ def test_models_of_teams_and_users_and_aliases_apply(proxy: Proxy) -> None:
     assert Alias.objects.get(pattern="gpt-4").route.name == "smart"
 
 
-def test_teams_keep_their_budgets(proxy: Proxy) -> None:
+def test_imported_teams_keep_their_budgets(proxy: Proxy) -> None:
     report = imported(proxy[0])
     team = imported_key("sk-ci").team
     assert team is not None
@@ -190,7 +190,7 @@ def test_end_users_of_a_file_stay_as_they_are(proxy: Proxy) -> None:
     assert "end users: left out: gateway.yaml:3 sets end_users" in report
 
 
-def test_spend_continues(proxy: Proxy) -> None:
+def test_spend_of_imported_keys_continues(proxy: Proxy) -> None:
     imported(proxy[0])
     snapshot = store.load_snapshot()
     spent = {name: units for name, _, units in store.recorded_spend(snapshot)}

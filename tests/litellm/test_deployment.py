@@ -31,7 +31,7 @@ def test_without_an_api_key_the_usual_variable_counts(tmp_path: Path) -> None:
     assert provider.key_env == "OPENAI_API_KEY"
 
 
-def test_the_value_of_a_variable_is_nowhere_in_the_rows(tmp_path: Path) -> None:
+def test_the_value_of_a_variable_is_not_stored(tmp_path: Path) -> None:
     environ = {"MY_KEY": "sk-very-secret", "MY_ORG": "org-secret"}
     row = {
         "model": "gpt-4o",
@@ -55,7 +55,7 @@ def test_a_literal_key_makes_a_provider_of_its_own(tmp_path: Path) -> None:
     assert "sk-lit" not in name
 
 
-def test_a_secret_header_in_clear_is_remarked(tmp_path: Path) -> None:
+def test_a_plain_text_secret_header_is_remarked(tmp_path: Path) -> None:
     headers = {"x-api-token": "abc", "x-team": "blue"}
     parsed_config = entries(tmp_path, {"model": "gpt-4o", "extra_headers": headers})
     (note,) = parsed_config.notes
@@ -157,7 +157,7 @@ def test_a_version_that_yaml_parses_as_a_date_is_text(tmp_path: Path) -> None:
     assert only_provider(parsed_config)[1].query == {"api-version": "2024-02-01"}
 
 
-def test_only_azure_has_versions(tmp_path: Path) -> None:
+def test_only_azure_has_api_versions(tmp_path: Path) -> None:
     parsed_config = entries(tmp_path, {"model": "gpt-4o", "api_version": "v1"})
     assert only_provider(parsed_config)[1].query == {}
     assert "has no API versions" in parsed_config.notes[0]
@@ -257,7 +257,7 @@ def test_unsupported_entries_are_omitted_and_the_others_imported(
         ),
     ],
 )
-def test_a_mistake_names_file_line_and_field(tmp_path: Path, text: str, expected: str) -> None:
+def test_an_error_names_file_line_and_field(tmp_path: Path, text: str, expected: str) -> None:
     """A mistake in an entry leaves it out; one in a section stops the start."""
     good = "- model_name: good\n  litellm_params: {model: gpt-4o}\n"
     try:
@@ -274,7 +274,7 @@ def test_a_mistake_names_file_line_and_field(tmp_path: Path, text: str, expected
     assert expected in remark
 
 
-def test_timeouts_never_cut_a_stream_that_flows(tmp_path: Path) -> None:
+def test_timeouts_become_first_byte_and_idle_timeouts(tmp_path: Path) -> None:
     parsed_config = entries(tmp_path, {"model": "gpt-4o", "timeout": 60, "stream_timeout": 5})
     assert only_target(parsed_config).timeouts == {"first_byte_s": 60, "idle_s": 5, "total_s": 900}
     parsed_config = entries(tmp_path, {"model": "gpt-4o", "timeout": 6000})
@@ -357,7 +357,7 @@ def test_an_entry_without_a_model_uses_the_public_name(tmp_path: Path) -> None:
     assert "`dall-e-2` is used" in parsed_config.notes[0]
 
 
-def test_every_mode_is_served(tmp_path: Path) -> None:
+def test_litellm_modes_are_imported_and_unknown_ones_noted(tmp_path: Path) -> None:
     modes = ("embedding", "image_generation", "audio_transcription", "audio_speech", "rerank")
     rows = [
         {"model_name": mode, "model": f"openai/{mode}", "model_info": {"mode": mode}}
@@ -392,7 +392,7 @@ def test_model_info_becomes_traits(tmp_path: Path) -> None:
     ]
 
 
-def test_a_base_model_lends_its_abilities_and_prices(tmp_path: Path) -> None:
+def test_base_model_provides_capabilities_and_prices(tmp_path: Path) -> None:
     row = {
         "model": "azure/my-deployment",
         "api_base": "https://x.example",

@@ -60,7 +60,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(content=FILE)
-def test_any_content_is_understood_or_a_mistake(path: Path, content: dict[str, Any]) -> None:
+def test_any_yaml_content_is_imported_or_an_error(path: Path, content: dict[str, Any]) -> None:
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     try:
         response = read(path, {"SET": "x"})
@@ -77,7 +77,7 @@ def test_any_content_is_understood_or_a_mistake(path: Path, content: dict[str, A
         st.text(alphabet="ab:-[]{}*&!|>'\"\n\t #,?%@", max_size=60), st.binary(max_size=40)
     )
 )
-def test_any_bytes_are_understood_or_a_mistake(path: Path, text: str | bytes) -> None:
+def test_any_bytes_are_imported_or_an_error(path: Path, text: str | bytes) -> None:
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     try:
         read(path, {})

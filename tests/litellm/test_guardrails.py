@@ -113,7 +113,9 @@ def test_content_filters_become_patterns_and_moderation_uses_the_files_provider(
         ),
     ],
 )
-def test_what_is_left_out_is_reported(tmp_path: Path, params: dict[str, Any], note: str) -> None:
+def test_omitted_guardrail_settings_are_reported(
+    tmp_path: Path, params: dict[str, Any], note: str
+) -> None:
     guardrails = guarded(tmp_path, params)
     assert not guardrails.guardrails
     assert any(note in line for line in guardrails.notes), guardrails.notes

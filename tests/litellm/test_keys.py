@@ -65,7 +65,7 @@ def test_no_key_is_in_a_section_twice(section: str) -> None:
     assert sorted(words) == sorted(set(words))
 
 
-def test_all_that_is_read_is_in_the_table() -> None:
+def test_every_parsed_key_is_in_the_table() -> None:
     read = {*SHARES, *LIMITS, *COSTS, *(name for names in DEFAULTS.values() for name in names)}
     assert read - set(SECTIONS["litellm_params"]) == set()
     assert {*_CAPABILITIES, "base_model", "mode"} - set(SECTIONS["model_info"]) == set()
@@ -139,7 +139,7 @@ def test_every_key_the_reader_reads_is_in_the_table() -> None:
         ("model_info", "supports_video_input", "no"),
     ],
 )
-def test_a_key_is_same_different_not_yet_or_no(section: str, name: str, word: str) -> None:
+def test_each_litellm_key_has_a_support_status(section: str, name: str, word: str) -> None:
     match = find_key(section, name)
     assert match is not None
     assert match.status_label == word

@@ -114,7 +114,7 @@ def test_the_window_of_a_budget_is_the_calendars(
     assert len(parsed_config.notes) == bool(noted)
 
 
-def test_a_budget_too_small_for_its_column_lets_one_call_in(tmp_path: Path) -> None:
+def test_a_budget_below_the_column_precision_is_rounded_up(tmp_path: Path) -> None:
     """LiteLLM's own example has one of 0.000000000001 USD: the second call is refused."""
     parsed_config = entries(tmp_path, {**GPT, "max_budget": 1e-12, "budget_duration": "1d"})
     assert only_target(parsed_config).budget == {"day_usd": Decimal("0.000001")}
@@ -183,7 +183,7 @@ def test_global_limits_become_settings(tmp_path: Path) -> None:
     assert parsed_config.notes == []
 
 
-def test_a_budget_of_nothing_for_all_requests_is_none(tmp_path: Path) -> None:
+def test_a_global_budget_of_zero_is_no_budget(tmp_path: Path) -> None:
     parsed_config = entries(
         tmp_path, GPT, litellm_settings={"max_budget": 0, "budget_duration": "30d"}
     )

@@ -75,7 +75,9 @@ def imported(url: str, *options: str) -> str:
 
 
 @pytest.mark.django_db
-def test_all_that_its_api_reported_is_there(database: str, reported: Reported) -> None:
+def test_everything_that_litellms_api_reported_is_imported(
+    database: str, reported: Reported
+) -> None:
     assert "nothing was imported" in imported(database, "--dry-run")
     assert not ApiKey.objects.exists()
     imported(database)
@@ -139,6 +141,6 @@ def test_usage_has_the_names_of_models_here(database: str) -> None:
 
 
 @pytest.mark.e2e
-def test_its_keys_work_unchanged(database: str, reported: Reported, tmp_path: Path) -> None:
+def test_litellms_keys_work_unchanged(database: str, reported: Reported, tmp_path: Path) -> None:
     with StrictOpenAI() as provider:
         check_keys_on_a_gateway(tmp_path, database, provider.url, reported)

@@ -33,7 +33,7 @@ def test_entries_of_one_name_are_one_route(tmp_path: Path) -> None:
         pytest.param([{}, {"weight": 5}], [1, 1], id="the first says nothing"),
     ],
 )
-def test_shares_are_drawn_as_simple_shuffle_does(
+def test_simple_shuffle_weights_become_target_weights(
     tmp_path: Path, rows: list[dict[str, Any]], weights: list[float]
 ) -> None:
     parsed_config = entries(tmp_path, *({"model": "gpt-4o", **row} for row in rows))
@@ -88,7 +88,7 @@ def test_the_bare_wildcard_without_any_key_is_left_out(tmp_path: Path) -> None:
     assert "no key of a provider" in parsed_config.notes[0]
 
 
-def test_providers_differ_by_what_they_are_called_with(tmp_path: Path) -> None:
+def test_entries_with_different_credentials_or_urls_are_different_providers(tmp_path: Path) -> None:
     own = {"model": "openai/x", "api_base": "http://gpu:8000/v1"}
     parsed_config = entries(
         tmp_path,
@@ -130,7 +130,7 @@ def test_variables_of_the_file_are_known_in_the_file(tmp_path: Path) -> None:
     assert route(parsed_config).targets[0].shares == {"rpm": 3}
 
 
-def test_a_variable_that_is_set_already_wins(tmp_path: Path) -> None:
+def test_an_environment_variable_precedes_the_files_variables(tmp_path: Path) -> None:
     text = """
         environment_variables: {MY_BASE: "http://file:1/v1"}
         model_list:
@@ -157,7 +157,7 @@ def test_included_files_count_as_written_here(tmp_path: Path) -> None:
     assert parsed_config.notes == ["third.yaml:4: model_list[].bad_key: unknown key"]
 
 
-def test_a_circle_of_includes_is_refused(tmp_path: Path) -> None:
+def test_circular_includes_are_refused(tmp_path: Path) -> None:
     write_config(tmp_path, "include: [litellm_config.yaml]", "b.yaml")
     with pytest.raises(
         ConfigError, match="include: includes litellm_config.yaml twice or in a circle"

@@ -60,7 +60,7 @@ def test_bad_yaml_is_an_error_with_its_line(tmp_path: Path, text: str, expected:
         assert not expected
 
 
-def test_a_bomb_of_aliases_is_refused(tmp_path: Path) -> None:
+def test_a_yaml_alias_bomb_is_refused(tmp_path: Path) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
     with pytest.raises(ConfigError, match="too many nodes"):
@@ -72,14 +72,14 @@ def test_a_huge_file_is_refused(tmp_path: Path) -> None:
         read_file(write_config(tmp_path, "# " + "x" * MAX_BYTES))
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+def test_bytes_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_bytes(b"a: \xff\xfe")
     with pytest.raises(ConfigError, match="not UTF-8"):
         read_file(path)
 
 
-def test_a_missing_file_is_a_mistake(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: No such file"):
         read_file(tmp_path / "c.yaml")
 
@@ -114,18 +114,18 @@ def test_a_repeated_key_is_reported_and_the_last_one_counts(tmp_path: Path) -> N
         ("x y", "x y"),
     ],
 )
-def test_text_is_read_as_written(tmp_path: Path, written_as: str, text: str) -> None:
+def test_text_is_parsed_as_written(tmp_path: Path, written_as: str, text: str) -> None:
     assert read_file(write_config(tmp_path, f"a: {written_as}\n")).root.get("a").text() == text
 
 
 @pytest.mark.parametrize("value", ["true", "[1]", "{a: 1}"])
-def test_text_is_not_anything(tmp_path: Path, value: str) -> None:
+def test_non_text_values_are_refused_as_text(tmp_path: Path, value: str) -> None:
     with pytest.raises(ConfigError, match=r"litellm_config.yaml:1: a: must be a string"):
         read_file(write_config(tmp_path, f"a: {value}\n")).root.get("a").text()
 
 
 @pytest.mark.parametrize(("value", "number"), [("3", 3), ("0.5", 0.5), ("1e-6", 1e-6), ('"2"', 2)])
-def test_numbers(tmp_path: Path, value: str, number: float) -> None:
+def test_numbers_are_parsed(tmp_path: Path, value: str, number: float) -> None:
     assert read_file(write_config(tmp_path, f"a: {value}\n")).root.get("a").number() == number
 
 
@@ -148,7 +148,7 @@ def test_an_invalid_integer_is_refused_with_the_reason(
 @pytest.mark.parametrize(
     ("value", "flag"), [("true", True), ("no", False), ('"True"', True), ('"false"', False)]
 )
-def test_flags(tmp_path: Path, value: str, flag: bool) -> None:
+def test_booleans_are_parsed(tmp_path: Path, value: str, flag: bool) -> None:
     assert read_file(write_config(tmp_path, f"a: {value}\n")).root.get("a").boolean() is flag
 
 

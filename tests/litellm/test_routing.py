@@ -20,7 +20,7 @@ def make_route(tmp_path: Path, *rows: dict[str, Any], **router: Any) -> RouteRow
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_each_strategy_has_one_here(tmp_path: Path, name: str) -> None:
+def test_each_routing_strategy_has_an_equivalent(tmp_path: Path, name: str) -> None:
     assert make_route(tmp_path, routing_strategy=name).strategy == STRATEGIES[name]
 
 
@@ -37,7 +37,7 @@ def test_weights_are_ignored_where_litellm_ignores_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("section", ["router_settings", "litellm_settings"])
-def test_fallbacks_by_kind_of_error(tmp_path: Path, section: str) -> None:
+def test_fallbacks_by_error_kind_are_imported(tmp_path: Path, section: str) -> None:
     text = {
         "context_window_fallbacks": [{"a": ["b"]}],
         "content_policy_fallbacks": [{"a": ["b"]}, {"nobody": ["b"]}],
@@ -49,7 +49,7 @@ def test_fallbacks_by_kind_of_error(tmp_path: Path, section: str) -> None:
     assert any("nobody" in note for note in parsed_config.notes)
 
 
-def test_retries_by_kind_of_error(tmp_path: Path) -> None:
+def test_retries_by_error_kind_are_imported(tmp_path: Path) -> None:
     policy = {"RateLimitErrorRetries": 2, "TimeoutErrorRetries": 0, "BadRequestErrorRetries": 1}
     parsed_config = entries(
         tmp_path,
@@ -75,7 +75,7 @@ def test_the_failure_after_allowed_fails_starts_the_cooldown(tmp_path: Path) -> 
     )
 
 
-def test_pauses_checks_and_bounds(tmp_path: Path) -> None:
+def test_retry_after_pre_call_checks_and_max_fallbacks_are_imported(tmp_path: Path) -> None:
     test_route = make_route(
         tmp_path,
         retry_after=1,
@@ -102,7 +102,7 @@ def test_pauses_checks_and_bounds(tmp_path: Path) -> None:
         ({"enable_tag_filtering": True, "tag_filtering_match_any": False}, ("paid",), "all"),
     ],
 )
-def test_tags_choose_where_that_is_switched_on(
+def test_tag_filtering_is_imported_if_enabled(
     tmp_path: Path, router: dict[str, Any], tags: tuple[str, ...], match: str | None
 ) -> None:
     test_route = make_route(tmp_path, {**A, "tags": ["paid"]}, **router)
@@ -110,11 +110,11 @@ def test_tags_choose_where_that_is_switched_on(
 
 
 @pytest.mark.parametrize("check", ["session_affinity", "prompt_caching"])
-def test_sessions_stick_where_that_is_checked(tmp_path: Path, check: str) -> None:
+def test_session_affinity_is_imported_if_enabled(tmp_path: Path, check: str) -> None:
     assert make_route(tmp_path, optional_pre_call_checks=[check]).strategy == "sticky"
 
 
-def test_background_health_checks(tmp_path: Path) -> None:
+def test_background_health_checks_are_imported(tmp_path: Path) -> None:
     general_settings = {"background_health_checks": True, "health_check_interval": 60}
     assert (
         route(entries(tmp_path, A, general_settings=general_settings), "a").policy[
@@ -136,7 +136,7 @@ def test_a_model_is_retried_before_its_fallbacks(tmp_path: Path) -> None:
         ([{"location": "tool_config"}, {"control": {"type": "ephemeral", "ttl": "1h"}}], "1h"),
     ],
 )
-def test_cache_control_injection_points(
+def test_cache_control_injection_points_are_imported(
     tmp_path: Path, points: list[dict[str, Any]], expected: str
 ) -> None:
     row = make_route(tmp_path, {**A, "cache_control_injection_points": points})

@@ -96,7 +96,7 @@ def test_a_simple_configuration_has_nothing_to_report(tmp_path: Path) -> None:
     assert parsed_config.notes == []
 
 
-def test_several_providers(tmp_path: Path) -> None:
+def test_the_file_of_several_providers_is_imported(tmp_path: Path) -> None:
     environ = {"AZURE_API_BASE": "https://x.openai.azure.com", "AZURE_API_KEY": "k"}
     parsed_config = config(tmp_path, SEVERAL, environ)
     assert list(parsed_config.routes) == ["gpt-4o", "azure-gpt-4", "llama3"]
@@ -122,7 +122,7 @@ def test_without_its_variables_one_model_is_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("environ", [{}, {"DEEPSEEK_API_KEY": "k"}], ids=["no keys", "a key"])
-def test_models_to_switch_between(tmp_path: Path, environ: dict[str, str]) -> None:
+def test_the_model_switching_file_is_imported(tmp_path: Path, environ: dict[str, str]) -> None:
     parsed_config = config(tmp_path, SWITCHABLE, environ)
     assert list(parsed_config.routes) == ["gpt-4o", "deepseek-chat", "llama3"]
     assert list(parsed_config.providers) == ["openai", "deepseek", "ollama-localhost-11434"]

@@ -62,12 +62,14 @@ def test_timeouts_come_from_the_most_specific_setting(tmp_path: Path) -> None:
         ({"cooldown_time": 30, "disable_cooldowns": True}, 0.0),
     ],
 )
-def test_cooldown(tmp_path: Path, router: dict[str, Any], cooldown: float) -> None:
+def test_cooldown_settings_are_imported(
+    tmp_path: Path, router: dict[str, Any], cooldown: float
+) -> None:
     parsed_config = entries(tmp_path, {"model": "gpt-4o"}, router_settings=router)
     assert route(parsed_config).cooldown_s == cooldown
 
 
-def test_fallbacks_are_the_routes_own(tmp_path: Path) -> None:
+def test_fallbacks_become_route_fallbacks(tmp_path: Path) -> None:
     parsed_config = entries(tmp_path, A, B, C, litellm_settings={"fallbacks": [{"a": ["b", "c"]}]})
     assert fallbacks(parsed_config) == {"a": ["b", "c"], "b": [], "c": []}
 
@@ -84,7 +86,7 @@ def test_a_star_means_all_routes_at_any_position(tmp_path: Path) -> None:
     assert fallbacks(parsed_config) == {"a": ["b"], "b": ["c"], "c": []}
 
 
-def test_the_routers_fallbacks_win(tmp_path: Path) -> None:
+def test_fallbacks_of_router_settings_take_precedence(tmp_path: Path) -> None:
     parsed_config = entries(
         tmp_path,
         A,
@@ -108,7 +110,7 @@ def test_a_fallback_with_parameters_is_remarked(tmp_path: Path) -> None:
     assert "its own parameters" in parsed_config.notes[0]
 
 
-def test_a_model_group_may_have_other_names(tmp_path: Path) -> None:
+def test_model_group_aliases_are_imported(tmp_path: Path) -> None:
     alias = {"gpt-4": "a", "secret": {"model": "b", "hidden": True}}
     settings = {"model_group_alias": alias, "fallbacks": [{"gpt-4": ["b"]}]}
     parsed_config = entries(tmp_path, A, B, router_settings=settings)
@@ -131,7 +133,7 @@ def test_invalid_aliases_are_reported(tmp_path: Path) -> None:
     ]
 
 
-def test_other_strategies_are_remarked(tmp_path: Path) -> None:
+def test_strategies_without_equivalent_are_remarked(tmp_path: Path) -> None:
     parsed_config = entries(tmp_path, A, router_settings={"routing_strategy": "lar1"})
     assert "`lar1` is not supported yet" in parsed_config.notes[0]
     assert entries(tmp_path, A, router_settings={"routing_strategy": "simple-shuffle"}).notes == []
@@ -168,7 +170,7 @@ def test_entries_that_drop_and_that_do_not_are_different_providers(tmp_path: Pat
     assert sorted(p.drop_params for p in parsed_config.providers.values()) == [False, True]
 
 
-def test_the_most_requests_at_a_time(tmp_path: Path) -> None:
+def test_max_parallel_requests_becomes_a_concurrency_limit(tmp_path: Path) -> None:
     assert entries(tmp_path, A).max_requests is None
     general = {"max_in_flight_requests_per_worker": 64, "max_queued_requests_per_worker": 9}
     parsed_config = entries(tmp_path, A, general_settings=general)
@@ -181,12 +183,12 @@ def test_the_most_requests_at_a_time(tmp_path: Path) -> None:
     ("written", "key"),
     [("sk-1234", "sk-1234"), ("os.environ/MASTER", "from-outside"), ("12345", "12345")],
 )
-def test_the_master_key(tmp_path: Path, written: str, key: str) -> None:
+def test_the_master_key_is_imported(tmp_path: Path, written: str, key: str) -> None:
     text = f"general_settings: {{master_key: {written}}}"
     assert config(tmp_path, text, {"MASTER": "from-outside"}).master_key == key
 
 
-def test_a_master_key_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
+def test_an_unset_master_key_variable_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="master_key: names the environment variable MASTER"):
         config(tmp_path, "general_settings: {master_key: os.environ/MASTER}", {})
 

@@ -21,7 +21,7 @@ BASE = "http://localhost:4000"
         ("gateway.example", "http://gateway.example:4000"),
     ],
 )
-def test_the_address_is_one_that_works_here(host: str, url: str) -> None:
+def test_the_printed_url_is_reachable_on_this_host(host: str, url: str) -> None:
     assert address(host, 4000) == url
 
 
@@ -35,7 +35,7 @@ def test_a_first_start_shows_key_and_setup_once() -> None:
     assert "Bearer sk-dgm-1" in text
 
 
-def test_a_later_start_shows_neither() -> None:
+def test_a_later_start_shows_neither_key_nor_setup_url() -> None:
     text = banner(StartResult(), BASE, notes=[], open_mode=False)
     assert "Gateway key" not in text
     assert "setup" not in text
@@ -57,6 +57,6 @@ def test_providers_of_the_environment_are_named() -> None:
     assert "openai (OPENAI_API_KEY)" in text
 
 
-def test_where_any_token_will_do_the_line_needs_no_key() -> None:
+def test_without_required_keys_the_sample_command_has_no_key() -> None:
     assert "Bearer anything" in curl(StartResult(), BASE, open_mode=True)
     assert "not required" in banner(StartResult(), BASE, notes=[], open_mode=True)

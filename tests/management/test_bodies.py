@@ -66,7 +66,7 @@ PATHS = {
 
 
 @pytest.mark.parametrize(("path", "limit"), PATHS.items(), ids=PATHS)
-async def test_a_body_is_bounded_by_its_path(path: str, limit: int) -> None:
+async def test_the_body_size_limit_depends_on_the_path(path: str, limit: int) -> None:
     assert limit_of(path) == limit
     status, body, received_bytes = await send_body(path, b"", declared=limit + 1)
     assert (status, received_bytes) == (413, 0)
@@ -125,7 +125,7 @@ class GatedApplication:
 @pytest.mark.parametrize(
     "headers", [{}, {"cookie": "sessionid=made-up"}, {"authorization": "Bearer made-up"}]
 )
-async def test_anonymous_callers_do_not_take_all_threads(headers: dict[str, str]) -> None:
+async def test_anonymous_uploads_do_not_occupy_all_threads(headers: dict[str, str]) -> None:
     application = GatedApplication()
     waiting = [asyncio.create_task(application.ask(**headers)) for _ in range(bodies.MAX_ANONYMOUS)]
     await asyncio.sleep(0)

@@ -36,7 +36,7 @@ def snapshot(**routes: list[str]) -> Snapshot:
     )
 
 
-def test_routes_are_a_table() -> None:
+def test_the_routes_command_prints_a_table() -> None:
     lines = table(snapshot(fast=["a", "b"], slow=["c"]), {"fast": "file c.yaml:3"})
     assert [cells.split("  ")[0] for cells in lines] == ["ROUTE", "fast", "slow"]
     assert lines[1].split() == [
@@ -67,7 +67,7 @@ def test_a_probe_of_an_unknown_route_is_refused() -> None:
         select_targets(snapshot(fast=["a"]), ["gone"])
 
 
-def test_a_failure_is_printed_on_one_line() -> None:
+def test_the_probe_command_prints_a_failure_on_one_line() -> None:
     result = ProbeResult(target="p/a", ok=False, ms=12.3, detail="no\nsuch  key")
     assert line(result) == "failed  p/a  12 ms  no such key"
 

@@ -89,7 +89,7 @@ def test_a_file_becomes_the_registry_in_use(file: Path) -> None:
     assert store.load_options().row_days == 12
 
 
-def test_twice_is_as_once(file: Path) -> None:
+def test_applying_a_configuration_twice_changes_nothing(file: Path) -> None:
     applied(file)
     changes = Change.objects.count()
     assert applied(file) == ["no changes"]
@@ -141,7 +141,7 @@ def test_rows_of_others_are_not_changed_without_take(file: Path) -> None:
     assert Provider.objects.get(name="mine").source == RowSource.DATABASE
 
 
-def test_two_files_do_not_fight(file: Path, tmp_path: Path) -> None:
+def test_two_configuration_files_do_not_change_each_others_rows(file: Path, tmp_path: Path) -> None:
     applied(file)
     other = tmp_path / "other.yaml"
     other.write_text("dragoman: 1\nteams:\n  - name: crew\n")

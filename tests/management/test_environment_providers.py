@@ -125,7 +125,7 @@ def test_each_environment_has_its_providers(
     assert {name: p.base_url for name, p in found_providers(environ).items()} == expected
 
 
-def test_each_key_of_the_catalogue_adds_exactly_its_maker() -> None:
+def test_each_key_variable_of_the_catalog_adds_exactly_its_provider() -> None:
     """Each variable alone adds one provider (Gemini: two), or says which base URL it lacks."""
     for variable in sorted({name for preset in PRESETS.values() for name in preset.env}):
         findings = find_providers({variable: KEY}, Path("/nonexistent"), own_port=4000)
@@ -144,7 +144,7 @@ def test_a_base_url_chooses_the_api_behind_it() -> None:
     assert minimax["minimax"].preset == "minimax-openai"
 
 
-def test_azures_version_of_the_api_is_followed() -> None:
+def test_azures_api_version_variable_is_used() -> None:
     environ = {"AZURE_API_KEY": KEY, "AZURE_API_BASE": AZURE, "AZURE_API_VERSION": "2025-04-01"}
     assert found_providers(environ)["azure_openai"].query == {"api-version": "2025-04-01"}
 
@@ -386,7 +386,7 @@ def test_a_server_that_does_not_answer_is_not_waited_for() -> None:
         hold.set()
 
 
-def test_the_gateway_does_not_find_itself() -> None:
+def test_the_gateway_is_not_detected_as_a_local_server() -> None:
     (server,) = [server for server in SERVERS if server.preset == "vllm"]
     assert find_local_servers(server.port, [server]) == []
 

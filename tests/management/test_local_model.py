@@ -106,7 +106,7 @@ def test_each_start_moves_the_provider_to_its_port() -> None:
 
 
 @pytest.mark.django_db
-def test_a_route_of_this_name_stays() -> None:
+def test_an_existing_route_of_the_same_name_is_kept() -> None:
     Route.objects.create(name="local", source=RowSource.DATABASE)
     bootstrap.ensure_environment(Findings(providers=[on_port(5001)], notes=[]))
     bootstrap.ensure_local_route(on_port(5001))

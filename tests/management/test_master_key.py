@@ -10,14 +10,14 @@ STRONG = "sk-" + "x" * 30
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.8.9.1"])
-def test_only_this_machine_reaches_loopback(host: str) -> None:
+def test_loopback_addresses_are_private(host: str) -> None:
     assert is_loopback(host)
 
 
 @pytest.mark.parametrize(
     "host", ["0.0.0.0", "::", "192.168.1.4", "", "localhost.example.com", "localhos"]
 )
-def test_anything_else_may_be_reached_by_others(host: str) -> None:
+def test_other_addresses_are_public(host: str) -> None:
     assert not is_loopback(host)
 
 
@@ -42,29 +42,29 @@ def test_a_strong_key_is_fine_anywhere(host: str) -> None:
     assert (choice.refusal, choice.open, choice.warnings) == ("", False, ())
 
 
-def test_a_file_without_a_key_opens_loopback_with_a_warning() -> None:
+def test_a_file_without_a_master_key_opens_loopback_with_a_warning() -> None:
     choice = choose("", "127.0.0.1", has_config=True, wants_open=False)
     assert choice.open
     assert "any client token is accepted: no master_key" in choice.warnings[0]
 
 
-def test_a_file_without_a_key_does_not_open_the_gateway_to_the_network() -> None:
+def test_a_file_without_a_master_key_requires_keys_on_public_addresses() -> None:
     choice = choose("", "0.0.0.0", has_config=True, wants_open=False)
     assert (choice.refusal, choice.open, choice.warnings) == ("", False, ())
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
-def test_without_a_file_keys_are_needed(host: str) -> None:
+def test_without_a_file_keys_are_required(host: str) -> None:
     choice = choose("", host, has_config=False, wants_open=False)
     assert (choice.refusal, choice.open, choice.warnings) == ("", False, ())
 
 
-def test_the_switch_opens_loopback_with_a_warning() -> None:
+def test_open_mode_is_allowed_on_loopback_with_a_warning() -> None:
     choice = choose(STRONG, "127.0.0.1", has_config=False, wants_open=True)
     assert choice.open
     assert "DRAGOMAN_OPEN" in choice.warnings[0]
 
 
-def test_the_switch_is_refused_on_public_addresses() -> None:
+def test_open_mode_is_refused_on_public_addresses() -> None:
     choice = choose(STRONG, "0.0.0.0", has_config=False, wants_open=True)
     assert "unset DRAGOMAN_OPEN" in choice.refusal

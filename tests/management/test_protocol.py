@@ -68,7 +68,7 @@ async def test_a_buffered_head_waits_for_its_body() -> None:
     assert transport.writes == [HEAD + b"ok"]
 
 
-async def test_much_does_not_wait() -> None:
+async def test_large_writes_are_sent_immediately() -> None:
     cork, transport = corked()
     cork.write(HEAD)
     cork.write(b"x" * 65_536)
@@ -103,7 +103,7 @@ async def test_nothing_is_sent_to_a_disconnected_client() -> None:
     assert transport.writes == []
 
 
-async def test_all_else_is_the_transports() -> None:
+async def test_unchanged_methods_are_delegated_to_the_transport() -> None:
     cork, _ = corked()
     assert cork.pause_reading() == "paused"
 
@@ -185,7 +185,7 @@ async def answered(
 
 @pytest.mark.parametrize("messages", ANSWERS.values(), ids=ANSWERS)
 @pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
-async def test_an_answer_is_the_one_that_uvicorn_sends(messages: Any, request_: bytes) -> None:
+async def test_a_response_equals_the_one_of_plain_uvicorn(messages: Any, request_: bytes) -> None:
     ours = await answered(Protocol, request_, messages)
     theirs = await answered(HttpToolsProtocol, request_, messages)
     assert ours == theirs
@@ -228,7 +228,7 @@ async def answered_protocol(
     return protocol
 
 
-async def test_a_connection_that_idles_is_closed_and_one_that_works_is_not() -> None:
+async def test_an_idle_connection_is_closed_and_a_busy_one_is_not() -> None:
     idle, busy = RecordingTransport(), RecordingTransport()
     await answered_protocol(WHOLE, REQUESTS["1.1"], idle, timeout_keep_alive=0.2)
     working = await answered_protocol(WHOLE, REQUESTS["1.1"], busy, timeout_keep_alive=0.2)
@@ -242,7 +242,7 @@ async def test_a_connection_that_idles_is_closed_and_one_that_works_is_not() -> 
     working.connection_lost(None)
 
 
-async def test_a_request_puts_the_end_of_its_connection_off() -> None:
+async def test_a_request_extends_the_keepalive_timeout() -> None:
     transport = RecordingTransport()
     protocol = await answered_protocol(WHOLE, REQUESTS["1.1"], transport, timeout_keep_alive=0.3)
     loop = asyncio.get_running_loop()

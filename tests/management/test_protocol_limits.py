@@ -124,7 +124,7 @@ LARGE: dict[str, list[bytes]] = {
 
 
 @pytest.mark.parametrize("pieces", LARGE.values(), ids=LARGE)
-async def test_a_head_is_bounded(pieces: list[bytes]) -> None:
+async def test_the_request_head_size_is_bounded(pieces: list[bytes]) -> None:
     server = ProtocolServer()
     transport = await server.send(*pieces)
     assert transport.closed
@@ -149,7 +149,7 @@ async def test_ordinary_requests_pass(pieces: list[bytes]) -> None:
     assert not transport.closed
 
 
-async def test_trailers_are_no_headers_of_the_request() -> None:
+async def test_request_trailers_are_not_headers() -> None:
     server = ProtocolServer()
     await server.send(POST, b"1\r\na\r\n0\r\nauthorization: Bearer x\r\n\r\n")
     assert server.bodies == [b"a"]
@@ -244,7 +244,7 @@ async def test_slow_clients_are_disconnected(pieces: list[bytes], status: int) -
     assert transport.status == status
 
 
-async def test_a_byte_now_and_then_does_not_put_the_end_of_a_head_off() -> None:
+async def test_slow_bytes_do_not_extend_the_header_timeout() -> None:
     protocol, transport = ProtocolServer(head_s=0.2).connect()
     protocol.data_received(HEAD + b"x: ")
     while not transport.closed:
@@ -263,7 +263,7 @@ async def test_a_request_that_is_answered_slowly_is_not_closed() -> None:
     await until_in_loop(lambda: transport.status == 200)
 
 
-async def test_those_that_wait_longest_make_room_and_callers_are_answered() -> None:
+async def test_the_longest_idle_connections_are_closed_for_new_ones() -> None:
     server = ProtocolServer(connections=20)
     known, transport = server.connect()
     known.data_received(GET)
@@ -277,7 +277,7 @@ async def test_those_that_wait_longest_make_room_and_callers_are_answered() -> N
     assert transport.sent.count(b"200 OK") == 2
 
 
-async def test_a_caller_that_is_idle_for_long_makes_room_too(
+async def test_an_idle_authenticated_connection_is_closed_for_new_ones(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(connection_deadlines, "FRESH_CALLER_S", 0.05)

@@ -48,7 +48,7 @@ def test_the_supervisor_continues_while_a_worker_is_stable() -> None:
     assert not policy.gives_up(30.0, oldest_worker_s=STABLE_S)
 
 
-def test_deaths_over_a_long_time_are_no_reason() -> None:
+def test_crashes_spread_over_a_long_time_do_not_end_the_supervisor() -> None:
     policy = RestartPolicy()
     for n in range(3 * MAX_DEATHS):
         now = n * (WINDOW_S + 1) / (MAX_DEATHS - 1)

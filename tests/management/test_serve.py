@@ -100,13 +100,13 @@ def test_a_port_in_use_error_names_the_remedy() -> None:
         ("192.0.2.1", 0, "assign requested address"),
     ],
 )
-def test_an_address_that_can_not_be_is_a_clear_message(host: str, port: int, reason: str) -> None:
+def test_an_invalid_bind_address_is_named(host: str, port: int, reason: str) -> None:
     with pytest.raises(CommandError, match=reason) as caught:
         bind(host, port)
     assert caught.value.returncode == 1
 
 
-def test_the_server_is_set_up_for_the_job() -> None:
+def test_the_uvicorn_configuration_is_set() -> None:
     parsed_config = config("127.0.0.1", 4000, 2, 30.0)
     # httptools refuses a body with two lengths; h11 carries it out.
     assert isinstance(parsed_config.http, type)
