@@ -192,7 +192,7 @@ def test_every_public_name_is_documented() -> None:
     assert not offenders(rules.undocumented, sources())
 
 
-def test_docstrings_name_what_is_there() -> None:
+def test_docstrings_name_existing_attributes() -> None:
     stale = 'class A:\n    """A.\n\n    Attributes:\n        a, b: c.\n    """\n\n    a: int\n'
     assert rules.stale_documentation(stale) == ["A: b"]
     assert not offenders(rules.stale_documentation, sources())
@@ -270,7 +270,7 @@ def test_no_unfinished_code_markers_remain() -> None:
     assert not offenders(rules.unfinished, [p for p in tracked() if "vendor" not in p.parts])
 
 
-def test_pages_trust_no_value() -> None:
+def test_templates_never_disable_escaping() -> None:
     for bad in ("{{ x|safe }}", "{{ x | safe }}", "{% autoescape off %}", "mark_safe(x)"):
         assert rules.trusting(bad)
     assert not rules.trusting("{{ x|safe_name }} it is safe")

@@ -24,7 +24,7 @@ def answers() -> bool:
 
 @pytest.mark.postgres
 @pytest.mark.timeout(900)
-def test_the_database_tests_pass_on_postgresql(pytestconfig: pytest.Config) -> None:
+def test_database_tests_pass_on_postgresql(pytestconfig: pytest.Config) -> None:
     if "TEST_POSTGRES_URL" not in os.environ and not answers():
         pytest.skip("no PostgreSQL on 127.0.0.1:5432; start one, or set TEST_POSTGRES_URL")
     if os.environ.get("DATABASE_URL", "").startswith("postgres"):

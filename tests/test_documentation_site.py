@@ -87,7 +87,7 @@ def test_every_client_provider_and_term_is_found(site: Path) -> None:
 @pytest.mark.parametrize(
     "path", [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"], ids=lambda path: path.name
 )
-def test_code_blocks_are_code(path: Path) -> None:
+def test_documentation_code_blocks_parse(path: Path) -> None:
     """Python compiles, data parses, and a shell accepts the commands."""
     for language, code in _BLOCK.findall(path.read_text(encoding="utf-8")):
         match language:

@@ -131,7 +131,7 @@ def _code(dialect: str, kind: str) -> str:
     return f"{reply.status} `{code}`" if code else str(reply.status)
 
 
-def test_the_page_is_that_of_the_code() -> None:
+def test_the_error_code_page_is_current() -> None:
     if os.environ.get("UPDATE_SNAPSHOTS"):
         TARGET.write_text(page(), encoding="utf-8")
     assert TARGET.read_text(encoding="utf-8") == page()

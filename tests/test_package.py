@@ -76,7 +76,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return environment / "bin"
 
 
-def test_it_needs_few_packages(installed: Path, tmp_path: Path) -> None:
+def test_the_wheel_requires_few_packages(installed: Path, tmp_path: Path) -> None:
     listed = run(UV, "pip", "list", "--python", installed / "python", cwd=tmp_path)
     packages = listed.stdout.splitlines()[2:]
     assert len(packages) <= MAX_PACKAGES, packages
@@ -87,7 +87,7 @@ def test_it_needs_few_packages(installed: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("program", [["dragoman"], ["python", "-m", "dragoman"]])
 @pytest.mark.wide(every=2)
-def test_it_serves_without_the_repository(
+def test_the_installed_package_serves_without_the_repository(
     installed: Path, tmp_path: Path, program: list[str]
 ) -> None:
     port = free_port()
@@ -170,7 +170,7 @@ def test_the_checkouts_command_installs_what_the_project_names() -> None:
     assert extras == set(project["project"]["optional-dependencies"]) - {"tokens", "presidio"}
 
 
-def test_it_prints_its_version(installed: Path, tmp_path: Path) -> None:
+def test_the_installed_command_prints_its_version(installed: Path, tmp_path: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     done = run(installed / "dragoman", "--version", cwd=tmp_path)
     assert done.stdout == f"dragoman {project['version']}\n"

@@ -193,7 +193,7 @@ def _untranslated(text: str) -> list[str]:
     return words + [value for value in values if value != "provider/model"]
 
 
-def test_every_text_of_a_template_can_be_translated() -> None:
+def test_every_template_text_is_translatable() -> None:
     found = {
         str(path.relative_to(ROOT)): words
         for path in TEMPLATES

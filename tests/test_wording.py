@@ -140,5 +140,5 @@ def test_texts_use_plain_terms(folder: str) -> None:
 
 
 @pytest.mark.parametrize("phrase", ["This can not be done.", "3 requests a minute", "Take over"])
-def test_a_phrase_is_found(phrase: str) -> None:
+def test_the_wording_check_finds_a_forbidden_phrase(phrase: str) -> None:
     assert _ANY.search(phrase.lower())

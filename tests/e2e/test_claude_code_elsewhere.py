@@ -86,7 +86,9 @@ async def test_a_turn_with_parallel_tools_and_a_next_one(
 
 
 @pytest.mark.parametrize("route", PROVIDERS)
-async def test_structured_output(stack: GatewayStack, tmp_path: Path, route: str) -> None:
+async def test_claude_code_returns_structured_output(
+    stack: GatewayStack, tmp_path: Path, route: str
+) -> None:
     prompt = "Which city is it, as data"
     data = {"city": "Oslo", "people": 717_710}
     call = Call("StructuredOutput", data, "call_structured_1")
@@ -100,7 +102,7 @@ async def test_structured_output(stack: GatewayStack, tmp_path: Path, route: str
 
 
 @pytest.mark.parametrize("route", PROVIDERS)
-async def test_partial_messages_of_a_stream(
+async def test_claude_code_prints_partial_messages_of_a_stream(
     stack: GatewayStack, tmp_path: Path, route: str
 ) -> None:
     prompt = "Stream a few words"

@@ -134,7 +134,7 @@ def send_chat(client: Any, stream: bool, **fields: Any) -> Any:
 
 @EACH
 @HOW
-def test_an_answer_is_read(client: Any, model: str, stream: bool) -> None:
+def test_the_cohere_sdk_parses_a_response(client: Any, model: str, stream: bool) -> None:
     text, calls, finish, usage = send_chat(
         client, stream, model=model, messages=[user("Hello there")]
     )

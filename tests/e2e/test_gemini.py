@@ -330,7 +330,7 @@ def test_errors_are_the_sdks_own(stack: GatewayStack, client: genai.Client, mode
 
 
 @ALL
-def test_a_stream_that_breaks_raises(stack: GatewayStack, client: genai.Client, model: str) -> None:
+def test_a_broken_stream_raises(stack: GatewayStack, client: genai.Client, model: str) -> None:
     stack.on(f"Break, {model}", ScriptedAnswer(text="This will never be whole.", breaks="error"))
     stream = client.models.generate_content_stream(model=model, contents=f"Break, {model}")
     with pytest.raises(errors.APIError):

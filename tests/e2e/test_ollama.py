@@ -164,7 +164,7 @@ def test_parallel_tool_calls_make_a_round_trip(
 
 
 @EACH
-def test_a_prompt_is_continued(client: ollama.Client, model: str) -> None:
+def test_an_ollama_generate_prompt_is_continued(client: ollama.Client, model: str) -> None:
     whole = client.generate(model=model, prompt="Hello there", system="Be brief")
     assert whole.response == "Hello from the strict upstream."
     rows = list(client.generate(model=model, prompt="Hello there", stream=True))

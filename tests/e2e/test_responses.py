@@ -75,7 +75,7 @@ def request_with_text(stack: GatewayStack, text: str) -> RecordedRequest:
 
 @ALL
 @STREAM
-def test_an_answer_is_read(client: openai.OpenAI, model: str, stream: bool) -> None:
+def test_the_openai_sdk_parses_a_response(client: openai.OpenAI, model: str, stream: bool) -> None:
     response = send_request(
         client, stream=stream, model=model, input="Hello there", instructions="Be brief"
     )
@@ -217,7 +217,7 @@ REFUSALS: dict[str, tuple[Refusal, Refusal, type[openai.APIStatusError], str | N
 @FOREIGN
 @STREAM
 @pytest.mark.parametrize("kind", list(REFUSALS))
-def test_a_refusal_is_the_sdks_own_error(
+def test_an_error_raises_the_exception_of_the_sdk(
     stack: GatewayStack, client: openai.OpenAI, model: str, stream: bool, kind: str
 ) -> None:
     chat, messages, expected_error, code = REFUSALS[kind]

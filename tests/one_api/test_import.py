@@ -168,7 +168,7 @@ def imported_key(secret: str) -> Key:
     return key
 
 
-def test_clients_keep_their_keys(database: str) -> None:
+def test_imported_keys_continue_to_work(database: str) -> None:
     report = imported(database)
     key = imported_key(f"sk-{KEY_1}")
     assert (key.name, key.routes, key.budget.total_usd) == ("app", ("gpt-4o",), Decimal("1.5"))
@@ -202,7 +202,7 @@ def test_channels_are_targets_by_priority_and_weight(database: str) -> None:
     assert "group vip: set its ratio 0.5 as the margin of a team" in report
 
 
-def test_quotas_continue(database: str) -> None:
+def test_used_quotas_become_recorded_spend(database: str) -> None:
     imported(database)
     spent = {name: units for name, _, units in store.recorded_spend(store.load_snapshot())}
     key = imported_key(f"sk-{KEY_1}")

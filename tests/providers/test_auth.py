@@ -32,18 +32,18 @@ def test_the_line_end_of_a_key_file_is_no_part_of_the_key() -> None:
 
 
 @pytest.mark.parametrize("value", ["k\r\nevil: 1", "sch\u00fcssel-1"], ids=["line break", "umlaut"])
-def test_a_credential_that_no_header_may_carry_is_refused_unseen(value: str) -> None:
+def test_a_credential_invalid_in_a_header_is_refused_without_showing_it(value: str) -> None:
     with pytest.raises(ValueError, match="credential") as caught:
         headers_for("bearer", Secret(value))
     assert value not in str(caught.value)
 
 
-def test_an_unknown_kind_is_refused() -> None:
+def test_an_unknown_auth_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="basic"):
         headers_for("basic", Secret("k"))
 
 
-def test_a_secret_does_not_show_itself() -> None:
+def test_the_repr_of_a_secret_is_masked() -> None:
     assert "hunter2" not in f"{Secret('hunter2')!r} {Secret('hunter2')}"
 
 
@@ -83,7 +83,7 @@ def test_a_header_is_generated_or_sent_unchanged(auth: str, credential: str, res
         ("google", "{torn", "not a JSON object"),
     ],
 )
-def test_a_credential_that_lacks_something_is_refused_by_name(
+def test_an_incomplete_credential_is_refused_with_the_missing_field(
     auth: str, credential: str, match: str
 ) -> None:
     with pytest.raises(ValueError, match=match):
@@ -98,7 +98,7 @@ def test_an_aws_key_in_one_line_is_split() -> None:
     }
 
 
-def test_the_secrets_inside_a_credential_are_known() -> None:
+def test_secrets_inside_a_json_credential_are_extracted() -> None:
     assert "wJalrXUtnFEMI/K7MDENG" in secrets_of(AWS_KEY)
     assert "private-private" in secrets_of('{"type":"x","private_key":"private-private"}')
     assert secrets_of("short") == ()

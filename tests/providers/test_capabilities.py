@@ -233,7 +233,7 @@ def test_an_older_name_of_the_output_limit_is_renamed_for_reasoning_models() -> 
     assert edits_for("custom", "gpt-5") == ()
 
 
-def test_mistral_is_as_case_14_needs_it() -> None:
+def test_mistral_models_have_their_traits() -> None:
     features = facts(
         "mistral",
         "mistral-large-latest",
@@ -250,7 +250,7 @@ def test_mistral_is_as_case_14_needs_it() -> None:
     assert "high" in features[7]
 
 
-def test_deepseek_is_as_case_18_needs_it() -> None:
+def test_deepseek_models_have_their_traits() -> None:
     traits = traits_for("deepseek", "deepseek-v4-pro")
     assert traits.thinking_request == "thinking"
     assert traits.replay_reasoning == "required_on_tools"
@@ -292,7 +292,7 @@ def test_reasoning_is_read_from_the_providers_field(preset: str, model: str, fie
         ("moonshot", "kimi-k2.6"),
     ],
 )
-def test_an_open_model_reasons_wherever_it_runs(preset: str, model: str) -> None:
+def test_an_open_weight_model_reasons_at_every_provider(preset: str, model: str) -> None:
     assert facts(preset, model, "reasoning") == (True,)
 
 
@@ -319,7 +319,7 @@ def test_gemini_models_take_their_own_efforts(model: str, efforts: tuple[str, ..
     assert facts("gemini", model, "efforts") == (efforts,)
 
 
-def test_a_router_maps_every_effort_itself() -> None:
+def test_routers_such_as_openrouter_accept_every_effort() -> None:
     assert "xhigh" in traits_for("openrouter", "openai/o3").efforts
 
 
@@ -393,11 +393,11 @@ def test_bedrocks_models_differ_by_their_makers(model: str, found: tuple[Any, ..
         ("command-r-08-2024", (False, False, None)),
     ],
 )
-def test_coheres_models(model: str, found: tuple[Any, ...]) -> None:
+def test_cohere_models_have_their_traits(model: str, found: tuple[Any, ...]) -> None:
     assert facts("cohere", model, "reasoning", "images", "max_output") == found
 
 
-def test_claude_is_the_same_wherever_it_is_served() -> None:
+def test_claude_has_the_same_traits_at_every_provider() -> None:
     for preset in ("vertex-anthropic", "azure-anthropic", "bedrock-anthropic"):
         name = (
             "anthropic.claude-sonnet-4-5" if preset.startswith("bedrock") else "claude-sonnet-4-5"

@@ -144,7 +144,7 @@ def test_the_page_about_providers_shows_the_catalogue() -> None:
 
 
 @rows
-def test_a_row_is_complete(preset: Preset) -> None:
+def test_a_catalog_row_is_complete(preset: Preset) -> None:
     """Title, a place to call, a way in, documents, a logo: what the pages show of a row."""
     assert preset.title
     assert preset.base_url or preset.url_example
@@ -181,19 +181,19 @@ def test_at_least_40_presets_use_openai_chat() -> None:
         ("openai/responses/gpt-5", "openai", "gpt-5", ""),
     ],
 )
-def test_names_as_litellm_writes_them(written: str, preset: str, model: str, region: str) -> None:
+def test_litellm_provider_names_resolve(written: str, preset: str, model: str, region: str) -> None:
     prefix, _, name = written.partition("/")
     match = match_prefix(prefix, name)
     assert match is not None
     assert (match.preset.name, match.model, match.region) == (preset, model, region)
 
 
-def test_an_unknown_prefix_means_nothing() -> None:
+def test_an_unknown_litellm_prefix_has_no_match() -> None:
     assert match_prefix("no_such_prefix", "m") is None
 
 
 @each("name", ["groq", "fireworks"])
-def test_marks_of_litellm_do_not_reach_who_refuses_them(name: str) -> None:
+def test_litellm_specific_fields_are_removed_where_refused(name: str) -> None:
     marked = {"role": "assistant", "content": "a", "provider_specific_fields": {"refusal": None}}
     body, report = apply(PRESETS[name].edits, {"messages": [marked]})
     assert body["messages"] == [{"role": "assistant", "content": "a"}]

@@ -200,7 +200,7 @@ bodies = st.dictionaries(
 
 
 @given(body=bodies, preset=st.sampled_from([p for p in PRESETS.values() if p.edits]))
-def test_both_ways_of_applying_agree_on_any_body(body: dict[str, Any], preset: Any) -> None:
+def test_byte_and_object_edits_agree_on_any_body(body: dict[str, Any], preset: Any) -> None:
     whole, report = apply(preset.edits, body)
     raw, raw_report = apply_raw(preset.edits, shallow(body))
     assert deep(raw) == whole

@@ -24,7 +24,7 @@ from gateway.simulate import translate
         ("gemini-2.0-flash", (), False, "native"),
     ],
 )
-def test_each_generation_thinks_in_its_own_way(
+def test_each_gemini_generation_has_its_thinking_config(
     model: str, budgets: tuple[int, ...], always: bool, replay: str
 ) -> None:
     traits = traits_for("gemini", model)
@@ -52,5 +52,5 @@ def test_vertex_has_paths_of_its_own(stream: bool, tail: str) -> None:
     assert "model" not in translation["body"]
 
 
-def test_googles_key_has_a_header_of_its_own() -> None:
+def test_googles_api_key_has_its_own_header() -> None:
     assert headers_for("x-goog-api-key", Secret("k")) == ((b"x-goog-api-key", b"k"),)

@@ -17,7 +17,7 @@ def test_matches_are_masked_at_the_same_length() -> None:
     assert len(masks) == len(body)
 
 
-def test_a_greedy_pattern_leaves_the_form_of_the_body() -> None:
+def test_a_greedy_pattern_leaves_valid_json() -> None:
     body = json.dumps({"password": "hunter2", "next": ["a", "b"]}).encode()
     payload = json.loads(apply_masks(body, [compile_mask(r"password.+")]))
     assert list(payload.values()) == ["*******", ["*", "*"]]
@@ -46,7 +46,7 @@ def test_numbers_in_a_text_become_asterisks() -> None:
     assert masked == {"text": f"cards: {'*' * 16}, {'*' * 16}"}
 
 
-def test_text_is_masked_too() -> None:
+def test_plain_text_is_masked_too() -> None:
     assert mask_text("bill acme-1 é", [compile_mask(r"acme-\w")]) == "bill ****** é"
 
 
@@ -54,7 +54,7 @@ def test_text_is_masked_too() -> None:
     "pattern",
     [r"\b\d{3}-\d{2}-\d{4}\b", r"(?:\d{4}[- ]?){3}\d{4}", r"acme-\w+", r"(?i)bearer [a-z]{8,64}"],
 )
-def test_usual_patterns_are_accepted(pattern: str) -> None:
+def test_common_patterns_are_accepted(pattern: str) -> None:
     assert compile_mask(pattern)
 
 
@@ -83,7 +83,7 @@ def test_patterns_with_catastrophic_backtracking_are_refused(pattern: str, reaso
         compile_mask(pattern)
 
 
-def test_the_time_grows_with_the_body_and_no_faster() -> None:
+def test_masking_takes_linear_time() -> None:
     patterns = [
         compile_mask(r"[a-z]{1,60}[a-z0-9]{1,60}!"),
         compile_mask(r"(?:\d{4}[- ]?){3}\d{4}"),

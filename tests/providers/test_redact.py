@@ -58,13 +58,13 @@ def test_a_short_secret_does_not_mask_ordinary_text() -> None:
     assert scrub("no key at all", ["key"]) == "no key at all"
 
 
-def test_a_secret_across_the_cut_leaves_no_half() -> None:
+def test_a_secret_at_the_truncation_point_is_removed_completely() -> None:
     secret = "correct-horse-battery-staple"
     text = scrub("x" * (MAX_CHARS - 5) + secret, [secret])
     assert "correct" not in text
 
 
-def test_a_message_is_cut() -> None:
+def test_an_error_message_is_truncated() -> None:
     assert len(scrub("word " * MAX_CHARS)) == MAX_CHARS
 
 

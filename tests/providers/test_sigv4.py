@@ -73,6 +73,6 @@ def _expected(key: sigv4.Key, url: str, body: bytes, at: str) -> str:
     )
 
 
-def test_a_key_does_not_show_itself() -> None:
+def test_the_repr_of_a_signing_key_is_masked() -> None:
     assert "wJalr" not in repr(KEY)
     assert "AKIA" not in repr(KEY)

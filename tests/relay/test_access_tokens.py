@@ -168,14 +168,14 @@ async def test_each_request_is_signed_on_its_own() -> None:
     assert "SignedHeaders=content-type;host;x-amz-date" in first["authorization"]
 
 
-async def test_a_form_on_disk_is_not_signed(tmp_path: Path) -> None:
+async def test_an_upload_spooled_to_disk_is_not_signed(tmp_path: Path) -> None:
     form = SpooledBody([b"x"], UploadSpools(tmp_path, 10).open(1), lambda: None)
     with pytest.raises(GatewayError, match="requires signed bodies"):
         await headers(AccessTokens(), provider("sigv4", AWS), form)
     assert await headers(AccessTokens(), provider("bearer", "key"), form) is PLAIN
 
 
-async def test_the_machines_own_key_signs_where_none_is_given(
+async def test_the_aws_credential_chain_signs_without_a_configured_key(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAENVIRONMENT00001")
@@ -218,7 +218,7 @@ async def test_a_request_that_is_given_up_does_not_end_the_renewal_for_others(
     assert (await waiting)["authorization"] == "Bearer late"
 
 
-def test_a_grant_does_not_show_itself() -> None:
+def test_the_repr_of_a_credential_source_is_masked() -> None:
     assert "secret" not in repr(
         access_tokens.aws_key({"aws_access_key_id": "A", "aws_secret_access_key": "secret"}, "")
     )

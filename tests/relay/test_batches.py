@@ -163,7 +163,7 @@ async def test_results_are_billed_at_the_price_of_batches_once(tmp_path: Path) -
     assert (both.provider, both.usage_source, both.status) == ("up", "reported", 200)
 
 
-async def test_a_status_that_counts_its_tokens_settles_it(tmp_path: Path) -> None:
+async def test_a_batch_status_with_usage_is_billed(tmp_path: Path) -> None:
     usage = {
         "input_tokens": 3000,
         "input_tokens_details": {"cached_tokens": 1000},
@@ -188,7 +188,7 @@ async def test_a_status_that_counts_its_tokens_settles_it(tmp_path: Path) -> Non
     assert row.cost_usd == (2000 * HALF[0] + 1000 * HALF[2] + 400 * HALF[1]) / 1_000_000
 
 
-async def test_a_status_that_counts_nothing_leaves_it_to_the_results(tmp_path: Path) -> None:
+async def test_a_batch_status_without_usage_is_billed_from_the_results(tmp_path: Path) -> None:
     """As of a batch that was made before OpenAI counted, or elsewhere."""
     nothing = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
     book = InMemoryBatchLedger()
@@ -276,7 +276,7 @@ async def test_results_that_are_not_read_to_the_end_are_not_counted(tmp_path: Pa
     assert book.rows == []
 
 
-async def test_a_database_that_is_away_changes_nothing_for_the_client(
+async def test_an_unavailable_database_does_not_affect_batch_clients(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     book = InMemoryBatchLedger()
@@ -304,7 +304,7 @@ async def test_a_batch_list_settles_its_batches_with_one_query(tmp_path: Path) -
     assert book.calls == ["has_results", "settle"]
 
 
-async def test_any_other_file_is_not_read(tmp_path: Path) -> None:
+async def test_other_uploaded_files_are_not_parsed(tmp_path: Path) -> None:
     book = InMemoryBatchLedger()
     async with gateway(tmp_path, registry(), up=Upstream(answered("gpt-4.1", 10, 10))) as live:
         book.keep(live.runtime)
@@ -428,7 +428,9 @@ def test_each_line_is_billed_by_the_length_of_its_own_prompt() -> None:
     ],
     ids=["no line end", "blank lines", "a response", "vectors"],
 )
-def test_the_shapes_of_openais_lines(data: bytes, tokens: tuple[int, int]) -> None:
+def test_batch_result_lines_of_every_openai_endpoint_are_counted(
+    data: bytes, tokens: tuple[int, int]
+) -> None:
     one = read(data)["gpt-4.1"]
     assert (one.tokens["input"], one.tokens["output"]) == tokens
     assert one.usd == (tokens[0] * HALF[0] + tokens[1] * HALF[1]) / 1_000_000
@@ -501,7 +503,7 @@ def aliased() -> Snapshot:
     return registry(priced("my-gpt"), aliases={"quick": "my-gpt"})
 
 
-async def test_names_of_ours_become_the_providers(tmp_path: Path) -> None:
+async def test_gateway_model_names_in_a_batch_become_the_providers(tmp_path: Path) -> None:
     lines = b"".join(
         request(model, str(n))
         for n, model in enumerate(["my-gpt", "quick", "up/gpt-4.1", "up/ft:mine", "gpt-4.1"])
@@ -597,7 +599,7 @@ async def test_the_first_lines_model_selects_the_provider(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
-def test_lines_are_the_same_in_any_pieces(size: int) -> None:
+def test_batch_lines_are_independent_of_chunk_boundaries(size: int) -> None:
     data = b"\n\n" + request("my-gpt") + b" \r\n" + request("gpt-4.1") + request("my-gpt")[:-1]
     numbers: list[int] = []
 
@@ -635,7 +637,7 @@ async def test_a_line_that_is_too_long_is_refused(
     assert reply.json()["error"]["message"] == "line 2 of the file has more than 1 MB"
 
 
-async def test_a_large_file_is_renamed_on_its_way_over_the_disk(tmp_path: Path) -> None:
+async def test_model_names_in_a_spooled_batch_file_are_replaced(tmp_path: Path) -> None:
     lines = b"".join(request("my-gpt", str(n), padding="x" * 500) for n in range(3000))
     assert len(lines) > 2 * STEP_BYTES
     _, (data,) = await uploaded(tmp_path, lines, aliased())

@@ -74,7 +74,7 @@ async def test_a_stream_that_breaks_off_ends_with_an_exception(tmp_path: Path) -
     assert entry.outcome == "cut"
 
 
-async def test_an_idle_stream_gets_no_bytes_that_are_no_message(
+async def test_an_idle_event_stream_gets_no_keepalive_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relay_stream, "PING_S", 0.02)

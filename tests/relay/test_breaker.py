@@ -56,7 +56,7 @@ def test_failures_of_two_processes_count_together(tmp_path: Path) -> None:
     assert one.states[X].open_until == two.states[X].open_until > 0
 
 
-def test_an_answer_anywhere_forgets_all(tmp_path: Path) -> None:
+def test_a_success_in_any_process_resets_the_failures(tmp_path: Path) -> None:
     one, two, clock = pair(tmp_path)
     fails(one)
     two.refresh()
@@ -76,7 +76,7 @@ def test_one_request_probes_a_target_after_its_cooldown(tmp_path: Path) -> None:
     assert two.states[X].open_until > clock.now, "the first failure of a trial rests again"
 
 
-def test_an_expired_trial_is_claimed_by_another_process(tmp_path: Path) -> None:
+def test_an_expired_probe_is_claimed_by_another_process(tmp_path: Path) -> None:
     one, two, clock = pair(tmp_path)
     fails(one)
     clock.now += 6
@@ -85,7 +85,7 @@ def test_an_expired_trial_is_claimed_by_another_process(tmp_path: Path) -> None:
     assert two.claim_trial(X)
 
 
-def test_a_trial_that_begins_to_answer_lets_the_next_in(tmp_path: Path) -> None:
+def test_a_probe_that_streams_admits_further_requests(tmp_path: Path) -> None:
     one, two, clock = pair(tmp_path)
     fails(one)
     clock.now += 6
@@ -94,7 +94,7 @@ def test_a_trial_that_begins_to_answer_lets_the_next_in(tmp_path: Path) -> None:
     assert two.claim_trial(X)
 
 
-def test_a_client_error_ends_a_trial_without_other_effect(tmp_path: Path) -> None:
+def test_a_client_error_ends_a_probe_without_other_effect(tmp_path: Path) -> None:
     one, two, clock = pair(tmp_path)
     fails(one)
     clock.now += 6
@@ -103,7 +103,7 @@ def test_a_client_error_ends_a_trial_without_other_effect(tmp_path: Path) -> Non
     assert two.claim_trial(X)
 
 
-def test_the_states_outlive_a_process(tmp_path: Path) -> None:
+def test_circuit_states_survive_a_restart(tmp_path: Path) -> None:
     one, _, clock = pair(tmp_path)
     fails(one)
     one.close()
@@ -120,7 +120,7 @@ def test_cooldowns_from_before_a_reboot_are_ignored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("garbage", [b"{", b"\xff" * 40, b'{"states":[]}'])
-def test_a_torn_file_is_an_empty_one(tmp_path: Path, garbage: bytes) -> None:
+def test_a_truncated_state_file_is_treated_as_empty(tmp_path: Path, garbage: bytes) -> None:
     one, two, _ = pair(tmp_path)
     fails(one)
     assert one._map is not None
@@ -140,7 +140,7 @@ def test_the_breaker_works_without_shared_state(tmp_path: Path) -> None:
         assert breaker.reset(X) and not breaker.reset(X)
 
 
-def test_a_claim_is_one_processs_for_its_time(tmp_path: Path) -> None:
+def test_a_probe_claim_belongs_to_one_process_until_it_expires(tmp_path: Path) -> None:
     one, two, clock = pair(tmp_path)
     assert [one.claim("c", 10), two.claim("c", 10), one.claim("c", 10)] == [True, False, False]
     clock.now += 11
@@ -243,7 +243,7 @@ async def test_a_route_sets_after_how_many_failures_a_cooldown_begins(
     assert hosts.count("a.test") == calls
 
 
-async def test_rate_limits_may_be_allowed_some_times(tmp_path: Path) -> None:
+async def test_a_route_may_allow_several_rate_limits_before_a_cooldown(tmp_path: Path) -> None:
     registry = snapshot(route("m", A, B, cooldown_after_by_kind={"rate_limit": 3}, cooldown_s=60))
     async with gateway(
         tmp_path, registry, a=lambda _: refusal(429), b=lambda _: completion()
@@ -302,7 +302,7 @@ async def test_without_redis_each_machine_uses_its_own_state(tmp_path: Path) -> 
         await alone.stop()
 
 
-def test_the_average_follows_what_is_measured() -> None:
+def test_the_latency_average_follows_measurements() -> None:
     latency = TargetLatency()
     latency.record("p/m", 100.0)
     for _ in range(50):

@@ -98,7 +98,7 @@ def live(tmp_path: Path) -> Open:
     return opened
 
 
-async def test_the_same_question_is_answered_once(live: Open) -> None:
+async def test_an_identical_request_is_answered_from_the_cache(live: Open) -> None:
     one = CountingUpstream()
     async with live(registry(cached()), one=one) as gw:
         first = await gw.post(CHAT, REQUEST)
@@ -160,7 +160,7 @@ async def test_a_different_request_does_not_match(live: Open, change: dict[str, 
     assert one.count == 2
 
 
-async def test_the_fields_of_a_body_do_not_run_into_each_other(live: Open) -> None:
+async def test_cache_keys_separate_adjacent_fields(live: Open) -> None:
     """A field's end is part of the key: moving text from one to the next is another question."""
     one = CountingUpstream()
     async with live(registry(cached()), one=one) as gw:
@@ -181,7 +181,7 @@ FORMS = {
 @pytest.mark.parametrize("upstream", ["openai_chat", "anthropic_messages"])
 @pytest.mark.parametrize("text", FORMS)
 @pytest.mark.parametrize("again", FORMS)
-async def test_an_answer_is_given_in_every_form(
+async def test_a_cached_response_is_returned_streamed_and_complete(
     live: Open, upstream: str, text: str, again: str
 ) -> None:
     """Streams as streams, whole as whole, in the client's dialect, with the usage."""
@@ -278,7 +278,7 @@ async def test_a_cached_streams_usage_is_sent_only_when_requested(live: Open) ->
         ("route", {}, True),
     ],
 )
-async def test_only_those_in_the_scope_share(
+async def test_only_keys_within_the_scope_share_cached_responses(
     live: Open, scope: str, keys: dict[str, Any], shared: bool
 ) -> None:
     one = CountingUpstream()
@@ -288,7 +288,7 @@ async def test_only_those_in_the_scope_share(
     assert reply.headers["x-dragoman-cache"] == ("hit" if shared else "miss")
 
 
-async def test_teams_do_not_share(live: Open) -> None:
+async def test_teams_do_not_share_cached_responses(live: Open) -> None:
     one = CountingUpstream()
     known = registry(cached(scope="team"), team=Team(id=1, name="red"))
     other = key_digest(OTHER, PEPPER)
@@ -300,7 +300,7 @@ async def test_teams_do_not_share(live: Open) -> None:
     assert reply.headers["x-dragoman-cache"] == "miss"
 
 
-async def test_routes_do_not_share(live: Open) -> None:
+async def test_routes_do_not_share_cached_responses(live: Open) -> None:
     one = CountingUpstream()
     other = msgspec.structs.replace(cached(scope="route"), id=2, name="other")
     async with live(registry(cached(scope="route"), other), one=one) as gw:
@@ -309,7 +309,7 @@ async def test_routes_do_not_share(live: Open) -> None:
     assert reply.headers["x-dragoman-cache"] == "miss"
 
 
-async def test_another_name_of_a_route_is_the_same_question(live: Open) -> None:
+async def test_a_route_alias_shares_cached_responses(live: Open) -> None:
     one = CountingUpstream()
     known = msgspec.structs.replace(registry(cached()), aliases={"clever": "smart"})
     async with live(known, one=one) as gw:
@@ -336,7 +336,7 @@ async def test_a_changed_route_never_serves_earlier_entries(
         assert (await gw.post(CHAT, REQUEST)).headers["x-dragoman-cache"] == "hit"
 
 
-async def test_a_change_of_something_else_leaves_it(live: Open) -> None:
+async def test_an_unrelated_change_keeps_cached_responses(live: Open) -> None:
     one = CountingUpstream()
     async with live(registry(cached()), one=one) as gw:
         await gw.post(CHAT, REQUEST)
@@ -380,7 +380,7 @@ async def test_a_client_controls_the_cache_per_request(
         assert (await gw.post(CHAT, REQUEST)).headers["x-dragoman-cache"] == next_state
 
 
-async def test_no_cache_puts_the_new_answer_in_place_of_the_old(live: Open) -> None:
+async def test_no_cache_replaces_the_cached_response(live: Open) -> None:
     one = CountingUpstream()
     async with live(registry(cached()), one=one) as gw:
         await gw.post(CHAT, REQUEST)
@@ -399,7 +399,7 @@ async def test_a_request_can_shorten_or_skip_storage(live: Open, wish: dict[str,
         assert (await gw.post(CHAT, REQUEST)).headers["x-dragoman-cache"] == "miss"
 
 
-async def test_a_namespace_is_apart(live: Open) -> None:
+async def test_cache_namespaces_are_separate(live: Open) -> None:
     one = CountingUpstream()
     async with live(registry(cached()), one=one) as gw:
         for _ in range(2):
@@ -421,7 +421,7 @@ async def test_a_namespace_is_apart(live: Open) -> None:
         ({"no_cache": True}, "cache.no_cache is not supported; supported are no-cache"),
     ],
 )
-async def test_a_wish_that_can_not_be_read_is_refused(live: Open, field: Any, named: str) -> None:
+async def test_an_invalid_cache_field_is_refused(live: Open, field: Any, named: str) -> None:
     async with live(registry(cached()), one=CountingUpstream()) as gw:
         reply = await gw.post(CHAT, {**REQUEST, "cache": field})
     assert reply.status == 400
@@ -515,7 +515,7 @@ async def test_an_answer_the_client_abandoned_is_not_stored(live: Open) -> None:
     assert one.count == 2
 
 
-async def test_a_client_may_leave_as_soon_as_it_has_all(live: Open) -> None:
+async def test_a_response_is_cached_if_the_client_disconnects_after_the_end(live: Open) -> None:
     """The upstream's connection is still read to its end then; the answer is kept."""
     one = CountingUpstream(lambda n: sse(chunk("all"), chunk(finish="stop"), DONE, 0.6))
     body = {**REQUEST, "stream": True}
@@ -524,7 +524,7 @@ async def test_a_client_may_leave_as_soon_as_it_has_all(live: Open) -> None:
         assert (await gw.post(CHAT, body)).headers["x-dragoman-cache"] == "hit"
 
 
-async def test_the_memory_is_bounded(live: Open) -> None:
+async def test_the_memory_cache_is_bounded(live: Open) -> None:
     one = CountingUpstream(lambda n: completion("x" * 1000))
     async with live(registry(cached()), one=one) as gw:
         memory = gw.runtime.cache.memory
@@ -564,7 +564,9 @@ async def test_a_stale_response_is_served_while_no_target_answers(live: Open) ->
 
 
 @pytest.mark.parametrize("single", [True, False])
-async def test_requests_at_the_same_time(live: Open, single: bool) -> None:
+async def test_concurrent_identical_requests_share_one_call_if_configured(
+    live: Open, single: bool
+) -> None:
     async def slow(request: httpx.Request) -> httpx.Response:
         await asyncio.sleep(0.5)  # till all have come
         return completion("once")
@@ -666,7 +668,7 @@ async def test_a_request_that_depends_on_server_state_is_not_cached(
     assert [reply.headers["x-dragoman-cache"] for reply in replies] == states
 
 
-async def test_a_question_in_responses_is_the_same_question(live: Open) -> None:
+async def test_cached_responses_are_shared_with_responses_clients(live: Open) -> None:
     one = CountingUpstream()
     async with live(registry(cached()), one=one) as gw:
         request = {"model": "smart", "input": "hi", "max_output_tokens": 50, "store": False}

@@ -69,7 +69,7 @@ def test_above_the_key_limit_no_key_is_missing(later: bool) -> None:
     assert not any(index.is_missing(key(n)) for n in range(20))
 
 
-async def test_new_questions_do_not_reach_the_database(
+async def test_unknown_cache_keys_cause_no_database_query(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(cache_backend, "INDEX_REFRESH_S", 0.02)

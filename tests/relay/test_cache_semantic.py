@@ -68,7 +68,7 @@ async def states(gw: Gateway, *bodies: dict[str, Any]) -> list[str]:
     return [(await gw.post(CHAT, body)).headers["x-dragoman-cache"] for body in bodies]
 
 
-async def test_an_alike_question_gets_the_answer(tmp_path: Path) -> None:
+async def test_a_similar_prompt_gets_the_cached_response(tmp_path: Path) -> None:
     one, two = CountingUpstream(), EmbeddingsUpstream()
     async with gateway(tmp_path, routes(), one=one, two=two) as gw:
         first = await gw.post(CHAT, asking(FIRST))
@@ -112,14 +112,16 @@ async def test_an_alike_question_gets_the_answer(tmp_path: Path) -> None:
     ],
     ids=["unlike", "sampling", "tools", "logprobs", "instructions", "earlier-turns", "image"],
 )  # fmt: skip
-async def test_another_context_is_another_question(tmp_path: Path, other: dict[str, Any]) -> None:
+async def test_similar_prompts_in_another_context_do_not_match(
+    tmp_path: Path, other: dict[str, Any]
+) -> None:
     one = CountingUpstream()
     async with gateway(tmp_path, routes(), one=one, two=EmbeddingsUpstream()) as gw:
         assert await states(gw, asking(FIRST), other) == ["miss", "miss"]
     assert one.count == 2
 
 
-async def test_tenants_never_share_an_alike_answer(tmp_path: Path) -> None:
+async def test_tenants_never_share_semantically_cached_responses(tmp_path: Path) -> None:
     one = CountingUpstream()
     async with gateway(tmp_path, routes(), one=one, two=EmbeddingsUpstream()) as gw:
         await gw.post(CHAT, asking(FIRST))
@@ -138,7 +140,7 @@ async def test_requests_are_sent_upstream_when_embedding_fails(tmp_path: Path) -
         ]
 
 
-async def test_a_deleted_answer_is_not_matched(tmp_path: Path) -> None:
+async def test_a_deleted_response_is_not_matched(tmp_path: Path) -> None:
     one = CountingUpstream()
     async with gateway(tmp_path, routes(), one=one, two=EmbeddingsUpstream()) as gw:
         await gw.post(CHAT, asking(FIRST))
@@ -149,7 +151,7 @@ async def test_a_deleted_answer_is_not_matched(tmp_path: Path) -> None:
         assert len(gw.runtime.cache.semantic_index) == 1
 
 
-def test_the_nearest_is_found_and_nothing_below_the_threshold() -> None:
+def test_the_nearest_embedding_above_the_threshold_matches() -> None:
     known = SemanticIndex()
     for name, angle in (("a", 0.0), ("b", 0.2), ("c", 0.4)):
         known.add(b"x", [math.cos(angle), math.sin(angle)], name)
@@ -161,7 +163,7 @@ def test_the_nearest_is_found_and_nothing_below_the_threshold() -> None:
     assert known.nearest(b"x", [1.0, 0.0, 0.0], 0.5) is None, "of another length"
 
 
-def test_the_index_is_bounded() -> None:
+def test_the_semantic_index_is_bounded() -> None:
     known = SemanticIndex()
     for number in range(MAX_PER_CONTEXT + 10):
         known.add(b"x", [1.0, 0.0], str(number))
@@ -173,5 +175,5 @@ def test_the_index_is_bounded() -> None:
 
 
 @pytest.mark.parametrize("vector", [[0.0, 0.0], [math.inf, 1.0], [math.nan]])
-def test_a_vector_without_a_direction_is_none(vector: list[float]) -> None:
+def test_a_zero_or_non_finite_embedding_matches_nothing(vector: list[float]) -> None:
     assert normalize(vector) is None

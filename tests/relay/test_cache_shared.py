@@ -61,7 +61,7 @@ def forget(gw: Gateway) -> None:
     gw.runtime.cache.memory = MemoryCache(cache_store.MEMORY_BYTES)
 
 
-async def test_an_answer_outlives_its_process(tmp_path: Path) -> None:
+async def test_a_cached_response_survives_a_restart(tmp_path: Path) -> None:
     table, one = FakeTable(), CountingUpstream()
     async with gateway(tmp_path, registry(cached()), one=one) as gw:
         on(gw, table)
@@ -76,7 +76,7 @@ async def test_an_answer_outlives_its_process(tmp_path: Path) -> None:
     assert one.count == 1
 
 
-async def test_a_database_that_is_away_costs_only_the_cache(tmp_path: Path) -> None:
+async def test_an_unavailable_database_disables_only_the_cache(tmp_path: Path) -> None:
     table, one = FakeTable(), CountingUpstream()
     table.failing = True
     async with gateway(tmp_path, registry(cached()), one=one) as gw:
@@ -101,7 +101,7 @@ async def test_a_route_without_a_cache_never_queries_it(tmp_path: Path) -> None:
     "blob",
     [b"", b"x\x9c", b"\x78\x9c\x00", b"\x92\x01\x02", b"\xff" * 40],
 )
-async def test_a_damaged_row_is_no_answer(tmp_path: Path, blob: bytes) -> None:
+async def test_a_damaged_cache_row_is_a_miss(tmp_path: Path, blob: bytes) -> None:
     table, one = FakeTable(), CountingUpstream()
     async with gateway(tmp_path, registry(cached()), one=one) as gw:
         on(gw, table)
@@ -219,7 +219,7 @@ async def test_machines_share_answers_on_redis(
 @pytest.mark.redis
 @pytest.mark.parametrize("actual_cached", [True, False])
 @pytest.mark.parametrize("limits", [Limits(), Limits(requests_per_minute=99)])
-async def test_limits_and_answer_are_one_round_trip(
+async def test_limits_and_cached_response_are_read_in_one_redis_round_trip(
     tmp_path: Path, redis: RedisServer, limits: Limits, actual_cached: bool
 ) -> None:
     """Counted where the library writes: a pipeline is one write and one read."""
@@ -268,7 +268,7 @@ def _trips(limiter: Any) -> list[tuple[str, ...]]:
 
 
 @pytest.mark.redis
-async def test_without_redis_there_is_the_memory(tmp_path: Path, redis: RedisServer) -> None:
+async def test_without_redis_the_memory_cache_is_used(tmp_path: Path, redis: RedisServer) -> None:
     one = CountingUpstream()
     async with shared(tmp_path, registry(cached()), redis.url, one) as gw:
         await gw.post(CHAT, REQUEST)

@@ -140,7 +140,7 @@ async def test_without_a_tier_in_the_answer_the_requested_one_is_billed(tmp_path
     assert (row.service_tier, row.cost_usd) == ("flex", COST / 2)
 
 
-async def test_the_tier_of_a_stream_counts_too(tmp_path: Path) -> None:
+async def test_the_service_tier_of_a_stream_sets_the_price(tmp_path: Path) -> None:
     parts = (
         chunk("hi", service_tier="flex"),
         chunk(finish="stop", service_tier="flex"),

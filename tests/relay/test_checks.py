@@ -24,7 +24,7 @@ def test_no_target_is_checked_unless_a_route_enables_it() -> None:
     assert due_checks(registry()) == {}
 
 
-def test_a_target_of_two_routes_is_checked_at_the_quicker_pace() -> None:
+def test_a_target_of_two_routes_is_checked_at_the_shorter_interval() -> None:
     actual_due_checks = due_checks(
         snapshot(
             route("slow", A, health_check_interval_s=60),
@@ -39,7 +39,7 @@ async def checked(live: Gateway) -> None:
     await check(live.runtime, one.route, one.target)
 
 
-async def test_a_check_closes_what_a_failure_opened(tmp_path: Path) -> None:
+async def test_a_successful_health_check_closes_the_circuit(tmp_path: Path) -> None:
     async with gateway(
         tmp_path, registry(health_check_interval_s=10), a=lambda _: completion()
     ) as live:
@@ -51,7 +51,7 @@ async def test_a_check_closes_what_a_failure_opened(tmp_path: Path) -> None:
     assert row.cost_usd is not None and row.bodies is None
 
 
-async def test_checks_that_fail_open_the_breaker(tmp_path: Path) -> None:
+async def test_failed_health_checks_open_the_circuit(tmp_path: Path) -> None:
     async with gateway(
         tmp_path, registry(health_check_interval_s=10), a=lambda _: refusal(500)
     ) as live:
@@ -62,7 +62,7 @@ async def test_checks_that_fail_open_the_breaker(tmp_path: Path) -> None:
     assert {row.error_kind for row in rows} == {"upstream_error"}
 
 
-async def test_each_target_is_checked_once_in_its_time(tmp_path: Path) -> None:
+async def test_each_target_is_checked_once_per_interval(tmp_path: Path) -> None:
     test_snapshot = snapshot(
         route("m", A, health_check_interval_s=30),
         route("n", B, model="claude-haiku-4-5", health_check_interval_s=30),
@@ -80,7 +80,7 @@ async def test_each_target_is_checked_once_in_its_time(tmp_path: Path) -> None:
     assert hosts == ["a.test", "b.test"]
 
 
-async def test_no_more_than_some_are_checked_at_a_time(tmp_path: Path) -> None:
+async def test_concurrent_health_checks_are_limited(tmp_path: Path) -> None:
     gate, under_way, most = asyncio.Event(), 0, 0
 
     async def slow(_: httpx.Request) -> httpx.Response:

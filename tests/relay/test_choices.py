@@ -184,7 +184,7 @@ async def test_openais_sdk_reads_all_choices(tmp_path: Path, stream: bool) -> No
     ],
     ids=["completions", "gemini"],
 )
-async def test_other_clients_get_them_at_the_end(
+async def test_clients_of_other_dialects_get_choices_at_the_end(
     tmp_path: Path, path: str, fields: Json, stream: bool
 ) -> None:
     if stream and "generate" in path:
@@ -222,7 +222,7 @@ async def test_ollama_is_called_for_each_choice(tmp_path: Path) -> None:
     assert sorted(body["options"]["seed"] for body in sent) == [7, 8, 9]
 
 
-async def test_a_provider_that_returns_them_itself_is_called_once(tmp_path: Path) -> None:
+async def test_a_provider_with_native_choices_is_called_once(tmp_path: Path) -> None:
     async with gateway(
         tmp_path, snapshot(route("m", provider("a"))), a=lambda _: completion()
     ) as gate:
@@ -231,7 +231,7 @@ async def test_a_provider_that_returns_them_itself_is_called_once(tmp_path: Path
     assert json.loads(sent.content)["n"] == 3
 
 
-async def test_one_that_fails_fails_them_all(tmp_path: Path) -> None:
+async def test_a_failed_choice_fails_the_request(tmp_path: Path) -> None:
     """With its error; the calls that still run are ended."""
     count = 0
 
@@ -299,7 +299,7 @@ async def test_a_client_that_leaves_ends_all_calls(tmp_path: Path) -> None:
     assert row.outcome == "client_closed"
 
 
-async def test_a_setting_limits_the_choices(tmp_path: Path) -> None:
+async def test_a_setting_limits_the_number_of_choices(tmp_path: Path) -> None:
     async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=claude([])) as gate:
         config: Config = msgspec.structs.replace(gate.runtime.config, max_choices=2)
         gate.runtime.config = config

@@ -43,7 +43,7 @@ def chat(tokens: int, **fields: Any) -> Json:
         (chat(24_000), 32768),
     ],
 )
-def test_the_smallest_length_that_fits_prompt_and_response(
+def test_the_smallest_sufficient_context_length_is_selected(
     body: Json, expected: int | None
 ) -> None:
     options, report, _passthrough = sent("openai_chat", body)
@@ -82,7 +82,7 @@ def test_cloud_models_have_their_maximum() -> None:
         ({"default_context": 0}, None),
     ],
 )
-def test_the_limits_of_model_and_server(traits: Json, expected: int | None) -> None:
+def test_context_length_is_limited_by_model_and_server(traits: Json, expected: int | None) -> None:
     exchange = Exchange(
         request_id="req_1",
         endpoint="chat",

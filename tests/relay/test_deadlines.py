@@ -10,7 +10,7 @@ import pytest
 from gateway.relay.exchange.call import Deadlines, DeadlineTicker
 
 
-async def test_a_client_that_leaves_ends_the_request() -> None:
+async def test_a_disconnected_client_ends_the_request() -> None:
     left = asyncio.Event()
 
     async def receive() -> dict[str, Any]:
@@ -26,7 +26,7 @@ async def test_a_client_that_leaves_ends_the_request() -> None:
     deadlines.close()
 
 
-async def test_silence_past_the_allowance_ends_the_request() -> None:
+async def test_an_idle_upstream_ends_the_request() -> None:
     deadlines = Deadlines(DeadlineTicker())
     deadlines.set_timeout(0.02, "first_byte")
     with pytest.raises(asyncio.CancelledError):
@@ -49,7 +49,7 @@ async def test_resetting_extends_the_deadline_up_to_the_total_limit() -> None:
     deadlines.close()
 
 
-async def test_a_wait_for_the_client_is_not_the_upstreams_silence() -> None:
+async def test_waiting_for_the_client_does_not_count_as_upstream_idle_time() -> None:
     deadlines = Deadlines(DeadlineTicker())
     deadlines.set_timeout(0.02, "idle")
     deadlines.pause()
@@ -75,7 +75,7 @@ async def test_after_clear_another_attempt_has_its_own_time() -> None:
     deadlines.close()
 
 
-async def test_a_closed_watch_ends_nothing() -> None:
+async def test_closed_deadlines_cancel_nothing() -> None:
     deadlines = Deadlines(DeadlineTicker())
     deadlines.close()
     deadlines.stop("drain")

@@ -251,13 +251,13 @@ async def test_bad_requests_are_refused(client: httpx.AsyncClient, content: byte
     assert response.json()["error"]["type"] == "invalid_request_error"
 
 
-async def test_its_models_are_listed(client: httpx.AsyncClient) -> None:
+async def test_demo_models_are_listed(client: httpx.AsyncClient) -> None:
     response = await client.get("demo://local/models")
     assert [row["id"] for row in response.json()["data"]] == list(MODELS)
 
 
 @pytest.mark.parametrize("model", [m for m in MODELS if SCRIPTS[m].first_ms <= 1000])
-async def test_every_model_answers_within_its_pace(client: httpx.AsyncClient, model: str) -> None:
+async def test_every_demo_model_streams_at_its_speed(client: httpx.AsyncClient, model: str) -> None:
     script = SCRIPTS[model]
     started = time.perf_counter()
     if script.breaks not in {"cut", "stall"}:
@@ -275,14 +275,14 @@ async def test_the_delay_in_the_model_name_is_applied(client: httpx.AsyncClient)
     ("name", "pace_ms"),
     [("demo@50ms", 50.0), ("demo@2s", 2000.0), ("demo@0ms", 0.0), ("demo@99s", 10_000.0)],
 )
-def test_the_pace_suffix_is_read(name: str, pace_ms: float) -> None:
+def test_the_speed_suffix_of_a_demo_model_is_parsed(name: str, pace_ms: float) -> None:
     script = script_for(name)
     assert script is not None
     assert script.pace_ms == pace_ms
 
 
 @pytest.mark.parametrize("name", ["", "demo@", "demo@fast", "other", "@5ms", "demo@5ms\n"])
-def test_other_names_are_unknown(name: str) -> None:
+def test_unknown_demo_models_are_not_found(name: str) -> None:
     assert script_for(name) is None
 
 

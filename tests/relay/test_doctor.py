@@ -126,7 +126,7 @@ def verdicts_of(findings: dict[str, Finding]) -> dict[str, str]:
 # The demo provider
 
 
-async def test_the_demo_model_can_do_all_but_obey_and_see() -> None:
+async def test_the_demo_model_passes_all_probes_but_instructions_and_images() -> None:
     """It is a script: it reads no instructions and looks at no pictures."""
     assert verdicts_of(await examined(target("demo", "demo-fast"))) == {
         "count_tokens": "unclear",
@@ -323,7 +323,7 @@ TRUTHS: dict[str, tuple[Any, str, str, str, dict[str, str]]] = {
 GOES_ON = ("claude", "llama3.2", "qwen3")
 
 
-def test_every_dialect_of_a_provider_has_its_truth() -> None:
+def test_every_dialect_has_a_doctor_case() -> None:
     """Embeddings answer no questions, and a prompt that is continued but the fewest."""
     dialects = {PRESETS[preset].dialect for _, preset, *_ in TRUTHS.values()}
     assert dialects == set(DIALECTS) - {"openai_embeddings", "openai_completions"}
@@ -472,7 +472,7 @@ async def test_a_rate_limit_is_waited_for_once() -> None:
     assert examination.findings[0].verdict == "unclear"
 
 
-def test_the_cost_is_known_before() -> None:
+def test_the_cost_is_estimated_before_the_run() -> None:
     priced = estimate(target("openai", "gpt-4o").model)
     assert priced.probes == len(PROBES)
     assert priced.requests > priced.probes
@@ -482,7 +482,7 @@ def test_the_cost_is_known_before() -> None:
     assert estimate(target("custom", "own", url="http://127.0.0.1:1").model).usd is None
 
 
-async def test_the_estimate_is_not_far_from_the_truth() -> None:
+async def test_the_cost_estimate_is_near_the_actual_cost() -> None:
     to = target("demo", "demo-fast", price=Price(input=1, output=1))  # type: ignore[arg-type]
     examination = await examine(to)
     before = estimate(to.model)
@@ -508,7 +508,7 @@ async def test_the_estimate_is_not_far_from_the_truth() -> None:
         (Error(kind="unsupported_param", message="can not be said"), "unclear"),
     ],
 )
-def test_an_error_is_judged_by_its_kind(error: Error, verdict: str) -> None:
+def test_an_error_verdict_depends_on_its_kind(error: Error, verdict: str) -> None:
     assert judge(PLAIN, ProbeReply(error=error)).verdict == verdict
 
 
@@ -542,7 +542,7 @@ def test_a_refusal_counts_only_if_its_prerequisites_work() -> None:
     assert [(item.trait, item.proposed) for item in advices] == [("forced_tools", False)]
 
 
-def test_an_examination_is_json() -> None:
+def test_a_doctor_report_is_json() -> None:
     examination = Examination(
         target="a/b", dialect="openai_chat", findings=(Finding(name="plain", verdict="wrong"),)
     )
@@ -578,7 +578,7 @@ def able_to(preset: str, dialect: str) -> list[str]:
 @pytest.mark.parametrize(
     "dialect", sorted({preset.dialect for preset in PRESETS.values()} - {"openai_embeddings"})
 )
-def test_the_questions_can_be_put_in_every_dialect(dialect: str) -> None:
+def test_every_probe_can_be_sent_in_every_dialect(dialect: str) -> None:
     """None may break the writer of a dialect; one that has no words for it says so."""
     preset = next(p.name for p in PRESETS.values() if p.dialect == dialect)
     written = able_to(preset, dialect)

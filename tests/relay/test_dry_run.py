@@ -167,7 +167,7 @@ async def test_a_plain_route_does_not_parse_the_request(tmp_path: Path) -> None:
     assert reply.status == 200
 
 
-async def test_a_body_that_can_not_be_read_is_known_by_its_length(tmp_path: Path) -> None:
+async def test_an_unparsed_body_is_estimated_by_its_length(tmp_path: Path) -> None:
     long = [{"role": "user", "content": "x" * 4000}]
     odd = {"model": "m", "messages": long, "response_format": {"type": "from-the-future"}}
     registry = way(step(1, max_context=500), step(2, max_context=600), step(3, min_context=900))
@@ -176,7 +176,7 @@ async def test_a_body_that_can_not_be_read_is_known_by_its_length(tmp_path: Path
     assert reply.status == 200
 
 
-async def test_a_step_gives_up_when_its_first_token_is_late(tmp_path: Path) -> None:
+async def test_a_step_times_out_if_its_first_token_is_late(tmp_path: Path) -> None:
     async def slow(_: httpx.Request) -> httpx.Response:
         await asyncio.sleep(1.5)
         return completion()
@@ -193,7 +193,7 @@ async def test_a_step_gives_up_when_its_first_token_is_late(tmp_path: Path) -> N
     ]
 
 
-async def test_the_fastest_is_learned_from_what_is_measured(tmp_path: Path) -> None:
+async def test_the_fastest_strategy_uses_measured_latency(tmp_path: Path) -> None:
     async def slow(_: httpx.Request) -> httpx.Response:
         await asyncio.sleep(0.1)
         return completion()

@@ -58,7 +58,7 @@ async def test_inputs_within_the_maximum_need_one_upstream_call(tmp_path: Path) 
         assert len(g.upstreams.requests) == 1
 
 
-async def test_a_piece_that_fails_fails_all(tmp_path: Path) -> None:
+async def test_one_failed_batch_fails_the_embedding_request(tmp_path: Path) -> None:
     def up(request: httpx.Request) -> httpx.Response:
         inputs = json.loads(request.content)["input"]
         if "15" in inputs:

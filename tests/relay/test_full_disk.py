@@ -78,7 +78,7 @@ def test_a_process_that_ends_while_the_disk_is_full_loses_no_row(
     assert sorted(e.id for e in entries) == sorted(["before", *(f"r{n}" for n in range(REQUESTS))])
 
 
-def test_entries_that_fit_nowhere_are_counted_and_logged(
+def test_log_records_lost_on_a_full_disk_are_counted_and_logged(
     disk: SmallDisk, caplog: pytest.LogCaptureFixture
 ) -> None:
     def write(_batch: list[LogRecord]) -> None:
@@ -116,7 +116,7 @@ def test_freed_disk_space_is_used_for_records_in_memory(
     after.close()
 
 
-def test_memory_that_processes_share_needs_no_room_later(disk: SmallDisk) -> None:
+def test_shared_memory_files_are_preallocated(disk: SmallDisk) -> None:
     """A page of a map that the disk has no block for is a fault that ends the process."""
     script = """
         import sys

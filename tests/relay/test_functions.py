@@ -84,7 +84,9 @@ async def test_a_stream_calls_in_the_older_form(tmp_path: Path, count: int) -> N
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-async def test_an_answer_without_a_call_ends_as_ever(tmp_path: Path, stream: bool) -> None:
+async def test_a_response_without_a_function_call_ends_with_stop(
+    tmp_path: Path, stream: bool
+) -> None:
     reply, _ = await post_calls(tmp_path, [], stream=stream, functions=FUNCTIONS)
     assert b'"finish_reason":"stop"' in reply.body
     assert b"function_call" not in reply.body

@@ -89,7 +89,7 @@ async def test_a_masked_request_reaches_the_target_without_the_text(tmp_path: Pa
 
 
 @pytest.mark.parametrize("text", [f"data: {CARD}", "4111\u200b 1111\u00ad 1111 1111\ufeff"])
-async def test_a_disguised_text_is_blocked(tmp_path: Path, text: str) -> None:
+async def test_text_with_invisible_characters_is_blocked(tmp_path: Path, text: str) -> None:
     guard = Guardrail(name="cards", settings=PII)
     async with gateway(tmp_path, registry(guard), one=lambda _: completion()) as live:
         assert (await live.post(CHAT, chat(text))).status == 400

@@ -77,7 +77,7 @@ def hosts(live: Gateway) -> list[str]:
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["unary", "stream"])
-async def test_a_slow_target_is_overtaken(tmp_path: Path, streamed: bool) -> None:
+async def test_a_slow_target_is_replaced_by_its_hedge(tmp_path: Path, streamed: bool) -> None:
     upstream_answer = stream if streamed else completion
     registry = snapshot(route("m", A, B, hedge_after_s=0.05))
     async with gateway(tmp_path, registry, a=silent, b=lambda _: upstream_answer("quick")) as live:
@@ -109,7 +109,9 @@ async def test_a_stream_that_trickles_before_its_first_event_is_closed(tmp_path:
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["unary", "stream"])
-async def test_the_first_may_still_win(tmp_path: Path, streamed: bool) -> None:
+async def test_the_first_target_may_win_after_the_hedge_delay(
+    tmp_path: Path, streamed: bool
+) -> None:
     upstream_answer = stream if streamed else completion
     registry = snapshot(route("m", A, B, hedge_after_s=0.05))
     asked_hosts: list[httpx.Request] = []
@@ -148,7 +150,7 @@ async def test_a_failure_before_the_delay_is_an_ordinary_fallback(tmp_path: Path
     assert [a.error_kind for a in row.attempts] == ["upstream_error", None]
 
 
-async def test_if_one_fails_the_other_is_waited_for(tmp_path: Path) -> None:
+async def test_a_failed_hedged_attempt_waits_for_the_other(tmp_path: Path) -> None:
     registry = snapshot(route("m", A, B, C, hedge_after_s=0.05))
     async with gateway(
         tmp_path,
@@ -166,7 +168,7 @@ async def test_if_one_fails_the_other_is_waited_for(tmp_path: Path) -> None:
     }
 
 
-async def test_if_both_fail_the_next_is_tried(tmp_path: Path) -> None:
+async def test_if_both_hedged_attempts_fail_the_next_target_is_tried(tmp_path: Path) -> None:
     registry = snapshot(route("m", A, B, C, hedge_after_s=0.05))
     async with gateway(
         tmp_path,
@@ -181,7 +183,7 @@ async def test_if_both_fail_the_next_is_tried(tmp_path: Path) -> None:
     assert [a.target[0] for a in row.attempts] == ["a", "b", "c"]
 
 
-async def test_if_all_fail_the_client_gets_one_error(tmp_path: Path) -> None:
+async def test_if_all_hedged_attempts_fail_the_client_gets_one_error(tmp_path: Path) -> None:
     registry = snapshot(route("m", A, B, hedge_after_s=0.05))
     async with gateway(
         tmp_path,
@@ -196,7 +198,7 @@ async def test_if_all_fail_the_client_gets_one_error(tmp_path: Path) -> None:
     assert (row.outcome, len(row.attempts)) == ("error", 2)
 
 
-async def test_a_client_that_leaves_closes_both(tmp_path: Path) -> None:
+async def test_a_client_that_disconnects_closes_both_hedged_attempts(tmp_path: Path) -> None:
     registry = snapshot(route("m", A, B, hedge_after_s=0.03))
     begun: list[str] = []
     slow = lambda _: sse(b": wait\n\n", lambda: begun.append("one"), LONG_S)  # noqa: E731
@@ -223,7 +225,7 @@ async def test_a_winner_whose_client_leaves_is_closed_and_logged_once(tmp_path: 
     assert row.output_tokens is not None and row.output_tokens > 0
 
 
-async def test_reservations_are_released(tmp_path: Path) -> None:
+async def test_reservations_of_the_hedge_loser_are_released(tmp_path: Path) -> None:
     limited = [provider(n, id=i, limits=Limits(concurrency=1)) for i, n in ((1, "a"), (2, "b"))]
     registry = snapshot(route("m", *limited, hedge_after_s=0.03))
     async with gateway(tmp_path, registry, a=silent, b=lambda _: completion("b")) as live:
@@ -340,7 +342,7 @@ async def test_a_loser_that_was_not_sent_yet_costs_nothing(tmp_path: Path) -> No
     assert of_a == (0, 0)
 
 
-async def test_nothing_stays_reserved_however_the_race_ends(tmp_path: Path) -> None:
+async def test_a_hedged_request_releases_all_reservations(tmp_path: Path) -> None:
     """Both fail; the client leaves before anybody has answered; and after."""
     names = ("key:1/tokens/day", "key:1/usd/total", "team:9/usd/total", "route:1/tokens/hour")
     names += ("provider:1/concurrency/", "provider:2/concurrency/", "provider:2/tokens/day")

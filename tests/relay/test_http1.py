@@ -235,7 +235,7 @@ URL = httpx.URL
 HOST = httpx.Headers({"host": "upstream"})
 
 
-async def test_a_body_in_pieces_is_sent_with_its_length() -> None:
+async def test_a_chunked_body_of_known_length_is_sent_with_content_length() -> None:
     requests: list[tuple[bytes, bytes]] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -253,7 +253,7 @@ async def test_a_body_in_pieces_is_sent_with_its_length() -> None:
     await transport.aclose()
 
 
-async def test_a_slow_upstream_slows_the_reading() -> None:
+async def test_a_slow_upstream_applies_backpressure() -> None:
     came, go = asyncio.Event(), asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -364,7 +364,7 @@ async def test_framing_beside_a_body_is_bounded(flood: str) -> None:
     assert peak_bytes < 4_000_000
 
 
-async def test_trailers_are_no_headers() -> None:
+async def test_response_trailers_are_not_headers() -> None:
     reply = CHUNKED + b"2\r\nok\r\n0\r\nset-cookie: late\r\n\r\n"
     transport = Transport()
     async with server(answering(reply, reply)) as url:

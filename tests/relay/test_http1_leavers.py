@@ -313,7 +313,7 @@ WAITING = {
 
 @BOTH_LOOPS
 @pytest.mark.parametrize("waiting", WAITING)
-def test_a_connection_on_which_something_waits_is_not_reused(loop_name: str, waiting: str) -> None:
+def test_a_connection_with_unread_bytes_is_not_reused(loop_name: str, waiting: str) -> None:
     """It waits in the socket; the event loop has not read it when the request is sent."""
     with blocking(WAITING[waiting], reads=False) as upstream:
 

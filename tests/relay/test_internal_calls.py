@@ -135,7 +135,7 @@ async def test_a_listener_receives_each_failed_attempt(tmp_path: Path) -> None:
         (body(messages="x"), 400, "messages"),
     ],
 )
-async def test_a_wrong_request_is_an_entry_too(
+async def test_an_invalid_request_is_logged_too(
     tmp_path: Path, request_json: bytes, status: int, expected: str
 ) -> None:
     async with gateway(

@@ -63,7 +63,7 @@ async def test_too_many_items_are_refused_by_the_fields_name(
         assert "20000" in error["message"]
 
 
-async def test_as_many_pass_through_unread(tmp_path: Path) -> None:
+async def test_passthrough_requests_with_many_items_are_not_parsed(tmp_path: Path) -> None:
     async with gateway(
         tmp_path, snapshot(route("m", provider("a"))), a=lambda _: completion()
     ) as live:
@@ -160,12 +160,12 @@ def test_a_chunked_search_equals_a_search_of_the_text(data: bytes, pattern: byte
 
 
 @given(fields=st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5)))
-def test_encoded_fields_are_the_object(fields: dict[str, Any]) -> None:
+def test_encode_fields_equals_encoding_the_object(fields: dict[str, Any]) -> None:
     raw = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in fields.items()}
     assert offload.encode_fields(raw) == msgspec.json.encode(raw)
 
 
-def test_commas_in_texts_are_no_values() -> None:
+def test_commas_in_strings_are_not_counted_as_items() -> None:
     text = ',\\",' * (offload.MAX_VALUES // 2)
     body = b'{"messages": [{"role": "user", "content": "' + text.encode() + b'"}]}'
     assert len(offload.decode(body)["messages"]) == 1

@@ -148,7 +148,7 @@ async def test_the_reserved_maximum_blocks_others_during_a_request(tmp_path: Pat
         assert (await live.post(CHAT, body(max_tokens=60))).status == 200
 
 
-async def test_requests_at_a_time_are_counted_however_they_end(tmp_path: Path) -> None:
+async def test_concurrent_requests_are_released_however_they_end(tmp_path: Path) -> None:
     registry = limited(route("r", provider("one")), limits=Limits(concurrency=1))
     answers: list[Any] = [
         refusal(500),
@@ -168,7 +168,7 @@ async def test_requests_at_a_time_are_counted_however_they_end(tmp_path: Path) -
         assert (await live.post(CHAT, body())).status == 200
 
 
-async def test_one_at_a_time_means_one(tmp_path: Path) -> None:
+async def test_a_concurrency_limit_of_one_admits_one_request(tmp_path: Path) -> None:
     registry = limited(route("r", provider("one")), limits=Limits(concurrency=3))
     running = most = 0
 
@@ -279,7 +279,7 @@ async def test_a_route_has_limits_of_its_own(tmp_path: Path) -> None:
     assert statuses == [200, 429, 200, 200]
 
 
-async def test_a_full_provider_is_passed_over(tmp_path: Path) -> None:
+async def test_a_provider_at_its_limit_is_skipped(tmp_path: Path) -> None:
     full = provider("one", limits=Limits(requests_per_minute=1))
     other = provider("two", id=2)
     registry = snapshot(route("r", full, other), route("alone", full))
@@ -324,7 +324,7 @@ async def test_a_failed_attempt_frees_its_provider(tmp_path: Path) -> None:
     assert counted == [0, 30]
 
 
-async def test_the_playground_counts_on_nobodys_key(tmp_path: Path) -> None:
+async def test_playground_requests_count_against_no_key(tmp_path: Path) -> None:
     registry = limited(route("r", provider("one")), limits=Limits(requests_per_minute=1))
     async with gateway(tmp_path, registry, one=lambda _: completion()) as live:
         for _ in range(3):
@@ -356,7 +356,7 @@ async def test_upstream_rate_limit_headers_do_not_replace_the_gateways(tmp_path:
     assert reply.headers["openai-version"] == "2020"
 
 
-async def test_nothing_is_left_reserved_after_a_storm(tmp_path: Path) -> None:
+async def test_no_reservation_is_left_after_many_concurrent_requests(tmp_path: Path) -> None:
     """Hundreds at a time that end in every way; sums agree with the log to the last unit."""
     registry = limited(
         priced(provider("one"), limits=Limits(concurrency=40)),
@@ -400,5 +400,5 @@ async def test_nothing_is_left_reserved_after_a_storm(tmp_path: Path) -> None:
     ("seconds", "text"),
     [(1, "1s"), (59, "59s"), (60, "1m0s"), (360, "6m0s"), (3605, "1h0m5s")],
 )
-def test_a_time_is_written_as_openai_writes_it(seconds: int, text: str) -> None:
+def test_reset_times_are_formatted_like_openais(seconds: int, text: str) -> None:
     assert format_duration(seconds) == text

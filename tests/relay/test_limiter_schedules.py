@@ -363,7 +363,7 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> LimiterProcesses:
 
 @pytest.mark.parametrize("part", range(10))
 @pytest.mark.wide(every=5)
-def test_no_schedule_passes_a_limit_or_leaves_a_phantom(
+def test_no_schedule_exceeds_a_limit_or_leaks_a_reservation(
     processes: LimiterProcesses, part: int
 ) -> None:
     refused = 0

@@ -86,7 +86,7 @@ async def test_answers_have_the_remaining_limits(tmp_path: Path, dialect: str) -
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("dialect", ASKS)
-async def test_a_refusal_is_in_the_callers_dialect(
+async def test_a_rate_limit_error_is_in_the_clients_dialect(
     tmp_path: Path, dialect: str, *, stream: bool
 ) -> None:
     """A real status with how long to wait, for a stream too: nothing has begun."""
@@ -153,7 +153,7 @@ async def spent_units(live: Gateway, name: str = "key:1/usd/total") -> int:
     return int(live.runtime.limiter.counters.local_slot[at + 2])
 
 
-async def test_retries_reserve_once_and_pay_for_the_answer(tmp_path: Path) -> None:
+async def test_retries_reserve_once_and_charge_the_successful_attempt(tmp_path: Path) -> None:
     registry = limited(
         priced(provider("one"), provider("two", id=2), retries=2, backoff_s=0.001),
         limits=Limits(requests_per_minute=9, concurrency=1),
@@ -168,7 +168,7 @@ async def test_retries_reserve_once_and_pay_for_the_answer(tmp_path: Path) -> No
         assert reserved(live, "key:1/usd/total", "key:1/concurrency/") == [0, 0]
 
 
-async def test_of_a_hedged_call_nothing_stays_reserved(tmp_path: Path) -> None:
+async def test_a_hedged_request_leaves_no_reservation(tmp_path: Path) -> None:
     busy = Limits(concurrency=1, tokens_per_minute=10**6)
     one, two = provider("one", limits=busy), provider("two", id=2, limits=busy)
     registry = limited(
@@ -195,7 +195,9 @@ async def test_of_a_hedged_call_nothing_stays_reserved(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pieces", [1, 2])
-async def test_a_client_that_leaves_pays_for_what_was_made(tmp_path: Path, pieces: int) -> None:
+async def test_a_disconnected_client_is_charged_for_received_tokens(
+    tmp_path: Path, pieces: int
+) -> None:
     registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal(1)))
     parts = [chunk("word " * 20)] * pieces + [PATIENCE_S, chunk(finish="stop"), DONE]
     async with gateway(tmp_path, registry, one=lambda _: sse(*parts)) as live:
@@ -210,7 +212,7 @@ async def test_a_client_that_leaves_pays_for_what_was_made(tmp_path: Path, piece
         assert reserved(live, "key:1/usd/total") == [0]
 
 
-async def test_a_forwarded_call_is_counted_and_settled(tmp_path: Path) -> None:
+async def test_a_passthrough_request_is_counted_and_settled(tmp_path: Path) -> None:
     """Speech is passed on unread: it counts as a request, and nothing stays reserved."""
     registry = limited(
         route("r", provider("one")),

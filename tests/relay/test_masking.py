@@ -43,7 +43,7 @@ def stored(entry: LogRecord) -> str:
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
-async def test_bodies_are_stored_without_it_and_sent_with_it(tmp_path: Path, path: str) -> None:
+async def test_stored_bodies_are_masked_and_sent_ones_are_not(tmp_path: Path, path: str) -> None:
     async with gateway(tmp_path, registry(), up=lambda _: completion(f"hello {SECRET}")) as live:
         reply = await live.post(path, {**REQUEST, "max_tokens": 9})
         entry = await live.entry()

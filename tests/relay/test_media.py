@@ -67,7 +67,7 @@ CASES: list[Any] = [
 
 
 @pytest.mark.parametrize(("up", "says", "model"), CASES)
-async def test_a_provider_that_opens_no_urls_gets_the_bytes(
+async def test_providers_that_fetch_no_urls_get_the_bytes(
     tmp_path: Path, up: Provider, says: Any, model: str
 ) -> None:
     registry = snapshot(route("m", up, model=model), log_bodies=True)
@@ -142,7 +142,7 @@ async def test_plain_text_becomes_a_text_document(tmp_path: Path) -> None:
         assert "wörter" in json.loads(sent(gate))["messages"][0]["content"]
 
 
-async def test_a_provider_that_opens_urls_opens_it(tmp_path: Path) -> None:
+async def test_image_urls_are_passed_to_providers_that_fetch_them(tmp_path: Path) -> None:
     """Neither what passes through nor what is translated for such a one is fetched."""
     claude = provider("c", "anthropic_messages")
     body = {"type": "message", "role": "assistant", "content": [], "model": "x", "id": "i"}
@@ -178,7 +178,7 @@ async def test_passthrough_bodies_are_unchanged(tmp_path: Path) -> None:
     assert json.loads(sent(gate))["messages"] == body["messages"]
 
 
-async def test_googles_own_addresses_are_googles_to_open(tmp_path: Path) -> None:
+async def test_google_file_uris_are_not_fetched_by_the_gateway(tmp_path: Path) -> None:
     async with (
         media(tmp_path) as site,
         gateway(tmp_path, snapshot(route("m", google())), g=gemini_answer) as gate,
@@ -248,7 +248,7 @@ async def test_unfetchable_media_are_an_error_that_names_the_field(
     assert not gate.upstreams.requests
 
 
-async def test_a_request_has_so_many_files_and_so_many_bytes(tmp_path: Path) -> None:
+async def test_fetched_files_are_limited_by_number_and_size(tmp_path: Path) -> None:
     async with (
         media(tmp_path, a=answer(PNG), b=answer(PNG)) as site,
         gateway(tmp_path, snapshot(route("m", google())), g=gemini_answer) as gate,

@@ -72,7 +72,7 @@ def test_a_public_address_is_allowed(address: str) -> None:
 
 
 @each("address", [a for value in PRIVATE.values() for a in value])
-def test_any_other_address_may_not(address: str) -> None:
+def test_non_public_addresses_are_refused(address: str) -> None:
     assert not is_public(address)
 
 
@@ -86,7 +86,7 @@ def test_private_addresses_are_never_public(
 
 
 @given(st.ip_addresses(v=4))
-def test_no_ipv4_address_gets_in_in_the_dress_of_ipv6(address: ipaddress.IPv4Address) -> None:
+def test_a_private_ipv4_address_is_refused_in_ipv6_notation(address: ipaddress.IPv4Address) -> None:
     number = int(address)
     for prefix, shift in (("::ffff:0:0", 0), ("::", 0), ("64:ff9b::", 0), ("2002::", 80)):
         dressed = ipaddress.IPv6Address(int(ipaddress.IPv6Address(prefix)) | number << shift)

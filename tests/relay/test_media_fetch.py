@@ -104,9 +104,7 @@ async def test_a_host_with_a_private_address_is_not_requested(
         "https://169.254.169.254/latest/meta-data/",
     ],
 )
-async def test_no_spelling_of_this_machine_gets_past_the_real_resolver(
-    tmp_path: Path, url: str
-) -> None:
+async def test_no_spelling_of_localhost_passes_the_real_resolver(tmp_path: Path, url: str) -> None:
     async with media(tmp_path, a=answer(PNG)) as site:
         with pytest.raises(MediaFetchError):
             await site.fetcher(permits=is_public, resolve=addresses_of).fetch(url)
@@ -124,7 +122,7 @@ async def test_the_connection_uses_the_checked_address(tmp_path: Path) -> None:
     assert len(site.request_heads) == 1
 
 
-async def test_a_redirect_is_judged_afresh(tmp_path: Path) -> None:
+async def test_each_redirect_is_checked_again(tmp_path: Path) -> None:
     """The same name may point elsewhere by then, and another host may be inside."""
     async with media(tmp_path, a=moved("/b"), b=answer(PNG)) as site:
         site.names["media.example"] = [["127.0.0.1"], ["127.0.0.2"]]  # type: ignore[list-item]
@@ -217,7 +215,7 @@ async def test_a_slow_host_times_out(tmp_path: Path) -> None:
             await site.fetcher(seconds=0.3).fetch(URL)
 
 
-async def test_a_certificate_of_another_name_is_not_believed(tmp_path: Path) -> None:
+async def test_a_certificate_of_another_name_is_refused(tmp_path: Path) -> None:
     async with media(tmp_path, a=answer(PNG)) as site:
         site.names["third.example"] = ["127.0.0.1"]
         with pytest.raises(MediaFetchError, match="over TLS"):

@@ -96,7 +96,7 @@ def test_a_request_of_a_wildcard_counts_for_its_route() -> None:
     assert "gpt-5" not in text
 
 
-def test_a_large_registry_does_not_make_a_page_without_end(
+def test_the_number_of_metric_series_is_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(metrics, "MAX_CHILDREN", 30)
@@ -144,7 +144,7 @@ WORKERS = """
 """
 
 
-def test_the_values_of_two_workers_are_right_and_end_with_them(tmp_path: Path) -> None:
+def test_metrics_of_workers_are_summed_and_end_with_them(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(WORKERS)],
         env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)},

@@ -120,7 +120,7 @@ async def test_work_in_threads_that_holds_the_gil_is_named(name: str) -> None:
     assert cause == name
 
 
-async def test_a_loop_that_runs_has_no_stall() -> None:
+async def test_a_running_loop_reports_no_stall() -> None:
     rows: list[tuple[str, float]] = []
     monitor = LoopMonitor(lambda cause, seconds: rows.append((cause, seconds)))
     await asyncio.sleep(2 * STALL_S)

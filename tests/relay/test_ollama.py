@@ -200,7 +200,7 @@ async def get(gate: Any, path: str, **more: Any) -> Any:
     return await gate.post(path, b"", method="GET", **more)
 
 
-async def test_the_small_questions_are_answered(tmp_path: Path) -> None:
+async def test_ollama_version_tags_and_show_are_answered(tmp_path: Path) -> None:
     registry = snapshot(route("m", provider("a")), route("hidden", provider("a"), hidden=True))
     async with gateway(tmp_path, registry) as gate:
         tags = await get(gate, "/api/tags")
@@ -244,7 +244,7 @@ async def test_an_invalid_request_gets_an_ollama_error(
     assert isinstance(reply.json()["error"], str)
 
 
-async def test_a_client_that_leaves_closes_the_upstream(tmp_path: Path) -> None:
+async def test_a_client_that_disconnects_closes_the_upstream(tmp_path: Path) -> None:
     registry = snapshot(route("m", ollama()))
     upstream = lines(line("he"), PATIENCE_S, LAST)
     async with gateway(tmp_path, registry, local=lambda _: upstream) as gate:

@@ -29,7 +29,7 @@ def configure(runtime: Runtime, **changes: Any) -> None:
 
 
 @pytest.mark.parametrize("path", DIALECTS)
-async def test_too_many_at_a_time_are_shed_in_the_dialect(tmp_path: Path, path: str) -> None:
+async def test_overload_errors_are_in_the_clients_dialect(tmp_path: Path, path: str) -> None:
     status, code = DIALECTS[path]
     hold, reached = asyncio.Event(), asyncio.Event()
 

@@ -52,7 +52,7 @@ def refusal() -> httpx.Response:
     [(whole, False, 200), (stream, True, 200), (whole, True, 200), (refusal, False, 429)],
     ids=["answer", "stream", "answer rendered as a stream", "error"],
 )
-async def test_a_client_of_the_same_dialect_gets_them(
+async def test_a_client_of_the_same_dialect_gets_rate_limit_headers(
     tmp_path: Path, answer: Any, streamed: bool, status: int
 ) -> None:
     one = snapshot(route("r", provider("one")))
@@ -67,7 +67,7 @@ async def test_a_client_of_the_same_dialect_gets_them(
         assert (headers["retry-after"], headers["retry-after-ms"]) == ("7", "6500")
 
 
-async def test_a_client_of_another_dialect_gets_only_retry_after(tmp_path: Path) -> None:
+async def test_clients_of_other_dialects_get_only_retry_after(tmp_path: Path) -> None:
     body = {**BODY, "max_tokens": 9}
     one = snapshot(route("r", provider("one")))
     async with gateway(tmp_path, one, one=lambda _: refusal()) as gw:

@@ -55,7 +55,7 @@ def allowed(mode: str, *names: str) -> Json:
     return {"tools": [function("f"), function("g")], "tool_choice": choice}
 
 
-async def test_openai_gets_the_allowed_tools_as_they_are(tmp_path: Path) -> None:
+async def test_openai_gets_allowed_tools_unchanged(tmp_path: Path) -> None:
     body = allowed("auto", "g")
     sent, reply = await sent_to(tmp_path, "openai", body)
     assert {name: sent[name] for name in body} == body
@@ -64,7 +64,7 @@ async def test_openai_gets_the_allowed_tools_as_they_are(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("preset", ["vllm", "together", "fireworks", "groq", "custom"])
 @pytest.mark.parametrize(("mode", "choice"), [("auto", "auto"), ("required", "required")])
-async def test_others_get_only_the_allowed_tools(
+async def test_other_providers_get_only_the_allowed_tools(
     tmp_path: Path, preset: str, mode: str, choice: str
 ) -> None:
     sent, reply = await sent_to(tmp_path, preset, allowed(mode, "g"))

@@ -160,7 +160,7 @@ async def test_a_missing_price_is_unknown_and_not_free(tmp_path: Path) -> None:
     assert (row.cost_usd, row.input_tokens, row.usage_source) == (None, None, "")
 
 
-async def test_a_provider_without_the_call_is_named_and_so_is_one_with_it(tmp_path: Path) -> None:
+async def test_an_unsupported_endpoint_error_names_providers_with_it(tmp_path: Path) -> None:
     deep = provider("deep", preset="deepseek")
     registry = snapshot(route("chat", deep), route("draw", provider("up")))
     async with gateway(tmp_path, registry) as g:
@@ -368,7 +368,7 @@ def two_keys() -> dict[bytes, ApiKey]:
     return {mine.digest: mine, other.digest: other}
 
 
-async def test_a_file_is_its_keys_own(tmp_path: Path) -> None:
+async def test_a_file_is_visible_only_to_its_key(tmp_path: Path) -> None:
     file_owners = FileOwners()
     registry = snapshot(route("gpt", provider("up")), keys=two_keys())
     async with gateway(tmp_path, registry, up=file_owners) as g:

@@ -71,7 +71,7 @@ def usd(preset: str, model: str, family: str, **answer: Any) -> Decimal | None:
         ),
     ],
 )
-def test_the_counts_of_an_answer_are_paid(
+def test_reported_token_counts_are_billed(
     model: str, family: str, answer: dict[str, Any], millionths: float
 ) -> None:
     assert usd("openai", model, family, **answer) == Decimal(str(millionths)) / 1_000_000
@@ -99,7 +99,7 @@ def test_the_cost_in_the_response_takes_precedence() -> None:
     assert usd("openrouter", "x", "images/generations", **body) == Decimal("0.25")
 
 
-def test_cached_tokens_are_not_paid_twice() -> None:
+def test_cached_tokens_are_not_billed_twice() -> None:
     price = Price(input=Decimal(10), output=Decimal(0), cache_read=Decimal(1))
     details = {"cached_tokens": 4}
     body = {"usage": {"input_tokens": 10, "output_tokens": 0, "input_tokens_details": details}}
@@ -108,7 +108,7 @@ def test_cached_tokens_are_not_paid_twice() -> None:
     assert passthrough_cost(usage, price, UnitPrice())[0] == Decimal(6 * 10 + 4) / 1_000_000
 
 
-def test_characters_are_paid_where_there_is_a_price() -> None:
+def test_characters_are_billed_where_there_is_a_price() -> None:
     spoken = PassthroughUsage(characters=1000)
     assert passthrough_cost(spoken, Price(), unit_price_for("openai", "tts-1"))[0] == Decimal(
         "0.015"

@@ -37,7 +37,7 @@ def asking(model: str = "m", **more: Any) -> dict[str, Any]:
     return {"model": model, "messages": [{"role": "user", "content": "hi"}], **more}
 
 
-async def test_a_passed_answer_is_byte_for_byte_the_upstreams(tmp_path: Path) -> None:
+async def test_a_passthrough_response_is_byte_identical(tmp_path: Path) -> None:
     raw = b'{ "id":"x", "object":"chat.completion","model":"gpt-4.1", "new_field": [1.50],  "choices":[{"index":0,"message":{"role":"assistant","content":"h\\u00e9"},"finish_reason":"stop"}]}'
     answer = httpx.Response(200, content=raw, headers={"content-type": "application/json"})
     async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: answer) as live:
@@ -150,7 +150,7 @@ async def test_an_error_as_first_event_falls_back_to_the_next_target(tmp_path: P
         pytest.param((b": ping\n\n", 0.3) * 100, "timeout", id="comments only"),
     ],
 )
-async def test_a_cut_stream_never_ends_well(
+async def test_a_broken_stream_ends_in_an_error(
     tmp_path: Path, rest: tuple[Any, ...], kind: str
 ) -> None:
     impatient = msgspec.structs.replace(A.timeouts, idle_s=0.5)
@@ -206,7 +206,7 @@ async def test_a_disconnected_client_closes_the_upstream(tmp_path: Path, stream:
     assert row.overhead_ms is not None and row.overhead_ms < 250, "waiting is not our own part"
 
 
-async def test_the_pause_before_a_retry_is_not_our_own_part(tmp_path: Path) -> None:
+async def test_retry_backoff_does_not_count_as_gateway_overhead(tmp_path: Path) -> None:
     answers = iter([refusal(500), completion()])
     registry = snapshot(route("m", A, retries=1, backoff_s=2.0))
     async with gateway(tmp_path, registry, a=lambda _: next(answers)) as live:
@@ -230,7 +230,7 @@ async def test_a_rate_limited_target_is_in_cooldown_until_its_retry_after(tmp_pa
     assert rows[1].attempts[0].skipped
 
 
-async def test_a_passing_failure_is_retried_on_the_same_target(tmp_path: Path) -> None:
+async def test_a_transient_failure_is_retried_on_the_same_target(tmp_path: Path) -> None:
     answers = [refusal(503), completion("second")]
     registry = snapshot(route("m", A, retries=1))
     async with gateway(tmp_path, registry, a=lambda _: answers.pop(0)) as live:
@@ -247,7 +247,7 @@ async def test_a_fallback_route_is_tried_last(tmp_path: Path) -> None:
     assert reply.json()["choices"][0]["message"]["content"] == "spare"
 
 
-async def test_an_upstreams_401_is_never_the_clients(tmp_path: Path) -> None:
+async def test_an_upstream_401_is_returned_as_502(tmp_path: Path) -> None:
     echo = refusal(401, "Incorrect API key provided: sk-upstream-secret-of-a")
     async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: echo) as live:
         reply = await live.post(CHAT, asking())
@@ -303,7 +303,7 @@ async def test_an_invalid_request_is_named_and_not_sent(
 
 
 @pytest.mark.parametrize("key", ["", "wrong"], ids=["none", "wrong"])
-async def test_without_a_key_nothing_happens(tmp_path: Path, key: str) -> None:
+async def test_a_request_without_a_key_is_a_401_and_not_sent(tmp_path: Path, key: str) -> None:
     async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: completion()) as live:
         headers = {"authorization": ""} if not key else None
         reply = await live.post(CHAT, asking(), key=key, headers=headers)
@@ -317,13 +317,13 @@ async def test_the_admin_credential_is_a_key_too(tmp_path: Path) -> None:
         assert (await live.post(CHAT, asking(), key=ADMIN)).status == 200
 
 
-async def test_in_open_mode_any_token_will_do(tmp_path: Path) -> None:
+async def test_in_open_mode_any_token_is_accepted(tmp_path: Path) -> None:
     registry = snapshot(route("m", A), open=True)
     async with gateway(tmp_path, registry, a=lambda _: completion()) as live:
         assert (await live.post(CHAT, asking(), key="anything")).status == 200
 
 
-async def test_a_get_is_refused_with_what_is_allowed(tmp_path: Path) -> None:
+async def test_a_get_is_refused_with_the_allowed_methods(tmp_path: Path) -> None:
     async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: completion()) as live:
         reply = await live.post(CHAT, b"", method="GET")
     assert reply.status == 405

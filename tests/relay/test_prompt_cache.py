@@ -147,12 +147,12 @@ def test_anthropic_passthrough_marks_four_prefixes_and_changes_nothing_else() ->
     assert unmarked(body) == MESSAGES | {"model": CLAUDE}
 
 
-def test_one_hour() -> None:
+def test_cache_breakpoints_may_last_one_hour() -> None:
     body = sent("anthropic_messages", "anthropic", CLAUDE, MESSAGES, "1h")
     assert body["system"][0]["cache_control"] == {"type": "ephemeral", "ttl": "1h"}
 
 
-def test_chat_clients_of_anthropic() -> None:
+def test_chat_clients_of_anthropic_get_cache_breakpoints() -> None:
     body = sent("openai_chat", "anthropic", CLAUDE, CHAT)
     assert sorted(marked(body)) == [
         "messages[2].content[0]",
@@ -170,7 +170,7 @@ def test_chat_clients_of_anthropic() -> None:
         (NOVA, ["messages[2].content[1]", "messages[4].content[2]", "system[1]"]),
     ],
 )
-def test_bedrock(model: str, expected: list[str]) -> None:
+def test_bedrock_gets_cache_points(model: str, expected: list[str]) -> None:
     name = f"us.anthropic.{model}-20250929-v1:0" if model == CLAUDE else model
     body = sent("anthropic_messages", "bedrock", name, MESSAGES)
     tools = ["toolConfig.tools[2]"] if model == CLAUDE else []
@@ -208,7 +208,9 @@ def changed(**fields: Any) -> Json:
     ],
     ids=["off", "short", "client-marks", "unknown-model"],
 )
-def test_the_body_is_unchanged(body: Json, model: str, prompt_cache: str) -> None:
+def test_the_body_is_unchanged_without_prompt_caching(
+    body: Json, model: str, prompt_cache: str
+) -> None:
     result = prepared("anthropic_messages", "anthropic", model, body, prompt_cache)
     assert msgspec.json.decode(result.content) == body | {"model": model}
     assert result.report == ()

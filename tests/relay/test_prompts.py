@@ -110,7 +110,7 @@ async def test_prompts_pass_through_to_anthropic(tmp_path: Path) -> None:
     assert (sent["max_tokens"], sent["stop_sequences"]) == (77, ["END"])
 
 
-async def test_a_version_is_named(tmp_path: Path) -> None:
+async def test_a_prompt_reference_may_name_a_version(tmp_path: Path) -> None:
     prompt = {"id": "support", "version": "1"}
     async with gateway(tmp_path, registry(), one=lambda _: completion()) as live:
         reply = await live.post("/v1/responses", {"model": "r", "input": "x", "prompt": prompt})

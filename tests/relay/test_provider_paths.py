@@ -112,7 +112,7 @@ GAP: dict[str, Any] = {"model": "code", "prompt": "def f(", "suffix": "return x"
     ],
 )
 @pytest.mark.parametrize("shape", ["text", "chat"])
-async def test_a_gap_is_filled_where_there_is_a_call_for_it(
+async def test_fill_in_the_middle_is_sent_where_supported(
     tmp_path: Path, preset: str, model: str, path: str, shape: str
 ) -> None:
     text = {"index": 0, "text": "x):", "finish_reason": "stop"}
@@ -131,7 +131,7 @@ async def test_a_gap_is_filled_where_there_is_a_call_for_it(
         assert "x-dragoman-dropped" not in response.headers
 
 
-async def test_a_filled_gap_is_streamed_from_the_shape_of_a_chat(tmp_path: Path) -> None:
+async def test_fill_in_the_middle_is_streamed_from_chat_chunks(tmp_path: Path) -> None:
     chunks = [
         {"id": "1", "choices": [{"index": 0, "delta": {"content": word}, "finish_reason": finish}]}
         for word, finish in (("x", None), ("):", "stop"))
@@ -144,7 +144,7 @@ async def test_a_filled_gap_is_streamed_from_the_shape_of_a_chat(tmp_path: Path)
     assert "".join(e["choices"][0]["text"] for e in events if e["choices"]) == "x):"
 
 
-async def test_without_a_suffix_a_prompt_is_a_chat_there(tmp_path: Path) -> None:
+async def test_without_a_suffix_a_prompt_is_sent_as_chat(tmp_path: Path) -> None:
     registry = snapshot(route("code", of_preset("deepseek"), model="deepseek-chat"))
     async with gateway(tmp_path, registry, up=lambda r: completion("hi")) as g:
         await g.post("/v1/completions", {"model": "code", "prompt": "a"})

@@ -79,7 +79,7 @@ async def test_refused_rows_are_in_health_and_metrics(tmp_path: Path) -> None:
         assert live.runtime.journal.counters.rows_refused == 1
 
 
-async def test_a_node_that_can_keep_rows_nowhere_gets_no_requests(
+async def test_a_node_that_cannot_store_log_rows_is_not_ready(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_args: object) -> None:

@@ -116,7 +116,7 @@ def test_a_turn_is_matched_without_ids_or_reasoning():
     ],
     ids=["another key", "another question", "other arguments"],
 )
-def test_a_turn_does_not_match_another(history: tuple[Turn, ...], scope: str):
+def test_different_turns_do_not_match(history: tuple[Turn, ...], scope: str):
     first = keys_after(request(USER), (THOUGHT, CALL), "key:1")
     [(_, keys)] = keys_in(request(*history), scope, [1])
     assert keys.turn != first.turn
@@ -163,7 +163,7 @@ async def test_a_reasoning_store_stays_within_max_bytes(upstreams: Upstreams, tm
         assert RETURNED["anthropic"](upstreams.last("anthropic").body) == ["state"]
 
 
-async def test_a_memory_forgets_in_time(upstreams: Upstreams, tmp_path: Path):
+async def test_reasoning_states_in_memory_expire(upstreams: Upstreams, tmp_path: Path):
     now = 0.0
     async with process(tmp_path, upstreams) as gateway:
         gateway.runtime.reasoning = ReasoningStore(seconds=60, clock=lambda: now)
@@ -176,7 +176,7 @@ async def test_a_memory_forgets_in_time(upstreams: Upstreams, tmp_path: Path):
         assert RETURNED["openai"](upstreams.last("openai").body) == ["no state"]
 
 
-async def test_a_store_that_is_away_refuses_nothing(upstreams: Upstreams, tmp_path: Path):
+async def test_an_unavailable_store_refuses_no_request(upstreams: Upstreams, tmp_path: Path):
     def broken(_: Any) -> list[ReasoningRow]:
         raise OSError("the database is away")
 
@@ -235,7 +235,7 @@ async def test_an_answer_ends_when_its_row_is_stored(
         await asyncio.to_thread(gateway.runtime.reasoning.close)
 
 
-async def test_a_store_that_hangs_is_not_waited_for_twice(upstreams: Upstreams, tmp_path: Path):
+async def test_a_hanging_store_is_awaited_once(upstreams: Upstreams, tmp_path: Path):
     released = threading.Event()
     async with process(tmp_path, upstreams) as gateway:
         memory = gateway.runtime.reasoning = ReasoningStore(
@@ -308,7 +308,7 @@ async def test_an_expired_provider_state_is_dropped(
         assert any("did not accept" in row["note"] for row in entry.adaptations)
 
 
-async def test_an_altered_signature_on_passthrough_is_given_up_too(
+async def test_an_altered_signature_is_dropped_on_passthrough_too(
     upstreams: Upstreams, tmp_path: Path
 ):
     client = Messages()
@@ -322,7 +322,7 @@ async def test_an_altered_signature_on_passthrough_is_given_up_too(
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
-async def test_such_a_request_and_its_answer_still_pass_through(
+async def test_a_request_without_refused_thinking_still_passes_through(
     upstreams: Upstreams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: bool
 ):
     """Only the thinking is left out: what just this provider knows stays, both ways."""
@@ -395,7 +395,9 @@ async def test_a_gemini_request_without_refused_signatures_still_passes_through(
         assert upstreams.last("gemini").body == {**client_body, "contents": history}
 
 
-async def test_a_gemini_client_without_signatures_is_helped(upstreams: Upstreams, tmp_path: Path):
+async def test_signatures_are_restored_for_a_gemini_client_without_them(
+    upstreams: Upstreams, tmp_path: Path
+):
     client = Gemini()
     async with process(tmp_path, upstreams) as gateway:
         client.add_user_message(PROMPT)

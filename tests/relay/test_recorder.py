@@ -52,7 +52,7 @@ def test_unrelated_upstream_bodies_are_stored_completely(limit: int) -> None:
 
 
 @pytest.mark.parametrize("secret", [PROVIDER_SECRET, "sk-" + "a1" * 16, "gsk_" + "b2" * 20])
-def test_a_secret_is_masked_wherever_it_is(secret: str) -> None:
+def test_a_secret_is_masked_at_every_position(secret: str) -> None:
     in_both = recorded(request(secret), request(secret))
     only_upstream = recorded(request("route"), request(f"x{PROVIDER_SECRET}"))
     # It begins in what both requests have in common and ends in what only one has.
@@ -101,7 +101,7 @@ def test_a_key_across_the_deltas_of_a_provider_without_a_credential_is_masked() 
     assert b" and more" in (bodies.upstream_response or b"")
 
 
-def test_shared_ends_do_not_overlap() -> None:
+def test_common_prefix_and_suffix_of_two_bodies_do_not_overlap() -> None:
     first, second = b"ab" * 4096, b"ab" * 5000
     start, end = find_shared_ends(first, second)
     assert start + end <= len(first)

@@ -67,7 +67,7 @@ FAULTS = {f.__name__: f for f in (stop, restart, flush, kill_connections, pause)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_no_request_fails(
+async def test_no_request_fails_while_redis_is_unavailable(
     redis: RedisServer, tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_client, "TIMEOUT_S", 0.3)
@@ -159,7 +159,7 @@ RAISED = (RuntimeError, EOFError, AttributeError, IndexError, ConnectionResetErr
 
 
 @pytest.mark.parametrize("raised", RAISED)
-async def test_whatever_the_client_library_raises_no_request_fails(
+async def test_no_redis_exception_fails_a_request(
     redis: RedisServer, tmp_path: Path, raised: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With uvloop, sending on a connection that was reset is a RuntimeError."""
@@ -293,7 +293,7 @@ async def test_a_slot_that_was_answered_only_after_the_reset_counts(
         assert await kinds(two, two) == ["ok", "rate_limit"]
 
 
-async def test_requests_in_flight_count_while_redis_is_away_and_when_it_is_back(
+async def test_requests_in_flight_count_during_and_after_a_redis_outage(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_limiter, "RECONNECT_S", 0.0)
@@ -320,7 +320,7 @@ async def reserved_amounts(redis: RedisServer) -> list[int]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_slots_are_exact_over_any_order_of_resets_and_lost_answers(
+async def test_concurrency_slots_are_exact_after_any_resets_and_lost_replies(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     monkeypatch.setattr(redis_limiter, "RECONNECT_S", 0.0)

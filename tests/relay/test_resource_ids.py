@@ -17,7 +17,7 @@ handles = st.builds(
 
 
 @given(handles)
-def test_a_handle_survives_its_id(handle: ResourceId) -> None:
+def test_a_resource_id_round_trips(handle: ResourceId) -> None:
     text = encode_id(handle, PEPPER)
     assert decode_id(text, PEPPER) == handle
     assert text.isascii()
@@ -35,7 +35,7 @@ def test_an_altered_id_is_rejected(handle: ResourceId, place: int, letter: str) 
 
 
 @given(handles)
-def test_another_gateway_does_not_understand_it(handle: ResourceId) -> None:
+def test_another_gateway_rejects_a_resource_id(handle: ResourceId) -> None:
     assert decode_id(encode_id(handle, PEPPER), b"another") is None
 
 

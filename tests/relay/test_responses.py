@@ -102,7 +102,7 @@ async def test_without_a_database_only_responses_in_memory_are_found(
     await responses.close()
 
 
-async def test_memory_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_response_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PENDING_BYTES", 100)
     responses = ResponseStore(DictStore().shelf())
     for number in range(50):
@@ -113,7 +113,7 @@ async def test_memory_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not responses._pending
 
 
-async def test_the_event_loop_never_reads() -> None:
+async def test_stored_responses_are_not_read_on_the_event_loop() -> None:
     store = DictStore()
     responses = ResponseStore(store.shelf())
     await responses.find("key:1", "nonsense")

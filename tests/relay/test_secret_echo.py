@@ -129,7 +129,7 @@ def _in_arguments(text: str) -> bytes:
 @pytest.mark.parametrize("size", [1, 2, 5, 11])
 @pytest.mark.parametrize("write", [chunk, _in_arguments], ids=["text", "arguments"])
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
-async def test_a_key_in_pieces_is_not_stored(
+async def test_a_key_split_over_chunks_is_not_stored(
     tmp_path: Path, path: str, write: Callable[[str], bytes], size: int
 ) -> None:
     """The client has them already, as a stream waits for nothing; the log has asterisks."""
@@ -214,7 +214,7 @@ def _readings(stream: bytes) -> list[str]:
 @pytest.mark.parametrize(
     "write", [_choices_apart, _choices_in_one, _calls_in_turn, _reasoning_between]
 )
-async def test_a_key_in_pieces_among_others_is_not_stored(
+async def test_a_key_split_over_interleaved_chunks_is_not_stored(
     tmp_path: Path, write: Callable[[list[str]], list[bytes]], size: int
 ) -> None:
     """Between the pieces of one choice, call or field come pieces of others."""
@@ -272,7 +272,7 @@ def test_a_secret_is_masked_in_each_block_of_a_stream(write: Callable[[str, int]
     assert b"".join(texts[1::2]) == b"".join(b"%d " % n for n in range(len(texts) // 2))
 
 
-async def test_an_answer_that_is_passed_on_unread_does_not_repeat_the_key(tmp_path: Path) -> None:
+async def test_a_passthrough_response_does_not_repeat_the_key(tmp_path: Path) -> None:
     text = f"event: error\ndata: {SECRET}\n\n".encode()
     parts = [item for at in range(len(text)) for item in (text[at : at + 1], 0.0)]
     answer = lambda _: httpx.Response(  # noqa: E731
@@ -352,7 +352,7 @@ async def test_a_secret_header_and_parameter_of_the_provider_are_secrets_too(
     before=st.binary(max_size=4),
     after=st.binary(max_size=4),
 )
-def test_each_form_of_a_secret_is_found(secret: str, before: bytes, after: bytes) -> None:
+def test_each_encoding_of_a_secret_is_found(secret: str, before: bytes, after: bytes) -> None:
     redactor = Redactor([secret])
     raw = before + secret.encode() + after
     for echo in (raw, base64.b64encode(raw), base64.urlsafe_b64encode(raw)):

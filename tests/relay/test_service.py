@@ -110,7 +110,7 @@ async def test_a_silent_database_counts_as_unavailable(
     await live.close()
 
 
-async def test_a_failed_look_makes_other_connections_suspects(
+async def test_a_failed_version_query_discards_idle_connections(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.relay.registry.POLL_S", 0.01)

@@ -55,7 +55,9 @@ async def test_the_answer_does_not_wait_for_the_shadow(tmp_path: Path) -> None:
         await live.rows(2)
 
 
-async def test_no_share_is_no_shadow_and_failures_are_not_repeated(tmp_path: Path) -> None:
+async def test_a_share_of_zero_sends_no_shadow_and_failures_are_not_repeated(
+    tmp_path: Path,
+) -> None:
     async with gateway(tmp_path, registry(0.0), a=lambda _: completion()) as live:
         await live.post(CHAT, asking())
         await asyncio.sleep(0.05)
@@ -76,7 +78,7 @@ async def test_a_shadow_that_fails_is_a_row_and_nothing_else(tmp_path: Path) -> 
     assert (rows[1].outcome, rows[1].error_kind) == ("error", "upstream_error")
 
 
-async def test_shadows_are_bounded(tmp_path: Path) -> None:
+async def test_concurrent_shadow_requests_are_bounded(tmp_path: Path) -> None:
     gate = asyncio.Event()
 
     async def slow(_: httpx.Request) -> httpx.Response:
@@ -108,7 +110,7 @@ async def test_shadows_count_against_no_limit_of_the_client(tmp_path: Path) -> N
     assert statuses == [200, 200, 429]
 
 
-async def test_shadows_under_way_end_with_the_process(tmp_path: Path) -> None:
+async def test_shadow_requests_in_flight_end_with_the_process(tmp_path: Path) -> None:
     async def slow(_: httpx.Request) -> httpx.Response:
         await asyncio.sleep(60)
         return completion()

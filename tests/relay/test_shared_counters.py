@@ -99,7 +99,7 @@ def test_a_process_that_starts_later_is_detected(tmp_path: Path) -> None:
     second.close()
 
 
-def test_limits_have_cells_of_their_own(tmp_path: Path) -> None:
+def test_limits_have_counters_of_their_own(tmp_path: Path) -> None:
     one = SharedCounters(tmp_path)
     names = [f"key:{n}/requests/minute" for n in range(3000)]
     cells = [one.counter_offset(name) for name in names]
@@ -152,7 +152,7 @@ def test_without_a_data_directory_a_process_counts_alone(
     assert "cannot be shared" in caplog.text
 
 
-def test_the_files_take_no_room_before_they_are_used(tmp_path: Path) -> None:
+def test_counter_files_are_sparse_until_used(tmp_path: Path) -> None:
     counters = SharedCounters(tmp_path)
     counters.counter_offset("key:1/requests/minute")
     blocks = sum(path.stat().st_blocks for path in tmp_path.iterdir())

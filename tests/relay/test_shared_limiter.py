@@ -130,7 +130,7 @@ async def test_concurrent_requests_never_exceed_the_limit(redis: RedisServer) ->
     assert [kind(f) for f in results].count("ok") == 37
 
 
-async def test_the_script_does_as_the_pure_functions_do(redis: RedisServer) -> None:
+async def test_the_redis_script_equals_the_python_limiter(redis: RedisServer) -> None:
     """The same story on Redis and on the counters of one machine, step by step."""
     test_route = priced(provider("one", limits=Limits(tokens_per_day=4000)))
     target = msgspec.structs.replace(
@@ -216,7 +216,7 @@ async def test_a_client_that_leaves_during_the_redis_call_frees_its_slot(
         assert kind(await two.enter()) == "ok"
 
 
-async def test_money_is_settled_to_the_last_unit(redis: RedisServer) -> None:
+async def test_spend_is_settled_exactly(redis: RedisServer) -> None:
     registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal(3)))
     async with machines(redis.url, registry, 3) as (many, _):
         amounts = [random.Random(n).randrange(1, UNITS // 50) for n in range(90)]
@@ -309,7 +309,7 @@ async def test_spend_of_the_database_is_counted_once(redis: RedisServer) -> None
         assert kind(await two.enter()) == "quota"
 
 
-async def test_one_request_is_one_round_trip(redis: RedisServer) -> None:
+async def test_one_request_is_one_redis_round_trip(redis: RedisServer) -> None:
     registry = limited(
         priced(provider("one", limits=Limits(concurrency=9))),
         limits=Limits(requests_per_minute=90, tokens_per_hour=10**6),
@@ -387,7 +387,7 @@ class RoundTripCounter:
         await asyncio.gather(ask(), answer())
 
 
-async def test_with_limits_budget_and_cache_a_request_is_one_turn_at_redis(
+async def test_limits_budget_and_cache_of_a_request_are_one_redis_round_trip(
     redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Settling, reserving, the look for an answer and the keeping of one: all in one write."""

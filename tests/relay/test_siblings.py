@@ -49,7 +49,7 @@ def test_notify_change_waits_for_all_processes(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_wait_for_one_that_does_not_answer_ends(tmp_path: Path) -> None:
+def test_the_wait_for_an_unresponsive_process_times_out(tmp_path: Path) -> None:
     mine = PeerProcesses(tmp_path)
     with listening(tmp_path, answers=False):
         began = time.monotonic()
@@ -58,7 +58,7 @@ def test_the_wait_for_one_that_does_not_answer_ends(tmp_path: Path) -> None:
     mine.close()
 
 
-def test_a_dead_process_is_not_waited_for(tmp_path: Path) -> None:
+def test_notify_change_does_not_wait_for_a_dead_process(tmp_path: Path) -> None:
     script = textwrap.dedent(
         """
         import sys, time
@@ -81,7 +81,7 @@ def test_a_dead_process_is_not_waited_for(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_long_path_is_no_obstacle(tmp_path: Path) -> None:
+def test_a_long_socket_path_works(tmp_path: Path) -> None:
     deep = tmp_path / ("a" * 100) / ("b" * 100)
     mine = PeerProcesses(deep)
     with listening(deep) as listener_messages:

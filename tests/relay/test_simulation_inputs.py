@@ -99,7 +99,7 @@ def answered(part: Json) -> Json:
     ],
     ids=["without_calls", "no_answer", "another_talk"],
 )
-def test_an_answer_has_to_be_of_this_conversation(answer: Any, words: str) -> None:
+def test_simulated_responses_must_belong_to_the_conversation(answer: Any, words: str) -> None:
     call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     body = {
         "model": "gemini-3.8-flash",
@@ -127,7 +127,7 @@ def with_picture(model: str) -> Json:
     return {"model": model, "messages": [{"role": "user", "content": [image]}]}
 
 
-def test_a_url_shows_what_it_leads_to() -> None:
+def test_a_url_is_replaced_by_its_simulated_file() -> None:
     body = with_picture("gemini-3.8-flash")
     file = Fetched(data=PIXEL, media_type="image/png", size=8)
     inputs = SimulationInputs(files={URL: file}, fetch_media=True)

@@ -39,7 +39,7 @@ async def test_a_spool_is_read_repeatedly(spools: UploadSpools, step: int) -> No
     spool.close()
 
 
-async def test_a_little_never_sees_the_disk(spools: UploadSpools, tmp_path: Path) -> None:
+async def test_a_small_body_is_not_written_to_disk(spools: UploadSpools, tmp_path: Path) -> None:
     spool = spools.open(100)
     await spool.write(b"abc")
     assert await spool.read_all(ByteRange(1, 2)) == b"bc"
@@ -49,7 +49,7 @@ async def test_a_little_never_sees_the_disk(spools: UploadSpools, tmp_path: Path
     (tmp_path / "uploads").mkdir()
 
 
-async def test_there_is_an_end_to_the_room(spools: UploadSpools) -> None:
+async def test_the_spool_size_is_bounded(spools: UploadSpools) -> None:
     first = spools.open(10 * SIZE)
     with pytest.raises(GatewayError, match="too many uploads"):
         spools.open(1)
@@ -96,7 +96,7 @@ async def test_the_file_is_not_closed_under_a_thread_that_writes(spools: UploadS
     assert opened[0].closed
 
 
-async def test_a_body_is_given_from_its_start_each_time(spools: UploadSpools) -> None:
+async def test_a_spooled_body_is_read_from_its_start_each_time(spools: UploadSpools) -> None:
     spool, data, moved = spools.open(SIZE), numbered(SIZE), []
     await spool.write(data)
     body = SpooledBody([b"<", ByteRange(0, SIZE), b">"], spool, lambda: moved.append(1))

@@ -109,7 +109,7 @@ async def test_a_targets_concurrency_is_limited(tmp_path: Path) -> None:
         assert reserved(live, "target:1/concurrency/") == [0]
 
 
-async def test_a_failed_attempt_frees_what_it_had_reserved(tmp_path: Path) -> None:
+async def test_a_failed_attempt_releases_its_reservation(tmp_path: Path) -> None:
     limits = Limits(concurrency=1, tokens_per_minute=10**6)
     test_snapshot = of_first(priced(ONE, TWO), limits=limits, budget=Budget(day_usd=Decimal(1)))
     async with gateway(
@@ -123,7 +123,7 @@ async def test_a_failed_attempt_frees_what_it_had_reserved(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("owner", ["target", "provider"])
-async def test_a_budget_that_is_spent_passes_a_target_over(tmp_path: Path, owner: str) -> None:
+async def test_a_target_with_a_spent_budget_is_skipped(tmp_path: Path, owner: str) -> None:
     """LiteLLM's budget routing: the call that passes the budget is the last one."""
     budget = Budget(day_usd=ANSWER / 2)
     test_snapshot = of_first(priced(ONE, TWO), budget=budget)

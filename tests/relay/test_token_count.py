@@ -54,7 +54,7 @@ def without_tiktoken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("text", COUNTED, ids=IDS)
-def test_the_rough_count_is_near_the_true_one(text: str) -> None:
+def test_the_estimated_token_count_is_near_the_exact_one(text: str) -> None:
     """A sentence alone; over longer text the error is smaller (the module's docstring)."""
     many = text * 10
     true = COUNTED[text] * 10
@@ -62,7 +62,7 @@ def test_the_rough_count_is_near_the_true_one(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", COUNTED, ids=IDS)
-def test_a_vocabulary_counts_exactly(text: str) -> None:
+def test_a_tokenizer_vocabulary_counts_exactly(text: str) -> None:
     pytest.importorskip("splintr", reason="needs the extra `tokens`")
     count = count_tokens(text_request(text), "gpt-5.4")
     assert count.vocabulary == "o200k_base"
@@ -91,7 +91,7 @@ def test_special_tokens_are_counted_as_text() -> None:
         ("octopus", ""),
     ],
 )
-def test_a_family_has_its_vocabulary(model: str, vocabulary: str) -> None:
+def test_each_model_family_has_its_tokenizer_vocabulary(model: str, vocabulary: str) -> None:
     assert vocabulary_of(model) == vocabulary
 
 
@@ -103,7 +103,7 @@ def test_without_the_package_counts_are_estimated() -> None:
     assert count.tokens == estimate_text_tokens(text) + token_count_module.TOKENS_PER_TURN
 
 
-def test_all_that_a_model_reads_counts() -> None:
+def test_every_part_of_a_prompt_is_counted() -> None:
     empty = count_tokens(text_request("x"), "claude-x").tokens
     long = "word " * 400
     tool = Tool(name="f", description=long, schema={"type": "object", "properties": {}})
@@ -128,14 +128,14 @@ def test_images_and_files_are_counted_in_every_position() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a b", "word " * 20_000, "x" * 100_000, "字" * 50_000])
-def test_pieces_are_the_text(text: str) -> None:
+def test_token_pieces_concatenate_to_the_text(text: str) -> None:
     texts = list(text_chunks(text))
     assert "".join(texts) == text
     assert max(map(len, texts)) <= MAX_CHUNK_CHARS
 
 
 @pytest.mark.parametrize("text", ["\ud800", "\x00", "🧑‍🚀" * 50, "<|endoftext|>"])
-def test_odd_text_is_counted(text: str) -> None:
+def test_unusual_text_is_counted(text: str) -> None:
     for model in ("gpt-5.4", "claude-x"):
         assert count_tokens(text_request(text), model).tokens > 0
 

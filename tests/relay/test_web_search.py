@@ -241,7 +241,9 @@ async def test_the_events_of_a_search_are_in_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_all_rounds_are_one_row_with_their_sum(tmp_path: Path, stream: bool) -> None:
+async def test_all_search_rounds_are_one_log_row_with_summed_usage(
+    tmp_path: Path, stream: bool
+) -> None:
     async with standing(tmp_path, single_search()) as gate:
         reply = await gate.post("/v1/messages", {**MESSAGES, "stream": stream})
         row = await gate.entry()
@@ -409,7 +411,7 @@ async def test_an_index_search_does_not_become_a_live_search(tmp_path: Path) -> 
     assert not searches(gate)
 
 
-async def test_a_provider_that_searches_itself_does(tmp_path: Path) -> None:
+async def test_a_provider_with_native_web_search_runs_it(tmp_path: Path) -> None:
     def own(request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
         assert body["tools"][0]["type"] == "web_search_20250305"
@@ -442,7 +444,7 @@ async def test_tavily_gets_the_domains(tmp_path: Path) -> None:
     assert json.loads(request.content)["include_domains"] == ["wikipedia.org"]
 
 
-def test_domains() -> None:
+def test_web_search_results_are_filtered_by_domain() -> None:
     assert is_allowed("https://en.wikipedia.org/wiki/Oslo", ["wikipedia.org"], [])
     assert is_allowed("https://wikipedia.org/wiki/Oslo", ["https://wikipedia.org/wiki"], [])
     assert not is_allowed("https://notwikipedia.org/", ["wikipedia.org"], [])
@@ -450,7 +452,7 @@ def test_domains() -> None:
     assert not is_allowed("https://[bad/", [], [])
 
 
-def test_the_path_of_the_endpoint() -> None:
+def test_the_search_path_is_appended_to_the_endpoint_url() -> None:
     assert str(search_url("http://s.test")) == "http://s.test/search"
     assert str(search_url("http://s.test/searx/")) == "http://s.test/searx/search"
     assert str(search_url("http://s.test/search")) == "http://s.test/search"

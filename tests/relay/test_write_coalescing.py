@@ -41,7 +41,7 @@ async def test_writes_during_a_turn_are_sent_in_the_next():
     assert texts == ["a", "b"]
 
 
-def test_each_loop_has_its_own():
+def test_each_event_loop_has_its_own_write_buffer():
     async def own() -> WriteCoalescer:
         loop = asyncio.get_running_loop()
         assert coalescer_for(loop) is coalescer_for(loop)

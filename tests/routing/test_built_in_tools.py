@@ -47,7 +47,7 @@ TARGETS = [OPENAI, RESPONSES, CLAUDE, GEMINI, GROK, LLAMA]
         ("google_file_search", [GEMINI]),
     ],
 )
-def test_which_targets_run_a_tool(tool: str, runners: list[Target]) -> None:
+def test_targets_that_run_a_built_in_tool_are_detected(tool: str, runners: list[Target]) -> None:
     assert [t.model.label for t in TARGETS if runs_tool(t, tool)] == [
         t.model.label for t in runners
     ]
@@ -73,7 +73,9 @@ def test_each_tool_is_run_by_some_target() -> None:
         ("anthropic_messages", [{"name": "web_search", "input_schema": {"type": "object"}}], ""),
     ],
 )  # fmt: skip
-def test_the_tools_of_a_request(dialect: str, tools: list[Json], keys: str) -> None:
+def test_built_in_tools_of_a_request_are_detected(
+    dialect: str, tools: list[Json], keys: str
+) -> None:
     body: Json = {"model": "m", "max_tokens": 9, "tools": tools}
     body |= {"gemini": {"contents": [{"parts": [{"text": "hi"}]}]}}.get(
         dialect, {"messages": [{"role": "user", "content": "hi"}], "input": "hi"}

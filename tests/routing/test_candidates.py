@@ -169,7 +169,7 @@ def test_a_too_long_request_skips_to_the_context_length_step() -> None:
     assert walked(decision, 0, a="timeout", a2="timeout", b="content_policy") == ["a", "a2", "b"]
 
 
-def test_how_the_step_above_failed_counts_not_the_one_before_it() -> None:
+def test_a_step_is_entered_on_failures_of_the_step_above_it() -> None:
     steps = (
         RouteStep(order=1),
         RouteStep(order=2),
@@ -179,7 +179,7 @@ def test_how_the_step_above_failed_counts_not_the_one_before_it() -> None:
     assert walked(decision, a="rate_limit", b="timeout") == ["a", "b"]
 
 
-def test_one_failure_of_a_step_is_enough() -> None:
+def test_one_matching_failure_of_a_step_activates_the_next() -> None:
     steps = (RouteStep(order=1), RouteStep(order=2, fallback_on=("rate_limit",)))
     decision = decided(route(target("a"), target("a2"), target("b", 2), steps=steps))
     assert walked(decision, a="rate_limit", a2="timeout") == ["a", "a2", "b"]
@@ -257,7 +257,7 @@ def test_a_step_may_be_entered_in_a_later_round() -> None:
         (RouteStep(order=1), RequestFeatures(frozenset({"images", "schema"}), 9999), None),
     ],
 )
-def test_a_step_is_for_requests_that_fit(
+def test_a_step_accepts_requests_within_its_context_limits(
     step: RouteStep, facts: RequestFeatures, reason: str | None
 ) -> None:
     weak = target("a", images=False, structured="json", context_window=4096)
@@ -266,7 +266,7 @@ def test_a_step_is_for_requests_that_fit(
     assert reason is None or reasons(decision)["a"].endswith(reason)
 
 
-def test_a_step_that_was_left_out_does_not_bar_the_next() -> None:
+def test_an_omitted_step_does_not_block_the_next() -> None:
     steps = (RouteStep(order=1, excludes=("images",)), RouteStep(order=2, fallback_on=("timeout",)))
     decision = decided(
         route(target("a"), target("b", 2), steps=steps),
@@ -275,7 +275,7 @@ def test_a_step_that_was_left_out_does_not_bar_the_next() -> None:
     assert walked(decision) == ["b"]
 
 
-def test_facts_are_needed_only_where_a_step_reads_them() -> None:
+def test_request_features_are_computed_only_if_a_step_uses_them() -> None:
     assert not route(target("a")).depends_on_content
     assert not stepped("timeout").depends_on_content
     assert route(
@@ -314,7 +314,7 @@ kinds = st.lists(st.sampled_from([k for k, v in KINDS.items() if v.retryable]), 
     seed=st.integers(0, 99),
     on=st.lists(st.sampled_from(list(CLASSES)), max_size=3),
 )
-def test_a_course_always_ends_and_calls_none_more_often_than_allowed(
+def test_a_retry_plan_terminates_and_respects_max_attempts(
     rows: list[tuple[int, str]], failures: list[str], retries: int, seed: int, on: list[str]
 ) -> None:
     targets = tuple(target(f"m{n}", order) for n, (order, _) in enumerate(rows))
@@ -333,7 +333,7 @@ def test_a_course_always_ends_and_calls_none_more_often_than_allowed(
     assert max(called.count(name) for name in called) <= retries + 1
 
 
-def test_a_decision_is_a_value() -> None:
+def test_a_candidate_selection_is_immutable() -> None:
     decision = decided(route(target("a")))
     with pytest.raises(AttributeError):
         decision.candidates = ()  # type: ignore[misc]

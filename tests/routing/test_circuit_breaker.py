@@ -111,7 +111,7 @@ def test_a_cooldown_expires() -> None:
     assert allows_call(state, NOW + 5.0)
 
 
-def test_a_reason_is_for_a_person() -> None:
+def test_a_cooldown_reason_is_readable_text() -> None:
     assert (
         cooldown_reason(after("upstream_auth"), NOW)
         == "credential rejected, in cooldown for 60 s more"

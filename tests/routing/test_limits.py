@@ -257,7 +257,7 @@ def test_every_request_is_admitted_on_retry(what: str) -> None:
         assert rounds < 200
 
 
-def test_concurrency_is_what_runs_now() -> None:
+def test_concurrency_counts_requests_in_flight() -> None:
     simulated = SimulatedRule(rule("concurrency", "", 2), 2)
     assert simulated.enter(NOW, 0, 0)
     assert simulated.enter(NOW, 0, 1)
@@ -266,7 +266,7 @@ def test_concurrency_is_what_runs_now() -> None:
     assert simulated.enter(NOW, 0, 0)
 
 
-def test_a_clock_that_is_set_back_hides_nothing() -> None:
+def test_counts_survive_a_clock_that_is_set_back() -> None:
     words = slot()
     add_to_slot(words, 0, slot_number(NOW, MINUTE), 5)
     assert sliding_total(words, 0, slot_number(NOW - 1000, MINUTE)) == 5
@@ -300,7 +300,7 @@ def test_the_buckets_add_up_to_the_total(adds: list[tuple[int, int]], later: int
         ("month", "2026-12-01T00:00:00", "2026-12-31T23:59:59", "2027-01-01T00:00:00"),
     ],
 )
-def test_windows_of_the_calendar_are_utcs(span: str, first: str, last: str, later: str) -> None:
+def test_calendar_windows_are_in_utc(span: str, first: str, last: str, later: str) -> None:
     at = {name: datetime.fromisoformat(f"{text}+00:00").timestamp() for name, text in
           (("first", first), ("last", last), ("later", later))}  # fmt: skip
     window, ends = calendar_window(at["first"], span)
@@ -331,7 +331,7 @@ def test_only_a_lone_request_may_pass_a_limit(used: int, number: int, want: int,
         assert used >= most
 
 
-def test_rules_are_those_that_are_set() -> None:
+def test_limit_rules_contain_only_configured_limits() -> None:
     rules = build_rules(
         "key:7",
         "this API key",
@@ -347,7 +347,7 @@ def test_rules_are_those_that_are_set() -> None:
     ]
 
 
-def test_money_is_counted_in_the_units_of_the_roll_ups() -> None:
+def test_spend_is_counted_in_the_units_of_the_rollups() -> None:
     assert UNITS == usage_querysets.UNITS
     assert units(Decimal("0.0000000001")) == 1
     assert units(None) == 0

@@ -48,7 +48,7 @@ def test_a_name_is_that_of_the_authors_provider(snapshot: Snapshot, name: str, l
 
 
 @each("name", ["x-ai/", "x-ai", "nobody/grok-4", "qwen/qwen3-max", "x-ai/../secrets"])
-def test_other_names_find_nothing(snapshot: Snapshot, name: str) -> None:
+def test_unknown_openrouter_names_have_no_match(snapshot: Snapshot, name: str) -> None:
     assert snapshot.route(name) is None
 
 

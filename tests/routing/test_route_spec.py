@@ -97,7 +97,7 @@ def test_the_form_keeps_every_option() -> None:
     assert not draft.errors
 
 
-def test_json_begins_with_what_people_look_for_and_reads_back() -> None:
+def test_route_json_starts_with_the_common_fields_and_round_trips() -> None:
     value = as_json(FULL)
     assert list(value)[:4] == ["name", "aliases", "steps", "fallbacks"]
     assert next(iter(value["steps"][0]["targets"][0])) == "model"

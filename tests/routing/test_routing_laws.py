@@ -163,7 +163,7 @@ def test_tokens_are_shared_by_weight(chosen_targets: list[float], sizes: list[in
     assert max(loads) - min(loads) <= 5000 / min(chosen_targets)
 
 
-def test_tokens_of_long_ago_count_for_little() -> None:
+def test_token_usage_decays_over_time() -> None:
     pair = [target("a"), target("b")]
     latency_by_target = {
         "p/a": LatencyStats(1.0, measured_at=0.0, tokens=100_000),
@@ -352,7 +352,7 @@ WED_NOON_UTC = 1_795_003_200.0  # 2026-11-18 12:00
         ("UTC", True),
     ],
 )
-def test_hours_are_those_of_their_zone(text: str, open_: bool) -> None:
+def test_active_hours_are_in_their_time_zone(text: str, open_: bool) -> None:
     assert parse_active_hours(text).open(WED_NOON_UTC) is open_
 
 

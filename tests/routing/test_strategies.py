@@ -60,7 +60,7 @@ def test_a_target_with_weight_zero_is_last() -> None:
     assert ids(order_targets("weighted", route, StrategyContext(0.0, seeded()))) == [2, 1]
 
 
-def test_weights_converge() -> None:
+def test_traffic_converges_to_the_weights() -> None:
     route = (target(1, weight=1), target(2, weight=2), target(3, weight=7))
     draw = seeded()
     firsts = Counter(
@@ -90,14 +90,14 @@ routes = st.lists(
 
 @pytest.mark.parametrize("name", STRATEGIES)
 @given(route=routes, seed=st.integers(0, 10_000))
-def test_no_target_is_lost_or_doubled(name: str, route: list[Target], seed: int) -> None:
+def test_every_strategy_orders_each_target_once(name: str, route: list[Target], seed: int) -> None:
     targets = order_targets(name, route, StrategyContext(0.0, seeded(seed)))
     assert sorted(ids(targets)) == sorted(ids(route))
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
 @given(route=routes, seed=st.integers(0, 10_000))
-def test_groups_never_mix(name: str, route: list[Target], seed: int) -> None:
+def test_strategies_never_mix_order_groups(name: str, route: list[Target], seed: int) -> None:
     orders = [item.order for item in order_targets(name, route, StrategyContext(0.0, seeded(seed)))]
     assert orders == sorted(orders)
 
@@ -137,7 +137,7 @@ def test_fastest_tries_what_was_never_measured_first() -> None:
     ]
 
 
-def test_fastest_looks_at_the_others_now_and_then() -> None:
+def test_fastest_occasionally_tries_other_targets() -> None:
     route = (target(1), target(2), target(3))
     latency_by_target = {
         "p/m1": LatencyStats(900.0),

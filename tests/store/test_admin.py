@@ -74,14 +74,14 @@ def test_a_credential_is_entered_preserved_and_removed(admin_client: Client) -> 
     assert Provider.objects.get().credential == ""
 
 
-def test_a_change_through_the_hatch_moves_the_version(admin_client: Client) -> None:
+def test_a_change_in_the_admin_increments_the_registry_version(admin_client: Client) -> None:
     provider()
     before = store.current_version()
     save_provider(admin_client, base_url="http://10.0.0.1")
     assert store.current_version() > before
 
 
-def test_deleting_through_the_hatch_moves_the_version(admin_client: Client) -> None:
+def test_deleting_in_the_admin_increments_the_registry_version(admin_client: Client) -> None:
     row = route("fast", model())
     before = store.current_version()
     action = {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"}
@@ -138,7 +138,7 @@ def test_accounts_created_here_are_in_the_audit_log(admin_client: Client) -> Non
     assert [what for what, _ in changes("eve")] == ["created", "changed", "changed", "deleted"]
 
 
-def test_signing_in_is_the_consoles_which_limits_attempts(
+def test_the_admin_uses_the_consoles_rate_limited_sign_in(
     client: Client, admin_client: Client
 ) -> None:
     stranger = Client()

@@ -99,7 +99,7 @@ def test_a_change_that_is_undone_leaves_nothing() -> None:
     assert changes() == []
 
 
-def test_no_secret_is_written_down(dump: Callable[[], str]) -> None:
+def test_the_audit_log_contains_no_secret(dump: Callable[[], str]) -> None:
     row = create_provider()
     row.headers = {"x-key": "plain-header-secret", "x-ref": "os.environ/NAME"}
     store.set_credential(row, "sk-first-secret")
@@ -135,7 +135,7 @@ def test_the_actor_is_resolved_only_when_something_is_written() -> None:
     assert changes()[0].actor == "eva"
 
 
-def test_the_outer_actor_stays() -> None:
+def test_a_nested_actor_does_not_replace_the_outer_one() -> None:
     with audit.acting("ana", "console"), audit.acting("up", "start"):
         create_provider()
     create_provider("two")

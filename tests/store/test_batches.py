@@ -65,7 +65,7 @@ def test_the_same_id_at_another_provider_is_another_batch() -> None:
 
 
 @pytest.mark.django_db
-def test_without_its_rows_there_is_no_mark() -> None:
+def test_a_batch_whose_rows_fail_can_be_settled_again() -> None:
     def broken(key: int) -> list[LogRecord]:
         raise OSError("the registry is gone")
 
@@ -87,7 +87,7 @@ def test_a_file_is_known_as_the_results_of_a_batch() -> None:
 
 
 @pytest.mark.django_db
-def test_budgets_and_reports_have_it() -> None:
+def test_budgets_and_usage_reports_include_batch_costs() -> None:
     team = Team.objects.create(name="t", budget_total_usd=1)
     key = ApiKey.objects.create(name="k", prefix="sk-k", digest=b"k", team=team)
     settle(owner=key.pk)

@@ -87,7 +87,7 @@ def test_without_a_bill_there_is_no_difference_and_not_none() -> None:
     assert (reconciliation.billed, reconciliation.difference) == (None, None)
 
 
-def test_one_sum_for_several_days_counts_once() -> None:
+def test_a_bill_total_of_several_days_counts_once() -> None:
     store.write([log_record("r1")])
     billed(BilledLine(TODAY, TODAY + dt.timedelta(days=1), Decimal(3)))
     reconciliation = reconcile("openai", DAY, DAY + dt.timedelta(days=2))

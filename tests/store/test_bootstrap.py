@@ -35,7 +35,7 @@ def _no_keys(monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
     settings.MASTER_KEY = ""
 
 
-def test_a_first_start_makes_all_that_a_first_call_needs() -> None:
+def test_a_first_start_creates_demo_models_a_route_and_a_key() -> None:
     started = bootstrap.prepare(4000)
     snapshot = store.load_snapshot()
     assert snapshot.warnings == ()

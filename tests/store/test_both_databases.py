@@ -49,7 +49,9 @@ def postgres() -> str:
 
 
 @pytest.mark.postgres
-def test_the_same_story_ends_alike_on_both(postgres: str, tmp_path: Path) -> None:
+def test_a_sequence_of_writes_has_the_same_result_on_sqlite_and_postgresql(
+    postgres: str, tmp_path: Path
+) -> None:
     on_sqlite, on_postgresql = results_on("", tmp_path), results_on(postgres, tmp_path)
     assert on_sqlite.keys() == on_postgresql.keys()
     for part, value in on_sqlite.items():

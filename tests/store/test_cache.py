@@ -23,7 +23,7 @@ def row(key: str = "k", blob: bytes = b"blob", **more: Any) -> CacheRow:
     return base._replace(**more)
 
 
-def test_the_newest_of_a_key_is_read() -> None:
+def test_the_newest_entry_of_a_cache_key_is_read() -> None:
     store.write_cached_responses([row(blob=b"old"), row("other")])
     store.write_cached_responses([row(blob=b"new")])
     assert store.read_cached_response("k") == b"new"
@@ -56,7 +56,7 @@ def two_routes() -> tuple[Route, Route]:
     return first, second
 
 
-def test_a_purge_is_of_one_route_and_news_for_every_process() -> None:
+def test_a_purge_clears_one_route_in_every_process() -> None:
     first, second = two_routes()
     version = store.current_version()
     assert store.clear_cache("first") == 1
@@ -87,7 +87,7 @@ def test_a_cache_hit_counts_in_usage_but_not_in_target_latency() -> None:
     assert (row.cache, row.cost_usd, row.saved_usd) == ("hit", 0, None)
 
 
-def test_a_policy_that_can_not_be_read_costs_only_the_cache() -> None:
+def test_an_unreadable_cache_policy_disables_only_the_cache() -> None:
     row = route("first", model("m", provider("p")))
     row.cache = {"ttl_s": "long"}
     row.save()

@@ -24,7 +24,7 @@ def sealed(name: str = "openai") -> Provider:
     return Provider.objects.get(pk=row.pk)
 
 
-def test_a_credential_reaches_the_snapshot_and_shows_itself_nowhere() -> None:
+def test_a_credential_reaches_the_snapshot_but_no_repr() -> None:
     sealed()
     snapshot = store.load_snapshot()
     assert snapshot.providers["openai"].credential.reveal() == SECRET
@@ -40,7 +40,7 @@ def test_a_dump_of_the_database_contains_no_secret(dump: Callable[[], str]) -> N
         assert secret not in everything
 
 
-def test_a_credential_copied_to_another_row_opens_nothing() -> None:
+def test_a_credential_copied_to_another_row_cannot_be_decrypted() -> None:
     theirs = sealed("theirs")
     mine = provider("mine", "custom", base_url="http://127.0.0.1:1")
     Provider.objects.filter(pk=mine.pk).update(credential=theirs.credential)
@@ -110,7 +110,7 @@ def test_a_variable_may_name_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 @pytest.mark.parametrize("name", ["DRAGOMAN_SECRET_KEY", "DATABASE_URL", "dragoman_master_key"])
-def test_dragomans_own_variables_are_given_to_no_provider(
+def test_dragoman_variables_cannot_be_provider_credentials(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv(name, SECRET)

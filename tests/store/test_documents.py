@@ -75,7 +75,7 @@ def test_a_document_round_trips(registry: None, kind: str, name: str) -> None:
     assert read(kind, name) == before
 
 
-def test_the_registry_that_was_written_is_in_use(registry: None) -> None:
+def test_a_written_registry_is_in_the_snapshot(registry: None) -> None:
     snapshot = store.load_snapshot()
     assert snapshot.warnings == ()
     route = snapshot.routes["r"]
@@ -93,7 +93,7 @@ def test_no_secret_can_be_read(registry: None) -> None:
     assert response["headers"] == {"x-org": "***"}
 
 
-def test_a_hidden_value_is_the_one_that_is_there(registry: None) -> None:
+def test_a_masked_value_keeps_the_stored_one(registry: None) -> None:
     row = Provider.objects.get()
     write("providers", merge_patch(read("providers", "one"), {"drop_params": True}), row)
     row.refresh_from_db()
@@ -192,7 +192,7 @@ def test_each_write_of_a_route_is_a_version(registry: None) -> None:
     assert RouteVersion.objects.order_by("-number")[0].spec["retries"] == 3
 
 
-def test_a_merge_patch_sets_back_with_null() -> None:
+def test_null_in_a_merge_patch_resets_a_field() -> None:
     merged = merge_patch(
         {"a": 1, "limits": {"x": 1, "y": 2}}, {"a": None, "limits": {"x": None, "z": 3}}
     )

@@ -18,13 +18,13 @@ from tests.store.factories import provider
 pytestmark = pytest.mark.django_db
 
 
-def test_the_first_node_sets_them_and_its_fellows_start() -> None:
+def test_the_first_node_stores_fingerprints_and_matching_nodes_start() -> None:
     store.check_secrets()
     store.check_secrets()
     assert Fingerprint.objects.count() == 2
 
 
-def test_no_secret_can_be_read_from_them(dump: Callable[[], str], settings: Any) -> None:
+def test_fingerprints_reveal_no_secret(dump: Callable[[], str], settings: Any) -> None:
     store.check_secrets()
     assert settings.SECRET_KEY not in dump()
     assert settings.ENCRYPTION_KEYS[0] not in dump()

@@ -64,7 +64,7 @@ def test_each_providers_sum_has_its_own_part() -> None:
     assert (whole.requests, whole.cost_units, whole.tokens) == (1, 14 * UNITS // 100, 220)
 
 
-def test_rebuilt_sums_are_equal() -> None:
+def test_rebuilt_rollups_include_hedge_losers() -> None:
     store.write([hedged(), hedged("r2", attempts=[])])
     before = list(UsageHour.objects.order_by("provider").values_list(*UsageHour.SUMS))
     rebuild()
@@ -78,7 +78,7 @@ def test_a_hedge_loser_without_a_price_has_unknown_cost() -> None:
     assert (slow.unpriced_requests, slow.cost) == (1, None)
 
 
-def test_one_that_was_not_sent_leaves_no_line() -> None:
+def test_an_unsent_hedge_attempt_has_no_usage_row() -> None:
     store.write([hedged(attempts=[attempt("slow", error_kind=HEDGE_LOSER)])])
     assert {name[0] for name in UsageHour.objects.all().by("provider")} == {"quick"}
 

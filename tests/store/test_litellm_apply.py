@@ -45,7 +45,9 @@ def test_a_file_becomes_rows_with_their_source(tmp_path: Path) -> None:
             assert row.source_ref.startswith("litellm_config.yaml:")
 
 
-def test_the_hot_path_understands_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_imported_rows_load_into_the_snapshot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-from-outside")
     text = """
         model_list:

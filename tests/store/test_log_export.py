@@ -189,7 +189,7 @@ def test_rows_reach_an_s3_server(bucket: Any) -> None:
         ("s3://key:secret@bucket", "must not contain a credential"),
     ],
 )
-def test_a_wrong_destination_stops_the_start(url: str, reason: str) -> None:
+def test_an_invalid_export_destination_stops_the_start(url: str, reason: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=reason) as raised:
         environment.parse_variable("DRAGOMAN_LOG_EXPORT_URL", url, environment.object_storage_url)
     assert "secret" not in str(raised.value)

@@ -95,7 +95,7 @@ def test_the_live_tail_requests_newer_rows() -> None:
     assert [row.request_id for row in RequestLog.objects.newer_than_row(cursor).newest(9)] == ["c"]
 
 
-def test_prune_deletes_the_old_in_steps() -> None:
+def test_prune_deletes_old_rows_in_batches() -> None:
     store.write([entry(f"req_{n}", started_at=STARTED + n) for n in range(10)])
     assert RequestLog.objects.prune(at(7), batch_size=3) == 7
     assert matching() == ["req_9", "req_8", "req_7"]

@@ -139,7 +139,7 @@ def test_counts_beyond_the_database_are_clamped(tmp_path: Path) -> None:
     assert row.input_tokens == -(2**63 - 1)
 
 
-def test_of_very_many_adaptations_the_first_are_logged(tmp_path: Path) -> None:
+def test_only_the_first_of_very_many_adaptations_are_logged(tmp_path: Path) -> None:
     rows = [{"field": f"x[{n}]", "action": "dropped", "note": "no"} for n in range(5000)]
     (row,) = survives(tmp_path, entry("many", adaptations=rows))
     assert row.adaptations[:MAX_ADAPTATIONS] == rows[:MAX_ADAPTATIONS]

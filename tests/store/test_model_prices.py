@@ -59,7 +59,7 @@ def test_an_own_input_price_is_that_of_long_prompts_too() -> None:
     assert cost(Usage(input=300_000, output=0), price) == Decimal("0.3")
 
 
-def test_the_snapshot_has_them() -> None:
+def test_own_prices_are_in_the_snapshot() -> None:
     row(price_reasoning=Decimal(20), price_tiers={"flex": "0.5"})
     price = store.load_snapshot().models["claude/claude-sonnet-4-5"].price
     assert price.reasoning == 20

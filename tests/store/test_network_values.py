@@ -226,7 +226,7 @@ def test_the_form_keeps_masked_values_and_warns_of_unsafe_ones(
         ("not/a/network", "api.test", 443, True),
     ],
 )
-def test_no_proxy(no_proxy: str, host: str, port: int, is_proxied: bool) -> None:
+def test_no_proxy_excludes_hosts(no_proxy: str, host: str, port: int, is_proxied: bool) -> None:
     environment = {"HTTPS_PROXY": "proxy.test:3128", "NO_PROXY": no_proxy}
     proxies = environment_proxies(environment)
     assert proxies.select("https", host, port) == ("http://proxy.test:3128" if is_proxied else "")

@@ -54,7 +54,7 @@ def newer(**changes: Any) -> bytes:
     return json.dumps(book).encode()
 
 
-def test_the_list_in_use_changes_nothing() -> None:
+def test_the_current_price_list_proposes_no_changes() -> None:
     assert compare_prices(read_book(FILE.read_bytes())) == []
 
 

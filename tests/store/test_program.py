@@ -44,7 +44,7 @@ def test_an_unknown_migration_is_refused_with_both_versions(stored: str) -> None
 
 
 @pytest.mark.django_db
-def test_the_tables_of_other_programs_are_none_of_its_business() -> None:
+def test_migrations_of_other_applications_are_ignored() -> None:
     apply_unknown("somebody_else")
     store.check_program()
 

@@ -109,7 +109,7 @@ def test_a_finished_response_cannot_be_cancelled() -> None:
     assert stored.status == "completed"
 
 
-def test_a_beat_is_a_sign_of_life() -> None:
+def test_a_heartbeat_updates_a_background_response() -> None:
     long_ago = time.time() - 1000
     store.save_response(stored_response(status="in_progress", heartbeat_at=long_ago))
     assert store.refresh_heartbeats([("key:1", "resp_1")]) == []
@@ -125,7 +125,7 @@ def test_expired_responses_are_pruned() -> None:
     assert list(ResponseRow.objects.values_list("response_id", flat=True)) == ["resp_1"]
 
 
-def test_one_that_the_database_refuses_does_not_take_others_with_it() -> None:
+def test_a_rejected_response_row_does_not_affect_others() -> None:
     bad = stored_response(id="resp_bad", status="x" * 30 + "\0")
     store.write(
         [
@@ -136,7 +136,7 @@ def test_one_that_the_database_refuses_does_not_take_others_with_it() -> None:
     assert store.load_response("key:1", "resp_1") is not None
 
 
-def test_times_are_aware() -> None:
+def test_times_of_stored_responses_are_timezone_aware() -> None:
     store.save_response(stored_response())
     response_row = ResponseRow.objects.get()
     assert abs((timezone.now() - response_row.created_at).total_seconds()) < 5

@@ -61,7 +61,7 @@ def assert_readable() -> None:
     assert unseal_for("context", IdempotentResponse.objects.get().body) == "answer"
 
 
-def test_it_takes_two_steps_with_running_nodes(settings: Any, key_file: Path) -> None:
+def test_rotation_takes_two_steps_with_running_nodes(settings: Any, key_file: Path) -> None:
     (old,) = settings.ENCRYPTION_KEYS
     assert "rotate_keys --finish" in rotate()
     # A node that has not restarted still reads everything.
@@ -81,7 +81,7 @@ def test_it_takes_two_steps_with_running_nodes(settings: Any, key_file: Path) ->
     store.load_stored_snapshot()
 
 
-def test_it_takes_one_step_while_no_node_runs(settings: Any, key_file: Path) -> None:
+def test_rotation_takes_one_step_while_no_node_runs(settings: Any, key_file: Path) -> None:
     old = settings.ENCRYPTION_KEYS[0]
     rotate("--stopped")
     (new,) = restart(settings, key_file)

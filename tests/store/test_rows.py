@@ -88,13 +88,13 @@ def test_attempts_and_adaptations_are_stored_as_json() -> None:
     assert row.adaptations == [note]
 
 
-def test_unknown_stays_unknown_and_is_never_zero() -> None:
+def test_unknown_usage_is_stored_as_null_and_not_zero() -> None:
     store.write([entry()])
     row = RequestLog.objects.get()
     assert (row.cost_usd, row.input_tokens, row.first_token_ms) == (None, None, None)
 
 
-def test_an_empty_batch_is_nothing() -> None:
+def test_an_empty_batch_writes_nothing() -> None:
     store.write([])
     assert ids() == []
 
@@ -168,7 +168,7 @@ def test_an_invalid_record_is_repaired_without_losing_others(values: dict[str, A
     assert [row.request_id for row in RequestLog.objects.newest(10)]
 
 
-def test_a_hopeless_entry_loses_no_other(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unstorable_record_does_not_affect_others(caplog: pytest.LogCaptureFixture) -> None:
     refused = store.write(
         [entry("before"), entry("hopeless", adaptations=[object()]), entry("after")]
     )
@@ -269,7 +269,7 @@ def test_a_request_without_bodies_has_none() -> None:
     [b"\x78\x01nonsense", b"\xc1", pack_bodies(bodies_of(5000))[:-9]],
     ids=["zlib", "msgpack", "cut"],
 )
-def test_a_damaged_blob_is_a_value_error(blob: bytes) -> None:
+def test_a_damaged_body_blob_raises_value_error(blob: bytes) -> None:
     with pytest.raises(ValueError, match="stored bodies"):
         unpack_bodies(blob)
 

@@ -85,7 +85,7 @@ def test_traits_come_from_tables_then_doctor_findings_then_the_operator() -> Non
     assert (target_traits.images, target_traits.n_max != 2) == (True, True)
 
 
-def test_a_price_is_the_rows_then_the_lists() -> None:
+def test_own_prices_precede_list_prices() -> None:
     own = provider()
     model("gpt-5", own, price_input=Decimal("0.5"))
     model("gpt-5-mini", own)

@@ -54,7 +54,7 @@ def test_a_snapshot_is_loaded_complete() -> None:
         assert as_text(getattr(test_snapshot, name)) == as_text(getattr(snapshot, name)), name
 
 
-def test_nothing_in_the_file_can_be_read(tmp_path: Path) -> None:
+def test_the_snapshot_file_is_encrypted(tmp_path: Path) -> None:
     store.store_snapshot(registry())
     (path,) = tmp_path.glob("last-registry*")
     content = path.read_bytes()

@@ -138,12 +138,12 @@ def test_an_unknown_dimension_is_refused(names: tuple[str, ...]) -> None:
         ("2026-11-02", "2026-11-01", "before"),
     ],
 )
-def test_a_period_that_is_none_is_refused(since: str, until: str, reason: str) -> None:
+def test_an_invalid_spend_period_is_refused(since: str, until: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         period(since, until, NEXT)
 
 
-def test_without_days_it_is_this_month() -> None:
+def test_the_default_spend_period_is_this_month() -> None:
     assert period("", "", DAY) == (DAY.replace(day=1), NEXT)
 
 

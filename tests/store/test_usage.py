@@ -80,7 +80,7 @@ def test_later_batches_add_to_the_same_row() -> None:
     assert UsageHour.objects.get().requests == 2
 
 
-def test_another_hour_is_another_row() -> None:
+def test_each_hour_has_its_own_usage_row() -> None:
     store.write([answered("req_1"), answered("req_2", started_at=STARTED + 3600)])
     assert [row.requests for row in UsageHour.objects.order_by("hour")] == [1, 1]
 
@@ -110,12 +110,12 @@ def test_an_entry_twice_in_a_batch_counts_once() -> None:
     assert totals().requests == 2
 
 
-def test_a_poison_row_leaves_the_sums_of_the_others_right() -> None:
+def test_an_invalid_row_does_not_affect_the_sums_of_others() -> None:
     store.write([answered("before"), answered("poison", error="\ud800"), answered("after")])
     assert totals().requests == 3
 
 
-def test_a_hopeless_row_is_not_counted(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unstorable_row_is_not_counted(caplog: pytest.LogCaptureFixture) -> None:
     store.write([answered("before"), answered("hopeless", adaptations=[object()])])
     assert totals().requests == RequestLog.objects.count() == 1
 
@@ -143,7 +143,7 @@ def test_a_request_that_failed_before_any_token_has_no_price_to_know() -> None:
     assert (totals().unpriced_requests, totals().cost, totals().errors) == (0, 0, 1)
 
 
-def test_a_client_that_left_is_no_error() -> None:
+def test_a_client_disconnect_is_not_an_error() -> None:
     store.write([answered(outcome="client_closed"), answered("req_2", outcome="cut")])
     assert (totals().client_closed, totals().errors) == (1, 1)
 
@@ -253,7 +253,7 @@ def test_a_rebuild_equals_the_writers_sums_and_is_idempotent() -> None:
         assert state() == written
 
 
-def test_a_check_is_a_call_of_its_target_but_no_request_and_no_pace() -> None:
+def test_a_health_check_counts_for_its_target_but_not_as_request_or_latency() -> None:
     store.write([answered(), answered("check_1", key_id=0, key_prefix="check")])
     assert (totals().requests, totals().output_tokens) == (1, 40)
     assert TargetHour.objects.get().attempts == 2
@@ -286,7 +286,7 @@ def test_the_command_prints_its_result() -> None:
     assert totals().requests == 1
 
 
-def test_a_rebuild_of_an_empty_log_is_nothing() -> None:
+def test_a_rebuild_of_an_empty_log_writes_nothing() -> None:
     assert usage.rebuild() == (0, 0)
 
 

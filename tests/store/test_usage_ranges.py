@@ -307,7 +307,7 @@ def test_days_are_the_sums_of_their_hours_whatever_is_written(seed: int) -> None
         assert_days_are_their_hours()
 
 
-def test_a_rebuild_mends_days() -> None:
+def test_a_rebuild_corrects_daily_sums() -> None:
     store.write(requests_of(random.Random(1), 50, days=3, now=timezone.now()))
     UsageDay.objects.all().update(requests=99)
     EndUserDay.objects.all().delete()

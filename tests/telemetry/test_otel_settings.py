@@ -64,7 +64,9 @@ def test_otel_settings_follow_the_environment(
         ("OTEL_SDK_DISABLED", "perhaps"),
     ],
 )
-def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_an_invalid_otel_variable_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")
     monkeypatch.setenv(name, value)
     with pytest.raises(ImproperlyConfigured, match=name) as caught:
@@ -73,7 +75,7 @@ def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, valu
 
 
 @pytest.mark.parametrize("ratio", ["2", "-1", "x"])
-def test_the_ratio_is_a_share(monkeypatch: pytest.MonkeyPatch, ratio: str) -> None:
+def test_an_invalid_sampling_ratio_is_refused(monkeypatch: pytest.MonkeyPatch, ratio: str) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "traceidratio")
     monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", ratio)

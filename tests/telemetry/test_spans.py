@@ -55,7 +55,9 @@ async def spans_of(gw: Gateway, collector: Collector, count: int) -> list[Any]:
     return sorted(collector.spans, key=lambda s: (s.start_time_unix_nano, s.kind != 2))
 
 
-async def test_a_request_and_its_attempts(tmp_path: Path, collector: Collector) -> None:
+async def test_a_request_has_a_span_with_a_child_for_each_attempt(
+    tmp_path: Path, collector: Collector
+) -> None:
     usage = {
         "prompt_tokens": 12,
         "completion_tokens": 5,
@@ -116,7 +118,7 @@ async def test_a_request_and_its_attempts(tmp_path: Path, collector: Collector) 
         ({"ratio": 0.0}, None, False),
     ],
 )
-async def test_sampling(
+async def test_spans_are_sampled_by_ratio_and_parent(
     tmp_path: Path,
     collector: Collector,
     monkeypatch: pytest.MonkeyPatch,
@@ -204,7 +206,7 @@ async def test_attempts_of_an_unsampled_request_share_a_trace(
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("capture_content", [False, True])
-async def test_content(
+async def test_prompt_content_is_in_spans_only_if_enabled(
     tmp_path: Path, collector: Collector, stream: bool, capture_content: bool
 ) -> None:
     registry = snapshot(route("r", provider("one")), log_bodies=True)
