@@ -7,6 +7,8 @@ from gateway.compat.litellm.config.report import Report
 
 _KEYS = ("callbacks", "success_callback", "failure_callback", "service_callback")
 _OTLP = "OTEL_EXPORTER_OTLP_ENDPOINT"
+_EXPORT = "set DRAGOMAN_LOG_EXPORT_URL (docs/observability.md)"
+_ALERTS = "create an alert channel in the console (docs/observability.md)"
 _LOG = "requests are in the request log, and at GET /api/requests"
 # Integration -> its replacement; an empty text needs no remark.
 _REPLACEMENTS = {
@@ -17,10 +19,10 @@ _REPLACEMENTS = {
     "langfuse_otel": f"set {_OTLP} to Langfuse's OTLP endpoint (docs/observability.md)",
     "langsmith": f"set {_OTLP} to LangSmith's OTLP endpoint (docs/observability.md)",
     "datadog": f"set {_OTLP} to Datadog's agent, or scrape GET /metrics",
-    "s3": f"object storage is not supported yet: {_LOG}",
-    "gcs_bucket": f"object storage is not supported yet: {_LOG}",
-    "slack": "alerts are not supported yet: use the metrics at GET /metrics",
-    "email": "alerts are not supported yet: use the metrics at GET /metrics",
+    "s3": _EXPORT,
+    "gcs_bucket": _EXPORT,
+    "slack": _ALERTS,
+    "email": _ALERTS,
 }
 
 

@@ -49,9 +49,9 @@ _PRICES = {
 FAMILIES: dict[str, dict[str, Key]] = {
     "litellm_params": {
         **_PRICES,
-        "anthropic_*": Key("planned", "workload identity is not there yet: use an api_key"),
+        "anthropic_*": Key("planned", "workload identity is not supported yet: use an api_key"),
     },
-    "model_info": {**_PRICES, "supports_*": Key("unsupported", "known from the capability tables")},
+    "model_info": {**_PRICES, "supports_*": Key("unsupported", reasons.CAPABILITIES)},
 }
 
 

@@ -63,7 +63,9 @@ TOP: dict[str, Key] = {
     **differing_keys("guardrails", reasons.GUARDRAILS),
     **unsupported_keys("policies policy_attachments", reasons.POLICIES),
     **unsupported_keys("mcp_servers mcp_tools mcp_settings", reasons.MCP),
-    **unsupported_keys("prompts", "clients send their own prompts"),
+    **unsupported_keys(
+        "prompts", "create them in the console or with /api/prompts (docs/prompts.md)"
+    ),
     **unsupported_keys("vector_store_registry search_tools", reasons.STORES),
     **unsupported_keys("agents agent_list worker_registry", "clients run their own agents"),
 }
@@ -200,7 +202,7 @@ PARAMS: dict[str, Key] = {
     **planned_keys("input_cost_per_character output_cost_per_character", "prices are per token"),
     **supported_keys("output_cost_per_reasoning_token"),
     **supported_keys("input_cost_per_audio_token output_cost_per_audio_token"),
-    **planned_keys("metadata proxy_server_request", "not used yet"),
+    **planned_keys("metadata proxy_server_request", "not used"),
     **planned_keys("caching cache ttl", reasons.CACHE),
     **planned_keys("use_in_pass_through", "custom paths are not supported"),
     **planned_keys(
@@ -218,9 +220,7 @@ PARAMS: dict[str, Key] = {
     **supported_keys("guardrails", "names of guardrails of this file, attached to the route"),
     **unsupported_keys("vector_store_id milvus_text_field", reasons.STORES),
     **unsupported_keys("allowed_openai_params", "all fields that the model accepts are forwarded"),
-    **unsupported_keys(
-        "use_chat_completions_api", "OpenAI's models are called with Chat Completions"
-    ),
+    **unsupported_keys("use_chat_completions_api", reasons.OPENAI_API),
     **unsupported_keys("use_litellm_proxy", "write litellm_proxy/MODEL with its api_base"),
     **unsupported_keys("merge_reasoning_content_in_choices", "reasoning is in a separate field"),
     **planned_keys("keepalive_seconds allow_client_keepalive_override", reasons.PINGS),
@@ -280,10 +280,10 @@ INFO: dict[str, Key] = {
         reasons.HEALTH,
     ),
     **planned_keys("supported_environments", "all routes exist in every environment"),
-    **planned_keys("description metadata tier", "descriptions are not shown yet"),
+    **planned_keys("description metadata tier", "models and routes have no descriptions"),
     **planned_keys("blocked discoverable", "disable or hide the route in the console"),
     **planned_keys(
-        "supports_web_search supports_computer_use supports_url_context", reasons.DIALECT
+        "supports_web_search supports_computer_use supports_url_context", reasons.CAPABILITIES
     ),
     **planned_keys("enable_tag_filtering allow_fail_open", reasons.TAGS),
     **planned_keys("ptu_count cost_per_ptu_per_hour", "prices are per token"),
@@ -292,14 +292,12 @@ INFO: dict[str, Key] = {
     ),
     **unsupported_keys(
         "litellm_provider supports_prompt_caching supports_system_messages",
-        "known from the capability tables",
+        reasons.CAPABILITIES,
     ),
     **unsupported_keys(
-        "supports_native_streaming supports_assistant_prefill", "known from the capability tables"
+        "supports_native_streaming supports_assistant_prefill", reasons.CAPABILITIES
     ),
-    **unsupported_keys(
-        "supported_openai_params supported_endpoints", "known from the capability tables"
-    ),
+    **unsupported_keys("supported_openai_params supported_endpoints", reasons.CAPABILITIES),
     **unsupported_keys("internal_router_model member_auto_router", reasons.ROUTERS),
     **supported_keys("rpm tpm", "as in litellm_params"),
     **planned_keys("ptu_effective_from ptu_effective_to", "prices are per token"),
@@ -317,7 +315,7 @@ INFO: dict[str, Key] = {
         default_reasoning_effort reasoning_effort_levels supported_audio_formats
         thinking_always_on token_count_framing token_count_model token_count_tokenizer
         bedrock_converse_supports_strict_tools bedrock_output_config_effort_ceiling""",
-        "known from the capability tables",
+        reasons.CAPABILITIES,
     ),
     **unsupported_keys("vertex_ai_audio_api", reasons.DIALECT),
 }

@@ -48,18 +48,24 @@ LITELLM: dict[str, Key] = {
     ),
     **planned_keys(
         """service_callbacks
-        audit_log_callbacks langfuse_default_tags json_logs prometheus_initialize_budget_metrics
+        audit_log_callbacks langfuse_default_tags prometheus_initialize_budget_metrics
         custom_prometheus_metadata_labels custom_prometheus_tags prometheus_metrics_config
         disable_end_user_cost_tracking disable_end_user_cost_tracking_prometheus_only
-        enable_end_user_cost_tracking_prometheus_only store_audit_logs s3_callback_params
-        generic_logger_headers""",
+        enable_end_user_cost_tracking_prometheus_only generic_logger_headers""",
         reasons.OBSERVE,
     ),
+    **unsupported_keys("json_logs", "set DRAGOMAN_LOG_FORMAT to json"),
+    **unsupported_keys("store_audit_logs", "every change is in the audit log"),
+    **planned_keys("s3_callback_params", "set DRAGOMAN_LOG_EXPORT_URL (docs/observability.md)"),
     **differing_keys("max_budget budget_duration", f"for all requests together; {reasons.WINDOWS}"),
     **planned_keys(
         """max_user_budget max_internal_user_budget internal_user_budget_duration
-        cost_discount_config cost_margin_config tag_budget_config""",
+        tag_budget_config""",
         reasons.LIMITS,
+    ),
+    **planned_keys(
+        "cost_discount_config cost_margin_config",
+        "set the markup of a key, team or provider, or the default one (docs/cost.md)",
     ),
     **planned_keys(
         """default_team_settings default_team_params default_internal_user_params
@@ -100,9 +106,7 @@ LITELLM: dict[str, Key] = {
         "usage is reported as the provider counted it",
     ),
     **unsupported_keys("include_cost_in_streaming_usage", "costs are in the request log"),
-    **unsupported_keys(
-        "route_all_chat_openai_to_responses", "OpenAI's models are called with Chat Completions"
-    ),
+    **unsupported_keys("route_all_chat_openai_to_responses", reasons.OPENAI_API),
     **unsupported_keys("disable_hf_tokenizer_download", "nothing is downloaded"),
     **unsupported_keys("disable_add_transform_inline_image_block", "requests are not modified"),
     **unsupported_keys(
@@ -188,7 +192,7 @@ ROUTER: dict[str, Key] = {
         reasons.HEALTH,
     ),
     **supported_keys("default_litellm_params"),
-    **planned_keys("alerting_config", reasons.OBSERVE),
+    **planned_keys("alerting_config", reasons.ALERTS),
     **unsupported_keys(
         "enable_weighted_failover", "the other targets of a route are always tried, by weight"
     ),
@@ -272,9 +276,10 @@ GENERAL: dict[str, Key] = {
     ),
     **planned_keys(
         """alerting alerting_threshold alert_types alerting_args alert_to_webhook_url
-        alert_type_config spend_report_frequency""",
-        reasons.OBSERVE,
+        alert_type_config""",
+        reasons.ALERTS,
     ),
+    **planned_keys("spend_report_frequency", "use `manage.py spend` or GET /api/spend"),
     **planned_keys("completion_model infer_model_from_keys", "requests name their model"),
     **planned_keys("image_generation_model embedding_model moderation_model", reasons.OTHER_KINDS),
     **planned_keys(
@@ -292,7 +297,7 @@ GENERAL: dict[str, Key] = {
         enforce_rbac scope_spend_list_endpoints_to_caller legacy_unscoped_spend_list_endpoints""",
         reasons.TEAMS,
     ),
-    **planned_keys("use_redis_transaction_buffer", reasons.SHARED),
+    **planned_keys("use_redis_transaction_buffer", reasons.REDIS),
     **planned_keys(
         "user_url_validation user_url_allowed_hosts",
         "set DRAGOMAN_FETCH_MEDIA for all requests; only public addresses are fetched",
@@ -311,10 +316,10 @@ GENERAL: dict[str, Key] = {
     **unsupported_keys("always_include_stream_usage", "usage is always requested"),
     **unsupported_keys("enable_drain_endpoint drain_endpoint_token", "SIGTERM starts draining"),
     **unsupported_keys(
-        """disable_master_key_return disable_adding_master_key_hash_to_db
-        disable_responses_id_security user_api_key_cache_ttl""",
+        "disable_master_key_return disable_adding_master_key_hash_to_db",
         "the master key is neither stored nor returned",
     ),
+    **unsupported_keys("user_api_key_cache_ttl", "changes of keys take effect within a second"),
     **unsupported_keys(
         """custom_auth custom_auth_run_common_checks custom_key_generate custom_sso
         custom_ui_sso_sign_in_handler""",
@@ -326,7 +331,10 @@ GENERAL: dict[str, Key] = {
         control_plane_url""",
         reasons.SIGN_IN,
     ),
-    **unsupported_keys("allowed_routes public_routes admin_only_routes", "see docs/security.md"),
+    **unsupported_keys(
+        "allowed_routes public_routes admin_only_routes",
+        "keys may call all model endpoints and no management endpoints (docs/security.md)",
+    ),
     **unsupported_keys(
         "key_management_system key_management_settings use_google_kms use_azure_key_vault",
         "set secrets in the environment or in files",
@@ -367,16 +375,23 @@ GENERAL: dict[str, Key] = {
     ),
     **unsupported_keys(
         """allow_cli_sso_verification_uri_complete disable_auto_add_proxy_admin_to_teams
-        disable_env_credential_login disable_password_login_when_sso_enabled
-        failed_login_block_seconds failed_login_window_seconds
+        disable_env_credential_login""",
+        reasons.SIGN_IN,
+    ),
+    **unsupported_keys(
+        "disable_password_login_when_sso_enabled", "set DRAGOMAN_PASSWORD_LOGIN to false"
+    ),
+    **unsupported_keys(
+        """failed_login_block_seconds failed_login_window_seconds
         max_failed_login_attempts_per_source max_failed_login_attempts_per_source_overrides
         password_policy_min_length password_policy_require_lowercase
         password_policy_require_numbers password_policy_require_special_characters
         password_policy_require_uppercase""",
-        reasons.SIGN_IN,
+        reasons.SIGN_IN_LIMITS,
     ),
     **unsupported_keys(
-        "allow_unmanaged_response_ids", "response ids are sealed; other ids are not found"
+        "allow_unmanaged_response_ids disable_responses_id_security",
+        "a response can be read with the key that created it, and with keys of its team",
     ),
     **unsupported_keys(
         "claude_code_gateway_managed_settings enable_claude_code_gateway", reasons.PLAIN_AGENTS
@@ -385,7 +400,7 @@ GENERAL: dict[str, Key] = {
         "enable_openai_websocket_passthrough", "/v1/responses always accepts WebSockets"
     ),
     **unsupported_keys(
-        "responses_websocket_session_limit_seconds", "a WebSocket stays open as long as its client"
+        "responses_websocket_session_limit_seconds", "a WebSocket is closed after 60 minutes"
     ),
     **unsupported_keys("include_call_id_in_error_body", "x-request-id is returned with errors too"),
     **unsupported_keys("missing_session_id", "clients name their sessions"),
@@ -452,11 +467,11 @@ CACHE: dict[str, Key] = {
         sentinel_password service_name gcp_service_account gcp_ssl_ca_certs
         aws_iam_redis_auth redis_flush_size max_connections socket_timeout
         redis_semantic_cache_index_name valkey_semantic_cache_index_name ssl_cert_reqs
-        ssl_check_hostname s3_config""",
+        ssl_check_hostname""",
         reasons.REDIS,
     ),
     **unsupported_keys(
-        """s3_bucket_name s3_region_name s3_endpoint_url s3_api_version s3_path s3_use_ssl
+        """s3_config s3_bucket_name s3_region_name s3_endpoint_url s3_api_version s3_path s3_use_ssl
         s3_verify s3_aws_access_key_id s3_aws_secret_access_key s3_aws_session_token
         gcs_bucket_name gcs_path gcs_path_service_account azure_account_url
         azure_blob_container disk_cache_dir qdrant_api_base qdrant_api_key

@@ -10,13 +10,17 @@ _TITLES = {"": "The file", "model_list[]": "An entry of model_list"}
 
 
 def markdown() -> str:
-    """Return one table for each section, one row for each key."""
+    """Return one table for each section, one row for the keys with the same status and remark."""
     parts = []
     for section, keys in SECTIONS.items():
         parts += [f"### {_TITLES.get(section, f'`{section}`')}", ""]
-        parts += ["| key | here | |", "|---|---|---|"]
-        rows = {**keys, **FAMILIES.get(section, {})}
-        parts += [f"| `{name}` | {key.status_label} | {key.reason} |" for name, key in rows.items()]
+        parts += ["| key | status | remark |", "|---|---|---|"]
+        names: dict[tuple[str, str], list[str]] = {}
+        for name, key in {**keys, **FAMILIES.get(section, {})}.items():
+            names.setdefault((key.status_label, key.reason), []).append(f"`{name}`")
+        parts += [
+            f"| {', '.join(row)} | {status} | {remark} |" for (status, remark), row in names.items()
+        ]
         parts.append("")
     return "\n".join(parts)
 
