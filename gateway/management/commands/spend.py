@@ -14,7 +14,7 @@ from gateway.accounting.spend import DIMENSIONS, as_csv, period, spend
 class Command(BaseCommand):
     """A thin wrapper around `accounting.spend`."""
 
-    help = "Print spend by day, team, project, key, provider, model, route or tag."
+    help = "Print spend by day, team, project, key, provider, model, route, tag or end user."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the options of `spend`."""
