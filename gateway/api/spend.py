@@ -32,10 +32,10 @@ def get_spend(
     by: str = "day",
     format: Literal["json", "csv"] = "json",  # noqa: A002 - the parameter's usual name
 ) -> Any:
-    """Spend of a period, grouped by day, team, project, key, provider, model, route, tag or end user.
+    """Spend of a period, by day, team, project, key, provider, model, route, tag or end user.
 
     `by` can name several, separated by commas. The default period is the current month.
-    `cost_usd` is what providers charge, as far as known; `charged_usd` includes margins
+    `cost_usd` is what providers charge, as far as known; `charged_usd` includes markups
     and counts toward budgets. A request with several tags counts for each of them.
     """
     names = [name.strip() for name in by.split(",") if name.strip()]

@@ -199,7 +199,7 @@ def test_channels_are_targets_by_priority_and_weight(database: str) -> None:
     assert Provider.objects.get(preset="anthropic").models.get().name == "claude-sonnet-4-5"
     assert "channel Spark: left out: its type 18 has no preset" in report
     assert "channel Claude: left out: it is disabled" in report
-    assert "group vip: set its ratio 0.5 as the margin of a team" in report
+    assert "group vip: set its ratio 0.5 as the markup of a team" in report
 
 
 def test_used_quotas_become_recorded_spend(database: str) -> None:

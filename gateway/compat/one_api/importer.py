@@ -339,7 +339,7 @@ def _models_by_group(tables: Tables) -> tuple[dict[str, set[str]], set[str]]:
 def _note_ratios(tables: Tables, report: ImportReport) -> None:
     for group, ratio in _object(tables.options.get("GroupRatio")).items():
         if ratio != 1:
-            report.add_remark(f"group {group}", f"set its ratio {ratio} as the margin of a team")
+            report.add_remark(f"group {group}", f"set its ratio {ratio} as the markup of a team")
     for option in ("ModelRatio", "ModelPrice"):
         if _object(tables.options.get(option)):
             report.add_remark("", f"{option}: prices of models come from the price list here")

@@ -67,7 +67,9 @@ SUPPORTED_FIELDS = frozenset(
 _PER_MODEL = "limits and budgets of a model belong to its route: set them on the route"
 _NOBODY = "keys belong to teams, and a project is also a team: pass its ID as team_id"
 _ELSEWHERE = "routes map model names: set it on the route"
-_GUARD = "policies and prompts are not supported"
+_GUARD = "permissions and policies are not supported"
+_PROMPTS = "requests name stored prompts themselves (docs/prompts.md)"
+_ESTIMATE = "output is reserved by the limit of the request, the route or the model"
 _ENDPOINTS = "a key may call all model endpoints and no management endpoints"
 REFUSED: dict[str, str] = {
     **dict.fromkeys(("model_max_budget", "model_rpm_limit", "model_tpm_limit"), _PER_MODEL),
@@ -75,7 +77,7 @@ REFUSED: dict[str, str] = {
     **dict.fromkeys(("organization_id", "project_id", "agent_id", "access_group_ids"), _NOBODY),
     **dict.fromkeys(("budget_id", "end_user_budget_id"), "set the budget itself: max_budget"),
     **dict.fromkeys(("aliases", "config", "router_settings", "budget_fallbacks"), _ELSEWHERE),
-    **dict.fromkeys(("policies", "prompts", "disable_global_guardrails", "permissions"), _GUARD),
+    **dict.fromkeys(("policies", "disable_global_guardrails", "permissions"), _GUARD),
     **dict.fromkeys(("object_permission", "allowed_vector_store_indexes"), _GUARD),
     **dict.fromkeys(
         ("allowed_routes", "allowed_passthrough_routes", "denied_passthrough_routes"), _ENDPOINTS
@@ -84,13 +86,14 @@ REFUSED: dict[str, str] = {
     **dict.fromkeys(
         ("temp_budget_increase", "temp_budget_expiry"), "raise max_budget, and lower it again later"
     ),
+    "prompts": _PROMPTS,
     "allowed_cache_controls": "every key may control the cache",
-    "enforced_params": "requests are not changed",
+    "enforced_params": "fields of requests are not enforced",
     "enable_prompt_caching": "set `prompt_cache` on the route",
     "throttle_on_budget_exceeded": "a used-up budget always rejects requests",
-    "default_estimated_output_tokens": "requirements are detected from the request",
-    "default_estimated_output_tokens_per_model": "requirements are detected from the request",
-    "send_invite_email": "the gateway sends no mail",
+    "default_estimated_output_tokens": _ESTIMATE,
+    "default_estimated_output_tokens_per_model": _ESTIMATE,
+    "send_invite_email": "the gateway sends no invitations",
     "spend": "spend is computed from the log and cannot be set",
 }
 # Values without an effect here, by field; any other value is rejected.

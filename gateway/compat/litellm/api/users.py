@@ -49,7 +49,7 @@ SUPPORTED_FIELDS = frozenset(
 )
 REFUSED_USER_FIELDS = {
     **{name: reason for name, reason in REFUSED_FIELDS.items() if name not in SUPPORTED_FIELDS},
-    "send_invite_email": "the gateway sends no mail",
+    "send_invite_email": "the gateway sends no invitations",
     "password": "accounts of the console are created with POST /api/users",
     "password_reset_required": "accounts of the console are created with POST /api/users",
 }
