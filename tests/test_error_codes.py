@@ -67,9 +67,9 @@ APIs: the [request log](request-log.md) shows it (`error:rate_limit` finds it), 
 `dragoman_upstream_errors_total` counts by it, and steps and retries of a [route](routing.md#retries) name it.
 [Frequent errors](faq.md) has the texts, with causes and solutions.
 
-"Next target" says whether the gateway tries another target of the route before it returns the error; "a step for":
-only with a step or a fallback route whose conditions name this kind. After the first byte of a stream, the status is 200, and the error is the
-last event.
+"Next target" says whether the gateway tries another target of the route before it returns the error; "a step for": only
+with a step or a fallback route whose conditions name this kind. After the first byte of a stream, the status is 200, and
+the error is the last event.
 
 """
 _TAIL = """

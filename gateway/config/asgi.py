@@ -253,7 +253,7 @@ class AllowedOrigins(OriginValidator):  # type: ignore[misc]
         return parsed_origin is None or bool(super().valid_origin(parsed_origin))
 
 
-# Only one path has a WebSocket; at any other, `serve_websocket` refuses in the dialect.
+# `serve_websocket` selects the endpoint, and rejects paths without a WebSocket in the dialect.
 sockets = URLRouter([re_path("", partial(serve_websocket, lazy_runtime))])  # type: ignore[arg-type]
 websocket = AllowedOrigins(sockets, [*settings.ALLOWED_HOSTS, *settings.CSRF_TRUSTED_ORIGINS])
 application = ProtocolTypeRouter({"http": http, "websocket": websocket, "lifespan": lifespan})

@@ -21,7 +21,7 @@ format, use `custom` or `custom-anthropic` with a base URL.
 ## Providers that are added at startup
 
 `up` adds a provider for each credential that it finds, under the name of its preset, and updates it at the
-next start. A provider that you changed is not modified. It looks in the environment, in `.env` beside the
+next start. A provider that you changed is not modified. It looks in the environment, in `.env` next to the
 data directory, and in the clouds' files:
 
 | provider | found by |

@@ -229,7 +229,7 @@ PARAMS: dict[str, Key] = {
     ),
     **supported_keys("ssl_verify", reasons.AUTHORITIES),
     **supported_keys("ssl_certificate", reasons.CLIENT_CERTIFICATE),
-    **unsupported_keys("model_info id", "set it beside litellm_params"),
+    **unsupported_keys("model_info id", "set it next to litellm_params"),
     **unsupported_keys("litellm_trace_id max_file_size_mb", "not used"),
     **unsupported_keys(
         """adaptive_router_default_model quality_router_default_model auto_router_max_input_chars
