@@ -115,14 +115,16 @@ def columns(
     return Columns(width, height, tuple(bars), lines, top)
 
 
-def scale_ticks(highest: float, *, target_count: int = 3) -> tuple[float, ...]:
-    """Return round values from zero to at least `highest`: 0, 50, 100, 150."""
-    if not highest > 0 or not math.isfinite(highest):
+def scale_ticks(max_value: float, *, target_count: int = 3) -> tuple[float, ...]:
+    """Return round values from zero to at least `max_value`: 0, 50, 100, 150."""
+    if not max_value > 0 or not math.isfinite(max_value):
         return (0.0, 1.0)
-    raw = highest / target_count
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw * 0.999)
-    count = math.ceil(highest / step - 1e-9)
+    raw_step = max_value / target_count
+    power = 10.0 ** math.floor(math.log10(raw_step))
+    step = next(
+        power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw_step * 0.999
+    )
+    count = math.ceil(max_value / step - 1e-9)
     return tuple(round(n * step, 12) for n in range(count + 1))
 
 

@@ -53,6 +53,6 @@ def _symbol(name: str, path: Path) -> str:
     box = _VIEW_BOX.search(attributes)
     # Logos are filled, icons are stroked; one of the logos is stroked too.
     pen = ' fill="none" stroke="currentColor" stroke-width="2"' if "stroke=" in attributes else ""
-    drawing = re.sub(r"\s+", " ", inner_svg).strip().replace("> <", "><").replace(" />", "/>")
+    symbol_svg = re.sub(r"\s+", " ", inner_svg).strip().replace("> <", "><").replace(" />", "/>")
     size = box.group(1) if box else "0 0 24 24"
-    return f'<symbol id="{name}" viewBox="{size}"{pen}>{drawing}</symbol>'
+    return f'<symbol id="{name}" viewBox="{size}"{pen}>{symbol_svg}</symbol>'

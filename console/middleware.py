@@ -124,7 +124,7 @@ class Audited(Middleware):
 def _audit_actor(request: HttpRequest) -> AbstractContextManager[None]:
     # LiteLLM's key endpoints are at the root.
     via: audit.Via = "api" if request.path.startswith(("/api/", "/key/")) else "console"
-    return audit.acting(lambda: _actor(request), via)
+    return audit.acting_as(lambda: _actor(request), via)
 
 
 def _actor(request: HttpRequest) -> str:

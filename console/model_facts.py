@@ -108,11 +108,11 @@ def facts_of(row: Model) -> dict[str, Value]:
     """Return every fact of a model by its name."""
     base = traits_with_origin(row.provider.preset, row.name)
     learned_traits = trait_layer(_mapping(row.learned), "learned")
-    custom = trait_layer(_mapping(row.traits), "own")
+    custom_traits = trait_layer(_mapping(row.traits), "own")
     facts = {}
     for fact in TRAITS:
         default = base[fact.name]
-        source = custom.get(fact.name) or learned_traits.get(fact.name) or default
+        source = custom_traits.get(fact.name) or learned_traits.get(fact.name) or default
         facts[fact.name] = Value(fact, source.value, source, default)
     return facts | _prices(row)
 

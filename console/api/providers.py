@@ -170,14 +170,14 @@ def _apply_selection(
         for index, name in enumerate(getattr(selection, field)):
             if name not in listed_models:
                 raise Refused(f"{field}[{index}]", f"`{name[:200]}` is not on the provider's list")
-    existing = {row_of_model.name: row_of_model for row_of_model in row.models.all()}
+    rows_by_name = {row_of_model.name: row_of_model for row_of_model in row.models.all()}
     for index, name in enumerate(selection.delete):
-        if name not in existing or name in listed_models:
+        if name not in rows_by_name or name in listed_models:
             raise Refused(f"delete[{index}]", f"`{name[:200]}` is not missing from the list")
     added_models = add_listed(row, [listed_models[name] for name in selection.add])
     repriced = store_listed_prices(row, [listed_models[name] for name in selection.price])
     for name in selection.delete:
-        existing[name].delete()
+        rows_by_name[name].delete()
     return reply(
         200, {"added": added_models, "repriced": repriced, "deleted": len(selection.delete)}
     )

@@ -108,10 +108,10 @@ def _block(item: Mapping[str, Any], indent: str) -> str:
     return "".join(f"{indent}{line}\n" for line in (_BEGIN, *body, _END))
 
 
-def _replace_line(text: str, line: re.Pattern[str], new: str) -> str:
+def _replace_line(text: str, line: re.Pattern[str], new_line: str) -> str:
     if line.search(text) is None:
-        return _with_final_newline(text) + new
-    return line.sub(lambda _: new, text, count=1)
+        return _with_final_newline(text) + new_line
+    return line.sub(lambda _: new_line, text, count=1)
 
 
 def _with_final_newline(text: str) -> str:

@@ -130,8 +130,8 @@ def _contains_any(value: Any, answer: Answer) -> str | None:
 
 
 def _contains_all(value: Any, answer: Answer) -> str | None:
-    missing = [item for item in _texts(value) if item not in answer.text]
-    return f"does not contain {_excerpt(missing)}" if missing else None
+    missing_texts = [item for item in _texts(value) if item not in answer.text]
+    return f"does not contain {_excerpt(missing_texts)}" if missing_texts else None
 
 
 def _ignore_case(check: Callable[[Any, Answer], str | None]) -> Callable[[Any, Answer], str | None]:

@@ -90,9 +90,9 @@ def _descendants(node: Any) -> Iterator[Any]:
     """The node and everything below it, parents first."""
     pending = [node]
     while pending:
-        current = pending.pop()
-        yield current
-        if isinstance(current, dict):
-            pending.extend(reversed(current.values()))
-        elif isinstance(current, list):
-            pending.extend(reversed(current))
+        descendant = pending.pop()
+        yield descendant
+        if isinstance(descendant, dict):
+            pending.extend(reversed(descendant.values()))
+        elif isinstance(descendant, list):
+            pending.extend(reversed(descendant))

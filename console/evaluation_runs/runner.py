@@ -59,10 +59,10 @@ class Runner:
 
     async def _poll(self) -> None:
         while True:
-            free = MAX_RUNS - len(self._executions)
-            if free > 0 and not self._runtime.draining:
+            free_slots = MAX_RUNS - len(self._executions)
+            if free_slots > 0 and not self._runtime.draining:
                 try:
-                    for pk in await self.in_thread(store.claim, self._worker, free):
+                    for pk in await self.in_thread(store.claim, self._worker, free_slots):
                         self._begin(pk)
                 except DatabaseError:
                     log.warning("evaluation runs cannot be read; retrying", exc_info=True)
@@ -111,15 +111,15 @@ class Execution:
         self._pk, self._worker, self._requests = pk, worker, requests
         self._pending: list[Result] = []
         self._stopping = False
-        self._spent = 0.0
-        self._remaining = 0.0
+        self._spent_usd = 0.0
+        self._remaining_usd = 0.0
         self._job: store.RunJob | None = None
 
     async def run(self) -> None:
         """Send the missing answers; always gives up the lease at the end."""
         try:
             self._job = job = await self._query(store.load, self._pk)
-            self._remaining = job.remaining_usd
+            self._remaining_usd = job.remaining_usd
             await self._execute(job)
         except InvalidDefinition as invalid:
             reason = f"The evaluation is invalid: {invalid.errors[0]}"
@@ -149,9 +149,9 @@ class Execution:
         return await self._runner.in_thread(work, *args)
 
     async def _execute(self, job: store.RunJob) -> None:
-        missing = _missing_items(job)
+        missing_items = _missing_items(job)
         count = job.definition.concurrency
-        workers = [asyncio.create_task(self._run_worker(job, missing)) for _ in range(count)]
+        workers = [asyncio.create_task(self._run_worker(job, missing_items)) for _ in range(count)]
         control = asyncio.create_task(self._supervise(workers))
         try:
             await asyncio.gather(*workers, return_exceptions=True)
@@ -168,17 +168,17 @@ class Execution:
         else:
             await self._query(store.finish, self._pk, self._worker)
 
-    async def _run_worker(self, job: store.RunJob, missing: Iterator[Item]) -> None:
+    async def _run_worker(self, job: store.RunJob, items: Iterator[Item]) -> None:
         """Answer missing items one after another; several workers share the iterator."""
         while not self._stopping:
             if self._runtime.draining:
                 self._stopping = True
                 return
-            if self._spent >= self._remaining:
+            if self._spent_usd >= self._remaining_usd:
                 await self._refresh_budget(job)
                 continue
             async with self._requests:
-                item = None if self._stopping else next(missing, None)
+                item = None if self._stopping else next(items, None)
                 if item is None:
                     return
                 result = await self._answer(job, item)
@@ -188,8 +188,11 @@ class Execution:
 
     async def _refresh_budget(self, job: store.RunJob) -> None:
         """Pause the run if the budget is spent."""
-        self._spent, self._remaining = 0.0, await self._query(store.remaining_usd, job.owner)
-        if self._remaining <= 0 and not self._stopping:
+        self._spent_usd, self._remaining_usd = (
+            0.0,
+            await self._query(store.remaining_usd, job.owner),
+        )
+        if self._remaining_usd <= 0 and not self._stopping:
             self._stopping = True
             await self._query(store.pause_for, self._pk, self._worker, budget_exceeded_message())
 
@@ -206,7 +209,7 @@ class Execution:
 
     async def _send(self, body: dict[str, Any], session: str) -> Answer:
         answer = await send_chat(self._runtime, body, session)
-        self._spent += answer.cost_usd or 0.0
+        self._spent_usd += answer.cost_usd or 0.0
         return answer
 
     # --- storage and control -----------------------------------------------------------

@@ -59,12 +59,12 @@ def start(evaluation: Evaluation, user: Any) -> EvaluationRun:
     if EvaluationRun.objects.active_of(user.pk).count() >= MAX_ACTIVE:
         raise RunRefused(f"{MAX_ACTIVE} of your runs are in progress; pause or cancel one first.")
     for attempt in range(3):
-        last = evaluation.runs.aggregate(last=Max("number"))["last"] or 0
+        last_number = evaluation.runs.aggregate(last=Max("number"))["last"] or 0
         try:
             with transaction.atomic():
                 return evaluation.runs.create(
                     owner_id=user.pk,
-                    number=last + 1,
+                    number=last_number + 1,
                     document=evaluation.document,
                     total=definition.answer_count,
                 )

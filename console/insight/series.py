@@ -95,7 +95,7 @@ class Usage(msgspec.Struct, frozen=True):
     rows: tuple[UsageRow, ...]
     series: tuple[Series, ...]
     total: Totals
-    previous: Totals
+    previous_totals: Totals
 
     @property
     def captions(self) -> list[str]:
@@ -124,7 +124,7 @@ def usage(span: Span, dimension: str, now: dt.datetime | None = None) -> Usage:
         rows=_usage_rows(dimension, ranked, totals_by_name),
         series=_series(span, dimension, ranked, value_by_key, starts),
         total=sum_totals(totals_by_name.values()),
-        previous=table.objects.in_range(previous_start(span, starts[0]), starts[0]).totals(),
+        previous_totals=table.objects.in_range(previous_start(span, starts[0]), starts[0]).totals(),
     )
 
 

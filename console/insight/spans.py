@@ -48,8 +48,8 @@ def span_of(name: str) -> Span:
 
 def step_starts(span: Span, now: dt.datetime | None = None) -> list[dt.datetime]:
     """Start of each step, oldest first."""
-    last = step_start(span.step, now or timezone.now())
-    beginnings = [last]
+    last_start = step_start(span.step, now or timezone.now())
+    beginnings = [last_start]
     for _number in range(span.count - 1):
         # The moment before a step's start is in the previous step.
         beginnings.append(step_start(span.step, beginnings[-1] - dt.timedelta(seconds=1)))
@@ -83,5 +83,5 @@ def caption(step: Step, start: dt.datetime) -> str:
 
 def hour_starts(count: int, now: dt.datetime | None = None) -> list[dt.datetime]:
     """Start of each of the last hours, the current one last."""
-    last = step_start("hour", now or timezone.now())
-    return [last - _HOUR * n for n in range(count - 1, -1, -1)]
+    last_start = step_start("hour", now or timezone.now())
+    return [last_start - _HOUR * n for n in range(count - 1, -1, -1)]

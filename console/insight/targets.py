@@ -37,7 +37,7 @@ DEGRADED_SHARE = 0.1
 TargetName = tuple[str, str]
 
 # Error kind -> label and tone of a failing target; other kinds are "Failing".
-_FAILING: dict[str, tuple[str | Promise, str]] = {
+_FAILING_LABELS: dict[str, tuple[str | Promise, str]] = {
     "rate_limit": (gettext_lazy("Rate limited"), "warn"),
     "quota": (gettext_lazy("Out of quota"), "bad"),
     "upstream_auth": (gettext_lazy("Credential refused"), "bad"),
@@ -92,7 +92,7 @@ class TargetHealth(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def failing(self) -> tuple[str | Promise, str]:
         """Label and tone while it fails."""
-        return _FAILING.get(self.reason, (_("Failing"), "bad"))
+        return _FAILING_LABELS.get(self.reason, (_("Failing"), "bad"))
 
     @property
     def error_rate(self) -> float | None:
@@ -219,8 +219,8 @@ def _add_older_failures(
 
     Searches rows that ended at the target first, then the hours of its last failures.
     """
-    missing = [name for name in _last_failed_hours(calls) if name not in failures]
-    for provider, model in missing[:_MAX_MISSING]:
+    targets_without_error = [name for name in _last_failed_hours(calls) if name not in failures]
+    for provider, model in targets_without_error[:_MAX_MISSING]:
         target_rows = RequestLog.objects.column_in("model", [model]).column_in(
             "provider", [provider]
         )
@@ -308,7 +308,7 @@ def health_summary(runtime: Runtime | None, registry: Snapshot) -> HealthSummary
         if state.open_until > now
     }
     counts_by_provider: dict[str, list[int]] = {}
-    failing = 0
+    failing_targets = 0
     for (provider, model), row in TargetHour.objects.between(hour_starts(2)[0]).by_target().items():
         counts = counts_by_provider.setdefault(provider, [0, 0])
         counts[0] += row["attempts"]
@@ -316,13 +316,13 @@ def health_summary(runtime: Runtime | None, registry: Snapshot) -> HealthSummary
         is_failing = (
             row["attempts"] >= MIN_ATTEMPTS and row["failures"] / row["attempts"] >= UNHEALTHY_SHARE
         )
-        failing += is_failing and provider in registry.providers and bool(model)
+        failing_targets += is_failing and provider in registry.providers and bool(model)
     for provider, (attempts, failures) in counts_by_provider.items():
         if attempts >= MIN_ATTEMPTS and failures / attempts >= UNHEALTHY_SHARE:
             unhealthy.add(provider)
     names = set(registry.providers)
     return HealthSummary(
-        len(names - unhealthy), len(names), tuple(sorted(names & unhealthy)), failing
+        len(names - unhealthy), len(names), tuple(sorted(names & unhealthy)), failing_targets
     )
 
 

@@ -167,15 +167,21 @@ def _hour_label(begin: dt.datetime, totals: Totals) -> str:
 def _routes(midnight: dt.datetime) -> tuple[RouteShare, ...]:
     totals_by_route = UsageHour.objects.in_range(midnight).by("route")
     routes_with_requests = [item for item in totals_by_route.items() if item[1].requests]
-    ranked = sorted(routes_with_requests, key=lambda item: -item[1].requests)
-    max_requests = ranked[0][1].requests if ranked else 0
-    displayed_routes = ranked if len(ranked) <= MAX_ROUTES else ranked[: MAX_ROUTES - 1]
+    ranked_routes = sorted(routes_with_requests, key=lambda item: -item[1].requests)
+    max_requests = ranked_routes[0][1].requests if ranked_routes else 0
+    displayed_routes = (
+        ranked_routes if len(ranked_routes) <= MAX_ROUTES else ranked_routes[: MAX_ROUTES - 1]
+    )
     rows = [
         RouteShare(name[0] or _("no route"), totals, charts.percent(totals.requests, max_requests))
         for name, totals in displayed_routes
     ]
-    if len(ranked) > len(displayed_routes):
-        label = _("%(n)d others") % {"n": len(ranked) - len(displayed_routes)}
-        remaining = sum_totals(totals for _name, totals in ranked[len(displayed_routes) :])
-        rows.append(RouteShare(label, remaining, charts.percent(remaining.requests, max_requests)))
+    if len(ranked_routes) > len(displayed_routes):
+        label = _("%(n)d others") % {"n": len(ranked_routes) - len(displayed_routes)}
+        other_totals = sum_totals(
+            totals for _name, totals in ranked_routes[len(displayed_routes) :]
+        )
+        rows.append(
+            RouteShare(label, other_totals, charts.percent(other_totals.requests, max_requests))
+        )
     return tuple(rows)

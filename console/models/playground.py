@@ -50,8 +50,8 @@ class RunQuerySet(models.QuerySet["PlaygroundRun"]):
     def prune(self, owner: int, kept_runs: int = MAX_RUNS) -> int:
         """Delete a user's oldest runs; returns how many."""
         runs = self.filter(owner_id=owner).order_by("-pk")
-        last = runs.values_list("pk", flat=True)[kept_runs : kept_runs + 1].first()
-        return 0 if last is None else self.filter(owner_id=owner, pk__lte=last).delete()[0]
+        last_pk = runs.values_list("pk", flat=True)[kept_runs : kept_runs + 1].first()
+        return 0 if last_pk is None else self.filter(owner_id=owner, pk__lte=last_pk).delete()[0]
 
     def request_stop(self, run: uuid.UUID, column: str) -> None:
         """Ask the process that executes this run to stop a column, or `*` for all."""
@@ -96,8 +96,8 @@ class PlaygroundRun(models.Model):
     @property
     def interrupted(self) -> bool:
         """Whether the run has not ended and its process no longer exists."""
-        last = self.heartbeat_at or self.created_at
-        return self.ended_at is None and timezone.now() - last > STALE_AFTER
+        last_heartbeat = self.heartbeat_at or self.created_at
+        return self.ended_at is None and timezone.now() - last_heartbeat > STALE_AFTER
 
 
 class ShareQuerySet(models.QuerySet["RunShare"]):
@@ -181,8 +181,10 @@ class PresetQuerySet(models.QuerySet["PlaygroundPreset"]):
         """Save as the next version of a name."""
         with transaction.atomic():
             versions = self.select_for_update().filter(owner_id=user.pk, name=name)
-            last = max(versions.values_list("version", flat=True), default=0)
-            return self.create(owner_id=user.pk, name=name, version=last + 1, document=document)
+            last_version = max(versions.values_list("version", flat=True), default=0)
+            return self.create(
+                owner_id=user.pk, name=name, version=last_version + 1, document=document
+            )
 
 
 class PlaygroundPreset(models.Model):

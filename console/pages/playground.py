@@ -116,11 +116,11 @@ def json_response(content: Any, status: int = 200) -> HttpResponse:
 
 def _body(request: HttpRequest) -> Any:
     """The JSON body. Images make it larger than Django's limit of forms."""
-    raw = request.read(settings.MAX_BODY_BYTES + 1)
-    if len(raw) > settings.MAX_BODY_BYTES:
+    content = request.read(settings.MAX_BODY_BYTES + 1)
+    if len(content) > settings.MAX_BODY_BYTES:
         raise Invalid({"": _("The request is too large.")})
     try:
-        body = msgspec.json.decode(raw)
+        body = msgspec.json.decode(content)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise Invalid({"": _("The request is not valid JSON.")}) from None
     if not is_storable(body):
@@ -136,8 +136,8 @@ def _object(request: HttpRequest) -> Json:
 
 
 async def _snapshot(request: HttpRequest) -> Snapshot:
-    live = runtime_of(request)
-    return live.snapshot if live is not None else await sync_to_async(store.load_snapshot)()
+    runtime = runtime_of(request)
+    return runtime.snapshot if runtime is not None else await sync_to_async(store.load_snapshot)()
 
 
 async def _row(user: Any, run: UUID) -> PlaygroundRun:
@@ -289,12 +289,12 @@ async def run_stop(request: HttpRequest, user: Any, run: UUID) -> HttpResponseBa
     column = _object(request).get("col")
     if column is not None and column not in list(COLUMN_LETTERS):
         raise Invalid({"col": _("Must be a column from A to H.")})
-    live = active_runs.active_run(str(row.uuid))
-    if live is not None:
-        live.stop(column)
+    active_run = active_runs.active_run(str(row.uuid))
+    if active_run is not None:
+        active_run.stop(column)
     elif row.ended_at is None:
         await sync_to_async(PlaygroundRun.objects.request_stop)(run, column or "*")
-    return json_response({"stopped": live is not None or row.ended_at is None})
+    return json_response({"stopped": active_run is not None or row.ended_at is None})
 
 
 @require_GET
@@ -304,8 +304,10 @@ async def run_events(request: HttpRequest, user: Any, run: UUID) -> HttpResponse
     row = await _row(user, run)
     last_event = request.GET.get("after") or request.headers.get("Last-Event-ID") or "0"
     after = number_in(last_event) or 0
-    live = active_runs.active_run(str(row.uuid))
-    return await _stream(live.log.follow(after) if live is not None else _follow_stored(row, after))
+    active_run = active_runs.active_run(str(row.uuid))
+    return await _stream(
+        active_run.log.follow(after) if active_run is not None else _follow_stored(row, after)
+    )
 
 
 async def _follow_stored(row: PlaygroundRun, after: int) -> AsyncIterator[bytes]:
@@ -395,8 +397,8 @@ async def run_one(
     if form == "svg":
         view = await sync_to_async(shared_view)(row, with_prompt=True)
         theme = request.GET.get("theme", "")
-        drawing = as_svg(view, theme if theme in THEMES else "light")
-        reply = HttpResponse(drawing, content_type="image/svg+xml")
+        svg = as_svg(view, theme if theme in THEMES else "light")
+        reply = HttpResponse(svg, content_type="image/svg+xml")
     elif form == "csv":
         reply = HttpResponse(export.as_csv(results), content_type="text/csv; charset=utf-8")
     elif form == "md":

@@ -180,10 +180,14 @@ def _parse_row(row: RequestLog) -> tuple[Json, Request] | None:
         if bodies is None or bodies.client_request is None or dialect is None:
             return None
         body: Any = msgspec.json.decode(bodies.client_request)
-        full = with_path_fields(row.client_dialect, body, row.requested_model, stream=row.stream)
+        full_body = with_path_fields(
+            row.client_dialect, body, row.requested_model, stream=row.stream
+        )
         if dialect.parse_continuation is not None:
-            full = {name: value for name, value in full.items() if name != "previous_response_id"}
-        return body, dialect.client.parse_request(full, bodies.client_headers)
+            full_body = {
+                name: value for name, value in full_body.items() if name != "previous_response_id"
+            }
+        return body, dialect.client.parse_request(full_body, bodies.client_headers)
     except (GatewayError, msgspec.MsgspecError, ValueError):
         return None
 

@@ -168,5 +168,5 @@ def _response(answer: AnswerResult) -> Response:
 
 
 def _call_part(call: ReceivedToolCall) -> ToolCall:
-    arguments, raw = parse_arguments(call.arguments)
-    return ToolCall(id=call.id, name=call.name, arguments=arguments, raw=raw)
+    arguments, raw_arguments = parse_arguments(call.arguments)
+    return ToolCall(id=call.id, name=call.name, arguments=arguments, raw=raw_arguments)

@@ -115,10 +115,10 @@ def check_tool_calls(
     grades = [match["arguments"] for match in matches]
     correct = grades.count("equal")
     extra = _flag_unexpected_calls(call_verdicts, matches)
-    missing = [match["tool"] for match in matches if match["arguments"] == "missing"]
+    missing_tools = [match["tool"] for match in matches if match["arguments"] == "missing"]
     verdict |= {
         "ok": correct == len(expected) and not extra,
-        "name": not missing,
+        "name": not missing_tools,
         "arguments": max(grades, key=GRADES.index),
         "expected": len(expected),
         "correct": correct,
@@ -126,8 +126,8 @@ def check_tool_calls(
         "accuracy": round(correct / len(expected), 3),
         "matches": matches,
     }
-    if missing and final:
-        verdict["message"] = _("not called: %s") % ", ".join(missing)
+    if missing_tools and final:
+        verdict["message"] = _("not called: %s") % ", ".join(missing_tools)
     return verdict
 
 

@@ -105,10 +105,10 @@ def find_cache_breaks(
     turns: list[Turn] = []
     breaks: list[CacheBreak] = []
     for turn in _load_turns(list(rows)[-MAX_ROWS:], load_bodies):
-        previous = _previous_turn(turn, turns)
+        previous_turn = _previous_turn(turn, turns)
         if (
-            previous is not None
-            and (cache_break := _find_break(previous, turn, look_up_price)) is not None
+            previous_turn is not None
+            and (cache_break := _find_break(previous_turn, turn, look_up_price)) is not None
         ):
             breaks.append(cache_break)
         turns.append(turn)
@@ -162,15 +162,15 @@ def _previous_turn(turn: Turn, earlier_turns: list[Turn]) -> Turn | None:
     return best_turn
 
 
-def _find_break(previous: Turn, turn: Turn, look_up_price: LookUpPrice) -> CacheBreak | None:
-    expected_tokens = min(previous.prompt_tokens, turn.prompt_tokens)
+def _find_break(previous_turn: Turn, turn: Turn, look_up_price: LookUpPrice) -> CacheBreak | None:
+    expected_tokens = min(previous_turn.prompt_tokens, turn.prompt_tokens)
     cached_tokens = turn.row.cache_read_tokens
     missed_tokens = None if cached_tokens is None else max(0, expected_tokens - cached_tokens)
     if missed_tokens is not None and missed_tokens < max(
         _MIN_MISSED_TOKENS, expected_tokens * _MIN_MISSED_SHARE
     ):
         return None
-    change = _find_change(previous, turn)
+    change = _find_change(previous_turn, turn)
     if missed_tokens is None and change["kind"] in ("missed", "expired", "no_breakpoint"):
         return None
     extra_usd = (
@@ -180,50 +180,57 @@ def _find_break(previous: Turn, turn: Turn, look_up_price: LookUpPrice) -> Cache
     )
     return CacheBreak(
         row=turn.row,
-        previous_row=previous.row,
+        previous_row=previous_turn.row,
         expected_tokens=expected_tokens,
         cached_tokens=cached_tokens,
         missed_tokens=missed_tokens,
         extra_usd=extra_usd,
-        idle_s=_idle_seconds(previous, turn),
+        idle_s=_idle_seconds(previous_turn, turn),
         **change,
     )
 
 
-def _find_change(previous: Turn, turn: Turn) -> dict[str, Any]:
+def _find_change(previous_turn: Turn, turn: Turn) -> dict[str, Any]:
     """The first change in the prompt, or another reason for the miss."""
-    if previous.target != turn.target:
+    if previous_turn.target != turn.target:
         return {
             "kind": "target",
-            "old_text": "/".join(previous.target),
+            "old_text": "/".join(previous_turn.target),
             "new_text": "/".join(turn.target),
             "reason": _fallback_reason(turn.row),
         }
-    index = common_prefix(previous.segments, turn.segments).segments
-    if index < len(previous.segments):
-        return _describe_difference(previous.segments, turn.segments, index)
+    index = common_prefix(previous_turn.segments, turn.segments).segments
+    if index < len(previous_turn.segments):
+        return _describe_difference(previous_turn.segments, turn.segments, index)
     had_breakpoint, has_breakpoint = (
-        any(segment.has_breakpoint for segment in t.segments) for t in (previous, turn)
+        any(segment.has_breakpoint for segment in t.segments) for t in (previous_turn, turn)
     )
     if had_breakpoint and not has_breakpoint:
         return {"kind": "breakpoints_removed"}
     if turn.row.upstream_dialect == "anthropic_messages" and not has_breakpoint:
         return {"kind": "no_breakpoint"}
-    return {"kind": "expired" if _idle_seconds(previous, turn) > _CACHE_LIFETIME_S else "missed"}
+    return {
+        "kind": "expired" if _idle_seconds(previous_turn, turn) > _CACHE_LIFETIME_S else "missed"
+    }
 
 
 def _describe_difference(
     old_segments: list[Segment], new_segments: list[Segment], index: int
 ) -> dict[str, Any]:
-    old = old_segments[index]
-    new = new_segments[index] if index < len(new_segments) else None
-    if old.part == "tools" or (new is not None and new.part == "tools"):
-        return _describe_tool_change(old_segments, new_segments, old, new)
+    old_segment = old_segments[index]
+    new_segment = new_segments[index] if index < len(new_segments) else None
+    if old_segment.part == "tools" or (new_segment is not None and new_segment.part == "tools"):
+        return _describe_tool_change(old_segments, new_segments, old_segment, new_segment)
     prefix_text, old_text, new_text, suffix_text = text_difference(
-        old.text, new.text if new is not None else ""
+        old_segment.text, new_segment.text if new_segment is not None else ""
     )
-    kind: Kind = "system" if old.part == "system" else "message"
-    location = {"kind": kind, "part": old.part, "path": (new or old).path, "name": old.name}
+    kind: Kind = "system" if old_segment.part == "system" else "message"
+    location = {
+        "kind": kind,
+        "part": old_segment.part,
+        "path": (new_segment or old_segment).path,
+        "name": old_segment.name,
+    }
     return {
         **location,
         "prefix_text": prefix_text,
@@ -234,12 +241,15 @@ def _describe_difference(
 
 
 def _describe_tool_change(
-    old_segments: list[Segment], new_segments: list[Segment], old: Segment, new: Segment | None
+    old_segments: list[Segment],
+    new_segments: list[Segment],
+    old_segment: Segment,
+    new_segment: Segment | None,
 ) -> dict[str, Any]:
     """Describe reordered, added, removed or changed tools."""
     old_tools = [segment for segment in old_segments if segment.part == "tools"]
     new_tools = [segment for segment in new_segments if segment.part == "tools"]
-    path = (new or old).path
+    path = (new_segment or old_segment).path
     if sorted(p.text for p in old_tools) == sorted(p.text for p in new_tools):
         names = (", ".join(p.name for p in tools)[:240] for tools in (old_tools, new_tools))
         return {"kind": "order", "part": "tools", "path": path} | dict(
@@ -254,7 +264,7 @@ def _describe_tool_change(
             "new_text": ", ".join(added_names)[:240],
         }
     prefix_text, old_text, new_text, suffix_text = text_difference(
-        old.text, new.text if new is not None else ""
+        old_segment.text, new_segment.text if new_segment is not None else ""
     )
     excerpt = {
         "prefix_text": prefix_text,
@@ -262,7 +272,7 @@ def _describe_tool_change(
         "new_text": new_text,
         "suffix_text": suffix_text,
     }
-    return change | {"name": old.name} | excerpt
+    return change | {"name": old_segment.name} | excerpt
 
 
 def _fallback_reason(row: RequestLog) -> str:
@@ -273,8 +283,8 @@ def _fallback_reason(row: RequestLog) -> str:
     return ""
 
 
-def _idle_seconds(previous: Turn, turn: Turn) -> float:
-    return (turn.row.started_at - previous.row.started_at).total_seconds()
+def _idle_seconds(previous_turn: Turn, turn: Turn) -> float:
+    return (turn.row.started_at - previous_turn.row.started_at).total_seconds()
 
 
 def _extra_cost(row: RequestLog, missed_tokens: int, price: Price) -> Decimal | None:

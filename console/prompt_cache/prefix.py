@@ -150,12 +150,20 @@ def _drop_breakpoints(value: Any, depth: int) -> Any:
 def common_prefix(before: list[Segment], after: list[Segment]) -> CommonPrefix:
     """Length of the common prefix of two prompts."""
     count = size = 0
-    for old, new in zip(before, after, strict=False):
-        if (old.part, old.name, old.text) != (new.part, new.name, new.text):
-            size += _common_prefix_length(old.text, new.text) if old.part == new.part else 0
+    for old_segment, new_segment in zip(before, after, strict=False):
+        if (old_segment.part, old_segment.name, old_segment.text) != (
+            new_segment.part,
+            new_segment.name,
+            new_segment.text,
+        ):
+            size += (
+                _common_prefix_length(old_segment.text, new_segment.text)
+                if old_segment.part == new_segment.part
+                else 0
+            )
             break
         count += 1
-        size += len(old.text)
+        size += len(old_segment.text)
     return CommonPrefix(count, size)
 
 
@@ -172,19 +180,22 @@ def _common_prefix_length(first_text: str, second_text: str) -> int:
 
 
 def text_difference(
-    old: str, new: str, context_chars: int = 60, max_length: int = 240
+    old_text: str, new_text: str, context_chars: int = 60, max_length: int = 240
 ) -> tuple[str, str, str, str]:
     """Text before the difference, old text, new text, and text after it.
 
     Extends to complete words, so that of two dates not only one digit is displayed.
     """
-    start = _common_prefix_length(old, new)
-    tail = _common_prefix_length(old[start:][::-1], new[start:][::-1])
-    start -= _leading_word_length(new[max(0, start - _MAX_WORD_LENGTH) : start][::-1])
-    tail -= _leading_word_length(new[len(new) - tail :][:_MAX_WORD_LENGTH])
-    removed_text, added_text = old[start : len(old) - tail], new[start : len(new) - tail]
-    prefix_text = new[max(0, start - context_chars) : start]
-    suffix_text = new[len(new) - tail :][:context_chars] if tail else ""
+    start = _common_prefix_length(old_text, new_text)
+    tail = _common_prefix_length(old_text[start:][::-1], new_text[start:][::-1])
+    start -= _leading_word_length(new_text[max(0, start - _MAX_WORD_LENGTH) : start][::-1])
+    tail -= _leading_word_length(new_text[len(new_text) - tail :][:_MAX_WORD_LENGTH])
+    removed_text, added_text = (
+        old_text[start : len(old_text) - tail],
+        new_text[start : len(new_text) - tail],
+    )
+    prefix_text = new_text[max(0, start - context_chars) : start]
+    suffix_text = new_text[len(new_text) - tail :][:context_chars] if tail else ""
     return (
         prefix_text,
         _truncate(removed_text, max_length),

@@ -32,15 +32,17 @@ def find_problem(oidc: OidcSettings) -> str:
         document = None
     if not isinstance(document, dict):
         return f"{url} is not a discovery document (a JSON object)"
-    missing = [name for name in _REQUIRED if not isinstance(document.get(name), str)]
-    if missing:
-        return f"{url} has no {', '.join(missing)}"
+    missing_fields = [name for name in _REQUIRED if not isinstance(document.get(name), str)]
+    if missing_fields:
+        return f"{url} has no {', '.join(missing_fields)}"
     if document["issuer"].rstrip("/") != oidc.issuer:
         return f"{url} names another issuer, {document['issuer'][:200]}"
     scopes = document.get("scopes_supported")
-    unknown = [name for name in oidc.scopes if isinstance(scopes, list) and name not in scopes]
-    if unknown:
-        return f"the provider does not offer the scope {', '.join(unknown)}"
+    unknown_scopes = [
+        name for name in oidc.scopes if isinstance(scopes, list) and name not in scopes
+    ]
+    if unknown_scopes:
+        return f"the provider does not offer the scope {', '.join(unknown_scopes)}"
     return ""
 
 

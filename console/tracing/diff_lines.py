@@ -250,14 +250,14 @@ def container_pairs(trace: Trace) -> list[tuple[Pointer, Pointer]]:
     """
     targets: dict[Pointer, Pointer] = {}
     sources: dict[Pointer, Pointer] = {}
-    equal: set[Pointer] = set()
+    equal_pointers: set[Pointer] = set()
     for leaf, change in trace.source.items():
         for link in change.links:
             _narrow_container(targets, leaf, link)
             _narrow_container(sources, link, leaf)
             depth = len(_common_prefix(leaf, link))
-            equal.update(leaf[:end] for end in range(1, depth + 1))
-    pairs = [(pointer, pointer) for pointer in equal]
+            equal_pointers.update(leaf[:end] for end in range(1, depth + 1))
+    pairs = [(pointer, pointer) for pointer in equal_pointers]
     pairs += [
         (source, target)
         for source, target in targets.items()
@@ -332,17 +332,17 @@ def _anchors(left_lines: list[Line], right_lines: list[Line]) -> list[tuple[int,
 
 def _longest_increasing(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """Longest sequence of pairs that increases on both sides (patience sorting)."""
-    ends: list[int] = []
+    end_indexes: list[int] = []
     tails: list[int] = []
-    previous: list[int] = [-1] * len(pairs)
+    previous_indexes: list[int] = [-1] * len(pairs)
     for n, (_, right_index) in enumerate(pairs):
-        index = bisect.bisect_left(ends, right_index)
-        previous[n] = tails[index - 1] if index else -1
-        ends[index : index + 1] = [right_index]
+        index = bisect.bisect_left(end_indexes, right_index)
+        previous_indexes[n] = tails[index - 1] if index else -1
+        end_indexes[index : index + 1] = [right_index]
         tails[index : index + 1] = [n]
-    longest: list[tuple[int, int]] = []
+    longest_pairs: list[tuple[int, int]] = []
     index = tails[-1] if tails else -1
     while index >= 0:
-        longest.append(pairs[index])
-        index = previous[index]
-    return longest[::-1]
+        longest_pairs.append(pairs[index])
+        index = previous_indexes[index]
+    return longest_pairs[::-1]

@@ -101,18 +101,20 @@ def replace_value(value: Any, pointer: Pointer, replacement: Any) -> Any:
     """Copy of the body with one value replaced or removed."""
     if not pointer:
         return replacement
-    first_key, remaining = pointer[0], pointer[1:]
+    first_key, remaining_pointer = pointer[0], pointer[1:]
     if isinstance(value, dict):
         updated_value: Any = dict(value)
-        if not remaining and replacement is REMOVED:
+        if not remaining_pointer and replacement is REMOVED:
             del updated_value[first_key]
         else:
-            updated_value[first_key] = replace_value(value[first_key], remaining, replacement)
+            updated_value[first_key] = replace_value(
+                value[first_key], remaining_pointer, replacement
+            )
         return updated_value
     updated_value = list(value)
     assert isinstance(first_key, int)
-    if not remaining and replacement is REMOVED:
+    if not remaining_pointer and replacement is REMOVED:
         del updated_value[first_key]
     else:
-        updated_value[first_key] = replace_value(value[first_key], remaining, replacement)
+        updated_value[first_key] = replace_value(value[first_key], remaining_pointer, replacement)
     return updated_value

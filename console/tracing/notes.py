@@ -281,12 +281,12 @@ def _merge_notes(notes: list[Note]) -> list[Note]:
             "" if note.kind in {"moved", "dropped"} else _wildcard_indexes(note.explanation)
         )
         key = (note.kind, source, target, explanation)
-        existing = groups.get(key)
-        if existing is None:
+        group = groups.get(key)
+        if group is None:
             groups[key] = note
         else:
             groups[key] = msgspec.structs.replace(
-                existing, source=source, target=target, count=existing.count + 1
+                group, source=source, target=target, count=group.count + 1
             )
     return list(groups.values())
 

@@ -61,17 +61,17 @@ def parse_events(data: bytes, chunks: list[Chunk], framing: str = "sse") -> list
 
     `framing` is a key of STREAM_FORMATS, or `array` for the items of one JSON array.
     """
-    ends, total = [], 0
+    chunk_ends, total = [], 0
     for chunk in chunks:
         total += chunk.size
-        ends.append(total)
+        chunk_ends.append(total)
     if framing not in STREAM_FORMATS:
-        return _with_changed_fields(_array_events(data, chunks, ends))
+        return _with_changed_fields(_array_events(data, chunks, chunk_ends))
     decoder = STREAM_FORMATS[framing].new_decoder()
     decoded_events: list[Event] = []
     consumed = 0
     # Feed the original chunks, so that an event gets the time of the chunk that completed it.
-    for n, end in enumerate([*ends, len(data)]):
+    for n, end in enumerate([*chunk_ends, len(data)]):
         chunk_bytes = data[consumed:end]
         consumed = max(consumed, end)
         arrived_ms = (
@@ -90,7 +90,7 @@ def parse_events(data: bytes, chunks: list[Chunk], framing: str = "sse") -> list
     )
 
 
-def _array_events(data: bytes, chunks: list[Chunk], ends: list[int]) -> list[Event]:
+def _array_events(data: bytes, chunks: list[Chunk], chunk_ends: list[int]) -> list[Event]:
     """Items of a JSON array as events; empty if the array is incomplete."""
     try:
         items = msgspec.json.decode(data, type=list[msgspec.Raw])
@@ -99,10 +99,10 @@ def _array_events(data: bytes, chunks: list[Chunk], ends: list[int]) -> list[Eve
     events: list[Event] = []
     consumed = 0
     for item in items:
-        raw = bytes(item)
-        consumed = data.index(raw, consumed) + len(raw)
-        n = min(bisect.bisect_left(ends, consumed), len(chunks) - 1)
-        events.append(_event(Frame("", raw), chunks[n].received_ms if chunks else None))
+        raw_item = bytes(item)
+        consumed = data.index(raw_item, consumed) + len(raw_item)
+        n = min(bisect.bisect_left(chunk_ends, consumed), len(chunks) - 1)
+        events.append(_event(Frame("", raw_item), chunks[n].received_ms if chunks else None))
     return events
 
 

@@ -35,7 +35,7 @@ def test_an_empty_audit_log_is_shown(admin_client: Client) -> None:
 
 
 def test_a_change_has_its_author_and_both_values(admin_client: Client) -> None:
-    with audit.acting("eva", "console"):
+    with audit.acting_as("eva", "console"):
         row = Provider.objects.create(name="one", preset="custom", base_url="http://10.0.0.1")
         row.base_url = "http://10.0.0.2"
         store.set_credential(row, "sk-secret-of-the-provider")
@@ -74,7 +74,7 @@ def test_viewers_are_refused(client: Client) -> None:
 
 
 def test_columns_and_values_have_readable_labels(admin_client: Client) -> None:
-    with audit.acting("eva", "console"):
+    with audit.acting_as("eva", "console"):
         team = Team.objects.create(name="blue", budget_day_usd=5, limit_rpm=60)
         row = route("fast", model("m", provider("p")), retries=2, retry_before_fallback=True)
         row.retries_by_kind = {"rate_limit": 2}
@@ -100,7 +100,7 @@ def test_columns_and_values_have_readable_labels(admin_client: Client) -> None:
 
 
 def test_a_long_list_in_a_change_is_shown_as_a_count(admin_client: Client) -> None:
-    with audit.acting("eva", "console"):
+    with audit.acting_as("eva", "console"):
         row = PriceUpdate(name="newer", origin="x", list_date=dt.date(2026, 11, 21))
         row.changes = [{"name": "n" * 200}] * 3
         row.save()

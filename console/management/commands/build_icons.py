@@ -26,8 +26,8 @@ class Command(BaseCommand):
         base = Path(settings.BASE_DIR)
         names = icons.used_icons([base / "templates", base / "static", base / "console"])
         drawings = {name: options["lucide"] / "icons" / f"{name}.svg" for name in names}
-        if missing := sorted(name for name, path in drawings.items() if not path.exists()):
-            raise CommandError(f"Lucide has no {', '.join(missing)}")
+        if missing_names := sorted(name for name, path in drawings.items() if not path.exists()):
+            raise CommandError(f"Lucide has no {', '.join(missing_names)}")
         custom_logo = {"custom": options["lucide"] / "icons" / "plug.svg"}
         provider_logos = icons.logos(options["logos"] / "icons")
         vendor = base / "static" / "vendor"

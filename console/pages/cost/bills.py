@@ -156,16 +156,16 @@ def _page(request: HttpRequest, form: BillForm | None, status: int = 200) -> Htt
     except ValueError as error:
         problem = str(error)
         since, until = period("", "", timezone.now())
-    first, last = since.date(), (until - dt.timedelta(days=1)).date()
+    first_day, last_day = since.date(), (until - dt.timedelta(days=1)).date()
     reconciliation = reconcile(provider, since, until)
     context: dict[str, Any] = {
         "page": PAGE,
-        "form": form or BillForm(initial={"since": first, "until": last}),
+        "form": form or BillForm(initial={"since": first_day, "until": last_day}),
         "problem": problem,
         "providers": names,
         "provider": provider,
-        "since": first,
-        "until": last,
+        "since": first_day,
+        "until": last_day,
         "reconciliation": reconciliation,
         "doubts": [(*DOUBT_LABELS[doubt.reason], doubt) for doubt in reconciliation.uncertainties],
         "dimensions": DIMENSIONS,

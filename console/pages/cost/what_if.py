@@ -56,7 +56,7 @@ def compare_cost(request: HttpRequest) -> HttpResponse:
         hour = timezone.now().replace(minute=0, second=0, microsecond=0)
         until = hour + dt.timedelta(hours=1)
         comparison = what_if(until - dt.timedelta(days=int(days)), until, candidates)
-        actual = comparison.totals.cost
+        actual_cost = comparison.totals.cost
         context |= {
             "comparison": comparison,
             "lines": [
@@ -69,7 +69,9 @@ def compare_cost(request: HttpRequest) -> HttpResponse:
                     "candidate": each,
                     "usd": usd,
                     "difference": difference,
-                    "ratio": float(difference / actual) if difference and actual else None,
+                    "ratio": float(difference / actual_cost)
+                    if difference and actual_cost
+                    else None,
                 }
                 for each, usd, difference in zip(
                     candidates, comparison.estimates, comparison.differences, strict=True

@@ -53,8 +53,8 @@ def evaluation_of(request: HttpRequest, pk: int) -> Evaluation:
 
 def model_names(request: HttpRequest) -> list[str]:
     """Routes, then models as `provider/model`."""
-    live = runtime_of(request)
-    snapshot: Snapshot = live.snapshot if live is not None else gateway_store.load_snapshot()
+    runtime = runtime_of(request)
+    snapshot: Snapshot = runtime.snapshot if runtime is not None else gateway_store.load_snapshot()
     return [str(row["id"]) for row in boot.list_models(snapshot)]
 
 

@@ -31,8 +31,8 @@ def create_own_key(user: User, data: Mapping[str, Any]) -> NewKey:
         # Locked, so that concurrent requests together stay within the limits.
         Account.objects.get_or_create(pk=user.pk)
         limits = limits_of(Account.objects.select_for_update().get(pk=user.pk))
-        available = unassigned_usd(user, limits, timezone.now())
-        form = OwnKeyForm(data, limits=limits, available=available)
+        available_usd = unassigned_usd(user, limits, timezone.now())
+        form = OwnKeyForm(data, limits=limits, available_usd=available_usd)
         if count_active_keys(user) >= limits.max_keys:
             form.add_error(None, _("You have the maximum number of keys. Revoke one first."))
         if not form.is_valid():

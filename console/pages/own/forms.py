@@ -43,16 +43,18 @@ class OwnKeyForm(forms.Form):
     )
 
     def __init__(
-        self, *args: Any, limits: OwnLimits, available: Decimal | None, **kwargs: Any
+        self, *args: Any, limits: OwnLimits, available_usd: Decimal | None, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.limits, self.available = limits, available
+        self.limits, self.available = limits, available_usd
         self.fields["routes"].choices = [  # type: ignore[attr-defined]
             (name, name) for name in route_names(limits)
         ]
-        self.fields["month_usd"].required = available is not None
-        if available is not None:
-            self.fields["month_usd"].help_text = _("At most %(usd)s.") % {"usd": f"${available:f}"}
+        self.fields["month_usd"].required = available_usd is not None
+        if available_usd is not None:
+            self.fields["month_usd"].help_text = _("At most %(usd)s.") % {
+                "usd": f"${available_usd:f}"
+            }
         if limits.key_days is not None:
             self.fields["days"].required = True
             self.fields["days"].initial = limits.key_days

@@ -59,8 +59,8 @@ def add(request: HttpRequest) -> HttpResponse:
     user = cast("User", request.user)
     if request.method != "POST":
         limits = limits_of_user(user)
-        available = unassigned_usd(user, limits, timezone.now())
-        return _add_page(request, OwnKeyForm(limits=limits, available=available), limits)
+        available_usd = unassigned_usd(user, limits, timezone.now())
+        return _add_page(request, OwnKeyForm(limits=limits, available_usd=available_usd), limits)
     created = create_own_key(user, request.POST)
     if created.row is None or created.secret is None:
         return _add_page(request, created.form, created.limits, status=422)

@@ -202,14 +202,14 @@ def store_listed_prices(row: Provider, listed_models: list[ListedModel]) -> int:
 def _delete_selected(row: Provider, pks: list[str], listed_names: set[str]) -> int:
     """Delete the selected rows that the provider no longer lists."""
     selected_pks = {int(text) for text in pks if text.isdecimal() and len(text) < 19}
-    gone = [
+    deleted_rows = [
         model_row
         for model_row in row.models.all()
         if model_row.pk in selected_pks and model_row.name not in listed_names
     ]
-    for model_row in gone:
+    for model_row in deleted_rows:
         model_row.delete()
-    return len(gone)
+    return len(deleted_rows)
 
 
 def _summary(added_count: int, priced_count: int, deleted_count: int) -> str:

@@ -79,13 +79,13 @@ def _warnings() -> dict[str, Health]:
     return healths
 
 
-def _models_in_cooldown(live: Runtime | None) -> dict[str, int]:
+def _models_in_cooldown(runtime: Runtime | None) -> dict[str, int]:
     """Number of models in cooldown in this process, by provider name."""
     counts: dict[str, int] = {}
-    if live is None:
+    if runtime is None:
         return counts
     now = time.time()
-    for label, state in list(live.health.items()):
+    for label, state in list(runtime.health.items()):
         if not allows_call(state, now):
             name = label.partition("/")[0]
             counts[name] = counts.get(name, 0) + 1
@@ -98,8 +98,8 @@ def credential(row: Provider, *, admin: bool) -> Credential:
         hint = store.credential_hint(row) if admin else ""
         if hint == "unreadable":
             return Credential("bad", _("unreadable"))
-        ends = hint.removeprefix("...") if hint.startswith("...") else ""
-        return Credential("ok", f"•••• {ends}" if ends else _("stored"))
+        last_chars = hint.removeprefix("...") if hint.startswith("...") else ""
+        return Credential("ok", f"•••• {last_chars}" if last_chars else _("stored"))
     if row.credential_env:
         is_set = variable_is_set(row.credential_env)
         name = f"${row.credential_env}" if admin else _("environment")

@@ -73,22 +73,22 @@ async def _iterate_async(parts: Iterator[Any]) -> AsyncIterator[bytes]:
 
 def _rows(search: Search) -> Iterator[Any]:
     until = time.monotonic() + BUDGET_S
-    remaining = MAX_ROWS
+    remaining_rows = MAX_ROWS
     values: Any = RequestLog.objects.values_list(*FIELDS, named=True)
     if search.id:
-        yield from values.with_any_id(search.id).newest(remaining)
+        yield from values.with_any_id(search.id).newest(remaining_rows)
         return
     for rows, _ in walk(search, None, values):
-        yield from rows[:remaining]
-        remaining -= len(rows)
-        if remaining <= 0 or time.monotonic() > until:
+        yield from rows[:remaining_rows]
+        remaining_rows -= len(rows)
+        if remaining_rows <= 0 or time.monotonic() > until:
             return
 
 
 def _with_scores(rows: Iterable[Any]) -> Iterator[tuple[Any, list[RequestScore]]]:
     """Yield each row with its scores, which are loaded for many rows at once."""
-    remaining = iter(rows)
-    while chunk := list(islice(remaining, _CHUNK_ROWS)):
+    row_iterator = iter(rows)
+    while chunk := list(islice(row_iterator, _CHUNK_ROWS)):
         scores = RequestScore.objects.by_request(row.id for row in chunk)
         for row in chunk:
             yield row, scores.get(row.id, [])

@@ -74,10 +74,10 @@ def missing_bodies_reason(row: RequestLog, *, allowed: bool) -> str:
     if reason is not None:
         return str(reason)
     days = settings.LOG_RETENTION_DAYS
-    ends = row.started_at + dt.timedelta(days=days)
-    if ends < timezone.now():
+    expires_at = row.started_at + dt.timedelta(days=days)
+    if expires_at < timezone.now():
         return _("Expired on %(day)s. Bodies are stored for %(days)d days.") % {
-            "day": day(timezone.localtime(ends)),
+            "day": day(timezone.localtime(expires_at)),
             "days": days,
         }
     return _("Not stored: never recorded, or deleted since.")

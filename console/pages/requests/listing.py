@@ -117,7 +117,7 @@ def list_context(
     path = reverse("requests")
     allowed = may_read_bodies(request.user)
     choices = choices_in_log()
-    common = {
+    shared_context = {
         "page": "requests",
         "state": state,
         "search": search,
@@ -137,8 +137,8 @@ def list_context(
     }
     if state.group:
         sessions_page, cursor = sessions.groups(search, state.cursor)
-        newest = (group.newest for group in sessions_page)
-        group_lines = lines(newest, with_previews=allowed, query=search.text)
+        newest_rows = (group.newest for group in sessions_page)
+        group_lines = lines(newest_rows, with_previews=allowed, query=search.text)
         page_context: dict[str, Any] = {
             "groups": list(zip(sessions_page, group_lines, strict=True)),
             "next": cursor,
@@ -153,7 +153,7 @@ def list_context(
         page_context = {"lines": shown_lines, "next": page.next, "reached": page.reached}
         page_context["heads"] = _column_heads(state, path)
         page_context["newest_address"] = state.address(sort="")
-    return {**common, **page_context}
+    return {**shared_context, **page_context}
 
 
 def _first_cursor(search: Search, state: State, selected_pk: int | None) -> int | None:
@@ -204,14 +204,14 @@ def _histogram_chart(data: Histogram | None) -> dict[str, Any] | None:
     """Return the histogram as bars: x, y, height, and the failed part; and its time axis."""
     if data is None:
         return None
-    highest = data.max_count or 1
+    max_count = data.max_count or 1
     bars = []
     for index, part in enumerate(data.slices):
-        height = 0.0 if not part.count else max(1.5, part.count / highest * _CHART_HEIGHT)
+        height = 0.0 if not part.count else max(1.5, part.count / max_count * _CHART_HEIGHT)
         failed_height = (
             0.0
             if not part.failed
-            else min(max(2.0, part.failed / highest * _CHART_HEIGHT), _CHART_HEIGHT)
+            else min(max(2.0, part.failed / max_count * _CHART_HEIGHT), _CHART_HEIGHT)
         )
         bars.append(
             {

@@ -132,9 +132,9 @@ def adjacent_rows(search: Search, pk: int) -> tuple[int | None, int | None]:
     older = page(search, pk, 1).rows
     newer_pk = None
     until = time.monotonic() + BUDGET_S
-    low, last = pk, _last_id()
+    low, last_pk = pk, _last_id()
     span = _WINDOW_IDS
-    while low < last and time.monotonic() < until and not search.id:
+    while low < last_pk and time.monotonic() < until and not search.id:
         high = low + span
         rows = _filter_rows(RequestLog.objects.newer_than_row(low).older_than_row(high + 1), search)
         newer_pk = rows.order_by("pk").values_list("pk", flat=True).first()
@@ -154,10 +154,10 @@ def walk(
     """
     bounds = bounds_of(search)
     high = bounds.high if cursor is None else min(bounds.high, cursor - 1)
-    leading = _leading_term(search, high)
+    leading_term = _leading_term(search, high)
     walker = _RowWalk(search, base if base is not None else _list_rows(), base is None, largest)
-    if leading is not None:
-        yield from walker.by_ids(leading, bounds.low, high)
+    if leading_term is not None:
+        yield from walker.by_ids(leading_term, bounds.low, high)
     elif search.text:
         yield from walker.by_text(bounds.low, high)
     else:

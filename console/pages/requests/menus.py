@@ -42,17 +42,25 @@ def menus(state: State, search: Search, path: str, choices: Choices) -> Iterator
     """Yield one menu per filter: its title, the selected value, and the links."""
     selected_values = {term.name: str(term).partition(":")[2] for term in search.terms}
     for name, title in MENUS:
-        current = selected_values.get(name, "")
+        selected_value = selected_values.get(name, "")
         links = [
             {
                 "label": label,
-                "current": value == current,
+                "current": value == selected_value,
                 "url": f"{path}?{state.address(q=with_term(state.q, name, value))}",
             }
             for value, label in choices[name]
         ]
-        clear_url = f"{path}?{state.address(q=with_term(state.q, name, ''))}" if current else ""
-        yield {"name": name, "title": title, "now": current, "links": links, "clear": clear_url}
+        clear_url = (
+            f"{path}?{state.address(q=with_term(state.q, name, ''))}" if selected_value else ""
+        )
+        yield {
+            "name": name,
+            "title": title,
+            "now": selected_value,
+            "links": links,
+            "clear": clear_url,
+        }
 
 
 def suggestions(choices: Choices) -> dict[str, list[str]]:

@@ -78,16 +78,16 @@ def save_score(request: HttpRequest, row: RequestLog) -> ScoreForm | None:
     data = request.POST.copy()
     thumb = _THUMBS.get(data.get("thumb", ""))
     if thumb is not None:
-        earlier = (
+        earlier_scores = (
             RequestScore.objects.of_requests([row.pk])
             .filter(name=FEEDBACK, scored_by=author)
             .first()
         )
-        comment = earlier.comment if earlier else ""
-        if earlier and earlier.value == thumb and not comment:
-            earlier.delete()
+        comment = earlier_scores.comment if earlier_scores else ""
+        if earlier_scores and earlier_scores.value == thumb and not comment:
+            earlier_scores.delete()
             return None
-        is_repeated = earlier is not None and earlier.value == thumb
+        is_repeated = earlier_scores is not None and earlier_scores.value == thumb
         data["name"], data["comment"] = FEEDBACK, comment
         data["value"] = "" if is_repeated else str(thumb)
     form = ScoreForm(data, instance=RequestScore(log=row, scored_by=author), auto_id="score_%s")

@@ -158,15 +158,15 @@ def _keys(role: str, parts: tuple[Part, ...]) -> Iterator[tuple[str, ...]]:
                 yield role, "other", str(part)
 
 
-def _continue_conversation(parsed_step: _ParsedStep, earlier: list[_ParsedStep]) -> None:
+def _continue_conversation(parsed_step: _ParsedStep, earlier_steps: list[_ParsedStep]) -> None:
     """Remove what the request shares with the earlier one that it continues."""
     keys = [item.key for item in parsed_step.items]
-    shared_count, previous = 0, None
-    for candidate in reversed(earlier):
+    shared_count, previous_step = 0, None
+    for candidate in reversed(earlier_steps):
         count = _common_count(keys, candidate.with_answer)
         if count > shared_count:
-            shared_count, previous = count, candidate
-    if previous is None:
+            shared_count, previous_step = count, candidate
+    if previous_step is None:
         return
     turn, row = parsed_step.turn, parsed_step.turn.step.row
     first_turn = (
@@ -174,14 +174,14 @@ def _continue_conversation(parsed_step: _ParsedStep, earlier: list[_ParsedStep])
         if shared_count < len(keys)
         else len(parsed_step.request.turns)
     )
-    before = previous.turn.step.row
-    turn.previous, turn.skips = before, previous is not earlier[-1]
-    turn.is_rewritten = shared_count < len(previous.items)
-    _copy_results(turn.conversation, previous.turn.conversation)
+    before = previous_step.turn.step.row
+    turn.previous, turn.skips = before, previous_step is not earlier_steps[-1]
+    turn.is_rewritten = shared_count < len(previous_step.items)
+    _copy_results(turn.conversation, previous_step.turn.conversation)
     _keep_new_messages(turn.conversation, first_turn)
-    if parsed_step.request.instructions == previous.request.instructions:
+    if parsed_step.request.instructions == previous_step.request.instructions:
         turn.conversation.system = None
-    if parsed_step.request.tools == previous.request.tools:
+    if parsed_step.request.tools == previous_step.request.tools:
         turn.conversation.tools = []
     if not turn.is_rewritten and _has_new_results(parsed_step.request, first_turn):
         gap = (row.started_at - before.started_at).total_seconds() * 1000 - before.duration_ms

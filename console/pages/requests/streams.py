@@ -59,9 +59,9 @@ def _axis(events: list[Event], last_ms: float) -> list[dict[str, float]]:
     """Return bars for the number of events over time."""
     times = [event.at_ms for event in events if event.at_ms is not None]
     slots = density(times, last_ms) if last_ms > 0 else []
-    highest = max(slots, default=0)
+    max_slot = max(slots, default=0)
     return [
-        {"x": n, "h": (high := round(max(2.0, count / highest * _AXIS_HEIGHT), 1)), "y": 16 - high}
+        {"x": n, "h": (high := round(max(2.0, count / max_slot * _AXIS_HEIGHT), 1)), "y": 16 - high}
         for n, count in enumerate(slots)
         if count
     ]

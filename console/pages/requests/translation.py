@@ -241,7 +241,7 @@ def _response_trace(
 
 
 def _truncation_notice(bodies: Bodies, side: str) -> str:
-    cut = [name for name in bodies.truncated if name.endswith(side)]
-    if cut:
+    truncated_names = [name for name in bodies.truncated if name.endswith(side)]
+    if truncated_names:
         return _("The body was too large to store completely, so the sides cannot be compared.")
     return _("Not JSON, so the sides cannot be compared.")

@@ -179,14 +179,14 @@ def _keys(case: Case) -> Iterator[Check]:
     labels = [t.model for step in case.document.steps for t in step.targets if t.enabled]
     models = [model for label in dict.fromkeys(labels) if (model := case.model(label))]
     providers = {model.provider.name: model.provider for model in models}
-    missing = [
+    missing_sources = [
         provider
         for provider in providers.values()
         # A self-hosted server may need no key; a preset with a variable for its key does.
         if not provider.credential and (preset := resolve(provider.preset)) and preset.env
     ]
-    level = BAD if len(missing) == len(providers) else WARN
-    for provider in missing:
+    level = BAD if len(missing_sources) == len(providers) else WARN
+    for provider in missing_sources:
         detail = _("Its requests would be refused. Add an API key under Providers.")
         yield Check(level, _("%s has no API key.") % provider.name, detail)
 
@@ -195,8 +195,8 @@ def _weights(case: Case) -> Iterator[Check]:
     for number, step in enumerate(case.document.steps, start=1):
         if step.strategy != "weighted" or len(step.targets) < 2:
             continue
-        live = [target for target in step.targets if target.enabled]
-        if live and not any(target.weight > 0 for target in live):
+        enabled_targets = [target for target in step.targets if target.enabled]
+        if enabled_targets and not any(target.weight > 0 for target in enabled_targets):
             detail = _("At least one target needs a weight above 0.")
             yield Check(BAD, _("All weights of step %d are 0.") % number, detail)
 
@@ -213,15 +213,17 @@ def _gaps(case: Case) -> Iterator[Check]:
 
 def _gap(step: StepSpec, key: str, model: Model) -> Iterator[Check]:
     target = Target(id=0, model=model)
-    missing = [f for f in FEATURES if f not in step.excludes and not supports_feature(target, f)]
-    if not missing:
+    missing_features = [
+        f for f in FEATURES if f not in step.excludes and not supports_feature(target, f)
+    ]
+    if not missing_features:
         return
-    features = _(" or ").join(str(FEATURES[feature]) for feature in missing)
+    features = _(" or ").join(str(FEATURES[feature]) for feature in missing_features)
     title = _("%(model)s does not support %(features)s.") % {
         "model": model.name,
         "features": features,
     }
-    if missing == ["images"]:
+    if missing_features == ["images"]:
         detail, fix = _("They would be dropped."), Fix(f"text-only:{key}", _("Limit to text"))
     else:
         detail = _("It would be dropped from requests that use it.")

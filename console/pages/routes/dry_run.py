@@ -107,7 +107,7 @@ def _choice(name: str, table: Container[str], default: str) -> str:
 
 
 def run(
-    live: Runtime | None,
+    runtime: Runtime | None,
     panel: DryRunPanel,
     document: RouteSpec,
     snapshot: Snapshot,
@@ -130,7 +130,7 @@ def run(
         return
     panel.lines.append(_match_line(document, route, model))
     panel.lines.append(_key_line(key))
-    result = _simulate(live, panel, draft_snapshot, route, key, call)
+    result = _simulate(runtime, panel, draft_snapshot, route, key, call)
     panel.lines += [_turn_line(turn, result) for turn in result.targets]
     _add_result(panel, result)
 
@@ -141,7 +141,7 @@ def _headers(panel: DryRunPanel) -> dict[str, str]:
 
 
 def _simulate(
-    live: Runtime | None,
+    runtime: Runtime | None,
     panel: DryRunPanel,
     snapshot: Snapshot,
     route: Route,
@@ -151,7 +151,7 @@ def _simulate(
     """Simulate with several random seeds until the failing target is tried."""
     first_result = None
     for seed in range(_MAX_SEEDS if panel.failure and panel.target else 1):
-        state = _simulation_inputs(live, panel, snapshot, route, key, seed)
+        state = _simulation_inputs(runtime, panel, snapshot, route, key, seed)
         result = dry_run(state, call, route)
         if any(turn.outcome == "failed" for turn in result.targets):
             return result
@@ -161,7 +161,7 @@ def _simulate(
 
 
 def _simulation_inputs(
-    live: Runtime | None,
+    runtime: Runtime | None,
     panel: DryRunPanel,
     snapshot: Snapshot,
     route: Route,
@@ -173,13 +173,13 @@ def _simulation_inputs(
     labels = {t.model.label for t in targets if panel.target in {t.model.label, "*"}}
     return RoutingState(
         snapshot=snapshot,
-        health={} if live is None or panel.ignore_cooldowns else dict(live.health),
-        latency_by_target={} if live is None else dict(live.latency.stats),
+        health={} if runtime is None or panel.ignore_cooldowns else dict(runtime.health),
+        latency_by_target={} if runtime is None else dict(runtime.latency.stats),
         now=time.monotonic(),
         draw=random.Random(seed).random,  # noqa: S311 - a repeatable draw, no secret
         simulated_failures=dict.fromkeys(labels, panel.failure) if panel.failure else {},
         key=key,
-        busy={} if live is None else dict(live.load.in_flight),
+        busy={} if runtime is None else dict(runtime.load.in_flight),
         fetch_media=settings.FETCH_MEDIA,
         gateway_searches=bool(settings.WEB_SEARCH_URL) and route.web_search,
     )

@@ -179,10 +179,10 @@ def _step_changes(before: RouteSpec, after: RouteSpec) -> Iterator[str]:
     yield from (
         _("removed %s") % _name_without_provider(label) for label in old if label not in new
     )
-    common = [label for label in new if label in old]
-    for label in common:
+    common_labels = [label for label in new if label in old]
+    for label in common_labels:
         yield from _target_changes(_name_without_provider(label), old[label][2], new[label][2])
-    yield from _move_changes(common, old, new)
+    yield from _move_changes(common_labels, old, new)
     yield from _condition_changes(before.steps, after.steps)
 
 
@@ -218,18 +218,18 @@ def _target_changes(name: str, old: TargetSpec, new: TargetSpec) -> Iterator[str
 
 
 def _move_changes(
-    common: list[str],
+    common_labels: list[str],
     old: dict[str, tuple[int, int, TargetSpec]],
     new: dict[str, tuple[int, int, TargetSpec]],
 ) -> Iterator[str]:
     """Moved targets: into another step, or reordered; the smallest set that explains it."""
-    for label in common:
+    for label in common_labels:
         if old[label][0] != new[label][0]:
             yield _("moved %(name)s to step %(step)d") % {
                 "name": _name_without_provider(label),
                 "step": new[label][0] + 1,
             }
-    unmoved_labels = [label for label in common if old[label][0] == new[label][0]]
+    unmoved_labels = [label for label in common_labels if old[label][0] == new[label][0]]
     old_order = sorted(unmoved_labels, key=lambda label: old[label][:2])
     new_order = sorted(unmoved_labels, key=lambda label: new[label][:2])
     while old_order != new_order:

@@ -318,17 +318,23 @@ def _entry(
     traffic: dict[str, int],
     health: Mapping[str, CircuitState],
 ) -> Entry:
-    live = snapshot.routes.get(row.name)
+    snapshot_route = snapshot.routes.get(row.name)
     aliases = [a for a, name in snapshot.aliases.items() if name == row.name]
     aliases += [p for p, name in snapshot.wildcards if name == row.name]
     count = traffic.get(row.name, 0)
-    if live is None:
+    if snapshot_route is None:
         state = _("disabled") if not row.enabled else _("invalid")
         return Entry(row.name, "bad" if row.enabled else "", state, len(aliases), count, state)
-    in_cooldown = [target_status(health, t.model.label, None).kind == "warn" for t in live.targets]
+    in_cooldown = [
+        target_status(health, t.model.label, None).kind == "warn" for t in snapshot_route.targets
+    ]
     dot = "ok" if not any(in_cooldown) else ("bad" if all(in_cooldown) else "warn")
-    title = str(labels.STRATEGIES[live.steps[0].strategy if live.steps else live.strategy])
-    number = len(live.targets)
+    title = str(
+        labels.STRATEGIES[
+            snapshot_route.steps[0].strategy if snapshot_route.steps else snapshot_route.strategy
+        ]
+    )
+    number = len(snapshot_route.targets)
     count_text = _("%(n)d target") % {"n": 1} if number == 1 else _("%(n)d targets") % {"n": number}
     state = {
         "ok": _("ready"),

@@ -181,10 +181,10 @@ def versions(request: HttpRequest, name: str) -> HttpResponse:
 
 def _version(stored_versions: list[models.RouteVersion], index: int, newest: int) -> Version:
     version = stored_versions[index]
-    previous = stored_versions[index + 1] if index + 1 < len(stored_versions) else None
+    previous_version = stored_versions[index + 1] if index + 1 < len(stored_versions) else None
     changes = (
-        labels.changes(_document_of(previous), _document_of(version))
-        if previous is not None
+        labels.changes(_document_of(previous_version), _document_of(version))
+        if previous_version is not None
         else []
     )
     return Version(version.number, version, changes, latest=version.number == newest)

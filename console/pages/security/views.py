@@ -67,7 +67,7 @@ def _signed_in_page(view: Callable[..., Any]) -> View:
     return page
 
 
-def _confirming(view: Callable[..., Any]) -> View:
+def _require_confirmation(view: Callable[..., Any]) -> View:
     """A page on which a signed-in user confirms who they are, with a limit of attempts."""
 
     @sensitive_post_parameters()
@@ -147,6 +147,6 @@ new_recovery_codes = _signed_in_page(recovery_views.generate_recovery_codes)
 download_recovery_codes = _signed_in_page(recovery_views.download_recovery_codes)
 add_passkey = _signed_in_page(webauthn_views.add_webauthn)
 remove_passkey = _signed_in_page(webauthn_views.remove_webauthn)
-confirm_password = _confirming(account_views.reauthenticate)
-confirm_code = _confirming(base_views.reauthenticate)
-confirm_passkey = _confirming(webauthn_views.reauthenticate_webauthn)
+confirm_password = _require_confirmation(account_views.reauthenticate)
+confirm_code = _require_confirmation(base_views.reauthenticate)
+confirm_passkey = _require_confirmation(webauthn_views.reauthenticate_webauthn)

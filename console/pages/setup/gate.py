@@ -96,15 +96,15 @@ def setup_step(step: setup_progress.Step) -> Callable[[View], View]:
     return guard
 
 
-def steps(current: setup_progress.Step) -> dict[str, Any]:
+def steps(current_step: setup_progress.Step) -> dict[str, Any]:
     """Return the steps of the setup for its pages, with the current one."""
-    reached_index = setup_progress.STEPS.index(current)
+    reached_index = setup_progress.STEPS.index(current_step)
     return {
         "steps": [
             {
                 "title": _TITLES[name],
                 "number": number,
-                "current": name == current,
+                "current": name == current_step,
                 "past": number <= reached_index,
             }
             for number, name in enumerate(setup_progress.STEPS, start=1)
