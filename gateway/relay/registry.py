@@ -127,8 +127,8 @@ class Registry:
             return
         finally:
             self._lock.release()
-        if missing := self._peers.notify_change(PEERS_S):
-            log.warning("%d processes do not use the new registry yet", missing)
+        if missing_peers := self._peers.notify_change(PEERS_S):
+            log.warning("%d processes do not use the new registry yet", missing_peers)
 
     def _load(self) -> None:
         """Loads the registry if its version has changed."""

@@ -35,7 +35,7 @@ from gateway.relay.state.client_spans import ClientSpans
 from gateway.relay.state.reasoning import ReasoningStore
 from gateway.relay.state.resource_owners import ResourceOwners
 from gateway.relay.state.responses import ResponseStore
-from gateway.relay.translate.media import MediaFetching
+from gateway.relay.translate.media import MediaFetch
 from gateway.relay.upstream.access_tokens import AccessTokens
 from gateway.relay.upstream.client import ProviderSecrets, RequestTemplates, Upstreams
 from gateway.relay.upstream.presidio_process import PresidioProcess
@@ -122,7 +122,7 @@ class Runtime:
         self.provider_secrets = ProviderSecrets(self.tokens)
         # `media` is None if URLs from clients are never fetched, `web_search` without an endpoint.
         self.model_echo = config.model_echo
-        self.media = MediaFetching(config.max_body_bytes) if config.fetch_media else None
+        self.media = MediaFetch(config.max_body_bytes) if config.fetch_media else None
         self.web_search = config.web_search
         self.reasoning = ReasoningStore(
             find=wiring.reasoning.find if wiring.reasoning else None,

@@ -88,20 +88,22 @@ class PeerProcesses:
             replies = self._bind_socket(reply_name)
         except OSError:
             return 0
-        missing = 0
+        missing_replies = 0
         try:
-            missing = sum(self._send(replies, name, reply_name) for name in self._peer_names())
+            missing_replies = sum(
+                self._send(replies, name, reply_name) for name in self._peer_names()
+            )
             deadline = time.monotonic() + timeout_s
-            while missing and (remaining_s := deadline - time.monotonic()) > 0:
+            while missing_replies and (remaining_s := deadline - time.monotonic()) > 0:
                 replies.settimeout(remaining_s)
                 replies.recv(_MAX_MESSAGE_BYTES)
-                missing -= 1
+                missing_replies -= 1
         except TimeoutError:
             pass
         finally:
             replies.close()
             self._unlink(reply_name)
-        return missing
+        return missing_replies
 
     def _peer_names(self) -> list[str]:
         names = [path.name for path in self._directory.iterdir()]

@@ -111,7 +111,7 @@ class RetryPlan:
         self._pending = list(decision.candidates)
         self._retry_queue: list[Candidate] = []
         self._not_activated: list[Candidate] = []
-        self._current: Candidate | None = None
+        self._current_candidate: Candidate | None = None
         self._retry_counts: dict[tuple[int, str], int] = {}
         # Error kinds of each stage, those that caused cooldowns included.
         self._error_kinds_by_stage: dict[int, set[str]] = {}
@@ -126,7 +126,7 @@ class RetryPlan:
             while self._pending:
                 candidate = self._pending.pop(0)
                 if not self._error_kinds_by_stage or self._is_activated(candidate):
-                    self._current = candidate
+                    self._current_candidate = candidate
                     return candidate
                 self._note_bypassed(candidate)
             if not self._retry_queue or self.round_number >= self._max_rounds:
@@ -152,17 +152,19 @@ class RetryPlan:
 
     def hedge_candidate(self) -> Candidate | None:
         """A candidate to call in parallel, as if the current one had timed out; consumes it."""
-        current = self._current
-        assert current is not None
+        current_candidate = self._current_candidate
+        assert current_candidate is not None
         for candidate in self._pending:
-            if candidate.stage == current.stage or _timeout_activates(candidate, current):
+            if candidate.stage == current_candidate.stage or _timeout_activates(
+                candidate, current_candidate
+            ):
                 self._pending.remove(candidate)
                 return candidate
         return None
 
     def record_failure(self, error: Error, candidate: Candidate | None = None) -> bool:
         """Records how a call ended; returns whether another candidate may follow."""
-        candidate = candidate or self._current
+        candidate = candidate or self._current_candidate
         assert candidate is not None
         self._record_error_kind(candidate, error.kind)
         retries_target = self._claim_retry(candidate, error)
@@ -219,7 +221,8 @@ class RetryPlan:
     def _previous_stage_with_failures(self, stage: int) -> int | None:
         """The nearest earlier stage with failures; None if there is none."""
         return max(
-            (earlier for earlier in self._error_kinds_by_stage if earlier < stage), default=None
+            (failed_stage for failed_stage in self._error_kinds_by_stage if failed_stage < stage),
+            default=None,
         )
 
     def _note_bypassed(self, candidate: Candidate) -> None:
@@ -256,9 +259,9 @@ def max_retries(kind: str, retries: int, retries_by_kind: Mapping[str, int]) -> 
     return retries_by_kind.get(CLASS_BY_KIND.get(kind, ""), retries if kind in _TRANSIENT else 0)
 
 
-def _timeout_activates(candidate: Candidate, current: Candidate) -> bool:
-    """Whether a timeout of `current` activates a candidate of a later stage."""
-    if candidate.entry_kinds is not None and candidate.route is not current.route:
+def _timeout_activates(candidate: Candidate, current_candidate: Candidate) -> bool:
+    """Whether a timeout of `current_candidate` activates a candidate of a later stage."""
+    if candidate.entry_kinds is not None and candidate.route is not current_candidate.route:
         return "timeout" in candidate.entry_kinds
     return bool(_activating_kinds(candidate.step, ("timeout",)))
 
@@ -312,7 +315,7 @@ class StepRetryPlan(RetryPlan):
             if self._pending and (next_group is None or group_of(self._pending[0]) <= next_group):
                 candidate = self._pending.pop(0)
                 if not self._error_kinds_by_stage or self._is_activated(candidate):
-                    self._current = candidate
+                    self._current_candidate = candidate
                     return candidate
                 self._note_bypassed(candidate)
                 continue
@@ -334,7 +337,7 @@ class StepRetryPlan(RetryPlan):
 
     def record_failure(self, error: Error, candidate: Candidate | None = None) -> bool:
         """Records how a call ended; returns whether another candidate may follow."""
-        candidate = candidate or self._current
+        candidate = candidate or self._current_candidate
         assert candidate is not None
         self._calls[group_of(candidate)] += 1
         return super().record_failure(error, candidate)
@@ -503,11 +506,11 @@ def select_candidates(
     if not health:
         matching_candidates, without_tool = _prefer_tools(matching_candidates, tools)
         return Decision(tuple(matching_candidates), (*skips, *without_tool))
-    available, in_cooldown = _by_health(matching_candidates, health, now)
-    if in_cooldown and not _has_first_candidate(available, in_cooldown):
+    available_candidates, in_cooldown = _by_health(matching_candidates, health, now)
+    if in_cooldown and not _has_first_candidate(available_candidates, in_cooldown):
         return Decision(tuple(matching_candidates), tuple(skips), ignores_cooldowns=True)
-    available, without_tool = _prefer_tools(available, tools)
-    return Decision(tuple(available), (*skips, *without_tool, *in_cooldown))
+    available_candidates, without_tool = _prefer_tools(available_candidates, tools)
+    return Decision(tuple(available_candidates), (*skips, *without_tool, *in_cooldown))
 
 
 def _prefer_tools(
@@ -522,34 +525,37 @@ def _prefer_tools(
     for tool in sorted(tools):
         if not any(runs_tool(candidate.target, tool) for candidate in candidates):
             continue
-        remaining = []
+        remaining_candidates = []
         for candidate in candidates:
             if not _requires_capabilities(candidate) or runs_tool(candidate.target, tool):
-                remaining.append(candidate)
+                remaining_candidates.append(candidate)
             else:
                 reason = f"it does not support {BUILT_IN_TOOLS[tool]}, which another target does"
                 skips.append(Skip(candidate, reason))
-        candidates = remaining
+        candidates = remaining_candidates
     return candidates, skips
 
 
 def _by_health(
     candidates: list[Candidate], health: Mapping[str, CircuitState], now: float
 ) -> tuple[list[Candidate], list[Skip]]:
-    available: list[Candidate] = []
+    available_candidates: list[Candidate] = []
     in_cooldown: list[Skip] = []
     for candidate in candidates:
         state = health.get(candidate.target.model.label)
         if state is None or allows_call(state, now):
-            available.append(candidate)
+            available_candidates.append(candidate)
         else:
             in_cooldown.append(Skip(candidate, cooldown_reason(state, now), state.kind))
-    return available, in_cooldown
+    return available_candidates, in_cooldown
 
 
-def _has_first_candidate(available: list[Candidate], in_cooldown: list[Skip]) -> bool:
-    """Whether the conditions allow any of `available` to be called first."""
-    return RetryPlan(Decision(tuple(available), tuple(in_cooldown)), 0).next_candidate() is not None
+def _has_first_candidate(available_candidates: list[Candidate], in_cooldown: list[Skip]) -> bool:
+    """Whether the conditions allow any of `available_candidates` to be called first."""
+    return (
+        RetryPlan(Decision(tuple(available_candidates), tuple(in_cooldown)), 0).next_candidate()
+        is not None
+    )
 
 
 def _ordered_candidates(

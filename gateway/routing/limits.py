@@ -215,9 +215,9 @@ def window_start(now: float, span: str) -> datetime | None:
 # --- a sliding window of one process ------------------------------------------------------
 
 
-def sliding_total(counters: Sequence[int], offset: int, current: int) -> int:
-    """The count of the span that ends with the slot `current`."""
-    age = current - counters[offset]
+def sliding_total(counters: Sequence[int], offset: int, current_slot: int) -> int:
+    """The count of the span that ends with the slot `current_slot`."""
+    age = current_slot - counters[offset]
     if age <= 0:  # the clock may have been set back: earlier counts still apply
         return counters[offset + SUM]
     if age >= BUCKETS:
@@ -227,42 +227,42 @@ def sliding_total(counters: Sequence[int], offset: int, current: int) -> int:
     return sum(counters[offset + FIRST + number % BUCKETS] for number in slots)
 
 
-def add_to_slot(counters: CounterArray, offset: int, current: int, amount: int) -> None:
-    """Counts `amount` in the slot `current`."""
+def add_to_slot(counters: CounterArray, offset: int, current_slot: int, amount: int) -> None:
+    """Counts `amount` in the slot `current_slot`."""
     head = counters[offset]
-    if current > head:
-        _advance(counters, offset, head, current)
+    if current_slot > head:
+        _advance(counters, offset, head, current_slot)
     else:
-        current = head  # also if the clock was set back
-    counters[offset + FIRST + current % BUCKETS] += amount
+        current_slot = head  # also if the clock was set back
+    counters[offset + FIRST + current_slot % BUCKETS] += amount
     counters[offset + SUM] += amount
 
 
-def _advance(counters: CounterArray, offset: int, head: int, current: int) -> None:
+def _advance(counters: CounterArray, offset: int, head: int, current_slot: int) -> None:
     """Advances the counter to a later slot. Readers see the old head until the sum is computed."""
-    for number in range(max(head + 1, current - SLICES), current + 1):
+    for number in range(max(head + 1, current_slot - SLICES), current_slot + 1):
         counters[offset + FIRST + number % BUCKETS] = 0
-    remaining = sum(counters[offset + FIRST : offset + SUM])
-    counters[offset] = current
-    counters[offset + SUM] = remaining
+    remaining_count = sum(counters[offset + FIRST : offset + SUM])
+    counters[offset] = current_slot
+    counters[offset + SUM] = remaining_count
 
 
-def counts_by_slot(counters: Sequence[int], offset: int, current: int) -> list[int]:
+def counts_by_slot(counters: Sequence[int], offset: int, current_slot: int) -> list[int]:
     """The count of each of the last BUCKETS slots, the oldest first."""
     head = counters[offset]
     return [
         counters[offset + FIRST + number % BUCKETS] if head - BUCKETS < number <= head else 0
-        for number in range(current - SLICES, current + 1)
+        for number in range(current_slot - SLICES, current_slot + 1)
     ]
 
 
 def seconds_until_below(counts: Sequence[int], limit: int, now: float, span_s: int) -> float:
     """Seconds until the sum of `counts_by_slot`, over all processes, is below `limit`."""
-    remaining = sum(counts)
+    remaining_count = sum(counts)
     oldest_slot = slot_number(now, span_s) - SLICES
     for number, count in enumerate(counts, oldest_slot):
-        remaining -= count
-        if remaining < limit:
+        remaining_count -= count
+        if remaining_count < limit:
             return max(0.0, (number + BUCKETS) * span_s / SLICES - now)
     return float(span_s)
 
@@ -310,9 +310,17 @@ def current_windows(bounds: Iterable[Bound], moment: CountedAt) -> tuple[BoundWi
 def _current_window(bound: Bound, moment: CountedAt) -> BoundWindow:
     metric, offset = METRICS.index(bound.metric), bound.offset
     if bound.span_s:
-        current = slot_number(moment.now, bound.span_s)
-        bucket_index = offset + FIRST + current % BUCKETS
-        return metric, bound.limit, offset, current, offset + SUM, bucket_index, offset + RESERVED
+        current_slot = slot_number(moment.now, bound.span_s)
+        bucket_index = offset + FIRST + current_slot % BUCKETS
+        return (
+            metric,
+            bound.limit,
+            offset,
+            current_slot,
+            offset + SUM,
+            bucket_index,
+            offset + RESERVED,
+        )
     window = moment.windows[bound.rule.span] if metric == USD else 0
     return metric, bound.limit, offset, window, offset + FIRST, offset + FIRST, offset + RESERVED
 
@@ -328,21 +336,21 @@ def check_limits(
     The counts are a flat list: for each rule checked, the amount used and the amount reserved.
     """
     counts: list[int] = []
-    for metric, limit, offset, current, count_index, _, reserved_index in windows:
+    for metric, limit, offset, current_slot, count_index, _, reserved_index in windows:
         used_units = reserved_units = 0
         if metric <= TOKENS:
             # Usually the counter is already in this slot, and its sum is current.
             used_units = (
                 local[count_index]
-                if local[offset] == current
-                else sliding_total(local, offset, current)
+                if local[offset] == current_slot
+                else sliding_total(local, offset, current_slot)
             )
-        elif metric == USD and local[offset] == current:
+        elif metric == USD and local[offset] == current_slot:
             used_units = local[count_index]
         if metric:
             reserved_units = local[reserved_index]
         if peers:
-            peer_counts = _peer_counts(peers, metric, offset, current)
+            peer_counts = _peer_counts(peers, metric, offset, current_slot)
             used_units, reserved_units = (
                 used_units + peer_counts[0],
                 reserved_units + peer_counts[1],
@@ -365,7 +373,7 @@ def check_limits(
 
 
 def _peer_counts(
-    peers: Iterable[Sequence[int] | memoryview[int]], metric: int, offset: int, current: int
+    peers: Iterable[Sequence[int] | memoryview[int]], metric: int, offset: int, current_slot: int
 ) -> tuple[int, int]:
     """Counts of a rule in other processes: used, and reserved."""
     used_units = reserved_units = 0
@@ -373,11 +381,11 @@ def _peer_counts(
         if metric <= TOKENS:
             used_units += (
                 counters[offset + SUM]
-                if counters[offset] == current
-                else sliding_total(counters, offset, current)
+                if counters[offset] == current_slot
+                else sliding_total(counters, offset, current_slot)
             )
         elif metric == USD:
-            used_units += window_spend(counters, offset, current)
+            used_units += window_spend(counters, offset, current_slot)
         if metric != REQUESTS:
             reserved_units += counters[offset + RESERVED]
     return used_units, reserved_units
@@ -385,16 +393,16 @@ def _peer_counts(
 
 def reserve(windows: Iterable[BoundWindow], local: CounterArray, estimate: Estimate) -> None:
     """Counts a request, and reserves its estimated use."""
-    for metric, _, offset, current, count_index, bucket_index, reserved_index in windows:
+    for metric, _, offset, current_slot, count_index, bucket_index, reserved_index in windows:
         if metric == TOKENS:
             local[reserved_index] += estimate.tokens
         elif metric != REQUESTS:
             local[reserved_index] += estimate.units if metric == USD else 1
-        elif local[offset] == current:
+        elif local[offset] == current_slot:
             local[bucket_index] += 1
             local[count_index] += 1
         else:
-            add_to_slot(local, offset, current, 1)
+            add_to_slot(local, offset, current_slot, 1)
 
 
 def settle(
@@ -405,25 +413,25 @@ def settle(
     spent_units: int,
 ) -> None:
     """Releases what `reserve` reserved, and counts the actual tokens and units of dollars."""
-    for metric, _, offset, current, count_index, bucket_index, reserved_index in windows:
+    for metric, _, offset, current_slot, count_index, bucket_index, reserved_index in windows:
         if metric == REQUESTS:
             continue
         estimated_units = (
             estimate.tokens if metric == TOKENS else estimate.units if metric == USD else 1
         )
-        remaining = local[reserved_index] - estimated_units
-        local[reserved_index] = remaining if remaining > 0 else 0
+        remaining_reservation = local[reserved_index] - estimated_units
+        local[reserved_index] = remaining_reservation if remaining_reservation > 0 else 0
         if metric == TOKENS and tokens > 0:
-            if local[offset] == current:
+            if local[offset] == current_slot:
                 local[bucket_index] += tokens
                 local[count_index] += tokens
             else:
-                add_to_slot(local, offset, current, tokens)
+                add_to_slot(local, offset, current_slot, tokens)
         elif metric == USD and spent_units > 0:
-            if local[offset] == current:
+            if local[offset] == current_slot:
                 local[count_index] += spent_units
             else:
-                add_spend(local, offset, current, spent_units)
+                add_spend(local, offset, current_slot, spent_units)
 
 
 def estimated_use(rule: Rule, estimate: Estimate) -> int:

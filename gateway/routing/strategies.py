@@ -177,13 +177,13 @@ def _order(target: Target) -> int:
 
 def _draw_by_weight(group: list[Target], draw: Draw) -> list[Target]:
     """The group in drawn order, with one draw for each position but the last."""
-    remaining = [target for target in group if target.weight > 0]
+    remaining_targets = [target for target in group if target.weight > 0]
     zero_weight = [target for target in group if target.weight <= 0]
     ordered_targets: list[Target] = []
-    while len(remaining) > 1:
-        point = draw() * sum(target.weight for target in remaining)
-        ordered_targets.append(remaining.pop(_index_of_draw(remaining, point)))
-    return [*ordered_targets, *remaining, *zero_weight]
+    while len(remaining_targets) > 1:
+        point = draw() * sum(target.weight for target in remaining_targets)
+        ordered_targets.append(remaining_targets.pop(_index_of_draw(remaining_targets, point)))
+    return [*ordered_targets, *remaining_targets, *zero_weight]
 
 
 def _index_of_draw(targets: list[Target], point: float) -> int:

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from gateway.providers.profile import Price
-from gateway.relay.translate.media import MediaFetching
+from gateway.relay.translate.media import MediaFetch
 from gateway.routing.limits import FIRST, RESERVED, SUM, UNITS, Budget, Limits
 from gateway.routing.snapshot import Provider, Route, Snapshot, Team, Timeouts
 from tests.relay.harness import (
@@ -328,7 +328,7 @@ async def test_a_loser_that_was_not_sent_yet_costs_nothing(tmp_path: Path) -> No
         async def stuck(*_: Any) -> None:
             await asyncio.sleep(LONG_S)
 
-        gather = MediaFetching(1)
+        gather = MediaFetch(1)
         gather.gather = lambda call, *_: stuck() if call.attempts[-1].provider == "a" else done()  # type: ignore[method-assign,assignment]
 
         async def done() -> None:

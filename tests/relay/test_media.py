@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.relay.translate.media import MediaFetching
+from gateway.relay.translate.media import MediaFetch
 from gateway.routing.snapshot import Provider, Route
 from tests.relay.harness import Gateway, completion, gateway, provider, refusal, route, snapshot
 from tests.relay.media_server import PNG, MediaServer, answer, media
@@ -47,7 +47,7 @@ def google(name: str = "g") -> Provider:
 
 
 def switched_on(gate: Gateway, site: MediaServer, most: int = LIMIT) -> None:
-    gate.runtime.media = MediaFetching(most, site.fetcher())
+    gate.runtime.media = MediaFetch(most, site.fetcher())
 
 
 def sent(gate: Gateway, place: int = -1) -> str:

@@ -208,6 +208,6 @@ class DatabaseBackend:
             if self._close_connection is not None:
                 # Each reader has a connection of its own.
                 closings = [self._readers.submit(self._close_connection) for _ in range(READERS)]
-                for closing in closings:
-                    closing.result(CLOSE_S)
+                for close_future in closings:
+                    close_future.result(CLOSE_S)
             self._readers.shutdown()

@@ -334,10 +334,10 @@ def context_key(key_scope: KeyScope, request: Request) -> tuple[bytes, str] | No
     """
     if not request.turns or request.tools or request.turns[-1].role != "user":
         return None
-    last = request.turns[-1]
+    last_turn = request.turns[-1]
     if not all(isinstance(part, Text) for turn in request.turns for part in turn.parts):
         return None
-    text = "\n".join(part.text for part in last.parts if isinstance(part, Text))
+    text = "\n".join(part.text for part in last_turn.parts if isinstance(part, Text))
     if not text.strip():
         return None
     context = msgspec.structs.replace(request, turns=request.turns[:-1])

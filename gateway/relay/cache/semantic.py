@@ -76,9 +76,9 @@ class SemanticIndex:
         entries = self._contexts.get(context)
         if entries is None:
             return
-        remaining = deque(item for item in entries if item[1] != key)
-        self._count -= len(entries) - len(remaining)
-        if remaining:
-            self._contexts[context] = remaining
+        remaining_entries = deque(item for item in entries if item[1] != key)
+        self._count -= len(entries) - len(remaining_entries)
+        if remaining_entries:
+            self._contexts[context] = remaining_entries
         else:
             del self._contexts[context]

@@ -83,12 +83,12 @@ class LoopMonitor:
     @contextlib.contextmanager
     def activity(self, name: str) -> Iterator[None]:
         """Marks background work in another thread, for the duration of the block."""
-        key, began = threading.get_ident(), time.monotonic()
-        self._running_work[key] = name, began
+        key, started_s = threading.get_ident(), time.monotonic()
+        self._running_work[key] = name, started_s
         try:
             yield
         finally:
-            self._finished_work.append((name, began, time.monotonic()))
+            self._finished_work.append((name, started_s, time.monotonic()))
             self._running_work.pop(key, None)
 
     def stop(self) -> None:
@@ -99,9 +99,9 @@ class LoopMonitor:
             gc.callbacks.remove(self._on_gc)
 
     def _tick(self) -> None:
-        now, previous = _read_clocks(), self._last_tick
-        if now.monotonic_s - previous.monotonic_s > TICK_S + STALL_S:
-            self._stalls.append((previous, now))
+        now, previous_tick = _read_clocks(), self._last_tick
+        if now.monotonic_s - previous_tick.monotonic_s > TICK_S + STALL_S:
+            self._stalls.append((previous_tick, now))
         self._last_tick = now
         self._timer = self._loop.call_later(TICK_S, self._tick)
 
@@ -161,11 +161,12 @@ class LoopMonitor:
         half_s = (after.monotonic_s - before.monotonic_s) / 2
         seconds_by_work: defaultdict[str, float] = defaultdict(float)
         running = [
-            (name, began, after.monotonic_s) for name, began in list(self._running_work.values())
+            (name, started_s, after.monotonic_s)
+            for name, started_s in list(self._running_work.values())
         ]
-        for name, began, ended in [*self._finished_work, *running]:
+        for name, started_s, ended_s in [*self._finished_work, *running]:
             seconds_by_work[name] += max(
-                0.0, min(ended, after.monotonic_s) - max(began, before.monotonic_s)
+                0.0, min(ended_s, after.monotonic_s) - max(started_s, before.monotonic_s)
             )
         if seconds_by_work.pop("gc", 0) > half_s:
             return "gc"

@@ -54,9 +54,9 @@ class TargetLoad:
 
     def end_call(self, label: str) -> None:
         """Counts the end of a call."""
-        remaining = self.in_flight.get(label, 0) - 1
-        if remaining > 0:
-            self.in_flight[label] = remaining
+        remaining_calls = self.in_flight.get(label, 0) - 1
+        if remaining_calls > 0:
+            self.in_flight[label] = remaining_calls
         else:
             self.in_flight.pop(label, None)
 
@@ -83,16 +83,18 @@ class TargetLatency:
     def record(self, label: str, first_ms: float, tokens: int = 0) -> None:
         """Adds a measurement, and the tokens that the call used."""
         now = time.monotonic()
-        previous = self.stats.get(label)
-        if previous is None:
+        previous_stats = self.stats.get(label)
+        if previous_stats is None:
             if len(self.stats) >= MAX_LATENCY_ENTRIES:
                 # Clients may send arbitrary model names.
                 del self.stats[next(iter(self.stats))]
             self.stats[label] = LatencyStats(first_ms, 1, now, tokens)
             return
-        average = previous.first_ms + SMOOTHING * (first_ms - previous.first_ms)
-        earlier = recent_tokens(previous, now) if previous.tokens else 0.0
-        self.stats[label] = LatencyStats(average, previous.count + 1, now, earlier + tokens)
+        average = previous_stats.first_ms + SMOOTHING * (first_ms - previous_stats.first_ms)
+        earlier_tokens = recent_tokens(previous_stats, now) if previous_stats.tokens else 0.0
+        self.stats[label] = LatencyStats(
+            average, previous_stats.count + 1, now, earlier_tokens + tokens
+        )
 
     def record_failure(self, label: str, duration_ms: float) -> None:
         """Adds a failed call, which counts as very slow."""
@@ -206,17 +208,17 @@ class Breaker:
         now = self._clock()
         if not circuit_breaker.half_open(self.states.get(label), now):
             return True
-        free = False
+        may_call = False
 
         def change() -> None:
-            nonlocal free
+            nonlocal may_call
             state = self.states.get(label)
-            free = state is None or circuit_breaker.allows_call(state, now)
-            if free and state is not None:
+            may_call = state is None or circuit_breaker.allows_call(state, now)
+            if may_call and state is not None:
                 self.states[label] = circuit_breaker.with_trial(state, now)
 
         self._apply_change(change)
-        return free
+        return may_call
 
     def release_trial(self, label: str) -> None:
         """Ends the trial because the target has begun to respond: further requests are allowed."""
@@ -235,16 +237,16 @@ class Breaker:
     def claim(self, name: str, seconds: float) -> bool:
         """Whether this process gets the claim `name`; no other process can for `seconds`."""
         now = self._clock()
-        free = False
+        is_free = False
 
         def change() -> None:
-            nonlocal free
-            free = not now < self._claims.get(name, 0.0) <= now + seconds
-            if free:
+            nonlocal is_free
+            is_free = not now < self._claims.get(name, 0.0) <= now + seconds
+            if is_free:
                 self._claims[name] = now + seconds
 
         self._apply_change(change)
-        return free
+        return is_free
 
     def publish(self, label: str) -> None:
         """Called after a change of state; subclasses publish it to other machines."""
@@ -324,8 +326,8 @@ class Breaker:
         """Drops expired states, and times from before a reboot of the machine."""
         now = self._clock()
         for label, state in list(self.states.items()):
-            last = max(state.open_until, state.trial_until)
-            if last and not now - _EXPIRY_S < last < now + MAX_COOLDOWN_S + TRIAL_S:
+            ended_at = max(state.open_until, state.trial_until)
+            if ended_at and not now - _EXPIRY_S < ended_at < now + MAX_COOLDOWN_S + TRIAL_S:
                 del self.states[label]
         if len(self._claims) > 100:
             self._claims = {

@@ -56,10 +56,10 @@ class LimitHeaders:
         self._bounds_by_kind: dict[Metric, list[tuple[int, int, bytes, float]]] = {}
         for number, bound in enumerate(bounds):
             if span_s := bound.span_s:
-                ends = (now * SLICES // span_s + BUCKETS) * span_s / SLICES
+                window_end = (now * SLICES // span_s + BUCKETS) * span_s / SLICES
                 max_used = bound.limit - 1 if bound.metric == "requests" else bound.limit
                 of_kind = self._bounds_by_kind.setdefault(bound.metric, [])
-                of_kind.append((2 * number, max_used, bound.limit_text, ends))
+                of_kind.append((2 * number, max_used, bound.limit_text, window_end))
         soft = ((2 * n, b) for n, b in enumerate(bounds) if b.rule.soft is not None)
         self._soft_bounds = tuple(soft)
         self._second = 0
@@ -107,9 +107,9 @@ class LimitHeaders:
                     index,
                     max_used,
                     (limit_name, limit_text),
-                    (reset_name, reset(int(ends) + 1, int(ends - now) + 1)),
+                    (reset_name, reset(int(window_end) + 1, int(window_end - now) + 1)),
                 )
-                for index, max_used, limit_text, ends in bounds
+                for index, max_used, limit_text, window_end in bounds
             )
             kinds.append((remaining_name, bound_headers))
         return tuple(kinds)

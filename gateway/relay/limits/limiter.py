@@ -83,8 +83,10 @@ class _RuleSet(msgspec.Struct, frozen=True):
 
 def _rules_of_free_calls(bounds: Bounds) -> _RuleSet:
     """The limits of requests and concurrency only: reading a result uses no tokens or money."""
-    free = tuple(bound for bound in bounds if bound.rule.metric in {"requests", "concurrency"})
-    return _RuleSet(free, needs_estimate=False)
+    call_bounds = tuple(
+        bound for bound in bounds if bound.rule.metric in {"requests", "concurrency"}
+    )
+    return _RuleSet(call_bounds, needs_estimate=False)
 
 
 _NO_RULES = _RuleSet((), needs_estimate=False)
@@ -227,16 +229,16 @@ class Limiter:
         """Reserves under all of the bounds, unless one refuses; sets the call's limit headers."""
         exchange = call.exchange
         now, counters = self._clock(), self.counters
-        current = self._active(bounds, now, exchange.started_at)
+        active_bounds = self._active(bounds, now, exchange.started_at)
         counters.map_new_slots()
         number, counts = limits.check_limits(
-            current.lines, counters.local_slot, counters.peer_slots, estimate
+            active_bounds.lines, counters.local_slot, counters.peer_slots, estimate
         )
         if not attempt:
-            call.limit_headers = current.headers.render(exchange.dialect.name, counts, now)
+            call.limit_headers = active_bounds.headers.render(exchange.dialect.name, counts, now)
         if number:
             return _limit_refusal(counters, bounds[number - 1], counts[-2], now)
-        limits.reserve(current.lines, counters.local_slot, estimate)
+        limits.reserve(active_bounds.lines, counters.local_slot, estimate)
         call.reservations.append(
             Reservation(bounds, estimate, exchange.started_at, attempt=attempt)
         )
@@ -314,10 +316,12 @@ class Limiter:
 
     def release(self, reservation: Reservation, tokens: int, units: int) -> None:
         """Settles one reservation."""
-        current = self._active(reservation.bounds, self._clock(), reservation.started_at)
-        limits.settle(current.lines, self.counters.local_slot, reservation.estimate, tokens, units)
+        active_bounds = self._active(reservation.bounds, self._clock(), reservation.started_at)
+        limits.settle(
+            active_bounds.lines, self.counters.local_slot, reservation.estimate, tokens, units
+        )
         if units > 0:
-            for bound in current.soft:
+            for bound in active_bounds.soft:
                 self._check_soft_limit(bound, self.windows(reservation.started_at)[bound.rule.span])
 
     def _check_soft_limit(self, bound: Bound, window: int) -> None:
@@ -358,11 +362,11 @@ class Limiter:
                 if offset is None:
                     continue
                 slots = (self.counters.local_slot, *self.counters.peer_slots)
-                missing = units - sum(
+                missing_units = units - sum(
                     limits.window_spend(process_slot, offset, window) for process_slot in slots
                 )
-                if missing > 0:
-                    limits.add_spend(self.counters.local_slot, offset, window, missing)
+                if missing_units > 0:
+                    limits.add_spend(self.counters.local_slot, offset, window, missing_units)
 
 
 def _bind(counters: SharedCounters, rules: Iterable[Rule]) -> Bounds:
@@ -415,8 +419,10 @@ def _limit_refusal(
 
 def budget_refusal(rule: Rule, spent_units: int, now: float) -> LimitRefusal:
     """The refusal of a budget that is used up."""
-    _, ends = limits.calendar_window(now, rule.span)
-    return LimitRefusal(rule, spent_units, None if ends is None else max(ends - now, 0.0))
+    _, window_end = limits.calendar_window(now, rule.span)
+    return LimitRefusal(
+        rule, spent_units, None if window_end is None else max(window_end - now, 0.0)
+    )
 
 
 def _request_estimate(call: Call, rules: _RuleSet) -> Estimate:
@@ -506,7 +512,7 @@ def remaining_budgets(
     """US dollars left of budgets, by owner and span."""
     counters.map_new_slots()
     slots = (counters.local_slot, *counters.peer_slots)
-    remaining: dict[tuple[str, str], float] = {}
+    remaining_usd: dict[tuple[str, str], float] = {}
     for rule in rules:
         window, _ = limits.calendar_window(now, rule.span)
         offset = counters.counter_offset(rule.name)
@@ -515,8 +521,8 @@ def remaining_budgets(
             if offset is not None
             else 0
         )
-        remaining[rule.owner, rule.span] = (rule.limit - spent_units) / limits.UNITS
-    return remaining
+        remaining_usd[rule.owner, rule.span] = (rule.limit - spent_units) / limits.UNITS
+    return remaining_usd
 
 
 def target_rules(target: Target) -> list[Rule]:

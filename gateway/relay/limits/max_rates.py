@@ -159,8 +159,8 @@ def _max_units_per_token(
     rates: Iterable[Decimal | None], margins: tuple[Decimal | None, ...]
 ) -> int:
     """The highest of the rates with its margin, in units of dollars per token, rounded up."""
-    highest = max((rate for rate in rates if rate is not None), default=Decimal(0))
-    return -int(-(charge_of(highest, *margins) or 0) * UNITS // _MILLION)
+    max_rate = max((rate for rate in rates if rate is not None), default=Decimal(0))
+    return -int(-(charge_of(max_rate, *margins) or 0) * UNITS // _MILLION)
 
 
 def all_targets(routes: Iterable[Route]) -> tuple[Target, ...]:

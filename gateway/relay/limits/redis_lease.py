@@ -36,8 +36,8 @@ def reservation_row(bound: Bound, estimate: Estimate, started: float) -> Row:
     row: Row = {"name": rule.name, "what": rule.metric, "limit": rule.limit}
     row["amount"] = clamp_int(limits.estimated_use(rule, estimate))
     if rule.metric == "usd":
-        row["window"], ends = limits.calendar_window(started, rule.span)
-        row["ttl"] = 0 if ends is None else max(60, int(ends - started) + 86400)
+        row["window"], window_end = limits.calendar_window(started, rule.span)
+        row["ttl"] = 0 if window_end is None else max(60, int(window_end - started) + 86400)
     else:
         row["span"] = bound.span_s
         # Longer than any request, as the same hash contains the reservations.
@@ -75,7 +75,7 @@ class ProcessLease:
         self._counters = counters
         self._live: dict[Reservation, LiveReservation] = {}
         # Those that are not under the current lease: the next batch reserves them.
-        self._missing: dict[Reservation, None] = {}
+        self._missing_reservations: dict[Reservation, None] = {}
         self._unconfirmed_batches: list[Row] = []
 
     def add(self, reservation: Reservation, *, lease: int = 0) -> None:
@@ -83,11 +83,11 @@ class ProcessLease:
         if any(bound.metric != "requests" for bound in reservation.bounds):
             self._live[reservation] = LiveReservation(lease, is_local=lease == 0)
             if lease != self.number:
-                self._missing[reservation] = None
+                self._missing_reservations[reservation] = None
 
     def remove(self, reservation: Reservation) -> LiveReservation | None:
         """Removes a reservation that ends; None if it has nothing to release."""
-        self._missing.pop(reservation, None)
+        self._missing_reservations.pop(reservation, None)
         return self._live.pop(reservation, None)
 
     def renew(self, epoch: str | None = None) -> None:
@@ -95,7 +95,7 @@ class ProcessLease:
         self.number += 1
         if epoch is not None:
             self.epoch, self.is_seeded = epoch, False
-        self._missing = dict.fromkeys(self._live)
+        self._missing_reservations = dict.fromkeys(self._live)
         self._unconfirmed_batches = []
 
     def batches(self) -> list[Row]:
@@ -104,15 +104,15 @@ class ProcessLease:
         Every script includes them until Redis has confirmed one, so that none of its checks is
         made without them; their ids prevent that they are applied twice.
         """
-        if self._missing:
+        if self._missing_reservations:
             rows = []
-            for reservation in self._missing:
+            for reservation in self._missing_reservations:
                 self._live[reservation].lease = self.number
                 for bound in reservation.bounds:
                     if bound.metric != "requests":
                         row = reservation_row(bound, reservation.estimate, reservation.started_at)
                         rows.append({**row, "in_flight": True, "used": 0, "lease": self.number})
-            self._missing = {}
+            self._missing_reservations = {}
             self._unconfirmed_batches.append({"id": uuid.uuid4().hex, "rows": rows})
         return list(self._unconfirmed_batches)
 
@@ -128,9 +128,9 @@ class ProcessLease:
     def count_locally(self) -> None:
         """Adds the reservations that Redis has to this process's own counters, its fallback."""
         slot = self._counters.local_slot
-        for reservation, live in self._live.items():
-            if not live.is_local:
-                live.is_local = True
+        for reservation, live_reservation in self._live.items():
+            if not live_reservation.is_local:
+                live_reservation.is_local = True
                 for bound in reservation.bounds:
                     if bound.metric != "requests":
                         amount = limits.estimated_use(bound.rule, reservation.estimate)

@@ -244,22 +244,22 @@ class RedisLimiter(Limiter):
 
     def release(self, reservation: Reservation, tokens: int, units: int) -> None:
         """Settles one reservation, with the next round trip."""
-        live = self.lease.remove(reservation)
-        if live is None:
+        live_reservation = self.lease.remove(reservation)
+        if live_reservation is None:
             return
-        if live.is_local:
+        if live_reservation.is_local:
             super().release(reservation, tokens, units)
-        used_amounts = {"tokens": tokens if live.lease else 0, "usd": units}
+        used_amounts = {"tokens": tokens if live_reservation.lease else 0, "usd": units}
         for bound in reservation.bounds:
             if bound.metric == "requests":
                 continue
             row = reservation_row(bound, reservation.estimate, reservation.started_at)
             row["used"] = clamp_int(max(0, used_amounts.get(bound.metric, 0)))
-            row["lease"] = live.lease
-            if live.lease or row["used"]:
-                self.settlements.waiting.append(row)
+            row["lease"] = live_reservation.lease
+            if live_reservation.lease or row["used"]:
+                self.settlements.waiting_batches.append(row)
             if bound.metric == "usd" and units > 0:
-                if not live.is_local:
+                if not live_reservation.is_local:
                     limits.add_spend(self.counters.local_slot, bound.offset, row["window"], units)
                 self.spend_sync.windows[bound.rule.name] = row["window"]
         self._flush_soon()
@@ -270,7 +270,7 @@ class RedisLimiter(Limiter):
 
     def _flush_now(self) -> None:
         self._flush_timer = None
-        if self.settlements.waiting or self._pending_cache_writes:
+        if self.settlements.waiting_batches or self._pending_cache_writes:
             task = asyncio.get_running_loop().create_task(self._run_script([], 0))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -279,7 +279,7 @@ class RedisLimiter(Limiter):
         """Adds recorded spend to Redis, and to the local counters, its fallback."""
         super().sync_spend(recorded_spend)
         self.spend_sync.windows.update((name, window) for name, window, _ in recorded_spend)
-        self.settlements.waiting += [
+        self.settlements.waiting_batches += [
             {"name": name, "what": "sync", "window": window, "used": clamp_int(units)}
             for name, window, units in recorded_spend
         ]

@@ -38,8 +38,8 @@ class Settlements:
     """
 
     def __init__(self) -> None:
-        self.waiting: list[Row] = []
-        self._sent: list[Row] = []
+        self.waiting_batches: list[Row] = []
+        self._sent_batches: list[Row] = []
         self._unconfirmed_batches: list[Row] = []
         self._confirmed_ids: list[str] = []
         self._count = 0
@@ -47,11 +47,11 @@ class Settlements:
     def next_batches(self) -> tuple[list[Row], list[str]]:
         """The batches to send now, and confirmed ids that Redis may delete."""
         batches, self._unconfirmed_batches = self._unconfirmed_batches, []
-        if self.waiting:
+        if self.waiting_batches:
             self._count += 1
-            batches.append({"id": str(self._count), "rows": self.waiting})
-            self.waiting = []
-        self._sent += batches
+            batches.append({"id": str(self._count), "rows": self.waiting_batches})
+            self.waiting_batches = []
+        self._sent_batches += batches
         ids, self._confirmed_ids = (
             self._confirmed_ids[:_MAX_CONFIRMED_IDS],
             self._confirmed_ids[_MAX_CONFIRMED_IDS:],
@@ -70,15 +70,15 @@ class Settlements:
         self._unconfirmed_batches = [*batches, *self._unconfirmed_batches]
         while sum(len(batch["rows"]) for batch in self._unconfirmed_batches) > MAX_UNSETTLED_ROWS:
             self._unconfirmed_batches.pop(0)
-        del self.waiting[:-MAX_UNSETTLED_ROWS]
+        del self.waiting_batches[:-MAX_UNSETTLED_ROWS]
 
     def _forget_sent(self, batches: list[Row]) -> None:
         ids = {batch["id"] for batch in batches}
-        self._sent = [batch for batch in self._sent if batch["id"] not in ids]
+        self._sent_batches = [batch for batch in self._sent_batches if batch["id"] not in ids]
 
     def unsettled_units(self, name: str, window: int) -> int:
         """Units spent in a budget's window that Redis has not confirmed."""
-        batches = [*self._sent, *self._unconfirmed_batches, {"rows": self.waiting}]
+        batches = [*self._sent_batches, *self._unconfirmed_batches, {"rows": self.waiting_batches}]
         return sum(
             row["used"]
             for batch in batches

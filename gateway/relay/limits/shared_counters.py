@@ -193,9 +193,9 @@ class SharedCounters:
         except OSError as error:
             log.error("each process counts limits on its own from now on: %s", error.strerror)
             local_slot = memoryview(bytearray(_SLOT_BYTES)).cast("q")
-            for existing in self._offsets.values():
-                local_slot[existing : existing + COUNTER_SIZE] = self.local_slot[
-                    existing : existing + COUNTER_SIZE
+            for taken_offset in self._offsets.values():
+                local_slot[taken_offset : taken_offset + COUNTER_SIZE] = self.local_slot[
+                    taken_offset : taken_offset + COUNTER_SIZE
                 ]
             self.local_slot = local_slot
 

@@ -219,14 +219,14 @@ class ReasoningStore:
         states: dict[int, ReasoningState] = {}
         unknown_turns: dict[int, TurnKeys] = {}
         for index, keys in keys_by_index:
-            if isinstance(exact := self._get_by_both_keys(keys, model_maker), ReasoningState):
-                states[index] = exact
+            if isinstance(exact_state := self._get_by_both_keys(keys, model_maker), ReasoningState):
+                states[index] = exact_state
                 continue
-            if exact is _UNKNOWN_STATE:
+            if exact_state is _UNKNOWN_STATE:
                 unknown_turns[index] = keys
             # A single key may match another conversation: upstreams reuse ids.
             if (
-                exact is _UNKNOWN_STATE
+                exact_state is _UNKNOWN_STATE
                 and (similar := self._get_by_either_key(keys, model_maker)) is not None
             ):
                 states[index] = similar
@@ -235,17 +235,17 @@ class ReasoningStore:
         return states
 
     async def _find_in_store(
-        self, missing: dict[int, TurnKeys], maker: str
+        self, keys_by_turn: dict[int, TurnKeys], maker: str
     ) -> dict[int, ReasoningState]:
         """Reads states from the store; retries the newest turn, which may not be written yet."""
-        states = await self._read_store(missing, maker)
+        states = await self._read_store(keys_by_turn, maker)
         if states is None:
             return {}
-        newest = max(missing)
+        newest = max(keys_by_turn)
         if newest not in states:
             await asyncio.sleep(SECOND_READ_S)
-            states |= await self._read_store({newest: missing[newest]}, maker) or {}
-        for index, keys in missing.items():
+            states |= await self._read_store({newest: keys_by_turn[newest]}, maker) or {}
+        for index, keys in keys_by_turn.items():
             if index in states:
                 self._put(keys, states[index])
             elif self._get_by_either_key(keys, maker) is None:
@@ -253,13 +253,13 @@ class ReasoningStore:
         return states
 
     async def _read_store(
-        self, missing: dict[int, TurnKeys], maker: str
+        self, keys_by_turn: dict[int, TurnKeys], maker: str
     ) -> dict[int, ReasoningState] | None:
         assert self._find is not None
         if self._clock() < self._unavailable_until:
             return None
         loop = asyncio.get_running_loop()
-        query = loop.run_in_executor(self._worker(), self._find, list(missing.values()))
+        query = loop.run_in_executor(self._worker(), self._find, list(keys_by_turn.values()))
         try:
             rows = await asyncio.wait_for(query, READ_S)
             self._failing = False
@@ -269,7 +269,7 @@ class ReasoningStore:
             self._failing = True
             self._unavailable_until = self._clock() + RETRY_S
             return None
-        states = {index: _select_state(keys, rows, maker) for index, keys in missing.items()}
+        states = {index: _select_state(keys, rows, maker) for index, keys in keys_by_turn.items()}
         return {index: state for index, state in states.items() if state is not None}
 
     # --- memory ----------------------------------------------------------------------

@@ -31,7 +31,7 @@ def _parts_to_fetch(call: Call, target: Target) -> list[Media]:
     return parts_to_fetch(call.exchange.request, dialect, target.model.traits)
 
 
-class MediaFetching:
+class MediaFetch:
     """Fetches the media of requests, up to `max_bytes` per request."""
 
     def __init__(self, max_bytes: int, fetcher: Fetcher | None = None) -> None:
@@ -52,13 +52,13 @@ class MediaFetching:
             return
         if len(by_url) > MAX_FILES:
             raise fetch_error(parts[-1], f"at most {MAX_FILES} files are fetched for a request")
-        began = time.perf_counter()
+        started_s = time.perf_counter()
         try:
             await self._fetch_all(
                 call, [part for url, part in by_url.items() if url not in call.fetched_media]
             )
         finally:
-            call.upstream_wait_s += time.perf_counter() - began
+            call.upstream_wait_s += time.perf_counter() - started_s
         for part in parts:
             if mismatch := type_mismatch(part, call.fetched_media[part.url or ""]):
                 raise fetch_error(part, mismatch)

@@ -117,9 +117,11 @@ def _text(file: Fetched) -> str | None:
         return None
 
 
-def add_fetch_hints(report: tuple[Adaptation, ...], missing: list[Media]) -> tuple[Adaptation, ...]:
+def add_fetch_hints(
+    report: tuple[Adaptation, ...], missing_parts: list[Media]
+) -> tuple[Adaptation, ...]:
     """The report with a hint about fetching for each URL that could not be sent."""
-    paths = {part.path for part in missing}
+    paths = {part.path for part in missing_parts}
     return tuple(
         msgspec.structs.replace(item, reason=f"{item.reason}; {HINT}")
         if item.path in paths
@@ -128,10 +130,10 @@ def add_fetch_hints(report: tuple[Adaptation, ...], missing: list[Media]) -> tup
     )
 
 
-def add_fetch_hint(error: GatewayError, missing: list[Media]) -> GatewayError:
+def add_fetch_hint(error: GatewayError, missing_parts: list[Media]) -> GatewayError:
     """The error with a hint about fetching, if it is about a URL."""
     refusal = error.error
-    if refusal.param is None or refusal.param not in {part.path for part in missing}:
+    if refusal.param is None or refusal.param not in {part.path for part in missing_parts}:
         return error
     return GatewayError(msgspec.structs.replace(refusal, message=f"{refusal.message}, {HINT}"))
 

@@ -164,8 +164,8 @@ def prepare(
         size = len(exchange.body)
         prepared = translated(request, dialect, traits, edits, path, verb=exchange.verb, size=size)
     except GatewayError as error:
-        missing = [] if route.strict else parts_to_fetch(request, dialect, traits)
-        raise add_fetch_hint(error, missing) from None
+        missing_media = [] if route.strict else parts_to_fetch(request, dialect, traits)
+        raise add_fetch_hint(error, missing_media) from None
     report = prepared.report
     if report and not route.strict:
         report = add_fetch_hints(report, parts_to_fetch(request, dialect, traits))

@@ -193,15 +193,15 @@ def _add_breakpoint_to_system_message(
     messages: list[msgspec.Raw], types: frozenset[str], cache_control: Json
 ) -> int:
     """Mark the last of the messages with instructions at the start of a Chat request."""
-    last, last_message = -1, {}
+    last_index, last_message = -1, {}
     for index, raw in enumerate(messages):
         message = _decode_object(raw)
         if _text(message.get("role")) not in _SYSTEM_ROLES:
             break
-        last, last_message = index, message
+        last_index, last_message = index, message
     return (
-        _add_breakpoint_to_message(messages, last, last_message, types, cache_control)
-        if last >= 0
+        _add_breakpoint_to_message(messages, last_index, last_message, types, cache_control)
+        if last_index >= 0
         else 0
     )
 

@@ -98,7 +98,7 @@ def with_function(request: Request, tool: Tool) -> tuple[Request, str]:
     if choice is not None and tool.name in choice.names:
         names = tuple(name if n == tool.name else n for n in choice.names)
         choice = replace(choice, names=names)
-    turns = tuple(new for turn in request.turns for new in _expand_turn(turn, name))
+    turns = tuple(turn_part for turn in request.turns for turn_part in _expand_turn(turn, name))
     request = without_max_tool_calls(request)
     return replace(request, tools=tools, tool_choice=choice, turns=turns), name
 
@@ -121,10 +121,10 @@ def next_request(
         Turn(role="assistant", parts=response.parts),
         Turn(role="user", parts=tuple(results)),
     )
-    old = request.tool_choice
-    parallel = old.parallel if old is not None else None
+    old_choice = request.tool_choice
+    parallel = old_choice.parallel if old_choice is not None else None
     # A forced choice would force a search in every round.
-    choice = ToolChoice(mode="auto", parallel=parallel) if old is not None else None
+    choice = ToolChoice(mode="auto", parallel=parallel) if old_choice is not None else None
     if not may_search:
         choice = ToolChoice(mode="none", parallel=parallel)
     return replace(request, turns=turns, tool_choice=choice)
