@@ -41,29 +41,29 @@ class Actor(NamedTuple):
 
 # The default: the gateway's own housekeeping.
 _GATEWAY = Actor("", "gateway")
-_current: ContextVar[Actor] = ContextVar("actor", default=_GATEWAY)
+_current_actor: ContextVar[Actor] = ContextVar("actor", default=_GATEWAY)
 
 
 def actor() -> tuple[str, Via]:
     """The current actor of this task or thread, and the interface used."""
-    actor_name, via = _current.get()
+    actor_name, via = _current_actor.get()
     return (actor_name if isinstance(actor_name, str) else actor_name())[:150], via
 
 
 @contextmanager
-def acting(actor_name: str | Callable[[], str], via: Via) -> Iterator[None]:
-    """Attribute changes made within to `who`, unless an outer block set an actor already.
+def acting_as(actor_name: str | Callable[[], str], via: Via) -> Iterator[None]:
+    """Attribute changes made in the block to `actor_name`, unless an outer block set an actor.
 
     A command that a user runs through the console is attributed to that user.
     """
-    if _current.get() is not _GATEWAY:
+    if _current_actor.get() is not _GATEWAY:
         yield
         return
-    token = _current.set(Actor(actor_name, via))
+    token = _current_actor.set(Actor(actor_name, via))
     try:
         yield
     finally:
-        _current.reset(token)
+        _current_actor.reset(token)
 
 
 def read_rows(table: type[models.Model], keys: Iterable[Any]) -> dict[Any, Values]:
@@ -165,5 +165,5 @@ def _secret_digest(value: Any) -> str:
     """
     if not value:
         return ""
-    raw = value.encode() if isinstance(value, str) else bytes(value)
-    return f"(set, {hashlib.sha256(raw).hexdigest()[:4]})"
+    value_bytes = value.encode() if isinstance(value, str) else bytes(value)
+    return f"(set, {hashlib.sha256(value_bytes).hexdigest()[:4]})"

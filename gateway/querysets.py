@@ -320,7 +320,7 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         `key` is a key's public prefix or row id, `status` a code or a class such as `4xx`, `text`
         words and "phrases" that must all occur.
         """
-        equal = {
+        equality_filters = {
             "route": route,
             "provider": provider,
             "model": model,
@@ -329,11 +329,15 @@ class RequestLogQuerySet(models.QuerySet[Row]):
             "session": session,
             "end_user": end_user,
         }
-        if any("\0" in value for value in (*equal.values(), key, status) if isinstance(value, str)):
+        if any(
+            "\0" in value
+            for value in (*equality_filters.values(), key, status)
+            if isinstance(value, str)
+        ):
             return self.none()  # PostgreSQL rejects NUL, and no row contains it
-        rows = self.filter(**{name: value for name, value in equal.items() if value})
+        rows = self.filter(**{name: value for name, value in equality_filters.items() if value})
         for name, default_value in _PARTIAL.items():
-            if equal.get(name) and equal[name] != default_value:
+            if equality_filters.get(name) and equality_filters[name] != default_value:
                 rows = rows.exclude(**{name: default_value})
         rows = rows.filter(_key(key), _status(status))
         if since is not None:
@@ -542,8 +546,8 @@ class RequestLogQuerySet(models.QuerySet[Row]):
 
     def _prune(self, older_than: datetime, batch_size: int) -> Iterator[int]:
         while True:
-            old = self.filter(started_at__lt=older_than).order_by("started_at")
-            ids = list(old.values_list("pk", flat=True)[:batch_size])
+            old_rows = self.filter(started_at__lt=older_than).order_by("started_at")
+            ids = list(old_rows.values_list("pk", flat=True)[:batch_size])
             if not ids:
                 return
             with transaction.atomic(using=self.db):
@@ -572,8 +576,8 @@ class RequestBodyQuerySet(models.QuerySet[Row]):
             for name in ("RequestLog", "RequestText", "UnindexedRequest")
         )
         while True:
-            old = self.filter(log__started_at__lt=older_than).order_by("log__started_at")
-            ids = list(old.values_list("pk", flat=True)[:batch_size])
+            old_rows = self.filter(log__started_at__lt=older_than).order_by("log__started_at")
+            ids = list(old_rows.values_list("pk", flat=True)[:batch_size])
             if not ids:
                 return
             with transaction.atomic(using=self.db):
@@ -686,8 +690,8 @@ class StoredResponseQuerySet(models.QuerySet[Row]):
 
     def _prune(self, older_than: datetime, batch_size: int) -> Iterator[int]:
         while True:
-            old = self.filter(created_at__lt=older_than).order_by("created_at")
-            ids = list(old.values_list("pk", flat=True)[:batch_size])
+            old_rows = self.filter(created_at__lt=older_than).order_by("created_at")
+            ids = list(old_rows.values_list("pk", flat=True)[:batch_size])
             if not ids:
                 return
             self.model._default_manager.filter(pk__in=ids).delete()

@@ -140,13 +140,13 @@ def quantile(counts: Mapping[int, int], share: float) -> float | None:
 
     Interpolates within a bucket, on its logarithmic scale.
     """
-    remaining = sum(counts.values()) * share
-    if not counts or remaining <= 0:
+    remaining_count = sum(counts.values()) * share
+    if not counts or remaining_count <= 0:
         return None
     for bucket in sorted(counts):
-        if remaining <= counts[bucket]:
-            return float(2 ** ((bucket + remaining / counts[bucket]) / PER_DOUBLING))
-        remaining -= counts[bucket]
+        if remaining_count <= counts[bucket]:
+            return float(2 ** ((bucket + remaining_count / counts[bucket]) / PER_DOUBLING))
+        remaining_count -= counts[bucket]
     return float(2 ** ((max(counts) + 1) / PER_DOUBLING))
 
 
@@ -319,16 +319,16 @@ class UsageRange(Generic[Row]):
         """The rows of a table of hours, all of it if both times are None."""
         days: UsageDayQuerySet[Any] = hours.model.DAILY.objects.all()  # type: ignore[attr-defined]
         first = None if since is None else _day_start(since + _DAY - _RESOLUTION)
-        last = None if until is None else _day_start(until)
-        if first is not None and last is not None and first >= last:
+        last_day = None if until is None else _day_start(until)
+        if first is not None and last_day is not None and first >= last_day:
             return cls((hours.between(since, until),))
         parts: list[UsageSumsQuerySet[Any]] = [
-            days.between(first and first.date(), last and last.date())
+            days.between(first and first.date(), last_day and last_day.date())
         ]
         if since is not None and since != first:
             parts.append(hours.between(since, first))
-        if until is not None and until != last:
-            parts.append(hours.between(last, until))
+        if until is not None and until != last_day:
+            parts.append(hours.between(last_day, until))
         return cls(tuple(parts))
 
     def filter(self, **values: Any) -> UsageRange[Row]:

@@ -153,9 +153,11 @@ def import_bill(provider: str, lines: Sequence[BilledLine], *, origin: str, auth
     """
     if not lines:
         raise ValueError("the bill has no lines")
-    first, last = min(line.since for line in lines), max(line.until for line in lines)
+    first_day, last_day = min(line.since for line in lines), max(line.until for line in lines)
     with transaction.atomic():
-        old_lines = BillLine.objects.filter(provider=provider, since__lte=last, until__gte=first)
+        old_lines = BillLine.objects.filter(
+            provider=provider, since__lte=last_day, until__gte=first_day
+        )
         before = old_lines.aggregate(usd=Sum("usd"))["usd"]
         deleted_count, _ = old_lines.delete()
         new_lines = BillLine.objects.bulk_create(
@@ -170,12 +172,12 @@ def import_bill(provider: str, lines: Sequence[BilledLine], *, origin: str, auth
             )
             for line in lines
         )
-        days = {"provider": provider, "since": first.isoformat(), "until": last.isoformat()}
+        days = {"provider": provider, "since": first_day.isoformat(), "until": last_day.isoformat()}
         usd = sum((line.usd for line in lines), Decimal(0))
         audit.record_change(
             "billline",
             new_lines[0].pk,
-            f"{provider} {first} to {last}",
+            f"{provider} {first_day} to {last_day}",
             {**days, "usd": before, "lines": deleted_count} if deleted_count else None,
             {**days, "usd": usd, "lines": len(lines), "origin": origin},
         )
@@ -188,8 +190,10 @@ def import_bill(provider: str, lines: Sequence[BilledLine], *, origin: str, auth
 def reconcile(provider: str, since: dt.datetime, until: dt.datetime) -> Reconciliation:
     """The reconciliation of a provider's whole days (UTC), from `since` to before `until`."""
     computed_totals = _computed_totals(provider, since, until)
-    first, last = since.date(), (until - dt.timedelta(days=1)).date()
-    rows = list(BillLine.objects.filter(provider=provider, since__gte=first, until__lte=last))
+    first_day, last_day = since.date(), (until - dt.timedelta(days=1)).date()
+    rows = list(
+        BillLine.objects.filter(provider=provider, since__gte=first_day, until__lte=last_day)
+    )
     billed_by_line: dict[tuple[dt.date, str], Decimal] = {}
     for row in rows:
         if row.since == row.until:

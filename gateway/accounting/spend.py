@@ -230,12 +230,12 @@ def period(since: str, until: str, now: dt.datetime) -> tuple[dt.datetime, dt.da
     Empty means the first day of this month, and today. Raises ValueError.
     """
     today = now.astimezone(dt.UTC).date()
-    first = _day(since, "since") if since else today.replace(day=1)
-    last = _day(until, "until") if until else max(today, first)
-    if last < first:
+    first_day = _day(since, "since") if since else today.replace(day=1)
+    last_day = _day(until, "until") if until else max(today, first_day)
+    if last_day < first_day:
         raise ValueError("until: must not be before `since`")
-    start = dt.datetime.combine(first, dt.time(), tzinfo=dt.UTC)
-    end = dt.datetime.combine(last, dt.time(), tzinfo=dt.UTC) + dt.timedelta(days=1)
+    start = dt.datetime.combine(first_day, dt.time(), tzinfo=dt.UTC)
+    end = dt.datetime.combine(last_day, dt.time(), tzinfo=dt.UTC) + dt.timedelta(days=1)
     return start, end
 
 

@@ -90,10 +90,10 @@ class Comparison(msgspec.Struct, frozen=True):
     @property
     def differences(self) -> tuple[Decimal | None, ...]:
         """Estimate minus actual cost; None if one of them is not known completely."""
-        actual = self.totals.cost
-        if actual is None or self.totals.unpriced_requests:
+        actual_cost = self.totals.cost
+        if actual_cost is None or self.totals.unpriced_requests:
             return (None,) * len(self.candidates)
-        return tuple(None if usd is None else usd - actual for usd in self.estimates)
+        return tuple(None if usd is None else usd - actual_cost for usd in self.estimates)
 
 
 def candidate(name: str, snapshot: Snapshot) -> Candidate | None:
@@ -192,5 +192,5 @@ def _subtract_totals(totals: Totals, part: Totals | None) -> Totals:
     if part is None:
         return totals
     names = ("requests", "priced_requests", *_TOKENS)
-    remaining = {name: max(0, getattr(totals, name) - getattr(part, name)) for name in names}
-    return msgspec.structs.replace(totals, **remaining)
+    remaining_counts = {name: max(0, getattr(totals, name) - getattr(part, name)) for name in names}
+    return msgspec.structs.replace(totals, **remaining_counts)

@@ -68,7 +68,7 @@ def read_process_figures(runtime: Runtime) -> ProcessFigures:
     rules = budget_rules(runtime.snapshot)
     limits = {(rule.owner, rule.span): rule.limit / UNITS for rule in rules}
     limiter = runtime.limiter
-    remaining = runtime.run_in_loop(
+    usd_by_budget = runtime.run_in_loop(
         lambda: remaining_budgets(limiter.counters, rules, limiter.now())
     )
     values = runtime.run_in_loop(
@@ -79,7 +79,7 @@ def read_process_figures(runtime: Runtime) -> ProcessFigures:
         snapshot=runtime.snapshot,
         budgets={
             span: (limits[span], limits[span] - remaining_usd)
-            for span, remaining_usd in remaining.items()
+            for span, remaining_usd in usd_by_budget.items()
         },
         cooldowns=tuple(sorted(label for label, state in states.items() if state.open_until)),
         lost_rows=values.rows_dropped + values.rows_refused + values.unrecorded_rows,
@@ -172,10 +172,10 @@ def _request_log(figures: ProcessFigures, thresholds: AlertThresholds) -> Iterat
 
 def _expiring_keys(now: datetime, thresholds: AlertThresholds) -> Iterator[Condition]:
     threshold_time = now + timedelta(days=thresholds.key_expiry_days)
-    expiring = ApiKey.objects.filter(
+    keys = ApiKey.objects.filter(
         revoked_at=None, expires_at__gt=now, expires_at__lte=threshold_time
     )
-    for key in expiring:
+    for key in keys:
         subject = f"{key.name} ({key.prefix})"
         message = f"API key {subject} expires on {key.expires_at:%Y-%m-%d %H:%M} UTC."
         yield Condition(AlertEvent.KEY_EXPIRY, subject, message)
@@ -219,5 +219,9 @@ def _log_export(now: datetime, thresholds: AlertThresholds) -> Iterator[Conditio
 
 
 def _last_export(export: LogExport) -> str:
-    last = export.exported_at
-    return f"last on {last:%Y-%m-%d %H:%M} UTC" if last is not None else "no export has succeeded"
+    last_export_at = export.exported_at
+    return (
+        f"last on {last_export_at:%Y-%m-%d %H:%M} UTC"
+        if last_export_at is not None
+        else "no export has succeeded"
+    )

@@ -121,7 +121,7 @@ def dry_run_route(request: HttpRequest, name: str, payload: DryRunIn) -> HttpRes
     return run_guarded(lambda: _dry_run(runtime_of(request), row, payload))
 
 
-def _dry_run(live: Runtime | None, row: Any, payload: DryRunIn) -> HttpResponse:
+def _dry_run(runtime: Runtime | None, row: Any, payload: DryRunIn) -> HttpResponse:
     _check(payload)
     spec = _changed_spec(row, payload.route)
     try:
@@ -136,7 +136,7 @@ def _dry_run(live: Runtime | None, row: Any, payload: DryRunIn) -> HttpResponse:
         route = find_route(snapshot, key, body["model"])
     except GatewayError as refusal:
         return failure(422, refusal.error.message, refusal.error.param or "request")
-    state = _routing_state(live, payload, snapshot, route, key)
+    state = _routing_state(runtime, payload, snapshot, route, key)
     return reply(200, _result_item(dry_run(state, call, route)))
 
 
@@ -169,7 +169,7 @@ def _key(snapshot: Snapshot, name: str) -> ApiKey | None:
 
 
 def _routing_state(
-    live: Runtime | None,
+    runtime: Runtime | None,
     payload: DryRunIn,
     snapshot: Snapshot,
     route: Route,
@@ -183,13 +183,13 @@ def _routing_state(
     }
     return RoutingState(
         snapshot=snapshot,
-        health={} if live is None or payload.ignore_cooldowns else dict(live.health),
-        latency_by_target={} if live is None else dict(live.latency.stats),
+        health={} if runtime is None or payload.ignore_cooldowns else dict(runtime.health),
+        latency_by_target={} if runtime is None else dict(runtime.latency.stats),
         now=time.monotonic(),
         draw=random.Random(payload.seed).random,  # noqa: S311 - a repeatable draw, no secret
         simulated_failures=failures,
         key=key,
-        busy={} if live is None else dict(live.load.in_flight),
+        busy={} if runtime is None else dict(runtime.load.in_flight),
         fetch_media=settings.FETCH_MEDIA,
         gateway_searches=bool(settings.WEB_SEARCH_URL) and route.web_search,
     )

@@ -107,14 +107,16 @@ def _budgets(owner: str, row: Any, keys: list[int], now: dt.datetime) -> Iterato
         by_key = UsageHour.objects.in_range(window_start(now.timestamp(), span)).spend_by_key()
         spent_usd = sum((by_key.get(key, Decimal(0)) for key in keys), Decimal(0))
         budget: Decimal | None = getattr(row, column)
-        ends = calendar_window(now.timestamp(), span)[1]
+        window_end = calendar_window(now.timestamp(), span)[1]
         yield {
             "owner": owner,
             "span": span,
             "spent": spent_usd,
             "budget": budget,
             "remaining": None if budget is None else max(budget - spent_usd, Decimal(0)),
-            "ends_at": None if ends is None else dt.datetime.fromtimestamp(ends, dt.UTC),
+            "ends_at": None
+            if window_end is None
+            else dt.datetime.fromtimestamp(window_end, dt.UTC),
         }
 
 

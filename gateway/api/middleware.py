@@ -72,9 +72,9 @@ class ReadYourWrites(Middleware):
         self, request: HttpRequest, response: HttpResponseBase, state: Any
     ) -> HttpResponseBase:
         """Return the response once the registry has reloaded, or the reload timed out."""
-        live = runtime_of(request)
-        if live is not None and committed_changes() != state:
-            live.registry.refresh()
+        runtime = runtime_of(request)
+        if runtime is not None and committed_changes() != state:
+            runtime.registry.refresh()
         return response
 
     async def aafter(

@@ -128,9 +128,9 @@ def unpack(source: BinaryIO, directory: Path, passphrase: str | None) -> Manifes
         raise ArchiveError(f"the file is not a backup, or is damaged: {error}") from None
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise ArchiveError(f"the backup is damaged or incomplete: {error}") from None
-    missing = [name for name in manifest.members if name not in digests]
-    if missing:
-        raise ArchiveError(f"the backup is incomplete: {missing[0]} is missing")
+    missing_members = [name for name in manifest.members if name not in digests]
+    if missing_members:
+        raise ArchiveError(f"the backup is incomplete: {missing_members[0]} is missing")
     return manifest
 
 

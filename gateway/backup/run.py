@@ -78,15 +78,15 @@ def write_file(path: Path, passphrase: str | None = None) -> Manifest:
     """
     if path.exists():
         raise FileExistsError(path)
-    new = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
+    temporary_path = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = os.open(temporary_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             manifest = create(file, passphrase)
             os.fsync(file.fileno())
-        os.link(new, path)
+        os.link(temporary_path, path)
     finally:
-        new.unlink(missing_ok=True)
+        temporary_path.unlink(missing_ok=True)
     return manifest
 
 
@@ -116,10 +116,10 @@ def restore(
                     postgresql.load(directory, manifest)
             else:
                 sqlite.load(directory, manifest)
-        missing = secrets.restore_environment(node_secrets)
+        missing_variables = secrets.restore_environment(node_secrets)
     # The registry of what was here before, and perhaps sealed with another key.
     (Path(settings.DATA_DIR) / store.STORED_SNAPSHOT).unlink(missing_ok=True)
-    return RestoreResult(manifest, missing)
+    return RestoreResult(manifest, missing_variables)
 
 
 def _check(manifest: Manifest, node_secrets: secrets.Secrets, *, force: bool) -> None:
@@ -128,12 +128,12 @@ def _check(manifest: Manifest, node_secrets: secrets.Secrets, *, force: bool) ->
             f"the backup is of {manifest.database}, and DATABASE_URL names a database of "
             f"{connection.vendor}: restore it to {manifest.database}"
         )
-    unknown = store.unknown_migrations(manifest.migrations)
-    if unknown:
+    unknown_migrations = store.unknown_migrations(manifest.migrations)
+    if unknown_migrations:
         raise RestoreRefused(
             f"the backup was made by Dragoman {manifest.program_version}, and this program is "
-            f"{settings.PROGRAM_VERSION}, which does not know {unknown[0]}. Install version "
-            f"{manifest.program_version} or later"
+            f"{settings.PROGRAM_VERSION}, which does not know {unknown_migrations[0]}. "
+            f"Install version {manifest.program_version} or later"
         )
     try:
         secrets.check_environment(node_secrets)

@@ -119,22 +119,22 @@ def _path_before_restore(path: Path) -> Path:
 def restore_environment(secrets: Secrets) -> list[str]:
     """Write the settings that this environment lacks to a file; return their names."""
     current_secrets = _environment()
-    missing = {
+    missing_variables = {
         name: value
         for name, value in secrets.environment.items()
         if current_secrets.get(name) != value
     }
-    if missing:
-        lines = "".join(f"{name}={value}\n" for name, value in sorted(missing.items()))
+    if missing_variables:
+        lines = "".join(f"{name}={value}\n" for name, value in sorted(missing_variables.items()))
         environment.write_private(Path(settings.DATA_DIR) / RESTORED_ENVIRONMENT, lines)
-    return sorted(missing)
+    return sorted(missing_variables)
 
 
 def _environment() -> dict[str, str]:
     """Dragoman's variables that are set, without secrets and without the data directory."""
-    skipped = {*_VARIABLES, *(f"{name}_FILE" for name in _VARIABLES), "DRAGOMAN_DATA_DIR"}
+    skipped_names = {*_VARIABLES, *(f"{name}_FILE" for name in _VARIABLES), "DRAGOMAN_DATA_DIR"}
     return {
         name: value
         for name, value in os.environ.items()
-        if name.startswith("DRAGOMAN_") and name not in skipped
+        if name.startswith("DRAGOMAN_") and name not in skipped_names
     }

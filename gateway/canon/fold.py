@@ -126,12 +126,12 @@ class ResponseBuilder:
             case "native":
                 return Native(dialect=block.dialect, data=self._native.build())
             case "tool_call":
-                arguments, raw = (None, text) if block.custom else parse_arguments(text)
+                arguments, raw_arguments = (None, text) if block.custom else parse_arguments(text)
                 return ToolCall(
                     id=block.id,
                     name=block.name,
                     arguments=arguments,
-                    raw=raw,
+                    raw=raw_arguments,
                     custom=block.custom,
                     signature=self._signature,
                 )
@@ -169,8 +169,8 @@ class _NativeBlock:
             self._fields[name] = "".join(chunks) if is_text else [*chain.from_iterable(chunks)]
         input_json = self._fields.pop(_PARTIAL_JSON, None)
         if isinstance(input_json, str) and input_json:
-            arguments, raw = parse_arguments(input_json)
-            self._fields["input"] = {"_raw": raw} if arguments is None else arguments
+            arguments, raw_arguments = parse_arguments(input_json)
+            self._fields["input"] = {"_raw": raw_arguments} if arguments is None else arguments
         return self._fields
 
 

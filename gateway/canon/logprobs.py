@@ -25,11 +25,13 @@ def accepts_logprobs(request: Request) -> bool:
     return request.client_paths.get("logprobs") in _REQUEST_FIELDS
 
 
-def token(text: Any, logprob: Any, alternatives: Iterable[Json] = (), raw: Any = None) -> Json:
+def token(
+    text: Any, logprob: Any, alternatives: Iterable[Json] = (), raw_bytes: Any = None
+) -> Json:
     """One token with its log probability and its alternatives.
 
-    `raw` are its bytes as a list of numbers; those of the text if they are unknown. The text of a
-    token that is a part of a character cannot have them.
+    `raw_bytes` are its bytes as a list of numbers, by default those of the text. They differ for a
+    token that is a part of a character, which text cannot express.
     """
     text = text if isinstance(text, str) else ""
     number = logprob if isinstance(logprob, int | float) else 0.0
@@ -37,9 +39,9 @@ def token(text: Any, logprob: Any, alternatives: Iterable[Json] = (), raw: Any =
         {k: v for k, v in alternative.items() if k != "top_logprobs"}
         for alternative in alternatives
     ]
-    if not isinstance(raw, list) or not all(isinstance(byte, int) for byte in raw):
-        raw = list(text.encode("utf-8", "replace"))
-    return {"token": text, "logprob": number, "bytes": raw, "top_logprobs": top_logprobs}
+    if not isinstance(raw_bytes, list) or not all(isinstance(byte, int) for byte in raw_bytes):
+        raw_bytes = list(text.encode("utf-8", "replace"))
+    return {"token": text, "logprob": number, "bytes": raw_bytes, "top_logprobs": top_logprobs}
 
 
 def parse_tokens(tokens: Any) -> list[Json]:
@@ -54,7 +56,9 @@ def logprob_tokens(logprobs: Any) -> list[Json]:
 
 def _parse_token(item: Json) -> Json:
     alternatives = (
-        token(alternative.get("token"), alternative.get("logprob"), raw=alternative.get("bytes"))
+        token(
+            alternative.get("token"), alternative.get("logprob"), raw_bytes=alternative.get("bytes")
+        )
         for alternative in _dict_items(item.get("top_logprobs"))
     )
     return token(item.get("token"), item.get("logprob"), alternatives, item.get("bytes"))

@@ -69,8 +69,8 @@ def unwrap_signature(text: str) -> Signature | None:
             item = ""
         return Signature(provider=provider, model=model, kind=kind, value=value, item_id=item)
     try:
-        raw = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
-        token = msgspec.json.decode(raw, type=_Token)
+        payload_bytes = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
+        token = msgspec.json.decode(payload_bytes, type=_Token)
     except (binascii.Error, ValueError, msgspec.MsgspecError):
         return None
     return Signature(

@@ -24,8 +24,11 @@ def merge_system_turns(request: Request, *, in_results: bool) -> tuple[Request, 
     if all(turn.role != "system" for turn in request.turns):
         return request, []
     start = _first_conversation_turn(request.turns)
-    leading = [part for turn in request.turns[:start] for part in turn.parts]
-    instructions = (*request.instructions, *(part for part in leading if isinstance(part, Text)))
+    leading_parts = [part for turn in request.turns[:start] for part in turn.parts]
+    instructions = (
+        *request.instructions,
+        *(part for part in leading_parts if isinstance(part, Text)),
+    )
     report: list[Adaptation] = []
     runs = _group_runs(request.turns[start:], report)
     turns = tuple(_merge_run(run, in_results=in_results) for run in runs)
@@ -48,11 +51,11 @@ def _group_runs(turns: Iterable[Turn], report: list[Adaptation]) -> list[list[Tu
             )
             if turn.path:
                 report.append(approximated_field(turn.path, reason))
-        last = runs[-1] if runs else []
+        last_run = runs[-1] if runs else []
         # A user turn that follows another, with no system turn between, stays by itself.
-        joins = turn.role == "system" or (bool(last) and last[-1].role == "system")
-        if last and joins and turn.role != "assistant" and last[0].role != "assistant":
-            last.append(turn)
+        joins = turn.role == "system" or (bool(last_run) and last_run[-1].role == "system")
+        if last_run and joins and turn.role != "assistant" and last_run[0].role != "assistant":
+            last_run.append(turn)
         else:
             runs.append([turn])
     return runs

@@ -36,7 +36,8 @@ def write_usage(sums: dict[Name, list[int]], key_prefix: str, report: ImportRepo
             for row in rows.values_list(*UsageHour.KEYS, *UsageHour.SUMS)
         }
         differences = {
-            name: list(map(sub, new, stored_usage.get(name, _NONE))) for name, new in sums.items()
+            name: list(map(sub, counts, stored_usage.get(name, _NONE)))
+            for name, counts in sums.items()
         }
         usage.add(
             cursor,

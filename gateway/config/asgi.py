@@ -107,7 +107,7 @@ def _start_telemetry() -> Telemetry | None:
     return start_telemetry(settings.OTEL, settings.PROGRAM_VERSION, access_log=settings.ACCESS_LOG)
 
 
-def _drain_on_signals(live: Runtime, state: dict[str, Any]) -> None:
+def _drain_on_signals(runtime: Runtime, state: dict[str, Any]) -> None:
     """Announce a drain to the relay on SIGTERM and SIGINT, then call the server's handler.
 
     After a SIGTERM the listener stays open for DRAIN_WAIT_S: load balancers see that the node is
@@ -120,17 +120,17 @@ def _drain_on_signals(live: Runtime, state: dict[str, Any]) -> None:
         server = signal.getsignal(number)
 
         def end(signal_number: int, frame: FrameType | None, server: Any = server) -> None:
-            live.begin_drain()
+            runtime.begin_drain()
             if callable(server):
                 server(signal_number, frame)
 
         def leave(signal_number: int, frame: FrameType | None, end: Any = end) -> None:
             drain_wait_s = (
                 settings.DRAIN_WAIT_S
-                if signal_number == signal.SIGTERM and not live.drain_announced
+                if signal_number == signal.SIGTERM and not runtime.drain_announced
                 else 0
             )
-            live.drain_announced = state["draining"] = True
+            runtime.drain_announced = state["draining"] = True
             loop.call_later(drain_wait_s, end, signal_number, frame)
 
         def drain(signal_number: int, frame: FrameType | None, leave: Any = leave) -> None:
@@ -157,13 +157,13 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
         if message["type"] == "lifespan.startup":
             try:
                 await asyncio.to_thread(_check_database)
-                live = await lazy_runtime.get()
+                runtime = await lazy_runtime.get()
             except Exception as error:
                 log.debug("the start failed", exc_info=True)
                 reason = f"the gateway cannot start: {type(error).__name__}: {error}"
                 await send({"type": "lifespan.startup.failed", "message": reason})
                 return
-            _drain_on_signals(live, scope.get("state", {}))
+            _drain_on_signals(runtime, scope.get("state", {}))
             await send({"type": "lifespan.startup.complete"})
         else:
             if lazy_runtime.current is not None:
@@ -177,12 +177,12 @@ def _prune() -> None:
         store.prune()
 
 
-def _start_services(live: Runtime) -> None:
-    health_checks.begin(live)
-    evaluation_runner.start_runner(live)
-    alerts.start_monitor(live, settings.ALERT_INTERVAL_S)
+def _start_services(runtime: Runtime) -> None:
+    health_checks.begin(runtime)
+    evaluation_runner.start_runner(runtime)
+    alerts.start_monitor(runtime, settings.ALERT_INTERVAL_S)
     log_export.start_log_export(
-        live,
+        runtime,
         settings.LOG_EXPORT_URL,
         settings.LOG_EXPORT_INTERVAL_S,
         bodies=settings.LOG_EXPORT_BODIES,

@@ -37,8 +37,8 @@ def descriptors() -> int:
 
 def connections() -> int:
     """Return the limit of client connections: the descriptors not reserved for other uses."""
-    available = _available()
-    return max(1, available - available // 3)
+    available_descriptors = _available_descriptors()
+    return max(1, available_descriptors - available_descriptors // 3)
 
 
 def requests() -> int:
@@ -47,7 +47,7 @@ def requests() -> int:
     Each request needs an upstream connection in addition to its client's.
     """
     by_memory = memory() // 2 // workers() // REQUEST_BYTES
-    limit = min(_available() // 3, max(MIN_REQUESTS, by_memory), MAX_REQUESTS)
+    limit = min(_available_descriptors() // 3, max(MIN_REQUESTS, by_memory), MAX_REQUESTS)
     return max(1, limit)
 
 
@@ -73,7 +73,7 @@ def _physical_memory() -> int:
         return 2 * 1024**3
 
 
-def _available() -> int:
+def _available_descriptors() -> int:
     """Return the descriptors left after a reserve for databases, files and refusals."""
     limit = descriptors()
     return max(3, limit - max(64, limit // 16))

@@ -257,32 +257,32 @@ def generated_secret(name: str, path: Path, generate: object = None) -> str:
 
 def write_private(path: Path, content: str) -> None:
     """Replace a file atomically by one of mode 0600. Raises OSError."""
-    new = _write_temporary(path, content)
+    temporary_path = _write_temporary(path, content)
     try:
-        new.replace(path)
+        temporary_path.replace(path)
     finally:
-        new.unlink(missing_ok=True)
+        temporary_path.unlink(missing_ok=True)
 
 
 def _create(path: Path, value: str) -> None:
     """Write a new file atomically: an empty one would be read as a secret."""
-    new = _write_temporary(path, value)
+    temporary_path = _write_temporary(path, value)
     try:
-        os.link(new, path)
+        os.link(temporary_path, path)
     finally:
-        new.unlink(missing_ok=True)
+        temporary_path.unlink(missing_ok=True)
 
 
 def _write_temporary(path: Path, content: str) -> Path:
     """Write a file of mode 0600 beside `path`; return its path."""
-    new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    temporary_path = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = os.open(temporary_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
     except BaseException:
-        new.unlink(missing_ok=True)
+        temporary_path.unlink(missing_ok=True)
         raise
-    return new
+    return temporary_path

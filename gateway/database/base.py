@@ -50,7 +50,7 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Wait for the server. Raises OperationalError if it does not respond in time."""
-        deadline_s = deadline.current() if timeout is None else None
+        deadline_s = deadline.current_deadline() if timeout is None else None
         self.waits_since = time.monotonic()
         try:
             return super().wait(gen, interval, timeout if deadline_s is None else deadline_s)

@@ -27,7 +27,7 @@ def deadline(seconds: float) -> Iterator[None]:
         _block_deadline_s.reset(token)
 
 
-def current() -> float | None:
+def current_deadline() -> float | None:
     """The timeout in effect; None is no timeout."""
     block_deadline_s = _block_deadline_s.get()
     return _default_s if block_deadline_s is None else block_deadline_s

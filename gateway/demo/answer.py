@@ -319,13 +319,13 @@ def _apply_limits(demo_answer: DemoAnswer, body: Mapping[str, Any]) -> DemoAnswe
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
     if not isinstance(limit, int) or demo_answer.calls:
         return demo_answer
-    remaining = max(limit - len(demo_answer.reasoning), 0)
-    if remaining >= len(demo_answer.text):
+    remaining_tokens = max(limit - len(demo_answer.reasoning), 0)
+    if remaining_tokens >= len(demo_answer.text):
         return demo_answer
     return msgspec.structs.replace(
         demo_answer,
         reasoning=demo_answer.reasoning[:limit],
-        text=demo_answer.text[:remaining],
+        text=demo_answer.text[:remaining_tokens],
         finish="length",
     )
 

@@ -138,10 +138,10 @@ class _ExampleBuilder:
     def _branch(self, branches: list[Any], depth: int) -> Mapping[str, Any]:
         """Return the first branch that is not null; at depth, the null branch, to end recursion."""
         schemas = [branch for branch in branches if isinstance(branch, Mapping)]
-        empty = [branch for branch in schemas if branch.get("type") == "null"]
+        null_branches = [branch for branch in schemas if branch.get("type") == "null"]
         non_null = [branch for branch in schemas if branch.get("type") != "null"]
-        if depth >= _FILLED_DEPTH and empty:
-            return empty[0]
+        if depth >= _FILLED_DEPTH and null_branches:
+            return null_branches[0]
         return (non_null or schemas or [{}])[0]
 
     def _dereference(self, reference: str) -> Mapping[str, Any]:

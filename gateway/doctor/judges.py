@@ -98,8 +98,8 @@ def _quote_answer(text: str, anchor: str = "") -> str:
     start = (
         max(position - MAX_QUOTE_CHARS // 2, 0) if position + len(anchor) > MAX_QUOTE_CHARS else 0
     )
-    cut = line[start : start + MAX_QUOTE_CHARS]
-    return f"answered “{'…' * (start > 0)}{cut}{'…' * (start + MAX_QUOTE_CHARS < len(line))}”"
+    excerpt = line[start : start + MAX_QUOTE_CHARS]
+    return f"answered “{'…' * (start > 0)}{excerpt}{'…' * (start + MAX_QUOTE_CHARS < len(line))}”"
 
 
 def _reason(reply: ProbeReply) -> str:
@@ -126,10 +126,10 @@ def answer_contains(*terms: str) -> Judge:
 
     def judge_reply(reply: ProbeReply) -> Judgement:
         text = reply_text(reply)
-        missing = [term for term in terms if term.lower() not in text.lower()]
-        if not missing:
+        missing_terms = [term for term in terms if term.lower() not in text.lower()]
+        if not missing_terms:
             return Judgement("supported", _quote_answer(text, terms[0]))
-        return Judgement("wrong", f"no “{missing[0]}”: {_quote_answer(text)}")
+        return Judgement("wrong", f"no “{missing_terms[0]}”: {_quote_answer(text)}")
 
     return judge_reply
 

@@ -52,14 +52,16 @@ class ProbeClient:
         target = self._with_model(probe.model) if probe.model else self._target
         traits = merge(target.model.traits, probe.assume(target.model.traits))
         request = replace(probe.request, model=target.model.name)
-        first = await self._send_request(target, request, traits, probe.verb)
-        if probe.follow is None or first.response is None:
-            return first
-        second = probe.follow(request, first.response)
-        if second is None:
-            return first
-        last = await self._send_request(target, second, traits, probe.verb)
-        return replace(last, before=first, spent=(*first.spent, *last.spent))
+        first_reply = await self._send_request(target, request, traits, probe.verb)
+        if probe.follow is None or first_reply.response is None:
+            return first_reply
+        follow_up = probe.follow(request, first_reply.response)
+        if follow_up is None:
+            return first_reply
+        last_reply = await self._send_request(target, follow_up, traits, probe.verb)
+        return replace(
+            last_reply, before=first_reply, spent=(*first_reply.spent, *last_reply.spent)
+        )
 
     def _with_model(self, name: str) -> Target:
         """Return the target under the name of another model."""

@@ -201,9 +201,9 @@ def _load_form_fields(exchange: Exchange, form: list[Part]) -> None:
         else:
             value = part.text
         if part.name in form_fields:
-            previous = form_fields[part.name]
+            previous_value = form_fields[part.name]
             form_fields[part.name] = [
-                *(previous if isinstance(previous, list) else [previous]),
+                *(previous_value if isinstance(previous_value, list) else [previous_value]),
                 value,
             ]
         else:

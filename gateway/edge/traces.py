@@ -227,8 +227,8 @@ def pack_content(content: dict[str, Any], masks: tuple[Mask, ...], limit: int) -
             fields[name] = msgspec.Raw(encoded_value)
             budget -= len(encoded_value)
             continue
-        cut = encoded_value[:budget].decode("utf-8", "replace")
-        fields[name] = msgspec.Raw(msgspec.json.encode(cut))
+        truncated_value = encoded_value[:budget].decode("utf-8", "replace")
+        fields[name] = msgspec.Raw(msgspec.json.encode(truncated_value))
         fields["truncated"] = msgspec.Raw(msgspec.json.encode(name))
         break
     return msgspec.json.encode(fields)

@@ -65,9 +65,9 @@ class Decoder:
         buffer = b"".join(self._chunks)
         frames: list[Frame] = []
         offset = 0
-        while (remaining := len(buffer) - offset) >= _PRELUDE.size:
+        while (remaining_bytes := len(buffer) - offset) >= _PRELUDE.size:
             self._message_length = self._read_message_length(buffer, offset)
-            if remaining < self._message_length:
+            if remaining_bytes < self._message_length:
                 break
             frames.append(_parse_frame(buffer[offset : offset + self._message_length]))
             offset += self._message_length

@@ -127,8 +127,8 @@ def _contains_integers(items: list[Any]) -> bool:
 
 def replace_texts(document: Any, texts: list[str]) -> Any:
     """The document with its texts replaced by these, one for each text of `texts_of`."""
-    remaining = iter(texts)
-    return map_texts(document, lambda _: next(remaining))
+    text_iterator = iter(texts)
+    return map_texts(document, lambda _: next(text_iterator))
 
 
 def _map_strings(value: Any, name: str, parent: Any, change: Change) -> Any:

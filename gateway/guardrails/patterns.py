@@ -119,10 +119,10 @@ def compile_pattern(pattern: str) -> Any:
         raise ValueError(f"a pattern must have 1 to {MAX_CHARS} characters")
     try:
         compiled_pattern = regex.compile(pattern)
-        empty = compiled_pattern.search("", timeout=TIMEOUT_S)
+        empty_match = compiled_pattern.search("", timeout=TIMEOUT_S)
     except (regex.error, OverflowError, RecursionError) as error:
         raise ValueError(f"not a regular expression: {error}") from None
-    if empty is not None:
+    if empty_match is not None:
         raise ValueError("it matches the empty text")
     return compiled_pattern
 

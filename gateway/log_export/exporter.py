@@ -52,8 +52,8 @@ def export_due(destination: Destination, *, bodies: bool) -> int:
 def _lease() -> LogExport | None:
     LogExport.objects.get_or_create(pk=1)
     now = timezone.now()
-    free = Q(lease_until=None) | Q(lease_until__lt=now)
-    if not LogExport.objects.filter(free, pk=1).update(lease_until=now + LEASE):
+    lease_is_free = Q(lease_until=None) | Q(lease_until__lt=now)
+    if not LogExport.objects.filter(lease_is_free, pk=1).update(lease_until=now + LEASE):
         return None
     return LogExport.objects.get(pk=1)
 
@@ -64,16 +64,16 @@ def _find_complete_rows(state: LogExport) -> None:
     PostgreSQL gives out IDs before their rows become visible, so that a lower ID may appear after
     a higher one; SQLite has one writer.
     """
-    newest = RequestLog.objects.aggregate(newest=Max("pk"))["newest"] or 0
+    newest_pk = RequestLog.objects.aggregate(newest=Max("pk"))["newest"] or 0
     if connection.vendor != "postgresql":
-        state.complete_id = newest
+        state.complete_id = newest_pk
         return
     with connection.cursor() as cursor:
         cursor.execute(_SNAPSHOT_BOUNDS)
         oldest_running, next_xid = map(int, cursor.fetchone())
     if oldest_running >= state.next_xid:
         state.complete_id = state.next_id
-        state.next_id, state.next_xid = newest, next_xid
+        state.next_id, state.next_xid = newest_pk, next_xid
 
 
 def _export_batch(state: LogExport, destination: Destination, *, bodies: bool) -> int:

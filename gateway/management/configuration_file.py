@@ -23,7 +23,7 @@ def apply_file(path: Path, *, take: bool = False, dry_run: bool = False) -> Appl
     for node in file.repeated:
         raise node.error("is listed twice")
     source_ref_of = _source_refs(file.root)
-    with audit.acting(f"apply {path.name}", "command"):
+    with audit.acting_as(f"apply {path.name}", "command"):
         try:
             return apply(
                 file.root.to_python(), path.name, source_ref_of, take=take, dry_run=dry_run

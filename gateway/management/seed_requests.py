@@ -69,9 +69,9 @@ def seed(count: int, *, until: float, span_s: float = SPAN_S, draw: int = 1) -> 
 
 def _write(entries: list[LogRecord], random_: random.Random) -> None:
     with transaction.atomic():
-        last = RequestLog.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+        last_pk = RequestLog.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
         store.write(entries)
-        ids = RequestLog.objects.newer_than_row(last).order_by("pk").values_list("pk", flat=True)
+        ids = RequestLog.objects.newer_than_row(last_pk).order_by("pk").values_list("pk", flat=True)
         rows = [(pk, index_text(_random_text(random_))) for pk in ids]
         value = "to_tsvector('simple', %s)" if connection.vendor == "postgresql" else "%s"
         with connection.cursor() as cursor:
@@ -79,7 +79,7 @@ def _write(entries: list[LogRecord], random_: random.Random) -> None:
                 f"INSERT INTO gateway_requesttext (rowid, document) VALUES (%s, {value})",  # noqa: S608
                 rows,
             )
-        UnindexedRequest.objects.filter(pk__gt=last).delete()
+        UnindexedRequest.objects.filter(pk__gt=last_pk).delete()
 
 
 def _random_text(random_: random.Random) -> str:

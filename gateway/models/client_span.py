@@ -121,8 +121,10 @@ class ClientSpanQuerySet(models.QuerySet[Row]):
 
     def _prune_content(self, older_than: dt.datetime) -> Iterator[int]:
         while True:
-            old = self.filter(started_at__lt=older_than, content_omitted="").order_by("started_at")
-            ids = list(old.values_list("pk", flat=True)[:PRUNE_ROWS])
+            old_rows = self.filter(started_at__lt=older_than, content_omitted="").order_by(
+                "started_at"
+            )
+            ids = list(old_rows.values_list("pk", flat=True)[:PRUNE_ROWS])
             if not ids:
                 return
             self.model._default_manager.filter(pk__in=ids).update(
@@ -131,13 +133,13 @@ class ClientSpanQuerySet(models.QuerySet[Row]):
             yield len(ids)
 
 
-def _delete_batches(old: models.QuerySet[Row]) -> Iterator[int]:
+def _delete_batches(rows: models.QuerySet[Row]) -> Iterator[int]:
     while True:
-        ids = list(old.values_list("pk", flat=True)[:PRUNE_ROWS])
+        ids = list(rows.values_list("pk", flat=True)[:PRUNE_ROWS])
         if not ids:
             return
-        with transaction.atomic(using=old.db):
-            old.model._default_manager.filter(pk__in=ids).delete()
+        with transaction.atomic(using=rows.db):
+            rows.model._default_manager.filter(pk__in=ids).delete()
         yield len(ids)
 
 

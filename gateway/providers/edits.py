@@ -136,7 +136,7 @@ def _may_match(
         text = texts.get(steps[0].key) or memoryview(raw).tobytes()
         texts[steps[0].key] = text
     if edit.op == "map":
-        return any(msgspec.json.encode(old) in text for old in edit.value)
+        return any(msgspec.json.encode(value) in text for value in edit.value)
     if edit.op == "shorten" and len(steps) == 1:
         return len(memoryview(raw)) > int(edit.value)
     if len(steps) > 1 and edit.op not in ("default", "set"):

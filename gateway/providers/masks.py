@@ -85,8 +85,8 @@ def _text_stars(match: re.Match[bytes]) -> bytes:
     # The same length, since the log records the chunks of a stream by their lengths.
     secret, prefix = match.group(), b""
     before = match.string[max(0, match.start() - 64) : match.start()]
-    if (len(before) - len(before.rstrip(b"\\"))) % 2 and (cut := _CUT.match(secret)):
-        prefix = cut.group()
+    if (len(before) - len(before.rstrip(b"\\"))) % 2 and (cut_match := _CUT.match(secret)):
+        prefix = cut_match.group()
     return prefix + _CONTENT.sub(lambda part: part.group(1) or b"*", secret[len(prefix) :])
 
 

@@ -98,23 +98,23 @@ def drop_refused(
     suspects = [name for name in fields if name in refused_fields]
     if any(table[name].sampling for name in suspects) and _is_free(fields, dialect, traits):
         suspects = [name for name in suspects if not table[name].sampling]
-    remaining, report = dict(fields), []
+    remaining_fields, report = dict(fields), []
     for name in sorted(suspects):
         value = _value(fields, name)
         if name == "stop" and traits.stop_max:
             if not isinstance(value, list) or len(value) <= traits.stop_max:
                 continue
-            remaining[name] = msgspec.Raw(msgspec.json.encode(value[: traits.stop_max]))
+            remaining_fields[name] = msgspec.Raw(msgspec.json.encode(value[: traits.stop_max]))
             reason = f"only the first {traits.stop_max} are sent"
             report.append(
                 approximated_field(name, reason, before=len(value), after=traits.stop_max)
             )
             continue
-        del remaining[name]
+        del remaining_fields[name]
         if value not in table[name].neutral:
             before = value if isinstance(value, int | float | str) else None
             report.append(dropped_field(name, f"{traits.model} does not support it", before=before))
-    return remaining, tuple(report)
+    return remaining_fields, tuple(report)
 
 
 def _is_refused(trait: str, traits: Traits) -> bool:

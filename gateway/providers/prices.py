@@ -107,9 +107,9 @@ def snapshot_entries(name: str) -> list[Entry]:
     return msgspec.json.decode(raw, type=list[Entry]) if raw is not None else []
 
 
-def merge_entries(old: list[Entry], updates: tuple[Update, ...]) -> list[Entry]:
+def merge_entries(old_entries: list[Entry], updates: tuple[Update, ...]) -> list[Entry]:
     """Return a list with newer entries merged in."""
-    entries = list(old)
+    entries = list(old_entries)
     for update in updates:
         keys = [entry.key for entry in entries]
         if update.entry.key in keys:

@@ -71,12 +71,12 @@ def apply_inputs(
         else {}
     )
     call.attempt.recalled_reasoning = recalled_reasoning if turn_indexes else None
-    missing = [
+    missing_inputs = [
         RuntimeInput(call.exchange.request.turns[p].path, _REASONING)
         for p in turn_indexes
         if p not in recalled_reasoning
     ]
-    return (*missing, *_media(call, route, target, dialect, inputs))
+    return (*missing_inputs, *_media(call, route, target, dialect, inputs))
 
 
 def repeated_calls(call: Call, choices: tuple[Request, ...]) -> tuple[RuntimeInput, ...]:
@@ -139,14 +139,14 @@ def _media(
         return ()
     if not (inputs.files or inputs.fetch_media) or passes_unparsed(call, target, dialect):
         return ()
-    missing: list[RuntimeInput] = []
+    missing_inputs: list[RuntimeInput] = []
     for part in parts_to_fetch(exchange.request, dialect, target.model.traits):
         file = inputs.files.get(part.url or "")
         if file is None:
             if inputs.fetch_media:
-                missing.append(RuntimeInput(part.path, _FETCHED_LIVE))
+                missing_inputs.append(RuntimeInput(part.path, _FETCHED_LIVE))
             continue
         if mismatch := type_mismatch(part, file):
             raise fetch_error(part, mismatch)
         call.fetched_media[part.url or ""] = file
-    return tuple(missing)
+    return tuple(missing_inputs)

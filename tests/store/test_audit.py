@@ -26,7 +26,7 @@ def create_provider(name: str = "one") -> Provider:
 
 
 def test_a_creation_is_audited_completely_with_its_actor() -> None:
-    with audit.acting("ana", "console"):
+    with audit.acting_as("ana", "console"):
         create_provider()
 
     (change,) = changes()
@@ -127,7 +127,7 @@ def test_the_actor_is_resolved_only_when_something_is_written() -> None:
         queries.append(1)
         return "eva"
 
-    with audit.acting(who, "api"):
+    with audit.acting_as(who, "api"):
         row = create_provider()
         row.save()
 
@@ -136,7 +136,7 @@ def test_the_actor_is_resolved_only_when_something_is_written() -> None:
 
 
 def test_a_nested_actor_does_not_replace_the_outer_one() -> None:
-    with audit.acting("ana", "console"), audit.acting("up", "start"):
+    with audit.acting_as("ana", "console"), audit.acting_as("up", "start"):
         create_provider()
     create_provider("two")
 

@@ -240,7 +240,7 @@ def check_usage(
     by_name = grouped(uses, name_of)
     assert {(name, start): totals for name, start, totals in steps} == by_step
     assert page.total == sum_totals(use[-1] for use in uses)
-    assert page.previous == sum_totals(use[-1] for use in before)
+    assert page.previous_totals == sum_totals(use[-1] for use in before)
     assert sum_totals(row.totals for row in page.rows) == page.total
     assert len(page.rows) == min(len(by_name), series.MAX_ROWS)
     assert len(page.series) == min(len(by_name), series.MAX_SERIES)

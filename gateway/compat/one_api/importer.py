@@ -310,12 +310,14 @@ class _KeyImport:
 
     def _free_name(self, token: Row, user: Row) -> str:
         name = _text(token.get("name")).strip()[: _MAX_NAME - 60] or f"token {token['id']}"
-        free = name
-        if free in self._names:
-            free = f"{name} ({_text(user.get('username')) or 'token'} {token['id']})"[:_MAX_NAME]
-            self._report.add_remark(f"key {name}", f"is named `{free}` here")
-        self._names.add(free)
-        return free
+        free_name = name
+        if free_name in self._names:
+            free_name = f"{name} ({_text(user.get('username')) or 'token'} {token['id']})"[
+                :_MAX_NAME
+            ]
+            self._report.add_remark(f"key {name}", f"is named `{free_name}` here")
+        self._names.add(free_name)
+        return free_name
 
     def _free_prefix(self, secret: str) -> str:
         length = min(_PREFIX_CHARS, max(len(secret) // 2, 4))

@@ -126,13 +126,13 @@ def parse_tool_use(block: Json, rendered_request: RenderedRequest | None) -> Too
     """A call under the name and in the form that the client knows."""
     sent_name = string_or_empty(block.get("name"))
     input_value = block.get("input")
-    arguments, raw = (
+    arguments, raw_arguments = (
         parse_arguments(input_value) if isinstance(input_value, str) else (input_value, None)
     )
     custom = rendered_request is not None and sent_name in rendered_request.custom_tools
     if custom:
-        arguments, raw = None, unwrap_custom_input(arguments, raw)
-    elif raw is None and not isinstance(arguments, dict):
+        arguments, raw_arguments = None, unwrap_custom_input(arguments, raw_arguments)
+    elif raw_arguments is None and not isinstance(arguments, dict):
         arguments = {}
     name = (
         rendered_request.client_names.get(sent_name, sent_name)
@@ -140,14 +140,18 @@ def parse_tool_use(block: Json, rendered_request: RenderedRequest | None) -> Too
         else sent_name
     )
     return ToolCall(
-        id=string_or_empty(block.get("id")), name=name, arguments=arguments, raw=raw, custom=custom
+        id=string_or_empty(block.get("id")),
+        name=name,
+        arguments=arguments,
+        raw=raw_arguments,
+        custom=custom,
     )
 
 
-def unwrap_custom_input(arguments: Any, raw: str | None) -> str:
+def unwrap_custom_input(arguments: Any, raw_arguments: str | None) -> str:
     """The input of a free-text tool that was sent as a function with one string."""
     input_text = arguments.get("input") if isinstance(arguments, dict) else None
-    return input_text if isinstance(input_text, str) else raw or ""
+    return input_text if isinstance(input_text, str) else raw_arguments or ""
 
 
 # --- a client's response --------------------------------------------------------------------------
@@ -434,19 +438,19 @@ def parse_usage(usage: Any) -> Usage | None:
 _MAX_FIELDS = 100
 
 
-def merge_usage_fields(old: Json, new: Any) -> Json:
+def merge_usage_fields(old_fields: Json, new_fields: Any) -> Json:
     """Merges a later `usage` object of a stream into an earlier one, field by field.
 
     Counts only grow; a server that knows one only at the start sends 0 at the end.
     """
-    if not isinstance(new, dict):
-        return old
+    if not isinstance(new_fields, dict):
+        return old_fields
     reported_counts = {
-        k: v for k, v in new.items() if v is not None and not (v == 0 and old.get(k))
+        k: v for k, v in new_fields.items() if v is not None and not (v == 0 and old_fields.get(k))
     }
-    if len(old) > _MAX_FIELDS:
-        reported_counts = {k: v for k, v in reported_counts.items() if k in old}
-    return {**old, **reported_counts}
+    if len(old_fields) > _MAX_FIELDS:
+        reported_counts = {k: v for k, v in reported_counts.items() if k in old_fields}
+    return {**old_fields, **reported_counts}
 
 
 def render_usage(usage: Usage | None) -> Json:

@@ -367,12 +367,12 @@ class MessagesStreamParser:
             value, kind = block.signature
             events.append(SignatureDelta(tag_signature(self._traits, self._model, value, kind)))
         elif block.custom:
-            arguments, raw = (
+            arguments, raw_arguments = (
                 parse_arguments("".join(block.input_fragments))
                 if block.input_fragments
                 else (block.initial_input, None)
             )
-            events += _text_events(unwrap_custom_input(arguments, raw))
+            events += _text_events(unwrap_custom_input(arguments, raw_arguments))
         elif block.initial_input is not None and not block.input_fragments:
             events += _text_events(msgspec.json.encode(block.initial_input).decode())
         return [*events, BlockEnd()]
@@ -620,10 +620,10 @@ class MessagesStreamRenderer:
             return self._render_json_delta('"}' if self._fragments else '{"input":""}')
         if not self._fragments:
             return self._render_json_delta("{}")
-        arguments, raw = parse_arguments("".join(self._fragments))
+        arguments, raw_arguments = parse_arguments("".join(self._fragments))
         if self._is_not_json_object():
-            if raw is not None:
-                arguments = {"_raw": raw}
+            if raw_arguments is not None:
+                arguments = {"_raw": raw_arguments}
                 self.report.append(
                     approximated_field(path, "the arguments are not a JSON object; sent as `_raw`")
                 )

@@ -123,9 +123,9 @@ def _block_kind(block: Json, path: str) -> str:
 
 def _mark_last(parts: list[Part], cache: CacheBreakpoint, path: str, extra: Json) -> None:
     """Sets the cache breakpoint of the last part."""
-    last = parts[-1] if parts else None
-    if isinstance(last, _CACHEABLE):
-        parts[-1] = replace(last, cache=cache)
+    last_part = parts[-1] if parts else None
+    if isinstance(last_part, _CACHEABLE):
+        parts[-1] = replace(last_part, cache=cache)
     else:
         extra[path] = {_CACHE_POINT: {}}
 

@@ -129,10 +129,10 @@ def dropped_call_signature() -> Adaptation:
     )
 
 
-def _wrap_raw(raw: str, report: AdaptationReport) -> Json:
+def _wrap_raw(raw_arguments: str, report: AdaptationReport) -> Json:
     reason = "the arguments are not a JSON object; shown as `_raw`"
     report.add(approximated_field("content.toolUse.input", reason))
-    return {"_raw": raw}
+    return {"_raw": raw_arguments}
 
 
 def render_call_id(upstream_id: str) -> str:
@@ -369,9 +369,9 @@ class ConverseStreamRenderer:
             return self._delta({"toolUse": {"input": "{}"}})
         if self._fragments[0].lstrip().startswith("{"):
             return b""
-        arguments, raw = parse_arguments("".join(self._fragments))
+        arguments, raw_arguments = parse_arguments("".join(self._fragments))
         if arguments is None:
-            arguments = _wrap_raw(raw or "", self.report)
+            arguments = _wrap_raw(raw_arguments or "", self.report)
         return self._delta({"toolUse": {"input": _encode(arguments).decode()}})
 
     def _start(self, start: Json) -> bytes:

@@ -158,13 +158,15 @@ def _parse_assistant(message: Json, path: str, extra: Json) -> tuple[Part, ...]:
     for index, call in enumerate(objects(message, "tool_calls", path)):
         call_path = f"{path}.tool_calls[{index}]"
         function = required_mapping(call, "function", call_path)
-        arguments, raw = parse_arguments(text(function, "arguments", f"{call_path}.function") or "")
+        arguments, raw_arguments = parse_arguments(
+            text(function, "arguments", f"{call_path}.function") or ""
+        )
         parts.append(
             ToolCall(
                 id=required_text(call, "id", call_path),
                 name=required_text(function, "name", f"{call_path}.function"),
                 arguments=arguments,
-                raw=raw,
+                raw=raw_arguments,
                 path=call_path,
             )
         )

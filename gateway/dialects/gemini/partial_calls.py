@@ -29,14 +29,14 @@ class PartialCalls:
 
     def add(self, call: Json, signature_value: str) -> list[tuple[Json, str]]:
         """The calls that this part completes, each with its signature."""
-        complete: list[tuple[Json, str]] = []
+        complete_calls: list[tuple[Json, str]] = []
         if string_or_empty(call.get("name")):
-            complete = self.close()
+            complete_calls = self.close()
             self._open = call, signature_value, PartialArguments(call.get("args"))
         if self._open is None:
             return []
         self._open[2].add(call.get("partialArgs"))
-        return complete if call.get("willContinue") is True else complete + self.close()
+        return complete_calls if call.get("willContinue") is True else complete_calls + self.close()
 
     def close(self) -> list[tuple[Json, str]]:
         """The open call, if there is one."""

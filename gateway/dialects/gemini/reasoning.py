@@ -328,10 +328,10 @@ def _drop_content_state(
     if not isinstance(parts, list):
         return content
     requires_signature = traits.replay_reasoning == "required_on_tools"
-    remaining: list[object] = []
+    remaining_parts: list[object] = []
     for index, part in enumerate(parts):
         if not isinstance(part, dict):
-            remaining.append(part)
+            remaining_parts.append(part)
             continue
         part_path = f"{path}.parts[{index}]"
         signatures = [name for name in _SIGNATURE_NAMES if name in part]
@@ -343,5 +343,5 @@ def _drop_content_state(
             if not signatures:
                 report.append(approximated_field(part_path, MISSING_SIGNATURE))
         if not signatures or unsigned_part not in _EMPTY_PARTS:
-            remaining.append(unsigned_part)
-    return {**content, "parts": remaining} if remaining else None
+            remaining_parts.append(unsigned_part)
+    return {**content, "parts": remaining_parts} if remaining_parts else None

@@ -199,12 +199,12 @@ def _parse_calls(message: Json, message_index: int, path: str) -> list[ToolCall]
 def _parse_call(call: Json, generated_id: str, path: str) -> ToolCall:
     function = required_mapping(call, "function", path)
     function_path = f"{path}.function"
-    arguments, raw = _parse_arguments(function.get("arguments"), function_path)
+    arguments, raw_arguments = _parse_arguments(function.get("arguments"), function_path)
     return ToolCall(
         id=text(call, "id", path) or generated_id,
         name=required_text(function, "name", function_path),
         arguments=arguments,
-        raw=raw,
+        raw=raw_arguments,
         path=path,
     )
 

@@ -142,11 +142,11 @@ def render_tool_call(
     block: BlockStart, arguments_text: str, index: int, report: AdaptationReport
 ) -> Json:
     """Renders a tool call; arguments that are not a JSON object are wrapped in one."""
-    arguments, raw = (
+    arguments, raw_arguments = (
         ({"input": arguments_text}, None) if block.custom else parse_arguments(arguments_text)
     )
     if arguments is None:
-        arguments = {"_raw": raw}
+        arguments = {"_raw": raw_arguments}
         reason = "the arguments are not a JSON object: shown as text inside one"
         report.add(approximated_field(f"message.tool_calls[{index}]", reason))
     function = {"index": index, "name": block.name, "arguments": arguments}

@@ -304,14 +304,14 @@ class OllamaStreamRenderer:
             out = self._render_line(content=finish.explanation)
         self._ended = True
         message = {"role": "assistant", "content": ""}
-        last = {
+        last_message = {
             **self._common_fields,
             **({"response": ""} if self._is_generate else {"message": message}),
             "done": True,
             "done_reason": render_done_reason(finish, self.report),
             **render_usage(self._usage),
         }
-        return out + encode(_encode(last))
+        return out + encode(_encode(last_message))
 
     def _fail(self, error: Error) -> bytes:
         self._ended = True

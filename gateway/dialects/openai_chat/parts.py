@@ -391,12 +391,12 @@ def inline_files(fields: Fields, traits: Traits) -> tuple[Fields, tuple[Adaptati
 
     For a target that accepts no files; other files are passed on, as it may accept them.
     """
-    raw = b"" if traits.pdf else bytes(fields.get("messages", b""))
-    if raw.find(_FILE_DATA) < 0:
+    raw_messages = b"" if traits.pdf else bytes(fields.get("messages", b""))
+    if raw_messages.find(_FILE_DATA) < 0:
         return fields, ()
     report: list[Adaptation] = []
     try:
-        messages = [_with_inline_files(m, n, report) for n, m in enumerate(_messages(raw))]
+        messages = [_with_inline_files(m, n, report) for n, m in enumerate(_messages(raw_messages))]
     except (msgspec.MsgspecError, UnicodeError, RecursionError, GatewayError):
         return fields, ()  # the provider reports what is wrong with it
     if not report:

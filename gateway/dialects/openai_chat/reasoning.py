@@ -460,9 +460,9 @@ class ReasoningStateCollector:
 
     def _extend_detail(self, detail: Json, fragment: Json) -> None:
         for key, value in fragment.items():
-            current = detail.get(key)
-            if key in _STREAMED_FIELDS and isinstance(value, str) and isinstance(current, str):
-                self._fragments.setdefault(key, [current]).append(value)
+            old_value = detail.get(key)
+            if key in _STREAMED_FIELDS and isinstance(value, str) and isinstance(old_value, str):
+                self._fragments.setdefault(key, [old_value]).append(value)
             elif value is not None:
                 self._fragments.pop(key, None)
                 detail[key] = value

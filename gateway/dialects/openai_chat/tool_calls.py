@@ -43,10 +43,10 @@ def _call_in(call: Json, path: str) -> ToolCall:
     # Some local servers send no ids; the path serves as one, the same in every turn.
     call_id = text(call, "id", path) or id_from_path(path)
     if call.get("type") == "custom" or ("custom" in call and "function" not in call):
-        custom = required_mapping(call, "custom", path)
-        name = required_text(custom, "name", f"{path}.custom")
-        raw = text(custom, "input", f"{path}.custom") or ""
-        return ToolCall(id=call_id, name=name, raw=raw, custom=True, path=path)
+        custom_call = required_mapping(call, "custom", path)
+        name = required_text(custom_call, "name", f"{path}.custom")
+        input_text = text(custom_call, "input", f"{path}.custom") or ""
+        return ToolCall(id=call_id, name=name, raw=input_text, custom=True, path=path)
     function = required_mapping(call, "function", path)
     name = required_text(function, "name", f"{path}.function")
     arguments, raw_text = arguments_in(function, f"{path}.function")
@@ -227,9 +227,13 @@ def function_call_in(message: Json, path: str) -> ToolCall | None:
         return None
     field_path = f"{path}.function_call"
     name = required_text(call, "name", field_path)
-    arguments, raw = arguments_in(call, field_path)
+    arguments, raw_arguments = arguments_in(call, field_path)
     return ToolCall(
-        id=id_from_path(field_path), name=name, arguments=arguments, raw=raw, path=field_path
+        id=id_from_path(field_path),
+        name=name,
+        arguments=arguments,
+        raw=raw_arguments,
+        path=field_path,
     )
 
 

@@ -134,13 +134,13 @@ def _fields_except(obj: Json, excluded_names: frozenset[str]) -> Json:
 
 
 def _custom_in(tool: Json, path: str) -> Tool:
-    custom = required_mapping(tool, "custom", path)
+    custom_tool = required_mapping(tool, "custom", path)
     field_path = f"{path}.custom"
     return Tool(
-        name=required_text(custom, "name", field_path),
+        name=required_text(custom_tool, "name", field_path),
         kind="custom",
-        description=text(custom, "description", field_path),
-        format=mapping(custom, "format", field_path),
+        description=text(custom_tool, "description", field_path),
+        format=mapping(custom_tool, "format", field_path),
         path=path,
     )
 
@@ -182,10 +182,10 @@ def _tool_out(context: ChatRenderContext, tool: Tool, body: Json) -> Json | None
             return _server_out(context, tool, body)
         case "custom" if context.traits.custom_tools:
             context.drop_cache_marks(tool.cache)
-            custom = {"name": context.sent_name(tool.name), **_description(tool)}
+            custom_tool = {"name": context.sent_name(tool.name), **_description(tool)}
             if tool.format is not None:
-                custom["format"] = tool.format
-            return {"type": "custom", "custom": custom}
+                custom_tool["format"] = tool.format
+            return {"type": "custom", "custom": custom_tool}
         case "custom":
             return _custom_as_function(context, tool)
         case "function":

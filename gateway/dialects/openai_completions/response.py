@@ -211,7 +211,7 @@ def _logprobs(tokens: Sequence[Json], offset: int = 0) -> Json | None:
     if not tokens:
         return None
     texts = [str(token.get("token")) for token in tokens]
-    ends = list(itertools.accumulate(map(len, texts), initial=offset))
+    token_ends = list(itertools.accumulate(map(len, texts), initial=offset))
     alternatives = [token.get("top_logprobs") or [] for token in tokens]
     return {
         "tokens": texts,
@@ -220,7 +220,7 @@ def _logprobs(tokens: Sequence[Json], offset: int = 0) -> Json | None:
             {o.get("token"): o.get("logprob") for o in token_alternatives}
             for token_alternatives in alternatives
         ],
-        "text_offset": ends[:-1],
+        "text_offset": token_ends[:-1],
     }
 
 

@@ -275,11 +275,11 @@ def _parts_text(item: Json, key: str, path: str) -> str:
 
 
 def _call_in(conversation: Conversation, item: Json, path: str) -> None:
-    arguments, raw = _arguments_in(item, path)
+    arguments, raw_arguments = _arguments_in(item, path)
     name = join_name(text(item, "namespace", path), required_text(item, "name", path))
     call_id = required_text(item, "call_id", path)
     conversation.add_assistant_part(
-        ToolCall(id=call_id, name=name, arguments=arguments, raw=raw, path=path), path
+        ToolCall(id=call_id, name=name, arguments=arguments, raw=raw_arguments, path=path), path
     )
 
 
@@ -295,9 +295,9 @@ def _arguments_in(item: Json, path: str) -> tuple[Json | None, str | None]:
 
 def _custom_call_in(conversation: Conversation, item: Json, path: str) -> None:
     name = join_name(text(item, "namespace", path), required_text(item, "name", path))
-    call_id, raw = required_text(item, "call_id", path), text(item, "input", path) or ""
+    call_id, input_text = required_text(item, "call_id", path), text(item, "input", path) or ""
     conversation.add_assistant_part(
-        ToolCall(id=call_id, name=name, raw=raw, custom=True, path=path), path
+        ToolCall(id=call_id, name=name, raw=input_text, custom=True, path=path), path
     )
 
 

@@ -525,9 +525,9 @@ class StreamItem:
         if self.block_kind == "reasoning":
             events.append(SignatureDelta(self._signature(*creator)))
         elif self.is_wrapped_custom:
-            arguments, raw = parse_arguments("".join(self.buffered_texts))
+            arguments, raw_arguments = parse_arguments("".join(self.buffered_texts))
             free_text = arguments.get("input") if arguments is not None else None
-            events += _text_deltas(free_text if isinstance(free_text, str) else raw)
+            events += _text_deltas(free_text if isinstance(free_text, str) else raw_arguments)
         return [*events, *self._end()]
 
     def _end(self) -> list[Event]:

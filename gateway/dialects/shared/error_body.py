@@ -15,9 +15,9 @@ def decode_error_body(body: bytes) -> Any:
         return None
 
 
-def plain_error_message(raw: bytes, status: int | None) -> str:
+def plain_error_message(body: bytes, status: int | None) -> str:
     """The message for a body without a known message field: its text, or what it is."""
-    text = raw[:500].decode("utf-8", "replace").strip()
+    text = body[:500].decode("utf-8", "replace").strip()
     number = f" {status}" if status is not None else ""
     if not text:
         return f"the upstream responded{number} without an error message"

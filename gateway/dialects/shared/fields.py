@@ -34,10 +34,10 @@ def join_path(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
-def wrong_type(path: str, expected: str, value: Any) -> GatewayError:
+def wrong_type(path: str, expected_type: str, value: Any) -> GatewayError:
     """The error for a value whose type the field does not accept."""
-    actual = _TYPE_LABELS.get(type(value), type(value).__name__)
-    return invalid(f"{path} must be {expected}, not {actual}", path)
+    actual_type = _TYPE_LABELS.get(type(value), type(value).__name__)
+    return invalid(f"{path} must be {expected_type}, not {actual_type}", path)
 
 
 def text(obj: dict[str, Any], key: str, path: str = "") -> str | None:
@@ -265,9 +265,9 @@ def explain_decode_error(error: str) -> tuple[str | None, str]:
     path = path.removesuffix("`").removeprefix(".")
     for type_name, type_label in _MSGSPEC_TYPES:
         reason = reason.replace(type_name, type_label)
-    missing = re.match(r"Object missing required field `(.*)`", reason)
-    if missing:
-        path = f"{path}.{missing[1]}" if path else missing[1]
+    missing_field = re.match(r"Object missing required field `(.*)`", reason)
+    if missing_field:
+        path = f"{path}.{missing_field[1]}" if path else missing_field[1]
         return path, f"{path} is required"
     reason = reason[:1].lower() + reason[1:]
     return path or None, f"{path}: {reason}" if path else reason

@@ -48,7 +48,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         for route in unmatched_routes(routes):
             self.stderr.write(f"warning: there is no route `{route}` yet")
-        with audit.acting("create_key", "command"):
+        with audit.acting_as("create_key", "command"):
             _, secret = store.create_key(name, routes=routes, expires_at=expires_at)
         self.stdout.write(secret)
 

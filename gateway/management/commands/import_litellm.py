@@ -53,7 +53,7 @@ class Command(BaseCommand):
             tables = read_tables(options["url"])
         except (SourceError, store.WrongSecrets, ImproperlyConfigured) as error:
             raise CommandError(str(error)) from None
-        with audit.acting("import_litellm", "command"):
+        with audit.acting_as("import_litellm", "command"):
             report = import_tables(tables, secrets, dry_run=options["dry_run"])
         for line in report.lines():
             self.stdout.write(line)

@@ -45,7 +45,7 @@ class Command(BaseCommand):
             tables = read_tables(options["database"])
         except (SourceError, store.WrongSecrets) as error:
             raise CommandError(str(error)) from None
-        with audit.acting("import_one_api", "command"):
+        with audit.acting_as("import_one_api", "command"):
             report = import_tables(tables, dry_run=options["dry_run"])
         for line in report.lines():
             self.stdout.write(line)

@@ -74,7 +74,7 @@ class Command(BaseCommand):
             self.stdout.write(f"  in use: {effect.model}: {text}{suffix}")
 
     def _accept(self, path: Path, targets: list[str] | None) -> None:
-        with audit.acting("prices", "command"):
+        with audit.acting_as("prices", "command"):
             try:
                 row = store_proposal(_read(str(path)), path.name)
             except ValueError as error:
@@ -86,10 +86,10 @@ class Command(BaseCommand):
                 for index, change in enumerate(changes)
                 if change.new and (not names or f"{change.list}/{change.name}" in names)
             ]
-            missing = names - {f"{c.list}/{c.name}" for c in changes}
-            if missing:
+            unknown_names = names - {f"{c.list}/{c.name}" for c in changes}
+            if unknown_names:
                 row.delete()
-                raise CommandError(f"the list does not change {', '.join(sorted(missing))}")
+                raise CommandError(f"the list does not change {', '.join(sorted(unknown_names))}")
             row.accept(indexes, "prices")
         self.stdout.write(f"accepted: {len(indexes)}; they apply from now on")
 

@@ -69,17 +69,17 @@ class Command(BaseCommand):
             if stopped:
                 self._finish(keys, dry_run=True)
             return
-        new = Fernet.generate_key().decode()
+        new_key = Fernet.generate_key().decode()
         if in_environment:
             self.stdout.write(
                 f"Put this key first in {_VARIABLE} of every node, before the present one and a "
-                f"comma; it is shown once:\n{new}"
+                f"comma; it is shown once:\n{new_key}"
             )
         else:
-            write_private(_path(), ",".join([new, *keys]))
-            self.stdout.write(f"added the key {key_id(new)} to {_path()}")
+            write_private(_path(), ",".join([new_key, *keys]))
+            self.stdout.write(f"added the key {key_id(new_key)} to {_path()}")
         if stopped:
-            settings.ENCRYPTION_KEYS = [new, *keys]
+            settings.ENCRYPTION_KEYS = [new_key, *keys]
             self._finish(settings.ENCRYPTION_KEYS, dry_run=False)
             return
         self.stdout.write(
@@ -89,25 +89,29 @@ class Command(BaseCommand):
         )
 
     def _finish(self, keys: list[str], *, dry_run: bool) -> None:
-        newest = key_id(keys[0])
+        newest_key_id = key_id(keys[0])
         counts = store.sealed_counts()
         if dry_run:
             for name, count in sorted(counts.items()):
                 self.stdout.write(f"{count} encrypted with {name}")
-            pending = sum(counts.values()) - (0 if len(keys) == 1 else counts.get(newest, 0))
+            pending = sum(counts.values()) - (0 if len(keys) == 1 else counts.get(newest_key_id, 0))
             self.stdout.write(f"would encrypt {pending} with the new key, and remove the old one")
             return
         store.accept_secrets()
-        remaining = {name: count for name, count in store.sealed_counts().items() if name != newest}
-        if set(remaining) & {key_id(key) for key in keys}:
+        counts_by_old_key = {
+            name: count for name, count in store.sealed_counts().items() if name != newest_key_id
+        }
+        if set(counts_by_old_key) & {key_id(key) for key in keys}:
             raise CommandError(
                 "credentials were saved with the old key meanwhile: restart the nodes that did "
                 "not know the new one, and run `rotate_keys --finish` again"
             )
         if (Path(settings.DATA_DIR) / store.STORED_SNAPSHOT).exists():
             store.store_snapshot(store.load_snapshot())
-        self.stdout.write(f"encrypted with {newest}: {store.sealed_counts().get(newest, 0)}")
-        for name, count in sorted(remaining.items()):
+        self.stdout.write(
+            f"encrypted with {newest_key_id}: {store.sealed_counts().get(newest_key_id, 0)}"
+        )
+        for name, count in sorted(counts_by_old_key.items()):
             self.stderr.write(
                 f"{count} are encrypted with {name}, a key that is not here: enter them again"
             )

@@ -271,7 +271,7 @@ def _prepare(
 
     Raises CommandError for an error in a file in Dragoman's format.
     """
-    with audit.acting("up", "start"):
+    with audit.acting_as("up", "start"):
         started = prepare(port, local_model)
         notes = list(started.notes)
         notes += [*config.notes, *apply(config)] if config else []

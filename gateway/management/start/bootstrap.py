@@ -84,8 +84,8 @@ def prepare(port: int, local_model: EnvironmentProvider | None = None) -> StartR
 
 
 def _warnings() -> list[str]:
-    missing = second_factors.missing_package_warning()
-    return [f"warning: {missing}"] if missing else []
+    package_warning = second_factors.missing_package_warning()
+    return [f"warning: {package_warning}"] if package_warning else []
 
 
 class ForeignDatabase(Exception):

@@ -140,20 +140,20 @@ def _by_key(
         )
         return None
     suffix, other_name = _BY_BASE_URL.get(preset.name, ("", ""))
-    actual = PRESETS[other_name] if suffix and base_url.endswith(suffix) else preset
+    matching_preset = PRESETS[other_name] if suffix and base_url.endswith(suffix) else preset
     if base_url:
-        base_url = normalize_base_url(actual, base_url, _ANY_MODEL)
+        base_url = normalize_base_url(matching_preset, base_url, _ANY_MODEL)
         problem = _base_url_problem(base_url, own_port)
         if problem:
             findings.notes.append(f"{base_variable} {problem}: {preset.title} is not added")
             return None
     return EnvironmentProvider(
         name=preset.name,
-        preset=actual.name,
+        preset=matching_preset.name,
         origin=variable or base_variable,
         credential_env=variable,
-        base_url="" if base_url == actual.base_url else base_url,
-        query=_query(actual, environ),
+        base_url="" if base_url == matching_preset.base_url else base_url,
+        query=_query(matching_preset, environ),
     )
 
 
@@ -246,7 +246,7 @@ def _add_bedrock(environ: Mapping[str, str], home: Path, findings: Findings) -> 
     if credential is None:
         return
     if not is_installed("botocore"):
-        findings.notes.append(_missing("Amazon Bedrock", credential.origin, "aws"))
+        findings.notes.append(_missing_extra_warning("Amazon Bedrock", credential.origin, "aws"))
         return
     preset = PRESETS["bedrock"]
     base_url = in_region(preset.base_url, credential.region)
@@ -271,7 +271,9 @@ def _add_vertex(environ: Mapping[str, str], home: Path, findings: Findings) -> N
         )
         return
     if not is_installed("google.auth"):
-        findings.notes.append(_missing("Google Vertex AI", credential.origin, "google"))
+        findings.notes.append(
+            _missing_extra_warning("Google Vertex AI", credential.origin, "google")
+        )
         return
     base_url = _vertex_base_url(credential.project, credential.region)
     problem = _base_url_problem(base_url, 0)
@@ -295,7 +297,7 @@ def _vertex_base_url(project: str, location: str) -> str:
     return f"https://{host}/v1beta1/projects/{project}/locations/{location}"
 
 
-def _missing(title: str, origin: str, extra: str) -> str:
+def _missing_extra_warning(title: str, origin: str, extra: str) -> str:
     return (
         f"a credential of {title} was found ({origin}), but its package is not installed: "
         f"pip install 'dragoman[{extra}]'"

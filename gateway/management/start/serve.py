@@ -272,7 +272,7 @@ class Supervisor(Multiprocess):
         self._announce: Callable[[], None] | None = announce
         self._policy = restarts.RestartPolicy()
         # Dead workers that are not replaced yet -> when they are due.
-        self._due: dict[Worker, float] = {}
+        self._restart_at_by_worker: dict[Worker, float] = {}
         Worker.missing_workers = RawValue("i", 0)
 
     def keep_subprocess_alive(self) -> None:
@@ -283,17 +283,24 @@ class Supervisor(Multiprocess):
         for slot, worker in enumerate(self.processes):
             if self.should_exit.is_set():
                 return
-            if worker not in self._due:
+            if worker not in self._restart_at_by_worker:
                 if worker.is_alive(timeout=self.config.timeout_worker_healthcheck):
                     continue
                 self._record_worker_death(slot, worker)
-            if time.monotonic() >= self._due[worker] and not self.should_exit.is_set():
-                del self._due[worker]
+            if (
+                time.monotonic() >= self._restart_at_by_worker[worker]
+                and not self.should_exit.is_set()
+            ):
+                del self._restart_at_by_worker[worker]
                 self.processes[slot] = Worker(self.config, self.sockets)
                 self.processes[slot].start()
         running = set(self.processes)
-        self._due = {worker: due for worker, due in self._due.items() if worker in running}
-        Worker.missing_workers.value = len(self._due)
+        self._restart_at_by_worker = {
+            worker: restart_at
+            for worker, restart_at in self._restart_at_by_worker.items()
+            if worker in running
+        }
+        Worker.missing_workers.value = len(self._restart_at_by_worker)
 
     def _record_worker_death(self, slot: int, worker: Worker) -> None:
         """Record the death of a worker and when to replace it; or give up."""
@@ -301,10 +308,14 @@ class Supervisor(Multiprocess):
         worker.join()
         now = time.monotonic()
         delay_s = self._policy.record_death(slot, now, now - worker.started_at)
-        self._due[worker] = now + delay_s
+        self._restart_at_by_worker[worker] = now + delay_s
         extra = {"pid": worker.pid, "exit_code": worker.exitcode, "restart_in_s": delay_s}
         log.error("a worker process died", extra=extra)
-        start_times = [other.started_at for other in self.processes if other not in self._due]
+        start_times = [
+            sibling.started_at
+            for sibling in self.processes
+            if sibling not in self._restart_at_by_worker
+        ]
         if worker.exitcode == STARTUP_FAILURE:
             self._give_up("the gateway did not start; see the messages above")
         elif self._policy.gives_up(now, now - min(start_times, default=now)):

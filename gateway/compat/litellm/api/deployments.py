@@ -233,26 +233,26 @@ def _remove_prices(model: Model, sent: dict[str, Any]) -> None:
 
 
 def _updated_edits(
-    old: list[dict[str, Any]], new: list[dict[str, Any]], changed_params: dict[str, Any]
+    old_edits: list[dict[str, Any]], new_edits: list[dict[str, Any]], changed_params: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """Return a deployment's edits: new ones of the changed parameters, the others as they were."""
     reasons = {edit_reason(name) for name in changed_params}
-    changed_edits = {(edit["op"], edit["path"]) for edit in new}
+    changed_edits = {(edit["op"], edit["path"]) for edit in new_edits}
     kept = [
         edit
-        for edit in old
+        for edit in old_edits
         if edit.get("reason") not in reasons and (edit["op"], edit["path"]) not in changed_edits
     ]
-    return [*kept, *new]
+    return [*kept, *new_edits]
 
 
 def _params_of(target: Target, changed_params: dict[str, Any]) -> dict[str, Any]:
     """Return the parameters of a deployment that make its provider and its model."""
-    _, current = _in_use(target)
-    if current is None:
+    _, current_params = _in_use(target)
+    if current_params is None:
         return {}
     provider = target.model.provider
-    params = {"model": entry_of("", current, admin=True)["litellm_params"]["model"]}
+    params = {"model": entry_of("", current_params, admin=True)["litellm_params"]["model"]}
     model = changed_params.get("model")
     if isinstance(model, str) and model.partition("/")[0] != params["model"].partition("/")[0]:
         return params  # another provider: neither its address nor its key stay

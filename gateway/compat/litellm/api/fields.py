@@ -199,8 +199,8 @@ def _add_months(now: dt.datetime, count: int) -> dt.datetime:
         raise ValueError
     year, month = divmod(now.year * 12 + now.month - 1 + count, 12)
     first_after = dt.datetime(year + (month + 1) // 12, (month + 1) % 12 + 1, 1, tzinfo=dt.UTC)
-    last = (first_after - dt.timedelta(days=1)).day
-    return now.replace(year=year, month=month + 1, day=min(now.day, last))
+    last_day = (first_after - dt.timedelta(days=1)).day
+    return now.replace(year=year, month=month + 1, day=min(now.day, last_day))
 
 
 def _models(value: Any) -> list[str]:

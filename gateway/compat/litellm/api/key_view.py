@@ -37,8 +37,8 @@ class Spending:
 
     def resets_at(self, span: str) -> dt.datetime | None:
         """Return when a budget window ends; None for `total`."""
-        ends = calendar_window(self._now, span)[1]
-        return dt.datetime.fromtimestamp(ends, dt.UTC) if ends is not None else None
+        window_end = calendar_window(self._now, span)[1]
+        return dt.datetime.fromtimestamp(window_end, dt.UTC) if window_end is not None else None
 
 
 def settings_of(row: ApiKey) -> dict[str, Any]:

@@ -154,7 +154,7 @@ def entry_of(name: str, target: Target, *, admin: bool) -> dict[str, Any]:
         "max_input_tokens": traits.context_window,
         "max_output_tokens": traits.max_output,
         **_costs(model.price),
-        **{capability: holds(traits) for capability, holds in _ABLE.items()},
+        **{capability: is_able(traits) for capability, is_able in _ABLE.items()},
         "supported_openai_params": _supported_params(traits),
     }
     return {"model_name": name, "litellm_params": params, "model_info": info}
@@ -170,7 +170,7 @@ def per_token(usd: Decimal | None) -> float | None:
 
 
 def _supported_params(traits: Traits) -> list[str]:
-    return [*_ALWAYS, *(name for name, holds in _PARAMS.items() if holds(traits))]
+    return [*_ALWAYS, *(name for name, is_supported in _PARAMS.items() if is_supported(traits))]
 
 
 # --- a name -----------------------------------------------------------------------------
@@ -191,7 +191,10 @@ def _group(name: str, route: Route) -> dict[str, Any]:
         "mode": "embedding" if all(t.embeddings == "only" for t in traits) else "chat",
         "tpm": route.limits.tokens_per_minute,
         "rpm": route.limits.requests_per_minute,
-        **{capability: any(holds(each) for each in traits) for capability, holds in _ABLE.items()},
+        **{
+            capability: any(is_able(each) for each in traits)
+            for capability, is_able in _ABLE.items()
+        },
         "supported_reasoning_efforts": _efforts(traits),
         "supported_openai_params": sorted(supported_params),
         "configurable_clientside_auth_params": None,

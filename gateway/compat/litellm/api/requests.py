@@ -189,8 +189,8 @@ def _transform(fields: dict[str, Any]) -> HttpResponse:
         provider, prepared = _prepare(snapshot, dialect, verb, body)
     except GatewayError as error:
         # LiteLLM answers 200 here, with only the error.
-        empty = {"raw_request_api_base": None, "raw_request_body": None}
-        return reply({**empty, "raw_request_headers": None, "error": error.error.message})
+        no_request = {"raw_request_api_base": None, "raw_request_body": None}
+        return reply({**no_request, "raw_request_headers": None, "error": error.error.message})
     return reply(
         {
             "raw_request_api_base": _url(provider, prepared.path),

@@ -50,20 +50,22 @@ class SpendFilters(Schema):
 @router.get("/spend/logs", auth=Admin(), operation_id="litellm_spend_logs")
 def spend_logs(request: HttpRequest, filters: Query[SpendFilters]) -> HttpResponse:
     """Requests and their cost, or totals by day between two dates."""
-    unknown = sorted(set(request.GET) - set(SpendFilters.model_fields))
-    return run_in_transaction(lambda: _answer(filters, unknown))
+    unknown_fields = sorted(set(request.GET) - set(SpendFilters.model_fields))
+    return run_in_transaction(lambda: _answer(filters, unknown_fields))
 
 
-def _answer(filters: SpendFilters, unknown: list[str]) -> HttpResponse:
-    if unknown:
+def _answer(filters: SpendFilters, unknown_fields: list[str]) -> HttpResponse:
+    if unknown_fields:
         raise RejectedRequest(
-            400, f"{unknown[0]}: filtering requests by it is not supported", unknown[0]
+            400,
+            f"{unknown_fields[0]}: filtering requests by it is not supported",
+            unknown_fields[0],
         )
     since, until = _day(filters.start_date, "start_date"), _day(filters.end_date, "end_date")
     if (since is None) != (until is None):
-        missing = "end_date" if until is None else "start_date"
+        missing_field = "end_date" if until is None else "start_date"
         raise RejectedRequest(
-            400, f"{missing}: start_date and end_date must be set together", missing
+            400, f"{missing_field}: start_date and end_date must be set together", missing_field
         )
     if since is not None and until is not None and filters.summarize:
         return reply(_summary(filters, since, until))
@@ -121,7 +123,7 @@ def _summary(filters: SpendFilters, since: dt.datetime, until: dt.datetime) -> l
     days: dict[dt.date, dict[str, Any]] = {}
     for start, (_, model), sums in rows.by_step_and("day", "model"):
         day, usd = start.date(), float(sums.charged or 0)
-        row = days.setdefault(day, _empty(day))
+        row = days.setdefault(day, _empty_day(day))
         row["spend"] += usd
         row["models"][model] = row["models"].get(model, 0.0) + usd
     for start, (key_id, prefix), sums in rows.by_step_and("day", "key"):
@@ -131,14 +133,14 @@ def _summary(filters: SpendFilters, since: dt.datetime, until: dt.datetime) -> l
         if user := owners.get(key_id, ("", ""))[0]:
             row["users"][user] = row["users"].get(user, 0.0) + usd
     # As in LiteLLM, days without requests are listed only after the last day with requests.
-    last = max(days, default=until.date())
-    for number in range(1, (until.date() - last).days + 1):
-        day = last + dt.timedelta(days=number)
-        days[day] = _empty(day)
+    last_day = max(days, default=until.date())
+    for number in range(1, (until.date() - last_day).days + 1):
+        day = last_day + dt.timedelta(days=number)
+        days[day] = _empty_day(day)
     return [days[day] for day in sorted(days)]
 
 
-def _empty(day: dt.date) -> dict[str, Any]:
+def _empty_day(day: dt.date) -> dict[str, Any]:
     return {"startTime": day, "spend": 0.0, "users": {}, "models": {}}
 
 

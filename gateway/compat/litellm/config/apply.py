@@ -268,9 +268,11 @@ class _RowWriter:
             )
             return
         self._routes[route_row.name] = row
-        old = list(Target.objects.filter(route=row, source=RowSource.FILE).order_by("pk"))
+        old_targets = list(Target.objects.filter(route=row, source=RowSource.FILE).order_by("pk"))
         for position, target in enumerate(route_row.targets):
-            self._target(row, target, old[position] if position < len(old) else None)
+            self._target(
+                row, target, old_targets[position] if position < len(old_targets) else None
+            )
         for step in route_row.steps:
             options = {
                 "name": step.name,

@@ -177,8 +177,8 @@ def _vertex_base(params: Node, model: ResolvedModel, environ: Mapping[str, str])
     )
     host = "aiplatform.googleapis.com"
     host = host if location == "global" else f"{location}-{host}"
-    version, below = _VERTEX[model.preset.name]
-    return f"https://{host}/{version}/projects/{project}/locations/{location}{below}"
+    version, path_suffix = _VERTEX[model.preset.name]
+    return f"https://{host}/{version}/projects/{project}/locations/{location}{path_suffix}"
 
 
 def _project_of_credential(params: Node, environ: Mapping[str, str]) -> str:

@@ -35,27 +35,29 @@ def endpoint(
 ) -> ProviderRow:
     """Return the provider of an entry. Raises ConfigError or UnsupportedEntry."""
     preset = model.preset
-    let_in = clouds.access(params, model, environ, report)
-    if let_in is None:
-        let_in = clouds.Access(*_credential(params, _host_preset(model), environ))
-    key, key_env = let_in.key, let_in.key_env
+    access = clouds.access(params, model, environ, report)
+    if access is None:
+        access = clouds.Access(*_credential(params, _host_preset(model), environ))
+    key, key_env = access.key, access.key_env
     base = _base(params, model, environ)
     headers = _headers(params, preset, report)
     query = _query(params, model, environ, report)
     uses_preset_variable = key_env in preset.env or not (key or key_env)
-    dropping = params.get("drop_params")
-    drop_params = dropping is None or dropping.boolean()
+    drop_params_node = params.get("drop_params")
+    drop_params = drop_params_node is None or drop_params_node.boolean()
     tls = tls_columns(params)
-    forwarding = params.get(FORWARD_CREDENTIALS)
-    has_header = (let_in.auth or preset.auth) not in {"sigv4", "none"}
-    client_credential = has_header and forwarding is not None and forwarding.boolean()
+    forward_credentials = params.get(FORWARD_CREDENTIALS)
+    has_header = (access.auth or preset.auth) not in {"sigv4", "none"}
+    client_credential = (
+        has_header and forward_credentials is not None and forward_credentials.boolean()
+    )
     return ProviderRow(
         preset=preset.name,
         ref=params.location,
         base_url="" if base == preset.base_url else base,
         key=key,
         key_env=key_env,
-        auth=let_in.auth,
+        auth=access.auth,
         headers=headers,
         query=query,
         drop_params=drop_params,
@@ -64,7 +66,7 @@ def endpoint(
         shareable=uses_preset_variable
         and drop_params
         and not client_credential
-        and not let_in.auth
+        and not access.auth
         and base in ("", preset.base_url)
         and not headers
         and not query

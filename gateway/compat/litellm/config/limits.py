@@ -27,7 +27,7 @@ KEY_RATES = {
     "default_api_key_tpm_limit": "tokens_per_minute",
 }
 # Strategies that skip deployments at their rpm or tpm limit.
-_LIMITING = frozenset(
+_LIMIT_SETTINGS = frozenset(
     {
         "usage-based-routing",
         "usage-based-routing-v2",
@@ -51,15 +51,20 @@ _LEAST_USD, _MOST_USD = Decimal("0.000001"), Decimal(10**10)
 
 def read_limits(config: Config, files: list[Node], sections: list[Node], report: Report) -> None:
     """Apply limits of general_settings and the other sections. Raises ConfigError."""
-    general = [node for file in files if (node := file.get("general_settings")) is not None]
-    rates, max_parallel = _enforced_rates(sections), _default_concurrency(sections, general)
+    general_settings = [
+        node for file in files if (node := file.get("general_settings")) is not None
+    ]
+    rates, max_parallel = (
+        _enforced_rates(sections),
+        _default_concurrency(sections, general_settings),
+    )
     for route in config.routes.values():
         route.targets = [_with_limits(target, rates, max_parallel) for target in route.targets]
     for section in sections:
         if (node := section.get("provider_budget_config")) is not None:
             _provider_budgets(config, node, report)
-    _read_global_limits(config, sections, general, report)
-    _read_end_users(config, sections, general, report)
+    _read_global_limits(config, sections, general_settings, report)
+    _read_end_users(config, sections, general_settings, report)
 
 
 def deployment_limits(params: Node, info: Node | None) -> tuple[dict[str, int], dict[str, int]]:
@@ -118,7 +123,7 @@ def _enforced_rates(sections: list[Node]) -> frozenset[str]:
     strategy = _first_node(sections, "routing_strategy")
     checks = _first_node(sections, "optional_pre_call_checks")
     check_names = {item.text() for item in checks.list()} if checks is not None else set()
-    if ENFORCED in check_names or (strategy is not None and strategy.text() in _LIMITING):
+    if ENFORCED in check_names or (strategy is not None and strategy.text() in _LIMIT_SETTINGS):
         return frozenset(RATES.values())
     before = (_first_node(sections, name) for name in _CHECKS)
     if any(node is not None and node.boolean() for node in before):
@@ -126,10 +131,10 @@ def _enforced_rates(sections: list[Node]) -> frozenset[str]:
     return frozenset()
 
 
-def _default_concurrency(sections: list[Node], general: list[Node]) -> int | None:
+def _default_concurrency(sections: list[Node], general_settings: list[Node]) -> int | None:
     """Return the concurrency limit of deployments without their own."""
     router = _count(_first_node(sections, "default_max_parallel_requests"))
-    return router or _count(_first_node(general, "max_parallel_requests"))
+    return router or _count(_first_node(general_settings, "max_parallel_requests"))
 
 
 def _with_limits(target: TargetRow, rates: frozenset[str], max_parallel: int | None) -> TargetRow:
@@ -157,9 +162,9 @@ def _provider_budgets(config: Config, node: Node, report: Report) -> None:
 
 
 def _read_global_limits(
-    config: Config, sections: list[Node], general: list[Node], report: Report
+    config: Config, sections: list[Node], general_settings: list[Node], report: Report
 ) -> None:
-    max_concurrency = _first_node(general, "global_max_parallel_requests")
+    max_concurrency = _first_node(general_settings, "global_max_parallel_requests")
     if max_concurrency is not None and (count := _count(max_concurrency)) is not None:
         _add_setting(config, "limits", {"concurrency": count}, max_concurrency)
     for section in sections:
@@ -174,15 +179,15 @@ def _read_global_limits(
 
 
 def _read_end_users(
-    config: Config, sections: list[Node], general: list[Node], report: Report
+    config: Config, sections: list[Node], general_settings: list[Node], report: Report
 ) -> None:
     """Read the budget of each end user, the headers that name them, and headers as tags."""
     amount = _first_node(sections, "max_end_user_budget")
     if amount is not None and (usd := Decimal(str(amount.number()))):
         _add_setting(config, "end_user_budget", {"total_usd": f"{usd.normalize():f}"}, amount)
-    name = _first_node(general, "user_header_name")
+    name = _first_node(general_settings, "user_header_name")
     headers = [name] if name is not None else []
-    mappings = _first_node(general, "user_header_mappings")
+    mappings = _first_node(general_settings, "user_header_mappings")
     for mapping in mappings.list() if mappings is not None else ():
         header, role = mapping.get("header_name"), mapping.get("litellm_user_role")
         if header is None or role is None:

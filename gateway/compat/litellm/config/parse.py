@@ -181,9 +181,9 @@ class _Parser:
         if self._usual is not None:
             merged_params = {**dict(self._usual.items()), **merged_params}
         # As in LiteLLM, true for all means true for each: an entry cannot disable it.
-        dropping = self._library.get("drop_params")
-        if dropping is not None and dropping.boolean():
-            merged_params["drop_params"] = dropping
+        drop_params = self._library.get("drop_params")
+        if drop_params is not None and drop_params.boolean():
+            merged_params["drop_params"] = drop_params
         merged_params = {**self._library, **merged_params}
         return msgspec.structs.replace(params, value=merged_params)
 

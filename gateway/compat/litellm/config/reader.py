@@ -247,9 +247,9 @@ class _Converter:
             raise ConfigError(
                 f"{self._file}:{line}", path[:200], "is nested too deeply or has too many nodes"
             )
-        raw = node.value if isinstance(node, yaml.ScalarNode) else ""
+        raw_text = node.value if isinstance(node, yaml.ScalarNode) else ""
         value = self._value(node, path, depth, line)
-        return Node(value=value, file=self._file, line=line, path=path, raw=raw)
+        return Node(value=value, file=self._file, line=line, path=path, raw=raw_text)
 
     def _value(self, node: yaml.Node, path: str, depth: int, line: int) -> Any:
         if isinstance(node, yaml.MappingNode):

@@ -61,11 +61,11 @@ def read_routing(config: Config, sections: list[Node], report: Report) -> None:
     _tags(routes, sections)
 
 
-def read_checks(config: Config, general: Node) -> None:
+def read_checks(config: Config, general_settings: Node) -> None:
     """Apply `background_health_checks` of general_settings. Raises ConfigError."""
     enabled, interval = (
-        general.get("background_health_checks"),
-        general.get("health_check_interval"),
+        general_settings.get("background_health_checks"),
+        general_settings.get("health_check_interval"),
     )
     if enabled is None or not enabled.boolean():
         return

@@ -31,9 +31,9 @@ def read_settings(
 ) -> None:
     """Apply the settings of all files. Raises ConfigError."""
     for file in files:
-        if (general := file.get("general_settings")) is not None:
-            report.keys(general, "general_settings")
-            _read_general_settings(config, general, environ, report)
+        if (general_settings := file.get("general_settings")) is not None:
+            report.keys(general_settings, "general_settings")
+            _read_general_settings(config, general_settings, environ, report)
     nodes: list[Node] = []
     for name in _SECTIONS:
         for file in files:
@@ -54,8 +54,8 @@ def read_settings(
     limit_fallbacks(config, nodes)
     read_limits(config, files, nodes, report)
     for file in files:
-        if (general := file.get("general_settings")) is not None:
-            read_checks(config, general)
+        if (general_settings := file.get("general_settings")) is not None:
+            read_checks(config, general_settings)
     read_cache(config, files, report)
     for route in config.routes.values():
         route.retries = RETRIES if route.retries is None else route.retries

@@ -73,15 +73,15 @@ def read_upload(text: str) -> Config:
 
 def _import_remarks(config: Config, path: Path) -> list[str]:
     """Return remarks on settings that a start with this file applies and an import cannot."""
-    general = read_file(path).root.get("general_settings")
-    if general is None:
+    general_settings = read_file(path).root.get("general_settings")
+    if general_settings is None:
         return []
     in_force = {_MASTER_KEY: config.master_key, _MAX_REQUESTS: config.max_requests}
     return [
         f"{node.location}: general_settings.{name}: not supported in an import: it is {variable}, "
         "read at the start"
         for name, variable in _READ_AT_START.items()
-        if in_force[name] and (node := general.get(name)) is not None
+        if in_force[name] and (node := general_settings.get(name)) is not None
     ]
 
 
@@ -113,14 +113,14 @@ def resolve_own_variables(config: Config) -> Config:
     return config
 
 
-def _rename_provider(config: Config, old: str, new: str) -> None:
+def _rename_provider(config: Config, old_name: str, new_name: str) -> None:
     for (provider, name), model in list(config.models.items()):
-        if provider == old:
+        if provider == old_name:
             del config.models[provider, name]
-            config.models[new, name] = msgspec.structs.replace(model, provider=new)
+            config.models[new_name, name] = msgspec.structs.replace(model, provider=new_name)
     for route in config.routes.values():
         route.targets = [
-            msgspec.structs.replace(t, provider=new) if t.provider == old else t
+            msgspec.structs.replace(t, provider=new_name) if t.provider == old_name else t
             for t in route.targets
         ]
 
@@ -216,8 +216,8 @@ def _sections(root: Node) -> Iterator[tuple[str, Node]]:
     for entry in models.list() if models is not None else ():
         yield "model_list[]", entry
         for name in ("litellm_params", "model_info"):
-            if (below := entry.get(name)) is not None:
-                yield name, below
+            if (section := entry.get(name)) is not None:
+                yield name, section
     for name in ("litellm_settings", "router_settings", "general_settings"):
-        if (below := root.get(name)) is not None:
-            yield name, below
+        if (section := root.get(name)) is not None:
+            yield name, section

@@ -138,8 +138,8 @@ def _add_budget(
             "or a month; the budget is left out",
         )
         return
-    span, exact = window
-    if not exact:
+    span, is_exact = window
+    if not is_exact:
         report.add_remark(
             subject,
             f"budget_duration {values['budget_duration']}: the budget is for a calendar {span}",

@@ -27,8 +27,8 @@ def import_end_users(tables: Tables, report: ImportReport) -> None:
         if not entry:
             continue
         if not name or len(name) > MAX_END_USER_CHARS:
-            why = f"a name has 1 to {MAX_END_USER_CHARS} characters"
-            report.count_omitted("end users", f"end user {name[:80]}", why)
+            reason = f"a name has 1 to {MAX_END_USER_CHARS} characters"
+            report.count_omitted("end users", f"end user {name[:80]}", reason)
         else:
             new_entries[name] = entry
     if new_entries:
@@ -51,17 +51,17 @@ def _add(new_entries: Entries, report: ImportReport) -> None:
     """Write the entries; where there are too many, those of blocked end users before others."""
 
     def change(entries: Entries) -> None:
-        new = sorted(
+        new_names = sorted(
             (name for name in new_entries if name not in entries),
             key=lambda name: not new_entries[name].get("blocked"),
         )
-        free = MAX_END_USERS - len(entries)
-        for name in new[free:]:
-            why = f"there can be {MAX_END_USERS} end users with something of their own"
-            report.count_omitted("end users", f"end user {name}", why)
-        entries.update({name: new_entries[name] for name in new[:free]})
-        report.count("end users", "added", len(new[:free]))
-        report.count("end users", "existing", len(new_entries) - len(new))
+        free_entries = MAX_END_USERS - len(entries)
+        for name in new_names[free_entries:]:
+            reason = f"there can be {MAX_END_USERS} end users with something of their own"
+            report.count_omitted("end users", f"end user {name}", reason)
+        entries.update({name: new_entries[name] for name in new_names[:free_entries]})
+        report.count("end users", "added", len(new_names[:free_entries]))
+        report.count("end users", "existing", len(new_entries) - len(new_names))
 
     try:
         change_end_users(change)

@@ -77,7 +77,7 @@ class _KeyImport:
         self._guardrails = set(Guardrail.objects.values_list("name", flat=True))
         self._aliases = dict(Alias.objects.values_list("pattern", "route__name"))
         self._routes = set(Route.objects.values_list("name", flat=True))
-        self._previous = {
+        self._imported_keys = {
             row["active_token_id"]: row
             for row in tables.of("DeprecatedVerificationToken")
             if _utc(row["revoke_at"]) > self._now and _SHA256.fullmatch(row["token"])
@@ -91,7 +91,7 @@ class _KeyImport:
             if digest is not None
         }
         by_hash: dict[str, ApiKey] = {}
-        new: list[ApiKey] = []
+        new_keys: list[ApiKey] = []
         for key in self._tables.of("VerificationToken"):
             token = key["token"]
             if not self._is_wanted(key):
@@ -101,11 +101,11 @@ class _KeyImport:
                 self._report.count("keys", "existing")
             elif (row := self._key(key)) is not None:
                 self._report.count("keys", "added")
-                new.append(row)
+                new_keys.append(row)
             else:
                 continue
             by_hash[token] = row
-        ApiKey.objects.bulk_create(new, batch_size=_BATCH) if new else None
+        ApiKey.objects.bulk_create(new_keys, batch_size=_BATCH) if new_keys else None
         return by_hash
 
     def _is_wanted(self, key: Row) -> bool:
@@ -142,10 +142,10 @@ class _KeyImport:
         )
         shared_budget = self._budgets.get(key.get("budget_id") or "")
         passes = set_amounts(row, key, shared_budget, subject, self._report)
-        if (previous := self._previous.get(token)) is not None:
-            row.previous_prefix = public_prefix(previous["token"])
-            row.previous_digest = store.hashed_digest(previous["token"])
-            row.previous_expires_at = _utc(previous["revoke_at"])
+        if (imported_key := self._imported_keys.get(token)) is not None:
+            row.previous_prefix = public_prefix(imported_key["token"])
+            row.previous_digest = store.hashed_digest(imported_key["token"])
+            row.previous_expires_at = _utc(imported_key["revoke_at"])
         self._block(row, key, subject, passes=passes)
         self._note_unsupported(key, metadata or {}, subject)
         try:
@@ -166,12 +166,12 @@ class _KeyImport:
     def _free_name(self, key: Row, subject: str) -> str:
         prefix = public_prefix(key["token"])
         name = _text(key.get("key_alias"))[:_MAX_NAME] or prefix
-        free = name
-        if free in self._names:
-            free = f"{name[: _MAX_NAME - 30]} ({prefix})"
-            self._report.add_remark(subject, f"is named `{free}` here")
-        self._names.add(free)
-        return free
+        free_name = name
+        if free_name in self._names:
+            free_name = f"{name[: _MAX_NAME - 30]} ({prefix})"
+            self._report.add_remark(subject, f"is named `{free_name}` here")
+        self._names.add(free_name)
+        return free_name
 
     # --- models --------------------------------------------------------------------
 

@@ -50,7 +50,7 @@ class _TeamImport:
         self._report = report
         self._budgets = tables.by("BudgetTable", "budget_id")
         self._aliases = {row["id"]: row.get("aliases") for row in tables.of("ModelTable")}
-        self._existing = {
+        self._imported_teams = {
             row.source_ref: row
             for row in Team.objects.select_related("parent")
             if row.source_ref.startswith("LiteLLM ")
@@ -95,7 +95,7 @@ class _TeamImport:
     def _team(self, kind: str, ref: str, name: str, row: Row, parent: Team | None = None) -> Team:
         source_ref = f"LiteLLM {kind} {ref}"[:300]
         subject = f"{kind} {name}"
-        if (existing_team := self._existing.get(source_ref)) is not None:
+        if (existing_team := self._imported_teams.get(source_ref)) is not None:
             self._report.count("teams", "existing")
             return existing_team
         team = Team(
@@ -113,13 +113,13 @@ class _TeamImport:
     def _free_name(self, name: str, ref: str, subject: str) -> str:
         """The name, or one with the identifier if another team has it."""
         base_name = name.replace("\0", "").strip()[:_MAX_NAME] or ref
-        free, number = base_name, 8
-        while free in self._teams.names:
-            free, number = f"{base_name[: _MAX_NAME - 50]} ({ref[:number]})", number + 8
-        if free != name:
-            self._report.add_remark(subject, f"is named `{free}` here")
-        self._teams.names.add(free)
-        return free
+        free_name, number = base_name, 8
+        while free_name in self._teams.names:
+            free_name, number = f"{base_name[: _MAX_NAME - 50]} ({ref[:number]})", number + 8
+        if free_name != name:
+            self._report.add_remark(subject, f"is named `{free_name}` here")
+        self._teams.names.add(free_name)
+        return free_name
 
     def _has_own_keys(self, user_id: str) -> bool:
         return any(

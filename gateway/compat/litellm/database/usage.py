@@ -105,16 +105,19 @@ def _remainders(
         recorded_count = sum(
             (usd for date, usd in days.get(key["token"], ()) if date >= first), Decimal(0)
         )
-        missing = Decimal(str(key.get("spend") or 0)) - recorded_count
-        if missing < -_LEAST_USD:
+        missing_usd = Decimal(str(key.get("spend") or 0)) - recorded_count
+        if missing_usd < -_LEAST_USD:
             report.add_remark(
                 f"key {key_spend.name}",
                 "its days add up to more than its counter, which was reset: the days count here",
             )
-        elif missing > _LEAST_USD:
+        elif missing_usd > _LEAST_USD:
             start = since or key.get("created_at") or now
             hour = start.replace(tzinfo=dt.UTC, hour=0, minute=0, second=0, microsecond=0)
-            yield (hour, key_spend.pk, public_prefix(key["token"]), "", MARK, ""), _units(missing)
+            yield (
+                (hour, key_spend.pk, public_prefix(key["token"]), "", MARK, ""),
+                _units(missing_usd),
+            )
 
 
 def report_spend_of_deleted_keys(tables: Tables, teams: Teams, report: ImportReport) -> None:
@@ -127,13 +130,13 @@ def report_spend_of_deleted_keys(tables: Tables, teams: Teams, report: ImportRep
             continue
         if window[0] != "total" and not _is_current(row, now):
             continue
-        here = Decimal(recorded_units.get(f"team:{team.pk}/usd/{window[0]}", 0)) / UNITS
-        missing = Decimal(str(row.get("spend") or 0)) - here
-        if missing > _LEAST_USD:
+        recorded_usd = Decimal(recorded_units.get(f"team:{team.pk}/usd/{window[0]}", 0)) / UNITS
+        missing_usd = Decimal(str(row.get("spend") or 0)) - recorded_usd
+        if missing_usd > _LEAST_USD:
             report.add_remark(
                 f"team {team.name}",
-                f"its counter has {missing:.4f} US dollars more than its keys here, as keys were "
-                "deleted: its budget starts lower",
+                f"its counter has {missing_usd:.4f} US dollars more than its keys here, as keys "
+                "were deleted: its budget starts lower",
             )
 
 
