@@ -70,7 +70,7 @@ def sparkline(values: Sequence[Value], *, width: int = 120, height: int = 32) ->
     top = max((v for v in values if v is not None), default=0.0)
     step = width / max(len(values) - 1, 1)
     points = [
-        (_round(index * step), _scale_y(value, top, height, inset=2.0))
+        (_round_coordinate(index * step), _scale_y(value, top, height, inset=2.0))
         for index, value in enumerate(values)
         if value is not None
     ]
@@ -102,12 +102,12 @@ def columns(
         failed_height = max(height - _scale_y(fault, top, height), 2.0) if fault else 0.0
         bars.append(
             Column(
-                x=_round(index * slot + slot * gap / 2),
-                width=_round(slot * (1 - gap)),
+                x=_round_coordinate(index * slot + slot * gap / 2),
+                width=_round_coordinate(slot * (1 - gap)),
                 y=min(y, height - 1.5) if value else float(height),
-                height=max(_round(height - y), 1.5) if value else 0.0,
-                bad_y=_round(height - failed_height),
-                bad_height=_round(failed_height),
+                height=max(_round_coordinate(height - y), 1.5) if value else 0.0,
+                bad_y=_round_coordinate(height - failed_height),
+                bad_height=_round_coordinate(failed_height),
                 label=labels[index] if index < len(labels) else "",
             )
         )
@@ -151,8 +151,8 @@ def hour_level(requests: int, failed: int) -> str:
 
 def _scale_y(value: float, top: float, height: float, *, inset: float = 0.0) -> float:
     drawing_height = height - 2 * inset
-    return _round(height - inset - (value / top if top else 0.0) * drawing_height)
+    return _round_coordinate(height - inset - (value / top if top else 0.0) * drawing_height)
 
 
-def _round(value: float) -> float:
+def _round_coordinate(value: float) -> float:
     return round(value, 2)

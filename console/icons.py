@@ -35,7 +35,7 @@ def used_icons(folders: Iterable[Path]) -> set[str]:
 
 def sprite(drawings: dict[str, Path]) -> str:
     """Return one SVG with a symbol for each drawing, by name."""
-    symbols = "\n".join(_symbol(name, path) for name, path in sorted(drawings.items()))
+    symbols = "\n".join(_svg_symbol(name, path) for name, path in sorted(drawings.items()))
     return f'<svg xmlns="http://www.w3.org/2000/svg">\n{symbols}\n</svg>\n'
 
 
@@ -45,7 +45,7 @@ def logos(folder: Path) -> dict[str, Path]:
     return {name: path for name in logo_names if (path := folder / f"{name}.svg").exists()}
 
 
-def _symbol(name: str, path: Path) -> str:
+def _svg_symbol(name: str, path: Path) -> str:
     match = _OUTER.search(_TITLE.sub("", path.read_text(encoding="utf-8")))
     if match is None:
         raise ValueError(f"{path} is no SVG")

@@ -124,10 +124,10 @@ class Audited(Middleware):
 def _audit_actor(request: HttpRequest) -> AbstractContextManager[None]:
     # LiteLLM's key endpoints are at the root.
     via: audit.Via = "api" if request.path.startswith(("/api/", "/key/")) else "console"
-    return audit.acting_as(lambda: _actor(request), via)
+    return audit.acting_as(lambda: _actor_name(request), via)
 
 
-def _actor(request: HttpRequest) -> str:
+def _actor_name(request: HttpRequest) -> str:
     """The management API's credential, set by its authentication, or the signed-in user."""
     credential = getattr(request, "auth", None)
     if isinstance(credential, str):

@@ -107,17 +107,17 @@ class Value(NamedTuple):
 def facts_of(row: Model) -> dict[str, Value]:
     """Return every fact of a model by its name."""
     base = traits_with_origin(row.provider.preset, row.name)
-    learned_traits = trait_layer(_mapping(row.learned), "learned")
-    custom_traits = trait_layer(_mapping(row.traits), "own")
+    learned_traits = trait_layer(_mapping_or_empty(row.learned), "learned")
+    custom_traits = trait_layer(_mapping_or_empty(row.traits), "own")
     facts = {}
     for fact in TRAITS:
         default = base[fact.name]
         source = custom_traits.get(fact.name) or learned_traits.get(fact.name) or default
         facts[fact.name] = Value(fact, source.value, source, default)
-    return facts | _prices(row)
+    return facts | _effective_prices(row)
 
 
-def _prices(row: Model) -> dict[str, Value]:
+def _effective_prices(row: Model) -> dict[str, Value]:
     list_price = price_for(row.provider.preset, row.name)
     prices = {}
     for fact in PRICES:
@@ -156,6 +156,6 @@ def source_label(source: OriginatedValue) -> str:
     return _("unknown") if source.value is None else _("assumed")
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def _mapping_or_empty(value: Any) -> Mapping[str, Any]:
     """Return the row's value if it is an object, as a JSON column may contain anything."""
     return value if isinstance(value, dict) else {}

@@ -27,7 +27,7 @@ def console(request: HttpRequest) -> dict[str, Any]:
     """Return `nav`, `theme`, `first_run` and what the user may do; lazy: most parts need none."""
     user = request.user
     return {
-        "nav": SimpleLazyObject(lambda: _nav(request)),
+        "nav": SimpleLazyObject(lambda: _nav_groups(request)),
         "theme": theme_of(request),
         "admin": SimpleLazyObject(lambda: has_permission(user, "administer")),
         "editor": SimpleLazyObject(lambda: has_permission(user, "edit")),
@@ -43,26 +43,26 @@ def theme_of(request: HttpRequest) -> str:
     return theme if theme in THEMES else ""
 
 
-def _nav(request: HttpRequest) -> list[dict[str, Any]]:
+def _nav_groups(request: HttpRequest) -> list[dict[str, Any]]:
     if not has_permission(request.user, "view"):
-        return _groups(request, {})
+        return _visible_groups(request, {})
     counts = {
         "providers": Provider.objects.count(),
         "models": Model.objects.count(),
         "routes": Route.objects.count(),
         "keys": ApiKey.objects.live().count(),
     }
-    return _groups(request, counts)
+    return _visible_groups(request, counts)
 
 
-def _groups(request: HttpRequest, counts: dict[str, int]) -> list[dict[str, Any]]:
+def _visible_groups(request: HttpRequest, counts: dict[str, int]) -> list[dict[str, Any]]:
     groups = [
         {
             "title": group.title,
             "entries": [
                 {"entry": entry, "url": url, "count": counts.get(entry.page)}
                 for entry in group.entries
-                if has_permission(request.user, entry.permission) and (url := _url(entry))
+                if has_permission(request.user, entry.permission) and (url := _entry_url(entry))
             ],
         }
         for group in NAV
@@ -70,7 +70,7 @@ def _groups(request: HttpRequest, counts: dict[str, int]) -> list[dict[str, Any]
     return [group for group in groups if group["entries"]]
 
 
-def _url(entry: Entry) -> str:
+def _entry_url(entry: Entry) -> str:
     try:
         return reverse(entry.page)
     except NoReverseMatch:

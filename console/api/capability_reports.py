@@ -132,14 +132,14 @@ def create_capability_report(request: HttpRequest, payload: CapabilityReportIn) 
 @router.get("/capability-reports/{int:number}", auth=Reader(), response=ReportDetailOut)
 def get_capability_report(request: HttpRequest, number: int) -> Any:
     """A report, also while it is running."""
-    row = _find(number)
+    row = _find_report(number)
     return _report_missing(number) if row is None else _detail_out(row)
 
 
 @router.post("/capability-reports/{int:number}/stop", response=StoppedOut)
 def stop_capability_report(request: HttpRequest, number: int) -> Any:
     """Ask the process that runs the report to stop."""
-    row = _find(number)
+    row = _find_report(number)
     if row is None:
         return _report_missing(number)
     return {"stop_requested": bool(CapabilityReport.objects.filter(pk=row.pk).request_stop())}
@@ -165,11 +165,11 @@ def _start_report(request: HttpRequest, label: str) -> HttpResponse:
         report = doctor.create_running_report(row.provider, row.name, by=by)
     except doctor.AlreadyRunning:
         return failure(409, "checks are already running", "model")
-    async_to_sync(_launch)(report, target)
+    async_to_sync(_launch_report)(report, target)
     return reply(201, _report_out(report))
 
 
-async def _launch(report: CapabilityReport, target: Target) -> None:
+async def _launch_report(report: CapabilityReport, target: Target) -> None:
     """Run the report in the server's event loop, beyond this response."""
     task = asyncio.create_task(doctor.run(report, target))
     _running.add(task)
@@ -183,11 +183,11 @@ def _forget_task(task: asyncio.Task[Any]) -> None:
 
 
 def _apply_advice(number: int, traits: list[str]) -> HttpResponse:
-    report = _find(number)
+    report = _find_report(number)
     if report is None:
         return _report_missing(number)
     offered_advice = {
-        item.trait: item for item, set_by_operator in _advice(report) if not set_by_operator
+        item.trait: item for item, set_by_operator in _report_advice(report) if not set_by_operator
     }
     for index, trait in enumerate(traits):
         if trait not in offered_advice:
@@ -205,7 +205,7 @@ def _apply_advice(number: int, traits: list[str]) -> HttpResponse:
     return reply(200, {"model": str(row), "traits": traits})
 
 
-def _find(number: int) -> CapabilityReport | None:
+def _find_report(number: int) -> CapabilityReport | None:
     rows = CapabilityReport.objects.select_related("provider")
     return rows.filter(pk=min(number, _MAX_ID)).first()
 
@@ -214,7 +214,7 @@ def _report_missing(number: int) -> HttpResponse:
     return failure(404, f"there is no capability report {number}")
 
 
-def _advice(report: CapabilityReport) -> list[tuple[Advice, bool]]:
+def _report_advice(report: CapabilityReport) -> list[tuple[Advice, bool]]:
     """Proposed corrections, and whether an operator has set each trait."""
     target = doctor.target_of(store.load_snapshot(), report.provider.name, report.model)
     if report.running or target is None:
@@ -250,7 +250,7 @@ def _detail_out(row: CapabilityReport) -> dict[str, Any]:
             "probes": list(item.because),
             "operator_set": set_by_operator,
         }
-        for item, set_by_operator in _advice(row)
+        for item, set_by_operator in _report_advice(row)
     ]
     return {
         **_report_out(row),

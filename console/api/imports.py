@@ -58,7 +58,7 @@ def preview_import(request: HttpRequest, payload: ImportIn) -> HttpResponse:
     """Preview an import: it runs in a transaction that is rolled back."""
 
     def act() -> HttpResponse:
-        lines = preview(_config(payload.text), payload.text)
+        lines = preview(_parse_file(payload.text), payload.text)
         items: list[Any] = [msgspec.structs.asdict(line) for line in lines]
         return reply(200, {"items": items})
 
@@ -73,7 +73,7 @@ def import_litellm_file(request: HttpRequest, payload: ImportIn) -> HttpResponse
 
 @sensitive_variables()
 def _import_text(text: str) -> HttpResponse:
-    config = _config(text)
+    config = _parse_file(text)
     notes = import_config(config)
     created = {
         "providers": list(config.providers),
@@ -85,7 +85,7 @@ def _import_text(text: str) -> HttpResponse:
     return reply(201, created)
 
 
-def _config(text: str) -> Config:
+def _parse_file(text: str) -> Config:
     """The file as rows. Raises Refused naming line and field."""
     try:
         return read_upload(text)

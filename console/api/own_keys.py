@@ -137,11 +137,11 @@ class OwnFilters(Schema):
 @router.get("/own/keys", response=OwnKeysOut)
 def get_own_keys(request: HttpRequest) -> dict[str, Any]:
     """One's own keys, and the limits within which one may create more."""
-    user = _user(request)
+    user = _signed_in_user(request)
     limits = limits_of_user(user)
     unassigned = unassigned_usd(user, limits, timezone.now())
     return {
-        "items": [_key_item(row) for row in _keys(request).live()],
+        "items": [_key_item(row) for row in _visible_keys(request).live()],
         "limits": {
             "max_keys": limits.max_keys,
             "month_usd": strip_trailing_zeros(limits.month_usd),
@@ -158,10 +158,12 @@ def create_key_of_own(request: HttpRequest, payload: OwnKeyIn) -> HttpResponse:
     """Create a key within the limits of one's account, once per `Idempotency-Key`."""
     if _key_of_caller(request) is not None:
         return failure(403, "a key creates no keys: sign in")
-    return run_once(request, lambda: run_guarded(lambda: _create(_user(request), payload)))
+    return run_once(
+        request, lambda: run_guarded(lambda: _create_key(_signed_in_user(request), payload))
+    )
 
 
-def _create(user: User, payload: OwnKeyIn) -> HttpResponse:
+def _create_key(user: User, payload: OwnKeyIn) -> HttpResponse:
     created = create_own_key(user, payload.dict())
     if created.row is None:
         field, messages = next(iter(created.form.errors.items()))
@@ -176,7 +178,7 @@ def rotate_own_key(request: HttpRequest, number: int, grace_s: int = 0) -> HttpR
     def rotate() -> HttpResponse:
         if not 0 <= grace_s <= MAX_GRACE_S:
             raise Refused("grace_s", f"must be 0 to {MAX_GRACE_S} seconds")
-        row = _find(request, number)
+        row = _find_key(request, number)
         try:
             secret = store.rotate_key(row, grace=dt.timedelta(seconds=grace_s))
         except ValueError as error:  # it was revoked meanwhile
@@ -191,7 +193,7 @@ def delete_own_key(request: HttpRequest, number: int) -> HttpResponse:
     """Revoke a key. What it has spent still counts for the account's limit of this month."""
     if _key_of_caller(request) is not None:
         return failure(403, "a key deletes no keys: sign in")
-    row = _find(request, number)
+    row = _find_key(request, number)
     ApiKey.objects.with_pk(row.pk).revoke()
     return HttpResponse(status=204)
 
@@ -242,7 +244,7 @@ def get_own_bodies(request: HttpRequest, request_id: str) -> dict[str, Any]:
     return bodies_of(_find_request(request, request_id))
 
 
-def _user(request: HttpRequest) -> User:
+def _signed_in_user(request: HttpRequest) -> User:
     return cast("User", request.auth)  # type: ignore[attr-defined]
 
 
@@ -252,19 +254,19 @@ def _key_of_caller(request: HttpRequest) -> int | None:
     return key_id
 
 
-def _keys(request: HttpRequest) -> Any:
+def _visible_keys(request: HttpRequest) -> Any:
     """The keys that the caller may see, revoked ones included."""
-    rows = ApiKey.objects.owned_by(_user(request)).select_related("team")
+    rows = ApiKey.objects.owned_by(_signed_in_user(request)).select_related("team")
     key_id = _key_of_caller(request)
     return rows if key_id is None else rows.with_pk(key_id)
 
 
 def _key_ids(request: HttpRequest) -> Sequence[int]:
-    return list(_keys(request).values_list("pk", flat=True))
+    return list(_visible_keys(request).values_list("pk", flat=True))
 
 
-def _find(request: HttpRequest, number: int) -> ApiKey:
-    row: ApiKey | None = _keys(request).live().filter(pk=min(number, MAX_ID)).first()
+def _find_key(request: HttpRequest, number: int) -> ApiKey:
+    row: ApiKey | None = _visible_keys(request).live().filter(pk=min(number, MAX_ID)).first()
     if row is None:
         raise HttpError(404, "you have no such key")
     return row

@@ -80,10 +80,10 @@ class RunPage(Schema):
 @router.get("/playground/presets", auth=Reader(), response=PresetPage)
 def list_presets(request: HttpRequest, cursor: int | None = None, limit: int = 50) -> Any:
     """A page of the newest versions of your presets; of all users' with the master key."""
-    presets = _presets(request).newest().select_related("owner").order_by("-pk")
+    presets = _visible_presets(request).newest().select_related("owner").order_by("-pk")
     if cursor is not None:
         presets = presets.filter(pk__lt=min(max(cursor, 0), _MAX_ID))
-    return _page(presets, limit, _preset)
+    return _paginate(presets, limit, _preset_out)
 
 
 @router.post("/playground/presets", auth=Reader(), response={201: PresetDocument})
@@ -95,14 +95,14 @@ def create_preset(request: HttpRequest, payload: PresetIn) -> HttpResponse:
 @router.get("/playground/presets/{int:number}", auth=Reader(), response=PresetDocument)
 def get_preset(request: HttpRequest, number: int) -> Any:
     """One version of a preset."""
-    row = _presets(request).with_id(min(number, _MAX_ID)).select_related("owner").first()
-    return _no_preset(number) if row is None else {**_preset(row), "document": row.document}
+    row = _visible_presets(request).with_id(min(number, _MAX_ID)).select_related("owner").first()
+    return _no_preset(number) if row is None else {**_preset_out(row), "document": row.document}
 
 
 @router.delete("/playground/presets/{int:number}", auth=Reader(), response={204: None})
 def delete_preset(request: HttpRequest, number: int) -> HttpResponse:
     """Remove a preset with all versions of its name."""
-    row = _presets(request).with_id(min(number, _MAX_ID)).first()
+    row = _visible_presets(request).with_id(min(number, _MAX_ID)).first()
     if row is None:
         return _no_preset(number)
     PlaygroundPreset.objects.filter(owner_id=row.owner_id).by_name(row.name).delete()
@@ -113,16 +113,18 @@ def delete_preset(request: HttpRequest, number: int) -> HttpResponse:
 def list_runs(request: HttpRequest, cursor: int | None = None, limit: int = 50) -> Any:
     """A page of your runs; admins and the master key see those of all users."""
     before = None if cursor is None else min(max(cursor, 0), _MAX_ID)
-    return _page(_runs(request).before(before).listed().select_related("owner"), limit, _run)
+    return _paginate(
+        _visible_runs(request).before(before).listed().select_related("owner"), limit, _run_out
+    )
 
 
 @router.get("/playground/runs/{uuid:run}", auth=Reader(), response=RunDocument)
 def get_run(request: HttpRequest, run: uuid.UUID) -> Any:
     """One run, with its request."""
-    row = _runs(request).filter(uuid=run).select_related("owner").first()
+    row = _visible_runs(request).filter(uuid=run).select_related("owner").first()
     if row is None:
         return failure(404, f"there is no run {run}")
-    return {**_run(row), "document": row.document}
+    return {**_run_out(row), "document": row.document}
 
 
 def _save_preset(request: HttpRequest, preset_in: PresetIn) -> HttpResponse:
@@ -133,7 +135,7 @@ def _save_preset(request: HttpRequest, preset_in: PresetIn) -> HttpResponse:
     if not 0 < len(name) <= 100:
         raise Refused("name", "must have 1 to 100 characters")
     row = PlaygroundPreset.objects.save_version(user, name, preset_in.document)
-    return reply(201, {**_preset(row), "document": row.document})
+    return reply(201, {**_preset_out(row), "document": row.document})
 
 
 def _requesting_user(request: HttpRequest) -> Any:
@@ -142,19 +144,19 @@ def _requesting_user(request: HttpRequest) -> Any:
     return None if isinstance(auth, str) else auth
 
 
-def _presets(request: HttpRequest) -> Any:
+def _visible_presets(request: HttpRequest) -> Any:
     user = _requesting_user(request)
     presets = PlaygroundPreset.objects
     return presets.all() if user is None else presets.owned_by(user)
 
 
-def _runs(request: HttpRequest) -> Any:
+def _visible_runs(request: HttpRequest) -> Any:
     user = _requesting_user(request)
     runs = PlaygroundRun.objects
     return runs.all() if user is None else runs.visible_to(user)
 
 
-def _page(queryset: Any, limit: int, render: Any) -> dict[str, Any]:
+def _paginate(queryset: Any, limit: int, render: Any) -> dict[str, Any]:
     size = min(max(limit, 1), MAX_PAGE)
     rows = list(queryset[: size + 1])
     page_rows, has_more = rows[:size], len(rows) > size
@@ -168,7 +170,7 @@ def _no_preset(number: int) -> HttpResponse:
     return failure(404, f"there is no preset {number}")
 
 
-def _preset(row: PlaygroundPreset) -> dict[str, Any]:
+def _preset_out(row: PlaygroundPreset) -> dict[str, Any]:
     return {
         "id": row.pk,
         "name": row.name,
@@ -178,7 +180,7 @@ def _preset(row: PlaygroundPreset) -> dict[str, Any]:
     }
 
 
-def _run(row: PlaygroundRun) -> dict[str, Any]:
+def _run_out(row: PlaygroundRun) -> dict[str, Any]:
     return {
         "uuid": row.uuid,
         "title": row.title,

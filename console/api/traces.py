@@ -149,7 +149,7 @@ def list_traces(request: HttpRequest, filters: Query[TraceFilters]) -> dict[str,
     counts = ClientSpan.objects.counts([row.trace_id for row in rows[:limit]])
     return {
         "items": [
-            _trace(row, counts.get((row.trace_id, row.key_id), (0, 0))) for row in rows[:limit]
+            _trace_out(row, counts.get((row.trace_id, row.key_id), (0, 0))) for row in rows[:limit]
         ],
         "next": rows[limit - 1].pk if len(rows) > limit else None,
     }
@@ -172,7 +172,7 @@ def get_trace(request: HttpRequest, trace_id: str) -> dict[str, Any]:
         "session": next((row.session for row in rows if row.session), ""),
         "source": rows[0].source,
         "keys": [row.key_prefix for row in rows if row.key_prefix],
-        "lines": [_line(line) for line in waterfall.lines],
+        "lines": [_line_out(line) for line in waterfall.lines],
         **{name: getattr(waterfall, name) for name in sums},
     }
 
@@ -190,7 +190,7 @@ def get_span_content(request: HttpRequest, trace_id: str, number: int) -> dict[s
     return {"stored": True, "content": store.span_content(row)}
 
 
-def _trace(row: ClientTrace, counts: tuple[int, int]) -> dict[str, Any]:
+def _trace_out(row: ClientTrace, counts: tuple[int, int]) -> dict[str, Any]:
     columns = ("trace_id", "key_prefix", "name", "session", "source", "service", "started_at")
     values = {name: getattr(row, name) for name in columns}
     return {
@@ -202,7 +202,7 @@ def _trace(row: ClientTrace, counts: tuple[int, int]) -> dict[str, Any]:
     }
 
 
-def _line(line: Line) -> dict[str, Any]:
+def _line_out(line: Line) -> dict[str, Any]:
     field_names = (
         *("kind", "parent", "depth", "started_at", "offset_ms", "duration_ms", "requests"),
         *("prompt_tokens", "output_tokens", "cost_usd", "errors"),

@@ -43,14 +43,14 @@ def plan(edits: list[FileEdit]) -> list[Change]:
     changes = []
     for path, edit in edits:
         try:
-            before = _read(path)
+            before = _read_text(path)
             changes.append(Change(path, before, edit(before or "")))
         except UnreadableFile as error:
             raise UnreadableFile(f"{path} is not changed: {error}") from None
     return changes
 
 
-def _read(path: Path) -> str | None:
+def _read_text(path: Path) -> str | None:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -75,7 +75,7 @@ class Backups:
         """Write the changes; a backup is kept first. Raises OSError."""
         backups = self._load()
         for path, before, after in changes:
-            backups.setdefault(str(path), {"before": before})["written"] = _digest(after)
+            backups.setdefault(str(path), {"before": before})["written"] = _text_digest(after)
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_file(self._path, json.dumps(backups))
         for change in changes:
@@ -89,9 +89,9 @@ class Backups:
         backups = self._load()
         if not force:
             for name, entry in backups.items():
-                if (current_text := _read(Path(name))) is None or _digest(current_text) != entry[
-                    "written"
-                ]:
+                if (current_text := _read_text(Path(name))) is None or _text_digest(
+                    current_text
+                ) != entry["written"]:
                     raise UnreadableFile(
                         f"{name} was changed since; --yes restores the file as it was before"
                     )
@@ -129,5 +129,5 @@ def write_file(path: Path, text: str) -> None:
         raise
 
 
-def _digest(text: str) -> str:
+def _text_digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()

@@ -53,11 +53,11 @@ def _claude_code(connection: Connection) -> list[FileEdit]:
         "ANTHROPIC_AUTH_TOKEN": connection.key,
         **dict.fromkeys(models, connection.model),
     }
-    path = _directory("CLAUDE_CONFIG_DIR", ".claude") / "settings.json"
+    path = _config_directory("CLAUDE_CONFIG_DIR", ".claude") / "settings.json"
     return [FileEdit(path, partial(file_formats.set_json, values={"env": variables}))]
 
 
-def _codex(connection: Connection) -> list[FileEdit]:
+def _codex_edits(connection: Connection) -> list[FileEdit]:
     provider = {
         "name": "Dragoman",
         "base_url": f"{connection.base_url}/v1",
@@ -69,7 +69,7 @@ def _codex(connection: Connection) -> list[FileEdit]:
         "model_provider": "dragoman",
         "model_providers": {"dragoman": provider},
     }
-    path = _directory("CODEX_HOME", ".codex") / "config.toml"
+    path = _config_directory("CODEX_HOME", ".codex") / "config.toml"
     return [FileEdit(path, partial(file_formats.set_toml, values=values))]
 
 
@@ -87,7 +87,7 @@ def _gemini_cli(connection: Connection) -> list[FileEdit]:
     ]
 
 
-def _opencode(connection: Connection) -> list[FileEdit]:
+def _opencode_edits(connection: Connection) -> list[FileEdit]:
     provider = {
         "npm": "@ai-sdk/openai-compatible",
         "name": "Dragoman",
@@ -99,11 +99,11 @@ def _opencode(connection: Connection) -> list[FileEdit]:
         "provider": {"dragoman": provider},
         "model": f"dragoman/{connection.model}",
     }
-    folder = _directory("XDG_CONFIG_HOME", ".config") / "opencode"
+    folder = _config_directory("XDG_CONFIG_HOME", ".config") / "opencode"
     return [FileEdit(folder / "opencode.json", partial(file_formats.set_json, values=values))]
 
 
-def _aider(connection: Connection) -> list[FileEdit]:
+def _aider_edits(connection: Connection) -> list[FileEdit]:
     values = {
         "openai-api-base": f"{connection.base_url}/v1",
         "openai-api-key": connection.key,
@@ -113,7 +113,7 @@ def _aider(connection: Connection) -> list[FileEdit]:
     return [FileEdit(path, partial(file_formats.set_yaml_keys, values=values))]
 
 
-def _continue(connection: Connection) -> list[FileEdit]:
+def _continue_edits(connection: Connection) -> list[FileEdit]:
     item = {
         "name": f"Dragoman {connection.model}",
         "provider": "openai",
@@ -127,11 +127,11 @@ def _continue(connection: Connection) -> list[FileEdit]:
         new_file = "name: Local Config\nversion: 1.0.0\nschema: v1\n"
         return file_formats.set_yaml_item(text or new_file, item, key="models")
 
-    folder = _directory("CONTINUE_GLOBAL_DIR", ".continue")
+    folder = _config_directory("CONTINUE_GLOBAL_DIR", ".continue")
     return [FileEdit(folder / "config.yaml", edit)]
 
 
-def _llm(connection: Connection) -> list[FileEdit]:
+def _llm_edits(connection: Connection) -> list[FileEdit]:
     item = {
         "model_id": f"dragoman/{connection.model}",
         "model_name": connection.model,
@@ -150,7 +150,7 @@ def _llm(connection: Connection) -> list[FileEdit]:
     ]
 
 
-def _directory(variable: str, default: str) -> Path:
+def _config_directory(variable: str, default: str) -> Path:
     return Path(os.environ.get(variable) or Path.home() / default)
 
 
@@ -164,7 +164,7 @@ CLIENTS: dict[str, Client] = {
     "codex": Client(
         "Codex CLI",
         "openai_responses",
-        _codex,
+        _codex_edits,
         "https://developers.openai.com/codex/config-reference",
         lambda connection: {KEY_VARIABLE: connection.key},
     ),
@@ -174,13 +174,17 @@ CLIENTS: dict[str, Client] = {
         _gemini_cli,
         "https://geminicli.com/docs/reference/configuration",
     ),
-    "opencode": Client("OpenCode", "openai_chat", _opencode, "https://opencode.ai/docs/providers/"),
-    "aider": Client(
-        "Aider", "openai_chat", _aider, "https://aider.chat/docs/config/aider_conf.html"
+    "opencode": Client(
+        "OpenCode", "openai_chat", _opencode_edits, "https://opencode.ai/docs/providers/"
     ),
-    "continue": Client("Continue", "openai_chat", _continue, "https://docs.continue.dev/reference"),
+    "aider": Client(
+        "Aider", "openai_chat", _aider_edits, "https://aider.chat/docs/config/aider_conf.html"
+    ),
+    "continue": Client(
+        "Continue", "openai_chat", _continue_edits, "https://docs.continue.dev/reference"
+    ),
     "llm": Client(
-        "llm", "openai_chat", _llm, "https://llm.datasette.io/en/stable/other-models.html"
+        "llm", "openai_chat", _llm_edits, "https://llm.datasette.io/en/stable/other-models.html"
     ),
     "open-webui": Client(
         "Open WebUI",

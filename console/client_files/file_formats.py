@@ -29,7 +29,7 @@ def set_json(text: str, values: Mapping[str, Any]) -> str:
         raise UnreadableFile(f"it is not JSON: {error}") from None
     if not isinstance(document, dict):
         raise UnreadableFile("it is not a JSON object")
-    _merge(document, values)
+    _merge_values(document, values)
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -37,7 +37,7 @@ def set_toml(text: str, values: Mapping[str, Any]) -> str:
     """Set nested values of a TOML file. Raises UnreadableFile."""
     try:
         document = tomlkit.parse(text)
-        _merge(document, values)
+        _merge_values(document, values)
     except TOMLKitError as error:
         raise UnreadableFile(f"it is not TOML: {error}") from None
     return tomlkit.dumps(document)
@@ -68,7 +68,7 @@ def set_yaml_item(text: str, item: Mapping[str, Any], *, key: str = "") -> str:
     """
     text = _BLOCK.sub("", text)
     existing_items = _list_items(text, key)
-    text = _with_models(text, item) if key else _with_final_newline(text) + _block(item, "")
+    text = _with_models(text, item) if key else _with_final_newline(text) + _yaml_block(item, "")
     items = _list_items(text, key)
     items.remove(dict(item)) if dict(item) in items else items.append(item)
     if items != existing_items:
@@ -87,9 +87,9 @@ def _list_items(text: str, key: str) -> list[Any]:
 def _with_models(text: str, item: Mapping[str, Any]) -> str:
     match = _MODELS.search(_with_final_newline(text))
     if match is None:
-        return f"{_with_final_newline(text)}models:\n{_block(item, '  ')}"
+        return f"{_with_final_newline(text)}models:\n{_yaml_block(item, '  ')}"
     text, insert_at = _with_final_newline(text), match.end()
-    block = _block(item, _item_indent(text[insert_at:]))
+    block = _yaml_block(item, _item_indent(text[insert_at:]))
     return f"{text[: match.start()]}models:\n{block}{text[insert_at:]}"
 
 
@@ -102,7 +102,7 @@ def _item_indent(text: str) -> str:
     return "  "
 
 
-def _block(item: Mapping[str, Any], indent: str) -> str:
+def _yaml_block(item: Mapping[str, Any], indent: str) -> str:
     lines = [f"{name}: {json.dumps(value)}" for name, value in item.items()]
     body = [f"- {lines[0]}", *(f"  {line}" for line in lines[1:])]
     return "".join(f"{indent}{line}\n" for line in (_BEGIN, *body, _END))
@@ -126,12 +126,12 @@ def _load_yaml(text: str) -> Any:
         raise UnreadableFile(f"it is not YAML: {reason}") from None
 
 
-def _merge(target: Any, values: Mapping[str, Any]) -> None:
+def _merge_values(target: Any, values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         if isinstance(value, Mapping):
             if not isinstance(target.get(name), Mapping):
                 document = isinstance(target, tomlkit.TOMLDocument)
                 target[name] = tomlkit.table(is_super_table=True) if document else {}
-            _merge(target[name], value)
+            _merge_values(target[name], value)
         else:
             target[name] = value

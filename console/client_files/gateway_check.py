@@ -16,7 +16,7 @@ _MESSAGES = [{"role": "user", "content": _PROMPT}]
 
 def list_models(connection: Connection) -> list[str]:
     """The models that the key may use. Raises GatewayError."""
-    models_response = _call(connection, "/v1/models")
+    models_response = _call_gateway(connection, "/v1/models")
     return [str(model["id"]) for model in models_response.get("data", [])]
 
 
@@ -35,10 +35,10 @@ def call_model(connection: Connection, dialect: str) -> None:
             {"contents": [{"role": "user", "parts": [{"text": _PROMPT}]}]},
         ),
     }[dialect]
-    _call(connection, path, body)
+    _call_gateway(connection, path, body)
 
 
-def _call(connection: Connection, path: str, body: Any = None) -> Any:
+def _call_gateway(connection: Connection, path: str, body: Any = None) -> Any:
     content, _ = GatewayClient(connection.base_url, connection.key).call(path, body)
     try:
         return msgspec.json.decode(content)

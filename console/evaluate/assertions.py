@@ -78,14 +78,14 @@ def check_answer(assertion: Assertion, answer: Answer) -> Check:
     try:
         failure = TYPES[assertion.type].check(limit, answer)
     except _Undecidable as problem:
-        return _result(assertion, passed=False, message=str(problem))
+        return _check_result(assertion, passed=False, message=str(problem))
     passed = (failure is None) != assertion.negated
     if assertion.negated and not passed:
         failure = f"{assertion.type} is met, but must not be"
-    return _result(assertion, passed=passed, message="" if passed else failure or "")
+    return _check_result(assertion, passed=passed, message="" if passed else failure or "")
 
 
-def _result(assertion: Assertion, *, passed: bool, message: str) -> Check:
+def _check_result(assertion: Assertion, *, passed: bool, message: str) -> Check:
     return Check(
         type=assertion.label,
         passed=passed,
@@ -102,7 +102,7 @@ class _Undecidable(Exception):
 # --- text ------------------------------------------------------------------------------
 
 
-def _equals(value: Any, answer: Answer) -> str | None:
+def _check_equals(value: Any, answer: Answer) -> str | None:
     if isinstance(value, str):
         equal = answer.text.strip() == value.strip()
     else:
@@ -110,60 +110,60 @@ def _equals(value: Any, answer: Answer) -> str | None:
         if problem:
             return problem
         equal = json_equal(document, value)
-    return None if equal else f"expected {_excerpt(value)}"
+    return None if equal else f"expected {_value_excerpt(value)}"
 
 
-def _contains(value: Any, answer: Answer) -> str | None:
+def _check_contains(value: Any, answer: Answer) -> str | None:
     text = variable_text(value)
-    return None if text in answer.text else f"does not contain {_excerpt(text)}"
+    return None if text in answer.text else f"does not contain {_value_excerpt(text)}"
 
 
-def _icontains(value: Any, answer: Answer) -> str | None:
+def _check_icontains(value: Any, answer: Answer) -> str | None:
     text = variable_text(value)
     contains_text = text.casefold() in answer.text.casefold()
-    return None if contains_text else f"does not contain {_excerpt(text)} in any case"
+    return None if contains_text else f"does not contain {_value_excerpt(text)} in any case"
 
 
 def _contains_any(value: Any, answer: Answer) -> str | None:
-    contains_item = any(item in answer.text for item in _texts(value))
-    return None if contains_item else f"contains none of {_excerpt(_texts(value))}"
+    contains_item = any(item in answer.text for item in _expected_texts(value))
+    return None if contains_item else f"contains none of {_value_excerpt(_expected_texts(value))}"
 
 
 def _contains_all(value: Any, answer: Answer) -> str | None:
-    missing_texts = [item for item in _texts(value) if item not in answer.text]
-    return f"does not contain {_excerpt(missing_texts)}" if missing_texts else None
+    missing_texts = [item for item in _expected_texts(value) if item not in answer.text]
+    return f"does not contain {_value_excerpt(missing_texts)}" if missing_texts else None
 
 
 def _ignore_case(check: Callable[[Any, Answer], str | None]) -> Callable[[Any, Answer], str | None]:
     def check_lowered(value: Any, answer: Answer) -> str | None:
         lowered_answer = msgspec.structs.replace(answer, text=answer.text.casefold())
-        return check([item.casefold() for item in _texts(value)], lowered_answer)
+        return check([item.casefold() for item in _expected_texts(value)], lowered_answer)
 
     return check_lowered
 
 
 def _starts_with(value: Any, answer: Answer) -> str | None:
     text = variable_text(value)
-    return None if answer.text.startswith(text) else f"does not start with {_excerpt(text)}"
+    return None if answer.text.startswith(text) else f"does not start with {_value_excerpt(text)}"
 
 
 def _ends_with(value: Any, answer: Answer) -> str | None:
     text = variable_text(value)
     ends_with_text = answer.text.rstrip().endswith(text.rstrip())
-    return None if ends_with_text else f"does not end with {_excerpt(text)}"
+    return None if ends_with_text else f"does not end with {_value_excerpt(text)}"
 
 
-def _regex(value: Any, answer: Answer) -> str | None:
+def _check_regex(value: Any, answer: Answer) -> str | None:
     try:
         match = regex.search(variable_text(value), answer.text[:MAX_TEXT], timeout=PATTERN_S)
     except TimeoutError:
         raise _Undecidable(f"the pattern took longer than {PATTERN_S:g} s") from None
     except regex.error as error:
         raise _Undecidable(f"the pattern is invalid: {error}") from None
-    return None if match else f"does not match {_excerpt(value)}"
+    return None if match else f"does not match {_value_excerpt(value)}"
 
 
-def _texts(value: Any) -> list[str]:
+def _expected_texts(value: Any) -> list[str]:
     """Items of a list, or of a text with commas."""
     items = value.split(",") if isinstance(value, str) else value
     return [variable_text(item).strip() for item in items]
@@ -174,20 +174,20 @@ def _texts(value: Any) -> list[str]:
 
 def _is_json(value: Any, answer: Answer) -> str | None:
     document, problem = _json_of(answer.text)
-    return problem or _violation(document, value)
+    return problem or _schema_violation(document, value)
 
 
 def _contains_json(value: Any, answer: Answer) -> str | None:
     problem = "contains no JSON object or array"
     for document in _embedded_documents(answer.text):
-        violation = _violation(document, value)
+        violation = _schema_violation(document, value)
         if violation is None:
             return None
         problem = violation
     return problem
 
 
-def _violation(document: Any, schema: Any) -> str | None:
+def _schema_violation(document: Any, schema: Any) -> str | None:
     if schema is None:
         return None
     violation = first_violation(document, _schema_of(schema), frozenset())
@@ -248,16 +248,16 @@ def _json_path(value: Any, answer: Answer) -> str | None:
         raise _Undecidable(f"the path cannot be evaluated: {error}") from None
     if not values:
         return f"nothing at {condition['path']}"
-    if "equals" in condition and not any(_equal(v, condition["equals"]) for v in values):
-        return f"{condition['path']} is {_excerpt(values[0])}"
+    if "equals" in condition and not any(_json_equal(v, condition["equals"]) for v in values):
+        return f"{condition['path']} is {_value_excerpt(values[0])}"
     if "contains" in condition:
         text = variable_text(condition["contains"])
         if not any(text in variable_text(item) for item in values):
-            return f"{condition['path']} is {_excerpt(values[0])}"
+            return f"{condition['path']} is {_value_excerpt(values[0])}"
     return None
 
 
-def _equal(value: Any, expected: Any) -> bool:
+def _json_equal(value: Any, expected: Any) -> bool:
     # A variable in the expected value makes it a text.
     return json_equal(value, expected) or (
         isinstance(expected, str)
@@ -279,30 +279,32 @@ def _tool_call(value: Any, answer: Answer) -> str | None:
             f", but {called_names}" if called_names else ""
         )
     arguments: Any = expected.get("arguments")
-    if arguments is None or any(_includes(call.arguments, arguments) for call in calls_with_name):
+    if arguments is None or any(
+        _includes_arguments(call.arguments, arguments) for call in calls_with_name
+    ):
         return None
-    return f"{expected['name']} was called with {_excerpt(calls_with_name[0].arguments)}"
+    return f"{expected['name']} was called with {_value_excerpt(calls_with_name[0].arguments)}"
 
 
-def _includes(arguments: Any, expected: Json) -> bool:
+def _includes_arguments(arguments: Any, expected: Json) -> bool:
     if not isinstance(arguments, dict):
         return False
-    return all(k in arguments and _equal(arguments[k], v) for k, v in expected.items())
+    return all(k in arguments and _json_equal(arguments[k], v) for k, v in expected.items())
 
 
-def _latency(threshold: float, answer: Answer) -> str | None:
+def _check_latency(threshold: float, answer: Answer) -> str | None:
     is_slow = answer.latency_ms > threshold
     return f"took {answer.latency_ms:.0f} ms, more than {threshold:g} ms" if is_slow else None
 
 
-def _cost(threshold: float, answer: Answer) -> str | None:
+def _check_cost(threshold: float, answer: Answer) -> str | None:
     if answer.cost_usd is None:
         raise _Undecidable("the cost is unknown: the model has no price")
     is_too_expensive = answer.cost_usd > threshold
     return f"cost ${answer.cost_usd:.6f}, more than ${threshold:g}" if is_too_expensive else None
 
 
-def _rubric(value: Any, answer: Answer) -> str | None:
+def _check_rubric(value: Any, answer: Answer) -> str | None:
     raise _Undecidable("no judge model was called")
 
 
@@ -370,7 +372,7 @@ def _needs_limit(value: Any) -> str | None:
     return None if valid else "needs a number as `threshold`"
 
 
-def _excerpt(value: Any) -> str:
+def _value_excerpt(value: Any) -> str:
     text = variable_text(value)
     return text if len(text) <= _EXCERPT else text[: _EXCERPT - 1] + "…"
 
@@ -378,24 +380,24 @@ def _excerpt(value: Any) -> str:
 _BY_THRESHOLD = frozenset({"latency", "cost"})
 
 TYPES: dict[str, AssertionType] = {
-    "equals": AssertionType(_equals, _needs_value),
-    "contains": AssertionType(_contains, _needs_value),
-    "icontains": AssertionType(_icontains, _needs_value),
+    "equals": AssertionType(_check_equals, _needs_value),
+    "contains": AssertionType(_check_contains, _needs_value),
+    "icontains": AssertionType(_check_icontains, _needs_value),
     "contains-any": AssertionType(_contains_any, _needs_list),
     "contains-all": AssertionType(_contains_all, _needs_list),
     "icontains-any": AssertionType(_ignore_case(_contains_any), _needs_list),
     "icontains-all": AssertionType(_ignore_case(_contains_all), _needs_list),
     "starts-with": AssertionType(_starts_with, _needs_value),
     "ends-with": AssertionType(_ends_with, _needs_value),
-    "regex": AssertionType(_regex, _needs_pattern),
+    "regex": AssertionType(_check_regex, _needs_pattern),
     "is-json": AssertionType(_is_json, _may_have_schema),
     "contains-json": AssertionType(_contains_json, _may_have_schema),
     "json-schema": AssertionType(_is_json, _needs_schema),
     "json-path": AssertionType(_json_path, _needs_path),
     "tool-call": AssertionType(_tool_call, _needs_call),
-    "latency": AssertionType(_latency, _needs_limit),
-    "cost": AssertionType(_cost, _needs_limit),
-    RUBRIC: AssertionType(_rubric, _needs_text),
+    "latency": AssertionType(_check_latency, _needs_limit),
+    "cost": AssertionType(_check_cost, _needs_limit),
+    RUBRIC: AssertionType(_check_rubric, _needs_text),
 }
 # Types of promptfoo that run code of the file.
 _CODE_TYPES = frozenset({"javascript", "python", "ruby", "webhook"})
@@ -496,12 +498,12 @@ def parse_short_assertion(text: str) -> Assertion:
             if match[2] is not None:
                 data["threshold"] = float(match[2])
             elif name in _BY_THRESHOLD and match[3]:
-                data |= {"threshold": _number(match[3]), "value": None}
+                data |= {"threshold": _parse_number(match[3]), "value": None}
             return parse_assertion(data)
     return parse_assertion({"type": "equals", "value": text})
 
 
-def _number(text: str) -> float | str:
+def _parse_number(text: str) -> float | str:
     try:
         return float(text)
     except ValueError:

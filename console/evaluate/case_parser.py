@@ -133,13 +133,13 @@ def _csv_case(cells: dict[str, str], number: int, errors: list[str]) -> Case:
         elif column == _DESCRIPTION:
             name = cell.strip()
         elif column == _THRESHOLD:
-            threshold = _threshold(cell, number, errors)
+            threshold = _parse_threshold(cell, number, errors)
         elif column not in _IGNORED:
             variables[column] = cell
     return Case(name=name, variables=variables, assertions=tuple(assertions), threshold=threshold)
 
 
-def _threshold(cell: str, number: int, errors: list[str]) -> float | None:
+def _parse_threshold(cell: str, number: int, errors: list[str]) -> float | None:
     if not cell.strip():
         return None
     try:

@@ -244,27 +244,29 @@ def parse_definition(data: Any) -> Definition:
     errors = _Errors()
     definition = Definition(
         name=errors.attempt(
-            "", "name", lambda: _text(data, "name") or _text(data, "description"), ""
+            "", "name", lambda: _text_field(data, "name") or _text_field(data, "description"), ""
         ),
-        models=errors.attempt("models", "models", lambda: _names(data.get("models")), ()),
-        messages=errors.attempt("", "messages", lambda: _prompt(data), ()),
-        params=errors.attempt("params", "params", lambda: _params(data.get("params")), {}),
-        tools=errors.attempt("tools", "tools", lambda: _tools(data.get("tools")), ()),
+        models=errors.attempt("models", "models", lambda: _parse_names(data.get("models")), ()),
+        messages=errors.attempt("", "messages", lambda: _parse_prompt(data), ()),
+        params=errors.attempt("params", "params", lambda: _parse_params(data.get("params")), {}),
+        tools=errors.attempt("tools", "tools", lambda: _parse_tools(data.get("tools")), ()),
         response_schema=errors.attempt(
-            "response_schema", "response_schema", lambda: _schema(data), None
+            "response_schema", "response_schema", lambda: _parse_schema(data), None
         ),
-        judge=errors.attempt("", "judge", lambda: _text(data, "judge"), ""),
-        repeat=errors.attempt("", "repeat", lambda: _integer(data, "repeat", 1, MAX_REPEATS), 1),
+        judge=errors.attempt("", "judge", lambda: _text_field(data, "judge"), ""),
+        repeat=errors.attempt(
+            "", "repeat", lambda: _integer_field(data, "repeat", 1, MAX_REPEATS), 1
+        ),
         pass_rate=errors.attempt("", "pass_rate", lambda: _pass_rate(data), 1.0),
         concurrency=errors.attempt(
             "",
             "concurrency",
-            lambda: _integer(data, "concurrency", DEFAULT_CONCURRENCY, MAX_CONCURRENCY),
+            lambda: _integer_field(data, "concurrency", DEFAULT_CONCURRENCY, MAX_CONCURRENCY),
             1,
         ),
-        variables=errors.attempt("vars", "vars", lambda: _mapping(data.get("vars")), {}),
+        variables=errors.attempt("vars", "vars", lambda: _mapping_or_empty(data.get("vars")), {}),
         assertions=parse_assertions(data.get("assert"), "", errors),
-        threshold=errors.attempt("", "threshold", lambda: _fraction(data, "threshold"), None),
+        threshold=errors.attempt("", "threshold", lambda: _fraction_field(data, "threshold"), None),
         cases=parse_cases(data.get("cases"), errors),
     )
     if errors:
@@ -284,7 +286,7 @@ def parse_cases(data: Any, errors: list[str] | None = None) -> tuple[Case, ...]:
         collected_errors.append(f"{len(rows)} cases are more than {MAX_CASES}")
         rows = []
     for number, row in enumerate(rows):
-        cases.append(_case(row, number, collected_errors))
+        cases.append(_parse_case(row, number, collected_errors))
         if len(collected_errors) >= MAX_ERRORS:
             break
     if errors is None and collected_errors:
@@ -297,7 +299,7 @@ def parse_cases(data: Any, errors: list[str] | None = None) -> tuple[Case, ...]:
 _CASE_FIELDS = frozenset(["name", "description", "vars", "messages", "assert", "threshold"])
 
 
-def _case(row: Any, number: int, errors: _Errors) -> Case:
+def _parse_case(row: Any, number: int, errors: _Errors) -> Case:
     label = f"case {number + 1}"
     if isinstance(row, str):
         return Case(variables={INPUT: row})
@@ -306,18 +308,22 @@ def _case(row: Any, number: int, errors: _Errors) -> Case:
         return Case()
     if not row.keys() & {"vars", "messages", "assert"}:
         # A flat object has only variables.
-        return Case(variables=errors.attempt(label, "vars", lambda: _mapping(row), {}))
+        return Case(variables=errors.attempt(label, "vars", lambda: _mapping_or_empty(row), {}))
     if unknown := sorted(str(key) for key in row.keys() - _CASE_FIELDS):
         errors.append(f"{label}: the field `{unknown[0]}` is unknown")
     name = errors.attempt(
-        label, "name", lambda: _text(row, "name") or _text(row, "description"), ""
+        label, "name", lambda: _text_field(row, "name") or _text_field(row, "description"), ""
     )
     return Case(
         name=name,
-        variables=errors.attempt(label, "vars", lambda: _mapping(row.get("vars")), {}),
-        messages=errors.attempt(label, "messages", lambda: _messages(row.get("messages")), ()),
+        variables=errors.attempt(label, "vars", lambda: _mapping_or_empty(row.get("vars")), {}),
+        messages=errors.attempt(
+            label, "messages", lambda: _parse_messages(row.get("messages")), ()
+        ),
         assertions=parse_assertions(row.get("assert"), label, errors),
-        threshold=errors.attempt(label, "threshold", lambda: _fraction(row, "threshold"), None),
+        threshold=errors.attempt(
+            label, "threshold", lambda: _fraction_field(row, "threshold"), None
+        ),
     )
 
 
@@ -343,7 +349,7 @@ def parse_assertions(
     return tuple(assertions)
 
 
-def _text(data: Json, name: str) -> str:
+def _text_field(data: Json, name: str) -> str:
     value = data.get(name)
     if value is None:
         return ""
@@ -352,11 +358,11 @@ def _text(data: Json, name: str) -> str:
     return value.strip()
 
 
-def _name(data: Json) -> str:
-    return _text(data, "name") or _text(data, "description")
+def _parse_name(data: Json) -> str:
+    return _text_field(data, "name") or _text_field(data, "description")
 
 
-def _names(value: Any) -> tuple[str, ...]:
+def _parse_names(value: Any) -> tuple[str, ...]:
     names = value.split(",") if isinstance(value, str) else value or []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise InvalidDefinition("must be a list of model names")
@@ -366,27 +372,27 @@ def _names(value: Any) -> tuple[str, ...]:
     return unique
 
 
-def _prompt(data: Json) -> tuple[Json, ...]:
+def _parse_prompt(data: Json) -> tuple[Json, ...]:
     """`messages`, or `system` and `prompt`; a prompt may be JSON of a list of messages."""
     messages, prompt, system = data.get("messages"), data.get("prompt"), data.get("system")
     if messages is not None:
         if prompt is not None or system is not None:
             raise InvalidDefinition("use either `messages` or `prompt` with `system`")
-        return _messages(messages)
+        return _parse_messages(messages)
     if prompt is None:
         prompt = DEFAULT_PROMPT
     if not isinstance(prompt, str) or not isinstance(system or "", str):
         raise InvalidDefinition("`prompt` and `system` must be text")
     if prompt.lstrip().startswith("["):
         try:
-            return _messages(msgspec.json.decode(prompt))
+            return _parse_messages(msgspec.json.decode(prompt))
         except (msgspec.MsgspecError, InvalidDefinition):
             pass
     parts = [{"role": "system", "content": system}] if system else []
     return (*parts, {"role": "user", "content": prompt})
 
 
-def _messages(value: Any) -> tuple[Json, ...]:
+def _parse_messages(value: Any) -> tuple[Json, ...]:
     if value is None:
         return ()
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
@@ -397,14 +403,14 @@ def _messages(value: Any) -> tuple[Json, ...]:
     return tuple(value)
 
 
-def _params(value: Any) -> Json:
-    params = _mapping(value)
+def _parse_params(value: Any) -> Json:
+    params = _mapping_or_empty(value)
     if reserved_fields := sorted(params.keys() & _OWN_FIELDS):
         raise InvalidDefinition(f"`{reserved_fields[0]}` is set by the evaluation itself")
     return params
 
 
-def _tools(value: Any) -> tuple[Json, ...]:
+def _parse_tools(value: Any) -> tuple[Json, ...]:
     """Tools in OpenAI's format, or short: `name`, `description`, `parameters`."""
     rows = [] if value is None else value
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -418,7 +424,7 @@ def _tools(value: Any) -> tuple[Json, ...]:
     return tuple(tools)
 
 
-def _schema(data: Json) -> Json | None:
+def _parse_schema(data: Json) -> Json | None:
     schema = data.get("response_schema")
     if schema is None:
         return None
@@ -428,7 +434,7 @@ def _schema(data: Json) -> Json | None:
     return dict(schema)
 
 
-def _mapping(value: Any) -> Json:
+def _mapping_or_empty(value: Any) -> Json:
     if value is None:
         return {}
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
@@ -436,7 +442,7 @@ def _mapping(value: Any) -> Json:
     return {key.strip(): item for key, item in value.items()}
 
 
-def _integer(data: Json, name: str, default: int, maximum: int) -> int:
+def _integer_field(data: Json, name: str, default: int, maximum: int) -> int:
     value = data.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= maximum:
         raise InvalidDefinition(f"`{name}` must be a whole number from 1 to {maximum}")
@@ -444,11 +450,11 @@ def _integer(data: Json, name: str, default: int, maximum: int) -> int:
 
 
 def _pass_rate(data: Json) -> float:
-    rate = _fraction(data, "pass_rate")
+    rate = _fraction_field(data, "pass_rate")
     return 1.0 if rate is None else rate
 
 
-def _fraction(data: Json, name: str) -> float | None:
+def _fraction_field(data: Json, name: str) -> float | None:
     value = data.get(name)
     if value is None:
         return None

@@ -124,7 +124,7 @@ def _own_names(data: Any) -> Any:
         own_fields["cases"] = [_without_options(test) for test in tests]
     default = data.get("defaultTest")
     if isinstance(default, dict):
-        judge = _judge(default.get("options"))
+        judge = _judge_model(default.get("options"))
         own_fields |= {k: v for k, v in _without_options(default).items() if k != "description"}
         if judge:
             own_fields.setdefault("judge", judge)
@@ -142,7 +142,7 @@ def _without_options(test: Any) -> Any:
     return case if case.keys() & {"vars", "messages", "assert"} else {**case, "vars": {}}
 
 
-def _judge(options: Any) -> str:
+def _judge_model(options: Any) -> str:
     provider = options.get("provider") if isinstance(options, dict) else None
     return "" if provider is None else _model_name(provider)
 

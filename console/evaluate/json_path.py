@@ -43,12 +43,12 @@ def parse_path(path: str) -> list[Segment]:
         match = _SEGMENT.match(text, position)
         if match is None or match.end() == position:
             raise InvalidPath(f"not supported: {text[position:][:20]}")
-        segments.append(Segment(match["deep"] is not None, _selector(match)))
+        segments.append(Segment(match["deep"] is not None, _parse_selector(match)))
         position = match.end()
     return segments
 
 
-def _selector(match: re.Match[str]) -> Any:
+def _parse_selector(match: re.Match[str]) -> Any:
     if match["index"] is not None:
         return int(match["index"])
     if match["star"] is not None or match["name"] == "*":
@@ -63,14 +63,14 @@ def find_values(path: str, document: Any) -> list[Any]:
         matched_nodes: list[Any] = []
         for value in values:
             for node in _descendants(value) if deep else (value,):
-                matched_nodes += _children(node, selector)
+                matched_nodes += _matching_children(node, selector)
                 if len(matched_nodes) > MAX_MATCHES:
                     raise InvalidPath(f"it matches more than {MAX_MATCHES} values")
         values = matched_nodes
     return values
 
 
-def _children(node: Any, selector: Any) -> list[Any]:
+def _matching_children(node: Any, selector: Any) -> list[Any]:
     if selector is _WILDCARD:
         return _members(node)
     if isinstance(selector, int):

@@ -51,7 +51,7 @@ def read_judgement(assertion: Assertion, judge_answer: Answer) -> Check:
     With a threshold, the score decides; without, the judge's `pass`.
     """
     if judge_answer.error:
-        return _check(
+        return _judge_check(
             assertion, passed=False, score=0.0, message=f"the judge failed: {judge_answer.error}"
         )
     try:
@@ -62,16 +62,18 @@ def read_judgement(assertion: Assertion, judge_answer: Answer) -> Check:
     except (msgspec.MsgspecError, LookupError, TypeError):
         valid, passed, score, reason = False, False, 0.0, ""
     if not valid:
-        return _check(assertion, passed=False, score=0.0, message="the judge's answer is invalid")
+        return _judge_check(
+            assertion, passed=False, score=0.0, message="the judge's answer is invalid"
+        )
     score = min(max(float(score), 0.0), 1.0)
     if assertion.threshold is not None:
         passed = score >= assertion.threshold
     if assertion.negated:
         passed, score = not passed, 1.0 - score
-    return _check(assertion, passed=passed, score=score, message=reason)
+    return _judge_check(assertion, passed=passed, score=score, message=reason)
 
 
-def _check(assertion: Assertion, *, passed: bool, score: float, message: str) -> Check:
+def _judge_check(assertion: Assertion, *, passed: bool, score: float, message: str) -> Check:
     return Check(
         type=assertion.label,
         passed=passed,

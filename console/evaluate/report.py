@@ -163,7 +163,7 @@ def _result_json(report: Report, result: Result) -> Json:
 
 def as_markdown(report: Report) -> str:
     """The scores of the models as a table, and the failed answers as another."""
-    lines = [f"# {_markdown(report.name) or 'Evaluation'}", ""]
+    lines = [f"# {_escape_markdown(report.name) or 'Evaluation'}", ""]
     lines += [*_markdown_table(SUMMARY_COLUMNS, report.summaries), ""]
     failed_results = [result for result in report.results if not result.outcome.passed]
     if failed_results:
@@ -192,11 +192,11 @@ def case_title(number: int, case: Case) -> str:
 
 def _markdown_table(columns: dict[str, Callable[[Any], str]], rows: list[Any]) -> list[str]:
     lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
-    cells = ((_markdown(cell(row)) for cell in columns.values()) for row in rows)
+    cells = ((_escape_markdown(cell(row)) for cell in columns.values()) for row in rows)
     return [*lines, *(f"| {' | '.join(row)} |" for row in cells)]
 
 
-def _markdown(text: str) -> str:
+def _escape_markdown(text: str) -> str:
     line = " ".join(text.split())
     if len(line) > MARKDOWN_TEXT_CHARS:
         line = line[: MARKDOWN_TEXT_CHARS - 1] + "…"
@@ -208,7 +208,7 @@ def percent(share: float | None) -> str:
     return "—" if share is None else f"{share * 100:.1f} %"
 
 
-def _spread(value: Spread | None, form: str) -> str:
+def _format_spread(value: Spread | None, form: str) -> str:
     if value is None:
         return "—"
     return f"{value.median:{form}} ({value.p25:{form}}–{value.p75:{form}})"
@@ -220,8 +220,8 @@ SUMMARY_COLUMNS: dict[str, Callable[[ModelSummary], str]] = {
     "pass rate": lambda s: percent(s.pass_rate),
     "passed": lambda s: f"{s.passed} of {s.answers}",
     "errors": lambda s: str(s.failed),
-    "score": lambda s: _spread(s.score, ".2f"),
-    "latency ms": lambda s: _spread(s.latency_ms, ".0f"),
+    "score": lambda s: _format_spread(s.score, ".2f"),
+    "latency ms": lambda s: _format_spread(s.latency_ms, ".0f"),
     "cost USD": lambda s: "—" if s.cost_usd is None else f"{s.cost_usd:.6f}",
     "tokens in": lambda s: str(s.input_tokens),
     "tokens out": lambda s: str(s.output_tokens),

@@ -121,10 +121,10 @@ def summarize(models: Iterable[str], outcomes: Iterable[Outcome]) -> list[ModelS
     by_model: dict[str, list[Outcome]] = {model: [] for model in models}
     for outcome in outcomes:
         by_model.setdefault(outcome.model, []).append(outcome)
-    return [_summary(model, rows) for model, rows in by_model.items()]
+    return [_model_summary(model, rows) for model, rows in by_model.items()]
 
 
-def _summary(model: str, rows: list[Outcome]) -> ModelSummary:
+def _model_summary(model: str, rows: list[Outcome]) -> ModelSummary:
     answered_rows = [row for row in rows if not row.failed]
     costs = [
         cost for row in rows for cost in (row.cost_usd, row.judge_cost_usd) if cost is not None

@@ -41,7 +41,7 @@ class ResultSteps:
     def __init__(self, definition: Definition, item: Item) -> None:
         self.request: Json | None = None
         self.result: Result | None = None
-        self._steps = _steps(definition, item)
+        self._steps = _item_steps(definition, item)
         self.request = next(self._steps)
 
     def answer(self, answer: Answer) -> None:
@@ -52,7 +52,7 @@ class ResultSteps:
             self.request, self.result = None, end.value
 
 
-def _steps(definition: Definition, item: Item) -> Generator[Json, Answer, Result]:
+def _item_steps(definition: Definition, item: Item) -> Generator[Json, Answer, Result]:
     """Yield the request to the model, then one to the judge for each rubric."""
     case, model = definition.cases[item.case], definition.models[item.model]
     answer = yield chat_body(definition, case, model)

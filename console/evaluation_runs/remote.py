@@ -55,7 +55,7 @@ def run_evaluation(
     Raises GatewayError before the first request if the gateway refuses the key.
     """
     gateway.call("/v1/models")
-    items = [*_items(definition)]
+    items = [*_items_of(definition)]
     results: list[Result] = []
     stop = threading.Event()
 
@@ -80,7 +80,7 @@ def run_evaluation(
     )
 
 
-def _items(definition: Definition) -> Iterator[Item]:
+def _items_of(definition: Definition) -> Iterator[Item]:
     for case in range(len(definition.cases)):
         for model in range(len(definition.models)):
             for repetition in range(definition.repeat):

@@ -187,11 +187,11 @@ def save_results(pk: int, models: tuple[str, ...], results: list[Result]) -> Non
     """
     if not EvaluationRun.objects.filter(pk=pk).exists():
         return
-    rows = [_row(pk, models, result) for result in results]
+    rows = [_result_row(pk, models, result) for result in results]
     EvaluationResult.objects.bulk_create(rows, BATCH_ROWS, ignore_conflicts=True)
 
 
-def _row(pk: int, models: tuple[str, ...], result: Result) -> EvaluationResult:
+def _result_row(pk: int, models: tuple[str, ...], result: Result) -> EvaluationResult:
     outcome = result.outcome
     content = msgspec.json.encode(result.content)
     # PostgreSQL cannot store NUL characters in JSON.
@@ -233,10 +233,10 @@ def outcomes(
     if case is not None:
         rows = rows.filter(case=case)
     keys = [each.key for each in definition.cases]
-    return [_outcome(row, keys, definition.models) for row in rows.values(*fields)]
+    return [_row_outcome(row, keys, definition.models) for row in rows.values(*fields)]
 
 
-def _outcome(row: Json, keys: list[str], models: tuple[str, ...]) -> Outcome:
+def _row_outcome(row: Json, keys: list[str], models: tuple[str, ...]) -> Outcome:
     names = {"case_key": keys[row["case"]], "model": models[row["model"]]}
     return Outcome(**{**row, **names})
 

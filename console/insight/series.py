@@ -122,7 +122,7 @@ def usage(span: Span, dimension: str, now: dt.datetime | None = None) -> Usage:
         dimension=dimension,
         starts=tuple(starts),
         rows=_usage_rows(dimension, ranked, totals_by_name),
-        series=_series(span, dimension, ranked, value_by_key, starts),
+        series=_chart_series(span, dimension, ranked, value_by_key, starts),
         total=sum_totals(totals_by_name.values()),
         previous_totals=table.objects.in_range(previous_start(span, starts[0]), starts[0]).totals(),
     )
@@ -141,7 +141,7 @@ def every_step(
         name: sum_totals(chain.from_iterable(steps.values())) for name, steps in cells.items()
     }
     ranked = _rank_names(totals_by_name)
-    names = _names(dimension, ranked)
+    names = _display_names(dimension, ranked)
     for name in ranked:
         for start in sorted(cells[name]):
             yield names[name], start, sum_totals(cells[name][start])
@@ -211,7 +211,7 @@ def _usage_rows(
     dimension: str, ranked: list[Name], totals_by_name: dict[Name, Totals]
 ) -> tuple[UsageRow, ...]:
     shown_rows = ranked[: _count_shown(ranked, MAX_ROWS)]
-    names = _names(dimension, shown_rows)
+    names = _display_names(dimension, shown_rows)
     presets = dict(Provider.objects.values_list("name", "preset"))
     max_cost = max((totals.cost_units for totals in totals_by_name.values()), default=0)
     max_tokens = max((totals.tokens for totals in totals_by_name.values()), default=0)
@@ -248,7 +248,7 @@ def _others_label(count_: int) -> str:
     return _("%(n)d others") % {"n": count_}
 
 
-def _series(
+def _chart_series(
     span: Span,
     dimension: str,
     ranked: list[Name],
@@ -259,12 +259,12 @@ def _series(
     shown_series = ranked[: _count_shown(ranked, MAX_SERIES)]
     if not shown_series:
         return ()
-    conditions = [_condition(dimension, name, value_by_key) for name in shown_series]
+    conditions = [_name_filter(dimension, name, value_by_key) for name in shown_series]
     cells: dict[int, dict[dt.datetime, list[Totals]]] = {}
     for start, number, totals in _by_step_and_condition(span, dimension, starts[0], conditions):
         steps = cells.setdefault(number, {})
         steps.setdefault(step_start(span.step, start), []).append(totals)
-    names = _names(dimension, shown_series)
+    names = _display_names(dimension, shown_series)
     labels = {number: names[name] for number, name in enumerate(shown_series, 1)}
     if len(ranked) > len(shown_series):
         labels[0] = _others_label(len(ranked) - len(shown_series))
@@ -283,7 +283,7 @@ def _by_step_and_condition(
     return table.objects.in_range(since).by_step_and_condition(step, conditions)
 
 
-def _condition(dimension: str, name: Name, value_by_key: dict[int, str] | None) -> Q:
+def _name_filter(dimension: str, name: Name, value_by_key: dict[int, str] | None) -> Q:
     """What selects the roll-up rows of a name."""
     if value_by_key is None:
         return Q(**dict(zip(COLUMNS[dimension], name, strict=True)))
@@ -294,7 +294,7 @@ def _condition(dimension: str, name: Name, value_by_key: dict[int, str] | None) 
     return ~Q(key_id__in=[pk for pk, of_key in value_by_key.items() if of_key])
 
 
-def _names(dimension: str, ranked: list[Name]) -> dict[Name, str]:
+def _display_names(dimension: str, ranked: list[Name]) -> dict[Name, str]:
     none = str(_EMPTY_LABELS[dimension])
     if dimension != "key":
         return {name: "/".join(str(part) for part in name if part) or none for name in ranked}
@@ -310,10 +310,10 @@ def _log_query(dimension: str, name: Name) -> str:
         dimension, (dimension,)
     )
     pairs = zip(fields, name, strict=True)
-    return " ".join(_term(field, str(value)) for field, value in pairs if field and value)
+    return " ".join(_query_term(field, str(value)) for field, value in pairs if field and value)
 
 
-def _term(field: str, value: str) -> str:
+def _query_term(field: str, value: str) -> str:
     return f'{field}:"{value}"' if " " in value else f"{field}:{value}"
 
 

@@ -119,7 +119,7 @@ def target_healths(
     calls = TargetHour.objects.between(since).by_target_and_hour()
     ttft = LatencyHour.objects.between(since).of_measure("first_token").by_target()
     durations = LatencyHour.objects.between(since).of_measure("total").by_target()
-    circuit_state_by_label, routes = circuit_states(runtime), _routes(registry)
+    circuit_state_by_label, routes = circuit_states(runtime), _routes_by_target(registry)
     failures = _add_older_failures(last_failures(), calls)
     presets = dict(Provider.objects.values_list("name", "preset"))
     healths = []
@@ -136,7 +136,7 @@ def target_healths(
                 provider=provider,
                 model=model,
                 preset=presets.get(provider, provider),
-                state=_state(state, by_hour),
+                state=_target_state(state, by_hour),
                 cooldown_remaining_s=int(remaining_s + 0.999),
                 reason=error_kind,
                 attempts=attempts,
@@ -144,7 +144,7 @@ def target_healths(
                 ttft_p50=quantile(ttft.get(target, {}), 0.5),
                 ttft_p95=quantile(ttft.get(target, {}), 0.95),
                 duration_p50=quantile(durations.get(target, {}), 0.5),
-                cells=tuple(_cell(begin, by_hour.get(begin)) for begin in starts),
+                cells=tuple(_hour_cell(begin, by_hour.get(begin)) for begin in starts),
                 routes=routes.get(target, ()),
                 error=error,
             )
@@ -153,7 +153,7 @@ def target_healths(
     return sorted(healths, key=lambda row: (order[row.state], -row.attempts, row.label))
 
 
-def _routes(registry: Snapshot) -> dict[TargetName, tuple[str, ...]]:
+def _routes_by_target(registry: Snapshot) -> dict[TargetName, tuple[str, ...]]:
     routes_by_target: dict[TargetName, tuple[str, ...]] = {}
     for route in registry.routes.values():
         for target in route.targets:
@@ -163,7 +163,9 @@ def _routes(registry: Snapshot) -> dict[TargetName, tuple[str, ...]]:
     return routes_by_target
 
 
-def _state(state: CircuitState | None, by_hour: Mapping[dt.datetime, Mapping[str, int]]) -> str:
+def _target_state(
+    state: CircuitState | None, by_hour: Mapping[dt.datetime, Mapping[str, int]]
+) -> str:
     now = time.monotonic()
     if state is not None and state.open_until > now:
         return "cooldown"
@@ -190,7 +192,7 @@ def _newest_counts(by_hour: Mapping[dt.datetime, Mapping[str, int]]) -> tuple[in
     return attempts, failures
 
 
-def _cell(begin: dt.datetime, sums: dict[str, int] | None) -> dict[str, str]:
+def _hour_cell(begin: dt.datetime, sums: dict[str, int] | None) -> dict[str, str]:
     hour = f"{timezone.localtime(begin):%H:%M}"
     if not sums or not sums["attempts"]:
         return {"level": "", "label": _("%(hour)s: not called") % {"hour": hour}}

@@ -74,19 +74,19 @@ def today(now: dt.datetime | None = None) -> Today:
         labels=[_hour_label(begin, totals) for begin, totals in row],
     )
     return Today(
-        figures=_figures(total, yesterday_rows.totals(), complete_row, midnight),
+        figures=_today_figures(total, yesterday_rows.totals(), complete_row, midnight),
         traffic=chart,
         scale=tuple(
             count(int(tick.value)) if tick.value % 1 == 0 else "" for tick in chart.ticks[::-1]
         ),
         axis=tuple(f"{timezone.localtime(begin):%H:%M}" for begin in starts[::6]),
         rows=tuple(row),
-        routes=_routes(midnight),
+        routes=_route_shares(midnight),
         total=total,
     )
 
 
-def _figures(
+def _today_figures(
     total: Totals,
     yesterday_totals: Totals,
     row: list[tuple[dt.datetime, Totals]],
@@ -117,7 +117,7 @@ def _figures(
             text=usd(total.cost),
             note=_unpriced_note(total)
             or _("vs %(usd)s yesterday at this time") % {"usd": usd(yesterday_totals.cost)},
-            values=tuple(_dollars(totals.cost) for _begin, totals in row),
+            values=tuple(_dollar_value(totals.cost) for _begin, totals in row),
             description=_("Known cost per hour over the last 24 hours"),
         ),
         Figure(
@@ -140,7 +140,7 @@ def _figures(
     )
 
 
-def _dollars(cost: Decimal | None) -> charts.Value:
+def _dollar_value(cost: Decimal | None) -> charts.Value:
     return None if cost is None else float(cost)
 
 
@@ -164,7 +164,7 @@ def _hour_label(begin: dt.datetime, totals: Totals) -> str:
     return _("%(hour)s: %(n)s requests, %(errors)s errors") % values
 
 
-def _routes(midnight: dt.datetime) -> tuple[RouteShare, ...]:
+def _route_shares(midnight: dt.datetime) -> tuple[RouteShare, ...]:
     totals_by_route = UsageHour.objects.in_range(midnight).by("route")
     routes_with_requests = [item for item in totals_by_route.items() if item[1].requests]
     ranked_routes = sorted(routes_with_requests, key=lambda item: -item[1].requests)

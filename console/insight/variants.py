@@ -47,21 +47,21 @@ def compare_variants(since: dt.datetime) -> list[VariantRow]:
     # Most installations have neither: checking an index avoids a scan of the log.
     if RequestLog.objects.not_empty("variant").exists():
         variant_requests = recent.not_empty("variant")
-        rows = _aggregate(variant_requests.filter(shadow_of=""), "route", "variant")
+        rows = _aggregate_rows(variant_requests.filter(shadow_of=""), "route", "variant")
         lines += [_variant_row(row, row["variant"], "variant") for row in rows]
     if not RequestLog.objects.not_empty("shadow_of").exists():
         return lines
     shadow_requests = recent.not_empty("shadow_of")
     originals = recent.filter(request_id__in=shadow_requests.values("shadow_of"))
     for rows, kind in (
-        (_aggregate(originals, "route"), "original"),
-        (_aggregate(shadow_requests, "route"), "shadow"),
+        (_aggregate_rows(originals, "route"), "original"),
+        (_aggregate_rows(shadow_requests, "route"), "shadow"),
     ):
         lines += [_variant_row(row, "", kind) for row in rows]
     return lines
 
 
-def _aggregate(rows: QuerySet[RequestLog], *names: str) -> list[dict[str, Any]]:
+def _aggregate_rows(rows: QuerySet[RequestLog], *names: str) -> list[dict[str, Any]]:
     rows_by_name = (
         rows.order_by(*names)
         .values(*names)

@@ -36,12 +36,14 @@ class ThrottleQuerySet(models.QuerySet["Throttle"]):
 
     def clear(self, names: Iterable[str]) -> None:
         """Delete the attempts of a user who has signed in."""
-        self.filter(pk__in=[_key(name) for name in names]).delete()
+        self.filter(pk__in=[_throttle_key(name) for name in names]).delete()
 
     def _row(self, name: str, now: dt.datetime) -> Throttle:
-        self.bulk_create([Throttle(key=_key(name), window_start=now)], ignore_conflicts=True)
+        self.bulk_create(
+            [Throttle(key=_throttle_key(name), window_start=now)], ignore_conflicts=True
+        )
         # On PostgreSQL this waits for concurrent attempts of the same name.
-        return self.select_for_update().get(pk=_key(name))
+        return self.select_for_update().get(pk=_throttle_key(name))
 
     def _forget(self, now: dt.datetime) -> None:
         self.filter(window_start__lte=now - WINDOW).delete()
@@ -65,5 +67,5 @@ class Throttle(models.Model):
         return f"{self.attempts} since {self.window_start}"
 
 
-def _key(name: str) -> str:
+def _throttle_key(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()

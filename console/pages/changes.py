@@ -104,7 +104,7 @@ def changes(request: HttpRequest) -> HttpResponse:
     )
     has_more = len(rows) > PAGE_SIZE
     teams = dict(Team.objects.values_list("pk", "name"))
-    entries = [_entry(row, teams) for row in rows[:PAGE_SIZE]]
+    entries = [_change_entry(row, teams) for row in rows[:PAGE_SIZE]]
     context = {
         "page": PAGE,
         "entries": entries,
@@ -127,17 +127,17 @@ def actor_label(actor: str) -> str | Promise:
     return _CREDENTIALS.get(actor, actor)
 
 
-def _entry(row: Change, teams: Mapping[int, str]) -> Entry:
+def _change_entry(row: Change, teams: Mapping[int, str]) -> Entry:
     return Entry(
         row,
         KINDS.get(row.kind, row.kind),
         CHANNELS.get(row.via, row.via),
         actor_label(row.actor),
-        _fields(row.before, row.after, teams),
+        _changed_fields(row.before, row.after, teams),
     )
 
 
-def _fields(
+def _changed_fields(
     before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, teams: Mapping[int, str]
 ) -> list[Field]:
     """Changed columns; for a created or deleted row all columns with a value."""
@@ -151,17 +151,17 @@ def _fields(
         ):
             continue
         if name in _TEAM_COLUMNS:
-            old_value, new_value = (_team(value, teams) for value in (old_value, new_value))
-        fields.append(Field(_label(name), _text(old_value), _text(new_value)))
+            old_value, new_value = (_team_name(value, teams) for value in (old_value, new_value))
+        fields.append(Field(_column_label(name), _value_text(old_value), _value_text(new_value)))
     return fields
 
 
-def _team(value: Any, teams: Mapping[int, str]) -> Any:
+def _team_name(value: Any, teams: Mapping[int, str]) -> Any:
     """Name of a team, or its id if it has been deleted."""
     return teams.get(value, value) if isinstance(value, int) else value
 
 
-def _label(name: str) -> str:
+def _column_label(name: str) -> str:
     if name in _LABELS:
         return str(_LABELS[name])
     for suffix, unit in _UNITS:
@@ -178,7 +178,7 @@ def _is_empty(value: Any) -> bool:
     return value in (None, "", [], {}, False)
 
 
-def _text(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if isinstance(value, bool):
         return str(_("yes") if value else _("no"))
     if value in (None, "", [], {}):
@@ -188,7 +188,7 @@ def _text(value: Any) -> str:
     elif isinstance(value, dict) and not any(
         isinstance(element, dict) for element in value.values()
     ):
-        text = "; ".join(f"{name}: {_text(element)}" for name, element in value.items())
+        text = "; ".join(f"{name}: {_value_text(element)}" for name, element in value.items())
     elif isinstance(value, float):
         text = f"{value:g}"
     else:

@@ -53,14 +53,14 @@ def model_doctor(request: HttpRequest, pk: int) -> HttpResponse:
     report_id = number_in(request.GET.get("report", ""))
     report = get_object_or_404(reports, pk=report_id) if report_id is not None else reports.first()
     if not is_partial(request):
-        return _page(request, row, report)
+        return _render_page(request, row, report)
     if report is None or not report.running:
         # The run has ended: reload to display the results.
         return HttpResponseClientRefresh()
-    return render(request, "console/doctor/_progress.html", _progress(row, report))
+    return render(request, "console/doctor/_progress.html", _progress_context(row, report))
 
 
-def _page(
+def _render_page(
     request: HttpRequest,
     row: Model,
     report: CapabilityReport | None,
@@ -72,10 +72,10 @@ def _page(
     advice_rows = _advice_rows(row, report, target)
     context = {
         "page": PAGE,
-        **_progress(row, report),
+        **_progress_context(row, report),
         "target": target,
         "estimate": estimate(target.model) if target else None,
-        "groups": _groups(report, target, advice_rows),
+        "groups": _probe_groups(report, target, advice_rows),
         "advised": advice_rows,
         "fixed": doctor.is_read_only(row),
         "stands_for_many": is_pattern(row.name),
@@ -86,7 +86,7 @@ def _page(
     return render(request, "console/doctor/page.html", context, status=status)
 
 
-def _progress(row: Model, report: CapabilityReport | None) -> dict[str, Any]:
+def _progress_context(row: Model, report: CapabilityReport | None) -> dict[str, Any]:
     findings = report.findings if report is not None else []
     costs = [f["cost_usd"] for f in findings if f.get("cost_usd") is not None]
     return {
@@ -114,7 +114,7 @@ def _probe_verdicts(report: CapabilityReport | None) -> list[dict[str, Any]]:
     ]
 
 
-def _titles() -> dict[str, str]:
+def _probe_titles() -> dict[str, str]:
     return {probe.name: probe.title for probe in PROBES}
 
 
@@ -132,7 +132,7 @@ def _count_verdicts(report: CapabilityReport | None) -> list[dict[str, Any]]:
     ]
 
 
-def _groups(
+def _probe_groups(
     report: CapabilityReport | None, target: Target | None, advice_rows: list[dict[str, Any]]
 ) -> list[tuple[str, list[dict[str, Any]]]]:
     """Probes by group, with their findings and the recorded properties."""
@@ -195,7 +195,7 @@ def _advice_rows(
             "advice": item,
             "now": value_label(item.now),
             "proposed": value_label(item.proposed),
-            "titles": [_titles()[name] for name in item.because],
+            "titles": [_probe_titles()[name] for name in item.because],
             "set_by_operator": item.trait in operator_traits,
         }
         for item in doctor.differences(report, target.model.traits)
@@ -258,7 +258,7 @@ def doctor_apply(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(Model.objects.select_related("provider"), pk=pk)
     report = get_object_or_404(
         CapabilityReport.objects.of_model(row.provider, row.name),
-        pk=_number(request.POST.get("report")),
+        pk=_parse_number(request.POST.get("report")),
     )
     target = doctor.target_of(store.load_snapshot(), row.provider.name, row.name)
     selected_traits = set(request.POST.getlist("trait"))
@@ -269,14 +269,16 @@ def doctor_apply(request: HttpRequest, pk: int) -> HttpResponse:
         item for item in offered_advice if item.trait in selected_traits
     ]
     if not selected_advice:
-        return _page(request, row, report, status=422, problem=_("Select at least one property."))
+        return _render_page(
+            request, row, report, status=422, problem=_("Select at least one property.")
+        )
     try:
         doctor.write_traits(row.provider, row.name, selected_advice)
     except doctor.ReadOnlyModel:
         problem = _(
             "This model is managed by a file or the environment. Copy it to the database first."
         )
-        return _page(request, row, report, status=409, problem=problem)
+        return _render_page(request, row, report, status=409, problem=problem)
     names = ", ".join(item.trait for item in selected_advice)
     messages.success(
         request, _("Applied: %(names)s. Takes effect within a second.") % {"names": names}
@@ -284,7 +286,7 @@ def doctor_apply(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("model-doctor", pk=pk)
 
 
-def _number(text: str | None) -> int:
+def _parse_number(text: str | None) -> int:
     return number_in(text or "") or 0
 
 

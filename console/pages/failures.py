@@ -26,7 +26,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     written_for_users = (
         isinstance(reason, str) and reason and not reason.endswith("the given query.")
     )
-    return _page(request, 404, _("Page not found"), reason if written_for_users else message)
+    return _render_page(request, 404, _("Page not found"), reason if written_for_users else message)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -38,7 +38,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     """403 for a view without the permission."""
     if _wants_json(request):
-        return _json(403, _("You do not have permission to do this."))
+        return _json_failure(403, _("You do not have permission to do this."))
     return forbidden_page(request)
 
 
@@ -64,9 +64,9 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return _minimal_page(request, 500, _("Something went wrong"), message)
 
 
-def _page(request: HttpRequest, status: int, title: str, message: str) -> HttpResponse:
+def _render_page(request: HttpRequest, status: int, title: str, message: str) -> HttpResponse:
     if _wants_json(request):
-        return _json(status, message)
+        return _json_failure(status, message)
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return _minimal_page(request, status, title, message)
@@ -76,7 +76,7 @@ def _page(request: HttpRequest, status: int, title: str, message: str) -> HttpRe
 
 def _minimal_page(request: HttpRequest, status: int, title: str, message: str) -> HttpResponse:
     if _wants_json(request):
-        return _json(status, message)
+        return _json_failure(status, message)
     context: dict[str, Any] = {"title": title, "message": message, "status": status}
     context["theme"] = theme_of(request)
     return HttpResponse(render_to_string("console/failures/plain.html", context), status=status)
@@ -87,5 +87,5 @@ def _wants_json(request: HttpRequest) -> bool:
     return request.path.startswith(_API) or request.content_type == "application/json"
 
 
-def _json(status: int, message: str) -> HttpResponse:
+def _json_failure(status: int, message: str) -> HttpResponse:
     return failure(status, message)

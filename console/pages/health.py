@@ -24,7 +24,7 @@ PAGE = "health"
 def health(request: HttpRequest) -> HttpResponse:
     """The page, or the part that refreshes every few seconds."""
     return render_page_or_part(
-        request, "console/health/page.html", "console/health/_live.html", _context(request)
+        request, "console/health/page.html", "console/health/_live.html", _page_context(request)
     )
 
 
@@ -40,7 +40,7 @@ def health_reset(request: HttpRequest) -> HttpResponse:
         else _("%(target)s is not in cooldown.")
     )
     if is_partial(request):
-        context = {**_context(request), "status_message": message % {"target": label}}
+        context = {**_page_context(request), "status_message": message % {"target": label}}
         return render(request, "console/health/_live.html", context)
     messages.success(request, message % {"target": label})
     return HttpResponseRedirect(reverse("health"))
@@ -65,7 +65,7 @@ def health_status(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _context(request: HttpRequest) -> dict[str, Any]:
+def _page_context(request: HttpRequest) -> dict[str, Any]:
     runtime = runtime_of(request)
     registry = targets.registry_snapshot(runtime)
     return {

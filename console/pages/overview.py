@@ -28,11 +28,11 @@ ERRORS = 5
 def overview(request: HttpRequest) -> HttpResponse:
     """The page, or the part that refreshes every few seconds."""
     return render_page_or_part(
-        request, "console/overview/page.html", "console/overview/_live.html", _context(request)
+        request, "console/overview/page.html", "console/overview/_live.html", _page_context(request)
     )
 
 
-def _context(request: HttpRequest) -> dict[str, Any]:
+def _page_context(request: HttpRequest) -> dict[str, Any]:
     runtime = runtime_of(request)
     registry = targets.registry_snapshot(runtime)
     todo = steps() if is_admin(request.user) else ()

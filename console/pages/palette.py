@@ -83,20 +83,21 @@ def palette(request: HttpRequest) -> HttpResponse:
 def find(query: str, user: Any) -> Iterator[Group]:
     """Groups with results; pages and actions alone for an empty query."""
     groups = [
-        Group(_("Requests"), list(_requests(query))),
-        Group(_("Pages"), _best_matches(query, _pages(user), limit=50)),
-        Group(_("Actions"), _best_matches(query, _actions(user), limit=50)),
+        Group(_("Requests"), list(_request_results(query))),
+        Group(_("Pages"), _best_matches(query, _page_results(user), limit=50)),
+        Group(_("Actions"), _best_matches(query, _action_results(user), limit=50)),
     ]
     if query:
         groups += [
-            Group(_("Routes"), _best_matches(query, _routes())),
-            Group(_("Models"), _best_matches(query, _models())),
-            Group(_("Providers"), _best_matches(query, _providers())),
-            Group(_("API keys"), _best_matches(query, _keys())),
+            Group(_("Routes"), _best_matches(query, _route_results())),
+            Group(_("Models"), _best_matches(query, _model_results())),
+            Group(_("Providers"), _best_matches(query, _provider_results())),
+            Group(_("API keys"), _best_matches(query, _key_results())),
             Group(
-                _("Teams"), _best_matches(query, _teams() if has_permission(user, "edit") else ())
+                _("Teams"),
+                _best_matches(query, _team_results() if has_permission(user, "edit") else ()),
             ),
-            Group(_("Evaluations"), _best_matches(query, _evaluations(user))),
+            Group(_("Evaluations"), _best_matches(query, _evaluation_results(user))),
             Group(_("Search"), [_search_log(query)]),
         ]
     return (group for group in groups if group.results)
@@ -120,20 +121,20 @@ def _best_matches(
     return sorted(matches, key=rank)[:limit] if words else matches[:limit]
 
 
-def _pages(user: Any) -> Iterator[Result]:
+def _page_results(user: Any) -> Iterator[Result]:
     for group in NAV:
         for entry in group.entries:
             if has_permission(user, entry.permission):
                 yield Result(entry.title, reverse(entry.page), entry.icon, group.title)
 
 
-def _actions(user: Any) -> Iterator[Result]:
+def _action_results(user: Any) -> Iterator[Result]:
     for action in ACTIONS:
         if has_permission(user, action.permission):
             yield Result(action.label, reverse(action.url_name), action.icon)
 
 
-def _requests(query: str) -> Iterator[Result]:
+def _request_results(query: str) -> Iterator[Result]:
     """The request with this id, if the query is one."""
     is_id = query.isdecimal() or (" " not in query and len(query) >= 8)
     row = RequestLog.objects.by_id(query) if is_id else None
@@ -142,33 +143,33 @@ def _requests(query: str) -> Iterator[Result]:
         yield Result(row.request_id, reverse("request", args=[row.pk]), "scroll-text", detail)
 
 
-def _routes() -> Iterator[Result]:
+def _route_results() -> Iterator[Result]:
     for name in Route.objects.values_list("name", flat=True):
         yield Result(name, reverse("route", args=[name]), "waypoints")
 
 
-def _models() -> Iterator[Result]:
+def _model_results() -> Iterator[Result]:
     rows = Model.objects.values_list("pk", "provider__name", "name")
     for pk, provider, name in rows:
         yield Result(name, reverse("model-edit", args=[pk]), "boxes", f"{provider}/{name}")
 
 
-def _providers() -> Iterator[Result]:
+def _provider_results() -> Iterator[Result]:
     for pk, name in Provider.objects.values_list("pk", "name"):
         yield Result(name, reverse("provider-edit", args=[pk]), "plug")
 
 
-def _keys() -> Iterator[Result]:
+def _key_results() -> Iterator[Result]:
     for pk, name, prefix in ApiKey.objects.live().values_list("pk", "name", "prefix"):
         yield Result(name, reverse("key-edit", args=[pk]), "key-round", f"{prefix}…")
 
 
-def _teams() -> Iterator[Result]:
+def _team_results() -> Iterator[Result]:
     for pk, name in Team.objects.values_list("pk", "name"):
         yield Result(name, reverse("team-edit", args=[pk]), "coins")
 
 
-def _evaluations(user: Any) -> Iterator[Result]:
+def _evaluation_results(user: Any) -> Iterator[Result]:
     for pk, name in Evaluation.objects.visible_to(user).values_list("pk", "name"):
         yield Result(name, reverse("evaluation", args=[pk]), "check-check")
 

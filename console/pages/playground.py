@@ -114,7 +114,7 @@ def json_response(content: Any, status: int = 200) -> HttpResponse:
     return reply
 
 
-def _body(request: HttpRequest) -> Any:
+def _read_json_body(request: HttpRequest) -> Any:
     """The JSON body. Images make it larger than Django's limit of forms."""
     content = request.read(settings.MAX_BODY_BYTES + 1)
     if len(content) > settings.MAX_BODY_BYTES:
@@ -128,24 +128,24 @@ def _body(request: HttpRequest) -> Any:
     return body
 
 
-def _object(request: HttpRequest) -> Json:
-    body = _body(request)
+def _read_json_object(request: HttpRequest) -> Json:
+    body = _read_json_body(request)
     if not isinstance(body, dict):
         raise Invalid({"": _("Must be a JSON object.")})
     return body
 
 
-async def _snapshot(request: HttpRequest) -> Snapshot:
+async def _current_snapshot(request: HttpRequest) -> Snapshot:
     runtime = runtime_of(request)
     return runtime.snapshot if runtime is not None else await sync_to_async(store.load_snapshot)()
 
 
-async def _row(user: Any, run: UUID) -> PlaygroundRun:
+async def _find_run(user: Any, run: UUID) -> PlaygroundRun:
     runs = PlaygroundRun.objects.visible_to(user).select_related("owner")
     return await runs.aget(uuid=run)
 
 
-async def _stream(frames: AsyncIterator[bytes]) -> StreamingHttpResponse:
+async def _event_stream(frames: AsyncIterator[bytes]) -> StreamingHttpResponse:
     reply = StreamingHttpResponse(frames, content_type=_STREAM)
     # A buffering proxy would hold back the stream.
     reply["Cache-Control"], reply["X-Accel-Buffering"] = "no-store", "no"
@@ -159,11 +159,11 @@ async def _stream(frames: AsyncIterator[bytes]) -> StreamingHttpResponse:
 @playground_user
 async def playground(request: HttpRequest) -> HttpResponse:
     """The page, with a run, a preset, a link or a logged request already in it."""
-    snapshot = await _snapshot(request)
-    return await sync_to_async(_page)(request, snapshot)
+    snapshot = await _current_snapshot(request)
+    return await sync_to_async(_render_page)(request, snapshot)
 
 
-def _page(request: HttpRequest, snapshot: Snapshot) -> HttpResponse:
+def _render_page(request: HttpRequest, snapshot: Snapshot) -> HttpResponse:
     presets = PlaygroundPreset.objects.owned_by(request.user).newest()
     run, settings_ = _requested_run(request), _requested_settings(request)
     models = boot.list_models(snapshot)
@@ -181,7 +181,7 @@ def _page(request: HttpRequest, snapshot: Snapshot) -> HttpResponse:
         "presets": [{"id": p.pk, "name": p.name, "version": p.version} for p in presets],
         "run": run,
         "settings": settings_,
-        "notice": _notice(request, run, settings_) if keys != [] else _NO_KEY,
+        "notice": _page_notice(request, run, settings_) if keys != [] else _NO_KEY,
     }
     if keys is None:
         left_usd = _remaining_usd(request)
@@ -209,7 +209,7 @@ def _requested_run(request: HttpRequest) -> Json | None:
     return prefill.run_document(row)
 
 
-def _notice(request: HttpRequest, run: Json | None, settings_: Json | None) -> str:
+def _page_notice(request: HttpRequest, run: Json | None, settings_: Json | None) -> str:
     """Why the page cannot display what its URL requests; empty if it can."""
     if request.GET.get("run") and run is None:
         return _(
@@ -255,12 +255,12 @@ def _may_read(user: Any, row: RequestLog) -> bool:
 async def runs(request: HttpRequest, user: Any) -> HttpResponseBase:
     """Start a run; the response streams its events."""
     plan, document = await sync_to_async(read_plan)(request)
-    return await _begin(request, user, plan, document)
+    return await _begin_run(request, user, plan, document)
 
 
 def read_plan(request: HttpRequest) -> tuple[Plan, Json]:
     """Plan and its document. Runs in a thread, as images and schemas take time to validate."""
-    document = _object(request)
+    document = _read_json_object(request)
     plan = parse(document)
     pk = document.get("logged_request")
     row = prefill.logged_request(str(pk)) if isinstance(pk, int) else None
@@ -269,7 +269,9 @@ def read_plan(request: HttpRequest) -> tuple[Plan, Json]:
     return plan, document
 
 
-async def _begin(request: HttpRequest, user: Any, plan: Plan, document: Json) -> HttpResponseBase:
+async def _begin_run(
+    request: HttpRequest, user: Any, plan: Plan, document: Json
+) -> HttpResponseBase:
     if active_runs.count_running_for(user.pk) >= MAX_RUNNING:
         message = _("%d of your runs are still in progress. Stop one first.") % MAX_RUNNING
         return json_response({"errors": {"": message}}, 429)
@@ -278,15 +280,15 @@ async def _begin(request: HttpRequest, user: Any, plan: Plan, document: Json) ->
         return json_response({"errors": {"budget": budget.budget_exceeded_message()}}, 429)
     runtime = await lazy_runtime(request).get()
     run = await sync_to_async(run_store.create_run)(runtime, user, plan, document, key_id)
-    return await _stream(run.stream())
+    return await _event_stream(run.stream())
 
 
 @require_POST
 @json_view("playground")
 async def run_stop(request: HttpRequest, user: Any, run: UUID) -> HttpResponseBase:
     """Stop a column of a run, or all of it."""
-    row = await _row(user, run)
-    column = _object(request).get("col")
+    row = await _find_run(user, run)
+    column = _read_json_object(request).get("col")
     if column is not None and column not in list(COLUMN_LETTERS):
         raise Invalid({"col": _("Must be a column from A to H.")})
     active_run = active_runs.active_run(str(row.uuid))
@@ -301,11 +303,11 @@ async def run_stop(request: HttpRequest, user: Any, run: UUID) -> HttpResponseBa
 @json_view("playground")
 async def run_events(request: HttpRequest, user: Any, run: UUID) -> HttpResponseBase:
     """The events of a run after one, stored or live."""
-    row = await _row(user, run)
+    row = await _find_run(user, run)
     last_event = request.GET.get("after") or request.headers.get("Last-Event-ID") or "0"
     after = number_in(last_event) or 0
     active_run = active_runs.active_run(str(row.uuid))
-    return await _stream(
+    return await _event_stream(
         active_run.log.follow(after) if active_run is not None else _follow_stored(row, after)
     )
 
@@ -329,7 +331,7 @@ async def _follow_stored(row: PlaygroundRun, after: int) -> AsyncIterator[bytes]
 @json_view("playground")
 async def run_translation(request: HttpRequest, user: Any, run: UUID) -> HttpResponseBase:
     """A column of a run in another client dialect."""
-    row = await _row(user, run)
+    row = await _find_run(user, run)
     plan = await sync_to_async(run_store.plan_of)(row)
     column = run_store.select_column(plan, request.GET.get("col", ""))
     dialect = request.GET.get("dialect") or plan.dialect
@@ -337,13 +339,15 @@ async def run_translation(request: HttpRequest, user: Any, run: UUID) -> HttpRes
         raise Invalid({"dialect": _("This dialect is not supported.")})
     results = await sync_to_async(run_store.results_of)(row)
     answer = next(iter(results.of(column.id)), None)
-    snapshot = await _snapshot(request)
+    snapshot = await _current_snapshot(request)
     if not await sync_to_async(own_keys.may_use_model)(user, snapshot, column.model):
         raise Invalid({"col": _("None of your keys may use this model.")})
-    return json_response(await sync_to_async(_translation)(snapshot, dialect, column, answer))
+    return json_response(
+        await sync_to_async(_answer_translation)(snapshot, dialect, column, answer)
+    )
 
 
-def _translation(
+def _answer_translation(
     snapshot: Snapshot, dialect: str, column: Column, answer: AnswerResult | None
 ) -> Json:
     """Both sides of an answer; `sides` is HTML."""
@@ -356,9 +360,9 @@ def _translation(
 @json_view("playground")
 async def run_code(request: HttpRequest, user: Any, run: UUID) -> HttpResponseBase:
     """Client code that repeats a column of a run."""
-    row = await _row(user, run)
+    row = await _find_run(user, run)
     plan = await sync_to_async(run_store.plan_of)(row)
-    return _code(request, plan)
+    return _code_response(request, plan)
 
 
 @require_POST
@@ -366,10 +370,10 @@ async def run_code(request: HttpRequest, user: Any, run: UUID) -> HttpResponseBa
 async def code_of(request: HttpRequest, user: Any) -> HttpResponseBase:
     """Client code for these settings, without a run."""
     plan, _document = await sync_to_async(read_plan)(request)
-    return _code(request, plan)
+    return _code_response(request, plan)
 
 
-def _code(request: HttpRequest, plan: Plan) -> HttpResponse:
+def _code_response(request: HttpRequest, plan: Plan) -> HttpResponse:
     lang = request.GET.get("lang", "curl")
     if lang not in code.RENDERERS:
         raise Invalid({"lang": _("Must be one of %s.") % ", ".join(code.RENDERERS)})
@@ -385,9 +389,9 @@ async def run_one(
     request: HttpRequest, user: Any, run: UUID, form: str = "json"
 ) -> HttpResponseBase:
     """Export a run as a file, name it, or delete it."""
-    row = await _row(user, run)
+    row = await _find_run(user, run)
     if request.method == "PATCH":
-        return await _rename(row, _object(request).get("name"))
+        return await _rename_run(row, _read_json_object(request).get("name"))
     if form not in {"json", "csv", "md", "svg"}:
         raise Invalid({"form": _("Must be one of %s.") % "json, csv, md, svg"})
     if request.method == "DELETE":
@@ -412,7 +416,7 @@ async def run_one(
     return reply
 
 
-async def _rename(row: PlaygroundRun, name: Any) -> HttpResponse:
+async def _rename_run(row: PlaygroundRun, name: Any) -> HttpResponse:
     """Give a run a name; an empty one removes it."""
     if not isinstance(name, str) or len(name.strip()) > MAX_NAME:
         raise Invalid({"name": _("Must have at most %d characters.") % MAX_NAME})
@@ -438,7 +442,7 @@ async def run_history(request: HttpRequest, user: Any) -> HttpResponseBase:
 @json_view("playground")
 async def votes(request: HttpRequest, user: Any) -> HttpResponseBase:
     """Vote on a run; the response reveals the models."""
-    return json_response(await sync_to_async(scoreboard.vote)(user, _object(request)))
+    return json_response(await sync_to_async(scoreboard.vote)(user, _read_json_object(request)))
 
 
 @require_GET
@@ -462,7 +466,7 @@ async def presets(request: HttpRequest, user: Any) -> HttpResponseBase:
         rows_of_user = PlaygroundPreset.objects.owned_by(user).newest()
         rows = [{"id": p.pk, "name": p.name, "version": p.version} async for p in rows_of_user]
         return json_response({"presets": rows})
-    body = _object(request)
+    body = _read_json_object(request)
     name, document = body.get("name"), body.get("document") or body.get("settings")
     if not isinstance(name, str) or not 0 < len(name.strip()) <= 100:
         raise Invalid({"name": _("Must have 1 to 100 characters.")})

@@ -55,7 +55,7 @@ def usage(request: HttpRequest) -> HttpResponse:
         "dimensions": series.DIMENSIONS.items(),
         "dimension_title": series.DIMENSIONS[usage_data.dimension],
         "lines_title": _TITLES[usage_data.dimension],
-        "charts": _charts(usage_data),
+        "charts": _usage_charts(usage_data),
         "variants": compare_variants(usage_data.starts[0]),
         "ever": bool(usage_data.rows) or UsageHour.objects.exists(),
     }
@@ -74,11 +74,11 @@ def usage_csv(request: HttpRequest) -> HttpResponse:
     writer.writerow(["start", dimension, *_COLUMNS, "cost_usd", "requests_without_price"])
     for name, start, totals in series.every_step(span, dimension):
         if totals.requests or totals.tokens:
-            writer.writerow([timezone.localtime(start).isoformat(), *_cells(name, totals)])
+            writer.writerow([timezone.localtime(start).isoformat(), *_table_cells(name, totals)])
     return response
 
 
-def _cells(name: str, totals: Totals) -> list[Any]:
+def _table_cells(name: str, totals: Totals) -> list[Any]:
     safe_name = f"'{name}" if name.startswith(_FORMULA_PREFIXES) else name
     # Fixed-point notation: spreadsheets disagree about 1E-7.
     cost = "" if totals.cost is None else f"{totals.cost:.{len(str(UNITS)) - 1}f}"
@@ -96,7 +96,7 @@ def _span_and_dimension(request: HttpRequest) -> tuple[Span, str]:
     return span_of(request.GET.get("span", "")), dimension
 
 
-def _charts(usage_data: series.Usage) -> list[dict[str, Any]]:
+def _usage_charts(usage_data: series.Usage) -> list[dict[str, Any]]:
     """The two charts: title, data and table of each."""
     per = {"hour": _("hour"), "day": _("day"), "month": _("month")}[usage_data.span.step]
     titles = {
@@ -109,13 +109,13 @@ def _charts(usage_data: series.Usage) -> list[dict[str, Any]]:
             "title": title,
             "measure": measure,
             "data": series.chart(usage_data, measure),
-            "rows": _rows(usage_data, measure),
+            "rows": _step_rows(usage_data, measure),
         }
         for measure, title in titles.items()
     ]
 
 
-def _rows(usage_data: series.Usage, measure: str) -> list[dict[str, Any]]:
+def _step_rows(usage_data: series.Usage, measure: str) -> list[dict[str, Any]]:
     """The steps with usage, newest first."""
     columns = zip(*(line.totals for line in usage_data.series), strict=True)
     rows = [

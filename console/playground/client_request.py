@@ -77,11 +77,13 @@ def build_request(column: Column, *, stream: bool) -> Request:
         if settings.system
         else (),
         turns=column.turns,
-        tools=_tools(settings, logged_settings),
+        tools=_request_tools(settings, logged_settings),
         tool_choice=logged_settings.tool_choice
         if _same_choice(params, displayed.params) and is_logged
-        else _choice(settings),
-        output=logged_settings.output if settings.schema == displayed.schema else _output(settings),
+        else _tool_choice(settings),
+        output=logged_settings.output
+        if settings.schema == displayed.schema
+        else _output_format(settings),
         thinking=logged_settings.thinking
         if effort == displayed.params.reasoning_effort
         else Thinking(effort=effort)
@@ -151,12 +153,15 @@ def _same_choice(params: GenerationParams, displayed: GenerationParams) -> bool:
     return params.tool_choice == displayed.tool_choice and params.parallel_tool_calls is None
 
 
-def _tools(settings: PromptSettings, logged_settings: LoggedSettings) -> tuple[CanonTool, ...]:
+def _request_tools(
+    settings: PromptSettings, logged_settings: LoggedSettings
+) -> tuple[CanonTool, ...]:
     """The page's tools, and those of the logged request that it does not display."""
     functions = [tool for tool in logged_settings.tools if tool.kind == "function"]
     known_tools = {(t.name, t.description or "", _schema_key(t.schema)): t for t in functions}
     tools = [
-        known_tools.get((tool.name, tool.description, _schema_key(tool.schema))) or _tool(tool)
+        known_tools.get((tool.name, tool.description, _schema_key(tool.schema)))
+        or _canonical_tool(tool)
         for tool in settings.tools
     ]
     if tools == functions:
@@ -169,11 +174,11 @@ def _schema_key(schema: Json | None) -> bytes:
     return msgspec.json.encode(schema or EMPTY_SCHEMA, order="sorted")
 
 
-def _tool(tool: Tool) -> CanonTool:
+def _canonical_tool(tool: Tool) -> CanonTool:
     return CanonTool(name=tool.name, description=tool.description or None, schema=tool.schema)
 
 
-def _choice(settings: PromptSettings) -> ToolChoice | None:
+def _tool_choice(settings: PromptSettings) -> ToolChoice | None:
     tool_choice, parallel = settings.params.tool_choice, settings.params.parallel_tool_calls
     if not settings.tools or (tool_choice is None and parallel is None):
         return None
@@ -181,7 +186,7 @@ def _choice(settings: PromptSettings) -> ToolChoice | None:
     return ToolChoice(mode=mode, parallel=parallel)
 
 
-def _output(settings: PromptSettings) -> Output:
+def _output_format(settings: PromptSettings) -> Output:
     """Strict only if that leaves the schema unchanged: the answer is checked against it."""
     schema = settings.schema
     if schema is None:

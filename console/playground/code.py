@@ -31,12 +31,12 @@ def render_code(lang: str, base: str, dialect: str, column: Column) -> str:
     return RENDERERS[lang](base.rstrip("/"), dialect, column)
 
 
-def _body(dialect: str, column: Column) -> Json:
+def _request_body(dialect: str, column: Column) -> Json:
     return client_request.render_body(dialect, client_request.build_request(column, stream=True))[0]
 
 
-def _curl(base: str, dialect: str, column: Column) -> str:
-    body = _body(dialect, column)
+def _curl_code(base: str, dialect: str, column: Column) -> str:
+    body = _request_body(dialect, column)
     path = path_of(dialect, column.model, stream=True)
     lines = [f"curl -N {quote(base + path)}"]
     # Double quotes: the shell puts the key in.
@@ -47,7 +47,7 @@ def _curl(base: str, dialect: str, column: Column) -> str:
 
 
 def _python_openai(base: str, dialect: str, column: Column) -> str:
-    body = _body(_CHAT, column)
+    body = _request_body(_CHAT, column)
     return f"""import os
 
 from openai import OpenAI
@@ -64,7 +64,7 @@ for chunk in stream:
 
 
 def _python_responses(base: str, dialect: str, column: Column) -> str:
-    body = _body(_RESPONSES, column)
+    body = _request_body(_RESPONSES, column)
     return f"""import os
 
 from openai import OpenAI
@@ -81,7 +81,7 @@ for event in stream:
 
 
 def _python_anthropic(base: str, dialect: str, column: Column) -> str:
-    body = _body(_ANTHROPIC, column)
+    body = _request_body(_ANTHROPIC, column)
     body.pop("stream", None)
     return f"""import os
 
@@ -99,7 +99,7 @@ with client.messages.stream(
 
 def _python_gemini(base: str, dialect: str, column: Column) -> str:
     """The SDK's `config` merges `generationConfig` with the other fields of the body."""
-    body = _body(_GEMINI, column)
+    body = _request_body(_GEMINI, column)
     contents = body.pop("contents")
     config = {**body.pop("generationConfig", {}), **body}
     arguments = {"model": column.model, "contents": contents, "config": config or None}
@@ -123,7 +123,7 @@ for chunk in client.models.generate_content_stream(
 
 
 def _python_ollama(base: str, dialect: str, column: Column) -> str:
-    body = _body(_OLLAMA, column)
+    body = _request_body(_OLLAMA, column)
     return f"""import os
 
 from ollama import Client
@@ -141,7 +141,7 @@ for part in client.chat(
 
 
 def _python_cohere(base: str, dialect: str, column: Column) -> str:
-    body = _body(_COHERE, column)
+    body = _request_body(_COHERE, column)
     body.pop("stream", None)
     return f"""import os
 
@@ -183,7 +183,7 @@ def _with_bytes(value: Any) -> Any:
 
 def _python_boto3(base: str, dialect: str, column: Column) -> str:
     """Over plain HTTP boto3 sends no Bedrock API key, so the header is added here."""
-    body = _with_bytes(_body(_BEDROCK, column))
+    body = _with_bytes(_request_body(_BEDROCK, column))
     arguments = _python_arguments({"modelId": column.model, **body}, _BEDROCK)
     return f"""{"import base64" + chr(10) if "base64.b64decode" in arguments else ""}import os
 
@@ -212,8 +212,8 @@ for event in answer["stream"]:
 """
 
 
-def _javascript(base: str, dialect: str, column: Column) -> str:
-    body = _body(_CHAT, column)
+def _javascript_code(base: str, dialect: str, column: Column) -> str:
+    body = _request_body(_CHAT, column)
     return f"""{_client_js(base)}
 const stream = await client.chat.completions.create({_js_object(body)});
 for await (const chunk of stream) {{
@@ -223,7 +223,7 @@ for await (const chunk of stream) {{
 
 
 def _javascript_responses(base: str, dialect: str, column: Column) -> str:
-    body = _body(_RESPONSES, column)
+    body = _request_body(_RESPONSES, column)
     return f"""{_client_js(base)}
 const stream = await client.responses.create({_js_object(body)});
 for await (const event of stream) {{
@@ -247,7 +247,7 @@ def _js_object(body: Json) -> str:
 
 
 RENDERERS: dict[str, Callable[[str, str, Column], str]] = {
-    "curl": _curl,
+    "curl": _curl_code,
     "python-openai": _python_openai,
     "python-responses": _python_responses,
     "python-anthropic": _python_anthropic,
@@ -255,7 +255,7 @@ RENDERERS: dict[str, Callable[[str, str, Column], str]] = {
     "python-ollama": _python_ollama,
     "python-boto3": _python_boto3,
     "python-cohere": _python_cohere,
-    "javascript": _javascript,
+    "javascript": _javascript_code,
     "javascript-responses": _javascript_responses,
 }
 TITLES = {

@@ -57,10 +57,10 @@ MARKDOWN_ANSWER_CHARS = 500
 
 def rows(results: RunResults) -> list[Json]:
     """One row per answer, with the fields of HEADER."""
-    return [_row(answer) for answer in results.by_key.values()]
+    return [_answer_row(answer) for answer in results.by_key.values()]
 
 
-def _row(answer: AnswerResult) -> Json:
+def _answer_row(answer: AnswerResult) -> Json:
     end: Json = answer.end or {}
     schema, tools = answer.verdicts.get("schema"), answer.verdicts.get("tools")
     values = (
@@ -117,11 +117,11 @@ def as_csv(results: RunResults) -> str:
     writer = csv.writer(out)
     writer.writerow(HEADER)
     for row in rows(results):
-        writer.writerow([_cell(row[name]) for name in HEADER])
+        writer.writerow([_csv_cell(row[name]) for name in HEADER])
     return out.getvalue()
 
 
-def _cell(value: Any) -> Any:
+def _csv_cell(value: Any) -> Any:
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -136,7 +136,7 @@ def _cell(value: Any) -> Any:
 def as_markdown(title: str, results: RunResults) -> str:
     """Markdown table, with long answers in full below it."""
     answer_rows = rows(results)
-    lines = [f"# {_line(title) or 'Playground run'}", ""]
+    lines = [f"# {_single_line(title) or 'Playground run'}", ""]
     lines.append("| " + " | ".join(name.replace("_", " ") for name in _MARKDOWN) + " |")
     lines.append("|" + " --- |" * len(_MARKDOWN))
     for row in answer_rows:
@@ -145,18 +145,18 @@ def as_markdown(title: str, results: RunResults) -> str:
     for row in answer_rows:
         answer = str(row["answer"])
         if len(answer) > MARKDOWN_ANSWER_CHARS:
-            fence = _fence(answer)
-            lines += ["", f"## {row['column']}: {_line(str(row['model']))}", ""]
+            fence = _code_fence(answer)
+            lines += ["", f"## {row['column']}: {_single_line(str(row['model']))}", ""]
             lines += [fence, answer, fence]
     return "\n".join(lines) + "\n"
 
 
-def _line(text: str) -> str:
+def _single_line(text: str) -> str:
     return " ".join(text.split())
 
 
 def _markdown_cell(value: Any) -> str:
-    text = _line(str(_cell(value)).removeprefix("'"))
+    text = _single_line(str(_csv_cell(value)).removeprefix("'"))
     if len(text) > MARKDOWN_ANSWER_CHARS:
         text = text[: MARKDOWN_ANSWER_CHARS - 1] + "…"
     for sign in "\\`|<>*_[]":
@@ -164,7 +164,7 @@ def _markdown_cell(value: Any) -> str:
     return text
 
 
-def _fence(text: str) -> str:
+def _code_fence(text: str) -> str:
     """Code fence that does not occur in the text."""
     ticks = "```"
     while ticks in text:

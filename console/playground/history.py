@@ -25,14 +25,14 @@ def page(user: Any, before: int | None, text: str = "") -> Callable[[], Json]:
         has_more = len(rows) > PAGE_ROWS
         displayed_rows = rows[:PAGE_ROWS]
         return {
-            "runs": [_row(row, user) for row in displayed_rows],
+            "runs": [_run_row(row, user) for row in displayed_rows],
             "next": displayed_rows[-1].pk if has_more else None,
         }
 
     return read
 
 
-def _row(row: PlaygroundRun, user: Any) -> Json:
+def _run_row(row: PlaygroundRun, user: Any) -> Json:
     columns: list[Json] = row.summary.get("columns") or []
     return {
         "id": str(row.uuid),

@@ -51,7 +51,7 @@ def as_svg(run: SharedRun, theme: str = "light") -> str:
     title = wrap(run.title, _TITLE_CHARS * columns - 8, 2) if run.title else []
     y = PADDING
     parts = [
-        _text(PADDING, y + 18 + 24 * n, line, colours["text"], 18, bold=True)
+        _svg_text(PADDING, y + 18 + 24 * n, line, colours["text"], 18, bold=True)
         for n, line in enumerate(title)
     ]
     y += 24 * len(title) + (12 if title else 0)
@@ -60,7 +60,7 @@ def as_svg(run: SharedRun, theme: str = "light") -> str:
         height = _TEXT_TOP + _LINE * max(len(lines) for _answer, lines in row) + _INSET
         for index, (answer, lines) in enumerate(row):
             x = PADDING + index * (CARD_WIDTH + GAP)
-            parts += _card(answer, lines, x, y, height, colours)
+            parts += _answer_card(answer, lines, x, y, height, colours)
         y += height + GAP
     height = y - GAP + PADDING if answers else y + PADDING
     return (
@@ -76,7 +76,7 @@ def _answer_lines(answer: SharedAnswer) -> list[str]:
     return wrap(text, _CHARS, MAX_LINES)
 
 
-def _card(
+def _answer_card(
     answer: SharedAnswer, lines: list[str], x: int, y: int, height: int, colours: dict[str, str]
 ) -> Iterator[str]:
     left = x + _INSET
@@ -85,13 +85,13 @@ def _card(
         f'fill="{colours["card"]}" stroke="{colours["line"]}"/>'
     )
     name = wrap(f"{answer.letter}  {answer.model}", 42, 1)
-    yield _text(left, y + 28, name[0] if name else "", colours["text"], 15, bold=True)
+    yield _svg_text(left, y + 28, name[0] if name else "", colours["text"], 15, bold=True)
     if answer.state == "ok":
-        yield _text(left, y + 50, figures(answer), colours["muted"], 12)
+        yield _svg_text(left, y + 50, figures(answer), colours["muted"], 12)
     else:
-        yield _text(left, y + 50, answer.state, colours["bad"], 12)
+        yield _svg_text(left, y + 50, answer.state, colours["bad"], 12)
     for number, line in enumerate(lines):
-        yield _text(left, y + _TEXT_TOP + _LINE * number + 10, line, colours["text"], 13)
+        yield _svg_text(left, y + _TEXT_TOP + _LINE * number + 10, line, colours["text"], 13)
 
 
 def figures(answer: SharedAnswer) -> str:
@@ -105,7 +105,7 @@ def figures(answer: SharedAnswer) -> str:
     return " · ".join(filter(None, parts))
 
 
-def _text(x: int, y: int, text: str, fill: str, size: int, *, bold: bool = False) -> str:
+def _svg_text(x: int, y: int, text: str, fill: str, size: int, *, bold: bool = False) -> str:
     weight = ' font-weight="600"' if bold else ""
     return (
         f'<text x="{x}" y="{y}" fill="{fill}" font-size="{size}"{weight} xml:space="preserve">'
@@ -129,8 +129,8 @@ def _wrap_text(text: str, width: int) -> Iterator[str]:
         line, line_width = "", 0
         for word in re.findall(r"\S+\s*|\s+", paragraph):
             for piece in _split_word(word, width):
-                size = _width(piece)
-                if line and line_width + _width(piece.rstrip()) > width:
+                size = _text_width(piece)
+                if line and line_width + _text_width(piece.rstrip()) > width:
                     yield line.rstrip()
                     line, line_width = "", 0
                 line, line_width = line + piece, line_width + size
@@ -141,7 +141,7 @@ def _split_word(word: str, width: int) -> Iterator[str]:
     """The word, cut where it is longer than a line."""
     piece, piece_width = "", 0
     for character in word:
-        size = _width(character)
+        size = _text_width(character)
         if piece_width + size > width and character.strip():
             yield piece
             piece, piece_width = "", 0
@@ -149,5 +149,5 @@ def _split_word(word: str, width: int) -> Iterator[str]:
     yield piece
 
 
-def _width(text: str) -> int:
+def _text_width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text)

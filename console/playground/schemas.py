@@ -146,7 +146,10 @@ _deadline = _Deadline()
 @lru_cache(maxsize=16)
 def _with_time_limit(kind: Any) -> Any:
     """Validator class of a draft in which every keyword checks the deadline."""
-    replacements: dict[str, Keyword] = {"pattern": _pattern, "uniqueItems": _unique_items(kind)}
+    replacements: dict[str, Keyword] = {
+        "pattern": _check_pattern,
+        "uniqueItems": _unique_items(kind),
+    }
     keywords = {
         **kind.VALIDATORS,
         **{k: v for k, v in replacements.items() if k in kind.VALIDATORS},
@@ -179,7 +182,9 @@ def _matches_pattern(pattern: str, text: str) -> bool:
         raise CheckTimeout(f"invalid pattern {pattern[:80]}: {error}") from None
 
 
-def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[ValidationError]:
+def _check_pattern(
+    validator: Any, pattern: str, instance: Any, schema: Any
+) -> Iterator[ValidationError]:
     if isinstance(instance, str) and not _matches_pattern(pattern, instance):
         yield ValidationError(f"{instance[:80]!r} does not match {pattern[:80]!r}")
 

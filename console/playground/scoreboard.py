@@ -57,7 +57,7 @@ def table(votes: Iterable[Vote]) -> list[Json]:
     rows: dict[str, Json] = {}
     for vote in votes:
         for model in dict.fromkeys(vote.candidates):
-            _count_vote(rows.setdefault(model, _row(model)), vote)
+            _count_vote(rows.setdefault(model, _empty_row(model)), vote)
         _update_ratings(rows, vote)
     for row in rows.values():
         decided = row["wins"] + row["losses"] + row["ties"]
@@ -66,7 +66,7 @@ def table(votes: Iterable[Vote]) -> list[Json]:
     return sorted(rows.values(), key=lambda row: (-row["rating"], row["model"]))
 
 
-def _row(model: str) -> Json:
+def _empty_row(model: str) -> Json:
     zero = dict.fromkeys(("votes", "wins", "losses", "ties", "bad"), 0)
     return {"model": model, **zero, "rating": _START}
 

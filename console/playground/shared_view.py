@@ -69,12 +69,12 @@ class SharedRun(msgspec.Struct, frozen=True):
 
 def shared_view(row: PlaygroundRun, *, with_prompt: bool) -> SharedRun:
     """The run, with or without its prompt."""
-    answers = tuple(_answer(each) for each in run_store.results_of(row).by_key.values())
+    answers = tuple(_shared_answer(each) for each in run_store.results_of(row).by_key.values())
     title = (row.name or row.title) if with_prompt else row.name
-    return SharedRun(title, _prompts(row) if with_prompt else (), answers)
+    return SharedRun(title, _shared_prompts(row) if with_prompt else (), answers)
 
 
-def _answer(answer: AnswerResult) -> SharedAnswer:
+def _shared_answer(answer: AnswerResult) -> SharedAnswer:
     end: dict[str, Any] = answer.end or {}
     status = end.get("status")
     return SharedAnswer(
@@ -93,7 +93,7 @@ def _answer(answer: AnswerResult) -> SharedAnswer:
     )
 
 
-def _prompts(row: PlaygroundRun) -> tuple[SharedPrompt, ...]:
+def _shared_prompts(row: PlaygroundRun) -> tuple[SharedPrompt, ...]:
     """The prompts, each with the columns that share it; empty if the document is outdated."""
     try:
         columns = run_store.plan_of(row).columns
@@ -101,12 +101,12 @@ def _prompts(row: PlaygroundRun) -> tuple[SharedPrompt, ...]:
         return ()
     letters_by_messages: dict[tuple[SharedMessage, ...], str] = {}
     for column in columns:
-        messages = _messages(column)
+        messages = _shared_messages(column)
         letters_by_messages[messages] = letters_by_messages.get(messages, "") + column.id
     return tuple(SharedPrompt(letters, each) for each, letters in letters_by_messages.items())
 
 
-def _messages(column: Column) -> tuple[SharedMessage, ...]:
+def _shared_messages(column: Column) -> tuple[SharedMessage, ...]:
     system = column.settings.system
     messages = [SharedMessage("system", system)] if system else []
     for turn in column.turns:

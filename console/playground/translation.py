@@ -45,8 +45,8 @@ def translate_answer(
     body, notes = client_request.render_body(
         dialect, client_request.build_request(column, stream=True)
     )
-    route, target = _target(snapshot, column.model, answer)
-    call = _call(client, snapshot, body, column.model)
+    route, target = _answering_target(snapshot, column.model, answer)
+    call = _create_call(client, snapshot, body, column.model)
     prepared = prepare(call, msgspec.structs.replace(route, strict=False), target)
     upstream_body: Json = msgspec.json.decode(prepared.content)
     request_part: Json = {
@@ -62,7 +62,7 @@ def translate_answer(
         "adaptations": adaptation_rows(prepared.report),
     }
     request_part["sides"] = _translation_sides(request_part, route, target)
-    return request_part | _answer(client, column.model, answer)
+    return request_part | _stored_answer(client, column.model, answer)
 
 
 def _translation_sides(request_part: Json, route: Route, target: Target) -> Json:
@@ -79,7 +79,9 @@ def _translation_sides(request_part: Json, route: Route, target: Target) -> Json
             edits=(*target.model.provider.edits, *target.model.edits, *target.edits),
             reasoning_field=route.reasoning_field,
         )
-        changes = _trace(path, with_path_fields(client, body, target.model.name, stream=True))
+        changes = _trace_request(
+            path, with_path_fields(client, body, target.model.name, stream=True)
+        )
     return {
         **compare_sides(
             changes,
@@ -95,7 +97,7 @@ def _translation_sides(request_part: Json, route: Route, target: Target) -> Json
     }
 
 
-def _trace(path: TranslationPath, body: Json) -> Trace:
+def _trace_request(path: TranslationPath, body: Json) -> Trace:
     """Changes of the request; none are marked if it cannot be translated again."""
     try:
         return trace(body, path.translate_request, unfolded_leaves(body), {("model",): ("model",)})
@@ -103,7 +105,9 @@ def _trace(path: TranslationPath, body: Json) -> Trace:
         return Trace({}, {}, complete=False)
 
 
-def _target(snapshot: Snapshot, model: str, answer: AnswerResult | None) -> tuple[Route, Target]:
+def _answering_target(
+    snapshot: Snapshot, model: str, answer: AnswerResult | None
+) -> tuple[Route, Target]:
     """The target that answered if the route still has it, else the first one."""
     route = snapshot.route(model)
     if route is None or not route.targets:
@@ -117,7 +121,7 @@ def _target(snapshot: Snapshot, model: str, answer: AnswerResult | None) -> tupl
     return route, next((t for t in route.targets if t.model.label in answered_labels), first)
 
 
-def _call(client: Dialect, snapshot: Snapshot, body: Json, model: str) -> Call:
+def _create_call(client: Dialect, snapshot: Snapshot, body: Json, model: str) -> Call:
     exchange = Exchange(
         request_id=REQUEST_ID,
         endpoint="translate",
@@ -133,11 +137,11 @@ def _call(client: Dialect, snapshot: Snapshot, body: Json, model: str) -> Call:
     return Call(exchange)
 
 
-def _answer(client: Dialect, model: str, answer: AnswerResult | None) -> Json:
+def _stored_answer(client: Dialect, model: str, answer: AnswerResult | None) -> Json:
     """The stored answer as complete response and as stream; empty if there is none."""
     if answer is None or answer.end is None or answer.end["status"] != "ok":
         return {"response": None, "response_adaptations": [], "stream": []}
-    response = _response(answer)
+    response = _canonical_response(answer)
     exchange = ResponseContext(id=ANSWER_ID, created=CREATED, model=model, include_usage=True)
     complete_response, report = client.client.render_response(response, exchange)
     renderer = client.client.stream_renderer(exchange)
@@ -151,7 +155,7 @@ def _answer(client: Dialect, model: str, answer: AnswerResult | None) -> Json:
     }
 
 
-def _response(answer: AnswerResult) -> Response:
+def _canonical_response(answer: AnswerResult) -> Response:
     """Canonical response of a stored answer, with the unanswered calls of the last round."""
     end: Json = answer.end or {}
     parts: list[Part] = []

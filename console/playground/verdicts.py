@@ -31,7 +31,7 @@ def check_partial_text(text: str, schema: Schema) -> Json:
     violation = (
         None if partial.empty else first_violation(partial.value, schema, partial.incomplete_paths)
     )
-    return _schema_verdict(violation, final=False) | _fields(partial.value, schema)
+    return _schema_verdict(violation, final=False) | _field_counts(partial.value, schema)
 
 
 def check_complete_text(text: str, schema: Schema) -> Json:
@@ -45,10 +45,10 @@ def check_complete_text(text: str, schema: Schema) -> Json:
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return _schema_verdict(_json_violation(text), final=True)
     verdict = _schema_verdict(first_violation(value, schema, frozenset()), final=True)
-    return verdict | _fields(value, schema)
+    return verdict | _field_counts(value, schema)
 
 
-def _fields(value: Any, schema: Schema) -> Json:
+def _field_counts(value: Any, schema: Schema) -> Json:
     """Number of the schema's top-level properties in the answer; empty if it has none."""
     declared_fields = schema.get("properties")
     if not isinstance(declared_fields, dict) or not declared_fields:
@@ -168,9 +168,9 @@ def _match_expectations(
             if number in matches:
                 continue
             for index in unmatched:
-                if _grade(calls[index], call_verdicts[index], expectation) == grade:
+                if _grade_call(calls[index], call_verdicts[index], expectation) == grade:
                     unmatched.remove(index)
-                    matches[number] = _match(expectation, grade, index)
+                    matches[number] = _expectation_result(expectation, grade, index)
                     break
     for match in matches.values():
         if match["arguments"] == "types":
@@ -181,12 +181,12 @@ def _match_expectations(
                 "message": message,
             }
     return [
-        matches.get(number) or _match(expectation, "missing", None)
+        matches.get(number) or _expectation_result(expectation, "missing", None)
         for number, expectation in enumerate(expected)
     ]
 
 
-def _match(expectation: ExpectedCall, grade: str, call_index: int | None) -> Json:
+def _expectation_result(expectation: ExpectedCall, grade: str, call_index: int | None) -> Json:
     """Result of one expected call; `call` is the index of the matched call."""
     return {"tool": expectation.name, "arguments": grade, "call": call_index}
 
@@ -201,7 +201,9 @@ def _flag_unexpected_calls(call_verdicts: list[Json], matches: list[Json]) -> in
     return len(extra)
 
 
-def _grade(call: ReceivedToolCall, call_verdict: Json, expectation: ExpectedCall) -> str | None:
+def _grade_call(
+    call: ReceivedToolCall, call_verdict: Json, expectation: ExpectedCall
+) -> str | None:
     if call.name != expectation.name:
         return None
     value, readable = parse_call_arguments(call)

@@ -56,7 +56,7 @@ def _tool_segments(tools: Any) -> Iterator[Segment]:
             declarations if isinstance(declarations, list) else [tool]
         ):
             path = f"tools[{number}]" if declaration is tool else f"tools[{number}].{index}"
-            yield _segment("tools", path, _tool_name(declaration), declaration)
+            yield _segment_of("tools", path, _tool_name(declaration), declaration)
 
 
 def _tool_name(tool: Any) -> str:
@@ -81,14 +81,14 @@ def _message_segments(body: dict[str, Any]) -> Iterator[Segment]:
     for field in ("messages", "input", "contents"):
         value = body.get(field)
         if isinstance(value, str):
-            yield _segment("messages", field, "user", value)
+            yield _segment_of("messages", field, "user", value)
         for number, item in enumerate(value if isinstance(value, list) else []):
             yield from _segments_of_message(f"{field}[{number}]", item)
 
 
 def _segments_of_message(path: str, item: Any) -> Iterator[Segment]:
     if not isinstance(item, dict):
-        yield _segment("messages", path, "", item)
+        yield _segment_of("messages", path, "", item)
         return
     role = str(item.get("role") or item.get("type") or "")
     part = "system" if role in ("system", "developer") else "messages"
@@ -99,19 +99,19 @@ def _segments_of_message(path: str, item: Any) -> Iterator[Segment]:
     if item.get(content_field) is not None:
         yield from _block_segments(part, f"{path}.{content_field}", role, item[content_field])
     if other_fields.keys() - _BREAKPOINT_FIELDS:
-        yield _segment(part, path, role, other_fields)
+        yield _segment_of(part, path, role, other_fields)
 
 
 def _block_segments(part: str, path: str, name: str, value: Any) -> Iterator[Segment]:
     """Segments of a text or a list of blocks; a single text block equals its text."""
     if not isinstance(value, list):
-        yield _segment(part, path, name, value)
+        yield _segment_of(part, path, name, value)
         return
     for number, block in enumerate(value):
-        yield _segment(part, f"{path}[{number}]", name, block)
+        yield _segment_of(part, f"{path}[{number}]", name, block)
 
 
-def _segment(part: str, path: str, name: str, value: Any) -> Segment:
+def _segment_of(part: str, path: str, name: str, value: Any) -> Segment:
     has_breakpoint = _has_breakpoint(value)
     content = _drop_breakpoints(value, 0) if has_breakpoint else value
     is_text = isinstance(content, dict) and content.keys() <= {"type", "text"}
@@ -198,8 +198,8 @@ def text_difference(
     suffix_text = new_text[len(new_text) - tail :][:context_chars] if tail else ""
     return (
         prefix_text,
-        _truncate(removed_text, max_length),
-        _truncate(added_text, max_length),
+        _truncate_text(removed_text, max_length),
+        _truncate_text(added_text, max_length),
         suffix_text,
     )
 
@@ -212,5 +212,5 @@ def _leading_word_length(text: str) -> int:
     return word_length if word_length < _MAX_WORD_LENGTH else 0
 
 
-def _truncate(text: str, max_length: int) -> str:
+def _truncate_text(text: str, max_length: int) -> str:
     return text if len(text) <= max_length else f"{text[:max_length]}…"

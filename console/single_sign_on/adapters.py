@@ -84,7 +84,7 @@ class OidcAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
 
     def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
         """Refuse whoever may not sign in; adjust role and team of an account that exists."""
-        oidc = _oidc()
+        oidc = _oidc_settings()
         try:
             claims = merge_claims(sociallogin.account.extra_data)
             check_domain(claims, oidc)
@@ -92,7 +92,9 @@ class OidcAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
             if sociallogin.state.get("process") == AuthProcess.CONNECT:
                 return
             if sociallogin.is_existing:
-                _synchronize(sociallogin.user, claims, oidc, role if oidc.role_groups else None)
+                _synchronize_account(
+                    sociallogin.user, claims, oidc, role if oidc.role_groups else None
+                )
             elif not oidc.create_users:
                 raise Denied(_("You have no account here. Ask an admin to create one."))
         except Denied as denied:
@@ -103,16 +105,16 @@ class OidcAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
         """Whether people without an account get one; `pre_social_login` has decided it."""
-        return _oidc().create_users
+        return _oidc_settings().create_users
 
     def save_user(self, request: HttpRequest, sociallogin: Any, form: Any = None) -> User:
         """Create the account of a person who signs in for the first time."""
-        oidc = _oidc()
+        oidc = _oidc_settings()
         claims = merge_claims(sociallogin.account.extra_data)
         user = accounts.create_account(
             _free_name(username_for(claims)), None, role=role_for(claims, oidc)
         )
-        _synchronize(user, claims, oidc, None)
+        _synchronize_account(user, claims, oidc, None)
         sociallogin.user = user
         sociallogin.save(request, connect=True)
         return user
@@ -129,7 +131,9 @@ class OidcAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
         if error == AuthError.CANCELLED:
             message = _("Sign-in was cancelled.")
         else:
-            message = _("Signing in with %(name)s failed. Try again.") % {"name": _oidc().name}
+            message = _("Signing in with %(name)s failed. Try again.") % {
+                "name": _oidc_settings().name
+            }
             reason = request.GET.get("error", "")[:200] or type(exception).__name__
             log.warning(
                 "sign-in through the identity provider failed",
@@ -146,11 +150,11 @@ class OidcAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
         return ProviderSession()
 
 
-def _oidc() -> OidcSettings:
+def _oidc_settings() -> OidcSettings:
     return cast("OidcSettings", settings.OIDC)
 
 
-def _synchronize(user: User, claims: Claims, oidc: OidcSettings, role: Any) -> None:
+def _synchronize_account(user: User, claims: Claims, oidc: OidcSettings, role: Any) -> None:
     """Give an account the role (unless None) and the team of its groups."""
     if role is not None and role != accounts.stored_role(user):
         try:

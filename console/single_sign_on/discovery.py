@@ -23,7 +23,7 @@ def find_problem(oidc: OidcSettings) -> str:
         with ProviderSession() as session:
             response = session.get(url, timeout=TIMEOUT_S)
     except requests.RequestException as error:
-        return f"{url} cannot be reached: {_reason(error)}"
+        return f"{url} cannot be reached: {_innermost_reason(error)}"
     if response.status_code != 200:
         return f"{url} answered with status {response.status_code}"
     try:
@@ -46,7 +46,7 @@ def find_problem(oidc: OidcSettings) -> str:
     return ""
 
 
-def _reason(error: BaseException) -> str:
+def _innermost_reason(error: BaseException) -> str:
     """The innermost cause, which names what failed without the surrounding objects."""
     text = str(error)
     while (cause := error.__cause__ or error.__context__) is not None:

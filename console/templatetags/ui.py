@@ -55,10 +55,10 @@ def ms(value: float | None) -> str:
     if value is None:
         return UNKNOWN
     if value < 99.5:
-        return f"{_number(value, 0 if value >= 9.95 else 1)} ms"
+        return f"{_format_number(value, 0 if value >= 9.95 else 1)} ms"
     seconds = value / 1000
     if seconds < 99.95:
-        return f"{_number(seconds, 2 if seconds < 9.995 else 1)} s"
+        return f"{_format_number(seconds, 2 if seconds < 9.995 else 1)} s"
     whole_seconds = int(seconds + 0.5)
     return f"{whole_seconds // 60} min {whole_seconds % 60} s"
 
@@ -85,8 +85,8 @@ def usd(value: Decimal | float | str | None) -> str:
         return "$0"
     sign, amount = "-" if amount < 0 else "", abs(amount)
     if amount >= _SMALL_USD:
-        return f"{sign}${_number(amount, 2)}"
-    return f"{sign}${_number(amount, min(8, 1 - amount.adjusted()))}"
+        return f"{sign}${_format_number(amount, 2)}"
+    return f"{sign}${_format_number(amount, min(8, 1 - amount.adjusted()))}"
 
 
 @register.filter
@@ -95,7 +95,7 @@ def more_usd(value: Decimal | None) -> str:
     return f"+{usd(value)}" if value is not None and value > 0 else usd(value)
 
 
-def _number(value: Decimal | float, digits: int) -> str:
+def _format_number(value: Decimal | float, digits: int) -> str:
     """A rounded number with thousands separators; `number_format` would truncate it."""
     rounded = Decimal(value).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
     return number_format(rounded, digits, force_grouping=True)
@@ -109,7 +109,7 @@ def tokens(value: int | None) -> str:
     for limit, unit in ((1_000_000_000, "G"), (1_000_000, "M"), (10_000, "k")):
         if value >= (limit if unit == "k" else limit * 0.9995):
             short_value = value / (1000 if unit == "k" else limit)
-            return f"{_number(short_value, 0 if short_value >= 99.95 else 1)}{unit}"
+            return f"{_format_number(short_value, 0 if short_value >= 99.95 else 1)}{unit}"
     return count(value)
 
 
@@ -124,7 +124,7 @@ def percent(value: float | None) -> str:
     """A share from 0 to 1 as a percentage."""
     if value is None:
         return UNKNOWN
-    return f"{_number(value * 100, 1 if 0 < value < 0.1 else 0)} %"
+    return f"{_format_number(value * 100, 1 if 0 < value < 0.1 else 0)} %"
 
 
 @register.filter
@@ -146,7 +146,7 @@ def ago(moment: dt.datetime | None) -> SafeString | str:
         if elapsed < dt.timedelta(minutes=1)
         else _("%(time)s ago") % {"time": timesince(moment, depth=1)}
     )
-    return _time(moment, text)
+    return _time_element(moment, text)
 
 
 _DAY = "j M Y"
@@ -169,16 +169,16 @@ def timestamp(moment: dt.datetime | None) -> SafeString | str:
     """Day and time to the second: `22 Nov 2026, 14:05:06`."""
     if moment is None:
         return UNKNOWN
-    return _time(moment, date_format(timezone.localtime(moment), f"{_DAY}, H:i:s"))
+    return _time_element(moment, date_format(timezone.localtime(moment), f"{_DAY}, H:i:s"))
 
 
 @register.filter
 def clock(moment: dt.datetime) -> SafeString:
     """The time of day, to the second; the date is the title."""
-    return _time(moment, f"{timezone.localtime(moment):%H:%M:%S}")
+    return _time_element(moment, f"{timezone.localtime(moment):%H:%M:%S}")
 
 
-def _time(moment: dt.datetime, text: str) -> SafeString:
+def _time_element(moment: dt.datetime, text: str) -> SafeString:
     title = date_format(timezone.localtime(moment), f"{_DAY}, H:i:s e")
     return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), title, text)
 

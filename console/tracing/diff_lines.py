@@ -104,7 +104,7 @@ def _render_lines(
     if isinstance(value, dict):
         keys = list(value)
         for key in keys[:MAX_KEYS]:
-            name = [("k", _quote(key)), ("", ": ")]
+            name = [("k", _quote_text(key)), ("", ": ")]
             is_last_child = key == keys[-1]
             yield from _render_lines(
                 value[key], changes, (*pointer, key), indent + 1, name, is_last=is_last_child
@@ -151,14 +151,14 @@ def _inline_tokens(value: Any) -> list[Token]:
     match value:
         case dict():
             parts = [
-                [("k", _quote(key)), ("", ": "), *_inline_tokens(item)]
+                [("k", _quote_text(key)), ("", ": "), *_inline_tokens(item)]
                 for key, item in value.items()
             ]
             return [("", "{"), *_join_tokens(parts), ("", "}")]
         case list():
             return [("", "["), *_join_tokens([_inline_tokens(item) for item in value]), ("", "]")]
         case str():
-            return [("s", _quote(_truncate(value)))]
+            return [("s", _quote_text(_truncate_text(value)))]
         case bool() | None:
             return [("l", msgspec.json.encode(value).decode())]
         case _:
@@ -172,11 +172,11 @@ def _join_tokens(parts: list[list[Token]]) -> list[Token]:
     return tokens
 
 
-def _quote(text: str) -> str:
+def _quote_text(text: str) -> str:
     return msgspec.json.encode(text).decode()
 
 
-def _truncate(text: str) -> str:
+def _truncate_text(text: str) -> str:
     if len(text) <= MAX_CHARS:
         return text
     return f"{text[:MAX_CHARS]}… ({len(text)})"
@@ -289,7 +289,7 @@ def align_lines(left_lines: list[Line], right_lines: list[Line], trace: Trace) -
     rows: list[Row] = []
     i = j = 0
     for left_index, right_index in [
-        *_anchors(left_lines, right_lines),
+        *_anchor_pairs(left_lines, right_lines),
         (len(left_lines), len(right_lines)),
     ]:
         rows += _pair_unlinked(left_lines[i:left_index], right_lines[j:right_index])
@@ -316,7 +316,7 @@ def _pair_unlinked(left_lines: list[Line], right_lines: list[Line]) -> list[Row]
     return rows
 
 
-def _anchors(left_lines: list[Line], right_lines: list[Line]) -> list[tuple[int, int]]:
+def _anchor_pairs(left_lines: list[Line], right_lines: list[Line]) -> list[tuple[int, int]]:
     """Pairs of linked lines that keep the order on both sides."""
     pairs: list[tuple[int, int]] = [(0, 0)] if left_lines and right_lines else []
     pairs += [(line.number - 1, line.links[0] - 1) for line in left_lines if line.links]

@@ -83,10 +83,10 @@ def parse_events(data: bytes, chunks: list[Chunk], framing: str = "sse") -> list
             frames = decoder.feed(chunk_bytes) if chunk_bytes else []
         except (CorruptMessage, FrameTooLarge):
             break
-        decoded_events += [_event(frame, arrived_ms) for frame in frames]
+        decoded_events += [_timeline_event(frame, arrived_ms) for frame in frames]
     last_arrived_ms = chunks[-1].received_ms if chunks else None
     return _with_changed_fields(
-        decoded_events + [_event(frame, last_arrived_ms) for frame in decoder.close()]
+        decoded_events + [_timeline_event(frame, last_arrived_ms) for frame in decoder.close()]
     )
 
 
@@ -102,7 +102,9 @@ def _array_events(data: bytes, chunks: list[Chunk], chunk_ends: list[int]) -> li
         raw_item = bytes(item)
         consumed = data.index(raw_item, consumed) + len(raw_item)
         n = min(bisect.bisect_left(chunk_ends, consumed), len(chunks) - 1)
-        events.append(_event(Frame("", raw_item), chunks[n].received_ms if chunks else None))
+        events.append(
+            _timeline_event(Frame("", raw_item), chunks[n].received_ms if chunks else None)
+        )
     return events
 
 
@@ -135,7 +137,7 @@ def _decode_object(data: bytes) -> dict[str, Any] | None:
     return body if isinstance(body, dict) else None
 
 
-def _event(frame: Frame, arrived_ms: float | None) -> Event:
+def _timeline_event(frame: Frame, arrived_ms: float | None) -> Event:
     text = frame.data.decode("utf-8", "replace")
     return Event(frame.event or _name_in_body(frame.data), text, arrived_ms, frame.event)
 

@@ -121,7 +121,7 @@ class Command(BaseCommand):
         started = time.monotonic()
         try:
             for chunk in conversation.ask(prompt):
-                self.stdout.write(_printable(chunk), ending="")
+                self.stdout.write(_printable_text(chunk), ending="")
                 self.stdout.flush()
         except KeyboardInterrupt:
             self.stdout.write("\nStopped.")
@@ -149,6 +149,6 @@ def _read_line(*, terminal: bool) -> str | None:
         raise CommandError("the input is not UTF-8 text", returncode=BAD_INPUT) from None
 
 
-def _printable(text: str) -> str:
+def _printable_text(text: str) -> str:
     """A text without characters that could control the terminal."""
     return "".join(char for char in text if char.isprintable() or char in "\n\t")

@@ -67,7 +67,9 @@ class Command(BaseCommand):
         if options["output"]:
             self.stdout.write(RENDERERS[options["output"]](report), ending="")
         else:
-            self.stdout.write(_table(report.results, with_checks=bool(definition.assertions)))
+            self.stdout.write(
+                _answers_table(report.results, with_checks=bool(definition.assertions))
+            )
         if any(not result.outcome.passed for result in report.results):
             sys.exit(1)
 
@@ -109,7 +111,7 @@ def _read_json(path: Path) -> Any:
         raise CommandError(f"{path} is not JSON: {error}", returncode=BAD_INPUT) from None
 
 
-def _table(results: list[Result], *, with_checks: bool) -> str:
+def _answers_table(results: list[Result], *, with_checks: bool) -> str:
     """The answers as aligned columns."""
     lines = [["model", "time", "tokens", "cost", *(["result"] if with_checks else []), "answer"]]
     for outcome, content in ((result.outcome, result.content) for result in results):

@@ -64,7 +64,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the evaluation, print the results, and exit with the status."""
         try:
-            definition = _with_options(_read(options["file"]), options)
+            definition = _with_options(_read_definition(options["file"]), options)
             check_runnable(definition)
         except InvalidDefinition as invalid:
             lines = "\n".join(f"- {error}" for error in invalid.errors)
@@ -104,7 +104,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"FAILED {title} · {result.outcome.model}: {reason}")
 
 
-def _read(path: Path) -> Definition:
+def _read_definition(path: Path) -> Definition:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:

@@ -44,17 +44,17 @@ def alerts(request: HttpRequest) -> HttpResponse:
 @admin
 def add(request: HttpRequest) -> HttpResponse:
     """Create a channel."""
-    return _edit(request, None)
+    return _edit_channel(request, None)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @admin
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
     """Edit a channel."""
-    return _edit(request, get_object_or_404(AlertChannel, pk=pk))
+    return _edit_channel(request, get_object_or_404(AlertChannel, pk=pk))
 
 
-def _edit(request: HttpRequest, channel: AlertChannel | None) -> HttpResponse:
+def _edit_channel(request: HttpRequest, channel: AlertChannel | None) -> HttpResponse:
     form = ChannelForm(request.POST or None, instance=channel)
     if form.is_valid():
         form.save()

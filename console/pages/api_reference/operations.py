@@ -133,7 +133,7 @@ def operations() -> Mapping[str, Operation]:
     """All operations by id, in the order of the document, those of model clients first."""
     document = api.get_openapi_schema(path_prefix="/api/")
     all_operations = [
-        _operation(document, method, path, entry)
+        _read_operation(document, method, path, entry)
         for path, entries in document["paths"].items()
         for method, entry in entries.items()
     ]
@@ -151,7 +151,7 @@ def groups(query: str = "") -> list[tuple[str, list[Operation]]]:
     return list(by_tag.items())
 
 
-def _operation(document: Any, method: str, path: str, entry: Any) -> Operation:
+def _read_operation(document: Any, method: str, path: str, entry: Any) -> Operation:
     schemes = [name for scheme in entry.get("security") or () for name in scheme]
     # `x-api-key` is another header for the same key.
     callers = tuple(CALLERS.get(name, name) for name in schemes if name != "XApiKey")
@@ -163,42 +163,49 @@ def _operation(document: Any, method: str, path: str, entry: Any) -> Operation:
         title=entry.get("summary") or entry["operationId"],
         description=entry.get("description", ""),
         callers=callers,
-        requests=tuple(_requests(document, entry)),
-        responses=tuple(_responses(document, entry)),
-        curl=_curl(document, method, path, entry, schemes),
+        requests=tuple(_request_tables(document, entry)),
+        responses=tuple(_read_responses(document, entry)),
+        curl=_curl_command(document, method, path, entry, schemes),
         reference=entry.get("externalDocs", {}).get("url", ""),
     )
 
 
-def _requests(document: Any, entry: Any) -> Iterator[FieldTable]:
-    yield from _parameters(document, entry, "path", "query")
+def _request_tables(document: Any, entry: Any) -> Iterator[FieldTable]:
+    yield from _parameter_tables(document, entry, "path", "query")
     for format_, content in entry.get("requestBody", {}).get("content", {}).items():
         schema = content.get("schema", {})
-        text = _resolve(document, schema)[0].get("description", "")
-        yield FieldTable(_("Body"), _fields(document, schema), format_, text)
-    yield from _parameters(document, entry, "header")
+        text = _resolve_schema(document, schema)[0].get("description", "")
+        yield FieldTable(_("Body"), _schema_fields(document, schema), format_, text)
+    yield from _parameter_tables(document, entry, "header")
 
 
-def _parameters(document: Any, entry: Any, *locations: str) -> Iterator[FieldTable]:
+def _parameter_tables(document: Any, entry: Any, *locations: str) -> Iterator[FieldTable]:
     for location in locations:
         fields = tuple(
-            _field(document, each["name"], each["schema"], required=each.get("required", False),
-                   description=each.get("description", ""))
+            _schema_field(
+                document,
+                each["name"],
+                each["schema"],
+                required=each.get("required", False),
+                description=each.get("description", ""),
+            )
             for each in entry.get("parameters", ())
             if each["in"] == location
-        )  # fmt: skip
+        )
         if fields:
             yield FieldTable(_LOCATIONS[location], fields)
 
 
-def _responses(document: Any, entry: Any) -> Iterator[Response]:
+def _read_responses(document: Any, entry: Any) -> Iterator[Response]:
     for status, response in entry.get("responses", {}).items():
         content = response.get("content", {})
         schema = content.get("application/json", {}).get("schema", {})
         is_success = str(status).startswith("2")
-        fields = _fields(document, schema) if is_success else ()
+        fields = _schema_fields(document, schema) if is_success else ()
         headers = tuple(
-            _field(document, name, each["schema"], required=False, description=each["description"])
+            _schema_field(
+                document, name, each["schema"], required=False, description=each["description"]
+            )
             for name, each in response.get("headers", {}).items()
         )
         text = response.get("description", "")
@@ -214,7 +221,7 @@ def _response_sample(document: Any, schema: Any, depth: int) -> Any:
     """A value with all fields of a schema; objects are empty below MAX_EXAMPLE_DEPTH."""
     if "example" in schema:
         return schema["example"]
-    schema, _null = _resolve(document, schema)
+    schema, _null = _resolve_schema(document, schema)
     if "const" in schema:
         return schema["const"]
     if schema.get("enum"):
@@ -231,36 +238,36 @@ def _response_sample(document: Any, schema: Any, depth: int) -> Any:
     return _SAMPLES.get(schema.get("format", ""), _SAMPLES.get(kind))
 
 
-def _fields(document: Any, schema: Any) -> tuple[Field, ...]:
+def _schema_fields(document: Any, schema: Any) -> tuple[Field, ...]:
     fields: list[Field] = []
-    for field in _walk(document, schema, "", 0):
+    for field in _walk_fields(document, schema, "", 0):
         fields.append(field)
         if len(fields) == MAX_FIELDS:
             break
     return tuple(fields)
 
 
-def _walk(document: Any, schema: Any, prefix: str, depth: int) -> Iterator[Field]:
+def _walk_fields(document: Any, schema: Any, prefix: str, depth: int) -> Iterator[Field]:
     """The fields of an object, or of an array's objects, and those within them."""
-    schema, _null = _resolve(document, schema)
+    schema, _null = _resolve_schema(document, schema)
     if schema.get("type") == "array":
-        yield from _walk(document, schema.get("items", {}), f"{prefix}[]", depth)
+        yield from _walk_fields(document, schema.get("items", {}), f"{prefix}[]", depth)
         return
     for name, value in schema.get("properties", {}).items():
         path = f"{prefix}.{name}" if prefix else name
-        yield _field(document, path, value, required=name in schema.get("required", ()))
+        yield _schema_field(document, path, value, required=name in schema.get("required", ()))
         if depth < MAX_DEPTH:
-            yield from _walk(document, value, path, depth + 1)
+            yield from _walk_fields(document, value, path, depth + 1)
 
 
-def _field(
+def _schema_field(
     document: Any, path: str, schema: Any, *, required: bool, description: str = ""
 ) -> Field:
-    resolved_schema, _null = _resolve(document, schema)
+    resolved_schema, _null = _resolve_schema(document, schema)
     default = schema.get("default", resolved_schema.get("default"))
     return Field(
         path=path,
-        type=_type(document, schema),
+        type=_type_label(document, schema),
         required=required,
         description=description
         or schema.get("description")
@@ -276,7 +283,7 @@ def _field(
     )
 
 
-def _resolve(document: Any, schema: Any) -> tuple[dict[str, Any], bool]:
+def _resolve_schema(document: Any, schema: Any) -> tuple[dict[str, Any], bool]:
     """A schema without references, and whether it may be null; of several the first."""
     null = False
     for _attempt in range(8):
@@ -291,21 +298,23 @@ def _resolve(document: Any, schema: Any) -> tuple[dict[str, Any], bool]:
     return schema, null
 
 
-def _type(document: Any, schema: Any) -> str:
+def _type_label(document: Any, schema: Any) -> str:
     if several := schema.get("anyOf") or schema.get("oneOf"):
-        return " or ".join(dict.fromkeys(_type(document, each) for each in several))
-    resolved_schema, _null = _resolve(document, schema)
+        return " or ".join(dict.fromkeys(_type_label(document, each) for each in several))
+    resolved_schema, _null = _resolve_schema(document, schema)
     if "const" in resolved_schema:
         return json.dumps(resolved_schema["const"])
     kind = str(
         resolved_schema.get("type") or ("object" if "properties" in resolved_schema else "any")
     )
     return (
-        f"array of {_type(document, resolved_schema.get('items', {}))}" if kind == "array" else kind
+        f"array of {_type_label(document, resolved_schema.get('items', {}))}"
+        if kind == "array"
+        else kind
     )
 
 
-def _curl(document: Any, method: str, path: str, entry: Any, schemes: list[str]) -> str:
+def _curl_command(document: Any, method: str, path: str, entry: Any, schemes: list[str]) -> str:
     """A command for a POSIX shell; parameters of the path are variables."""
     url = re.sub(r"\{(\w+)\}", lambda match: "$" + match[1].upper(), path)
     lines = [f'curl {"" if method == "get" else f"-X {method.upper()} "}"$DRAGOMAN{url}"']
@@ -327,7 +336,7 @@ def _body_sample(document: Any, schema: Any) -> Any:
     sample = sample_of(document, schema)
     if sample != {}:
         return sample
-    fields = _resolve(document, schema)[0].get("properties", {})
+    fields = _resolve_schema(document, schema)[0].get("properties", {})
     return {
         name: sample_of(document, value) for name, value in list(fields.items())[:_SAMPLE_FIELDS]
     }

@@ -35,7 +35,7 @@ def panels(base: str, route: str, key: str = "") -> list[Panel]:
         "base": base,
         "key": KEY,
         "base_json": json.dumps(base, ensure_ascii=False),
-        "route": _shell(route),
+        "route": _quote_for_shell(route),
         "route_json": json.dumps(route, ensure_ascii=False),
         "opencode_json": json.dumps(f"dragoman/{route}", ensure_ascii=False),
         # One line: a line break would end a comment or a row of settings.
@@ -82,6 +82,6 @@ def _quote_for_language(language: str, substitutions: dict[str, str]) -> dict[st
     return {**substitutions, "route_json": substitutions["route_json"].replace("'", "'\\''")}
 
 
-def _shell(text: str) -> str:
+def _quote_for_shell(text: str) -> str:
     significant = text.replace("/", "").replace("-", "").replace(".", "").replace("_", "")
     return text if significant.isalnum() else quote(text)

@@ -64,7 +64,7 @@ DOUBT_LABELS: dict[str, tuple[Promise, Promise]] = {
 @viewer
 def cost(request: HttpRequest) -> HttpResponse:
     """The comparison of a provider and a period."""
-    return _page(request, None)
+    return _render_page(request, None)
 
 
 @require_POST
@@ -72,11 +72,11 @@ def cost(request: HttpRequest) -> HttpResponse:
 def bill_enter(request: HttpRequest) -> HttpResponse:
     """Store an entered amount or the lines of a file."""
     provider = request.POST.get("provider", "")
-    if provider not in _providers():
+    if provider not in _costs_by_provider():
         raise Http404
     form = BillForm(request.POST, request.FILES)
     if not form.is_valid():
-        return _page(request, form, status=422)
+        return _render_page(request, form, status=422)
     lines = form.cleaned_data["lines"]
     replaced_lines = import_bill(
         provider, lines, origin=form.file_name, author=request.user.get_username()
@@ -114,7 +114,7 @@ def spend_export(request: HttpRequest) -> HttpResponse:
     dimensions = [name for name in DIMENSIONS if name in request.GET.getlist("by")]
     names = dimensions or ["day"]
     try:
-        since, until = _period(request)
+        since, until = _selected_period(request)
     except ValueError as error:
         messages.error(request, str(error))
         return redirect("cost")
@@ -130,7 +130,7 @@ def spend_export(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def _period(request: HttpRequest) -> tuple[dt.datetime, dt.datetime]:
+def _selected_period(request: HttpRequest) -> tuple[dt.datetime, dt.datetime]:
     params = request.GET if request.method != "POST" else request.POST
     since, until = period(params.get("since", ""), params.get("until", ""), timezone.now())
     if (until - since).days > MAX_DAYS:
@@ -138,21 +138,21 @@ def _period(request: HttpRequest) -> tuple[dt.datetime, dt.datetime]:
     return since, until
 
 
-def _providers() -> dict[str, int]:
+def _costs_by_provider() -> dict[str, int]:
     """Current and earlier providers by name, each with its cost."""
     names = Provider.objects.values_list("name", flat=True)
     costs = UsageHour.objects.in_range(None).cost_by_provider()
     return dict(sorted((dict.fromkeys(names, 0) | costs).items()))
 
 
-def _page(request: HttpRequest, form: BillForm | None, status: int = 200) -> HttpResponse:
-    names = _providers()
+def _render_page(request: HttpRequest, form: BillForm | None, status: int = 200) -> HttpResponse:
+    names = _costs_by_provider()
     params = request.GET if request.method != "POST" else request.POST
     provider = params.get("provider", "")
     provider = provider if provider in names else _most_expensive(names)
     problem = ""
     try:
-        since, until = _period(request)
+        since, until = _selected_period(request)
     except ValueError as error:
         problem = str(error)
         since, until = period("", "", timezone.now())

@@ -119,14 +119,15 @@ def case_table(run: EvaluationRun, figures: Figures, view: View) -> dict[str, An
     for outcome in figures.outcomes:
         cells.setdefault((outcome.case, outcome.model), []).append(outcome)
     matching_cases = _matching_cases(run, figures, cells)
-    numbers = _sorted(matching_cases[view.filter], figures, view.sort)
+    numbers = _sort_cases(matching_cases[view.filter], figures, view.sort)
     pages = max(-(-len(numbers) // PAGE_CASES), 1)
     page = min(view.page, pages)
     page_numbers = numbers[(page - 1) * PAGE_CASES : page * PAGE_CASES]
     texts = store.contents(run, page_numbers)
     return {
         "rows": [
-            _row(number, definition, cells, texts, figures.changes) for number in page_numbers
+            _result_row(number, definition, cells, texts, figures.changes)
+            for number in page_numbers
         ],
         "filters": [
             {
@@ -174,7 +175,7 @@ def _cases_with_different_answers(run: EvaluationRun) -> set[int]:
     return {case for case, texts in answers.items() if len(texts) > 1}
 
 
-def _sorted(numbers: list[int], figures: Figures, sort: str) -> list[int]:
+def _sort_cases(numbers: list[int], figures: Figures, sort: str) -> list[int]:
     if sort == "case":
         return numbers
     by_case: dict[int, list[Outcome]] = {}
@@ -189,7 +190,7 @@ def _sorted(numbers: list[int], figures: Figures, sort: str) -> list[int]:
     return sorted(numbers, key=lambda n: min(map(key, by_case.get(n, [])), default=float("inf")))
 
 
-def _row(
+def _result_row(
     number: int,
     definition: Definition,
     cells: Cells,
@@ -198,7 +199,7 @@ def _row(
 ) -> dict[str, Any]:
     case = definition.cases[number]
     row_cells = [
-        _cell(
+        _result_cell(
             cells.get((number, model), []),
             texts.get(Item(number, index, 0)),
             changes.get((case.key, model), ""),
@@ -209,7 +210,7 @@ def _row(
     return {"number": number, "title": case_title(number, case), "cells": row_cells}
 
 
-def _cell(
+def _result_cell(
     outcomes: list[Outcome], content: Content | None, change: str, repeat: int
 ) -> dict[str, Any]:
     """A cell: state with its label, the beginning of the first answer, and its figures."""

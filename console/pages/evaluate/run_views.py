@@ -52,7 +52,7 @@ ACTIONS: dict[str, Callable[[EvaluationRun], bool]] = {
 }
 
 
-def _run(request: HttpRequest, uuid: UUID) -> EvaluationRun:
+def _find_run(request: HttpRequest, uuid: UUID) -> EvaluationRun:
     runs = EvaluationRun.objects.visible_to(request.user).select_related("evaluation", "owner")
     return get_object_or_404(runs, uuid=uuid)
 
@@ -74,7 +74,7 @@ def run_start(request: HttpRequest, pk: int) -> HttpResponse:
 @viewer
 def run_page(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Progress, scores and results of a run; `part` requests one of them."""
-    run, part = _run(request, uuid), request.GET.get("part", "")
+    run, part = _find_run(request, uuid), request.GET.get("part", "")
     template = f"_run_{part}" if part in {"progress", "results"} else "run"
     context = _run_context(request, run, with_cases=part != "progress")
     response = render(request, f"console/evaluate/{template}.html", context)
@@ -85,7 +85,7 @@ def run_page(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def _run_context(request: HttpRequest, run: EvaluationRun, *, with_cases: bool) -> dict[str, Any]:
     view = view_of(request.GET)
     candidates = run.evaluation.runs.listed().exclude(pk=run.pk)[:MAX_BASELINES]
-    baseline = _baseline(run, view.baseline, [*candidates])
+    baseline = _baseline_run(run, view.baseline, [*candidates])
     figures = load_figures(run, baseline)
     finished_count = len(figures.outcomes)
     return {
@@ -105,7 +105,7 @@ def _run_context(request: HttpRequest, run: EvaluationRun, *, with_cases: bool) 
     }
 
 
-def _baseline(
+def _baseline_run(
     run: EvaluationRun, requested_pk: str, candidates: list[EvaluationRun]
 ) -> EvaluationRun | None:
     """The run to compare with: the requested one, by default the previous one."""
@@ -118,7 +118,7 @@ def _baseline(
 @viewer
 def run_case(request: HttpRequest, uuid: UUID, number: int) -> HttpResponse:
     """All answers to one case with their checks; a part of the run's page, or a page."""
-    run = _run(request, uuid)
+    run = _find_run(request, uuid)
     definition = parse_definition(run.document)
     if number >= len(definition.cases):
         raise Http404
@@ -142,7 +142,7 @@ def run_case(request: HttpRequest, uuid: UUID, number: int) -> HttpResponse:
 @viewer
 def run_control(request: HttpRequest, uuid: UUID, action: str) -> HttpResponse:
     """Pause, resume or cancel a run, or run its failed requests again."""
-    run = _run(request, uuid)
+    run = _find_run(request, uuid)
     if action not in ACTIONS:
         raise Http404
     try:
@@ -159,7 +159,7 @@ def run_control(request: HttpRequest, uuid: UUID, action: str) -> HttpResponse:
 @viewer
 def run_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Delete a run with its results."""
-    run = _run(request, uuid)
+    run = _find_run(request, uuid)
     run.delete()
     messages.success(request, _("Run %(number)d deleted.") % {"number": run.number})
     return redirect("evaluation", pk=run.evaluation_id)
@@ -169,7 +169,7 @@ def run_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @viewer
 def run_export(request: HttpRequest, uuid: UUID, kind: str) -> HttpResponse:
     """The results as a file: CSV, JSON or Markdown."""
-    run = _run(request, uuid)
+    run = _find_run(request, uuid)
     if kind not in EXPORTS:
         raise Http404
     render_report, content_type = EXPORTS[kind]

@@ -96,7 +96,7 @@ def evaluations(request: HttpRequest) -> HttpResponse:
 @viewer
 def evaluation_new(request: HttpRequest) -> HttpResponse:
     """Create an evaluation, optionally with its cases."""
-    return _edit(request, owned_by(request), Definition())
+    return _edit_evaluation(request, owned_by(request), Definition())
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -104,10 +104,12 @@ def evaluation_new(request: HttpRequest) -> HttpResponse:
 def evaluation_edit(request: HttpRequest, pk: int) -> HttpResponse:
     """Prompt, models, assertions and settings of an evaluation."""
     evaluation = evaluation_of(request, pk)
-    return _edit(request, evaluation, parse_definition(evaluation.document))
+    return _edit_evaluation(request, evaluation, parse_definition(evaluation.document))
 
 
-def _edit(request: HttpRequest, evaluation: Evaluation, definition: Definition) -> HttpResponse:
+def _edit_evaluation(
+    request: HttpRequest, evaluation: Evaluation, definition: Definition
+) -> HttpResponse:
     data = request.POST or None
     models = model_names(request)
     form = EvaluationForm(data, models=models, definition=definition)
@@ -120,7 +122,7 @@ def _edit(request: HttpRequest, evaluation: Evaluation, definition: Definition) 
         if new_definition is not None and documents is not None and added_cases is not None:
             if added_cases:
                 new_definition = msgspec.structs.replace(new_definition, cases=added_cases)
-            if _check(form, new_definition):
+            if _check_variables(form, new_definition):
                 save(evaluation, new_definition)
                 messages.success(request, _("Saved."))
                 return redirect("evaluation", pk=evaluation.pk)
@@ -136,7 +138,7 @@ def _edit(request: HttpRequest, evaluation: Evaluation, definition: Definition) 
     return render(request, "console/evaluate/edit.html", context, status=status)
 
 
-def _check(form: EvaluationForm, definition: Definition) -> bool:
+def _check_variables(form: EvaluationForm, definition: Definition) -> bool:
     """Whether every case has the variables of the prompt; errors are shown at the prompt."""
     try:
         check_variables(definition)
@@ -170,10 +172,10 @@ def evaluation_import(request: HttpRequest) -> HttpResponse:
 @viewer
 def evaluation(request: HttpRequest, pk: int) -> HttpResponse:
     """One evaluation: its runs and its cases."""
-    return _page(request, evaluation_of(request, pk), CasesForm())
+    return _render_page(request, evaluation_of(request, pk), CasesForm())
 
 
-def _page(
+def _render_page(
     request: HttpRequest, row: Evaluation, form: CasesForm, *, errors: tuple[str, ...] = ()
 ) -> HttpResponse:
     definition = parse_definition(row.document)
@@ -210,7 +212,7 @@ def _page(
 def page_with_errors(request: HttpRequest, pk: int, errors: tuple[str, ...]) -> HttpResponse:
     """The page of an evaluation whose run could not start."""
     sentences = tuple(f"{message[:1].upper()}{message[1:]}" for message in errors)
-    return _page(request, evaluation_of(request, pk), CasesForm(), errors=sentences)
+    return _render_page(request, evaluation_of(request, pk), CasesForm(), errors=sentences)
 
 
 @require_POST
@@ -261,12 +263,12 @@ def cases_add(request: HttpRequest, pk: int) -> HttpResponse:
     if cases == ():
         form.add_error("text", _("Enter at least one case, or choose a file."))
     if not cases:
-        return _page(request, row, form)
+        return _render_page(request, row, form)
     try:
         append_cases(row.pk, cases)
     except InvalidDefinition as invalid:
         form.add_error("text", "; ".join(invalid.errors))
-        return _page(request, row, form)
+        return _render_page(request, row, form)
     count = len(cases)
     messages.success(request, ngettext("%d case added.", "%d cases added.", count) % count)
     return redirect("evaluation", pk=pk)
@@ -287,7 +289,7 @@ def append_cases(pk: int, cases: tuple[Case, ...]) -> None:
 def case_edit(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """One case with its assertions."""
     row = evaluation_of(request, pk)
-    case = _case(parse_definition(row.document), number)
+    case = _find_case(parse_definition(row.document), number)
     data = request.POST or None
     form = CaseForm(data, case=case)
     assertions = assertion_formset(data, case.assertions)
@@ -315,12 +317,12 @@ def case_edit(request: HttpRequest, pk: int, number: int) -> HttpResponse:
 def case_delete(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """Remove a case; runs keep their copy."""
     row = evaluation_of(request, pk)
-    _case(parse_definition(row.document), number)
+    _find_case(parse_definition(row.document), number)
     _replace_case(row.pk, number, ())
     return redirect("evaluation", pk=pk)
 
 
-def _case(definition: Definition, number: int) -> Case:
+def _find_case(definition: Definition, number: int) -> Case:
     if number >= len(definition.cases):
         raise Http404
     return definition.cases[number]

@@ -44,7 +44,7 @@ def add(request: HttpRequest, kind: str) -> HttpResponse:
     """Create a guardrail of a type."""
     if kind not in FIELDS_BY_KIND:
         raise Http404
-    return _edit(request, kind, None)
+    return _edit_guardrail(request, kind, None)
 
 
 @sensitive_post_parameters("credential")
@@ -56,20 +56,20 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "POST" and row.read_only:
         messages.error(request, _("%(name)s belongs to a file; change it there.") % {"name": row})
         return redirect("guardrail", pk)
-    return _edit(request, row.kind, row)
+    return _edit_guardrail(request, row.kind, row)
 
 
-def _edit(request: HttpRequest, kind: str, row: Guardrail | None) -> HttpResponse:
+def _edit_guardrail(request: HttpRequest, kind: str, row: Guardrail | None) -> HttpResponse:
     form = GuardrailForm(request.POST or None, instance=row, kind=kind)
     if form.is_valid():
         saved = form.save()
         messages.success(request, _("Saved. Try it on a text below."))
         return redirect("guardrail", saved.pk)
     status = 422 if request.method == "POST" else 200
-    return _page(request, form, row, TrialForm(), None, status=status)
+    return _render_page(request, form, row, TrialForm(), None, status=status)
 
 
-def _page(
+def _render_page(
     request: HttpRequest,
     form: GuardrailForm,
     row: Guardrail | None,
@@ -114,7 +114,7 @@ async def test_text(request: HttpRequest, pk: int) -> HttpResponse:
             trial = await try_guardrail(runtime, snapshot, guardrail, text)
     form = await sync_to_async(GuardrailForm)(instance=row, kind=row.kind)
     status = 200 if trial_form.is_valid() else 422
-    return await sync_to_async(_page)(request, form, row, trial_form, trial, status=status)
+    return await sync_to_async(_render_page)(request, form, row, trial_form, trial, status=status)
 
 
 @require_POST

@@ -73,13 +73,13 @@ def _decode_upload(upload: Any) -> str:
         raise forms.ValidationError(_("The file is not UTF-8 text.")) from None
 
 
-def _cipher() -> MultiFernet:
+def _draft_cipher() -> MultiFernet:
     return MultiFernet([Fernet(key) for key in settings.ENCRYPTION_KEYS])
 
 
 def seal(text: str) -> str:
     """Encrypt the text for a hidden field, so that the page source does not reveal it."""
-    return _cipher().encrypt(zlib.compress(text.encode())).decode()
+    return _draft_cipher().encrypt(zlib.compress(text.encode())).decode()
 
 
 def unseal(draft: str) -> str | None:
@@ -87,7 +87,7 @@ def unseal(draft: str) -> str | None:
     try:
         inflater = zlib.decompressobj()
         text_bytes = inflater.decompress(
-            _cipher().decrypt(draft.encode(), ttl=DRAFT_S), MAX_BYTES * 4
+            _draft_cipher().decrypt(draft.encode(), ttl=DRAFT_S), MAX_BYTES * 4
         )
     except (InvalidToken, zlib.error, UnicodeEncodeError):
         return None

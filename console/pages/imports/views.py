@@ -26,22 +26,22 @@ PAGE = "providers"
 def imports(request: HttpRequest) -> HttpResponse:
     """Upload or paste a file, preview it, import it."""
     if "draft" in request.POST:
-        return _import(request, request.POST["draft"])
+        return _import_draft(request, request.POST["draft"])
     if request.method != "POST":
-        return _page(request, ImportForm())
+        return _render_page(request, ImportForm())
     form = ImportForm(request.POST, request.FILES)
     if not form.is_valid():
-        return _page(request, form, status=422)
+        return _render_page(request, form, status=422)
     text = form.cleaned_data["text"]
     context = {
         "page": PAGE,
-        "groups": _groups(preview(form.cleaned_data["config"], text)),
+        "groups": _lines_by_outcome(preview(form.cleaned_data["config"], text)),
         "draft": seal(text),
     }
     return render(request, "console/imports/preview.html", context)
 
 
-def _page(request: HttpRequest, form: ImportForm, status: int = 200) -> HttpResponse:
+def _render_page(request: HttpRequest, form: ImportForm, status: int = 200) -> HttpResponse:
     context = {
         "page": PAGE,
         "form": form,
@@ -51,17 +51,17 @@ def _page(request: HttpRequest, form: ImportForm, status: int = 200) -> HttpResp
 
 
 @sensitive_variables()
-def _import(request: HttpRequest, draft: str) -> HttpResponse:
+def _import_draft(request: HttpRequest, draft: str) -> HttpResponse:
     text = unseal(draft)
     form = ImportForm()
     if text is None:
         messages.error(request, _("The preview has expired. Choose the file again."))
-        return _page(request, form, status=422)
+        return _render_page(request, form, status=422)
     try:
         config = read_upload(text)
     except litellm_config.ConfigError as mistake:  # an environment variable was removed meanwhile
         messages.error(request, str(mistake))
-        return _page(request, form, status=422)
+        return _render_page(request, form, status=422)
     import_config(config)
     count = len(config.routes)
     message = ngettext("Imported: %(count)d route.", "Imported: %(count)d routes.", count)
@@ -72,7 +72,7 @@ def _import(request: HttpRequest, draft: str) -> HttpResponse:
     return redirect("providers")
 
 
-def _groups(lines: list[ImportLine]) -> list[dict[str, object]]:
+def _lines_by_outcome(lines: list[ImportLine]) -> list[dict[str, object]]:
     """The preview lines grouped by outcome."""
     titles = {
         "imported": (_("Imported"), _("Result"), "ok"),

@@ -59,7 +59,7 @@ class Gauge(NamedTuple):
 
 def gauges(keys: Sequence[ApiKey], now: datetime) -> dict[int, list[Gauge]]:
     """Return the spend of each key by row id: today, this week, this month and in total."""
-    return _gauges(keys, {span: _spend_by_key(span, now) for span, _label in SPANS})
+    return _gauges_by_key(keys, {span: _spend_by_key(span, now) for span, _label in SPANS})
 
 
 def team_gauges(teams: Sequence[Team], now: datetime) -> dict[int, list[Gauge]]:
@@ -72,7 +72,7 @@ def team_gauges(teams: Sequence[Team], now: datetime) -> dict[int, list[Gauge]]:
         for key_id, team_ids in members.items():
             for team_id in team_ids:
                 sums[team_id] = sums.get(team_id, Decimal(0)) + by_key.get(key_id, Decimal(0))
-    return _gauges(teams, spend_by_span)
+    return _gauges_by_key(teams, spend_by_span)
 
 
 def provider_gauges(rows: Sequence[Provider], now: datetime) -> dict[int, list[Gauge]]:
@@ -83,7 +83,7 @@ def provider_gauges(rows: Sequence[Provider], now: datetime) -> dict[int, list[G
         spend_by_span[span] = {
             row.pk: _charged_usd(sums.get((row.name,), Totals())) for row in rows
         }
-    return _gauges(rows, spend_by_span)
+    return _gauges_by_key(rows, spend_by_span)
 
 
 def global_gauges(budget: Budget, now: datetime) -> list[Gauge]:
@@ -106,7 +106,7 @@ def _charged_usd(totals: Totals) -> Decimal:
     return totals.charged or Decimal(0)
 
 
-def _gauges(
+def _gauges_by_key(
     rows: Sequence[ApiKey | Team | Provider], spend_by_span: dict[str, dict[int, Decimal]]
 ) -> dict[int, list[Gauge]]:
     return {
@@ -115,7 +115,7 @@ def _gauges(
                 span,
                 label,
                 spend_by_span[span].get(row.pk, Decimal(0)),
-                _budget(row, span),
+                _budget_usd(row, span),
                 row.budget_soft_percent or DEFAULT_WARNING_PERCENT,
             )
             for span, label in SPANS
@@ -136,6 +136,6 @@ def _spend_by_key(span: str, now: datetime) -> dict[int, Decimal]:
     return UsageHour.objects.in_range(window_start(now.timestamp(), span)).spend_by_key()
 
 
-def _budget(row: ApiKey | Team | Provider, span: str) -> Decimal | None:
+def _budget_usd(row: ApiKey | Team | Provider, span: str) -> Decimal | None:
     amount: Decimal | None = getattr(row, f"budget_{span}_usd")
     return amount

@@ -51,10 +51,10 @@ def _recently_revoked_key(request: HttpRequest) -> ApiKey | None:
     if not (text.isdecimal() and len(text) < 19):
         return None
     row = ApiKey.objects.revoked().filter(pk=int(text)).first()
-    return row if row is not None and _age(row) < timedelta(seconds=UNDO_S) else None
+    return row if row is not None and _key_age(row) < timedelta(seconds=UNDO_S) else None
 
 
-def _age(row: ApiKey) -> timedelta:
+def _key_age(row: ApiKey) -> timedelta:
     now = timezone.now()
     return now - (row.revoked_at or now)
 

@@ -43,7 +43,7 @@ def models(request: HttpRequest) -> HttpResponse:
     }
     rows = [
         row
-        for row in _rows(filters)
+        for row in _model_rows(filters)
         if all(row["facts"][name].supported for name in filters["can"])
     ]
     context = {
@@ -61,7 +61,7 @@ def models(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _rows(filters: dict[str, Any]) -> list[dict[str, Any]]:
+def _model_rows(filters: dict[str, Any]) -> list[dict[str, Any]]:
     matching_models = Model.objects.matching(
         text=filters["q"], provider=filters["provider"], state=filters["state"]
     )
@@ -99,12 +99,12 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     """The facts of one model."""
     row = get_object_or_404(Model.objects.select_related("provider"), pk=pk)
     if request.method != "POST":
-        return _page(request, row, FactsForm(model=row))
+        return _render_page(request, row, FactsForm(model=row))
     if is_read_only(row):
-        return _page(request, row, FactsForm(model=row), status=409)
+        return _render_page(request, row, FactsForm(model=row), status=409)
     form = FactsForm(request.POST, model=row)
     if not form.is_valid():
-        return _page(request, row, form, status=422)
+        return _render_page(request, row, form, status=422)
     form.save()
     messages.success(request, _("Saved. Takes effect within a second."))
     return redirect("model-edit", pk=pk)
@@ -115,7 +115,9 @@ def is_read_only(row: Model) -> bool:
     return row.read_only
 
 
-def _page(request: HttpRequest, row: Model, form: FactsForm, *, status: int = 200) -> HttpResponse:
+def _render_page(
+    request: HttpRequest, row: Model, form: FactsForm, *, status: int = 200
+) -> HttpResponse:
     context = {
         "page": PAGE,
         "row": row,
@@ -153,7 +155,7 @@ def reset(request: HttpRequest, pk: int) -> HttpResponse:
     """Reset one property, or all of them, to the value of the capability tables."""
     row = get_object_or_404(Model, pk=pk)
     if is_read_only(row):
-        return _page(request, row, FactsForm(model=row), status=409)
+        return _render_page(request, row, FactsForm(model=row), status=409)
     fact_name = request.POST.get("fact", "")
     row.traits, row.learned = (
         _without_facts(row.traits, fact_name),
@@ -206,7 +208,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Delete a model, after a page that lists its routes."""
     row = get_object_or_404(Model.objects.select_related("provider"), pk=pk)
     if is_read_only(row):
-        return _page(request, row, FactsForm(model=row), status=409)
+        return _render_page(request, row, FactsForm(model=row), status=409)
     if request.method == "POST":
         row.delete()
         messages.success(request, _("%(name)s deleted.") % {"name": row.name})

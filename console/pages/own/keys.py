@@ -31,10 +31,10 @@ NEWEST = 8
 @member
 def own_keys(request: HttpRequest) -> HttpResponse:
     """The keys with their spend, the limits of the account, and the newest requests."""
-    return _page(request)
+    return _render_page(request)
 
 
-def _page(request: HttpRequest, *, problem: str = "", status: int = 200) -> HttpResponse:
+def _render_page(request: HttpRequest, *, problem: str = "", status: int = 200) -> HttpResponse:
     user, now = cast("User", request.user), timezone.now()
     limits = limits_of_user(user)
     rows = list(ApiKey.objects.owned_by(user).live())
@@ -81,11 +81,13 @@ def rotate(request: HttpRequest, pk: int) -> HttpResponse:
     row = _own_key(request, pk)
     form = RotateForm(request.POST)
     if not form.is_valid():
-        return _page(request, problem=_("Select how long the old secret stays valid."), status=422)
+        return _render_page(
+            request, problem=_("Select how long the old secret stays valid."), status=422
+        )
     try:
         secret = store.rotate_key(row, grace=form.grace_period)
     except ValueError:  # it was revoked meanwhile
-        return _page(request, problem=_("This key has been revoked."), status=409)
+        return _render_page(request, problem=_("This key has been revoked."), status=409)
     return _secret_page(request, row, secret, rotated=True)
 
 

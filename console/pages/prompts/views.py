@@ -56,10 +56,10 @@ def prompts(request: HttpRequest) -> HttpResponse:
 def new(request: HttpRequest) -> HttpResponse:
     """Create a prompt, possibly from the settings of the playground."""
     if request.method == "POST":
-        return _save(request, None)
+        return _save_prompt(request, None)
     draft = request.session.get(_DRAFT) if request.GET.get("draft") else None
     document = draft if isinstance(draft, dict) else {}
-    return _page(request, None, _form_of(document), document.get("messages") or [])
+    return _render_page(request, None, _form_of(document), document.get("messages") or [])
 
 
 @require_safe
@@ -68,7 +68,7 @@ def prompt(request: HttpRequest, pk: int) -> HttpResponse:
     """A prompt with its versions."""
     row = get_object_or_404(Prompt, pk=pk)
     document = _KIND.read(row)
-    return _page(request, row, _form_of(document, is_stored=True), document["messages"])
+    return _render_page(request, row, _form_of(document, is_stored=True), document["messages"])
 
 
 @require_POST
@@ -79,7 +79,7 @@ def save(request: HttpRequest, pk: int) -> HttpResponse:
     if row.read_only:
         messages.error(request, _("%(name)s belongs to a file; change it there.") % {"name": row})
         return redirect("prompt", pk)
-    return _save(request, row)
+    return _save_prompt(request, row)
 
 
 @require_POST
@@ -154,7 +154,7 @@ def _form_of(document: Mapping[str, Any], *, is_stored: bool = False) -> PromptF
     return PromptForm(initial=initial_values(document), rows=rows, is_stored=is_stored)
 
 
-def _save(request: HttpRequest, row: Prompt | None) -> HttpResponse:
+def _save_prompt(request: HttpRequest, row: Prompt | None) -> HttpResponse:
     rows = row_count(request.POST)
     is_stored = row is not None
     action = request.POST.get("action", "save")
@@ -162,7 +162,7 @@ def _save(request: HttpRequest, row: Prompt | None) -> HttpResponse:
         form = PromptForm(
             initial=request.POST.dict(), rows=rows + (action == "add"), is_stored=is_stored
         )
-        return _page(request, row, form, messages_in(request.POST, rows))
+        return _render_page(request, row, form, messages_in(request.POST, rows))
     form = PromptForm(request.POST, rows=rows, is_stored=is_stored)
     if form.is_valid():
         try:
@@ -177,7 +177,7 @@ def _save(request: HttpRequest, row: Prompt | None) -> HttpResponse:
             messages.success(request, text)
             return redirect("prompt", saved.pk)
     stored_prompt = None if row is None else Prompt.objects.get(pk=row.pk)
-    return _page(request, stored_prompt, form, messages_in(request.POST, rows), status=422)
+    return _render_page(request, stored_prompt, form, messages_in(request.POST, rows), status=422)
 
 
 def _add_error(form: PromptForm, refusal: Refused) -> None:
@@ -185,7 +185,7 @@ def _add_error(form: PromptForm, refusal: Refused) -> None:
     form.add_error(field if field in form.fields else None, refusal.reason)
 
 
-def _page(
+def _render_page(
     request: HttpRequest,
     row: Prompt | None,
     form: PromptForm,
@@ -223,13 +223,13 @@ def _stored_context(request: HttpRequest, row: Prompt, values: dict[str, str]) -
     variables = names_in(message["content"] for message in document["messages"])
     return {
         "versions": versions,
-        "comparison": _comparison(request, row, versions),
+        "comparison": _version_comparison(request, row, versions),
         "playground_url": f"{reverse('playground')}?{urlencode(query)}",
         "snippets": snippets(base, row.name, variables, document["model"]),
     }
 
 
-def _comparison(
+def _version_comparison(
     request: HttpRequest, row: Prompt, versions: list[PromptVersion]
 ) -> dict[str, Any] | None:
     """The two versions that the query names, and their differences; None without both."""

@@ -57,7 +57,7 @@ def compare(listed_models: tuple[ListedModel, ...], rows: list[Model], preset: s
         for name in listed_by_name
         if name in rows_by_name
     ]
-    changes = [change for row, model in pairs if (change := _change(row, model, preset))]
+    changes = [change for row, model in pairs if (change := _model_change(row, model, preset))]
     return Diff(
         new=[model for model in listed_models if model.name not in rows_by_name],
         gone=[row for row in rows if row.name not in listed_by_name and "*" not in row.name],
@@ -66,7 +66,7 @@ def compare(listed_models: tuple[ListedModel, ...], rows: list[Model], preset: s
     )
 
 
-def _change(row: Model, listed_model: ListedModel, preset: str) -> Change | None:
+def _model_change(row: Model, listed_model: ListedModel, preset: str) -> Change | None:
     list_price = price_for(preset, row.name)
     before = {}
     for name in PRICES:
@@ -93,10 +93,10 @@ async def fetch(request: HttpRequest, pk: int) -> HttpResponse:
             catalogue = await list_models(upstreams, provider)
         finally:
             await upstreams.close()
-    return await sync_to_async(_page)(request, row, catalogue)
+    return await sync_to_async(_render_page)(request, row, catalogue)
 
 
-def _page(request: HttpRequest, row: Provider, catalogue: ModelCatalog) -> HttpResponse:
+def _render_page(request: HttpRequest, row: Provider, catalogue: ModelCatalog) -> HttpResponse:
     rows = list(row.models.order_by("name"))
     diff = compare(catalogue.models, rows, row.preset) if catalogue.ok else None
     context = {
@@ -162,7 +162,7 @@ def _apply_selection(request: HttpRequest, pk: int) -> HttpResponse:
             row, [listed_models[n] for n in request.POST.getlist("price") if n in listed_models]
         )
         deleted_count = _delete_selected(row, request.POST.getlist("drop"), set(listed_models))
-    messages.success(request, _summary(added_models, priced_count, deleted_count))
+    messages.success(request, _result_message(added_models, priced_count, deleted_count))
     return redirect(f"{reverse('models')}?provider={row.name}")
 
 
@@ -212,7 +212,7 @@ def _delete_selected(row: Provider, pks: list[str], listed_names: set[str]) -> i
     return len(deleted_rows)
 
 
-def _summary(added_count: int, priced_count: int, deleted_count: int) -> str:
+def _result_message(added_count: int, priced_count: int, deleted_count: int) -> str:
     parts = []
     if added_count:
         parts.append(ngettext("%d model added", "%d models added", added_count) % added_count)

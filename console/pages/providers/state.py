@@ -38,13 +38,13 @@ class Credential(NamedTuple):
 
 def healths(rows: Iterable[Provider], runtime: Runtime | None) -> dict[int, Health]:
     """State of each provider by row id: configuration problems, cooldowns, failures."""
-    warnings = _warnings()
+    warnings = _warnings_by_provider()
     calls = RequestLog.objects.outcomes_by_provider(timezone.now() - WINDOW)
     cooldowns = _models_in_cooldown(runtime)
-    return {row.pk: _health(row, warnings, cooldowns, calls) for row in rows}
+    return {row.pk: _provider_health(row, warnings, cooldowns, calls) for row in rows}
 
 
-def _health(
+def _provider_health(
     row: Provider,
     warnings: Mapping[str, Health],
     cooldowns: Mapping[str, int],
@@ -66,7 +66,7 @@ def _health(
     return Health("", _("No requests in the last hour"))
 
 
-def _warnings() -> dict[str, Health]:
+def _warnings_by_provider() -> dict[str, Health]:
     """Return the reason why a provider is left out, or called without a key, by name."""
     healths = {}
     snapshot = store.load_snapshot()

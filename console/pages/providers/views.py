@@ -122,7 +122,7 @@ def form_page(
         "health": healths([row], runtime_of(request))[row.pk] if row else None,
         "gauges": provider_gauges([row], timezone.now())[row.pk] if row else (),
         "credential": credential(row, admin=True) if row else None,
-        "variable": _variable(form["credential_env"].value() or ""),
+        "variable": _variable_context(form["credential_env"].value() or ""),
         "advanced_errors": any(
             name not in FIRST_FIELDS and not (name == "dialect" and form.shows_dialect)
             for name in form.errors
@@ -145,7 +145,7 @@ def is_read_only(row: Provider) -> bool:
     return row.read_only
 
 
-def _variable(name: str) -> dict[str, Any]:
+def _variable_context(name: str) -> dict[str, Any]:
     return {"name": name, "set": variable_is_set(name)}
 
 
@@ -154,7 +154,9 @@ def _variable(name: str) -> dict[str, Any]:
 def variable(request: HttpRequest) -> HttpResponse:
     """Whether a variable is set in the environment of this process; never its value."""
     name = request.GET.get("credential_env", "").strip()[:200]
-    return render(request, "console/providers/_variable.html", {"variable": _variable(name)})
+    return render(
+        request, "console/providers/_variable.html", {"variable": _variable_context(name)}
+    )
 
 
 @require_POST

@@ -44,12 +44,12 @@ def guard_of(session: Session) -> Guard:
     def price_of(row: RequestLog) -> Price:
         name = (row.provider, row.model)
         if name not in prices:
-            prices[name] = _price(*name)
+            prices[name] = _current_price(*name)
         return prices[name]
 
     findings = [
-        Finding(cache_break, *_describe(cache_break))
-        for cache_break in find_cache_breaks(rows, _bodies, price_of)
+        Finding(cache_break, *_describe_break(cache_break))
+        for cache_break in find_cache_breaks(rows, _load_bodies, price_of)
     ]
     costs = [
         finding.cache_break.extra_usd
@@ -59,14 +59,14 @@ def guard_of(session: Session) -> Guard:
     return Guard(findings, sum(costs, Decimal(0)) if costs else None, min(len(rows), MAX_ROWS))
 
 
-def _bodies(pk: int) -> Bodies | None:
+def _load_bodies(pk: int) -> Bodies | None:
     try:
         return store.load_bodies(pk)
     except ValueError:
         return None
 
 
-def _price(provider: str, name: str) -> Price:
+def _current_price(provider: str, name: str) -> Price:
     """The current price of a model by its name in the log."""
     rows = Model.objects.select_related("provider").filter(provider__name=provider, name=name)
     model = rows.first()
@@ -79,7 +79,7 @@ def _price(provider: str, name: str) -> Price:
     return price_for(preset or "", name)
 
 
-def _describe(cache_break: CacheBreak) -> tuple[str, str]:
+def _describe_break(cache_break: CacheBreak) -> tuple[str, str]:
     """Title and advice."""
     match cache_break.kind:
         case "target":
@@ -108,9 +108,9 @@ def _describe(cache_break: CacheBreak) -> tuple[str, str]:
                 ),
             )
         case "system":
-            return _("The system prompt changed"), _advice(cache_break)
+            return _("The system prompt changed"), _advice_for_break(cache_break)
         case "message":
-            return _("An earlier message changed"), _advice(cache_break)
+            return _("An earlier message changed"), _advice_for_break(cache_break)
         case "breakpoints_removed":
             return (
                 _("The cache breakpoints are missing"),
@@ -140,7 +140,7 @@ def _describe(cache_break: CacheBreak) -> tuple[str, str]:
     )
 
 
-def _advice(cache_break: CacheBreak) -> str:
+def _advice_for_break(cache_break: CacheBreak) -> str:
     changed_text = f"{cache_break.old_text} {cache_break.new_text} {cache_break.prefix_text[-20:]}"
     if _TIME.search(changed_text):
         return _(

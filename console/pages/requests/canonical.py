@@ -84,7 +84,7 @@ def request_of(row: RequestLog, bodies: Bodies) -> LoggedRequest:
     data, dialect = bodies.client_request, DIALECTS.get(row.client_dialect)
     if dialect is None or not data:
         return LoggedRequest(problem=_("The body of this request is not stored."))
-    body, truncated = _decode(data)
+    body, truncated = _decode_body(data)
     truncated = truncated or "client_request" in bodies.truncated
     if body is None:
         return LoggedRequest(problem=_("The body is not a JSON object."), truncated=truncated)
@@ -97,10 +97,12 @@ def request_of(row: RequestLog, bodies: Bodies) -> LoggedRequest:
             return LoggedRequest(embed=embed, truncated=truncated)
         return _parse_conversation(row, dialect, body, bodies.client_headers, truncated=truncated)
     except _PARSE_ERRORS as error:
-        return LoggedRequest(problem=_problem(error, truncated=truncated), truncated=truncated)
+        return LoggedRequest(
+            problem=_problem_message(error, truncated=truncated), truncated=truncated
+        )
 
 
-def _decode(data: bytes) -> tuple[Json | None, bool]:
+def _decode_body(data: bytes) -> tuple[Json | None, bool]:
     """The body as an object, and whether it is only the beginning of one."""
     try:
         body = msgspec.json.decode(data)
@@ -113,7 +115,7 @@ def _decode(data: bytes) -> tuple[Json | None, bool]:
     return (body if isinstance(body, dict) else None), False
 
 
-def _problem(error: Exception, *, truncated: bool) -> str:
+def _problem_message(error: Exception, *, truncated: bool) -> str:
     if truncated:
         return _("Only the beginning of the body is in the log, and it has no message.")
     reason = error.error.message if isinstance(error, GatewayError) else type(error).__name__
@@ -128,7 +130,7 @@ def _parse_conversation(
     continues = str(body.get("previous_response_id") or "")
     if dialect.parse_continuation is not None:
         body = {name: value for name, value in body.items() if name != "previous_response_id"}
-    prompts = _prompts(body)
+    prompts = _completion_prompts(body)
     if len(prompts) > 1:
         body = {**body, "prompt": prompts[0]}
     request = (
@@ -142,7 +144,7 @@ def _parse_conversation(
     return LoggedRequest(request=request, truncated=truncated, continues=continues)
 
 
-def _prompts(body: Json) -> list[str]:
+def _completion_prompts(body: Json) -> list[str]:
     """The prompts of a Completions request with several of them."""
     prompts = body.get("prompt")
     return [p for p in prompts if isinstance(p, str)] if isinstance(prompts, list) else []

@@ -41,16 +41,16 @@ def command(url: str, headers: Mapping[str, str], body: str, variable: str) -> s
             continue
         if name in _KEY_HEADERS or value == MASK:
             if not has_key:
-                lines.append(f"  -H {_secret(name, variable)}")
+                lines.append(f"  -H {_secret_header(name, variable)}")
             has_key = True
         else:
             lines.append(f"  -H {quote(f'{name}: {value}')}")
     if not has_key:
-        lines.append(f"  -H {_secret('authorization', variable)}")
+        lines.append(f"  -H {_secret_header('authorization', variable)}")
     lines.append(f"  --data-raw {quote(body)}")
     return " \\\n".join(lines)
 
 
-def _secret(name: str, variable: str) -> str:
+def _secret_header(name: str, variable: str) -> str:
     value = f"Bearer ${variable}" if name == "authorization" else f"${variable}"
     return f'"{name}: {value}"'

@@ -75,7 +75,7 @@ def request_detail(request: HttpRequest, request_id: str) -> HttpResponse:
 def detail_context(request: HttpRequest, row: RequestLog) -> dict[str, Any]:
     """Template context shared by all tabs, and that of the selected tab."""
     state, allowed = state_with(request, row), may_read_bodies(request.user)
-    bodies, damage = _bodies(row) if allowed else (None, "")
+    bodies, damage = _load_bodies(row) if allowed else (None, "")
     tab = request.GET.get("tab", "")
     tab = tab if tab in dict(TABS) else _default_tab(row, bodies)
     newer, older = log_search.adjacent_rows(search_of(state, request.user), row.pk)
@@ -88,7 +88,7 @@ def detail_context(request: HttpRequest, row: RequestLog) -> dict[str, Any]:
         "row": row,
         "line": lines([row])[0],
         "tab": tab,
-        "tabs": _tabs(row, tab, state.address(), bodies, len(scored["scores"])),
+        "tabs": _tab_links(row, tab, state.address(), bodies, len(scored["scores"])),
         "newer": newer,
         "older": older,
         "attempts": labels.attempt_bars(row),
@@ -100,8 +100,8 @@ def detail_context(request: HttpRequest, row: RequestLog) -> dict[str, Any]:
         "bodies": bodies,
         "not_stored": "" if bodies is not None else reason,
         "may_read_bodies": allowed,
-        "playground": _playground(row) if allowed else "",
-        "curls": _curls(request, row, bodies),
+        "playground": _playground_url(row) if allowed else "",
+        "curls": _curl_commands(request, row, bodies),
         "replay_targets": replay_targets() if allowed else {},
         "traces": sorted(traces_of_requests([row])),
         "original": original_of(row),
@@ -116,14 +116,14 @@ def _default_tab(row: RequestLog, bodies: Bodies | None) -> str:
     return "conversation" if bodies is not None and has_conversation(row) else "overview"
 
 
-def _bodies(row: RequestLog) -> tuple[Bodies | None, str]:
+def _load_bodies(row: RequestLog) -> tuple[Bodies | None, str]:
     try:
         return store.load_bodies(row.pk), ""
     except ValueError as error:
         return None, str(error)
 
 
-def _tabs(
+def _tab_links(
     row: RequestLog, tab: str, address: str, bodies: Bodies | None, scores: int
 ) -> list[dict[str, Any]]:
     page_url = reverse("request", args=[row.pk])
@@ -170,14 +170,16 @@ def _alias_of(row: RequestLog) -> str:
     return _("pattern of route %(route)s") % {"route": row.route}
 
 
-def _playground(row: RequestLog) -> str:
+def _playground_url(row: RequestLog) -> str:
     try:
         return f"{reverse('playground')}?request={row.pk}"
     except NoReverseMatch:
         return ""
 
 
-def _curls(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> list[dict[str, str]]:
+def _curl_commands(
+    request: HttpRequest, row: RequestLog, bodies: Bodies | None
+) -> list[dict[str, str]]:
     """The client's and the upstream's request as curl commands, if their bodies are stored."""
     if bodies is None:
         return []
@@ -231,11 +233,15 @@ def _upstream_path(row: RequestLog, dialect: Dialect, provider: Provider | None)
 TabContext = Callable[[HttpRequest, RequestLog, Bodies | None], dict[str, Any]]
 
 
-def _conversation(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> dict[str, Any]:
+def _conversation_context(
+    request: HttpRequest, row: RequestLog, bodies: Bodies | None
+) -> dict[str, Any]:
     return conversation_context(row, bodies)
 
 
-def _overview(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> dict[str, Any]:
+def _overview_context(
+    request: HttpRequest, row: RequestLog, bodies: Bodies | None
+) -> dict[str, Any]:
     names = translation.api_names(row)
     adaptation_rows = [
         {
@@ -251,7 +257,9 @@ def _overview(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> d
     return {"adapted": adaptation_rows, "cache_summary": summary, "guardrails": guardrails}
 
 
-def _translation(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> dict[str, Any]:
+def _translation_context(
+    request: HttpRequest, row: RequestLog, bodies: Bodies | None
+) -> dict[str, Any]:
     side = "response" if request.GET.get("side") == "response" else "request"
     if bodies is None:
         return {"side": side}
@@ -260,18 +268,20 @@ def _translation(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -
     return {"side": side, "sides": sides(row, bodies, losses_only=losses_only)}
 
 
-def _response(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> dict[str, Any]:
+def _response_context(
+    request: HttpRequest, row: RequestLog, bodies: Bodies | None
+) -> dict[str, Any]:
     if bodies is None:
         return {}
     client = bodies.upstream_response if bodies.same_response else bodies.client_response
     return {
         "answer": streams.answer(row, bodies),
-        "raw": _pretty(client),
+        "raw": _pretty_json(client),
         "raw_size": labels.size_label(client),
     }
 
 
-def _pretty(data: bytes | None) -> str:
+def _pretty_json(data: bytes | None) -> str:
     if not data:
         return ""
     with contextlib.suppress(msgspec.MsgspecError, RecursionError):
@@ -280,11 +290,13 @@ def _pretty(data: bytes | None) -> str:
     return text if len(data) <= _MAX_DISPLAYED_BYTES else f"{text}…"
 
 
-def _stream(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> dict[str, Any]:
+def _stream_context(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> dict[str, Any]:
     return {} if bodies is None else {"stream": streams.stream_view(row, bodies)}
 
 
-def _headers(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> dict[str, Any]:
+def _headers_context(
+    request: HttpRequest, row: RequestLog, bodies: Bodies | None
+) -> dict[str, Any]:
     if bodies is None:
         return {}
     groups = (
@@ -295,7 +307,9 @@ def _headers(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> di
     return {"header_groups": [(title, sorted(headers.items())) for title, headers in groups]}
 
 
-def _session(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> dict[str, Any]:
+def _session_context(
+    request: HttpRequest, row: RequestLog, bodies: Bodies | None
+) -> dict[str, Any]:
     if not row.session:
         return {}
     session = sessions.session(row.session)
@@ -318,12 +332,12 @@ def _session(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> di
 
 
 _TAB_CONTEXTS: dict[str, TabContext] = {
-    "conversation": _conversation,
-    "overview": _overview,
-    "translation": _translation,
-    "response": _response,
-    "stream": _stream,
-    "headers": _headers,
-    "session": _session,
+    "conversation": _conversation_context,
+    "overview": _overview_context,
+    "translation": _translation_context,
+    "response": _response_context,
+    "stream": _stream_context,
+    "headers": _headers_context,
+    "session": _session_context,
     "scores": lambda request, row, bodies: {},
 }

@@ -44,13 +44,13 @@ _FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")
 @require_safe
 def requests_export(request: HttpRequest, kind: str) -> HttpResponseBase:
     """The list as a file, with all fields of its rows but without bodies."""
-    writer = {"jsonl": _jsonl, "csv": _csv}.get(kind)
+    writer = {"jsonl": _jsonl_lines, "csv": _csv_lines}.get(kind)
     if writer is None:
         return HttpResponseBadRequest()
     search = search_of(state_of(request), request.user)
     if search.text_refused:
         return HttpResponseForbidden(_NO_GRANT, content_type="text/plain; charset=utf-8")
-    rows = _rows(search)
+    rows = _export_rows(search)
     types = {"jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
     parts: Any = writer(rows)
     if isinstance(request, ASGIRequest):
@@ -71,7 +71,7 @@ async def _iterate_async(parts: Iterator[Any]) -> AsyncIterator[bytes]:
         yield data
 
 
-def _rows(search: Search) -> Iterator[Any]:
+def _export_rows(search: Search) -> Iterator[Any]:
     until = time.monotonic() + BUDGET_S
     remaining_rows = MAX_ROWS
     values: Any = RequestLog.objects.values_list(*FIELDS, named=True)
@@ -94,23 +94,23 @@ def _with_scores(rows: Iterable[Any]) -> Iterator[tuple[Any, list[RequestScore]]
             yield row, scores.get(row.id, [])
 
 
-def _jsonl(rows: Iterable[Any]) -> Iterator[bytes]:
+def _jsonl_lines(rows: Iterable[Any]) -> Iterator[bytes]:
     for row, scores in _with_scores(rows):
         item = {**row._asdict(), "scores": [score.as_dict() for score in scores]}
         yield msgspec.json.encode(item) + b"\n"
 
 
-def _csv(rows: Iterable[Any]) -> Iterator[str]:
+def _csv_lines(rows: Iterable[Any]) -> Iterator[str]:
     names = [name for name in FIELDS if name not in _NESTED]
     yield _csv_line([*names, "scores", "comments"])
     for row, scores in _with_scores(rows):
         values = [f"{score.name}={score.value:g}" for score in scores if score.value is not None]
         comments = [f"{score.scored_by}: {score.comment}" for score in scores if score.comment]
         cells = [*(getattr(row, name) for name in names), "; ".join(values), "\n".join(comments)]
-        yield _csv_line([_cell(cell) for cell in cells])
+        yield _csv_line([_csv_cell(cell) for cell in cells])
 
 
-def _cell(value: Any) -> Any:
+def _csv_cell(value: Any) -> Any:
     if isinstance(value, str) and value.startswith(_FORMULA_PREFIXES):
         return f"'{value}"
     return value

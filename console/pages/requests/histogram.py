@@ -66,7 +66,7 @@ def histogram(search: Search, now: dt.datetime) -> Histogram | None:
     since = search.since or RequestLog.objects.started_between(None, until).earliest_start()
     if since is None or since >= until:
         return None
-    slices = _slices(since, until)
+    slices = _empty_slices(since, until)
     edges = [part.since for part in slices]
     if not search.empty:
         _count_newest(search, slices, edges)
@@ -77,7 +77,7 @@ def histogram(search: Search, now: dt.datetime) -> Histogram | None:
     return Histogram(slices, max((part.count or 0 for part in slices), default=0))
 
 
-def _slices(since: dt.datetime, until: dt.datetime) -> list[Slice]:
+def _empty_slices(since: dt.datetime, until: dt.datetime) -> list[Slice]:
     step = (until - since) / SLICES
     return [Slice(since + step * n, since + step * (n + 1)) for n in range(SLICES)]
 
@@ -96,10 +96,12 @@ def _count_rows(slices: list[Slice], edges: list[dt.datetime]) -> None:
         slices[0].since, slices[-1].until
     )
     for moment, outcome in rows.values_list("started_at", "outcome")[: 2 * _MAX_COUNTED_ROWS]:
-        _add(slices, edges, moment, outcome)
+        _add_row(slices, edges, moment, outcome)
 
 
-def _add(slices: list[Slice], edges: list[dt.datetime], moment: dt.datetime, outcome: str) -> None:
+def _add_row(
+    slices: list[Slice], edges: list[dt.datetime], moment: dt.datetime, outcome: str
+) -> None:
     index = _slice_index(edges, moment)
     if 0 <= index < len(slices):
         part = slices[index]
@@ -164,7 +166,7 @@ def _count_newest(search: Search, slices: list[Slice], edges: list[dt.datetime])
     counted_rows: Any = RequestLog.objects.values_list("started_at", "outcome", named=True)
     for rows, low in walk(search, None, counted_rows):
         for row in rows:
-            _add(slices, edges, row.started_at, row.outcome)
+            _add_row(slices, edges, row.started_at, row.outcome)
         if time.monotonic() > stop:
             reached_at = start_time_of(low) or slices[-1].until
             for part in slices[: max(0, _slice_index(edges, reached_at) + 1)]:

@@ -140,10 +140,10 @@ def attempt_bars(row: RequestLog) -> list[dict[str, Any]]:
                 "hedge_loser": attempt.get("error_kind") == HEDGE_LOSER,
                 "text": _attempt_text(attempt, end - start),
                 "outcome": _attempt_outcome(attempt, end - start),
-                "x": _share(start, total_ms),
-                "wait": _share(wait_end - start, total_ms),
-                "write_x": _share(wait_end, total_ms),
-                "write": _share(end - wait_end, total_ms),
+                "x": _percentage(start, total_ms),
+                "wait": _percentage(wait_end - start, total_ms),
+                "write_x": _percentage(wait_end, total_ms),
+                "write": _percentage(end - wait_end, total_ms),
                 "ms": end - start,
                 "error": attempt.get("error") or "",
                 "cost_usd": attempt.get("cost_usd"),
@@ -215,7 +215,7 @@ def response_cache_summary(row: RequestLog) -> str:
     return ", ".join(parts)
 
 
-def _share(part: float, total: float) -> float:
+def _percentage(part: float, total: float) -> float:
     """A percentage of the total, with two decimals."""
     return round(max(0.0, min(100.0, part / total * 100)), 2)
 

@@ -68,7 +68,7 @@ def state_of(request: HttpRequest) -> State:
         span=span if span in RANGE_SECONDS or span == "all" else DEFAULT_RANGE,
         group="session" if request.GET.get("group") == "session" else "",
         sort=sort if (sort := request.GET.get("sort", "")) in SORTS else "",
-        cursor=_number(request.GET.get("cursor", "")),
+        cursor=_parse_number(request.GET.get("cursor", "")),
     )
 
 
@@ -83,7 +83,7 @@ def state_with(request: HttpRequest, row: RequestLog) -> State:
     return msgspec.structs.replace(state, span=span)
 
 
-def _number(text: str) -> int | None:
+def _parse_number(text: str) -> int | None:
     return int(text) if text.isdecimal() and 0 < len(text) < _ID_DIGITS else None
 
 
@@ -122,7 +122,7 @@ def list_context(
         "state": state,
         "search": search,
         "filters": FILTERS,
-        "chips": _chips(state, search, path),
+        "chips": _filter_chips(state, search, path),
         "menus": list(menus(state, search, path, choices)),
         "spans": TIME_RANGES,
         "views": list(SavedView.objects.owned_by(request.user)),
@@ -193,7 +193,7 @@ def _column_heads(state: State, path: str) -> list[dict[str, Any]]:
     ]
 
 
-def _chips(state: State, search: Search, path: str) -> list[dict[str, Any]]:
+def _filter_chips(state: State, search: Search, path: str) -> list[dict[str, Any]]:
     return [
         {"text": str(term), "url": f"{path}?{state.address(q=without_term(state.q, term))}"}
         for term in search.terms
@@ -240,7 +240,7 @@ def requests_tail(request: HttpRequest) -> HttpResponse:
     """Rows newer than `after`, for the top of the list; with `peek` only their number."""
     state = state_of(request)
     search = search_of(state, request.user)
-    after = _number(request.GET.get("after", "")) or 0
+    after = _parse_number(request.GET.get("after", "")) or 0
     rows = log_search.newer(search, after, TAIL_ROWS + 1)
     peek = "peek" in request.GET
     context = {

@@ -35,7 +35,7 @@ Choices = dict[str, list[tuple[str, Any]]]
 
 def choices_in_log() -> Choices:
     """Return the choices of each menu: what the log has."""
-    return {name: _choices(name) for name, _title in MENUS}
+    return {name: _menu_choices(name) for name, _title in MENUS}
 
 
 def menus(state: State, search: Search, path: str, choices: Choices) -> Iterator[dict[str, Any]]:
@@ -81,7 +81,7 @@ def suggestions(choices: Choices) -> dict[str, list[str]]:
     return {name: values.get(name, []) for name in FILTERS}
 
 
-def _choices(name: str) -> list[tuple[str, Any]]:
+def _menu_choices(name: str) -> list[tuple[str, Any]]:
     if name == "status":
         return list(STATUSES)
     values = distinct_values(COLUMNS[name])

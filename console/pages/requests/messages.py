@@ -322,15 +322,15 @@ def stored_media(
     if logged_response.response is not None:
         for choice in (logged_response.response, *logged_response.response.alternatives):
             parts += choice.parts
-    files = [part for part in _flatten(parts) if _has_bytes(part)]
-    return _media(files[number]) if number < len(files) else None
+    files = [part for part in _flatten_parts(parts) if _has_bytes(part)]
+    return _media_of(files[number]) if number < len(files) else None
 
 
-def _flatten(parts: Iterable[Part]) -> Iterable[Part]:
+def _flatten_parts(parts: Iterable[Part]) -> Iterable[Part]:
     for part in parts:
         yield part
         inner = part.parts if isinstance(part, ToolResult | Document) else None
-        yield from _flatten(inner or ())
+        yield from _flatten_parts(inner or ())
 
 
 def _has_bytes(part: Part) -> bool:
@@ -339,7 +339,7 @@ def _has_bytes(part: Part) -> bool:
     return isinstance(part, Image | Audio | Document) and part.data is not None
 
 
-def _media(part: Any) -> Media | None:
+def _media_of(part: Any) -> Media | None:
     try:
         content = base64.b64decode(part.data)
     except (binascii.Error, ValueError):

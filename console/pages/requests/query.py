@@ -143,8 +143,8 @@ def parse(text: str, span: str, now: dt.datetime) -> Search:
     unrecognized_tokens: list[str] = []
     id_terms: dict[str, str] = {}
     times: dict[str, dt.datetime] = {}
-    for name, operator, value, token in _tokens(text[:MAX_QUERY]):
-        if (term := _term(name, operator, value)) is not None:
+    for name, operator, value, token in _tokenize(text[:MAX_QUERY]):
+        if (term := _parse_term(name, operator, value)) is not None:
             terms.append(term)
         elif name in {"since", "until"} and (parsed_time := _parse_time(value, now)):
             times[name] = parsed_time
@@ -164,14 +164,14 @@ def parse(text: str, span: str, now: dt.datetime) -> Search:
     return Search(tuple(terms), " ".join(text_terms), "", since, until, tuple(unrecognized_tokens))
 
 
-def _tokens(text: str) -> Iterator[tuple[str, str, str, str]]:
+def _tokenize(text: str) -> Iterator[tuple[str, str, str, str]]:
     for match in _TOKEN.finditer(text):
         name, operator = match[1] or match[2] or "", match[3] or ""
         value = (match[4] or "").strip('"')
         yield name, operator, value, match[0]
 
 
-def _term(name: str, operator: str, value: str) -> Term | None:
+def _parse_term(name: str, operator: str, value: str) -> Term | None:
     """Return the filter of a token; None if it is not one, or has no value."""
     negated, op = operator.startswith("!"), operator.lstrip("!")
     is_score = name == "score" and not negated and amount_of(name, value) is not None
@@ -212,7 +212,9 @@ def _parse_time(text: str, now: dt.datetime) -> dt.datetime | None:
 
 def with_term(text: str, name: str, value: str) -> str:
     """Replace the filters of this name in the text; an empty value removes them."""
-    tokens = [token for token_name, _, _, token in _tokens(text[:MAX_QUERY]) if token_name != name]
+    tokens = [
+        token for token_name, _, _, token in _tokenize(text[:MAX_QUERY]) if token_name != name
+    ]
     if value:
         tokens.append(str(Term(name, (value,))))
     return " ".join(tokens)
@@ -220,9 +222,11 @@ def with_term(text: str, name: str, value: str) -> str:
 
 def without_term(text: str, term: Term) -> str:
     """Remove one filter from the text."""
-    tokens = _tokens(text[:MAX_QUERY])
+    tokens = _tokenize(text[:MAX_QUERY])
     return " ".join(
-        token for name, operator, value, token in tokens if _term(name, operator, value) != term
+        token
+        for name, operator, value, token in tokens
+        if _parse_term(name, operator, value) != term
     )
 
 

@@ -75,10 +75,10 @@ async def request_replay(request: HttpRequest, request_id: str) -> HttpResponse:
     user = await request.auser()
     if not await sync_to_async(may_read_bodies)(user):
         raise PermissionDenied
-    row, bodies = await sync_to_async(_load)(request_id)
+    row, bodies = await sync_to_async(_load_request)(request_id)
     original_url = reverse("request", args=[row.pk])
     route = request.POST.get("route", "").strip()
-    body = _body(row, bodies, route)
+    body = _replay_body(row, bodies, route)
     if body is None:
         message = _("This request cannot be replayed: its body is not stored completely.")
         await sync_to_async(messages.error)(request, message)
@@ -134,7 +134,7 @@ async def _send_replay(
     return await _wait_for_row(entry.id)
 
 
-def _load(request_id: str) -> tuple[RequestLog, Bodies | None]:
+def _load_request(request_id: str) -> tuple[RequestLog, Bodies | None]:
     row = find_request(request_id)
     try:
         return row, store.load_bodies(row.pk)
@@ -142,7 +142,7 @@ def _load(request_id: str) -> tuple[RequestLog, Bodies | None]:
         return row, None
 
 
-def _body(row: RequestLog, bodies: Bodies | None, route: str) -> bytes | None:
+def _replay_body(row: RequestLog, bodies: Bodies | None, route: str) -> bytes | None:
     """Return the client's body with the name of the selected route; None if it is incomplete."""
     if bodies is None or not bodies.client_request or row.client_dialect not in DIALECTS:
         return None

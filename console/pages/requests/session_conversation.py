@@ -96,7 +96,7 @@ def session_conversation(session: Session, guard: Guard | None) -> SessionConver
     parsed_steps: list[_ParsedStep] = []
     until = time.monotonic() + BUDGET_S
     for step in _readable_steps(session.steps):
-        turn = _parse(step) if time.monotonic() < until else None
+        turn = _parse_step(step) if time.monotonic() < until else None
         if turn is not None:
             _continue_conversation(turn, parsed_steps)
             turn.turn.cache_loss = losses.get(step.row.pk)
@@ -110,7 +110,7 @@ def _readable_steps(steps: list[Step]) -> list[Step]:
     return [step for step in steps if has_conversation(step.row)][-MAX_TURNS:]
 
 
-def _parse(step: Step) -> _ParsedStep | None:
+def _parse_step(step: Step) -> _ParsedStep | None:
     try:
         bodies = store.load_bodies(step.row.pk)
     except ValueError:
@@ -123,7 +123,7 @@ def _parse(step: Step) -> _ParsedStep | None:
     items = [
         _Item(key, index)
         for index, turn in enumerate(logged_request.request.turns)
-        for key in _keys(turn.role, turn.parts)
+        for key in _message_keys(turn.role, turn.parts)
     ]
     return _ParsedStep(
         turn=SessionTurn(
@@ -136,10 +136,14 @@ def _parse(step: Step) -> _ParsedStep | None:
 
 
 def _answer_keys(answer: LoggedResponse) -> list[tuple[str, ...]]:
-    return list(_keys("assistant", answer.response.parts)) if answer.response is not None else []
+    return (
+        list(_message_keys("assistant", answer.response.parts))
+        if answer.response is not None
+        else []
+    )
 
 
-def _keys(role: str, parts: tuple[Part, ...]) -> Iterator[tuple[str, ...]]:
+def _message_keys(role: str, parts: tuple[Part, ...]) -> Iterator[tuple[str, ...]]:
     """What two requests compare of a message; clients do not send all reasoning back."""
     for part in parts:
         match part:
@@ -211,11 +215,13 @@ def _has_new_results(request: Request, first_turn: int) -> bool:
 
 def _copy_results(after: Conversation, before: Conversation) -> None:
     """Display results with the calls in the response of the earlier request."""
-    results = {block.call_id: block.results for block in _calls([*after.earlier, *after.messages])}
-    for block in _calls(before.responses):
+    results = {
+        block.call_id: block.results for block in _tool_calls([*after.earlier, *after.messages])
+    }
+    for block in _tool_calls(before.responses):
         block.results = block.results or results.get(block.call_id, [])
 
 
-def _calls(messages: list[Message]) -> Iterator[Block]:
+def _tool_calls(messages: list[Message]) -> Iterator[Block]:
     for message in messages:
         yield from (block for block in message.blocks if block.kind == "call")

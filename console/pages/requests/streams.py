@@ -47,15 +47,15 @@ def stream_view(row: RequestLog, bodies: Bodies) -> dict[str, Any]:
         "linked": same_response or feed is not None,
         "passthrough": same_response,
         "axes": [
-            _axis(upstream, line.last_ms),
-            _axis(upstream if same_response else client, line.last_ms),
+            _axis_bars(upstream, line.last_ms),
+            _axis_bars(upstream if same_response else client, line.last_ms),
         ],
         "cut": [name for name in bodies.truncated if name.endswith("response")],
         "limit": _MAX_TEXT_LENGTH,
     }
 
 
-def _axis(events: list[Event], last_ms: float) -> list[dict[str, float]]:
+def _axis_bars(events: list[Event], last_ms: float) -> list[dict[str, float]]:
     """Return bars for the number of events over time."""
     times = [event.at_ms for event in events if event.at_ms is not None]
     slots = density(times, last_ms) if last_ms > 0 else []
@@ -77,19 +77,19 @@ def answer(row: RequestLog, bodies: Bodies) -> list[dict[str, str]]:
     try:
         response = decode_body(data)
         if response is not None:
-            return _parts(
+            return _stream_blocks(
                 unfold_response(provider.parse_response(response, translators.traits, None))
             )
         parser = provider.stream_parser(translators.traits, None)
         canonical_events: list[Any] = []
         for event in parse_events(data, bodies.upstream_chunks, framings(row, bodies)[0]):
             canonical_events += parser.feed(Frame(event.event_name, event.text.encode()))
-        return _parts(canonical_events)
+        return _stream_blocks(canonical_events)
     except (GatewayError, ValueError, KeyError, TypeError, AttributeError):
         return []
 
 
-def _parts(events: list[Any]) -> list[dict[str, str]]:
+def _stream_blocks(events: list[Any]) -> list[dict[str, str]]:
     """Return the blocks of a canonical stream, including an incomplete last one."""
     parts: list[dict[str, str]] = []
     for event in events:

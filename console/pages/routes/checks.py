@@ -78,12 +78,12 @@ def soften_new_route(checks: list[Check], submitted_fields: Collection[str]) -> 
     ]
 
 
-def _fields(case: Case) -> Iterator[Check]:
+def _check_fields(case: Case) -> Iterator[Check]:
     for name, message in case.draft.errors.items():
         yield Check(BAD, _("Invalid value:"), message, field=name)
 
 
-def _name(case: Case) -> Iterator[Check]:
+def _check_name(case: Case) -> Iterator[Check]:
     name = case.document.name
     if not name:
         yield Check(BAD, _("The route has no name."), field="name", missing=True)
@@ -97,7 +97,7 @@ def _name(case: Case) -> Iterator[Check]:
         yield Check(WARN, _("The route will be renamed."), detail % case.saved_name)
 
 
-def _aliases(case: Case) -> Iterator[Check]:
+def _check_aliases(case: Case) -> Iterator[Check]:
     exact_aliases = {a: r for a, r in case.snapshot.aliases.items() if r != case.saved_name}
     wildcards = [(p, r) for p, r in case.snapshot.wildcards if r != case.saved_name]
     used_aliases = {**exact_aliases, **dict(wildcards)}
@@ -112,10 +112,10 @@ def _aliases(case: Case) -> Iterator[Check]:
         elif alias == case.document.name:
             yield Check(WARN, _("%s is already the name of this route.") % alias)
         elif is_pattern(alias):
-            yield from _overlaps(case, alias, wildcards, exact_aliases)
+            yield from _check_overlaps(case, alias, wildcards, exact_aliases)
 
 
-def _overlaps(
+def _check_overlaps(
     case: Case, pattern: str, wildcards: list[tuple[str, str]], exact_aliases: dict[str, str]
 ) -> Iterator[Check]:
     """Names that match more than one route, and which route takes precedence."""
@@ -143,7 +143,7 @@ def _overlaps(
         yield Check(WARN, title, _("These are names of other routes."))
 
 
-def _loops(case: Case) -> Iterator[Check]:
+def _check_loops(case: Case) -> Iterator[Check]:
     for name in case.document.fallbacks:
         fallback = case.snapshot.routes.get(name)
         if name in {case.document.name, case.saved_name}:
@@ -156,7 +156,7 @@ def _loops(case: Case) -> Iterator[Check]:
             yield Check(WARN, _("%s also falls back to this route.") % name, detail)
 
 
-def _targets(case: Case) -> Iterator[Check]:
+def _check_targets(case: Case) -> Iterator[Check]:
     if not case.document.fallbacks and not any(step.targets for step in case.document.steps):
         detail = _("Add a model to the first step.")
         yield Check(BAD, _("The route has no target."), detail, field="targets", missing=True)
@@ -175,7 +175,7 @@ def _targets(case: Case) -> Iterator[Check]:
                 yield Check(BAD, _("%s is not available.") % label, detail)
 
 
-def _keys(case: Case) -> Iterator[Check]:
+def _check_credentials(case: Case) -> Iterator[Check]:
     labels = [t.model for step in case.document.steps for t in step.targets if t.enabled]
     models = [model for label in dict.fromkeys(labels) if (model := case.model(label))]
     providers = {model.provider.name: model.provider for model in models}
@@ -191,7 +191,7 @@ def _keys(case: Case) -> Iterator[Check]:
         yield Check(level, _("%s has no API key.") % provider.name, detail)
 
 
-def _weights(case: Case) -> Iterator[Check]:
+def _check_weights(case: Case) -> Iterator[Check]:
     for number, step in enumerate(case.document.steps, start=1):
         if step.strategy != "weighted" or len(step.targets) < 2:
             continue
@@ -201,17 +201,17 @@ def _weights(case: Case) -> Iterator[Check]:
             yield Check(BAD, _("All weights of step %d are 0.") % number, detail)
 
 
-def _gaps(case: Case) -> Iterator[Check]:
+def _check_gaps(case: Case) -> Iterator[Check]:
     for step, draft in zip(case.document.steps, case.draft.steps, strict=True):
         if step.require_capabilities:
             continue
         for target in step.targets:
             model = case.model(target.model)
             if model is not None and target.enabled:
-                yield from _gap(step, draft.key, model)
+                yield from _check_gap(step, draft.key, model)
 
 
-def _gap(step: StepSpec, key: str, model: Model) -> Iterator[Check]:
+def _check_gap(step: StepSpec, key: str, model: Model) -> Iterator[Check]:
     target = Target(id=0, model=model)
     missing_features = [
         f for f in FEATURES if f not in step.excludes and not supports_feature(target, f)
@@ -231,7 +231,7 @@ def _gap(step: StepSpec, key: str, model: Model) -> Iterator[Check]:
     yield Check(WARN, title, detail, fix)
 
 
-def _context(case: Case) -> Iterator[Check]:
+def _check_context_windows(case: Case) -> Iterator[Check]:
     largest_above: int | None = None
     for number, step in enumerate(case.document.steps, start=1):
         windows = [m.traits.context_window for t in step.targets if (m := case.model(t.model))]
@@ -261,7 +261,7 @@ def _context(case: Case) -> Iterator[Check]:
         largest_above = max([largest_above or 0, *window_sizes])
 
 
-def _conditions(case: Case) -> Iterator[Check]:
+def _check_conditions(case: Case) -> Iterator[Check]:
     if case.document.steps and case.document.steps[0].fallback_on:
         detail = _("There is no step before it that could fail.")
         yield Check(WARN, _("The first step has error conditions."), detail)
@@ -276,14 +276,14 @@ def _name_without_provider(label: str) -> str:
 
 
 _RULES: tuple[Callable[[Case], Iterator[Check]], ...] = (
-    _fields,
-    _name,
-    _aliases,
-    _targets,
-    _loops,
-    _keys,
-    _weights,
-    _conditions,
-    _context,
-    _gaps,
+    _check_fields,
+    _check_name,
+    _check_aliases,
+    _check_targets,
+    _check_loops,
+    _check_credentials,
+    _check_weights,
+    _check_conditions,
+    _check_context_windows,
+    _check_gaps,
 )

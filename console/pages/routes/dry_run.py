@@ -96,13 +96,13 @@ def panel_from_form(data: QueryDict) -> DryRunPanel:
         tags=data.get("dry-tags", "").strip()[:500],
         ignore_cooldowns=data.get("dry-ignore-cooldowns") == "1",
     )
-    panel.dialect = _choice(data.get("dry-dialect", ""), OFFERED, panel.dialect)
-    panel.sample = _choice(data.get("dry-sample", ""), SAMPLES, panel.sample)
-    panel.failure = _choice(data.get("dry-failure", ""), SIMULATED_FAILURES, "")
+    panel.dialect = _valid_choice(data.get("dry-dialect", ""), OFFERED, panel.dialect)
+    panel.sample = _valid_choice(data.get("dry-sample", ""), SAMPLES, panel.sample)
+    panel.failure = _valid_choice(data.get("dry-failure", ""), SIMULATED_FAILURES, "")
     return panel
 
 
-def _choice(name: str, table: Container[str], default: str) -> str:
+def _valid_choice(name: str, table: Container[str], default: str) -> str:
     return name if name in table else default
 
 
@@ -119,7 +119,7 @@ def run(
         draft_snapshot = with_spec(snapshot, document, saved_name)
         key = next((k for k in draft_snapshot.keys.values() if str(k.id) == panel.key), None)
         sample_body = body(panel.dialect, panel.sample, model)
-        call = build_call(draft_snapshot, panel.dialect, sample_body, _headers(panel))
+        call = build_call(draft_snapshot, panel.dialect, sample_body, _request_headers(panel))
         route = find_route(draft_snapshot, key, model)
     except ValueError as error:
         panel.lines.append(Line("bad", "circle-x", _("The draft is invalid"), str(error)))
@@ -130,17 +130,17 @@ def run(
         return
     panel.lines.append(_match_line(document, route, model))
     panel.lines.append(_key_line(key))
-    result = _simulate(runtime, panel, draft_snapshot, route, key, call)
+    result = _simulate_with_seeds(runtime, panel, draft_snapshot, route, key, call)
     panel.lines += [_turn_line(turn, result) for turn in result.targets]
     _add_result(panel, result)
 
 
-def _headers(panel: DryRunPanel) -> dict[str, str]:
+def _request_headers(panel: DryRunPanel) -> dict[str, str]:
     headers = {"x-dragoman-session": panel.session, "x-dragoman-tags": panel.tags}
     return {name: value for name, value in headers.items() if value}
 
 
-def _simulate(
+def _simulate_with_seeds(
     runtime: Runtime | None,
     panel: DryRunPanel,
     snapshot: Snapshot,
@@ -212,12 +212,12 @@ def _turn_line(turn: TargetOutcome, result: DryRun) -> Line:
     if turn.outcome == "chosen":
         text = _("selected") + (f" · {location}" if location else "")
         return Line("pick", "arrow-right", name, text)
-    text = turn.reason if turn.error is None else _failure(turn)
+    text = turn.reason if turn.error is None else _describe_failure(turn)
     icon = "minus" if turn.outcome == "skipped" else "x"
     return Line(turn.outcome, icon, name, text + (f" · {location}" if location else ""))
 
 
-def _failure(turn: TargetOutcome) -> str:
+def _describe_failure(turn: TargetOutcome) -> str:
     assert turn.error is not None
     if turn.error.status is not None:
         return _("simulated %(status)d response, classified as %(kind)s") % {
@@ -235,7 +235,7 @@ def _add_result(panel: DryRunPanel, result: DryRun) -> None:
         refusal = result.call.exchange.dialect.client.render_error(
             result.error, result.call.exchange.id
         )
-        panel.error_body = _pretty(refusal.body)
+        panel.error_body = _pretty_json(refusal.body)
         text = _("status %(status)d, %(kind)s") % {
             "status": refusal.status,
             "kind": result.error.kind,
@@ -247,7 +247,7 @@ def _add_result(panel: DryRunPanel, result: DryRun) -> None:
     panel.live_only = result.runtime_inputs
     panel.url = provider.base_url + result.prepared.path
     panel.headers = "\n".join(f"{k}: {v}" for k, v in sorted(result.prepared.headers.items()))
-    panel.upstream_body = _pretty(msgspec.json.decode(result.prepared.content))
+    panel.upstream_body = _pretty_json(msgspec.json.decode(result.prepared.content))
     panel.lines.append(_translation_line(panel, result.prepared.dialect.name))
 
 
@@ -263,7 +263,7 @@ def _translation_line(panel: DryRunPanel, upstream: str) -> Line:
     return Line("warn", "triangle-alert", _("Translation"), text + summary)
 
 
-def _pretty(value: Any) -> str:
+def _pretty_json(value: Any) -> str:
     text = json.dumps(_shorten_texts(value), indent=2, ensure_ascii=False)
     return text if len(text) <= _MAX_BODY_CHARS else text[:_MAX_BODY_CHARS] + "\n…"
 

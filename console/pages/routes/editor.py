@@ -121,7 +121,7 @@ def submit(request: HttpRequest, row: models.Route | None) -> EditorState:
     draft = draft_from_form(request.POST)
     status_message = apply_action(draft, action, request.POST)
     action_errors = dict(draft.errors)
-    number = _number(request.POST.get("version", ""))
+    number = _parse_number(request.POST.get("version", ""))
     state = _build_state(
         row, number, _base_document(row, number), draft, panel_from_form(request.POST)
     )
@@ -151,7 +151,7 @@ def _build_state(
     return state
 
 
-def _number(text: str) -> int:
+def _parse_number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
 
 
@@ -176,7 +176,7 @@ def save(request: HttpRequest, state: EditorState, number: int) -> HttpResponse:
             state.document, route=state.row, number=number, author=username, note=note
         )
     except Conflict as conflict:
-        return _conflict(request, state, conflict.current)
+        return _conflict_response(request, state, conflict.current)
     except ValueError as error:
         state.checks.insert(0, Check("bad", _("Could not save:"), str(error)))
         state.status = 422
@@ -189,7 +189,7 @@ def save(request: HttpRequest, state: EditorState, number: int) -> HttpResponse:
     return redirect_to(request, reverse("route", args=[version.route.name]))
 
 
-def _conflict(
+def _conflict_response(
     request: HttpRequest, state: EditorState, current_version: RouteState
 ) -> HttpResponse:
     state.conflicting_changes = labels.changes(state.base, current_version.spec)
@@ -237,9 +237,11 @@ def context(request: HttpRequest, state: EditorState, *, live: bool = False) -> 
     if state.review:
         context_values["lines"] = yamltext.difference(state.base, state.document)
     if not live:
-        context_values["entries"] = presentation.entries(_rows(), state.snapshot, traffic(), health)
+        context_values["entries"] = presentation.entries(
+            _route_rows(), state.snapshot, traffic(), health
+        )
     return context_values
 
 
-def _rows() -> Any:
+def _route_rows() -> Any:
     return models.Route.objects.order_by("name")

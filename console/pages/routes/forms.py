@@ -176,7 +176,7 @@ def draft_from_form(data: QueryDict) -> Draft:
     """The draft from form data. Input that cannot be parsed is ignored."""
     draft = Draft(
         name=data.get("name", "").strip(),
-        aliases=_names(data.getlist("alias")),
+        aliases=_split_names(data.getlist("alias")),
         strict=data.get("strict") == "1",
         enabled=data.get("enabled") == "1",
         hidden=data.get("hidden") == "1",
@@ -188,7 +188,7 @@ def draft_from_form(data: QueryDict) -> Draft:
         cache_ttl=data.get("cache_ttl", "").strip(),
         cache_scope=data.get("cache_scope", "key"),
         cache_extra_json=data.get("cache_extra", "{}"),
-        fallbacks=_names(data.getlist("fallback")),
+        fallbacks=_split_names(data.getlist("fallback")),
         policy=policy_from_form(data),
     )
     target_count = 0
@@ -202,7 +202,7 @@ def draft_from_form(data: QueryDict) -> Draft:
     return draft
 
 
-def _names(values: list[str]) -> list[str]:
+def _split_names(values: list[str]) -> list[str]:
     """Names separated by spaces or commas, without duplicates."""
     names = " ".join(values).replace(",", " ").split()
     return list(dict.fromkeys(names))
@@ -254,16 +254,16 @@ def document_from(draft: Draft) -> RouteSpec:
         enabled=draft.enabled,
         hidden=draft.hidden,
         log_bodies={"yes": True, "no": False}.get(draft.log_bodies),
-        retries=int(_number(draft, "retries", draft.retries, integer=True, maximum=10) or 0),
-        cooldown_s=_number(draft, "cooldown_s", draft.cooldown_s, maximum=3600) or 0.0,
-        default_max_output=_integer(draft, "default_max_output", draft.default_max_output),
+        retries=int(_parse_number(draft, "retries", draft.retries, integer=True, maximum=10) or 0),
+        cooldown_s=_parse_number(draft, "cooldown_s", draft.cooldown_s, maximum=3600) or 0.0,
+        default_max_output=_parse_integer(draft, "default_max_output", draft.default_max_output),
         reasoning_field=draft.reasoning_field or "reasoning_content",
-        cache=_cache(draft),
+        cache=_cache_options(draft),
         **policy_values(draft.policy, draft.errors),
     )
 
 
-def _cache(draft: Draft) -> dict[str, Any]:
+def _cache_options(draft: Draft) -> dict[str, Any]:
     try:
         return parse_cache(draft.cache_ttl, draft.cache_scope, draft.cache_extra_json)
     except ValueError as error:
@@ -273,9 +273,9 @@ def _cache(draft: Draft) -> dict[str, Any]:
 
 def _step_doc(draft: Draft, step: StepDraft) -> StepSpec:
     def context(name: str) -> int | None:
-        return _integer(draft, f"{step.key}-{name}", getattr(step, name))
+        return _parse_integer(draft, f"{step.key}-{name}", getattr(step, name))
 
-    seconds = _number(draft, f"{step.key}-first_token_s", step.first_token_s, minimum=0.1)
+    seconds = _parse_number(draft, f"{step.key}-first_token_s", step.first_token_s, minimum=0.1)
     return StepSpec(
         name=step.name,
         strategy=step.strategy,
@@ -293,7 +293,7 @@ def _step_doc(draft: Draft, step: StepDraft) -> StepSpec:
 
 
 def _target_doc(draft: Draft, target: TargetDraft) -> TargetSpec:
-    weight = _number(draft, f"{target.key}-weight", target.weight)
+    weight = _parse_number(draft, f"{target.key}-weight", target.weight)
     return msgspec.structs.replace(
         _parse_extra(target.extra_json),
         model=target.model,
@@ -314,12 +314,12 @@ def _parse_extra(text: str) -> TargetSpec:
         return TargetSpec(model="")
 
 
-def _integer(draft: Draft, name: str, text: str) -> int | None:
-    number = _number(draft, name, text, integer=True, minimum=1)
+def _parse_integer(draft: Draft, name: str, text: str) -> int | None:
+    number = _parse_number(draft, name, text, integer=True, minimum=1)
     return None if number is None else int(number)
 
 
-def _number(draft: Draft, name: str, text: str, **bounds: Any) -> float | None:
+def _parse_number(draft: Draft, name: str, text: str, **bounds: Any) -> float | None:
     return parse_number(draft.errors, name, text, **bounds)
 
 
@@ -330,14 +330,14 @@ def apply_action(draft: Draft, action: str, data: QueryDict) -> str:
     """Apply a button's action to the draft. Returns a status message, empty if unsupported."""
     verb, _colon, key = action.partition(":")
     if verb in {"up", "down"}:
-        return _move(draft, key, -1 if verb == "up" else 1)
+        return _move_step_or_target(draft, key, -1 if verb == "up" else 1)
     if verb == "add-step":
         draft.steps.append(StepDraft(draft.new_key("s")))
         return _("Step %(number)d added") % {"number": len(draft.steps)}
     if verb == "add-target":
         return _add_target(draft, key, data.get(f"{key}-new", ""))
     if verb == "drop":
-        return _drop(draft, key)
+        return _drop_step_or_target(draft, key)
     if verb == "drop-alias" and key in draft.aliases:
         draft.aliases.remove(key)
         return _("%(name)s removed") % {"name": key}
@@ -362,7 +362,7 @@ def _add_target(draft: Draft, key: str, model: str) -> str:
     return _("%(model)s added") % {"model": model}
 
 
-def _drop(draft: Draft, key: str) -> str:
+def _drop_step_or_target(draft: Draft, key: str) -> str:
     step = draft.step(key)
     if step is not None:
         draft.steps.remove(step)
@@ -375,7 +375,7 @@ def _drop(draft: Draft, key: str) -> str:
     return ""
 
 
-def _move(draft: Draft, key: str, offset: int) -> str:
+def _move_step_or_target(draft: Draft, key: str, offset: int) -> str:
     step = draft.step(key)
     if step is not None:
         index = draft.steps.index(step)

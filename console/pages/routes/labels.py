@@ -173,8 +173,8 @@ def _name_changes(before: RouteSpec, after: RouteSpec) -> Iterator[str]:
 
 
 def _step_changes(before: RouteSpec, after: RouteSpec) -> Iterator[str]:
-    old = {target.model: (n, p, target) for n, p, target in _targets(before)}
-    new = {target.model: (n, p, target) for n, p, target in _targets(after)}
+    old = {target.model: (n, p, target) for n, p, target in _numbered_targets(before)}
+    new = {target.model: (n, p, target) for n, p, target in _numbered_targets(after)}
     yield from (_("added %s") % _name_without_provider(label) for label in new if label not in old)
     yield from (
         _("removed %s") % _name_without_provider(label) for label in old if label not in new
@@ -186,7 +186,7 @@ def _step_changes(before: RouteSpec, after: RouteSpec) -> Iterator[str]:
     yield from _condition_changes(before.steps, after.steps)
 
 
-def _targets(document: RouteSpec) -> Iterator[tuple[int, int, TargetSpec]]:
+def _numbered_targets(document: RouteSpec) -> Iterator[tuple[int, int, TargetSpec]]:
     for number, step in enumerate(document.steps):
         for position, target in enumerate(step.targets):
             yield number, position, target

@@ -39,11 +39,13 @@ class TargetStatus(NamedTuple):
 
 def traffic() -> dict[str, int]:
     """Requests of the last day by route."""
-    counts: dict[str, int] = cache.get_or_set("routes-traffic", _traffic, _CACHE_TTL_S) or {}
+    counts: dict[str, int] = (
+        cache.get_or_set("routes-traffic", _traffic_by_route, _CACHE_TTL_S) or {}
+    )
     return counts
 
 
-def _traffic() -> dict[str, int]:
+def _traffic_by_route() -> dict[str, int]:
     rows = RequestLog.objects.without_health_checks().matching(since=timezone.now() - WINDOW)
     counts_by_route = rows.order_by().values_list("route").annotate(count=Count("pk"))
     return dict(counts_by_route)

@@ -99,14 +99,14 @@ def steps(
 ) -> list[StepView]:
     """Return the cards, in order."""
     return [
-        _step(draft, step_draft, step_doc, number, snapshot, metrics_by_target, health)
+        _step_view(draft, step_draft, step_doc, number, snapshot, metrics_by_target, health)
         for number, (step_draft, step_doc) in enumerate(
             zip(draft.steps, document.steps, strict=True), start=1
         )
     ]
 
 
-def _step(
+def _step_view(
     draft: Draft,
     step_draft: StepDraft,
     step_doc: StepSpec,
@@ -115,7 +115,7 @@ def _step(
     metrics_by_target: dict[str, TargetMetrics],
     health: Mapping[str, CircuitState],
 ) -> StepView:
-    split = _split(step_doc)
+    split = _traffic_split(step_doc)
     shares = {id(target): share for target, share in zip(step_doc.targets, split, strict=True)}
     return StepView(
         draft=step_draft,
@@ -128,7 +128,7 @@ def _step(
         request_conditions=labels.request_conditions(step_doc),
         target_options=labels.target_options(step_doc),
         targets=[
-            _target(
+            _target_view(
                 draft, t, shares[id(d)].text if shares else "", snapshot, metrics_by_target, health
             )
             for t, d in zip(step_draft.targets, step_doc.targets, strict=True)
@@ -153,7 +153,7 @@ def _default_name(number: int) -> str:
     return _("Primary") if number == 1 else _("Fallback")
 
 
-def _split(step: StepSpec) -> list[Share]:
+def _traffic_split(step: StepSpec) -> list[Share]:
     total = sum(target.weight for target in step.targets if target.enabled)
     shares = []
     for target in step.targets:
@@ -163,7 +163,7 @@ def _split(step: StepSpec) -> list[Share]:
     return shares
 
 
-def _target(
+def _target_view(
     draft: Draft,
     target: TargetDraft,
     share: str,
@@ -180,33 +180,33 @@ def _target(
         provider=provider,
         preset=model.provider.preset if model is not None else "",
         exists=model is not None,
-        capabilities=_capabilities(model) if model is not None else [],
+        capabilities=_model_capabilities(model) if model is not None else [],
         status=target_status(health, target.model, metrics)
         if model is not None
         else TargetStatus("bad", _("Not available")),
         metrics=metrics,
-        price=_price(model),
+        price=_price_label(model),
         share=share,
         error=draft.errors.get(f"{target.key}-weight", ""),
     )
 
 
-def _capabilities(model: Model) -> list[Capability]:
+def _model_capabilities(model: Model) -> list[Capability]:
     target = Target(id=0, model=model)
     return [
         Capability(icon, str(title), supports_feature(target, f)) for f, icon, title in CAPABILITIES
     ]
 
 
-def _price(model: Model | None) -> str:
+def _price_label(model: Model | None) -> str:
     if model is None or model.price.input is None or model.price.output is None:
         return ""
     if model.price.input == model.price.output == 0:
         return _("Free")
-    return f"${_amount(model.price.input)} / ${_amount(model.price.output)}"
+    return f"${_amount_label(model.price.input)} / ${_amount_label(model.price.output)}"
 
 
-def _amount(price: Decimal) -> str:
+def _amount_label(price: Decimal) -> str:
     is_integer = price == price.to_integral_value()
     return number_format(price, 0) if is_integer else number_format(price.normalize(), 2)
 
@@ -304,15 +304,15 @@ def entries(
 ) -> list[Entry]:
     """Return all routes, those with the most requests first."""
     route_entries = [
-        _entry(row, snapshot, traffic, health)._replace(origin=row.source_ref or row.source)
+        _list_entry(row, snapshot, traffic, health)._replace(origin=row.source_ref or row.source)
         if row.read_only
-        else _entry(row, snapshot, traffic, health)
+        else _list_entry(row, snapshot, traffic, health)
         for row in rows
     ]
     return sorted(route_entries, key=lambda entry: (-entry.requests, entry.name))
 
 
-def _entry(
+def _list_entry(
     row: models.Route,
     snapshot: Snapshot,
     traffic: dict[str, int],

@@ -64,12 +64,12 @@ def body(dialect: str, sample: str, model: str) -> dict[str, Any]:
     """Return the request as a client of the dialect sends it."""
     traits = Traits(model=model, mid_system=True, max_output=1024)
     rendered_request = DIALECTS[dialect].provider.render_request(
-        _request(SAMPLES[sample], model), traits
+        _sample_request(SAMPLES[sample], model), traits
     )
     return with_path_fields(dialect, {**rendered_request.body, "model": model}, model, stream=True)
 
 
-def _request(sample: Sample, model: str) -> Request:
+def _sample_request(sample: Sample, model: str) -> Request:
     parts: tuple[Any, ...] = (Text(text=sample.text),)
     if sample.image:
         parts = (Image(data=PIXEL, media_type="image/png"), *parts)

@@ -50,15 +50,15 @@ def route(request: HttpRequest, name: str) -> HttpResponse:
 
 @viewer
 def _show_editor(request: HttpRequest, name: str) -> HttpResponse:
-    return editor.render_editor(request, editor.open_editor(_row(name)))
+    return editor.render_editor(request, editor.open_editor(_find_route(name)))
 
 
 @access.editor
 def _submit_editor(request: HttpRequest, name: str) -> HttpResponse:
-    row = _row(name)
+    row = _find_route(name)
     if row.read_only:
         return _read_only(request, row)
-    return _respond(request, editor.submit(request, row))
+    return _render_editor(request, editor.submit(request, row))
 
 
 def _read_only(request: HttpRequest, row: models.Route) -> HttpResponse:
@@ -76,9 +76,9 @@ def _read_only(request: HttpRequest, row: models.Route) -> HttpResponse:
 def new(request: HttpRequest) -> HttpResponse:
     """A new route: an empty editor, or a copy of the route named by `from`."""
     if request.method == "POST":
-        return _respond(request, editor.submit(request, None))
+        return _render_editor(request, editor.submit(request, None))
     original = request.GET.get("from", "")
-    state = editor.copy_route(_row(original)) if original else editor.open_editor(None)
+    state = editor.copy_route(_find_route(original)) if original else editor.open_editor(None)
     return editor.render_editor(request, state)
 
 
@@ -86,7 +86,7 @@ def new(request: HttpRequest) -> HttpResponse:
 @require_POST
 def adopt(request: HttpRequest, name: str) -> HttpResponse:
     """Move a route from a file or the environment to the database, so that it can be edited."""
-    row = _row(name)
+    row = _find_route(name)
     with transaction.atomic():
         adopted_route = adopt_row(row)
     if adopted_route:
@@ -94,7 +94,7 @@ def adopt(request: HttpRequest, name: str) -> HttpResponse:
     return redirect_to(request, reverse("route", args=[name]))
 
 
-def _respond(request: HttpRequest, state: editor.EditorState) -> HttpResponse:
+def _render_editor(request: HttpRequest, state: editor.EditorState) -> HttpResponse:
     action, _colon, number = request.POST.get("do", "").partition(":")
     if action == "save":
         return editor.save(request, state, state.number)
@@ -109,7 +109,7 @@ def _respond(request: HttpRequest, state: editor.EditorState) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest, name: str) -> HttpResponse:
     """Delete a route, after a page that asks for confirmation."""
-    row = _row(name)
+    row = _find_route(name)
     if row.read_only:
         return _read_only(request, row)
     if request.method == "POST":
@@ -131,7 +131,7 @@ def delete(request: HttpRequest, name: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def cached_responses(request: HttpRequest, name: str) -> HttpResponse:
     """Size of the route's response cache; a POST clears it."""
-    row = _row(name)
+    row = _find_route(name)
     if request.method == "POST":
         clear_cache(name)
         messages.success(request, _("The response cache of %s was cleared") % name)
@@ -154,11 +154,11 @@ class Version(NamedTuple):
 @require_safe
 def versions(request: HttpRequest, name: str) -> HttpResponse:
     """The versions of a route and their changes."""
-    row = _row(name)
+    row = _find_route(name)
     current_version = current_state(row)
     stored_versions = list(models.RouteVersion.objects.of_route(row)[:200])
     version_entries = [
-        _version(stored_versions, index, current_version.number)
+        _version_entry(stored_versions, index, current_version.number)
         for index in range(len(stored_versions))
     ]
     if not stored_versions or stored_versions[0].number != current_version.number:
@@ -179,7 +179,7 @@ def versions(request: HttpRequest, name: str) -> HttpResponse:
     return render(request, "console/routes/versions.html", context)
 
 
-def _version(stored_versions: list[models.RouteVersion], index: int, newest: int) -> Version:
+def _version_entry(stored_versions: list[models.RouteVersion], index: int, newest: int) -> Version:
     version = stored_versions[index]
     previous_version = stored_versions[index + 1] if index + 1 < len(stored_versions) else None
     changes = (
@@ -198,7 +198,7 @@ def _document_of(version: models.RouteVersion) -> RouteSpec:
 @require_POST
 def restore(request: HttpRequest, name: str) -> HttpResponse:
     """Restore an earlier version as a new version."""
-    row = _row(name)
+    row = _find_route(name)
     if row.read_only:
         return _read_only(request, row)
     number = number_in(request.POST.get("number", ""), 9)
@@ -229,7 +229,7 @@ def restore(request: HttpRequest, name: str) -> HttpResponse:
 @require_safe
 def as_yaml(request: HttpRequest, name: str) -> HttpResponse:
     """The route as YAML, read-only."""
-    yaml_document = yamltext.text(current_state(_row(name)).spec)
+    yaml_document = yamltext.text(current_state(_find_route(name)).spec)
     return render(
         request, "console/routes/yaml.html", {"page": "routes", "name": name, "text": yaml_document}
     )
@@ -239,7 +239,7 @@ def as_yaml(request: HttpRequest, name: str) -> HttpResponse:
 @require_safe
 def route_clients(request: HttpRequest, name: str) -> HttpResponse:
     """The names under which clients request the route, with these clients and their keys."""
-    row = _row(name)
+    row = _find_route(name)
     uses, counted_requests = clients.name_uses(name, current_state(row).spec.aliases)
     context = {"page": "routes", "name": name, "uses": uses, "counted": counted_requests}
     context |= {"days": clients.WINDOW_DAYS, "most": clients.MAX_REQUESTS}
@@ -247,5 +247,5 @@ def route_clients(request: HttpRequest, name: str) -> HttpResponse:
     return render(request, "console/routes/clients.html", context)
 
 
-def _row(name: str) -> models.Route:
+def _find_route(name: str) -> models.Route:
     return get_object_or_404(models.Route, name=name)

@@ -28,12 +28,12 @@ class Line(NamedTuple):
 def text(document: RouteSpec) -> str:
     """Return the document as YAML, without default values."""
     values = _without_defaults(as_json(document), RouteSpec)
-    values["steps"] = [_step(step) for step in as_json(document)["steps"]]
+    values["steps"] = [_step_mapping(step) for step in as_json(document)["steps"]]
     yaml_text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
     return yaml_text
 
 
-def _step(step: dict[str, Any]) -> dict[str, Any]:
+def _step_mapping(step: dict[str, Any]) -> dict[str, Any]:
     fields = _without_defaults(step, StepSpec)
     targets = [_without_defaults(target, TargetSpec) for target in step["targets"]]
     return {**fields, "targets": targets}

@@ -55,21 +55,21 @@ def sign_in(request: HttpRequest) -> HttpResponse:
             message = _("Signing in by password is switched off.")
             return sign_in_problem(request, message, status=403)
         if form.is_valid() and (user := _authenticate(request, form)) is not None:
-            return _finish(request, user)
+            return _sign_in(request, user)
         refusal_statuses = (("wait", 429), ("busy", 503))
         statuses = (
             status for code, status in refusal_statuses if form.has_error(NON_FIELD_ERRORS, code)
         )
-        return _form(request, form, status=next(statuses, 422))
-    return _form(request, form)
+        return _render_form(request, form, status=next(statuses, 422))
+    return _render_form(request, form)
 
 
 def sign_in_problem(request: HttpRequest, message: str, *, status: int) -> HttpResponse:
     """Respond with the sign-in page and why the person was not signed in."""
-    return _form(request, SignInForm(), status, problem=message)
+    return _render_form(request, SignInForm(), status, problem=message)
 
 
-def _form(
+def _render_form(
     request: HttpRequest, form: SignInForm, status: int = 200, *, problem: str = ""
 ) -> HttpResponse:
     context = {
@@ -114,7 +114,7 @@ def _authenticate(request: HttpRequest, form: SignInForm) -> User | None:
     return user
 
 
-def _finish(request: HttpRequest, user: User) -> HttpResponse:
+def _sign_in(request: HttpRequest, user: User) -> HttpResponse:
     """Sign the user in, or ask for a second factor first."""
     if settings.SSO_INSTALLED:
         # allauth is an optional package.

@@ -61,18 +61,18 @@ def end_users(request: HttpRequest) -> HttpResponse:
         return redirect("settings-end-users")
     query = request.GET.get("q", "").strip()[:_MAX_QUERY]
     entries = options.end_users
-    names = sorted(name for name in entries if _matches(query, name, entries[name]))
-    page = min(number_in(request.GET.get("page", ""), _MAX_PAGE_DIGITS) or 1, _pages(names))
+    names = sorted(name for name in entries if _matches_query(query, name, entries[name]))
+    page = min(number_in(request.GET.get("page", ""), _MAX_PAGE_DIGITS) or 1, _page_count(names))
     shown_names = names[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]
     context = {
         "page": PAGE,
         "form": form,
-        "lines": _lines(shown_names, entries),
+        "lines": _end_user_lines(shown_names, entries),
         "count": len(entries),
         "query": query,
         "previous": _page_query(query, page - 1) if page > 1 else "",
-        "next": _page_query(query, page + 1) if page < _pages(names) else "",
-        "owner": _owner(options),
+        "next": _page_query(query, page + 1) if page < _page_count(names) else "",
+        "owner": _owner_file(options),
     }
     status = 422 if form.is_bound else 200
     return render(request, "console/settings/end_users.html", context, status=status)
@@ -83,11 +83,11 @@ def _posted_fields(request: HttpRequest) -> Any:
     return request.POST if request.method == "POST" else None
 
 
-def _matches(query: str, name: str, entry: EndUser) -> bool:
+def _matches_query(query: str, name: str, entry: EndUser) -> bool:
     return query.casefold() in f"{name}\n{entry.alias}".casefold()
 
 
-def _pages(names: list[str]) -> int:
+def _page_count(names: list[str]) -> int:
     return max(-(-len(names) // PAGE_ROWS), 1)
 
 
@@ -96,7 +96,7 @@ def _page_query(query: str, page: int) -> str:
     return urlencode({name: value for name, value in parameters.items() if value})
 
 
-def _lines(names: list[str], entries: dict[str, EndUser]) -> list[Line]:
+def _end_user_lines(names: list[str], entries: dict[str, EndUser]) -> list[Line]:
     spend_by_end_user = EndUserHour.objects.of_end_users(names).spend_by_end_user(0, len(names))
     lines = []
     for name in names:
@@ -115,7 +115,7 @@ def _lines(names: list[str], entries: dict[str, EndUser]) -> list[Line]:
     return lines
 
 
-def _owner(options: Any) -> str:
+def _owner_file(options: Any) -> str:
     """The file that has the setting, which then cannot be changed here; empty if none has."""
     setting = options.values["end_users"]
     return "" if setting.editable else setting.ref
@@ -161,7 +161,7 @@ def end_user_edit(request: HttpRequest) -> HttpResponse:
             messages.success(request, _("Saved. Takes effect within a second."))
             return redirect(f"{reverse('settings-end-user')}?{urlencode({'name': name})}")
         form.add_error(None, problem)
-    return _form_page(request, form, name, owner=_owner(options))
+    return _form_page(request, form, name, owner=_owner_file(options))
 
 
 @require_POST

@@ -34,16 +34,16 @@ def provider(request: HttpRequest) -> HttpResponse:
     """Show the ways to a first provider, or apply the selected one."""
     choice = request.POST.get("choice", "")
     if choice == "detected":
-        return _continue("")
+        return _continue_setup("")
     if choice == DEMO:
-        return _continue(DEMO)
+        return _continue_setup(DEMO)
     form = ProviderForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
-        return _continue(add(form.cleaned_data))
-    return _page(request, form, status=422 if request.method == "POST" else 200)
+        return _continue_setup(add(form.cleaned_data))
+    return _render_page(request, form, status=422 if request.method == "POST" else 200)
 
 
-def _page(
+def _render_page(
     request: HttpRequest,
     form: ProviderForm,
     *,
@@ -79,7 +79,7 @@ async def provider_test(request: HttpRequest) -> HttpResponse:
         return await sync_to_async(render)(
             request, "console/providers/_test.html", context, status=status
         )
-    return await sync_to_async(_page)(request, form, status=status, test_result=result)
+    return await sync_to_async(_render_page)(request, form, status=status, test_result=result)
 
 
 def _provider_value(form: ProviderForm) -> ProviderValue | None:
@@ -96,7 +96,7 @@ def _provider_value(form: ProviderForm) -> ProviderValue | None:
     return store.provider_value(row, data["key"] or None)
 
 
-def _continue(route: str) -> HttpResponse:
+def _continue_setup(route: str) -> HttpResponse:
     setup_progress.advance("key", **({"route": route} if route else {}))
     return redirect("setup-key")
 

@@ -28,23 +28,25 @@ MAX_LINKS = 200
 @editor
 def share_links(request: HttpRequest) -> HttpResponse:
     """The links that are valid; with `run`, the form that creates one for it."""
-    run = _run(request)
+    run = _find_run(request)
     if request.method != "POST":
-        return _page(request, run)
+        return _render_page(request, run)
     if run is None:
         raise Http404(_("This run does not exist."))
     days = request.POST.get("days", "")
     if run.ended_at is None:
-        return _page(request, run, problem=_("Wait until the run has ended."))
+        return _render_page(request, run, problem=_("Wait until the run has ended."))
     if days not in EXPIRIES:
-        return _page(request, run, problem=_("Choose when the link expires."))
+        return _render_page(request, run, problem=_("Choose when the link expires."))
     if RunShare.objects.manageable_by(request.user).valid().count() >= MAX_LINKS:
-        return _page(request, run, problem=_("Revoke a link first: you have %d.") % MAX_LINKS)
+        return _render_page(
+            request, run, problem=_("Revoke a link first: you have %d.") % MAX_LINKS
+        )
     _row, token = RunShare.objects.create_link(
         run, request.user, int(days), with_prompt="prompt" in request.POST
     )
     url = request.build_absolute_uri(reverse("shared-run", args=[token]))
-    return _page(request, run, url=url)
+    return _render_page(request, run, url=url)
 
 
 @require_POST
@@ -56,7 +58,7 @@ def share_revoke(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("share-links")
 
 
-def _run(request: HttpRequest) -> PlaygroundRun | None:
+def _find_run(request: HttpRequest) -> PlaygroundRun | None:
     """The run that the URL or the form names. Raises Http404 if the user may not see it."""
     text = request.POST.get("run", "") or request.GET.get("run", "")
     if not text:
@@ -67,7 +69,7 @@ def _run(request: HttpRequest) -> PlaygroundRun | None:
         raise Http404(_("This run does not exist.")) from None
 
 
-def _page(
+def _render_page(
     request: HttpRequest, run: PlaygroundRun | None, *, url: str = "", problem: str = ""
 ) -> HttpResponse:
     links = RunShare.objects.manageable_by(request.user).valid().select_related("run", "owner")

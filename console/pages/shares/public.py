@@ -29,7 +29,7 @@ _HEADERS = {
 @public
 def shared_run(request: HttpRequest, token: str) -> HttpResponse:
     """The run of a link: responses, figures, and the prompt if it is shared."""
-    share, refusal = _share(request, token)
+    share, refusal = _find_share(request, token)
     if share is None:
         return refusal
     run = shared_view(share.run, with_prompt=share.with_prompt)
@@ -47,7 +47,7 @@ def shared_run(request: HttpRequest, token: str) -> HttpResponse:
 @public
 def shared_image(request: HttpRequest, token: str) -> HttpResponse:
     """The run of a link as an SVG image; `theme` is `light` or `dark`."""
-    share, refusal = _share(request, token)
+    share, refusal = _find_share(request, token)
     if share is None:
         return refusal
     theme = request.GET.get("theme", "light")
@@ -59,7 +59,7 @@ def shared_image(request: HttpRequest, token: str) -> HttpResponse:
     return _with_headers(response)
 
 
-def _share(request: HttpRequest, token: str) -> tuple[RunShare | None, HttpResponse]:
+def _find_share(request: HttpRequest, token: str) -> tuple[RunShare | None, HttpResponse]:
     """The link of a token, or why the page is refused: 429 above the rate limit, 404 otherwise."""
     address = client_address(request)
     limits = [("shared-run", MAX_VIEWS)]

@@ -67,7 +67,7 @@ def teams(request: HttpRequest) -> HttpResponse:
             for row in rows
         ],
         "all": _global_limits(now),
-        "owners": [*_owners(now)],
+        "owners": [*_limit_owners(now)],
     }
     return render(request, "console/teams/page.html", context)
 
@@ -79,7 +79,7 @@ def _global_limits(now: datetime) -> dict[str, Any]:
     return {"limits": limits, "gauge": tightest(global_gauges(options.budget, now))}
 
 
-def _owners(now: datetime) -> Iterator[dict[str, Any]]:
+def _limit_owners(now: datetime) -> Iterator[dict[str, Any]]:
     """Return routes and providers with their limits; providers also with their spend."""
     providers = provider_gauges(list(Provider.objects.all()), now)
     for kind in LISTED_KINDS:
@@ -97,7 +97,7 @@ def add(request: HttpRequest) -> HttpResponse:
         team = form.save()
         messages.success(request, _("%(name)s created.") % {"name": team.name})
         return redirect("teams")
-    return _page(request, form, None)
+    return _render_page(request, form, None)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -110,10 +110,10 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
         form.save()
         messages.success(request, _("Saved. Takes effect within a second."))
         return redirect("team-edit", pk=pk)
-    return _page(request, form, get_object_or_404(Team, pk=pk))
+    return _render_page(request, form, get_object_or_404(Team, pk=pk))
 
 
-def _page(request: HttpRequest, form: TeamForm, team: Team | None) -> HttpResponse:
+def _render_page(request: HttpRequest, form: TeamForm, team: Team | None) -> HttpResponse:
     context: dict[str, Any] = {"page": PAGE, "form": form, "team": team}
     if team is not None:
         context["gauges"] = team_gauges([team], timezone.now())[team.pk]

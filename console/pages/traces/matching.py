@@ -87,7 +87,7 @@ def match_requests(
     spans: Sequence[ClientSpan], rows: Sequence[RequestLog]
 ) -> dict[int, ClientSpan]:
     """Row id of a request -> the span to which it belongs."""
-    by_id = {(_hex(span.trace_id), span.span_id): span for span in spans}
+    by_id = {(_trace_id_hex(span.trace_id), span.span_id): span for span in spans}
     by_response = {span.response_id: span for span in spans if span.response_id}
     matches: dict[int, ClientSpan] = {}
     unmatched_rows: list[RequestLog] = []
@@ -134,6 +134,6 @@ def _span_containing(
     return None
 
 
-def _hex(trace_id: str) -> str:
+def _trace_id_hex(trace_id: str) -> str:
     match = _HEX_TRACE.fullmatch(trace_id)
     return match[1] if match else trace_id

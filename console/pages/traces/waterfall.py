@@ -170,7 +170,7 @@ def _ordered_lines(spans: list[ClientSpan], rows: list[RequestLog]) -> list[Line
         children.setdefault(matched_request.pk if matched_request else None, []).append(
             _request_line(row)
         )
-    return _walk(children)
+    return _depth_first_lines(children)
 
 
 def _request_line(row: RequestLog) -> Line:
@@ -186,7 +186,7 @@ def _request_line(row: RequestLog) -> Line:
     )
 
 
-def _walk(children: dict[int | None, list[Line]]) -> list[Line]:
+def _depth_first_lines(children: dict[int | None, list[Line]]) -> list[Line]:
     """The lines depth first. Spans whose parents form a cycle become roots."""
     lines: list[Line] = []
 

@@ -59,16 +59,16 @@ def user_edit(request: HttpRequest, pk: int) -> HttpResponse:
     """One account: role and permission, password, access."""
     person = get_object_or_404(User, pk=pk)
     if request.method != "POST":
-        return _page(request, person, {"role": RoleForm(initial=_role(person))})
+        return _render_page(request, person, {"role": RoleForm(initial=_role_context(person))})
     form = RoleForm(request.POST)
     if not form.is_valid():
-        return _page(request, person, {"role": form}, status=422)
+        return _render_page(request, person, {"role": form}, status=422)
     account = form.cleaned_data
     try:
         accounts.set_role(person, role=account["role"], bodies=account["bodies"])
     except accounts.LastAdmin:
         form.add_error("role", _("This is the only admin. Make another user an admin first."))
-        return _page(request, get_object_or_404(User, pk=pk), {"role": form}, status=422)
+        return _render_page(request, get_object_or_404(User, pk=pk), {"role": form}, status=422)
     messages.success(request, _("Saved. Takes effect on the next page they open."))
     return redirect("users")
 
@@ -81,7 +81,7 @@ def user_password(request: HttpRequest, pk: int) -> HttpResponse:
     person = get_object_or_404(User, pk=pk)
     form = ResetForm(request.POST, user=person)
     if not form.is_valid():
-        return _page(request, person, {"reset": form}, status=422)
+        return _render_page(request, person, {"reset": form}, status=422)
     accounts.set_password(person, form.cleaned_data["password"])
     messages.success(
         request, _("The password of %(name)s has been changed.") % {"name": person.username}
@@ -96,7 +96,7 @@ def user_limits(request: HttpRequest, pk: int) -> HttpResponse:
     person = get_object_or_404(User, pk=pk)
     form = OwnLimitsForm(request.POST, instance=getattr(person, "account", None))
     if not form.is_valid():
-        return _page(request, person, {"limits": form}, status=422)
+        return _render_page(request, person, {"limits": form}, status=422)
     accounts.set_limits(person, **form.cleaned_data)
     messages.success(request, _("Saved. Applies to keys that they create from now on."))
     return redirect("user-edit", pk=pk)
@@ -123,7 +123,9 @@ def user_active(request: HttpRequest, pk: int) -> HttpResponse:
         accounts.set_active(person, active=active)
     except accounts.LastAdmin:
         problem = _("This is the only admin. Make another user an admin first.")
-        return _page(request, get_object_or_404(User, pk=pk), {"reason": problem}, status=422)
+        return _render_page(
+            request, get_object_or_404(User, pk=pk), {"reason": problem}, status=422
+        )
     message = (
         _("%(name)s can sign in again.") if active else _("%(name)s is signed out and deactivated.")
     )
@@ -131,21 +133,21 @@ def user_active(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("users")
 
 
-def _role(person: User) -> dict[str, Any]:
+def _role_context(person: User) -> dict[str, Any]:
     return {
         "role": accounts.stored_role(person),
         "bodies": person.pk in accounts.users_with_body_access(),
     }
 
 
-def _page(
+def _render_page(
     request: HttpRequest, person: User, forms: dict[str, Any], status: int = 200
 ) -> HttpResponse:
     context = {
         "page": PAGE,
         "person": person,
         "myself": person.pk == cast("User", request.user).pk,
-        "role": RoleForm(initial=_role(person)),
+        "role": RoleForm(initial=_role_context(person)),
         "reset": ResetForm(user=person),
         "limits": OwnLimitsForm(instance=getattr(person, "account", None)),
         "has_own_keys": "own" in PERMISSIONS[accounts.stored_role(person)],
