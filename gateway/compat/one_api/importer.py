@@ -52,7 +52,7 @@ def import_tables(tables: Tables, *, dry_run: bool = False) -> ImportReport:
     """Add what does not exist yet, in one transaction; a dry run is rolled back."""
     report = ImportReport()
     with transaction.atomic():
-        add_new_rows(_channels(tables, report), report)
+        add_new_rows(_read_channels(tables, report), report)
         _KeyImport(tables, report).add()
         _note_ratios(tables, report)
         transaction.set_rollback(dry_run)
@@ -62,22 +62,22 @@ def import_tables(tables: Tables, *, dry_run: bool = False) -> ImportReport:
 # --- channels -----------------------------------------------------------------------
 
 
-def _channels(tables: Tables, report: ImportReport) -> Config:
+def _read_channels(tables: Tables, report: ImportReport) -> Config:
     config = Config(file=tables.gateway)
     priorities: dict[str, list[int]] = {}
-    for channel in sorted(tables.channels, key=lambda row: -_number(row.get("priority"))):
+    for channel in sorted(tables.channels, key=lambda row: -_integer_or_zero(row.get("priority"))):
         subject = f"channel {channel.get('name') or channel['id']}"
-        providers = _providers(channel, subject, tables, report)
+        providers = _channel_providers(channel, subject, tables, report)
         if not providers:
             continue
         for provider in providers:
-            _add_provider(config, provider, _text(channel.get("name")))
-        mapping = _object(channel.get("model_mapping"))
+            _add_provider(config, provider, _text_or_empty(channel.get("name")))
+        mapping = _json_object(channel.get("model_mapping"))
         for name in _split_names(channel.get("models")):
             public = name[:_MAX_NAME]
             upstream = str(mapping.get(name) or name)[:_MAX_NAME]
             ranks = priorities.setdefault(public, [])
-            priority = _number(channel.get("priority"))
+            priority = _integer_or_zero(channel.get("priority"))
             if priority not in ranks:
                 ranks.append(priority)
             route = config.routes.setdefault(
@@ -94,7 +94,7 @@ def _channels(tables: Tables, report: ImportReport) -> Config:
                         model=upstream,
                         ref=provider.ref,
                         order=ranks.index(priority) + 1,
-                        weight=max(_number(channel.get("weight")), 0) / len(providers),
+                        weight=max(_integer_or_zero(channel.get("weight")), 0) / len(providers),
                     )
                 )
     for route in config.routes.values():
@@ -114,12 +114,12 @@ def _with_equal_weights(targets: list[TargetRow]) -> list[TargetRow]:
     ]
 
 
-def _providers(
+def _channel_providers(
     channel: Row, subject: str, tables: Tables, report: ImportReport
 ) -> list[ProviderRow]:
     """The providers of a channel, one for each of its keys."""
     kinds = NEW_API if tables.new_api else ONE_API
-    kind = kinds.get(_number(channel.get("type")))
+    kind = kinds.get(_integer_or_zero(channel.get("type")))
     if kind is None:
         reason = f"its type {channel.get('type')} has no preset: add the provider by hand"
         report.count_omitted("channels", subject, reason)
@@ -127,17 +127,17 @@ def _providers(
     if channel.get("status") != _ENABLED:
         report.count_omitted("channels", subject, "it is disabled")
         return []
-    base_url = base_url_of(kind, _text(channel.get("base_url")))
+    base_url = base_url_of(kind, _text_or_empty(channel.get("base_url")))
     if not (base_url or PRESETS[kind.preset].base_url) or len(base_url) > _MAX_URL:
         report.count_omitted("channels", subject, "it has no usable base URL")
         return []
     for column, description in _UNSUPPORTED.items():
-        if _text(channel.get(column)).strip() not in ("", "{}", "null"):
+        if _text_or_empty(channel.get(column)).strip() not in ("", "{}", "null"):
             report.add_remark(subject, f"{description} are not imported")
     query = {}
     if kind.has_version and (version := _api_version(channel)):
         query = {"api-version": version}
-    organization = _text(channel.get("openai_organization"))
+    organization = _text_or_empty(channel.get("openai_organization"))
     headers = {"OpenAI-Organization": organization} if organization else {}
     report.count("channels", "added")
     return [
@@ -149,25 +149,27 @@ def _providers(
             query=query,
             headers=headers,
         )
-        for key in _keys(channel) or [""]
+        for key in _channel_keys(channel) or [""]
     ]
 
 
-def _keys(channel: Row) -> list[str]:
+def _channel_keys(channel: Row) -> list[str]:
     """The keys of a channel: several lines if it has several."""
-    text = _text(channel.get("key")).strip()
-    several = _object(channel.get("channel_info")).get("is_multi_key")
+    text = _text_or_empty(channel.get("key")).strip()
+    several = _json_object(channel.get("channel_info")).get("is_multi_key")
     if not several:
         return [text] if text else []
     return list(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
 
 
 def _api_version(channel: Row) -> str:
-    configured_version = _object(channel.get("config")).get("api_version") or channel.get("other")
-    configured_version = configured_version or _object(channel.get("settings")).get(
+    configured_version = _json_object(channel.get("config")).get("api_version") or channel.get(
+        "other"
+    )
+    configured_version = configured_version or _json_object(channel.get("settings")).get(
         "azure_responses_version"
     )
-    text = _text(configured_version).strip()
+    text = _text_or_empty(configured_version).strip()
     return text if re.fullmatch(r"[0-9A-Za-z.-]{1,40}", text) else ""
 
 
@@ -192,7 +194,9 @@ class _KeyImport:
         self._now = timezone.now()
         self._names = set(ApiKey.objects.values_list("name", flat=True))
         self._prefixes = set(ApiKey.objects.values_list("prefix", flat=True))
-        self._per_usd = _positive(tables.options.get("QuotaPerUnit")) or Decimal(_QUOTA_PER_USD)
+        self._per_usd = _positive_or_none(tables.options.get("QuotaPerUnit")) or Decimal(
+            _QUOTA_PER_USD
+        )
         self._group_models, self._all_models = _models_by_group(tables)
         self._teams: dict[int, Team | None] = {}
 
@@ -205,7 +209,7 @@ class _KeyImport:
         }
         usage: dict[Name, list[int]] = {}
         for token in self._tables.tokens:
-            secret = f"sk-{_text(token['key']).strip()}"
+            secret = f"sk-{_text_or_empty(token['key']).strip()}"
             if token.get("deleted_at") or secret == "sk-":  # noqa: S105 - a token without a key
                 self._report.count("keys", "left out")
                 continue
@@ -228,7 +232,7 @@ class _KeyImport:
             prefix=self._free_prefix(secret),
             digest=store.digest(secret),
             routes=self._models(token, user, subject),
-            user=_text(user.get("username"))[:_MAX_NAME],
+            user=_text_or_empty(user.get("username"))[:_MAX_NAME],
             team=self._team(user),
             expires_at=_parse_timestamp(token.get("expired_time")),
             last_used_at=_parse_timestamp(token.get("accessed_time")),
@@ -236,13 +240,16 @@ class _KeyImport:
             source_ref=f"{self._tables.gateway} token {token['id']}",
         )
         if not token.get("unlimited_quota"):
-            total = self._usd(_number(token.get("remain_quota")) + _number(token.get("used_quota")))
+            total = self._usd(
+                _integer_or_zero(token.get("remain_quota"))
+                + _integer_or_zero(token.get("used_quota"))
+            )
             row.budget_total_usd = max(total, Decimal(0)) if total <= _MAX_USD else None
         disabled = token.get("status") == 2 or user.get("status", _ENABLED) != _ENABLED
         if disabled:
             row.revoked_at = self._now
         for column in ("allow_ips", "subnet"):
-            if _text(token.get(column)).strip():
+            if _text_or_empty(token.get(column)).strip():
                 self._report.add_remark(subject, "its allowed addresses are not imported")
         return row
 
@@ -251,7 +258,7 @@ class _KeyImport:
 
     def _add_usage(self, usage: dict[Name, list[int]], token: Row, row: ApiKey) -> None:
         """What the token has used, on the day it was created: all that its budget counts."""
-        used_quota = _number(token.get("used_quota"))
+        used_quota = _integer_or_zero(token.get("used_quota"))
         if used_quota <= 0:
             return
         day = (_parse_timestamp(token.get("created_time")) or self._now).replace(
@@ -277,11 +284,11 @@ class _KeyImport:
             self._report.count("teams", "existing")
             return team
         used_quota = sum(
-            _number(token.get("used_quota"))
+            _integer_or_zero(token.get("used_quota"))
             for token in self._tables.tokens
             if token.get("user_id") == user["id"] and not token.get("deleted_at")
         )
-        total = self._usd(_number(user.get("quota")) + used_quota)
+        total = self._usd(_integer_or_zero(user.get("quota")) + used_quota)
         if not 0 <= total <= _MAX_USD:
             self._report.add_remark(f"user {user.get('username')}", "its quota is no limit here")
             return None
@@ -299,7 +306,7 @@ class _KeyImport:
         token_models = _split_names(token.get("models"))
         if token.get("model_limits_enabled"):
             token_models = _split_names(token.get("model_limits"))
-        group = _text(token.get("group")) or _text(user.get("group")) or "default"
+        group = _text_or_empty(token.get("group")) or _text_or_empty(user.get("group")) or "default"
         models = self._group_models.get(group, set())
         if not models or models == self._all_models:
             return token_models
@@ -309,10 +316,10 @@ class _KeyImport:
         return [name for name in token_models if name in models] if token_models else sorted(models)
 
     def _free_name(self, token: Row, user: Row) -> str:
-        name = _text(token.get("name")).strip()[: _MAX_NAME - 60] or f"token {token['id']}"
+        name = _text_or_empty(token.get("name")).strip()[: _MAX_NAME - 60] or f"token {token['id']}"
         free_name = name
         if free_name in self._names:
-            free_name = f"{name} ({_text(user.get('username')) or 'token'} {token['id']})"[
+            free_name = f"{name} ({_text_or_empty(user.get('username')) or 'token'} {token['id']})"[
                 :_MAX_NAME
             ]
             self._report.add_remark(f"key {name}", f"is named `{free_name}` here")
@@ -339,11 +346,11 @@ def _models_by_group(tables: Tables) -> tuple[dict[str, set[str]], set[str]]:
 
 
 def _note_ratios(tables: Tables, report: ImportReport) -> None:
-    for group, ratio in _object(tables.options.get("GroupRatio")).items():
+    for group, ratio in _json_object(tables.options.get("GroupRatio")).items():
         if ratio != 1:
             report.add_remark(f"group {group}", f"set its ratio {ratio} as the markup of a team")
     for option in ("ModelRatio", "ModelPrice"):
-        if _object(tables.options.get(option)):
+        if _json_object(tables.options.get(option)):
             report.add_remark("", f"{option}: prices of models come from the price list here")
 
 
@@ -354,18 +361,18 @@ def _channel_label(tables: Tables, channel: Row) -> str:
     return f"{tables.gateway} channel {channel['id']}"
 
 
-def _text(value: Any) -> str:
+def _text_or_empty(value: Any) -> str:
     return str(value or "").replace("\0", "")
 
 
-def _number(value: Any) -> int:
+def _integer_or_zero(value: Any) -> int:
     try:
         return int(value or 0)
     except (TypeError, ValueError):
         return 0
 
 
-def _positive(value: Any) -> Decimal | None:
+def _positive_or_none(value: Any) -> Decimal | None:
     try:
         number = Decimal(str(value))
     except InvalidOperation:
@@ -374,10 +381,12 @@ def _positive(value: Any) -> Decimal | None:
 
 
 def _split_names(value: Any) -> list[str]:
-    return list(dict.fromkeys(name.strip() for name in _text(value).split(",") if name.strip()))
+    return list(
+        dict.fromkeys(name.strip() for name in _text_or_empty(value).split(",") if name.strip())
+    )
 
 
-def _object(value: Any) -> Row:
+def _json_object(value: Any) -> Row:
     if isinstance(value, bytes | str):
         try:
             value = json.loads(value)
@@ -387,5 +396,5 @@ def _object(value: Any) -> Row:
 
 
 def _parse_timestamp(seconds: Any) -> dt.datetime | None:
-    number = _number(seconds)
+    number = _integer_or_zero(seconds)
     return dt.datetime.fromtimestamp(number, dt.UTC) if 0 < number < 2**33 else None

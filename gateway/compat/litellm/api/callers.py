@@ -40,13 +40,13 @@ class KeyHolder(Reader):
         snapshot = store.load_snapshot()
         if super().__call__(request) is not None:
             return Caller(key=None, admin=True, snapshot=snapshot)
-        key = _key(snapshot, token_of(request))
+        key = _live_key(snapshot, token_of(request))
         if key is None and not snapshot.open:
             return None
         return Caller(key=key, admin=False, snapshot=snapshot)
 
 
-def _key(snapshot: Snapshot, token: str) -> ApiKey | None:
+def _live_key(snapshot: Snapshot, token: str) -> ApiKey | None:
     """Return the live key of a token. Raises RejectedRequest if it has expired."""
     key = store.find_key(snapshot, token) if token else None
     if key is None:

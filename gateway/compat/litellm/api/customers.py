@@ -71,7 +71,7 @@ _IDS = _request_body_schema({"user_ids": {"type": "array", "items": _TEXT}})
 )
 def new(request: HttpRequest) -> HttpResponse:
     """Create a customer with a budget, limits, an alias or a block; others need no creation."""
-    return run_in_transaction(lambda: _save(body_of(request), is_new=True))
+    return run_in_transaction(lambda: _save_customer(body_of(request), is_new=True))
 
 
 @router.post(
@@ -82,7 +82,7 @@ def new(request: HttpRequest) -> HttpResponse:
 )
 def update(request: HttpRequest) -> HttpResponse:
     """Change the fields of a customer that are sent; null removes one."""
-    return run_in_transaction(lambda: _save(body_of(request), is_new=False))
+    return run_in_transaction(lambda: _save_customer(body_of(request), is_new=False))
 
 
 @router.post(
@@ -90,7 +90,7 @@ def update(request: HttpRequest) -> HttpResponse:
 )
 def block(request: HttpRequest) -> HttpResponse:
     """Reject all requests that name these end users."""
-    return run_in_transaction(lambda: _block(body_of(request), blocked=True))
+    return run_in_transaction(lambda: _block_customers(body_of(request), blocked=True))
 
 
 @router.post(
@@ -98,7 +98,7 @@ def block(request: HttpRequest) -> HttpResponse:
 )
 def unblock(request: HttpRequest) -> HttpResponse:
     """Accept requests of these end users again."""
-    return run_in_transaction(lambda: _block(body_of(request), blocked=False))
+    return run_in_transaction(lambda: _block_customers(body_of(request), blocked=False))
 
 
 @router.post(
@@ -106,22 +106,22 @@ def unblock(request: HttpRequest) -> HttpResponse:
 )
 def delete(request: HttpRequest) -> HttpResponse:
     """Remove what these end users have of their own; their spend stays in the log."""
-    return run_in_transaction(lambda: _delete(body_of(request)))
+    return run_in_transaction(lambda: _delete_customers(body_of(request)))
 
 
 @router.get("/customer/info", auth=Reader(), operation_id="litellm_customer_info")
 def info(request: HttpRequest, end_user_id: str = "") -> HttpResponse:
     """A customer with its spend in total."""
-    return run_in_transaction(lambda: _info(end_user_id))
+    return run_in_transaction(lambda: _customer_info(end_user_id))
 
 
 @router.get("/customer/list", auth=Reader(), operation_id="litellm_customer_list")
 def list_customers(request: HttpRequest) -> HttpResponse:
     """The customers with settings of their own, and those with the highest spend."""
-    return run_in_transaction(_list)
+    return run_in_transaction(_list_customers)
 
 
-def _save(fields: dict[str, Any], *, is_new: bool) -> HttpResponse:
+def _save_customer(fields: dict[str, Any], *, is_new: bool) -> HttpResponse:
     customer = string_field(fields, "user_id")
     if not customer:
         raise RejectedRequest(400, "user_id: is required", "user_id")
@@ -139,7 +139,7 @@ def _save(fields: dict[str, Any], *, is_new: bool) -> HttpResponse:
         notes.extend(entry_notes)
 
     _change_entries(change)
-    return reply({**_customer(customer, _spend_of(customer)), "notes": notes})
+    return reply({**_customer_out(customer, _spend_of(customer)), "notes": notes})
 
 
 def _apply_changes(
@@ -176,19 +176,19 @@ def _change_entries(change: Callable[[Entries], None]) -> None:
         raise RejectedRequest(400, f"user_id: {error}", "user_id") from None
 
 
-def _block(fields: dict[str, Any], *, blocked: bool) -> HttpResponse:
-    customers = _ids(fields)
+def _block_customers(fields: dict[str, Any], *, blocked: bool) -> HttpResponse:
+    customers = _customer_ids(fields)
 
     def change(entries: Entries) -> None:
         for customer in customers:
             entries[customer] = {**entries.get(customer, {}), "blocked": blocked}
 
     _change_entries(change)
-    return reply({"blocked_users": [_customer(name, _spend_of(name)) for name in customers]})
+    return reply({"blocked_users": [_customer_out(name, _spend_of(name)) for name in customers]})
 
 
-def _delete(fields: dict[str, Any]) -> HttpResponse:
-    customers = _ids(fields)
+def _delete_customers(fields: dict[str, Any]) -> HttpResponse:
+    customers = _customer_ids(fields)
 
     def change(entries: Entries) -> None:
         for customer in customers:
@@ -201,7 +201,7 @@ def _delete(fields: dict[str, Any]) -> HttpResponse:
     return reply({"deleted_customers": len(customers), "message": message})
 
 
-def _ids(fields: dict[str, Any]) -> list[str]:
+def _customer_ids(fields: dict[str, Any]) -> list[str]:
     """Return the names of `user_ids`. Raises RejectedRequest."""
     names = fields.get("user_ids")
     valid = isinstance(names, list) and all(isinstance(n, str) and n for n in names)
@@ -210,24 +210,26 @@ def _ids(fields: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _info(customer: str) -> HttpResponse:
+def _customer_info(customer: str) -> HttpResponse:
     if not customer or "\0" in customer:
         raise RejectedRequest(400, "end_user_id: is required", "end_user_id")
     if customer not in store.load_options().end_users and not _has_spent(customer):
         raise RejectedRequest(
             400, f"End User Id={customer[:200]} does not exist in db", "end_user_id"
         )
-    return reply(_customer(customer, _spend_of(customer)))
+    return reply(_customer_out(customer, _spend_of(customer)))
 
 
-def _list() -> HttpResponse:
+def _list_customers() -> HttpResponse:
     spend_by_customer = EndUserHour.objects.spend_by_end_user(0, MAX_LISTED)
     names_without_spend = [
         name for name in store.load_options().end_users if name not in spend_by_customer
     ]
-    rows = [_customer(name, float(usd)) for name, usd in spend_by_customer.items()]
+    rows = [_customer_out(name, float(usd)) for name, usd in spend_by_customer.items()]
     return reply(
-        [*rows, *(_customer(name, _spend_of(name)) for name in names_without_spend)][:MAX_LISTED]
+        [*rows, *(_customer_out(name, _spend_of(name)) for name in names_without_spend)][
+            :MAX_LISTED
+        ]
     )
 
 
@@ -240,7 +242,7 @@ def _spend_of(customer: str) -> float:
     return float(rows.spend_by_end_user(0, 1).get(customer, 0))
 
 
-def _customer(customer: str, spend: float) -> dict[str, Any]:
+def _customer_out(customer: str, spend: float) -> dict[str, Any]:
     """Return an end user as LiteLLM does (`LiteLLM_EndUserTable`), with its budget and limits."""
     options = store.load_options()
     end_user = options.end_users.get(customer)

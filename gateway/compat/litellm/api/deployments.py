@@ -81,7 +81,7 @@ def _request_body_schema(properties: dict[str, Any], *required: str) -> dict[str
 def new(request: HttpRequest) -> HttpResponse:
     """Add a deployment: a target of the route `model_name`, which is created if there is none."""
     return as_litellm_response(
-        run_once(request, lambda: run_in_transaction(lambda: _new(body_of(request))))
+        run_once(request, lambda: run_in_transaction(lambda: _create_deployment(body_of(request))))
     )
 
 
@@ -100,7 +100,7 @@ def new(request: HttpRequest) -> HttpResponse:
 )
 def update(request: HttpRequest) -> HttpResponse:
     """Change a deployment by `model_info.id`, which stays; parameters that are not sent stay."""
-    return run_in_transaction(lambda: _update(body_of(request)))
+    return run_in_transaction(lambda: _update_deployment(body_of(request)))
 
 
 @router.post(
@@ -111,19 +111,19 @@ def update(request: HttpRequest) -> HttpResponse:
 )
 def delete(request: HttpRequest) -> HttpResponse:
     """Delete a deployment by its `id` in `/model/info`; with the last one, its route."""
-    return run_in_transaction(lambda: _delete(body_of(request)))
+    return run_in_transaction(lambda: _delete_deployment(body_of(request)))
 
 
-def _new(fields: dict[str, Any]) -> HttpResponse:
+def _create_deployment(fields: dict[str, Any]) -> HttpResponse:
     for name in sorted(set(fields) - _FIELDS):
         raise RejectedRequest(400, f"{name}: there is no such field", name)
     entry = {name: value for name, value in fields.items() if value is not None}
-    target, notes = _add(entry)
+    target, notes = _add_entry(entry)
     notes += _note_shared_model(target, entry.get("litellm_params"), entry.get("model_info"))
-    return _answer(target, notes)
+    return _deployment_response(target, notes)
 
 
-def _add(entry: dict[str, Any]) -> tuple[Target, list[str]]:
+def _add_entry(entry: dict[str, Any]) -> tuple[Target, list[str]]:
     """Add an entry of `model_list`; return its target, and notes.
 
     Raises RejectedRequest, OwnedElsewhere.
@@ -161,7 +161,7 @@ def _note_shared_model(target: Target, *sent: Any) -> list[str]:
     return [f"prices and capabilities of {target.model} also apply to its other targets"]
 
 
-def _answer(row: Target, notes: list[str]) -> HttpResponse:
+def _deployment_response(row: Target, notes: list[str]) -> HttpResponse:
     """Return a deployment as it is used. Raises RejectedRequest if it cannot be."""
     route, target = _in_use(row)
     if route is None or target is None:
@@ -181,7 +181,7 @@ def _in_use(row: Target) -> tuple[snapshot.Route | None, snapshot.Target | None]
     return route, matching_targets[0] if matching_targets else None
 
 
-def _update(fields: dict[str, Any]) -> HttpResponse:
+def _update_deployment(fields: dict[str, Any]) -> HttpResponse:
     for name in sorted(set(fields) - _FIELDS):
         raise RejectedRequest(400, f"{name}: there is no such field", name)
     info, changed_params = fields.get("model_info"), fields.get("litellm_params") or {}
@@ -189,7 +189,7 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
         raise RejectedRequest(400, "model_info: needs the id of the model", "model_info")
     if not isinstance(changed_params, dict):
         raise RejectedRequest(400, "litellm_params: must be a mapping", "litellm_params")
-    target = _find(info.get("id"), "model_info.id")
+    target = _find_target(info.get("id"), "model_info.id")
     old_provider, old_route = target.model.provider, target.route
     with transaction.atomic():
         entry = {
@@ -197,7 +197,7 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
             "litellm_params": {**_params_of(target, changed_params), **changed_params},
             "model_info": info,
         }
-        added_row, notes = _add(entry)
+        added_row, notes = _add_entry(entry)
         new_provider = added_row.model.provider
         is_secret_sent = changed_params.get("api_key") is None and bool(new_provider.credential)
         if is_secret_sent and is_moved(recipient_of(old_provider), recipient_of(new_provider)):
@@ -219,7 +219,7 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
         if not old_route.targets.exists():
             old_route.delete()
         notes += _note_shared_model(target, changed_params, info)
-        return _answer(target, notes)
+        return _deployment_response(target, notes)
 
 
 def _remove_prices(model: Model, sent: dict[str, Any]) -> None:
@@ -274,10 +274,10 @@ def _params_of(target: Target, changed_params: dict[str, Any]) -> dict[str, Any]
     }
 
 
-def _delete(fields: dict[str, Any]) -> HttpResponse:
+def _delete_deployment(fields: dict[str, Any]) -> HttpResponse:
     for name in sorted(set(fields) - {"id"}):
         raise RejectedRequest(400, f"{name}: there is no such field", name)
-    target = _find(fields.get("id"), "id")
+    target = _find_target(fields.get("id"), "id")
     route: Route = target.route
     target.delete()
     if not route.targets.exists():
@@ -285,7 +285,7 @@ def _delete(fields: dict[str, Any]) -> HttpResponse:
     return reply({"message": f"Model: {fields['id']} deleted successfully"})
 
 
-def _find(model_id: Any, field: str) -> Target:
+def _find_target(model_id: Any, field: str) -> Target:
     """Return the target with this ID.
 
     Raises RejectedRequest, or OwnedElsewhere if a file has it.

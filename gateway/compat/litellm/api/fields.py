@@ -158,9 +158,9 @@ def _metadata_notes(metadata: Any) -> list[str]:
 def to_document(fields: Fields) -> tuple[dict[str, Any], list[str]]:
     """Return the key document that the fields describe, and notes. Raises RejectedRequest."""
     document: dict[str, Any] = {
-        "routes": _models(fields.get("models")),
-        "tags": _tags(fields),
-        "guardrails": _names(fields, "guardrails"),
+        "routes": _model_names(fields.get("models")),
+        "tags": _tags_of(fields),
+        "guardrails": _list_of_names(fields, "guardrails"),
         "team": string_field(fields, "team_id"),
         "user": string_field(fields, "user_id"),
         "limits": limits_of(fields),
@@ -173,7 +173,7 @@ def to_document(fields: Fields) -> tuple[dict[str, Any], list[str]]:
 
 def limits_of(fields: Fields) -> dict[str, int | None]:
     """Return the limits of a document. Raises RejectedRequest."""
-    return {name: _count(fields, field) for field, name in LIMITS.items()}
+    return {name: _count_or_none(fields, field) for field, name in LIMITS.items()}
 
 
 def expires_at(duration: Any, now: dt.datetime) -> dt.datetime | None:
@@ -203,7 +203,7 @@ def _add_months(now: dt.datetime, count: int) -> dt.datetime:
     return now.replace(year=year, month=month + 1, day=min(now.day, last_day))
 
 
-def _models(value: Any) -> list[str]:
+def _model_names(value: Any) -> list[str]:
     if value is None:
         return []
     if not _are_texts(value):
@@ -214,7 +214,7 @@ def _models(value: Any) -> list[str]:
     return [] if "all-proxy-models" in value else list(dict.fromkeys(value))
 
 
-def _tags(fields: Fields) -> list[str]:
+def _tags_of(fields: Fields) -> list[str]:
     """Return `tags`, or the tags of `metadata`, where LiteLLM stores them."""
     tags = fields.get("tags")
     if tags is None:
@@ -226,7 +226,7 @@ def _tags(fields: Fields) -> list[str]:
     return list(tags)
 
 
-def _names(fields: Fields, name: str) -> list[str]:
+def _list_of_names(fields: Fields, name: str) -> list[str]:
     value = fields.get(name) or []
     if not _are_texts(value):
         raise RejectedRequest(400, f"{name}: must be a list of strings", name)
@@ -249,7 +249,7 @@ def string_field(fields: Fields, name: str) -> str:
     return value
 
 
-def _count(fields: Fields, name: str) -> int | None:
+def _count_or_none(fields: Fields, name: str) -> int | None:
     value = fields.get(name)
     if value is None:
         return None
@@ -266,12 +266,12 @@ def budget_of(fields: Fields) -> tuple[dict[str, Any], list[str]]:
     """Return the budget of a document, and notes. Raises RejectedRequest."""
     budget: dict[str, Any] = {}
     top = money(fields, "max_budget")
-    span = _span(fields.get("budget_duration"), "budget_duration")
+    span = _budget_span(fields.get("budget_duration"), "budget_duration")
     if top is not None:
         budget[f"{span}_usd"] = f"{top:f}"
     elif fields.get("budget_duration") is not None:
         raise RejectedRequest(400, "budget_duration: requires max_budget", "budget_duration")
-    for window, usd in _windows(fields.get("budget_limits")):
+    for window, usd in _budget_windows(fields.get("budget_limits")):
         if f"{window}_usd" in budget:
             raise RejectedRequest(
                 400, f"budget_limits: sets the budget of a {window} twice", "budget_limits"
@@ -294,7 +294,7 @@ def budget_of(fields: Fields) -> tuple[dict[str, Any], list[str]]:
     ]
 
 
-def _span(duration: Any, param: str) -> str:
+def _budget_span(duration: Any, param: str) -> str:
     """Return the window of a budget; `total` for one that never resets."""
     if duration is None:
         return "total"
@@ -305,7 +305,7 @@ def _span(duration: Any, param: str) -> str:
     return span
 
 
-def _windows(value: Any) -> list[tuple[str, Decimal]]:
+def _budget_windows(value: Any) -> list[tuple[str, Decimal]]:
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
@@ -320,7 +320,7 @@ def _windows(value: Any) -> list[tuple[str, Decimal]]:
         if usd is None or item.get("budget_duration") is None:
             reason = "each entry requires budget_duration and max_budget"
             raise RejectedRequest(400, f"budget_limits: {reason}", "budget_limits")
-        windows.append((_span(item["budget_duration"], "budget_limits"), usd))
+        windows.append((_budget_span(item["budget_duration"], "budget_limits"), usd))
     return windows
 
 

@@ -96,7 +96,7 @@ def _request_body_schema(schema: dict[str, Any]) -> dict[str, Any]:
 def generate(request: HttpRequest) -> HttpResponse:
     """Create a key. `key` is returned only once; `notes` list what is not stored."""
     return as_litellm_response(
-        run_once(request, lambda: run_in_transaction(lambda: _generate(body_of(request))))
+        run_once(request, lambda: run_in_transaction(lambda: _generate_key(body_of(request))))
     )
 
 
@@ -108,7 +108,7 @@ def generate(request: HttpRequest) -> HttpResponse:
 )
 def update(request: HttpRequest) -> HttpResponse:
     """Change a key, by `key` or `key_alias`; null removes a limit."""
-    return run_in_transaction(lambda: _update(body_of(request)))
+    return run_in_transaction(lambda: _update_key(body_of(request)))
 
 
 @router.post(
@@ -119,10 +119,10 @@ def update(request: HttpRequest) -> HttpResponse:
 )
 def delete(request: HttpRequest) -> HttpResponse:
     """Delete all `keys`, or all `key_aliases`; none if one of them does not exist."""
-    return run_in_transaction(lambda: _delete(body_of(request)))
+    return run_in_transaction(lambda: _delete_keys(body_of(request)))
 
 
-def _generate(fields: dict[str, Any]) -> HttpResponse:
+def _generate_key(fields: dict[str, Any]) -> HttpResponse:
     return reply(generate_key(fields))
 
 
@@ -138,12 +138,12 @@ def generate_key(fields: dict[str, Any]) -> dict[str, Any]:
     document.setdefault("name", row.prefix)
     if not document["team"] and document["user"]:
         document["team"] = team_rows.name_of_user(document["user"])
-    _write(document, row, fields)
+    _write_key(document, row, fields)
     answer = {"key": secret, **key_info(row, Spending())}
     return {**answer, "notes": [*notes, *document_notes]}
 
 
-def _update(fields: dict[str, Any]) -> HttpResponse:
+def _update_key(fields: dict[str, Any]) -> HttpResponse:
     key_or_alias = fields.get("key") or fields.get("key_alias")
     if not isinstance(key_or_alias, str) or not key_or_alias:
         raise RejectedRequest(400, "key: required, or key_alias", "key")
@@ -169,7 +169,7 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
     # The fields describe a whole budget, but only some of the limits of a key.
     budget = document.pop("budget")
     merged_document = {**merge_patch(old_fields, document), "budget": budget}
-    _write(merged_document, row, changed_fields)
+    _write_key(merged_document, row, changed_fields)
     return reply(
         {"key": key_or_alias, **key_info(row, Spending()), "notes": [*notes, *document_notes]}
     )
@@ -183,7 +183,7 @@ def _with_stored_settings(row: ApiKey, changes: dict[str, Any]) -> dict[str, Any
     return stored_settings
 
 
-def _write(document: dict[str, Any], row: ApiKey, fields: dict[str, Any]) -> None:
+def _write_key(document: dict[str, Any], row: ApiKey, fields: dict[str, Any]) -> None:
     """Write a key, its expiry and whether it is blocked. Raises RejectedRequest."""
     _check_names(document, row)
     document["team"] = team_rows.name_of(document["team"])
@@ -228,10 +228,10 @@ def _check_names(document: dict[str, Any], row: ApiKey) -> None:
         raise RejectedRequest(400, f"models: {reason}", "models")
 
 
-def _delete(fields: dict[str, Any]) -> HttpResponse:
+def _delete_keys(fields: dict[str, Any]) -> HttpResponse:
     if unknown := set(fields) - {"keys", "key_aliases"}:
         raise RejectedRequest(400, f"{min(unknown)}: there is no such field", min(unknown))
-    keys, aliases = _names(fields, "keys"), _names(fields, "key_aliases")
+    keys, aliases = _list_of_names(fields, "keys"), _list_of_names(fields, "key_aliases")
     if not keys and not aliases:
         raise RejectedRequest(400, "keys: set at least one of keys and key_aliases", "keys")
     # As in LiteLLM, aliases count only if no keys are named.
@@ -243,7 +243,7 @@ def _delete(fields: dict[str, Any]) -> HttpResponse:
     return reply({"deleted_keys": keys or aliases})
 
 
-def _names(fields: dict[str, Any], field: str) -> list[str]:
+def _list_of_names(fields: dict[str, Any], field: str) -> list[str]:
     names = fields.get(field) or []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise RejectedRequest(400, f"{field}: must be a list of strings", field)
@@ -290,10 +290,10 @@ def _key_with_alias(name: str) -> ApiKey:
 @router.get("/key/info", auth=KeyHolder(), operation_id="litellm_key_info")
 def info(request: HttpRequest, key: str = "") -> HttpResponse:
     """A key by `key` (default: the caller's). Only admins may read other keys."""
-    return run_in_transaction(lambda: _info(request.auth, key))  # type: ignore[attr-defined]
+    return run_in_transaction(lambda: _key_info(request.auth, key))  # type: ignore[attr-defined]
 
 
-def _info(caller: Caller, key_or_alias: str) -> HttpResponse:
+def _key_info(caller: Caller, key_or_alias: str) -> HttpResponse:
     if not key_or_alias and caller.key is None:
         raise RejectedRequest(400, "key: is required", "key")
     if caller.admin:
@@ -349,7 +349,7 @@ def _reject_unknown_filters(filters: KeyFilters, unknown: Iterable[str]) -> Http
         raise RejectedRequest(400, f"{name}: filtering keys by it is not supported", name)
     if filters.page < 1 or not 1 <= filters.size <= MAX_PAGE:
         raise RejectedRequest(400, f"page must be at least 1 and size 1 to {MAX_PAGE}", "size")
-    rows = _sorted(_filter_keys(filters), filters)
+    rows = _sort_rows(_filter_keys(filters), filters)
     count = rows.count()
     start = min((filters.page - 1) * filters.size, count)
     page = list(rows[start : start + filters.size])
@@ -417,7 +417,7 @@ def _filter_by_state(rows: QuerySet[ApiKey], state: str, param: str) -> QuerySet
     )
 
 
-def _sorted(rows: QuerySet[ApiKey], filters: KeyFilters) -> QuerySet[ApiKey]:
+def _sort_rows(rows: QuerySet[ApiKey], filters: KeyFilters) -> QuerySet[ApiKey]:
     column = _SORTS.get(filters.sort_by or "created_at")
     if column is None:
         raise RejectedRequest(400, f"sort_by: must be one of {', '.join(_SORTS)}", "sort_by")

@@ -79,25 +79,25 @@ _ALWAYS = ("max_tokens", "max_completion_tokens", "stream", "stream_options", "u
 @router.get("/model/info", auth=KeyHolder(), operation_id="litellm_model_info")
 def model_info(request: HttpRequest, litellm_model_id: str = "") -> HttpResponse:
     """All targets of all models, with context window, capabilities and price; or one by ID."""
-    return run_in_transaction(lambda: _models(caller_of(request), litellm_model_id))
+    return run_in_transaction(lambda: _model_info(caller_of(request), litellm_model_id))
 
 
 @router.get("/v1/model/info", auth=KeyHolder(), operation_id="litellm_model_info_v1")
 def model_info_v1(request: HttpRequest, litellm_model_id: str = "") -> HttpResponse:
     """All targets of all models; alias of `/model/info`."""
-    return run_in_transaction(lambda: _models(caller_of(request), litellm_model_id))
+    return run_in_transaction(lambda: _model_info(caller_of(request), litellm_model_id))
 
 
 @router.get("/model_group/info", auth=KeyHolder(), operation_id="litellm_model_group_info")
 def model_group_info(request: HttpRequest, model_group: str = "") -> HttpResponse:
     """All models, each with its targets combined; or one by name."""
-    return run_in_transaction(lambda: _groups(caller_of(request), model_group))
+    return run_in_transaction(lambda: _model_group_info(caller_of(request), model_group))
 
 
-def _models(caller: Caller, model_name: str) -> HttpResponse:
+def _model_info(caller: Caller, model_name: str) -> HttpResponse:
     rows = [
         entry_of(name, target, admin=caller.admin)
-        for name, route in _routes(caller)
+        for name, route in _routes_of_caller(caller)
         for target in route.targets
     ]
     if model_name:
@@ -108,15 +108,17 @@ def _models(caller: Caller, model_name: str) -> HttpResponse:
     return reply({"data": rows})
 
 
-def _groups(caller: Caller, group_name: str) -> HttpResponse:
+def _model_group_info(caller: Caller, group_name: str) -> HttpResponse:
     if not group_name:
-        return reply({"data": [_group(name, route) for name, route in _routes(caller)]})
+        return reply(
+            {"data": [_model_group(name, route) for name, route in _routes_of_caller(caller)]}
+        )
     route = caller.snapshot.route(group_name)
-    groups = [_group(group_name, route)] if route is not None and caller.may(route) else []
+    groups = [_model_group(group_name, route)] if route is not None and caller.may(route) else []
     return reply({"data": groups})
 
 
-def _routes(caller: Caller) -> Iterable[tuple[str, Route]]:
+def _routes_of_caller(caller: Caller) -> Iterable[tuple[str, Route]]:
     """Yield the names the caller may request, as /v1/models lists them, with their routes."""
     for name in usable_names(caller.snapshot, caller.key, known_models=False):
         route = caller.snapshot.route(name)
@@ -176,7 +178,7 @@ def _supported_params(traits: Traits) -> list[str]:
 # --- a name -----------------------------------------------------------------------------
 
 
-def _group(name: str, route: Route) -> dict[str, Any]:
+def _model_group(name: str, route: Route) -> dict[str, Any]:
     """As in LiteLLM, each number is the largest, and a capability is true if any target has it."""
     models = [target.model for target in route.targets]
     traits = [model.traits for model in models]
@@ -185,9 +187,9 @@ def _group(name: str, route: Route) -> dict[str, Any]:
     return {
         "model_group": name,
         "providers": sorted({prefix_of(model) for model in models}),
-        "max_input_tokens": _largest(each.context_window for each in traits),
-        "max_output_tokens": _largest(each.max_output for each in traits),
-        **{cost: _largest(price[cost] for price in prices) for cost in _COSTS},
+        "max_input_tokens": _max_known(each.context_window for each in traits),
+        "max_output_tokens": _max_known(each.max_output for each in traits),
+        **{cost: _max_known(price[cost] for price in prices) for cost in _COSTS},
         "mode": "embedding" if all(t.embeddings == "only" for t in traits) else "chat",
         "tpm": route.limits.tokens_per_minute,
         "rpm": route.limits.requests_per_minute,
@@ -195,16 +197,16 @@ def _group(name: str, route: Route) -> dict[str, Any]:
             capability: any(is_able(each) for each in traits)
             for capability, is_able in _ABLE.items()
         },
-        "supported_reasoning_efforts": _efforts(traits),
+        "supported_reasoning_efforts": _common_efforts(traits),
         "supported_openai_params": sorted(supported_params),
         "configurable_clientside_auth_params": None,
     }
 
 
-def _largest(numbers: Iterable[Any]) -> Any:
+def _max_known(numbers: Iterable[Any]) -> Any:
     return max((number for number in numbers if number is not None), default=None)
 
 
-def _efforts(traits: Iterable[Traits]) -> list[str] | None:
+def _common_efforts(traits: Iterable[Traits]) -> list[str] | None:
     efforts = dict.fromkeys(effort for each in traits for effort in each.efforts)
     return list(efforts) or None

@@ -149,12 +149,12 @@ def _build_call(snapshot: Snapshot, fields: dict[str, Any]) -> Call:
                 if name in body:
                     raise RejectedRequest(400, f"{name}: requires messages, not a prompt", name)
             return build_call(snapshot, "openai_completions", body)
-    if "system" in body or _anthropic(body.get("tools")):
+    if "system" in body or _are_anthropic_tools(body.get("tools")):
         return build_call(snapshot, "anthropic_messages", {"max_tokens": 1, **body})
     return build_call(snapshot, "openai_chat", body)
 
 
-def _anthropic(tools: Any) -> bool:
+def _are_anthropic_tools(tools: Any) -> bool:
     """Whether tools are in Anthropic's format: without a `function` wrapper."""
     return isinstance(tools, list) and any(
         isinstance(tool, dict) and "input_schema" in tool for tool in tools
@@ -172,10 +172,10 @@ def _anthropic(tools: Any) -> bool:
 )
 def transform_request(request: HttpRequest) -> HttpResponse:
     """The URL, body and headers for the first target of a model, without calling it."""
-    return run_in_transaction(lambda: _transform(body_of(request)))
+    return run_in_transaction(lambda: _transform_request(body_of(request)))
 
 
-def _transform(fields: dict[str, Any]) -> HttpResponse:
+def _transform_request(fields: dict[str, Any]) -> HttpResponse:
     body, kind = fields.get("request_body"), fields.get("call_type")
     for name in sorted(set(fields) - {"request_body", "call_type"}):
         raise RejectedRequest(400, f"{name}: there is no such field", name)
@@ -186,22 +186,22 @@ def _transform(fields: dict[str, Any]) -> HttpResponse:
     dialect, verb = _CALLS[kind]
     snapshot = store.load_snapshot()
     try:
-        provider, prepared = _prepare(snapshot, dialect, verb, body)
+        provider, prepared = _prepare_request(snapshot, dialect, verb, body)
     except GatewayError as error:
         # LiteLLM answers 200 here, with only the error.
         no_request = {"raw_request_api_base": None, "raw_request_body": None}
         return reply({**no_request, "raw_request_headers": None, "error": error.error.message})
     return reply(
         {
-            "raw_request_api_base": _url(provider, prepared.path),
+            "raw_request_api_base": _upstream_url(provider, prepared.path),
             "raw_request_body": msgspec.json.decode(prepared.content),
-            "raw_request_headers": _headers(provider, prepared),
+            "raw_request_headers": _upstream_headers(provider, prepared),
             "error": None,
         }
     )
 
 
-def _prepare(
+def _prepare_request(
     snapshot: Snapshot, dialect: str, verb: Verb, body: dict[str, Any]
 ) -> tuple[Provider, Prepared]:
     """Build the request for the first target; return its provider and the request.
@@ -221,7 +221,7 @@ def _prepare(
     return target.model.provider, prepare_request(call, route, target)
 
 
-def _url(provider: Provider, path: str) -> str:
+def _upstream_url(provider: Provider, path: str) -> str:
     """Return the upstream URL; query values set by the operator may be secret and are masked."""
     url = provider.base_url + path
     preset = PRESETS.get(provider.preset)
@@ -231,7 +231,7 @@ def _url(provider: Provider, path: str) -> str:
     return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
 
 
-def _headers(provider: Provider, prepared: Prepared) -> dict[str, str]:
+def _upstream_headers(provider: Provider, prepared: Prepared) -> dict[str, str]:
     """Return the upstream headers, credentials masked; the operator's own headers may be secret."""
     headers = {name: MASK for name, _ in provider.headers}
     secret = headers_for(provider.auth, Secret(MASK)) if provider.credential else ()

@@ -51,33 +51,36 @@ class SpendFilters(Schema):
 def spend_logs(request: HttpRequest, filters: Query[SpendFilters]) -> HttpResponse:
     """Requests and their cost, or totals by day between two dates."""
     unknown_fields = sorted(set(request.GET) - set(SpendFilters.model_fields))
-    return run_in_transaction(lambda: _answer(filters, unknown_fields))
+    return run_in_transaction(lambda: _spend_logs_response(filters, unknown_fields))
 
 
-def _answer(filters: SpendFilters, unknown_fields: list[str]) -> HttpResponse:
+def _spend_logs_response(filters: SpendFilters, unknown_fields: list[str]) -> HttpResponse:
     if unknown_fields:
         raise RejectedRequest(
             400,
             f"{unknown_fields[0]}: filtering requests by it is not supported",
             unknown_fields[0],
         )
-    since, until = _day(filters.start_date, "start_date"), _day(filters.end_date, "end_date")
+    since, until = (
+        _parse_day(filters.start_date, "start_date"),
+        _parse_day(filters.end_date, "end_date"),
+    )
     if (since is None) != (until is None):
         missing_field = "end_date" if until is None else "start_date"
         raise RejectedRequest(
             400, f"{missing_field}: start_date and end_date must be set together", missing_field
         )
     if since is not None and until is not None and filters.summarize:
-        return reply(_summary(filters, since, until))
+        return reply(_daily_summary(filters, since, until))
     key = token_of_key(filters.api_key) if filters.api_key else None
     rows = RequestLog.objects.matching(since=since, until=until, key=key)
     if filters.request_id:
         rows = rows.with_any_id(filters.request_id)
-    owners = _owners()
+    owners = _owners_by_key()
     if filters.user_id:
         rows = rows.filter(key_id__in=_keys_of(filters.user_id, owners))
     records = list(rows.newest(MAX_ROWS + 1))
-    answer = reply([_row(row, owners) for row in records[:MAX_ROWS]])
+    answer = reply([_spend_log_row(row, owners) for row in records[:MAX_ROWS]])
     if len(records) > MAX_ROWS:
         answer[_TRUNCATED] = "true"
     return answer
@@ -87,7 +90,7 @@ def _answer(filters: SpendFilters, unknown_fields: list[str]) -> HttpResponse:
 Owners = dict[int, tuple[str, str]]
 
 
-def _owners() -> Owners:
+def _owners_by_key() -> Owners:
     rows = ApiKey.objects.values_list("pk", "user", "team__name")
     return {pk: (user, team or "") for pk, user, team in rows}
 
@@ -97,7 +100,7 @@ def _keys_of(user: str, owners: Owners) -> list[int]:
     return [pk for pk, (name, _) in owners.items() if name == user]
 
 
-def _day(text: str, param: str) -> dt.datetime | None:
+def _parse_day(text: str, param: str) -> dt.datetime | None:
     if not text:
         return None
     try:
@@ -106,7 +109,9 @@ def _day(text: str, param: str) -> dt.datetime | None:
         raise RejectedRequest(400, f"{param}: must be a date such as 2026-01-31", param) from None
 
 
-def _summary(filters: SpendFilters, since: dt.datetime, until: dt.datetime) -> list[dict[str, Any]]:
+def _daily_summary(
+    filters: SpendFilters, since: dt.datetime, until: dt.datetime
+) -> list[dict[str, Any]]:
     """Return a row for each day with requests, and for the days after the last of them."""
     if not 0 <= (until - since).days <= _DAYS:
         raise RejectedRequest(
@@ -117,7 +122,7 @@ def _summary(filters: SpendFilters, since: dt.datetime, until: dt.datetime) -> l
     rows = UsageHour.objects.in_range(since, until)
     if filters.api_key:
         rows = rows.filter(key_prefix=token_of_key(filters.api_key))
-    owners = _owners()
+    owners = _owners_by_key()
     if filters.user_id:
         rows = rows.of_keys(_keys_of(filters.user_id, owners))
     days: dict[dt.date, dict[str, Any]] = {}
@@ -144,7 +149,7 @@ def _empty_day(day: dt.date) -> dict[str, Any]:
     return {"startTime": day, "spend": 0.0, "users": {}, "models": {}}
 
 
-def _row(row: RequestLog, owners: Owners) -> dict[str, Any]:
+def _spend_log_row(row: RequestLog, owners: Owners) -> dict[str, Any]:
     user, team = owners.get(row.key_id or 0, ("", ""))
     prompt = [row.input_tokens, row.cache_read_tokens, row.cache_write_tokens]
     into, out = sum(number or 0 for number in prompt), row.output_tokens or 0
@@ -170,7 +175,7 @@ def _row(row: RequestLog, owners: Owners) -> dict[str, Any]:
         "custom_llm_provider": row.provider or None,
         "api_base": "",
         "user": user,
-        "metadata": _metadata(row),
+        "metadata": _row_metadata(row),
         "cache_hit": str(row.cache in _HITS),
         "cache_key": "",
         "request_tags": [],
@@ -186,7 +191,7 @@ def _row(row: RequestLog, owners: Owners) -> dict[str, Any]:
     }
 
 
-def _metadata(row: RequestLog) -> dict[str, Any]:
+def _row_metadata(row: RequestLog) -> dict[str, Any]:
     metadata: dict[str, Any] = {
         "spend_known": row.cost_usd is not None or row.charged_usd is not None,
         "usage_known": row.output_tokens is not None or row.input_tokens is not None,

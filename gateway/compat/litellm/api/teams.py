@@ -105,7 +105,7 @@ def _request_body_schema(properties: dict[str, Any], *required: str) -> dict[str
 def new(request: HttpRequest) -> HttpResponse:
     """Create a team; `notes` list what is not stored."""
     return as_litellm_response(
-        run_once(request, lambda: run_in_transaction(lambda: _new(body_of(request))))
+        run_once(request, lambda: run_in_transaction(lambda: _create_team(body_of(request))))
     )
 
 
@@ -117,7 +117,7 @@ def new(request: HttpRequest) -> HttpResponse:
 )
 def update(request: HttpRequest) -> HttpResponse:
     """Change a team; null removes a limit."""
-    return run_in_transaction(lambda: _update(body_of(request)))
+    return run_in_transaction(lambda: _update_team(body_of(request)))
 
 
 @router.post(
@@ -128,10 +128,10 @@ def update(request: HttpRequest) -> HttpResponse:
 )
 def delete(request: HttpRequest) -> HttpResponse:
     """Delete teams with their keys; none if one of them does not exist."""
-    return run_in_transaction(lambda: _delete(body_of(request)))
+    return run_in_transaction(lambda: _delete_teams(body_of(request)))
 
 
-def _new(fields: dict[str, Any]) -> HttpResponse:
+def _create_team(fields: dict[str, Any]) -> HttpResponse:
     notes = check_team(fields)
     team_id, alias = (
         string_field(fields, "team_id").strip(),
@@ -151,12 +151,12 @@ def _new(fields: dict[str, Any]) -> HttpResponse:
     row = Team(source_ref=ref)
     budget, budget_notes = budget_of(fields)
     document = {"name": name, "limits": limits_of(fields), "budget": budget}
-    document["parent"] = _organization(fields)
+    document["parent"] = _organization_name(fields)
     write_team(document, row)
     return reply({**team_info(row, Spending()), "notes": [*notes, *budget_notes]})
 
 
-def _update(fields: dict[str, Any]) -> HttpResponse:
+def _update_team(fields: dict[str, Any]) -> HttpResponse:
     row = find_team(fields)
     notes = check_team(fields)
     before, team_id = _TEAMS.read(row), team_rows.id_of(row)
@@ -172,7 +172,7 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
     if alias := string_field(fields, "team_alias").strip():
         changes["name"] = alias
     if "organization_id" in fields:
-        changes["parent"] = _organization(fields)
+        changes["parent"] = _organization_name(fields)
     if changes.get("name", team_id) != team_id:  # its ID stays
         row.source_ref = team_rows.TEAM + team_id
     write_team({**merge_patch(before, changes), "budget": budget}, row)
@@ -180,7 +180,7 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
     return reply({"team_id": team_id, "data": data, "notes": [*notes, *budget_notes]})
 
 
-def _delete(fields: dict[str, Any]) -> HttpResponse:
+def _delete_teams(fields: dict[str, Any]) -> HttpResponse:
     ids = list_of_ids(fields, "team_ids")
     rows = [find_team({"team_id": team_id}) for team_id in ids]
     for row in rows:
@@ -234,7 +234,7 @@ def find_team(fields: dict[str, Any]) -> Team:
     return row
 
 
-def _organization(fields: dict[str, Any]) -> str:
+def _organization_name(fields: dict[str, Any]) -> str:
     """Return the name of the team that stands for an organization."""
     organization = string_field(fields, "organization_id")
     row = team_rows.find(organization, team_rows.ORGANIZATION)
@@ -315,16 +315,16 @@ def _member_delete(fields: dict[str, Any]) -> HttpResponse:
 @router.get("/team/info", auth=Reader(), operation_id="litellm_team_info")
 def info(request: HttpRequest, team_id: str = "") -> HttpResponse:
     """A team with its keys and its spend."""
-    return run_in_transaction(lambda: _info(team_id))
+    return run_in_transaction(lambda: _team_info(team_id))
 
 
 @router.get("/team/list", auth=Reader(), operation_id="litellm_team_list")
 def list_teams(request: HttpRequest, user_id: str = "", organization_id: str = "") -> HttpResponse:
     """All teams with their keys; or those of a user or of an organization."""
-    return run_in_transaction(lambda: _list(user_id, organization_id))
+    return run_in_transaction(lambda: _list_teams(user_id, organization_id))
 
 
-def _info(team_id: str) -> HttpResponse:
+def _team_info(team_id: str) -> HttpResponse:
     row, spending = find_team({"team_id": team_id}), Spending()
     keys = [key_info(key, spending) for key in row.keys.select_related("team")]
     return reply(
@@ -337,14 +337,14 @@ def _info(team_id: str) -> HttpResponse:
     )
 
 
-def _list(user_id: str, organization_id: str) -> HttpResponse:
+def _list_teams(user_id: str, organization_id: str) -> HttpResponse:
     rows, spending = team_rows.teams().prefetch_related("keys"), Spending()
     if "\0" in user_id + organization_id:
         return reply([])
     if user_id:
         rows = rows.filter(keys__user=user_id).distinct()
     if organization_id:
-        rows = rows.filter(parent__name=_organization({"organization_id": organization_id}))
+        rows = rows.filter(parent__name=_organization_name({"organization_id": organization_id}))
     return reply(
         [
             {

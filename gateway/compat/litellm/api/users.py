@@ -83,7 +83,7 @@ def _request_body_schema(properties: dict[str, Any], *required: str) -> dict[str
 def new(request: HttpRequest) -> HttpResponse:
     """Create a user, and a key unless `auto_create_key` is false."""
     return as_litellm_response(
-        run_once(request, lambda: run_in_transaction(lambda: _new(body_of(request))))
+        run_once(request, lambda: run_in_transaction(lambda: _create_user(body_of(request))))
     )
 
 
@@ -95,7 +95,7 @@ def new(request: HttpRequest) -> HttpResponse:
 )
 def update(request: HttpRequest) -> HttpResponse:
     """Change the budget and the limits of a user; null removes a limit."""
-    return run_in_transaction(lambda: _update(body_of(request)))
+    return run_in_transaction(lambda: _update_user(body_of(request)))
 
 
 @router.post(
@@ -106,23 +106,23 @@ def update(request: HttpRequest) -> HttpResponse:
 )
 def delete(request: HttpRequest) -> HttpResponse:
     """Delete users with all their keys; none if one of them does not exist."""
-    return run_in_transaction(lambda: _delete(body_of(request)))
+    return run_in_transaction(lambda: _delete_users(body_of(request)))
 
 
 @router.get("/user/info", auth=Reader(), operation_id="litellm_user_info")
 def info(request: HttpRequest, user_id: str = "") -> HttpResponse:
     """A user with the user's keys and teams."""
-    return run_in_transaction(lambda: _info(user_id))
+    return run_in_transaction(lambda: _user_info(user_id))
 
 
 @router.get("/user/list", auth=Reader(), operation_id="litellm_user_list")
 def list_users(request: HttpRequest, page: int = 1, page_size: int = 25) -> HttpResponse:
     """A page of users: those with a budget or limits, and those who have keys."""
-    return run_in_transaction(lambda: _list(page, page_size))
+    return run_in_transaction(lambda: _list_users(page, page_size))
 
 
-def _new(fields: dict[str, Any]) -> HttpResponse:
-    notes = _check(fields)
+def _create_user(fields: dict[str, Any]) -> HttpResponse:
+    notes = _check_fields(fields)
     user_id = string_field(fields, "user_id").strip() or string_field(fields, "user_email").strip()
     if not user_id or len(user_id) > _MAX_ID:
         raise RejectedRequest(400, f"user_id: required, at most {_MAX_ID} characters", "user_id")
@@ -148,8 +148,8 @@ def _new(fields: dict[str, Any]) -> HttpResponse:
     )
 
 
-def _update(fields: dict[str, Any]) -> HttpResponse:
-    notes = _check(fields)
+def _update_user(fields: dict[str, Any]) -> HttpResponse:
+    notes = _check_fields(fields)
     for name in ("models", "key_alias", "duration", "tags", "guardrails"):
         if fields.get(name):
             raise RejectedRequest(400, f"{name}: set it on each key of the user", name)
@@ -174,7 +174,7 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
     return reply({"user_id": user_id, "data": data, "notes": [*notes, *budget_notes]})
 
 
-def _delete(fields: dict[str, Any]) -> HttpResponse:
+def _delete_users(fields: dict[str, Any]) -> HttpResponse:
     ids = list_of_ids(fields, "user_ids")
     for user_id in ids:
         row = team_rows.find_user(_user_id({"user_id": user_id}))
@@ -185,7 +185,7 @@ def _delete(fields: dict[str, Any]) -> HttpResponse:
     return reply({"deleted_users": ids})
 
 
-def _check(fields: dict[str, Any]) -> list[str]:
+def _check_fields(fields: dict[str, Any]) -> list[str]:
     notes = check(fields, SUPPORTED_FIELDS, REFUSED_USER_FIELDS)
     if string_field(fields, "user_role") not in _ROLES:
         reason = "accounts of the console have roles: POST /api/users; a key only calls models"
@@ -218,7 +218,7 @@ def _keys_of(user_id: str) -> Any:
 # --- reading ----------------------------------------------------------------------------
 
 
-def _info(user_id: str) -> HttpResponse:
+def _user_info(user_id: str) -> HttpResponse:
     user_id, spending = _user_id({"user_id": user_id}), Spending()
     row = team_rows.find_user(user_id)
     if row is None:
@@ -235,7 +235,7 @@ def _info(user_id: str) -> HttpResponse:
     )
 
 
-def _list(page: int, page_size: int) -> HttpResponse:
+def _list_users(page: int, page_size: int) -> HttpResponse:
     if page < 1 or not 1 <= page_size <= MAX_PAGE:
         reason = f"page must be at least 1 and page_size 1 to {MAX_PAGE}"
         raise RejectedRequest(400, reason, "page_size")

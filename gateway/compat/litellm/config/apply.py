@@ -175,7 +175,7 @@ class _RowWriter:
             "client_credential": provider.client_credential,
             **_TLS_DEFAULTS,
             **provider.tls,
-            **_budget(provider.budget),
+            **_budget_columns(provider.budget),
         }
         row = self._write_row(Provider, {"name": name}, values, provider.ref)
         if row is None:
@@ -290,7 +290,7 @@ class _RowWriter:
             "edits": target_row.edits,
             "tags": list(target_row.tags),
             **{column: target_row.limits.get(name) for column, name in LIMITS.items()},
-            **_budget(target_row.budget),
+            **_budget_columns(target_row.budget),
         }
         self._save_if_changed(
             row or Target(route=route, source=self._source), values, target_row.ref
@@ -358,11 +358,11 @@ class _RowWriter:
                 row.delete()
 
 
-def _budget(budget: dict[str, Decimal]) -> dict[str, Decimal | None]:
+def _budget_columns(budget: dict[str, Decimal]) -> dict[str, Decimal | None]:
     return {column: budget.get(name) for column, name in BUDGETS.items()}
 
 
-def _tls(row: Provider) -> dict[str, Any]:
+def _tls_columns(row: Provider) -> dict[str, Any]:
     return {name: getattr(row, name) for name in _TLS_DEFAULTS}
 
 
@@ -376,7 +376,7 @@ def _calls_same_endpoint(row: Provider, provider: ProviderRow) -> bool:
         and row.drop_params
         and not row.client_credential
         and not (row.base_url or row.headers or row.query or row.credential or row.auth)
-        and _tls(row) == _TLS_DEFAULTS
+        and _tls_columns(row) == _TLS_DEFAULTS
     )
 
 
@@ -393,7 +393,10 @@ def _matches_file(row: Provider, provider: ProviderRow) -> bool:
         return False
     if row.client_credential != provider.client_credential:
         return False
-    if row.drop_params != provider.drop_params or _tls(row) != {**_TLS_DEFAULTS, **provider.tls}:
+    if row.drop_params != provider.drop_params or _tls_columns(row) != {
+        **_TLS_DEFAULTS,
+        **provider.tls,
+    }:
         return False
     try:
         return provider.key == (store.credential_of(row) if row.credential else "")

@@ -48,17 +48,17 @@ def read_cache(config: Config, files: list[Node], report: Report) -> None:
         if section is None or switch is None:
             continue
         params = section.get("cache_params")
-        policy = _policy(params, report) if params is not None else {"ttl_s": 600}
+        policy = _cache_policy_fields(params, report) if params is not None else {"ttl_s": 600}
         if switch.boolean() and policy is not None:
             for route in config.routes.values():
                 route.cache = dict(policy)
         return
 
 
-def _policy(params: Node, report: Report) -> dict[str, Any] | None:
+def _cache_policy_fields(params: Node, report: Report) -> dict[str, Any] | None:
     """Return the fields of a `routing.cache_policy.CachePolicy`; None if no call is cached."""
     report.keys(params, "cache_params")
-    policy: dict[str, Any] = {"ttl_s": _ttl(params)}
+    policy: dict[str, Any] = {"ttl_s": _read_ttl(params)}
     if (namespace := params.get("namespace")) is not None:
         policy["namespace"] = namespace.text(max_length=100)
     if (mode := params.get("mode")) is not None:
@@ -74,18 +74,18 @@ def _policy(params: Node, report: Report) -> dict[str, Any] | None:
             return None
         if len(verbs) < len(_CALLS):
             policy["verbs"] = verbs
-    _semantic(params, policy, report)
+    _read_semantic_cache(params, policy, report)
     return policy
 
 
-def _ttl(params: Node) -> int:
+def _read_ttl(params: Node) -> int:
     node = params.get(*_TTLS)
     if node is None:
         return 600
     return max(1, node.integer(max_value=MAX_TTL_S))
 
 
-def _semantic(params: Node, policy: dict[str, Any], report: Report) -> None:
+def _read_semantic_cache(params: Node, policy: dict[str, Any], report: Report) -> None:
     kind, threshold = params.get("type"), params.get("similarity_threshold")
     if kind is None or not kind.text().endswith(_SEMANTIC):
         return

@@ -67,7 +67,7 @@ def _tier_models(
     model_by_tier = {}
     for tier in _TIERS:
         node = nodes.get(tier, default)
-        models = [item for item in _texts(node) if item in config.routes]
+        models = [item for item in _node_texts(node) if item in config.routes]
         if models:
             model_by_tier[tier] = models
         elif node is not None:
@@ -75,7 +75,7 @@ def _tier_models(
     return model_by_tier
 
 
-def _texts(node: Node | None) -> list[str]:
+def _node_texts(node: Node | None) -> list[str]:
     if node is None:
         return []
     return [item.text() for item in (node.list() if isinstance(node.value, tuple) else (node,))]

@@ -148,7 +148,7 @@ def default_edits(params: Node, model: ResolvedModel, report: Report) -> list[di
         value = node.to_python()
         path = parameters.get(name)
         if path is None:
-            translated = _translate(name, value, model)
+            translated = _translate_param(name, value, model)
             if not translated:
                 report.add(node, "is not sent: the provider has no such parameter")
             edits += [_default_edit(name, path, value) for path, value in translated.items()]
@@ -174,7 +174,7 @@ def _default_edit(name: str, path: str, value: Any) -> dict[str, Any]:
     return {"op": "default", "path": path, "value": value, "reason": edit_reason(name)}
 
 
-def _translate(name: str, value: Any, model: ResolvedModel) -> dict[str, Any]:
+def _translate_param(name: str, value: Any, model: ResolvedModel) -> dict[str, Any]:
     """Return the fields, by path, that a client's parameter adds to the provider's request."""
     reader = DIALECTS[_READ_AS.get(name, "openai_chat")].client
     traits = traits_for(model.preset.name, model.model)

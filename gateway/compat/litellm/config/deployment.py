@@ -121,12 +121,12 @@ def read_deployment(
         resolved_model = msgspec.structs.replace(resolved_model, model=public)
     if resolved_model.guessed and resolved_model.prefix in ELSEWHERE:
         report.add(model, ELSEWHERE[resolved_model.prefix])
-    mock_response = _mock(params, report)
+    mock_response = _mock_response(params, report)
     if resolved_model.prefix in OTHER_API and mock_response is None:
         report.add(model, OTHER_API[resolved_model.prefix])
     if mock_response is None:
         provider = endpoint(params, resolved_model, environ, report)
-        edits = _edits(params, resolved_model, report)
+        edits = _read_edits(params, resolved_model, report)
     else:
         provider = ProviderRow(preset=MOCK, ref=params.location, shareable=True)
         edits = [{"op": "set", "path": "mock_response", "value": mock_response}]
@@ -140,8 +140,8 @@ def read_deployment(
             provider=provider.identity,
             name=resolved_model.model,
             ref=params.location,
-            traits={**traits, **_traits(info, report)},
-            prices={**prices, **_prices(params, info, report)},
+            traits={**traits, **_read_traits(info, report)},
+            prices={**prices, **_read_prices(params, info, report)},
         ),
         target=TargetRow(
             provider=provider.identity,
@@ -151,7 +151,7 @@ def read_deployment(
             shares={n: node.number() for n in SHARES if (node := params.get(n)) is not None},
             timeouts=timeouts(params),
             edits=edits,
-            tags=_tags(params),
+            tags=_read_tags(params),
             limits=limits,
             rates=rates,
             budget=budget(params, report, "max_budget", "budget_duration"),
@@ -159,7 +159,7 @@ def read_deployment(
     )
 
 
-def _mock(params: Node, report: Report) -> str | None:
+def _mock_response(params: Node, report: Report) -> str | None:
     """Return the entry's fixed response, or None; it replaces the call to the provider."""
     node = params.get("mock_response")
     if node is None or isinstance(node.value, str):
@@ -168,7 +168,7 @@ def _mock(params: Node, report: Report) -> str | None:
     return None
 
 
-def _tags(params: Node) -> tuple[str, ...]:
+def _read_tags(params: Node) -> tuple[str, ...]:
     node = params.get("tags")
     tags = (item.text(max_length=128).strip() for item in node.list()) if node is not None else ()
     return tuple(dict.fromkeys(tag for tag in tags if tag))
@@ -200,7 +200,7 @@ def timeouts(node: Node) -> dict[str, float]:
     return timeouts
 
 
-def _edits(params: Node, model: ResolvedModel, report: Report) -> list[dict[str, Any]]:
+def _read_edits(params: Node, model: ResolvedModel, report: Report) -> list[dict[str, Any]]:
     edits = default_edits(params, model, report)
     if (node := params.get("extra_body")) is not None:
         reason = edit_reason("extra_body")
@@ -243,17 +243,17 @@ def _list_prices(preset: str, model: str) -> dict[str, Decimal]:
     return {name: value for name in COSTS.values() if (value := getattr(price, name))}
 
 
-def _prices(params: Node, info: Node | None, report: Report) -> dict[str, Decimal]:
+def _read_prices(params: Node, info: Node | None, report: Report) -> dict[str, Decimal]:
     prices = {}
     for source in (info, params):
         for key, name in COSTS.items():
             node = source.get(key) if source is not None else None
-            if node is not None and (price := report.attempt(node, _price)) is not None:
+            if node is not None and (price := report.attempt(node, _price_per_mtok)) is not None:
                 prices[name] = price
     return prices
 
 
-def _price(node: Node) -> Decimal:
+def _price_per_mtok(node: Node) -> Decimal:
     """Convert US dollars per token to US dollars per million tokens, without rounding error."""
     price = Decimal(str(node.number())) * _MILLION
     if price > MAX_PRICE:
@@ -261,7 +261,7 @@ def _price(node: Node) -> Decimal:
     return price.quantize(_PRICE_QUANTUM)
 
 
-def _traits(info: Node | None, report: Report) -> dict[str, Any]:
+def _read_traits(info: Node | None, report: Report) -> dict[str, Any]:
     if info is None:
         return {}
     readers: dict[str, tuple[str, Callable[[Node], Any]]] = {

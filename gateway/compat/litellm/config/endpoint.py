@@ -37,11 +37,11 @@ def endpoint(
     preset = model.preset
     access = clouds.access(params, model, environ, report)
     if access is None:
-        access = clouds.Access(*_credential(params, _host_preset(model), environ))
+        access = clouds.Access(*_read_credential(params, _host_preset(model), environ))
     key, key_env = access.key, access.key_env
-    base = _base(params, model, environ)
-    headers = _headers(params, preset, report)
-    query = _query(params, model, environ, report)
+    base = _read_base_url(params, model, environ)
+    headers = _read_headers(params, preset, report)
+    query = _read_query(params, model, environ, report)
     uses_preset_variable = key_env in preset.env or not (key or key_env)
     drop_params_node = params.get("drop_params")
     drop_params = drop_params_node is None or drop_params_node.boolean()
@@ -80,7 +80,7 @@ def explicit_base_url(params: Node) -> str:
     return node.text(max_length=MAX_URL).strip().rstrip("/") if node is not None else ""
 
 
-def _credential(params: Node, preset: Preset, environ: Mapping[str, str]) -> tuple[str, str]:
+def _read_credential(params: Node, preset: Preset, environ: Mapping[str, str]) -> tuple[str, str]:
     """Return (key, variable) of the entry; by default, the preset's usual variable."""
     node = params.get("api_key")
     if node is not None and node.variable:
@@ -99,7 +99,7 @@ def _host_preset(model: ResolvedModel) -> Preset:
     return PRESETS[_SAME_HOST.get(model.prefix, model.preset.name)]
 
 
-def _base(params: Node, model: ResolvedModel, environ: Mapping[str, str]) -> str:
+def _read_base_url(params: Node, model: ResolvedModel, environ: Mapping[str, str]) -> str:
     """Return the base URL as stored here: without the path that the dialect appends."""
     preset = model.preset
     base = explicit_base_url(params)
@@ -120,7 +120,7 @@ def _base(params: Node, model: ResolvedModel, environ: Mapping[str, str]) -> str
     return normalize_base_url(preset, base, model.model)
 
 
-def _headers(params: Node, preset: Preset, report: Report) -> dict[str, str]:
+def _read_headers(params: Node, preset: Preset, report: Report) -> dict[str, str]:
     nodes = dict(node.items()) if (node := params.get("extra_headers", "headers")) else {}
     if (node := params.get("organization")) is not None:
         nodes["OpenAI-Organization"] = node
@@ -132,7 +132,7 @@ def _headers(params: Node, preset: Preset, report: Report) -> dict[str, str]:
         if value.variable and value.value is None:
             report.add(value, f"is not sent: the variable {value.variable} is not set")
             continue
-        headers[name] = _reference(value)
+        headers[name] = _text_or_reference(value)
         if not value.variable and _SECRET.search(name):
             report.add(
                 value,
@@ -141,12 +141,12 @@ def _headers(params: Node, preset: Preset, report: Report) -> dict[str, str]:
     return headers
 
 
-def _reference(node: Node) -> str:
+def _text_or_reference(node: Node) -> str:
     """Return the text, or the reference: a variable's value is never stored in the database."""
     return f"{REFERENCE}{node.variable}" if node.variable else node.text()
 
 
-def _query(
+def _read_query(
     params: Node, model: ResolvedModel, environ: Mapping[str, str], report: Report
 ) -> dict[str, str]:
     preset_query = dict(model.preset.query)

@@ -50,7 +50,7 @@ def read_guardrails(config: Config, files: list[Node], report: Report) -> None:
         nodes = (file.get("guardrails"), library.get("guardrails") if library is not None else None)
         for node in nodes:
             for item in node.list() if node is not None else ():
-                report.attempt(item, lambda entry: _read(config, entry, report))
+                report.attempt(item, lambda entry: _read_guardrail(config, entry, report))
 
 
 def attach_guardrails(config: Config, report: Report) -> None:
@@ -67,7 +67,7 @@ def attach_guardrails(config: Config, report: Report) -> None:
         route.guardrails = list(dict.fromkeys(names))
 
 
-def _read(config: Config, entry: Node, report: Report) -> None:
+def _read_guardrail(config: Config, entry: Node, report: Report) -> None:
     name_node, params = entry.get("guardrail_name"), entry.get("litellm_params")
     if name_node is None or params is None:
         raise entry.error("needs a guardrail_name and litellm_params")
@@ -129,7 +129,7 @@ def _report_unread(params: Node, read: frozenset[str], report: Report) -> None:
             report.add(node, "has no effect on a guardrail")
 
 
-def _generic(config: Config, params: Node, report: Report) -> Parts:
+def _read_generic_guardrail(config: Config, params: Node, report: Report) -> Parts:
     read = frozenset(
         {
             *("api_base", "api_key", "unreachable_fallback", "fail_on_error"),
@@ -151,13 +151,13 @@ def _generic(config: Config, params: Node, report: Report) -> Parts:
         {
             "kind": "litellm",
             "settings": settings,
-            "credential": "" if key is None else _credential(key),
+            "credential": "" if key is None else _read_credential(key),
             "on_error": "allow" if opens else "block",
         },
     )
 
 
-def _presidio(config: Config, params: Node, report: Report) -> Parts:
+def _read_presidio(config: Config, params: Node, report: Report) -> Parts:
     read = frozenset({"presidio_analyzer_api_base", "presidio_language", "pii_entities_config"})
     # The gateway masks what the analyzer finds.
     _report_unread(params, read | {"presidio_anonymizer_api_base"}, report)
@@ -175,11 +175,11 @@ def _presidio(config: Config, params: Node, report: Report) -> Parts:
         if action.text() not in by_action:
             raise action.error("must be MASK or BLOCK")
         by_action[action.text()].append(entity)
-    for suffix, action_name, names in _split(by_action):
+    for suffix, action_name, names in _split_by_action(by_action):
         yield suffix, action_name, {"kind": "presidio", "settings": {**settings, "entities": names}}
 
 
-def _split(by_action: dict[str, list[Any]]) -> Iterator[tuple[str, str, list[Any]]]:
+def _split_by_action(by_action: dict[str, list[Any]]) -> Iterator[tuple[str, str, list[Any]]]:
     """The parts of a guardrail that blocks some things and masks others."""
     both = all(by_action.values())
     for action in ("BLOCK", "MASK"):
@@ -187,7 +187,7 @@ def _split(by_action: dict[str, list[Any]]) -> Iterator[tuple[str, str, list[Any
             yield f" ({action.lower()})" if both else "", action.lower(), by_action[action]
 
 
-def _moderation(config: Config, params: Node, report: Report) -> Parts:
+def _read_moderation(config: Config, params: Node, report: Report) -> Parts:
     _report_unread(params, frozenset({"model", "api_key"}), report)
     presets = presets_of("openai")
     name = next((n for n, row in config.providers.items() if row.preset in presets), None)
@@ -206,7 +206,7 @@ def _content_filter(config: Config, params: Node, report: Report) -> Parts:
     patterns_by_action: dict[str, list[dict[str, str]]] = {"BLOCK": [], "MASK": []}
     pattern_nodes = params.get("patterns")
     for item in pattern_nodes.list() if pattern_nodes is not None else ():
-        action = _action(item)
+        action = _read_action(item)
         prebuilt, pattern = item.get("pattern_name"), item.get("pattern")
         if pattern is not None:
             label = item.get("name")
@@ -223,16 +223,18 @@ def _content_filter(config: Config, params: Node, report: Report) -> Parts:
             raise item.error("needs a keyword")
         blocked_word = keyword.text(max_length=200)
         pattern_text = rf"(?i)(?<!\w){re.escape(blocked_word)}(?!\w)"
-        patterns_by_action[_action(item)].append(
+        patterns_by_action[_read_action(item)].append(
             {"name": blocked_word[:100], "pattern": pattern_text}
         )
-    for suffix, action_name, _ in _split({a: [*pii[a], *patterns_by_action[a]] for a in pii}):
+    for suffix, action_name, _ in _split_by_action(
+        {a: [*pii[a], *patterns_by_action[a]] for a in pii}
+    ):
         key = action_name.upper()
         settings = {"pii": list(dict.fromkeys(pii[key])), "patterns": patterns_by_action[key]}
         yield suffix, action_name, {"kind": "patterns", "settings": settings}
 
 
-def _action(item: Node) -> str:
+def _read_action(item: Node) -> str:
     action = item.get("action")
     if action is None:
         return "BLOCK"
@@ -241,14 +243,14 @@ def _action(item: Node) -> str:
     return action.text()
 
 
-def _credential(node: Node) -> str:
+def _read_credential(node: Node) -> str:
     """A reference to a variable stays one, so that its value is not stored."""
     return f"{REFERENCE}{node.variable}" if node.variable else node.text()
 
 
 _READERS: dict[str, Callable[[Config, Node, Report], Parts]] = {
-    "generic_guardrail_api": _generic,
-    "presidio": _presidio,
-    "openai_moderation": _moderation,
+    "generic_guardrail_api": _read_generic_guardrail,
+    "presidio": _read_presidio,
+    "openai_moderation": _read_moderation,
     "litellm_content_filter": _content_filter,
 }

@@ -98,7 +98,7 @@ def resolve_model(model: str, provider: Node | None, base: str) -> ResolvedModel
         return ResolvedModel(host_model, host_model.litellm[0], model)
     if model == "*":
         return _resolve_prefix("openai", model)
-    prefix = _family(model)
+    prefix = _model_family(model)
     if prefix:
         resolved_prefix = _resolve_prefix(prefix, model)
         return msgspec.structs.replace(resolved_prefix, guessed=True)
@@ -127,7 +127,7 @@ def _resolve_prefix(prefix: str, model: str) -> ResolvedModel:
     return ResolvedModel(match.preset, prefix, match.model, region=match.region)
 
 
-def _family(model: str) -> str:
+def _model_family(model: str) -> str:
     for prefix, patterns in FAMILIES.items():
         if any(fnmatch.fnmatchcase(model, pattern) for pattern in patterns):
             return prefix

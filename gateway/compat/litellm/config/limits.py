@@ -70,12 +70,12 @@ def read_limits(config: Config, files: list[Node], sections: list[Node], report:
 def deployment_limits(params: Node, info: Node | None) -> tuple[dict[str, int], dict[str, int]]:
     """Return the limits of an entry that always apply, and the rates that may become limits."""
     limits = {}
-    if (count := _count(params.get("max_parallel_requests"))) is not None:
+    if (count := _limit_or_none(params.get("max_parallel_requests"))) is not None:
         limits["concurrency"] = count
     rates = {}
     for name, limit in RATES.items():
         node = params.get(name) or (info.get(name) if info is not None else None)
-        if (count := _count(node)) is not None:
+        if (count := _limit_or_none(node)) is not None:
             rates[limit] = count
     return limits, rates
 
@@ -83,7 +83,7 @@ def deployment_limits(params: Node, info: Node | None) -> tuple[dict[str, int], 
 def note_key_limits(route: RouteRow, params: Node) -> None:
     """Set what each key may use of a model: the lowest limit of its entries."""
     for name, limit in KEY_RATES.items():
-        if (count := _count(params.get(name))) is not None:
+        if (count := _limit_or_none(params.get(name))) is not None:
             route.key_limits[limit] = min(count, route.key_limits.get(limit, count))
 
 
@@ -95,11 +95,11 @@ def budget(section: Node, report: Report, amount_key: str, window_key: str) -> B
     usd = Decimal(str(amount.number())).quantize(_LEAST_USD, ROUND_UP)
     if usd >= _MOST_USD:
         raise amount.error(f"must be below {_MOST_USD} US dollars")
-    span = "total" if duration is None else _span(duration, report)
+    span = "total" if duration is None else _budget_span(duration, report)
     return {f"{span}_usd": usd} if span else {}
 
 
-def _span(node: Node, report: Report) -> str:
+def _budget_span(node: Node, report: Report) -> str:
     """Return the window of a budget; empty, and reported, for a duration without a window."""
     match = _DURATION.fullmatch(node.text().strip().lower())
     if match is None:
@@ -113,7 +113,7 @@ def _span(node: Node, report: Report) -> str:
     return span
 
 
-def _count(node: Node | None) -> int | None:
+def _limit_or_none(node: Node | None) -> int | None:
     """Return a limit; None if it is not set, or 0."""
     return None if node is None else int(node.number()) or None
 
@@ -133,8 +133,8 @@ def _enforced_rates(sections: list[Node]) -> frozenset[str]:
 
 def _default_concurrency(sections: list[Node], general_settings: list[Node]) -> int | None:
     """Return the concurrency limit of deployments without their own."""
-    router = _count(_first_node(sections, "default_max_parallel_requests"))
-    return router or _count(_first_node(general_settings, "max_parallel_requests"))
+    router = _limit_or_none(_first_node(sections, "default_max_parallel_requests"))
+    return router or _limit_or_none(_first_node(general_settings, "max_parallel_requests"))
 
 
 def _with_limits(target: TargetRow, rates: frozenset[str], max_parallel: int | None) -> TargetRow:
@@ -165,7 +165,7 @@ def _read_global_limits(
     config: Config, sections: list[Node], general_settings: list[Node], report: Report
 ) -> None:
     max_concurrency = _first_node(general_settings, "global_max_parallel_requests")
-    if max_concurrency is not None and (count := _count(max_concurrency)) is not None:
+    if max_concurrency is not None and (count := _limit_or_none(max_concurrency)) is not None:
         _add_setting(config, "limits", {"concurrency": count}, max_concurrency)
     for section in sections:
         amount = section.get("max_budget")
@@ -198,14 +198,14 @@ def _read_end_users(
             report.add(mapping, "has no effect: only customers are named by headers")
     for setting, nodes in (
         ("end_user_headers", headers),
-        ("tag_headers", _list(_first_node(sections, "extra_spend_tag_headers"))),
+        ("tag_headers", _list_items(_first_node(sections, "extra_spend_tag_headers"))),
     ):
         names = [text for node in nodes if (text := _header_name(node, report))]
         if names:
             _add_setting(config, setting, list(dict.fromkeys(names)), nodes[0])
 
 
-def _list(node: Node | None) -> list[Node]:
+def _list_items(node: Node | None) -> list[Node]:
     return [] if node is None else list(node.list())
 
 

@@ -43,14 +43,16 @@ def read(path: str | Path, environ: Mapping[str, str] | None = None) -> Config:
     `environment_variables`.
     """
     root = Path(path)
-    return read_files(root.name, _files(root), dict(os.environ if environ is None else environ))
+    return read_files(
+        root.name, _included_files(root), dict(os.environ if environ is None else environ)
+    )
 
 
 def read_files(name: str, files: list[File], environ: Mapping[str, str]) -> Config:
     """Read parsed files as one configuration. Raises ConfigError."""
     config = Config(file=name)
     report = Report()
-    config.environment = _variables(files, environ, report)
+    config.environment = _read_variables(files, environ, report)
     sections = [resolve_variables(file.root, {**config.environment, **environ}) for file in files]
     parser = _Parser(config, {**config.environment, **environ}, report)
     for file in files:
@@ -70,7 +72,7 @@ def read_files(name: str, files: list[File], environ: Mapping[str, str]) -> Conf
     return config
 
 
-def _files(root: Path) -> list[File]:
+def _included_files(root: Path) -> list[File]:
     """Return the file and its includes, each once, the including file first."""
     files_by_path: dict[Path, File] = {}
     todo = [root.resolve()]
@@ -87,7 +89,9 @@ def _files(root: Path) -> list[File]:
     return list(files_by_path.values())
 
 
-def _variables(files: list[File], environ: Mapping[str, str], report: Report) -> dict[str, str]:
+def _read_variables(
+    files: list[File], environ: Mapping[str, str], report: Report
+) -> dict[str, str]:
     """Return what `environment_variables` sets, with references looked up."""
     variables: dict[str, str] = {}
     for file in files:

@@ -24,7 +24,7 @@ def find_redis_url(files: list[Node], environ: Mapping[str, str], report: Report
     urls: list[tuple[Node, str]] = []
     for file in files:
         router = file.get("router_settings")
-        if router is not None and (url := _url(router, _ROUTER, report)):
+        if router is not None and (url := _read_url(router, _ROUTER, report)):
             urls.append((router, url))
         library = file.get("litellm_settings")
         params = library.get("cache_params") if library is not None else None
@@ -40,15 +40,19 @@ def _cache_url(params: Node, environ: Mapping[str, str], report: Report) -> str:
     kind = params.get("type")
     if kind is None or not kind.text().startswith("redis"):
         return ""
-    return _url(params, _CACHE, report) or environ.get("REDIS_URL", "") or _environment_url(environ)
+    return (
+        _read_url(params, _CACHE, report)
+        or environ.get("REDIS_URL", "")
+        or _environment_url(environ)
+    )
 
 
 def _environment_url(environ: Mapping[str, str]) -> str:
     host, password = environ.get("REDIS_HOST", ""), environ.get("REDIS_PASSWORD", "")
-    return _build(host, environ.get("REDIS_PORT", ""), "", password, "") if host else ""
+    return _build_url(host, environ.get("REDIS_PORT", ""), "", password, "") if host else ""
 
 
-def _url(section: Node, prefix: str, report: Report) -> str:
+def _read_url(section: Node, prefix: str, report: Report) -> str:
     """Return the URL from `url`, or from host, port, user, password and database."""
 
     def text(name: str) -> str:
@@ -63,7 +67,7 @@ def _url(section: Node, prefix: str, report: Report) -> str:
         return ""
     ssl = section.get(f"{prefix}ssl", "ssl")
     parts = (text(f"{prefix}{name}") for name in ("port", "username", "password", "db"))
-    url = _build(host, *parts)
+    url = _build_url(host, *parts)
     return url.replace("redis://", "rediss://", 1) if ssl is not None and ssl.boolean() else url
 
 
@@ -76,7 +80,7 @@ def _set_text(node: Node, report: Report) -> str:
         return ""
 
 
-def _build(host: str, port: str, user: str, password: str, database: str) -> str:
+def _build_url(host: str, port: str, user: str, password: str, database: str) -> str:
     login = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user or password else ""
     url_host = f"[{host}]" if ":" in host else host
     path = f"/{quote(database, safe='')}" if database else ""

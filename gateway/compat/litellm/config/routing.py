@@ -47,18 +47,18 @@ def read_routing(config: Config, sections: list[Node], report: Report) -> None:
     """Apply the sections, highest precedence first, to all routes. Raises ConfigError."""
     routes = list(config.routes.values())
     for section in sections:
-        _policies(config, section, report)
+        _read_retry_policies(config, section, report)
         for key, kind in _FALLBACKS.items():
             if (node := section.get(key)) is not None:
                 _fallbacks_on(config, node, kind, report)
         for route in routes:
-            _numbers(route, section)
+            _read_numbers(route, section)
     for route in routes:
         # LiteLLM retries among the deployments of a model before it falls back to another.
         route.policy["retry_before_fallback"] = True
-    _strategy(routes, _first_node(sections, "routing_strategy"), report)
-    _affinity(routes, _first_node(sections, "optional_pre_call_checks"), report)
-    _tags(routes, sections)
+    _set_strategy(routes, _first_node(sections, "routing_strategy"), report)
+    _set_affinity(routes, _first_node(sections, "optional_pre_call_checks"), report)
+    _set_tag_filtering(routes, sections)
 
 
 def read_checks(config: Config, general_settings: Node) -> None:
@@ -80,7 +80,7 @@ def _first_node(sections: list[Node], name: str) -> Node | None:
     return next((node for section in sections if (node := section.get(name)) is not None), None)
 
 
-def _numbers(route: RouteRow, section: Node) -> None:
+def _read_numbers(route: RouteRow, section: Node) -> None:
     if (node := section.get("allowed_fails")) is not None:
         # LiteLLM starts the cooldown with the failure after the allowed ones.
         route.policy.setdefault("cooldown_after", node.integer(max_value=_MAX_FALLBACKS) + 1)
@@ -101,14 +101,14 @@ def limit_fallbacks(config: Config, sections: list[Node]) -> None:
             route.fallbacks = route.fallbacks[:limit]
 
 
-def _policies(config: Config, section: Node, report: Report) -> None:
+def _read_retry_policies(config: Config, section: Node, report: Report) -> None:
     groups = section.get("model_group_retry_policy")
     for name, policy in groups.items() if groups is not None else ():
         route = config.routes.get(name)
         if route is None:
             report.add(policy, f"there is no model_name `{name}`")
             continue
-        route.policy.setdefault("retries_by_kind", _counts(policy, "Retries", report))
+        route.policy.setdefault("retries_by_kind", _retry_counts(policy, "Retries", report))
     for key, suffix, field, requires_list in (
         ("retry_policy", "Retries", "retries_by_kind", 0),
         ("allowed_fails_policy", "AllowedFails", "cooldown_after_by_kind", 1),
@@ -116,13 +116,14 @@ def _policies(config: Config, section: Node, report: Report) -> None:
         if (node := section.get(key)) is None:
             continue
         counts = {
-            kind: count + requires_list for kind, count in _counts(node, suffix, report).items()
+            kind: count + requires_list
+            for kind, count in _retry_counts(node, suffix, report).items()
         }
         for route in config.routes.values():
             route.policy.setdefault(field, counts)
 
 
-def _counts(policy: Node, suffix: str, report: Report) -> dict[str, int]:
+def _retry_counts(policy: Node, suffix: str, report: Report) -> dict[str, int]:
     counts = {}
     for name, node in policy.items():
         kind = ERRORS.get(name.removesuffix(suffix))
@@ -152,7 +153,7 @@ def _fallbacks_on(config: Config, node: Node, kind: str, report: Report) -> None
             fallbacks.setdefault(kind, names)
 
 
-def _strategy(routes: list[RouteRow], node: Node | None, report: Report) -> None:
+def _set_strategy(routes: list[RouteRow], node: Node | None, report: Report) -> None:
     if node is None:
         return
     strategy = STRATEGIES.get(node.text())
@@ -165,7 +166,7 @@ def _strategy(routes: list[RouteRow], node: Node | None, report: Report) -> None
             route.targets = [msgspec.structs.replace(t, weight=1.0) for t in route.targets]
 
 
-def _affinity(routes: list[RouteRow], node: Node | None, report: Report) -> None:
+def _set_affinity(routes: list[RouteRow], node: Node | None, report: Report) -> None:
     if node is None:
         return
     for item in node.list():
@@ -180,7 +181,7 @@ def _affinity(routes: list[RouteRow], node: Node | None, report: Report) -> None
                 route.strategy = "sticky"
 
 
-def _tags(routes: list[RouteRow], sections: list[Node]) -> None:
+def _set_tag_filtering(routes: list[RouteRow], sections: list[Node]) -> None:
     """Remove the targets' tags unless tag filtering is enabled; set how tags match."""
     enabled = _first_node(sections, "enable_tag_filtering")
     match = _first_node(sections, "tag_filtering_match_any")

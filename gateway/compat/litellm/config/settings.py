@@ -42,12 +42,12 @@ def read_settings(
                 nodes.append(section)
     for section in nodes:
         report_callbacks(section, report)
-        _aliases(config, section, report)
+        _read_aliases(config, section, report)
     for section in nodes:
-        _numbers(config, section)
-        _times(config, section)
-        _fallbacks(config, section, report)
-        _switches(config, section)
+        _read_numbers(config, section)
+        _read_times(config, section)
+        _read_fallbacks(config, section, report)
+        _read_switches(config, section)
     for section in nodes:
         _default_fallbacks(config, section)
     read_routing(config, nodes, report)
@@ -78,7 +78,7 @@ def _read_general_settings(
         config.max_requests = limit.integer()
 
 
-def _numbers(config: Config, section: Node) -> None:
+def _read_numbers(config: Config, section: Node) -> None:
     retries, cooldown = section.get("num_retries"), section.get("cooldown_time")
     cooldowns_disabled = section.get("disable_cooldowns")
     for route in config.routes.values():
@@ -90,7 +90,7 @@ def _numbers(config: Config, section: Node) -> None:
             route.cooldown_s = cooldown.number()
 
 
-def _times(config: Config, section: Node) -> None:
+def _read_times(config: Config, section: Node) -> None:
     limits = timeouts(section)
     if (idle := section.get("stream_idle_timeout")) is not None:
         limits["idle_s"] = idle.number()
@@ -103,12 +103,12 @@ def _times(config: Config, section: Node) -> None:
         ]
 
 
-def _switches(config: Config, section: Node) -> None:
+def _read_switches(config: Config, section: Node) -> None:
     if (node := section.get("turn_off_message_logging")) is not None and node.boolean():
         config.log_bodies = False
 
 
-def _fallbacks(config: Config, section: Node, report: Report) -> None:
+def _read_fallbacks(config: Config, section: Node, report: Report) -> None:
     node = section.get("fallbacks")
     if node is None:
         return
@@ -116,11 +116,11 @@ def _fallbacks(config: Config, section: Node, report: Report) -> None:
         for name, targets in item.items():
             if name == "*":
                 continue
-            route = _route(config, name)
+            route = _find_route(config, name)
             if route is None:
                 report.add(targets, f"there is no model_name `{name}`")
             elif not route.fallbacks:
-                route.fallbacks = _names(targets, route, report)
+                route.fallbacks = _fallback_names(targets, route, report)
 
 
 def _default_fallbacks(config: Config, section: Node) -> None:
@@ -135,7 +135,7 @@ def _default_fallbacks(config: Config, section: Node) -> None:
                 route.fallbacks = names
 
 
-def _names(node: Node, route: RouteRow, report: Report) -> list[str]:
+def _fallback_names(node: Node, route: RouteRow, report: Report) -> list[str]:
     names = []
     for item in node.list():
         if isinstance(item.value, dict):
@@ -145,12 +145,12 @@ def _names(node: Node, route: RouteRow, report: Report) -> list[str]:
     return names
 
 
-def _route(config: Config, name: str) -> RouteRow | None:
+def _find_route(config: Config, name: str) -> RouteRow | None:
     alias = config.aliases.get(name)
     return config.routes.get(name) or (config.routes.get(alias.route) if alias else None)
 
 
-def _aliases(config: Config, section: Node, report: Report) -> None:
+def _read_aliases(config: Config, section: Node, report: Report) -> None:
     for key in ("model_group_alias", "model_alias_map"):
         node = section.get(key)
         for name, target in node.items() if node is not None else ():
@@ -162,10 +162,10 @@ def _aliases(config: Config, section: Node, report: Report) -> None:
                 raise target.error("needs a model")
             if is_hidden is not None and is_hidden.boolean():
                 report.add(is_hidden, "has no effect: an alias is listed with its model")
-            _alias(config, name, model, report)
+            _add_alias(config, name, model, report)
 
 
-def _alias(config: Config, name: str, model: Node, report: Report) -> None:
+def _add_alias(config: Config, name: str, model: Node, report: Report) -> None:
     route = model.text()
     if len(name) > MAX_NAME:
         raise model.error(f"is an alias with more than {MAX_NAME} characters")

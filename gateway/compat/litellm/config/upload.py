@@ -191,7 +191,7 @@ def _differing_keys(text: str) -> list[ImportLine]:
         path.write_text(text, encoding="utf-8")
         root = read_file(path).root
     lines: dict[str, ImportLine] = {}
-    for section, node in _sections(root):
+    for section, node in _split_sections(root):
         for name, value in node.items():
             key = SECTIONS[section].get(name)
             if (section, name) in _QUIET or key is None:
@@ -210,7 +210,7 @@ def _differing_keys(text: str) -> list[ImportLine]:
     return list(lines.values())
 
 
-def _sections(root: Node) -> Iterator[tuple[str, Node]]:
+def _split_sections(root: Node) -> Iterator[tuple[str, Node]]:
     yield "", root
     models = root.get("model_list")
     for entry in models.list() if models is not None else ():

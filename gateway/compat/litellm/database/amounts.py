@@ -55,8 +55,8 @@ def amounts_of(
     `shared_budget` is the row of BudgetTable that `source` names; its own values take precedence.
     """
     values = {**_present_amounts(shared_budget or {}), **_present_amounts(source)}
-    limits, passes = _limits(values, subject, report)
-    budget = _budget(values, subject, report)
+    limits, passes = _read_limits(values, subject, report)
+    budget = _read_budget(values, subject, report)
     if values.get("temp_budget_increase"):
         report.add_remark(subject, "temp_budget_increase is not imported")
     if values.get("model_max_budget"):
@@ -85,7 +85,7 @@ def _present_amounts(source: Row) -> Row:
     return {name: source[name] for name in _NAMES if source.get(name) not in (None, {}, [])}
 
 
-def _limits(values: Row, subject: str, report: ImportReport) -> tuple[Limits, bool]:
+def _read_limits(values: Row, subject: str, report: ImportReport) -> tuple[Limits, bool]:
     limits: dict[str, int] = {}
     passes = True
     for field, name in LIMITS.items():
@@ -100,14 +100,14 @@ def _limits(values: Row, subject: str, report: ImportReport) -> tuple[Limits, bo
     return Limits(**limits), passes
 
 
-def _budget(values: Row, subject: str, report: ImportReport) -> Budget:
+def _read_budget(values: Row, subject: str, report: ImportReport) -> Budget:
     amounts: dict[str, Any] = {}
     _add_budget(amounts, values, subject, report)
     windows = values.get("budget_limits")
     for item in windows if isinstance(windows, list) else ():
         if isinstance(item, Mapping):
             _add_budget(amounts, item, subject, report)
-    soft_budget, top = _usd(values.get("soft_budget")), next(iter(amounts.values()), None)
+    soft_budget, top = _usd_or_none(values.get("soft_budget")), next(iter(amounts.values()), None)
     if soft_budget is not None and top:
         percent = int(soft_budget * 100 / top)
         if 1 <= percent <= 100:
@@ -126,7 +126,7 @@ def _add_budget(
 ) -> None:
     if values.get("max_budget") is None:
         return
-    usd = _usd(values["max_budget"])
+    usd = _usd_or_none(values["max_budget"])
     if usd is None or not 0 <= usd <= MAX_USD:
         report.add_remark(subject, f"a budget must be 0 to {MAX_USD} US dollars: left out")
         return
@@ -148,7 +148,7 @@ def _add_budget(
     amounts[name] = min(usd, amounts.get(name, usd))
 
 
-def _usd(value: Any) -> Decimal | None:
+def _usd_or_none(value: Any) -> Decimal | None:
     if value is None:
         return None
     try:

@@ -23,7 +23,7 @@ def import_end_users(tables: Tables, report: ImportReport) -> None:
     new_entries: Entries = {}
     for row in tables.of("EndUserTable"):
         name = row["user_id"]
-        entry = _entry(row, budgets.get(row.get("budget_id") or ""), report)
+        entry = _end_user_entry(row, budgets.get(row.get("budget_id") or ""), report)
         if not entry:
             continue
         if not name or len(name) > MAX_END_USER_CHARS:
@@ -32,10 +32,10 @@ def import_end_users(tables: Tables, report: ImportReport) -> None:
         else:
             new_entries[name] = entry
     if new_entries:
-        _add(new_entries, report)
+        _add_entries(new_entries, report)
 
 
-def _entry(row: Row, shared_row: Row | None, report: ImportReport) -> dict[str, Any]:
+def _end_user_entry(row: Row, shared_row: Row | None, report: ImportReport) -> dict[str, Any]:
     """What an end user has of its own, as an entry of the setting."""
     limits, budget, passes = amounts_of(row, shared_row, f"end user {row['user_id']}", report)
     entry = {
@@ -47,7 +47,7 @@ def _entry(row: Row, shared_row: Row | None, report: ImportReport) -> dict[str, 
     return {name: value for name, value in entry.items() if value}
 
 
-def _add(new_entries: Entries, report: ImportReport) -> None:
+def _add_entries(new_entries: Entries, report: ImportReport) -> None:
     """Write the entries; where there are too many, those of blocked end users before others."""
 
     def change(entries: Entries) -> None:

@@ -80,7 +80,7 @@ class _KeyImport:
         self._imported_keys = {
             row["active_token_id"]: row
             for row in tables.of("DeprecatedVerificationToken")
-            if _utc(row["revoke_at"]) > self._now and _SHA256.fullmatch(row["token"])
+            if _utc_time(row["revoke_at"]) > self._now and _SHA256.fullmatch(row["token"])
         }
 
     def run(self) -> dict[str, ApiKey]:
@@ -109,7 +109,7 @@ class _KeyImport:
         return by_hash
 
     def _is_wanted(self, key: Row) -> bool:
-        token, subject = key["token"], _subject(key)
+        token, subject = key["token"], _key_label(key)
         if key.get("team_id") == _SESSION_TEAM:
             self._report.count("keys", "left out")
             self._report.add_remark("", "keys of sessions of LiteLLM's pages are left out")
@@ -124,7 +124,7 @@ class _KeyImport:
         return False
 
     def _key(self, key: Row) -> ApiKey | None:
-        token, subject = key["token"], _subject(key)
+        token, subject = key["token"], _key_label(key)
         metadata = key.get("metadata") if isinstance(key.get("metadata"), dict) else {}
         row = ApiKey(
             name=self._free_name(key, subject),
@@ -133,10 +133,10 @@ class _KeyImport:
             routes=self._models(key, subject),
             tags=self._tags(metadata or {}, subject),
             guardrails=self._known_guardrails(metadata or {}, subject),
-            user=_text(key.get("user_id")),
+            user=_text_or_empty(key.get("user_id")),
             team=self._teams.of_key(key),
-            expires_at=_utc(key.get("expires")),
-            last_used_at=_utc(key.get("last_active")),
+            expires_at=_utc_time(key.get("expires")),
+            last_used_at=_utc_time(key.get("last_active")),
             source=RowSource.DATABASE,
             source_ref=f"LiteLLM key {token[:16]}",
         )
@@ -145,7 +145,7 @@ class _KeyImport:
         if (imported_key := self._imported_keys.get(token)) is not None:
             row.previous_prefix = public_prefix(imported_key["token"])
             row.previous_digest = store.hashed_digest(imported_key["token"])
-            row.previous_expires_at = _utc(imported_key["revoke_at"])
+            row.previous_expires_at = _utc_time(imported_key["revoke_at"])
         self._block(row, key, subject, passes=passes)
         self._note_unsupported(key, metadata or {}, subject)
         try:
@@ -165,7 +165,7 @@ class _KeyImport:
 
     def _free_name(self, key: Row, subject: str) -> str:
         prefix = public_prefix(key["token"])
-        name = _text(key.get("key_alias"))[:_MAX_NAME] or prefix
+        name = _text_or_empty(key.get("key_alias"))[:_MAX_NAME] or prefix
         free_name = name
         if free_name in self._names:
             free_name = f"{name[: _MAX_NAME - 30]} ({prefix})"
@@ -214,12 +214,12 @@ class _KeyImport:
         if not granted_models:
             return models
         return [name for name in models if name != _NO_MODELS] + [
-            _text(name) for name in granted_models
+            _text_or_empty(name) for name in granted_models
         ]
 
     def _expand_access_groups(self, models: Any) -> list[str]:
         """The names with access groups replaced by their models; empty means all."""
-        names = [_text(name) for name in models or ()]
+        names = [_text_or_empty(name) for name in models or ()]
         if "all-proxy-models" in names or "*" in names:
             return []
         return [model for name in names for model in self._groups.get(name, [name])]
@@ -279,15 +279,17 @@ def _calls_models(key: Row) -> bool:
     )
 
 
-def _subject(key: Row) -> str:
-    return f"key {_text(key.get('key_alias')) or public_prefix(_text(key['token']))}"
+def _key_label(key: Row) -> str:
+    return (
+        f"key {_text_or_empty(key.get('key_alias')) or public_prefix(_text_or_empty(key['token']))}"
+    )
 
 
-def _text(value: Any) -> str:
+def _text_or_empty(value: Any) -> str:
     return str(value or "").replace("\0", "")[:_MAX_NAME]
 
 
-def _utc(moment: dt.datetime | None) -> Any:
+def _utc_time(moment: dt.datetime | None) -> Any:
     """The time, which the database stores without a time zone, in UTC."""
     if moment is None or moment.tzinfo is not None:
         return moment

@@ -22,7 +22,7 @@ _NEEDS_KEY = "encrypted: set LITELLM_SALT_KEY, or LITELLM_MASTER_KEY if the prox
 
 def import_models(tables: Tables, salt_key: SaltKey | None, report: ImportReport) -> None:
     """Add the providers, models and routes that do not exist yet."""
-    config = _read(_sections(tables, salt_key, report), report)
+    config = _read_sections(_config_sections(tables, salt_key, report), report)
     if config is None:
         return
     add_new_rows(config, report)
@@ -32,14 +32,14 @@ def access_groups(tables: Tables) -> dict[str, list[str]]:
     """The names of the models in each access group."""
     groups: dict[str, list[str]] = {}
     for row in tables.of("ProxyModelTable"):
-        for group in _object(row.get("model_info")).get("access_groups") or ():
+        for group in _json_object(row.get("model_info")).get("access_groups") or ():
             groups.setdefault(str(group), []).append(row["model_name"])
     return groups
 
 
 def describe_aliases(aliases: Any) -> str:
     """A remark on the model aliases of one key or team, which names them; empty without any."""
-    pairs = [f"{alias} of {model}" for alias, model in sorted(_object(aliases).items())]
+    pairs = [f"{alias} of {model}" for alias, model in sorted(_json_object(aliases).items())]
     if not pairs:
         return ""
     more = f" and {len(pairs) - _MAX_ALIASES} more" if len(pairs) > _MAX_ALIASES else ""
@@ -49,7 +49,7 @@ def describe_aliases(aliases: Any) -> str:
     )
 
 
-def _read(sections: dict[str, Node], report: ImportReport) -> Config | None:
+def _read_sections(sections: dict[str, Node], report: ImportReport) -> Config | None:
     """The configuration; without the settings, if one of them is invalid."""
     for names in (list(sections), [name for name in sections if name not in _SETTINGS]):
         root = Node(value={name: sections[name] for name in names}, file=NAME, line=0)
@@ -64,15 +64,17 @@ def _read(sections: dict[str, Node], report: ImportReport) -> Config | None:
     return None
 
 
-def _sections(tables: Tables, salt_key: SaltKey | None, report: ImportReport) -> dict[str, Node]:
+def _config_sections(
+    tables: Tables, salt_key: SaltKey | None, report: ImportReport
+) -> dict[str, Node]:
     sections = {
-        "model_list": Node(value=tuple(_models(tables, salt_key, report)), file=NAME, line=0),
+        "model_list": Node(value=tuple(_model_nodes(tables, salt_key, report)), file=NAME, line=0),
         "credential_list": Node(
-            value=tuple(_credentials(tables, salt_key, report)), file=NAME, line=0
+            value=tuple(_credential_nodes(tables, salt_key, report)), file=NAME, line=0
         ),
     }
     for row in tables.of("Config"):
-        name, value = row["param_name"], _object(row.get("param_value"))
+        name, value = row["param_name"], _json_object(row.get("param_value"))
         if name in _SETTINGS and value:
             sections[name] = to_node(value, name)
         elif name == "environment_variables" and value:
@@ -86,18 +88,18 @@ def _sections(tables: Tables, salt_key: SaltKey | None, report: ImportReport) ->
     return sections
 
 
-def _models(tables: Tables, salt_key: SaltKey | None, report: ImportReport) -> list[Node]:
+def _model_nodes(tables: Tables, salt_key: SaltKey | None, report: ImportReport) -> list[Node]:
     entries = []
     for row in tables.of("ProxyModelTable"):
         subject = f"model {row['model_name']}"
-        info = _object(row.get("model_info"))
+        info = _json_object(row.get("model_info"))
         if row.get("blocked"):
             report.count_omitted("models", subject, "it is blocked")
         elif info.get("team_id"):
             report.count_omitted("models", subject, "it belongs to one team; routes are for all")
         else:
             params = _decrypt_values(
-                _object(row["litellm_params"]), salt_key, subject, "models", report
+                _json_object(row["litellm_params"]), salt_key, subject, "models", report
             )
             if params is not None:
                 facts = {n: v for n, v in info.items() if n not in _IDENTITY and v is not None}
@@ -146,12 +148,16 @@ _IDENTITY = frozenset(
 )
 
 
-def _credentials(tables: Tables, salt_key: SaltKey | None, report: ImportReport) -> list[Node]:
+def _credential_nodes(tables: Tables, salt_key: SaltKey | None, report: ImportReport) -> list[Node]:
     entries = []
     for row in tables.of("CredentialsTable"):
         name = row["credential_name"]
         values = _decrypt_values(
-            _object(row["credential_values"]), salt_key, f"credential {name}", "credentials", report
+            _json_object(row["credential_values"]),
+            salt_key,
+            f"credential {name}",
+            "credentials",
+            report,
         )
         if values is not None:
             entry = {"credential_name": name, "credential_values": values}
@@ -176,7 +182,7 @@ def _decrypt_values(
     return decrypted_values
 
 
-def _object(value: Any) -> Row:
+def _json_object(value: Any) -> Row:
     """A JSON object, which some versions store as text."""
     if isinstance(value, str):
         try:

@@ -36,7 +36,7 @@ class SaltKey:
         """
         gcm = text.startswith(_GCM)
         try:
-            data = base64.urlsafe_b64decode(_urlsafe(text.removeprefix(_GCM)))
+            data = base64.urlsafe_b64decode(_to_urlsafe_base64(text.removeprefix(_GCM)))
         except (binascii.Error, ValueError):
             return text
         if not gcm and not is_sealed(text):
@@ -76,7 +76,7 @@ def is_sealed(value: Any) -> bool:
         return False
     if value.startswith(_GCM):
         return True
-    text = _urlsafe(value)
+    text = _to_urlsafe_base64(value)
     if len(text) % 4 or not set(text.rstrip("=")) <= _ALPHABET:
         return False
     return len(base64.urlsafe_b64decode(text)) >= _NONCE + _TAG
@@ -85,5 +85,5 @@ def is_sealed(value: Any) -> bool:
 _ALPHABET = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
 
-def _urlsafe(text: str) -> str:
+def _to_urlsafe_base64(text: str) -> str:
     return text.replace("+", "-").replace("/", "_")

@@ -33,17 +33,17 @@ def import_usage(tables: Tables, keys: dict[str, ApiKey], report: ImportReport) 
     """Write the usage of each day; an unchanged row is not written."""
     sums: dict[Name, list[int]] = {}
     for row in tables.usage:
-        name = _name(row, keys)
+        name = _usage_name(row, keys)
         if name is None:
             report.count("days of usage", "left out")
             continue
-        _add(sums, name, _counts(row))
-    for name, units in _remainders(tables, keys, report):
-        _add(sums, name, [0] * 10 + [units, units])
+        _add_counts(sums, name, _usage_counts(row))
+    for name, units in _remaining_spend(tables, keys, report):
+        _add_counts(sums, name, [0] * 10 + [units, units])
     write_usage(sums, MARK, report)
 
 
-def _name(row: Row, keys: dict[str, ApiKey]) -> Name | None:
+def _usage_name(row: Row, keys: dict[str, ApiKey]) -> Name | None:
     try:
         day = dt.datetime.fromisoformat(row["date"]).replace(tzinfo=dt.UTC)
     except ValueError:
@@ -55,18 +55,18 @@ def _name(row: Row, keys: dict[str, ApiKey]) -> Name | None:
         day.replace(hour=0, minute=0, second=0, microsecond=0),
         key.pk if key is not None else 0,
         public_prefix(row["api_key"]) if key is not None else PREFIX + "other",
-        _text(row["model_group"], 200),
-        _text(MARK + row["custom_llm_provider"], 63),
-        _text(model, 200),
+        _truncate_text(row["model_group"], 200),
+        _truncate_text(MARK + row["custom_llm_provider"], 63),
+        _truncate_text(model, 200),
     )
 
 
-def _counts(row: Row) -> list[int]:
+def _usage_counts(row: Row) -> list[int]:
     cache_read, cache_write = (
         int(row["cache_read_input_tokens"]),
         int(row["cache_creation_input_tokens"]),
     )
-    units = _units(Decimal(str(row["spend"])))
+    units = _units_of_usd(Decimal(str(row["spend"])))
     return [
         int(row["api_requests"]),
         int(row["failed_requests"]),
@@ -83,7 +83,7 @@ def _counts(row: Row) -> list[int]:
     ]
 
 
-def _remainders(
+def _remaining_spend(
     tables: Tables, keys: dict[str, ApiKey], report: ImportReport
 ) -> Iterator[tuple[Name, int]]:
     """What the counter of a budget has and its days do not, as usage of the window's start."""
@@ -116,7 +116,7 @@ def _remainders(
             hour = start.replace(tzinfo=dt.UTC, hour=0, minute=0, second=0, microsecond=0)
             yield (
                 (hour, key_spend.pk, public_prefix(key["token"]), "", MARK, ""),
-                _units(missing_usd),
+                _units_of_usd(missing_usd),
             )
 
 
@@ -146,12 +146,12 @@ def _is_current(row: Row, now: dt.datetime) -> bool:
     return resets is not None and resets.replace(tzinfo=dt.UTC) > now
 
 
-def _add(sums: dict[Name, list[int]], name: Name, counts: list[int]) -> None:
+def _add_counts(sums: dict[Name, list[int]], name: Name, counts: list[int]) -> None:
     before = sums.get(name)
     sums[name] = counts if before is None else [a + b for a, b in zip(before, counts, strict=True)]
 
 
-def _units(usd: Decimal) -> int:
+def _units_of_usd(usd: Decimal) -> int:
     return max(min(int((usd * UNITS).to_integral_value()), _MAX_UNITS), 0)
 
 
@@ -159,5 +159,5 @@ def _without_nulls(row: Row) -> Row:
     return {name: value for name, value in row.items() if value is not None}
 
 
-def _text(value: str, length: int) -> str:
+def _truncate_text(value: str, length: int) -> str:
     return value.replace("\0", "")[:length]
