@@ -137,21 +137,23 @@ def _public_values(values: Mapping[str, Any] | None) -> Values | None:
     if values is None:
         return None
     return {
-        name: _value(name, value) for name, value in values.items() if name not in _IGNORED_COLUMNS
+        name: _public_value(name, value)
+        for name, value in values.items()
+        if name not in _IGNORED_COLUMNS
     }
 
 
-def _value(name: str, value: Any) -> Any:
+def _public_value(name: str, value: Any) -> Any:
     if name in _SECRET:
         return _secret_digest(value)
     if name in _PAIRS and isinstance(value, dict):
-        return {key: _pair(text) for key, text in value.items()}
+        return {key: _public_header(text) for key, text in value.items()}
     if isinstance(value, Decimal):
         return f"{value.normalize():f}"
     return value
 
 
-def _pair(value: Any) -> Any:
+def _public_header(value: Any) -> Any:
     """A header's value: a reference to a variable is shown, anything else is digested."""
     return (
         value if isinstance(value, str) and value.startswith(_REFERENCE) else _secret_digest(value)

@@ -106,14 +106,16 @@ def databases(
     """Check that the database supports the full-text index."""
     for alias in databases or ():
         match connections[alias].vendor:
-            case "sqlite" if not _scalar(alias, "SELECT sqlite_compileoption_used('ENABLE_FTS5')"):
+            case "sqlite" if not _query_scalar(
+                alias, "SELECT sqlite_compileoption_used('ENABLE_FTS5')"
+            ):
                 yield Error(
                     "This SQLite has no FTS5.",
                     hint="Use a Python whose sqlite3 module includes it, or set DATABASE_URL "
                     "to a PostgreSQL database.",
                     id="gateway.E002",
                 )
-            case "postgresql" if _scalar(alias, "SHOW server_encoding") != "UTF8":
+            case "postgresql" if _query_scalar(alias, "SHOW server_encoding") != "UTF8":
                 yield Error(
                     "The database is not UTF-8.",
                     hint="Create it with ENCODING 'UTF8': prompts can contain any script.",
@@ -227,7 +229,7 @@ def database_content(
         )
 
 
-def _scalar(alias: str, query: str) -> Any:
+def _query_scalar(alias: str, query: str) -> Any:
     with connections[alias].cursor() as cursor:
         cursor.execute(query)
         row = cursor.fetchone()

@@ -339,7 +339,7 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         for name, default_value in _PARTIAL.items():
             if equality_filters.get(name) and equality_filters[name] != default_value:
                 rows = rows.exclude(**{name: default_value})
-        rows = rows.filter(_key(key), _status(status))
+        rows = rows.filter(_key_filter(key), _status_filter(status))
         if since is not None:
             rows = rows.filter(started_at__gte=since)
         if until is not None:
@@ -351,7 +351,7 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         if any("\0" in value for value in values):
             return self if negated else self.none()
         if column == "status":
-            condition = reduce(or_, (_status(value) for value in values))
+            condition = reduce(or_, (_status_filter(value) for value in values))
         else:
             condition = (
                 Q(**{f"{column}__in": values}) if len(values) > 1 else Q(**{column: values[0]})
@@ -652,13 +652,13 @@ class ProviderResourceQuerySet(models.QuerySet[Row]):
         return int(resource.key_id)  # type: ignore[attr-defined]
 
 
-def _key(key: str | int | None) -> Q:
+def _key_filter(key: str | int | None) -> Q:
     if isinstance(key, int):
         return Q(key_id=key)
     return Q(key_prefix=key) if key else Q()
 
 
-def _status(status: str | int | None) -> Q:
+def _status_filter(status: str | int | None) -> Q:
     text = str(status or "").strip().lower()
     if not text:
         return Q()

@@ -206,7 +206,7 @@ class UsageSumsQuerySet(RollupQuerySet[Row]):
 
     def totals(self) -> Totals:
         """Totals of all rows."""
-        return _totals(self.aggregate(**self._sums()))
+        return _row_totals(self.aggregate(**self._sums()))
 
     def by(self, dimension: str) -> dict[Name, Totals]:
         """Totals by model, key, provider or route (a key of DIMENSIONS)."""
@@ -215,7 +215,7 @@ class UsageSumsQuerySet(RollupQuerySet[Row]):
     def by_columns(self, *names: str) -> dict[Name, Totals]:
         """Totals by the values of these columns."""
         rows = self.order_by().values(*names).annotate(**self._sums())
-        return {tuple(row[name] for name in names): _totals(row) for row in rows}
+        return {tuple(row[name] for name in names): _row_totals(row) for row in rows}
 
     def by_step_and(self, step: str, dimension: str) -> Iterator[tuple[datetime, Name, Totals]]:
         """Totals by UTC `day` or `month`, and by model, key, provider or route."""
@@ -241,7 +241,7 @@ class UsageSumsQuerySet(RollupQuerySet[Row]):
         start = F("hour") if step == "hour" else _TruncatedHour(self.start, step)
         rows = self.order_by().annotate(step=start).values("step", *names)
         for row in rows.annotate(**self._sums()).order_by("step"):
-            yield _step_start(row["step"]), tuple(row[name] for name in names), _totals(row)
+            yield _step_start(row["step"]), tuple(row[name] for name in names), _row_totals(row)
 
     def units_by(self, column: str, *names: str) -> dict[Name, int]:
         """The sum of `cost_units` or `charged_units` by the values of these columns."""
@@ -267,7 +267,7 @@ class UsageHourQuerySet(UsageSumsQuerySet[Row]):
     def by_hour(self) -> dict[datetime, Totals]:
         """Totals of each hour with usage, oldest first."""
         rows = self.order_by("hour").values("hour").annotate(**self._sums())
-        return {row["hour"]: _totals(row) for row in rows}
+        return {row["hour"]: _row_totals(row) for row in rows}
 
     def by_hour_and(self, dimension: str) -> Iterator[tuple[datetime, Name, Totals]]:
         """Totals by hour and by model, key, provider or route, oldest first."""
@@ -483,7 +483,7 @@ def _target_sums() -> dict[str, Any]:
     return {name: Sum(name, default=0) for name in ("attempts", "failures", "successes")}
 
 
-def _totals(row: Mapping[str, Any]) -> Totals:
+def _row_totals(row: Mapping[str, Any]) -> Totals:
     # PostgreSQL sums bigints to numeric.
     return Totals(**{name: int(row[name]) for name in _SUMS})
 

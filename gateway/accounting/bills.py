@@ -100,8 +100,8 @@ def read_csv(text: str) -> list[BilledLine]:
     """
     rows = csv.reader(io.StringIO(text.lstrip("\ufeff")))
     head = [name.strip().lower().replace(" ", "_") for name in next(rows, [])]
-    day_column, usd_column = _column(head, _DAYS), _column(head, _AMOUNTS)
-    model_column = _column(head, _MODELS)
+    day_column, usd_column = _column_index(head, _DAYS), _column_index(head, _AMOUNTS)
+    model_column = _column_index(head, _MODELS)
     if day_column is None or usd_column is None:
         raise ValueError(
             "the first line must name the columns: `date`, `cost` (in US dollars) and, "
@@ -113,22 +113,22 @@ def read_csv(text: str) -> list[BilledLine]:
             continue
         if number > MAX_LINES:
             raise ValueError(f"the file has more than {MAX_LINES} lines")
-        day = _date(_cell(row, day_column), number)
-        name = "" if model_column is None else _cell(row, model_column)[:200]
-        usd = _amount(_cell(row, usd_column), number)
+        day = _parse_date(_cell_text(row, day_column), number)
+        name = "" if model_column is None else _cell_text(row, model_column)[:200]
+        usd = _parse_amount(_cell_text(row, usd_column), number)
         usd_by_line[day, name] = usd_by_line.get((day, name), Decimal(0)) + usd
     return [BilledLine(day, day, usd, name) for (day, name), usd in sorted(usd_by_line.items())]
 
 
-def _column(head: Sequence[str], names: Iterable[str]) -> int | None:
+def _column_index(head: Sequence[str], names: Iterable[str]) -> int | None:
     return next((head.index(name) for name in names if name in head), None)
 
 
-def _cell(row: Sequence[str], column: int) -> str:
+def _cell_text(row: Sequence[str], column: int) -> str:
     return row[column].strip().replace("\0", "") if column < len(row) else ""
 
 
-def _date(text: str, number: int) -> dt.date:
+def _parse_date(text: str, number: int) -> dt.date:
     try:
         return dt.date.fromisoformat(text[:10])
     except ValueError:
@@ -136,7 +136,7 @@ def _date(text: str, number: int) -> dt.date:
         raise ValueError(reason) from None
 
 
-def _amount(text: str, number: int) -> Decimal:
+def _parse_amount(text: str, number: int) -> Decimal:
     try:
         amount = Decimal(text.replace("$", "").replace(",", "").strip())
     except InvalidOperation:
@@ -256,8 +256,10 @@ def _find_uncertainties(provider: str, since: dt.datetime, until: dt.datetime) -
     for row in rows.values_list(*_UNCERTAINTY_COLUMNS).order_by()[:MAX_ROWS].iterator():
         for reason in _uncertainty_reasons(*row):
             costs[reason].append(row[0])
-    uncertainties = [_uncertainty(reason, reason_cost) for reason, reason_cost in costs.items()]
-    uncertainties += _attempts(provider, since, until)
+    uncertainties = [
+        _uncertainty_of_costs(reason, reason_cost) for reason, reason_cost in costs.items()
+    ]
+    uncertainties += _uncertain_attempts(provider, since, until)
     return [doubt for doubt in uncertainties if doubt.requests]
 
 
@@ -296,12 +298,12 @@ def _uncertainty_reasons(
         yield "shadow"
 
 
-def _uncertainty(reason: str, costs: list[Decimal | None]) -> Uncertainty:
+def _uncertainty_of_costs(reason: str, costs: list[Decimal | None]) -> Uncertainty:
     known_costs = [usd for usd in costs if usd is not None]
     return Uncertainty(reason, len(costs), sum(known_costs, Decimal(0)) if known_costs else None)
 
 
-def _attempts(provider: str, since: dt.datetime, until: dt.datetime) -> list[Uncertainty]:
+def _uncertain_attempts(provider: str, since: dt.datetime, until: dt.datetime) -> list[Uncertainty]:
     """Failed attempts at this provider: hedge losers with a cost, and responses that broke off."""
     hedge_losers, usd, broken_responses = TargetHour.objects.between(
         since, until

@@ -102,10 +102,10 @@ def spend(
                 (*usage_item.counts, usage_item.cost, usage_item.charged)
             ):
                 line_sums[index] += amount
-    return [_row(by, name, sums[name]) for name in sorted(sums)]
+    return [_spend_row(by, name, sums[name]) for name in sorted(sums)]
 
 
-def _row(by: Sequence[str], name: tuple[Any, ...], sums: list[int]) -> Row:
+def _spend_row(by: Sequence[str], name: tuple[Any, ...], sums: list[int]) -> Row:
     *counts, unpriced_requests, cost, charge = sums
     return {
         **dict(zip(by, name, strict=True)),
@@ -142,8 +142,8 @@ def _from_log(
         unpriced_requests = int(cost is None and (any(counted_tokens) or outcome == "ok"))
         counts = (1, int(outcome in ("error", "cut")), *counted_tokens, unpriced_requests)
         dimensions = names.dimensions_of(day, key_id or 0, prefix, route, provider, model, end_user)
-        units = _units(cost)
-        charge = units if charge_usd is None else _units(charge_usd)
+        units = _units_of_usd(cost)
+        charge = units if charge_usd is None else _units_of_usd(charge_usd)
         yield _UsageItem(dimensions, counts, units, charge, tags)
         for loser in hedge_losers_in(attempts):
             dimensions = names.dimensions_of(
@@ -160,12 +160,12 @@ def _from_log(
                 0,
                 int(loser.cost_usd is None),
             )
-            units = _units(loser.cost_usd)
-            charge = units if loser.charged_usd is None else _units(loser.charged_usd)
+            units = _units_of_usd(loser.cost_usd)
+            charge = units if loser.charged_usd is None else _units_of_usd(loser.charged_usd)
             yield _UsageItem(dimensions, counts, units, charge, tags)
 
 
-def _units(usd: Decimal | None) -> int:
+def _units_of_usd(usd: Decimal | None) -> int:
     return 0 if usd is None else int((usd * UNITS).to_integral_value())
 
 
@@ -230,8 +230,8 @@ def period(since: str, until: str, now: dt.datetime) -> tuple[dt.datetime, dt.da
     Empty means the first day of this month, and today. Raises ValueError.
     """
     today = now.astimezone(dt.UTC).date()
-    first_day = _day(since, "since") if since else today.replace(day=1)
-    last_day = _day(until, "until") if until else max(today, first_day)
+    first_day = _parse_day(since, "since") if since else today.replace(day=1)
+    last_day = _parse_day(until, "until") if until else max(today, first_day)
     if last_day < first_day:
         raise ValueError("until: must not be before `since`")
     start = dt.datetime.combine(first_day, dt.time(), tzinfo=dt.UTC)
@@ -239,7 +239,7 @@ def period(since: str, until: str, now: dt.datetime) -> tuple[dt.datetime, dt.da
     return start, end
 
 
-def _day(text: str, name: str) -> dt.date:
+def _parse_day(text: str, name: str) -> dt.date:
     try:
         day = dt.date.fromisoformat(text)
     except ValueError:

@@ -118,13 +118,13 @@ def what_if(since: dt.datetime, until: dt.datetime, candidates: Sequence[Candida
     usage_rows = UsageHour.objects.in_range(since, until).by_target_without_checks()
     cached = _cached_responses(since, until)
     lines = [
-        _line(name, _subtract_totals(totals, cached.get(name)), candidates)
+        _what_if_line(name, _subtract_totals(totals, cached.get(name)), candidates)
         for name, totals in usage_rows.items()
     ]
     lines = [line for line in lines if line.totals.tokens or line.totals.cost_units]
     lines.sort(key=lambda line: (-line.totals.cost_units, -line.totals.tokens, line.route))
     estimates = tuple(
-        _sum(line.estimates[index] for line in lines) for index in range(len(candidates))
+        _sum_known(line.estimates[index] for line in lines) for index in range(len(candidates))
     )
     totals = sum_totals(line.totals for line in lines)
     return Comparison(tuple(candidates), lines, totals, estimates)
@@ -159,11 +159,11 @@ def _price_of_average(totals: Totals, price: Price) -> Price:
     return msgspec.structs.replace(tier_price, above=())
 
 
-def _line(name: Name, totals: Totals, candidates: Iterable[Candidate]) -> WhatIfLine:
+def _what_if_line(name: Name, totals: Totals, candidates: Iterable[Candidate]) -> WhatIfLine:
     return WhatIfLine(*name, totals, tuple(estimate(totals, each.price) for each in candidates))
 
 
-def _sum(amounts: Iterable[Decimal | None]) -> Decimal | None:
+def _sum_known(amounts: Iterable[Decimal | None]) -> Decimal | None:
     total = Decimal(0)
     for usd in amounts:
         if usd is None:

@@ -96,9 +96,9 @@ def current_conditions(
 ) -> list[Condition]:
     """All conditions that hold. Queries the database."""
     return [
-        *_budgets(figures, thresholds),
+        *_budget_conditions(figures, thresholds),
         *_error_rates(now, thresholds),
-        *_cooldowns(figures, thresholds),
+        *_cooldown_conditions(figures, thresholds),
         *_request_log(figures, thresholds),
         *_expiring_keys(now, thresholds),
         *_expiring_certificates(figures, now, thresholds),
@@ -106,7 +106,7 @@ def current_conditions(
     ]
 
 
-def _budgets(figures: ProcessFigures, thresholds: AlertThresholds) -> Iterator[Condition]:
+def _budget_conditions(figures: ProcessFigures, thresholds: AlertThresholds) -> Iterator[Condition]:
     names = _owner_names(figures.snapshot)
     shares = (1.0, thresholds.budget_percent / 100)
     for (owner, span), (limit, spent_usd) in figures.budgets.items():
@@ -147,7 +147,9 @@ def _error_rates(now: datetime, thresholds: AlertThresholds) -> Iterator[Conditi
             yield Condition(AlertEvent.ERROR_RATE, row["provider"], message)
 
 
-def _cooldowns(figures: ProcessFigures, thresholds: AlertThresholds) -> Iterator[Condition]:
+def _cooldown_conditions(
+    figures: ProcessFigures, thresholds: AlertThresholds
+) -> Iterator[Condition]:
     for label in figures.cooldowns:
         message = f"{label} is in cooldown after repeated failures."
         yield Condition(

@@ -51,7 +51,7 @@ def deliver(channel: AlertChannel, notice: Notification, attempts: int = ATTEMPT
     error = ""
     for _ in range(attempts):
         try:
-            _send(channel, notice)
+            _send_notice(channel, notice)
         except DeliveryError as failure:
             error = str(failure)
             continue
@@ -65,7 +65,7 @@ def deliver(channel: AlertChannel, notice: Notification, attempts: int = ATTEMPT
     return error
 
 
-def _send(channel: AlertChannel, notice: Notification) -> None:
+def _send_notice(channel: AlertChannel, notice: Notification) -> None:
     try:
         destination = channel.destination
     except UndecryptableError as error:
@@ -73,10 +73,12 @@ def _send(channel: AlertChannel, notice: Notification) -> None:
     if channel.kind == AlertChannel.Kind.EMAIL:
         _send_email(destination, notice)
         return
-    _post(destination, {"text": notice.text} if channel.kind == "slack" else _payload(notice))
+    _post_json(
+        destination, {"text": notice.text} if channel.kind == "slack" else _notice_payload(notice)
+    )
 
 
-def _payload(notice: Notification) -> dict[str, Any]:
+def _notice_payload(notice: Notification) -> dict[str, Any]:
     return {
         "source": "dragoman",
         "status": notice.status,
@@ -87,7 +89,7 @@ def _payload(notice: Notification) -> dict[str, Any]:
     }
 
 
-def _post(url: str, payload: dict[str, Any]) -> None:
+def _post_json(url: str, payload: dict[str, Any]) -> None:
     try:
         with (
             httpx.Client(timeout=TIMEOUT_S, follow_redirects=False) as client,

@@ -38,17 +38,17 @@ def create_silence(
         ends_at=(now + timedelta(hours=hours)).replace(microsecond=0),
         created_by=audit.actor()[0],
     )
-    _record(silence, created=True)
+    _record_change(silence, created=True)
     return silence
 
 
 def remove_silence(silence: AlertSilence) -> None:
     """End a silence; alerts that it held back and that are still active are sent."""
-    _record(silence, created=False)
+    _record_change(silence, created=False)
     silence.delete()
 
 
-def _record(silence: AlertSilence, *, created: bool) -> None:
+def _record_change(silence: AlertSilence, *, created: bool) -> None:
     values = {**audit.row_values(silence), "ends_at": silence.ends_at.isoformat()}
     before, after = (None, values) if created else (values, None)
     audit.record_change("alertsilence", silence.pk, str(silence), before, after)

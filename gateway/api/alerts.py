@@ -134,10 +134,10 @@ def list_alerts(
 def list_alert_channels(request: HttpRequest, cursor: int = 0, limit: int = 50) -> Any:
     """The channels that alerts are sent to, without their URLs and addresses."""
     channels = AlertChannel.objects.select_related("delivery")
-    return page([_channel(row) for row in channels], cursor, limit)
+    return page([_channel_out(row) for row in channels], cursor, limit)
 
 
-def _channel(row: AlertChannel) -> dict[str, Any]:
+def _channel_out(row: AlertChannel) -> dict[str, Any]:
     delivery = getattr(row, "delivery", None)
     return {
         "name": row.name,
@@ -168,10 +168,10 @@ def list_alert_silences(request: HttpRequest, cursor: int = 0, limit: int = 50) 
 @router.post("/alerts/silences", response={201: SilenceOut})
 def create_alert_silence(request: HttpRequest, silence: SilenceIn) -> Any:
     """Silence matching alerts: they are listed, but their start is not sent."""
-    return run_once(request, lambda: _create(silence))
+    return run_once(request, lambda: _create_silence(silence))
 
 
-def _create(silence: SilenceIn) -> HttpResponse:
+def _create_silence(silence: SilenceIn) -> HttpResponse:
     try:
         row = create_silence(**silence.model_dump())
     except ValueError as error:

@@ -122,13 +122,13 @@ def dry_run_route(request: HttpRequest, name: str, payload: DryRunIn) -> HttpRes
 
 
 def _dry_run(runtime: Runtime | None, row: Any, payload: DryRunIn) -> HttpResponse:
-    _check(payload)
+    _check_payload(payload)
     spec = _changed_spec(row, payload.route)
     try:
         snapshot = with_spec(store.load_snapshot(), spec, row.name)
     except ValueError as error:
         raise Refused("route", str(error)) from None
-    key = _key(snapshot, payload.key)
+    key = _find_key(snapshot, payload.key)
     body = {"model": spec.name, **payload.request}
     headers = {name.lower(): value for name, value in payload.headers.items()}
     try:
@@ -140,7 +140,7 @@ def _dry_run(runtime: Runtime | None, row: Any, payload: DryRunIn) -> HttpRespon
     return reply(200, _result_item(dry_run(state, call, route)))
 
 
-def _check(payload: DryRunIn) -> None:
+def _check_payload(payload: DryRunIn) -> None:
     if payload.dialect not in _CLIENTS:
         raise Refused("dialect", f"must be one of {', '.join(_CLIENTS)}")
     for target, simulated in payload.failures.items():
@@ -158,7 +158,7 @@ def _changed_spec(row: Any, change: dict[str, Any]) -> RouteSpec:
     return RouteSpec(**{name: getattr(values, name) for name in RouteSpec.__struct_fields__})
 
 
-def _key(snapshot: Snapshot, name: str) -> ApiKey | None:
+def _find_key(snapshot: Snapshot, name: str) -> ApiKey | None:
     if not name:
         return None
     row = KINDS["keys"].find(name)

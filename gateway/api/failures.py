@@ -60,7 +60,7 @@ def unknown_path(request: HttpRequest, **_parts: str) -> HttpResponse:
 unknown_path.csrf_exempt = True  # type: ignore[attr-defined]
 
 
-def _invalid(_request: HttpRequest, error: Any) -> HttpResponse:
+def _validation_failure(_request: HttpRequest, error: Any) -> HttpResponse:
     """A 422 for the first validation error, with its field."""
     first = error.errors[0] if error.errors else {}
     location = [str(part) for part in first.get("loc", ())]
@@ -91,7 +91,7 @@ def _internal_error(_request: HttpRequest, error: Any) -> HttpResponse:
 
 
 _HANDLERS: dict[type[Exception], Callable[[HttpRequest, Any], HttpResponse]] = {
-    ValidationError: _invalid,
+    ValidationError: _validation_failure,
     HttpError: _http_error,
     Http404: lambda _request, error: failure(404, str(error) or "not found"),
     RequestDataTooBig: lambda _request, _error: too_large(),

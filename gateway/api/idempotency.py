@@ -31,18 +31,18 @@ def run_once(request: HttpRequest, act: Callable[[], HttpResponse]) -> HttpRespo
     if len(key) > _MAX_KEY_LENGTH:
         return failure(422, f"must have at most {_MAX_KEY_LENGTH} characters", "Idempotency-Key")
     IdempotentResponse.objects.past_retention().delete()
-    digest, request_digest = _digest(request, key), hashlib.sha256(request.body).hexdigest()
+    digest, request_digest = _key_digest(request, key), hashlib.sha256(request.body).hexdigest()
     try:
         with transaction.atomic():
             row = IdempotentResponse.objects.create(
                 key_digest=digest, request_digest=request_digest
             )
     except IntegrityError:
-        return _replay(digest, request_digest, act)
+        return _replay_response(digest, request_digest, act)
     return _run_and_store(row, act)
 
 
-def _digest(request: HttpRequest, key: str) -> str:
+def _key_digest(request: HttpRequest, key: str) -> str:
     auth = getattr(request, "auth", "")
     caller = auth if isinstance(auth, str) else f"user {getattr(auth, 'pk', '')}"
     parts = (caller, request.method or "", request.get_full_path(), key)
@@ -65,7 +65,9 @@ def _run_and_store(row: IdempotentResponse, act: Callable[[], HttpResponse]) -> 
     return answer
 
 
-def _replay(digest: str, request_digest: str, act: Callable[[], HttpResponse]) -> HttpResponse:
+def _replay_response(
+    digest: str, request_digest: str, act: Callable[[], HttpResponse]
+) -> HttpResponse:
     row = IdempotentResponse.objects.filter(key_digest=digest).first()
     if row is None:
         return act()

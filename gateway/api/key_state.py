@@ -75,7 +75,7 @@ def get_key_state(request: HttpRequest, name: str) -> HttpResponse:
     if row is None:
         return missing(_KEYS, name)
     now = timezone.now()
-    owners = list(_owners(row))
+    owners = list(_limit_owners(row))
     state = {
         "name": row.name,
         "prefix": row.prefix,
@@ -84,13 +84,13 @@ def get_key_state(request: HttpRequest, name: str) -> HttpResponse:
         "expires_at": row.expires_at,
         "previous_secret_until": row.previous_secret_expires_at,
         "last_used_at": row.last_used_at,
-        "budgets": [state for owner in owners for state in _budgets(*owner, now)],
-        "limits": [state for owner in owners for state in _limits(*owner, now)],
+        "budgets": [state for owner in owners for state in _budget_states(*owner, now)],
+        "limits": [state for owner in owners for state in _limit_states(*owner, now)],
     }
     return reply(200, state)
 
 
-def _owners(row: ApiKey) -> Iterator[tuple[str, Any, list[int]]]:
+def _limit_owners(row: ApiKey) -> Iterator[tuple[str, Any, list[int]]]:
     """The key, its project and its team: label, row, and ids of the keys that count for it."""
     yield "key", row, [row.pk]
     team: Team | None = row.team
@@ -100,7 +100,9 @@ def _owners(row: ApiKey) -> Iterator[tuple[str, Any, list[int]]]:
         team = team.parent
 
 
-def _budgets(owner: str, row: Any, keys: list[int], now: dt.datetime) -> Iterator[dict[str, Any]]:
+def _budget_states(
+    owner: str, row: Any, keys: list[int], now: dt.datetime
+) -> Iterator[dict[str, Any]]:
     columns = {span: f"budget_{span}_usd" for span in CALENDAR}
     assert BUDGETS.keys() >= set(columns.values())
     for span, column in columns.items():
@@ -120,7 +122,9 @@ def _budgets(owner: str, row: Any, keys: list[int], now: dt.datetime) -> Iterato
         }
 
 
-def _limits(owner: str, row: Any, keys: list[int], now: dt.datetime) -> Iterator[dict[str, Any]]:
+def _limit_states(
+    owner: str, row: Any, keys: list[int], now: dt.datetime
+) -> Iterator[dict[str, Any]]:
     for column, name in LIMITS.items():
         limit: int | None = getattr(row, column)
         if limit is None:

@@ -33,7 +33,7 @@ _OTHER_RESPONSES = re.compile(r"/responses/(?!input_tokens)|batchEmbedContents$"
 
 def response_example(path: str) -> dict[str, Any] | None:
     """The JSON response at a path of the API reference; None if it has no example."""
-    endpoint = _endpoint(path)
+    endpoint = _find_endpoint(path)
     if endpoint is None or endpoint.stream or _OTHER_RESPONSES.search(path):
         return None
     dialect = DIALECTS[endpoint.dialect]
@@ -50,12 +50,12 @@ def response_example(path: str) -> dict[str, Any] | None:
 
 def error_example(path: str) -> dict[str, Any] | None:
     """The JSON of an error at a path of the API reference; None if it has no example."""
-    endpoint = _endpoint(path)
+    endpoint = _find_endpoint(path)
     reply = error_reply(endpoint.dialect, _LIMIT) if endpoint else None
     return reply.body if reply else None
 
 
-def _endpoint(path: str) -> Endpoint | None:
+def _find_endpoint(path: str) -> Endpoint | None:
     return find_endpoint(resolve_path(path.replace("{id}", MODEL))[0])
 
 

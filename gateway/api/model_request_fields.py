@@ -36,137 +36,161 @@ _OLD_VERSION = " Only with `anthropic-version: 2023-06-01`."
 _MAX_TOKENS = "Maximum number of output tokens."
 
 
-def _field(schema: Schema, description: str, example: object = None) -> Schema:
+def _field_schema(schema: Schema, description: str, example: object = None) -> Schema:
     field = {**schema, "description": description}
     return field if example is None else {**field, "example": example}
 
 
 _CHAT_SAMPLING = {
-    "temperature": _field(_NUMBER, _TEMPERATURE),
-    "top_p": _field(_NUMBER, _TOP_P),
-    "frequency_penalty": _field(_NUMBER, "Lowers the probability of frequent tokens; -2 to 2."),
-    "presence_penalty": _field(_NUMBER, "Lowers the probability of used tokens; -2 to 2."),
-    "logit_bias": _field(_OBJECT, "Token id to a bias of -100 to 100."),
-    "seed": _field(_INTEGER, _SEED),
-    "stop": _field(_TEXT_OR_TEXTS, _STOP),
-    "n": _field(_INTEGER, "Number of responses. Sent as several requests where needed."),
-    "stream": _field(_BOOLEAN, _STREAM),
-    "stream_options": _field(_OBJECT, "`include_usage`: end the stream with the usage."),
-    "user": _field(_STRING, _USER),
+    "temperature": _field_schema(_NUMBER, _TEMPERATURE),
+    "top_p": _field_schema(_NUMBER, _TOP_P),
+    "frequency_penalty": _field_schema(
+        _NUMBER, "Lowers the probability of frequent tokens; -2 to 2."
+    ),
+    "presence_penalty": _field_schema(_NUMBER, "Lowers the probability of used tokens; -2 to 2."),
+    "logit_bias": _field_schema(_OBJECT, "Token id to a bias of -100 to 100."),
+    "seed": _field_schema(_INTEGER, _SEED),
+    "stop": _field_schema(_TEXT_OR_TEXTS, _STOP),
+    "n": _field_schema(_INTEGER, "Number of responses. Sent as several requests where needed."),
+    "stream": _field_schema(_BOOLEAN, _STREAM),
+    "stream_options": _field_schema(_OBJECT, "`include_usage`: end the stream with the usage."),
+    "user": _field_schema(_STRING, _USER),
 }
 _MESSAGES_EXAMPLE = [{"role": "user", "content": "Hello"}]
 
 CHAT: Schema = {
-    "model": _field(_STRING, _MODEL, "demo"),
-    "messages": _field(_OBJECTS, "The conversation so far.", _MESSAGES_EXAMPLE),
-    "max_completion_tokens": _field(_INTEGER, _MAX_TOKENS + " Includes reasoning."),
-    "max_tokens": _field(_INTEGER, "The older name of `max_completion_tokens`."),
+    "model": _field_schema(_STRING, _MODEL, "demo"),
+    "messages": _field_schema(_OBJECTS, "The conversation so far.", _MESSAGES_EXAMPLE),
+    "max_completion_tokens": _field_schema(_INTEGER, _MAX_TOKENS + " Includes reasoning."),
+    "max_tokens": _field_schema(_INTEGER, "The older name of `max_completion_tokens`."),
     **_CHAT_SAMPLING,
-    "tools": _field(_OBJECTS, _TOOLS),
-    "tool_choice": _field(_TEXT_OR_OBJECT, _TOOL_CHOICE),
-    "parallel_tool_calls": _field(_BOOLEAN, "Whether a response may call several tools."),
-    "response_format": _field(_OBJECT, "`text`, `json_object`, or `json_schema` with a schema."),
-    "reasoning_effort": _field(_STRING, "How much to reason: `none`, `low`, `medium`, `high` ..."),
-    "verbosity": _field(_STRING, "Length of the response: `low`, `medium` or `high`."),
-    "modalities": _field(_TEXTS, "What to generate: `text`, `audio`."),
-    "audio": _field(_OBJECT, "Voice and format of generated audio."),
-    "prediction": _field(_OBJECT, "Text that the response will mostly repeat."),
-    "logprobs": _field(_BOOLEAN, "Whether to return log probabilities of the output tokens."),
-    "top_logprobs": _field(_INTEGER, "Number of the most likely tokens at each position."),
-    "web_search_options": _field(_OBJECT, "Lets the model search the web."),
-    "prompt_cache_key": _field(_STRING, "Groups requests that share a prefix."),
-    "safety_identifier": _field(_STRING, _USER),
-    "service_tier": _field(_STRING, _SERVICE_TIER),
-    "metadata": _field(_OBJECT, _METADATA),
-    "store": _field(_BOOLEAN, "Whether the provider stores the response."),
+    "tools": _field_schema(_OBJECTS, _TOOLS),
+    "tool_choice": _field_schema(_TEXT_OR_OBJECT, _TOOL_CHOICE),
+    "parallel_tool_calls": _field_schema(_BOOLEAN, "Whether a response may call several tools."),
+    "response_format": _field_schema(
+        _OBJECT, "`text`, `json_object`, or `json_schema` with a schema."
+    ),
+    "reasoning_effort": _field_schema(
+        _STRING, "How much to reason: `none`, `low`, `medium`, `high` ..."
+    ),
+    "verbosity": _field_schema(_STRING, "Length of the response: `low`, `medium` or `high`."),
+    "modalities": _field_schema(_TEXTS, "What to generate: `text`, `audio`."),
+    "audio": _field_schema(_OBJECT, "Voice and format of generated audio."),
+    "prediction": _field_schema(_OBJECT, "Text that the response will mostly repeat."),
+    "logprobs": _field_schema(
+        _BOOLEAN, "Whether to return log probabilities of the output tokens."
+    ),
+    "top_logprobs": _field_schema(_INTEGER, "Number of the most likely tokens at each position."),
+    "web_search_options": _field_schema(_OBJECT, "Lets the model search the web."),
+    "prompt_cache_key": _field_schema(_STRING, "Groups requests that share a prefix."),
+    "safety_identifier": _field_schema(_STRING, _USER),
+    "service_tier": _field_schema(_STRING, _SERVICE_TIER),
+    "metadata": _field_schema(_OBJECT, _METADATA),
+    "store": _field_schema(_BOOLEAN, "Whether the provider stores the response."),
 }
 
 COMPLETIONS: Schema = {
-    "model": _field(_STRING, _MODEL, "demo"),
-    "prompt": _field(_TEXT_OR_TEXTS, "The text to continue, or several.", "Hello"),
-    "suffix": _field(_STRING, "The text after the completion."),
-    "max_tokens": _field(_INTEGER, _MAX_TOKENS),
+    "model": _field_schema(_STRING, _MODEL, "demo"),
+    "prompt": _field_schema(_TEXT_OR_TEXTS, "The text to continue, or several.", "Hello"),
+    "suffix": _field_schema(_STRING, "The text after the completion."),
+    "max_tokens": _field_schema(_INTEGER, _MAX_TOKENS),
     **_CHAT_SAMPLING,
-    "best_of": _field(_INTEGER, "Completions to generate, of which the best are returned."),
-    "echo": _field(_BOOLEAN, "Whether to return the prompt before the completion."),
-    "logprobs": _field(_INTEGER, "Number of the most likely tokens at each position."),
+    "best_of": _field_schema(_INTEGER, "Completions to generate, of which the best are returned."),
+    "echo": _field_schema(_BOOLEAN, "Whether to return the prompt before the completion."),
+    "logprobs": _field_schema(_INTEGER, "Number of the most likely tokens at each position."),
 }
 
 EMBEDDINGS: Schema = {
-    "model": _field(_STRING, _MODEL, "demo"),
-    "input": _field(_TEXT_OR_TEXTS, "The text to embed, or several.", "Hello"),
-    "dimensions": _field(_INTEGER, "Length of the vectors, where the model supports it."),
-    "encoding_format": _field(_STRING, "`float` or `base64`."),
-    "user": _field(_STRING, _USER),
+    "model": _field_schema(_STRING, _MODEL, "demo"),
+    "input": _field_schema(_TEXT_OR_TEXTS, "The text to embed, or several.", "Hello"),
+    "dimensions": _field_schema(_INTEGER, "Length of the vectors, where the model supports it."),
+    "encoding_format": _field_schema(_STRING, "`float` or `base64`."),
+    "user": _field_schema(_STRING, _USER),
 }
 
 COHERE_EMBED: Schema = {
-    "model": _field(_STRING, _MODEL, "demo"),
-    "texts": _field(_TEXTS, "The texts to embed.", ["Hello"]),
-    "input_type": _field(_STRING, "`search_document`, `search_query` ...", "search_document"),
-    "embedding_types": _field(_TEXTS, "`float`, `int8`, `base64` ..."),
-    "output_dimension": _field(_INTEGER, "Length of the vectors, where the model supports it."),
-    "truncate": _field(_STRING, "Where to cut texts that are too long: `START`, `END`, `NONE`."),
+    "model": _field_schema(_STRING, _MODEL, "demo"),
+    "texts": _field_schema(_TEXTS, "The texts to embed.", ["Hello"]),
+    "input_type": _field_schema(
+        _STRING, "`search_document`, `search_query` ...", "search_document"
+    ),
+    "embedding_types": _field_schema(_TEXTS, "`float`, `int8`, `base64` ..."),
+    "output_dimension": _field_schema(
+        _INTEGER, "Length of the vectors, where the model supports it."
+    ),
+    "truncate": _field_schema(
+        _STRING, "Where to cut texts that are too long: `START`, `END`, `NONE`."
+    ),
 }
 
 OLLAMA_EMBED: Schema = {
-    "model": _field(_STRING, _MODEL, "demo"),
-    "input": _field(_TEXT_OR_TEXTS, "The text to embed, or several.", "Hello"),
-    "dimensions": _field(_INTEGER, "Length of the vectors, where the model supports it."),
-    "truncate": _field(_BOOLEAN, "Whether to cut texts that are too long."),
+    "model": _field_schema(_STRING, _MODEL, "demo"),
+    "input": _field_schema(_TEXT_OR_TEXTS, "The text to embed, or several.", "Hello"),
+    "dimensions": _field_schema(_INTEGER, "Length of the vectors, where the model supports it."),
+    "truncate": _field_schema(_BOOLEAN, "Whether to cut texts that are too long."),
 }
 
 OLLAMA_EMBEDDINGS: Schema = {
-    "model": _field(_STRING, _MODEL, "demo"),
-    "prompt": _field(_STRING, "The text to embed.", "Hello"),
+    "model": _field_schema(_STRING, _MODEL, "demo"),
+    "prompt": _field_schema(_STRING, "The text to embed.", "Hello"),
 }
 
 RESPONSES: Schema = {
-    "model": _field(_STRING, _MODEL, "demo"),
-    "input": _field(_TEXT_OR_OBJECTS, "A text, or a list of messages and other items.", "Hello"),
-    "instructions": _field(_STRING, "The system message."),
-    "previous_response_id": _field(_STRING, "Continues the conversation of a stored response."),
-    "max_output_tokens": _field(_INTEGER, _MAX_TOKENS + " Includes reasoning."),
-    "max_tool_calls": _field(_INTEGER, "Maximum number of calls of built-in tools."),
-    "temperature": _field(_NUMBER, _TEMPERATURE),
-    "top_p": _field(_NUMBER, _TOP_P),
-    "tools": _field(_OBJECTS, _TOOLS),
-    "tool_choice": _field(_TEXT_OR_OBJECT, _TOOL_CHOICE),
-    "parallel_tool_calls": _field(_BOOLEAN, "Whether a response may call several tools."),
-    "reasoning": _field(_OBJECT, "`effort` and `summary`."),
-    "text": _field(_OBJECT, "`format` (text, JSON or a JSON schema) and `verbosity`."),
-    "include": _field(_TEXTS, "Additional output, such as `reasoning.encrypted_content`."),
-    "top_logprobs": _field(_INTEGER, "Number of the most likely tokens at each position."),
-    "store": _field(_BOOLEAN, "Whether the gateway stores the response; true by default."),
-    "background": _field(_BOOLEAN, "Whether to answer at once and generate in the background."),
-    "stream": _field(_BOOLEAN, _STREAM),
-    "truncation": _field(_STRING, "`auto` drops the oldest items of a conversation too long."),
-    "prompt": _field(_OBJECT, "A stored prompt: `id`, `version` and `variables`."),
-    "prompt_cache_key": _field(_STRING, "Groups requests that share a prefix."),
-    "safety_identifier": _field(_STRING, _USER),
-    "user": _field(_STRING, _USER),
-    "service_tier": _field(_STRING, _SERVICE_TIER),
-    "metadata": _field(_OBJECT, _METADATA),
+    "model": _field_schema(_STRING, _MODEL, "demo"),
+    "input": _field_schema(
+        _TEXT_OR_OBJECTS, "A text, or a list of messages and other items.", "Hello"
+    ),
+    "instructions": _field_schema(_STRING, "The system message."),
+    "previous_response_id": _field_schema(
+        _STRING, "Continues the conversation of a stored response."
+    ),
+    "max_output_tokens": _field_schema(_INTEGER, _MAX_TOKENS + " Includes reasoning."),
+    "max_tool_calls": _field_schema(_INTEGER, "Maximum number of calls of built-in tools."),
+    "temperature": _field_schema(_NUMBER, _TEMPERATURE),
+    "top_p": _field_schema(_NUMBER, _TOP_P),
+    "tools": _field_schema(_OBJECTS, _TOOLS),
+    "tool_choice": _field_schema(_TEXT_OR_OBJECT, _TOOL_CHOICE),
+    "parallel_tool_calls": _field_schema(_BOOLEAN, "Whether a response may call several tools."),
+    "reasoning": _field_schema(_OBJECT, "`effort` and `summary`."),
+    "text": _field_schema(_OBJECT, "`format` (text, JSON or a JSON schema) and `verbosity`."),
+    "include": _field_schema(_TEXTS, "Additional output, such as `reasoning.encrypted_content`."),
+    "top_logprobs": _field_schema(_INTEGER, "Number of the most likely tokens at each position."),
+    "store": _field_schema(_BOOLEAN, "Whether the gateway stores the response; true by default."),
+    "background": _field_schema(
+        _BOOLEAN, "Whether to answer at once and generate in the background."
+    ),
+    "stream": _field_schema(_BOOLEAN, _STREAM),
+    "truncation": _field_schema(
+        _STRING, "`auto` drops the oldest items of a conversation too long."
+    ),
+    "prompt": _field_schema(_OBJECT, "A stored prompt: `id`, `version` and `variables`."),
+    "prompt_cache_key": _field_schema(_STRING, "Groups requests that share a prefix."),
+    "safety_identifier": _field_schema(_STRING, _USER),
+    "user": _field_schema(_STRING, _USER),
+    "service_tier": _field_schema(_STRING, _SERVICE_TIER),
+    "metadata": _field_schema(_OBJECT, _METADATA),
 }
 
 MESSAGES: Schema = {
-    "model": _field(_STRING, _MODEL, "demo"),
-    "messages": _field(_OBJECTS, "The conversation so far.", _MESSAGES_EXAMPLE),
-    "max_tokens": _field(_INTEGER, _MAX_TOKENS, 1024),
-    "system": _field(_TEXT_OR_OBJECTS, "The system message, as text or blocks."),
-    "temperature": _field(_NUMBER, _TEMPERATURE + _OLD_VERSION),
-    "top_p": _field(_NUMBER, _TOP_P + _OLD_VERSION),
-    "top_k": _field(_INTEGER, "Number of the most likely tokens to sample from." + _OLD_VERSION),
-    "stop_sequences": _field(_TEXTS, _STOP),
-    "stream": _field(_BOOLEAN, _STREAM),
-    "tools": _field(_OBJECTS, _TOOLS),
-    "tool_choice": _field(_OBJECT, _TOOL_CHOICE),
-    "thinking": _field(_OBJECT, "Extended thinking: `type` and `budget_tokens`."),
-    "output_config": _field(_OBJECT, "`format` (a JSON schema) and `effort`."),
-    "cache_control": _field(_OBJECT, "Caches the prompt up to its last block."),
-    "container": _field(_STRING, "Container of an earlier code execution."),
-    "service_tier": _field(_STRING, _SERVICE_TIER),
-    "metadata": _field(_OBJECT, "`user_id` identifies the end user."),
+    "model": _field_schema(_STRING, _MODEL, "demo"),
+    "messages": _field_schema(_OBJECTS, "The conversation so far.", _MESSAGES_EXAMPLE),
+    "max_tokens": _field_schema(_INTEGER, _MAX_TOKENS, 1024),
+    "system": _field_schema(_TEXT_OR_OBJECTS, "The system message, as text or blocks."),
+    "temperature": _field_schema(_NUMBER, _TEMPERATURE + _OLD_VERSION),
+    "top_p": _field_schema(_NUMBER, _TOP_P + _OLD_VERSION),
+    "top_k": _field_schema(
+        _INTEGER, "Number of the most likely tokens to sample from." + _OLD_VERSION
+    ),
+    "stop_sequences": _field_schema(_TEXTS, _STOP),
+    "stream": _field_schema(_BOOLEAN, _STREAM),
+    "tools": _field_schema(_OBJECTS, _TOOLS),
+    "tool_choice": _field_schema(_OBJECT, _TOOL_CHOICE),
+    "thinking": _field_schema(_OBJECT, "Extended thinking: `type` and `budget_tokens`."),
+    "output_config": _field_schema(_OBJECT, "`format` (a JSON schema) and `effort`."),
+    "cache_control": _field_schema(_OBJECT, "Caches the prompt up to its last block."),
+    "container": _field_schema(_STRING, "Container of an earlier code execution."),
+    "service_tier": _field_schema(_STRING, _SERVICE_TIER),
+    "metadata": _field_schema(_OBJECT, "`user_id` identifies the end user."),
 }
 
 COUNT_TOKENS: Schema = {
@@ -175,73 +199,83 @@ COUNT_TOKENS: Schema = {
 }
 
 GENERATE_CONTENT: Schema = {
-    "contents": _field(
+    "contents": _field_schema(
         _OBJECTS, "The conversation so far.", [{"role": "user", "parts": [{"text": "Hello"}]}]
     ),
-    "systemInstruction": _field(_OBJECT, "The system message, as a content of text parts."),
-    "generationConfig": _field(
+    "systemInstruction": _field_schema(_OBJECT, "The system message, as a content of text parts."),
+    "generationConfig": _field_schema(
         _OBJECT,
         "`temperature`, `topP`, `topK`, `maxOutputTokens`, `stopSequences`, `responseMimeType`, "
         "`responseJsonSchema`, `thinkingConfig` and others.",
     ),
-    "tools": _field(_OBJECTS, _TOOLS),
-    "toolConfig": _field(_OBJECT, _TOOL_CHOICE),
-    "safetySettings": _field(_OBJECTS, "Thresholds of the content filter."),
-    "cachedContent": _field(_STRING, "Name of a cached prefix of the conversation."),
+    "tools": _field_schema(_OBJECTS, _TOOLS),
+    "toolConfig": _field_schema(_OBJECT, _TOOL_CHOICE),
+    "safetySettings": _field_schema(_OBJECTS, "Thresholds of the content filter."),
+    "cachedContent": _field_schema(_STRING, "Name of a cached prefix of the conversation."),
 }
 
 COHERE_CHAT: Schema = {
-    "model": _field(_STRING, _MODEL, "demo"),
-    "messages": _field(_OBJECTS, "The conversation so far.", _MESSAGES_EXAMPLE),
-    "max_tokens": _field(_INTEGER, _MAX_TOKENS),
-    "temperature": _field(_NUMBER, _TEMPERATURE),
-    "p": _field(_NUMBER, _TOP_P),
-    "k": _field(_INTEGER, "Number of the most likely tokens to sample from."),
-    "seed": _field(_INTEGER, _SEED),
-    "frequency_penalty": _field(_NUMBER, "Lowers the probability of frequent tokens; 0 to 1."),
-    "presence_penalty": _field(_NUMBER, "Lowers the probability of used tokens; 0 to 1."),
-    "stop_sequences": _field(_TEXTS, _STOP),
-    "stream": _field(_BOOLEAN, _STREAM),
-    "tools": _field(_OBJECTS, _TOOLS),
-    "tool_choice": _field(_STRING, "`REQUIRED` or `NONE`."),
-    "strict_tools": _field(_BOOLEAN, "Whether tool calls must match their schemas."),
-    "documents": _field(_OBJECTS, "Documents that the response can cite."),
-    "citation_options": _field(_OBJECT, "`mode` of the citations."),
-    "response_format": _field(_OBJECT, "`text`, or `json_object` with an optional schema."),
-    "safety_mode": _field(_STRING, "`CONTEXTUAL`, `STRICT` or `OFF`."),
-    "thinking": _field(_OBJECT, "Reasoning: `type` and `token_budget`."),
-    "logprobs": _field(_BOOLEAN, "Whether to return log probabilities of the output tokens."),
+    "model": _field_schema(_STRING, _MODEL, "demo"),
+    "messages": _field_schema(_OBJECTS, "The conversation so far.", _MESSAGES_EXAMPLE),
+    "max_tokens": _field_schema(_INTEGER, _MAX_TOKENS),
+    "temperature": _field_schema(_NUMBER, _TEMPERATURE),
+    "p": _field_schema(_NUMBER, _TOP_P),
+    "k": _field_schema(_INTEGER, "Number of the most likely tokens to sample from."),
+    "seed": _field_schema(_INTEGER, _SEED),
+    "frequency_penalty": _field_schema(
+        _NUMBER, "Lowers the probability of frequent tokens; 0 to 1."
+    ),
+    "presence_penalty": _field_schema(_NUMBER, "Lowers the probability of used tokens; 0 to 1."),
+    "stop_sequences": _field_schema(_TEXTS, _STOP),
+    "stream": _field_schema(_BOOLEAN, _STREAM),
+    "tools": _field_schema(_OBJECTS, _TOOLS),
+    "tool_choice": _field_schema(_STRING, "`REQUIRED` or `NONE`."),
+    "strict_tools": _field_schema(_BOOLEAN, "Whether tool calls must match their schemas."),
+    "documents": _field_schema(_OBJECTS, "Documents that the response can cite."),
+    "citation_options": _field_schema(_OBJECT, "`mode` of the citations."),
+    "response_format": _field_schema(_OBJECT, "`text`, or `json_object` with an optional schema."),
+    "safety_mode": _field_schema(_STRING, "`CONTEXTUAL`, `STRICT` or `OFF`."),
+    "thinking": _field_schema(_OBJECT, "Reasoning: `type` and `token_budget`."),
+    "logprobs": _field_schema(
+        _BOOLEAN, "Whether to return log probabilities of the output tokens."
+    ),
 }
 
 CONVERSE: Schema = {
-    "messages": _field(
+    "messages": _field_schema(
         _OBJECTS, "The conversation so far.", [{"role": "user", "content": [{"text": "Hello"}]}]
     ),
-    "system": _field(_OBJECTS, "The system message, as blocks."),
-    "inferenceConfig": _field(_OBJECT, "`maxTokens`, `temperature`, `topP`, `stopSequences`."),
-    "toolConfig": _field(_OBJECT, "`tools` and `toolChoice`."),
-    "outputConfig": _field(_OBJECT, "`textFormat`: a JSON schema."),
-    "additionalModelRequestFields": _field(_OBJECT, "Other fields of the model's own API."),
-    "guardrailConfig": _field(_OBJECT, "A guardrail of Bedrock."),
-    "requestMetadata": _field(_OBJECT, "Key-value pairs for the provider's log."),
+    "system": _field_schema(_OBJECTS, "The system message, as blocks."),
+    "inferenceConfig": _field_schema(
+        _OBJECT, "`maxTokens`, `temperature`, `topP`, `stopSequences`."
+    ),
+    "toolConfig": _field_schema(_OBJECT, "`tools` and `toolChoice`."),
+    "outputConfig": _field_schema(_OBJECT, "`textFormat`: a JSON schema."),
+    "additionalModelRequestFields": _field_schema(_OBJECT, "Other fields of the model's own API."),
+    "guardrailConfig": _field_schema(_OBJECT, "A guardrail of Bedrock."),
+    "requestMetadata": _field_schema(_OBJECT, "Key-value pairs for the provider's log."),
 }
 
 OLLAMA_CHAT: Schema = {
-    "model": _field(_STRING, _MODEL, "demo"),
-    "messages": _field(_OBJECTS, "The conversation so far.", _MESSAGES_EXAMPLE),
-    "tools": _field(_OBJECTS, _TOOLS),
-    "stream": _field(_BOOLEAN, "Whether to send the response as JSON lines; true by default."),
-    "format": _field(_TEXT_OR_OBJECT, "`json`, or a JSON schema."),
-    "options": _field(_OBJECT, "`temperature`, `num_ctx`, `num_predict`, `stop` and others."),
-    "think": _field(_BOOLEAN_OR_TEXT, "Whether to reason, or how much."),
-    "keep_alive": _field(_STRING, "How long the model stays loaded."),
+    "model": _field_schema(_STRING, _MODEL, "demo"),
+    "messages": _field_schema(_OBJECTS, "The conversation so far.", _MESSAGES_EXAMPLE),
+    "tools": _field_schema(_OBJECTS, _TOOLS),
+    "stream": _field_schema(
+        _BOOLEAN, "Whether to send the response as JSON lines; true by default."
+    ),
+    "format": _field_schema(_TEXT_OR_OBJECT, "`json`, or a JSON schema."),
+    "options": _field_schema(
+        _OBJECT, "`temperature`, `num_ctx`, `num_predict`, `stop` and others."
+    ),
+    "think": _field_schema(_BOOLEAN_OR_TEXT, "Whether to reason, or how much."),
+    "keep_alive": _field_schema(_STRING, "How long the model stays loaded."),
 }
 
 OLLAMA_GENERATE: Schema = {
-    "model": _field(_STRING, _MODEL, "demo"),
-    "prompt": _field(_STRING, "The user's message.", "Hello"),
-    "system": _field(_STRING, "The system message."),
-    "suffix": _field(_STRING, "The text after the completion."),
-    "images": _field(_TEXTS, "Images in base64."),
+    "model": _field_schema(_STRING, _MODEL, "demo"),
+    "prompt": _field_schema(_STRING, "The user's message.", "Hello"),
+    "system": _field_schema(_STRING, "The system message."),
+    "suffix": _field_schema(_STRING, "The text after the completion."),
+    "images": _field_schema(_TEXTS, "Images in base64."),
     **{name: OLLAMA_CHAT[name] for name in ("stream", "format", "options", "think", "keep_alive")},
 }

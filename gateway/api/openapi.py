@@ -203,11 +203,13 @@ def gateway_paths() -> dict[str, Any]:
         paths.setdefault(path, {})[method] = _operation(path, method, summary, tag)
     for operation in OPERATIONS:
         path, method = f"/v1/{operation.path}", operation.method.lower()
-        paths.setdefault(path, {}).setdefault(method, _passthrough(operation, path, method))
+        paths.setdefault(path, {}).setdefault(
+            method, _passthrough_operation(operation, path, method)
+        )
     return paths
 
 
-def _passthrough(operation: Operation, path: str, method: str) -> dict[str, Any]:
+def _passthrough_operation(operation: Operation, path: str, method: str) -> dict[str, Any]:
     summary = f"Passthrough: {operation.method} {operation.path}"
     document = _operation(path, method, summary, "gateway")
     document.pop("requestBody", None)
@@ -244,7 +246,7 @@ def _operation(path: str, method: str, summary: str, tag: str) -> dict[str, Any]
     if "{id}" in path:
         operation["parameters"] = [_ID]
     if tag == "gateway" and method == "post":
-        operation["requestBody"] = {"required": True, "content": _body(path)}
+        operation["requestBody"] = {"required": True, "content": _body_schema(path)}
         if body := _body_of(path):
             operation["parameters"] = [*operation.get("parameters", ()), *_HEADERS]
             operation["responses"]["200"]["headers"] = _RESPONSE_HEADERS
@@ -278,7 +280,7 @@ def _response_content(path: str, tag: str) -> dict[str, Any]:
     return content
 
 
-def _body(path: str) -> dict[str, Any]:
+def _body_schema(path: str) -> dict[str, Any]:
     """The fields of a request body; other fields of the dialect are allowed."""
     if path in _TRACES:
         items = {"type": "array", "items": {"type": "object"}, "example": []}

@@ -47,10 +47,10 @@ def _add_adopt_operation(kind: Kind) -> None:
     )
     def adopt(request: HttpRequest, name: str) -> HttpResponse:
         """Transfer a row managed by a file or the environment to the database."""
-        return run_once(request, lambda: run_guarded(lambda: _adopt(kind, name)))
+        return run_once(request, lambda: run_guarded(lambda: _adopt_row(kind, name)))
 
 
-def _adopt(kind: Kind, name: str) -> HttpResponse:
+def _adopt_row(kind: Kind, name: str) -> HttpResponse:
     row = kind.find(name)
     if row is None:
         return missing(kind, name)

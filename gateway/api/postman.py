@@ -33,7 +33,7 @@ def build_collection(document: dict[str, Any], base_url: str) -> dict[str, Any]:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             tag = (operation.get("tags") or ["other"])[0]
-            folders.setdefault(tag, []).append(_item(document, path, method, operation))
+            folders.setdefault(tag, []).append(_request_item(document, path, method, operation))
     values = {"base_url": base_url, "api_key": "", "admin_key": ""}
     return {
         "info": {
@@ -46,19 +46,19 @@ def build_collection(document: dict[str, Any], base_url: str) -> dict[str, Any]:
             {
                 "name": tag,
                 "item": items,
-                "auth": _bearer("api_key" if tag == "gateway" else "admin_key"),
+                "auth": _bearer_auth("api_key" if tag == "gateway" else "admin_key"),
             }
             for tag, items in folders.items()
         ],
     }
 
 
-def _bearer(variable: str) -> dict[str, Any]:
+def _bearer_auth(variable: str) -> dict[str, Any]:
     token = {"key": "token", "value": f"{{{{{variable}}}}}", "type": "string"}
     return {"type": "bearer", "bearer": [token]}
 
 
-def _item(
+def _request_item(
     document: dict[str, Any], path: str, method: str, operation: dict[str, Any]
 ) -> dict[str, Any]:
     """One request."""
@@ -97,7 +97,7 @@ def _item(
     }
     if not operation.get("security", True):
         request["auth"] = {"type": "noauth"}
-    if body := _body(document, operation.get("requestBody", {}).get("content", {})):
+    if body := _sample_body(document, operation.get("requestBody", {}).get("content", {})):
         request["body"] = body
     return {"name": operation.get("summary") or operation["operationId"], "request": request}
 
@@ -108,7 +108,7 @@ def _path_value(parameter: dict[str, Any]) -> str:
     return "1" if schema.get("type") == "integer" else str(parameter["name"])
 
 
-def _body(document: dict[str, Any], content: dict[str, Any]) -> dict[str, Any] | None:
+def _sample_body(document: dict[str, Any], content: dict[str, Any]) -> dict[str, Any] | None:
     """The body of a request: sample JSON, or an empty form."""
     if "application/json" in content:
         sample = sample_of(document, content["application/json"].get("schema", {}), 0)

@@ -65,10 +65,10 @@ def list_prompt_versions(
 )
 def activate_prompt_version(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """Make a version the active one."""
-    return run_once(request, lambda: run_guarded(lambda: _activate(name, number)))
+    return run_once(request, lambda: run_guarded(lambda: _activate_version(name, number)))
 
 
-def _activate(name: str, number: int) -> HttpResponse:
+def _activate_version(name: str, number: int) -> HttpResponse:
     row: Prompt | None = _PROMPTS.find(name)
     if row is None:
         return missing(_PROMPTS, name)

@@ -155,7 +155,10 @@ def list_requests(request: HttpRequest, filters: Query[Filters]) -> dict[str, An
     columns = filters.dict(exclude={"cursor", "limit", "q", "since", "until"})
     cursor = min(filters.cursor, MAX_ID) if filters.cursor is not None else None
     rows = RequestLog.objects.matching(
-        **columns, since=_aware(filters.since), until=_aware(filters.until), text=filters.q
+        **columns,
+        since=_aware_time(filters.since),
+        until=_aware_time(filters.until),
+        text=filters.q,
     ).older_than_row(cursor)
     rows = rows.prefetch_related("scores")
     items = list(rows.newest(limit + 1))
@@ -164,7 +167,7 @@ def list_requests(request: HttpRequest, filters: Query[Filters]) -> dict[str, An
     return {"items": items, "next": items[-1].pk if has_more else None}
 
 
-def _aware(moment: dt.datetime | None) -> dt.datetime | None:
+def _aware_time(moment: dt.datetime | None) -> dt.datetime | None:
     """The time, in UTC if it has no time zone."""
     if moment is None or moment.tzinfo is not None:
         return moment

@@ -142,7 +142,7 @@ def resource(kind: Kind) -> Router:
     @router.post(list_path, operation_id=f"make_{kind.name}", openapi_extra=_row_request(kind, 201))
     def make(request: HttpRequest) -> HttpResponse:
         """Create a row. A repeated request with the same `Idempotency-Key` creates it only once."""
-        return run_once(request, lambda: run_guarded(lambda: _create(kind, body_of(request))))
+        return run_once(request, lambda: run_guarded(lambda: _create_row(kind, body_of(request))))
 
     @router.get(
         row_path, auth=Reader(), operation_id=f"get_{kind.name}", openapi_extra=row_response(kind)
@@ -157,12 +157,12 @@ def resource(kind: Kind) -> Router:
     @router.put(row_path, operation_id=f"replace_{kind.name}", openapi_extra=_row_request(kind))
     def replace(request: HttpRequest, name: str) -> HttpResponse:
         """Replace a row: omitted fields get their defaults; values shown as `***` are unchanged."""
-        return _change(request, kind, name, lambda _stored, body: body)
+        return _change_row(request, kind, name, lambda _stored, body: body)
 
     @router.patch(row_path, operation_id=f"change_{kind.name}", openapi_extra=_patch_request(kind))
     def change(request: HttpRequest, name: str) -> HttpResponse:
         """Update fields (JSON merge patch, RFC 7396); null resets a field to its default."""
-        return _change(request, kind, name, merge_patch)
+        return _change_row(request, kind, name, merge_patch)
 
     @router.delete(row_path, operation_id=f"delete_{kind.name}", openapi_extra=_NO_CONTENT)
     def delete(request: HttpRequest, name: str) -> HttpResponse:
@@ -170,19 +170,19 @@ def resource(kind: Kind) -> Router:
         row = kind.find(name)
         if row is None:
             return missing(kind, name)
-        return run_guarded(lambda: _delete(row))
+        return run_guarded(lambda: _delete_row(row))
 
     return router
 
 
-def _create(kind: Kind, document: Document) -> HttpResponse:
+def _create_row(kind: Kind, document: Document) -> HttpResponse:
     if kind.name != "keys":
         return reply(201, row_item(kind, kind.write(document, None)))
     row, secret = new_key_row()
     return reply(201, {**row_item(kind, kind.write(document, row)), "key": secret})
 
 
-def _change(
+def _change_row(
     request: HttpRequest,
     kind: Kind,
     name: str,
@@ -199,7 +199,7 @@ def _change(
     return run_guarded(act)
 
 
-def _delete(row: Any) -> HttpResponse:
+def _delete_row(row: Any) -> HttpResponse:
     if owner_ref := owner_label(row):
         raise OwnedElsewhere("", f"{row} is owner_label by {owner_ref}; remove it there")
     row.delete()
@@ -226,7 +226,9 @@ def _add_secret_operations(router: Router, kind: Kind) -> None:
         """
         return run_once(
             request,
-            lambda: run_guarded(lambda: _with_key(kind, name, lambda row: _rotate(row, grace_s))),
+            lambda: run_guarded(
+                lambda: _with_key(kind, name, lambda row: _rotate_key(row, grace_s))
+            ),
         )
 
     @router.post(
@@ -271,7 +273,7 @@ def _end_grace(row: ApiKey) -> Document:
     return {}
 
 
-def _rotate(row: ApiKey, grace_s: int) -> Document:
+def _rotate_key(row: ApiKey, grace_s: int) -> Document:
     if not 0 <= grace_s <= MAX_GRACE_S:
         raise Refused("grace_s", f"must be 0 to {MAX_GRACE_S} seconds")
     try:
@@ -327,7 +329,7 @@ def _schema_reference(name: str) -> dict[str, Any]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _schema(kind: Kind) -> dict[str, Any]:
+def _document_schema(kind: Kind) -> dict[str, Any]:
     """The schema of a kind's document; its components are added to SCHEMAS."""
     (out,), components = msgspec.json.schema_components(
         [kind.shape], ref_template="#/components/schemas/{name}"
@@ -336,23 +338,26 @@ def _schema(kind: Kind) -> dict[str, Any]:
     return out
 
 
-def _row(kind: Kind) -> dict[str, Any]:
+def _row_schema(kind: Kind) -> dict[str, Any]:
     """The schema of a row in responses."""
     name = f"{kind.shape.__name__.removesuffix('Doc')}Row"
-    SCHEMAS[name] = {"title": name, "allOf": [_schema(kind), _schema_reference("RowMetadata")]}
+    SCHEMAS[name] = {
+        "title": name,
+        "allOf": [_document_schema(kind), _schema_reference("RowMetadata")],
+    }
     return _schema_reference(name)
 
 
-def _responses(status: int, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+def _responses_schema(status: int, description: str, schema: dict[str, Any]) -> dict[str, Any]:
     content = {"application/json": {"schema": schema}}
     return {"responses": {str(status): {"description": description, "content": content}}}
 
 
 def row_response(kind: Kind, status: int = 200, *, secret: bool = False) -> dict[str, Any]:
     """The `responses` of an operation that returns a row."""
-    row = _row(kind)
+    row = _row_schema(kind)
     description = "The row and its secret." if secret else "The row."
-    return _responses(
+    return _responses_schema(
         status, description, {"allOf": [row, _schema_reference("Secret")]} if secret else row
     )
 
@@ -361,16 +366,16 @@ def _page_response(kind: Kind) -> dict[str, Any]:
     page = {
         "type": "object",
         "properties": {
-            "items": {"type": "array", "items": _row(kind)},
+            "items": {"type": "array", "items": _row_schema(kind)},
             "next": {"type": ["integer", "null"], "description": "`cursor` of the next page"},
         },
         "required": ["items", "next"],
     }
-    return _responses(200, "One page of rows.", page)
+    return _responses_schema(200, "One page of rows.", page)
 
 
 def _row_request(kind: Kind, status: int = 200) -> dict[str, Any]:
-    content = {"application/json": {"schema": _schema(kind)}}
+    content = {"application/json": {"schema": _document_schema(kind)}}
     secret = status == 201 and kind.name == "keys"
     return {
         "requestBody": {"required": True, "content": content},
@@ -382,7 +387,7 @@ def _patch_request(kind: Kind) -> dict[str, Any]:
     """The request body of a merge patch: any fields of the document, or null."""
     description = f"any fields of {kind.shape.__name__}; null resets a field to its default"
     schema = {"type": "object", "description": description, "minProperties": 0}
-    schema_name = _schema(kind)["$ref"].rpartition("/")[2]
+    schema_name = _document_schema(kind)["$ref"].rpartition("/")[2]
     fields = SCHEMAS[schema_name].get("properties", {})
     schema["properties"] = {
         name: {

@@ -115,10 +115,10 @@ def create_score(request: HttpRequest, request_id: str, payload: ScoreIn) -> Htt
         response = failure(429, f"a key may send {KEY_SCORES_PER_MINUTE} scores per minute")
         response["Retry-After"] = str(wait_s)
         return response
-    return run_once(request, lambda: _create(request, request_id, payload))
+    return run_once(request, lambda: _create_score(request, request_id, payload))
 
 
-def _create(request: HttpRequest, request_id: str, payload: ScoreIn) -> HttpResponse:
+def _create_score(request: HttpRequest, request_id: str, payload: ScoreIn) -> HttpResponse:
     caller: Any = request.auth  # type: ignore[attr-defined]
     row = RequestLog.objects.by_id(request_id)
     if row is None or not _may_score(caller, row):
@@ -150,7 +150,7 @@ def _create(request: HttpRequest, request_id: str, payload: ScoreIn) -> HttpResp
 @router.delete("/requests/{request_id}/scores/{int:number}", auth=Scorer(), response={204: None})
 def delete_score(request: HttpRequest, request_id: str, number: int) -> HttpResponse:
     """Delete a score: one's own, or as admin any."""
-    row = _scorable(request, request_id)
+    row = _find_scorable_request(request, request_id)
     score = RequestScore.objects.of_requests([row.pk]).filter(pk=min(number, _MAX_ID)).first()
     if score is None:
         return failure(404, "the request has no such score")
@@ -171,7 +171,7 @@ def author_of(request: HttpRequest) -> str:
     return caller if isinstance(caller, str) else str(caller.get_username())
 
 
-def _scorable(request: HttpRequest, request_id: str) -> RequestLog:
+def _find_scorable_request(request: HttpRequest, request_id: str) -> RequestLog:
     """The request, if the caller may score it. Raises HttpError."""
     row = RequestLog.objects.by_id(request_id)
     if row is None or not _may_score(request.auth, row):  # type: ignore[attr-defined]

@@ -44,7 +44,7 @@ def get_spend(
         rows = spend(start, end, names)
     except ValueError as error:
         raise HttpError(422, str(error)) from None
-    days = _days(start, end)
+    days = _period_days(start, end)
     if format == "csv":
         response = HttpResponse(as_csv(rows, names), content_type="text/csv; charset=utf-8")
         response["Content-Disposition"] = f'attachment; filename="spend-{days[0]}-{days[1]}.csv"'
@@ -56,7 +56,7 @@ def spend_items(
     start: dt.datetime, end: dt.datetime, names: list[str], rows: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """Rows of `spend` as SpendOut."""
-    days = _days(start, end)
+    days = _period_days(start, end)
     items = [
         {**row, "cost_usd": f"{row['cost_usd']:f}", "charged_usd": f"{row['charged_usd']:f}"}
         for row in rows
@@ -64,6 +64,6 @@ def spend_items(
     return {"since": days[0], "until": days[1], "by": names, "items": items}
 
 
-def _days(start: dt.datetime, end: dt.datetime) -> tuple[str, str]:
+def _period_days(start: dt.datetime, end: dt.datetime) -> tuple[str, str]:
     """The first and the last day of a period."""
     return start.date().isoformat(), (end - dt.timedelta(days=1)).date().isoformat()

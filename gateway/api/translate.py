@@ -109,7 +109,7 @@ def _translate(payload: TranslateIn) -> dict[str, Any]:
         raise invalid("set exactly one of request, stream and error", inputs[0] if inputs else None)
     error = payload.request if "status" in (payload.request or {}) else payload.error
     if payload.request is not None and error is None:
-        body, headers = _parts(payload.request)
+        body, headers = _split_request(payload.request)
         return translate.request(
             payload.source,
             payload.target,
@@ -132,7 +132,7 @@ def _translate(payload: TranslateIn) -> dict[str, Any]:
     if not isinstance(status, int) or not isinstance(headers, dict):
         raise invalid("error needs a status (a whole number) and headers (an object)", "error")
     return translate.error(
-        payload.source, payload.target, status, _strings(headers), error.get("body")
+        payload.source, payload.target, status, _string_headers(headers), error.get("body")
     )
 
 
@@ -151,7 +151,7 @@ def _simulation_inputs(payload: TranslateIn) -> SimulationInputs:
     )
 
 
-def _parts(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+def _split_request(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """Body and headers: the request is either a body, or an object with `body` and `headers`.
 
     A `path` next to them supplies model and stream for dialects that have these in the path.
@@ -163,10 +163,10 @@ def _parts(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     endpoint = find_endpoint(path.partition("?")[0]) if isinstance(path, str) else None
     if endpoint is not None and endpoint.model:
         body = {**body, "model": endpoint.model, "stream": endpoint.stream}
-    return body, _strings(headers)
+    return body, _string_headers(headers)
 
 
-def _strings(headers: dict[str, Any]) -> dict[str, str]:
+def _string_headers(headers: dict[str, Any]) -> dict[str, str]:
     return {str(name): str(value) for name, value in headers.items()}
 
 

@@ -143,10 +143,10 @@ def diff_route_versions(request: HttpRequest, name: str, number: int, to: int | 
 )
 def restore_route_version(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """Restore an earlier version, as a new version."""
-    return run_once(request, lambda: run_guarded(lambda: _restore(request, name, number)))
+    return run_once(request, lambda: run_guarded(lambda: _restore_version(request, name, number)))
 
 
-def _restore(request: HttpRequest, name: str, number: int) -> HttpResponse:
+def _restore_version(request: HttpRequest, name: str, number: int) -> HttpResponse:
     row: Route | None = _ROUTES.find(name)
     if row is None:
         return missing(_ROUTES, name)

@@ -82,13 +82,13 @@ def pack(target: BinaryIO, directory: Path, manifest: Manifest, passphrase: str 
         gzip.GzipFile(filename="", fileobj=stream, mode="wb", compresslevel=1) as gzip_file,
         tarfile.open(fileobj=gzip_file, mode="w|") as tar,
     ):
-        tar.addfile(_header(MANIFEST, len(content)), io.BytesIO(content))
+        tar.addfile(_member_header(MANIFEST, len(content)), io.BytesIO(content))
         for name, member in manifest.members.items():
             with (directory / name).open("rb") as file:
-                tar.addfile(_header(name, member.bytes), file)
+                tar.addfile(_member_header(name, member.bytes), file)
 
 
-def _header(name: str, size: int) -> tarfile.TarInfo:
+def _member_header(name: str, size: int) -> tarfile.TarInfo:
     info = tarfile.TarInfo(name)
     info.size, info.mode = size, 0o600
     return info
@@ -118,7 +118,9 @@ def unpack(source: BinaryIO, directory: Path, passphrase: str | None) -> Manifes
         ):
             members = iter(tar)
             manifest = _read_manifest(tar, next(members, None))
-            digests = {info.name: _extract(tar, info, directory, manifest) for info in members}
+            digests = {
+                info.name: _extract_member(tar, info, directory, manifest) for info in members
+            }
             # Up to the end, which the checksum of gzip follows.
             while gzip_file.read(_BLOCK_BYTES):
                 pass
@@ -161,7 +163,7 @@ def _read_manifest(tar: tarfile.TarFile, info: tarfile.TarInfo | None) -> Manife
         raise ArchiveError(f"the manifest of the backup is damaged: {error}") from None
 
 
-def _extract(
+def _extract_member(
     tar: tarfile.TarFile, info: tarfile.TarInfo, directory: Path, manifest: Manifest
 ) -> Member:
     expected_member = manifest.members.get(info.name)

@@ -33,7 +33,7 @@ class EncryptedWriter(io.RawIOBase):
 
     def __init__(self, target: BinaryIO, passphrase: str) -> None:
         salt = os.urandom(_SALT_BYTES)
-        self._target, self._cipher = target, _cipher(passphrase, salt)
+        self._target, self._cipher = target, _derive_cipher(passphrase, salt)
         self._buffer, self._count = bytearray(), 0
         target.write(MAGIC + salt)
 
@@ -57,7 +57,7 @@ class EncryptedWriter(io.RawIOBase):
         super().close()
 
     def _seal(self, chunk: bytes, *, last: bool) -> None:
-        self._target.write(self._cipher.encrypt(_nonce(self._count, last=last), chunk, None))
+        self._target.write(self._cipher.encrypt(_chunk_nonce(self._count, last=last), chunk, None))
         self._count += 1
 
 
@@ -66,7 +66,7 @@ class EncryptedReader(io.RawIOBase):
 
     def __init__(self, source: BinaryIO, passphrase: str) -> None:
         self._source = source
-        self._cipher = _cipher(passphrase, source.read(_SALT_BYTES))
+        self._cipher = _derive_cipher(passphrase, source.read(_SALT_BYTES))
         self._plain, self._count = b"", 0
         self._next = source.read(CHUNK_BYTES + _TAG_BYTES)
 
@@ -87,7 +87,7 @@ class EncryptedReader(io.RawIOBase):
         sealed_chunk, self._next = self._next, self._source.read(CHUNK_BYTES + _TAG_BYTES)
         try:
             chunk = self._cipher.decrypt(
-                _nonce(self._count, last=not self._next), sealed_chunk, None
+                _chunk_nonce(self._count, last=not self._next), sealed_chunk, None
             )
         except InvalidTag:
             reason = "cut off" if self._count else "the passphrase is wrong"
@@ -96,10 +96,10 @@ class EncryptedReader(io.RawIOBase):
         return chunk
 
 
-def _cipher(passphrase: str, salt: bytes) -> AESGCM:
+def _derive_cipher(passphrase: str, salt: bytes) -> AESGCM:
     kdf = Scrypt(salt=salt, length=32, n=SCRYPT_N, r=SCRYPT_R, p=SCRYPT_P)
     return AESGCM(kdf.derive(passphrase.encode()))
 
 
-def _nonce(count: int, *, last: bool) -> bytes:
+def _chunk_nonce(count: int, *, last: bool) -> bytes:
     return count.to_bytes(11, "big") + bytes([last])

@@ -108,7 +108,7 @@ def restore(
             node_secrets = secrets.read(directory)
         except (OSError, msgspec.MsgspecError) as error:
             raise ArchiveError(f"the secrets of the backup are damaged: {error}") from None
-        _check(manifest, node_secrets, force=force)
+        _check_manifest(manifest, node_secrets, force=force)
         with secrets.replaced_files(node_secrets):
             if manifest.database == "postgresql":
                 # The commit checks the constraints.
@@ -122,7 +122,7 @@ def restore(
     return RestoreResult(manifest, missing_variables)
 
 
-def _check(manifest: Manifest, node_secrets: secrets.Secrets, *, force: bool) -> None:
+def _check_manifest(manifest: Manifest, node_secrets: secrets.Secrets, *, force: bool) -> None:
     if manifest.database != connection.vendor:
         raise RestoreRefused(
             f"the backup is of {manifest.database}, and DATABASE_URL names a database of "

@@ -50,7 +50,7 @@ def dump(directory: Path) -> None:
         secret_key=settings.SECRET_KEY,
         encryption_keys=settings.ENCRYPTION_KEYS,
         admin_key=settings.ADMIN_KEY,
-        environment=_environment(),
+        environment=_public_environment(),
     )
     (directory / NAME).write_bytes(msgspec.json.encode(current_secrets))
 
@@ -118,7 +118,7 @@ def _path_before_restore(path: Path) -> Path:
 
 def restore_environment(secrets: Secrets) -> list[str]:
     """Write the settings that this environment lacks to a file; return their names."""
-    current_secrets = _environment()
+    current_secrets = _public_environment()
     missing_variables = {
         name: value
         for name, value in secrets.environment.items()
@@ -130,7 +130,7 @@ def restore_environment(secrets: Secrets) -> list[str]:
     return sorted(missing_variables)
 
 
-def _environment() -> dict[str, str]:
+def _public_environment() -> dict[str, str]:
     """Dragoman's variables that are set, without secrets and without the data directory."""
     skipped_names = {*_VARIABLES, *(f"{name}_FILE" for name in _VARIABLES), "DRAGOMAN_DATA_DIR"}
     return {

@@ -60,7 +60,7 @@ def _unused_name(name: str, limit: int, used_names: set[str]) -> str:
 
 
 def _with_hash(legal_name: str, salt: str, limit: int) -> str:
-    return f"{legal_name[: limit - 9]}_{_digest(salt).hex()[:8]}"
+    return f"{legal_name[: limit - 9]}_{_name_digest(salt).hex()[:8]}"
 
 
 def render_tool_id(rule: str, id: str) -> str:  # noqa: A002 - the word of the wire
@@ -80,7 +80,7 @@ def render_tool_id(rule: str, id: str) -> str:  # noqa: A002 - the word of the w
         case "any40":
             return shorten_with_hash(id, _CHAT_ID_LIMIT)
         case "mistral9":
-            return id if _NINE_ALPHANUMERICS.fullmatch(id) else _base62(_digest(id))[:9]
+            return id if _NINE_ALPHANUMERICS.fullmatch(id) else _base62(_name_digest(id))[:9]
         case _:
             return id
 
@@ -88,14 +88,14 @@ def render_tool_id(rule: str, id: str) -> str:  # noqa: A002 - the word of the w
 def _bedrock_id(call_id: str) -> str:
     if 0 < len(call_id) <= _ID_LIMIT and _NOT_IN_BEDROCK_IDS.search(call_id) is None:
         return call_id
-    return _NOT_IN_BEDROCK_IDS.sub("_", f"{call_id[:55]}_{_digest(call_id).hex()[:8]}")
+    return _NOT_IN_BEDROCK_IDS.sub("_", f"{call_id[:55]}_{_name_digest(call_id).hex()[:8]}")
 
 
 def shorten_with_hash(value: str, limit: int) -> str:
     """The value, or as much of it as fits within `limit` with eight digits of its hash."""
     if len(value) <= limit:
         return value
-    return f"{value[: limit - 9]}_{_digest(value).hex()[:8]}"
+    return f"{value[: limit - 9]}_{_name_digest(value).hex()[:8]}"
 
 
 def is_json_id(value: str) -> bool:
@@ -110,10 +110,10 @@ def shorten_user_id(value: str, limit: int) -> str:
     """
     if len(value) <= limit and not is_json_id(value):
         return value
-    return f"sha256:{_digest(value).hex()}"[:limit]
+    return f"sha256:{_name_digest(value).hex()}"[:limit]
 
 
-def _digest(text: str) -> bytes:
+def _name_digest(text: str) -> bytes:
     # A lone surrogate can come out of JSON escapes and has no UTF-8 of its own.
     return sha256(text.encode("utf-8", "surrogatepass")).digest()
 

@@ -97,7 +97,7 @@ def _merge_alternatives(schemas: list[Any]) -> Any:
     if all(enum_values):
         kinds = {schema.get("type") for schema in schemas}
         kind = {"type": kinds.pop()} if len(kinds) == 1 and None not in kinds else {}
-        unique_values = _unique(value for some in enum_values for value in some)
+        unique_values = _unique_values(value for some in enum_values for value in some)
         return {**kind, "enum": unique_values}
     return {"anyOf": schemas}
 
@@ -109,7 +109,7 @@ def _enum_values(schema: Any) -> list[Any]:
     return [schema["const"]] if "const" in schema else _list_or_empty(schema.get("enum"))
 
 
-def _unique(values: Iterable[Any]) -> list[Any]:
+def _unique_values(values: Iterable[Any]) -> list[Any]:
     out: list[Any] = []
     for value in values:
         if value not in out:

@@ -26,7 +26,7 @@ def pair_tool_results(request: Request) -> tuple[Request, list[Adaptation]]:
         return request, []
     report: list[Adaptation] = []
     turns: list[Turn] = []
-    ids = _UnusedIds(call.id for call in _calls(request.turns))
+    ids = _UnusedIds(call.id for call in _tool_calls(request.turns))
     seen_ids: set[str] = set()
     for assistant_turns, reply_turns in _split_exchanges(request.turns):
         renamed_turns, calls = _deduplicate_call_ids(
@@ -51,7 +51,7 @@ def _join_turns(turns: list[Turn]) -> Turn:
     return replace(turns[0], parts=parts, effort=effort)
 
 
-def _calls(turns: Iterable[Turn]) -> Iterator[ToolCall]:
+def _tool_calls(turns: Iterable[Turn]) -> Iterator[ToolCall]:
     for turn in turns:
         for part in turn.parts:
             if isinstance(part, ToolCall):
@@ -75,7 +75,7 @@ def _split_exchanges(turns: tuple[Turn, ...]) -> Iterator[tuple[list[Turn], list
 
 def _merge_call_turns(assistant_turns: list[Turn]) -> list[Turn]:
     """Assistant turns of which only the last has calls, as results must follow at once."""
-    if any(_calls(assistant_turns[:-1])):
+    if any(_tool_calls(assistant_turns[:-1])):
         return list(merge_turns(assistant_turns))
     return assistant_turns
 

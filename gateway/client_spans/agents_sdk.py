@@ -126,7 +126,7 @@ def _parse_span(item: dict[str, Any]) -> ClientSpan:
         trace_id=check_id(item.get("trace_id"), "trace_id"),
         span_id=check_id(item.get("id"), "id"),
         parent_id=check_id(parent_id, "parent_id") if parent_id else "",
-        name=_name(type_, data, model),
+        name=_span_name(type_, data, model),
         kind=_KINDS.get(type_, "custom"),
         started_at=started_at,
         ended_at=_parse_time(item.get("ended_at"), "ended_at"),
@@ -142,7 +142,7 @@ def _parse_span(item: dict[str, Any]) -> ClientSpan:
     )
 
 
-def _name(type_: str, data: dict[str, Any], model: str) -> str:
+def _span_name(type_: str, data: dict[str, Any], model: str) -> str:
     if type_ == "handoff":
         names = (text(data.get("from_agent"), 90), text(data.get("to_agent"), 90))
         return " → ".join(filter(None, names)) or type_

@@ -120,10 +120,10 @@ def client_span(span: OtelSpan) -> ClientSpan:
         span_id=span.span_id,
         parent_id=span.parent_id,
         name=text(span.name, MAX_NAME_CHARS) or "span",
-        kind=_kind(attributes),
+        kind=_span_kind(attributes),
         started_at=span.started_ns / _NS,
         ended_at=span.ended_ns / _NS if span.ended_ns else None,
-        error=_error(span),
+        error=_span_error(span),
         model=_first_text(attributes, _MODELS, MAX_NAME_CHARS),
         response_id=text(attributes.get("gen_ai.response.id"), MAX_SESSION_CHARS),
         input_tokens=_first_count(attributes, _INPUT_TOKENS),
@@ -139,7 +139,7 @@ def _check_hex(value: str, length: int, path: str) -> None:
         raise InvalidItem(path, f"must be {length // 2} bytes, not all zero")
 
 
-def _kind(attributes: dict[str, Any]) -> Kind:
+def _span_kind(attributes: dict[str, Any]) -> Kind:
     for name in _KIND_ATTRIBUTES:
         value = attributes.get(name)
         if isinstance(value, str) and (kind := _KINDS.get(value.lower())):
@@ -147,7 +147,7 @@ def _kind(attributes: dict[str, Any]) -> Kind:
     return "custom"
 
 
-def _error(span: OtelSpan) -> str:
+def _span_error(span: OtelSpan) -> str:
     """The error of a failed span: its message, else the exception's, else its type."""
     if span.status not in _ERROR_STATUSES:
         return ""

@@ -113,17 +113,17 @@ def _json_span(span: Any, service: str, index: int) -> OtelSpan | Rejection:
     status = status if isinstance(status, dict) else {}
     events = span.get("events")
     return OtelSpan(
-        trace_id=_text(span.get("traceId")).lower(),
-        span_id=_text(span.get("spanId")).lower(),
-        parent_id=_text(span.get("parentSpanId")).lower(),
-        name=_text(span.get("name")),
-        started_ns=_integer(span.get("startTimeUnixNano")),
-        ended_ns=_integer(span.get("endTimeUnixNano")),
+        trace_id=_text_or_empty(span.get("traceId")).lower(),
+        span_id=_text_or_empty(span.get("spanId")).lower(),
+        parent_id=_text_or_empty(span.get("parentSpanId")).lower(),
+        name=_text_or_empty(span.get("name")),
+        started_ns=_parse_integer(span.get("startTimeUnixNano")),
+        ended_ns=_parse_integer(span.get("endTimeUnixNano")),
         status=status["code"] if isinstance(status.get("code"), int | str) else 0,
-        status_message=_text(status.get("message")),
+        status_message=_text_or_empty(status.get("message")),
         attributes=_json_attributes(span.get("attributes")),
         events=[
-            (_text(event.get("name")), _json_attributes(event.get("attributes")))
+            (_text_or_empty(event.get("name")), _json_attributes(event.get("attributes")))
             for event in (events if isinstance(events, list) else [])
             if isinstance(event, dict)
         ],
@@ -152,7 +152,7 @@ def _json_value(value: Any, depth: int) -> Any:
             case "boolValue":
                 return nested_value if isinstance(nested_value, bool) else None
             case "intValue":
-                return _integer(nested_value)
+                return _parse_integer(nested_value)
             case "doubleValue":
                 is_number = isinstance(nested_value, int | float) and math.isfinite(nested_value)
                 return nested_value if is_number else None
@@ -162,7 +162,7 @@ def _json_value(value: Any, depth: int) -> Any:
                 if name == "arrayValue":
                     return [_json_value(item, depth + 1) for item in items]
                 return {
-                    _text(item.get("key")): _json_value(item.get("value"), depth + 1)
+                    _text_or_empty(item.get("key")): _json_value(item.get("value"), depth + 1)
                     for item in items
                     if isinstance(item, dict)
                 }
@@ -171,11 +171,11 @@ def _json_value(value: Any, depth: int) -> Any:
     return None
 
 
-def _text(value: Any) -> str:
+def _text_or_empty(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _integer(value: Any) -> int:
+def _parse_integer(value: Any) -> int:
     """A 64-bit integer, which JSON has as a string; -1 if it is not one."""
     if isinstance(value, bool):
         return -1
@@ -218,16 +218,16 @@ def decode_protobuf(body: bytes) -> Iterator[OtelSpan | Rejection]:
     values = _ProtobufValues()
     try:
         for resource_spans in submessages(body, _RESOURCE_SPANS):
-            resource = _decode(Resource, merge_submessage(resource_spans, 1), _RESOURCE)
+            resource = _decode_spans(Resource, merge_submessage(resource_spans, 1), _RESOURCE)
             service = values.attributes(resource.attributes).get("service.name")
             for scope_spans in submessages(resource_spans, _SCOPE_SPANS):
                 for span in submessages(scope_spans, _SPANS):
-                    yield _protobuf_span(_decode(Span, span, _SPAN), service, values)
+                    yield _protobuf_span(_decode_spans(Span, span, _SPAN), service, values)
     except DecodeError:
         raise MalformedBody("the body is not an ExportTraceServiceRequest in protobuf") from None
 
 
-def _decode(message: Any, data: bytes, schema: Schema) -> Any:
+def _decode_spans(message: Any, data: bytes, schema: Schema) -> Any:
     if len(data) > _COUNTED_BYTES:
         check_values(data, schema, MAX_VALUES)
     return message.FromString(data)
@@ -296,7 +296,9 @@ def render_success(parsed_spans: ParsedSpans, *, protobuf: bool) -> bytes:
     if protobuf:
         if not count:
             return b""
-        return _field(1, b"\x08" + _varint(count) + _field(2, message.encode()))
+        return _encode_field(
+            1, b"\x08" + _encode_varint(count) + _encode_field(2, message.encode())
+        )
     if not count:
         return b"{}"
     partial = {"rejectedSpans": str(count), "errorMessage": message}
@@ -307,16 +309,16 @@ def render_error(status: int, message: str, *, protobuf: bool) -> bytes:
     """A google.rpc.Status."""
     code = _STATUS_CODES.get(status, 2)
     if protobuf:
-        return b"\x08" + _varint(code) + _field(2, message.encode())
+        return b"\x08" + _encode_varint(code) + _encode_field(2, message.encode())
     return msgspec.json.encode({"code": code, "message": message})
 
 
-def _field(number: int, data: bytes) -> bytes:
+def _encode_field(number: int, data: bytes) -> bytes:
     """A length-delimited field."""
-    return bytes([number << 3 | 2]) + _varint(len(data)) + data
+    return bytes([number << 3 | 2]) + _encode_varint(len(data)) + data
 
 
-def _varint(value: int) -> bytes:
+def _encode_varint(value: int) -> bytes:
     result = bytearray()
     while value > 0x7F:
         result.append(value & 0x7F | 0x80)

@@ -56,7 +56,7 @@ from gateway.relay.wiring import BatchLedger, Wiring
 log = logging.getLogger(__name__)
 
 
-def _config() -> Config:
+def _runtime_config() -> Config:
     pepper = store.pepper()
     admin = [value for value in (settings.MASTER_KEY, settings.ADMIN_KEY) if value]
     return Config(
@@ -172,7 +172,7 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
             return
 
 
-def _prune() -> None:
+def _prune_expired_rows() -> None:
     with deadline(PRUNE_S):
         store.prune()
 
@@ -193,7 +193,7 @@ def _start_services(runtime: Runtime) -> None:
 PRUNE_S = 600.0
 set_default_deadline(settings.DATABASE_TIMEOUT_S)
 lazy_runtime = LazyRuntime(
-    _config,
+    _runtime_config,
     Wiring(
         registry=RegistryStore(
             load_snapshot=store.load_snapshot,
@@ -207,7 +207,7 @@ lazy_runtime = LazyRuntime(
             write=store.write,
             checkpoint=store.checkpoint_when_due,
             index_pending=store.index_pending,
-            prune=_prune,
+            prune=_prune_expired_rows,
         ),
         responses=ResponseBackend(
             load=store.load_response,

@@ -245,7 +245,7 @@ def generated_secret(name: str, path: Path, generate: object = None) -> str:
         pass
     value = str(generate() if callable(generate) else secrets.token_urlsafe(48))
     try:
-        _create(path, value)
+        _create_file(path, value)
     except FileExistsError:  # another process created it first
         return path.read_text(encoding="utf-8").strip()
     except OSError as error:
@@ -264,7 +264,7 @@ def write_private(path: Path, content: str) -> None:
         temporary_path.unlink(missing_ok=True)
 
 
-def _create(path: Path, value: str) -> None:
+def _create_file(path: Path, value: str) -> None:
     """Write a new file atomically: an empty one would be read as a secret."""
     temporary_path = _write_temporary(path, value)
     try:

@@ -64,7 +64,7 @@ def read_oidc_settings() -> OidcSettings | None:
             raise ImproperlyConfigured(
                 f"DRAGOMAN_OIDC_{name} is required with DRAGOMAN_OIDC_ISSUER"
             )
-    role_groups = _pairs("DRAGOMAN_OIDC_ROLE_GROUPS")
+    role_groups = _parse_pairs("DRAGOMAN_OIDC_ROLE_GROUPS")
     for group, role in role_groups.items():
         _check_role("DRAGOMAN_OIDC_ROLE_GROUPS", role, f" for {group!r}")
     default_role = env.text("DRAGOMAN_OIDC_DEFAULT_ROLE", "member").strip().lower()
@@ -82,7 +82,7 @@ def read_oidc_settings() -> OidcSettings | None:
         scopes=tuple(env.text("DRAGOMAN_OIDC_SCOPES", "openid profile email").split()),
         groups_claim=env.text("DRAGOMAN_OIDC_GROUPS_CLAIM", "groups").strip(),
         role_groups=cast("dict[str, Role]", role_groups),
-        team_groups=_pairs("DRAGOMAN_OIDC_TEAM_GROUPS"),
+        team_groups=_parse_pairs("DRAGOMAN_OIDC_TEAM_GROUPS"),
         default_role=None if default_role == "none" else cast("Role", default_role),
         domains=tuple(name.lower().lstrip("@") for name in env.names("DRAGOMAN_OIDC_DOMAINS")),
         create_users=env.boolean("DRAGOMAN_OIDC_CREATE_USERS", default=True),
@@ -90,7 +90,7 @@ def read_oidc_settings() -> OidcSettings | None:
     )
 
 
-def _pairs(variable: str) -> dict[str, str]:
+def _parse_pairs(variable: str) -> dict[str, str]:
     """Parse `group=value,group=value`, or a JSON object, whose names may contain commas.
 
     Groups of the list may contain `=`, as in LDAP names.

@@ -50,9 +50,9 @@ def read_otel_settings() -> OtelSettings:
     traces_endpoint = env.text("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
     default = "otlp" if endpoint or traces_endpoint else "none"
     otel_settings = OtelSettings(
-        traces=_exporter("OTEL_TRACES_EXPORTER", default),
-        metrics=_exporter("OTEL_METRICS_EXPORTER", "none"),
-        logs=_exporter("OTEL_LOGS_EXPORTER", "none"),
+        traces=_exports_otlp("OTEL_TRACES_EXPORTER", default),
+        metrics=_exports_otlp("OTEL_METRICS_EXPORTER", "none"),
+        logs=_exports_otlp("OTEL_LOGS_EXPORTER", "none"),
     )
     if not otel_settings.enabled:
         return otel_settings
@@ -70,7 +70,7 @@ def read_otel_settings() -> OtelSettings:
                 f"OTEL_EXPORTER_OTLP{name}_ENDPOINT must be a URL that begins with http:// or "
                 f"https://, not {url!r}"
             )
-    ratio, parent_based = _sampler()
+    ratio, parent_based = _sampling_settings()
     return otel_settings._replace(
         ratio=ratio,
         parent_based=parent_based,
@@ -80,14 +80,14 @@ def read_otel_settings() -> OtelSettings:
     )
 
 
-def _exporter(name: str, default: str) -> bool:
+def _exports_otlp(name: str, default: str) -> bool:
     value = env.text(name).strip() or default
     if value not in {"otlp", "none"}:
         raise ImproperlyConfigured(f"{name} must be otlp or none, not {value!r}")
     return value == "otlp"
 
 
-def _sampler() -> tuple[float, bool]:
+def _sampling_settings() -> tuple[float, bool]:
     name = env.text("OTEL_TRACES_SAMPLER", "parentbased_always_on").strip()
     base = name.removeprefix("parentbased_")
     if base not in _SAMPLERS:

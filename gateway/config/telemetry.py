@@ -35,7 +35,7 @@ def start_telemetry(otel: OtelSettings, version: str, *, access_log: bool) -> Re
 
 
 def _otlp_consumers(otel: OtelSettings, version: str) -> list[Consumer]:
-    resource = _resource(version)
+    resource = _otel_resource(version)
     consumers: list[Consumer] = []
     if otel.traces:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -61,7 +61,7 @@ def _otlp_consumers(otel: OtelSettings, version: str) -> list[Consumer]:
     return consumers
 
 
-def _resource(version: str) -> Resource:
+def _otel_resource(version: str) -> Resource:
     """`OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`; the service's name is `dragoman`."""
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 

@@ -37,7 +37,7 @@ class DemoTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Return the demo server's response, at the script's pace."""
         if request.method == "GET" and request.url.path.endswith("/models"):
-            return _json(200, wire.models())
+            return _json_response(200, wire.models())
         if not request.url.path.endswith("/chat/completions"):
             return _refusal_response(
                 _unknown_model(f"Unknown request URL: {request.url.path}", "unknown_url")
@@ -45,9 +45,13 @@ class DemoTransport(httpx.AsyncBaseTransport):
         content = await request.aread()
         body = _decode_body(content)
         if body is None:
-            return _refusal_response(_invalid("We could not parse the JSON body of your request."))
+            return _refusal_response(
+                _invalid_request("We could not parse the JSON body of your request.")
+            )
         if not isinstance(body.get("messages"), list) or not body["messages"]:
-            return _refusal_response(_invalid("'messages' must be a list of at least one message."))
+            return _refusal_response(
+                _invalid_request("'messages' must be a list of at least one message.")
+            )
         model = str(body.get("model", ""))
         mock_response = body.get("mock_response")
         script = mock_script(mock_response) if isinstance(mock_response, str) else script_for(model)
@@ -56,30 +60,32 @@ class DemoTransport(httpx.AsyncBaseTransport):
                 _unknown_model(f"The model `{model[:100]}` does not exist", "model_not_found")
             )
         await asyncio.sleep(script.first_ms / 1000)
-        return await _respond(body, content, model, script)
+        return await _build_response(body, content, model, script)
 
 
-async def _respond(
+async def _build_response(
     body: dict[str, Any], content: bytes, model: str, script: Script
 ) -> httpx.Response:
     if script.refusal is not None:
         return _refusal_response(script.refusal)
     if script.says == "html":
-        return _reply(200, "text/html; charset=utf-8", httpx.ByteStream(_HTML))
+        return _build_reply(200, "text/html; charset=utf-8", httpx.ByteStream(_HTML))
     demo_answer = answer(body, script)
     id_ = wire.answer_id(content)
     if body.get("stream") is True:
         options = body.get("stream_options")
         usage = isinstance(options, dict) and options.get("include_usage") is True
         events = wire.stream_events(demo_answer, model, id_, include_usage=usage)
-        return _reply(200, "text/event-stream; charset=utf-8", _PacedStream(list(events), script))
+        return _build_reply(
+            200, "text/event-stream; charset=utf-8", _PacedStream(list(events), script)
+        )
     await asyncio.sleep(min(_count_chunks(demo_answer) * script.pace_ms / 1000, UNARY_WAIT_S))
     if script.breaks == "error":
         return _refusal_response(_MIDWAY)
     data = wire.completion(demo_answer, model, id_)
     if not script.breaks:
-        return _json(200, data)
-    return _reply(200, "application/json", _PacedStream([data[: len(data) // 2]] * 2, script))
+        return _json_response(200, data)
+    return _build_reply(200, "application/json", _PacedStream([data[: len(data) // 2]] * 2, script))
 
 
 def _count_chunks(demo_answer: DemoAnswer) -> int:
@@ -119,7 +125,7 @@ def _decode_body(content: bytes) -> dict[str, Any] | None:
         return None
 
 
-def _invalid(message: str) -> Refusal:
+def _invalid_request(message: str) -> Refusal:
     return Refusal(status=400, type="invalid_request_error", message=message)
 
 
@@ -129,14 +135,16 @@ def _unknown_model(message: str, code: str) -> Refusal:
 
 def _refusal_response(refusal: Refusal) -> httpx.Response:
     headers = {} if refusal.retry_after_s is None else {"retry-after": str(refusal.retry_after_s)}
-    return _json(refusal.status, wire.error(refusal), headers)
+    return _json_response(refusal.status, wire.error(refusal), headers)
 
 
-def _json(status: int, data: bytes, headers: dict[str, str] | None = None) -> httpx.Response:
-    return _reply(status, "application/json", httpx.ByteStream(data), headers)
+def _json_response(
+    status: int, data: bytes, headers: dict[str, str] | None = None
+) -> httpx.Response:
+    return _build_reply(status, "application/json", httpx.ByteStream(data), headers)
 
 
-def _reply(
+def _build_reply(
     status: int, kind: str, stream: httpx.AsyncByteStream, headers: dict[str, str] | None = None
 ) -> httpx.Response:
     return httpx.Response(status, headers={"content-type": kind, **(headers or {})}, stream=stream)

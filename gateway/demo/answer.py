@@ -67,8 +67,8 @@ def answer(body: Mapping[str, Any], script: Script) -> DemoAnswer:
     messages = [m for m in body["messages"] if isinstance(m, Mapping) and _in_dialogue(m)]
     prompt = last_prompt(messages)
     seed = zlib.crc32(msgspec.json.encode([script.name, prompt, len(messages)]))
-    reasoning = _split_tokens(_thoughts(prompt, seed)) if _should_reason(body, script) else ()
-    calls = _calls(body, messages, prompt, script, seed)
+    reasoning = _split_tokens(_reasoning_text(prompt, seed)) if _should_reason(body, script) else ()
+    calls = _tool_calls(body, messages, prompt, script, seed)
     demo_answer = DemoAnswer(
         reasoning=reasoning, calls=calls, finish="tool_calls" if calls else "stop"
     )
@@ -93,7 +93,7 @@ def prompt_tokens(body: Mapping[str, Any]) -> int:
     """Estimate the prompt tokens: four bytes of text per token, 256 tokens per image."""
     read = [str(message_text(m)) for m in body["messages"] if isinstance(m, Mapping)]
     tools = msgspec.json.encode(body.get("tools") or "")
-    images = sum(_images(m) for m in body["messages"] if isinstance(m, Mapping))
+    images = sum(_count_images(m) for m in body["messages"] if isinstance(m, Mapping))
     return sum(len(text.encode()) for text in read) // 4 + len(tools) // 4 + 256 * images + 3
 
 
@@ -101,17 +101,17 @@ def last_prompt(messages: list[Mapping[str, Any]]) -> str:
     """Return the last text of the last user message."""
     for message in reversed(messages):
         if message.get("role") == "user":
-            texts = _texts(message)
+            texts = _message_texts(message)
             return texts[-1] if texts else ""
     return ""
 
 
 def message_text(message: Mapping[str, Any]) -> str:
     """Return all text of a message."""
-    return "\n".join(_texts(message))
+    return "\n".join(_message_texts(message))
 
 
-def _texts(message: Mapping[str, Any]) -> list[str]:
+def _message_texts(message: Mapping[str, Any]) -> list[str]:
     content = message.get("content")
     if isinstance(content, str):
         return [content]
@@ -119,7 +119,7 @@ def _texts(message: Mapping[str, Any]) -> list[str]:
     return [p["text"] for p in parts if isinstance(p, Mapping) and isinstance(p.get("text"), str)]
 
 
-def _images(message: Mapping[str, Any]) -> int:
+def _count_images(message: Mapping[str, Any]) -> int:
     content = message.get("content")
     parts = content if isinstance(content, list) else []
     return sum(1 for p in parts if isinstance(p, Mapping) and p.get("type") == "image_url")
@@ -130,9 +130,9 @@ def _should_reason(body: Mapping[str, Any], script: Script) -> bool:
     return effort != "none" and (script.reasons or isinstance(effort, str))
 
 
-def _thoughts(prompt: str, seed: int) -> str:
+def _reasoning_text(prompt: str, seed: int) -> str:
     return (
-        f"The user wrote {len(prompt.split())} words: “{_summary(prompt)}”. "
+        f"The user wrote {len(prompt.split())} words: “{_summarize(prompt)}”. "
         "I am a script, so there is nothing to work out; "
         f"I choose closing line {seed % len(_CLOSINGS) + 1} of {len(_CLOSINGS)} and write it down."
     )
@@ -166,12 +166,12 @@ def _with_text(
 def _demo_text(messages: list[Mapping[str, Any]], prompt: str, script: Script, seed: int) -> str:
     if messages and messages[-1].get("role") == "tool":
         return _describe_results(messages)
-    images = sum(map(_images, messages))
+    images = sum(map(_count_images, messages))
     image_text = f", with {images} image{'s' * (images > 1)}" if images else ""
     return (
         f"Hello from `{script.name}`, a scripted model inside Dragoman: no key, no network, "
         "and always the same answer to the same question.\n\n"
-        f"You wrote{image_text}: “{_summary(prompt)}”\n\n"
+        f"You wrote{image_text}: “{_summarize(prompt)}”\n\n"
         f"{_CLOSINGS[seed % len(_CLOSINGS)]}"
     )
 
@@ -182,14 +182,14 @@ def _describe_results(messages: list[Mapping[str, Any]]) -> str:
     for message in reversed(messages):
         if message.get("role") != "tool":
             break
-        results.insert(0, _summary(message_text(message)) or "(nothing)")
+        results.insert(0, _summarize(message_text(message)) or "(nothing)")
     if len(results) == 1:
         return f"The tool answered: {results[0]}"
     lines = "\n".join(f"{n}. {result}" for n, result in enumerate(results, 1))
     return f"The {len(results)} tools answered:\n{lines}"
 
 
-def _summary(text: str) -> str:
+def _summarize(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= _SUMMARY_CHARS else line[: _SUMMARY_CHARS - 1].rstrip() + "…"
 
@@ -209,7 +209,7 @@ def _structured_text(body: Mapping[str, Any], script: Script, seed: int) -> str 
     return msgspec.json.encode(example_value(schema or {}, seed)).decode()
 
 
-def _calls(
+def _tool_calls(
     body: Mapping[str, Any],
     messages: list[Mapping[str, Any]],
     prompt: str,
@@ -225,7 +225,7 @@ def _calls(
         ToolCall(
             id=f"call_demo_{zlib.crc32(f'{seed}:{number}'.encode()):08x}",
             name=f"{tool['name']}_of_nobody" if script.tools == "unknown" else tool["name"],
-            arguments=_arguments(tool.get("parameters") or {}, prompt, script, number),
+            arguments=_call_arguments(tool.get("parameters") or {}, prompt, script, number),
         )
         for number, tool in enumerate(selected_tools)
     )
@@ -244,7 +244,9 @@ def _select_tools(
         name = forced_function.get("name") if isinstance(forced_function, Mapping) else None
         return [tool for tool in tools if tool["name"] == name] or tools[:1]
     is_user_turn = messages[-1].get("role") != "tool"
-    mentioned_tools = [tool for tool in tools if is_user_turn and _mentions(prompt, tool["name"])]
+    mentioned_tools = [
+        tool for tool in tools if is_user_turn and _mentions_tool(prompt, tool["name"])
+    ]
     if mentioned_tools:
         return mentioned_tools[:8]
     matching_tools = [tool for tool in tools if is_user_turn and _matches_prompt(prompt, tool)]
@@ -259,7 +261,7 @@ def _is_function(tool: Any) -> bool:
     return isinstance(function, Mapping) and isinstance(function.get("name"), str)
 
 
-def _mentions(prompt: str, name: str) -> bool:
+def _mentions_tool(prompt: str, name: str) -> bool:
     return re.search(rf"\b{re.escape(name)}\b", prompt, re.IGNORECASE) is not None
 
 
@@ -271,7 +273,7 @@ def _matches_prompt(prompt: str, tool: Mapping[str, Any]) -> bool:
     return any(name in names and pattern.search(prompt) for pattern, name in _ACTIONS)
 
 
-def _arguments(schema: Mapping[str, Any], prompt: str, script: Script, number: int) -> str:
+def _call_arguments(schema: Mapping[str, Any], prompt: str, script: Script, number: int) -> str:
     """Return a call's arguments: text quoted in the prompt goes to the main property."""
     if script.tools == "malformed":
         return '{"broken": "this JSON never ends'

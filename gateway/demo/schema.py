@@ -98,15 +98,15 @@ class _ExampleBuilder:
         return self._typed(schema, name, seed, depth)
 
     def _typed(self, schema: Mapping[str, Any], name: str, seed: int, depth: int) -> Any:
-        match _type(schema):
+        match _schema_type(schema):
             case "object":
                 return self._object(schema, seed, depth)
             case "array":
                 return self._array(schema, name, seed, depth)
             case "integer":
-                return int(_number(schema, name, seed, is_integer=True))
+                return int(_sample_number(schema, name, seed, is_integer=True))
             case "number":
-                return _number(schema, name, seed, is_integer=False)
+                return _sample_number(schema, name, seed, is_integer=False)
             case "boolean":
                 return True
             case "null":
@@ -211,7 +211,7 @@ def _merge_schemas(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[
     return merged_schema
 
 
-def _type(schema: Mapping[str, Any]) -> str:
+def _schema_type(schema: Mapping[str, Any]) -> str:
     declared_type = schema.get("type")
     if isinstance(declared_type, list):
         declared_type = next((item for item in declared_type if item != "null"), "null")
@@ -224,7 +224,7 @@ def _type(schema: Mapping[str, Any]) -> str:
     return "number" if "minimum" in schema or "maximum" in schema else "string"
 
 
-def _number(schema: Mapping[str, Any], name: str, seed: int, *, is_integer: bool) -> float:
+def _sample_number(schema: Mapping[str, Any], name: str, seed: int, *, is_integer: bool) -> float:
     step = _float_keyword(schema, "multipleOf") or (1.0 if is_integer else 0.5)
     low, high = _float_keyword(schema, "minimum"), _float_keyword(schema, "maximum")
     minimum, maximum = (

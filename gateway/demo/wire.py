@@ -34,7 +34,7 @@ def completion(demo_answer: DemoAnswer, model: str, id_: str) -> bytes:
     if demo_answer.calls:
         message["content"] = None
         message["tool_calls"] = [
-            _call(call.id, call.name, call.arguments) for call in demo_answer.calls
+            _call_object(call.id, call.name, call.arguments) for call in demo_answer.calls
         ]
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": demo_answer.finish}
     return msgspec.json.encode(
@@ -44,7 +44,7 @@ def completion(demo_answer: DemoAnswer, model: str, id_: str) -> bytes:
             "created": CREATED,
             "model": model,
             "choices": [choice],
-            "usage": _usage(demo_answer),
+            "usage": _usage_object(demo_answer),
         }
     )
 
@@ -59,14 +59,14 @@ def stream_events(
         return encode(msgspec.json.encode({**head, "choices": choices, **usage_field}))
 
     usage_field = {"usage": None} if include_usage else {}
-    for delta in _deltas(demo_answer):
+    for delta in _chat_deltas(demo_answer):
         yield chunk([{"index": 0, "delta": delta, "finish_reason": None}], **usage_field)
     yield chunk([{"index": 0, "delta": {}, "finish_reason": demo_answer.finish}], **usage_field)
     if include_usage:
-        yield chunk([], usage=_usage(demo_answer))
+        yield chunk([], usage=_usage_object(demo_answer))
 
 
-def _deltas(demo_answer: DemoAnswer) -> Iterator[dict[str, Any]]:
+def _chat_deltas(demo_answer: DemoAnswer) -> Iterator[dict[str, Any]]:
     yield {"role": "assistant", "content": ""}
     for chunk in demo_answer.reasoning:
         yield {"reasoning_content": chunk}
@@ -75,7 +75,7 @@ def _deltas(demo_answer: DemoAnswer) -> Iterator[dict[str, Any]]:
     if demo_answer.refusal is not None:
         yield {"refusal": demo_answer.refusal}
     for index, call in enumerate(demo_answer.calls):
-        yield {"tool_calls": [{"index": index, **_call(call.id, call.name, "")}]}
+        yield {"tool_calls": [{"index": index, **_call_object(call.id, call.name, "")}]}
         for start in range(0, len(call.arguments), _ARGUMENT_PIECE):
             part = call.arguments[start : start + _ARGUMENT_PIECE]
             yield {"tool_calls": [{"index": index, "function": {"arguments": part}}]}
@@ -101,11 +101,11 @@ def models() -> bytes:
     return msgspec.json.encode({"object": "list", "data": rows})
 
 
-def _call(id_: str, name: str, arguments: str) -> dict[str, Any]:
+def _call_object(id_: str, name: str, arguments: str) -> dict[str, Any]:
     return {"id": id_, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
-def _usage(demo_answer: DemoAnswer) -> dict[str, Any]:
+def _usage_object(demo_answer: DemoAnswer) -> dict[str, Any]:
     return {
         "prompt_tokens": demo_answer.prompt_tokens,
         "completion_tokens": demo_answer.completion_tokens,

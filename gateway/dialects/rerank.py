@@ -97,7 +97,7 @@ def _parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     return openai_errors.parse_error(status, headers, body)
 
 
-def _path(model: str, *, stream: bool, verb: Verb) -> str:
+def _endpoint_path(model: str, *, stream: bool, verb: Verb) -> str:
     return "/rerank"
 
 
@@ -110,7 +110,7 @@ DIALECT = Dialect(
     keepalive=b"",
     client=msgspec.structs.replace(provider_only_client(NAME), render_error=_render_error),
     provider=Provider(
-        path=_path,
+        path=_endpoint_path,
         render_request=_refuse_translation,
         parse_response=_refuse_translation,
         stream_parser=_refuse_translation,

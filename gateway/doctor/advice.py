@@ -91,7 +91,7 @@ def advice(verdicts: Verdicts, traits: Traits) -> list[Advice]:
     rows = [item for rule in RULES if (item := _of_rule(rule, verdicts, traits)) is not None]
     rows += [
         item
-        for advise in (_advise_structured_output, _cache, _efforts)
+        for advise in (_advise_structured_output, _advise_cache, _advise_efforts)
         for item in advise(verdicts, traits)
     ]
     return rows
@@ -145,7 +145,7 @@ def _advise_structured_output(verdicts: Verdicts, traits: Traits) -> list[Advice
     ]
 
 
-def _cache(verdicts: Verdicts, traits: Traits) -> list[Advice]:
+def _advise_cache(verdicts: Verdicts, traits: Traits) -> list[Advice]:
     """Advise against cache breakpoints that the tables send and the provider refuses.
 
     Accepting one proves nothing: many servers ignore unknown fields.
@@ -155,7 +155,7 @@ def _cache(verdicts: Verdicts, traits: Traits) -> list[Advice]:
     return [Advice(trait="cache", now=traits.cache, proposed="implicit", because=("cache",))]
 
 
-def _efforts(verdicts: Verdicts, traits: Traits) -> list[Advice]:
+def _advise_efforts(verdicts: Verdicts, traits: Traits) -> list[Advice]:
     """Advise the efforts that the probe assumed, if the model reasoned with one of them."""
     assumed_efforts = assume_reasoning(traits).get("efforts")
     if verdicts.get("thinking") != "supported" or not assumed_efforts:

@@ -39,7 +39,7 @@ def estimate(model: Model, probes: Iterable[Probe] = PROBES) -> Estimate:
     """Estimate the cost of these probes of a model."""
     rows = tuple(probes)
     times = {probe.name: 2 if probe.follow else 1 for probe in rows}
-    read = sum(_tokens(probe.request) * times[probe.name] for probe in rows)
+    read = sum(_estimate_tokens(probe.request) * times[probe.name] for probe in rows)
     max_output = sum((probe.request.max_output or 0) * times[probe.name] for probe in rows)
     expected_output = sum(
         min(USUAL_OUTPUT, probe.request.max_output or 0) * times[probe.name] for probe in rows
@@ -55,7 +55,7 @@ def estimate(model: Model, probes: Iterable[Probe] = PROBES) -> Estimate:
     )
 
 
-def _tokens(request: Request) -> int:
+def _estimate_tokens(request: Request) -> int:
     images = [p for turn in request.turns for p in turn.parts if isinstance(p, Image)]
     data = sum(len(image.data or "") for image in images)
     size = len(msgspec.json.encode(without_paths(request))) - data

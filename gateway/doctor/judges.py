@@ -102,7 +102,7 @@ def _quote_answer(text: str, anchor: str = "") -> str:
     return f"answered “{'…' * (start > 0)}{excerpt}{'…' * (start + MAX_QUOTE_CHARS < len(line))}”"
 
 
-def _reason(reply: ProbeReply) -> str:
+def _finish_reason(reply: ProbeReply) -> str:
     return reply.response.finish.reason if reply.response else ""
 
 
@@ -112,7 +112,7 @@ def _reason(reply: ProbeReply) -> str:
 def supported_if_answered(reply: ProbeReply) -> Judgement:
     """Supported if there is any text, or a call."""
     if not reply_text(reply) and not calls_of(reply):
-        return Judgement("wrong", f"response without text, finish reason {_reason(reply)}")
+        return Judgement("wrong", f"response without text, finish reason {_finish_reason(reply)}")
     return Judgement("supported", _quote_answer(reply_text(reply)))
 
 
@@ -153,7 +153,7 @@ def streams(reply: ProbeReply) -> Judgement:
     delta_count = sum(isinstance(event, Delta) for event in reply.events)
     if not delta_count:
         return Judgement("wrong", "the stream contained no text")
-    return Judgement("supported", f"{delta_count} chunks, finish reason {_reason(reply)}")
+    return Judgement("supported", f"{delta_count} chunks, finish reason {_finish_reason(reply)}")
 
 
 def counts_in_stream(reply: ProbeReply) -> Judgement:
@@ -173,10 +173,10 @@ def ends_at_token_limit(limit: int) -> Judge:
         usage = reply.response.usage if reply.response else None
         output_tokens = usage.output if usage else None
         count = "unknown" if output_tokens is None else output_tokens
-        summary = f"finish reason {_reason(reply)}, {count} tokens out"
+        summary = f"finish reason {_finish_reason(reply)}, {count} tokens out"
         if output_tokens is not None and output_tokens > limit * 2:
             return Judgement("wrong", f"{summary} with a limit of {limit}")
-        if _reason(reply) == "length":
+        if _finish_reason(reply) == "length":
             return Judgement("supported", summary)
         return Judgement(
             "wrong" if output_tokens is not None and output_tokens >= limit else "unclear", summary

@@ -95,7 +95,7 @@ class ProbeClient:
             "POST", url, headers, prepared.content, CONNECT_S, network=provider.network
         )
         try:
-            return await _read(answer, prepared, traits, verb)
+            return await _read_reply(answer, prepared, traits, verb)
         finally:
             await answer.close()
 
@@ -128,14 +128,14 @@ def _prepare_request(
     return prepared
 
 
-async def _read(answer: Answer, prepared: Prepared, traits: Traits, verb: Verb) -> ProbeReply:
+async def _read_reply(answer: Answer, prepared: Prepared, traits: Traits, verb: Verb) -> ProbeReply:
     dialect = prepared.dialect
     if answer.status != 200:
         data = await answer.read_all(MAX_BYTES)
         error = dialect.provider.parse_error(answer.status, answer.headers, data)
         return ProbeReply(error=replace(error, status=error.status or answer.status))
     if STREAM_FORMATS[dialect.framing].content_type_marker in answer.kind:
-        return await _streamed(answer, prepared, traits)
+        return await _read_stream(answer, prepared, traits)
     if answer.kind and "json" not in answer.kind:
         raise bad_upstream(f"the response was {answer.kind.partition(';')[0]}, not JSON")
     body: Any = decode(await answer.read_all(MAX_BYTES))
@@ -145,7 +145,7 @@ async def _read(answer: Answer, prepared: Prepared, traits: Traits, verb: Verb) 
     return ProbeReply(response=response, spent=_reported_usage(response.usage))
 
 
-async def _streamed(answer: Answer, prepared: Prepared, traits: Traits) -> ProbeReply:
+async def _read_stream(answer: Answer, prepared: Prepared, traits: Traits) -> ProbeReply:
     dialect = prepared.dialect
     decoder = STREAM_FORMATS[dialect.framing].new_decoder()
     parser = dialect.provider.stream_parser(traits, prepared.rendered)

@@ -52,7 +52,7 @@ def answer_with_readings(request: Request, response: Response) -> Request | None
     calls = [part for part in response.parts if isinstance(part, ToolCall)]
     if not calls:
         return None
-    results = [_result(call, _READINGS[n % 2]) for n, call in enumerate(calls)]
+    results = [_gauge_result(call, _READINGS[n % 2]) for n, call in enumerate(calls)]
     return answer_calls(request, response, results[::-1])
 
 
@@ -79,7 +79,7 @@ def with_result_parts(*parts: Part) -> Follow:
     return follow
 
 
-def _result(call: ToolCall, gauge_value: str) -> ToolResult:
+def _gauge_result(call: ToolCall, gauge_value: str) -> ToolResult:
     return ToolResult(
         id=call.id, name=call.name, parts=(Text(text=f"The gauge shows {gauge_value}."),)
     )

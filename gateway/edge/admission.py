@@ -103,7 +103,7 @@ def find_key(snapshot: Snapshot, token: str, digest: bytes, pepper: bytes) -> Ap
 def generate_key() -> str:
     """A new key."""
     body = "".join(secrets.choice(_ALPHABET) for _ in range(_PUBLIC_CHARS + _SECRET_CHARS))
-    return PREFIX + body + _checksum(body)
+    return PREFIX + body + _body_checksum(body)
 
 
 def public_prefix(token: str) -> str:
@@ -111,7 +111,7 @@ def public_prefix(token: str) -> str:
     return token[: len(PREFIX) + _PUBLIC_CHARS]
 
 
-def _checksum(body: str) -> str:
+def _body_checksum(body: str) -> str:
     remainder = zlib.crc32(body.encode())
     digits = []
     for _ in range(_CHECKSUM_CHARS):

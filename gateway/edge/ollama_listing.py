@@ -31,21 +31,21 @@ def running_models() -> dict[str, Any]:
 def tags(snapshot: Snapshot, key: ApiKey | None) -> dict[str, Any]:
     """The response of /api/tags: the models that the key may use."""
     names = usable_names(snapshot, key)
-    return {"models": [_tag(name, snapshot.route(name)) for name in names]}
+    return {"models": [_tag_entry(name, snapshot.route(name)) for name in names]}
 
 
-def _tag(name: str, route: Route | None) -> dict[str, Any]:
+def _tag_entry(name: str, route: Route | None) -> dict[str, Any]:
     return {
         "name": name,
         "model": name,
         "modified_at": _MODIFIED_AT,
         "size": 0,
         "digest": sha256(name.encode()).hexdigest(),
-        "details": _details(route),
+        "details": _model_details(route),
     }
 
 
-def _details(route: Route | None) -> dict[str, Any]:
+def _model_details(route: Route | None) -> dict[str, Any]:
     provider_name = (
         route.targets[0].model.provider.name if route and route.targets else _ARCHITECTURE
     )
@@ -75,7 +75,7 @@ def show(snapshot: Snapshot, key: ApiKey | None, body: bytes) -> dict[str, Any]:
         "modelfile": "",
         "parameters": "",
         "template": "",
-        "details": _details(route),
+        "details": _model_details(route),
         "model_info": info,
         "capabilities": capabilities,
         "modified_at": _MODIFIED_AT,

@@ -25,14 +25,14 @@ async def answer_operations(runtime: Runtime, scope: dict[str, Any], client: Cli
     """Serves a request below /health or at /metrics."""
     path = scope["path"].rstrip("/")
     if path == "/metrics":
-        await _metrics(runtime, scope, client)
+        await _send_metrics(runtime, scope, client)
         return
-    status, content = _health(runtime, path)
+    status, content = _health_response(runtime, path)
     body = b"" if scope["method"] == "HEAD" else msgspec.json.encode(content)
     await client.reply(status, [(b"content-type", b"application/json")], body)
 
 
-def _health(runtime: Runtime, path: str) -> tuple[int, Any]:
+def _health_response(runtime: Runtime, path: str) -> tuple[int, Any]:
     match path:
         case "/health/live":
             return 200, {"status": "live"}
@@ -49,7 +49,7 @@ def _health(runtime: Runtime, path: str) -> tuple[int, Any]:
                 "db": "disconnected" if runtime.registry.unavailable else "connected",
             }
         case "/health":
-            return 200, _summary(runtime)
+            return 200, _health_summary(runtime)
         case _:
             return 404, {"error": f"there is no endpoint {path[:200]}"}
 
@@ -62,7 +62,7 @@ def _readiness_response(runtime: Runtime) -> tuple[int, Any]:
     return 200, {"status": "degraded" if open_problems else "ready", "reasons": reasons}
 
 
-def _summary(runtime: Runtime) -> dict[str, Any]:
+def _health_summary(runtime: Runtime) -> dict[str, Any]:
     snapshot, counters = runtime.snapshot, runtime.journal.counters
     problem_codes = [problem.code for problem in find_problems(runtime)]
     return {
@@ -84,7 +84,7 @@ def _summary(runtime: Runtime) -> dict[str, Any]:
     }
 
 
-async def _metrics(runtime: Runtime, scope: dict[str, Any], client: Client) -> None:
+async def _send_metrics(runtime: Runtime, scope: dict[str, Any], client: Client) -> None:
     peer = (scope.get("client") or ("",))[0]
     if not peer.startswith(_LOOPBACK):
         token = token_from(scope["headers"], b"")

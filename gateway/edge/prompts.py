@@ -29,7 +29,7 @@ def insert_prompt(exchange: Exchange) -> None:
     reference: Any = None
     path = ""
     if FIELD in fields:
-        options = _decode(fields.pop(FIELD), FIELD)
+        options = _decode_object(fields.pop(FIELD), FIELD)
         for name in options or ():
             if name != "prompt":
                 raise invalid(f"{FIELD}.{name[:80]} is not supported; use {FIELD}.prompt", FIELD)
@@ -38,24 +38,26 @@ def insert_prompt(exchange: Exchange) -> None:
     own_field = exchange.dialect.prompt_format.reference_field
     if reference is None and own_field and own_field in fields:
         path = own_field
-        reference = _decode(fields[path], path)
+        reference = _decode_object(fields[path], path)
         if _is_foreign(exchange, reference):
             reference = None
         else:
             del fields[path]
     if reference is not None:
-        _apply(exchange, fields, reference, path)
+        _apply_prompt(exchange, fields, reference, path)
     exchange.fields = fields
     exchange.body = msgspec.json.encode(fields)
 
 
-def _apply(exchange: Exchange, fields: dict[str, msgspec.Raw], reference: Any, path: str) -> None:
+def _apply_prompt(
+    exchange: Exchange, fields: dict[str, msgspec.Raw], reference: Any, path: str
+) -> None:
     if not isinstance(reference, dict):
         raise invalid(f"{path} must be an object", path)
     form = exchange.dialect.prompt_format
     if not form.messages or exchange.verb == "embed" or not form.excluded_fields.isdisjoint(fields):
         raise invalid(f"{path} is supported in requests with messages only", path)
-    prompt, version = _find(exchange, reference, path)
+    prompt, version = _find_prompt(exchange, reference, path)
     variables = reference.get("variables")
     if variables is not None and not isinstance(variables, dict):
         raise invalid(f"{path}.variables must be an object", f"{path}.variables")
@@ -76,7 +78,9 @@ def _apply(exchange: Exchange, fields: dict[str, msgspec.Raw], reference: Any, p
     exchange.prompt_tag = f"prompt:{prompt.name}@{version.number}"
 
 
-def _find(exchange: Exchange, reference: dict[str, Any], path: str) -> tuple[Prompt, PromptVersion]:
+def _find_prompt(
+    exchange: Exchange, reference: dict[str, Any], path: str
+) -> tuple[Prompt, PromptVersion]:
     for name in reference:
         if name not in _NAMES:
             supported = ", ".join(_NAMES)
@@ -126,7 +130,7 @@ def _text_value(value: Any, path: str) -> Any:
     return value
 
 
-def _decode(raw: msgspec.Raw, name: str) -> dict[str, Any] | None:
+def _decode_object(raw: msgspec.Raw, name: str) -> dict[str, Any] | None:
     """The object of a field, None for null. Raises GatewayError."""
     try:
         return msgspec.json.decode(raw, type=dict[str, Any] | None)

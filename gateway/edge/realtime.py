@@ -57,7 +57,7 @@ async def serve_realtime(runtime: Runtime, scope: Scope, receive: Receive, send:
     deadlines = Deadlines(runtime.deadline_ticker)
 
     async def fail(failure: GatewayError) -> None:
-        await _fail(runtime, call, client, socket, failure)
+        await _report_failure(runtime, call, client, socket, failure)
 
     async def admit_and_run(connections: contextlib.ExitStack) -> None:
         handshake.check_capacity(runtime)
@@ -68,7 +68,7 @@ async def serve_realtime(runtime: Runtime, scope: Scope, receive: Receive, send:
         owner = exchange.key.id if exchange.key is not None else None
         handshake.check_key_capacity(owner)
         connections.enter_context(handshake.count_connection(owner))
-        _admit(call, query, runtime.config.log_body_bytes)
+        _select_route(call, query, runtime.config.log_body_bytes)
         exchange.freeze()
         runtime.metrics.requests_in_flight += 1
         try:
@@ -94,7 +94,7 @@ def _request_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
     return headers
 
 
-def _admit(call: Call, query: bytes, log_body_bytes: int) -> None:
+def _select_route(call: Call, query: bytes, log_body_bytes: int) -> None:
     """Finds the route. Raises GatewayError (400, 403, 404)."""
     exchange = call.exchange
     pairs = parse_qsl(query.decode("latin-1"))
@@ -126,7 +126,7 @@ def _admit(call: Call, query: bytes, log_body_bytes: int) -> None:
     call.recorder.started = exchange.started
 
 
-async def _fail(
+async def _report_failure(
     runtime: Runtime, call: Call, client: Client, socket: _Socket, failure: GatewayError
 ) -> None:
     """Reports a failure: as the response to the handshake, or as an event."""

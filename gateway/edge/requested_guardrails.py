@@ -29,13 +29,13 @@ def apply(exchange: Exchange) -> None:
     state = exchange.passthrough_state
     if state is not None and state.form is not None:
         state.form = [part for part in state.form if part.name not in FIELDS]
-    names = _parse(removed.get(FIELD, msgspec.Raw(b"null")), exchange.snapshot)
+    names = _parse_names(removed.get(FIELD, msgspec.Raw(b"null")), exchange.snapshot)
     if names and exchange.route is not None:
         all_names = tuple(dict.fromkeys((*exchange.route.guardrails, *names)))
         exchange.route = msgspec.structs.replace(exchange.route, guardrails=all_names)
 
 
-def _parse(raw: msgspec.Raw, snapshot: Snapshot) -> list[str]:
+def _parse_names(raw: msgspec.Raw, snapshot: Snapshot) -> list[str]:
     try:
         value: Any = msgspec.json.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

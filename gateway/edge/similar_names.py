@@ -15,8 +15,8 @@ def similar_names(name: str, names: Iterable[str], *, count: int = 3) -> list[st
     Similarity is Sorensen and Dice's coefficient of pairs of adjacent characters, which costs
     about a microsecond for each name.
     """
-    name_pairs = _pairs(name)
-    scored = ((_similarity(name_pairs, _pairs(other)), other) for other in names)
+    name_pairs = _letter_pairs(name)
+    scored = ((_similarity(name_pairs, _letter_pairs(other)), other) for other in names)
     best = heapq.nsmallest(count, ((-score, other) for score, other in scored if score > 0))
     return [other for _, other in best]
 
@@ -26,6 +26,6 @@ def _similarity(a: frozenset[str], b: frozenset[str]) -> float:
 
 
 @lru_cache(maxsize=4096)
-def _pairs(name: str) -> frozenset[str]:
+def _letter_pairs(name: str) -> frozenset[str]:
     text = f"^{name[:_MAX_CHARS].casefold()}"
     return frozenset(text[i : i + 2] for i in range(len(text) - 1))

@@ -59,7 +59,7 @@ async def answer_traces(
     protobuf = is_otlp and _media_type(headers) == _PROTOBUF
     reply_headers = [(b"x-request-id", request_id.encode())]
     try:
-        parsed_spans = await _accept(runtime, endpoint, scope, receive, headers)
+        parsed_spans = await _store_spans(runtime, endpoint, scope, receive, headers)
     except admission.ClientGone:
         return
     except GatewayError as failure:
@@ -85,7 +85,7 @@ async def answer_traces(
     await client.reply(204, reply_headers, b"")
 
 
-async def _accept(
+async def _store_spans(
     runtime: Runtime,
     endpoint: Endpoint,
     scope: dict[str, Any],
@@ -106,7 +106,7 @@ async def _accept(
         except TimeoutError:
             raise GatewayError(stop_error("body")) from None
         encoding = headers.get("content-encoding", "").strip().lower()
-        parse = _parser(endpoint, headers)
+        parse = _select_parser(endpoint, headers)
         # A small compressed body may be a large one.
         size = MAX_BYTES if encoding else len(body)
         parsed_spans, batch = await offload.run(
@@ -130,7 +130,7 @@ def _media_type(headers: dict[str, str]) -> str:
     return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _parser(endpoint: Endpoint, headers: dict[str, str]) -> Parse:
+def _select_parser(endpoint: Endpoint, headers: dict[str, str]) -> Parse:
     """The parser of the endpoint's format. Raises GatewayError."""
     media_type = _media_type(headers)
     if endpoint.arg == agents_sdk.SOURCE:

@@ -228,9 +228,9 @@ def encode(parts: Iterable[Part], boundary: str) -> list[bytes | ByteRange]:
     segments: list[bytes | ByteRange] = []
     buffer = bytearray()
     for part in parts:
-        head = f'content-disposition: form-data; name="{_quote(part.name)}"'
+        head = f'content-disposition: form-data; name="{_quote_name(part.name)}"'
         if part.filename is not None:
-            head += f'; filename="{_quote(part.filename)}"'
+            head += f'; filename="{_quote_name(part.filename)}"'
         if part.content_type:
             head += f"\r\ncontent-type: {part.content_type}"
         buffer += b"".join((delimiter, b"\r\n", head.encode(), b"\r\n\r\n"))
@@ -243,6 +243,6 @@ def encode(parts: Iterable[Part], boundary: str) -> list[bytes | ByteRange]:
     return [*segments, bytes(buffer + delimiter + b"--\r\n")]
 
 
-def _quote(text: str) -> str:
+def _quote_name(text: str) -> str:
     """Escapes a name as browsers do (WHATWG HTML, multipart/form-data)."""
     return text.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")

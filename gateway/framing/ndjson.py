@@ -43,13 +43,13 @@ class Decoder:
         if any(len(line) > self._max_bytes for line in complete_lines):
             raise self._too_large()
         self._buffer(unfinished_line)
-        return _frames([*lines, *complete_lines])
+        return _decode_lines([*lines, *complete_lines])
 
     def close(self) -> list[Frame]:
         """Returns the line that the end of the stream completes."""
         line = b"".join(self._chunks)
         self._chunks, self._size = [], 0
-        return _frames([line])
+        return _decode_lines([line])
 
     def _buffer(self, data: bytes) -> None:
         if not self._chunks:
@@ -65,7 +65,7 @@ class Decoder:
         return FrameTooLarge(f"a line of more than {self._max_bytes} bytes")
 
 
-def _frames(lines: list[bytes]) -> list[Frame]:
+def _decode_lines(lines: list[bytes]) -> list[Frame]:
     return [Frame("", line) for text in lines if (line := text.strip(_WHITESPACE))]
 
 

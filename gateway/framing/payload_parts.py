@@ -31,11 +31,11 @@ class Decoder:
                 parts.append(frame.data)
             elif frame.event.endswith(_FAILURES):
                 # Ends an event that the failure has truncated.
-                parts.append(b"\n\n" + sse.encode(_error(frame)))
+                parts.append(b"\n\n" + sse.encode(_error_frame(frame)))
         return b"".join(parts)
 
 
-def _error(frame: sse.Frame) -> bytes:
+def _error_frame(frame: sse.Frame) -> bytes:
     try:
         fields = msgspec.json.decode(frame.data, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeError, RecursionError):

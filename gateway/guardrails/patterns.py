@@ -149,12 +149,14 @@ def find_matches(
     """
     detectors = list(detectors)
     deadline = time.monotonic() + budget_s
-    pattern_matches = _search(text, detectors, start, deadline)
-    if (casefolded_text := _fold(text)) is not None:
+    pattern_matches = _find_matches(text, detectors, start, deadline)
+    if (casefolded_text := _fold_text(text)) is not None:
         positions, folded_text = casefolded_text
         pattern_matches += [
             PatternMatch(positions[match.start], positions[match.end - 1] + 1, match.name)
-            for match in _search(folded_text, detectors, bisect_left(positions, start), deadline)
+            for match in _find_matches(
+                folded_text, detectors, bisect_left(positions, start), deadline
+            )
         ]
     pattern_matches.sort(key=lambda match: (match.start, -match.end))
     distinct: list[PatternMatch] = []
@@ -164,7 +166,7 @@ def find_matches(
     return distinct
 
 
-def _fold(text: str) -> tuple[list[int], str] | None:
+def _fold_text(text: str) -> tuple[list[int], str] | None:
     """The text in plain characters, and the position of each in `text`; None if it is the same."""
     if text.isascii():
         return None
@@ -192,7 +194,7 @@ def _plain_form(character: str) -> str:
     return str(_dash.sub("-", unicodedata.normalize("NFKC", character)))
 
 
-def _search(
+def _find_matches(
     text: str, detectors: Sequence[tuple[str, Detector]], start: int, deadline: float
 ) -> list[PatternMatch]:
     """Matches of all detectors. Raises PatternTimeoutError."""

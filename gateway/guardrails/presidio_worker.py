@@ -30,17 +30,17 @@ class UnusableModelError(Exception):
 def main() -> None:
     """Answer the requests until the input ends."""
     try:
-        _prepare()
+        _import_packages()
     except ImportError as error:
-        _write({"error": f"{error}: pip install 'dragoman[presidio]'"})
+        _write_reply({"error": f"{error}: pip install 'dragoman[presidio]'"})
         return
-    _write({})
+    _write_reply({})
     for line in sys.stdin.buffer:
         request = json.loads(line)
-        _write({"id": request["id"], **_reply(request)})
+        _write_reply({"id": request["id"], **_analyze(request)})
 
 
-def _prepare() -> None:
+def _import_packages() -> None:
     """Import the packages. Raises ImportError."""
     importlib.import_module("presidio_analyzer")
     importlib.import_module("spacy")
@@ -48,11 +48,11 @@ def _prepare() -> None:
     importlib.import_module("tldextract.tldextract").TLD_EXTRACTOR.suffix_list_urls = ()
 
 
-def _reply(request: dict[str, Any]) -> dict[str, Any]:
+def _analyze(request: dict[str, Any]) -> dict[str, Any]:
     if time.time() > request["until"]:
         return {"error": "it was not analyzed in time"}
     try:
-        engine = _engine(request["language"], request["spacy_model"])
+        engine = _load_engine(request["language"], request["spacy_model"])
         matches = engine.analyze(
             text=request["text"],
             language=request["language"],
@@ -71,7 +71,7 @@ def _reply(request: dict[str, Any]) -> dict[str, Any]:
     return {"entities": entities}
 
 
-def _engine(language: str, model: str) -> Any:
+def _load_engine(language: str, model: str) -> Any:
     """The analyzer of a language. Raises UnusableModelError."""
     key = language, model
     if key not in _engines:
@@ -96,7 +96,7 @@ def _build_engine(language: str, model: str) -> Any:
     return presidio.AnalyzerEngine(nlp_engine=engine, supported_languages=[language])
 
 
-def _write(reply: dict[str, Any]) -> None:
+def _write_reply(reply: dict[str, Any]) -> None:
     sys.stdout.buffer.write(json.dumps(reply).encode() + b"\n")
     sys.stdout.buffer.flush()
 

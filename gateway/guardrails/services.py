@@ -191,7 +191,7 @@ def litellm_verdict(texts: Sequence[str], reply: Any) -> GuardrailVerdict:
         return GuardrailVerdict()
     if action == "BLOCKED":
         return GuardrailVerdict(
-            found={"blocked": 1}, blocked=True, reason=_reason(reply, "blocked_reason")
+            found={"blocked": 1}, blocked=True, reason=_block_reason(reply, "blocked_reason")
         )
     if action != "GUARDRAIL_INTERVENED":
         raise InvalidVerdict("its action is not NONE, BLOCKED or GUARDRAIL_INTERVENED")
@@ -248,14 +248,14 @@ def portkey_verdict(stage: Stage, reply: Any) -> GuardrailVerdict:
         raise InvalidVerdict(f"transformedData.{stage}.json is not an object")
     if not verdict:
         return GuardrailVerdict(
-            found={"verdict false": 1}, blocked=True, reason=_reason(reply, "data")
+            found={"verdict false": 1}, blocked=True, reason=_block_reason(reply, "data")
         )
     if document is not None:
         return GuardrailVerdict(found={"rewritten": 1}, document=document)
     return GuardrailVerdict()
 
 
-def _reason(reply: Json, name: str) -> str:
+def _block_reason(reply: Json, name: str) -> str:
     value = reply.get(name)
     if isinstance(value, dict):
         value = value.get("reason") or value.get("explanation")

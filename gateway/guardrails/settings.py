@@ -33,7 +33,7 @@ def parse_settings(kind: str, value: Any) -> Settings:
         settings = msgspec.convert({**value, "kind": kind}, Settings)
     except msgspec.ValidationError as error:
         raise ValueError(f"settings: {error}") from None
-    _check(settings)
+    _check_settings(settings)
     checked_settings: Settings = settings
     return checked_settings
 
@@ -45,7 +45,7 @@ def settings_json(settings: Settings) -> dict[str, Any]:
     return value
 
 
-def _check(settings: Settings) -> None:
+def _check_settings(settings: Settings) -> None:
     match settings:
         case PatternSettings():
             unknown_names = [name for name in settings.pii if name not in PII]

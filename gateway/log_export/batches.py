@@ -33,7 +33,7 @@ def read_batch(after_id: int, up_to_id: int, *, bodies: bool) -> Batch | None:
     days: dict[dt.date, list[bytes]] = defaultdict(list)
     last_id = count = size = 0
     for row in rows.iterator(chunk_size=200):
-        line = _encoder.encode(_document(row, bodies=bodies))
+        line = _encoder.encode(_row_document(row, bodies=bodies))
         days[row.started_at.astimezone(dt.UTC).date()].append(line)
         last_id, count, size = row.pk, count + 1, size + len(line)
         if size >= MAX_BYTES:
@@ -47,14 +47,14 @@ def read_batch(after_id: int, up_to_id: int, *, bodies: bool) -> Batch | None:
     return Batch(last_id, count, files)
 
 
-def _document(row: RequestLog, *, bodies: bool) -> dict[str, Any]:
+def _row_document(row: RequestLog, *, bodies: bool) -> dict[str, Any]:
     document: dict[str, Any] = {"id": row.pk} | {name: getattr(row, name) for name in _FIELDS}
     if bodies:
-        document["bodies"] = _bodies(row.pk)
+        document["bodies"] = _row_bodies(row.pk)
     return document
 
 
-def _bodies(pk: int) -> dict[str, str | None] | None:
+def _row_bodies(pk: int) -> dict[str, str | None] | None:
     try:
         bodies = store.load_bodies(pk)
     except ValueError:

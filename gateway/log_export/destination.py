@@ -48,7 +48,7 @@ class Destination:
                     retry_config={"max_retries": 2, "retry_timeout": TIMEOUT},
                 )
         except (BaseError, ValueError, OSError) as error:
-            raise ExportError(_describe(error)) from None
+            raise ExportError(_describe_error(error)) from None
 
     def write(self, path: str, content: bytes) -> None:
         """Write a file, replacing one with the same path. Raises ExportError."""
@@ -58,10 +58,10 @@ class Destination:
         try:
             obstore.put(self._store, path, content)
         except (BaseError, OSError) as error:
-            raise ExportError(_describe(error)) from None
+            raise ExportError(_describe_error(error)) from None
 
 
-def _describe(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     """The first line of an error, without what follows its debug output."""
     text = str(error).strip().partition("\n")[0]
     return _SECRETS.sub(r"\1=***", text)[:400] or type(error).__name__

@@ -32,7 +32,7 @@ def export_due(destination: Destination, *, bodies: bool) -> int:
 
     Does nothing while another process exports.
     """
-    state = _lease()
+    state = _claim_lease()
     if state is None:
         return 0
     exported = 0
@@ -49,7 +49,7 @@ def export_due(destination: Destination, *, bodies: bool) -> int:
     return exported
 
 
-def _lease() -> LogExport | None:
+def _claim_lease() -> LogExport | None:
     LogExport.objects.get_or_create(pk=1)
     now = timezone.now()
     lease_is_free = Q(lease_until=None) | Q(lease_until__lt=now)

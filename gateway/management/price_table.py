@@ -45,14 +45,14 @@ def table(providers: Iterable[Any], names: Iterable[str], source: str, day: date
     head = {"source": source, "licence": "MIT", "fetched_on": day.isoformat(), "fallback": fallback}
     lines = [json.dumps(head)[:-1] + ', "providers": {']
     for name in sorted(provider_ids):
-        rows = [row for model in providers_by_id[name].models if (row := _row(model, day))]
+        rows = [row for model in providers_by_id[name].models if (row := _price_entry(model, day))]
         text = ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows)
         lines.append(f"{json.dumps(name)}: [\n{text}\n],")
     lines[-1] = lines[-1].removesuffix(",")
     return "\n".join([*lines, "}}"]) + "\n"
 
 
-def _row(model: Any, day: date) -> list[Any] | None:
+def _price_entry(model: Any, day: date) -> list[Any] | None:
     """Return the entry of a model; None if it is not priced by tokens."""
     prices, note = prices_on(model.prices, day)
     prices_by_rate = [getattr(prices, name, None) if prices else None for name in PRICES]
@@ -72,13 +72,13 @@ def _row(model: Any, day: date) -> list[Any] | None:
 
 def _prices_above(amounts: list[Any], start: int | None = None) -> list[str | None]:
     """Return the prices of prompts longer than `start` tokens, or by default of short ones."""
-    texts = [None if price is None else _amount(price, start) for price in amounts]
+    texts = [None if price is None else _price_amount(price, start) for price in amounts]
     while len(texts) > _ALWAYS and texts[-1] is None:
         texts.pop()
     return texts
 
 
-def _amount(price: Any, start: int | None) -> str:
+def _price_amount(price: Any, start: int | None) -> str:
     tiers = getattr(price, "tiers", None)
     if tiers is not None:
         applicable_prices = [

@@ -59,7 +59,7 @@ def seed(count: int, *, until: float, span_s: float = SPAN_S, draw: int = 1) -> 
     while written_count < count:
         size = min(BATCH, count - written_count)
         first = until - span_s + written_count * step
-        _write(
+        _write_entries(
             [_random_record(random_, written_count + n, first + n * step) for n in range(size)],
             random_,
         )
@@ -67,7 +67,7 @@ def seed(count: int, *, until: float, span_s: float = SPAN_S, draw: int = 1) -> 
         yield written_count
 
 
-def _write(entries: list[LogRecord], random_: random.Random) -> None:
+def _write_entries(entries: list[LogRecord], random_: random.Random) -> None:
     with transaction.atomic():
         last_pk = RequestLog.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
         store.write(entries)

@@ -14,7 +14,7 @@ from gateway.providers.unit_prices import UNITS
 def table(providers: Iterable[Any], names: Iterable[str], source: str, day: date) -> str:
     """Return the snapshot's JSON text, one model per line, with the prices valid on `day`."""
     provider_ids = set(names)
-    lists = {p.id: _rows(p.models, day) for p in providers if p.id in provider_ids}
+    lists = {p.id: _price_rows(p.models, day) for p in providers if p.id in provider_ids}
     head = {"source": source, "licence": "MIT", "fetched_on": day.isoformat()}
     lines = [json.dumps(head)[:-1] + ', "providers": {']
     for name, rows in sorted(lists.items()):
@@ -25,7 +25,7 @@ def table(providers: Iterable[Any], names: Iterable[str], source: str, day: date
     return "\n".join([*lines, "}}"]) + "\n"
 
 
-def _rows(models: Iterable[Any], day: date) -> list[list[Any]]:
+def _price_rows(models: Iterable[Any], day: date) -> list[list[Any]]:
     rows = []
     for model in models:
         prices, _ = prices_on(model.prices, day)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MAX_MARGIN = 1000
 
 
-def _margin() -> models.DecimalField[Decimal | None, Decimal | None]:
+def _margin_field() -> models.DecimalField[Decimal | None, Decimal | None]:
     """The factor from cost to charge; null inherits it from the next wider scope."""
     return models.DecimalField(
         max_digits=10,
@@ -36,7 +36,7 @@ class WithMargin(models.Model):
     The first one set applies, in the order key, team, provider, settings. Budgets count charges.
     """
 
-    margin = _margin()
+    margin = _margin_field()
 
     class Meta:
         abstract = True

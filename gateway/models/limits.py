@@ -36,7 +36,7 @@ def usd_field() -> models.DecimalField[Decimal | None, Decimal | None]:
     )
 
 
-def _limit() -> models.PositiveBigIntegerField[int | None, int | None]:
+def _limit_field() -> models.PositiveBigIntegerField[int | None, int | None]:
     """A maximum count; null is no limit."""
     return models.PositiveBigIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
 
@@ -44,13 +44,13 @@ def _limit() -> models.PositiveBigIntegerField[int | None, int | None]:
 class WithLimits(models.Model):
     """Limits of requests and tokens per minute, hour and day, and of concurrency; null is none."""
 
-    limit_rpm = _limit()
-    limit_rph = _limit()
-    limit_rpd = _limit()
-    limit_tpm = _limit()
-    limit_tph = _limit()
-    limit_tpd = _limit()
-    limit_concurrency = _limit()
+    limit_rpm = _limit_field()
+    limit_rph = _limit_field()
+    limit_rpd = _limit_field()
+    limit_tpm = _limit_field()
+    limit_tph = _limit_field()
+    limit_tpd = _limit_field()
+    limit_concurrency = _limit_field()
 
     class Meta:
         abstract = True

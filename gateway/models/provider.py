@@ -61,7 +61,7 @@ class Provider(WithLimits, WithBudgets, WithMargin, RegistryRow):
         return self.name
 
 
-def _price() -> models.DecimalField[Decimal | None, Decimal | None]:
+def _price_field() -> models.DecimalField[Decimal | None, Decimal | None]:
     """US dollars per million tokens; null is the list price, if there is one."""
     return models.DecimalField(
         max_digits=16,
@@ -85,14 +85,14 @@ class Model(RegistryRow):
     traits = models.JSONField(default=dict, blank=True)
     learned = models.JSONField(default=dict, blank=True, editable=False)
     edits = models.JSONField(default=list, blank=True)
-    price_input = _price()
-    price_output = _price()
-    price_cache_read = _price()
-    price_cache_write = _price()
-    price_cache_write_1h = _price()
-    price_reasoning = _price()
-    price_input_audio = _price()
-    price_output_audio = _price()
+    price_input = _price_field()
+    price_output = _price_field()
+    price_cache_read = _price_field()
+    price_cache_write = _price_field()
+    price_cache_write_1h = _price_field()
+    price_reasoning = _price_field()
+    price_input_audio = _price_field()
+    price_output_audio = _price_field()
     price_above = models.JSONField(null=True, blank=True)
     price_tiers = models.JSONField(default=dict, blank=True)
     enabled = models.BooleanField(default=True)

@@ -21,7 +21,7 @@ from gateway.usage_querysets import (
 )
 
 
-def _sum() -> models.BigIntegerField[int, int]:
+def _sum_field() -> models.BigIntegerField[int, int]:
     return models.BigIntegerField(default=0)
 
 
@@ -46,18 +46,18 @@ class UsageSums(models.Model):
         "charged_units",
     )
 
-    requests = _sum()
-    errors = _sum()
-    client_closed = _sum()
-    input_tokens = _sum()
-    cache_read_tokens = _sum()
-    cache_write_tokens = _sum()
-    output_tokens = _sum()
-    reasoning_tokens = _sum()
-    priced_requests = _sum()
-    unpriced_requests = _sum()
-    cost_units = _sum()
-    charged_units = _sum()
+    requests = _sum_field()
+    errors = _sum_field()
+    client_closed = _sum_field()
+    input_tokens = _sum_field()
+    cache_read_tokens = _sum_field()
+    cache_write_tokens = _sum_field()
+    output_tokens = _sum_field()
+    reasoning_tokens = _sum_field()
+    priced_requests = _sum_field()
+    unpriced_requests = _sum_field()
+    cost_units = _sum_field()
+    charged_units = _sum_field()
 
     class Meta:
         abstract = True
@@ -195,12 +195,12 @@ class TargetHour(models.Model):
     hour = models.DateTimeField()
     provider = models.CharField(max_length=63)
     model = models.CharField(max_length=200)
-    attempts = _sum()
-    failures = _sum()
-    successes = _sum()
-    priced_failures = _sum()
-    priced_failure_units = _sum()
-    broken_responses = _sum()
+    attempts = _sum_field()
+    failures = _sum_field()
+    successes = _sum_field()
+    priced_failures = _sum_field()
+    priced_failure_units = _sum_field()
+    broken_responses = _sum_field()
 
     objects = TargetHourQuerySet["TargetHour"].as_manager()
 
@@ -230,7 +230,7 @@ class LatencyHour(models.Model):
     model = models.CharField(max_length=200)
     measure = models.CharField(max_length=16)
     bucket = models.SmallIntegerField()
-    count = _sum()
+    count = _sum_field()
 
     objects = LatencyHourQuerySet["LatencyHour"].as_manager()
 

@@ -33,9 +33,9 @@ def insert_messages(fields: Fields, form: PromptFormat, messages: Sequence[Messa
             _insert_system_instruction(fields, form.system, system)
         else:
             blocks = [_text_block(text) for text in system]
-            _prepend(fields, form.system, blocks, item_of_text=_text_block)
+            _prepend_items(fields, form.system, blocks, item_of_text=_text_block)
     items = [_render_message(turn, form) for turn in turns]
-    _prepend(fields, form.messages, items, item_of_text=_user_message)
+    _prepend_items(fields, form.messages, items, item_of_text=_user_message)
 
 
 def insert_parameters(fields: Fields, form: PromptFormat, parameters: Parameters) -> None:
@@ -44,7 +44,7 @@ def insert_parameters(fields: Fields, form: PromptFormat, parameters: Parameters
     if not values:
         return
     name = _name_in_body(fields, form.parameters_object)
-    target = _object(fields, name) if name else fields
+    target = _object_field(fields, name) if name else fields
     for parameter, value in values.items():
         spellings = form.parameters.get(parameter, ())
         if spellings and not any(_is_set(target, spelling) for spelling in spellings):
@@ -68,7 +68,7 @@ def _text_block(text: str) -> dict[str, Any]:
     return {"type": "text", "text": text}
 
 
-def _prepend(
+def _prepend_items(
     fields: Fields, name: str, items: list[Any], *, item_of_text: Callable[[str], Any]
 ) -> None:
     """Put items before those of a list; a plain text in its place becomes an item."""
@@ -78,7 +78,7 @@ def _prepend(
         if bytes(raw)[:1] == b'"':
             old_items = [item_of_text(msgspec.json.decode(raw))]
         else:
-            old_items = list(_list(raw, name))
+            old_items = list(_list_field(raw, name))
     if items:
         fields[name] = _to_raw([*items, *old_items])
 
@@ -89,7 +89,7 @@ def _insert_system_instruction(fields: Fields, field: str, texts: list[str]) -> 
     name = _name_in_body(fields, field)
     if _is_set(fields, name) and bytes(fields[name])[:1] == b'"':
         fields[name] = _to_raw({"parts": [{"text": msgspec.json.decode(fields[name])}]})
-    instruction = _object(fields, name)
+    instruction = _object_field(fields, name)
     old_parts = instruction.get("parts")
     # Gemini accepts a single part in place of the list.
     parts = (
@@ -97,7 +97,7 @@ def _insert_system_instruction(fields: Fields, field: str, texts: list[str]) -> 
         if old_parts is None
         else [old_parts]
         if bytes(old_parts)[:1] == b"{"
-        else _list(old_parts, f"{name}.parts")
+        else _list_field(old_parts, f"{name}.parts")
     )
     instruction["parts"] = _to_raw([*({"text": text} for text in texts), *parts])
     fields[name] = _to_raw(instruction)
@@ -109,7 +109,7 @@ def _name_in_body(fields: Fields, name: str) -> str:
     return alias if _is_set(fields, alias) else name
 
 
-def _object(fields: Fields, name: str) -> Fields:
+def _object_field(fields: Fields, name: str) -> Fields:
     if not _is_set(fields, name):
         return {}
     try:
@@ -118,7 +118,7 @@ def _object(fields: Fields, name: str) -> Fields:
         raise invalid(f"{name} must be an object", name) from None
 
 
-def _list(raw: msgspec.Raw, name: str) -> list[msgspec.Raw]:
+def _list_field(raw: msgspec.Raw, name: str) -> list[msgspec.Raw]:
     try:
         return msgspec.json.decode(raw, type=list[msgspec.Raw])
     except msgspec.MsgspecError:

@@ -103,7 +103,7 @@ def _ini_section(path: Path, section: str) -> dict[str, str]:
 def _has_instance_role(environ: Mapping[str, str]) -> bool:
     """Whether this is an EC2 instance with a role; other machines make no call."""
     disabled = environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true"
-    if disabled or _dmi("sys_vendor") != "Amazon EC2":
+    if disabled or _read_dmi("sys_vendor") != "Amazon EC2":
         return False
     connection = http.client.HTTPConnection(_METADATA_HOST, timeout=METADATA_TIMEOUT_S)
     try:
@@ -133,7 +133,7 @@ def find_google_credential(environ: Mapping[str, str], home: Path) -> CloudCrede
     fields = _json_object(path)
     if fields:
         origin = variable if environ.get(variable) else "application default credentials"
-    elif _dmi("product_name") == "Google Compute Engine":
+    elif _read_dmi("product_name") == "Google Compute Engine":
         origin = "service account of the machine"
     else:
         return None
@@ -194,7 +194,7 @@ def is_installed(module: str) -> bool:
         return False
 
 
-def _dmi(name: str) -> str:
+def _read_dmi(name: str) -> str:
     """Return what the machine's firmware says; empty if it says nothing."""
     try:
         return (_DMI / name).read_text(encoding="ascii", errors="replace").strip()

@@ -57,7 +57,7 @@ def check(edit: Edit) -> None:
     Raises:
         ValueError: the path or the value does not fit the operation; the message says which.
     """
-    keys = [step.key for step in _steps(edit.path)]
+    keys = [step.key for step in _path_steps(edit.path)]
     if not all(keys) or any("[" in key or "]" in key for key in keys):
         raise ValueError(f"edit path `{edit.path}` must be names separated by dots")
     expected_type, label = _VALUES[edit.op]
@@ -72,8 +72,8 @@ def apply(edits: Sequence[Edit], body: Object) -> tuple[Object, list[Adaptation]
     report: list[Adaptation] = []
     for edit in edits:
         changes: list[EditChange] = []
-        body = _walk(body, _steps(edit.path), edit, "", changes)
-        report += _adaptations(edit, changes)
+        body = _edit_node(body, _path_steps(edit.path), edit, "", changes)
+        report += _edit_adaptations(edit, changes)
     return body, report
 
 
@@ -87,17 +87,17 @@ def apply_raw(
     report: list[Adaptation] = []
     texts: dict[str, bytes] = {}
     for edit in edits:
-        steps = _steps(edit.path)
+        steps = _path_steps(edit.path)
         top = steps[0].key
         if not _may_match(edit, steps, fields.get(top), texts):
             continue
         names = {top, edit.value} if edit.op == "rename" and len(steps) == 1 else {top}
         part = {name: _decode_raw(fields[name]) for name in names if name in fields}
         changes: list[EditChange] = []
-        edited_part = _walk(part, steps, edit, "", changes)
+        edited_part = _edit_node(part, steps, edit, "", changes)
         if edited_part is part:
             continue
-        report += _adaptations(edit, changes)
+        report += _edit_adaptations(edit, changes)
         fields = _merge_fields(fields, part, edited_part)
         texts.clear()
     return fields, report
@@ -145,11 +145,11 @@ def _may_match(
 
 
 @lru_cache(maxsize=1024)
-def _steps(path: str) -> tuple[_Step, ...]:
+def _path_steps(path: str) -> tuple[_Step, ...]:
     return tuple(_Step(part.removesuffix("[]"), part.endswith("[]")) for part in path.split("."))
 
 
-def _walk(
+def _edit_node(
     node: Any, steps: tuple[_Step, ...], edit: Edit, prefix: str, changes: list[EditChange]
 ) -> Any:
     """Return the node with the edit applied below it; the same object if nothing changed."""
@@ -167,7 +167,7 @@ def _walk(
     if step.each:
         new_child = _walk_list(child, remaining_steps, edit, path, changes)
     else:
-        new_child = _walk(child, remaining_steps, edit, path, changes)
+        new_child = _edit_node(child, remaining_steps, edit, path, changes)
     return node if new_child is child else {**node, step.key: new_child}
 
 
@@ -179,7 +179,7 @@ def _walk_list(
     if not steps:
         return _apply_to_items(items, edit, path, changes)
     edited_items = [
-        _walk(item, steps, edit, f"{path}[{i}]", changes) for i, item in enumerate(items)
+        _edit_node(item, steps, edit, f"{path}[{i}]", changes) for i, item in enumerate(items)
     ]
     is_unchanged = all(new is old for new, old in zip(edited_items, items, strict=True))
     return items if is_unchanged else edited_items
@@ -198,14 +198,16 @@ def _apply_to_items(
     return [holder["value"] for holder in edited_items if "value" in holder]
 
 
-def _drop(node: Object, key: str, edit: Edit, path: str, changes: list[EditChange]) -> Object:
+def _drop_field(node: Object, key: str, edit: Edit, path: str, changes: list[EditChange]) -> Object:
     if key not in node:
         return node
     changes.append(EditChange(path, before=node[key]))
     return {name: value for name, value in node.items() if name != key}
 
 
-def _rename(node: Object, key: str, edit: Edit, path: str, changes: list[EditChange]) -> Object:
+def _rename_field(
+    node: Object, key: str, edit: Edit, path: str, changes: list[EditChange]
+) -> Object:
     if key not in node:
         return node
     if edit.value in node:
@@ -215,7 +217,9 @@ def _rename(node: Object, key: str, edit: Edit, path: str, changes: list[EditCha
     return {edit.value if name == key else name: value for name, value in node.items()}
 
 
-def _default(node: Object, key: str, edit: Edit, path: str, changes: list[EditChange]) -> Object:
+def _set_default(
+    node: Object, key: str, edit: Edit, path: str, changes: list[EditChange]
+) -> Object:
     if key in node:
         return node
     changes.append(EditChange(path, after=edit.value))
@@ -232,7 +236,9 @@ def _set_field(node: Object, key: str, edit: Edit, path: str, changes: list[Edit
     return {**node, key: edit.value}
 
 
-def _clamp(node: Object, key: str, edit: Edit, path: str, changes: list[EditChange]) -> Object:
+def _clamp_value(
+    node: Object, key: str, edit: Edit, path: str, changes: list[EditChange]
+) -> Object:
     before = node.get(key)
     if isinstance(before, bool) or not isinstance(before, int | float):
         return node
@@ -263,18 +269,18 @@ def _shorten_field(
 
 
 _OPS: dict[str, Callable[[Object, str, Edit, str, list[EditChange]], Object]] = {
-    "drop": _drop,
-    "rename": _rename,
-    "default": _default,
+    "drop": _drop_field,
+    "rename": _rename_field,
+    "default": _set_default,
     "set": _set_field,
-    "min": _clamp,
-    "max": _clamp,
+    "min": _clamp_value,
+    "max": _clamp_value,
     "map": _map_field,
     "shorten": _shorten_field,
 }
 
 
-def _adaptations(edit: Edit, changes: list[EditChange]) -> list[Adaptation]:
+def _edit_adaptations(edit: Edit, changes: list[EditChange]) -> list[Adaptation]:
     """Return the report of an edit: one entry, however many items of a list it changed."""
     if not changes:
         return []

@@ -64,8 +64,8 @@ PARAMETERS: dict[str, Mapping[str, Parameter]] = {
     "anthropic_messages": {**_SAMPLING, "top_k": Parameter("sampling")},
 }
 _EFFORT: dict[str, Callable[[Fields], Any]] = {
-    "openai_chat": lambda fields: _value(fields, "reasoning_effort"),
-    "openai_responses": lambda fields: _nested_value(_value(fields, "reasoning"), "effort"),
+    "openai_chat": lambda fields: _field_value(fields, "reasoning_effort"),
+    "openai_responses": lambda fields: _nested_value(_field_value(fields, "reasoning"), "effort"),
 }
 
 
@@ -100,7 +100,7 @@ def drop_refused(
         suspects = [name for name in suspects if not table[name].sampling]
     remaining_fields, report = dict(fields), []
     for name in sorted(suspects):
-        value = _value(fields, name)
+        value = _field_value(fields, name)
         if name == "stop" and traits.stop_max:
             if not isinstance(value, list) or len(value) <= traits.stop_max:
                 continue
@@ -130,7 +130,7 @@ def _is_free(fields: Fields, dialect: str, traits: Traits) -> bool:
     return effort == "none"
 
 
-def _value(fields: Fields, name: str) -> Any:
+def _field_value(fields: Fields, name: str) -> Any:
     raw = fields.get(name)
     if raw is None:
         return None

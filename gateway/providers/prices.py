@@ -147,11 +147,11 @@ def price_of(entry: Entry) -> Price:
     """Return the price of an entry."""
     base = entry.source or price_book().source
     source = f"{base} ({entry.note})" if entry.note else base
-    above = ((tokens, _price(usd, source=source)) for tokens, usd in entry.above)
-    return _price(entry.usd, source=source, above=tuple(above))
+    above = ((tokens, _price_of_usd(usd, source=source)) for tokens, usd in entry.above)
+    return _price_of_usd(entry.usd, source=source, above=tuple(above))
 
 
-def _price(usd: list[Decimal | None], **fields: Any) -> Price:
+def _price_of_usd(usd: list[Decimal | None], **fields: Any) -> Price:
     rates: dict[str, Any] = dict(zip(RATES, usd, strict=False))
     return Price(**rates, **fields)
 
@@ -182,7 +182,7 @@ def find_entry(preset: str, model: str) -> tuple[str, Entry] | None:
     name = model.lower()
     lists = (row.prices, *price_book().fallback.get(row.prices, ()))
     # The name as it is; with the date as the lists write it; without the path of a deployment.
-    for text in dict.fromkeys((name, _COMPACT_DATE.sub(r"-\1-\2-\3", name), _last(name))):
+    for text in dict.fromkeys((name, _COMPACT_DATE.sub(r"-\1-\2-\3", name), _last_segment(name))):
         for provider in lists:
             for entry in entries(provider):
                 if any(matches_clause(clause, text) for clause in entry.match):
@@ -201,7 +201,7 @@ def lists_model(preset: str, model: str) -> bool:
     )
 
 
-def _last(name: str) -> str:
+def _last_segment(name: str) -> str:
     return name.rpartition("/")[2]
 
 

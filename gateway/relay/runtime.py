@@ -129,7 +129,7 @@ class Runtime:
             write=wiring.reasoning.write if wiring.reasoning else None,
             close=wiring.close,
         )
-        self.breaker = _breaker(config)
+        self.breaker = _create_breaker(config)
         self.health: dict[str, CircuitState] = self.breaker.states
         self.load = TargetLoad()
         self.load.count_for(snapshot)
@@ -246,7 +246,7 @@ class Runtime:
         await self.upstreams.close()
 
 
-def _breaker(config: Config) -> Breaker:
+def _create_breaker(config: Config) -> Breaker:
     path = config.data_dir / "breaker" / "states-1"
     if not config.redis_url:
         return Breaker(path)

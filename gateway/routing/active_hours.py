@@ -31,7 +31,7 @@ class ActiveHours(msgspec.Struct, frozen=True):
 
     def open(self, timestamp: float) -> bool:
         """Whether `timestamp` (unix seconds) is within the active hours."""
-        local_time = datetime.fromtimestamp(timestamp, _zone(self.zone))
+        local_time = datetime.fromtimestamp(timestamp, _time_zone(self.zone))
         minute = local_time.hour * 60 + local_time.minute
         if self.opens < self.closes:
             return local_time.weekday() in self.days and self.opens <= minute < self.closes
@@ -54,7 +54,7 @@ def parse_active_hours(text: str) -> ActiveHours:
         parts.pop(0)
     if parts:
         zone = parts.pop(0)
-        _zone(zone)
+        _time_zone(zone)
     if parts or not text.strip():
         raise ValueError(f"the hours `{text[:80]}` are not valid: {_HINT}")
     return ActiveHours(days, *opening_minutes, zone)
@@ -79,7 +79,7 @@ def _parse_times(hour: int, minute: int, last_hour: int, last_minute: int) -> tu
 
 
 @lru_cache(maxsize=64)
-def _zone(name: str) -> tzinfo:
+def _time_zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (OSError, ValueError, KeyError):

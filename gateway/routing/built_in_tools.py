@@ -29,10 +29,10 @@ BUILT_IN_TOOLS = {
 
 def built_in_tools_of(tools: Iterable[Tool]) -> frozenset[str]:
     """The built-in tools of a request, as keys of BUILT_IN_TOOLS."""
-    return frozenset(_keys(tool for tool in tools if tool.kind == "server"))
+    return frozenset(_tool_keys(tool for tool in tools if tool.kind == "server"))
 
 
-def _keys(tools: Iterable[Tool]) -> Iterator[str]:
+def _tool_keys(tools: Iterable[Tool]) -> Iterator[str]:
     for tool in tools:
         key = responses_type(tool)
         if tool.name == "fileSearch":

@@ -572,7 +572,9 @@ def _ordered_candidates(
         context = None
         for step, group in _steps_with_targets(route):
             if len(group) > 1:
-                context = context or _context(route, now, draw, latency_by_target, features, busy)
+                context = context or _strategy_context(
+                    route, now, draw, latency_by_target, features, busy
+                )
                 strategy = step.strategy if step is not None else route.strategy
                 group = order_targets(strategy, group, context)
             for target in group:
@@ -580,7 +582,7 @@ def _ordered_candidates(
             stage += 1
 
 
-def _context(
+def _strategy_context(
     route: Route,
     now: float,
     draw: Draw,

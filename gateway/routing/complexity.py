@@ -46,27 +46,27 @@ _CHARS_PER_TOKEN = 4
 _MULTI_STEP = re.compile(r"step\s{0,9}\d|\d\.\s|[a-z]\)\s")
 
 
-def _pattern(keywords: str) -> re.Pattern[str]:
+def _keyword_pattern(keywords: str) -> re.Pattern[str]:
     """Return a pattern of the keywords: single words match whole words only."""
     phrases = [" ".join(word.split()) for word in keywords.split(";")]
     parts = (re.escape(w) if " " in w else rf"\b{re.escape(w)}\b" for w in phrases)
     return re.compile("|".join(parts))
 
 
-_CODE_WORDS, _REASONING_WORDS = _pattern(_CODE), _pattern(_REASONING)
-_TECHNICAL_WORDS, _SIMPLE_WORDS = _pattern(_TECHNICAL), _pattern(_SIMPLE)
+_CODE_WORDS, _REASONING_WORDS = _keyword_pattern(_CODE), _keyword_pattern(_REASONING)
+_TECHNICAL_WORDS, _SIMPLE_WORDS = _keyword_pattern(_TECHNICAL), _keyword_pattern(_SIMPLE)
 
 
 def classify_complexity(prompt: str) -> Complexity:
     """Return the complexity of a user message."""
     text = prompt[:MAX_CHARS].lower()
-    reasoning = _count(_REASONING_WORDS, text)
+    reasoning = _count_keywords(_REASONING_WORDS, text)
     tokens = len(prompt) // _CHARS_PER_TOKEN
     score = (
         0.10 * (-1.0 if tokens < _SHORT_CHARS else 1.0 if tokens > _LONG_CHARS else 0.0)
-        + 0.30 * _score_of_count(_count(_CODE_WORDS, text), (1, 0.5), (2, 1.0))
+        + 0.30 * _score_of_count(_count_keywords(_CODE_WORDS, text), (1, 0.5), (2, 1.0))
         + 0.25 * _score_of_count(reasoning, (1, 0.7), (2, 1.0))
-        + 0.25 * _score_of_count(_count(_TECHNICAL_WORDS, text), (2, 0.5), (4, 1.0))
+        + 0.25 * _score_of_count(_count_keywords(_TECHNICAL_WORDS, text), (2, 0.5), (4, 1.0))
         - 0.05 * (1.0 if _SIMPLE_WORDS.search(text) else 0.0)
         + 0.03 * (0.5 if _is_multi_step(text) else 0.0)
         + 0.02 * (0.5 if prompt.count("?") > 3 else 0.0)
@@ -85,7 +85,7 @@ def _is_multi_step(text: str) -> bool:
     return any("then" in line.partition("first")[2] for line in text.split("\n"))
 
 
-def _count(pattern: re.Pattern[str], text: str) -> int:
+def _count_keywords(pattern: re.Pattern[str], text: str) -> int:
     """Return how many different keywords the text has."""
     return len({match[0] for match in pattern.finditer(text)})
 

@@ -146,10 +146,13 @@ def build_rules(
     owner: str, label: str, limits: Limits | None = None, budget: Budget | None = None
 ) -> tuple[Rule, ...]:
     """The rules of one owner."""
-    return (*_limits(owner, label, limits or Limits()), *_budgets(owner, label, budget or Budget()))
+    return (
+        *_limit_rules(owner, label, limits or Limits()),
+        *_budget_rules(owner, label, budget or Budget()),
+    )
 
 
-def _limits(owner: str, label: str, limits: Limits) -> Iterator[Rule]:
+def _limit_rules(owner: str, label: str, limits: Limits) -> Iterator[Rule]:
     metrics: tuple[Metric, Metric] = ("requests", "tokens")
     for metric in metrics:
         for span in SPANS:
@@ -163,7 +166,7 @@ def _limits(owner: str, label: str, limits: Limits) -> Iterator[Rule]:
         yield Rule(owner=owner, label=label, metric="concurrency", span="", limit=limit)
 
 
-def _budgets(owner: str, label: str, budget: Budget) -> Iterator[Rule]:
+def _budget_rules(owner: str, label: str, budget: Budget) -> Iterator[Rule]:
     for span in CALENDAR:
         usd: Decimal | None = getattr(budget, f"{span}_usd")
         if usd is None:
@@ -231,14 +234,14 @@ def add_to_slot(counters: CounterArray, offset: int, current_slot: int, amount: 
     """Counts `amount` in the slot `current_slot`."""
     head = counters[offset]
     if current_slot > head:
-        _advance(counters, offset, head, current_slot)
+        _advance_slot(counters, offset, head, current_slot)
     else:
         current_slot = head  # also if the clock was set back
     counters[offset + FIRST + current_slot % BUCKETS] += amount
     counters[offset + SUM] += amount
 
 
-def _advance(counters: CounterArray, offset: int, head: int, current_slot: int) -> None:
+def _advance_slot(counters: CounterArray, offset: int, head: int, current_slot: int) -> None:
     """Advances the counter to a later slot. Readers see the old head until the sum is computed."""
     for number in range(max(head + 1, current_slot - SLICES), current_slot + 1):
         counters[offset + FIRST + number % BUCKETS] = 0

@@ -56,7 +56,11 @@ def order_targets(
 ) -> list[Target]:
     """All targets in the order to try them: by `order`, within a group by the strategy."""
     strategy_function = STRATEGIES[strategy]
-    return [target for group in _groups(targets) for target in strategy_function(group, context)]
+    return [
+        target
+        for group in _groups_by_order(targets)
+        for target in strategy_function(group, context)
+    ]
 
 
 def ordered(group: list[Target], context: StrategyContext) -> list[Target]:
@@ -102,7 +106,7 @@ def least_busy(group: list[Target], context: StrategyContext) -> list[Target]:
 
 def least_used(group: list[Target], context: StrategyContext) -> list[Target]:
     """By tokens of the last minute for each unit of `weight`."""
-    return _by_load_per_weight(group, context, lambda target: _tokens(target, context))
+    return _by_load_per_weight(group, context, lambda target: _recent_tokens(target, context))
 
 
 def sticky(group: list[Target], context: StrategyContext) -> list[Target]:
@@ -124,10 +128,10 @@ def _by_hash(group: list[Target], context: StrategyContext, session_or_caller: s
     if not session_or_caller:
         return weighted(group, context)
     hash_key = f"{context.route}\0{session_or_caller}"
-    return sorted(group, key=lambda target: _distance(target, hash_key))
+    return sorted(group, key=lambda target: _rendezvous_distance(target, hash_key))
 
 
-def _distance(target: Target, session_or_caller: str) -> float:
+def _rendezvous_distance(target: Target, session_or_caller: str) -> float:
     """Exponentially distributed by `weight`: each target is nearest with its share."""
     if target.weight <= 0:
         return math.inf
@@ -140,15 +144,15 @@ def _distance(target: Target, session_or_caller: str) -> float:
 def _by_load_per_weight(
     group: list[Target], context: StrategyContext, load: Callable[[Target], float]
 ) -> list[Target]:
-    loads = {id(target): _share(load(target), target.weight) for target in group}
+    loads = {id(target): _load_per_weight(load(target), target.weight) for target in group}
     return sorted(_draw_by_weight(group, context.draw), key=lambda target: loads[id(target)])
 
 
-def _share(load: float, weight: float) -> float:
+def _load_per_weight(load: float, weight: float) -> float:
     return load / weight if weight > 0 else math.inf
 
 
-def _tokens(target: Target, context: StrategyContext) -> float:
+def _recent_tokens(target: Target, context: StrategyContext) -> float:
     stats = context.latency_by_target.get(target.model.label)
     return recent_tokens(stats, context.now) if stats is not None else 0.0
 
@@ -166,12 +170,12 @@ def _first_ms(target: Target, latency_by_target: LatencyByTarget) -> float:
     return stats.first_ms if stats is not None else -1.0
 
 
-def _groups(targets: Sequence[Target]) -> Iterator[list[Target]]:
-    for _, group in groupby(sorted(targets, key=_order), key=_order):
+def _groups_by_order(targets: Sequence[Target]) -> Iterator[list[Target]]:
+    for _, group in groupby(sorted(targets, key=_order_of), key=_order_of):
         yield list(group)
 
 
-def _order(target: Target) -> int:
+def _order_of(target: Target) -> int:
     return target.order
 
 

@@ -166,7 +166,7 @@ def dry_run(state: RoutingState, call: Call, route: Route) -> DryRun:
         targets += [_skipped_outcome(skip) for skip in retry_plan.bypassed]
         retry_plan.bypassed.clear()
         try:
-            prepared, runtime_inputs = _attempt(state, call, candidate)
+            prepared, runtime_inputs = _prepare_attempt(state, call, candidate)
         except GatewayError as failure:
             error = failure.error
             targets.append(TargetOutcome("failed", candidate, error.message, error))
@@ -191,7 +191,7 @@ def _skipped_outcome(skip: Skip) -> TargetOutcome:
     return TargetOutcome("skipped", skip.candidate, skip.reason)
 
 
-def _attempt(
+def _prepare_attempt(
     state: RoutingState, call: Call, candidate: Candidate
 ) -> tuple[Prepared, tuple[RuntimeInput, ...]]:
     """Return what would be sent. Raises GatewayError if translation fails, or as simulated."""

@@ -76,7 +76,7 @@ def apply_inputs(
         for p in turn_indexes
         if p not in recalled_reasoning
     ]
-    return (*missing_inputs, *_media(call, route, target, dialect, inputs))
+    return (*missing_inputs, *_apply_files(call, route, target, dialect, inputs))
 
 
 def repeated_calls(call: Call, choices: tuple[Request, ...]) -> tuple[RuntimeInput, ...]:
@@ -97,7 +97,7 @@ def _match_reasoning(
     keys = dict(keys_in(exchange.request, scope, turn_indexes))
     state_by_turn: dict[int, ReasoningState] = {}
     for index, answer in enumerate(answers):
-        parts = _parts(call, target, dialect, answer, f"answers[{index}]")
+        parts = _parse_answer(call, target, dialect, answer, f"answers[{index}]")
         reasoning = extract_state(parts)
         if reasoning is None:
             continue
@@ -116,7 +116,7 @@ def _match_reasoning(
     return state_by_turn
 
 
-def _parts(
+def _parse_answer(
     call: Call, target: Target, dialect: Dialect, answer: Any, path: str
 ) -> tuple[Part, ...]:
     traits = target.model.traits
@@ -130,7 +130,7 @@ def _parts(
         ) from None
 
 
-def _media(
+def _apply_files(
     call: Call, route: Route, target: Target, dialect: Dialect, inputs: SimulationInputs
 ) -> tuple[RuntimeInput, ...]:
     """Apply the files as fetched media; returns those that live traffic would fetch."""

@@ -46,7 +46,7 @@ async def probe(
     status: int | None = None
     try:
         async with asyncio.timeout(timeout_s):
-            ok, detail = True, await _ask(upstreams, target)
+            ok, detail = True, await _probe_text(upstreams, target)
     except TimeoutError:
         ok, detail = False, f"no response within {timeout_s:g} s"
     except GatewayError as failure:
@@ -75,9 +75,9 @@ async def probe_all(
         await upstreams.close()
 
 
-async def _ask(upstreams: Upstreams, target: Target) -> str:
-    if target.model.traits.embeddings == "only" or _embeds(target):
-        return await _ask_vector(upstreams, target)
+async def _probe_text(upstreams: Upstreams, target: Target) -> str:
+    if target.model.traits.embeddings == "only" or _is_embedding_model(target):
+        return await _probe_embedding(upstreams, target)
     dialect = DIALECTS[generating_dialect(target)]
     request = Request(
         model=target.model.name,
@@ -90,13 +90,13 @@ async def _ask(upstreams: Upstreams, target: Target) -> str:
     prepared = translated(request, dialect, target.model.traits, edits, path)
     if provider.model_in_path or provider.body:
         prepared = on_surface(prepared, provider, "generate", path)
-    data = await _send(upstreams, target, prepared)
+    data = await _send_probe(upstreams, target, prepared)
     response = dialect.provider.parse_response(decode(data), target.model.traits, prepared.rendered)
     text = "".join(part.text for part in response.parts if isinstance(part, Text))
     return text.strip() or f"answered, finish {response.finish.reason}"
 
 
-def _embeds(target: Target) -> bool:
+def _is_embedding_model(target: Target) -> bool:
     return target.model.provider.dialect == _EMBEDDING_DIALECT
 
 
@@ -107,19 +107,19 @@ def generating_dialect(target: Target) -> str:
     return _COMPLETION_DIALECT if completions_only and dialect == "openai_chat" else dialect
 
 
-async def _ask_vector(upstreams: Upstreams, target: Target) -> str:
+async def _probe_embedding(upstreams: Upstreams, target: Target) -> str:
     """Request one embedding, from a model that only makes embeddings."""
     prepared = render_embed_request(
         EmbedRequest(model=target.model.name, inputs=("hello",)), target
     )
-    data = await _send(upstreams, target, prepared)
+    data = await _send_probe(upstreams, target, prepared)
     vectors = embed_adapter(target.model.provider).parse_embed(decode(data)).vectors
     if not vectors:
         raise bad_upstream("the upstream's response contains no embedding")
     return f"an embedding of {len(vectors[0])} numbers"
 
 
-async def _send(upstreams: Upstreams, target: Target, prepared: Prepared) -> bytes:
+async def _send_probe(upstreams: Upstreams, target: Target, prepared: Prepared) -> bytes:
     """Return the body of a response with status 200. Raises GatewayError."""
     provider = target.model.provider
     templates = RequestTemplates()

@@ -56,9 +56,9 @@ def request(
     even for dialects that have them in the path. Raises GatewayError for unknown names and
     for a request that cannot be translated.
     """
-    preset = _preset(without_verb(target), "to")
+    preset = _find_preset(without_verb(target), "to")
     source_name = without_verb(source)
-    client = _dialect(_preset(source_name, "from"))
+    client = _preset_dialect(_find_preset(source_name, "from"))
     verb: Verb = "generate" if source_name == source else "count_tokens"
     if client.embed_client is not None and "input" in body:
         verb = "embed"
@@ -79,7 +79,7 @@ def request(
     exchange.stream = stream_field is True or (stream_field is None and client.streams_by_default)
     if client.model_in_path:
         exchange.fields = {k: v for k, v in exchange.fields.items() if k not in {"model", "stream"}}
-    provider = _provider(preset)
+    provider = _placeholder_provider(preset)
     name = model or exchange.model
     if name and (fault := model_names.find_name_fault(name)) is not None:
         raise invalid(f"model is not a valid model name: {fault}", "model")
@@ -127,8 +127,8 @@ def stream(
     A frame is an object (data-only SSE), `{"event", "data"}` (named SSE), or a string
     such as `[DONE]`; the string `EOF` stands for the end of the connection.
     """
-    preset = _preset(source, "from")
-    upstream, client = _dialect(preset), _dialect(_preset(target, "to"))
+    preset = _find_preset(source, "from")
+    upstream, client = _preset_dialect(preset), _preset_dialect(_find_preset(target, "to"))
     parser = upstream.provider.stream_parser(_stream_traits(preset, model), None)
     context = ResponseContext(
         id=ANSWER_ID,
@@ -156,7 +156,10 @@ def error(
     source: str, target: str, status: int, headers: dict[str, str], body: Any
 ) -> dict[str, Any]:
     """Return the client's error for an upstream's: status, headers, body."""
-    upstream, client = _dialect(_preset(source, "from")), _dialect(_preset(target, "to"))
+    upstream, client = (
+        _preset_dialect(_find_preset(source, "from")),
+        _preset_dialect(_find_preset(target, "to")),
+    )
     content = body.encode() if isinstance(body, str) else msgspec.json.encode(body)
     lower_headers = {name.lower(): value for name, value in headers.items()}
     refusal = upstream.provider.parse_error(status, lower_headers, content)
@@ -192,18 +195,18 @@ def without_verb(name: str) -> str:
     return name.removesuffix("_count_tokens").removesuffix("_input_tokens")
 
 
-def _preset(name: str, param: str) -> Preset:
+def _find_preset(name: str, param: str) -> Preset:
     preset = resolve(name)
     if preset is None:
         raise invalid(f"{param}: `{name[:100]}` is neither a dialect nor a provider preset", param)
     return preset
 
 
-def _dialect(preset: Preset) -> Dialect:
+def _preset_dialect(preset: Preset) -> Dialect:
     return DIALECTS[preset.dialect]
 
 
-def _provider(preset: Preset) -> Provider:
+def _placeholder_provider(preset: Preset) -> Provider:
     """Return a provider of the preset with placeholders for its credential and account."""
     key = (preset.env[0] if preset.env else "KEY").replace("_API", "")
     return Provider(

@@ -25,13 +25,13 @@ class AccessLogConsumer:
     def consume(self, batch: Sequence[QueuedRecord]) -> None:
         """Writes one line per record."""
         for item in batch:
-            log.info("request", extra=_fields(item.record))
+            log.info("request", extra=_record_fields(item.record))
 
     def close(self) -> None:
         """The logger is closed by the process."""
 
 
-def _fields(record: LogRecord) -> dict[str, str | int | float | bool]:
+def _record_fields(record: LogRecord) -> dict[str, str | int | float | bool]:
     fields: dict[str, str | int | float | bool | None] = {
         "started_at": datetime.fromtimestamp(record.started_at, UTC).isoformat("T", "milliseconds"),
         "request_id": record.id,

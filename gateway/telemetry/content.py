@@ -39,26 +39,28 @@ def content_attributes(record: LogRecord) -> dict[str, str]:
     Empty where the bodies are not stored, were cut, or cannot be read.
     """
     attributes = {}
-    request, response = _request(record), _response(record)
+    request, response = _parse_request(record), _parse_response(record)
     if request is not None:
         if request.instructions:
-            attributes["gen_ai.system_instructions"] = _json(_parts(request.instructions))
+            attributes["gen_ai.system_instructions"] = _decode_json(
+                _render_parts(request.instructions)
+            )
         messages = [
-            {"role": _role(turn.role, turn.parts), "parts": _parts(turn.parts)}
+            {"role": _render_role(turn.role, turn.parts), "parts": _render_parts(turn.parts)}
             for turn in request.turns
         ]
-        attributes["gen_ai.input.messages"] = _json(messages)
+        attributes["gen_ai.input.messages"] = _decode_json(messages)
     if response is not None:
         message = {
             "role": "assistant",
-            "parts": _parts(response.parts),
+            "parts": _render_parts(response.parts),
             "finish_reason": record.finish or "stop",
         }
-        attributes["gen_ai.output.messages"] = _json([message])
+        attributes["gen_ai.output.messages"] = _decode_json([message])
     return attributes
 
 
-def _request(record: LogRecord) -> Request | None:
+def _parse_request(record: LogRecord) -> Request | None:
     bodies = record.bodies
     if bodies is None or not bodies.client_request or "client_request" in bodies.truncated:
         return None
@@ -72,7 +74,7 @@ def _request(record: LogRecord) -> Request | None:
         return None
 
 
-def _response(record: LogRecord) -> Response | None:
+def _parse_response(record: LogRecord) -> Response | None:
     bodies, dialect = record.bodies, DIALECTS.get(record.upstream_dialect)
     if bodies is None or not bodies.upstream_response or dialect is None:
         return None
@@ -92,15 +94,15 @@ def _response(record: LogRecord) -> Response | None:
         return None
 
 
-def _role(role: str, parts: Iterable[Part]) -> str:
+def _render_role(role: str, parts: Iterable[Part]) -> str:
     return "tool" if any(isinstance(part, ToolResult) for part in parts) else role
 
 
-def _parts(parts: Iterable[Part]) -> list[dict[str, Any]]:
-    return [entry for part in parts if (entry := _part(part)) is not None]
+def _render_parts(parts: Iterable[Part]) -> list[dict[str, Any]]:
+    return [entry for part in parts if (entry := _render_part(part)) is not None]
 
 
-def _part(part: Part) -> dict[str, Any] | None:
+def _render_part(part: Part) -> dict[str, Any] | None:
     match part:
         case Text() | Refusal():
             return {"type": "text", "content": part.text}
@@ -110,14 +112,14 @@ def _part(part: Part) -> dict[str, Any] | None:
             arguments = part.raw if part.arguments is None else part.arguments
             return {"type": "tool_call", "id": part.id, "name": part.name, "arguments": arguments}
         case ToolResult():
-            result = _parts(part.parts)
+            result = _render_parts(part.parts)
             return {"type": "tool_call_response", "id": part.id, "response": result}
         case Image() | Document() | Audio():
-            return _media(part)
+            return _render_media(part)
     return None
 
 
-def _media(part: Image | Document | Audio) -> dict[str, Any]:
+def _render_media(part: Image | Document | Audio) -> dict[str, Any]:
     """A reference to the media; the bytes themselves are not exported."""
     modality = {Image: "image", Document: "document", Audio: "audio"}[type(part)]
     if not isinstance(part, Audio):
@@ -130,5 +132,5 @@ def _media(part: Image | Document | Audio) -> dict[str, Any]:
     return {"type": "blob", "modality": modality, "content": ""}
 
 
-def _json(value: Any) -> str:
+def _decode_json(value: Any) -> str:
     return msgspec.json.encode(value).decode()

@@ -60,10 +60,10 @@ class SpanConsumer:
 
     def _spans(self, record: LogRecord) -> list[ReadableSpan]:
         start_ns = int(record.started_at * 1e9)
-        context = _context(record.trace_id, record.span_id)
+        context = _span_context(record.trace_id, record.span_id)
         parent = None
         if record.parent_span_id:
-            parent = _context(record.trace_id, record.parent_span_id, remote=True)
+            parent = _span_context(record.trace_id, record.parent_span_id, remote=True)
         events = [
             Event("target skipped", {"dragoman.target": a.target, "reason": a.skipped}, start_ns)
             for a in record.attempts
@@ -77,7 +77,7 @@ class SpanConsumer:
             attributes=_request_attributes(record),
             events=events,
             kind=SpanKind.SERVER,
-            status=_status(record.error if record.outcome != "ok" else None),
+            status=_span_status(record.error if record.outcome != "ok" else None),
             start_time=start_ns,
             end_time=start_ns + int(record.duration_ms * 1e6),
             instrumentation_scope=self._scope,
@@ -99,12 +99,12 @@ class SpanConsumer:
             spans.append(
                 ReadableSpan(
                     name=f"{attributes['gen_ai.operation.name']} {attempt.model}",
-                    context=_context(record.trace_id, attempt.span_id or new_span_id()),
+                    context=_span_context(record.trace_id, attempt.span_id or new_span_id()),
                     parent=parent,
                     resource=self._resource,
                     attributes=attributes,
                     kind=SpanKind.CLIENT,
-                    status=_status(attempt.error or attempt.error_kind),
+                    status=_span_status(attempt.error or attempt.error_kind),
                     start_time=start_ns + int(attempt.started_ms * 1e6),
                     end_time=start_ns + int(ended_ms * 1e6),
                     instrumentation_scope=self._scope,
@@ -184,9 +184,9 @@ def _without_empty(attributes: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _context(trace_id: str, span_id: str, *, remote: bool = False) -> SpanContext:
+def _span_context(trace_id: str, span_id: str, *, remote: bool = False) -> SpanContext:
     return SpanContext(int(trace_id, 16), int(span_id, 16), remote, _SAMPLED)
 
 
-def _status(error: str | None) -> Status:
+def _span_status(error: str | None) -> Status:
     return Status(StatusCode.ERROR, error) if error else Status(StatusCode.UNSET)

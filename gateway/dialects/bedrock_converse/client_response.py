@@ -279,7 +279,7 @@ class ConverseStreamRenderer:
                 return self._close_block()
             case Start():
                 self._usage, self._service_tier = event.usage, event.service_tier
-                return _message("messageStart", {"role": "assistant"})
+                return _encode_message("messageStart", {"role": "assistant"})
             case UsageUpdate():
                 self._usage = merge_usage(self._usage, event.usage)
                 self._service_tier = event.service_tier or self._service_tier
@@ -346,7 +346,7 @@ class ConverseStreamRenderer:
         elif self._block.kind == "tool_call":
             out = self._close_call()
         if self._is_sent:
-            out += _message("contentBlockStop", {"contentBlockIndex": self._index})
+            out += _encode_message("contentBlockStop", {"contentBlockIndex": self._index})
             self._index += 1
         self._block, self._is_sent = _NO_BLOCK, False
         return out
@@ -376,11 +376,15 @@ class ConverseStreamRenderer:
 
     def _start(self, start: Json) -> bytes:
         self._is_sent = self._has_content = True
-        return _message("contentBlockStart", {"start": start, "contentBlockIndex": self._index})
+        return _encode_message(
+            "contentBlockStart", {"start": start, "contentBlockIndex": self._index}
+        )
 
     def _delta(self, delta: Json) -> bytes:
         self._is_sent = self._has_content = True
-        return _message("contentBlockDelta", {"delta": delta, "contentBlockIndex": self._index})
+        return _encode_message(
+            "contentBlockDelta", {"delta": delta, "contentBlockIndex": self._index}
+        )
 
     # --- the end -----------------------------------------------------------------------
 
@@ -399,7 +403,7 @@ class ConverseStreamRenderer:
             "metrics": {"latencyMs": self._context.elapsed_ms()},
             **_own_fields({}, self._service_tier),
         }
-        return out + _message("messageStop", stop) + _message("metadata", metadata)
+        return out + _encode_message("messageStop", stop) + _encode_message("metadata", metadata)
 
     def _fail(self, error: Error) -> bytes:
         self._ended = True
@@ -407,5 +411,5 @@ class ConverseStreamRenderer:
         return encode(_encode({"message": error.message}), name, exception=True)
 
 
-def _message(name: str, data: Any) -> bytes:
+def _encode_message(name: str, data: Any) -> bytes:
     return encode(_encode(data), name)

@@ -259,7 +259,9 @@ class ChatStreamRenderer:
             case Start():
                 self._usage = event.usage
                 message = {"role": "assistant"}
-                return _event("message-start", id=self._context.id, delta={"message": message})
+                return _encode_event(
+                    "message-start", id=self._context.id, delta={"message": message}
+                )
             case UsageUpdate():
                 self._usage = merge_usage(self._usage, event.usage)
                 return b""
@@ -289,7 +291,7 @@ class ChatStreamRenderer:
             return b""
         call = {"id": block.id, "type": "function", "function": {"name": block.name}}
         call["function"]["arguments"] = ""  # type: ignore[index]
-        return _event(
+        return _encode_event(
             "tool-call-start", index=self._call_count, delta={"message": {"tool_calls": call}}
         )
 
@@ -307,13 +309,13 @@ class ChatStreamRenderer:
         if event.logprobs:
             numbers = [item["logprob"] for item in event.logprobs]
             fields["logprobs"] = {"text": text, "token_ids": [], "logprobs": numbers}
-        return head + _event("content-delta", **fields)
+        return head + _encode_event("content-delta", **fields)
 
     def _start_content(self) -> bytes:
         self._is_open = True
         content = {"type": self._field, self._field: ""}
         delta = {"message": {"content": content}}
-        return _event("content-start", index=self._content_count, delta=delta)
+        return _encode_event("content-start", index=self._content_count, delta=delta)
 
     def _render_arguments(self, fragment: str) -> bytes:
         if self._block.custom:
@@ -325,7 +327,7 @@ class ChatStreamRenderer:
     def _arguments_delta(self, fragment: str) -> bytes:
         call = {"function": {"arguments": fragment}}
         delta = {"message": {"tool_calls": call}}
-        return _event("tool-call-delta", index=self._call_count, delta=delta)
+        return _encode_event("tool-call-delta", index=self._call_count, delta=delta)
 
     def _close_block(self) -> bytes:
         out = b""
@@ -334,10 +336,10 @@ class ChatStreamRenderer:
                 out = self._arguments_delta('"}' if self._fragments else '{"input":""}')
             elif not self._fragments:
                 out = self._arguments_delta("{}")
-            out += _event("tool-call-end", index=self._call_count)
+            out += _encode_event("tool-call-end", index=self._call_count)
             self._call_count += 1
         elif self._is_open:
-            out = _event("content-end", index=self._content_count)
+            out = _encode_event("content-end", index=self._content_count)
             out += self._render_citations()
             self._content_count += 1
         self._block, self._field, self._is_open = _NO_BLOCK, "", False
@@ -349,8 +351,8 @@ class ChatStreamRenderer:
         rendered_citations = render_citations(self._citations, text, self._content_count)
         for number, rendered_citation in enumerate(rendered_citations):
             delta = {"message": {"citations": rendered_citation}}
-            out.append(_event("citation-start", index=number, delta=delta))
-            out.append(_event("citation-end", index=number))
+            out.append(_encode_event("citation-start", index=number, delta=delta))
+            out.append(_encode_event("citation-end", index=number))
         return b"".join(out)
 
     # --- the end -----------------------------------------------------------------------
@@ -369,14 +371,14 @@ class ChatStreamRenderer:
             "finish_reason": render_finish(finish, self.report),
             "usage": render_usage(self._usage),
         }
-        return out + _event("message-end", delta=delta) + _DONE
+        return out + _encode_event("message-end", delta=delta) + _DONE
 
     def _fail(self, error: Error) -> bytes:
         self._ended = True
         reason = "TIMEOUT" if error.kind == "timeout" else "ERROR"
         delta = {"finish_reason": reason, "error": error.message}
-        return _event("message-end", delta=delta)
+        return _encode_event("message-end", delta=delta)
 
 
-def _event(name: str, **fields: Any) -> bytes:
+def _encode_event(name: str, **fields: Any) -> bytes:
     return encode(_encode({"type": name, **fields}), name.encode())

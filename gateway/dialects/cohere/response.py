@@ -369,17 +369,17 @@ def parse_usage(usage: Any) -> Usage | None:
     """The tokens in a `usage` object; None where it counts nothing."""
     if not isinstance(usage, dict) or not usage:
         return None
-    input_tokens = _count(usage, "input_tokens")
+    input_tokens = _token_count(usage, "input_tokens")
     cached_tokens = _count_or_none(usage.get("cached_tokens"))
     return Usage(
         input=None if input_tokens is None else max(0, input_tokens - (cached_tokens or 0)),
         cache_read=cached_tokens,
-        output=_count(usage, "output_tokens"),
+        output=_token_count(usage, "output_tokens"),
         native=usage,
     )
 
 
-def _count(usage: dict[str, Any], name: str) -> int | None:
+def _token_count(usage: dict[str, Any], name: str) -> int | None:
     for counts_name in ("tokens", "billed_units"):
         counts = usage.get(counts_name)
         value = _count_or_none(counts.get(name)) if isinstance(counts, dict) else None

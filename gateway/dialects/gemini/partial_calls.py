@@ -63,11 +63,11 @@ class PartialArguments:
             steps = _parse_path(path)
             holder: Any = self.value
             for step, next_step in pairwise(steps):
-                holder = _descend(holder, step, [] if isinstance(next_step, int) else {})
+                holder = _value_at_step(holder, step, [] if isinstance(next_step, int) else {})
             value = next((fragment[name] for name in _VALUES if name in fragment), None)
             if isinstance(value, str) and path in self._unfinished_paths:
-                value = string_or_empty(_descend(holder, steps[-1], "")) + value
-            _store(holder, steps[-1], value)
+                value = string_or_empty(_value_at_step(holder, steps[-1], "")) + value
+            _store_value(holder, steps[-1], value)
             if fragment.get("willContinue") is True:
                 self._unfinished_paths.add(path)
             else:
@@ -87,7 +87,7 @@ def _parse_path(path: str) -> list[str | int]:
     return steps
 
 
-def _descend(holder: Any, step: str | int, default: Any) -> Any:
+def _value_at_step(holder: Any, step: str | int, default: Any) -> Any:
     """The value at a step, created as the default if there is none."""
     if isinstance(holder, dict) and isinstance(step, str):
         return holder.setdefault(step, default)
@@ -99,8 +99,8 @@ def _descend(holder: Any, step: str | int, default: Any) -> Any:
     raise _invalid_fragment()
 
 
-def _store(holder: Any, step: str | int, value: Any) -> None:
-    _descend(holder, step, value)
+def _store_value(holder: Any, step: str | int, value: Any) -> None:
+    _value_at_step(holder, step, value)
     holder[step] = value
 
 

@@ -69,7 +69,7 @@ def render_response(
         "created": context.created,
         "model": context.model,
         "choices": [
-            _choice(choice_response, i, context, report)
+            _render_choice(choice_response, i, context, report)
             for i, choice_response in enumerate(responses)
         ],
     }
@@ -83,7 +83,7 @@ def render_response(
     return body, tuple(report)
 
 
-def _choice(
+def _render_choice(
     response: Response, index: int, context: ResponseContext, report: AdaptationReport
 ) -> Json:
     finish = response.finish
@@ -100,7 +100,7 @@ def _choice(
         builder.refusal = finish.explanation
     return {
         "index": index,
-        "message": _message(builder, context),
+        "message": _render_message(builder, context),
         "logprobs": {"content": tokens, "refusal": None} if tokens else None,
         "finish_reason": finish_out(
             finish, has_refusal=has_refusal, functions=uses_functions(context)
@@ -108,7 +108,7 @@ def _choice(
     }
 
 
-def _message(builder: _MessageBuilder, context: ResponseContext) -> Json:
+def _render_message(builder: _MessageBuilder, context: ResponseContext) -> Json:
     message: Json = {"role": "assistant", "content": builder.text, "refusal": builder.refusal}
     if builder.reasoning:
         message |= dict.fromkeys(reasoning_fields(context), builder.reasoning)

@@ -182,7 +182,7 @@ def _tool_out(context: ChatRenderContext, tool: Tool, body: Json) -> Json | None
             return _server_out(context, tool, body)
         case "custom" if context.traits.custom_tools:
             context.drop_cache_marks(tool.cache)
-            custom_tool = {"name": context.sent_name(tool.name), **_description(tool)}
+            custom_tool = {"name": context.sent_name(tool.name), **_description_field(tool)}
             if tool.format is not None:
                 custom_tool["format"] = tool.format
             return {"type": "custom", "custom": custom_tool}
@@ -194,7 +194,7 @@ def _tool_out(context: ChatRenderContext, tool: Tool, body: Json) -> Json | None
             assert_never(tool.kind)
 
 
-def _description(tool: Tool) -> Json:
+def _description_field(tool: Tool) -> Json:
     return {"description": tool.description} if tool.description is not None else {}
 
 
@@ -236,7 +236,7 @@ def _function_out(context: ChatRenderContext, tool: Tool) -> Json:
         context.approximate(tool.path, schema_change)
     function: Json = {
         "name": context.sent_name(tool.name),
-        **_description(tool),
+        **_description_field(tool),
         "parameters": schema,
     }
     _strict_out(context, tool, function)

@@ -165,7 +165,7 @@ class PromptRenderContext:
 def render_request(request: Request, traits: Traits) -> RenderedRequest:
     """The JSON to send and what it could not express."""
     context = PromptRenderContext(request, traits)
-    body: Json = {"model": traits.model or request.model, "prompt": _prompt(context)}
+    body: Json = {"model": traits.model or request.model, "prompt": _render_prompt(context)}
     if request.stream:
         body["stream"] = True
         if traits.stream_options:
@@ -190,7 +190,7 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     return RenderedRequest(body=body, report=tuple(context.report))
 
 
-def _prompt(context: PromptRenderContext) -> str:
+def _render_prompt(context: PromptRenderContext) -> str:
     """A single user message as text; a conversation with its roles as labels."""
     request = context.request
     if len(request.turns) == 1 and not request.instructions and request.turns[0].role == "user":

@@ -78,7 +78,7 @@ class CompletionStreamParser:
         events: list[Event] = []
         if not self._started:
             self._started = True
-            events.append(_start(chunk, self._usage))
+            events.append(_start_event(chunk, self._usage))
         for choice in choices:
             if isinstance(choice, dict) and not choice.get("index"):
                 self._choice(choice, events)
@@ -117,7 +117,7 @@ def _choice_text(choice: Json) -> str | None:
     return None
 
 
-def _start(chunk: Json, usage: Usage | None) -> Start:
+def _start_event(chunk: Json, usage: Usage | None) -> Start:
     response_id, model, created = chunk.get("id"), chunk.get("model"), chunk.get("created")
     return Start(
         id=response_id if isinstance(response_id, str) else "",
@@ -155,7 +155,7 @@ _DONE = b"data: [DONE]\n\n"
 _REASON = "a completion can only contain text"
 
 
-def _head(context: ResponseContext) -> Json:
+def _chunk_head(context: ResponseContext) -> Json:
     return {
         "id": f"cmpl-{context.id}",
         "object": "text_completion",
@@ -176,15 +176,16 @@ def render_response(
     report = AdaptationReport()
     responses = (response, *response.alternatives)
     choices = [
-        _choice(choice_response, index, report) for index, choice_response in enumerate(responses)
+        _render_choice(choice_response, index, report)
+        for index, choice_response in enumerate(responses)
     ]
-    body = {**_head(context), "choices": choices}
+    body = {**_chunk_head(context), "choices": choices}
     if (usage := render_usage(response.usage)) is not None:
         body["usage"] = usage
     return body, tuple(report)
 
 
-def _choice(response: Response, index: int, report: AdaptationReport) -> Json:
+def _render_choice(response: Response, index: int, report: AdaptationReport) -> Json:
     text, has_refusal = "", False
     for part in response.parts:
         match part:
@@ -201,12 +202,12 @@ def _choice(response: Response, index: int, report: AdaptationReport) -> Json:
         "index": index,
         "text": text,
         "logprobs": response.extra.get(NAME, {}).get("logprobs")
-        or _logprobs(token_logprobs(response)),
+        or _render_logprobs(token_logprobs(response)),
         "finish_reason": finish_out(response.finish, has_refusal_text=has_refusal),
     }
 
 
-def _logprobs(tokens: Sequence[Json], offset: int = 0) -> Json | None:
+def _render_logprobs(tokens: Sequence[Json], offset: int = 0) -> Json | None:
     """The log probabilities in the four lists of this dialect; `offset` is that of the text."""
     if not tokens:
         return None
@@ -229,7 +230,7 @@ class CompletionStreamRenderer:
 
     def __init__(self, context: ResponseContext) -> None:
         self.report = AdaptationReport()
-        self._head = b"data: " + _encode(_head(context))[:-1]
+        self._head = b"data: " + _encode(_chunk_head(context))[:-1]
         self._include_usage = context.include_usage
         self._usage: Usage | None = None
         self._kind = "text"
@@ -272,7 +273,7 @@ class CompletionStreamRenderer:
         if self._kind not in {"text", "refusal"}:
             return b""
         self._refused = self._refused or self._kind == "refusal"
-        logprobs = _logprobs(event.logprobs, self._text_length)
+        logprobs = _render_logprobs(event.logprobs, self._text_length)
         self._text_length += len(event.text)
         return self._chunk(event.text, None, logprobs)
 
@@ -289,7 +290,8 @@ class CompletionStreamRenderer:
         if finish.reason == "malformed":
             return self._fail(malformed_output_error(finish))
         other_choices = (
-            _choice(response, i, self.report) for i, response in enumerate(event.alternatives, 1)
+            _render_choice(response, i, self.report)
+            for i, response in enumerate(event.alternatives, 1)
         )
         first = self._chunk("", finish_out(finish, has_refusal_text=self._refused))
         out = b"".join((first, *map(self._choice_chunk, other_choices)))
@@ -336,23 +338,25 @@ def parse_usage(usage: Any) -> Usage | None:
     """The counts in a `usage` object; None if it contains none."""
     if not isinstance(usage, dict):
         return None
-    prompt, output = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    prompt, output = _token_count(usage, "prompt_tokens"), _token_count(usage, "completion_tokens")
     if prompt is None and output is None:
         return None
-    cache_read = _count(_object(usage, "prompt_tokens_details"), "cached_tokens")
+    cache_read = _token_count(_object_or_empty(usage, "prompt_tokens_details"), "cached_tokens")
     uncached = None if prompt is None else max(0, prompt - (cache_read or 0))
-    reasoning = _count(_object(usage, "completion_tokens_details"), "reasoning_tokens")
+    reasoning = _token_count(
+        _object_or_empty(usage, "completion_tokens_details"), "reasoning_tokens"
+    )
     return Usage(
         input=uncached, cache_read=cache_read, output=output, reasoning=reasoning, native=usage
     )
 
 
-def _object(usage: Json, key: str) -> Json:
+def _object_or_empty(usage: Json, key: str) -> Json:
     value = usage.get(key)
     return value if isinstance(value, dict) else {}
 
 
-def _count(counts: Json, name: str) -> int | None:
+def _token_count(counts: Json, name: str) -> int | None:
     value = counts.get(name)
     return max(0, value) if type(value) is int else None
 

@@ -27,7 +27,7 @@ def _refuse_generation(*_: object) -> NoReturn:
     )
 
 
-def _path(model: str, *, stream: bool, verb: Verb) -> str:
+def _endpoint_path(model: str, *, stream: bool, verb: Verb) -> str:
     return PATH
 
 
@@ -46,7 +46,7 @@ DIALECT = Dialect(
         render_count=count_renderer("input_tokens", object="response.input_tokens"),
     ),
     provider=Provider(
-        path=_path,
+        path=_endpoint_path,
         render_request=_refuse_generation,
         parse_response=_refuse_generation,
         stream_parser=_refuse_generation,

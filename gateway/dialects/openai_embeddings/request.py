@@ -34,7 +34,7 @@ def parse_embed(body: Json) -> EmbedRequest:
     extra = {k: v for k, v in body.items() if k not in _PARSED_FIELDS and v is not None}
     return EmbedRequest(
         model=required_text(body, "model"),
-        inputs=_inputs(body.get("input")),
+        inputs=_parse_inputs(body.get("input")),
         dimensions=integer(body, "dimensions", minimum=1, maximum=1_000_000),
         encoding=enum_value(body, "encoding_format", ("float", "base64")),  # type: ignore[arg-type]
         user_id=text(body, "user"),
@@ -43,7 +43,7 @@ def parse_embed(body: Json) -> EmbedRequest:
     )
 
 
-def _inputs(value: Any) -> tuple[Input, ...]:
+def _parse_inputs(value: Any) -> tuple[Input, ...]:
     """The inputs: one or more texts, or the token ids of one or more texts."""
     if type(value) is str:
         return (value,)
@@ -54,19 +54,19 @@ def _inputs(value: Any) -> tuple[Input, ...]:
     if not value:
         raise invalid("input must contain at least one string", "input")
     if type(value[0]) is int:
-        return (_tokens(value, "input"),)
-    return tuple(_input(item, f"input[{index}]") for index, item in enumerate(value))
+        return (_parse_token_ids(value, "input"),)
+    return tuple(_parse_input(item, f"input[{index}]") for index, item in enumerate(value))
 
 
-def _input(item: Any, path: str) -> Input:
+def _parse_input(item: Any, path: str) -> Input:
     if type(item) is str:
         return item
     if type(item) is list:
-        return _tokens(item, path)
+        return _parse_token_ids(item, path)
     raise wrong_type(path, "a string or a list of tokens", item)
 
 
-def _tokens(value: list[Any], path: str) -> tuple[int, ...]:
+def _parse_token_ids(value: list[Any], path: str) -> tuple[int, ...]:
     for index, token in enumerate(value):
         if type(token) is not int:
             raise wrong_type(f"{path}[{index}]", "a token's number", token)

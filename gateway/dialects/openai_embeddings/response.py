@@ -52,12 +52,12 @@ def parse_embed(body: Any) -> EmbedResponse:
     rows.sort(key=lambda item: item[0])
     return EmbedResponse(
         model=embedding_list.model,
-        vectors=tuple(_vector(row.embedding) for _, row in rows),
-        usage=_usage(embedding_list.usage),
+        vectors=tuple(_parse_vector(row.embedding) for _, row in rows),
+        usage=_parse_usage(embedding_list.usage),
     )
 
 
-def _vector(value: list[float] | str) -> list[float]:
+def _parse_vector(value: list[float] | str) -> list[float]:
     vector = unpack_vector(value) if isinstance(value, str) else value
     if vector is None:
         raise bad_upstream(
@@ -66,7 +66,7 @@ def _vector(value: list[float] | str) -> list[float]:
     return vector
 
 
-def _usage(usage: _Usage | None) -> Usage | None:
+def _parse_usage(usage: _Usage | None) -> Usage | None:
     if usage is None:
         return None
     tokens = usage.prompt_tokens if usage.prompt_tokens is not None else usage.total_tokens
@@ -79,7 +79,7 @@ def peek_embed_usage(data: bytes) -> EmbedResponse | None:
         head = _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    return EmbedResponse(model=head.model, usage=_usage(head.usage))
+    return EmbedResponse(model=head.model, usage=_parse_usage(head.usage))
 
 
 def render_embed(response: EmbedResponse, request: EmbedRequest, context: ResponseContext) -> Json:

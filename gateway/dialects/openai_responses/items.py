@@ -360,7 +360,7 @@ def input_out(context: ResponsesRenderContext, body: Json) -> None:
     if not items and "instructions" in body:
         # The API requires an input; instructions without turns are sent as a message.
         text = {"type": "input_text", "text": body.pop("instructions")}
-        items = [_message("developer", [text])]
+        items = [_message_item("developer", [text])]
     body["input"] = _drop_orphaned_reasoning(context, items)
 
 
@@ -399,7 +399,7 @@ def _instructions_out(context: ResponsesRenderContext, body: Json) -> list[Json]
         any(block.cache for block in instructions) and context.traits.cache == "breakpoints"
     )
     if instructions and (has_cache_breakpoints or context.all_in_items):
-        return [_message("developer", parts_out(context, instructions))]
+        return [_message_item("developer", parts_out(context, instructions))]
     for block in instructions:
         context.drop_cache_marks(block.cache)
     if instructions:
@@ -407,7 +407,7 @@ def _instructions_out(context: ResponsesRenderContext, body: Json) -> list[Json]
     return []
 
 
-def _message(role: str, content: list[Json]) -> Json:
+def _message_item(role: str, content: list[Json]) -> Json:
     return {"type": "message", "role": role, "content": content}
 
 
@@ -419,7 +419,7 @@ def _turn_out(context: ResponsesRenderContext, turn: Turn, turn_index: int) -> l
             return _assistant_out(context, turn, turn_index)
         case "system":
             content = parts_out(context, turn.parts)
-            return [_message("developer", content)] if content else []
+            return [_message_item("developer", content)] if content else []
         case _:
             assert_never(turn.role)
 
@@ -429,7 +429,7 @@ def _user_out(context: ResponsesRenderContext, turn: Turn) -> list[Json]:
     results = [_result_out(context, part) for part in turn.parts if isinstance(part, ToolResult)]
     other_parts = [part for part in turn.parts if not isinstance(part, ToolResult)]
     content = parts_out(context, other_parts)
-    return [*results, _message("user", content)] if content else results
+    return [*results, _message_item("user", content)] if content else results
 
 
 def _result_out(context: ResponsesRenderContext, result: ToolResult) -> Json:
@@ -483,7 +483,9 @@ def _assistant_out(context: ResponsesRenderContext, turn: Turn, turn_index: int)
         ):
             part = context.code_run_text(part) or part
         if isinstance(part, Text | Refusal):
-            if message_parts and _phase(context, part) != _phase(context, message_parts[-1]):
+            if message_parts and _message_phase(context, part) != _message_phase(
+                context, message_parts[-1]
+            ):
                 items += _message_out(context, message_parts, f"msg_{turn_index}_{len(items)}")
                 message_parts = []
             # An empty message would separate a call from the reasoning before it.
@@ -504,18 +506,23 @@ def _message_out(
     content = [_content_part(context, part) for part in message_parts]
     if not content:
         return []
-    phase = _phase(context, message_parts[0])
+    phase = _message_phase(context, message_parts[0])
     phase_fields = {} if phase is None else {"phase": phase}
     is_plain_text = content[0].get("type") == "output_text" and not content[0]["annotations"]
     if len(content) == 1 and is_plain_text:
         message = {"type": "message", "role": "assistant", "content": content[0]["text"]}
         return [message | phase_fields]
     return [
-        {**_message("assistant", content), "id": item_id, "status": "completed", **phase_fields}
+        {
+            **_message_item("assistant", content),
+            "id": item_id,
+            "status": "completed",
+            **phase_fields,
+        }
     ]
 
 
-def _phase(context: ResponsesRenderContext, part: Part) -> Any:
+def _message_phase(context: ResponsesRenderContext, part: Part) -> Any:
     """The `phase` of a message, if a client of this dialect sent one."""
     return context.request.extra.get(NAME, {}).get(f"{part.path.partition('.content')[0]}.phase")
 

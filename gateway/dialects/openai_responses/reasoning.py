@@ -65,7 +65,7 @@ def thinking_out(context: ResponsesRenderContext, body: Json) -> None:
     name, level = _requested_effort(context, thinking)
     if level is not None and (sent := _nearest_effort(context, name, level)) is not None:
         out["effort"] = sent
-    if thinking.mode != "off" and (summary := _summary(context, thinking)) is not None:
+    if thinking.mode != "off" and (summary := _summary_setting(context, thinking)) is not None:
         out["summary"] = summary
     if out:
         body["reasoning"] = out
@@ -87,7 +87,7 @@ def _drop_thinking(context: ResponsesRenderContext, thinking: Thinking) -> None:
         context.drop(context.request.client_path("thinking"), reason)
 
 
-def _summary(context: ResponsesRenderContext, thinking: Thinking) -> str | None:
+def _summary_setting(context: ResponsesRenderContext, thinking: Thinking) -> str | None:
     """The summary to request.
 
     A request with only an effort gets none: not every account may request summaries. For

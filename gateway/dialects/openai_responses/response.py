@@ -387,7 +387,7 @@ def usage_in(usage: Any) -> Usage | None:
     """
     if not isinstance(usage, dict):
         return None
-    details = _object(usage, "input_tokens_details")
+    details = _object_or_empty(usage, "input_tokens_details")
     prompt, output = _token_count(usage, "input_tokens"), _token_count(usage, "output_tokens")
     cache_read, cache_write = (
         _token_count(details, "cached_tokens"),
@@ -395,19 +395,21 @@ def usage_in(usage: Any) -> Usage | None:
     )
     if prompt is None and output is None:
         return None
-    split = _object(details, "cache_write_tokens_details")
+    split = _object_or_empty(details, "cache_write_tokens_details")
     return Usage(
         input=None if prompt is None else max(0, prompt - (cache_read or 0) - (cache_write or 0)),
         cache_read=cache_read,
         cache_write=cache_write,
         cache_write_1h=_token_count(split, "ttl_12h_tokens"),
         output=output,
-        reasoning=_token_count(_object(usage, "output_tokens_details"), "reasoning_tokens"),
+        reasoning=_token_count(
+            _object_or_empty(usage, "output_tokens_details"), "reasoning_tokens"
+        ),
         native=usage,
     )
 
 
-def _object(holder: Json, key: str) -> Json:
+def _object_or_empty(holder: Json, key: str) -> Json:
     value = holder.get(key)
     return value if isinstance(value, dict) else _EMPTY_OBJECT
 

@@ -142,7 +142,7 @@ class ResponsesStreamParser:
     # --- frames ------------------------------------------------------------------------
 
     def _read(self, frame: Frame) -> list[Event]:
-        data = _object(frame.data)
+        data = _decode_event(frame.data)
         if data is None:
             return []
         name = string_or_empty(data.get("type")) or frame.event
@@ -334,7 +334,7 @@ class ResponsesStreamParser:
         return events + self._items.release(index, part_events)
 
 
-def _object(data: bytes) -> Json | None:
+def _decode_event(data: bytes) -> Json | None:
     """The JSON of an event; None for an empty frame or `[DONE]`."""
     stripped = data.strip()
     if not stripped or stripped == b"[DONE]":

@@ -104,7 +104,9 @@ def read_call(data: Json) -> CodeRun | None:
             return _from_tool_use(data)
         case "code_interpreter_call":
             code = string_or_empty(data.get("code"))
-            return CodeRun(id=string_or_empty(data.get("id")), code=code, result=_outputs(data))
+            return CodeRun(
+                id=string_or_empty(data.get("id")), code=code, result=_parse_outputs(data)
+            )
         case None if isinstance(part := data.get(GEMINI_CODE), dict):
             return CodeRun(
                 id=string_or_empty(part.get("id")), code=string_or_empty(part.get("code"))
@@ -125,7 +127,7 @@ def _from_tool_use(data: Json) -> CodeRun | None:
             return None
 
 
-def _outputs(data: Json) -> CodeResult | None:
+def _parse_outputs(data: Json) -> CodeResult | None:
     """The outputs of an item; None where they were not requested or do not exist yet."""
     outputs, is_failed = data.get("outputs"), data.get("status") == "failed"
     if not isinstance(outputs, list) and not is_failed:

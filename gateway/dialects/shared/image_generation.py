@@ -54,16 +54,16 @@ def image_config(tool: Tool) -> tuple[Json, bool]:
     if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
         return {}, True
     ratio = int(width) / int(height)
-    nearest = min(_ASPECT_RATIOS, key=lambda name: abs(_proportion(name) - ratio))
+    nearest = min(_ASPECT_RATIOS, key=lambda name: abs(_aspect_ratio(name) - ratio))
     longest = max(int(width), int(height))
     size = next((name for limit, name in _SIZES if longest <= limit), _LARGEST)
     config = (
         {"aspectRatio": nearest} if size == "1K" else {"aspectRatio": nearest, "imageSize": size}
     )
-    return config, abs(_proportion(nearest) - ratio) < 0.01
+    return config, abs(_aspect_ratio(nearest) - ratio) < 0.01
 
 
-def _proportion(name: str) -> float:
+def _aspect_ratio(name: str) -> float:
     width, _, height = name.partition(":")
     return int(width) / int(height)
 

@@ -70,7 +70,7 @@ def parse_openai_tool(tool: Tool) -> McpServer | str:
         name=string_or_empty(native.get("server_label")),
         url=url,
         token=token.removeprefix("Bearer "),
-        allowed=_names(allowed_tools),
+        allowed=_list_of_names(allowed_tools),
         losses=tuple(dict.fromkeys(losses)),
     )
 
@@ -135,7 +135,7 @@ def _is_enabled(config: Any, *, by_default: bool) -> bool:
     return enabled if isinstance(enabled, bool) else by_default
 
 
-def _names(value: Any) -> tuple[str, ...] | None:
+def _list_of_names(value: Any) -> tuple[str, ...] | None:
     if not isinstance(value, list):
         return None
     return tuple(name for name in value if isinstance(name, str))

@@ -185,15 +185,17 @@ def is_error(payload: Any) -> bool:
 def find_error(payload: Any, *, status: int | None = None, raw: bytes = b"") -> Error:
     """The error in a payload of any supported shape; else the message is taken from `raw`."""
     fields = _error_fields(payload)
-    message = _message(fields, payload) or plain_error_message(raw, status)
+    message = _error_message(fields, payload) or plain_error_message(raw, status)
     code = fields.get("code")
     if status is None:
         status = _status_from_code(code)
     labels = [fields.get(name) for name in ("code", "error_type", "type", "status")]
     return Error(
-        kind=_kind(status, [label.lower() for label in labels if isinstance(label, str)], message),
+        kind=_error_kind(
+            status, [label.lower() for label in labels if isinstance(label, str)], message
+        ),
         message=message[:_MAX_MESSAGE_CHARS],
-        param=_param(fields),
+        param=_error_param(fields),
         code=str(code)[:_MAX_CODE_CHARS] if isinstance(code, str | int) else None,
         status=status,
     )
@@ -216,7 +218,7 @@ def _error_fields(payload: Any) -> Json:
     return error
 
 
-def _message(fields: Json, payload: Any) -> str | None:
+def _error_message(fields: Json, payload: Any) -> str | None:
     detail = fields.get("detail")
     if isinstance(detail, list) and detail and isinstance(detail[0], dict):
         detail = detail[0].get("msg")
@@ -241,7 +243,7 @@ def _status_from_code(code: Any) -> int | None:
     return code if type(code) is int and 400 <= code <= 599 else None
 
 
-def _kind(status: int | None, labels: list[str], message: str) -> str:
+def _error_kind(status: int | None, labels: list[str], message: str) -> str:
     if status == 402:
         return "quota"
     kind = next((_KIND_BY_CODE[label] for label in labels if label in _KIND_BY_CODE), None)
@@ -263,7 +265,7 @@ def _kind(status: int | None, labels: list[str], message: str) -> str:
     return kind
 
 
-def _param(fields: Json) -> str | None:
+def _error_param(fields: Json) -> str | None:
     param = fields.get("param")
     if isinstance(param, str):
         return param[:_MAX_CODE_CHARS]

@@ -30,10 +30,10 @@ def retry_after(headers: Mapping[str, str], payload: Any) -> int | None:
     the response's own `date`), a used-up `x-ratelimit-*` or `anthropic-ratelimit-*`
     window (a window that reports only its reset counts as used up), Google's RetryInfo.
     """
-    millis = _number(headers.get("retry-after-ms"))
+    millis = _parse_number(headers.get("retry-after-ms"))
     seconds = millis / 1000 if millis is not None else None
     if seconds is None and (header := headers.get("retry-after")) is not None:
-        seconds = _number(header)
+        seconds = _parse_number(header)
         if seconds is None:
             seconds = _seconds_between(header, headers.get("date"))
     if seconds is None:
@@ -43,7 +43,7 @@ def retry_after(headers: Mapping[str, str], payload: Any) -> int | None:
     return None if seconds is None else min(_MAX_WAIT_S, max(0, math.ceil(seconds)))
 
 
-def _number(text: str | None) -> float | None:
+def _parse_number(text: str | None) -> float | None:
     if text is None or len(text) > MAX_CHARS:
         return None
     try:
@@ -54,11 +54,11 @@ def _number(text: str | None) -> float | None:
 
 
 def _seconds_between(later: str, earlier: str | None) -> float | None:
-    end, start = _date(later), _date(earlier)
+    end, start = _parse_date(later), _parse_date(earlier)
     return (end - start).total_seconds() if end is not None and start is not None else None
 
 
-def _date(text: str | None) -> datetime | None:
+def _parse_date(text: str | None) -> datetime | None:
     if text is None or len(text) > MAX_CHARS:
         return None
     try:
@@ -94,7 +94,7 @@ def _wait_until_reset(headers: Mapping[str, str], remaining_header: str) -> floa
         "-remaining"
     ):
         return None
-    now = _date(headers.get("date"))
+    now = _parse_date(headers.get("date"))
     try:
         reset = datetime.fromisoformat(
             headers.get(remaining_header.removesuffix("remaining") + "reset", "")
@@ -108,7 +108,7 @@ def duration(text: Any) -> float | None:
     """The seconds in `1s`, `6m0s`, `120ms` or a bare number."""
     if not isinstance(text, str) or not 0 < len(text) <= MAX_CHARS:
         return None
-    number = _number(text)
+    number = _parse_number(text)
     if number is not None:
         return number
     text = text.strip()

@@ -65,9 +65,9 @@ def parse_web_search(tool: Tool) -> WebSearch | None:
     location = object_or_empty(location.get("approximate", location))
     size, uses = options.get("search_context_size"), options.get("max_uses")
     return WebSearch(
-        allowed=_strings(options.get("allowed_domains"))
-        or _strings(object_or_empty(options.get("filters")).get("allowed_domains")),
-        blocked=_strings(options.get("blocked_domains")),
+        allowed=_list_of_strings(options.get("allowed_domains"))
+        or _list_of_strings(object_or_empty(options.get("filters")).get("allowed_domains")),
+        blocked=_list_of_strings(options.get("blocked_domains")),
         location={
             key: location[key] for key in _LOCATION_FIELDS if isinstance(location.get(key), str)
         },
@@ -80,7 +80,7 @@ def parse_web_search(tool: Tool) -> WebSearch | None:
 
 def _parse_google_search(options: dict[str, Any]) -> WebSearch:
     return WebSearch(
-        blocked=_strings(options.get("excludeDomains")),
+        blocked=_list_of_strings(options.get("excludeDomains")),
         blocked_field="excludeDomains",
         losses=tuple(name for name in _GOOGLE_OPTIONS if options.get(name)),
     )
@@ -129,7 +129,7 @@ def user_location(location: dict[str, str]) -> dict[str, Any]:
     return {"user_location": {"type": "approximate", **location}} if location else {}
 
 
-def _strings(value: Any) -> list[str]:
+def _list_of_strings(value: Any) -> list[str]:
     return (
         [element for element in value if isinstance(element, str)]
         if isinstance(value, list)
@@ -196,7 +196,9 @@ def _from_web_search_call(data: Json) -> Search | None:
     query = string_or_empty(action.get("query")) or "; ".join(
         filter(None, map(string_or_empty, query_list))
     )
-    return Search(id=call_id, query=query, sources=_urls(action.get("sources")), failed=has_failed)
+    return Search(
+        id=call_id, query=query, sources=_source_urls(action.get("sources")), failed=has_failed
+    )
 
 
 def read_result(data: Json) -> Search | None:
@@ -207,7 +209,7 @@ def read_result(data: Json) -> Search | None:
     kind = string_or_empty(content.get("type")) if isinstance(content, dict) else ""
     return Search(
         id=string_or_empty(data.get("tool_use_id")),
-        sources=_urls(content),
+        sources=_source_urls(content),
         failed=kind.endswith("_error"),
     )
 
@@ -221,7 +223,7 @@ def is_foreign(data: Json) -> bool:
     return isinstance(call_id, str) and call_id.startswith(FOREIGN_SEARCH)
 
 
-def _urls(sources: Any) -> tuple[str, ...]:
+def _source_urls(sources: Any) -> tuple[str, ...]:
     items = sources if isinstance(sources, list) else []
     return tuple(
         filter(None, (string_or_empty(object_or_empty(item).get("url")) for item in items))

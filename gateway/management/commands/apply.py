@@ -44,20 +44,20 @@ class Command(BaseCommand):
         except ConfigError as mistake:
             raise CommandError(str(mistake), returncode=2) from None
         for line in outcome.lines:
-            self.stdout.write(_text(line))
+            self.stdout.write(_format_line(line))
         if not outcome.lines:
             self.stdout.write("no changes")
         for name, secret in outcome.keys:
             self.stdout.write(f"key of {name}, shown once: {secret}")
 
 
-def _text(line: ChangeLine) -> str:
+def _format_line(line: ChangeLine) -> str:
     head = f"{line.action} {line.kind} {line.name}"
     if line.action != "~":
         return head
-    return f"{head}: {line.field}: {_value(line.before)} -> {_value(line.after)}"
+    return f"{head}: {line.field}: {_format_value(line.before)} -> {_format_value(line.after)}"
 
 
-def _value(value: Any) -> str:
+def _format_value(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _MAX_VALUE_CHARS else f"{text[:_MAX_VALUE_CHARS]}..."

@@ -66,7 +66,9 @@ class Command(BaseCommand):
             raise CommandError(f"{target.model.label} is already being checked") from None
         print_text = not options["json"]
         examination = asyncio.run(
-            _run(report, target, self._print_finding if print_text else _discard_finding)
+            _run_examination(
+                report, target, self._print_finding if print_text else _discard_finding
+            )
         )
         report.refresh_from_db()
         advice = doctor.differences(report, target.model.traits)
@@ -110,7 +112,7 @@ class Command(BaseCommand):
         self.stderr.write(f"written: {names}")
 
 
-async def _run(report: Any, target: Target, on_finding: Any) -> Examination:
+async def _run_examination(report: Any, target: Target, on_finding: Any) -> Examination:
     """Run the examination; Ctrl-C cancels it cleanly."""
     running = asyncio.ensure_future(doctor.run(report, target, on_finding=on_finding))
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, running.cancel)
@@ -144,8 +146,9 @@ def describe_cost(cost_estimate: Estimate) -> str:
     volume = f"{cost_estimate.requests} requests, about {cost_estimate.input:,} tokens in"
     if cost_estimate.usd is None or cost_estimate.max_usd is None:
         return f"{volume}; price unknown"
-    return f"{volume}; about {_usd(cost_estimate.usd)}, at most {_usd(cost_estimate.max_usd)}"
+    usd, max_usd = _format_usd(cost_estimate.usd), _format_usd(cost_estimate.max_usd)
+    return f"{volume}; about {usd}, at most {max_usd}"
 
 
-def _usd(amount: Decimal) -> str:
+def _format_usd(amount: Decimal) -> str:
     return f"${amount:.4f}"

@@ -47,7 +47,7 @@ class Command(BaseCommand):
         """Print the differences, accept a list, or list the accepted ones."""
         apply_accepted_updates()
         if options["diff"]:
-            self._diff(_read(options["diff"]), used=options["used"])
+            self._diff(_read_price_book(options["diff"]), used=options["used"])
         elif options["accept"]:
             self._accept(Path(options["accept"]), options["only"])
         else:
@@ -65,10 +65,13 @@ class Command(BaseCommand):
         self.stdout.write(f"{change.kind} {change.list}/{change.name}")
         for line in rate_changes(change):
             percent = "" if line.percent is None else f" ({line.percent:+}%)"
-            self.stdout.write(f"  {line.name}: {_usd(line.old)} -> {_usd(line.new)}{percent}")
+            self.stdout.write(
+                f"  {line.name}: {_format_usd(line.old)} -> {_format_usd(line.new)}{percent}"
+            )
         for effect in cost_effects:
             suffix = "; has custom prices" if effect.has_row_prices else ""
-            text = f"{_usd(effect.old)} -> {_usd(effect.new)} for the last {EFFECT_DAYS} days"
+            old, new = _format_usd(effect.old), _format_usd(effect.new)
+            text = f"{old} -> {new} for the last {EFFECT_DAYS} days"
             if effect.old is None and effect.new is None:
                 text = f"no usage in the last {EFFECT_DAYS} days"
             self.stdout.write(f"  in use: {effect.model}: {text}{suffix}")
@@ -76,7 +79,7 @@ class Command(BaseCommand):
     def _accept(self, path: Path, targets: list[str] | None) -> None:
         with audit.acting_as("prices", "command"):
             try:
-                row = store_proposal(_read(str(path)), path.name)
+                row = store_proposal(_read_price_book(str(path)), path.name)
             except ValueError as error:
                 raise CommandError(str(error)) from None
             changes = changes_of(row)
@@ -99,7 +102,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{row.name}: {row.origin} of {row.list_date}, {summary}")
 
 
-def _read(name: str) -> PriceBook:
+def _read_price_book(name: str) -> PriceBook:
     try:
         return read_book(Path(name).read_bytes())
     except OSError as error:
@@ -108,5 +111,5 @@ def _read(name: str) -> PriceBook:
         raise CommandError(f"{name}: {error}") from None
 
 
-def _usd(value: Any) -> str:
+def _format_usd(value: Any) -> str:
     return "unknown" if value is None else f"${value.normalize():f}"

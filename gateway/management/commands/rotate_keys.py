@@ -64,7 +64,7 @@ class Command(BaseCommand):
                 "it without --stopped, set what it prints, then run it with --finish"
             )
         if dry_run:
-            location = _VARIABLE if in_environment else str(_path())
+            location = _VARIABLE if in_environment else str(_key_file_path())
             self.stdout.write(f"would add a new key to {location}")
             if stopped:
                 self._finish(keys, dry_run=True)
@@ -76,8 +76,8 @@ class Command(BaseCommand):
                 f"comma; it is shown once:\n{new_key}"
             )
         else:
-            write_private(_path(), ",".join([new_key, *keys]))
-            self.stdout.write(f"added the key {key_id(new_key)} to {_path()}")
+            write_private(_key_file_path(), ",".join([new_key, *keys]))
+            self.stdout.write(f"added the key {key_id(new_key)} to {_key_file_path()}")
         if stopped:
             settings.ENCRYPTION_KEYS = [new_key, *keys]
             self._finish(settings.ENCRYPTION_KEYS, dry_run=False)
@@ -118,9 +118,9 @@ class Command(BaseCommand):
         if environment.text(_VARIABLE):
             self.stdout.write(f"Remove all keys but the first from {_VARIABLE} of every node.")
             return
-        write_private(_path(), keys[0])
-        self.stdout.write(f"removed the old key from {_path()}")
+        write_private(_key_file_path(), keys[0])
+        self.stdout.write(f"removed the old key from {_key_file_path()}")
 
 
-def _path() -> Path:
+def _key_file_path() -> Path:
     return Path(settings.DATA_DIR) / "encryption_key"

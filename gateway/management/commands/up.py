@@ -85,7 +85,7 @@ class Command(BaseCommand):
         try:
             _check_postgresql_answers()
             local_provider = local.provider if local is not None else None
-            started, more_notes = _prepare(config, dragoman_file, port, local_provider)
+            started, more_notes = _prepare_start(config, dragoman_file, port, local_provider)
         except _DatabaseAway as away:
             started, more_notes = StartResult(), [away.note]
         except (store.NewerDatabase, store.WrongSecrets, ForeignDatabase) as error:
@@ -261,7 +261,7 @@ def dragoman_format_file(path: str | None) -> Path | None:
         raise CommandError(str(mistake), returncode=2) from None
 
 
-def _prepare(
+def _prepare_start(
     config: litellm_config.Config | None,
     dragoman_file: Path | None,
     port: int,

@@ -22,28 +22,28 @@ def banner(started: StartResult, base: str, *, notes: Sequence[str], open_mode: 
     """Return the text of the banner; `base` is the gateway's base URL."""
     lines = [*notes, "", "Dragoman is running."] if notes else ["Dragoman is running."]
     lines += [
-        _line("API base URL", f"{base}/v1  (OpenAI SDKs)"),
-        _line("", f"{base}  (Anthropic SDKs, Claude Code)"),
-        _line("Console", f"{base}/{_setup(started)}"),
-        _line("API reference", f"{base}/docs"),
+        _format_line("API base URL", f"{base}/v1  (OpenAI SDKs)"),
+        _format_line("", f"{base}  (Anthropic SDKs, Claude Code)"),
+        _format_line("Console", f"{base}/{_setup_url(started)}"),
+        _format_line("API reference", f"{base}/docs"),
     ]
     if started.first_key:
-        lines.append(_line("Gateway key", f"{started.first_key}  (shown only now)"))
+        lines.append(_format_line("Gateway key", f"{started.first_key}  (shown only now)"))
     if open_mode:
-        lines.append(_line("Keys", "not required: any token is accepted on this machine"))
+        lines.append(_format_line("Keys", "not required: any token is accepted on this machine"))
     if started.admin_key_file:
-        lines.append(_line("Admin key", f"in {started.admin_key_file}"))
+        lines.append(_format_line("Admin key", f"in {started.admin_key_file}"))
     if started.environment_providers:
-        lines.append(_line("Providers", ", ".join(started.environment_providers)))
+        lines.append(_format_line("Providers", ", ".join(started.environment_providers)))
     lines += ["", "Try it:", f"  {curl(started, base, open_mode=open_mode)}", ""]
     return "\n".join(lines)
 
 
-def _line(name: str, value: str) -> str:
+def _format_line(name: str, value: str) -> str:
     return f"  {name:<14} {value}"
 
 
-def _setup(started: StartResult) -> str:
+def _setup_url(started: StartResult) -> str:
     return f"?setup={started.setup_token}" if started.setup_token else ""
 
 

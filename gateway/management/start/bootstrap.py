@@ -79,11 +79,11 @@ def prepare(port: int, local_model: EnvironmentProvider | None = None) -> StartR
         first_key=first_key,
         setup_token=setup_token(),
         admin_key_file=admin_key_file(),
-        notes=(*findings.notes, *_warnings()),
+        notes=(*findings.notes, *_start_warnings()),
     )
 
 
-def _warnings() -> list[str]:
+def _start_warnings() -> list[str]:
     package_warning = second_factors.missing_package_warning()
     return [f"warning: {package_warning}"] if package_warning else []
 

@@ -153,7 +153,7 @@ def _by_key(
         origin=variable or base_variable,
         credential_env=variable,
         base_url="" if base_url == matching_preset.base_url else base_url,
-        query=_query(matching_preset, environ),
+        query=_preset_query(matching_preset, environ),
     )
 
 
@@ -203,7 +203,7 @@ def _base_url_problem(base_url: str, own_port: int) -> str:
     return ""
 
 
-def _query(preset: Preset, environ: Mapping[str, str]) -> dict[str, str]:
+def _preset_query(preset: Preset, environ: Mapping[str, str]) -> dict[str, str]:
     names = _API_VERSIONS.get(preset.name, ())
     version = next((environ[name] for name in names if environ.get(name)), "")
     return {**dict(preset.query), "api-version": version} if version else {}

@@ -76,7 +76,7 @@ def install(directory: Path) -> Path:
         return target
     partial_directory = directory / f"{_FOLDER}.partial"
     shutil.rmtree(partial_directory, ignore_errors=True)
-    command = [*_installer(), "--no-deps", "--target", str(partial_directory), *PACKAGES]
+    command = [*_install_command(), "--no-deps", "--target", str(partial_directory), *PACKAGES]
     try:
         subprocess.run(  # noqa: S603 - a fixed command
             command, check=True, capture_output=True, timeout=INSTALL_S
@@ -101,7 +101,7 @@ def is_installed(directory: Path) -> bool:
     return {f"{package.name}=={package.version}" for package in packages} >= set(PACKAGES)
 
 
-def _installer() -> list[str]:
+def _install_command() -> list[str]:
     """The command that installs packages: uv's, or pip's of this Python."""
     if uv := shutil.which("uv"):
         return [uv, "pip", "install", "--quiet", "--python", sys.executable]

@@ -42,7 +42,7 @@ class LocalServerModels(msgspec.Struct, frozen=True):
 
 def _ollama_models(answer: dict[str, Any]) -> list[str] | None:
     models = answer.get("models")
-    return _texts(models, "name") if isinstance(models, list) else None
+    return _model_names(models, "name") if isinstance(models, list) else None
 
 
 def _openai_models(*owners: str) -> Callable[[dict[str, Any]], list[str] | None]:
@@ -59,12 +59,12 @@ def _openai_models(*owners: str) -> Callable[[dict[str, Any]], list[str] | None]
             return None
         if not all(model.get("owned_by") in owners for model in models):
             return None
-        return _texts(models, "id")
+        return _model_names(models, "id")
 
     return read
 
 
-def _texts(items: list[Any], name: str) -> list[str]:
+def _model_names(items: list[Any], name: str) -> list[str]:
     values = (item.get(name) for item in items if isinstance(item, dict))
     names = [value for value in values if isinstance(value, str) and value]
     usable = [name for name in names if model_names.find_name_fault(name) is None]
@@ -90,7 +90,7 @@ def find_local_servers(
     """Return the servers that answer within `TIMEOUT_S`; never the gateway's own port."""
     other_servers = [server for server in servers if server.port != own_port]
     with ThreadPoolExecutor(max_workers=max(1, len(other_servers))) as pool:
-        answers = list(pool.map(_ask, other_servers))
+        answers = list(pool.map(_request_models, other_servers))
     return [
         LocalServerModels(server.preset, _base_url(server), tuple(models))
         for server, models in zip(other_servers, answers, strict=True)
@@ -104,7 +104,7 @@ def _base_url(server: LocalServer) -> str:
     return parts._replace(netloc=f"{parts.hostname}:{server.port}").geturl()
 
 
-def _ask(server: LocalServer) -> list[str] | None:
+def _request_models(server: LocalServer) -> list[str] | None:
     """Return the server's models; None if there is no such server."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT_S)
     try:

@@ -22,7 +22,7 @@ _LOOK_S = 1.0
 def exit_with_parent(parent: int) -> None:
     """Terminate this process when its parent process, `parent`, is gone."""
     if not _signal_on_parent_death():
-        threading.Thread(target=_watch, args=(parent,), name="orphan", daemon=True).start()
+        threading.Thread(target=_watch_parent, args=(parent,), name="orphan", daemon=True).start()
     elif os.getppid() != parent:  # the parent ended before the call to the kernel
         os.kill(os.getpid(), _END)
 
@@ -36,7 +36,7 @@ def _signal_on_parent_death() -> bool:
         return False
 
 
-def _watch(parent: int) -> None:
+def _watch_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_LOOK_S)
     os.kill(os.getpid(), _END)

@@ -31,21 +31,21 @@ PRESETS: dict[str, Preset] = {
 }
 
 
-def _normalize(name: str) -> str:
+def _normalize_name(name: str) -> str:
     return name.strip().lower().replace("-", "_")
 
 
-def _index() -> dict[str, Preset]:
+def _presets_by_name() -> dict[str, Preset]:
     """Index the presets by name; a name takes precedence over an alias, an alias over a prefix."""
     presets: dict[str, Preset] = {}
     for names in (lambda p: (p.name,), lambda p: p.aliases, lambda p: p.litellm):
         for preset in PRESETS.values():
             for name in names(preset):
-                presets.setdefault(_normalize(name), preset)
+                presets.setdefault(_normalize_name(name), preset)
     return presets
 
 
-_BY_NAME = _index()
+_BY_NAME = _presets_by_name()
 
 
 def resolve(name: str) -> Preset | None:
@@ -53,4 +53,4 @@ def resolve(name: str) -> Preset | None:
 
     The name of a dialect returns the plain preset of that dialect; `-` and `_` are equivalent.
     """
-    return _BY_NAME.get(_normalize(name))
+    return _BY_NAME.get(_normalize_name(name))

@@ -73,7 +73,7 @@ class KeyScope:
 
     def __init__(self, secret: bytes, scope: Any) -> None:
         self._hash = hashlib.sha256(secret)
-        self._hash.update(self.digest(_encode(scope)))
+        self._hash.update(self.digest(_encode_value(scope)))
         self._fingerprint_hash = hashlib.blake2b(
             digest_size=FINGERPRINT_BYTES, key=self.digest(b"marks")
         )
@@ -119,8 +119,8 @@ class KeyScopes:
         selects_by_tags = self._tagged_routes.get(route.name)
         if selects_by_tags is None:
             selects_by_tags = self._tagged_routes[route.name] = _selects_by_tags(route)
-        tags = _tags(exchange) if selects_by_tags else ""
-        guardrails = _guardrails(exchange, route) if exchange.snapshot.uses_guardrails else ""
+        tags = _tags_json(exchange) if selects_by_tags else ""
+        guardrails = _guardrail_names(exchange, route) if exchange.snapshot.uses_guardrails else ""
         name = (route.name, sharing_scope(exchange, policy), namespace, tags, guardrails)
         key_scope = self._scopes.get(name)
         if key_scope is None:
@@ -159,7 +159,7 @@ def _key_scope(key: ApiKey | None) -> str:
     return f"key:{key.id}" if key.id else f"inside:{key.prefix}"
 
 
-def _guardrails(exchange: Exchange, route: Route) -> str:
+def _guardrail_names(exchange: Exchange, route: Route) -> str:
     """The guardrails of a call: a response that has passed others is not shared with it."""
     active_guardrails = exchange.snapshot.guardrails_for(route, exchange.key)
     values = [(g.name, g.action, g.check_responses, g.settings) for g in active_guardrails]
@@ -171,7 +171,7 @@ def _selects_by_tags(route: Route) -> bool:
     return any(t.tags for t in route.targets) or any(s.tags for s in route.steps)
 
 
-def _tags(exchange: Exchange) -> str:
+def _tags_json(exchange: Exchange) -> str:
     """The request's tags as JSON."""
     return msgspec.json.encode(sorted(tags_of(exchange))).decode()
 
@@ -243,7 +243,9 @@ def build_key(
     return (
         _PORTABLE_PREFIX
         + fingerprint
-        + key_scope.digest(b"canonical", _encode(canonical_json(request))).hex()[:_DIGEST_CHARS]
+        + key_scope.digest(b"canonical", _encode_value(canonical_json(request))).hex()[
+            :_DIGEST_CHARS
+        ]
     )
 
 
@@ -322,7 +324,7 @@ def _relevant_extra(fields: Any) -> Any:
     return {name: value for name, value in relevant_values.items() if value != {}}
 
 
-def _encode(value: Any) -> bytes:
+def _encode_value(value: Any) -> bytes:
     return msgspec.json.encode(value, order="deterministic")
 
 
@@ -341,4 +343,4 @@ def context_key(key_scope: KeyScope, request: Request) -> tuple[bytes, str] | No
     if not text.strip():
         return None
     context = msgspec.structs.replace(request, turns=request.turns[:-1])
-    return key_scope.digest(b"context", _encode(canonical_json(context))), text
+    return key_scope.digest(b"context", _encode_value(canonical_json(context))), text

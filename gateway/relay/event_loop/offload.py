@@ -261,24 +261,24 @@ def encode(body: Any, size: int) -> bytes:
     if size < LARGE_BYTES or type(body) is not dict:
         return msgspec.json.encode(body)
     chunks: list[bytes] = []
-    _write(body, chunks)
+    _write_value(body, chunks)
     return b"".join(chunks)
 
 
-def _write(value: Any, out: list[bytes]) -> None:
+def _write_value(value: Any, out: list[bytes]) -> None:
     match value:
         case dict() if value:
             separator = b"{"
             for name, inner in value.items():
                 out += (separator, msgspec.json.encode(name), b":")
-                _write(inner, out)
+                _write_value(inner, out)
                 separator = b","
             out.append(b"}")
         case list() if value:
             separator = b"["
             for inner in value:
                 out.append(separator)
-                _write(inner, out)
+                _write_value(inner, out)
                 separator = b","
             out.append(b"]")
         case str() if len(value) > CHUNK_BYTES:

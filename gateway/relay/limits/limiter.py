@@ -369,7 +369,7 @@ class Limiter:
                     limits.add_spend(self.counters.local_slot, offset, window, missing_units)
 
 
-def _bind(counters: SharedCounters, rules: Iterable[Rule]) -> Bounds:
+def _bind_rules(counters: SharedCounters, rules: Iterable[Rule]) -> Bounds:
     offsets = ((rule, counters.counter_offset(rule.name)) for rule in rules)
     return tuple(limits.bind_rule(rule, offset) for rule, offset in offsets if offset is not None)
 
@@ -377,7 +377,7 @@ def _bind(counters: SharedCounters, rules: Iterable[Rule]) -> Bounds:
 def _compile_request_rules(
     counters: SharedCounters, snapshot: Snapshot, key: ApiKey | None, route: Route, end_user: str
 ) -> _RuleSet:
-    bounds = _bind(counters, rules_for(key, route, snapshot, end_user))
+    bounds = _bind_rules(counters, rules_for(key, route, snapshot, end_user))
     if not bounds:
         return _NO_RULES
     targets = all_targets(with_fallbacks(snapshot, route))
@@ -391,7 +391,7 @@ def _compile_request_rules(
 
 
 def _compile_target_rules(counters: SharedCounters, target: Target) -> _RuleSet:
-    bounds = _bind(counters, target_rules(target))
+    bounds = _bind_rules(counters, target_rules(target))
     return _RuleSet(
         bounds,
         limits.needs_estimate(bounds),
@@ -544,32 +544,32 @@ def refusal_error(refusal: LimitRefusal) -> Error:
     if rule.metric == "requests" and rule.limit == 0:
         return Error(kind="not_allowed", message=f"{rule.label} is blocked")
     if rule.metric != "usd":
-        message = f"{_describe(rule)}; try again in {wait} s"
+        message = f"{_describe_rule(rule)}; try again in {wait} s"
         return Error(kind="rate_limit", message=message, retry_after_s=wait)
     if refusal.used < rule.limit:
         message = (
-            f"{_describe(rule)} would be exceeded: {_usd(rule.limit - refusal.used)} USD left, "
-            "reserved by requests in progress"
+            f"{_describe_rule(rule)} would be exceeded: "
+            f"{_format_usd(rule.limit - refusal.used)} USD left, reserved by requests in progress"
         )
         return Error(kind="rate_limit", message=message, retry_after_s=wait)
-    return Error(kind="quota", message=f"{_describe(rule)} is used up", retry_after_s=wait)
+    return Error(kind="quota", message=f"{_describe_rule(rule)} is used up", retry_after_s=wait)
 
 
 _BUDGET_PERIODS = {"day": "daily", "week": "weekly", "month": "monthly", "total": "total"}
 
 
-def _describe(rule: Rule) -> str:
+def _describe_rule(rule: Rule) -> str:
     if rule.metric == "usd":
         period = _BUDGET_PERIODS[rule.span]
-        return f"the {period} budget of {_usd(rule.limit)} USD of {rule.label}"
+        return f"the {period} budget of {_format_usd(rule.limit)} USD of {rule.label}"
     if rule.metric == "concurrency":
-        return f"{rule.label} is limited to {_count(rule.limit, 'concurrent requests')}"
-    return f"{rule.label} is limited to {_count(rule.limit, rule.metric)} per {rule.span}"
+        return f"{rule.label} is limited to {_format_count(rule.limit, 'concurrent requests')}"
+    return f"{rule.label} is limited to {_format_count(rule.limit, rule.metric)} per {rule.span}"
 
 
-def _usd(units: int) -> str:
+def _format_usd(units: int) -> str:
     return f"{units / limits.UNITS:,.6f}".rstrip("0").rstrip(".")
 
 
-def _count(number: int, unit: str) -> str:
+def _format_count(number: int, unit: str) -> str:
     return f"{number:,} {unit if number != 1 else unit.removesuffix('s')}"

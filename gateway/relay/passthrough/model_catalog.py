@@ -161,21 +161,23 @@ def _parse_model(row: Mapping[str, Any]) -> ListedModel | None:
     name = name.removeprefix(_COLLECTION) or name
     windows = (row.get(field) for field in _CONTEXT_WINDOW_FIELDS)
     context_window = next((n for n in windows if isinstance(n, int) and 0 < n < 2**40), None)
-    return ListedModel(name=name, context_window=context_window, prices=_prices(row.get("pricing")))
+    return ListedModel(
+        name=name, context_window=context_window, prices=_parse_prices(row.get("pricing"))
+    )
 
 
-def _prices(pricing: Any) -> dict[str, Decimal]:
+def _parse_prices(pricing: Any) -> dict[str, Decimal]:
     if not isinstance(pricing, dict):
         return {}
     prices: dict[str, Decimal] = {}
     for field, (name, factor) in _PRICES.items():
-        price = _decimal(pricing.get(field))
+        price = _decimal_or_none(pricing.get(field))
         if price is not None:
             prices.setdefault(name, (price * factor).normalize())
     return prices
 
 
-def _decimal(value: Any) -> Decimal | None:
+def _decimal_or_none(value: Any) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:

@@ -69,7 +69,7 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
     if path_template is None:
         message = f"the provider {provider.name} does not support {operation.family}"
         raise GatewayError(Error(kind="unsupported_param", message=message, param="model"))
-    content, report = _content(exchange, target)
+    content, report = _request_content(exchange, target)
     path = model_names.expand_path_template(path_template, target.model.name)
     state.sent_bytes = len(content)
     path += operation.path_suffix.replace("{id}", quote(state.resource_id, safe=""))
@@ -101,7 +101,7 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
     return prepared
 
 
-def _content(exchange: Exchange, target: Target) -> tuple[bytes, list[Adaptation]]:
+def _request_content(exchange: Exchange, target: Target) -> tuple[bytes, list[Adaptation]]:
     state, operation = state_of(exchange)
     upstream_model = target.model.name
     if state.form is not None:

@@ -160,7 +160,7 @@ class ReasoningStore:
         state = extract_state(parts)
         if state is None:
             return
-        keys = keys_after(call.exchange.request, parts, _scope(call))
+        keys = keys_after(call.exchange.request, parts, _reasoning_scope(call))
         self._put(keys, state)
         if self._write is None or len(self._pending) >= MAX_PENDING:
             return
@@ -213,7 +213,7 @@ class ReasoningStore:
         if not indexes:
             return None
         keys_by_index = await offload.run(
-            size, lambda: list(keys_in(exchange.request, _scope(call), indexes))
+            size, lambda: list(keys_in(exchange.request, _reasoning_scope(call), indexes))
         )
         model_maker = state_maker(target.model.traits)
         states: dict[int, ReasoningState] = {}
@@ -347,7 +347,7 @@ def _turn_and_call_key(keys: TurnKeys) -> str:
     return keys.turn + keys.call
 
 
-def _scope(call: Call) -> str:
+def _reasoning_scope(call: Call) -> str:
     """The scope of stored reasoning: keys never get the reasoning of other keys."""
     exchange = call.exchange
     return f"key:{exchange.key.id}" if exchange.key is not None else "nobody"

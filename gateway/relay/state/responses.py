@@ -80,7 +80,7 @@ class ResponseStore:
             except Exception:
                 if pending is not None:
                     return pending[1]
-                raise _unavailable() from None
+                raise _unavailable_error() from None
             if response is not None:
                 return None if response.deleted else response
             if pending is not None:
@@ -97,7 +97,7 @@ class ResponseStore:
         try:
             await self._run(lambda: save(response))
         except Exception:
-            raise _unavailable() from None
+            raise _unavailable_error() from None
         self._drop((response.owner, response.id))
 
     async def delete(self, stored_response: StoredResponse) -> None:
@@ -155,6 +155,6 @@ def _close_thread_connection(close: Callable[[], None]) -> Callable[[], None]:
     return end
 
 
-def _unavailable() -> GatewayError:
+def _unavailable_error() -> GatewayError:
     message = "the response store cannot be reached; try again"
     return GatewayError(Error(kind="overloaded", message=message))

@@ -44,7 +44,7 @@ def type_mismatch(part: Media, fetched_media: Fetched) -> str | None:
         )
     if not kind or kind.startswith(("image/", "audio/", "video/")):
         return f"it is {_media_type_label(kind)}, not a document"
-    if kind.startswith("text/") and _text(fetched_media) is None:
+    if kind.startswith("text/") and _decode_text(fetched_media) is None:
         return "it is text in an encoding other than UTF-8"
     return None
 
@@ -102,7 +102,7 @@ def _replace_parts(parts: tuple[Part, ...], inline: Callable[[Media], Media]) ->
 def _with_content(part: Media, file: Fetched) -> Media:
     """The part with its bytes; text becomes a text document, which more providers accept."""
     if isinstance(part, Document) and file.media_type.startswith("text/"):
-        text = _text(file)
+        text = _decode_text(file)
         if text is not None:
             return msgspec.structs.replace(part, url=None, text=text, media_type=None)
     return msgspec.structs.replace(
@@ -110,7 +110,7 @@ def _with_content(part: Media, file: Fetched) -> Media:
     )
 
 
-def _text(file: Fetched) -> str | None:
+def _decode_text(file: Fetched) -> str | None:
     try:
         return base64.b64decode(file.data).decode()
     except (binascii.Error, UnicodeDecodeError):

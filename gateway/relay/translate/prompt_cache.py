@@ -64,7 +64,7 @@ def needs_marks(body: bytes, traits: Traits) -> bool:
     )
 
 
-def _report(count: int) -> tuple[Adaptation, ...]:
+def _breakpoint_report(count: int) -> tuple[Adaptation, ...]:
     if not count:
         return ()
     reason = f"the route's prompt_cache sets cache breakpoints ({count})"
@@ -98,7 +98,7 @@ def mark_request(
         if marked_count:
             changes["turns"] = tuple(turns)
             count += marked_count
-    return msgspec.structs.replace(request, **changes), _report(count)
+    return msgspec.structs.replace(request, **changes), _breakpoint_report(count)
 
 
 def _add_breakpoints_to_turns(turns: list[Turn], cache: CacheBreakpoint) -> int:
@@ -175,7 +175,7 @@ def mark_fields(
         return fields, ()
     if messages:
         marked_fields["messages"] = _to_raw(messages)
-    return marked_fields, _report(count)
+    return marked_fields, _breakpoint_report(count)
 
 
 def _add_breakpoint_to_tools(fields: Fields, cache_control: Json) -> int:
@@ -196,7 +196,7 @@ def _add_breakpoint_to_system_message(
     last_index, last_message = -1, {}
     for index, raw in enumerate(messages):
         message = _decode_object(raw)
-        if _text(message.get("role")) not in _SYSTEM_ROLES:
+        if _decode_text(message.get("role")) not in _SYSTEM_ROLES:
             break
         last_index, last_message = index, message
     return (
@@ -216,7 +216,7 @@ def _add_breakpoints_to_messages(
     marked_count, in_user_turn = 0, False
     for index in range(len(messages) - 1, -1, -1):
         message = _decode_object(messages[index])
-        if _text(message.get("role")) not in user_roles:
+        if _decode_text(message.get("role")) not in user_roles:
             in_user_turn = False
         elif not in_user_turn and _add_breakpoint_to_message(
             messages, index, message, types, cache_control
@@ -248,22 +248,24 @@ def _content_with_breakpoint(
     """A content, text or a list of parts, with its last part marked; None if none can be."""
     if raw is None:
         return None
-    text = _text(raw)
+    text = _decode_text(raw)
     if text is not None:
         part = {"type": "text", "text": text, "cache_control": cache_control}
         return _to_raw([part]) if text.strip() else None
     parts = _decode_array(raw)
     for index in range(len(parts) - 1, -1, -1):
         fields = _decode_object(parts[index])
-        kind = _text(fields.get("type"))
-        if kind not in types or (kind == "text" and not (_text(fields.get("text")) or "").strip()):
+        kind = _decode_text(fields.get("type"))
+        if kind not in types or (
+            kind == "text" and not (_decode_text(fields.get("text")) or "").strip()
+        ):
             continue
         parts[index] = _to_raw(fields | {"cache_control": cache_control})
         return _to_raw(parts)
     return None
 
 
-def _text(raw: msgspec.Raw | None) -> str | None:
+def _decode_text(raw: msgspec.Raw | None) -> str | None:
     """The string; None for any other value."""
     if raw is None:
         return None
