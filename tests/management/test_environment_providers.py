@@ -258,7 +258,7 @@ def test_the_metadata_service_is_called_only_on_ec2(monkeypatch: pytest.MonkeyPa
         assert found_providers({}) == {}
         assert called == []
         monkeypatch.setattr(
-            cloud_credentials, "_dmi", {"sys_vendor": "Amazon EC2", "product_name": ""}.get
+            cloud_credentials, "_read_dmi", {"sys_vendor": "Amazon EC2", "product_name": ""}.get
         )
         assert found_providers({})["bedrock"].origin == "instance role"
         assert found_providers({"AWS_EC2_METADATA_DISABLED": "true"}) == {}
