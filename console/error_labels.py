@@ -19,7 +19,7 @@ ERROR_LABELS: dict[str, Promise] = {
     "client_gone": _("client disconnected"),
     "rate_limit": _("rate limit"),
     "quota": _("out of quota"),
-    "upstream_auth": _("provider credential refused"),
+    "upstream_auth": _("provider credential rejected"),
     "overloaded": _("overloaded"),
     "timeout": _("timeout"),
     "upstream_error": _("upstream error"),

@@ -46,7 +46,9 @@ class TwoFactorRequired(Middleware):
         url = reverse("mfa_index")
         if is_partial(request):
             return HttpResponse(status=403, headers={"HX-Redirect": url})
-        messages.warning(request, _("Two-factor authentication is required: set it up to go on."))
+        messages.warning(
+            request, _("Two-factor authentication is required: set it up to continue.")
+        )
         return HttpResponseRedirect(url)
 
 

@@ -6,12 +6,12 @@
 | gateway.E002 | error | SQLite without FTS5: no full-text search |
 | gateway.E003 | error | the PostgreSQL database is not UTF-8 |
 | gateway.E004 | error, deploy | other users of the machine can read a secret or the database |
-| gateway.E005 | error, deploy | any client token is accepted, and other machines may call |
+| gateway.E005 | error, deploy | any client key is accepted, and other machines may call |
 | gateway.E006 | error, deploy | the database was migrated by a newer program |
 | gateway.E007 | error, deploy | accounts have a second factor, and the extra `sso` is missing |
 | gateway.W001 | warning | the master key is short or a well-known example |
 | gateway.W002 | warning | the encryption key is the secret key |
-| gateway.W003 | warning | any client token is accepted |
+| gateway.W003 | warning | any client key is accepted |
 | gateway.W004 | warning, deploy | SQLite, with Redis for several machines |
 | gateway.W005 | warning, deploy | no backup, or an old one |
 | gateway.W006 | warning, deploy | a public host name without a trusted proxy |
@@ -91,7 +91,7 @@ def master_key(
         )
     if settings.OPEN:
         yield checks.Warning(
-            "Any client token is accepted.",
+            "Any client key is accepted.",
             hint="Unset DRAGOMAN_OPEN, or bind to loopback only.",
             id="gateway.W003",
         )
@@ -139,7 +139,7 @@ def exposure(
     public = [host for host in settings.ALLOWED_HOSTS if host not in LOCAL_HOSTS]
     if public and settings.OPEN:
         yield Error(
-            f"Any client token is accepted, and {public[0]} is a public host name.",
+            f"Any client key is accepted, and {public[0]} is a public host name.",
             hint="Unset DRAGOMAN_OPEN and create gateway keys.",
             id="gateway.E005",
         )

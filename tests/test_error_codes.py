@@ -42,7 +42,7 @@ MEANINGS = {
     ),
     "quota": ("a budget, or the account at the provider, is used up", "raise the budget, or pay"),
     "upstream_auth": (
-        "the provider refuses the gateway's credential",
+        "the provider rejects the gateway's credential",
         "correct the provider's key",
     ),
     "overloaded": ("the provider or the gateway has no capacity", "wait for `retry-after`"),

@@ -68,7 +68,7 @@ PHRASES = {
     r"\bby now\b": "at this time",
     r"\blongest answer\b": "Max output tokens",
     r"\bask as a client\b|\bask a second\b": "Client API, Hedge after",
-    r"\brepeat requests\b|\brepeats unseen\b": "Mirror traffic, Shadow of",
+    r"\brepeat requests\b|\brepeats unseen\b": "Shadow traffic, Shadow of",
     r"\bpictures?\b": "Image",
     r"\bthoughts\b|\bto think\b": "Reasoning",
     r"\bbegun answer\b": "Prefilled answer",

@@ -31,7 +31,7 @@ _IMPORTED_AT = time.time()
 PROBLEMS = {
     "draining": gettext_lazy("This process is shutting down and accepts no new requests."),
     "log_not_on_disk": gettext_lazy(
-        "Neither the database nor the disk accepts finished requests, so they are only in "
+        "Neither the database nor the disk accepts log records, so they are only in "
         "memory and are lost if this process ends. Free space in the data directory."
     ),
     "database_unavailable": gettext_lazy(

@@ -40,7 +40,7 @@ TargetName = tuple[str, str]
 _FAILING_LABELS: dict[str, tuple[str | Promise, str]] = {
     "rate_limit": (gettext_lazy("Rate limited"), "warn"),
     "quota": (gettext_lazy("Out of quota"), "bad"),
-    "upstream_auth": (gettext_lazy("Credential refused"), "bad"),
+    "upstream_auth": (gettext_lazy("Credential rejected"), "bad"),
     "timeout": (gettext_lazy("Timing out"), "bad"),
     "overloaded": (gettext_lazy("Overloaded"), "warn"),
 }

@@ -29,7 +29,7 @@ def merge_claims(extra_data: Mapping[str, Any]) -> dict[str, Any]:
     """
     id_token, userinfo = extra_data.get("id_token") or {}, extra_data.get("userinfo") or {}
     if id_token and userinfo and id_token.get("sub") != userinfo.get("sub"):
-        raise Denied(_("The identity provider returned claims of two people."))
+        raise Denied(_("The identity provider returned claims of two different users."))
     return {**id_token, **userinfo}
 
 

@@ -53,5 +53,7 @@ def _with_provider(
     except (requests.RequestException, KeyError, ValueError) as error:
         reason = find_problem(settings.OIDC) or type(error).__name__
         log.exception("the identity provider cannot be used", extra={"reason": reason})
-        message = _("%(name)s cannot be used at the moment. An admin finds the cause in the log.")
+        message = _(
+            "%(name)s cannot be used at the moment. An admin can find the cause in the log."
+        )
         return sign_in_problem(request, message % {"name": settings.OIDC.name}, status=502)

@@ -201,7 +201,7 @@ def _change_row(
 
 def _delete_row(row: Any) -> HttpResponse:
     if owner_ref := owner_label(row):
-        raise OwnedElsewhere("", f"{row} is owner_label by {owner_ref}; remove it there")
+        raise OwnedElsewhere("", f"{row} is owned by {owner_ref}; remove it there")
     row.delete()
     return HttpResponse(status=204)
 

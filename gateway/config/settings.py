@@ -38,7 +38,7 @@ ENCRYPTION_KEYS = env.generated_secret(
 MASTER_KEY = env.text("DRAGOMAN_MASTER_KEY")
 # The credential of the management API if no master key is configured.
 ADMIN_KEY = env.generated_secret("DRAGOMAN_ADMIN_KEY", DATA_DIR / "admin_key")
-# Any client token is accepted; `up` sets it for loopback only.
+# Any client key is accepted; `up` sets it for loopback only.
 OPEN = env.boolean("DRAGOMAN_OPEN", default=False)
 ALLOWED_HOSTS = env.names("DRAGOMAN_ALLOWED_HOSTS", "*" if DEBUG else "localhost,127.0.0.1,[::1]")
 CSRF_FAILURE_VIEW = "console.pages.failures.no_csrf"

@@ -498,4 +498,4 @@ def _skip_whitespace(body: bytes, offset: int) -> int:
 
 
 def _duplicate_field(name: str) -> GatewayError:
-    return invalid(f"`{name[:80]}` is given twice; send it once", name[:80])
+    return invalid(f"`{name[:80]}` appears twice; send it once", name[:80])

@@ -70,7 +70,7 @@ def find_batch_part(exchange: Exchange) -> Part | None:
     if not is_batch_upload(state.form):
         return None
     if len(purposes) > 1:
-        raise invalid("purpose is given twice", "purpose")
+        raise invalid("purpose appears twice", "purpose")
     files = [part for part in state.form if part.filename is not None]
     if len(files) != 1 or files[0].name != "file":
         raise invalid("a batch needs one file, in the part `file` of the form", "file")

@@ -190,7 +190,7 @@ def _load_form_fields(exchange: Exchange, form: list[Part]) -> None:
     admission.check_case({part.name: None for part in form})
     for part in form:
         if part.filename is None and part.name in {"model", "stream"} and part.name in form_fields:
-            raise invalid(f"{part.name} is given twice", part.name)
+            raise invalid(f"{part.name} appears twice", part.name)
         value: Any
         if part.filename is not None or part.stored_range is not None:
             value = {
@@ -241,7 +241,7 @@ def _route_for_models(exchange: Exchange, operation: Operation) -> Route:
     list_field, params_field = operation.batch_model_path
     requests = msgspec.json.decode(exchange.fields.get(list_field, b"null"))
     if not isinstance(requests, list) or not requests:
-        raise invalid(f"{list_field} is required: give a list", list_field)
+        raise invalid(f"{list_field} is required and must be a list", list_field)
     first_target: Target | None = None
     provider_models: dict[str, str] = {}
     guardrails: set[str] = set()

@@ -99,9 +99,9 @@ def _select_route(call: Call, query: bytes, log_body_bytes: int) -> None:
     exchange = call.exchange
     pairs = parse_qsl(query.decode("latin-1"))
     if any(name == "call_id" for name, _ in pairs):
-        raise invalid("calls over WebRTC and SIP are not served; use a WebSocket", "call_id")
+        raise invalid("calls over WebRTC and SIP are not supported; use a WebSocket", "call_id")
     if any(name == "intent" for name, _ in pairs):
-        raise invalid("transcription sessions are not served; give a `model` only", "intent")
+        raise invalid("transcription sessions are not supported; set only `model`", "intent")
     models = [value for name, value in pairs if name in _MODEL_PARAMS and value]
     if not models:
         example = "`/v1/realtime?model=gpt-realtime`"
@@ -109,7 +109,7 @@ def _select_route(call: Call, query: bytes, log_body_bytes: int) -> None:
             f"model is required: the name of a route or `provider/model`, as in {example}", "model"
         )
     if len(set(models)) > 1:
-        raise invalid("model is given twice", "model")
+        raise invalid("model appears twice", "model")
     exchange.model = models[0]
     exchange.route = passthrough.route_for_model(exchange, REALTIME)
     if exchange.snapshot.uses_guardrails and (

@@ -210,7 +210,7 @@ class _ResponseRequest:
             return job.follow(after)
         if not stored_response.running and not stored_response.events:
             message = (
-                "stream: only a response that was made with background and stream can be "
+                "stream: only a response that was created with background and stream can be "
                 "streamed again; omit stream to read it"
             )
             raise invalid(message, "stream")
@@ -243,7 +243,7 @@ class _ResponseRequest:
         stored_response = self._require_content(await self._find())
         response = msgspec.json.decode(stored_response.response)
         if response.get("background") is not True:
-            raise invalid("only a response that was made with background can be cancelled")
+            raise invalid("only a response that was created with background can be cancelled")
         job = self._job()
         if job is not None:
             job.cancel()

@@ -108,7 +108,7 @@ def fields_of(auth: str, value: str) -> dict[str, Any]:
     alternatives = _REQUIRED_FIELDS[auth]
     if not any(all(fields.get(name) for name in names) for names in alternatives):
         expected = " or ".join(", ".join(names) for names in alternatives)
-        raise ValueError(f"the credential must hold {expected}")
+        raise ValueError(f"the credential must contain {expected}")
     return fields
 
 

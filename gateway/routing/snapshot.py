@@ -309,7 +309,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         reserved_names: names of routes and aliases that exist but cannot be used, such as
             disabled ones; `reserved_patterns` are patterns of such aliases. They are not
             resolved as model names.
-        open: whether any client token is accepted (loopback without a master key).
+        open: whether any client key is accepted (loopback without a master key).
         log_bodies: the global setting.
         masks: what must be masked in stored bodies.
         margin: factor from cost to charge, where neither key, team nor provider has one.

@@ -64,14 +64,14 @@ def test_entered_values_are_saved(signed_in: Any) -> None:
         "Failures before cooldown": "4",
         "Hedge after (s)": "1.5",
         "Health check interval (s)": "60",
-        "Mirrored share (%)": "12.5",
+        "Shadow share (%)": "12.5",
         "Retries after: timeout": "2",
         "Failures before cooldown: rate limit (429)": "9",
     }
     for label, text in texts.items():
         section.get_by_label(label, exact=True).fill(text)
     section.get_by_label("Tag matching").select_option("all")
-    section.get_by_label("Mirror traffic to").select_option("shade")
+    section.get_by_label("Shadow route").select_option("shade")
     section.get_by_label("In every step, skip targets").check()
     section.get_by_label("Fallback route after: context too long").select_option("spare")
     expect(section.get_by_role("checkbox", name="spare")).to_be_checked()
@@ -81,7 +81,7 @@ def test_entered_values_are_saved(signed_in: Any) -> None:
     for label, text in texts.items():
         expect(section.get_by_label(label, exact=True)).to_have_value(text)
     expect(section.get_by_label("Tag matching")).to_have_value("all")
-    expect(section.get_by_label("Mirror traffic to")).to_have_value("shade")
+    expect(section.get_by_label("Shadow route")).to_have_value("shade")
     expect(section.get_by_label("In every step, skip targets")).to_be_checked()
     expect(section.get_by_role("checkbox", name="spare")).to_be_checked()
     section.get_by_role("checkbox", name="spare").uncheck()
@@ -100,7 +100,7 @@ def test_entered_values_are_saved(signed_in: Any) -> None:
         ("Failures before cooldown", "0", "a number from 1 to 100"),
         ("Hedge after (s)", "soon", "a number from 0.01 to 600"),
         ("Health check interval (s)", "1", "a number from"),
-        ("Mirrored share (%)", "20", "choose a route to mirror traffic to"),
+        ("Shadow share (%)", "20", "choose a shadow route"),
         ("Retries after: timeout", "x", "a number from 0 to 100"),
         ("Failures before cooldown: content policy", "101", "a number from 0 to 100"),
     ],

@@ -152,7 +152,7 @@ def test_two_tabs_can_not_overwrite_each_other(
     alert = two.get_by_role("alert")
     expect(alert).to_contain_text("demo-a weight 60 to 70")
     expect(alert).to_contain_text("reject unsupported fields: no → yes")
-    two.get_by_role("button", name="Overwrite with mine").click()
+    two.get_by_role("button", name="Overwrite with my changes").click()
     expect(two.locator(".toast")).to_contain_text("version 3")
 
 

@@ -100,7 +100,7 @@ def test_a_route_policy_is_saved_and_the_next_request_uses_it(admin_client: Clie
         ({"retries_by_kind-timeout": "-1"}, "a number from 0 to 100"),
         ({"cooldown_after": "0"}, "a number from 1 to 100"),
         ({"shadow_share": "150"}, "a number from 0 to 100"),
-        ({"shadow_share": "5"}, "choose a route to mirror"),
+        ({"shadow_share": "5"}, "choose a shadow route"),
         ({"s1-active_hours": "always"}, "use a form such as"),
         ({"s1-active_hours": "mon 08:00-18:00 Moon/Base"}, "there is no time zone"),
     ],

@@ -139,7 +139,14 @@ def test_the_page_shows_both_costs(viewer_client: Client) -> None:
     text = viewer_client.get("/console/cost/compare").content.decode()
     assert "By route and model" not in text
     text = viewer_client.get("/console/cost/compare?model=openai/mini&model=").content.decode()
-    for part in ("$9.00", "$5.30", "-$3.70", "(-41 %)", "cached input as input", "Assumptions"):
+    for part in (
+        "$9.00",
+        "$5.30",
+        "-$3.70",
+        "(-41 %)",
+        "cached input billed as input",
+        "Assumptions",
+    ):
         assert part in text, part
     response = viewer_client.get("/console/cost/compare?model=nobody/x")
     assert response.status_code == 422

@@ -45,7 +45,7 @@ def test_a_strong_key_is_fine_anywhere(host: str) -> None:
 def test_a_file_without_a_master_key_opens_loopback_with_a_warning() -> None:
     choice = choose("", "127.0.0.1", has_config=True, wants_open=False)
     assert choice.open
-    assert "any client token is accepted: no master_key" in choice.warnings[0]
+    assert "any client key is accepted: no master_key" in choice.warnings[0]
 
 
 def test_a_file_without_a_master_key_requires_keys_on_public_addresses() -> None:

@@ -122,6 +122,6 @@ class SilenceForm(forms.Form):
         label=_("Subject"),
         max_length=300,
         required=False,
-        help_text=_("The subject of one alert, as its message to a channel has it. Empty: all."),
+        help_text=_("The subject of an alert, as in its messages. Empty: all."),
     )
     comment = forms.CharField(label=_("Comment"), max_length=300, required=False)

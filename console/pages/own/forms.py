@@ -28,7 +28,7 @@ class OwnKeyForm(forms.Form):
         label=_("Routes"),
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        help_text=_("Select none to use all that you may use."),
+        help_text=_("Select none to allow all routes that you may use."),
     )
     month_usd = forms.DecimalField(
         label=_("Budget per month (USD)"),

@@ -98,7 +98,7 @@ class ProviderForm(NetworkForm):
         help_texts = {
             "name": _("Prefix in provider/model."),
             "drop_params": _(
-                "Removes parameters the model refuses from passed-through requests and reports "
+                "Removes parameters that the model rejects from passthrough requests and reports "
                 "them, such as temperature for reasoning models."
             ),
             "client_credential": _(

@@ -187,7 +187,7 @@ def _check_credentials(case: Case) -> Iterator[Check]:
     ]
     level = BAD if len(missing_sources) == len(providers) else WARN
     for provider in missing_sources:
-        detail = _("Its requests would be refused. Add an API key under Providers.")
+        detail = _("Requests to it would be rejected. Add an API key under Providers.")
         yield Check(level, _("%s has no API key.") % provider.name, detail)
 
 

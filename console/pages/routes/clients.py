@@ -21,7 +21,7 @@ MAX_REQUESTS = 5000
 # How many clients and keys a row names.
 SHOWN = 4
 
-ROUTE, ALIAS, PATTERN, UNUSED = _("Route name"), _("Alias"), _("Pattern"), _("No longer a name")
+ROUTE, ALIAS, PATTERN, UNUSED = _("Route name"), _("Alias"), _("Pattern"), _("No longer in use")
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Reliability options of a route: retries, cooldown, hedging, mirroring, health checks."""
+"""Reliability options of a route: retries, cooldown, hedging, shadow traffic, health checks."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def policy_values(policy: PolicyDraft, errors: Errors) -> dict[str, Any]:
         errors["prompt_cache"] = _("choose off, 5m or 1h")
     share = number("shadow_share", 0, 100) or 0.0
     if share and not policy.shadow:
-        errors["shadow"] = _("choose a route to mirror traffic to")
+        errors["shadow"] = _("choose a shadow route")
     return {
         **counts,
         "backoff_s": number("backoff_s", 0, 60) or 0.0,

@@ -52,7 +52,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     form = SignInForm(request.POST or None)
     if request.method == "POST":
         if not _password_login():
-            message = _("Signing in by password is switched off.")
+            message = _("Sign-in with a password is disabled.")
             return sign_in_problem(request, message, status=403)
         if form.is_valid() and (user := _authenticate(request, form)) is not None:
             return _sign_in(request, user)

@@ -72,7 +72,7 @@ ROWS = (
     ),
     Row(
         "DRAGOMAN_SECRET_KEY",
-        gettext_lazy("Signs sessions and keys the digests of API keys"),
+        gettext_lazy("Signs sessions, and is the secret of the hashes of API keys"),
         generated=True,
     ),
     Row(
@@ -91,7 +91,7 @@ ROWS = (
         gettext_lazy("Admin credential if no master key is set"),
         generated=True,
     ),
-    Row("DRAGOMAN_OPEN", gettext_lazy("Accept any client token"), "OPEN"),
+    Row("DRAGOMAN_OPEN", gettext_lazy("Accept any client key"), "OPEN"),
     Row("DRAGOMAN_ALLOWED_HOSTS", gettext_lazy("Host names of the console"), "ALLOWED_HOSTS"),
     Row(
         "DRAGOMAN_TRUSTED_ORIGINS",
@@ -182,7 +182,7 @@ ROWS = (
     ),
     Row(
         "DRAGOMAN_DEFAULT_PROVIDER",
-        gettext_lazy("Provider of files and batches that name none"),
+        gettext_lazy("Default provider of files and batches"),
         "DEFAULT_PROVIDER",
     ),
     Row("DRAGOMAN_MAX_BODY_BYTES", gettext_lazy("Max request size, in bytes"), "MAX_BODY_BYTES"),
@@ -193,7 +193,7 @@ ROWS = (
     ),
     Row(
         "DRAGOMAN_MAX_CHOICES",
-        gettext_lazy("Max choices of a request whose choices are calls of their own"),
+        gettext_lazy("Max choices (n) of a request that needs one call per choice"),
         "MAX_CHOICES",
     ),
     Row(
@@ -208,7 +208,7 @@ ROWS = (
     ),
     Row(
         "DRAGOMAN_WEB_SEARCH_URL",
-        gettext_lazy("Endpoint of web searches for models that have none"),
+        gettext_lazy("Endpoint of web searches for models without web search"),
         "WEB_SEARCH_URL",
         secret=True,
     ),
@@ -294,17 +294,17 @@ ROWS = (
     ),
     Row(
         "DRAGOMAN_MEMBER_MAX_KEYS",
-        gettext_lazy("Active keys that a person can create for themselves"),
+        gettext_lazy("Active keys that each user can create"),
         "MEMBER_MAX_KEYS",
     ),
     Row(
         "DRAGOMAN_MEMBER_MONTH_USD",
-        gettext_lazy("Monthly spend of a person's own keys, in USD"),
+        gettext_lazy("Monthly spend of a user's own keys, in USD"),
         "MEMBER_MONTH_USD",
     ),
     Row(
         "DRAGOMAN_MEMBER_KEY_DAYS",
-        gettext_lazy("Days after which a person's own key expires"),
+        gettext_lazy("Days after which a user's own key expires"),
         "MEMBER_KEY_DAYS",
     ),
     Row(

@@ -167,7 +167,10 @@ def _parse_part(part: Json, path: str, pending: PendingCalls, *, model: bool) ->
             )
         ]
     if not any(value is not None for value in part.values()):
-        raise invalid(f"{path} is empty: give text, inlineData, a functionCall, ...", path)
+        raise invalid(
+            f"{path} is empty; it must contain text, inlineData, functionCall or another part type",
+            path,
+        )
     return [Native(dialect=NAME, data=part, path=path)]
 
 

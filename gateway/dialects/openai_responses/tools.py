@@ -441,7 +441,7 @@ def _mode_out(context: ResponsesRenderContext, choice: ToolChoice, sent: dict[st
         case "named":
             tool_ref = _tool_ref(context, choice.names[0], sent)
             if tool_ref["type"] in context.traits.built_in_tools:
-                reason = "the provider can only be told to call some tool"
+                reason = "the provider cannot be required to call a specific built-in tool"
                 context.approximate(context.request.client_path("tool_choice"), reason)
                 return "required"
             # The API accepts this tool only in a list of allowed tools.

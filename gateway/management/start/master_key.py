@@ -8,14 +8,14 @@ import msgspec
 
 MIN_CHARS = 16
 _WEAK_KEY_WARNING = "warning: the master key is easy to guess; it is accepted on loopback only"
-_OPEN = "warning: on this loopback address any client token is accepted"
+_OPEN = "warning: on this loopback address any client key is accepted"
 _WEAK = (
     "the master key has fewer than {least} characters, and --host {host} can be reached from "
     "other machines: set a longer master_key (or DRAGOMAN_MASTER_KEY), for example the output "
     "of `openssl rand -hex 24`, or use --host 127.0.0.1"
 )
 _OPEN_TO_ALL = (
-    "DRAGOMAN_OPEN accepts any client token, and --host {host} can be reached from other "
+    "DRAGOMAN_OPEN accepts any client key, and --host {host} can be reached from other "
     "machines: unset DRAGOMAN_OPEN, or use --host 127.0.0.1"
 )
 

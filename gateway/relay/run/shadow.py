@@ -60,7 +60,7 @@ class Shadows:
         if now >= self._warned:
             self._warned = now + WARN_INTERVAL_S
             log.warning(
-                "requests are not mirrored to a shadow route: too many are in progress",
+                "requests are not repeated on the shadow route: too many are in progress",
                 extra={"dropped": self.dropped},
             )
 
