@@ -33,25 +33,33 @@ class SessionStore(db.SessionStore):
 
     def load(self) -> dict[str, Any]:
         """Return the session's data; empty if it has ended."""
-        row = self._live().filter(session_key=stored_key(self.session_key or "")).first()
+        row = self._live_sessions().filter(session_key=stored_key(self.session_key or "")).first()
         if row is None:
             self._session_key = None
             return {}
         data: dict[str, Any] = self.decode(row.session_data)
-        if (renewed_expiry := self._later(row, data)) is not None:
-            self._live().filter(session_key=row.session_key).update(expire_date=renewed_expiry)
+        if (renewed_expiry := self._extended_expiry(row, data)) is not None:
+            self._live_sessions().filter(session_key=row.session_key).update(
+                expire_date=renewed_expiry
+            )
         return data
 
     async def aload(self) -> dict[str, Any]:
         """Asynchronous `load`."""
-        row = await self._live().filter(session_key=stored_key(self.session_key or "")).afirst()
+        row = (
+            await self._live_sessions()
+            .filter(session_key=stored_key(self.session_key or ""))
+            .afirst()
+        )
         if row is None:
             self._session_key = None
             return {}
         data: dict[str, Any] = self.decode(row.session_data)
-        if (renewed_expiry := self._later(row, data)) is not None:
+        if (renewed_expiry := self._extended_expiry(row, data)) is not None:
             await (
-                self._live().filter(session_key=row.session_key).aupdate(expire_date=renewed_expiry)
+                self._live_sessions()
+                .filter(session_key=row.session_key)
+                .aupdate(expire_date=renewed_expiry)
             )
         return data
 
@@ -83,7 +91,7 @@ class SessionStore(db.SessionStore):
         if key is not None:
             await super().adelete(stored_key(key))
 
-    def _live(self) -> Any:
+    def _live_sessions(self) -> Any:
         return self.model.objects.filter(expire_date__gt=timezone.now())
 
     def _hash_key(self, row: AbstractBaseSession) -> AbstractBaseSession:
@@ -91,7 +99,9 @@ class SessionStore(db.SessionStore):
         row.expire_date = min(row.expire_date, _idle_end())
         return row
 
-    def _later(self, row: AbstractBaseSession, data: dict[str, Any]) -> dt.datetime | None:
+    def _extended_expiry(
+        self, row: AbstractBaseSession, data: dict[str, Any]
+    ) -> dt.datetime | None:
         """Return the new end of a used session; None if it would hardly change."""
         end = min(self.get_expiry_date(expiry=data.get("_session_expiry")), _idle_end())
         return end if end - row.expire_date > _STEP else None

@@ -73,7 +73,7 @@ class Backups:
 
     def write(self, changes: list[Change]) -> None:
         """Write the changes; a backup is kept first. Raises OSError."""
-        backups = self._load()
+        backups = self._read_backups()
         for path, before, after in changes:
             backups.setdefault(str(path), {"before": before})["written"] = _text_digest(after)
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -86,7 +86,7 @@ class Backups:
 
         A file that was changed since is restored only with `force`.
         """
-        backups = self._load()
+        backups = self._read_backups()
         if not force:
             for name, entry in backups.items():
                 if (current_text := _read_text(Path(name))) is None or _text_digest(
@@ -103,7 +103,7 @@ class Backups:
         self._path.unlink(missing_ok=True)
         return [Path(name) for name in backups]
 
-    def _load(self) -> dict[str, Any]:
+    def _read_backups(self) -> dict[str, Any]:
         try:
             backups = json.loads(self._path.read_text(encoding="utf-8"))
         except FileNotFoundError:

@@ -164,7 +164,7 @@ def _check_regex(value: Any, answer: Answer) -> str | None:
 
 
 def _expected_texts(value: Any) -> list[str]:
-    """Items of a list, or of a text with commas."""
+    """The expected texts: items of a list, or of a comma-separated text."""
     items = value.split(",") if isinstance(value, str) else value
     return [variable_text(item).strip() for item in items]
 

@@ -61,7 +61,7 @@ class Problem(str):
         return problem
 
     def within(self, label: str, field: str | None) -> Problem:
-        """The same problem with a label before it, such as `case 2`."""
+        """A copy of the error whose message begins with a label such as `case 2`."""
         text = f"{label}: {self}" if label else str(self)
         return Problem(text, self.field or field, self.reason)
 

@@ -24,7 +24,7 @@ MARKDOWN_ROWS = 500
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
-    """What an answer said and why it failed, for display."""
+    """Text of an answer and the reason for its failure, for display."""
 
     text: str = ""
     calls: tuple[Call, ...] = ()

@@ -148,7 +148,7 @@ def _model_summary(model: str, rows: list[Outcome]) -> ModelSummary:
 
 
 def passed_by_cell(outcomes: Iterable[Outcome]) -> dict[CellKey, bool]:
-    """By case and model: whether all repetitions passed."""
+    """Whether all repetitions passed, by case and model."""
     cells: dict[CellKey, bool] = {}
     for outcome in outcomes:
         key = (outcome.case_key, outcome.model)

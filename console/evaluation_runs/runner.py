@@ -55,22 +55,24 @@ class Runner:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="evaluation")
         self._requests = asyncio.Semaphore(MAX_REQUESTS)
         self._executions: dict[int, asyncio.Task[None]] = {}
-        self._loop = asyncio.get_running_loop().create_task(self._poll(), name="evaluation runs")
+        self._loop = asyncio.get_running_loop().create_task(
+            self._poll_runs(), name="evaluation runs"
+        )
 
-    async def _poll(self) -> None:
+    async def _poll_runs(self) -> None:
         while True:
             free_slots = MAX_RUNS - len(self._executions)
             if free_slots > 0 and not self._runtime.draining:
                 try:
                     for pk in await self.in_thread(store.claim, self._worker, free_slots):
-                        self._begin(pk)
+                        self._start_execution(pk)
                 except DatabaseError:
                     log.warning("evaluation runs cannot be read; retrying", exc_info=True)
                 except Exception:
                     log.exception("evaluation runs cannot be claimed; retrying")
             await asyncio.sleep(POLL_S)
 
-    def _begin(self, pk: int) -> None:
+    def _start_execution(self, pk: int) -> None:
         execution = Execution(self._runtime, self, pk, self._worker, self._requests)
         task = asyncio.get_running_loop().create_task(execution.run(), name=f"evaluation run {pk}")
         self._executions[pk] = task
@@ -86,7 +88,7 @@ class Runner:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
     async def stop(self) -> None:
-        """Stop all runs and give up their leases; finished answers are stored."""
+        """Stop all runs and release their leases; finished answers are stored."""
         tasks = [self._loop, *self._executions.values()]
         for task in tasks:
             task.cancel()
@@ -116,16 +118,16 @@ class Execution:
         self._job: store.RunJob | None = None
 
     async def run(self) -> None:
-        """Send the missing answers; always gives up the lease at the end."""
+        """Request the missing answers; always releases the lease at the end."""
         try:
-            self._job = job = await self._query(store.load, self._pk)
+            self._job = job = await self._run_query(store.load, self._pk)
             self._remaining_usd = job.remaining_usd
             await self._execute(job)
         except InvalidDefinition as invalid:
             reason = f"The evaluation is invalid: {invalid.errors[0]}"
-            await self._query(store.pause_for, self._pk, self._worker, reason)
+            await self._run_query(store.pause_for, self._pk, self._worker, reason)
         except store.RunRefused as refused:
-            await self._query(store.pause_for, self._pk, self._worker, str(refused))
+            await self._run_query(store.pause_for, self._pk, self._worker, str(refused))
         except EvaluationRun.DoesNotExist:
             log.info("an evaluation run was deleted while it ran")
         except DatabaseError:
@@ -133,26 +135,26 @@ class Execution:
         except Exception:
             log.exception("an evaluation run failed", extra={"run": self._pk})
             reason = "The run failed with an internal error; see the server's log."
-            await self._query(store.pause_for, self._pk, self._worker, reason)
+            await self._run_query(store.pause_for, self._pk, self._worker, reason)
         finally:
-            await self._finish()
+            await self._finish_run()
 
-    async def _finish(self) -> None:
+    async def _finish_run(self) -> None:
         """Store what is finished and release the lease, also if the task is cancelled."""
         try:
-            await self._save()
-            await self._query(store.release, self._pk, self._worker)
+            await self._save_results()
+            await self._run_query(store.release, self._pk, self._worker)
         except Exception:
             log.exception("the end of an evaluation run could not be stored")
 
-    async def _query(self, work: Callable[..., T], *args: Any) -> T:
+    async def _run_query(self, work: Callable[..., T], *args: Any) -> T:
         return await self._runner.in_thread(work, *args)
 
     async def _execute(self, job: store.RunJob) -> None:
         missing_items = _missing_items(job)
         count = job.definition.concurrency
         workers = [asyncio.create_task(self._run_worker(job, missing_items)) for _ in range(count)]
-        control = asyncio.create_task(self._supervise(workers))
+        control = asyncio.create_task(self._supervise_run(workers))
         try:
             await asyncio.gather(*workers, return_exceptions=True)
         finally:
@@ -162,11 +164,11 @@ class Execution:
         for task in workers:
             if not task.cancelled() and (failure := task.exception()) is not None:
                 raise failure
-        await self._save()
+        await self._save_results()
         if self._stopping or any(task.cancelled() for task in workers):
-            await self._query(store.update_summary, self._pk)
+            await self._run_query(store.update_summary, self._pk)
         else:
-            await self._query(store.finish, self._pk, self._worker)
+            await self._run_query(store.finish, self._pk, self._worker)
 
     async def _run_worker(self, job: store.RunJob, items: Iterator[Item]) -> None:
         """Answer missing items one after another; several workers share the iterator."""
@@ -181,7 +183,7 @@ class Execution:
                 item = None if self._stopping else next(items, None)
                 if item is None:
                     return
-                result = await self._answer(job, item)
+                result = await self._answer_item(job, item)
             if result.outcome.failed and self._runtime.draining:
                 return  # the shutdown broke it off: it is run again
             self._pending.append(result)
@@ -190,38 +192,40 @@ class Execution:
         """Pause the run if the budget is spent."""
         self._spent_usd, self._remaining_usd = (
             0.0,
-            await self._query(store.remaining_usd, job.owner),
+            await self._run_query(store.remaining_usd, job.owner),
         )
         if self._remaining_usd <= 0 and not self._stopping:
             self._stopping = True
-            await self._query(store.pause_for, self._pk, self._worker, budget_exceeded_message())
+            await self._run_query(
+                store.pause_for, self._pk, self._worker, budget_exceeded_message()
+            )
 
     # --- one answer --------------------------------------------------------------------
 
-    async def _answer(self, job: store.RunJob, item: Item) -> Result:
+    async def _answer_item(self, job: store.RunJob, item: Item) -> Result:
         session = f"{session_prefix(job.owner)}{job.uuid}"
         steps = ResultSteps(job.definition, item)
         while steps.request is not None:
-            answer = await self._send(steps.request, session)
-            await self._query(steps.answer, answer)
+            answer = await self._send_request(steps.request, session)
+            await self._run_query(steps.answer, answer)
         assert steps.result is not None
         return steps.result
 
-    async def _send(self, body: dict[str, Any], session: str) -> Answer:
+    async def _send_request(self, body: dict[str, Any], session: str) -> Answer:
         answer = await send_chat(self._runtime, body, session)
         self._spent_usd += answer.cost_usd or 0.0
         return answer
 
     # --- storage and control -----------------------------------------------------------
 
-    async def _supervise(self, workers: list[asyncio.Task[None]]) -> None:
+    async def _supervise_run(self, workers: list[asyncio.Task[None]]) -> None:
         """Store results, renew the lease, and follow the status that a person sets."""
         renewed_at = time.monotonic()
         while True:
             await asyncio.sleep(SAVE_S)
             try:
-                await self._save()
-                status = await self._query(store.renew, self._pk, self._worker)
+                await self._save_results()
+                status = await self._run_query(store.renew, self._pk, self._worker)
                 renewed_at = time.monotonic()
             except DatabaseError:
                 log.warning("an evaluation run cannot be stored; retrying", exc_info=True)
@@ -235,14 +239,14 @@ class Execution:
                     task.cancel()
                 return
 
-    async def _save(self) -> None:
+    async def _save_results(self) -> None:
         """Store the finished results; they remain pending if that fails."""
         results, self._pending = self._pending, []
         if not results or self._job is None:
             return
         try:
             models = self._job.definition.models
-            await self._query(store.save_results, self._pk, models, results)
+            await self._run_query(store.save_results, self._pk, models, results)
         except BaseException:
             self._pending = [*results, *self._pending]
             raise

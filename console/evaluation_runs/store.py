@@ -159,7 +159,7 @@ def renew(pk: int, worker: str) -> str:
 
 
 def release(pk: int, worker: str) -> None:
-    """Give up the lease, so that another process may claim the run at once."""
+    """Release the lease, so that another process can claim the run at once."""
     EvaluationRun.objects.leased_to(pk, worker).update(worker="", lease_until=None)
 
 
@@ -242,7 +242,7 @@ def _row_outcome(row: Json, keys: list[str], models: tuple[str, ...]) -> Outcome
 
 
 def contents(run: EvaluationRun, cases: Iterable[int]) -> dict[Item, Content]:
-    """What the answers to these cases said."""
+    """Texts of the answers to these cases."""
     rows = EvaluationResult.objects.filter(run=run, case__in=[*cases])
     values = rows.values_list("case", "model", "repetition", "content")
     return {

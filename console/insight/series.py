@@ -284,7 +284,7 @@ def _by_step_and_condition(
 
 
 def _name_filter(dimension: str, name: Name, value_by_key: dict[int, str] | None) -> Q:
-    """What selects the roll-up rows of a name."""
+    """Filter for the roll-up rows of a name."""
     if value_by_key is None:
         return Q(**dict(zip(COLUMNS[dimension], name, strict=True)))
     (value,) = name

@@ -128,7 +128,7 @@ class EvaluationRun(models.Model):
 
     @property
     def waiting(self) -> bool:
-        """Whether it is running, but no process executes it at the moment."""
+        """Whether the run is not finished, but no process executes it at the moment."""
         leased = self.lease_until is not None and self.lease_until > timezone.now()
         return self.status == self.Status.RUNNING and not leased
 

@@ -25,9 +25,9 @@ class ThrottleQuerySet(models.QuerySet["Throttle"]):
         """
         now = timezone.now()
         with transaction.atomic():
-            self._forget(now)
+            self._drop_expired(now)
             for name, limit in limits:
-                row = self._row(name, now)
+                row = self._lock_row(name, now)
                 if row.attempts >= limit:
                     transaction.set_rollback(True)
                     return row.window_start + WINDOW - now
@@ -38,14 +38,14 @@ class ThrottleQuerySet(models.QuerySet["Throttle"]):
         """Delete the attempts of a user who has signed in."""
         self.filter(pk__in=[_throttle_key(name) for name in names]).delete()
 
-    def _row(self, name: str, now: dt.datetime) -> Throttle:
+    def _lock_row(self, name: str, now: dt.datetime) -> Throttle:
         self.bulk_create(
             [Throttle(key=_throttle_key(name), window_start=now)], ignore_conflicts=True
         )
         # On PostgreSQL this waits for concurrent attempts of the same name.
         return self.select_for_update().get(pk=_throttle_key(name))
 
-    def _forget(self, now: dt.datetime) -> None:
+    def _drop_expired(self, now: dt.datetime) -> None:
         self.filter(window_start__lte=now - WINDOW).delete()
         if self.count() > MAX_ROWS:
             oldest_pks = self.order_by("window_start").values_list("pk", flat=True)[

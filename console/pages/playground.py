@@ -350,7 +350,7 @@ async def run_translation(request: HttpRequest, user: Any, run: UUID) -> HttpRes
 def _answer_translation(
     snapshot: Snapshot, dialect: str, column: Column, answer: AnswerResult | None
 ) -> Json:
-    """Both sides of an answer; `sides` is HTML."""
+    """The request and the response in both dialects; `sides` is HTML."""
     translated = translate_answer(snapshot, dialect, column, answer)
     html = render_to_string("console/translation/_sides.html", {"sides": translated["sides"]})
     return translated | {"sides": "".join(html)}

@@ -109,7 +109,7 @@ def build_request(column: Column, *, stream: bool) -> Request:
 
 
 def displayed_settings(logged_settings: LoggedSettings) -> PromptSettings:
-    """What the page displays of a request's settings."""
+    """The settings of a request that the page displays."""
     sampling, choice, thinking = (
         logged_settings.sampling,
         logged_settings.tool_choice,
@@ -187,7 +187,7 @@ def _tool_choice(settings: PromptSettings) -> ToolChoice | None:
 
 
 def _output_format(settings: PromptSettings) -> Output:
-    """Strict only if that leaves the schema unchanged: the answer is checked against it."""
+    """The output format; strict only if that leaves the schema unchanged."""
     schema = settings.schema
     if schema is None:
         return Output()

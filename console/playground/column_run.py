@@ -80,12 +80,12 @@ class ColumnRun:
         try:
             await self._run_rounds()
         except asyncio.CancelledError:
-            self._end("error" if self._cancel_error else "stopped", self._cancel_error)
+            self._end_answer("error" if self._cancel_error else "stopped", self._cancel_error)
             raise
         except GatewayError as failure:  # the dialect cannot express these settings
             if not self.answer.model:
                 self.emit("start", model=self.column.model, route=self.column.model, notes=[])
-            self._end("error", failure.error)
+            self._end_answer("error", failure.error)
 
     async def _run_rounds(self) -> None:
         request = client_request.build_request(self.column, stream=self._stream)
@@ -95,9 +95,9 @@ class ColumnRun:
                 self.emit("start", model=self.column.model, route=self.column.model, notes=notes)
             refusal = self._budget_refusal()
             if refusal is not None:
-                self._end("refused", Error(kind="quota", message=refusal))
+                self._end_answer("refused", Error(kind="quota", message=refusal))
                 return
-            entry = await self._send(body)
+            entry = await self._send_request(body)
             next_request = self._next_request(request) if entry.outcome == "ok" else None
             if next_request is None or number == MAX_ROUNDS - 1:
                 self._end_with_entry(entry)
@@ -117,7 +117,7 @@ class ColumnRun:
         in_path = DIALECTS[self._dialect].model_in_path
         return body_for(logged_body, self.column.model, model_in_path=in_path), []
 
-    async def _send(self, body: Json) -> LogRecord:
+    async def _send_request(self, body: Json) -> LogRecord:
         self._listener.begin_round()
         entry = await run_playground_call(
             self._runtime,
@@ -221,16 +221,16 @@ class ColumnRun:
 
     def fail(self) -> None:
         """End the answer with an internal error unless it has ended."""
-        self._end("error", Error(kind="upstream_error", message="the playground failed"))
+        self._end_answer("error", Error(kind="upstream_error", message="the playground failed"))
 
     def _end_with_entry(self, entry: LogRecord) -> None:
         status = _OUTCOMES.get(entry.outcome, "error")
         error = None
         if entry.error_kind:
             error = Error(kind=entry.error_kind, message=entry.error)
-        self._end(status, error, entry)
+        self._end_answer(status, error, entry)
 
-    def _end(self, status: str, error: Error | None, entry: LogRecord | None = None) -> None:
+    def _end_answer(self, status: str, error: Error | None, entry: LogRecord | None = None) -> None:
         if self.ended:
             return
         self._listener.flush()
@@ -255,7 +255,7 @@ class ColumnRun:
             ttft_ms=self._listener.ttft_ms,
             total_ms=round(total_ms, 1),
             tok_s=self._listener.tokens_per_s(token_counts["output"]),
-            cost=self._cost(),
+            cost=self._total_cost(),
             fallback=status == "ok" and any(a.error_kind or a.skipped for a in self.attempts),
             adaptations=len(entry.adaptations) if entry else 0,
             chars=len(self.answer.text),
@@ -269,7 +269,7 @@ class ColumnRun:
             )
         self.emit_tool_verdict(final=True)
 
-    def _cost(self) -> float | None:
+    def _total_cost(self) -> float | None:
         """Total cost of all rounds; None if the cost of one is unknown."""
         if not self.entries or any(entry.cost_usd is None for entry in self.entries):
             return None

@@ -46,7 +46,7 @@ class LoggedBody(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         dialect: the dialect of the body.
         body: its JSON.
-        unedited: the canonical request of a column whose page is as it was opened.
+        unedited_request: the canonical request of a column whose page is as it was opened.
     """
 
     dialect: str

@@ -42,13 +42,13 @@ class AnswerResult(msgspec.Struct, kw_only=True):
 
     @property
     def ok(self) -> bool:
-        """Whether it succeeded and passed all checks."""
+        """Whether the answer succeeded and passed all checks."""
         ended = self.end is not None and self.end.get("status") == "ok"
         return ended and all(verdict.get("ok") is not False for verdict in self.verdicts.values())
 
     @property
     def failed(self) -> bool:
-        """Whether it ended without success; a stopped answer is neither ok nor failed."""
+        """Whether the answer ended without success; a stopped answer is neither ok nor failed."""
         if self.end is None or self.end.get("status") == "stopped":
             return False
         return not self.ok

@@ -90,7 +90,7 @@ class Run:
         display_order = random.sample(columns, len(columns)) if self.plan.blind else columns
         self.emit("run", {"id": self.id, "columns": columns, "order": display_order})
         for column in self.plan.columns:
-            self._tasks[column.id] = asyncio.create_task(self._column(column))
+            self._tasks[column.id] = asyncio.create_task(self._run_column(column))
         self._main = asyncio.create_task(self._run_to_end())
         _background.add(self._main)
         self._main.add_done_callback(_background.discard)
@@ -113,7 +113,7 @@ class Run:
 
     # --- execution ---------------------------------------------------------------------
 
-    async def _column(self, column: Column) -> None:
+    async def _run_column(self, column: Column) -> None:
         for repetition in range(self.plan.repeat):
             column_run = self._create_column_run(column, repetition)
             self.column_runs.append(column_run)
@@ -138,18 +138,18 @@ class Run:
         return None if self.cost < self._remaining_usd else budget_exceeded_message()
 
     async def _run_to_end(self) -> None:
-        polling = asyncio.create_task(self._poll())
+        polling = asyncio.create_task(self._poll_stops())
         try:
             outcomes = await asyncio.gather(*self._tasks.values(), return_exceptions=True)
             for failure in outcomes:
                 if isinstance(failure, Exception):
                     self._fail_columns(failure)
-            self._summarise()
+            self._summarize()
         finally:
             polling.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await polling
-            await self._save()
+            await self._save_run()
             self.emit("done", {"id": self.id})
             self.log.close()
             _active_runs.pop(self.id, None)
@@ -160,19 +160,19 @@ class Run:
         for column_run in self.column_runs:
             column_run.fail()
 
-    def _summarise(self) -> None:
+    def _summarize(self) -> None:
         columns = [column.id for column in self.plan.columns]
         self.summary = column_stats.summary(columns, self.results)
         self.summary["cost"] = self.cost
         self.emit("summary", self.summary)
 
-    async def _save(self) -> None:
+    async def _save_run(self) -> None:
         try:
             await asyncio.to_thread(self._store.save, self)
         except Exception:
             log.exception("a playground run could not be stored", extra={"run": self.id})
 
-    async def _poll(self) -> None:
+    async def _poll_stops(self) -> None:
         """Report silent columns, and poll for stops through other processes."""
         last_poll = time.perf_counter()
         while True:

@@ -60,9 +60,9 @@ class DatabaseRunStore:
 
     def stops(self, run: Run) -> list[str]:
         """Columns that a user stopped through another process; also renews the heartbeat."""
-        return _with_new_connection(lambda: self._stops(UUID(run.id)))
+        return _with_new_connection(lambda: self._read_stops(UUID(run.id)))
 
-    def _stops(self, run: UUID) -> list[str]:
+    def _read_stops(self, run: UUID) -> list[str]:
         rows = PlaygroundRun.objects.filter(uuid=run)
         now = time.monotonic()
         if now - self._last_heartbeat >= HEARTBEAT_S:

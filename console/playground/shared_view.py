@@ -60,7 +60,7 @@ class SharedAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SharedRun(msgspec.Struct, frozen=True):
-    """What the page and the image show; `title` is empty if the prompt is not shared."""
+    """Content of a shared run's page and image; `title` is empty if the prompt is not shared."""
 
     title: str
     prompts: tuple[SharedPrompt, ...]

@@ -53,8 +53,8 @@ class Findings:
         target_leaves: leaves of its translation.
         known_pairs: links that the translator does not make.
         copies: leaf -> targets with the unchanged value.
-        derived: leaf -> targets that depend on it otherwise.
-        dropped: leaves on which no target depends.
+        derived_targets: leaf -> targets that depend on it otherwise.
+        dropped_pointers: leaves on which no target depends.
         type_fields: leaves that share the fate of their object.
     """
 
@@ -104,7 +104,7 @@ class Findings:
         return result
 
     def _link_by_parent(self) -> None:
-        """Link leaves to equal targets at the place to which their siblings moved.
+        """Link leaves to equal targets under the parent to which their siblings moved.
 
         The translator always writes some values, such as `additionalProperties: false`, so
         changing them in the source has no effect.

@@ -81,7 +81,7 @@ def replacement_values(value: Any) -> list[Any]:
 
 
 def strictly_equal(left_value: Any, right_value: Any) -> bool:
-    """Equal and of the same type: 1 is not true."""
+    """Whether two values are equal and of the same type; 1 is not `true`."""
     return type(left_value) is type(right_value) and bool(left_value == right_value)
 
 

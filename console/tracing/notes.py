@@ -80,7 +80,7 @@ def change_notes(
 
 
 def adaptation_sentence(row: dict[str, Any], names: ApiNames) -> str:
-    """What happened to the field, and why, as a sentence."""
+    """Sentence that says what happened to a field, and why."""
     field, reason = _field_name(row), str(row.get("note", ""))
     upstream = names.upstream or _("The provider's API")
     if row.get("action") == "dropped" and reason.startswith("no equivalent"):
@@ -102,7 +102,7 @@ def adaptation_sentence(row: dict[str, Any], names: ApiNames) -> str:
 
 
 def adaptation_advice(row: dict[str, Any], names: ApiNames) -> str:
-    """What to do about an adaptation; empty if there is nothing to do."""
+    """Advice on an adaptation; empty if there is nothing to do."""
     reason = str(row.get("note", ""))
     if _CAPABILITY.search(reason):
         return _("If the model supports it, correct the capabilities on the model's page.")

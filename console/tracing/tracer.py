@@ -163,13 +163,13 @@ class _Tracer:
                 untraced_pointers += same_value
             elif len(stamped_targets) == len(same_value):
                 for pointer, target in zip(same_value, stamped_targets, strict=True):
-                    self._link(pointer, value, [target])
+                    self._link_targets(pointer, value, [target])
             else:
                 for pointer in same_value:
-                    self._link(pointer, value, stamped_targets)
+                    self._link_targets(pointer, value, stamped_targets)
         return untraced_pointers
 
-    def _link(self, pointer: Pointer, value: Any, targets: list[Pointer]) -> None:
+    def _link_targets(self, pointer: Pointer, value: Any, targets: list[Pointer]) -> None:
         for target in targets:
             is_copy = contains_value(self.target_leaves.get(target), value)
             (self.copies if is_copy else self.derived_targets).setdefault(pointer, []).append(
@@ -211,7 +211,7 @@ class _Tracer:
             self.dropped_pointers.add(pointer)
 
     def _trace_type_field(self, pointer: Pointer) -> None:
-        """Trace a `type` or `role`: it shares the fate of its object, unless it can be swapped."""
+        """Trace a `type` or `role`: swap the role if possible, else remove its object."""
         self.type_fields.add(pointer)
         swapped_role = _SWAPPED_ROLES.get(self.source_leaves[pointer])
         if swapped_role is None:

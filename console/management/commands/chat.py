@@ -48,7 +48,7 @@ class Conversation:
         body["stream_options"] = {"include_usage": True}
         answer_chunks = []
         try:
-            for chunk in self._stream(body):
+            for chunk in self._stream_answer(body):
                 answer_chunks.append(chunk)
                 yield chunk
         finally:
@@ -56,7 +56,7 @@ class Conversation:
                 answer = {"role": "assistant", "content": "".join(answer_chunks)}
                 self.messages = [*messages, answer]
 
-    def _stream(self, body: dict[str, Any]) -> Iterator[str]:
+    def _stream_answer(self, body: dict[str, Any]) -> Iterator[str]:
         self.usage = {}
         decoder = sse.Decoder()
         try:
@@ -110,14 +110,14 @@ class Command(BaseCommand):
             elif prompt.startswith("/model "):
                 conversation.model = prompt.removeprefix("/model ").strip()
             elif prompt:
-                failed = not self._answer(conversation, prompt)
+                failed = not self._print_answer(conversation, prompt)
                 if failed and not terminal:
                     break
         if failed and not terminal:
             sys.exit(1)
 
-    def _answer(self, conversation: Conversation, prompt: str) -> bool:
-        """Print an answer as it comes; whether it is complete."""
+    def _print_answer(self, conversation: Conversation, prompt: str) -> bool:
+        """Print an answer while it streams; returns whether it is complete."""
         started = time.monotonic()
         try:
             for chunk in conversation.ask(prompt):

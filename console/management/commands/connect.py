@@ -54,15 +54,15 @@ class Command(BaseCommand):
         backups = Backups(Path(user_state_dir("dragoman", appauthor=False)) / "connect", name)
         try:
             if options["undo"]:
-                self._undo(backups, confirmed=options["yes"])
+                self._undo_changes(backups, confirmed=options["yes"])
             else:
-                self._connect(CLIENTS[name], backups, options)
+                self._connect_client(CLIENTS[name], backups, options)
         except UnreadableFile as error:
             raise CommandError(str(error)) from None
         except OSError as error:
             raise CommandError(f"{error.filename}: {error.strerror}") from None
 
-    def _connect(self, client: Client, backups: Backups, options: dict[str, Any]) -> None:
+    def _connect_client(self, client: Client, backups: Backups, options: dict[str, Any]) -> None:
         connection = _read_connection(options)
         changes = [change for change in plan(client.files(connection)) if change.is_needed]
         for change in changes:
@@ -70,7 +70,7 @@ class Command(BaseCommand):
         if changes and not options["write"]:
             self.stdout.write("Nothing was written. Add --write to change these files.")
         elif changes:
-            self._write(changes, backups, confirmed=options["yes"])
+            self._write_changes(changes, backups, confirmed=options["yes"])
         elif client.files(connection):
             self.stdout.write(f"{client.title} is already configured.")
         variables = client.variables(connection)
@@ -85,22 +85,22 @@ class Command(BaseCommand):
                 raise CommandError(f"the gateway refused the check: {error}") from None
             self.stdout.write(f"Checked: {connection.model} answers at {connection.base_url}.")
 
-    def _write(self, changes: list[Change], backups: Backups, *, confirmed: bool) -> None:
-        if not confirmed and not self._confirmed("Write these files?"):
+    def _write_changes(self, changes: list[Change], backups: Backups, *, confirmed: bool) -> None:
+        if not confirmed and not self._ask_confirmation("Write these files?"):
             raise CommandError("nothing was written")
         backups.write(changes)
         for change in changes:
             self.stdout.write(f"Wrote {change.path}")
         self.stdout.write("The same command with --undo instead of --write restores the files.")
 
-    def _undo(self, backups: Backups, *, confirmed: bool) -> None:
+    def _undo_changes(self, backups: Backups, *, confirmed: bool) -> None:
         restored_files = backups.restore(force=confirmed)
         if not restored_files:
             raise CommandError("there is nothing to undo: this command changed no file")
         for path in restored_files:
             self.stdout.write(f"Restored {path}")
 
-    def _confirmed(self, question: str) -> bool:
+    def _ask_confirmation(self, question: str) -> bool:
         if not sys.stdin.isatty():
             raise CommandError("add --yes to write without a terminal", returncode=BAD_INPUT)
         return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}

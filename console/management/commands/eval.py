@@ -69,7 +69,7 @@ class Command(BaseCommand):
         except InvalidDefinition as invalid:
             lines = "\n".join(f"- {error}" for error in invalid.errors)
             raise CommandError(f"{options['file']}:\n{lines}", returncode=BAD_INPUT) from None
-        report = self._run(definition, options)
+        report = self._run_evaluation(definition, options)
         if options["output"]:
             self.stdout.write(RENDERERS[options["output"]](report), ending="")
         else:
@@ -84,7 +84,7 @@ class Command(BaseCommand):
         if failed_results:
             sys.exit(FAILED)
 
-    def _run(self, definition: Definition, options: dict[str, Any]) -> Report:
+    def _run_evaluation(self, definition: Definition, options: dict[str, Any]) -> Report:
         gateway = GatewayClient(*read_gateway_options(options))
         try:
             return run_evaluation(

@@ -49,11 +49,11 @@ class Command(BaseCommand):
             self.stdout.write(format_row(row))
         if options["follow"]:
             try:
-                self._follow(rows, newest)
+                self._follow_log(rows, newest)
             except KeyboardInterrupt:
                 return
 
-    def _follow(self, rows: Any, newest: int) -> None:
+    def _follow_log(self, rows: Any, newest: int) -> None:
         first, printed_pks = newest, set[int]()
         while True:
             time.sleep(POLL_S)

@@ -124,7 +124,7 @@ class Operation:
 
     @property
     def search_text(self) -> str:
-        """What a search looks through, in lower case."""
+        """The searchable text, in lower case."""
         return f"{self.method} {self.path} {self.tag} {self.title} {self.description}".lower()
 
 

@@ -45,7 +45,7 @@ Cells = dict[tuple[int, str], list[Outcome]]
 
 
 class View(NamedTuple):
-    """What of a run is displayed: filter, order, page, and the run it is compared with."""
+    """Display options of a run: filter, order, page, and the run to compare with."""
 
     filter: str = "all"
     sort: str = "case"

@@ -169,8 +169,8 @@ class GuardrailForm(forms.ModelForm):  # type: ignore[type-arg]
             if name in values:
                 setattr(row, name, values[name])
         try:
-            row.settings = settings_json(parse_settings(self.kind, self._settings(values)))
-            row.credential = self._credential(values)
+            row.settings = settings_json(parse_settings(self.kind, self._read_settings(values)))
+            row.credential = self._clean_credential(values)
             guardrail_value(row)
         except InvalidField as error:
             self.add_error(error.field if error.field in self.fields else None, error.message)
@@ -182,7 +182,7 @@ class GuardrailForm(forms.ModelForm):  # type: ignore[type-arg]
             self.add_error(field if known else None, message if known else str(error))
         return values
 
-    def _settings(self, values: dict[str, Any]) -> dict[str, Any]:
+    def _read_settings(self, values: dict[str, Any]) -> dict[str, Any]:
         settings: dict[str, Any] = {}
         for name in self.kind_fields:
             value = values.get(name)
@@ -196,7 +196,7 @@ class GuardrailForm(forms.ModelForm):  # type: ignore[type-arg]
                 settings[name] = value
         return settings
 
-    def _credential(self, values: dict[str, Any]) -> str:
+    def _clean_credential(self, values: dict[str, Any]) -> str:
         entered_credential = str(values.get("credential") or "").strip()
         stored = str(self._stored_credential)
         if entered_credential or not stored or "credential" not in self.kind_fields:

@@ -212,7 +212,7 @@ class KeyForm(FoldedFields, BudgetFields, LimitFields):
         names = [name for name in self.Meta.fields if name != "name"]
         column_values = {name: self.cleaned_data[name] for name in names}
         tags = self.cleaned_data["tags"]
-        routes = self._routes()
+        routes = self._selected_routes()
         return {
             **column_values,
             "routes": routes,
@@ -222,7 +222,7 @@ class KeyForm(FoldedFields, BudgetFields, LimitFields):
             **self._of_end_users(),
         }
 
-    def _routes(self) -> list[str]:
+    def _selected_routes(self) -> list[str]:
         return self._allowed_routes() if self.cleaned_data["scope"] == "some" else []
 
     def _log_bodies(self) -> bool | None:
@@ -230,7 +230,7 @@ class KeyForm(FoldedFields, BudgetFields, LimitFields):
 
     def save(self, commit: bool = True) -> ApiKey:  # noqa: FBT001, FBT002 - Django's signature
         """Write the row."""
-        self.instance.routes = self._routes()
+        self.instance.routes = self._selected_routes()
         self.instance.tags = self.cleaned_data["tags"]
         self.instance.guardrails = self.cleaned_data["guardrails"]
         self.instance.log_bodies = self._log_bodies()

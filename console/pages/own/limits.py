@@ -15,7 +15,7 @@ from gateway.routing.limits import window_start
 
 
 class OwnLimits(NamedTuple):
-    """What a person may create; None and empty mean no limit."""
+    """Limits on the keys that a person creates; None and empty mean no limit."""
 
     max_keys: int
     month_usd: Decimal | None
@@ -53,7 +53,7 @@ def route_names(limits: OwnLimits) -> list[str]:
 
 
 def unassigned_usd(user: User, limits: OwnLimits, now: datetime) -> Decimal | None:
-    """What of this month's spend limit no key has yet; None without a limit.
+    """The part of this month's spend limit that no key has yet; None without a limit.
 
     A key takes its monthly budget, a revoked one what it has spent, so that creating and
     revoking keys cannot exceed the limit.

@@ -62,7 +62,7 @@ def url_placeholders(url: str) -> list[str]:
 
 
 def base_url_hint(preset: Preset) -> str:
-    """What to enter as the base URL; empty if the preset's URL suits everyone."""
+    """Hint for the base URL field; empty if the preset's URL suits everyone."""
     example = preset.base_url or preset.url_example
     hints = [f"{name}: {_PLACEHOLDERS[name]}" for name in url_placeholders(example)]
     region = _REGION_PATTERN.search(example)
@@ -72,7 +72,7 @@ def base_url_hint(preset: Preset) -> str:
 
 
 def key_hint(auth: str) -> str:
-    """What to enter as the key; empty for a plain API key."""
+    """Hint for the key field; empty for a plain API key."""
     return str(KEY_HINTS.get(auth, ""))
 
 

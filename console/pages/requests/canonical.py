@@ -38,7 +38,7 @@ _PARSE_ERRORS = (GatewayError, ValueError, KeyError, TypeError, AttributeError)
 
 
 class LoggedRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client requested: a conversation or inputs to embed.
+    """A logged request in canonical form: a conversation or inputs to embed.
 
     Attributes:
         request: the conversation; None if there is none or it cannot be parsed.
@@ -57,7 +57,7 @@ class LoggedRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LoggedResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """What the model answered.
+    """A logged response in canonical form.
 
     Attributes:
         response: the response, or as much of it as was received.
@@ -80,7 +80,7 @@ def has_conversation(row: RequestLog) -> bool:
 
 
 def request_of(row: RequestLog, bodies: Bodies) -> LoggedRequest:
-    """What the client requested, from its stored body."""
+    """The client's request in canonical form, parsed from its stored body."""
     data, dialect = bodies.client_request, DIALECTS.get(row.client_dialect)
     if dialect is None or not data:
         return LoggedRequest(problem=_("The body of this request is not stored."))
@@ -170,7 +170,7 @@ def _parse_beginning(dialect: Dialect, body: Json, headers: dict[str, str]) -> R
 
 
 def response_of(row: RequestLog, bodies: Bodies) -> LoggedResponse:
-    """What the model answered: as the upstream sent it, else as the client received it."""
+    """The response in canonical form: as the upstream sent it, else as the client received it."""
     translators = translators_of(row, bodies)
     upstream_framing, client_framing = framings(row, bodies)
     answer = LoggedResponse()

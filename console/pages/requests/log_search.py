@@ -359,7 +359,7 @@ class _RowWalk:
         while high >= low:
             floor = max(low, high - window + 1)
             rows = _filter_rows(self.base.with_pks_between(floor, high), self.search)
-            yield list(self._order(rows, self.max_rows)), floor
+            yield list(self._order_rows(rows, self.max_rows)), floor
             high = floor - 1
             window = min(window * 4, _TEXT_WINDOW_IDS if self.search.text else widest)
 
@@ -367,9 +367,9 @@ class _RowWalk:
         if search.text and connection.vendor == "sqlite":
             ids = _ids_containing(ids, search.text)
             search = msgspec.structs.replace(search, text="")
-        return list(self._order(_filter_rows(self.base.with_pks(ids), search), None))
+        return list(self._order_rows(_filter_rows(self.base.with_pks(ids), search), None))
 
-    def _order(self, rows: Rows, max_rows: int | None) -> Rows:
+    def _order_rows(self, rows: Rows, max_rows: int | None) -> Rows:
         """Return the rows newest first, or with `largest` only so many of the largest."""
         if self.largest is None:
             return rows.order_by("-pk")[:max_rows]

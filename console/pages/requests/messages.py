@@ -197,7 +197,7 @@ class MessageBuilder:
 
     def system(self, request: Request) -> Message | None:
         """The system prompt; None if there is none."""
-        blocks = [self._block(part) for part in request.instructions]
+        blocks = [self._build_block(part) for part in request.instructions]
         return Message(role="system", blocks=blocks) if blocks else None
 
     def messages(self, turns: Iterable[Turn]) -> list[Message]:
@@ -206,7 +206,7 @@ class MessageBuilder:
         for index, turn in enumerate(turns):
             blocks = []
             for part in turn.parts:
-                block = self._block(part)
+                block = self._build_block(part)
                 if not isinstance(part, ToolResult):
                     blocks.append(block)
                 elif self._open_calls[part.id]:
@@ -223,11 +223,11 @@ class MessageBuilder:
     def responses(self, response: Response) -> list[Message]:
         """The response and its alternatives."""
         return [
-            Message(role="assistant", blocks=[self._block(part) for part in choice.parts])
+            Message(role="assistant", blocks=[self._build_block(part) for part in choice.parts])
             for choice in (response, *response.alternatives)
         ]
 
-    def _block(self, part: Part) -> Block:
+    def _build_block(self, part: Part) -> Block:
         match part:
             case Text():
                 return _text_block("text", part.text)
@@ -242,7 +242,7 @@ class MessageBuilder:
                 block.call_id = part.id
                 return block
             case ToolResult():
-                blocks = [self._block(inner_part) for inner_part in part.parts]
+                blocks = [self._build_block(inner_part) for inner_part in part.parts]
                 title, is_failed = part.name or part.id, bool(part.is_error)
                 return Block(kind="result", title=title, results=blocks, failed=is_failed)
             case Image() | Audio() | Document():
@@ -271,7 +271,7 @@ class MessageBuilder:
         )
 
     def _text_document(self, part: Document) -> Block:
-        blocks = [self._block(inner) for inner in part.parts or ()]
+        blocks = [self._build_block(inner) for inner in part.parts or ()]
         title = part.title or _("Document")
         if part.text is None:
             return Block(kind="document", title=title, results=blocks)

@@ -32,7 +32,7 @@ class Piece(msgspec.Struct, frozen=True):
 
 
 def previews(rows: Iterable[RequestLog], query: str = "") -> dict[int, list[Piece]]:
-    """Each row's line: the text that matched `query`, else the beginning of the last prompt."""
+    """Preview of each row: the text that matched `query`, else the start of the last prompt."""
     rows = list(rows)
     prompts = RequestBody.objects.previews([row.pk for row in rows])
     pattern = match_pattern(query)

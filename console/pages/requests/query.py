@@ -119,12 +119,12 @@ class Search(msgspec.Struct, frozen=True):
 
     @property
     def empty(self) -> bool:
-        """Whether it has no filter except a time range."""
+        """Whether the search has no filter except a time range."""
         return not (self.terms or self.text or self.id)
 
     @property
     def includes_checks(self) -> bool:
-        """Whether it asks for health checks, which are excluded by default."""
+        """Whether the search includes health checks, which are excluded by default."""
         return any(
             COLUMNS.get(term.name) == "key_prefix"
             and HEALTH_CHECK_KEY in term.values

@@ -144,7 +144,7 @@ def _answer_keys(answer: LoggedResponse) -> list[tuple[str, ...]]:
 
 
 def _message_keys(role: str, parts: tuple[Part, ...]) -> Iterator[tuple[str, ...]]:
-    """What two requests compare of a message; clients do not send all reasoning back."""
+    """Keys to compare a message of two requests by; reasoning that clients omit is left out."""
     for part in parts:
         match part:
             case Text() | Refusal():

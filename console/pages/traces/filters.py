@@ -19,7 +19,7 @@ ANY_TIME = "all"
 
 
 class TraceFilters(msgspec.Struct, frozen=True):
-    """What the list shows; empty values are any. `status` is one of STATUSES."""
+    """Filters of the trace list; empty values match any. `status` is one of STATUSES."""
 
     text: str = ""
     service: str = ""

@@ -60,14 +60,14 @@ class Line(msgspec.Struct, kw_only=True):
 
     @property
     def failed(self) -> bool:
-        """Whether it failed itself."""
+        """Whether the span or request itself failed, not only one below it."""
         if self.span is not None:
             return bool(self.span.error)
         return self.request is not None and self.request.outcome != "ok"
 
     @property
     def duration_ms(self) -> float:
-        """Its duration in milliseconds."""
+        """Duration of the line in milliseconds."""
         return (self.ended_at - self.started_at).total_seconds() * 1000
 
     @property
