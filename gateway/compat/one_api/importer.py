@@ -217,13 +217,13 @@ class _KeyImport:
             if row is not None:
                 self._report.count("keys", "existing")
             else:
-                row = self._key(token, secret)
+                row = self._import_key(token, secret)
                 row.save()
                 self._report.count("keys", "added")
             self._add_usage(usage, token, row)
         write_usage(usage, mark_of(self._tables.gateway), self._report)
 
-    def _key(self, token: Row, secret: str) -> ApiKey:
+    def _import_key(self, token: Row, secret: str) -> ApiKey:
         user = self._users.get(token.get("user_id"), {})
         name = self._free_name(token, user)
         subject = f"key {name}"
@@ -231,7 +231,7 @@ class _KeyImport:
             name=name,
             prefix=self._free_prefix(secret),
             digest=store.digest(secret),
-            routes=self._models(token, user, subject),
+            routes=self._allowed_routes(token, user, subject),
             user=_text_or_empty(user.get("username"))[:_MAX_NAME],
             team=self._team(user),
             expires_at=_parse_timestamp(token.get("expired_time")),
@@ -240,7 +240,7 @@ class _KeyImport:
             source_ref=f"{self._tables.gateway} token {token['id']}",
         )
         if not token.get("unlimited_quota"):
-            total = self._usd(
+            total = self._usd_of_quota(
                 _integer_or_zero(token.get("remain_quota"))
                 + _integer_or_zero(token.get("used_quota"))
             )
@@ -253,18 +253,18 @@ class _KeyImport:
                 self._report.add_remark(subject, "its allowed addresses are not imported")
         return row
 
-    def _usd(self, quota: int) -> Decimal:
+    def _usd_of_quota(self, quota: int) -> Decimal:
         return (Decimal(quota) / self._per_usd).quantize(Decimal("1e-6"))
 
     def _add_usage(self, usage: dict[Name, list[int]], token: Row, row: ApiKey) -> None:
-        """What the token has used, on the day it was created: all that its budget counts."""
+        """Add the token's total usage, dated to the day of its creation."""
         used_quota = _integer_or_zero(token.get("used_quota"))
         if used_quota <= 0:
             return
         day = (_parse_timestamp(token.get("created_time")) or self._now).replace(
             hour=0, minute=0, second=0, microsecond=0
         )
-        units = min(int(self._usd(used_quota) * UNITS), 2**62)
+        units = min(int(self._usd_of_quota(used_quota) * UNITS), 2**62)
         prefix = f"token {token['id']}"
         gateway_prefix = mark_of(self._tables.gateway)
         usage[day, row.pk, prefix, "", gateway_prefix, ""] = [0] * 10 + [units, units]
@@ -288,7 +288,7 @@ class _KeyImport:
             for token in self._tables.tokens
             if token.get("user_id") == user["id"] and not token.get("deleted_at")
         )
-        total = self._usd(_integer_or_zero(user.get("quota")) + used_quota)
+        total = self._usd_of_quota(_integer_or_zero(user.get("quota")) + used_quota)
         if not 0 <= total <= _MAX_USD:
             self._report.add_remark(f"user {user.get('username')}", "its quota is no limit here")
             return None
@@ -301,7 +301,7 @@ class _KeyImport:
         self._report.count("teams", "added")
         return team
 
-    def _models(self, token: Row, user: Row, subject: str) -> list[str]:
+    def _allowed_routes(self, token: Row, user: Row, subject: str) -> list[str]:
         """The routes that a token may use: its own, and those of its group."""
         token_models = _split_names(token.get("models"))
         if token.get("model_limits_enabled"):

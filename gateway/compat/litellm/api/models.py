@@ -179,7 +179,7 @@ def _supported_params(traits: Traits) -> list[str]:
 
 
 def _model_group(name: str, route: Route) -> dict[str, Any]:
-    """As in LiteLLM, each number is the largest, and a capability is true if any target has it."""
+    """Values of a model group: the largest of each number, capabilities that any target has."""
     models = [target.model for target in route.targets]
     traits = [model.traits for model in models]
     prices = [_costs(model.price) for model in models]

@@ -103,38 +103,38 @@ class _RowWriter:
 
     def write(self) -> list[str]:
         for name, provider in self._config.providers.items():
-            self._providers[provider.identity] = self._provider(name, provider)
+            self._providers[provider.identity] = self._write_provider(name, provider)
         for key, model in self._config.models.items():
-            self._models[key] = self._model(model)
+            self._models[key] = self._write_model(model)
         for guardrail in self._config.guardrails.values():
-            self._guardrail(guardrail)
+            self._write_guardrail(guardrail)
         for route in self._config.routes.values():
-            self._route(route)
+            self._write_route(route)
         for alias in self._config.aliases.values():
-            self._alias(alias)
+            self._write_alias(alias)
         for setting in self._config.settings.values():
-            self._setting(setting)
+            self._write_setting(setting)
         for table in _DEPENDENTS if self._owns else ():
-            self._remove(table)
+            self._remove_rows(table)
         return self.notes
 
     def add(self) -> list[Target]:
         for name, provider in self._config.providers.items():
-            self._providers[provider.identity] = self._provider(name, provider)
+            self._providers[provider.identity] = self._write_provider(name, provider)
         for key, model in self._config.models.items():
             self._models[key] = self._added_model(model)
         for route_row in self._config.routes.values():
             row = Route.objects.filter(name=route_row.name).first()
             if row is None:
-                self._route(route_row)
+                self._write_route(route_row)
                 continue
             if owner_ref := owner_label(row):
                 raise OwnedElsewhere("", f"{row} is owned by {owner_ref}; change it there")
             for target in route_row.targets:
-                self._target(row, target, None)
+                self._write_target(row, target, None)
         for alias in self._config.aliases.values():
             if alias.route in self._routes:
-                self._alias(alias)
+                self._write_alias(alias)
         return list(Target.objects.filter(pk__in=self._written_pks[Target]).order_by("pk"))
 
     # --- one row -------------------------------------------------------------------
@@ -158,12 +158,12 @@ class _RowWriter:
         self._written_pks[type(row)].add(row.pk)
         return row
 
-    def _note(self, ref: str, text: str) -> None:
+    def _add_note(self, ref: str, text: str) -> None:
         self.notes.append(f"{ref}: {text}")
 
     # --- providers and models --------------------------------------------------------
 
-    def _provider(self, name: str, provider: ProviderRow) -> Provider:
+    def _write_provider(self, name: str, provider: ProviderRow) -> Provider:
         values = {
             "preset": provider.preset,
             "base_url": provider.base_url,
@@ -185,7 +185,7 @@ class _RowWriter:
             ):
                 return existing_provider
             free_name = f"{name}-{provider.identity[:6]}"
-            self._note(
+            self._add_note(
                 provider.ref,
                 f"the provider {name} was not created by this file; this one is named {free_name}",
             )
@@ -207,7 +207,7 @@ class _RowWriter:
         if not is_unchanged:
             store.set_credential(row, key)
 
-    def _model(self, model_row: ModelRow) -> Model:
+    def _write_model(self, model_row: ModelRow) -> Model:
         provider = self._providers[model_row.provider]
         values: dict[str, Any] = {"traits": model_row.traits}
         values |= {f"price_{name}": model_row.prices.get(name) for name in _PRICES}
@@ -217,7 +217,7 @@ class _RowWriter:
         if row is not None:
             return row
         if model_row.traits or model_row.prices:
-            self._note(
+            self._add_note(
                 model_row.ref,
                 f"the model {provider.name}/{model_row.name} was not created by this file; "
                 "it is not changed",
@@ -234,7 +234,7 @@ class _RowWriter:
         prices = {f"price_{name}": price for name, price in model_row.prices.items()}
         is_known = row is not None and (prices or model_row.traits)
         if row is None or not is_known or row.source == RowSource.FILE:
-            return self._model(model_row)
+            return self._write_model(model_row)
         for name, price in prices.items():
             setattr(row, name, price)
         row.traits = {**row.traits, **model_row.traits}
@@ -243,7 +243,7 @@ class _RowWriter:
 
     # --- routes ----------------------------------------------------------------------
 
-    def _route(self, route_row: RouteRow) -> None:
+    def _write_route(self, route_row: RouteRow) -> None:
         defaults = {
             name: getattr(_DEFAULTS, name) for name in ROUTE_OPTIONS if name not in _NOT_IN_FILE
         }
@@ -262,7 +262,7 @@ class _RowWriter:
         }
         row = self._write_row(Route, {"name": route_row.name}, values, route_row.ref)
         if row is None:
-            self._note(
+            self._add_note(
                 route_row.ref,
                 f"the route {route_row.name} was not created by this file; it is not changed",
             )
@@ -270,7 +270,7 @@ class _RowWriter:
         self._routes[route_row.name] = row
         old_targets = list(Target.objects.filter(route=row, source=RowSource.FILE).order_by("pk"))
         for position, target in enumerate(route_row.targets):
-            self._target(
+            self._write_target(
                 row, target, old_targets[position] if position < len(old_targets) else None
             )
         for step in route_row.steps:
@@ -281,7 +281,7 @@ class _RowWriter:
             }
             self._write_row(Step, {"route": row, "order": step.order}, options, route_row.ref)
 
-    def _target(self, route: Route, target_row: TargetRow, row: Target | None) -> None:
+    def _write_target(self, route: Route, target_row: TargetRow, row: Target | None) -> None:
         values = {
             "model": self._models[target_row.provider, target_row.model],
             "weight": target_row.weight,
@@ -296,7 +296,7 @@ class _RowWriter:
             row or Target(route=route, source=self._source), values, target_row.ref
         )
 
-    def _guardrail(self, guardrail_row: GuardrailRow) -> None:
+    def _write_guardrail(self, guardrail_row: GuardrailRow) -> None:
         values = msgspec.structs.asdict(guardrail_row)
         for name in ("name", "listed_as", "ref"):
             del values[name]
@@ -310,39 +310,39 @@ class _RowWriter:
             self._write_row(Guardrail, {"name": guardrail_row.name}, values, guardrail_row.ref)
             is None
         ):
-            self._note(
+            self._add_note(
                 guardrail_row.ref,
                 f"the guardrail {guardrail_row.name} was not created by this file; "
                 "it is not changed",
             )
 
-    def _alias(self, alias_row: AliasRow) -> None:
+    def _write_alias(self, alias_row: AliasRow) -> None:
         route = self._routes.get(alias_row.route)
         if route is None:
-            self._note(alias_row.ref, f"{alias_row.pattern} is left out, like its route")
+            self._add_note(alias_row.ref, f"{alias_row.pattern} is left out, like its route")
             return
         if (
             self._write_row(Alias, {"pattern": alias_row.pattern}, {"route": route}, alias_row.ref)
             is None
         ):
-            self._note(
+            self._add_note(
                 alias_row.ref,
                 f"the alias {alias_row.pattern} was not created by this file; it is not changed",
             )
 
-    def _setting(self, setting_row: SettingRow) -> None:
+    def _write_setting(self, setting_row: SettingRow) -> None:
         row = self._write_row(
             Setting, {"name": setting_row.name}, {"value": setting_row.value}, setting_row.ref
         )
         if row is None:
-            self._note(
+            self._add_note(
                 setting_row.ref,
                 f"the setting {setting_row.name} was not created by this file; it is not changed",
             )
 
     # --- rows that the file no longer has --------------------------------------------------
 
-    def _remove(self, table: type[Row]) -> None:
+    def _remove_rows(self, table: type[Row]) -> None:
         removed_rows = table._default_manager.filter(source=RowSource.FILE).exclude(
             pk__in=self._written_pks[table]
         )
@@ -350,7 +350,7 @@ class _RowWriter:
             in_use = isinstance(row, Guardrail) and bool(row.attached_to())
             if in_use or any(getattr(row, name).exists() for name in _DEPENDENTS[table]):
                 kind = row._meta.verbose_name
-                self._note(
+                self._add_note(
                     row.source_ref,
                     f"the {kind} {row} is no longer in the file; it is kept because it is in use",
                 )

@@ -120,7 +120,7 @@ class _Parser:
         self._all_entries: list[tuple[Node, Node, Node | None]] = []
         self._routers: list[tuple[Node, Node]] = []
         self._credentials: dict[str, Node] = {}
-        self._usual: Node | None = None
+        self._default_params: Node | None = None
         self._library: dict[str, Node] = {}
 
     def read_shared_settings(self, root: Node) -> None:
@@ -134,9 +134,9 @@ class _Parser:
             self._credentials.setdefault(name.text(), values)
         router = root.get("router_settings")
         usual = router.get("default_litellm_params") if router is not None else None
-        if usual is not None and self._usual is None:
+        if usual is not None and self._default_params is None:
             self.report.keys(usual, "litellm_params")
-            self._usual = usual
+            self._default_params = usual
         library = root.get("litellm_settings")
         for key in ("drop_params", "ssl_verify", "ssl_certificate"):
             setting = library.get(key) if library is not None else None
@@ -152,11 +152,11 @@ class _Parser:
         models = root.get("model_list")
         for entry in models.list() if models is not None else ():
             try:
-                self._model(entry)
+                self._read_model(entry)
             except ConfigError as mistake:
                 self.report.add_mistake(mistake, "this entry is left out")
 
-    def _model(self, entry: Node) -> None:
+    def _read_model(self, entry: Node) -> None:
         self.report.keys(entry, "model_list[]")
         name, params = entry.get("model_name"), entry.get("litellm_params")
         if name is None:
@@ -168,7 +168,7 @@ class _Parser:
         params = self._with_credential(params)
         if info is not None:
             self.report.keys(info, "model_info")
-        self._entry(name, params, info)
+        self._read_entry(name, params, info)
 
     def _with_credential(self, params: Node) -> Node:
         """Return an entry with inherited values; its own take precedence."""
@@ -182,8 +182,8 @@ class _Parser:
                 self.report.add(
                     credential_name, f"there is no `{credential_name.text()}` in credential_list"
                 )
-        if self._usual is not None:
-            merged_params = {**dict(self._usual.items()), **merged_params}
+        if self._default_params is not None:
+            merged_params = {**dict(self._default_params.items()), **merged_params}
         # As in LiteLLM, true for all means true for each: an entry cannot disable it.
         drop_params = self._library.get("drop_params")
         if drop_params is not None and drop_params.boolean():
@@ -191,7 +191,7 @@ class _Parser:
         merged_params = {**self._library, **merged_params}
         return msgspec.structs.replace(params, value=merged_params)
 
-    def _entry(self, name: Node, params: Node, info: Node | None) -> None:
+    def _read_entry(self, name: Node, params: Node, info: Node | None) -> None:
         if _is_catch_all(params):
             self._all_entries.append((name, params, info))
             return
@@ -225,7 +225,7 @@ class _Parser:
             options.policy["prompt_cache"] = _prompt_cache(points)
         note_key_limits(options, params)
         route = self._config.routes.setdefault(public, RouteRow(name=public, ref=options.ref))
-        self._add(deployment, params)
+        self._add_deployment(deployment, params)
         route.targets.append(deployment.target)
         if (guardrails := params.get("guardrails")) is not None:
             route.guardrail_nodes += guardrails.list()
@@ -235,7 +235,7 @@ class _Parser:
             alias = AliasRow(pattern=public, route=public, ref=options.ref)
             self._config.aliases[public] = alias
 
-    def _add(self, deployment: Deployment, params: Node) -> None:
+    def _add_deployment(self, deployment: Deployment, params: Node) -> None:
         config, provider = self._config, deployment.provider
         if provider.identity not in config.names:
             name = label(provider)
@@ -258,7 +258,7 @@ class _Parser:
 
     def finish(self) -> None:
         for entry in self._all_entries:
-            self._families(*entry)
+            self._add_family_routes(*entry)
         for route in self._config.routes.values():
             route.targets = _with_computed_weights(route.targets)
         for name, params in self._routers:
@@ -267,7 +267,7 @@ class _Parser:
             except (UnsupportedEntry, ConfigError) as reason:
                 self.report.add(name, f"{name.text()} is left out: {reason}")
 
-    def _families(self, name: Node, params: Node, info: Node | None) -> None:
+    def _add_family_routes(self, name: Node, params: Node, info: Node | None) -> None:
         """Add routes for the bare model `*`: one per family of names without a route.
 
         LiteLLM infers the provider of such a request from its model name. `provider/model`

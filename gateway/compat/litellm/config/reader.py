@@ -248,12 +248,12 @@ class _Converter:
                 f"{self._file}:{line}", path[:200], "is nested too deeply or has too many nodes"
             )
         raw_text = node.value if isinstance(node, yaml.ScalarNode) else ""
-        value = self._value(node, path, depth, line)
+        value = self._convert_value(node, path, depth, line)
         return Node(value=value, file=self._file, line=line, path=path, raw=raw_text)
 
-    def _value(self, node: yaml.Node, path: str, depth: int, line: int) -> Any:
+    def _convert_value(self, node: yaml.Node, path: str, depth: int, line: int) -> Any:
         if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, path, depth)
+            return self._convert_mapping(node, path, depth)
         if isinstance(node, yaml.SequenceNode):
             return tuple(
                 self.convert(item, f"{path}[{position}]", depth + 1, item.start_mark.line + 1)
@@ -266,7 +266,7 @@ class _Converter:
         except (yaml.YAMLError, ValueError):
             raise ConfigError(location, path, "has a value that is not plain YAML") from None
 
-    def _mapping(self, node: yaml.MappingNode, path: str, depth: int) -> dict[str, Node]:
+    def _convert_mapping(self, node: yaml.MappingNode, path: str, depth: int) -> dict[str, Node]:
         mapping: dict[str, Node] = {}
         merged_nodes: dict[str, Node] = {}
         for key, value in node.value:
@@ -294,5 +294,5 @@ class _Converter:
             raise ConfigError(self._file, path[:200], "is nested too deeply or has too many nodes")
         for part in reversed(parts):
             if isinstance(part, yaml.MappingNode):
-                mapping |= self._mapping(part, path, depth + 1)
+                mapping |= self._convert_mapping(part, path, depth + 1)
         return mapping

@@ -22,13 +22,13 @@ class Report:
 
     def add(self, node: Node, text: str) -> None:
         """Add a remark about this node."""
-        self._add(node, node.path, text)
+        self._add_note(node, node.path, text)
 
     def add_mistake(self, mistake: ConfigError, consequence: str) -> None:
         """Add a mistake, at its own location, and what it leads to."""
         file, _, line = mistake.location.rpartition(":")
         node = Node(value=None, file=file, line=int(line))
-        self._add(node, mistake.field, f"{mistake.reason}; {consequence}")
+        self._add_note(node, mistake.field, f"{mistake.reason}; {consequence}")
 
     def attempt(self, node: Node, read: Callable[[Node], Value]) -> Value | None:
         """Return what `read` makes of an optional value; None, and a remark, for a bad one."""
@@ -45,13 +45,13 @@ class Report:
             key_path = f"{section}.{name}" if section else name
             if key is None:
                 guess = suggest_key(section, name)
-                self._add(
+                self._add_note(
                     value, key_path, f"unknown key{f'; did you mean {guess}?' if guess else ''}"
                 )
             elif key.status != "supported":
-                self._add(value, key_path, f"{_STATUS_TEXTS[key.status]}: {key.reason}")
+                self._add_note(value, key_path, f"{_STATUS_TEXTS[key.status]}: {key.reason}")
 
-    def _add(self, node: Node, key_path: str, text: str) -> None:
+    def _add_note(self, node: Node, key_path: str, text: str) -> None:
         if node.file not in self._files:
             self._files.append(node.file)
         self._nodes_by_message.setdefault((key_path, text), []).append(node)

@@ -36,7 +36,7 @@ def import_end_users(tables: Tables, report: ImportReport) -> None:
 
 
 def _end_user_entry(row: Row, shared_row: Row | None, report: ImportReport) -> dict[str, Any]:
-    """What an end user has of its own, as an entry of the setting."""
+    """Alias, limits and budget of an end user, as an entry of the setting."""
     limits, budget, passes = amounts_of(row, shared_row, f"end user {row['user_id']}", report)
     entry = {
         "alias": (row.get("alias") or "").replace("\0", ""),

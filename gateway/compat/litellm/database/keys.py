@@ -99,7 +99,7 @@ class _KeyImport:
             row = existing_keys.get(store.hashed_digest(token))
             if row is not None:
                 self._report.count("keys", "existing")
-            elif (row := self._key(key)) is not None:
+            elif (row := self._import_key(key)) is not None:
                 self._report.count("keys", "added")
                 new_keys.append(row)
             else:
@@ -123,15 +123,15 @@ class _KeyImport:
             return True
         return False
 
-    def _key(self, key: Row) -> ApiKey | None:
+    def _import_key(self, key: Row) -> ApiKey | None:
         token, subject = key["token"], _key_label(key)
         metadata = key.get("metadata") if isinstance(key.get("metadata"), dict) else {}
         row = ApiKey(
             name=self._free_name(key, subject),
             prefix=public_prefix(token),
             digest=store.hashed_digest(token),
-            routes=self._models(key, subject),
-            tags=self._tags(metadata or {}, subject),
+            routes=self._allowed_routes(key, subject),
+            tags=self._key_tags(metadata or {}, subject),
             guardrails=self._known_guardrails(metadata or {}, subject),
             user=_text_or_empty(key.get("user_id")),
             team=self._teams.of_key(key),
@@ -146,7 +146,7 @@ class _KeyImport:
             row.previous_prefix = public_prefix(imported_key["token"])
             row.previous_digest = store.hashed_digest(imported_key["token"])
             row.previous_expires_at = _utc_time(imported_key["revoke_at"])
-        self._block(row, key, subject, passes=passes)
+        self._block_key(row, key, subject, passes=passes)
         self._note_unsupported(key, metadata or {}, subject)
         try:
             row.clean_fields(exclude=["digest", "previous_digest"])
@@ -156,7 +156,7 @@ class _KeyImport:
             return None
         return row
 
-    def _block(self, row: ApiKey, key: Row, subject: str, *, passes: bool) -> None:
+    def _block_key(self, row: ApiKey, key: Row, subject: str, *, passes: bool) -> None:
         in_blocked = {key.get("team_id"), key.get("project_id")} & self._blocked_ids
         if key.get("blocked") or in_blocked or not passes:
             row.revoked_at = self._now
@@ -175,7 +175,7 @@ class _KeyImport:
 
     # --- models --------------------------------------------------------------------
 
-    def _models(self, key: Row, subject: str) -> list[str]:
+    def _allowed_routes(self, key: Row, subject: str) -> list[str]:
         """The routes that a key may use: its own models, within those of its team or user."""
         if not _calls_models(key):
             self._report.add_remark(
@@ -240,7 +240,7 @@ class _KeyImport:
 
     # --- the rest ---------------------------------------------------------------------
 
-    def _tags(self, metadata: Row, subject: str) -> list[str]:
+    def _key_tags(self, metadata: Row, subject: str) -> list[str]:
         tags = metadata.get("tags") or []
         try:
             return list(texts(tags, "tags"))

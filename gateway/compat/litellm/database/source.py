@@ -129,35 +129,37 @@ class _TableReader:
             self._columns.setdefault(row["table_name"], set()).add(row["column_name"])
 
     def read(self) -> Tables:
-        if not self._has("VerificationToken"):
+        if not self._has_table("VerificationToken"):
             raise SourceError(
                 f"the schema `{self._schema[:80]}` has no table LiteLLM_VerificationToken: "
                 "this is no database of a LiteLLM proxy"
             )
         return Tables(
-            rows={name: self._rows(name) for name in _TABLES if self._has(name)},
-            usage=self._usage() if self._has(_USAGE) else [],
-            counts={name: self._number(name) for name in UNIMPORTED if self._has(name)},
+            rows={name: self._read_rows(name) for name in _TABLES if self._has_table(name)},
+            usage=self._read_usage() if self._has_table(_USAGE) else [],
+            counts={name: self._read_number(name) for name in UNIMPORTED if self._has_table(name)},
         )
 
-    def _has(self, name: str) -> bool:
+    def _has_table(self, name: str) -> bool:
         return f"LiteLLM_{name}" in self._columns
 
-    def _sql(self, text: str, name: str) -> Any:
+    def _table_query(self, text: str, name: str) -> Any:
         from psycopg import sql
 
         table = sql.Identifier(self._schema, f"LiteLLM_{name}")
         return sql.SQL(text).format(table=table)
 
-    def _rows(self, name: str) -> list[Row]:
-        rows = self._connection.execute(self._sql("SELECT * FROM {table} ORDER BY 1", name))
+    def _read_rows(self, name: str) -> list[Row]:
+        rows = self._connection.execute(self._table_query("SELECT * FROM {table} ORDER BY 1", name))
         return [dict(row) for row in rows]
 
-    def _number(self, name: str) -> int:
-        rows = self._connection.execute(self._sql("SELECT count(*) AS number FROM {table}", name))
+    def _read_number(self, name: str) -> int:
+        rows = self._connection.execute(
+            self._table_query("SELECT count(*) AS number FROM {table}", name)
+        )
         return int(rows.fetchone()["number"])
 
-    def _usage(self) -> list[Row]:
+    def _read_usage(self) -> list[Row]:
         columns = self._columns[f"LiteLLM_{_USAGE}"]
         names = [
             f"COALESCE({name}, '') AS {name}" if name in columns else f"'' AS {name}"
@@ -166,4 +168,4 @@ class _TableReader:
         sums = [f"SUM({name}) AS {name}" if name in columns else f"0 AS {name}" for name in _SUMS]
         column_numbers = ", ".join(str(number) for number in range(1, len(_NAMES) + 1))
         text = f"SELECT {', '.join([*names, *sums])} FROM {{table}} GROUP BY {column_numbers}"  # noqa: S608 - constants
-        return [dict(row) for row in self._connection.execute(self._sql(text, _USAGE))]
+        return [dict(row) for row in self._connection.execute(self._table_query(text, _USAGE))]

@@ -62,18 +62,20 @@ class _TeamImport:
         for row in self._tables.of("OrganizationTable"):
             ref = row["organization_id"]
             name = row.get("organization_alias") or ref
-            self._teams.organizations[ref] = self._team("organization", ref, name, row)
+            self._teams.organizations[ref] = self._import_team("organization", ref, name, row)
         for row in self._tables.of("TeamTable"):
             self._add_team(row, has_projects=row["team_id"] in with_projects)
         for row in self._tables.of("ProjectTable"):
             ref = row["project_id"]
             parent = self._teams.teams.get(row.get("team_id") or "")
             name = row.get("project_alias") or ref
-            self._teams.projects[ref] = self._team("project", ref, name, row, parent)
+            self._teams.projects[ref] = self._import_team("project", ref, name, row, parent)
         for row in self._tables.of("UserTable"):
             if has_amounts(row, None) and self._has_own_keys(row["user_id"]):
                 name = f"user {row['user_id']}"
-                self._teams.users[row["user_id"]] = self._team("user", row["user_id"], name, row)
+                self._teams.users[row["user_id"]] = self._import_team(
+                    "user", row["user_id"], name, row
+                )
         return self._teams
 
     def _add_team(self, row: Row, *, has_projects: bool) -> None:
@@ -85,14 +87,18 @@ class _TeamImport:
                 subject, "has projects, so its organization's budget and limits do not apply to it"
             )
             parent = None
-        self._teams.teams[ref] = self._team("team", ref, row.get("team_alias") or ref, row, parent)
+        self._teams.teams[ref] = self._import_team(
+            "team", ref, row.get("team_alias") or ref, row, parent
+        )
         if remark := describe_aliases(self._aliases.get(row.get("model_id"))):
             self._report.add_remark(subject, remark)
         for column in ("router_settings", "policies", "object_permission_id"):
             if row.get(column):
                 self._report.add_remark(subject, f"{column} is not imported")
 
-    def _team(self, kind: str, ref: str, name: str, row: Row, parent: Team | None = None) -> Team:
+    def _import_team(
+        self, kind: str, ref: str, name: str, row: Row, parent: Team | None = None
+    ) -> Team:
         source_ref = f"LiteLLM {kind} {ref}"[:300]
         subject = f"{kind} {name}"
         if (existing_team := self._imported_teams.get(source_ref)) is not None:

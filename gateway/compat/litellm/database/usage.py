@@ -86,7 +86,7 @@ def _usage_counts(row: Row) -> list[int]:
 def _remaining_spend(
     tables: Tables, keys: dict[str, ApiKey], report: ImportReport
 ) -> Iterator[tuple[Name, int]]:
-    """What the counter of a budget has and its days do not, as usage of the window's start."""
+    """Spend in budget counters that no daily row has, as usage at the start of the window."""
     now = timezone.now()
     days: dict[str, list[tuple[str, Decimal]]] = {}
     for row in tables.usage:
