@@ -194,7 +194,7 @@ class UsageSumsQuerySet(RollupQuerySet[Row]):
     # The requests that `requests`, `errors` and `client_closed` count; None for all.
     counted: Q | None = ~Q(key_prefix=HEALTH_CHECK_KEY)
 
-    def _sums(self) -> dict[str, Any]:
+    def _sum_fields(self) -> dict[str, Any]:
         return {
             name: Sum(name, filter=self.counted if name in _CLIENT_COUNTS else None, default=0)
             for name in _SUMS
@@ -206,7 +206,7 @@ class UsageSumsQuerySet(RollupQuerySet[Row]):
 
     def totals(self) -> Totals:
         """Totals of all rows."""
-        return _row_totals(self.aggregate(**self._sums()))
+        return _row_totals(self.aggregate(**self._sum_fields()))
 
     def by(self, dimension: str) -> dict[Name, Totals]:
         """Totals by model, key, provider or route (a key of DIMENSIONS)."""
@@ -214,7 +214,7 @@ class UsageSumsQuerySet(RollupQuerySet[Row]):
 
     def by_columns(self, *names: str) -> dict[Name, Totals]:
         """Totals by the values of these columns."""
-        rows = self.order_by().values(*names).annotate(**self._sums())
+        rows = self.order_by().values(*names).annotate(**self._sum_fields())
         return {tuple(row[name] for name in names): _row_totals(row) for row in rows}
 
     def by_step_and(self, step: str, dimension: str) -> Iterator[tuple[datetime, Name, Totals]]:
@@ -240,7 +240,7 @@ class UsageSumsQuerySet(RollupQuerySet[Row]):
     ) -> Iterator[tuple[datetime, Name, Totals]]:
         start = F("hour") if step == "hour" else _TruncatedHour(self.start, step)
         rows = self.order_by().annotate(step=start).values("step", *names)
-        for row in rows.annotate(**self._sums()).order_by("step"):
+        for row in rows.annotate(**self._sum_fields()).order_by("step"):
             yield _step_start(row["step"]), tuple(row[name] for name in names), _row_totals(row)
 
     def units_by(self, column: str, *names: str) -> dict[Name, int]:
@@ -266,7 +266,7 @@ class UsageHourQuerySet(UsageSumsQuerySet[Row]):
 
     def by_hour(self) -> dict[datetime, Totals]:
         """Totals of each hour with usage, oldest first."""
-        rows = self.order_by("hour").values("hour").annotate(**self._sums())
+        rows = self.order_by("hour").values("hour").annotate(**self._sum_fields())
         return {row["hour"]: _row_totals(row) for row in rows}
 
     def by_hour_and(self, dimension: str) -> Iterator[tuple[datetime, Name, Totals]]:
@@ -286,7 +286,7 @@ class EndUserHourQuerySet(UsageHourQuerySet[Row]):
     counted = None
 
     def of_end_users(self, names: Sequence[str]) -> Self:
-        """Those of these end users."""
+        """Rows of these end users."""
         return self.filter(end_user__in=names)
 
     def spend_by_end_user(self, key_id: int, limit: int) -> dict[str, Decimal]:

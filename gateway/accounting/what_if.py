@@ -131,7 +131,7 @@ def what_if(since: dt.datetime, until: dt.datetime, candidates: Sequence[Candida
 
 
 def estimate(totals: Totals, price: Price) -> Decimal | None:
-    """What these tokens would have cost at this price; None if a price is unknown."""
+    """Estimated cost of these tokens at this price; None if a price is unknown."""
     price = _price_of_average(totals, price)
     uncached_tokens, cache_read_tokens, cache_write_tokens = (
         totals.input_tokens,

@@ -44,7 +44,7 @@ class Condition(NamedTuple):
 
 
 class ProcessFigures(NamedTuple):
-    """What the process that checks knows without the database.
+    """Values that the checking process has without reading the database.
 
     Attributes:
         snapshot: the registry in use.

@@ -49,8 +49,8 @@ class AlertTracker:
         ]
         silences = list(AlertSilence.objects.current())
         notices = [
-            *self._open(due_conditions, silences),
-            *self._resolve(conditions),
+            *self._open_alerts(due_conditions, silences),
+            *self._resolve_alerts(conditions),
             *self._end_silences(silences),
         ]
         for channel in AlertChannel.objects.filter(enabled=True) if notices else ():
@@ -58,7 +58,7 @@ class AlertTracker:
                 if not channel.events or notice.event in channel.events:
                     deliver(channel, notice)
 
-    def _open(
+    def _open_alerts(
         self, conditions: list[Condition], silences: list[AlertSilence]
     ) -> list[Notification]:
         notices = []
@@ -87,7 +87,7 @@ class AlertTracker:
                 )
         return notices
 
-    def _resolve(self, conditions: list[Condition]) -> list[Notification]:
+    def _resolve_alerts(self, conditions: list[Condition]) -> list[Notification]:
         current_identities = {
             (c.event, c.subject[:300], self._node if c.per_node else "") for c in conditions
         }

@@ -54,21 +54,21 @@ class Admin(AuthBase):
 
 
 class Editor(Admin):
-    """As Admin; also editors."""
+    """Allows admins (see `Admin`) and editors."""
 
     permission = "edit"
     reason = "only admins and editors may do this"
 
 
 class Reader(Admin):
-    """As Admin; also editors and viewers, for safe methods and their own data."""
+    """Allows admins; editors and viewers for safe methods and their own data."""
 
     permission = "view"
     reason = "your role does not include this"
 
 
 class BodyReader(Admin):
-    """As Admin; also users with the permission to read request and response bodies."""
+    """Allows admins, and users with the permission to read request and response bodies."""
 
     reason = "you may not read request bodies; ask an admin for access"
 

@@ -29,13 +29,13 @@ class Middleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         """Respond to a request."""
         if self._is_async:
-            return self._acall(request)
+            return self._call_async(request)
         state = self.before(request)
         with self.during(request):
             response: HttpResponseBase = self.get_response(request)
         return self.after(request, response, state)
 
-    async def _acall(self, request: HttpRequest) -> HttpResponseBase:
+    async def _call_async(self, request: HttpRequest) -> HttpResponseBase:
         state = self.before(request)
         with self.during(request):
             response: HttpResponseBase = await self.get_response(request)

@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 def page(
     items: Sequence[Item], cursor: int, limit: int, max_limit: int = MAX_PAGE
 ) -> dict[str, Any]:
-    """At most `limit` items from the offset `cursor`; `next` is None on the last page."""
+    """A page of at most `limit` items from offset `cursor`; `next` is None on the last page."""
     start, size = max(cursor, 0), min(max(limit, 1), max_limit)
     has_more = len(items) > start + size
     return {"items": list(items[start : start + size]), "next": start + size if has_more else None}

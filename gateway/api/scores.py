@@ -37,7 +37,7 @@ KEY_SCORES_PER_MINUTE = 120
 
 
 class Scorer(Admin):
-    """As Admin; also editors, and members for requests of their own keys."""
+    """Allows admins, editors, and members for requests of their own keys."""
 
     permission = "own"
     reason = "only admins, editors and owners of the request's key may score it"
@@ -57,7 +57,7 @@ class KeyCaller:
 
 
 class ScorerOrKey(Scorer):
-    """As Scorer; also a gateway key, for its own requests."""
+    """Allows what `Scorer` allows, and a gateway key for its own requests."""
 
     def __call__(self, request: HttpRequest) -> Any | None:
         """The user, the name of an admin credential, or a KeyCaller; None (401) without any."""

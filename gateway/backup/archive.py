@@ -47,7 +47,7 @@ class Table(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a backup holds.
+    """Contents of a backup.
 
     Attributes:
         program_version: the program that made the backup.

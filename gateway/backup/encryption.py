@@ -46,17 +46,17 @@ class EncryptedWriter(io.RawIOBase):
         view = memoryview(data).cast("B")  # type: ignore[arg-type]
         self._buffer += view
         while len(self._buffer) > CHUNK_BYTES:
-            self._seal(bytes(self._buffer[:CHUNK_BYTES]), last=False)
+            self._write_chunk(bytes(self._buffer[:CHUNK_BYTES]), last=False)
             del self._buffer[:CHUNK_BYTES]
         return len(view)
 
     def close(self) -> None:
         """Write the last chunk."""
         if not self.closed:
-            self._seal(bytes(self._buffer), last=True)
+            self._write_chunk(bytes(self._buffer), last=True)
         super().close()
 
-    def _seal(self, chunk: bytes, *, last: bool) -> None:
+    def _write_chunk(self, chunk: bytes, *, last: bool) -> None:
         self._target.write(self._cipher.encrypt(_chunk_nonce(self._count, last=last), chunk, None))
         self._count += 1
 
@@ -78,12 +78,12 @@ class EncryptedReader(io.RawIOBase):
         """Read decrypted bytes; 0 at the end."""
         view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
         if not self._plain and self._next:
-            self._plain = self._open()
+            self._plain = self._read_chunk()
         size = min(len(view), len(self._plain))
         view[:size], self._plain = self._plain[:size], self._plain[size:]
         return size
 
-    def _open(self) -> bytes:
+    def _read_chunk(self) -> bytes:
         sealed_chunk, self._next = self._next, self._source.read(CHUNK_BYTES + _TAG_BYTES)
         try:
             chunk = self._cipher.decrypt(

@@ -101,7 +101,7 @@ def _own_tables() -> dict[str, list[str]]:
 def _last_migrations(
     executor: MigrationExecutor, applied_migrations: set[tuple[str, str]]
 ) -> list[tuple[str, str]]:
-    """Those of the applied migrations after which no other of the same app was applied."""
+    """The last applied migrations of each app: no applied migration of the app depends on them."""
     nodes = executor.loader.graph.node_map
     return [
         key

@@ -26,7 +26,7 @@ def parse_arguments(text: str) -> tuple[dict[str, Any] | None, str | None]:
 
 
 def render_arguments(call: ToolCall) -> str:
-    """The string of a call's arguments; what did not parse is given back as it came."""
+    """A call's arguments as a string; invalid JSON is returned as the model wrote it."""
     if call.arguments is None:
         return call.raw or ""
     return msgspec.json.encode(call.arguments).decode()

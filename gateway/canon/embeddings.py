@@ -48,7 +48,7 @@ class EmbedRequest(msgspec.Struct, frozen=True, kw_only=True):
         return self.client_paths.get(name, name)
 
     def slice_inputs(self, start: int, stop: int) -> EmbedRequest:
-        """The same request for these inputs alone."""
+        """A copy of the request with only these inputs."""
         extra = {
             dialect: {k: v[start:stop] if "[]" in k else v for k, v in fields.items()}
             for dialect, fields in self.extra.items()

@@ -236,7 +236,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Thinking(msgspec.Struct, frozen=True, kw_only=True):
-    """How much the model should reason, and how much of it the client sees.
+    """How much the model should reason, and how much of the reasoning is returned.
 
     Attributes:
         mode: `off`, `auto` (the model decides), `budget` (`budget` tokens) or

@@ -291,7 +291,7 @@ def _references_in(objects: Iterable[Schema]) -> set[str]:
 
 
 def resolve_ref(root: Schema, ref: str) -> Any:
-    """What a reference within the schema means; None for any other."""
+    """The subschema that a reference within the schema names; None for any other reference."""
     if ref == "#":
         return root
     node: Any = root if ref.startswith("#/") else None

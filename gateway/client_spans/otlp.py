@@ -260,28 +260,30 @@ class _ProtobufValues:
 
     def attributes(self, items: Any) -> dict[str, Any]:
         """Attributes by name."""
-        self._take(len(items))
-        return {item.key: self._value(item.value, 0) for item in items}
+        self._count_values(len(items))
+        return {item.key: self._decode_value(item.value, 0) for item in items}
 
-    def _value(self, value: Any, depth: int) -> Any:
+    def _decode_value(self, value: Any, depth: int) -> Any:
         name = value.WhichOneof("value")
         if name is None or depth == MAX_DEPTH:
             return None
         inner = getattr(value, name)
         match name:
             case "array_value":
-                self._take(len(inner.values))
-                return [self._value(item, depth + 1) for item in inner.values]
+                self._count_values(len(inner.values))
+                return [self._decode_value(item, depth + 1) for item in inner.values]
             case "kvlist_value":
-                self._take(len(inner.values))
-                return {item.key: self._value(item.value, depth + 1) for item in inner.values}
+                self._count_values(len(inner.values))
+                return {
+                    item.key: self._decode_value(item.value, depth + 1) for item in inner.values
+                }
             case "bytes_value":
                 return b64encode(inner).decode()
             case "double_value" if not math.isfinite(inner):
                 return None
         return inner
 
-    def _take(self, count: int) -> None:
+    def _count_values(self, count: int) -> None:
         self._count += count
         if self._count > MAX_VALUES:
             raise TooManyValues

@@ -57,7 +57,7 @@ class ClientSpan(msgspec.Struct, kw_only=True):
 
 
 class ClientTrace(msgspec.Struct, kw_only=True):
-    """What is known of a trace besides its spans; empty fields are unknown.
+    """Metadata of a trace; empty fields are unknown.
 
     Attributes:
         session: id that the traces of one conversation share.
@@ -96,7 +96,7 @@ class ParsedSpans(msgspec.Struct, kw_only=True):
 
 
 class SpanBatch(msgspec.Struct, kw_only=True):
-    """What one request stores: spans without secrets, and the key that sent them.
+    """Spans to store from one request, without secrets, and the key that sent them.
 
     `packed` has the content of each span as JSON: None for a span without content, empty where
     it is not stored.

@@ -17,7 +17,7 @@ _SAMPLERS = ("always_on", "always_off", "traceidratio")
 
 
 class OtelSettings(NamedTuple):
-    """What is exported over OTLP.
+    """Signals to export over OTLP, and how.
 
     Attributes:
         ratio: share of traces that are exported, 0 to 1.

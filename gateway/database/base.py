@@ -96,7 +96,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     Database: Any = SimpleNamespace(**{**vars(psycopg), "connect": BoundedConnection.connect})
 
     def close_if_unusable_or_obsolete(self) -> None:
-        """Also close a suspect connection; called before each request and each unit of work."""
+        """Close an unusable connection; called before each request and each unit of work."""
         if getattr(self.connection, "suspect", False) and not self.in_atomic_block:
             self.close()
         super().close_if_unusable_or_obsolete()

@@ -88,21 +88,21 @@ class _ExampleBuilder:
         if depth > _MAX_DEPTH or self._remaining_values < 0:
             return None
         if not isinstance(schema, Mapping):
-            return self._string({}, name, seed)
-        schema = self._resolve(schema, depth)
+            return self._string_example({}, name, seed)
+        schema = self._resolve_schema(schema, depth)
         if "const" in schema:
             return schema["const"]
         choices = schema.get("enum")
         if isinstance(choices, list) and choices:
             return choices[_pick_index(name, seed, len(choices))]
-        return self._typed(schema, name, seed, depth)
+        return self._typed_example(schema, name, seed, depth)
 
-    def _typed(self, schema: Mapping[str, Any], name: str, seed: int, depth: int) -> Any:
+    def _typed_example(self, schema: Mapping[str, Any], name: str, seed: int, depth: int) -> Any:
         match _schema_type(schema):
             case "object":
-                return self._object(schema, seed, depth)
+                return self._object_example(schema, seed, depth)
             case "array":
-                return self._array(schema, name, seed, depth)
+                return self._array_example(schema, name, seed, depth)
             case "integer":
                 return int(_sample_number(schema, name, seed, is_integer=True))
             case "number":
@@ -112,9 +112,9 @@ class _ExampleBuilder:
             case "null":
                 return None
             case _:
-                return self._string(schema, name, seed)
+                return self._string_example(schema, name, seed)
 
-    def _resolve(self, schema: Mapping[str, Any], depth: int) -> Mapping[str, Any]:
+    def _resolve_schema(self, schema: Mapping[str, Any], depth: int) -> Mapping[str, Any]:
         """Return the schema with `$ref`, allOf, anyOf and oneOf resolved into one object."""
         for _ in range(_MAX_DEPTH):
             if isinstance(schema.get("$ref"), str):
@@ -124,18 +124,18 @@ class _ExampleBuilder:
             branches = schema.get("anyOf") or schema.get("oneOf")
             if isinstance(branches, list) and branches:
                 sibling_keys = {k: v for k, v in schema.items() if k not in {"anyOf", "oneOf"}}
-                schema = _merge_schemas(sibling_keys, self._branch(branches, depth))
+                schema = _merge_schemas(sibling_keys, self._select_branch(branches, depth))
                 continue
             if isinstance(schema.get("allOf"), list):
                 parts = [part for part in schema["allOf"] if isinstance(part, Mapping)]
                 schema = {key: item for key, item in schema.items() if key != "allOf"}
                 for part in parts:
-                    schema = _merge_schemas(schema, self._resolve(part, depth))
+                    schema = _merge_schemas(schema, self._resolve_schema(part, depth))
                 continue
             break
         return schema
 
-    def _branch(self, branches: list[Any], depth: int) -> Mapping[str, Any]:
+    def _select_branch(self, branches: list[Any], depth: int) -> Mapping[str, Any]:
         """Return the first branch that is not null; at depth, the null branch, to end recursion."""
         schemas = [branch for branch in branches if isinstance(branch, Mapping)]
         null_branches = [branch for branch in schemas if branch.get("type") == "null"]
@@ -151,7 +151,7 @@ class _ExampleBuilder:
                 node = node.get(step.replace("~1", "/").replace("~0", "~"))
         return node if isinstance(node, Mapping) else {}
 
-    def _object(self, schema: Mapping[str, Any], seed: int, depth: int) -> dict[str, Any]:
+    def _object_example(self, schema: Mapping[str, Any], seed: int, depth: int) -> dict[str, Any]:
         properties = schema.get("properties")
         properties = properties if isinstance(properties, Mapping) else {}
         required = [n for n in schema.get("required") or () if isinstance(n, str)]
@@ -165,7 +165,9 @@ class _ExampleBuilder:
             instance_fields[key] = self.value(extra, key, seed + index, depth + 1)
         return instance_fields
 
-    def _array(self, schema: Mapping[str, Any], name: str, seed: int, depth: int) -> list[Any]:
+    def _array_example(
+        self, schema: Mapping[str, Any], name: str, seed: int, depth: int
+    ) -> list[Any]:
         min_items = _int_keyword(schema, "minItems", 0)
         item_count = max(min_items, 2 if depth < _FILLED_DEPTH else 0)
         item_count = min(item_count, _int_keyword(schema, "maxItems", item_count), 100)
@@ -185,7 +187,7 @@ class _ExampleBuilder:
             items_built.append(value)
         return items_built
 
-    def _string(self, schema: Mapping[str, Any], name: str, seed: int) -> str:
+    def _string_example(self, schema: Mapping[str, Any], name: str, seed: int) -> str:
         text = self._hint(name) or _FORMATS.get(str(schema.get("format", "")))
         if isinstance(schema.get("pattern"), str):
             text = _matching_sample(schema["pattern"]) or text

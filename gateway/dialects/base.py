@@ -117,7 +117,7 @@ class StreamRenderer(Protocol):
 
     @property
     def report(self) -> list[Adaptation]:
-        """What could not be expressed so far."""
+        """Adaptations so far: what could not be expressed."""
 
     def feed(self, event: Event) -> bytes:
         """The bytes for this event, with the terminator after End; may be empty."""
@@ -259,7 +259,7 @@ def _peek_nothing(body: bytes) -> Response | None:
 
 
 def _is_url_only_image(part: Image | Document, traits: Traits) -> bool:
-    """Whether it is an image, for a model that accepts images but not image URLs."""
+    """Whether the part is an image URL, for a model that accepts images but not image URLs."""
     return isinstance(part, Image) and traits.images and not traits.image_urls
 
 

@@ -18,7 +18,7 @@ Verdicts = Mapping[str, Verdict]
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """What the verdict of a probe implies for a trait.
+    """Value of a trait that the verdict of a probe implies.
 
     Attributes:
         trait: a field of Traits.

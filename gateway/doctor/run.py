@@ -69,7 +69,7 @@ class _Examiner:
         outcome = "done"
         try:
             async with asyncio.timeout(total_s):
-                first_finding = await self._probe(PLAIN)
+                first_finding = await self._run_probe(PLAIN)
                 if first_finding.verdict != "supported":
                     outcome = "silent"
                 else:
@@ -97,9 +97,9 @@ class _Examiner:
 
     async def _probe_in_slot(self, probe: Probe) -> None:
         async with self._slots:
-            await self._probe(probe)
+            await self._run_probe(probe)
 
-    async def _probe(self, probe: Probe) -> Finding:
+    async def _run_probe(self, probe: Probe) -> Finding:
         started = time.perf_counter()
         try:
             finding = await self._judge_probe(probe)

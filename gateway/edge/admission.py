@@ -167,7 +167,7 @@ def _is_trusted(origin: str, config: Config) -> bool:
 
 
 def _is_allowed(host: str, patterns: tuple[str, ...]) -> bool:
-    """As in Django's ALLOWED_HOSTS: a name, `.name` to include its subdomains, or `*`."""
+    """Whether a host is allowed; the patterns are those of Django's ALLOWED_HOSTS."""
     name = host.lower()
     if not name.endswith("]"):
         before, colon, port = name.rpartition(":")

@@ -262,10 +262,10 @@ class _ModelNames:
         if provider_model is None:
             if len(self._resolved_names) >= _MAX_CACHED_NAMES:
                 self._resolved_names.clear()
-            provider_model = self._resolved_names[name] = self._resolve(name, line_number)
+            provider_model = self._resolved_names[name] = self._resolve_name(name, line_number)
         return provider_model
 
-    def _resolve(self, name: str, line_number: int) -> str:
+    def _resolve_name(self, name: str, line_number: int) -> str:
         if (fault := model_names.find_name_fault(name)) is not None:
             raise invalid(f"line {line_number} of the file: body.model: {fault}", "file")
         snapshot, provider_name = self._call.snapshot, self._provider.name

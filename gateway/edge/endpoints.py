@@ -31,7 +31,7 @@ Action = Literal[
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """What one path does.
+    """How one path is handled.
 
     `arg` is the part of the path after a prefix, if any. `model` and `stream` are set in
     dialects that encode them in the path.

@@ -166,16 +166,16 @@ class _ResponseRequest:
         """The JSON of the response, or its events. Raises GatewayError."""
         match self.endpoint.name.rpartition("/")[2], self.method:
             case "cancel", _:
-                return await self._cancel()
+                return await self._cancel_response()
             case "input_items", _:
                 return await self._input_items()
             case _, "DELETE":
-                return await self._delete()
-        return await self._read()
+                return await self._delete_response()
+        return await self._read_response()
 
-    async def _find(self) -> StoredResponse:
+    async def _find_response(self) -> StoredResponse:
         stored_response = await self.runtime.responses.find(self.owner, self.endpoint.arg)
-        job = self._job()
+        job = self._find_job()
         if job is not None:
             # Another process may have received the request to cancel it.
             if stored_response is None or stored_response.status == "cancelled":
@@ -187,7 +187,7 @@ class _ResponseRequest:
             raise GatewayError(Error(kind="not_found", message=message, param="response_id"))
         return stored_response
 
-    def _job(self) -> BackgroundJob | None:
+    def _find_job(self) -> BackgroundJob | None:
         return background.background_responses(self.runtime).job(self.owner, self.endpoint.arg)
 
     def _require_content(self, stored_response: StoredResponse) -> StoredResponse:
@@ -199,13 +199,13 @@ class _ResponseRequest:
         )
         raise GatewayError(Error(kind="not_found", message=message, param="response_id"))
 
-    async def _read(self) -> bytes | AsyncIterator[bytes]:
+    async def _read_response(self) -> bytes | AsyncIterator[bytes]:
         stream = self._bool_param("stream")
         after = self._int_param("starting_after", -1, min_value=0, max_value=10**9)
-        stored_response = self._require_content(await self._find())
+        stored_response = self._require_content(await self._find_response())
         if not stream:
             return _current_response(stored_response)
-        job = self._job()
+        job = self._find_job()
         if job is not None:
             return job.follow(after)
         if not stored_response.running and not stored_response.events:
@@ -222,7 +222,7 @@ class _ResponseRequest:
         """The events of a response that runs or ran in another process; waits for its end."""
         while stored_response.running and not _is_stale(stored_response):
             await asyncio.sleep(_POLL_S)
-            stored_response = await self._find()
+            stored_response = await self._find_response()
         for event in stored_response.events:
             if (read_event(event).sequence_number or 0) > after:
                 yield event
@@ -232,19 +232,19 @@ class _ResponseRequest:
         order = self._query_param("order") or "desc"
         if order not in {"asc", "desc"}:
             raise invalid("order must be asc or desc", "order")
-        stored_response = self._require_content(await self._find())
+        stored_response = self._require_content(await self._find_response())
         items = items_with_ids(
             input_items(stored_response.previous_items, stored_response.input), stored_response.id
         )
         item_page = page(items, limit=limit, order=order, after=self._query_param("after"))
         return msgspec.json.encode(item_page)
 
-    async def _cancel(self) -> bytes:
-        stored_response = self._require_content(await self._find())
+    async def _cancel_response(self) -> bytes:
+        stored_response = self._require_content(await self._find_response())
         response = msgspec.json.decode(stored_response.response)
         if response.get("background") is not True:
             raise invalid("only a response that was created with background can be cancelled")
-        job = self._job()
+        job = self._find_job()
         if job is not None:
             job.cancel()
             with contextlib.suppress(TimeoutError):
@@ -254,12 +254,12 @@ class _ResponseRequest:
             return _current_response(job.response)
         if stored_response.running and not _is_stale(stored_response):
             await self.runtime.responses.cancel(self.owner, stored_response.id)
-            stored_response = await self._find()
+            stored_response = await self._find_response()
         return _current_response(stored_response)
 
-    async def _delete(self) -> bytes:
-        stored_response = await self._find()
-        job = self._job()
+    async def _delete_response(self) -> bytes:
+        stored_response = await self._find_response()
+        job = self._find_job()
         if job is not None:
             job.cancel()
         if stored_response.provider:

@@ -348,9 +348,9 @@ class _Turn:
         call.exchange.on_response = lambda stored_response: connection.remember_response(
             self.stream_id, stored_response
         )
-        await serve(runtime, call, Client(self._handle_message), scope, self._receive)
+        await serve(runtime, call, Client(self._handle_message), scope, self._receive_message)
 
-    async def _receive(self) -> dict[str, Any]:
+    async def _receive_message(self) -> dict[str, Any]:
         if not self._body_sent:
             self._body_sent = True
             return {"type": "http.request", "body": self._body, "more_body": False}

@@ -52,7 +52,7 @@ class Decoder:
             return [
                 frame for it in data[:-2].split(b"\n\n") if (frame := _parse_frame(it)) is not None
             ]
-        data = self._normalise(data)
+        data = self._normalize_line_ends(data)
         if not data:
             return []
         if not self._completes_event(data):
@@ -99,7 +99,7 @@ class Decoder:
     def _too_large(self) -> FrameTooLarge:
         return FrameTooLarge(f"an event of more than {self._max_bytes} bytes")
 
-    def _normalise(self, data: bytes) -> bytes:
+    def _normalize_line_ends(self, data: bytes) -> bytes:
         """Returns the bytes with LF line ends only and without a byte order mark."""
         if self._bom_prefix is not None:
             data = self._strip_bom(self._bom_prefix + data)

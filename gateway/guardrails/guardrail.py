@@ -118,5 +118,5 @@ class Guardrail(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def kind(self) -> str:
-        """One of KINDS."""
+        """The kind of the guardrail, one of KINDS."""
         return str(self.settings.__struct_config__.tag)

@@ -50,7 +50,7 @@ class GuardrailVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """What services learn about a request, beside its texts."""
+    """Data about a request that is sent to guardrail services with its texts."""
 
     request_id: str
     model: str
@@ -104,7 +104,7 @@ def _flagged_categories(settings: ModerationSettings, result: Json) -> list[str]
 
 
 def presidio_text(texts: Sequence[str]) -> str:
-    """What the analyzer checks: all texts as one."""
+    """The text for the analyzer: all texts joined."""
     return _SEPARATOR.join(texts)
 
 

@@ -17,7 +17,7 @@ _CONTEXT = "alert channel"
 
 
 class AlertEvent(models.TextChoices):
-    """What alerts are about."""
+    """Kinds of events that alerts report."""
 
     BUDGET = "budget", "Budget nearly or completely used"
     ERROR_RATE = "error_rate", "Provider error rate"
@@ -163,5 +163,5 @@ class AlertSilence(models.Model):
         return f"{label}: {self.subject}" if self.subject else str(label)
 
     def matches(self, event: str, subject: str) -> bool:
-        """Whether it applies to an alert."""
+        """Whether the silence applies to an alert."""
         return self.event in {"", event} and self.subject in {"", subject}

@@ -89,7 +89,7 @@ class CapabilityReport(models.Model):
 
     @property
     def running(self) -> bool:
-        """Whether it is still running."""
+        """Whether the report is still running."""
         stale = timezone.now() - self.heartbeat_at > STALE_AFTER
         return self.state == self.State.RUNNING and not stale
 

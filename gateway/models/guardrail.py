@@ -24,7 +24,7 @@ class Guardrail(RegistryRow):
     """
 
     class Kind(models.TextChoices):
-        """What checks the texts."""
+        """Kind of check."""
 
         PATTERNS = "patterns", "Patterns"
         MODERATION = "moderation", "Provider moderation"
@@ -33,14 +33,14 @@ class Guardrail(RegistryRow):
         PORTKEY = "portkey", "Webhook, Portkey format"
 
     class Action(models.TextChoices):
-        """What happens if something is found."""
+        """Action on a finding."""
 
         BLOCK = "block", "Block"
         MASK = "mask", "Mask"
         LOG = "log", "Log only"
 
     class OnError(models.TextChoices):
-        """What happens if the check fails."""
+        """Action if the check itself fails."""
 
         BLOCK = "block", "Reject the request"
         ALLOW = "allow", "Allow the request"

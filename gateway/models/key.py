@@ -68,7 +68,7 @@ class ApiKey(WithLimits, WithBudgets, WithMargin, RegistryRow):
 
     @property
     def is_expired(self) -> bool:
-        """Whether it has expired."""
+        """Whether the key has expired."""
         return self.expires_at is not None and self.expires_at <= timezone.now()
 
     @property

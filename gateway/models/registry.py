@@ -43,7 +43,7 @@ class Registry(models.Model):
 
 
 class RegistryRow(models.Model):
-    """A row that the hot path sees through the snapshot.
+    """A registry row, which requests read from the snapshot.
 
     `source_ref` is the position in its source, such as `litellm.yaml:12`.
     """

@@ -31,7 +31,7 @@ def key_id(key: str) -> str:
 
 
 def seal_for(context: str, text: str) -> str:
-    """Encrypt a text for one context, which `unseal_for` must be given again."""
+    """Encrypt a text for one context; `unseal_for` needs the same context to decrypt it."""
     token = _cipher().encrypt(f"{context}\n{text}".encode()).decode()
     return f"{key_id(settings.ENCRYPTION_KEYS[0])}:{token}"
 
@@ -86,29 +86,31 @@ class SealedPairs(models.JSONField):
 
     def get_prep_value(self, value: Any) -> Any:
         """The pairs with encrypted values."""
-        return super().get_prep_value(self._map_values(value, self._seal))
+        return super().get_prep_value(self._map_values(value, self._seal_values))
 
     def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Any:
         """The pairs with decrypted values."""
-        return self._map_values(super().from_db_value(value, expression, connection), self._unseal)
+        return self._map_values(
+            super().from_db_value(value, expression, connection), self._unseal_values
+        )
 
     def value_to_string(self, obj: models.Model) -> Any:
         """Encrypted values for serializers, which write files."""
-        return self._map_values(self.value_from_object(obj), self._seal)
+        return self._map_values(self.value_from_object(obj), self._seal_values)
 
     def _map_values(self, value: Any, change: Any) -> Any:
         if not isinstance(value, dict):
             return value
         return {name: change(name, text) for name, text in value.items()}
 
-    def _context(self, name: str) -> str:
+    def _seal_context(self, name: str) -> str:
         return f"provider:{self.name}:{name}"
 
-    def _seal(self, name: str, text: Any) -> Any:
-        return seal_value(text, self._context(name))
+    def _seal_values(self, name: str, text: Any) -> Any:
+        return seal_value(text, self._seal_context(name))
 
-    def _unseal(self, name: str, text: Any) -> Any:
-        return unseal_value(text, self._context(name))
+    def _unseal_values(self, name: str, text: Any) -> Any:
+        return unseal_value(text, self._seal_context(name))
 
 
 class SealedText(models.TextField):  # type: ignore[type-arg]
@@ -119,18 +121,18 @@ class SealedText(models.TextField):  # type: ignore[type-arg]
 
     def get_prep_value(self, value: Any) -> Any:
         """The encrypted text."""
-        return seal_value(super().get_prep_value(value), self._context)
+        return seal_value(super().get_prep_value(value), self._seal_context)
 
     def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Any:
         """The decrypted text."""
-        return unseal_value(value, self._context)
+        return unseal_value(value, self._seal_context)
 
     def value_to_string(self, obj: models.Model) -> Any:
         """The encrypted text for serializers, which write files."""
         return self.get_prep_value(self.value_from_object(obj))
 
     @property
-    def _context(self) -> str:
+    def _seal_context(self) -> str:
         return f"provider:{self.name}"
 
 

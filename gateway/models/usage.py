@@ -26,7 +26,7 @@ def _sum_field() -> models.BigIntegerField[int, int]:
 
 
 class UsageSums(models.Model):
-    """What is counted of the requests of one hour or day.
+    """Counts and sums over the requests of one hour or day.
 
     `cost_units` and `charged_units` are exact integers: `usage_querysets.UNITS` to a US dollar.
     """

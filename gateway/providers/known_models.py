@@ -125,5 +125,5 @@ UNLISTED = frozenset({"demo"})
 
 
 def find_maker(name: str) -> Maker | None:
-    """Return the maker whose names look like this one; None if no maker's do."""
+    """Return the maker whose model names match this one; None if none does."""
     return next((maker for maker in MAKERS if maker.makes(name)), None)

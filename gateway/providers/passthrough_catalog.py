@@ -47,7 +47,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def free_of_charge(self) -> bool:
-        """Whether it only reads, deletes or cancels, which no budget or token limit refuses."""
+        """Whether the operation costs nothing (reads, deletes, cancels): no budget refuses it."""
         return self.method != "POST" or self.path.endswith("/cancel")
 
     @property

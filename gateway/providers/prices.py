@@ -48,7 +48,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def key(self) -> str:
-        """What identifies it in its list: its first clause."""
+        """The entry's key in its list: its first clause."""
         first_pattern = self.match[0] if self.match else ""
         return first_pattern if isinstance(first_pattern, str) else "&".join(first_pattern)
 

@@ -121,7 +121,7 @@ class Registry:
         if not self._lock.acquire(timeout=REFRESH_S):
             return
         try:
-            self._load()
+            self._load_if_changed()
         except Exception as error:
             log.warning("the registry could not be read after a change: %s", type(error).__name__)
             return
@@ -130,7 +130,7 @@ class Registry:
         if missing_peers := self._peers.notify_change(PEERS_S):
             log.warning("%d processes do not use the new registry yet", missing_peers)
 
-    def _load(self) -> None:
+    def _load_if_changed(self) -> None:
         """Loads the registry if its version has changed."""
         runtime = self._runtime
         version = self._registry_store.current_version()
@@ -153,18 +153,18 @@ class Registry:
             is_notified = self._peers.wait_change(POLL_S)
             if self._stop.is_set():
                 break
-            self._poll()
+            self._poll_version()
             if is_notified:
                 self._peers.acknowledge()
         if self._close_connections is not None:
             self._close_connections()
 
-    def _poll(self) -> None:
+    def _poll_version(self) -> None:
         """Checks for a new version; if the database is unavailable, nothing changes."""
         try:
             with self._lock:
                 self._query_started_at = time.monotonic()
-                self._load()
+                self._load_if_changed()
                 self._query_started_at = None
             self._sync_spend(self._runtime.snapshot)
             self._loop.call_soon_threadsafe(self._runtime.limiter.counters.release_dead_processes)
@@ -183,11 +183,11 @@ class Registry:
             if self.failed:
                 log.warning("the registry can be read again")
             self.failed = False
-            self._store()
+            self._store_snapshot()
         finally:
             self._query_started_at = None
 
-    def _store(self) -> None:
+    def _store_snapshot(self) -> None:
         """Stores the snapshot for a start without the database."""
         snapshot, now = self._runtime.snapshot, time.monotonic()
         if (

@@ -141,7 +141,7 @@ class Runtime:
         self.telemetry = wiring.start_telemetry() if wiring.start_telemetry else None
         if self.telemetry is not None:
             self.telemetry.use_snapshot(snapshot)
-        sample = self._sample if self.metrics.multi_worker else None
+        sample = self._sample_gauges if self.metrics.multi_worker else None
         self.monitor = LoopMonitor(self.metrics.count_stall, sample)
         self.responses = ResponseStore(wiring.responses)
         self.resource_owners = ResourceOwners(wiring.owners)
@@ -185,7 +185,7 @@ class Runtime:
         processes = config.data_dir / "processes"
         self.registry = Registry(self, wiring.registry, wiring.close, processes, stored_at)
 
-    def _sample(self) -> None:
+    def _sample_gauges(self) -> None:
         """Updates the gauges of this process, in the monitor's thread."""
         self.metrics.sample(process_values(self.journal, self.monitor, self.config.max_requests))
 
@@ -293,10 +293,10 @@ class LazyRuntime:
             self._loop, self._lock, self.current = loop, asyncio.Lock(), None
         async with self._lock:
             if self.current is None:
-                self.current = await self._create()
+                self.current = await self._create_runtime()
         return self.current
 
-    async def _create(self) -> Runtime:
+    async def _create_runtime(self) -> Runtime:
         wiring = self._wiring
         snapshot, stored_at = await asyncio.to_thread(_first_snapshot, wiring.registry)
         runtime = Runtime(self._config(), wiring, snapshot, stored_at=stored_at)

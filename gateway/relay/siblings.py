@@ -91,7 +91,7 @@ class PeerProcesses:
         missing_replies = 0
         try:
             missing_replies = sum(
-                self._send(replies, name, reply_name) for name in self._peer_names()
+                self._send_notification(replies, name, reply_name) for name in self._peer_names()
             )
             deadline = time.monotonic() + timeout_s
             while missing_replies and (remaining_s := deadline - time.monotonic()) > 0:
@@ -102,20 +102,20 @@ class PeerProcesses:
             pass
         finally:
             replies.close()
-            self._unlink(reply_name)
+            self._unlink_socket(reply_name)
         return missing_replies
 
     def _peer_names(self) -> list[str]:
         names = [path.name for path in self._directory.iterdir()]
         return [n for n in names if n.endswith(_SUFFIX) and n != self._name + _SUFFIX]
 
-    def _send(self, replies: socket.socket, name: str, reply_name: str) -> bool:
+    def _send_notification(self, replies: socket.socket, name: str, reply_name: str) -> bool:
         """Sends a notification; returns whether to wait for its acknowledgement."""
         try:
             replies.settimeout(0)
             replies.sendto(_CHANGED + reply_name.encode(), self._socket_address(name))
         except (ConnectionRefusedError, FileNotFoundError):
-            self._unlink(name)  # its process is dead
+            self._unlink_socket(name)  # its process is dead
             return False
         except OSError:
             return False  # its buffer is full; it will notice the change when it polls
@@ -131,10 +131,10 @@ class PeerProcesses:
         """Closes and removes the socket."""
         if self._socket is not None:
             self._socket.close()
-            self._unlink(self._name + _SUFFIX)
+            self._unlink_socket(self._name + _SUFFIX)
         self._close_socket()
 
-    def _unlink(self, name: str) -> None:
+    def _unlink_socket(self, name: str) -> None:
         with contextlib.suppress(OSError):
             (self._directory / name).unlink()
 

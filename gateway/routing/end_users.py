@@ -24,7 +24,7 @@ _SECRET_HEADERS = frozenset({"authorization", "cookie", "x-api-key", "api-key", 
 
 
 class EndUser(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one end user has instead of the limits and the budget of each.
+    """Limits and budget of one end user, which replace the defaults of all end users.
 
     Attributes:
         alias: a name for people.

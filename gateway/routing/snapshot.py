@@ -110,7 +110,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def refused_parameters(self) -> dict[str, frozenset[str]]:
-        """By dialect: the fields of a passthrough body that the model is known to reject."""
+        """Dialect -> the fields of a passthrough body that the model is known to reject."""
         return refused_parameters(self.traits, self.stated)
 
 
@@ -171,12 +171,12 @@ class Route(RouteOptions, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def depends_on_content(self) -> bool:
-        """Whether its candidates depend on the content of a request."""
+        """Whether the route's candidates depend on the content of a request."""
         return self.require_capabilities or any(step.depends_on_content for step in self.steps)
 
     @cached_property
     def depends_on_caller(self) -> bool:
-        """Whether its candidates depend on the caller and the time."""
+        """Whether the route's candidates depend on the caller and the time."""
         return (
             self.depends_on_content
             or bool(self.strategies & {"sticky", "split"})

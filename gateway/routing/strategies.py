@@ -64,12 +64,12 @@ def order_targets(
 
 
 def ordered(group: list[Target], context: StrategyContext) -> list[Target]:
-    """In the route's order."""
+    """Targets in the route's order."""
     return group
 
 
 def weighted(group: list[Target], context: StrategyContext) -> list[Target]:
-    """Drawn by `weight` without replacement.
+    """Targets in random order by `weight`, drawn without replacement.
 
     The first gets `weight / sum` of the traffic, and the others follow as its fallbacks,
     drawn the same way. A target with weight 0 is a last resort, after all others.
@@ -78,7 +78,7 @@ def weighted(group: list[Target], context: StrategyContext) -> list[Target]:
 
 
 def fastest(group: list[Target], context: StrategyContext) -> list[Target]:
-    """By the time to the first token, shortest first.
+    """Targets by time to the first token, shortest first.
 
     A target without measurements comes first. A share of requests (EXPLORED) starts with
     another target than the fastest, to notice when it has recovered.
@@ -91,12 +91,12 @@ def fastest(group: list[Target], context: StrategyContext) -> list[Target]:
 
 
 def cheapest(group: list[Target], context: StrategyContext) -> list[Target]:
-    """By price; targets of unknown price last."""
+    """Targets by price; those of unknown price last."""
     return sorted(group, key=mixed_price)
 
 
 def least_busy(group: list[Target], context: StrategyContext) -> list[Target]:
-    """By requests in progress for each unit of `weight`.
+    """Targets by requests in progress for each unit of `weight`.
 
     Equally busy targets are drawn by weight; a weight of 0 comes last.
     """
@@ -105,7 +105,7 @@ def least_busy(group: list[Target], context: StrategyContext) -> list[Target]:
 
 
 def least_used(group: list[Target], context: StrategyContext) -> list[Target]:
-    """By tokens of the last minute for each unit of `weight`."""
+    """Targets by tokens of the last minute for each unit of `weight`."""
     return _by_load_per_weight(group, context, lambda target: _recent_tokens(target, context))
 
 
@@ -120,7 +120,7 @@ def sticky(group: list[Target], context: StrategyContext) -> list[Target]:
 
 
 def split(group: list[Target], context: StrategyContext) -> list[Target]:
-    """For comparing variants: consistent by session, else by key, else drawn by weight."""
+    """Targets for an A/B test: consistent by session, else by key, else drawn by weight."""
     return _by_hash(group, context, context.session or context.caller)
 
 
@@ -180,7 +180,7 @@ def _order_of(target: Target) -> int:
 
 
 def _draw_by_weight(group: list[Target], draw: Draw) -> list[Target]:
-    """The group in drawn order, with one draw for each position but the last."""
+    """The group in random order by weight; draws once for each position but the last."""
     remaining_targets = [target for target in group if target.weight > 0]
     zero_weight = [target for target in group if target.weight <= 0]
     ordered_targets: list[Target] = []

@@ -137,7 +137,7 @@ class RecordExporter:
             self._pass_on()
         self._pass_on()  # what was queued while the last batch was on its way
         for consumer in self._consumers:
-            self._guard(consumer.close)
+            self._guard_consumer(consumer.close)
 
     def _pass_on(self) -> None:
         if self.dropped:
@@ -150,9 +150,9 @@ class RecordExporter:
             for consumer in self._consumers:
                 exported_items = batch if consumer.all_records else [i for i in batch if i.sampled]
                 if exported_items:
-                    self._guard(partial(consumer.consume, exported_items))
+                    self._guard_consumer(partial(consumer.consume, exported_items))
 
-    def _guard(self, work: Callable[[], None]) -> None:
+    def _guard_consumer(self, work: Callable[[], None]) -> None:
         """Runs a consumer's work: the failure of one must not stop the others."""
         try:
             work()

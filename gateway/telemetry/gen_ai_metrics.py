@@ -62,13 +62,13 @@ class MetricConsumer:
         """Counts one batch."""
         for item in batch:
             if any(attempt.skipped is None for attempt in item.record.attempts):
-                self._count(item.record)
+                self._count_record(item.record)
 
     def close(self) -> None:
         """Exports the last values."""
         self._meters.shutdown()
 
-    def _count(self, record: LogRecord) -> None:
+    def _count_record(self, record: LogRecord) -> None:
         label = self._labels.get(record.provider) or ProviderLabel(record.provider)
         attributes: dict[str, str | int] = {
             "gen_ai.operation.name": operation_name(record, record.upstream_dialect),

@@ -51,14 +51,14 @@ class SpanConsumer:
 
     def consume(self, batch: Sequence[QueuedRecord]) -> None:
         """Exports one batch. Retries for a limited time; a failure is logged by the library."""
-        spans = [span for item in batch for span in self._spans(item.record)]
+        spans = [span for item in batch for span in self._spans_of_record(item.record)]
         self._exporter.export(spans)
 
     def close(self) -> None:
         """Closes the connection."""
         self._exporter.shutdown()  # type: ignore[no-untyped-call]
 
-    def _spans(self, record: LogRecord) -> list[ReadableSpan]:
+    def _spans_of_record(self, record: LogRecord) -> list[ReadableSpan]:
         start_ns = int(record.started_at * 1e9)
         context = _span_context(record.trace_id, record.span_id)
         parent = None

@@ -468,8 +468,8 @@ def test_state_is_stored_per_model_for_the_same_request():
     memory = ReasoningStore()
     keys = keys_after(request(USER), (THOUGHT, CALL), "key:1")
     first, second = by("claude-opus-5"), by("claude-sonnet-4-5")
-    memory._put(keys, first)
-    memory._put(keys, second)
+    memory._put_state(keys, first)
+    memory._put_state(keys, second)
     for state in (first, second):
         assert memory._get_by_both_keys(keys, state.maker) == state
         renamed = msgspec.structs.replace(keys, call="another id")

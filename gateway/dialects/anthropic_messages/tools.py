@@ -170,7 +170,7 @@ def _mcp_servers(context: RenderContext, tools: list[Tool]) -> list[Json]:
 
 
 def _render_web_search(context: RenderContext, tool: Tool, search: WebSearch) -> Json:
-    """Another dialect's web search as Anthropic's."""
+    """Renders another dialect's web search as Anthropic's tool."""
     tool_object: Json = {"type": context.traits.web_search, "name": web_search.NAME}
     if search.allowed:
         tool_object["allowed_domains"] = search.allowed

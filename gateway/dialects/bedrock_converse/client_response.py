@@ -288,9 +288,9 @@ class ConverseStreamRenderer:
                 self._signature = event.signature
                 return b""
             case CitationDelta():
-                return self._delta({"citation": render_citation(event.citation)})
+                return self._render_delta({"citation": render_citation(event.citation)})
             case NativeDelta():
-                return self._delta(event.data) if self._block.dialect == NAME else b""
+                return self._render_delta(event.data) if self._block.dialect == NAME else b""
             case End():
                 return self._end_message(event.finish)
             case Failed():
@@ -304,25 +304,25 @@ class ConverseStreamRenderer:
         self._block, self._fragments, self._signature = block, [], None
         self._is_sent = False
         if block.kind == "tool_call":
-            return self._start(
+            return self._render_start(
                 {"toolUse": {"toolUseId": render_call_id(block.id), "name": block.name}}
             )
         if block.kind != "native":
             return b""
         if block.dialect == NAME:
-            return self._start(block.native)
+            return self._render_start(block.native)
         self.report.add(_dropped_native(block.native))
         return b""
 
     def _render_text_delta(self, text: str) -> bytes:
         match self._block.kind:
             case "text" | "refusal":
-                return self._delta({"text": text})
+                return self._render_delta({"text": text})
             case "reasoning":
                 self._fragments.append(text)
                 if self._context.reasoning_display == "none":
                     return b""
-                return self._delta({"reasoningContent": {"text": text}})
+                return self._render_delta({"reasoningContent": {"text": text}})
             case "tool_call":
                 return self._render_arguments(text)
             case _:
@@ -334,10 +334,10 @@ class ConverseStreamRenderer:
         if self._block.custom:
             escaped = _encode(fragment)[1:-1].decode()
             head = '{"input":"' if len(self._fragments) == 1 else ""
-            return self._delta({"toolUse": {"input": head + escaped}})
+            return self._render_delta({"toolUse": {"input": head + escaped}})
         if not self._fragments[0].lstrip().startswith("{"):
             return b""
-        return self._delta({"toolUse": {"input": fragment}})
+        return self._render_delta({"toolUse": {"input": fragment}})
 
     def _close_block(self) -> bytes:
         out = b""
@@ -357,30 +357,30 @@ class ConverseStreamRenderer:
         if self._context.reasoning_display == "none":
             signature = hide_reasoning_text(text, signature)
         state = render_reasoning_state(signature, redacted=self._block.redacted)
-        return self._delta({"reasoningContent": state})
+        return self._render_delta({"reasoningContent": state})
 
     def _close_call(self) -> bytes:
         if self._signature is not None:
             self.report.add(dropped_call_signature())
         if self._block.custom:
             closing_fragment = '"}' if self._fragments else '{"input":""}'
-            return self._delta({"toolUse": {"input": closing_fragment}})
+            return self._render_delta({"toolUse": {"input": closing_fragment}})
         if not self._fragments:
-            return self._delta({"toolUse": {"input": "{}"}})
+            return self._render_delta({"toolUse": {"input": "{}"}})
         if self._fragments[0].lstrip().startswith("{"):
             return b""
         arguments, raw_arguments = parse_arguments("".join(self._fragments))
         if arguments is None:
             arguments = _wrap_raw(raw_arguments or "", self.report)
-        return self._delta({"toolUse": {"input": _encode(arguments).decode()}})
+        return self._render_delta({"toolUse": {"input": _encode(arguments).decode()}})
 
-    def _start(self, start: Json) -> bytes:
+    def _render_start(self, start: Json) -> bytes:
         self._is_sent = self._has_content = True
         return _encode_message(
             "contentBlockStart", {"start": start, "contentBlockIndex": self._index}
         )
 
-    def _delta(self, delta: Json) -> bytes:
+    def _render_delta(self, delta: Json) -> bytes:
         self._is_sent = self._has_content = True
         return _encode_message(
             "contentBlockDelta", {"delta": delta, "contentBlockIndex": self._index}
@@ -395,7 +395,7 @@ class ConverseStreamRenderer:
         if finish.explanation and self._has_content:
             self.report.add(EXPLANATION_DROPPED)
         elif finish.explanation:
-            out = self._delta({"text": finish.explanation}) + self._close_block()
+            out = self._render_delta({"text": finish.explanation}) + self._close_block()
         self._ended = True
         stop = {"stopReason": render_stop_reason(finish, self.report)}
         metadata: Json = {

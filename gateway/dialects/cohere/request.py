@@ -186,7 +186,7 @@ def _render_thinking(context: RenderContext, body: Json) -> None:
 
 
 def _requested_budget(thinking: Thinking) -> int | None:
-    """The tokens to think with; None leaves them to the model."""
+    """The budget of reasoning tokens; None lets the model decide."""
     if thinking.mode == "budget" and thinking.budget is not None:
         return max(1, thinking.budget)
     return BUDGET_BY_EFFORT.get(thinking.effort or "")

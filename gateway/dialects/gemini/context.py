@@ -159,7 +159,7 @@ def _client_tool_names(request: Request) -> Iterator[str]:
 
 
 def _valid_tool_names(names: dict[str, None]) -> dict[str, str]:
-    """Each name -> the name to send: it begins with a letter or `_`, and is its own.
+    """Tool name -> the name to send, which is unique and begins with a letter or `_`.
 
     Dots and colons are legal here, so a name with them stays unchanged.
     """

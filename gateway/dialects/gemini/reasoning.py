@@ -237,7 +237,7 @@ def is_gemini(signature: Signature) -> bool:
 
 
 def can_be_replayed(signature: Signature | None, traits: Traits, *, native: bool) -> bool:
-    """Whether the target may see this state again.
+    """Whether this reasoning state may be sent to the target.
 
     A client of this dialect may bring values that passed through to it unwrapped.
     """

@@ -588,7 +588,7 @@ _INPUT_FIELDS = (b'"contents"', b'"content"', b'"requests"')
 
 
 def check_passthrough(body: bytes) -> None:
-    """Raise GatewayError naming the first field that cannot be meant."""
+    """Raise GatewayError naming the first field that is not valid."""
     _check_schema(body)
     if not any(field in body for field in _INPUT_FIELDS):
         raise invalid(

@@ -82,22 +82,18 @@ _SIGNATURE_FIELDS = ("thoughtSignature", "thought_signature")
 class GeminiStreamParser:
     """Parses one stream, or a non-streaming response as a stream of one frame."""
 
-    def __init__(self, traits: Traits, rendered_request: RenderedRequest | None) -> None:
+    def __init__(self, traits: Traits, request: RenderedRequest | None) -> None:
         self._traits = traits
-        requests_several = _requests_several_candidates(rendered_request)
+        requests_several = _requests_several_candidates(request)
         self._extra_candidates = (
-            AlternativeParsers(lambda: GeminiStreamParser(traits, rendered_request))
+            AlternativeParsers(lambda: GeminiStreamParser(traits, request))
             if requests_several
             else None
         )
-        self._client_names = rendered_request.client_names if rendered_request is not None else {}
-        self._custom_tools = (
-            rendered_request.custom_tools if rendered_request is not None else frozenset[str]()
-        )
+        self._client_names = request.client_names if request is not None else {}
+        self._custom_tools = request.custom_tools if request is not None else frozenset[str]()
         # The position of the response among the contents.
-        self._content_index = (
-            len(rendered_request.body.get("contents", ())) if rendered_request is not None else 0
-        )
+        self._content_index = len(request.body.get("contents", ())) if request is not None else 0
         self._started = False
         self._ended = False
         self._response_id = ""

@@ -464,7 +464,7 @@ def _append_image(context: RenderContext, content: _MessageContent, image: Image
 
 
 def _append_document(context: RenderContext, content: _MessageContent, document: Document) -> None:
-    """A document of text as text under its title; another as a note."""
+    """Appends a document as text under its title; a file that is not text as a note."""
     if document.citations:
         context.drop(join_path(document.path, "citations"), "no equivalent in Ollama")
     text = document.text

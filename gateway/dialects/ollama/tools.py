@@ -103,7 +103,7 @@ def _render_tool(context: RenderContext, tool: Tool) -> Json | None:
 
 
 def _describe_custom_tool(context: RenderContext, tool: Tool) -> str | None:
-    """What a free-text tool is for, its grammar included."""
+    """The description of a free-text tool, with its grammar."""
     grammar = (tool.format or {}).get("grammar", tool.format or {})
     definition = grammar.get("definition") if isinstance(grammar, dict) else None
     if not isinstance(definition, str) or not definition:

@@ -231,7 +231,7 @@ class ChatStreamParser:
         if delta.annotations:
             self._annotations(delta.annotations, events)
         if delta.audio or delta.images:
-            self._media(delta, events)
+            self._read_media(delta, events)
         if delta.tool_calls or delta.function_call:
             self._call_deltas(delta, events)
 
@@ -284,7 +284,7 @@ class ChatStreamParser:
         else:
             self._pending_citations += citations
 
-    def _media(self, delta: _Delta, events: list[Event]) -> None:
+    def _read_media(self, delta: _Delta, events: list[Event]) -> None:
         """Audio and images, which have no canonical form in a response."""
         if self._calls.has_open_call:
             return
@@ -513,9 +513,9 @@ class ChatStreamRenderer:
                 self._pending_citations.append(event.citation)
                 return b""
             case SignatureDelta():
-                return self._signed(event)
+                return self._render_signature(event)
             case NativeDelta():
-                return self._native(event.data)
+                return self._render_native(event.data)
             case End():
                 return self._end(event)
             case Failed():
@@ -537,7 +537,7 @@ class ChatStreamRenderer:
             self._call_is_empty = False
             return self._call_arguments(text)
         if kind == "refusal":
-            return self._refusal(text)
+            return self._render_refusal(text)
         if kind == "reasoning" and self._reasoning_fields:
             self._reasoning_texts.append(text)
             return self._chunk(dict.fromkeys(self._reasoning_fields, text))
@@ -553,7 +553,7 @@ class ChatStreamRenderer:
         self._block = block
         self._block_start = self._text_length
         if block.kind == "native":
-            return self._native(block.native)
+            return self._render_native(block.native)
         if block.kind != "tool_call":
             return b""
         self._call_count += 1
@@ -606,7 +606,7 @@ class ChatStreamRenderer:
             )
         return self._chunk({"annotations": annotations}) if annotations else b""
 
-    def _signed(self, event: SignatureDelta) -> bytes:
+    def _render_signature(self, event: SignatureDelta) -> bytes:
         """The state of a call; that of reasoning only if the route shows details."""
         if self._block.kind != "tool_call":
             if not self._with_details:
@@ -628,7 +628,7 @@ class ChatStreamRenderer:
         }
         return self._chunk({"tool_calls": [call_delta]})
 
-    def _native(self, data: Json) -> bytes:
+    def _render_native(self, data: Json) -> bytes:
         if self._block.dialect != NAME:
             kind = native_kind(self._block.native)
             self._record_loss(dropped_field(f"content.{kind}", "no equivalent in OpenAI Chat"))
@@ -639,7 +639,7 @@ class ChatStreamRenderer:
             return b""
         return self._chunk(fields if field == "images" else {field: fields})
 
-    def _refusal(self, text: str) -> bytes:
+    def _render_refusal(self, text: str) -> bytes:
         self._refused = True
         return self._chunk({"refusal": text})
 
@@ -675,7 +675,7 @@ class ChatStreamRenderer:
         out = b""
         has_refusal = self._refused
         if not has_refusal and finish.explanation and finish.reason in {"filter", "refusal"}:
-            out = self._refusal(finish.explanation)
+            out = self._render_refusal(finish.explanation)
         finish_reason = _encode(
             finish_out(finish, has_refusal=has_refusal, functions=self._uses_functions)
         )

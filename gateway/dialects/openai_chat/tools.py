@@ -212,7 +212,7 @@ def _server_out(context: ChatRenderContext, tool: Tool, body: Json) -> Json | No
 def _web_search_out(
     context: ChatRenderContext, tool: Tool, search: WebSearch, body: Json
 ) -> Json | None:
-    """Another dialect's web search: a field for OpenAI's models, a tool for OpenRouter."""
+    """Renders another dialect's web search: a field for OpenAI's models, a tool for OpenRouter."""
     size_fields = {"search_context_size": search.size} if search.size is not None else {}
     if search.uses is not None:
         context.drop(f"{tool.path}.max_uses", "no equivalent")

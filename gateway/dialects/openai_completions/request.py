@@ -151,13 +151,13 @@ class PromptRenderContext:
 
     def drop(self, path: str, reason: str = "no equivalent") -> None:
         """Report a field that is not sent, unless the client did not write it."""
-        self._record(dropped_field(path, reason))
+        self._record_adaptation(dropped_field(path, reason))
 
     def approximate(self, path: str, reason: str, *, before: Any = None, after: Any = None) -> None:
         """Report a field that is sent as an approximation."""
-        self._record(approximated_field(path, reason, before=before, after=after))
+        self._record_adaptation(approximated_field(path, reason, before=before, after=after))
 
-    def _record(self, adaptation: Adaptation) -> None:
+    def _record_adaptation(self, adaptation: Adaptation) -> None:
         if adaptation.path:
             self.report.add(adaptation)
 

@@ -102,7 +102,7 @@ class ResponsesRenderContext(BaseRenderContext):
             | unchanged_names
         )
 
-    def _record(self, adaptation: Adaptation) -> None:
+    def _record_adaptation(self, adaptation: Adaptation) -> None:
         if adaptation.path:
             self.report.add(adaptation)
 

@@ -102,7 +102,7 @@ class ResponsesStreamParser:
             if events is not None:
                 return events
         try:
-            return self._read(frame)
+            return self._read_event(frame)
         except GatewayError as failure:
             return self._fail(failure.error)
 
@@ -141,7 +141,7 @@ class ResponsesStreamParser:
 
     # --- frames ------------------------------------------------------------------------
 
-    def _read(self, frame: Frame) -> list[Event]:
+    def _read_event(self, frame: Frame) -> list[Event]:
         data = _decode_event(frame.data)
         if data is None:
             return []

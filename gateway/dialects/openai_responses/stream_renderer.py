@@ -304,7 +304,7 @@ class ToolCallWriter:
 
     def open(self) -> bytes:
         """Start the item."""
-        return self._events.item_added({**self._item(""), "status": "in_progress"})
+        return self._events.item_added({**self._build_item(""), "status": "in_progress"})
 
     def write(self, text: str) -> bytes:
         """A delta of the arguments or the free text."""
@@ -320,13 +320,13 @@ class ToolCallWriter:
         out += self._events.item_event(
             f"response.{self._event_stem}.done", self._id, **argument_fields
         )
-        out += self._events.item_done(self._item(arguments))
+        out += self._events.item_done(self._build_item(arguments))
         if signature is not None:
             state = state_item(self._events.new_id("reasoning"), self._block.id, signature)
             out += self._events.item_added(state) + self._events.item_done(state)
         return out
 
-    def _item(self, arguments: str) -> Json:
+    def _build_item(self, arguments: str) -> Json:
         block = self._block
         return call_item(self._id, block.id, block.name, arguments, custom=block.custom)
 
@@ -439,7 +439,7 @@ class CodeRunWriter(_ServerCall):
         """Start the item, with its code."""
         block = self._start(code_execution.OPENAI_CALL)
         self._run = code_execution.read_call(block) or self._run
-        item = {**self._item(), "id": self._id, "code": "", "outputs": None}
+        item = {**self._build_item(), "id": self._id, "code": "", "outputs": None}
         out = self._events.item_added({**item, "status": "in_progress"})
         event_prefix, code = "response.code_interpreter_call", self._run.code
         out += self._events.item_event(f"{event_prefix}.in_progress", self._id)
@@ -459,9 +459,9 @@ class CodeRunWriter(_ServerCall):
         if result is not None:
             self._run = replace(self._run, result=result)
         out = self._events.item_event("response.code_interpreter_call.completed", self._id)
-        return out + self._events.item_done({"id": self._id, **self._item()})
+        return out + self._events.item_done({"id": self._id, **self._build_item()})
 
-    def _item(self) -> Json:
+    def _build_item(self) -> Json:
         return code_execution.call_item(self._run, self._events.context.id)
 
 
@@ -485,7 +485,7 @@ class ResponsesStreamRenderer:
         self._response_fields: Json = {}
         self._usage: Usage | None = None
         self._message: MessageWriter | None = None
-        self._item: MessageWriter | ReasoningWriter | ToolCallWriter | None = None
+        self._build_item: MessageWriter | ReasoningWriter | ToolCallWriter | None = None
         # Calls that the provider runs and that have not ended; the item of the first has started.
         self._server_calls: list[ServerCallWriter] = []
         # The one whose input arrives.
@@ -497,9 +497,9 @@ class ResponsesStreamRenderer:
     def feed(self, event: Event) -> bytes:
         """The bytes for this event; empty after End or Failed."""
         if type(event) is Delta:
-            if event.logprobs and isinstance(self._item, MessageWriter):
-                return self._item.write_tokens(event.text, event.logprobs)
-            return self._item.write(event.text) if self._item is not None else b""
+            if event.logprobs and isinstance(self._build_item, MessageWriter):
+                return self._build_item.write_tokens(event.text, event.logprobs)
+            return self._build_item.write(event.text) if self._build_item is not None else b""
         if self._ended:
             return b""
         match event:
@@ -550,20 +550,20 @@ class ResponsesStreamRenderer:
     # --- blocks ------------------------------------------------------------------------
 
     def _open_block(self, block: BlockStart) -> bytes:
-        self._signature = self._item = self._open_call = None
+        self._signature = self._build_item = self._open_call = None
         if block.kind == "native":
-            return self._end_message() + self._native(block)
+            return self._end_message() + self._render_native(block)
         out = self._end_server_calls()
         match block.kind:
             case "text" | "refusal":
                 return out + self._open_message(block.kind)
             case "reasoning":
                 out += self._end_message()
-                reasoning = self._item = ReasoningWriter(self._events)
+                reasoning = self._build_item = ReasoningWriter(self._events)
                 return out + reasoning.open()
             case "tool_call":
                 out += self._end_message()
-                call = self._item = ToolCallWriter(self._events, block)
+                call = self._build_item = ToolCallWriter(self._events, block)
                 return out + call.open()
             case _:
                 assert_never(block.kind)
@@ -571,11 +571,11 @@ class ResponsesStreamRenderer:
     def _open_message(self, kind: str) -> bytes:
         if self._message is None:
             self._message = MessageWriter(self._events)
-        self._item = self._message
+        self._build_item = self._message
         self._refused = self._refused or kind == "refusal"
         return self._message.open(kind)
 
-    def _native(self, block: BlockStart) -> bytes:
+    def _render_native(self, block: BlockStart) -> bytes:
         native = block.native
         for call in self._server_calls:
             if call.is_answered_by(native):
@@ -588,7 +588,7 @@ class ResponsesStreamRenderer:
         if block.dialect == NAME:
             return out + self._events.item_added(native) + self._events.item_done(native)
         if image := image_generation.read_image(native):
-            return out + self._image(image)
+            return out + self._render_image(image)
         self._record_loss(unsupported_part_drop(native))
         return out
 
@@ -602,7 +602,7 @@ class ResponsesStreamRenderer:
             return CodeRunWriter(self._events, native)
         return None
 
-    def _image(self, image: str) -> bytes:
+    def _render_image(self, image: str) -> bytes:
         """The item of an image, which arrives complete."""
         events = self._events
         item_id = events.new_id(image_generation.CALL)
@@ -640,7 +640,7 @@ class ResponsesStreamRenderer:
         return b"".join([self._end_server_call() for _ in list(self._server_calls)])
 
     def _close_block(self) -> bytes:
-        item, self._item = self._item, None
+        item, self._build_item = self._build_item, None
         if item is None:
             call, self._open_call = self._open_call, None
             return call.start() if call is not None and call is self._server_calls[0] else b""
@@ -669,14 +669,14 @@ class ResponsesStreamRenderer:
         status = finish_fields.pop("status")
         out += self._end_message(status)
         response = self._response(status, **finish_fields, usage=usage_out(self._usage))
-        self._ended, self._item = True, None
+        self._ended, self._build_item = True, None
         return out + self._events.event(f"response.{status}", response=response)
 
     def _write_text(self, text: str) -> bytes:
-        return self._item.write(text) if self._item is not None else b""
+        return self._build_item.write(text) if self._build_item is not None else b""
 
     def _fail(self, error: Error) -> bytes:
-        self._ended, self._item = True, None
+        self._ended, self._build_item = True, None
         usage = usage_out(self._usage)
         response = self._response("failed", error=failure_out(error), usage=usage)
         return self._events.event("response.failed", response=response)

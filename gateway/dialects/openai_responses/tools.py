@@ -387,7 +387,7 @@ def _code_interpreter_out(context: ResponsesRenderContext, tool: Tool, body: Jso
 def _web_search_out(
     context: ResponsesRenderContext, tool: Tool, search: WebSearch, body: Json
 ) -> Json:
-    """Another dialect's web search."""
+    """Renders another dialect's web search."""
     out: Json = {"type": web_search.NAME}
     if search.allowed:
         out["filters"] = {"allowed_domains": search.allowed}

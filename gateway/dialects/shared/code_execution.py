@@ -70,7 +70,7 @@ def tool_losses(tool: Tool) -> tuple[tuple[str, str], ...]:
 
 
 class CodeResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run printed.
+    """Output of a code run.
 
     Attributes:
         id: the id of the run; empty where the result directly follows its code.
@@ -237,11 +237,11 @@ class CodeBlocks:
                 "name": NAME,
                 "input": {"code": run.code},
             }
-            return [call, *self._result(run.result)] if _is_item(data) else [call]
+            return [call, *self._result_blocks(run.result)] if _is_item(data) else [call]
         result = read_result(data)
-        return self._result(result) if result is not None and self._open_id else []
+        return self._result_blocks(result) if result is not None and self._open_id else []
 
-    def _result(self, result: CodeResult | None) -> list[Json]:
+    def _result_blocks(self, result: CodeResult | None) -> list[Json]:
         result = result or CodeResult()
         run_id, self._open_id = self._open_id, ""
         if result.timed_out and not result.output:
@@ -293,7 +293,7 @@ def _gemini_result(result: CodeResult) -> Json:
 
 
 def losses_of(data: Json) -> tuple[str, ...]:
-    """What a run or its result contains that no other provider's API shows."""
+    """Losses: fields of a code run or its result that no other provider's API has."""
     run = read_call(data)
     result = read_result(data) if run is None else run.result
     if run is not None and result is None and _is_item(data):

@@ -150,7 +150,7 @@ def strings(obj: dict[str, Any], key: str, path: str = "") -> tuple[str, ...]:
 def enum_value(
     obj: dict[str, Any], key: str, allowed_values: tuple[str, ...], path: str = ""
 ) -> str | None:
-    """One of `allowed_values`."""
+    """The field's value, which must be one of `allowed_values`."""
     value = text(obj, key, path)
     if value is None or value in allowed_values:
         return value
@@ -191,7 +191,7 @@ _PART_MARKS = frozenset(
 
 
 def native_kind(data: dict[str, Any]) -> str:
-    """What a part is called in its own API: its type, or the field with its content (Gemini)."""
+    """The kind of a native part: its type, or the field with its content (Gemini)."""
     kind = data.get("type") or next((name for name in data if name not in _PART_MARKS), None)
     return str(kind or "unknown")[:60]
 

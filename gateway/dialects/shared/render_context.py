@@ -60,15 +60,15 @@ class BaseRenderContext:
 
     def drop(self, path: str, reason: str, *, before: Any = None) -> None:
         """Report a field that is not sent, unless the client did not write it."""
-        self._record(dropped_field(path, reason, before=before))
+        self._record_adaptation(dropped_field(path, reason, before=before))
 
     def approximate(self, path: str, reason: str, *, before: Any = None, after: Any = None) -> None:
         """Report a field that is sent as an approximation."""
-        self._record(approximated_field(path, reason, before=before, after=after))
+        self._record_adaptation(approximated_field(path, reason, before=before, after=after))
 
     def default(self, path: str, reason: str, *, after: Any = None) -> None:
         """Report a value that the upstream requires and the client omitted."""
-        self._record(defaulted_field(path, reason, after=after))
+        self._record_adaptation(defaulted_field(path, reason, after=after))
 
     def finish(
         self, body: dict[str, Any], *, custom_tools: bool, headers: dict[str, str] | None = None
@@ -93,7 +93,7 @@ class BaseRenderContext:
             headers=headers or {},
         )
 
-    def _record(self, adaptation: Adaptation) -> None:
+    def _record_adaptation(self, adaptation: Adaptation) -> None:
         if adaptation.path:
             self.report.append(adaptation)
 
@@ -142,7 +142,7 @@ class BaseRenderContext:
         """Turn later system messages into text of the user's turns, and report that."""
         self.request, report = merge_system_turns(self.request, in_results=in_results)
         for adaptation in report:
-            self._record(adaptation)
+            self._record_adaptation(adaptation)
 
     def send_instructions_as_user(self, message: dict[str, Any]) -> None:
         """Send instructions without any turn as the user's message, and report that."""
@@ -305,7 +305,7 @@ class DeduplicatingRenderContext(BaseRenderContext):
         super().__init__(request, traits)
         self._recorded: set[tuple[str, str]] = set()
 
-    def _record(self, adaptation: Adaptation) -> None:
+    def _record_adaptation(self, adaptation: Adaptation) -> None:
         if adaptation.path and (adaptation.path, adaptation.action) not in self._recorded:
             self._recorded.add((adaptation.path, adaptation.action))
             self.report.append(adaptation)

@@ -50,13 +50,13 @@ class Command(BaseCommand):
             self.stderr.write(f"{target.model.label}: {describe_cost(estimate(target.model))}")
         if options["estimate"]:
             return
-        results = [self._examine(provider, target, options) for target in targets]
+        results = [self._examine_target(provider, target, options) for target in targets]
         if options["json"]:
             self.stdout.write(json.dumps(results, indent=2, ensure_ascii=False))
         if any(row["ended"] != "done" for row in results):
             raise CommandError("the checks of some models did not complete")
 
-    def _examine(
+    def _examine_target(
         self, provider: Provider, target: Target, options: dict[str, Any]
     ) -> dict[str, Any]:
         name = target.model.name
@@ -75,7 +75,7 @@ class Command(BaseCommand):
         if print_text:
             self._print_summary(examination, advice, applied=options["apply"])
         if options["apply"]:
-            self._apply(provider, name, [item for item in advice if item.sure])
+            self._apply_advice(provider, name, [item for item in advice if item.sure])
         return {**msgspec.to_builtins(examination), "advice": msgspec.to_builtins(advice)}
 
     def _print_finding(self, finding: Finding) -> None:
@@ -98,7 +98,7 @@ class Command(BaseCommand):
         if advice and not applied:
             self.stdout.write("--apply writes the verified results; in the console you can choose")
 
-    def _apply(self, provider: Provider, model: str, verified_advice: list[Advice]) -> None:
+    def _apply_advice(self, provider: Provider, model: str, verified_advice: list[Advice]) -> None:
         if not verified_advice:
             return
         try:

@@ -47,13 +47,13 @@ class Command(BaseCommand):
         """Print the differences, accept a list, or list the accepted ones."""
         apply_accepted_updates()
         if options["diff"]:
-            self._diff(_read_price_book(options["diff"]), used=options["used"])
+            self._print_diff(_read_price_book(options["diff"]), used=options["used"])
         elif options["accept"]:
-            self._accept(Path(options["accept"]), options["only"])
+            self._accept_changes(Path(options["accept"]), options["only"])
         else:
             self._list_updates()
 
-    def _diff(self, price_book: PriceBook, *, used: bool) -> None:
+    def _print_diff(self, price_book: PriceBook, *, used: bool) -> None:
         changes = compare_prices(price_book)
         in_use = effects(changes)
         for index, change in enumerate(changes):
@@ -76,7 +76,7 @@ class Command(BaseCommand):
                 text = f"no usage in the last {EFFECT_DAYS} days"
             self.stdout.write(f"  in use: {effect.model}: {text}{suffix}")
 
-    def _accept(self, path: Path, targets: list[str] | None) -> None:
+    def _accept_changes(self, path: Path, targets: list[str] | None) -> None:
         with audit.acting_as("prices", "command"):
             try:
                 row = store_proposal(_read_price_book(str(path)), path.name)

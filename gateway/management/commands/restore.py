@@ -32,7 +32,7 @@ class Command(BaseCommand):
         add_passphrase_option(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Restore the file."""
+        """Restore a backup file."""
         passphrase = read_passphrase(options)
         try:
             with Path(options["file"]).open("rb") as source:

@@ -47,16 +47,16 @@ class Command(BaseCommand):
         if options["finish"]:
             if len(keys) == 1:
                 raise CommandError("there is one key: run `rotate_keys` without --finish first")
-            self._finish(keys, dry_run=options["dry_run"])
+            self._finish_rotation(keys, dry_run=options["dry_run"])
             return
         if len(keys) > 1:
             raise CommandError(
                 f"there are {len(keys)} keys, so that a rotation is under way: restart all nodes "
                 "and run `rotate_keys --finish`"
             )
-        self._add(keys, stopped=options["stopped"], dry_run=options["dry_run"])
+        self._add_key(keys, stopped=options["stopped"], dry_run=options["dry_run"])
 
-    def _add(self, keys: list[str], *, stopped: bool, dry_run: bool) -> None:
+    def _add_key(self, keys: list[str], *, stopped: bool, dry_run: bool) -> None:
         in_environment = bool(environment.text(_VARIABLE))
         if in_environment and stopped:
             raise CommandError(
@@ -67,7 +67,7 @@ class Command(BaseCommand):
             location = _VARIABLE if in_environment else str(_key_file_path())
             self.stdout.write(f"would add a new key to {location}")
             if stopped:
-                self._finish(keys, dry_run=True)
+                self._finish_rotation(keys, dry_run=True)
             return
         new_key = Fernet.generate_key().decode()
         if in_environment:
@@ -80,7 +80,7 @@ class Command(BaseCommand):
             self.stdout.write(f"added the key {key_id(new_key)} to {_key_file_path()}")
         if stopped:
             settings.ENCRYPTION_KEYS = [new_key, *keys]
-            self._finish(settings.ENCRYPTION_KEYS, dry_run=False)
+            self._finish_rotation(settings.ENCRYPTION_KEYS, dry_run=False)
             return
         self.stdout.write(
             "Nodes with data directories of their own need the same file. Restart all nodes, one "
@@ -88,7 +88,7 @@ class Command(BaseCommand):
             "run `rotate_keys --finish`."
         )
 
-    def _finish(self, keys: list[str], *, dry_run: bool) -> None:
+    def _finish_rotation(self, keys: list[str], *, dry_run: bool) -> None:
         newest_key_id = key_id(keys[0])
         counts = store.sealed_counts()
         if dry_run:

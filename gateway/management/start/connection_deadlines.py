@@ -172,14 +172,14 @@ class TimedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if not self.cycle_runs or (self._in_body and not self.cycle.response_started):
-            self.transport.write(self._refusal(status, message, kind))
+            self.transport.write(self._refusal_response(status, message, kind))
         if self.cycle_runs:
             # The application's remaining output is discarded.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self.transport.close()
 
-    def _refusal(self, status: int, message: str, kind: str) -> bytes:
+    def _refusal_response(self, status: int, message: str, kind: str) -> bytes:
         path = self.url.partition(b"?")[0].decode("latin-1") if self.headers is not None else ""
         if not kind or not is_edge_path(path):
             return render_response(status, [_TEXT], message.encode("ascii"))

@@ -33,7 +33,7 @@ class LocalServer(msgspec.Struct, frozen=True):
 
 
 class LocalServerModels(msgspec.Struct, frozen=True):
-    """A server that answered, with the models that it offers."""
+    """A local model server that responded, with its models."""
 
     preset: str
     base_url: str

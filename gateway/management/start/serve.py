@@ -194,11 +194,13 @@ class Server(uvicorn.Server):
             server.close()
         for connection in pending_connections:
             await loop.connect_accepted_socket(
-                self._protocol, connection, ssl=self.config.ssl if self.config.is_ssl else None
+                self._create_protocol,
+                connection,
+                ssl=self.config.ssl if self.config.is_ssl else None,
             )
         await super().shutdown(sockets)
 
-    def _protocol(self) -> Protocol:
+    def _create_protocol(self) -> Protocol:
         return Protocol(
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )

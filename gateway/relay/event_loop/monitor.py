@@ -123,7 +123,7 @@ class LoopMonitor:
             if overdue:
                 self._frames[code_location(sys._current_frames().get(self._loop_thread))] += 1
             while self._stalls:
-                self._report(*self._stalls.popleft())
+                self._report_lag(*self._stalls.popleft())
             if not overdue:
                 self._frames.clear()
             if self._sample is not None and now - sampled_at > SAMPLE_S:
@@ -133,13 +133,13 @@ class LoopMonitor:
                 except Exception:
                     log.exception("the metrics of this process could not be sampled")
 
-    def _report(self, before: LoopTick, after: LoopTick) -> None:
+    def _report_lag(self, before: LoopTick, after: LoopTick) -> None:
         seconds = after.monotonic_s - before.monotonic_s - TICK_S
         location, samples = next(
             ((name, count) for name, count in self._frames.most_common() if name), ("", 0)
         )
         # A single sample may show the loop as it continues after others have held the GIL.
-        cause = self._cause(before, after, blocked=samples > 1)
+        cause = self._find_cause(before, after, blocked=samples > 1)
         self._frames.clear()
         self.lag_s = max(self.lag_s, seconds)
         self._on_stall(cause, seconds)
@@ -157,7 +157,7 @@ class LoopMonitor:
             },
         )
 
-    def _cause(self, before: LoopTick, after: LoopTick, *, blocked: bool) -> str:
+    def _find_cause(self, before: LoopTick, after: LoopTick, *, blocked: bool) -> str:
         half_s = (after.monotonic_s - before.monotonic_s) / 2
         seconds_by_work: defaultdict[str, float] = defaultdict(float)
         running = [

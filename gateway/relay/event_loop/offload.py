@@ -195,7 +195,7 @@ class _BoundedDecoder:
         if len(view) > CHUNK_BYTES and view[0] == _QUOTE:
             return _long_text(view)
         if len(view) < SLICE_BYTES or view[0] not in b"{[":
-            return self._counted(view, path)
+            return self._decode_counted(view, path)
         if view[0] == ord("{"):
             fields = _object.decode(data)
             self._take_values(len(fields), path)
@@ -206,7 +206,7 @@ class _BoundedDecoder:
             self._take_items(len(items), path)
         return [self.decode(item, path) for item in items]
 
-    def _counted(self, view: memoryview, path: str) -> Any:
+    def _decode_counted(self, view: memoryview, path: str) -> Any:
         value = msgspec.json.decode(view)
         stack = [value]
         values = 0

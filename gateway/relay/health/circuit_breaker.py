@@ -145,9 +145,9 @@ class Breaker:
         self._map: mmap.mmap | None = None
         self._header: memoryview = memoryview(bytearray(_HEADER)).cast("q")
         if path is not None:
-            self._open(path)
+            self._open_file(path)
 
-    def _open(self, path: Path) -> None:
+    def _open_file(self, path: Path) -> None:
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -260,14 +260,14 @@ class Breaker:
 
     def _apply_change(self, change: Callable[[], object] | None, tries: int = _LOCK_TRIES) -> None:
         """Reads the shared state, applies a change to it, and writes it back."""
-        if self._map is None or not self._lock(tries):
+        if self._map is None or not self._lock_file(tries):
             if change is not None:
                 change()
                 self._defer_change(change)
             return
         try:
             if self._header[_VERSION] != self._version:
-                self._read()
+                self._read_file()
             changes = (
                 [*self._deferred_changes, change] if change is not None else self._deferred_changes
             )
@@ -275,7 +275,7 @@ class Breaker:
                 pending()
             if changes:
                 self._deferred_changes = []
-                self._write()
+                self._write_file()
         finally:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
 
@@ -285,7 +285,7 @@ class Breaker:
             self._deferred_changes.append(change)
             self._version = _STALE_VERSION
 
-    def _lock(self, tries: int) -> bool:
+    def _lock_file(self, tries: int) -> bool:
         for _ in range(tries):
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -297,7 +297,7 @@ class Breaker:
                 return True
         return False
 
-    def _read(self) -> None:
+    def _read_file(self) -> None:
         assert self._map is not None
         self._version = self._header[_VERSION]
         length = self._header[_LENGTH]
@@ -312,7 +312,7 @@ class Breaker:
         self.states.update(shared_state.states)
         self._claims = shared_state.claims
 
-    def _write(self) -> None:
+    def _write_file(self) -> None:
         assert self._map is not None
         self._drop_expired()
         encoded_state = msgspec.json.encode(_SharedState(self.states, self._claims))

@@ -49,7 +49,7 @@ class RedisBreaker(Breaker):
 
     def start(self) -> None:
         """Starts polling the states of other machines."""
-        self._poller = start_restarting("breakers", self._poll)
+        self._poller = start_restarting("breakers", self._poll_states)
 
     async def allow_request(self, label: str) -> bool:
         """Claims the trial among the processes of this machine, then among all machines."""
@@ -71,11 +71,13 @@ class RedisBreaker(Breaker):
     def publish(self, label: str) -> None:
         """Publishes the state to Redis, in a task of its own."""
         self._published_at.pop(label, None)
-        task = asyncio.get_running_loop().create_task(self._push(label, self.states.get(label)))
+        task = asyncio.get_running_loop().create_task(
+            self._push_states(label, self.states.get(label))
+        )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _push(self, label: str, state: CircuitState | None) -> None:
+    async def _push_states(self, label: str, state: CircuitState | None) -> None:
         try:
             async with asyncio.timeout(self._timeout_s):
                 async with self._redis.pipeline(transaction=False) as pipe:
@@ -91,7 +93,7 @@ class RedisBreaker(Breaker):
         except _REDIS_ERRORS:
             self._note_unavailable()
 
-    async def _poll(self) -> None:
+    async def _poll_states(self) -> None:
         while True:
             await asyncio.sleep(POLL_S)
             requested_at = time.monotonic()

@@ -94,7 +94,7 @@ class LimitHeaders:
                 )
                 headers += (tightest[2], remaining_header, tightest[3])
         if self._soft_bounds:
-            headers += self._warnings(counts)
+            headers += self._warning_headers(counts)
         return headers
 
     def _build_headers(self, dialect: str, now: float) -> tuple[HeadersOfKind, ...]:
@@ -114,7 +114,7 @@ class LimitHeaders:
             kinds.append((remaining_name, bound_headers))
         return tuple(kinds)
 
-    def _warnings(self, counts: Sequence[int]) -> list[Header]:
+    def _warning_headers(self, counts: Sequence[int]) -> list[Header]:
         """The header of budgets that have passed their soft limit, if there are any."""
         spent = (
             (counts[index], bound) for index, bound in self._soft_bounds if index < len(counts)

@@ -141,7 +141,7 @@ class Limiter:
     def reservation_request(
         self, call: Call, route: Route, target: Target | None
     ) -> ReservationRequest | None:
-        """What to reserve for an attempt at a target; None if no rule applies.
+        """The amounts to reserve for an attempt at a target; None if no rule applies.
 
         Without a target the response is cached, and the call uses nothing.
         """
@@ -229,7 +229,7 @@ class Limiter:
         """Reserves under all of the bounds, unless one refuses; sets the call's limit headers."""
         exchange = call.exchange
         now, counters = self._clock(), self.counters
-        active_bounds = self._active(bounds, now, exchange.started_at)
+        active_bounds = self._bounds_in_effect(bounds, now, exchange.started_at)
         counters.map_new_slots()
         number, counts = limits.check_limits(
             active_bounds.lines, counters.local_slot, counters.peer_slots, estimate
@@ -248,10 +248,10 @@ class Limiter:
         """Sets the response headers that report the remaining amounts of the limits."""
         exchange = call.exchange
         now = self._clock()
-        headers = self._active(bounds, now, exchange.started_at).headers
+        headers = self._bounds_in_effect(bounds, now, exchange.started_at).headers
         call.limit_headers = headers.render(exchange.dialect.name, counts, now)
 
-    def _active(self, bounds: Bounds, now: float, started: float) -> _ActiveBounds:
+    def _bounds_in_effect(self, bounds: Bounds, now: float, started: float) -> _ActiveBounds:
         """The bounds now, with the calendar windows in which the request began."""
         tick_start, tick_end, day_start, day_end = self._active_period
         if not (tick_start <= now < tick_end and day_start <= started < day_end):
@@ -316,7 +316,9 @@ class Limiter:
 
     def release(self, reservation: Reservation, tokens: int, units: int) -> None:
         """Settles one reservation."""
-        active_bounds = self._active(reservation.bounds, self._clock(), reservation.started_at)
+        active_bounds = self._bounds_in_effect(
+            reservation.bounds, self._clock(), reservation.started_at
+        )
         limits.settle(
             active_bounds.lines, self.counters.local_slot, reservation.estimate, tokens, units
         )

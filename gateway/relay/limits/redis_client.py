@@ -78,12 +78,14 @@ class RedisClient:
             if not self._sha:
                 self._sha = await self.redis.script_load(_SCRIPT)
             try:
-                return await self._send(payload, cache_key, cache_writes)
+                return await self._send_command(payload, cache_key, cache_writes)
             except NoScriptError:  # it was restarted
                 self._sha = await self.redis.script_load(_SCRIPT)
-                return await self._send(payload, cache_key, cache_writes)
+                return await self._send_command(payload, cache_key, cache_writes)
 
-    async def _send(self, payload: bytes, cache_key: str, cache_writes: list[CacheWrite]) -> Any:
+    async def _send_command(
+        self, payload: bytes, cache_key: str, cache_writes: list[CacheWrite]
+    ) -> Any:
         if not cache_key and not cache_writes:
             return await self.redis.evalsha(self._sha, 1, PREFIX, payload)
         pipe = self.redis.pipeline(transaction=False)

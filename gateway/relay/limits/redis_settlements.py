@@ -34,7 +34,7 @@ class Settlements:
     A batch whose reply was lost is sent again under its id, and Redis applies it once.
 
     Attributes:
-        waiting: rows for the next batch.
+        waiting_batches: rows for the next batch.
     """
 
     def __init__(self) -> None:

@@ -161,11 +161,11 @@ class ReasoningStore:
         if state is None:
             return
         keys = keys_after(call.exchange.request, parts, _reasoning_scope(call))
-        self._put(keys, state)
+        self._put_state(keys, state)
         if self._write is None or len(self._pending) >= MAX_PENDING:
             return
         self._pending.append(ReasoningRow(keys.turn, keys.call, _encoder.encode(state)))
-        self._last_write = self._worker().submit(self._flush)
+        self._last_write = self._worker().submit(self._write_pending)
 
     async def wait_stored(self) -> None:
         """Waits until the last row is written, at most STORED_S.
@@ -179,7 +179,7 @@ class ReasoningStore:
         if pending:
             self._slow_until = self._clock() + RETRY_S
 
-    def _flush(self) -> None:
+    def _write_pending(self) -> None:
         """Writes pending rows to the store; runs in the thread."""
         assert self._write is not None
         rows: list[ReasoningRow] = []
@@ -247,9 +247,9 @@ class ReasoningStore:
             states |= await self._read_store({newest: keys_by_turn[newest]}, maker) or {}
         for index, keys in keys_by_turn.items():
             if index in states:
-                self._put(keys, states[index])
+                self._put_state(keys, states[index])
             elif self._get_by_either_key(keys, maker) is None:
-                self._set(_turn_and_call_key(keys), None, 0)
+                self._set_state(_turn_and_call_key(keys), None, 0)
         return states
 
     async def _read_store(
@@ -274,13 +274,13 @@ class ReasoningStore:
 
     # --- memory ----------------------------------------------------------------------
 
-    def _get(self, name: str) -> ReasoningState | _NotLookedUp | None:
+    def _get_state(self, name: str) -> ReasoningState | _NotLookedUp | None:
         """The state under this name; None if the store is known not to have it either."""
         entry = self._states.get(name)
         if entry is None:
             return _UNKNOWN_STATE
         if entry[0] <= self._clock():
-            self._drop(name)
+            self._drop_state(name)
             return _UNKNOWN_STATE
         if entry[2] is not None:
             self._states[name] = (self._clock() + self._seconds, *entry[1:])
@@ -289,36 +289,36 @@ class ReasoningStore:
 
     def _get_by_both_keys(self, keys: TurnKeys, maker: str) -> ReasoningState | _NotLookedUp | None:
         """The state under both keys, preferably of this model."""
-        same_model = self._get(_turn_and_call_key(keys) + maker)
+        same_model = self._get_state(_turn_and_call_key(keys) + maker)
         return (
             same_model
             if isinstance(same_model, ReasoningState)
-            else self._get(_turn_and_call_key(keys))
+            else self._get_state(_turn_and_call_key(keys))
         )
 
     def _get_by_either_key(self, keys: TurnKeys, maker: str) -> ReasoningState | None:
         """The state under one of the keys; the turn key is more reliable than a call id."""
         names = (keys.turn + maker, keys.turn, keys.call + maker, keys.call)
-        states = (self._get(name) for name in names)
+        states = (self._get_state(name) for name in names)
         return next((state for state in states if isinstance(state, ReasoningState)), None)
 
-    def _put(self, keys: TurnKeys, state: ReasoningState) -> None:
-        self._set(_turn_and_call_key(keys) + state.maker, state, state.size)
-        self._set(_turn_and_call_key(keys), state, 100)
+    def _put_state(self, keys: TurnKeys, state: ReasoningState) -> None:
+        self._set_state(_turn_and_call_key(keys) + state.maker, state, state.size)
+        self._set_state(_turn_and_call_key(keys), state, 100)
         for key in (keys.call, keys.turn):
             for name in (key + state.maker, key):
                 if name not in self._states:
-                    self._set(name, state, 100)
+                    self._set_state(name, state, 100)
 
-    def _set(self, name: str, state: ReasoningState | None, size: int) -> None:
+    def _set_state(self, name: str, state: ReasoningState | None, size: int) -> None:
         if name in self._states:
-            self._drop(name)
+            self._drop_state(name)
         self._states[name] = (self._clock() + self._seconds, size, state)
         self._bytes += size + 100
         while self._bytes > self._max_bytes:
-            self._drop(next(iter(self._states)))
+            self._drop_state(next(iter(self._states)))
 
-    def _drop(self, name: str) -> None:
+    def _drop_state(self, name: str) -> None:
         self._bytes -= self._states.pop(name)[1] + 100
 
     def _worker(self) -> ThreadPoolExecutor:

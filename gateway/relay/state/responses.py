@@ -52,7 +52,7 @@ class ResponseStore:
     def add_pending(self, response: StoredResponse) -> None:
         """Holds a response in memory until it is in the database."""
         name = (response.owner, response.id)
-        self._drop(name)
+        self._drop_pending(name)
         self._pending[name] = (time.monotonic(), response)
         self._bytes += response.size
         oldest_start = time.monotonic() - PENDING_S
@@ -60,9 +60,9 @@ class ResponseStore:
             first, (since, _) = next(iter(self._pending.items()))
             if since >= oldest_start and self._bytes <= PENDING_BYTES:
                 return
-            self._drop(first)
+            self._drop_pending(first)
 
-    def _drop(self, name: ResponseName) -> None:
+    def _drop_pending(self, name: ResponseName) -> None:
         pending = self._pending.pop(name, None)
         if pending is not None:
             self._bytes -= pending[1].size
@@ -76,7 +76,7 @@ class ResponseStore:
             await asyncio.sleep(wait_s)
             pending = self._pending.get((owner, response_id))
             try:
-                response = await self._run(lambda: load(owner, response_id))
+                response = await self._run_in_thread(lambda: load(owner, response_id))
             except Exception:
                 if pending is not None:
                     return pending[1]
@@ -95,10 +95,10 @@ class ResponseStore:
             return
         save = self._backend.save
         try:
-            await self._run(lambda: save(response))
+            await self._run_in_thread(lambda: save(response))
         except Exception:
             raise _unavailable_error() from None
-        self._drop((response.owner, response.id))
+        self._drop_pending((response.owner, response.id))
 
     async def delete(self, stored_response: StoredResponse) -> None:
         """Deletes one, also if it has not been written yet."""
@@ -115,14 +115,14 @@ class ResponseStore:
         """Marks one that runs in another process as cancelled."""
         if self._backend is not None:
             cancel = self._backend.cancel
-            await self._run(lambda: cancel(owner, response_id))
+            await self._run_in_thread(lambda: cancel(owner, response_id))
 
     async def heartbeat(self, running: list[ResponseName]) -> list[str]:
         """Sends the heartbeat of running responses; returns the ids of those to cancel."""
         if self._backend is None:
             return []
         heartbeat = self._backend.heartbeat
-        return await self._run(lambda: heartbeat(running))
+        return await self._run_in_thread(lambda: heartbeat(running))
 
     async def close(self) -> None:
         """Ends the threads and their connections."""
@@ -137,7 +137,7 @@ class ResponseStore:
         await asyncio.gather(*closings, return_exceptions=True)
         await asyncio.to_thread(threads.shutdown)
 
-    async def _run(self, work: Callable[[], T]) -> T:
+    async def _run_in_thread(self, work: Callable[[], T]) -> T:
         if self._threads is None:
             self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="responses")
         try:

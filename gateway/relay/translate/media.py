@@ -82,11 +82,11 @@ class MediaFetch:
         """Fetches one file. Raises GatewayError naming the part."""
         async with slots:
             try:
-                await self._fetch(call, part.url or "")
+                await self._fetch_url(call, part.url or "")
             except MediaFetchError as failure:
                 raise fetch_error(part, str(failure)) from None
 
-    async def _fetch(self, call: Call, url: str) -> None:
+    async def _fetch_url(self, call: Call, url: str) -> None:
         remaining_bytes = self._max_bytes - _fetched_bytes(call)
         if remaining_bytes <= 0:
             raise MediaFetchError(self._limit_message())

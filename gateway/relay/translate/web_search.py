@@ -104,7 +104,7 @@ def with_function(request: Request, tool: Tool) -> tuple[Request, str]:
 
 
 def search_report(tool: Tool, search: WebSearch) -> tuple[Adaptation, ...]:
-    """What the gateway's search does differently from the client's tool."""
+    """Adaptations: how the gateway's search differs from the client's tool."""
     report = [approximated_field(tool.path, "the gateway searches: the target has no web search")]
     if search.location:
         reason = "the gateway's search has no user location"
@@ -290,7 +290,7 @@ class RoundEvents:
         out: list[Event] = []
         for event in events:
             self._builder.feed(event)
-            out += self._feed(event)
+            out += self._feed_event(event)
         return out
 
     def close(self) -> Response:
@@ -303,7 +303,7 @@ class RoundEvents:
         ]
         return response
 
-    def _feed(self, event: Event) -> list[Event]:
+    def _feed_event(self, event: Event) -> list[Event]:
         match event:
             case Start():
                 self.usage = event.usage
