@@ -10,7 +10,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from gateway.models.cost import MAX_MARGIN
+from gateway.models.cost import MAX_MARKUP
 from gateway.models.limits import BUDGETS, LIMITS
 
 
@@ -48,13 +48,13 @@ class LimitFields(forms.ModelForm):  # type: ignore[type-arg]
         return [self[name] for name in LIMITS]
 
 
-def margin_field() -> forms.DecimalField:
+def markup_field() -> forms.DecimalField:
     """Form field of the markup: the factor from cost to charge."""
     return forms.DecimalField(
         label=_("Markup (x cost)"),
         required=False,
         min_value=0,
-        max_value=MAX_MARGIN,
+        max_value=MAX_MARKUP,
         max_digits=10,
         decimal_places=4,
         widget=forms.NumberInput(attrs={"step": "any", "inputmode": "decimal", "placeholder": "1"}),
@@ -80,12 +80,12 @@ class BudgetFields(forms.ModelForm):  # type: ignore[type-arg]
         help_text=_("Share of any budget. Responses then carry x-dragoman-budget."),
     )
 
-    margin = margin_field()
+    markup = markup_field()
 
     @property
     def budget_fields(self) -> list[forms.BoundField]:
         """The fields of budgets, for the page."""
-        return [self[name] for name in (*BUDGETS, "margin") if name in self.fields]
+        return [self[name] for name in (*BUDGETS, "markup") if name in self.fields]
 
 
 def limit_and_budget_fields() -> dict[str, forms.Field]:

@@ -15,7 +15,7 @@ Role = Literal["admin", "editor", "viewer", "member"]
 # playground  run prompts in the playground: with `view` within its budget per day, else with an
 #             own key
 # view        see the console and the log, without credentials
-# edit        change models, routes, prompts, keys, teams, prices and margins
+# edit        change models, routes, prompts, keys, teams, prices and markups
 # administer  change users, providers and their credentials, alerts and settings; import; see the
 #             audit log
 Permission = Literal["own", "playground", "view", "edit", "administer"]

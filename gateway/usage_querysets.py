@@ -76,7 +76,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
         unpriced_requests: requests that used tokens without a known price. A request that
             failed before any token is in neither count.
         cost_units: the total known cost, in units of 1 / UNITS dollars.
-        charged_units: the total charge, with the margins at the time.
+        charged_units: the total charge, with the markups at the time.
     """
 
     requests: int = 0
@@ -99,7 +99,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def charged(self) -> Decimal | None:
-        """The cost with margins, as charged to keys and teams and counted by budgets."""
+        """The cost with markups, as charged to keys and teams and counted by budgets."""
         return None if self._nothing_priced else dollars(self.charged_units)
 
     @property

@@ -56,7 +56,7 @@ class UsageOut(Schema):
             and for requests without one.
         id: the row of the key or team; null for others, and for requests without a key.
         cost: what providers charge, as far as known; null if no price is known.
-        charged: the cost including margins, which counts toward budgets.
+        charged: the cost including markups, which counts toward budgets.
         unpriced_requests: requests that used tokens without a known price.
     """
 

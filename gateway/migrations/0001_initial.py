@@ -157,7 +157,7 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(auto_now_add=True)),
                 ("updated_at", models.DateTimeField(auto_now=True)),
                 (
-                    "margin",
+                    "markup",
                     models.DecimalField(
                         blank=True,
                         decimal_places=4,
@@ -664,7 +664,7 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(auto_now_add=True)),
                 ("updated_at", models.DateTimeField(auto_now=True)),
                 (
-                    "margin",
+                    "markup",
                     models.DecimalField(
                         blank=True,
                         decimal_places=4,
@@ -1366,7 +1366,7 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(auto_now_add=True)),
                 ("updated_at", models.DateTimeField(auto_now=True)),
                 (
-                    "margin",
+                    "markup",
                     models.DecimalField(
                         blank=True,
                         decimal_places=4,

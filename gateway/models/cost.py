@@ -1,4 +1,4 @@
-"""Money: provider bills, newer price lists, and the columns of margins."""
+"""Money: provider bills, newer price lists, and the columns of markups."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from gateway.querysets import RegistryRowQuerySet
 if TYPE_CHECKING:
     import datetime as dt
 
-MAX_MARGIN = 1000
+MAX_MARKUP = 1000
 
 
-def _margin_field() -> models.DecimalField[Decimal | None, Decimal | None]:
+def _markup_field() -> models.DecimalField[Decimal | None, Decimal | None]:
     """The factor from cost to charge; null inherits it from the next wider scope."""
     return models.DecimalField(
         max_digits=10,
         decimal_places=4,
         null=True,
         blank=True,
-        validators=[MinValueValidator(Decimal(0)), MaxValueValidator(Decimal(MAX_MARGIN))],
+        validators=[MinValueValidator(Decimal(0)), MaxValueValidator(Decimal(MAX_MARKUP))],
     )
 
 
-class WithMargin(models.Model):
+class WithMarkup(models.Model):
     """The factor from cost to charge: 1.2 charges 20 % more; null inherits.
 
     The first one set applies, in the order key, team, provider, settings. Budgets count charges.
     """
 
-    margin = _margin_field()
+    markup = _markup_field()
 
     class Meta:
         abstract = True

@@ -8,14 +8,14 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
-from gateway.models.cost import WithMargin
+from gateway.models.cost import WithMarkup
 from gateway.models.limits import WithBudgets, WithLimits
 from gateway.models.registry import RegistryRow
 from gateway.models.team import Team
 from gateway.querysets import ApiKeyQuerySet
 
 
-class ApiKey(WithLimits, WithBudgets, WithMargin, RegistryRow):
+class ApiKey(WithLimits, WithBudgets, WithMarkup, RegistryRow):
     """A client's API key, of which only the public prefix and a keyed hash are stored.
 
     `routes` are the names of routes it may use (`*` and `?` allowed); empty means all.

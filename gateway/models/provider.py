@@ -7,7 +7,7 @@ from decimal import Decimal
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 
-from gateway.models.cost import WithMargin
+from gateway.models.cost import WithMarkup
 from gateway.models.limits import WithBudgets, WithLimits
 from gateway.models.registry import RegistryRow
 from gateway.models.sealed import SealedPairs, SealedText
@@ -20,7 +20,7 @@ provider_name = RegexValidator(
 variable_name = RegexValidator(r"\A[A-Za-z_][A-Za-z0-9_]*\Z", "Must be the name of a variable.")
 
 
-class Provider(WithLimits, WithBudgets, WithMargin, RegistryRow):
+class Provider(WithLimits, WithBudgets, WithMarkup, RegistryRow):
     """An upstream endpoint: a preset of the catalogue, with overrides.
 
     A blank text and a null mean "as in the preset"; an empty object means "none". `credential` is

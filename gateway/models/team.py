@@ -6,13 +6,13 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext as _
 
-from gateway.models.cost import WithMargin
+from gateway.models.cost import WithMarkup
 from gateway.models.limits import WithBudgets, WithLimits
 from gateway.models.registry import RegistryRow
 from gateway.querysets import TeamQuerySet
 
 
-class Team(WithLimits, WithBudgets, WithMargin, RegistryRow):
+class Team(WithLimits, WithBudgets, WithMarkup, RegistryRow):
     """A group of keys (`ApiKey.team`) that share a budget and limits.
 
     A team with a `parent` is a project of that team, whose limits apply to its keys too; projects

@@ -71,13 +71,13 @@ def tier_price(price: Price, tier: str | None) -> Price:
     return msgspec.structs.replace(price, source=source)
 
 
-def charge_of(usd: Decimal | None, *margins: Decimal | None) -> Decimal | None:
-    """The charge for a call that cost `usd`: times the first margin that is set."""
+def charge_of(usd: Decimal | None, *markups: Decimal | None) -> Decimal | None:
+    """The charge for a call that cost `usd`: times the first markup that is set."""
     if usd is None:
         return None
-    for margin in margins:
-        if margin is not None:
-            return usd * margin
+    for markup in markups:
+        if markup is not None:
+            return usd * markup
     return usd
 
 

@@ -61,7 +61,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         drop_params: whether parameters that a model is known to reject are removed, and
             reported, from requests that pass through.
         client_credential: whether a client's own credential is sent instead of this provider's.
-        margin: factor from cost to charge, where neither key nor team has one.
+        markup: factor from cost to charge, where neither key nor team has one.
         network: its own proxy and certificates; None for those of the process.
     """
 
@@ -84,7 +84,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     client_credential: bool = False
     limits: Limits = Limits()
     budget: Budget = Budget()
-    margin: Decimal | None = None
+    markup: Decimal | None = None
     network: Network | None = None
 
 
@@ -206,7 +206,7 @@ class Team(msgspec.Struct, frozen=True, kw_only=True):
     budget: Budget = Budget()
     limits: Limits = Limits()
     parent: Team | None = None
-    margin: Decimal | None = None
+    markup: Decimal | None = None
     guardrails: tuple[str, ...] = ()
 
     @property
@@ -221,7 +221,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     `routes` are the route names it may use (fnmatch patterns); empty means all. `tags` are
     added to each of its requests. `expires_at` is unix seconds or None. During the grace
     period after a rotation the old secret is a second value of the same `id`, with its
-    own digest and expiry: everything is counted by `id`. `margin` is its own or
+    own digest and expiry: everything is counted by `id`. `markup` is its own or
     else its team's: the factor from cost to charge. `guardrails` are names of guardrails,
     its own and its teams'. `end_user_limits` and `end_user_budget` are those of each of its end
     users.
@@ -241,7 +241,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     guardrails: tuple[str, ...] = ()
     end_user_limits: Limits = Limits()
     end_user_budget: Budget = Budget()
-    margin: Decimal | None = None
+    markup: Decimal | None = None
 
 
 def may_use(key: ApiKey, route: Route) -> bool:
@@ -312,7 +312,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         open: whether any client key is accepted (loopback without a master key).
         log_bodies: the global setting.
         masks: what must be masked in stored bodies.
-        margin: factor from cost to charge, where neither key, team nor provider has one.
+        markup: factor from cost to charge, where neither key, team nor provider has one.
         limits: limits of all requests together; `budget` is their budget.
         end_user_limits: limits of each end user of all keys together; `end_user_budget` is the
             budget of each.
@@ -336,7 +336,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     open: bool = False
     log_bodies: bool = True
     masks: tuple[Mask, ...] = ()
-    margin: Decimal | None = None
+    markup: Decimal | None = None
     limits: Limits = Limits()
     budget: Budget = Budget()
     end_user_limits: Limits = Limits()
@@ -350,12 +350,12 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     warnings: tuple[Warning, ...] = ()
 
     @cached_property
-    def has_margins(self) -> bool:
+    def has_markups(self) -> bool:
         """Whether any charge differs from its cost."""
-        margins = [self.margin]
-        margins += [key.margin for key in self.keys.values()]
-        margins += [provider.margin for provider in self.providers.values()]
-        return any(margin is not None for margin in margins)
+        markups = [self.markup]
+        markups += [key.markup for key in self.keys.values()]
+        markups += [provider.markup for provider in self.providers.values()]
+        return any(markup is not None for markup in markups)
 
     @cached_property
     def uses_guardrails(self) -> bool:

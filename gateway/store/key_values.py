@@ -21,9 +21,9 @@ Values = TypeVar("Values", Limits, Budget)
 def key_value(row: models.ApiKey, teams: Mapping[int, Team] | None = None) -> ApiKey:
     """The key of a row. Raises ValueError."""
     team = (teams or {}).get(row.team_id or 0)
-    margins = (
-        row.margin,
-        *(ancestor.margin for ancestor in (team.with_ancestors if team is not None else ())),
+    markups = (
+        row.markup,
+        *(ancestor.markup for ancestor in (team.with_ancestors if team is not None else ())),
     )
     guardrails = field_values.texts(row.guardrails, "guardrails")
     for ancestor in team.with_ancestors if team is not None else ():
@@ -43,7 +43,7 @@ def key_value(row: models.ApiKey, teams: Mapping[int, Team] | None = None) -> Ap
         budget=budget_value(row),
         limits=limits_value(row),
         team=team,
-        margin=next((margin for margin in margins if margin is not None), None),
+        markup=next((markup for markup in markups if markup is not None), None),
     )
 
 
@@ -54,7 +54,7 @@ def team_value(row: models.Team) -> Team:
         name=row.name,
         budget=budget_value(row),
         limits=limits_value(row),
-        margin=row.margin,
+        markup=row.markup,
         guardrails=field_values.texts(row.guardrails, "guardrails"),
     )
 

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import transaction
 
 from gateway.models import RowSource, Setting
-from gateway.models.cost import MAX_MARGIN
+from gateway.models.cost import MAX_MARKUP
 from gateway.providers.masks import Mask, compile_mask
 from gateway.routing.end_users import END_USER_HEADERS, EndUser, parse_header_names
 from gateway.routing.limits import Budget, Limits
@@ -85,17 +85,17 @@ def _masks(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _margin(value: Any) -> str | None:
+def _markup(value: Any) -> str | None:
     """A number as text, so that no digit is lost."""
     if value is None or value == "":
         return None
     try:
-        margin = Decimal(str(value))
+        markup = Decimal(str(value))
     except InvalidOperation:
-        margin = Decimal("nan")
-    if isinstance(value, bool) or not margin.is_finite() or not 0 <= margin <= MAX_MARGIN:
-        raise ValueError(f"must be a number from 0 to {MAX_MARGIN}, such as 1.2")
-    return f"{margin.normalize():f}"
+        markup = Decimal("nan")
+    if isinstance(value, bool) or not markup.is_finite() or not 0 <= markup <= MAX_MARKUP:
+        raise ValueError(f"must be a number from 0 to {MAX_MARKUP}, such as 1.2")
+    return f"{markup.normalize():f}"
 
 
 def _limits(value: Any) -> dict[str, Any]:
@@ -156,7 +156,7 @@ OPTIONS: dict[str, Option] = {
     "body_days": Option(variable="", check=_days_or_none, default=lambda: None),
     "masks": Option(variable="", check=_masks, default=tuple),
     # The factor from cost to charge where no key, team or provider sets one.
-    "margin": Option(variable="", check=_margin, default=lambda: None),
+    "markup": Option(variable="", check=_markup, default=lambda: None),
     # Limits and budget of all requests together.
     "limits": Option(variable="", check=_limits, default=dict),
     "budget": Option(variable="", check=_budget, default=dict),
@@ -194,9 +194,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         return self.row_days if days is None else min(int(days), self.row_days)
 
     @property
-    def margin(self) -> Decimal | None:
+    def markup(self) -> Decimal | None:
         """The factor from cost to charge; None charges the cost itself."""
-        value = self.values["margin"].value
+        value = self.values["markup"].value
         return None if value is None else Decimal(value)
 
     @property

@@ -78,7 +78,7 @@ def load_snapshot(*, open_to_all: bool | None = None, log_bodies: bool | None = 
     return msgspec.structs.replace(
         snapshot,
         masks=options.masks,
-        margin=options.margin,
+        markup=options.markup,
         limits=options.limits,
         budget=options.budget,
         end_user_limits=options.end_user_limits,
@@ -222,7 +222,7 @@ class _Compiler:
             client_credential=_client_credential(row, auth),
             limits=limits_value(row),
             budget=budget_value(row),
-            margin=row.margin,
+            markup=row.markup,
             network=self._network(row),
         )
 

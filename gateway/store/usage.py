@@ -181,7 +181,7 @@ def _add(
     if units is not None:
         sums[8] += 1
         sums[10] += units
-        # Rows from before margins existed have no charge.
+        # Rows from before markups existed have no charge.
         added_units = _units(charged)
         sums[11] += units if added_units is None else added_units
     elif used:

@@ -1,4 +1,4 @@
-"""Spend over the API, and the fields of prices and margins in its documents."""
+"""Spend over the API, and the fields of prices and markups in its documents."""
 
 from __future__ import annotations
 
@@ -54,21 +54,21 @@ def test_only_admins_have_access(db: None) -> None:
     assert Client().get("/api/spend").status_code == 401
 
 
-def test_margins_and_prices_are_part_of_the_documents(api: Client) -> None:
+def test_markups_and_prices_are_part_of_the_documents(api: Client) -> None:
     row = model("gpt-5", provider("openai"))
     prices = {"reasoning": "9", "tiers": {"flex": "0.5"}, "above": [{"tokens": 1000, "input": "2"}]}
     for path, change in (
-        ("providers/openai", {"margin": "1.1"}),
+        ("providers/openai", {"markup": "1.1"}),
         (f"models/{row}", {"prices": prices}),
     ):
         assert api.patch(f"/api/{path}", change, content_type="application/json").status_code == 200
     assert (
         api.post(
-            "/api/teams", {"name": "t", "margin": "1.5"}, content_type="application/json"
-        ).json()["margin"]
+            "/api/teams", {"name": "t", "markup": "1.5"}, content_type="application/json"
+        ).json()["markup"]
         == "1.5"
     )
-    assert api.get("/api/providers/openai").json()["margin"] == "1.1"
+    assert api.get("/api/providers/openai").json()["markup"] == "1.1"
     reported_prices = api.get(f"/api/models/{row}").json()["prices"]
     assert (reported_prices["reasoning"], reported_prices["tiers"], reported_prices["above"]) == (
         "9",

@@ -37,7 +37,7 @@ def registry() -> dict[str, Any]:
     from gateway.models import ApiKey, Model, Provider, Team
 
     claude = Provider(name="claude", preset="anthropic", limit_rpm=500, budget_month_usd=900)
-    openai = Provider(name="openai", preset="openai", margin=Decimal("1.2"))
+    openai = Provider(name="openai", preset="openai", markup=Decimal("1.2"))
     claude.base_url = openai.base_url = NOWHERE
     for provider, plain in ((claude, "sk-ant-furniture-0001"), (openai, "sk-furniture-0002")):
         store.set_credential(provider, plain)

@@ -1,4 +1,4 @@
-"""The cost pages: a bill beside what was computed, newer prices, margins, the export."""
+"""The cost pages: a bill beside what was computed, newer prices, markups, the export."""
 
 from __future__ import annotations
 
@@ -145,13 +145,13 @@ def test_the_export_has_the_requested_columns(viewer_client: Client) -> None:
     assert json.loads(response.content)[0]["model"] == "openai/gpt-5"
 
 
-def test_a_global_margin_is_set_and_removed(admin_client: Client) -> None:
-    admin_client.post(reverse("margin-set"), {"margin": "1.25"})
-    assert store.load_snapshot().margin == Decimal("1.25")
-    admin_client.post(reverse("margin-set"), {"margin": ""})
-    assert store.load_snapshot().margin is None
-    admin_client.post(reverse("margin-set"), {"margin": "-1"})
-    assert store.load_snapshot().margin is None
+def test_a_global_markup_is_set_and_removed(admin_client: Client) -> None:
+    admin_client.post(reverse("markup-set"), {"markup": "1.25"})
+    assert store.load_snapshot().markup == Decimal("1.25")
+    admin_client.post(reverse("markup-set"), {"markup": ""})
+    assert store.load_snapshot().markup is None
+    admin_client.post(reverse("markup-set"), {"markup": "-1"})
+    assert store.load_snapshot().markup is None
 
 
 def test_a_newer_list_is_looked_at_and_accepted_in_part(admin_client: Client) -> None:
@@ -204,13 +204,13 @@ def test_a_file_that_is_no_newer_list_is_refused(admin_client: Client, data: byt
     assert not PriceUpdate.objects.exists()
 
 
-@pytest.mark.parametrize("name", ["bill-enter", "margin-set", "prices"])
+@pytest.mark.parametrize("name", ["bill-enter", "markup-set", "prices"])
 def test_viewers_change_nothing(viewer_client: Client, name: str) -> None:
-    assert viewer_client.post(reverse(name), {"margin": "9"}).status_code == 403
+    assert viewer_client.post(reverse(name), {"markup": "9"}).status_code == 403
 
 
 def test_viewers_see_no_form(viewer_client: Client) -> None:
     provider("openai")
     text = viewer_client.get(reverse("cost")).content.decode()
     assert reverse("bill-enter") not in text
-    assert reverse("margin-set") not in text
+    assert reverse("markup-set") not in text

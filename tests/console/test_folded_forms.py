@@ -37,7 +37,7 @@ def before_fold(response: Any) -> str:
 @pytest.mark.parametrize(
     ("path", "first", "folded"),
     [
-        ("/console/teams/add", {"name", "budget_month_usd"}, {"parent", "limit_rpm", "margin"}),
+        ("/console/teams/add", {"name", "budget_month_usd"}, {"parent", "limit_rpm", "markup"}),
         ("/console/users/add", {"username", "password", "role"}, {"bodies"}),
         ("/console/providers/add/openai", {"name", "base_url", "key"}, {"dialect", "total_s"}),
         ("/console/providers/add/custom", {"name", "base_url", "dialect"}, {"auth", "proxy"}),

@@ -72,7 +72,7 @@ def test_unchanged_settings_stay_defaults(admin_client: Client) -> None:
         "row_days": "default",
         "body_days": "database",
         "masks": "database",
-        "margin": "default",
+        "markup": "default",
         "limits": "default",
         "budget": "default",
         "end_user_limits": "default",

@@ -261,7 +261,7 @@ def test_a_cell_distinguishes_zero_unknown_and_empty() -> None:
     assert series.cell(Totals(requests=1, unpriced_requests=1), "cost").text == "unknown"
 
 
-def test_charges_are_shown_beside_costs_with_margins(viewer_client: Client) -> None:
+def test_charges_are_shown_beside_costs_with_markups(viewer_client: Client) -> None:
     store.write([add_request("a", charged_usd=Decimal("0.25"))])
     assert "with markup" not in page(viewer_client)
     store.write([add_request("b", charged_usd=Decimal("0.50"))])

@@ -60,7 +60,7 @@ def create_route_and_key(gateway: Gateway, slow: StrictOpenAI, quick: StrictOpen
     steps = [{"strategy": "ordered", "targets": targets}]
     way = {"name": "both", "retries": 0, "hedge_after_s": 0.1, "steps": steps}
     post(gateway, "routes", way)
-    key = {"name": "mira", "budget": {"total_usd": "1"}, "margin": "2"}
+    key = {"name": "mira", "budget": {"total_usd": "1"}, "markup": "2"}
     return gateway.known(str(post(gateway, "keys", key)["key"]))
 
 

@@ -143,7 +143,7 @@ async def test_results_are_billed_at_the_price_of_batches_once(tmp_path: Path) -
     results += line(response={"status_code": 400, "body": {"error": {"message": "bad"}}})
     results += line(response=None, error={"code": "batch_expired"})
     book = InMemoryBatchLedger()
-    async with gateway(tmp_path, registry(margin=Decimal(3)), up=Upstream(results)) as live:
+    async with gateway(tmp_path, registry(markup=Decimal(3)), up=Upstream(results)) as live:
         book.keep(live.runtime)
         batch = await create_batch(live)
         assert await content(live, batch) == results

@@ -1,4 +1,4 @@
-"""What a request is recorded to cost and what is charged for it: tiers, margins, budgets."""
+"""What a request is recorded to cost and what is charged for it: tiers, markups, budgets."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def priced(price: Price = PRICE, **of_provider: Any) -> Route:
     return msgspec.structs.replace(test_route, targets=targets)
 
 
-def registry(test_route: Route, *, margin: Decimal | None = None, **of_key: Any) -> Snapshot:
+def registry(test_route: Route, *, markup: Decimal | None = None, **of_key: Any) -> Snapshot:
     base = snapshot(test_route)
     ((digest, key),) = base.keys.items()
     changed = msgspec.structs.replace(key, **of_key)
-    return msgspec.structs.replace(base, keys={digest: changed}, margin=margin)
+    return msgspec.structs.replace(base, keys={digest: changed}, markup=markup)
 
 
 def body(**more: Any) -> dict[str, Any]:
@@ -46,8 +46,8 @@ def body(**more: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", [CHAT, MESSAGES])
 async def test_an_answer_has_its_charged_amount(tmp_path: Path, path: str) -> None:
-    """With the margin: the header must not show a client what the gateway pays."""
-    one = registry(priced(), margin=Decimal("1.5"))
+    """With the markup: the header must not show a client what the gateway pays."""
+    one = registry(priced(), markup=Decimal("1.5"))
     async with gateway(tmp_path, one, one=lambda _: completion(usage=USAGE)) as gw:
         reply = await gw.post(path, body())
     assert reply.headers["x-dragoman-cost-usd"] == "0.00030"
@@ -82,9 +82,9 @@ async def test_cost_and_charge_are_both_recorded(
     def number(text: str | None) -> Decimal | None:
         return None if text is None else Decimal(text)
 
-    base = registry(priced(margin=number(of_provider)), margin=number(of_all))
+    base = registry(priced(markup=number(of_provider)), markup=number(of_all))
     ((digest, key),) = base.keys.items()
-    own = {digest: msgspec.structs.replace(key, margin=number(of_key))}
+    own = {digest: msgspec.structs.replace(key, markup=number(of_key))}
     test_snapshot = msgspec.structs.replace(base, keys=own)
     async with gateway(tmp_path, test_snapshot, one=lambda _: completion(usage=USAGE)) as live:
         await live.post(CHAT, body())
@@ -94,7 +94,7 @@ async def test_cost_and_charge_are_both_recorded(
 
 
 async def test_an_unknown_cost_is_charged_as_unknown(tmp_path: Path) -> None:
-    test_registry = registry(priced(Price()), margin=Decimal(2))
+    test_registry = registry(priced(Price()), markup=Decimal(2))
     async with gateway(tmp_path, test_registry, one=lambda _: completion(usage=USAGE)) as live:
         await live.post(CHAT, body())
         row = await live.entry()
@@ -102,9 +102,9 @@ async def test_an_unknown_cost_is_charged_as_unknown(tmp_path: Path) -> None:
 
 
 async def test_a_budget_counts_what_is_charged(tmp_path: Path) -> None:
-    """Two requests cost 0.0004; with the margin they are charged 0.0012."""
+    """Two requests cost 0.0004; with the markup they are charged 0.0012."""
     test_route = priced()
-    base = registry(test_route, budget=Budget(total_usd=Decimal("0.001")), margin=Decimal(3))
+    base = registry(test_route, budget=Budget(total_usd=Decimal("0.001")), markup=Decimal(3))
     async with gateway(tmp_path, base, one=lambda _: completion(usage=USAGE)) as live:
         replies = [(await live.post(CHAT, body())).status for _ in range(3)]
         at = live.runtime.limiter.counters.counter_offset("key:1/usd/total")
@@ -173,13 +173,13 @@ async def test_tags_of_request_and_key_are_in_the_log(tmp_path: Path) -> None:
     assert row.tags == ["ci", "nightly", "team-a"]
 
 
-def test_reservations_cover_every_tier_and_margin() -> None:
+def test_reservations_cover_every_tier_and_markup() -> None:
     long = Price(input=Decimal(4), output=Decimal(9))
     priority = Price(input=Decimal(3), output=Decimal(20), above=((10, Price(input=Decimal(7))),))
     price = Price(
         input=Decimal(1), output=Decimal(2), above=((5, long),), tiers={"priority": priority}
     )
-    test_route = priced(price, margin=Decimal("1.5"))
+    test_route = priced(price, markup=Decimal("1.5"))
     assert max_rates(test_route.targets) == (int(Decimal("10.5") * 10_000), 30 * 10_000)
     assert max_rates(test_route.targets, None, Decimal(9)) == max_rates(test_route.targets)
 

@@ -279,7 +279,7 @@ def with_budgets(upstream_answer: Route, **of_key: Any) -> Snapshot:
         team=team,
         **of_key,
     )
-    return snapshot(upstream_answer, keys={digest: key}, margin=Decimal(2))
+    return snapshot(upstream_answer, keys={digest: key}, markup=Decimal(2))
 
 
 def counted(live: Gateway, name: str) -> tuple[int, int]:

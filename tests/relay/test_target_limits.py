@@ -157,9 +157,9 @@ async def test_a_budget_is_not_overrun_by_many_at_a_time(tmp_path: Path) -> None
     assert {status for status, _ in results} == {200}
 
 
-async def test_a_margin_counts_in_the_budget_of_a_provider(tmp_path: Path) -> None:
+async def test_a_markup_counts_in_the_budget_of_a_provider(tmp_path: Path) -> None:
     doubled = msgspec.structs.replace(
-        ONE, margin=Decimal(2), budget=Budget(day_usd=ANSWER * Decimal("1.5"))
+        ONE, markup=Decimal(2), budget=Budget(day_usd=ANSWER * Decimal("1.5"))
     )
     async with gateway(tmp_path, snapshot(priced(doubled, TWO)), **answers()) as live:
         assert await send_chat(live) == (200, "one")

@@ -88,7 +88,7 @@ def test_more_tokens_never_cost_less(a: int, b: int, c: int) -> None:
     assert more > less
 
 
-# -- long prompts, tiers, sound, margins ------------------------------------------------
+# -- long prompts, tiers, sound, markups ------------------------------------------------
 
 LONG = Price(input=Decimal(6), output=Decimal("22.5"), cache_read=Decimal("0.6"), source="list")
 
@@ -168,7 +168,7 @@ def test_an_unknown_price_is_unknown_in_every_tier() -> None:
     assert cost(Usage(input=1, output=1), tier_price(Price(), "flex")) is None
 
 
-def test_the_first_margin_that_is_set_applies() -> None:
+def test_the_first_markup_that_is_set_applies() -> None:
     usd = Decimal("0.0000012345")
     assert charge_of(usd, None, Decimal("1.2"), Decimal(9)) == Decimal("0.00000148140")
     assert charge_of(usd, Decimal(0), Decimal(9)) == 0

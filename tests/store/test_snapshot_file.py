@@ -26,7 +26,7 @@ def _data_directory(tmp_path: Path, settings: Any) -> None:
 
 def registry() -> Any:
     provider_row = provider(
-        name="openai", headers={"x-own": "secret-header"}, margin=Decimal("1.2")
+        name="openai", headers={"x-own": "secret-header"}, markup=Decimal("1.2")
     )
     store.set_credential(provider_row, "sk-upstream-credential")
     provider_row.save()

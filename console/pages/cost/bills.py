@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST, require_safe
 
 from console.access import editor, is_editor, viewer
-from console.pages.cost.forms import BillForm, MarginForm
+from console.pages.cost.forms import BillForm, MarkupForm
 from gateway import store
 from gateway.accounting.bills import import_bill, reconcile
 from gateway.accounting.spend import DIMENSIONS, as_csv, period, spend
@@ -95,14 +95,14 @@ def bill_enter(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @editor
-def margin_set(request: HttpRequest) -> HttpResponse:
+def markup_set(request: HttpRequest) -> HttpResponse:
     """Set the default markup."""
-    form = MarginForm(request.POST)
+    form = MarkupForm(request.POST)
     if not form.is_valid():
-        messages.error(request, " ".join(str(reason) for reason in form.errors["margin"]))
+        messages.error(request, " ".join(str(reason) for reason in form.errors["markup"]))
         return redirect("cost")
-    margin = form.cleaned_data["margin"]
-    store.set_options({"margin": None if margin is None else str(margin)})
+    markup = form.cleaned_data["markup"]
+    store.set_options({"markup": None if markup is None else str(markup)})
     messages.success(request, _("Saved. Takes effect within a second."))
     return redirect("cost")
 
@@ -170,7 +170,7 @@ def _render_page(request: HttpRequest, form: BillForm | None, status: int = 200)
         "doubts": [(*DOUBT_LABELS[doubt.reason], doubt) for doubt in reconciliation.uncertainties],
         "dimensions": DIMENSIONS,
         "may_change": is_editor(request.user),
-        "margin_form": MarginForm(initial={"margin": store.load_options().margin}),
+        "markup_form": MarkupForm(initial={"markup": store.load_options().markup}),
     }
     return render(request, "console/cost/page.html", context, status=status)
 

@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from console.limit_fields import margin_field
+from console.limit_fields import markup_field
 from gateway.accounting.bills import BilledLine, read_csv
 from gateway.providers.prices import PriceBook
 from gateway.store.price_updates import MAX_BYTES, read_book
@@ -81,10 +81,10 @@ def _read_bill_upload(upload: Any) -> list[BilledLine]:
     return lines
 
 
-class MarginForm(forms.Form):
+class MarkupForm(forms.Form):
     """The default markup: the factor from cost to charge."""
 
-    margin = margin_field()
+    markup = markup_field()
 
 
 class PriceListForm(forms.Form):

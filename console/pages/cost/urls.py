@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from django.urls import path
 
-from console.pages.cost.bills import bill_enter, cost, margin_set, spend_export
+from console.pages.cost.bills import bill_enter, cost, markup_set, spend_export
 from console.pages.cost.prices import price_accept, price_update, prices
 from console.pages.cost.what_if import compare_cost
 
 urlpatterns = [
     path("cost", cost, name="cost"),
     path("cost/bill", bill_enter, name="bill-enter"),
-    path("cost/margin", margin_set, name="margin-set"),
+    path("cost/markup", markup_set, name="markup-set"),
     path("cost/spend", spend_export, name="spend-export"),
     path("cost/compare", compare_cost, name="cost-compare"),
     path("cost/prices", prices, name="prices"),

@@ -102,7 +102,7 @@ class KeyForm(FoldedFields, BudgetFields, LimitFields):
 
     class Meta:
         model = ApiKey
-        fields = ("name", "expires_at", "team", "user", *BUDGETS, "margin", *LIMITS)
+        fields = ("name", "expires_at", "team", "user", *BUDGETS, "markup", *LIMITS)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -33,7 +33,7 @@ class TeamForm(FoldedFields, BudgetFields, LimitFields):
 
     class Meta:
         model = Team
-        fields = ("name", "parent", "guardrails", *BUDGETS, "margin", *LIMITS)
+        fields = ("name", "parent", "guardrails", *BUDGETS, "markup", *LIMITS)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -108,13 +108,13 @@ class ProviderLimitsForm(_BudgetLimitsForm):
 
     class Meta:
         model = Provider
-        fields = (*LIMITS, *BUDGETS, "margin")
+        fields = (*LIMITS, *BUDGETS, "markup")
 
 
 class TargetLimitsForm(_BudgetLimitsForm):
     """The limits and budgets of one target of a route."""
 
-    margin = None  # type: ignore[assignment]
+    markup = None  # type: ignore[assignment]
 
     class Meta:
         model = Target

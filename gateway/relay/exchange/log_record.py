@@ -134,7 +134,7 @@ class LogRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
         input_tokens ... reasoning_tokens: None means unknown.
         usage_source: `reported`, how it was estimated (`usage_estimate`), or empty.
         cost_usd: what the provider charges; None means unknown, never 0.
-        charged_usd: what is charged for it: the cost times the margin.
+        charged_usd: what is charged for it: the cost times the markup.
         service_tier: the service tier in the response, else in the request; empty if unknown.
         tags: tags of the request and of its key.
         adaptations: rows of `canon.adaptation.adaptation_rows`.

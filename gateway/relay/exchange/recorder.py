@@ -31,7 +31,7 @@ _KEYS_BY_PREFIX = tuple(re.compile(prefix + _KEY_CHARS) for prefix in _PREFIXES)
 _SMALL_BYTES = 16 * 1024
 # Bytes recorded beyond the limit until the end, so that a secret across the limit is masked
 # as a whole before the cut.
-_MARGIN = 8 * 1024
+_MARKUP = 8 * 1024
 
 
 class Recorder:
@@ -91,7 +91,7 @@ class Recorder:
 
     def record_upstream(self, data: bytes) -> None:
         """Records a chunk of the upstream's response."""
-        if self.enabled and self._upstream_size < self.limit + _MARGIN:
+        if self.enabled and self._upstream_size < self.limit + _MARKUP:
             size = len(data)
             self._upstream.append(data)
             self._upstream_chunks.append((time.perf_counter(), size))
@@ -99,7 +99,7 @@ class Recorder:
 
     def record_client(self, data: bytes) -> None:
         """Records a chunk of the client's response; not called on passthrough."""
-        if self.enabled and self._client_size < self.limit + _MARGIN:
+        if self.enabled and self._client_size < self.limit + _MARKUP:
             self._client.append(data)
             self._client_chunks.append((time.perf_counter(), len(data)))
             self._client_size += len(data)
@@ -195,7 +195,7 @@ class Recorder:
         if source is data and redactors is self._redactors:
             return masked
         if len(data) > limit:
-            data = data[: limit + _MARGIN]
+            data = data[: limit + _MARKUP]
         for redactor in self._redactors:
             data = redactor.clean(data)
         # Key-like text is masked to its end, even beyond the cut.

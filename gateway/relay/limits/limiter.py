@@ -387,7 +387,7 @@ def _compile_request_rules(
         bounds,
         limits.needs_estimate(bounds),
         max_output=max_output_tokens(targets),
-        rates=max_rates(targets, key, snapshot.margin),
+        rates=max_rates(targets, key, snapshot.markup),
         free=_rules_of_free_calls(bounds),
     )
 
@@ -443,7 +443,7 @@ def _attempt_estimate(call: Call, rules: _RuleSet, target: Target) -> Estimate:
         return _NO_USAGE
     targets = (target,)
     rates = (
-        max_rates(targets, exchange.key, exchange.snapshot.margin)
+        max_rates(targets, exchange.key, exchange.snapshot.markup)
         if rules.needs_cost
         else _NO_RATES
     )

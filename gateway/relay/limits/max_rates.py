@@ -125,24 +125,24 @@ def _nested_positive_int(raw: msgspec.Raw, name: str) -> int | None:
 
 
 def max_rates(
-    targets: Iterable[Target], key: ApiKey | None = None, margin: Decimal | None = None
+    targets: Iterable[Target], key: ApiKey | None = None, markup: Decimal | None = None
 ) -> Rates:
     """The highest charge of any of the targets, in units of dollars per token.
 
     A target without a price has no known cost and does not count. Includes long prompts,
-    service tiers, audio and margins (`margin` is the one in the settings).
+    service tiers, audio and markups (`markup` is the one in the settings).
     """
     max_input_rate = max_output_rate = 0
-    key_margin = key.margin if key is not None else None
+    key_markup = key.markup if key is not None else None
     for target in targets:
         if target.model.price.input is None:
             continue
-        margins = (key_margin, target.model.provider.margin, margin)
+        markups = (key_markup, target.model.provider.markup, markup)
         for price in _price_variants(target.model.price):
             inputs = (price.input, price.cache_write, price.cache_write_1h, price.input_audio)
             outputs = (price.output, price.reasoning, price.output_audio)
-            max_input_rate = max(max_input_rate, _max_units_per_token(inputs, margins))
-            max_output_rate = max(max_output_rate, _max_units_per_token(outputs, margins))
+            max_input_rate = max(max_input_rate, _max_units_per_token(inputs, markups))
+            max_output_rate = max(max_output_rate, _max_units_per_token(outputs, markups))
     return max_input_rate, max_output_rate
 
 
@@ -156,11 +156,11 @@ def _price_variants(price: Price) -> Iterator[Price]:
 
 
 def _max_units_per_token(
-    rates: Iterable[Decimal | None], margins: tuple[Decimal | None, ...]
+    rates: Iterable[Decimal | None], markups: tuple[Decimal | None, ...]
 ) -> int:
-    """The highest of the rates with its margin, in units of dollars per token, rounded up."""
+    """The highest of the rates with its markup, in units of dollars per token, rounded up."""
     max_rate = max((rate for rate in rates if rate is not None), default=Decimal(0))
-    return -int(-(charge_of(max_rate, *margins) or 0) * UNITS // _MILLION)
+    return -int(-(charge_of(max_rate, *markups) or 0) * UNITS // _MILLION)
 
 
 def all_targets(routes: Iterable[Route]) -> tuple[Target, ...]:

@@ -284,7 +284,7 @@ def _log_record(
     exchange = call.exchange
     snapshot = exchange.snapshot
     key = _find_key(snapshot, key_id)
-    margin = key.margin if key is not None else None
+    markup = key.markup if key is not None else None
     return LogRecord(
         id=f"{exchange.id[:40]}-batch-{index}",
         started_at=time.time(),
@@ -306,7 +306,7 @@ def _log_record(
         usage_source=REPORTED,
         cost_usd=model_usage.usd,
         price_source=model_usage.price.source if model_usage.usd is not None else "",
-        charged_usd=charge_of(model_usage.usd, margin, provider.margin, snapshot.margin),
+        charged_usd=charge_of(model_usage.usd, markup, provider.markup, snapshot.markup),
         service_tier=TIER,
         tags=sorted(key.tags) if key is not None else [],
         upstream_id=batch,

@@ -80,7 +80,7 @@ def settle(runtime: Runtime, call: Call, client: Client) -> None:
     if cache_lookup is not None:
         cache_lookup.update_log_record(entry)
     entry.charged_usd = entry.cost_usd
-    if exchange.snapshot.has_margins:
+    if exchange.snapshot.has_markups:
         entry.charged_usd = charge_of_call(call, entry.cost_usd)
     if entry.charged_usd is not None and not client.started:
         # A stream's headers are sent long before its cost is known.
@@ -246,14 +246,14 @@ def _requested_tier(exchange: Exchange) -> str | None:
 
 
 def charge_of_call(call: Call, usd: Decimal | None) -> Decimal | None:
-    """The charge for a cost of the call: with the margin of key, provider or settings."""
+    """The charge for a cost of the call: with the markup of key, provider or settings."""
     exchange = call.exchange
     key, target = exchange.key, call.attempt.target
     return charge_of(
         usd,
-        key.margin if key is not None else None,
-        target.model.provider.margin if target is not None else None,
-        exchange.snapshot.margin,
+        key.markup if key is not None else None,
+        target.model.provider.markup if target is not None else None,
+        exchange.snapshot.markup,
     )
 
 

@@ -66,7 +66,7 @@ def read_key(row: ApiKey) -> dict[str, Any]:
             log_bodies=row.log_bodies,
             limits=limits_value(row),
             budget=budget_of(row),
-            margin=strip_trailing_zeros(row.margin),
+            markup=strip_trailing_zeros(row.markup),
         )
     )
     return document
@@ -91,7 +91,7 @@ def write_key(document: dict[str, Any], row: ApiKey | None) -> ApiKey:
     row.expires_at = _aware(values.expires_at)
     set_limits(row, values.limits)
     set_budget(row, values.budget)
-    row.margin = values.margin
+    row.markup = values.markup
     for field in ("routes", "tags"):
         try:
             field_values.texts(getattr(row, field), field)

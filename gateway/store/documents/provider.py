@@ -67,7 +67,7 @@ def read_provider(row: Provider) -> dict[str, Any]:
         client_key=hide_value(row.client_key),
         limits=limits_value(row),
         budget=budget_of(row),
-        margin=strip_trailing_zeros(row.margin),
+        markup=strip_trailing_zeros(row.markup),
         **copied,
     )
     document: dict[str, Any] = as_json(values)
@@ -96,7 +96,7 @@ def write_provider(document: dict[str, Any], row: Provider | None) -> Provider:
         row.query = restore_hidden_values(values.query, stored_query, "query", moved=moved)
     set_limits(row, values.limits)
     set_budget(row, values.budget)
-    row.margin = values.margin
+    row.markup = values.markup
     check_row(row)
     try:
         provider_value(row, credential)

@@ -75,7 +75,7 @@ class ProviderDoc(msgspec.Struct, kw_only=True):
     ssl_verify: bool = True
     limits: Limits = Limits()
     budget: Budget = Budget()
-    margin: Decimal | None = None
+    markup: Decimal | None = None
     enabled: bool = True
 
 
@@ -177,7 +177,7 @@ class TeamDoc(msgspec.Struct, kw_only=True):
     guardrails: list[str] = []
     limits: Limits = Limits()
     budget: Budget = Budget()
-    margin: Decimal | None = None
+    markup: Decimal | None = None
 
 
 class KeyDoc(msgspec.Struct, kw_only=True):
@@ -201,7 +201,7 @@ class KeyDoc(msgspec.Struct, kw_only=True):
     log_bodies: bool | None = None
     limits: Limits = Limits()
     budget: Budget = Budget()
-    margin: Decimal | None = None
+    markup: Decimal | None = None
 
 
 class Owner(NamedTuple):

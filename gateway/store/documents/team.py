@@ -33,7 +33,7 @@ def read_team(row: Team) -> dict[str, Any]:
             guardrails=row.guardrails,
             limits=limits_value(row),
             budget=budget_of(row),
-            margin=strip_trailing_zeros(row.margin),
+            markup=strip_trailing_zeros(row.markup),
         )
     )
     return document
@@ -47,7 +47,7 @@ def write_team(document: dict[str, Any], row: Team | None) -> Team:
     row.name, row.parent = values.name, _parent(values.parent)
     set_limits(row, values.limits)
     set_budget(row, values.budget)
-    row.margin, row.guardrails = values.margin, values.guardrails
+    row.markup, row.guardrails = values.markup, values.guardrails
     try:
         check_names(row.guardrails)
     except InvalidField as error:
