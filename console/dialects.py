@@ -30,7 +30,7 @@ TITLES: dict[str, str | Promise] = {
     "ollama": "Ollama",
     "passthrough": _("Passthrough"),
 }
-OFFERED: dict[str, Dialect] = {
+CONSOLE_DIALECTS: dict[str, Dialect] = {
     name: CLIENT_DIALECTS[name]
     for name in (
         "openai_chat",

@@ -17,7 +17,7 @@ _USES = (
     re.compile(r"""icons\.svg#([a-z0-9-]+)"""),
 )
 _SUFFIXES = {".html", ".js", ".py"}
-_OUTER = re.compile(r"<svg([^>]*)>(.*?)</svg>", re.S)
+_SVG_ELEMENT = re.compile(r"<svg([^>]*)>(.*?)</svg>", re.S)
 _VIEW_BOX = re.compile(r'viewBox="([^"]+)"')
 _TITLE = re.compile(r"<title>.*?</title>|<!--.*?-->", re.S)
 
@@ -46,7 +46,7 @@ def logos(folder: Path) -> dict[str, Path]:
 
 
 def _svg_symbol(name: str, path: Path) -> str:
-    match = _OUTER.search(_TITLE.sub("", path.read_text(encoding="utf-8")))
+    match = _SVG_ELEMENT.search(_TITLE.sub("", path.read_text(encoding="utf-8")))
     if match is None:
         raise ValueError(f"{path} is no SVG")
     attributes, inner_svg = match.groups()

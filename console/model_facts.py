@@ -29,7 +29,7 @@ class Fact(NamedTuple):
     choices: tuple[tuple[str, _StrPromise], ...] = ()
 
 
-STRUCTURED = (
+STRUCTURED_OUTPUT_LABELS = (
     ("schema", gettext_lazy("JSON schema")),
     ("json", gettext_lazy("Any JSON")),
     ("none", gettext_lazy("No")),
@@ -51,7 +51,7 @@ PRICES = (
 ABILITIES = (
     Fact("tools", gettext_lazy("Tools"), "flag", "wrench"),
     Fact("images", gettext_lazy("Images"), "flag", "image"),
-    Fact("structured", gettext_lazy("JSON"), "choice", "braces", STRUCTURED),
+    Fact("structured", gettext_lazy("JSON"), "choice", "braces", STRUCTURED_OUTPUT_LABELS),
     Fact("reasoning", gettext_lazy("Reasoning"), "flag", "brain"),
     Fact("pdf", gettext_lazy("PDF"), "flag"),
     Fact("audio", gettext_lazy("Audio"), "flag"),

@@ -16,7 +16,7 @@ from django.contrib.sessions.base_session import AbstractBaseSession
 from django.utils import timezone
 
 # Minimum interval between two updates of `expire_date`.
-_STEP = dt.timedelta(minutes=5)
+_MIN_EXTENSION = dt.timedelta(minutes=5)
 
 
 def stored_key(key: str) -> str:
@@ -104,4 +104,4 @@ class SessionStore(db.SessionStore):
     ) -> dt.datetime | None:
         """Return the new end of a used session; None if it would hardly change."""
         end = min(self.get_expiry_date(expiry=data.get("_session_expiry")), _idle_end())
-        return end if end - row.expire_date > _STEP else None
+        return end if end - row.expire_date > _MIN_EXTENSION else None

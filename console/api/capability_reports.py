@@ -16,7 +16,7 @@ from gateway.api.auth import Editor, Reader
 from gateway.api.failures import failure
 from gateway.api.idempotency import run_once
 from gateway.api.pages import MAX_PAGE
-from gateway.api.resources import missing, reply, run_guarded
+from gateway.api.resources import not_found_response, reply, run_guarded
 from gateway.doctor import PROBES, Advice
 from gateway.models import CapabilityReport, Model
 from gateway.routing.snapshot import Target
@@ -154,7 +154,7 @@ def apply_capability_report(request: HttpRequest, number: int, payload: ApplyIn)
 def _start_report(request: HttpRequest, label: str) -> HttpResponse:
     row: Model | None = _MODELS.find(label)
     if row is None:
-        return missing(_MODELS, label)
+        return not_found_response(_MODELS, label)
     target = doctor.target_of(store.load_snapshot(), row.provider.name, row.name)
     if target is None:
         return failure(409, "its provider is disabled or misconfigured; see /api/warnings", "model")

@@ -16,7 +16,7 @@ from console.pages.providers.fetch import PRICES, add_listed, compare, store_lis
 from gateway import store
 from gateway.api.failures import Problem, failure
 from gateway.api.idempotency import run_once
-from gateway.api.resources import missing, reply, run_guarded
+from gateway.api.resources import not_found_response, reply, run_guarded
 from gateway.models import Provider
 from gateway.relay.passthrough.model_catalog import ListedModel, ModelCatalog, list_models
 from gateway.relay.upstream.client import Upstreams
@@ -83,7 +83,7 @@ class CatalogueOut(Schema):
     message: str
     status: int | None
     new: list[ListedOut]
-    missing: list[str]
+    not_found_response: list[str]
     changed: list[RepricedOut]
     unchanged: int
 
@@ -140,7 +140,7 @@ def _with_provider(name: str, act: Callable[[Provider], HttpResponse]) -> HttpRe
     """Run `act` for a provider, without a transaction, as it calls the provider."""
     row: Provider | None = _PROVIDERS.find(name)
     if row is None:
-        return missing(_PROVIDERS, name)
+        return not_found_response(_PROVIDERS, name)
     try:
         return act(row)
     except Refused as error:

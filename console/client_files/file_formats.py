@@ -12,8 +12,8 @@ import yaml
 from tomlkit.exceptions import TOMLKitError
 
 _BEGIN, _END = "# dragoman: begin", "# dragoman: end"
-_BLOCK = re.compile(rf"^[ ]*{_BEGIN}\n.*?^[ ]*{_END}\n", re.M | re.S)
-_PLAIN = re.compile(r"[A-Za-z0-9_.:/@~+=-]*")
+_MANAGED_BLOCK = re.compile(rf"^[ ]*{_BEGIN}\n.*?^[ ]*{_END}\n", re.M | re.S)
+_UNQUOTED_VALUE = re.compile(r"[A-Za-z0-9_.:/@~+=-]*")
 _MODELS = re.compile(r"^models:[ ]*(?:\[\])?[ ]*(?:#.*)?\n", re.M)
 
 
@@ -47,7 +47,9 @@ def set_variables(text: str, values: Mapping[str, str]) -> str:
     """Set variables of a `.env` file."""
     for name, value in values.items():
         line = re.compile(rf"^(?:export[ ]+)?{re.escape(name)}[ ]*=.*\n?", re.M)
-        quoted_value = value if _PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)
+        quoted_value = (
+            value if _UNQUOTED_VALUE.fullmatch(value) else json.dumps(value, ensure_ascii=False)
+        )
         text = _replace_line(text, line, f"{name}={quoted_value}\n")
     return text
 
@@ -66,7 +68,7 @@ def set_yaml_item(text: str, item: Mapping[str, Any], *, key: str = "") -> str:
 
     The item stands between two comments, by which it is found again. Raises UnreadableFile.
     """
-    text = _BLOCK.sub("", text)
+    text = _MANAGED_BLOCK.sub("", text)
     existing_items = _list_items(text, key)
     text = _with_models(text, item) if key else _with_final_newline(text) + _yaml_block(item, "")
     items = _list_items(text, key)

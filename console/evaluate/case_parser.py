@@ -24,11 +24,11 @@ from console.evaluate.definition import (
 )
 
 FORMATS = ("lines", "csv", "jsonl")
-_EXPECTED = re.compile(r"__expected\d*")
+_EXPECTED_COLUMN = re.compile(r"__expected\d*")
 _DESCRIPTION, _THRESHOLD = "__description", "__threshold"
 # Columns of promptfoo that change the prompt or only label the result.
-_UNSUPPORTED = ("__prefix", "__suffix")
-_IGNORED = ("__metric", "__providerOutput")
+_UNSUPPORTED_COLUMNS = ("__prefix", "__suffix")
+_IGNORED_COLUMNS = ("__metric", "__providerOutput")
 
 
 def detect_format(text: str) -> str:
@@ -113,7 +113,9 @@ def _from_csv(text: str) -> tuple[Case, ...]:
 
 
 def _header_errors(header: list[str]) -> list[str]:
-    errors = [f"the column `{name}` is not supported" for name in header if name in _UNSUPPORTED]
+    errors = [
+        f"the column `{name}` is not supported" for name in header if name in _UNSUPPORTED_COLUMNS
+    ]
     if not all(header):
         errors.append("every column needs a name in the first line")
     duplicate_names = {name for name in header if name and header.count(name) > 1}
@@ -124,7 +126,7 @@ def _csv_case(cells: dict[str, str], number: int, errors: list[str]) -> Case:
     variables, assertions = {}, []
     name, threshold = "", None
     for column, cell in cells.items():
-        if _EXPECTED.fullmatch(column):
+        if _EXPECTED_COLUMN.fullmatch(column):
             if cell.strip():
                 try:
                     assertions.append(parse_short_assertion(cell))
@@ -134,7 +136,7 @@ def _csv_case(cells: dict[str, str], number: int, errors: list[str]) -> Case:
             name = cell.strip()
         elif column == _THRESHOLD:
             threshold = _parse_threshold(cell, number, errors)
-        elif column not in _IGNORED:
+        elif column not in _IGNORED_COLUMNS:
             variables[column] = cell
     return Case(name=name, variables=variables, assertions=tuple(assertions), threshold=threshold)
 

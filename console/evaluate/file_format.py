@@ -25,11 +25,11 @@ from console.evaluate.definition import (
 MAX_FILE_BYTES = 8 * 1024 * 1024
 _PROMPTFOO = frozenset({"prompts", "providers", "tests", "defaultTest", "targets"})
 # Fields of promptfoo's configuration that do not change the requests.
-_IGNORED = frozenset(
+_IGNORED_KEYS = frozenset(
     {"sharing", "outputPath", "env", "evaluateOptions", "commandLineOptions", "tags", "$schema"}
 )
 # Types of models in promptfoo's provider ids.
-_KINDS = frozenset({"chat", "messages", "responses", "completion"})
+_API_KINDS = frozenset({"chat", "messages", "responses", "completion"})
 
 
 class _Loader(yaml.SafeLoader):
@@ -112,7 +112,7 @@ def _own_names(data: Any) -> Any:
     """The object with promptfoo's names replaced by those of this format."""
     if not isinstance(data, dict) or not data.keys() & _PROMPTFOO:
         return data
-    own_fields = {k: v for k, v in data.items() if k not in _PROMPTFOO | _IGNORED}
+    own_fields = {k: v for k, v in data.items() if k not in _PROMPTFOO | _IGNORED_KEYS}
     if "prompts" in data:
         own_fields["prompt"] = _single_prompt(data["prompts"])
     if (providers := data.get("providers", data.get("targets"))) is not None:
@@ -170,5 +170,5 @@ def _model_name(provider: Any) -> str:
     parts = provider.split(":")
     if len(parts) == 1:
         return provider
-    names = [part for part in parts[1:] if part not in _KINDS]
+    names = [part for part in parts[1:] if part not in _API_KINDS]
     return f"{parts[0]}/{':'.join(names)}"

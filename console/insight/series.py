@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 from console.charts import percent
 from console.insight.spans import Span, caption, previous_start, step_start, step_starts
 from console.templatetags.ui import count, tokens, usd
-from gateway.accounting.spend import parts
+from gateway.accounting.spend import project_and_team_names
 from gateway.models import ApiKey, EndUserHour, Provider, UsageHour
 from gateway.usage_querysets import DIMENSIONS as COLUMNS
 from gateway.usage_querysets import Name, Totals, UsageRange, sum_totals
@@ -190,7 +190,7 @@ def _value_by_key(dimension: str) -> dict[int, str] | None:
 def _key_dimension_value(key: ApiKey, dimension: str) -> str:
     if dimension == "user":
         return key.user
-    project, team = parts(key.team)
+    project, team = project_and_team_names(key.team)
     return team if dimension == "team" else project
 
 

@@ -31,7 +31,7 @@ _INTERNAL_COLUMNS = frozenset(
 _TEAM_COLUMNS = frozenset({"team_id", "parent_id"})
 _MAX_TEXT_LENGTH = 300
 
-KINDS: dict[str, Promise] = {
+KIND_LABELS: dict[str, Promise] = {
     "provider": _("Provider"),
     "model": _("Model"),
     "route": _("Route"),
@@ -69,7 +69,7 @@ _LABELS: dict[str, Any] = {
     "is_active": _("Active"),
 }
 # Suffix of a column's name -> unit.
-_UNITS = (("_usd", _("USD")), ("_s", _("s")), ("_percent", "%"))
+_UNIT_BY_SUFFIX = (("_usd", _("USD")), ("_s", _("s")), ("_percent", "%"))
 
 
 class Field(NamedTuple):
@@ -114,7 +114,7 @@ def changes(request: HttpRequest) -> HttpResponse:
         "continues": cursor is not None,
         "filters": filters,
         "filtered": any(filters.values()),
-        "kinds": KINDS,
+        "kinds": KIND_LABELS,
         "actors": [(name, actor_label(name)) for name in Change.objects.actors() if name],
     }
     return render_page_or_part(
@@ -130,7 +130,7 @@ def actor_label(actor: str) -> str | Promise:
 def _change_entry(row: Change, teams: Mapping[int, str]) -> Entry:
     return Entry(
         row,
-        KINDS.get(row.kind, row.kind),
+        KIND_LABELS.get(row.kind, row.kind),
         CHANNELS.get(row.via, row.via),
         actor_label(row.actor),
         _changed_fields(row.before, row.after, teams),
@@ -164,7 +164,7 @@ def _team_name(value: Any, teams: Mapping[int, str]) -> Any:
 def _column_label(name: str) -> str:
     if name in _LABELS:
         return str(_LABELS[name])
-    for suffix, unit in _UNITS:
+    for suffix, unit in _UNIT_BY_SUFFIX:
         if name.endswith(suffix):
             return f"{_humanize_name(name.removesuffix(suffix))} ({unit})"
     return _humanize_name(name)

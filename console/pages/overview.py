@@ -19,8 +19,8 @@ from gateway.api.runtime import runtime_of
 from gateway.models import RequestLog
 
 PAGE = "overview"
-NEWEST = 8
-ERRORS = 5
+NEWEST_ROWS = 8
+MAX_ERRORS = 5
 
 
 @require_safe
@@ -50,8 +50,8 @@ def _page_context(request: HttpRequest) -> dict[str, Any]:
     }
     if context["used"]:
         context["today"] = today()
-        context["newest"] = lines(page(Search(), size=NEWEST).rows)
+        context["newest"] = lines(page(Search(), size=NEWEST_ROWS).rows)
         context["errors"] = lines(
-            RequestLog.objects.without_health_checks().failed().newest(ERRORS)
+            RequestLog.objects.without_health_checks().failed().newest(MAX_ERRORS)
         )
     return context

@@ -31,7 +31,7 @@ from console.access import (
     set_required_access,
     sign_in_url,
 )
-from console.dialects import OFFERED
+from console.dialects import CONSOLE_DIALECTS
 from console.models import PlaygroundPreset, PlaygroundRun, Vote
 from console.numbers import number_in
 from console.pages.routes.yamltext import line_difference
@@ -335,7 +335,7 @@ async def run_translation(request: HttpRequest, user: Any, run: UUID) -> HttpRes
     plan = await sync_to_async(run_store.plan_of)(row)
     column = run_store.select_column(plan, request.GET.get("col", ""))
     dialect = request.GET.get("dialect") or plan.dialect
-    if dialect not in OFFERED:
+    if dialect not in CONSOLE_DIALECTS:
         raise Invalid({"dialect": _("This dialect is not supported.")})
     results = await sync_to_async(run_store.results_of)(row)
     answer = next(iter(results.of(column.id)), None)

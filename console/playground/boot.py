@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from console.dialects import OFFERED, title
+from console.dialects import CONSOLE_DIALECTS, title
 from console.insight.steps import DEMO_PRESET
 from console.playground import code
 from gateway.canon.traits import Traits
@@ -70,7 +70,7 @@ def _model_entry(model: Model, *, kind: str, id_: str, label: str) -> Json:
 
 def list_dialects() -> list[Json]:
     """Client dialects."""
-    return [{"id": name, "label": title(name)} for name in OFFERED]
+    return [{"id": name, "label": title(name)} for name in CONSOLE_DIALECTS]
 
 
 def list_languages() -> list[Json]:

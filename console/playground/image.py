@@ -39,7 +39,7 @@ THEMES = {
 }
 _FONT = "Inter, system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 # Characters that XML 1.0 does not allow.
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_FORBIDDEN_CHARS = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def as_svg(run: SharedRun, theme: str = "light") -> str:
@@ -116,7 +116,7 @@ def _svg_text(x: int, y: int, text: str, fill: str, size: int, *, bold: bool = F
 def wrap(text: str, width: int, max_lines: int) -> list[str]:
     """Lines of at most `width` characters, wide ones counted twice; the last may end with `…`."""
     lines: list[str] = []
-    for line in _wrap_text(_FORBIDDEN.sub("", text).strip(), width):
+    for line in _wrap_text(_FORBIDDEN_CHARS.sub("", text).strip(), width):
         if len(lines) == max_lines:
             lines[-1] = f"{lines[-1][: width - 1]}…"
             return lines

@@ -15,7 +15,7 @@ from gateway.canon.request import Part
 Json = dict[str, Any]
 _CLASSES: dict[str, type[msgspec.Struct]] = {cls.__name__: cls for cls in get_args(Part)}
 # Path in the body of the original request, which is not sent again.
-_SKIPPED = frozenset({"path"})
+_SKIPPED_FIELDS = frozenset({"path"})
 
 
 def encode_part(part: Part) -> Json:
@@ -23,7 +23,7 @@ def encode_part(part: Part) -> Json:
     data: Json = {"class": type(part).__name__}
     for field in msgspec.structs.fields(part):
         value = getattr(part, field.name)
-        if field.name in _SKIPPED or value == field.default:
+        if field.name in _SKIPPED_FIELDS or value == field.default:
             continue
         if field.name == "parts":
             data["parts"] = [encode_part(inner_part) for inner_part in value]
@@ -39,7 +39,7 @@ def decode_part(data: Any) -> Part:
     cls = _CLASSES[data["class"]]
     values: Json = {}
     for field in msgspec.structs.fields(cls):
-        if field.name in _SKIPPED or field.name not in data:
+        if field.name in _SKIPPED_FIELDS or field.name not in data:
             continue
         value = data[field.name]
         if field.name == "parts":

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from console.dialects import OFFERED
+from console.dialects import CONSOLE_DIALECTS
 from console.playground.logged_settings import LoggedSettings, decode_settings
 from console.playground.messages import parse_turns
 from console.playground.plan import (
@@ -35,7 +35,7 @@ def parse(document: Any) -> Plan:
         raise Invalid({"": _("This must be a JSON object.")})
     errors = FieldErrors()
     dialect = errors.text(document, "dialect", "") or "openai_chat"
-    if dialect not in OFFERED:
+    if dialect not in CONSOLE_DIALECTS:
         errors.add("dialect", _("Unknown dialect."))
     shared_settings = _parse_settings(errors, document, "", PromptSettings())
     plan = Plan(

@@ -9,7 +9,7 @@ import msgspec
 import yaml
 from django.utils.translation import gettext as _
 
-from console.dialects import OFFERED, with_path_fields
+from console.dialects import CONSOLE_DIALECTS, with_path_fields
 from console.models import PlaygroundPreset, PlaygroundRun
 from console.playground.client_request import build_request, displayed_settings
 from console.playground.events import decompress_frames
@@ -174,7 +174,7 @@ def logged_body(row: RequestLog) -> LoggedBody | None:
 
 def _parse_row(row: RequestLog) -> tuple[Json, Request] | None:
     """The client's body of a row, and the canonical request; None if it is incomplete."""
-    dialect = OFFERED.get(row.client_dialect)
+    dialect = CONSOLE_DIALECTS.get(row.client_dialect)
     try:
         bodies = load_bodies(row.pk)
         if bodies is None or bodies.client_request is None or dialect is None:

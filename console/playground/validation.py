@@ -122,12 +122,12 @@ def join_path(parent_path: str, name: str) -> str:
     return f"{parent_path}.{name}" if parent_path else name
 
 
-DEEPEST = 60
+MAX_DEPTH = 60
 
 
 def is_storable(value: Any, depth: int = 0) -> bool:
     """Whether every database can store the value: no NUL, and at most MAX_DEPTH levels."""
-    if depth > DEEPEST:
+    if depth > MAX_DEPTH:
         return False
     if isinstance(value, str):
         return "\0" not in value

@@ -40,7 +40,7 @@ _MIN_MISSED_SHARE = 0.1
 # Lifetime of an unused cache entry (Anthropic: 5 minutes, or an hour on request; OpenAI: 5 to
 # 10 minutes; 2026).
 _CACHE_LIFETIME_S = 300
-_MILLION = Decimal(1_000_000)
+_TOKENS_PER_MTOK = Decimal(1_000_000)
 
 LoadBodies = Callable[[int], Bodies | None]
 LookUpPrice = Callable[[RequestLog], Price]
@@ -294,4 +294,4 @@ def _extra_cost(row: RequestLog, missed_tokens: int, price: Price) -> Decimal | 
     if price.cache_read is None or any(count and rate is None for count, rate in lines):
         return None
     paid = sum((count * (rate or 0) for count, rate in lines), Decimal(0))
-    return max(Decimal(0), paid - missed_tokens * price.cache_read) / _MILLION
+    return max(Decimal(0), paid - missed_tokens * price.cache_read) / _TOKENS_PER_MTOK

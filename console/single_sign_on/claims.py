@@ -14,7 +14,7 @@ from gateway.roles import PERMISSIONS, Role
 Claims = Mapping[str, Any]
 _MAX_NAME = 140
 # Characters that Django's usernames do not have.
-_OTHER = re.compile(r"[^\w.@+-]+")
+_INVALID_CHARS = re.compile(r"[^\w.@+-]+")
 
 
 class Denied(Exception):
@@ -77,6 +77,8 @@ def username_for(claims: Claims) -> str:
     """A username from the claims; it may be taken already."""
     for name in ("preferred_username", "email", "name", "sub"):
         value = claims.get(name)
-        if isinstance(value, str) and (text := _OTHER.sub("-", value).strip("-")[:_MAX_NAME]):
+        if isinstance(value, str) and (
+            text := _INVALID_CHARS.sub("-", value).strip("-")[:_MAX_NAME]
+        ):
             return text
     raise Denied(_("The identity provider returned no name."))

@@ -13,7 +13,7 @@ from console.single_sign_on.http_session import ProviderSession
 from gateway.config.oidc import OidcSettings
 
 TIMEOUT_S = 5
-_REQUIRED = ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")
+_REQUIRED_FIELDS = ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")
 
 
 def find_problem(oidc: OidcSettings) -> str:
@@ -32,7 +32,7 @@ def find_problem(oidc: OidcSettings) -> str:
         document = None
     if not isinstance(document, dict):
         return f"{url} is not a discovery document (a JSON object)"
-    missing_fields = [name for name in _REQUIRED if not isinstance(document.get(name), str)]
+    missing_fields = [name for name in _REQUIRED_FIELDS if not isinstance(document.get(name), str)]
     if missing_fields:
         return f"{url} has no {', '.join(missing_fields)}"
     if document["issuer"].rstrip("/") != oidc.issuer:

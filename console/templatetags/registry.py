@@ -11,20 +11,20 @@ from console.model_facts import PRICES
 
 register = template.Library()
 
-UNKNOWN = "—"
+UNKNOWN_TEXT = "—"
 _RATES = {fact.name: fact.label for fact in PRICES} | {
     fact.name.removeprefix("output_"): fact.label
     for fact in PRICES
     if fact.name == "output_reasoning"
 }
-_UNITS = ((1_000_000, "M"), (1_000, "k"))
+_NUMBER_SUFFIXES = ((1_000_000, "M"), (1_000, "k"))
 
 
 @register.filter
 def price(value: Decimal | None) -> str:
     """US dollars, to the last digit and with cents at least: `$0.125`, `$3.00`."""
     if value is None:
-        return UNKNOWN
+        return UNKNOWN_TEXT
     exponent = value.normalize().as_tuple().exponent
     digits = max(2, -exponent) if isinstance(exponent, int) else 2
     return f"${number_format(value, digits, force_grouping=True)}"
@@ -41,8 +41,8 @@ def rate(name: str) -> str:
 def size(value: int | None) -> str:
     """Shortened count: `800`, `128k`, `1.05M`."""
     if value is None:
-        return UNKNOWN
-    for unit, letter in _UNITS:
+        return UNKNOWN_TEXT
+    for unit, letter in _NUMBER_SUFFIXES:
         if value >= unit:
             share = round(Decimal(value) / unit, 2 if letter == "M" else 0)
             return f"{number_format(share.normalize(), use_l10n=True)}{letter}"

@@ -19,7 +19,7 @@ from gateway.providers.catalog import PRESETS
 
 register = template.Library()
 
-UNKNOWN = "—"
+UNKNOWN_TEXT = "—"
 # Smaller amounts have two significant digits instead of two decimals.
 _SMALL_USD = Decimal("0.1")
 _MINUTE_S = 60
@@ -53,7 +53,7 @@ def logo(preset: str) -> SafeString:
 def ms(value: float | None) -> str:
     """Milliseconds, as seconds from 0.1 s on: `24 ms`, `0.71 s`, `3 min 4 s`."""
     if value is None:
-        return UNKNOWN
+        return UNKNOWN_TEXT
     if value < 99.5:
         return f"{_format_number(value, 0 if value >= 9.95 else 1)} ms"
     seconds = value / 1000
@@ -105,7 +105,7 @@ def _format_number(value: Decimal | float, digits: int) -> str:
 def tokens(value: int | None) -> str:
     """A count of tokens, shortened: `991`, `18.4k`, `2.1M`."""
     if value is None:
-        return UNKNOWN
+        return UNKNOWN_TEXT
     for limit, unit in ((1_000_000_000, "G"), (1_000_000, "M"), (10_000, "k")):
         if value >= (limit if unit == "k" else limit * 0.9995):
             short_value = value / (1000 if unit == "k" else limit)
@@ -116,14 +116,14 @@ def tokens(value: int | None) -> str:
 @register.filter
 def count(value: int | None) -> str:
     """A whole number with thousands separators: `12,345`."""
-    return UNKNOWN if value is None else number_format(value, 0, force_grouping=True)
+    return UNKNOWN_TEXT if value is None else number_format(value, 0, force_grouping=True)
 
 
 @register.filter
 def percent(value: float | None) -> str:
     """A share from 0 to 1 as a percentage."""
     if value is None:
-        return UNKNOWN
+        return UNKNOWN_TEXT
     return f"{_format_number(value * 100, 1 if 0 < value < 0.1 else 0)} %"
 
 
@@ -131,7 +131,7 @@ def percent(value: float | None) -> str:
 def more_percent(value: float | None) -> str:
     """A relative difference as a percentage with its sign: 0.25 is `+25 %`."""
     if value is None:
-        return UNKNOWN
+        return UNKNOWN_TEXT
     return f"{'+' if value > 0 else '-' if value < 0 else ''}{percent(abs(value))}"
 
 
@@ -155,20 +155,22 @@ _DAY = "j M Y"
 @register.filter
 def day(value: dt.date | None) -> str:
     """A date: `22 Nov 2026`."""
-    return UNKNOWN if value is None else date_format(value, _DAY)
+    return UNKNOWN_TEXT if value is None else date_format(value, _DAY)
 
 
 @register.filter
 def minute(moment: dt.datetime | None) -> str:
     """Day and time to the minute: `22 Nov 2026, 14:05`."""
-    return UNKNOWN if moment is None else date_format(timezone.localtime(moment), f"{_DAY}, H:i")
+    return (
+        UNKNOWN_TEXT if moment is None else date_format(timezone.localtime(moment), f"{_DAY}, H:i")
+    )
 
 
 @register.filter
 def timestamp(moment: dt.datetime | None) -> SafeString | str:
     """Day and time to the second: `22 Nov 2026, 14:05:06`."""
     if moment is None:
-        return UNKNOWN
+        return UNKNOWN_TEXT
     return _time_element(moment, date_format(timezone.localtime(moment), f"{_DAY}, H:i:s"))
 
 

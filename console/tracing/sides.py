@@ -18,7 +18,7 @@ from console.tracing.diff_lines import (
 from console.tracing.json_values import Pointer
 from console.tracing.notes import ApiNames, Note, change_notes
 
-KINDS = ("moved", "converted", "added", "dropped")
+CHANGE_KINDS = ("moved", "converted", "added", "dropped")
 
 
 class NoteLines(msgspec.Struct, frozen=True):
@@ -61,7 +61,7 @@ def compare_sides(
             )
             for note in (losses if losses_only else notes)
         ],
-        "counts": [(kind, counts[kind]) for kind in KINDS if counts[kind]],
+        "counts": [(kind, counts[kind]) for kind in CHANGE_KINDS if counts[kind]],
         "losses": len(losses),
         "losses_only": losses_only,
         "complete": trace.complete,

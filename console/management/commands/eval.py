@@ -31,7 +31,7 @@ from console.management.gateway_options import (
     read_gateway_options,
 )
 
-FAILED = 1
+EXIT_FAILED = 1
 RENDERERS = {
     "csv": reports.as_csv,
     "json": lambda report: reports.as_json(report).decode() + "\n",
@@ -82,7 +82,7 @@ class Command(BaseCommand):
             rates = f"{percent(summary.pass_rate)} of {percent(definition.pass_rate)}"
             self.stderr.write(f"{summary.model}: pass rate {rates} required")
         if failed_results:
-            sys.exit(FAILED)
+            sys.exit(EXIT_FAILED)
 
     def _run_evaluation(self, definition: Definition, options: dict[str, Any]) -> Report:
         gateway = GatewayClient(*read_gateway_options(options))

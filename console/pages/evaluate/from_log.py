@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 
 from console.access import may_read_bodies, viewer
-from console.dialects import OFFERED, with_path_fields
+from console.dialects import CONSOLE_DIALECTS, with_path_fields
 from console.evaluate.chat import DIALECT
 from console.evaluate.definition import Case, Definition, InvalidDefinition, parse_definition
 from console.list_filters import TIME_RANGES
@@ -58,7 +58,7 @@ class LoggedCase(msgspec.Struct, frozen=True, kw_only=True):
 
 def case_from_log(row: RequestLog) -> LoggedCase:
     """The case of a logged request. Raises Unusable if its body is missing or unreadable."""
-    dialect = OFFERED.get(row.client_dialect)
+    dialect = CONSOLE_DIALECTS.get(row.client_dialect)
     if dialect is None:
         raise Unusable(_("%s is not a chat request.") % row.request_id)
     try:

@@ -35,18 +35,18 @@ FIELDS_BY_KIND = {
     "litellm": ("url", "parameters", "credential"),
     "portkey": ("url", "metadata", "credential"),
 }
-_PLAIN = {"spellcheck": "false", "autocapitalize": "none", "autocomplete": "off"}
+_PLAIN_TEXT_ATTRS = {"spellcheck": "false", "autocapitalize": "none", "autocomplete": "off"}
 
 
 def _line_field(label: Any, help_text: Any = "", **options: Any) -> forms.CharField:
     options = {"required": False, "max_length": 2000, **options}
     return forms.CharField(
-        label=label, help_text=help_text, widget=forms.TextInput(attrs=_PLAIN), **options
+        label=label, help_text=help_text, widget=forms.TextInput(attrs=_PLAIN_TEXT_ATTRS), **options
     )
 
 
 def _lines_field(label: Any, help_text: Any) -> forms.CharField:
-    widget = forms.Textarea(attrs={**_PLAIN, "rows": 4, "class": "mono"})
+    widget = forms.Textarea(attrs={**_PLAIN_TEXT_ATTRS, "rows": 4, "class": "mono"})
     return forms.CharField(
         label=label, help_text=help_text, widget=widget, required=False, max_length=60_000
     )

@@ -22,7 +22,7 @@ from gateway.models import ApiKey, Route
 from gateway.models.limits import BUDGETS, LIMITS
 from gateway.store.field_values import MAX_TAG, MAX_TAGS
 
-GRACE: dict[str, timedelta] = {
+GRACE_PERIODS: dict[str, timedelta] = {
     "none": timedelta(),
     "hour": timedelta(hours=1),
     "day": timedelta(days=1),
@@ -248,7 +248,7 @@ class RotateForm(forms.Form):
     @property
     def grace_period(self) -> timedelta:
         """The selected grace period."""
-        return GRACE[self.cleaned_data["grace"]]
+        return GRACE_PERIODS[self.cleaned_data["grace"]]
 
 
 def _string_items(value: Any) -> list[str]:

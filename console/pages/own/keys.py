@@ -24,7 +24,7 @@ from gateway import store
 from gateway.models import ApiKey
 
 PAGE = "own"
-NEWEST = 8
+NEWEST_ROWS = 8
 
 
 @require_safe
@@ -47,7 +47,7 @@ def _render_page(request: HttpRequest, *, problem: str = "", status: int = 200) 
         "rows": [{"key": row, "gauges": gauges_by_key[row.pk]} for row in rows],
         "may_add": count_active_keys(user) < limits.max_keys,
         "rotate": RotateForm(initial={"grace": "hour"}),
-        "lines": lines(own_requests(user, None, NEWEST).rows),
+        "lines": lines(own_requests(user, None, NEWEST_ROWS).rows),
     }
     return render(request, "console/own/page.html", context, status=status)
 

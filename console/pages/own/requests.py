@@ -13,7 +13,7 @@ from console.access import member
 from console.pages.requests import labels
 from console.pages.requests.conversation import conversation_context
 from console.pages.requests.log_lines import lines
-from console.pages.requests.log_search import PAGE as PAGE_ROWS
+from console.pages.requests.log_search import PAGE_ROWS as PAGE_ROWS
 from console.pages.requests.log_search import Page, find_request, page
 from console.pages.requests.query import Search
 from console.pages.requests.scores import scores_context

@@ -11,8 +11,8 @@ from django.utils.translation import gettext_lazy as _
 from gateway.prompts.prompt import MAX_MESSAGES
 
 ROLES = (("system", _("System")), ("user", _("User")), ("assistant", _("Assistant")))
-_PLAIN = {"spellcheck": "false", "autocapitalize": "none", "autocomplete": "off"}
-_COPIED = ("name", "description", "model", "temperature", "top_p", "max_tokens")
+_PLAIN_TEXT_ATTRS = {"spellcheck": "false", "autocapitalize": "none", "autocomplete": "off"}
+_COPIED_FIELDS = ("name", "description", "model", "temperature", "top_p", "max_tokens")
 _PARAMETERS = ("temperature", "top_p", "max_tokens")
 
 
@@ -23,7 +23,7 @@ class PromptForm(forms.Form):
         label=_("Name"),
         max_length=63,
         help_text=_("Requests refer to it. It cannot be changed later."),
-        widget=forms.TextInput(attrs=_PLAIN),
+        widget=forms.TextInput(attrs=_PLAIN_TEXT_ATTRS),
     )
     description = forms.CharField(label=_("Description"), max_length=300, required=False)
     model = forms.CharField(
@@ -31,7 +31,7 @@ class PromptForm(forms.Form):
         max_length=200,
         required=False,
         help_text=_("For requests that name none."),
-        widget=forms.TextInput(attrs={**_PLAIN, "list": "prompt-models"}),
+        widget=forms.TextInput(attrs={**_PLAIN_TEXT_ATTRS, "list": "prompt-models"}),
     )
     temperature = forms.FloatField(label=_("Temperature"), required=False)
     top_p = forms.FloatField(label=_("Top p"), required=False)
@@ -41,7 +41,7 @@ class PromptForm(forms.Form):
         required=False,
         strip=False,
         help_text=_("One per line."),
-        widget=forms.Textarea(attrs={**_PLAIN, "rows": 2, "class": "mono"}),
+        widget=forms.Textarea(attrs={**_PLAIN_TEXT_ATTRS, "rows": 2, "class": "mono"}),
     )
 
     def __init__(self, *args: Any, rows: int = 1, is_stored: bool = False, **kwargs: Any) -> None:
@@ -99,7 +99,7 @@ def messages_in(values: Mapping[str, Any], rows: int) -> list[dict[str, str]]:
 def initial_values(document: Mapping[str, Any]) -> dict[str, Any]:
     """Initial values of the form for a document."""
     parameters = document.get("parameters") or {}
-    values: dict[str, Any] = {n: document.get(n, parameters.get(n)) for n in _COPIED}
+    values: dict[str, Any] = {n: document.get(n, parameters.get(n)) for n in _COPIED_FIELDS}
     values["stop"] = "\n".join(parameters.get("stop") or ())
     for n, message in enumerate(document.get("messages") or ()):
         values[f"role-{n}"], values[f"content-{n}"] = message["role"], message["content"]

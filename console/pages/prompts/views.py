@@ -32,7 +32,7 @@ _DRAFT = "prompt_draft"
 _VALUE = "value."
 _SHOWN_VERSIONS = 50
 # What settings of another form raise: no JSON, nested too deeply, or fields of other types.
-_UNREADABLE = (
+_PARSE_ERRORS = (
     msgspec.MsgspecError,
     UnicodeError,
     RecursionError,

@@ -29,7 +29,7 @@ PAGE = "providers"
 # Fields that are always shown; the others are folded unless one of them is invalid.
 FIRST_FIELDS = frozenset({"name", "base_url", "mode", "key", "credential_env"})
 # Presets for any server, shown apart from the grid.
-CUSTOM = ("custom", "custom-anthropic")
+CUSTOM_PRESETS = ("custom", "custom-anthropic")
 
 
 @require_safe
@@ -49,12 +49,12 @@ def providers(request: HttpRequest) -> HttpResponse:
 @admin
 def presets(request: HttpRequest) -> HttpResponse:
     """The presets to choose from."""
-    standard_presets = [preset for preset in PRESETS.values() if preset.name not in CUSTOM]
+    standard_presets = [preset for preset in PRESETS.values() if preset.name not in CUSTOM_PRESETS]
     context = {
         "page": PAGE,
         "hosted": [_preset_tile(preset) for preset in standard_presets if not preset.local],
         "local": [_preset_tile(preset) for preset in standard_presets if preset.local],
-        "custom": [_preset_tile(PRESETS[name]) for name in CUSTOM],
+        "custom": [_preset_tile(PRESETS[name]) for name in CUSTOM_PRESETS],
     }
     return render(request, "console/providers/presets.html", context)
 

@@ -30,11 +30,13 @@ from gateway.models import RequestLog, RequestScore
 MAX_ROWS = 100_000
 BUDGET_S = 60.0
 _CHUNK_ROWS = 500
-_OMITTED = {"client_ip", "target_id", "key_id"}
+_OMITTED_COLUMNS = {"client_ip", "target_id", "key_id"}
 FIELDS = tuple(
-    field.attname for field in RequestLog._meta.concrete_fields if field.attname not in _OMITTED
+    field.attname
+    for field in RequestLog._meta.concrete_fields
+    if field.attname not in _OMITTED_COLUMNS
 )
-_NESTED = {"attempts", "adaptations"}
+_NESTED_COLUMNS = {"attempts", "adaptations"}
 _NO_GRANT = "Searching the text of requests needs the permission to read bodies.\n"
 # A spreadsheet treats a cell with such a prefix as a formula.
 _FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")
@@ -101,7 +103,7 @@ def _jsonl_lines(rows: Iterable[Any]) -> Iterator[bytes]:
 
 
 def _csv_lines(rows: Iterable[Any]) -> Iterator[str]:
-    names = [name for name in FIELDS if name not in _NESTED]
+    names = [name for name in FIELDS if name not in _NESTED_COLUMNS]
     yield _csv_line([*names, "scores", "comments"])
     for row, scores in _with_scores(rows):
         values = [f"{score.name}={score.value:g}" for score in scores if score.value is not None]

@@ -160,8 +160,8 @@ def _first_cursor(search: Search, state: State, selected_pk: int | None) -> int 
     """Return the cursor of the list: a selected row beyond the first page starts its page."""
     if state.cursor is not None or selected_pk is None:
         return state.cursor
-    newer_rows = log_search.newer(search, selected_pk, log_search.PAGE)
-    return selected_pk + 1 if len(newer_rows) >= log_search.PAGE else None
+    newer_rows = log_search.newer(search, selected_pk, log_search.PAGE_ROWS)
+    return selected_pk + 1 if len(newer_rows) >= log_search.PAGE_ROWS else None
 
 
 def _shows_dates(state: State) -> bool:

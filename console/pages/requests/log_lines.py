@@ -15,7 +15,7 @@ from gateway.models import ApiKey, Provider, RequestLog, RequestScore
 
 # HTTP status classes and statuses.
 _SUCCESS, _REDIRECT, _SERVER = 200, 300, 500
-_SOFT = {429, 499}
+_SOFT_STATUSES = {429, 499}
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -82,7 +82,7 @@ def line(
 
 def outcome_tone(row: RequestLog) -> str:
     """Return `ok`; `warn` for temporary or intended outcomes; `bad` for other failures."""
-    if row.status in _SOFT or row.outcome == "client_closed":
+    if row.status in _SOFT_STATUSES or row.outcome == "client_closed":
         return "warn"
     succeeded = _SUCCESS <= row.status < _REDIRECT and row.outcome == "ok"
     return "ok" if succeeded else "bad"

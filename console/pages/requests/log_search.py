@@ -27,14 +27,14 @@ from gateway.models import ApiKey, RequestLog, RequestScore, RequestText
 from gateway.models.score import RequestScoreQuerySet
 from gateway.querysets import RequestLogQuerySet
 
-PAGE = 50
+PAGE_ROWS = 50
 BUDGET_S = 0.05
 # Sorting reads more rows than a page of the newest.
 SORT_BUDGET_S = 0.1
 # Usual values of a column: its index excludes them, or would not help.
 _COMMON_VALUES = {"status": ("200", "2xx"), "outcome": ("ok",)}
 # Columns of filters without an index.
-_UNINDEXED = frozenset({"requested_model", "client_dialect", "tags"})
+_UNINDEXED_COLUMNS = frozenset({"requested_model", "client_dialect", "tags"})
 _PROBE_ROWS = 2000
 _FIRST_BATCH, _LAST_BATCH = 200, 1500
 # Ids covered by one query if no filter is indexed.
@@ -50,7 +50,7 @@ _EDGE_ROWS = 1000
 _NEWEST_TEXTS = 400
 _FREQUENT = 0.02
 # Wide columns that lists never need.
-_DEFERRED = ("adaptations", "user_agent", "client_ip", "upstream_id", "price_source")
+_DEFERRED_COLUMNS = ("adaptations", "user_agent", "client_ip", "upstream_id", "price_source")
 
 Rows = RequestLogQuerySet[RequestLog]
 
@@ -81,7 +81,7 @@ def find_request(request_id: str) -> RequestLog:
     return row
 
 
-def page(search: Search, cursor: int | None = None, size: int = PAGE) -> Page:
+def page(search: Search, cursor: int | None = None, size: int = PAGE_ROWS) -> Page:
     """Return the newest matching rows below `cursor`."""
     if search.id:
         rows = list(_list_rows().with_any_id(search.id).older_than_row(cursor).newest(size))
@@ -97,7 +97,7 @@ def page(search: Search, cursor: int | None = None, size: int = PAGE) -> Page:
     return Page(matches)
 
 
-def largest(search: Search, sort: str, size: int = PAGE) -> Page:
+def largest(search: Search, sort: str, size: int = PAGE_ROWS) -> Page:
     """Return the matching rows with the largest number of a column of AMOUNTS.
 
     `reached` is set if the time ran out: the rows are the largest since then.
@@ -119,7 +119,7 @@ def largest(search: Search, sort: str, size: int = PAGE) -> Page:
     return Page([by_pk[pk] for _amount, pk in top if pk in by_pk], None, reached)
 
 
-def newer(search: Search, cursor: int, size: int = PAGE) -> list[RequestLog]:
+def newer(search: Search, cursor: int, size: int = PAGE_ROWS) -> list[RequestLog]:
     """Return rows newer than `cursor`, newest first, at most `size`."""
     rows = _list_rows().newer_than_row(max(cursor, _last_id() - _WINDOW_IDS))
     if search.id:
@@ -198,7 +198,7 @@ def start_time_of(pk: int) -> dt.datetime | None:
 
 
 def _list_rows() -> Rows:
-    return RequestLog.objects.defer(*_DEFERRED)
+    return RequestLog.objects.defer(*_DEFERRED_COLUMNS)
 
 
 def _filter_rows(rows: Rows, search: Search) -> Rows:
@@ -284,7 +284,7 @@ def _is_indexed(term: Term) -> bool:
     if column == "scores":
         # Few requests have scores.
         return not term.negated
-    if term.op or column is None or column in _UNINDEXED:
+    if term.op or column is None or column in _UNINDEXED_COLUMNS:
         return False
     if term.negated or len(term.values) > 1:
         return False
@@ -309,7 +309,7 @@ class _RowWalk:
         self.search = search
         self.largest = largest
         self.base = base
-        self.max_rows = PAGE * 4 if paged else _WINDOW_IDS
+        self.max_rows = PAGE_ROWS * 4 if paged else _WINDOW_IDS
 
     def by_ids(self, driver: Term, low: int, high: int) -> Batches:
         """Walk the index of one filter."""

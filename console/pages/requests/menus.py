@@ -8,7 +8,15 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from console.list_filters import distinct_values
-from console.pages.requests.query import COLUMNS, CONTENTS, FILTERS, KINDS, Search, State, with_term
+from console.pages.requests.query import (
+    COLUMNS,
+    CONTENTS,
+    FILTERS,
+    TRAFFIC_KINDS,
+    Search,
+    State,
+    with_term,
+)
 from gateway.dialects import CLIENT_DIALECTS
 from gateway.models import ApiKey
 
@@ -69,7 +77,7 @@ def suggestions(choices: Choices) -> dict[str, list[str]]:
     values["key"] = [str(label) for _value, label in choices["key"]]
     values["requested"] = []
     values["outcome"] = ["ok", "error", "cut", "client_closed"]
-    values["is"] = ["ok", "error", *sorted(KINDS)]
+    values["is"] = ["ok", "error", *sorted(TRAFFIC_KINDS)]
     values["dialect"] = sorted(CLIENT_DIALECTS)
     values["has"] = sorted(CONTENTS)
     values["score"] = ["<0.5", ">=0.5", "<=0", ">=1"]

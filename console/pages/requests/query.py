@@ -45,14 +45,14 @@ AMOUNTS = {
 SORTS = ("cost", "latency", "ttft", "tokens")
 FILTERS = (*dict.fromkeys([*COLUMNS, *AMOUNTS]), "id", "since", "until")
 # Internal requests, which have this name instead of a key.
-KINDS = frozenset({HEALTH_CHECK_KEY, "shadow", "playground", "evaluation", "replay"})
+TRAFFIC_KINDS = frozenset({HEALTH_CHECK_KEY, "shadow", "playground", "evaluation", "replay"})
 # Values of `has:`.
 CONTENTS = frozenset({"score", "comment"})
 # Other values of `is:`, short for a filter on the outcome.
 _OUTCOMES = {"ok": False, "error": True}
 MAX_QUERY = 1000
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_SECONDS_BY_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _TOKEN = re.compile(
     r'(?:([a-z_]+):(?!//)|(cost|latency|ttft|tokens|status|score)(?=[<>]))(!?(?:[<>]=?)?)("[^"]*"|\S*)|"[^"]*"|\S+'
 )
@@ -188,14 +188,14 @@ def _parse_term(name: str, operator: str, value: str) -> Term | None:
         return Term(name, values, negated)
     if len(values) == 1 and values[0] in _OUTCOMES:
         return Term("outcome", ("ok",), _OUTCOMES[values[0]] is not negated)
-    return Term(name, values, negated) if KINDS.issuperset(values) else None
+    return Term(name, values, negated) if TRAFFIC_KINDS.issuperset(values) else None
 
 
 def _parse_time(text: str, now: dt.datetime) -> dt.datetime | None:
     """Parse a time: `90m` or `2d` before now, a date, or a date and time (UTC by default)."""
     if ago := _AGO.fullmatch(text):
         try:
-            return now - dt.timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
+            return now - dt.timedelta(seconds=int(ago[1]) * _SECONDS_BY_UNIT[ago[2]])
         except OverflowError:
             return None
     try:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from console.pages.requests.log_search import BUDGET_S, PAGE, walk
+from console.pages.requests.log_search import BUDGET_S, PAGE_ROWS, walk
 from console.pages.requests.query import Search
 from gateway.models import RequestLog
 
@@ -35,7 +35,7 @@ def groups(search: Search, cursor: int | None) -> tuple[list[Group], int | None]
         for row in rows:
             if row.session in sessions:
                 sessions[row.session].count += 1
-            elif row.session and len(sessions) < PAGE:
+            elif row.session and len(sessions) < PAGE_ROWS:
                 sessions[row.session] = Group(row, 1)
             elif row.session:
                 return _count_groups(sessions, cursor), row.pk + 1

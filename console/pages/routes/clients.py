@@ -19,7 +19,7 @@ from gateway.store.field_values import is_pattern
 WINDOW_DAYS = 30
 MAX_REQUESTS = 5000
 # How many clients and keys a row names.
-SHOWN = 4
+MAX_SHOWN = 4
 
 ROUTE, ALIAS, PATTERN, UNUSED = _("Route name"), _("Alias"), _("Pattern"), _("No longer in use")
 
@@ -47,22 +47,22 @@ class NameUse:
     @property
     def top_clients(self) -> list[tuple[str, int]]:
         """The clients with the most requests."""
-        return self.clients.most_common(SHOWN)
+        return self.clients.most_common(MAX_SHOWN)
 
     @property
     def more_clients(self) -> int:
         """How many clients `top_clients` leaves out."""
-        return max(0, len(self.clients) - SHOWN)
+        return max(0, len(self.clients) - MAX_SHOWN)
 
     @property
     def top_keys(self) -> list[tuple[str, int]]:
         """The keys with the most requests."""
-        return self.keys.most_common(SHOWN)
+        return self.keys.most_common(MAX_SHOWN)
 
     @property
     def more_keys(self) -> int:
         """How many keys `top_keys` leaves out."""
-        return max(0, len(self.keys) - SHOWN)
+        return max(0, len(self.keys) - MAX_SHOWN)
 
 
 def name_uses(route: str, aliases: Iterable[str]) -> tuple[list[NameUse], int]:

@@ -16,7 +16,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.dialects import OFFERED, title
+from console.dialects import CONSOLE_DIALECTS, title
 from console.pages.routes.samples import SAMPLES, body
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.errors import GatewayError
@@ -96,7 +96,7 @@ def panel_from_form(data: QueryDict) -> DryRunPanel:
         tags=data.get("dry-tags", "").strip()[:500],
         ignore_cooldowns=data.get("dry-ignore-cooldowns") == "1",
     )
-    panel.dialect = _valid_choice(data.get("dry-dialect", ""), OFFERED, panel.dialect)
+    panel.dialect = _valid_choice(data.get("dry-dialect", ""), CONSOLE_DIALECTS, panel.dialect)
     panel.sample = _valid_choice(data.get("dry-sample", ""), SAMPLES, panel.sample)
     panel.failure = _valid_choice(data.get("dry-failure", ""), SIMULATED_FAILURES, "")
     return panel

@@ -38,7 +38,7 @@ from gateway.store.routes import Conflict, RouteState, current_state, restore_sp
 
 SAVE_OVER = "save-over"
 # The initial document of a new route.
-EMPTY = RouteSpec(name="", steps=(StepSpec(),))
+EMPTY_ROUTE = RouteSpec(name="", steps=(StepSpec(),))
 # The fields that a new route needs.
 REQUIRED_FIELDS = ("name", "targets")
 
@@ -88,7 +88,7 @@ class EditorState:
 
 def open_editor(row: models.Route | None) -> EditorState:
     """Return the initial state of the editor."""
-    current_version = current_state(row) if row is not None else RouteState(0, EMPTY)
+    current_version = current_state(row) if row is not None else RouteState(0, EMPTY_ROUTE)
     draft = draft_from_document(current_version.spec)
     return _build_state(row, current_version.number, current_version.spec, draft, DryRunPanel())
 
@@ -98,7 +98,7 @@ def copy_route(row: models.Route) -> EditorState:
     document = current_state(row).spec
     name = _free_name(row.name)
     draft = draft_from_document(msgspec.structs.replace(document, name=name, aliases=()))
-    return _build_state(None, 0, EMPTY, draft, DryRunPanel())
+    return _build_state(None, 0, EMPTY_ROUTE, draft, DryRunPanel())
 
 
 def _free_name(name: str) -> str:
@@ -157,7 +157,7 @@ def _parse_number(text: str) -> int:
 
 def _base_document(row: models.Route | None, number: int) -> RouteSpec:
     if row is None:
-        return EMPTY
+        return EMPTY_ROUTE
     current_version = current_state(row)
     if current_version.number == number:
         return current_version.spec

@@ -12,7 +12,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.dialects import OFFERED, title
+from console.dialects import CONSOLE_DIALECTS, title
 from console.pages.routes import labels
 from console.pages.routes.cache_fields import SCOPES
 from console.pages.routes.checks import Check
@@ -38,7 +38,7 @@ CAPABILITIES: tuple[tuple[str, str, Promise], ...] = (
 # Strategies that distribute requests by weight.
 SPLIT_STRATEGIES = frozenset({"weighted", "sticky", "split"})
 # Strategies that use weights at all.
-WEIGHTED = SPLIT_STRATEGIES | {"least_busy", "least_used"}
+WEIGHTED_STRATEGIES = SPLIT_STRATEGIES | {"least_busy", "least_used"}
 
 
 class Capability(NamedTuple):
@@ -220,13 +220,13 @@ def choices(draft: Draft, dry_run_panel: DryRunPanel, snapshot: Snapshot) -> dic
         "reasoning_fields": REASONING_FIELDS,
         "cache_scopes": SCOPES.items(),
         "other_routes": sorted(set(snapshot.routes) - {draft.name} - set(draft.fallbacks)),
-        "dialects": [(name, title(name)) for name in OFFERED],
+        "dialects": [(name, title(name)) for name in CONSOLE_DIALECTS],
         "samples": [(name, sample.title) for name, sample in SAMPLES.items()],
         "failures": FAILURE_TITLES.items(),
         "labels": list(target_labels),
         "names": [draft.name, *draft.aliases],
         "keys": sorted(snapshot.keys.values(), key=lambda key: key.name),
-        "weighted_strategies": WEIGHTED,
+        "weighted_strategies": WEIGHTED_STRATEGIES,
         "by_class": _by_class(draft),
         "has_policy_errors": _has_policy_errors(draft),
         "shadows": sorted(set(snapshot.routes) - {draft.name}),

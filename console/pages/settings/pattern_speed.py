@@ -7,7 +7,7 @@ import time
 
 SAMPLE_BYTES = 16 * 1024
 MAX_S = 0.05
-_COMMON = "a0A-_.@ :/=\"'"
+_COMMON_CHARS = "a0A-_.@ :/=\"'"
 
 
 def is_slow(pattern: re.Pattern[bytes]) -> bool:
@@ -15,7 +15,7 @@ def is_slow(pattern: re.Pattern[bytes]) -> bool:
 
     `gateway.providers.masks.compile_mask` limits backtracking, so that the measurement ends.
     """
-    characters = sorted({*_COMMON, *pattern.pattern.decode("ascii")})
+    characters = sorted({*_COMMON_CHARS, *pattern.pattern.decode("ascii")})
     start = time.perf_counter()
     for text in characters:
         pattern.sub(b"", text.encode() * SAMPLE_BYTES)

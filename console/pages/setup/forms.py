@@ -18,7 +18,7 @@ from gateway.store.field_values import base_url
 
 DEMO = "demo"
 # The presets that most installations begin with, in this order.
-POPULAR = ("openai", "anthropic", "gemini", "openrouter", "azure_openai", "bedrock")
+POPULAR_PRESETS = ("openai", "anthropic", "gemini", "openrouter", "azure_openai", "bedrock")
 
 
 class AccountForm(NewPasswordForm):
@@ -49,7 +49,7 @@ def list_presets() -> list[Preset]:
     """The presets to choose from: popular ones, then hosted ones, by title."""
     rows = [preset for preset in PRESETS.values() if preset.name != DEMO]
     generic = {preset.name for preset in rows if not preset.base_url and not preset.env}
-    ranks = {name: rank for rank, name in enumerate(POPULAR)}
+    ranks = {name: rank for rank, name in enumerate(POPULAR_PRESETS)}
     return sorted(
         rows,
         key=lambda row: (

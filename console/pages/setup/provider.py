@@ -20,7 +20,7 @@ from console.pages.providers.connection_test import (
     run_connection_test,
 )
 from console.pages.providers.key_pages import KEY_PAGES
-from console.pages.setup.forms import DEMO, POPULAR, ProviderForm, list_presets
+from console.pages.setup.forms import DEMO, POPULAR_PRESETS, ProviderForm, list_presets
 from console.pages.setup.gate import setup_step, steps
 from gateway import store
 from gateway.models import Model, Provider, Route, RowSource, Target
@@ -53,8 +53,8 @@ def _render_page(
     presets = [(preset, KEY_PAGES.get(preset.name, "")) for preset in list_presets()]
     context = {
         "form": form,
-        "popular": presets[: len(POPULAR)],
-        "presets": presets[len(POPULAR) :],
+        "popular": presets[: len(POPULAR_PRESETS)],
+        "presets": presets[len(POPULAR_PRESETS) :],
         "detected": Provider.objects.from_source(RowSource.ENVIRONMENT),
         "test_result": test_result,
         **steps("provider"),
