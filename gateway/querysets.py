@@ -39,7 +39,7 @@ _UNCERTAIN_COST = (
 _LOOKUPS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
 # Columns with a partial index that excludes the most common value. SQLite uses such an index
 # only if the query excludes that value explicitly.
-_PARTIAL = {
+_PARTIAL_INDEXES = {
     "outcome": "ok",
     "error_kind": "",
     "session": "",
@@ -336,7 +336,7 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         ):
             return self.none()  # PostgreSQL rejects NUL, and no row contains it
         rows = self.filter(**{name: value for name, value in equality_filters.items() if value})
-        for name, default_value in _PARTIAL.items():
+        for name, default_value in _PARTIAL_INDEXES.items():
             if equality_filters.get(name) and equality_filters[name] != default_value:
                 rows = rows.exclude(**{name: default_value})
         rows = rows.filter(_key_filter(key), _status_filter(status))
@@ -359,7 +359,7 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         if negated:
             return self.filter(~condition)
         rows = self.filter(condition)
-        default_value = {**_PARTIAL, "status": 200}.get(column)
+        default_value = {**_PARTIAL_INDEXES, "status": 200}.get(column)
         if default_value is not None and not {str(default_value), "2xx"} & {
             value.lower() for value in values
         }:

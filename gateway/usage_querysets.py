@@ -31,7 +31,7 @@ Name = tuple[Any, ...]
 
 UNITS = 10**10
 # Part of the `provider` of imported usage; a provider's name has no slash.
-IMPORTED = "/"
+IMPORTED_PREFIX = "/"
 # Histogram buckets: three per doubling, from one millisecond to twenty minutes.
 PER_DOUBLING = 3
 LAST_BUCKET = 61
@@ -262,7 +262,7 @@ class UsageHourQuerySet(UsageSumsQuerySet[Row]):
 
     def without_imports(self) -> Self:
         """Rows that were counted here, not imported from another gateway."""
-        return self.exclude(provider__contains=IMPORTED)
+        return self.exclude(provider__contains=IMPORTED_PREFIX)
 
     def by_hour(self) -> dict[datetime, Totals]:
         """Totals of each hour with usage, oldest first."""
@@ -494,8 +494,8 @@ def sum_totals(parts: Iterable[Totals]) -> Totals:
     return (
         Totals(**dict(zip(_SUMS, map(sum, zip(*rows, strict=True)), strict=True)))
         if rows
-        else _NONE
+        else _NO_TOTALS
     )
 
 
-_NONE = Totals()
+_NO_TOTALS = Totals()

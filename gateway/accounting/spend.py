@@ -188,7 +188,7 @@ class _Names:
     ) -> Row:
         """The dimensions of one row, except for its tags."""
         key = self.keys.get(key_id)
-        project, team = parts(key.team) if key is not None else ("", "")
+        project, team = project_and_team_names(key.team) if key is not None else ("", "")
         return {
             "day": day.isoformat(),
             "team": team,
@@ -201,7 +201,7 @@ class _Names:
         }
 
 
-def parts(team: Team | None) -> tuple[str, str]:
+def project_and_team_names(team: Team | None) -> tuple[str, str]:
     """The names of a key's project and team; empty for none."""
     if team is None:
         return "", ""

@@ -89,7 +89,7 @@ def _with_body_limit(view: Callable[..., HttpResponse]) -> Callable[..., HttpRes
 
     @wraps(view)
     def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if failures.oversized(request):
+        if failures.is_oversized(request):
             return failures.too_large()
         answer = view(request, *args, **kwargs)
         if answer.status_code == 405:

@@ -14,7 +14,7 @@ from ninja import Field, Router, Schema
 from gateway import store
 from gateway.api.auth import Editor
 from gateway.api.failures import failure
-from gateway.api.resources import missing, reply, run_guarded
+from gateway.api.resources import not_found_response, reply, run_guarded
 from gateway.api.runtime import runtime_of
 from gateway.api.translate import RuntimeInputOut
 from gateway.canon.errors import GatewayError
@@ -117,7 +117,7 @@ def dry_run_route(request: HttpRequest, name: str, payload: DryRunIn) -> HttpRes
     """Simulate a request on the route, with the changes in `route` if given. No call is made."""
     row = _ROUTES.find(name)
     if row is None:
-        return missing(_ROUTES, name)
+        return not_found_response(_ROUTES, name)
     return run_guarded(lambda: _dry_run(runtime_of(request), row, payload))
 
 

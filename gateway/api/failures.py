@@ -106,7 +106,7 @@ def install(api: NinjaAPI) -> None:
         api.add_exception_handler(kind, partial(handler))
 
 
-def oversized(request: HttpRequest) -> bool:
+def is_oversized(request: HttpRequest) -> bool:
     """Whether the body is above the limit; reads the body."""
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > MAX_BODY:

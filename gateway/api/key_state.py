@@ -13,7 +13,7 @@ from django.utils import timezone
 from ninja import Router, Schema
 
 from gateway.api.auth import Reader
-from gateway.api.resources import missing, reply
+from gateway.api.resources import not_found_response, reply
 from gateway.models import ApiKey, RequestLog, Team, UsageHour
 from gateway.models.limits import BUDGETS, LIMITS
 from gateway.routing.limits import CALENDAR, SPANS, calendar_window, window_start
@@ -73,7 +73,7 @@ def get_key_state(request: HttpRequest, name: str) -> HttpResponse:
     """Spend of the key, and usage of its limits and budgets and those of its team."""
     row: ApiKey | None = _KEYS.find(name)
     if row is None:
-        return missing(_KEYS, name)
+        return not_found_response(_KEYS, name)
     now = timezone.now()
     owners = list(_limit_owners(row))
     state = {

@@ -10,7 +10,7 @@ from gateway.api.model_examples import error_example, response_example
 from gateway.providers.passthrough_catalog import OPERATIONS, Operation
 
 _ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
-_TEXT = {"type": "string"}
+_STRING_SCHEMA = {"type": "string"}
 _JSON, _FORM = "application/json", "multipart/form-data"
 _KEY: list[dict[str, list[str]]] = [{"GatewayKey": []}, {"XApiKey": []}]
 
@@ -91,7 +91,7 @@ _BODIES = {
 }
 # Headers of model requests and responses; docs/headers.md has all of them.
 _HEADERS = [
-    {"name": name, "in": "header", "required": False, "description": text, "schema": _TEXT}
+    {"name": name, "in": "header", "required": False, "description": text, "schema": _STRING_SCHEMA}
     for name, text in {
         "x-dragoman-session": "Id of the conversation: for sticky routing and the request log.",
         "x-dragoman-end-user": "Id of the end user: for limits, budgets and the request log.",
@@ -100,7 +100,7 @@ _HEADERS = [
     }.items()
 ]
 _RESPONSE_HEADERS = {
-    name: {"description": text, "schema": _TEXT}
+    name: {"description": text, "schema": _STRING_SCHEMA}
     for name, text in {
         "x-request-id": "Id of the request: the client's, else the gateway's.",
         "x-dragoman-target": "The provider and model that answered.",

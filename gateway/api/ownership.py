@@ -8,7 +8,14 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router, Schema
 
 from gateway.api.idempotency import run_once
-from gateway.api.resources import change_auth, missing, reply, row_item, row_response, run_guarded
+from gateway.api.resources import (
+    change_auth,
+    not_found_response,
+    reply,
+    row_item,
+    row_response,
+    run_guarded,
+)
 from gateway.models import Provider, RegistryRow, RowSource
 from gateway.store.documents import KINDS, Kind
 
@@ -53,7 +60,7 @@ def _add_adopt_operation(kind: Kind) -> None:
 def _adopt_row(kind: Kind, name: str) -> HttpResponse:
     row = kind.find(name)
     if row is None:
-        return missing(kind, name)
+        return not_found_response(kind, name)
     adopt_row(row)
     return reply(200, row_item(kind, row))
 
@@ -79,7 +86,7 @@ def _add_switch_operation(kind: Kind) -> None:
 def _set_enabled(kind: Kind, name: str, *, enabled: bool) -> HttpResponse:
     row = kind.find(name)
     if row is None:
-        return missing(kind, name)
+        return not_found_response(kind, name)
     row.enabled = enabled
     row.save()
     return reply(200, row_item(kind, row))

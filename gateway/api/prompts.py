@@ -12,7 +12,7 @@ from gateway.api.auth import Editor, Reader
 from gateway.api.failures import failure
 from gateway.api.idempotency import run_once
 from gateway.api.pages import MAX_PAGE
-from gateway.api.resources import missing, reply, row_item, row_response, run_guarded
+from gateway.api.resources import not_found_response, reply, row_item, row_response, run_guarded
 from gateway.models import Prompt, PromptVersion
 from gateway.store.documents import KINDS, OwnedElsewhere, owner_label
 from gateway.store.prompts import activate_version
@@ -48,7 +48,7 @@ def list_prompt_versions(
     """Saved versions of a prompt; `cursor` is the `next` of the previous page."""
     row: Prompt | None = _PROMPTS.find(name)
     if row is None:
-        return missing(_PROMPTS, name)
+        return not_found_response(_PROMPTS, name)
     size = min(max(limit, 1), MAX_PAGE)
     versions = PromptVersion.objects.of_prompt(row)
     if cursor is not None:
@@ -71,7 +71,7 @@ def activate_prompt_version(request: HttpRequest, name: str, number: int) -> Htt
 def _activate_version(name: str, number: int) -> HttpResponse:
     row: Prompt | None = _PROMPTS.find(name)
     if row is None:
-        return missing(_PROMPTS, name)
+        return not_found_response(_PROMPTS, name)
     if owner_ref := owner_label(row):
         raise OwnedElsewhere("", f"{row} is owned by {owner_ref}; change it there, or adopt it")
     if not activate_version(row, min(number, _MAX_NUMBER)):

@@ -151,7 +151,9 @@ def resource(kind: Kind) -> Router:
         """Get a row by name."""
         row = kind.find(name)
         return (
-            missing(kind, name) if row is None else reply(200, _readable_item(request, kind, row))
+            not_found_response(kind, name)
+            if row is None
+            else reply(200, _readable_item(request, kind, row))
         )
 
     @router.put(row_path, operation_id=f"replace_{kind.name}", openapi_extra=_row_request(kind))
@@ -169,7 +171,7 @@ def resource(kind: Kind) -> Router:
         """Delete a row and everything that depends on it."""
         row = kind.find(name)
         if row is None:
-            return missing(kind, name)
+            return not_found_response(kind, name)
         return run_guarded(lambda: _delete_row(row))
 
     return router
@@ -190,7 +192,7 @@ def _change_row(
 ) -> HttpResponse:
     row = kind.find(name)
     if row is None:
-        return missing(kind, name)
+        return not_found_response(kind, name)
 
     def act() -> HttpResponse:
         document = {"name": kind.read(row)["name"], **merge(kind.read(row), body_of(request))}
@@ -206,7 +208,7 @@ def _delete_row(row: Any) -> HttpResponse:
     return HttpResponse(status=204)
 
 
-def missing(kind: Kind, name: str) -> HttpResponse:
+def not_found_response(kind: Kind, name: str) -> HttpResponse:
     """A 404 for a name without a row."""
     return failure(404, f"there is no {kind.label} `{name[:200]}`")
 
@@ -263,7 +265,7 @@ def _with_key(kind: Kind, name: str, act: Callable[[ApiKey], Document]) -> HttpR
     """Apply `act` to a key; respond with the key and the fields that `act` returns."""
     row: ApiKey | None = kind.find(name)
     if row is None:
-        return missing(kind, name)
+        return not_found_response(kind, name)
     extra = act(row)
     return reply(200, {**row_item(kind, row), **extra})
 

@@ -12,7 +12,14 @@ from gateway.api.auth import Editor, Reader
 from gateway.api.failures import failure
 from gateway.api.idempotency import run_once
 from gateway.api.pages import MAX_PAGE
-from gateway.api.resources import body_of, missing, reply, row_item, row_response, run_guarded
+from gateway.api.resources import (
+    body_of,
+    not_found_response,
+    reply,
+    row_item,
+    row_response,
+    run_guarded,
+)
 from gateway.audit import actor
 from gateway.models import Route, RouteVersion
 from gateway.routing.route_spec import as_json
@@ -82,7 +89,7 @@ def list_route_versions(
     """Saved versions of a route; `cursor` is the `next` of the previous page."""
     row = _ROUTES.find(name)
     if row is None:
-        return missing(_ROUTES, name)
+        return not_found_response(_ROUTES, name)
     size = min(max(limit, 1), MAX_PAGE)
     versions = RouteVersion.objects.of_route(row)
     if cursor is not None:
@@ -110,7 +117,7 @@ def diff_route_versions(request: HttpRequest, name: str, number: int, to: int | 
     """Differences between this version and another (`to`, default: the current route)."""
     row = _ROUTES.find(name)
     if row is None:
-        return missing(_ROUTES, name)
+        return not_found_response(_ROUTES, name)
     now = current_state(row)
     sides = []
     for version_number in (number, now.number if to is None else to):
@@ -149,7 +156,7 @@ def restore_route_version(request: HttpRequest, name: str, number: int) -> HttpR
 def _restore_version(request: HttpRequest, name: str, number: int) -> HttpResponse:
     row: Route | None = _ROUTES.find(name)
     if row is None:
-        return missing(_ROUTES, name)
+        return not_found_response(_ROUTES, name)
     if owner_ref := owner_label(row):
         raise OwnedElsewhere("", f"{row} is owned by {owner_ref}; change it there, or adopt it")
     expected_version = body_of(request).get("version") if request.body else None

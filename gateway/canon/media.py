@@ -17,7 +17,11 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xfb", "audio/mpeg"),
 )
 # The kinds of RIFF files by bytes 8 to 12, and of ISO media files by the same.
-_REGISTERED = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "audio/mp3": "audio/mpeg"}
+_REGISTERED_TYPES = {
+    "image/jpg": "image/jpeg",
+    "image/pjpeg": "image/jpeg",
+    "audio/mp3": "audio/mpeg",
+}
 _RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav"}
 _ISO = {b"heic": "image/heic", b"heix": "image/heic", b"mif1": "image/heif", b"avif": "image/avif"}
 
@@ -43,7 +47,7 @@ def default_file_name(media_type: str) -> str:
 
 def registered_media_type(media_type: str | None) -> str | None:
     """A media type by its registered name, which providers require."""
-    return _REGISTERED.get(media_type, media_type) if media_type is not None else None
+    return _REGISTERED_TYPES.get(media_type, media_type) if media_type is not None else None
 
 
 def data_url(media_type: str, data: str) -> str:

@@ -13,7 +13,7 @@ from gateway.canon.schema import Schema, resolve_ref
 
 _ALTERNATIVES = ("oneOf", "anyOf")
 _NOT_AT_ROOT = (*_ALTERNATIVES, "allOf", "$ref", "enum", "not")
-_EMPTY: Schema = {"type": "object", "properties": {}}
+_EMPTY_SCHEMA: Schema = {"type": "object", "properties": {}}
 # Alternatives within alternatives; a recursive schema ends here.
 _MAX_DEPTH = 8
 
@@ -24,7 +24,7 @@ _Members = tuple[dict[str, list[Any]], list[str]]
 def merge_into_object(schema: Schema | None) -> tuple[Schema, str]:
     """The schema as an object with properties, and a description of the changes made."""
     if not schema:
-        return dict(_EMPTY), ""
+        return dict(_EMPTY_SCHEMA), ""
     merged_keywords = [key for key in _NOT_AT_ROOT if key in schema]
     if not merged_keywords and schema.get("type") == "object":
         return schema, ""

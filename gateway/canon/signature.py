@@ -29,7 +29,7 @@ TOKEN_STARTS = (b'"dgm1.', b'"ZGdtMS', b'"srvtoolu_dgm_', b'"cntr_dgm_')
 # The beginning of a citation's index in a Messages body, where another provider found the source.
 FOREIGN_CITATIONS = (b'"encrypted_index":""', b'"encrypted_index": ""')
 TOKEN = re.compile(b"|".join(map(re.escape, TOKEN_STARTS)))
-_READABLE = re.compile(r"^\{([^,{}]*),([^,{}]*),([^,{}]*),(.*)\}$", re.S)
+_READABLE_TOKEN = re.compile(r"^\{([^,{}]*),([^,{}]*),([^,{}]*),(.*)\}$", re.S)
 _SNAPSHOT_DATE = re.compile(r"[-@](20\d{6}|20\d\d-\d\d-\d\d|latest)$")
 
 
@@ -60,7 +60,7 @@ def unwrap_signature(text: str) -> Signature | None:
     if not text.startswith(PREFIX):
         return None
     payload = text[len(PREFIX) :]
-    match = _READABLE.match(payload)
+    match = _READABLE_TOKEN.match(payload)
     if match:
         provider, model, kind, value = match.groups()
         if kind.startswith("rs_"):  # a reasoning item of OpenAI, recognized by its id

@@ -10,7 +10,7 @@ from gateway.canon.adaptation import Adaptation, approximated_field
 from gateway.canon.request import Part, Request, Text, ToolResult, Turn
 
 # As Claude Code marks what its user did not write.
-_OPEN, _CLOSE = "<system-reminder>\n", "\n</system-reminder>"
+_REMINDER_START, _REMINDER_END = "<system-reminder>\n", "\n</system-reminder>"
 
 
 def merge_system_turns(request: Request, *, in_results: bool) -> tuple[Request, list[Adaptation]]:
@@ -89,7 +89,7 @@ def _text_parts(turn: Turn) -> list[Part]:
 def _as_reminders(turn: Turn) -> list[Part]:
     """The parts of a system turn, their texts marked as the system's."""
     return [
-        replace(part, text=f"{_OPEN}{part.text}{_CLOSE}")
+        replace(part, text=f"{_REMINDER_START}{part.text}{_REMINDER_END}")
         if isinstance(part, Text) and part.text
         else part
         for part in turn.parts

@@ -14,15 +14,15 @@ from django.db import connection, transaction
 from gateway.compat.import_report import ImportReport
 from gateway.models import UsageHour
 from gateway.store import usage
-from gateway.usage_querysets import IMPORTED
+from gateway.usage_querysets import IMPORTED_PREFIX
 
 Name = tuple[Any, ...]
-_NONE = [0] * len(UsageHour.SUMS)
+_NO_SUMS = [0] * len(UsageHour.SUMS)
 
 
 def mark_of(gateway: str) -> str:
     """The beginning of `provider` for usage at this gateway."""
-    return f"{gateway}{IMPORTED}"
+    return f"{gateway}{IMPORTED_PREFIX}"
 
 
 def write_usage(sums: dict[Name, list[int]], key_prefix: str, report: ImportReport) -> None:
@@ -36,7 +36,7 @@ def write_usage(sums: dict[Name, list[int]], key_prefix: str, report: ImportRepo
             for row in rows.values_list(*UsageHour.KEYS, *UsageHour.SUMS)
         }
         differences = {
-            name: list(map(sub, counts, stored_usage.get(name, _NONE)))
+            name: list(map(sub, counts, stored_usage.get(name, _NO_SUMS)))
             for name, counts in sums.items()
         }
         usage.add(

@@ -35,7 +35,7 @@ LIMITS: tuple[tuple[str, int], ...] = (
     ("/console/", 3 * _MIB),
     ("/api/", 2 * _MIB),
 )
-OTHERS = _MIB
+DEFAULT_LIMIT_BYTES = _MIB
 # Concurrent requests without a recently accepted credential, including static files.
 MAX_ANONYMOUS = 64
 # How long an accepted credential is remembered, and how many of them.
@@ -45,7 +45,7 @@ _CREDENTIALS = (b"cookie", b"authorization", b"x-api-key", b"api-key")
 
 def limit_of(path: str) -> int:
     """Return the largest body that this path accepts, in bytes."""
-    return next((limit for prefix, limit in LIMITS if path.startswith(prefix)), OTHERS)
+    return next((limit for prefix, limit in LIMITS if path.startswith(prefix)), DEFAULT_LIMIT_BYTES)
 
 
 class _BodyRefused(Exception):

@@ -6,7 +6,7 @@ import json
 import logging
 from datetime import UTC, datetime
 
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 MAX_VALUE_CHARS = 300
 
 
@@ -43,7 +43,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def _is_extra_field(name: str, value: object) -> bool:
-    return name not in _STANDARD and isinstance(value, str | int | float | bool)
+    return name not in _STANDARD_FIELDS and isinstance(value, str | int | float | bool)
 
 
 def _format_value(value: object) -> str:

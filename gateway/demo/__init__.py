@@ -105,7 +105,7 @@ class _PacedStream(httpx.AsyncByteStream):
             yield chunk
             await asyncio.sleep(self._script.pace_ms / 1000)
         if not breaks:
-            yield wire.DONE
+            yield wire.DONE_EVENT
         elif breaks == "error":
             yield encode(wire.error(_MIDWAY))
         elif breaks == "stall":

@@ -14,7 +14,7 @@ from gateway.framing.sse import encode
 
 # 2026-01-01: demo responses are independent of the clock.
 CREATED = 1_767_225_600
-DONE = encode(b"[DONE]")
+DONE_EVENT = encode(b"[DONE]")
 # Arguments are streamed in chunks of this many characters, as by real providers.
 _ARGUMENT_PIECE = 12
 

@@ -22,7 +22,13 @@ from gateway.providers.auth import secrets_of
 from gateway.providers.capabilities import merge
 from gateway.providers.redact import scrub
 from gateway.relay.run.reply import decode
-from gateway.relay.translate.prepare import ALSO, Prepared, on_surface, translated, url_path
+from gateway.relay.translate.prepare import (
+    ALTERNATIVE_DIALECT,
+    Prepared,
+    on_surface,
+    translate_request,
+    url_path,
+)
 from gateway.relay.upstream.access_tokens import AccessTokens
 from gateway.relay.upstream.client import Answer, RequestTemplates, Upstreams
 from gateway.routing.snapshot import Target
@@ -103,7 +109,7 @@ class ProbeClient:
 def _dialect_for(target: Target, request: Request, traits: Traits, verb: Verb) -> Dialect:
     """Return the provider's own dialect, or its sibling if live traffic uses that."""
     dialect = DIALECTS[target.model.provider.dialect]
-    sibling_name = ALSO.get(dialect.name)
+    sibling_name = ALTERNATIVE_DIALECT.get(dialect.name)
     if sibling_name is None or not traits.responses or verb in target.model.provider.paths:
         return dialect
     is_required = traits.responses_required_with_tools and bool(request.tools)
@@ -122,7 +128,7 @@ def _prepare_request(
     provider = target.model.provider
     edits = (*provider.edits, *target.model.edits, *target.edits)
     path = url_path(dialect, target, stream=request.stream, verb=verb)
-    prepared = translated(request, dialect, traits, edits, path, verb=verb)
+    prepared = translate_request(request, dialect, traits, edits, path, verb=verb)
     if provider.model_in_path or provider.body:
         return on_surface(prepared, provider, verb, path)
     return prepared

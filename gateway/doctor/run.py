@@ -18,7 +18,7 @@ from gateway.canon.response import Usage
 from gateway.doctor.judges import judge
 from gateway.doctor.probe_call import ProbeClient
 from gateway.doctor.probes import PROBES
-from gateway.doctor.text_probes import PLAIN
+from gateway.doctor.text_probes import PLAIN_ANSWER
 from gateway.doctor.values import Examination, Finding, Probe, ProbeReply
 from gateway.relay.upstream.client import Upstreams
 from gateway.routing.pricing import cost
@@ -69,13 +69,13 @@ class _Examiner:
         outcome = "done"
         try:
             async with asyncio.timeout(total_s):
-                first_finding = await self._run_probe(PLAIN)
+                first_finding = await self._run_probe(PLAIN_ANSWER)
                 if first_finding.verdict != "supported":
                     outcome = "silent"
                 else:
                     async with asyncio.TaskGroup() as group:
                         for probe in probes:
-                            if probe.name != PLAIN.name:
+                            if probe.name != PLAIN_ANSWER.name:
                                 group.create_task(self._probe_in_slot(probe))
         except TimeoutError:
             outcome = "late"
@@ -89,7 +89,7 @@ class _Examiner:
 
     def _ordered_findings(self, probes: tuple[Probe, ...], outcome: str) -> tuple[Finding, ...]:
         detail = _NOT_ASKED_REASONS.get(outcome, "")
-        names = dict.fromkeys([PLAIN.name, *(probe.name for probe in probes)])
+        names = dict.fromkeys([PLAIN_ANSWER.name, *(probe.name for probe in probes)])
         return tuple(
             self._findings.get(name) or Finding(name=name, verdict="unclear", message=detail)
             for name in names

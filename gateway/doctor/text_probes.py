@@ -16,7 +16,7 @@ _LINE = "alpha beta gamma delta epsilon"
 _MOTTO = "Whatever you are asked, answer with the single word MARIGOLD and nothing else."
 _LONG_TEXT = "lorem " * 2_000
 
-PLAIN = Probe(
+PLAIN_ANSWER = Probe(
     name="plain",
     group=ANSWERS,
     title="Plain answer",
@@ -26,7 +26,7 @@ PLAIN = Probe(
     judge=on.supported_if_answered,
 )
 TEXT_PROBES = (
-    PLAIN,
+    PLAIN_ANSWER,
     Probe(
         name="stream",
         group=ANSWERS,

@@ -33,7 +33,7 @@ from gateway.doctor.values import Follow, Probe
 
 TOOLS = "Tools"
 # Like an id of another provider, in a conversation that switches models.
-_FOREIGN = "fc|other.dialect:0123456789"
+_FOREIGN_CALL_ID = "fc|other.dialect:0123456789"
 _READINGS = ("4711", "8264")
 
 
@@ -62,7 +62,7 @@ def answer_with_foreign_ids(request: Request, response: Response) -> Request | N
     parts: list[Part] = []
     for part in response.parts:
         if isinstance(part, ToolCall):
-            renamed[part.id] = f"{_FOREIGN}{len(renamed)}"
+            renamed[part.id] = f"{_FOREIGN_CALL_ID}{len(renamed)}"
             part = replace(part, id=renamed[part.id])
         parts.append(part)
     return answer_with_readings(request, replace(response, parts=tuple(parts)))
@@ -193,7 +193,7 @@ TOOL_PROBES = (
         name="foreign_ids",
         group=TOOLS,
         title="IDs of another provider",
-        asks=f"A call and its result with an ID such as {_FOREIGN}.",
+        asks=f"A call and its result with an ID such as {_FOREIGN_CALL_ID}.",
         judged="The ID is accepted unchanged.",
         request=request_of(ONE_CALL_PROMPT, tools=(READ_GAUGE_TOOL,)),
         follow=answer_with_foreign_ids,

@@ -187,7 +187,7 @@ def _site_refusal(message: str) -> GatewayError:
 
 
 # A signature of AWS's SDKs can be verified only with the secret that made it.
-_SIGNED = "AWS4-HMAC-SHA256"
+_SIGV4_SCHEME = "AWS4-HMAC-SHA256"
 _SIGNED_REQUEST = (
     "requests that are signed with AWS credentials cannot be verified by the gateway; set "
     "AWS_BEARER_TOKEN_BEDROCK to a gateway key, which the SDK then sends instead of a signature"
@@ -224,7 +224,7 @@ def authenticate(
     if snapshot.open:
         check_site(runtime.config, headers)
         return None
-    if token.startswith(_SIGNED):
+    if token.startswith(_SIGV4_SCHEME):
         raise _auth_error(_SIGNED_REQUEST)
     hint = ""
     if any(provider.client_credential for provider in snapshot.providers.values()):
@@ -322,7 +322,7 @@ class ClientGone(Exception):
     """The client disconnected before its request was complete."""
 
 
-async def read(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:
+async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:
     """The whole body. Raises GatewayError (413) or ClientGone; the caller sets the deadline."""
     message = await receive()
     if message["type"] == "http.disconnect":
@@ -379,7 +379,7 @@ def _too_large(limit: int) -> GatewayError:
     return GatewayError(Error(kind="too_large", message=message))
 
 
-def decode(body: bytes) -> dict[str, msgspec.Raw]:
+def decode_object(body: bytes) -> dict[str, msgspec.Raw]:
     """The top level of a JSON object, with values as raw JSON. Raises GatewayError.
 
     Raises GatewayError also for a field that is duplicate or in another case.
@@ -407,7 +407,9 @@ def decode(body: bytes) -> dict[str, msgspec.Raw]:
     return fields
 
 
-def field(fields: dict[str, msgspec.Raw], name: str, field_type: type, *, default: Any) -> Any:
+def field_value(
+    fields: dict[str, msgspec.Raw], name: str, field_type: type, *, default: Any
+) -> Any:
     """One top-level value of type `field_type`. Raises GatewayError naming it."""
     raw = fields.get(name)
     if raw is None or bytes(raw) == b"null":

@@ -274,12 +274,12 @@ async def _accept_call(
         raise GatewayError(Error(kind="method_not_allowed", message=message))
     config = runtime.config
     exchange.key = authenticate(runtime, exchange.snapshot, scope["headers"], exchange.query)
-    exchange.body = await admission.read(receive, exchange.headers, config.max_body_bytes)
+    exchange.body = await admission.read_body(receive, exchange.headers, config.max_body_bytes)
     size = len(exchange.body)
-    exchange.fields = await offload.run_scan(size, admission.decode, exchange.body)
+    exchange.fields = await offload.run_scan(size, admission.decode_object, exchange.body)
     if not exchange.dialect.model_in_path:
-        exchange.model = admission.field(exchange.fields, "model", str, default="")
-        exchange.stream = admission.field(
+        exchange.model = admission.field_value(exchange.fields, "model", str, default="")
+        exchange.stream = admission.field_value(
             exchange.fields, "stream", bool, default=exchange.dialect.streams_by_default
         )
     if exchange.path_model:
@@ -421,7 +421,7 @@ async def _ollama_metadata(
     if scope["method"] == "POST":
         try:
             async with asyncio.timeout(runtime.config.body_timeout_s):
-                body = await admission.read(receive, headers, _MAX_SHOW_BYTES)
+                body = await admission.read_body(receive, headers, _MAX_SHOW_BYTES)
         except TimeoutError:
             raise GatewayError(stop_error("body")) from None
     return ollama_listing.answer_metadata(endpoint.arg, runtime.snapshot, key, body)

@@ -19,7 +19,7 @@ _MODEL_PATH = re.compile(
     re.DOTALL,
 )
 _LIST_PATH = re.compile(r"(?:/bedrock)?/foundation-models(?:/(?P<model>.+?))?/?", re.DOTALL)
-_STARTS = ("/model/", "/bedrock/", "/foundation-models")
+_PATH_PREFIXES = ("/model/", "/bedrock/", "/foundation-models")
 
 
 class BedrockPath(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,12 +33,12 @@ class BedrockPath(msgspec.Struct, frozen=True, kw_only=True):
 
 def is_bedrock(path: str) -> bool:
     """Whether only clients of Bedrock call paths like this one."""
-    return path.startswith(_STARTS)
+    return path.startswith(_PATH_PREFIXES)
 
 
 def parse(path: str) -> BedrockPath | None:
     """Parses a path; None for one that is not an operation of Bedrock."""
-    if not path.startswith(_STARTS):
+    if not path.startswith(_PATH_PREFIXES):
         return None
     if match := _MODEL_PATH.fullmatch(path):
         operation = match["operation"]

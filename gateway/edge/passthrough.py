@@ -150,11 +150,13 @@ async def _read_body(
         return message
 
     if not is_form:
-        exchange.body = await admission.read(receive, exchange.headers, config.max_body_bytes)
+        exchange.body = await admission.read_body(receive, exchange.headers, config.max_body_bytes)
         if exchange.body or operation.path_suffix == "":
-            exchange.fields = admission.decode(exchange.body)
-        exchange.model = admission.field(exchange.fields, "model", str, default="")
-        exchange.stream = bool(admission.field(exchange.fields, "stream", bool, default=False))
+            exchange.fields = admission.decode_object(exchange.body)
+        exchange.model = admission.field_value(exchange.fields, "model", str, default="")
+        exchange.stream = bool(
+            admission.field_value(exchange.fields, "stream", bool, default=False)
+        )
         if exchange.path_model:
             exchange.model = exchange.path_model
             exchange.fields["model"] = msgspec.Raw(msgspec.json.encode(exchange.model))

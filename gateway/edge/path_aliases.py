@@ -29,7 +29,7 @@ _AZURE_PATH = re.compile(
 )
 _REPEATED_VERSION = re.compile(r"(?:/api)?/v1(?:/v1)*(?P<path>/.*|)", re.DOTALL)
 # First segments of a path that may be an alias.
-_STARTS = ("/openai/", "/engines/", "/v1/engines/", "/api/v1", "/v1/v1")
+_PATH_PREFIXES = ("/openai/", "/engines/", "/v1/engines/", "/api/v1", "/v1/v1")
 
 
 @lru_cache(maxsize=1024)
@@ -38,7 +38,7 @@ def resolve_path(path: str) -> tuple[str, str]:
 
     A path that is no alias is returned unchanged.
     """
-    if not path.startswith(_STARTS):
+    if not path.startswith(_PATH_PREFIXES):
         return path, ""
     if match := _MODEL_PATH.fullmatch(path):
         return f"/v1/{match['operation']}", match["model"]

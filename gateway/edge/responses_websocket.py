@@ -192,8 +192,8 @@ class _Connection:
             return False
         stream_id = ""
         try:
-            fields = await offload.run_scan(size, admission.decode, content)
-            message_type = admission.field(fields, "type", str, default="")
+            fields = await offload.run_scan(size, admission.decode_object, content)
+            message_type = admission.field_value(fields, "type", str, default="")
             stream_id = _read_stream_id(fields)
             if message_type in _IGNORED_TYPES:
                 return True
@@ -230,7 +230,7 @@ class _Connection:
                 await asyncio.wait({previous_turn})
             if self.gone.is_set():
                 return
-            if not admission.field(fields, "generate", bool, default=True):
+            if not admission.field_value(fields, "generate", bool, default=True):
                 await self._answer_without_generating(stream_id, fields)
             else:
                 body = await offload.run_scan(_field_bytes(fields), _request_body, fields)
@@ -246,7 +246,7 @@ class _Connection:
         """Responds to a request with `generate: false`: later turns continue from its input."""
         runtime, scope = self.runtime, self.scope
         key = authenticate(runtime, runtime.snapshot, scope["headers"], scope["query_string"])
-        model = admission.field(fields, "model", str, default="")
+        model = admission.field_value(fields, "model", str, default="")
         if not model:
             raise invalid("model is required: the name of a route or `provider/model`", "model")
         find_route(runtime.snapshot, key, model)
@@ -255,7 +255,7 @@ class _Connection:
         content = await offload.run_scan(size, offload.encode_fields, body)
         if size <= MAX_CHECKED_BYTES:
             await offload.run_scan(size, dialect.check_passthrough, content)
-        if admission.field(fields, "previous_response_id", str, default=""):
+        if admission.field_value(fields, "previous_response_id", str, default=""):
             raise invalid(
                 "a request with generate false starts a conversation; omit previous_response_id",
                 "previous_response_id",
@@ -386,7 +386,7 @@ def _request_body(fields: Mapping[str, msgspec.Raw]) -> bytes:
 
 
 def _read_stream_id(fields: dict[str, msgspec.Raw]) -> str:
-    stream_id: str = admission.field(fields, "stream_id", str, default="")
+    stream_id: str = admission.field_value(fields, "stream_id", str, default="")
     if len(stream_id) > MAX_STREAM_ID_CHARS:
         raise invalid(
             f"stream_id must not be longer than {MAX_STREAM_ID_CHARS} characters", "stream_id"
@@ -399,9 +399,9 @@ def _check_message(fields: dict[str, msgspec.Raw], message_type: str) -> None:
     if message_type != "response.create":
         detail = f"it is {message_type[:60]!r}" if message_type else "it is missing"
         raise invalid(f"type must be response.create; {detail}", "type")
-    if admission.field(fields, "background", bool, default=False):
+    if admission.field_value(fields, "background", bool, default=False):
         raise invalid("background is not supported over a WebSocket; use POST", "background")
-    admission.field(fields, "generate", bool, default=True)
+    admission.field_value(fields, "generate", bool, default=True)
 
 
 def _error_event(status: int, body: dict[str, Any]) -> dict[str, Any]:

@@ -102,7 +102,7 @@ async def _store_spans(
     with runtime.client_spans.admit():
         try:
             async with asyncio.timeout(runtime.config.body_timeout_s):
-                body = await admission.read(receive, headers, MAX_BYTES)
+                body = await admission.read_body(receive, headers, MAX_BYTES)
         except TimeoutError:
             raise GatewayError(stop_error("body")) from None
         encoding = headers.get("content-encoding", "").strip().lower()

@@ -58,7 +58,7 @@ _STRUCTURAL = frozenset(
     }
 )
 # Objects with values of the model or a tool: each string in them is text, whatever its name.
-_FREE = frozenset(
+_FREE_TEXT_FIELDS = frozenset(
     {
         *("arguments", "input", "args", "response", "output", "parameters"),
         # A tool's result in Converse, a document of Cohere, values of a stored prompt.
@@ -144,7 +144,7 @@ def _map_strings(value: Any, name: str, parent: Any, change: Change) -> Any:
 def _map_member(name: str, value: Any, parent: dict[str, Any], change: Change) -> Any:
     if name == "logprobs":
         return value
-    if name in _FREE and isinstance(value, dict):
+    if name in _FREE_TEXT_FIELDS and isinstance(value, dict):
         return _map_all(value, change)
     return _map_strings(value, name, parent, change)
 

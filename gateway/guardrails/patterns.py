@@ -33,8 +33,8 @@ _invisible = regex.compile(f"[{_INVISIBLE}]")
 _dash = regex.compile(f"[{_DASHES}]")
 # Characters with another plain form: full-width and mathematical letters, enclosed and superscript
 # digits, ligatures, spaces of other widths.
-_CHANGED = r"\p{NFKC_Quick_Check=No}"
-_foldable = regex.compile(f"[{_INVISIBLE}{_DASHES}{_CHANGED}]")
+_CHANGED_BY_NFKC = r"\p{NFKC_Quick_Check=No}"
+_foldable = regex.compile(f"[{_INVISIBLE}{_DASHES}{_CHANGED_BY_NFKC}]")
 
 
 class PatternTimeoutError(Exception):

@@ -9,7 +9,7 @@ from gateway import audit
 from gateway.compat.litellm.config.reader import ConfigError, Node, read_file
 from gateway.store.configuration import AppliedChanges, InvalidDocument, SourceRefOf, apply
 
-_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+_PATH_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 
 def is_dragoman_format(path: Path) -> bool:
@@ -37,7 +37,7 @@ def _source_refs(root: Node) -> SourceRefOf:
 
     def source_ref(path: str) -> str:
         node = root
-        for name, number in _STEP.findall(path):
+        for name, number in _PATH_STEP.findall(path):
             value = node.value
             if name and isinstance(value, dict) and name in value:
                 node = value[name]

@@ -19,7 +19,7 @@ from gateway.fulltext import index_text
 from gateway.models import RequestLog, UnindexedRequest
 from gateway.relay.exchange.log_record import Attempt, LogRecord
 
-BATCH = 5000
+BATCH_ROWS = 5000
 SPAN_S = 30 * 86400.0
 
 # provider, dialect, model, share of the traffic
@@ -47,8 +47,21 @@ FAILURES = (
     (503, "error", "overloaded", 1),
 )
 END_USERS = 2000
-COMMON = ("the", "a", "of", "to", "in", "and", "please", "list", "show", "explain", "file", "test")
-RARE = tuple(f"{a}{b}" for a in ("quartz", "lumen", "basil", "otter") for b in range(250))
+COMMON_TERMS = (
+    "the",
+    "a",
+    "of",
+    "to",
+    "in",
+    "and",
+    "please",
+    "list",
+    "show",
+    "explain",
+    "file",
+    "test",
+)
+RARE_TERMS = tuple(f"{a}{b}" for a in ("quartz", "lumen", "basil", "otter") for b in range(250))
 
 
 def seed(count: int, *, until: float, span_s: float = SPAN_S, draw: int = 1) -> Iterator[int]:
@@ -57,7 +70,7 @@ def seed(count: int, *, until: float, span_s: float = SPAN_S, draw: int = 1) -> 
     step = span_s / max(count, 1)
     written_count = 0
     while written_count < count:
-        size = min(BATCH, count - written_count)
+        size = min(BATCH_ROWS, count - written_count)
         first = until - span_s + written_count * step
         _write_entries(
             [_random_record(random_, written_count + n, first + n * step) for n in range(size)],
@@ -83,8 +96,8 @@ def _write_entries(entries: list[LogRecord], random_: random.Random) -> None:
 
 
 def _random_text(random_: random.Random) -> str:
-    terms = random_.choices(COMMON, k=12)
-    terms.append(RARE[int(random_.random() ** 3 * len(RARE))])
+    terms = random_.choices(COMMON_TERMS, k=12)
+    terms.append(RARE_TERMS[int(random_.random() ** 3 * len(RARE_TERMS))])
     return " ".join(terms)
 
 

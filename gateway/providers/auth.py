@@ -31,7 +31,7 @@ AUTH: dict[str, tuple[bytes, bytes] | None] = {
 # Schemes whose header may be derived from the credential.
 MAKERS = frozenset({"google", "entra", "sigv4"})
 # Schemes that fall back to a credential of the machine.
-AMBIENT = frozenset({"google", "sigv4"})
+AMBIENT_CREDENTIAL_MODES = frozenset({"google", "sigv4"})
 # Schemes whose credential may be the path of a file, or `ID:SECRET`.
 _FILES, _PAIRS = frozenset({"google"}), frozenset({"sigv4"})
 
@@ -51,7 +51,7 @@ def derives_header(auth: str, credential: Secret) -> bool:
         return False
     value = credential.reveal().strip()
     if not value:
-        return auth in AMBIENT
+        return auth in AMBIENT_CREDENTIAL_MODES
     if value.startswith("{") or (auth in _FILES and value.endswith(".json")):
         return True
     return auth in _PAIRS and _AWS_KEY.fullmatch(value) is not None

@@ -15,7 +15,7 @@ from gateway.providers.profile import RATES, Price
 TIER = "batch"
 _HALF = Decimal("0.5")
 # Preset -> fraction of the standard price, from the provider's own pages (2026-11).
-SHARES: dict[str, Decimal] = {
+SHARE_BY_PRESET: dict[str, Decimal] = {
     # platform.openai.com/docs/pricing: half for all of input, cached input and output.
     "openai": _HALF,
     "openai_responses": _HALF,
@@ -39,15 +39,17 @@ def batch_price(price: Price, preset: str) -> Price:
         return price
     if (listed_price := price.tiers.get(TIER)) is not None:
         return listed_price
-    share = SHARES.get(preset)
+    share = SHARE_BY_PRESET.get(preset)
     if share is None:
         source = f"{price.source}; standard price, no price known for the tier {TIER}"
         return msgspec.structs.replace(price, source=source, tiers={})
     unchanged_fields = frozenset({"cache_read"}) if preset in _CACHE_AS_IT_IS else frozenset()
-    return times(price, share, f"{price.source}; tier {TIER}", unchanged_fields=unchanged_fields)
+    return multiply_price(
+        price, share, f"{price.source}; tier {TIER}", unchanged_fields=unchanged_fields
+    )
 
 
-def times(
+def multiply_price(
     price: Price, factor: Decimal, source: str, *, unchanged_fields: frozenset[str] = frozenset()
 ) -> Price:
     """Multiply a price's rates by a factor, except `unchanged_fields`; also for long prompts."""
@@ -57,7 +59,10 @@ def times(
         if (value := getattr(price, rate)) is not None
     }
     above = tuple(
-        (tokens, times(long_prompt_price, factor, source, unchanged_fields=unchanged_fields))
+        (
+            tokens,
+            multiply_price(long_prompt_price, factor, source, unchanged_fields=unchanged_fields),
+        )
         for tokens, long_prompt_price in price.above
     )
     return Price(**rates, above=above, source=source)

@@ -24,7 +24,7 @@ _TYPES = {field.name: field.type for field in msgspec.structs.fields(Traits)}
 _PATTERNS = tuple(re.compile(family.model) for family in FAMILIES)
 
 _VENDOR = re.compile(r"^(?:(?:us|eu|apac|global|jp|au)\.)?anthropic\.")
-_DOTTED = re.compile(r"(?<=\d)[.](?=\d)")
+_VERSION_DOT = re.compile(r"(?<=\d)[.](?=\d)")
 _CLAUDE_NUMBER_FIRST = re.compile(r"^claude-(\d(?:-\d)?)-(opus|sonnet|haiku)(?![a-z])")
 
 
@@ -101,5 +101,5 @@ def normalize_model_name(model: str) -> str:
     name = model.lower().rpartition("/")[2]
     if name.startswith("ft:"):
         name = name.split(":")[1]
-    name = _DOTTED.sub("-", _VENDOR.sub("", name))
+    name = _VERSION_DOT.sub("-", _VENDOR.sub("", name))
     return _CLAUDE_NUMBER_FIRST.sub(r"claude-\2-\1", name)

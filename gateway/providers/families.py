@@ -314,7 +314,7 @@ GPT: tuple[Family, ...] = (
 _MISTRAL = r".*(?:mistral|mixtral|ministral|codestral|devstral|magistral|pixtral|voxtral)"
 
 # Open-weight models reason wherever they run, mostly without an effort setting.
-OPEN: tuple[Family, ...] = (
+OPEN_FAMILIES: tuple[Family, ...] = (
     # Their chat templates reject system messages elsewhere, at any provider.
     Family(model=r".*(?:qwen|qwq|llama|gemma)", traits={"mid_system": False}),
     # "Expected last role User or Tool", "Unexpected role 'user' after role 'tool'".
@@ -576,7 +576,7 @@ FAMILIES: tuple[Family, ...] = (
     *EMBEDDINGS,
     *CLAUDE,
     *GPT,
-    *OPEN,
+    *OPEN_FAMILIES,
     *GEMINI,
     *GROK,
     *BEDROCK,

@@ -121,7 +121,7 @@ MAKERS: tuple[Maker, ...] = (
 )
 
 # Presets whose models are neither listed nor resolved: the built-in demo has a route.
-UNLISTED = frozenset({"demo"})
+UNLISTED_PROVIDERS = frozenset({"demo"})
 
 
 def find_maker(name: str) -> Maker | None:

@@ -121,7 +121,7 @@ def merge_entries(old_entries: list[Entry], updates: tuple[Update, ...]) -> list
 
 
 _ZERO = Decimal(0)
-_FREE = Price(
+_FREE_PRICE = Price(
     input=_ZERO,
     output=_ZERO,
     cache_read=_ZERO,
@@ -139,7 +139,7 @@ def price_for(preset: str, model: str) -> Price:
     """
     entry = _entry_for(preset, model)
     if entry is None:
-        return _FREE if _is_local(preset, model) else Price()
+        return _FREE_PRICE if _is_local(preset, model) else Price()
     return price_of(entry)
 
 

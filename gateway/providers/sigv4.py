@@ -19,7 +19,7 @@ _SERVICE = "bedrock"
 # preset -> the service, if it is not one of these.
 _SERVICES = {"sagemaker": "sagemaker"}
 # Only these are signed: a proxy in between may change any other.
-_SIGNED = frozenset({"host", "content-type"})
+_SIGNED_HEADERS = frozenset({"host", "content-type"})
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -70,7 +70,9 @@ def sign_headers(
     from botocore.awsrequest import AWSRequest
     from botocore.credentials import Credentials
 
-    signed_headers = {name: value for name, value in headers.items() if name.lower() in _SIGNED}
+    signed_headers = {
+        name: value for name, value in headers.items() if name.lower() in _SIGNED_HEADERS
+    }
     request: Any = AWSRequest(method=method, url=url, headers=signed_headers, data=body)
     host = url.split("/", 3)[2]
     credentials = Credentials(key.id, key.secret, key.token)
@@ -78,5 +80,5 @@ def sign_headers(
     return [
         (name.lower().encode("ascii"), str(value).encode("latin-1"))
         for name, value in request.headers.items()
-        if name.lower() not in _SIGNED
+        if name.lower() not in _SIGNED_HEADERS
     ]

@@ -18,7 +18,7 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 _SUFFIX = ".sock"
-_CHANGED, _WAKE = b"changed", b"wake"
+_CHANGED_MESSAGE, _WAKE_MESSAGE = b"changed", b"wake"
 _MAX_MESSAGE_BYTES = 256
 
 
@@ -66,8 +66,8 @@ class PeerProcesses:
                 message = self._socket.recv(_MAX_MESSAGE_BYTES)
                 self._socket.settimeout(0)
                 notified = True
-                if message.startswith(_CHANGED):
-                    self._notifiers.append(message[len(_CHANGED) :])
+                if message.startswith(_CHANGED_MESSAGE):
+                    self._notifiers.append(message[len(_CHANGED_MESSAGE) :])
         return notified
 
     def acknowledge(self) -> None:
@@ -113,7 +113,7 @@ class PeerProcesses:
         """Sends a notification; returns whether to wait for its acknowledgement."""
         try:
             replies.settimeout(0)
-            replies.sendto(_CHANGED + reply_name.encode(), self._socket_address(name))
+            replies.sendto(_CHANGED_MESSAGE + reply_name.encode(), self._socket_address(name))
         except (ConnectionRefusedError, FileNotFoundError):
             self._unlink_socket(name)  # its process is dead
             return False
@@ -125,7 +125,7 @@ class PeerProcesses:
         """Ends this process's wait."""
         with contextlib.suppress(OSError):
             if self._socket is not None:
-                self._socket.sendto(_WAKE, self._socket_address(self._name + _SUFFIX))
+                self._socket.sendto(_WAKE_MESSAGE, self._socket_address(self._name + _SUFFIX))
 
     def close(self) -> None:
         """Closes and removes the socket."""

@@ -10,9 +10,9 @@ import msgspec
 from gateway.canon.response import Usage
 from gateway.providers.profile import Price
 
-_MILLION = Decimal(1_000_000)
+_TOKENS_PER_MTOK = Decimal(1_000_000)
 # Names of the standard service tier; None is a response that names no tier.
-STANDARD = frozenset({None, "", "auto", "default", "standard", "standard_only", "on_demand"})
+STANDARD_TIERS = frozenset({None, "", "auto", "default", "standard", "standard_only", "on_demand"})
 
 
 def cost(usage: Usage, price: Price) -> Decimal | None:
@@ -52,7 +52,7 @@ def cost(usage: Usage, price: Price) -> Decimal | None:
         if per_million is None:
             return None
         total += tokens * per_million
-    return total / _MILLION
+    return total / _TOKENS_PER_MTOK
 
 
 def tier_price(price: Price, tier: str | None) -> Price:
@@ -61,7 +61,7 @@ def tier_price(price: Price, tier: str | None) -> Price:
     A tier without a known price is billed at the standard price, and `source` reports it:
     with an unknown cost, requests in that tier would bypass every budget.
     """
-    if tier in STANDARD or price.input is None:
+    if tier in STANDARD_TIERS or price.input is None:
         return price
     assert tier is not None
     special_price = price.tiers.get(tier)

@@ -22,7 +22,7 @@ from gateway.providers.capabilities import edits_for, stated_traits, traits_for
 from gateway.providers.catalog import PRESETS
 from gateway.providers.catalog.openrouter_names import native_name, split_author
 from gateway.providers.catalog.spelling import match_prefix
-from gateway.providers.known_models import MAKERS, UNLISTED, find_maker
+from gateway.providers.known_models import MAKERS, UNLISTED_PROVIDERS, find_maker
 from gateway.providers.masks import Mask
 from gateway.providers.network import Network
 from gateway.providers.parameters import refused_parameters
@@ -560,7 +560,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         names += [
             label
             for label, model in self.models.items()
-            if "*" not in model.name and model.provider.preset not in UNLISTED
+            if "*" not in model.name and model.provider.preset not in UNLISTED_PROVIDERS
         ]
         return tuple(
             name
@@ -576,7 +576,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """Models with rows by folded name; of several, the one whose provider sorts first."""
         models: dict[str, Model] = {}
         for _, model in sorted(self.models.items()):
-            if "*" not in model.name and model.provider.preset not in UNLISTED:
+            if "*" not in model.name and model.provider.preset not in UNLISTED_PROVIDERS:
                 models.setdefault(_folded_name(model.name), model)
         return models
 

@@ -20,7 +20,7 @@ from gateway.routing.snapshot import Target
 # A source of numbers in [0, 1).
 Draw = Callable[[], float]
 # Share of requests that test whether another target has become faster.
-EXPLORED = 0.05
+EXPLORED_SHARE = 0.05
 # Prompts are longer than responses: about three input tokens per output token.
 _IN_PER_OUT = 3
 
@@ -85,7 +85,7 @@ def fastest(group: list[Target], context: StrategyContext) -> list[Target]:
     """
     draw = context.draw
     ordered_targets = sorted(group, key=lambda target: _first_ms(target, context.latency_by_target))
-    if len(ordered_targets) > 1 and draw() < EXPLORED:
+    if len(ordered_targets) > 1 and draw() < EXPLORED_SHARE:
         ordered_targets.insert(0, ordered_targets.pop(1 + int(draw() * (len(ordered_targets) - 1))))
     return ordered_targets
 

@@ -16,7 +16,7 @@ from gateway.providers.auth import secrets_of
 from gateway.providers.redact import scrub
 from gateway.relay.run.embeddings import embed_adapter, render_embed_request
 from gateway.relay.run.reply import decode
-from gateway.relay.translate.prepare import Prepared, on_surface, translated, url_path
+from gateway.relay.translate.prepare import Prepared, on_surface, translate_request, url_path
 from gateway.relay.upstream.access_tokens import AccessTokens
 from gateway.relay.upstream.client import RequestTemplates, Upstreams
 from gateway.routing.snapshot import Snapshot, Target
@@ -87,7 +87,7 @@ async def _probe_text(upstreams: Upstreams, target: Target) -> str:
     provider = target.model.provider
     edits = (*provider.edits, *target.model.edits, *target.edits)
     path = url_path(dialect, target, stream=False, verb="generate")
-    prepared = translated(request, dialect, target.model.traits, edits, path)
+    prepared = translate_request(request, dialect, target.model.traits, edits, path)
     if provider.model_in_path or provider.body:
         prepared = on_surface(prepared, provider, "generate", path)
     data = await _send_probe(upstreams, target, prepared)

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from gateway.models import Model
-from gateway.providers.batch_prices import times
+from gateway.providers.batch_prices import multiply_price
 from gateway.providers.profile import RATES, Price
 from gateway.store.field_values import InvalidField
 
@@ -79,7 +79,7 @@ def tiers_value(value: Any, base: Price) -> dict[str, Price]:
             rates = {rate: getattr(base, rate) for rate in RATES} | _rates(tier_value, path)
             prices[name] = Price(**rates, source=source)
         else:
-            prices[name] = times(base, _number(tier_value, path), source)
+            prices[name] = multiply_price(base, _number(tier_value, path), source)
     return prices
 
 

@@ -30,7 +30,7 @@ from gateway.dialects import DIALECTS
 from gateway.framing.formats import STREAM_FORMATS
 from gateway.relay.exchange.log_record import LogRecord
 
-_UNREADABLE = (GatewayError, msgspec.MsgspecError, ValueError, KeyError, TypeError)
+_PARSE_ERRORS = (GatewayError, msgspec.MsgspecError, ValueError, KeyError, TypeError)
 
 
 def content_attributes(record: LogRecord) -> dict[str, str]:
@@ -70,7 +70,7 @@ def _parse_request(record: LogRecord) -> Request | None:
     try:
         body = msgspec.json.decode(bodies.client_request)
         return dialect.client.parse_request(body, bodies.client_headers)
-    except _UNREADABLE:
+    except _PARSE_ERRORS:
         return None
 
 
@@ -90,7 +90,7 @@ def _parse_response(record: LogRecord) -> Response | None:
         for frame in [*decoder.feed(data), *decoder.close()]:
             events += parser.feed(frame)
         return fold_events([*events, *parser.close()])
-    except _UNREADABLE:
+    except _PARSE_ERRORS:
         return None
 
 

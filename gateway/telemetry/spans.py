@@ -25,7 +25,7 @@ from gateway.telemetry.content import content_attributes
 from gateway.telemetry.exporter import QueuedRecord
 from gateway.telemetry.labels import ProviderLabel, operation_name, provider_labels
 
-_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+_SAMPLED_FLAGS = TraceFlags(TraceFlags.SAMPLED)
 
 
 class SpanConsumer:
@@ -185,7 +185,7 @@ def _without_empty(attributes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _span_context(trace_id: str, span_id: str, *, remote: bool = False) -> SpanContext:
-    return SpanContext(int(trace_id, 16), int(span_id, 16), remote, _SAMPLED)
+    return SpanContext(int(trace_id, 16), int(span_id, 16), remote, _SAMPLED_FLAGS)
 
 
 def _span_status(error: str | None) -> Status:

@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from gateway import store
-from gateway.compat.litellm.api.fields import REFUSED
+from gateway.compat.litellm.api.fields import REFUSED_KEY_FIELDS
 from gateway.models import Alias, ApiKey, Change, Provider, Route, RowSource, Team
 from tests.store.factories import add_usage
 
@@ -140,7 +140,7 @@ def test_descriptive_fields_are_noted(api: Client) -> None:
         ({"metadata": {"model_rpm_limit": {"fast": 1}}}, "metadata"),
         ({"rpm_limits": 3}, "rpm_limits"),
         ({"key_alias": "\0"}, "key_alias"),
-        *(({name: ["x"]}, name) for name in REFUSED),
+        *(({name: ["x"]}, name) for name in REFUSED_KEY_FIELDS),
     ],
     ids=lambda value: json.dumps(value)[:50] if isinstance(value, dict) else None,
 )

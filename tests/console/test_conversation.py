@@ -17,7 +17,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from console.dialects import OFFERED
+from console.dialects import CONSOLE_DIALECTS
 from console.pages.requests import sessions
 from console.pages.requests.canonical import request_of, response_of
 from console.pages.requests.messages import FOLD_CHARS, Conversation, conversation_of
@@ -53,7 +53,7 @@ pytestmark = pytest.mark.django_db
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"0" * 20).decode()
 PDF = base64.b64encode(b"%PDF-1.4 test").decode()
 TEXT_ONLY = "openai_completions"
-CHATS = sorted(set(OFFERED) - {TEXT_ONLY})
+CHATS = sorted(set(CONSOLE_DIALECTS) - {TEXT_ONLY})
 ANSWER = Response(
     model="up",
     parts=(Text(text="It is **sunny**."),),

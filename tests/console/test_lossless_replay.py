@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from console.dialects import OFFERED, path_of
+from console.dialects import CONSOLE_DIALECTS, path_of
 from console.playground.client_request import render_body
 from console.playground.plan import Plan
 from console.playground.plan_parser import parse
@@ -131,7 +131,7 @@ def rerun(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("stream", [False, True], ids=["complete", "streamed"])
-@pytest.mark.parametrize("dialect", OFFERED)
+@pytest.mark.parametrize("dialect", CONSOLE_DIALECTS)
 def test_an_unedited_request_is_sent_unchanged(
     tmp_path: Path, dialect: str, *, stream: bool
 ) -> None:
@@ -144,7 +144,7 @@ def test_an_unedited_request_is_sent_unchanged(
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("dialect", OFFERED)
+@pytest.mark.parametrize("dialect", CONSOLE_DIALECTS)
 def test_an_edit_keeps_everything_else(tmp_path: Path, dialect: str) -> None:
     def edit(page: dict[str, Any]) -> None:
         page["messages"][-1]["content"][-1]["text"] = "And next week?"

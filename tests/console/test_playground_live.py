@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from console.dialects import OFFERED
+from console.dialects import CONSOLE_DIALECTS
 from console.playground import code
 from tests.browser.site import Site
 from tests.waits import soon, until
@@ -108,7 +108,7 @@ def test_the_page_has_models_dialects_and_samples(admin_client: httpx.Client) ->
     assert models["demo"]["kind"] == "route"
     assert models["demo/demo-fast"]["kind"] == "model"
     assert models["demo"]["provider"] == "demo"
-    assert {d["id"] for d in data["dialects"]} == set(OFFERED)
+    assert {d["id"] for d in data["dialects"]} == set(CONSOLE_DIALECTS)
     assert {row["id"] for row in data["languages"]} == set(code.RENDERERS)
     assert data["budget"]["limit_usd"] == 5
     assert data["run"] is None and data["settings"] is None
@@ -347,7 +347,7 @@ def test_the_curl_snippet_runs(admin_client: httpx.Client, key: str) -> None:
         "cohere": "message-end",
         "openai_completions": "[DONE]",
     }
-    assert set(marks) == set(OFFERED)
+    assert set(marks) == set(CONSOLE_DIALECTS)
     for dialect, mark in marks.items():
         payload = admin_client.post(
             f"{PATH}/code?lang=curl", json={**body, "dialect": dialect}

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from console.dialects import OFFERED
+from console.dialects import CONSOLE_DIALECTS
 from console.playground.events import decode_events
 from console.playground.plan_parser import parse
 from console.playground.results import RunResults, collect_results
@@ -35,7 +35,7 @@ TOOL = {
     "schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
 }
 # A prompt that is continued offers no tools.
-TAKES_TOOLS = sorted(set(OFFERED) - {"openai_completions"})
+TAKES_TOOLS = sorted(set(CONSOLE_DIALECTS) - {"openai_completions"})
 EXPECTED = [{"name": "get_weather", "arguments": {"city": "Paris"}}]
 ASKS_TOOL = "What is the weather? Use get_weather for “Paris”."
 
@@ -186,7 +186,7 @@ async def test_the_first_chunk_is_sent_immediately_and_later_ones_are_batched(
 # --- the client's dialect -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dialect", OFFERED)
+@pytest.mark.parametrize("dialect", CONSOLE_DIALECTS)
 async def test_a_run_uses_the_requested_dialect(live: Gateway, dialect: str) -> None:
     _, takes = await answers(
         body("demo/demo-fast", dialect=dialect, system="Be brief.", params={"max_tokens": 500})

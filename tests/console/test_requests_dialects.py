@@ -21,7 +21,7 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from django.urls import reverse
 
-from console.dialects import OFFERED, path_of, with_path_fields
+from console.dialects import CONSOLE_DIALECTS, path_of, with_path_fields
 from console.pages.requests import streams, translation
 from console.playground import client_request
 from console.playground.plan_parser import parse
@@ -95,7 +95,7 @@ def detail(client: Client, row: RequestLog, query: str = "") -> str:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("dialect", OFFERED)
+@pytest.mark.parametrize("dialect", CONSOLE_DIALECTS)
 def test_every_request_tab_renders_for_every_client_dialect(
     admin_client: Client, tmp_path: Path, dialect: str, *, stream: bool
 ) -> None:
@@ -197,7 +197,7 @@ def test_streams_other_than_sse_are_parsed(
     assert "Hel" in detail(admin_client, row, "tab=stream")
 
 
-@pytest.mark.parametrize("dialect", OFFERED)
+@pytest.mark.parametrize("dialect", CONSOLE_DIALECTS)
 def test_the_curl_command_uses_the_requests_path(
     admin_client: Client, tmp_path: Path, dialect: str
 ) -> None:
@@ -207,7 +207,7 @@ def test_the_curl_command_uses_the_requests_path(
     assert not re.search(r"http://testserver[^ ]*\{id\}", text)
 
 
-@pytest.mark.parametrize("dialect", sorted(set(OFFERED) - {"openai_completions"}))
+@pytest.mark.parametrize("dialect", sorted(set(CONSOLE_DIALECTS) - {"openai_completions"}))
 def test_a_request_opens_in_the_playground(tmp_path: Path, dialect: str) -> None:
     row = logged_request(tmp_path, dialect, stream=True)
     settings = from_log(row)
@@ -220,7 +220,7 @@ def test_a_request_opens_in_the_playground(tmp_path: Path, dialect: str) -> None
     parse(settings)
 
 
-@pytest.mark.parametrize("dialect", OFFERED)
+@pytest.mark.parametrize("dialect", CONSOLE_DIALECTS)
 def test_a_logged_request_can_be_replayed(tmp_path: Path, dialect: str) -> None:
     """A replay is the client's own body at the client's own path."""
     first = recorded(tmp_path, path_of(dialect, MODEL, stream=True), sent(dialect, stream=True))
@@ -291,14 +291,14 @@ def test_embeddings_have_two_sides(
     assert re.search(r"https?://[^ ]+/embeddings", text)
 
 
-@pytest.mark.parametrize("dialect", OFFERED)
+@pytest.mark.parametrize("dialect", CONSOLE_DIALECTS)
 def test_path_fields_are_added_only_for_parsing(dialect: str) -> None:
     body = sent(dialect, stream=True)
     read = with_path_fields(dialect, body, "m", stream=True)
     try:
-        request = OFFERED[dialect].client.parse_request(read, {})
+        request = CONSOLE_DIALECTS[dialect].client.parse_request(read, {})
     except GatewayError as failure:
         pytest.fail(failure.error.message)
     assert request.stream is True
-    if OFFERED[dialect].model_in_path:
+    if CONSOLE_DIALECTS[dialect].model_in_path:
         assert not {"model", "stream"} & set(body)

@@ -13,7 +13,7 @@ from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
 
-from console.dialects import OFFERED, title
+from console.dialects import CONSOLE_DIALECTS, title
 from console.pages.routes.labels import changes
 from gateway import models
 from gateway.routing.route_spec import RouteSpec, StepSpec, TargetSpec
@@ -484,7 +484,7 @@ def test_a_route_is_deleted_after_confirmation(admin_client: Client) -> None:
 
 
 @pytest.mark.parametrize("sample", ["text", "tools", "schema", "result"])
-@pytest.mark.parametrize("dialect", OFFERED)
+@pytest.mark.parametrize("dialect", CONSOLE_DIALECTS)
 @pytest.mark.wide(every=4)
 def test_a_dry_run_works_in_every_dialect(admin_client: Client, dialect: str, sample: str) -> None:
     """The upstream's request is the same question, whoever put it."""

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.canon.errors import GatewayError
-from gateway.edge.admission import ClientGone, Receive, decode, field, read
+from gateway.edge.admission import ClientGone, Receive, decode_object, field_value, read_body
 
 
 def receiving(*messages: dict[str, Any]) -> Receive:
@@ -32,20 +32,20 @@ def part(data: bytes, *, more: bool) -> dict[str, Any]:
 
 async def test_body_chunks_are_joined() -> None:
     receive = receiving(part(b"a", more=True), part(b"b", more=True), part(b"c", more=False))
-    assert await read(receive, {}, 10) == b"abc"
+    assert await read_body(receive, {}, 10) == b"abc"
 
 
 async def test_a_large_body_is_413_after_it_was_read_to_its_end() -> None:
     receive = receiving(*[part(b"x" * 10, more=n < 9) for n in range(10)])
     with pytest.raises(GatewayError) as caught:
-        await read(receive, {}, 25)
+        await read_body(receive, {}, 25)
     assert caught.value.error.kind == "too_large"
 
 
 async def test_a_disconnect_during_the_body_is_not_an_error() -> None:
     receive = receiving(part(b"x", more=True), {"type": "http.disconnect"})
     with pytest.raises(ClientGone):
-        await read(receive, {}, 10)
+        await read_body(receive, {}, 10)
 
 
 @pytest.mark.parametrize(
@@ -62,19 +62,19 @@ async def test_a_disconnect_during_the_body_is_not_an_error() -> None:
 )
 def test_a_body_that_is_not_a_json_object_is_refused(body: bytes) -> None:
     with pytest.raises(GatewayError) as caught:
-        decode(body)
+        decode_object(body)
     assert caught.value.error.kind == "invalid_request"
 
 
 def test_parsed_body_values_are_unchanged() -> None:
-    fields = decode(b'{"a": 1.50 , "b" : {"x" :  "\\u00e9"}}')
+    fields = decode_object(b'{"a": 1.50 , "b" : {"x" :  "\\u00e9"}}')
     assert bytes(fields["a"]) == b"1.50"
     assert bytes(fields["b"]) == b'{"x" :  "\\u00e9"}'
 
 
 def test_a_field_of_the_wrong_type_is_named() -> None:
     with pytest.raises(GatewayError) as caught:
-        field(decode(b'{"model": 5}'), "model", str, default="")
+        field_value(decode_object(b'{"model": 5}'), "model", str, default="")
     assert caught.value.error.param == "model"
     assert caught.value.error.message == "model must be a string"
 
@@ -98,7 +98,7 @@ def test_a_field_of_the_wrong_type_is_named() -> None:
 )
 def test_a_duplicate_field_is_refused(body: bytes, name: str) -> None:
     with pytest.raises(GatewayError) as caught:
-        decode(body)
+        decode_object(body)
     assert caught.value.error.kind == "invalid_request"
     assert caught.value.error.param == name
 
@@ -131,7 +131,7 @@ def test_an_object_is_refused_only_if_it_has_a_duplicate_key(
     body = (spaces[1] + "{" + spaces[0] + comma.join(members) + spaces[1] + "}").encode()
     names = [name for name, _ in pairs]
     try:
-        decode(body)
+        decode_object(body)
         refused = False
     except GatewayError:
         refused = True

@@ -13,7 +13,7 @@ import yaml
 
 from gateway.compat.litellm.config import keys, settings_keys
 from gateway.compat.litellm.config.defaults import DEFAULTS, LIMITS
-from gateway.compat.litellm.config.deployment import _CAPABILITIES, COSTS, SHARES
+from gateway.compat.litellm.config.deployment import _CAPABILITIES, COSTS, WEIGHT_FIELDS
 from gateway.compat.litellm.config.key_lookup import SECTIONS, find_key, suggest_key
 from gateway.compat.litellm.config.table import markdown
 from tests.e2e.test_litellm_files import RELIABLE, RESTING, RETRIED, SAVED_CONFIG
@@ -66,7 +66,12 @@ def test_no_key_is_in_a_section_twice(section: str) -> None:
 
 
 def test_every_parsed_key_is_in_the_table() -> None:
-    read = {*SHARES, *LIMITS, *COSTS, *(name for names in DEFAULTS.values() for name in names)}
+    read = {
+        *WEIGHT_FIELDS,
+        *LIMITS,
+        *COSTS,
+        *(name for names in DEFAULTS.values() for name in names),
+    }
     assert read - set(SECTIONS["litellm_params"]) == set()
     assert {*_CAPABILITIES, "base_model", "mode"} - set(SECTIONS["model_info"]) == set()
 

@@ -28,7 +28,7 @@ from gateway.doctor import (
     examine,
 )
 from gateway.doctor.judges import judge
-from gateway.doctor.text_probes import PLAIN
+from gateway.doctor.text_probes import PLAIN_ANSWER
 from gateway.doctor.values import Judgement, ProbeReply
 from gateway.providers.capabilities import merge
 from gateway.providers.catalog import PRESETS
@@ -509,7 +509,7 @@ async def test_the_cost_estimate_is_near_the_actual_cost() -> None:
     ],
 )
 def test_an_error_verdict_depends_on_its_kind(error: Error, verdict: str) -> None:
-    assert judge(PLAIN, ProbeReply(error=error)).verdict == verdict
+    assert judge(PLAIN_ANSWER, ProbeReply(error=error)).verdict == verdict
 
 
 def test_a_verdict_is_a_function_of_the_answer_alone() -> None:

@@ -6,7 +6,7 @@ import re
 
 import msgspec
 
-_CUSTOM = "custom"
+_CUSTOM_PRESET = "custom"
 
 
 class ChannelType(msgspec.Struct, frozen=True):
@@ -21,25 +21,25 @@ class ChannelType(msgspec.Struct, frozen=True):
     has_version: bool = False
 
 
-_SHARED = {
+_SHARED_TYPES = {
     1: ChannelType("openai", "https://api.openai.com", "/v1"),
     3: ChannelType("azure_openai", has_version=True),
-    8: ChannelType(_CUSTOM, "", "/v1"),
+    8: ChannelType(_CUSTOM_PRESET, "", "/v1"),
     14: ChannelType("anthropic", "https://api.anthropic.com"),
     16: ChannelType("zhipu", "https://open.bigmodel.cn", "/api/paas/v4"),
     17: ChannelType("dashscope-cn", "https://dashscope.aliyuncs.com", "/compatible-mode/v1"),
     20: ChannelType("openrouter", "https://openrouter.ai/api", "/v1"),
     24: ChannelType("gemini", "https://generativelanguage.googleapis.com"),
     25: ChannelType("moonshot", "https://api.moonshot.cn", "/v1"),
-    31: ChannelType(_CUSTOM, "https://api.lingyiwanwu.com", "/v1"),
+    31: ChannelType(_CUSTOM_PRESET, "https://api.lingyiwanwu.com", "/v1"),
     # Resellers with OpenAI's API.
-    2: ChannelType(_CUSTOM, "https://oa.api2d.net", "/v1"),
-    5: ChannelType(_CUSTOM, "https://api.openai-sb.com", "/v1"),
-    6: ChannelType(_CUSTOM, "https://api.openaimax.com", "/v1"),
-    7: ChannelType(_CUSTOM, "https://api.ohmygpt.com", "/v1"),
-    10: ChannelType(_CUSTOM, "https://api.aiproxy.io", "/v1"),
-    12: ChannelType(_CUSTOM, "https://api.api2gpt.com", "/v1"),
-    13: ChannelType(_CUSTOM, "https://api.aigc2d.com", "/v1"),
+    2: ChannelType(_CUSTOM_PRESET, "https://oa.api2d.net", "/v1"),
+    5: ChannelType(_CUSTOM_PRESET, "https://api.openai-sb.com", "/v1"),
+    6: ChannelType(_CUSTOM_PRESET, "https://api.openaimax.com", "/v1"),
+    7: ChannelType(_CUSTOM_PRESET, "https://api.ohmygpt.com", "/v1"),
+    10: ChannelType(_CUSTOM_PRESET, "https://api.aiproxy.io", "/v1"),
+    12: ChannelType(_CUSTOM_PRESET, "https://api.api2gpt.com", "/v1"),
+    13: ChannelType(_CUSTOM_PRESET, "https://api.aigc2d.com", "/v1"),
 }
 _OLLAMA = ChannelType("ollama", "http://localhost:11434")
 _MINIMAX = ChannelType("minimax-openai", "https://api.minimax.chat", "/v1")
@@ -49,10 +49,10 @@ _DEEPSEEK = ChannelType("deepseek", "https://api.deepseek.com", "/v1")
 _VOLCENGINE = ChannelType("volcengine", "https://ark.cn-beijing.volces.com", "/api/v3")
 _SILICONFLOW = ChannelType("siliconflow", "https://api.siliconflow.cn", "/v1")
 _XAI = ChannelType("xai", "https://api.x.ai", "/v1")
-_QIANFAN = ChannelType(_CUSTOM, "https://qianfan.baidubce.com", "/v2")
+_QIANFAN = ChannelType(_CUSTOM_PRESET, "https://qianfan.baidubce.com", "/v2")
 ONE_API = {
-    **_SHARED,
-    26: ChannelType(_CUSTOM, "https://api.baichuan-ai.com", "/v1"),
+    **_SHARED_TYPES,
+    26: ChannelType(_CUSTOM_PRESET, "https://api.baichuan-ai.com", "/v1"),
     27: _MINIMAX,
     28: _MISTRAL,
     29: ChannelType("groq", "https://api.groq.com/openai", "/v1"),
@@ -67,11 +67,11 @@ ONE_API = {
     45: _XAI,
     47: _QIANFAN,
     49: ChannelType("dashscope-cn", "https://dashscope.aliyuncs.com", "/compatible-mode/v1"),
-    50: ChannelType(_CUSTOM, "", "/v1"),
+    50: ChannelType(_CUSTOM_PRESET, "", "/v1"),
     51: ChannelType("gemini-openai", "https://generativelanguage.googleapis.com/v1beta/openai"),
 }
 NEW_API = {
-    **_SHARED,
+    **_SHARED_TYPES,
     4: _OLLAMA,
     26: ChannelType("zhipu", "https://open.bigmodel.cn", "/api/paas/v4"),
     27: ChannelType("perplexity", "https://api.perplexity.ai"),
@@ -85,10 +85,10 @@ NEW_API = {
     46: _QIANFAN,
     47: ChannelType("xinference", "http://127.0.0.1:9997", "/v1"),
     48: _XAI,
-    53: ChannelType(_CUSTOM, "https://llm.submodel.ai", "/v1"),
+    53: ChannelType(_CUSTOM_PRESET, "https://llm.submodel.ai", "/v1"),
 }
 # Whose default URL there is that of the preset here, apart from the host's spelling.
-_USUAL = frozenset({"cohere", "novita", "deepseek", "ollama", "xinference"})
+_SAME_URL_PRESETS = frozenset({"cohere", "novita", "deepseek", "ollama", "xinference"})
 _VERSION = re.compile(r"/v\d+[a-z]*(?:/openai)?$")
 
 
@@ -98,7 +98,7 @@ def base_url_of(kind: ChannelType, configured_url: str) -> str:
     The URL of a channel ends before the version, and with some types before the whole endpoint.
     """
     base = configured_url.strip().rstrip("/")
-    if base in ("", kind.host) and kind.preset in _USUAL:
+    if base in ("", kind.host) and kind.preset in _SAME_URL_PRESETS:
         return ""
     base = base or kind.host
     for endpoint in ("/chat/completions", "/messages"):

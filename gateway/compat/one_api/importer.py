@@ -40,7 +40,7 @@ _MAX_USD = 1_000_000_000
 _MAX_NAME, _MAX_URL = 200, 400
 _ENABLED = 1
 _PREFIX_CHARS = 11
-_UNSUPPORTED = {
+_UNSUPPORTED_SETTINGS = {
     "param_override": "parameter overrides",
     "header_override": "header overrides",
     "status_code_mapping": "status code mappings",
@@ -131,7 +131,7 @@ def _channel_providers(
     if not (base_url or PRESETS[kind.preset].base_url) or len(base_url) > _MAX_URL:
         report.count_omitted("channels", subject, "it has no usable base URL")
         return []
-    for column, description in _UNSUPPORTED.items():
+    for column, description in _UNSUPPORTED_SETTINGS.items():
         if _text_or_empty(channel.get(column)).strip() not in ("", "{}", "null"):
             report.add_remark(subject, f"{description} are not imported")
     query = {}

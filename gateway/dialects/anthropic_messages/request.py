@@ -493,7 +493,7 @@ check_passthrough = passthrough_checker(PassthroughSchema)
 
 
 # The fields that a token count accepts; the API rejects the others.
-_COUNTED = frozenset(
+_COUNTED_FIELDS = frozenset(
     {
         "model",
         "messages",
@@ -511,7 +511,7 @@ _COUNTED = frozenset(
 
 def token_count_body(body: dict[str, Any], model: str) -> dict[str, Any]:
     """The part of a request that is counted."""
-    return {name: value for name, value in body.items() if name in _COUNTED}
+    return {name: value for name, value in body.items() if name in _COUNTED_FIELDS}
 
 
 def provider_path(model: str, *, stream: bool, verb: Verb) -> str:

@@ -225,7 +225,7 @@ def render_usage(usage: Usage | None) -> Json:
 
 _encode = msgspec.json.Encoder().encode
 _NO_BLOCK = BlockStart(kind="text")
-_DONE = b"data: [DONE]\n\n"
+_DONE_EVENT = b"data: [DONE]\n\n"
 _CONTENT_FIELDS = {"text": "text", "refusal": "text", "reasoning": "thinking"}
 
 
@@ -371,7 +371,7 @@ class ChatStreamRenderer:
             "finish_reason": render_finish(finish, self.report),
             "usage": render_usage(self._usage),
         }
-        return out + _encode_event("message-end", delta=delta) + _DONE
+        return out + _encode_event("message-end", delta=delta) + _DONE_EVENT
 
     def _fail(self, error: Error) -> bytes:
         self._ended = True

@@ -14,7 +14,7 @@ from gateway.canon.errors import bad_upstream
 from gateway.dialects.gemini.context import Json
 from gateway.dialects.shared.fields import list_or_empty, string_or_empty
 
-_STEP = re.compile(r"""\.([^.\[\]]+)|\[(\d{1,5})\]|\['([^']*)'\]|\["([^"]*)"\]""")
+_PATH_STEP = re.compile(r"""\.([^.\[\]]+)|\[(\d{1,5})\]|\['([^']*)'\]|\["([^"]*)"\]""")
 _VALUES = ("stringValue", "numberValue", "boolValue")
 # More items than any call has; an index beyond the end of its list is filled up with nulls.
 _MAX_GAP = 1000
@@ -78,7 +78,7 @@ def _parse_path(path: str) -> list[str | int]:
     """The keys and indexes in a path such as `$.stops[0].city`."""
     steps: list[str | int] = []
     position = 1
-    while match := _STEP.match(path, position):
+    while match := _PATH_STEP.match(path, position):
         key, index, *quoted_keys = match.groups()
         steps.append(int(index) if index else key or quoted_keys[0] or quoted_keys[1] or "")
         position = match.end()

@@ -456,7 +456,7 @@ def _choice_response(
 Json = dict[str, Any]
 _encode = msgspec.json.encode
 _CHUNK_END = b',"finish_reason":null}]}\n\n'
-_DONE = b"data: [DONE]\n\n"
+_DONE_EVENT = b"data: [DONE]\n\n"
 
 
 class ChatStreamRenderer:
@@ -655,7 +655,7 @@ class ChatStreamRenderer:
         if usage is not None:
             out += self._head + b',"choices":[],"usage":' + _encode(usage) + b"}\n\n"
         self._ended = True
-        return out + _DONE
+        return out + _DONE_EVENT
 
     def _complete_choice(self, response: Response, index: int) -> bytes:
         """All chunks of a further choice, which is complete."""

@@ -41,7 +41,7 @@ ONLY_FIRST_CALL: Adaptation = dropped_field(
 )
 
 _decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_EMPTY = (b"", b"null", b"[]")
+_EMPTY_VALUES = (b"", b"null", b"[]")
 
 
 def read_functions_echo(body: bytes) -> Json:
@@ -49,9 +49,11 @@ def read_functions_echo(body: bytes) -> Json:
     if body.find(b'"functions"') < 0:
         return {}
     fields = _decoder.decode(body)
-    has_functions = bytes(fields.get("functions", b"")) not in _EMPTY
+    has_functions = bytes(fields.get("functions", b"")) not in _EMPTY_VALUES
     return (
-        {"functions": True} if has_functions and bytes(fields.get("tools", b"")) in _EMPTY else {}
+        {"functions": True}
+        if has_functions and bytes(fields.get("tools", b"")) in _EMPTY_VALUES
+        else {}
     )
 
 

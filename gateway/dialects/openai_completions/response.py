@@ -151,7 +151,7 @@ def parse_response(body: Any, traits: Traits, rendered_request: RenderedRequest 
 # --- a client's response --------------------------------------------------------------------------
 
 _encode = msgspec.json.encode
-_DONE = b"data: [DONE]\n\n"
+_DONE_EVENT = b"data: [DONE]\n\n"
 _REASON = "a completion can only contain text"
 
 
@@ -299,7 +299,7 @@ class CompletionStreamRenderer:
         if usage is not None:
             out += self._head + b',"choices":[],"usage":' + _encode(usage) + b"}\n\n"
         self._ended = True
-        return out + _DONE
+        return out + _DONE_EVENT
 
     def _fail(self, error: Error) -> bytes:
         self._ended = True

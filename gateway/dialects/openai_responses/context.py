@@ -49,7 +49,7 @@ PATHS: dict[str, str] = {
     "detail": "detail",
 }
 # Objects whose unknown fields are stored in `extra` under a dotted key.
-NESTED = ("reasoning", "text")
+NESTED_FIELDS = ("reasoning", "text")
 
 # Type of a text part -> the field with its text.
 TEXT_FIELDS = {"input_text": "text", "output_text": "text", "text": "text", "refusal": "refusal"}

@@ -18,7 +18,7 @@ from gateway.dialects.openai_responses.context import (
     ENCRYPTED,
     LOGPROBS,
     NAME,
-    NESTED,
+    NESTED_FIELDS,
     PATHS,
     Json,
     ResponsesRenderContext,
@@ -347,7 +347,7 @@ def _restore_field(body: Json, key: str, value: Any) -> bool:
     if "[" in key:
         return False
     holder, _, inner_key = key.partition(".")
-    if inner_key and holder in NESTED:
+    if inner_key and holder in NESTED_FIELDS:
         # Fields that are already set win; `reasoning` exists only if reasoning is on.
         if inner_key != "summary":
             body.setdefault(holder, {}).setdefault(inner_key, value)

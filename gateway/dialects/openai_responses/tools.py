@@ -308,7 +308,7 @@ _CHAT = "openai_chat"
 # Types of tools that OpenAI runs, as far as Chat clients send them.
 _OPENAI_TOOLS = frozenset({"web_search", "web_search_preview", "code_interpreter", "mcp"})
 # The field of xAI's search with the domains to exclude; it excludes a list of allowed ones.
-_EXCLUDED = "excluded_domains"
+_EXCLUDED_DOMAINS = "excluded_domains"
 # Options that request nothing.
 _DEFAULT_OPTIONS: Json = {"container": {"type": "auto"}, "external_web_access": True}
 
@@ -397,8 +397,8 @@ def _web_search_out(
     if search.size is not None:
         out["search_context_size"] = search.size
     fields = context.traits.built_in_tools.get(web_search.NAME, ())
-    if search.blocked and _EXCLUDED in fields and not search.allowed:
-        out["filters"] = {_EXCLUDED: search.blocked}
+    if search.blocked and _EXCLUDED_DOMAINS in fields and not search.allowed:
+        out["filters"] = {_EXCLUDED_DOMAINS: search.blocked}
     elif search.blocked:
         context.drop(f"{tool.path}.{search.blocked_field}", "no equivalent")
     context.drop_search_losses(tool, search)

@@ -19,7 +19,7 @@ NAME, CALL = "image_generation", "image_generation_call"
 _ASPECT_RATIOS = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9")
 # The longest side in pixels up to which a size is requested.
 _SIZES = ((1536, "1K"), (2560, "2K"))
-_LARGEST = "4K"
+_LARGEST_SIZE = "4K"
 # Values that request nothing besides an image.
 _DEFAULTS: dict[str, tuple[Any, ...]] = {
     "action": ("auto", "generate"),
@@ -56,7 +56,7 @@ def image_config(tool: Tool) -> tuple[Json, bool]:
     ratio = int(width) / int(height)
     nearest = min(_ASPECT_RATIOS, key=lambda name: abs(_aspect_ratio(name) - ratio))
     longest = max(int(width), int(height))
-    size = next((name for limit, name in _SIZES if longest <= limit), _LARGEST)
+    size = next((name for limit, name in _SIZES if longest <= limit), _LARGEST_SIZE)
     config = (
         {"aspectRatio": nearest} if size == "1K" else {"aspectRatio": nearest, "imageSize": size}
     )

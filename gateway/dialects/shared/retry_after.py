@@ -12,7 +12,7 @@ from typing import Any
 # No legitimate duration, number or date is longer; anything longer is ignored.
 MAX_CHARS = 64
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SECONDS_BY_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _MAX_WAIT_S = 7 * 86400
 # Remaining requests or tokens of an OpenAI rate limit window, and when it resets.
 _REMAINING_PREFIX, _RESET_PREFIX = "x-ratelimit-remaining-", "x-ratelimit-reset-"
@@ -114,7 +114,7 @@ def duration(text: Any) -> float | None:
     text = text.strip()
     if _DURATION.sub("", text):
         return None
-    return sum(float(amount) * _SECONDS[unit] for amount, unit in _DURATION.findall(text))
+    return sum(float(amount) * _SECONDS_BY_UNIT[unit] for amount, unit in _DURATION.findall(text))
 
 
 def _retry_info(payload: Any) -> float | None:

@@ -15,7 +15,7 @@ from gateway import audit, store
 from gateway.models import Route
 
 MAX_NAME = 200
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_TIME_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 class Command(BaseCommand):
@@ -66,4 +66,4 @@ def parse_expiry(text: str) -> dt.datetime | None:
     match = re.fullmatch(r"([1-9]\d{0,4})([mhdw])", text.strip())
     if match is None:
         raise CommandError("--expires must be a number followed by m, h, d or w, such as 30d")
-    return timezone.now() + dt.timedelta(**{_UNITS[match[2]]: int(match[1])})
+    return timezone.now() + dt.timedelta(**{_TIME_UNITS[match[2]]: int(match[1])})

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from gateway.management.start.bootstrap import StartResult
 
 # Addresses for which `localhost` is the name to call.
-_UNSPECIFIED = {"127.0.0.1", "0.0.0.0", "::", "::1", ""}  # noqa: S104 - compared, not bound
+_LOCALHOST_ADDRESSES = {"127.0.0.1", "0.0.0.0", "::", "::1", ""}  # noqa: S104 - compared, not bound
 
 
 def address(host: str, port: int, *, is_tls: bool = False) -> str:
     """Return the gateway's base URL for callers on this machine."""
     scheme = "https" if is_tls else "http"
-    if host in _UNSPECIFIED:
+    if host in _LOCALHOST_ADDRESSES:
         return f"{scheme}://localhost:{port}"
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 

@@ -19,7 +19,7 @@ from gateway.config import capacity
 from gateway.edge.endpoints import is_edge_path
 from gateway.edge.refusals import render_refusal
 
-_TEXT = (b"content-type", b"text/plain; charset=utf-8")
+_TEXT_CONTENT_TYPE = (b"content-type", b"text/plain; charset=utf-8")
 # How long an open connection may still deliver a request when the server shuts down, and in how
 # many timers: a stalled uvloop calls a due timer before it reads what has arrived meanwhile.
 GRACE_S = 0.25
@@ -182,7 +182,7 @@ class TimedProtocol(HttpToolsProtocol):
     def _refusal_response(self, status: int, message: str, kind: str) -> bytes:
         path = self.url.partition(b"?")[0].decode("latin-1") if self.headers is not None else ""
         if not kind or not is_edge_path(path):
-            return render_response(status, [_TEXT], message.encode("ascii"))
+            return render_response(status, [_TEXT_CONTENT_TYPE], message.encode("ascii"))
         _, lines, body = render_refusal(path, self.headers, Error(kind=kind, message=message))
         return render_response(status, lines, body)
 

@@ -28,7 +28,7 @@ from gateway.providers.sigv4 import in_region
 from gateway.store import field_values
 
 # Further APIs of a provider that a key also adds; other variants are added at the console.
-_FURTHER = {"gemini": "gemini-openai"}
+_ADDITIONAL_PRESETS = {"gemini": "gemini-openai"}
 _KEY_SUFFIX = re.compile(r"_(?:API_KEY|API_TOKEN|ACCESS_TOKEN|TOKEN|KEY|PAT|JWT)$")
 # Variables of a provider's own SDK for its base URL.
 _OTHER_BASE_URLS = {
@@ -87,7 +87,7 @@ def find_providers(environ: Mapping[str, str], home_directory: Path, own_port: i
         if environment_provider is None:
             continue
         findings.providers.append(environment_provider)
-        extra_preset = PRESETS.get(_FURTHER.get(preset.name, ""))
+        extra_preset = PRESETS.get(_ADDITIONAL_PRESETS.get(preset.name, ""))
         if extra_preset is not None:
             base_url = (
                 environment_provider.base_url

@@ -8,7 +8,7 @@ import msgspec
 
 MIN_CHARS = 16
 _WEAK_KEY_WARNING = "warning: the master key is easy to guess; it is accepted on loopback only"
-_OPEN = "warning: on this loopback address any client key is accepted"
+_OPEN_WARNING = "warning: on this loopback address any client key is accepted"
 _WEAK = (
     "the master key has fewer than {least} characters, and --host {host} can be reached from "
     "other machines: set a longer master_key (or DRAGOMAN_MASTER_KEY), for example the output "
@@ -55,5 +55,5 @@ def choose(key: str, host: str, *, has_config: bool, wants_open: bool) -> Master
     warnings = [_WEAK_KEY_WARNING] if weak else []
     if is_open:
         reason = "DRAGOMAN_OPEN is set" if wants_open else "no master_key is configured"
-        warnings.append(f"{_OPEN}: {reason}")
+        warnings.append(f"{_OPEN_WARNING}: {reason}")
     return MasterKeyChoice(open=is_open, warnings=tuple(warnings))

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from gateway.providers.catalog.clouds import CLOUDS
 from gateway.providers.catalog.google import GOOGLE
-from gateway.providers.catalog.hosted import HOSTED
+from gateway.providers.catalog.hosted import HOSTED_PRESETS
 from gateway.providers.catalog.hosts import HOSTS
-from gateway.providers.catalog.local import LOCAL
+from gateway.providers.catalog.local import LOCAL_PRESETS
 from gateway.providers.catalog.makers import MAKERS
 from gateway.providers.catalog.messages import MESSAGES
 from gateway.providers.profile import Preset
@@ -20,10 +20,10 @@ from gateway.providers.profile import Preset
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
-        *HOSTED,
+        *HOSTED_PRESETS,
         *MAKERS,
         *HOSTS,
-        *LOCAL,
+        *LOCAL_PRESETS,
         *MESSAGES,
         *GOOGLE,
         *CLOUDS,

@@ -12,7 +12,7 @@ from gateway.providers.catalog.facts import (
 )
 from gateway.providers.profile import Edit, Preset
 
-HOSTED: tuple[Preset, ...] = (
+HOSTED_PRESETS: tuple[Preset, ...] = (
     Preset(
         name="openai",
         title="OpenAI",

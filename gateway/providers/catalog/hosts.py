@@ -10,7 +10,7 @@ from gateway.providers.catalog.facts import COMPATIBLE, OLDER_NAMES, Facts
 from gateway.providers.profile import Edit, Preset
 
 # vLLM or SGLang behind a proxy: their sampling fields, their reasoning field.
-_OPEN: Facts = {
+_OPEN_MODEL_FACTS: Facts = {
     **COMPATIBLE,
     "reasoning_field": "reasoning_content",
     "top_k": True,
@@ -27,7 +27,7 @@ HOSTS: tuple[Preset, ...] = (
         env=("NOVITA_API_KEY",),
         docs="https://novita.ai/docs/api-reference/model-apis-llm-create-chat-completion",
         litellm=("novita",),
-        traits=_OPEN,
+        traits=_OPEN_MODEL_FACTS,
         edits=OLDER_NAMES,
         prices="novita",
     ),
@@ -39,7 +39,7 @@ HOSTS: tuple[Preset, ...] = (
         env=("HYPERBOLIC_API_KEY",),
         docs="https://docs.hyperbolic.xyz/docs/rest-api",
         litellm=("hyperbolic",),
-        traits=_OPEN,
+        traits=_OPEN_MODEL_FACTS,
         edits=OLDER_NAMES,
     ),
     Preset(
@@ -50,7 +50,7 @@ HOSTS: tuple[Preset, ...] = (
         env=("NEBIUS_API_KEY",),
         docs="https://docs.tokenfactory.nebius.com/api-reference/inference/create-chat-completion",
         litellm=("nebius",),
-        traits=_OPEN,
+        traits=_OPEN_MODEL_FACTS,
         edits=OLDER_NAMES,
     ),
     Preset(
@@ -61,7 +61,7 @@ HOSTS: tuple[Preset, ...] = (
         env=("BASETEN_API_KEY",),
         docs="https://docs.baseten.co/reference/inference-api/chat-completions",
         litellm=("baseten",),
-        traits=_OPEN,
+        traits=_OPEN_MODEL_FACTS,
         edits=OLDER_NAMES,
         prices="baseten",
     ),
@@ -73,7 +73,7 @@ HOSTS: tuple[Preset, ...] = (
         env=("FEATHERLESS_AI_API_KEY", "FEATHERLESS_API_KEY"),
         docs="https://featherless.ai/docs/quickstart-guide",
         litellm=("featherless_ai",),
-        traits=_OPEN,
+        traits=_OPEN_MODEL_FACTS,
         edits=OLDER_NAMES,
     ),
     Preset(
@@ -84,7 +84,7 @@ HOSTS: tuple[Preset, ...] = (
         env=("FRIENDLIAI_API_KEY", "FRIENDLI_TOKEN"),
         docs="https://friendli.ai/docs/guides/serverless_endpoints/introduction",
         litellm=("friendliai",),
-        traits=_OPEN,
+        traits=_OPEN_MODEL_FACTS,
         edits=OLDER_NAMES,
     ),
     Preset(
@@ -95,7 +95,7 @@ HOSTS: tuple[Preset, ...] = (
         env=("LAMBDA_API_KEY",),
         docs="https://docs.lambda.ai/public-cloud/lambda-inference-api/",
         litellm=("lambda_ai",),
-        traits=_OPEN,
+        traits=_OPEN_MODEL_FACTS,
         edits=OLDER_NAMES,
     ),
     Preset(
@@ -106,7 +106,7 @@ HOSTS: tuple[Preset, ...] = (
         base_url="https://api.siliconflow.com/v1",
         env=("SILICONFLOW_API_KEY",),
         docs="https://docs.siliconflow.com/en/api-reference/chat-completions/chat-completions",
-        traits=_OPEN,
+        traits=_OPEN_MODEL_FACTS,
         edits=OLDER_NAMES,
     ),
     Preset(
@@ -118,7 +118,7 @@ HOSTS: tuple[Preset, ...] = (
         env=("NSCALE_API_KEY",),
         docs="https://docs.nscale.com/docs/inference/chat",
         litellm=("nscale",),
-        traits=_OPEN,
+        traits=_OPEN_MODEL_FACTS,
         edits=OLDER_NAMES,
     ),
     Preset(
@@ -130,7 +130,7 @@ HOSTS: tuple[Preset, ...] = (
         env=("OVHCLOUD_API_KEY",),
         docs="https://www.ovhcloud.com/en/public-cloud/ai-endpoints/catalog/",
         litellm=("ovhcloud",),
-        traits=_OPEN,
+        traits=_OPEN_MODEL_FACTS,
         edits=OLDER_NAMES,
         prices="ovhcloud",
     ),
@@ -143,7 +143,7 @@ HOSTS: tuple[Preset, ...] = (
         env=("SCW_SECRET_KEY", "SCALEWAY_API_KEY"),
         docs="https://www.scaleway.com/en/docs/generative-apis/",
         litellm=("scaleway",),
-        traits=_OPEN,
+        traits=_OPEN_MODEL_FACTS,
         edits=OLDER_NAMES,
     ),
     Preset(
@@ -154,7 +154,7 @@ HOSTS: tuple[Preset, ...] = (
         env=("WANDB_API_KEY",),
         docs="https://docs.wandb.ai/guides/integrations/inference/",
         litellm=("wandb",),
-        traits={**_OPEN, "reasoning_field": "reasoning"},
+        traits={**_OPEN_MODEL_FACTS, "reasoning_field": "reasoning"},
         edits=OLDER_NAMES,
     ),
     Preset(
@@ -185,7 +185,7 @@ HOSTS: tuple[Preset, ...] = (
         ),
         model_in_path=("generate",),
         body={"model": ""},
-        traits={**_OPEN, "images": False, "structured": "none", "n_max": 2},
+        traits={**_OPEN_MODEL_FACTS, "images": False, "structured": "none", "n_max": 2},
         edits=(
             *OLDER_NAMES,
             Edit(op="default", path="max_tokens", value=4096, reason="Predibase's default is 20"),
@@ -200,7 +200,7 @@ HOSTS: tuple[Preset, ...] = (
         env=("CHUTES_API_KEY",),
         docs="https://chutes.ai/docs",
         litellm=("chutes",),
-        traits=_OPEN,
+        traits=_OPEN_MODEL_FACTS,
         edits=OLDER_NAMES,
     ),
     Preset(

@@ -7,9 +7,9 @@ from gateway.providers.profile import Preset
 
 # The chat template of the model decides what is rejected, and most of them (Qwen, Llama,
 # Mistral, Gemma) accept a system message at the start only.
-_LOCAL: Facts = {**COMPATIBLE, "mid_system": False}
+_LOCAL_FACTS: Facts = {**COMPATIBLE, "mid_system": False}
 
-LOCAL: tuple[Preset, ...] = (
+LOCAL_PRESETS: tuple[Preset, ...] = (
     Preset(
         name="ollama",
         title="Ollama",
@@ -52,7 +52,7 @@ LOCAL: tuple[Preset, ...] = (
         env=("OLLAMA_API_KEY",),
         docs="https://docs.ollama.com/api/openai-compatibility",
         traits={
-            **_LOCAL,
+            **_LOCAL_FACTS,
             "completions": "too",
             "reasoning_field": "reasoning",
             "strict_tools": False,
@@ -74,7 +74,7 @@ LOCAL: tuple[Preset, ...] = (
         docs="https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html",
         litellm=("hosted_vllm", "vllm"),
         traits={
-            **_LOCAL,
+            **_LOCAL_FACTS,
             "completions": "too",
             # It removed `reasoning_content` from its messages in 2026.
             "reasoning_field": "reasoning",
@@ -99,7 +99,7 @@ LOCAL: tuple[Preset, ...] = (
         litellm=("lm_studio",),
         aliases=("lm_studio",),
         traits={
-            **_LOCAL,
+            **_LOCAL_FACTS,
             "completions": "too",
             "thinking_request": "none",
             "reasoning_field": "reasoning_content",
@@ -123,7 +123,7 @@ LOCAL: tuple[Preset, ...] = (
         docs="https://github.com/ggml-org/llama.cpp/tree/master/tools/server",
         aliases=("llama_cpp",),
         traits={
-            **_LOCAL,
+            **_LOCAL_FACTS,
             "completions": "too",
             "reasoning_field": "reasoning_content",
             "user_field": "none",
@@ -144,7 +144,7 @@ LOCAL: tuple[Preset, ...] = (
         env=("SGLANG_API_KEY",),
         docs="https://docs.sglang.ai/basic_usage/openai_api_completions.html",
         traits={
-            **_LOCAL,
+            **_LOCAL_FACTS,
             "reasoning_field": "reasoning_content",
             "replay_reasoning": "native",
             "stop_max": None,
@@ -163,7 +163,7 @@ LOCAL: tuple[Preset, ...] = (
         base_url="http://127.0.0.1:8080/v1",
         env=("LOCALAI_API_KEY",),
         docs="https://localai.io/features/text-generation/",
-        traits={**_LOCAL, "user_field": "none", "stop_max": None, "top_k": True},
+        traits={**_LOCAL_FACTS, "user_field": "none", "stop_max": None, "top_k": True},
         edits=OLDER_NAMES,
         local=True,
     ),
@@ -176,7 +176,7 @@ LOCAL: tuple[Preset, ...] = (
         env=("LLAMAFILE_API_KEY",),
         docs="https://github.com/mozilla-ai/llamafile",
         litellm=("llamafile",),
-        traits={**_LOCAL, "user_field": "none", "strict_tools": False, "stop_max": None},
+        traits={**_LOCAL_FACTS, "user_field": "none", "strict_tools": False, "stop_max": None},
         edits=OLDER_NAMES,
         local=True,
     ),
@@ -188,7 +188,7 @@ LOCAL: tuple[Preset, ...] = (
         base_url="http://127.0.0.1:1337/v1",
         env=("JAN_API_KEY",),
         docs="https://jan.ai/docs/desktop/api-preference",
-        traits={**_LOCAL, "user_field": "none", "stop_max": None},
+        traits={**_LOCAL_FACTS, "user_field": "none", "stop_max": None},
         edits=OLDER_NAMES,
         local=True,
     ),
@@ -201,7 +201,7 @@ LOCAL: tuple[Preset, ...] = (
         env=("KOBOLDCPP_API_KEY",),
         docs="https://github.com/LostRuins/koboldcpp/wiki",
         traits={
-            **_LOCAL,
+            **_LOCAL_FACTS,
             "user_field": "none",
             "strict_tools": False,
             "n_max": 1,
@@ -221,7 +221,7 @@ LOCAL: tuple[Preset, ...] = (
         env=("LEMONADE_API_KEY",),
         docs="https://lemonade-server.ai/docs/server/server_spec/",
         litellm=("lemonade",),
-        traits={**_LOCAL, "user_field": "none", "stop_max": None, "top_k": True},
+        traits={**_LOCAL_FACTS, "user_field": "none", "stop_max": None, "top_k": True},
         edits=OLDER_NAMES,
         local=True,
     ),
@@ -234,7 +234,7 @@ LOCAL: tuple[Preset, ...] = (
         docs="https://inference.readthedocs.io/en/latest/getting_started/using_xinference.html",
         litellm=("xinference",),
         traits={
-            **_LOCAL,
+            **_LOCAL_FACTS,
             "stop_max": None,
             "top_k": True,
             "reasoning_field": "reasoning_content",
@@ -269,7 +269,7 @@ LOCAL: tuple[Preset, ...] = (
         litellm=("custom_openai", "openai_like", "litellm_proxy"),
         aliases=("openai_compatible", "custom_chat"),
         # It may be a gateway to any provider.
-        traits={**_LOCAL, "reasoning_field": "reasoning_content", "web_search_options": True},
+        traits={**_LOCAL_FACTS, "reasoning_field": "reasoning_content", "web_search_options": True},
     ),
     Preset(
         name="custom-completions",
@@ -281,7 +281,7 @@ LOCAL: tuple[Preset, ...] = (
         docs="https://platform.openai.com/docs/api-reference/completions",
         litellm=("text-completion-openai",),
         aliases=("openai_completions",),
-        traits={**_LOCAL, "tools": False, "images": False, "structured": "none"},
+        traits={**_LOCAL_FACTS, "tools": False, "images": False, "structured": "none"},
     ),
     Preset(
         name="custom-embeddings",

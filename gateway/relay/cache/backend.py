@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 READERS = 2
 MAX_PENDING = 512
-BATCH = 64
+BATCH_ROWS = 64
 FLUSH_S = 0.2
 CLOSE_S = 5.0
 # Minimum time between two refreshes of the index, in seconds.
@@ -175,7 +175,7 @@ class DatabaseBackend:
         running = True
         while running:
             batch = [self._pending.get()]
-            while len(batch) < BATCH:
+            while len(batch) < BATCH_ROWS:
                 try:
                     batch.append(self._pending.get(timeout=FLUSH_S))
                 except queue.Empty:

@@ -26,7 +26,7 @@ OUTPUT_TOKENS = 8192
 BYTES_PER_TOKEN = 3
 # A longer body may contain images, whose tokens do not depend on their bytes.
 PARSED_BYTES = 128 * 1024
-_MILLION = 1_000_000
+_TOKENS_PER_MTOK = 1_000_000
 
 _MAX_TOKENS_FIELDS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 _NESTED_MAX_TOKENS = (("generationConfig", "maxOutputTokens"), ("options", "num_predict"))
@@ -160,7 +160,7 @@ def _max_units_per_token(
 ) -> int:
     """The highest of the rates with its markup, in units of dollars per token, rounded up."""
     max_rate = max((rate for rate in rates if rate is not None), default=Decimal(0))
-    return -int(-(charge_of(max_rate, *markups) or 0) * UNITS // _MILLION)
+    return -int(-(charge_of(max_rate, *markups) or 0) * UNITS // _TOKENS_PER_MTOK)
 
 
 def all_targets(routes: Iterable[Route]) -> tuple[Target, ...]:

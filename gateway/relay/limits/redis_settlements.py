@@ -22,7 +22,7 @@ from gateway.routing import limits
 # The script's result for a process that must first send its spending.
 _REDIS_RESET = -1
 # How often to retry if another process sets a new epoch first.
-_TRIES = 4
+_MAX_TRIES = 4
 # Maximum pending rows while Redis is unavailable; the oldest beyond it are dropped.
 MAX_UNSETTLED_ROWS = 20_000
 _MAX_CONFIRMED_IDS = 1000
@@ -113,7 +113,7 @@ class SpendSync:
         Raises RedisUnavailable.
         """
         lease, settled_batches = self._lease, payload["batches"]
-        for _ in range(_TRIES):
+        for _ in range(_MAX_TRIES):
             number, in_flight = lease.number, lease.batches()
             spend = (
                 [] if lease.is_seeded else [{"id": uuid.uuid4().hex, "rows": self._spend_rows()}]

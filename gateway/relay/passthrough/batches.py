@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 # At a longer line reading stops: the cost of it and of all later lines is unknown.
 MAX_LINE_BYTES = 32 * 1024 * 1024
-_ENDED = frozenset({"completed", "expired", "cancelled", "failed"})
+_FINAL_STATES = frozenset({"completed", "expired", "cancelled", "failed"})
 _COUNTS = ("input", "cache_read", "cache_write", "output", "reasoning")
 
 # Settled batches that a process remembers, so as not to query the database again.
@@ -183,7 +183,7 @@ def usage_from_status(snapshot: Snapshot, provider: Provider, body: Json) -> lis
     long prompts do not apply: the length of each prompt is unknown.
     """
     model, reported_usage = body.get("model"), body.get("usage")
-    if body.get("status") not in _ENDED or not isinstance(model, str) or not model:
+    if body.get("status") not in _FINAL_STATES or not isinstance(model, str) or not model:
         return []
     usage = of_response(reported_usage)
     if usage is None or not (usage.prompt_tokens or usage.output):

@@ -54,12 +54,12 @@ _CONTEXT_WINDOW_FIELDS = (
 # The prefix of Google's model names.
 _COLLECTION = "models/"
 # A field of `pricing` -> the name of the price, and the factor to dollars per million tokens.
-_MILLION = Decimal(1_000_000)
+_TOKENS_PER_MTOK = Decimal(1_000_000)
 _PRICES: dict[str, tuple[str, Decimal]] = {
-    "prompt": ("input", _MILLION),
-    "completion": ("output", _MILLION),
-    "input_cache_read": ("cache_read", _MILLION),
-    "input_cache_write": ("cache_write", _MILLION),
+    "prompt": ("input", _TOKENS_PER_MTOK),
+    "completion": ("output", _TOKENS_PER_MTOK),
+    "input_cache_read": ("cache_read", _TOKENS_PER_MTOK),
+    "input_cache_write": ("cache_write", _TOKENS_PER_MTOK),
     "input": ("input", Decimal(1)),
     "output": ("output", Decimal(1)),
     "cached_input": ("cache_read", Decimal(1)),

@@ -32,7 +32,7 @@ from gateway.relay.exchange.trace import client_trace
 from gateway.relay.exchange.usage_estimate import REPORTED, usage_of
 from gateway.relay.run import store_policy
 from gateway.routing.limits import units
-from gateway.routing.pricing import STANDARD, charge_of, cost, tier_price
+from gateway.routing.pricing import STANDARD_TIERS, charge_of, cost, tier_price
 
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
@@ -213,7 +213,7 @@ def price_usage(call: Call, usage: Usage) -> tuple[Decimal | None, str, str]:
     tier = call.attempt.tap.service_tier
     if tier is None and not _TIER_FIELDS.isdisjoint(call.exchange.fields):
         tier = _requested_tier(call.exchange)
-    if tier not in STANDARD:
+    if tier not in STANDARD_TIERS:
         reported_tier = tier[:20] if tier else ""
         price = tier_price(price, tier)
     if call.exchange.verb == "embed" and price.output is None:

@@ -62,7 +62,7 @@ _OWN_MARKS = (*TOKEN_STARTS, *FOREIGN_CITATIONS)
 _ANTHROPIC = "anthropic_messages"
 _OLLAMA = "ollama"
 # Dialect -> another one that the same base URL may serve (`Traits.responses`).
-ALSO = {"openai_chat": "openai_responses"}
+ALTERNATIVE_DIALECT = {"openai_chat": "openai_responses"}
 # Tools that OpenAI runs in Responses for clients of other APIs, and what a body with a built-in
 # tool contains.
 _BUILT_IN_TOOLS = frozenset({"web_search", "code_interpreter", "mcp"})
@@ -76,7 +76,7 @@ _TOOL_FIELDS = frozenset({"tool_choice", "web_search_options"})
 # Additional dialect of a provider -> its key in the provider's `paths`.
 _SURFACES = {"openai_responses": "responses", "openai_completions": "completions"}
 # The completions dialect, and the dialect whose base URL may serve it (`Traits.completions`).
-_OLDER = ("openai_completions", "openai_chat")
+_COMPLETION_DIALECTS = ("openai_completions", "openai_chat")
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,7 +162,9 @@ def prepare(
         request, breakpoints = mark_request(request, traits, route.prompt_cache)
     try:
         size = len(exchange.body)
-        prepared = translated(request, dialect, traits, edits, path, verb=exchange.verb, size=size)
+        prepared = translate_request(
+            request, dialect, traits, edits, path, verb=exchange.verb, size=size
+        )
     except GatewayError as error:
         missing_media = [] if route.strict else parts_to_fetch(request, dialect, traits)
         raise add_fetch_hint(error, missing_media) from None
@@ -240,18 +242,18 @@ def upstream_dialect(call: Call, target: Target) -> Dialect:
     provider, traits = target.model.provider, target.model.traits
     provider_dialect = DIALECTS[provider.dialect]
     if "fim" in provider.paths and uses_fim(call, target):
-        return DIALECTS[_OLDER[0]]
+        return DIALECTS[_COMPLETION_DIALECTS[0]]
     continues_prompt = exchange.verb == "generate" and (
         traits.completions == "only"
-        or (traits.completions == "too" and exchange.dialect.name == _OLDER[0])
+        or (traits.completions == "too" and exchange.dialect.name == _COMPLETION_DIALECTS[0])
     )
     if (
         continues_prompt
-        and provider_dialect.name == _OLDER[1]
-        and _serves_dialect(call, provider, _OLDER[0])
+        and provider_dialect.name == _COMPLETION_DIALECTS[1]
+        and _serves_dialect(call, provider, _COMPLETION_DIALECTS[0])
     ):
-        return DIALECTS[_OLDER[0]]
-    other_name = ALSO.get(provider_dialect.name)
+        return DIALECTS[_COMPLETION_DIALECTS[0]]
+    other_name = ALTERNATIVE_DIALECT.get(provider_dialect.name)
     if other_name is None:
         return provider_dialect
     needs_other = traits.responses and (
@@ -289,8 +291,12 @@ def uses_fim(call: Call, target: Target) -> bool:
     """
     exchange = call.exchange
     provider = target.model.provider
-    is_completion = exchange.verb == "generate" and exchange.dialect.name == _OLDER[0]
-    if not is_completion or "fim" not in provider.paths or provider.dialect != _OLDER[1]:
+    is_completion = exchange.verb == "generate" and exchange.dialect.name == _COMPLETION_DIALECTS[0]
+    if (
+        not is_completion
+        or "fim" not in provider.paths
+        or provider.dialect != _COMPLETION_DIALECTS[1]
+    ):
         return False
     suffix = exchange.fields.get("suffix")
     return suffix is not None and bytes(suffix) not in {b"null", b'""'}
@@ -333,7 +339,10 @@ def passes_unparsed(call: Call, target: Target, dialect: Dialect) -> bool:
         return False
     if exchange.dialect.name != dialect.name or exchange.framing != exchange.dialect.framing:
         return False
-    if target.model.traits.built_in_tools and dialect.name == ALSO[_OLDER[1]]:
+    if (
+        target.model.traits.built_in_tools
+        and dialect.name == ALTERNATIVE_DIALECT[_COMPLETION_DIALECTS[1]]
+    ):
         return False
     replaces = dialect.replace_state_tokens is not None and not _demands_thoughts(target)
     if not replaces and _has_tokens(exchange.body):
@@ -387,7 +396,7 @@ def url_path(dialect: Dialect, target: Target, *, stream: bool, verb: Verb) -> s
     return dialect.provider.path(target.model.name, stream=stream, verb=verb)
 
 
-def translated(
+def translate_request(
     request: Request,
     dialect: Dialect,
     traits: Traits,

@@ -35,13 +35,13 @@ MAX_LISTED = 1000
 _BUDGET = frozenset({"max_budget", "budget_duration", "soft_budget"})
 _LIMITS = frozenset({"rpm_limit", "tpm_limit", "max_parallel_requests"})
 _KNOWN_FIELDS = frozenset({"user_id", "alias", "blocked", "spend", *_BUDGET, *_LIMITS})
-_REFUSED = {
+_REFUSED_FIELDS = {
     "budget_id": "set the budget itself: max_budget",
     "default_model": "the key and the route decide about models",
     "allowed_model_region": "routes have regions by their targets",
     "object_permission": "permissions are those of the key",
 }
-_TEXT = {"type": "string"}
+_STRING_SCHEMA = {"type": "string"}
 _NUMBER, _COUNT = {"type": "number"}, {"type": "integer"}
 
 
@@ -52,18 +52,18 @@ def _request_body_schema(properties: dict[str, Any]) -> dict[str, Any]:
 
 _CUSTOMER = _request_body_schema(
     {
-        "user_id": _TEXT,
-        "alias": _TEXT,
+        "user_id": _STRING_SCHEMA,
+        "alias": _STRING_SCHEMA,
         "blocked": {"type": "boolean"},
         "max_budget": _NUMBER,
-        "budget_duration": _TEXT,
+        "budget_duration": _STRING_SCHEMA,
         "soft_budget": _NUMBER,
         "rpm_limit": _COUNT,
         "tpm_limit": _COUNT,
         "max_parallel_requests": _COUNT,
     }
 )
-_IDS = _request_body_schema({"user_ids": {"type": "array", "items": _TEXT}})
+_IDS = _request_body_schema({"user_ids": {"type": "array", "items": _STRING_SCHEMA}})
 
 
 @router.post(
@@ -127,7 +127,7 @@ def _save_customer(fields: dict[str, Any], *, is_new: bool) -> HttpResponse:
         raise RejectedRequest(400, "user_id: is required", "user_id")
     for name, value in fields.items():
         if name not in _KNOWN_FIELDS and value not in EMPTY_VALUES:
-            reason = _REFUSED.get(name, "there is no such field of a customer")
+            reason = _REFUSED_FIELDS.get(name, "there is no such field of a customer")
             raise RejectedRequest(400, f"{name}: {reason}", name)
     notes = ["spend: is computed from the log"] if fields.get("spend") else []
 

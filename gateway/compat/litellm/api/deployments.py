@@ -39,7 +39,7 @@ router = Router(tags=["litellm"])
 
 _FIELDS = frozenset({"model_name", "litellm_params", "model_info"})
 _FILE = "request"
-_TEXT = {"type": "string"}
+_STRING_SCHEMA = {"type": "string"}
 _MAX_ID_DIGITS = 18
 # Parameters of a deployment -> the columns of its target that they set.
 _LIMIT_COLUMNS = tuple(LIMITS)
@@ -70,7 +70,7 @@ def _request_body_schema(properties: dict[str, Any], *required: str) -> dict[str
     operation_id="litellm_model_new",
     openapi_extra=_request_body_schema(
         {
-            "model_name": _TEXT,
+            "model_name": _STRING_SCHEMA,
             "litellm_params": {"type": "object"},
             "model_info": {"type": "object"},
         },
@@ -91,9 +91,13 @@ def new(request: HttpRequest) -> HttpResponse:
     operation_id="litellm_model_update",
     openapi_extra=_request_body_schema(
         {
-            "model_name": _TEXT,
+            "model_name": _STRING_SCHEMA,
             "litellm_params": {"type": "object"},
-            "model_info": {"type": "object", "properties": {"id": _TEXT}, "required": ["id"]},
+            "model_info": {
+                "type": "object",
+                "properties": {"id": _STRING_SCHEMA},
+                "required": ["id"],
+            },
         },
         "model_info",
     ),
@@ -107,7 +111,7 @@ def update(request: HttpRequest) -> HttpResponse:
     "/model/delete",
     auth=Admin(),
     operation_id="litellm_model_delete",
-    openapi_extra=_request_body_schema({"id": _TEXT}, "id"),
+    openapi_extra=_request_body_schema({"id": _STRING_SCHEMA}, "id"),
 )
 def delete(request: HttpRequest) -> HttpResponse:
     """Delete a deployment by its `id` in `/model/info`; with the last one, its route."""

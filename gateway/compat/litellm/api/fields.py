@@ -71,7 +71,7 @@ _GUARD = "permissions and policies are not supported"
 _PROMPTS = "requests name stored prompts themselves (docs/prompts.md)"
 _ESTIMATE = "output is reserved by the limit of the request, the route or the model"
 _ENDPOINTS = "a key may call all model endpoints and no management endpoints"
-REFUSED: dict[str, str] = {
+REFUSED_KEY_FIELDS: dict[str, str] = {
     **dict.fromkeys(("model_max_budget", "model_rpm_limit", "model_tpm_limit"), _PER_MODEL),
     **dict.fromkeys(("mcp_rpm_limit", "tag_rpm_limit"), "limits belong to keys and teams"),
     **dict.fromkeys(("organization_id", "project_id", "agent_id", "access_group_ids"), _NOBODY),
@@ -97,13 +97,15 @@ REFUSED: dict[str, str] = {
     "spend": "spend is computed from the log and cannot be set",
 }
 # Values without an effect here, by field; any other value is rejected.
-USUAL: dict[str, frozenset[str]] = {
+ACCEPTED_VALUES: dict[str, frozenset[str]] = {
     "key_type": frozenset({"default", "llm_api"}),
     "rpm_limit_type": frozenset({"best_effort_throughput"}),
     "tpm_limit_type": frozenset({"best_effort_throughput"}),
 }
 # Fields of `metadata` that have an effect in LiteLLM.
-_EFFECTIVE = frozenset({*REFUSED, *USUAL, "logging", "tag_budget_config"})
+_EFFECTIVE_METADATA = frozenset(
+    {*REFUSED_KEY_FIELDS, *ACCEPTED_VALUES, "logging", "tag_budget_config"}
+)
 EMPTY_VALUES: tuple[Any, ...] = (None, "", [], {}, False, 0)
 _SPECIAL = {
     "all-proxy-models": "",
@@ -111,7 +113,7 @@ _SPECIAL = {
     "no-default-models": "a key without models may use all of them; to block it, revoke it",
 }
 _DURATION = re.compile(r"(\d{1,9})(mo|[smhdw]?)")
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_SECONDS_BY_UNIT = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _MONTHS = 1200
 # Limits of the budget columns: the largest amount, and the decimal places.
 MAX_USD = 1_000_000_000
@@ -121,15 +123,15 @@ _AMOUNT_QUANTUM = Decimal("1e-6")
 def check(
     fields: Mapping[str, Any],
     supported_fields: frozenset[str] = SUPPORTED_FIELDS,
-    refused_fields: Mapping[str, str] = REFUSED,
+    refused_fields: Mapping[str, str] = REFUSED_KEY_FIELDS,
 ) -> list[str]:
     """Return notes on descriptive fields. Raises RejectedRequest for unsupported ones."""
     for name, value in fields.items():
         if name in supported_fields:
             continue
-        if name in USUAL:
-            if value is not None and value not in USUAL[name]:
-                default_values = ", ".join(sorted(USUAL[name]))
+        if name in ACCEPTED_VALUES:
+            if value is not None and value not in ACCEPTED_VALUES[name]:
+                default_values = ", ".join(sorted(ACCEPTED_VALUES[name]))
                 raise RejectedRequest(400, f"{name}: only {default_values} is supported", name)
         elif name not in refused_fields:
             raise RejectedRequest(400, f"{name}: there is no such field", name)
@@ -144,8 +146,8 @@ def _metadata_notes(metadata: Any) -> list[str]:
     if not isinstance(metadata, dict):
         raise RejectedRequest(400, "metadata: must be an object", "metadata")
     for name, value in metadata.items():
-        if name in _EFFECTIVE and value not in EMPTY_VALUES:
-            reason = REFUSED.get(name, "it is not supported")
+        if name in _EFFECTIVE_METADATA and value not in EMPTY_VALUES:
+            reason = REFUSED_KEY_FIELDS.get(name, "it is not supported")
             raise RejectedRequest(400, f"metadata.{name}: {reason}", "metadata")
     unsupported = sorted(
         name for name in metadata if name != "tags" and metadata[name] not in EMPTY_VALUES
@@ -188,7 +190,7 @@ def expires_at(duration: Any, now: dt.datetime) -> dt.datetime | None:
     try:
         if unit == "mo":
             return _add_months(now, count)
-        return now + dt.timedelta(seconds=count * _SECONDS[unit])
+        return now + dt.timedelta(seconds=count * _SECONDS_BY_UNIT[unit])
     except (OverflowError, ValueError):
         raise RejectedRequest(400, "duration: is too long", "duration") from None
 

@@ -24,7 +24,7 @@ from gateway.routing.snapshot import Model, Route, Target
 
 router = Router(tags=["litellm"])
 
-_MILLION = 1_000_000
+_TOKENS_PER_MTOK = 1_000_000
 # LiteLLM's names of prices (US dollars per token) -> fields of `Price`.
 _COSTS = {
     "input_cost_per_token": "input",
@@ -37,7 +37,7 @@ _COSTS = {
     "output_cost_per_audio_token": "output_audio",
 }
 # LiteLLM's names of capabilities.
-_ABLE: dict[str, Callable[[Traits], bool]] = {
+_CAPABILITY_CHECKS: dict[str, Callable[[Traits], bool]] = {
     "supports_system_messages": lambda _traits: True,
     "supports_vision": lambda traits: traits.images,
     "supports_function_calling": lambda traits: traits.tools,
@@ -54,7 +54,7 @@ _ABLE: dict[str, Callable[[Traits], bool]] = {
     ),
 }
 # Chat parameters that only some models support.
-_PARAMS: dict[str, Callable[[Traits], bool]] = {
+_PARAM_CHECKS: dict[str, Callable[[Traits], bool]] = {
     "temperature": lambda traits: traits.sampling,
     "top_p": lambda traits: traits.sampling,
     "top_k": lambda traits: traits.top_k,
@@ -73,7 +73,7 @@ _PARAMS: dict[str, Callable[[Traits], bool]] = {
     "reasoning_effort": lambda traits: bool(traits.efforts),
     "verbosity": lambda traits: traits.verbosity,
 }
-_ALWAYS = ("max_tokens", "max_completion_tokens", "stream", "stream_options", "user")
+_COMMON_PARAMS = ("max_tokens", "max_completion_tokens", "stream", "stream_options", "user")
 
 
 @router.get("/model/info", auth=KeyHolder(), operation_id="litellm_model_info")
@@ -156,7 +156,7 @@ def entry_of(name: str, target: Target, *, admin: bool) -> dict[str, Any]:
         "max_input_tokens": traits.context_window,
         "max_output_tokens": traits.max_output,
         **_costs(model.price),
-        **{capability: is_able(traits) for capability, is_able in _ABLE.items()},
+        **{capability: is_able(traits) for capability, is_able in _CAPABILITY_CHECKS.items()},
         "supported_openai_params": _supported_params(traits),
     }
     return {"model_name": name, "litellm_params": params, "model_info": info}
@@ -168,11 +168,14 @@ def _costs(price: Price) -> dict[str, float | None]:
 
 def per_token(usd: Decimal | None) -> float | None:
     """Convert US dollars per million tokens to US dollars per token."""
-    return None if usd is None else float(usd / _MILLION)
+    return None if usd is None else float(usd / _TOKENS_PER_MTOK)
 
 
 def _supported_params(traits: Traits) -> list[str]:
-    return [*_ALWAYS, *(name for name, is_supported in _PARAMS.items() if is_supported(traits))]
+    return [
+        *_COMMON_PARAMS,
+        *(name for name, is_supported in _PARAM_CHECKS.items() if is_supported(traits)),
+    ]
 
 
 # --- a name -----------------------------------------------------------------------------
@@ -195,7 +198,7 @@ def _model_group(name: str, route: Route) -> dict[str, Any]:
         "rpm": route.limits.requests_per_minute,
         **{
             capability: any(is_able(each) for each in traits)
-            for capability, is_able in _ABLE.items()
+            for capability, is_able in _CAPABILITY_CHECKS.items()
         },
         "supported_reasoning_efforts": _common_efforts(traits),
         "supported_openai_params": sorted(supported_params),

@@ -45,7 +45,7 @@ _CALLS: dict[str, tuple[str, Verb]] = {
     "embedding": ("openai_embeddings", "embed"),
     "aembedding": ("openai_embeddings", "embed"),
 }
-_COUNTED = frozenset({"model", "prompt", "messages", "contents", "tools", "system"})
+_COUNTED_FIELDS = frozenset({"model", "prompt", "messages", "contents", "tools", "system"})
 _COUNT_SHAPE = {
     "type": "object",
     "required": ["model"],
@@ -92,7 +92,7 @@ def _count_tokens(caller: Caller, fields: dict[str, Any], *, call_endpoint: bool
     if call_endpoint:
         reason = "tokens are counted locally; POST /v1/messages/count_tokens asks the provider"
         raise RejectedRequest(400, f"call_endpoint: {reason}", "call_endpoint")
-    for name in sorted(set(fields) - _COUNTED):
+    for name in sorted(set(fields) - _COUNTED_FIELDS):
         raise RejectedRequest(400, f"{name}: is not counted: there is no such field", name)
     model = fields.get("model")
     if not isinstance(model, str) or not model:

@@ -64,13 +64,13 @@ def rejected_response(request: HttpRequest, error: RejectedRequest) -> HttpRespo
 
 
 @litellm_api.exception_handler(AuthenticationError)
-def unknown(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
+def reject_credentials(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
     """Return the 401 of a request without valid credentials."""
     return failure(RejectedRequest(401, _NO_KEY))
 
 
 @litellm_api.exception_handler(ValidationError)
-def invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
+def reject_parameter(request: HttpRequest, error: ValidationError) -> HttpResponse:
     """Return the 400 of an invalid query parameter."""
     first = error.errors[0]
     param = str(first["loc"][-1])

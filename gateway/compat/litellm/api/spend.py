@@ -23,7 +23,7 @@ from gateway.models import ApiKey, RequestLog, UsageHour
 router = Router(tags=["litellm"])
 
 MAX_ROWS = 10_000
-_TRUNCATED = "x-litellm-spend-logs-truncated"
+_TRUNCATED_HEADER = "x-litellm-spend-logs-truncated"
 _DAYS = 366
 # LiteLLM's call type of an endpoint.
 _CALLS = {
@@ -82,7 +82,7 @@ def _spend_logs_response(filters: SpendFilters, unknown_fields: list[str]) -> Ht
     records = list(rows.newest(MAX_ROWS + 1))
     answer = reply([_spend_log_row(row, owners) for row in records[:MAX_ROWS]])
     if len(records) > MAX_ROWS:
-        answer[_TRUNCATED] = "true"
+        answer[_TRUNCATED_HEADER] = "true"
     return answer
 
 

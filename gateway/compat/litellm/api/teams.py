@@ -23,7 +23,7 @@ from gateway.compat.litellm.api.failures import (
 )
 from gateway.compat.litellm.api.fields import (
     LIMITS,
-    REFUSED,
+    REFUSED_KEY_FIELDS,
     SPANS,
     budget_of,
     check,
@@ -46,7 +46,7 @@ SUPPORTED_FIELDS = frozenset(
 _PER_KEY = "set it on each key of the team"
 _PER_MEMBER = "limits and budgets belong to keys and teams: set them on the member's keys"
 REFUSED_FIELDS: dict[str, str] = {
-    **{name: reason for name, reason in REFUSED.items() if name not in SUPPORTED_FIELDS},
+    **{name: reason for name, reason in REFUSED_KEY_FIELDS.items() if name not in SUPPORTED_FIELDS},
     **dict.fromkeys(("models", "tags", "guardrails", "default_team_member_models"), _PER_KEY),
     **dict.fromkeys(
         (
@@ -72,11 +72,11 @@ _PARAMS = {
 }
 _NOT_STORED = "is not stored: a user is a member of a team through its keys"
 _NUMBER = {"type": "number"}
-_TEXT = {"type": "string"}
+_STRING_SCHEMA = {"type": "string"}
 _SETTINGS: dict[str, Any] = {
-    "team_alias": _TEXT,
-    "team_id": _TEXT,
-    "organization_id": _TEXT,
+    "team_alias": _STRING_SCHEMA,
+    "team_id": _STRING_SCHEMA,
+    "organization_id": _STRING_SCHEMA,
     "max_budget": _NUMBER,
     "soft_budget": _NUMBER,
     "budget_duration": {"type": "string", "example": "30d"},
@@ -85,7 +85,7 @@ _SETTINGS: dict[str, Any] = {
     "members_with_roles": {"type": "array", "items": {"type": "object"}},
     "metadata": {"type": "object"},
 }
-_MEMBER: dict[str, Any] = {"team_id": _TEXT, "user_id": _TEXT}
+_MEMBER: dict[str, Any] = {"team_id": _STRING_SCHEMA, "user_id": _STRING_SCHEMA}
 
 
 def _request_body_schema(properties: dict[str, Any], *required: str) -> dict[str, Any]:
@@ -124,7 +124,9 @@ def update(request: HttpRequest) -> HttpResponse:
     "/team/delete",
     auth=Editor(),
     operation_id="litellm_team_delete",
-    openapi_extra=_request_body_schema({"team_ids": {"type": "array", "items": _TEXT}}, "team_ids"),
+    openapi_extra=_request_body_schema(
+        {"team_ids": {"type": "array", "items": _STRING_SCHEMA}}, "team_ids"
+    ),
 )
 def delete(request: HttpRequest) -> HttpResponse:
     """Delete teams with their keys; none if one of them does not exist."""
@@ -262,7 +264,7 @@ def list_of_ids(fields: dict[str, Any], name: str) -> list[str]:
     auth=Editor(),
     operation_id="litellm_team_member_add",
     openapi_extra=_request_body_schema(
-        {"team_id": _TEXT, "member": {"type": "object"}}, "team_id", "member"
+        {"team_id": _STRING_SCHEMA, "member": {"type": "object"}}, "team_id", "member"
     ),
 )
 def member_add(request: HttpRequest) -> HttpResponse:

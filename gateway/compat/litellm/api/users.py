@@ -43,9 +43,17 @@ _MAX_ID = 190
 _AMOUNTS = (*LIMITS, "max_budget", "budget_duration", "budget_limits", "soft_budget")
 # Of the key that /user/new creates.
 _OF_KEY = ("models", "key_alias", "duration", "tags", "guardrails")
-_DESCRIBED = ("user_email", "user_alias", "teams", "sso_user_id", "organizations")
+_DESCRIPTIVE_FIELDS = ("user_email", "user_alias", "teams", "sso_user_id", "organizations")
 SUPPORTED_FIELDS = frozenset(
-    {*_AMOUNTS, *_OF_KEY, *_DESCRIBED, "user_id", "user_role", "auto_create_key", "metadata"}
+    {
+        *_AMOUNTS,
+        *_OF_KEY,
+        *_DESCRIPTIVE_FIELDS,
+        "user_id",
+        "user_role",
+        "auto_create_key",
+        "metadata",
+    }
 )
 REFUSED_USER_FIELDS = {
     **{name: reason for name, reason in REFUSED_FIELDS.items() if name not in SUPPORTED_FIELDS},
@@ -54,18 +62,18 @@ REFUSED_USER_FIELDS = {
     "password_reset_required": "accounts of the console are created with POST /api/users",
 }
 _ROLES = frozenset({"internal_user", "internal_user_viewer", ""})
-_TEXT = {"type": "string"}
+_STRING_SCHEMA = {"type": "string"}
 _SETTINGS: dict[str, Any] = {
-    "user_id": _TEXT,
-    "user_email": _TEXT,
-    "user_role": _TEXT,
+    "user_id": _STRING_SCHEMA,
+    "user_email": _STRING_SCHEMA,
+    "user_role": _STRING_SCHEMA,
     "max_budget": {"type": "number"},
     "budget_duration": {"type": "string", "example": "30d"},
     **{name: {"type": "integer"} for name in LIMITS},
-    "models": {"type": "array", "items": _TEXT},
+    "models": {"type": "array", "items": _STRING_SCHEMA},
     "auto_create_key": {"type": "boolean"},
-    "key_alias": _TEXT,
-    "duration": _TEXT,
+    "key_alias": _STRING_SCHEMA,
+    "duration": _STRING_SCHEMA,
 }
 
 
@@ -102,7 +110,9 @@ def update(request: HttpRequest) -> HttpResponse:
     "/user/delete",
     auth=Editor(),
     operation_id="litellm_user_delete",
-    openapi_extra=_request_body_schema({"user_ids": {"type": "array", "items": _TEXT}}, "user_ids"),
+    openapi_extra=_request_body_schema(
+        {"user_ids": {"type": "array", "items": _STRING_SCHEMA}}, "user_ids"
+    ),
 )
 def delete(request: HttpRequest) -> HttpResponse:
     """Delete users with all their keys; none if one of them does not exist."""
@@ -192,7 +202,7 @@ def _check_fields(fields: dict[str, Any]) -> list[str]:
         raise RejectedRequest(400, f"user_role: {reason}", "user_role")
     return notes + [
         f"{name}: is not stored: keys have a user_id and a team"
-        for name in _DESCRIBED
+        for name in _DESCRIPTIVE_FIELDS
         if fields.get(name)
     ]
 

@@ -8,7 +8,7 @@ from gateway.compat.litellm.config.upload import import_config
 from gateway.models import Alias, Route
 
 # In a remark: the row exists, so it is not changed.
-_UNCHANGED = "was not created by this file"
+_FOREIGN_ROW_REASON = "was not created by this file"
 
 
 def add_new_rows(config: Config, report: ImportReport) -> None:
@@ -30,7 +30,10 @@ def add_new_rows(config: Config, report: ImportReport) -> None:
         ("settings", config.settings),
     ):
         report.count(kind, "added", len(values))
-    for note in [*config.notes, *(n for n in import_config(config) if _UNCHANGED not in n)]:
+    for note in [
+        *config.notes,
+        *(n for n in import_config(config) if _FOREIGN_ROW_REASON not in n),
+    ]:
         subject, _, text = note.partition(":0: ")
         if subject.removeprefix("model ") not in existing_names:
             report.add_remark(*((subject, text) if text else ("", note)))

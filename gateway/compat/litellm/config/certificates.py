@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.compat.litellm.config.reader import Node
 
-_BLOCK = re.compile(r"-----BEGIN ([A-Z ]{1,40})-----[^-]*-----END \1-----")
+_PEM_BLOCK = re.compile(r"-----BEGIN ([A-Z ]{1,40})-----[^-]*-----END \1-----")
 _MAX_BYTES = 1024 * 1024
 
 
@@ -28,7 +28,7 @@ def tls_columns(params: Node) -> dict[str, Any]:
     client = params.get("ssl_certificate")
     if client is not None:
         pem = _read_pem(client)
-        keys = [match[0] for match in _BLOCK.finditer(pem) if match[1].endswith("PRIVATE KEY")]
+        keys = [match[0] for match in _PEM_BLOCK.finditer(pem) if match[1].endswith("PRIVATE KEY")]
         if len(keys) != 1:
             raise client.error("names a file that must also contain the private key, as PEM")
         columns |= {"client_certificate": pem.replace(keys[0], "").strip(), "client_key": keys[0]}

@@ -21,7 +21,7 @@ _TIERS = {
     "COMPLEX": "complex_prompt",
     "REASONING": "reasoning_prompt",
 }
-_READ = frozenset({"tiers", "default_model", "classifier_type"})
+_SUPPORTED_KEYS = frozenset({"tiers", "default_model", "classifier_type"})
 
 
 def add_router(config: Config, name: Node, params: Node, report: Report) -> None:
@@ -86,5 +86,5 @@ def _report_differences(router: Node, report: Report) -> None:
     if kind is not None and kind.text() != "heuristic":
         report.add(kind, f"`{kind.text()}` is not supported yet: the heuristic classifier is used")
     for name, node in router.items():
-        if name not in _READ and name != "classifier_llm_config":
+        if name not in _SUPPORTED_KEYS and name != "classifier_llm_config":
             report.add(node, "is ignored: the heuristic classifier has LiteLLM's defaults")

@@ -31,7 +31,7 @@ from gateway.providers.capabilities import traits_for
 from gateway.providers.prices import price_for
 from gateway.routing.snapshot import Timeouts
 
-SHARES = ("weight", "rpm", "tpm")
+WEIGHT_FIELDS = ("weight", "rpm", "tpm")
 # Modes of LiteLLM's that the endpoints serve (litellm/types/utils.py, ModelInfoBase.mode),
 # and spellings that files have for them.
 MODES = frozenset(
@@ -60,7 +60,7 @@ MOCK = "demo"
 # The largest value of a price column, in US dollars per million tokens.
 MAX_PRICE = Decimal(10_000_000)
 
-_MILLION = Decimal(1_000_000)
+_TOKENS_PER_MTOK = Decimal(1_000_000)
 _PRICE_QUANTUM = Decimal("1e-8")
 # LiteLLM's names of prices, in US dollars per token -> fields of `Price`.
 COSTS = {
@@ -148,7 +148,7 @@ def read_deployment(
             model=resolved_model.model,
             ref=params.location,
             order=node.integer() if (node := params.get("order")) is not None else 1,
-            shares={n: node.number() for n in SHARES if (node := params.get(n)) is not None},
+            shares={n: node.number() for n in WEIGHT_FIELDS if (node := params.get(n)) is not None},
             timeouts=timeouts(params),
             edits=edits,
             tags=_read_tags(params),
@@ -255,7 +255,7 @@ def _read_prices(params: Node, info: Node | None, report: Report) -> dict[str, D
 
 def _price_per_mtok(node: Node) -> Decimal:
     """Convert US dollars per token to US dollars per million tokens, without rounding error."""
-    price = Decimal(str(node.number())) * _MILLION
+    price = Decimal(str(node.number())) * _TOKENS_PER_MTOK
     if price > MAX_PRICE:
         raise node.error("is the price of one token in US dollars; this value is too high")
     return price.quantize(_PRICE_QUANTUM)

@@ -26,7 +26,7 @@ _MODES = {
     "post_call": (False, True),
 }
 _NAME = re.compile(r"[\x00-\x1f\x7f,`]")
-_COMMON = frozenset({"guardrail", "mode", "default_on"})
+_COMMON_PARAMS = frozenset({"guardrail", "mode", "default_on"})
 # LiteLLM's prebuilt patterns -> the types here.
 _PREBUILT = {
     "us_ssn": "us_ssn",
@@ -125,7 +125,7 @@ def _stages_of_mode(params: Node) -> tuple[bool, bool]:
 
 def _report_unread(params: Node, read: frozenset[str], report: Report) -> None:
     for name, node in params.items():
-        if name not in read | _COMMON:
+        if name not in read | _COMMON_PARAMS:
             report.add(node, "has no effect on a guardrail")
 
 

@@ -6,18 +6,18 @@ import difflib
 import fnmatch
 
 from gateway.compat.litellm.config import reasons
-from gateway.compat.litellm.config.keys import INFO, MODEL, PARAMS, TOP, Key
-from gateway.compat.litellm.config.settings_keys import CACHE, GENERAL, LITELLM, ROUTER
+from gateway.compat.litellm.config.keys import INFO, MODEL, PARAMS, TOP_LEVEL_KEYS, Key
+from gateway.compat.litellm.config.settings_keys import CACHE_KEYS, GENERAL_KEYS, LITELLM, ROUTER
 
 SECTIONS: dict[str, dict[str, Key]] = {
-    "": TOP,
+    "": TOP_LEVEL_KEYS,
     "model_list[]": MODEL,
     "litellm_params": PARAMS,
     "model_info": INFO,
     "litellm_settings": LITELLM,
-    "cache_params": CACHE,
+    "cache_params": CACHE_KEYS,
     "router_settings": ROUTER,
-    "general_settings": GENERAL,
+    "general_settings": GENERAL_KEYS,
 }
 
 

@@ -53,7 +53,7 @@ def unsupported_keys(names: str, reason: str) -> dict[str, Key]:
     return {name: Key("unsupported", reason) for name in names.split()}
 
 
-TOP: dict[str, Key] = {
+TOP_LEVEL_KEYS: dict[str, Key] = {
     **supported_keys("model_list litellm_settings router_settings general_settings"),
     **supported_keys("environment_variables", "a variable of the environment takes precedence"),
     **supported_keys("include", "relative to the including file"),

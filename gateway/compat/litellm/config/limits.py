@@ -36,15 +36,15 @@ _LIMIT_SETTINGS = frozenset(
     }
 )
 # The check that enforces rpm and tpm as limits, and those that enforce rpm alone.
-ENFORCED = "enforce_model_rate_limits"
+ENFORCE_MODEL_LIMITS = "enforce_model_rate_limits"
 _CHECKS = ("enable_pre_call_checks", "enable_pre_call_check")
 
 _DURATION = re.compile(r"(\d{1,9})(mo|[smhdw])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "mo": 30 * 86_400}
+_SECONDS_BY_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "mo": 30 * 86_400}
 # Windows of budgets and the longest duration each of them stands for, in seconds.
 _SPANS = (("day", 86_400), ("week", 7 * 86_400), ("month", 31 * 86_400))
 # LiteLLM aligns these with the calendar, as all windows are here.
-_EXACT = frozenset({86_400, 7 * 86_400, 30 * 86_400})
+_EXACT_WINDOWS_S = frozenset({86_400, 7 * 86_400, 30 * 86_400})
 # The range of the columns: at least a millionth of a dollar, and below ten billion.
 _LEAST_USD, _MOST_USD = Decimal("0.000001"), Decimal(10**10)
 
@@ -104,11 +104,11 @@ def _budget_span(node: Node, report: Report) -> str:
     match = _DURATION.fullmatch(node.text().strip().lower())
     if match is None:
         raise node.error("must be a period such as 1d, 7d or 30d")
-    seconds = int(match[1]) * _SECONDS[match[2]]
+    seconds = int(match[1]) * _SECONDS_BY_UNIT[match[2]]
     span = next((name for name, max_seconds in _SPANS if 0 < seconds <= max_seconds), "")
     if not span:
         report.add(node, "is ignored with its budget: periods are a day, a week or a month")
-    elif seconds not in _EXACT:
+    elif seconds not in _EXACT_WINDOWS_S:
         report.add(node, f"is rounded up: the budget is for a {span}")
     return span
 
@@ -123,7 +123,9 @@ def _enforced_rates(sections: list[Node]) -> frozenset[str]:
     strategy = _first_node(sections, "routing_strategy")
     checks = _first_node(sections, "optional_pre_call_checks")
     check_names = {item.text() for item in checks.list()} if checks is not None else set()
-    if ENFORCED in check_names or (strategy is not None and strategy.text() in _LIMIT_SETTINGS):
+    if ENFORCE_MODEL_LIMITS in check_names or (
+        strategy is not None and strategy.text() in _LIMIT_SETTINGS
+    ):
         return frozenset(RATES.values())
     before = (_first_node(sections, name) for name in _CHECKS)
     if any(node is not None and node.boolean() for node in before):

@@ -12,7 +12,7 @@ from gateway.compat.litellm.config import complexity_router
 from gateway.compat.litellm.config.defaults import LIMITS
 from gateway.compat.litellm.config.deployment import (
     MAX_NAME,
-    SHARES,
+    WEIGHT_FIELDS,
     Deployment,
     read_deployment,
 )
@@ -320,7 +320,7 @@ def _with_computed_weights(targets: list[TargetRow]) -> list[TargetRow]:
     The first deployment decides the basis: weight, rpm or tpm. As in LiteLLM, a deployment
     without that value gets weight 0, and is called only when the others fail.
     """
-    share_name = next((name for name in SHARES if name in targets[0].shares), None)
+    share_name = next((name for name in WEIGHT_FIELDS if name in targets[0].shares), None)
     if share_name is None:
         return targets
     return [

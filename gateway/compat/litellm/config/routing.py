@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.compat.litellm.config.limits import ENFORCED
+from gateway.compat.litellm.config.limits import ENFORCE_MODEL_LIMITS
 from gateway.compat.litellm.config.reader import Node
 from gateway.compat.litellm.config.report import Report
 from gateway.compat.litellm.config.rows import Config, RouteRow
@@ -24,9 +24,9 @@ STRATEGIES = {
     "cost-based-routing": "cheapest",
 }
 # In LiteLLM these strategies ignore weights.
-_UNWEIGHTED = frozenset({"least_busy", "least_used"})
+_UNWEIGHTED_STRATEGIES = frozenset({"least_busy", "least_used"})
 # LiteLLM's error names -> error kinds.
-ERRORS = {
+ERROR_KINDS = {
     "AuthenticationError": "upstream_auth",
     "TimeoutError": "timeout",
     "RateLimitError": "rate_limit",
@@ -126,7 +126,7 @@ def _read_retry_policies(config: Config, section: Node, report: Report) -> None:
 def _retry_counts(policy: Node, suffix: str, report: Report) -> dict[str, int]:
     counts = {}
     for name, node in policy.items():
-        kind = ERRORS.get(name.removesuffix(suffix))
+        kind = ERROR_KINDS.get(name.removesuffix(suffix))
         if kind is None or not name.endswith(suffix):
             report.add(node, "has no effect: such a failure would be the same at every attempt")
         elif suffix == "AllowedFails" and kind == "content_policy":
@@ -162,7 +162,7 @@ def _set_strategy(routes: list[RouteRow], node: Node | None, report: Report) -> 
         return
     for route in routes:
         route.strategy = strategy
-        if strategy in _UNWEIGHTED:
+        if strategy in _UNWEIGHTED_STRATEGIES:
             route.targets = [msgspec.structs.replace(t, weight=1.0) for t in route.targets]
 
 
@@ -170,10 +170,10 @@ def _set_affinity(routes: list[RouteRow], node: Node | None, report: Report) -> 
     if node is None:
         return
     for item in node.list():
-        if item.text() == ENFORCED:
+        if item.text() == ENFORCE_MODEL_LIMITS:
             continue
         if item.text() not in _AFFINITY:
-            check_names = ", ".join(sorted({*_AFFINITY, ENFORCED}))
+            check_names = ", ".join(sorted({*_AFFINITY, ENFORCE_MODEL_LIMITS}))
             report.add(item, f"`{item.text()}` is not one of {check_names}")
             continue
         for route in routes:

@@ -213,7 +213,7 @@ ROUTER: dict[str, Key] = {
     **planned_keys("max_retries", "use num_retries"),
 }
 
-GENERAL: dict[str, Key] = {
+GENERAL_KEYS: dict[str, Key] = {
     **supported_keys(
         "master_key", "also the admin credential; DRAGOMAN_MASTER_KEY takes precedence"
     ),
@@ -438,7 +438,7 @@ GENERAL: dict[str, Key] = {
     **planned_keys("otel", reasons.OBSERVE),
 }
 
-CACHE: dict[str, Key] = {
+CACHE_KEYS: dict[str, Key] = {
     **differing_keys(
         "type",
         "semantic types compare prompts; responses are in memory and the database, or in Redis",

@@ -24,7 +24,7 @@ NAME = "litellm_config.yaml"
 # Prefixes of Dragoman's own secrets, which an uploaded file must not read.
 _OWN_VARIABLES = ("DRAGOMAN_", "DATABASE_URL", "REDIS_URL", "DJANGO_")
 # Nearly every file has these keys; their remarks are left out of the preview.
-_QUIET = {("model_list[]", "model_name")} | {
+_UNREPORTED_KEYS = {("model_list[]", "model_name")} | {
     ("litellm_params", name) for name in ("model", "api_key", "api_base", "base_url")
 }
 _UNSUPPORTED_TERMS = ("not supported", "unknown key", "left out", "ignored", "not changed")
@@ -194,7 +194,7 @@ def _differing_keys(text: str) -> list[ImportLine]:
     for section, node in _split_sections(root):
         for name, value in node.items():
             key = SECTIONS[section].get(name)
-            if (section, name) in _QUIET or key is None:
+            if (section, name) in _UNREPORTED_KEYS or key is None:
                 continue
             if key.status == "supported" and key.reason:
                 key_path = f"{section}.{name}" if section else name

@@ -12,7 +12,7 @@ from gateway.compat.litellm.database.end_users import import_end_users
 from gateway.compat.litellm.database.keys import import_keys
 from gateway.compat.litellm.database.models import import_models
 from gateway.compat.litellm.database.sealed_values import SaltKey
-from gateway.compat.litellm.database.source import UNIMPORTED, Tables
+from gateway.compat.litellm.database.source import UNIMPORTED_TABLES, Tables
 from gateway.compat.litellm.database.teams import import_teams
 from gateway.compat.litellm.database.usage import import_usage, report_spend_of_deleted_keys
 
@@ -54,7 +54,7 @@ def import_tables(tables: Tables, secrets: Secrets, *, dry_run: bool = False) ->
 
 
 def _report_unimported_tables(tables: Tables, report: ImportReport) -> None:
-    for table, what in UNIMPORTED.items():
+    for table, what in UNIMPORTED_TABLES.items():
         if number := tables.counts.get(table):
             report.add_remark(what, f"not imported ({number} rows)")
     if users := len(tables.of("UserTable")):

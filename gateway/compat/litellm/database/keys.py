@@ -28,7 +28,7 @@ _MAX_NAME = 200
 # A pattern of routes that matches none, as in LiteLLM.
 _NO_MODELS = "no-default-models"
 # Columns and fields of `metadata` with an effect in LiteLLM that keys do not have here.
-_UNSUPPORTED = (
+_UNSUPPORTED_FIELDS = (
     *("config", "router_settings", "permissions", "policies"),
     *("allowed_cache_controls", "budget_fallbacks", "auto_rotate", "object_permission_id"),
     "agent_id",
@@ -45,7 +45,7 @@ _UNSUPPORTED_METADATA = (
     *("model_rpm_limit", "model_tpm_limit", "logging", "rpm_limit_type", "tpm_limit_type"),
     *("tag_budget_config", "disable_global_guardrails", "enforced_params", "prompts"),
 )
-_BATCH = 500
+_BATCH_ROWS = 500
 
 
 def public_prefix(token: str) -> str:
@@ -105,7 +105,7 @@ class _KeyImport:
             else:
                 continue
             by_hash[token] = row
-        ApiKey.objects.bulk_create(new_keys, batch_size=_BATCH) if new_keys else None
+        ApiKey.objects.bulk_create(new_keys, batch_size=_BATCH_ROWS) if new_keys else None
         return by_hash
 
     def _is_wanted(self, key: Row) -> bool:
@@ -259,7 +259,7 @@ class _KeyImport:
     def _note_unsupported(self, key: Row, metadata: Row, subject: str) -> None:
         if remark := describe_aliases(key.get("aliases")):
             self._report.add_remark(subject, remark)
-        for column in _UNSUPPORTED:
+        for column in _UNSUPPORTED_FIELDS:
             if key.get(column):
                 self._report.add_remark(subject, f"{column} is not imported")
         if _calls_models(key) and set(key.get("allowed_routes") or ()) - {_ALL_MODEL_ROUTES}:

@@ -27,7 +27,7 @@ _TABLES = (
     "Config",
 )
 # Tables of which only the number of rows is reported, and what they have.
-UNIMPORTED = {
+UNIMPORTED_TABLES = {
     "DailyTagSpend": "spend by tag",
     "DailyEndUserSpend": "spend by end user",
     "SpendLogs": "the log of requests",
@@ -137,7 +137,9 @@ class _TableReader:
         return Tables(
             rows={name: self._read_rows(name) for name in _TABLES if self._has_table(name)},
             usage=self._read_usage() if self._has_table(_USAGE) else [],
-            counts={name: self._read_number(name) for name in UNIMPORTED if self._has_table(name)},
+            counts={
+                name: self._read_number(name) for name in UNIMPORTED_TABLES if self._has_table(name)
+            },
         )
 
     def _has_table(self, name: str) -> bool:

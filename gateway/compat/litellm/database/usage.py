@@ -23,7 +23,7 @@ from gateway.models import ApiKey
 from gateway.routing.limits import window_start
 from gateway.usage_querysets import UNITS
 
-MARK = mark_of("litellm")
+LITELLM_MARK = mark_of("litellm")
 _MAX_UNITS = 2**62
 # Differences below this come from rounding.
 _LEAST_USD = Decimal("0.0001")
@@ -40,7 +40,7 @@ def import_usage(tables: Tables, keys: dict[str, ApiKey], report: ImportReport) 
         _add_counts(sums, name, _usage_counts(row))
     for name, units in _remaining_spend(tables, keys, report):
         _add_counts(sums, name, [0] * 10 + [units, units])
-    write_usage(sums, MARK, report)
+    write_usage(sums, LITELLM_MARK, report)
 
 
 def _usage_name(row: Row, keys: dict[str, ApiKey]) -> Name | None:
@@ -56,7 +56,7 @@ def _usage_name(row: Row, keys: dict[str, ApiKey]) -> Name | None:
         key.pk if key is not None else 0,
         public_prefix(row["api_key"]) if key is not None else PREFIX + "other",
         _truncate_text(row["model_group"], 200),
-        _truncate_text(MARK + row["custom_llm_provider"], 63),
+        _truncate_text(LITELLM_MARK + row["custom_llm_provider"], 63),
         _truncate_text(model, 200),
     )
 
@@ -115,7 +115,7 @@ def _remaining_spend(
             start = since or key.get("created_at") or now
             hour = start.replace(tzinfo=dt.UTC, hour=0, minute=0, second=0, microsecond=0)
             yield (
-                (hour, key_spend.pk, public_prefix(key["token"]), "", MARK, ""),
+                (hour, key_spend.pk, public_prefix(key["token"]), "", LITELLM_MARK, ""),
                 _units_of_usd(missing_usd),
             )
 
