@@ -1,8 +1,8 @@
 """Names, paths and headers of the dialects in the console.
 
 Clients may use all of `gateway.dialects.CLIENT_DIALECTS`. The playground and the dry run offer
-those of `OFFERED`, which support conversations. Embeddings have none, so they have a title here
-but are not offered.
+those of `CONSOLE_DIALECTS`, which support conversations. Embeddings have none, so they have a
+title here but are not offered.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def weighted(group: list[Target], context: StrategyContext) -> list[Target]:
 def fastest(group: list[Target], context: StrategyContext) -> list[Target]:
     """Targets by time to the first token, shortest first.
 
-    A target without measurements comes first. A share of requests (EXPLORED) starts with
+    A target without measurements comes first. A share of requests (EXPLORED_SHARE) starts with
     another target than the fastest, to notice when it has recovered.
     """
     draw = context.draw
