@@ -83,9 +83,9 @@ def _guide(panel: Any) -> str:
         f"and replace `{MODEL}` with a route or model of the gateway "
         f'(`curl {BASE_URL}/v1/models -H "Authorization: Bearer $DRAGOMAN_API_KEY"` lists them).'
         f"\n\n{install}```{language}\n{panel.text}\n```\n\n"
-        "Each model may be of any provider: the gateway translates. The request appears in the "
-        "console's request log, with what translation changed. "
-        "[Clients](../clients.md) lists what is tested with each.\n"
+        "The model can be of any provider: the gateway translates requests and responses. The "
+        "request log in the console shows each request and what translation changed. "
+        "[Clients](../clients.md) lists what is tested with each client.\n"
     )
 
 
@@ -101,7 +101,7 @@ def _preset_page(name: str, preset: Any) -> str:
     table = "\n".join(f"| {label} | {value} |" for label, value in rows if value)
     key = preset.env[0] if preset.env else ""
     start = (
-        f"A start with `{key}` in its environment adds this provider:\n\n"
+        f"If `{key}` is set when the gateway starts, it adds this provider:\n\n"
         f"```sh\nexport {key}=...\nuv run manage.py up\n```\n\n"
         if key
         else "Add the provider in the console under *Providers*, or with the management API.\n\n"
@@ -117,13 +117,13 @@ def _preset_page(name: str, preset: Any) -> str:
     )
     return (
         f"# {preset.title}\n\n| | |\n|---|---|\n{table}\n\n## Use it\n\n{start}"
-        f"Its models are called `{name}/MODEL`, or by a [route](../routing.md) of any name."
+        f"Call its models as `{name}/MODEL`, or through a [route](../routing.md)."
         f"{changes}\n"
     )
 
 
 def _needed(preset: Any) -> str:
-    return "" if preset.base_url else " (an example: it has to be set)"
+    return "" if preset.base_url else " (an example; set your own)"
 
 
 def _endpoints() -> str:
@@ -134,8 +134,8 @@ def _endpoints() -> str:
     examples = "\n\n".join(_endpoint_example(path, title) for path, title in _EXAMPLES.items())
     return (
         "# Model endpoints\n\nThe endpoints that clients call. `/docs` of a running gateway "
-        "describes them, and those of the management API, with every field. Errors are on a page "
-        "[of their own](errors.md).\n\n"
+        "describes them, and those of the management API, with every field. "
+        "[Error codes](errors.md) lists the errors.\n\n"
         f"| path | methods | API |\n|---|---|---|\n{table}\n\n## Examples\n\n{examples}\n"
     )
 

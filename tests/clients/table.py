@@ -171,7 +171,7 @@ CLIENTS: dict[str, Client] = {
         "`AWS_BEARER_TOKEN_BEDROCK`",
         notes="boto3 sends a Bedrock API key only over HTTPS; without TLS add the header "
         "`Authorization: Bearer KEY` in a `request-created` event. Requests signed with AWS "
-        "credentials are refused. Converse, ConverseStream and CountTokens.",
+        "credentials are rejected. Converse, ConverseStream and CountTokens.",
     ),
     "cohere": Client(
         "cohere (Python)",
