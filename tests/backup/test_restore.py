@@ -122,7 +122,7 @@ def test_keys_and_credentials_work_after_a_restore(
     file, _, key = backup
     data = tmp_path / "data"
     restore = ("restore", str(file), "--data-dir", str(data))
-    assert "set then and not now" in succeeds(*restore)
+    assert "settings of the backup that differ here" in succeeds(*restore)
     assert (data / "restored.env").read_text() == "DRAGOMAN_LOG_RETENTION_DAYS=7\n"
     with up(data) as gateway:
         assert works(gateway, key, upstream)

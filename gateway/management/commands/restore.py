@@ -52,4 +52,4 @@ class Command(BaseCommand):
         if restored_backup.missing_settings:
             path = Path(settings.DATA_DIR) / RESTORED_ENVIRONMENT
             names = ", ".join(restored_backup.missing_settings)
-            self.stdout.write(f"set then and not now, with their values in {path}: {names}")
+            self.stdout.write(f"settings of the backup that differ here are in {path}: {names}")

@@ -30,7 +30,7 @@ def banner(started: StartResult, base: str, *, notes: Sequence[str], open_mode: 
     if started.first_key:
         lines.append(_format_line("Gateway key", f"{started.first_key}  (shown only now)"))
     if open_mode:
-        lines.append(_format_line("Keys", "not required: any token is accepted on this machine"))
+        lines.append(_format_line("Keys", "not required: any key is accepted on this machine"))
     if started.admin_key_file:
         lines.append(_format_line("Admin key", f"in {started.admin_key_file}"))
     if started.environment_providers:

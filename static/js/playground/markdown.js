@@ -21,7 +21,7 @@ export function plain(text) {
   for (const match of text.matchAll(CONTROL_CHARACTERS)) {
     if (match.index > from) nodes.push(text.slice(from, match.index));
     const code = match[0].codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
-    nodes.push(el("span.ctl", { title: _("Control character, shown and not obeyed") }, `U+${code}`));
+    nodes.push(el("span.ctl", { title: _("Control character, displayed as text") }, `U+${code}`));
     from = match.index + 1;
   }
   if (from < text.length) nodes.push(from ? text.slice(from) : text);

@@ -47,6 +47,6 @@ export function overrideSettings(column, app) {
     overridesDialog.close();
   };
   const overridesDialog = dialog(_("Override settings of {letter}, {model}", { letter: column.id, model: column.info.label }),
-    el("p.hint", {}, _("Anything off uses the shared settings.")), rows.map((row) => row.root),
+    el("p.hint", {}, _("Settings that are off use the shared values.")), rows.map((row) => row.root),
     el("button.btn.primary", { type: "button", onclick: apply }, _("Apply")));
 }
