@@ -47,19 +47,19 @@ def translate_answer(
     )
     route, target = _answering_target(snapshot, column.model, answer)
     call = _create_call(client, snapshot, body, column.model)
-    prepared = prepare(call, msgspec.structs.replace(route, strict=False), target)
-    upstream_body: Json = msgspec.json.decode(prepared.content)
+    prepared_request = prepare(call, msgspec.structs.replace(route, strict=False), target)
+    upstream_body: Json = msgspec.json.decode(prepared_request.content)
     request_part: Json = {
         "dialect": dialect,
         "client_request": body,
         "client_path": path_of(dialect, column.model, stream=True),
         "dropped_settings": notes,
-        "upstream_dialect": prepared.dialect.name,
+        "upstream_dialect": prepared_request.dialect.name,
         "target": target.model.label,
-        "upstream_path": prepared.path,
+        "upstream_path": prepared_request.path,
         "upstream_request": upstream_body,
-        "passthrough": prepared.rendered is None,
-        "adaptations": adaptation_rows(prepared.report),
+        "passthrough": prepared_request.rendered_request is None,
+        "adaptations": adaptation_rows(prepared_request.report),
     }
     request_part["sides"] = _translation_sides(request_part, route, target)
     return request_part | _stored_answer(client, column.model, answer)

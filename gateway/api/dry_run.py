@@ -198,14 +198,14 @@ def _routing_state(
 def _result_item(result: DryRun) -> dict[str, Any]:
     upstream_request = client_error = None
     exchange = result.call.exchange
-    if result.prepared is not None and result.chosen is not None:
+    if result.prepared_request is not None and result.chosen is not None:
         provider = result.chosen.target.model.provider
         upstream_request = {
-            "url": provider.base_url + result.prepared.path,
-            "dialect": result.prepared.dialect.name,
-            "passthrough": result.prepared.rendered is None,
-            "headers": result.prepared.headers,
-            "body": msgspec.json.decode(result.prepared.content),
+            "url": provider.base_url + result.prepared_request.path,
+            "dialect": result.prepared_request.dialect.name,
+            "passthrough": result.prepared_request.rendered_request is None,
+            "headers": result.prepared_request.headers,
+            "body": msgspec.json.decode(result.prepared_request.content),
             "adaptations": msgspec.to_builtins(result.report),
             "runtime_inputs": [
                 msgspec.to_builtins(runtime_input) for runtime_input in result.runtime_inputs

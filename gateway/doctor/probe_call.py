@@ -24,7 +24,7 @@ from gateway.providers.redact import scrub
 from gateway.relay.run.reply import decode
 from gateway.relay.translate.prepare import (
     ALTERNATIVE_DIALECT,
-    Prepared,
+    PreparedRequest,
     on_surface,
     translate_request,
     url_path,
@@ -78,30 +78,37 @@ class ProbeClient:
     async def _send_request(
         self, target: Target, request: Request, traits: Traits, verb: Verb
     ) -> ProbeReply:
-        prepared: Prepared | None = None
+        prepared_request: PreparedRequest | None = None
         try:
             dialect = _dialect_for(target, request, traits, verb)
             if verb != "generate" and not _has_call(dialect, target, verb):
                 return ProbeReply(error=_NO_CALL)
-            prepared = _prepare_request(dialect, target, request, traits, verb)
-            reply = await self._send_prepared(target, prepared, traits, request, verb)
+            prepared_request = _prepare_request(dialect, target, request, traits, verb)
+            reply = await self._send_prepared(target, prepared_request, traits, request, verb)
         except GatewayError as failure:
             reply = ProbeReply(error=failure.error)
-        report = prepared.report if prepared is not None else ()
+        report = prepared_request.report if prepared_request is not None else ()
         return replace(reply, report=report)
 
     async def _send_prepared(
-        self, target: Target, prepared: Prepared, traits: Traits, request: Request, verb: Verb
+        self,
+        target: Target,
+        prepared_request: PreparedRequest,
+        traits: Traits,
+        request: Request,
+        verb: Verb,
     ) -> ProbeReply:
         provider = target.model.provider
-        url = self._lines.url(provider, prepared.path)
-        headers = self._lines.headers(provider, prepared.headers)
-        headers = await self._tokens.headers(provider, "POST", url, headers, prepared.content)
+        url = self._lines.url(provider, prepared_request.path)
+        headers = self._lines.headers(provider, prepared_request.headers)
+        headers = await self._tokens.headers(
+            provider, "POST", url, headers, prepared_request.content
+        )
         answer = await self._upstreams.send(
-            "POST", url, headers, prepared.content, CONNECT_S, network=provider.network
+            "POST", url, headers, prepared_request.content, CONNECT_S, network=provider.network
         )
         try:
-            return await _read_reply(answer, prepared, traits, verb)
+            return await _read_reply(answer, prepared_request, traits, verb)
         finally:
             await answer.close()
 
@@ -124,37 +131,41 @@ def _has_call(dialect: Dialect, target: Target, verb: Verb) -> bool:
 
 def _prepare_request(
     dialect: Dialect, target: Target, request: Request, traits: Traits, verb: Verb
-) -> Prepared:
+) -> PreparedRequest:
     provider = target.model.provider
     edits = (*provider.edits, *target.model.edits, *target.edits)
     path = url_path(dialect, target, stream=request.stream, verb=verb)
-    prepared = translate_request(request, dialect, traits, edits, path, verb=verb)
+    prepared_request = translate_request(request, dialect, traits, edits, path, verb=verb)
     if provider.model_in_path or provider.body:
-        return on_surface(prepared, provider, verb, path)
-    return prepared
+        return on_surface(prepared_request, provider, verb, path)
+    return prepared_request
 
 
-async def _read_reply(answer: Answer, prepared: Prepared, traits: Traits, verb: Verb) -> ProbeReply:
-    dialect = prepared.dialect
+async def _read_reply(
+    answer: Answer, prepared_request: PreparedRequest, traits: Traits, verb: Verb
+) -> ProbeReply:
+    dialect = prepared_request.dialect
     if answer.status != 200:
         data = await answer.read_all(MAX_BYTES)
         error = dialect.provider.parse_error(answer.status, answer.headers, data)
         return ProbeReply(error=replace(error, status=error.status or answer.status))
     if STREAM_FORMATS[dialect.framing].content_type_marker in answer.kind:
-        return await _read_stream(answer, prepared, traits)
+        return await _read_stream(answer, prepared_request, traits)
     if answer.kind and "json" not in answer.kind:
         raise bad_upstream(f"the response was {answer.kind.partition(';')[0]}, not JSON")
     body: Any = decode(await answer.read_all(MAX_BYTES))
     if verb == "count_tokens":
         return ProbeReply(count=dialect.provider.parse_count(body))
-    response = dialect.provider.parse_response(body, traits, prepared.rendered)
+    response = dialect.provider.parse_response(body, traits, prepared_request.rendered_request)
     return ProbeReply(response=response, spent=_reported_usage(response.usage))
 
 
-async def _read_stream(answer: Answer, prepared: Prepared, traits: Traits) -> ProbeReply:
-    dialect = prepared.dialect
+async def _read_stream(
+    answer: Answer, prepared_request: PreparedRequest, traits: Traits
+) -> ProbeReply:
+    dialect = prepared_request.dialect
     decoder = STREAM_FORMATS[dialect.framing].new_decoder()
-    parser = dialect.provider.stream_parser(traits, prepared.rendered)
+    parser = dialect.provider.stream_parser(traits, prepared_request.rendered_request)
     events: list[Event] = []
     read = 0
     try:

@@ -21,7 +21,7 @@ from gateway.relay.exchange.call import Call, Exchange, stop_error
 from gateway.relay.exchange.request_features import routing_features
 from gateway.relay.run.pipeline import no_candidate_error
 from gateway.relay.translate.choices import split_choices
-from gateway.relay.translate.prepare import Prepared, prepare
+from gateway.relay.translate.prepare import PreparedRequest, prepare
 from gateway.routing.candidates import (
     Candidate,
     Skip,
@@ -69,14 +69,14 @@ class DryRun(msgspec.Struct, frozen=True, kw_only=True):
     call: Call
     targets: tuple[TargetOutcome, ...]
     chosen: Candidate | None = None
-    prepared: Prepared | None = None
+    prepared_request: PreparedRequest | None = None
     error: Error | None = None
     runtime_inputs: tuple[RuntimeInput, ...] = ()
 
     @property
     def report(self) -> tuple[Adaptation, ...]:
         """What translation could not render exactly."""
-        return self.prepared.report if self.prepared is not None else ()
+        return self.prepared_request.report if self.prepared_request is not None else ()
 
 
 class RoutingState(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,7 +166,7 @@ def dry_run(state: RoutingState, call: Call, route: Route) -> DryRun:
         targets += [_skipped_outcome(skip) for skip in retry_plan.bypassed]
         retry_plan.bypassed.clear()
         try:
-            prepared, runtime_inputs = _prepare_attempt(state, call, candidate)
+            prepared_request, runtime_inputs = _prepare_attempt(state, call, candidate)
         except GatewayError as failure:
             error = failure.error
             targets.append(TargetOutcome("failed", candidate, error.message, error))
@@ -178,7 +178,7 @@ def dry_run(state: RoutingState, call: Call, route: Route) -> DryRun:
                 call=call,
                 targets=tuple(targets),
                 chosen=candidate,
-                prepared=prepared,
+                prepared_request=prepared_request,
                 runtime_inputs=runtime_inputs,
             )
     targets += [_skipped_outcome(skip) for skip in retry_plan.bypassed]
@@ -193,7 +193,7 @@ def _skipped_outcome(skip: Skip) -> TargetOutcome:
 
 def _prepare_attempt(
     state: RoutingState, call: Call, candidate: Candidate
-) -> tuple[Prepared, tuple[RuntimeInput, ...]]:
+) -> tuple[PreparedRequest, tuple[RuntimeInput, ...]]:
     """Return what would be sent. Raises GatewayError if translation fails, or as simulated."""
     runtime_inputs = apply_inputs(
         call, candidate.route, candidate.target, SimulationInputs(fetch_media=state.fetch_media)
@@ -201,11 +201,11 @@ def _prepare_attempt(
     choices = split_choices(call, candidate.target)
     runtime_inputs = (*runtime_inputs, *repeated_calls(call, choices))
     changed_request = choices[0] if choices else None
-    prepared = prepare(call, candidate.route, candidate.target, changed_request)
+    prepared_request = prepare(call, candidate.route, candidate.target, changed_request)
     failure = state.simulated_failures.get(candidate.target.model.label)
     if failure is not None:
         raise GatewayError(_simulated_error(candidate, failure))
-    return prepared, runtime_inputs
+    return prepared_request, runtime_inputs
 
 
 def _simulated_error(candidate: Candidate, failure: str) -> Error:

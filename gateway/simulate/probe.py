@@ -16,7 +16,7 @@ from gateway.providers.auth import secrets_of
 from gateway.providers.redact import scrub
 from gateway.relay.run.embeddings import embed_adapter, render_embed_request
 from gateway.relay.run.reply import decode
-from gateway.relay.translate.prepare import Prepared, on_surface, translate_request, url_path
+from gateway.relay.translate.prepare import PreparedRequest, on_surface, translate_request, url_path
 from gateway.relay.upstream.access_tokens import AccessTokens
 from gateway.relay.upstream.client import RequestTemplates, Upstreams
 from gateway.routing.snapshot import Snapshot, Target
@@ -87,11 +87,13 @@ async def _probe_text(upstreams: Upstreams, target: Target) -> str:
     provider = target.model.provider
     edits = (*provider.edits, *target.model.edits, *target.edits)
     path = url_path(dialect, target, stream=False, verb="generate")
-    prepared = translate_request(request, dialect, target.model.traits, edits, path)
+    prepared_request = translate_request(request, dialect, target.model.traits, edits, path)
     if provider.model_in_path or provider.body:
-        prepared = on_surface(prepared, provider, "generate", path)
-    data = await _send_probe(upstreams, target, prepared)
-    response = dialect.provider.parse_response(decode(data), target.model.traits, prepared.rendered)
+        prepared_request = on_surface(prepared_request, provider, "generate", path)
+    data = await _send_probe(upstreams, target, prepared_request)
+    response = dialect.provider.parse_response(
+        decode(data), target.model.traits, prepared_request.rendered_request
+    )
     text = "".join(part.text for part in response.parts if isinstance(part, Text))
     return text.strip() or f"answered, finish {response.finish.reason}"
 
@@ -109,31 +111,33 @@ def generating_dialect(target: Target) -> str:
 
 async def _probe_embedding(upstreams: Upstreams, target: Target) -> str:
     """Request one embedding, from a model that only makes embeddings."""
-    prepared = render_embed_request(
+    prepared_request = render_embed_request(
         EmbedRequest(model=target.model.name, inputs=("hello",)), target
     )
-    data = await _send_probe(upstreams, target, prepared)
+    data = await _send_probe(upstreams, target, prepared_request)
     vectors = embed_adapter(target.model.provider).parse_embed(decode(data)).vectors
     if not vectors:
         raise bad_upstream("the upstream's response contains no embedding")
     return f"an embedding of {len(vectors[0])} numbers"
 
 
-async def _send_probe(upstreams: Upstreams, target: Target, prepared: Prepared) -> bytes:
+async def _send_probe(
+    upstreams: Upstreams, target: Target, prepared_request: PreparedRequest
+) -> bytes:
     """Return the body of a response with status 200. Raises GatewayError."""
     provider = target.model.provider
     templates = RequestTemplates()
-    url: httpx.URL = templates.url(provider, prepared.path)
-    headers = templates.headers(provider, prepared.headers)
-    headers = await AccessTokens().headers(provider, "POST", url, headers, prepared.content)
+    url: httpx.URL = templates.url(provider, prepared_request.path)
+    headers = templates.headers(provider, prepared_request.headers)
+    headers = await AccessTokens().headers(provider, "POST", url, headers, prepared_request.content)
     answer = await upstreams.send(
-        "POST", url, headers, prepared.content, 10.0, network=provider.network
+        "POST", url, headers, prepared_request.content, 10.0, network=provider.network
     )
     try:
         data = await answer.read_all(1024 * 1024)
     finally:
         await answer.close()
     if answer.status != 200:
-        parse = prepared.dialect.provider.parse_error
+        parse = prepared_request.dialect.provider.parse_error
         raise GatewayError(parse(answer.status, answer.headers, data))
     return data

@@ -96,25 +96,25 @@ def request(
         apply_inputs(call, route, route_target, inputs) if exchange.verb != "embed" else ()
     )
     if exchange.verb == "embed":
-        prepared = embeddings.prepare(call, route, route_target)
+        prepared_request = embeddings.prepare(call, route, route_target)
     else:
         choices = split_choices(call, route_target)
         live_additions = (*live_additions, *repeated_calls(call, choices))
-        prepared = prepare(call, route, route_target, choices[0] if choices else None)
+        prepared_request = prepare(call, route, route_target, choices[0] if choices else None)
     auth_headers = {
         n.decode(): v.decode() for n, v in headers_for(provider.auth, provider.credential)
     }
-    url = provider.base_url + prepared.path
+    url = provider.base_url + prepared_request.path
     if provider.query:
         separator = "&" if "?" in url else "?"
         url += separator + "&".join(f"{n}={v}" for n, v in provider.query)
     return {
-        "body": msgspec.json.decode(prepared.content),
-        "path": prepared.path,
+        "body": msgspec.json.decode(prepared_request.content),
+        "path": prepared_request.path,
         "url": url,
-        "headers": {**auth_headers, **prepared.headers},
-        "report": adaptation_rows(prepared.report),
-        "passthrough": prepared.rendered is None,
+        "headers": {**auth_headers, **prepared_request.headers},
+        "report": adaptation_rows(prepared_request.report),
+        "passthrough": prepared_request.rendered_request is None,
         "runtime_inputs": [msgspec.to_builtins(addition) for addition in live_additions],
     }
 

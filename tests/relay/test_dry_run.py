@@ -141,13 +141,13 @@ def agrees(run: DryRun, reply: Reply, sent: list[httpx.Request], row: LogRecord)
     assert pairs == [(a.target, a.skipped is not None) for a in row.attempts]
     kinds = [t.error.kind for t in run.targets if t.error is not None]
     assert kinds == [a.error_kind for a in row.attempts if a.error_kind]
-    if run.prepared is None:
+    if run.prepared_request is None:
         assert run.error is not None
         assert (row.status >= 400, row.error_kind) == (True, run.error.kind)
         return
     assert reply.status == 200
-    assert json.loads(sent[-1].content) == json.loads(run.prepared.content)
-    assert sent[-1].url.path == run.prepared.path
+    assert json.loads(sent[-1].content) == json.loads(run.prepared_request.content)
+    assert sent[-1].url.path == run.prepared_request.path
 
 
 async def test_a_dry_run_has_no_side_effects(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from gateway.dialects import DIALECTS
 from gateway.providers.catalog import PRESETS
 from gateway.relay.exchange.call import Call, Exchange
-from gateway.relay.translate.prepare import Prepared, prepare
+from gateway.relay.translate.prepare import PreparedRequest, prepare
 from gateway.routing.snapshot import Provider, Route, Snapshot, Target, model_of
 from tests.fakes import anthropic_rules, bedrock_rules
 
@@ -74,7 +74,7 @@ CHAT: Json = {
 
 def prepared(
     dialect: str, preset: str, model: str, body: Json, prompt_cache: str = "5m"
-) -> Prepared:
+) -> PreparedRequest:
     exchange = Exchange(
         request_id="req_1",
         endpoint="translate",
@@ -139,7 +139,7 @@ ANTHROPIC_MARKS = ["messages[2].content[0]", "messages[4].content[1]", "system[0
 def test_anthropic_passthrough_marks_four_prefixes_and_changes_nothing_else() -> None:
     result = prepared("anthropic_messages", "anthropic", CLAUDE, MESSAGES)
     body = msgspec.json.decode(result.content)
-    assert result.rendered is None
+    assert result.rendered_request is None
     assert sorted(marked(body)) == ANTHROPIC_MARKS
     assert body["tools"][1]["cache_control"] == MARK
     assert anthropic_rules.refusal(body, HEADERS, counting=False) is None
@@ -184,7 +184,7 @@ def test_openrouter_marks_text_parts_of_anthropic_models(client: str) -> None:
     chat = CHAT if client == "openai_chat" else MESSAGES
     result = prepared(client, "openrouter", "anthropic/claude-sonnet-4.5", chat)
     body = msgspec.json.decode(result.content)
-    assert (result.rendered is None) == (client == "openai_chat")
+    assert (result.rendered_request is None) == (client == "openai_chat")
     last = len(body["messages"]) - 1
     assert marked(body) == [
         "messages[0].content[0]",

@@ -230,7 +230,7 @@ def _describe_failure(turn: TargetOutcome) -> str:
 
 
 def _add_result(panel: DryRunPanel, result: DryRun) -> None:
-    if result.prepared is None or result.chosen is None:
+    if result.prepared_request is None or result.chosen is None:
         assert result.error is not None
         refusal = result.call.exchange.dialect.client.render_error(
             result.error, result.call.exchange.id
@@ -243,12 +243,17 @@ def _add_result(panel: DryRunPanel, result: DryRun) -> None:
         panel.lines.append(Line("bad", "circle-x", _("Error returned to the client"), text))
         return
     provider = result.chosen.target.model.provider
-    panel.adaptations, panel.passthrough = result.report, result.prepared.rendered is None
+    panel.adaptations, panel.passthrough = (
+        result.report,
+        result.prepared_request.rendered_request is None,
+    )
     panel.live_only = result.runtime_inputs
-    panel.url = provider.base_url + result.prepared.path
-    panel.headers = "\n".join(f"{k}: {v}" for k, v in sorted(result.prepared.headers.items()))
-    panel.upstream_body = _pretty_json(msgspec.json.decode(result.prepared.content))
-    panel.lines.append(_translation_line(panel, result.prepared.dialect.name))
+    panel.url = provider.base_url + result.prepared_request.path
+    panel.headers = "\n".join(
+        f"{k}: {v}" for k, v in sorted(result.prepared_request.headers.items())
+    )
+    panel.upstream_body = _pretty_json(msgspec.json.decode(result.prepared_request.content))
+    panel.lines.append(_translation_line(panel, result.prepared_request.dialect.name))
 
 
 def _translation_line(panel: DryRunPanel, upstream: str) -> Line:

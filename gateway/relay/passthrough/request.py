@@ -30,7 +30,12 @@ from gateway.relay.exchange.passthrough import PassthroughState, PassthroughUsag
 from gateway.relay.exchange.spool import SpooledBody
 from gateway.relay.passthrough import resource_ids
 from gateway.relay.passthrough.resource_ids import ResourceId
-from gateway.relay.translate.prepare import Prepared, name_version, passed_headers, refuse_losses
+from gateway.relay.translate.prepare import (
+    PreparedRequest,
+    name_version,
+    passed_headers,
+    refuse_losses,
+)
 from gateway.relay.upstream.http1 import Content
 from gateway.routing.snapshot import Provider, Route, Target
 
@@ -60,7 +65,7 @@ def provider_path(provider: Provider, family: str) -> str | None:
     return passthrough_catalog.path_of(provider.preset, provider.paths, family)
 
 
-def prepare(call: Call, route: Route, target: Target) -> Prepared:
+def prepare(call: Call, route: Route, target: Target) -> PreparedRequest:
     """The upstream request. Raises GatewayError if the target does not support the operation."""
     exchange = call.exchange
     state, operation = state_of(exchange)
@@ -87,18 +92,18 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
         is_same_format = state.rerank_format == _rerank_shape(provider)
     headers = passed_headers(exchange)
     name_version(headers, exchange, target)
-    prepared = Prepared(
+    prepared_request = PreparedRequest(
         dialect=dialect,
         content=content,
         path=path,
         headers=headers,
         # Errors are translated if the provider's error format differs from the client's.
-        rendered=None if is_same_format and not report else RenderedRequest(body={}),
+        rendered_request=None if is_same_format and not report else RenderedRequest(body={}),
         report=tuple(report),
     )
     if route.strict:
-        refuse_losses(prepared.report)
-    return prepared
+        refuse_losses(prepared_request.report)
+    return prepared_request
 
 
 def _request_content(exchange: Exchange, target: Target) -> tuple[bytes, list[Adaptation]]:
@@ -132,7 +137,11 @@ def _with_model(part: Part, model: str) -> Part:
 
 
 def request_body(
-    runtime: Runtime, exchange: Exchange, target: Target, prepared: Prepared, deadlines: Deadlines
+    runtime: Runtime,
+    exchange: Exchange,
+    target: Target,
+    prepared_request: PreparedRequest,
+    deadlines: Deadlines,
 ) -> Content:
     """The body to send, with the provider's own ids in it. Raises GatewayError.
 
@@ -140,7 +149,7 @@ def request_body(
     """
     state = exchange.passthrough_state
     if state is None or state.form is None:
-        return to_provider_ids(runtime, exchange, target, prepared.content)
+        return to_provider_ids(runtime, exchange, target, prepared_request.content)
     names_model = state_of(exchange)[1].model
     parts = [_with_model(part, target.model.name) if names_model else part for part in state.form]
     upstream_parts = [

@@ -33,7 +33,7 @@ from gateway.relay.run.model_call import (
 from gateway.relay.run.reply import send_collected
 from gateway.relay.run.stream import stream_events
 from gateway.relay.translate.choices import sum_usage
-from gateway.relay.translate.prepare import Prepared
+from gateway.relay.translate.prepare import PreparedRequest
 from gateway.routing.snapshot import Route, Target, Timeouts
 
 if TYPE_CHECKING:
@@ -63,18 +63,20 @@ async def answer_with_choices(
             f"{path} is {count}; this gateway allows at most {runtime.config.max_choices} choices",
             path,
         )
-    prepared = [await prepare_call(call, route, target, request) for request in requests]
-    report_adaptations(call, prepared[0])
+    prepared_requests = [await prepare_call(call, route, target, request) for request in requests]
+    report_adaptations(call, prepared_requests[0])
     if call.recorder.enabled:
-        bodies = b",".join(part.content for part in prepared)
+        bodies = b",".join(part.content for part in prepared_requests)
         call.recorder.upstream_request = b"[" + bodies + b"]"
     deadlines.set_timeout(timeouts.first_byte_s, "first_byte", total_s=timeouts.total_s)
     call.attempt.upstream_sent_at = time.perf_counter()
-    calls = _ParallelCalls(runtime, call, target, timeouts, prepared)
+    calls = _ParallelCalls(runtime, call, target, timeouts, prepared_requests)
     interleaved = _can_interleave(call) and len(requests) == count
     async with contextlib.aclosing(calls.events(interleaved=interleaved)) as batches:
         if call.exchange.stream:
-            await stream_events(runtime, call, client, deadlines, target, prepared[0], batches)
+            await stream_events(
+                runtime, call, client, deadlines, target, prepared_requests[0], batches
+            )
         else:
             await send_collected(runtime, call, client, target, batches)
 
@@ -93,12 +95,12 @@ class _ParallelCalls:
         call: Call,
         target: Target,
         timeouts: Timeouts,
-        prepared: list[Prepared],
+        prepared_requests: list[PreparedRequest],
     ) -> None:
         self.runtime, self.call, self.target, self.timeouts = runtime, call, target, timeouts
-        self.prepared = prepared
-        self.builders = [ResponseBuilder() for _ in prepared]
-        self.usages: list[Usage | None] = [None] * len(prepared)
+        self.prepared_requests = prepared_requests
+        self.builders = [ResponseBuilder() for _ in prepared_requests]
+        self.usages: list[Usage | None] = [None] * len(prepared_requests)
         self.slots = asyncio.Semaphore(MAX_PARALLEL_CALLS)
         self.queue: asyncio.Queue[tuple[int, list[Event] | BaseException | None]] = asyncio.Queue(
             _QUEUED_BATCHES
@@ -106,7 +108,9 @@ class _ParallelCalls:
 
     async def events(self, *, interleaved: bool) -> AsyncGenerator[list[Event] | AlternativeEvents]:
         """The events of the first choice, with those of the others in between or at the end."""
-        tasks = [asyncio.create_task(self._run(number)) for number in range(len(self.prepared))]
+        tasks = [
+            asyncio.create_task(self._run(number)) for number in range(len(self.prepared_requests))
+        ]
         try:
             running = len(tasks)
             pending_events: list[AlternativeEvents] = []
@@ -145,7 +149,7 @@ class _ParallelCalls:
                         self.runtime,
                         self.call,
                         self.target,
-                        self.prepared[number],
+                        self.prepared_requests[number],
                         self.timeouts.connect_s,
                     )
                 ) as batches:

@@ -87,16 +87,20 @@ async def _count_upstream(
             await runtime.media.gather(call, exchange.route, target)
         if len(exchange.body) >= offload.LARGE_BYTES:
             await parse_for_target(call, target)
-        prepared = await offload.run(exchange.offload_size, prepare, call, exchange.route, target)
-        url = runtime.request_templates.url(provider, prepared.path)
-        headers = runtime.request_templates.headers(provider, prepared.headers)
+        prepared_request = await offload.run(
+            exchange.offload_size, prepare, call, exchange.route, target
+        )
+        url = runtime.request_templates.url(provider, prepared_request.path)
+        headers = runtime.request_templates.headers(provider, prepared_request.headers)
         if provider.client_credential:
             headers = with_client_credential(call, provider, headers)
         deadlines.set_timeout(_TIMEOUT_S, "first_byte")
         if provider.auth in MAKERS:
-            headers = await runtime.tokens.headers(provider, "POST", url, headers, prepared.content)
+            headers = await runtime.tokens.headers(
+                provider, "POST", url, headers, prepared_request.content
+            )
         extra = exchange.trace_headers() if runtime.config.trace_headers else ()
-        content = prepared.content
+        content = prepared_request.content
         answer = await runtime.upstreams.send(
             "POST", url, headers, content, 5.0, extra, network=target.model.provider.network
         )
@@ -106,6 +110,6 @@ async def _count_upstream(
             await answer.close()
         if answer.status != 200:
             return None
-        return prepared.dialect.provider.parse_count(decode(data))
+        return prepared_request.dialect.provider.parse_count(decode(data))
     except GatewayError:
         return None

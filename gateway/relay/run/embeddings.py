@@ -24,7 +24,7 @@ from gateway.relay.exchange.usage_estimate import usage_of
 from gateway.relay.run.client_credential import with_client_credential
 from gateway.relay.run.reply import answer_headers, decode, passed_headers_of, replace_model
 from gateway.relay.run.settle import settle
-from gateway.relay.translate.prepare import Prepared, pass_through, refuse_losses
+from gateway.relay.translate.prepare import PreparedRequest, pass_through, refuse_losses
 from gateway.relay.upstream.client import Answer
 from gateway.routing.snapshot import Provider, Route, Target, Timeouts
 
@@ -62,7 +62,7 @@ def parse_embed_request(call: Call) -> EmbedRequest:
     return client.parse_embed(body)
 
 
-def prepare(call: Call, route: Route, target: Target) -> Prepared:
+def prepare(call: Call, route: Route, target: Target) -> PreparedRequest:
     """The upstream request. Raises GatewayError if it cannot be expressed."""
     exchange = call.exchange
     provider = target.model.provider
@@ -73,15 +73,15 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
     # In dialects with the model in the path, each input of a batch repeats the model.
     if provider.passthrough and is_same_dialect and not exchange.dialect.model_in_path:
         path = exchange.dialect.passthrough_paths.get(exchange.endpoint, path)
-        prepared = pass_through(call, target, edits, path)
+        prepared_request = pass_through(call, target, edits, path)
     else:
-        prepared = render_embed_request(parse_embed_request(call), target)
+        prepared_request = render_embed_request(parse_embed_request(call), target)
     if route.strict:
-        refuse_losses(prepared.report)
-    return prepared
+        refuse_losses(prepared_request.report)
+    return prepared_request
 
 
-def render_embed_request(request: EmbedRequest, target: Target) -> Prepared:
+def render_embed_request(request: EmbedRequest, target: Target) -> PreparedRequest:
     """The request in the provider's dialect. Raises GatewayError if it cannot be expressed."""
     provider = target.model.provider
     adapter = embed_adapter(provider)
@@ -91,12 +91,12 @@ def render_embed_request(request: EmbedRequest, target: Target) -> Prepared:
     if edits:
         body, edit_adaptations = profile_edits.apply(edits, body)
         report = (*report, *edit_adaptations)
-    return Prepared(
+    return PreparedRequest(
         dialect=dialect_for(provider),
         content=msgspec.json.encode(body),
         path=url_path(adapter, target),
         headers=rendered_request.headers,
-        rendered=rendered_request,
+        rendered_request=rendered_request,
         report=report,
     )
 
@@ -212,19 +212,19 @@ async def answer_in_batches(
     limits: Timeouts,
 ) -> None:
     """Responds from the results of all batches. Raises GatewayError only before the first byte."""
-    prepared = [render_embed_request(part, target) for part in requests]
+    prepared_request = [render_embed_request(part, target) for part in requests]
     if route.strict:
-        refuse_losses(prepared[0].report)
+        refuse_losses(prepared_request[0].report)
     call.attempt.passthrough = False
     if call.recorder.enabled:
-        call.recorder.upstream_request = _as_json_list([part.content for part in prepared])
+        call.recorder.upstream_request = _as_json_list([part.content for part in prepared_request])
         call.recorder.passthrough = False
     turn = asyncio.Semaphore(MAX_PARALLEL_CALLS)
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(_send_batch(runtime, call, target, part, limits, turn))
-                for part in prepared
+                for part in prepared_request
             ]
     except ExceptionGroup as failures:
         raise _first_failure(failures) from None
@@ -265,17 +265,17 @@ async def _send_batch(
     runtime: Runtime,
     call: Call,
     target: Target,
-    prepared: Prepared,
+    prepared_request: PreparedRequest,
     limits: Timeouts,
     slots: asyncio.Semaphore,
 ) -> bytes:
     exchange = call.exchange
     provider = target.model.provider
-    url = runtime.request_templates.url(provider, prepared.path)
-    headers = runtime.request_templates.headers(provider, prepared.headers)
+    url = runtime.request_templates.url(provider, prepared_request.path)
+    headers = runtime.request_templates.headers(provider, prepared_request.headers)
     if provider.client_credential:
         headers = with_client_credential(call, provider, headers)
-    content = prepared.content
+    content = prepared_request.content
     async with slots:
         if provider.auth in MAKERS:
             headers = await runtime.tokens.headers(provider, "POST", url, headers, content)
@@ -289,7 +289,7 @@ async def _send_batch(
         finally:
             await answer.close()
     if answer.status != 200:
-        error = prepared.dialect.provider.parse_error(answer.status, answer.headers, data)
+        error = prepared_request.dialect.provider.parse_error(answer.status, answer.headers, data)
         raise GatewayError(runtime.provider_secrets.redact(exchange.snapshot, error))
     return data
 

@@ -22,7 +22,7 @@ from gateway.relay.exchange.call import Call
 from gateway.relay.exchange.log_record import UpstreamCall
 from gateway.relay.run.client_credential import with_client_credential
 from gateway.relay.run.reply import decode, decode_frames
-from gateway.relay.translate.prepare import Prepared, prepare
+from gateway.relay.translate.prepare import PreparedRequest, prepare
 from gateway.relay.upstream.client import Answer
 from gateway.routing.pricing import cost
 from gateway.routing.snapshot import Route, Target
@@ -33,76 +33,92 @@ if TYPE_CHECKING:
 _MAX_ERROR_BYTES = 1024 * 1024
 
 
-async def prepare_call(call: Call, route: Route, target: Target, request: Request) -> Prepared:
+async def prepare_call(
+    call: Call, route: Route, target: Target, request: Request
+) -> PreparedRequest:
     """The upstream request of one call, recorded on the attempt. Raises GatewayError."""
-    prepared = await offload.run(
+    prepared_request = await offload.run(
         len(call.exchange.body), lambda: prepare(call, route, target, request)
     )
     call.attempt.passthrough = call.recorder.passthrough = False
-    call.attempts[-1].dialect = prepared.dialect.name
+    call.attempts[-1].dialect = prepared_request.dialect.name
     if call.recorder.enabled:
-        call.recorder.upstream_request = prepared.content
-        call.recorder.upstream_headers = dict(prepared.headers)
-    return prepared
+        call.recorder.upstream_request = prepared_request.content
+        call.recorder.upstream_headers = dict(prepared_request.headers)
+    return prepared_request
 
 
-def report_adaptations(call: Call, prepared: Prepared) -> None:
+def report_adaptations(call: Call, prepared_request: PreparedRequest) -> None:
     """Records on the attempt what the translation of a call could not express."""
-    rows = [*call.exchange.gateway_adaptations, *adaptation_rows(prepared.report)]
+    rows = [*call.exchange.gateway_adaptations, *adaptation_rows(prepared_request.report)]
     call.attempt.adaptations = rows
 
 
 async def call_events(
-    runtime: Runtime, call: Call, target: Target, prepared: Prepared, connect_s: float
+    runtime: Runtime,
+    call: Call,
+    target: Target,
+    prepared_request: PreparedRequest,
+    connect_s: float,
 ) -> AsyncGenerator[list[Event]]:
     """The events of one upstream call, up to `End`. Raises GatewayError for every failure."""
-    answer = await _send(runtime, call, target, prepared, connect_s)
+    answer = await _send(runtime, call, target, prepared_request, connect_s)
     is_reusable = False
     try:
         record = call.attempts[-1]
         record.status = answer.status
         record.upstream_id = answer.headers.get("request-id") or answer.headers.get("x-request-id")
         if answer.status != 200:
-            await _raise_refusal(runtime, call, prepared, answer)
-        if STREAM_FORMATS[prepared.dialect.framing].content_type_marker in answer.kind:
-            async for events in _stream_events(call, target, prepared, answer):
+            await _raise_refusal(runtime, call, prepared_request, answer)
+        if STREAM_FORMATS[prepared_request.dialect.framing].content_type_marker in answer.kind:
+            async for events in _stream_events(call, target, prepared_request, answer):
                 yield [_raise_failure(runtime, call, event) for event in events]
         else:
-            yield await _whole_response(call, target, prepared, answer)
+            yield await _whole_response(call, target, prepared_request, answer)
         is_reusable = True
     finally:
         await answer.close(sound=is_reusable)
 
 
 async def _send(
-    runtime: Runtime, call: Call, target: Target, prepared: Prepared, connect_s: float
+    runtime: Runtime,
+    call: Call,
+    target: Target,
+    prepared_request: PreparedRequest,
+    connect_s: float,
 ) -> Answer:
     provider = target.model.provider
-    url = runtime.request_templates.url(provider, prepared.path)
-    headers = runtime.request_templates.headers(provider, prepared.headers)
+    url = runtime.request_templates.url(provider, prepared_request.path)
+    headers = runtime.request_templates.headers(provider, prepared_request.headers)
     if provider.client_credential:
         headers = with_client_credential(call, provider, headers)
     if provider.auth in MAKERS:
-        headers = await runtime.tokens.headers(provider, "POST", url, headers, prepared.content)
+        headers = await runtime.tokens.headers(
+            provider, "POST", url, headers, prepared_request.content
+        )
     has_trace = runtime.config.trace_headers
     extra = call.exchange.trace_headers(call.attempts[-1]) if has_trace else ()
     return await runtime.upstreams.send(
-        "POST", url, headers, prepared.content, connect_s, extra, network=provider.network
+        "POST", url, headers, prepared_request.content, connect_s, extra, network=provider.network
     )
 
 
-async def _raise_refusal(runtime: Runtime, call: Call, prepared: Prepared, answer: Answer) -> None:
+async def _raise_refusal(
+    runtime: Runtime, call: Call, prepared_request: PreparedRequest, answer: Answer
+) -> None:
     body = await answer.read_all(_MAX_ERROR_BYTES)
     call.recorder.record_upstream(body)
-    error = prepared.dialect.provider.parse_error(answer.status, answer.headers, body)
+    error = prepared_request.dialect.provider.parse_error(answer.status, answer.headers, body)
     raise GatewayError(runtime.provider_secrets.redact(call.exchange.snapshot, error))
 
 
 async def _stream_events(
-    call: Call, target: Target, prepared: Prepared, answer: Answer
+    call: Call, target: Target, prepared_request: PreparedRequest, answer: Answer
 ) -> AsyncIterator[list[Event]]:
-    decoder = STREAM_FORMATS[prepared.dialect.framing].new_decoder()
-    parser = prepared.dialect.provider.stream_parser(target.model.traits, prepared.rendered)
+    decoder = STREAM_FORMATS[prepared_request.dialect.framing].new_decoder()
+    parser = prepared_request.dialect.provider.stream_parser(
+        target.model.traits, prepared_request.rendered_request
+    )
     has_ended = False
     while data := await answer.read():
         call.recorder.record_upstream(data)
@@ -115,14 +131,14 @@ async def _stream_events(
 
 
 async def _whole_response(
-    call: Call, target: Target, prepared: Prepared, answer: Answer
+    call: Call, target: Target, prepared_request: PreparedRequest, answer: Answer
 ) -> list[Event]:
     data = await answer.read_all()
     call.recorder.record_upstream(data)
 
     def parse() -> list[Event]:
-        response = prepared.dialect.provider.parse_response(
-            decode(data), target.model.traits, prepared.rendered
+        response = prepared_request.dialect.provider.parse_response(
+            decode(data), target.model.traits, prepared_request.rendered_request
         )
         if response.finish.reason == "malformed":
             message = response.finish.explanation or "the model's output is malformed"

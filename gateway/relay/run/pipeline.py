@@ -43,7 +43,12 @@ from gateway.relay.run.web_search import answer_with_searches, find_gateway_sear
 from gateway.relay.state.reasoning import CALL_HINTS, retry_without_state
 from gateway.relay.translate.choices import CHOICE_FIELDS, split_choices
 from gateway.relay.translate.media_parts import without_file_bytes
-from gateway.relay.translate.prepare import Prepared, passes_unparsed, prepare, upstream_dialect
+from gateway.relay.translate.prepare import (
+    PreparedRequest,
+    passes_unparsed,
+    prepare,
+    upstream_dialect,
+)
 from gateway.relay.upstream.client import Answer
 from gateway.relay.upstream.http1 import Content
 from gateway.routing.candidates import (
@@ -65,7 +70,7 @@ if TYPE_CHECKING:
 
 _IMMEDIATE_COOLDOWN = frozenset({"rate_limit", "quota", "upstream_auth"})
 # Verb -> the function that builds its upstream request, if not `prepare`.
-_PREPARE_BY_VERB: dict[str, Callable[[Call, Route, Target], Prepared]] = {
+_PREPARE_BY_VERB: dict[str, Callable[[Call, Route, Target], PreparedRequest]] = {
     "embed": embeddings.prepare,
     "passthrough": passthrough_request.prepare,
 }
@@ -435,31 +440,35 @@ async def _call_target(
             runtime, call, client, deadlines, candidate.route, target, timeouts, requests
         )
         return
-    prepared = await offload.run(size, _prepare, runtime, call, candidate.route, target)
+    prepared_request = await offload.run(size, _prepare, runtime, call, candidate.route, target)
     method = "POST"
-    content: Content = prepared.content
-    headers = runtime.request_templates.headers(provider, prepared.headers)
+    content: Content = prepared_request.content
+    headers = runtime.request_templates.headers(provider, prepared_request.headers)
     if exchange.passthrough_state is not None:
-        content = passthrough_request.request_body(runtime, exchange, target, prepared, deadlines)
+        content = passthrough_request.request_body(
+            runtime, exchange, target, prepared_request, deadlines
+        )
         headers = passthrough_request.request_headers(exchange, headers)
         method = passthrough_request.http_method(exchange)
-    elif prepared.content.find(ID_MARKER_END) >= 0:
-        content = passthrough_request.to_provider_ids(runtime, exchange, target, prepared.content)
+    elif prepared_request.content.find(ID_MARKER_END) >= 0:
+        content = passthrough_request.to_provider_ids(
+            runtime, exchange, target, prepared_request.content
+        )
     if provider.client_credential:
         headers = with_client_credential(call, provider, headers)
-    call.attempts[-1].dialect = prepared.dialect.name
+    call.attempts[-1].dialect = prepared_request.dialect.name
     if call.recorder.enabled:
         recorder, state = call.recorder, exchange.passthrough_state
-        recorder.upstream_request = prepared.content if state is None else state.logged_body
+        recorder.upstream_request = prepared_request.content if state is None else state.logged_body
         if call.fetched_media:
             recorder.upstream_request = without_file_bytes(
                 recorder.upstream_request, call.fetched_media
             )
-        recorder.upstream_headers = dict(prepared.headers)
+        recorder.upstream_headers = dict(prepared_request.headers)
         recorder.passthrough = call.attempt.passthrough
     deadlines.set_timeout(timeouts.first_byte_s, "first_byte", total_s=timeouts.total_s)
     call.attempt.upstream_sent_at = time.perf_counter()
-    url = runtime.request_templates.url(provider, prepared.path)
+    url = runtime.request_templates.url(provider, prepared_request.path)
     if provider.auth in MAKERS:
         headers = await runtime.tokens.headers(provider, method, url, headers, content)
         if call.recorder.enabled:
@@ -472,26 +481,26 @@ async def _call_target(
     )
     is_reusable = False
     try:
-        await _handle_answer(runtime, call, client, deadlines, target, prepared, answer)
+        await _handle_answer(runtime, call, client, deadlines, target, prepared_request, answer)
         is_reusable = call.error is None
     finally:
         await answer.close(sound=is_reusable)
 
 
-def _prepare(runtime: Runtime, call: Call, route: Route, target: Target) -> Prepared:
+def _prepare(runtime: Runtime, call: Call, route: Route, target: Target) -> PreparedRequest:
     """The upstream request; records on the call how it is sent."""
     exchange = call.exchange
-    prepared = _PREPARE_BY_VERB.get(exchange.verb, prepare)(call, route, target)
-    call.attempt.passthrough = prepared.rendered is None
+    prepared_request = _PREPARE_BY_VERB.get(exchange.verb, prepare)(call, route, target)
+    call.attempt.passthrough = prepared_request.rendered_request is None
     call.attempt.stores_reasoning = (
         target.model.traits.reasoning
         and ("tools" in exchange.fields or exchange.earlier_responses is not None)
-        and runtime.reasoning.should_store(call, target, prepared.dialect)
+        and runtime.reasoning.should_store(call, target, prepared_request.dialect)
     )
     call.attempt.adaptations = list(exchange.gateway_adaptations)
-    if prepared.report:
-        call.attempt.adaptations += adaptation_rows(prepared.report)
-    return prepared
+    if prepared_request.report:
+        call.attempt.adaptations += adaptation_rows(prepared_request.report)
+    return prepared_request
 
 
 async def _handle_answer(
@@ -500,7 +509,7 @@ async def _handle_answer(
     client: Client,
     deadlines: Deadlines,
     target: Target,
-    prepared: Prepared,
+    prepared_request: PreparedRequest,
     answer: Answer,
 ) -> None:
     exchange = call.exchange
@@ -510,8 +519,8 @@ async def _handle_answer(
     if answer.status == 200 and runtime.health:
         runtime.breaker.release_trial(target.model.label)
     if answer.status != 200:
-        await _raise_refusal(runtime, call, prepared, answer)
-    is_stream = STREAM_FORMATS[prepared.dialect.framing].content_type_marker in answer.kind
+        await _raise_refusal(runtime, call, prepared_request, answer)
+    is_stream = STREAM_FORMATS[prepared_request.dialect.framing].content_type_marker in answer.kind
     streamed = exchange.stream and is_stream
     if not streamed:
         # The wait for a stream ends with its first frame.
@@ -523,33 +532,41 @@ async def _handle_answer(
         await passthrough_response.reply(runtime, call, client, deadlines, target, answer)
         return
     if streamed:
-        await stream_response(runtime, call, client, deadlines, target, prepared, answer)
+        await stream_response(runtime, call, client, deadlines, target, prepared_request, answer)
         return
-    await reply(runtime, call, client, target, prepared, answer, is_stream=is_stream)
+    await reply(runtime, call, client, target, prepared_request, answer, is_stream=is_stream)
 
 
-async def _raise_refusal(runtime: Runtime, call: Call, prepared: Prepared, answer: Answer) -> None:
+async def _raise_refusal(
+    runtime: Runtime, call: Call, prepared_request: PreparedRequest, answer: Answer
+) -> None:
     """Raises the error for an upstream's error response, without secrets in it."""
     body = await answer.read_all(1024 * 1024)
     call.recorder.record_upstream(body)
     if 300 <= answer.status < 400 or answer.status < 200 or answer.status in {201, 202, 204}:
         message = f"the upstream answered with the unexpected status {answer.status}"
         raise GatewayError(Error(kind="upstream_error", message=message, status=answer.status))
-    error = prepared.dialect.provider.parse_error(answer.status, answer.headers, body)
+    error = prepared_request.dialect.provider.parse_error(answer.status, answer.headers, body)
     error = runtime.provider_secrets.redact(call.exchange.snapshot, error)
-    headers = passed_headers_of(answer, call, prepared)
+    headers = passed_headers_of(answer, call, prepared_request)
     wait_ms = answer.headers.get("retry-after-ms", "")
     if wait_ms.isascii() and wait_ms.isdigit() and len(wait_ms) < 10:
         headers.append((b"retry-after-ms", wait_ms.encode()))
-    clean = _has_native_form(prepared, answer, error, body) and _has_no_secret(runtime, call, body)
+    clean = _has_native_form(prepared_request, answer, error, body) and _has_no_secret(
+        runtime, call, body
+    )
     raise UpstreamRefused(error, answer.status, body, headers, clean=clean)
 
 
-def _has_native_form(prepared: Prepared, answer: Answer, error: Error, body: bytes) -> bool:
+def _has_native_form(
+    prepared_request: PreparedRequest, answer: Answer, error: Error, body: bytes
+) -> bool:
     """Whether an error is in the dialect's format: AWS, in front of a container, has its own."""
     if error.status not in {None, answer.status}:
         return False
-    is_aws = "x-amzn-errortype" in answer.headers and prepared.dialect.framing != "eventstream"
+    is_aws = (
+        "x-amzn-errortype" in answer.headers and prepared_request.dialect.framing != "eventstream"
+    )
     return not is_aws or b'"error"' in body
 
 

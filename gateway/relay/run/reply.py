@@ -29,7 +29,7 @@ from gateway.relay.exchange.usage_estimate import usage_for_client
 from gateway.relay.run.guarded_stream import StreamGuard
 from gateway.relay.run.guardrails import guard_response
 from gateway.relay.run.settle import settle
-from gateway.relay.translate.prepare import Prepared
+from gateway.relay.translate.prepare import PreparedRequest
 from gateway.relay.upstream.client import Answer
 from gateway.routing.snapshot import Target
 
@@ -59,7 +59,7 @@ async def reply(
     call: Call,
     client: Client,
     target: Target,
-    prepared: Prepared,
+    prepared_request: PreparedRequest,
     answer: Answer,
     *,
     is_stream: bool,
@@ -73,9 +73,9 @@ async def reply(
         text = await answer.read_all()
         call.recorder.record_upstream(text)
         raise bad_upstream(f"the upstream answered with {answer.kind.partition(';')[0]}, not JSON")
-    passed_headers = passed_headers_of(answer, call, prepared)
+    passed_headers = passed_headers_of(answer, call, prepared_request)
     if is_stream:
-        response = fold_events(await _all_events(call, target, prepared, answer))
+        response = fold_events(await _all_events(call, target, prepared_request, answer))
         call.end_upstream_wait()
         await _send_response(runtime, call, client, response, target, headers=passed_headers)
         return
@@ -83,7 +83,7 @@ async def reply(
     call.end_upstream_wait()
     call.recorder.record_upstream(data)
     size = len(data) if not call.attempt.passthrough or len(data) >= offload.SCANNED_BYTES else 0
-    response = await offload.run(size, _parse_response, call, target, prepared, data)
+    response = await offload.run(size, _parse_response, call, target, prepared_request, data)
     if exchange.stream:
         size = len(data)
         await _send_unfolded(runtime, call, client, response, target, passed_headers, size)
@@ -152,7 +152,9 @@ def decode(data: bytes) -> Any:
         raise bad_upstream("the upstream's response is not valid JSON") from None
 
 
-def _parse_response(call: Call, target: Target, prepared: Prepared, data: bytes) -> Response:
+def _parse_response(
+    call: Call, target: Target, prepared_request: PreparedRequest, data: bytes
+) -> Response:
     exchange = call.exchange
     if (
         call.attempt.passthrough
@@ -163,8 +165,8 @@ def _parse_response(call: Call, target: Target, prepared: Prepared, data: bytes)
         peeked_usage = exchange.dialect.peek_usage(data)
         if peeked_usage is not None:
             return peeked_usage
-    response = prepared.dialect.provider.parse_response(
-        decode(data), target.model.traits, prepared.rendered
+    response = prepared_request.dialect.provider.parse_response(
+        decode(data), target.model.traits, prepared_request.rendered_request
     )
     if response.finish.reason == "malformed" and not call.attempt.passthrough:
         message = response.finish.explanation or "the model's output is malformed"
@@ -173,12 +175,12 @@ def _parse_response(call: Call, target: Target, prepared: Prepared, data: bytes)
 
 
 async def _all_events(
-    call: Call, target: Target, prepared: Prepared, answer: Answer
+    call: Call, target: Target, prepared_request: PreparedRequest, answer: Answer
 ) -> list[Event]:
     """All events of a stream, for a client that did not request a stream."""
-    dialect = prepared.dialect
+    dialect = prepared_request.dialect
     decoder = STREAM_FORMATS[dialect.framing].new_decoder()
-    parser = dialect.provider.stream_parser(target.model.traits, prepared.rendered)
+    parser = dialect.provider.stream_parser(target.model.traits, prepared_request.rendered_request)
     events: list[Event] = []
     while data := await answer.read():
         call.recorder.record_upstream(data)
@@ -315,13 +317,15 @@ def _ascii(text: str) -> bytes:
     return "".join(c if " " <= c <= "~" else "?" for c in text).encode("ascii")
 
 
-def passed_headers_of(answer: Answer, call: Call, prepared: Prepared | None = None) -> list[Header]:
+def passed_headers_of(
+    answer: Answer, call: Call, prepared_request: PreparedRequest | None = None
+) -> list[Header]:
     """The upstream headers to pass to the client; none unless both use the same dialect.
 
-    An upstream's rate limits are left out if the gateway reports limits of its own. `prepared`
-    is the request that was sent; None if its dialect is the client's.
+    An upstream's rate limits are left out if the gateway reports limits of its own.
+    `prepared_request` is the request that was sent; None if its dialect is the client's.
     """
-    dialect = call.exchange.dialect if prepared is None else prepared.dialect
+    dialect = call.exchange.dialect if prepared_request is None else prepared_request.dialect
     if dialect.name != call.exchange.dialect.name:
         return []
     prefixes = _INFORMATIVE_HEADERS if call.limit_headers else _PASSED_HEADERS

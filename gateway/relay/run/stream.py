@@ -34,7 +34,7 @@ from gateway.relay.run.reply import (
     stream_headers,
 )
 from gateway.relay.run.settle import settle
-from gateway.relay.translate.prepare import Prepared
+from gateway.relay.translate.prepare import PreparedRequest
 from gateway.relay.upstream.client import Answer
 from gateway.routing.snapshot import Target
 
@@ -52,7 +52,7 @@ async def stream_response(
     client: Client,
     deadlines: Deadlines,
     target: Target,
-    prepared: Prepared,
+    prepared_request: PreparedRequest,
     answer: Answer,
 ) -> None:
     """Relays a streamed response. Raises GatewayError only before the first frame."""
@@ -62,8 +62,10 @@ async def stream_response(
         if guard.enforces:  # the client gets what its renderer makes of the checked events
             call.attempt.passthrough = call.recorder.passthrough = False
     context = await offload.run(call.exchange.offload_size, response_context, call)
-    passed_headers = passed_headers_of(answer, call, prepared)
-    stream = _Stream(runtime, call, client, deadlines, target, prepared, context, passed_headers)
+    passed_headers = passed_headers_of(answer, call, prepared_request)
+    stream = _Stream(
+        runtime, call, client, deadlines, target, prepared_request, context, passed_headers
+    )
     stream.guard = guard
     await stream.run(answer)
 
@@ -74,7 +76,7 @@ async def stream_events(
     client: Client,
     deadlines: Deadlines,
     target: Target,
-    prepared: Prepared,
+    prepared_request: PreparedRequest,
     batches: AsyncIterator[list[Event] | AlternativeEvents],
 ) -> None:
     """Streams a response that several upstream calls make, given by its events.
@@ -82,7 +84,7 @@ async def stream_events(
     Raises GatewayError only before the first event.
     """
     context = await offload.run(call.exchange.offload_size, response_context, call)
-    stream = _Stream(runtime, call, client, deadlines, target, prepared, context, [])
+    stream = _Stream(runtime, call, client, deadlines, target, prepared_request, context, [])
     if call.guard is not None and call.guard.after:
         stream.guard = StreamGuard(runtime, call)
     await stream.run_events(batches)
@@ -98,20 +100,20 @@ class _Stream:
         client: Client,
         deadlines: Deadlines,
         target: Target,
-        prepared: Prepared,
+        prepared_request: PreparedRequest,
         context: ResponseContext,
         passed_headers: list[Header],
     ) -> None:
         exchange = call.exchange
         provider = target.model.provider
-        dialect = prepared.dialect
+        dialect = prepared_request.dialect
         self.runtime, self.call, self.client, self.deadlines = runtime, call, client, deadlines
         self.target = target
         self.idle_s = (target.timeouts or provider.timeouts).idle_s
         self.cut = STREAM_FORMATS[dialect.framing]
         self.decoder = self.cut.new_decoder()
         self.parser: StreamParser = dialect.provider.stream_parser(
-            target.model.traits, prepared.rendered
+            target.model.traits, prepared_request.rendered_request
         )
         self.context = context
         self.renderer = exchange.dialect.client.stream_renderer(context)

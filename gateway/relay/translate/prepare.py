@@ -79,8 +79,8 @@ _SURFACES = {"openai_responses": "responses", "openai_completions": "completions
 _COMPLETION_DIALECTS = ("openai_completions", "openai_chat")
 
 
-class Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """The request to a target. `rendered` is None on passthrough.
+class PreparedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """The request to a target. `rendered_request` is None on passthrough.
 
     `dialect` is the dialect used with the target for this request.
     """
@@ -89,13 +89,13 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     content: bytes
     path: str
     headers: dict[str, str] = {}
-    rendered: RenderedRequest | None = None
+    rendered_request: RenderedRequest | None = None
     report: tuple[Adaptation, ...] = ()
 
 
 def prepare(
     call: Call, route: Route, target: Target, changed_request: Request | None = None
-) -> Prepared:
+) -> PreparedRequest:
     """The upstream request of this call. Raises GatewayError if it cannot be expressed.
 
     `changed_request` is translated instead of the client's request, and never passed through.
@@ -128,16 +128,18 @@ def prepare(
                     fields, dialect.name, target.model.traits, route.prompt_cache
                 )
                 report = (*report, *added_marks)
-        prepared = pass_through(call, target, edits, path, fields)
+        prepared_request = pass_through(call, target, edits, path, fields)
         if report:
-            prepared = msgspec.structs.replace(prepared, report=(*report, *prepared.report))
+            prepared_request = msgspec.structs.replace(
+                prepared_request, report=(*report, *prepared_request.report)
+            )
         if exchange.dialect.name == _ANTHROPIC:
-            name_version(prepared.headers, exchange, target)
+            name_version(prepared_request.headers, exchange, target)
         if provider.model_in_path or provider.body:
-            prepared = on_surface(prepared, provider, exchange.verb, path)
+            prepared_request = on_surface(prepared_request, provider, exchange.verb, path)
         if route.strict:
-            refuse_losses(prepared.report)
-        return prepared
+            refuse_losses(prepared_request.report)
+        return prepared_request
     if exchange.endpoint in exchange.dialect.passthrough_only:
         raise needs_same_dialect(call, target)
     traits = target.model.traits
@@ -162,23 +164,23 @@ def prepare(
         request, breakpoints = mark_request(request, traits, route.prompt_cache)
     try:
         size = len(exchange.body)
-        prepared = translate_request(
+        prepared_request = translate_request(
             request, dialect, traits, edits, path, verb=exchange.verb, size=size
         )
     except GatewayError as error:
         missing_media = [] if route.strict else parts_to_fetch(request, dialect, traits)
         raise add_fetch_hint(error, missing_media) from None
-    report = prepared.report
+    report = prepared_request.report
     if report and not route.strict:
         report = add_fetch_hints(report, parts_to_fetch(request, dialect, traits))
     report = (*report, *inlined_media, *breakpoints, *dropped_state)
     if report:
-        prepared = msgspec.structs.replace(prepared, report=report)
+        prepared_request = msgspec.structs.replace(prepared_request, report=report)
     if provider.model_in_path or provider.body:
-        prepared = on_surface(prepared, provider, exchange.verb, path)
+        prepared_request = on_surface(prepared_request, provider, exchange.verb, path)
     if route.strict:
-        refuse_losses(prepared.report)
-    return prepared
+        refuse_losses(prepared_request.report)
+    return prepared_request
 
 
 def _fit_passed(
@@ -405,7 +407,7 @@ def translate_request(
     *,
     verb: Verb = "generate",
     size: int = 0,
-) -> Prepared:
+) -> PreparedRequest:
     """The request rendered in another dialect; `size` is that of the client's body."""
     rendered_request = dialect.provider.render_request(request, traits)
     body, report = rendered_request.body, rendered_request.report
@@ -416,27 +418,29 @@ def translate_request(
         body = dialect.token_count_body(body, traits.model)
         # A count leaves out the default of `max_tokens`, so it is not reported.
         report = tuple(i for i in report if i.action != "defaulted" or i.path != "max_tokens")
-    return Prepared(
+    return PreparedRequest(
         dialect=dialect,
         content=offload.encode(body, size),
         path=path,
         headers=rendered_request.headers,
-        rendered=rendered_request,
+        rendered_request=rendered_request,
         report=report,
     )
 
 
-def on_surface(prepared: Prepared, provider: Provider, verb: Verb, path: str) -> Prepared:
+def on_surface(
+    prepared_request: PreparedRequest, provider: Provider, verb: Verb, path: str
+) -> PreparedRequest:
     """The request in the form of the provider's surface (`model_in_path`, `body`).
 
     Its content is the same, so nothing is reported. Such a surface does not accept the
     client's query parameters.
     """
-    fields = msgspec.json.decode(prepared.content, type=dict[str, msgspec.Raw])
+    fields = msgspec.json.decode(prepared_request.content, type=dict[str, msgspec.Raw])
     if verb in provider.model_in_path:
         fields.pop("model", None)
     fields |= {name: msgspec.Raw(msgspec.json.encode(v)) for name, v in provider.body.items()}
-    return msgspec.structs.replace(prepared, content=msgspec.json.encode(fields), path=path)
+    return msgspec.structs.replace(prepared_request, content=msgspec.json.encode(fields), path=path)
 
 
 def pass_through(
@@ -445,7 +449,7 @@ def pass_through(
     edits: tuple[Edit, ...],
     path: str,
     explicit_fields: Mapping[str, msgspec.Raw] | None = None,
-) -> Prepared:
+) -> PreparedRequest:
     """The client's body (or `explicit_fields`) with the upstream's name of the model."""
     exchange = call.exchange
     fields = dict(exchange.fields if explicit_fields is None else explicit_fields)
@@ -460,7 +464,7 @@ def pass_through(
         names = tuple(name for name, _ in target.model.provider.query)
         query = client_query(exchange.query, names)
         path = f"{path}?{query}" if query else path
-    return Prepared(
+    return PreparedRequest(
         dialect=exchange.dialect,
         content=offload.encode_fields(fields)
         if len(exchange.body) >= offload.SCANNED_BYTES

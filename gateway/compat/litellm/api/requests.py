@@ -27,7 +27,7 @@ from gateway.providers.redact import MASK
 from gateway.relay.exchange.call import Call
 from gateway.relay.exchange.token_count import count_tokens
 from gateway.relay.run import embeddings
-from gateway.relay.translate.prepare import Prepared, prepare
+from gateway.relay.translate.prepare import PreparedRequest, prepare
 from gateway.routing.snapshot import Provider, Snapshot
 from gateway.simulate.dry_run import build_call
 
@@ -186,16 +186,16 @@ def _transform_request(fields: dict[str, Any]) -> HttpResponse:
     dialect, verb = _CALLS[kind]
     snapshot = store.load_snapshot()
     try:
-        provider, prepared = _prepare_request(snapshot, dialect, verb, body)
+        provider, prepared_request = _prepare_request(snapshot, dialect, verb, body)
     except GatewayError as error:
         # LiteLLM answers 200 here, with only the error.
         no_request = {"raw_request_api_base": None, "raw_request_body": None}
         return reply({**no_request, "raw_request_headers": None, "error": error.error.message})
     return reply(
         {
-            "raw_request_api_base": _upstream_url(provider, prepared.path),
-            "raw_request_body": msgspec.json.decode(prepared.content),
-            "raw_request_headers": _upstream_headers(provider, prepared),
+            "raw_request_api_base": _upstream_url(provider, prepared_request.path),
+            "raw_request_body": msgspec.json.decode(prepared_request.content),
+            "raw_request_headers": _upstream_headers(provider, prepared_request),
             "error": None,
         }
     )
@@ -203,7 +203,7 @@ def _transform_request(fields: dict[str, Any]) -> HttpResponse:
 
 def _prepare_request(
     snapshot: Snapshot, dialect: str, verb: Verb, body: dict[str, Any]
-) -> tuple[Provider, Prepared]:
+) -> tuple[Provider, PreparedRequest]:
     """Build the request for the first target; return its provider and the request.
 
     Raises GatewayError or RejectedRequest.
@@ -231,9 +231,9 @@ def _upstream_url(provider: Provider, path: str) -> str:
     return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
 
 
-def _upstream_headers(provider: Provider, prepared: Prepared) -> dict[str, str]:
+def _upstream_headers(provider: Provider, prepared_request: PreparedRequest) -> dict[str, str]:
     """Return the upstream headers, credentials masked; the operator's own headers may be secret."""
     headers = {name: MASK for name, _ in provider.headers}
     secret = headers_for(provider.auth, Secret(MASK)) if provider.credential else ()
     headers |= {name.decode(): value.decode() for name, value in secret}
-    return {"content-type": "application/json", **headers, **prepared.headers}
+    return {"content-type": "application/json", **headers, **prepared_request.headers}
