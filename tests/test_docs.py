@@ -58,6 +58,12 @@ def test_every_folder_of_the_diagram_exists() -> None:
     assert not [folder for folder in folders if not (ROOT / folder).is_dir()]
 
 
+def test_the_request_diagram_shows_each_package_of_the_relay() -> None:
+    diagram = README.split("```mermaid")[1].split("```")[0]
+    packages = {path.parent.name for path in (ROOT / "gateway/relay").glob("*/__init__.py")}
+    assert set(re.findall(r"relay/(\w+)", diagram)) == packages
+
+
 def test_no_setting_is_read_past_the_settings() -> None:
     own = {ROOT / "gateway/config/environment.py", ROOT / "gateway/config/settings.py"}
     reads = re.compile(r'environ(?:\.get\(|\[)\s*"(?:DRAGOMAN_|DATABASE_URL)[A-Z_]*"(?!\] =)')
