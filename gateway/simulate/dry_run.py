@@ -61,9 +61,9 @@ class TargetOutcome(msgspec.Struct, frozen=True):
 
 
 class DryRun(msgspec.Struct, frozen=True, kw_only=True):
-    """The result. `chosen` and `prepared` are None if the client gets `error`.
+    """The result. `chosen` and `prepared_request` are None if the client gets `error`.
 
-    `runtime_inputs` are what live traffic would add to `prepared`.
+    `runtime_inputs` are what live traffic would add to `prepared_request`.
     """
 
     call: Call

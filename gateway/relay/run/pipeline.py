@@ -440,35 +440,31 @@ async def _call_target(
             runtime, call, client, deadlines, candidate.route, target, timeouts, requests
         )
         return
-    prepared_request = await offload.run(size, _prepare, runtime, call, candidate.route, target)
+    request = await offload.run(size, _prepare, runtime, call, candidate.route, target)
     method = "POST"
-    content: Content = prepared_request.content
-    headers = runtime.request_templates.headers(provider, prepared_request.headers)
+    content: Content = request.content
+    headers = runtime.request_templates.headers(provider, request.headers)
     if exchange.passthrough_state is not None:
-        content = passthrough_request.request_body(
-            runtime, exchange, target, prepared_request, deadlines
-        )
+        content = passthrough_request.request_body(runtime, exchange, target, request, deadlines)
         headers = passthrough_request.request_headers(exchange, headers)
         method = passthrough_request.http_method(exchange)
-    elif prepared_request.content.find(ID_MARKER_END) >= 0:
-        content = passthrough_request.to_provider_ids(
-            runtime, exchange, target, prepared_request.content
-        )
+    elif request.content.find(ID_MARKER_END) >= 0:
+        content = passthrough_request.to_provider_ids(runtime, exchange, target, request.content)
     if provider.client_credential:
         headers = with_client_credential(call, provider, headers)
-    call.attempts[-1].dialect = prepared_request.dialect.name
+    call.attempts[-1].dialect = request.dialect.name
     if call.recorder.enabled:
         recorder, state = call.recorder, exchange.passthrough_state
-        recorder.upstream_request = prepared_request.content if state is None else state.logged_body
+        recorder.upstream_request = request.content if state is None else state.logged_body
         if call.fetched_media:
             recorder.upstream_request = without_file_bytes(
                 recorder.upstream_request, call.fetched_media
             )
-        recorder.upstream_headers = dict(prepared_request.headers)
+        recorder.upstream_headers = dict(request.headers)
         recorder.passthrough = call.attempt.passthrough
     deadlines.set_timeout(timeouts.first_byte_s, "first_byte", total_s=timeouts.total_s)
     call.attempt.upstream_sent_at = time.perf_counter()
-    url = runtime.request_templates.url(provider, prepared_request.path)
+    url = runtime.request_templates.url(provider, request.path)
     if provider.auth in MAKERS:
         headers = await runtime.tokens.headers(provider, method, url, headers, content)
         if call.recorder.enabled:
@@ -481,7 +477,7 @@ async def _call_target(
     )
     is_reusable = False
     try:
-        await _handle_answer(runtime, call, client, deadlines, target, prepared_request, answer)
+        await _handle_answer(runtime, call, client, deadlines, target, request, answer)
         is_reusable = call.error is None
     finally:
         await answer.close(sound=is_reusable)

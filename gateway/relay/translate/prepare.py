@@ -128,18 +128,16 @@ def prepare(
                     fields, dialect.name, target.model.traits, route.prompt_cache
                 )
                 report = (*report, *added_marks)
-        prepared_request = pass_through(call, target, edits, path, fields)
+        result = pass_through(call, target, edits, path, fields)
         if report:
-            prepared_request = msgspec.structs.replace(
-                prepared_request, report=(*report, *prepared_request.report)
-            )
+            result = msgspec.structs.replace(result, report=(*report, *result.report))
         if exchange.dialect.name == _ANTHROPIC:
-            name_version(prepared_request.headers, exchange, target)
+            name_version(result.headers, exchange, target)
         if provider.model_in_path or provider.body:
-            prepared_request = on_surface(prepared_request, provider, exchange.verb, path)
+            result = on_surface(result, provider, exchange.verb, path)
         if route.strict:
-            refuse_losses(prepared_request.report)
-        return prepared_request
+            refuse_losses(result.report)
+        return result
     if exchange.endpoint in exchange.dialect.passthrough_only:
         raise needs_same_dialect(call, target)
     traits = target.model.traits
@@ -164,23 +162,23 @@ def prepare(
         request, breakpoints = mark_request(request, traits, route.prompt_cache)
     try:
         size = len(exchange.body)
-        prepared_request = translate_request(
+        result = translate_request(
             request, dialect, traits, edits, path, verb=exchange.verb, size=size
         )
     except GatewayError as error:
         missing_media = [] if route.strict else parts_to_fetch(request, dialect, traits)
         raise add_fetch_hint(error, missing_media) from None
-    report = prepared_request.report
+    report = result.report
     if report and not route.strict:
         report = add_fetch_hints(report, parts_to_fetch(request, dialect, traits))
     report = (*report, *inlined_media, *breakpoints, *dropped_state)
     if report:
-        prepared_request = msgspec.structs.replace(prepared_request, report=report)
+        result = msgspec.structs.replace(result, report=report)
     if provider.model_in_path or provider.body:
-        prepared_request = on_surface(prepared_request, provider, exchange.verb, path)
+        result = on_surface(result, provider, exchange.verb, path)
     if route.strict:
-        refuse_losses(prepared_request.report)
-    return prepared_request
+        refuse_losses(result.report)
+    return result
 
 
 def _fit_passed(
