@@ -100,8 +100,7 @@ def prepare(
 
     `changed_request` is translated instead of the client's request, and never passed through.
     """
-    exchange = call.exchange
-    provider = target.model.provider
+    exchange, provider = call.exchange, target.model.provider
     dialect = upstream_dialect(call, target)
     passes = changed_request is None and passes_unparsed(call, target, dialect)
     edits = (*provider.edits, *target.model.edits, *target.edits)
@@ -161,9 +160,8 @@ def prepare(
     if route.prompt_cache and exchange.verb == "generate" and needs_marks(exchange.body, traits):
         request, breakpoints = mark_request(request, traits, route.prompt_cache)
     try:
-        size = len(exchange.body)
         result = translate_request(
-            request, dialect, traits, edits, path, verb=exchange.verb, size=size
+            request, dialect, traits, edits, path, verb=exchange.verb, size=len(exchange.body)
         )
     except GatewayError as error:
         missing_media = [] if route.strict else parts_to_fetch(request, dialect, traits)
