@@ -264,7 +264,7 @@ class RouteVersionQuerySet(models.QuerySet[Row]):
         """The newest version of a route."""
         return self.filter(route=route).order_by("-number").first()
 
-    def numbered(self, route: models.Model, number: int) -> Row | None:
+    def version_with_number(self, route: models.Model, number: int) -> Row | None:
         """One version of a route."""
         return self.filter(route=route, number=number).first()
 
@@ -280,7 +280,7 @@ class PromptVersionQuerySet(models.QuerySet[Row]):
         """The newest version of a prompt."""
         return self.filter(prompt=prompt).order_by("-number").first()
 
-    def numbered(self, prompt: models.Model, number: int) -> Row | None:
+    def version_with_number(self, prompt: models.Model, number: int) -> Row | None:
         """One version of a prompt."""
         return self.filter(prompt=prompt, number=number).first()
 

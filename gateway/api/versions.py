@@ -103,7 +103,11 @@ def list_route_versions(
 def get_route_version(request: HttpRequest, name: str, number: int) -> Any:
     """One version, with the route at that time."""
     row = _ROUTES.find(name)
-    version = RouteVersion.objects.numbered(row, _clamp_number(number)) if row is not None else None
+    version = (
+        RouteVersion.objects.version_with_number(row, _clamp_number(number))
+        if row is not None
+        else None
+    )
     if version is None:
         return _no_version(name, number)
     fields = {field: getattr(version, field) for field in VersionOut.model_fields}

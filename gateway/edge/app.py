@@ -311,12 +311,12 @@ async def _reply_error(runtime: Runtime, call: Call, client: Client, failure: Ga
     call.outcome = "error"
     settle(runtime, call, client)
     if error.kind == "method_not_allowed":
-        allowed = (
+        allowed_methods = (
             exchange.passthrough_state.allowed_methods
             if exchange.passthrough_state is not None
             else "POST"
         )
-        headers = [*headers, (b"allow", allowed.encode())]
+        headers = [*headers, (b"allow", allowed_methods.encode())]
     await client.reply(status, headers, content)
 
 

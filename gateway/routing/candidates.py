@@ -101,7 +101,7 @@ class RetryPlan:
     ) -> None:
         self.pause_due = False
         self.round_number = 0
-        self.bypassed: list[Skip] = []
+        self.bypassed_candidates: list[Skip] = []
         self._retries = retries
         self._retries_by_kind = retries_by_kind or None
         self._max_rounds = max([retries, *(retries_by_kind or {}).values()])
@@ -227,7 +227,7 @@ class RetryPlan:
 
     def _note_bypassed(self, candidate: Candidate) -> None:
         if self.round_number == 0:
-            self.bypassed.append(self._not_activated_skip(candidate))
+            self.bypassed_candidates.append(self._not_activated_skip(candidate))
         self._not_activated.append(candidate)
 
     def _not_activated_skip(self, candidate: Candidate) -> Skip:
@@ -239,7 +239,7 @@ class RetryPlan:
         if not later_candidates:
             return False
         bypassed_candidates = [c for c in self._pending if c.stage < later_candidates[0].stage]
-        self.bypassed += [
+        self.bypassed_candidates += [
             Skip(c, "the request itself was rejected above") for c in bypassed_candidates
         ]
         self._pending = [c for c in self._pending if c.stage >= later_candidates[0].stage]
@@ -359,7 +359,7 @@ class StepRetryPlan(RetryPlan):
         self._pending = [peer for peer in self._pending if group_of(peer) > group]
 
     def _note_bypassed(self, candidate: Candidate) -> None:
-        self.bypassed.append(self._not_activated_skip(candidate))
+        self.bypassed_candidates.append(self._not_activated_skip(candidate))
 
 
 def group_of(candidate: Candidate) -> Group:

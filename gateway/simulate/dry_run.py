@@ -163,8 +163,8 @@ def dry_run(state: RoutingState, call: Call, route: Route) -> DryRun:
     retry_plan = retry_plan_for(decision, route)
     error: Error | None = None
     while (candidate := retry_plan.next_candidate()) is not None:
-        targets += [_skipped_outcome(skip) for skip in retry_plan.bypassed]
-        retry_plan.bypassed.clear()
+        targets += [_skipped_outcome(skip) for skip in retry_plan.bypassed_candidates]
+        retry_plan.bypassed_candidates.clear()
         try:
             prepared_request, runtime_inputs = _prepare_attempt(state, call, candidate)
         except GatewayError as failure:
@@ -181,7 +181,7 @@ def dry_run(state: RoutingState, call: Call, route: Route) -> DryRun:
                 prepared_request=prepared_request,
                 runtime_inputs=runtime_inputs,
             )
-    targets += [_skipped_outcome(skip) for skip in retry_plan.bypassed]
+    targets += [_skipped_outcome(skip) for skip in retry_plan.bypassed_candidates]
     return DryRun(
         call=call, targets=tuple(targets), error=error or no_candidate_error(route, decision)
     )

@@ -56,7 +56,7 @@ def validate_thresholds(value: Any) -> dict[str, int]:
     if not isinstance(value, Mapping):
         raise ValueError(f"must be an object of {', '.join(RANGES)}")
     defaults = AlertThresholds()
-    changed: dict[str, int] = {}
+    changed_thresholds: dict[str, int] = {}
     for name, number in value.items():
         if name not in RANGES:
             names = ", ".join(RANGES)
@@ -67,5 +67,5 @@ def validate_thresholds(value: Any) -> dict[str, int]:
         if isinstance(number, bool) or not isinstance(number, int) or not low <= number <= high:
             raise ValueError(f"{name} must be a whole number from {low} to {high}")
         if number != getattr(defaults, name):
-            changed[name] = number
-    return changed
+            changed_thresholds[name] = number
+    return changed_thresholds

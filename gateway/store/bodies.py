@@ -45,10 +45,10 @@ def unpack_bodies(blob: bytes) -> Bodies:
 
 def _inflate(blob: bytes) -> bytes:
     inflater = zlib.decompressobj()
-    inflated = inflater.decompress(blob, MAX_UNPACKED_BYTES)
+    content = inflater.decompress(blob, MAX_UNPACKED_BYTES)
     if not inflater.eof:
         raise ValueError("the stored bodies are incomplete or too large to display")
-    return inflated
+    return content
 
 
 def load_bodies(log_id: int) -> Bodies | None:

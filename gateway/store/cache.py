@@ -79,7 +79,7 @@ def _database_time(seconds: float) -> dt.datetime:
 
 def prune_cache(max_bytes: int = MAX_BYTES) -> int:
     """Delete expired rows, then the oldest rows above `max_bytes`; return the number deleted."""
-    deleted, _ = CachedResponse.objects.expired(timezone.now()).delete()
+    deleted_count, _ = CachedResponse.objects.expired(timezone.now()).delete()
     total = CachedResponse.objects.aggregate(all=models.Sum("size_bytes"))["all"] or 0
     while total > max_bytes:
         oldest_entries = list(
@@ -93,8 +93,8 @@ def prune_cache(max_bytes: int = MAX_BYTES) -> int:
             evicted_keys.append(row["pk"])
         if not evicted_keys:
             break
-        deleted += CachedResponse.objects.filter(pk__in=evicted_keys).delete()[0]
-    return deleted
+        deleted_count += CachedResponse.objects.filter(pk__in=evicted_keys).delete()[0]
+    return deleted_count
 
 
 def clear_cache(route: str = "") -> int:

@@ -99,15 +99,15 @@ def _write_traces(
         for row in stored_traces
         if _merge(row, values[row.trace_id], summaries.get(row.trace_id))
     ]
-    TraceRow.objects.bulk_update(changed_rows, _MERGED, batch_size=ROWS_PER_STATEMENT)
+    TraceRow.objects.bulk_update(changed_rows, _MERGED_COLUMNS, batch_size=ROWS_PER_STATEMENT)
 
 
-_MERGED = ("name", "session", "started_at", "ended_at", "service", "failed")
+_MERGED_COLUMNS = ("name", "session", "started_at", "ended_at", "service", "failed")
 
 
 def _merge(row: TraceRow, trace: ClientTrace, summary: _Summary | None) -> bool:
     """Add what a request knows of a trace to its row; return whether the row changed."""
-    before = [getattr(row, name) for name in _MERGED]
+    before = [getattr(row, name) for name in _MERGED_COLUMNS]
     row.name = _clean(trace.name) or row.name
     row.session = _clean(trace.session) or row.session
     if summary is not None:
@@ -116,7 +116,7 @@ def _merge(row: TraceRow, trace: ClientTrace, summary: _Summary | None) -> bool:
         if summary.has_root or not row.service:
             row.service = summary.service or row.service
         row.failed = row.failed or summary.failed
-    return before != [getattr(row, name) for name in _MERGED]
+    return before != [getattr(row, name) for name in _MERGED_COLUMNS]
 
 
 def _summaries(spans: list[ClientSpan]) -> dict[str, _Summary]:
@@ -144,9 +144,9 @@ def _service(span: ClientSpan) -> str:
     return _clean(value)[:MAX_NAME_CHARS] if isinstance(value, str) else ""
 
 
-def _span_row(span: ClientSpan, packed: bytes | None, key_id: int) -> SpanRow:
-    omitted = "none" if packed is None else "" if packed else "off"
-    content = packed or b""
+def _span_row(span: ClientSpan, packed_content: bytes | None, key_id: int) -> SpanRow:
+    omission = "none" if packed_content is None else "" if packed_content else "off"
+    content = packed_content or b""
     return SpanRow(
         trace_id=span.trace_id,
         key_id=key_id,
@@ -164,7 +164,7 @@ def _span_row(span: ClientSpan, packed: bytes | None, key_id: int) -> SpanRow:
         input_tokens=span.input_tokens,
         output_tokens=span.output_tokens,
         attributes=msgspec.json.decode(json_text(span.attributes)),
-        content_omitted=omitted,
+        content_omitted=omission,
         content=zlib.compress(content, 1) if len(content) > MIN_COMPRESS_BYTES else content,
     )
 

@@ -25,7 +25,7 @@ Row = list[Any]
 _MAX_USD = Decimal(10) ** 10
 _INT32, _INT64 = 2**31 - 1, 2**63 - 1
 _json = msgspec.json.Encoder()
-_RENAMED = {"request_id": "id"}
+_API_NAMES = {"request_id": "id"}
 
 
 class LogColumns(msgspec.Struct, frozen=True):
@@ -58,7 +58,7 @@ def columns() -> LogColumns:
     texts = ((i, f.max_length) for i, f in enumerate(fields) if f.max_length is not None)
     return LogColumns(
         names=names,
-        values=attrgetter(*(_RENAMED.get(name, name) for name in names)),
+        values=attrgetter(*(_API_NAMES.get(name, name) for name in names)),
         texts=tuple(texts),
         json=tuple(i for i, f in enumerate(fields) if isinstance(f, models.JSONField)),
         fields=fields,

@@ -114,16 +114,16 @@ def _defaults(kind: Kind) -> Document:
 
 def _without_defaults(document: Document, defaults: Mapping[str, Any]) -> Document:
     """The document without fields that have their default value, nested ones included."""
-    remaining: Document = {}
+    remaining_fields: Document = {}
     for name, value in document.items():
         default = defaults.get(name)
         if value == default and name != "name":
             continue
         both = isinstance(value, Mapping) and isinstance(default, Mapping) and default
-        remaining[name] = _without_defaults(dict(value), default) if both else value  # type: ignore[arg-type]
-    if "steps" in remaining:
-        remaining["steps"] = [_step(step) for step in remaining["steps"]]
-    return remaining
+        remaining_fields[name] = _without_defaults(dict(value), default) if both else value  # type: ignore[arg-type]
+    if "steps" in remaining_fields:
+        remaining_fields["steps"] = [_step(step) for step in remaining_fields["steps"]]
+    return remaining_fields
 
 
 def _step(step: Document) -> Document:
@@ -221,18 +221,22 @@ class _Application:
     def _write(self, kind: Kind, document: Document) -> None:
         row = kind.find(str(document.get("prefix", ""))) or kind.find(document["name"])
         before = kind.read(row) if row is not None else None
-        full = {**_defaults(kind), **document}
+        full_document = {**_defaults(kind), **document}
         if before is not None and kind.name == "providers" and "credential" not in document:
-            full["credential"] = before["credential"]
+            full_document["credential"] = before["credential"]
         if row is None and kind.name == "keys":
             row, secret = new_key_row()
             self._keys.append((document["name"], secret))
-        if row is not None and row.pk and before == as_json(convert_document(full, kind.shape)):
+        if (
+            row is not None
+            and row.pk
+            and before == as_json(convert_document(full_document, kind.shape))
+        ):
             owner = Owner(self._file)
             if owner.has(row):  # each write bumps the version: every process reloads
                 self._written_pks[kind.name].add(row.pk)
                 return
-        written_row = kind.write(full, row)
+        written_row = kind.write(full_document, row)
         self._written_pks[kind.name].add(written_row.pk)
         self._report(kind, document["name"], before, kind.read(written_row))
 

@@ -41,13 +41,13 @@ def seal(provider_id: int, credential: str) -> str:
     return seal_for(_seal_context(provider_id), credential)
 
 
-def unseal(provider_id: int, sealed: str) -> str:
+def unseal(provider_id: int, sealed_text: str) -> str:
     """The credential that was sealed for this row.
 
     Raises:
         UndecryptableError: no key decrypts it, or it was sealed for another row.
     """
-    return unseal_for(_seal_context(provider_id), sealed)
+    return unseal_for(_seal_context(provider_id), sealed_text)
 
 
 def set_credential(provider: Provider, credential: str) -> None:

@@ -22,7 +22,7 @@ Report = models.CapabilityReport
 # Interval at which findings are written and a stop request is checked.
 BEAT_S = 0.5
 # Sources whose rows are read-only here.
-_FIXED = frozenset({models.RowSource.FILE.value, models.RowSource.ENVIRONMENT.value})
+_READ_ONLY_SOURCES = frozenset({models.RowSource.FILE.value, models.RowSource.ENVIRONMENT.value})
 
 
 class AlreadyRunning(Exception):
@@ -143,7 +143,7 @@ def _in_own_connection(work: Callable[[], Result]) -> Result:
 
 def is_read_only(row: models.Model) -> bool:
     """Whether the row belongs to a file or the environment."""
-    return row.source in _FIXED
+    return row.source in _READ_ONLY_SOURCES
 
 
 def differences(report: Report, traits: Traits) -> list[Advice]:
@@ -151,20 +151,24 @@ def differences(report: Report, traits: Traits) -> list[Advice]:
     return advice(report.verdicts, traits)
 
 
-def write_traits(provider: models.Provider, model: str, advised: Iterable[Advice]) -> models.Model:
+def write_traits(
+    provider: models.Provider, model: str, accepted_advice: Iterable[Advice]
+) -> models.Model:
     """Write traits into the model's row, created if missing. Raises ReadOnlyModel.
 
     They are stored as learned traits: those that an operator set take precedence.
     """
-    learned = {item.trait: msgspec.to_builtins(item.proposed) for item in advised}
+    learned_traits = {item.trait: msgspec.to_builtins(item.proposed) for item in accepted_advice}
     with transaction.atomic():
         rows = models.Model.objects.select_for_update()
         row = rows.filter(provider=provider, name=model).first()
         if row is None:
-            return models.Model.objects.create(provider=provider, name=model, learned=learned)
+            return models.Model.objects.create(
+                provider=provider, name=model, learned=learned_traits
+            )
         if is_read_only(row):
             raise ReadOnlyModel
         learned_before = row.learned if isinstance(row.learned, dict) else {}
-        row.learned = {**learned_before, **learned}
+        row.learned = {**learned_before, **learned_traits}
         row.save()
     return row

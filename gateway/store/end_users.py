@@ -24,9 +24,9 @@ def change_end_users(change: Callable[[Entries], None]) -> None:
     """
     with transaction.atomic():
         list(Setting.objects.select_for_update().filter(name="end_users"))
-        current = load_options().values["end_users"]
-        entries: Entries = dict(current.value)
+        current_option = load_options().values["end_users"]
+        entries: Entries = dict(current_option.value)
         change(entries)
-        if not current.editable:
-            raise OwnedElsewhere("", f"{current.ref} sets end_users: change it there")
+        if not current_option.editable:
+            raise OwnedElsewhere("", f"{current_option.ref} sets end_users: change it there")
         set_options({"end_users": entries})

@@ -14,7 +14,7 @@ from gateway.store.credentials import variable_value
 from gateway.store.field_values import InvalidField
 
 # What `guardrail_value` copies from a row.
-_COPIED = (
+_COPIED_COLUMNS = (
     *("name", "action", "check_requests", "check_responses", "everywhere", "on_error"),
     *("timeout_s", "position"),
 )
@@ -30,8 +30,8 @@ def guardrail_value(row: models.Guardrail) -> Guardrail:
         settings = parse_settings(row.kind, row.settings)
     except ValueError as error:
         raise InvalidField("settings", str(error)) from None
-    copied: dict[str, Any] = {name: getattr(row, name) for name in _COPIED}
-    return Guardrail(settings=settings, credential=Secret(_credential(row)), **copied)
+    copied_columns: dict[str, Any] = {name: getattr(row, name) for name in _COPIED_COLUMNS}
+    return Guardrail(settings=settings, credential=Secret(_credential(row)), **copied_columns)
 
 
 def _credential(row: models.Guardrail) -> str:
@@ -51,17 +51,19 @@ def guardrail_values(rows: Iterable[models.Guardrail]) -> tuple[dict[str, Guardr
     An invalid row becomes a guardrail with a `fault`: left out, it would stop protecting.
     """
     values: dict[str, Guardrail] = {}
-    disabled: list[str] = []
+    disabled_names: list[str] = []
     for row in rows:
         if not row.enabled:
-            disabled.append(row.name)
+            disabled_names.append(row.name)
             continue
         try:
             values[row.name] = guardrail_value(row)
         except ValueError as error:
-            copied: dict[str, Any] = {name: getattr(row, name) for name in _COPIED}
-            values[row.name] = Guardrail(fault=f"its settings are not valid: {error}", **copied)
-    return values, disabled
+            copied_columns: dict[str, Any] = {name: getattr(row, name) for name in _COPIED_COLUMNS}
+            values[row.name] = Guardrail(
+                fault=f"its settings are not valid: {error}", **copied_columns
+            )
+    return values, disabled_names
 
 
 def check_names(names: Iterable[str]) -> None:

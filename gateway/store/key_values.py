@@ -130,10 +130,10 @@ def strip_trailing_zeros(value: Decimal | None) -> Decimal | None:
 def budget_of(row: WithBudgets) -> Budget:
     """The budget of a row, without trailing zeros."""
     values: dict[str, Any] = {name: getattr(row, column) for column, name in BUDGETS.items()}
-    normalized: dict[str, Any] = {
+    fields: dict[str, Any] = {
         n: strip_trailing_zeros(v) if isinstance(v, Decimal) else v for n, v in values.items()
     }
-    return Budget(**normalized)
+    return Budget(**fields)
 
 
 def set_limits(row: WithLimits, limits: Limits) -> None:
@@ -164,8 +164,10 @@ def _with_previous_secrets(
         key = keys.get(row.pk)
         if key is None or row.previous_digest is None or row.previous_expires_at is None:
             continue
-        ends = row.previous_expires_at.timestamp()
+        expires_at = row.previous_expires_at.timestamp()
         if key.expires_at is not None:
-            ends = min(ends, key.expires_at)
+            expires_at = min(expires_at, key.expires_at)
         old = bytes(row.previous_digest)
-        yield msgspec.structs.replace(key, digest=old, prefix=row.previous_prefix, expires_at=ends)
+        yield msgspec.structs.replace(
+            key, digest=old, prefix=row.previous_prefix, expires_at=expires_at
+        )

@@ -24,14 +24,14 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @lru_cache(maxsize=8)
-def _derived(secret: str, purpose: str) -> bytes:
+def _derive_key(secret: str, purpose: str) -> bytes:
     """A key derived for one purpose, so that leaking it exposes no other."""
     return HKDF(SHA256(), 32, salt=None, info=purpose.encode()).derive(secret.encode())
 
 
 def pepper() -> bytes:
     """The HMAC key for digests of API keys. Changing SECRET_KEY invalidates all API keys."""
-    return _derived(settings.SECRET_KEY, "dragoman: digests of API keys")
+    return _derive_key(settings.SECRET_KEY, "dragoman: digests of API keys")
 
 
 def digest(token: str) -> bytes:
@@ -102,15 +102,15 @@ def rotate_key(row: ApiKey, *, grace: timedelta) -> str:
     """
     secret = admission.generate_key()
     with transaction.atomic():
-        locked = ApiKey.objects.select_for_update().get(pk=row.pk)
-        if locked.revoked_at is not None:
+        locked_row = ApiKey.objects.select_for_update().get(pk=row.pk)
+        if locked_row.revoked_at is not None:
             raise ValueError("the key has been revoked")
         has_grace = grace > timedelta()
-        locked.previous_prefix = locked.prefix if has_grace else ""
-        locked.previous_digest = bytes(locked.digest) if has_grace else None
-        locked.previous_expires_at = timezone.now() + grace if has_grace else None
-        locked.prefix, locked.digest = admission.public_prefix(secret), digest(secret)
-        locked.save()
+        locked_row.previous_prefix = locked_row.prefix if has_grace else ""
+        locked_row.previous_digest = bytes(locked_row.digest) if has_grace else None
+        locked_row.previous_expires_at = timezone.now() + grace if has_grace else None
+        locked_row.prefix, locked_row.digest = admission.public_prefix(secret), digest(secret)
+        locked_row.save()
     row.refresh_from_db()
     return secret
 

@@ -227,8 +227,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def end_user_headers(self) -> tuple[str, ...]:
         """Headers that name the end user, configured ones first."""
-        configured = tuple(self.values["end_user_headers"].value)
-        return (*configured, *(name for name in END_USER_HEADERS if name not in configured))
+        header_names = tuple(self.values["end_user_headers"].value)
+        return (*header_names, *(name for name in END_USER_HEADERS if name not in header_names))
 
     @property
     def alert_thresholds(self) -> AlertThresholds:
@@ -277,9 +277,11 @@ def set_options(values: dict[str, Any]) -> None:
     """
     checked_values = {name: OPTIONS[name].check(value) for name, value in values.items()}
     with transaction.atomic():
-        current = load_options().values
+        current_values = load_options().values
         for name, value in checked_values.items():
-            if current[name].editable and (current[name].value != value or current[name].problem):
+            if current_values[name].editable and (
+                current_values[name].value != value or current_values[name].problem
+            ):
                 _save_option(name, list(value) if isinstance(value, tuple) else value)
 
 

@@ -148,11 +148,11 @@ def compare_prices(new: PriceBook) -> list[Change]:
 
 
 def _compare_list(name: str, rows: list[Entry], *, source: str) -> list[Change]:
-    current = {entry.key: entry for entry in entries(name)}
+    current_entries = {entry.key: entry for entry in entries(name)}
     changes: list[Change] = []
     next_cursor = ""
     for entry in reversed(rows):
-        old = current.get(entry.key)
+        old = current_entries.get(entry.key)
         if old is None or _facts(old) != _facts(entry):
             changes.append(
                 Change(
@@ -167,7 +167,7 @@ def _compare_list(name: str, rows: list[Entry], *, source: str) -> list[Change]:
         next_cursor = entry.key
     changes.reverse()
     listed_keys = {entry.key for entry in rows}
-    removed_entries = (entry for key, entry in current.items() if key not in listed_keys)
+    removed_entries = (entry for key, entry in current_entries.items() if key not in listed_keys)
     return changes + [
         Change(list=name, name=name_of(e), kind="gone", old=e) for e in removed_entries
     ]

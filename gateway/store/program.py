@@ -42,7 +42,7 @@ def check_program() -> None:
     )
 
 
-def unknown_migrations(applied: Iterable[tuple[str, str]]) -> list[str]:
+def unknown_migrations(applied_migrations: Iterable[tuple[str, str]]) -> list[str]:
     """Those of the applied migrations that this program does not have, as `app.name`.
 
     Applications that this program does not have are ignored: it does not use their tables.
@@ -52,7 +52,7 @@ def unknown_migrations(applied: Iterable[tuple[str, str]]) -> list[str]:
     for migration in known_migrations.values():
         names.update(migration.replaces)
     labels = {config.label for config in apps.get_app_configs()}
-    unknown = {key for key in applied if key[0] in labels} - names
+    unknown = {key for key in applied_migrations if key[0] in labels} - names
     return sorted(f"{app}.{name}" for app, name in unknown)
 
 

@@ -25,7 +25,11 @@ def version_value(row: models.PromptVersion) -> PromptVersion:
 
 def active_version(row: models.Prompt) -> models.PromptVersion | None:
     """The active version of a prompt; None for one that is not saved yet."""
-    return models.PromptVersion.objects.numbered(row, row.active_version) if row.pk else None
+    return (
+        models.PromptVersion.objects.version_with_number(row, row.active_version)
+        if row.pk
+        else None
+    )
 
 
 def save_prompt(row: models.Prompt, content: PromptVersion) -> models.Prompt:
@@ -55,7 +59,7 @@ def save_prompt(row: models.Prompt, content: PromptVersion) -> models.Prompt:
 
 def activate_version(row: models.Prompt, number: int) -> bool:
     """Make a stored version the active one; False if there is no such version."""
-    if models.PromptVersion.objects.numbered(row, number) is None:
+    if models.PromptVersion.objects.version_with_number(row, number) is None:
         return False
     row.active_version = number
     row.save()

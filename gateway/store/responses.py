@@ -138,10 +138,10 @@ def _unpack(blob: bytes) -> _Content:
     if blob[:1] != b"z":
         return _decoder.decode(blob[1:]) if blob else _Content()
     inflater = zlib.decompressobj()
-    inflated = inflater.decompress(blob[1:], MAX_UNPACKED_BYTES)
+    content = inflater.decompress(blob[1:], MAX_UNPACKED_BYTES)
     if not inflater.eof:
         raise ValueError("a stored response is incomplete or too large")
-    return _decoder.decode(inflated)
+    return _decoder.decode(content)
 
 
 def load_response(owner: str, response_id: str) -> StoredResponse | None:

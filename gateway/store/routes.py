@@ -49,17 +49,17 @@ class Conflict(Exception):
 
 def spec_of(route: Route) -> RouteSpec:
     """The document of a route's rows."""
-    copied = {name: getattr(route, name) for name in COPIED_FIELDS}
-    copied["fallbacks_by_kind"] = {
+    copied_fields = {name: getattr(route, name) for name in COPIED_FIELDS}
+    copied_fields["fallbacks_by_kind"] = {
         name: tuple(targets) for name, targets in route.fallbacks_by_kind.items()
     }
-    copied["guardrails"] = tuple(route.guardrails)
+    copied_fields["guardrails"] = tuple(route.guardrails)
     return RouteSpec(
         name=route.name,
         aliases=tuple(alias.pattern for alias in route.aliases.order_by("pk") if alias.enabled),
         steps=_steps(route),
         fallbacks=field_values.texts(route.fallbacks, "fallbacks"),
-        **copied,
+        **copied_fields,
     )
 
 
@@ -143,7 +143,7 @@ def _lock_row(route: Route | None, number: int) -> Route:
     now = current_state(row)
     if now.number != number:
         raise Conflict(now)
-    if RouteVersion.objects.numbered(row, number) is None:
+    if RouteVersion.objects.version_with_number(row, number) is None:
         RouteVersion.objects.create(route=row, number=number, spec=as_json(now.spec))
     return row
 
@@ -235,7 +235,7 @@ def _model(label: str) -> Model:
 
 def restore_spec(route: Route, number: int) -> RouteSpec | None:
     """The document of an earlier version; None if there is no such version."""
-    version = RouteVersion.objects.numbered(route, number)
+    version = RouteVersion.objects.version_with_number(route, number)
     return from_json(version.spec) if version is not None else None
 
 

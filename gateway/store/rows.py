@@ -143,13 +143,13 @@ def _insert(rows: list[NewRow]) -> None:
         usage.count(cursor, ((row, attempts) for row, _, attempts in new_keys))
 
 
-def _inserted_rows(rows: list[NewRow], inserted: set[RowIdentity]) -> list[NewRow]:
+def _inserted_rows(rows: list[NewRow], inserted_identities: set[RowIdentity]) -> list[NewRow]:
     """The rows that were inserted; of duplicates, only the first."""
     started, new_rows = columns().started, []
     for written in rows:
         identity = (written[0][0], written[0][started])
-        if identity in inserted:
-            inserted.remove(identity)
+        if identity in inserted_identities:
+            inserted_identities.remove(identity)
             new_rows.append(written)
     return new_rows
 
@@ -214,18 +214,18 @@ def _last_sql() -> str:
 
 def _execute_batched(cursor: Any, sql: Callable[[int], str], rows: Sequence[Sequence[Any]]) -> int:
     """Run a statement for all rows, ROWS_PER_STATEMENT at a time; return the rows changed."""
-    changed_count, batched = 0, len(rows) // ROWS_PER_STATEMENT * ROWS_PER_STATEMENT
-    if batched:
+    changed_count, batched_count = 0, len(rows) // ROWS_PER_STATEMENT * ROWS_PER_STATEMENT
+    if batched_count:
         parts = (
             rows[start : start + ROWS_PER_STATEMENT]
-            for start in range(0, batched, ROWS_PER_STATEMENT)
+            for start in range(0, batched_count, ROWS_PER_STATEMENT)
         )
         cursor.executemany(
             sql(ROWS_PER_STATEMENT), [[*chain.from_iterable(part)] for part in parts]
         )
         changed_count += cursor.rowcount
-    if batched < len(rows):
-        cursor.executemany(sql(1), rows[batched:])
+    if batched_count < len(rows):
+        cursor.executemany(sql(1), rows[batched_count:])
         changed_count += cursor.rowcount
     return changed_count
 
@@ -289,9 +289,11 @@ def _insert_postgresql(cursor: Any, rows: list[NewRow]) -> list[NewRow]:
         for row, packed_bodies, _ in rows:
             copy.write_row((*row, *(packed_bodies or (None, None))))
     cursor.execute(_fresh_sql())
-    inserted = set(cursor.fetchall())
+    inserted_identities = set(cursor.fetchall())
     cursor.execute("DROP TABLE gateway_batch")
-    return rows if len(inserted) == len(rows) else _inserted_rows(rows, inserted)
+    return (
+        rows if len(inserted_identities) == len(rows) else _inserted_rows(rows, inserted_identities)
+    )
 
 
 # -- both -----------------------------------------------------------------------------

@@ -20,7 +20,7 @@ _CHUNK_CHARS = 1000
 # Longer runs without whitespace are taken for base64.
 _LONGEST_RUN = 511
 _RUN = re.compile(rf"\S{{{_LONGEST_RUN + 1},}}")
-_ESCAPED = re.compile(r"\\[ntr]")
+_ESCAPED_WHITESPACE = re.compile(r"\\[ntr]")
 
 _CONVERSATION = ("messages", "input", "contents", "prompt")
 # Fields without human-readable text.
@@ -70,10 +70,10 @@ def _join(texts: Iterable[str], max_length: int) -> str:
 def _clean(text: str) -> str:
     if len(text) > _LONGEST_RUN:
         text = _RUN.sub(" ", text)
-    return _ESCAPED.sub(" ", text) if "\\" in text else text
+    return _ESCAPED_WHITESPACE.sub(" ", text) if "\\" in text else text
 
 
-def _decoded(body: bytes) -> Any:
+def _decode_body(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -81,7 +81,7 @@ def _decoded(body: bytes) -> Any:
 
 
 def _request(body: bytes) -> Iterator[str]:
-    decoded_body = _decoded(body)
+    decoded_body = _decode_body(body)
     if not isinstance(decoded_body, dict):
         # Truncated when it was stored, or not JSON: its end is the newest part.
         yield from reversed(_split(body[-MAX_CHARS:].decode("utf-8", "replace")))
@@ -96,14 +96,14 @@ def _split(text: str) -> list[str]:
 
 
 def _answer(body: bytes) -> Iterator[str]:
-    decoded_body = _decoded(body)
+    decoded_body = _decode_body(body)
     if decoded_body is not None:
         yield from _strings(decoded_body)
         return
     fragments: dict[str, list[str]] = {}
     for line in body.split(b"\n"):
         if line.startswith(b"data:"):
-            _collect_deltas(_decoded(line[5:]), "", fragments)
+            _collect_deltas(_decode_body(line[5:]), "", fragments)
     if fragments:
         yield from ("".join(texts) for texts in fragments.values())
     else:

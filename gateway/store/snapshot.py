@@ -300,8 +300,8 @@ class _Compiler:
             if step is not None:
                 self.steps.setdefault(row.route_id, []).append(step)
             elif row.route_id in self.targets:
-                remaining = [t for t in self.targets[row.route_id] if t.order != row.order]
-                self.targets[row.route_id] = remaining
+                other_targets = [t for t in self.targets[row.route_id] if t.order != row.order]
+                self.targets[row.route_id] = other_targets
 
     def _route(self, row: models.Route) -> Route:
         targets = tuple(self.targets.get(row.pk, ()))
@@ -382,10 +382,10 @@ def _uncompiled_names(usable: Collection[str]) -> tuple[frozenset[str], tuple[st
     """Names, and patterns, of the routes and aliases that the snapshot does not have."""
     route_names = models.Route.objects.values_list("name", flat=True)
     aliases = models.Alias.objects.values_list("pattern", flat=True)
-    missing = [alias for alias in aliases if alias not in usable]
-    patterns = tuple(alias for alias in missing if field_values.is_pattern(alias))
+    missing_names = [alias for alias in aliases if alias not in usable]
+    patterns = tuple(alias for alias in missing_names if field_values.is_pattern(alias))
     names = {name for name in route_names if name not in usable}
-    return frozenset(names.union(missing).difference(patterns)), patterns
+    return frozenset(names.union(missing_names).difference(patterns)), patterns
 
 
 def _step(row: models.Step) -> RouteStep:

@@ -154,7 +154,7 @@ def test_a_step_that_is_not_entered_is_passed_to_the_next_one() -> None:
     retry_plan.next_candidate()
     retry_plan.record_failure(Error(kind="rate_limit", message=""))
     retry_plan.next_candidate()
-    assert [skip.candidate.target.model.name for skip in retry_plan.bypassed] == ["b"]
+    assert [skip.candidate.target.model.name for skip in retry_plan.bypassed_candidates] == ["b"]
 
 
 def test_a_too_long_request_skips_to_the_context_length_step() -> None:

@@ -130,7 +130,7 @@ def test_a_step_without_a_matching_error_is_bypassed() -> None:
     while (candidate := way.next_candidate()) is not None:
         assert candidate.target.model.name == "a"
         way.record_failure(Error(kind="overloaded", message=""))
-    assert [skip.candidate.target.model.name for skip in way.bypassed] == ["b"]
+    assert [skip.candidate.target.model.name for skip in way.bypassed_candidates] == ["b"]
 
 
 def test_backoff_is_before_retries_only_and_resets_with_each_step() -> None:

@@ -99,11 +99,11 @@ def _deltas_by_object(stream: bytes, start: int, end: int) -> list[tuple[tuple[b
             indexes[current].append((match.start(), match["index"]))
         elif match.lastgroup == "text":
             deltas.append((current, match["name"], match.span("text")))
-    keyed = []
+    keyed_deltas = []
     for number, name, span in deltas:
         around = []
         while number:
             around += indexes[number]
             number = parents[number]
-        keyed.append(((name, *(value for _, value in sorted(around))), span))
-    return keyed
+        keyed_deltas.append(((name, *(value for _, value in sorted(around))), span))
+    return keyed_deltas

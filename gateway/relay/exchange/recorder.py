@@ -109,9 +109,9 @@ class Recorder:
         for name in ("client_request", "upstream_request"):
             data = getattr(self, name)
             if data and len(data) > _SMALL_BYTES:
-                masked = self._cut(name, data, [])
-                assert masked is not None
-                self._masked_requests[name] = data, self._redactors, masked
+                masked_data = self._cut(name, data, [])
+                assert masked_data is not None
+                self._masked_requests[name] = data, self._redactors, masked_data
 
     def bodies(
         self,
@@ -191,9 +191,9 @@ class Recorder:
         limit = self.limit
         if len(data) > limit:
             truncated.append(name)
-        source, redactors, masked = self._masked_requests.get(name, (None, None, None))
+        source, redactors, masked_data = self._masked_requests.get(name, (None, None, None))
         if source is data and redactors is self._redactors:
-            return masked
+            return masked_data
         if len(data) > limit:
             data = data[: limit + _MARKUP]
         for redactor in self._redactors:

@@ -87,15 +87,17 @@ def tags_of(exchange: Exchange) -> frozenset[str]:
     key, fields = exchange.key, exchange.fields
     headers = exchange.headers
     has_no_tag_header = TAG_HEADERS[0] not in headers and TAG_HEADERS[1] not in headers
-    named = exchange.snapshot.tag_headers
-    has_no_tag_header = has_no_tag_header and (not named or headers.keys().isdisjoint(named))
+    header_names = exchange.snapshot.tag_headers
+    has_no_tag_header = has_no_tag_header and (
+        not header_names or headers.keys().isdisjoint(header_names)
+    )
     if has_no_tag_header and TAG_FIELDS.isdisjoint(fields):
         return frozenset(key.tags) if key is not None and key.tags else _NO_TAGS
     names: list[str] = []
     for name in TAG_HEADERS:
         names += headers.get(name, "").split(",")
     # As LiteLLM writes the tags of `extra_spend_tag_headers`.
-    names += [f"{name}: {headers[name][:128]}" for name in named if headers.get(name)]
+    names += [f"{name}: {headers[name][:128]}" for name in header_names if headers.get(name)]
     for value in (_metadata(exchange).get("tags"), _field(exchange, "tags")):
         names += _tag_names(value)
     request_tags = {tag.strip() for tag in names[:MAX_TAGS]} - {""}

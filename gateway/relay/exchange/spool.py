@@ -75,9 +75,9 @@ class Spool:
     def _append(self, data: bytearray) -> None:
         if self._file is None:
             self._file = self._spools.file()
-        remaining = memoryview(data)
-        while remaining:
-            remaining = remaining[self._file.write(remaining) :]
+        remaining_data = memoryview(data)
+        while remaining_data:
+            remaining_data = remaining_data[self._file.write(remaining_data) :]
 
     async def read(self, byte_range: ByteRange) -> AsyncIterator[bytes]:
         """The bytes of a range, in chunks."""

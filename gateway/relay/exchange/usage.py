@@ -116,12 +116,12 @@ class UsageTap:
                 counts_in_range = False
         cost_in_range = cost is None or 0 <= cost <= MAX_COST_USD
         if not (counts_in_range and cost_in_range):
-            clamped = {
+            clamped_counts = {
                 name: None if count is None else max(0, min(count, MAX_TOKENS))
                 for name, count in zip(_COUNTS, counts, strict=True)
             }
             cost = cost if cost_in_range else None
-            usage = msgspec.structs.replace(usage, **clamped, provider_cost=cost)
+            usage = msgspec.structs.replace(usage, **clamped_counts, provider_cost=cost)
         self.usage = usage
 
     def note_response(self, response: Response) -> None:

@@ -230,11 +230,13 @@ class Backlog:
 
     def _seal(self, segment: Segment | None = None, *, on_disk: bool = False) -> None:
         """Starts another chunk."""
-        previous = self._open
-        if previous.count or not (previous.segment is None or previous.segment.empty):
-            self._sealed.append(previous)
+        previous_chunk = self._open
+        if previous_chunk.count or not (
+            previous_chunk.segment is None or previous_chunk.segment.empty
+        ):
+            self._sealed.append(previous_chunk)
         elif segment is None:
-            segment = previous.segment
+            segment = previous_chunk.segment
         self._open = Chunk(segment, on_disk=on_disk)
 
     def _record(self, record: LogRecord, *, with_bodies: bool, reason: str) -> bool:

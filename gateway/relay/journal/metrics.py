@@ -332,7 +332,7 @@ class Metrics:
         names = self._names
         if names.snapshot is not self._snapshot:
             names = self._names = RegistryNames(self._snapshot)
-        failed: list[LogRecord] = []
+        failed_records: list[LogRecord] = []
         records_by_group: defaultdict[RequestGroup, list[LogRecord]] = defaultdict(list)
         while self._pending:
             try:
@@ -340,12 +340,12 @@ class Metrics:
             except IndexError:  # another thread was faster
                 break
             if record.error_kind:
-                failed.append(record)
+                failed_records.append(record)
             target_labels = names.route(record.route), *names.target(record.provider, record.model)
             records_by_group[
                 *target_labels, record.client_dialect, record.stream, record.status // 100
             ].append(record)
-        log_failures(failed)
+        log_failures(failed_records)
         sums: defaultdict[tuple[str, ...], float] = defaultdict(float)
         for group, records in records_by_group.items():
             self._observe(group, records)
@@ -422,12 +422,14 @@ class Metrics:
         So a target that recovers is reported as usable. In a large registry, only targets with a
         state are reported.
         """
-        registered = self._names.targets
-        reported_states = {label: state for label, state in states.items() if label in registered}
+        registered_targets = self._names.targets
+        reported_states = {
+            label: state for label, state in states.items() if label in registered_targets
+        }
         return (
             reported_states
-            if len(registered) > MAX_TARGETS
-            else {**dict.fromkeys(registered, 0), **reported_states}
+            if len(registered_targets) > MAX_TARGETS
+            else {**dict.fromkeys(registered_targets, 0), **reported_states}
         )
 
 
@@ -542,10 +544,10 @@ _CLIENT_ERRORS = frozenset({400, 401, 403, 404, 405, 409, 413, 422, 499})
 
 def log_failures(records: list[LogRecord]) -> None:
     """Logs those requests that failed at a provider or broke off."""
-    failed = [
+    failed_records = [
         e for e in records if e.attempts and (e.outcome == "cut" or e.status not in _CLIENT_ERRORS)
     ]
-    for record in failed[:MAX_LINES]:
+    for record in failed_records[:MAX_LINES]:
         last_attempt = record.attempts[-1]
         log.warning(
             "a request failed",
@@ -561,5 +563,5 @@ def log_failures(records: list[LogRecord]) -> None:
                 "attempts": sum(attempt.skipped is None for attempt in record.attempts),
             },
         )
-    if len(failed) > MAX_LINES:
-        log.warning("more requests failed", extra={"count": len(failed) - MAX_LINES})
+    if len(failed_records) > MAX_LINES:
+        log.warning("more requests failed", extra={"count": len(failed_records) - MAX_LINES})

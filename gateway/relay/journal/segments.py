@@ -65,8 +65,8 @@ def encode_record(record: LogRecord) -> bytes:
 
 
 def _first_adaptations(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    omitted = len(rows) - MAX_ADAPTATIONS
-    note = f"{omitted} more changes were omitted from the log; /api/translate shows all"
+    omitted_count = len(rows) - MAX_ADAPTATIONS
+    note = f"{omitted_count} more changes were omitted from the log; /api/translate shows all"
     return [*rows[:MAX_ADAPTATIONS], {"field": "", "action": "dropped", "note": note}]
 
 
@@ -365,7 +365,7 @@ class SegmentPool:
 
     def release(self, segments: Iterable[Segment]) -> None:
         """Releases segments whose records are in the database."""
-        removed = []
+        removed_segments = []
         with self._lock:
             for segment in segments:
                 self._used.discard(segment)
@@ -373,8 +373,8 @@ class SegmentPool:
                     segment.reset()
                     self._spares.append(segment)
                 else:
-                    removed.append(segment)
-        for segment in removed:
+                    removed_segments.append(segment)
+        for segment in removed_segments:
             segment.remove()
 
     def refill(self, *, bounded: bool) -> bool:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_JOBS = 200
-_CANCELLED = Error(kind="client_gone", message="the response was cancelled")
+_CANCELLED_ERROR = Error(kind="client_gone", message="the response was cancelled")
 _SHUTDOWN = Error(kind="upstream_error", message="the gateway ended while the response ran")
 
 
@@ -155,13 +155,13 @@ class BackgroundResponses:
         deadlines = job.deadlines = Deadlines(runtime.deadline_ticker)
         job.response = _with_status(job.response, "in_progress")
         client = Client(_response_sink(call, job))
-        error: Error | None = _CANCELLED if job.cancelled else None
+        error: Error | None = _CANCELLED_ERROR if job.cancelled else None
 
         async def fail(failure: GatewayError) -> None:
             nonlocal error
             # There is no client connection: only `cancel` or the end of the process stops it.
             error = _SHUTDOWN if failure.error is CLIENT_GONE else failure.error
-            error = _CANCELLED if job.cancelled else error
+            error = _CANCELLED_ERROR if job.cancelled else error
 
         try:
             if error is None:

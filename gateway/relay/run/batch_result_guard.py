@@ -74,9 +74,9 @@ class BatchResultGuard:
                 self._runtime, self._call, "response", texts, document=answer
             )
         except GatewayError as failure:
-            return msgspec.json.encode(_blocked(result, outer, failure.error))
+            return msgspec.json.encode(_blocked_result(result, outer, failure.error))
         except RecursionError:
-            return msgspec.json.encode(_blocked(result, outer, _UNREADABLE))
+            return msgspec.json.encode(_blocked_result(result, outer, _UNREADABLE))
         if rewritten is None and checked_texts is not texts:
             rewritten = replace_texts(answer, checked_texts)
         if rewritten is None:
@@ -98,7 +98,7 @@ def _answer_path(result: Any) -> tuple[str, str] | None:
     return None
 
 
-def _blocked(result: dict[str, Any], outer: str, error: Error) -> dict[str, Any]:
+def _blocked_result(result: dict[str, Any], outer: str, error: Error) -> dict[str, Any]:
     """The line with an error instead of its answer."""
     if outer == "response":
         error_body = {"code": error.code or error.kind, "message": error.message}

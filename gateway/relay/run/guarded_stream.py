@@ -298,19 +298,19 @@ def _with_texts(response: Response, texts: Iterator[str]) -> Response:
     """The response with the texts of `_response_texts` replaced."""
     parts = []
     for part in response.parts:
-        changed = part
+        new_part = part
         match part:
             case Text() | Reasoning() | Refusal():
-                changed = msgspec.structs.replace(part, text=next(texts))
+                new_part = msgspec.structs.replace(part, text=next(texts))
             case ToolCall(raw=str()):
-                changed = msgspec.structs.replace(part, raw=next(texts))
+                new_part = msgspec.structs.replace(part, raw=next(texts))
             case ToolCall(arguments=dict(arguments)):
                 encoded_arguments = msgspec.json.encode(arguments).decode()
                 masked_arguments = map_argument_text(encoded_arguments, lambda _: next(texts))
-                changed = msgspec.structs.replace(
+                new_part = msgspec.structs.replace(
                     part, arguments=msgspec.json.decode(masked_arguments)
                 )
             case _:
                 pass
-        parts.append(changed)
+        parts.append(new_part)
     return msgspec.structs.replace(response, parts=tuple(parts))

@@ -169,16 +169,22 @@ async def check_texts(
     if guardrails is None:
         guardrails = guard.before if stage == "request" else guard.after
     for guardrail in guardrails:
-        began = time.perf_counter()
+        started_s = time.perf_counter()
         result = GuardrailResult(name=guardrail.name, kind=guardrail.kind, stage=stage)
         try:
-            current = document if rewritten is None else rewritten
-            if current is not None and texts is not original and guardrail.kind == "portkey":
-                current = replace_texts(current, texts)
-            verdict = await _check(runtime, call, guardrail, stage, texts, current, context)
+            current_document = document if rewritten is None else rewritten
+            if (
+                current_document is not None
+                and texts is not original
+                and guardrail.kind == "portkey"
+            ):
+                current_document = replace_texts(current_document, texts)
+            verdict = await _check(
+                runtime, call, guardrail, stage, texts, current_document, context
+            )
         except CheckFailed as failure:
             result.outcome, result.error = "error", str(failure)
-            _add_result(guard, result, began)
+            _add_result(guard, result, started_s)
             if guardrail.on_error == "block" and guardrail.action != "log":
                 raise GatewayError(_unavailable(stage, guardrail.name, str(failure))) from None
             continue
@@ -186,9 +192,9 @@ async def check_texts(
         if call.recorder.enabled:
             result.reason = verdict.reason
         result.outcome = _outcome(guardrail, verdict)
-        _add_result(guard, result, began)
+        _add_result(guard, result, started_s)
         if result.outcome == "blocked":
-            raise GatewayError(_blocked(stage, guardrail.name))
+            raise GatewayError(_blocked_error(stage, guardrail.name))
         if result.outcome != "masked":
             continue
         if verdict.document is not None:
@@ -215,25 +221,28 @@ def _outcome(guardrail: Guardrail, verdict: GuardrailVerdict) -> str:
     return "blocked" if guardrail.kind not in REWRITES else "passed"
 
 
-def _add_result(guard: GuardState, result: GuardrailResult, began: float) -> None:
+def _add_result(guard: GuardState, result: GuardrailResult, started_s: float) -> None:
     """Adds a result; further checks of a stream are added to the first."""
-    result.duration_ms = round((time.perf_counter() - began) * 1000, 3)
-    for earlier in guard.results:
-        if (earlier.name, earlier.stage) == (result.name, result.stage):
+    result.duration_ms = round((time.perf_counter() - started_s) * 1000, 3)
+    for previous_result in guard.results:
+        if (previous_result.name, previous_result.stage) == (result.name, result.stage):
             break
     else:
         guard.results.append(result)
         return
-    earlier.duration_ms = round(earlier.duration_ms + result.duration_ms, 3)
-    earlier.found = {
-        name: earlier.found.get(name, 0) + result.found.get(name, 0)
-        for name in [*earlier.found, *result.found]
+    previous_result.duration_ms = round(previous_result.duration_ms + result.duration_ms, 3)
+    previous_result.found = {
+        name: previous_result.found.get(name, 0) + result.found.get(name, 0)
+        for name in [*previous_result.found, *result.found]
     }
-    earlier.outcome = max(earlier.outcome, result.outcome, key=OUTCOMES.index)
-    earlier.error, earlier.reason = earlier.error or result.error, earlier.reason or result.reason
+    previous_result.outcome = max(previous_result.outcome, result.outcome, key=OUTCOMES.index)
+    previous_result.error, previous_result.reason = (
+        previous_result.error or result.error,
+        previous_result.reason or result.reason,
+    )
 
 
-def _blocked(stage: Stage, name: str) -> Error:
+def _blocked_error(stage: Stage, name: str) -> Error:
     message = f"the {stage} was blocked by the guardrail `{name}`"
     return Error(kind="content_policy", message=message, code=BLOCKED_CODE)
 

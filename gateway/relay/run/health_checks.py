@@ -48,10 +48,10 @@ def due_checks(snapshot: Snapshot) -> dict[str, DueCheck]:
             continue
         for target in route.targets:
             label = target.model.label
-            existing = checks.get(label)
+            old_check = checks.get(label)
             # The model of a wildcard has no known name.
             if "*" not in label and (
-                existing is None or route.health_check_interval_s < existing.every_s
+                old_check is None or route.health_check_interval_s < old_check.every_s
             ):
                 checks[label] = DueCheck(target, route, route.health_check_interval_s)
     return checks

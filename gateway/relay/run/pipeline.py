@@ -116,9 +116,9 @@ async def run(runtime: Runtime, call: Call, client: Client, deadlines: Deadlines
     retry_plan = retry_plan_for(decision, route)
     failure: GatewayError | None = None
     while (candidate := retry_plan.next_candidate()) is not None:
-        if retry_plan.bypassed:
-            _record_skipped(call, retry_plan.bypassed)
-            retry_plan.bypassed.clear()
+        if retry_plan.bypassed_candidates:
+            _record_skipped(call, retry_plan.bypassed_candidates)
+            retry_plan.bypassed_candidates.clear()
         if retry_plan.pause_due:
             await _pause(call, retry_plan, route, deadlines)
         admission = await runtime.limiter.admit(call, route, candidate.target)
@@ -152,7 +152,7 @@ async def run(runtime: Runtime, call: Call, client: Client, deadlines: Deadlines
                 raise
         else:
             return "answered"
-    _record_skipped(call, retry_plan.bypassed)
+    _record_skipped(call, retry_plan.bypassed_candidates)
     raise failure or GatewayError(no_candidate_error(route, decision))
 
 
@@ -221,12 +221,14 @@ def select_targets(runtime: Runtime, call: Call, route: Route) -> Decision:
 
 def prefer_provider(decision: Decision, provider: str) -> Decision:
     """The decision with the targets of this provider before all others."""
-    preferred = [c for c in decision.candidates if c.target.model.provider.name == provider]
-    if not preferred or preferred[0] is decision.candidates[0]:
+    preferred_candidates = [
+        c for c in decision.candidates if c.target.model.provider.name == provider
+    ]
+    if not preferred_candidates or preferred_candidates[0] is decision.candidates[0]:
         return decision
     first = decision.candidates[0]
     # They take the position of the first one, whatever activates their own step.
-    preferred = [
+    preferred_candidates = [
         msgspec.structs.replace(
             c,
             stage=first.stage,
@@ -234,21 +236,21 @@ def prefer_provider(decision: Decision, provider: str) -> Decision:
             first_stage=first.first_stage,
             entry_kinds=first.entry_kinds,
         )
-        for c in preferred
+        for c in preferred_candidates
     ]
     other_candidates = [c for c in decision.candidates if c.target.model.provider.name != provider]
-    return msgspec.structs.replace(decision, candidates=(*preferred, *other_candidates))
+    return msgspec.structs.replace(decision, candidates=(*preferred_candidates, *other_candidates))
 
 
 async def _pause(call: Call, retry_plan: RetryPlan, route: Route, deadlines: Deadlines) -> None:
     """Waits before a further round; the deadlines of the last attempt no longer apply."""
     if deadlines.reason is None:
         deadlines.clear()
-    began = time.perf_counter()
+    started_s = time.perf_counter()
     try:
         await asyncio.sleep(retry_plan.pause_s(route.backoff_s, random.random))
     finally:
-        call.upstream_wait_s += time.perf_counter() - began
+        call.upstream_wait_s += time.perf_counter() - started_s
 
 
 async def _half_open_refusal(runtime: Runtime, call: Call, candidate: Candidate) -> Error | None:

@@ -387,9 +387,9 @@ def _find_refusal(runtime: Runtime, call: Call, usage: SessionUsage) -> _Session
     """The end of a session whose key is no longer valid or has used up a budget."""
     key = call.exchange.key
     if key is not None and key.id:
-        current = runtime.snapshot.keys.get(key.digest)
-        expires_at = None if current is None else current.expires_at
-        if current is None or (expires_at is not None and expires_at <= time.time()):
+        current_key = runtime.snapshot.keys.get(key.digest)
+        expires_at = None if current_key is None else current_key.expires_at
+        if current_key is None or (expires_at is not None and expires_at <= time.time()):
             error = Error(kind="gateway_auth", message="this API key is no longer valid")
             return _SessionEnd("gateway", _REFUSED, error=error)
     charge = charge_of_call(call, usage.known_cost_usd)

@@ -282,8 +282,8 @@ def stream_headers(call: Call) -> list[Header]:
 def id_headers(call: Call) -> list[Header]:
     """The ids of a request: the client's own is echoed, next to the one in the log."""
     exchange = call.exchange
-    echoed = exchange.echoed_id.encode()
-    headers = [(b"x-request-id", echoed), (b"request-id", echoed)]
+    echoed_id = exchange.echoed_id.encode()
+    headers = [(b"x-request-id", echoed_id), (b"request-id", echoed_id)]
     if exchange.client_request_id:
         headers.append((b"x-dragoman-request-id", exchange.id.encode()))
     return headers

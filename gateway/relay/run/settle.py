@@ -53,7 +53,7 @@ _tier_decoder = msgspec.json.Decoder(str | _BedrockTier)
 _TIER_FIELDS = frozenset({"service_tier", "serviceTier"})
 # What the request is charged, in US dollars; the second is LiteLLM's name for it.
 _COST_HEADERS = (b"x-dragoman-cost-usd", b"x-litellm-response-cost")
-_BILLED = frozenset({"generate", "embed"})
+_BILLED_VERBS = frozenset({"generate", "embed"})
 
 
 def settle(runtime: Runtime, call: Call, client: Client) -> None:
@@ -65,7 +65,7 @@ def settle(runtime: Runtime, call: Call, client: Client) -> None:
         call.claim_win()
     now = time.perf_counter()
     entry = call.entry = _log_record(call, client, now)
-    if exchange.verb in _BILLED and call.attempt.tap.started:
+    if exchange.verb in _BILLED_VERBS and call.attempt.tap.started:
         usage, entry.usage_source = call.attempt.tap.usage, REPORTED
         if usage is None or usage.estimated or not call.attempt.tap.has_all_counts:
             usage, entry.usage_source = usage_of(call)
@@ -237,10 +237,10 @@ def _requested_tier(exchange: Exchange) -> str | None:
     if raw is None:
         return None
     try:
-        decoded = _tier_decoder.decode(raw)
+        decoded_value = _tier_decoder.decode(raw)
     except msgspec.MsgspecError:
         return None
-    name = decoded.type if isinstance(decoded, _BedrockTier) else decoded
+    name = decoded_value.type if isinstance(decoded_value, _BedrockTier) else decoded_value
     tier = name.lower().removeprefix("service_tier_")
     return "priority" if tier == "fast" else tier
 

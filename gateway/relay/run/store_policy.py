@@ -136,12 +136,14 @@ async def _load_previous(runtime: Runtime, call: Call, policy: StorePolicy, prev
         exchange.native_continuation = NativeRequest(stored_response.provider, exchange.fields)
         policy.store = False
         return
-    earlier = input_items(stored_response.previous_items, stored_response.input)
+    previous_items = input_items(stored_response.previous_items, stored_response.input)
     output = output_items(stored_response.response)
-    earlier_with_ids = items_with_ids(earlier, stored_response.id)
+    earlier_with_ids = items_with_ids(previous_items, stored_response.id)
     exchange.earlier_responses = {previous: {"input": earlier_with_ids, "output": output}}
-    policy.previous_items = msgspec.json.encode([*earlier, *output])
-    exchange.native_continuation = _native_request(call, stored_response, [*earlier, *output])
+    policy.previous_items = msgspec.json.encode([*previous_items, *output])
+    exchange.native_continuation = _native_request(
+        call, stored_response, [*previous_items, *output]
+    )
 
 
 def _native_request(

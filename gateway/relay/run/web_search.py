@@ -188,7 +188,7 @@ class _SearchRounds:
     ) -> AsyncGenerator[tuple[list[Event], list[ToolResult]]]:
         """Runs the searches of one round together: their events, and at the end all results."""
         self.deadlines.set_timeout(self.endpoint.timeout_s + 5, "idle")
-        admitted: list[tuple[ToolCall, str, str, SearchRecord]] = []
+        searches: list[tuple[ToolCall, str, str, SearchRecord]] = []
         results: list[ToolResult] = []
         for call in calls:
             query = str((call.arguments or {}).get("query") or "")
@@ -200,14 +200,14 @@ class _SearchRounds:
             call_id = translate.search_id(self.call.exchange.id, self.searches)
             search_record = SearchRecord(query=query[:400])
             record.searches.append(search_record)
-            admitted.append((call, call_id, query, search_record))
+            searches.append((call, call_id, query, search_record))
         tasks = [
             asyncio.create_task(self._search(query, search_record))
-            for _, _, query, search_record in admitted
+            for _, _, query, search_record in searches
         ]
         try:
             # Each call is directly followed by its result, as clients expect it.
-            for (call, call_id, query, _), task in zip(admitted, tasks, strict=True):
+            for (call, call_id, query, _), task in zip(searches, tasks, strict=True):
                 yield translate.call_events(call_id, query), []
                 search_outcome = await task
                 yield self._search_ended(call_id, search_outcome), []
@@ -234,20 +234,20 @@ class _SearchRounds:
         return _result(call, translate.result_text(search_outcome, self.search.size), is_error=None)
 
     async def _search(self, query: str, record: SearchRecord) -> list[SearchResult] | SearchFailed:
-        began = time.perf_counter()
+        started_s = time.perf_counter()
         try:
             results = await search_web(
                 self.runtime.upstreams,
                 self.endpoint,
                 query,
-                allowed=self.search.allowed,
+                allowed_domains=self.search.allowed,
                 blocked_domains=self.search.blocked,
             )
         except SearchFailed as failure:
             record.error = str(failure)
             return failure
         finally:
-            record.duration_ms = (time.perf_counter() - began) * 1000
+            record.duration_ms = (time.perf_counter() - started_s) * 1000
         record.results = len(results)
         return results
 

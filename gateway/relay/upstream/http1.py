@@ -647,17 +647,17 @@ def _origin(url: httpx.URL) -> Origin:
     return (url.raw_scheme, url.raw_host, url.port)
 
 
-def _head(method: str, url: httpx.URL, raw: list[Header]) -> bytes:
+def _head(method: str, url: httpx.URL, headers: list[Header]) -> bytes:
     """The request line and headers as bytes; rejects line breaks in any of them."""
     line = b"".join((method.encode("ascii"), b" ", url.raw_path, b" HTTP/1.1\r\n"))
     if line.count(b"\n") != 1 or line.count(b"\r") != 1:
         raise httpx.LocalProtocolError("a URL contains a line break")
-    return line + _encode_headers(raw)
+    return line + _encode_headers(headers)
 
 
-def _encode_headers(raw: Sequence[Header]) -> bytes:
+def _encode_headers(headers: Sequence[Header]) -> bytes:
     """Headers as bytes; rejects line breaks in any of them."""
-    lines = b"".join([part for name, value in raw for part in (name, b": ", value, b"\r\n")])
-    if lines.count(b"\n") != len(raw) or lines.count(b"\r") != len(raw):
+    lines = b"".join([part for name, value in headers for part in (name, b": ", value, b"\r\n")])
+    if lines.count(b"\n") != len(headers) or lines.count(b"\r") != len(headers):
         raise httpx.LocalProtocolError("a header contains a line break")
     return lines

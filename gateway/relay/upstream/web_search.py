@@ -65,7 +65,7 @@ async def search_web(
     endpoint: SearchEndpoint,
     query: str,
     *,
-    allowed: list[str],
+    allowed_domains: list[str],
     blocked_domains: list[str],
 ) -> list[SearchResult]:
     """The pages found for a query, restricted to the domains. Raises SearchFailed."""
@@ -74,14 +74,14 @@ async def search_web(
         raise SearchFailed("the query is empty")
     try:
         async with asyncio.timeout(endpoint.timeout_s):
-            data = await _send(upstreams, endpoint, query, allowed, blocked_domains)
+            data = await _send(upstreams, endpoint, query, allowed_domains, blocked_domains)
     except TimeoutError:
         message = f"the search did not finish within {endpoint.timeout_s:g} s"
         raise SearchFailed(message) from None
     except GatewayError:
         raise SearchFailed("the search endpoint could not be reached") from None
     results = _results_in(data, endpoint.max_results * 4)
-    return [r for r in results if is_allowed(r.url, allowed, blocked_domains)][
+    return [r for r in results if is_allowed(r.url, allowed_domains, blocked_domains)][
         : endpoint.max_results
     ]
 
@@ -90,7 +90,7 @@ async def _send(
     upstreams: Upstreams,
     endpoint: SearchEndpoint,
     query: str,
-    allowed: list[str],
+    allowed_domains: list[str],
     blocked_domains: list[str],
 ) -> bytes:
     url = search_url(endpoint.url)
@@ -104,14 +104,14 @@ async def _send(
         headers.append((b"authorization", f"Bearer {key}".encode("latin-1", "replace")))
     method, content = "GET", b""
     if endpoint.format == "searxng":
-        sites = " OR ".join(f"site:{domain}" for domain in allowed[:10])
-        text = f"{query} ({sites})" if len(allowed) > 1 else f"{query} {sites}".rstrip()
+        sites = " OR ".join(f"site:{domain}" for domain in allowed_domains[:10])
+        text = f"{query} ({sites})" if len(allowed_domains) > 1 else f"{query} {sites}".rstrip()
         url = url.copy_merge_params({"q": text, "format": "json"})
     else:
         method = "POST"
         body: dict[str, Any] = {"query": query, "max_results": endpoint.max_results}
-        if allowed:
-            body["include_domains"] = allowed
+        if allowed_domains:
+            body["include_domains"] = allowed_domains
         if blocked_domains:
             body["exclude_domains"] = blocked_domains
         content = msgspec.json.encode(body)

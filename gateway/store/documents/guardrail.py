@@ -19,7 +19,7 @@ from gateway.store.documents.shape import (
 from gateway.store.field_values import InvalidField
 from gateway.store.guardrails import guardrail_value
 
-_COPIED = (
+_COPIED_FIELDS = (
     *("kind", "action", "check_requests", "check_responses", "everywhere", "on_error"),
     *("timeout_s", "position", "enabled"),
 )
@@ -32,7 +32,7 @@ def read_guardrail(row: Guardrail) -> dict[str, Any]:
             name=row.name,
             settings=row.settings,
             credential=hide_value(row.credential),
-            **{name: getattr(row, name) for name in _COPIED},
+            **{name: getattr(row, name) for name in _COPIED_FIELDS},
         )
     )
     return document
@@ -47,7 +47,7 @@ def write_guardrail(document: dict[str, Any], row: Guardrail | None) -> Guardrai
         raise Refused("name", "a guardrail cannot be renamed: routes and keys refer to its name")
     stored_url = (row.settings or {}).get("url")
     row.name = values.name
-    for name in _COPIED:
+    for name in _COPIED_FIELDS:
         setattr(row, name, getattr(values, name))
     try:
         row.settings = settings_json(parse_settings(values.kind, values.settings))

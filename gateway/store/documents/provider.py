@@ -58,7 +58,7 @@ def read_provider(row: Provider) -> dict[str, Any]:
     credential = HIDDEN if row.credential else ""
     if row.credential_env and not row.credential:
         credential = f"${row.credential_env}"
-    copied = {name: getattr(row, name) for name in _COPIED_FIELDS}
+    copied_fields = {name: getattr(row, name) for name in _COPIED_FIELDS}
     values = ProviderDoc(
         credential=credential,
         headers=hide_values(row.headers),
@@ -68,7 +68,7 @@ def read_provider(row: Provider) -> dict[str, Any]:
         limits=limits_value(row),
         budget=budget_of(row),
         markup=strip_trailing_zeros(row.markup),
-        **copied,
+        **copied_fields,
     )
     document: dict[str, Any] = as_json(values)
     return document
@@ -79,7 +79,7 @@ def write_provider(document: dict[str, Any], row: Provider | None) -> Provider:
     values = convert_document(document, ProviderDoc)
     row = row or Provider()
     claim(row)
-    previous = recipient_of(row) if row.pk else None
+    previous_recipient = recipient_of(row) if row.pk else None
     for name in _COPIED_FIELDS:
         setattr(row, name, getattr(values, name))
     row.proxy = unmask_proxy(values.proxy, row.proxy)
@@ -87,7 +87,7 @@ def write_provider(document: dict[str, Any], row: Provider | None) -> Provider:
         row.client_key = values.client_key
     elif not row.client_key:
         raise Refused("client_key", f"{HIDDEN} stands for the stored key, but no key is stored")
-    moved = previous is not None and is_moved(previous, recipient_of(row))
+    moved = previous_recipient is not None and is_moved(previous_recipient, recipient_of(row))
     credential = _credential(row, values.credential, moved=moved)
     row.headers = restore_hidden_values(values.headers, row.headers or {}, "headers", moved=moved)
     stored_query = row.query or {}

@@ -35,8 +35,8 @@ def read_route(row: Route) -> dict[str, Any]:
 def write_route(document: dict[str, Any], row: Route | None) -> Route:
     """Create or change a route. Raises Refused."""
     values = convert_document(document, RouteDoc)
-    owned = row or Route()
-    claim(owned)
+    owned_route = row or Route()
+    claim(owned_route)
     if not values.name.strip() or len(values.name) > 200:
         raise Refused("name", "a route name must have 1 to 200 characters")
     for field in ("limits", "key_limits"):
@@ -50,18 +50,18 @@ def write_route(document: dict[str, Any], row: Route | None) -> Route:
     try:
         with transaction.atomic():
             version = save_route(spec, route=row, number=number, author=actor()[0])
-            saved = Route.objects.get(pk=version.route_id)
-            before = _fields_beside_spec(saved)
-            saved.source, saved.source_ref = owned.source, owned.source_ref
-            set_limits(saved, values.limits)
-            saved.key_limits = non_null_fields(values.key_limits)
-            if _fields_beside_spec(saved) != before:
-                saved.save()
+            saved_route = Route.objects.get(pk=version.route_id)
+            before = _fields_beside_spec(saved_route)
+            saved_route.source, saved_route.source_ref = owned_route.source, owned_route.source_ref
+            set_limits(saved_route, values.limits)
+            saved_route.key_limits = non_null_fields(values.key_limits)
+            if _fields_beside_spec(saved_route) != before:
+                saved_route.save()
     except Conflict:
         raise Refused("", "it was changed by someone else at the same time; try again") from None
     except ValueError as error:
         raise Refused("", str(error)) from None
-    return saved
+    return saved_route
 
 
 def _fields_beside_spec(row: Route) -> tuple[Any, ...]:
