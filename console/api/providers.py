@@ -83,7 +83,7 @@ class CatalogueOut(Schema):
     message: str
     status: int | None
     new: list[ListedOut]
-    not_found_response: list[str]
+    missing: list[str]
     changed: list[RepricedOut]
     unchanged: int
 
