@@ -89,7 +89,7 @@ class RetryPlan:
     Attributes:
         pause_due: whether `next_candidate` has just begun a further round.
         round_number: completed rounds.
-        bypassed: candidates that `next_candidate` skipped; the caller may empty it.
+        bypassed_candidates: candidates that `next_candidate` skipped; the caller may empty it.
     """
 
     def __init__(
