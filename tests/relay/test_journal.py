@@ -391,3 +391,21 @@ def test_no_process_takes_a_segment_that_is_being_made(tmp_path: Path) -> None:
     over.set()
     searcher.join()
     assert paths == []
+
+
+def test_a_busy_journal_reuses_its_segments(tmp_path: Path) -> None:
+    """The first write to a page of a new file costs more than encoding its record."""
+    files: set[Path] = set()
+
+    def write(batch: list[LogRecord]) -> None:
+        files.update(tmp_path.glob("*.journal"))
+
+    journal = Journal(tmp_path, write, reserve_bytes=2 * SIZE)
+    body = b"x" * 100_000
+    for n in range(300):
+        journal.append(entry(f"r{n}", body))
+        if n % 30 == 29:
+            until(lambda: journal.depth == 0)
+    journal.close()
+    assert journal.counters.written == 300
+    assert len(files) <= 10

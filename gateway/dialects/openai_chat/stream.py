@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, assert_never
 
 import msgspec
@@ -59,6 +60,8 @@ from gateway.framing.sse import Frame
 # The finish is buffered until the usage or the end of the bytes has arrived, because any
 # chunk may carry the usage, before or after the finish.
 
+# What a response id has in addition to the characters of a call id.
+_NO_ID_CHARS = re.compile(r"[^\w-]+")
 _DECODE_ERRORS = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
@@ -201,7 +204,7 @@ class ChatStreamParser:
         response_id = chunk.id if isinstance(chunk.id, str) else ""
         model = chunk.model if isinstance(chunk.model, str) else ""
         self._model = self._model or model
-        self._calls.response_id = "".join(c for c in response_id if c.isalnum() or c in "-_")
+        self._calls.response_id = _NO_ID_CHARS.sub("", response_id)
         self._calls.state_origin = (self._kind, self._model)
         events.append(_start_event(chunk, response_id, model, self._usage))
 

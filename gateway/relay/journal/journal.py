@@ -28,6 +28,7 @@ import msgspec
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.relay.journal.segments import (
     FULL_AGAIN_S,
+    MAX_SURPLUS,
     SIZE,
     SUFFIX,
     Segment,
@@ -262,7 +263,8 @@ class Backlog:
     def _add_segment(self, length: int) -> bool:
         """Adds a segment for a record of `length` bytes to the open chunk, if there is room."""
         # The longer the backlog, the larger its segments, as each uses a file descriptor.
-        preferred_size = SIZE << min(len(self._sealed), MAX_DOUBLINGS)
+        doublings = max(0, len(self._sealed) - MAX_SURPLUS)
+        preferred_size = SIZE << min(doublings, MAX_DOUBLINGS)
         segment = self._segments.acquire(
             length, preferred_size=preferred_size, bounded=self._spilling
         )

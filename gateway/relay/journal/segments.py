@@ -274,8 +274,13 @@ log = logging.getLogger(__name__)
 FULL_AGAIN_S = 2.0
 
 
+# Released segments that are kept in addition to the reserve. The pages of a reused segment are in
+# memory, while each first write to a page of a new file costs 12 us.
+MAX_SURPLUS = 8
+
+
 class SegmentPool:
-    """Provides segments and reuses released ones. Thread-safe.
+    """Provides segments and reuses released ones, the last one first. Thread-safe.
 
     Attributes:
         full: whether the disk or the limit was full at the last attempt. Until there is room
@@ -285,6 +290,7 @@ class SegmentPool:
     def __init__(self, directory: Path, *, max_bytes: int, reserve_bytes: int) -> None:
         self._directory = directory
         self._reserve = -(-reserve_bytes // SIZE)
+        self._max_spares = self._reserve + (MAX_SURPLUS if max_bytes > self._reserve * SIZE else 0)
         self._limit = max_bytes + self._reserve * SIZE
         self._lock = threading.Lock()
         self._used: set[Segment] = set()
@@ -311,7 +317,8 @@ class SegmentPool:
         """
         min_size, size = size_for(length), size_for(length, preferred_size)
         with self._lock:
-            if self._spares and min_size == SIZE and (self.full or size == SIZE):
+            has_surplus = len(self._spares) > self._reserve
+            if self._spares and min_size == SIZE and (self.full or (has_surplus and size == SIZE)):
                 segment = self._spares.pop()
                 self._used.add(segment)
                 return segment
@@ -369,7 +376,7 @@ class SegmentPool:
         with self._lock:
             for segment in segments:
                 self._used.discard(segment)
-                if segment.size == SIZE and len(self._spares) < self._reserve:
+                if segment.size == SIZE and len(self._spares) < self._max_spares:
                     segment.reset()
                     self._spares.append(segment)
                 else:
