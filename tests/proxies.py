@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.ports import free_port
-from tests.servers import listening
+from tests.servers import listening_port
 from tests.waits import until
 
 # tinyproxy takes no other characters.
@@ -171,5 +171,5 @@ async def socks_proxy(
 ) -> AsyncIterator[SocksProxy]:
     """A SOCKS5 proxy for as long as the block; `names` are the hosts that it resolves."""
     proxy = SocksProxy(auth=auth, reply=reply, names=names or {})
-    async with listening(proxy.serve) as proxy.port:
+    async with listening_port(proxy.serve) as proxy.port:
         yield proxy

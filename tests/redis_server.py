@@ -51,7 +51,7 @@ class RedisServer:
 
 
 @contextmanager
-def running(directory: Path) -> Iterator[RedisServer]:
+def running_server(directory: Path) -> Iterator[RedisServer]:
     """A Redis for as long as the block; the test is skipped where there is none."""
     if shutil.which("redis-server") is None:
         pytest.skip("redis-server is not installed; `apt-get install redis-server`")

@@ -12,7 +12,9 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def listening(serve: Serve, *, context: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+async def listening_port(
+    serve: Serve, *, context: ssl.SSLContext | None = None
+) -> AsyncIterator[int]:
     """The port on loopback where `serve` gets each connection, which is closed after it."""
     handlers: set[asyncio.Task[None]] = set()
 

@@ -66,7 +66,7 @@ def run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     )
 
 
-def passes(*command: str) -> None:
+def assert_command_passes(*command: str) -> None:
     done = run(*command)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
 
@@ -75,11 +75,11 @@ def passes(*command: str) -> None:
 
 
 def test_ruff_finds_nothing() -> None:
-    passes("ruff", "check", "--no-cache", ".")
+    assert_command_passes("ruff", "check", "--no-cache", ".")
 
 
 def test_everything_is_formatted() -> None:
-    passes("ruff", "format", "--check", "--no-cache", ".")
+    assert_command_passes("ruff", "format", "--check", "--no-cache", ".")
 
 
 def test_ruff_would_find_what_is_forbidden(tmp_path: Path) -> None:
@@ -93,11 +93,11 @@ def test_ruff_would_find_what_is_forbidden(tmp_path: Path) -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.wide(every=0)
 def test_types_are_strict() -> None:
-    passes("mypy")
+    assert_command_passes("mypy")
 
 
 def test_no_layer_imports_a_higher_one() -> None:
-    passes("lint-imports", "--no-cache", "--no-logo")
+    assert_command_passes("lint-imports", "--no-cache", "--no-logo")
 
 
 def test_imports_against_the_layers_are_detected(tmp_path: Path) -> None:
@@ -118,11 +118,11 @@ def test_imports_against_the_layers_are_detected(tmp_path: Path) -> None:
         with (tmp_path / name).open("a") as file:
             file.write(f"\n{line}\n")
     done = run("lint-imports", "--no-cache", "--no-logo", cwd=tmp_path)
-    contracts = configured("importlinter", "contracts")
+    contracts = tool_table("importlinter", "contracts")
     assert [c["name"] for c in contracts if f"{c['name']} BROKEN" not in done.stdout] == []
 
 
-def configured(*path: str) -> list[dict]:
+def tool_table(*path: str) -> list[dict]:
     """A part of pyproject.toml's tool table."""
     tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
     for name in path:
@@ -133,7 +133,7 @@ def configured(*path: str) -> list[dict]:
 def test_every_module_is_in_a_layer() -> None:
     layers, *_, independent = [
         contract
-        for contract in configured("importlinter", "contracts")
+        for contract in tool_table("importlinter", "contracts")
         if contract["type"] in {"layers", "independence"}
     ]
     placed = {name.strip() for layer in layers["layers"] for name in layer.split(":")}

@@ -80,7 +80,7 @@ def channel(url: str, **values: Any) -> AlertChannel:
     return row
 
 
-def figures(**changes: Any) -> ProcessFigures:
+def process_figures(**changes: Any) -> ProcessFigures:
     base = ProcessFigures(
         snapshot=store.load_snapshot(), budgets={}, cooldowns=(), lost_rows=0, waiting_rows=0
     )
@@ -101,7 +101,7 @@ class Node:
 
 def open_conditions(**changes: Any) -> list[Condition]:
     thresholds = store.load_options().alert_thresholds
-    return current_conditions(figures(**changes), timezone.now(), thresholds)
+    return current_conditions(process_figures(**changes), timezone.now(), thresholds)
 
 
 def conditions(**changes: Any) -> list[tuple[AlertEvent, str]]:

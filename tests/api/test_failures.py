@@ -53,10 +53,10 @@ def test_a_405_lists_the_allowed_methods(api: Client) -> None:
 
 
 def test_an_unavailable_database_is_503(api: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(*_args: Any, **_kwargs: Any) -> None:
+    def raise_unavailable(*_args: Any, **_kwargs: Any) -> None:
         raise OperationalError("could not connect to 10.0.0.7")
 
-    monkeypatch.setattr(UsageHour.objects.__class__, "in_range", away)
+    monkeypatch.setattr(UsageHour.objects.__class__, "in_range", raise_unavailable)
     answer = send(api, "GET", "usage")
     assert shape(answer) == (503, "")
     assert answer["Retry-After"]
@@ -66,10 +66,10 @@ def test_an_unavailable_database_is_503(api: Client, monkeypatch: pytest.MonkeyP
 def test_an_internal_error_is_logged_and_hidden_from_the_client(
     api: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(*_args: Any, **_kwargs: Any) -> None:
+    def raise_key_error(*_args: Any, **_kwargs: Any) -> None:
         raise KeyError("sk-canary")
 
-    monkeypatch.setattr(UsageHour.objects.__class__, "in_range", broken)
+    monkeypatch.setattr(UsageHour.objects.__class__, "in_range", raise_key_error)
     answer = send(api, "GET", "usage")
     assert shape(answer) == (500, "")
     assert "canary" not in answer.content.decode()

@@ -23,7 +23,7 @@ def post(api: Client, path: str, body: Any) -> Any:
 
 
 @pytest.fixture
-def filled(api: Client) -> Client:
+def api_with_models(api: Client) -> Client:
     openai = Provider.objects.create(name="openai", preset="openai")
     store.set_credential(openai, SECRET)
     claude = Provider.objects.create(name="anthropic", preset="anthropic")
@@ -44,9 +44,11 @@ def as_key(**values: Any) -> Client:
 
 
 @pytest.mark.parametrize("path", ["/model/info", "/v1/model/info"])
-def test_every_target_is_listed_with_context_price_and_abilities(filled: Client, path: str) -> None:
+def test_every_target_is_listed_with_context_price_and_abilities(
+    api_with_models: Client, path: str
+) -> None:
     assert not is_edge_path(path)
-    data = filled.get(path).json()["data"]
+    data = api_with_models.get(path).json()["data"]
     assert [row["model_name"] for row in data] == ["big", "fast", "fast", "small", "small"]
     one = next(row for row in data if row["litellm_params"]["model"] == "openai/gpt-4o-mini")
     info = one["model_info"]
@@ -59,15 +61,15 @@ def test_every_target_is_listed_with_context_price_and_abilities(filled: Client,
     assert SECRET not in json.dumps(data)
 
 
-def test_model_info_returns_one_deployment_by_id(filled: Client) -> None:
+def test_model_info_returns_one_deployment_by_id(api_with_models: Client) -> None:
     pk = Target.objects.get(model__name="claude-opus-4-6").pk
-    (row,) = filled.get("/model/info", {"litellm_model_id": pk}).json()["data"]
+    (row,) = api_with_models.get("/model/info", {"litellm_model_id": pk}).json()["data"]
     assert row["model_name"] == "big"
-    answer = filled.get("/model/info", {"litellm_model_id": "none"})
+    answer = api_with_models.get("/model/info", {"litellm_model_id": "none"})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "litellm_model_id")
 
 
-def test_a_key_sees_only_its_models_without_api_base(filled: Client) -> None:
+def test_a_key_sees_only_its_models_without_api_base(api_with_models: Client) -> None:
     client = as_key(routes=["big"])
     (row,) = client.get("/model/info").json()["data"]
     assert row["model_name"] == "big"
@@ -77,23 +79,23 @@ def test_a_key_sees_only_its_models_without_api_base(filled: Client) -> None:
     assert client.get("/model_group/info", {"model_group": "fast"}).json() == {"data": []}
 
 
-def test_a_model_group_has_the_best_values_of_its_targets(filled: Client) -> None:
-    (group,) = filled.get("/model_group/info", {"model_group": "fast"}).json()["data"]
+def test_a_model_group_has_the_best_values_of_its_targets(api_with_models: Client) -> None:
+    (group,) = api_with_models.get("/model_group/info", {"model_group": "fast"}).json()["data"]
     assert group["providers"] == ["anthropic", "openai"]
     assert group["max_input_tokens"] == 200_000
     assert group["input_cost_per_token"] == pytest.approx(1e-6)
     assert "temperature" in group["supported_openai_params"]
-    names = [row["model_group"] for row in filled.get("/model_group/info").json()["data"]]
+    names = [row["model_group"] for row in api_with_models.get("/model_group/info").json()["data"]]
     assert names == ["big", "fast", "small"]
 
 
 @pytest.mark.parametrize("path", ["/model/info", "/model_group/info", "/key/info"])
-def test_a_request_without_key_gets_401(filled: Client, path: str) -> None:
+def test_a_request_without_key_gets_401(api_with_models: Client, path: str) -> None:
     answer = Client().get(path)
     assert (answer.status_code, answer.json()["error"]["type"]) == (401, "auth_error")
 
 
-def test_an_expired_key_gets_the_expired_key_error(filled: Client) -> None:
+def test_an_expired_key_gets_the_expired_key_error(api_with_models: Client) -> None:
     client = as_key(expires_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
     error = client.get("/model/info").json()["error"]
     assert (error["type"], error["code"]) == ("expired_key", "401")
@@ -215,7 +217,7 @@ WORDS = [{"role": "user", "content": "How many tokens are these words?"}]
     ],
     ids=["messages", "prompt", "contents", "system"],
 )
-def test_tokens_are_counted(filled: Client, request_document: dict[str, Any]) -> None:
+def test_tokens_are_counted(api_with_models: Client, request_document: dict[str, Any]) -> None:
     answer = post(
         as_key(routes=["fast"]), "/utils/token_counter", {"model": "fast", **request_document}
     )
@@ -225,20 +227,24 @@ def test_tokens_are_counted(filled: Client, request_document: dict[str, Any]) ->
     assert body["error"] is False
 
 
-def test_the_token_count_includes_tools(filled: Client) -> None:
+def test_the_token_count_includes_tools(api_with_models: Client) -> None:
     schema = {"type": "object", "properties": {"city": {"type": "string"}}}
-    bare = post(filled, "/utils/token_counter", {"model": "fast", "messages": WORDS}).json()
+    bare = post(
+        api_with_models, "/utils/token_counter", {"model": "fast", "messages": WORDS}
+    ).json()
     for tool in (
         {"type": "function", "function": {"name": "weather", "parameters": schema}},
         {"name": "weather", "input_schema": schema},
     ):
         body = {"model": "fast", "messages": WORDS, "tools": [tool]}
-        more = post(filled, "/utils/token_counter", body).json()
+        more = post(api_with_models, "/utils/token_counter", body).json()
         assert more["total_tokens"] > bare["total_tokens"] + 10
 
 
-def test_a_model_that_nobody_serves_is_counted_by_its_name(filled: Client) -> None:
-    body = post(filled, "/utils/token_counter", {"model": "gpt-4o", "prompt": "words"}).json()
+def test_a_model_that_nobody_serves_is_counted_by_its_name(api_with_models: Client) -> None:
+    body = post(
+        api_with_models, "/utils/token_counter", {"model": "gpt-4o", "prompt": "words"}
+    ).json()
     assert body["model_used"] == "gpt-4o"
 
 
@@ -254,22 +260,22 @@ def test_a_model_that_nobody_serves_is_counted_by_its_name(filled: Client) -> No
     ],
 )
 def test_an_invalid_token_count_request_is_refused(
-    filled: Client, body: Any, status: int, param: str
+    api_with_models: Client, body: Any, status: int, param: str
 ) -> None:
     answer = post(as_key(routes=["fast"]), "/utils/token_counter", body)
     assert (answer.status_code, answer.json()["error"]["param"]) == (status, param)
 
 
-def test_the_upstream_request_is_shown_without_the_key(filled: Client) -> None:
+def test_the_upstream_request_is_shown_without_the_key(api_with_models: Client) -> None:
     body = {"model": "big", "messages": WORDS, "max_tokens": 9, "stop": ["END"]}
     request_document = {"call_type": "completion", "request_body": body}
-    payload = post(filled, "/utils/transform_request", request_document).json()
+    payload = post(api_with_models, "/utils/transform_request", request_document).json()
     assert payload["raw_request_api_base"] == "https://api.anthropic.com/v1/messages"
     sent = payload["raw_request_body"]
     assert (sent["model"], sent["stop_sequences"]) == ("claude-opus-4-6", ["END"])
     assert payload["error"] is None
     request_document["request_body"] = {**body, "model": "fast"}
-    headers = post(filled, "/utils/transform_request", request_document).json()[
+    headers = post(api_with_models, "/utils/transform_request", request_document).json()[
         "raw_request_headers"
     ]
     assert "***" in str(headers)
@@ -289,17 +295,19 @@ def test_the_upstream_request_is_shown_without_the_key(filled: Client) -> None:
     ],
 )
 def test_an_upstream_request_that_cannot_be_shown_is_refused(
-    filled: Client, request_document: Any, status: int, param: str
+    api_with_models: Client, request_document: Any, status: int, param: str
 ) -> None:
-    answer = post(filled, "/utils/transform_request", request_document)
+    answer = post(api_with_models, "/utils/transform_request", request_document)
     assert (answer.status_code, answer.json()["error"]["param"]) == (status, param)
 
 
-def test_an_untranslatable_request_is_an_error_in_the_response(filled: Client) -> None:
+def test_an_untranslatable_request_is_an_error_in_the_response(api_with_models: Client) -> None:
     """LiteLLM answers 200 with the reason in `error`."""
     body = {"model": "big", "messages": "hello"}
     response = post(
-        filled, "/utils/transform_request", {"call_type": "completion", "request_body": body}
+        api_with_models,
+        "/utils/transform_request",
+        {"call_type": "completion", "request_body": body},
     )
     assert response.json()["raw_request_body"] is None
     assert response.json()["error"]

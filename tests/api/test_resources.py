@@ -31,7 +31,7 @@ def _text(body: Any) -> Any:
 
 
 @pytest.fixture
-def filled(api: Client) -> Client:
+def api_with_resources(api: Client) -> Client:
     for path, body in (
         ("providers", PROVIDER),
         ("models", {"name": "one/org/m"}),
@@ -55,63 +55,71 @@ ROWS = [
 
 @pytest.mark.parametrize(("kind", "name"), ROWS)
 def test_each_kind_is_created_read_changed_and_deleted(
-    filled: Client, kind: str, name: str
+    api_with_resources: Client, kind: str, name: str
 ) -> None:
-    one = send(filled, "GET", f"{kind}/{name}").json()
-    (listed,) = send(filled, "GET", kind).json()["items"]
+    one = send(api_with_resources, "GET", f"{kind}/{name}").json()
+    (listed,) = send(api_with_resources, "GET", kind).json()["items"]
     assert listed == one
     assert one["name"] == name
     assert one["source"] == "database"
 
-    again = send(filled, "PUT", f"{kind}/{name}", one)
+    again = send(api_with_resources, "PUT", f"{kind}/{name}", one)
     assert again.status_code == 200, again.content
     same = {k: v for k, v in again.json().items() if k != "updated_at"}
     assert same == {k: v for k, v in one.items() if k != "updated_at"}
 
     for row in ("keys/agent", "routes/fast", "models/one/org/m", "providers/one", "teams/crew"):
-        assert send(filled, "DELETE", row).status_code == 204
-    assert send(filled, "GET", f"{kind}/{name}").status_code == 404
+        assert send(api_with_resources, "DELETE", row).status_code == 204
+    assert send(api_with_resources, "GET", f"{kind}/{name}").status_code == 404
 
 
-def test_a_change_applies_immediately(filled: Client) -> None:
+def test_a_change_applies_immediately(api_with_resources: Client) -> None:
     before = store.current_version()
     changed = send(
-        filled, "PATCH", "routes/fast", {"retries": 4, "limits": {"requests_per_minute": 7}}
+        api_with_resources,
+        "PATCH",
+        "routes/fast",
+        {"retries": 4, "limits": {"requests_per_minute": 7}},
     )
     assert changed.json()["retries"] == 4
     assert store.current_version() > before
     route = store.load_snapshot().routes["fast"]
     assert (route.retries, route.limits.requests_per_minute) == (4, 7)
 
-    back = send(filled, "PATCH", "routes/fast", {"retries": None, "limits": None}).json()
+    back = send(
+        api_with_resources, "PATCH", "routes/fast", {"retries": None, "limits": None}
+    ).json()
     assert (back["retries"], back["limits"]["requests_per_minute"]) == (1, None)
 
 
-def test_put_resets_missing_fields(filled: Client) -> None:
-    send(filled, "PATCH", "teams/crew", {"budget": {"month_usd": "5"}})
-    assert send(filled, "PUT", "teams/crew", {}).json()["budget"]["month_usd"] is None
+def test_put_resets_missing_fields(api_with_resources: Client) -> None:
+    send(api_with_resources, "PATCH", "teams/crew", {"budget": {"month_usd": "5"}})
+    assert send(api_with_resources, "PUT", "teams/crew", {}).json()["budget"]["month_usd"] is None
 
 
-def test_a_key_is_returned_once_and_works(filled: Client) -> None:
-    change = send(filled, "POST", "keys", {"name": "other", "routes": ["fast"]}).json()
+def test_a_key_is_returned_once_and_works(api_with_resources: Client) -> None:
+    change = send(api_with_resources, "POST", "keys", {"name": "other", "routes": ["fast"]}).json()
     assert store.load_snapshot().keys[store.digest(change["key"])].routes == ("fast",)
-    assert change["key"] not in send(filled, "GET", "keys").content.decode()
-    assert "key" not in send(filled, "GET", "keys/other").json()
+    assert change["key"] not in send(api_with_resources, "GET", "keys").content.decode()
+    assert "key" not in send(api_with_resources, "GET", "keys/other").json()
 
 
-def test_a_rotated_key_keeps_its_identity(filled: Client) -> None:
-    first = send(filled, "POST", "keys", {"name": "other"}).json()
-    second = send(filled, "POST", "keys/other/rotate?grace_s=60").json()
+def test_a_rotated_key_keeps_its_identity(api_with_resources: Client) -> None:
+    first = send(api_with_resources, "POST", "keys", {"name": "other"}).json()
+    second = send(api_with_resources, "POST", "keys/other/rotate?grace_s=60").json()
     keys = store.load_snapshot().keys
     assert (
         keys[store.digest(first["key"])].id == keys[store.digest(second["key"])].id == first["id"]
     )
-    assert send(filled, "POST", "keys/other/rotate?grace_s=-1").json()["field"] == "grace_s"
+    assert (
+        send(api_with_resources, "POST", "keys/other/rotate?grace_s=-1").json()["field"]
+        == "grace_s"
+    )
 
-    assert send(filled, "POST", "keys/other/revoke").json()["revoked_at"] is not None
+    assert send(api_with_resources, "POST", "keys/other/revoke").json()["revoked_at"] is not None
     assert store.digest(second["key"]) not in store.load_snapshot().keys
-    assert send(filled, "POST", "keys/other/rotate").status_code == 422
-    send(filled, "POST", "keys/other/restore")
+    assert send(api_with_resources, "POST", "keys/other/rotate").status_code == 422
+    send(api_with_resources, "POST", "keys/other/restore")
     assert store.digest(second["key"]) in store.load_snapshot().keys
 
 
@@ -136,20 +144,20 @@ def test_a_rotated_key_keeps_its_identity(filled: Client) -> None:
     ],
 )
 def test_an_invalid_field_is_named(
-    filled: Client, method: str, path: str, body: Any, status: int, field: str | None
+    api_with_resources: Client, method: str, path: str, body: Any, status: int, field: str | None
 ) -> None:
     changes = Change.objects.count()
-    answer = send(filled, method, path, body)
+    answer = send(api_with_resources, method, path, body)
     assert answer.status_code == status, answer.content
     assert answer.json()["detail"]
     assert answer.json().get("field") == field
     assert Change.objects.count() == changes
 
 
-def test_rows_of_a_file_are_read_only(filled: Client) -> None:
+def test_rows_of_a_file_are_read_only(api_with_resources: Client) -> None:
     Provider.objects.update(source=RowSource.FILE, source_ref="litellm.yaml:3")
     for method in ("PUT", "PATCH", "DELETE"):
-        answer = send(filled, method, "providers/one", PROVIDER)
+        answer = send(api_with_resources, method, "providers/one", PROVIDER)
         assert answer.status_code == 409
         assert "litellm.yaml:3" in answer.json()["detail"]
 
@@ -186,7 +194,7 @@ def test_a_repeated_request_in_progress_is_a_conflict(api: Client) -> None:
     assert send(api, "POST", "teams", {"name": "a"}, **{"idempotency-key": "k"}).status_code == 409
 
 
-def test_a_viewer_reads_and_changes_nothing(filled: Client) -> None:
+def test_a_viewer_reads_and_changes_nothing(api_with_resources: Client) -> None:
     viewer = Client()
     viewer.force_login(User.objects.create_user("vic"))
     for kind, name in ROWS:
@@ -200,19 +208,19 @@ def test_a_viewer_reads_and_changes_nothing(filled: Client) -> None:
     assert send(Client(), "GET", "providers").status_code == 401
 
 
-def test_gateway_keys_are_refused(filled: Client) -> None:
+def test_gateway_keys_are_refused(api_with_resources: Client) -> None:
     _, plain = store.create_key("agent")
     answer = Client(headers={"authorization": f"Bearer {plain}"}).get("/api/providers")
     assert answer.status_code == 401
 
 
-def test_the_audit_log_is_read_by_pages_and_filters(filled: Client) -> None:
-    page = send(filled, "GET", "changes?limit=3").json()
+def test_the_audit_log_is_read_by_pages_and_filters(api_with_resources: Client) -> None:
+    page = send(api_with_resources, "GET", "changes?limit=3").json()
     assert len(page["items"]) == 3
     assert page["next"] == page["items"][-1]["id"]
     # A stored credential is sealed for its row, so the row comes first.
-    _sealed, change = send(filled, "GET", "changes?kind=provider").json()["items"]
+    _sealed, change = send(api_with_resources, "GET", "changes?kind=provider").json()["items"]
     assert (change["actor"], change["via"], change["action"]) == ("master key", "api", "created")
-    text = send(filled, "GET", "changes?limit=200").content.decode()
+    text = send(api_with_resources, "GET", "changes?limit=200").content.decode()
     assert PROVIDER["credential"] not in text
     assert MASTER not in text

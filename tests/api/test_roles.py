@@ -106,7 +106,7 @@ def _with_token(client: Client) -> Client:
     return client
 
 
-def _granted() -> Client:
+def _client_with_body_grant() -> Client:
     client = _with_token(_session())
     grant = Permission.objects.get(codename="view_requestbody")
     User.objects.get(username="someone").user_permissions.add(grant)
@@ -123,7 +123,7 @@ CLIENTS: dict[str, Callable[[], Client]] = {
     "member": lambda: _with_token(_session("member")),
     "viewer": lambda: _with_token(_session()),
     "editor": lambda: _with_token(_session("editor")),
-    "granted": _granted,
+    "granted": _client_with_body_grant,
     "admin, no token": lambda: _session(is_staff=True),
     "admin": lambda: _with_token(_session(is_staff=True)),
     "master key": lambda: _bearer(MASTER),

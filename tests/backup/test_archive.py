@@ -109,7 +109,7 @@ def test_a_member_that_differs_from_the_manifest_is_named(tmp_path: Path) -> Non
 def test_no_member_leaves_the_directory(tmp_path: Path, name: str) -> None:
     members = {name: archive.Member(1, "00")}
     content = packed(tmp_path, members={})
-    manifest = msgspec.json.decode(_read(content, archive.MANIFEST), type=Manifest)
+    manifest = msgspec.json.decode(_read_member(content, archive.MANIFEST), type=Manifest)
     manifest = msgspec.structs.replace(manifest, members=members)
     evil = io.BytesIO()
     with tarfile.open(fileobj=evil, mode="w:gz") as tar:
@@ -121,7 +121,7 @@ def test_no_member_leaves_the_directory(tmp_path: Path, name: str) -> None:
         unpacked(evil.getvalue(), tmp_path)
 
 
-def _read(content: bytes, name: str) -> bytes:
+def _read_member(content: bytes, name: str) -> bytes:
     with tarfile.open(fileobj=io.BytesIO(content)) as tar:
         return tar.extractfile(name).read()
 

@@ -19,7 +19,7 @@ from django.conf import settings
 
 from gateway.backup import secrets
 from tests.e2e.nodes import new_database
-from tests.e2e.test_up import ROOT, UpProcess, environ, refused, up
+from tests.e2e.test_up import ROOT, UpProcess, environ, failed_start, running_up
 from tests.fakes import StrictOpenAI
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -46,7 +46,7 @@ def succeeds(*arguments: str, **environment: str) -> str:
     return done.stdout
 
 
-def fails(*arguments: str, **environment: str) -> str:
+def failed_output(*arguments: str, **environment: str) -> str:
     done = run(*arguments, **environment)
     assert done.returncode != 0, done.stdout
     return done.stderr
@@ -73,7 +73,7 @@ def works(gateway: UpProcess, key: str | None, upstream: StrictOpenAI) -> bool:
 
 
 @contextlib.contextmanager
-def traffic(gateway: UpProcess, key: str) -> Iterator[list[int]]:
+def background_requests(gateway: UpProcess, key: str) -> Iterator[list[int]]:
     """Requests one after the other until the block ends; gives their status codes."""
     codes: list[int] = []
     over = threading.Event()
@@ -98,11 +98,11 @@ def backup(
     """A backup of a gateway under traffic, that gateway's data directory, and a gateway key."""
     directory = tmp_path_factory.mktemp("backup")
     data, file = directory / "data", directory / "dragoman.backup"
-    with up(data, DRAGOMAN_LOG_RETENTION_DAYS="7") as gateway:
+    with running_up(data, DRAGOMAN_LOG_RETENTION_DAYS="7") as gateway:
         key = gateway.key
         assert key
         add_provider(gateway, data, upstream)
-        with traffic(gateway, key) as codes:
+        with background_requests(gateway, key) as codes:
             succeeds("backup", str(file), "--data-dir", str(data), DRAGOMAN_LOG_RETENTION_DAYS="7")
         assert set(codes) == {200}
         assert gateway.end() == 0
@@ -112,7 +112,7 @@ def backup(
 def test_a_backup_is_private_and_never_overwrites(backup: tuple[Path, Path, str]) -> None:
     file, data, _ = backup
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert "exists" in fails("backup", str(file), "--data-dir", str(data))
+    assert "exists" in failed_output("backup", str(file), "--data-dir", str(data))
     assert [path.name for path in data.glob(".backup-*")] == []
 
 
@@ -124,10 +124,10 @@ def test_keys_and_credentials_work_after_a_restore(
     restore = ("restore", str(file), "--data-dir", str(data))
     assert "settings of the backup that differ here" in succeeds(*restore)
     assert (data / "restored.env").read_text() == "DRAGOMAN_LOG_RETENTION_DAYS=7\n"
-    with up(data) as gateway:
+    with running_up(data) as gateway:
         assert works(gateway, key, upstream)
-        assert "not empty" in fails(*restore)
-        assert "stop it first" in fails(*restore, "--force")
+        assert "not empty" in failed_output(*restore)
+        assert "stop it first" in failed_output(*restore, "--force")
         assert works(gateway, key, upstream)
 
 
@@ -142,14 +142,14 @@ def test_an_older_program_refuses_a_newer_database(
         database.execute(f"INSERT INTO django_migrations (app, name, applied) VALUES {values}")
         database.execute("UPDATE gateway_registry SET program_version = '9.9.9'")
         database.commit()
-    status, printed = refused(data)
+    status, printed = failed_start(data)
     assert status == 2
     assert f"this program is Dragoman {settings.PROGRAM_VERSION}" in printed
     assert "migrated by Dragoman 9.9.9: gateway.0042_of_the_future" in printed
     with newer.open("wb") as output:
         command = [sys.executable, "manage.py", "backup", "-", "--data-dir", str(data)]
         subprocess.run(command, cwd=ROOT, env=environ(), stdout=output, check=True, timeout=90)
-    error = fails("restore", str(newer), "--data-dir", str(tmp_path / "other"))
+    error = failed_output("restore", str(newer), "--data-dir", str(tmp_path / "other"))
     assert "does not know gateway.0042_of_the_future" in error
     succeeds("restore", str(file), "--data-dir", str(data), "--force")
     with contextlib.closing(sqlite3.connect(data / "dragoman.sqlite3")) as database:
@@ -165,7 +165,7 @@ def test_a_damaged_backup_changes_nothing(backup: tuple[Path, Path, str], tmp_pa
     shutil.copytree(original, data)
     damaged.write_bytes(file.read_bytes()[:-2000])
     before = {path: path.read_bytes() for path in data.iterdir() if path.is_file()}
-    assert "damaged" in fails("restore", str(damaged), "--data-dir", str(data), "--force")
+    assert "damaged" in failed_output("restore", str(damaged), "--data-dir", str(data), "--force")
     assert {path: path.read_bytes() for path in data.iterdir() if path.is_file()} == before
 
 
@@ -203,16 +203,16 @@ def test_postgresql_is_restored_under_a_passphrase(tmp_path: Path, upstream: Str
     file, data, other = tmp_path / "backup", tmp_path / "data", tmp_path / "other"
     options = ("--passphrase-file", str(passphrase))
     with new_database() as url, new_database() as empty:
-        with up(data, DATABASE_URL=url) as gateway:
+        with running_up(data, DATABASE_URL=url) as gateway:
             key = gateway.key
             assert key
             add_provider(gateway, data, upstream)
-            with traffic(gateway, key) as codes:
+            with background_requests(gateway, key) as codes:
                 succeeds("backup", str(file), "--data-dir", str(data), *options, DATABASE_URL=url)
             assert set(codes) == {200}
             gateway.end()
         restore = ("restore", str(file), "--data-dir", str(other), *options)
-        assert "is of postgresql" in fails(*restore)
+        assert "is of postgresql" in failed_output(*restore)
         succeeds(*restore, DATABASE_URL=empty)
         # A table of a newer version, which refers to one of ours, is in the way.
         with psycopg.connect(empty, autocommit=True) as database:
@@ -220,7 +220,7 @@ def test_postgresql_is_restored_under_a_passphrase(tmp_path: Path, upstream: Str
         succeeds(*restore, "--force", DATABASE_URL=empty)
         with psycopg.connect(empty) as database:
             assert database.execute("SELECT to_regclass('gateway_newer')").fetchone() == (None,)
-        with up(other, DATABASE_URL=empty) as gateway:
+        with running_up(other, DATABASE_URL=empty) as gateway:
             assert works(gateway, key, upstream)
         # Sequences go on after the restored rows.
         node = {"DRAGOMAN_DATA_DIR": str(other), "DATABASE_URL": empty}

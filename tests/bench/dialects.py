@@ -39,7 +39,7 @@ from tests.dialects.crossing.feature_requests import (
 )
 from tests.dialects.crossing.readers import READERS
 from tests.dialects.crossing.stream_faults import frame_bytes, read_frames
-from tests.dialects.crossing.upstreams import UPSTREAMS, answered, scripted_answer
+from tests.dialects.crossing.upstreams import UPSTREAMS, fake_response, scripted_answer
 from tests.fakes import Call, ScriptedAnswer
 from tests.relay.harness import Gateway, gateway, snapshot
 
@@ -124,12 +124,12 @@ async def _streams(
     body = CLIENTS["openai_chat"].body
     for name in COLUMNS:
         await live.post("/v1/chat/completions", body(name.replace("_", "-"), ask))
-    return {name: _cut(UPSTREAMS[name].dialect, result[name]) for name in COLUMNS}
+    return {name: _stream_frames(UPSTREAMS[name].dialect, result[name]) for name in COLUMNS}
 
 
 def _recording(fake: Any, result: dict[str, bytes], name: str) -> Callable[[Any], Any]:
     async def answer(request: Any) -> Any:
-        response = await answered(fake, request)
+        response = await fake_response(fake, request)
         data = b"".join([part async for part in response.stream])
         result[name] = data
         headers = response.headers
@@ -138,7 +138,7 @@ def _recording(fake: Any, result: dict[str, bytes], name: str) -> Callable[[Any]
     return answer
 
 
-def _cut(dialect: str, data: bytes) -> list[bytes]:
+def _stream_frames(dialect: str, data: bytes) -> list[bytes]:
     return [frame_bytes(dialect, name, value) for name, value in read_frames(dialect, data)]
 
 
@@ -200,7 +200,7 @@ class Report:
     calls: Times
 
 
-def measured(rounds: int) -> Report:
+def measure_crossings(rounds: int) -> Report:
     """Measure every crossing."""
     input_samples = samples()
     report = Report({}, {}, {})
@@ -238,7 +238,7 @@ def base(times: Times) -> float:
     return max(times[key] for key in BASE)
 
 
-def over(times: Times, maximum: float = MOST) -> dict[str, float]:
+def crossings_over(times: Times, maximum: float = MOST) -> dict[str, float]:
     """The crossings that cost more than `most` times Chat<->Messages, and how many."""
     limit = base(times)
     crossings = {k: v for k, v in times.items() if k[0] != UPSTREAMS[k[1]].dialect}
@@ -268,7 +268,7 @@ def _cell(value: float | None, limit: float) -> str:
 def failures(report: Report) -> dict[str, float]:
     """What is over the ceilings, and how many times the base it costs."""
     named = (("request", report.requests), ("text", report.texts), ("call", report.calls))
-    by_text = {f"{what}: {k}": v for what, times in named for k, v in over(times).items()}
+    by_text = {f"{what}: {k}": v for what, times in named for k, v in crossings_over(times).items()}
     passed = passing(report.texts)
     spread = max(passed.values()) / min(passed.values())
     return by_text | ({"passthrough": spread} if spread > PASSED_MOST else {})
@@ -280,7 +280,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="fail over the ceilings")
     parser.add_argument("-n", "--rounds", type=int, default=7, help="rounds; the best counts")
     options = parser.parse_args()
-    report = measured(options.rounds)
+    report = measure_crossings(options.rounds)
     for title, times in (
         ("per request", report.requests),
         ("per chunk of text", report.texts),

@@ -129,7 +129,7 @@ def measure_cpu_time(stack: GatewayStack, pair: str, key: str, model: str, count
     return CpuTime(loop / count * 1e6, (meter.cpu_s(pids) - whole) / count * 1e6)
 
 
-def measured(stack: GatewayStack, rounds: int, count: int) -> Costs:
+def measure_costs(stack: GatewayStack, rounds: int, count: int) -> Costs:
     """What a request costs, by lane and way. Each round begins with another way."""
     keys = create_routes_and_keys(stack)
     by_names_by_lane: Costs = {pair: {name: [] for name in VARIANTS} for pair in DIALECT_PAIRS}
@@ -183,8 +183,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("-n", "--rounds", type=int, default=15)
     parser.add_argument("-c", "--count", type=int, default=500)
     options = parser.parse_args(argv)
-    with measure.running() as stack:
-        actual_measured = measured(stack, options.rounds, options.count)
+    with measure.running_stack() as stack:
+        actual_measured = measure_costs(stack, options.rounds, options.count)
     print("\n".join(table(actual_measured)))
     return int(worst(actual_measured) > MOST)
 

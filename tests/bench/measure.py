@@ -55,7 +55,7 @@ class GatewayStack(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextmanager
-def running() -> Iterator[GatewayStack]:
+def running_stack() -> Iterator[GatewayStack]:
     """The fake provider, nginx and a fresh gateway in front of it, for one block."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -99,12 +99,14 @@ def load(
     command += ["-k", stack.dragoman.key, *shape.args.split()]
     command += ["-A"] if pair.client == "messages" else []
     if not shape.ramp_s:
-        subprocess.run(_timed(command, PRACTICE_S, 0), stdout=subprocess.DEVNULL, check=True)
+        subprocess.run(
+            _timed_command(command, PRACTICE_S, 0), stdout=subprocess.DEVNULL, check=True
+        )
     program.settle()
     pids = _pids(program)
     idle_kb = meter.memory_kb(pids)
     with subprocess.Popen(
-        _timed(command, shape.secs or secs, shape.ramp_s), stdout=subprocess.PIPE, text=True
+        _timed_command(command, shape.secs or secs, shape.ramp_s), stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()  # from here on it counts
@@ -115,7 +117,7 @@ def load(
     return _result(body, shape, meter.cpu_s(pids) - before, idle_kb, peak_kb)
 
 
-def _timed(command: list[str], secs: float, warm: float) -> list[str]:
+def _timed_command(command: list[str], secs: float, warm: float) -> list[str]:
     return pinned([*command, "-t", str(secs), "-w", str(warm)], 0)
 
 

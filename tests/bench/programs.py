@@ -41,7 +41,7 @@ http {{
 """
 
 
-def missing() -> list[str]:
+def missing_packages() -> list[str]:
     """What a run needs and is not installed, as Debian's packages."""
     expected = {"gcc": "gcc", "nginx": "nginx-light"}
     return [package for program, package in expected.items() if not shutil.which(program)]

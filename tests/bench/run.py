@@ -58,7 +58,7 @@ class Report(msgspec.Struct, frozen=True):
         return statistics.median(seconds) if seconds else None
 
 
-def measured(stack: GatewayStack, options: Options) -> Report:
+def measure_shapes(stack: GatewayStack, options: Options) -> Report:
     """Run everything."""
     values: Values = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     report = Report(values, [])
@@ -125,10 +125,10 @@ def table(report: Report) -> Iterator[str]:
             yield f"| {shape} | {pair} | " + " | ".join(texts) + " |"
 
 
-def judged(report: Report) -> Iterator[tuple[bool, str]]:
+def goal_results(report: Report) -> Iterator[tuple[bool, str]]:
     """Each goal that was measured: whether it is met, and the worst lane's value."""
     for goal in goals():
-        pairs = [name for name in report.values.get(goal.shape, {}) if _counts(goal, name)]
+        pairs = [name for name in report.values.get(goal.shape, {}) if _goal_applies(goal, name)]
         medians_by_lane = {pair: report.median(goal.shape, pair, goal.what) for pair in pairs}
         known = {pair: value for pair, value in medians_by_lane.items() if value is not None}
         if known:
@@ -137,7 +137,7 @@ def judged(report: Report) -> Iterator[tuple[bool, str]]:
             yield value <= goal.maximum, f"{line} {goal.unit}"
 
 
-def _counts(goal: Goal, pair: str) -> bool:
+def _goal_applies(goal: Goal, pair: str) -> bool:
     return goal.translated is None or DIALECT_PAIRS[pair].translated == goal.translated
 
 
@@ -151,12 +151,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("-t", "--secs", type=float, default=3.0)
     parser.add_argument("--check", action="store_true", help="exit with 1 where a goal is missed")
     options = parser.parse_args(argv)
-    if lacks := programs.missing():
+    if lacks := programs.missing_packages():
         parser.error(f"install {' '.join(lacks)} first")
     shapes = tuple(options.shapes.split(","))
-    with measure.running() as stack:
-        report = measured(stack, Options(shapes=shapes, rounds=options.rounds, secs=options.secs))
-    verdicts = list(judged(report))
+    with measure.running_stack() as stack:
+        report = measure_shapes(
+            stack, Options(shapes=shapes, rounds=options.rounds, secs=options.secs)
+        )
+    verdicts = list(goal_results(report))
     print("\n".join([*table(report), ""]))
     print("\n".join(f"{'ok    ' if met else 'MISSED'} {line}" for met, line in verdicts))
     print("\n".join(f"FAILED {line}" for line in report.failures))

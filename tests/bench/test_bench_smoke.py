@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.bench import measure, programs
-from tests.bench.run import Options, Report, judged, measured, table
+from tests.bench.run import Options, Report, goal_results, measure_shapes, table
 from tests.bench.scenarios import SHAPES, goals
 
 SLACK = {"x nginx": 4, "ms": 100, "s": 50, "kB": 3, "MB": 2}
@@ -19,7 +19,8 @@ SLACK = {"x nginx": 4, "ms": 100, "s": 50, "kB": 3, "MB": 2}
 pytestmark = [
     pytest.mark.bench,
     pytest.mark.skipif(
-        bool(programs.missing()), reason=f"apt-get install {' '.join(programs.missing())}"
+        bool(programs.missing_packages()),
+        reason=f"apt-get install {' '.join(programs.missing_packages())}",
     ),
 ]
 
@@ -27,8 +28,8 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def report() -> Iterator[Report]:
     shapes = ("unary-1", "unary-16", "stream-first", "stream-10ms")
-    with measure.running() as stack:
-        yield measured(stack, Options(shapes=shapes, rounds=1, secs=0.5, leaves=1))
+    with measure.running_stack() as stack:
+        yield measure_shapes(stack, Options(shapes=shapes, rounds=1, secs=0.5, leaves=1))
 
 
 def test_no_request_of_the_load_fails(report: Report) -> None:
@@ -51,7 +52,7 @@ def test_the_table_has_a_line_for_each_measured_dialect_pair(report: Report) -> 
     text = "\n".join(table(report))
     assert text.count("\n| unary-16 ") == text.count("\n| stream-10ms ") == 4
     assert "hold-1000" not in text
-    assert len(list(judged(report))) >= 10
+    assert len(list(goal_results(report))) >= 10
 
 
 def test_every_goal_refers_to_a_measured_value() -> None:

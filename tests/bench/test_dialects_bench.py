@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bench.dialects import COLUMNS, MOST, Report, measured, over, passing, table
+from tests.bench.dialects import (
+    COLUMNS,
+    MOST,
+    Report,
+    crossings_over,
+    measure_crossings,
+    passing,
+    table,
+)
 from tests.dialects.crossing.clients import CLIENTS
 
 pytestmark = pytest.mark.bench
@@ -17,13 +25,13 @@ SLACK = 3
 
 @pytest.fixture(scope="module")
 def report() -> Report:
-    return measured(rounds=3)
+    return measure_crossings(rounds=3)
 
 
 @pytest.mark.parametrize("what", ["requests", "texts", "calls"])
 def test_no_crossing_costs_a_multiple_of_the_others(report: Report, what: str) -> None:
     times = getattr(report, what)
-    assert over(times, MOST * SLACK) == {}, table(what, times)
+    assert crossings_over(times, MOST * SLACK) == {}, table(what, times)
 
 
 def test_passthrough_costs_the_same_in_every_dialect(report: Report) -> None:

@@ -17,12 +17,13 @@ MOST = 5.0
 @pytest.mark.bench
 @pytest.mark.timeout(240)
 @pytest.mark.skipif(
-    bool(programs.missing()), reason=f"apt-get install {' '.join(programs.missing())}"
+    bool(programs.missing_packages()),
+    reason=f"apt-get install {' '.join(programs.missing_packages())}",
 )
 @pytest.mark.wide(every=0)
 def test_limits_budgets_and_cache_cost_less_than_a_multiple_of_a_plain_request() -> None:
-    with measure.running() as stack:
-        measured = limits.measured(stack, rounds=3, count=150)
+    with measure.running_stack() as stack:
+        measured = limits.measure_costs(stack, rounds=3, count=150)
     lines = limits.table(measured)
     print("\n".join(lines))
     assert len(lines) == len(limits.DIALECT_PAIRS) * len(limits.VARIANTS)

@@ -32,7 +32,7 @@ _CALLS = (
 )
 
 
-def traffic(site: Site, times: int = 3) -> None:
+def send_sample_requests(site: Site, times: int = 3) -> None:
     """A little of everything, so that no page is empty."""
     headers = {"authorization": f"Bearer {site.key}"}
     with httpx.Client(base_url=site.url, timeout=30, headers=headers) as client:
@@ -104,7 +104,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:
         site = Site(Path(directory)).start().with_people().furnished()
         try:
-            traffic(site)
+            send_sample_requests(site)
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
             for place in places:
                 shoot(site, browser, place, folder)

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.screenshots import traffic
+from tests.browser.screenshots import send_sample_requests
 from tests.browser.site import Site
 
 
 @pytest.fixture(scope="module")
 def site_with_data(site: Site) -> Site:
     """A site in use."""
-    traffic(site.furnished(), 1)
+    send_sample_requests(site.furnished(), 1)
     return site
 
 

@@ -47,14 +47,14 @@ def evaluation_file(
     return path
 
 
-def imported(page: Page, file: Path) -> None:
+def import_file(page: Page, file: Path) -> None:
     page.goto("/console/evaluate/import")
     page.set_input_files("[name=file]", file)
     page.get_by_role("button", name="Import", exact=True).click()
     expect(page.get_by_role("button", name="Run", exact=True)).to_be_visible()
 
 
-def started(page: Page) -> None:
+def start_run(page: Page) -> None:
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.locator("#progress")).to_be_visible()
 
@@ -137,7 +137,7 @@ def test_an_evaluation_is_written_run_read_and_exported(
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("link", name="2. good day")).to_be_visible()
     axe(page)
-    started(page)
+    start_run(page)
     status(page, "Done")
     fast = page.locator(".scores tr", has_text="demo/demo-fast")
     expect(fast).to_contain_text("100 %")
@@ -177,15 +177,15 @@ def test_a_missing_variable_is_named_at_the_prompt(signed_in: Page, page_errors:
 def test_a_run_is_compared_with_the_one_before(signed_in: Page, tmp_path: Path) -> None:
     page = signed_in
     file = evaluation_file(tmp_path / "e.yaml", "Regressions", "demo/demo-fast", 10)
-    imported(page, file)
-    started(page)
+    import_file(page, file)
+    start_run(page)
     status(page, "Done")
     expect(page.locator(".scores tr", has_text="demo/demo-fast")).to_contain_text("9 / 10")
     page.get_by_role("link", name="Regressions").first.click()
     page.get_by_role("link", name="Edit").click()
     page.locator("[name=assert-1-value]").fill("3”")
     page.get_by_role("button", name="Save").click()
-    started(page)
+    start_run(page)
     status(page, "Done")
     row = page.locator(".scores tr", has_text="demo/demo-fast")
     expect(row).to_contain_text("1 worse")
@@ -201,8 +201,8 @@ def test_a_run_is_paused_resumed_and_cancelled(site: Site, signed_in: Page, tmp_
     page = signed_in
     file = evaluation_file(tmp_path / "e.yaml", "Slow", "demo/demo", 60)
     file.write_text(file.read_text().replace("concurrency: 16", "concurrency: 4"))
-    imported(page, file)
-    started(page)
+    import_file(page, file)
+    start_run(page)
     done = page.locator("#progress [role=status]")
     expect(done).not_to_contain_text("0 of 60 answers")
     page.get_by_role("button", name="Pause").click()
@@ -225,8 +225,8 @@ def test_a_run_is_paused_resumed_and_cancelled(site: Site, signed_in: Page, tmp_
 def test_the_command_computes_the_same_scores(site: Site, signed_in: Page, tmp_path: Path) -> None:
     models = "demo/demo-fast, demo/demo-refusal, demo/demo-500"
     file = evaluation_file(tmp_path / "e.yaml", "Terminal", models, 8, rubric=True)
-    imported(signed_in, file)
-    started(signed_in)
+    import_file(signed_in, file)
+    start_run(signed_in)
     status(signed_in, "Done")
     page_scores = scores(exported(signed_in, "json"))
     ran = from_terminal(site, file, "--output", "json")
@@ -261,13 +261,13 @@ def test_a_viewer_has_evaluations_but_not_those_of_others(
     site: Site, signed_in: Page, viewer_page: Page, tmp_path: Path, page_errors: Any
 ) -> None:
     page_errors.allow("404")
-    imported(signed_in, evaluation_file(tmp_path / "e.yaml", "Private", "demo/demo-fast", 1))
+    import_file(signed_in, evaluation_file(tmp_path / "e.yaml", "Private", "demo/demo-fast", 1))
     viewer_page.goto("/console/evaluate")
     expect(viewer_page.get_by_text("Private")).to_have_count(0)
     reply = viewer_page.goto(signed_in.url)
     assert reply is not None and reply.status == 404
-    imported(viewer_page, evaluation_file(tmp_path / "v.yaml", "Own", "demo/demo-fast", 1))
-    started(viewer_page)
+    import_file(viewer_page, evaluation_file(tmp_path / "v.yaml", "Own", "demo/demo-fast", 1))
+    start_run(viewer_page)
     status(viewer_page, "Done")
 
 
@@ -294,7 +294,7 @@ def test_logged_requests_become_cases(site: Site, signed_in: Page) -> None:
     page.get_by_label(ids[1]).check()
     page.get_by_role("button", name="Add selected").click()
     expect(page.locator(".case-list tbody tr")).to_have_count(2)
-    started(page)
+    start_run(page)
     status(page, "Done")
     rows = [*csv.DictReader(io.StringIO(exported(page, "csv")))]
     assert [row["name"] for row in rows] == ids
@@ -314,8 +314,8 @@ def test_many_cases_on_four_models_survive_a_restart(
     file = evaluation_file(tmp_path / "e.yaml", f"Cases {cases}", models, cases)
     text = file.read_text().replace("concurrency: 16", f"concurrency: {concurrency}")
     file.write_text(text)
-    imported(signed_in, file)
-    started(signed_in)
+    import_file(signed_in, file)
+    start_run(signed_in)
     stored = stored_answers(site, signed_in)
     until(lambda: stored() > cases // 2)
     site.kill()

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from tests.browser.pages import PAGES, PageSpec
-from tests.browser.screenshots import path_of, traffic
+from tests.browser.screenshots import path_of, send_sample_requests
 from tests.browser.site import Site
 
 
 @pytest.fixture(scope="module")
 def site_with_data(site: Site) -> Site:
     """A site in use, so that no page is empty."""
-    traffic(site.furnished(), 1)
+    send_sample_requests(site.furnished(), 1)
     return site
 
 

@@ -52,7 +52,7 @@ def logged(site: Site, messages: list[dict[str, Any]]) -> str:
     return site.logged(answer.headers["x-request-id"])
 
 
-def opened(playground: Playground, request: str, mode: str) -> Playground:
+def open_from_log(playground: Playground, request: str, mode: str) -> Playground:
     page = playground.page
     page.goto(f"/console/playground?request={request}")
     expect(playground.column("A").locator(".model-pick")).to_be_visible()
@@ -60,7 +60,7 @@ def opened(playground: Playground, request: str, mode: str) -> Playground:
     return playground
 
 
-def sent(playground: Playground, site: Site, letter: str = "A") -> list[dict[str, Any]]:
+def sent_messages(playground: Playground, site: Site, letter: str = "A") -> list[dict[str, Any]]:
     """The messages of the request behind a column, as the log has them."""
     link = playground.column(letter).locator("a.state").get_attribute("href") or ""
     request = site.logged(link.rpartition("/")[2])
@@ -75,11 +75,11 @@ def sent(playground: Playground, site: Site, letter: str = "A") -> list[dict[str
 def test_a_logged_conversation_is_sent_complete(
     playground: Playground, site: Site, mode: str, messages: list[dict[str, Any]]
 ) -> None:
-    opened(playground, logged(site, messages), mode)
+    open_from_log(playground, logged(site, messages), mode)
     expect(playground.column("A").locator(".turn")).to_have_count(len(messages))
     playground.run().done()
     playground.becomes("A", "ok")
-    again = sent(playground, site)
+    again = sent_messages(playground, site)
     assert [m["role"] for m in again] == [m["role"] for m in messages]
     assert "look_up" in json.dumps(again) or messages is CHAT
     assert json.dumps(again).count("Acme Ltd") == (messages is AGENT)
@@ -87,7 +87,7 @@ def test_a_logged_conversation_is_sent_complete(
 
 
 def test_a_conversation_opens_in_evaluate(playground: Playground, site: Site) -> None:
-    opened(playground, logged(site, CHAT), "Chat")
+    open_from_log(playground, logged(site, CHAT), "Chat")
     page = playground.page
     page.locator("#pg-text").fill("And now {{what}}?")
     page.get_by_role("link", name="Evaluate", exact=True).last.click()
@@ -99,11 +99,15 @@ def test_each_column_continues_with_its_own_answer(playground: Playground, site:
     playground.open("demo/demo-fast", "demo/demo-429").write("First question").run().done()
     expect(playground.page.locator("#pg-text")).to_have_value("")
     playground.write("Second question").run().done()
-    assert [m["role"] for m in sent(playground, site, "A")] == ["user", "assistant", "user"]
+    assert [m["role"] for m in sent_messages(playground, site, "A")] == [
+        "user",
+        "assistant",
+        "user",
+    ]
     expect(playground.column("A").locator(".turn")).to_have_count(3)
     # The other one has no answer to go on from; its question is not lost.
-    assert [m["role"] for m in sent(playground, site, "B")] == ["user", "user"]
-    assert "First question" in json.dumps(sent(playground, site, "B"))
+    assert [m["role"] for m in sent_messages(playground, site, "B")] == ["user", "user"]
+    assert "First question" in json.dumps(sent_messages(playground, site, "B"))
 
 
 def test_running_again_repeats_the_latest_answer(playground: Playground, site: Site) -> None:
@@ -111,10 +115,14 @@ def test_running_again_repeats_the_latest_answer(playground: Playground, site: S
     playground.write("Another question").run().done()
     expect(playground.page.locator("#pg-run")).to_contain_text("Run again")
     playground.run().done()
-    assert [m["role"] for m in sent(playground, site, "A")] == ["user", "assistant", "user"]
+    assert [m["role"] for m in sent_messages(playground, site, "A")] == [
+        "user",
+        "assistant",
+        "user",
+    ]
     playground.page.get_by_role("button", name="New conversation").click()
     playground.write("Something else").run().done()
-    assert [m["content"] for m in sent(playground, site, "A")] == ["Something else"]
+    assert [m["content"] for m in sent_messages(playground, site, "A")] == ["Something else"]
 
 
 def test_a_message_is_edited_in_all_columns_and_run_from(
@@ -129,7 +137,9 @@ def test_a_message_is_edited_in_all_columns_and_run_from(
     editor.get_by_label("Text", exact=True).fill("Another first question")
     playground.run(editor.get_by_role("button", name="Save and run")).done()
     for letter in "AB":
-        assert [m["content"] for m in sent(playground, site, letter)] == ["Another first question"]
+        assert [m["content"] for m in sent_messages(playground, site, letter)] == [
+            "Another first question"
+        ]
 
 
 def test_an_answer_is_regenerated_edited_and_branched(playground: Playground, site: Site) -> None:
@@ -137,7 +147,7 @@ def test_an_answer_is_regenerated_edited_and_branched(playground: Playground, si
     column = playground.column("A")
     tools = column.locator(".answer-tools")
     playground.run(tools.get_by_role("button", name="Regenerate")).done()
-    assert [m["role"] for m in sent(playground, site, "A")] == ["user"]
+    assert [m["role"] for m in sent_messages(playground, site, "A")] == ["user"]
     tools.get_by_role("button", name="Edit").click()
     editor = column.locator(".msg-editor")
     editor.get_by_label("Text", exact=True).fill("An answer of mine")
@@ -149,12 +159,12 @@ def test_an_answer_is_regenerated_edited_and_branched(playground: Playground, si
     expect(playground.column("C").locator(".turn")).to_have_count(2)
     playground.write("And then?").run().done()
     for letter in "AC":
-        contents = [m["content"] for m in sent(playground, site, letter)]
+        contents = [m["content"] for m in sent_messages(playground, site, letter)]
         assert contents == ["First question", "An answer of mine", "And then?"]
 
 
 def test_tool_calls_and_results_can_be_entered_by_hand(playground: Playground, site: Site) -> None:
-    opened(playground, logged(site, AGENT), "Chat")
+    open_from_log(playground, logged(site, AGENT), "Chat")
     result = playground.column("A").locator(".turn").last
     result.hover()
     result.get_by_role("button", name="Edit message").click()
@@ -162,7 +172,7 @@ def test_tool_calls_and_results_can_be_entered_by_hand(playground: Playground, s
     editor.get_by_label("Tool result", exact=True).fill("Bolt Inc")
     editor.get_by_role("button", name="Save", exact=True).click()
     playground.run().done()
-    messages = sent(playground, site)
+    messages = sent_messages(playground, site)
     assert [m["role"] for m in messages] == ["user", "assistant", "tool"]
     assert messages[2]["content"] == "Bolt Inc"
     assert messages[1]["tool_calls"][0]["id"] == messages[2]["tool_call_id"]

@@ -17,13 +17,13 @@ _FORBIDDEN = re.compile(
 )
 
 
-def loaded(name: str, texts: set[str] | None = None) -> set[str]:
+def imported_modules(name: str, texts: set[str] | None = None) -> set[str]:
     """A module and all that it imports at once."""
     texts = set() if texts is None else texts
     if name not in texts:
         texts.add(name)
         for other in _STATIC.findall((FOLDER / name).read_text(encoding="utf-8")):
-            loaded(other, texts)
+            imported_modules(other, texts)
     return texts
 
 
@@ -32,7 +32,7 @@ def size(names: set[str]) -> int:
 
 
 def test_the_page_opens_with_little_script() -> None:
-    names = loaded("main.js")
+    names = imported_modules("main.js")
     assert "dom.js" in names
     assert "markdown.js" not in names
     assert size(names) <= FIRST_LOAD_BYTES

@@ -40,7 +40,7 @@ def expect(where: Any) -> Any:
     return expect(where)
 
 
-def opened(page: Any) -> Any:
+def open_policy_section(page: Any) -> Any:
     """The section, open."""
     section = page.locator("#route-policy")
     if not section.evaluate("part => part.open"):
@@ -48,7 +48,7 @@ def opened(page: Any) -> Any:
     return section
 
 
-def saved(page: Any, version: int) -> None:
+def save_route_form(page: Any, version: int) -> None:
     """Save, and wait until it is told."""
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".toast").last).to_contain_text(f"saved as version {version}")
@@ -57,7 +57,7 @@ def saved(page: Any, version: int) -> None:
 def test_entered_values_are_saved(signed_in: Any) -> None:
     page = signed_in
     page.goto(ROUTE)
-    section = opened(page)
+    section = open_policy_section(page)
     texts = {
         "Retry backoff (s)": "0.5",
         "Max Retry-After (s)": "7",
@@ -75,9 +75,9 @@ def test_entered_values_are_saved(signed_in: Any) -> None:
     section.get_by_label("In every step, skip targets").check()
     section.get_by_label("Fallback route after: context too long").select_option("spare")
     expect(section.get_by_role("checkbox", name="spare")).to_be_checked()
-    saved(page, 2)
+    save_route_form(page, 2)
     page.reload()
-    section = opened(page)
+    section = open_policy_section(page)
     for label, text in texts.items():
         expect(section.get_by_label(label, exact=True)).to_have_value(text)
     expect(section.get_by_label("Tag matching")).to_have_value("all")
@@ -86,9 +86,9 @@ def test_entered_values_are_saved(signed_in: Any) -> None:
     expect(section.get_by_role("checkbox", name="spare")).to_be_checked()
     section.get_by_role("checkbox", name="spare").uncheck()
     section.get_by_label("Retries after: timeout").fill("")
-    saved(page, 3)
+    save_route_form(page, 3)
     page.reload()
-    section = opened(page)
+    section = open_policy_section(page)
     expect(section.get_by_role("checkbox", name="spare")).to_have_count(0)
     expect(section.get_by_label("Retries after: timeout")).to_have_value("")
 
@@ -111,7 +111,7 @@ def test_an_error_is_shown_at_its_field(
     page_errors.allow("422")
     page = signed_in
     page.goto(ROUTE)
-    opened(page).get_by_label(label, exact=True).fill(text)
+    open_policy_section(page).get_by_label(label, exact=True).fill(text)
     page.get_by_role("button", name="Save").click()
     section = page.locator("#route-policy")
     error = section.locator(".errors")
@@ -137,7 +137,7 @@ def test_the_section_is_usable_by_keyboard(signed_in: Any) -> None:
     page.keyboard.press("Control+s")
     expect(page.locator(".toast")).to_contain_text("saved as version 2")
     page.reload()
-    opened(page)
+    open_policy_section(page)
     expect(page.get_by_label("Retry backoff (s)")).to_have_value("0.75")
 
 
@@ -153,7 +153,7 @@ def test_cached_responses_are_stored_counted_and_cleared(
     expect(page.locator("#route-more .errors")).to_contain_text("Enter a number from 1 to")
     page.get_by_label("Cache TTL (s)").fill("600")
     page.get_by_label("Cache scope").select_option("route")
-    saved(page, 2)
+    save_route_form(page, 2)
     page.reload()
     page.locator("#route-more > summary").click()
     expect(page.get_by_label("Cache TTL (s)")).to_have_value("600")
@@ -215,7 +215,7 @@ def test_the_open_sections_are_accessible_and_fit(
     page = open_page("ada", size=size)
     page.goto(ROUTE)
     page.locator("#route-more > summary").click()
-    section = opened(page)
+    section = open_policy_section(page)
     section.get_by_label("Retry backoff (s)").fill("999")
     section.get_by_label("Retries after: timeout").fill("x")
     page.get_by_role("button", name="Save").click()

@@ -27,7 +27,7 @@ PASSKEYS = {
 STEPS = ("", "passkeys/1/remove", "codes/add", "recovery/new")
 
 
-def fits(page: Any) -> None:
+def assert_no_horizontal_overflow(page: Any) -> None:
     """Asserts that the page is no wider than its window, at every usual width."""
     for width in (390, 1024, 1280, 1440):
         page.set_viewport_size({"width": width, "height": 900})
@@ -62,7 +62,7 @@ def test_a_member_signs_in_makes_a_key_and_adds_a_passkey(
     page = context.new_page()
     watch(page, page_errors)
     page.goto("/console/sign-in")
-    fits(page)
+    assert_no_horizontal_overflow(page)
     page.get_by_role("link", name="Sign in with Acme").click()
     page.wait_for_url(f"{base}/console/own")
 
@@ -71,7 +71,7 @@ def test_a_member_signs_in_makes_a_key_and_adds_a_passkey(
     page.get_by_label("Budget per month").fill("5")
     page.get_by_role("button", name="Create key").click()
     secret = page.locator("#secret").inner_text()
-    fits(page)
+    assert_no_horizontal_overflow(page)
     oidc_site.known(secret)
     body = {"model": "demo", "messages": [{"role": "user", "content": "Hello from a member"}]}
     headers = {"authorization": f"Bearer {secret}"}
@@ -86,13 +86,13 @@ def test_a_member_signs_in_makes_a_key_and_adds_a_passkey(
     authenticator.send("WebAuthn.enable")
     authenticator.send("WebAuthn.addVirtualAuthenticator", {"options": PASSKEYS})
     page.goto("/console/security/passkeys/add")
-    fits(page)
+    assert_no_horizontal_overflow(page)
     page.get_by_role("button", name="Create passkey").click()
     page.wait_for_url(f"{base}/console/security/recovery")
-    fits(page)
+    assert_no_horizontal_overflow(page)
     for step in STEPS:
         assert page.goto(f"/console/security/{step}".rstrip("/")).status == 200, step
-        fits(page)
+        assert_no_horizontal_overflow(page)
     page.get_by_role("button", name="Sign out").click()
     page.get_by_role("button", name="Sign in with a passkey").click()
     page.wait_for_url(f"{base}/console/own")

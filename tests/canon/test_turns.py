@@ -10,7 +10,7 @@ def turn(*parts: object, role: str = "user", at: str = "") -> Turn:
     return Turn(role=role, parts=tuple(parts), path=at)  # type: ignore[arg-type]
 
 
-def called(*ids: str, at: str = "m[1]") -> Turn:
+def assistant_calls(*ids: str, at: str = "m[1]") -> Turn:
     calls = (
         ToolCall(id=i, name="f", arguments={}, path=f"{at}.calls[{n}]") for n, i in enumerate(ids)
     )
@@ -21,7 +21,7 @@ def result(call_id: str, text: str = "ok", at: str = "") -> ToolResult:
     return ToolResult(id=call_id, parts=(Text(text=text),), path=at or f"result {call_id}")
 
 
-def words(text: str) -> Text:
+def text_part(text: str) -> Text:
     return Text(text=text)
 
 
@@ -35,25 +35,27 @@ def results(turn: Turn) -> list[str]:
 
 
 def test_a_conversation_without_tools_is_unchanged():
-    request = Request(model="m", turns=(turn(words("a")), turn(words("b"))))
+    request = Request(model="m", turns=(turn(text_part("a")), turn(text_part("b"))))
     assert pair_tool_results(request) == (request, [])
     assert pair_tool_results(request)[0] is request
 
 
 def test_paired_calls_and_results_are_unchanged():
-    turns, report = fix(called("a", "b"), turn(result("a"), result("b"), words("go on")))
+    turns, report = fix(
+        assistant_calls("a", "b"), turn(result("a"), result("b"), text_part("go on"))
+    )
     assert report == []
     assert results(turns[1]) == ["a", "b"]
-    assert turns[1].parts[-1] == words("go on")
+    assert turns[1].parts[-1] == text_part("go on")
 
 
 def test_a_result_gets_the_name_of_its_call():
-    turns, _ = fix(called("a"), turn(result("a")))
+    turns, _ = fix(assistant_calls("a"), turn(result("a")))
     assert turns[1].parts[0].name == "f"
 
 
 def test_a_missing_result_is_inserted_and_reported_at_the_call():
-    turns, report = fix(called("a", "b"), turn(result("a"), words("go on")))
+    turns, report = fix(assistant_calls("a", "b"), turn(result("a"), text_part("go on")))
     assert results(turns[1]) == ["a", "b"]
     inserted = turns[1].parts[1]
     assert inserted.parts == (Text(text=NO_RESULT),)
@@ -62,7 +64,7 @@ def test_a_missing_result_is_inserted_and_reported_at_the_call():
 
 
 def test_calls_at_the_very_end_get_a_turn_of_results():
-    turns, report = fix(turn(words("q")), called("a"))
+    turns, report = fix(turn(text_part("q")), assistant_calls("a"))
     assert [turn.role for turn in turns] == ["user", "assistant", "user"]
     assert results(turns[2]) == ["a"]
     assert len(report) == 1
@@ -70,51 +72,55 @@ def test_calls_at_the_very_end_get_a_turn_of_results():
 
 def test_a_result_without_a_call_is_dropped_and_reported():
     turns, report = fix(
-        turn(words("q")), turn(result("x", at="m[1]")), called("a"), turn(result("a"))
+        turn(text_part("q")), turn(result("x", at="m[1]")), assistant_calls("a"), turn(result("a"))
     )
     assert [results(turn) for turn in turns] == [[], [], ["a"]]
     assert report == [("m[1]", "dropped")]
 
 
 def test_a_second_result_for_one_call_is_dropped():
-    turns, report = fix(called("a"), turn(result("a", "1"), result("a", "2")))
+    turns, report = fix(assistant_calls("a"), turn(result("a", "1"), result("a", "2")))
     assert turns[1].parts[0].parts[0].text == "1"
     assert len(turns[1].parts) == 1
     assert report == [("result a", "dropped")]
 
 
 def test_a_result_after_other_text_moves_to_the_start():
-    turns, report = fix(called("a"), turn(words("first"), result("a")))
+    turns, report = fix(assistant_calls("a"), turn(text_part("first"), result("a")))
     assert isinstance(turns[1].parts[0], ToolResult)
     assert report == [("result a", "approximated")]
 
 
 def test_a_result_behind_a_system_turn_moves_before_it():
-    turns, _ = fix(called("a"), turn(words("rule"), role="system"), turn(result("a")))
+    turns, _ = fix(assistant_calls("a"), turn(text_part("rule"), role="system"), turn(result("a")))
     assert [turn.role for turn in turns] == ["assistant", "user", "system"]
     assert results(turns[1]) == ["a"]
 
 
 def test_results_spread_over_turns_are_gathered_in_the_first():
-    turns, report = fix(called("a", "b"), turn(result("a")), turn(result("b")), turn(words("x")))
+    turns, report = fix(
+        assistant_calls("a", "b"), turn(result("a")), turn(result("b")), turn(text_part("x"))
+    )
     assert [results(turn) for turn in turns] == [[], ["a", "b"], []]
     assert report == []
 
 
 def test_assistant_turns_in_a_row_are_joined_where_results_must_follow():
-    turns, report = fix(called("a"), called("b"), turn(result("a"), result("b")))
+    turns, report = fix(assistant_calls("a"), assistant_calls("b"), turn(result("a"), result("b")))
     assert [turn.role for turn in turns] == ["assistant", "user"]
     assert results(turns[1]) == ["a", "b"]
     assert report == []
 
 
 def test_assistant_turns_without_calls_stay_apart():
-    turns, _ = fix(turn(words("1"), role="assistant"), called("a"), turn(result("a")))
+    turns, _ = fix(turn(text_part("1"), role="assistant"), assistant_calls("a"), turn(result("a")))
     assert [turn.role for turn in turns] == ["assistant", "assistant", "user"]
 
 
 def test_an_id_used_twice_gets_a_suffix_on_call_and_result():
-    turns, report = fix(called("a"), turn(result("a")), called("a", at="m[3]"), turn(result("a")))
+    turns, report = fix(
+        assistant_calls("a"), turn(result("a")), assistant_calls("a", at="m[3]"), turn(result("a"))
+    )
     assert turns[2].parts[0].id == "a_2"
     assert results(turns[3]) == ["a_2"]
     assert report == [("m[3].calls[0].id", "approximated")]
@@ -122,9 +128,9 @@ def test_an_id_used_twice_gets_a_suffix_on_call_and_result():
 
 def test_a_suffixed_id_never_collides_with_an_existing_id():
     turns, _ = fix(
-        called("a", "a_2"),
+        assistant_calls("a", "a_2"),
         turn(result("a"), result("a_2")),
-        called("a"),
+        assistant_calls("a"),
         turn(result("a")),
     )
     assert turns[2].parts[0].id == "a_3"
@@ -132,20 +138,27 @@ def test_a_suffixed_id_never_collides_with_an_existing_id():
 
 
 def test_two_calls_with_one_id_get_distinct_ids_in_order():
-    turns, _ = fix(called("a", "a"), turn(result("a", "1"), result("a", "2")))
+    turns, _ = fix(assistant_calls("a", "a"), turn(result("a", "1"), result("a", "2")))
     assert [part.id for part in turns[0].parts] == ["a", "a_2"]
     assert [(part.id, part.parts[0].text) for part in turns[1].parts] == [("a", "1"), ("a_2", "2")]
 
 
 def test_repairing_tool_calls_and_results_is_idempotent():
-    first, _ = fix(called("a", "b"), turn(words("x"), result("b")), called("a"), turn(words("y")))
+    first, _ = fix(
+        assistant_calls("a", "b"),
+        turn(text_part("x"), result("b")),
+        assistant_calls("a"),
+        turn(text_part("y")),
+    )
     second, report = fix(*first)
     assert second == first
     assert report == []
 
 
 def test_neighbours_of_one_role_are_joined_with_the_path_of_the_first():
-    joined = merge_turns([turn(words("1"), at="m[0]"), turn(words("2"), at="m[1]"), called("a")])
+    joined = merge_turns(
+        [turn(text_part("1"), at="m[0]"), turn(text_part("2"), at="m[1]"), assistant_calls("a")]
+    )
     assert [turn.role for turn in joined] == ["user", "assistant"]
-    assert joined[0].parts == (words("1"), words("2"))
+    assert joined[0].parts == (text_part("1"), text_part("2"))
     assert joined[0].path == "m[0]"

@@ -9,7 +9,7 @@ import pytest
 from tests.clients.environments import Unavailable
 from tests.clients.running import ClientOutput, run
 from tests.clients.table import CLIENTS
-from tests.clients.upstreams import GatewayStack, standing
+from tests.clients.upstreams import GatewayStack, running_stack
 
 Running = Callable[[str], ClientOutput]
 
@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
-    with standing(tmp_path_factory.mktemp("stack")) as test_stand:
+    with running_stack(tmp_path_factory.mktemp("stack")) as test_stand:
         yield test_stand
 
 

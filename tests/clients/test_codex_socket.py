@@ -13,7 +13,7 @@ from tests.clients.environments import Unavailable
 from tests.clients.running import run_client
 from tests.clients.table import CLIENTS
 from tests.clients.upstreams import GatewayStack
-from tests.clients.verdict import wrong
+from tests.clients.verdict import find_fault
 from tests.clients.websocket_proxy import Event, WebSocketProxy, websocket_proxy
 
 pytestmark = [pytest.mark.e2e, pytest.mark.frameworks, pytest.mark.timeout(1500)]
@@ -49,7 +49,7 @@ def is_delta(event: Event) -> bool:
 def test_a_prepared_turn_is_continued_with_new_items(
     proxy: WebSocketProxy, stack: GatewayStack, tmp_path: Path, upstream: str
 ) -> None:
-    assert not wrong("tools", drives(proxy, stack, tmp_path, CODEX.names[upstream], "tools"))
+    assert not find_fault("tools", drives(proxy, stack, tmp_path, CODEX.names[upstream], "tools"))
     ready, first, second = proxy.client_events
     ids = [e["response"]["id"] for e in proxy.gateway_events if e["type"] == "response.completed"]
     assert ready["generate"] is False
@@ -67,7 +67,7 @@ def test_a_broken_connection_is_reopened(
     proxy: WebSocketProxy, stack: GatewayStack, tmp_path: Path, upstream: str
 ) -> None:
     proxy.breaks = is_delta
-    assert not wrong("tools", drives(proxy, stack, tmp_path, CODEX.names[upstream], "tools"))
+    assert not find_fault("tools", drives(proxy, stack, tmp_path, CODEX.names[upstream], "tools"))
     assert proxy.breaks is None
     texts = [json.dumps(request["input"]) for request in proxy.client_events]
     again = [text for text in texts if "What is the weather in Paris and Rome?" in text]

@@ -10,7 +10,7 @@ import pytest
 from tests.clients.cases import cases
 from tests.clients.conftest import Running
 from tests.clients.running import client_result
-from tests.clients.verdict import wrong
+from tests.clients.verdict import find_fault
 
 # The first case of a client installs it and runs all of its scenarios.
 pytestmark = [pytest.mark.e2e, pytest.mark.frameworks, pytest.mark.timeout(1500)]
@@ -20,4 +20,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.frameworks, pytest.mark.timeout(1500)
 def test_a_client_gets_the_requested_response(
     client_output: Running, client: str, upstream: str, scenario: str
 ) -> None:
-    assert not wrong(scenario, client_result(client_output(client), client, upstream, scenario))
+    assert not find_fault(
+        scenario, client_result(client_output(client), client, upstream, scenario)
+    )

@@ -22,7 +22,7 @@ from console.pages.connect.clients import Panel, panels
 from tests.clients.environments import ROOT, Unavailable, node_modules, python_with
 from tests.clients.table import CLIENTS, VERCEL
 from tests.e2e.test_documentation import LIGHT_GUIDES
-from tests.e2e.test_up import UpProcess, up
+from tests.e2e.test_up import UpProcess, running_up
 
 pytestmark = [pytest.mark.e2e, pytest.mark.frameworks, pytest.mark.timeout(1500)]
 PROMPT = "Say hello."
@@ -117,7 +117,7 @@ CONNECTED = {
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpProcess]:
     data_dir = tmp_path_factory.mktemp("guides") / "data"
-    with up(data_dir, DRAGOMAN_FIND_LOCAL_SERVERS="false") as running:
+    with running_up(data_dir, DRAGOMAN_FIND_LOCAL_SERVERS="false") as running:
         yield running
         assert running.end() == 0
 

@@ -11,7 +11,7 @@ from tests.clients.cases import cases
 from tests.clients.conftest import Running
 from tests.clients.running import client_result
 from tests.clients.upstreams import GatewayStack
-from tests.clients.verdict import wrong
+from tests.clients.verdict import find_fault
 
 pytestmark = pytest.mark.e2e
 
@@ -21,7 +21,9 @@ pytestmark = pytest.mark.e2e
 def test_a_client_gets_the_requested_response(
     client_output: Running, client: str, upstream: str, scenario: str
 ) -> None:
-    assert not wrong(scenario, client_result(client_output(client), client, upstream, scenario))
+    assert not find_fault(
+        scenario, client_result(client_output(client), client, upstream, scenario)
+    )
 
 
 def test_coheres_v1_chat_api_is_not_found(stack: GatewayStack) -> None:

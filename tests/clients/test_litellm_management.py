@@ -10,7 +10,7 @@ import pytest
 
 from tests.clients.environments import Unavailable, python_with
 from tests.clients.table import LITELLM
-from tests.e2e.litellm_gateway import running, upstreams
+from tests.e2e.litellm_gateway import running_gateway, upstreams
 from tests.fakes.openai import KEY
 
 pytestmark = [pytest.mark.e2e, pytest.mark.frameworks, pytest.mark.timeout(1500)]
@@ -34,7 +34,7 @@ def test_litellms_client_manages_keys_and_reads_models(tmp_path: Path) -> None:
         pytest.skip(str(reason))
     with (
         upstreams("one") as servers,
-        running(tmp_path, FILE.format(one=servers["one"].url, key=KEY)) as gateway,
+        running_gateway(tmp_path, FILE.format(one=servers["one"].url, key=KEY)) as gateway,
     ):
         ran = subprocess.run(
             [str(python), str(SCRIPT), gateway.url, gateway.key],

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from tests.clients.environments import Unavailable, node_modules
-from tests.e2e.test_up import up
+from tests.e2e.test_up import running_up
 
 pytestmark = [pytest.mark.e2e, pytest.mark.frameworks, pytest.mark.timeout(1500)]
 
@@ -29,7 +29,7 @@ def executions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[s
     except Unavailable as error:
         pytest.skip(str(error))
     folder = tmp_path_factory.mktemp("newman")
-    with up(folder / "data", DRAGOMAN_FIND_LOCAL_SERVERS="false") as gateway:
+    with running_up(folder / "data", DRAGOMAN_FIND_LOCAL_SERVERS="false") as gateway:
         url = f"{gateway.base}/api/postman.json"
         admin = (folder / "data" / "admin_key").read_text(encoding="utf-8")
         collection = httpx.get(url, headers={"authorization": f"Bearer {admin}"}, timeout=30)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.clients.table import CLIENTS
-from tests.e2e.stack import Gateway, configured
+from tests.e2e.stack import Gateway, litellm_config
 from tests.fakes import (
     Call,
     ScriptedAnswer,
@@ -112,7 +112,7 @@ class GatewayStack:
 
 
 @contextmanager
-def standing(directory: Path) -> Iterator[GatewayStack]:
+def running_stack(directory: Path) -> Iterator[GatewayStack]:
     """A gateway and its providers; the gateway keeps its data in `directory`."""
     with ExitStack() as exit_stack:
         servers = {name: exit_stack.enter_context(u.make()) for name, u in UPSTREAMS.items()}
@@ -128,7 +128,7 @@ def standing(directory: Path) -> Iterator[GatewayStack]:
             for public in {upstream.model, *(c.names.get(name, "") for c in CLIENTS.values())}:
                 if public:
                     rows.append({"model_name": public, "litellm_params": params})
-        gateway = Gateway(directory, configured(rows)).start()
+        gateway = Gateway(directory, litellm_config(rows)).start()
         exit_stack.callback(gateway.kill)
         yield GatewayStack(gateway, servers)
         gateway.stop()

@@ -7,18 +7,18 @@ from typing import Any
 from tests.clients.upstreams import HELLO
 
 
-def wrong(scenario: str, recorded: dict[str, Any]) -> str:
+def find_fault(scenario: str, recorded: dict[str, Any]) -> str:
     """What is wrong with what a client saw; empty if nothing is."""
     if "failed" in recorded:
         return str(recorded["failed"])
     return "" if _RIGHT[scenario](recorded["saw"]) else f"it saw {recorded['saw']!r}"
 
 
-def _streamed(pieces: list[str]) -> bool:
+def _is_streamed_hello(pieces: list[str]) -> bool:
     return len(pieces) > 1 and "".join(pieces) == HELLO
 
 
-def _both(words: str) -> bool:
+def _names_both_cities(words: str) -> bool:
     # Agents that run tools at once answer in the order in which they end.
     return words.startswith("It is: ") and all(f"sun in {c}" in words for c in ("Paris", "Rome"))
 
@@ -32,8 +32,8 @@ def _turns(texts: list[str]) -> bool:
 
 _RIGHT: dict[str, Any] = {
     "text": lambda words: words == HELLO,
-    "stream": _streamed,
-    "tools": _both,
+    "stream": _is_streamed_hello,
+    "tools": _names_both_cities,
     "thinking": _turns,
     "memory": bool,
     "embed": lambda lengths: lengths == [4, 4],

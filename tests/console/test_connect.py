@@ -203,7 +203,7 @@ def test_no_key_is_on_the_page(viewer_client: Client) -> None:
 # The light
 
 
-def light(client: Client, since: Any) -> str:
+def connection_light(client: Client, since: Any) -> str:
     return client.get(reverse("connect-light"), {"since": since}).content.decode()
 
 
@@ -212,9 +212,9 @@ def test_the_light_waits_turns_green_and_stops_asking(viewer_client: Client) -> 
     waiting = viewer_client.get(reverse("connect")).content.decode()
     since = re.search(r"since=(\d+)", waiting)
     assert since
-    assert "data-poll" in light(viewer_client, since.group(1))
+    assert "data-poll" in connection_light(viewer_client, since.group(1))
     store.write([entry("first", route="fast", duration_ms=712.0)])
-    green = light(viewer_client, since.group(1))
+    green = connection_light(viewer_client, since.group(1))
     assert 'data-state="ok"' in green
     assert "fast · 200 · 0.71 s" in squeeze(green)
     assert "data-poll" not in green
@@ -222,7 +222,7 @@ def test_the_light_waits_turns_green_and_stops_asking(viewer_client: Client) -> 
 
 def test_a_failed_first_call_shows_its_reason(viewer_client: Client) -> None:
     store.write([entry("bad", status=401, outcome="error", error="the key is <b>unknown</b>")])
-    red = light(viewer_client, 0)
+    red = connection_light(viewer_client, 0)
     assert 'data-state="failed"' in red
     assert "the key is &lt;b&gt;unknown&lt;/b&gt;" in red
 
@@ -230,10 +230,10 @@ def test_a_failed_first_call_shows_its_reason(viewer_client: Client) -> None:
 @pytest.mark.parametrize("who", ["playground", "replay", "shadow", "check"])
 def test_the_gateways_own_calls_do_not_count(viewer_client: Client, who: str) -> None:
     store.write([entry("mine", key_prefix=who)])
-    assert "data-poll" in light(viewer_client, 0)
+    assert "data-poll" in connection_light(viewer_client, 0)
 
 
 @pytest.mark.parametrize("since", ["", "x", "-1", "9" * 40, "１"])
 def test_an_invalid_timestamp_is_treated_as_now(viewer_client: Client, since: str) -> None:
     store.write([entry("old")])
-    assert "data-poll" in light(viewer_client, since)
+    assert "data-poll" in connection_light(viewer_client, since)

@@ -75,7 +75,7 @@ def connect(client: str, **options: Any) -> str:
     return output.getvalue()
 
 
-def parsed(path: Path) -> Any:
+def parse_client_file(path: Path) -> Any:
     text = path.read_text()
     if path.suffix == ".json":
         return json.loads(text)
@@ -107,7 +107,7 @@ def test_files_are_written_and_restored(client: str, present: bool, home: Path) 
     for name in FILES[client]:
         assert f"Wrote {home / name}" in wrote
         assert (home / name).stat().st_mode & 0o777 == (0o644 if present else 0o600)
-        parsed(home / name)
+        parse_client_file(home / name)
     assert "is already configured" in connect(client, write=True)
     # Another model replaces the first one.
     connect(client, write=True, yes=True, model="second")
@@ -131,7 +131,7 @@ def test_client_configurations_are_read_by_their_clients(home: Path) -> None:
         (home / name).write_text(text)
     for client in CLIENTS:
         connect(client, write=True, yes=True)
-    claude = parsed(home / ".claude/settings.json")
+    claude = parse_client_file(home / ".claude/settings.json")
     assert claude["permissions"] == {"allow": ["Bash"]}
     assert claude["env"] == {
         "FOO": "1",
@@ -140,26 +140,26 @@ def test_client_configurations_are_read_by_their_clients(home: Path) -> None:
         "ANTHROPIC_MODEL": 'a "route"',
         "ANTHROPIC_DEFAULT_HAIKU_MODEL": 'a "route"',
     }
-    codex = parsed(home / ".codex/config.toml")
+    codex = parse_client_file(home / ".codex/config.toml")
     assert codex["mcp_servers"] == {"docs": {"command": "x"}}
     assert (codex["model"], codex["model_provider"]) == ('a "route"', "dragoman")
     assert codex["model_providers"]["dragoman"]["base_url"] == "http://gw:4000/v1"
     assert (home / ".codex/config.toml").read_text().startswith("# mine\n")
     gemini = (home / ".gemini/.env").read_text()
     assert gemini.startswith(f"# keys\nGEMINI_API_KEY={KEY}\nOTHER=1\n")
-    assert parsed(home / ".gemini/settings.json")["ui"] == {"theme": "Dracula"}
-    opencode = parsed(home / ".config/opencode/opencode.json")
+    assert parse_client_file(home / ".gemini/settings.json")["ui"] == {"theme": "Dracula"}
+    opencode = parse_client_file(home / ".config/opencode/opencode.json")
     assert opencode["provider"].keys() == {"openai", "dragoman"}
     assert opencode["model"] == 'dragoman/a "route"'
-    aider = parsed(home / ".aider.conf.yml")
+    aider = parse_client_file(home / ".aider.conf.yml")
     assert (aider["model"], aider["auto-commits"]) == ('openai/a "route"', False)
-    cont = parsed(home / ".continue/config.yaml")
+    cont = parse_client_file(home / ".continue/config.yaml")
     assert [model["model"] for model in cont["models"]] == ['a "route"', "gpt-4o"]
     assert cont["context"] == [{"provider": "file"}]
     assert "# a comment" in (home / ".continue/config.yaml").read_text()
-    llm = parsed(home / ".config/io.datasette.llm/extra-openai-models.yaml")
+    llm = parse_client_file(home / ".config/io.datasette.llm/extra-openai-models.yaml")
     assert [model["model_name"] for model in llm] == ["other", 'a "route"']
-    assert parsed(home / ".config/io.datasette.llm/keys.json") == {
+    assert parse_client_file(home / ".config/io.datasette.llm/keys.json") == {
         "openai": "sk-o",
         "dragoman": KEY,
     }

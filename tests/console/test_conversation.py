@@ -133,7 +133,7 @@ def logged(
     return RequestLog.objects.get(request_id=id)
 
 
-def shown(row: RequestLog) -> Conversation:
+def render_conversation(row: RequestLog) -> Conversation:
     bodies = store.load_bodies(row.pk)
     assert bodies is not None
     return conversation_of(request_of(row, bodies), response_of(row, bodies))
@@ -157,7 +157,7 @@ def detail(client: Client, row: RequestLog, query: str = "") -> str:
 def test_a_conversation_of_every_dialect_is_shown(dialect: str, *, stream: bool) -> None:
     body, _notes = render_body(dialect, AGENT)
     answer = answer_bytes(dialect, ANSWER, stream=stream)
-    view = shown(logged(dialect, json.dumps(body).encode(), answer, stream=stream))
+    view = render_conversation(logged(dialect, json.dumps(body).encode(), answer, stream=stream))
     assert view.system is not None
     assert [block.text for block in view.system.blocks] == ["Be brief."]
     assert texts(view) == [
@@ -184,14 +184,17 @@ def test_a_conversation_of_every_dialect_is_shown(dialect: str, *, stream: bool)
 def test_a_completion_is_a_prompt_and_its_continuation(*, stream: bool) -> None:
     sent = json.dumps({"model": "fast", "prompt": "Once upon", "stream": stream}).encode()
     answer = answer_bytes(TEXT_ONLY, ANSWER, stream=stream)
-    view = shown(logged(TEXT_ONLY, sent, answer, stream=stream))
+    view = render_conversation(logged(TEXT_ONLY, sent, answer, stream=stream))
     assert texts(view) == [("user", ["Once upon"])]
     assert view.responses[0].blocks[0].text == "It is **sunny**."
 
 
 def test_several_prompts_are_several_messages() -> None:
     sent = json.dumps({"model": "fast", "prompt": ["One", "Two"]}).encode()
-    assert texts(shown(logged(TEXT_ONLY, sent))) == [("user", ["One"]), ("user", ["Two"])]
+    assert texts(render_conversation(logged(TEXT_ONLY, sent))) == [
+        ("user", ["One"]),
+        ("user", ["Two"]),
+    ]
 
 
 def test_embeddings_show_inputs_and_the_size_of_vectors(admin_client: Client) -> None:
@@ -203,7 +206,7 @@ def test_embeddings_show_inputs_and_the_size_of_vectors(admin_client: Client) ->
         "usage": {"prompt_tokens": 2, "total_tokens": 2},
     }
     row = logged("openai_embeddings", sent, json.dumps(answer).encode())
-    view = shown(row)
+    view = render_conversation(row)
     assert [block.text for block in view.inputs] == ["One", "Two"]
     assert view.vectors == (2, 3)
     assert "2 vectors of 3 numbers" in detail(admin_client, row)
@@ -214,7 +217,7 @@ def test_an_interrupted_stream_shows_its_received_part(admin_client: Client) -> 
     whole = answer_bytes("openai_chat", ANSWER, stream=True)
     arrived = whole[: whole.index(b"\n\n", whole.index(b"sunny")) + 2]
     row = logged("openai_chat", json.dumps(body).encode(), arrived, stream=True, outcome="cut")
-    view = shown(row)
+    view = render_conversation(row)
     assert view.responses[0].blocks[0].text == "It is **sunny**."
     assert not view.complete
     assert "The stream ended before the response was complete." in detail(admin_client, row)
@@ -226,7 +229,7 @@ def test_the_stored_part_of_a_truncated_body_is_shown(admin_client: Client, dial
     sent = json.dumps(body).encode()
     end = sent.index(b"Rain and sun") + 6
     row = logged(dialect, sent[:end], bodies={"truncated": ["client_request"]})
-    view = shown(row)
+    view = render_conversation(row)
     assert ("user", ["Weather?"]) in texts(view)
     assert "Only its beginning is shown" in detail(admin_client, row)
 
@@ -247,7 +250,9 @@ def test_reasoning_refusals_and_alternatives_are_shown() -> None:
         parts=(Reasoning(text="Hmm."), Refusal(text="No.")), finish=Finish(reason="refusal")
     )
     sent = json.dumps({"model": "fast", "messages": [{"role": "user", "content": "x"}]}).encode()
-    view = shown(logged("openai_chat", sent, answer_bytes("openai_chat", answer, stream=False)))
+    view = render_conversation(
+        logged("openai_chat", sent, answer_bytes("openai_chat", answer, stream=False))
+    )
     assert {(block.kind, block.text) for block in view.responses[0].blocks} == {
         ("reasoning", "Hmm."),
         ("refusal", "No."),
@@ -274,7 +279,7 @@ FILES = Request(
 def test_files_are_served_and_addresses_are_only_links(admin_client: Client) -> None:
     body, _notes = render_body("openai_chat", FILES)
     row = logged("openai_chat", json.dumps(body).encode())
-    blocks = shown(row).messages[0].blocks
+    blocks = render_conversation(row).messages[0].blocks
     assert [(b.kind, b.media) for b in blocks] == [
         ("text", None),
         ("document", 0),
@@ -305,14 +310,18 @@ def test_a_file_that_claims_to_be_a_page_is_a_download(admin_client: Client) -> 
 
 def test_a_long_text_is_folded() -> None:
     sent = {"model": "fast", "messages": [{"role": "user", "content": "word " * FOLD_CHARS}]}
-    (block,) = shown(logged("openai_chat", json.dumps(sent).encode())).messages[0].blocks
+    (block,) = (
+        render_conversation(logged("openai_chat", json.dumps(sent).encode())).messages[0].blocks
+    )
     assert block.text.startswith(block.preview)
     assert 0 < len(block.preview) < FOLD_CHARS < len(block.text)
 
 
 def test_a_long_conversation_opens_at_its_end() -> None:
     turns = [{"role": ("user", "assistant")[n % 2], "content": f"m{n}"} for n in range(41)]
-    view = shown(logged("openai_chat", json.dumps({"model": "x", "messages": turns}).encode()))
+    view = render_conversation(
+        logged("openai_chat", json.dumps({"model": "x", "messages": turns}).encode())
+    )
     assert view.messages[-1].blocks[0].text == "m40"
     assert len(view.earlier) + len(view.messages) == 41
 
@@ -346,7 +355,7 @@ def test_a_continued_response_links_to_the_one_before(admin_client: Client) -> N
     first = logged("openai_responses", b'{"model":"fast","input":"Hi"}', id="req_1")
     sent = {"model": "fast", "input": "Again", "previous_response_id": "resp_1"}
     row = logged("openai_responses", json.dumps(sent).encode(), id="req_2")
-    assert texts(shown(row)) == [("user", ["Again"])]
+    assert texts(render_conversation(row)) == [("user", ["Again"])]
     assert reverse("request", args=[first.pk]) in detail(admin_client, row)
 
 
@@ -359,7 +368,7 @@ def chat(*texts: str, id: str, **values: Any) -> RequestLog:
     return logged("openai_chat", json.dumps(sent).encode(), id=id, **values)
 
 
-def listed(client: Client, query: str = "") -> str:
+def requests_page(client: Client, query: str = "") -> str:
     response = client.get(f"{reverse('requests')}?range=all&{query}")
     assert response.status_code == 200
     return response.content.decode()
@@ -373,7 +382,7 @@ def test_the_list_shows_the_last_prompt_of_every_dialect(
     body, _notes = render_body(dialect, request)
     row = logged(dialect, json.dumps(body).encode())
     assert RequestBody.objects.previews([row.pk]) == {row.pk: "And tomorrow?"}
-    assert "And tomorrow?" in listed(admin_client)
+    assert "And tomorrow?" in requests_page(admin_client)
 
 
 @pytest.mark.parametrize(
@@ -431,8 +440,8 @@ def test_prompts_are_listed_only_with_permission_to_read_bodies(
 ) -> None:
     row = chat("the secret plan", id="req_1", session="s-1")
     for query in ("", "group=session", "cursor=999999"):
-        assert "the secret plan" in listed(admin_client, query)
-        assert "the secret plan" not in listed(viewer_client, query)
+        assert "the secret plan" in requests_page(admin_client, query)
+        assert "the secret plan" not in requests_page(viewer_client, query)
     tail = reverse("requests-tail") + "?range=all&after=0"
     assert b"the secret plan" in admin_client.get(tail).content
     assert b"the secret plan" not in viewer_client.get(tail).content
@@ -441,7 +450,7 @@ def test_prompts_are_listed_only_with_permission_to_read_bodies(
             export = client.get(reverse("requests-export", args=[kind]) + "?range=all")
             assert b"secret" not in export.getvalue()
     assert RequestBody.objects.prune(timezone.now()) == 1
-    assert "the secret plan" not in listed(admin_client)
+    assert "the secret plan" not in requests_page(admin_client)
     assert not RequestBody.objects.filter(pk=row.pk).exists()
 
 
@@ -449,12 +458,12 @@ def test_search_matches_are_highlighted(admin_client: Client) -> None:
     chat("Where is the Café in <Paris>?", id="req_1")
     chat("the invoice of May", "An INVOICE is a bill.", "and now?", id="req_2")
     store.index_pending()
-    page = listed(admin_client, "q=cafe")
+    page = requests_page(admin_client, "q=cafe")
     assert "Where is the <mark" in page
     assert ">Café</mark> in &lt;Paris&gt;?" in " ".join(page.split())
-    page = listed(admin_client, 'q="an invoice is"')
+    page = requests_page(admin_client, 'q="an invoice is"')
     assert ">An INVOICE is</mark>" in page
-    assert "<mark" not in listed(admin_client)
+    assert "<mark" not in requests_page(admin_client)
 
 
 @pytest.mark.parametrize(
@@ -477,7 +486,7 @@ def test_matches_are_those_of_the_index(query: str, text: str, marked: list[str]
 # A session as one conversation
 
 
-def answered(
+def log_answered_request(
     id: str, texts: list[Any], answer: Response, at_s: float, session: str = "s", **values: Any
 ) -> RequestLog:
     sent = {"model": "fast", "messages": texts}
@@ -512,10 +521,10 @@ def agent_session() -> list[RequestLog]:
     call = Response(parts=(ToolCall(id="c1", name="look_up", arguments={}),))
     sunny, bye = (Response(parts=(Text(text=text),)) for text in ("It is sunny.", "Bye."))
     return [
-        answered("req_1", first, call, 0),
-        answered("req_2", second, sunny, 3.5),
-        answered("req_x", [{"role": "user", "content": "A title?"}], bye, 4),
-        answered("req_3", third, bye, 60),
+        log_answered_request("req_1", first, call, 0),
+        log_answered_request("req_2", second, sunny, 3.5),
+        log_answered_request("req_x", [{"role": "user", "content": "A title?"}], bye, 4),
+        log_answered_request("req_3", third, bye, 60),
     ]
 
 
@@ -559,9 +568,9 @@ def test_a_changed_history_is_marked() -> None:
     user = {"role": "user", "content": "Hello"}
     bye = Response(parts=(Text(text="Bye."),))
     history = [user, {"role": "assistant", "content": "Bye."}, {"role": "user", "content": "More"}]
-    answered("req_1", [user, *history[1:]], bye, 0)
+    log_answered_request("req_1", [user, *history[1:]], bye, 0)
     changed = [user, {"role": "assistant", "content": "Edited"}, {"role": "user", "content": "?"}]
-    answered("req_2", changed, bye, 5)
+    log_answered_request("req_2", changed, bye, 5)
     _first, second = session_conversation(sessions.session("s"), None).turns
     assert second.is_rewritten
     assert texts(second.conversation) == [("assistant", ["Edited"]), ("user", ["?"])]

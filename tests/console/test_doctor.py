@@ -61,7 +61,7 @@ def report(row: Model, **verdicts: str) -> CapabilityReport:
     )
 
 
-def at(row: Model, name: str = "model-doctor") -> str:
+def url_for_row(row: Model, name: str = "model-doctor") -> str:
     return reverse(name, args=[row.pk])
 
 
@@ -73,7 +73,7 @@ def text(response: Any) -> str:
 
 
 def test_before_the_first_run_probes_and_cost_are_shown(admin_client: Client) -> None:
-    page = text(admin_client.get(at(demo())))
+    page = text(admin_client.get(url_for_row(demo())))
     for probe in PROBES:
         assert probe.title in page
     assert "requests, about" in page
@@ -83,13 +83,13 @@ def test_before_the_first_run_probes_and_cost_are_shown(admin_client: Client) ->
 
 def test_a_model_without_a_price_is_marked(admin_client: Client) -> None:
     row = model("own-model", provider("mine", "custom", base_url="http://127.0.0.1:9"))
-    assert "the model has no price" in text(admin_client.get(at(row)))
+    assert "the model has no price" in text(admin_client.get(url_for_row(row)))
 
 
 def test_findings_are_shown_beside_catalog_values(admin_client: Client) -> None:
     row = demo()
     report(row, image="refused", seed="supported")
-    page = text(admin_client.get(at(row)))
+    page = text(admin_client.get(url_for_row(row)))
     assert "message of image" in page
     assert "Refused 1" in page
     assert "differs" in page
@@ -101,7 +101,7 @@ def test_upstream_text_is_escaped(admin_client: Client) -> None:
     saved_report = report(row)
     saved_report.results["findings"][0]["message"] = "<script>alert(1)</script>"
     saved_report.save()
-    assert "<script>alert(1)" not in text(admin_client.get(at(row)))
+    assert "<script>alert(1)" not in text(admin_client.get(url_for_row(row)))
 
 
 def test_any_stored_value_renders(admin_client: Client) -> None:
@@ -110,22 +110,22 @@ def test_any_stored_value_renders(admin_client: Client) -> None:
     for document in ([], {"findings": 7}, {"findings": [1, {"name": "plain"}]}):
         saved_report.results = document
         saved_report.save()
-        assert admin_client.get(at(row)).status_code == 200
+        assert admin_client.get(url_for_row(row)).status_code == 200
 
 
 def test_a_provider_that_is_off_can_not_be_examined(admin_client: Client) -> None:
     row = demo()
     row.provider.enabled = False
     row.provider.save()
-    assert "disabled or misconfigured" in text(admin_client.get(at(row)))
-    admin_client.post(at(row, "doctor-start"))
+    assert "disabled or misconfigured" in text(admin_client.get(url_for_row(row)))
+    admin_client.post(url_for_row(row, "doctor-start"))
     assert not CapabilityReport.objects.exists()
 
 
 def test_a_wildcard_is_not_examined(admin_client: Client) -> None:
     row = demo("demo-*")
-    assert "entry is a wildcard" in text(admin_client.get(at(row)))
-    admin_client.post(at(row, "doctor-start"))
+    assert "entry is a wildcard" in text(admin_client.get(url_for_row(row)))
+    admin_client.post(url_for_row(row, "doctor-start"))
     assert not CapabilityReport.objects.exists()
 
 
@@ -134,21 +134,21 @@ def test_while_it_runs_only_the_progress_is_renewed_and_then_the_page(admin_clie
     running = report(row)
     CapabilityReport.objects.update(state="running")
     headers = {"HX-Request": "true"}
-    part = admin_client.get(at(row), headers=headers)
+    part = admin_client.get(url_for_row(row), headers=headers)
     assert f"1 of {len(PROBES)} checks done" in text(part)
     assert "<html" not in text(part)
-    assert 'hx-trigger="every 1s"' in text(admin_client.get(at(row)))
+    assert 'hx-trigger="every 1s"' in text(admin_client.get(url_for_row(row)))
     running.state = "done"
     running.save()
-    assert admin_client.get(at(row), headers=headers)["HX-Refresh"] == "true"
-    assert "every 1s" not in text(admin_client.get(at(row)))
+    assert admin_client.get(url_for_row(row), headers=headers)["HX-Refresh"] == "true"
+    assert "every 1s" not in text(admin_client.get(url_for_row(row)))
 
 
 def test_a_run_of_a_dead_process_ends(admin_client: Client) -> None:
     row = demo()
     report(row)
     CapabilityReport.objects.update(state="running", heartbeat_at=timezone.now() - STALE_AFTER * 2)
-    page = text(admin_client.get(at(row)))
+    page = text(admin_client.get(url_for_row(row)))
     assert "Interrupted" in page
     assert "every 1s" not in page
     assert doctor.create_running_report(row.provider, row.name).running
@@ -157,18 +157,18 @@ def test_a_run_of_a_dead_process_ends(admin_client: Client) -> None:
 def test_viewers_read_and_change_nothing(viewer_client: Client) -> None:
     row = demo()
     report(row, image="refused")
-    page = text(viewer_client.get(at(row)))
+    page = text(viewer_client.get(url_for_row(row)))
     assert "message of image" in page
     assert "Run checks again" not in page
     assert "Apply selected" not in page
     for name in ("doctor-start", "doctor-stop", "doctor-apply"):
-        assert viewer_client.post(at(row, name)).status_code == 403
+        assert viewer_client.post(url_for_row(row, name)).status_code == 403
     assert Model.objects.get().learned == {}
 
 
 def test_only_permitted_roles_have_access(client: Client) -> None:
     row = demo()
-    for path in (at(row), reverse("provider-doctor", args=[row.provider_id])):
+    for path in (url_for_row(row), reverse("provider-doctor", args=[row.provider_id])):
         assert "/sign-in" in client.get(path)["Location"]
 
 
@@ -178,7 +178,7 @@ def test_only_permitted_roles_have_access(client: Client) -> None:
 def test_nothing_is_written_without_a_click(admin_client: Client) -> None:
     row = demo()
     report(row, image="refused", tool="supported", forced_tool="refused")
-    admin_client.get(at(row))
+    admin_client.get(url_for_row(row))
     row.refresh_from_db()
     assert row.learned == {}
 
@@ -187,7 +187,7 @@ def test_only_selected_values_are_saved_and_used(admin_client: Client) -> None:
     row = demo(learned={"context_window": 9000})
     saved_report = report(row, image="refused", tool="supported", forced_tool="refused")
     body = {"report": saved_report.pk, "trait": ["images", "reasoning", "no_such"]}
-    assert admin_client.post(at(row, "doctor-apply"), body).status_code == 302
+    assert admin_client.post(url_for_row(row, "doctor-apply"), body).status_code == 302
     row.refresh_from_db()
     assert row.learned == {"context_window": 9000, "images": False}
     traits = store.load_snapshot().models["demo/demo-fast"].traits
@@ -196,7 +196,7 @@ def test_only_selected_values_are_saved_and_used(admin_client: Client) -> None:
     assert "learned from the provider" in text(
         admin_client.get(reverse("model-edit", args=[row.pk]))
     )
-    page = text(admin_client.get(at(row)))
+    page = text(admin_client.get(url_for_row(row)))
     assert 'value="images"' not in page
     assert 'value="forced_tools"' in page
 
@@ -204,18 +204,18 @@ def test_only_selected_values_are_saved_and_used(admin_client: Client) -> None:
 def test_an_empty_selection_shows_an_error(admin_client: Client) -> None:
     row = demo()
     saved_report = report(row, image="refused")
-    answer = admin_client.post(at(row, "doctor-apply"), {"report": saved_report.pk})
+    answer = admin_client.post(url_for_row(row, "doctor-apply"), {"report": saved_report.pk})
     assert answer.status_code == 422
     assert "Select at least one" in text(answer)
-    assert admin_client.post(at(row, "doctor-apply"), {"report": "x"}).status_code == 404
+    assert admin_client.post(url_for_row(row, "doctor-apply"), {"report": "x"}).status_code == 404
 
 
 def test_manually_set_values_are_not_suggested(admin_client: Client) -> None:
     row = demo(traits={"images": True})
     saved_report = report(row, image="refused")
-    assert "custom value, kept" in text(admin_client.get(at(row)))
+    assert "custom value, kept" in text(admin_client.get(url_for_row(row)))
     body = {"report": saved_report.pk, "trait": "images"}
-    assert admin_client.post(at(row, "doctor-apply"), body).status_code == 422
+    assert admin_client.post(url_for_row(row, "doctor-apply"), body).status_code == 422
     row.refresh_from_db()
     assert row.learned == {}
 
@@ -223,9 +223,9 @@ def test_manually_set_values_are_not_suggested(admin_client: Client) -> None:
 def test_a_model_of_a_file_is_not_written(admin_client: Client) -> None:
     row = demo(source=RowSource.FILE, source_ref="litellm.yaml:3")
     saved_report = report(row, image="refused")
-    assert "managed by a" in text(admin_client.get(at(row)))
+    assert "managed by a" in text(admin_client.get(url_for_row(row)))
     body = {"report": saved_report.pk, "trait": "images"}
-    assert admin_client.post(at(row, "doctor-apply"), body).status_code == 409
+    assert admin_client.post(url_for_row(row, "doctor-apply"), body).status_code == 409
     row.refresh_from_db()
     assert row.learned == {}
 
@@ -257,7 +257,7 @@ def test_a_provider_without_models_shows_a_notice(admin_client: Client) -> None:
 def test_the_button_is_on_both_pages(admin_client: Client, name: str) -> None:
     row = demo()
     pk = row.pk if name == "model-edit" else row.provider_id
-    page_text = at(row) if name == "model-edit" else reverse("provider-doctor", args=[pk])
+    page_text = url_for_row(row) if name == "model-edit" else reverse("provider-doctor", args=[pk])
     assert f'href="{page_text}"' in text(admin_client.get(reverse(name, args=[pk])))
 
 
@@ -305,14 +305,14 @@ async def signed_in() -> AsyncClient:
 async def test_the_button_examines_and_the_page_shows_it() -> None:
     row = await sync_to_async(demo)()
     client = await signed_in()
-    assert (await client.post(at(row, "doctor-start"))).status_code == 302
+    assert (await client.post(url_for_row(row, "doctor-start"))).status_code == 302
     first = await CapabilityReport.objects.afirst()
     assert first is not None
     saved_report = await until_over(first.pk)
     assert saved_report.state == "done"
     assert set(saved_report.verdicts) == {probe.name for probe in PROBES}
     assert saved_report.verdicts["tool"] == "supported"
-    page = text(await client.get(at(row)))
+    page = text(await client.get(url_for_row(row)))
     assert "ada" in page
     assert "Supported" in page
     assert (await Model.objects.aget(pk=row.pk)).learned == {}
@@ -326,14 +326,14 @@ async def test_stop_ends_the_run_and_stores_its_findings() -> None:
         base = f"{upstream.url}/v1"
         row = await sync_to_async(openai_at)(base, upstream.key)
         client = await signed_in()
-        await client.post(at(row, "doctor-start"))
-        again = await client.post(at(row, "doctor-start"))
+        await client.post(url_for_row(row, "doctor-start"))
+        again = await client.post(url_for_row(row, "doctor-start"))
         assert again.status_code == 302
         assert await CapabilityReport.objects.acount() == 1
         first = await CapabilityReport.objects.afirst()
         assert first is not None
         await until_in_loop(lambda: any(not request.finished for request in upstream.requests[1:]))
-        assert (await client.post(at(row, "doctor-stop"))).status_code == 302
+        assert (await client.post(url_for_row(row, "doctor-stop"))).status_code == 302
         saved_report = await until_over(first.pk)
         assert saved_report.state == "stopped"
         assert saved_report.verdicts["plain"] == "supported"

@@ -18,7 +18,7 @@ PERSON = {"type": "object", "properties": {"born": {"type": "integer"}}, "requir
 WEATHER = Answer(calls=(Call("get_weather", {"city": "Paris", "unit": "celsius"}),))
 
 
-def passes(data: Json, answer: Answer | str) -> bool:
+def check_passes(data: Json, answer: Answer | str) -> bool:
     answered = Answer(text=answer) if isinstance(answer, str) else answer
     return check_answer(parse_assertion(data), answered).passed
 
@@ -65,8 +65,8 @@ ROWS: list[tuple[Json, Answer | str, Answer | str]] = [
 def test_every_type_passes_and_fails_and_can_be_negated() -> None:
     for data, good, bad in ROWS:
         negated = {**data, "type": f"not-{data['type']}"}
-        assert passes(data, good) and not passes(data, bad), data
-        assert passes(negated, bad) and not passes(negated, good), negated
+        assert check_passes(data, good) and not check_passes(data, bad), data
+        assert check_passes(negated, bad) and not check_passes(negated, good), negated
     assert {data["type"] for data, *_ in ROWS} | {assertions.RUBRIC} == set(assertions.TYPES)
 
 

@@ -15,7 +15,7 @@ from gateway.canon.request import Request
 SETTINGS = {"name": "e", "models": "demo", "repeat": "1", "concurrency": "1", "pass_rate": "1"}
 
 
-def posted(**fields: Any) -> QueryDict:
+def posted_data(**fields: Any) -> QueryDict:
     data = QueryDict(mutable=True)
     data.update(fields)
     return data
@@ -31,7 +31,7 @@ def posted(**fields: Any) -> QueryDict:
     ],
 )
 def test_an_error_is_at_its_field(fields: dict[str, str], at: str, text: str) -> None:
-    data = posted(**SETTINGS, **fields)
+    data = posted_data(**SETTINGS, **fields)
     form = EvaluationForm(data, definition=Definition(models=("demo",)), models=["demo"])
     assert form.read([]) is None
     assert list(form.errors) == [at]
@@ -42,7 +42,7 @@ def test_an_error_is_at_its_field(fields: dict[str, str], at: str, text: str) ->
     ("fields", "at"), [({"vars": "[1]"}, "vars"), ({"messages": '[{"role": "bot"}]'}, "messages")]
 )
 def test_an_error_of_a_case_is_at_its_field(fields: dict[str, str], at: str) -> None:
-    form = CaseForm(posted(**fields), case=Case())
+    form = CaseForm(posted_data(**fields), case=Case())
     assert form.read([]) is None
     assert list(form.errors) == [at]
     assert "case 1" not in form.errors[at][0]
@@ -58,7 +58,7 @@ def test_an_error_of_a_case_is_at_its_field(fields: dict[str, str], at: str) -> 
     ],
 )
 def test_an_error_of_an_assertion_is_at_its_field(fields: dict[str, str], at: str) -> None:
-    form = AssertionForm(posted(**fields))
+    form = AssertionForm(posted_data(**fields))
     assert not form.is_valid()
     assert list(form.errors) == [at]
 

@@ -42,7 +42,7 @@ def create_user() -> Any:
     return get_user_model().objects.create_user("ada", password="x")
 
 
-def started(user: Any, definition: Definition = DEFINITION) -> EvaluationRun:
+def start_run(user: Any, definition: Definition = DEFINITION) -> EvaluationRun:
     row = Evaluation.objects.create(
         owner=user, name=definition.name, document=render_definition(definition)
     )
@@ -57,7 +57,7 @@ def result(case: int, model: str, text: str = "hi", error: str = "") -> Result:
 
 
 def test_a_run_is_executed_by_one_process_until_its_lease_ends() -> None:
-    run = started(create_user())
+    run = start_run(create_user())
     assert store.claim("one", 8) == [run.pk]
     assert store.claim("two", 8) == []
     EvaluationRun.objects.update(lease_until=timezone.now() - dt.timedelta(seconds=1))
@@ -71,7 +71,7 @@ def test_a_run_is_executed_by_one_process_until_its_lease_ends() -> None:
 
 
 def test_an_answer_that_is_stored_twice_counts_once() -> None:
-    run = started(create_user())
+    run = start_run(create_user())
     store.save_results(run.pk, DEFINITION.models, [result(0, "a"), result(0, "b", "first")])
     store.save_results(run.pk, DEFINITION.models, [result(0, "b", "again"), result(1, "a")])
     assert store.progress(run) == 3
@@ -81,7 +81,7 @@ def test_an_answer_that_is_stored_twice_counts_once() -> None:
 
 
 def test_a_finished_run_has_its_scores() -> None:
-    run = started(create_user())
+    run = start_run(create_user())
     store.claim("one", 1)
     store.save_results(
         run.pk, DEFINITION.models, [result(0, "a"), result(0, "b", error="HTTP 500")]
@@ -95,7 +95,7 @@ def test_a_finished_run_has_its_scores() -> None:
 
 
 def test_a_paused_run_is_not_claimed_until_it_is_resumed() -> None:
-    run = started(create_user())
+    run = start_run(create_user())
     assert store.pause(run) and not store.pause(run)
     assert store.claim("one", 1) == []
     assert store.resume(run) and store.claim("one", 1) == [run.pk]
@@ -105,7 +105,7 @@ def test_a_paused_run_is_not_claimed_until_it_is_resumed() -> None:
 
 
 def test_models_that_answer_alike_do_not_differ() -> None:
-    run = started(create_user())
+    run = start_run(create_user())
     results = [result(0, "a", "same"), result(0, "b", "same"), result(1, "a", "one")]
     store.save_results(run.pk, DEFINITION.models, [*results, result(1, "b", "two")])
     view = View(filter="differences")
@@ -114,7 +114,7 @@ def test_models_that_answer_alike_do_not_differ() -> None:
 
 
 def test_results_of_a_deleted_run_are_dropped() -> None:
-    run = started(create_user())
+    run = start_run(create_user())
     store.claim("one", 1)
     EvaluationRun.objects.all().delete()
     store.save_results(run.pk, DEFINITION.models, [result(0, "a")])
@@ -122,7 +122,7 @@ def test_results_of_a_deleted_run_are_dropped() -> None:
 
 
 def test_nul_characters_of_a_model_can_be_stored() -> None:
-    run = started(create_user())
+    run = start_run(create_user())
     store.save_results(run.pk, DEFINITION.models, [result(0, "a", "zero \0 byte")])
     assert store.contents(run, [0])[Item(0, 0, 0)].text == "zero  byte"
 
@@ -130,14 +130,14 @@ def test_nul_characters_of_a_model_can_be_stored() -> None:
 def test_a_run_needs_a_budget_models_and_an_active_owner(settings: Any) -> None:
     user = create_user()
     with pytest.raises(InvalidDefinition, match="at least one model"):
-        started(user, Definition(name="None", cases=DEFINITION.cases))
-    run = started(user)
+        start_run(user, Definition(name="None", cases=DEFINITION.cases))
+    run = start_run(user)
     get_user_model().objects.update(is_active=False)
     with pytest.raises(store.RunRefused, match="deactivated"):
         store.load(run.pk)
     settings.PLAYGROUND_USD_PER_DAY = 0
     with pytest.raises(store.RunRefused, match="budget"):
-        started(user)
+        start_run(user)
 
 
 def test_the_cost_of_evaluations_counts_toward_the_budget(settings: Any) -> None:
@@ -157,6 +157,6 @@ def test_the_cost_of_evaluations_counts_toward_the_budget(settings: Any) -> None
 def test_the_fifth_run_of_a_user_waits() -> None:
     user = create_user()
     for _ in range(store.MAX_ACTIVE):
-        started(user)
+        start_run(user)
     with pytest.raises(store.RunRefused, match="in progress"):
-        started(user)
+        start_run(user)

@@ -74,7 +74,7 @@ def runtime(request: pytest.FixtureRequest) -> Any:
     return runtime
 
 
-def called(id: str = "req_1", *, failed: str = "", **values: Any) -> LogRecord:
+def log_record_of_call(id: str = "req_1", *, failed: str = "", **values: Any) -> LogRecord:
     attempt = Attempt(
         target="openai/gpt-5",
         provider="openai",
@@ -136,7 +136,10 @@ def test_a_target_of_a_route_is_listed_before_it_was_called() -> None:
 
 @pytest.mark.usefixtures("frozen_now")
 def test_a_target_shows_its_latency_and_error_rate() -> None:
-    store.write([called(f"req_{n}") for n in range(3)] + [called("bad", failed="rate_limit")])
+    store.write(
+        [log_record_of_call(f"req_{n}") for n in range(3)]
+        + [log_record_of_call("bad", failed="rate_limit")]
+    )
     target_health = single_target_health()
     assert (target_health.attempts, target_health.failed, target_health.error_rate) == (4, 1, 0.25)
     assert target_health.ttft_p50 == pytest.approx(400, rel=0.15)
@@ -146,7 +149,7 @@ def test_a_target_shows_its_latency_and_error_rate() -> None:
 
 
 def test_the_last_error_links_to_its_request(viewer_client: Client) -> None:
-    store.write([called("bad", failed="rate_limit")])
+    store.write([log_record_of_call("bad", failed="rate_limit")])
     link = reverse("request", args=[RequestLog.objects.get().pk])
     text = page(viewer_client)
     assert f'href="{link}"' in text
@@ -154,7 +157,9 @@ def test_the_last_error_links_to_its_request(viewer_client: Client) -> None:
 
 
 def test_an_error_that_a_fallback_recovered_is_still_shown() -> None:
-    saved = called("req_1", failed="overloaded", outcome="ok", provider="other", model="m")
+    saved = log_record_of_call(
+        "req_1", failed="overloaded", outcome="ok", provider="other", model="m"
+    )
     store.write([saved])
     error = single_target_health().error
     assert error is not None
@@ -162,7 +167,7 @@ def test_an_error_that_a_fallback_recovered_is_still_shown() -> None:
 
 
 def test_client_errors_do_not_count_against_a_target() -> None:
-    store.write([called("bad", failed="invalid_request")])
+    store.write([log_record_of_call("bad", failed="invalid_request")])
     assert (single_target_health().failed, single_target_health().error) == (0, None)
 
 
@@ -170,7 +175,7 @@ def test_a_target_in_cooldown_shows_the_time_left_and_a_reset_button(
     admin_client: Client, runtime: Any
 ) -> None:
     runtime.health["openai/gpt-5"] = CircuitState(3, time.monotonic() + 18.5, "rate_limit")
-    store.write([called()])
+    store.write([log_record_of_call()])
     text = page(admin_client)
     assert re.search(r"Cooldown 1\d s", text)
     assert f'action="{reverse("health-reset")}"' in text
@@ -180,7 +185,7 @@ def test_a_viewer_has_no_reset_button_and_may_not_reset(
     viewer_client: Client, runtime: Any
 ) -> None:
     runtime.health["openai/gpt-5"] = CircuitState(3, time.monotonic() + 18, "rate_limit")
-    store.write([called()])
+    store.write([log_record_of_call()])
     text = page(viewer_client)
     assert re.search(r"Cooldown 1\d s", text)
     assert reverse("health-reset") not in text
@@ -210,7 +215,7 @@ def test_a_reset_of_a_target_without_cooldown_is_reported(
 
 def test_a_failed_target_without_cooldown_is_failing(runtime: Any) -> None:
     runtime.health["openai/gpt-5"] = CircuitState(1, 0.0, "timeout")
-    store.write([called()])
+    store.write([log_record_of_call()])
     assert single_target_health(runtime).state == "failing"
 
 
@@ -232,8 +237,8 @@ def test_a_failed_target_without_cooldown_is_failing(runtime: Any) -> None:
 def test_a_targets_health_follows_its_newest_calls(
     viewer_client: Client, failed: int, answered: int, kind: str, words: str
 ) -> None:
-    bad = [called(f"bad_{n}", failed=kind) for n in range(failed)]
-    store.write([*bad, *(called(f"ok_{n}") for n in range(answered))])
+    bad = [log_record_of_call(f"bad_{n}", failed=kind) for n in range(failed)]
+    store.write([*bad, *(log_record_of_call(f"ok_{n}") for n in range(answered))])
     assert re.findall(
         r'<span class="pill[^>]*>(?:<svg.*?</svg>)?([A-Z][^<]*)</span>', page(viewer_client)
     ) == [words]
@@ -242,15 +247,17 @@ def test_a_targets_health_follows_its_newest_calls(
 @pytest.mark.usefixtures("frozen_now")
 def test_old_failures_are_ignored_after_a_success() -> None:
     old = timezone.now().timestamp() - 3 * 3600
-    store.write([called(f"bad_{n}", failed="rate_limit", started_at=old) for n in range(9)])
+    store.write(
+        [log_record_of_call(f"bad_{n}", failed="rate_limit", started_at=old) for n in range(9)]
+    )
     assert single_target_health().state == "failing"
-    store.write([called(f"ok_{n}") for n in range(3)])
+    store.write([log_record_of_call(f"ok_{n}") for n in range(3)])
     assert (single_target_health().state, single_target_health().error_rate) == ("ok", 0.75)
 
 
 def test_a_target_after_cooldown_is_unhealthy_until_it_answers(runtime: Any) -> None:
     runtime.health["openai/gpt-5"] = CircuitState(0, time.monotonic() - 1, "rate_limit")
-    store.write([called()])
+    store.write([log_record_of_call()])
     assert (single_target_health(runtime).state, str(single_target_health(runtime).failing[0])) == (
         "failing",
         "Rate limited",
@@ -260,7 +267,9 @@ def test_a_target_after_cooldown_is_unhealthy_until_it_answers(runtime: Any) -> 
 def test_failing_targets_are_listed_first(runtime: Any) -> None:
     runtime.health["z/slow"] = CircuitState(3, time.monotonic() + 9, "timeout")
     slow = Attempt(target="z/slow", provider="z", model="slow", dialect="openai_chat", status=200)
-    store.write([called(), called("b", provider="z", model="slow", attempts=[slow])])
+    store.write(
+        [log_record_of_call(), log_record_of_call("b", provider="z", model="slow", attempts=[slow])]
+    )
     healths = targets.target_healths(runtime, targets.registry_snapshot(runtime))
     assert healths[0].label == "z/slow"
 
@@ -329,16 +338,16 @@ def test_the_size_of_the_data_directory_counts_its_files(tmp_path: Path) -> None
 # The sidebar's line
 
 
-def light(client: Client) -> dict[str, Any]:
+def sidebar_health(client: Client) -> dict[str, Any]:
     return client.get(reverse("health-light")).json()
 
 
 def test_all_providers_are_healthy_until_one_fails(viewer_client: Client) -> None:
     provider("openai")
     provider("other", preset="custom", base_url="http://127.0.0.1:1/v1", auth="none")
-    assert light(viewer_client)["message"] == "2 of 2 providers healthy"
-    store.write([called(f"req_{n}", failed="timeout") for n in range(3)])
-    assert light(viewer_client) == {
+    assert sidebar_health(viewer_client)["message"] == "2 of 2 providers healthy"
+    store.write([log_record_of_call(f"req_{n}", failed="timeout") for n in range(3)])
+    assert sidebar_health(viewer_client) == {
         "healthy": 1,
         "total": 2,
         "unhealthy": ["openai"],
@@ -349,8 +358,8 @@ def test_all_providers_are_healthy_until_one_fails(viewer_client: Client) -> Non
 
 def test_one_failure_does_not_mark_a_provider_unhealthy(viewer_client: Client) -> None:
     provider("openai")
-    store.write([called("bad", failed="timeout")])
-    assert light(viewer_client)["level"] == "ok"
+    store.write([log_record_of_call("bad", failed="timeout")])
+    assert sidebar_health(viewer_client)["level"] == "ok"
 
 
 def test_a_target_in_cooldown_marks_its_provider_unhealthy(
@@ -359,7 +368,7 @@ def test_a_target_in_cooldown_marks_its_provider_unhealthy(
     provider("openai")
     runtime.snapshot = store.load_snapshot()
     runtime.health["openai/gpt-5"] = CircuitState(3, time.monotonic() + 18, "rate_limit")
-    assert light(viewer_client)["level"] == "bad"
+    assert sidebar_health(viewer_client)["level"] == "bad"
 
 
 def test_the_line_for_the_sidebar_is_html_for_htmx(viewer_client: Client) -> None:
@@ -370,11 +379,18 @@ def test_the_line_for_the_sidebar_is_html_for_htmx(viewer_client: Client) -> Non
 
 def test_the_last_error_is_found_under_many_newer_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(targets, "RECENT_ROWS", 2)
-    rescued = called("req_rescued", failed="rate_limit", outcome="ok", provider="b", model="c")
+    rescued = log_record_of_call(
+        "req_rescued", failed="rate_limit", outcome="ok", provider="b", model="c"
+    )
     store.write([rescued])
-    store.write([called("req_failed", failed="timeout")])
-    store.write([called(f"req_{n}", attempts=[], provider="x", model="y") for n in range(5)])
-    failed = [called(f"req_x{n}", failed="timeout", attempts=[], provider="x") for n in range(3)]
+    store.write([log_record_of_call("req_failed", failed="timeout")])
+    store.write(
+        [log_record_of_call(f"req_{n}", attempts=[], provider="x", model="y") for n in range(5)]
+    )
+    failed = [
+        log_record_of_call(f"req_x{n}", failed="timeout", attempts=[], provider="x")
+        for n in range(3)
+    ]
     store.write(failed)
     error = single_target_health().error
     assert error is not None
@@ -388,11 +404,11 @@ def test_the_last_error_is_found_under_many_newer_rows(monkeypatch: pytest.Monke
 def test_the_sidebar_counts_targets_that_fail() -> None:
     row = provider("openai")
     route("fast", model("gpt-5", row))
-    store.write([called(f"req_{n}", failed="timeout") for n in range(4)])
+    store.write([log_record_of_call(f"req_{n}", failed="timeout") for n in range(4)])
     fine = Attempt(
         target="openai/o", provider="openai", model="o", dialect="openai_chat", status=200
     )
-    store.write([called(f"req_f{n}", attempts=[fine], model="o") for n in range(9)])
+    store.write([log_record_of_call(f"req_f{n}", attempts=[fine], model="o") for n in range(9)])
     runtime = targets.health_summary(None, store.load_snapshot())
     assert runtime.message == "1 of 1 provider healthy, 1 target failing"
     assert runtime.level == "warn"

@@ -46,7 +46,7 @@ def secret_in(response: Any) -> str:
     return secret
 
 
-def admitted(token: str) -> Any:
+def find_admitted_key(token: str) -> Any:
     return store.load_snapshot().keys.get(store.digest(token))
 
 
@@ -55,7 +55,7 @@ def test_a_created_key_is_shown_once_and_works(admin_client: Client) -> None:
     assert response.status_code == 200
     plain = secret_in(response)
     row = ApiKey.objects.get()
-    assert admitted(plain).id == row.pk
+    assert find_admitted_key(plain).id == row.pk
     for page in (reverse("keys"), reverse("key-edit", args=[row.pk])):
         assert plain not in text(admin_client.get(page))
         assert row.prefix in text(admin_client.get(page))
@@ -125,14 +125,14 @@ def test_a_date_must_be_entered(admin_client: Client) -> None:
 
 
 def test_folded_fields_open_with_a_value_or_an_error(admin_client: Client) -> None:
-    def opened(page: Any) -> bool:
+    def is_open(page: Any) -> bool:
         return '<details class="advanced" open>' in page.content.decode()
 
-    assert not opened(admin_client.get(reverse("key-add")))
+    assert not is_open(admin_client.get(reverse("key-add")))
     row, _plain = store.create_key("limited", limit_rpm=5)
-    assert opened(admin_client.get(reverse("key-edit", args=[row.pk])))
+    assert is_open(admin_client.get(reverse("key-edit", args=[row.pk])))
     body = {"name": "x", "scope": "all", "limit_rpm": "-1"}
-    assert opened(admin_client.post(reverse("key-add"), body))
+    assert is_open(admin_client.post(reverse("key-add"), body))
 
 
 @pytest.mark.parametrize(
@@ -178,20 +178,20 @@ def test_rotating_keeps_identity_and_spending(admin_client: Client) -> None:
     rotated = admin_client.post(reverse("key-rotate", args=[row.pk]), {"grace": "hour"})
     new = secret_in(rotated)
     assert new != old
-    assert admitted(old).id == admitted(new).id == row.pk
+    assert find_admitted_key(old).id == find_admitted_key(new).id == row.pk
     page = text(admin_client.get(reverse("key-edit", args=[row.pk])))
     assert "$2.50" in page
     assert "$7.50 left" in page
     assert old[:15] in page
     assert admin_client.post(reverse("key-end-grace", args=[row.pk])).status_code == 302
-    assert admitted(old) is None
-    assert admitted(new) is not None
+    assert find_admitted_key(old) is None
+    assert find_admitted_key(new) is not None
 
 
 def test_rotating_without_grace_ends_the_old_secret(admin_client: Client) -> None:
     row, old = store.create_key("ci")
     admin_client.post(reverse("key-rotate", args=[row.pk]), {"grace": "none"})
-    assert admitted(old) is None
+    assert find_admitted_key(old) is None
 
 
 def test_an_unknown_grace_rotates_nothing(admin_client: Client) -> None:
@@ -200,16 +200,16 @@ def test_an_unknown_grace_rotates_nothing(admin_client: Client) -> None:
         admin_client.post(reverse("key-rotate", args=[row.pk]), {"grace": "years"}).status_code
         == 422
     )
-    assert admitted(old) is not None
+    assert find_admitted_key(old) is not None
 
 
 def test_a_revocation_can_be_undone_for_ten_seconds(admin_client: Client) -> None:
     row, plain = store.create_key("ci")
     answer = admin_client.post(reverse("key-revoke", args=[row.pk]))
-    assert admitted(plain) is None
+    assert find_admitted_key(plain) is None
     assert reverse("key-restore", args=[row.pk]) in text(admin_client.get(answer["Location"]))
     admin_client.post(reverse("key-restore", args=[row.pk]))
-    assert admitted(plain) is not None
+    assert find_admitted_key(plain) is not None
 
 
 def test_after_ten_seconds_a_revocation_cannot_be_undone(admin_client: Client) -> None:
@@ -219,7 +219,7 @@ def test_after_ten_seconds_a_revocation_cannot_be_undone(admin_client: Client) -
     assert reverse("key-restore", args=[row.pk]) not in page
     answer = admin_client.post(reverse("key-restore", args=[row.pk]), follow=True)
     assert "Too late" in text(answer)
-    assert admitted(plain) is None
+    assert find_admitted_key(plain) is None
 
 
 def test_a_revoked_key_can_only_be_deleted(admin_client: Client) -> None:
@@ -278,7 +278,7 @@ def test_a_viewer_sees_the_list_and_changes_nothing(viewer_client: Client) -> No
     assert viewer_client.get(reverse("key-add")).status_code == 403
     for name in ("key-edit", "key-rotate", "key-revoke", "key-restore", "key-delete", "key-copy"):
         assert viewer_client.post(reverse(name, args=[row.pk]), FORM).status_code == 403, name
-    assert admitted(plain) is not None
+    assert find_admitted_key(plain) is not None
 
 
 def test_keys_require_signing_in(client: Client) -> None:

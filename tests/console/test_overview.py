@@ -68,7 +68,7 @@ def page(client: Client, **headers: str) -> str:
     return response.content.decode()
 
 
-def figures(now: dt.datetime = NOW) -> dict[str, Any]:
+def figures_by_title(now: dt.datetime = NOW) -> dict[str, Any]:
     return {str(figure.title): figure for figure in today(now).figures}
 
 
@@ -95,9 +95,9 @@ def test_today_begins_at_midnight_of_the_reader() -> None:
     store.write(
         [add_request("a", at=NOW.replace(hour=4)), add_request("b", at=NOW.replace(hour=6))]
     )
-    assert figures()["Requests"].text == "2"
+    assert figures_by_title()["Requests"].text == "2"
     with timezone.override("America/New_York"):
-        assert figures()["Requests"].text == "1"
+        assert figures_by_title()["Requests"].text == "1"
 
 
 def test_yesterday_is_compared_up_to_the_same_time() -> None:
@@ -108,14 +108,14 @@ def test_yesterday_is_compared_up_to_the_same_time() -> None:
             add_request("later", at=yesterday + dt.timedelta(hours=3)),
         ]
     )
-    assert figures()["Requests"].note == "vs 1 yesterday at this time"
+    assert figures_by_title()["Requests"].note == "vs 1 yesterday at this time"
 
 
 def test_figures_have_the_numbers_of_the_day() -> None:
     store.write(
         [add_request("a", at=NOW), add_request("b", at=NOW, outcome="error", cost_usd=None)]
     )
-    overview_figures = figures()
+    overview_figures = figures_by_title()
     assert (overview_figures["Errors"].text, overview_figures["Errors"].note) == (
         "1",
         "50 % of requests",
@@ -130,18 +130,18 @@ def test_figures_have_the_numbers_of_the_day() -> None:
 
 def test_an_unknown_price_is_not_zero() -> None:
     store.write([add_request(at=NOW, cost_usd=None)])
-    assert figures()["Cost"].text == "unknown"
+    assert figures_by_title()["Cost"].text == "unknown"
 
 
 def test_a_day_without_requests_has_no_latency() -> None:
     store.write([add_request(at=NOW - dt.timedelta(hours=20))])
-    overview_figures = figures()
+    overview_figures = figures_by_title()
     assert (overview_figures["Requests"].text, overview_figures["First token"].text) == ("0", "—")
 
 
 def test_line_charts_omit_the_current_hour_and_bar_charts_include_it() -> None:
     store.write([add_request(at=NOW)])
-    assert sum(figures()["Requests"].values) == 0
+    assert sum(figures_by_title()["Requests"].values) == 0
     assert [bar.height > 0 for bar in today(NOW).traffic.bars] == [False] * 23 + [True]
 
 
@@ -160,7 +160,7 @@ def test_checks_of_targets_are_not_among_the_requests(admin_client: Client) -> N
     checks = [add_request(f"check_{n}", key_prefix="check", first_token_ms=9.0) for n in range(9)]
     refused = add_request("check_x", key_prefix="check", route="watched", **failed)
     store.write([add_request("req_1", error="", route="fast"), *checks, refused])
-    overview_figures = figures(timezone.now())
+    overview_figures = figures_by_title(timezone.now())
     assert (overview_figures["Requests"].text, overview_figures["Errors"].text) == ("1", "0")
     # What they cost was spent.
     assert overview_figures["Cost"].text == "$2.50"
@@ -192,25 +192,25 @@ def test_the_polled_fragment_has_no_navigation(admin_client: Client) -> None:
     assert 'id="today-title"' in text
 
 
-def done() -> dict[str, bool]:
+def setup_steps_done() -> dict[str, bool]:
     return {step.page: step.done for step in steps()}
 
 
 def test_the_setup_checklist_follows_the_registry() -> None:
-    assert not any(done().values())
+    assert not any(setup_steps_done().values())
     real = provider("openai")
-    assert done()["providers"]
+    assert setup_steps_done()["providers"]
     route("fast", model(provided_by=real))
     store.create_key("a key")
     store.write([add_request()])
-    assert all(done().values())
+    assert all(setup_steps_done().values())
 
 
 def test_demo_and_playground_requests_complete_no_setup_step() -> None:
     demo = provider("demo", preset="demo")
     route("demo", model("demo", provided_by=demo))
     store.write([add_request(key_prefix="playground")])
-    assert not any(done().values())
+    assert not any(setup_steps_done().values())
 
 
 def test_next_steps_are_shown_to_admins_only(admin_client: Client, viewer_client: Client) -> None:

@@ -39,15 +39,15 @@ def test_runs_are_found_by_name_prompt_and_model(browser: Client, admin_user: Us
     )
     assert _patch(browser, river, {"name": "  Best   of May "}).json()["name"] == "Best of May"
 
-    def found(text: str) -> list[str]:
+    def search_runs(text: str) -> list[str]:
         runs = browser.get(f"{PATH}/history", {"q": text}).json()["runs"]
         return [run["id"] for run in runs]
 
-    assert found("SKY blue") == [str(sky.uuid)]
-    assert found("may") == [str(river.uuid)]
-    assert found("two") == [str(river.uuid), str(sky.uuid)]
-    assert found("sky may") == []
-    assert found("100%") == []
+    assert search_runs("SKY blue") == [str(sky.uuid)]
+    assert search_runs("may") == [str(river.uuid)]
+    assert search_runs("two") == [str(river.uuid), str(sky.uuid)]
+    assert search_runs("sky may") == []
+    assert search_runs("100%") == []
 
 
 def test_a_name_is_limited_and_can_be_removed(browser: Client, admin_user: User) -> None:

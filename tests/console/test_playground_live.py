@@ -83,7 +83,9 @@ def events(text: str) -> list[tuple[str, Json]]:
     return rows
 
 
-def ran(who: httpx.Client, body: Json, path: str = "/runs") -> tuple[str, list[tuple[str, Json]]]:
+def run_document(
+    who: httpx.Client, body: Json, path: str = "/runs"
+) -> tuple[str, list[tuple[str, Json]]]:
     reply = who.post(PATH + path, json=body)
     assert reply.status_code == 200, reply.text
     assert reply.headers["content-type"].startswith("text/event-stream")
@@ -124,7 +126,7 @@ def test_a_link_fills_in_models_and_prompt(admin_client: httpx.Client) -> None:
 def test_a_logged_request_opens_with_its_settings(
     admin_client: httpx.Client, viewer_client: httpx.Client
 ) -> None:
-    _, row = ran(
+    _, row = run_document(
         admin_client, document("demo/demo-fast", system="Be brief.", params={"top_p": 0.5})
     )
     request = next(data for kind, data in row if kind == "end")["request_id"]
@@ -156,8 +158,8 @@ def test_a_post_without_its_token_is_refused(site: Site) -> None:
 def test_a_viewer_sees_only_own_runs_and_an_admin_all(
     admin_client: httpx.Client, viewer_client: httpx.Client
 ) -> None:
-    hers, _ = ran(admin_client, document("demo/demo-fast", prompt="of ada"))
-    his, _ = ran(viewer_client, document("demo/demo-fast", prompt="of vic"))
+    hers, _ = run_document(admin_client, document("demo/demo-fast", prompt="of ada"))
+    his, _ = run_document(viewer_client, document("demo/demo-fast", prompt="of vic"))
     assert {run["id"] for run in admin_client.get(f"{PATH}/history").json()["runs"]} >= {hers, his}
     ids = {run["id"] for run in viewer_client.get(f"{PATH}/history").json()["runs"]}
     assert his in ids and hers not in ids
@@ -207,7 +209,7 @@ def test_an_image_larger_than_the_form_limit_is_accepted(admin_client: httpx.Cli
     text = {"type": "text", "text": "What is it?"}
     body = document("demo/demo-fast")
     body["messages"] = [{"role": "user", "content": [part, text]}]
-    _, row = ran(admin_client, body)
+    _, row = run_document(admin_client, body)
     words = "".join(data["text"] for kind, data in row if kind == "delta")
     assert "1 image" in words
 
@@ -224,7 +226,9 @@ def test_unknown_runs_and_odd_numbers_are_not_found(admin_client: httpx.Client) 
 
 
 def test_a_run_is_stored_and_loaded(admin_client: httpx.Client) -> None:
-    run, log_row = ran(admin_client, document("demo/demo-fast", "demo/demo-500", prompt="Keep me"))
+    run, log_row = run_document(
+        admin_client, document("demo/demo-fast", "demo/demo-500", prompt="Keep me")
+    )
     again = admin_client.get(f"{PATH}/runs/{run}/events")
     assert events(again.text) == log_row
     later = admin_client.get(f"{PATH}/runs/{run}/events?after=5").text
@@ -242,7 +246,7 @@ def test_the_run_history_is_paginated(
     admin_client: httpx.Client, viewer_client: httpx.Client
 ) -> None:
     for number in range(31):
-        ran(viewer_client, document("demo/demo-fast", prompt=f"Page {number}"))
+        run_document(viewer_client, document("demo/demo-fast", prompt=f"Page {number}"))
     first = viewer_client.get(f"{PATH}/history").json()
     assert len(first["runs"]) == 30
     rest = viewer_client.get(f"{PATH}/history?before={first['next']}").json()
@@ -251,7 +255,7 @@ def test_the_run_history_is_paginated(
 
 
 def test_a_run_can_be_deleted(admin_client: httpx.Client) -> None:
-    run, _ = ran(admin_client, document("demo/demo-fast"))
+    run, _ = run_document(admin_client, document("demo/demo-fast"))
     assert admin_client.delete(f"{PATH}/runs/{run}").status_code == 200
     assert admin_client.get(f"{PATH}/runs/{run}").status_code == 404
 
@@ -259,7 +263,7 @@ def test_a_run_can_be_deleted(admin_client: httpx.Client) -> None:
 def test_exports_contain_the_comparison_fields(admin_client: httpx.Client) -> None:
     schema = {"type": "object", "required": ["a"], "properties": {"a": {"type": "integer"}}}
     body = document("demo/demo-fast", "demo/demo-bad-schema@0ms", prompt="=1+1", schema=schema)
-    run, _ = ran(admin_client, body)
+    run, _ = run_document(admin_client, body)
     table = admin_client.get(f"{PATH}/runs/{run}.csv")
     assert "attachment" in table.headers["content-disposition"]
     header, first, second = table.text.splitlines()
@@ -278,7 +282,9 @@ def test_exports_contain_the_comparison_fields(admin_client: httpx.Client) -> No
 
 
 def test_a_run_is_repeated_in_another_dialect(admin_client: httpx.Client) -> None:
-    run, _ = ran(admin_client, document("demo/demo-fast", system="Be brief.", params={"seed": 7}))
+    run, _ = run_document(
+        admin_client, document("demo/demo-fast", system="Be brief.", params={"seed": 7})
+    )
     path = f"{PATH}/runs/{run}/translation?col=A&dialect="
     body = admin_client.get(path + "anthropic_messages").json()
     assert body["client_request"]["system"][0]["text"] == "Be brief."
@@ -318,7 +324,7 @@ def test_the_python_snippet_runs_and_sends_the_same_request(
     params = {"temperature": 0.2, "max_tokens": 400, "stop": ["never said"]}
     tools = [{"name": "look_up", "schema": {"type": "object", "properties": {}}}]
     body = document("demo/demo-fast", prompt="Say 'hi' \"there\" \\ é", tools=tools, params=params)
-    run, row = ran(admin_client, body)
+    run, row = run_document(admin_client, body)
     payload = admin_client.get(f"{PATH}/runs/{run}/code?lang={lang}&col=A").json()
     assert payload["key"] in payload["code"]
     script = tmp_path / "asks.py"
@@ -380,7 +386,7 @@ def test_the_javascript_snippet_has_the_same_body(admin_client: httpx.Client) ->
 def test_votes_are_ranked_on_the_scoreboard(admin_client: httpx.Client) -> None:
     body = document("demo/demo-fast", "demo/demo-500", blind=True, preset="votes")
     for winner in ("A", "A", "tie", "none"):
-        run, row = ran(admin_client, body)
+        run, row = run_document(admin_client, body)
         order = row[0][1]["order"]
         assert sorted(order) == ["A", "B"]
         vote = {"run": run, "order": order, "winner": winner}
@@ -398,7 +404,7 @@ def test_votes_are_ranked_on_the_scoreboard(admin_client: httpx.Client) -> None:
 
 
 def test_a_second_vote_on_a_run_replaces_the_first(admin_client: httpx.Client) -> None:
-    run, _ = ran(admin_client, document("demo/demo-fast", "demo/demo", preset="again"))
+    run, _ = run_document(admin_client, document("demo/demo-fast", "demo/demo", preset="again"))
     for winner in ("A", "B"):
         admin_client.post(f"{PATH}/votes", json={"run": run, "order": ["B", "A"], "winner": winner})
     rows = admin_client.get(f"{PATH}/scoreboard?preset=again").json()["rows"]
@@ -459,7 +465,7 @@ async def _frames(reply: httpx.Response) -> AsyncIterator[tuple[float, str, Json
 
 
 async def test_eight_columns_start_streaming_within_150_ms(site: Site) -> None:
-    async def apart(admin_client: httpx.AsyncClient) -> float:
+    async def start_spread_s(admin_client: httpx.AsyncClient) -> float:
         first: dict[str, float] = {}
         body = document(*[f"demo/demo@{20 + n}ms" for n in range(8)])
         async with admin_client.stream("POST", f"{PATH}/runs", json=body) as reply:
@@ -474,7 +480,7 @@ async def test_eight_columns_start_streaming_within_150_ms(site: Site) -> None:
     async with httpx.AsyncClient(
         base_url=site.url, timeout=60, **_signed_in(site, "ada")
     ) as admin_client:
-        assert await soon(lambda: apart(admin_client), 0.150)
+        assert await soon(lambda: start_spread_s(admin_client), 0.150)
 
 
 async def test_closing_the_tab_ends_the_run_within_half_a_second(site: Site) -> None:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.browser.site import Site
-from tests.console.test_playground_live import PATH, boot, document, ran
+from tests.console.test_playground_live import PATH, boot, document, run_document
 from tests.console.test_playground_live import client as client_of
 from tests.waits import until
 
@@ -43,7 +43,7 @@ def new_key(client: httpx.Client, name: str, **values: Any) -> str:
     return re.findall(r"sk-dgm-\w{54}", reply.text)[0]
 
 
-def ended(events: list[tuple[str, Any]]) -> Any:
+def end_event(events: list[tuple[str, Any]]) -> Any:
     return next(data for kind, data in events if kind == "end")
 
 
@@ -77,8 +77,8 @@ def test_a_run_of_a_member_is_a_request_of_their_key(site: Site) -> None:
         data = boot(member_client)
         assert "budget" not in data
         assert {"demo", "demo/demo-fast"} <= {model["id"] for model in data["models"]}
-        run, events = ran(member_client, document("demo/demo-fast", prompt="Who pays?"))
-        end = ended(events)
+        run, events = run_document(member_client, document("demo/demo-fast", prompt="Who pays?"))
+        end = end_event(events)
         assert end["status"] == "ok"
         path = f"/console/own/requests/{end['request_id']}"
         until(lambda: member_client.get(path).status_code == 200)
@@ -96,8 +96,8 @@ def test_a_key_limits_models_and_spend_of_its_runs(site: Site) -> None:
     with member(site, "lena") as lena:
         site.known(new_key(lena, "only demo", routes=["demo"]))
         assert [model["id"] for model in boot(lena)["models"]] == ["demo"]
-        _run, events = ran(lena, document("demo/demo-fast"))
-        assert ended(events)["error_kind"] == "not_allowed"
+        _run, events = run_document(lena, document("demo/demo-fast"))
+        assert end_event(events)["error_kind"] == "not_allowed"
         # Nor does the page show to whom such a request would have been sent.
         run = dict(events)["run"]["id"]
         reply = lena.get(f"{PATH}/runs/{run}/translation?col=A")
@@ -111,7 +111,7 @@ def test_a_key_limits_models_and_spend_of_its_runs(site: Site) -> None:
         assert (reply.status_code, list(reply.json()["errors"])) == (400, ["key"])
         (poor,) = models["demo/demo-fast"]
         (rich,) = set(models["demo"]) - {poor}
-        assert ended(ran(lena, document("demo", key=rich))[1])["status"] == "ok"
+        assert end_event(run_document(lena, document("demo", key=rich))[1])["status"] == "ok"
         for stranger in (rich + 100, True, str(rich)):
             reply = lena.post(f"{PATH}/runs", json=document("demo", key=stranger))
             assert (reply.status_code, list(reply.json()["errors"])) == (400, ["key"])

@@ -92,7 +92,7 @@ def make_run(document: Json, **more: Any) -> tuple[Run, RecordingRunStore]:
     return Run(_RUNTIMES[-1], "run-1", parse(document), store, **more), store
 
 
-async def read(run: Run) -> list[tuple[str, Json]]:
+async def read_events(run: Run) -> list[tuple[str, Json]]:
     frames = b"".join([part async for part in run.stream()])
     return list(decode_events([part + b"\n\n" for part in frames.split(b"\n\n") if part]))
 
@@ -100,7 +100,7 @@ async def read(run: Run) -> list[tuple[str, Json]]:
 async def answers(document: Json, **more: Any) -> tuple[list[tuple[str, Json]], RunResults]:
     run, store = make_run(document, **more)
     async with asyncio.timeout(60):
-        events = await read(run)
+        events = await read_events(run)
     assert events[0][0] == "run"
     assert [kind for kind, _ in events[-2:]] == ["summary", "done"]
     assert store.saved == [run]
@@ -354,7 +354,7 @@ async def test_a_call_without_a_mock_ends_the_answer(live: Gateway) -> None:
 
 async def test_stopping_one_column_leaves_the_others_running(live: Gateway) -> None:
     run, _ = make_run(body("demo/demo-stall@1ms", "demo/demo@20ms"))
-    reading = asyncio.create_task(read(run))
+    reading = asyncio.create_task(read_events(run))
     while not any(take.text for take in run.results.of("A")):
         await asyncio.sleep(0.01)
     run.stop("A")
@@ -393,7 +393,7 @@ async def test_an_answer_without_an_end_is_ended(
 
 async def test_another_process_can_stop_a_column(live: Gateway) -> None:
     run, store = make_run(body("demo/demo-stall@1ms"))
-    reading = asyncio.create_task(read(run))
+    reading = asyncio.create_task(read_events(run))
     await until_in_loop(lambda: any(take.text for take in run.results.of("A")))
     store.stop_requests = ["*"]
     async with asyncio.timeout(60):
@@ -444,7 +444,7 @@ async def test_a_stream_can_be_resumed_from_any_event(live: Gateway) -> None:
 
 
 async def test_all_eight_columns_begin_within_150_ms_of_each_other(live: Gateway) -> None:
-    async def apart() -> float:
+    async def start_spread_s() -> float:
         run, _ = make_run(body(*["demo/demo@20ms"] * 8))
         first: dict[str, float] = {}
         stream = run.stream()
@@ -460,4 +460,4 @@ async def test_all_eight_columns_begin_within_150_ms_of_each_other(live: Gateway
         await run.wait()
         return max(first.values()) - min(first.values())
 
-    assert await soon(apart, 0.150)
+    assert await soon(start_spread_s, 0.150)

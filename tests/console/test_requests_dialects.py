@@ -53,7 +53,7 @@ def admin_client() -> Client:
     return client
 
 
-def sent(dialect: str, *, stream: bool, model: str = MODEL) -> dict[str, Any]:
+def playground_body(dialect: str, *, stream: bool, model: str = MODEL) -> dict[str, Any]:
     document = {
         "columns": [{"id": "A", "model": model}],
         "messages": [{"role": "user", "content": ASKS}],
@@ -67,7 +67,9 @@ def sent(dialect: str, *, stream: bool, model: str = MODEL) -> dict[str, Any]:
     )[0]
 
 
-def recorded(tmp_path: Path, path: str, body: Any, way: Any = None, **upstreams: Any) -> LogRecord:
+def record_request(
+    tmp_path: Path, path: str, body: Any, way: Any = None, **upstreams: Any
+) -> LogRecord:
     """The entry of one request at the edge."""
 
     async def ask() -> LogRecord:
@@ -85,7 +87,7 @@ def stored_row(entry: LogRecord) -> RequestLog:
 
 def logged_request(tmp_path: Path, dialect: str, *, stream: bool) -> RequestLog:
     path = path_of(dialect, MODEL, stream=stream)
-    return stored_row(recorded(tmp_path, path, sent(dialect, stream=stream)))
+    return stored_row(record_request(tmp_path, path, playground_body(dialect, stream=stream)))
 
 
 def detail(client: Client, row: RequestLog, query: str = "") -> str:
@@ -130,7 +132,7 @@ def test_every_request_tab_renders_for_every_client_dialect(
 def test_an_array_of_gemini_is_a_stream_too(admin_client: Client, tmp_path: Path) -> None:
     """Without `alt=sse` Google's clients get one JSON array, item by item."""
     path = path_of("gemini", MODEL, stream=True).partition("?")[0]
-    row = stored_row(recorded(tmp_path, path, sent("gemini", stream=True)))
+    row = stored_row(record_request(tmp_path, path, playground_body("gemini", stream=True)))
     bodies = store.load_bodies(row.pk)
     assert bodies is not None
     assert (bodies.client_response or b"").startswith(b"[")
@@ -185,7 +187,7 @@ def test_streams_other_than_sse_are_parsed(
     up = provider("up", dialect, preset=preset)
     way = snapshot(route("smart", up, model="m"), log_bodies=True)
     body = {"model": "smart", "stream": True, "messages": [{"role": "user", "content": "Hi"}]}
-    entry = recorded(tmp_path, "/v1/chat/completions", body, way, up=lambda request: answer())
+    entry = record_request(tmp_path, "/v1/chat/completions", body, way, up=lambda request: answer())
     assert entry.outcome == "ok", entry.error
     row = stored_row(entry)
     bodies = store.load_bodies(row.pk)
@@ -223,7 +225,9 @@ def test_a_request_opens_in_the_playground(tmp_path: Path, dialect: str) -> None
 @pytest.mark.parametrize("dialect", CONSOLE_DIALECTS)
 def test_a_logged_request_can_be_replayed(tmp_path: Path, dialect: str) -> None:
     """A replay is the client's own body at the client's own path."""
-    first = recorded(tmp_path, path_of(dialect, MODEL, stream=True), sent(dialect, stream=True))
+    first = record_request(
+        tmp_path, path_of(dialect, MODEL, stream=True), playground_body(dialect, stream=True)
+    )
     row = stored_row(first)
     bodies = store.load_bodies(row.pk)
     assert bodies is not None
@@ -250,7 +254,7 @@ def test_a_logged_request_can_be_replayed(tmp_path: Path, dialect: str) -> None:
 
 def test_a_token_count_is_distinct_from_a_response(tmp_path: Path, admin_client: Client) -> None:
     body = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}]}
-    row = stored_row(recorded(tmp_path, "/v1/messages/count_tokens", body))
+    row = stored_row(record_request(tmp_path, "/v1/messages/count_tokens", body))
     assert translation.verb_of(row) == "count_tokens"
     for tab in ("overview", "translation", "response"):
         assert detail(admin_client, row, f"tab={tab}")
@@ -278,7 +282,7 @@ def test_embeddings_have_two_sides(
     admin_client: Client, tmp_path: Path, path: str, body: dict[str, Any]
 ) -> None:
     way = snapshot(route("vectors", provider("up"), model="m"), log_bodies=True)
-    row = stored_row(recorded(tmp_path, path, body, way, up=vectors))
+    row = stored_row(record_request(tmp_path, path, body, way, up=vectors))
     assert row.status == 200, row.error
     bodies = store.load_bodies(row.pk)
     assert bodies is not None
@@ -293,7 +297,7 @@ def test_embeddings_have_two_sides(
 
 @pytest.mark.parametrize("dialect", CONSOLE_DIALECTS)
 def test_path_fields_are_added_only_for_parsing(dialect: str) -> None:
-    body = sent(dialect, stream=True)
+    body = playground_body(dialect, stream=True)
     read = with_path_fields(dialect, body, "m", stream=True)
     try:
         request = CONSOLE_DIALECTS[dialect].client.parse_request(read, {})

@@ -13,7 +13,7 @@ from django.urls import reverse
 from gateway import models, store
 from gateway.routing.route_spec import RouteSpec, StepSpec, TargetSpec
 from gateway.store.routes import save_route
-from tests.console.test_routes import _known_models, admin_client, press, saved, smart
+from tests.console.test_routes import _known_models, admin_client, press, smart, stored_spec
 from tests.store.factories import entry
 
 pytestmark = pytest.mark.django_db
@@ -26,11 +26,11 @@ def spare() -> None:
 
 
 def test_saving_the_unchanged_form_changes_nothing(admin_client: Client) -> None:
-    before = saved()
+    before = stored_spec()
     press(admin_client, "save", **{"t1-weight": "61"})
-    assert saved().steps[0].targets[0].weight == 61
+    assert stored_spec().steps[0].targets[0].weight == 61
     assert {
-        n: getattr(saved(), n)
+        n: getattr(stored_spec(), n)
         for n in ("retries_by_kind", "backoff_s", "cooldown_after", "health_check_interval_s")
     } == {
         n: getattr(before, n)
@@ -64,7 +64,7 @@ def test_a_route_policy_is_saved_and_the_next_request_uses_it(admin_client: Clie
         "s2-active_hours": "mon-fri 18:00-08:00 Europe/Berlin",
     }
     assert press(admin_client, "save", **typed).status_code == 302
-    spec = saved()
+    spec = stored_spec()
     assert (spec.retries_by_kind, spec.cooldown_after_by_kind) == (
         {"rate_limit": 2, "timeout": 0},
         {"rate_limit": 5},
@@ -111,7 +111,7 @@ def test_an_unreadable_value_shows_its_error(
     page = press(admin_client, "save", **typed)
     assert page.status_code == 422
     assert expected in page.content.decode()
-    assert saved().health_check_interval_s is None
+    assert stored_spec().health_check_interval_s is None
 
 
 def test_policy_changes_are_described_in_text(admin_client: Client) -> None:
@@ -129,7 +129,10 @@ def test_references_follow_a_renamed_route(admin_client: Client) -> None:
         **{"shadow": "spare", "shadow_share": "5", "fallbacks_by_kind-timeout": ["spare"]},
     )
     press(admin_client, "save", "/console/routes/spare", name="other")
-    assert (saved().shadow, saved().fallbacks_by_kind) == ("other", {"timeout": ("other",)})
+    assert (stored_spec().shadow, stored_spec().fallbacks_by_kind) == (
+        "other",
+        {"timeout": ("other",)},
+    )
 
 
 def test_the_dry_run_uses_tags_and_sessions(admin_client: Client) -> None:

@@ -52,7 +52,7 @@ def smart() -> models.Route:
     return save_route(document, route=None, number=0, author="ada").route
 
 
-def saved(name: str = "smart") -> RouteSpec:
+def stored_spec(name: str = "smart") -> RouteSpec:
     return spec_of(models.Route.objects.get(name=name))
 
 
@@ -136,7 +136,7 @@ def test_a_viewer_sees_all_and_changes_nothing(viewer_client: Client) -> None:
         assert viewer_client.post(path, {"do": "save"}).status_code == 403
     number = {"number": "1", "version": "1"}
     assert viewer_client.post("/console/route-restore/smart", number).status_code == 403
-    assert saved().steps == STEPS
+    assert stored_spec().steps == STEPS
 
 
 def test_no_secret_is_on_any_page(admin_client: Client) -> None:
@@ -149,7 +149,7 @@ def test_no_secret_is_on_any_page(admin_client: Client) -> None:
 
 def test_the_unchanged_form_equals_the_saved_route(admin_client: Client) -> None:
     page = press(admin_client, "check")
-    assert page.context["state"].document == saved()
+    assert page.context["state"].document == stored_spec()
     assert page.context["changes"] == []
 
 
@@ -163,7 +163,7 @@ def test_a_button_returns_the_changed_draft_without_saving(admin_client: Client)
     page = press(admin_client, "add-step", page=page)
     assert len(page.context["state"].document.steps) == 3
     assert page.context["state"].document.steps[0].targets[0].weight == 7.5
-    assert saved().steps == STEPS
+    assert stored_spec().steps == STEPS
 
 
 def test_a_target_can_be_moved_to_every_place_by_buttons(admin_client: Client) -> None:
@@ -233,7 +233,7 @@ def test_an_unreadable_value_stays_with_its_error(admin_client: Client) -> None:
     assert 'value="many"' in html
     assert 'value="-5"' in html
     assert "a number from 0 to" in html
-    assert saved().steps == STEPS
+    assert stored_spec().steps == STEPS
 
 
 def test_conditions_are_saved(admin_client: Client) -> None:
@@ -246,7 +246,7 @@ def test_conditions_are_saved(admin_client: Client) -> None:
         "s2-require_capabilities": "1",
     }
     assert press(admin_client, "save", **typed).status_code == 302
-    step = saved().steps[1]
+    step = stored_spec().steps[1]
     assert step.fallback_on == ("timeout", "context_length")
     assert (step.requires, step.excludes) == (("tools",), ("images",))
     assert (step.max_context, step.first_token_s, step.require_capabilities) == (200_000, 2.5, True)
@@ -257,7 +257,7 @@ def test_a_new_route_is_created_from_an_empty_form(admin_client: Client) -> None
     page = press(admin_client, "add-target:s1", path, name="fast", **{"s1-new": "openai/gpt-4.1"})
     answer = press(admin_client, "save", path, page=page)
     assert answer.headers["location"] == "/console/routes/fast"
-    assert saved("fast").steps[0].targets[0].model == "openai/gpt-4.1"
+    assert stored_spec("fast").steps[0].targets[0].model == "openai/gpt-4.1"
     assert models.RouteVersion.objects.get(route__name="fast").saved_by == "ada"
 
 
@@ -313,7 +313,7 @@ def test_a_tampered_route_form_is_answered_without_a_server_error(
 ) -> None:
     page = admin_client.post(SMART, sent)
     assert page.status_code in {200, 422}
-    assert saved().steps == STEPS
+    assert stored_spec().steps == STEPS
 
 
 # Saving
@@ -321,7 +321,7 @@ def test_a_tampered_route_form_is_answered_without_a_server_error(
 
 def test_a_save_is_a_version_and_the_next_request_sees_it(admin_client: Client) -> None:
     assert press(admin_client, "save", **{"t1-weight": "70"}).status_code == 302
-    assert saved().steps[0].targets[0].weight == 70
+    assert stored_spec().steps[0].targets[0].weight == 70
     version = models.RouteVersion.objects.order_by("-number").first()
     assert version is not None
     assert (version.number, version.saved_by) == (2, "ada")
@@ -352,12 +352,12 @@ def test_two_tabs_can_not_overwrite_each_other(admin_client: Client) -> None:
     html = page.content.decode()
     assert "reject unsupported fields: no → yes" in html
     assert "gpt-4.1 weight 60 to 70" in html
-    assert saved().steps == STEPS
+    assert stored_spec().steps == STEPS
     assert fields(html)["t1-weight"] == ["70"]
     assert press(admin_client, "save", page=page).status_code == 409
     assert press(admin_client, "save-over:2", page=page).status_code == 302
-    assert not saved().strict
-    assert saved().steps[0].targets[0].weight == 70
+    assert not stored_spec().strict
+    assert stored_spec().steps[0].targets[0].weight == 70
 
 
 def test_each_conflicting_save_is_reported(admin_client: Client) -> None:
@@ -443,14 +443,14 @@ def test_versions_list_changes_and_can_be_restored(admin_client: Client) -> None
     assert "weight: 60" in page
     answer = admin_client.post("/console/route-restore/smart", {"number": "1", "version": "2"})
     assert answer.headers["location"] == SMART
-    assert saved().steps == STEPS
+    assert stored_spec().steps == STEPS
     assert current_state(models.Route.objects.get(name="smart")).number == 3
 
 
 def test_restoring_a_version_does_not_overwrite_a_newer_change(admin_client: Client) -> None:
     press(admin_client, "save", strict="1")
     admin_client.post("/console/route-restore/smart", {"number": "1", "version": "1"})
-    assert saved().strict
+    assert stored_spec().strict
     for wrong in ({"number": "x", "version": "2"}, {"number": "99", "version": "2"}, {}):
         assert admin_client.post("/console/route-restore/smart", wrong).status_code == 404
 
@@ -579,7 +579,7 @@ def test_a_route_of_a_file_is_read_only(admin_client: Client) -> None:
         answer = press(admin_client, "save", path, page, **{"t1-weight": "70", "number": "1"})
         assert answer.status_code == 409, path
     assert admin_client.get("/console/route-delete/smart").status_code == 409
-    assert saved().steps == STEPS
+    assert stored_spec().steps == STEPS
     assert models.Route.objects.get(name="smart").source == "file"
     tried = press(admin_client, "dry-run", SMART, page)
     assert tried.status_code == 200
@@ -596,5 +596,5 @@ def test_a_copy_is_a_new_route_without_the_aliases(admin_client: Client) -> None
     path = "/console/new-route"
     page = admin_client.get(f"{path}?from=smart")
     assert press(admin_client, "save", path, page).status_code == 302
-    assert saved("smart-copy").steps == STEPS
-    assert saved("smart-copy").aliases == ()
+    assert stored_spec("smart-copy").steps == STEPS
+    assert stored_spec("smart-copy").aliases == ()

@@ -38,7 +38,7 @@ def rows() -> None:
         )
 
 
-def shown(client: Client, query: str) -> list[str]:
+def listed_trace_ids(client: Client, query: str) -> list[str]:
     """The ids of the traces on the page, newest first."""
     reply = client.get(f"/console/traces?{query}")
     assert reply.status_code == 200
@@ -68,7 +68,7 @@ def shown(client: Client, query: str) -> list[str]:
     ],
 )
 def test_filters_select_traces(viewer_client: Client, query: str, numbers: str) -> None:
-    assert "".join(shown(viewer_client, query)) == numbers
+    assert "".join(listed_trace_ids(viewer_client, query)) == numbers
 
 
 def test_further_pages_keep_the_filters(
@@ -77,7 +77,7 @@ def test_further_pages_keep_the_filters(
     monkeypatch.setattr("console.pages.traces.views.PAGE_ROWS", 1)
     page = viewer_client.get("/console/traces?service=planner&range=7d").content.decode()
     (older,) = re.findall(r'href="\?(service=planner&amp;range=7d&amp;before=\d+)"', page)
-    assert shown(viewer_client, older.replace("&amp;", "&")) == ["1"]
+    assert listed_trace_ids(viewer_client, older.replace("&amp;", "&")) == ["1"]
 
 
 def test_the_menu_lists_services_and_keeps_the_choice(viewer_client: Client) -> None:

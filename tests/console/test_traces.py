@@ -20,7 +20,7 @@ HEX = "ab" * 16
 START = timezone.now() - dt.timedelta(minutes=5)
 
 
-def at(seconds: float) -> dt.datetime:
+def time_at(seconds: float) -> dt.datetime:
     return START + dt.timedelta(seconds=seconds)
 
 
@@ -39,8 +39,8 @@ def span(
         "parent_id": f"s{parent}" if parent else "",
         "name": f"span {number}",
         "kind": "custom",
-        "started_at": at(first),
-        "ended_at": at(last),
+        "started_at": time_at(first),
+        "ended_at": time_at(last),
         "content_omitted": "none",
         **changes,
     }
@@ -50,7 +50,7 @@ def span(
 def request(name: str, seconds: float, **changes: Any) -> RequestLog:
     fields = {"duration_ms": 100.0, "cost_usd": Decimal("0.5"), "input_tokens": 10, **changes}
     row = logged(name, **fields)
-    RequestLog.objects.filter(pk=row.pk).update(started_at=at(seconds))
+    RequestLog.objects.filter(pk=row.pk).update(started_at=time_at(seconds))
     return row
 
 

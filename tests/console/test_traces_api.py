@@ -10,7 +10,7 @@ from django.test import Client
 
 from gateway.models import ClientTrace
 from tests.console.test_requests import admin_client, viewer_client
-from tests.console.test_traces import HEX, at, request, span
+from tests.console.test_traces import HEX, request, span, time_at
 
 __all__ = ["admin_client", "viewer_client"]
 pytestmark = pytest.mark.django_db
@@ -58,8 +58,8 @@ def test_the_list_has_pages_filters_and_counts(viewer_client: Client) -> None:
         assert [row["trace_id"] for row in get(viewer_client, "traces", **filters)["items"]] == [
             "trace_1"
         ]
-    assert get(viewer_client, "traces", since=at(3600).isoformat())["items"] == []
-    assert len(get(viewer_client, "traces", until=at(3600).isoformat())["items"]) == 3
+    assert get(viewer_client, "traces", since=time_at(3600).isoformat())["items"] == []
+    assert len(get(viewer_client, "traces", until=time_at(3600).isoformat())["items"]) == 3
 
 
 def test_content_requires_permission_to_read_bodies(

@@ -49,7 +49,7 @@ def streams() -> list[Any]:
     ]
 
 
-def way(source: str, target: str, model: str = "m") -> TranslationPath:
+def translation_path(source: str, target: str, model: str = "m") -> TranslationPath:
     client, upstream = resolve(source), resolve(target)
     assert client is not None
     assert upstream is not None
@@ -66,7 +66,7 @@ def way(source: str, target: str, model: str = "m") -> TranslationPath:
 def traced(case: dict[str, Any]) -> tuple[Trace, Any, Any]:
     request = case["request"]
     body = request.get("body", request)
-    one = way(case["from"], case["to"], case["expected"]["body"]["model"])
+    one = translation_path(case["from"], case["to"], case["expected"]["body"]["model"])
     request_trace = trace(
         body, one.translate_request, known_pairs={("model",): ("model",)}, budget_s=20.0
     )
@@ -105,7 +105,7 @@ def test_links_match_their_mark(case: dict[str, Any]):
 def test_a_dropped_value_changes_nothing_when_it_is_another(case: dict[str, Any]):
     """The proof of `dropped`: the upstream gets the same without it or with another."""
     request_trace, body, sent = traced(case)
-    one = way(case["from"], case["to"], case["expected"]["body"]["model"])
+    one = translation_path(case["from"], case["to"], case["expected"]["body"]["model"])
     for pointer, mark in request_trace.source.items():
         value = dict(leaves(body))[pointer]
         if mark.kind != "dropped" or not isinstance(value, str) or pointer[-1] in {"type", "role"}:
@@ -163,7 +163,7 @@ def test_a_streamed_request_reports_its_added_fields():
         "stream": True,
         "messages": [{"role": "user", "content": "x"}],
     }
-    request_trace = trace(body, way("anthropic", "openai_chat").translate_request)
+    request_trace = trace(body, translation_path("anthropic", "openai_chat").translate_request)
     assert request_trace.source[("stream",)].kind == "same"
     assert request_trace.target[("stream_options", "include_usage")].kind == "added"
 
@@ -187,7 +187,7 @@ def test_a_large_body_is_bounded():
         "messages": [{"role": "user", "content": "x"}],
     }
     request_trace = trace(
-        body, way("anthropic", "openai_chat").translate_request, runs=50, budget_s=0.3
+        body, translation_path("anthropic", "openai_chat").translate_request, runs=50, budget_s=0.3
     )
     assert not request_trace.complete
     assert request_trace.runs <= 51
@@ -205,7 +205,7 @@ def test_passthrough_compares_places():
 
 
 def test_a_response_translation_is_traced_too():
-    one = way("anthropic", "openai_chat")
+    one = translation_path("anthropic", "openai_chat")
     request = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}
     answer = {
         "id": "c1",
@@ -320,7 +320,7 @@ TOOLS = {
 
 
 def test_a_subtree_that_moved_is_one_change():
-    one = way("anthropic", "openai_chat")
+    one = translation_path("anthropic", "openai_chat")
     request_trace = trace(TOOLS, one.translate_request)
     notes = change_notes(request_trace, [], TOOLS, one.translate_request(TOOLS))
     moved = {(note.source, note.target) for note in notes if note.kind == "moved"}
@@ -329,7 +329,7 @@ def test_a_subtree_that_moved_is_one_change():
 
 
 def test_moved_fields_are_aligned():
-    one = way("anthropic", "openai_chat")
+    one = translation_path("anthropic", "openai_chat")
     request_trace = trace(TOOLS, one.translate_request, known_pairs={("model",): ("model",)})
     sent = one.translate_request(TOOLS)
     sides = compare_sides(request_trace, TOOLS, sent, [])
@@ -350,7 +350,7 @@ def test_moved_fields_are_aligned():
 
 
 def test_only_losses_are_listed_with_their_parent_fields():
-    one = way("anthropic", "openai_chat")
+    one = translation_path("anthropic", "openai_chat")
     request_trace = trace(TOOLS, one.translate_request, known_pairs={("model",): ("model",)})
     sent = one.translate_request(TOOLS)
     adaptations = [{"field": "top_k", "action": "dropped", "note": "no equivalent"}]
@@ -403,7 +403,7 @@ def test_only_changed_fields_of_a_stream_event_are_shown():
 
 @pytest.mark.parametrize("case", streams())
 def test_every_client_event_of_a_golden_stream_has_its_upstream_event(case: dict[str, Any]):
-    one = way(case["to"], case["from"])
+    one = translation_path(case["to"], case["from"])
     frames = [frame for frame in case["stream"] if frame != "EOF"]
     wire = b"".join(_wire(frame) for frame in frames)
     request = {

@@ -166,14 +166,14 @@ def test_a_forged_passkey_cannot_sign_in(client: Client, admin_user: User) -> No
 
 
 @pytest.fixture
-def required(settings: Any) -> Any:
+def two_factor_required(settings: Any) -> Any:
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, "console.two_factor_policy.TwoFactorRequired"]
     settings.REQUIRE_TWO_FACTOR = "everyone"
     return settings
 
 
 def test_a_user_without_a_required_second_factor_can_only_set_it_up(
-    required: Any, admin_user: User
+    two_factor_required: Any, admin_user: User
 ) -> None:
     client = Client()
     assert sign_in(client).status_code == 302
@@ -194,8 +194,10 @@ def test_a_user_without_a_required_second_factor_can_only_set_it_up(
     assert sign_in(client).headers["Location"] == reverse("mfa_authenticate")
 
 
-def test_a_factor_may_be_required_of_admins_only(required: Any, admin_user: User) -> None:
-    required.REQUIRE_TWO_FACTOR = "admins"
+def test_a_factor_may_be_required_of_admins_only(
+    two_factor_required: Any, admin_user: User
+) -> None:
+    two_factor_required.REQUIRE_TWO_FACTOR = "admins"
     User.objects.create_user("vic", password=PASSWORD)
     viewer = Client()
     viewer.post(reverse("sign-in"), {"username": "vic", "password": PASSWORD})
@@ -206,7 +208,7 @@ def test_a_factor_may_be_required_of_admins_only(required: Any, admin_user: User
 
 
 def test_recovery_codes_alone_do_not_count_as_a_factor(
-    required: Any, admin_user: User, client: Client
+    two_factor_required: Any, admin_user: User, client: Client
 ) -> None:
     sign_in(client)
     Authenticator.objects.create(user=admin_user, type=Authenticator.Type.RECOVERY_CODES, data={})
@@ -214,7 +216,7 @@ def test_recovery_codes_alone_do_not_count_as_a_factor(
 
 
 def test_sign_in_at_an_identity_provider_is_exempt(
-    required: Any, admin_user: User, client: Client
+    two_factor_required: Any, admin_user: User, client: Client
 ) -> None:
     client.force_login(admin_user)
     assert client.get(reverse("overview")).status_code == 302
@@ -224,7 +226,7 @@ def test_sign_in_at_an_identity_provider_is_exempt(
     assert client.get(reverse("overview")).status_code == 200
 
 
-def test_keys_need_no_second_factor(required: Any, admin_user: User) -> None:
-    required.MASTER_KEY = "master-key-0123456789-abcdef"
-    bearer = Client(headers={"authorization": f"Bearer {required.MASTER_KEY}"})
+def test_keys_need_no_second_factor(two_factor_required: Any, admin_user: User) -> None:
+    two_factor_required.MASTER_KEY = "master-key-0123456789-abcdef"
+    bearer = Client(headers={"authorization": f"Bearer {two_factor_required.MASTER_KEY}"})
     assert bearer.get("/api/settings").status_code == 200

@@ -55,7 +55,7 @@ def _quiet(work: Callable[[], object]) -> Callable[[], object]:
     return run
 
 
-def each(n: int, *items: Callable[[int], Any]) -> list[Any]:
+def repeat_items(n: int, *items: Callable[[int], Any]) -> list[Any]:
     return [item(i) for i in range(n) for item in items]
 
 
@@ -155,26 +155,26 @@ CHAT: dict[str, Build] = {
     "calls without results": lambda n: _chat_single(n, "call_{}".format, lambda n: []),
     "calls of one id without results": lambda n: _chat_single(n, lambda i: "c", lambda n: []),
     "calls in messages": lambda n: _chat(
-        *each(
+        *repeat_items(
             n,
             lambda i: _assistant_message(tool_calls=[_chat_call(f"call_{i}")]),
             lambda i: _chat_result(f"call_{i}"),
         )
     ),
     "calls of one id in messages": lambda n: _chat(
-        *each(
+        *repeat_items(
             n,
             lambda i: _assistant_message(tool_calls=[_chat_call("c")]),
             lambda i: _chat_result("c"),
         )
     ),
     "calls in messages before all results": lambda n: _chat(
-        *each(n, lambda i: _assistant_message(tool_calls=[_chat_call(f"call_{i}")])),
-        *each(n, lambda i: _chat_result(f"call_{i}")),
+        *repeat_items(n, lambda i: _assistant_message(tool_calls=[_chat_call(f"call_{i}")])),
+        *repeat_items(n, lambda i: _chat_result(f"call_{i}")),
     ),
     "calls that are no JSON": lambda n: _chat(
         _assistant_message(tool_calls=[_chat_call(f"call_{i}", "{") for i in range(n)]),
-        *each(n, lambda i: _chat_result(f"call_{i}")),
+        *repeat_items(n, lambda i: _chat_result(f"call_{i}")),
     ),
     "custom calls": lambda n: _chat(
         _assistant_message(
@@ -183,43 +183,49 @@ CHAT: dict[str, Build] = {
                 for i in range(n)
             ]
         ),
-        *each(n, lambda i: _chat_result(f"c{i}")),
+        *repeat_items(n, lambda i: _chat_result(f"c{i}")),
     ),
     "legacy calls": lambda n: _chat(
-        *each(
+        *repeat_items(
             n,
             lambda i: _assistant_message(function_call={"name": f"f{i}", "arguments": "{}"}),
             lambda i: {"role": "function", "name": f"f{i}", "content": "x"},
         )
     ),
-    "orphan results": lambda n: _chat(*each(n, lambda i: _chat_result(f"call_{i}"))),
+    "orphan results": lambda n: _chat(*repeat_items(n, lambda i: _chat_result(f"call_{i}"))),
     "orphan results in turns": lambda n: _chat(
-        *each(n, lambda i: _chat_result(f"call_{i}"), lambda i: _assistant_message("x"))
+        *repeat_items(n, lambda i: _chat_result(f"call_{i}"), lambda i: _assistant_message("x"))
     ),
     "results of parts": lambda n: _chat(
         _assistant_message(tool_calls=[_chat_call("c")]),
         _chat_result("c", [{"type": "text", "text": "x"}] * n),
     ),
     "turns": lambda n: _chat(
-        *each(n, lambda i: _assistant_message("a"), lambda i: {"role": "user", "content": "b"})
+        *repeat_items(
+            n, lambda i: _assistant_message("a"), lambda i: {"role": "user", "content": "b"}
+        )
     ),
-    "user messages in a row": lambda n: _chat(*each(n, lambda i: {"role": "user", "content": "b"})),
-    "assistant messages in a row": lambda n: _chat(*each(n, lambda i: _assistant_message("b"))),
+    "user messages in a row": lambda n: _chat(
+        *repeat_items(n, lambda i: {"role": "user", "content": "b"})
+    ),
+    "assistant messages in a row": lambda n: _chat(
+        *repeat_items(n, lambda i: _assistant_message("b"))
+    ),
     "named messages": lambda n: _chat(
-        *each(n, lambda i: {"role": "user", "content": "b", "name": f"n{i}"})
+        *repeat_items(n, lambda i: {"role": "user", "content": "b", "name": f"n{i}"})
     ),
     "system messages at the head": lambda n: {
         "model": "m",
         "messages": [
-            *each(n, lambda i: {"role": "system", "content": "b"}),
+            *repeat_items(n, lambda i: {"role": "system", "content": "b"}),
             {"role": "user", "content": "b"},
         ],
     },
     "system messages in a row": lambda n: _chat(
-        *each(n, lambda i: {"role": "system", "content": "b"})
+        *repeat_items(n, lambda i: {"role": "system", "content": "b"})
     ),
     "system messages between": lambda n: _chat(
-        *each(
+        *repeat_items(
             n,
             lambda i: _assistant_message("a"),
             lambda i: {"role": "system", "content": "b"},
@@ -227,7 +233,7 @@ CHAT: dict[str, Build] = {
         )
     ),
     "system messages between calls": lambda n: _chat(
-        *each(
+        *repeat_items(
             n,
             lambda i: _assistant_message(tool_calls=[_chat_call(f"c{i}")]),
             lambda i: _chat_result(f"c{i}"),
@@ -252,7 +258,7 @@ CHAT: dict[str, Build] = {
     ),
     "unknown parts": _parts({"type": "whatever", "x": 1}),
     "images in turns": lambda n: _chat(
-        *each(
+        *repeat_items(
             n,
             lambda i: {
                 "role": "user",
@@ -262,7 +268,7 @@ CHAT: dict[str, Build] = {
         )
     ),
     "images in results": lambda n: _chat(
-        *each(
+        *repeat_items(
             n,
             lambda i: _assistant_message(tool_calls=[_chat_call(f"c{i}")]),
             lambda i: _chat_result(
@@ -271,7 +277,7 @@ CHAT: dict[str, Build] = {
         )
     ),
     "thoughts": lambda n: _chat(
-        *each(
+        *repeat_items(
             n,
             lambda i: _assistant_message("a", reasoning_content="hm"),
             lambda i: {"role": "user", "content": "b"},
@@ -287,14 +293,14 @@ CHAT: dict[str, Build] = {
         )
     ),
     "thoughts with calls": lambda n: _chat(
-        *each(
+        *repeat_items(
             n,
             lambda i: _assistant_message(reasoning_content="hm", tool_calls=[_chat_call(f"c{i}")]),
             lambda i: _chat_result(f"c{i}"),
         )
     ),
     "refusals": lambda n: _chat(
-        *each(
+        *repeat_items(
             n,
             lambda i: _assistant_message(refusal="no"),
             lambda i: {"role": "user", "content": "b"},
@@ -305,7 +311,7 @@ CHAT: dict[str, Build] = {
         {"role": "user", "content": "x", **{f"x{i}": i for i in range(n)}}
     ),
     "unknown fields of messages": lambda n: _chat(
-        *each(n, lambda i: {"role": "user", "content": "x", f"x{i}": i})
+        *repeat_items(n, lambda i: {"role": "user", "content": "x", f"x{i}": i})
     ),
     "unknown fields of parts": _parts({"type": "text", "text": "x", "y": 1}),
     "tools": lambda n: _chat(tools=[chat_tool(f"t{i}") for i in range(n)]),
@@ -315,7 +321,7 @@ CHAT: dict[str, Build] = {
     ),
     "tools of names alike": lambda n: _chat(tools=[chat_tool(f"{'é' * 80}{i}") for i in range(n)]),
     "calls of tools not offered": lambda n: _chat(
-        *each(
+        *repeat_items(
             n,
             lambda i: _assistant_message(
                 tool_calls=[
@@ -414,27 +420,29 @@ def _r_tool(name: str, **fields: Any) -> Json:
 
 
 RESPONSES: dict[str, Build] = {
-    "calls in a row": lambda n: _resp(*each(n, _r_call), *each(n, _r_result)),
-    "calls one by one": lambda n: _resp(*each(n, _r_call, _r_result)),
+    "calls in a row": lambda n: _resp(*repeat_items(n, _r_call), *repeat_items(n, _r_result)),
+    "calls one by one": lambda n: _resp(*repeat_items(n, _r_call, _r_result)),
     "calls of one id": lambda n: _resp(*[_r_call(0)] * n, *[_r_result(0)] * n),
     "calls of one id one by one": lambda n: _resp(*[_r_call(0), _r_result(0)] * n),
-    "calls without results": lambda n: _resp(*each(n, _r_call)),
+    "calls without results": lambda n: _resp(*repeat_items(n, _r_call)),
     "calls in namespaces": lambda n: _resp(
-        *each(n, lambda i: _r_call(i, namespace=f"n{i}"), _r_result)
+        *repeat_items(n, lambda i: _r_call(i, namespace=f"n{i}"), _r_result)
     ),
     "custom calls": lambda n: _resp(
-        *each(
+        *repeat_items(
             n,
             lambda i: {"type": "custom_tool_call", "call_id": f"c{i}", "name": "t", "input": "x"},
             lambda i: {"type": "custom_tool_call_output", "call_id": f"c{i}", "output": "x"},
         )
     ),
-    "orphan results": lambda n: _resp(*each(n, _r_result)),
-    "thoughts": lambda n: _resp(*each(n, _r_thought)),
-    "thoughts and calls": lambda n: _resp(*each(n, _r_thought, _r_call), *each(n, _r_result)),
+    "orphan results": lambda n: _resp(*repeat_items(n, _r_result)),
+    "thoughts": lambda n: _resp(*repeat_items(n, _r_thought)),
+    "thoughts and calls": lambda n: _resp(
+        *repeat_items(n, _r_thought, _r_call), *repeat_items(n, _r_result)
+    ),
     "thoughts that sign calls": lambda n: _resp(
-        *each(n, _r_call),
-        *each(
+        *repeat_items(n, _r_call),
+        *repeat_items(
             n,
             lambda i: {
                 "type": "reasoning",
@@ -443,34 +451,36 @@ RESPONSES: dict[str, Build] = {
                 "encrypted_content": f"e{i}",
             },
         ),
-        *each(n, _r_result),
+        *repeat_items(n, _r_result),
     ),
     "summaries": lambda n: _resp(
         {"type": "reasoning", "summary": [{"type": "summary_text", "text": "x"}] * n}
     ),
     "messages": lambda n: _resp(
-        *each(
+        *repeat_items(
             n,
             lambda i: {"role": "user", "content": "x"},
             lambda i: _r_message("assistant", {"type": "output_text", "text": "x"}),
         )
     ),
-    "user messages in a row": lambda n: _resp(*each(n, lambda i: {"role": "user", "content": "x"})),
+    "user messages in a row": lambda n: _resp(
+        *repeat_items(n, lambda i: {"role": "user", "content": "x"})
+    ),
     "assistant messages in a row": lambda n: _resp(
-        *each(n, lambda i: _r_message("assistant", {"type": "output_text", "text": "x"}))
+        *repeat_items(n, lambda i: _r_message("assistant", {"type": "output_text", "text": "x"}))
     ),
     "system messages in a row": lambda n: _resp(
-        *each(n, lambda i: {"role": "developer", "content": "x"})
+        *repeat_items(n, lambda i: {"role": "developer", "content": "x"})
     ),
     "system messages at the head": lambda n: {
         "model": "m",
         "input": [
-            *each(n, lambda i: {"role": "developer", "content": "x"}),
+            *repeat_items(n, lambda i: {"role": "developer", "content": "x"}),
             {"role": "user", "content": "x"},
         ],
     },
     "phases": lambda n: _resp(
-        *each(
+        *repeat_items(
             n,
             lambda i: {
                 "role": "assistant",
@@ -487,13 +497,13 @@ RESPONSES: dict[str, Build] = {
         {"type": "input_file", "filename": "a", "file_data": "data:application/pdf;base64,eA=="}
     ),
     "unknown parts": _r_parts({"type": "whatever"}),
-    "unknown items": lambda n: _resp(*each(n, lambda i: {"type": f"x{i}", "y": 1})),
+    "unknown items": lambda n: _resp(*repeat_items(n, lambda i: {"type": f"x{i}", "y": 1})),
     "images in results": lambda n: _resp(
         _r_call(0), _r_result(0, [{"type": "input_image", "image_url": DATA_URL}] * n)
     ),
     "unknown fields": lambda n: _resp(**{f"x{i}": i for i in range(n)}),
     "unknown fields of items": lambda n: _resp(
-        *each(n, lambda i: {"role": "user", "content": "x", f"x{i}": 1})
+        *repeat_items(n, lambda i: {"role": "user", "content": "x", f"x{i}": 1})
     ),
     "unknown fields of parts": _r_parts({"type": "input_text", "text": "x", "y": 1}),
     "tools": lambda n: _resp(tools=[_r_tool(f"t{i}") for i in range(n)]),
@@ -546,8 +556,10 @@ RESPONSES: dict[str, Build] = {
             },
         )
     ),
-    "references": lambda n: _resp(*each(n, lambda i: {"type": "item_reference", "id": f"i{i}"})),
+    "references": lambda n: _resp(
+        *repeat_items(n, lambda i: {"type": "item_reference", "id": f"i{i}"})
+    ),
     "items of tools": lambda n: _resp(
-        *each(n, lambda i: {"type": "additional_tools", "tools": [_r_tool(f"t{i}")]})
+        *repeat_items(n, lambda i: {"type": "additional_tools", "tools": [_r_tool(f"t{i}")]})
     ),
 }

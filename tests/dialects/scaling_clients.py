@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from tests.dialects.anthropic_messages.make import PNG
-from tests.dialects.scaling import CHAT, RESPONSES, SCHEMA, URL, Build, Json, chat_tool, each
+from tests.dialects.scaling import (
+    CHAT,
+    RESPONSES,
+    SCHEMA,
+    URL,
+    Build,
+    Json,
+    chat_tool,
+    repeat_items,
+)
 from tests.dialects.scaling_clouds import COHERE, CONVERSE
 
 # --- Anthropic Messages ------------------------------------------------------------------
@@ -16,11 +25,11 @@ def _msgs(*messages: Any, **fields: Any) -> Json:
     return {"model": "m", "max_tokens": 100, "messages": [first, *messages], **fields}
 
 
-def _use(i: Any) -> Json:
+def _tool_use(i: Any) -> Json:
     return {"type": "tool_use", "id": f"toolu_{i}", "name": "look", "input": {"a": "b"}}
 
 
-def _used(i: Any, content: Any = "x") -> Json:
+def _tool_result(i: Any, content: Any = "x") -> Json:
     return {"type": "tool_result", "tool_use_id": f"toolu_{i}", "content": content}
 
 
@@ -44,44 +53,54 @@ _THOUGHT = {"type": "thinking", "thinking": "hm", "signature": "c2ln"}
 _SOURCE = {"type": "base64", "media_type": "image/png", "data": PNG}
 
 MESSAGES: dict[str, Build] = {
-    "calls of one message": lambda n: _msgs(_a_says(*each(n, _use)), _u_says(*each(n, _used))),
+    "calls of one message": lambda n: _msgs(
+        _a_says(*repeat_items(n, _tool_use)), _u_says(*repeat_items(n, _tool_result))
+    ),
     "calls of one id in one message": lambda n: _msgs(
-        _a_says(*[_use(0)] * n), _u_says(*[_used(0)] * n)
+        _a_says(*[_tool_use(0)] * n), _u_says(*[_tool_result(0)] * n)
     ),
     "calls in messages": lambda n: _msgs(
-        *each(n, lambda i: _a_says(_use(i)), lambda i: _u_says(_used(i)))
+        *repeat_items(n, lambda i: _a_says(_tool_use(i)), lambda i: _u_says(_tool_result(i)))
     ),
-    "calls of one id in messages": lambda n: _msgs(*[_a_says(_use(0)), _u_says(_used(0))] * n),
-    "calls without results": lambda n: _msgs(_a_says(*each(n, _use))),
+    "calls of one id in messages": lambda n: _msgs(
+        *[_a_says(_tool_use(0)), _u_says(_tool_result(0))] * n
+    ),
+    "calls without results": lambda n: _msgs(_a_says(*repeat_items(n, _tool_use))),
     "results one by one": lambda n: _msgs(
-        _a_says(*each(n, _use)), *each(n, lambda i: _u_says(_used(i)))
+        _a_says(*repeat_items(n, _tool_use)), *repeat_items(n, lambda i: _u_says(_tool_result(i)))
     ),
-    "orphan results": lambda n: _msgs(_u_says(*each(n, _used))),
+    "orphan results": lambda n: _msgs(_u_says(*repeat_items(n, _tool_result))),
     "orphan results in turns": lambda n: _msgs(
-        *each(n, lambda i: _u_says(_used(i)), lambda i: _a_says({"type": "text", "text": "x"}))
+        *repeat_items(
+            n, lambda i: _u_says(_tool_result(i)), lambda i: _a_says({"type": "text", "text": "x"})
+        )
     ),
     "calls between texts": lambda n: _msgs(
-        _a_says(*each(n, lambda i: {"type": "text", "text": "x"}, _use)), _u_says(*each(n, _used))
+        _a_says(*repeat_items(n, lambda i: {"type": "text", "text": "x"}, _tool_use)),
+        _u_says(*repeat_items(n, _tool_result)),
     ),
     "results between texts": lambda n: _msgs(
-        _a_says(*each(n, _use)), _u_says(*each(n, lambda i: {"type": "text", "text": "x"}, _used))
+        _a_says(*repeat_items(n, _tool_use)),
+        _u_says(*repeat_items(n, lambda i: {"type": "text", "text": "x"}, _tool_result)),
     ),
     "turns": lambda n: _msgs(
-        *each(
+        *repeat_items(
             n,
             lambda i: {"role": "assistant", "content": "x"},
             lambda i: {"role": "user", "content": "x"},
         )
     ),
     "system messages between": lambda n: _msgs(
-        *each(
+        *repeat_items(
             n,
             lambda i: {"role": "assistant", "content": "x"},
             lambda i: {"role": "system", "content": "x"},
             lambda i: {"role": "user", "content": "x"},
         )
     ),
-    "user messages in a row": lambda n: _msgs(*each(n, lambda i: {"role": "user", "content": "x"})),
+    "user messages in a row": lambda n: _msgs(
+        *repeat_items(n, lambda i: {"role": "user", "content": "x"})
+    ),
     "system blocks": lambda n: _msgs(system=[{"type": "text", "text": "x"}] * n),
     "marked system blocks": lambda n: _msgs(
         system=[{"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}] * n
@@ -116,32 +135,35 @@ MESSAGES: dict[str, Build] = {
     ),
     "unknown blocks": _blocks({"type": "whatever"}),
     "images in a result": lambda n: _msgs(
-        _a_says(_use(0)), _u_says(_used(0, [{"type": "image", "source": _SOURCE}] * n))
+        _a_says(_tool_use(0)), _u_says(_tool_result(0, [{"type": "image", "source": _SOURCE}] * n))
     ),
     "texts in a result": lambda n: _msgs(
-        _a_says(_use(0)), _u_says(_used(0, [{"type": "text", "text": "x"}] * n))
+        _a_says(_tool_use(0)), _u_says(_tool_result(0, [{"type": "text", "text": "x"}] * n))
     ),
     "images in results": lambda n: _msgs(
-        _a_says(*each(n, _use)),
-        _u_says(*each(n, lambda i: _used(i, [{"type": "image", "source": _SOURCE}]))),
+        _a_says(*repeat_items(n, _tool_use)),
+        _u_says(
+            *repeat_items(n, lambda i: _tool_result(i, [{"type": "image", "source": _SOURCE}]))
+        ),
     ),
     "thoughts of one message": lambda n: _msgs(_a_says(*[_THOUGHT] * n)),
     "thoughts": lambda n: _msgs(
-        *each(
+        *repeat_items(
             n,
             lambda i: _a_says(_THOUGHT, {"type": "text", "text": "x"}),
             lambda i: {"role": "user", "content": "x"},
         )
     ),
     "thoughts before calls": lambda n: _msgs(
-        _a_says(*each(n, lambda i: _THOUGHT, _use)), _u_says(*each(n, _used))
+        _a_says(*repeat_items(n, lambda i: _THOUGHT, _tool_use)),
+        _u_says(*repeat_items(n, _tool_result)),
     ),
     "redacted thoughts": lambda n: _msgs(
         _a_says(*[{"type": "redacted_thinking", "data": "x"}] * n)
     ),
     "server tools": lambda n: _msgs(
         _a_says(
-            *each(
+            *repeat_items(
                 n,
                 lambda i: {
                     "type": "server_tool_use",
@@ -178,7 +200,7 @@ MESSAGES: dict[str, Build] = {
     ),
     "unknown fields": lambda n: _msgs(**{f"x{i}": i for i in range(n)}),
     "unknown fields of messages": lambda n: _msgs(
-        *each(n, lambda i: {"role": "user", "content": "x", f"x{i}": 1})
+        *repeat_items(n, lambda i: {"role": "user", "content": "x", f"x{i}": 1})
     ),
     "unknown fields of blocks": _blocks({"type": "text", "text": "x", "y": 1}),
     "tools": lambda n: _msgs(tools=[_a_tool(f"t{i}") for i in range(n)]),
@@ -224,39 +246,42 @@ def _g_tool(*names: str) -> Json:
 
 GEMINI: dict[str, Build] = {
     "calls of one content": lambda n: _gem(
-        _g("model", *each(n, lambda i: _g_call())), _g("user", *each(n, lambda i: _g_result()))
+        _g("model", *repeat_items(n, lambda i: _g_call())),
+        _g("user", *repeat_items(n, lambda i: _g_result())),
     ),
     "calls of many names": lambda n: _gem(
-        _g("model", *each(n, lambda i: _g_call(f"t{i}"))),
-        _g("user", *each(n, lambda i: _g_result(f"t{i}"))),
+        _g("model", *repeat_items(n, lambda i: _g_call(f"t{i}"))),
+        _g("user", *repeat_items(n, lambda i: _g_result(f"t{i}"))),
     ),
     "calls of many names, answered from the end": lambda n: _gem(
-        _g("model", *each(n, lambda i: _g_call(f"t{i}"))),
-        _g("user", *each(n, lambda i: _g_result(f"t{n - i - 1}"))),
+        _g("model", *repeat_items(n, lambda i: _g_call(f"t{i}"))),
+        _g("user", *repeat_items(n, lambda i: _g_result(f"t{n - i - 1}"))),
     ),
     "calls with ids": lambda n: _gem(
-        _g("model", *each(n, lambda i: _g_call(id=f"c{i}"))),
-        _g("user", *each(n, lambda i: _g_result(id=f"c{i}"))),
+        _g("model", *repeat_items(n, lambda i: _g_call(id=f"c{i}"))),
+        _g("user", *repeat_items(n, lambda i: _g_result(id=f"c{i}"))),
     ),
     "calls with ids, answered without": lambda n: _gem(
-        _g("model", *each(n, lambda i: _g_call(id=f"c{i}"))),
-        _g("user", *each(n, lambda i: _g_result())),
+        _g("model", *repeat_items(n, lambda i: _g_call(id=f"c{i}"))),
+        _g("user", *repeat_items(n, lambda i: _g_result())),
     ),
     "calls with and without ids": lambda n: _gem(
-        _g("model", *each(n, lambda i: _g_call(id=f"c{i}"), lambda i: _g_call())),
-        _g("user", *each(n, lambda i: _g_result(), lambda i: _g_result())),
+        _g("model", *repeat_items(n, lambda i: _g_call(id=f"c{i}"), lambda i: _g_call())),
+        _g("user", *repeat_items(n, lambda i: _g_result(), lambda i: _g_result())),
     ),
     "calls of one id": lambda n: _gem(
         _g("model", *[_g_call(id="c")] * n), _g("user", *[_g_result(id="c")] * n)
     ),
     "calls in contents": lambda n: _gem(
-        *each(n, lambda i: _g("model", _g_call()), lambda i: _g("user", _g_result()))
+        *repeat_items(n, lambda i: _g("model", _g_call()), lambda i: _g("user", _g_result()))
     ),
-    "calls without results": lambda n: _gem(*each(n, lambda i: _g("model", _g_call(f"t{i}")))),
-    "orphan results": lambda n: _gem(_g("user", *each(n, lambda i: _g_result()))),
+    "calls without results": lambda n: _gem(
+        *repeat_items(n, lambda i: _g("model", _g_call(f"t{i}")))
+    ),
+    "orphan results": lambda n: _gem(_g("user", *repeat_items(n, lambda i: _g_result()))),
     "orphan results beside open calls": lambda n: _gem(
-        _g("model", *each(n, lambda i: _g_call(f"t{i}"))),
-        _g("user", *each(n, lambda i: _g_result("other"))),
+        _g("model", *repeat_items(n, lambda i: _g_call(f"t{i}"))),
+        _g("user", *repeat_items(n, lambda i: _g_result("other"))),
     ),
     "text parts": lambda n: _gem(_g("user", *[{"text": "x"}] * n)),
     "empty text parts": lambda n: _gem(_g("user", *[{"text": ""}] * n)),
@@ -325,7 +350,7 @@ OLLAMA: dict[str, Build] = {
     ),
     "calls of many names": lambda n: _oll(
         {"role": "assistant", "content": "", "tool_calls": [_o_call(f"t{i}") for i in range(n)]},
-        *each(n, lambda i: {"role": "tool", "content": "x", "tool_name": f"t{n - i - 1}"}),
+        *repeat_items(n, lambda i: {"role": "tool", "content": "x", "tool_name": f"t{n - i - 1}"}),
     ),
     "calls with ids": lambda n: _oll(
         {
@@ -333,7 +358,7 @@ OLLAMA: dict[str, Build] = {
             "content": "",
             "tool_calls": [_o_call(id=f"c{i}") for i in range(n)],
         },
-        *each(n, lambda i: {"role": "tool", "content": "x", "tool_call_id": f"c{i}"}),
+        *repeat_items(n, lambda i: {"role": "tool", "content": "x", "tool_call_id": f"c{i}"}),
     ),
     "calls in messages": lambda n: _oll(
         *[

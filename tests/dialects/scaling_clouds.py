@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.dialects.anthropic_messages.make import PNG
-from tests.dialects.scaling import SCHEMA, Build, Json, chat_tool, each
+from tests.dialects.scaling import SCHEMA, Build, Json, chat_tool, repeat_items
 
 # --- Bedrock Converse --------------------------------------------------------------------
 
@@ -23,11 +23,11 @@ def _u_says(*blocks: Json) -> Json:
     return {"role": "user", "content": list(blocks)}
 
 
-def _use(i: Any) -> Json:
+def _tool_use(i: Any) -> Json:
     return {"toolUse": {"toolUseId": f"c{i}", "name": "look", "input": {"a": "b"}}}
 
 
-def _used(i: Any) -> Json:
+def _tool_result(i: Any) -> Json:
     return {"toolResult": {"toolUseId": f"c{i}", "content": [{"text": "x"}]}}
 
 
@@ -40,18 +40,20 @@ _IMAGE = {"image": {"format": "png", "source": {"bytes": PNG}}}
 _THOUGHT = {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "c2ln"}}}
 
 CONVERSE: dict[str, Build] = {
-    "calls of one message": lambda n: _con(_a_says(*each(n, _use)), _u_says(*each(n, _used))),
+    "calls of one message": lambda n: _con(
+        _a_says(*repeat_items(n, _tool_use)), _u_says(*repeat_items(n, _tool_result))
+    ),
     "calls in messages": lambda n: _con(
-        *each(n, lambda i: _a_says(_use(i)), lambda i: _u_says(_used(i)))
+        *repeat_items(n, lambda i: _a_says(_tool_use(i)), lambda i: _u_says(_tool_result(i)))
     ),
     "texts with cache points": lambda n: _con(_u_says(*[{"text": "x"}, _MARK] * n)),
     "cache points": lambda n: _con(_u_says({"text": "x"}, *[_MARK] * n)),
     "images": lambda n: _con(_u_says(*[_IMAGE] * n)),
     "thoughts": lambda n: _con(*[_a_says(_THOUGHT, {"text": "x"}), _u_says({"text": "x"})] * n),
     "system": lambda n: _con(system=[{"text": "x"}, _MARK] * n),
-    "tools": lambda n: _con(toolConfig={"tools": each(n, _spec)}),
+    "tools": lambda n: _con(toolConfig={"tools": repeat_items(n, _spec)}),
     "tools with cache points": lambda n: _con(
-        toolConfig={"tools": each(n, _spec, lambda _: _MARK)}
+        toolConfig={"tools": repeat_items(n, _spec, lambda _: _MARK)}
     ),
     "stop strings": lambda n: _con(inferenceConfig={"stopSequences": [f"s{i}" for i in range(n)]}),
     "unknown fields": lambda n: _con(**{f"x{i}": i for i in range(n)}),
@@ -77,10 +79,11 @@ def _result(i: Any) -> Json:
 
 COHERE: dict[str, Build] = {
     "calls of one message": lambda n: _coh(
-        {"role": "assistant", "tool_plan": "x", "tool_calls": each(n, _call)}, *each(n, _result)
+        {"role": "assistant", "tool_plan": "x", "tool_calls": repeat_items(n, _call)},
+        *repeat_items(n, _result),
     ),
     "calls in messages": lambda n: _coh(
-        *each(n, lambda i: {"role": "assistant", "tool_calls": [_call(i)]}, _result)
+        *repeat_items(n, lambda i: {"role": "assistant", "tool_calls": [_call(i)]}, _result)
     ),
     "turns": lambda n: _coh(
         *[{"role": "assistant", "content": "x"}, {"role": "user", "content": "x"}] * n

@@ -376,7 +376,7 @@ def _call(i: int, *pieces: str) -> list[Event]:
     return [BlockStart(kind="tool_call", id=f"c{i}", name="t"), *words, BlockEnd()]
 
 
-def _thought(*events: Event) -> list[Event]:
+def _reasoning_block(*events: Event) -> list[Event]:
     return [BlockStart(kind="reasoning"), Delta("x"), *events, BlockEnd()]
 
 
@@ -393,9 +393,9 @@ ANSWERS: dict[str, Callable[[int], list[Event]]] = {
     "calls that are no JSON": lambda n: _answer(*(e for i in range(n) for e in _call(i, "{"))),
     "pieces of a call": lambda n: _answer(*_call(0, *["x"] * n)),
     "thoughts": lambda n: _answer(
-        *_thought(SignatureDelta(Signature(provider="p", value="v"))) * n
+        *_reasoning_block(SignatureDelta(Signature(provider="p", value="v"))) * n
     ),
-    "thoughts and texts": lambda n: _answer(*(_thought() + _text_block(Delta("x"))) * n),
+    "thoughts and texts": lambda n: _answer(*(_reasoning_block() + _text_block(Delta("x"))) * n),
     "refusals": lambda n: _answer(*[BlockStart(kind="refusal"), Delta("x"), BlockEnd()] * n),
     "citations": lambda n: _answer(
         *_text_block(Delta("é" * n), *[CitationDelta(c) for c in _CITED] * n)

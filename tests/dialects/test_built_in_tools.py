@@ -63,7 +63,7 @@ RULES: dict[str, tuple[str, Callable[[Json], Refusal | None]]] = {
 }
 
 
-def sent(
+def translate_request(
     target: str, model: str, request: Json, source: str = "openai_responses"
 ) -> tuple[Json, Report]:
     """The body for a provider, and what is reported of it."""
@@ -77,7 +77,7 @@ def sent(
 
 
 def test_gemini_3_combines_search_and_functions() -> None:
-    body, report = sent(
+    body, report = translate_request(
         "gemini",
         "gemini-3.8-flash",
         {"tools": [CALLED, LIVE_SEARCH], "tool_choice": "auto"},
@@ -90,7 +90,7 @@ def test_gemini_3_combines_search_and_functions() -> None:
 
 def test_a_forced_function_stays_forced_beside_a_search() -> None:
     request = {"tools": [CALLED, LIVE_SEARCH], "tool_choice": {"type": "function", "name": "f"}}
-    body, _ = sent("gemini", "gemini-3.8-flash", request)
+    body, _ = translate_request("gemini", "gemini-3.8-flash", request)
     assert gemini_rules.refusal(body, "gemini-3.8-flash") is None
     assert body["toolConfig"] == {
         "functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["f"]},
@@ -101,7 +101,7 @@ def test_a_forced_function_stays_forced_beside_a_search() -> None:
 @each("preset", ["gemini", "vertex"])
 @each("model", ["gemini-2.5-flash", "gemini-2.5-pro"])
 def test_gemini_2_5_gets_the_functions_without_the_search(preset: str, model: str) -> None:
-    body, report = sent(preset, model, {"tools": [CALLED, LIVE_SEARCH]})
+    body, report = translate_request(preset, model, {"tools": [CALLED, LIVE_SEARCH]})
     assert gemini_rules.refusal(body, model) is None
     assert [set(tool) for tool in body["tools"]] == [{"functionDeclarations"}]
     assert report == {("tools[1]", "dropped")}
@@ -109,7 +109,7 @@ def test_gemini_2_5_gets_the_functions_without_the_search(preset: str, model: st
 
 @each("model", ["gemini-2.5-flash", "gemini-3.8-flash"])
 def test_a_search_without_functions_needs_no_tool_config_flag(model: str) -> None:
-    body, report = sent("gemini", model, {"tools": [LIVE_SEARCH]})
+    body, report = translate_request("gemini", model, {"tools": [LIVE_SEARCH]})
     assert gemini_rules.refusal(body, model) is None
     assert body["tools"] == [{"googleSearch": {}}]
     assert "toolConfig" not in body
@@ -117,7 +117,7 @@ def test_a_search_without_functions_needs_no_tool_config_flag(model: str) -> Non
 
 
 def test_vertex_gets_no_tool_config_flag() -> None:
-    body, report = sent("vertex", "gemini-3.8-flash", {"tools": [CALLED, LIVE_SEARCH]})
+    body, report = translate_request("vertex", "gemini-3.8-flash", {"tools": [CALLED, LIVE_SEARCH]})
     assert [set(tool) for tool in body["tools"]] == [{"functionDeclarations"}, {"googleSearch"}]
     assert "toolConfig" not in body
     assert report == set()
@@ -171,7 +171,7 @@ def test_a_live_search_is_still_sent_where_there_is_one() -> None:
     kinds = {"anthropic": "web_search_20260318", "openrouter": "openrouter:web_search"}
     for target, kind in kinds.items():
         tools = [CALLED, {"type": "web_search", "external_web_access": True}]
-        body, _ = sent(target, RULES[target][0], {"tools": tools})
+        body, _ = translate_request(target, RULES[target][0], {"tools": tools})
         assert kind in {tool.get("type") for tool in body["tools"]}
 
 
@@ -202,7 +202,7 @@ def test_a_chat_clients_index_search_is_sent_to_responses() -> None:
 def test_the_search_tool_has_a_version_supported_by_the_model(
     preset: str, model: str, kind: str
 ) -> None:
-    body, _ = sent(preset, model, {"tools": [LIVE_SEARCH]})
+    body, _ = translate_request(preset, model, {"tools": [LIVE_SEARCH]})
     assert [tool["type"] for tool in body["tools"]] == [kind]
     if model in anthropic_rules.MODELS and "model" in body:
         assert anthropic_rules.refusal(body, VERSION, counting=False) is None
@@ -301,9 +301,9 @@ def test_sources_that_are_always_shown_are_no_loss(target: str) -> None:
     """A Responses client gets the URLs of a search whether it includes them or not."""
     include = ["web_search_call.action.sources"]
     request = {"tools": [LIVE_SEARCH], "include": include, "max_output_tokens": 99}
-    _, report = sent(target, RULES[target][0], request)
+    _, report = translate_request(target, RULES[target][0], request)
     assert report == set()
-    _, report = sent(target, RULES[target][0], {**request, "tools": [CALLED]})
+    _, report = translate_request(target, RULES[target][0], {**request, "tools": [CALLED]})
     assert report == {("include", "dropped")}
 
 
@@ -312,7 +312,7 @@ def test_sources_that_are_always_shown_are_no_loss(target: str) -> None:
 
 def test_max_tool_calls_limits_claudes_searches() -> None:
     request = {"tools": [LIVE_SEARCH], "max_tool_calls": 3, "max_output_tokens": 99}
-    body, report = sent("anthropic", "claude-opus-5-5", request)
+    body, report = translate_request("anthropic", "claude-opus-5-5", request)
     assert body["tools"][0]["max_uses"] == 3
     assert report == set()
 
@@ -320,7 +320,7 @@ def test_max_tool_calls_limits_claudes_searches() -> None:
 def test_max_tool_calls_of_several_tools_is_approximated() -> None:
     interpreter = {"type": "code_interpreter", "container": {"type": "auto"}}
     request = {"tools": [LIVE_SEARCH, interpreter], "max_tool_calls": 3, "max_output_tokens": 99}
-    body, report = sent("anthropic", "claude-opus-5-5", request)
+    body, report = translate_request("anthropic", "claude-opus-5-5", request)
     assert body["tools"][0]["max_uses"] == 3
     assert report == {("max_tool_calls", "approximated")}
 
@@ -328,7 +328,7 @@ def test_max_tool_calls_of_several_tools_is_approximated() -> None:
 @each("target", ["gemini", "deepseek", "bedrock", "cohere", "ollama"])
 def test_max_tool_calls_is_reported_where_nothing_limits_calls(target: str) -> None:
     request = {"tools": [CALLED], "max_tool_calls": 3, "max_output_tokens": 99}
-    _, report = sent(target, RULES[target][0], request)
+    _, report = translate_request(target, RULES[target][0], request)
     assert ("max_tool_calls", "dropped") in report
 
 
@@ -359,6 +359,6 @@ def test_googles_file_search_is_reported_with_its_reason() -> None:
 @each("target", ["mistral", "xai"])
 def test_chat_apis_without_a_search_report_it(target: str) -> None:
     """Mistral searches in its Agents API only, xAI in its Responses API only."""
-    body, report = sent(target, "m", {"tools": [LIVE_SEARCH]})
+    body, report = translate_request(target, "m", {"tools": [LIVE_SEARCH]})
     assert "tools" not in body and "search_parameters" not in body
     assert ("tools[0]", "dropped") in report

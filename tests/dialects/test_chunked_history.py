@@ -40,7 +40,7 @@ def content(role: str, *parts: Json) -> Json:
     return created_content.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def says(*words: str) -> list[Json]:
+def streamed_history(*words: str) -> list[Json]:
     """A streamed answer as the SDK's history has it."""
     return [content("model", {"text": piece}) for piece in words]
 
@@ -49,12 +49,12 @@ CALL = {"function_call": {"id": "c1", "name": "f", "args": {}}}
 RESULT = {"function_response": {"id": "c1", "name": "f", "response": {"output": "r"}}}
 HISTORY = [
     content("user", {"text": "q"}),
-    *says("Hel", "lo,", " world", ".", ""),
+    *streamed_history("Hel", "lo,", " world", ".", ""),
     content("user", {"text": "more"}),
-    *says("", "I ", "look. "),
+    *streamed_history("", "I ", "look. "),
     content("model", CALL),
     content("user", RESULT),
-    *says(""),
+    *streamed_history(""),
     content("user", {"text": "go on"}),
 ]
 
@@ -85,7 +85,7 @@ def test_reasoning_and_answer_chunks_stay_separate() -> None:
         content("user", {"text": "q"}),
         content("model", {"text": "hm", "thought": True}),
         content("model", {"text": "mm", "thought": True}),
-        *says("a", "b"),
+        *streamed_history("a", "b"),
         content("user", {"text": "more"}),
     ]
     body = {"model": "gw", "contents": contents}

@@ -24,13 +24,13 @@ CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 COMMAND, REASONER = "command-a-03-2025", "command-a-reasoning-08-2025"
 
 
-def sent(source: str, target: str, model: str, request: Json) -> tuple[Json, Rows]:
+def translate_request(source: str, target: str, model: str, request: Json) -> tuple[Json, Rows]:
     """The body that goes to the provider, and what is reported of it."""
     translation = translate.request(source, target, {"model": "gw", **request}, {}, model)
     return translation["body"], {(row["field"], row["action"]) for row in translation["report"]}
 
 
-def whole(dialect: str, body: Json) -> Response:
+def parse_response(dialect: str, body: Json) -> Response:
     """A provider's whole answer as it is understood."""
     return DIALECTS[dialect].provider.parse_response(body, traits_for(dialect, "m"), None)
 
@@ -57,7 +57,7 @@ def test_a_result_without_an_id_is_not_paired_with_a_call_with_one() -> None:
         {"role": "model", "parts": calls},
         {"role": "user", "parts": results},
     ]
-    body, report = sent("gemini", "openai_chat", "gpt-4.1", {"contents": contents})
+    body, report = translate_request("gemini", "openai_chat", "gpt-4.1", {"contents": contents})
     annotation = {m["tool_call_id"]: m["content"] for m in body["messages"] if m["role"] == "tool"}
     assert annotation == {"own": "of the first", "call_1_1": "of the second"}
     assert report == set()
@@ -119,7 +119,7 @@ def test_a_paused_turn_is_reported_to_a_gemini_client() -> None:
     assert translation["events"][-1]["candidates"][0]["finishReason"] == "STOP"
     rows = [(row["field"], row["action"]) for row in translation["report"]]
     assert rows == [("candidates[0].finishReason", "approximated")]
-    answer = whole("gemini", candidate(finishReason="CONTINUATION"))
+    answer = parse_response("gemini", candidate(finishReason="CONTINUATION"))
     exchange = ResponseContext(id="1", created=1, model="m")
     _, report = DIALECTS["gemini"].client.render_response(answer, exchange)
     assert [row.path for row in report] == ["candidates[0].finishReason"]
@@ -143,14 +143,16 @@ def test_dropped_empty_texts_are_reported_except_beside_calls(target: str, model
         {"role": "tool", "tool_call_id": "1", "content": "r"},
     ]
     tools = [{"type": "function", "function": {"name": "f"}}]
-    body, report = sent("openai_chat", target, model, {"messages": messages, "tools": tools})
+    body, report = translate_request(
+        "openai_chat", target, model, {"messages": messages, "tools": tools}
+    )
     assert report == {("messages[1]", "dropped"), ("messages[2].content[0]", "dropped")}
     assert "''" not in str(body)
 
 
 def test_an_empty_text_stays_for_ollama() -> None:
     messages = [HI, {"role": "assistant", "content": ""}, HI]
-    body, report = sent("openai_chat", "ollama", "llama3.2", {"messages": messages})
+    body, report = translate_request("openai_chat", "ollama", "llama3.2", {"messages": messages})
     assert body["messages"][1] == {"role": "assistant", "content": ""}
     assert report == set()
 
@@ -169,7 +171,7 @@ def test_a_reduced_thinking_budget_is_reported_for_the_requesting_field(
     config = {"maxOutputTokens": 6000, "thinkingConfig": request_body}
     contents = [{"role": "user", "parts": [{"text": "q"}]}]
     request = {"contents": contents, "generationConfig": config}
-    body, report = sent("gemini", target, model, request)
+    body, report = translate_request("gemini", target, model, request)
     thinking = (body[at] if at else body)["thinking"]
     assert 4976 in thinking.values()
     assert report == {(f"generationConfig.thinkingConfig.{field}", "approximated")}
@@ -181,10 +183,10 @@ TEXT_FILE = base64.b64encode("grüezi".encode()).decode()
 def test_a_text_file_is_sent_as_text_to_text_only_models() -> None:
     part = {"inlineData": {"mimeType": "text/plain", "data": TEXT_FILE}}
     request = {"contents": [{"role": "user", "parts": [part, {"text": "q"}]}]}
-    body, report = sent("gemini", "cohere", COMMAND, request)
+    body, report = translate_request("gemini", "cohere", COMMAND, request)
     assert body["documents"] == [{"id": "doc_0", "data": {"text": "grüezi"}}]
     assert report == set()
-    body, report = sent("gemini", "ollama", "llama3.2", request)
+    body, report = translate_request("gemini", "ollama", "llama3.2", request)
     assert body["messages"] == [{"role": "user", "content": "grüezi\n\nq"}]
     assert report == {("contents[0].parts[0]", "approximated")}
 
@@ -196,7 +198,7 @@ def test_a_result_may_be_a_file_of_plain_text_at_cohere() -> None:
         {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
         {"type": "function_call_output", "call_id": "c", "output": [file]},
     ]
-    body, report = sent("openai_responses", "cohere", COMMAND, {"input": items})
+    body, report = translate_request("openai_responses", "cohere", COMMAND, {"input": items})
     [annotation] = body["messages"][-1]["content"]
     assert annotation["document"]["data"] == {"text": "grüezi"}
     assert report == set()
@@ -206,7 +208,7 @@ def test_a_result_may_be_a_file_of_plain_text_at_cohere() -> None:
 def test_cohere_refuses_inputs_that_are_not_text(file: str) -> None:
     part = {"inlineData": {"mimeType": "text/plain", "data": file}}
     with pytest.raises(GatewayError) as refused:
-        sent("gemini", "cohere", COMMAND, {"contents": [{"parts": [part]}]})
+        translate_request("gemini", "cohere", COMMAND, {"contents": [{"parts": [part]}]})
     assert refused.value.error.kind == "unsupported_param"
 
 
@@ -221,7 +223,7 @@ def test_a_tool_plan_follows_its_reasoning() -> None:
         "tool_plan": "p",
         "tool_calls": [call],
     }
-    answer = whole("cohere", {"id": "1", "finish_reason": "TOOL_CALL", "message": message})
+    answer = parse_response("cohere", {"id": "1", "finish_reason": "TOOL_CALL", "message": message})
     kinds = [type(part).__name__ for part in answer.parts]
     assert kinds == ["Reasoning", "Text", "ToolCall"]
 
@@ -229,9 +231,12 @@ def test_a_tool_plan_follows_its_reasoning() -> None:
 def test_an_ollama_response_that_is_not_done_is_an_error() -> None:
     cut = {"model": "m", "message": {"role": "assistant", "content": "hel"}, "done": False}
     with pytest.raises(GatewayError) as failed:
-        whole("ollama", cut)
+        parse_response("ollama", cut)
     assert failed.value.error.kind == "upstream_error"
-    assert whole("ollama", {**cut, "done": True, "done_reason": "stop"}).finish.reason == "stop"
+    assert (
+        parse_response("ollama", {**cut, "done": True, "done_reason": "stop"}).finish.reason
+        == "stop"
+    )
 
 
 @pytest.mark.parametrize("dialect", ["gemini", "ollama", "cohere", "bedrock_converse"])
@@ -266,6 +271,8 @@ def test_a_free_text_tool_is_reported_once(target: str, model: str) -> None:
         {"type": "custom", "name": "plain", "description": "d"},
         {"type": "custom", "name": "formal", "description": "d", "format": grammar},
     ]
-    body, report = sent("openai_responses", target, model, {"input": [HI], "tools": tools})
+    body, report = translate_request(
+        "openai_responses", target, model, {"input": [HI], "tools": tools}
+    )
     assert report == {("tools[0]", "approximated"), ("tools[1].format", "approximated")}
     assert r"The input must match this lark grammar:\nstart: /x/" in str(body)

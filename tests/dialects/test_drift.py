@@ -53,17 +53,17 @@ from tests.fakes.script import Refusal
 Json = dict[str, Any]
 
 
-def unknown(value: Any, path: str = "") -> Iterator[str]:
+def unknown_fields(value: Any, path: str = "") -> Iterator[str]:
     """Paths of fields that a parsed value's type has no place for."""
     if isinstance(value, list):
         for item in value:
-            yield from unknown(item, f"{path}[]")
+            yield from unknown_fields(item, f"{path}[]")
     if not isinstance(value, BaseModel):
         return
     extra = value.model_extra or {}
     yield from (f"{path}.{name}".lstrip(".") for name in extra)
     for name in type(value).model_fields:
-        yield from unknown(getattr(value, name), f"{path}.{name}".lstrip("."))
+        yield from unknown_fields(getattr(value, name), f"{path}.{name}".lstrip("."))
 
 
 @cache
@@ -72,25 +72,25 @@ def adapter(shape: Any) -> TypeAdapter[Any]:
     return TypeAdapter(shape)
 
 
-def wrong(value: Json, shape: Any, *, strict: bool = True) -> list[str]:
+def type_errors(value: Json, shape: Any, *, strict: bool = True) -> list[str]:
     """What a type says against a value: `path: reason`, unknown fields included."""
     try:
         parsed = adapter(shape).validate_json(json.dumps(value), strict=strict)
     except ValidationError as error:
         return [".".join(map(str, e["loc"])) + ": " + e["msg"] for e in error.errors()]
-    return sorted({f"{path}: unknown field" for path in unknown(parsed)})
+    return sorted({f"{path}: unknown field" for path in unknown_fields(parsed)})
 
 
-def named(value: Json, shape: type[BaseModel]) -> list[str]:
+def lenient_type_errors(value: Json, shape: type[BaseModel]) -> list[str]:
     """The same for types that ignore what they do not know: every name must be theirs."""
-    texts = wrong(value, shape, strict=False)
+    texts = type_errors(value, shape, strict=False)
     return texts + sorted(f"{name}: unknown field" for name in value.keys() - shape.model_fields)
 
 
 def of_ollama(value: Json) -> list[str]:
     """What Ollama's types say against a line."""
-    texts = named(value, ollama.ChatResponse)
-    return texts + [f"message.{w}" for w in named(value["message"], ollama.Message)]
+    texts = lenient_type_errors(value, ollama.ChatResponse)
+    return texts + [f"message.{w}" for w in lenient_type_errors(value["message"], ollama.Message)]
 
 
 def of_bedrock(shape: str, value: Json) -> list[str]:
@@ -150,29 +150,29 @@ _THOUGHTS = {
 _DEEPSEEK = {"usage.prompt_cache_hit_tokens", "usage.prompt_cache_miss_tokens"}
 SHAPES: dict[str, ResponseChecks] = {
     "openai_chat": ResponseChecks(
-        lambda v: wrong(v, ChatCompletion),
-        lambda v: wrong(v, ChatCompletionChunk),
+        lambda v: type_errors(v, ChatCompletion),
+        lambda v: type_errors(v, ChatCompletionChunk),
         frozenset(_THOUGHTS | _STATES),
     ),
     "openai_responses": ResponseChecks(
-        lambda v: wrong(v, Response),
-        lambda v: wrong(v, ResponseStreamEvent),
+        lambda v: type_errors(v, Response),
+        lambda v: type_errors(v, ResponseStreamEvent),
         # The service tells it back; the SDK's type leaves it out.
         frozenset({"store", "response.store"}),
     ),
     "openai_completions": ResponseChecks(
-        lambda v: wrong(v, Completion),
-        lambda v: wrong(v, Completion),
+        lambda v: type_errors(v, Completion),
+        lambda v: type_errors(v, Completion),
         # Null until the last chunk, which the type has no word for.
         frozenset({"choices.0.finish_reason"}),
     ),
     "anthropic_messages": ResponseChecks(
-        lambda v: wrong(v, Message),
-        lambda v: [] if v["type"] == "ping" else wrong(v, RawMessageStreamEvent),
+        lambda v: type_errors(v, Message),
+        lambda v: [] if v["type"] == "ping" else type_errors(v, RawMessageStreamEvent),
     ),
     "gemini": ResponseChecks(
-        lambda v: wrong(v, GenerateContentResponse, strict=False),
-        lambda v: wrong(v, GenerateContentResponse, strict=False),
+        lambda v: type_errors(v, GenerateContentResponse, strict=False),
+        lambda v: type_errors(v, GenerateContentResponse, strict=False),
     ),
     "ollama": ResponseChecks(of_ollama, of_ollama),
     "bedrock_converse": ResponseChecks(
@@ -180,8 +180,8 @@ SHAPES: dict[str, ResponseChecks] = {
         lambda v: of_bedrock("ConverseStreamOutput", v),
     ),
     "cohere": ResponseChecks(
-        lambda v: wrong(v, V2ChatResponse, strict=False),
-        lambda v: wrong(v, V2ChatStreamResponse, strict=False),
+        lambda v: type_errors(v, V2ChatResponse, strict=False),
+        lambda v: type_errors(v, V2ChatStreamResponse, strict=False),
     ),
 }
 
@@ -315,14 +315,14 @@ EXCHANGE = ResponseContext(id="1", created=1, model="gw")
 
 def _of_gemini(body: Json) -> list[str]:
     """The vectors of Gemini's batch; the SDK's own answer type is of its other endpoint."""
-    return [text for one in body["embeddings"] for text in wrong(one, ContentEmbedding)]
+    return [text for one in body["embeddings"] for text in type_errors(one, ContentEmbedding)]
 
 
 SERVED_VECTORS: dict[str, Callable[[Json], list[str]]] = {
-    "openai_embeddings": lambda body: wrong(body, CreateEmbeddingResponse),
+    "openai_embeddings": lambda body: type_errors(body, CreateEmbeddingResponse),
     "gemini": _of_gemini,
-    "ollama": lambda body: named(body, ollama.EmbedResponse),
-    "cohere": lambda body: wrong(body, EmbedByTypeResponse),
+    "ollama": lambda body: lenient_type_errors(body, ollama.EmbedResponse),
+    "cohere": lambda body: type_errors(body, EmbedByTypeResponse),
 }
 
 
@@ -366,4 +366,4 @@ def test_embedding_requests_match_the_vendors_types(provider: str) -> None:
     ],
 )
 def test_a_count_that_is_served_is_of_the_vendors_type(client: str, shape: Any) -> None:
-    assert wrong(DIALECTS[client].client.render_count(7), shape, strict=False) == []
+    assert type_errors(DIALECTS[client].client.render_count(7), shape, strict=False) == []

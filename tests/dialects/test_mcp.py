@@ -168,7 +168,7 @@ RESULT: Json = {
 }
 
 
-def ended(*, failed: bool) -> Json:
+def finished_call(*, failed: bool) -> Json:
     """The fields of a call that ended; a failure as OpenAI's SDK types it."""
     content = [{"type": "text", "text": "found"}]
     error = {"type": "mcp_tool_execution_error", "content": content}
@@ -220,7 +220,7 @@ def test_calls_of_claudes_are_items_for_responses_clients(stream: bool, failed: 
         report = list(rows)
     item = body["output"][0]
     McpCall.model_validate(item)
-    assert item == {**ITEM, "id": item["id"], **ended(failed=failed)}
+    assert item == {**ITEM, "id": item["id"], **finished_call(failed=failed)}
     assert item["id"].startswith("mcp_")
     assert [entry["type"] for entry in body["output"]] == ["mcp_call", "message"]
     assert not report
@@ -230,7 +230,7 @@ def test_calls_of_claudes_are_items_for_responses_clients(stream: bool, failed: 
 @pytest.mark.parametrize("failed", [False, True])
 def test_calls_of_openais_are_blocks_for_messages_clients(stream: bool, failed: bool) -> None:
     listed = {"type": "mcp_list_tools", "id": "mcpl_1", "server_label": "docs", "tools": []}
-    response = gpt(listed, {**ITEM, **ended(failed=failed)})
+    response = gpt(listed, {**ITEM, **finished_call(failed=failed)})
     client = DIALECTS["anthropic_messages"].client
     if stream:
         renderer = client.stream_renderer(CONTEXT)

@@ -29,7 +29,7 @@ SCHEMA: Json = {
 }
 
 
-def sent(source: str, target: str, request: Json) -> tuple[Json, Report]:
+def translate_request(source: str, target: str, request: Json) -> tuple[Json, Report]:
     translation = translate.request(source, target, {"model": "m", **request}, {}, MODELS[target])
     rows = translation["report"]
     return translation["body"], {(row["field"], row["action"]) for row in rows}
@@ -47,23 +47,27 @@ def gemini(config: Json) -> Json:
 def test_response_format_is_the_schema_of_the_output(media_type: str) -> None:
     """google-genai 3.4 deprecates `response_schema` for it."""
     text = {"mimeType": media_type, "schema": SCHEMA}
-    body, report = sent("gemini", "openai_chat", gemini({"responseFormat": [{"text": text}]}))
+    body, report = translate_request(
+        "gemini", "openai_chat", gemini({"responseFormat": [{"text": text}]})
+    )
     assert body["response_format"]["json_schema"]["schema"] == SCHEMA
     assert not {field for field, _ in report if "responseFormat" in field}
 
 
 def test_response_format_without_a_schema_is_json() -> None:
     text = {"mimeType": "application/json"}
-    body, _ = sent("gemini", "openai_chat", gemini({"responseFormat": [{"text": text}]}))
+    body, _ = translate_request(
+        "gemini", "openai_chat", gemini({"responseFormat": [{"text": text}]})
+    )
     assert body["response_format"] == {"type": "json_object"}
 
 
 def test_response_formats_of_other_media_are_reported() -> None:
     formats = [{"text": {"mimeType": "text/plain"}}, {"audio": {"mimeType": "audio/wav"}}]
-    _, report = sent("gemini", "openai_chat", gemini({"responseFormat": formats}))
+    _, report = translate_request("gemini", "openai_chat", gemini({"responseFormat": formats}))
     assert ("generationConfig.responseFormat", "dropped") in report
     unknown = [{"text": {"mimeType": ["x"]}}]
-    _, report = sent("gemini", "openai_chat", gemini({"responseFormat": unknown}))
+    _, report = translate_request("gemini", "openai_chat", gemini({"responseFormat": unknown}))
     assert ("generationConfig.responseFormat", "dropped") in report
 
 
@@ -73,7 +77,7 @@ def test_response_formats_of_other_media_are_reported() -> None:
 @each("target", [target for target in MODELS if target != "openai_responses"])
 def test_options_of_free_text_tools_are_reported(target: str) -> None:
     tool = {"type": "custom", "name": "exec", "async": True, "allowed_callers": ["programmatic"]}
-    _, report = sent("openai_responses", target, {"input": "hi", "tools": [tool]})
+    _, report = translate_request("openai_responses", target, {"input": "hi", "tools": [tool]})
     expected = {("tools[0].async", "dropped"), ("tools[0].allowed_callers", "dropped")}
     assert expected <= report or ("tools", "dropped") in report
 
@@ -124,5 +128,5 @@ def test_options_of_free_text_tools_are_reported(target: str) -> None:
 def test_options_of_one_providers_search_are_reported(
     source: str, target: str, request_body: Json, field: str
 ) -> None:
-    _, report = sent(source, target, request_body)
+    _, report = translate_request(source, target, request_body)
     assert (field, "dropped") in report

@@ -94,7 +94,9 @@ def _rendering(client: str, kind: str, target: Target) -> Callable[[int], Work]:
     return prepare
 
 
-def _over(works: Iterator[tuple[str, Callable[[int], Work]]], small: int) -> dict[str, float]:
+def _superlinear(
+    works: Iterator[tuple[str, Callable[[int], Work]]], small: int
+) -> dict[str, float]:
     """What grows faster than its items, and by how much."""
     ratios = ((name, growth(prepare, small, FACTOR)) for name, prepare in works)
     return {name: round(ratio, 1) for name, ratio in ratios if ratio > MOST}
@@ -185,19 +187,19 @@ def _rendering_work() -> Iterator[tuple[str, Callable[[int], Work]]]:
 @pytest.mark.parametrize("client", REQUESTS)
 @pytest.mark.wide(every=3)
 def test_requests_are_translated_in_linear_time(client: str) -> None:
-    assert _over(_requests(client, _targets), SMALL) == {}
+    assert _superlinear(_requests(client, _targets), SMALL) == {}
 
 
 def test_the_work_of_the_relay_takes_linear_time() -> None:
-    assert _over(_relay_work(), SMALL) == {}
+    assert _superlinear(_relay_work(), SMALL) == {}
 
 
 def test_streams_are_read_in_linear_time() -> None:
-    assert _over(_streams(), SMALL) == {}
+    assert _superlinear(_streams(), SMALL) == {}
 
 
 def test_answers_are_shown_in_linear_time() -> None:
-    assert _over(_rendering_work(), SMALL) == {}
+    assert _superlinear(_rendering_work(), SMALL) == {}
 
 
 def test_every_served_dialect_is_measured() -> None:
@@ -209,7 +211,10 @@ def test_every_served_dialect_is_measured() -> None:
 if __name__ == "__main__":
     size = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     for client in REQUESTS:
-        for name, ratio in _over(_requests(client, lambda _: TARGETS), size).items():
+        for name, ratio in _superlinear(_requests(client, lambda _: TARGETS), size).items():
             print(f"{ratio:5.1f} x  {name}", flush=True)
-    for name, ratio in {**_over(_streams(), size), **_over(_rendering_work(), size)}.items():
+    for name, ratio in {
+        **_superlinear(_streams(), size),
+        **_superlinear(_rendering_work(), size),
+    }.items():
         print(f"{ratio:5.1f} x  {name}", flush=True)

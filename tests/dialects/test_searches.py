@@ -155,7 +155,7 @@ def test_searches_in_a_row_and_one_that_failed_keep_their_order(stream: bool) ->
     assert output[2] == item("Bergen", URL, place=2)
 
 
-def ran(number: int) -> list[Json]:
+def code_run(number: int) -> list[Json]:
     """A run of code and its result."""
     run_id = f"srvtoolu_9{number}"
     call_input = {"code": f"print({number})"}
@@ -164,7 +164,7 @@ def ran(number: int) -> list[Json]:
     return [use, {"type": "code_execution_tool_result", "tool_use_id": run_id, "content": content}]
 
 
-def called(number: int) -> list[Json]:
+def mcp_call(number: int) -> list[Json]:
     """A call of an MCP server, which fails, and its result."""
     use = {"type": "mcp_tool_use", "id": f"mcptoolu_{number}", "name": "f", "server_name": "s"}
     content = [{"type": "text", "text": f"no {number}"}]
@@ -186,7 +186,7 @@ def test_parallel_searches_of_claudes_keep_their_results(
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_parallel_calls_of_other_tools_keep_their_results(stream: bool) -> None:
-    (run, printed), (first, failed), (second, failed_too) = ran(1), called(1), called(2)
+    (run, printed), (first, failed), (second, failed_too) = code_run(1), mcp_call(1), mcp_call(2)
     content = [first, second, failed, failed_too, run, asks(), finds(1, URL), printed, SAYS]
     output, report = for_responses(stream, *content)
     errors = [entry["error"]["content"][0]["text"] for entry in output[:2]]

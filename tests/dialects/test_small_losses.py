@@ -24,7 +24,7 @@ EXCHANGE = ResponseContext(id="1", created=1, model="m")
 VERSION = {"anthropic-version": "2023-06-01"}
 
 
-def streamed(dialect: str, *chunks: dict[str, Any]) -> Response:
+def parse_chunks(dialect: str, *chunks: dict[str, Any]) -> Response:
     """What a stream of these chunks comes to."""
     parser = DIALECTS[dialect].provider.stream_parser(Traits(), None)
     events: list[Event] = []
@@ -48,7 +48,7 @@ RESULTS = [{"url": URLS[0], "title": "A", "snippet": "about a"}]
 def test_sources_that_perplexity_and_xai_list_are_citations(stream: bool) -> None:
     listed = {"citations": URLS, "search_results": RESULTS}
     if stream:
-        response = streamed(
+        response = parse_chunks(
             "openai_chat",
             {"choices": [{"index": 0, "delta": {"content": "It is "}}], **listed},
             {"choices": [{"index": 0, "delta": {"content": "so."}}], **listed},
@@ -84,7 +84,7 @@ CANDIDATE = {
 
 
 def test_works_that_gemini_quotes_and_pages_that_it_read_are_citations() -> None:
-    part = text_of(streamed("gemini", {"candidates": [CANDIDATE]}))
+    part = text_of(parse_chunks("gemini", {"candidates": [CANDIDATE]}))
     assert [(c.url, c.start, c.end) for c in part.citations] == [
         (URLS[0], 0, 4),  # bytes became characters
         (URLS[1], None, None),

@@ -59,7 +59,7 @@ SEARCH = {
 }
 
 
-def called(call_id: str) -> list[Json]:
+def call_history(call_id: str) -> list[Json]:
     """A Chat history with one call and its result."""
     function = {"name": "f", "arguments": "{}"}
     call = {"id": call_id, "type": "function", "function": function}
@@ -172,7 +172,7 @@ LINES = [
         "a call id has at most 64 characters in Responses",
         "openai_chat",
         "openai_responses",
-        {"messages": called(LONG)},
+        {"messages": call_history(LONG)},
         {
             "input": [
                 user("hi"),

@@ -25,7 +25,7 @@ SINGLE_TEXT_DIALECTS = ("openai_chat", "ollama", "cohere", "openai_completions")
 PLAIN = Traits(text_parts=False)
 
 
-def sent(dialect: str, *turns: Turn) -> str:
+def rendered_json(dialect: str, *turns: Turn) -> str:
     request = Request(model="m", turns=turns)
     body = DIALECTS[dialect].provider.render_request(request, PLAIN).body
     return json.dumps(body, ensure_ascii=False)
@@ -36,7 +36,7 @@ def sent(dialect: str, *turns: Turn) -> str:
 def test_a_sentence_with_sources_stays_one_sentence(
     dialect: str, calls: tuple[ToolCall, ...]
 ) -> None:
-    assert SENTENCE in sent(
+    assert SENTENCE in rendered_json(
         dialect, USER_TURN, Turn(role="assistant", parts=SPLIT + calls), USER_TURN
     )
 
@@ -45,7 +45,7 @@ def test_a_sentence_with_sources_stays_one_sentence(
 @pytest.mark.parametrize("calls", [(), (CALL,)])
 def test_texts_without_sources_stay_apart(dialect: str, calls: tuple[ToolCall, ...]) -> None:
     turn = Turn(role="assistant", parts=(Text(text="One."), Text(text="Two."), *calls))
-    body = sent(dialect, USER_TURN, turn, USER_TURN)
+    body = rendered_json(dialect, USER_TURN, turn, USER_TURN)
     assert "One.Two." not in body
     assert "One." in body and "Two." in body
 
@@ -56,4 +56,4 @@ def test_the_texts_of_a_tools_result_stay_apart(dialect: str, failed: bool | Non
     parts = (Text(text="One."), Text(text="Two."))
     result = ToolResult(id="c1", parts=parts, is_error=failed)
     turns = (USER_TURN, Turn(role="assistant", parts=(CALL,)), Turn(role="user", parts=(result,)))
-    assert "One.\\n\\nTwo." in sent(dialect, *turns)
+    assert "One.\\n\\nTwo." in rendered_json(dialect, *turns)

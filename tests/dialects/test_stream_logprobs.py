@@ -120,7 +120,7 @@ def events_of(dialect: str) -> list[Event]:
     return parse(dialect, [Frame(name, data) for name, data in frames])
 
 
-def written(dialect: str, events: list[Event]) -> list[Frame]:
+def rendered_frames(dialect: str, events: list[Event]) -> list[Frame]:
     renderer = DIALECTS[dialect].client.stream_renderer(CONTEXT)
     data = b"".join(renderer.feed(event) for event in events)
     decoder = ndjson.Decoder() if dialect == "ollama" else sse.Decoder()
@@ -131,7 +131,7 @@ def written(dialect: str, events: list[Event]) -> list[Frame]:
 @each("client", list(FRAMES))
 def test_log_probabilities_are_translated_in_streams(provider: str, client: str) -> None:
     events = events_of(provider)
-    tokens = token_logprobs(fold_events(parse(client, written(client, events))))
+    tokens = token_logprobs(fold_events(parse(client, rendered_frames(client, events))))
     assert [(item["token"], item["logprob"]) for item in tokens] == [("Hel", -0.5), ("lo", -0.5)]
     tops = [[(top["token"], top["logprob"]) for top in item["top_logprobs"]] for item in tokens]
     has_alternatives = "cohere" not in {provider, client}
@@ -154,7 +154,7 @@ def test_the_sdks_parse_streamed_log_probabilities() -> None:
     events = events_of("openai_chat")
 
     def objects(dialect: str) -> list[Json]:
-        frames = [frame.data for frame in written(dialect, events)]
+        frames = [frame.data for frame in rendered_frames(dialect, events)]
         return [json.loads(data) for data in frames if data.strip() not in {b"", b"[DONE]"}]
 
     chunk = ChatCompletionChunk.model_validate(objects("openai_chat")[1])
@@ -203,7 +203,8 @@ def test_streaming_requests_ask_for_log_probabilities(client: str, provider: str
 
 def test_completions_clients_get_log_probabilities_with_offsets() -> None:
     frames = [
-        json.loads(f.data) for f in written("openai_completions", events_of("openai_chat"))[:2]
+        json.loads(f.data)
+        for f in rendered_frames("openai_completions", events_of("openai_chat"))[:2]
     ]
     logprobs = [frame["choices"][0]["logprobs"] for frame in frames]
     assert [item["tokens"] for item in logprobs] == [["Hel"], ["lo"]]

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.e2e.stack import Gateway, GatewayStack, chaos_config, configured, strict_config
+from tests.e2e.stack import Gateway, GatewayStack, chaos_config, litellm_config, strict_config
 from tests.fakes import ChaosUpstream, StrictAnthropic, StrictDeepSeek, StrictOpenAI
 
 
@@ -20,7 +20,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
         deepseek = exit_stack.enter_context(StrictDeepSeek())
         chaos = exit_stack.enter_context(ChaosUpstream())
         rows = strict_config(openai, anthropic, deepseek) + chaos_config(chaos)
-        gateway = Gateway(tmp_path_factory.mktemp("gateway"), configured(rows)).start()
+        gateway = Gateway(tmp_path_factory.mktemp("gateway"), litellm_config(rows)).start()
         exit_stack.callback(gateway.kill)
         yield GatewayStack(gateway, openai, anthropic, deepseek, chaos)
         gateway.stop()

@@ -129,7 +129,7 @@ class FileConfiguredGateway(Gateway):
 
 
 @contextmanager
-def running(
+def running_gateway(
     directory: Path, text: str, key: str = "sk-1234", **environment: str
 ) -> Iterator[FileConfiguredGateway]:
     """A gateway with this file; ended in any case."""
@@ -158,7 +158,7 @@ def shares(gateway: FileConfiguredGateway, model: str, count: int) -> Counter[st
 
 
 @contextmanager
-def listening(port: int, to: int) -> Iterator[bool]:
+def forwarded_port(port: int, to: int) -> Iterator[bool]:
     """Pass a fixed port of this machine on to another; false where it is taken."""
     with ExitStack() as stack:
         server = stack.enter_context(closing(socket.socket()))

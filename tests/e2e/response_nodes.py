@@ -12,7 +12,7 @@ from typing import Any
 
 import openai
 
-from tests.e2e.stack import ROOT, Gateway, configured, strict_config
+from tests.e2e.stack import ROOT, Gateway, litellm_config, strict_config
 from tests.fakes import StrictAnthropic, StrictDeepSeek
 from tests.fakes.stateful_openai import StatefulOpenAI
 
@@ -89,7 +89,7 @@ def response_nodes(
         ):
             params = {"model": model, "api_base": base, "api_key": key}
             rows.append({"model_name": public, "litellm_params": params})
-        gateway = served(directory, configured(rows), workers=2).start()
+        gateway = served(directory, litellm_config(rows), workers=2).start()
         stack.callback(gateway.kill)
         yield ResponseNodes(gateway, own, deepseek, anthropic)
         gateway.stop()

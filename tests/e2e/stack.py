@@ -156,7 +156,7 @@ class Gateway:
         assert self._process is not None
         pid = self._process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-        return [pid for pid in map(int, children) if _serves(pid)]
+        return [pid for pid in map(int, children) if _is_worker(pid)]
 
     def api(self, path: str, **params: Any) -> Any:
         """A GET of the management API with the admin credential."""
@@ -302,7 +302,7 @@ def _row(public: str, model: str, base: str, key: str, **more: Any) -> dict[str,
     }
 
 
-def configured(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def litellm_config(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """A whole configuration file around a `model_list`."""
     return {"model_list": rows, "general_settings": {"master_key": MASTER_KEY}}
 
@@ -345,7 +345,7 @@ def _holds(journal: Path) -> bool:
         return False
 
 
-def _serves(pid: int) -> bool:
+def _is_worker(pid: int) -> bool:
     """Whether a child is a worker: multiprocessing's own tracker is one as well."""
     try:
         return b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()

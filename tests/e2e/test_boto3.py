@@ -17,8 +17,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, EventStreamError
 
 from tests.certificates import CertificateAuthority
-from tests.e2e.stack import Gateway, configured
-from tests.e2e.test_up import up
+from tests.e2e.stack import Gateway, litellm_config
+from tests.e2e.test_up import running_up
 from tests.fakes import Call, Refusal, ScriptedAnswer, Server, StrictAnthropic, StrictOpenAI
 from tests.fakes.bedrock import BEARER, StrictBedrock
 from tests.fakes.bedrock_rules import CLAUDE
@@ -90,13 +90,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
             row(MODELS[1], model="openai/gpt-4o", api_base=f"{chat.url}/v1", api_key=chat.key),
             row(MODELS[2], model=claude, api_base=messages.url, api_key=messages.key),
         ]
-        gateway = Gateway(tmp_path_factory.mktemp("gateway"), configured(rows)).start()
+        gateway = Gateway(tmp_path_factory.mktemp("gateway"), litellm_config(rows)).start()
         stack.callback(gateway.kill)
         yield GatewayStack(gateway, bedrock, chat, messages)
         gateway.stop()
 
 
-def connected(
+def boto3_client(
     url: str, service: str = "bedrock-runtime", signature_version: Any = None, **credentials: Any
 ) -> Any:
     return boto3.client(
@@ -112,9 +112,9 @@ def connected(
     )
 
 
-def plain(url: str, key: str, service: str = "bedrock-runtime") -> Any:
+def unsigned_client(url: str, key: str, service: str = "bedrock-runtime") -> Any:
     """A client of a gateway without TLS, to which boto3 sends no Bedrock API key itself."""
-    api_client = connected(url, service, signature_version=UNSIGNED)
+    api_client = boto3_client(url, service, signature_version=UNSIGNED)
 
     def add_key(request: Any, **_: Any) -> None:
         request.headers["authorization"] = f"Bearer {key}"
@@ -126,7 +126,7 @@ def plain(url: str, key: str, service: str = "bedrock-runtime") -> Any:
 @pytest.fixture(scope="module")
 def client(stack: GatewayStack) -> Iterator[Any]:
     """The official client with the gateway's key."""
-    with closing(plain(stack.gateway.url, stack.gateway.key)) as api_client:
+    with closing(unsigned_client(stack.gateway.url, stack.gateway.key)) as api_client:
         yield api_client
 
 
@@ -341,7 +341,7 @@ def test_a_signed_request_error_names_what_to_send_instead(
     monkeypatch.delenv("AWS_BEARER_TOKEN_BEDROCK", raising=False)
     credentials = {"aws_access_key_id": "AKIA0", "aws_secret_access_key": "s"}
     with (
-        closing(connected(stack.gateway.url, **credentials)) as signing,
+        closing(boto3_client(stack.gateway.url, **credentials)) as signing,
         pytest.raises(signing.exceptions.AccessDeniedException, match="AWS_BEARER_TOKEN_BEDROCK"),
     ):
         signing.converse(modelId="gpt-4o", messages=[user("Hello")])
@@ -369,17 +369,17 @@ def test_the_bedrock_api_key_of_the_environment_is_the_gateways_key(
     (tmp_path / "authority.pem").write_text(authority.pem)
     options = ("--ssl-certfile", str(tmp_path / "certificate.pem"))
     options += ("--ssl-keyfile", str(tmp_path / "key.pem"))
-    with up(tmp_path / "data", *options, authority=authority.pem) as gateway:
+    with running_up(tmp_path / "data", *options, authority=authority.pem) as gateway:
         monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", gateway.key)
         monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "authority.pem"))
-        with closing(connected(gateway.base)) as secured:
+        with closing(boto3_client(gateway.base)) as secured:
             response = send_converse(secured, True, modelId="demo", messages=[user("Hello there")])
         assert response["output"]["message"]["content"][0]["text"]
         assert gateway.end() == 0
 
 
 def test_models_are_listed(stack: GatewayStack, client: Any) -> None:
-    with closing(plain(stack.gateway.url, stack.gateway.key, "bedrock")) as control:
+    with closing(unsigned_client(stack.gateway.url, stack.gateway.key, "bedrock")) as control:
         summaries = control.list_foundation_models()["modelSummaries"]
         assert {row["modelId"] for row in summaries} >= set(MODELS)
         details = control.get_foundation_model(modelIdentifier="gpt-4o")["modelDetails"]
@@ -389,7 +389,7 @@ def test_models_are_listed(stack: GatewayStack, client: Any) -> None:
 
 
 def test_a_base_path_and_an_encoded_model_work(stack: GatewayStack, client: Any) -> None:
-    with closing(plain(f"{stack.gateway.url}/bedrock", stack.gateway.key)) as below:
+    with closing(unsigned_client(f"{stack.gateway.url}/bedrock", stack.gateway.key)) as below:
         response = below.converse(modelId="gpt-4o", messages=[user("Hello there")])
     request_id = response["ResponseMetadata"]["HTTPHeaders"]["x-request-id"]
     row = stack.gateway.row(request_id)

@@ -16,9 +16,9 @@ import pytest
 from redis import Redis
 
 from gateway.relay.cache.backend import FLUSH_S
-from tests.e2e.stack import MASTER_KEY, Gateway, configured, strict_config
+from tests.e2e.stack import MASTER_KEY, Gateway, litellm_config, strict_config
 from tests.fakes import Call, ScriptedAnswer, StrictAnthropic, StrictDeepSeek, StrictOpenAI
-from tests.redis_server import running
+from tests.redis_server import running_server
 from tests.waits import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -95,7 +95,7 @@ def stack(
 ) -> Iterator[GatewayStack]:
     directory = tmp_path_factory.mktemp("cache")
     with ExitStack() as stack:
-        url = stack.enter_context(running(directory)).url if request.param == "redis" else ""
+        url = stack.enter_context(running_server(directory)).url if request.param == "redis" else ""
         chat = stack.enter_context(StrictOpenAI())
         claude = stack.enter_context(StrictAnthropic())
         deepseek = stack.enter_context(StrictDeepSeek())
@@ -105,7 +105,7 @@ def stack(
             )
             server.script.on("Break", ScriptedAnswer(text="begun and broken", breaks="cut"))
             server.script.on("Slowly", ScriptedAnswer(text="word " * 20, pace_s=0.05))
-        config = configured(strict_config(chat, claude, deepseek))
+        config = litellm_config(strict_config(chat, claude, deepseek))
         config["litellm_settings"] = {"cache": True, "cache_params": {"type": "local", "ttl": 300}}
         gateway = CachingGateway(directory, config, url).start()
         stack.callback(gateway.kill)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.stack import Gateway, configured
+from tests.e2e.stack import Gateway, litellm_config
 from tests.e2e.test_claude_code import claude_agent_sdk, final, options, pytestmark
 from tests.fakes import Call, ScriptedAnswer
 from tests.fakes.ollama import StrictOllama
@@ -55,7 +55,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
             key = getattr(fake, "key", "none")
             params = {"model": model, "api_base": f"{fake.url}{path}", "api_key": key}
             rows.append({"model_name": name, "litellm_params": {**params, "max_retries": 0}})
-        gateway = Gateway(tmp_path_factory.mktemp("elsewhere"), configured(rows)).start()
+        gateway = Gateway(tmp_path_factory.mktemp("elsewhere"), litellm_config(rows)).start()
         stack.callback(gateway.kill)
         yield GatewayStack(gateway, fakes)
         gateway.stop()

@@ -20,7 +20,7 @@ import httpx
 import pytest
 
 from gateway.framing.eventstream import encode
-from tests.e2e.stack import BRIEF_S, LONG_S, Gateway, configured
+from tests.e2e.stack import BRIEF_S, LONG_S, Gateway, litellm_config
 from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 
 pytestmark = pytest.mark.e2e
@@ -158,7 +158,7 @@ async def _bytewise(turn: FaultyAnswer) -> None:
     await turn.out.end()
 
 
-def _cut(part: float, *, clean: bool) -> Callable[[FaultyAnswer], Awaitable[None]]:
+def _truncate_body(part: float, *, clean: bool) -> Callable[[FaultyAnswer], Awaitable[None]]:
     async def answer(turn: FaultyAnswer) -> None:
         await turn.head(CHUNKED)
         await turn.out.write(turn.data[: int(len(turn.data) * part)])
@@ -237,9 +237,9 @@ async def _overloaded(turn: FaultyAnswer) -> None:
 FAULTS: dict[str, tuple[Callable[[FaultyAnswer], Awaitable[None]], str]] = {
     "interim": (_interim, "whole"),
     "bytewise": (_bytewise, "whole"),
-    "cut-early": (_cut(0.1, clean=True), "broken"),
-    "cut-late": (_cut(0.7, clean=False), "broken"),
-    "cut-cleanly": (_cut(0.7, clean=True), "broken"),
+    "cut-early": (_truncate_body(0.1, clean=True), "broken"),
+    "cut-late": (_truncate_body(0.7, clean=False), "broken"),
+    "cut-cleanly": (_truncate_body(0.7, clean=True), "broken"),
     "gzip-cut": (_gzip_cut, "broken"),
     "gzip-garbage": (_gzip_garbage, "broken"),
     "two-lengths": (_two_lengths, "broken"),
@@ -301,7 +301,7 @@ def _row(url: str, dialect: str, fault: str) -> Json:
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with FaultyServer() as server:
         rows = [_row(server.url, dialect, fault) for dialect, fault in product(GOOD, FAULTS)]
-        live = Gateway(tmp_path_factory.mktemp("cloud-faults"), configured(rows)).start()
+        live = Gateway(tmp_path_factory.mktemp("cloud-faults"), litellm_config(rows)).start()
         try:
             yield live
             live.stop()

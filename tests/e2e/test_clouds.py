@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from google import genai
 from google.genai import types
 
-from tests.e2e.stack import Gateway, configured
+from tests.e2e.stack import Gateway, litellm_config
 from tests.fakes import Call, RecordedRequest, Refusal, ScriptedAnswer, Server, StrictAnthropic
 from tests.fakes.bedrock import BEARER, KEY_ID, SECRET, SESSION, StrictBedrock
 from tests.fakes.bedrock_rules import CLAUDE, NOVA
@@ -151,7 +151,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
                 api_base=f"{vertex.url}/v1/projects/p/locations/global",
             ),
         ]
-        gateway = Gateway(tmp_path_factory.mktemp("clouds"), configured(rows)).start()
+        gateway = Gateway(tmp_path_factory.mktemp("clouds"), litellm_config(rows)).start()
         stack.callback(gateway.kill)
         yield GatewayStack(gateway, bedrock, cohere, vertex)
         gateway.stop()

@@ -20,7 +20,7 @@ from cohere.errors import (
     UnauthorizedError,
 )
 
-from tests.e2e.stack import Gateway, configured
+from tests.e2e.stack import Gateway, litellm_config
 from tests.fakes import Call, Refusal, ScriptedAnswer, Server, StrictAnthropic, StrictOpenAI
 from tests.fakes.cohere import StrictCohere
 from tests.fakes.cohere_rules import PLAIN
@@ -87,7 +87,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
             row("vectors", "openai/text-embedding-3-small", f"{older.url}/v1", older.key),
             row("own-vectors", "cohere/embed-v4.0", own.url, own.key),
         ]
-        gateway = Gateway(tmp_path_factory.mktemp("gateway"), configured(rows)).start()
+        gateway = Gateway(tmp_path_factory.mktemp("gateway"), litellm_config(rows)).start()
         stack.callback(gateway.kill)
         yield GatewayStack(gateway, own, chat, messages)
         gateway.stop()

@@ -11,14 +11,14 @@ import httpx
 import openai
 import pytest
 
-from tests.e2e.stack import Daphne, configured
+from tests.e2e.stack import Daphne, litellm_config
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daphne]:
-    process = Daphne(tmp_path_factory.mktemp("daphne"), configured([])).start()
+    process = Daphne(tmp_path_factory.mktemp("daphne"), litellm_config([])).start()
     try:
         yield process
         process.stop()

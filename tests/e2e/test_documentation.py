@@ -40,7 +40,7 @@ from gateway.management.configuration_file import apply_file
 from gateway.models import RequestLog
 from tests.documentation_blocks import Block, blocks, pages
 from tests.e2e.stack import empty_database
-from tests.e2e.test_up import UpProcess, up
+from tests.e2e.test_up import UpProcess, running_up
 from tests.litellm.proxy_database import SALT_KEY, new_database
 from tests.one_api.test_import import NEW
 from tests.ports import free_port
@@ -141,7 +141,7 @@ def row_of(table: dict[tuple[str, str], str], block: Block) -> str:
     return ""
 
 
-def of(*languages: str) -> list[Block]:
+def blocks_in(*languages: str) -> list[Block]:
     """The blocks in these languages that are to be run or read here."""
     return [
         block
@@ -152,8 +152,8 @@ def of(*languages: str) -> list[Block]:
     ]
 
 
-SHELL = [block for block in of("sh", "bash") if not is_settings(block)]
-SETTINGS = [block for block in of("sh") if is_settings(block)]
+SHELL = [block for block in blocks_in("sh", "bash") if not is_settings(block)]
+SETTINGS = [block for block in blocks_in("sh") if is_settings(block)]
 
 
 @dataclasses.dataclass
@@ -279,7 +279,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DocumentationShe
         (work / name).symlink_to(ROOT / name)
     with ExitStack() as stack:
         litellm_url, _ = stack.enter_context(new_database())
-        gateway = stack.enter_context(up(data_dir, DRAGOMAN_FIND_LOCAL_SERVERS="false"))
+        gateway = stack.enter_context(running_up(data_dir, DRAGOMAN_FIND_LOCAL_SERVERS="false"))
         test_place = DocumentationShell(gateway, work, data_dir, litellm_url)
         test_place.set_up()
         yield test_place
@@ -337,7 +337,9 @@ def test_settings_of_a_page_are_valid(shell: DocumentationShell, block: Block) -
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("block", of("yaml"), ids=lambda block: f"{block.page}: {block.first_line}")
+@pytest.mark.parametrize(
+    "block", blocks_in("yaml"), ids=lambda block: f"{block.page}: {block.first_line}"
+)
 def test_configuration_is_accepted(tmp_path: Path, block: Block) -> None:
     parsed, path = yaml.safe_load(block.code), tmp_path / "file.yaml"
     if {"models", "prompt", "cases"} <= parsed.keys():
@@ -359,12 +361,14 @@ def test_configuration_is_accepted(tmp_path: Path, block: Block) -> None:
     assert not apply_file(path).lines
 
 
-@pytest.mark.parametrize("block", of("json"), ids=lambda block: f"{block.page}: {block.first_line}")
+@pytest.mark.parametrize(
+    "block", blocks_in("json"), ids=lambda block: f"{block.page}: {block.first_line}"
+)
 def test_an_alert_sends_json(block: Block) -> None:
     assert json.loads(block.code).keys() == _notice_payload(sample_notice()).keys()
 
 
-@pytest.mark.parametrize("block", of("http"), ids=lambda block: block.first_line)
+@pytest.mark.parametrize("block", blocks_in("http"), ids=lambda block: block.first_line)
 def test_requests_are_answered(shell: DocumentationShell, block: Block) -> None:
     line, _, body = block.code.partition("\n")
     method, path = line.split()

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from gateway.compat.litellm.config.parse import read
-from tests.e2e.test_up import UpProcess, up
+from tests.e2e.test_up import UpProcess, running_up
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +28,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def gateway(data_dir: Path) -> Iterator[UpProcess]:
-    with up(data_dir) as running:
+    with running_up(data_dir) as running:
         yield running
         assert running.end() == 0
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from tests.e2e.nodes import Node, new_database
-from tests.e2e.stack import configured, strict_config
+from tests.e2e.stack import litellm_config, strict_config
 from tests.fakes import StrictAnthropic, StrictDeepSeek, StrictOpenAI
 from tests.silent_proxy import SilentProxy
 from tests.waits import until
@@ -43,7 +43,7 @@ def nodes(tmp_path: Path, database: str, proxy: SilentProxy) -> Iterator[tuple[N
     user = f"{place.netloc.rpartition('@')[0]}@" if "@" in place.netloc else ""
     proxied = place._replace(netloc=f"{user}127.0.0.1:{proxy.port}").geturl()
     with StrictOpenAI() as openai, StrictAnthropic() as anthropic, StrictDeepSeek() as deepseek:
-        config = configured(strict_config(openai, anthropic, deepseek))
+        config = litellm_config(strict_config(openai, anthropic, deepseek))
         one = Node(tmp_path / "one", config, DATABASE_URL=proxied).start()
         other = Node(tmp_path / "other", config, DATABASE_URL=database).start()
         yield one, other
@@ -58,7 +58,7 @@ def request_status(node: Node, key: str = "") -> int:
     return httpx.post(url, json=body, headers=headers).status_code
 
 
-def ready(node: Node) -> tuple[int, list[str]]:
+def readiness(node: Node) -> tuple[int, list[str]]:
     answer = httpx.get(f"{node.url}/health/ready")
     return answer.status_code, answer.json()["reasons"]
 
@@ -100,7 +100,7 @@ def test_silent_connections_are_replaced(
     print({name: round(seconds, 1) for name, seconds in figures.items()})
     # It was never for as long as the 25 s, but a busy machine may take its time.
     assert max(figures.values()) < 20, figures
-    until(lambda: ready(one) == (200, []))
+    until(lambda: readiness(one) == (200, []))
 
 
 @pytest.mark.wide(every=0)
@@ -112,7 +112,7 @@ def test_a_lost_database_is_reported_and_a_node_starts_without_it(
     until(lambda: (one.data_dir / "last-registry").exists())
     assert one.key.encode() not in (one.data_dir / "last-registry").read_bytes()
     proxy.go_silent()
-    until(lambda: "database_unavailable" in ready(one)[1])
+    until(lambda: "database_unavailable" in readiness(one)[1])
     assert request_status(one) == 200
     headers = {"authorization": f"Bearer {one.key}"}
     started_at = time.monotonic()
@@ -122,11 +122,11 @@ def test_a_lost_database_is_reported_and_a_node_starts_without_it(
     one.start(ready=False)
     assert "the database is unavailable" in one.output
     assert request_status(one) == 200
-    status, reasons = ready(one)
+    status, reasons = readiness(one)
     assert status == 200
     assert {"database_unavailable", "registry_stored"} <= set(reasons)
     before = rows(database)
     proxy.speak()
-    until(lambda: ready(one) == (200, []))
+    until(lambda: readiness(one) == (200, []))
     until(lambda: rows(database) > before)
     assert request_status(one, new_key(one)) == 200

@@ -37,16 +37,16 @@ QUOTA: Statuses = {"chat": {429}, "messages": {402}}
 RATE_OR_QUOTA: Statuses = {"chat": {429}, "messages": {429, 402}}
 
 
-def same(status: int, *others: int) -> Statuses:
+def same_for_all_apis(status: int, *others: int) -> Statuses:
     return {"chat": {status, *others}, "messages": {status, *others}}
 
 
 WHOLE: dict[str, Statuses] = {
-    "ok": same(200),
-    "slow-headers": same(200),
-    "slow-body": same(200),
-    "gzip": same(200),
-    "negative-usage": same(200, 500, 502),
+    "ok": same_for_all_apis(200),
+    "slow-headers": same_for_all_apis(200),
+    "slow-body": same_for_all_apis(200),
+    "gzip": same_for_all_apis(200),
+    "negative-usage": same_for_all_apis(200, 500, 502),
     "hang": LATE,
     "drip-headers": LATE,
     "drip-body": LATE,
@@ -68,24 +68,24 @@ WHOLE: dict[str, Statuses] = {
     "error-200": BAD,
     "204": BAD,
     "redirect": BAD,
-    "400": same(400),
-    "400-context": same(400),
+    "400": same_for_all_apis(400),
+    "400-context": same_for_all_apis(400),
     "401": BAD,
     "401-echo-key": BAD,
     "402": QUOTA,
     "403": BAD,
-    "404": same(404),
-    "413": same(413),
-    "422": same(422, 400),
+    "404": same_for_all_apis(404),
+    "413": same_for_all_apis(413),
+    "422": same_for_all_apis(422, 400),
     "429": RATE_OR_QUOTA,
     "429-retry-after": RATE,
     "500": BROKE,
     "502-html": BAD,
     "503": BUSY,
     "529": BUSY,
-    "heal-429": same(200, 429, 402),
-    "heal-503": same(200),
-    "heal-rst": same(200),
+    "heal-429": same_for_all_apis(200, 429, 402),
+    "heal-503": same_for_all_apis(200),
+    "heal-rst": same_for_all_apis(200),
     "bomb-32mib": BAD,
     "bomb-gzip": BAD,
     "deep-json": BAD,
@@ -101,7 +101,7 @@ STREAM_REFUSED: dict[str, Statuses] = {
     "html-200": BAD,
     "error-200": BAD,
     "429-retry-after": RATE,
-    "stream-error-first": same(500, 502, 503),
+    "stream-error-first": same_for_all_apis(500, 502, 503),
     "stream-empty": BAD,
 }
 STREAM_CUT = (

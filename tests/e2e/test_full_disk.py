@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.stack import Gateway, configured, strict_config
+from tests.e2e.stack import Gateway, litellm_config, strict_config
 from tests.fakes import ScriptedAnswer, StrictAnthropic, StrictDeepSeek, StrictOpenAI
 from tests.small_disk import SmallDisk, small_disk
 from tests.waits import until
@@ -28,7 +28,7 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 def gateway(tmp_path: Path, disk: SmallDisk) -> Iterator[Gateway]:
     with StrictOpenAI() as openai, StrictAnthropic() as anthropic, StrictDeepSeek() as deepseek:
         anthropic.script.on("Under load", ScriptedAnswer(text="Yes. " * 400))
-        config = configured(strict_config(openai, anthropic, deepseek))
+        config = litellm_config(strict_config(openai, anthropic, deepseek))
         started = Gateway(tmp_path, config)
         started.data_dir = disk.path / "data"
         yield started
@@ -50,7 +50,7 @@ def send_requests(gateway: Gateway, number: int) -> list[str]:
     return answered
 
 
-def ready(gateway: Gateway) -> tuple[int, list[str]]:
+def readiness(gateway: Gateway) -> tuple[int, list[str]]:
     answer = httpx.get(f"{gateway.url}/health/ready")
     return answer.status_code, answer.json()["reasons"]
 
@@ -61,16 +61,16 @@ def test_requests_during_a_full_disk_are_logged_afterwards(
     disk: SmallDisk, gateway: Gateway, ended_by: str
 ) -> None:
     gateway.start()
-    assert ready(gateway) == (200, [])
+    assert readiness(gateway) == (200, [])
     send_requests(gateway, 1)
     gateway.logged()
     disk.fill()
     answered = send_requests(gateway, REQUESTS)
-    until(lambda: "log_writes_failing" in ready(gateway)[1])
+    until(lambda: "log_writes_failing" in readiness(gateway)[1])
     gateway.stop() if ended_by == "SIGTERM" else gateway.kill()
     disk.free()
     gateway.start()
-    until(lambda: ready(gateway) == (200, []))
+    until(lambda: readiness(gateway) == (200, []))
     gateway.logged()
     with httpx.Client(base_url=gateway.url) as client:
         headers = {"authorization": f"Bearer {gateway.key}"}
@@ -95,9 +95,9 @@ def test_a_later_start_on_a_full_disk_serves_and_reports_the_cause(
     gateway.stop()
     disk.fill()
     gateway.start(ready=False)
-    until(lambda: "log_disk_full" in ready(gateway)[1])
+    until(lambda: "log_disk_full" in readiness(gateway)[1])
     send_requests(gateway, 3)
-    until(lambda: ready(gateway)[0] == 503)
+    until(lambda: readiness(gateway)[0] == 503)
     disk.free()
-    until(lambda: ready(gateway) == (200, []))
+    until(lambda: readiness(gateway) == (200, []))
     assert gateway.row("full-2")["status"] == 200

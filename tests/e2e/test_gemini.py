@@ -12,7 +12,7 @@ import pytest
 from google import genai
 from google.genai import errors, types
 
-from tests.e2e.stack import Gateway, configured
+from tests.e2e.stack import Gateway, litellm_config
 from tests.fakes import Call, Refusal, ScriptedAnswer, StrictAnthropic, StrictGemini, StrictOpenAI
 from tests.fakes.gemini_rules import SENTINEL, signature
 
@@ -82,7 +82,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
             row(CHAT, f"openai/{CHAT}", chat, "/v1"),
             row(CLAUDE, f"anthropic/{CLAUDE}", claude),
         ]
-        gateway = Gateway(tmp_path_factory.mktemp("gemini"), configured(rows)).start()
+        gateway = Gateway(tmp_path_factory.mktemp("gemini"), litellm_config(rows)).start()
         try:
             yield GatewayStack(gateway, [own, chat, claude])
             gateway.stop()

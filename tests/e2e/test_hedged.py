@@ -11,7 +11,7 @@ import httpx
 import openai
 import pytest
 
-from tests.e2e.stack import Gateway, configured
+from tests.e2e.stack import Gateway, litellm_config
 from tests.fakes import StrictOpenAI
 from tests.fakes.script import ScriptedAnswer
 from tests.waits import until
@@ -35,7 +35,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
     with StrictOpenAI() as slow, StrictOpenAI() as quick:
         slow.script.on("faster", ScriptedAnswer(text="I am late", first_s=60))
         quick.script.on("faster", ScriptedAnswer(text="I am", input_tokens=321, output_tokens=3))
-        gateway = Gateway(tmp_path_factory.mktemp("gateway"), configured([])).start()
+        gateway = Gateway(tmp_path_factory.mktemp("gateway"), litellm_config([])).start()
         try:
             yield GatewayStack(gateway, slow, quick, create_route_and_key(gateway, slow, quick))
         finally:

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from gateway.management.start.restarts import MAX_DEATHS
-from tests.e2e.stack import Gateway, configured, strict_config
+from tests.e2e.stack import Gateway, litellm_config, strict_config
 from tests.fakes import ScriptedAnswer, StrictAnthropic, StrictDeepSeek, StrictOpenAI
 from tests.waits import until
 
@@ -59,14 +59,14 @@ def logged(gateway: Gateway, texts: list[str]) -> set[str]:
     return values
 
 
-def missing(gateway: Gateway, answered: list[str]) -> set[str]:
+def missing_log_ids(gateway: Gateway, answered: list[str]) -> set[str]:
     """The answered requests that the log lacks, and no journal has either."""
     gateway.logged()
     return set(answered) - logged(gateway, answered)
 
 
 @contextmanager
-def loaded(gateway: Gateway) -> Iterator[list[str]]:
+def background_clients(gateway: Gateway) -> Iterator[list[str]]:
     """Clients at work; gives the ids of what was answered in full, and ends them."""
     answered: list[str] = []
     over = threading.Event()
@@ -95,13 +95,13 @@ def upstreams() -> Iterator[tuple[StrictOpenAI, StrictAnthropic, StrictDeepSeek]
 def test_every_answered_request_is_in_the_log_after_a_kill(
     tmp_path: Path, upstreams: tuple[StrictOpenAI, StrictAnthropic, StrictDeepSeek]
 ) -> None:
-    gateway = Gateway(tmp_path, configured(strict_config(*upstreams))).start()
+    gateway = Gateway(tmp_path, litellm_config(strict_config(*upstreams))).start()
     try:
-        with loaded(gateway) as answered:
+        with background_clients(gateway) as answered:
             until(lambda: len(answered) >= ENOUGH)
             gateway.kill()
         gateway.start()
-        lost = missing(gateway, answered)
+        lost = missing_log_ids(gateway, answered)
         assert not lost, f"{len(lost)} of {len(answered)} are lost"
     finally:
         gateway.kill()
@@ -110,9 +110,9 @@ def test_every_answered_request_is_in_the_log_after_a_kill(
 def test_a_killed_worker_is_replaced_without_losing_log_rows(
     tmp_path: Path, upstreams: tuple[StrictOpenAI, StrictAnthropic, StrictDeepSeek]
 ) -> None:
-    gateway = Gateway(tmp_path, configured(strict_config(*upstreams)), workers=2).start()
+    gateway = Gateway(tmp_path, litellm_config(strict_config(*upstreams)), workers=2).start()
     try:
-        with loaded(gateway) as answered:
+        with background_clients(gateway) as answered:
             until(lambda: len(answered) >= ENOUGH)
             before = gateway.workers()
             os.kill(before[0], signal.SIGKILL)
@@ -121,7 +121,7 @@ def test_a_killed_worker_is_replaced_without_losing_log_rows(
             until(lambda: before[0] not in (now := gateway.workers()) and len(now) == len(before))
         line = f"a worker process died pid={before[0]} exit_code=-9"
         until(lambda: line in gateway.output)
-        lost = missing(gateway, answered)
+        lost = missing_log_ids(gateway, answered)
         assert not lost, f"{len(lost)} of {len(answered)} are lost"
     finally:
         gateway.kill()
@@ -131,7 +131,7 @@ def test_a_killed_worker_is_replaced_without_losing_log_rows(
 def test_repeatedly_crashing_workers_end_the_server(
     tmp_path: Path, upstreams: tuple[StrictOpenAI, StrictAnthropic, StrictDeepSeek]
 ) -> None:
-    gateway = Gateway(tmp_path, configured(strict_config(*upstreams)), workers=2).start()
+    gateway = Gateway(tmp_path, litellm_config(strict_config(*upstreams)), workers=2).start()
     reasons: set[str] = set()
 
     def killed_until_it_ends() -> bool:
@@ -154,7 +154,7 @@ def test_repeatedly_crashing_workers_end_the_server(
 def test_running_streams_finish_at_sigterm(
     tmp_path: Path, upstreams: tuple[StrictOpenAI, StrictAnthropic, StrictDeepSeek]
 ) -> None:
-    gateway = Gateway(tmp_path, configured(strict_config(*upstreams))).start()
+    gateway = Gateway(tmp_path, litellm_config(strict_config(*upstreams))).start()
     stopped: list[int] = []
     try:
         headers = {"authorization": f"Bearer {gateway.key}"}

@@ -20,9 +20,9 @@ import httpx
 import psycopg
 import pytest
 
-from tests.e2e.stack import ROOT, Gateway, configured, strict_config
+from tests.e2e.stack import ROOT, Gateway, litellm_config, strict_config
 from tests.fakes import ScriptedAnswer, StrictAnthropic, StrictDeepSeek, StrictOpenAI
-from tests.redis_server import running
+from tests.redis_server import running_server
 from tests.test_databases import POSTGRES, answers
 from tests.waits import until
 
@@ -129,7 +129,7 @@ def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LimitedG
         openai.script.on("Count me", ScriptedAnswer(text="One."))
         openai.script.on("Take your time", ScriptedAnswer(text="word " * 60, pace_s=0.05))
         openai.script.on("Hold the line", ScriptedAnswer(text="word " * 60, pace_s=1))
-        config = configured(strict_config(openai, anthropic, deepseek))
+        config = litellm_config(strict_config(openai, anthropic, deepseek))
         with surroundings(request.param, tmp_path) as environment:
             process = LimitedGateway(tmp_path, config, **environment).start()
             try:
@@ -147,7 +147,7 @@ def surroundings(kind: str, directory: Path) -> Iterator[dict[str, str]]:
     if "TEST_POSTGRES_URL" not in os.environ and not answers():
         pytest.skip("no PostgreSQL on 127.0.0.1:5432; start one, or set TEST_POSTGRES_URL")
     name = f"limits_{uuid.uuid4().hex[:12]}"
-    with running(directory) as redis, psycopg.connect(POSTGRES, autocommit=True) as database:
+    with running_server(directory) as redis, psycopg.connect(POSTGRES, autocommit=True) as database:
         database.execute(f'CREATE DATABASE "{name}"')
         try:
             base, _, _ = POSTGRES.rpartition("/")
@@ -195,7 +195,9 @@ def _check_budget(gateway: LimitedGateway) -> None:
 def _check_death(gateway: LimitedGateway) -> None:
     """A worker that is killed amid requests leaves nothing reserved."""
     key = gateway.new_key(limit_concurrency=4)
-    threads = [threading.Thread(target=_tried, args=(gateway, key)) for _ in range(4)]
+    threads = [
+        threading.Thread(target=_retry_until_admitted, args=(gateway, key)) for _ in range(4)
+    ]
     for thread in threads:
         thread.start()
     until(lambda: gateway.ask(key).status_code == 429)
@@ -293,7 +295,7 @@ def _check_cut_streams(gateway: LimitedGateway) -> None:
     until(agree)
 
 
-def _tried(gateway: LimitedGateway, key: str) -> None:
+def _retry_until_admitted(gateway: LimitedGateway, key: str) -> None:
     with suppress(httpx.HTTPError):
         while gateway.ask(key, **STREAM_REQUEST).status_code == 429:
             time.sleep(0.1)

@@ -21,8 +21,8 @@ from tests.e2e.litellm_gateway import (
     AzureUpstream,
     FileConfiguredGateway,
     Upstream,
-    listening,
-    running,
+    forwarded_port,
+    running_gateway,
     shares,
     upstreams,
 )
@@ -57,7 +57,7 @@ def test_the_simple_file_serves_both_kinds_of_clients(tmp_path: Path) -> None:
     with upstreams("openai") as servers:
         upstream = servers["openai"]
         base = {"OPENAI_API_KEY": upstream.key, "OPENAI_API_BASE": f"{upstream.url}/v1"}
-        with running(tmp_path, SIMPLE, **base) as gateway:
+        with running_gateway(tmp_path, SIMPLE, **base) as gateway:
             for model in ("gpt-4o", "gpt-4o-mini", "o1", "o1-mini"):
                 assert gateway.answer_text(model, max_completion_tokens=50) == "openai"
                 assert upstream.requests[-1].body["model"] == model
@@ -78,14 +78,14 @@ def test_the_file_of_several_providers_reaches_each_of_them(tmp_path: Path) -> N
         ollama.models = ("llama3",)
         chat.script.on("", ScriptedAnswer(text="openai"))
         azure.script.on("", ScriptedAnswer(text="azure"))
-        here = stack.enter_context(listening(11434, ollama.port))
+        here = stack.enter_context(forwarded_port(11434, ollama.port))
         environ = {
             "OPENAI_API_KEY": chat.key,
             "OPENAI_API_BASE": f"{chat.url}/v1",
             "AZURE_API_BASE": azure.url,
             "AZURE_API_KEY": azure.key,
         }
-        gateway = stack.enter_context(running(tmp_path, SEVERAL, **environ))
+        gateway = stack.enter_context(running_gateway(tmp_path, SEVERAL, **environ))
         assert gateway.answer_text("gpt-4o") == "openai"
         assert gateway.answer_text("azure-gpt-4") == "azure"
         if here:
@@ -98,7 +98,7 @@ def test_the_model_switching_file_drops_unsupported_parameters(tmp_path: Path) -
         upstream = servers["openai"]
         base = {"OPENAI_API_KEY": upstream.key, "OPENAI_API_BASE": f"{upstream.url}/v1"}
         with (
-            running(tmp_path, SWITCHABLE, key="sk-anything", **base) as gateway,
+            running_gateway(tmp_path, SWITCHABLE, key="sk-anything", **base) as gateway,
             anthropic.Anthropic(base_url=gateway.url, api_key="sk-anything") as client,
         ):
             message = client.messages.create(
@@ -194,7 +194,7 @@ def reliable(
     with upstreams(*NAMES) as servers:
         urls = {name: server.url for name, server in servers.items()}
         text = RELIABLE.format(key=KEY, **urls)
-        with running(tmp_path_factory.mktemp("reliable"), text) as gateway:
+        with running_gateway(tmp_path_factory.mktemp("reliable"), text) as gateway:
             yield gateway, servers
 
 
@@ -322,7 +322,7 @@ def retried(
 ) -> Iterator[tuple[FileConfiguredGateway, dict[str, Upstream]]]:
     with upstreams("one", "two") as servers:
         urls = {name: server.url for name, server in servers.items()}
-        with running(
+        with running_gateway(
             tmp_path_factory.mktemp("retried"), RETRIED.format(key=KEY, **urls)
         ) as gateway:
             yield gateway, servers
@@ -388,7 +388,7 @@ def test_a_deployment_that_fails_too_often_is_in_cooldown(tmp_path: Path) -> Non
     with upstreams("one", "two") as servers:
         one = servers["one"]
         text = RESTING.format(key=KEY, one=one.url, two=servers["two"].url)
-        with running(tmp_path, text) as gateway:
+        with running_gateway(tmp_path, text) as gateway:
             drawn = shares(gateway, "pair", 120)
             assert 70 <= drawn["one"] <= 108  # 3 in 4: 90, give or take 4.7
             one.fail(DOWN)
@@ -439,7 +439,7 @@ def saved_gateway(
 ) -> Iterator[tuple[FileConfiguredGateway, Upstream]]:
     with upstreams("one") as servers:
         text = SAVED_CONFIG.format(key=KEY, one=servers["one"].url)
-        with running(tmp_path_factory.mktemp("kept"), text) as gateway:
+        with running_gateway(tmp_path_factory.mktemp("kept"), text) as gateway:
             yield gateway, servers["one"]
 
 
@@ -497,7 +497,7 @@ def test_a_keys_budget_ends_its_traffic(
     assert {row["status"] for row in rows} == {"success", "failure"}
 
     gateway.send("POST", "/key/update", {"key": key, "max_budget": 1000})
-    _until(gateway, key, "Rich again")
+    _wait_until_admitted(gateway, key, "Rich again")
 
 
 def test_a_keys_limits_are_enforced(saved_gateway: tuple[FileConfiguredGateway, Upstream]) -> None:
@@ -566,6 +566,6 @@ def _spend(gateway: FileConfiguredGateway, key: str, least: float) -> float:
     return float(info["spend"])
 
 
-def _until(gateway: FileConfiguredGateway, key: str, words: str) -> None:
+def _wait_until_admitted(gateway: FileConfiguredGateway, key: str, words: str) -> None:
     """Wait until the key is let in."""
     until(lambda: gateway.ask("gpt-4o", words, key=key, max_tokens=23).status_code == 200)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.litellm_gateway import FileConfiguredGateway, Upstream, running, upstreams
+from tests.e2e.litellm_gateway import FileConfiguredGateway, Upstream, running_gateway, upstreams
 from tests.fakes.openai import KEY
 from tests.waits import until
 
@@ -96,45 +96,45 @@ GUARDED = """
 
 
 @pytest.fixture(scope="module")
-def guarded(
+def limited_gateway(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[FileConfiguredGateway, dict[str, Upstream]]]:
     with upstreams("one", "two", "three") as servers:
         urls = {name: server.url for name, server in servers.items()}
         text = GUARDED.format(key=KEY, **urls)
-        with running(tmp_path_factory.mktemp("guarded"), text) as gateway:
+        with running_gateway(tmp_path_factory.mktemp("guarded"), text) as gateway:
             yield gateway, servers
 
 
-def test_a_deployment_at_its_rpm_is_skipped(guarded: GatewayStack) -> None:
+def test_a_deployment_at_its_rpm_is_skipped(limited_gateway: GatewayStack) -> None:
     """proxy/load_balancing: enforce_model_rate_limits makes limits of `rpm` and `tpm`."""
-    gateway, _ = guarded
+    gateway, _ = limited_gateway
     assert [gateway.answer_text("pair", f"Rate {n}") for n in range(3)] == ["one", "one", "two"]
 
 
-def test_a_model_whose_deployments_are_full_is_refused(guarded: GatewayStack) -> None:
-    gateway, result = guarded
+def test_a_model_whose_deployments_are_full_is_refused(limited_gateway: GatewayStack) -> None:
+    gateway, result = limited_gateway
     assert gateway.answer_text("alone", "Once") == "one"
     answer = gateway.ask("alone", "Twice")
     assert (answer.status_code, result["one"].request_count("Twice")) == (429, 0)
     assert int(answer.headers["retry-after"]) >= 1
 
 
-def test_a_deployment_over_its_budget_is_skipped(guarded: GatewayStack) -> None:
+def test_a_deployment_over_its_budget_is_skipped(limited_gateway: GatewayStack) -> None:
     """proxy/provider_budget_routing: the first call succeeds, and the budget is crossed."""
-    gateway, _ = guarded
+    gateway, _ = limited_gateway
     assert gateway.answer_text("dear", "First") == "one"
     _next(gateway, "dear", "one", "two")
 
 
-def test_a_provider_over_its_budget_is_skipped(guarded: GatewayStack) -> None:
-    gateway, _ = guarded
+def test_a_provider_over_its_budget_is_skipped(limited_gateway: GatewayStack) -> None:
+    gateway, _ = limited_gateway
     assert gateway.answer_text("grouped", "First") == "three"
     _next(gateway, "grouped", "three", "It is a mock.")
 
 
-def test_each_key_has_the_default_limit_of_a_model(guarded: GatewayStack) -> None:
-    gateway, _ = guarded
+def test_each_key_has_the_default_limit_of_a_model(limited_gateway: GatewayStack) -> None:
+    gateway, _ = limited_gateway
     mine, yours = gateway.new_key(), gateway.new_key()
     assert gateway.ask("shared-out", key=mine).status_code == 200
     assert gateway.ask("shared-out", key=mine).status_code == 429
@@ -142,8 +142,10 @@ def test_each_key_has_the_default_limit_of_a_model(guarded: GatewayStack) -> Non
     assert gateway.ask("mock", key=mine).status_code == 200
 
 
-def test_a_mock_response_is_returned_without_an_upstream_call(guarded: GatewayStack) -> None:
-    gateway, _ = guarded
+def test_a_mock_response_is_returned_without_an_upstream_call(
+    limited_gateway: GatewayStack,
+) -> None:
+    gateway, _ = limited_gateway
     assert gateway.answer_text("mock") == "It is a mock."
     assert gateway.answer_text("mock-error") == "It is a mock."
 
@@ -182,12 +184,12 @@ def test_the_proxys_budget_ends_all_traffic_also_after_a_restart(tmp_path: Path)
     """proxy/users: `max_budget` with `budget_duration` across all calls on the proxy."""
     with upstreams("one") as servers:
         text = BUDGET_CONFIG.format(key=KEY, one=servers["one"].url)
-        with running(tmp_path, text) as gateway:
+        with running_gateway(tmp_path, text) as gateway:
             assert gateway.answer_text("gpt-4o", "First") == "one"
             key = gateway.new_key()
             until(lambda: gateway.ask("gpt-4o", "Next", key=key).status_code != 200)
             refused = gateway.ask("gpt-4o")
             assert refused.status_code == 429
             assert "the monthly budget of 0.01 USD of the gateway" in refused.text
-        with running(tmp_path, text) as gateway:
+        with running_gateway(tmp_path, text) as gateway:
             assert gateway.ask("gpt-4o").status_code == 429

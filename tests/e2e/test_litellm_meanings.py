@@ -12,9 +12,9 @@ import openai
 import pytest
 import redis
 
-from tests.e2e.litellm_gateway import FileConfiguredGateway, running
+from tests.e2e.litellm_gateway import FileConfiguredGateway, running_gateway
 from tests.redis_server import RedisServer
-from tests.redis_server import running as running_redis
+from tests.redis_server import running_server as running_redis
 from tests.waits import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -116,33 +116,37 @@ def upstream() -> Iterator[Recorder]:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     with running_redis(tmp_path_factory.mktemp("redis")) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def served(
-    upstream: Recorder, shared: RedisServer, tmp_path_factory: pytest.TempPathFactory
+def configured_gateway(
+    upstream: Recorder, redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[FileConfiguredGateway]:
-    text = FILE.format(url=upstream.url, redis=shared.port)
-    with running(tmp_path_factory.mktemp("meanings"), text) as gateway:
+    text = FILE.format(url=upstream.url, redis=redis_server.port)
+    with running_gateway(tmp_path_factory.mktemp("meanings"), text) as gateway:
         yield gateway
 
 
-def sent(
-    served: FileConfiguredGateway, upstream: Recorder, model: str, words: str = "Hello", **more: Any
+def answer_and_upstream_request(
+    configured_gateway: FileConfiguredGateway,
+    upstream: Recorder,
+    model: str,
+    words: str = "Hello",
+    **more: Any,
 ) -> tuple[str, dict[str, Any]]:
     upstream.requests.clear()
-    answer = served.ask(model, words, **more)
+    answer = configured_gateway.ask(model, words, **more)
     assert answer.status_code == 400, answer.text
     return upstream.requests[-1]
 
 
 def test_a_bare_gemini_with_a_project_is_called_at_vertex(
-    served: FileConfiguredGateway, upstream: Recorder
+    configured_gateway: FileConfiguredGateway, upstream: Recorder
 ) -> None:
-    path, _ = sent(served, upstream, "bare-gemini")
+    path, _ = answer_and_upstream_request(configured_gateway, upstream, "bare-gemini")
     assert path == (
         "/v1beta1/projects/proj/locations/europe-west1/publishers/google/models/"
         "gemini-2.5-flash:generateContent"
@@ -150,50 +154,65 @@ def test_a_bare_gemini_with_a_project_is_called_at_vertex(
 
 
 def test_a_default_effort_is_translated_like_a_clients(
-    served: FileConfiguredGateway, upstream: Recorder
+    configured_gateway: FileConfiguredGateway, upstream: Recorder
 ) -> None:
-    _, as_default = sent(served, upstream, "gemini-effort")
+    _, as_default = answer_and_upstream_request(configured_gateway, upstream, "gemini-effort")
     assert as_default["generationConfig"]["thinkingConfig"]["thinkingBudget"] > 0
-    _, by_client = sent(served, upstream, "gemini-effort", reasoning_effort="low")
+    _, by_client = answer_and_upstream_request(
+        configured_gateway, upstream, "gemini-effort", reasoning_effort="low"
+    )
     budget = by_client["generationConfig"]["thinkingConfig"]["thinkingBudget"]
     assert 0 < budget < as_default["generationConfig"]["thinkingConfig"]["thinkingBudget"]
-    _, claude = sent(served, upstream, "claude-effort")
+    _, claude = answer_and_upstream_request(configured_gateway, upstream, "claude-effort")
     assert claude["output_config"] == {"effort": "low"}
 
 
 def test_default_thinking_and_context_length_are_sent(
-    served: FileConfiguredGateway, upstream: Recorder
+    configured_gateway: FileConfiguredGateway, upstream: Recorder
 ) -> None:
-    _, claude = sent(served, upstream, "claude-thinking", max_tokens=4096)
+    _, claude = answer_and_upstream_request(
+        configured_gateway, upstream, "claude-thinking", max_tokens=4096
+    )
     assert claude["thinking"] == {"type": "enabled", "budget_tokens": 2048}
-    _, llama = sent(served, upstream, "llama")
+    _, llama = answer_and_upstream_request(configured_gateway, upstream, "llama")
     assert llama["options"]["num_ctx"] == 4096
 
 
 def test_a_complexity_router_selects_the_model_by_the_prompt(
-    served: FileConfiguredGateway, upstream: Recorder
+    configured_gateway: FileConfiguredGateway, upstream: Recorder
 ) -> None:
-    assert sent(served, upstream, "smart", "hi, what is the time?")[1]["model"] == "small"
+    assert (
+        answer_and_upstream_request(configured_gateway, upstream, "smart", "hi, what is the time?")[
+            1
+        ]["model"]
+        == "small"
+    )
     hard = "Think step by step and analyze this distributed architecture: compare and contrast."
-    assert sent(served, upstream, "smart", hard)[1]["model"] == "large"
+    assert (
+        answer_and_upstream_request(configured_gateway, upstream, "smart", hard)[1]["model"]
+        == "large"
+    )
 
 
 def test_the_routers_redis_is_used(
-    served: FileConfiguredGateway, shared: RedisServer, upstream: Recorder
+    configured_gateway: FileConfiguredGateway, redis_server: RedisServer, upstream: Recorder
 ) -> None:
     """Besides the test's own connection there is the gateway's."""
-    sent(served, upstream, "easy")
-    with redis.Redis(port=shared.port) as client:
+    answer_and_upstream_request(configured_gateway, upstream, "easy")
+    with redis.Redis(port=redis_server.port) as client:
         until(lambda: len(client.client_list()) > 1)
 
 
 def test_azures_client_reaches_a_model_by_its_deployment(
-    served: FileConfiguredGateway, upstream: Recorder
+    configured_gateway: FileConfiguredGateway, upstream: Recorder
 ) -> None:
     """The SDK as oracle: its paths, its `api-key` header and its `api-version`."""
     upstream.requests.clear()
     with openai.AzureOpenAI(
-        azure_endpoint=served.url, api_key=served.key, api_version="2024-10-21", max_retries=0
+        azure_endpoint=configured_gateway.url,
+        api_key=configured_gateway.key,
+        api_version="2024-10-21",
+        max_retries=0,
     ) as client:
         with pytest.raises(openai.BadRequestError):
             client.chat.completions.create(
@@ -208,15 +227,20 @@ def test_azures_client_reaches_a_model_by_its_deployment(
         assert "smart" in {model.id for model in client.models.list()}
     with (
         openai.AzureOpenAI(
-            azure_endpoint=served.url, api_key="sk-wrong", api_version="2024-10-21", max_retries=0
+            azure_endpoint=configured_gateway.url,
+            api_key="sk-wrong",
+            api_version="2024-10-21",
+            max_retries=0,
         ) as stranger,
         pytest.raises(openai.AuthenticationError),
     ):
         stranger.models.list()
 
 
-def test_unsupported_settings_are_reported_with_advice(served: FileConfiguredGateway) -> None:
-    report = served.output
+def test_unsupported_settings_are_reported_with_advice(
+    configured_gateway: FileConfiguredGateway,
+) -> None:
+    report = configured_gateway.output
     for remark in (
         "its TLS certificates are not verified (ssl_verify)",
         "callbacks[1]: set OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -226,6 +250,6 @@ def test_unsupported_settings_are_reported_with_advice(served: FileConfiguredGat
         assert remark in report, remark
     for supported in ("callbacks[0]", "extra_spend_tag_headers", "end_user", "user_header_name"):
         assert supported not in report, supported
-    listed = {model["id"] for model in served.send("GET", "/v1/models").json()["data"]}
+    listed = {model["id"] for model in configured_gateway.send("GET", "/v1/models").json()["data"]}
     assert {"smart", "llama", "bare-gemini"} <= listed
     assert "broken" not in listed

@@ -12,7 +12,7 @@ import anthropic
 import openai
 import pytest
 
-from tests.e2e.test_up import UpProcess, up
+from tests.e2e.test_up import UpProcess, running_up
 from tests.waits import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -45,7 +45,7 @@ def has_ended(pid: int) -> bool:
 @pytest.mark.wide(every=0)
 def test_a_real_model_answers_in_each_dialect(tmp_path: Path) -> None:
     began = time.monotonic()
-    with up(tmp_path / "data", "--local-model", **INDEX) as gateway:
+    with running_up(tmp_path / "data", "--local-model", **INDEX) as gateway:
         assert '"model":"local"' in gateway.line
         client = openai.OpenAI(base_url=f"{gateway.base}/v1", api_key=gateway.key, timeout=120)
         with client:
@@ -65,7 +65,7 @@ def test_a_real_model_answers_in_each_dialect(tmp_path: Path) -> None:
         server = model_server(gateway)
         os.kill(gateway.process.pid, signal.SIGKILL)
         until(lambda: has_ended(server))
-    with up(tmp_path / "data", "--local-model", **INDEX) as again:
+    with running_up(tmp_path / "data", "--local-model", **INDEX) as again:
         assert "Installing" not in again.output
         assert "local (up --local-model)" in again.output
         server = model_server(again)

@@ -12,7 +12,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.e2e.stack import ROOT, Gateway, configured
+from tests.e2e.stack import ROOT, Gateway, litellm_config
 from tests.e2e.test_ollama import row
 from tests.fakes import Refusal, ScriptedAnswer, StrictAnthropic, StrictOpenAI
 from tests.fakes.ollama import StrictOllama
@@ -64,7 +64,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
             row("llama3.2", "ollama/llama3.2", local.url),
             row(LOCAL, f"ollama/{LOCAL}", local.url),
         ]
-        gateway = Gateway(tmp_path_factory.mktemp("gateway"), configured(rows)).start()
+        gateway = Gateway(tmp_path_factory.mktemp("gateway"), litellm_config(rows)).start()
         stack.callback(gateway.kill)
         yield GatewayStack(gateway, older, chat, messages, local)
         gateway.stop()

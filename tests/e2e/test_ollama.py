@@ -15,7 +15,7 @@ import pytest
 from google import genai
 from google.genai import errors, types
 
-from tests.e2e.stack import Gateway, configured
+from tests.e2e.stack import Gateway, litellm_config
 from tests.fakes import Call, Refusal, ScriptedAnswer, Server, StrictAnthropic, StrictOpenAI
 from tests.fakes.ollama import StrictOllama
 
@@ -77,7 +77,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
         rows.append(row("gpt-4o", "openai/gpt-4o", f"{chat.url}/v1", chat.key))
         claude = "claude-sonnet-4-5"
         rows.append(row(claude, f"anthropic/{claude}", messages.url, messages.key))
-        gateway = Gateway(tmp_path_factory.mktemp("gateway"), configured(rows)).start()
+        gateway = Gateway(tmp_path_factory.mktemp("gateway"), litellm_config(rows)).start()
         stack.callback(gateway.kill)
         yield GatewayStack(gateway, local, chat, messages)
         gateway.stop()

@@ -18,7 +18,7 @@ import httpx
 import openai
 import pytest
 
-from tests.e2e.stack import ROOT, Gateway, configured
+from tests.e2e.stack import ROOT, Gateway, litellm_config
 from tests.e2e.test_ollama import row
 from tests.fakes.batches import StrictBatches, StrictRerank
 from tests.fakes.openai_media import MODELS, PICTURE, SOUND, StrictMedia
@@ -52,7 +52,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
         claude = "claude-sonnet-4-5"
         rows.append(row("my-claude", f"anthropic/{claude}", keeper.url, keeper.key))
         rows.append(row("my-rerank", "cohere/rerank-v3.5", rerank.url, rerank.key))
-        gateway = Gateway(tmp_path_factory.mktemp("gateway"), configured(rows)).start()
+        gateway = Gateway(tmp_path_factory.mktemp("gateway"), litellm_config(rows)).start()
         stack.callback(gateway.kill)
         yield GatewayStack(gateway, media, keeper, rerank)
         gateway.stop()

@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.test_up import UpProcess, up
+from tests.e2e.test_up import UpProcess, running_up
 from tests.fakes import ScriptedAnswer, StrictOpenAI
 
 try:
@@ -96,7 +96,7 @@ def shape(value: object) -> object:
 def test_the_quick_start_leads_to_first_answers(tmp_path: Path) -> None:
     began = time.monotonic()
     times: dict[str, float] = {}
-    with up(tmp_path / "data") as gateway:
+    with running_up(tmp_path / "data") as gateway:
         assert gateway.key is not None
         key = gateway.key
         times["started"] = time.monotonic() - began
@@ -118,7 +118,7 @@ def test_the_quick_start_leads_to_first_answers(tmp_path: Path) -> None:
     with StrictOpenAI() as openai:
         openai.script.default = ScriptedAnswer(text="Ready.")
         credentials = {"OPENAI_API_KEY": openai.key, "OPENAI_BASE_URL": f"{openai.url}/v1"}
-        with up(tmp_path / "data", **credentials) as gateway:
+        with running_up(tmp_path / "data", **credentials) as gateway:
             assert "openai" in gateway.output
             assert gateway.key is None  # shown once
             newcomer = NewUserShell(gateway, tmp_path, key)

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.stack import Gateway, configured, strict_config
+from tests.e2e.stack import Gateway, litellm_config, strict_config
 from tests.fakes import StrictAnthropic, StrictDeepSeek, StrictOpenAI
 
 pytestmark = pytest.mark.e2e
@@ -23,7 +23,7 @@ def openai() -> Iterator[StrictOpenAI]:
 @pytest.fixture(params=[1, 2])
 def gateway(request: pytest.FixtureRequest, tmp_path: Path, openai: StrictOpenAI):
     with StrictAnthropic() as anthropic, StrictDeepSeek() as deepseek:
-        config = configured(strict_config(openai, anthropic, deepseek))
+        config = litellm_config(strict_config(openai, anthropic, deepseek))
         started = Gateway(tmp_path, config, workers=request.param).start()
         yield started
         started.kill()

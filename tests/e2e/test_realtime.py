@@ -15,7 +15,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from tests.e2e.stack import Daphne, Gateway, configured
+from tests.e2e.stack import Daphne, Gateway, litellm_config
 from tests.fakes.realtime import AUDIO, KEY, USAGE, StrictRealtime
 from tests.waits import PATIENCE_S, until
 
@@ -76,14 +76,14 @@ def stack(
 ) -> Iterator[GatewayStack]:
     with StrictRealtime() as upstream:
         directory = tmp_path_factory.mktemp("realtime")
-        gateway = request.param(directory, configured(rows(upstream))).start()
+        gateway = request.param(directory, litellm_config(rows(upstream))).start()
         try:
             yield GatewayStack(gateway, upstream)
         finally:
             gateway.stop()
 
 
-def opened(
+def open_websocket(
     stack: GatewayStack, model: str = "gpt-realtime", *, key: str = "", **more: Any
 ) -> ClientConnection:
     """A connection without the SDK."""
@@ -195,7 +195,7 @@ def test_a_refusal_is_returned_before_the_handshake(
     stack: GatewayStack, model: str, key: str, status: int, part: str
 ) -> None:
     if isinstance(stack.gateway, Daphne):
-        with opened(stack, model, key=key) as socket:
+        with open_websocket(stack, model, key=key) as socket:
             (event,) = response_events(socket)
             assert part in event["error"]["message"]
             with pytest.raises(ConnectionClosed) as closed:
@@ -203,7 +203,7 @@ def test_a_refusal_is_returned_before_the_handshake(
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 4008
         return
-    with pytest.raises(InvalidStatus) as refused, opened(stack, model, key=key):
+    with pytest.raises(InvalidStatus) as refused, open_websocket(stack, model, key=key):
         pass
     response = refused.value.response
     assert response.status_code == status
@@ -213,7 +213,7 @@ def test_a_refusal_is_returned_before_the_handshake(
 
 
 def test_an_unknown_event_is_refused_by_the_provider(stack: GatewayStack) -> None:
-    with opened(stack) as socket:
+    with open_websocket(stack) as socket:
         socket.send(json.dumps({"type": "nothing.known", "event_id": "event_7"}))
         error = response_events(socket)[-1]["error"]
         assert (error["code"], error["event_id"]) == ("invalid_value", "event_7")
@@ -221,14 +221,14 @@ def test_an_unknown_event_is_refused_by_the_provider(stack: GatewayStack) -> Non
 
 
 def test_a_credential_in_an_error_event_is_removed(stack: GatewayStack) -> None:
-    with opened(stack) as socket:
+    with open_websocket(stack) as socket:
         error = send_text(socket, "fail")[-1]["error"]
     assert error["code"] == "server_error"
     assert KEY not in error["message"]
 
 
 def test_a_lost_upstream_connection_is_reported(stack: GatewayStack) -> None:
-    with opened(stack, headers={"session-id": "realtime-drop"}) as socket:
+    with open_websocket(stack, headers={"session-id": "realtime-drop"}) as socket:
         error = send_text(socket, "drop")[-1]["error"]
         assert "upstream" in error["message"]
         with pytest.raises(ConnectionClosed) as closed:
@@ -240,7 +240,7 @@ def test_a_lost_upstream_connection_is_reported(stack: GatewayStack) -> None:
 
 
 def test_the_close_code_of_the_upstream_is_passed_on(stack: GatewayStack) -> None:
-    with opened(stack) as socket:
+    with open_websocket(stack) as socket:
         send_text(socket, "end")
         with pytest.raises(ConnectionClosed) as closed:
             socket.recv(timeout=PATIENCE_S)
@@ -249,7 +249,7 @@ def test_the_close_code_of_the_upstream_is_passed_on(stack: GatewayStack) -> Non
 
 
 def test_a_client_that_leaves_ends_the_upstream(stack: GatewayStack) -> None:
-    with opened(stack, headers={"session-id": "realtime-left"}) as socket:
+    with open_websocket(stack, headers={"session-id": "realtime-left"}) as socket:
         assert send_text(socket, "hello")[-1]["type"] == "response.done"
         socket.close(4005)
     session = stack.upstream.sessions[-1]

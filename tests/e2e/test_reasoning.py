@@ -19,7 +19,7 @@ import pytest
 from google import genai
 from google.genai import types
 
-from tests.e2e.stack import ROOT, Gateway, configured
+from tests.e2e.stack import ROOT, Gateway, litellm_config
 from tests.fakes import (
     Call,
     RecordedRequest,
@@ -91,7 +91,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
             _row("deep", "deepseek/deepseek-v4-pro", deepseek, "/v1"),
         ]
         directory = tmp_path_factory.mktemp("reasoning")
-        gateway = Gateway(directory, configured(rows), workers=2).start()
+        gateway = Gateway(directory, litellm_config(rows), workers=2).start()
         stack.callback(gateway.kill)
         servers = {"google": google, "gpt": chat, "claude": claude, "deep": deepseek}
         yield GatewayStack(gateway, servers)
@@ -99,7 +99,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
         print(gateway.output)
 
 
-def _good(name: str, body: dict[str, Any]) -> list[bool]:
+def _calls_with_own_state(name: str, body: dict[str, Any]) -> list[bool]:
     """Of each call in what a provider got, whether its own state stands by it."""
     match name:
         case "google":
@@ -296,9 +296,9 @@ def test_a_long_tool_loop_keeps_its_reasoning_on_both_workers(
         rounds += 1
         assert rounds <= ROUNDS
         if rounds > 1:
-            assert _good(model, stack.last(model).body) == [True] * (rounds - 1)
+            assert _calls_with_own_state(model, stack.last(model).body) == [True] * (rounds - 1)
     assert rounds == ROUNDS
-    assert _good(model, stack.last(model).body) == [True] * ROUNDS
+    assert _calls_with_own_state(model, stack.last(model).body) == [True] * ROUNDS
 
 
 @pytest.mark.parametrize(("client", "model"), [("chat", "gpt"), ("ollama", "google")])
@@ -313,7 +313,7 @@ def test_a_tool_loop_continues_after_a_restart(
     stack.gateway.stop()
     stack.gateway.start()
     assert LOOPS[client](stack, model, history, f"{prompt}: 3;", stream=True)
-    assert _good(model, stack.last(model).body) == [True, True]
+    assert _calls_with_own_state(model, stack.last(model).body) == [True, True]
 
 
 def test_other_keys_cannot_use_the_reasoning_state(stack: GatewayStack) -> None:
@@ -329,5 +329,5 @@ def test_other_keys_cannot_use_the_reasoning_state(stack: GatewayStack) -> None:
     finally:
         stack.gateway.key = owner
     body = stack.last("gpt").body
-    assert _good("gpt", body) == [False]
+    assert _calls_with_own_state("gpt", body) == [False]
     assert THOUGHT.encode().hex() not in json.dumps(body)

@@ -44,7 +44,7 @@ def site(
 
 
 @contextmanager
-def opened(gateway: Gateway, **more: Any) -> Iterator[ClientConnection]:
+def open_websocket(gateway: Gateway, **more: Any) -> Iterator[ClientConnection]:
     """A connection with Codex's headers."""
     headers = {
         "authorization": f"Bearer {gateway.key}",
@@ -104,7 +104,7 @@ def request_with_text(site: ResponseNodes, text: str) -> Any:
     return max(recorded_requests, key=lambda each: each.at, default=None)
 
 
-def left(site: ResponseNodes, text: str) -> bool:
+def upstream_saw_disconnect(site: ResponseNodes, text: str) -> bool:
     """Whether the provider of this text sees its client leave, before it has said all."""
     until(
         lambda: (
@@ -153,7 +153,7 @@ def test_a_tool_loop_as_codex_runs_it(site: ResponseNodes, model: str) -> None:
     for server in (site.openai, site.deepseek, site.anthropic):
         server.script.on(text, say)
     thinking = {"reasoning": {"effort": "high", "summary": "auto"}}
-    with opened(site.gateway) as socket:
+    with open_websocket(site.gateway) as socket:
         ready = send_turn(socket, message(text, model, generate=False, **thinking))
         assert [event["type"] for event in ready] == ["response.created", "response.completed"]
         assert ready[-1]["response"]["output"] == []
@@ -177,14 +177,14 @@ def test_a_tool_loop_as_codex_runs_it(site: ResponseNodes, model: str) -> None:
 
 
 def test_in_memory_responses_end_with_the_connection(site: ResponseNodes) -> None:
-    with opened(site.gateway) as socket:
+    with open_websocket(site.gateway) as socket:
         previous_response_id = send_turn(socket, message("only here", MESSAGES))[-1]["response"][
             "id"
         ]
         send_turn(
             socket, message("still here", MESSAGES, previous_response_id=previous_response_id)
         )
-    with opened(site.gateway) as socket:
+    with open_websocket(site.gateway) as socket:
         (event,) = send_turn(
             socket, message("and now?", MESSAGES, previous_response_id=previous_response_id)
         )
@@ -200,13 +200,13 @@ def test_in_memory_responses_end_with_the_connection(site: ResponseNodes) -> Non
 def test_a_stored_response_is_continued_on_another_connection(
     site: ResponseNodes, model: str
 ) -> None:
-    with opened(site.gateway) as socket:
+    with open_websocket(site.gateway) as socket:
         response = send_turn(socket, message(f"stored on {model}", model, store=True))[-1][
             "response"
         ]
     with site.client() as client:
         assert client.responses.retrieve(response["id"]).status == "completed"
-    with opened(site.gateway) as socket:
+    with open_websocket(site.gateway) as socket:
         again = message("from elsewhere", model, previous_response_id=response["id"])
         assert send_turn(socket, again)[-1]["type"] == "response.completed"
 
@@ -214,7 +214,7 @@ def test_a_stored_response_is_continued_on_another_connection(
 def test_streams_of_one_socket_run_concurrently_and_each_in_order(site: ResponseNodes) -> None:
     overtaken = threading.Event()
     site.anthropic.script.on("Take long", ScriptedAnswer(text="slow", once=overtaken))
-    with opened(site.gateway) as socket:
+    with open_websocket(site.gateway) as socket:
         slow = message("Take long", MESSAGES, stream_id="slow")
         after = message("after the slow one", MESSAGES, stream_id="slow")
         quick = message("quick one", MESSAGES, stream_id="quick")
@@ -251,7 +251,7 @@ def test_a_bad_message_gets_an_error_and_the_connection_stays(
     site: ResponseNodes, kind: str
 ) -> None:
     body, param = BAD[kind]
-    with opened(site.gateway) as socket:
+    with open_websocket(site.gateway) as socket:
         (event,) = send_turn(socket, body)
         assert event["type"] == "error"
         assert event["status"] in {400, 404}
@@ -261,7 +261,7 @@ def test_a_bad_message_gets_an_error_and_the_connection_stays(
 
 
 def test_an_acknowledgement_needs_no_answer(site: ResponseNodes) -> None:
-    with opened(site.gateway) as socket:
+    with open_websocket(site.gateway) as socket:
         socket.send(json.dumps({"type": "response.processed", "response_id": "resp_1"}))
         assert send_turn(socket, message("fine", MESSAGES))[-1]["type"] == "response.completed"
 
@@ -269,7 +269,7 @@ def test_an_acknowledgement_needs_no_answer(site: ResponseNodes) -> None:
 def test_too_many_concurrent_requests_get_an_error(site: ResponseNodes) -> None:
     refused = threading.Event()
     site.anthropic.script.on("Wait for it", ScriptedAnswer(text="late", once=refused))
-    with opened(site.gateway) as socket:
+    with open_websocket(site.gateway) as socket:
         for _ in range(17):
             socket.send(json.dumps(message("Wait for it", MESSAGES)))
         event = next_event(socket)
@@ -278,13 +278,13 @@ def test_too_many_concurrent_requests_get_an_error(site: ResponseNodes) -> None:
 
 
 def test_a_frame_that_is_too_large_closes_the_connection(site: ResponseNodes) -> None:
-    with opened(site.gateway) as socket:
+    with open_websocket(site.gateway) as socket:
         with pytest.raises(ConnectionClosed):
             socket.send("x" * (33 * 1024 * 1024))
             socket.recv(timeout=PATIENCE_S)
         # The rest of it is not read, so the reason may be lost with a reset.
         assert socket.close_code in {1009, 4009, 1006}
-    with opened(site.gateway) as socket:
+    with open_websocket(site.gateway) as socket:
         assert (
             send_turn(socket, message("small again", MESSAGES))[-1]["type"] == "response.completed"
         )
@@ -294,15 +294,15 @@ def test_disconnecting_closes_the_upstream_request(site: ResponseNodes) -> None:
     site.anthropic.script.on(
         "Talk over the socket", ScriptedAnswer(text="word " * 400, pace_s=0.02)
     )
-    with opened(site.gateway) as socket:
+    with open_websocket(site.gateway) as socket:
         socket.send(json.dumps(message("Talk over the socket", MESSAGES)))
         next_event(socket)
-    assert left(site, "Talk over the socket")
+    assert upstream_saw_disconnect(site, "Talk over the socket")
 
 
 def test_a_provider_that_breaks_ends_the_turn_not_the_connection(site: ResponseNodes) -> None:
     site.anthropic.script.on("Break on the socket", ScriptedAnswer(text="x" * 60, breaks="cut"))
-    with opened(site.gateway) as socket:
+    with open_websocket(site.gateway) as socket:
         assert (
             send_turn(socket, message("Break on the socket", MESSAGES))[-1]["type"]
             == "response.failed"
@@ -312,7 +312,10 @@ def test_a_provider_that_breaks_ends_the_turn_not_the_connection(site: ResponseN
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null"], ids=["foreign", "sandbox"])
 def test_a_page_of_another_site_is_refused(site: ResponseNodes, origin: str) -> None:
-    with pytest.raises(InvalidStatus) as caught, opened(site.gateway, headers={"origin": origin}):
+    with (
+        pytest.raises(InvalidStatus) as caught,
+        open_websocket(site.gateway, headers={"origin": origin}),
+    ):
         pass
     assert caught.value.response.status_code == 403
 
@@ -330,7 +333,7 @@ def test_a_refused_connection_has_its_reason(
 ) -> None:
     """Daphne puts no words into a refused handshake, so they come as the only event."""
     try:
-        with opened(site.gateway, **wrong) as socket:
+        with open_websocket(site.gateway, **wrong) as socket:
             event = next_event(socket)
             with pytest.raises(ConnectionClosed):
                 socket.recv(timeout=PATIENCE_S)
@@ -344,7 +347,7 @@ def test_a_refused_connection_has_its_reason(
 
 def test_a_page_of_this_site_may_connect(site: ResponseNodes) -> None:
     origin = site.gateway.url
-    with opened(site.gateway, headers={"origin": origin}) as socket:
+    with open_websocket(site.gateway, headers={"origin": origin}) as socket:
         assert (
             send_turn(socket, message("from a page", MESSAGES))[-1]["type"] == "response.completed"
         )
@@ -352,7 +355,7 @@ def test_a_page_of_this_site_may_connect(site: ResponseNodes) -> None:
 
 def test_a_limit_counts_each_response(site: ResponseNodes) -> None:
     key = site.new_key(limit_rpm=2)
-    with opened(site.gateway, headers={"authorization": f"Bearer {key}"}) as socket:
+    with open_websocket(site.gateway, headers={"authorization": f"Bearer {key}"}) as socket:
         for _ in range(2):
             assert (
                 send_turn(socket, message("limited", MESSAGES))[-1]["type"] == "response.completed"
@@ -369,7 +372,7 @@ def test_a_limit_counts_each_response(site: ResponseNodes) -> None:
 
 def test_a_revoked_key_ends_with_its_next_message(site: ResponseNodes) -> None:
     key = site.new_key()
-    with opened(site.gateway, headers={"authorization": f"Bearer {key}"}) as socket:
+    with open_websocket(site.gateway, headers={"authorization": f"Bearer {key}"}) as socket:
         assert send_turn(socket, message("allowed", MESSAGES))[-1]["type"] == "response.completed"
         site.run("from gateway.models import ApiKey; ApiKey.objects.revoke()")
         events: list[dict[str, Any]] = []
@@ -384,7 +387,7 @@ def test_a_revoked_key_ends_with_its_next_message(site: ResponseNodes) -> None:
 
 def test_each_turn_has_its_log_row(site: ResponseNodes) -> None:
     own = "session-of-two-turns"
-    with opened(site.gateway, headers={"session-id": own}) as socket:
+    with open_websocket(site.gateway, headers={"session-id": own}) as socket:
         send_turn(socket, message("row one", MESSAGES))
         send_turn(socket, message("row two", MESSAGES))
     site.gateway.logged()
@@ -397,7 +400,7 @@ def test_requests_in_flight_finish_at_shutdown(tmp_path: Any) -> None:
     with response_nodes(tmp_path) as site:
         ending = threading.Event()
         site.anthropic.script.on("Finish this", ScriptedAnswer(text="done " * 20, once=ending))
-        with opened(site.gateway) as socket, opened(site.gateway) as idle:
+        with open_websocket(site.gateway) as socket, open_websocket(site.gateway) as idle:
             socket.send(json.dumps(message("Finish this", MESSAGES)))
             until(lambda: request_with_text(site, "Finish this"))
             stopping = threading.Thread(target=site.gateway.stop)
@@ -436,11 +439,11 @@ def test_daphne_ends_requests_in_flight(tmp_path: Path) -> None:
         site.anthropic.script.on(
             "Never finish this", ScriptedAnswer(text="go " * 2000, pace_s=0.02)
         )
-        with opened(site.gateway) as socket:
+        with open_websocket(site.gateway) as socket:
             socket.send(json.dumps(message("Never finish this", MESSAGES)))
             assert next_event(socket)["type"] == "response.created"
             assert site.gateway.stop() in {0, -signal.SIGTERM}
             with pytest.raises(ConnectionClosed):
                 while True:
                     socket.recv(timeout=PATIENCE_S)
-        assert left(site, "Never finish this")
+        assert upstream_saw_disconnect(site, "Never finish this")

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.test_up import _serves, children, refused, up
+from tests.e2e.test_up import _is_worker, children, failed_start, running_up
 from tests.waits import until
 
 pytestmark = pytest.mark.e2e
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_draining_gateway_answers_but_is_not_ready(tmp_path: Path, workers: str) -> None:
-    with up(tmp_path / "data", "--workers", workers, DRAGOMAN_DRAIN_WAIT="60") as gateway:
+    with running_up(tmp_path / "data", "--workers", workers, DRAGOMAN_DRAIN_WAIT="60") as gateway:
         with httpx.Client(base_url=gateway.base) as client:
             assert client.get("/health/ready").headers.get("connection") != "close"
             gateway.process.send_signal(signal.SIGTERM)
@@ -33,8 +33,8 @@ def test_a_draining_gateway_answers_but_is_not_ready(tmp_path: Path, workers: st
 
 
 def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
-    with up(tmp_path / "data", "--workers", "2") as gateway:
-        workers = [pid for pid in children(gateway.process.pid) if _serves(pid)]
+    with running_up(tmp_path / "data", "--workers", "2") as gateway:
+        workers = [pid for pid in children(gateway.process.pid) if _is_worker(pid)]
         assert len(workers) == 2
         os.kill(gateway.process.pid, signal.SIGKILL)
         gateway.process.wait(10)
@@ -53,7 +53,7 @@ def _runs(pid: int) -> bool:
 
 def test_forwarded_headers_are_used_only_from_a_trusted_proxy(tmp_path: Path) -> None:
     headers = {"x-forwarded-for": "203.0.113.9", "x-forwarded-proto": "https"}
-    with up(tmp_path / "data", DRAGOMAN_TRUSTED_PROXIES="127.0.0.2, 10.0.0.0/8") as gateway:
+    with running_up(tmp_path / "data", DRAGOMAN_TRUSTED_PROXIES="127.0.0.2, 10.0.0.0/8") as gateway:
         for proxy, believed in (("127.0.0.2", True), ("127.0.0.1", False)):
             through = httpx.HTTPTransport(local_address=proxy)
             with httpx.Client(transport=through, base_url=gateway.base, headers=headers) as client:
@@ -65,6 +65,6 @@ def test_forwarded_headers_are_used_only_from_a_trusted_proxy(tmp_path: Path) ->
 
 
 def test_an_invalid_trusted_proxy_address_is_named_at_startup(tmp_path: Path) -> None:
-    status, words = refused(tmp_path / "data", DRAGOMAN_TRUSTED_PROXIES="nginx")
+    status, words = failed_start(tmp_path / "data", DRAGOMAN_TRUSTED_PROXIES="nginx")
     assert status == 1
     assert "DRAGOMAN_TRUSTED_PROXIES: must contain IP addresses or networks" in words

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.test_up import up
+from tests.e2e.test_up import running_up
 from tests.fakes.otlp import Collector, attributes
 from tests.waits import until
 
@@ -27,7 +27,7 @@ def test_traces_metrics_logs_and_access_log_are_written(tmp_path: Path) -> None:
             "DRAGOMAN_ACCESS_LOG": "true",
             "DRAGOMAN_LOG_FORMAT": "json",
         }
-        with up(tmp_path / "data", **variables) as gateway:
+        with running_up(tmp_path / "data", **variables) as gateway:
             assert gateway.chat(gateway.key).status_code == 200
             assert gateway.chat("wrong").status_code == 401
             assert gateway.end() == 0
@@ -52,7 +52,7 @@ def test_traces_metrics_logs_and_access_log_are_written(tmp_path: Path) -> None:
 
 def test_an_expiring_key_raises_an_alert(tmp_path: Path) -> None:
     """From a running gateway to its page, without a channel."""
-    with up(tmp_path / "data", DRAGOMAN_ALERT_INTERVAL="1") as gateway:
+    with running_up(tmp_path / "data", DRAGOMAN_ALERT_INTERVAL="1") as gateway:
         admin = (tmp_path / "data" / "admin_key").read_text()
         headers = {"authorization": f"Bearer {admin}"}
         soon = (datetime.now(UTC) + timedelta(days=1)).isoformat()

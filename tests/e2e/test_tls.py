@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.certificates import CertificateAuthority, IssuedCertificate
-from tests.e2e.test_up import refused, up
+from tests.e2e.test_up import failed_start, running_up
 from tests.waits import until
 
 pytestmark = pytest.mark.e2e
@@ -41,7 +41,7 @@ def test_https_is_served_without_a_proxy(tmp_path: Path, workers: str) -> None:
     authority = CertificateAuthority()
     issued = authority.issue()
     options = ("--workers", workers, *_write(tmp_path, issued))
-    with up(tmp_path / "data", *options, authority=authority.pem) as gateway:
+    with running_up(tmp_path / "data", *options, authority=authority.pem) as gateway:
         assert "https://localhost:" in gateway.output
         assert gateway.chat(gateway.key).json()["choices"][0]["message"]["content"]
         with httpx.Client(base_url=gateway.base, verify=gateway.verify) as client:
@@ -68,15 +68,15 @@ def test_an_unusable_certificate_is_named_at_startup(tmp_path: Path) -> None:
         (("--ssl-certfile", str(tmp_path / "key.pem")), "no certificate with its unencrypted key"),
         (("--ssl-keyfile", str(tmp_path / "key.pem")), "--ssl-keyfile needs --ssl-certfile"),
     ):
-        status, message = refused(tmp_path / "data", *texts)
+        status, message = failed_start(tmp_path / "data", *texts)
         assert (status, reason in message) == (2, True), message
 
 
 def test_an_unusable_proxy_variable_is_named_at_startup(tmp_path: Path) -> None:
-    status, message = refused(tmp_path / "data", HTTPS_PROXY="ftp://user:secret@proxy")
+    status, message = failed_start(tmp_path / "data", HTTPS_PROXY="ftp://user:secret@proxy")
     assert status == 2
     assert "HTTPS_PROXY: the proxy must be a host after one of http://" in message
     assert "secret" not in message
-    status, message = refused(tmp_path / "data", SSL_CERT_FILE=str(tmp_path / "none.pem"))
+    status, message = failed_start(tmp_path / "data", SSL_CERT_FILE=str(tmp_path / "none.pem"))
     assert status == 2
     assert "SSL_CERT_FILE:" in message

@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from tests.e2e.nodes import Node, new_database
-from tests.e2e.stack import ROOT, chaos_config, configured
+from tests.e2e.stack import ROOT, chaos_config, litellm_config
 from tests.fakes import ChaosUpstream
-from tests.redis_server import running
+from tests.redis_server import running_server
 from tests.waits import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.redis]
@@ -34,9 +34,9 @@ def nodes(
     tmp_path_factory: pytest.TempPathFactory, chaos: ChaosUpstream
 ) -> Iterator[tuple[Node, Node]]:
     directory = tmp_path_factory.mktemp("nodes")
-    config = configured(chaos_config(chaos))
+    config = litellm_config(chaos_config(chaos))
     config["router_settings"] = {"cooldown_time": 300, "allowed_fails": 2}
-    with running(directory) as redis, new_database() as database:
+    with running_server(directory) as redis, new_database() as database:
         places = {"DATABASE_URL": database, "REDIS_URL": redis.url}
         one = Node(directory / "one", config, **places).start()
         other = Node(directory / "other", config, **places).start()
@@ -52,7 +52,7 @@ def request_status(node: Node) -> int:
     return httpx.post(url, json=body, headers=headers).status_code
 
 
-def failed(chaos: ChaosUpstream) -> int:
+def failed_request_count(chaos: ChaosUpstream) -> int:
     """How often the target was called that always fails."""
     return sum(b'"model":"503"' in request.raw for request in chaos.requests)
 
@@ -71,9 +71,9 @@ def test_a_cooldown_on_one_node_applies_to_the_other(
     until(lambda: request_status(one) == 200 and rests(one))
     label = rests(one)
     until(lambda: rests(other) == label)
-    called = failed(chaos)
+    called = failed_request_count(chaos)
     assert request_status(other) == 200
-    assert failed(chaos) == called, "a target that rests was called"
+    assert failed_request_count(chaos) == called, "a target that rests was called"
     headers = {"authorization": f"Bearer {other.key}"}
     url = f"{other.url}/api/health/targets/reset"
     answer = httpx.post(url, json={"target": label}, headers=headers)

@@ -103,7 +103,7 @@ def environ(**more: str) -> dict[str, str]:
 
 
 @contextmanager
-def up(data: Path, *options: str, authority: str = "", **more: str) -> Iterator[UpProcess]:
+def running_up(data: Path, *options: str, authority: str = "", **more: str) -> Iterator[UpProcess]:
     """A gateway that has said it is ready; ended in any case. `authority` is that of its TLS."""
     port, output = free_port(), data.parent / f"output-{time.monotonic_ns()}.txt"
     with output.open("w", encoding="utf-8") as file:
@@ -125,7 +125,7 @@ def up(data: Path, *options: str, authority: str = "", **more: str) -> Iterator[
             process.wait(10)
 
 
-def refused(data: Path, *options: str, **more: str) -> tuple[int, str]:
+def failed_start(data: Path, *options: str, **more: str) -> tuple[int, str]:
     """The exit status and the words of a start that must not come about."""
     run = subprocess.run(
         command(data, *options, port=free_port()),
@@ -140,7 +140,7 @@ def refused(data: Path, *options: str, **more: str) -> tuple[int, str]:
     return run.returncode, run.stdout + run.stderr
 
 
-def configured(directory: Path, text: str) -> str:
+def write_config(directory: Path, text: str) -> str:
     path = directory / "litellm_config.yaml"
     path.write_text(dedent(text), encoding="utf-8")
     return str(path)
@@ -153,7 +153,7 @@ def children(pid: int) -> list[int]:
 
 def test_a_first_start_prints_all_and_its_line_works(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    with up(data) as gateway:
+    with running_up(data) as gateway:
         answer = subprocess.run(
             gateway.line, shell=True, capture_output=True, text=True, check=True
         )
@@ -170,10 +170,10 @@ def test_a_first_start_prints_all_and_its_line_works(tmp_path: Path) -> None:
 
 
 def test_the_next_start_prints_no_key_and_the_old_one_works(tmp_path: Path) -> None:
-    with up(tmp_path / "data") as gateway:
+    with running_up(tmp_path / "data") as gateway:
         key = gateway.key
         assert gateway.end() == 0
-    with up(tmp_path / "data") as gateway:
+    with running_up(tmp_path / "data") as gateway:
         assert gateway.key is None
         assert "$DRAGOMAN_API_KEY" in gateway.line
         assert gateway.chat(key).status_code == 200
@@ -182,11 +182,11 @@ def test_the_next_start_prints_no_key_and_the_old_one_works(tmp_path: Path) -> N
 
 @pytest.mark.bench
 def test_the_first_response_is_fast(tmp_path: Path) -> None:
-    with up(tmp_path / "data") as gateway:
+    with running_up(tmp_path / "data") as gateway:
         key = gateway.key
         gateway.end()
     started = time.monotonic()
-    with up(tmp_path / "data") as gateway:
+    with running_up(tmp_path / "data") as gateway:
         assert gateway.chat(key).status_code == 200
         # The goal is 3 s on a quiet machine, where the bench measures it.
         assert time.monotonic() - started < 30
@@ -194,7 +194,7 @@ def test_the_first_response_is_fast(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_running_stream_completes_at_shutdown(tmp_path: Path, workers: str) -> None:
-    with up(tmp_path / "data", "--workers", workers) as gateway:
+    with running_up(tmp_path / "data", "--workers", workers) as gateway:
         body = {**REQUEST, "model": "demo/demo@50ms", "stream": True}
         headers = {"authorization": f"Bearer {gateway.key}"}
         url = f"{gateway.base}/v1/chat/completions"
@@ -208,13 +208,13 @@ def test_a_running_stream_completes_at_shutdown(tmp_path: Path, workers: str) ->
 
 
 def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
-    with up(tmp_path / "data", "--workers", "2") as gateway:
+    with running_up(tmp_path / "data", "--workers", "2") as gateway:
         key = gateway.key
-        workers = [pid for pid in children(gateway.process.pid) if _serves(pid)]
+        workers = [pid for pid in children(gateway.process.pid) if _is_worker(pid)]
         os.kill(workers[0], signal.SIGKILL)
         until = time.monotonic() + 60
         while time.monotonic() < until:
-            now = [pid for pid in children(gateway.process.pid) if _serves(pid)]
+            now = [pid for pid in children(gateway.process.pid) if _is_worker(pid)]
             if workers[0] not in now and len(now) == len(workers):
                 break
             time.sleep(0.1)
@@ -225,7 +225,7 @@ def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
         assert gateway.end() == 0
 
 
-def _serves(pid: int) -> bool:
+def _is_worker(pid: int) -> bool:
     """Whether it is a worker, not the tracker of resources that Python starts beside them."""
     with suppress(OSError):
         return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -234,8 +234,8 @@ def _serves(pid: int) -> bool:
 
 @pytest.mark.parametrize("text", [SIMPLE, SEVERAL], ids=["simple", "several"])
 def test_a_configuration_with_the_usual_master_key_runs(tmp_path: Path, text: str) -> None:
-    path = configured(tmp_path, text)
-    with up(tmp_path / "data", "--config", path, OPENAI_API_KEY="sk-none") as gateway:
+    path = write_config(tmp_path, text)
+    with running_up(tmp_path / "data", "--config", path, OPENAI_API_KEY="sk-none") as gateway:
         assert "warning: the master key is easy to guess" in gateway.output
         assert gateway.chat("sk-1234").status_code == 200
         assert gateway.chat("sk-other").status_code == 401
@@ -247,8 +247,8 @@ def test_a_configuration_with_the_usual_master_key_runs(tmp_path: Path, text: st
 
 
 def test_the_report_of_a_configuration_is_printed(tmp_path: Path) -> None:
-    path = configured(tmp_path, SEVERAL)
-    with up(tmp_path / "data", "--config", path) as gateway:
+    path = write_config(tmp_path, SEVERAL)
+    with running_up(tmp_path / "data", "--config", path) as gateway:
         assert (
             "azure-gpt-4 is left out: names the environment variable AZURE_API_BASE"
             in gateway.output
@@ -258,35 +258,37 @@ def test_the_report_of_a_configuration_is_printed(tmp_path: Path) -> None:
 
 
 def test_without_a_master_key_any_token_is_accepted_on_loopback(tmp_path: Path) -> None:
-    path = configured(tmp_path, SWITCHABLE)
-    with up(tmp_path / "data", "--config", path) as gateway:
+    path = write_config(tmp_path, SWITCHABLE)
+    with running_up(tmp_path / "data", "--config", path) as gateway:
         assert "any client key is accepted" in gateway.output
         assert gateway.chat("anything").status_code == 200
 
 
 def test_every_worker_uses_the_same_configuration(tmp_path: Path) -> None:
-    path = configured(tmp_path, SIMPLE)
-    with up(tmp_path / "data", "--config", path, "--workers", "2") as gateway:
+    path = write_config(tmp_path, SIMPLE)
+    with running_up(tmp_path / "data", "--config", path, "--workers", "2") as gateway:
         for _ in range(12):
             assert gateway.chat("sk-1234").status_code == 200
 
 
 def test_a_weak_master_key_is_refused_where_others_can_reach_it(tmp_path: Path) -> None:
-    path = configured(tmp_path, SIMPLE)
-    status, words = refused(tmp_path / "data", "--config", path, "--host", "0.0.0.0")
+    path = write_config(tmp_path, SIMPLE)
+    status, words = failed_start(tmp_path / "data", "--config", path, "--host", "0.0.0.0")
     assert status == 2
     assert "set a longer master_key" in words
 
 
 def test_a_file_that_is_not_yaml_ends_the_start(tmp_path: Path) -> None:
     text = "litellm_config.yaml:1: is not valid YAML"
-    status, words = refused(tmp_path / "data", "--config", configured(tmp_path, "model_list: ["))
+    status, words = failed_start(
+        tmp_path / "data", "--config", write_config(tmp_path, "model_list: [")
+    )
     assert status == 2
     assert text in words
 
 
 def test_an_invalid_setting_is_named_at_startup(tmp_path: Path) -> None:
-    status, words = refused(tmp_path / "data", DRAGOMAN_DEBUG="maybe")
+    status, words = failed_start(tmp_path / "data", DRAGOMAN_DEBUG="maybe")
     assert status == 1
     assert "DRAGOMAN_DEBUG must be true or false, not 'maybe'" in words
 
@@ -296,14 +298,14 @@ def test_a_port_in_use_is_named_at_startup(tmp_path: Path) -> None:
         raw_socket.bind(("127.0.0.1", 0))
         raw_socket.listen()
         port = str(raw_socket.getsockname()[1])
-        status, words = refused(tmp_path / "data", "--port", port)
+        status, words = failed_start(tmp_path / "data", "--port", port)
     assert status == 1
     assert "another program uses this port" in words
 
 
 def test_an_unreachable_database_is_named_at_startup(tmp_path: Path) -> None:
     url = f"postgresql://nobody:sk-secret@127.0.0.1:{free_port()}/none"
-    status, words = refused(tmp_path / "data", DATABASE_URL=url)
+    status, words = failed_start(tmp_path / "data", DATABASE_URL=url)
     assert status == 1
     assert "the database cannot be used" in words
     assert "sk-secret" not in words

@@ -16,7 +16,7 @@ from typing import Any, Self
 import httpx
 import pytest
 
-from tests.e2e.stack import Gateway, configured
+from tests.e2e.stack import Gateway, litellm_config
 from tests.e2e.test_ollama import row
 
 pytestmark = pytest.mark.e2e
@@ -94,7 +94,7 @@ class UploadSink:
 
 
 @contextmanager
-def standing(directory: Path) -> Iterator[tuple[Gateway, UploadSink, UploadSink]]:
+def running_gateway_with_sinks(directory: Path) -> Iterator[tuple[Gateway, UploadSink, UploadSink]]:
     """A gateway before a sink, and before another for what the first refuses."""
     with UploadSink() as sink, UploadSink() as second:
         name = "openai/whisper-1"
@@ -105,7 +105,7 @@ def standing(directory: Path) -> Iterator[tuple[Gateway, UploadSink, UploadSink]
         ]
         for order, each in enumerate(rows[1:]):
             each["litellm_params"] |= {"order": order + 1, "max_retries": 0}
-        gateway = Gateway(directory, configured(rows)).start()
+        gateway = Gateway(directory, litellm_config(rows)).start()
         try:
             yield gateway, sink, second
             gateway.stop()
@@ -117,11 +117,11 @@ def standing(directory: Path) -> Iterator[tuple[Gateway, UploadSink, UploadSink]
 def stack(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Gateway, UploadSink, UploadSink]]:
-    with standing(tmp_path_factory.mktemp("uploads")) as test_stand:
+    with running_gateway_with_sinks(tmp_path_factory.mktemp("uploads")) as test_stand:
         yield test_stand
 
 
-def framed(model: str, size: int) -> tuple[bytes, int, bytes]:
+def multipart_frame(model: str, size: int) -> tuple[bytes, int, bytes]:
     """A form's bytes before its file, the length of all of it, and those after."""
     mark = f"--{BOUNDARY}"
     field = 'content-disposition: form-data; name="model"'
@@ -133,7 +133,7 @@ def framed(model: str, size: int) -> tuple[bytes, int, bytes]:
 
 def upload(gateway: Gateway, model: str, size: int) -> httpx.Response:
     """Send a recording of so many bytes, which are nowhere as a whole."""
-    before, length, after = framed(model, size)
+    before, length, after = multipart_frame(model, size)
 
     def body() -> Iterator[bytes]:
         yield before
@@ -152,7 +152,7 @@ def upload(gateway: Gateway, model: str, size: int) -> httpx.Response:
 
 def start_upload(gateway: Gateway, size: int, sent: int, key: str = "") -> socket.socket:
     """A connection on which so much of an upload has been sent."""
-    before, length, _ = framed("ears", size)
+    before, length, _ = multipart_frame("ears", size)
     connection = socket.create_connection(("127.0.0.1", gateway.port), timeout=30)
     head = (
         "POST /v1/audio/transcriptions HTTP/1.1\r\nhost: x\r\n"
@@ -165,21 +165,21 @@ def start_upload(gateway: Gateway, size: int, sent: int, key: str = "") -> socke
     return connection
 
 
-def serving(gateway: Gateway) -> int:
+def worker_pid(gateway: Gateway) -> int:
     assert gateway._process is not None
     return gateway._process.pid
 
 
 def memory(gateway: Gateway) -> int:
     """The gateway's resident bytes."""
-    status = Path(f"/proc/{serving(gateway)}/status").read_text(encoding="ascii")
+    status = Path(f"/proc/{worker_pid(gateway)}/status").read_text(encoding="ascii")
     return int(status.partition("VmRSS:")[2].split()[0]) * 1024
 
 
 def spooled(gateway: Gateway) -> int:
     """How many files of uploads it has open."""
     spooled_bytes = 0
-    for link in Path(f"/proc/{serving(gateway)}/fd").iterdir():
+    for link in Path(f"/proc/{worker_pid(gateway)}/fd").iterdir():
         try:
             spooled_bytes += "/uploads/" in str(link.readlink())
         except FileNotFoundError:
@@ -187,7 +187,7 @@ def spooled(gateway: Gateway) -> int:
     return spooled_bytes
 
 
-def until(holds: Callable[[], Any], seconds: float = 30.0) -> None:
+def wait_until(holds: Callable[[], Any], seconds: float = 30.0) -> None:
     ends = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < ends
@@ -216,7 +216,7 @@ def test_concurrent_uploads_do_not_fill_memory(
     ]
     for thread in (watching, *sending):
         thread.start()
-    until(lambda: spooled(gateway) == count)
+    wait_until(lambda: spooled(gateway) == count)
     sink.holds = False
     for thread in sending:
         thread.join()
@@ -225,7 +225,7 @@ def test_concurrent_uploads_do_not_fill_memory(
     assert statuses == [200] * count
     assert len({digest for _, digest in sink.got[-count:]}) == 1
     assert peak - before < 100 * MB, f"{(peak - before) // MB} MB for {count * size // MB} MB"
-    until(lambda: spooled(gateway) == 0)
+    wait_until(lambda: spooled(gateway) == 0)
 
 
 def test_the_next_target_gets_the_complete_upload(
@@ -249,8 +249,8 @@ def test_an_interrupted_upload_leaves_no_temporary_file(
     gateway, sink, _ = stack
     received_count, broken = len(sink.got), sink.broken
     with start_upload(gateway, 30 * MB, 20 * MB):
-        until(lambda: spooled(gateway) == 1)
-    until(lambda: spooled(gateway) == 0)
+        wait_until(lambda: spooled(gateway) == 1)
+    wait_until(lambda: spooled(gateway) == 0)
     assert (len(sink.got), sink.broken) == (received_count, broken)
 
 
@@ -261,13 +261,13 @@ def test_a_client_that_disconnects_closes_the_upstream_request(
     broken, sink.holds = sink.broken, True
     size = 30 * MB
     with start_upload(gateway, size, size) as connection:
-        connection.sendall(framed("ears", size)[2])
-        until(lambda: spooled(gateway) == 1)
+        connection.sendall(multipart_frame("ears", size)[2])
+        wait_until(lambda: spooled(gateway) == 1)
     try:
-        until(lambda: spooled(gateway) == 0)
+        wait_until(lambda: spooled(gateway) == 0)
     finally:
         sink.holds = False
-    until(lambda: sink.broken == broken + 1)
+    wait_until(lambda: sink.broken == broken + 1)
 
 
 def test_a_wrong_key_is_refused_before_its_upload(

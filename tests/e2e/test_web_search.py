@@ -12,7 +12,7 @@ import httpx
 import openai
 import pytest
 
-from tests.e2e.stack import Gateway, configured
+from tests.e2e.stack import Gateway, litellm_config
 from tests.fakes import Call, RecordedRequest, ScriptedAnswer, Server
 from tests.fakes.ollama import StrictOllama
 from tests.fakes.search import searxng
@@ -67,7 +67,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
         search = stack.enter_context(StrictSearxng())
         params = {"model": f"ollama_chat/{MODEL}", "api_base": local.url}
         rows = [{"model_name": MODEL, "litellm_params": params}]
-        gateway = WebSearchGateway(tmp_path_factory.mktemp("search"), configured(rows))
+        gateway = WebSearchGateway(tmp_path_factory.mktemp("search"), litellm_config(rows))
         gateway.search_url = search.url
         gateway.start()
         stack.callback(gateway.kill)

@@ -112,7 +112,7 @@ class EdgeClient:
 
 
 @asynccontextmanager
-async def serving(tmp_path: Path, registry: Snapshot) -> AsyncIterator[Gateway]:
+async def running_gateway(tmp_path: Path, registry: Snapshot) -> AsyncIterator[Gateway]:
     async with gateway(tmp_path, registry) as live:
         yield live
 
@@ -130,7 +130,7 @@ async def test_a_budget_that_is_used_up_ends_the_session(
 ) -> None:
     registry = snapshot(realtime_route(realtime_provider(upstream)))
     registry = with_key(registry, budget=Budget(day_usd=Decimal("0.05")))
-    async with serving(tmp_path, registry) as live:
+    async with running_gateway(tmp_path, registry) as live:
         session = EdgeClient(live)
         session.say("hello")
         await session.until("response.done")
@@ -153,7 +153,7 @@ async def test_a_budget_that_is_used_up_ends_the_session(
 
 async def test_a_revoked_key_ends_the_session(tmp_path: Path, upstream: StrictRealtime) -> None:
     registry = snapshot(realtime_route(realtime_provider(upstream)))
-    async with serving(tmp_path, registry) as live:
+    async with running_gateway(tmp_path, registry) as live:
         session = EdgeClient(live)
         await session.until("session.created")
         runtime = await live.lazy_runtime.get()
@@ -167,7 +167,7 @@ async def test_an_upstream_that_does_not_respond_ends_the_session(
 ) -> None:
     brief = Timeouts(connect_s=5, first_byte_s=1, idle_s=5, total_s=10)
     registry = snapshot(realtime_route(realtime_provider(upstream, timeouts=brief)))
-    async with serving(tmp_path, registry) as live:
+    async with running_gateway(tmp_path, registry) as live:
         session = EdgeClient(live)
         session.say("silent")
         assert "in time" in (await session.until("error"))["error"]["message"]
@@ -187,7 +187,7 @@ async def test_a_session_ends_at_its_limits_of_time(
     tmp_path: Path, upstream: StrictRealtime, setting: str, message: str
 ) -> None:
     registry = snapshot(realtime_route(realtime_provider(upstream)))
-    async with serving(tmp_path, registry) as live:
+    async with running_gateway(tmp_path, registry) as live:
         runtime = await live.lazy_runtime.get()
         runtime.config = msgspec.structs.replace(runtime.config, **{setting: 0.1})
         session = EdgeClient(live)
@@ -197,7 +197,7 @@ async def test_a_session_ends_at_its_limits_of_time(
 
 async def test_a_shutdown_ends_an_idle_session(tmp_path: Path, upstream: StrictRealtime) -> None:
     registry = snapshot(realtime_route(realtime_provider(upstream)))
-    async with serving(tmp_path, registry) as live:
+    async with running_gateway(tmp_path, registry) as live:
         session = EdgeClient(live)
         await session.until("session.created")
         (await live.lazy_runtime.get()).begin_drain(PATIENCE_S)
@@ -210,7 +210,7 @@ async def test_the_end_of_a_shutdown_stops_a_response(
 ) -> None:
     patient = Timeouts(connect_s=5, first_byte_s=60, idle_s=60, total_s=60)
     registry = snapshot(realtime_route(realtime_provider(upstream, timeouts=patient)))
-    async with serving(tmp_path, registry) as live:
+    async with running_gateway(tmp_path, registry) as live:
         session = EdgeClient(live)
         session.say("silent")
         await session.until("conversation.item.added")
@@ -227,7 +227,7 @@ async def test_a_session_occupies_a_slot_of_the_concurrency_limit(
 ) -> None:
     registry = snapshot(realtime_route(realtime_provider(upstream)))
     registry = with_key(registry, limits=Limits(concurrency=1))
-    async with serving(tmp_path, registry) as live:
+    async with running_gateway(tmp_path, registry) as live:
         session = EdgeClient(live)
         await session.until("session.created")
         second = EdgeClient(live)
@@ -244,7 +244,7 @@ async def test_the_next_target_is_tried_before_the_handshake(
 ) -> None:
     wrong = realtime_provider(upstream, "b", credential=Secret("sk-wrong"))
     registry = snapshot(realtime_route(wrong, realtime_provider(upstream)))
-    async with serving(tmp_path, registry) as live:
+    async with running_gateway(tmp_path, registry) as live:
         session = EdgeClient(live)
         await session.until("session.created")
         await session.leave()
@@ -259,7 +259,7 @@ async def test_a_request_that_is_not_served_is_refused(
     tmp_path: Path, upstream: StrictRealtime, query: bytes
 ) -> None:
     registry = snapshot(realtime_route(realtime_provider(upstream)))
-    async with serving(tmp_path, registry) as live:
+    async with running_gateway(tmp_path, registry) as live:
         session = EdgeClient(live, query)
         assert (await session.next())["status"] == 400
         await session.task
@@ -270,7 +270,7 @@ async def test_a_log_with_bodies_has_counts_and_no_texts(
     tmp_path: Path, upstream: StrictRealtime
 ) -> None:
     registry = snapshot(realtime_route(realtime_provider(upstream)), log_bodies=True)
-    async with serving(tmp_path, registry) as live:
+    async with running_gateway(tmp_path, registry) as live:
         session = EdgeClient(live)
         session.say("a private text")
         await session.until("response.done")
@@ -306,7 +306,7 @@ async def test_the_upstream_model_is_sent_where_the_provider_expects_it(
     query = (("api-version", "2024-10-21"),) if preset == "azure_openai" else ()
     target = realtime_provider(upstream, preset=preset, query=query)
     upstream.path, upstream.model_param = path, "deployment" if query else "model"
-    async with serving(tmp_path, snapshot(realtime_route(target))) as live:
+    async with running_gateway(tmp_path, snapshot(realtime_route(target))) as live:
         session = EdgeClient(live)
         await session.until("session.created")
         await session.leave()
@@ -318,7 +318,7 @@ async def test_a_client_that_does_not_read_pauses_the_upstream(
 ) -> None:
     registry = snapshot(realtime_route(realtime_provider(upstream)))
     reading = asyncio.Event()
-    async with serving(tmp_path, registry) as live:
+    async with running_gateway(tmp_path, registry) as live:
         session = EdgeClient(live)
         await session.until("session.created")
         session.reads = reading.wait
@@ -343,7 +343,7 @@ async def test_a_cancelled_session_does_not_wait_for_a_client_that_does_not_read
 ) -> None:
     registry = snapshot(realtime_route(realtime_provider(upstream)))
     reading = asyncio.Event()
-    async with serving(tmp_path, registry) as live:
+    async with running_gateway(tmp_path, registry) as live:
         session = EdgeClient(live)
         await session.until("session.created")
         session.reads = reading.wait
@@ -373,7 +373,7 @@ async def test_transcriptions_are_part_of_the_cost(
     tmp_path: Path, upstream: StrictRealtime, model: str, usd: Decimal | None
 ) -> None:
     registry = snapshot(realtime_route(realtime_provider(upstream)))
-    async with serving(tmp_path, registry) as live:
+    async with running_gateway(tmp_path, registry) as live:
         session = EdgeClient(live)
         session.send(transcription(model))
         session.send({"type": "input_audio_buffer.commit"})
@@ -387,7 +387,7 @@ async def test_transcriptions_are_part_of_the_cost(
 async def test_a_budget_counts_transcriptions(tmp_path: Path, upstream: StrictRealtime) -> None:
     registry = snapshot(realtime_route(realtime_provider(upstream)))
     registry = with_key(registry, budget=Budget(day_usd=Decimal(5)))
-    async with serving(tmp_path, registry) as live:
+    async with running_gateway(tmp_path, registry) as live:
         session = EdgeClient(live)
         session.send(transcription("gpt-4o-transcribe"))
         session.send({"type": "input_audio_buffer.commit"})
@@ -400,7 +400,7 @@ async def test_a_transcription_without_a_price_does_not_suspend_the_budget(
 ) -> None:
     registry = snapshot(realtime_route(realtime_provider(upstream)))
     registry = with_key(registry, budget=Budget(day_usd=Decimal("0.01")))
-    async with serving(tmp_path, registry) as live:
+    async with running_gateway(tmp_path, registry) as live:
         session = EdgeClient(live)
         session.send(transcription("unknown-model"))
         session.send({"type": "input_audio_buffer.commit"})

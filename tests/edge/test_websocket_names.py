@@ -28,7 +28,7 @@ REFUSED_FIELDS = [
 
 
 @asynccontextmanager
-async def connected(tmp_path: Path) -> AsyncIterator[tuple[Gateway, Connection]]:
+async def open_connection(tmp_path: Path) -> AsyncIterator[tuple[Gateway, Connection]]:
     answer = (chunk("hello"), chunk(None, "stop"), DONE)
     async with gateway(tmp_path, snapshot(route("r", AZURE)), az=lambda _: sse(*answer)) as live:
         connection = Connection(live)
@@ -43,7 +43,7 @@ async def test_a_websocket_message_with_a_hostile_model_name_is_refused(
     tmp_path: Path, more: dict[str, Any]
 ) -> None:
     message = {"type": "response.create", "input": "x", **more}
-    async with connected(tmp_path) as (live, connection):
+    async with open_connection(tmp_path) as (live, connection):
         events = {
             name: await connection.ask(json.dumps({**message, "model": f"az/{name}"}))
             for name in HOSTILE
@@ -58,14 +58,14 @@ async def test_a_websocket_message_with_a_hostile_model_name_is_refused(
 async def test_a_websocket_message_with_two_models_is_refused(
     tmp_path: Path, fields: str, more: str
 ) -> None:
-    async with connected(tmp_path) as (live, connection):
+    async with open_connection(tmp_path) as (live, connection):
         event = await connection.ask(f'{{"type":"response.create","input":"x",{fields}{more}}}')
     assert (event["type"], event["status"]) == ("error", 400)
     assert live.upstreams.requests == []
 
 
 async def test_a_legitimate_model_name_is_one_path_segment(tmp_path: Path) -> None:
-    async with connected(tmp_path) as (live, connection):
+    async with open_connection(tmp_path) as (live, connection):
         for name in LEGITIMATE:
             message = {"type": "response.create", "input": "x", "model": f"az/{name}"}
             event = await connection.ask(json.dumps(message))

@@ -46,7 +46,7 @@ class StrictAnthropic(Server):
             return True
         if body.get("stream"):
             return await self._stream(body, say, out)
-        await out.reply(200, _whole(body, say), _headers())
+        await out.reply(200, _message(body, say), _headers())
         return True
 
     def _at_the_door(self, request: RecordedRequest) -> Refusal | None:
@@ -151,7 +151,7 @@ def _head(body: dict[str, Any]) -> dict[str, Any]:
     return {"id": name, "type": "message", "role": "assistant", "model": body["model"]}
 
 
-def _whole(body: dict[str, Any], say: ScriptedAnswer) -> dict[str, Any]:
+def _message(body: dict[str, Any], say: ScriptedAnswer) -> dict[str, Any]:
     return {
         **_head(body),
         "content": _blocks(body, say),
@@ -198,14 +198,16 @@ def _events(body: dict[str, Any], say: ScriptedAnswer) -> Iterator[dict[str, Any
 
 
 def _block_events(index: int, block: dict[str, Any], piece: int) -> Iterator[dict[str, Any]]:
-    started, deltas = _opened(block, piece)
+    started, deltas = _block_and_deltas(block, piece)
     yield {"type": "content_block_start", "index": index, "content_block": started}
     for delta in deltas:
         yield {"type": "content_block_delta", "index": index, "delta": delta}
     yield {"type": "content_block_stop", "index": index}
 
 
-def _opened(block: dict[str, Any], piece: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _block_and_deltas(
+    block: dict[str, Any], piece: int
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The block as it starts, and the deltas that fill it."""
     match block["type"]:
         case "thinking":

@@ -76,7 +76,7 @@ MODELS = {
 }
 
 
-def bad(message: str) -> Refusal:
+def invalid_request(message: str) -> Refusal:
     """A 400 in Anthropic's words."""
     return Refusal(400, "invalid_request_error", message)
 
@@ -90,12 +90,12 @@ def header_refusal(headers: Mapping[str, str]) -> Refusal | None:
     """Why the headers are refused; None if they are not."""
     version = headers.get("anthropic-version")
     if version is None:
-        return bad("anthropic-version: header is required")
+        return invalid_request("anthropic-version: header is required")
     if version not in _VERSIONS:
-        return bad(f'anthropic-version: "{version}" is not a valid version')
+        return invalid_request(f'anthropic-version: "{version}" is not a valid version')
     for beta in _betas(headers):
         if beta not in _MORE_BETAS and beta not in get_args(get_args(AnthropicBetaParam)[1]):
-            return bad(f"Unexpected value(s) `{beta}` for the `anthropic-beta` header.")
+            return invalid_request(f"Unexpected value(s) `{beta}` for the `anthropic-beta` header.")
     return None
 
 
@@ -121,10 +121,10 @@ def refusal(body: dict[str, Any], headers: Mapping[str, str], *, counting: bool)
 def _shape(body: dict[str, Any], headers: Mapping[str, str], *, counting: bool) -> Refusal | None:
     for name, beta in _BETA_FIELDS.items():
         if name in body and not any(b.startswith(beta) for b in _betas(headers)):
-            return bad(f"{name}: Extra inputs are not permitted")
+            return invalid_request(f"{name}: Extra inputs are not permitted")
     for name in _NOT_IN_BODY:
         if name in body:
-            return bad(f"{name}: Extra inputs are not permitted")
+            return invalid_request(f"{name}: Extra inputs are not permitted")
     field_types = {"stream": bool, **dict.fromkeys(_SAMPLING, object)}
     rest = {k: v for k, v in body.items() if counting or k not in field_types}
     found_problems = problems(
@@ -136,10 +136,10 @@ def _shape(body: dict[str, Any], headers: Mapping[str, str], *, counting: bool) 
 def _to_refusal(problem: Problem) -> Refusal:
     where = problem.dotted()
     if problem.kind == "extra":
-        return bad(f"{where}: Extra inputs are not permitted")
+        return invalid_request(f"{where}: Extra inputs are not permitted")
     if problem.kind == "missing":
-        return bad(f"{where}: Field required")
-    return bad(f"{where}: Input should be valid: {problem.detail}")
+        return invalid_request(f"{where}: Field required")
+    return invalid_request(f"{where}: Input should be valid: {problem.detail}")
 
 
 def _sampling(body: dict[str, Any], version: str, ability: ModelCapabilities) -> Refusal | None:
@@ -147,20 +147,20 @@ def _sampling(body: dict[str, Any], version: str, ability: ModelCapabilities) ->
         if name not in body:
             continue
         if version == _NEW:
-            return bad(f"{name}: Extra inputs are not permitted")
+            return invalid_request(f"{name}: Extra inputs are not permitted")
         if not isinstance(body[name], int | float):
-            return bad(f"{name}: Input should be a valid number")
+            return invalid_request(f"{name}: Input should be a valid number")
         if not ability.sampling and body[name] != 1:
-            return bad(f"`{name}` is deprecated for this model.")
+            return invalid_request(f"`{name}` is deprecated for this model.")
     if not 0 <= body.get("temperature", 1) <= 1:
-        return bad("temperature: range: 0..1")
+        return invalid_request("temperature: range: 0..1")
     if "temperature" in body and "top_p" in body:
-        return bad("`temperature` and `top_p` cannot both be specified for this model.")
+        return invalid_request("`temperature` and `top_p` cannot both be specified for this model.")
     if body.get("max_tokens", 1) < 0:
-        return bad("max_tokens: Input should be greater than or equal to 0")
+        return invalid_request("max_tokens: Input should be greater than or equal to 0")
     for stop in body.get("stop_sequences") or ():
         if not stop.strip():
-            return bad("stop_sequences: each stop sequence must contain non-whitespace")
+            return invalid_request("stop_sequences: each stop sequence must contain non-whitespace")
     return None
 
 
@@ -170,19 +170,21 @@ def _thinking(body: dict[str, Any], ability: ModelCapabilities) -> Refusal | Non
     if kind is None:
         return None
     if kind not in ability.thinking:
-        return bad(f'"thinking.type.{kind}" is not supported for this model.')
+        return invalid_request(f'"thinking.type.{kind}" is not supported for this model.')
     if kind != "enabled":
         return None
     if thinking["budget_tokens"] < 1024:
-        return bad("thinking.enabled.budget_tokens: Input should be greater than or equal to 1024")
+        return invalid_request(
+            "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024"
+        )
     if thinking["budget_tokens"] >= body.get("max_tokens", 1 << 30):
-        return bad("`max_tokens` must be greater than `thinking.budget_tokens`.")
+        return invalid_request("`max_tokens` must be greater than `thinking.budget_tokens`.")
     if (body.get("tool_choice") or {}).get("type") in {"any", "tool"}:
-        return bad("Thinking may not be enabled when tool_choice forces tool use.")
+        return invalid_request("Thinking may not be enabled when tool_choice forces tool use.")
     if body.get("temperature", 1) != 1:
-        return bad("`temperature` may only be set to 1 when thinking is enabled.")
+        return invalid_request("`temperature` may only be set to 1 when thinking is enabled.")
     if body["messages"][-1]["role"] == "assistant":
-        return bad("Thinking may not be enabled together with an assistant prefill.")
+        return invalid_request("Thinking may not be enabled together with an assistant prefill.")
     return None
 
 
@@ -190,32 +192,40 @@ def _tools(body: dict[str, Any], ability: ModelCapabilities) -> Refusal | None:
     tools = body.get("tools") or []
     names = [tool["name"] for tool in tools if "name" in tool]
     if len(set(names)) != len(names):
-        return bad("tools: Tool names must be unique.")
+        return invalid_request("tools: Tool names must be unique.")
     for number, tool in enumerate(tools):
         if not _NAME.match(tool.get("name", "x")):
-            return bad(f"tools.{number}.custom.name: String should match pattern '{_NAME.pattern}'")
+            return invalid_request(
+                f"tools.{number}.custom.name: String should match pattern '{_NAME.pattern}'"
+            )
         kind = tool.get("type") or "custom"
         direct = tool.get("allowed_callers") == ["direct"]
         if kind.startswith("web_search_2026") and not ability.code_calls and not direct:
-            return bad(
+            return invalid_request(
                 f"'{body['model']}' does not support programmatic tool calling. To use "
                 f'{kind}, set `allowed_callers: ["direct"]`.'
             )
         if tool.get("input_schema", {}).keys() & {"oneOf", "allOf", "anyOf"}:
-            return bad(
+            return invalid_request(
                 f"tools.{number}.custom.input_schema: input_schema does not support oneOf, allOf, "
                 "or anyOf at the top level"
             )
         if "input_schema" in tool and tool["input_schema"].get("type") != "object":
-            return bad(f"tools.{number}.custom.input_schema.type: Input should be 'object'")
+            return invalid_request(
+                f"tools.{number}.custom.input_schema.type: Input should be 'object'"
+            )
     choice = body.get("tool_choice") or {}
     if choice.get("type") in {"any", "tool"} and not tools:
-        return bad("tool_choice: tool_choice may only be specified while providing tools.")
+        return invalid_request(
+            "tool_choice: tool_choice may only be specified while providing tools."
+        )
     if choice.get("type") == "tool" and choice["name"] not in names:
-        return bad(f"Tool '{choice['name']}' not found in provided tools")
+        return invalid_request(f"Tool '{choice['name']}' not found in provided tools")
     used = any(block["type"] in {"tool_use", "tool_result"} for _, block in _all_blocks(body))
     if used and "tools" not in body:
-        return bad("Requests which include `tool_use` or `tool_result` blocks must define tools.")
+        return invalid_request(
+            "Requests which include `tool_use` or `tool_result` blocks must define tools."
+        )
     return None
 
 
@@ -234,7 +244,9 @@ def _cache_marks(body: dict[str, Any], ability: ModelCapabilities) -> Refusal | 
     marked += body.get("tools") or []
     count = sum(1 for item in marked if item.get("cache_control"))
     if count > 4:
-        return bad(f"A maximum of 4 blocks with cache_control may be provided. Found {count}.")
+        return invalid_request(
+            f"A maximum of 4 blocks with cache_control may be provided. Found {count}."
+        )
     return None
 
 
@@ -246,11 +258,11 @@ def _inner(block: dict[str, Any]) -> list[dict[str, Any]]:
 def _turns(body: dict[str, Any], ability: ModelCapabilities) -> Refusal | None:
     messages = body["messages"]
     if not messages:
-        return bad("messages: at least one message is required")
+        return invalid_request("messages: at least one message is required")
     if messages[0]["role"] != "user":
-        return bad('messages: first message must use the "user" role')
+        return invalid_request('messages: first message must use the "user" role')
     if messages[-1]["role"] == "assistant" and not ability.prefill:
-        return bad(
+        return invalid_request(
             "This model does not support assistant message prefill. "
             "The conversation must end with a user message."
         )
@@ -262,11 +274,11 @@ def _system_turns(messages: list[dict[str, Any]], ability: ModelCapabilities) ->
         if message["role"] != "system":
             continue
         if not ability.mid_system:
-            return bad(f"messages.{number}.role: Input should be 'user' or 'assistant'")
+            return invalid_request(f"messages.{number}.role: Input should be 'user' or 'assistant'")
         before = messages[number - 1]["role"]
         after = messages[number + 1]["role"] if number + 1 < len(messages) else "assistant"
         if before == "assistant" or after == "user":
-            return bad(
+            return invalid_request(
                 f"messages.{number}: a system message must follow a user turn, and be last or be "
                 "followed by an assistant turn"
             )
@@ -300,21 +312,21 @@ def _pairs(turns: list[tuple[str, list[dict[str, Any]]]]) -> Refusal | None:
             return _without_results(number - 1, missing)
         for id_ in results:
             if id_ not in called:
-                return bad(
+                return invalid_request(
                     f"messages.{number}.content.0: unexpected `tool_use_id` found in "
                     f"`tool_result` blocks: {id_}. Each `tool_result` block must have a "
                     "corresponding `tool_use` block in the previous message."
                 )
         if len(set(results)) != len(results):
-            return bad("messages: each tool_use must have a single result.")
+            return invalid_request("messages: each tool_use must have a single result.")
         called = [b["id"] for b in blocks if b["type"] == "tool_use"]
         if len(set(called)) != len(called):
-            return bad("messages: `tool_use` ids must be unique")
+            return invalid_request("messages: `tool_use` ids must be unique")
     return _without_results(len(turns) - 1, called) if called else None
 
 
 def _without_results(number: int, ids: list[str]) -> Refusal:
-    return bad(
+    return invalid_request(
         f"messages.{number}: `tool_use` ids were found without `tool_result` blocks immediately "
         f"after: {', '.join(ids)}. Each `tool_use` block must have a corresponding `tool_result` "
         "block in the next message."
@@ -325,11 +337,11 @@ def _content(body: dict[str, Any], ability: ModelCapabilities) -> Refusal | None
     system = body.get("system")
     for block in system if isinstance(system, list) else []:
         if not block["text"].strip():
-            return bad("system: text content blocks must be non-empty")
+            return invalid_request("system: text content blocks must be non-empty")
     last = len(body["messages"]) - 1
     for number, message in enumerate(body["messages"]):
         if not message["content"] and not (number == last and message["role"] == "assistant"):
-            return bad(f"messages.{number}: all messages must have non-empty content")
+            return invalid_request(f"messages.{number}: all messages must have non-empty content")
     omitted = (body.get("thinking") or {}).get("display") == "omitted"
     for where, block in _all_blocks(body):
         for item in (block, *_inner(block)):
@@ -343,20 +355,22 @@ def _block(where: str, block: dict[str, Any], *, omitted: bool) -> Refusal | Non
         case "thinking" if (
             not block["thinking"] and not omitted and block["signature"] != signature("")
         ):
-            return bad(f"{where}: `thinking` blocks cannot be modified")
+            return invalid_request(f"{where}: `thinking` blocks cannot be modified")
         case "text" if not block["text"]:
-            return bad("messages: text content blocks must be non-empty")
+            return invalid_request("messages: text content blocks must be non-empty")
         case "text" if not block["text"].strip():
-            return bad("messages: text content blocks must contain non-whitespace text")
+            return invalid_request("messages: text content blocks must contain non-whitespace text")
         case "tool_use" if not _ID.match(block["id"]) or not _NAME.match(block["name"]):
-            return bad(f"{where}.tool_use.id: String should match pattern '{_ID.pattern}'")
+            return invalid_request(
+                f"{where}.tool_use.id: String should match pattern '{_ID.pattern}'"
+            )
         case "thinking" if not block["signature"].startswith("EqUpstream"):
-            return bad(f"{where}: Invalid `signature` in `thinking` block")
+            return invalid_request(f"{where}: Invalid `signature` in `thinking` block")
         case "thinking" if block["thinking"] and block["signature"] != signature(block["thinking"]):
-            return bad(f"{where}: `thinking` blocks cannot be modified")
+            return invalid_request(f"{where}: `thinking` blocks cannot be modified")
         case "image" if block["source"]["type"] == "url":
             if not block["source"]["url"].startswith("https://"):
-                return bad(f"{where}.image.source.url: Only HTTPS URLs are supported.")
+                return invalid_request(f"{where}.image.source.url: Only HTTPS URLs are supported.")
     return None
 
 
@@ -366,7 +380,9 @@ def _new_version(body: dict[str, Any]) -> Refusal | None:
         blocks = message["content"] if isinstance(message["content"], list) else []
         for block in blocks:
             if message["role"] == "assistant" and block["type"] == "document":
-                return bad(f"messages.{number}: document blocks are not allowed here")
+                return invalid_request(f"messages.{number}: document blocks are not allowed here")
             if message["role"] == "user" and block["type"] == "text" and block.get("citations"):
-                return bad(f"messages.{number}: citations: Extra inputs are not permitted")
+                return invalid_request(
+                    f"messages.{number}: citations: Extra inputs are not permitted"
+                )
     return None

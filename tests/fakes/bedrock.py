@@ -43,7 +43,7 @@ class StrictBedrock(Server):
             check = rules.count_refusal if action == "count-tokens" else rules.refusal
             refusal = check(model, request.body)
         if refusal is None and not any(model in name for name in rules.MODELS):
-            refusal = rules.bad("The provided model identifier is invalid.")
+            refusal = rules.validation_error("The provided model identifier is invalid.")
         if refusal is not None:
             await _refuse(out, refusal)
             return True
@@ -57,7 +57,7 @@ class StrictBedrock(Server):
             return True
         if action == "converse-stream":
             return await self._stream(request.body, say, out)
-        await out.reply(200, _whole(request.body, say), _headers())
+        await out.reply(200, _converse_output(request.body, say), _headers())
         return True
 
     def _at_the_door(self, request: RecordedRequest) -> Refusal | None:
@@ -184,7 +184,7 @@ def _usage(say: ScriptedAnswer) -> Json:
     }
 
 
-def _whole(body: Json, say: ScriptedAnswer) -> Json:
+def _converse_output(body: Json, say: ScriptedAnswer) -> Json:
     return {
         "output": {"message": {"role": "assistant", "content": _blocks(body, say)}},
         "stopReason": _stop(say),

@@ -29,7 +29,7 @@ _OWN = {
 }
 
 
-def bad(message: str) -> Refusal:
+def validation_error(message: str) -> Refusal:
     """A 400 in Bedrock's words."""
     return Refusal(400, "ValidationException", message)
 
@@ -50,10 +50,10 @@ def refusal(model: str, body: Json, request: str = "ConverseRequest") -> Refusal
     try:
         decoded = _decoded({**body, "modelId": model}, shape(request), "")
     except ValueError as error:
-        return bad(str(error))
+        return validation_error(str(error))
     report = ParamValidator().validate(decoded, shape(request))
     if report.has_errors():
-        return bad(report.generate_report())
+        return validation_error(report.generate_report())
     checks = (_roles, _texts, _documents, _calls, _marks, _thoughts, _by_model)
     return next((problem for check in checks if (problem := check(model, body))), None)
 
@@ -61,10 +61,10 @@ def refusal(model: str, body: Json, request: str = "ConverseRequest") -> Refusal
 def count_refusal(model: str, body: Json) -> Refusal | None:
     """The same for a count, which Claude's models alone have."""
     if "claude" not in model:
-        return bad("The provided model doesn't support counting tokens.")
+        return validation_error("The provided model doesn't support counting tokens.")
     inner = body.get("input", {}).get("converse")
     if not isinstance(inner, dict) or body.keys() != {"input"}:
-        return bad("input.converse is required")
+        return validation_error("input.converse is required")
     return refusal(model, {k: v for k, v in inner.items() if k != "additional"})
 
 
@@ -133,25 +133,27 @@ def _blocks(body: Json, name: str) -> list[Json]:
 def _roles(model: str, body: Json) -> Refusal | None:
     roles = [message["role"] for message in body.get("messages", [])]
     if not roles or roles[0] != "user":
-        return bad("A conversation must start with a user message. Try again.")
+        return validation_error("A conversation must start with a user message. Try again.")
     if any(a == b for a, b in itertools.pairwise(roles)):
-        return bad("A conversation must alternate between user and assistant roles.")
+        return validation_error("A conversation must alternate between user and assistant roles.")
     if any(not message["content"] for message in body["messages"]):
-        return bad("The content field in the Message object is empty.")
+        return validation_error("The content field in the Message object is empty.")
     for message in body["messages"]:
         names = {name for block in message["content"] for name in block}
         spoken = names & {"image", "document", "audio", "toolResult", "searchResult"}
         if message["role"] == "assistant" and spoken:
-            return bad(f"Assistant messages can not contain {spoken}")
+            return validation_error(f"Assistant messages can not contain {spoken}")
         if message["role"] == "user" and names & {"toolUse", "reasoningContent"}:
-            return bad("User messages can not contain tool use or reasoning")
+            return validation_error("User messages can not contain tool use or reasoning")
     return None
 
 
 def _texts(model: str, body: Json) -> Refusal | None:
     texts = [*_blocks(body, "text"), *(b["text"] for b in body.get("system", []) if "text" in b)]
     if any(not text.strip() for text in texts):
-        return bad("The text field in the ContentBlock object is blank. Add text and try again.")
+        return validation_error(
+            "The text field in the ContentBlock object is blank. Add text and try again."
+        )
     return None
 
 
@@ -160,17 +162,19 @@ def _documents(model: str, body: Json) -> Refusal | None:
     for message in body["messages"]:
         documents = [block["document"] for block in message["content"] if "document" in block]
         if documents and not any("text" in block for block in message["content"]):
-            return bad("A text block must be included when a document is.")
+            return validation_error("A text block must be included when a document is.")
         if len(documents) > 5:
-            return bad("At most 5 documents are accepted")
+            return validation_error("At most 5 documents are accepted")
         names += [document["name"] for document in documents]
     for result in _blocks(body, "toolResult"):
         names += [b["document"]["name"] for b in result["content"] if "document" in b]
     for name in names:
         if not re.fullmatch(r"[a-zA-Z0-9\s()\[\]-]{1,200}", name) or "  " in name:
-            return bad(f"The document file name {name!r} can only contain alphanumerics")
+            return validation_error(
+                f"The document file name {name!r} can only contain alphanumerics"
+            )
     if len(names) != len(set(names)):
-        return bad("Messages must not contain documents with the same name")
+        return validation_error("Messages must not contain documents with the same name")
     return None
 
 
@@ -180,34 +184,40 @@ def _calls(model: str, body: Json) -> Refusal | None:
         results = [b["toolResult"] for b in message["content"] if "toolResult" in b]
         ids = [result["toolUseId"] for result in results]
         if message["role"] == "user" and sorted(ids) != sorted(owed):
-            return bad("Expected toolResult blocks for the following Ids: " + ", ".join(owed))
+            return validation_error(
+                "Expected toolResult blocks for the following Ids: " + ", ".join(owed)
+            )
         if any(r.get("status") == "error" and not r["content"] for r in results):
-            return bad("A tool result with status error needs content")
+            return validation_error("A tool result with status error needs content")
         if any(not r["content"] for r in results):
-            return bad("The content field of a tool result is empty")
+            return validation_error("The content field of a tool result is empty")
         owed = [b["toolUse"]["toolUseId"] for b in message["content"] if "toolUse" in b]
         if len(owed) != len(set(owed)):
-            return bad("duplicate tool use ids")
+            return validation_error("duplicate tool use ids")
     if owed:
-        return bad("Expected toolResult blocks for the following Ids: " + ", ".join(owed))
+        return validation_error(
+            "Expected toolResult blocks for the following Ids: " + ", ".join(owed)
+        )
     config = body.get("toolConfig")
     if config is None and (_blocks(body, "toolUse") or _blocks(body, "toolResult")):
-        return bad(
+        return validation_error(
             "The toolConfig field must be defined when using toolUse and toolResult content blocks."
         )
     if config is not None:
         names = [tool["toolSpec"]["name"] for tool in config["tools"] if "toolSpec" in tool]
         if len(names) != len(set(names)):
-            return bad("The tool names must be unique")
+            return validation_error("The tool names must be unique")
         expected = config.get("toolChoice", {}).get("tool", {}).get("name")
         if expected is not None and expected not in names:
-            return bad("The tool of toolChoice is not among the tools")
+            return validation_error("The tool of toolChoice is not among the tools")
         for tool in config["tools"]:
             spec = tool.get("toolSpec", {})
             if spec and spec["inputSchema"]["json"].keys() & {"oneOf", "allOf", "anyOf"}:
-                return bad("inputSchema.json does not support oneOf, allOf, or anyOf at its root")
+                return validation_error(
+                    "inputSchema.json does not support oneOf, allOf, or anyOf at its root"
+                )
             if spec and spec["inputSchema"]["json"].get("type") != "object":
-                return bad("The type of a tool's inputSchema must be object")
+                return validation_error("The type of a tool's inputSchema must be object")
     return None
 
 
@@ -219,9 +229,9 @@ def _marks(model: str, body: Json) -> Refusal | None:
     ]
     marks = sum("cachePoint" in item for items in lists for item in items)
     if marks > 4:
-        return bad("too many cachePoint blocks")
+        return validation_error("too many cachePoint blocks")
     if any(items and "cachePoint" in items[0] for items in lists):
-        return bad("a cachePoint can not be first")
+        return validation_error("a cachePoint can not be first")
     return None
 
 
@@ -241,7 +251,7 @@ def _thoughts(model: str, body: Json) -> Refusal | None:
                 reasoning_text["text"]
             ):
                 where = f"messages.{number}.content.{place}"
-                return bad(
+                return validation_error(
                     "The model returned the following errors: "
                     f"{where}: Invalid `signature` in `thinking` block"
                 )
@@ -252,32 +262,36 @@ def _by_model(model: str, body: Json) -> Refusal | None:
     family = "claude" if "claude" in model else "nova" if "nova" in model else ""
     more = body.get("additionalModelRequestFields", {})
     if unknown := more.keys() - _OWN.get(family, set()):
-        return bad(f"extraneous key {sorted(unknown)} is not permitted")
+        return validation_error(f"extraneous key {sorted(unknown)} is not permitted")
     if family == "claude":
         return _claude(model, body, more)
     if not family:
-        return _plain(body)
+        return _unsupported_status(body)
     return None
 
 
-def _plain(body: Json) -> Refusal | None:
+def _unsupported_status(body: Json) -> Refusal | None:
     if any("status" in result for result in _blocks(body, "toolResult")):
-        return bad("This model doesn't support the status field. Remove status and try again.")
+        return validation_error(
+            "This model doesn't support the status field. Remove status and try again."
+        )
     for message in body["messages"]:
         names = {name for block in message["content"] for name in block}
         if "toolResult" in names and len(names) > 1:
-            return bad(
+            return validation_error(
                 "Conversation blocks and tool result blocks cannot be provided in the same turn."
             )
     if "toolChoice" in body.get("toolConfig", {}):
         choice = body["toolConfig"]["toolChoice"]
         if "auto" not in choice:
-            return bad("This model doesn't support the toolConfig.toolChoice field.")
+            return validation_error("This model doesn't support the toolConfig.toolChoice field.")
     if "outputConfig" in body:
-        return bad("This model doesn't support outputConfig")
+        return validation_error("This model doesn't support outputConfig")
     everything = repr(body)
     if "cachePoint" in everything:
-        return bad("You invoked an unsupported model or your request did not allow caching.")
+        return validation_error(
+            "You invoked an unsupported model or your request did not allow caching."
+        )
     return None
 
 
@@ -286,27 +300,27 @@ def _claude(model: str, body: Json, more: Json) -> Refusal | None:
     newest = "opus-5" in model
     thinking = more.get("thinking", {}).get("type")
     if newest and config.keys() & {"temperature", "topP"}:
-        return bad("`temperature` is deprecated for this model.")
+        return validation_error("`temperature` is deprecated for this model.")
     if newest and "top_k" in more:
-        return bad("`top_k` is deprecated for this model.")
+        return validation_error("`top_k` is deprecated for this model.")
     if thinking == "enabled":
         if newest:
-            return bad("thinking.type: enabled is not supported by this model")
+            return validation_error("thinking.type: enabled is not supported by this model")
         budget = more["thinking"]["budget_tokens"]
         if budget < 1024 or budget >= config.get("maxTokens", 4096):
-            return bad("`max_tokens` must be greater than `thinking.budget_tokens`")
+            return validation_error("`max_tokens` must be greater than `thinking.budget_tokens`")
         if body.get("toolConfig", {}).get("toolChoice", {}).keys() & {"any", "tool"}:
-            return bad("Thinking may not be enabled when tool_choice forces tool use.")
+            return validation_error("Thinking may not be enabled when tool_choice forces tool use.")
     if thinking == "adaptive" and not newest:
-        return bad("thinking.type: adaptive is not supported by this model")
+        return validation_error("thinking.type: adaptive is not supported by this model")
     if thinking in {"enabled", "adaptive"} and config.get("temperature", 1) != 1:
-        return bad("`temperature` may only be set to 1 when thinking is enabled.")
+        return validation_error("`temperature` may only be set to 1 when thinking is enabled.")
     if "effort" in body.get("outputConfig", {}) and not newest:
-        return bad("This model does not support the effort parameter.")
+        return validation_error("This model does not support the effort parameter.")
     if body["messages"][-1]["role"] == "assistant":
         if newest:
-            return bad("This model does not support assistant message prefill.")
+            return validation_error("This model does not support assistant message prefill.")
         last = body["messages"][-1]["content"][-1]
         if "text" in last and last["text"] != last["text"].rstrip():
-            return bad("final assistant content cannot end with trailing whitespace")
+            return validation_error("final assistant content cannot end with trailing whitespace")
     return None

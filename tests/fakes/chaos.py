@@ -65,7 +65,7 @@ class FaultyExchange:
 Fault = Callable[[FaultyExchange], Awaitable[None]]
 
 
-async def _hang(turn: FaultyExchange) -> None:
+async def _never_answer(turn: FaultyExchange) -> None:
     await asyncio.sleep(FOREVER_S)
 
 
@@ -343,7 +343,7 @@ _503 = _status(503, "server_error", "Overloaded", "server_is_overloaded")
 
 FAULTS: dict[str, Fault] = {
     "ok": FaultyExchange.ok,
-    "hang": _hang,
+    "hang": _never_answer,
     "rst": _rst,
     "close": _close,
     "garbage": _garbage,

@@ -41,21 +41,21 @@ class StrictCohere(Server):
             return True
         if body["stream"]:
             return await self._stream(body, say, out)
-        await out.reply(200, _whole(body, say), {"x-debug-trace-id": "co-1"})
+        await out.reply(200, _chat_response(body, say), {"x-debug-trace-id": "co-1"})
         return True
 
     def _refusal(self, request: RecordedRequest) -> Refusal | None:
         if request.headers.get("authorization") != f"Bearer {self.key}":
-            return rules.bad("invalid api token", 401)
+            return rules.invalid_request("invalid api token", 401)
         if request.method != "POST" or request.path not in {"/v2/chat", EMBED}:
-            return rules.bad("404 page not found", 404)
+            return rules.invalid_request("404 page not found", 404)
         if not isinstance(request.body, dict):
-            return rules.bad("invalid json syntax")
+            return rules.invalid_request("invalid json syntax")
         embeds = request.path == EMBED
         refused = rules.embed_refusal(request.body) if embeds else rules.refusal(request.body)
         known = rules.EMBEDDERS if embeds else rules.MODELS
         if refused is None and request.body["model"] not in known:
-            return rules.bad(f"model '{request.body['model']}' not found", 404)
+            return rules.invalid_request(f"model '{request.body['model']}' not found", 404)
         return refused
 
     async def _stream(self, body: Json, say: ScriptedAnswer, out: ResponseWriter) -> bool:
@@ -142,7 +142,7 @@ def _call(call: Call, number: int) -> Json:
     return {"id": call.id or f"{call.name}_{number}", "type": "function", "function": function}
 
 
-def _whole(body: Json, say: ScriptedAnswer) -> Json:
+def _chat_response(body: Json, say: ScriptedAnswer) -> Json:
     message: Json = {"role": "assistant", "content": _content(body, say)}
     if say.calls:
         message["tool_plan"] = say.text

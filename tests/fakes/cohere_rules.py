@@ -89,26 +89,30 @@ def embed_type_refusal(body: Json) -> Refusal | None:
 def _embedded(body: Json) -> Refusal | None:
     names = [name for name in ("texts", "images", "inputs") if name in body]
     if "model" not in body or "input_type" not in body or len(names) != 1:
-        return bad("model, input_type and one of texts, images, inputs are required")
+        return invalid_request("model, input_type and one of texts, images, inputs are required")
     inputs, newest = body[names[0]], body["model"] == EMBEDDERS[0]
     if not inputs:
-        return bad(f"invalid request: {names[0]} must not be empty")
+        return invalid_request(f"invalid request: {names[0]} must not be empty")
     if len(inputs) > 96:
-        return bad(f"invalid request: number of {names[0]} must be at most 96")
+        return invalid_request(f"invalid request: number of {names[0]} must be at most 96")
     if (names == ["images"]) != (body["input_type"] == "image"):
-        return bad("invalid request: input_type image is for images, and they for it")
+        return invalid_request("invalid request: input_type image is for images, and they for it")
     if names == ["images"] and not newest and len(inputs) > 1:
-        return bad("invalid request: number of images must be at most 1")
+        return invalid_request("invalid request: number of images must be at most 1")
     if any(not _PICTURE.fullmatch(image) for image in body.get("images", ())):
-        return bad("invalid request: an image must be a data URI")
+        return invalid_request("invalid request: an image must be a data URI")
     if not newest and ("output_dimension" in body or "inputs" in body):
-        return bad("invalid request: output_dimension and inputs are for embed-v4 and newer")
+        return invalid_request(
+            "invalid request: output_dimension and inputs are for embed-v4 and newer"
+        )
     if body.get("output_dimension", 256) not in {256, 512, 1024, 1536}:
-        return bad("invalid request: output_dimension must be one of 256, 512, 1024, 1536")
+        return invalid_request(
+            "invalid request: output_dimension must be one of 256, 512, 1024, 1536"
+        )
     return None
 
 
-def bad(message: str, status: int = 400) -> Refusal:
+def invalid_request(message: str, status: int = 400) -> Refusal:
     """A refusal in Cohere's words."""
     return Refusal(status, "", message)
 
@@ -121,7 +125,7 @@ def refusal(body: Json) -> Refusal | None:
 
 def _fields(body: Json) -> Refusal | None:
     if "model" not in body or "messages" not in body or "stream" not in body:
-        return bad("model, messages and stream are required")
+        return invalid_request("model, messages and stream are required")
     return _field_refusal(body, _FIELDS | {"stream"}, _TYPES)
 
 
@@ -129,16 +133,18 @@ def _field_refusal(body: Json, fields: set[str], types: Json) -> Refusal | None:
     """Why a field would be refused by itself."""
     unknown = body.keys() - fields
     if unknown:
-        return bad(f"unknown field: parameter {sorted(unknown)[0]!r} is not a valid field", 422)
+        return invalid_request(
+            f"unknown field: parameter {sorted(unknown)[0]!r} is not a valid field", 422
+        )
     for name, kind in types.items():
         if name not in body:
             continue
         try:
             parsed = pydantic.TypeAdapter(kind).validate_python(body[name], strict=False)
         except pydantic.ValidationError as error:
-            return bad(f"invalid request: {name}: {error}", 422)
+            return invalid_request(f"invalid request: {name}: {error}", 422)
         if extra := _extra(parsed, name):
-            return bad(f"unknown field: {extra}", 422)
+            return invalid_request(f"unknown field: {extra}", 422)
     return None
 
 
@@ -162,48 +168,54 @@ def _extra(value: Any, at: str) -> str:
 def _ranges(body: Json) -> Refusal | None:
     for name, (least, most) in _RANGES.items():
         if name in body and not least <= body[name] <= most:
-            return bad(f"invalid request: {name} must be between {least} and {most} inclusive.")
+            return invalid_request(
+                f"invalid request: {name} must be between {least} and {most} inclusive."
+            )
     if len(body.get("stop_sequences", [])) > 5:
-        return bad("invalid request: stop_sequences can have at most 5 items")
+        return invalid_request("invalid request: stop_sequences can have at most 5 items")
     budget = body.get("thinking", {}).get("token_budget")
     if budget is not None and budget < 1:
-        return bad("invalid request: token_budget must be positive")
+        return invalid_request("invalid request: token_budget must be positive")
     if body.get("thinking") and "reasoning" not in body["model"]:
-        return bad("thinking is not supported by this model")
+        return invalid_request("thinking is not supported by this model")
     return None
 
 
 def _messages(body: Json) -> Refusal | None:
     messages = body["messages"]
-    if "vision" not in body["model"] and any(map(_shows, messages)):
-        return bad("invalid request: image content is not supported for this model")
+    if "vision" not in body["model"] and any(map(_has_content, messages)):
+        return invalid_request("invalid request: image content is not supported for this model")
     if not messages:
-        return bad("invalid request: message must be at least 1 token long")
+        return invalid_request("invalid request: message must be at least 1 token long")
     if messages[-1]["role"] not in {"user", "tool"}:
-        return bad("invalid request: the last message must be from the user or a tool")
+        return invalid_request("invalid request: the last message must be from the user or a tool")
     owed: list[str] = []
     for place, message in enumerate(messages):
         if message["role"] == "tool":
             if message["tool_call_id"] not in owed:
-                return bad("invalid request: tool_call_id of a tool message is not owed")
+                return invalid_request(
+                    "invalid request: tool_call_id of a tool message is not owed"
+                )
             owed.remove(message["tool_call_id"])
             if not message["content"]:
-                return bad("invalid request: a tool message must have content")
+                return invalid_request("invalid request: a tool message must have content")
             continue
         if owed:
-            return bad(f"invalid request: messages[{place}]: results of {owed} are missing")
+            return invalid_request(
+                f"invalid request: messages[{place}]: results of {owed} are missing"
+            )
         if message["role"] == "assistant":
             owed = [call["id"] for call in message.get("tool_calls") or ()]
             if "tool_plan" in message and not owed:
-                return bad("invalid request: tool_plan without tool_calls")
+                return invalid_request("invalid request: tool_plan without tool_calls")
             if not owed and not message.get("content"):
-                return bad("invalid request: an assistant message must have content")
+                return invalid_request("invalid request: an assistant message must have content")
         elif not message["content"]:
-            return bad(f"invalid request: messages[{place}] must have content")
-    return bad("invalid request: results are missing") if owed else None
+            return invalid_request(f"invalid request: messages[{place}] must have content")
+    return invalid_request("invalid request: results are missing") if owed else None
 
 
-def _shows(message: Json) -> bool:
+def _has_content(message: Json) -> bool:
     content = message.get("content")
     return isinstance(content, list) and any(item["type"] == "image_url" for item in content)
 
@@ -211,18 +223,20 @@ def _shows(message: Json) -> bool:
 def _tools(body: Json) -> Refusal | None:
     tools = body.get("tools")
     if tools is not None and not tools:
-        return bad("invalid request: tools must not be empty")
+        return invalid_request("invalid request: tools must not be empty")
     if "tool_choice" in body and not tools:
-        return bad("invalid request: tool_choice needs tools")
+        return invalid_request("invalid request: tool_choice needs tools")
     if body.get("tool_choice", "NONE") not in {"REQUIRED", "NONE"}:
-        return bad("invalid request: tool_choice must be REQUIRED or NONE")
+        return invalid_request("invalid request: tool_choice must be REQUIRED or NONE")
     names = [tool["function"]["name"] for tool in tools or ()]
     if len(names) != len(set(names)):
-        return bad("invalid request: tool names must be unique")
+        return invalid_request("invalid request: tool names must be unique")
     return None
 
 
 def _output(body: Json) -> Refusal | None:
     if "response_format" in body and (body.get("tools") or body.get("documents")):
-        return bad("invalid request: response_format is not supported with tools or documents")
+        return invalid_request(
+            "invalid request: response_format is not supported with tools or documents"
+        )
     return None

@@ -43,7 +43,7 @@ def _chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> byt
     return _data({**head, "choices": [choice], **more})
 
 
-def _named(value: dict[str, Any]) -> bytes:
+def _named_event(value: dict[str, Any]) -> bytes:
     return _data(value, value["type"])
 
 
@@ -79,13 +79,13 @@ _USAGE = {"input_tokens": 3, "output_tokens": 4}
 MESSAGES = DialectAnswers(
     whole={**_HEAD, "content": [{"type": "text", "text": TEXT}], **_ENDS, "usage": _USAGE},
     events=(
-        _named(
+        _named_event(
             {
                 "type": "message_start",
                 "message": {**_HEAD, "content": [], **dict.fromkeys(_ENDS), "usage": _USAGE},
             }
         )
-        + _named(
+        + _named_event(
             {
                 "type": "content_block_start",
                 "index": 0,
@@ -93,7 +93,7 @@ MESSAGES = DialectAnswers(
             }
         ),
         *(
-            _named(
+            _named_event(
                 {
                     "type": "content_block_delta",
                     "index": 0,
@@ -104,11 +104,11 @@ MESSAGES = DialectAnswers(
         ),
     ),
     ending=(
-        _named({"type": "content_block_stop", "index": 0}),
-        _named({"type": "message_delta", "delta": _ENDS, "usage": {"output_tokens": 4}}),
-        _named({"type": "message_stop"}),
+        _named_event({"type": "content_block_stop", "index": 0}),
+        _named_event({"type": "message_delta", "delta": _ENDS, "usage": {"output_tokens": 4}}),
+        _named_event({"type": "message_stop"}),
     ),
-    error=_named({"type": "error", "error": {"type": "api_error", "message": "it broke"}}),
+    error=_named_event({"type": "error", "error": {"type": "api_error", "message": "it broke"}}),
     wrong_shape={"type": "message", "content": {"text": "much"}},
-    keepalive=_named({"type": "ping"}),
+    keepalive=_named_event({"type": "ping"}),
 )

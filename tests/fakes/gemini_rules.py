@@ -131,7 +131,7 @@ def _contents(body: dict[str, Any], model: str) -> Iterator[str]:
             yield "Please ensure that multiturn requests alternate between user and model."
     yield from _pairs(contents)
     if model.startswith("gemini-3"):
-        yield from _signed(contents)
+        yield from _missing_signatures(contents)
 
 
 def _part(part: dict[str, Any]) -> Iterator[str]:
@@ -182,7 +182,7 @@ def _pairs(contents: list[dict[str, Any]]) -> Iterator[str]:
             yield "Please ensure that function call turn comes immediately after a user turn."
 
 
-def _signed(contents: list[dict[str, Any]]) -> Iterator[str]:
+def _missing_signatures(contents: list[dict[str, Any]]) -> Iterator[str]:
     current = max(
         n
         for n, content in enumerate(contents)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from tests.fakes.ollama_rules import bad, refusal
+from tests.fakes.ollama_rules import invalid_request, refusal
 from tests.fakes.script import Refusal, Script, ScriptedAnswer
 from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 from tests.fakes.templates import template_refusal
@@ -51,7 +51,7 @@ class StrictOllama(Server):
         if name not in self.models:
             return Refusal(404, "", f"model '{name}' not found")
         reason = template_refusal(name, request.body.get("messages") or [])
-        return bad(reason) if reason else refusal(request.path, request.body, _THINKING)
+        return invalid_request(reason) if reason else refusal(request.path, request.body, _THINKING)
 
     async def _answer(self, request: RecordedRequest, out: ResponseWriter) -> bool:
         body = request.body
@@ -62,7 +62,7 @@ class StrictOllama(Server):
             await out.reply(say.error.status, {"error": say.error.message})
             return True
         if body.get("stream") is False:
-            await out.reply(200, _whole(request.path, body, say))
+            await out.reply(200, _response_body(request.path, body, say))
             return True
         return await _stream(request.path, body, say, out)
 
@@ -80,7 +80,7 @@ def _prompts_and_results(body: dict[str, Any]) -> tuple[list[str], list[str]]:
     return users, [m["content"] for m in messages[since:] if m["role"] == "tool"]
 
 
-def _figures(say: ScriptedAnswer) -> dict[str, Any]:
+def _counts_and_durations(say: ScriptedAnswer) -> dict[str, Any]:
     counts = {"prompt_eval_count": say.input_tokens, "eval_count": say.output_tokens}
     names = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")
     return {**counts, **dict.fromkeys(names, 1_000_000)}
@@ -98,27 +98,27 @@ def _calls(say: ScriptedAnswer) -> list[dict[str, Any]]:
     return [{"function": {"name": call.name, "arguments": call.object}} for call in say.calls]
 
 
-def _thought(body: dict[str, Any], say: ScriptedAnswer) -> str:
+def _thinking_text(body: dict[str, Any], say: ScriptedAnswer) -> str:
     return say.reasoning if body.get("think") is not False else ""
 
 
-def _whole(path: str, body: dict[str, Any], say: ScriptedAnswer) -> dict[str, Any]:
+def _response_body(path: str, body: dict[str, Any], say: ScriptedAnswer) -> dict[str, Any]:
     fields: dict[str, Any] = {"content": say.text}
-    if thought := _thought(body, say):
+    if thought := _thinking_text(body, say):
         fields["thinking"] = thought
     if say.calls:
         fields["tool_calls"] = _calls(say)
-    end = {"done": True, "done_reason": say.finish or "stop", **_figures(say)}
+    end = {"done": True, "done_reason": say.finish or "stop", **_counts_and_durations(say)}
     return {**_row(path, body, **fields), **end}
 
 
 def _lines(path: str, body: dict[str, Any], say: ScriptedAnswer) -> Iterator[dict[str, Any]]:
-    for name, text in (("thinking", _thought(body, say)), ("content", say.text)):
+    for name, text in (("thinking", _thinking_text(body, say)), ("content", say.text)):
         for start in range(0, len(text), say.piece):
             yield _row(path, body, **{name: text[start : start + say.piece]})
     for call in _calls(say):
         yield _row(path, body, tool_calls=[call])
-    end = {"done": True, "done_reason": say.finish or "stop", **_figures(say)}
+    end = {"done": True, "done_reason": say.finish or "stop", **_counts_and_durations(say)}
     yield {**_row(path, body), **end}
 
 

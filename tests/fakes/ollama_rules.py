@@ -21,7 +21,7 @@ _MORE = {"shift", "truncate", "min_p"}
 _ROLES = {"system", "user", "assistant", "tool"}
 
 
-def bad(message: str, status: int = 400) -> Refusal:
+def invalid_request(message: str, status: int = 400) -> Refusal:
     """A refusal in Ollama's words."""
     return Refusal(status, "", message)
 
@@ -36,15 +36,15 @@ def refusal(path: str, body: dict[str, Any], thinks: tuple[str, ...] = ()) -> Re
         shape.model_validate(body, strict=False)
     except ValidationError as error:
         first = error.errors()[0]
-        return bad(f"json: cannot unmarshal {first['loc']}: {first['msg']}")
+        return invalid_request(f"json: cannot unmarshal {first['loc']}: {first['msg']}")
     unknown = set(body) - set(shape.model_fields) - _MORE
     if unknown:
-        return bad(f"unknown field {sorted(unknown)}")
+        return invalid_request(f"unknown field {sorted(unknown)}")
     options = _options(body.get("options") or {})
     if options is not None:
         return options
     if body.get("think") and thinks and not body["model"].startswith(thinks):
-        return bad(f'"{body["model"]}" does not support thinking')
+        return invalid_request(f'"{body["model"]}" does not support thinking')
     for message in body.get("messages") or ():
         if (rendered_message := _message(message)) is not None:
             return rendered_message
@@ -54,31 +54,31 @@ def refusal(path: str, body: dict[str, Any], thinks: tuple[str, ...] = ()) -> Re
 def _options(options: dict[str, Any]) -> Refusal | None:
     for name in ("num_predict", "num_ctx", "seed", "top_k"):
         if type(options.get(name, 0)) is not int:
-            return bad(f'option "{name}" must be of type integer')
+            return invalid_request(f'option "{name}" must be of type integer')
     for name in ("temperature", "top_p", "repeat_penalty"):
         if type(options.get(name, 0)) not in {int, float}:
-            return bad(f'option "{name}" must be of type float32')
+            return invalid_request(f'option "{name}" must be of type float32')
     if not isinstance(options.get("stop", []), list):
-        return bad('option "stop" must be of type array')
+        return invalid_request('option "stop" must be of type array')
     return None
 
 
 def _message(message: dict[str, Any]) -> Refusal | None:
     if message.get("role") not in _ROLES:
-        return bad("invalid role")
+        return invalid_request("invalid role")
     if not isinstance(message.get("content", ""), str):
-        return bad(
+        return invalid_request(
             "json: cannot unmarshal array into Go struct field Message.content of type string"
         )
     known = {"role", "content", "thinking", "images", "tool_calls", "tool_name"}
     if unknown := set(message) - known:
-        return bad(f"unknown field {sorted(unknown)}")
+        return invalid_request(f"unknown field {sorted(unknown)}")
     for call in message.get("tool_calls") or ():
         if not isinstance(call["function"]["arguments"], dict):
-            return bad("json: cannot unmarshal string into Go struct field .arguments")
+            return invalid_request("json: cannot unmarshal string into Go struct field .arguments")
     for image in message.get("images") or ():
         try:
             base64.b64decode(image, validate=True)
         except (binascii.Error, ValueError):
-            return bad("illegal base64 data at input byte 0")
+            return invalid_request("illegal base64 data at input byte 0")
     return None

@@ -79,7 +79,7 @@ class StrictOpenAI(Server):
         }
         if body.get("stream"):
             return await responses.stream(body, say, usage, out)
-        answer = responses.whole(body, say, usage)
+        answer = responses.response_object(body, say, usage)
         await out.reply(200, answer, {"x-request-id": "req_upstream_1"})
         return True
 

@@ -21,7 +21,7 @@ from openai.types.image_generate_params import ImageGenerateParamsBase
 
 from tests.fakes.forms import form_of
 from tests.fakes.openai import CREATED, KEY
-from tests.fakes.openai_rules import bad
+from tests.fakes.openai_rules import invalid_request
 from tests.fakes.script import Refusal
 from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 from tests.fakes.shape import problems
@@ -90,7 +90,7 @@ class StrictMedia(Server):
         if request.path == "/v1/audio/speech":
             return await _speech(out)
         if request.path.startswith("/v1/audio/"):
-            return await _words(fields, out)
+            return await _transcribe_audio(fields, out)
         result = {"flagged": False, "categories": {}, "category_scores": {}}
         await out.reply(
             200, {"id": "modr-1", "model": "omni-moderation-latest", "results": [result]}
@@ -106,7 +106,9 @@ class StrictMedia(Server):
                 return await _refuse(out, refused)
             file = self._file(fields) if what == "files" else self._batch(fields)
             if file is None:
-                return await _refuse(out, bad("Invalid input_file_id.", "input_file_id"))
+                return await _refuse(
+                    out, invalid_request("Invalid input_file_id.", "input_file_id")
+                )
             shelf[file["id"]] = file
             await out.reply(200, file)
             return True
@@ -189,10 +191,10 @@ def _together(answers: list[dict[str, Any]]) -> dict[str, Any]:
 def _fields(request: RecordedRequest) -> tuple[dict[str, Any], Refusal | None]:
     if (shape := _JSON.get(request.path)) is not None:
         if not isinstance(request.body, dict):
-            return {}, bad("We could not parse the JSON body.")
+            return {}, invalid_request("We could not parse the JSON body.")
         rest = {name: value for name, value in request.body.items() if name != "stream"}
         found_problems = problems(rest, shape)
-        return request.body, bad(
+        return request.body, invalid_request(
             found_problems[0].detail, found_problems[0].bracketed()
         ) if found_problems else None
     shape = _FORMS.get(request.path)
@@ -202,7 +204,7 @@ def _fields(request: RecordedRequest) -> tuple[dict[str, Any], Refusal | None]:
     unknown = fields.keys() - shape.__annotations__.keys() - {"stream"}
     missing = shape.__required_keys__ - fields.keys()
     if unknown or missing:
-        return {}, bad(f"Unknown or missing parameter: {sorted(unknown | missing)[0]}")
+        return {}, invalid_request(f"Unknown or missing parameter: {sorted(unknown | missing)[0]}")
     return fields, None
 
 
@@ -234,7 +236,7 @@ async def _speech(out: ResponseWriter) -> bool:
     return True
 
 
-async def _words(fields: dict[str, Any], out: ResponseWriter) -> bool:
+async def _transcribe_audio(fields: dict[str, Any], out: ResponseWriter) -> bool:
     token_usage = {"type": "tokens", "input_tokens": 14, "output_tokens": 4, "total_tokens": 18}
     usage = {**token_usage, "input_token_details": {"text_tokens": 0, "audio_tokens": 14}}
     if fields["model"] == "whisper-1":

@@ -12,7 +12,7 @@ from openai.types.completion_create_params import CompletionCreateParamsBase
 from openai.types.embedding_create_params import EmbeddingCreateParams
 
 from tests.fakes.openai import CREATED, KEY
-from tests.fakes.openai_rules import bad
+from tests.fakes.openai_rules import invalid_request
 from tests.fakes.script import Refusal, Script, ScriptedAnswer
 from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 from tests.fakes.shape import problems
@@ -26,17 +26,19 @@ def completion_refusal(body: dict[str, Any]) -> Refusal | None:
     rest = {name: value for name, value in body.items() if name != "stream"}
     found_problems = problems(rest, CompletionCreateParamsBase)
     if found_problems:
-        return bad(
+        return invalid_request(
             f"{found_problems[0].bracketed()}: {found_problems[0].detail}",
             found_problems[0].bracketed(),
         )
     if body.get("stream_options") is not None and not body.get("stream"):
-        return bad("'stream_options' is only allowed when 'stream' is enabled.", "stream_options")
+        return invalid_request(
+            "'stream_options' is only allowed when 'stream' is enabled.", "stream_options"
+        )
     stop = body.get("stop")
     if isinstance(stop, list) and len(stop) > 4:
-        return bad("Invalid 'stop': array too long.", "stop")
+        return invalid_request("Invalid 'stop': array too long.", "stop")
     if not 0 <= (body.get("logprobs") or 0) <= 5:
-        return bad("Invalid 'logprobs': must be between 0 and 5.", "logprobs")
+        return invalid_request("Invalid 'logprobs': must be between 0 and 5.", "logprobs")
     return None
 
 
@@ -44,15 +46,15 @@ def embedding_refusal(body: dict[str, Any]) -> Refusal | None:
     """Why the service would refuse to make embeddings; None if it would not."""
     found_problems = problems(body, EmbeddingCreateParams)
     if found_problems:
-        return bad(
+        return invalid_request(
             f"{found_problems[0].bracketed()}: {found_problems[0].detail}",
             found_problems[0].bracketed(),
         )
     inputs = body["input"] if isinstance(body["input"], list) else [body["input"]]
     if not inputs or any(item in ("", []) for item in inputs) or len(inputs) > 2048:
-        return bad("'$.input' is invalid. Please check the API reference.", "input")
+        return invalid_request("'$.input' is invalid. Please check the API reference.", "input")
     if body.get("dimensions") and body["model"].endswith("ada-002"):
-        return bad("This model does not support specifying dimensions.", "dimensions")
+        return invalid_request("This model does not support specifying dimensions.", "dimensions")
     return None
 
 
@@ -94,7 +96,7 @@ class StrictOlderOpenAI(Server):
         if request.headers.get("authorization") != f"Bearer {self.key}":
             return Refusal(401, "invalid_request_error", "Incorrect API key", "invalid_api_key")
         if not isinstance(request.body, dict):
-            return bad("We could not parse the JSON body.")
+            return invalid_request("We could not parse the JSON body.")
         model = str(request.body.get("model"))
         served = {"/v1/completions": COMPLETION_MODELS, "/v1/embeddings": EMBEDDING_MODELS}
         if request.path not in served:

@@ -26,7 +26,7 @@ _RANGES = {
 }
 
 
-def bad(message: str, param: str | None = None, code: str | None = None) -> Refusal:
+def invalid_request(message: str, param: str | None = None, code: str | None = None) -> Refusal:
     """A 400 in OpenAI's words."""
     return Refusal(400, "invalid_request_error", message, code, param)
 
@@ -61,11 +61,11 @@ def compatible_refusal(preset: str, body: dict[str, Any]) -> Refusal | None:
     model = body["model"]
     for name in _UNKNOWN_FIELDS.get(preset, ()):
         if name in body:
-            return bad(f"property '{name}' is unsupported", name)
+            return invalid_request(f"property '{name}' is unsupported", name)
     for pattern, names in _BY_MODEL.get(preset, ()):
         for name in names:
             if re.match(pattern, model) and body.get(name) is not None:
-                return bad(f"Model {model} does not support parameter {name}.", name)
+                return invalid_request(f"Model {model} does not support parameter {name}.", name)
     return refusal(body) if preset in {"openai", "azure_openai", "azure-openai-v1"} else None
 
 
@@ -78,17 +78,19 @@ def deepseek_refusal(body: dict[str, Any]) -> Refusal | None:
         plain.pop("stop")  # four times as many as OpenAI takes
     for message in plain.get("messages") or ():
         if isinstance(message.get("content"), list):
-            return bad("Failed to deserialize: invalid type: sequence, expected a string")
+            return invalid_request(
+                "Failed to deserialize: invalid type: sequence, expected a string"
+            )
     stripped = [_without_thoughts(m) for m in plain.get("messages") or ()]
     refused = refusal({**plain, "messages": stripped})
     if refused is not None:
         return refused
     form = body.get("response_format") or {}
     if form.get("type") == "json_schema":
-        return bad("This response_format type is unavailable now")
+        return invalid_request("This response_format type is unavailable now")
     effort = body.get("reasoning_effort")
     if effort not in {None, "low", "medium", "high", "max", "xhigh", "minimal"}:
-        return bad(f"reasoning_effort: unknown variant `{effort}`")
+        return invalid_request(f"reasoning_effort: unknown variant `{effort}`")
     return _thoughts(body)
 
 
@@ -103,7 +105,9 @@ def _thoughts(body: dict[str, Any]) -> Refusal | None:
     for message in body["messages"]:
         called = message["role"] == "assistant" and message.get("tool_calls")
         if called and not message.get("reasoning_content"):
-            return bad("The reasoning_content in the thinking mode must be passed back to the API")
+            return invalid_request(
+                "The reasoning_content in the thinking mode must be passed back to the API"
+            )
     return None
 
 
@@ -111,7 +115,9 @@ def _shape(body: dict[str, Any]) -> Refusal | None:
     allowed = {"stream": bool}
     rest = {k: v for k, v in body.items() if k not in allowed}
     if not isinstance(body.get("stream"), bool | None):
-        return bad("Invalid type for 'stream': expected a boolean.", "stream", "invalid_type")
+        return invalid_request(
+            "Invalid type for 'stream': expected a boolean.", "stream", "invalid_type"
+        )
     found_problems = [
         problem
         for problem in problems(rest, CompletionCreateParamsBase)
@@ -123,14 +129,18 @@ def _shape(body: dict[str, Any]) -> Refusal | None:
 def _to_refusal(problem: Problem) -> Refusal:
     where = problem.bracketed()
     if problem.kind == "extra" and len(problem.path) == 1:
-        return bad(f"Unrecognized request argument supplied: {where}")
+        return invalid_request(f"Unrecognized request argument supplied: {where}")
     if problem.kind == "extra":
-        return bad(f"Unknown parameter: '{where}'.", where, "unknown_parameter")
+        return invalid_request(f"Unknown parameter: '{where}'.", where, "unknown_parameter")
     if problem.kind == "missing":
-        return bad(f"Missing required parameter: '{where}'.", where, "missing_required_parameter")
+        return invalid_request(
+            f"Missing required parameter: '{where}'.", where, "missing_required_parameter"
+        )
     if problem.kind == "value":
-        return bad(f"Invalid value for '{where}': {problem.detail}.", where, "invalid_value")
-    return bad(f"Invalid type for '{where}': {problem.detail}.", where, "invalid_type")
+        return invalid_request(
+            f"Invalid value for '{where}': {problem.detail}.", where, "invalid_value"
+        )
+    return invalid_request(f"Invalid type for '{where}': {problem.detail}.", where, "invalid_type")
 
 
 def _ranges(body: dict[str, Any]) -> Refusal | None:
@@ -138,34 +148,36 @@ def _ranges(body: dict[str, Any]) -> Refusal | None:
         value = body.get(name)
         if value is not None and not low <= value <= high:
             message = f"Invalid '{name}': must be between {low} and {high}."
-            return bad(message, name, "integer_above_max_value")
+            return invalid_request(message, name, "integer_above_max_value")
     for name in ("max_tokens", "max_completion_tokens"):
         if body.get(name) is not None and body[name] < 1:
-            return bad(f"Invalid '{name}': too small.", name, "integer_below_min_value")
+            return invalid_request(f"Invalid '{name}': too small.", name, "integer_below_min_value")
     if "max_tokens" in body and "max_completion_tokens" in body:
-        return bad("Setting 'max_tokens' and 'max_completion_tokens' at once is not supported.")
+        return invalid_request(
+            "Setting 'max_tokens' and 'max_completion_tokens' at once is not supported."
+        )
     stop = body.get("stop")
     if isinstance(stop, list) and len(stop) > 4:
         message = f"Invalid 'stop': array too long. Expected at most 4, got {len(stop)}."
-        return bad(message, "stop", "array_above_max_length")
+        return invalid_request(message, "stop", "array_above_max_length")
     return None
 
 
 def _unsupported(name: str, instead: str = "") -> Refusal:
     message = f"Unsupported parameter: '{name}' is not supported with this model.{instead}"
-    return bad(message, name, "unsupported_parameter")
+    return invalid_request(message, name, "unsupported_parameter")
 
 
 def _model(body: dict[str, Any]) -> Refusal | None:
     model, effort = body["model"], body.get("reasoning_effort")
     if not _REASONING.match(model):
         if effort is not None:
-            return bad("Unrecognized request argument supplied: reasoning_effort")
+            return invalid_request("Unrecognized request argument supplied: reasoning_effort")
         return None
     if "max_tokens" in body:
         return _unsupported("max_tokens", " Use 'max_completion_tokens' instead.")
     if effort == "minimal" and not model.startswith("gpt-5-") and model != "gpt-5":
-        return bad(
+        return invalid_request(
             f"Unsupported value: 'reasoning_effort' does not support 'minimal' with {model}.",
             "reasoning_effort",
             "unsupported_value",
@@ -175,11 +187,11 @@ def _model(body: dict[str, Any]) -> Refusal | None:
         return None
     if effort == "none":
         message = "Unsupported value: 'reasoning_effort' does not support 'none'."
-        return bad(message, "reasoning_effort", "unsupported_value")
+        return invalid_request(message, "reasoning_effort", "unsupported_value")
     for name in ("temperature", "top_p"):
         if body.get(name) not in {None, 1}:
             message = f"Unsupported value: '{name}' does not support {body[name]} with this model."
-            return bad(message, name, "unsupported_value")
+            return invalid_request(message, name, "unsupported_value")
     refused = ("stop", "logprobs", "frequency_penalty", "presence_penalty", "logit_bias")
     return next((_unsupported(name) for name in refused if body.get(name)), None)
 
@@ -189,16 +201,18 @@ def _tools(body: dict[str, Any]) -> Refusal | None:
     if tools is None:
         for name in ("tool_choice", "parallel_tool_calls"):
             if body.get(name) is not None:
-                return bad(f"'{name}' is only allowed when 'tools' are specified.", name)
+                return invalid_request(
+                    f"'{name}' is only allowed when 'tools' are specified.", name
+                )
         return None
     if not tools:
-        return bad("[] is too short - 'tools'", "tools", "empty_array")
+        return invalid_request("[] is too short - 'tools'", "tools", "empty_array")
     for number, tool in enumerate(tools):
         name = (tool.get("function") or tool.get("custom"))["name"]
         if not _NAME.match(name):
             where = f"tools[{number}].function.name"
             message = f"Invalid '{where}': string does not match pattern '^[a-zA-Z0-9_-]+$'."
-            return bad(message, where, "invalid_value")
+            return invalid_request(message, where, "invalid_value")
         schema = (tool.get("function") or {}).get("parameters")
         if schema is not None and (refused := _parameters(schema, name)):
             return refused
@@ -206,9 +220,11 @@ def _tools(body: dict[str, Any]) -> Refusal | None:
     expected = choice.get("function", {}).get("name") if isinstance(choice, dict) else None
     names = [(tool.get("function") or tool.get("custom"))["name"] for tool in tools]
     if expected is not None and expected not in names:
-        return bad(f"Tool choice '{expected}' not found in 'tools' parameter.", "tool_choice")
+        return invalid_request(
+            f"Tool choice '{expected}' not found in 'tools' parameter.", "tool_choice"
+        )
     if _RESPONSES_ONLY.match(body["model"]) and body.get("reasoning_effort") != "none":
-        return bad(
+        return invalid_request(
             f"Function tools with reasoning_effort are not supported for {body['model']} in "
             "/v1/chat/completions. To use function tools, use /v1/responses or set "
             "reasoning_effort to 'none'.",
@@ -220,14 +236,14 @@ def _tools(body: dict[str, Any]) -> Refusal | None:
 def _parameters(schema: dict[str, Any], name: str) -> Refusal | None:
     for key in ("oneOf", "anyOf", "allOf", "enum", "not"):
         if key in schema:
-            return bad(
+            return invalid_request(
                 f"Invalid schema for function '{name}': schema must have type 'object' and not "
                 "have 'oneOf'/'anyOf'/'allOf'/'enum'/'not' at the top level.",
                 "tools[0].function.parameters",
                 "invalid_function_parameters",
             )
     if schema and schema.get("type") != "object":
-        return bad(
+        return invalid_request(
             f"Invalid schema for function '{name}': schema must be a JSON Schema of "
             f"'type: \"object\"', got 'type: \"{schema.get('type')}\"'.",
             "tools[0].function.parameters",
@@ -239,16 +255,18 @@ def _parameters(schema: dict[str, Any], name: str) -> Refusal | None:
 def _options(body: dict[str, Any]) -> Refusal | None:
     if body.get("stream_options") is not None and not body.get("stream"):
         message = "The 'stream_options' parameter is only allowed when 'stream' is enabled."
-        return bad(message, "stream_options")
+        return invalid_request(message, "stream_options")
     if body.get("top_logprobs") is not None and not body.get("logprobs"):
-        return bad("'top_logprobs' is only allowed when 'logprobs' is enabled.", "top_logprobs")
+        return invalid_request(
+            "'top_logprobs' is only allowed when 'logprobs' is enabled.", "top_logprobs"
+        )
     metadata = body.get("metadata") or {}
     if len(metadata) > 16 or any(len(k) > 64 or len(v) > 512 for k, v in metadata.items()):
-        return bad("Invalid 'metadata': too many or too long.", "metadata")
+        return invalid_request("Invalid 'metadata': too many or too long.", "metadata")
     for name, most in (("safety_identifier", 64), ("user", 64), ("prompt_cache_key", 64)):
         if len(body.get(name) or "") > most:
             message = f"Invalid '{name}': string too long. Expected at most {most} characters."
-            return bad(message, name, "string_above_max_length")
+            return invalid_request(message, name, "string_above_max_length")
     return None
 
 
@@ -256,7 +274,7 @@ def _output(body: dict[str, Any]) -> Refusal | None:
     form = body.get("response_format") or {}
     kind = form.get("type")
     if kind == "json_object" and "json" not in str(body["messages"]).lower():
-        return bad(
+        return invalid_request(
             "'messages' must contain the word 'json' in some form, to use 'response_format' "
             "of type 'json_object'.",
             "messages",
@@ -265,13 +283,15 @@ def _output(body: dict[str, Any]) -> Refusal | None:
         return None
     named = form["json_schema"]
     if not _NAME.match(named["name"]):
-        return bad("Invalid 'response_format.json_schema.name'.", "response_format")
+        return invalid_request("Invalid 'response_format.json_schema.name'.", "response_format")
     if not named.get("strict"):
         return None
     reason = strict_schema_problem(named.get("schema") or {})
     if reason is None:
         return None
-    return bad(f"Invalid schema for response_format '{named['name']}': {reason}", "response_format")
+    return invalid_request(
+        f"Invalid schema for response_format '{named['name']}': {reason}", "response_format"
+    )
 
 
 def strict_schema_problem(schema: Any, where: str = "()") -> str | None:
@@ -301,13 +321,13 @@ def strict_schema_problem(schema: Any, where: str = "()") -> str | None:
 def _messages(body: dict[str, Any]) -> Refusal | None:
     messages = body["messages"]
     if not messages:
-        return bad("[] is too short - 'messages'", "messages", "empty_array")
+        return invalid_request("[] is too short - 'messages'", "messages", "empty_array")
     waiting: list[str] = []
     for number, message in enumerate(messages):
         where = f"messages[{number}]"
         if message["role"] == "tool":
             if message["tool_call_id"] not in waiting:
-                return bad(
+                return invalid_request(
                     "Invalid parameter: messages with role 'tool' must be a response to a "
                     "preceeding message with 'tool_calls'.",
                     f"{where}.role",
@@ -323,7 +343,7 @@ def _messages(body: dict[str, Any]) -> Refusal | None:
 
 
 def _unanswered(waiting: list[str], where: str) -> Refusal:
-    return bad(
+    return invalid_request(
         "An assistant message with 'tool_calls' must be followed by tool messages responding "
         "to each 'tool_call_id'. The following tool_call_ids did not have response messages: "
         f"{', '.join(waiting)}",
@@ -335,7 +355,7 @@ def _message_refusal(message: dict[str, Any], where: str) -> Refusal | None:
     content = message.get("content")
     if message["role"] != "assistant":
         if content == []:
-            return bad(f"[] is too short - '{where}.content'", f"{where}.content")
+            return invalid_request(f"[] is too short - '{where}.content'", f"{where}.content")
         return _images(content, where) if isinstance(content, list) else None
     for place, call in enumerate(message.get("tool_calls") or ()):
         if len(call["id"]) > 40:
@@ -344,14 +364,14 @@ def _message_refusal(message: dict[str, Any], where: str) -> Refusal | None:
                 f"Invalid '{at}': string too long. Expected a string with maximum length 40, "
                 f"but got a string with length {len(call['id'])} instead."
             )
-            return bad(message_, at, "string_above_max_length")
+            return invalid_request(message_, at, "string_above_max_length")
     if message.get("tool_calls") == []:
         message_ = f"Invalid '{where}.tool_calls': empty array. Expected at least one."
-        return bad(message_, f"{where}.tool_calls", "empty_array")
+        return invalid_request(message_, f"{where}.tool_calls", "empty_array")
     tool_calls = content is not None or message.get("tool_calls") or message.get("refusal")
     if not tool_calls and not message.get("function_call") and not message.get("audio"):
         message_ = "Invalid value for 'content': expected a string, got null."
-        return bad(message_, f"{where}.content")
+        return invalid_request(message_, f"{where}.content")
     return None
 
 
@@ -360,5 +380,7 @@ def _images(parts: list[dict[str, Any]], where: str) -> Refusal | None:
         url = (part.get("image_url") or {}).get("url", "data:image/png;base64,")
         if not url.startswith(("https://", "http://", "data:image/")):
             message = f"Invalid image URL in '{where}.content[{number}]'."
-            return bad(message, f"{where}.content[{number}].image_url.url", "invalid_image_url")
+            return invalid_request(
+                message, f"{where}.content[{number}].image_url.url", "invalid_image_url"
+            )
     return None

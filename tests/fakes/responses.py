@@ -36,7 +36,7 @@ def _text(content: Any) -> str:
     return "\n".join(part.get("text", "") for part in content)
 
 
-def whole(body: Json, say: ScriptedAnswer, usage: Json) -> Json:
+def response_object(body: Json, say: ScriptedAnswer, usage: Json) -> Json:
     """The answer as one object."""
     status = "incomplete" if say.finish else "completed"
     details = {"reason": say.finish} if say.finish else None
@@ -169,7 +169,7 @@ def _events(body: Json, say: ScriptedAnswer, usage: Json) -> Iterator[Json]:
     yield {"type": "response.in_progress", "response": begun}
     for index, item in enumerate(output(body, say)):
         yield from _item_events(index, item, say.piece)
-    done = whole(body, say, usage)
+    done = response_object(body, say, usage)
     yield {"type": f"response.{done['status']}", "response": done}
 
 
@@ -178,23 +178,25 @@ def _item_events(index: int, item: Json, size: int) -> Iterator[Json]:
     begun = {**item, "status": "in_progress"}
     match item["type"]:
         case "message":
-            yield _added(index, {**begun, "content": []})
+            yield _item_added(index, {**begun, "content": []})
             yield from _part_events(where, item["content"][0], size)
         case "reasoning":
-            yield _added(index, {k: v for k, v in item.items() if k != "summary"} | {"summary": []})
+            yield _item_added(
+                index, {k: v for k, v in item.items() if k != "summary"} | {"summary": []}
+            )
             for part in item["summary"]:
                 yield from _summary_events({**where, "summary_index": 0}, part, size)
         case "custom_tool_call":
-            yield _added(index, {**item, "input": ""})
+            yield _item_added(index, {**item, "input": ""})
             yield from _pieces(where, "custom_tool_call_input", "input", item["input"], size)
         case _:
-            yield _added(index, {**begun, "arguments": ""})
+            yield _item_added(index, {**begun, "arguments": ""})
             words = item["arguments"]
             yield from _pieces(where, "function_call_arguments", "arguments", words, size)
     yield {"type": "response.output_item.done", "output_index": index, "item": item}
 
 
-def _added(index: int, item: Json) -> Json:
+def _item_added(index: int, item: Json) -> Json:
     return {"type": "response.output_item.added", "output_index": index, "item": item}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from openai.types.responses.input_token_count_params import InputTokenCountParams
 from openai.types.responses.response_create_params import ResponseCreateParamsBase
 
-from tests.fakes.openai_rules import bad, strict_schema_problem
+from tests.fakes.openai_rules import invalid_request, strict_schema_problem
 from tests.fakes.script import Refusal
 from tests.fakes.shape import Problem, problems
 
@@ -43,7 +43,7 @@ def is_own(state: str) -> bool:
 
 def refusal(body: dict[str, Any]) -> Refusal | None:
     """Why the service would refuse this body; None if it would not."""
-    checks = (_needed, _shape, _ranges, _model, _tools, _output, _calls, _reasoning)
+    checks = (_missing_parameter, _shape, _ranges, _model, _tools, _output, _calls, _reasoning)
     return next((problem for check in checks if (problem := check(body))), None)
 
 
@@ -60,23 +60,27 @@ def items_of(body: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"type": "message", **item} if "role" in item else item for item in input_items or []]
 
 
-def _needed(body: dict[str, Any]) -> Refusal | None:
+def _missing_parameter(body: dict[str, Any]) -> Refusal | None:
     if not isinstance(body.get("model"), str):
-        return bad("Missing required parameter: 'model'.", "model", "missing_required_parameter")
+        return invalid_request(
+            "Missing required parameter: 'model'.", "model", "missing_required_parameter"
+        )
     previous = body.get("previous_response_id")
     if previous is not None:
         message = f"Previous response with id '{previous}' not found."
-        return bad(message, "previous_response_id", "previous_response_not_found")
+        return invalid_request(message, "previous_response_id", "previous_response_not_found")
     if not body.get("input"):
         message = "One of 'input' or 'previous_response_id' or 'prompt' must be provided."
-        return bad(message, None, "missing_required_parameter")
+        return invalid_request(message, None, "missing_required_parameter")
     return None
 
 
 def _shape(body: dict[str, Any]) -> Refusal | None:
     rest = {k: v for k, v in body.items() if k != "stream"}
     if not isinstance(body.get("stream"), bool | None):
-        return bad("Invalid type for 'stream': expected a boolean.", "stream", "invalid_type")
+        return invalid_request(
+            "Invalid type for 'stream': expected a boolean.", "stream", "invalid_type"
+        )
     return _first(problems(_completed(rest), ResponseCreateParamsBase))
 
 
@@ -90,14 +94,14 @@ def _completed(body: dict[str, Any]) -> dict[str, Any]:
     input_items, tools = body.get("input"), body.get("tools")
     body = {name: value for name, value in body.items() if name != "client_metadata"}
     if isinstance(input_items, list):
-        body["input"] = [_answered(item) for item in input_items]
+        body["input"] = [_answered_item(item) for item in input_items]
     if isinstance(tools, list):
         expected = {"strict": None, "parameters": None}
         body["tools"] = [_with(expected, tool, "function") for tool in tools]
     return body
 
 
-def _answered(item: Any) -> Any:
+def _answered_item(item: Any) -> Any:
     content = item.get("content", ()) if isinstance(item, dict) else ()
     if content is None and item.get("type") == "reasoning":
         return {name: value for name, value in item.items() if name != "content"}
@@ -121,32 +125,36 @@ def _first(actual_problems: list[Problem]) -> Refusal | None:
         return None
     where = problem.bracketed()
     if problem.kind == "extra":
-        return bad(f"Unknown parameter: '{where}'.", where, "unknown_parameter")
+        return invalid_request(f"Unknown parameter: '{where}'.", where, "unknown_parameter")
     if problem.kind == "missing":
-        return bad(f"Missing required parameter: '{where}'.", where, "missing_required_parameter")
+        return invalid_request(
+            f"Missing required parameter: '{where}'.", where, "missing_required_parameter"
+        )
     word = "value" if problem.kind == "value" else "type"
-    return bad(f"Invalid {word} for '{where}': {problem.detail}.", where, f"invalid_{word}")
+    return invalid_request(
+        f"Invalid {word} for '{where}': {problem.detail}.", where, f"invalid_{word}"
+    )
 
 
 def _ranges(body: dict[str, Any]) -> Refusal | None:
     for name, low, high in (("temperature", 0, 2), ("top_p", 0, 1), ("top_logprobs", 0, 20)):
         value = body.get(name)
         if value is not None and not low <= value <= high:
-            return bad(f"Invalid '{name}': must be between {low} and {high}.", name)
+            return invalid_request(f"Invalid '{name}': must be between {low} and {high}.", name)
     limit = body.get("max_output_tokens")
     if limit is not None and limit < _LEAST_OUTPUT:
         message = (
             "Invalid 'max_output_tokens': integer below minimum value. Expected a value >= "
             f"{_LEAST_OUTPUT}, but got {limit} instead."
         )
-        return bad(message, "max_output_tokens", "integer_below_min_value")
+        return invalid_request(message, "max_output_tokens", "integer_below_min_value")
     metadata = body.get("metadata") or {}
     if len(metadata) > 16 or any(len(k) > 64 or len(v) > 512 for k, v in metadata.items()):
-        return bad("Invalid 'metadata': too many or too long.", "metadata")
+        return invalid_request("Invalid 'metadata': too many or too long.", "metadata")
     for name, most in (("safety_identifier", 128), ("user", 128), ("prompt_cache_key", 64)):
         if len(body.get(name) or "") > most:
             message = f"Invalid '{name}': string too long. Expected at most {most} characters."
-            return bad(message, name, "string_above_max_length")
+            return invalid_request(message, name, "string_above_max_length")
     return None
 
 
@@ -156,17 +164,17 @@ def _model(body: dict[str, Any]) -> Refusal | None:
     if not _REASONING.match(model):
         if reasoning:
             message = "Unsupported parameter: 'reasoning.effort' is not supported with this model."
-            return bad(message, "reasoning.effort", "unsupported_parameter")
+            return invalid_request(message, "reasoning.effort", "unsupported_parameter")
         return None
     if effort == "minimal" and not model.startswith("gpt-5-") and model != "gpt-5":
         message = f"Unsupported value: 'minimal' is not supported with {model}."
-        return bad(message, "reasoning.effort", "unsupported_value")
+        return invalid_request(message, "reasoning.effort", "unsupported_value")
     if effort == "none":
         return None
     for name in ("temperature", "top_p"):
         if body.get(name) not in {None, 1}:
             message = f"Unsupported parameter: '{name}' is not supported with this model."
-            return bad(message, name, "unsupported_parameter")
+            return invalid_request(message, name, "unsupported_parameter")
     return None
 
 
@@ -184,14 +192,18 @@ def _tools(body: dict[str, Any]) -> Refusal | None:
         where = f"tools[{number}].name"
         if not _NAME.match(tool["name"]):
             message = f"Invalid '{where}': string does not match pattern '^[a-zA-Z0-9_-]+$'."
-            return bad(message, where, "invalid_value")
+            return invalid_request(message, where, "invalid_value")
         schema = tool.get("parameters")
         if schema and schema.get("type") != "object":
             message = f"Invalid schema for function '{tool['name']}': not of type object."
-            return bad(message, f"tools[{number}].parameters", "invalid_function_parameters")
+            return invalid_request(
+                message, f"tools[{number}].parameters", "invalid_function_parameters"
+            )
         if tool.get("strict") and (reason := strict_schema_problem(schema or {})):
             message = f"Invalid schema for function '{tool['name']}': {reason}"
-            return bad(message, f"tools[{number}].parameters", "invalid_function_parameters")
+            return invalid_request(
+                message, f"tools[{number}].parameters", "invalid_function_parameters"
+            )
     return _choice(body, {tool["name"] for tool in tools})
 
 
@@ -200,7 +212,7 @@ def _choice(body: dict[str, Any], names: set[str]) -> Refusal | None:
     if choice is None:
         return None
     if choice == "required" and not body.get("tools"):
-        return bad(
+        return invalid_request(
             "Tool choice 'required' must be specified with 'tools' parameter.", "tool_choice"
         )
     if not isinstance(choice, dict):
@@ -209,7 +221,7 @@ def _choice(body: dict[str, Any], names: set[str]) -> Refusal | None:
     for item in tools:
         if item["type"] in {"function", "custom"} and item["name"] not in names:
             message = f"Tool choice '{item['name']}' not found in 'tools' parameter."
-            return bad(message, "tool_choice")
+            return invalid_request(message, "tool_choice")
     return None
 
 
@@ -221,16 +233,16 @@ def _output(body: dict[str, Any]) -> Refusal | None:
             "Response input messages must contain the word 'json' in some form to use "
             "'text.format' of type 'json_object'."
         )
-        return bad(message, "input")
+        return invalid_request(message, "input")
     if form.get("type") != "json_schema":
         return None
     if not _NAME.match(form["name"]):
-        return bad("Invalid 'text.format.name'.", "text.format.name", "invalid_value")
+        return invalid_request("Invalid 'text.format.name'.", "text.format.name", "invalid_value")
     reason = strict_schema_problem(form["schema"]) if form.get("strict") else None
     if reason is None:
         return None
     message = f"Invalid schema for response_format '{form['name']}': {reason}"
-    return bad(message, "text.format.schema", "invalid_json_schema")
+    return invalid_request(message, "text.format.schema", "invalid_json_schema")
 
 
 def _calls(body: dict[str, Any]) -> Refusal | None:
@@ -246,9 +258,9 @@ def _calls(body: dict[str, Any]) -> Refusal | None:
                 message = (
                     f"No tool call found for function call output with call_id {item['call_id']}."
                 )
-                return bad(message, "input")
+                return invalid_request(message, "input")
     for call_id in open_calls:
-        return bad(f"No tool output found for function call {call_id}.", "input")
+        return invalid_request(f"No tool output found for function call {call_id}.", "input")
     return None
 
 
@@ -263,7 +275,7 @@ def _reasoning(body: dict[str, Any]) -> Refusal | None:
                 f"Item '{own_id}' of type 'function_call' was provided without its required "
                 "'reasoning' item: 'rs_up_0'."
             )
-            return bad(message, "input")
+            return invalid_request(message, "input")
         thought = kind == "reasoning" or (thought and kind in _CALLS)
         if kind != "reasoning":
             continue
@@ -274,10 +286,10 @@ def _reasoning(body: dict[str, Any]) -> Refusal | None:
                 "set to false. Try again with `store` set to true, or remove this item from your "
                 "input."
             )
-            return bad(message, "input")
+            return invalid_request(message, "input")
         if state and not is_own(state):
             message = "The encrypted content could not be verified."
-            return bad(message, None, "invalid_encrypted_content")
+            return invalid_request(message, None, "invalid_encrypted_content")
         after = items[place + 1] if place + 1 < len(items) else {}
         if after.get("role") != "assistant" and after.get("type") not in {
             *_CALLS,
@@ -288,5 +300,5 @@ def _reasoning(body: dict[str, Any]) -> Refusal | None:
                 f"Item '{item['id']}' of type 'reasoning' was provided without its required "
                 "following item."
             )
-            return bad(message, "input")
+            return invalid_request(message, "input")
     return None

@@ -66,10 +66,10 @@ def problems(value: Any, shape: Any, path: Path = ()) -> list[Problem]:
         if not isinstance(value, dict):
             return [Problem(path, "type", "expected an object")]
         return [p for k, item in value.items() for p in problems(item, args[1], (*path, k))]
-    return _plain(value, shape, path)
+    return _scalar_problems(value, shape, path)
 
 
-def _plain(value: Any, shape: Any, path: Path) -> list[Problem]:
+def _scalar_problems(value: Any, shape: Any, path: Path) -> list[Problem]:
     if shape in (Any, object):
         return []
     if shape is None or shape is type(None):

@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.fakes import openai_rules
 from tests.fakes.openai import StrictOpenAI
-from tests.fakes.openai_rules import bad
+from tests.fakes.openai_rules import invalid_request
 from tests.fakes.script import Refusal
 from tests.fakes.server import RecordedRequest
 
@@ -72,13 +72,15 @@ def mistral_refusal(body: dict[str, Any]) -> Refusal | None:
         ids += [message["tool_call_id"]] if message["role"] == "tool" else []
         for call_id in ids:
             if not _NINE.fullmatch(call_id):
-                return bad(
+                return invalid_request(
                     f"Tool call id was {call_id} but must be a-z, A-Z, 0-9, with a length of 9."
                 )
         if message["role"] == "assistant" and not (
             message.get("content") or message.get("tool_calls")
         ):
-            return bad("Assistant message must have either content or tool_calls, but not none.")
+            return invalid_request(
+                "Assistant message must have either content or tool_calls, but not none."
+            )
     return None
 
 
@@ -86,7 +88,7 @@ def azure_refusal(body: dict[str, Any]) -> Refusal | None:
     """Why Azure OpenAI of api-version 2024-10-21 would refuse this body; None if it would not."""
     for name in ("safety_identifier", "prompt_cache_key", "verbosity", "store", "metadata"):
         if name in body:
-            return bad(f"Unrecognized request argument supplied: {name}")
+            return invalid_request(f"Unrecognized request argument supplied: {name}")
     return openai_rules.refusal(body)
 
 
@@ -123,7 +125,7 @@ class StrictVllm(StrictOpenAI):
     def refusal(self, body: dict[str, Any]) -> Refusal | None:
         """Why the server would refuse this body; None if it would not."""
         reason = template_refusal(body["model"], body["messages"])
-        return bad(reason) if reason else None
+        return invalid_request(reason) if reason else None
 
 
 class StrictAzure(StrictOpenAI):

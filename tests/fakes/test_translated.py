@@ -34,7 +34,7 @@ def legal_messages(body: dict[str, Any]) -> bool:
     )
 
 
-def refused(preset: str, out: dict[str, Any], model: str) -> Refusal | None:
+def provider_refusal(preset: str, out: dict[str, Any], model: str) -> Refusal | None:
     """What the provider says to a rendered request."""
     body = out["body"]
     if preset == "gemini":
@@ -92,7 +92,7 @@ def test_no_provider_refuses_what_was_translated(
             continue
         if out["passthrough"]:
             continue
-        refusal = refused(preset, out, model)
+        refusal = provider_refusal(preset, out, model)
         assert refusal is None, f"{model}: {refusal} for {body}"
         carried += 1
     assert carried > REQUESTS // 4

@@ -57,14 +57,14 @@ def encode_form(parts: list[Part], boundary: str) -> bytes:
     return body
 
 
-def same(content_parts: list[Part], expected_parts: list[Part]) -> bool:
+def same_parts(content_parts: list[Part], expected_parts: list[Part]) -> bool:
     rows = [(p.name, bytes(p.data), p.filename, p.content_type) for p in content_parts]
     return rows == [(p.name, p.data, p.filename, p.content_type) for p in expected_parts]
 
 
 @given(parts)
 def test_form_parts_round_trip(content_parts: list[Part]) -> None:
-    assert same(parse(encode_form(content_parts, "bound"), "bound"), content_parts)
+    assert same_parts(parse(encode_form(content_parts, "bound"), "bound"), content_parts)
 
 
 @given(parts.filter(bool))
@@ -76,7 +76,7 @@ def test_the_standard_library_parses_the_same_parts(content_parts: list[Part]) -
 
 @given(parts, st.integers(1, 40))
 def test_parts_are_parsed_at_any_split_of_their_bytes(content_parts: list[Part], step: int) -> None:
-    assert same(parse(encode_form(content_parts, "bound"), "bound", step=step), content_parts)
+    assert same_parts(parse(encode_form(content_parts, "bound"), "bound", step=step), content_parts)
 
 
 @given(st.binary(max_size=300), st.integers(1, 9))
@@ -114,7 +114,7 @@ def test_any_bytes_are_a_form_or_refused(body: bytes) -> None:
             parsed = parse(data, "b")
         except MalformedForm:
             continue
-        assert same(
+        assert same_parts(
             parse(encode_form(parsed, "b"), "b"),
             [Part(p.name, bytes(p.data), p.filename, p.content_type) for p in parsed],
         ) or any('"' in p.name + (p.filename or "") for p in parsed)

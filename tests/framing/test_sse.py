@@ -58,7 +58,7 @@ def by_the_book(wire: bytes) -> list[Frame]:
     return expected_frames
 
 
-def cut(wire: bytes, places: list[int]) -> list[bytes]:
+def split_at(wire: bytes, places: list[int]) -> list[bytes]:
     edges = [0, *sorted(place % (len(wire) + 1) for place in places), len(wire)]
     return [wire[a:b] for a, b in pairwise(edges)]
 
@@ -70,7 +70,7 @@ def test_frames_follow_the_sse_standard(wire: bytes) -> None:
 
 @given(dialect_answers, st.lists(st.integers(0, 400), max_size=12))
 def test_frames_are_independent_of_chunk_boundaries(wire: bytes, places: list[int]) -> None:
-    assert frames(*cut(wire, places)) == frames(wire)
+    assert frames(*split_at(wire, places)) == frames(wire)
 
 
 @given(dialect_answers)
@@ -90,7 +90,7 @@ def test_size_limits_apply_at_any_split(wire: bytes, places: list[int], limit: i
             return False
         return True
 
-    assert fits(cut(wire, places)) == fits([wire])
+    assert fits(split_at(wire, places)) == fits([wire])
 
 
 @given(st.text(alphabet="abc", max_size=5), st.binary(max_size=60))

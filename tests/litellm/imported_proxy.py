@@ -19,7 +19,7 @@ from gateway.routing.end_users import EndUser
 from gateway.routing.limits import Budget, Limits
 from gateway.store.key_values import budget_value, limits_value
 from gateway.usage_querysets import UNITS
-from tests.e2e.litellm_gateway import running
+from tests.e2e.litellm_gateway import running_gateway
 from tests.e2e.stack import ROOT
 from tests.fakes.openai import KEY as PROVIDER_KEY
 from tests.litellm.proxy_calls import ASKED, BASE, KEY, MASTER_KEY, SALT_KEY
@@ -194,7 +194,9 @@ def check_keys_on_a_gateway(
     """Import into a running gateway by the command, and call each model with each key."""
     environment = variables(provider)
     text = "general_settings: {master_key: sk-1234}"
-    with running(directory, text, **{BASE: environment[BASE], KEY: PROVIDER_KEY}) as gateway:
+    with running_gateway(
+        directory, text, **{BASE: environment[BASE], KEY: PROVIDER_KEY}
+    ) as gateway:
         subprocess.run(
             [sys.executable, "manage.py", "import_litellm", database],
             cwd=ROOT,

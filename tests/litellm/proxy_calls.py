@@ -253,7 +253,7 @@ def fill(proxy: Proxy) -> Answer:
     proxy.post("/key/delete", {"keys": [keys["deleted"]]})
     calls = {alias: {name: ask(proxy, key, name) for name in ASKED} for alias, key in keys.items()}
     _wait_for_spend(proxy, keys["all"])
-    return {"keys": keys, "calls": calls, **_reported(proxy, keys)}
+    return {"keys": keys, "calls": calls, **_management_report(proxy, keys)}
 
 
 def _wait_for_models(proxy: Proxy, key: str) -> None:
@@ -276,7 +276,7 @@ def _wait_for_spend(proxy: Proxy, key: str) -> None:
         time.sleep(4 * WRITES_S)
 
 
-def _reported(proxy: Proxy, keys: dict[str, str]) -> Answer:
+def _management_report(proxy: Proxy, keys: dict[str, str]) -> Answer:
     """What the management API reports of everything."""
     days = {"start_date": time.strftime("%Y-%m-01", time.gmtime()), "end_date": "2100-01-01"}
     activity = proxy.get("/user/daily/activity", **days, page_size=1000)

@@ -12,7 +12,7 @@ from gateway.routing.cache_policy import parse_cache_policy
 from tests.litellm.make import entries, route
 
 
-def read(tmp_path: Path, **fields: Any) -> Any:
+def cache_config(tmp_path: Path, **fields: Any) -> Any:
     return entries(tmp_path, {"model": "gpt-4o"}, litellm_settings=fields)
 
 
@@ -45,15 +45,15 @@ def test_cache_params_become_the_cache_policy_of_routes(
     tmp_path: Path, params: dict[str, Any] | None, cache: dict[str, Any]
 ) -> None:
     more = {} if params is None else {"cache_params": params}
-    actual_cache = route(read(tmp_path, cache=True, **more)).cache
+    actual_cache = route(cache_config(tmp_path, cache=True, **more)).cache
     assert actual_cache == cache
     parse_cache_policy(actual_cache)  # the hot path can read it
 
 
 def test_without_cache_true_the_route_has_no_cache(tmp_path: Path) -> None:
-    assert route(read(tmp_path, cache_params={"ttl": 5})).cache == {}
-    assert route(read(tmp_path, cache=False, cache_params={"ttl": 5})).cache == {}
-    assert route(read(tmp_path)).cache == {}
+    assert route(cache_config(tmp_path, cache_params={"ttl": 5})).cache == {}
+    assert route(cache_config(tmp_path, cache=False, cache_params={"ttl": 5})).cache == {}
+    assert route(cache_config(tmp_path)).cache == {}
 
 
 @pytest.mark.parametrize(
@@ -63,11 +63,13 @@ def test_without_cache_true_the_route_has_no_cache(tmp_path: Path) -> None:
 )
 def test_an_unreadable_file_stops_the_start(tmp_path: Path, params: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="cache_params"):
-        read(tmp_path, cache=True, cache_params=params)
+        cache_config(tmp_path, cache=True, cache_params=params)
 
 
 def test_parameters_without_effect_are_noted(tmp_path: Path) -> None:
-    response = read(tmp_path, cache=True, cache_params={"type": "redis", "host": "x", "tttl": 5})
+    response = cache_config(
+        tmp_path, cache=True, cache_params={"type": "redis", "host": "x", "tttl": 5}
+    )
     text = "\n".join(response.notes)
     assert response.redis_url == "redis://x:6379"
     assert "cache_params.tttl: unknown key; did you mean ttl?" in text
@@ -84,7 +86,7 @@ def test_parameters_without_effect_are_noted(tmp_path: Path) -> None:
 def test_an_unset_variable_of_redis_does_not_stop_the_start(
     tmp_path: Path, params: dict[str, Any], url: str
 ) -> None:
-    response = read(tmp_path, cache=True, cache_params={"type": "redis", **params})
+    response = cache_config(tmp_path, cache=True, cache_params={"type": "redis", **params})
     assert response.redis_url == url
     (note,) = response.notes
     assert "which is not set; it is ignored" in note

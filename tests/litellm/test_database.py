@@ -70,7 +70,7 @@ def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LITELLM_MASTER_KEY", MASTER_KEY)
 
 
-def imported(url: str, *options: str) -> str:
+def import_database(url: str, *options: str) -> str:
     out = StringIO()
     call_command("import_litellm", url, *options, stdout=out)
     return out.getvalue()
@@ -87,7 +87,7 @@ def imported_key(token: str) -> Key:
 
 
 def test_imported_keys_continue_to_work(proxy: Proxy) -> None:
-    report = imported(proxy[0])
+    report = import_database(proxy[0])
     key = imported_key("sk-ci")
     assert (key.name, key.routes, key.tags) == ("ci", ("smart",), ("batch",))
     assert (key.budget.month_usd, key.limits.requests_per_minute) == (Decimal(20), 60)
@@ -119,7 +119,7 @@ def test_a_key_for_management_may_use_no_model(
     insert(
         proxy[1], "VerificationToken", token=hash_token("sk-m"), models=[], allowed_routes=allowed
     )
-    report = imported(proxy[0])
+    report = import_database(proxy[0])
     assert imported_key("sk-m").routes == routes
     assert ("for LiteLLM's management only: may use no model here" in report) == bool(routes)
     reported = "allowed_routes is not imported" in report
@@ -127,14 +127,14 @@ def test_a_key_for_management_may_use_no_model(
 
 
 def test_models_of_teams_and_users_and_aliases_apply(proxy: Proxy) -> None:
-    report = imported(proxy[0])
+    report = import_database(proxy[0])
     assert imported_key("sk-old").routes == ("no-default-models",)  # bob may use `fast` only
     assert "key old: may use no model" in report
     assert Alias.objects.get(pattern="gpt-4").route.name == "smart"
 
 
 def test_imported_teams_keep_their_budgets(proxy: Proxy) -> None:
-    report = imported(proxy[0])
+    report = import_database(proxy[0])
     team = imported_key("sk-ci").team
     assert team is not None
     assert (team.name, team.budget.week_usd) == ("search", Decimal(50))
@@ -161,7 +161,7 @@ def test_end_users_keep_what_is_their_own(proxy: Proxy) -> None:
         {"user_id": "x" * 129, "blocked": True},
     ):
         insert(proxy[1], "EndUserTable", **end_user)
-    report = imported(proxy[0])
+    report = import_database(proxy[0])
     assert store.load_options().end_users == {
         "customer-1": EndUser(budget=Budget(month_usd=Decimal(1000))),
         "here": EndUser(alias="kept"),
@@ -176,7 +176,7 @@ def test_blocked_end_users_come_first_where_there_are_too_many(
 ) -> None:
     monkeypatch.setattr(end_users, "MAX_END_USERS", 1)
     insert(proxy[1], "EndUserTable", user_id="z-off", blocked=True)
-    report = imported(proxy[0])
+    report = import_database(proxy[0])
     assert list(store.load_options().end_users) == ["z-off"]
     assert "end user customer-1: left out: there can be 1 end users" in report
 
@@ -185,13 +185,13 @@ def test_end_users_of_a_file_stay_as_they_are(proxy: Proxy) -> None:
     Setting.objects.create(
         name="end_users", value={}, source=RowSource.FILE, source_ref="gateway.yaml:3"
     )
-    report = imported(proxy[0])
+    report = import_database(proxy[0])
     assert not store.load_options().end_users
     assert "end users: left out: gateway.yaml:3 sets end_users" in report
 
 
 def test_spend_of_imported_keys_continues(proxy: Proxy) -> None:
-    imported(proxy[0])
+    import_database(proxy[0])
     snapshot = store.load_snapshot()
     spent = {name: units for name, _, units in store.recorded_spend(snapshot)}
     ci, ann = imported_key("sk-ci"), imported_key("sk-ann")
@@ -211,14 +211,14 @@ def test_spend_of_a_teams_deleted_keys_is_reported(
         "UPDATE \"LiteLLM_TeamTable\" SET spend = 45, budget_reset_at = %s WHERE team_id = 't1'",
         [timezone.now().replace(tzinfo=None) + dt.timedelta(days=resets_in_days)],
     )
-    report = imported(proxy[0])
+    report = import_database(proxy[0])
     why = "more than its keys here, as keys were deleted: its budget starts lower"
     assert (why in report) == is_reported
     assert ("team search: its counter has 4" in report) == is_reported
 
 
 def test_models_are_decrypted(proxy: Proxy) -> None:
-    report = imported(proxy[0])
+    report = import_database(proxy[0])
     provider = Provider.objects.get(models__name="gpt-4o")
     assert (provider.preset, store.credential_of(provider)) == ("openai", PROVIDER_KEY)
     assert Route.objects.get(name="smart").targets.get().model.name == "gpt-4o"
@@ -227,10 +227,10 @@ def test_models_are_decrypted(proxy: Proxy) -> None:
 
 
 def test_a_second_import_changes_nothing(proxy: Proxy) -> None:
-    imported(proxy[0])
+    import_database(proxy[0])
     version = Registry.objects.version()
     rows = list(UsageHour.objects.order_by("pk").values())
-    again = imported(proxy[0])
+    again = import_database(proxy[0])
     assert Registry.objects.version() == version
     assert list(UsageHour.objects.order_by("pk").values()) == rows
     table = again.partition("\n\n")[0].splitlines()[1:]
@@ -240,14 +240,14 @@ def test_a_second_import_changes_nothing(proxy: Proxy) -> None:
 
 def test_a_second_import_adds_new_rows(proxy: Proxy) -> None:
     url, connection = proxy
-    imported(url)
+    import_database(url)
     Team.objects.filter(name="search").update(name="finders")
     ApiKey.objects.filter(name="ci").update(limit_rpm=1)
     store.rotate_key(ApiKey.objects.get(name="ci"), grace=dt.timedelta(hours=1))
     insert(connection, "VerificationToken", token=hash_token("sk-new"), key_alias="ci", models=[])
     connection.execute('UPDATE "LiteLLM_DailyUserSpend" SET spend = 2.5 WHERE id = %s', ("d0",))
     connection.execute("UPDATE \"LiteLLM_VerificationToken\" SET spend = 4 WHERE key_alias = 'ci'")
-    report = imported(url)
+    report = import_database(url)
     assert imported_key("sk-new").name.startswith("ci (litellm-")
     assert "is named `ci (litellm-" in report
     assert imported_key("sk-ci").limits.requests_per_minute == 1
@@ -257,7 +257,7 @@ def test_a_second_import_adds_new_rows(proxy: Proxy) -> None:
 
 
 def test_a_dry_run_imports_nothing(proxy: Proxy) -> None:
-    report = imported(proxy[0], "--dry-run")
+    report = import_database(proxy[0], "--dry-run")
     assert "nothing was imported" in report
     assert "team search: is named" in report
     counts = [table.objects.count() for table in (ApiKey, Team, Route, Provider, UsageHour)]
@@ -273,7 +273,7 @@ def test_without_the_salt_key_only_models_are_left_out(
 ) -> None:
     monkeypatch.setenv("LITELLM_SALT_KEY", salt_key)
     monkeypatch.delenv("LITELLM_MASTER_KEY")
-    report = imported(proxy[0])
+    report = import_database(proxy[0])
     assert f"model smart: left out: {reason}" in report.replace("it cannot", "cannot")
     assert not Route.objects.exists()
     assert imported_key("sk-ci").routes == ("smart",)
@@ -281,7 +281,7 @@ def test_without_the_salt_key_only_models_are_left_out(
 
 
 def test_rolled_up_hours_keep_imported_usage(proxy: Proxy) -> None:
-    imported(proxy[0])
+    import_database(proxy[0])
     before = UsageHour.objects.totals()
     usage.rebuild()
     assert UsageHour.objects.totals() == before
@@ -289,7 +289,7 @@ def test_rolled_up_hours_keep_imported_usage(proxy: Proxy) -> None:
 
 def test_keys_are_found_by_their_hash(proxy: Proxy, settings: Any) -> None:
     settings.MASTER_KEY = "master-key-0123456789-abcdef"
-    imported(proxy[0])
+    import_database(proxy[0])
     api = Client(headers={"authorization": f"Bearer {settings.MASTER_KEY}"})
     for name in ("sk-ci", hash_token("sk-ci")):
         info = api.get("/key/info", {"key": name}).json()["info"]
@@ -300,7 +300,7 @@ def test_keys_are_found_by_their_hash(proxy: Proxy, settings: Any) -> None:
 
 def test_scripts_continue_to_work_with_litellm_ids(proxy: Proxy, settings: Any) -> None:
     settings.MASTER_KEY = "master-key-0123456789-abcdef"
-    imported(proxy[0])
+    import_database(proxy[0])
     api = Client(headers={"authorization": f"Bearer {settings.MASTER_KEY}"})
     team = api.get("/team/info", {"team_id": "t1"}).json()
     assert (team["team_id"], team["team_info"]["team_alias"]) == ("t1", "search")
@@ -310,20 +310,20 @@ def test_scripts_continue_to_work_with_litellm_ids(proxy: Proxy, settings: Any) 
     api.post("/team/update", body, content_type="application/json")
     api.post("/team/update", {**body, "team_alias": "seek"}, content_type="application/json")
     before = Team.objects.count()
-    imported(proxy[0])
+    import_database(proxy[0])
     assert Team.objects.count() == before
 
 
 def test_another_database_is_refused_without_its_password() -> None:
     with new_database("SELECT 1") as (url, _):
         with pytest.raises(CommandError, match="this is no database of a LiteLLM proxy"):
-            imported(url)
+            import_database(url)
         wrong = url.replace("postgres@", "nobody:secret-word@")
         with pytest.raises(CommandError) as refusal:
-            imported(wrong)
+            import_database(wrong)
     assert "secret-word" not in str(refusal.value)
     with pytest.raises(CommandError, match="postgresql://USER"):
-        imported("mysql://root@127.0.0.1/litellm")
+        import_database("mysql://root@127.0.0.1/litellm")
 
 
 def test_parameters_of_prisma_are_left_out_of_the_url() -> None:
@@ -362,8 +362,8 @@ def test_a_database_created_by_litellms_own_migrations() -> None:
     packages = Path(spec.submodule_search_locations[0]).parent
     with new_database(migrations(packages)) as (url, connection):
         fill(connection, timezone.now())
-        report = imported(url)
+        report = import_database(url)
         assert imported_key("sk-ci").routes == ("smart",)
         assert imported_key("sk-ann").team is not None
         assert "cannot be read" not in report
-        assert "existing" in imported(url)
+        assert "existing" in import_database(url)

@@ -21,7 +21,7 @@ def config(directory: Path, content: dict[str, Any]) -> Config:
     return make.config(directory, yaml.safe_dump(content), {"GUARD_KEY": "guard-secret"})
 
 
-def guarded(tmp_path: Path, *guardrails: dict[str, Any], **params: Any) -> Config:
+def config_with_guardrails(tmp_path: Path, *guardrails: dict[str, Any], **params: Any) -> Config:
     model = {**MODEL, "litellm_params": {**MODEL["litellm_params"], **params}}  # type: ignore[dict-item]
     listed = [
         {"guardrail_name": each.pop("name", "g"), "litellm_params": each} for each in guardrails
@@ -43,7 +43,7 @@ def test_a_service_keeps_its_variable_and_applies_to_all_requests(
         "default_on": True,
         "additional_provider_specific_params": {"threshold": 0.8},
     }
-    guardrails = guarded(tmp_path, params)
+    guardrails = config_with_guardrails(tmp_path, params)
     assert guardrails.notes == []
     assert apply(guardrails) == []
     row = Guardrail.objects.get()
@@ -63,7 +63,7 @@ def test_a_model_names_its_guardrails(tmp_path: Path) -> None:
         "presidio_analyzer_api_base": "http://presidio:3000/",
         "pii_entities_config": {"EMAIL_ADDRESS": "MASK", "CREDIT_CARD": "BLOCK"},
     }
-    guardrails = guarded(tmp_path, presidio, guardrails=["g", "other"])
+    guardrails = config_with_guardrails(tmp_path, presidio, guardrails=["g", "other"])
     assert any("there is no guardrail `other` here" in note for note in guardrails.notes)
     apply(guardrails)
     assert Route.objects.get(name="gpt").guardrails == ["g (block)", "g (mask)"]
@@ -86,7 +86,7 @@ def test_content_filters_become_patterns_and_moderation_uses_the_files_provider(
         "blocked_words": [{"keyword": "C++", "action": "MASK"}],
     }
     moderation = {"name": "mod", "guardrail": "openai_moderation", "mode": "post_call"}
-    guardrails = guarded(tmp_path, content_filter, moderation)
+    guardrails = config_with_guardrails(tmp_path, content_filter, moderation)
     settings = {name: row.settings for name, row in guardrails.guardrails.items()}
     assert settings["filter (block)"]["pii"] == ["us_ssn"]
     assert settings["filter (mask)"]["patterns"][0]["name"] == "C++"
@@ -116,7 +116,7 @@ def test_content_filters_become_patterns_and_moderation_uses_the_files_provider(
 def test_omitted_guardrail_settings_are_reported(
     tmp_path: Path, params: dict[str, Any], note: str
 ) -> None:
-    guardrails = guarded(tmp_path, params)
+    guardrails = config_with_guardrails(tmp_path, params)
     assert not guardrails.guardrails
     assert any(note in line for line in guardrails.notes), guardrails.notes
     assert "gpt" in guardrails.routes

@@ -89,7 +89,7 @@ def test_an_unknown_key_gets_a_suggestion(section: str, name: str, expected: str
     assert suggest_key(section, name) == expected
 
 
-def _written(node: Any, section: str) -> Iterator[tuple[str, str]]:
+def _keys_in_file(node: Any, section: str) -> Iterator[tuple[str, str]]:
     """The keys that stand in a file, each with its section."""
     inner = {"litellm_params": "litellm_params", "model_info": "model_info"}
     for name, value in (node or {}).items():
@@ -97,9 +97,9 @@ def _written(node: Any, section: str) -> Iterator[tuple[str, str]]:
         below = inner.get(name, name if name in SECTIONS else None)
         if name == "model_list":
             for entry in value:
-                yield from _written(entry, "model_list[]")
+                yield from _keys_in_file(entry, "model_list[]")
         elif below is not None and isinstance(value, dict):
-            yield from _written(value, below)
+            yield from _keys_in_file(value, below)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,9 @@ def test_every_key_of_the_files_is_in_the_table(text: str) -> None:
     fields = dict.fromkeys(("one", "two", "primary", "backup", "larger", "tolerant", "key"), "x")
     document = yaml.safe_load(dedent(text.format(**fields) if "{key}" in text else text))
     unknown = [
-        (where, name) for where, name in _written(document, "") if find_key(where, name) is None
+        (where, name)
+        for where, name in _keys_in_file(document, "")
+        if find_key(where, name) is None
     ]
     assert unknown == []
 

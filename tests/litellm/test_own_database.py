@@ -68,7 +68,7 @@ def _variables(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-def imported(url: str, *options: str) -> str:
+def import_database(url: str, *options: str) -> str:
     out = StringIO()
     call_command("import_litellm", url, *options, stdout=out)
     return out.getvalue()
@@ -78,12 +78,12 @@ def imported(url: str, *options: str) -> str:
 def test_everything_that_litellms_api_reported_is_imported(
     database: str, reported: Reported
 ) -> None:
-    assert "nothing was imported" in imported(database, "--dry-run")
+    assert "nothing was imported" in import_database(database, "--dry-run")
     assert not ApiKey.objects.exists()
-    imported(database)
+    import_database(database)
     check_rows(reported)
     version, usage = Registry.objects.version(), list(UsageHour.objects.order_by("pk").values())
-    imported(database)
+    import_database(database)
     check_rows(reported)
     assert Registry.objects.version() == version
     assert list(UsageHour.objects.order_by("pk").values()) == usage
@@ -91,7 +91,7 @@ def test_everything_that_litellms_api_reported_is_imported(
 
 @pytest.mark.django_db
 def test_the_report_has_only_what_is_left_out(database: str) -> None:
-    _, _, remarks = imported(database).partition("\n\n")
+    _, _, remarks = import_database(database).partition("\n\n")
     remarks = re.sub(r" \(\d+ \w+\)", "", remarks)
     subjects_by_text: dict[str, list[str]] = {}
     for line in remarks.splitlines():
@@ -135,7 +135,7 @@ def test_the_report_has_only_what_is_left_out(database: str) -> None:
 
 @pytest.mark.django_db
 def test_usage_has_the_names_of_models_here(database: str) -> None:
-    imported(database)
+    import_database(database)
     models = set(UsageHour.objects.exclude(model="").values_list("model", flat=True))
     assert models == {"gpt-4o", "gpt-4o-mini", "gpt-4.1", "best"}
 

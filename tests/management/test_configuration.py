@@ -59,7 +59,7 @@ def command_output(*args: str, **options: object) -> str:
     return out.getvalue()
 
 
-def applied(path: Path, **options: object) -> list[str]:
+def apply_file(path: Path, **options: object) -> list[str]:
     return command_output("apply", str(path), **options).splitlines()
 
 
@@ -70,7 +70,7 @@ def exported() -> dict:
 
 
 def test_a_file_becomes_the_registry_in_use(file: Path) -> None:
-    lines = applied(file)
+    lines = apply_file(file)
 
     assert lines[:6] == [
         "+ provider one",
@@ -90,39 +90,39 @@ def test_a_file_becomes_the_registry_in_use(file: Path) -> None:
 
 
 def test_applying_a_configuration_twice_changes_nothing(file: Path) -> None:
-    applied(file)
+    apply_file(file)
     changes = Change.objects.count()
-    assert applied(file) == ["no changes"]
+    assert apply_file(file) == ["no changes"]
     assert Change.objects.count() == changes
     assert ApiKey.objects.count() == 1
 
 
 def test_a_dry_run_lists_all_changes_and_writes_nothing(file: Path) -> None:
-    dry = applied(file, dry_run=True)
+    dry = apply_file(file, dry_run=True)
     assert dry[0] == "+ provider one"
     assert not any("sk-dgm-" in line for line in dry)
     for table in (Provider, Model, Team, ApiKey, Setting, Change):
         assert table.objects.count() == 0
-    assert applied(file)[: len(dry)] == dry
+    assert apply_file(file)[: len(dry)] == dry
 
 
 def test_a_change_is_listed_field_by_field(file: Path) -> None:
-    applied(file)
+    apply_file(file)
     file.write_text(FILE.replace("retries: 3", "retries: 1").replace('input: "1.25"', 'input: "2"'))
     expected = [
         '~ model one/m: prices.input: "1.25" -> "2"',
         "~ route r: retries: 3 -> 1",
     ]
-    assert applied(file, dry_run=True) == expected
-    assert applied(file) == expected
+    assert apply_file(file, dry_run=True) == expected
+    assert apply_file(file) == expected
 
 
 def test_entries_removed_from_the_file_are_deleted(file: Path) -> None:
-    applied(file)
+    apply_file(file)
     document = yaml.safe_load(FILE)
     del document["routes"], document["keys"]
     file.write_text(yaml.safe_dump(document))
-    assert applied(file) == ["- API key agent", "- route r"]
+    assert apply_file(file) == ["- API key agent", "- route r"]
     assert not Route.objects.exists()
     assert Provider.objects.exists()
 
@@ -131,35 +131,35 @@ def test_rows_of_others_are_not_changed_without_take(file: Path) -> None:
     Provider.objects.create(name="mine", preset="custom", base_url="http://127.0.0.1:8")
     Provider.objects.create(name="one", preset="custom", base_url="http://127.0.0.1:7")
     with pytest.raises(CommandError, match=r"gateway\.yaml:3: providers\[0\].*--take"):
-        applied(file)
+        apply_file(file)
     assert Provider.objects.get(name="one").base_url == "http://127.0.0.1:7"
     assert not Model.objects.exists()
 
-    lines = applied(file, take=True)
+    lines = apply_file(file, take=True)
     assert '~ provider one: base_url: "http://127.0.0.1:7" -> "http://127.0.0.1:9/v1"' in lines
     assert Provider.objects.get(name="one").source == RowSource.CODE
     assert Provider.objects.get(name="mine").source == RowSource.DATABASE
 
 
 def test_two_configuration_files_do_not_change_each_others_rows(file: Path, tmp_path: Path) -> None:
-    applied(file)
+    apply_file(file)
     other = tmp_path / "other.yaml"
     other.write_text("dragoman: 1\nteams:\n  - name: crew\n")
     with pytest.raises(CommandError, match=r"owned by gateway\.yaml:19"):
-        applied(other)
+        apply_file(other)
     other.write_text("dragoman: 1\nteams:\n  - name: other\n")
-    assert applied(other) == ["+ team other"]
-    assert applied(file) == ["no changes"]
+    assert apply_file(other) == ["+ team other"]
+    assert apply_file(file) == ["no changes"]
 
 
 def test_what_is_exported_applies_to_an_empty_database(file: Path, tmp_path: Path) -> None:
-    applied(file)
+    apply_file(file)
     first = exported()
     for table in (Route, Model, Provider, ApiKey, Team, Setting):
         table.objects.all().delete()
     copy = tmp_path / "copy.yaml"
     copy.write_text(yaml.safe_dump(first))
-    applied(copy)
+    apply_file(copy)
 
     second = exported()
     for result in (first, second):
@@ -172,7 +172,7 @@ def test_what_is_exported_applies_to_an_empty_database(file: Path, tmp_path: Pat
 def test_what_is_exported_applies_to_the_same_database_as_no_change(
     file: Path, tmp_path: Path
 ) -> None:
-    applied(file)
+    apply_file(file)
     provider = Provider.objects.get()
     store.set_credential(provider, "sk-a-stored-secret-value")
     text = command_output("export")
@@ -180,7 +180,7 @@ def test_what_is_exported_applies_to_the_same_database_as_no_change(
     assert "***" in text
     copy = tmp_path / "gateway.yaml"
     copy.write_text(text)
-    assert applied(copy) == ["no changes"]
+    assert apply_file(copy) == ["no changes"]
     assert store.credential_of(Provider.objects.get()) == "sk-a-stored-secret-value"
 
 
@@ -212,14 +212,14 @@ def test_an_error_names_file_line_and_field_and_nothing_is_written(
 ) -> None:
     file.write_text(FILE.replace(*change))
     with pytest.raises(CommandError, match=words) as refused:
-        applied(file)
+        apply_file(file)
     assert refused.value.returncode == 2
     assert not Provider.objects.exists()
     assert not Change.objects.exists()
 
 
 def test_the_audit_log_names_the_file_as_actor(file: Path) -> None:
-    applied(file)
+    apply_file(file)
     assert set(Change.objects.values_list("actor", "via")) == {("apply gateway.yaml", "command")}
 
 
@@ -229,11 +229,11 @@ def test_projects_are_created_after_and_deleted_before_their_teams(
     project = "  - {name: app, parent: crew}\n"
     team = '  - name: crew\n    budget: {month_usd: "20"}\n'
     file.write_text(FILE.replace(team, team + project))
-    applied(file)
+    apply_file(file)
     assert [team["name"] for team in exported()["teams"]] == ["crew", "app"]
     copy = tmp_path / "copy.yaml"
     copy.write_text(command_output("export"))
-    assert applied(copy, dry_run=True, take=True) == ["no changes"]
+    assert apply_file(copy, dry_run=True, take=True) == ["no changes"]
     file.write_text(FILE.replace("teams:\n" + team, "").replace("    team: crew\n", ""))
-    assert {"- team app", "- team crew"} <= set(applied(file))
+    assert {"- team app", "- team crew"} <= set(apply_file(file))
     assert not Team.objects.exists()

@@ -253,7 +253,7 @@ def test_the_metadata_service_is_called_only_on_ec2(monkeypatch: pytest.MonkeyPa
         def log_message(self, *_: Any) -> None:
             pass
 
-    with serving(Metadata) as port:
+    with running_http_server(Metadata) as port:
         monkeypatch.setattr(cloud_credentials, "_METADATA_HOST", f"127.0.0.1:{port}")
         assert found_providers({}) == {}
         assert called == []
@@ -301,7 +301,7 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @contextmanager
-def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
+def running_http_server(handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = Thread(target=server.serve_forever)
     thread.start()
@@ -334,7 +334,7 @@ def detect(preset: str, handler: type[BaseHTTPRequestHandler], own_port: int = 0
     from msgspec.structs import replace
 
     (server,) = [server for server in SERVERS if server.preset == preset]
-    with serving(handler) as port:
+    with running_http_server(handler) as port:
         answer = find_local_servers(own_port or -1, [replace(server, port=port)])
         return [replace(f, base_url=f.base_url.replace(str(port), "PORT")) for f in answer]
 

@@ -48,7 +48,7 @@ def write_file(tmp_path: Path, document: Any, name: str = "gateway.yaml") -> Pat
     return path
 
 
-def applied(tmp_path: Path, *prices: Any, **options: Any) -> list[str]:
+def apply_prices(tmp_path: Path, *prices: Any, **options: Any) -> list[str]:
     path = write_file(tmp_path, {"prices": list(prices)} if prices else {})
     return command_output("apply", str(path), **options).splitlines()
 
@@ -104,7 +104,7 @@ def test_accepted_prices_are_exported_and_imported_unchanged(
     }
     PriceUpdate.objects.all().delete()
     apply_updates({})
-    lines = applied(tmp_path, *prices)
+    lines = apply_prices(tmp_path, *prices)
     assert lines[:2] == ["+ price openai/gpt-5", "+ price openai/gpt-of-tomorrow"]
     apply_accepted_updates()
     assert {model: price_for("openai", model) for model in by_model} == by_model
@@ -113,9 +113,9 @@ def test_accepted_prices_are_exported_and_imported_unchanged(
 
 
 def test_a_second_application_changes_nothing(tmp_path: Path) -> None:
-    applied(tmp_path, OWN)
+    apply_prices(tmp_path, OWN)
     row = PriceUpdate.objects.get()
-    assert not [line for line in applied(tmp_path, OWN) if line[:1] in "+-~"]
+    assert not [line for line in apply_prices(tmp_path, OWN) if line[:1] in "+-~"]
     assert PriceUpdate.objects.get().updated_at == row.updated_at
 
 
@@ -123,12 +123,12 @@ def test_a_changed_price_is_listed_by_field_and_a_removed_one_reset(
     tmp_path: Path,
 ) -> None:
     carried = now()
-    applied(tmp_path, OWN)
+    apply_prices(tmp_path, OWN)
     assert now() == Decimal("3.5")
-    lines = applied(tmp_path, OWN | {"input": "4"}, dry_run=True)
+    lines = apply_prices(tmp_path, OWN | {"input": "4"}, dry_run=True)
     assert any("price openai/gpt-5" in line and "input" in line and "4" in line for line in lines)
     assert now() == Decimal("3.5"), "a dry run writes nothing"
-    assert applied(tmp_path)[0] == "- price openai/gpt-5"
+    assert apply_prices(tmp_path)[0] == "- price openai/gpt-5"
     assert now() == carried
     assert not PriceUpdate.objects.exists()
 
@@ -136,19 +136,19 @@ def test_a_changed_price_is_listed_by_field_and_a_removed_one_reset(
 def test_an_accepted_price_is_replaced_only_with_take(tmp_path: Path) -> None:
     accept("2.5")
     with pytest.raises(CommandError, match=r"gateway\.yaml:3.*--take"):
-        applied(tmp_path, OWN)
+        apply_prices(tmp_path, OWN)
     assert now() == Decimal("2.5")
-    applied(tmp_path, OWN, take=True)
+    apply_prices(tmp_path, OWN, take=True)
     assert now() == Decimal("3.5")
     assert exported()["prices"][0]["input"] == "3.5"
-    applied(tmp_path)
+    apply_prices(tmp_path)
     assert now() == Decimal("2.5"), "what was accepted before holds again"
 
 
 def test_an_export_of_the_same_database_is_no_change_of_prices(tmp_path: Path) -> None:
     accept("2.5")
     before = now()
-    applied(tmp_path, *exported()["prices"])
+    apply_prices(tmp_path, *exported()["prices"])
     assert now() == before
 
 
@@ -167,9 +167,9 @@ def test_an_export_of_the_same_database_is_no_change_of_prices(tmp_path: Path) -
 )
 def test_errors_have_their_path(tmp_path: Path, bad: Any, says: str) -> None:
     with pytest.raises(CommandError, match=says):
-        applied(tmp_path, bad)
+        apply_prices(tmp_path, bad)
     with pytest.raises(CommandError, match=r"prices\[1\]\.match: openai/gpt-5 is listed twice"):
-        applied(tmp_path, OWN, OWN)
+        apply_prices(tmp_path, OWN, OWN)
     assert not PriceUpdate.objects.exists()
 
 
@@ -179,7 +179,7 @@ def test_bills_are_not_exported() -> None:
 
 
 def test_the_console_does_not_change_prices_of_the_file(tmp_path: Path, admin_client: Any) -> None:
-    applied(tmp_path, OWN)
+    apply_prices(tmp_path, OWN)
     row = PriceUpdate.objects.get()
     page = admin_client.get(reverse("price-update", args=[row.pk])).content.decode()
     assert "gateway.yaml" in page and 'value="drop"' not in page
@@ -191,7 +191,7 @@ def test_the_console_does_not_change_prices_of_the_file(tmp_path: Path, admin_cl
 def test_the_example_of_the_documentation_is_applied(tmp_path: Path) -> None:
     text = (Path(__file__).resolve().parents[2] / "docs" / "cost.md").read_text()
     (example,) = re.findall(r"```yaml\n(dragoman: 1\nprices:.*?)```", text, re.DOTALL)
-    applied(tmp_path, *yaml.safe_load(example)["prices"])
+    apply_prices(tmp_path, *yaml.safe_load(example)["prices"])
     assert now() == Decimal("1.25")
     ((_, long),) = price_for("openai", "gpt-5").above
     assert (long.input, long.output) == (Decimal("2.5"), Decimal(15))

@@ -158,7 +158,7 @@ REQUESTS = {
 }
 
 
-async def answered(
+async def protocol_output(
     kind: type[HttpToolsProtocol], request: bytes, messages: Any
 ) -> tuple[bytes, bool]:
     """All that is written for a request, twice over, and whether the connection is closed."""
@@ -186,8 +186,8 @@ async def answered(
 @pytest.mark.parametrize("messages", ANSWERS.values(), ids=ANSWERS)
 @pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
 async def test_a_response_equals_the_one_of_plain_uvicorn(messages: Any, request_: bytes) -> None:
-    ours = await answered(Protocol, request_, messages)
-    theirs = await answered(HttpToolsProtocol, request_, messages)
+    ours = await protocol_output(Protocol, request_, messages)
+    theirs = await protocol_output(HttpToolsProtocol, request_, messages)
     assert ours == theirs
 
 

@@ -156,7 +156,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield url
 
 
-def imported(place: str, *options: str) -> str:
+def import_database(place: str, *options: str) -> str:
     out = StringIO()
     call_command("import_one_api", place, *options, stdout=out)
     return out.getvalue()
@@ -169,7 +169,7 @@ def imported_key(secret: str) -> Key:
 
 
 def test_imported_keys_continue_to_work(database: str) -> None:
-    report = imported(database)
+    report = import_database(database)
     key = imported_key(f"sk-{KEY_1}")
     assert (key.name, key.routes, key.budget.total_usd) == ("app", ("gpt-4o",), Decimal("1.5"))
     other = imported_key(f"sk-{KEY_2}")
@@ -184,7 +184,7 @@ def test_imported_keys_continue_to_work(database: str) -> None:
 
 
 def test_channels_are_targets_by_priority_and_weight(database: str) -> None:
-    report = imported(database)
+    report = import_database(database)
     targets = list(Route.objects.get(name="gpt-4o").targets.order_by("order", "pk"))
     first, *others = targets
     assert (first.order, first.weight, first.model.provider.preset) == (1, 1, "openai")
@@ -203,7 +203,7 @@ def test_channels_are_targets_by_priority_and_weight(database: str) -> None:
 
 
 def test_used_quotas_become_recorded_spend(database: str) -> None:
-    imported(database)
+    import_database(database)
     spent = {name: units for name, _, units in store.recorded_spend(store.load_snapshot())}
     key = imported_key(f"sk-{KEY_1}")
     assert spent[f"key:{key.id}/usd/total"] == UNITS // 2
@@ -213,17 +213,17 @@ def test_used_quotas_become_recorded_spend(database: str) -> None:
 
 
 def test_a_second_import_changes_nothing(database: str) -> None:
-    imported(database)
+    import_database(database)
     Team.objects.filter(name="user ann").update(name="ann's")
     version = Registry.objects.version()
     counts = [t.objects.count() for t in (ApiKey, Team, Route, Provider, UsageHour)]
-    imported(database)
+    import_database(database)
     assert Registry.objects.version() == version
     assert [t.objects.count() for t in (ApiKey, Team, Route, Provider, UsageHour)] == counts
 
 
 def test_a_dry_run_imports_nothing(tmp_path: Path) -> None:
-    report = imported(str(sqlite_file(tmp_path, new_api=True)), "--dry-run")
+    report = import_database(str(sqlite_file(tmp_path, new_api=True)), "--dry-run")
     assert "nothing was imported" in report
     tables = (ApiKey, Team, Route, Provider, UsageHour)
     assert [table.objects.count() for table in tables] == [0] * 5
@@ -239,11 +239,11 @@ def test_an_unreadable_database_is_refused(tmp_path: Path) -> None:
         if content is not None:
             path.write_bytes(content)
         with pytest.raises(CommandError, match=reason):
-            imported(str(path))
+            import_database(str(path))
     with pytest.raises(CommandError, match="only SQLite files"):
-        imported("mysql://root:word@127.0.0.1/oneapi")
+        import_database("mysql://root:word@127.0.0.1/oneapi")
     with pytest.raises(CommandError) as refusal:
-        imported("postgresql://nobody:secret-word@127.0.0.1:1/none")
+        import_database("postgresql://nobody:secret-word@127.0.0.1:1/none")
     assert "secret-word" not in str(refusal.value)
 
 

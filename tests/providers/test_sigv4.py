@@ -43,9 +43,9 @@ def test_a_signature_covers_body_and_url(token: str | None) -> None:
     key = sigv4.Key(KEY.id, KEY.secret, token)
     sign_headers = dict(sigv4.sign_headers(key, "eu-central-1", "POST", URL, HEADERS, b'{"a":1}'))
     assert sign_headers.get(b"x-amz-security-token") == (token.encode() if token else None)
-    theirs = _expected(key, URL, b'{"a":1}', sign_headers[b"x-amz-date"].decode())
+    theirs = _botocore_signature(key, URL, b'{"a":1}', sign_headers[b"x-amz-date"].decode())
     assert sign_headers[b"authorization"].decode() == theirs
-    other = _expected(key, URL, b'{"a":2}', sign_headers[b"x-amz-date"].decode())
+    other = _botocore_signature(key, URL, b'{"a":2}', sign_headers[b"x-amz-date"].decode())
     assert sign_headers[b"authorization"].decode() != other
 
 
@@ -56,7 +56,7 @@ class _FixedTimeSigner(SigV4Auth):
         pass
 
 
-def _expected(key: sigv4.Key, url: str, body: bytes, at: str) -> str:
+def _botocore_signature(key: sigv4.Key, url: str, body: bytes, at: str) -> str:
     """What botocore's signer gives for this time, from a request as its own client makes it."""
     request = AWSRequest(method="POST", url=url, headers=dict(HEADERS), data=body)
     signer = _FixedTimeSigner(Credentials(key.id, key.secret, key.token), "bedrock", "eu-central-1")

@@ -124,13 +124,13 @@ class Messages(Client):
         return "/v1/messages", {**body, "stream": stream, "thinking": kind}
 
     def read_response(self, data: bytes, *, stream: bool) -> None:
-        content = self._streamed(data) if stream else json.loads(data)["content"]
+        content = self._streamed_blocks(data) if stream else json.loads(data)["content"]
         content = [block for block in content if block != {"type": "text", "text": ""}]
         self.calls = [block for block in content if block["type"] == "tool_use"]
         self.history.append({"role": "assistant", "content": content})
 
     @staticmethod
-    def _streamed(data: bytes) -> list[Json]:
+    def _streamed_blocks(data: bytes) -> list[Json]:
         blocks: list[Json] = []
         words: dict[int, str] = {}
         for event in events(data):

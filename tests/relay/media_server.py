@@ -31,7 +31,7 @@ def answer(body: bytes, kind: str = "image/png", status: int = 200, **headers: s
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-def moved(to: str, status: int = 302) -> bytes:
+def redirect(to: str, status: int = 302) -> bytes:
     """A redirect."""
     return answer(b"", "", status, location=to)
 

@@ -77,7 +77,7 @@ class InMemoryBatchLedger:
         live.batch_ledger = BatchLedger(self.has_results, self.batch_of, self.settle)
 
 
-def answered(model: str, read: int, input_tokens: int, **more: Any) -> bytes:
+def result_line(model: str, read: int, input_tokens: int, **more: Any) -> bytes:
     """A line of OpenAI's results for a chat."""
     usage = {
         "prompt_tokens": read,
@@ -93,14 +93,14 @@ def line(**fields: Any) -> bytes:
     return json.dumps({"id": "batch_req_1", "custom_id": "1", **fields}).encode() + b"\n"
 
 
-def priced(name: str = "m", *, preset: str = "openai", **of_provider: Any) -> Route:
+def priced_route(name: str = "m", *, preset: str = "openai", **of_provider: Any) -> Route:
     up = provider("up", preset=preset, **of_provider)
     target = Target(id=1, model=msgspec.structs.replace(model_of(up, "gpt-4.1"), price=PRICE))
     return msgspec.structs.replace(route(name, up), targets=(target,))
 
 
 def registry(*routes: Route, **changes: Any) -> Snapshot:
-    test_snapshot = snapshot(*(routes or (priced(),)), keys=two_keys(), **changes)
+    test_snapshot = snapshot(*(routes or (priced_route(),)), keys=two_keys(), **changes)
     models = {t.model.label: t.model for r in test_snapshot.routes.values() for t in r.targets}
     return msgspec.structs.replace(test_snapshot, models=models)
 
@@ -139,7 +139,7 @@ async def content(live: Gateway, batch: str, **more: Any) -> bytes:
 
 
 async def test_results_are_billed_at_the_price_of_batches_once(tmp_path: Path) -> None:
-    results = answered("gpt-4.1-2025-04-14", 1000, 200) + answered("gpt-4.1", 500, 100)
+    results = result_line("gpt-4.1-2025-04-14", 1000, 200) + result_line("gpt-4.1", 500, 100)
     results += line(response={"status_code": 400, "body": {"error": {"message": "bad"}}})
     results += line(response=None, error={"code": "batch_expired"})
     book = InMemoryBatchLedger()
@@ -179,7 +179,7 @@ async def test_a_batch_status_with_usage_is_billed(tmp_path: Path) -> None:
         assert book.rows == [], "it is not over yet"
         upstream.batch_fields["status"] = "completed"
         await live.post(f"/v1/batches/{batch}", b"", method="GET")
-        upstream.results = answered("gpt-4.1", 9, 9)
+        upstream.results = result_line("gpt-4.1", 9, 9)
         await content(live, batch)
         await live.post("/v1/batches", b"", method="GET")
     (row,) = book.rows
@@ -192,7 +192,7 @@ async def test_a_batch_status_without_usage_is_billed_from_the_results(tmp_path:
     """As of a batch that was made before OpenAI counted, or elsewhere."""
     nothing = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
     book = InMemoryBatchLedger()
-    results = answered("gpt-4.1", 10, 10)
+    results = result_line("gpt-4.1", 10, 10)
     async with gateway(
         tmp_path, registry(), up=Upstream(results, usage=nothing, model="gpt-4.1")
     ) as live:
@@ -205,7 +205,7 @@ async def test_a_batch_status_without_usage_is_billed_from_the_results(tmp_path:
 
 async def test_the_key_that_created_a_batch_is_charged(tmp_path: Path) -> None:
     book = InMemoryBatchLedger()
-    results = answered("gpt-4.1", 10, 10)
+    results = result_line("gpt-4.1", 10, 10)
     async with gateway(tmp_path, registry(), up=Upstream(results)) as live:
         book.keep(live.runtime)
         book.makers["up", "batch_1"] = 2
@@ -219,7 +219,7 @@ async def test_the_key_that_created_a_batch_is_charged(tmp_path: Path) -> None:
 async def test_a_used_up_budget_does_not_block_the_results(tmp_path: Path, owner: str) -> None:
     """What was paid for can be read, cancelled and deleted; new work is refused."""
     used_up = Budget(total_usd=Decimal("0.000001"))
-    spent = registry(priced(budget=used_up if owner == "provider" else None))
+    spent = registry(priced_route(budget=used_up if owner == "provider" else None))
     keys = {
         digest: msgspec.structs.replace(
             key,
@@ -231,7 +231,7 @@ async def test_a_used_up_budget_does_not_block_the_results(tmp_path: Path, owner
     spent = msgspec.structs.replace(
         spent, keys=keys, budget=used_up if owner == "gateway" else None
     )
-    results = answered("gpt-4.1", 1000, 200)
+    results = result_line("gpt-4.1", 1000, 200)
     book = InMemoryBatchLedger()
     body = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
     async with gateway(tmp_path, spent, up=Upstream(results)) as live:
@@ -261,7 +261,7 @@ async def test_a_limit_of_requests_also_counts_those_that_read(tmp_path: Path) -
 
 
 async def test_results_that_are_not_read_to_the_end_are_not_counted(tmp_path: Path) -> None:
-    results = answered("gpt-4.1", 10, 10)
+    results = result_line("gpt-4.1", 10, 10)
 
     def up(request: httpx.Request) -> httpx.Response:
         if request.url.path.startswith("/batches"):
@@ -280,7 +280,7 @@ async def test_an_unavailable_database_does_not_affect_batch_clients(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     book = InMemoryBatchLedger()
-    results = answered("gpt-4.1", 10, 10)
+    results = result_line("gpt-4.1", 10, 10)
     async with gateway(tmp_path, registry(), up=Upstream(results)) as live:
         book.keep(live.runtime)
         batch = await create_batch(live)
@@ -306,7 +306,7 @@ async def test_a_batch_list_settles_its_batches_with_one_query(tmp_path: Path) -
 
 async def test_other_uploaded_files_are_not_parsed(tmp_path: Path) -> None:
     book = InMemoryBatchLedger()
-    async with gateway(tmp_path, registry(), up=Upstream(answered("gpt-4.1", 10, 10))) as live:
+    async with gateway(tmp_path, registry(), up=Upstream(result_line("gpt-4.1", 10, 10))) as live:
         book.keep(live.runtime)
         up = "/v1/files/file-else/content"
         assert (await live.post(up, b"", method="GET", key=ADMIN)).status == 200
@@ -378,7 +378,7 @@ async def test_claudes_batch_results_are_billed_with_cache_tokens(tmp_path: Path
 # --- lines and prices -----------------------------------------------------------------------
 
 
-def read(data: bytes, *, size: int = 7) -> dict[str, batches.ModelUsage]:
+def read_usage(data: bytes, *, size: int = 7) -> dict[str, batches.ModelUsage]:
     """The sums of results that come in pieces of so many bytes."""
     test_registry = registry()
     results = BatchResultReader(test_registry, test_registry.providers["up"], "batch_1")
@@ -396,10 +396,10 @@ def test_each_line_is_billed_by_the_length_of_its_own_prompt() -> None:
         test_registry, models={name: msgspec.structs.replace(model, price=price)}
     )
     results = BatchResultReader(test_registry, test_registry.providers["up"], "b")
-    results.feed(answered("gpt-4.1", 600, 0) + answered("gpt-4.1", 600, 0))
+    results.feed(result_line("gpt-4.1", 600, 0) + result_line("gpt-4.1", 600, 0))
     (short,) = results.close()
     assert short.usd == 1200 * HALF[0] / 1_000_000
-    results.feed(answered("gpt-4.1", 1200, 0))
+    results.feed(result_line("gpt-4.1", 1200, 0))
     (both,) = results.close()
     assert both.usd == (1200 * HALF[0] + 1200 * Decimal(2)) / 1_000_000
 
@@ -407,8 +407,8 @@ def test_each_line_is_billed_by_the_length_of_its_own_prompt() -> None:
 @pytest.mark.parametrize(
     ("data", "tokens"),
     [
-        (answered("gpt-4.1", 5, 3).rstrip(b"\n"), (5, 3)),
-        (answered("gpt-4.1", 5, 3).replace(b"\n", b"\r\n\r\n"), (5, 3)),
+        (result_line("gpt-4.1", 5, 3).rstrip(b"\n"), (5, 3)),
+        (result_line("gpt-4.1", 5, 3).replace(b"\n", b"\r\n\r\n"), (5, 3)),
         (
             line(
                 response={
@@ -431,7 +431,7 @@ def test_each_line_is_billed_by_the_length_of_its_own_prompt() -> None:
 def test_batch_result_lines_of_every_openai_endpoint_are_counted(
     data: bytes, tokens: tuple[int, int]
 ) -> None:
-    one = read(data)["gpt-4.1"]
+    one = read_usage(data)["gpt-4.1"]
     assert (one.tokens["input"], one.tokens["output"]) == tokens
     assert one.usd == (tokens[0] * HALF[0] + tokens[1] * HALF[1]) / 1_000_000
 
@@ -442,14 +442,14 @@ def test_batch_result_lines_of_every_openai_endpoint_are_counted(
     ids=["no JSON", "no counts"],
 )
 def test_an_unreadable_result_has_unknown_cost(bad: bytes) -> None:
-    sums = read(answered("gpt-4.1", 5, 3) + bad)
+    sums = read_usage(result_line("gpt-4.1", 5, 3) + bad)
     assert any(one.usd is None for one in sums.values())
     assert sums["gpt-4.1"].tokens["input"] == 5
 
 
 def test_a_line_without_end_is_not_buffered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "MAX_LINE_BYTES", 1000)
-    sums = read(answered("gpt-4.1", 5, 3) + b"x" * 5000, size=100)
+    sums = read_usage(result_line("gpt-4.1", 5, 3) + b"x" * 5000, size=100)
     assert sums["gpt-4.1"].usd is not None
     assert sums[""].usd is None
 
@@ -500,7 +500,7 @@ async def uploaded(
 
 
 def aliased() -> Snapshot:
-    return registry(priced("my-gpt"), aliases={"quick": "my-gpt"})
+    return registry(priced_route("my-gpt"), aliases={"quick": "my-gpt"})
 
 
 async def test_gateway_model_names_in_a_batch_become_the_providers(tmp_path: Path) -> None:
@@ -547,7 +547,9 @@ async def test_other_files_are_not_read_as_batches(tmp_path: Path) -> None:
     ids=["no name", "no provider", "elsewhere", "no JSON", "a number", "a list"],
 )
 async def test_a_line_that_is_wrong_is_named(tmp_path: Path, last: bytes, says: str) -> None:
-    test_registry = registry(priced("my-gpt"), route("far", provider("else", preset="anthropic")))
+    test_registry = registry(
+        priced_route("my-gpt"), route("far", provider("else", preset="anthropic"))
+    )
     lines = request("my-gpt") + b"\n" + last
     reply, upstream_body = await uploaded(
         tmp_path, lines, test_registry, path="/v1/files?provider=up"
@@ -590,7 +592,7 @@ async def test_only_checked_models_are_readable(tmp_path: Path, twice: bytes) ->
 
 
 async def test_the_first_lines_model_selects_the_provider(tmp_path: Path) -> None:
-    test_registry = registry(priced("my-gpt"), route("other", provider("two"), model="gpt-5"))
+    test_registry = registry(priced_route("my-gpt"), route("other", provider("two"), model="gpt-5"))
     reply, (data,) = await uploaded(tmp_path, request("other"), test_registry)
     assert json.loads(data)["body"]["model"] == "gpt-5"
     reply, got_none = await uploaded(tmp_path, request("gpt-4.1"), test_registry)

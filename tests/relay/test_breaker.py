@@ -16,7 +16,7 @@ import pytest
 from gateway.relay.health.circuit_breaker import Breaker, TargetLatency
 from gateway.relay.health.shared_circuit_breaker import POLL_S, RedisBreaker
 from gateway.routing.circuit_breaker import DEFAULT_COOLDOWN_AFTER, TRIAL_S, CircuitState
-from tests.redis_server import running
+from tests.redis_server import running_server
 from tests.relay.harness import completion, gateway, provider, refusal, route, snapshot
 from tests.waits import until_in_loop
 
@@ -41,7 +41,7 @@ def pair(tmp_path: Path) -> tuple[Breaker, Breaker, Clock]:
     return Breaker(path, clock=clock), Breaker(path, clock=clock), clock
 
 
-def fails(
+def record_failures(
     breaker: Breaker, label: str = X, times: int = DEFAULT_COOLDOWN_AFTER, kind: str = "timeout"
 ) -> None:
     for _ in range(times):
@@ -50,15 +50,15 @@ def fails(
 
 def test_failures_of_two_processes_count_together(tmp_path: Path) -> None:
     one, two, _ = pair(tmp_path)
-    fails(one, times=DEFAULT_COOLDOWN_AFTER - 1)
-    fails(two, times=1)
+    record_failures(one, times=DEFAULT_COOLDOWN_AFTER - 1)
+    record_failures(two, times=1)
     one.refresh()
     assert one.states[X].open_until == two.states[X].open_until > 0
 
 
 def test_a_success_in_any_process_resets_the_failures(tmp_path: Path) -> None:
     one, two, clock = pair(tmp_path)
-    fails(one)
+    record_failures(one)
     two.refresh()
     clock.now += 6
     assert two.claim_trial(X)
@@ -69,7 +69,7 @@ def test_a_success_in_any_process_resets_the_failures(tmp_path: Path) -> None:
 
 def test_one_request_probes_a_target_after_its_cooldown(tmp_path: Path) -> None:
     one, two, clock = pair(tmp_path)
-    fails(one)
+    record_failures(one)
     clock.now += 6
     assert [one.claim_trial(X), two.claim_trial(X), one.claim_trial(X)] == [True, False, False]
     two.record_outcome(X, "timeout", None, 5.0)
@@ -78,7 +78,7 @@ def test_one_request_probes_a_target_after_its_cooldown(tmp_path: Path) -> None:
 
 def test_an_expired_probe_is_claimed_by_another_process(tmp_path: Path) -> None:
     one, two, clock = pair(tmp_path)
-    fails(one)
+    record_failures(one)
     clock.now += 6
     assert one.claim_trial(X) and not two.claim_trial(X)
     clock.now += TRIAL_S
@@ -87,7 +87,7 @@ def test_an_expired_probe_is_claimed_by_another_process(tmp_path: Path) -> None:
 
 def test_a_probe_that_streams_admits_further_requests(tmp_path: Path) -> None:
     one, two, clock = pair(tmp_path)
-    fails(one)
+    record_failures(one)
     clock.now += 6
     assert one.claim_trial(X)
     one.release_trial(X)
@@ -96,7 +96,7 @@ def test_a_probe_that_streams_admits_further_requests(tmp_path: Path) -> None:
 
 def test_a_client_error_ends_a_probe_without_other_effect(tmp_path: Path) -> None:
     one, two, clock = pair(tmp_path)
-    fails(one)
+    record_failures(one)
     clock.now += 6
     assert one.claim_trial(X)
     one.record_outcome(X, "invalid_request", None, 5.0)
@@ -105,14 +105,14 @@ def test_a_client_error_ends_a_probe_without_other_effect(tmp_path: Path) -> Non
 
 def test_circuit_states_survive_a_restart(tmp_path: Path) -> None:
     one, _, clock = pair(tmp_path)
-    fails(one)
+    record_failures(one)
     one.close()
     assert Breaker(tmp_path / "breaker" / "states", clock=clock).states[X].open_until > clock.now
 
 
 def test_cooldowns_from_before_a_reboot_are_ignored(tmp_path: Path) -> None:
     one, _, clock = pair(tmp_path)
-    fails(one)
+    record_failures(one)
     clock.now = 1.0
     again = Breaker(tmp_path / "breaker" / "states", clock=clock)
     again.record_outcome("p/y", "timeout", None, 5.0)
@@ -122,11 +122,11 @@ def test_cooldowns_from_before_a_reboot_are_ignored(tmp_path: Path) -> None:
 @pytest.mark.parametrize("garbage", [b"{", b"\xff" * 40, b'{"states":[]}'])
 def test_a_truncated_state_file_is_treated_as_empty(tmp_path: Path, garbage: bytes) -> None:
     one, two, _ = pair(tmp_path)
-    fails(one)
+    record_failures(one)
     assert one._map is not None
     one._map[16 : 16 + len(garbage)] = garbage
     two.refresh()
-    fails(two)
+    record_failures(two)
     one.refresh()
     assert one.states == two.states
 
@@ -135,7 +135,7 @@ def test_the_breaker_works_without_shared_state(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
     for breaker in (Breaker(), Breaker(blocked / "states")):
-        fails(breaker)
+        record_failures(breaker)
         assert breaker.states[X].open_until > 0
         assert breaker.reset(X) and not breaker.reset(X)
 
@@ -149,10 +149,10 @@ def test_a_probe_claim_belongs_to_one_process_until_it_expires(tmp_path: Path) -
 
 def test_changes_during_a_file_lock_are_shared_later(tmp_path: Path) -> None:
     one, two, clock = pair(tmp_path)
-    fails(two)
+    record_failures(two)
     with (tmp_path / "breaker" / "states").open() as locked_file:
         fcntl.flock(locked_file, fcntl.LOCK_EX)
-        fails(one, "p/y")
+        record_failures(one, "p/y")
         assert one.claim("c", 10)
         assert "p/y" in one.states, "it goes on by itself"
         two.refresh()
@@ -168,7 +168,7 @@ def test_pending_changes_are_shared_before_the_process_ends(tmp_path: Path) -> N
     one, two, _ = pair(tmp_path)
     with (tmp_path / "breaker" / "states").open() as locked_file:
         fcntl.flock(locked_file, fcntl.LOCK_EX)
-        fails(one)
+        record_failures(one)
     one.close()
     two.refresh()
     assert X in two.states
@@ -196,7 +196,7 @@ def test_no_failure_of_several_processes_is_lost(tmp_path: Path) -> None:
 # Live
 
 
-def asking() -> dict[str, Any]:
+def chat_request() -> dict[str, Any]:
     return {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 
 
@@ -214,15 +214,15 @@ async def test_after_a_cooldown_one_request_probes_and_others_use_another_target
 
     registry = snapshot(route("m", A, B, cooldown_s=0.2))
     async with gateway(tmp_path, registry, a=first, b=lambda _: completion("b")) as live:
-        await live.post(CHAT, asking())
+        await live.post(CHAT, chat_request())
         await asyncio.sleep(0.25)
         before = len(live.upstreams.requests)
-        trial = asyncio.create_task(live.post(CHAT, asking()))
+        trial = asyncio.create_task(live.post(CHAT, chat_request()))
         await until_in_loop(lambda: len(live.upstreams.requests) > before)
-        others = [await live.post(CHAT, asking()) for _ in range(3)]
+        others = [await live.post(CHAT, chat_request()) for _ in range(3)]
         gate.set()
         assert b"back" in (await trial).body
-        assert b"back" in (await live.post(CHAT, asking())).body
+        assert b"back" in (await live.post(CHAT, chat_request())).body
         rows = await live.rows(6)
     assert all(b'"b"' in reply.body for reply in others)
     assert "another request is testing it" in (rows[1].attempts[0].skipped or "")
@@ -238,7 +238,7 @@ async def test_a_route_sets_after_how_many_failures_a_cooldown_begins(
         tmp_path, registry, a=lambda _: refusal(500), b=lambda _: completion()
     ) as live:
         for _ in range(7):
-            await live.post(CHAT, asking())
+            await live.post(CHAT, chat_request())
     hosts = [request.url.host for request in live.upstreams.requests]
     assert hosts.count("a.test") == calls
 
@@ -249,7 +249,7 @@ async def test_a_route_may_allow_several_rate_limits_before_a_cooldown(tmp_path:
         tmp_path, registry, a=lambda _: refusal(429), b=lambda _: completion()
     ) as live:
         for _ in range(6):
-            await live.post(CHAT, asking())
+            await live.post(CHAT, chat_request())
     assert [request.url.host for request in live.upstreams.requests].count("a.test") == 3
 
 
@@ -260,7 +260,7 @@ async def test_a_client_disconnect_is_no_failure_of_the_target(tmp_path: Path) -
 
     async with gateway(tmp_path, snapshot(route("m", A)), a=slow) as live:
         live.runtime.breaker.record_outcome("a/gpt-4.1", "timeout", None, 5.0)
-        await live.post(CHAT, asking(), leave_once=lambda _: live.upstreams.requests)
+        await live.post(CHAT, chat_request(), leave_once=lambda _: live.upstreams.requests)
         await live.entry()
         assert live.runtime.health["a/gpt-4.1"].consecutive_failures == 1
 
@@ -270,7 +270,7 @@ async def test_a_client_disconnect_is_no_failure_of_the_target(tmp_path: Path) -
 
 @pytest.mark.redis
 async def test_a_circuit_opened_on_one_machine_is_open_on_all(tmp_path: Path) -> None:
-    with running(tmp_path) as server:
+    with running_server(tmp_path) as server:
         one, two = (RedisBreaker(tmp_path / name, server.url) for name in ("one", "two"))
         one.start()
         two.start()

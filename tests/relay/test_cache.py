@@ -185,13 +185,13 @@ async def test_a_cached_response_is_returned_streamed_and_complete(
     live: Open, upstream: str, text: str, again: str
 ) -> None:
     """Streams as streams, whole as whole, in the client's dialect, with the usage."""
-    one = CountingUpstream(lambda n: _says(upstream, n))
+    one = CountingUpstream(lambda n: _answer_number(upstream, n))
     known = registry(cached(provider("one", upstream)))
     path, more = FORMS[text]
     other_path, other = FORMS[again]
     async with live(known, one=one) as gw:
         # The upstream answers as it was asked, streamed or whole.
-        one._answer = lambda n: _says(upstream, n, stream=more["stream"])
+        one._answer = lambda n: _answer_number(upstream, n, stream=more["stream"])
         first = await gw.post(path, {**REQUEST, **more})
         second = await gw.post(other_path, {**REQUEST, **other})
         direct = await gw.post(other_path, {**REQUEST, **other})
@@ -205,7 +205,7 @@ async def test_a_cached_response_is_returned_streamed_and_complete(
         _check_stream(other_path, second.body.decode())
 
 
-def _says(upstream: str, number: int, *, stream: bool = False) -> httpx.Response:
+def _answer_number(upstream: str, number: int, *, stream: bool = False) -> httpx.Response:
     text = f"answer {number}"
     if upstream == "openai_chat":
         if not stream:
@@ -252,7 +252,7 @@ def _check_stream(path: str, text: str) -> None:
 
 
 async def test_a_cached_streams_usage_is_sent_only_when_requested(live: Open) -> None:
-    one = CountingUpstream(lambda n: _says("openai_chat", n, stream=True))
+    one = CountingUpstream(lambda n: _answer_number("openai_chat", n, stream=True))
     fields = {**REQUEST, "stream": True}
     async with live(registry(cached(provider("one", passthrough=False))), one=one) as gw:
         with_usage = {**fields, "stream_options": {"include_usage": True}}
@@ -628,7 +628,7 @@ async def test_a_route_may_cache_each_dialect_separately(live: Open) -> None:
     async with live(registry(cached(dialects="own")), one=one) as gw:
         states = []
         for path, more in (*FORMS.values(), *FORMS.values()):
-            one._answer = lambda n, s=more["stream"]: _says("openai_chat", n, stream=s)
+            one._answer = lambda n, s=more["stream"]: _answer_number("openai_chat", n, stream=s)
             states.append((await gw.post(path, {**REQUEST, **more})).headers["x-dragoman-cache"])
     # With and without its usage a stream is the same, and costs a rendering.
     assert states == ["miss", "miss", "hit", "miss", "miss", *["hit"] * 5]

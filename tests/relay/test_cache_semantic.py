@@ -50,7 +50,7 @@ class EmbeddingsUpstream:
         return httpx.Response(200, json=body)
 
 
-def asking(words: str, **more: Any) -> dict[str, Any]:
+def chat_request(words: str, **more: Any) -> dict[str, Any]:
     return {**REQUEST, "messages": [{"role": "user", "content": words}], **more}
 
 
@@ -71,10 +71,10 @@ async def states(gw: Gateway, *bodies: dict[str, Any]) -> list[str]:
 async def test_a_similar_prompt_gets_the_cached_response(tmp_path: Path) -> None:
     one, two = CountingUpstream(), EmbeddingsUpstream()
     async with gateway(tmp_path, routes(), one=one, two=two) as gw:
-        first = await gw.post(CHAT, asking(FIRST))
-        alike = await gw.post(CHAT, asking(ALIKE))
-        again = await gw.post(CHAT, asking(FIRST))
-        other = await gw.post(MESSAGES, asking(ALIKE, stream=True))
+        first = await gw.post(CHAT, chat_request(FIRST))
+        alike = await gw.post(CHAT, chat_request(ALIKE))
+        again = await gw.post(CHAT, chat_request(FIRST))
+        other = await gw.post(MESSAGES, chat_request(ALIKE, stream=True))
         rows = await gw.rows(5)
     assert first.headers["x-dragoman-cache"] == "miss"
     assert alike.headers["x-dragoman-cache"] == "semantic"
@@ -94,18 +94,18 @@ async def test_a_similar_prompt_gets_the_cached_response(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "other",
     [
-        asking(UNLIKE),
-        asking(ALIKE, temperature=0.3),
-        asking(ALIKE, tools=[{"type": "function", "function": {"name": "f", "parameters": {}}}]),
-        asking(ALIKE, logprobs=True),
-        {**asking(ALIKE), "messages": [
+        chat_request(UNLIKE),
+        chat_request(ALIKE, temperature=0.3),
+        chat_request(ALIKE, tools=[{"type": "function", "function": {"name": "f", "parameters": {}}}]),
+        chat_request(ALIKE, logprobs=True),
+        {**chat_request(ALIKE), "messages": [
             {"role": "system", "content": "in French"}, {"role": "user", "content": ALIKE},
         ]},
-        {**asking(ALIKE), "messages": [
+        {**chat_request(ALIKE), "messages": [
             {"role": "user", "content": "x"}, {"role": "assistant", "content": "y"},
             {"role": "user", "content": ALIKE},
         ]},
-        {**asking(ALIKE), "messages": [{"role": "user", "content": [
+        {**chat_request(ALIKE), "messages": [{"role": "user", "content": [
             {"type": "text", "text": ALIKE},
             {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
         ]}]},
@@ -117,15 +117,15 @@ async def test_similar_prompts_in_another_context_do_not_match(
 ) -> None:
     one = CountingUpstream()
     async with gateway(tmp_path, routes(), one=one, two=EmbeddingsUpstream()) as gw:
-        assert await states(gw, asking(FIRST), other) == ["miss", "miss"]
+        assert await states(gw, chat_request(FIRST), other) == ["miss", "miss"]
     assert one.count == 2
 
 
 async def test_tenants_never_share_semantically_cached_responses(tmp_path: Path) -> None:
     one = CountingUpstream()
     async with gateway(tmp_path, routes(), one=one, two=EmbeddingsUpstream()) as gw:
-        await gw.post(CHAT, asking(FIRST))
-        reply = await gw.post(CHAT, asking(ALIKE), key=OTHER)
+        await gw.post(CHAT, chat_request(FIRST))
+        reply = await gw.post(CHAT, chat_request(ALIKE), key=OTHER)
     assert reply.headers["x-dragoman-cache"] == "miss"
 
 
@@ -133,7 +133,7 @@ async def test_requests_are_sent_upstream_when_embedding_fails(tmp_path: Path) -
     one, two = CountingUpstream(), EmbeddingsUpstream()
     two.failing = True
     async with gateway(tmp_path, routes(), one=one, two=two) as gw:
-        assert await states(gw, asking(FIRST), asking(ALIKE), asking(FIRST)) == [
+        assert await states(gw, chat_request(FIRST), chat_request(ALIKE), chat_request(FIRST)) == [
             "miss",
             "miss",
             "hit",
@@ -143,11 +143,11 @@ async def test_requests_are_sent_upstream_when_embedding_fails(tmp_path: Path) -
 async def test_a_deleted_response_is_not_matched(tmp_path: Path) -> None:
     one = CountingUpstream()
     async with gateway(tmp_path, routes(), one=one, two=EmbeddingsUpstream()) as gw:
-        await gw.post(CHAT, asking(FIRST))
+        await gw.post(CHAT, chat_request(FIRST))
         memory = gw.runtime.cache.memory
         for key in list(memory._responses):
             memory.drop(key)
-        assert await states(gw, asking(ALIKE)) == ["miss"]
+        assert await states(gw, chat_request(ALIKE)) == ["miss"]
         assert len(gw.runtime.cache.semantic_index) == 1
 
 

@@ -22,7 +22,7 @@ from gateway.relay.limits.redis_client import CACHE_PREFIX, PREFIX
 from gateway.relay.limits.redis_limiter import RedisLimiter
 from gateway.routing.limits import Limits
 from gateway.routing.snapshot import RouteStep
-from tests.redis_server import RedisServer, running
+from tests.redis_server import RedisServer, running_server
 from tests.relay.harness import Gateway, completion, gateway
 from tests.relay.test_cache import CHAT, REQUEST, CountingUpstream, cached, registry, response_text
 from tests.waits import PATIENCE_S, until_in_loop
@@ -52,7 +52,7 @@ class FakeTable:
                 await asyncio.sleep(0.01)
 
 
-def on(gw: Gateway, table: FakeTable) -> None:
+def use_database_cache(gw: Gateway, table: FakeTable) -> None:
     gw.runtime.cache.backend = DatabaseBackend(table.read, table.write, None)
 
 
@@ -64,7 +64,7 @@ def forget(gw: Gateway) -> None:
 async def test_a_cached_response_survives_a_restart(tmp_path: Path) -> None:
     table, one = FakeTable(), CountingUpstream()
     async with gateway(tmp_path, registry(cached()), one=one) as gw:
-        on(gw, table)
+        use_database_cache(gw, table)
         first = await gw.post(CHAT, REQUEST)
         await table.filled()
         forget(gw)
@@ -80,7 +80,7 @@ async def test_an_unavailable_database_disables_only_the_cache(tmp_path: Path) -
     table, one = FakeTable(), CountingUpstream()
     table.failing = True
     async with gateway(tmp_path, registry(cached()), one=one) as gw:
-        on(gw, table)
+        use_database_cache(gw, table)
         assert (await gw.post(CHAT, REQUEST)).status == 200
         assert (await gw.post(CHAT, REQUEST)).headers["x-dragoman-cache"] == "hit"
         forget(gw)
@@ -91,7 +91,7 @@ async def test_a_route_without_a_cache_never_queries_it(tmp_path: Path) -> None:
     table, one = FakeTable(), CountingUpstream()
     plain = msgspec.structs.replace(cached(), cache=None)
     async with gateway(tmp_path, registry(plain), one=one) as gw:
-        on(gw, table)
+        use_database_cache(gw, table)
         await gw.post(CHAT, REQUEST)
         shelf: Any = gw.runtime.cache.backend
         assert shelf._readers is shelf._writer is None
@@ -104,7 +104,7 @@ async def test_a_route_without_a_cache_never_queries_it(tmp_path: Path) -> None:
 async def test_a_damaged_cache_row_is_a_miss(tmp_path: Path, blob: bytes) -> None:
     table, one = FakeTable(), CountingUpstream()
     async with gateway(tmp_path, registry(cached()), one=one) as gw:
-        on(gw, table)
+        use_database_cache(gw, table)
         await gw.post(CHAT, REQUEST)
         await table.filled()
         (key,) = table.rows
@@ -136,7 +136,7 @@ async def test_unstorable_responses_are_cached_in_memory_only(
         masks = (re.compile(b"secret"),)
         known = msgspec.structs.replace(known, masks=masks)
     async with gateway(tmp_path, known, one=one) as gw:
-        on(gw, table)
+        use_database_cache(gw, table)
         await gw.post(CHAT, REQUEST)
         assert (await gw.post(CHAT, REQUEST)).headers["x-dragoman-cache"] == "hit"
         await gw.runtime.cache.close()
@@ -152,7 +152,7 @@ async def test_cache_keys_reveal_nothing_and_differ_by_installation(tmp_path: Pa
             tmp_path / str(number), registry(cached()), one=CountingUpstream()
         ) as gw:
             gw.runtime.cache.key_scopes = type(gw.runtime.cache.key_scopes)(pepper)
-            on(gw, table)
+            use_database_cache(gw, table)
             await gw.post(CHAT, REQUEST)
             await table.filled()
         keys += list(table.rows)
@@ -165,12 +165,12 @@ async def test_cache_keys_reveal_nothing_and_differ_by_installation(tmp_path: Pa
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    with running(tmp_path) as server:
+    with running_server(tmp_path) as server:
         yield server
 
 
 @asynccontextmanager
-async def shared(tmp_path: Path, known: Any, url: str, one: Any) -> Any:
+async def gateway_on_redis(tmp_path: Path, known: Any, url: str, one: Any) -> Any:
     """A gateway whose limits and answers are on Redis."""
     async with gateway(tmp_path, known, one=one) as gw:
         live = gw.runtime
@@ -200,11 +200,11 @@ async def test_machines_share_answers_on_redis(
 ) -> None:
     one = CountingUpstream()
     known = registry(cached(ttl_s=77), limits=limits)
-    async with shared(tmp_path / "a", known, redis.url, one) as first:
+    async with gateway_on_redis(tmp_path / "a", known, redis.url, one) as first:
         response = await first.post(CHAT, REQUEST)
         (ttl,) = await cached_keys(redis.url)
         assert 77 - PATIENCE_S < ttl <= 77
-    async with shared(tmp_path / "b", known, redis.url, one) as second:
+    async with gateway_on_redis(tmp_path / "b", known, redis.url, one) as second:
         again = await second.post(CHAT, REQUEST)
         (row,) = await second.rows(1)
         assert not second.runtime.redis_limiter.settlements.waiting or limits.tokens_per_minute
@@ -225,7 +225,7 @@ async def test_limits_and_cached_response_are_read_in_one_redis_round_trip(
     """Counted where the library writes: a pipeline is one write and one read."""
     one = CountingUpstream()
     known = registry(cached(), limits=limits)
-    async with shared(tmp_path, known, redis.url, one) as gw:
+    async with gateway_on_redis(tmp_path, known, redis.url, one) as gw:
         await gw.post(CHAT, REQUEST)
         await cached_keys(redis.url)
         limiter = gw.runtime.redis_limiter  # what the first one used is settled
@@ -270,7 +270,7 @@ def _trips(limiter: Any) -> list[tuple[str, ...]]:
 @pytest.mark.redis
 async def test_without_redis_the_memory_cache_is_used(tmp_path: Path, redis: RedisServer) -> None:
     one = CountingUpstream()
-    async with shared(tmp_path, registry(cached()), redis.url, one) as gw:
+    async with gateway_on_redis(tmp_path, registry(cached()), redis.url, one) as gw:
         await gw.post(CHAT, REQUEST)
         redis.stop()
         began = time.monotonic()
@@ -285,7 +285,7 @@ async def test_a_redis_hit_is_served_while_no_target_is_usable(
 ) -> None:
     one = CountingUpstream()
     shut = msgspec.structs.replace(cached(), steps=(RouteStep(order=1, min_context=10**6),))
-    async with shared(tmp_path, registry(cached()), redis.url, one) as gw:
+    async with gateway_on_redis(tmp_path, registry(cached()), redis.url, one) as gw:
         await gw.post(CHAT, REQUEST)
         await cached_keys(redis.url)
         forget(gw)

@@ -24,7 +24,7 @@ USAGE = {"prompt_tokens": 0, "completion_tokens": 100, "total_tokens": 100}
 COST = Decimal("0.0002")
 
 
-def priced(price: Price = PRICE, **of_provider: Any) -> Route:
+def priced_route(price: Price = PRICE, **of_provider: Any) -> Route:
     test_route = route("r", msgspec.structs.replace(provider("one"), **of_provider))
     targets = tuple(
         msgspec.structs.replace(t, model=msgspec.structs.replace(t.model, price=price))
@@ -47,7 +47,7 @@ def body(**more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("path", [CHAT, MESSAGES])
 async def test_an_answer_has_its_charged_amount(tmp_path: Path, path: str) -> None:
     """With the markup: the header must not show a client what the gateway pays."""
-    one = registry(priced(), markup=Decimal("1.5"))
+    one = registry(priced_route(), markup=Decimal("1.5"))
     async with gateway(tmp_path, one, one=lambda _: completion(usage=USAGE)) as gw:
         reply = await gw.post(path, body())
     assert reply.headers["x-dragoman-cost-usd"] == "0.00030"
@@ -82,7 +82,7 @@ async def test_cost_and_charge_are_both_recorded(
     def number(text: str | None) -> Decimal | None:
         return None if text is None else Decimal(text)
 
-    base = registry(priced(markup=number(of_provider)), markup=number(of_all))
+    base = registry(priced_route(markup=number(of_provider)), markup=number(of_all))
     ((digest, key),) = base.keys.items()
     own = {digest: msgspec.structs.replace(key, markup=number(of_key))}
     test_snapshot = msgspec.structs.replace(base, keys=own)
@@ -94,7 +94,7 @@ async def test_cost_and_charge_are_both_recorded(
 
 
 async def test_an_unknown_cost_is_charged_as_unknown(tmp_path: Path) -> None:
-    test_registry = registry(priced(Price()), markup=Decimal(2))
+    test_registry = registry(priced_route(Price()), markup=Decimal(2))
     async with gateway(tmp_path, test_registry, one=lambda _: completion(usage=USAGE)) as live:
         await live.post(CHAT, body())
         row = await live.entry()
@@ -103,7 +103,7 @@ async def test_an_unknown_cost_is_charged_as_unknown(tmp_path: Path) -> None:
 
 async def test_a_budget_counts_what_is_charged(tmp_path: Path) -> None:
     """Two requests cost 0.0004; with the markup they are charged 0.0012."""
-    test_route = priced()
+    test_route = priced_route()
     base = registry(test_route, budget=Budget(total_usd=Decimal("0.001")), markup=Decimal(3))
     async with gateway(tmp_path, base, one=lambda _: completion(usage=USAGE)) as live:
         replies = [(await live.post(CHAT, body())).status for _ in range(3)]
@@ -116,7 +116,9 @@ async def test_a_budget_counts_what_is_charged(tmp_path: Path) -> None:
 
 async def test_the_tier_that_the_answer_names_sets_the_price(tmp_path: Path) -> None:
     async with gateway(
-        tmp_path, registry(priced()), one=lambda _: completion(usage=USAGE, service_tier="flex")
+        tmp_path,
+        registry(priced_route()),
+        one=lambda _: completion(usage=USAGE, service_tier="flex"),
     ) as live:
         await live.post(CHAT, body(service_tier="flex"))
         row = await live.entry()
@@ -126,7 +128,9 @@ async def test_the_tier_that_the_answer_names_sets_the_price(tmp_path: Path) -> 
 
 async def test_a_requested_tier_that_was_not_granted_is_not_billed(tmp_path: Path) -> None:
     async with gateway(
-        tmp_path, registry(priced()), one=lambda _: completion(usage=USAGE, service_tier="default")
+        tmp_path,
+        registry(priced_route()),
+        one=lambda _: completion(usage=USAGE, service_tier="default"),
     ) as live:
         await live.post(CHAT, body(service_tier="flex"))
         row = await live.entry()
@@ -134,7 +138,9 @@ async def test_a_requested_tier_that_was_not_granted_is_not_billed(tmp_path: Pat
 
 
 async def test_without_a_tier_in_the_answer_the_requested_one_is_billed(tmp_path: Path) -> None:
-    async with gateway(tmp_path, registry(priced()), one=lambda _: completion(usage=USAGE)) as live:
+    async with gateway(
+        tmp_path, registry(priced_route()), one=lambda _: completion(usage=USAGE)
+    ) as live:
         await live.post(CHAT, body(service_tier="flex"))
         row = await live.entry()
     assert (row.service_tier, row.cost_usd) == ("flex", COST / 2)
@@ -147,7 +153,7 @@ async def test_the_service_tier_of_a_stream_sets_the_price(tmp_path: Path) -> No
         chunk(usage=USAGE, service_tier="flex"),
         DONE,
     )
-    async with gateway(tmp_path, registry(priced()), one=lambda _: sse(*parts)) as live:
+    async with gateway(tmp_path, registry(priced_route()), one=lambda _: sse(*parts)) as live:
         for path in (CHAT, MESSAGES):
             await live.post(path, body(stream=True, stream_options={"include_usage": True}))
         rows = await live.rows(2)
@@ -157,7 +163,9 @@ async def test_the_service_tier_of_a_stream_sets_the_price(tmp_path: Path) -> No
 
 async def test_a_tier_without_a_price_is_billed_as_standard_and_marked(tmp_path: Path) -> None:
     async with gateway(
-        tmp_path, registry(priced()), one=lambda _: completion(usage=USAGE, service_tier="priority")
+        tmp_path,
+        registry(priced_route()),
+        one=lambda _: completion(usage=USAGE, service_tier="priority"),
     ) as live:
         await live.post(CHAT, body(service_tier="priority"))
         row = await live.entry()
@@ -166,7 +174,7 @@ async def test_a_tier_without_a_price_is_billed_as_standard_and_marked(tmp_path:
 
 
 async def test_tags_of_request_and_key_are_in_the_log(tmp_path: Path) -> None:
-    test_registry = registry(priced(), tags=("team-a",))
+    test_registry = registry(priced_route(), tags=("team-a",))
     async with gateway(tmp_path, test_registry, one=lambda _: completion(usage=USAGE)) as live:
         await live.post(CHAT, body(), headers={"x-dragoman-tags": "ci, nightly"})
         row = await live.entry()
@@ -179,13 +187,15 @@ def test_reservations_cover_every_tier_and_markup() -> None:
     price = Price(
         input=Decimal(1), output=Decimal(2), above=((5, long),), tiers={"priority": priority}
     )
-    test_route = priced(price, markup=Decimal("1.5"))
+    test_route = priced_route(price, markup=Decimal("1.5"))
     assert max_rates(test_route.targets) == (int(Decimal("10.5") * 10_000), 30 * 10_000)
     assert max_rates(test_route.targets, None, Decimal(9)) == max_rates(test_route.targets)
 
 
 @pytest.mark.parametrize("header", ["x-dragoman-session", "session_id", "x-litellm-session-id"])
 async def test_the_log_reads_the_session_headers_of_routes(tmp_path: Path, header: str) -> None:
-    async with gateway(tmp_path, registry(priced()), one=lambda _: completion(usage=USAGE)) as live:
+    async with gateway(
+        tmp_path, registry(priced_route()), one=lambda _: completion(usage=USAGE)
+    ) as live:
         await live.post(CHAT, body(), headers={header: "s-1"})
         assert (await live.entry()).session == "s-1"

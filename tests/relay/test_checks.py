@@ -34,7 +34,7 @@ def test_a_target_of_two_routes_is_checked_at_the_shorter_interval() -> None:
     assert {label: one.every_s for label, one in actual_due_checks.items()} == {LABEL: 20}
 
 
-async def checked(live: Gateway) -> None:
+async def run_due_checks(live: Gateway) -> None:
     (one,) = due_checks(live.runtime.snapshot).values()
     await check(live.runtime, one.route, one.target)
 
@@ -44,7 +44,7 @@ async def test_a_successful_health_check_closes_the_circuit(tmp_path: Path) -> N
         tmp_path, registry(health_check_interval_s=10), a=lambda _: completion()
     ) as live:
         live.runtime.breaker.record_outcome(LABEL, "rate_limit", 60, 5.0)
-        await checked(live)
+        await run_due_checks(live)
         row = await live.entry()
         assert live.runtime.health == {}
     assert (row.key_prefix, row.endpoint, row.outcome) == ("check", "check", "ok")
@@ -56,7 +56,7 @@ async def test_failed_health_checks_open_the_circuit(tmp_path: Path) -> None:
         tmp_path, registry(health_check_interval_s=10), a=lambda _: refusal(500)
     ) as live:
         for _ in range(3):
-            await checked(live)
+            await run_due_checks(live)
         assert live.runtime.health[LABEL].open_until > 0
         rows = await live.rows(3)
     assert {row.error_kind for row in rows} == {"upstream_error"}

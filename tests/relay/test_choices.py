@@ -311,14 +311,14 @@ async def test_a_setting_limits_the_number_of_choices(tmp_path: Path) -> None:
 
 
 def test_the_reservation_is_for_all_choices() -> None:
-    one = reserved({**REQUEST, "n": 1})
-    assert reserved(REQUEST) >= 3 * one - 9
+    one = reserved_tokens({**REQUEST, "n": 1})
+    assert reserved_tokens(REQUEST) >= 3 * one - 9
     gemini = {"generationConfig": {"candidateCount": 3, "maxOutputTokens": 50}}
     single = {"generationConfig": {"candidateCount": 1, "maxOutputTokens": 50}}
-    assert reserved(gemini) == 3 * reserved(single)
+    assert reserved_tokens(gemini) == 3 * reserved_tokens(single)
 
 
-def reserved(body: Json) -> int:
+def reserved_tokens(body: Json) -> int:
     """The tokens that are reserved for a request."""
     exchange = Exchange(
         request_id="r",

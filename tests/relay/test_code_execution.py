@@ -86,7 +86,7 @@ def gpt(request: httpx.Request) -> httpx.Response:
     return sse(*frames, event("response.completed", response=body))
 
 
-def both(tmp_path: Path) -> Any:
+def gateway_with_both(tmp_path: Path) -> Any:
     """A gateway with the routes `claude` and `gpt`."""
     to_claude = provider("a", "anthropic_messages", auth="x-api-key")
     to_gpt = provider("b", "openai_responses", preset="openai_responses")
@@ -113,7 +113,7 @@ async def test_a_responses_conversation_moves_from_claude_to_gpt(
     fields: Json = {"tools": [{"type": "code_interpreter", "container": {"type": "auto"}}]}
     question = {"role": "user", "content": "6 times 7?"}
     async with (
-        both(tmp_path) as gate,
+        gateway_with_both(tmp_path) as gate,
         openai.AsyncOpenAI(
             base_url="http://gate/v1", api_key=GATEWAY_KEY, http_client=transport(gate)
         ) as sdk,
@@ -147,7 +147,7 @@ async def test_a_messages_conversation_moves_from_gpt_to_claude(
     }
     question = {"role": "user", "content": "6 times 7?"}
     async with (
-        both(tmp_path) as gate,
+        gateway_with_both(tmp_path) as gate,
         anthropic.AsyncAnthropic(
             base_url="http://gate", api_key=GATEWAY_KEY, http_client=transport(gate)
         ) as sdk,

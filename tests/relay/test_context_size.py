@@ -23,7 +23,9 @@ def prompt(tokens: int) -> str:
     return "abc" * tokens
 
 
-def sent(dialect: str, body: Json, model: str = "llama3.2") -> tuple[Json, list[Json], bool]:
+def translate_request(
+    dialect: str, body: Json, model: str = "llama3.2"
+) -> tuple[Json, list[Json], bool]:
     translation = translate.request(dialect, "ollama", {"model": "gw", **body}, {}, model)
     return translation["body"].get("options", {}), translation["report"], translation["passthrough"]
 
@@ -46,7 +48,7 @@ def chat(tokens: int, **fields: Any) -> Json:
 def test_the_smallest_sufficient_context_length_is_selected(
     body: Json, expected: int | None
 ) -> None:
-    options, report, _passthrough = sent("openai_chat", body)
+    options, report, _passthrough = translate_request("openai_chat", body)
     assert options.get("num_ctx") == expected
     rows = [(row["field"], row["action"], row.get("to")) for row in report]
     assert rows == ([("options.num_ctx", "defaulted", expected)] if expected else [])
@@ -55,7 +57,7 @@ def test_the_smallest_sufficient_context_length_is_selected(
 @pytest.mark.parametrize("path", ["chat", "generate"])
 def test_an_ollama_clients_body_passes_unchanged(path: str) -> None:
     body = chat(5000) if path == "chat" else {"prompt": prompt(5000)}
-    options, report, passthrough = sent("ollama", {**body, "options": {"seed": 1}})
+    options, report, passthrough = translate_request("ollama", {**body, "options": {"seed": 1}})
     assert passthrough
     assert (options, report) == ({"seed": 1}, [])
 
@@ -64,12 +66,12 @@ def test_an_image_does_not_count_by_its_size() -> None:
     picture = {"url": "data:image/png;base64,iVBORw0KGgo" + "A" * 400_000}
     parts = [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": picture}]
     messages = [{"role": "user", "content": parts}]
-    assert sent("openai_chat", {"messages": messages}, "llava")[0] == {}
+    assert translate_request("openai_chat", {"messages": messages}, "llava")[0] == {}
 
 
 def test_cloud_models_have_their_maximum() -> None:
-    assert sent("openai_chat", chat(9000), "gpt-oss:120b-cloud")[0] == {}
-    assert sent("openai_chat", chat(9000), "glm-4.6:cloud")[0] == {}
+    assert translate_request("openai_chat", chat(9000), "gpt-oss:120b-cloud")[0] == {}
+    assert translate_request("openai_chat", chat(9000), "glm-4.6:cloud")[0] == {}
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ async def post_chat(client: httpx.AsyncClient, **fields: Any) -> httpx.Response:
     return await client.post("demo://local/chat/completions", json=body(**fields))
 
 
-async def whole(client: httpx.AsyncClient, **fields: Any) -> ChatCompletion:
+async def complete_chat(client: httpx.AsyncClient, **fields: Any) -> ChatCompletion:
     response = await post_chat(client, **fields)
     assert response.status_code == 200
     return ChatCompletion.model_validate_json(response.content)
@@ -73,7 +73,7 @@ async def test_the_same_request_gets_the_same_bytes(client: httpx.AsyncClient) -
 
 
 async def test_a_stream_has_the_text_of_the_complete_response(client: httpx.AsyncClient) -> None:
-    response = await whole(client, prompt="Tell me")
+    response = await complete_chat(client, prompt="Tell me")
     streamed = await chunks(client, prompt="Tell me")
     text = "".join(c.choices[0].delta.content or "" for c in streamed)
     assert text == response.choices[0].message.content
@@ -101,7 +101,7 @@ async def test_a_reasoning_model_thinks_before_it_answers(client: httpx.AsyncCli
 async def test_effort_switches_reasoning(
     client: httpx.AsyncClient, effort: str, thinks: bool
 ) -> None:
-    response = await whole(client, reasoning_effort=effort)
+    response = await complete_chat(client, reasoning_effort=effort)
     assert hasattr(response.choices[0].message, "reasoning_content") is thinks
 
 
@@ -119,19 +119,19 @@ async def test_effort_switches_reasoning(
 async def test_a_tool_is_called_with_arguments_that_fit(
     client: httpx.AsyncClient, prompt: str, choice: Any
 ) -> None:
-    response = await whole(client, prompt=prompt, tools=[WEATHER], tool_choice=choice)
+    response = await complete_chat(client, prompt=prompt, tools=[WEATHER], tool_choice=choice)
     [call] = response.choices[0].message.tool_calls or []
     assert response.choices[0].finish_reason == "tool_calls"
     assert json.loads(call.function.arguments) == {"city": "Paris", "unit": "f"}
 
 
 async def test_no_tool_is_called_without_a_matching_prompt(client: httpx.AsyncClient) -> None:
-    response = await whole(client, prompt="good morning", tools=[WEATHER])
+    response = await complete_chat(client, prompt="good morning", tools=[WEATHER])
     assert response.choices[0].message.tool_calls is None
 
 
 async def test_parallel_calls_have_their_own_arguments(client: httpx.AsyncClient) -> None:
-    response = await whole(client, prompt="weather of both, in parallel", tools=[WEATHER])
+    response = await complete_chat(client, prompt="weather of both, in parallel", tools=[WEATHER])
     calls = response.choices[0].message.tool_calls or []
     assert [json.loads(c.function.arguments)["city"] for c in calls] == ["Paris", "Rome"]
     assert len({call.id for call in calls}) == 2
@@ -139,7 +139,7 @@ async def test_parallel_calls_have_their_own_arguments(client: httpx.AsyncClient
 
 async def test_parallel_calls_can_be_switched_off(client: httpx.AsyncClient) -> None:
     params = {"prompt": "weather of both", "tools": [WEATHER], "parallel_tool_calls": False}
-    response = await whole(client, **params)
+    response = await complete_chat(client, **params)
     assert len(response.choices[0].message.tool_calls or []) == 1
 
 
@@ -149,7 +149,7 @@ async def test_quoted_text_becomes_the_command(client: httpx.AsyncClient) -> Non
         "type": "function",
         "function": {"name": "Bash", "parameters": {**schema, "required": ["command"]}},
     }
-    response = await whole(client, prompt="Run `echo hi` please", tools=[WEATHER, bash])
+    response = await complete_chat(client, prompt="Run `echo hi` please", tools=[WEATHER, bash])
     [call] = response.choices[0].message.tool_calls or []
     assert (call.function.name, call.function.arguments) == ("Bash", '{"command":"echo hi"}')
 
@@ -166,13 +166,13 @@ async def test_a_tool_result_is_used_in_the_answer(client: httpx.AsyncClient) ->
         {"role": "tool", "tool_call_id": "c1", "content": "21 degrees"},
         {"role": "system", "content": "an agent's reminder"},
     ]
-    response = await whole(client, messages=messages, tools=[WEATHER])
+    response = await complete_chat(client, messages=messages, tools=[WEATHER])
     assert response.choices[0].message.content == "The tool answered: 21 degrees"
 
 
 async def test_structured_output_follows_its_schema(client: httpx.AsyncClient) -> None:
     form = {"type": "json_schema", "json_schema": {"name": "person", "schema": PERSON}}
-    response = await whole(client, response_format=form)
+    response = await complete_chat(client, response_format=form)
     person = json.loads(response.choices[0].message.content or "")
     assert set(person) == set(PERSON["properties"])
     assert len(person["name"]) >= 12
@@ -181,14 +181,14 @@ async def test_structured_output_follows_its_schema(client: httpx.AsyncClient) -
 
 
 async def test_a_limit_ends_the_answer_with_length(client: httpx.AsyncClient) -> None:
-    response = await whole(client, max_completion_tokens=3)
+    response = await complete_chat(client, max_completion_tokens=3)
     assert response.choices[0].finish_reason == "length"
     assert response.usage is not None
     assert response.usage.completion_tokens == 3
 
 
 async def test_a_stop_sequence_ends_the_answer(client: httpx.AsyncClient) -> None:
-    response = await whole(client, stop=["Dragoman"])
+    response = await complete_chat(client, stop=["Dragoman"])
     assert (response.choices[0].message.content or "").endswith("inside ")
 
 
@@ -230,14 +230,14 @@ async def test_an_error_midway_follows_some_text(client: httpx.AsyncClient) -> N
 
 
 async def test_bad_tool_json_is_not_json(client: httpx.AsyncClient) -> None:
-    response = await whole(client, model="demo-bad-tool-json@0ms", tools=[WEATHER])
+    response = await complete_chat(client, model="demo-bad-tool-json@0ms", tools=[WEATHER])
     [call] = response.choices[0].message.tool_calls or []
     with pytest.raises(json.JSONDecodeError):
         json.loads(call.function.arguments)
 
 
 async def test_a_wrong_tool_was_never_offered(client: httpx.AsyncClient) -> None:
-    response = await whole(client, model="demo-wrong-tool@0ms", tools=[WEATHER])
+    response = await complete_chat(client, model="demo-wrong-tool@0ms", tools=[WEATHER])
     [call] = response.choices[0].message.tool_calls or []
     assert call.function.name != "get_weather"
 
@@ -323,7 +323,7 @@ def test_a_recursive_schema_terminates() -> None:
 async def test_a_mock_response_is_returned_as_text(client: httpx.AsyncClient, model: str) -> None:
     """Whatever it is asked, and whoever it is: as LiteLLM's `mock_response`."""
     params = {"model": model, "mock_response": "It is a mock, in\n two lines."}
-    answer = await whole(client, **params, prompt="call a tool", tools=[WEATHER])
+    answer = await complete_chat(client, **params, prompt="call a tool", tools=[WEATHER])
     assert answer.choices[0].message.content == params["mock_response"]
     assert answer.choices[0].message.tool_calls is None
     stream_chunks = await chunks(client, **params)

@@ -26,7 +26,7 @@ PENALTIES: Json = {"frequency_penalty": 0.5, "presence_penalty": -1, "stop": ["x
 STRANGE: Json = {"top_k": 5, "min_p": 0.1}
 
 
-def sent(
+def translate_request(
     preset: str, model: str, request: Json, dialect: str = "openai_chat"
 ) -> tuple[Json, Report]:
     """What passes through to a provider, and what is reported of it."""
@@ -37,7 +37,7 @@ def sent(
     return translation["body"], {(row["field"], row["action"]) for row in translation["report"]}
 
 
-def dropped(request: Json) -> Report:
+def dropped_report(request: Json) -> Report:
     return {(name, "dropped") for name in request}
 
 
@@ -63,10 +63,10 @@ def dropped(request: Json) -> Report:
 def test_chat_leaves_out_what_the_model_refuses(preset: str, model: str, fields: Json) -> None:
     refuses = openai_rules.compatible_refusal
     assert refuses(preset, {"model": model, "messages": [HI], **fields}) is not None
-    body, report = sent(preset, model, fields)
+    body, report = translate_request(preset, model, fields)
     assert refuses(preset, body) is None
     assert body == {"model": model, "messages": [HI]}
-    assert report == dropped(fields)
+    assert report == dropped_report(fields)
 
 
 @pytest.mark.parametrize(
@@ -89,13 +89,13 @@ def test_chat_leaves_out_what_the_model_refuses(preset: str, model: str, fields:
     ],
 )
 def test_accepted_parameters_are_sent_unchanged(preset: str, model: str, fields: Json) -> None:
-    body, report = sent(preset, model, fields)
+    body, report = translate_request(preset, model, fields)
     assert body == {"model": model, "messages": [HI], **fields}
     assert report == set()
 
 
 def test_a_parameter_equal_to_its_default_is_dropped_unreported() -> None:
-    body, report = sent(
+    body, report = translate_request(
         "openai",
         "gpt-5",
         {"temperature": 1, "presence_penalty": 0, "logprobs": False, "stop": None},
@@ -105,7 +105,7 @@ def test_a_parameter_equal_to_its_default_is_dropped_unreported() -> None:
 
 
 def test_too_many_stop_sequences_are_cut() -> None:
-    body, report = sent("xai", "grok-3", {"stop": list("abcdef")})
+    body, report = translate_request("xai", "grok-3", {"stop": list("abcdef")})
     assert body["stop"] == list("abcd")
     assert report == {("stop", "approximated")}
 
@@ -121,14 +121,14 @@ def test_too_many_stop_sequences_are_cut() -> None:
 def test_responses_leave_out_what_the_model_refuses(model: str, fields: Json) -> None:
     refusal = responses_rules.refusal
     assert refusal({"model": model, "input": "hi", **fields}) is not None
-    body, report = sent("openai", model, fields, "openai_responses")
+    body, report = translate_request("openai", model, fields, "openai_responses")
     assert refusal(body) is None
-    assert report == dropped(fields)
+    assert report == dropped_report(fields)
 
 
 def test_newer_claudes_get_no_sampling() -> None:
     request = {"max_tokens": 9, "temperature": 0.5, "top_k": 3}
-    body, report = sent("anthropic", "claude-opus-5-5", request, "anthropic_messages")
+    body, report = translate_request("anthropic", "claude-opus-5-5", request, "anthropic_messages")
     assert body == {"model": "claude-opus-5-5", "messages": [HI], "max_tokens": 9}
     assert anthropic_rules.refusal(body, VERSION, counting=False) is None
     assert report == {("temperature", "dropped"), ("top_k", "dropped")}
@@ -136,12 +136,12 @@ def test_newer_claudes_get_no_sampling() -> None:
 
 def test_older_claude_models_get_the_sampling_fields() -> None:
     fields = {"max_tokens": 9, "temperature": 0.5, "top_k": 3}
-    body, report = sent("anthropic", "claude-haiku-4-5", fields, "anthropic_messages")
+    body, report = translate_request("anthropic", "claude-haiku-4-5", fields, "anthropic_messages")
     assert body == {"model": "claude-haiku-4-5", "messages": [HI], **fields}
     assert report == set()
 
 
-def prepared(*, drop_params: bool = True, strict: bool = False, **facts: Any) -> Any:
+def prepare_temperature(*, drop_params: bool = True, strict: bool = False, **facts: Any) -> Any:
     """What goes to gpt-5 for a temperature, with this switch, route and facts."""
     row = PRESETS["openai"]
     provider = Provider(
@@ -172,15 +172,15 @@ def prepared(*, drop_params: bool = True, strict: bool = False, **facts: Any) ->
 
 
 def test_the_providers_switch_does_not_change_the_body() -> None:
-    assert b'"temperature":0' in prepared(drop_params=False).content
-    assert b'"temperature"' not in prepared().content
+    assert b'"temperature":0' in prepare_temperature(drop_params=False).content
+    assert b'"temperature"' not in prepare_temperature().content
 
 
 def test_an_operators_traits_override_the_known_ones() -> None:
-    assert b'"temperature":0' in prepared(sampling=True).content
+    assert b'"temperature":0' in prepare_temperature(sampling=True).content
 
 
 def test_a_strict_route_refuses_the_request() -> None:
     with pytest.raises(GatewayError) as caught:
-        prepared(strict=True)
+        prepare_temperature(strict=True)
     assert caught.value.error.param == "temperature"

@@ -33,7 +33,7 @@ C = provider("c")
 LABELS = ("a/gpt-4.1", "b/claude-haiku-4-5", "c/gpt-4.1")
 
 
-def way(*steps: RouteStep, **changes: Any) -> Snapshot:
+def stepped_registry(*steps: RouteStep, **changes: Any) -> Snapshot:
     """A route over three providers of two dialects, one target a step."""
     names = ("gpt-4.1", "claude-haiku-4-5", "gpt-4.1")
     targets = tuple(
@@ -48,7 +48,7 @@ def step(order: int, *on: str, **more: Any) -> RouteStep:
     return RouteStep(order=order, fallback_on=on, **more)
 
 
-def answering(failure: str | None) -> Any:
+def upstream_answer(failure: str | None) -> Any:
     """An upstream of either dialect that fails so, or answers."""
 
     def answer(request: httpx.Request) -> httpx.Response | Exception:
@@ -89,16 +89,20 @@ def dry(live: Gateway, registry: Snapshot, dialect: str, request: Any, failing: 
 
 
 WAYS = {
-    "plain": way(),
-    "stepped": way(step(1), step(2), step(3)),
-    "on 429": way(step(1), step(2, "rate_limit"), step(3)),
-    "on timeout": way(step(1), step(2, "timeout"), step(3, "timeout")),
-    "not support images": way(step(1, excludes=("images",)), step(2), step(3, "upstream_error")),
-    "able": way(
+    "plain": stepped_registry(),
+    "stepped": stepped_registry(step(1), step(2), step(3)),
+    "on 429": stepped_registry(step(1), step(2, "rate_limit"), step(3)),
+    "on timeout": stepped_registry(step(1), step(2, "timeout"), step(3, "timeout")),
+    "not support images": stepped_registry(
+        step(1, excludes=("images",)), step(2), step(3, "upstream_error")
+    ),
+    "able": stepped_registry(
         step(1, require_capabilities=True), step(2, max_context=100_000), step(3, min_context=10)
     ),
-    "tools only": way(step(1, requires=("tools",)), step(2, requires=("schema",)), step(3)),
-    "strict": way(strict=True),
+    "tools only": stepped_registry(
+        step(1, requires=("tools",)), step(2, requires=("schema",)), step(3)
+    ),
+    "strict": stepped_registry(strict=True),
 }
 FAILING = [
     {},
@@ -122,7 +126,7 @@ async def test_dry_run_and_live_traffic_agree(
 ) -> None:
     """One after the other, so that rests after failures play their part too."""
     registry = WAYS[name]
-    upstreams = {label[0]: answering(failing.get(label)) for label in LABELS}
+    upstreams = {label[0]: upstream_answer(failing.get(label)) for label in LABELS}
     async with gateway(tmp_path, registry, **upstreams) as live:
         both = []
         for dialect, sample in SAMPLE_REQUESTS:
@@ -152,7 +156,7 @@ def agrees(run: DryRun, reply: Reply, sent: list[httpx.Request], row: LogRecord)
 
 async def test_a_dry_run_has_no_side_effects(tmp_path: Path) -> None:
     registry = WAYS["stepped"]
-    async with gateway(tmp_path, registry, a=answering(None)) as live:
+    async with gateway(tmp_path, registry, a=upstream_answer(None)) as live:
         dry(live, registry, "openai_chat", body("openai_chat", "tools", "m"), FAILING[-1])
         assert live.upstreams.requests == []
         assert live.runtime.health == {}
@@ -162,7 +166,7 @@ async def test_a_dry_run_has_no_side_effects(tmp_path: Path) -> None:
 async def test_a_plain_route_does_not_parse_the_request(tmp_path: Path) -> None:
     """What no step asks for costs nothing: a body only its dialect understands still passes."""
     odd = {**body("openai_chat", "text", "m"), "response_format": {"type": "from-the-future"}}
-    async with gateway(tmp_path, way(), a=answering(None)) as live:
+    async with gateway(tmp_path, stepped_registry(), a=upstream_answer(None)) as live:
         reply = await live.post(PATHS["openai_chat"], odd)
     assert reply.status == 200
 
@@ -170,8 +174,10 @@ async def test_a_plain_route_does_not_parse_the_request(tmp_path: Path) -> None:
 async def test_an_unparsed_body_is_estimated_by_its_length(tmp_path: Path) -> None:
     long = [{"role": "user", "content": "x" * 4000}]
     odd = {"model": "m", "messages": long, "response_format": {"type": "from-the-future"}}
-    registry = way(step(1, max_context=500), step(2, max_context=600), step(3, min_context=900))
-    async with gateway(tmp_path, registry, c=answering(None)) as live:
+    registry = stepped_registry(
+        step(1, max_context=500), step(2, max_context=600), step(3, min_context=900)
+    )
+    async with gateway(tmp_path, registry, c=upstream_answer(None)) as live:
         reply = await live.post(PATHS["openai_chat"], odd)
     assert reply.status == 200
 
@@ -181,8 +187,10 @@ async def test_a_step_times_out_if_its_first_token_is_late(tmp_path: Path) -> No
         await asyncio.sleep(1.5)
         return completion()
 
-    registry = way(step(1, first_token_s=0.2), step(2, "upstream_error"), step(3, "timeout"))
-    async with gateway(tmp_path, registry, a=slow, c=answering(None)) as live:
+    registry = stepped_registry(
+        step(1, first_token_s=0.2), step(2, "upstream_error"), step(3, "timeout")
+    )
+    async with gateway(tmp_path, registry, a=slow, c=upstream_answer(None)) as live:
         reply = await live.post(PATHS["openai_chat"], body("openai_chat", "text", "m"))
         row = await live.entry()
     assert reply.status == 200
@@ -201,7 +209,7 @@ async def test_the_fastest_strategy_uses_measured_latency(tmp_path: Path) -> Non
     targets = tuple(Target(id=n, model=model_of(p, "gpt-4.1")) for n, p in ((1, A), (2, C)))
     registry = snapshot(Route(id=1, name="m", targets=targets, strategy="fastest"))
     request_body = {**body("openai_chat", "text", "m"), "stream": False}
-    async with gateway(tmp_path, registry, a=slow, c=answering(None)) as live:
+    async with gateway(tmp_path, registry, a=slow, c=upstream_answer(None)) as live:
         for _ in range(12):
             await live.post(PATHS["openai_chat"], request_body)
         latency_by_target = live.runtime.latency.stats
@@ -212,7 +220,7 @@ async def test_the_fastest_strategy_uses_measured_latency(tmp_path: Path) -> Non
 
 async def test_a_request_that_no_step_is_for_is_refused_with_the_reason(tmp_path: Path) -> None:
     only = tuple(step(n, requires=("images",)) for n in (1, 2, 3))
-    async with gateway(tmp_path, way(*only)) as live:
+    async with gateway(tmp_path, stepped_registry(*only)) as live:
         reply = await live.post(PATHS["openai_chat"], body("openai_chat", "text", "m"))
     assert reply.status == 400
     assert "only for requests with images" in reply.json()["error"]["message"]

@@ -28,7 +28,7 @@ A, B, C = provider("a"), provider("b"), provider("c")
 ANTHROPIC = provider("a", "anthropic_messages")
 
 
-def asking(**more: Any) -> dict[str, Any]:
+def chat_request(**more: Any) -> dict[str, Any]:
     return {"model": "m", "messages": [{"role": "user", "content": "hi"}], **more}
 
 
@@ -101,7 +101,7 @@ async def test_each_class_of_failure_leads_to_its_own_step(
     async with gateway(
         tmp_path, registry, a=failing, b=lambda _: completion("b"), c=lambda _: completion("c")
     ) as live:
-        reply = await live.post(CHAT, asking(stream=stream))
+        reply = await live.post(CHAT, chat_request(stream=stream))
         row = await live.entry()
     assert reply.status == 200
     assert [r.url.host for r in live.upstreams.requests] == ["a.test", "c.test"]
@@ -119,10 +119,10 @@ async def test_a_fallback_route_may_be_for_one_class_of_failure(tmp_path: Path, 
     registry = snapshot(main, route("special", B), route("spare", C))
     answers = {"b": lambda _: completion("special"), "c": lambda _: completion("spare")}
     async with gateway(tmp_path, registry, a=lambda _: openai_error(400, code), **answers) as live:
-        reply = await live.post(CHAT, asking())
+        reply = await live.post(CHAT, chat_request())
     assert reply.json()["choices"][0]["message"]["content"] == "special"
     async with gateway(tmp_path, registry, a=lambda _: refusal(500), **answers) as live:
-        reply = await live.post(CHAT, asking())
+        reply = await live.post(CHAT, chat_request())
     assert reply.json()["choices"][0]["message"]["content"] == "spare"
 
 
@@ -153,7 +153,7 @@ async def test_retries_differ_by_kind(
 ) -> None:
     registry = snapshot(route("m", A, retries=1, retries_by_kind=retry, backoff_s=0.001))
     async with gateway(tmp_path, registry, a=answer) as live:
-        reply = await live.post(CHAT, asking())
+        reply = await live.post(CHAT, chat_request())
     assert reply.status >= 400
     assert len(live.upstreams.requests) == calls
 
@@ -163,7 +163,7 @@ async def test_a_short_retry_after_is_waited_for(tmp_path: Path) -> None:
     registry = snapshot(route("m", A, retries=1, backoff_s=0.001))
     async with gateway(tmp_path, registry, a=lambda _: answers.pop(0)) as live:
         began = time.monotonic()
-        reply = await live.post(CHAT, asking())
+        reply = await live.post(CHAT, chat_request())
     assert reply.status == 200
     assert time.monotonic() - began >= 1.0
 
@@ -171,7 +171,7 @@ async def test_a_short_retry_after_is_waited_for(tmp_path: Path) -> None:
 async def test_a_long_retry_after_is_passed_on(tmp_path: Path) -> None:
     registry = snapshot(route("m", A, retries=5, retries_by_kind={"rate_limit": 5}, max_wait_s=1))
     async with gateway(tmp_path, registry, a=lambda _: refusal(429, retry_after="30")) as live:
-        reply = await live.post(CHAT, asking())
+        reply = await live.post(CHAT, chat_request())
     assert (reply.status, reply.headers["retry-after"]) == (429, "30")
     assert len(live.upstreams.requests) == 1
 
@@ -212,7 +212,7 @@ async def test_a_session_keeps_its_target(
         )
         async with gateway(tmp_path, registry, **up) as live:
             for _ in range(4):
-                await live.post(CHAT, asking(**payload[1]), **payload[0])
+                await live.post(CHAT, chat_request(**payload[1]), **payload[0])
         hosts = {r.url.host for r in live.upstreams.requests}
         assert len(hosts) == 1
         met |= hosts
@@ -223,7 +223,7 @@ async def test_a_session_moves_while_its_target_is_in_cooldown_and_returns(tmp_p
     registry = group(make_target(A), make_target(B), strategy="sticky", cooldown_s=0.3)
     down: set[str] = set()
     up = {n: lambda r: refusal(429) if r.url.host[0] in down else completion() for n in "ab"}
-    body = asking(prompt_cache_key="conversation")
+    body = chat_request(prompt_cache_key="conversation")
     async with gateway(tmp_path, registry, **up) as live:
         await live.post(CHAT, body)
         home = live.upstreams.requests[-1].url.host[0]
@@ -258,7 +258,7 @@ async def test_tags_choose_the_target(
     registry = msgspec.structs.replace(registry, keys=keys)
     up = {n: lambda _: completion() for n in "abc"}
     async with gateway(tmp_path, registry, **up) as live:
-        assert (await live.post(CHAT, asking(**fields), headers=headers)).status == 200
+        assert (await live.post(CHAT, chat_request(**fields), headers=headers)).status == 200
         row = await live.entry()
     assert [r.url.host[0] for r in live.upstreams.requests] == [host]
     assert "its tags do not match those of the request" in {a.skipped for a in row.attempts}
@@ -267,7 +267,7 @@ async def test_tags_choose_the_target(
 async def test_an_unknown_tag_is_refused_with_the_reason(tmp_path: Path) -> None:
     registry = group(make_target(A, tags=("paid",)))
     async with gateway(tmp_path, registry, a=lambda _: completion()) as live:
-        reply = await live.post(CHAT, asking(), headers={"x-dragoman-tags": "free"})
+        reply = await live.post(CHAT, chat_request(), headers={"x-dragoman-tags": "free"})
     assert reply.status == 400
     assert "its tags do not match those of the request" in reply.json()["error"]["message"]
 
@@ -277,8 +277,8 @@ async def test_a_step_may_be_for_tags_and_hours(tmp_path: Path) -> None:
     registry = snapshot(route("m", A, B, steps=steps))
     up = {n: lambda _: completion() for n in "ab"}
     async with gateway(tmp_path, registry, **up) as live:
-        await live.post(CHAT, asking())
-        await live.post(CHAT, asking(), headers={"x-dragoman-tags": "night"})
+        await live.post(CHAT, chat_request())
+        await live.post(CHAT, chat_request(), headers={"x-dragoman-tags": "night"})
     assert [r.url.host[0] for r in live.upstreams.requests] == ["b", "a"]
 
 
@@ -292,7 +292,7 @@ async def test_a_split_is_labelled_and_the_same_for_a_session(tmp_path: Path) ->
     async with gateway(tmp_path, registry, **up) as live:
         for number in range(40):
             for _ in range(2):
-                await live.post(CHAT, asking(prompt_cache_key=f"s{number}"))
+                await live.post(CHAT, chat_request(prompt_cache_key=f"s{number}"))
         rows = await live.rows(80)
     variants = [row.variant for row in rows]
     assert variants[::2] == variants[1::2]
@@ -309,7 +309,7 @@ async def test_the_least_busy_target_gets_the_next_request(tmp_path: Path) -> No
 
     registry = group(make_target(A), make_target(B), make_target(C), strategy="least_busy")
     async with gateway(tmp_path, registry, a=slow, b=slow, c=slow) as live:
-        tasks = [asyncio.create_task(live.post(CHAT, asking())) for _ in range(9)]
+        tasks = [asyncio.create_task(live.post(CHAT, chat_request())) for _ in range(9)]
         while len(live.upstreams.requests) < 9:
             await asyncio.sleep(0.01)
         assert set(live.runtime.load.in_flight.values()) == {3}
@@ -327,7 +327,7 @@ async def test_the_least_used_target_is_the_one_with_fewer_tokens(tmp_path: Path
         tmp_path, registry, a=lambda _: completion(usage=big), b=lambda _: completion()
     ) as live:
         for _ in range(12):
-            await live.post(CHAT, asking())
+            await live.post(CHAT, chat_request())
     counted = Counter(r.url.host[0] for r in live.upstreams.requests)
     assert counted["a"] <= 2
     assert isinstance(next(iter(registry.keys.values())), ApiKey)

@@ -21,7 +21,7 @@ MASK = Guardrail(name="mask", settings=PII, action="mask", check_responses=True,
 CHAT = "/v1/chat/completions"
 
 
-def guarded(*guardrails: Guardrail, attached: tuple[str, ...] = ()) -> Snapshot:
+def guarded_registry(*guardrails: Guardrail, attached: tuple[str, ...] = ()) -> Snapshot:
     way = route("r", provider("up"), guardrails=attached)
     return snapshot(way, guardrails={g.name: g for g in guardrails})
 
@@ -29,7 +29,7 @@ def guarded(*guardrails: Guardrail, attached: tuple[str, ...] = ()) -> Snapshot:
 async def test_the_text_fields_of_a_form_are_masked(tmp_path: Path) -> None:
     body, headers = form(model="r", prompt=f"about {CARD}", file=("a.wav", b"RIFF", "audio/wav"))
     up = lambda _: httpx.Response(200, json={"text": "hi"})  # noqa: E731 - an upstream
-    async with gateway(tmp_path, guarded(MASK), up=up) as live:
+    async with gateway(tmp_path, guarded_registry(MASK), up=up) as live:
         reply = await live.post("/v1/audio/transcriptions", body, headers=headers)
         parts = parts_of(live.upstreams.requests[0])
     assert reply.status == 200
@@ -40,7 +40,7 @@ async def test_the_text_fields_of_a_form_are_masked(tmp_path: Path) -> None:
 async def test_a_form_is_blocked(tmp_path: Path) -> None:
     body, headers = form(model="r", prompt=CARD, image=("a.png", b"x", "image/png"))
     block = msgspec.structs.replace(MASK, action="block")
-    async with gateway(tmp_path, guarded(block), up=lambda _: httpx.Response(500)) as live:
+    async with gateway(tmp_path, guarded_registry(block), up=lambda _: httpx.Response(500)) as live:
         reply = await live.post("/v1/images/edits", body, headers=headers)
         assert live.upstreams.requests == []
     assert reply.json()["error"]["code"] == "guardrail_blocked"
@@ -64,7 +64,7 @@ async def test_a_form_is_blocked(tmp_path: Path) -> None:
 async def test_a_transcript_is_masked(tmp_path: Path, kind: str, content: str, sent: str) -> None:
     body, headers = form(model="r", file=("a.wav", b"RIFF", "audio/wav"))
     answer = httpx.Response(200, content=content, headers={"content-type": kind})
-    async with gateway(tmp_path, guarded(MASK), up=lambda _: answer) as live:
+    async with gateway(tmp_path, guarded_registry(MASK), up=lambda _: answer) as live:
         reply = await live.post("/v1/audio/transcriptions", body, headers=headers)
         row = await live.entry()
     assert reply.body.decode() == sent
@@ -75,7 +75,7 @@ async def test_a_blocked_transcript_is_not_sent(tmp_path: Path) -> None:
     body, headers = form(model="r", file=("a.wav", b"RIFF", "audio/wav"))
     block = msgspec.structs.replace(MASK, action="block")
     up = lambda _: httpx.Response(200, json={"text": CARD})  # noqa: E731 - an upstream
-    async with gateway(tmp_path, guarded(block), up=up) as live:
+    async with gateway(tmp_path, guarded_registry(block), up=up) as live:
         reply = await live.post("/v1/audio/transcriptions", body, headers=headers)
     assert reply.status == 400
     assert not shows_card(reply.body)
@@ -106,7 +106,7 @@ def up_file(_: httpx.Request) -> httpx.Response:
 @pytest.mark.parametrize("attached", [False, True], ids=["of all requests", "of the line's route"])
 async def test_the_lines_of_a_batch_file_are_masked(tmp_path: Path, attached: bool) -> None:
     guard = msgspec.structs.replace(MASK, everywhere=not attached)
-    registry = guarded(guard, attached=("mask",) if attached else ())
+    registry = guarded_registry(guard, attached=("mask",) if attached else ())
     body, headers = upload(batch_line("hello"), batch_line(f"pay {CARD}"))
     async with gateway(tmp_path, registry, up=up_file) as live:
         reply = await live.post("/v1/files", body, headers=headers)
@@ -131,7 +131,7 @@ async def test_a_batch_is_one_file(tmp_path: Path, names: tuple[str, str]) -> No
     )
     purpose = b'--x\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
     headers = {"content-type": "multipart/form-data; boundary=x"}
-    async with gateway(tmp_path, guarded(block), up=up_file) as live:
+    async with gateway(tmp_path, guarded_registry(block), up=up_file) as live:
         reply = await live.post("/v1/files", purpose + body + b"--x--\r\n", headers=headers)
         assert live.upstreams.requests == []
     assert reply.status == 400, reply.body
@@ -145,7 +145,7 @@ async def test_a_batch_has_one_purpose(tmp_path: Path, more: bytes) -> None:
     line = json.dumps(batch_line(CARD)).encode()
     file = b'--x\r\nContent-Disposition: form-data; name="file"; filename="b"\r\n\r\n' + line
     headers = {"content-type": "multipart/form-data; boundary=x"}
-    async with gateway(tmp_path, guarded(MASK), up=up_file) as live:
+    async with gateway(tmp_path, guarded_registry(MASK), up=up_file) as live:
         reply = await live.post("/v1/files", body + file + b"\r\n--x--\r\n", headers=headers)
         assert live.upstreams.requests == []
     assert (reply.status, reply.json()["error"]["param"]) == (400, "purpose")
@@ -154,7 +154,7 @@ async def test_a_batch_has_one_purpose(tmp_path: Path, more: bytes) -> None:
 async def test_a_blocked_line_of_a_batch_is_named(tmp_path: Path) -> None:
     block = msgspec.structs.replace(MASK, action="block")
     body, headers = upload(batch_line("hello"), batch_line(CARD))
-    async with gateway(tmp_path, guarded(block), up=up_file) as live:
+    async with gateway(tmp_path, guarded_registry(block), up=up_file) as live:
         reply = await live.post("/v1/files", body, headers=headers)
         assert live.upstreams.requests == []
     error = reply.json()["error"]
@@ -192,7 +192,7 @@ async def test_the_results_of_a_batch_are_checked(tmp_path: Path, action: Any) -
     pieces = [content[n : n + 50] for n in range(0, len(content), 50)]
     up = lambda _: httpx.Response(200, headers=kind, stream=PacedBody(*pieces))  # noqa: E731
     guard = msgspec.structs.replace(MASK, action=action)
-    async with gateway(tmp_path, guarded(guard), up=up) as live:
+    async with gateway(tmp_path, guarded_registry(guard), up=up) as live:
         reply = await live.post("/v1/files/file-1/content", b"", method="GET", key=ADMIN)
     lines = [json.loads(line) for line in reply.body.splitlines()]
     assert lines[0] == RESULTS[0]
@@ -211,7 +211,7 @@ async def test_the_results_of_a_batch_are_checked(tmp_path: Path, action: Any) -
 async def test_other_files_are_relayed_unchanged(tmp_path: Path, content: bytes) -> None:
     kind = {"content-type": "application/octet-stream"}
     up = lambda _: httpx.Response(200, headers=kind, stream=PacedBody(content))  # noqa: E731
-    async with gateway(tmp_path, guarded(MASK), up=up) as live:
+    async with gateway(tmp_path, guarded_registry(MASK), up=up) as live:
         reply = await live.post("/v1/files/file-1/content", b"", method="GET", key=ADMIN)
     assert reply.body == content
 
@@ -226,7 +226,7 @@ def chat(**more: Any) -> dict[str, Any]:
 
 
 async def test_a_request_adds_guardrails(tmp_path: Path) -> None:
-    async with gateway(tmp_path, guarded(OPTIONAL), up=lambda _: completion()) as live:
+    async with gateway(tmp_path, guarded_registry(OPTIONAL), up=lambda _: completion()) as live:
         await live.post(CHAT, chat())
         await live.post(CHAT, chat(guardrails=["cards"]))
         without, with_it = [json.loads(r.content) for r in live.upstreams.requests]
@@ -237,7 +237,7 @@ async def test_a_request_adds_guardrails(tmp_path: Path) -> None:
 
 async def test_a_request_removes_no_guardrail(tmp_path: Path) -> None:
     response = chat(guardrails=[], disable_global_guardrail=True, disable_global_guardrails=True)
-    registry = guarded(MASK, OPTIONAL, attached=("cards",))
+    registry = guarded_registry(MASK, OPTIONAL, attached=("cards",))
     async with gateway(tmp_path, registry, up=lambda _: completion()) as live:
         await live.post(CHAT, response)
         sent = json.loads(live.upstreams.requests[0].content)
@@ -259,7 +259,7 @@ async def test_a_request_removes_no_guardrail(tmp_path: Path) -> None:
     ids=["unknown", "parameters", "number", "many"],
 )
 async def test_bad_names_of_guardrails_are_refused(tmp_path: Path, value: Any, reason: str) -> None:
-    async with gateway(tmp_path, guarded(OPTIONAL), up=lambda _: completion()) as live:
+    async with gateway(tmp_path, guarded_registry(OPTIONAL), up=lambda _: completion()) as live:
         reply = await live.post(CHAT, chat(guardrails=value))
         assert live.upstreams.requests == []
     assert reply.status == 400

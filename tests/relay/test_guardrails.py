@@ -163,14 +163,16 @@ async def test_anthropic_clients_get_their_own_error(tmp_path: Path) -> None:
 # --- responses --------------------------------------------------------------------------
 
 
-def after(name: str = "out", **changes: Any) -> Guardrail:
+def response_guardrail(name: str = "out", **changes: Any) -> Guardrail:
     fields: dict[str, Any] = {"settings": PII, "check_requests": False, "check_responses": True}
     return Guardrail(name=name, **fields | changes)
 
 
 async def test_a_masked_response_keeps_its_other_fields(tmp_path: Path) -> None:
     answer = completion(f"it is {CARD}", vendor_field={"kept": 1})
-    async with gateway(tmp_path, registry(after(action="mask")), one=lambda _: answer) as live:
+    async with gateway(
+        tmp_path, registry(response_guardrail(action="mask")), one=lambda _: answer
+    ) as live:
         reply = await live.post(CHAT, chat("hello"))
         await live.rows(1)
     body = reply.json()
@@ -187,7 +189,7 @@ async def test_a_masked_response_keeps_its_other_fields(tmp_path: Path) -> None:
 async def test_a_blocked_response_is_billed_but_not_sent_or_retried(tmp_path: Path) -> None:
     both = snapshot(
         route("r", provider("one"), provider("two"), guardrails=("out",), retries=2),
-        guardrails={"out": after()},
+        guardrails={"out": response_guardrail()},
     )
     answers = {"one": lambda _: completion(CARD), "two": lambda _: completion(CARD)}
     async with gateway(tmp_path, both, **answers) as live:
@@ -212,7 +214,7 @@ async def test_a_match_across_chunks_is_masked_before_it_is_sent(
     path, body = CHAT, chat("hello", stream=True)
     if dialect == "anthropic_messages":
         path, body = "/v1/messages", {**body, "max_tokens": 9}
-    async with gateway(tmp_path, registry(after(action="mask")), one=answer) as live:
+    async with gateway(tmp_path, registry(response_guardrail(action="mask")), one=answer) as live:
         reply = await live.post(path, body)
     assert reply.status == 200
     received = "".join(_texts(reply.body, dialect))
@@ -235,7 +237,7 @@ def _texts(body: bytes, dialect: str) -> list[str]:
 
 async def test_an_early_match_in_a_stream_is_an_error_response(tmp_path: Path) -> None:
     answer = lambda _: sse(*(chunk(c) for c in CARD), chunk(finish="stop"), DONE)  # noqa: E731
-    async with gateway(tmp_path, registry(after()), one=answer) as live:
+    async with gateway(tmp_path, registry(response_guardrail()), one=answer) as live:
         reply = await live.post(CHAT, chat("hello", stream=True))
         await live.rows(1)
     assert reply.status == 400
@@ -245,7 +247,7 @@ async def test_an_early_match_in_a_stream_is_an_error_response(tmp_path: Path) -
 async def test_a_late_match_in_a_stream_ends_it_with_an_error(tmp_path: Path) -> None:
     text = "word " * 200
     answer = lambda _: sse(chunk(text), chunk(CARD), chunk(finish="stop"), DONE)  # noqa: E731
-    async with gateway(tmp_path, registry(after()), one=answer) as live:
+    async with gateway(tmp_path, registry(response_guardrail()), one=answer) as live:
         reply = await live.post(CHAT, chat("hello", stream=True))
         entry = (await live.rows(1))[0]
     assert reply.status == 200
@@ -269,7 +271,7 @@ async def test_tool_arguments_in_a_stream_stay_valid_json(tmp_path: Path) -> Non
         *(_tool_chunk({"index": 0, "function": {"arguments": p}}) for p in pieces),
     ]
     answer = lambda _: sse(*parts, chunk(finish="tool_calls"), DONE)  # noqa: E731
-    async with gateway(tmp_path, registry(after(action="mask")), one=answer) as live:
+    async with gateway(tmp_path, registry(response_guardrail(action="mask")), one=answer) as live:
         reply = await live.post(CHAT, chat("hello", stream=True))
     joined = ""
     for line in reply.body.decode().splitlines():
@@ -293,7 +295,9 @@ def _tool_chunk(call: dict[str, Any]) -> bytes:
 
 async def test_a_logging_guardrail_does_not_change_the_stream(tmp_path: Path) -> None:
     parts = [chunk(f"it is {CARD}"), chunk(finish="stop"), DONE]
-    async with gateway(tmp_path, registry(after(action="log")), one=lambda _: sse(*parts)) as live:
+    async with gateway(
+        tmp_path, registry(response_guardrail(action="log")), one=lambda _: sse(*parts)
+    ) as live:
         reply = await live.post(CHAT, chat("hello", stream=True))
         entry = (await live.rows(1))[0]
     assert b"".join(parts).replace(b"gpt-4.1", b"r") == reply.body

@@ -44,11 +44,11 @@ def provider(name: str, **changes: Any) -> Provider:
 A, B, C = provider("a"), provider("b"), provider("c")
 
 
-def asking(**more: Any) -> dict[str, Any]:
+def chat_request(**more: Any) -> dict[str, Any]:
     return {"model": "m", "messages": [{"role": "user", "content": "hi"}], **more}
 
 
-async def silent(_: httpx.Request) -> Any:
+async def never_answer(_: httpx.Request) -> Any:
     """Has not answered by the end of any test."""
     await asyncio.sleep(LONG_S)
 
@@ -80,8 +80,10 @@ def hosts(live: Gateway) -> list[str]:
 async def test_a_slow_target_is_replaced_by_its_hedge(tmp_path: Path, streamed: bool) -> None:
     upstream_answer = stream if streamed else completion
     registry = snapshot(route("m", A, B, hedge_after_s=0.05))
-    async with gateway(tmp_path, registry, a=silent, b=lambda _: upstream_answer("quick")) as live:
-        reply = await live.post(CHAT, asking(stream=streamed))
+    async with gateway(
+        tmp_path, registry, a=never_answer, b=lambda _: upstream_answer("quick")
+    ) as live:
+        reply = await live.post(CHAT, chat_request(stream=streamed))
         row = await live.entry()
         assert len(live.entries) == 1
     assert reply.status == 200 and reply.ended
@@ -103,7 +105,7 @@ async def test_a_stream_that_trickles_before_its_first_event_is_closed(tmp_path:
     registry = snapshot(route("m", A, B, hedge_after_s=0.05))
     dull = sse(b": wait\n\n", LONG_S)
     async with gateway(tmp_path, registry, a=lambda _: dull, b=lambda _: stream("quick")) as live:
-        reply = await live.post(CHAT, asking(stream=True))
+        reply = await live.post(CHAT, chat_request(stream=True))
         assert b"wait" not in reply.body and reply.body.endswith(DONE)
         assert "a" in live.upstreams.closed, "the loser's connection is closed at once"
 
@@ -119,10 +121,10 @@ async def test_the_first_target_may_win_after_the_hedge_delay(
 
     def second(request: httpx.Request) -> Any:
         asked_hosts.append(request)
-        return silent(request)
+        return never_answer(request)
 
     async with gateway(tmp_path, registry, a=first, b=second) as live:
-        reply = await live.post(CHAT, asking(stream=streamed))
+        reply = await live.post(CHAT, chat_request(stream=streamed))
         row = await live.entry()
     assert b"first" in reply.body
     assert [(a.target[0], a.error_kind) for a in row.attempts] == [
@@ -134,7 +136,7 @@ async def test_the_first_target_may_win_after_the_hedge_delay(
 async def test_no_hedge_is_sent_when_the_first_target_is_quick(tmp_path: Path) -> None:
     registry = snapshot(route("m", A, B, hedge_after_s=LONG_S))
     async with gateway(tmp_path, registry, a=lambda _: completion()) as live:
-        await live.post(CHAT, asking())
+        await live.post(CHAT, chat_request())
         row = await live.entry()
     assert hosts(live) == ["a"]
     assert [a.error_kind for a in row.attempts] == [None]
@@ -145,7 +147,7 @@ async def test_a_failure_before_the_delay_is_an_ordinary_fallback(tmp_path: Path
     async with gateway(
         tmp_path, registry, a=lambda _: refusal(500), b=lambda _: completion()
     ) as live:
-        assert (await live.post(CHAT, asking())).status == 200
+        assert (await live.post(CHAT, chat_request())).status == 200
         row = await live.entry()
     assert [a.error_kind for a in row.attempts] == ["upstream_error", None]
 
@@ -159,7 +161,7 @@ async def test_a_failed_hedged_attempt_waits_for_the_other(tmp_path: Path) -> No
         b=lambda _: refusal(500),
         c=lambda _: completion("never"),
     ) as live:
-        reply = await live.post(CHAT, asking())
+        reply = await live.post(CHAT, chat_request())
         row = await live.entry()
     assert b"first" in reply.body
     assert {(a.target[0], a.error_kind) for a in row.attempts} == {
@@ -177,7 +179,7 @@ async def test_if_both_hedged_attempts_fail_the_next_target_is_tried(tmp_path: P
         b=lambda _: refusal(503),
         c=lambda _: completion("third"),
     ) as live:
-        reply = await live.post(CHAT, asking())
+        reply = await live.post(CHAT, chat_request())
         row = await live.entry()
     assert b"third" in reply.body
     assert [a.target[0] for a in row.attempts] == ["a", "b", "c"]
@@ -191,7 +193,7 @@ async def test_if_all_hedged_attempts_fail_the_client_gets_one_error(tmp_path: P
         a=once(lambda: live.runtime.health, refusal(500)),
         b=lambda _: refusal(500),
     ) as live:
-        reply = await live.post(CHAT, asking())
+        reply = await live.post(CHAT, chat_request())
         row = await live.entry()
         assert len(live.entries) == 1
     assert reply.status >= 500
@@ -203,7 +205,7 @@ async def test_a_client_that_disconnects_closes_both_hedged_attempts(tmp_path: P
     begun: list[str] = []
     slow = lambda _: sse(b": wait\n\n", lambda: begun.append("one"), LONG_S)  # noqa: E731
     async with gateway(tmp_path, registry, a=slow, b=slow) as live:
-        await live.post(CHAT, asking(stream=True), leave_once=lambda _: len(begun) == 2)
+        await live.post(CHAT, chat_request(stream=True), leave_once=lambda _: len(begun) == 2)
         row = await live.entry()
         assert len(live.entries) == 1
         assert sorted(live.upstreams.closed) == ["a", "b"]
@@ -215,10 +217,10 @@ async def test_a_winner_whose_client_leaves_is_closed_and_logged_once(tmp_path: 
     async with gateway(
         tmp_path,
         registry,
-        a=silent,
+        a=never_answer,
         b=lambda _: sse(chunk("begun"), LONG_S),
     ) as live:
-        await live.post(CHAT, asking(stream=True), leave_once=has_received)
+        await live.post(CHAT, chat_request(stream=True), leave_once=has_received)
         row = await live.entry()
         assert len(live.entries) == 1
     assert (row.outcome, row.provider) == ("client_closed", "b")
@@ -228,9 +230,9 @@ async def test_a_winner_whose_client_leaves_is_closed_and_logged_once(tmp_path: 
 async def test_reservations_of_the_hedge_loser_are_released(tmp_path: Path) -> None:
     limited = [provider(n, id=i, limits=Limits(concurrency=1)) for i, n in ((1, "a"), (2, "b"))]
     registry = snapshot(route("m", *limited, hedge_after_s=0.03))
-    async with gateway(tmp_path, registry, a=silent, b=lambda _: completion("b")) as live:
+    async with gateway(tmp_path, registry, a=never_answer, b=lambda _: completion("b")) as live:
         for _ in range(3):
-            assert (await live.post(CHAT, asking())).status == 200
+            assert (await live.post(CHAT, chat_request())).status == 200
         rows = await live.rows(3)
     assert [len([a for a in row.attempts if a.skipped is None]) for row in rows] == [2, 2, 2]
 
@@ -240,10 +242,10 @@ async def test_a_broken_stream_of_the_winner_is_reported(tmp_path: Path) -> None
     async with gateway(
         tmp_path,
         registry,
-        a=silent,
+        a=never_answer,
         b=lambda _: sse(chunk("begun"), httpx.ReadError("reset")),
     ) as live:
-        reply = await live.post(CHAT, asking(stream=True))
+        reply = await live.post(CHAT, chat_request(stream=True))
         row = await live.entry()
     assert reply.ended and b"[DONE]" not in reply.body and b"error" in reply.body
     assert row.outcome == "cut"
@@ -257,7 +259,7 @@ DEAR = Price(input=Decimal(10), output=Decimal(40), source="list b")
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 
 
-def priced(**of_providers: Any) -> Route:
+def priced_registry_route(**of_providers: Any) -> Route:
     """Providers a and b, whose limits count tokens, at prices of their own."""
     counted = Limits(tokens_per_day=10**9, concurrency=5)
     two = [provider(n, id=i, limits=counted, **of_providers) for i, n in ((1, "a"), (2, "b"))]
@@ -282,7 +284,7 @@ def with_budgets(upstream_answer: Route, **of_key: Any) -> Snapshot:
     return snapshot(upstream_answer, keys={digest: key}, markup=Decimal(2))
 
 
-def counted(live: Gateway, name: str) -> tuple[int, int]:
+def counted_and_reserved(live: Gateway, name: str) -> tuple[int, int]:
     """What a rule has counted, and what is still reserved of it."""
     board = live.runtime.limiter.counters
     at = board.locked_counter_offset(name)
@@ -297,14 +299,18 @@ async def test_a_hedge_losers_usage_counts_for_key_team_and_route(
 ) -> None:
     ended = [chunk("quick"), chunk(finish="stop"), chunk(usage=USAGE), DONE]
     quick = (lambda _: sse(*ended)) if streamed else (lambda _: completion("quick"))
-    async with gateway(tmp_path, with_budgets(priced()), a=silent, b=quick) as live:
-        await live.post(CHAT, asking(stream=streamed))
+    async with gateway(
+        tmp_path, with_budgets(priced_registry_route()), a=never_answer, b=quick
+    ) as live:
+        await live.post(CHAT, chat_request(stream=streamed))
         row = await live.entry()
         lost, _ = row.attempts
-        tokens = {n: counted(live, n) for n in ("key:1/tokens/day", "route:1/tokens/hour")}
-        spent = {n: counted(live, n) for n in ("key:1/usd/total", "team:9/usd/total")}
-        of_a, of_b = (counted(live, f"provider:{n}/tokens/day") for n in (1, 2))
-        at_once = [counted(live, f"provider:{n}/concurrency/")[1] for n in (1, 2)]
+        tokens = {
+            n: counted_and_reserved(live, n) for n in ("key:1/tokens/day", "route:1/tokens/hour")
+        }
+        spent = {n: counted_and_reserved(live, n) for n in ("key:1/usd/total", "team:9/usd/total")}
+        of_a, of_b = (counted_and_reserved(live, f"provider:{n}/tokens/day") for n in (1, 2))
+        at_once = [counted_and_reserved(live, f"provider:{n}/concurrency/")[1] for n in (1, 2)]
     read = lost.input_tokens
     assert read is not None and 0 < read < 20
     assert (lost.usage_source, lost.price_source, lost.output_tokens) == ("estimated", "list a", 0)
@@ -320,7 +326,7 @@ async def test_a_hedge_losers_usage_counts_for_key_team_and_route(
 
 async def test_a_loser_that_was_not_sent_yet_costs_nothing(tmp_path: Path) -> None:
     """Its connection is not made: what nobody has read nobody bills."""
-    registry = with_budgets(priced())
+    registry = with_budgets(priced_registry_route())
     async with gateway(
         tmp_path, registry, a=lambda _: completion("never"), b=lambda _: completion("quick")
     ) as live:
@@ -335,9 +341,9 @@ async def test_a_loser_that_was_not_sent_yet_costs_nothing(tmp_path: Path) -> No
             return
 
         live.runtime.media = gather
-        await live.post(CHAT, asking())
+        await live.post(CHAT, chat_request())
         row = await live.entry()
-        of_a = counted(live, "provider:1/tokens/day")
+        of_a = counted_and_reserved(live, "provider:1/tokens/day")
     assert (row.attempts[0].error_kind, row.attempts[0].cost_usd) == ("hedge_loser", None)
     assert of_a == (0, 0)
 
@@ -366,17 +372,17 @@ async def test_a_hedged_request_releases_all_reservations(tmp_path: Path) -> Non
         asked_hosts.append("b")
         return ways[turn][0]()
 
-    async with gateway(tmp_path, with_budgets(priced()), a=first, b=second) as live:
+    async with gateway(tmp_path, with_budgets(priced_registry_route()), a=first, b=second) as live:
         for turn in range(3):
-            await live.post(CHAT, asking(stream=True), leave_once=ways[turn][1])
+            await live.post(CHAT, chat_request(stream=True), leave_once=ways[turn][1])
             await live.rows(turn + 1)
-        counts_by_name = {name: counted(live, name)[1] for name in names}
+        counts_by_name = {name: counted_and_reserved(live, name)[1] for name in names}
     assert counts_by_name == dict.fromkeys(names, 0)
 
 
 async def test_a_second_target_is_not_called_once_the_first_has_answered(tmp_path: Path) -> None:
     """While Redis is asked whether the second may be called, the first may answer."""
-    registry = with_budgets(priced())
+    registry = with_budgets(priced_registry_route())
     looking, answered = asyncio.Event(), asyncio.Event()
 
     async def first(_: httpx.Request) -> httpx.Response:
@@ -396,9 +402,9 @@ async def test_a_second_target_is_not_called_once_the_first_has_answered(tmp_pat
             return full
 
         live.runtime.limiter.admit = patient  # type: ignore[method-assign]
-        reply = await live.post(CHAT, asking())
+        reply = await live.post(CHAT, chat_request())
         row = await live.entry()
-        counts = counted(live, "provider:2/concurrency/")
+        counts = counted_and_reserved(live, "provider:2/concurrency/")
     assert b"first" in reply.body
     assert hosts(live) == ["a"] and len(row.attempts) == 1
     assert counts[1] == 0

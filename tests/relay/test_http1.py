@@ -49,7 +49,7 @@ def post(url: str, body: bytes = b"{}", headers: dict[str, str] | None = None) -
     return httpx.Request("POST", url, headers=httpx.Headers(fixed), stream=httpx.ByteStream(body))
 
 
-def answering(*replies: bytes) -> Serve:
+def scripted_server(*replies: bytes) -> Serve:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for reply in replies:
             await request_of(reader)
@@ -62,7 +62,7 @@ def answering(*replies: bytes) -> Serve:
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
-async def whole(transport: Transport, request: httpx.Request) -> tuple[int, bytes]:
+async def fetch_response(transport: Transport, request: httpx.Request) -> tuple[int, bytes]:
     response = await transport.handle_async_request(request)
     try:
         return response.status_code, b"".join([part async for part in response.stream])  # type: ignore[union-attr]
@@ -76,23 +76,23 @@ async def test_an_idle_connection_is_reused_for_the_next_request() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal connections
         connections += 1
-        await answering(OK, OK, OK)(reader, writer)
+        await scripted_server(OK, OK, OK)(reader, writer)
 
     transport = Transport()
     async with server(serve) as url:
         for _ in range(3):
-            assert await whole(transport, post(url)) == (200, b"ok")
+            assert await fetch_response(transport, post(url)) == (200, b"ok")
         await transport.aclose()
     assert connections == 1
 
 
 async def test_a_connection_that_was_closed_while_idle_is_replaced() -> None:
     transport = Transport()
-    async with server(answering(OK)) as url:
-        assert await whole(transport, post(url)) == (200, b"ok")
+    async with server(scripted_server(OK)) as url:
+        assert await fetch_response(transport, post(url)) == (200, b"ok")
         (connection,) = (one for many in transport._idle.values() for one in many)
         await until_in_loop(lambda: connection.closed)
-        assert await whole(transport, post(url)) == (200, b"ok")
+        assert await fetch_response(transport, post(url)) == (200, b"ok")
         await transport.aclose()
 
 
@@ -106,7 +106,7 @@ async def test_the_request_arrives_byte_for_byte() -> None:
     body = b'{"x": "' + b"y" * 100_000 + b'"}'
     transport = Transport()
     async with server(serve) as url:
-        await whole(transport, post(f"{url}/v1/x?beta=true", body, {"x-a": "1"}))
+        await fetch_response(transport, post(f"{url}/v1/x?beta=true", body, {"x-a": "1"}))
         await transport.aclose()
     head, data = requests[0]
     assert data == body
@@ -139,10 +139,10 @@ async def test_the_request_arrives_byte_for_byte() -> None:
 )
 async def test_a_broken_answer_is_an_error(reply: bytes, class_: type[Exception]) -> None:
     transport = Transport()
-    async with server(answering(reply)) as url:
+    async with server(scripted_server(reply)) as url:
         with pytest.raises(class_):
             async with asyncio.timeout(PATIENCE_S):
-                await whole(transport, post(url))
+                await fetch_response(transport, post(url))
         await transport.aclose()
 
 
@@ -159,8 +159,8 @@ async def test_a_broken_answer_is_an_error(reply: bytes, class_: type[Exception]
 )
 async def test_every_legal_framing_is_read(reply: bytes) -> None:
     transport = Transport()
-    async with server(answering(reply)) as url:
-        assert await whole(transport, post(url)) == (200, b"ok")
+    async with server(scripted_server(reply)) as url:
+        assert await fetch_response(transport, post(url)) == (200, b"ok")
         await transport.aclose()
 
 
@@ -206,14 +206,14 @@ async def test_a_reader_that_stops_stops_the_upstream() -> None:
 async def test_a_refused_connection_is_a_connect_error() -> None:
     transport = Transport()
     with pytest.raises(httpx.ConnectError):
-        await whole(transport, post("http://127.0.0.1:9"))
+        await fetch_response(transport, post("http://127.0.0.1:9"))
 
 
 async def test_a_line_break_in_a_header_is_refused() -> None:
     transport = Transport()
-    async with server(answering(OK)) as url:
+    async with server(scripted_server(OK)) as url:
         with pytest.raises((httpx.LocalProtocolError, ValueError)):
-            await whole(transport, post(url, headers={"x-a": "1\r\nx-b: 2"}))
+            await fetch_response(transport, post(url, headers={"x-a": "1\r\nx-b: 2"}))
         await transport.aclose()
 
 
@@ -355,7 +355,7 @@ async def test_framing_beside_a_body_is_bounded(flood: str) -> None:
         try:
             with pytest.raises(httpx.RemoteProtocolError, match="too large|not HTTP"):
                 async with asyncio.timeout(PATIENCE_S):
-                    await whole(transport, post(url))
+                    await fetch_response(transport, post(url))
             _, peak_bytes = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
@@ -367,7 +367,7 @@ async def test_framing_beside_a_body_is_bounded(flood: str) -> None:
 async def test_response_trailers_are_not_headers() -> None:
     reply = CHUNKED + b"2\r\nok\r\n0\r\nset-cookie: late\r\n\r\n"
     transport = Transport()
-    async with server(answering(reply, reply)) as url:
+    async with server(scripted_server(reply, reply)) as url:
         for _ in range(2):
             answer = await transport.exchange("POST", URL(url), HOST, b"{}")
             assert await answer.read() == b"ok"
@@ -384,11 +384,11 @@ async def test_a_connection_is_not_used_when_its_upstream_is_about_to_close_it()
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal connections
         connections += 1
-        await answering(reply, reply)(reader, writer)
+        await scripted_server(reply, reply)(reader, writer)
 
     transport = Transport()
     async with server(serve) as url:
         for _ in range(2):
-            assert await whole(transport, post(url)) == (200, b"ok")
+            assert await fetch_response(transport, post(url)) == (200, b"ok")
         await transport.aclose()
     assert connections == 2

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.relay.upstream import http1
 from gateway.relay.upstream.http1 import Transport
-from tests.relay.test_http1 import OK, answering, post, server, whole
+from tests.relay.test_http1 import OK, fetch_response, post, scripted_server, server
 
 FAILED = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 2\r\n\r\nno"
 
@@ -28,13 +28,13 @@ async def test_a_request_that_never_reached_the_upstream_is_retried() -> None:
         transport = Transport()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
 
-        first = asyncio.ensure_future(whole(transport, post(url, b"x" * 20_000)))
+        first = asyncio.ensure_future(fetch_response(transport, post(url, b"x" * 20_000)))
         connection, _ = await loop.sock_accept(listener)
         await loop.sock_recv(connection, 1)
         await loop.sock_sendall(connection, OK)
         assert await first == (200, b"ok")
 
-        second = asyncio.ensure_future(whole(transport, post(url, b"y" * 100)))
+        second = asyncio.ensure_future(fetch_response(transport, post(url, b"y" * 100)))
         await asyncio.sleep(0.05)  # it is in the sender's queue, behind the rest of the first
         connection.shutdown(socket.SHUT_WR)
         again, _ = await loop.sock_accept(listener)
@@ -56,15 +56,15 @@ async def test_a_connection_is_not_reused_directly_after_a_failing_status(
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal connections
         connections += 1
-        await answering(FAILED, OK, OK)(reader, writer)
+        await scripted_server(FAILED, OK, OK)(reader, writer)
 
     transport = Transport()
     async with server(serve) as url:
-        assert (await whole(transport, post(url)))[0] == 503
-        assert (await whole(transport, post(url)))[0] == 503
+        assert (await fetch_response(transport, post(url)))[0] == 503
+        assert (await fetch_response(transport, post(url)))[0] == 503
         assert connections == 2
         await asyncio.sleep(0.1)
-        assert (await whole(transport, post(url)))[0] == 200
+        assert (await fetch_response(transport, post(url)))[0] == 200
         assert connections == 2
         await transport.aclose()
 
@@ -73,7 +73,7 @@ async def test_a_connection_is_closed_after_an_invalid_response() -> None:
     ended = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await answering(OK)(reader, writer)
+        await scripted_server(OK)(reader, writer)
         assert await reader.read() == b""
         ended.set()
 

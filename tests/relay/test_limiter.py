@@ -38,7 +38,7 @@ MESSAGES = "/v1/messages"
 PRICE = Price(input=Decimal(1), output=Decimal(2), source="test")
 
 
-def limited(
+def limited_registry(
     *routes: Route, limits: Limits | None = None, budget: Budget | None = None, **more: Any
 ) -> Snapshot:
     """A registry whose one key has these limits."""
@@ -50,7 +50,7 @@ def limited(
     return msgspec.structs.replace(base, keys={digest: changed})
 
 
-def priced(*providers: Any, **changes: Any) -> Route:
+def priced_route(*providers: Any, **changes: Any) -> Route:
     """A route whose tokens cost 1 and 2 dollars a million."""
     test_route = route("r", *providers, **changes)
     targets = tuple(
@@ -75,7 +75,7 @@ def response_with_usage(tokens: int) -> httpx.Response:
     )
 
 
-def reserved(live: Gateway, *names: str) -> list[int]:
+def reserved_amounts(live: Gateway, *names: str) -> list[int]:
     """What is reserved of these limits, over all processes."""
     board = live.runtime.limiter.counters
     totals = []
@@ -87,7 +87,7 @@ def reserved(live: Gateway, *names: str) -> list[int]:
 
 
 async def test_requests_are_let_in_up_to_the_limit(tmp_path: Path) -> None:
-    registry = limited(route("r", provider("one")), limits=Limits(requests_per_minute=2))
+    registry = limited_registry(route("r", provider("one")), limits=Limits(requests_per_minute=2))
     async with gateway(tmp_path, registry, one=lambda _: completion()) as live:
         replies = [await live.post(CHAT, body()) for _ in range(3)]
     assert [reply.status for reply in replies] == [200, 200, 429]
@@ -104,7 +104,7 @@ async def test_requests_are_let_in_up_to_the_limit(tmp_path: Path) -> None:
 
 
 async def test_a_messages_client_gets_anthropic_rate_limit_headers(tmp_path: Path) -> None:
-    registry = limited(
+    registry = limited_registry(
         route("r", provider("one")), limits=Limits(requests_per_minute=1, tokens_per_hour=500)
     )
     async with gateway(tmp_path, registry, one=lambda _: completion()) as live:
@@ -119,10 +119,10 @@ async def test_a_messages_client_gets_anthropic_rate_limit_headers(tmp_path: Pat
 
 
 async def test_tokens_of_the_answer_count_and_the_reservation_ends(tmp_path: Path) -> None:
-    registry = limited(route("r", provider("one")), limits=Limits(tokens_per_minute=100))
+    registry = limited_registry(route("r", provider("one")), limits=Limits(tokens_per_minute=100))
     async with gateway(tmp_path, registry, one=lambda _: response_with_usage(60)) as live:
         first, second, third = [await live.post(CHAT, body()) for _ in range(3)]
-        assert reserved(live, "key:1/tokens/minute") == [0]
+        assert reserved_amounts(live, "key:1/tokens/minute") == [0]
     # 40 are left: the second is let in and goes over it, alone.
     assert [r.status for r in (first, second, third)] == [200, 200, 429]
     assert int(first.headers["x-ratelimit-remaining-tokens"]) == 100
@@ -131,7 +131,7 @@ async def test_tokens_of_the_answer_count_and_the_reservation_ends(tmp_path: Pat
 
 
 async def test_the_reserved_maximum_blocks_others_during_a_request(tmp_path: Path) -> None:
-    registry = limited(route("r", provider("one")), limits=Limits(tokens_per_minute=100))
+    registry = limited_registry(route("r", provider("one")), limits=Limits(tokens_per_minute=100))
     go = asyncio.Event()
 
     async def slow(_: httpx.Request) -> httpx.Response:
@@ -149,7 +149,7 @@ async def test_the_reserved_maximum_blocks_others_during_a_request(tmp_path: Pat
 
 
 async def test_concurrent_requests_are_released_however_they_end(tmp_path: Path) -> None:
-    registry = limited(route("r", provider("one")), limits=Limits(concurrency=1))
+    registry = limited_registry(route("r", provider("one")), limits=Limits(concurrency=1))
     answers: list[Any] = [
         refusal(500),
         httpx.ConnectError("no"),
@@ -161,15 +161,15 @@ async def test_concurrent_requests_are_released_however_they_end(tmp_path: Path)
     async with gateway(tmp_path, registry, one=lambda _: answers.pop(0)) as live:
         for stream in (False, False, True):
             await live.post(CHAT, body(stream=stream))
-            assert reserved(live, "key:1/concurrency/") == [0]
+            assert reserved_amounts(live, "key:1/concurrency/") == [0]
         await live.post(CHAT, body(stream=True), leave_once=lambda reply: reply.body)
-        assert reserved(live, "key:1/concurrency/") == [0]
+        assert reserved_amounts(live, "key:1/concurrency/") == [0]
         assert (await live.post(CHAT, body(stream=True))).status == 200
         assert (await live.post(CHAT, body())).status == 200
 
 
 async def test_a_concurrency_limit_of_one_admits_one_request(tmp_path: Path) -> None:
-    registry = limited(route("r", provider("one")), limits=Limits(concurrency=3))
+    registry = limited_registry(route("r", provider("one")), limits=Limits(concurrency=3))
     running = most = 0
 
     async def slow(_: httpx.Request) -> httpx.Response:
@@ -188,7 +188,7 @@ async def test_a_concurrency_limit_of_one_admits_one_request(tmp_path: Path) -> 
 
 async def test_a_budget_that_is_spent_refuses_until_its_window_ends(tmp_path: Path) -> None:
     budget = Budget(day_usd=Decimal("0.0002"))
-    registry = limited(priced(provider("one")), budget=budget)
+    registry = limited_registry(priced_route(provider("one")), budget=budget)
     async with gateway(tmp_path, registry, one=lambda _: response_with_usage(50)) as live:
         replies = [await live.post(CHAT, body()) for _ in range(4)]
         anthropic = await live.post(MESSAGES, body())
@@ -206,7 +206,7 @@ async def test_a_budget_that_is_spent_refuses_until_its_window_ends(tmp_path: Pa
 
 
 async def test_the_answer_of_a_stream_that_is_cut_short_is_paid_for(tmp_path: Path) -> None:
-    registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal(1)))
+    registry = limited_registry(priced_route(provider("one")), budget=Budget(total_usd=Decimal(1)))
     text = "word " * 80
     async with gateway(tmp_path, registry, one=lambda _: sse(chunk(text), 30.0)) as live:
         await live.post(CHAT, body(stream=True), leave_once=lambda reply: reply.body)
@@ -215,14 +215,14 @@ async def test_the_answer_of_a_stream_that_is_cut_short_is_paid_for(tmp_path: Pa
         assert at is not None
         assert row.cost_usd is not None and row.cost_usd > 0
         assert live.runtime.limiter.counters.local_slot[at + 2] == int(row.cost_usd * UNITS)
-        assert reserved(live, "key:1/usd/total") == [0]
+        assert reserved_amounts(live, "key:1/usd/total") == [0]
 
 
 async def test_a_soft_budget_warns_without_refusing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     budget = Budget(month_usd=Decimal("0.0004"), soft_percent=50)
-    registry = limited(priced(provider("one")), budget=budget)
+    registry = limited_registry(priced_route(provider("one")), budget=budget)
     async with gateway(tmp_path, registry, one=lambda _: response_with_usage(50)) as live:
         replies = [await live.post(CHAT, body()) for _ in range(4)]
     assert [reply.status for reply in replies] == [200] * 4
@@ -237,7 +237,9 @@ async def test_a_soft_budget_warns_without_refusing(
 
 
 async def test_spend_of_the_database_is_counted(tmp_path: Path) -> None:
-    registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal("0.0003")))
+    registry = limited_registry(
+        priced_route(provider("one")), budget=Budget(total_usd=Decimal("0.0003"))
+    )
     async with gateway(tmp_path, registry, one=lambda _: response_with_usage(50)) as live:
         limiter = live.runtime.limiter
         limiter.sync_spend([("key:1/usd/total", 1, UNITS // 10_000)])
@@ -256,7 +258,9 @@ async def test_a_team_is_limited_over_its_keys_and_a_rotated_key_is_the_same(
     from tests.relay.harness import PEPPER
 
     team = Team(id=4, name="blue", limits=Limits(requests_per_hour=3))
-    base = limited(route("r", provider("one")), team=team, limits=Limits(requests_per_day=2))
+    base = limited_registry(
+        route("r", provider("one")), team=team, limits=Limits(requests_per_day=2)
+    )
     (key,) = base.keys.values()
     twins = [
         msgspec.structs.replace(key, digest=key_digest("sk-old", PEPPER), prefix="old"),
@@ -316,7 +320,7 @@ async def test_a_failed_attempt_frees_its_provider(tmp_path: Path) -> None:
         names = [
             f"provider:{n}/{what}" for n in (1, 2) for what in ("concurrency/", "tokens/minute")
         ]
-        assert reserved(live, *names) == [0, 0, 0, 0]
+        assert reserved_amounts(live, *names) == [0, 0, 0, 0]
         board = live.runtime.limiter.counters
         counted = [
             sum(board.local_slot[board.counter_offset(n) + 2 :][:13]) for n in (names[1], names[3])
@@ -325,7 +329,7 @@ async def test_a_failed_attempt_frees_its_provider(tmp_path: Path) -> None:
 
 
 async def test_playground_requests_count_against_no_key(tmp_path: Path) -> None:
-    registry = limited(route("r", provider("one")), limits=Limits(requests_per_minute=1))
+    registry = limited_registry(route("r", provider("one")), limits=Limits(requests_per_minute=1))
     async with gateway(tmp_path, registry, one=lambda _: completion()) as live:
         for _ in range(3):
             entry = await run_playground_call(
@@ -349,7 +353,7 @@ async def test_upstream_rate_limit_headers_do_not_replace_the_gateways(tmp_path:
     async with gateway(tmp_path / "a", free, one=answer) as live:
         reply = await live.post(CHAT, body())
         assert reply.headers["x-ratelimit-remaining-requests"] == "4999"
-    mine = limited(route("r", provider("one")), limits=Limits(requests_per_minute=9))
+    mine = limited_registry(route("r", provider("one")), limits=Limits(requests_per_minute=9))
     async with gateway(tmp_path / "b", mine, one=answer) as live:
         reply = await live.post(CHAT, body())
     assert reply.headers["x-ratelimit-remaining-requests"] == "8"
@@ -358,8 +362,8 @@ async def test_upstream_rate_limit_headers_do_not_replace_the_gateways(tmp_path:
 
 async def test_no_reservation_is_left_after_many_concurrent_requests(tmp_path: Path) -> None:
     """Hundreds at a time that end in every way; sums agree with the log to the last unit."""
-    registry = limited(
-        priced(provider("one"), limits=Limits(concurrency=40)),
+    registry = limited_registry(
+        priced_route(provider("one"), limits=Limits(concurrency=40)),
         limits=Limits(tokens_per_minute=10**9, concurrency=50),
         budget=Budget(total_usd=Decimal(5)),
     )
@@ -388,7 +392,7 @@ async def test_no_reservation_is_left_after_many_concurrent_requests(tmp_path: P
             await asyncio.gather(*(one(n) for n in range(50)))
         rows = await live.rows(300)
         names = ("key:1/tokens/minute", "key:1/concurrency/", "key:1/usd/total")
-        assert reserved(live, *names, "route:1/concurrency/") == [0, 0, 0, 0]
+        assert reserved_amounts(live, *names, "route:1/concurrency/") == [0, 0, 0, 0]
         board = live.runtime.limiter.counters
         at = board.counter_offset("key:1/usd/total")
         assert at is not None

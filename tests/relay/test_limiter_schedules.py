@@ -38,7 +38,7 @@ from gateway.routing.limits import (
 )
 from gateway.routing.snapshot import ApiKey, Provider, Route, Snapshot, Target, Team
 from tests.relay.harness import provider, snapshot
-from tests.relay.test_limiter import priced
+from tests.relay.test_limiter import priced_route
 
 WORKERS = 3
 SCHEDULES = 2500
@@ -155,7 +155,7 @@ class Schedule:
         providers: list[Provider] = [
             provider(f"p{n}", id=first_id + n, limits=self._limits(0.2)) for n in range(2)
         ]
-        route = priced(*providers, id=first_id, limits=self._limits(0.15))
+        route = priced_route(*providers, id=first_id, limits=self._limits(0.15))
         team = Team(id=first_id, name="t", limits=self._limits(0.2), budget=self._budget())
         project = Team(
             id=first_id + 1, name="p", limits=self._limits(0.2), budget=self._budget(), parent=team

@@ -29,9 +29,9 @@ from tests.relay.test_limiter import (
     CHAT,
     MESSAGES,
     body,
-    limited,
-    priced,
-    reserved,
+    limited_registry,
+    priced_route,
+    reserved_amounts,
     response_with_usage,
 )
 from tests.waits import PATIENCE_S
@@ -58,7 +58,7 @@ def header_values(headers: dict[str, str], template: str, what: str) -> list[str
 
 @pytest.mark.parametrize("dialect", ASKS)
 async def test_answers_have_the_remaining_limits(tmp_path: Path, dialect: str) -> None:
-    registry = limited(
+    registry = limited_registry(
         route("r", provider("one", preset="groq")),
         limits=Limits(
             requests_per_minute=5,
@@ -90,7 +90,7 @@ async def test_a_rate_limit_error_is_in_the_clients_dialect(
     tmp_path: Path, dialect: str, *, stream: bool
 ) -> None:
     """A real status with how long to wait, for a stream too: nothing has begun."""
-    registry = limited(route("r", provider("one")), limits=Limits(requests_per_minute=1))
+    registry = limited_registry(route("r", provider("one")), limits=Limits(requests_per_minute=1))
     path, fields = ASKS[dialect]
     if stream:
         fields = {**fields, "stream": True}
@@ -135,7 +135,9 @@ def assert_refused(dialect: str, text: Any, kind: str, wait: int | None = None) 
 
 @pytest.mark.parametrize("dialect", ASKS)
 async def test_a_spent_budget_error_has_the_clients_dialect(tmp_path: Path, dialect: str) -> None:
-    registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal("0.0001")))
+    registry = limited_registry(
+        priced_route(provider("one")), budget=Budget(total_usd=Decimal("0.0001"))
+    )
     async with gateway(tmp_path, registry, one=lambda _: response_with_usage(50)) as live:
         assert (await live.post(CHAT, body())).status == 200
         reply = await live.post(*ASKS[dialect])
@@ -154,8 +156,8 @@ async def spent_units(live: Gateway, name: str = "key:1/usd/total") -> int:
 
 
 async def test_retries_reserve_once_and_charge_the_successful_attempt(tmp_path: Path) -> None:
-    registry = limited(
-        priced(provider("one"), provider("two", id=2), retries=2, backoff_s=0.001),
+    registry = limited_registry(
+        priced_route(provider("one"), provider("two", id=2), retries=2, backoff_s=0.001),
         limits=Limits(requests_per_minute=9, concurrency=1),
         budget=Budget(total_usd=Decimal(1)),
     )
@@ -165,14 +167,14 @@ async def test_retries_reserve_once_and_charge_the_successful_attempt(tmp_path: 
         reply = await live.post(CHAT, body())
         assert reply.headers["x-ratelimit-remaining-requests"] == "8"
         assert await spent_units(live) == 50 * 2 * 10_000
-        assert reserved(live, "key:1/usd/total", "key:1/concurrency/") == [0, 0]
+        assert reserved_amounts(live, "key:1/usd/total", "key:1/concurrency/") == [0, 0]
 
 
 async def test_a_hedged_request_leaves_no_reservation(tmp_path: Path) -> None:
     busy = Limits(concurrency=1, tokens_per_minute=10**6)
     one, two = provider("one", limits=busy), provider("two", id=2, limits=busy)
-    registry = limited(
-        priced(one, two, hedge_after_s=0.05),
+    registry = limited_registry(
+        priced_route(one, two, hedge_after_s=0.05),
         limits=Limits(concurrency=1),
         budget=Budget(total_usd=Decimal(1)),
     )
@@ -185,7 +187,7 @@ async def test_a_hedged_request_leaves_no_reservation(tmp_path: Path) -> None:
         assert (await live.post(CHAT, body())).status == 200
         row = await live.entry()
         names = ("key:1/concurrency/", "provider:1/concurrency/", "provider:2/concurrency/")
-        assert reserved(live, *names, "provider:1/tokens/minute") == [0, 0, 0, 0]
+        assert reserved_amounts(live, *names, "provider:1/tokens/minute") == [0, 0, 0, 0]
         lost, won = row.attempts
         assert (lost.target, won.target) == ("one/gpt-4.1", "two/gpt-4.1")
         assert row.cost_usd is not None
@@ -198,7 +200,7 @@ async def test_a_hedged_request_leaves_no_reservation(tmp_path: Path) -> None:
 async def test_a_disconnected_client_is_charged_for_received_tokens(
     tmp_path: Path, pieces: int
 ) -> None:
-    registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal(1)))
+    registry = limited_registry(priced_route(provider("one")), budget=Budget(total_usd=Decimal(1)))
     parts = [chunk("word " * 20)] * pieces + [PATIENCE_S, chunk(finish="stop"), DONE]
     async with gateway(tmp_path, registry, one=lambda _: sse(*parts)) as live:
         await live.post(
@@ -209,12 +211,12 @@ async def test_a_disconnected_client_is_charged_for_received_tokens(
         row = await live.entry()
         assert row.cost_usd
         assert await spent_units(live) == int(row.cost_usd * 10**10)
-        assert reserved(live, "key:1/usd/total") == [0]
+        assert reserved_amounts(live, "key:1/usd/total") == [0]
 
 
 async def test_a_passthrough_request_is_counted_and_settled(tmp_path: Path) -> None:
     """Speech is passed on unread: it counts as a request, and nothing stays reserved."""
-    registry = limited(
+    registry = limited_registry(
         route("r", provider("one")),
         limits=Limits(requests_per_minute=1, concurrency=1, tokens_per_minute=10**6),
         budget=Budget(total_usd=Decimal(1)),
@@ -224,7 +226,7 @@ async def test_a_passthrough_request_is_counted_and_settled(tmp_path: Path) -> N
     async with gateway(tmp_path, registry, one=lambda _: sound) as live:
         first = await live.post("/v1/audio/speech", request)
         names = ("key:1/concurrency/", "key:1/tokens/minute", "key:1/usd/total")
-        assert reserved(live, *names) == [0, 0, 0]
+        assert reserved_amounts(live, *names) == [0, 0, 0]
         second = await live.post("/v1/audio/speech", request)
     assert (first.status, second.status) == (200, 429)
     assert second.json()["error"]["code"] == "rate_limit_exceeded"
@@ -241,7 +243,7 @@ async def test_limits_of_a_projects_team_apply_beside_the_project(tmp_path: Path
     team = Team(id=4, name="blue", limits=Limits(requests_per_hour=3))
     app = Team(id=5, name="app", parent=team, limits=Limits(requests_per_hour=2))
     site = Team(id=6, name="site", parent=team)
-    base = limited(route("r", provider("one")), team=app)
+    base = limited_registry(route("r", provider("one")), team=app)
     (key,) = base.keys.values()
     mate = msgspec.structs.replace(key, id=2, digest=key_digest("sk-mate", PEPPER), team=site)
     registry = msgspec.structs.replace(base, keys={k.digest: k for k in (key, mate)})

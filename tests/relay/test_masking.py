@@ -35,7 +35,7 @@ def registry(dialect: str = "openai_chat"):
     return snapshot(route("m", provider("up", dialect)), masks=MASKS)
 
 
-def stored(entry: LogRecord) -> str:
+def stored_bodies_text(entry: LogRecord) -> str:
     assert entry.bodies is not None
     bodies = entry.bodies
     dialect_answers = (bodies.client_request, bodies.upstream_request, bodies.upstream_response)
@@ -49,8 +49,8 @@ async def test_stored_bodies_are_masked_and_sent_ones_are_not(tmp_path: Path, pa
         entry = await live.entry()
     assert SECRET.encode() in reply.body
     assert SECRET.encode() in live.upstreams.requests[0].content
-    assert SECRET not in stored(entry)
-    assert "I am *********." in stored(entry)
+    assert SECRET not in stored_bodies_text(entry)
+    assert "I am *********." in stored_bodies_text(entry)
 
 
 async def test_a_masked_stream_keeps_the_lengths_of_its_chunks(tmp_path: Path) -> None:
@@ -72,8 +72,8 @@ async def test_text_split_across_deltas_is_masked(tmp_path: Path, path: str) -> 
     async with gateway(tmp_path, registry(), up=lambda _: sse(*parts)) as live:
         await live.post(path, {**REQUEST, "stream": True, "max_tokens": 9})
         entry = await live.entry()
-    assert "me-47" not in stored(entry)
-    assert "hello **" in stored(entry) and "**, bye" in stored(entry)
+    assert "me-47" not in stored_bodies_text(entry)
+    assert "hello **" in stored_bodies_text(entry) and "**, bye" in stored_bodies_text(entry)
 
 
 async def test_upstream_error_text_is_masked_in_the_log(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ async def test_the_playgrounds_calls_are_masked_too(tmp_path: Path) -> None:
             caller="playground",
         )
         entry = await live.entry()
-    assert SECRET not in stored(entry)
+    assert SECRET not in stored_bodies_text(entry)
 
 
 def test_stored_events_are_masked_across_their_deltas() -> None:

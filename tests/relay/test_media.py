@@ -50,7 +50,7 @@ def switched_on(gate: Gateway, site: MediaServer, most: int = LIMIT) -> None:
     gate.runtime.media = MediaFetch(most, site.fetcher())
 
 
-def sent(gate: Gateway, place: int = -1) -> str:
+def upstream_body(gate: Gateway, place: int = -1) -> str:
     return gate.upstreams.requests[place].content.decode()
 
 
@@ -79,7 +79,7 @@ async def test_providers_that_fetch_no_urls_get_the_bytes(
         reply = await gate.post("/v1/chat/completions", media_request(f"{URL}?sig=secret", URL))
         entry = await gate.entry()
     assert reply.status == 200, reply.body
-    assert sent(gate).count(DATA) == 2
+    assert upstream_body(gate).count(DATA) == 2
     rows = [row for row in entry.adaptations if row["action"] == "approximated"]
     assert rows[0] == {
         "field": "messages[0].content[1]",
@@ -107,7 +107,7 @@ async def test_with_fetching_off_media_is_dropped_with_a_note_how_to_enable_it(
     (row,) = [row for row in entry.adaptations if row["field"] == "messages[0].content[1]"]
     assert row["action"] == "dropped"
     assert "DRAGOMAN_FETCH_MEDIA" in row["note"]
-    assert "DRAGOMAN" not in sent(gate)
+    assert "DRAGOMAN" not in upstream_body(gate)
 
 
 async def test_a_document_by_unsupported_url_is_refused_with_advice(
@@ -127,7 +127,7 @@ async def test_a_document_by_unsupported_url_is_refused_with_advice(
     assert "messages[0].content[0]" in off.json()["error"]["message"]
     assert "DRAGOMAN_FETCH_MEDIA" in off.json()["error"]["message"]
     assert on.status == 200
-    assert base64.b64encode(PDF).decode() in sent(gate)
+    assert base64.b64encode(PDF).decode() in upstream_body(gate)
 
 
 async def test_plain_text_becomes_a_text_document(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ async def test_plain_text_becomes_a_text_document(tmp_path: Path) -> None:
     ):
         switched_on(gate, site)
         assert (await gate.post("/v1/messages", body)).status == 200
-        assert "wörter" in json.loads(sent(gate))["messages"][0]["content"]
+        assert "wörter" in json.loads(upstream_body(gate))["messages"][0]["content"]
 
 
 async def test_image_urls_are_passed_to_providers_that_fetch_them(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ async def test_image_urls_are_passed_to_providers_that_fetch_them(tmp_path: Path
             await gate.post("/v1/chat/completions", media_request(URL, model="n"))
         ).status == 200
         assert not site.request_heads
-    assert all(URL in sent(gate, place) for place in (0, 1))
+    assert all(URL in upstream_body(gate, place) for place in (0, 1))
 
 
 async def test_passthrough_bodies_are_unchanged(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ async def test_passthrough_bodies_are_unchanged(tmp_path: Path) -> None:
         assert (await gate.post("/v1/chat/completions", body)).status == 200
         assert (await gate.entry()).passthrough
         assert not site.request_heads
-    assert json.loads(sent(gate))["messages"] == body["messages"]
+    assert json.loads(upstream_body(gate))["messages"] == body["messages"]
 
 
 async def test_google_file_uris_are_not_fetched_by_the_gateway(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ async def test_google_file_uris_are_not_fetched_by_the_gateway(tmp_path: Path) -
         reply = await gate.post("/v1/chat/completions", media_request("gs://bucket/cat.png"))
     assert reply.status == 200
     assert not site.looked_up
-    assert "gs://bucket/cat.png" in sent(gate)
+    assert "gs://bucket/cat.png" in upstream_body(gate)
 
 
 async def test_media_are_fetched_once_for_all_targets(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ async def test_media_are_fetched_once_for_all_targets(tmp_path: Path) -> None:
     assert reply.status == 200
     assert reply.headers["x-dragoman-attempts"] == "2"
     assert len(site.request_heads) == 1
-    assert all(DATA in sent(gate, place) for place in (0, 1))
+    assert all(DATA in upstream_body(gate, place) for place in (0, 1))
 
 
 @pytest.mark.parametrize(
@@ -299,4 +299,4 @@ async def test_an_image_in_a_tool_result_is_fetched(tmp_path: Path) -> None:
     ):
         switched_on(gate, site)
         assert (await gate.post("/v1/messages", body)).status == 200
-    assert DATA in sent(gate)
+    assert DATA in upstream_body(gate)

@@ -14,7 +14,7 @@ from gateway.relay.upstream.media_fetch import (
     detect_media_type,
     is_public,
 )
-from tests.relay.media_server import PNG, Write, answer, media, moved
+from tests.relay.media_server import PNG, Write, answer, media, redirect
 
 URL = "https://media.example/a"
 
@@ -124,7 +124,7 @@ async def test_the_connection_uses_the_checked_address(tmp_path: Path) -> None:
 
 async def test_each_redirect_is_checked_again(tmp_path: Path) -> None:
     """The same name may point elsewhere by then, and another host may be inside."""
-    async with media(tmp_path, a=moved("/b"), b=answer(PNG)) as site:
+    async with media(tmp_path, a=redirect("/b"), b=answer(PNG)) as site:
         site.names["media.example"] = [["127.0.0.1"], ["127.0.0.2"]]  # type: ignore[list-item]
         with pytest.raises(MediaFetchError, match="no public address"):
             await site.fetcher().fetch(URL)
@@ -146,7 +146,7 @@ async def test_each_redirect_is_checked_again(tmp_path: Path) -> None:
 async def test_a_redirect_to_a_disallowed_address_is_not_followed(
     tmp_path: Path, to: str, reason: str
 ) -> None:
-    async with media(tmp_path, a=moved(to)) as site:
+    async with media(tmp_path, a=redirect(to)) as site:
         site.names["inside.example"] = ["127.0.0.2"]
         with pytest.raises(MediaFetchError, match=reason):
             await site.fetcher().fetch(URL)
@@ -154,10 +154,14 @@ async def test_a_redirect_to_a_disallowed_address_is_not_followed(
 
 
 async def test_three_redirects_are_followed_and_no_more(tmp_path: Path) -> None:
-    pages = {"a": moved("/b"), "b": moved("c", 307), "c": moved("https://other.example/d", 301)}
+    pages = {
+        "a": redirect("/b"),
+        "b": redirect("c", 307),
+        "c": redirect("https://other.example/d", 301),
+    }
     async with media(tmp_path, **pages, d=answer(PNG)) as site:
         assert (await site.fetcher().fetch(URL)).size == len(PNG)
-        site.pages["d"] = moved("/e")
+        site.pages["d"] = redirect("/e")
         site.pages["e"] = answer(PNG)
         with pytest.raises(MediaFetchError, match="more than 3 times"):
             await site.fetcher().fetch(URL)

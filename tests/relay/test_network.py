@@ -19,7 +19,7 @@ from gateway.relay.upstream.client import Answer, Upstreams
 from tests.certificates import CertificateAuthority, IssuedCertificate, self_signed
 from tests.ports import free_port
 from tests.proxies import PASSWORD, USER, Tinyproxy, socks_proxy, tinyproxy
-from tests.servers import listening
+from tests.servers import listening_port
 from tests.waits import until_in_loop
 
 BODY = b'{"model":"m"}'
@@ -63,7 +63,7 @@ async def upstream(
 ) -> AsyncIterator[Upstream]:
     context = issued.server_context(folder, clients_of=clients_of) if issued else None
     server = Upstream("http" if context is None else "https", 0)
-    async with listening(server.serve, context=context) as server.port:
+    async with listening_port(server.serve, context=context) as server.port:
         yield server
 
 
@@ -103,7 +103,7 @@ async def failure(url: httpx.URL, network: Network | None = None) -> str:
     return raised.value.error.message
 
 
-def through(proxy: str, **settings: str) -> Network:
+def network_with_proxy(proxy: str, **settings: str) -> Network:
     return Network(proxy=Secret(proxy), **settings)  # type: ignore[arg-type]
 
 
@@ -127,7 +127,7 @@ def strict_proxy(tmp_path: Path) -> Tinyproxy:  # type: ignore[misc]
 async def test_https_uses_a_tunnel_that_is_reused(
     proxy: Tinyproxy, authority: CertificateAuthority, tmp_path: Path
 ) -> None:
-    network = through(proxy.url, ca_certificates=authority.pem)
+    network = network_with_proxy(proxy.url, ca_certificates=authority.pem)
     async with upstream(tmp_path, authority.issue()) as server, upstreams() as client:
         first = await head_of(client, server.url(), network)
         assert first.startswith(b"POST /v1/chat HTTP/1.1\r\n")
@@ -141,7 +141,7 @@ async def test_https_uses_a_tunnel_that_is_reused(
 async def test_plain_http_is_proxied_with_the_absolute_url(
     strict_proxy: Tinyproxy, tmp_path: Path
 ) -> None:
-    network = through(strict_proxy.url_with_credentials)
+    network = network_with_proxy(strict_proxy.url_with_credentials)
     async with upstream(tmp_path) as server, upstreams() as client:
         head = await head_of(client, server.url(), network)
     assert f"POST http://127.0.0.1:{server.port}/v1/chat HTTP/1.1" in strict_proxy.lines()[0]
@@ -152,7 +152,7 @@ async def test_plain_http_is_proxied_with_the_absolute_url(
 async def test_credentials_open_a_tunnel(
     strict_proxy: Tinyproxy, authority: CertificateAuthority, tmp_path: Path
 ) -> None:
-    network = through(strict_proxy.url_with_credentials, ca_certificates=authority.pem)
+    network = network_with_proxy(strict_proxy.url_with_credentials, ca_certificates=authority.pem)
     async with upstream(tmp_path, authority.issue()) as server, upstreams() as client:
         head = await head_of(client, server.url(), network)
     assert b"proxy-authorization" not in head.lower()
@@ -164,34 +164,38 @@ async def test_an_error_names_a_proxy_that_requires_credentials(
 ) -> None:
     url = httpx.URL(f"{scheme}://127.0.0.1:{free_port()}/")
     reason = "the proxy requires a user and a password (HTTP 407)"
-    assert await failure(url, through(strict_proxy.url)) == reason
+    assert await failure(url, network_with_proxy(strict_proxy.url)) == reason
 
 
 async def test_credentials_that_the_proxy_refuses_are_not_shown(strict_proxy: Tinyproxy) -> None:
     wrong = f"http://{USER}:wrongPassword@127.0.0.1:{strict_proxy.port}"
-    message = await failure(httpx.URL("https://provider.test/"), through(wrong))
+    message = await failure(httpx.URL("https://provider.test/"), network_with_proxy(wrong))
     # tinyproxy answers wrong credentials with 401.
     assert message == "the proxy does not permit connections to this host (HTTP 401)"
 
 
 async def test_a_host_that_the_proxy_does_not_permit_is_named(tmp_path: Path) -> None:
     with tinyproxy(tmp_path, refused_host="forbidden") as running:
-        message = await failure(httpx.URL("https://forbidden.test/"), through(running.url))
+        message = await failure(
+            httpx.URL("https://forbidden.test/"), network_with_proxy(running.url)
+        )
     assert message == "the proxy does not permit connections to this host (HTTP 403)"
 
 
 async def test_an_upstream_behind_the_proxy_that_is_down_is_named(proxy: Tinyproxy) -> None:
-    message = await failure(httpx.URL(f"https://127.0.0.1:{free_port()}/"), through(proxy.url))
+    message = await failure(
+        httpx.URL(f"https://127.0.0.1:{free_port()}/"), network_with_proxy(proxy.url)
+    )
     assert message == "the proxy could not connect to the upstream (HTTP 500)"
 
 
 async def test_a_proxy_that_is_down_is_named() -> None:
     url = httpx.URL("https://provider.test/")
     down = f"http://{USER}:{PASSWORD}@127.0.0.1:{free_port()}"
-    assert await failure(url, through(down)) == (
+    assert await failure(url, network_with_proxy(down)) == (
         "the proxy could not be reached: connection refused"
     )
-    assert await failure(url, through("http://proxy.invalid:3128")) == (
+    assert await failure(url, network_with_proxy("http://proxy.invalid:3128")) == (
         "the proxy could not be reached: its host name cannot be resolved"
     )
 
@@ -199,7 +203,7 @@ async def test_a_proxy_that_is_down_is_named() -> None:
 async def test_a_client_that_leaves_ends_the_stream_behind_the_proxy(
     proxy: Tinyproxy, authority: CertificateAuthority, tmp_path: Path
 ) -> None:
-    network = through(proxy.url, ca_certificates=authority.pem)
+    network = network_with_proxy(proxy.url, ca_certificates=authority.pem)
     async with upstream(tmp_path, authority.issue()) as server, upstreams() as client:
         answer = await send(client, server.url("/stream"), network)
         assert await answer.read() == b"from"
@@ -216,9 +220,9 @@ async def test_a_cancelled_handshake_leaves_no_connection_to_the_proxy() -> None
         await reader.read(1)
         ended.set()
 
-    async with listening(silent) as port, upstreams() as client:
+    async with listening_port(silent) as port, upstreams() as client:
         with pytest.raises(GatewayError, match="the proxy did not accept") as raised:
-            network = through(f"http://127.0.0.1:{port}")
+            network = network_with_proxy(f"http://127.0.0.1:{port}")
             await send(client, httpx.URL("https://provider.test/"), network, connect_s=0.2)
         assert raised.value.error.kind == "timeout"
         await asyncio.wait_for(ended.wait(), 10)
@@ -234,7 +238,7 @@ async def test_a_socks_proxy_resolves_the_name(
         upstreams() as client,
     ):
         url = f"socks5://{USER}:{PASSWORD}@127.0.0.1:{socks.port}"
-        network = through(url, ca_certificates=authority.pem)
+        network = network_with_proxy(url, ca_certificates=authority.pem)
         await head_of(client, server.url(host="provider.test"), network)
         await head_of(client, server.url(host="provider.test"), network)
         assert socks.requests == [(3, "provider.test", server.port)]
@@ -246,7 +250,7 @@ async def test_plain_http_uses_a_socks_proxy_and_closes_with_its_client(
 ) -> None:
     async with socks_proxy() as socks, upstream(tmp_path) as server, upstreams() as client:
         answer = await send(
-            client, server.url("/stream"), through(f"socks5h://127.0.0.1:{socks.port}")
+            client, server.url("/stream"), network_with_proxy(f"socks5h://127.0.0.1:{socks.port}")
         )
         assert await answer.read() == b"from"
         assert server.heads[0].startswith(b"POST /stream HTTP/1.1")
@@ -271,7 +275,7 @@ async def test_a_socks_refusal_is_reported(
 ) -> None:
     async with socks_proxy(auth=auth, reply=reply) as socks:
         url = f"socks5://{userinfo}127.0.0.1:{socks.port}"
-        assert await failure(httpx.URL("https://provider.test/"), through(url)) == reason
+        assert await failure(httpx.URL("https://provider.test/"), network_with_proxy(url)) == reason
 
 
 async def test_a_proxy_over_tls_carries_tls(
@@ -298,11 +302,11 @@ async def test_a_proxy_over_tls_carries_tls(
     (tmp_path / "proxy").mkdir()
     context = authority.issue().server_context(tmp_path / "proxy")
     async with (
-        listening(serve, context=context) as port,
+        listening_port(serve, context=context) as port,
         upstream(tmp_path, authority.issue()) as server,
         upstreams() as client,
     ):
-        network = through(f"https://127.0.0.1:{port}", ca_certificates=authority.pem)
+        network = network_with_proxy(f"https://127.0.0.1:{port}", ca_certificates=authority.pem)
         head = await head_of(client, server.url(), network)
     assert head.startswith(b"POST /v1/chat HTTP/1.1")
     assert opened[0].startswith(b"CONNECT 127.0.0.1:")
@@ -317,7 +321,7 @@ async def test_the_environment_names_a_proxy_and_hosts_without(
         await head_of(client, server.url(host="0.0.0.0"), None)
         assert len(proxy.lines()) == 1
         await head_of(client, server.url(), None)  # loopback
-        await head_of(client, server.url(host="0.0.0.0"), through("direct"))
+        await head_of(client, server.url(host="0.0.0.0"), network_with_proxy("direct"))
         assert len(proxy.lines()) == 1
     monkeypatch.setenv("NO_PROXY", "0.0.0.0/32")
     async with upstream(tmp_path) as server, upstreams() as client:
@@ -384,7 +388,7 @@ async def test_a_plain_server_is_no_tls_server() -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         await reader.read()
 
-    async with listening(serve) as port:
+    async with listening_port(serve) as port:
         message = await failure(httpx.URL(f"https://127.0.0.1:{port}/"))
     assert message.endswith("TLS failed: it does not speak TLS on this port")
 

@@ -31,7 +31,7 @@ PASSED = {name: LIMITS[name] for name in list(LIMITS)[:3]}
 BODY = {"model": "r", "messages": [{"role": "user", "content": "hi"}]}
 
 
-def whole() -> httpx.Response:
+def completion_with_limits() -> httpx.Response:
     return httpx.Response(200, headers=LIMITS, json=completion().json())
 
 
@@ -49,7 +49,12 @@ def refusal() -> httpx.Response:
 
 @pytest.mark.parametrize(
     ("answer", "streamed", "status"),
-    [(whole, False, 200), (stream, True, 200), (whole, True, 200), (refusal, False, 429)],
+    [
+        (completion_with_limits, False, 200),
+        (stream, True, 200),
+        (completion_with_limits, True, 200),
+        (refusal, False, 429),
+    ],
     ids=["answer", "stream", "answer rendered as a stream", "error"],
 )
 async def test_a_client_of_the_same_dialect_gets_rate_limit_headers(

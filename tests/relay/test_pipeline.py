@@ -33,7 +33,7 @@ A, B = provider("a"), provider("b")
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 
 
-def asking(model: str = "m", **more: Any) -> dict[str, Any]:
+def chat_request(model: str = "m", **more: Any) -> dict[str, Any]:
     return {"model": model, "messages": [{"role": "user", "content": "hi"}], **more}
 
 
@@ -52,7 +52,9 @@ async def test_a_passthrough_response_is_byte_identical(tmp_path: Path) -> None:
 
 async def test_the_clients_key_never_reaches_an_upstream(tmp_path: Path) -> None:
     async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: completion()) as live:
-        await live.post(CHAT, asking(), headers={"cookie": "c=1", "x-forwarded-for": "1.2.3.4"})
+        await live.post(
+            CHAT, chat_request(), headers={"cookie": "c=1", "x-forwarded-for": "1.2.3.4"}
+        )
     headers = live.upstreams.requests[0].headers
     assert headers["authorization"] == "Bearer sk-upstream-secret-of-a"
     assert KEY not in str(headers)
@@ -62,7 +64,7 @@ async def test_the_clients_key_never_reaches_an_upstream(tmp_path: Path) -> None
 
 async def test_an_answer_is_logged_with_tokens_times_and_cost(tmp_path: Path) -> None:
     async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: completion()) as live:
-        reply = await live.post(CHAT, asking())
+        reply = await live.post(CHAT, chat_request())
         row = await live.entry()
     assert row.id == reply.headers["x-request-id"]
     assert (row.status, row.outcome, row.finish) == (200, "ok", "stop")
@@ -79,7 +81,7 @@ async def test_an_answer_is_logged_with_tokens_times_and_cost(tmp_path: Path) ->
 async def test_a_stream_passes_through_unchanged(tmp_path: Path) -> None:
     parts = (chunk("a"), chunk("b"), chunk(finish="stop"), DONE)
     async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: sse(*parts)) as live:
-        reply = await live.post(CHAT, asking(stream=True))
+        reply = await live.post(CHAT, chat_request(stream=True))
         row = await live.entry()
     assert reply.body == b"".join(parts).replace(b"gpt-4.1", b"m")
     assert reply.headers["content-type"].startswith("text/event-stream")
@@ -106,7 +108,7 @@ async def test_a_stream_passes_through_unchanged(tmp_path: Path) -> None:
 async def test_a_failing_target_falls_back_to_the_next(tmp_path: Path, failing: Any) -> None:
     registry = snapshot(route("m", A, B))
     async with gateway(tmp_path, registry, a=failing, b=lambda _: completion("from b")) as live:
-        reply = await live.post(CHAT, asking())
+        reply = await live.post(CHAT, chat_request())
         row = await live.entry()
     assert reply.status == 200
     assert reply.json()["choices"][0]["message"]["content"] == "from b"
@@ -119,7 +121,7 @@ async def test_a_client_error_does_not_fall_back(tmp_path: Path) -> None:
     async with gateway(
         tmp_path, registry, a=lambda _: refusal(400, "bad field"), b=lambda _: completion()
     ) as live:
-        reply = await live.post(CHAT, asking())
+        reply = await live.post(CHAT, chat_request())
     assert reply.status == 400
     assert len(live.upstreams.requests) == 1
     assert "bad field" in reply.json()["error"]["message"]
@@ -134,7 +136,7 @@ async def test_an_error_as_first_event_falls_back_to_the_next_target(tmp_path: P
         a=lambda _: sse(error),
         b=lambda _: sse(chunk("b"), chunk(finish="stop"), DONE),
     ) as live:
-        reply = await live.post(CHAT, asking(stream=True))
+        reply = await live.post(CHAT, chat_request(stream=True))
     assert reply.status == 200
     assert b"overloaded" not in reply.body
     assert reply.body.endswith(DONE)
@@ -158,7 +160,7 @@ async def test_a_broken_stream_ends_in_an_error(
     async with gateway(
         tmp_path, registry, a=lambda _: sse(chunk("begun"), *rest), b=lambda _: completion()
     ) as live:
-        reply = await live.post(CHAT, asking(stream=True))
+        reply = await live.post(CHAT, chat_request(stream=True))
         row = await live.entry()
     assert reply.ended
     assert b"[DONE]" not in reply.body
@@ -175,7 +177,7 @@ async def test_a_silent_upstream_is_a_504_and_the_next_is_tried(tmp_path: Path) 
 
     quick = provider("a", timeouts=A.timeouts.__class__(connect_s=1, first_byte_s=0.05))
     async with gateway(tmp_path, snapshot(route("m", quick)), a=hang) as live:
-        reply = await live.post(CHAT, asking())
+        reply = await live.post(CHAT, chat_request())
         row = await live.entry()
     assert reply.status == 504
     assert row.error_kind == "timeout"
@@ -197,7 +199,7 @@ async def test_a_disconnected_client_closes_the_upstream(tmp_path: Path, stream:
         return bool(begun) and clock() > begun[0] + 0.5
 
     async with gateway(tmp_path, snapshot(route("m", A)), a=slow) as live:
-        await live.post(CHAT, asking(stream=stream), leave_once=waited)
+        await live.post(CHAT, chat_request(stream=stream), leave_once=waited)
         took = clock() - begun[0]
         row = await live.entry()
     assert took < 10, "not when the upstream has ended"
@@ -210,7 +212,7 @@ async def test_retry_backoff_does_not_count_as_gateway_overhead(tmp_path: Path) 
     answers = iter([refusal(500), completion()])
     registry = snapshot(route("m", A, retries=1, backoff_s=2.0))
     async with gateway(tmp_path, registry, a=lambda _: next(answers)) as live:
-        reply = await live.post(CHAT, asking(stream=False))
+        reply = await live.post(CHAT, chat_request(stream=False))
         row = await live.entry()
     pause_ms = row.attempts[1].started_ms - (row.attempts[0].ended_ms or 0)
     assert (reply.status, pause_ms > 500) == (200, True)
@@ -222,8 +224,8 @@ async def test_a_rate_limited_target_is_in_cooldown_until_its_retry_after(tmp_pa
     async with gateway(
         tmp_path, registry, a=lambda _: refusal(429, retry_after="60"), b=lambda _: completion()
     ) as live:
-        await live.post(CHAT, asking())
-        await live.post(CHAT, asking())
+        await live.post(CHAT, chat_request())
+        await live.post(CHAT, chat_request())
         rows = await live.rows(2)
     hosts = [r.url.host for r in live.upstreams.requests]
     assert hosts == ["a.test", "b.test", "b.test"]
@@ -234,7 +236,7 @@ async def test_a_transient_failure_is_retried_on_the_same_target(tmp_path: Path)
     answers = [refusal(503), completion("second")]
     registry = snapshot(route("m", A, retries=1))
     async with gateway(tmp_path, registry, a=lambda _: answers.pop(0)) as live:
-        reply = await live.post(CHAT, asking())
+        reply = await live.post(CHAT, chat_request())
     assert reply.json()["choices"][0]["message"]["content"] == "second"
 
 
@@ -243,14 +245,14 @@ async def test_a_fallback_route_is_tried_last(tmp_path: Path) -> None:
     async with gateway(
         tmp_path, registry, a=lambda _: refusal(500), b=lambda _: completion("spare")
     ) as live:
-        reply = await live.post(CHAT, asking())
+        reply = await live.post(CHAT, chat_request())
     assert reply.json()["choices"][0]["message"]["content"] == "spare"
 
 
 async def test_an_upstream_401_is_returned_as_502(tmp_path: Path) -> None:
     echo = refusal(401, "Incorrect API key provided: sk-upstream-secret-of-a")
     async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: echo) as live:
-        reply = await live.post(CHAT, asking())
+        reply = await live.post(CHAT, chat_request())
         row = await live.entry()
     assert reply.status == 502
     assert b"secret-of-a" not in reply.body
@@ -264,7 +266,7 @@ async def test_a_400_in_the_same_dialect_keeps_its_message(tmp_path: Path) -> No
         json={"error": {"message": "odd wording", "type": "t", "param": "p", "code": "c", "x": 1}},
     )
     async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: refused) as live:
-        reply = await live.post(CHAT, asking())
+        reply = await live.post(CHAT, chat_request())
     assert reply.json() == {
         "error": {"message": "odd wording", "type": "t", "param": "p", "code": "c", "x": 1}
     }
@@ -306,7 +308,7 @@ async def test_an_invalid_request_is_named_and_not_sent(
 async def test_a_request_without_a_key_is_a_401_and_not_sent(tmp_path: Path, key: str) -> None:
     async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: completion()) as live:
         headers = {"authorization": ""} if not key else None
-        reply = await live.post(CHAT, asking(), key=key, headers=headers)
+        reply = await live.post(CHAT, chat_request(), key=key, headers=headers)
     assert reply.status == 401
     assert reply.json()["error"]["code"] == "invalid_api_key"
     assert live.upstreams.requests == []
@@ -314,13 +316,13 @@ async def test_a_request_without_a_key_is_a_401_and_not_sent(tmp_path: Path, key
 
 async def test_the_admin_credential_is_a_key_too(tmp_path: Path) -> None:
     async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: completion()) as live:
-        assert (await live.post(CHAT, asking(), key=ADMIN)).status == 200
+        assert (await live.post(CHAT, chat_request(), key=ADMIN)).status == 200
 
 
 async def test_in_open_mode_any_token_is_accepted(tmp_path: Path) -> None:
     registry = snapshot(route("m", A), open=True)
     async with gateway(tmp_path, registry, a=lambda _: completion()) as live:
-        assert (await live.post(CHAT, asking(), key="anything")).status == 200
+        assert (await live.post(CHAT, chat_request(), key="anything")).status == 200
 
 
 async def test_a_get_is_refused_with_the_allowed_methods(tmp_path: Path) -> None:
@@ -334,7 +336,7 @@ async def test_usage_after_the_finish_is_counted(tmp_path: Path) -> None:
     last = chunk(usage=USAGE, choices=[])
     parts = (chunk("a"), chunk(finish="stop"), last, DONE)
     async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: sse(*parts)) as live:
-        await live.post(CHAT, asking(stream=True, stream_options={"include_usage": True}))
+        await live.post(CHAT, chat_request(stream=True, stream_options={"include_usage": True}))
         row = await live.entry()
     assert (row.input_tokens, row.output_tokens, row.usage_source) == (7, 3, "reported")
 
@@ -342,14 +344,14 @@ async def test_usage_after_the_finish_is_counted(tmp_path: Path) -> None:
 async def test_no_body_is_stored_with_log_bodies_off(tmp_path: Path) -> None:
     registry = snapshot(route("m", A, log_bodies=False))
     async with gateway(tmp_path, registry, a=lambda _: completion()) as live:
-        await live.post(CHAT, asking())
+        await live.post(CHAT, chat_request())
         row = await live.entry()
     assert (row.bodies, row.bodies_omitted) == (None, "off")
 
 
 async def test_a_rejected_request_explains_its_missing_bodies(tmp_path: Path) -> None:
     async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: completion()) as live:
-        await live.post(CHAT, asking(model="unknown"))
+        await live.post(CHAT, chat_request(model="unknown"))
         row = await live.entry()
     assert (row.bodies, row.bodies_omitted) == (None, "rejected")
 
@@ -358,7 +360,7 @@ async def test_a_drain_ends_running_requests_with_a_message(tmp_path: Path) -> N
     stream = lambda _: sse(chunk("a"), 30.0)  # noqa: E731
     async with gateway(tmp_path, snapshot(route("m", A)), a=stream) as live:
         asyncio.get_running_loop().call_later(0.1, live.runtime.begin_drain, 0.6)
-        reply = await live.post(CHAT, asking(stream=True))
+        reply = await live.post(CHAT, chat_request(stream=True))
     assert b"shutting down" in reply.body
     assert b"[DONE]" not in reply.body
 

@@ -72,7 +72,7 @@ CHAT: Json = {
 }
 
 
-def prepared(
+def prepare_request(
     dialect: str, preset: str, model: str, body: Json, prompt_cache: str = "5m"
 ) -> PreparedRequest:
     exchange = Exchange(
@@ -101,22 +101,22 @@ def prepared(
     return prepare(Call(exchange), route, target)
 
 
-def sent(*args: Any, **options: Any) -> Json:
-    return msgspec.json.decode(prepared(*args, **options).content)
+def upstream_body(*args: Any, **options: Any) -> Json:
+    return msgspec.json.decode(prepare_request(*args, **options).content)
 
 
-def marked(value: Any, path: str = "") -> list[str]:
+def breakpoint_paths(value: Any, path: str = "") -> list[str]:
     """Paths of the values with a breakpoint."""
     paths = []
     if isinstance(value, dict):
         paths += [path] if "cache_control" in value else []
         for name, inner in value.items():
-            paths += marked(inner, f"{path}.{name}" if path else name)
+            paths += breakpoint_paths(inner, f"{path}.{name}" if path else name)
     elif isinstance(value, list):
         for index, inner in enumerate(value):
             here = f"{path}[{index}]"
             is_point = isinstance(inner, dict) and "cachePoint" in inner
-            paths += [here] if is_point else marked(inner, here)
+            paths += [here] if is_point else breakpoint_paths(inner, here)
     return paths
 
 
@@ -137,10 +137,10 @@ ANTHROPIC_MARKS = ["messages[2].content[0]", "messages[4].content[1]", "system[0
 
 
 def test_anthropic_passthrough_marks_four_prefixes_and_changes_nothing_else() -> None:
-    result = prepared("anthropic_messages", "anthropic", CLAUDE, MESSAGES)
+    result = prepare_request("anthropic_messages", "anthropic", CLAUDE, MESSAGES)
     body = msgspec.json.decode(result.content)
     assert result.rendered_request is None
-    assert sorted(marked(body)) == ANTHROPIC_MARKS
+    assert sorted(breakpoint_paths(body)) == ANTHROPIC_MARKS
     assert body["tools"][1]["cache_control"] == MARK
     assert anthropic_rules.refusal(body, HEADERS, counting=False) is None
     assert [(row.path, row.action) for row in result.report] == [("cache_control", "defaulted")]
@@ -148,13 +148,13 @@ def test_anthropic_passthrough_marks_four_prefixes_and_changes_nothing_else() ->
 
 
 def test_cache_breakpoints_may_last_one_hour() -> None:
-    body = sent("anthropic_messages", "anthropic", CLAUDE, MESSAGES, "1h")
+    body = upstream_body("anthropic_messages", "anthropic", CLAUDE, MESSAGES, "1h")
     assert body["system"][0]["cache_control"] == {"type": "ephemeral", "ttl": "1h"}
 
 
 def test_chat_clients_of_anthropic_get_cache_breakpoints() -> None:
-    body = sent("openai_chat", "anthropic", CLAUDE, CHAT)
-    assert sorted(marked(body)) == [
+    body = upstream_body("openai_chat", "anthropic", CLAUDE, CHAT)
+    assert sorted(breakpoint_paths(body)) == [
         "messages[2].content[0]",
         "messages[4].content[0]",
         "system[0]",
@@ -172,9 +172,9 @@ def test_chat_clients_of_anthropic_get_cache_breakpoints() -> None:
 )
 def test_bedrock_gets_cache_points(model: str, expected: list[str]) -> None:
     name = f"us.anthropic.{model}-20250929-v1:0" if model == CLAUDE else model
-    body = sent("anthropic_messages", "bedrock", name, MESSAGES)
+    body = upstream_body("anthropic_messages", "bedrock", name, MESSAGES)
     tools = ["toolConfig.tools[2]"] if model == CLAUDE else []
-    assert sorted(marked(body)) == [*expected, *tools]
+    assert sorted(breakpoint_paths(body)) == [*expected, *tools]
     assert body["system"][1] == {"cachePoint": {"type": "default"}}
     assert bedrock_rules.refusal(name, body) is None
 
@@ -182,19 +182,19 @@ def test_bedrock_gets_cache_points(model: str, expected: list[str]) -> None:
 @pytest.mark.parametrize("client", ["openai_chat", "anthropic_messages"])
 def test_openrouter_marks_text_parts_of_anthropic_models(client: str) -> None:
     chat = CHAT if client == "openai_chat" else MESSAGES
-    result = prepared(client, "openrouter", "anthropic/claude-sonnet-4.5", chat)
+    result = prepare_request(client, "openrouter", "anthropic/claude-sonnet-4.5", chat)
     body = msgspec.json.decode(result.content)
     assert (result.rendered_request is None) == (client == "openai_chat")
     last = len(body["messages"]) - 1
-    assert marked(body) == [
+    assert breakpoint_paths(body) == [
         "messages[0].content[0]",
         "messages[3].content[0]",
         f"messages[{last}].content[0]",
     ]
-    assert marked(sent(client, "openrouter", "openai/gpt-5", chat)) == []
+    assert breakpoint_paths(upstream_body(client, "openrouter", "openai/gpt-5", chat)) == []
 
 
-def changed(**fields: Any) -> Json:
+def changed_messages(**fields: Any) -> Json:
     return copy.deepcopy(MESSAGES) | fields
 
 
@@ -202,8 +202,12 @@ def changed(**fields: Any) -> Json:
     ("body", "model", "prompt_cache"),
     [
         (MESSAGES, CLAUDE, ""),
-        (changed(system="Short"), CLAUDE, "5m"),
-        (changed(system=[{"type": "text", "text": LONG, "cache_control": MARK}]), CLAUDE, "5m"),
+        (changed_messages(system="Short"), CLAUDE, "5m"),
+        (
+            changed_messages(system=[{"type": "text", "text": LONG, "cache_control": MARK}]),
+            CLAUDE,
+            "5m",
+        ),
         (MESSAGES, "another-model", "5m"),
     ],
     ids=["off", "short", "client-marks", "unknown-model"],
@@ -211,14 +215,14 @@ def changed(**fields: Any) -> Json:
 def test_the_body_is_unchanged_without_prompt_caching(
     body: Json, model: str, prompt_cache: str
 ) -> None:
-    result = prepared("anthropic_messages", "anthropic", model, body, prompt_cache)
+    result = prepare_request("anthropic_messages", "anthropic", model, body, prompt_cache)
     assert msgspec.json.decode(result.content) == body | {"model": model}
     assert result.report == ()
 
 
 def test_parts_that_anthropic_rejects_a_breakpoint_on_are_skipped() -> None:
     empty = {"type": "text", "text": " "}
-    body = changed(
+    body = changed_messages(
         system=[{"type": "text", "text": LONG}, empty],
         tools=[*MESSAGES["tools"], {**MESSAGES["tools"][0], "name": "x", "defer_loading": True}],
         messages=[
@@ -226,7 +230,9 @@ def test_parts_that_anthropic_rejects_a_breakpoint_on_are_skipped() -> None:
             {"role": "user", "content": ""},
         ],
     )
-    assert sorted(marked(sent("anthropic_messages", "anthropic", CLAUDE, body))) == [
+    assert sorted(
+        breakpoint_paths(upstream_body("anthropic_messages", "anthropic", CLAUDE, body))
+    ) == [
         "messages[0].content[0]",
         "system[0]",
         "tools[1]",
@@ -242,6 +248,6 @@ def test_parts_that_anthropic_rejects_a_breakpoint_on_are_skipped() -> None:
     ],
 )
 def test_a_malformed_body_is_the_upstreams_to_refuse(fields: Json) -> None:
-    body = sent("anthropic_messages", "anthropic", CLAUDE, changed(**fields))
+    body = upstream_body("anthropic_messages", "anthropic", CLAUDE, changed_messages(**fields))
     assert body["system"][0]["cache_control"] == MARK
     assert {name: body[name] for name in fields} == fields

@@ -14,7 +14,7 @@ from tests.relay.harness import Gateway, gateway, provider, route, snapshot
 from tests.waits import until_in_loop
 
 
-async def probed(live: Gateway, path: str) -> tuple[int, Any]:
+async def get_probe(live: Gateway, path: str) -> tuple[int, Any]:
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -40,11 +40,11 @@ async def test_readiness_has_litellms_format(
 ) -> None:
     async with gateway(tmp_path, snapshot(route("r", provider("one")))) as live:
         live.runtime.registry.failed, live.runtime.draining = away, draining
-        assert await probed(live, "/health/readiness") == expected
+        assert await get_probe(live, "/health/readiness") == expected
         live.runtime.draining = False
 
 
-def away() -> None:
+def raise_unavailable() -> None:
     raise OSError("the database is away")
 
 
@@ -53,16 +53,16 @@ async def test_ready_reports_problems_and_stays_ready(
 ) -> None:
     monkeypatch.setattr("gateway.relay.journal.journal.RETRY_S", 0.01)
     async with gateway(tmp_path, snapshot(route("r", provider("one")))) as live:
-        assert await probed(live, "/health/ready") == (200, {"status": "ready", "reasons": []})
-        live.runtime.log_writer.store = LogStore(write=lambda _: away())
+        assert await get_probe(live, "/health/ready") == (200, {"status": "ready", "reasons": []})
+        live.runtime.log_writer.store = LogStore(write=lambda _: raise_unavailable())
         live.runtime.journal.append(LogRecord(id="one", started_at=1.0))
         await until_in_loop(lambda: live.runtime.journal.status.failing_s)
         wrong = ["log_writes_failing"]
-        assert await probed(live, "/health/ready") == (
+        assert await get_probe(live, "/health/ready") == (
             200,
             {"status": "degraded", "reasons": wrong},
         )
-        _, summary = await probed(live, "/health")
+        _, summary = await get_probe(live, "/health")
         assert (summary["status"], summary["reasons"]) == ("degraded", wrong)
 
 
@@ -72,7 +72,7 @@ async def test_refused_rows_are_in_health_and_metrics(tmp_path: Path) -> None:
         live.runtime.journal.append(LogRecord(id="one", started_at=1.0))
         await until_in_loop(lambda: live.runtime.journal.status.refusing)
         wrong = ["log_rows_refused"]
-        assert await probed(live, "/health/ready") == (
+        assert await get_probe(live, "/health/ready") == (
             200,
             {"status": "degraded", "reasons": wrong},
         )
@@ -88,9 +88,9 @@ async def test_a_node_that_cannot_store_log_rows_is_not_ready(
     monkeypatch.setattr("gateway.relay.journal.journal.RETRY_S", 0.01)
     monkeypatch.setattr("gateway.relay.journal.segments.Segment", full)
     async with gateway(tmp_path, snapshot(route("r", provider("one")))) as live:
-        live.runtime.log_writer.store = LogStore(write=lambda _: away())
+        live.runtime.log_writer.store = LogStore(write=lambda _: raise_unavailable())
         live.runtime.journal.append(LogRecord(id="one", started_at=1.0))
-        status, body = await probed(live, "/health/ready")
+        status, body = await get_probe(live, "/health/ready")
         assert status == 503
         assert body["status"] == "unready"
         assert "log_not_on_disk" in body["reasons"]

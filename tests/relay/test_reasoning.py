@@ -34,7 +34,7 @@ from gateway.relay.state.reasoning import (
     refuses_state,
 )
 from tests.fakes import anthropic as fake_anthropic
-from tests.fakes import bedrock_rules, gemini_rules, responses_rules
+from tests.fakes import bedrock_rules, gemini_rules, openai_rules, responses_rules
 from tests.relay.clients import Chat, Gemini, Messages, Responses, events
 from tests.relay.test_reasoning_matrix import (
     PROMPT,
@@ -418,7 +418,7 @@ async def test_a_repeated_refusal_is_returned_after_one_retry(
         client.add_user_message(PROMPT)
         await send_turn(gateway, client, "openai", stream=False)
         client.add_tool_results("sunny")
-        error_body = responses_rules.bad("no", None, "invalid_encrypted_content")
+        error_body = openai_rules.invalid_request("no", None, "invalid_encrypted_content")
         monkeypatch.setattr("tests.fakes.openai.responses_rules.refusal", lambda body: error_body)
         count = upstreams.count("openai")
         path, body = client.request("openai", stream=False)

@@ -21,7 +21,7 @@ def request(model: str, *, text: str = LONG_TEXT) -> bytes:
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
-def recorded(client_request: bytes, upstream_request: bytes, *, limit: int = 10**6) -> Bodies:
+def record_bodies(client_request: bytes, upstream_request: bytes, *, limit: int = 10**6) -> Bodies:
     recorder = Recorder()
     recorder.enabled, recorder.limit, recorder.passthrough = True, limit, True
     recorder.add_redactor(Redactor([PROVIDER_SECRET]))
@@ -34,7 +34,7 @@ def recorded(client_request: bytes, upstream_request: bytes, *, limit: int = 10*
 
 def test_a_passthrough_request_is_stored_once_and_read_complete() -> None:
     client, upstream = request("route"), request("gpt-5")
-    bodies = recorded(client, upstream)
+    bodies = record_bodies(client, upstream)
     blob = pack_bodies(bodies)
     assert len(bodies.upstream_request or b"") < 20
     stored = unpack_bodies(blob)
@@ -46,18 +46,18 @@ def test_a_passthrough_request_is_stored_once_and_read_complete() -> None:
 def test_unrelated_upstream_bodies_are_stored_completely(limit: int) -> None:
     client = request("route")
     for upstream in (request("gpt-5", text=LONG_TEXT[::-1]), client, client[:4500], client + b" "):
-        stored = unpack_bodies(pack_bodies(recorded(client, upstream, limit=limit)))
+        stored = unpack_bodies(pack_bodies(record_bodies(client, upstream, limit=limit)))
         assert stored.client_request == client[:limit]
         assert stored.upstream_request == upstream[:limit]
 
 
 @pytest.mark.parametrize("secret", [PROVIDER_SECRET, "sk-" + "a1" * 16, "gsk_" + "b2" * 20])
 def test_a_secret_is_masked_at_every_position(secret: str) -> None:
-    in_both = recorded(request(secret), request(secret))
-    only_upstream = recorded(request("route"), request(f"x{PROVIDER_SECRET}"))
+    in_both = record_bodies(request(secret), request(secret))
+    only_upstream = record_bodies(request("route"), request(f"x{PROVIDER_SECRET}"))
     # It begins in what both requests have in common and ends in what only one has.
     half = len(PROVIDER_SECRET) // 2
-    across = recorded(
+    across = record_bodies(
         request(PROVIDER_SECRET[:half] + "--"),
         request(PROVIDER_SECRET[:half] + PROVIDER_SECRET[half:]),
     )
@@ -70,7 +70,7 @@ def test_a_secret_is_masked_at_every_position(secret: str) -> None:
 
 def test_a_text_that_ends_like_a_key_prefix_is_stored() -> None:
     text = "task-implementation_details_v2 " + LONG_TEXT
-    bodies = recorded(request("route", text=text), request("gpt-5", text=text))
+    bodies = record_bodies(request("route", text=text), request("gpt-5", text=text))
     stored = unpack_bodies(pack_bodies(bodies))
     assert stored.client_request == request("route", text=text)
     assert stored.upstream_request == request("gpt-5", text=text)
@@ -82,7 +82,7 @@ def test_a_key_after_an_escape_is_masked(before: str) -> None:
     body = json.dumps({"messages": [{"role": "user", "content": f"keys:{before}{key}"}]})
     # A tool's arguments are JSON within JSON.
     for text in (body, json.dumps({"arguments": body})):
-        bodies = recorded(text.encode(), text.encode())
+        bodies = record_bodies(text.encode(), text.encode())
         assert key.encode() not in (bodies.client_request or b"")
         assert json.loads(bodies.client_request or b"")
 

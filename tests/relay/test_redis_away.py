@@ -22,9 +22,9 @@ from gateway.relay.limits import redis_client, redis_limiter
 from gateway.relay.limits.redis_client import PREFIX, RedisUnavailable
 from gateway.routing.cache_policy import CachePolicy
 from gateway.routing.limits import UNITS, Budget, Limits
-from tests.redis_server import RedisServer, running
+from tests.redis_server import RedisServer, running_server
 from tests.relay.harness import gateway, provider, route
-from tests.relay.test_limiter import CHAT, body, limited, priced, response_with_usage
+from tests.relay.test_limiter import CHAT, body, limited_registry, priced_route, response_with_usage
 from tests.relay.test_shared_limiter import LimiterNode, kind, machines
 
 pytestmark = pytest.mark.redis
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.redis
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    with running(tmp_path) as server:
+    with running_server(tmp_path) as server:
         yield server
 
 
@@ -71,8 +71,8 @@ async def test_no_request_fails_while_redis_is_unavailable(
     redis: RedisServer, tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_client, "TIMEOUT_S", 0.3)
-    test_route = priced(provider("one", limits=Limits(concurrency=500)), cache=CachePolicy())
-    registry = limited(
+    test_route = priced_route(provider("one", limits=Limits(concurrency=500)), cache=CachePolicy())
+    registry = limited_registry(
         test_route,
         limits=Limits(requests_per_minute=10_000, tokens_per_hour=10**9, concurrency=400),
         budget=Budget(month_usd=Decimal(100)),
@@ -163,8 +163,8 @@ async def test_no_redis_exception_fails_a_request(
     redis: RedisServer, tmp_path: Path, raised: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With uvloop, sending on a connection that was reset is a RuntimeError."""
-    registry = limited(
-        priced(provider("one", limits=Limits(concurrency=50)), cache=CachePolicy()),
+    registry = limited_registry(
+        priced_route(provider("one", limits=Limits(concurrency=50)), cache=CachePolicy()),
         limits=Limits(requests_per_minute=10_000, concurrency=40),
     )
 
@@ -186,7 +186,7 @@ async def test_a_restarted_redis_does_not_reset_a_budget(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_limiter, "RECONNECT_S", 0.0)
-    registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal(1)))
+    registry = limited_registry(priced_route(provider("one")), budget=Budget(total_usd=Decimal(1)))
     for fault in (restart, flush):
         async with machines(redis.url, registry) as ((one, two), _):
             for machine in (one, two):
@@ -207,7 +207,7 @@ async def test_spend_during_a_redis_outage_counts_afterwards(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_limiter, "RECONNECT_S", 0.0)
-    registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal(1)))
+    registry = limited_registry(priced_route(provider("one")), budget=Budget(total_usd=Decimal(1)))
     async with machines(redis.url, registry) as ((one, two), _):
         assert kind(await one.enter(1)) == "ok"
         await stop(redis)
@@ -223,7 +223,7 @@ async def test_a_slot_of_an_unanswered_reservation_is_released(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_limiter, "RECONNECT_S", 0.0)
-    registry = limited(route("r", provider("one")), limits=Limits(concurrency=2))
+    registry = limited_registry(route("r", provider("one")), limits=Limits(concurrency=2))
     resets = ResettingProxy(redis.port)
     url = await resets.start()
     async with machines(url, registry, 1) as ((one,), clock):
@@ -254,7 +254,7 @@ async def test_requests_in_flight_at_a_reset_keep_their_slots(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch, fault: Any
 ) -> None:
     monkeypatch.setattr(redis_limiter, "RECONNECT_S", 0.0)
-    registry = limited(
+    registry = limited_registry(
         route("r", provider("one", limits=Limits(concurrency=9))), limits=Limits(concurrency=4)
     )
     async with machines(redis.url, registry) as ((one, two), _):
@@ -271,7 +271,7 @@ async def test_requests_in_flight_at_a_reset_keep_their_slots(
 async def test_a_slot_that_was_answered_only_after_the_reset_counts(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registry = limited(route("r", provider("one")), limits=Limits(concurrency=2))
+    registry = limited_registry(route("r", provider("one")), limits=Limits(concurrency=2))
     async with machines(redis.url, registry) as ((one, two), _):
         await one.limiter._run_script([], 0)
         run = one.limiter.client.run_script
@@ -297,7 +297,7 @@ async def test_requests_in_flight_count_during_and_after_a_redis_outage(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_limiter, "RECONNECT_S", 0.0)
-    registry = limited(route("r", provider("one")), limits=Limits(concurrency=3))
+    registry = limited_registry(route("r", provider("one")), limits=Limits(concurrency=3))
     async with machines(redis.url, registry) as ((one, two), _):
         before = await enter(one)
         await stop(redis)
@@ -325,7 +325,7 @@ async def test_concurrency_slots_are_exact_after_any_resets_and_lost_replies(
 ) -> None:
     monkeypatch.setattr(redis_limiter, "RECONNECT_S", 0.0)
     draw = random.Random(seed)
-    registry = limited(route("r", provider("one")), limits=Limits(concurrency=6))
+    registry = limited_registry(route("r", provider("one")), limits=Limits(concurrency=6))
     async with machines(redis.url, registry) as ((one, two), _):
         running: list[tuple[LimiterNode, Call]] = []
 

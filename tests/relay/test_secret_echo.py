@@ -39,11 +39,11 @@ def _leaks(text: str) -> bool:
     return any(form[3:-3] in text for form in (*FORMS.values(), json.dumps(SECRET)[1:-1]))
 
 
-def _up(dialect: str = "openai_chat", **changes: Any) -> Any:
+def _secret_provider(dialect: str = "openai_chat", **changes: Any) -> Any:
     return provider("up", dialect, credential=Secret(SECRET), **changes)
 
 
-def _stored(row: Any) -> str:
+def _stored_text(row: Any) -> str:
     return msgspec.json.encode(row).decode() + "".join(
         (data or b"").decode("utf-8", "replace")
         for data in (
@@ -64,18 +64,22 @@ async def test_an_error_that_repeats_the_key_is_not_passed_on(
     error = {"message": "no", "type": "x", "param": None, "code": None, field: echo}
     body = {"error": error, **({"debug": {"headers": [echo]}} if field == "top" else {})}
     async with gateway(
-        tmp_path, snapshot(route("r", _up())), up=lambda _: httpx.Response(400, json=body)
+        tmp_path,
+        snapshot(route("r", _secret_provider())),
+        up=lambda _: httpx.Response(400, json=body),
     ) as served:
         reply = await served.post("/v1/chat/completions", BODY)
         assert reply.status == 400
         assert not _leaks(reply.body.decode())
-        assert not _leaks(_stored(await served.entry()))
+        assert not _leaks(_stored_text(await served.entry()))
 
 
 async def test_an_error_without_a_secret_is_unchanged(tmp_path: Path) -> None:
     body = {"error": {"message": "no", "type": "x", "param": "temperature", "own": {"a": [1]}}}
     async with gateway(
-        tmp_path, snapshot(route("r", _up())), up=lambda _: httpx.Response(400, json=body)
+        tmp_path,
+        snapshot(route("r", _secret_provider())),
+        up=lambda _: httpx.Response(400, json=body),
     ) as served:
         assert (await served.post("/v1/chat/completions", BODY)).json() == body
 
@@ -92,14 +96,14 @@ async def test_an_error_in_a_stream_does_not_repeat_the_key(
     torn = [item for part in parts for item in (part, 0.01)]
     body = {**BODY, "stream": True, "max_tokens": 50}
     async with gateway(
-        tmp_path, snapshot(route("r", _up())), up=lambda _: sse(chunk("hi"), *torn)
+        tmp_path, snapshot(route("r", _secret_provider())), up=lambda _: sse(chunk("hi"), *torn)
     ) as served:
         reply = await served.post(client, body)
         assert reply.status == 200
         assert b"hi" in reply.body
         assert b"bad key" in reply.body
         assert not _leaks(reply.body.decode())
-        assert not _leaks(_stored(await served.entry()))
+        assert not _leaks(_stored_text(await served.entry()))
 
 
 def _texts(stream: bytes) -> str:
@@ -137,7 +141,9 @@ async def test_a_key_split_over_chunks_is_not_stored(
     pieces = [text[at : at + size] for at in range(0, len(text), size)]
     stream = [*map(write, pieces), chunk(None, "stop"), b"data: [DONE]\n\n"]
     async with gateway(
-        tmp_path, snapshot(route("r", _up()), log_bodies=True), up=lambda _: sse(*stream)
+        tmp_path,
+        snapshot(route("r", _secret_provider()), log_bodies=True),
+        up=lambda _: sse(*stream),
     ) as served:
         reply = await served.post(path, {**BODY, "max_tokens": 9, "stream": True})
         assert _leaks(_texts(reply.body))
@@ -222,7 +228,9 @@ async def test_a_key_split_over_interleaved_chunks_is_not_stored(
     pieces = [output_text[at : at + size] for at in range(0, len(output_text), size)]
     stream = [*write(pieces), chunk(None, "stop"), b"data: [DONE]\n\n"]
     async with gateway(
-        tmp_path, snapshot(route("r", _up()), log_bodies=True), up=lambda _: sse(*stream)
+        tmp_path,
+        snapshot(route("r", _secret_provider()), log_bodies=True),
+        up=lambda _: sse(*stream),
     ) as served:
         reply = await served.post("/v1/chat/completions", {**BODY, "n": 3, "stream": True})
         assert any(map(_leaks, _readings(reply.body)))
@@ -278,7 +286,7 @@ async def test_a_passthrough_response_does_not_repeat_the_key(tmp_path: Path) ->
     answer = lambda _: httpx.Response(  # noqa: E731
         200, headers={"content-type": "text/event-stream"}, stream=PacedBody(*parts)
     )
-    async with gateway(tmp_path, snapshot(route("r", _up())), up=answer) as served:
+    async with gateway(tmp_path, snapshot(route("r", _secret_provider())), up=answer) as served:
         reply = await served.post(
             "/v1/images/generations", {"model": "r", "prompt": "x", "stream": True}
         )
@@ -337,14 +345,16 @@ def test_a_secret_in_any_header_is_not_stored() -> None:
 async def test_a_secret_header_and_parameter_of_the_provider_are_secrets_too(
     tmp_path: Path,
 ) -> None:
-    up = _up(headers=(("x-gateway-token", "hush-hush-1"),), query=(("key", "quiet-quiet-2"),))
+    up = _secret_provider(
+        headers=(("x-gateway-token", "hush-hush-1"),), query=(("key", "quiet-quiet-2"),)
+    )
     body = {"error": {"message": "no", "seen": ["hush-hush-1", "quiet-quiet-2"]}}
     async with gateway(
         tmp_path, snapshot(route("r", up)), up=lambda _: httpx.Response(400, json=body)
     ) as served:
         reply = await served.post("/v1/chat/completions", BODY)
-        assert b"hush" not in reply.body + _stored(await served.entry()).encode()
-        assert b"quiet" not in reply.body + _stored(await served.entry()).encode()
+        assert b"hush" not in reply.body + _stored_text(await served.entry()).encode()
+        assert b"quiet" not in reply.body + _stored_text(await served.entry()).encode()
 
 
 @given(

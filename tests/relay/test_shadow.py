@@ -18,7 +18,7 @@ CHAT = "/v1/chat/completions"
 A, B = provider("a"), provider("b")
 
 
-def asking(**more: Any) -> dict[str, Any]:
+def chat_request(**more: Any) -> dict[str, Any]:
     return {"model": "m", "messages": [{"role": "user", "content": "hi"}], **more}
 
 
@@ -30,7 +30,7 @@ async def test_a_request_is_repeated_on_the_other_route(tmp_path: Path) -> None:
     async with gateway(
         tmp_path, registry(), a=lambda _: completion("seen"), b=lambda _: completion("unseen")
     ) as live:
-        reply = await live.post(CHAT, asking(), headers={"x-session-id": "s1"})
+        reply = await live.post(CHAT, chat_request(), headers={"x-session-id": "s1"})
         original, repeated = await live.rows(2)
     assert b"seen" in reply.body and b"unseen" not in reply.body
     assert (original.shadow_of, original.session) == ("", "s1")
@@ -49,7 +49,7 @@ async def test_the_answer_does_not_wait_for_the_shadow(tmp_path: Path) -> None:
         return completion()
 
     async with gateway(tmp_path, registry(), a=lambda _: completion(), b=slow) as live:
-        assert (await live.post(CHAT, asking())).status == 200
+        assert (await live.post(CHAT, chat_request())).status == 200
         assert len(await live.rows(1)) == 1
         gate.set()
         await live.rows(2)
@@ -59,11 +59,11 @@ async def test_a_share_of_zero_sends_no_shadow_and_failures_are_not_repeated(
     tmp_path: Path,
 ) -> None:
     async with gateway(tmp_path, registry(0.0), a=lambda _: completion()) as live:
-        await live.post(CHAT, asking())
+        await live.post(CHAT, chat_request())
         await asyncio.sleep(0.05)
         assert len(live.upstreams.requests) == 1
     async with gateway(tmp_path, registry(), a=lambda _: refusal(500)) as live:
-        await live.post(CHAT, asking())
+        await live.post(CHAT, chat_request())
         await asyncio.sleep(0.05)
         assert len(live.upstreams.requests) == 1
 
@@ -72,7 +72,7 @@ async def test_a_shadow_that_fails_is_a_row_and_nothing_else(tmp_path: Path) -> 
     async with gateway(
         tmp_path, registry(), a=lambda _: completion(), b=lambda _: refusal(500)
     ) as live:
-        reply = await live.post(CHAT, asking())
+        reply = await live.post(CHAT, chat_request())
         rows = await live.rows(2)
     assert reply.status == 200
     assert (rows[1].outcome, rows[1].error_kind) == ("error", "upstream_error")
@@ -87,7 +87,7 @@ async def test_concurrent_shadow_requests_are_bounded(tmp_path: Path) -> None:
 
     async with gateway(tmp_path, registry(), a=lambda _: completion(), b=slow) as live:
         for _ in range(shadow.MAX_SHADOWS + 5):
-            assert (await live.post(CHAT, asking())).status == 200
+            assert (await live.post(CHAT, chat_request())).status == 200
         await until_in_loop(lambda: len(live.upstreams.requests) >= 2 * shadow.MAX_SHADOWS + 5)
         await asyncio.sleep(0.05)
         hosts = [request.url.host for request in live.upstreams.requests]
@@ -105,7 +105,7 @@ async def test_shadows_count_against_no_limit_of_the_client(tmp_path: Path) -> N
     limited = msgspec.structs.replace(test_registry, keys=keys)
     up = {name: lambda _: completion() for name in "ab"}
     async with gateway(tmp_path, limited, **up) as live:
-        statuses = [(await live.post(CHAT, asking())).status for _ in range(3)]
+        statuses = [(await live.post(CHAT, chat_request())).status for _ in range(3)]
         await live.rows(5)
     assert statuses == [200, 200, 429]
 
@@ -116,6 +116,6 @@ async def test_shadow_requests_in_flight_end_with_the_process(tmp_path: Path) ->
         return completion()
 
     async with gateway(tmp_path, registry(), a=lambda _: completion(), b=slow) as live:
-        await live.post(CHAT, asking())
+        await live.post(CHAT, chat_request())
         await until_in_loop(lambda: len(live.upstreams.requests) == 2)
     assert [row.outcome for row in live.entries] == ["ok", "error"]

@@ -26,9 +26,9 @@ from gateway.relay.limits.shared_counters import SharedCounters
 from gateway.routing.cache_policy import CachePolicy
 from gateway.routing.limits import UNITS, Budget, Limits
 from gateway.routing.snapshot import Route, Snapshot
-from tests.redis_server import RedisServer, running
+from tests.redis_server import RedisServer, running_server
 from tests.relay.harness import gateway, provider, route
-from tests.relay.test_limiter import CHAT, body, limited, priced, response_with_usage
+from tests.relay.test_limiter import CHAT, body, limited_registry, priced_route, response_with_usage
 
 pytestmark = pytest.mark.redis
 NOW = 1_800_000_000.0
@@ -36,7 +36,7 @@ NOW = 1_800_000_000.0
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    with running(tmp_path) as server:
+    with running_server(tmp_path) as server:
         yield server
 
 
@@ -111,7 +111,7 @@ def kind(call: Call | GatewayError) -> str:
 
 
 async def test_machines_share_a_limit_of_requests(redis: RedisServer) -> None:
-    registry = limited(route("r", provider("one")), limits=Limits(requests_per_minute=5))
+    registry = limited_registry(route("r", provider("one")), limits=Limits(requests_per_minute=5))
     async with machines(redis.url, registry) as ((one, two), clock):
         kinds = [kind(await node.enter()) for node in (one, two) * 4]
         assert kinds == ["ok"] * 5 + ["rate_limit"] * 3
@@ -124,7 +124,7 @@ async def test_machines_share_a_limit_of_requests(redis: RedisServer) -> None:
 
 
 async def test_concurrent_requests_never_exceed_the_limit(redis: RedisServer) -> None:
-    registry = limited(route("r", provider("one")), limits=Limits(requests_per_hour=37))
+    registry = limited_registry(route("r", provider("one")), limits=Limits(requests_per_hour=37))
     async with machines(redis.url, registry, 4) as (many, _):
         results = await asyncio.gather(*(node.enter() for node in many * 30))
     assert [kind(f) for f in results].count("ok") == 37
@@ -132,11 +132,11 @@ async def test_concurrent_requests_never_exceed_the_limit(redis: RedisServer) ->
 
 async def test_the_redis_script_equals_the_python_limiter(redis: RedisServer) -> None:
     """The same story on Redis and on the counters of one machine, step by step."""
-    test_route = priced(provider("one", limits=Limits(tokens_per_day=4000)))
+    test_route = priced_route(provider("one", limits=Limits(tokens_per_day=4000)))
     target = msgspec.structs.replace(
         test_route.targets[0], limits=Limits(concurrency=3), budget=Budget(week_usd=Decimal("0.01"))
     )
-    registry = limited(
+    registry = limited_registry(
         msgspec.structs.replace(
             test_route, targets=(target,), key_limits=Limits(requests_per_hour=90)
         ),
@@ -176,7 +176,7 @@ async def test_the_redis_script_equals_the_python_limiter(redis: RedisServer) ->
 
 
 async def test_reservations_of_a_dead_machine_expire(redis: RedisServer) -> None:
-    registry = limited(route("r", provider("one")), limits=Limits(concurrency=1))
+    registry = limited_registry(route("r", provider("one")), limits=Limits(concurrency=1))
     async with machines(redis.url, registry) as ((one, two), clock):
         assert kind(await one.enter()) == "ok"
         clock.now += redis_limiter.LEASE_S - 1
@@ -188,7 +188,7 @@ async def test_reservations_of_a_dead_machine_expire(redis: RedisServer) -> None
 async def test_a_machine_with_heartbeats_keeps_its_reservations(
     redis: RedisServer,
 ) -> None:
-    registry = limited(route("r", provider("one")), limits=Limits(concurrency=1))
+    registry = limited_registry(route("r", provider("one")), limits=Limits(concurrency=1))
     async with machines(redis.url, registry) as ((one, two), clock):
         reservation = await one.enter()
         for _ in range(4):
@@ -203,7 +203,7 @@ async def test_a_machine_with_heartbeats_keeps_its_reservations(
 async def test_a_client_that_leaves_during_the_redis_call_frees_its_slot(
     redis: RedisServer,
 ) -> None:
-    registry = limited(route("r", provider("one")), limits=Limits(concurrency=1))
+    registry = limited_registry(route("r", provider("one")), limits=Limits(concurrency=1))
     async with machines(redis.url, registry) as ((one, two), _):
         asking = asyncio.ensure_future(one.enter())
         await asyncio.sleep(0)
@@ -217,7 +217,7 @@ async def test_a_client_that_leaves_during_the_redis_call_frees_its_slot(
 
 
 async def test_spend_is_settled_exactly(redis: RedisServer) -> None:
-    registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal(3)))
+    registry = limited_registry(priced_route(provider("one")), budget=Budget(total_usd=Decimal(3)))
     async with machines(redis.url, registry, 3) as (many, _):
         amounts = [random.Random(n).randrange(1, UNITS // 50) for n in range(90)]
 
@@ -240,7 +240,7 @@ async def test_spend_is_settled_exactly(redis: RedisServer) -> None:
 async def test_a_repeated_settlement_after_a_lost_reply_counts_once(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal(3)))
+    registry = limited_registry(priced_route(provider("one")), budget=Budget(total_usd=Decimal(3)))
     async with machines(redis.url, registry) as ((one, two), _):
         calls = [await node.enter() for node in (one, two)]
         run = one.limiter.client.run_script
@@ -268,7 +268,7 @@ async def test_a_concurrent_repeated_settlement_counts_once(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that has to say first what is spent leaves out what is under way to Redis."""
-    registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal(3)))
+    registry = limited_registry(priced_route(provider("one")), budget=Budget(total_usd=Decimal(3)))
     async with machines(redis.url, registry, 1) as ((one,), _):
         call = await one.enter()
         assert isinstance(call, Call)
@@ -297,7 +297,7 @@ async def units_on(redis: RedisServer) -> int:
 
 
 async def test_spend_of_the_database_is_counted_once(redis: RedisServer) -> None:
-    registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal(1)))
+    registry = limited_registry(priced_route(provider("one")), budget=Budget(total_usd=Decimal(1)))
     async with machines(redis.url, registry) as ((one, two), _):
         for node in (one, two):
             node.limiter.sync_spend([("key:1/usd/total", 1, UNITS * 9 // 10)])
@@ -310,8 +310,8 @@ async def test_spend_of_the_database_is_counted_once(redis: RedisServer) -> None
 
 
 async def test_one_request_is_one_redis_round_trip(redis: RedisServer) -> None:
-    registry = limited(
-        priced(provider("one", limits=Limits(concurrency=9))),
+    registry = limited_registry(
+        priced_route(provider("one", limits=Limits(concurrency=9))),
         limits=Limits(requests_per_minute=90, tokens_per_hour=10**6),
         budget=Budget(month_usd=Decimal(1)),
     )
@@ -334,7 +334,7 @@ async def test_without_redis_each_machine_counts_alone(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(redis_limiter, "RECONNECT_S", 0.1)
-    registry = limited(route("r", provider("one")), limits=Limits(requests_per_minute=3))
+    registry = limited_registry(route("r", provider("one")), limits=Limits(requests_per_minute=3))
     async with machines(redis.url, registry) as ((one, two), _):
         assert kind(await one.enter()) == "ok"
         redis.stop()
@@ -392,8 +392,8 @@ async def test_limits_budget_and_cache_of_a_request_are_one_redis_round_trip(
 ) -> None:
     """Settling, reserving, the look for an answer and the keeping of one: all in one write."""
     monkeypatch.setattr(redis_limiter, "FLUSH_S", 60.0)
-    registry = limited(
-        priced(provider("one", limits=Limits(concurrency=9)), cache=CachePolicy()),
+    registry = limited_registry(
+        priced_route(provider("one", limits=Limits(concurrency=9)), cache=CachePolicy()),
         limits=Limits(requests_per_minute=900, tokens_per_hour=10**7, concurrency=5),
         budget=Budget(month_usd=Decimal(1)),
     )

@@ -18,7 +18,7 @@ from tests.waits import PATIENCE_S
 
 
 @contextmanager
-def listening(directory: Path, *, answers: bool = True) -> Iterator[list[bool]]:
+def listening_process(directory: Path, *, answers: bool = True) -> Iterator[list[bool]]:
     """Another process's part; gives what it heard."""
     messages: list[bool] = []
     over = threading.Event()
@@ -42,7 +42,7 @@ def listening(directory: Path, *, answers: bool = True) -> Iterator[list[bool]]:
 
 def test_notify_change_waits_for_all_processes(tmp_path: Path) -> None:
     mine = PeerProcesses(tmp_path)
-    with listening(tmp_path) as one, listening(tmp_path) as other:
+    with listening_process(tmp_path) as one, listening_process(tmp_path) as other:
         assert mine.notify_change(PATIENCE_S) == 0
         assert (one, other) == ([True], [True])
     mine.close()
@@ -51,7 +51,7 @@ def test_notify_change_waits_for_all_processes(tmp_path: Path) -> None:
 
 def test_the_wait_for_an_unresponsive_process_times_out(tmp_path: Path) -> None:
     mine = PeerProcesses(tmp_path)
-    with listening(tmp_path, answers=False):
+    with listening_process(tmp_path, answers=False):
         began = time.monotonic()
         assert mine.notify_change(0.05) == 1
         assert time.monotonic() - began < PATIENCE_S
@@ -84,7 +84,7 @@ def test_notify_change_does_not_wait_for_a_dead_process(tmp_path: Path) -> None:
 def test_a_long_socket_path_works(tmp_path: Path) -> None:
     deep = tmp_path / ("a" * 100) / ("b" * 100)
     mine = PeerProcesses(deep)
-    with listening(deep) as listener_messages:
+    with listening_process(deep) as listener_messages:
         assert mine.notify_change(PATIENCE_S) == 0
         assert listener_messages == [True]
     mine.close()

@@ -82,7 +82,7 @@ async def test_missing_inputs_are_named(upstreams: Upstreams, tmp_path: Path) ->
     assert "reasoning of this turn" in missing_input["note"]
 
 
-def answered(part: Json) -> Json:
+def gemini_response(part: Json) -> Json:
     """An answer of Gemini's with one part."""
     return {"candidates": [{"content": {"parts": [part]}, "finishReason": "STOP"}]}
 
@@ -90,10 +90,12 @@ def answered(part: Json) -> Json:
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (answered({"text": "x"}), ""),
+        (gemini_response({"text": "x"}), ""),
         ([], "answers[0] is not a response in the format gemini"),
         (
-            answered({"functionCall": {"name": "g", "args": {}}, "thoughtSignature": "c2ln"}),
+            gemini_response(
+                {"functionCall": {"name": "g", "args": {}}, "thoughtSignature": "c2ln"}
+            ),
             "no turn of the request contains its tool calls",
         ),
     ],

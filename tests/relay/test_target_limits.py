@@ -25,7 +25,7 @@ from tests.relay.harness import (
     route,
     snapshot,
 )
-from tests.relay.test_limiter import CHAT, body, priced, reserved, response_with_usage
+from tests.relay.test_limiter import CHAT, body, priced_route, reserved_amounts, response_with_usage
 
 ONE, TWO = provider("one"), provider("two", id=2)
 # The 50 tokens of `used(50)`, at two dollars for a million.
@@ -56,7 +56,7 @@ def answers(**more: Any) -> dict[str, Any]:
 
 
 async def test_a_target_at_its_limit_is_skipped_with_a_reason(tmp_path: Path) -> None:
-    registry = snapshot(of_first(priced(ONE, TWO), limits=Limits(requests_per_minute=1)))
+    registry = snapshot(of_first(priced_route(ONE, TWO), limits=Limits(requests_per_minute=1)))
     async with gateway(tmp_path, registry, **answers()) as live:
         assert await send_chat(live) == (200, "one")
         assert await send_chat(live) == (200, "two")
@@ -67,7 +67,7 @@ async def test_a_target_at_its_limit_is_skipped_with_a_reason(tmp_path: Path) ->
 
 
 async def test_a_full_only_target_refuses_the_request(tmp_path: Path) -> None:
-    registry = snapshot(of_first(priced(ONE), limits=Limits(requests_per_minute=1)))
+    registry = snapshot(of_first(priced_route(ONE), limits=Limits(requests_per_minute=1)))
     async with gateway(tmp_path, registry, **answers()) as live:
         await send_chat(live)
         reply = await live.post(CHAT, body())
@@ -78,7 +78,7 @@ async def test_a_full_only_target_refuses_the_request(tmp_path: Path) -> None:
 async def test_each_target_has_limits_of_its_own(tmp_path: Path) -> None:
     """Two targets of one provider, and two routes: none counts for another."""
     limits = Limits(requests_per_minute=1)
-    first = of_first(priced(ONE, ONE), limits=limits)
+    first = of_first(priced_route(ONE, ONE), limits=limits)
     only = msgspec.structs.replace(first.targets[0], id=9)
     other = msgspec.structs.replace(first, id=2, name="s", targets=(only,))
     registry = snapshot(first, other)
@@ -90,7 +90,7 @@ async def test_each_target_has_limits_of_its_own(tmp_path: Path) -> None:
 
 
 async def test_a_targets_concurrency_is_limited(tmp_path: Path) -> None:
-    registry = snapshot(of_first(priced(ONE, TWO), limits=Limits(concurrency=1)))
+    registry = snapshot(of_first(priced_route(ONE, TWO), limits=Limits(concurrency=1)))
     event, go = asyncio.Event(), asyncio.Event()
 
     async def slow(_: httpx.Request) -> httpx.Response:
@@ -106,19 +106,21 @@ async def test_a_targets_concurrency_is_limited(tmp_path: Path) -> None:
         assert await first == (200, "one")
         assert await send_chat(live) == (200, "one")
         await live.rows(3)
-        assert reserved(live, "target:1/concurrency/") == [0]
+        assert reserved_amounts(live, "target:1/concurrency/") == [0]
 
 
 async def test_a_failed_attempt_releases_its_reservation(tmp_path: Path) -> None:
     limits = Limits(concurrency=1, tokens_per_minute=10**6)
-    test_snapshot = of_first(priced(ONE, TWO), limits=limits, budget=Budget(day_usd=Decimal(1)))
+    test_snapshot = of_first(
+        priced_route(ONE, TWO), limits=limits, budget=Budget(day_usd=Decimal(1))
+    )
     async with gateway(
         tmp_path, snapshot(test_snapshot), **answers(one=lambda _: refusal(503))
     ) as live:
         assert await send_chat(live) == (200, "two")
         await live.rows(1)
         names = ("target:1/concurrency/", "target:1/tokens/minute", "target:1/usd/day")
-        assert reserved(live, *names) == [0, 0, 0]
+        assert reserved_amounts(live, *names) == [0, 0, 0]
         assert await spent_usd(live, "target:1/usd/day", "day") == 0
 
 
@@ -126,9 +128,9 @@ async def test_a_failed_attempt_releases_its_reservation(tmp_path: Path) -> None
 async def test_a_target_with_a_spent_budget_is_skipped(tmp_path: Path, owner: str) -> None:
     """LiteLLM's budget routing: the call that passes the budget is the last one."""
     budget = Budget(day_usd=ANSWER / 2)
-    test_snapshot = of_first(priced(ONE, TWO), budget=budget)
+    test_snapshot = of_first(priced_route(ONE, TWO), budget=budget)
     if owner == "provider":
-        test_snapshot = priced(msgspec.structs.replace(ONE, budget=budget), TWO)
+        test_snapshot = priced_route(msgspec.structs.replace(ONE, budget=budget), TWO)
     async with gateway(tmp_path, snapshot(test_snapshot), **answers()) as live:
         assert await send_chat(live) == (200, "one")
         await live.rows(1)
@@ -140,7 +142,7 @@ async def test_a_target_with_a_spent_budget_is_skipped(tmp_path: Path, owner: st
 
 
 async def test_all_budgets_spent_is_a_quota(tmp_path: Path) -> None:
-    test_snapshot = of_first(priced(ONE), budget=Budget(total_usd=ANSWER / 2))
+    test_snapshot = of_first(priced_route(ONE), budget=Budget(total_usd=ANSWER / 2))
     async with gateway(tmp_path, snapshot(test_snapshot), **answers()) as live:
         await send_chat(live)
         await live.rows(1)
@@ -149,7 +151,7 @@ async def test_all_budgets_spent_is_a_quota(tmp_path: Path) -> None:
 
 
 async def test_a_budget_is_not_overrun_by_many_at_a_time(tmp_path: Path) -> None:
-    test_snapshot = of_first(priced(ONE, TWO), budget=Budget(day_usd=ANSWER * 2))
+    test_snapshot = of_first(priced_route(ONE, TWO), budget=Budget(day_usd=ANSWER * 2))
     async with gateway(tmp_path, snapshot(test_snapshot), **answers()) as live:
         results = await asyncio.gather(*(send_chat(live, max_tokens=50) for _ in range(8)))
         await live.rows(8)
@@ -161,7 +163,7 @@ async def test_a_markup_counts_in_the_budget_of_a_provider(tmp_path: Path) -> No
     doubled = msgspec.structs.replace(
         ONE, markup=Decimal(2), budget=Budget(day_usd=ANSWER * Decimal("1.5"))
     )
-    async with gateway(tmp_path, snapshot(priced(doubled, TWO)), **answers()) as live:
+    async with gateway(tmp_path, snapshot(priced_route(doubled, TWO)), **answers()) as live:
         assert await send_chat(live) == (200, "one")
         await live.rows(1)
         assert await spent_usd(live, "provider:1/usd/day", "day") == ANSWER * 2
@@ -169,8 +171,8 @@ async def test_a_markup_counts_in_the_budget_of_a_provider(tmp_path: Path) -> No
 
 
 async def test_all_requests_share_the_limits_of_the_gateway(tmp_path: Path) -> None:
-    other = msgspec.structs.replace(priced(ONE), id=2, name="s")
-    registry = snapshot(priced(ONE), other, limits=Limits(requests_per_minute=2))
+    other = msgspec.structs.replace(priced_route(ONE), id=2, name="s")
+    registry = snapshot(priced_route(ONE), other, limits=Limits(requests_per_minute=2))
     async with gateway(tmp_path, registry, **answers()) as live:
         assert (await live.post(CHAT, body())).status == 200
         assert (await live.post(CHAT, body(model="s"))).status == 200
@@ -180,7 +182,7 @@ async def test_all_requests_share_the_limits_of_the_gateway(tmp_path: Path) -> N
 
 
 async def test_all_requests_share_the_budget_of_the_gateway(tmp_path: Path) -> None:
-    registry = snapshot(priced(ONE), budget=Budget(month_usd=ANSWER / 2))
+    registry = snapshot(priced_route(ONE), budget=Budget(month_usd=ANSWER / 2))
     async with gateway(tmp_path, registry, **answers()) as live:
         assert (await live.post(CHAT, body())).status == 200
         await live.rows(1)
@@ -190,7 +192,9 @@ async def test_all_requests_share_the_budget_of_the_gateway(tmp_path: Path) -> N
 
 
 async def test_each_key_has_the_limits_of_a_route(tmp_path: Path) -> None:
-    test_route = msgspec.structs.replace(priced(ONE), key_limits=Limits(requests_per_minute=1))
+    test_route = msgspec.structs.replace(
+        priced_route(ONE), key_limits=Limits(requests_per_minute=1)
+    )
     second = ApiKey(id=2, prefix="sk-dgm-tw", name="two", digest=key_digest("sk-dgm-two", PEPPER))
     registry = snapshot(test_route)
     registry = msgspec.structs.replace(registry, keys={**registry.keys, second.digest: second})

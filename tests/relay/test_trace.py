@@ -17,7 +17,7 @@ PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 FORM = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-00")
 
 
-async def sent(tmp_path: Path, headers: dict[str, str]) -> tuple[httpx.Headers, str]:
+async def upstream_headers(tmp_path: Path, headers: dict[str, str]) -> tuple[httpx.Headers, str]:
     """The headers that the upstream got, and the id in the log."""
     one = snapshot(route("r", provider("one")))
     async with gateway(tmp_path, one, one=lambda _: completion()) as gw:
@@ -28,7 +28,7 @@ async def sent(tmp_path: Path, headers: dict[str, str]) -> tuple[httpx.Headers, 
 
 async def test_a_clients_trace_is_passed_on(tmp_path: Path) -> None:
     traceparent = {"traceparent": PARENT, "tracestate": "vendor=1"}
-    headers, request_id = await sent(tmp_path, traceparent)
+    headers, request_id = await upstream_headers(tmp_path, traceparent)
     assert {name: headers[name] for name in traceparent} == traceparent
     assert headers["x-request-id"] == request_id
 
@@ -37,7 +37,9 @@ async def test_a_clients_trace_is_passed_on(tmp_path: Path) -> None:
     "traceparent", ["", "x", PARENT.upper(), "00-" + "0" * 32 + PARENT[35:], "f" * 60_000]
 )
 async def test_a_trace_is_created_where_there_is_none(tmp_path: Path, traceparent: str) -> None:
-    headers, _ = await sent(tmp_path, {"traceparent": traceparent, "tracestate": "vendor=1"})
+    headers, _ = await upstream_headers(
+        tmp_path, {"traceparent": traceparent, "tracestate": "vendor=1"}
+    )
     assert FORM.fullmatch(headers["traceparent"])
     assert "tracestate" not in headers
 

@@ -104,7 +104,7 @@ def single_search() -> Callable[[httpx.Request], httpx.Response]:
     return searching([tool_call("Oslo population", 0)], ANSWER)
 
 
-def standing(
+def running_gateway(
     tmp_path: Path,
     model: Callable[[httpx.Request], Any],
     *,
@@ -165,7 +165,7 @@ async def by_openai(gate: Gateway, stream: bool, **body: Any) -> Any:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_claudes_client_gets_the_search_and_its_sources(tmp_path: Path, stream: bool) -> None:
-    async with standing(tmp_path, single_search()) as gate:
+    async with running_gateway(tmp_path, single_search()) as gate:
         message = await by_claude(gate, stream)
         sent, requests = bodies(gate), searches(gate)
     call, block, text = message.content
@@ -194,7 +194,7 @@ async def test_claudes_client_gets_the_search_and_its_sources(tmp_path: Path, st
 async def test_a_responses_client_gets_an_item_and_annotations(
     tmp_path: Path, stream: bool
 ) -> None:
-    async with standing(tmp_path, single_search()) as gate:
+    async with running_gateway(tmp_path, single_search()) as gate:
         response = await by_openai(gate, stream)
     search, message = response.output
     assert (search.type, search.status, search.action.type) == (
@@ -217,7 +217,7 @@ async def test_a_chat_client_gets_annotations(tmp_path: Path) -> None:
         "messages": [{"role": "user", "content": "Oslo?"}],
         "web_search_options": {},
     }
-    async with standing(tmp_path, single_search()) as gate:
+    async with running_gateway(tmp_path, single_search()) as gate:
         reply = await gate.post("/v1/chat/completions", request)
     message = reply.json()["choices"][0]["message"]
     assert message["content"] == ANSWER
@@ -225,7 +225,7 @@ async def test_a_chat_client_gets_annotations(tmp_path: Path) -> None:
 
 
 async def test_the_events_of_a_search_are_in_order(tmp_path: Path) -> None:
-    async with standing(tmp_path, single_search()) as gate:
+    async with running_gateway(tmp_path, single_search()) as gate:
         reply = await gate.post("/v1/responses", {**RESPONSES, "stream": True})
     kinds = [event["type"] for event in events_of(reply.body)]
     assert kinds.index("response.web_search_call.searching") < kinds.index(
@@ -244,7 +244,7 @@ async def test_the_events_of_a_search_are_in_order(tmp_path: Path) -> None:
 async def test_all_search_rounds_are_one_log_row_with_summed_usage(
     tmp_path: Path, stream: bool
 ) -> None:
-    async with standing(tmp_path, single_search()) as gate:
+    async with running_gateway(tmp_path, single_search()) as gate:
         reply = await gate.post("/v1/messages", {**MESSAGES, "stream": stream})
         row = await gate.entry()
     assert reply.status == 200, reply.body
@@ -289,7 +289,7 @@ async def test_a_failed_search_is_a_result_for_the_model(
 ) -> None:
     search, message = FAULTS[fault]
     endpoint = msgspec.structs.replace(ENDPOINT, timeout_s=0.2 if fault == "hangs" else 2.0)
-    async with standing(tmp_path, single_search(), endpoint=endpoint, search=search) as gate:
+    async with running_gateway(tmp_path, single_search(), endpoint=endpoint, search=search) as gate:
         reply = await by_claude(gate, stream)
         row, sent = await gate.entry(), bodies(gate)
     assert reply.content[1].content.error_code == "unavailable"
@@ -305,7 +305,7 @@ async def test_searches_end_at_max_uses(tmp_path: Path) -> None:
     """A model that never stops: after its searches it may call no tool, then the turn ends."""
     endless = searching([tool_call("again", 0)])
     request_body = {**MESSAGES, "tools": [{**MESSAGES["tools"][0], "max_uses": 2}]}
-    async with standing(tmp_path, endless) as gate:
+    async with running_gateway(tmp_path, endless) as gate:
         reply = await gate.post("/v1/messages", request_body)
         sent = bodies(gate)
     assert len(searches(gate)) == 2
@@ -315,7 +315,7 @@ async def test_searches_end_at_max_uses(tmp_path: Path) -> None:
 
 async def test_searches_end_at_the_max_tool_calls_of_a_responses_client(tmp_path: Path) -> None:
     endless = searching([tool_call("again", 0)])
-    async with standing(tmp_path, endless) as gate:
+    async with running_gateway(tmp_path, endless) as gate:
         reply = await gate.post("/v1/responses", {**RESPONSES, "max_tool_calls": 1})
         sent = bodies(gate)
     assert len(searches(gate)) == 1
@@ -325,7 +325,7 @@ async def test_searches_end_at_the_max_tool_calls_of_a_responses_client(tmp_path
 
 async def test_parallel_searches_are_bounded_too(tmp_path: Path) -> None:
     many = [tool_call(f"query {n}", n) for n in range(9)]
-    async with standing(tmp_path, searching(many, ANSWER)) as gate:
+    async with running_gateway(tmp_path, searching(many, ANSWER)) as gate:
         reply = await gate.post("/v1/messages", MESSAGES)
         sent = bodies(gate)
     assert len(searches(gate)) == 3
@@ -341,7 +341,7 @@ async def test_a_call_of_the_clients_own_tool_ends_the_turn(tmp_path: Path, stre
     own = {"name": "f", "input_schema": {"type": "object"}}
     both = [tool_call("Oslo", 0), tool_call(None, 1, "f")]
     fields = {"tools": [*MESSAGES["tools"], own]}
-    async with standing(tmp_path, searching(both, ANSWER)) as gate:
+    async with running_gateway(tmp_path, searching(both, ANSWER)) as gate:
         message = await by_claude(gate, stream, **fields)
         history = [
             *MESSAGES["messages"],
@@ -373,7 +373,7 @@ async def test_a_failure_in_a_later_round_is_reported(tmp_path: Path, stream: bo
         messages = json.loads(request.content)["messages"]
         return first(request) if len(messages) == 1 else refusal(503, "busy")
 
-    async with standing(tmp_path, failing) as gate:
+    async with running_gateway(tmp_path, failing) as gate:
         reply = await gate.post("/v1/messages", {**MESSAGES, "stream": stream})
         row = await gate.entry()
     if stream:
@@ -385,7 +385,7 @@ async def test_a_failure_in_a_later_round_is_reported(tmp_path: Path, stream: bo
 
 
 async def test_a_client_that_leaves_ends_the_search(tmp_path: Path) -> None:
-    async with standing(tmp_path, single_search(), search=hanging) as gate:
+    async with running_gateway(tmp_path, single_search(), search=hanging) as gate:
         await gate.post("/v1/messages", MESSAGES, leave_after=0.2)
         row = await gate.entry()
     assert row.outcome == "client_closed"
@@ -395,7 +395,7 @@ async def test_a_client_that_leaves_ends_the_search(tmp_path: Path) -> None:
 
 
 async def test_a_route_can_switch_web_search_off(tmp_path: Path) -> None:
-    async with standing(tmp_path, searching(ANSWER), web_search=False) as gate:
+    async with running_gateway(tmp_path, searching(ANSWER), web_search=False) as gate:
         reply = await gate.post("/v1/messages", MESSAGES)
         row = await gate.entry()
     assert "tools" not in bodies(gate)[0]
@@ -406,7 +406,7 @@ async def test_a_route_can_switch_web_search_off(tmp_path: Path) -> None:
 
 async def test_an_index_search_does_not_become_a_live_search(tmp_path: Path) -> None:
     body = {**RESPONSES, "tools": [{"type": "web_search", "external_web_access": False}]}
-    async with standing(tmp_path, searching(ANSWER)) as gate:
+    async with running_gateway(tmp_path, searching(ANSWER)) as gate:
         await gate.post("/v1/responses", body)
     assert not searches(gate)
 
@@ -437,7 +437,7 @@ async def test_a_provider_with_native_web_search_runs_it(tmp_path: Path) -> None
 async def test_tavily_gets_the_domains(tmp_path: Path) -> None:
     endpoint = msgspec.structs.replace(ENDPOINT, format="tavily", key=Secret(KEY))
     tool = {**MESSAGES["tools"][0], "allowed_domains": ["wikipedia.org"]}
-    async with standing(tmp_path, single_search(), endpoint=endpoint, search=tavily) as gate:
+    async with running_gateway(tmp_path, single_search(), endpoint=endpoint, search=tavily) as gate:
         message = await by_claude(gate, stream=False, tools=[tool])
         (request,) = searches(gate)
     assert [page.url for page in message.content[1].content] == [OSLO]

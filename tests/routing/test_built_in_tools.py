@@ -84,7 +84,7 @@ def test_built_in_tools_of_a_request_are_detected(
     assert built_in_tools_of(parsed) == frozenset(filter(None, [keys]))
 
 
-def decided(
+def select_from(
     *targets: Target,
     tool: str = "openai_file_search",
     health: dict[str, CircuitState] | None = None,
@@ -100,7 +100,7 @@ def labels(decision: Decision) -> list[str]:
 
 
 def test_a_target_that_runs_the_tool_is_preferred() -> None:
-    decision = decided(LLAMA, OPENAI, CLAUDE)
+    decision = select_from(LLAMA, OPENAI, CLAUDE)
     assert labels(decision) == ["openai/gpt-5.6"]
     assert {skip.reason for skip in decision.skipped} == {
         "it does not support search of OpenAI's vector stores, which another target does"
@@ -108,16 +108,18 @@ def test_a_target_that_runs_the_tool_is_preferred() -> None:
 
 
 def test_all_targets_stay_where_none_runs_the_tool() -> None:
-    assert labels(decided(LLAMA, CLAUDE)) == [LLAMA.model.label, CLAUDE.model.label]
+    assert labels(select_from(LLAMA, CLAUDE)) == [LLAMA.model.label, CLAUDE.model.label]
 
 
 def test_all_targets_stay_without_required_capabilities() -> None:
-    assert len(labels(decided(LLAMA, OPENAI, required=False))) == 2
+    assert len(labels(select_from(LLAMA, OPENAI, required=False))) == 2
 
 
 def test_a_target_in_cooldown_is_not_waited_for() -> None:
     resting = CircuitState(open_until=100.0)
-    assert labels(decided(LLAMA, OPENAI, health={"openai/gpt-5.6": resting})) == [LLAMA.model.label]
+    assert labels(select_from(LLAMA, OPENAI, health={"openai/gpt-5.6": resting})) == [
+        LLAMA.model.label
+    ]
 
 
 async def test_a_live_request_goes_to_the_target_of_its_stores(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def route(*targets: Target, steps: tuple[RouteStep, ...] = (), **changes: Any) -
     return Route(id=1, name="r", targets=targets, steps=steps, **changes)
 
 
-def decided(
+def decide_route(
     *routes: Route,
     facts: RequestFeatures | None = None,
     health: dict[str, CircuitState] | None = None,
@@ -55,7 +55,7 @@ def reasons(decision: Decision) -> dict[str, str]:
     return {skip.candidate.target.model.name: skip.reason for skip in decision.skipped}
 
 
-def walked(decision: Decision, retries: int = 0, **failures: str) -> list[str]:
+def called_targets(decision: Decision, retries: int = 0, **failures: str) -> list[str]:
     """Who is called if these targets fail by these kinds and the others answer."""
     retry_plan = RetryPlan(decision, retries)
     called = []
@@ -74,46 +74,46 @@ def walked(decision: Decision, retries: int = 0, **failures: str) -> list[str]:
 
 def test_a_plain_route_is_its_targets_in_order_and_then_its_fallbacks() -> None:
     first = route(target("b", 2), target("a", 1))
-    assert names(decided(first, route(target("c")))) == ["a", "b", "c"]
+    assert names(decide_route(first, route(target("c")))) == ["a", "b", "c"]
 
 
 def test_a_route_without_steps_tries_every_target() -> None:
-    plain = decided(route(target("a"), target("b", 2)), route(target("c")))
-    assert walked(plain, a="rate_limit", b="timeout") == ["a", "b", "c"]
+    plain = decide_route(route(target("a"), target("b", 2)), route(target("c")))
+    assert called_targets(plain, a="rate_limit", b="timeout") == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("kind", [kind for kind, known in KINDS.items() if not known.retryable])
 def test_a_client_error_ends_a_plain_route(kind: str) -> None:
-    assert walked(decided(route(target("a"), target("b", 2))), a=kind) == ["a"]
+    assert called_targets(decide_route(route(target("a"), target("b", 2))), a=kind) == ["a"]
 
 
 def test_targets_in_cooldown_are_skipped_with_the_reason() -> None:
     health = {"p/a": CircuitState(open_until=NOW + 12, kind="rate_limit")}
-    decision = decided(route(target("a"), target("b")), health=health)
+    decision = decide_route(route(target("a"), target("b")), health=health)
     assert names(decision) == ["b"]
     assert reasons(decision) == {"a": "rate limited, in cooldown for 12 s more"}
 
 
 def test_if_all_targets_are_in_cooldown_all_are_called() -> None:
     health = {f"p/{n}": CircuitState(open_until=NOW + 12, kind="timeout") for n in "ab"}
-    decision = decided(route(target("a"), target("b")), health=health)
+    decision = decide_route(route(target("a"), target("b")), health=health)
     assert (names(decision), decision.skipped) == (["a", "b"], ())
 
 
 def test_transient_failures_are_retried_in_another_round() -> None:
-    decision = decided(route(target("a"), target("b")))
-    assert walked(decision, 2, a="overloaded", b="upstream_auth") == ["a", "b", "a", "a"]
+    decision = decide_route(route(target("a"), target("b")))
+    assert called_targets(decision, 2, a="overloaded", b="upstream_auth") == ["a", "b", "a", "a"]
 
 
 def test_a_long_retry_after_is_not_waited_for() -> None:
-    retry_plan = RetryPlan(decided(route(target("a"))), 3)
+    retry_plan = RetryPlan(decide_route(route(target("a"))), 3)
     retry_plan.next_candidate()
     retry_plan.record_failure(Error(kind="rate_limit", message="", retry_after_s=60))
     assert retry_plan.next_candidate() is None
 
 
 def test_the_backoff_precedes_further_rounds_only() -> None:
-    retry_plan = RetryPlan(decided(route(target("a"), target("b"))), 1)
+    retry_plan = RetryPlan(decide_route(route(target("a"), target("b"))), 1)
     waits = []
     while retry_plan.next_candidate() is not None:
         waits.append(retry_plan.pause_due)
@@ -131,14 +131,14 @@ def stepped(*on: str, **changes: Any) -> Route:
 
 def test_a_step_without_a_condition_is_entered_after_any_failure() -> None:
     for kind, known in KINDS.items():
-        called = walked(decided(stepped()), a=kind)
+        called = called_targets(decide_route(stepped()), a=kind)
         assert called == (["a", "b"] if known.retryable else ["a"]), kind
 
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_a_step_is_entered_on_its_class_of_failures_only(name: str) -> None:
     for kind in KINDS:
-        called = walked(decided(stepped(name)), a=kind)
+        called = called_targets(decide_route(stepped(name)), a=kind)
         assert called == (["a", "b"] if kind in CLASSES[name] else ["a"]), kind
 
 
@@ -148,8 +148,8 @@ def test_a_step_that_is_not_entered_is_passed_to_the_next_one() -> None:
         RouteStep(order=2, fallback_on=("timeout",)),
         RouteStep(order=3, fallback_on=("rate_limit",)),
     )
-    decision = decided(route(target("a"), target("b", 2), target("c", 3), steps=steps))
-    assert walked(decision, a="rate_limit") == ["a", "c"]
+    decision = decide_route(route(target("a"), target("b", 2), target("c", 3), steps=steps))
+    assert called_targets(decision, a="rate_limit") == ["a", "c"]
     retry_plan = RetryPlan(decision, 0)
     retry_plan.next_candidate()
     retry_plan.record_failure(Error(kind="rate_limit", message=""))
@@ -164,9 +164,13 @@ def test_a_too_long_request_skips_to_the_context_length_step() -> None:
         RouteStep(order=3, fallback_on=("context_length",)),
     )
     targets = (target("a"), target("a2"), target("b", 2), target("c", 3))
-    decision = decided(route(*targets, steps=steps))
-    assert walked(decision, 2, a="context_length") == ["a", "c"]
-    assert walked(decision, 0, a="timeout", a2="timeout", b="content_policy") == ["a", "a2", "b"]
+    decision = decide_route(route(*targets, steps=steps))
+    assert called_targets(decision, 2, a="context_length") == ["a", "c"]
+    assert called_targets(decision, 0, a="timeout", a2="timeout", b="content_policy") == [
+        "a",
+        "a2",
+        "b",
+    ]
 
 
 def test_a_step_is_entered_on_failures_of_the_step_above_it() -> None:
@@ -175,29 +179,29 @@ def test_a_step_is_entered_on_failures_of_the_step_above_it() -> None:
         RouteStep(order=2),
         RouteStep(order=3, fallback_on=("rate_limit",)),
     )
-    decision = decided(route(target("a"), target("b", 2), target("c", 3), steps=steps))
-    assert walked(decision, a="rate_limit", b="timeout") == ["a", "b"]
+    decision = decide_route(route(target("a"), target("b", 2), target("c", 3), steps=steps))
+    assert called_targets(decision, a="rate_limit", b="timeout") == ["a", "b"]
 
 
 def test_one_matching_failure_of_a_step_activates_the_next() -> None:
     steps = (RouteStep(order=1), RouteStep(order=2, fallback_on=("rate_limit",)))
-    decision = decided(route(target("a"), target("a2"), target("b", 2), steps=steps))
-    assert walked(decision, a="rate_limit", a2="timeout") == ["a", "a2", "b"]
+    decision = decide_route(route(target("a"), target("a2"), target("b", 2), steps=steps))
+    assert called_targets(decision, a="rate_limit", a2="timeout") == ["a", "a2", "b"]
 
 
 def test_the_cooldown_reason_counts_as_the_failure() -> None:
     resting = {"p/a": CircuitState(open_until=NOW + 5, kind="rate_limit")}
-    assert walked(decided(stepped("rate_limit"), health=resting)) == ["b"]
+    assert called_targets(decide_route(stepped("rate_limit"), health=resting)) == ["b"]
 
 
 def test_a_cooldown_is_ignored_without_a_matching_fallback() -> None:
     resting = {"p/a": CircuitState(open_until=NOW + 5, kind="rate_limit")}
-    decision = decided(stepped("timeout"), health=resting)
-    assert walked(decision) == ["a"]
+    decision = decide_route(stepped("timeout"), health=resting)
+    assert called_targets(decision) == ["a"]
 
 
 def test_a_step_may_be_entered_in_a_later_round() -> None:
-    retry_plan = RetryPlan(decided(stepped("timeout")), 1)
+    retry_plan = RetryPlan(decide_route(stepped("timeout")), 1)
     called, kinds = [], iter(["overloaded", "timeout"])
     while (candidate := retry_plan.next_candidate()) is not None:
         called.append(candidate.target.model.name)
@@ -261,18 +265,20 @@ def test_a_step_accepts_requests_within_its_context_limits(
     step: RouteStep, facts: RequestFeatures, reason: str | None
 ) -> None:
     weak = target("a", images=False, structured="json", context_window=4096)
-    decision = decided(route(weak, target("b", 2), steps=(step, RouteStep(order=2))), facts=facts)
+    decision = decide_route(
+        route(weak, target("b", 2), steps=(step, RouteStep(order=2))), facts=facts
+    )
     assert names(decision) == (["a", "b"] if reason is None else ["b"])
     assert reason is None or reasons(decision)["a"].endswith(reason)
 
 
 def test_an_omitted_step_does_not_block_the_next() -> None:
     steps = (RouteStep(order=1, excludes=("images",)), RouteStep(order=2, fallback_on=("timeout",)))
-    decision = decided(
+    decision = decide_route(
         route(target("a"), target("b", 2), steps=steps),
         facts=RequestFeatures(frozenset({"images"})),
     )
-    assert walked(decision) == ["b"]
+    assert called_targets(decision) == ["b"]
 
 
 def test_request_features_are_computed_only_if_a_step_uses_them() -> None:
@@ -285,7 +291,7 @@ def test_request_features_are_computed_only_if_a_step_uses_them() -> None:
 
 def test_a_target_of_no_step_is_one_of_the_routes_own_strategy() -> None:
     lost = route(target("a"), target("b", 9), steps=(RouteStep(order=1),))
-    assert names(decided(lost)) == ["a", "b"]
+    assert names(decide_route(lost)) == ["a", "b"]
 
 
 # Strategies of steps
@@ -295,7 +301,7 @@ def test_each_step_has_its_own_strategy() -> None:
     steps = (RouteStep(order=1, strategy="weighted"), RouteStep(order=2, strategy="fastest"))
     targets = (target("a", weight=0), target("b"), target("c", 2), target("d", 2))
     latency_by_target = {"p/c": LatencyStats(900), "p/d": LatencyStats(100)}
-    decision = decided(route(*targets, steps=steps), latency_by_target=latency_by_target)
+    decision = decide_route(route(*targets, steps=steps), latency_by_target=latency_by_target)
     assert names(decision) == ["b", "a", "d", "c"]
 
 
@@ -322,7 +328,7 @@ def test_a_retry_plan_terminates_and_respects_max_attempts(
         o: RouteStep(order=o, strategy=s, fallback_on=tuple(on) if o > 2 else ()) for o, s in rows
     }
     retry_plan = RetryPlan(
-        decided(route(*targets, steps=tuple(steps.values())), seed=seed), retries
+        decide_route(route(*targets, steps=tuple(steps.values())), seed=seed), retries
     )
     called: list[str] = []
     failure_iterator = iter(failures)
@@ -334,7 +340,7 @@ def test_a_retry_plan_terminates_and_respects_max_attempts(
 
 
 def test_a_candidate_selection_is_immutable() -> None:
-    decision = decided(route(target("a")))
+    decision = decide_route(route(target("a")))
     with pytest.raises(AttributeError):
         decision.candidates = ()  # type: ignore[misc]
     assert msgspec.structs.replace(decision) == decision

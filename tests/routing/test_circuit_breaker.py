@@ -28,7 +28,7 @@ def target(name: str) -> Target:
     return Target(id=1, model=Model(id=1, provider=PROVIDER, name=name))
 
 
-def after(
+def state_after(
     *kinds: str | None, retry_after: float | None = None, cooldown: float = 5.0
 ) -> CircuitState:
     """The state after some outcomes, all at NOW."""
@@ -39,7 +39,7 @@ def after(
     return state
 
 
-def rest(state: CircuitState) -> float:
+def cooldown_left_s(state: CircuitState) -> float:
     """How long the target rests."""
     return max(state.open_until - NOW, 0.0)
 
@@ -49,71 +49,71 @@ def test_an_untried_target_is_available() -> None:
 
 
 def test_a_rate_limit_starts_a_cooldown_immediately() -> None:
-    assert rest(after("rate_limit")) == 5.0
+    assert cooldown_left_s(state_after("rate_limit")) == 5.0
 
 
 def test_a_rate_limit_cooldown_lasts_until_retry_after() -> None:
-    assert rest(after("rate_limit", retry_after=42)) == 42
+    assert cooldown_left_s(state_after("rate_limit", retry_after=42)) == 42
 
 
 def test_no_cooldown_exceeds_the_maximum() -> None:
-    assert rest(after("rate_limit", retry_after=86_400)) == MAX_COOLDOWN_S
+    assert cooldown_left_s(state_after("rate_limit", retry_after=86_400)) == MAX_COOLDOWN_S
 
 
 def test_an_overload_with_retry_after_starts_a_cooldown() -> None:
-    assert rest(after("overloaded", retry_after=7)) == 7
+    assert cooldown_left_s(state_after("overloaded", retry_after=7)) == 7
 
 
 @pytest.mark.parametrize("kind", ["upstream_error", "timeout", "overloaded", "malformed_output"])
 def test_consecutive_failures_start_a_cooldown(kind: str) -> None:
-    assert rest(after(*[kind] * (DEFAULT_COOLDOWN_AFTER - 1))) == 0
-    assert rest(after(*[kind] * DEFAULT_COOLDOWN_AFTER)) == 5.0
+    assert cooldown_left_s(state_after(*[kind] * (DEFAULT_COOLDOWN_AFTER - 1))) == 0
+    assert cooldown_left_s(state_after(*[kind] * DEFAULT_COOLDOWN_AFTER)) == 5.0
 
 
 def test_a_success_resets_the_failure_count() -> None:
     kinds = ["upstream_error"] * (DEFAULT_COOLDOWN_AFTER - 1)
-    assert rest(after(*kinds, None, *kinds)) == 0
+    assert cooldown_left_s(state_after(*kinds, None, *kinds)) == 0
 
 
 def test_a_failed_probe_starts_another_cooldown() -> None:
-    state = after(*["upstream_error"] * DEFAULT_COOLDOWN_AFTER)
+    state = state_after(*["upstream_error"] * DEFAULT_COOLDOWN_AFTER)
     later = record_outcome(state, "upstream_error", None, NOW + 10, 5.0)
     assert later.open_until == NOW + 15
 
 
 def test_a_refused_credential_has_a_longer_cooldown() -> None:
-    assert rest(after("upstream_auth")) == AUTH_COOLDOWN_S
+    assert cooldown_left_s(state_after("upstream_auth")) == AUTH_COOLDOWN_S
 
 
 def test_an_exhausted_account_has_a_longer_cooldown() -> None:
-    assert rest(after("quota")) > rest(after("rate_limit"))
+    assert cooldown_left_s(state_after("quota")) > cooldown_left_s(state_after("rate_limit"))
 
 
 @pytest.mark.parametrize(
     "kind", ["invalid_request", "context_length", "content_policy", "client_gone", "not_found"]
 )
 def test_client_errors_do_not_count_against_the_target(kind: str) -> None:
-    assert after(*[kind] * 10) == HEALTHY
+    assert state_after(*[kind] * 10) == HEALTHY
 
 
 def test_a_success_ends_a_cooldown() -> None:
-    assert allows_call(after("rate_limit", None), NOW)
+    assert allows_call(state_after("rate_limit", None), NOW)
 
 
 def test_a_late_failure_does_not_shorten_a_cooldown() -> None:
-    state = after("rate_limit", retry_after=100)
+    state = state_after("rate_limit", retry_after=100)
     assert record_outcome(state, "rate_limit", 1, NOW + 1, 5.0).open_until == NOW + 100
 
 
 def test_a_cooldown_expires() -> None:
-    state = after("rate_limit")
+    state = state_after("rate_limit")
     assert not allows_call(state, NOW + 4.9)
     assert allows_call(state, NOW + 5.0)
 
 
 def test_a_cooldown_reason_is_readable_text() -> None:
     assert (
-        cooldown_reason(after("upstream_auth"), NOW)
+        cooldown_reason(state_after("upstream_auth"), NOW)
         == "credential rejected, in cooldown for 60 s more"
     )
 

@@ -103,7 +103,7 @@ def rule(what: str, span: str, most: int) -> Rule:
     return Rule(owner="key:1", label="this API key", metric=what, span=span, limit=most)  # type: ignore[arg-type]
 
 
-def busiest(events: list[tuple[float, int]], span_s: int) -> int:
+def busiest_span_count(events: list[tuple[float, int]], span_s: int) -> int:
     """The most that any span of this length had, wherever it begins."""
     maximum, low, number = 0, 0, 0
     for at, amount in events:
@@ -146,7 +146,7 @@ def test_no_span_of_time_ever_has_more_requests_than_the_limit(
             assert 0 < wait <= simulated.span_s * BUCKETS / SLICES
             # Whoever waits as long as told is let in, if nobody else was.
             assert total_after(simulated, now + wait + 0.001) < most
-    assert busiest(let_in, simulated.span_s) <= most
+    assert busiest_span_count(let_in, simulated.span_s) <= most
 
 
 def total_after(simulated: SimulatedRule, now: float) -> int:
@@ -187,7 +187,7 @@ def test_tokens_pass_a_limit_by_no_more_than_one_request(
         end(simulated, now, rest, ended)
     assert simulated.reserved == 0
     largest = max((used for _, used in ended), default=0)
-    assert busiest(ended, MINUTE) <= most + largest
+    assert busiest_span_count(ended, MINUTE) <= most + largest
 
 
 def end(

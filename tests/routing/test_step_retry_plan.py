@@ -37,7 +37,7 @@ def course(*routes: Route) -> RetryPlan:
     return retry_plan_for(candidates, routes[0])
 
 
-def walked(*routes: Route, after_s: int | None = None, **failures: str) -> list[str]:
+def called_targets(*routes: Route, after_s: int | None = None, **failures: str) -> list[str]:
     """Who is called if these targets fail by these kinds and the others answer."""
     way, called = course(*routes), []
     while (candidate := way.next_candidate()) is not None:
@@ -56,26 +56,26 @@ def test_retry_before_fallback_selects_the_step_retry_plan() -> None:
 
 
 def test_a_target_is_retried_before_the_next_route_is_called() -> None:
-    assert walked(route("a"), route("b"), a="overloaded") == ["a", "a", "a", "b"]
+    assert called_targets(route("a"), route("b"), a="overloaded") == ["a", "a", "a", "b"]
 
 
 def test_a_retry_prefers_another_target_of_the_step() -> None:
     failing = {"a": "overloaded", "b": "overloaded"}
-    assert walked(route("a", "b"), route("c"), **failing) == ["a", "b", "a", "c"]
+    assert called_targets(route("a", "b"), route("c"), **failing) == ["a", "b", "a", "c"]
 
 
 def test_each_target_of_a_step_is_called_at_least_once() -> None:
     failing = dict.fromkeys("abcd", "overloaded")
-    assert walked(route(*"abcd", retries=1), route("e"), **failing) == [*"abcde"]
+    assert called_targets(route(*"abcd", retries=1), route("e"), **failing) == [*"abcde"]
 
 
 def test_without_retries_the_next_step_starts_immediately() -> None:
-    assert walked(route("a", retries=0), route("b"), a="overloaded") == ["a", "b"]
+    assert called_targets(route("a", retries=0), route("b"), a="overloaded") == ["a", "b"]
 
 
 def test_a_fallback_has_the_retries_of_its_own_route() -> None:
     failing = {"a": "overloaded", "b": "overloaded"}
-    attempts = walked(
+    attempts = called_targets(
         route("a", retries=1), route("b", retries=3, retry_before_fallback=False), **failing
     )
     assert attempts == ["a", "a", "b", "b", "b", "b"]
@@ -85,15 +85,15 @@ def test_steps_and_orders_of_one_route_are_retried_each() -> None:
     targets = (target("a"), target("b", 2))
     failing = {"a": "overloaded", "b": "overloaded"}
     texts = ["a", "a", "a", "b", "b", "b"]
-    assert walked(route(targets=targets, strategy="weighted"), **failing) == texts
+    assert called_targets(route(targets=targets, strategy="weighted"), **failing) == texts
     steps = (RouteStep(order=1), RouteStep(order=2))
-    assert walked(route(targets=targets, steps=steps), **failing) == texts
+    assert called_targets(route(targets=targets, steps=steps), **failing) == texts
 
 
 def test_targets_that_are_tried_in_order_are_one_step() -> None:
     targets = (target("a"), target("b", 2))
     failing = {"a": "overloaded", "b": "overloaded"}
-    assert walked(route(targets=targets), **failing) == ["a", "b", "a"]
+    assert called_targets(route(targets=targets), **failing) == ["a", "b", "a"]
 
 
 @pytest.mark.parametrize(
@@ -103,25 +103,34 @@ def test_targets_that_are_tried_in_order_are_one_step() -> None:
 def test_an_error_that_waiting_does_not_solve_is_not_retried(
     kind: str, after_s: int | None, calls: int
 ) -> None:
-    assert walked(route("a"), route("b"), after_s=after_s, a=kind) == [*["a"] * calls, "b"]
+    assert called_targets(route("a"), route("b"), after_s=after_s, a=kind) == [*["a"] * calls, "b"]
 
 
 def test_a_policy_counts_by_the_kind_of_failure() -> None:
     policy = {"timeout": 3, "rate_limit": 0}
-    assert walked(route("a", retries_by_kind=policy), route("b"), a="timeout") == [*"aaaa", "b"]
-    assert walked(route("a", retries_by_kind=policy), route("b"), a="rate_limit") == ["a", "b"]
-    assert walked(route("a", retries_by_kind=policy), route("b"), a="overloaded") == [*"aaa", "b"]
+    assert called_targets(route("a", retries_by_kind=policy), route("b"), a="timeout") == [
+        *"aaaa",
+        "b",
+    ]
+    assert called_targets(route("a", retries_by_kind=policy), route("b"), a="rate_limit") == [
+        "a",
+        "b",
+    ]
+    assert called_targets(route("a", retries_by_kind=policy), route("b"), a="overloaded") == [
+        *"aaa",
+        "b",
+    ]
 
 
 def test_a_refused_request_is_retried_and_then_falls_back() -> None:
     on = {"content_policy": ("kinder",)}
     first = route("a", "b", fallbacks_by_kind=on, retries_by_kind={"content_policy": 1})
-    attempts = walked(first, route("c", name="kinder"), a="content_policy")
+    attempts = called_targets(first, route("c", name="kinder"), a="content_policy")
     assert attempts == ["a", "a", "c"]
 
 
 def test_a_refused_request_ends_without_a_matching_fallback() -> None:
-    assert walked(route("a", "b"), route("c"), a="invalid_request") == ["a"]
+    assert called_targets(route("a", "b"), route("c"), a="invalid_request") == ["a"]
 
 
 def test_a_step_without_a_matching_error_is_bypassed() -> None:

@@ -43,13 +43,13 @@ def main() -> None:
 
     old = setup_databases(verbosity=0, interactive=False)
     try:
-        outcome = story()
+        outcome = run_scenario()
     finally:
         teardown_databases(old, verbosity=0)
     json.dump(outcome, sys.stdout, default=str, sort_keys=True)
 
 
-def story() -> dict[str, Any]:
+def run_scenario() -> dict[str, Any]:
     """All that may differ between databases and must not."""
     from gateway import store
     from gateway.models import RequestLog

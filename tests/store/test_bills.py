@@ -37,7 +37,7 @@ def log_record(id: str, **values: Any) -> LogRecord:
     return entry(id, **(fields | values))
 
 
-def billed(*lines: BilledLine, provider: str = "openai") -> int:
+def import_test_bill(*lines: BilledLine, provider: str = "openai") -> int:
     return import_bill(provider, lines, origin="bill.csv", author="ada")
 
 
@@ -64,7 +64,7 @@ def test_a_file_that_is_no_bill_is_refused_with_its_line(text: str, reason: str)
 
 def test_each_day_and_model_is_beside_its_line_of_the_bill() -> None:
     store.write([log_record("r1"), log_record("r2", model="gpt-5-mini", cost_usd=Decimal("0.1"))])
-    billed(
+    import_test_bill(
         BilledLine(TODAY, TODAY, Decimal("0.6"), "gpt-5-2026-08-01"),
         BilledLine(TODAY, TODAY, Decimal(2), "dall-e-3"),
     )
@@ -89,7 +89,7 @@ def test_without_a_bill_there_is_no_difference_and_not_none() -> None:
 
 def test_a_bill_total_of_several_days_counts_once() -> None:
     store.write([log_record("r1")])
-    billed(BilledLine(TODAY, TODAY + dt.timedelta(days=1), Decimal(3)))
+    import_test_bill(BilledLine(TODAY, TODAY + dt.timedelta(days=1), Decimal(3)))
     reconciliation = reconcile("openai", DAY, DAY + dt.timedelta(days=2))
     assert (reconciliation.billed, len(reconciliation.spans), reconciliation.days[0].billed) == (
         3,
@@ -100,7 +100,7 @@ def test_a_bill_total_of_several_days_counts_once() -> None:
 
 def test_other_providers_and_days_are_left_out() -> None:
     store.write([log_record("r1", provider="other"), log_record("r2", started_at=NEXT.timestamp())])
-    billed(BilledLine(TODAY, TODAY, Decimal(1)), provider="other")
+    import_test_bill(BilledLine(TODAY, TODAY, Decimal(1)), provider="other")
     reconciliation = reconcile("openai", DAY, NEXT)
     assert (reconciliation.days, reconciliation.billed, reconciliation.uncertainties) == (
         [],
@@ -110,8 +110,8 @@ def test_other_providers_and_days_are_left_out() -> None:
 
 
 def test_a_second_bill_replaces_the_first() -> None:
-    billed(BilledLine(TODAY, TODAY, Decimal(1)))
-    assert billed(BilledLine(TODAY, TODAY, Decimal(2))) == 1
+    import_test_bill(BilledLine(TODAY, TODAY, Decimal(1)))
+    assert import_test_bill(BilledLine(TODAY, TODAY, Decimal(2))) == 1
     assert [row.usd for row in BillLine.objects.all()] == [2]
     assert Change.objects.filter(kind="billline").count() == 2
 
@@ -223,7 +223,7 @@ def test_a_bill_reads_no_table_from_its_beginning() -> None:
 
 def test_days_without_a_bill_are_not_part_of_the_difference() -> None:
     store.write([log_record("r1"), log_record("r2", started_at=NEXT.timestamp())])
-    billed(BilledLine(TODAY, TODAY, Decimal("0.6")))
+    import_test_bill(BilledLine(TODAY, TODAY, Decimal("0.6")))
     reconciliation = reconcile("openai", DAY, DAY + dt.timedelta(days=2))
     assert (reconciliation.totals.cost, reconciliation.covered.cost) == (
         Decimal("1.0"),

@@ -22,7 +22,7 @@ def write(kind: str, document: dict[str, Any], row: Any = None) -> Any:
     return KINDS[kind].write(document, row)
 
 
-def read(kind: str, name: str) -> dict[str, Any]:
+def read_document(kind: str, name: str) -> dict[str, Any]:
     row = KINDS[kind].find(name)
     assert row is not None
     return KINDS[kind].read(row)
@@ -70,9 +70,9 @@ def registry() -> None:
     ],
 )
 def test_a_document_round_trips(registry: None, kind: str, name: str) -> None:
-    before = read(kind, name)
+    before = read_document(kind, name)
     write(kind, before, KINDS[kind].find(name))
-    assert read(kind, name) == before
+    assert read_document(kind, name) == before
 
 
 def test_a_written_registry_is_in_the_snapshot(registry: None) -> None:
@@ -88,14 +88,14 @@ def test_a_written_registry_is_in_the_snapshot(registry: None) -> None:
 
 
 def test_no_secret_can_be_read(registry: None) -> None:
-    response = read("providers", "one")
+    response = read_document("providers", "one")
     assert response["credential"] == "***"
     assert response["headers"] == {"x-org": "***"}
 
 
 def test_a_masked_value_keeps_the_stored_one(registry: None) -> None:
     row = Provider.objects.get()
-    write("providers", merge_patch(read("providers", "one"), {"drop_params": True}), row)
+    write("providers", merge_patch(read_document("providers", "one"), {"drop_params": True}), row)
     row.refresh_from_db()
     assert row.headers == {"x-org": "secret-value"}
     assert store.credential_of(row) == "sk-a-secret-of-one"
@@ -103,7 +103,7 @@ def test_a_masked_value_keeps_the_stored_one(registry: None) -> None:
 
 
 def test_a_stored_key_is_never_sent_to_another_server(registry: None) -> None:
-    moved = merge_patch(read("providers", "one"), {"base_url": "http://127.0.0.1:10/v1"})
+    moved = merge_patch(read_document("providers", "one"), {"base_url": "http://127.0.0.1:10/v1"})
     with pytest.raises(Refused) as refused:
         write("providers", moved, Provider.objects.get())
     assert refused.value.field == "credential"
@@ -112,7 +112,7 @@ def test_a_stored_key_is_never_sent_to_another_server(registry: None) -> None:
 
 def test_a_credential_from_a_variable() -> None:
     write("providers", {**PROVIDER, "credential": "$SOME_KEY"})
-    assert read("providers", "one")["credential"] == "$SOME_KEY"
+    assert read_document("providers", "one")["credential"] == "$SOME_KEY"
     assert Provider.objects.get().credential_env == "SOME_KEY"
 
 
@@ -187,7 +187,7 @@ def test_a_row_of_a_file_is_not_changed_here(registry: None) -> None:
 
 
 def test_each_write_of_a_route_is_a_version(registry: None) -> None:
-    write("routes", merge_patch(read("routes", "r"), {"retries": 3}), Route.objects.get())
+    write("routes", merge_patch(read_document("routes", "r"), {"retries": 3}), Route.objects.get())
     assert [version.number for version in RouteVersion.objects.order_by("number")] == [1, 2]
     assert RouteVersion.objects.order_by("-number")[0].spec["retries"] == 3
 
@@ -220,14 +220,14 @@ WAY: dict[str, Any] = {
 def test_limits_of_targets_keys_and_providers_are_written_and_read(registry: None) -> None:
     write("routes", WAY, KINDS["routes"].find("r"))
     write("providers", {**PROVIDER, "budget": {"month_usd": "9"}}, KINDS["providers"].find("one"))
-    response = read("routes", "r")
+    response = read_document("routes", "r")
     target = response["steps"][0]["targets"][0]
     assert (target["limits"]["concurrency"], target["budget"]["day_usd"]) == (2, "1.5")
     assert (response["retry_before_fallback"], response["key_limits"]["tokens_per_day"]) == (
         True,
         100,
     )
-    assert read("providers", "one")["budget"]["month_usd"] == "9"
+    assert read_document("providers", "one")["budget"]["month_usd"] == "9"
     live = store.load_snapshot().routes["r"]
     assert live.retry_before_fallback
     assert live.targets[0].limits == Limits(requests_per_minute=7, concurrency=2)
@@ -236,7 +236,7 @@ def test_limits_of_targets_keys_and_providers_are_written_and_read(registry: Non
     assert live.targets[0].model.provider.budget == Budget(month_usd=Decimal(9))
     # What is not said any more is no limit any more.
     write("routes", {"name": "r", "steps": WAY["steps"][:0]}, KINDS["routes"].find("r"))
-    assert read("routes", "r")["key_limits"]["tokens_per_day"] is None
+    assert read_document("routes", "r")["key_limits"]["tokens_per_day"] is None
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_revoking_counts_what_it_revoked() -> None:
     assert ApiKey.objects.revoke() == 0
 
 
-def admitted(token: str, at: float) -> int | None:
+def admitted_key_id(token: str, at: float) -> int | None:
     """The id of the key that the edge would see at a time; None if it refuses."""
     key = store.load_snapshot().keys.get(store.digest(token))
     if key is None or (key.expires_at is not None and key.expires_at <= at):
@@ -64,8 +64,8 @@ def test_a_rotated_key_is_the_same_key_with_two_secrets_until_the_grace_ends() -
     row, old = store.create_key("ci", routes=["fast"], budget_day_usd=Decimal(5))
     now = time.time()
     new = store.rotate_key(row, grace=timedelta(hours=1))
-    assert (admitted(old, now), admitted(new, now)) == (row.pk, row.pk)
-    assert (admitted(old, now + 3700), admitted(new, now + 3700)) == (None, row.pk)
+    assert (admitted_key_id(old, now), admitted_key_id(new, now)) == (row.pk, row.pk)
+    assert (admitted_key_id(old, now + 3700), admitted_key_id(new, now + 3700)) == (None, row.pk)
     keys = store.load_snapshot().keys
     assert keys[store.digest(old)].routes == keys[store.digest(new)].routes == ("fast",)
     assert keys[store.digest(old)].budget == keys[store.digest(new)].budget
@@ -74,16 +74,16 @@ def test_a_rotated_key_is_the_same_key_with_two_secrets_until_the_grace_ends() -
 def test_without_a_grace_period_the_old_secret_is_refused() -> None:
     row, old = store.create_key("ci")
     new = store.rotate_key(row, grace=timedelta())
-    assert admitted(old, 0) is None
-    assert admitted(new, 0) == row.pk
+    assert admitted_key_id(old, 0) is None
+    assert admitted_key_id(new, 0) == row.pk
 
 
 def test_a_second_rotation_ends_the_first_grace() -> None:
     row, first = store.create_key("ci")
     second = store.rotate_key(row, grace=timedelta(hours=1))
     store.rotate_key(row, grace=timedelta(hours=1))
-    assert admitted(first, 0) is None
-    assert admitted(second, 0) == row.pk
+    assert admitted_key_id(first, 0) is None
+    assert admitted_key_id(second, 0) == row.pk
 
 
 def test_a_grace_never_outlives_the_key() -> None:
@@ -97,15 +97,15 @@ def test_a_grace_may_be_ended_early() -> None:
     row, old = store.create_key("ci")
     store.rotate_key(row, grace=timedelta(hours=1))
     store.end_grace(row)
-    assert admitted(old, 0) is None
+    assert admitted_key_id(old, 0) is None
 
 
 def test_a_revoked_key_has_no_good_secret_and_is_not_rotated() -> None:
     row, old = store.create_key("ci")
     new = store.rotate_key(row, grace=timedelta(hours=1))
     ApiKey.objects.filter(pk=row.pk).revoke()
-    assert admitted(old, 0) is None
-    assert admitted(new, 0) is None
+    assert admitted_key_id(old, 0) is None
+    assert admitted_key_id(new, 0) is None
     with pytest.raises(ValueError, match="revoked"):
         store.rotate_key(row, grace=timedelta())
 
@@ -124,4 +124,4 @@ def test_only_recently_revoked_keys_can_be_restored() -> None:
     ApiKey.objects.filter(pk=row.pk).revoke()
     assert not ApiKey.objects.restore(revoked_since=timezone.now() + timedelta(seconds=1))
     assert ApiKey.objects.restore(revoked_since=timezone.now() - timedelta(seconds=10))
-    assert admitted(plain, 0) == row.pk
+    assert admitted_key_id(plain, 0) == row.pk

@@ -16,11 +16,11 @@ from tests.store.factories import STARTED, entry
 pytestmark = pytest.mark.django_db
 
 
-def at(seconds: float) -> datetime:
+def time_at(seconds: float) -> datetime:
     return datetime.fromtimestamp(STARTED + seconds, UTC)
 
 
-def matching(**fields: Any) -> list[str]:
+def matching_ids(**fields: Any) -> list[str]:
     return [row.request_id for row in RequestLog.objects.matching(**fields).newest(50)]
 
 
@@ -36,8 +36,8 @@ FILTERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "outcome": ({"outcome": "cut"}, {"outcome": "cut"}),
     "error kind": ({"error_kind": "rate_limit"}, {"error_kind": "rate_limit"}),
     "session": ({"session": "s-1"}, {"session": "s-1"}),
-    "since": ({"started_at": STARTED + 10}, {"since": at(5)}),
-    "until": ({"started_at": STARTED - 10}, {"until": at(-5)}),
+    "since": ({"started_at": STARTED + 10}, {"since": time_at(5)}),
+    "until": ({"started_at": STARTED - 10}, {"until": time_at(-5)}),
 }
 
 
@@ -46,35 +46,35 @@ def test_a_filter_finds_its_rows_and_no_others(
     values: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     store.write([entry("other"), entry("it", **values), entry("more")])
-    assert matching(**expected) == ["it"]
+    assert matching_ids(**expected) == ["it"]
 
 
 def test_filters_are_combined_with_and() -> None:
     store.write([entry("a", provider="p", status=500), entry("b", provider="p"), entry("c")])
-    assert matching(provider="p", status="5xx") == ["a"]
+    assert matching_ids(provider="p", status="5xx") == ["a"]
 
 
 @pytest.mark.parametrize("expected", [{}, {"route": None}, {"route": ""}, {"status": ""}], ids=str)
 def test_a_missing_filter_matches_all_rows(expected: dict[str, Any]) -> None:
     store.write([entry("a"), entry("b")])
-    assert matching(**expected) == ["b", "a"]
+    assert matching_ids(**expected) == ["b", "a"]
 
 
 def test_successes_are_found_by_their_outcome_too() -> None:
     store.write([entry("a"), entry("b", outcome="cut")])
-    assert matching(outcome="ok") == ["a"]
+    assert matching_ids(outcome="ok") == ["a"]
 
 
 @pytest.mark.parametrize("status", ["abc", "20", "2000", "xxx", "9" * 30], ids=str)
 def test_an_invalid_status_filter_matches_no_row(status: str) -> None:
     store.write([entry("a")])
-    assert matching(status=status) == []
+    assert matching_ids(status=status) == []
 
 
 @pytest.mark.parametrize("name", ["route", "key", "status", "session", "text"])
 def test_a_filter_with_nul_finds_nothing(name: str) -> None:
     store.write([entry("a")])
-    assert matching(**{name: "\0"}) == []
+    assert matching_ids(**{name: "\0"}) == []
 
 
 def test_keyset_pages_are_complete_while_rows_arrive() -> None:
@@ -97,8 +97,8 @@ def test_the_live_tail_requests_newer_rows() -> None:
 
 def test_prune_deletes_old_rows_in_batches() -> None:
     store.write([entry(f"req_{n}", started_at=STARTED + n) for n in range(10)])
-    assert RequestLog.objects.prune(at(7), batch_size=3) == 7
-    assert matching() == ["req_9", "req_8", "req_7"]
+    assert RequestLog.objects.prune(time_at(7), batch_size=3) == 7
+    assert matching_ids() == ["req_9", "req_8", "req_7"]
 
 
 INDEXED = [

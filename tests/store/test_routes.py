@@ -58,13 +58,13 @@ def number(row: models.Route) -> int:
     return current_state(models.Route.objects.get(pk=row.pk)).number
 
 
-def saved(row: models.Route | None = None, **changes: object) -> models.Route:
+def save_document(row: models.Route | None = None, **changes: object) -> models.Route:
     had = number(row) if row is not None else 0
     return save_route(document(**changes), route=row, number=had, author="ada").route
 
 
 def test_a_saved_document_round_trips() -> None:
-    assert spec_of(saved()) == document()
+    assert spec_of(save_document()) == document()
 
 
 def test_a_document_survives_json() -> None:
@@ -72,7 +72,7 @@ def test_a_document_survives_json() -> None:
 
 
 def test_the_snapshot_has_what_the_document_compiles_to() -> None:
-    saved()
+    save_document()
     snapshot = load_snapshot()
     live = snapshot.routes["smart"]
     draft = compile_route(document(), snapshot)
@@ -82,7 +82,7 @@ def test_the_snapshot_has_what_the_document_compiles_to() -> None:
 
 
 def test_a_draft_in_the_snapshot_answers_to_its_names() -> None:
-    row = saved()
+    row = save_document()
     draft = document(name="other", aliases=("o-*",))
     spec = with_spec(load_snapshot(), draft, replaces=row.name)
     assert spec.route("o-1") is spec.routes["other"]
@@ -108,18 +108,18 @@ def test_groups_of_a_weighted_route_are_steps() -> None:
 
 
 def test_a_reversed_order_within_a_step_is_stored() -> None:
-    row = saved()
+    row = save_document()
     turned = (msgspec.structs.replace(STEPS[0], targets=STEPS[0].targets[::-1]),)
     ids = {t.model.name: t.pk for t in row.targets.filter(order=1)}
-    saved(row, steps=turned)
+    save_document(row, steps=turned)
     live = load_snapshot().routes["smart"].targets
     assert [t.model.name for t in live] == ["gpt-5-mini", "gpt-5"]
     assert {t.model.name: t.id for t in live} == ids
 
 
 def test_every_save_creates_a_version_that_can_be_restored() -> None:
-    row = saved()
-    saved(row, strict=False)
+    row = save_document()
+    save_document(row, strict=False)
     assert number(row) == 2
     back = restore_spec(row, 1)
     assert back == document()
@@ -129,8 +129,8 @@ def test_every_save_creates_a_version_that_can_be_restored() -> None:
 
 
 def test_concurrent_edits_do_not_overwrite_each_other() -> None:
-    row = saved()
-    saved(row, strict=False)
+    row = save_document()
+    save_document(row, strict=False)
     with pytest.raises(Conflict) as met:
         save_route(document(retries=5), route=row, number=1, author="vic")
     assert met.value.current.number == 2
@@ -139,26 +139,26 @@ def test_concurrent_edits_do_not_overwrite_each_other() -> None:
 
 
 def test_an_external_change_is_a_separate_version() -> None:
-    row = saved()
+    row = save_document()
     models.Route.objects.filter(pk=row.pk).update(retries=7)
     assert number(row) == 2
     with pytest.raises(Conflict):
         save_route(document(), route=row, number=1, author="ada")
-    saved(row)
+    save_document(row)
     assert [v.saved_by for v in models.RouteVersion.objects.of_route(row)] == ["ada", "", "ada"]
 
 
 def test_a_duplicate_name_is_refused_and_nothing_is_written() -> None:
-    row = saved()
+    row = save_document()
     factories.route("taken")
     with pytest.raises(ValueError, match="has one of these names already"):
-        saved(row, name="taken", steps=())
+        save_document(row, name="taken", steps=())
     assert spec_of(models.Route.objects.get(pk=row.pk)) == document()
 
 
 def test_a_new_name_is_followed_by_the_routes_that_fall_back_to_it() -> None:
     other = factories.route("other", fallbacks=["smart"])
-    saved(saved(), name="smarter")
+    save_document(save_document(), name="smarter")
     other.refresh_from_db()
     assert other.fallbacks == ["smarter"]
 
@@ -166,7 +166,7 @@ def test_a_new_name_is_followed_by_the_routes_that_fall_back_to_it() -> None:
 def test_a_deleted_model_cannot_be_saved() -> None:
     steps = (StepSpec(targets=(TargetSpec(model="openai/gone"),)),)
     with pytest.raises(ValueError, match="openai/gone"):
-        saved(steps=steps)
+        save_document(steps=steps)
     assert not models.Route.objects.all()
 
 
@@ -183,7 +183,7 @@ def test_a_deleted_model_cannot_be_saved() -> None:
 def test_a_step_that_is_not_understood_is_left_out_with_its_targets(
     wrong: dict[str, object], reason: str
 ) -> None:
-    row = saved()
+    row = save_document()
     models.Step.objects.filter(route=row, order=2).update(**wrong)
     snapshot = load_snapshot()
     assert [t.model.name for t in snapshot.routes["smart"].targets] == ["gpt-5", "gpt-5-mini"]

@@ -281,7 +281,7 @@ def test_a_lists_page_reads_no_body(django_assert_num_queries: Any) -> None:
     assert "blob" not in queries.captured_queries[0]["sql"]
 
 
-def used(key: ApiKey) -> float | None:
+def last_used_at(key: ApiKey) -> float | None:
     moment = ApiKey.objects.get(pk=key.pk).last_used_at
     return moment.timestamp() if moment else None
 
@@ -291,7 +291,7 @@ def test_the_last_use_of_a_key_is_noted_in_steps_of_an_hour() -> None:
     last_uses = []
     for later in (0, 60, 3700):
         store.write([entry(f"req_{later}", key_id=key.pk, started_at=STARTED + later)])
-        last_uses.append(used(key))
+        last_uses.append(last_used_at(key))
     assert last_uses == [STARTED, STARTED, STARTED + 3700]
 
 

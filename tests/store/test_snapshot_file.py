@@ -82,7 +82,7 @@ def _cut_off(path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None
     path.write_bytes(path.read_bytes()[:-50])
 
 
-def _gone(path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+def _remove_file(path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     path.unlink()
 
 
@@ -92,7 +92,7 @@ def _gone(path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
         (_of_another_version, "another version"),
         (_with_another_key, "another key"),
         (_cut_off, "another key"),
-        (_gone, "no registry"),
+        (_remove_file, "no registry"),
     ],
 )
 def test_an_unusable_snapshot_file_is_refused_with_the_reason(

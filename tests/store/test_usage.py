@@ -34,12 +34,12 @@ pytestmark = pytest.mark.django_db
 HOUR = STARTED - STARTED % 3600
 
 
-def tried(provider: str = "openai", model: str = "gpt-5", **values: Any) -> Attempt:
+def failed_attempt(provider: str = "openai", model: str = "gpt-5", **values: Any) -> Attempt:
     target = f"{provider}/{model}"
     return Attempt(target=target, provider=provider, model=model, dialect="openai_chat", **values)
 
 
-def answered(id: str = "req_1", **values: Any) -> LogRecord:
+def answered_record(id: str = "req_1", **values: Any) -> LogRecord:
     fields = {
         "provider": "openai",
         "model": "gpt-5",
@@ -50,7 +50,7 @@ def answered(id: str = "req_1", **values: Any) -> LogRecord:
         "cost_usd": Decimal("0.0000012345"),
         "first_token_ms": 400.0,
         "duration_ms": 2000.0,
-        "attempts": [tried()],
+        "attempts": [failed_attempt()],
     }
     return entry(id, **(fields | values))
 
@@ -66,7 +66,7 @@ def state() -> list[Any]:
 
 
 def test_a_batch_is_summed_by_hour_key_route_and_model() -> None:
-    store.write([answered(f"req_{n}") for n in range(3)])
+    store.write([answered_record(f"req_{n}") for n in range(3)])
     row = UsageHour.objects.get()
     assert row.hour.timestamp() == HOUR
     assert (row.key_id, row.key_prefix, row.route) == (7, "sk-dgm-mira", "fast")
@@ -75,23 +75,23 @@ def test_a_batch_is_summed_by_hour_key_route_and_model() -> None:
 
 
 def test_later_batches_add_to_the_same_row() -> None:
-    store.write([answered("req_1")])
-    store.write([answered("req_2", started_at=STARTED + 1)])
+    store.write([answered_record("req_1")])
+    store.write([answered_record("req_2", started_at=STARTED + 1)])
     assert UsageHour.objects.get().requests == 2
 
 
 def test_each_hour_has_its_own_usage_row() -> None:
-    store.write([answered("req_1"), answered("req_2", started_at=STARTED + 3600)])
+    store.write([answered_record("req_1"), answered_record("req_2", started_at=STARTED + 3600)])
     assert [row.requests for row in UsageHour.objects.order_by("hour")] == [1, 1]
 
 
 def test_costs_are_added_exactly() -> None:
-    store.write([answered(f"req_{n}", cost_usd=Decimal("0.1")) for n in range(10)])
+    store.write([answered_record(f"req_{n}", cost_usd=Decimal("0.1")) for n in range(10)])
     assert totals().cost == Decimal(1)
 
 
 def test_a_replayed_batch_is_not_counted_again() -> None:
-    batch = [answered(f"req_{n}") for n in range(5)]
+    batch = [answered_record(f"req_{n}") for n in range(5)]
     store.write(batch)
     before = state()
     store.write(batch)
@@ -100,41 +100,56 @@ def test_a_replayed_batch_is_not_counted_again() -> None:
 
 
 def test_the_new_rows_of_a_half_replayed_batch_are_counted() -> None:
-    store.write([answered("req_1")])
-    store.write([answered("req_1"), answered("req_2"), answered("req_2"), answered("req_3")])
+    store.write([answered_record("req_1")])
+    store.write(
+        [
+            answered_record("req_1"),
+            answered_record("req_2"),
+            answered_record("req_2"),
+            answered_record("req_3"),
+        ]
+    )
     assert totals().requests == RequestLog.objects.count() == 3
 
 
 def test_an_entry_twice_in_a_batch_counts_once() -> None:
-    store.write([answered("same"), answered("same"), answered("other")])
+    store.write([answered_record("same"), answered_record("same"), answered_record("other")])
     assert totals().requests == 2
 
 
 def test_an_invalid_row_does_not_affect_the_sums_of_others() -> None:
-    store.write([answered("before"), answered("poison", error="\ud800"), answered("after")])
+    store.write(
+        [
+            answered_record("before"),
+            answered_record("poison", error="\ud800"),
+            answered_record("after"),
+        ]
+    )
     assert totals().requests == 3
 
 
 def test_an_unstorable_row_is_not_counted(caplog: pytest.LogCaptureFixture) -> None:
-    store.write([answered("before"), answered("hopeless", adaptations=[object()])])
+    store.write([answered_record("before"), answered_record("hopeless", adaptations=[object()])])
     assert totals().requests == RequestLog.objects.count() == 1
 
 
 @pytest.mark.parametrize("tokens", [10**30, -5, 2**62], ids=["huge", "negative", "overflowing"])
 def test_an_absurd_count_does_not_affect_the_sum(tokens: int) -> None:
-    store.write([answered("absurd", input_tokens=tokens), answered("good", input_tokens=3)])
-    store.write([answered("later", input_tokens=4)])
+    store.write(
+        [answered_record("absurd", input_tokens=tokens), answered_record("good", input_tokens=3)]
+    )
+    store.write([answered_record("later", input_tokens=4)])
     assert (totals().requests, totals().input_tokens) == (3, 7)
 
 
 def test_an_absurd_cost_counts_as_unknown() -> None:
-    store.write([answered("absurd", cost_usd=Decimal("9e9")), answered("good")])
+    store.write([answered_record("absurd", cost_usd=Decimal("9e9")), answered_record("good")])
     assert (totals().priced_requests, totals().unpriced_requests) == (1, 1)
     assert totals().cost == Decimal("0.0000012345")
 
 
 def test_an_unknown_price_is_unknown_and_not_zero() -> None:
-    store.write([answered(cost_usd=None)])
+    store.write([answered_record(cost_usd=None)])
     assert (totals().unpriced_requests, totals().cost) == (1, None)
 
 
@@ -144,13 +159,13 @@ def test_a_request_that_failed_before_any_token_has_no_price_to_know() -> None:
 
 
 def test_a_client_disconnect_is_not_an_error() -> None:
-    store.write([answered(outcome="client_closed"), answered("req_2", outcome="cut")])
+    store.write([answered_record(outcome="client_closed"), answered_record("req_2", outcome="cut")])
     assert (totals().client_closed, totals().errors) == (1, 1)
 
 
 def test_a_try_that_failed_counts_against_its_own_target() -> None:
-    failed = tried("anthropic", "claude", error_kind="overloaded", status=529)
-    store.write([answered(attempts=[failed, tried(started_ms=300.0)])])
+    failed = failed_attempt("anthropic", "claude", error_kind="overloaded", status=529)
+    store.write([answered_record(attempts=[failed, failed_attempt(started_ms=300.0)])])
     assert TargetHour.objects.all().by_target() == {
         ("anthropic", "claude"): {"attempts": 1, "failures": 1, "successes": 0},
         ("openai", "gpt-5"): {"attempts": 1, "failures": 0, "successes": 1},
@@ -158,19 +173,27 @@ def test_a_try_that_failed_counts_against_its_own_target() -> None:
 
 
 def test_a_target_that_was_skipped_was_not_tried() -> None:
-    store.write([answered(attempts=[tried("anthropic", "claude", skipped="rests"), tried()])])
+    store.write(
+        [
+            answered_record(
+                attempts=[failed_attempt("anthropic", "claude", skipped="rests"), failed_attempt()]
+            )
+        ]
+    )
     assert ("anthropic", "claude") not in TargetHour.objects.all().by_target()
 
 
 def test_client_errors_are_not_target_errors() -> None:
-    wrong = tried(error_kind="invalid_request", status=400)
-    store.write([answered(outcome="error", attempts=[wrong])])
+    wrong = failed_attempt(error_kind="invalid_request", status=400)
+    store.write([answered_record(outcome="error", attempts=[wrong])])
     assert TargetHour.objects.get().failures == 0
 
 
 def test_the_first_token_is_timed_from_the_try_that_answered() -> None:
-    failed = tried("anthropic", "claude", error_kind="timeout")
-    store.write([answered(first_token_ms=900.0, attempts=[failed, tried(started_ms=500.0)])])
+    failed = failed_attempt("anthropic", "claude", error_kind="timeout")
+    store.write(
+        [answered_record(first_token_ms=900.0, attempts=[failed, failed_attempt(started_ms=500.0)])]
+    )
     histogram = LatencyHour.objects.of_measure("first_token").by_target()
     assert histogram == {("openai", "gpt-5"): {bucket_of(400.0): 1}}
 
@@ -178,10 +201,10 @@ def test_the_first_token_is_timed_from_the_try_that_answered() -> None:
 def test_spend_by_key_is_exact_and_leaves_out_what_has_no_key() -> None:
     store.write(
         [
-            answered("a", key_id=1, cost_usd=Decimal("0.25")),
-            answered("b", key_id=1, cost_usd=Decimal("0.125")),
-            answered("c", key_id=2, cost_usd=None),
-            answered("d", key_id=None, key_prefix="playground", cost_usd=Decimal(5)),
+            answered_record("a", key_id=1, cost_usd=Decimal("0.25")),
+            answered_record("b", key_id=1, cost_usd=Decimal("0.125")),
+            answered_record("c", key_id=2, cost_usd=None),
+            answered_record("d", key_id=None, key_prefix="playground", cost_usd=Decimal(5)),
         ]
     )
     spent = UsageHour.objects.in_range(None).spend_by_key()
@@ -191,7 +214,13 @@ def test_spend_by_key_is_exact_and_leaves_out_what_has_no_key() -> None:
 
 
 def test_sums_by_dimension_and_by_hour_agree() -> None:
-    store.write([answered("a"), answered("b", model="gpt-6"), answered("c", started_at=HOUR)])
+    store.write(
+        [
+            answered_record("a"),
+            answered_record("b", model="gpt-6"),
+            answered_record("c", started_at=HOUR),
+        ]
+    )
     rows = UsageHour.objects.all()
     assert {name: t.requests for name, t in rows.by("model").items()} == {
         ("openai", "gpt-5"): 2,
@@ -226,10 +255,10 @@ def test_every_time_has_a_bucket(ms: float) -> None:
 # Rebuilding
 
 
-def story() -> list[LogRecord]:
+def random_records() -> list[LogRecord]:
     draw, usage_rows = random.Random(3), []
     for n in range(200):
-        failed = [tried("anthropic", "claude", error_kind="timeout")] if n % 7 == 0 else []
+        failed = [failed_attempt("anthropic", "claude", error_kind="timeout")] if n % 7 == 0 else []
         values: dict[str, Any] = {
             "started_at": HOUR + n * 97.5,
             "model": draw.choice(["gpt-5", "gpt-6"]),
@@ -237,14 +266,14 @@ def story() -> list[LogRecord]:
             "cost_usd": draw.choice([None, Decimal("0.0012345678")]),
             "outcome": draw.choice(["ok", "ok", "error", "cut", "client_closed"]),
             "first_token_ms": draw.uniform(20, 3000),
-            "attempts": [*failed, tried(started_ms=5.0)],
+            "attempts": [*failed, failed_attempt(started_ms=5.0)],
         }
-        usage_rows.append(answered(f"req_{n}", **values))
+        usage_rows.append(answered_record(f"req_{n}", **values))
     return usage_rows
 
 
 def test_a_rebuild_equals_the_writers_sums_and_is_idempotent() -> None:
-    store.write(story())
+    store.write(random_records())
     written = state()
     UsageHour.objects.all().delete()
     TargetHour.objects.all().update(attempts=99)
@@ -254,14 +283,14 @@ def test_a_rebuild_equals_the_writers_sums_and_is_idempotent() -> None:
 
 
 def test_a_health_check_counts_for_its_target_but_not_as_request_or_latency() -> None:
-    store.write([answered(), answered("check_1", key_id=0, key_prefix="check")])
+    store.write([answered_record(), answered_record("check_1", key_id=0, key_prefix="check")])
     assert (totals().requests, totals().output_tokens) == (1, 40)
     assert TargetHour.objects.get().attempts == 2
     assert sum(LatencyHour.objects.of_measure("first_token").histogram().values()) == 1
 
 
 def test_a_rebuild_misses_checks_too_where_they_were_pruned() -> None:
-    store.write([answered("check_1", key_id=0, key_prefix="check"), answered()])
+    store.write([answered_record("check_1", key_id=0, key_prefix="check"), answered_record()])
     written = state()
     RequestLog.objects.filter(key_prefix="check").delete()
     assert usage.rebuild()[1] == 1, "the hour is kept as it is"
@@ -269,7 +298,7 @@ def test_a_rebuild_misses_checks_too_where_they_were_pruned() -> None:
 
 
 def test_a_rebuild_keeps_the_hours_whose_rows_were_pruned() -> None:
-    store.write(story())
+    store.write(random_records())
     written = state()
     cut = dt.datetime.fromtimestamp(HOUR + 1.5 * 3600, dt.UTC)
     assert RequestLog.objects.prune(cut)
@@ -278,7 +307,7 @@ def test_a_rebuild_keeps_the_hours_whose_rows_were_pruned() -> None:
 
 
 def test_the_command_prints_its_result() -> None:
-    store.write([answered()])
+    store.write([answered_record()])
     UsageHour.objects.all().delete()
     out = StringIO()
     call_command("rollup", stdout=out)
@@ -299,7 +328,7 @@ def test_concurrent_writers_and_a_rebuild_lose_no_rows() -> None:
     def work(number: int) -> None:
         try:
             for n in range(8):
-                store.write([answered(f"req_{number}_{n}_{i}") for i in range(20)])
+                store.write([answered_record(f"req_{number}_{n}_{i}") for i in range(20)])
                 if number == 0:
                     usage._rebuild_hour(dt.datetime.fromtimestamp(HOUR, dt.UTC))
         except BaseException as error:

@@ -126,7 +126,7 @@ async def test_spans_are_sampled_by_ratio_and_parent(
     parent_flag: str | None,
     exported: bool,
 ) -> None:
-    contexts = counted(trace, "TraceContext", monkeypatch)
+    contexts = count_constructions(trace, "TraceContext", monkeypatch)
     headers = {"tracestate": "vendor=1"}
     if parent_flag:
         headers["traceparent"] = f"00-{PARENT}-{parent_flag}"
@@ -146,7 +146,7 @@ async def test_spans_are_sampled_by_ratio_and_parent(
         assert sent["tracestate"] == "vendor=1"
 
 
-def counted(target: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def count_constructions(target: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Replaces a constructor by itself with a count: the list grows by one for each call."""
     names: list[str] = []
     construct = getattr(target, name)
@@ -165,8 +165,8 @@ async def test_unsampled_requests_build_no_spans(
 ) -> None:
     """The share is decided by the trace id alone; metrics have every request."""
     requests = 20
-    sdk_spans = counted(spans, "ReadableSpan", monkeypatch)
-    contexts = counted(trace, "TraceContext", monkeypatch)
+    sdk_spans = count_constructions(spans, "ReadableSpan", monkeypatch)
+    contexts = count_constructions(trace, "TraceContext", monkeypatch)
     monkeypatch.setattr(random, "getrandbits", random.Random(7).getrandbits)
     registry = snapshot(route("r", provider("one")))
     start = lambda: telemetry(ratio=ratio, metrics=True)  # noqa: E731

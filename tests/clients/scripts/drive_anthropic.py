@@ -13,7 +13,7 @@ TOOLS: Any = [{"name": TOOL, "description": TOOL_WORDS, "input_schema": CITY}]
 
 def text(model: str) -> str:
     """A whole answer."""
-    return words(client.messages.create(model=model, max_tokens=100, messages=[user(HELLO)]))
+    return message_text(client.messages.create(model=model, max_tokens=100, messages=[user(HELLO)]))
 
 
 def stream(model: str) -> list[str]:
@@ -40,7 +40,7 @@ def user(content: Any) -> Any:
     return {"role": "user", "content": content}
 
 
-def words(message: Any) -> str:
+def message_text(message: Any) -> str:
     """The text of an answer."""
     return "".join(block.text for block in message.content if block.type == "text")
 
@@ -55,7 +55,7 @@ def turn(model: str, history: list[Any], prompt: str, more: dict[str, Any]) -> s
         history.append({"role": "assistant", "content": message.content})
         calls = [block for block in message.content if block.type == "tool_use"]
         if not calls:
-            return words(message)
+            return message_text(message)
         results = [
             {"type": "tool_result", "tool_use_id": call.id, "content": weather(**call.input)}
             for call in calls

@@ -28,7 +28,7 @@ THINKING = {"thinking": {"type": "enabled", "budget_tokens": 2048}}
 def text(model: str) -> str:
     """A whole answer."""
     answer = client.converse(modelId=model, messages=[user({"text": HELLO})])
-    return words(answer["output"]["message"])
+    return message_text(answer["output"]["message"])
 
 
 def stream(model: str) -> list[str]:
@@ -55,7 +55,7 @@ def user(*blocks: dict[str, Any]) -> dict[str, Any]:
     return {"role": "user", "content": list(blocks)}
 
 
-def words(message: dict[str, Any]) -> str:
+def message_text(message: dict[str, Any]) -> str:
     """The text of a message."""
     return "".join(block.get("text", "") for block in message["content"])
 
@@ -69,7 +69,7 @@ def turn(model: str, history: list[Any], prompt: str, more: dict[str, Any]) -> s
         history.append(message)
         calls = [block["toolUse"] for block in message["content"] if "toolUse" in block]
         if not calls:
-            return words(message)
+            return message_text(message)
         history.append(user(*[result(call) for call in calls]))
     raise RuntimeError("the tools are called without end")
 

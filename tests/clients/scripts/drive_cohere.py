@@ -15,7 +15,7 @@ TOOLS: Any = [{"type": "function", "function": FUNCTION}]
 
 def text(model: str) -> str:
     """A whole answer."""
-    return words(client.chat(model=model, messages=[user(HELLO)]).message)
+    return message_text(client.chat(model=model, messages=[user(HELLO)]).message)
 
 
 def stream(model: str) -> list[str]:
@@ -46,7 +46,7 @@ def user(content: str) -> dict[str, Any]:
     return {"role": "user", "content": content}
 
 
-def words(message: Any) -> str:
+def message_text(message: Any) -> str:
     """The text of a message."""
     return "".join(item.text for item in message.content or [] if item.type == "text")
 
@@ -58,7 +58,7 @@ def turn(model: str, history: list[Any], prompt: str, **more: Any) -> str:
         message = client.chat(model=model, messages=history, tools=TOOLS, **more).message
         history.append(message)
         if not message.tool_calls:
-            return words(message)
+            return message_text(message)
         for call in message.tool_calls:
             sent_weather = weather(**json.loads(call.function.arguments))
             history.append({"role": "tool", "tool_call_id": call.id, "content": sent_weather})

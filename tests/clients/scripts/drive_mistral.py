@@ -15,7 +15,9 @@ TOOLS: Any = [{"type": "function", "function": FUNCTION}]
 
 def text(model: str) -> str:
     """A whole answer."""
-    return words(client.chat.complete(model=model, messages=[user(HELLO)]).choices[0].message)
+    return message_text(
+        client.chat.complete(model=model, messages=[user(HELLO)]).choices[0].message
+    )
 
 
 def stream(model: str) -> list[str]:
@@ -47,7 +49,7 @@ def user(content: str) -> Any:
     return {"role": "user", "content": content}
 
 
-def words(message: Any) -> str:
+def message_text(message: Any) -> str:
     """The text of an answer."""
     assert isinstance(message.content, str)
     return message.content
@@ -61,7 +63,7 @@ def turn(model: str, history: list[Any], prompt: str, more: dict[str, Any]) -> s
         message = completion.choices[0].message
         history.append(message)
         if not message.tool_calls:
-            return words(message)
+            return message_text(message)
         for call in message.tool_calls:
             sent_weather = weather(**json.loads(call.function.arguments))
             result = {"role": "tool", "name": call.function.name, "content": sent_weather}

@@ -48,7 +48,7 @@ def text(words: str = "hi", **fields: Any) -> dict[str, Any]:
     return {"type": "text", "text": words, **fields}
 
 
-def use(call_id: str = "c1", name: str = "f", **fields: Any) -> dict[str, Any]:
+def tool_use_block(call_id: str = "c1", name: str = "f", **fields: Any) -> dict[str, Any]:
     """A tool_use block."""
     return {"type": "tool_use", "id": call_id, "name": name, "input": {}, **fields}
 
@@ -104,7 +104,7 @@ def reported_fields(report: tuple[Adaptation, ...] | list[Adaptation]) -> list[t
     return [(item.path, item.action) for item in report]
 
 
-def lost(rendered: RenderedRequest) -> list[tuple[str, str]]:
+def losses_of(rendered: RenderedRequest) -> list[tuple[str, str]]:
     """What was reported but for the limit that every request without one gets."""
     return [
         item for item in reported_fields(rendered.report) if item != ("max_tokens", "defaulted")
@@ -121,7 +121,7 @@ def start(**message: Any) -> Frame:
     return frame("message_start", message={"id": "msg_u", "model": "m", "content": [], **message})
 
 
-def begun(index: int = 0, **block: Any) -> Frame:
+def block_start_frame(index: int = 0, **block: Any) -> Frame:
     """A block's first frame; a text block unless told otherwise."""
     input_block = block or {"type": "text", "text": ""}
     return frame("content_block_start", index=index, content_block=input_block)
@@ -170,7 +170,7 @@ def exchange(**fields: Any) -> ResponseContext:
     return ResponseContext(**{"id": "1", "created": 1_700_000_000, "model": "gw-x", **fields})
 
 
-def printed(stream: list[Event], **fields: Any) -> bytes:
+def rendered_bytes(stream: list[Event], **fields: Any) -> bytes:
     """The bytes a client gets for these events."""
     renderer = DIALECT.client.stream_renderer(exchange(**fields))
     return b"".join(renderer.feed(event) for event in stream)
@@ -184,5 +184,5 @@ def frames_of(data: bytes) -> list[Frame]:
 
 def rendered_frames(stream: list[Event], **fields: Any) -> list[tuple[str, Any]]:
     """The names and JSON of the frames a client gets for these events."""
-    frames = frames_of(printed(stream, **fields))
+    frames = frames_of(rendered_bytes(stream, **fields))
     return [(item.event, json.loads(item.data)) for item in frames]

@@ -12,7 +12,7 @@ from gateway.dialects import DIALECTS
 from gateway.dialects.anthropic_messages import DIALECT
 
 
-def understood(status: int, body: Any, **headers: str) -> Error:
+def parse_error_response(status: int, body: Any, **headers: str) -> Error:
     """What an upstream's refusal means; `_` in a header's name stands for `-`."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -74,7 +74,7 @@ def refusal(kind: str, message: str = "m") -> dict[str, Any]:
     ids=str,
 )
 def test_an_error_response_is_classified(status: int, body: Any, kind: str):
-    error = understood(status, body)
+    error = parse_error_response(status, body)
     assert error.kind == kind
     assert error.message
 
@@ -84,10 +84,13 @@ def test_the_details_of_an_error_reach_clients_of_the_same_dialect():
     details = {"error_code": "image_dimensions_too_large", "max_side_length_pixels": 8000}
     body = refusal("invalid_request_error")
     body["error"]["details"] = details
-    error = understood(400, body)
+    error = parse_error_response(400, body)
     assert (error.kind, error.code) == ("invalid_request", "image_dimensions_too_large")
     assert DIALECT.client.render_error(error, "r").body["error"]["details"] == details
-    assert "details" not in DIALECT.client.render_error(understood(400, {}), "r").body["error"]
+    assert (
+        "details"
+        not in DIALECT.client.render_error(parse_error_response(400, {}), "r").body["error"]
+    )
     for name in ("openai_chat", "openai_responses", "gemini", "ollama"):
         rendered = DIALECTS[name].client.render_error(error, "r").body
         assert "max_side_length_pixels" not in json.dumps(rendered)
@@ -107,7 +110,7 @@ def test_a_spend_limit_is_recognized_by_its_code(
 ):
     body = refusal(error_type)
     body["error"]["details"] = {"error_code": error_code}
-    assert understood(status, body).kind == kind
+    assert parse_error_response(status, body).kind == kind
 
 
 @pytest.mark.parametrize(
@@ -148,11 +151,13 @@ def test_a_spend_limit_is_recognized_by_its_code(
     ids=str,
 )
 def test_retry_after_is_parsed(headers: dict[str, str], seconds: int | None):
-    assert understood(529, refusal("overloaded_error"), **headers).retry_after_s == seconds
+    assert (
+        parse_error_response(529, refusal("overloaded_error"), **headers).retry_after_s == seconds
+    )
 
 
 def test_an_upstream_errors_message_id_and_retry_advice_are_parsed():
-    error = understood(
+    error = parse_error_response(
         529, refusal("overloaded_error", "Overloaded"), request_id="req_1", x_should_retry="false"
     )
     assert error == Error(
@@ -180,11 +185,11 @@ def test_an_upstream_errors_message_id_and_retry_advice_are_parsed():
     ids=str,
 )
 def test_the_message_is_parsed_from_any_shape(body: Any, message: str):
-    assert understood(500, body).message == message
+    assert parse_error_response(500, body).message == message
 
 
 def test_a_long_error_message_is_truncated():
-    assert len(understood(500, {"message": "x" * 9999}).message) == 2000
+    assert len(parse_error_response(500, {"message": "x" * 9999}).message) == 2000
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,12 @@ from gateway.canon.response import Finish, Usage
 from gateway.canon.signature import unwrap_signature
 from gateway.dialects.anthropic_messages import DIALECT
 from gateway.providers.capabilities import traits_for
-from tests.dialects.anthropic_messages.make import PNG, lost, rendered_frames, reported_fields
+from tests.dialects.anthropic_messages.make import (
+    PNG,
+    losses_of,
+    rendered_frames,
+    reported_fields,
+)
 
 CASES = Path(__file__).parents[1] / "cases"
 
@@ -146,10 +151,10 @@ def test_a_golden_request_is_rendered(number: str, request_: Request):
     assert rendered.body == expected["body"]
     reported = [(row["field"], row["action"]) for row in expected["report"]]
     assert sorted(reported_fields(rendered.report)) == sorted(reported)
-    assert lost(rendered)
+    assert losses_of(rendered)
 
 
-def thought(words: str, state: Signature) -> tuple[Event, ...]:
+def reasoning_events(words: str, state: Signature) -> tuple[Event, ...]:
     """The events of a thought."""
     said_words = (Delta(words),) if words else ()
     return (BlockStart(kind="reasoning"), *said_words, SignatureDelta(state), BlockEnd())
@@ -174,7 +179,7 @@ DEEPSEEK = (
     End(Finish(reason="stop")),
 )
 GEMINI = (
-    *thought(
+    *reasoning_events(
         "plan",
         Signature(
             provider="gemini", model="gemini-3.8-flash", kind="thoughtSignature@0", value="U0lH"
@@ -186,13 +191,13 @@ GEMINI = (
     End(Finish(reason="tool")),
 )
 OLLAMA_STREAM = (
-    *thought("hm", Signature(provider="ollama", model="qwen3", kind="text")),
+    *reasoning_events("hm", Signature(provider="ollama", model="qwen3", kind="text")),
     *call("call_g1_0", "f", '{"a":1}'),
     UsageUpdate(Usage(input=26, output=9)),
     End(Finish(reason="tool")),
 )
 RESPONSES = (
-    *thought(
+    *reasoning_events(
         "",
         Signature(
             provider="openai_responses",

@@ -35,7 +35,7 @@ from gateway.dialects.anthropic_messages import DIALECT
 from gateway.dialects.anthropic_messages.context import SEARCH_RESULT_MEDIA_TYPE
 from gateway.dialects.base import RenderedRequest
 from gateway.framing.sse import Decoder
-from tests.dialects.anthropic_messages.make import PDF, PNG, exchange, printed, traits
+from tests.dialects.anthropic_messages.make import PDF, PNG, exchange, rendered_bytes, traits
 from tests.stream_grammar import check_stream
 
 NAME = "anthropic_messages"
@@ -220,7 +220,7 @@ def _unsigned(parts: tuple[Part, ...]) -> tuple[Part, ...]:
     )
 
 
-def _plain(request: Request) -> Request:
+def _comparable_request(request: Request) -> Request:
     turns = tuple(replace(turn, parts=_unsigned(turn.parts)) for turn in request.turns)
     plain: Request = without_paths(request)
     # The version and the beta of files depend on what is sent; they have their own tests.
@@ -231,7 +231,9 @@ def _plain(request: Request) -> Request:
 def test_a_rendered_request_parses_to_the_same_request(request: Request):
     rendered = DIALECT.provider.render_request(request, ABLE)
     assert rendered.report == ()
-    assert _plain(DIALECT.client.parse_request(rendered.body, rendered.headers)) == _plain(request)
+    assert _comparable_request(
+        DIALECT.client.parse_request(rendered.body, rendered.headers)
+    ) == _comparable_request(request)
 
 
 # --- answers -----------------------------------------------------------------------------
@@ -304,7 +306,7 @@ def test_a_rendered_response_parses_to_the_same_response(response: Response):
 def test_a_stream_parses_to_the_same_response_however_split(
     response: Response, data: st.DataObject
 ):
-    out = printed(_split(unfold_response(response), data))
+    out = rendered_bytes(_split(unfold_response(response), data))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(out)), max_size=6)))
     decoder = Decoder()
     parser = DIALECT.provider.stream_parser(ABLE, FREE)

@@ -34,7 +34,7 @@ from tests.dialects.anthropic_messages.make import (
     result,
     text,
     tool,
-    use,
+    tool_use_block,
     user,
 )
 
@@ -73,7 +73,7 @@ def test_fields_without_canonical_place_are_stored_by_path():
             container=None,
             output_config={"effort": "low", "task_budget": {"total": 5}},
             metadata={"user_id": "u", "team": "t"},
-            messages=[user(text(weight=3)), assistant(use(caller={"type": "code"}))],
+            messages=[user(text(weight=3)), assistant(tool_use_block(caller={"type": "code"}))],
         )
     )
     assert request.extra == {
@@ -88,7 +88,9 @@ def test_fields_without_canonical_place_are_stored_by_path():
 
 
 def test_the_direct_caller_of_a_call_is_not_reported():
-    assert parse(request_body(USER, assistant(use(caller={"type": "direct"})))).extra == {}
+    assert (
+        parse(request_body(USER, assistant(tool_use_block(caller={"type": "direct"})))).extra == {}
+    )
 
 
 # --- blocks ----------------------------------------------------------------------------
@@ -241,7 +243,7 @@ def test_calls_and_results_are_read_with_their_nested_places():
     request = parse(
         request_body(
             USER,
-            assistant(use(input={"a": 1}, cache_control={"type": "ephemeral"})),
+            assistant(tool_use_block(input={"a": 1}, cache_control={"type": "ephemeral"})),
             user(result(content=[text("x")], is_error=False), result("c2", "")),
         )
     )
@@ -478,8 +480,8 @@ def test_a_token_count_request_needs_no_max_tokens():
         ),
         (request_body(user(result(content=7))), "messages[0].content[0].content"),
         (request_body(user(result(is_error="no"))), "messages[0].content[0].is_error"),
-        (request_body(USER, assistant(use(input="{}"))), "messages[1].content[0].input"),
-        (request_body(USER, assistant(use(name=None))), "messages[1].content[0].name"),
+        (request_body(USER, assistant(tool_use_block(input="{}"))), "messages[1].content[0].input"),
+        (request_body(USER, assistant(tool_use_block(name=None))), "messages[1].content[0].name"),
         (request_body(user(text(cache_control="yes"))), "messages[0].content[0].cache_control"),
         (body(system=5), "system"),
         (body(system=[{"type": "image", "source": {}}]), "system[0].type"),

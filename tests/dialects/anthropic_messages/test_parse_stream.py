@@ -28,7 +28,7 @@ from gateway.framing.sse import Frame
 from tests.dialects.anthropic_messages.make import (
     OVER,
     answer,
-    begun,
+    block_start_frame,
     delta,
     ending,
     events,
@@ -51,7 +51,9 @@ def failure(*frames: Frame) -> str:
 
 
 def test_a_stream_is_parsed_incrementally():
-    streamed_events = events(start(), begun(), more("a"), more("b"), stopped(), ending(), OVER)
+    streamed_events = events(
+        start(), block_start_frame(), more("a"), more("b"), stopped(), ending(), OVER
+    )
     assert [type(event).__name__ for event in streamed_events] == [
         "Start",
         "BlockStart",
@@ -66,7 +68,7 @@ def test_a_stream_is_parsed_incrementally():
 def test_deltas_are_given_out_one_by_one():
     parser = DIALECT.provider.stream_parser(traits(), None)
     parser.feed(start())
-    parser.feed(begun())
+    parser.feed(block_start_frame())
     assert parser.feed(more("a")) == [Delta("a")]
     assert parser.feed(delta(type="text_delta", text="")) == []
 
@@ -109,11 +111,11 @@ def test_without_any_usage_nothing_is_counted():
 def test_reasoning_gets_a_signature_with_its_origin_at_the_end():
     response = answer(
         start(),
-        begun(type="thinking", thinking="", signature=""),
+        block_start_frame(type="thinking", thinking="", signature=""),
         delta(type="thinking_delta", thinking="hm"),
         delta(type="signature_delta", signature="S"),
         stopped(),
-        begun(1, type="redacted_thinking", data="D"),
+        block_start_frame(1, type="redacted_thinking", data="D"),
         stopped(1),
         ending(),
         OVER,
@@ -128,7 +130,7 @@ def test_reasoning_gets_a_signature_with_its_origin_at_the_end():
 
 
 def test_reasoning_without_a_known_origin_names_the_streams_model():
-    frames = (start(), begun(type="thinking", thinking="t"), stopped(), ending(), OVER)
+    frames = (start(), block_start_frame(type="thinking", thinking="t"), stopped(), ending(), OVER)
     signed = next(e for e in events(*frames, model="") if isinstance(e, SignatureDelta))
     assert signed.signature.model == "m"
 
@@ -136,17 +138,21 @@ def test_reasoning_without_a_known_origin_names_the_streams_model():
 @pytest.mark.parametrize(
     "frames",
     [
-        (begun(**TOOL), delta(type="input_json_delta", partial_json='{"a":1}'), stopped()),
         (
-            begun(**TOOL),
+            block_start_frame(**TOOL),
+            delta(type="input_json_delta", partial_json='{"a":1}'),
+            stopped(),
+        ),
+        (
+            block_start_frame(**TOOL),
             delta(type="input_json_delta", partial_json=""),
             delta(type="input_json_delta", partial_json='{"a"'),
             delta(type="input_json_delta", partial_json=":1}"),
             stopped(),
         ),
-        (begun(**{**TOOL, "input": {"a": 1}}), stopped()),
+        (block_start_frame(**{**TOOL, "input": {"a": 1}}), stopped()),
         (
-            begun(**{**TOOL, "input": {"a": 1}}),
+            block_start_frame(**{**TOOL, "input": {"a": 1}}),
             delta(type="input_json_delta", partial_json='{"a":1}'),
             stopped(),
         ),
@@ -160,13 +166,13 @@ def test_the_input_of_a_tool_is_read(frames: tuple[Frame, ...]):
 
 
 def test_a_tool_without_input_has_no_arguments():
-    response = answer(start(), begun(**TOOL), stopped(), ending("tool_use"), OVER)
+    response = answer(start(), block_start_frame(**TOOL), stopped(), ending("tool_use"), OVER)
     assert response.parts == (ToolCall(id="c1", name="f", arguments={}),)
 
 
 def test_tool_names_are_restored_for_the_client():
     rendered = RenderedRequest(body={}, client_names={"f": "a.b"})
-    frames = (start(), begun(**TOOL), stopped(), ending("tool_use"), OVER)
+    frames = (start(), block_start_frame(**TOOL), stopped(), ending("tool_use"), OVER)
     (call,) = answer(*frames, rendered=rendered).parts
     assert isinstance(call, ToolCall)
     assert call.name == "a.b"
@@ -179,7 +185,7 @@ def test_tool_names_are_restored_for_the_client():
 def test_a_free_text_tool_gets_its_text_back(sent: str, raw: str):
     rendered = RenderedRequest(body={}, custom_tools=frozenset({"f"}))
     pieces = [delta(type="input_json_delta", partial_json=piece) for piece in sent]
-    frames = (start(), begun(**TOOL), *pieces, stopped(), ending("tool_use"), OVER)
+    frames = (start(), block_start_frame(**TOOL), *pieces, stopped(), ending("tool_use"), OVER)
     assert answer(*frames, rendered=rendered).parts == (
         ToolCall(id="c1", name="f", raw=raw, custom=True),
     )
@@ -189,7 +195,7 @@ def test_citations_belong_to_their_text():
     cited = {"type": "char_location", "cited_text": "q", "document_title": "t"}
     response = answer(
         start(),
-        begun(),
+        block_start_frame(),
         more("a"),
         delta(type="citations_delta", citation=cited),
         stopped(),
@@ -206,10 +212,10 @@ def test_blocks_of_a_server_tool_are_preserved():
     fields = {"type": "web_search_tool_result", "tool_use_id": "s", "content": []}
     response = answer(
         start(),
-        begun(**use),
+        block_start_frame(**use),
         delta(type="input_json_delta", partial_json='{"query":"x"}'),
         stopped(),
-        begun(1, **fields),
+        block_start_frame(1, **fields),
         stopped(1),
         ending(),
         OVER,
@@ -250,7 +256,7 @@ def test_the_stop_reason_is_parsed(delta_fields: dict[str, Any], expected: Finis
 
 
 def test_a_call_without_the_tool_use_stop_reason_ends_for_tools():
-    response = answer(start(), begun(**TOOL), stopped(), ending("end_turn"), OVER)
+    response = answer(start(), block_start_frame(**TOOL), stopped(), ending("end_turn"), OVER)
     assert response.finish.reason == "tool"
 
 
@@ -260,12 +266,12 @@ def test_a_call_without_the_tool_use_stop_reason_ends_for_tools():
 def test_interleaved_blocks_are_serialized():
     response = answer(
         start(),
-        begun(0, **TOOL),
-        begun(1, **{**TOOL, "id": "c2"}),
+        block_start_frame(0, **TOOL),
+        block_start_frame(1, **{**TOOL, "id": "c2"}),
         delta(1, type="input_json_delta", partial_json='{"b":'),
         delta(0, type="input_json_delta", partial_json='{"a":'),
         delta(1, type="input_json_delta", partial_json="2}"),
-        begun(2),
+        block_start_frame(2),
         stopped(1),
         more("text", 2),
         delta(0, type="input_json_delta", partial_json="1}"),
@@ -283,7 +289,7 @@ def test_interleaved_blocks_are_serialized():
 
 def test_a_buffered_block_streams_once_the_previous_one_ends():
     parser = DIALECT.provider.stream_parser(traits(), None)
-    for item in (start(), begun(0), begun(1), more("b", 1)):
+    for item in (start(), block_start_frame(0), block_start_frame(1), more("b", 1)):
         parser.feed(item)
     assert parser.feed(more("a", 0)) == [Delta("a")]
     assert parser.feed(stopped(0)) == [BlockEnd(), BlockStart(kind="text"), Delta("b")]
@@ -294,13 +300,13 @@ def test_a_buffered_block_streams_once_the_previous_one_ends():
     "frames",
     [
         (start(), more("a"), stopped(), ending(), OVER),
-        (begun(), more("a"), stopped(), ending(), OVER),
-        (start(), begun(), more("a"), ending(), OVER),
-        (start(), begun(), more("a"), stopped(), ending()),
-        (start(), begun(), more("a"), ending()),
-        (start(), begun(), more("a"), stopped(), OVER),
-        (start(), begun(type="text", text="a"), stopped(), ending(), OVER),
-        (start(), begun(), delta(text="a"), stopped(), ending(), OVER),
+        (block_start_frame(), more("a"), stopped(), ending(), OVER),
+        (start(), block_start_frame(), more("a"), ending(), OVER),
+        (start(), block_start_frame(), more("a"), stopped(), ending()),
+        (start(), block_start_frame(), more("a"), ending()),
+        (start(), block_start_frame(), more("a"), stopped(), OVER),
+        (start(), block_start_frame(type="text", text="a"), stopped(), ending(), OVER),
+        (start(), block_start_frame(), delta(text="a"), stopped(), ending(), OVER),
         (
             start(),
             frame("content_block_start", content_block={"type": "text"}),
@@ -309,13 +315,13 @@ def test_a_buffered_block_streams_once_the_previous_one_ends():
             ending(),
             OVER,
         ),
-        (start(), begun(), more("a"), stopped(), ending(), OVER, more("b"), OVER),
-        (start(), start(), begun(), more("a"), stopped(), stopped(), ending(), OVER),
+        (start(), block_start_frame(), more("a"), stopped(), ending(), OVER, more("b"), OVER),
+        (start(), start(), block_start_frame(), more("a"), stopped(), stopped(), ending(), OVER),
         (
             start(),
             frame("ping"),
             frame("of_next_year", x=1),
-            begun(),
+            block_start_frame(),
             more("a"),
             delta(type="of_next_year", words="b"),
             Frame("", b'{"type":"content_block_stop","index":0}'),
@@ -346,7 +352,7 @@ def test_minor_grammar_errors_of_a_server_are_tolerated(frames: tuple[Frame, ...
 def test_a_different_content_kind_begins_a_new_block():
     response = answer(
         start(),
-        begun(type="thinking", thinking=""),
+        block_start_frame(type="thinking", thinking=""),
         delta(type="thinking_delta", thinking="hm"),
         more("a"),
         stopped(),
@@ -361,9 +367,9 @@ def test_a_different_content_kind_begins_a_new_block():
     [
         (),
         (start(),),
-        (start(), begun(), more("a")),
-        (start(), begun(), more("a"), stopped()),
-        (start(), begun(), more("a"), stopped(), ending(None)),
+        (start(), block_start_frame(), more("a")),
+        (start(), block_start_frame(), more("a"), stopped()),
+        (start(), block_start_frame(), more("a"), stopped(), ending(None)),
     ],
     ids=["nothing", "a start", "an open block", "a closed block", "no reason"],
 )
@@ -399,7 +405,10 @@ def test_a_cut_stream_ends_in_an_error(frames: tuple[Frame, ...]):
     ],
 )
 def test_invalid_json_in_a_stream_ends_in_an_error(last: Frame):
-    assert failure(start(), begun(), more("a"), last, stopped(), ending(), OVER) == "upstream_error"
+    assert (
+        failure(start(), block_start_frame(), more("a"), last, stopped(), ending(), OVER)
+        == "upstream_error"
+    )
 
 
 @pytest.mark.parametrize(
@@ -417,7 +426,10 @@ def test_invalid_json_in_a_stream_ends_in_an_error(last: Frame):
     ids=str,
 )
 def test_an_error_event_ends_the_stream(error: Any, kind: str):
-    assert failure(start(), begun(), more("a"), frame("error", error=error), ending()) == kind
+    assert (
+        failure(start(), block_start_frame(), more("a"), frame("error", error=error), ending())
+        == kind
+    )
 
 
 def test_an_error_in_another_providers_shape_ends_the_stream_too():
@@ -511,9 +523,9 @@ fuzzed = st.one_of(
 sane = st.sampled_from(
     [
         start(),
-        begun(0),
-        begun(1, **TOOL),
-        begun(2, type="thinking", thinking=""),
+        block_start_frame(0),
+        block_start_frame(1, **TOOL),
+        block_start_frame(2, type="thinking", thinking=""),
         more("a", 0),
         more("b", 1),
         delta(1, type="input_json_delta", partial_json="{}"),
@@ -528,7 +540,7 @@ sane = st.sampled_from(
 )
 
 
-def read(frames: list[Frame], rendered: RenderedRequest | None) -> list[Event]:
+def parse_events(frames: list[Frame], rendered: RenderedRequest | None) -> list[Event]:
     """All events of a stream; checks that a Start comes first."""
     parser = DIALECT.provider.stream_parser(traits(), rendered)
     out = [event for item in frames for event in parser.feed(item)]
@@ -538,7 +550,7 @@ def read(frames: list[Frame], rendered: RenderedRequest | None) -> list[Event]:
 @given(st.lists(fuzzed | sane, max_size=8), st.booleans())
 def test_any_frames_make_a_well_formed_stream(frames: list[Frame], custom: bool):
     rendered = RenderedRequest(body={}, custom_tools=frozenset({"f"})) if custom else None
-    response = read(frames, rendered)
+    response = parse_events(frames, rendered)
     check_stream(response)
     assert isinstance(response[-1], End | Failed)
     assert isinstance(response[0], Start | Failed)
@@ -546,7 +558,7 @@ def test_any_frames_make_a_well_formed_stream(frames: list[Frame], custom: bool)
 
 @given(st.lists(sane, max_size=14))
 def test_frames_in_any_order_make_a_well_formed_stream(frames: list[Frame]):
-    check_stream(read(frames, None))
+    check_stream(parse_events(frames, None))
 
 
 @given(junk | blocks | st.fixed_dictionaries({"content": st.lists(blocks | junk, max_size=3)}))

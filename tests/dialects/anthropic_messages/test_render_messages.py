@@ -30,13 +30,13 @@ from tests.dialects.anthropic_messages.make import (
     USER_TURN,
     assistant,
     client_request,
-    lost,
+    losses_of,
     render,
     request_body,
     result,
     text,
     tool,
-    use,
+    tool_use_block,
     user,
 )
 
@@ -51,7 +51,7 @@ def turns(*parts: tuple[str, tuple[Part, ...]]) -> tuple[Turn, ...]:
     )
 
 
-def words(*said_words: str) -> tuple[Text, ...]:
+def text_parts(*said_words: str) -> tuple[Text, ...]:
     """Texts."""
     return tuple(Text(text=word, path="t") for word in said_words)
 
@@ -76,7 +76,7 @@ def test_results_come_first_after_the_turn_with_their_calls():
     rendered = render(
         request_body(
             USER,
-            assistant(use("a"), use("b")),
+            assistant(tool_use_block("a"), tool_use_block("b")),
             user(text("by the way"), result("b"), result("a")),
             tools=[tool()],
         )
@@ -86,20 +86,20 @@ def test_results_come_first_after_the_turn_with_their_calls():
 
 
 def test_a_call_without_a_result_gets_a_placeholder_result():
-    rendered = render(request_body(USER, assistant(use()), USER, tools=[tool()]))
+    rendered = render(request_body(USER, assistant(tool_use_block()), USER, tools=[tool()]))
     first = rendered.body["messages"][2]["content"][0]
     assert (first["tool_use_id"], first["is_error"]) == ("c1", True)
-    assert lost(rendered) == [("messages[1].content[0]", "approximated")]
+    assert losses_of(rendered) == [("messages[1].content[0]", "approximated")]
 
 
 def test_a_leading_assistant_turn_gets_a_placeholder_before_it():
     rendered = render(request_body(assistant(text("hello")), USER))
     assert rendered.body["messages"][0] == user(text("(conversation start)"))
-    assert lost(rendered) == [("messages[0]", "approximated")]
+    assert losses_of(rendered) == [("messages[0]", "approximated")]
 
 
 def test_instructions_alone_get_a_placeholder_user_turn():
-    rendered = render(client_request(turns=(), instructions=words("be brief")))
+    rendered = render(client_request(turns=(), instructions=text_parts("be brief")))
     assert rendered.body["messages"] == [user(text("(conversation start)"))]
     assert rendered.body["system"] == [text("be brief")]
 
@@ -108,19 +108,19 @@ def test_instructions_alone_get_a_placeholder_user_turn():
 def test_an_empty_text_is_left_out_and_reported(empty: str):
     rendered = render(request_body(user(text(empty), text("a"))))
     assert rendered.body["messages"] == [user(text("a"))]
-    assert lost(rendered) == [("messages[0].content[0]", "dropped")]
+    assert losses_of(rendered) == [("messages[0].content[0]", "dropped")]
 
 
 def test_names_of_messages_are_reported():
-    turn = Turn(role="user", parts=words("a"), name="bob", path="messages[0]")
-    assert lost(render(client_request(turns=(turn,)))) == [("messages[0].name", "dropped")]
+    turn = Turn(role="user", parts=text_parts("a"), name="bob", path="messages[0]")
+    assert losses_of(render(client_request(turns=(turn,)))) == [("messages[0].name", "dropped")]
 
 
 def test_the_attribution_block_of_claude_code_is_left_out():
     billing = text("x-anthropic-billing-header: cc_version=2; cc_entrypoint=cli;")
     rendered = render(request_body(USER, system=[billing, text("You are Claude Code.")]))
     assert rendered.body["system"] == [text("You are Claude Code.")]
-    assert lost(rendered) == [("system[0]", "dropped")]
+    assert losses_of(rendered) == [("system[0]", "dropped")]
 
 
 # --- system messages -------------------------------------------------------------------
@@ -156,7 +156,7 @@ def test_a_system_message_in_a_forbidden_place_is_hoisted(
     rendered = render(request_body(*messages, system="S"), **flags)
     assert rendered.body["system"] == [text("S"), text("late")]
     assert all(message["role"] != "system" for message in rendered.body["messages"])
-    assert lost(rendered) == [(f"messages[{messages.index(LATE)}]", "approximated")]
+    assert losses_of(rendered) == [(f"messages[{messages.index(LATE)}]", "approximated")]
 
 
 def test_a_system_message_may_follow_a_server_tools_result():
@@ -168,7 +168,7 @@ def test_a_system_message_may_follow_a_server_tools_result():
 def test_a_final_system_message_after_an_assistant_turn_becomes_a_user_message():
     rendered = render(request_body(USER, assistant(text("a")), LATE), mid_system=True)
     assert rendered.body["messages"][2] == user(text("<system>\nlate\n</system>"))
-    assert lost(rendered) == [("messages[2]", "approximated")]
+    assert losses_of(rendered) == [("messages[2]", "approximated")]
 
 
 def test_effort_of_a_system_message_is_kept_or_applied_to_the_request():
@@ -177,7 +177,7 @@ def test_effort_of_a_system_message_is_kept_or_applied_to_the_request():
     assert rendered.body["messages"][1]["output_config"] == {"effort": "low"}
     hoisted = render(request_body(USER, late), mid_system=False)
     assert hoisted.body["output_config"] == {"effort": "low"}
-    assert ("messages[1].output_config.effort", "approximated") in lost(hoisted)
+    assert ("messages[1].output_config.effort", "approximated") in losses_of(hoisted)
 
 
 # --- the last turn ---------------------------------------------------------------------
@@ -186,7 +186,7 @@ def test_effort_of_a_system_message_is_kept_or_applied_to_the_request():
 def test_a_prefill_is_sent_without_trailing_white_space():
     rendered = render(request_body(USER, assistant(text("The answer is "))), prefill=True)
     assert rendered.body["messages"][-1] == assistant(text("The answer is"))
-    assert lost(rendered) == [("messages[1]", "approximated")]
+    assert losses_of(rendered) == [("messages[1]", "approximated")]
 
 
 def test_an_unsupported_prefill_is_refused_with_the_model_name():
@@ -235,7 +235,7 @@ def test_an_image_is_rendered(part: Image, source: dict[str, str]):
         ),
         (Document(text="words"), {"type": "text", "media_type": "text/plain", "data": "words"}),
         (Document(url="https://x/y.pdf"), {"type": "url", "url": "https://x/y.pdf"}),
-        (Document(parts=words("a")), {"type": "content", "content": [text("a")]}),
+        (Document(parts=text_parts("a")), {"type": "content", "content": [text("a")]}),
     ],
     ids=["pdf", "text as base64", "text", "url", "parts"],
 )
@@ -275,7 +275,7 @@ def test_unsupported_content_is_refused_by_name(part: Part):
 def test_media_that_the_model_does_not_take_leave_a_note(part: Part, flags: dict[str, bool]):
     rendered = render(client_request(turns=turns(("user", (part,)))), **flags)
     assert rendered.body["messages"][0]["content"][0]["type"] == "text"
-    assert lost(rendered) == [("p", "dropped")]
+    assert losses_of(rendered) == [("p", "dropped")]
 
 
 @pytest.mark.parametrize(("detail", "reported"), [("high", True), ("auto", False), (None, False)])
@@ -284,7 +284,7 @@ def test_the_detail_of_an_image_is_reported_unless_it_is_the_default(
 ):
     image = Image(data=PNG, detail=detail, path="p")
     rendered = render(client_request(turns=turns(("user", (image,)))))
-    assert bool(lost(rendered)) is reported
+    assert bool(losses_of(rendered)) is reported
 
 
 def test_a_clients_own_file_ids_are_sent_with_their_beta():
@@ -296,15 +296,19 @@ def test_a_clients_own_file_ids_are_sent_with_their_beta():
 
 def test_arguments_that_are_no_object_are_sent_raw():
     call = ToolCall(id="c", name="f", raw='{"half":', path="p")
-    history = turns(("user", words("a")), ("assistant", (call,)), ("user", (ToolResult(id="c"),)))
+    history = turns(
+        ("user", text_parts("a")), ("assistant", (call,)), ("user", (ToolResult(id="c"),))
+    )
     rendered = render(client_request(turns=history))
     assert rendered.body["messages"][1]["content"][0]["input"] == {"_raw": '{"half":'}
-    assert ("p", "approximated") in lost(rendered)
+    assert ("p", "approximated") in losses_of(rendered)
 
 
 def test_a_free_text_call_becomes_one_string():
     call = ToolCall(id="c", name="f", raw="*** Begin", custom=True)
-    history = turns(("user", words("a")), ("assistant", (call,)), ("user", (ToolResult(id="c"),)))
+    history = turns(
+        ("user", text_parts("a")), ("assistant", (call,)), ("user", (ToolResult(id="c"),))
+    )
     rendered = render(client_request(turns=history))
     assert rendered.body["messages"][1]["content"][0]["input"] == {"input": "*** Begin"}
 
@@ -312,18 +316,18 @@ def test_a_free_text_call_becomes_one_string():
 def test_ids_and_names_are_made_legal_alike_on_call_and_result():
     call = ToolCall(id="call:1.x", name="a.b", arguments={}, path="p")
     back = ToolResult(id="call:1.x")
-    history = turns(("user", words("a")), ("assistant", (call,)), ("user", (back,)))
+    history = turns(("user", text_parts("a")), ("assistant", (call,)), ("user", (back,)))
     rendered = render(client_request(turns=history))
     assert rendered.body["messages"][1]["content"][0]["id"] == "call_1_x"
     assert rendered.body["messages"][2]["content"][0]["tool_use_id"] == "call_1_x"
     assert rendered.client_names == {"a_b": "a.b"}
-    assert ("p.id", "approximated") in lost(rendered)
+    assert ("p.id", "approximated") in losses_of(rendered)
 
 
 def test_ids_that_become_equal_are_made_distinct():
     calls = tuple(ToolCall(id=i, name="f", arguments={}) for i in ("a.", "a:", "a_"))
     history = turns(
-        ("user", words("a")),
+        ("user", text_parts("a")),
         ("assistant", calls),
         ("user", tuple(ToolResult(id=call.id) for call in calls)),
     )
@@ -336,7 +340,7 @@ def test_ids_that_become_equal_are_made_distinct():
 def test_a_result_may_contain_images_and_an_empty_one_has_no_content():
     call, other = (ToolCall(id=i, name="f", arguments={}) for i in "ab")
     results = (ToolResult(id="a", parts=(Image(data=PNG),), is_error=True), ToolResult(id="b"))
-    history = turns(("user", words("a")), ("assistant", (call, other)), ("user", results))
+    history = turns(("user", text_parts("a")), ("assistant", (call, other)), ("user", results))
     content = render(client_request(turns=history)).body["messages"][2]["content"]
     assert content[0]["content"][0]["type"] == "image"
     assert content[0]["is_error"] is True
@@ -345,39 +349,47 @@ def test_a_result_may_contain_images_and_an_empty_one_has_no_content():
 
 def test_a_refusal_in_the_history_is_text():
     history = turns(
-        ("user", words("a")), ("assistant", (Refusal(text="no", path="p"),)), ("user", words("b"))
+        ("user", text_parts("a")),
+        ("assistant", (Refusal(text="no", path="p"),)),
+        ("user", text_parts("b")),
     )
     rendered = render(client_request(turns=history))
     assert rendered.body["messages"][1] == assistant(text("no"))
-    assert lost(rendered) == [("p", "approximated")]
+    assert losses_of(rendered) == [("p", "approximated")]
 
 
 def test_parts_of_other_dialects_are_reported():
     part = Native(dialect="gemini", data={"type": "video"}, path="p")
-    rendered = render(client_request(turns=turns(("user", (*words("a"), part)))))
-    assert lost(rendered) == [("p", "dropped")]
+    rendered = render(client_request(turns=turns(("user", (*text_parts("a"), part)))))
+    assert losses_of(rendered) == [("p", "dropped")]
 
 
 def test_media_of_an_assistant_are_reported():
     history = turns(
-        ("user", words("a")), ("assistant", (*words("b"), Image(data=PNG))), ("user", words("c"))
+        ("user", text_parts("a")),
+        ("assistant", (*text_parts("b"), Image(data=PNG))),
+        ("user", text_parts("c")),
     )
     rendered = render(client_request(turns=history))
     assert rendered.body["messages"][1] == assistant(text("b"))
-    assert lost(rendered) == [("messages[1]", "dropped")]
+    assert losses_of(rendered) == [("messages[1]", "dropped")]
 
 
 # --- thoughts --------------------------------------------------------------------------
 
 
-def thought(signature: Signature | None, **fields: Any) -> tuple[Turn, ...]:
+def turns_with_reasoning(signature: Signature | None, **fields: Any) -> tuple[Turn, ...]:
     """A history whose assistant had a thought."""
     part = Reasoning(text="t", signature=signature, path="p", **fields)
-    return turns(("user", words("a")), ("assistant", (part, *words("b"))), ("user", words("c")))
+    return turns(
+        ("user", text_parts("a")),
+        ("assistant", (part, *text_parts("b"))),
+        ("user", text_parts("c")),
+    )
 
 
 def test_reasoning_is_sent_back_to_its_model():
-    rendered = render(client_request(turns=thought(Signature(**OWN, value="S"))))
+    rendered = render(client_request(turns=turns_with_reasoning(Signature(**OWN, value="S"))))
     assert rendered.body["messages"][1]["content"][0] == {
         "type": "thinking",
         "thinking": "t",
@@ -387,7 +399,7 @@ def test_reasoning_is_sent_back_to_its_model():
 
 def test_redacted_thinking_is_sent_back_redacted():
     state = Signature(**OWN, kind="redacted", value="D")
-    rendered = render(client_request(turns=thought(state, redacted=True)))
+    rendered = render(client_request(turns=turns_with_reasoning(state, redacted=True)))
     expected = {"type": "redacted_thinking", "data": "D"}
     assert rendered.body["messages"][1]["content"][0] == expected
 
@@ -398,49 +410,58 @@ def test_redacted_thinking_is_sent_back_redacted():
     ids=["unsigned", "another's", "unwrapped"],
 )
 def test_other_reasoning_is_dropped_and_reported(signature: Signature | None):
-    rendered = render(client_request(turns=thought(signature)))
+    rendered = render(client_request(turns=turns_with_reasoning(signature)))
     assert rendered.body["messages"][1] == assistant(text("b"))
-    assert lost(rendered) == [("p", "dropped")]
+    assert losses_of(rendered) == [("p", "dropped")]
 
 
 def test_a_provider_that_requires_reasoning_gets_another_models():
     state = Signature(provider="else", model="m", value="S")
-    rendered = render(client_request(turns=thought(state)), replay_reasoning="required_on_tools")
+    rendered = render(
+        client_request(turns=turns_with_reasoning(state)), replay_reasoning="required_on_tools"
+    )
     assert rendered.body["messages"][1]["content"][0]["thinking"] == "t"
-    assert lost(rendered) == [("p", "approximated")]
+    assert losses_of(rendered) == [("p", "approximated")]
 
 
 # --- cache marks -----------------------------------------------------------------------
 
 
-def marked(count: int) -> tuple[Turn, ...]:
+def turns_with_cache_breakpoints(count: int) -> tuple[Turn, ...]:
     """A user turn of texts that each carry a mark."""
     parts = tuple(Text(text=str(i), cache=CacheBreakpoint("1h"), path="t") for i in range(count))
     return turns(("user", parts))
 
 
 def test_cache_breakpoints_are_sent_if_the_target_supports_them():
-    (block,) = render(client_request(turns=marked(1))).body["messages"][0]["content"]
+    (block,) = render(client_request(turns=turns_with_cache_breakpoints(1))).body["messages"][0][
+        "content"
+    ]
     assert block["cache_control"] == {"type": "ephemeral", "ttl": "1h"}
 
 
 def test_only_the_last_four_marks_are_sent():
-    rendered = render(client_request(turns=marked(6)))
+    rendered = render(client_request(turns=turns_with_cache_breakpoints(6)))
     have = ["cache_control" in block for block in rendered.body["messages"][0]["content"]]
     assert have == [False, False, True, True, True, True]
-    assert lost(rendered) == [("cache_control", "approximated")]
+    assert losses_of(rendered) == [("cache_control", "approximated")]
 
 
 def test_a_request_level_cache_breakpoint_uses_one_of_four():
-    rendered = render(client_request(turns=marked(4), cache=CacheBreakpoint()))
+    rendered = render(
+        client_request(turns=turns_with_cache_breakpoints(4), cache=CacheBreakpoint())
+    )
     have = ["cache_control" in block for block in rendered.body["messages"][0]["content"]]
     assert (have.count(True), rendered.body["cache_control"]) == (3, {"type": "ephemeral"})
 
 
 def test_marks_that_the_target_does_not_take_are_reported_once():
-    rendered = render(client_request(turns=marked(2), cache=CacheBreakpoint()), cache="implicit")
+    rendered = render(
+        client_request(turns=turns_with_cache_breakpoints(2), cache=CacheBreakpoint()),
+        cache="implicit",
+    )
     assert all("cache_control" not in block for block in rendered.body["messages"][0]["content"])
-    assert lost(rendered) == [("cache_control", "dropped")]
+    assert losses_of(rendered) == [("cache_control", "dropped")]
 
 
 def test_a_single_user_turn_is_rendered_as_text():

@@ -27,7 +27,7 @@ from tests.dialects.anthropic_messages.make import (
     assistant,
     body,
     client_request,
-    lost,
+    losses_of,
     parse,
     render,
     request_body,
@@ -99,7 +99,7 @@ def test_a_model_that_rejects_sampling_gets_none():
     sampling = Sampling(temperature=0.2, top_p=0.5, top_k=3)
     rendered = render(client_request(sampling=sampling), sampling=False)
     assert not rendered.body.keys() & {"temperature", "top_p", "top_k"}
-    assert lost(rendered) == [
+    assert losses_of(rendered) == [
         ("temperature", "dropped"),
         ("top_p", "dropped"),
         ("top_k", "dropped"),
@@ -110,19 +110,19 @@ def test_temperature_is_clamped_and_takes_precedence_over_top_p():
     rendered = render(client_request(sampling=Sampling(temperature=1.5, top_p=0.5)))
     assert rendered.body["temperature"] == 1.0
     assert "top_p" not in rendered.body
-    assert lost(rendered) == [("temperature", "approximated"), ("top_p", "dropped")]
+    assert losses_of(rendered) == [("temperature", "approximated"), ("top_p", "dropped")]
 
 
 def test_a_reasoning_model_accepts_only_a_large_top_p():
     sampling = Sampling(temperature=0.5, top_p=0.96, top_k=3)
     rendered = render(client_request(sampling=sampling, thinking=Thinking(mode="auto")))
     assert rendered.body["top_p"] == 0.96
-    assert lost(rendered) == [("temperature", "dropped"), ("top_k", "dropped")]
+    assert losses_of(rendered) == [("temperature", "dropped"), ("top_k", "dropped")]
 
 
 def test_temperature_one_is_no_loss_with_reasoning():
     request = client_request(sampling=Sampling(temperature=1), thinking=Thinking(mode="auto"))
-    assert lost(render(request)) == []
+    assert losses_of(render(request)) == []
 
 
 def test_fields_that_the_dialect_never_had_are_reported_each():
@@ -136,7 +136,7 @@ def test_fields_that_the_dialect_never_had_are_reported_each():
         top_logprobs=2,
         logit_bias={"5": 1.0},
     )
-    assert lost(render(client_request(sampling=sampling))) == [
+    assert losses_of(render(client_request(sampling=sampling))) == [
         ("min_p", "dropped"),
         ("frequency_penalty", "dropped"),
         ("repetition_penalty", "dropped"),
@@ -150,7 +150,7 @@ def test_fields_that_the_dialect_never_had_are_reported_each():
 def test_blank_stop_sequences_are_left_out():
     rendered = render(client_request(sampling=Sampling(stop=("\n", "END"))))
     assert rendered.body["stop_sequences"] == ["END"]
-    assert lost(rendered) == [("stop", "dropped")]
+    assert losses_of(rendered) == [("stop", "dropped")]
 
 
 @pytest.mark.parametrize(("most", "sent"), [(2, ["a", "b"]), (0, None), (None, ["a", "b", "c"])])
@@ -200,13 +200,13 @@ def test_unsupported_response_parameters_are_refused(fields: dict[str, Any], par
 def test_tool_choice_is_sent(choice: ToolChoice | None, sent: dict[str, Any] | None):
     rendered = render(client_request(tools=(F,), tool_choice=choice))
     assert rendered.body.get("tool_choice") == sent
-    assert lost(rendered) == []
+    assert losses_of(rendered) == []
 
 
 def test_a_choice_without_tools_is_left_out():
     rendered = render(client_request(tool_choice=ToolChoice(mode="any")))
     assert "tool_choice" not in rendered.body
-    assert lost(rendered) == [("tool_choice", "dropped")]
+    assert losses_of(rendered) == [("tool_choice", "dropped")]
 
 
 @pytest.mark.parametrize(("required", "kind"), [(True, "any"), (False, "auto")])
@@ -216,21 +216,21 @@ def test_only_the_allowed_subset_of_tools_is_sent(kind: str, *, required: bool):
     rendered = render(client_request(tools=tools, tool_choice=choice))
     assert [item["name"] for item in rendered.body["tools"]] == ["g"]
     assert rendered.body["tool_choice"] == {"type": kind}
-    assert lost(rendered) == [("tool_choice", "approximated")]
+    assert losses_of(rendered) == [("tool_choice", "approximated")]
 
 
 def test_a_forced_tool_choice_becomes_auto_where_unsupported():
     request = client_request(tools=(F,), tool_choice=ToolChoice(mode="any"))
     rendered = render(request, forced_tools=False)
     assert rendered.body["tool_choice"] == {"type": "auto"}
-    assert lost(rendered) == [("tool_choice", "approximated")]
+    assert losses_of(rendered) == [("tool_choice", "approximated")]
 
 
 def test_parallel_calls_stay_enabled_where_they_cannot_be_disabled():
     request = client_request(tools=(F,), tool_choice=ToolChoice(parallel=False))
     rendered = render(request, parallel_toggle=False)
     assert "tool_choice" not in rendered.body
-    assert lost(rendered) == [("parallel", "dropped")]
+    assert losses_of(rendered) == [("parallel", "dropped")]
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_a_free_text_tool_is_a_function_with_one_string(form: Any, path: str):
     grammatical = "\n\nThe input must match this lark grammar:\nstart: /.+/" in sent["description"]
     assert grammatical is (path == "tools[0].format")
     assert rendered.custom_tools == {"apply_patch"}
-    assert lost(rendered) == [(path, "approximated")]
+    assert losses_of(rendered) == [(path, "approximated")]
 
 
 def test_a_tool_without_a_schema_gets_an_empty_one():
@@ -271,7 +271,7 @@ def test_the_root_of_a_schema_becomes_an_object():
     )
     rendered = render(client_request(tools=(tool,)))
     assert rendered.body["tools"][0]["input_schema"] == (F.schema or {}) | {"description": "d"}
-    assert lost(rendered) == [("tools[0]", "approximated")]
+    assert losses_of(rendered) == [("tools[0]", "approximated")]
 
 
 def test_a_strict_tool_stays_strict_where_its_schema_can_be_enforced():
@@ -299,7 +299,7 @@ def test_a_strict_tool_that_can_not_be_enforced_keeps_its_schema(
     strict = Tool(name="f", schema=schema, strict=True, path="tools[0]")
     rendered = render(client_request(tools=(strict,)), **flags)
     assert rendered.body["tools"] == [{"name": "f", "input_schema": schema}]
-    assert lost(rendered) == [("tools[0].strict", action)]
+    assert losses_of(rendered) == [("tools[0].strict", action)]
 
 
 def test_own_server_tools_are_sent_and_others_reported():
@@ -314,7 +314,7 @@ def test_own_server_tools_are_sent_and_others_reported():
     assert render(body(tools=[own])).body["tools"] == [own]
     rendered = render(client_request(tools=(theirs,)))
     assert "tools" not in rendered.body
-    assert lost(rendered) == [("tools[0]", "dropped")]
+    assert losses_of(rendered) == [("tools[0]", "dropped")]
 
 
 @pytest.mark.parametrize(
@@ -344,8 +344,8 @@ def test_another_dialects_web_search_is_anthropics(native: dict[str, Any]):
             "user_location": {"type": "approximate", "country": "DE"},
         }
     ]
-    assert lost(rendered) == [("p.search_context_size", "dropped")]
-    assert lost(render(client_request(tools=(search,)))) == [("p", "dropped")]
+    assert losses_of(rendered) == [("p.search_context_size", "dropped")]
+    assert losses_of(render(client_request(tools=(search,)))) == [("p", "dropped")]
 
 
 def test_the_domains_of_a_web_search_are_sent():
@@ -377,7 +377,7 @@ def test_calls_in_the_history_get_their_tools_named_where_none_are_offered():
     rendered = render(client_request(turns=turns))
     assert [item["name"] for item in rendered.body["tools"]] == ["f"]
     assert rendered.body["tool_choice"] == {"type": "none"}
-    assert lost(rendered) == [("tools", "approximated")]
+    assert losses_of(rendered) == [("tools", "approximated")]
 
 
 # --- reasoning -------------------------------------------------------------------------
@@ -497,7 +497,7 @@ def test_reasoning_is_requested_in_the_models_form(
     rendered = render(client_request(thinking=thinking, max_output=64_000), **flags)
     assert rendered.body.get("thinking") == sent
     assert rendered.body.get("output_config", {}).get("effort") == effort
-    assert lost(rendered) == reported
+    assert losses_of(rendered) == reported
 
 
 @pytest.mark.parametrize(
@@ -533,7 +533,7 @@ def test_a_thinking_budget_is_dropped_beside_incompatible_fields(fields: dict[st
     request = client_request(thinking=Thinking(effort="high"), max_output=64_000, **fields)
     rendered = render(request, prefill=True, **OLD)
     assert "thinking" not in rendered.body
-    assert lost(rendered) == [("thinking", "dropped")]
+    assert losses_of(rendered) == [("thinking", "dropped")]
 
 
 @pytest.mark.parametrize("gone", [True, False], ids=["gone", "replayed"])
@@ -547,7 +547,7 @@ def test_reasoning_skipped_for_missing_earlier_reasoning_is_reported(*, gone: bo
     )
     low = Thinking(effort="low")
     request = client_request(turns=turns, tools=(F,), thinking=low, max_output=9000)
-    assert lost(render(request, **OLD)) == ([("thinking", "approximated")] if gone else [])
+    assert losses_of(render(request, **OLD)) == ([("thinking", "approximated")] if gone else [])
 
 
 def test_adaptive_thinking_allows_a_forced_tool():
@@ -568,7 +568,7 @@ def test_a_native_clients_thinking_fields_are_sent_unchanged():
 def test_without_thinking_the_highest_efforts_are_lowered():
     rendered = render(body(thinking={"type": "disabled"}, output_config={"effort": "max"}))
     assert rendered.body["output_config"] == {"effort": "high"}
-    assert lost(rendered) == [("output_config.effort", "approximated")]
+    assert losses_of(rendered) == [("output_config.effort", "approximated")]
 
 
 def test_interleaved_thinking_may_have_a_larger_budget():
@@ -587,7 +587,7 @@ def test_thinking_between_tools_is_sent_where_supported():
     assert (known.body["thinking"], known.report) == ({"type": "between_tools"}, ())
     unknown = render(asked_for)
     assert unknown.body["thinking"] == {"type": "adaptive"}
-    assert lost(unknown) == [("thinking.type", "dropped")]
+    assert losses_of(unknown) == [("thinking.type", "dropped")]
 
 
 # --- the form of the answer ------------------------------------------------------------
@@ -599,7 +599,7 @@ def test_a_schema_is_enforced():
     rendered = render(client_request(output=Output(format="schema", name="n", schema=CLOSED)))
     form = {"type": "json_schema", "schema": CLOSED}
     assert rendered.body["output_config"] == {"format": form}
-    assert lost(rendered) == [("name", "dropped")]
+    assert losses_of(rendered) == [("name", "dropped")]
 
 
 @pytest.mark.parametrize(
@@ -622,12 +622,12 @@ def test_a_form_that_can_not_be_enforced_is_given_as_an_instruction(
     rendered = render(client_request(output=output, instructions=(Text(text="S"),)), **flags)
     assert "output_config" not in rendered.body
     assert [block["text"][:11] for block in rendered.body["system"]] == ["S", "Answer only"]
-    assert lost(rendered) == [(path, "approximated")]
+    assert losses_of(rendered) == [(path, "approximated")]
 
 
 def test_verbosity_is_reported():
     rendered = render(client_request(output=Output(verbosity="low")))
-    assert lost(rendered) == [("verbosity", "dropped")]
+    assert losses_of(rendered) == [("verbosity", "dropped")]
 
 
 # --- the rest --------------------------------------------------------------------------
@@ -637,14 +637,14 @@ def test_the_users_id_is_sent_and_hashed_where_it_is_too_long():
     assert render(client_request(meta=Meta(user_id="u-1"))).body["metadata"] == {"user_id": "u-1"}
     rendered = render(client_request(meta=Meta(user_id="u" * 300)))
     assert rendered.body["metadata"]["user_id"].startswith("sha256:")
-    assert lost(rendered) == [("user_id", "approximated")]
+    assert losses_of(rendered) == [("user_id", "approximated")]
 
 
 def test_meta_fields_without_an_equivalent_are_reported():
     meta = Meta(user_id="u", session_key="s", metadata={"a": "b"}, store=True)
     rendered = render(client_request(meta=meta), user_field="none")
     assert "metadata" not in rendered.body
-    assert lost(rendered) == [
+    assert losses_of(rendered) == [
         ("user_id", "dropped"),
         ("session_key", "dropped"),
         ("metadata", "dropped"),
@@ -669,7 +669,7 @@ def test_a_session_inside_the_users_id_is_no_loss():
 def test_the_service_tier_is_sent(tier: str, sent: str | None, reported: list[tuple[str, str]]):
     rendered = render(client_request(meta=Meta(service_tier=tier)))
     assert rendered.body.get("service_tier") == sent
-    assert lost(rendered) == reported
+    assert losses_of(rendered) == reported
 
 
 def test_unknown_fields_of_the_same_dialect_are_sent_and_others_reported():
@@ -684,9 +684,9 @@ def test_unknown_fields_of_the_same_dialect_are_sent_and_others_reported():
     assert rendered.body["context_management"] == {"edits": []}
     assert rendered.body["output_config"] == {"effort": "low", "task_budget": {"total": 5}}
     assert rendered.body["metadata"] == {"team": "t"}
-    assert lost(rendered) == [("messages[0].content[0].weight", "dropped")]
+    assert losses_of(rendered) == [("messages[0].content[0].weight", "dropped")]
     foreign = render(client_request(extra={"openai_chat": {"modalities": ["text"]}}))
-    assert lost(foreign) == [("modalities", "dropped")]
+    assert losses_of(foreign) == [("modalities", "dropped")]
 
 
 def test_stream_is_sent_only_when_requested():

@@ -27,7 +27,7 @@ from gateway.canon.signature import unwrap_signature
 from gateway.dialects.anthropic_messages import DIALECT
 from tests.dialects.anthropic_messages.make import (
     exchange,
-    printed,
+    rendered_bytes,
     rendered_frames,
     reported_fields,
 )
@@ -36,14 +36,14 @@ NO_USAGE = {"input_tokens": 0, "output_tokens": 0}
 STOP = End(Finish(reason="stop"))
 
 
-def of(*events: Event) -> list[Event]:
+def stream_of(*events: Event) -> list[Event]:
     """A whole stream of these events."""
     return [Start(), *events, STOP]
 
 
 def blocks(*events: Event, **fields: Any) -> list[tuple[str, Any]]:
     """What is printed between the start and the end of the message."""
-    return rendered_frames(of(*events), **fields)[1:-2]
+    return rendered_frames(stream_of(*events), **fields)[1:-2]
 
 
 def deltas(*events: Event, **fields: Any) -> list[dict[str, Any]]:
@@ -55,7 +55,7 @@ def deltas(*events: Event, **fields: Any) -> list[dict[str, Any]]:
 def test_a_plain_stream_is_printed_byte_for_byte():
     usage = UsageUpdate(Usage(input=6, cache_read=4, output=8, reasoning=6))
     stream = [Start(), BlockStart(kind="text"), Delta("42"), BlockEnd(), usage, STOP]
-    assert printed(stream).decode() == (
+    assert rendered_bytes(stream).decode() == (
         'event: message_start\ndata: {"type":"message_start","message":{"id":"msg_1",'
         '"type":"message","role":"assistant","model":"gw-x","content":[],"stop_reason":null,'
         '"stop_sequence":null,"usage":{"input_tokens":0,"output_tokens":0}}}\n\n'
@@ -162,7 +162,9 @@ def test_an_id_that_is_illegal_here_is_rewritten():
 
 def test_arguments_that_are_no_json_are_reported():
     renderer = DIALECT.client.stream_renderer(exchange())
-    for event in of(BlockStart(kind="tool_call", id="c", name="f"), Delta("{half"), BlockEnd()):
+    for event in stream_of(
+        BlockStart(kind="tool_call", id="c", name="f"), Delta("{half"), BlockEnd()
+    ):
         renderer.feed(event)
     assert reported_fields(renderer.report) == [("content[0]", "approximated")]
 
@@ -170,13 +172,13 @@ def test_arguments_that_are_no_json_are_reported():
 def test_a_calls_state_has_no_place_and_is_reported():
     renderer = DIALECT.client.stream_renderer(exchange())
     call = BlockStart(kind="tool_call", id="c", name="f")
-    for event in of(call, SignatureDelta(Signature(value="S")), BlockEnd()):
+    for event in stream_of(call, SignatureDelta(Signature(value="S")), BlockEnd()):
         renderer.feed(event)
     assert reported_fields(renderer.report) == [("content[0].signature", "dropped")]
 
 
 def test_a_refusal_is_text_that_ends_in_a_refusal():
-    stream = of(BlockStart(kind="refusal"), Delta("no"), BlockEnd())
+    stream = stream_of(BlockStart(kind="refusal"), Delta("no"), BlockEnd())
     frames = rendered_frames(stream)
     assert frames[2][1]["delta"] == {"type": "text_delta", "text": "no"}
     assert frames[-2][1]["delta"]["stop_reason"] == "refusal"
@@ -195,7 +197,7 @@ def test_sources_are_printed_as_they_came_or_as_a_web_search():
 def test_a_source_without_a_url_is_reported():
     renderer = DIALECT.client.stream_renderer(exchange())
     cited = CitationDelta(Citation(title="t", dialect="cohere"))
-    for event in of(BlockStart(kind="text"), Delta("a"), cited, BlockEnd()):
+    for event in stream_of(BlockStart(kind="text"), Delta("a"), cited, BlockEnd()):
         renderer.feed(event)
     assert reported_fields(renderer.report) == [("content[0].citations", "dropped")]
 

@@ -35,7 +35,7 @@ WHOLE = {
 }
 
 
-def read(rendered: RenderedRequest | None = None, **fields: Any) -> Response:
+def parse_body(rendered: RenderedRequest | None = None, **fields: Any) -> Response:
     """The canonical answer of a body that differs by these fields."""
     return DIALECT.provider.parse_response({**WHOLE, **fields}, traits(), rendered)
 
@@ -47,7 +47,7 @@ def render_parts(*parts: Any, **fields: Any) -> tuple[dict[str, Any], list[tuple
 
 
 def test_a_plain_answer_is_read():
-    response = read()
+    response = parse_body()
     assert (response.id, response.model, response.service_tier) == ("msg_u", "claude", "priority")
     assert (response.parts, response.finish) == ((Text(text="hi"),), Finish(reason="stop"))
     assert response.usage is not None
@@ -56,14 +56,14 @@ def test_a_plain_answer_is_read():
 
 def test_the_split_of_cache_writes_is_read():
     split = {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 2}
-    usage = read(usage={"input_tokens": 1, "output_tokens": 1, "cache_creation": split}).usage
+    usage = parse_body(usage={"input_tokens": 1, "output_tokens": 1, "cache_creation": split}).usage
     assert usage is not None
     assert (usage.cache_write, usage.cache_write_1h) == (5, 2)
 
 
 def test_all_blocks_are_read():
     server = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
-    response = read(
+    response = parse_body(
         content=[
             {"type": "thinking", "thinking": "hm", "signature": "S"},
             {"type": "redacted_thinking", "data": "D"},
@@ -97,19 +97,19 @@ def test_a_free_text_tool_gets_its_text_back(value: Any, expected: str):
     rendered = RenderedRequest(body={}, client_names={"f": "a.b"}, custom_tools=frozenset({"f"}))
     block = {"type": "tool_use", "id": "c", "name": "f", "input": value}
     call = ToolCall(id="c", name="a.b", raw=expected, custom=True)
-    assert read(rendered, content=[block]).parts == (call,)
+    assert parse_body(rendered, content=[block]).parts == (call,)
 
 
 def test_tool_input_as_a_string_is_parsed_or_stored_raw():
     block = {"type": "tool_use", "id": "c", "name": "f", "input": '{"a":1}'}
-    assert read(content=[block]).parts == (ToolCall(id="c", name="f", arguments={"a": 1}),)
-    assert read(content=[{**block, "input": "{half"}]).parts == (
+    assert parse_body(content=[block]).parts == (ToolCall(id="c", name="f", arguments={"a": 1}),)
+    assert parse_body(content=[{**block, "input": "{half"}]).parts == (
         ToolCall(id="c", name="f", raw="{half"),
     )
 
 
 def test_content_that_is_a_string_is_a_text():
-    assert read(content="hi").parts == (Text(text="hi"),)
+    assert parse_body(content="hi").parts == (Text(text="hi"),)
 
 
 @pytest.mark.parametrize(

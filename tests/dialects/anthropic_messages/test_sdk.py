@@ -40,7 +40,7 @@ from gateway.canon.request import (
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.anthropic_messages import DIALECT
 from gateway.providers.capabilities import traits_for
-from tests.dialects.anthropic_messages.make import PDF, PNG, exchange, printed
+from tests.dialects.anthropic_messages.make import PDF, PNG, exchange, rendered_bytes
 from tests.fakes import anthropic_rules
 
 REQUEST: dict[str, Any] = {
@@ -72,7 +72,7 @@ def client(answer: Callable[[httpx2.Request], httpx2.Response]) -> anthropic.Ant
     )
 
 
-def streaming(data: bytes) -> anthropic.Anthropic:
+def client_streaming(data: bytes) -> anthropic.Anthropic:
     """A client that gets these bytes as its stream."""
     headers = {"content-type": "text/event-stream"}
     return client(lambda _: httpx2.Response(200, headers=headers, content=data))
@@ -104,7 +104,9 @@ def test_the_sdk_reads_a_response():
 def test_the_sdk_reads_the_same_message_streamed_and_not():
     body, _ = DIALECT.client.render_response(WHOLE, exchange())
     unary = client(lambda _: httpx2.Response(200, json=body)).messages.create(**REQUEST)
-    with streaming(printed(unfold_response(WHOLE))).messages.stream(**REQUEST) as stream:
+    with client_streaming(rendered_bytes(unfold_response(WHOLE))).messages.stream(
+        **REQUEST
+    ) as stream:
         message = stream.get_final_message()
     assert sdk_blocks(message) == sdk_blocks(unary)
     assert (message.id, message.model, message.stop_reason) == ("msg_1", "gw-x", "tool_use")
@@ -114,9 +116,9 @@ def test_the_sdk_reads_the_same_message_streamed_and_not():
 
 def test_the_sdk_raises_an_error_event_in_the_middle_of_a_stream():
     events = [*unfold_response(Response(parts=(Text(text="par"),)))[:2]]
-    data = printed([*events, Failed(Error(kind="overloaded", message="Overloaded"))])
+    data = rendered_bytes([*events, Failed(Error(kind="overloaded", message="Overloaded"))])
     with (
-        streaming(data).messages.stream(**REQUEST) as stream,
+        client_streaming(data).messages.stream(**REQUEST) as stream,
         pytest.raises(anthropic.APIStatusError, match="Overloaded"),
     ):
         stream.get_final_message()
@@ -124,7 +126,7 @@ def test_the_sdk_raises_an_error_event_in_the_middle_of_a_stream():
 
 def test_the_sdk_ignores_the_keepalive():
     data = DIALECT.keepalive.join([b"", *_frames(unfold_response(WHOLE)), b""])
-    with streaming(data).messages.stream(**REQUEST) as stream:
+    with client_streaming(data).messages.stream(**REQUEST) as stream:
         assert stream.get_final_message().stop_reason == "tool_use"
 
 
@@ -317,4 +319,4 @@ def test_a_strict_server_accepts_every_rendered_request(request: Request, model:
 
 
 def test_the_start_of_a_stream_is_a_complete_event():
-    assert printed([Start()]).startswith(b"event: message_start\ndata: {")
+    assert rendered_bytes([Start()]).startswith(b"event: message_start\ndata: {")

@@ -74,7 +74,7 @@ def answer(*messages: tuple[str, Json], rendered: RenderedRequest | None = None)
     return fold_events(events(*messages, rendered=rendered))
 
 
-def whole(body: Json, rendered: RenderedRequest | None = None) -> Response:
+def parse_response(body: Json, rendered: RenderedRequest | None = None) -> Response:
     """The answer in a body."""
     return DIALECT.provider.parse_response(body, traits(), rendered)
 
@@ -123,7 +123,7 @@ def _block(part: Any) -> Json:
     raise ValueError(part)
 
 
-def streamed(body: Json, size: int) -> Iterator[tuple[str, Json]]:
+def stream_events(body: Json, size: int) -> Iterator[tuple[str, Json]]:
     """The events that say the same as a body, its words in pieces of this size."""
     yield "messageStart", {"role": "assistant"}
     for place, block in enumerate(body["output"]["message"]["content"]):
@@ -142,24 +142,26 @@ def streamed(body: Json, size: int) -> Iterator[tuple[str, Json]]:
 def _deltas(block: Json, size: int) -> Iterator[Json]:
     if call := block.get("toolUse"):
         words = json.dumps(call["input"]) if call["input"] else ""
-        yield from ({"toolUse": {"input": piece}} for piece in _cut(words, size))
+        yield from ({"toolUse": {"input": piece}} for piece in _split_text(words, size))
     elif thought := block.get("reasoningContent"):
         inner = thought.get("reasoningText", {})
-        yield from ({"reasoningContent": {"text": p}} for p in _cut(inner.get("text", ""), size))
+        yield from (
+            {"reasoningContent": {"text": p}} for p in _split_text(inner.get("text", ""), size)
+        )
         for key in ("signature", "redactedContent"):
             if value := {**thought, **inner}.get(key):
                 yield {"reasoningContent": {key: value}}
     elif cited := block.get("citationsContent"):
-        yield from ({"text": piece} for piece in _cut(cited["content"][0]["text"], size))
+        yield from ({"text": piece} for piece in _split_text(cited["content"][0]["text"], size))
         yield from ({"citation": item} for item in cited["citations"])
     else:
-        yield from ({"text": piece} for piece in _cut(block["text"], size))
+        yield from ({"text": piece} for piece in _split_text(block["text"], size))
 
 
-def _cut(text: str, size: int) -> list[str]:
+def _split_text(text: str, size: int) -> list[str]:
     return [text[i : i + size] for i in range(0, len(text), size)]
 
 
-def printed(messages: list[tuple[str, Json]]) -> bytes:
+def stream_bytes(messages: list[tuple[str, Json]]) -> bytes:
     """The bytes of a stream."""
     return b"".join(encode(json.dumps(data).encode(), name) for name, data in messages)

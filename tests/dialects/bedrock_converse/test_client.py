@@ -47,13 +47,13 @@ BODIES = st.fixed_dictionaries(
 )
 
 
-def parsed(**body: Any) -> Request:
+def parse_request(**body: Any) -> Request:
     params = {"messages": [{"role": "user", "content": [{"text": "hi"}]}], **body}
     return DIALECT.client.parse_request({**params, "model": "gw", "stream": False}, {})
 
 
 def content(*blocks: Any) -> Request:
-    return parsed(messages=[{"role": "user", "content": list(blocks)}])
+    return parse_request(messages=[{"role": "user", "content": list(blocks)}])
 
 
 @settings(max_examples=150)
@@ -117,11 +117,11 @@ def test_a_cache_point_marks_the_part_before_it() -> None:
     ],
 )
 def test_the_reasoning_of_each_model_family_is_read(fields: Any, thinking: Thinking) -> None:
-    assert parsed(additionalModelRequestFields=fields).thinking == thinking
+    assert parse_request(additionalModelRequestFields=fields).thinking == thinking
 
 
 def test_fields_without_equivalent_are_stored_by_path() -> None:
-    request = parsed(
+    request = parse_request(
         guardrailConfig={"guardrailIdentifier": "g"},
         additionalModelRequestFields={"inferenceConfig": {"topK": 3}},
         inferenceConfig={"somethingNew": 1},
@@ -150,9 +150,9 @@ def test_each_end_has_its_stop_reason(finish: Finish, stop_reason: str) -> None:
 
 
 def test_the_user_in_the_request_metadata_is_the_end_user() -> None:
-    request = parsed(requestMetadata={"user": "ada", "team": "search"})
+    request = parse_request(requestMetadata={"user": "ada", "team": "search"})
     assert (request.meta.user_id, request.meta.metadata) == ("ada", {"team": "search"})
-    assert parsed(requestMetadata={"user": "ada"}).meta.metadata is None
+    assert parse_request(requestMetadata={"user": "ada"}).meta.metadata is None
 
 
 def test_cached_tokens_count_in_the_total_only() -> None:

@@ -16,11 +16,11 @@ from gateway.dialects.bedrock_converse.response import parse_citation
 from gateway.framing.eventstream import Decoder
 from tests.dialects.bedrock_converse.make import (
     CLAUDE,
-    printed,
+    parse_response,
     render_document,
-    streamed,
+    stream_bytes,
+    stream_events,
     traits,
-    whole,
 )
 from tests.stream_grammar import check_stream
 
@@ -34,7 +34,7 @@ objects = st.dictionaries(words, st.none() | st.booleans() | st.integers(-9, 9) 
 states = st.builds(Signature, provider=st.just("bedrock"), model=st.just(CLAUDE), value=words)
 
 
-def _cited(url: str, quote: str) -> Citation:
+def _web_citation(url: str, quote: str) -> Citation:
     native = {"title": "t", "location": {"web": {"url": url}}, "sourceContent": [{"text": quote}]}
     citation = parse_citation(native)
     assert citation is not None
@@ -44,7 +44,7 @@ def _cited(url: str, quote: str) -> Citation:
 
 parts: st.SearchStrategy[Part] = st.one_of(
     st.builds(Text, text=words),
-    st.builds(Text, text=words, citations=st.tuples(st.builds(_cited, words, words))),
+    st.builds(Text, text=words, citations=st.tuples(st.builds(_web_citation, words, words))),
     st.builds(Reasoning, text=words, signature=states),
     st.builds(
         Reasoning,
@@ -87,14 +87,14 @@ def _comparable(response: Response) -> Response:
 
 @given(answers())
 def test_a_complete_response_parses_to_the_same_response(response: Response) -> None:
-    assert _comparable(whole(render_document(response), FREE)) == _comparable(response)
+    assert _comparable(parse_response(render_document(response), FREE)) == _comparable(response)
 
 
 @given(answers(), st.integers(1, 5), st.lists(st.integers(0, 3000), max_size=5))
 def test_a_stream_parses_to_the_same_response_however_split(
     response: Response, size: int, cuts: list[int]
 ) -> None:
-    out = printed(list(streamed(render_document(response), size)))
+    out = stream_bytes(list(stream_events(render_document(response), size)))
     places = sorted({0, *(cut for cut in cuts if cut < len(out)), len(out)})
     decoder = Decoder()
     parser = DIALECT.provider.stream_parser(traits(), FREE)

@@ -13,7 +13,7 @@ from gateway.canon.request import Native, Text, ToolCall
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.bedrock_converse import DIALECT
 from gateway.framing.sse import Frame
-from tests.dialects.bedrock_converse.make import answer, events, message, traits, whole
+from tests.dialects.bedrock_converse.make import answer, events, message, parse_response, traits
 
 START = ("messageStart", {"role": "assistant"})
 HELLO = ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": "Hello"}})
@@ -42,7 +42,7 @@ def test_a_stream_is_complete_without_counts_but_not_without_a_reason() -> None:
 def test_the_service_tier_of_a_response_is_read(tier: Any, expected: str | None) -> None:
     """It prices the request, and may be another than the requested one."""
     usage = {"inputTokens": 3, "outputTokens": 4}
-    assert whole(message(usage=usage, serviceTier=tier)).service_tier == expected
+    assert parse_response(message(usage=usage, serviceTier=tier)).service_tier == expected
     streamed = events(START, HELLO, STOP, ("metadata", {**USAGE[1], "serviceTier": tier}))
     [update] = [event for event in streamed if isinstance(event, UsageUpdate)]
     assert update.service_tier == expected
@@ -81,7 +81,9 @@ def test_tool_names_are_restored_for_the_client() -> None:
     )
     call = {"toolUseId": "c", "name": "a_b", "input": {"x": 1}}
     free = {"toolUseId": "d", "name": "free", "input": {"input": "words"}}
-    response = whole(message({"toolUse": call}, {"toolUse": free}, stop="tool_use"), rendered)
+    response = parse_response(
+        message({"toolUse": call}, {"toolUse": free}, stop="tool_use"), rendered
+    )
     assert response.parts == (
         ToolCall(id="c", name="a.b", arguments={"x": 1}),
         ToolCall(id="d", name="free", raw="words", custom=True),
@@ -102,13 +104,13 @@ def test_tool_names_are_restored_for_the_client() -> None:
     ],
 )
 def test_the_finish_reason_is_parsed(stop: str, reason: str) -> None:
-    assert whole(message({"text": "x"}, stop=stop)).finish.reason == reason
+    assert parse_response(message({"text": "x"}, stop=stop)).finish.reason == reason
     response = answer(START, HELLO, ("messageStop", {"stopReason": stop}), USAGE)
     assert response.finish.reason == reason
 
 
 def test_an_unknown_block_becomes_a_native_part() -> None:
-    response = whole(message({"text": "a"}, {"image": {"format": "png"}}))
+    response = parse_response(message({"text": "a"}, {"image": {"format": "png"}}))
     assert response.parts == (
         Text(text="a"),
         Native(dialect="bedrock_converse", data={"image": {"format": "png"}}),

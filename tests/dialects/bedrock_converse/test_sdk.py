@@ -18,7 +18,7 @@ from gateway.dialects.bedrock_converse import DIALECT
 from gateway.framing.eventstream import Decoder
 from gateway.providers.capabilities import traits_for
 from tests.dialects.anthropic_messages.test_sdk import requests
-from tests.dialects.bedrock_converse.make import printed, traits
+from tests.dialects.bedrock_converse.make import stream_bytes, traits
 from tests.fakes import Call, Refusal, ScriptedAnswer, bedrock_rules
 from tests.fakes.bedrock import KEY_ID, SECRET, SESSION, StrictBedrock
 from tests.fakes.bedrock_rules import CLAUDE, MODELS
@@ -86,7 +86,7 @@ def test_boto3_and_the_parser_read_the_same_stream(server: StrictBedrock, client
     words = "".join(d["delta"].get("text", "") for n, d in theirs if n == "contentBlockDelta")
     assert words == "I look."
     parser = DIALECT.provider.stream_parser(traits(), None)
-    frames = Decoder().feed(printed(theirs))
+    frames = Decoder().feed(stream_bytes(theirs))
     events = [event for frame in frames for event in parser.feed(frame)]
     assert len(frames) == len(theirs)
     assert events[-1].__class__.__name__ == "End"

@@ -68,7 +68,7 @@ def answer(*messages: Json, rendered: RenderedRequest | None = None) -> Response
     return fold_events(events(*messages, rendered=rendered))
 
 
-def whole(body: Any, rendered: RenderedRequest | None = None) -> Response:
+def parse_response(body: Any, rendered: RenderedRequest | None = None) -> Response:
     """The answer in a body."""
     return DIALECT.provider.parse_response(body, traits(), rendered)
 
@@ -99,7 +99,7 @@ def render_document(response: Response) -> Json:
     return {**body, "message": message}
 
 
-def streamed(body: Json, size: int) -> Iterator[Json]:
+def stream_events(body: Json, size: int) -> Iterator[Json]:
     """The events that say the same as a body, its words in pieces of this size."""
     message = body["message"]
     yield {"type": "message-start", "id": body["id"], "delta": {}}
@@ -107,7 +107,7 @@ def streamed(body: Json, size: int) -> Iterator[Json]:
         kind = item["type"]
         inner = {"message": {"content": {"type": kind, kind: ""}}}
         yield {"type": "content-start", "index": place, "delta": inner}
-        for piece in _cut(item[kind], size):
+        for piece in _split_text(item[kind], size):
             delta = {"message": {"content": {kind: piece}}}
             yield {"type": "content-delta", "index": place, "delta": delta}
         for citation in message["citations"]:
@@ -120,7 +120,7 @@ def streamed(body: Json, size: int) -> Iterator[Json]:
         begun = {**call, "function": {**function, "arguments": ""}}
         inner = {"message": {"tool_calls": begun}}
         yield {"type": "tool-call-start", "index": place, "delta": inner}
-        for piece in _cut(function["arguments"], size):
+        for piece in _split_text(function["arguments"], size):
             more = {"message": {"tool_calls": {"function": {"arguments": piece}}}}
             yield {"type": "tool-call-delta", "index": place, "delta": more}
         yield {"type": "tool-call-end", "index": place}
@@ -128,10 +128,10 @@ def streamed(body: Json, size: int) -> Iterator[Json]:
     yield {"type": "message-end", "delta": end}
 
 
-def _cut(text: str, size: int) -> list[str]:
+def _split_text(text: str, size: int) -> list[str]:
     return [text[i : i + size] for i in range(0, len(text), size)]
 
 
-def printed(messages: list[Json]) -> bytes:
+def stream_bytes(messages: list[Json]) -> bytes:
     """The bytes of a stream."""
     return b"".join(encode(json.dumps(item).encode(), item["type"].encode()) for item in messages)

@@ -40,7 +40,7 @@ BODIES = st.fixed_dictionaries(
 )
 
 
-def parsed(**body: Any) -> Request:
+def parse_request(**body: Any) -> Request:
     request = {"model": "gw", "messages": [{"role": "user", "content": "hi"}], **body}
     return DIALECT.client.parse_request(request, {})
 
@@ -61,7 +61,7 @@ def test_documents_belong_to_the_last_user_message() -> None:
         {"id": "a", "data": {"title": "T", "snippet": "S", "url": "https://x.test", "n": 1}},
         {"data": {"only": "fields"}},
     ]
-    request = parsed(documents=documents, citation_options={"mode": "OFF"})
+    request = parse_request(documents=documents, citation_options={"mode": "OFF"})
     *first_part, question = request.turns[-1].parts
     assert question == Text(text="hi", path="messages[0]")
     assert [part.text for part in first_part if isinstance(part, Document)] == [
@@ -75,7 +75,7 @@ def test_documents_belong_to_the_last_user_message() -> None:
     assert not second.citations
     assert set(request.extra["cohere"]) == {"documents[1].id", "citation_options"}
     with pytest.raises(GatewayError, match="no user message"):
-        parsed(messages=[{"role": "system", "content": "x"}], documents=["a"])
+        parse_request(messages=[{"role": "system", "content": "x"}], documents=["a"])
 
 
 CITED = Citation(

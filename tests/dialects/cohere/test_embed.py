@@ -27,7 +27,7 @@ def embed_request(*inputs: Any, **fields: Any) -> EmbedRequest:
     return EmbedRequest(model="gw", inputs=inputs or ("a",), **fields)
 
 
-def written(request: EmbedRequest) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+def render_embed(request: EmbedRequest) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     """The body, and what is reported of it."""
     embed = PROVIDER.render_embed(request, TRAITS)  # type: ignore[union-attr]
     assert embed_refusal(embed.body) is None
@@ -35,7 +35,7 @@ def written(request: EmbedRequest) -> tuple[dict[str, Any], list[tuple[str, str]
 
 
 def test_texts_are_sent_with_their_input_type() -> None:
-    body, report = written(
+    body, report = render_embed(
         embed_request("a", "b", task="search_query", dimensions=512, truncate=True)
     )
     assert body == {
@@ -50,7 +50,7 @@ def test_texts_are_sent_with_their_input_type() -> None:
 
 
 def test_a_missing_input_type_is_defaulted_and_reported() -> None:
-    body, report = written(embed_request("a", truncate=False))
+    body, report = render_embed(embed_request("a", truncate=False))
     assert (body["input_type"], body["truncate"]) == (DEFAULT_TASK, "NONE")
     assert report == [("input_type", "defaulted")]
 
@@ -58,18 +58,18 @@ def test_a_missing_input_type_is_defaulted_and_reported() -> None:
 def test_an_openai_client_may_send_coheres_own_fields() -> None:
     own = {"input_type": "clustering", "truncate": "START", "max_tokens": 9, "priority": 1}
     extra = {**own, "embedding_types": ["int8"], "odd": 1}
-    body, report = written(embed_request("a", user_id="u", extra={"openai_embeddings": extra}))
+    body, report = render_embed(embed_request("a", user_id="u", extra={"openai_embeddings": extra}))
     assert body.items() >= own.items()
     assert body["embedding_types"] == ["float"]
     assert report == [("user_id", "dropped"), ("embedding_types", "dropped"), ("odd", "dropped")]
 
 
 def test_images_are_sent_as_images_and_mixed_inputs_as_contents() -> None:
-    body, report = written(embed_request(IMAGE_URL, IMAGE_URL))
+    body, report = render_embed(embed_request(IMAGE_URL, IMAGE_URL))
     assert (body["images"], body["input_type"], report) == ([IMAGE_URL, IMAGE_URL], "image", [])
-    body, report = written(embed_request(IMAGE_URL, task="search_query"))
+    body, report = render_embed(embed_request(IMAGE_URL, task="search_query"))
     assert (body["input_type"], report) == ("image", [("input_type", "approximated")])
-    body, _ = written(embed_request("a", IMAGE_URL))
+    body, _ = render_embed(embed_request("a", IMAGE_URL))
     assert body["inputs"] == [
         {"content": [{"type": "text", "text": "a"}]},
         {"content": [{"type": "image_url", "image_url": {"url": IMAGE_URL}}]},
@@ -78,7 +78,9 @@ def test_images_are_sent_as_images_and_mixed_inputs_as_contents() -> None:
 
 
 def test_a_text_that_mentions_a_data_url_is_a_text() -> None:
-    assert "texts" in written(embed_request(f"see {IMAGE_URL}", "data:text/plain;base64,YQ=="))[0]
+    assert (
+        "texts" in render_embed(embed_request(f"see {IMAGE_URL}", "data:text/plain;base64,YQ=="))[0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -110,7 +112,7 @@ def test_a_strict_server_accepts_every_rendered_request(
 ) -> None:
     if task == "image" and any(not text.startswith("data:") for text in inputs):
         task = None
-    written(embed_request(*inputs, task=task, truncate=truncate, dimensions=dimensions))
+    render_embed(embed_request(*inputs, task=task, truncate=truncate, dimensions=dimensions))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,14 @@ from gateway.dialects.base import RenderedRequest
 from gateway.dialects.cohere import DIALECT
 from gateway.dialects.cohere.response import parse_citations
 from gateway.framing.sse import Decoder
-from tests.dialects.cohere.make import REASONER, printed, render_document, streamed, traits, whole
+from tests.dialects.cohere.make import (
+    REASONER,
+    parse_response,
+    render_document,
+    stream_bytes,
+    stream_events,
+    traits,
+)
 from tests.stream_grammar import check_stream
 
 FREE = RenderedRequest(body={}, custom_tools=frozenset({"free"}))
@@ -25,7 +32,7 @@ objects = st.dictionaries(words, st.none() | st.booleans() | st.integers(-9, 9) 
 OWN = Signature(provider="cohere", model=REASONER, kind="text")
 
 
-def _cited(url: str, quote: str) -> Citation:
+def _document_citation(url: str, quote: str) -> Citation:
     source = {"type": "document", "id": "doc_0", "document": {"url": url, "title": "t"}}
     (citation,) = parse_citations({"start": 0, "end": 1, "text": quote, "sources": [source]})
     assert (citation.url, citation.title, citation.quote) == (url, "t", quote)
@@ -34,7 +41,7 @@ def _cited(url: str, quote: str) -> Citation:
 
 texts: st.SearchStrategy[Part] = st.one_of(
     st.builds(Text, text=words),
-    st.builds(Text, text=words, citations=st.tuples(st.builds(_cited, words, words))),
+    st.builds(Text, text=words, citations=st.tuples(st.builds(_document_citation, words, words))),
     st.builds(Reasoning, text=words, signature=st.just(OWN)),
 )
 calls: st.SearchStrategy[Part] = st.one_of(
@@ -59,11 +66,11 @@ def answers(draw: st.DrawFn) -> Response:
 def _comparable(response: Response) -> Response:
     """An answer as it is compared: without the wire's own objects."""
     usage = replace(response.usage, native={}) if response.usage is not None else None
-    parts = tuple(_plain(part) for part in response.parts)
+    parts = tuple(_comparable_part(part) for part in response.parts)
     return replace(response, usage=usage, parts=parts, extra={})
 
 
-def _plain(part: Part) -> Part:
+def _comparable_part(part: Part) -> Part:
     if not isinstance(part, Text):
         return part
     return replace(part, citations=tuple(replace(c, native={}) for c in part.citations))
@@ -71,14 +78,14 @@ def _plain(part: Part) -> Part:
 
 @given(answers())
 def test_a_complete_response_parses_to_the_same_response(response: Response) -> None:
-    assert _comparable(whole(render_document(response), FREE)) == _comparable(response)
+    assert _comparable(parse_response(render_document(response), FREE)) == _comparable(response)
 
 
 @given(answers(), st.integers(1, 5), st.lists(st.integers(0, 3000), max_size=5))
 def test_a_stream_parses_to_the_same_response_however_split(
     response: Response, size: int, cuts: list[int]
 ) -> None:
-    out = printed(list(streamed(render_document(response), size)))
+    out = stream_bytes(list(stream_events(render_document(response), size)))
     places = sorted({0, *(cut for cut in cuts if cut < len(out)), len(out)})
     decoder = Decoder()
     parser = DIALECT.provider.stream_parser(traits(), FREE)

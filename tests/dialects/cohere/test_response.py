@@ -14,7 +14,7 @@ from gateway.canon.request import Text, ToolCall
 from gateway.canon.response import Usage
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.cohere import DIALECT
-from tests.dialects.cohere.make import answer, events, traits, whole
+from tests.dialects.cohere.make import answer, events, parse_response, traits
 
 START = {"type": "message-start", "id": "m1", "delta": {"message": {"role": "assistant"}}}
 HELLO = {
@@ -98,7 +98,7 @@ def test_a_response_with_finish_reason_error_is_an_error(reason: str, kind: str)
     assert isinstance(last, Failed)
     assert (last.error.kind, last.error.message) == (kind, "it broke")
     with pytest.raises(GatewayError) as caught:
-        whole({"id": "m", "finish_reason": reason, "message": {"content": []}})
+        parse_response({"id": "m", "finish_reason": reason, "message": {"content": []}})
     assert caught.value.error.kind == kind
 
 
@@ -109,7 +109,7 @@ def test_a_tool_plan_and_its_calls_are_parsed() -> None:
         "finish_reason": "TOOL_CALL",
         "message": {"role": "assistant", "tool_plan": "I look.", "tool_calls": [call]},
     }
-    response = whole(body, RenderedRequest(body={}, client_names={"a_b": "a.b"}))
+    response = parse_response(body, RenderedRequest(body={}, client_names={"a_b": "a.b"}))
     assert response.parts == (
         Text(text="I look."),
         ToolCall(id="f0", name="a.b", arguments={"x": 1}),

@@ -17,7 +17,7 @@ from gateway.canon.request import Request
 from gateway.dialects.cohere import DIALECT
 from gateway.providers.capabilities import traits_for
 from tests.dialects.anthropic_messages.test_sdk import requests
-from tests.dialects.cohere.make import answer, whole
+from tests.dialects.cohere.make import answer, parse_response
 from tests.fakes import Call, ScriptedAnswer, cohere_rules
 from tests.fakes.cohere import KEY, StrictCohere
 from tests.fakes.cohere_rules import MODELS, PLAIN
@@ -59,7 +59,7 @@ def test_the_sdk_and_the_parser_read_the_same_response(
 ) -> None:
     server.script.on("the weather", SCRIPTED_ANSWER)
     response = client.chat(model=PLAIN, messages=MESSAGES)
-    ours = whole(json.loads(response.model_dump_json()))
+    ours = parse_response(json.loads(response.model_dump_json()))
     assert response.message.tool_plan == "I look."
     assert [part.__class__.__name__ for part in ours.parts] == ["Text", "ToolCall"]
 

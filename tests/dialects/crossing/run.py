@@ -29,7 +29,7 @@ from tests.dialects.crossing.feature_requests import (
     request_of,
 )
 from tests.dialects.crossing.readers import READERS, ParsedResponse
-from tests.dialects.crossing.upstreams import UPSTREAMS, Upstream, answered, scripted_answer
+from tests.dialects.crossing.upstreams import UPSTREAMS, Upstream, fake_response, scripted_answer
 from tests.fakes import ScriptedAnswer
 from tests.fakes.server import Server
 from tests.relay.harness import PEPPER, Gateway, Reply, gateway, snapshot
@@ -179,7 +179,7 @@ class FakeProviders:
         """What the provider at a host does with a request."""
 
         async def answer(request: httpx.Request) -> httpx.Response:
-            response = await answered(self.fakes[host], request)
+            response = await fake_response(self.fakes[host], request)
             data = (
                 b"".join([part async for part in response.stream])
                 if host.find("break") < 0
@@ -281,14 +281,14 @@ async def _turn(
     return Exchange(
         status=reply.status,
         reply=reply.body,
-        upstream_request=_plain(fake.requests[-1].raw) if fake.requests else b"",
+        upstream_request=_without_backslashes(fake.requests[-1].raw) if fake.requests else b"",
         upstream_response=providers.replies.get(host, b""),
         response=response,
         logged=entry,
     )
 
 
-def _plain(raw: bytes) -> bytes:
+def _without_backslashes(raw: bytes) -> bytes:
     """A body without what its JSON escapes; Bedrock writes schemas as a string."""
     return raw.replace(b"\\", b"")
 

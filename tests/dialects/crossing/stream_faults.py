@@ -28,7 +28,7 @@ def read_frames(dialect: str, data: bytes) -> Frames:
     return frames(data)
 
 
-def written(dialect: str, stream_frames: Frames) -> bytes:
+def frames_bytes(dialect: str, stream_frames: Frames) -> bytes:
     """The bytes of frames."""
     return b"".join(frame_bytes(dialect, name, value) for name, value in stream_frames)
 
@@ -69,12 +69,12 @@ def unknown_event(dialect: str, stream_frames: Frames) -> bytes:
     value: Json = {"type": "sparkle.delta", "object": "sparkle", "sparkle": {"a": [1]}}
     if dialect in LINES:
         value = {"model": "m", "done": False, "sparkle": True}
-    return written(dialect, _at_middle(stream_frames, ("sparkle.delta", value)))
+    return frames_bytes(dialect, _at_middle(stream_frames, ("sparkle.delta", value)))
 
 
 def unknown_fields(dialect: str, stream_frames: Frames) -> bytes:
     """A new field in every object, at every depth."""
-    return written(dialect, [(name, _sparkled(value)) for name, value in stream_frames])
+    return frames_bytes(dialect, [(name, _sparkled(value)) for name, value in stream_frames])
 
 
 # Where a field more would be part of the model's own words.
@@ -92,7 +92,7 @@ def _sparkled(value: Any) -> Any:
 
 def without_usage(dialect: str, stream_frames: Frames) -> bytes:
     """No counts anywhere."""
-    return written(dialect, [(name, _uncounted(value)) for name, value in stream_frames])
+    return frames_bytes(dialect, [(name, _uncounted(value)) for name, value in stream_frames])
 
 
 _COUNTS = {"usage", "usageMetadata", "prompt_eval_count", "eval_count"}
@@ -116,7 +116,7 @@ def other_ids(dialect: str, stream_frames: Frames) -> bytes | None:
                 value = {**value, key: f"other-{number}"}
                 has_ids = True
         faulty.append((name, value))
-    return written(dialect, faulty) if has_ids else None
+    return frames_bytes(dialect, faulty) if has_ids else None
 
 
 def repeated_ids(dialect: str, stream_frames: Frames) -> bytes | None:
@@ -132,7 +132,7 @@ def repeated_ids(dialect: str, stream_frames: Frames) -> bytes | None:
                 first = known[call["index"]]
                 call["id"] = first["id"]
                 call["function"]["name"] = first["name"]
-    return written(dialect, stream_frames)
+    return frames_bytes(dialect, stream_frames)
 
 
 def interleaved(dialect: str, stream_frames: Frames) -> bytes | None:
@@ -148,7 +148,7 @@ def interleaved(dialect: str, stream_frames: Frames) -> bytes | None:
         *(stream_frames[n] for n in order),
         *stream_frames[calls[-1] + 1 :],
     ]
-    return written(dialect, rest)
+    return frames_bytes(dialect, rest)
 
 
 def late_arguments(dialect: str, stream_frames: Frames) -> bytes | None:
@@ -172,7 +172,7 @@ def late_arguments(dialect: str, stream_frames: Frames) -> bytes | None:
         call = {"index": index, "function": {"arguments": text}}
         choice = {**last["choices"][0], "delta": {"tool_calls": [call]}}
         late.append(("", {**last, "choices": [choice]}))
-    return written(dialect, [*heads, *late, *tail])
+    return frames_bytes(dialect, [*heads, *late, *tail])
 
 
 def _chat_calls(value: Any) -> list[Json]:
@@ -194,7 +194,7 @@ def two_choices(dialect: str, stream_frames: Frames) -> bytes | None:
             other = {**value[name][0], "index": 1}
             value = {**value, name: [*value[name], other]}
         faulty.append((event, value))
-    return written(dialect, faulty)
+    return frames_bytes(dialect, faulty)
 
 
 _REASONS = ("finish_reason", "finishReason", "stop_reason", "stopReason", "done_reason")
@@ -203,7 +203,7 @@ _REASONS = ("finish_reason", "finishReason", "stop_reason", "stopReason", "done_
 def unknown_reason(dialect: str, stream_frames: Frames) -> bytes | None:
     """A reason for the end that no list has."""
     faulty = [(name, _renamed(value)) for name, value in stream_frames]
-    return written(dialect, faulty) if faulty != stream_frames else None
+    return frames_bytes(dialect, faulty) if faulty != stream_frames else None
 
 
 def _renamed(value: Any) -> Any:
@@ -216,7 +216,7 @@ def _renamed(value: Any) -> Any:
 
 def no_end(dialect: str, stream_frames: Frames) -> bytes:
     """The bytes end, cleanly, in the middle of the answer."""
-    return written(dialect, stream_frames[: len(stream_frames) // 2])
+    return frames_bytes(dialect, stream_frames[: len(stream_frames) // 2])
 
 
 def no_terminator(dialect: str, stream_frames: Frames) -> bytes:
@@ -224,13 +224,13 @@ def no_terminator(dialect: str, stream_frames: Frames) -> bytes:
     last = stream_frames[-1]
     if last[1] == "[DONE]" and dialect == "cohere":
         stream_frames = stream_frames[:-1]
-    return written(dialect, stream_frames[:-1])
+    return frames_bytes(dialect, stream_frames[:-1])
 
 
 def in_mid_frame(dialect: str, stream_frames: Frames) -> bytes:
     """The bytes end inside an event."""
     middle = len(stream_frames) // 2
-    start = written(dialect, stream_frames[:middle])
+    start = frames_bytes(dialect, stream_frames[:middle])
     return start + frame_bytes(dialect, *stream_frames[middle])[:-9]
 
 
@@ -241,9 +241,9 @@ def garbage(dialect: str, stream_frames: Frames) -> bytes:
         b'data: {"choices": [{"del\xff\xfe\n\n' if dialect not in LINES | BINARY else b"\xff{{\n"
     )
     return (
-        written(dialect, stream_frames[:middle])
+        frames_bytes(dialect, stream_frames[:middle])
         + rubbish
-        + written(dialect, stream_frames[middle:])
+        + frames_bytes(dialect, stream_frames[middle:])
     )
 
 
@@ -267,7 +267,7 @@ def a_lie(dialect: str, stream_frames: Frames) -> bytes:
         return b'{"type":"message_start","message":{"id":"m"}}\n{"type":"message_stop"}\n'
     stream = [("message_start", {"type": "message_start", "message": {"id": "m", "content": []}})]
     stream.append(("message_stop", {"type": "message_stop"}))
-    return written(dialect, stream)
+    return frames_bytes(dialect, stream)
 
 
 def a_page(dialect: str, stream_frames: Frames) -> bytes:

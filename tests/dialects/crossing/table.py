@@ -63,7 +63,7 @@ def _totals(outcome: Outcome) -> str:
     cells = outcome.cells
     turns = sum(len(cell.turns) for cell in cells)
     signs = Counter(
-        sign(_of(cells, client, upstream, feature))
+        sign(_results_of(cells, client, upstream, feature))
         for client in CLIENTS
         for upstream in UPSTREAMS
         for feature in CLIENTS[client].can
@@ -77,7 +77,7 @@ def _totals(outcome: Outcome) -> str:
     )
 
 
-def _of(
+def _results_of(
     cells: Iterable[CrossingResult], client: str, upstream: str, feature: str
 ) -> list[CrossingResult]:
     key = (client, upstream, feature)
@@ -93,7 +93,7 @@ def _matrix(cells: tuple[CrossingResult, ...], feature: str) -> str:
     for client in CLIENTS.values():
         known = feature in client.can
         signs = [
-            f"`{sign(_of(cells, client.name, upstream, feature))}`" if known else ""
+            f"`{sign(_results_of(cells, client.name, upstream, feature))}`" if known else ""
             for upstream in UPSTREAMS
         ]
         lines.append(f"| {client.name} | {' | '.join(signs)} |")

@@ -150,7 +150,7 @@ def scripted_answer(feature: str, upstream: Upstream) -> ScriptedAnswer:
             return ScriptedAnswer(text=ANSWER, cached_tokens=cached)
 
 
-async def answered(fake: Server, request: httpx.Request) -> httpx.Response:
+async def fake_response(fake: Server, request: httpx.Request) -> httpx.Response:
     """What the fake sends back for a request; its stream breaks where it resets."""
     recorded_request = RecordedRequest(
         method=request.method,

@@ -128,7 +128,7 @@ def exchange(**fields: Any) -> ResponseContext:
     return ResponseContext(**{"id": "1", "created": 1_700_000_000, "model": "gw-x", **fields})
 
 
-def printed(stream: list[Event], **fields: Any) -> bytes:
+def rendered_bytes(stream: list[Event], **fields: Any) -> bytes:
     """The bytes a client gets for these events."""
     renderer = DIALECT.client.stream_renderer(exchange(**fields))
     return b"".join(renderer.feed(event) for event in stream)
@@ -137,5 +137,5 @@ def printed(stream: list[Event], **fields: Any) -> bytes:
 def rendered_frames(stream: list[Event], **fields: Any) -> list[Any]:
     """The JSON of the frames a client gets for these events."""
     decoder = Decoder()
-    data = printed(stream, **fields)
+    data = rendered_bytes(stream, **fields)
     return [json.loads(item.data) for item in [*decoder.feed(data), *decoder.close()]]

@@ -95,10 +95,10 @@ def test_any_json_in_frames_renders_a_well_formed_stream(frames: list[Any]):
 @given(st.binary(max_size=40))
 def test_any_bytes_in_a_frame_are_a_failure_or_nothing(data: bytes):
     parser = DIALECT.provider.stream_parser(traits(), None)
-    check_stream([*_started(parser.feed(Frame("", data))), *parser.close()])
+    check_stream([*_same_events(parser.feed(Frame("", data))), *parser.close()])
 
 
-def _started(events: list[Event]) -> list[Event]:
+def _same_events(events: list[Event]) -> list[Event]:
     return events
 
 

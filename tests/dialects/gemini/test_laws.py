@@ -36,7 +36,7 @@ from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.gemini import DIALECT
 from gateway.dialects.gemini.context import NEXT_PART_SIGNATURE, SAME_PART_SIGNATURE
 from gateway.framing.sse import Decoder
-from tests.dialects.gemini.make import PDF, PNG, exchange, printed, traits
+from tests.dialects.gemini.make import PDF, PNG, exchange, rendered_bytes, traits
 from tests.stream_grammar import check_stream
 
 NAME = "gemini"
@@ -291,7 +291,7 @@ def test_a_rendered_response_parses_to_the_same_response(response: Response):
 def test_a_stream_parses_to_the_same_response_however_split(
     response: Response, data: st.DataObject
 ):
-    out = printed(unfold_response(response))
+    out = rendered_bytes(unfold_response(response))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(out)), max_size=6)))
     decoder = Decoder()
     parser = DIALECT.provider.stream_parser(ABLE, None)

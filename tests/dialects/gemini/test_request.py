@@ -294,7 +294,7 @@ def steps(*assistant: Any) -> tuple[Turn, ...]:
     )
 
 
-def signed(*assistant: Any) -> tuple[list[Any], list[tuple[str, str]]]:
+def rendered_contents(*assistant: Any) -> tuple[list[Any], list[tuple[str, str]]]:
     rendered = render(client_request(turns=steps(*assistant)), **DEMANDS)
     parts = rendered.body["contents"][1]["parts"]
     return [part.get("thoughtSignature") for part in parts], reported_fields(rendered.report)
@@ -304,17 +304,20 @@ CALL = ToolCall(id="c", name="f", arguments={}, path="messages[1].tool_calls[0]"
 
 
 def test_a_step_without_a_signature_gets_the_sentinel():
-    assert signed(CALL) == ([SKIP_SIGNATURE], [("messages[1].tool_calls", "approximated")])
+    assert rendered_contents(CALL) == (
+        [SKIP_SIGNATURE],
+        [("messages[1].tool_calls", "approximated")],
+    )
 
 
 def test_a_reasoning_signature_moves_to_the_next_call():
     state = Signature(provider="acme", model="acme-1", kind=NEXT_PART_SIGNATURE, value=STATE)
-    assert signed(Reasoning(text="hm", signature=state), CALL) == ([None, STATE], [])
+    assert rendered_contents(Reasoning(text="hm", signature=state), CALL) == ([None, STATE], [])
 
 
 def test_another_models_signature_is_dropped_and_reported():
     foreign = Signature(provider="anthropic", model="claude", value="S")
-    request_body, report = signed(
+    request_body, report = rendered_contents(
         Reasoning(text="hm", signature=foreign, path="messages[1].r"), CALL
     )
     assert request_body == [SKIP_SIGNATURE]

@@ -27,7 +27,7 @@ from tests.dialects.gemini.make import (
     events,
     exchange,
     model,
-    printed,
+    rendered_bytes,
     rendered_frames,
     text,
     traits,
@@ -85,7 +85,7 @@ def partial(*fragments: Any, more: bool = True, **fields: Any) -> dict[str, Any]
     return {"functionCall": {**call, "willContinue": True} if more else call}
 
 
-def at(path: str, *, more: bool = False, **value: Any) -> dict[str, Any]:
+def partial_arg(path: str, *, more: bool = False, **value: Any) -> dict[str, Any]:
     return {"jsonPath": path, **value, **({"willContinue": True} if more else {})}
 
 
@@ -93,12 +93,17 @@ def test_arguments_streamed_in_fragments_are_one_call():
     response = answer(
         chunk(text("plan", thought=True)),
         chunk({**partial(name="f", id="c9"), "thoughtSignature": STATE}),
-        chunk(partial(at("$.city", stringValue="Os", more=True))),
-        chunk(partial(at("$.city", stringValue="lo"), at("$.n", numberValue=2))),
-        chunk(partial(at("$.stops[1]['a.b']", boolValue=True))),
-        chunk(partial(at("$.stops[0]", nullValue="NULL_VALUE"), at('$["x"].y', stringValue=""))),
+        chunk(partial(partial_arg("$.city", stringValue="Os", more=True))),
+        chunk(partial(partial_arg("$.city", stringValue="lo"), partial_arg("$.n", numberValue=2))),
+        chunk(partial(partial_arg("$.stops[1]['a.b']", boolValue=True))),
+        chunk(
+            partial(
+                partial_arg("$.stops[0]", nullValue="NULL_VALUE"),
+                partial_arg('$["x"].y', stringValue=""),
+            )
+        ),
         chunk(partial(more=False)),
-        chunk(partial(at("$.z", numberValue=1), name="g")),
+        chunk(partial(partial_arg("$.z", numberValue=1), name="g")),
         chunk(text(""), reason="STOP"),
     )
     arguments = {"city": "Oslo", "n": 2, "stops": [None, {"a.b": True}], "x": {"y": ""}}
@@ -117,8 +122,8 @@ def test_arguments_streamed_in_fragments_are_one_call():
 
 @pytest.mark.parametrize("path", ["", "city", "$", "$.", "$.a[", "$[999999]", "$.a[5000]", "$.s.t"])
 def test_a_fragment_without_a_valid_path_fails(path: str):
-    first = partial(at("$.s", stringValue="x"), name="f")
-    produced = events(chunk(first), chunk(partial(at(path, numberValue=1))))
+    first = partial(partial_arg("$.s", stringValue="x"), name="f")
+    produced = events(chunk(first), chunk(partial(partial_arg(path, numberValue=1))))
     assert isinstance(produced[-1], Failed)
     assert "fragment" in produced[-1].error.message
 
@@ -263,7 +268,7 @@ def test_a_refused_prompt_is_an_answer_in_a_stream_too():
     [rendered] = rendered_frames([refused])
     assert rendered["promptFeedback"]["blockReason"] == "PROHIBITED_CONTENT"
     assert "error" in rendered_frames([Start(), BlockStart(kind="text"), Delta("a"), refused])[-1]
-    array = json.loads(printed([refused], framing="array"))
+    array = json.loads(rendered_bytes([refused], framing="array"))
     assert "promptFeedback" in array[0]
 
 
@@ -378,17 +383,19 @@ def test_hidden_reasoning_round_trips_in_its_signature():
 @pytest.mark.parametrize("framing", ["sse", "array"])
 def test_a_broken_stream_ends_with_an_error(framing: str):
     begun = unfold_response(Response(parts=(Text(text="half"),)))[:3]
-    data = printed([*begun, Failed(Error(kind="overloaded", message="no"))], framing=framing)
+    data = rendered_bytes([*begun, Failed(Error(kind="overloaded", message="no"))], framing=framing)
     last = json.loads(data)[-1] if framing == "array" else json.loads(data.split(b"data: ")[-1])
     assert last["error"]["status"] == "UNAVAILABLE"
-    assert printed([Failed(Error(kind="timeout", message="no"))], framing="array")[:1] == b"["
+    assert (
+        rendered_bytes([Failed(Error(kind="timeout", message="no"))], framing="array")[:1] == b"["
+    )
 
 
 def test_an_unparsable_response_is_an_error():
     garbled = Response(finish=Finish(reason="malformed", explanation="oops"))
     with pytest.raises(GatewayError, match="oops"):
         DIALECT.client.render_response(garbled, exchange())
-    assert b'"error"' in printed([End(garbled.finish)])
+    assert b'"error"' in rendered_bytes([End(garbled.finish)])
 
 
 def test_an_error_has_the_field_and_retry_delay():

@@ -33,7 +33,7 @@ from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.gemini import DIALECT
 from gateway.providers.capabilities import traits_for
 from tests.dialects.anthropic_messages.test_sdk import requests
-from tests.dialects.gemini.make import exchange, printed
+from tests.dialects.gemini.make import exchange, rendered_bytes
 from tests.fakes import gemini_rules
 
 REQUEST: dict[str, Any] = {"model": "gw-x", "contents": "hi"}
@@ -61,7 +61,7 @@ def client(answer: Callable[[httpx.Request], httpx.Response]) -> genai.Client:
     return genai.Client(api_key="k", vertexai=False, http_options=options)
 
 
-def streaming(data: bytes) -> genai.Client:
+def client_streaming(data: bytes) -> genai.Client:
     """A client that gets these bytes as its stream."""
     headers = {"content-type": "text/event-stream"}
     return client(lambda _: httpx.Response(200, headers=headers, content=data))
@@ -91,7 +91,9 @@ def test_the_sdk_reads_the_same_response_streamed_and_not():
     body, _ = DIALECT.client.render_response(WHOLE, exchange())
     unary = client(lambda _: httpx.Response(200, json=body)).models.generate_content(**REQUEST)
     chunks = list(
-        streaming(printed(unfold_response(WHOLE))).models.generate_content_stream(**REQUEST)
+        client_streaming(rendered_bytes(unfold_response(WHOLE))).models.generate_content_stream(
+            **REQUEST
+        )
     )
     assert "".join(chunk.text or "" for chunk in chunks) == unary.text
     calls = [call for chunk in chunks for call in chunk.function_calls or []]
@@ -102,16 +104,16 @@ def test_the_sdk_reads_the_same_response_streamed_and_not():
 
 def test_the_sdk_raises_an_error_event_in_the_middle_of_a_stream():
     events = [*unfold_response(Response(parts=(Text(text="par"),)))[:3]]
-    data = printed([*events, Failed(Error(kind="overloaded", message="Overloaded"))])
+    data = rendered_bytes([*events, Failed(Error(kind="overloaded", message="Overloaded"))])
     with pytest.raises(errors.APIError, match="Overloaded"):
-        list(streaming(data).models.generate_content_stream(**REQUEST))
+        list(client_streaming(data).models.generate_content_stream(**REQUEST))
 
 
 def test_the_sdk_ignores_the_keepalive():
     renderer = DIALECT.client.stream_renderer(exchange())
     frames = [renderer.feed(event) for event in unfold_response(WHOLE)]
     data = DIALECT.keepalive.join([b"", *frames, b""])
-    chunks = list(streaming(data).models.generate_content_stream(**REQUEST))
+    chunks = list(client_streaming(data).models.generate_content_stream(**REQUEST))
     assert chunks[-1].candidates is not None
     assert chunks[-1].candidates[0].finish_reason == types.FinishReason.STOP
 

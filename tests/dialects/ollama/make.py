@@ -71,7 +71,7 @@ def tool(name: str = "f", **fields: Any) -> dict[str, Any]:
     return {"type": "function", "function": {"name": name, "parameters": schema, **fields}}
 
 
-def called(*calls: tuple[str, Any], **fields: Any) -> dict[str, Any]:
+def assistant_calls(*calls: tuple[str, Any], **fields: Any) -> dict[str, Any]:
     """An assistant message that only calls."""
     listed = [{"function": {"name": name, "arguments": arguments}} for name, arguments in calls]
     return {"role": "assistant", "content": "", "tool_calls": listed, **fields}
@@ -88,7 +88,7 @@ def line(message: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]
     return {"model": "up", "created_at": "t", "message": turn, "done": False, **fields}
 
 
-def last(reason: str = "stop", **fields: Any) -> dict[str, Any]:
+def last_line(reason: str = "stop", **fields: Any) -> dict[str, Any]:
     """The last line of a stream."""
     return line(done=True, done_reason=reason, **fields)
 
@@ -105,7 +105,7 @@ def events(*lines: Any, rendered: RenderedRequest | None = None, **flags: Any) -
     return out
 
 
-def read(*lines: Any, rendered: RenderedRequest | None = None, **flags: Any) -> Response:
+def parse_lines(*lines: Any, rendered: RenderedRequest | None = None, **flags: Any) -> Response:
     """The answer that a stream of lines comes to."""
     return fold_events(events(*lines, rendered=rendered, **flags))
 

@@ -27,8 +27,8 @@ from gateway.canon.request import (
 from tests.dialects.ollama.make import (
     PNG,
     USER,
+    assistant_calls,
     body,
-    called,
     parse,
     render,
     reported_fields,
@@ -155,7 +155,7 @@ def test_calls_without_ids_get_positional_ids_and_results_are_paired() -> None:
     request = parse(
         request_body(
             USER,
-            called(("f", {"a": 1}), ("g", {}), ("f", {"a": 2})),
+            assistant_calls(("f", {"a": 1}), ("g", {}), ("f", {"a": 2})),
             result("f", "one"),
             result("f", "two"),
             result("g", "three"),
@@ -180,7 +180,7 @@ def test_a_call_id_precedes_the_position() -> None:
     message = {
         "role": "assistant",
         "content": "",
-        "tool_calls": [call, called(("f", {}))["tool_calls"][0]],
+        "tool_calls": [call, assistant_calls(("f", {}))["tool_calls"][0]],
     }
     request = parse(
         request_body(USER, message, result(tool_call_id="call_1_1"), result(tool_call_id="c9"))
@@ -351,8 +351,11 @@ def test_a_prompt_is_a_chat_of_one_message() -> None:
         ({"messages": [{"role": "wizard"}]}, "messages[0].role"),
         ({"messages": [{"role": "user", "content": [1]}]}, "messages[0].content"),
         ({"messages": [{"role": "user", "images": [5]}]}, "messages[0].images[0]"),
-        ({"messages": [called((5, {}))]}, "messages[0].tool_calls[0].function.name"),
-        ({"messages": [called(("f", [1]))]}, "messages[0].tool_calls[0].function.arguments"),
+        ({"messages": [assistant_calls((5, {}))]}, "messages[0].tool_calls[0].function.name"),
+        (
+            {"messages": [assistant_calls(("f", [1]))]},
+            "messages[0].tool_calls[0].function.arguments",
+        ),
         ({"tools": [{"type": "function"}]}, "tools[0].function"),
         ({"options": {"temperature": "hot"}}, "options.temperature"),
         ({"options": {"num_predict": -3}}, "options.num_predict"),

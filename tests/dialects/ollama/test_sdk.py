@@ -22,7 +22,7 @@ from gateway.dialects.ollama import DIALECT
 from tests.dialects.ollama.make import (
     ALL,
     USER,
-    called,
+    assistant_calls,
     exchange,
     parse,
     render,
@@ -48,7 +48,7 @@ def client(status: int, content: bytes) -> ollama.Client:
     return ollama.Client(host="http://gw", transport=transport)
 
 
-def streamed(events: list[Any], **fields: Any) -> bytes:
+def stream_bytes(events: list[Any], **fields: Any) -> bytes:
     """A stream's bytes, with a sign of life before each line."""
     renderer = DIALECT.client.stream_renderer(exchange(**fields))
     return b"".join(DIALECT.keepalive + renderer.feed(event) for event in events)
@@ -56,7 +56,7 @@ def streamed(events: list[Any], **fields: Any) -> bytes:
 
 def lines(events: list[Any]) -> Iterator[ollama.ChatResponse]:
     """What the SDK makes of a stream."""
-    with client(200, streamed(events).rstrip(b" ")) as sdk:
+    with client(200, stream_bytes(events).rstrip(b" ")) as sdk:
         yield from sdk.chat(model="m", messages=[USER], stream=True)
 
 
@@ -86,7 +86,7 @@ def test_the_sdk_reads_a_stream_with_keepalives() -> None:
 
 
 def test_the_sdk_reads_the_answer_to_a_prompt() -> None:
-    content = streamed(
+    content = stream_bytes(
         unfold_response(Response(parts=(Text(text="Hi"),))), endpoint="/api/generate"
     )
     with client(200, content.rstrip(b" ")) as sdk:
@@ -139,7 +139,7 @@ def test_upstream_requests_match_the_sdk_types() -> None:
     request = request_body(
         {"role": "system", "content": "s"},
         USER,
-        called(("f", {"a": 1})),
+        assistant_calls(("f", {"a": 1})),
         result(),
         tools=[tool("f", description="d")],
         format={"type": "object"},

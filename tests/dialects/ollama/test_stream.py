@@ -16,13 +16,13 @@ from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.ollama import DIALECT
 from tests.dialects.ollama.make import (
+    assistant_calls,
     body,
-    called,
     events,
     exchange,
-    last,
+    last_line,
     line,
-    read,
+    parse_lines,
     render,
     rendered_lines,
     reported_fields,
@@ -32,7 +32,7 @@ from tests.dialects.ollama.make import (
 )
 
 
-def failed(*lines: Any) -> Error:
+def stream_error(*lines: Any) -> Error:
     """The error that a stream of these lines ends with."""
     end = events(*lines)[-1]
     assert isinstance(end, Failed)
@@ -40,12 +40,12 @@ def failed(*lines: Any) -> Error:
 
 
 def test_fragments_are_joined_into_blocks() -> None:
-    response = read(
+    response = parse_lines(
         line({"thinking": "h"}),
         line({"thinking": "m"}),
         line({"content": "He"}),
         line({"content": "llo"}),
-        last(prompt_eval_count=26, eval_count=9, total_duration=5, load_duration=1),
+        last_line(prompt_eval_count=26, eval_count=9, total_duration=5, load_duration=1),
     )
     thought, text = response.parts
     assert thought == Reasoning(
@@ -59,31 +59,33 @@ def test_fragments_are_joined_into_blocks() -> None:
 
 
 def test_a_cached_prompt_has_no_token_count() -> None:
-    usage = read(line({"content": "x"}), last(eval_count=9)).usage
+    usage = parse_lines(line({"content": "x"}), last_line(eval_count=9)).usage
     assert usage is not None
     assert (usage.input, usage.output) == (None, 9)
-    assert read(line({"content": "x"}), last()).usage is None
+    assert parse_lines(line({"content": "x"}), last_line()).usage is None
 
 
 def test_generated_call_ids_are_unique_in_a_conversation() -> None:
-    calls = called(("f", {"a": 1}), ("f", {}))
-    stream = (line(calls), last())
-    first = read(*stream)
+    calls = assistant_calls(("f", {"a": 1}), ("f", {}))
+    stream = (line(calls), last_line())
+    first = parse_lines(*stream)
     assert [part.id for part in first.parts] == ["call_g1_0", "call_g1_1"]  # type: ignore[union-attr]
     assert first.finish == Finish(reason="tool")
     rendered = render(request_body({"role": "user", "content": "x"}, calls, result(), result()))
-    later = read(*stream, rendered=rendered)
+    later = parse_lines(*stream, rendered=rendered)
     assert [part.id for part in later.parts] == ["call_g2_0", "call_g2_1"]  # type: ignore[union-attr]
 
 
 def test_an_upstream_call_id_is_preserved() -> None:
     call = {"id": "c7", "function": {"name": "f", "arguments": {}}}
-    assert read(line({"tool_calls": [call]}), last()).parts[0].id == "c7"  # type: ignore[union-attr]
+    assert parse_lines(line({"tool_calls": [call]}), last_line()).parts[0].id == "c7"  # type: ignore[union-attr]
 
 
 def test_a_free_text_tool_gets_its_text_back() -> None:
     rendered = RenderedRequest(body={}, custom_tools=frozenset({"p"}))
-    response = read(line(called(("p", {"input": "x y"}))), last(), rendered=rendered)
+    response = parse_lines(
+        line(assistant_calls(("p", {"input": "x y"}))), last_line(), rendered=rendered
+    )
     assert response.parts == (ToolCall(id="call_g1_0", name="p", raw="x y", custom=True),)
 
 
@@ -91,28 +93,30 @@ def test_a_free_text_tool_gets_its_text_back() -> None:
     ("reason", "finish"), [("stop", "stop"), ("length", "length"), ("new", "stop")]
 )
 def test_the_done_reason_is_parsed(reason: str, finish: str) -> None:
-    assert read(line({"content": "x"}), last(reason)).finish.reason == finish
+    assert parse_lines(line({"content": "x"}), last_line(reason)).finish.reason == finish
 
 
 @pytest.mark.parametrize("reason", ["load", "unload"])
 def test_a_load_response_is_not_an_answer(reason: str) -> None:
-    assert read(last(reason)).finish.reason == "malformed"
+    assert parse_lines(last_line(reason)).finish.reason == "malformed"
 
 
 def test_an_interrupted_or_invalid_line_is_an_error() -> None:
-    assert "stream ended before" in failed(line({"content": "x"})).message
-    assert failed("").kind == "upstream_error"
-    assert failed("nonsense").kind == "upstream_error"
-    assert failed("[1]").kind == "upstream_error"
-    assert failed(line({"content": "x"}), {"error": "server busy"}).kind == "overloaded"
+    assert "stream ended before" in stream_error(line({"content": "x"})).message
+    assert stream_error("").kind == "upstream_error"
+    assert stream_error("nonsense").kind == "upstream_error"
+    assert stream_error("[1]").kind == "upstream_error"
+    assert stream_error(line({"content": "x"}), {"error": "server busy"}).kind == "overloaded"
 
 
 def test_lines_after_the_last_one_are_ignored() -> None:
-    assert read(line({"content": "x"}), last(), line({"content": "y"})).parts == (Text(text="x"),)
+    assert parse_lines(line({"content": "x"}), last_line(), line({"content": "y"})).parts == (
+        Text(text="x"),
+    )
 
 
 def test_a_complete_response_is_read() -> None:
-    whole = last("length", message={"role": "assistant", "content": "Hi", "thinking": "hm"})
+    whole = last_line("length", message={"role": "assistant", "content": "Hi", "thinking": "hm"})
     response = DIALECT.provider.parse_response(whole, traits(), None)
     assert [type(part).__name__ for part in response.parts] == ["Reasoning", "Text"]
     assert response.finish.reason == "length"
@@ -120,7 +124,7 @@ def test_a_complete_response_is_read() -> None:
 
 def test_log_probabilities_are_parsed_and_rendered() -> None:
     asked_for = [{"token": "é", "logprob": -0.5, "top_logprobs": [{"token": "e", "logprob": -2}]}]
-    whole = last(message={"role": "assistant", "content": "é"}, logprobs=asked_for)
+    whole = last_line(message={"role": "assistant", "content": "é"}, logprobs=asked_for)
     response = DIALECT.provider.parse_response(whole, traits(), None)
     other = {"token": "e", "logprob": -2, "bytes": [101]}
     tokens = [{"token": "é", "logprob": -0.5, "bytes": [195, 169], "top_logprobs": [other]}]
@@ -190,7 +194,7 @@ def test_a_generate_response_has_its_own_shape() -> None:
 
 
 def test_durations_round_trip_and_are_never_invented() -> None:
-    usage = read(line({"content": "x"}), last(eval_count=9, eval_duration=77)).usage
+    usage = parse_lines(line({"content": "x"}), last_line(eval_count=9, eval_duration=77)).usage
     whole, _ = DIALECT.client.render_response(Response(usage=usage), exchange())
     assert whole["eval_duration"] == 77
     other, _ = DIALECT.client.render_response(Response(usage=Usage(output=1)), exchange())

@@ -63,7 +63,7 @@ def call(call_id: str = "c1", name: str = "f", arguments: str = "{}") -> dict[st
     return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
-def called(*calls: dict[str, Any], **fields: Any) -> dict[str, Any]:
+def assistant_calls(*calls: dict[str, Any], **fields: Any) -> dict[str, Any]:
     """An assistant message that only calls."""
     return {"role": "assistant", "content": None, "tool_calls": list(calls), **fields}
 
@@ -113,7 +113,7 @@ def events(
     return out
 
 
-def read(*chunks: Any, rendered: RenderedRequest | None = None, **flags: Any) -> Response:
+def parse_chunks(*chunks: Any, rendered: RenderedRequest | None = None, **flags: Any) -> Response:
     """The answer that a stream of chunks comes to."""
     return fold_events(events(*chunks, rendered=rendered, **flags))
 

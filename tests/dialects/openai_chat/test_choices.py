@@ -8,7 +8,7 @@ from gateway.canon.request import Text, ToolCall
 from gateway.canon.response import Finish
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.openai_chat import DIALECT
-from tests.dialects.openai_chat.make import chunk, events, exchange, read, rendered_frames
+from tests.dialects.openai_chat.make import chunk, events, exchange, parse_chunks, rendered_frames
 
 STOP = chunk(finish="stop")
 SEVERAL = RenderedRequest(body={"n": 2})
@@ -17,8 +17,8 @@ SEVERAL = RenderedRequest(body={"n": 2})
 def test_further_choices_are_answers_of_their_own():
     two = chunk({"content": "a"})
     two["choices"].append({"index": 1, "delta": {"content": "b"}, "finish_reason": "length"})
-    assert read(two, STOP).alternatives == ()  # as nobody asked for it
-    response = read(two, STOP, rendered=SEVERAL)
+    assert parse_chunks(two, STOP).alternatives == ()  # as nobody asked for it
+    response = parse_chunks(two, STOP, rendered=SEVERAL)
     assert (response.parts, response.finish.reason) == ((Text(text="a"),), "stop")
     [other] = response.alternatives
     assert (other.parts, other.finish.reason) == ((Text(text="b"),), "length")
@@ -29,7 +29,7 @@ def test_calls_of_further_choices_have_the_clients_names():
     delta = {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f_1"}}]}
     two["choices"].append({"index": 1, "delta": delta, "finish_reason": "tool_calls"})
     request = RenderedRequest(body={"n": 2}, client_names={"f_1": "f.1"})
-    [other] = read(two, rendered=request).alternatives
+    [other] = parse_chunks(two, rendered=request).alternatives
     assert [part.name for part in other.parts if isinstance(part, ToolCall)] == ["f.1"]
 
 

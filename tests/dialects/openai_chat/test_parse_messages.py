@@ -26,8 +26,8 @@ from tests.dialects.openai_chat.make import (
     PDF,
     PNG,
     USER,
+    assistant_calls,
     call,
-    called,
     parse,
     request_body,
     result,
@@ -221,7 +221,7 @@ def test_an_invalid_message_is_named(message: dict[str, Any], param: str):
 
 def test_calls_without_content_are_read():
     turn = parse(
-        request_body(USER, called(call("c1", "f", '{"a": 1}'), call("c2", "g", "")))
+        request_body(USER, assistant_calls(call("c1", "f", '{"a": 1}'), call("c2", "g", "")))
     ).turns[1]
     assert turn.parts == (
         ToolCall(id="c1", name="f", arguments={"a": 1}, path="messages[1].tool_calls[0]"),
@@ -230,25 +230,25 @@ def test_calls_without_content_are_read():
 
 
 def test_arguments_that_do_not_parse_are_stored_raw():
-    turn = parse(request_body(USER, called(call(arguments='{"a":')))).turns[1]
+    turn = parse(request_body(USER, assistant_calls(call(arguments='{"a":')))).turns[1]
     assert (turn.parts[0].arguments, turn.parts[0].raw) == (None, '{"a":')  # type: ignore[union-attr]
 
 
 def test_arguments_may_be_an_object():
     item = {"id": "c", "function": {"name": "f", "arguments": {"a": 1}}}
-    turn = parse(request_body(USER, called(item))).turns[1]
+    turn = parse(request_body(USER, assistant_calls(item))).turns[1]
     assert turn.parts[0].arguments == {"a": 1}  # type: ignore[union-attr]
 
 
 def test_a_call_without_an_id_gets_the_same_one_every_time():
     item = {"function": {"name": "f", "arguments": "{}"}}
-    ids = {parse(request_body(USER, called(item))).turns[1].parts[0].id for _ in range(2)}  # type: ignore[union-attr]
+    ids = {parse(request_body(USER, assistant_calls(item))).turns[1].parts[0].id for _ in range(2)}  # type: ignore[union-attr]
     assert ids == {"call_messages_1__tool_calls_0"}
 
 
 def test_a_custom_call_keeps_its_text():
     item = {"id": "c", "type": "custom", "custom": {"name": "sh", "input": "ls -l"}}
-    request = parse(request_body(USER, called(item), result("c")))
+    request = parse(request_body(USER, assistant_calls(item), result("c")))
     assert request.turns[1].parts == (
         ToolCall(id="c", name="sh", raw="ls -l", custom=True, path="messages[1].tool_calls[0]"),
     )
@@ -257,7 +257,9 @@ def test_a_custom_call_keeps_its_text():
 
 def test_tool_messages_in_a_row_are_one_turn():
     request = parse(
-        request_body(USER, called(call("a"), call("b")), result("a"), result("b", ""), USER)
+        request_body(
+            USER, assistant_calls(call("a"), call("b")), result("a"), result("b", ""), USER
+        )
     )
     assert [turn.role for turn in request.turns] == ["user", "assistant", "user", "user"]
     assert request.turns[2].parts == (
@@ -268,7 +270,7 @@ def test_tool_messages_in_a_row_are_one_turn():
 
 def test_an_image_in_a_tool_message_has_its_own_path():
     content = [{"type": "image_url", "image_url": {"url": "https://x/y"}}]
-    request = parse(request_body(USER, called(call("a")), result("a", content)))
+    request = parse(request_body(USER, assistant_calls(call("a")), result("a", content)))
     assert request.turns[2].parts[0].parts[0].path == "messages[2].content[0]"  # type: ignore[union-attr]
 
 
@@ -347,7 +349,7 @@ def test_reasoning_details_keep_what_the_provider_wrote():
 def test_reasoning_state_tokens_are_decoded_in_every_field():
     state = Signature(provider="gemini", model="g", kind="thought_signature", value="S")
     slot = {"extra_content": {"google": {"thought_signature": wrap_signature(state)}}}
-    turn = parse(request_body(USER, called({**call(), **slot}))).turns[1]
+    turn = parse(request_body(USER, assistant_calls({**call(), **slot}))).turns[1]
     assert turn.parts[0].signature == state  # type: ignore[union-attr]
 
 

@@ -18,7 +18,7 @@ from gateway.canon.response import Finish, Usage
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.openai_chat import DIALECT
 from gateway.framing.sse import Frame
-from tests.dialects.openai_chat.make import chunk, events, piece, read, traits
+from tests.dialects.openai_chat.make import chunk, events, parse_chunks, piece, traits
 
 TEXT = chunk({"content": "hi"})
 STOP = chunk(finish="stop")
@@ -65,7 +65,7 @@ def test_a_plain_text_stream_is_parsed():
     ids=str,
 )
 def test_an_empty_delta_produces_no_event(delta: dict[str, Any]):
-    assert read(TEXT, chunk(delta), STOP).parts == (Text(text="hi"),)
+    assert parse_chunks(TEXT, chunk(delta), STOP).parts == (Text(text="hi"),)
 
 
 def test_a_keep_alive_without_choices_produces_no_event():
@@ -78,12 +78,12 @@ def test_azures_prompt_filter_chunk_does_not_start_the_response():
 
 
 def test_a_choice_may_lack_everything_but_its_delta():
-    assert read({"choices": [{"delta": {"content": "x"}}]}, STOP).parts == (Text(text="x"),)
+    assert parse_chunks({"choices": [{"delta": {"content": "x"}}]}, STOP).parts == (Text(text="x"),)
 
 
 def test_a_last_chunk_may_contain_a_message_instead_of_a_delta():
     last = {"choices": [{"index": 0, "message": {"content": "x"}, "finish_reason": "stop"}]}
-    assert read(last).parts == (Text(text="x"),)
+    assert parse_chunks(last).parts == (Text(text="x"),)
 
 
 # --- ends ----------------------------------------------------------------------------
@@ -133,22 +133,22 @@ def test_no_event_follows_the_end():
     ids=str,
 )
 def test_a_finish_reason_is_parsed(word: str, reason: str):
-    assert read(TEXT, chunk(finish=word)).finish.reason == reason
+    assert parse_chunks(TEXT, chunk(finish=word)).finish.reason == reason
 
 
 @pytest.mark.parametrize("word", ["stop", "tool_calls", "function_call", "eos"])
 def test_an_answer_with_calls_has_finished_for_them(word: str):
     calls = chunk(piece(id="c", name="f", arguments="{}"))
-    assert read(calls, chunk(finish=word)).finish.reason == "tool"
+    assert parse_chunks(calls, chunk(finish=word)).finish.reason == "tool"
 
 
 def test_a_cut_answer_with_calls_stays_cut():
     calls = chunk(piece(id="c", name="f", arguments='{"a'))
-    assert read(calls, chunk(finish="length")).finish.reason == "length"
+    assert parse_chunks(calls, chunk(finish="length")).finish.reason == "length"
 
 
 def test_a_refusal_is_no_ordinary_stop():
-    response = read(chunk({"refusal": "I "}), chunk({"refusal": "can't"}), STOP)
+    response = parse_chunks(chunk({"refusal": "I "}), chunk({"refusal": "can't"}), STOP)
     assert response.parts == (Refusal(text="I can't"),)
     assert response.finish.reason == "refusal"
 
@@ -156,7 +156,7 @@ def test_a_refusal_is_no_ordinary_stop():
 def test_the_stop_sequence_of_vllm_is_parsed():
     last = chunk(finish="stop")
     last["choices"][0]["stop_reason"] = "END"
-    assert read(TEXT, last).finish == Finish(reason="stop_sequence", stop_sequence="END")
+    assert parse_chunks(TEXT, last).finish == Finish(reason="stop_sequence", stop_sequence="END")
 
 
 # --- usage ---------------------------------------------------------------------------
@@ -184,7 +184,7 @@ def test_the_stop_sequence_of_vllm_is_parsed():
     ],
 )
 def test_usage_is_read_from_any_chunk(stream: tuple[Any, ...]):
-    usage = read(*stream).usage
+    usage = parse_chunks(*stream).usage
     assert usage is not None
     assert (usage.input, usage.output) == (5, 2)
 
@@ -195,7 +195,7 @@ def test_usage_precedes_the_end():
 
 @pytest.mark.parametrize("usage", [None, {}, 5, "x", {"prompt_tokens": "many"}], ids=str)
 def test_usage_without_counts_is_unknown(usage: Any):
-    assert read(TEXT, chunk(finish="stop", usage=usage)).usage is None
+    assert parse_chunks(TEXT, chunk(finish="stop", usage=usage)).usage is None
 
 
 # --- reasoning -----------------------------------------------------------------------
@@ -218,7 +218,7 @@ PLAIN = Signature(provider="acme", model="acme-1", kind="text")
     ids=str,
 )
 def test_reasoning_is_found_in_every_field(delta: dict[str, Any]):
-    parts = read(chunk(delta), TEXT, STOP).parts
+    parts = parse_chunks(chunk(delta), TEXT, STOP).parts
     assert parts == (Reasoning(text="hm", signature=PLAIN), Text(text="hi"))
 
 
@@ -229,12 +229,12 @@ def test_reasoning_is_signed_before_its_block_ends():
 
 
 def test_without_a_known_model_the_streams_own_name_signs():
-    response = read(chunk({"reasoning": "hm"}), STOP, model="")
+    response = parse_chunks(chunk({"reasoning": "hm"}), STOP, model="")
     assert response.parts[0].signature.model == "up"  # type: ignore[union-attr]
 
 
 def test_reasoning_details_are_joined_and_stored_for_replay():
-    response = read(
+    response = parse_chunks(
         chunk({"reasoning": "Let", "reasoning_details": [detail(text="Let")]}),
         chunk({"reasoning": " me", "reasoning_details": [detail(text=" me")]}),
         chunk({"reasoning_details": [detail(signature="SIG")]}),
@@ -259,7 +259,7 @@ def detail(**fields: Any) -> dict[str, Any]:
 def test_encrypted_reasoning_without_text_is_a_block_of_its_own(late: bool):
     encrypted = chunk({"reasoning_details": [{"type": "reasoning.encrypted", "data": "E"}]})
     stream = (TEXT, encrypted, STOP) if late else (encrypted, TEXT, STOP)
-    thoughts = [part for part in read(*stream).parts if isinstance(part, Reasoning)]
+    thoughts = [part for part in parse_chunks(*stream).parts if isinstance(part, Reasoning)]
     assert len(thoughts) == 1
     assert thoughts[0].redacted is True
     assert thoughts[0].signature is not None
@@ -267,7 +267,9 @@ def test_encrypted_reasoning_without_text_is_a_block_of_its_own(late: bool):
 
 
 def test_reasoning_after_text_is_parsed():
-    parts = read(chunk({"reasoning": "a"}), TEXT, chunk({"reasoning": "b"}), TEXT, STOP).parts
+    parts = parse_chunks(
+        chunk({"reasoning": "a"}), TEXT, chunk({"reasoning": "b"}), TEXT, STOP
+    ).parts
     assert [type(part).__name__ for part in parts] == ["Reasoning", "Text", "Reasoning", "Text"]
 
 
@@ -276,7 +278,7 @@ def test_reasoning_after_text_is_parsed():
 
 def calls(*stream: Any, **more: Any) -> list[tuple[str, str, Any]]:
     """The calls of a stream: id, name, arguments or their raw text."""
-    parts = read(*stream, chunk(finish="tool_calls"), **more).parts
+    parts = parse_chunks(*stream, chunk(finish="tool_calls"), **more).parts
     return [
         (part.id, part.name, part.raw if part.arguments is None else part.arguments)
         for part in parts
@@ -421,7 +423,7 @@ def test_text_between_calls_follows_them():
         {"content": "b"},
         piece(arguments="1}"),
     ]
-    parts = read(*map(chunk, stream), chunk(finish="tool_calls")).parts
+    parts = parse_chunks(*map(chunk, stream), chunk(finish="tool_calls")).parts
     assert [type(part).__name__ for part in parts] == ["Text", "ToolCall", "Text"]
     assert parts[1].arguments == {"a": 1}  # type: ignore[union-attr]
 
@@ -436,7 +438,7 @@ def test_tool_names_are_restored_for_the_client():
 def test_a_free_text_tool_sent_as_a_function_returns_its_text():
     rendered = RenderedRequest(body={}, custom_tools=frozenset({"sh"}))
     stream = [piece(id="c", name="sh", arguments='{"inp'), piece(arguments='ut":"ls -l"}')]
-    parts = read(*map(chunk, stream), chunk(finish="tool_calls"), rendered=rendered).parts
+    parts = parse_chunks(*map(chunk, stream), chunk(finish="tool_calls"), rendered=rendered).parts
     assert parts == (ToolCall(id="c", name="sh", raw="ls -l", custom=True),)
 
 
@@ -447,13 +449,15 @@ def test_a_custom_call_streams_its_text():
         ]
     }
     more = {"tool_calls": [{"index": 0, "custom": {"input": "ls"}}]}
-    parts = read(chunk(first), chunk(more), chunk(finish="tool_calls")).parts
+    parts = parse_chunks(chunk(first), chunk(more), chunk(finish="tool_calls")).parts
     assert parts == (ToolCall(id="c", name="sh", raw="ls", custom=True),)
 
 
 def test_geminis_signature_on_a_call_is_parsed():
     slot = {"extra_content": {"google": {"thought_signature": "S"}}}
-    response = read(chunk(piece(id="c", name="f", arguments="{}", **slot)), chunk(finish="stop"))
+    response = parse_chunks(
+        chunk(piece(id="c", name="f", arguments="{}", **slot)), chunk(finish="stop")
+    )
     state = Signature(provider="acme", model="acme-1", kind="thought_signature", value="S")
     assert response.parts[0].signature == state  # type: ignore[union-attr]
 
@@ -476,7 +480,7 @@ SOURCE = {
     ids=["after the text", "with the text", "before the text"],
 )
 def test_sources_belong_to_the_text(stream: tuple[Any, ...]):
-    citation = read(*stream).parts[0].citations[0]  # type: ignore[union-attr]
+    citation = parse_chunks(*stream).parts[0].citations[0]  # type: ignore[union-attr]
     assert (citation.url, citation.title, citation.start, citation.end) == ("https://x", "X", 0, 2)
 
 
@@ -484,11 +488,11 @@ def test_sources_belong_to_the_text(stream: tuple[Any, ...]):
     "annotations", [[None], [{}], [{"url_citation": {"url": 1}}], [1]], ids=str
 )
 def test_invalid_citations_are_dropped(annotations: Any):
-    assert read(TEXT, chunk({"annotations": annotations}), STOP).parts == (Text(text="hi"),)
+    assert parse_chunks(TEXT, chunk({"annotations": annotations}), STOP).parts == (Text(text="hi"),)
 
 
 def test_streamed_audio_is_joined():
-    response = read(
+    response = parse_chunks(
         chunk({"audio": {"id": "a", "data": "QU"}}),
         chunk({"audio": {"data": "FB", "transcript": "A"}}),
         chunk({"audio": {"expires_at": 5}}),
@@ -501,7 +505,7 @@ def test_streamed_audio_is_joined():
 def test_images_are_preserved_for_clients_of_the_same_dialect():
     images = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}]
     data = {"type": "images", "images": images}
-    assert read(chunk({"images": images}), STOP).parts == (
+    assert parse_chunks(chunk({"images": images}), STOP).parts == (
         Native(dialect="openai_chat", data=data),
     )
 
@@ -595,7 +599,7 @@ def test_a_frame_named_error_fails_the_stream():
 # --- whole answers -------------------------------------------------------------------
 
 
-def whole(message: Any, finish: Any = "stop", **fields: Any) -> Any:
+def chat_completion(message: Any, finish: Any = "stop", **fields: Any) -> Any:
     """A chat completion."""
     choice = {"index": 0, "message": message, "finish_reason": finish, **fields.pop("choice", {})}
     return {"id": "chatcmpl-9", "created": 5, "model": "up", "choices": [choice], **fields}
@@ -616,7 +620,7 @@ def test_a_complete_response_is_read_like_a_stream():
             {"id": "c2", "type": "function", "function": {"name": "g", "arguments": ""}},
         ],
     }
-    response = answer(whole(message, "tool_calls", usage=USAGE, service_tier="flex"))
+    response = answer(chat_completion(message, "tool_calls", usage=USAGE, service_tier="flex"))
     assert response.parts == (
         Reasoning(text="hm", signature=PLAIN),
         Text(text="hi"),
@@ -631,17 +635,19 @@ def test_a_complete_response_is_read_like_a_stream():
 
 def test_log_probabilities_are_stored_when_present():
     token = {"token": "x", "logprob": -0.5, "bytes": None, "top_logprobs": []}
-    response = answer(whole({"content": "x"}, choice={"logprobs": {"content": [token]}}))
+    response = answer(chat_completion({"content": "x"}, choice={"logprobs": {"content": [token]}}))
     assert token_logprobs(response) == [token]
-    assert answer(whole({"content": "x"}, choice={"logprobs": {"content": []}})).extra == {}
+    assert (
+        answer(chat_completion({"content": "x"}, choice={"logprobs": {"content": []}})).extra == {}
+    )
 
 
 def test_an_empty_response_is_valid():
-    assert answer(whole({"content": None})).parts == ()
+    assert answer(chat_completion({"content": None})).parts == ()
 
 
 def test_a_missing_finish_reason_is_a_stop():
-    assert answer(whole({"content": "x"}, None)).finish.reason == "stop"
+    assert answer(chat_completion({"content": "x"}, None)).finish.reason == "stop"
 
 
 @pytest.mark.parametrize(
@@ -674,7 +680,7 @@ def test_an_invalid_response_is_an_error(body: Any):
 
 def test_state_between_calls_follows_them():
     encrypted = {"reasoning_details": [{"type": "reasoning.encrypted", "data": "E"}]}
-    parts = read(
+    parts = parse_chunks(
         chunk(piece(id="c", name="f", arguments='{"a":')),
         chunk(encrypted),
         chunk({**piece(arguments="1}"), **encrypted}),

@@ -126,7 +126,7 @@ def test_disabled_reasoning_is_not_reported_as_lost():
 # --- thoughts in the history ---------------------------------------------------------
 
 
-def thought(kind: str = "text", provider: str = "acme", value: str = "") -> Reasoning:
+def wrapped_reasoning(kind: str = "text", provider: str = "acme", value: str = "") -> Reasoning:
     """A thought with a wrapped origin."""
     signature = Signature(provider=provider, model="acme-1", kind=kind, value=value)
     return Reasoning(text="hm", signature=signature, path="p")
@@ -152,13 +152,13 @@ DETAILS: dict[str, Any] = {"reasoning_field": "reasoning_details", "replay_reaso
 
 
 def test_reasoning_is_sent_back_to_its_model():
-    message, report = back(thought(), **CONTENT)
+    message, report = back(wrapped_reasoning(), **CONTENT)
     assert message["reasoning_content"] == "hm"
     assert report == []
 
 
 def test_reasoning_is_sent_in_the_targets_field():
-    assert back(thought(), **PLAIN)[0]["reasoning"] == "hm"
+    assert back(wrapped_reasoning(), **PLAIN)[0]["reasoning"] == "hm"
 
 
 def test_reasoning_without_an_origin_is_sent_as_text():
@@ -168,13 +168,13 @@ def test_reasoning_without_an_origin_is_sent_as_text():
 
 
 def test_another_models_reasoning_is_dropped():
-    message, report = back(thought(provider="other"), **PLAIN)
+    message, report = back(wrapped_reasoning(provider="other"), **PLAIN)
     assert "reasoning" not in message
     assert report == [("p", "dropped")]
 
 
 def test_another_models_reasoning_is_sent_as_text_if_required():
-    message, report = back(thought(provider="other"), **CONTENT)
+    message, report = back(wrapped_reasoning(provider="other"), **CONTENT)
     assert message["reasoning_content"] == "hm"
     assert report == [("p", "approximated")]
 
@@ -197,14 +197,14 @@ def test_reasoning_is_not_required_without_calls():
     ids=["no field", "ignored"],
 )
 def test_a_target_without_reasoning_support_gets_none(flags: dict[str, Any]):
-    message, report = back(thought(), **flags)
+    message, report = back(wrapped_reasoning(), **flags)
     assert "hm" not in str(message)
     assert report == [("p", "dropped")]
 
 
 def test_reasoning_details_are_returned_unchanged():
     details = '[{"type":"reasoning.encrypted","data":"E","index":0}]'
-    message, report = back(thought("reasoning_details", value=details), **DETAILS)
+    message, report = back(wrapped_reasoning("reasoning_details", value=details), **DETAILS)
     assert message["reasoning_details"] == [
         {"type": "reasoning.encrypted", "data": "E", "index": 0}
     ]
@@ -212,11 +212,11 @@ def test_reasoning_details_are_returned_unchanged():
 
 
 def test_reasoning_text_is_sent_back_beside_its_details():
-    assert back(thought(), **DETAILS)[0]["reasoning"] == "hm"
+    assert back(wrapped_reasoning(), **DETAILS)[0]["reasoning"] == "hm"
 
 
 @pytest.mark.parametrize("value", ["not json", "{}", "[1]"], ids=str)
 def test_details_that_were_tampered_with_are_dropped(value: str):
-    message, report = back(thought("reasoning_details", value=value), **DETAILS)
+    message, report = back(wrapped_reasoning("reasoning_details", value=value), **DETAILS)
     assert "reasoning_details" not in message
     assert report == [("p", "dropped")]

@@ -27,7 +27,7 @@ ANSWER = Response(
 )
 
 
-def read(message: dict[str, Any]) -> tuple[Part, ...]:
+def parse_reasoning_parts(message: dict[str, Any]) -> tuple[Part, ...]:
     """The thoughts of a client's message, without their paths."""
     body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}, message]}
     parts = DIALECT.client.parse_request(body, {}).turns[1].parts
@@ -53,7 +53,7 @@ def test_reasoning_details_contain_every_part_with_its_state(stream: bool):
         details, words = message["reasoning_details"], message["reasoning"]
     assert words == "First.Second."
     back = {"role": "assistant", "content": "", "reasoning": words, "reasoning_details": details}
-    assert read(back) == ANSWER.parts[:3]
+    assert parse_reasoning_parts(back) == ANSWER.parts[:3]
 
 
 def test_details_are_shown_only_where_the_route_allows_it():

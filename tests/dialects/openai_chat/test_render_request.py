@@ -29,9 +29,9 @@ from tests.dialects.openai_chat.make import (
     PDF,
     PNG,
     USER,
+    assistant_calls,
     body,
     call,
-    called,
     render,
     reported_fields,
     request_body,
@@ -223,7 +223,7 @@ def test_names_and_refusals_are_dropped_for_targets_without_them():
     ("flag", "content"), [("null", None), ("empty", ""), ("omit", "absent")], ids=str
 )
 def test_a_message_with_only_calls_has_the_content_its_target_requires(flag: str, content: Any):
-    sent = render(request_body(USER, called(call()), result()), empty_content=flag).body[
+    sent = render(request_body(USER, assistant_calls(call()), result()), empty_content=flag).body[
         "messages"
     ][1]
     assert sent.get("content", "absent") == content
@@ -253,7 +253,7 @@ def test_images_of_a_tool_result_follow_all_results_of_the_turn():
 def test_images_in_results_are_sent_if_the_target_supports_them():
     content = [{"type": "image_url", "image_url": {"url": "https://x/y"}}]
     rendered = render(
-        request_body(USER, called(call()), result("c1", content)), tool_result_images=True
+        request_body(USER, assistant_calls(call()), result("c1", content)), tool_result_images=True
     )
     assert rendered.body["messages"][2]["content"] == content
     assert rendered.report == ()
@@ -282,7 +282,9 @@ def test_a_failed_result_is_marked_in_its_text(parts: tuple[Any, ...], content: 
 
 
 def test_a_missing_tool_result_gets_a_placeholder():
-    rendered = render(request_body(USER, called(call("c1"), call("c2")), result("c1"), USER))
+    rendered = render(
+        request_body(USER, assistant_calls(call("c1"), call("c2")), result("c1"), USER)
+    )
     sent = rendered.body["messages"]
     assert sent[3] == {
         "role": "tool",
@@ -294,7 +296,7 @@ def test_a_missing_tool_result_gets_a_placeholder():
 
 def test_call_ids_follow_the_targets_rule_everywhere():
     rendered = render(
-        request_body(USER, called(call("call_long.id")), result("call_long.id")),
+        request_body(USER, assistant_calls(call("call_long.id")), result("call_long.id")),
         tool_id_rule="mistral9",
     )
     sent = rendered.body["messages"]
@@ -305,7 +307,9 @@ def test_call_ids_follow_the_targets_rule_everywhere():
 
 
 def test_a_tool_message_has_the_tool_name_if_required():
-    sent = render(request_body(USER, called(call(name="f")), result()), tool_result_name=True).body
+    sent = render(
+        request_body(USER, assistant_calls(call(name="f")), result()), tool_result_name=True
+    ).body
     assert sent["messages"][2]["name"] == "f"
 
 
@@ -613,7 +617,7 @@ def test_no_loss_is_reported_twice():
 
 
 def test_equal_requests_render_equal_bytes():
-    request = request_body(USER, called(call("c.1")), result("c.1"), tools=[tool("a.b")])
+    request = request_body(USER, assistant_calls(call("c.1")), result("c.1"), tools=[tool("a.b")])
     assert render(request, tool_id_rule="mistral9") == render(request, tool_id_rule="mistral9")
 
 

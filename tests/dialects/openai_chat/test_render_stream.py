@@ -44,7 +44,7 @@ def deltas(*events: Event, end: Event = STOP, **fields: Any) -> list[Any]:
     return [frame["choices"][0]["delta"] for frame in frames[1:-2]]
 
 
-def whole(*events: Event, end: Event = STOP, **fields: Any) -> dict[str, Any]:
+def rendered_choice(*events: Event, end: Event = STOP, **fields: Any) -> dict[str, Any]:
     """The choice of the same answer, given whole."""
     response = fold_events([Start(), *events, end])
     return DIALECT.client.render_response(response, exchange(**fields))[0]["choices"][0]
@@ -82,7 +82,7 @@ def test_reasoning_is_rendered_as_the_route_configures(
 ):
     thought = block("reasoning", "hm")
     assert deltas(*thought, **fields) == expected_value
-    message = whole(*thought, **fields)["message"]
+    message = rendered_choice(*thought, **fields)["message"]
     expected = expected_value[0] if expected_value else {}
     assert {k: v for k, v in message.items() if "reason" in k} == expected
 
@@ -107,7 +107,7 @@ def test_calls_are_numbered_among_themselves():
         {"tool_calls": [second]},
         {"tool_calls": [{"index": 1, "function": {"arguments": "{}"}}]},
     ]
-    calls = whole(*events)["message"]["tool_calls"]
+    calls = rendered_choice(*events)["message"]["tool_calls"]
     assert [call["function"]["arguments"] for call in calls] == ['{"x":1}', "{}"]
 
 
@@ -121,7 +121,7 @@ def test_a_custom_call_renders_its_text():
         },
         {"tool_calls": [{"index": 0, "custom": {"input": "ls"}}]},
     ]
-    assert whole(*events)["message"]["tool_calls"] == [
+    assert rendered_choice(*events)["message"]["tool_calls"] == [
         {"id": "c", "type": "custom", "custom": {"name": "sh", "input": "ls"}}
     ]
 
@@ -131,9 +131,9 @@ def test_a_custom_call_without_text_gets_none():
 
 
 def test_invalid_json_arguments_are_unchanged():
-    assert whole(*block("tool_call", '{"a', id="c", name="f"))["message"]["tool_calls"][0][
-        "function"
-    ] == {"name": "f", "arguments": '{"a'}
+    assert rendered_choice(*block("tool_call", '{"a', id="c", name="f"))["message"]["tool_calls"][
+        0
+    ]["function"] == {"name": "f", "arguments": '{"a'}
 
 
 def test_the_reasoning_state_of_a_call_is_wrapped():
@@ -149,7 +149,7 @@ def test_the_reasoning_state_of_a_call_is_wrapped():
     assert last["function"] == {"arguments": ""}
     slot = last["extra_content"]["google"]["thought_signature"]
     assert unwrap_signature(slot) == state
-    call = whole(*events)["message"]["tool_calls"][0]
+    call = rendered_choice(*events)["message"]["tool_calls"][0]
     assert call["extra_content"]["google"]["thought_signature"] == slot
 
 
@@ -173,7 +173,7 @@ def test_sources_are_annotations_of_their_block():
     inner = {"url": "https://x", "title": "X", "start_index": 4, "end_index": 7}
     annotation = {"type": "url_citation", "url_citation": inner}
     assert deltas(*events)[-1] == {"annotations": [annotation]}
-    assert whole(*events)["message"]["annotations"] == [annotation]
+    assert rendered_choice(*events)["message"]["annotations"] == [annotation]
 
 
 def test_sources_without_a_url_are_reported():
@@ -212,7 +212,7 @@ def test_audio_and_images_are_rendered_in_chats_fields():
         *block("native", dialect="openai_chat", native={"type": "images", "images": images}),
     ]
     assert deltas(*events) == [{"audio": {"id": "a", "data": "QQ"}}, {"images": images}]
-    message = whole(*events)["message"]
+    message = rendered_choice(*events)["message"]
     assert (message["audio"], message["images"]) == ({"id": "a", "data": "QQ"}, images)
 
 
@@ -245,7 +245,7 @@ def test_a_refusal_as_text_is_a_stop():
     end = End(Finish(reason="refusal"))
     assert deltas(*events, end=end) == [{"refusal": "I can't"}]
     assert rendered_frames([Start(), *events, end])[-2]["choices"][0]["finish_reason"] == "stop"
-    choice = whole(*events, end=end)
+    choice = rendered_choice(*events, end=end)
     assert choice["message"]["refusal"] == "I can't"
     assert choice["message"]["content"] is None
     assert choice["finish_reason"] == "stop"
@@ -254,7 +254,7 @@ def test_a_refusal_as_text_is_a_stop():
 def test_a_providers_explanation_is_shown_as_a_refusal():
     end = End(Finish(reason="filter", explanation="Blocked by provider: X"))
     assert deltas(end=end) == [{"refusal": "Blocked by provider: X"}]
-    choice = whole(end=end)
+    choice = rendered_choice(end=end)
     assert choice["message"]["refusal"] == "Blocked by provider: X"
     assert choice["finish_reason"] == "content_filter"
 

@@ -10,9 +10,9 @@ from gateway.canon.request import Request, Tool, ToolChoice, Turn
 from gateway.canon.request import ToolCall as Call
 from tests.dialects.openai_chat.make import (
     USER,
+    assistant_calls,
     body,
     call,
-    called,
     render,
     reported_fields,
     request_body,
@@ -78,7 +78,7 @@ def test_calls_and_choices_use_the_mapped_name():
     rendered = render(
         request_body(
             USER,
-            called(call(name="a.b")),
+            assistant_calls(call(name="a.b")),
             result(),
             tools=[tool("a.b")],
             tool_choice={"type": "function", "function": {"name": "a.b"}},
@@ -132,7 +132,7 @@ def test_a_custom_tool_is_sent_unchanged_where_supported():
 def test_a_custom_tool_becomes_a_function_with_one_string():
     grammar = {"type": "grammar", "grammar": {"definition": "start: A", "syntax": "lark"}}
     item = {"type": "custom", "custom": {"name": "sh", "description": "Run", "format": grammar}}
-    calls = called({"id": "c1", "type": "custom", "custom": {"name": "sh", "input": "ls"}})
+    calls = assistant_calls({"id": "c1", "type": "custom", "custom": {"name": "sh", "input": "ls"}})
     choice = {"type": "custom", "custom": {"name": "sh"}}
     rendered = render(request_body(USER, calls, result(), tools=[item], tool_choice=choice))
     function = rendered.body["tools"][0]["function"]

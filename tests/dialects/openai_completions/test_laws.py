@@ -74,7 +74,7 @@ answers = st.builds(
 )
 
 
-def plain(response: Response) -> Response:
+def comparable_response(response: Response) -> Response:
     """The answer without what only its own dialect keeps."""
     if response.usage is None:
         return response
@@ -90,7 +90,7 @@ def test_an_answer_is_parsed_alike_complete_and_streamed(response: Response, siz
     wire, report = DIALECT.client.render_response(response, FRAME)
     assert report == ()
     wire = msgspec.json.decode(msgspec.json.encode(wire))
-    assert plain(DIALECT.provider.parse_response(wire, ALL, None)) == response
+    assert comparable_response(DIALECT.provider.parse_response(wire, ALL, None)) == response
     renderer = DIALECT.client.stream_renderer(FRAME)
     stream = b"".join(renderer.feed(event) for event in unfold_response(response))
     decoder, parser = Decoder(), DIALECT.provider.stream_parser(ALL, None)
@@ -100,7 +100,7 @@ def test_an_answer_is_parsed_alike_complete_and_streamed(response: Response, siz
             events += parser.feed(frame)
     events += parser.close()
     check_stream(events)
-    assert plain(fold_events(events)) == response
+    assert comparable_response(fold_events(events)) == response
 
 
 KEYS = ["choices", "text", "index", "finish_reason", "usage", "prompt_tokens", "error", "id", "x"]

@@ -144,12 +144,12 @@ def events(*data: Any, rendered: RenderedRequest | None = None, **flags: Any) ->
     return out
 
 
-def read(*data: Any, rendered: RenderedRequest | None = None, **flags: Any) -> Response:
+def parse_stream(*data: Any, rendered: RenderedRequest | None = None, **flags: Any) -> Response:
     """The answer that a stream comes to; the first and last event need not be given."""
     return fold_events(events(CREATED, *data, completed(), rendered=rendered, **flags))
 
 
-def whole(
+def parse_output(
     *output: dict[str, Any], rendered: RenderedRequest | None = None, **fields: Any
 ) -> Response:
     """What a whole answer means."""

@@ -93,14 +93,16 @@ def test_any_json_in_frames_renders_a_well_formed_stream(frames: list[Any], unwr
     renderer = DIALECT.client.stream_renderer(exchange())
     streamed_events: list[Event] = []
     for item in frames:
-        streamed_events += parser.feed(frame(item) if isinstance(item, dict) else _bare(item))
+        streamed_events += parser.feed(
+            frame(item) if isinstance(item, dict) else _unnamed_frame(item)
+        )
     streamed_events += parser.close()
     check_stream(streamed_events)
     for event in streamed_events:
         renderer.feed(event)
 
 
-def _bare(item: Any) -> Frame:
+def _unnamed_frame(item: Any) -> Frame:
     return Frame("", msgspec.json.encode(item))
 
 

@@ -398,7 +398,7 @@ def answers(draw: st.DrawFn) -> Response:
     )
 
 
-def plain(response: Response) -> Response:
+def comparable_response(response: Response) -> Response:
     """The answer without the provider's own usage object, its tokens unwrapped."""
     parts = tuple(
         replace(part, signature=unwrap_signature(part.signature.value) if part.signature else None)
@@ -419,7 +419,7 @@ def test_a_complete_response_renders_and_parses_unchanged(response: Response):
     wire, report = DIALECT.client.render_response(response, FRAME)
     assert report == ()
     wire = msgspec.json.decode(msgspec.json.encode(wire))
-    assert plain(DIALECT.provider.parse_response(wire, ALL, None)) == response
+    assert comparable_response(DIALECT.provider.parse_response(wire, ALL, None)) == response
 
 
 @settings(max_examples=80, deadline=None)
@@ -430,12 +430,12 @@ def test_a_streamed_answer_round_trips_at_any_split(response: Response, data: st
     assert renderer.report == []
     decoder, parser = Decoder(), DIALECT.provider.stream_parser(ALL, None)
     events: list[Event] = []
-    for chunk in _cut(wire, data):
+    for chunk in _split_bytes(wire, data):
         for frame in decoder.feed(chunk):
             events += parser.feed(frame)
     events += parser.close()
     check_stream(events)
-    assert plain(fold_events(events)) == response
+    assert comparable_response(fold_events(events)) == response
 
 
 @settings(max_examples=40, deadline=None)
@@ -462,7 +462,7 @@ def _split(events: list[Event], data: st.DataObject) -> list[Event]:
     return out
 
 
-def _cut(wire: bytes, data: st.DataObject) -> list[bytes]:
+def _split_bytes(wire: bytes, data: st.DataObject) -> list[bytes]:
     """The same bytes in pieces of one size."""
     size = data.draw(st.sampled_from([1, 2, 7, 64, 1000, 10**6]))
     return [wire[i : i + size] for i in range(0, len(wire), size)]

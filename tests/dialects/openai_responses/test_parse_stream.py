@@ -20,11 +20,11 @@ from tests.dialects.openai_responses.make import (
     frame,
     function_call,
     message,
-    read,
+    parse_output,
+    parse_stream,
     response,
     text,
     traits,
-    whole,
 )
 
 ADDED = event("output_item.added", output_index=0, item=message(status="in_progress"))
@@ -45,7 +45,7 @@ def call_added(index: int = 0, **fields: Any) -> dict[str, Any]:
     )
 
 
-def done(item: dict[str, Any], index: int = 0) -> dict[str, Any]:
+def item_done(item: dict[str, Any], index: int = 0) -> dict[str, Any]:
     return event("output_item.done", output_index=index, item=item)
 
 
@@ -55,15 +55,15 @@ HELLO = (Text(text="Hello"),)
 @pytest.mark.parametrize(
     "frames",
     [
-        [ADDED, PART, delta("Hel"), delta("lo"), done(message(text("Hello")))],
+        [ADDED, PART, delta("Hel"), delta("lo"), item_done(message(text("Hello")))],
         [ADDED, PART, delta("Hel"), delta("lo")],
         [delta("Hel"), delta("lo")],
         [ADDED, delta("Hello"), event("output_text.done", output_index=0, text="Hello")],
         [ADDED, event("output_text.done", output_index=0, text="Hello")],
         [ADDED, PART, delta("Hel"), event("output_text.done", output_index=0, text="Hello")],
-        [done(message(text("Hello")))],
+        [item_done(message(text("Hello")))],
         [ADDED, PART, delta(""), delta("Hello"), delta("")],
-        [ADDED, PART, delta("Hello"), done(message(text("Hello"))), delta(" again")],
+        [ADDED, PART, delta("Hello"), item_done(message(text("Hello"))), delta(" again")],
     ],
     ids=[
         "by the book",
@@ -78,7 +78,7 @@ HELLO = (Text(text="Hello"),)
     ],
 )
 def test_a_text_is_parsed_from_every_event_sequence(frames: list[Any]):
-    assert read(*frames).parts == HELLO
+    assert parse_stream(*frames).parts == HELLO
 
 
 def test_output_in_the_final_event_is_parsed():
@@ -101,30 +101,30 @@ def test_events_without_names_are_read():
             call_added(),
             arguments('{"a":'),
             arguments("1}"),
-            done(function_call(arguments='{"a":1}')),
+            item_done(function_call(arguments='{"a":1}')),
         ],
         [call_added(), event("function_call_arguments.done", output_index=0, arguments='{"a":1}')],
-        [call_added(), done(function_call(arguments='{"a":1}'))],
-        [done(function_call(arguments='{"a":1}'))],
+        [call_added(), item_done(function_call(arguments='{"a":1}'))],
+        [item_done(function_call(arguments='{"a":1}'))],
     ],
     ids=["deltas", "arguments at the end", "item at the end", "item only"],
 )
 def test_a_call_is_parsed_from_every_event_sequence(frames: list[Any]):
-    response = read(*frames)
+    response = parse_stream(*frames)
     assert response.parts == (ToolCall(id="call_9", name="f", arguments={"a": 1}),)
     assert response.finish.reason == "tool"
 
 
 def test_interleaved_calls_are_serialized():
-    response = read(
+    response = parse_stream(
         call_added(0, call_id="a"),
         call_added(1, call_id="b", name="g"),
         arguments('{"x"', 0),
         arguments('{"y"', 1),
         arguments(":1}", 0),
         arguments(":2}", 1),
-        done(function_call(arguments='{"x":1}', call_id="a"), 0),
-        done(function_call(arguments='{"y":2}', call_id="b", name="g"), 1),
+        item_done(function_call(arguments='{"x":1}', call_id="a"), 0),
+        item_done(function_call(arguments='{"y":2}', call_id="b", name="g"), 1),
     )
     assert response.parts == (
         ToolCall(id="a", name="f", arguments={"x": 1}),
@@ -133,21 +133,21 @@ def test_interleaved_calls_are_serialized():
 
 
 def test_a_server_that_numbers_all_items_alike_is_read():
-    response = read(
+    response = parse_stream(
         ADDED,
         PART,
         delta("Hello"),
-        done(message(text("Hello"))),
+        item_done(message(text("Hello"))),
         call_added(0),
         arguments("{}"),
-        done(function_call()),
+        item_done(function_call()),
     )
     assert response.parts == (*HELLO, ToolCall(id="call_9", name="f", arguments={}))
 
 
 def test_a_call_without_an_id_gets_one_that_stays_the_same():
     item = {k: v for k, v in function_call().items() if k not in {"call_id", "id"}}
-    first, again = read(done(item)), read(done(item))
+    first, again = parse_stream(item_done(item)), parse_stream(item_done(item))
     assert first.parts[0].id == again.parts[0].id == "call_resp_9_1"  # type: ignore[union-attr]
 
 
@@ -180,14 +180,16 @@ SIGNED = Signature(
 )
 def test_reasoning_is_parsed_from_every_event_sequence(frames: list[Any]):
     begun = event("output_item.added", output_index=0, item={**THOUGHT, "summary": []})
-    response = read(begun, *frames, done(THOUGHT))
+    response = parse_stream(begun, *frames, item_done(THOUGHT))
     assert response.parts == (Reasoning(text="one\n\ntwo", signature=SIGNED),)
 
 
 def test_raw_reasoning_without_state_has_its_origin():
     item = {"id": "rs_1", "type": "reasoning", "summary": [], "content": None}
     frames = event("reasoning_text.delta", output_index=0, content_index=0, delta="hm")
-    response = read(event("output_item.added", output_index=0, item=item), frames, done(item))
+    response = parse_stream(
+        event("output_item.added", output_index=0, item=item), frames, item_done(item)
+    )
     signature = Signature(provider="acme", model="acme-1", kind="text")
     assert response.parts == (Reasoning(text="hm", signature=signature),)
 
@@ -195,32 +197,37 @@ def test_raw_reasoning_without_state_has_its_origin():
 def test_items_of_other_types_become_native_parts():
     search = {"id": "ws_1", "type": "web_search_call", "status": "completed", "action": {}}
     begun = event("output_item.added", output_index=0, item={**search, "status": "in_progress"})
-    response = read(begun, event("web_search_call.searching", output_index=0), done(search))
+    response = parse_stream(
+        begun, event("web_search_call.searching", output_index=0), item_done(search)
+    )
     assert response.parts == (Native(dialect="openai_responses", data=search),)
 
 
 def test_a_free_text_tool_sent_as_a_function_is_restored():
     rendered = RenderedRequest(body={}, client_names={"p_1": "p"}, custom_tools=frozenset(["p_1"]))
     frames = [call_added(name="p_1"), arguments('{"input":"*** '), arguments('Begin"}')]
-    response = read(*frames, done(function_call(name="p_1")), rendered=rendered)
+    response = parse_stream(*frames, item_done(function_call(name="p_1")), rendered=rendered)
     assert response.parts == (ToolCall(id="call_9", name="p", raw="*** Begin", custom=True),)
 
 
 def test_a_refusal_after_a_text_is_a_block_of_its_own():
     no = {"type": "refusal", "refusal": "No"}
     item = message(text("Well."), no)
-    assert whole(item).parts == (Text(text="Well."), Refusal(text="No"))
-    assert whole(item).finish.reason == "refusal"
+    assert parse_output(item).parts == (Text(text="Well."), Refusal(text="No"))
+    assert parse_output(item).finish.reason == "refusal"
     frames = event("refusal.delta", output_index=0, content_index=1, delta="No")
-    assert read(ADDED, PART, delta("Well."), frames, done(item)).parts == whole(item).parts
+    assert (
+        parse_stream(ADDED, PART, delta("Well."), frames, item_done(item)).parts
+        == parse_output(item).parts
+    )
 
 
 def test_a_repeated_citation_is_parsed_once():
     source = {"type": "url_citation", "url": "https://x", "title": "X", "start_index": 0}
     item = message(text("Hello", source))
     one = event("output_text.annotation.added", output_index=0, content_index=0, annotation=source)
-    streamed = read(ADDED, PART, delta("Hello"), one, done(item)).parts[0]
-    assert streamed == whole(item).parts[0]
+    streamed = parse_stream(ADDED, PART, delta("Hello"), one, item_done(item)).parts[0]
+    assert streamed == parse_output(item).parts[0]
     assert len(streamed.citations) == 1  # type: ignore[union-attr]
 
 
@@ -244,7 +251,7 @@ def test_cache_counts_are_subtracted_from_the_prompt():
         "output_tokens": 12,
         "output_tokens_details": {"reasoning_tokens": 4},
     }
-    assert whole(usage=usage).usage == Usage(
+    assert parse_output(usage=usage).usage == Usage(
         input=15, cache_read=80, cache_write=5, output=12, reasoning=4, native=usage
     )
 
@@ -274,4 +281,6 @@ def test_a_broken_stream_ends_in_an_error(frames: list[Any], kind: str):
 
 
 def test_done_and_unknown_events_are_ignored():
-    assert read(ADDED, PART, "[DONE]", event("unheard.of", x=1), delta("Hello")).parts == HELLO
+    assert (
+        parse_stream(ADDED, PART, "[DONE]", event("unheard.of", x=1), delta("Hello")).parts == HELLO
+    )

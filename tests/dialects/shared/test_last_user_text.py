@@ -17,12 +17,12 @@ from tests.fakes.valid_requests import RequestGenerator
 HI = 'héllo \n"there" \\ \u2028'
 
 
-def read(dialect: str, body: dict[str, Any]) -> str:
+def scanned_last_text(dialect: str, body: dict[str, Any]) -> str:
     fields = msgspec.json.decode(json.dumps(body), type=dict[str, msgspec.Raw])
     return DIALECTS[dialect].last_user_text(fields)
 
 
-def parsed(dialect: str, body: dict[str, Any]) -> str:
+def parsed_last_text(dialect: str, body: dict[str, Any]) -> str:
     request_body = body
     if DIALECTS[dialect].model_in_path:
         request_body = {**body, "model": "m", "stream": False}
@@ -65,7 +65,7 @@ PLAIN = {
 def test_plain_text_is_read(name: str) -> None:
     dialect, body = PLAIN[name]
     body.pop("max_tokens", None) if dialect != "anthropic_messages" else None
-    assert read(dialect, body) == parsed(dialect, body) == HI
+    assert scanned_last_text(dialect, body) == parsed_last_text(dialect, body) == HI
 
 
 PIXEL = {"type": "image_url", "image_url": {"url": "https://x.test/a.png"}}
@@ -97,7 +97,7 @@ PIXEL = {"type": "image_url", "image_url": {"url": "https://x.test/a.png"}}
 def test_a_body_without_plain_user_text_has_an_empty_last_text(
     dialect: str, body: dict[str, Any]
 ) -> None:
-    assert read(dialect, body) == ""
+    assert scanned_last_text(dialect, body) == ""
 
 
 def conversation(case: dict[str, Any]) -> bool:
@@ -112,7 +112,7 @@ def conversation(case: dict[str, Any]) -> bool:
 def test_the_last_user_text_of_golden_cases_equals_the_parsed_one(case: dict[str, Any]) -> None:
     request = case["request"]
     body = request.get("body", request)
-    assert read(case["from"], body) in {"", parsed(case["from"], body)}
+    assert scanned_last_text(case["from"], body) in {"", parsed_last_text(case["from"], body)}
 
 
 @pytest.mark.parametrize("dialect", ["openai_chat", "anthropic_messages"])
@@ -122,10 +122,10 @@ def test_the_last_user_text_of_unusual_requests_equals_the_parsed_one(dialect: s
         generator = RequestGenerator(seed)
         body = generator.chat() if dialect == "openai_chat" else generator.messages()
         try:
-            words = parsed(dialect, body)
+            words = parsed_last_text(dialect, body)
         except GatewayError:
             continue
-        response = read(dialect, body)
+        response = scanned_last_text(dialect, body)
         assert response in {"", words}, body
         checked += response != ""
     assert checked > 20
