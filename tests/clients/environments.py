@@ -28,28 +28,34 @@ class Unavailable(Exception):
 def python_with(packages: tuple[str, ...]) -> Path:
     """The interpreter of an environment with these packages from PyPI."""
     version = "{}.{}".format(*sys.version_info)
-    place = _cached_folder("python", (version, *packages), lambda making: _python(making, packages))
+    place = _cached_folder(
+        "python", (version, *packages), lambda build_directory: _python(build_directory, packages)
+    )
     return place / "bin" / "python"
 
 
 def node_modules(modules: tuple[str, ...]) -> Path:
     """A folder with these packages from npm, as `name@bounds`, below its `node_modules`."""
-    return _cached_folder("npm", modules, lambda making: _npm(making, modules))
+    return _cached_folder("npm", modules, lambda build_directory: _npm(build_directory, modules))
 
 
-def _python(making: Path, packages: tuple[str, ...]) -> None:
+def _python(build_directory: Path, packages: tuple[str, ...]) -> None:
     known = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     newest = known["tool"]["uv"]["exclude-newer"]
-    _get(["uv", "venv", "--quiet", "--relocatable", "--python", sys.executable, str(making)])
-    python = str(making / "bin" / "python")
+    _get(
+        ["uv", "venv", "--quiet", "--relocatable", "--python", sys.executable, str(build_directory)]
+    )
+    python = str(build_directory / "bin" / "python")
     _get(["uv", "pip", "install", "--exclude-newer", newest, "--python", python, *packages])
 
 
-def _npm(making: Path, named: tuple[str, ...]) -> None:
-    making.mkdir()
-    (making / "package.json").write_text('{"private": true, "type": "module"}', encoding="utf-8")
+def _npm(build_directory: Path, named: tuple[str, ...]) -> None:
+    build_directory.mkdir()
+    (build_directory / "package.json").write_text(
+        '{"private": true, "type": "module"}', encoding="utf-8"
+    )
     quiet = ["--no-audit", "--no-fund", "--ignore-scripts"]
-    _get(["npm", "install", *quiet, "--prefix", str(making), *named])
+    _get(["npm", "install", *quiet, "--prefix", str(build_directory), *named])
 
 
 def _cached_folder(kind: str, texts: tuple[str, ...], make: Callable[[Path], None]) -> Path:
@@ -58,16 +64,16 @@ def _cached_folder(kind: str, texts: tuple[str, ...], make: Callable[[Path], Non
     place = CACHE_FOLDER / f"{kind}-{digest}"
     if not place.exists():
         # Made aside and moved, as two test processes may do this at once.
-        making = CACHE_FOLDER / f"{kind}-{digest}-{os.getpid()}"
+        build_directory = CACHE_FOLDER / f"{kind}-{digest}-{os.getpid()}"
         CACHE_FOLDER.mkdir(parents=True, exist_ok=True)
         try:
-            make(making)
-            making.rename(place)
+            make(build_directory)
+            build_directory.rename(place)
         except OSError:
             if not place.exists():
                 raise
         finally:
-            shutil.rmtree(making, ignore_errors=True)
+            shutil.rmtree(build_directory, ignore_errors=True)
     return place
 
 

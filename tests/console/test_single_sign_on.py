@@ -218,8 +218,8 @@ def test_an_unusable_provider_has_a_page_and_a_reason(
     assert "no token_endpoint" in find_problem(oidc)
     provider.document = {"scopes_supported": ["openid"]}
     assert "scope profile" in find_problem(oidc)
-    away = configure(settings, provider, issuer="http://127.0.0.1:1")
-    assert "Connection refused" in find_problem(away)
+    unreachable_provider = configure(settings, provider, issuer="http://127.0.0.1:1")
+    assert "Connection refused" in find_problem(unreachable_provider)
     response = client.get(LOGIN)
     (error,) = identity_provider()
     assert "Connection refused" in error.msg

@@ -415,17 +415,17 @@ def test_code_runs_are_reported_by_apis_without_them(dialect: str, source: str) 
 # --- histories ------------------------------------------------------------------------------------
 
 
-def history(source: str, *, foreign: bool) -> Json:
-    """A body whose second turn has a run, of another provider if it is foreign."""
+def history(source: str, *, from_other_provider: bool) -> Json:
+    """A body whose second turn has a run, of another provider if `from_other_provider`."""
     match source:
         case "openai_responses":
-            item = {**ITEM, "container_id": "cntr_dgm_1"} if foreign else ITEM
+            item = {**ITEM, "container_id": "cntr_dgm_1"} if from_other_provider else ITEM
             return {
                 "input": [{"role": "user", "content": "hi"}, item, {"role": "user", "content": "?"}]
             }
         case "anthropic_messages":
             blocks = [USE, RESULT]
-            if foreign:
+            if from_other_provider:
                 blocks = [
                     {**USE, "id": "srvtoolu_dgm_1"},
                     {**RESULT, "tool_use_id": "srvtoolu_dgm_1"},
@@ -450,7 +450,7 @@ def test_runs_in_a_history_survive_at_every_target(source: str, target: str) -> 
         ("openai_responses", "openai_responses"),
         ("anthropic_messages", "anthropic"),
     }
-    sent = send(source, target, **history(source, foreign=own))
+    sent = send(source, target, **history(source, from_other_provider=own))
     wire = json.dumps(sent["body"])
     assert "print(6 * 7)" in wire and "42" in wire
     assert 'code_interpreter_call"' not in wire and "server_tool_use" not in wire
@@ -461,10 +461,10 @@ def test_runs_in_a_history_survive_at_every_target(source: str, target: str) -> 
 
 @each("source", list(BODIES))
 def test_runs_in_a_history_are_geminis_parts(source: str) -> None:
-    sent = send(source, "gemini", **history(source, foreign=False))
+    sent = send(source, "gemini", **history(source, from_other_provider=False))
     assert sent["body"]["contents"][1] == {"role": "model", "parts": PARTS}
     assert losses(sent) == set()
-    without_tool = send(source, "gemini", **history(source, foreign=False), tools=[])
+    without_tool = send(source, "gemini", **history(source, from_other_provider=False), tools=[])
     parts = without_tool["body"]["contents"][1]["parts"]
     assert (parts == PARTS) == (source == "gemini")
     assert source == "gemini" or "print(6 * 7)" in parts[0]["text"]
@@ -473,7 +473,7 @@ def test_runs_in_a_history_are_geminis_parts(source: str) -> None:
 @each("source", ["openai_responses", "anthropic_messages"])
 def test_own_code_runs_in_a_history_are_unchanged(source: str) -> None:
     target = "anthropic" if source == "anthropic_messages" else source
-    sent = send(source, target, **history(source, foreign=False))
+    sent = send(source, target, **history(source, from_other_provider=False))
     wire = json.dumps(sent["body"])
     assert ("server_tool_use" if target == "anthropic" else '"container_id": "cntr_1"') in wire
 
@@ -481,7 +481,7 @@ def test_own_code_runs_in_a_history_are_unchanged(source: str) -> None:
 @each("source", ["openai_responses", "anthropic_messages"])
 def test_runs_of_others_in_a_body_that_passes_through_become_text(source: str) -> None:
     dialect = DIALECTS[source]
-    body = {"model": "m", **history(source, foreign=True)}
+    body = {"model": "m", **history(source, from_other_provider=True)}
     fields = msgspec.json.decode(msgspec.json.encode(body), type=dict[str, msgspec.Raw])
     assert dialect.replace_state_tokens is not None
     replaced, report = dialect.replace_state_tokens(fields, Traits())

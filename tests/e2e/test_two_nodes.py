@@ -57,8 +57,8 @@ def failed_request_count(chaos: ChaosUpstream) -> int:
     return sum(b'"model":"503"' in request.raw for request in chaos.requests)
 
 
-def rests(node: Node) -> Any:
-    """The label of the target that rests on a node; None if none does."""
+def target_in_cooldown(node: Node) -> Any:
+    """Label of the target in cooldown on a node; None if there is none."""
     items = node.api("/api/health/targets")["items"]
     targets = [item["target"] for item in items if item["state"] == "cooldown"]
     return targets[0] if targets else None
@@ -68,17 +68,17 @@ def test_a_cooldown_on_one_node_applies_to_the_other(
     nodes: tuple[Node, Node], chaos: ChaosUpstream
 ) -> None:
     one, other = nodes
-    until(lambda: request_status(one) == 200 and rests(one))
-    label = rests(one)
-    until(lambda: rests(other) == label)
+    until(lambda: request_status(one) == 200 and target_in_cooldown(one))
+    label = target_in_cooldown(one)
+    until(lambda: target_in_cooldown(other) == label)
     called = failed_request_count(chaos)
     assert request_status(other) == 200
-    assert failed_request_count(chaos) == called, "a target that rests was called"
+    assert failed_request_count(chaos) == called, "a target in cooldown was called"
     headers = {"authorization": f"Bearer {other.key}"}
     url = f"{other.url}/api/health/targets/reset"
     answer = httpx.post(url, json={"target": label}, headers=headers)
     assert answer.json().get("reset"), (label, answer.status_code, answer.text)
-    until(lambda: not rests(one))
+    until(lambda: not target_in_cooldown(one))
 
 
 def add_admin(node: Node) -> None:

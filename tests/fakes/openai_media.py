@@ -99,7 +99,7 @@ class StrictMedia(Server):
 
     async def _keep(self, request: RecordedRequest, out: ResponseWriter) -> bool:
         _, _, what, *rest = request.path.split("/")
-        shelf = self.files if what == "files" else self.batches
+        stored_objects = self.files if what == "files" else self.batches
         if request.method == "POST" and not rest:
             fields, refused = _fields(request)
             if refused is not None:
@@ -109,14 +109,14 @@ class StrictMedia(Server):
                 return await _refuse(
                     out, invalid_request("Invalid input_file_id.", "input_file_id")
                 )
-            shelf[file["id"]] = file
+            stored_objects[file["id"]] = file
             await out.reply(200, file)
             return True
         if request.method == "GET" and not rest:
-            rows = list(shelf.values())
+            rows = list(stored_objects.values())
             await out.reply(200, {"object": "list", "data": rows, "has_more": False})
             return True
-        stored_object = shelf.get(rest[0])
+        stored_object = stored_objects.get(rest[0])
         if stored_object is None:
             message = f"No such {what.title()} object: {rest[0]}"
             return await _refuse(out, Refusal(404, "invalid_request_error", message))
@@ -127,7 +127,7 @@ class StrictMedia(Server):
             stored_object["status"] = "cancelling"
             await out.reply(200, stored_object)
         elif request.method == "DELETE" and what == "files":
-            del shelf[rest[0]]
+            del stored_objects[rest[0]]
             await out.reply(200, {"id": rest[0], "object": "file", "deleted": True})
         else:
             await out.reply(200, stored_object)

@@ -75,29 +75,31 @@ async def test_unknown_cache_keys_cause_no_database_query(
     monkeypatch.setattr(cache_backend, "INDEX_REFRESH_S", 0.02)
     table = FakeTable()
     table.stored_at[key(0)] = time.time() - 60
-    shelf = DatabaseBackend(table.read, table.write, None, table.news, tmp_path / "kept")
+    database_backend = DatabaseBackend(table.read, table.write, None, table.news, tmp_path / "kept")
     try:
         async with asyncio.timeout(PATIENCE_S):
-            while await shelf.get(key(1)) is None and table.reads.count(key(1)) == len(table.reads):
+            while await database_backend.get(key(1)) is None and table.reads.count(key(1)) == len(
+                table.reads
+            ):
                 before = len(table.reads)
                 await asyncio.sleep(0.03)
-                await shelf.get(key(1))
+                await database_backend.get(key(1))
                 if len(table.reads) == before:
                     break
         table.reads.clear()
-        assert await shelf.get(key(2)) is None
+        assert await database_backend.get(key(2)) is None
         assert table.reads == []
-        assert await shelf.get(key(0)) == b"blob"
-        shelf.put(CacheRow(key(3), 1, b"blob", time.time(), time.time() + 60))
+        assert await database_backend.get(key(0)) == b"blob"
+        database_backend.put(CacheRow(key(3), 1, b"blob", time.time(), time.time() + 60))
         async with asyncio.timeout(PATIENCE_S):
-            while await shelf.get(key(3)) is None:
+            while await database_backend.get(key(3)) is None:
                 await asyncio.sleep(0.01)
         table.stored_at[key(4)] = time.time()  # another process has kept it
         async with asyncio.timeout(PATIENCE_S):
-            while await shelf.get(key(4)) is None:
+            while await database_backend.get(key(4)) is None:
                 await asyncio.sleep(0.01)
     finally:
-        await shelf.close()
+        await database_backend.close()
 
 
 async def test_processes_of_a_machine_share_new_keys_immediately(
@@ -110,8 +112,8 @@ async def test_processes_of_a_machine_share_new_keys_immediately(
         for _ in range(2)
     )
     try:
-        for shelf in (one, two):
-            assert await shelf.get(key(9)) is None
+        for database_backend in (one, two):
+            assert await database_backend.get(key(9)) is None
         for number in range(5):
             one.put(CacheRow(key(number), 1, b"blob", time.time(), time.time() + 60))
             async with asyncio.timeout(PATIENCE_S):

@@ -93,8 +93,8 @@ async def test_a_route_without_a_cache_never_queries_it(tmp_path: Path) -> None:
     async with gateway(tmp_path, registry(plain), one=one) as gw:
         use_database_cache(gw, table)
         await gw.post(CHAT, REQUEST)
-        shelf: Any = gw.runtime.cache.backend
-        assert shelf._readers is shelf._writer is None
+        backend: Any = gw.runtime.cache.backend
+        assert backend._readers is backend._writer is None
 
 
 @pytest.mark.parametrize(

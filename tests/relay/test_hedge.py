@@ -37,8 +37,8 @@ LONG_S = 2 * PATIENCE_S
 
 def provider(name: str, **changes: Any) -> Provider:
     """One that is waited for longer than any test lasts: nothing here is a timeout."""
-    patient = Timeouts(connect_s=LONG_S, first_byte_s=LONG_S, idle_s=LONG_S, total_s=LONG_S)
-    return briefly(name, timeouts=patient, **changes)
+    long_timeouts = Timeouts(connect_s=LONG_S, first_byte_s=LONG_S, idle_s=LONG_S, total_s=LONG_S)
+    return briefly(name, timeouts=long_timeouts, **changes)
 
 
 A, B, C = provider("a"), provider("b"), provider("c")
@@ -56,11 +56,11 @@ async def never_answer(_: httpx.Request) -> Any:
 def once(true: Callable[[], object], answer: Any) -> Any:
     """Answers when something has happened."""
 
-    async def patient(_: httpx.Request) -> Any:
+    async def answer_late(_: httpx.Request) -> Any:
         await until_in_loop(true)
         return answer
 
-    return patient
+    return answer_late
 
 
 def stream(text: str) -> httpx.Response:
@@ -391,17 +391,17 @@ async def test_a_second_target_is_not_called_once_the_first_has_answered(tmp_pat
         return completion("first")
 
     async with gateway(tmp_path, registry, a=first, b=lambda _: completion("never")) as live:
-        admit = live.runtime.limiter.admit
+        original_admit = live.runtime.limiter.admit
 
-        async def patient(call: Any, route: Any, target: Any) -> Any:
-            full = await admit(call, route, target)
+        async def admit_slowly(call: Any, route: Any, target: Any) -> Any:
+            full = await original_admit(call, route, target)
             if target.model.provider.name == "b":
                 looking.set()
                 await answered.wait()
                 await live.rows(1)
             return full
 
-        live.runtime.limiter.admit = patient  # type: ignore[method-assign]
+        live.runtime.limiter.admit = admit_slowly  # type: ignore[method-assign]
         reply = await live.post(CHAT, chat_request())
         row = await live.entry()
         counts = counted_and_reserved(live, "provider:2/concurrency/")

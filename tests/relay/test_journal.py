@@ -329,7 +329,7 @@ def test_a_segment_that_another_worker_removes_first_is_no_error(
     ids: list[str] = []
     opened, lock = Path.open, fcntl.flock
 
-    def open_late(path: Path, *args: Any, **how: Any) -> Any:
+    def open_slowly(path: Path, *args: Any, **how: Any) -> Any:
         if path == segment:
             path.unlink()
         return opened(path, *args, **how)
@@ -343,7 +343,7 @@ def test_a_segment_that_another_worker_removes_first_is_no_error(
         ids.extend(e.id for e in batch)
 
     if moment == "open":
-        monkeypatch.setattr(Path, "open", open_late)
+        monkeypatch.setattr(Path, "open", open_slowly)
     elif moment == "flock":
         monkeypatch.setattr(fcntl, "flock", lock_late)
     journal = Journal(tmp_path, write)

@@ -92,8 +92,10 @@ async def test_a_missing_model_or_language_is_named(tmp_path: Path) -> None:
         assert await process.analyze(CARD, **only) == []
         # Concurrent texts get their own results.
         texts = [CARD, "ada@example.com", "nothing", CARD]
-        found_of = await asyncio.gather(*(process.analyze(text, **QUESTION) for text in texts))
-        assert [bool(matches) for matches in found_of] == [True, True, False, True]
+        matches_of_texts = await asyncio.gather(
+            *(process.analyze(text, **QUESTION) for text in texts)
+        )
+        assert [bool(matches) for matches in matches_of_texts] == [True, True, False, True]
     finally:
         await process.close()
 

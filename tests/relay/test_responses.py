@@ -23,7 +23,7 @@ class DictStore:
         self.threads: set[str] = set()
         self.reads = 0
 
-    def shelf(self) -> ResponseBackend:
+    def backend(self) -> ResponseBackend:
         return ResponseBackend(
             load=self.load,
             save=self.save,
@@ -51,7 +51,7 @@ def make_response(name: str = "resp_1", **changes: object) -> StoredResponse:
 
 async def test_a_response_pending_in_another_process_is_awaited() -> None:
     store = DictStore()
-    responses = ResponseStore(store.shelf())
+    responses = ResponseStore(store.backend())
     later = asyncio.get_running_loop().call_later(0.2, store.save, make_response())
     response = await responses.find("key:1", "resp_1")
     later.cancel()
@@ -61,7 +61,7 @@ async def test_a_response_pending_in_another_process_is_awaited() -> None:
 
 async def test_own_responses_are_found_before_they_are_written() -> None:
     store = DictStore()
-    responses = ResponseStore(store.shelf())
+    responses = ResponseStore(store.backend())
     responses.add_pending(make_response())
     assert await responses.find("key:1", "resp_1") is not None
     assert store.reads == 1
@@ -71,7 +71,7 @@ async def test_own_responses_are_found_before_they_are_written() -> None:
 
 async def test_a_response_deleted_by_another_process_is_not_served_from_memory() -> None:
     store = DictStore()
-    responses = ResponseStore(store.shelf())
+    responses = ResponseStore(store.backend())
     responses.add_pending(make_response())
     store.save(make_response(deleted=True))
     assert await responses.find("key:1", "resp_1") is None
@@ -80,7 +80,7 @@ async def test_a_response_deleted_by_another_process_is_not_served_from_memory()
 
 async def test_an_id_of_no_known_form_is_not_waited_for() -> None:
     store = DictStore()
-    responses = ResponseStore(store.shelf())
+    responses = ResponseStore(store.backend())
     assert await responses.find("key:1", "nonsense") is None
     assert store.reads == 1
     await responses.close()
@@ -91,7 +91,7 @@ async def test_without_a_database_only_responses_in_memory_are_found(
 ) -> None:
     store = DictStore()
     store.away = True
-    responses = ResponseStore(store.shelf())
+    responses = ResponseStore(store.backend())
     responses.add_pending(make_response())
     assert await responses.find("key:1", "resp_1") is not None
     with pytest.raises(GatewayError) as caught:
@@ -104,7 +104,7 @@ async def test_without_a_database_only_responses_in_memory_are_found(
 
 async def test_the_response_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PENDING_BYTES", 100)
-    responses = ResponseStore(DictStore().shelf())
+    responses = ResponseStore(DictStore().backend())
     for number in range(50):
         responses.add_pending(make_response(f"resp_{number}", input=b"x" * 30))
     assert len(responses._pending) <= 3
@@ -115,7 +115,7 @@ async def test_the_response_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -
 
 async def test_stored_responses_are_not_read_on_the_event_loop() -> None:
     store = DictStore()
-    responses = ResponseStore(store.shelf())
+    responses = ResponseStore(store.backend())
     await responses.find("key:1", "nonsense")
     assert all(name.startswith("responses") for name in store.threads)
     await responses.close()

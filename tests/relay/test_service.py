@@ -80,12 +80,12 @@ async def test_a_silent_database_blocks_no_request(
         silent.wait(PATIENCE_S)
         return b"late"
 
-    shelf = DatabaseBackend(read, lambda _rows: None, None)
-    assert await shelf.get("one") is None
-    assert await shelf.get("two") is None
+    backend = DatabaseBackend(read, lambda _rows: None, None)
+    assert await backend.get("one") is None
+    assert await backend.get("two") is None
     assert reads == ["one"], "it is not asked again at once"
     silent.set()
-    await shelf.close()
+    await backend.close()
 
 
 async def test_a_silent_database_counts_as_unavailable(

@@ -147,7 +147,7 @@ async def by_claude(gate: Gateway, stream: bool, **body: Any) -> anthropic.types
             return await reading.get_final_message()
 
 
-async def by_openai(gate: Gateway, stream: bool, **body: Any) -> Any:
+async def answer_openai_client(gate: Gateway, stream: bool, **body: Any) -> Any:
     """The response as OpenAI's SDK reads it."""
     http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=gate.app))  # type: ignore[arg-type]
     sdk = openai.AsyncOpenAI(
@@ -195,7 +195,7 @@ async def test_a_responses_client_gets_an_item_and_annotations(
     tmp_path: Path, stream: bool
 ) -> None:
     async with running_gateway(tmp_path, single_search()) as gate:
-        response = await by_openai(gate, stream)
+        response = await answer_openai_client(gate, stream)
     search, message = response.output
     assert (search.type, search.status, search.action.type) == (
         "web_search_call",
