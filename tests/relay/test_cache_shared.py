@@ -207,7 +207,7 @@ async def test_machines_share_answers_on_redis(
     async with gateway_on_redis(tmp_path / "b", known, redis.url, one) as second:
         again = await second.post(CHAT, REQUEST)
         (row,) = await second.rows(1)
-        assert not second.runtime.redis_limiter.settlements.waiting or limits.tokens_per_minute
+        assert not second.runtime.redis_limiter.settlements.waiting_rows or limits.tokens_per_minute
     assert again.headers["x-dragoman-cache"] == "hit"
     assert again.body == response.body
     assert one.count == 1
@@ -231,7 +231,11 @@ async def test_limits_and_cached_response_are_read_in_one_redis_round_trip(
         limiter = gw.runtime.redis_limiter  # what the first one used is settled
         await until_in_loop(
             lambda: (
-                not (limiter.settlements.waiting or limiter._pending_cache_writes or limiter._tasks)
+                not (
+                    limiter.settlements.waiting_rows
+                    or limiter._pending_cache_writes
+                    or limiter._tasks
+                )
             )
         )
         forget(gw)

@@ -257,7 +257,7 @@ class RedisLimiter(Limiter):
             row["used"] = clamp_int(max(0, used_amounts.get(bound.metric, 0)))
             row["lease"] = live_reservation.lease
             if live_reservation.lease or row["used"]:
-                self.settlements.waiting_batches.append(row)
+                self.settlements.waiting_rows.append(row)
             if bound.metric == "usd" and units > 0:
                 if not live_reservation.is_local:
                     limits.add_spend(self.counters.local_slot, bound.offset, row["window"], units)
@@ -270,7 +270,7 @@ class RedisLimiter(Limiter):
 
     def _flush_now(self) -> None:
         self._flush_timer = None
-        if self.settlements.waiting_batches or self._pending_cache_writes:
+        if self.settlements.waiting_rows or self._pending_cache_writes:
             task = asyncio.get_running_loop().create_task(self._run_script([], 0))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -279,7 +279,7 @@ class RedisLimiter(Limiter):
         """Adds recorded spend to Redis, and to the local counters, its fallback."""
         super().sync_spend(recorded_spend)
         self.spend_sync.windows.update((name, window) for name, window, _ in recorded_spend)
-        self.settlements.waiting_batches += [
+        self.settlements.waiting_rows += [
             {"name": name, "what": "sync", "window": window, "used": clamp_int(units)}
             for name, window, units in recorded_spend
         ]

@@ -34,11 +34,11 @@ class Settlements:
     A batch whose reply was lost is sent again under its id, and Redis applies it once.
 
     Attributes:
-        waiting_batches: rows for the next batch.
+        waiting_rows: rows for the next batch.
     """
 
     def __init__(self) -> None:
-        self.waiting_batches: list[Row] = []
+        self.waiting_rows: list[Row] = []
         self._sent_batches: list[Row] = []
         self._unconfirmed_batches: list[Row] = []
         self._confirmed_ids: list[str] = []
@@ -47,10 +47,10 @@ class Settlements:
     def next_batches(self) -> tuple[list[Row], list[str]]:
         """The batches to send now, and confirmed ids that Redis may delete."""
         batches, self._unconfirmed_batches = self._unconfirmed_batches, []
-        if self.waiting_batches:
+        if self.waiting_rows:
             self._count += 1
-            batches.append({"id": str(self._count), "rows": self.waiting_batches})
-            self.waiting_batches = []
+            batches.append({"id": str(self._count), "rows": self.waiting_rows})
+            self.waiting_rows = []
         self._sent_batches += batches
         ids, self._confirmed_ids = (
             self._confirmed_ids[:_MAX_CONFIRMED_IDS],
@@ -70,7 +70,7 @@ class Settlements:
         self._unconfirmed_batches = [*batches, *self._unconfirmed_batches]
         while sum(len(batch["rows"]) for batch in self._unconfirmed_batches) > MAX_UNSETTLED_ROWS:
             self._unconfirmed_batches.pop(0)
-        del self.waiting_batches[:-MAX_UNSETTLED_ROWS]
+        del self.waiting_rows[:-MAX_UNSETTLED_ROWS]
 
     def _forget_sent(self, batches: list[Row]) -> None:
         ids = {batch["id"] for batch in batches}
@@ -78,7 +78,7 @@ class Settlements:
 
     def unsettled_units(self, name: str, window: int) -> int:
         """Units spent in a budget's window that Redis has not confirmed."""
-        batches = [*self._sent_batches, *self._unconfirmed_batches, {"rows": self.waiting_batches}]
+        batches = [*self._sent_batches, *self._unconfirmed_batches, {"rows": self.waiting_rows}]
         return sum(
             row["used"]
             for batch in batches
