@@ -290,7 +290,6 @@ class SegmentPool:
     def __init__(self, directory: Path, *, max_bytes: int, reserve_bytes: int) -> None:
         self._directory = directory
         self._reserve = -(-reserve_bytes // SIZE)
-        self._max_spares = self._reserve + (MAX_SURPLUS if max_bytes > self._reserve * SIZE else 0)
         self._limit = max_bytes + self._reserve * SIZE
         self._lock = threading.Lock()
         self._used: set[Segment] = set()
@@ -376,7 +375,7 @@ class SegmentPool:
         with self._lock:
             for segment in segments:
                 self._used.discard(segment)
-                if segment.size == SIZE and len(self._spares) < self._max_spares:
+                if segment.size == SIZE and len(self._spares) < self._reserve + MAX_SURPLUS:
                     segment.reset()
                     self._spares.append(segment)
                 else:
