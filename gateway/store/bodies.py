@@ -37,13 +37,13 @@ def unpack_bodies(blob: bytes) -> Bodies:
         ValueError: it is damaged, or unpacks to more than MAX_UNPACKED_BYTES.
     """
     try:
-        stored_bodies = _decoder.decode(_inflate(blob) if blob[:1] == bytes([_ZLIB]) else blob)
+        stored_bodies = _decoder.decode(_decompress(blob) if blob[:1] == bytes([_ZLIB]) else blob)
     except (zlib.error, msgspec.MsgspecError) as error:
         raise ValueError(f"the stored bodies cannot be read: {error}") from None
     return stored_bodies.restored()
 
 
-def _inflate(blob: bytes) -> bytes:
+def _decompress(blob: bytes) -> bytes:
     inflater = zlib.decompressobj()
     content = inflater.decompress(blob, MAX_UNPACKED_BYTES)
     if not inflater.eof:

@@ -51,7 +51,7 @@ def write_spans(batch: SpanBatch) -> None:
                 )
         # In one order, so that two writers cannot deadlock.
         traces = sorted(batch.traces, key=lambda trace: trace.trace_id)
-        summaries = _summaries(batch.spans)
+        summaries = _summaries_by_trace(batch.spans)
         for start in range(0, len(traces), IDS_PER_QUERY):
             with transaction.atomic():
                 _write_traces(traces[start : start + IDS_PER_QUERY], summaries, batch)
@@ -72,15 +72,15 @@ def _write_traces(
 ) -> None:
     """Insert traces, or add to those that are stored."""
     now = datetime.now(UTC)
-    without_spans = _Summary(now, now)
-    values = {trace.trace_id: trace for trace in traces}
+    empty_summary = _Summary(now, now)
+    traces_by_id = {trace.trace_id: trace for trace in traces}
     rows = [
         TraceRow(
             trace_id=trace.trace_id,
             key_id=batch.key_id,
             key_prefix=batch.key_prefix,
-            name=_clean(trace.name),
-            session=_clean(trace.session),
+            name=_storable_text(trace.name),
+            session=_storable_text(trace.session),
             source=trace.source,
             started_at=summary.started_at,
             ended_at=summary.ended_at,
@@ -88,16 +88,16 @@ def _write_traces(
             failed=summary.failed,
         )
         for trace in traces
-        for summary in [summaries.get(trace.trace_id, without_spans)]
+        for summary in [summaries.get(trace.trace_id, empty_summary)]
     ]
     TraceRow.objects.bulk_create(rows, batch_size=ROWS_PER_STATEMENT, ignore_conflicts=True)
     stored_traces = (
-        TraceRow.objects.of_key(batch.key_id, values).select_for_update().order_by("trace_id")
+        TraceRow.objects.of_key(batch.key_id, traces_by_id).select_for_update().order_by("trace_id")
     )
     changed_rows = [
         row
         for row in stored_traces
-        if _merge(row, values[row.trace_id], summaries.get(row.trace_id))
+        if _merge_trace(row, traces_by_id[row.trace_id], summaries.get(row.trace_id))
     ]
     TraceRow.objects.bulk_update(changed_rows, _MERGED_COLUMNS, batch_size=ROWS_PER_STATEMENT)
 
@@ -105,11 +105,11 @@ def _write_traces(
 _MERGED_COLUMNS = ("name", "session", "started_at", "ended_at", "service", "failed")
 
 
-def _merge(row: TraceRow, trace: ClientTrace, summary: _Summary | None) -> bool:
+def _merge_trace(row: TraceRow, trace: ClientTrace, summary: _Summary | None) -> bool:
     """Add what a request knows of a trace to its row; return whether the row changed."""
     before = [getattr(row, name) for name in _MERGED_COLUMNS]
-    row.name = _clean(trace.name) or row.name
-    row.session = _clean(trace.session) or row.session
+    row.name = _storable_text(trace.name) or row.name
+    row.session = _storable_text(trace.session) or row.session
     if summary is not None:
         row.started_at = min(row.started_at, summary.started_at)
         row.ended_at = max(row.ended_at, summary.ended_at)
@@ -119,17 +119,19 @@ def _merge(row: TraceRow, trace: ClientTrace, summary: _Summary | None) -> bool:
     return before != [getattr(row, name) for name in _MERGED_COLUMNS]
 
 
-def _summaries(spans: list[ClientSpan]) -> dict[str, _Summary]:
+def _summaries_by_trace(spans: list[ClientSpan]) -> dict[str, _Summary]:
     """The summary of each trace's spans."""
     by_trace: dict[str, list[ClientSpan]] = {}
     for span in spans:
         by_trace.setdefault(span.trace_id, []).append(span)
-    return {trace_id: _summary(group) for trace_id, group in by_trace.items()}
+    return {trace_id: _summarize_spans(group) for trace_id, group in by_trace.items()}
 
 
-def _summary(spans: list[ClientSpan]) -> _Summary:
+def _summarize_spans(spans: list[ClientSpan]) -> _Summary:
     # The root first.
-    services = [_service(span) for span in sorted(spans, key=lambda span: bool(span.parent_id))]
+    services = [
+        _service_name(span) for span in sorted(spans, key=lambda span: bool(span.parent_id))
+    ]
     return _Summary(
         _clamped_time(min(span.started_at for span in spans)),
         _clamped_time(max(max(span.started_at, span.ended_at or 0.0) for span in spans)),
@@ -139,9 +141,9 @@ def _summary(spans: list[ClientSpan]) -> _Summary:
     )
 
 
-def _service(span: ClientSpan) -> str:
-    value = span.attributes.get("service.name")
-    return _clean(value)[:MAX_NAME_CHARS] if isinstance(value, str) else ""
+def _service_name(span: ClientSpan) -> str:
+    name = span.attributes.get("service.name")
+    return _storable_text(name)[:MAX_NAME_CHARS] if isinstance(name, str) else ""
 
 
 def _span_row(span: ClientSpan, packed_content: bytes | None, key_id: int) -> SpanRow:
@@ -152,15 +154,15 @@ def _span_row(span: ClientSpan, packed_content: bytes | None, key_id: int) -> Sp
         key_id=key_id,
         span_id=span.span_id,
         parent_id=span.parent_id,
-        name=_clean(span.name),
+        name=_storable_text(span.name),
         kind=span.kind,
         started_at=_clamped_time(span.started_at),
         ended_at=None
         if span.ended_at is None
         else _clamped_time(max(span.started_at, span.ended_at)),
-        error=_clean(span.error),
-        model=_clean(span.model),
-        response_id=_clean(span.response_id),
+        error=_storable_text(span.error),
+        model=_storable_text(span.model),
+        response_id=_storable_text(span.response_id),
         input_tokens=span.input_tokens,
         output_tokens=span.output_tokens,
         attributes=msgspec.json.decode(json_text(span.attributes)),
@@ -169,7 +171,7 @@ def _span_row(span: ClientSpan, packed_content: bytes | None, key_id: int) -> Sp
     )
 
 
-def _clean(text: str) -> str:
+def _storable_text(text: str) -> str:
     """Text without NUL and lone surrogates, which PostgreSQL rejects."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
@@ -181,11 +183,11 @@ def _clamped_time(seconds: float) -> datetime:
 
 def span_content(row: SpanRow) -> dict[str, Any]:
     """The stored content of a span, by name; empty if there is none or it is damaged."""
-    data = bytes(row.content)
+    content = bytes(row.content)
     try:
-        if data[:1] != b"{":
-            data = zlib.decompressobj().decompress(data, MAX_CONTENT_BYTES)
-        decoded_content = msgspec.json.decode(data) if data else {}
+        if content[:1] != b"{":
+            content = zlib.decompressobj().decompress(content, MAX_CONTENT_BYTES)
+        decoded_content = msgspec.json.decode(content) if content else {}
     except (zlib.error, msgspec.MsgspecError):
         return {}
     return decoded_content if isinstance(decoded_content, dict) else {}

@@ -74,15 +74,15 @@ def export() -> Document:
     """
     document: Document = {"dragoman": VERSION}
     for kind in KINDS.values():
-        rows: Iterable[Any] = kind.rows().order_by(*_order(kind))
+        rows: Iterable[Any] = kind.rows().order_by(*_export_order(kind))
         if kind.name == "teams":  # a project refers to its team
             rows = sorted(rows, key=lambda row: row.parent_id is not None)
-        defaults = _defaults(kind)
-        rows_of_kind = [
-            _without_defaults(kind.read(row), defaults) for row in rows if _exported(row)
+        defaults = _default_document(kind)
+        documents = [
+            _without_defaults(kind.read(row), defaults) for row in rows if _is_exported(row)
         ]
-        if rows_of_kind:
-            document[kind.name] = rows_of_kind
+        if documents:
+            document[kind.name] = documents
     if prices := list(read_prices().values()):
         document["prices"] = prices
     options = load_options().values
@@ -95,18 +95,18 @@ def export_yaml() -> str:
     return _YAML_HEAD + yaml.safe_dump(export(), sort_keys=False, allow_unicode=True, width=100)
 
 
-def _exported(row: Any) -> bool:
+def _is_exported(row: Any) -> bool:
     """False for rows that every start recreates, and for revoked keys."""
     if row.source == RowSource.BUILTIN:
         return False
     return not (isinstance(row, ApiKey) and row.revoked_at is not None)
 
 
-def _order(kind: Kind) -> tuple[str, ...]:
+def _export_order(kind: Kind) -> tuple[str, ...]:
     return ("provider__name", "name") if kind.name == "models" else ("name", "pk")
 
 
-def _defaults(kind: Kind) -> Document:
+def _default_document(kind: Kind) -> Document:
     """A document of this kind in which every field has its default."""
     defaults: Document = as_json(kind.shape(name=""))
     return defaults
@@ -119,14 +119,16 @@ def _without_defaults(document: Document, defaults: Mapping[str, Any]) -> Docume
         default = defaults.get(name)
         if value == default and name != "name":
             continue
-        both = isinstance(value, Mapping) and isinstance(default, Mapping) and default
-        remaining_fields[name] = _without_defaults(dict(value), default) if both else value  # type: ignore[arg-type]
+        is_nested = isinstance(value, Mapping) and isinstance(default, Mapping) and default
+        remaining_fields[name] = _without_defaults(dict(value), default) if is_nested else value  # type: ignore[arg-type]
     if "steps" in remaining_fields:
-        remaining_fields["steps"] = [_step(step) for step in remaining_fields["steps"]]
+        remaining_fields["steps"] = [
+            _step_without_defaults(step) for step in remaining_fields["steps"]
+        ]
     return remaining_fields
 
 
-def _step(step: Document) -> Document:
+def _step_without_defaults(step: Document) -> Document:
     fields = _without_defaults(
         {k: v for k, v in step.items() if k != "targets"}, as_json(StepSpec())
     )
@@ -150,10 +152,10 @@ def apply(
 
     Raises InvalidDocument; nothing is written then.
     """
-    work = _Application(document, file, source_ref_of, take=take)
+    application = _Application(document, file, source_ref_of, take=take)
     try:
         with transaction.atomic():
-            outcome = work.run()
+            outcome = application.run()
             if dry_run:
                 raise _Rollback
     except _Rollback:
@@ -174,16 +176,16 @@ class _Application:
         self._written_pks: dict[str, set[int]] = {name: set() for name in KINDS}
 
     def run(self) -> AppliedChanges:
-        self._check()
+        self._check_sections()
         for kind in KINDS.values():
-            self._write_all(kind)
-        self._settings()
-        self._prices()
+            self._write_section(kind)
+        self._write_settings()
+        self._write_prices()
         for kind in reversed(list(KINDS.values())):
-            self._remove(kind)
+            self._remove_unlisted_rows(kind)
         return AppliedChanges(self._lines, self._keys)
 
-    def _check(self) -> None:
+    def _check_sections(self) -> None:
         if self._document.get("dragoman") != VERSION:
             raise InvalidDocument("dragoman", f"must be {VERSION}: the version of this format")
         for name, value in self._document.items():
@@ -199,7 +201,7 @@ class _Application:
                     name, f"there is no such section; the sections are {sections}"
                 )
 
-    def _write_all(self, kind: Kind) -> None:
+    def _write_section(self, kind: Kind) -> None:
         seen_names: set[str] = set()
         for number, document in enumerate(self._document.get(kind.name) or ()):
             path = f"{kind.name}[{number}]"
@@ -212,16 +214,16 @@ class _Application:
             owner = Owner(self._file, self._source_ref_of(path), self._take)
             try:
                 with assign_owner(owner):
-                    self._write(kind, document)
+                    self._write_entry(kind, document)
             except Refused as refused:
                 raise InvalidDocument(
                     f"{path}.{refused.field}".rstrip("."), refused.reason
                 ) from None
 
-    def _write(self, kind: Kind, document: Document) -> None:
+    def _write_entry(self, kind: Kind, document: Document) -> None:
         row = kind.find(str(document.get("prefix", ""))) or kind.find(document["name"])
         before = kind.read(row) if row is not None else None
-        full_document = {**_defaults(kind), **document}
+        full_document = {**_default_document(kind), **document}
         if before is not None and kind.name == "providers" and "credential" not in document:
             full_document["credential"] = before["credential"]
         if row is None and kind.name == "keys":
@@ -238,16 +240,18 @@ class _Application:
                 return
         written_row = kind.write(full_document, row)
         self._written_pks[kind.name].add(written_row.pk)
-        self._report(kind, document["name"], before, kind.read(written_row))
+        self._add_change_lines(kind, document["name"], before, kind.read(written_row))
 
-    def _report(self, kind: Kind, name: str, before: Document | None, after: Document) -> None:
+    def _add_change_lines(
+        self, kind: Kind, name: str, before: Document | None, after: Document
+    ) -> None:
         if before is None:
             self._lines.append(ChangeLine("+", kind.label, name))
             return
-        for field, old, new in _differences(before, after):
+        for field, old, new in _field_differences(before, after):
             self._lines.append(ChangeLine("~", kind.label, name, field, old, new))
 
-    def _settings(self) -> None:
+    def _write_settings(self) -> None:
         options = load_options().values
         for name, value in (self._document.get("settings") or {}).items():
             option = OPTIONS.get(name)
@@ -271,7 +275,7 @@ class _Application:
             if old != checked_value:
                 self._lines.append(ChangeLine("~", "setting", name, "value", old, checked_value))
 
-    def _prices(self) -> None:
+    def _write_prices(self) -> None:
         owner = Owner(self._file, self._source_ref_of("prices"), self._take)
         try:
             written_prices = list(write_prices(self._document.get("prices") or [], owner))
@@ -279,12 +283,12 @@ class _Application:
             raise InvalidDocument(refused.field, refused.reason) from None
         for action, name, before, after in written_prices:
             if action == "~":
-                for field, old, new in _differences(before or {}, after or {}):
+                for field, old, new in _field_differences(before or {}, after or {}):
                     self._lines.append(ChangeLine(action, "price", name, field, old, new))
             else:
                 self._lines.append(ChangeLine(action, "price", name))
 
-    def _remove(self, kind: Kind) -> None:
+    def _remove_unlisted_rows(self, kind: Kind) -> None:
         """Delete the rows that this file created earlier and no longer contains."""
         rows = (
             kind.rows().filter(source=RowSource.CODE).exclude(pk__in=self._written_pks[kind.name])
@@ -302,13 +306,13 @@ class _Application:
                 ) from None
 
 
-def _differences(
+def _field_differences(
     before: Mapping[str, Any], after: Mapping[str, Any], path: str = ""
 ) -> Iterator[tuple[str, Any, Any]]:
     for name in dict.fromkeys((*before, *after)):
         old, new = before.get(name), after.get(name)
         field = f"{path}.{name}" if path else name
         if isinstance(old, Mapping) and isinstance(new, Mapping):
-            yield from _differences(old, new, field)
+            yield from _field_differences(old, new, field)
         elif old != new:
             yield field, old, new

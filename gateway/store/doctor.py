@@ -104,7 +104,7 @@ async def _write_progress(pk: int, dialect: str, findings: list[Finding]) -> Non
     """Write the findings so far, until a stop is requested or the row is deleted."""
     while True:
         await asyncio.sleep(BEAT_S)
-        document = _document(dialect, findings)
+        document = _results_document(dialect, findings)
         if await asyncio.to_thread(
             _in_own_connection, lambda document=document: _save_progress(pk, document)
         ):
@@ -119,13 +119,13 @@ def _save_progress(pk: int, document: dict[str, Any]) -> bool:
 
 
 def _finish_report(pk: int, result: Examination) -> None:
-    document = _document(result.dialect, result.findings) | {"ms": result.ms}
+    document = _results_document(result.dialect, result.findings) | {"ms": result.ms}
     Report.objects.filter(pk=pk).update(
         state=result.ended, results=document, heartbeat_at=timezone.now(), stop_requested=False
     )
 
 
-def _document(dialect: str, findings: Iterable[Finding]) -> dict[str, Any]:
+def _results_document(dialect: str, findings: Iterable[Finding]) -> dict[str, Any]:
     return {"dialect": dialect, "findings": [msgspec.to_builtins(f) for f in findings]}
 
 

@@ -197,7 +197,7 @@ def timeouts(base: Timeouts, value: Any) -> Timeouts:
             raise InvalidField(
                 "timeouts", f"timeouts: `{name}` is not one of {_join_sorted(field_names)}"
             )
-        if not _positive(seconds):
+        if not _is_positive(seconds):
             raise InvalidField(
                 "timeouts", f"timeouts: `{name}` must be a number of seconds above 0"
             )
@@ -214,7 +214,7 @@ def step(order: int, values: Mapping[str, Any]) -> RouteStep:
     if both:
         raise ValueError(f"it cannot require and exclude {_join_sorted(both)}")
     seconds = values["first_token_s"]
-    if seconds is not None and not _positive(seconds):
+    if seconds is not None and not _is_positive(seconds):
         raise ValueError("first_token_s must be a number of seconds above 0")
     if values["active_hours"]:
         parse_active_hours(values["active_hours"])
@@ -249,21 +249,21 @@ def route_options(values: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a route (ROUTE_OPTIONS), validated."""
     options = {name: values[name] for name in ROUTE_OPTIONS}
     for name in ("retries_by_kind", "cooldown_after_by_kind"):
-        options[name] = _times(values[name], name)
+        options[name] = _check_counts_by_kind(values[name], name)
     options["fallbacks_by_kind"] = fallbacks_by_kind(values["fallbacks_by_kind"])
     options["guardrails"] = texts(list(values["guardrails"]), "guardrails")
     check_choice(values["tag_match"], TAG_MATCHES, "tag_match")
     check_choice(values["prompt_cache"], PROMPT_CACHES, "prompt_cache")
     for name in ("backoff_s", "max_wait_s"):
-        if values[name] != 0 and not _positive(values[name]):
+        if values[name] != 0 and not _is_positive(values[name]):
             raise ValueError(f"{name} must be a number of seconds, 0 or above")
-    if values["hedge_after_s"] is not None and not _positive(values["hedge_after_s"]):
+    if values["hedge_after_s"] is not None and not _is_positive(values["hedge_after_s"]):
         raise ValueError("hedge_after_s must be a number of seconds above 0")
     if not 0 <= values["shadow_share"] <= 1:
         raise ValueError("shadow_share must be a share of the requests, from 0 to 1")
     interval_s = values["health_check_interval_s"]
     if interval_s is not None and not (
-        _positive(interval_s) and interval_s >= MIN_HEALTH_CHECK_INTERVAL_S
+        _is_positive(interval_s) and interval_s >= MIN_HEALTH_CHECK_INTERVAL_S
     ):
         raise ValueError(
             f"health_check_interval_s must be at least {MIN_HEALTH_CHECK_INTERVAL_S:g} seconds"
@@ -283,13 +283,13 @@ def fallbacks_by_kind(value: Any) -> dict[str, tuple[str, ...]]:
     return {name: routes for name, routes in names_by_kind.items() if routes}
 
 
-def _times(value: Any, field: str) -> dict[str, int]:
+def _check_counts_by_kind(value: Any, field: str) -> dict[str, int]:
     if not isinstance(value, dict):
         raise ValueError(f"{field} must be an object of numbers")
-    for name, times in value.items():
+    for name, count in value.items():
         check_choice(name, CLASSES, field)
-        is_integer = isinstance(times, int) and not isinstance(times, bool)
-        if not is_integer or not 0 <= times <= MAX_TIMES:
+        is_integer = isinstance(count, int) and not isinstance(count, bool)
+        if not is_integer or not 0 <= count <= MAX_TIMES:
             message = f"`{name}` must be a whole number from 0 to {MAX_TIMES}"
             raise InvalidField(field, message, label=field)
     return dict(value)
@@ -299,7 +299,7 @@ def _check_choices(value: Any, choices: Iterable[str], field: str) -> tuple[str,
     return tuple(check_choice(name, choices, field) for name in texts(value, field))
 
 
-def _positive(number: Any) -> bool:
+def _is_positive(number: Any) -> bool:
     if isinstance(number, bool) or not isinstance(number, int | float):
         return False
     return math.isfinite(number) and number > 0

@@ -31,10 +31,12 @@ def guardrail_value(row: models.Guardrail) -> Guardrail:
     except ValueError as error:
         raise InvalidField("settings", str(error)) from None
     copied_columns: dict[str, Any] = {name: getattr(row, name) for name in _COPIED_COLUMNS}
-    return Guardrail(settings=settings, credential=Secret(_credential(row)), **copied_columns)
+    return Guardrail(
+        settings=settings, credential=Secret(_resolve_credential(row)), **copied_columns
+    )
 
 
-def _credential(row: models.Guardrail) -> str:
+def _resolve_credential(row: models.Guardrail) -> str:
     text = str(row.credential or "").strip()
     try:
         refuse_sealed(text)

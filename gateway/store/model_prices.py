@@ -48,19 +48,19 @@ def price_value(list_price: Price, row: Model) -> Price:
 def above_value(value: Any, base: Price) -> tuple[tuple[int, Price], ...]:
     """Prices of long prompts; missing rates default to `base`. Raises ValueError."""
     if not isinstance(value, list):
-        raise _invalid("prices.above", "it must be a list")
+        raise _invalid_field("prices.above", "it must be a list")
     prices: dict[int, Price] = {}
-    for number, item in enumerate(value):
-        path = f"prices.above[{number}]"
-        if not isinstance(item, Mapping):
-            raise _invalid(path, "it must be an object with `tokens` and prices")
-        rates = dict(item)
+    for index, price_fields in enumerate(value):
+        path = f"prices.above[{index}]"
+        if not isinstance(price_fields, Mapping):
+            raise _invalid_field(path, "it must be an object with `tokens` and prices")
+        rates = dict(price_fields)
         tokens = rates.pop("tokens", None)
         if type(tokens) is not int or tokens < 1 or tokens in prices:
-            raise _invalid(
+            raise _invalid_field(
                 f"{path}.tokens", "it must be a whole number above 0 that is not used twice"
             )
-        merged_rates = {name: getattr(base, name) for name in RATES} | _rates(rates, path)
+        merged_rates = {name: getattr(base, name) for name in RATES} | _parse_rates(rates, path)
         prices[tokens] = Price(**merged_rates, source=base.source)
     return tuple(sorted(prices.items(), key=lambda pair: pair[0]))
 
@@ -68,41 +68,43 @@ def above_value(value: Any, base: Price) -> tuple[tuple[int, Price], ...]:
 def tiers_value(value: Any, base: Price) -> dict[str, Price]:
     """Prices of service tiers, from factors or prices. Raises ValueError."""
     if not isinstance(value, Mapping) or len(value) > MAX_TIERS:
-        raise _invalid("prices.tiers", f"it must be an object of at most {MAX_TIERS} tiers")
+        raise _invalid_field("prices.tiers", f"it must be an object of at most {MAX_TIERS} tiers")
     prices = {}
     for name, tier_value in value.items():
         path = f"prices.tiers.{name}"
         if not isinstance(name, str) or not 0 < len(name) <= _MAX_TIER_NAME:
-            raise _invalid("prices.tiers", f"a name must have 1 to {_MAX_TIER_NAME} characters")
+            raise _invalid_field(
+                "prices.tiers", f"a name must have 1 to {_MAX_TIER_NAME} characters"
+            )
         source = f"{base.source}; tier {name}"
         if isinstance(tier_value, Mapping):
-            rates = {rate: getattr(base, rate) for rate in RATES} | _rates(tier_value, path)
+            rates = {rate: getattr(base, rate) for rate in RATES} | _parse_rates(tier_value, path)
             prices[name] = Price(**rates, source=source)
         else:
-            prices[name] = multiply_price(base, _number(tier_value, path), source)
+            prices[name] = multiply_price(base, _parse_number(tier_value, path), source)
     return prices
 
 
-def _rates(values: Mapping[str, Any], path: str) -> dict[str, Decimal]:
+def _parse_rates(values: Mapping[str, Any], path: str) -> dict[str, Decimal]:
     for name in values:
         if name not in RATES:
-            raise _invalid(
+            raise _invalid_field(
                 f"{path}.{name}", f"there is no such price; the prices are {', '.join(RATES)}"
             )
-    return {n: _number(v, f"{path}.{n}") for n, v in values.items() if v is not None}
+    return {n: _parse_number(v, f"{path}.{n}") for n, v in values.items() if v is not None}
 
 
-def _number(value: Any, path: str) -> Decimal:
+def _parse_number(value: Any, path: str) -> Decimal:
     try:
         if isinstance(value, bool):
             raise InvalidOperation
         number = Decimal(str(value))
     except InvalidOperation:
-        raise _invalid(path, "it must be a number") from None
+        raise _invalid_field(path, "it must be a number") from None
     if not number.is_finite() or not 0 <= number < 10**8:
-        raise _invalid(path, "it must be a number that is not negative")
+        raise _invalid_field(path, "it must be a number that is not negative")
     return number
 
 
-def _invalid(field: str, reason: str) -> InvalidField:
+def _invalid_field(field: str, reason: str) -> InvalidField:
     return InvalidField(field, reason, label=field)

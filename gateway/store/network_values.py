@@ -32,7 +32,7 @@ def network_value(row: models.Provider) -> Network | None:
     Raises:
         InvalidField: a proxy, certificate or key is unusable; no secret is quoted.
     """
-    proxy = _resolve(row, "proxy")
+    proxy = _resolve_column(row, "proxy")
     if proxy and proxy != DIRECT:
         try:
             parse_proxy(proxy)
@@ -40,14 +40,14 @@ def network_value(row: models.Provider) -> Network | None:
             raise InvalidField("proxy", str(error)) from None
     network = Network(
         proxy=Secret(proxy),
-        ca_certificates=_resolve(row, "ca_certificates"),
-        client_certificate=_resolve(row, "client_certificate"),
-        client_key=Secret(_resolve(row, "client_key")),
+        ca_certificates=_resolve_column(row, "ca_certificates"),
+        client_certificate=_resolve_column(row, "client_certificate"),
+        client_key=Secret(_resolve_column(row, "client_key")),
         ssl_verify=row.ssl_verify,
     )
     if network == Network():
         return None
-    _certificates(network.ca_certificates, "ca_certificates")
+    _parse_certificates(network.ca_certificates, "ca_certificates")
     _check_client_certificate(network)
     try:
         create_context(network)
@@ -68,11 +68,11 @@ def network_warnings(network: Network | None) -> list[str]:
             "its TLS certificates are not verified (ssl_verify): anyone on the network path "
             "can read its API key and all prompts"
         )
-    for label, until in certificate_expiries(network):
-        if until < timezone.now():
-            warnings.append(f"its {label} expired on {until:%Y-%m-%d}: TLS will fail")
-        elif until < timezone.now() + EXPIRES_SOON:
-            warnings.append(f"its {label} expires on {until:%Y-%m-%d}")
+    for label, expires_at in certificate_expiries(network):
+        if expires_at < timezone.now():
+            warnings.append(f"its {label} expired on {expires_at:%Y-%m-%d}: TLS will fail")
+        elif expires_at < timezone.now() + EXPIRES_SOON:
+            warnings.append(f"its {label} expires on {expires_at:%Y-%m-%d}")
     return warnings
 
 
@@ -86,7 +86,7 @@ def certificate_expiries(network: Network | None) -> list[tuple[str, dt.datetime
             ("ca_certificates", "authority"),
             ("client_certificate", "client certificate"),
         )
-        for certificate in _certificates(getattr(network, field), field)
+        for certificate in _parse_certificates(getattr(network, field), field)
     ]
 
 
@@ -95,7 +95,7 @@ def pem_expiry(pem: bytes) -> dt.datetime:
     return x509.load_pem_x509_certificates(pem)[0].not_valid_after_utc
 
 
-def _resolve(row: models.Provider, field: str) -> str:
+def _resolve_column(row: models.Provider, field: str) -> str:
     """The text of a column, or of the variable that it refers to."""
     text = str(getattr(row, field) or "").strip()
     try:
@@ -111,7 +111,7 @@ def _resolve(row: models.Provider, field: str) -> str:
     return text
 
 
-def _certificates(pem: str, field: str) -> list[x509.Certificate]:
+def _parse_certificates(pem: str, field: str) -> list[x509.Certificate]:
     if not pem:
         return []
     try:
@@ -121,7 +121,7 @@ def _certificates(pem: str, field: str) -> list[x509.Certificate]:
 
 
 def _check_client_certificate(network: Network) -> None:
-    certificates = _certificates(network.client_certificate, "client_certificate")
+    certificates = _parse_certificates(network.client_certificate, "client_certificate")
     if not certificates:
         if network.client_key:
             raise InvalidField("client_certificate", "a client key needs its certificate")

@@ -65,17 +65,17 @@ def _check_boolean(value: Any) -> bool:
     return value
 
 
-def _days(value: Any) -> int:
+def _check_days(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_DAYS:
         raise ValueError(f"must be a number of days from 0 to {MAX_DAYS}")
     return value
 
 
-def _days_or_none(value: Any) -> int | None:
-    return None if value is None else _days(value)
+def _check_days_or_none(value: Any) -> int | None:
+    return None if value is None else _check_days(value)
 
 
-def _masks(value: Any) -> tuple[str, ...]:
+def _check_masks(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or len(value) > MAX_MASKS:
         raise ValueError(f"must be a list of at most {MAX_MASKS} patterns")
     for text in value:
@@ -85,7 +85,7 @@ def _masks(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _markup(value: Any) -> str | None:
+def _check_markup(value: Any) -> str | None:
     """A number as text, so that no digit is lost."""
     if value is None or value == "":
         return None
@@ -98,15 +98,15 @@ def _markup(value: Any) -> str | None:
     return f"{markup.normalize():f}"
 
 
-def _limits(value: Any) -> dict[str, Any]:
+def _check_limits(value: Any) -> dict[str, Any]:
     return non_null_fields(validate_limits(_convert_object(value, Limits)))
 
 
-def _budget(value: Any) -> dict[str, Any]:
+def _check_budget(value: Any) -> dict[str, Any]:
     return non_null_fields(validate_budget(_convert_object(value, Budget)))
 
 
-def _end_users(value: Any) -> dict[str, Any]:
+def _check_end_users(value: Any) -> dict[str, Any]:
     """End users by name, without what is not set."""
     if not isinstance(value, Mapping) or len(value) > MAX_END_USERS:
         raise ValueError(f"must be an object of at most {MAX_END_USERS} end users")
@@ -119,12 +119,14 @@ def _end_users(value: Any) -> dict[str, Any]:
             document: dict[str, Any] = {
                 "alias": end_user.alias,
                 "blocked": end_user.blocked,
-                "limits": _limits(fields.get("limits") or {}),
-                "budget": _budget(fields.get("budget") or {}),
+                "limits": _check_limits(fields.get("limits") or {}),
+                "budget": _check_budget(fields.get("budget") or {}),
             }
         except ValueError as error:
             raise ValueError(f"`{name[:80]}`: {error}") from None
-        checked_end_users[name] = {field: found for field, found in document.items() if found}
+        checked_end_users[name] = {
+            field: field_value for field, field_value in document.items() if field_value
+        }
     return {name: document for name, document in checked_end_users.items() if document}
 
 
@@ -149,22 +151,22 @@ OPTIONS: dict[str, Option] = {
     ),
     "row_days": Option(
         variable="DRAGOMAN_LOG_RETENTION_DAYS",
-        check=_days,
+        check=_check_days,
         default=lambda: settings.LOG_RETENTION_DAYS,
     ),
     # None: the same as row_days.
-    "body_days": Option(variable="", check=_days_or_none, default=lambda: None),
-    "masks": Option(variable="", check=_masks, default=tuple),
+    "body_days": Option(variable="", check=_check_days_or_none, default=lambda: None),
+    "masks": Option(variable="", check=_check_masks, default=tuple),
     # The factor from cost to charge where no key, team or provider sets one.
-    "markup": Option(variable="", check=_markup, default=lambda: None),
+    "markup": Option(variable="", check=_check_markup, default=lambda: None),
     # Limits and budget of all requests together.
-    "limits": Option(variable="", check=_limits, default=dict),
-    "budget": Option(variable="", check=_budget, default=dict),
+    "limits": Option(variable="", check=_check_limits, default=dict),
+    "budget": Option(variable="", check=_check_budget, default=dict),
     # Limits and budget of each end user, over all keys.
-    "end_user_limits": Option(variable="", check=_limits, default=dict),
-    "end_user_budget": Option(variable="", check=_budget, default=dict),
+    "end_user_limits": Option(variable="", check=_check_limits, default=dict),
+    "end_user_budget": Option(variable="", check=_check_budget, default=dict),
     # Single end users by name: what they have instead.
-    "end_users": Option(variable="", check=_end_users, default=dict),
+    "end_users": Option(variable="", check=_check_end_users, default=dict),
     # Headers that name the end user, before the ones that are known; headers that become tags.
     "end_user_headers": Option(variable="", check=parse_header_names, default=tuple),
     "tag_headers": Option(variable="", check=parse_header_names, default=tuple),

@@ -100,7 +100,7 @@ def write_prices(documents: list[Any], owner: Owner) -> Iterator[PriceChange]:
     updates: dict[Key, tuple[str, Update]] = {}
     for number, document in enumerate(documents):
         path = f"prices[{number}]"
-        name, update = _update(document, path)
+        name, update = _parse_update(document, path)
         key = (name, update.entry.key)
         if key in updates:
             raise Refused(f"{path}.match", f"{name}/{name_of(update.entry)} is listed twice")
@@ -133,11 +133,11 @@ def _save(pairs: list[tuple[str, Update]], file_rows: list[PriceUpdate], owner: 
         return
     row.name = row.origin = owner.file[:200]
     row.source, row.source_ref = RowSource.CODE, owner.ref[:300]
-    row.changes = msgspec.to_builtins([_change(*pair) for pair in pairs])
+    row.changes = msgspec.to_builtins([_build_change(*pair) for pair in pairs])
     row.accept(list(range(len(pairs))), owner.file[:150], dt.datetime.now(dt.UTC))
 
 
-def _change(name: str, update: Update) -> Change:
+def _build_change(name: str, update: Update) -> Change:
     entry = update.entry
     old = next(
         (listed_entry for listed_entry in snapshot_entries(name) if listed_entry.key == entry.key),
@@ -165,9 +165,9 @@ def _price_document(name: str, update: Update) -> Document:
         before=update.before,
         window=entry.window,
         note=entry.note,
-        above=[PricesAbove(tokens=tokens, **_rates(usd)) for tokens, usd in entry.above],
+        above=[PricesAbove(tokens=tokens, **_usd_by_rate(usd)) for tokens, usd in entry.above],
         origin=entry.source,
-        **_rates(entry.usd),
+        **_usd_by_rate(entry.usd),
     )
     document: Document = _without_empty(as_json(values))
     return document
@@ -179,11 +179,11 @@ def _without_empty(value: Any) -> Any:
     return [_without_empty(item) for item in value] if isinstance(value, list) else value
 
 
-def _rates(usd: list[Decimal | None]) -> dict[str, Any]:
+def _usd_by_rate(usd: list[Decimal | None]) -> dict[str, Any]:
     return dict(zip(RATES, usd, strict=False))
 
 
-def _update(document: Any, path: str) -> tuple[str, Update]:
+def _parse_update(document: Any, path: str) -> tuple[str, Update]:
     if not isinstance(document, dict):
         raise Refused(path, "must be a mapping with a list, names to match and prices")
     try:
@@ -195,10 +195,10 @@ def _update(document: Any, path: str) -> tuple[str, Update]:
         raise Refused(f"{path}.list", f"there is no such list; there are {list_names}")
     entry = Entry(
         match=values.match,
-        usd=_usd(values),
+        usd=_usd_list(values),
         window=values.window,
         note=values.note,
-        above=[(above.tokens, _usd(above)) for above in values.above],
+        above=[(above.tokens, _usd_list(above)) for above in values.above],
         source=values.origin,
     )
     if problem := entry_problem(entry):
@@ -206,5 +206,5 @@ def _update(document: Any, path: str) -> tuple[str, Update]:
     return values.of, Update(entry, values.before)
 
 
-def _usd(rates: Rates) -> list[Decimal | None]:
+def _usd_list(rates: Rates) -> list[Decimal | None]:
     return [getattr(rates, rate) for rate in RATES]

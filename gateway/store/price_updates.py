@@ -115,7 +115,7 @@ def read_book(data: bytes) -> PriceBook:
 
 def entry_problem(entry: Entry) -> str:
     """Why an entry is unusable; empty if it is not."""
-    if not entry.match or not all(_clause(clause) for clause in entry.match):
+    if not entry.match or not all(_is_valid_clause(clause) for clause in entry.match):
         return "its clauses are not valid"
     prices = [*entry.usd, *(price for _, usd in entry.above for price in usd)]
     if any(p is not None and (not p.is_finite() or not 0 <= p < _MAX_USD) for p in prices):
@@ -123,7 +123,7 @@ def entry_problem(entry: Entry) -> str:
     return ""
 
 
-def _clause(clause: str | list[str]) -> bool:
+def _is_valid_clause(clause: str | list[str]) -> bool:
     """Whether a clause can be evaluated; one with an invalid regular expression cannot."""
     try:
         matches_clause(clause, "model")
@@ -150,10 +150,10 @@ def compare_prices(new: PriceBook) -> list[Change]:
 def _compare_list(name: str, rows: list[Entry], *, source: str) -> list[Change]:
     current_entries = {entry.key: entry for entry in entries(name)}
     changes: list[Change] = []
-    next_cursor = ""
+    next_key = ""
     for entry in reversed(rows):
         old = current_entries.get(entry.key)
-        if old is None or _facts(old) != _facts(entry):
+        if old is None or _compared_fields(old) != _compared_fields(entry):
             changes.append(
                 Change(
                     list=name,
@@ -161,10 +161,10 @@ def _compare_list(name: str, rows: list[Entry], *, source: str) -> list[Change]:
                     kind="new" if old is None else "changed",
                     old=old,
                     new=msgspec.structs.replace(entry, source=source),
-                    before=next_cursor,
+                    before=next_key,
                 )
             )
-        next_cursor = entry.key
+        next_key = entry.key
     changes.reverse()
     listed_keys = {entry.key for entry in rows}
     removed_entries = (entry for key, entry in current_entries.items() if key not in listed_keys)
@@ -173,7 +173,7 @@ def _compare_list(name: str, rows: list[Entry], *, source: str) -> list[Change]:
     ]
 
 
-def _facts(entry: Entry) -> Any:
+def _compared_fields(entry: Entry) -> Any:
     """The compared fields: all but the source."""
     usd = _pad_rates(entry.usd)
     above = [(tokens, _pad_rates(rates)) for tokens, rates in entry.above]
@@ -216,7 +216,7 @@ def _rate_changes(old: Price, new: Price, where: str = "") -> list[RateChange]:
 def effects(changes: list[Change], now: dt.datetime | None = None) -> dict[int, list[CostEffect]]:
     """The models in use whose price each change sets, by the index of the change."""
     since = (now or timezone.now()) - dt.timedelta(days=EFFECT_DAYS)
-    used = UsageHour.objects.in_range(since).by("model")
+    totals_by_model = UsageHour.objects.in_range(since).by("model")
     rows = list(Model.objects.live().select_related("provider"))
     effects_by_change: dict[int, list[CostEffect]] = {}
     by_key = {(c.list, c.old.key): n for n, c in enumerate(changes) if c.old and c.new}
@@ -227,7 +227,7 @@ def effects(changes: list[Change], now: dt.datetime | None = None) -> dict[int, 
         change = changes[change_index]
         assert change.old is not None
         assert change.new is not None
-        totals = used.get((row.provider.name, row.name), Totals())
+        totals = totals_by_model.get((row.provider.name, row.name), Totals())
         old, new = (price_value(price_of(e), row) for e in (change.old, change.new))
         effect = CostEffect(
             str(row),

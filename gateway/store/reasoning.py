@@ -32,7 +32,7 @@ def store_reasoning(rows: list[ReasoningRow]) -> None:
     if not settings.REASONING_HOURS:
         return
     thread.refresh()
-    cipher = _cipher()
+    cipher = _build_cipher()
     ReasoningState.objects.bulk_create(
         ReasoningState(
             turn_digest=row.turn, call_digest=row.call, ciphertext=cipher.encrypt(row.data)
@@ -41,7 +41,7 @@ def store_reasoning(rows: list[ReasoningRow]) -> None:
     )
     if time.monotonic() - _LastPrune.monotonic_s > PRUNE_S:
         _LastPrune.monotonic_s = time.monotonic()
-        ReasoningState.objects.all().prune(_age())
+        ReasoningState.objects.all().prune(_max_age())
 
 
 def find_reasoning(keys: list[TurnKeys]) -> list[ReasoningRow]:
@@ -53,13 +53,13 @@ def find_reasoning(keys: list[TurnKeys]) -> list[ReasoningRow]:
         return []
     thread.refresh()
     keys = keys[-MAX_TURNS:]
-    cipher = _cipher()
+    cipher = _build_cipher()
     stored_states = ReasoningState.objects.matching_digests(
         (k.turn for k in keys), (k.call for k in keys)
     )
     rows: list[ReasoningRow] = []
     columns = ("turn_digest", "call_digest", "ciphertext")
-    for turn, call, ciphertext in stored_states.stored_within(_age()).values_list(*columns):
+    for turn, call, ciphertext in stored_states.stored_within(_max_age()).values_list(*columns):
         try:
             rows.append(ReasoningRow(turn, call, cipher.decrypt(bytes(ciphertext))))
         except InvalidToken:
@@ -67,9 +67,9 @@ def find_reasoning(keys: list[TurnKeys]) -> list[ReasoningRow]:
     return rows
 
 
-def _age() -> dt.timedelta:
+def _max_age() -> dt.timedelta:
     return dt.timedelta(hours=settings.REASONING_HOURS)
 
 
-def _cipher() -> MultiFernet:
+def _build_cipher() -> MultiFernet:
     return MultiFernet([Fernet(key) for key in settings.ENCRYPTION_KEYS])

@@ -59,40 +59,40 @@ def write_responses(responses: Iterable[StoredResponse]) -> None:
     Raises:
         Exception: the database is not writable.
     """
-    rows = [_row(response) for response in responses]
+    rows = [_row_values(response) for response in responses]
     if not rows:
         return
     try:
-        _write(rows)
+        _write_rows(rows)
     except Exception as error:
         if not is_refusal(error):
             raise
         for row in rows:
-            _write_one(row)
+            _write_row(row)
 
 
-def _write_one(row: list[Any]) -> None:
+def _write_row(row: list[Any]) -> None:
     try:
-        _write([row])
+        _write_rows([row])
     except Exception as error:
         if not is_refusal(error):
             raise
         log.error("a response could not be stored", extra={"reason": type(error).__name__})
 
 
-def _write(rows: list[list[Any]]) -> None:
+def _write_rows(rows: list[list[Any]]) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         # Sorted, so that two writers cannot deadlock.
-        rows = sorted(rows, key=_name)
-        cursor.executemany(_sql(), rows)
+        rows = sorted(rows, key=_row_key)
+        cursor.executemany(_upsert_sql(), rows)
 
 
-def _name(row: list[Any]) -> tuple[str, str]:
+def _row_key(row: list[Any]) -> tuple[str, str]:
     return row[0], row[1]
 
 
 @lru_cache(maxsize=1)
-def _sql() -> str:
+def _upsert_sql() -> str:
     table = ResponseRow._meta.db_table
     names, marks = ", ".join(_COLUMNS), ", ".join(["%s"] * len(_COLUMNS))
     assignments = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[2:])
@@ -104,7 +104,7 @@ def _sql() -> str:
     )
 
 
-def _row(response: StoredResponse) -> list[Any]:
+def _row_values(response: StoredResponse) -> list[Any]:
     created_at, heartbeat_at = response.created_at, response.heartbeat_at or response.created_at
     return [
         response.owner,
@@ -115,7 +115,7 @@ def _row(response: StoredResponse) -> list[Any]:
         response.provider,
         response.native_provider,
         response.deleted,
-        b"" if response.deleted else _pack(response),
+        b"" if response.deleted else _pack_content(response),
     ]
 
 
@@ -123,7 +123,7 @@ def _database_time(seconds: float) -> Any:
     return connection.ops.adapt_datetimefield_value(datetime.fromtimestamp(seconds, UTC))
 
 
-def _pack(response: StoredResponse) -> bytes:
+def _pack_content(response: StoredResponse) -> bytes:
     encoded_response = _encoder.encode(
         _Content(response.previous_items, response.input, response.response, response.events)
     )
@@ -134,7 +134,7 @@ def _pack(response: StoredResponse) -> bytes:
     )
 
 
-def _unpack(blob: bytes) -> _Content:
+def _unpack_content(blob: bytes) -> _Content:
     if blob[:1] != b"z":
         return _decoder.decode(blob[1:]) if blob else _Content()
     inflater = zlib.decompressobj()
@@ -150,7 +150,7 @@ def load_response(owner: str, response_id: str) -> StoredResponse | None:
     row = ResponseRow.objects.owned_response(owner, response_id[:200]).first()
     if row is None:
         return None
-    content = _unpack(bytes(row.blob))
+    content = _unpack_content(bytes(row.blob))
     return StoredResponse(
         id=row.response_id,
         owner=row.owner,
@@ -170,7 +170,7 @@ def load_response(owner: str, response_id: str) -> StoredResponse | None:
 def save_response(response: StoredResponse) -> None:
     """Write one response immediately, bypassing the journal."""
     thread.refresh()
-    _write([_row(response)])
+    _write_rows([_row_values(response)])
 
 
 def cancel_response(owner: str, response_id: str) -> None:
@@ -187,5 +187,5 @@ def refresh_heartbeats(running: list[tuple[str, str]]) -> list[str]:
         identities |= Q(owner=owner, response_id=response_id)
     own_rows = ResponseRow.objects.filter(identities)
     own_rows.running().update(heartbeat_at=timezone.now())
-    stopped = own_rows.filter(Q(status="cancelled") | Q(deleted=True))
-    return list(stopped.values_list("response_id", flat=True))
+    stopped_rows = own_rows.filter(Q(status="cancelled") | Q(deleted=True))
+    return list(stopped_rows.values_list("response_id", flat=True))

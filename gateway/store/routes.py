@@ -57,25 +57,25 @@ def spec_of(route: Route) -> RouteSpec:
     return RouteSpec(
         name=route.name,
         aliases=tuple(alias.pattern for alias in route.aliases.order_by("pk") if alias.enabled),
-        steps=_steps(route),
+        steps=_step_specs(route),
         fallbacks=field_values.texts(route.fallbacks, "fallbacks"),
         **copied_fields,
     )
 
 
-def _steps(route: Route) -> tuple[StepSpec, ...]:
+def _step_specs(route: Route) -> tuple[StepSpec, ...]:
     rows = route.targets.select_related("model__provider").order_by("order", "position", "pk")
     groups: dict[int, list[TargetSpec]] = defaultdict(list)
     # Without steps, the targets of an ordered route are one group, whatever their order numbers.
     steps = {step.order: step for step in route.steps.all()}
     single_group = not steps and route.strategy == "ordered"
     for row in rows:
-        groups[0 if single_group else row.order].append(_target(row))
+        groups[0 if single_group else row.order].append(_target_spec(row))
     orders = sorted({*groups, *steps})
-    return tuple(_step(steps.get(order), route, tuple(groups[order])) for order in orders)
+    return tuple(_step_spec(steps.get(order), route, tuple(groups[order])) for order in orders)
 
 
-def _step(row: Step | None, route: Route, targets: tuple[TargetSpec, ...]) -> StepSpec:
+def _step_spec(row: Step | None, route: Route, targets: tuple[TargetSpec, ...]) -> StepSpec:
     if row is None:
         return StepSpec(strategy=route.strategy, targets=targets)
     fields: dict[str, Any] = {name: getattr(row, name) for name in field_values.STEP_OPTIONS}
@@ -85,7 +85,7 @@ def _step(row: Step | None, route: Route, targets: tuple[TargetSpec, ...]) -> St
     return StepSpec(targets=targets, **fields)
 
 
-def _target(row: Target) -> TargetSpec:
+def _target_spec(row: Target) -> TargetSpec:
     return TargetSpec(
         model=str(row.model),
         weight=row.weight,
@@ -129,7 +129,7 @@ def save_route(
     try:
         with transaction.atomic():
             row = _lock_row(route, number)
-            _write(row, document)
+            _write_route(row, document)
             version = _create_version(row, number if route is not None else 0, author, note)
     except IntegrityError:
         raise ValueError("another route or alias has one of these names already") from None
@@ -140,11 +140,11 @@ def _lock_row(route: Route | None, number: int) -> Route:
     if route is None:
         return Route()
     row = Route.objects.select_for_update().get(pk=route.pk)
-    now = current_state(row)
-    if now.number != number:
-        raise Conflict(now)
+    current = current_state(row)
+    if current.number != number:
+        raise Conflict(current)
     if RouteVersion.objects.version_with_number(row, number) is None:
-        RouteVersion.objects.create(route=row, number=number, spec=as_json(now.spec))
+        RouteVersion.objects.create(route=row, number=number, spec=as_json(current.spec))
     return row
 
 
@@ -155,7 +155,7 @@ def _create_version(row: Route, number: int, author: str, note: str) -> RouteVer
     )
 
 
-def _write(row: Route, document: RouteSpec) -> None:
+def _write_route(row: Route, document: RouteSpec) -> None:
     if row.pk and row.name != document.name:
         _rename_in_others(row.name, document.name)
     row.name = document.name
@@ -168,12 +168,12 @@ def _write(row: Route, document: RouteSpec) -> None:
     row.save()
     _write_aliases(row, document)
     row.steps.all().delete()
-    unmatched = list(row.targets.all())
+    unmatched_targets = list(row.targets.all())
     for order, step in enumerate(document.steps, start=1):
         Step.objects.create(route=row, order=order, **_condition_values(step))
         for position, target in enumerate(step.targets):
-            _write_target(row, order, position, target, unmatched)
-    for removed_target in unmatched:
+            _write_target(row, order, position, target, unmatched_targets)
+    for removed_target in unmatched_targets:
         removed_target.delete()
 
 
@@ -207,13 +207,15 @@ def _condition_values(step: StepSpec) -> dict[str, Any]:
 
 
 def _write_target(
-    row: Route, order: int, position: int, target: TargetSpec, unmatched: list[Target]
+    row: Route, order: int, position: int, target: TargetSpec, unmatched_targets: list[Target]
 ) -> None:
     """Reuse the row, and with it the id in the log, of a target with the same model."""
-    model = _model(target.model)
-    old = next((candidate for candidate in unmatched if candidate.model_id == model.pk), None)
+    model = _find_model(target.model)
+    old = next(
+        (candidate for candidate in unmatched_targets if candidate.model_id == model.pk), None
+    )
     if old is not None:
-        unmatched.remove(old)
+        unmatched_targets.remove(old)
     new = old or Target(route=row, model=model)
     new.order, new.position = order, position
     new.weight, new.enabled = target.weight, target.enabled
@@ -225,7 +227,7 @@ def _write_target(
     new.save()
 
 
-def _model(label: str) -> Model:
+def _find_model(label: str) -> Model:
     provider, _, name = label.partition("/")
     model = Model.objects.filter(provider__name=provider, name=name).first()
     if model is None:

@@ -56,14 +56,14 @@ def write(entries: list[LogRecord]) -> int:
     if not entries:
         return 0
     with deadline(WRITE_S):
-        return _write(entries)
+        return _write_batch(entries)
 
 
-def _write(entries: list[LogRecord]) -> int:
+def _write_batch(entries: list[LogRecord]) -> int:
     thread.refresh()
     refused_rows = 0
     try:
-        _insert(_rows(entries))
+        _insert_rows(_new_rows(entries))
     except Exception as error:
         if not is_refusal(error):
             raise
@@ -74,7 +74,7 @@ def _write(entries: list[LogRecord]) -> int:
     return refused_rows
 
 
-def _rows(entries: list[LogRecord]) -> list[NewRow]:
+def _new_rows(entries: list[LogRecord]) -> list[NewRow]:
     textual = connection.vendor == "sqlite"
     return [
         (
@@ -91,7 +91,7 @@ def _write_row_by_row(entries: list[LogRecord]) -> int:
     refused_rows = 0
     for entry in entries:
         try:
-            _write_one(entry)
+            _write_entry(entry)
         except Exception as error:
             if not is_refusal(error):
                 raise
@@ -103,20 +103,20 @@ def _write_row_by_row(entries: list[LogRecord]) -> int:
     return refused_rows
 
 
-def _write_one(entry: LogRecord) -> None:
+def _write_entry(entry: LogRecord) -> None:
     """Write one record; if it is rejected, retry with bad values repaired, then without details."""
-    if _try_insert(_rows, entry):
+    if _try_insert(_new_rows, entry):
         return
     make_storable(entry)
     if _try_insert(_repaired_rows, entry):
         return
     drop_details(entry)
-    _insert(_repaired_rows([entry]))
+    _insert_rows(_repaired_rows([entry]))
 
 
-def _try_insert(rows: Callable[[list[LogRecord]], list[NewRow]], entry: LogRecord) -> bool:
+def _try_insert(build_rows: Callable[[list[LogRecord]], list[NewRow]], entry: LogRecord) -> bool:
     try:
-        _insert(rows([entry]))
+        _insert_rows(build_rows([entry]))
     except Exception as error:
         if not is_refusal(error):
             raise
@@ -127,39 +127,39 @@ def _try_insert(rows: Callable[[list[LogRecord]], list[NewRow]], entry: LogRecor
 def _repaired_rows(entries: list[LogRecord]) -> list[NewRow]:
     return [
         (repair_row(row), packed_bodies, attempts)
-        for row, packed_bodies, attempts in _rows(entries)
+        for row, packed_bodies, attempts in _new_rows(entries)
     ]
 
 
-def _insert(rows: list[NewRow]) -> None:
+def _insert_rows(rows: list[NewRow]) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
-        new_keys = (
+        inserted_rows = (
             _insert_postgresql(cursor, rows)
             if connection.vendor == "postgresql"
             else _insert_sqlite(cursor, rows)
         )
         _update_last_used(cursor, rows)
         # Last: all writers contend for the roll-up rows that it locks.
-        usage.count(cursor, ((row, attempts) for row, _, attempts in new_keys))
+        usage.count(cursor, ((row, attempts) for row, _, attempts in inserted_rows))
 
 
 def _inserted_rows(rows: list[NewRow], inserted_identities: set[RowIdentity]) -> list[NewRow]:
     """The rows that were inserted; of duplicates, only the first."""
     started, new_rows = columns().started, []
-    for written in rows:
-        identity = (written[0][0], written[0][started])
+    for new_row in rows:
+        identity = (new_row[0][0], new_row[0][started])
         if identity in inserted_identities:
             inserted_identities.remove(identity)
-            new_rows.append(written)
+            new_rows.append(new_row)
     return new_rows
 
 
-def _table(model: type[models.Model]) -> str:
+def _table_name(model: type[models.Model]) -> str:
     return model._meta.db_table
 
 
 @lru_cache(maxsize=1)
-def _names() -> str:
+def _column_list() -> str:
     return ", ".join(f'"{name}"' for name in columns().names)
 
 
@@ -185,7 +185,7 @@ def _placeholders(values: int, rows: int) -> str:
 def _insert_sql(rows: int) -> str:
     # Not OR IGNORE: that would also hide violations of other constraints.
     return (
-        f"INSERT INTO {_table(RequestLog)} (id, {_names()}) "  # noqa: S608
+        f"INSERT INTO {_table_name(RequestLog)} (id, {_column_list()}) "  # noqa: S608
         f"VALUES {_placeholders(1 + len(columns().names), rows)} "
         "ON CONFLICT (request_id, started_at) DO NOTHING"
     )
@@ -194,18 +194,18 @@ def _insert_sql(rows: int) -> str:
 @lru_cache(maxsize=2)
 def _body_sql(rows: int) -> str:
     names = "(log_id, preview, blob)"
-    return f"INSERT INTO {_table(RequestBody)} {names} VALUES {_placeholders(3, rows)}"  # noqa: S608
+    return f"INSERT INTO {_table_name(RequestBody)} {names} VALUES {_placeholders(3, rows)}"  # noqa: S608
 
 
 @lru_cache(maxsize=2)
 def _queue_sql(rows: int) -> str:
-    return f"INSERT INTO {_table(UnindexedRequest)} (log_id) VALUES {_placeholders(1, rows)}"  # noqa: S608
+    return f"INSERT INTO {_table_name(UnindexedRequest)} (log_id) VALUES {_placeholders(1, rows)}"  # noqa: S608
 
 
 @lru_cache(maxsize=1)
 def _last_sql() -> str:
     # Ids are never reused, even after the newest row was deleted.
-    table = _table(RequestLog)
+    table = _table_name(RequestLog)
     return (
         f"SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = '{table}'), 0), "  # noqa: S608
         f"coalesce((SELECT max(id) FROM {table}), 0))"
@@ -238,10 +238,10 @@ def _insert_sqlite(cursor: Any, rows: list[NewRow]) -> list[NewRow]:
     if _execute_batched(
         cursor, _insert_sql, [[pk, *row] for pk, (row, *_) in numbered_rows]
     ) != len(rows):
-        cursor.execute(f"SELECT id FROM {_table(RequestLog)} WHERE id >= %s", [first])  # noqa: S608
-        new_keys = {pk for (pk,) in cursor.fetchall()}
+        cursor.execute(f"SELECT id FROM {_table_name(RequestLog)} WHERE id >= %s", [first])  # noqa: S608
+        inserted_ids = {pk for (pk,) in cursor.fetchall()}
         numbered_rows = [
-            numbered_row for numbered_row in numbered_rows if numbered_row[0] in new_keys
+            numbered_row for numbered_row in numbered_rows if numbered_row[0] in inserted_ids
         ]
     error = columns().names.index("error")
     bodies = [
@@ -256,7 +256,7 @@ def _insert_sqlite(cursor: Any, rows: list[NewRow]) -> list[NewRow]:
         if packed_bodies is not None or row[error]
     ]
     _execute_batched(cursor, _queue_sql, unindexed_rows)
-    return [written for _, written in numbered_rows]
+    return [new_row for _, new_row in numbered_rows]
 
 
 # -- PostgreSQL: COPY into a temporary table, then one statement ---------------------
@@ -265,15 +265,15 @@ def _insert_sqlite(cursor: Any, rows: list[NewRow]) -> list[NewRow]:
 @lru_cache(maxsize=1)
 def _fresh_sql() -> str:
     return (
-        f"WITH fresh AS (INSERT INTO {_table(RequestLog)} ({_names()}) "  # noqa: S608
-        f"SELECT {_names()} FROM gateway_batch "
+        f"WITH fresh AS (INSERT INTO {_table_name(RequestLog)} ({_column_list()}) "  # noqa: S608
+        f"SELECT {_column_list()} FROM gateway_batch "
         "ON CONFLICT (request_id, started_at) DO NOTHING "
         "RETURNING id, request_id, started_at, error), "
-        f"kept AS (INSERT INTO {_table(RequestBody)} (log_id, preview, blob) "
+        f"kept AS (INSERT INTO {_table_name(RequestBody)} (log_id, preview, blob) "
         "SELECT fresh.id, batch.preview, batch.blob FROM fresh JOIN gateway_batch AS batch "
         "USING (request_id, started_at) WHERE batch.blob IS NOT NULL "
         "ON CONFLICT DO NOTHING RETURNING log_id), "
-        f"queued AS (INSERT INTO {_table(UnindexedRequest)} (log_id) "
+        f"queued AS (INSERT INTO {_table_name(UnindexedRequest)} (log_id) "
         "SELECT log_id FROM kept UNION SELECT id FROM fresh WHERE error <> '') "
         "SELECT request_id, started_at FROM fresh"
     )
@@ -281,11 +281,11 @@ def _fresh_sql() -> str:
 
 def _insert_postgresql(cursor: Any, rows: list[NewRow]) -> list[NewRow]:
     cursor.execute(
-        f"CREATE TEMP TABLE gateway_batch AS SELECT {_names()}, "  # noqa: S608
+        f"CREATE TEMP TABLE gateway_batch AS SELECT {_column_list()}, "  # noqa: S608
         "''::text AS preview, ''::bytea AS blob "
-        f"FROM {_table(RequestLog)} WITH NO DATA"
+        f"FROM {_table_name(RequestLog)} WITH NO DATA"
     )
-    with cursor.copy(f"COPY gateway_batch ({_names()}, preview, blob) FROM STDIN") as copy:
+    with cursor.copy(f"COPY gateway_batch ({_column_list()}, preview, blob) FROM STDIN") as copy:
         for row, packed_bodies, _ in rows:
             copy.write_row((*row, *(packed_bodies or (None, None))))
     cursor.execute(_fresh_sql())
@@ -302,7 +302,7 @@ def _insert_postgresql(cursor: Any, rows: list[NewRow]) -> list[NewRow]:
 @lru_cache(maxsize=1)
 def _key_sql() -> str:
     return (
-        f"UPDATE {_table(ApiKey)} SET last_used_at = %s "  # noqa: S608
+        f"UPDATE {_table_name(ApiKey)} SET last_used_at = %s "  # noqa: S608
         "WHERE id = %s AND (last_used_at IS NULL OR last_used_at < %s)"
     )
 
@@ -310,12 +310,13 @@ def _key_sql() -> str:
 def _update_last_used(cursor: Any, rows: list[NewRow]) -> None:
     """Update each key's `last_used_at`, at most once per KEY_USED. Does not bump the registry."""
     started, key = columns().started, columns().names.index("key_id")
-    used = {row[key]: row[started] for row, *_ in rows if row[key]}
-    for key_id, moment in sorted(used.items()):  # sorted, so that two writers cannot deadlock
-        cursor.execute(_key_sql(), [moment, key_id, _step_before(moment)])
+    used_at_by_key = {row[key]: row[started] for row, *_ in rows if row[key]}
+    # Sorted, so that two writers cannot deadlock.
+    for key_id, used_at in sorted(used_at_by_key.items()):
+        cursor.execute(_key_sql(), [used_at, key_id, _interval_before(used_at)])
 
 
-def _step_before(moment: datetime | str) -> datetime | str:
-    if isinstance(moment, datetime):
-        return moment - KEY_USED
-    return (datetime.fromisoformat(moment) - KEY_USED).isoformat(" ")
+def _interval_before(used_at: datetime | str) -> datetime | str:
+    if isinstance(used_at, datetime):
+        return used_at - KEY_USED
+    return (datetime.fromisoformat(used_at) - KEY_USED).isoformat(" ")

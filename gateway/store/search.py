@@ -37,7 +37,7 @@ def index_pending(budget_s: float = 0.5, limit: int = 1000) -> int:
     started = time.monotonic()
     until = started + budget_s
     while indexed_count < limit and started < until and UnindexedRequest.objects.exists():
-        count = _index(min(size, limit - indexed_count))
+        count = _index_batch(min(size, limit - indexed_count))
         if not count:
             break
         indexed_count += count
@@ -47,31 +47,33 @@ def index_pending(budget_s: float = 0.5, limit: int = 1000) -> int:
     return indexed_count
 
 
-def _index(limit: int) -> int:
-    sql = _statements()
+def _index_batch(limit: int) -> int:
+    sql = _build_statements()
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(sql.waiting, [limit])
+        cursor.execute(sql.select_queued, [limit])
         rows = cursor.fetchall()
-        ids = sql.among([pk for pk, _, _ in rows])
-        cursor.execute(sql.forget, [ids])
-        cursor.executemany(sql.insert, [(pk, _document(pk, *columns)) for pk, *columns in rows])
-        cursor.execute(sql.done, [ids])
+        ids = sql.ids_parameter([pk for pk, _, _ in rows])
+        cursor.execute(sql.delete_texts, [ids])
+        cursor.executemany(
+            sql.insert_text, [(pk, _search_document(pk, *columns)) for pk, *columns in rows]
+        )
+        cursor.execute(sql.delete_queued, [ids])
     return len(rows)
 
 
 class _Statements(NamedTuple):
     """Raw SQL of one database: the ORM would take half of the total time."""
 
-    waiting: str
-    forget: str
-    insert: str
-    done: str
+    select_queued: str
+    delete_texts: str
+    insert_text: str
+    delete_queued: str
     # Converts a list of ids to a query parameter.
-    among: Callable[[list[int]], Any]
+    ids_parameter: Callable[[list[int]], Any]
 
 
 @lru_cache(maxsize=1)
-def _statements() -> _Statements:
+def _build_statements() -> _Statements:
     postgresql = connection.vendor == "postgresql"
     queue, text = UnindexedRequest._meta.db_table, RequestText._meta.db_table
     among = "= ANY(%s)" if postgresql else "IN (SELECT value FROM json_each(%s))"
@@ -89,7 +91,7 @@ def _statements() -> _Statements:
     )
 
 
-def _document(pk: int, error: str, blob: Any) -> str:
+def _search_document(pk: int, error: str, blob: Any) -> str:
     try:
         bodies = unpack_bodies(bytes(blob)) if blob is not None else None
         return index_text(search_text(bodies, error))

@@ -49,25 +49,27 @@ def search_text(bodies: Bodies | None, error: str) -> str:
     """The text of a request and its response, newest first, at most MAX_CHARS."""
     if bodies is None:
         return error[:MAX_CHARS]
-    answer = bodies.upstream_response if bodies.same_response else bodies.client_response
-    response_text = _join([error, *_answer(answer or b"")], MAX_CHARS // 2)
-    request_text = _join(_request(bodies.client_request or b""), MAX_CHARS - len(response_text))
+    response = bodies.upstream_response if bodies.same_response else bodies.client_response
+    response_text = _join_texts([error, *_response_texts(response or b"")], MAX_CHARS // 2)
+    request_text = _join_texts(
+        _request_texts(bodies.client_request or b""), MAX_CHARS - len(response_text)
+    )
     return f"{response_text} {request_text}"
 
 
-def _join(texts: Iterable[str], max_length: int) -> str:
+def _join_texts(texts: Iterable[str], max_length: int) -> str:
     parts: list[str] = []
     size = 0
     for text in texts:
         if size >= max_length:
             break
-        part = _clean(text[: 4 * max_length])[: max_length - size]
+        part = _clean_text(text[: 4 * max_length])[: max_length - size]
         parts.append(part)
         size += len(part) + 1
     return " ".join(parts)
 
 
-def _clean(text: str) -> str:
+def _clean_text(text: str) -> str:
     if len(text) > _LONGEST_RUN:
         text = _RUN.sub(" ", text)
     return _ESCAPED_WHITESPACE.sub(" ", text) if "\\" in text else text
@@ -80,25 +82,25 @@ def _decode_body(body: bytes) -> Any:
         return None
 
 
-def _request(body: bytes) -> Iterator[str]:
+def _request_texts(body: bytes) -> Iterator[str]:
     decoded_body = _decode_body(body)
     if not isinstance(decoded_body, dict):
         # Truncated when it was stored, or not JSON: its end is the newest part.
-        yield from reversed(_split(body[-MAX_CHARS:].decode("utf-8", "replace")))
+        yield from reversed(_split_chunks(body[-MAX_CHARS:].decode("utf-8", "replace")))
         return
     for name in _CONVERSATION:
-        yield from reversed(_strings(decoded_body.pop(name, None)))
-    yield from _strings(decoded_body)
+        yield from reversed(_collect_strings(decoded_body.pop(name, None)))
+    yield from _collect_strings(decoded_body)
 
 
-def _split(text: str) -> list[str]:
+def _split_chunks(text: str) -> list[str]:
     return [text[start : start + _CHUNK_CHARS] for start in range(0, len(text), _CHUNK_CHARS)]
 
 
-def _answer(body: bytes) -> Iterator[str]:
+def _response_texts(body: bytes) -> Iterator[str]:
     decoded_body = _decode_body(body)
     if decoded_body is not None:
-        yield from _strings(decoded_body)
+        yield from _collect_strings(decoded_body)
         return
     fragments: dict[str, list[str]] = {}
     for line in body.split(b"\n"):
@@ -110,27 +112,27 @@ def _answer(body: bytes) -> Iterator[str]:
         yield body[:MAX_CHARS].decode("utf-8", "replace")
 
 
-def _strings(value: Any) -> list[str]:
+def _collect_strings(value: Any) -> list[str]:
     strings: list[str] = []
-    _collect(value, strings)
+    _append_strings(value, strings)
     return strings
 
 
-def _collect(value: Any, strings: list[str]) -> None:
+def _append_strings(value: Any, strings: list[str]) -> None:
     """Append all strings within, in order. Nested generators would take twice the time."""
     if type(value) is str:
         strings.append(value)
     elif type(value) is list:
         for item in value:
-            _collect(item, strings)
+            _append_strings(item, strings)
     elif type(value) is dict:
         for name, item in value.items():
             if name not in _SKIPPED:
-                _collect(item, strings)
+                _append_strings(item, strings)
 
 
 def _collect_deltas(value: Any, name: str, fragments: dict[str, list[str]]) -> None:
-    """Append the texts of a stream event to `pieces`, by field name."""
+    """Append the texts of a stream event to `fragments`, by field name."""
     if type(value) is dict:
         for key, item in value.items():
             if type(item) is str:

@@ -29,7 +29,7 @@ _ROWS_OF_USER = (
 
 def stored_kinds(user_id: int) -> list[str]:
     """Return the kinds of a user's second factors, read without django-allauth."""
-    if not _tables({_FACTORS}):
+    if not _existing_tables({_FACTORS}):
         return []
     query = f"SELECT type FROM {_FACTORS} WHERE user_id = %s ORDER BY type"  # noqa: S608 - constant
     with connection.cursor() as cursor:
@@ -39,12 +39,12 @@ def stored_kinds(user_id: int) -> list[str]:
 
 def remove_stored_factors(user_id: int) -> None:
     """Remove a user's second factors, without django-allauth."""
-    _delete(user_id, _ROWS_OF_USER[-1:])
+    _delete_rows(user_id, _ROWS_OF_USER[-1:])
 
 
 def remove_stored_rows(user_id: int) -> None:
     """Remove all of a user's rows in django-allauth's tables, before the user's own."""
-    _delete(user_id, _ROWS_OF_USER)
+    _delete_rows(user_id, _ROWS_OF_USER)
 
 
 def missing_package_warning() -> str:
@@ -52,7 +52,7 @@ def missing_package_warning() -> str:
 
     With the extra installed, the database is not read.
     """
-    if settings.SSO_INSTALLED or not _tables({_FACTORS}):
+    if settings.SSO_INSTALLED or not _existing_tables({_FACTORS}):
         return ""
     query = (
         "SELECT COUNT(*) FROM auth_user WHERE is_active AND id IN "  # noqa: S608 - constant
@@ -70,13 +70,13 @@ def missing_package_warning() -> str:
     )
 
 
-def _delete(user_id: int, rows: tuple[tuple[str, str], ...]) -> None:
-    existing_tables = _tables({table for table, _ in rows})
+def _delete_rows(user_id: int, conditions: tuple[tuple[str, str], ...]) -> None:
+    existing_tables = _existing_tables({table for table, _ in conditions})
     with connection.cursor() as cursor:
-        for table, condition in rows:
+        for table, condition in conditions:
             if table in existing_tables:
                 cursor.execute(f"DELETE FROM {table} WHERE {condition}", [user_id])  # noqa: S608 - constants
 
 
-def _tables(names: set[str]) -> set[str]:
+def _existing_tables(names: set[str]) -> set[str]:
     return names & set(connection.introspection.table_names())

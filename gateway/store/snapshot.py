@@ -95,7 +95,7 @@ def provider_value(row: models.Provider, entered_credential: str | None = None) 
     Raises:
         ValueError: the row is invalid; the message is for the operator.
     """
-    return _Compiler(0)._provider(row, entered_credential)
+    return _Compiler(0)._compile_provider(row, entered_credential)
 
 
 class _Compiler:
@@ -120,14 +120,14 @@ class _Compiler:
         ]
 
     def snapshot(self, *, open_to_all: bool, log_bodies: bool) -> Snapshot:
-        self.providers = self._compile_rows(models.Provider.objects.live(), self._provider)
+        self.providers = self._compile_rows(models.Provider.objects.live(), self._compile_provider)
         with_provider = models.Model.objects.live().select_related("provider")
-        self.models = self._compile_rows(with_provider, self._model)
-        self._targets()
-        self._steps()
-        self.routes = self._compile_rows(models.Route.objects.live(), self._route)
+        self.models = self._compile_rows(with_provider, self._compile_model)
+        self._compile_targets()
+        self._compile_steps()
+        self.routes = self._compile_rows(models.Route.objects.live(), self._compile_route)
         routes = {route.name: route for route in self.routes.values()}
-        aliases, wildcards = self._aliases()
+        aliases, wildcards = self._compile_aliases()
         reserved_names, reserved_patterns = _uncompiled_names(
             {*routes, *aliases, *(pattern for pattern, _ in wildcards)}
         )
@@ -193,12 +193,16 @@ class _Compiler:
         ref = f" ({row.source_ref})" if row.source_ref else ""
         self.warnings.append(LeftOut(row=f"{kind} `{row}`{ref}", reason=reason))
 
-    def _provider(self, row: models.Provider, entered_credential: str | None = None) -> Provider:
+    def _compile_provider(
+        self, row: models.Provider, entered_credential: str | None = None
+    ) -> Provider:
         preset = _preset_of(row)
         field_values.check_provider_name(row.name)
         auth = field_values.check_choice(row.auth or preset.auth, AUTH, "auth")
         credential = (
-            self._credential(row) if entered_credential is None else Secret(entered_credential)
+            self._resolve_credential(row)
+            if entered_credential is None
+            else Secret(entered_credential)
         )
         field_values.check_credential(auth, credential)
         query = preset.query if row.query is None else field_values.query(row.query)
@@ -215,24 +219,24 @@ class _Compiler:
             paths=field_values.paths(preset.paths, row.paths),
             model_in_path=preset.model_in_path,
             body=preset.body,
-            passthrough=_passthrough(row, preset),
+            passthrough=_has_passthrough(row, preset),
             edits=(*preset.edits, *field_values.edits(row.edits)),
             timeouts=field_values.timeouts(Timeouts(), row.timeouts),
             drop_params=row.drop_params,
-            client_credential=_client_credential(row, auth),
+            client_credential=_sends_client_credential(row, auth),
             limits=limits_value(row),
             budget=budget_value(row),
             markup=row.markup,
-            network=self._network(row),
+            network=self._compile_network(row),
         )
 
-    def _network(self, row: models.Provider) -> Network | None:
+    def _compile_network(self, row: models.Provider) -> Network | None:
         network = network_value(row)
         for warning in network_warnings(network):
             self._warn(row, warning)
         return network
 
-    def _credential(self, row: models.Provider) -> Secret:
+    def _resolve_credential(self, row: models.Provider) -> Secret:
         """A missing variable is only a warning: the provider may work without one."""
         try:
             return Secret(credential_of(row))
@@ -242,7 +246,7 @@ class _Compiler:
             self._warn(row, f"{error.args[0]}; it is used without a credential")
             return Secret("")
 
-    def _model(self, row: models.Model) -> Model | None:
+    def _compile_model(self, row: models.Model) -> Model | None:
         provider = self.providers.get(row.provider_id)
         if provider is None:
             self._leave_out_dependent(row, row.provider)
@@ -264,14 +268,14 @@ class _Compiler:
         if (type(base), base.pk) in self.broken:
             self._leave_out(row, f"its {base._meta.verbose_name} `{base}` was left out")
 
-    def _targets(self) -> None:
+    def _compile_targets(self) -> None:
         rows = models.Target.objects.live().select_related("route", "model__provider")
         for row in rows.order_by("order", "position", "pk"):
-            target = self._try_compile(row, self._target)
+            target = self._try_compile(row, self._compile_target)
             if target is not None:
                 self.targets.setdefault(row.route_id, []).append(target)
 
-    def _target(self, row: models.Target) -> Target | None:
+    def _compile_target(self, row: models.Target) -> Target | None:
         model = self.models.get(row.model_id)
         if model is None:
             self._leave_out_dependent(row, row.model)
@@ -293,17 +297,17 @@ class _Compiler:
             budget=budget_value(row),
         )
 
-    def _steps(self) -> None:
+    def _compile_steps(self) -> None:
         """Compile the steps; an invalid step is left out together with its targets."""
         for row in models.Step.objects.select_related("route").order_by("order"):
-            step = self._try_compile(row, _step)
+            step = self._try_compile(row, _compile_step)
             if step is not None:
                 self.steps.setdefault(row.route_id, []).append(step)
             elif row.route_id in self.targets:
                 other_targets = [t for t in self.targets[row.route_id] if t.order != row.order]
                 self.targets[row.route_id] = other_targets
 
-    def _route(self, row: models.Route) -> Route:
+    def _compile_route(self, row: models.Route) -> Route:
         targets = tuple(self.targets.get(row.pk, ()))
         fallbacks = field_values.texts(row.fallbacks, "fallbacks")
         if not row.name:
@@ -324,11 +328,11 @@ class _Compiler:
             limits=limits_value(row),
             key_limits=key_limits_value(row),
             **options,
-            cache=self._cache(row),
+            cache=self._compile_cache_policy(row),
             cache_generation=row.cache_generation,
         )
 
-    def _cache(self, row: models.Route) -> CachePolicy | None:
+    def _compile_cache_policy(self, row: models.Route) -> CachePolicy | None:
         """The cache policy of a route; an invalid one disables its cache with a warning."""
         try:
             return parse_cache_policy(row.cache)
@@ -364,7 +368,7 @@ class _Compiler:
             shadow="" if shadow_missing else route.shadow,
         )
 
-    def _aliases(self) -> tuple[dict[str, str], tuple[tuple[str, str], ...]]:
+    def _compile_aliases(self) -> tuple[dict[str, str], tuple[tuple[str, str], ...]]:
         exact: dict[str, str] = {}
         wildcards: list[tuple[str, str]] = []
         for row in models.Alias.objects.live().select_related("route"):
@@ -388,7 +392,7 @@ def _uncompiled_names(usable: Collection[str]) -> tuple[frozenset[str], tuple[st
     return frozenset(names.union(missing_names).difference(patterns)), patterns
 
 
-def _step(row: models.Step) -> RouteStep:
+def _compile_step(row: models.Step) -> RouteStep:
     return field_values.step(
         row.order, {name: getattr(row, name) for name in field_values.STEP_OPTIONS}
     )
@@ -403,11 +407,11 @@ def _preset_of(row: models.Provider) -> Preset:
     return preset
 
 
-def _passthrough(row: models.Provider, preset: Preset) -> bool:
+def _has_passthrough(row: models.Provider, preset: Preset) -> bool:
     return preset.passthrough if row.passthrough is None else row.passthrough
 
 
-def _client_credential(row: models.Provider, auth: str) -> bool:
+def _sends_client_credential(row: models.Provider, auth: str) -> bool:
     """Whether clients' own credentials are sent. Raises ValueError if the scheme has no header."""
     if row.client_credential and (auth == "sigv4" or AUTH[auth] is None):
         raise ValueError(

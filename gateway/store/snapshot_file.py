@@ -45,11 +45,11 @@ class Unusable(Exception):
 
 def store_snapshot(snapshot: Snapshot) -> None:
     """Replace the stored snapshot atomically. Raises OSError."""
-    stored_snapshot = StoredSnapshot(_form(), time.time(), snapshot)
-    sealed_snapshot = _cipher().encrypt(
+    stored_snapshot = StoredSnapshot(_current_format(), time.time(), snapshot)
+    sealed_snapshot = _build_cipher().encrypt(
         msgspec.msgpack.encode(stored_snapshot, enc_hook=_to_builtin)
     )
-    path = _path()
+    path = _snapshot_path()
     new = path.with_name(f".{NAME}.{secrets.token_hex(8)}")
     try:
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -66,11 +66,11 @@ def load_stored_snapshot() -> tuple[Snapshot, float]:
     `open` is taken from the current settings.
     """
     try:
-        data = _cipher().decrypt(_path().read_bytes())
-        form = msgspec.msgpack.decode(data, type=_StoredFormat).format
-        if form != _form():
+        content = _build_cipher().decrypt(_snapshot_path().read_bytes())
+        stored_format = msgspec.msgpack.decode(content, type=_StoredFormat).format
+        if stored_format != _current_format():
             raise Unusable("the registry in the data directory has another version")
-        stored = msgspec.msgpack.decode(data, type=StoredSnapshot, dec_hook=_from_builtin)
+        stored = msgspec.msgpack.decode(content, type=StoredSnapshot, dec_hook=_from_builtin)
     except FileNotFoundError:
         raise Unusable("there is no registry in the data directory") from None
     except OSError as error:
@@ -100,7 +100,7 @@ _TYPES = (
 
 
 @cache
-def _form() -> str:
+def _current_format() -> str:
     """A hash that changes with the migrations and the types of a snapshot."""
     digest = hashlib.sha256()
     for path in sorted(ROOT.glob("*/migrations/[0-9]*.py")):
@@ -111,11 +111,11 @@ def _form() -> str:
     return digest.hexdigest()
 
 
-def _cipher() -> MultiFernet:
+def _build_cipher() -> MultiFernet:
     return MultiFernet([Fernet(key) for key in settings.ENCRYPTION_KEYS])
 
 
-def _path() -> Path:
+def _snapshot_path() -> Path:
     return Path(settings.DATA_DIR) / NAME
 
 

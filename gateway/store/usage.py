@@ -96,27 +96,33 @@ class Tally:
     def add(self, values: tuple[Any, ...], attempts: Sequence[Attempt]) -> None:
         """Count one row: its columns in the order of _COLUMNS, and its attempts."""
         started, key_id, prefix, route, provider, model, outcome, end_user = values[:8]
-        *counts, cost, charged, first_token_ms, duration_ms = values[8:]
-        hour = _hour(started)
+        *counts, cost, charge, first_token_ms, duration_ms = values[8:]
+        hour = _hour_of(started)
         group_key = (hour, key_id or 0, prefix, route)
         sums = self.usage.setdefault((*group_key, provider, model), [0] * 12)
-        _add_request(sums, outcome, counts, cost, charged)
+        _add_request(sums, outcome, counts, cost, charge)
         of_end_user: list[int] | None = None
         if end_user:
             of_end_user = self.end_users.setdefault((hour, end_user, key_id or 0), [0] * 12)
-            _add_request(of_end_user, outcome, counts, cost, charged)
+            _add_request(of_end_user, outcome, counts, cost, charge)
         for attempt in hedge_losers(attempts):
-            name = (*group_key, _clean(attempt.provider, 63), _clean(attempt.model, 200))
-            sums = self.usage.setdefault(name, [0] * 12)
-            _add(sums, token_counts(attempt), attempt.cost_usd, attempt.charged_usd)
+            key = (
+                *group_key,
+                _storable_text(attempt.provider, 63),
+                _storable_text(attempt.model, 200),
+            )
+            sums = self.usage.setdefault(key, [0] * 12)
+            _add_tokens_and_cost(sums, token_counts(attempt), attempt.cost_usd, attempt.charged_usd)
             if of_end_user is not None:
-                _add(of_end_user, token_counts(attempt), attempt.cost_usd, attempt.charged_usd)
+                _add_tokens_and_cost(
+                    of_end_user, token_counts(attempt), attempt.cost_usd, attempt.charged_usd
+                )
         # Health checks are one-token requests: they would distort latency.
         if prefix == HEALTH_CHECK_KEY:
             first_token_ms = duration_ms = None
-        self._target(hour, provider, model, outcome, first_token_ms, duration_ms, attempts)
+        self._add_target(hour, provider, model, outcome, first_token_ms, duration_ms, attempts)
 
-    def _target(
+    def _add_target(
         self,
         hour: Hour,
         provider: str,
@@ -130,8 +136,12 @@ class Tally:
         for attempt in attempts:
             if attempt.skipped is None:
                 is_called = True
-                name = (hour, _clean(attempt.provider, 63), _clean(attempt.model, 200))
-                sums = self.targets.setdefault(name, [0] * 6)
+                key = (
+                    hour,
+                    _storable_text(attempt.provider, 63),
+                    _storable_text(attempt.model, 200),
+                )
+                sums = self.targets.setdefault(key, [0] * 6)
                 sums[0] += 1
                 sums[1] += attempt.error_kind in FAULTS
                 if attempt.error_kind is not None:
@@ -153,7 +163,7 @@ def _add_request(
     outcome: str,
     counts: Iterable[int | None],
     cost: Decimal | str | None,
-    charged: Decimal | str | None,
+    charge: Decimal | str | None,
 ) -> None:
     """Add one request with its outcome, tokens and cost."""
     sums[0] += 1
@@ -161,14 +171,14 @@ def _add_request(
         sums[1] += 1
     elif outcome == "client_closed":
         sums[2] += 1
-    _add(sums, counts, cost, charged, used=outcome == "ok")
+    _add_tokens_and_cost(sums, counts, cost, charge, used=outcome == "ok")
 
 
-def _add(
+def _add_tokens_and_cost(
     sums: list[int],
     counts: Iterable[int | None],
     cost: Decimal | str | None,
-    charged: Decimal | str | None,
+    charge: Decimal | str | None,
     *,
     used: bool = False,
 ) -> None:
@@ -177,12 +187,12 @@ def _add(
         if count and 0 < count <= MAX_TOKENS:
             sums[index] += count
             used = True
-    units = _units(cost)
+    units = _cost_units(cost)
     if units is not None:
         sums[8] += 1
         sums[10] += units
         # Rows from before markups existed have no charge.
-        added_units = _units(charged)
+        added_units = _cost_units(charge)
         sums[11] += units if added_units is None else added_units
     elif used:
         sums[9] += 1
@@ -190,7 +200,7 @@ def _add(
 
 def _add_failure(sums: list[int], attempt: Attempt) -> None:
     """Add what a failed attempt may have cost to the sums of its target."""
-    units = _units(attempt.cost_usd)
+    units = _cost_units(attempt.cost_usd)
     if units is not None:
         sums[3] += 1
         sums[4] += units
@@ -198,13 +208,13 @@ def _add_failure(sums: list[int], attempt: Attempt) -> None:
         sums[5] += 1
 
 
-def _hour(started: datetime | str) -> Hour:
+def _hour_of(started: datetime | str) -> Hour:
     if isinstance(started, str):  # as SQLite stores it
         return started[:13] + ":00:00"
     return started.replace(minute=0, second=0, microsecond=0)
 
 
-def _units(cost: Decimal | str | None) -> int | None:
+def _cost_units(cost: Decimal | str | None) -> int | None:
     if cost is None:
         return None
     units = int((Decimal(cost) * UNITS).to_integral_value())
@@ -212,7 +222,7 @@ def _units(cost: Decimal | str | None) -> int | None:
 
 
 @lru_cache(maxsize=4096)
-def _clean(text: str, max_length: int) -> str:
+def _storable_text(text: str, max_length: int) -> str:
     return text.replace("\0", "").encode("utf-8", "replace").decode()[:max_length]
 
 
@@ -220,16 +230,16 @@ def _clean(text: str, max_length: int) -> str:
 
 
 @lru_cache(maxsize=1)
-def _column_values() -> Any:
+def _column_getter() -> Any:
     names = columns().names
     return operator.itemgetter(*(names.index(name) for name in _COLUMNS))
 
 
 def count(cursor: Any, rows: Iterable[tuple[Row, list[Attempt]]]) -> None:
     """Add rows that were just inserted, in the same transaction."""
-    tally, facts = Tally(), _column_values()
+    tally, get_values = Tally(), _column_getter()
     for row, attempts in rows:
-        tally.add(facts(row), attempts)
+        tally.add(get_values(row), attempts)
     _save(cursor, tally)
 
 
@@ -300,7 +310,7 @@ def rebuild() -> tuple[int, int]:
     """
     first = RequestLog.objects.earliest_start()
     rebuilt = unchanged = 0
-    for hour in _hours(first) if first else ():
+    for hour in _hours_since(first) if first else ():
         if _rebuild_hour(hour):
             rebuilt += 1
         else:
@@ -308,8 +318,8 @@ def rebuild() -> tuple[int, int]:
     return rebuilt, unchanged
 
 
-def _hours(first: datetime) -> Iterator[datetime]:
-    hour, now = first.astimezone(UTC).replace(minute=0, second=0, microsecond=0), datetime.now(UTC)
+def _hours_since(start: datetime) -> Iterator[datetime]:
+    hour, now = start.astimezone(UTC).replace(minute=0, second=0, microsecond=0), datetime.now(UTC)
     while hour <= now:
         yield hour
         hour += _HOUR
@@ -334,8 +344,8 @@ def _rebuild_hourly(cursor: Any, hour: datetime) -> bool:
     until = hour + _HOUR
     tally = Tally()
     rows = RequestLog.objects.started_between(hour, until).values_list(*_COLUMNS, "attempts")
-    for *facts, attempts in rows.iterator():
-        tally.add(tuple(facts), msgspec.convert(attempts, list[Attempt]))
+    for *values, attempts in rows.iterator():
+        tally.add(tuple(values), msgspec.convert(attempts, list[Attempt]))
     logged_count = sum(sums[0] for sums in tally.usage.values())
     usage_rows = UsageHour.objects.without_imports().between(hour, until)
     if logged_count < usage_rows.logged():

@@ -228,7 +228,7 @@ def test_a_row_is_refused_only_for_its_values(
         if any(row[0] == "poison" for row, *_ in rows_):
             raise raised("no") from (PostgresError(sqlstate) if sqlstate else None)
 
-    monkeypatch.setattr(rows, "_insert", insert)
+    monkeypatch.setattr(rows, "_insert_rows", insert)
     batch = [entry("poison"), entry("good")]
     if refused:
         assert store.write(batch) == 1

@@ -71,7 +71,7 @@ def test_access_without_a_key_is_decided_by_settings(settings: Any) -> None:
 
 
 def _of_another_version(path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
-    monkeypatch.setattr(snapshot_file, "_form", lambda: "another")
+    monkeypatch.setattr(snapshot_file, "_current_format", lambda: "another")
 
 
 def _with_another_key(path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:

@@ -87,8 +87,8 @@ def write_key(document: dict[str, Any], row: ApiKey | None) -> ApiKey:
         row.end_user_budget = non_null_fields(validate_budget(values.end_user_budget))
     except ValueError as error:
         raise Refused("end_user_limits", str(error)) from None
-    row.team, row.user = _team(values.team), values.user
-    row.expires_at = _aware(values.expires_at)
+    row.team, row.user = _find_team(values.team), values.user
+    row.expires_at = _aware_time(values.expires_at)
     set_limits(row, values.limits)
     set_budget(row, values.budget)
     row.markup = values.markup
@@ -106,7 +106,7 @@ def write_key(document: dict[str, Any], row: ApiKey | None) -> ApiKey:
     return row
 
 
-def _team(name: str) -> Team | None:
+def _find_team(name: str) -> Team | None:
     if not name:
         return None
     team = Team.objects.filter(name=name).first() if "\0" not in name else None
@@ -115,8 +115,8 @@ def _team(name: str) -> Team | None:
     return team
 
 
-def _aware(moment: dt.datetime | None) -> dt.datetime | None:
+def _aware_time(expires_at: dt.datetime | None) -> dt.datetime | None:
     """The time, in UTC if it has no time zone."""
-    if moment is None or timezone.is_aware(moment):
-        return moment
-    return moment.replace(tzinfo=dt.UTC)
+    if expires_at is None or timezone.is_aware(expires_at):
+        return expires_at
+    return expires_at.replace(tzinfo=dt.UTC)

@@ -88,7 +88,7 @@ def write_provider(document: dict[str, Any], row: Provider | None) -> Provider:
     elif not row.client_key:
         raise Refused("client_key", f"{HIDDEN} stands for the stored key, but no key is stored")
     moved = previous_recipient is not None and is_moved(previous_recipient, recipient_of(row))
-    credential = _credential(row, values.credential, moved=moved)
+    credential = _set_credential_source(row, values.credential, moved=moved)
     row.headers = restore_hidden_values(values.headers, row.headers or {}, "headers", moved=moved)
     stored_query = row.query or {}
     row.query = None
@@ -111,7 +111,7 @@ def write_provider(document: dict[str, Any], row: Provider | None) -> Provider:
     return row
 
 
-def _credential(row: Provider, entered_credential: str, *, moved: bool) -> str | None:
+def _set_credential_source(row: Provider, entered_credential: str, *, moved: bool) -> str | None:
     """Set the row's credential source; return a new credential to be stored, or None.
 
     `moved` means that a stored credential would be sent to another server.

@@ -44,7 +44,7 @@ def write_team(document: dict[str, Any], row: Team | None) -> Team:
     values = convert_document(document, TeamDoc)
     row = row or Team()
     claim(row)
-    row.name, row.parent = values.name, _parent(values.parent)
+    row.name, row.parent = values.name, _find_parent(values.parent)
     set_limits(row, values.limits)
     set_budget(row, values.budget)
     row.markup, row.guardrails = values.markup, values.guardrails
@@ -57,7 +57,7 @@ def write_team(document: dict[str, Any], row: Team | None) -> Team:
     return row
 
 
-def _parent(name: str) -> Team | None:
+def _find_parent(name: str) -> Team | None:
     if not name:
         return None
     team = Team.objects.filter(name=name).first() if "\0" not in name else None
