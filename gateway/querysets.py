@@ -542,9 +542,9 @@ class RequestLogQuerySet(models.QuerySet[Row]):
 
         In small transactions, so that the log writer never waits long.
         """
-        return sum(self._prune(older_than, batch_size))
+        return sum(self._prune_batches(older_than, batch_size))
 
-    def _prune(self, older_than: datetime, batch_size: int) -> Iterator[int]:
+    def _prune_batches(self, older_than: datetime, batch_size: int) -> Iterator[int]:
         while True:
             old_rows = self.filter(started_at__lt=older_than).order_by("started_at")
             ids = list(old_rows.values_list("pk", flat=True)[:batch_size])
@@ -568,9 +568,9 @@ class RequestBodyQuerySet(models.QuerySet[Row]):
 
         Their text leaves the full-text index too, and the rows record the reason.
         """
-        return sum(self._prune(older_than, batch_size))
+        return sum(self._prune_batches(older_than, batch_size))
 
-    def _prune(self, older_than: datetime, batch_size: int) -> Iterator[int]:
+    def _prune_batches(self, older_than: datetime, batch_size: int) -> Iterator[int]:
         logs, texts, queue = (
             apps.get_model("gateway", name)._default_manager
             for name in ("RequestLog", "RequestText", "UnindexedRequest")
@@ -686,9 +686,9 @@ class StoredResponseQuerySet(models.QuerySet[Row]):
 
     def prune(self, older_than: datetime, *, batch_size: int = PRUNE_ROWS) -> int:
         """Delete responses created before `older_than`; return how many."""
-        return sum(self._prune(older_than, batch_size))
+        return sum(self._prune_batches(older_than, batch_size))
 
-    def _prune(self, older_than: datetime, batch_size: int) -> Iterator[int]:
+    def _prune_batches(self, older_than: datetime, batch_size: int) -> Iterator[int]:
         while True:
             old_rows = self.filter(created_at__lt=older_than).order_by("created_at")
             ids = list(old_rows.values_list("pk", flat=True)[:batch_size])
