@@ -41,7 +41,7 @@ def read_batch(after_id: int, up_to_id: int, *, bodies: bool) -> Batch | None:
     if not count:
         return None
     files = {
-        f"date={day}/requests-{after_id + 1:012}-{last_id:012}.jsonl.gz": _compress(lines)
+        f"date={day}/requests-{after_id + 1:012}-{last_id:012}.jsonl.gz": _compress_lines(lines)
         for day, lines in days.items()
     }
     return Batch(last_id, count, files)
@@ -62,6 +62,6 @@ def _row_bodies(pk: int) -> dict[str, str | None] | None:
     return None if bodies is None else store.body_texts(bodies)
 
 
-def _compress(lines: list[bytes]) -> bytes:
+def _compress_lines(lines: list[bytes]) -> bytes:
     # Without a time, so that a batch that is written again is the same.
     return gzip.compress(b"\n".join([*lines, b""]), compresslevel=6, mtime=0)
