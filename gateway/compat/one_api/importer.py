@@ -233,7 +233,7 @@ class _KeyImport:
             digest=store.digest(secret),
             routes=self._allowed_routes(token, user, subject),
             user=_text_or_empty(user.get("username"))[:_MAX_NAME],
-            team=self._team(user),
+            team=self._team_of_user(user),
             expires_at=_parse_timestamp(token.get("expired_time")),
             last_used_at=_parse_timestamp(token.get("accessed_time")),
             source=RowSource.DATABASE,
@@ -269,15 +269,15 @@ class _KeyImport:
         gateway_prefix = mark_of(self._tables.gateway)
         usage[day, row.pk, prefix, "", gateway_prefix, ""] = [0] * 10 + [units, units]
 
-    def _team(self, user: Row) -> Team | None:
+    def _team_of_user(self, user: Row) -> Team | None:
         """The team of a user's keys, whose total budget is the user's quota."""
         if not user:
             return None
         if user["id"] not in self._teams:
-            self._teams[user["id"]] = self._user_team(user)
+            self._teams[user["id"]] = self._import_team(user)
         return self._teams[user["id"]]
 
-    def _user_team(self, user: Row) -> Team | None:
+    def _import_team(self, user: Row) -> Team | None:
         ref = f"{self._tables.gateway} user {user['id']}"
         team = Team.objects.filter(source_ref=ref).first()
         if team is not None:

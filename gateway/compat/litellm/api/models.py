@@ -155,14 +155,14 @@ def entry_of(name: str, target: Target, *, admin: bool) -> dict[str, Any]:
         "max_tokens": traits.max_output,
         "max_input_tokens": traits.context_window,
         "max_output_tokens": traits.max_output,
-        **_costs(model.price),
+        **_costs_per_token(model.price),
         **{capability: is_able(traits) for capability, is_able in _CAPABILITY_CHECKS.items()},
         "supported_openai_params": _supported_params(traits),
     }
     return {"model_name": name, "litellm_params": params, "model_info": info}
 
 
-def _costs(price: Price) -> dict[str, float | None]:
+def _costs_per_token(price: Price) -> dict[str, float | None]:
     return {name: per_token(getattr(price, price_name)) for name, price_name in _COSTS.items()}
 
 
@@ -185,7 +185,7 @@ def _model_group(name: str, route: Route) -> dict[str, Any]:
     """Values of a model group: the largest of each number, capabilities that any target has."""
     models = [target.model for target in route.targets]
     traits = [model.traits for model in models]
-    prices = [_costs(model.price) for model in models]
+    prices = [_costs_per_token(model.price) for model in models]
     supported_params = {param for each in traits for param in _supported_params(each)}
     return {
         "model_group": name,

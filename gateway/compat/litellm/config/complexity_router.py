@@ -40,8 +40,8 @@ def add_router(config: Config, name: Node, params: Node, report: Report) -> None
     if not tier_models:
         raise UnsupportedEntry("none of its models is in this file")
     _report_differences(router, report)
-    public = name.text(max_length=200)
-    row = config.routes.setdefault(public, RouteRow(name=public, ref=name.location))
+    router_name = name.text(max_length=200)
+    row = config.routes.setdefault(router_name, RouteRow(name=router_name, ref=name.location))
     for order, (tier, condition) in enumerate(_TIERS.items(), 1):
         models = tier_models.get(tier)
         if models is None:

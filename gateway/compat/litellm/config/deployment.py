@@ -101,9 +101,9 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_deployment(
-    public: str, params: Node, info: Node | None, environ: Mapping[str, str], report: Report
+    model_name: str, params: Node, info: Node | None, environ: Mapping[str, str], report: Report
 ) -> Deployment:
-    """Read the deployment of an entry; `public` is its model_name.
+    """Read the deployment of an entry.
 
     Raises ConfigError, or UnsupportedEntry if it is not supported.
     """
@@ -117,8 +117,8 @@ def read_deployment(
     )
     resolved_model = resolve_preset(params, resolved_model, base, environ)
     if not resolved_model.model:
-        report.add(model, f"names a provider but no model; `{public}` is used")
-        resolved_model = msgspec.structs.replace(resolved_model, model=public)
+        report.add(model, f"names a provider but no model; `{model_name}` is used")
+        resolved_model = msgspec.structs.replace(resolved_model, model=model_name)
     if resolved_model.guessed and resolved_model.prefix in ELSEWHERE:
         report.add(model, ELSEWHERE[resolved_model.prefix])
     mock_response = _mock_response(params, report)

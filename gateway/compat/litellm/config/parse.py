@@ -199,22 +199,24 @@ class _Parser:
         if model is not None and str(model.value).startswith(complexity_router.PREFIX):
             self._routers.append((name, params))
             return
-        public = name.text(max_length=MAX_NAME)
+        model_name = name.text(max_length=MAX_NAME)
         try:
-            self._deploy(public, name, params, info)
+            self._add_deployment(model_name, name, params, info)
         except UnsupportedEntry as reason:
-            self.report.add(name, f"{public} is left out: {reason}")
+            self.report.add(name, f"{model_name} is left out: {reason}")
         except UnsetVariable as mistake:
-            self.report.add(name, f"{public} is left out: {mistake.reason}")
+            self.report.add(name, f"{model_name} is left out: {mistake.reason}")
         except ConfigError as mistake:
-            self.report.add_mistake(mistake, f"{public} is left out")
+            self.report.add_mistake(mistake, f"{model_name} is left out")
 
-    def _deploy(self, public: str, name_node: Node, params: Node, info: Node | None) -> None:
+    def _add_deployment(
+        self, model_name: str, name_node: Node, params: Node, info: Node | None
+    ) -> None:
         """Add one deployment. Raises ConfigError or UnsupportedEntry before anything is added."""
-        deployment = read_deployment(public, params, info, self._environ, self.report)
-        if not public:
+        deployment = read_deployment(model_name, params, info, self._environ, self.report)
+        if not model_name:
             raise name_node.error("must not be empty")
-        options = RouteRow(name=public, ref=name_node.location)
+        options = RouteRow(name=model_name, ref=name_node.location)
         if (retries := params.get("num_retries", "max_retries")) is not None:
             options.retries = retries.integer(max_value=MAX_RETRIES)
         if (cooldown := params.get("cooldown_time")) is not None:
@@ -224,18 +226,20 @@ class _Parser:
         if (points := params.get("cache_control_injection_points")) is not None:
             options.policy["prompt_cache"] = _prompt_cache(points)
         note_key_limits(options, params)
-        route = self._config.routes.setdefault(public, RouteRow(name=public, ref=options.ref))
-        self._add_deployment(deployment, params)
+        route = self._config.routes.setdefault(
+            model_name, RouteRow(name=model_name, ref=options.ref)
+        )
+        self._add_provider_and_model(deployment, params)
         route.targets.append(deployment.target)
         if (guardrails := params.get("guardrails")) is not None:
             route.guardrail_nodes += guardrails.list()
         _merge_options(route, options)
-        if "*" in public:
+        if "*" in model_name:
             route.hidden = True
-            alias = AliasRow(pattern=public, route=public, ref=options.ref)
-            self._config.aliases[public] = alias
+            alias = AliasRow(pattern=model_name, route=model_name, ref=options.ref)
+            self._config.aliases[model_name] = alias
 
-    def _add_deployment(self, deployment: Deployment, params: Node) -> None:
+    def _add_provider_and_model(self, deployment: Deployment, params: Node) -> None:
         config, provider = self._config, deployment.provider
         if provider.identity not in config.names:
             name = label(provider)
@@ -279,7 +283,7 @@ class _Parser:
         for prefix, pattern in families_found:
             if pattern not in self._config.routes:
                 model = _with_model(params, f"{prefix}/{pattern}")
-                self._deploy(pattern, name, model, info)
+                self._add_deployment(pattern, name, model, info)
 
 
 def _merge_options(route: RouteRow, options: RouteRow) -> None:
