@@ -200,7 +200,7 @@ def gateway_paths() -> dict[str, Any]:
     """The `paths` of the edge."""
     paths: dict[str, Any] = {}
     for path, method, summary, tag in _ROWS:
-        paths.setdefault(path, {})[method] = _operation(path, method, summary, tag)
+        paths.setdefault(path, {})[method] = _build_operation(path, method, summary, tag)
     for operation in OPERATIONS:
         path, method = f"/v1/{operation.path}", operation.method.lower()
         paths.setdefault(path, {}).setdefault(
@@ -211,7 +211,7 @@ def gateway_paths() -> dict[str, Any]:
 
 def _passthrough_operation(operation: Operation, path: str, method: str) -> dict[str, Any]:
     summary = f"Passthrough: {operation.method} {operation.path}"
-    document = _operation(path, method, summary, "gateway")
+    document = _build_operation(path, method, summary, "gateway")
     document.pop("requestBody", None)
     if operation.body_type != "none":
         schema = {"schema": {"type": "object", "additionalProperties": True}}
@@ -232,7 +232,7 @@ def security_schemes() -> dict[str, Any]:
     }
 
 
-def _operation(path: str, method: str, summary: str, tag: str) -> dict[str, Any]:
+def _build_operation(path: str, method: str, summary: str, tag: str) -> dict[str, Any]:
     description = "The response, in the format of the path's dialect."
     operation: dict[str, Any] = {
         "summary": summary,
