@@ -80,7 +80,7 @@ def render_tool_id(rule: str, id: str) -> str:  # noqa: A002 - the word of the w
         case "any40":
             return shorten_with_hash(id, _CHAT_ID_LIMIT)
         case "mistral9":
-            return id if _NINE_ALPHANUMERICS.fullmatch(id) else _base62(_name_digest(id))[:9]
+            return id if _NINE_ALPHANUMERICS.fullmatch(id) else _encode_base62(_name_digest(id))[:9]
         case _:
             return id
 
@@ -118,7 +118,7 @@ def _name_digest(text: str) -> bytes:
     return sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
-def _base62(digest: bytes) -> str:
+def _encode_base62(digest: bytes) -> str:
     number = int.from_bytes(digest, "big")
     digits = []
     while number:
