@@ -154,21 +154,21 @@ class BatchLineRewriter:
     def feed(self, data: bytes) -> bytes:
         """Buffers a chunk; returns the lines that it completes. Raises GatewayError."""
         line_end, newline, remainder = data.partition(b"\n")
-        self._buffer(line_end)
+        self._append_pending(line_end)
         if not newline:
             return b""
         completed_line, self._pending, self._size = b"".join(self._pending), [], 0
         *lines, partial_line = remainder.split(b"\n")
-        self._buffer(partial_line)
+        self._append_pending(partial_line)
         return b"".join(self._rewrite_line(line) + b"\n" for line in (completed_line, *lines))
 
     def close(self) -> bytes:
         """The last line, if it does not end with a newline. Raises GatewayError."""
         return self._rewrite_line(b"".join(self._pending))
 
-    def _buffer(self, data: bytes) -> None:
-        self._pending.append(data)
-        self._size += len(data)
+    def _append_pending(self, line_part: bytes) -> None:
+        self._pending.append(line_part)
+        self._size += len(line_part)
         if self._size > MAX_LINE_BYTES:
             max_mb = MAX_LINE_BYTES // 1024 // 1024
             raise invalid(

@@ -16,12 +16,12 @@ def similar_names(name: str, names: Iterable[str], *, count: int = 3) -> list[st
     about a microsecond for each name.
     """
     name_pairs = _letter_pairs(name)
-    scored = ((_similarity(name_pairs, _letter_pairs(other)), other) for other in names)
+    scored = ((_dice_coefficient(name_pairs, _letter_pairs(other)), other) for other in names)
     best = heapq.nsmallest(count, ((-score, other) for score, other in scored if score > 0))
     return [other for _, other in best]
 
 
-def _similarity(a: frozenset[str], b: frozenset[str]) -> float:
+def _dice_coefficient(a: frozenset[str], b: frozenset[str]) -> float:
     return 2 * len(a & b) / (len(a) + len(b)) if a and b else 0.0
 
 
