@@ -25,7 +25,7 @@ _ACTIONS = (
     (re.compile(r"\b(weather|temperature)\b", re.IGNORECASE), "city"),
 )
 _WANTS_SEVERAL = re.compile(r"\b(parallel|both|twice|two|each|several)\b", re.IGNORECASE)
-_SUMMARY_CHARS = 160
+_EXCERPT_CHARS = 160
 # Properties that receive text quoted in a prompt, the likeliest first.
 _MAIN = ("command", "cmd", "query", "q", "expression", "path", "file_path", "url", "text", "input")
 _CITIES = ("Paris", "Rome", "Oslo", "Lima", "Kyoto")
@@ -132,7 +132,7 @@ def _should_reason(body: Mapping[str, Any], script: Script) -> bool:
 
 def _reasoning_text(prompt: str, seed: int) -> str:
     return (
-        f"The user wrote {len(prompt.split())} words: “{_summarize(prompt)}”. "
+        f"The user wrote {len(prompt.split())} words: “{_excerpt_of(prompt)}”. "
         "I am a script, so there is nothing to work out; "
         f"I choose closing line {seed % len(_CLOSINGS) + 1} of {len(_CLOSINGS)} and write it down."
     )
@@ -171,7 +171,7 @@ def _demo_text(messages: list[Mapping[str, Any]], prompt: str, script: Script, s
     return (
         f"Hello from `{script.name}`, a scripted model inside Dragoman: no key, no network, "
         "and always the same answer to the same question.\n\n"
-        f"You wrote{image_text}: “{_summarize(prompt)}”\n\n"
+        f"You wrote{image_text}: “{_excerpt_of(prompt)}”\n\n"
         f"{_CLOSINGS[seed % len(_CLOSINGS)]}"
     )
 
@@ -182,16 +182,16 @@ def _describe_results(messages: list[Mapping[str, Any]]) -> str:
     for message in reversed(messages):
         if message.get("role") != "tool":
             break
-        results.insert(0, _summarize(message_text(message)) or "(nothing)")
+        results.insert(0, _excerpt_of(message_text(message)) or "(nothing)")
     if len(results) == 1:
         return f"The tool answered: {results[0]}"
     lines = "\n".join(f"{n}. {result}" for n, result in enumerate(results, 1))
     return f"The {len(results)} tools answered:\n{lines}"
 
 
-def _summarize(text: str) -> str:
+def _excerpt_of(text: str) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= _SUMMARY_CHARS else line[: _SUMMARY_CHARS - 1].rstrip() + "…"
+    return line if len(line) <= _EXCERPT_CHARS else line[: _EXCERPT_CHARS - 1].rstrip() + "…"
 
 
 def _structured_text(body: Mapping[str, Any], script: Script, seed: int) -> str | None:
