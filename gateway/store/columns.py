@@ -77,16 +77,16 @@ def row_of(record: LogRecord, *, textual: bool) -> Row:
             row[index] = text.replace("\0", "")[:max_length]
     for index in table.json:
         row[index] = json_text(row[index]) if row[index] else "[]"
-    moment = datetime.fromtimestamp(row[table.started], UTC)
+    started_at = datetime.fromtimestamp(row[table.started], UTC)
     for index in table.costs:
         cost = row[index]
         if cost is not None:
             cost = cost if cost.is_finite() and abs(cost) < _MAX_USD else None
             row[index] = str(cost) if textual and cost is not None else cost
     if textual:
-        row[table.started] = moment.isoformat(" ")[:-6]  # without +00:00, as Django writes it
+        row[table.started] = started_at.isoformat(" ")[:-6]  # without +00:00, as Django writes it
     else:
-        row[table.started] = moment
+        row[table.started] = started_at
     return row
 
 

@@ -37,8 +37,8 @@ def hedge_losers_of(rows: QuerySet[RequestLog]) -> Iterator[Attempt]:
     candidates = rows.annotate(attempts_text=Cast("attempts", TextField())).filter(
         attempts_text__contains=f'"{HEDGE_LOSER}"'
     )
-    for stored in candidates.values_list("attempts", flat=True).iterator():
-        yield from hedge_losers_in(stored)
+    for stored_attempts in candidates.values_list("attempts", flat=True).iterator():
+        yield from hedge_losers_in(stored_attempts)
 
 
 def token_counts(attempt: Attempt) -> tuple[int, int, int, int]:

@@ -61,11 +61,11 @@ def team_value(row: models.Team) -> Team:
 
 def with_parents(rows: Iterable[models.Team], teams: Mapping[int, Team]) -> dict[int, Team]:
     """The teams, with projects linked to their parent team."""
-    linked = dict(teams)
+    linked_teams = dict(teams)
     for row in rows:
         if row.pk in teams and (parent := teams.get(row.parent_id or 0)) is not None:
-            linked[row.pk] = msgspec.structs.replace(teams[row.pk], parent=parent)
-    return linked
+            linked_teams[row.pk] = msgspec.structs.replace(teams[row.pk], parent=parent)
+    return linked_teams
 
 
 def limits_value(row: WithLimits) -> Limits:

@@ -77,5 +77,5 @@ def _message_text(message: _Message) -> str:
         for part in (content if isinstance(content, list) else [])
         if isinstance(part, dict) and isinstance(part.get("text"), str) and part["text"].strip()
     ]
-    typed = [text for text in texts if not text.lstrip().startswith(_REMINDER)]
-    return (typed or texts or [""])[-1]
+    typed_texts = [text for text in texts if not text.lstrip().startswith(_REMINDER)]
+    return (typed_texts or texts or [""])[-1]

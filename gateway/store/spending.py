@@ -36,14 +36,14 @@ def recorded_spend(snapshot: Snapshot, now: datetime | None = None) -> RecordedS
     if not caller_budgets and not target_budgets and not snapshot.limits_end_users:
         return []
     thread.refresh()
-    moment = (now or timezone.now()).astimezone(UTC).timestamp()
-    recorded_spend: RecordedSpend = list(_end_users(snapshot, moment))
+    timestamp = (now or timezone.now()).astimezone(UTC).timestamp()
+    recorded_spend: RecordedSpend = list(_end_user_spend(snapshot, timestamp))
     for budgets, sums in ((caller_budgets, _by_key), (target_budgets, _by_target(snapshot))):
         for span in CALENDAR:
             span_rules = [rule for rule in budgets if rule.span == span]
             if span_rules:
-                spend_by_owner = sums(window_start(moment, span))
-                window, _ = calendar_window(moment, span)
+                spend_by_owner = sums(window_start(timestamp, span))
+                window, _ = calendar_window(timestamp, span)
                 recorded_spend += [
                     (r.name, window, units(spend_by_owner[r.owner]))
                     for r in span_rules
@@ -52,21 +52,22 @@ def recorded_spend(snapshot: Snapshot, now: datetime | None = None) -> RecordedS
     return recorded_spend
 
 
-def _end_users(snapshot: Snapshot, moment: float) -> Iterator[tuple[str, int, int]]:
+def _end_user_spend(snapshot: Snapshot, timestamp: float) -> Iterator[tuple[str, int, int]]:
     """The spend of the end users who have budgets, the highest MAX_END_USERS of each span."""
     budgets = {key.id: key.end_user_budget for key in snapshot.keys.values()}
     budgets[0] = snapshot.end_user_budget
     for span in CALENDAR:
         owners = [pk for pk, budget in budgets.items() if getattr(budget, f"{span}_usd")]
         has_own_budget = any(
-            getattr(one.budget, f"{span}_usd") for one in snapshot.end_users.values()
+            getattr(end_user_settings.budget, f"{span}_usd")
+            for end_user_settings in snapshot.end_users.values()
         )
         if has_own_budget and 0 not in owners:
             owners.append(0)
         if not owners:
             continue
-        window, _ = calendar_window(moment, span)
-        rows = EndUserHour.objects.between(window_start(moment, span))
+        window, _ = calendar_window(timestamp, span)
+        rows = EndUserHour.objects.between(window_start(timestamp, span))
         for key_id in owners:
             spend_by_end_user = rows.spend_by_end_user(key_id, MAX_END_USERS)
             for end_user, usd in spend_by_end_user.items():
