@@ -292,8 +292,8 @@ class EndUserHourQuerySet(UsageHourQuerySet[Row]):
     def spend_by_end_user(self, key_id: int, limit: int) -> dict[str, Decimal]:
         """US dollars charged to end users of a key (0: of all keys), the highest ones."""
         rows = self.filter(key_id=key_id) if key_id else self
-        summed = rows.order_by().values_list("end_user").annotate(usd=Sum("charged_units"))
-        rows_with_spend = summed.filter(usd__gt=0).order_by("-usd")[:limit]
+        sums = rows.order_by().values_list("end_user").annotate(usd=Sum("charged_units"))
+        rows_with_spend = sums.filter(usd__gt=0).order_by("-usd")[:limit]
         return {end_user: dollars(usd) for end_user, usd in rows_with_spend}
 
 
@@ -417,8 +417,8 @@ def _step_start(step: datetime | str) -> datetime:
     return datetime.fromisoformat(f"{step}-01"[:10]).replace(tzinfo=UTC)
 
 
-def _day_start(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+def _day_start(time: datetime) -> datetime:
+    return time.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 class TargetHourQuerySet(RollupQuerySet[Row]):

@@ -35,18 +35,18 @@ def export_due(destination: Destination, *, bodies: bool) -> int:
     state = _claim_lease()
     if state is None:
         return 0
-    exported = 0
+    row_count = 0
     try:
         _find_complete_rows(state)
         while rows := _export_batch(state, destination, bodies=bodies):
-            exported += rows
+            row_count += rows
     except ExportError as error:
         state.error, state.failed_at = str(error), state.failed_at or timezone.now()
         raise
     finally:
         state.lease_until = None
         state.save()
-    return exported
+    return row_count
 
 
 def _claim_lease() -> LogExport | None:
