@@ -155,9 +155,9 @@ def _without_position(note: str) -> str:
     return note.removeprefix(f"{_FILE}:0: ").removeprefix("model_list[0].")
 
 
-def _note_shared_model(target: Target, *sent: Any) -> list[str]:
+def _note_shared_model(target: Target, *sent_fields: Any) -> list[str]:
     """Note that prices and capabilities belong to a model, which other targets use too."""
-    names = {name for fields in sent if isinstance(fields, dict) for name in fields}
+    names = {name for fields in sent_fields if isinstance(fields, dict) for name in fields}
     if names.isdisjoint(MODEL_FIELDS):
         return []
     if target.model.source == RowSource.FILE or target.model.targets.count() < 2:
@@ -226,9 +226,13 @@ def _update_deployment(fields: dict[str, Any]) -> HttpResponse:
         return _deployment_response(target, notes)
 
 
-def _remove_prices(model: Model, sent: dict[str, Any]) -> None:
+def _remove_prices(model: Model, sent_fields: dict[str, Any]) -> None:
     """Remove the prices that are sent as null, unless the model belongs to a file."""
-    columns = [f"price_{COSTS[name]}" for name in COSTS if name in sent and sent[name] is None]
+    columns = [
+        f"price_{COSTS[name]}"
+        for name in COSTS
+        if name in sent_fields and sent_fields[name] is None
+    ]
     if not columns or model.source == RowSource.FILE:
         return
     for column in columns:
@@ -242,12 +246,12 @@ def _updated_edits(
     """Return a deployment's edits: new ones of the changed parameters, the others as they were."""
     reasons = {edit_reason(name) for name in changed_params}
     changed_edits = {(edit["op"], edit["path"]) for edit in new_edits}
-    kept = [
+    unchanged_edits = [
         edit
         for edit in old_edits
         if edit.get("reason") not in reasons and (edit["op"], edit["path"]) not in changed_edits
     ]
-    return [*kept, *new_edits]
+    return [*unchanged_edits, *new_edits]
 
 
 def _params_of(target: Target, changed_params: dict[str, Any]) -> dict[str, Any]:

@@ -148,10 +148,10 @@ def default_edits(params: Node, model: ResolvedModel, report: Report) -> list[di
         value = node.to_python()
         path = parameters.get(name)
         if path is None:
-            translated = _translate_param(name, value, model)
-            if not translated:
+            translated_params = _translate_param(name, value, model)
+            if not translated_params:
                 report.add(node, "is not sent: the provider has no such parameter")
-            edits += [_default_edit(name, path, value) for path, value in translated.items()]
+            edits += [_default_edit(name, path, value) for path, value in translated_params.items()]
             continue
         if path in _LISTS and isinstance(value, str):
             value = [value]

@@ -181,10 +181,14 @@ def _read_presidio(config: Config, params: Node, report: Report) -> Parts:
 
 def _split_by_action(by_action: dict[str, list[Any]]) -> Iterator[tuple[str, str, list[Any]]]:
     """The parts of a guardrail that blocks some things and masks others."""
-    both = all(by_action.values())
+    has_both_actions = all(by_action.values())
     for action in ("BLOCK", "MASK"):
         if by_action[action]:
-            yield f" ({action.lower()})" if both else "", action.lower(), by_action[action]
+            yield (
+                f" ({action.lower()})" if has_both_actions else "",
+                action.lower(),
+                by_action[action],
+            )
 
 
 def _read_moderation(config: Config, params: Node, report: Report) -> Parts:
@@ -234,8 +238,8 @@ def _content_filter(config: Config, params: Node, report: Report) -> Parts:
         yield suffix, action_name, {"kind": "patterns", "settings": settings}
 
 
-def _read_action(item: Node) -> str:
-    action = item.get("action")
+def _read_action(node: Node) -> str:
+    action = node.get("action")
     if action is None:
         return "BLOCK"
     if action.text() not in {"BLOCK", "MASK"}:

@@ -194,13 +194,13 @@ def to_node(value: Any, file: str, path: str = "") -> Node:
 def read_file(path: Path) -> File:
     """Read a file's root mapping. Raises ConfigError."""
     try:
-        data = path.read_bytes()
+        content = path.read_bytes()
     except OSError as error:
         raise ConfigError(str(path), "", f"cannot be read: {error.strerror}") from None
-    if len(data) > MAX_BYTES:
+    if len(content) > MAX_BYTES:
         raise ConfigError(str(path), "", f"is larger than {MAX_BYTES} bytes")
     try:
-        root = yaml.compose(data.decode("utf-8-sig"), Loader=yaml.SafeLoader)
+        root = yaml.compose(content.decode("utf-8-sig"), Loader=yaml.SafeLoader)
     except UnicodeDecodeError:
         raise ConfigError(str(path), "", "is not UTF-8 text") from None
     except RecursionError:

@@ -54,9 +54,9 @@ def import_tables(tables: Tables, secrets: Secrets, *, dry_run: bool = False) ->
 
 
 def _report_unimported_tables(tables: Tables, report: ImportReport) -> None:
-    for table, what in UNIMPORTED_TABLES.items():
+    for table, subject in UNIMPORTED_TABLES.items():
         if number := tables.counts.get(table):
-            report.add_remark(what, f"not imported ({number} rows)")
+            report.add_remark(subject, f"not imported ({number} rows)")
     if users := len(tables.of("UserTable")):
         report.add_remark(
             "",

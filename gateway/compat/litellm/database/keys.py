@@ -289,8 +289,8 @@ def _text_or_empty(value: Any) -> str:
     return str(value or "").replace("\0", "")[:_MAX_NAME]
 
 
-def _utc_time(moment: dt.datetime | None) -> Any:
+def _utc_time(time: dt.datetime | None) -> Any:
     """The time, which the database stores without a time zone, in UTC."""
-    if moment is None or moment.tzinfo is not None:
-        return moment
-    return moment.replace(tzinfo=dt.UTC)
+    if time is None or time.tzinfo is not None:
+        return time
+    return time.replace(tzinfo=dt.UTC)

@@ -102,11 +102,11 @@ def _model_nodes(tables: Tables, salt_key: SaltKey | None, report: ImportReport)
                 _json_object(row["litellm_params"]), salt_key, subject, "models", report
             )
             if params is not None:
-                facts = {n: v for n, v in info.items() if n not in _IDENTITY and v is not None}
+                model_info = {n: v for n, v in info.items() if n not in _IDENTITY and v is not None}
                 entry = {
                     "model_name": row["model_name"],
                     "litellm_params": _without_off_switches(params),
-                    "model_info": _without_off_switches(facts),
+                    "model_info": _without_off_switches(model_info),
                 }
                 entries.append(to_node(entry, subject))
                 _note_wildcard(row["model_name"], subject, report)

@@ -36,13 +36,13 @@ class SaltKey:
         """
         gcm = text.startswith(_GCM)
         try:
-            data = base64.urlsafe_b64decode(_to_urlsafe_base64(text.removeprefix(_GCM)))
+            ciphertext = base64.urlsafe_b64decode(_to_urlsafe_base64(text.removeprefix(_GCM)))
         except (binascii.Error, ValueError):
             return text
         if not gcm and not is_sealed(text):
             return text
         try:
-            return (self._open_gcm(data) if gcm else self._open_box(data)).decode()
+            return (self._open_gcm(ciphertext) if gcm else self._open_box(ciphertext)).decode()
         except (InvalidTag, ValueError):
             raise SealedError("it cannot be decrypted with this key") from None
 
@@ -56,16 +56,16 @@ class SaltKey:
             return [self.decrypt_all(item) for item in value]
         return value
 
-    def _open_gcm(self, data: bytes) -> bytes:
-        return AESGCM(self._key).decrypt(data[:_GCM_NONCE], data[_GCM_NONCE:], None)
+    def _open_gcm(self, ciphertext: bytes) -> bytes:
+        return AESGCM(self._key).decrypt(ciphertext[:_GCM_NONCE], ciphertext[_GCM_NONCE:], None)
 
-    def _open_box(self, data: bytes) -> bytes:
+    def _open_box(self, ciphertext: bytes) -> bytes:
         # In the extra `litellm`: only imports need it.
         from nacl.exceptions import CryptoError
         from nacl.secret import SecretBox
 
         try:
-            return SecretBox(self._key).decrypt(data)
+            return SecretBox(self._key).decrypt(ciphertext)
         except CryptoError:
             raise ValueError from None
 
