@@ -51,16 +51,16 @@ class _Api(NinjaAPI):
     def get_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
         """The complete OpenAPI document."""
         schema = super().get_openapi_schema(**kwargs)
-        for item in schema["paths"].values():
-            for method, operation in item.items():
+        for path_item in schema["paths"].values():
+            for method, operation in path_item.items():
                 openapi_operations.complete_operation(method, operation)
         schema["paths"] = {**openapi.gateway_paths(), **schema["paths"]}
-        mounted = [build_schema() for build_schema in self.mounted_schemas]
-        for mounted_schema in mounted:
+        mounted_schemas = [build_schema() for build_schema in self.mounted_schemas]
+        for mounted_schema in mounted_schemas:
             schema["paths"] |= mounted_schema["paths"]
         components = schema.setdefault("components", {})
         components.setdefault("schemas", {}).update(resources.SCHEMAS)
-        for mounted_schema in mounted:
+        for mounted_schema in mounted_schemas:
             components["schemas"] |= mounted_schema["components"]["schemas"]
         components["schemas"]["Problem"] = failures.Problem.model_json_schema()
         components.setdefault("securitySchemes", {}).update(openapi.security_schemes())

@@ -143,8 +143,8 @@ def _dry_run(runtime: Runtime | None, row: Any, payload: DryRunIn) -> HttpRespon
 def _check_payload(payload: DryRunIn) -> None:
     if payload.dialect not in _CLIENTS:
         raise Refused("dialect", f"must be one of {', '.join(_CLIENTS)}")
-    for target, simulated in payload.failures.items():
-        if simulated not in SIMULATED_FAILURES:
+    for target, failure_kind in payload.failures.items():
+        if failure_kind not in SIMULATED_FAILURES:
             raise Refused(
                 f"failures.{target[:200]}", f"must be one of {', '.join(SIMULATED_FAILURES)}"
             )

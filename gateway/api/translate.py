@@ -141,11 +141,11 @@ def _simulation_inputs(payload: TranslateIn) -> SimulationInputs:
     files = {}
     for url, file in payload.files.items():
         try:
-            data = base64.b64decode(file.data, validate=True)
+            content = base64.b64decode(file.data, validate=True)
         except binascii.Error:
             raise invalid(f"files.{url[:200]}: data must be base64", "files") from None
-        kind = sniff_bytes(data) or file.media_type
-        files[url] = Fetched(data=file.data, media_type=kind, size=len(data))
+        media_type = sniff_bytes(content) or file.media_type
+        files[url] = Fetched(data=file.data, media_type=media_type, size=len(content))
     return SimulationInputs(
         answers=tuple(payload.answers), files=files, fetch_media=settings.FETCH_MEDIA
     )

@@ -172,11 +172,11 @@ def _restore_version(request: HttpRequest, name: str, number: int) -> HttpRespon
         spec = restore_spec(row, _clamp_number(number))
         if spec is None:
             return _no_version(name, number)
-        now = current_state(row).number
-        saved = save_route(
+        current_number = current_state(row).number
+        version = save_route(
             spec,
             route=row,
-            number=now if expected_version is None else expected_version,
+            number=current_number if expected_version is None else expected_version,
             author=actor()[0],
             note=f"restored version {number}",
         )
@@ -184,7 +184,7 @@ def _restore_version(request: HttpRequest, name: str, number: int) -> HttpRespon
         return failure(409, f"it is now at version {conflict.current.number}", "version")
     except ValueError as error:
         raise Refused("", f"version {number} cannot be restored: {error}") from None
-    return reply(200, row_item(_ROUTES, Route.objects.get(pk=saved.route_id)))
+    return reply(200, row_item(_ROUTES, Route.objects.get(pk=version.route_id)))
 
 
 def _no_version(name: str, number: int) -> HttpResponse:
