@@ -96,7 +96,7 @@ def guess_file_type(data: str, declared_type: str | None, file_name: str | None)
 
 
 def resolve_media_type(data: str, declared_type: str | None, default: str) -> str:
-    """The media type to send: by the bytes, else as declared, else `otherwise`."""
+    """The media type to send: by the bytes, else as declared, else `default`."""
     return sniff_base64(data) or registered_media_type(declared_type) or default
 
 
