@@ -86,8 +86,8 @@ async def infer_provider(exchange: Exchange, file: Part) -> str:
     assert spool is not None
     assert file.stored_range is not None
     first = _FirstLine()
-    async for data in spool.read(file.stored_range):
-        if first.feed(data):
+    async for chunk in spool.read(file.stored_range):
+        if first.feed(chunk):
             break
     name = first.model()
     route = exchange.snapshot.route(name) if name else None
@@ -133,9 +133,9 @@ async def _copy_part(
     """Copies a part to another spool, through `rewriter` if there is one."""
     assert part.stored_range is not None
     start = target.size
-    async for data in source.read(part.stored_range):
+    async for chunk in source.read(part.stored_range):
         await target.write(
-            data if rewriter is None else await asyncio.to_thread(rewriter.feed, data)
+            chunk if rewriter is None else await asyncio.to_thread(rewriter.feed, chunk)
         )
     if rewriter is not None:
         await target.write(await asyncio.to_thread(rewriter.close))

@@ -63,8 +63,10 @@ def _decode_field(raw: msgspec.Raw) -> dict[str, Any]:
         raise invalid('cache must be an object, such as {"no-cache": true}', FIELD)
     for name, value in field_controls.items():
         if name not in _NAMES:
-            supported = ", ".join(_NAMES)
-            raise invalid(f"cache.{name[:80]} is not supported; supported are {supported}", FIELD)
+            supported_names = ", ".join(_NAMES)
+            raise invalid(
+                f"cache.{name[:80]} is not supported; supported are {supported_names}", FIELD
+            )
         _check_value(name, value)
     return {name: value for name, value in field_controls.items() if value is not None}
 

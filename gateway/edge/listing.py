@@ -19,8 +19,8 @@ def models_page(
     """The models that the key may use: OpenAI's list, or a page in Anthropic's format."""
     names = usable_names(snapshot, key)
     if not anthropic:
-        data = [_openai_entry(name, snapshot.route(name)) for name in names]
-        return {"object": "list", "data": data}
+        entries = [_openai_entry(name, snapshot.route(name)) for name in names]
+        return {"object": "list", "data": entries}
     return _anthropic_page(snapshot, names, query)
 
 

@@ -83,8 +83,10 @@ def _find_prompt(
 ) -> tuple[Prompt, PromptVersion]:
     for name in reference:
         if name not in _NAMES:
-            supported = ", ".join(_NAMES)
-            raise invalid(f"{path}.{name[:80]} is not supported; supported are {supported}", path)
+            supported_names = ", ".join(_NAMES)
+            raise invalid(
+                f"{path}.{name[:80]} is not supported; supported are {supported_names}", path
+            )
     field = "name" if reference.get("id") is None else "id"
     prompt_name = reference.get(field)
     if not isinstance(prompt_name, str) or not prompt_name:

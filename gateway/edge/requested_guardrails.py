@@ -22,14 +22,14 @@ MAX_NAMES = 50
 
 def apply(exchange: Exchange) -> None:
     """Adds the requested guardrails to the route of the exchange. Raises GatewayError."""
-    removed = {name: exchange.fields.pop(name) for name in FIELDS if name in exchange.fields}
-    if not removed:
+    removed_fields = {name: exchange.fields.pop(name) for name in FIELDS if name in exchange.fields}
+    if not removed_fields:
         return
     exchange.body = msgspec.json.encode(exchange.fields)
     state = exchange.passthrough_state
     if state is not None and state.form is not None:
         state.form = [part for part in state.form if part.name not in FIELDS]
-    names = _parse_names(removed.get(FIELD, msgspec.Raw(b"null")), exchange.snapshot)
+    names = _parse_names(removed_fields.get(FIELD, msgspec.Raw(b"null")), exchange.snapshot)
     if names and exchange.route is not None:
         all_names = tuple(dict.fromkeys((*exchange.route.guardrails, *names)))
         exchange.route = msgspec.structs.replace(exchange.route, guardrails=all_names)

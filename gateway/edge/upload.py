@@ -24,11 +24,11 @@ async def read_form(body: AsyncIterator[bytes], boundary: str, spool: Spool) -> 
     form = _FormCollector(spool)
     decoder = Decoder(boundary)
     failure: GatewayError | None = None
-    async for data in body:
+    async for chunk in body:
         if failure is not None:
             continue
         try:
-            for item in decoder.feed(data):
+            for item in decoder.feed(chunk):
                 await form.add(item)
         except MalformedForm as error:
             failure = malformed_form(error)
