@@ -139,12 +139,17 @@ def _refusal_response(refusal: Refusal) -> httpx.Response:
 
 
 def _json_response(
-    status: int, data: bytes, headers: dict[str, str] | None = None
+    status: int, content: bytes, headers: dict[str, str] | None = None
 ) -> httpx.Response:
-    return _build_reply(status, "application/json", httpx.ByteStream(data), headers)
+    return _build_reply(status, "application/json", httpx.ByteStream(content), headers)
 
 
 def _build_reply(
-    status: int, kind: str, stream: httpx.AsyncByteStream, headers: dict[str, str] | None = None
+    status: int,
+    content_type: str,
+    stream: httpx.AsyncByteStream,
+    headers: dict[str, str] | None = None,
 ) -> httpx.Response:
-    return httpx.Response(status, headers={"content-type": kind, **(headers or {})}, stream=stream)
+    return httpx.Response(
+        status, headers={"content-type": content_type, **(headers or {})}, stream=stream
+    )

@@ -127,10 +127,10 @@ def presidio_verdict(
     if not isinstance(reply, list):
         raise InvalidVerdict("the response is not a list of entities")
     matches: list[PatternMatch] = []
-    for item in reply:
+    for entity in reply:
         try:
-            start, end, name = int(item["start"]), int(item["end"]), str(item["entity_type"])
-            score = float(item.get("score", 1.0))
+            start, end, name = int(entity["start"]), int(entity["end"]), str(entity["entity_type"])
+            score = float(entity.get("score", 1.0))
         except (KeyError, TypeError, ValueError):
             raise InvalidVerdict("an entity has no start, end or entity_type") from None
         if score >= settings.min_score and end > start:
@@ -168,7 +168,7 @@ def litellm_request(
     settings: LiteLLMSettings, texts: Sequence[str], stage: Stage, caller: Caller
 ) -> Json:
     """The body of a request in LiteLLM's format."""
-    data = {
+    request_data = {
         "user_api_key_alias": caller.key_name,
         "user_api_key_team_alias": caller.team,
         "user_api_key_end_user_id": caller.end_user,
@@ -179,7 +179,7 @@ def litellm_request(
         "litellm_call_id": caller.request_id,
         "litellm_trace_id": caller.request_id,
         "model": caller.model,
-        "request_data": {name: value for name, value in data.items() if value},
+        "request_data": {name: value for name, value in request_data.items() if value},
         "additional_provider_specific_params": settings.parameters,
     }
 
