@@ -200,9 +200,7 @@ class _Compiler:
         field_values.check_provider_name(row.name)
         auth = field_values.check_choice(row.auth or preset.auth, AUTH, "auth")
         credential = (
-            self._resolve_credential(row)
-            if entered_credential is None
-            else Secret(entered_credential)
+            self._credential_of(row) if entered_credential is None else Secret(entered_credential)
         )
         field_values.check_credential(auth, credential)
         query = preset.query if row.query is None else field_values.query(row.query)
@@ -236,7 +234,7 @@ class _Compiler:
             self._warn(row, warning)
         return network
 
-    def _resolve_credential(self, row: models.Provider) -> Secret:
+    def _credential_of(self, row: models.Provider) -> Secret:
         """A missing variable is only a warning: the provider may work without one."""
         try:
             return Secret(credential_of(row))
