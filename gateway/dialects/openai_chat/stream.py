@@ -156,7 +156,7 @@ class ChatStreamParser:
             value = _decode_or_none(data)
             if is_error(value):
                 return self._fail(find_error(value))
-        return self._chunk(chunk)
+        return self._read_chunk(chunk)
 
     def close(self) -> list[Event]:
         """End if the finish reason was received, else Failed."""
@@ -164,11 +164,11 @@ class ChatStreamParser:
 
     def feed_complete(self, chunk: _Chunk) -> list[Event]:
         """The events of a complete response."""
-        return self._chunk(chunk) + self.close()
+        return self._read_chunk(chunk) + self.close()
 
     # --- chunks ----------------------------------------------------------------------
 
-    def _chunk(self, chunk: _Chunk) -> list[Event]:
+    def _read_chunk(self, chunk: _Chunk) -> list[Event]:
         groq = chunk.x_groq
         error = chunk.error or (groq.error if groq is not None else None)
         if error:
@@ -188,10 +188,10 @@ class ChatStreamParser:
             if choice is None:
                 continue
             if not choice.index:
-                self._choice(choice, events)
+                self._read_choice(choice, events)
             elif self._others is not None and type(choice.index) is int:
                 parser, other_events = self._others.parser_for(choice.index)
-                other_events += parser._chunk(_single_choice_chunk(chunk, choice))
+                other_events += parser._read_chunk(_single_choice_chunk(chunk, choice))
         return events
 
     def _add_usage(self, usage: Any) -> None:
@@ -208,20 +208,20 @@ class ChatStreamParser:
         self._calls.state_origin = (self._kind, self._model)
         events.append(_start_event(chunk, response_id, model, self._usage))
 
-    def _choice(self, choice: _Choice, events: list[Event]) -> None:
+    def _read_choice(self, choice: _Choice, events: list[Event]) -> None:
         delta = choice.delta or choice.message
         if choice.logprobs is not None:
             self._pending_logprobs += tuple(logprob_tokens(choice.logprobs))
         if delta is not None:
-            self._delta(delta, events)
+            self._read_delta(delta, events)
         if choice.finish_reason is not None:
             self._finish, self._stop = choice.finish_reason, choice.stop_reason
             self._close_all(events)
 
-    def _delta(self, delta: _Delta, events: list[Event]) -> None:
+    def _read_delta(self, delta: _Delta, events: list[Event]) -> None:
         reasoning_text = delta.reasoning_content or delta.reasoning
         if reasoning_text or delta.reasoning_details:
-            self._reasoning(reasoning_text, delta.reasoning_details, events)
+            self._read_reasoning(reasoning_text, delta.reasoning_details, events)
         content = delta.content
         if content:
             if type(content) is str:
@@ -232,7 +232,7 @@ class ChatStreamParser:
             self._refused = True
             self._emit_text("refusal", delta.refusal, events)
         if delta.annotations:
-            self._annotations(delta.annotations, events)
+            self._read_annotations(delta.annotations, events)
         if delta.audio or delta.images:
             self._read_media(delta, events)
         if delta.tool_calls or delta.function_call:
@@ -270,7 +270,7 @@ class ChatStreamParser:
             elif isinstance(part.get("text"), str) and part["text"]:
                 self._emit_text("text", part["text"], events)
 
-    def _reasoning(self, reasoning_text: Any, details: Any, events: list[Event]) -> None:
+    def _read_reasoning(self, reasoning_text: Any, details: Any, events: list[Event]) -> None:
         if isinstance(details, list):
             details = [detail for detail in details if isinstance(detail, dict)]
             reasoning_text = reasoning_text or details_text(details)
@@ -280,7 +280,7 @@ class ChatStreamParser:
             self._emit_text("reasoning", reasoning_text, events)
         self._reasoning_state.add(details)
 
-    def _annotations(self, annotations: Any, events: list[Event]) -> None:
+    def _read_annotations(self, annotations: Any, events: list[Event]) -> None:
         citations = citations_in(annotations)
         if self._open_kind == "text":
             events += [CitationDelta(citation) for citation in citations]
@@ -500,11 +500,11 @@ class ChatStreamRenderer:
         if type(event) is Delta:
             if event.logprobs and self._block.kind == "text":
                 return self._delta_with_logprobs(event)
-            return self._delta(event.text)
+            return self._render_delta(event.text)
         match event:
             case Start():
                 self._usage = event.usage
-                return self._chunk({"role": "assistant", "content": ""})
+                return self._render_chunk({"role": "assistant", "content": ""})
             case BlockStart():
                 return self._block_start_event(event)
             case BlockEnd():
@@ -524,14 +524,14 @@ class ChatStreamRenderer:
             case Failed():
                 return self._fail(event.error)
             case Delta():
-                return self._delta(event.text)
+                return self._render_delta(event.text)
             case _:
                 assert_never(event)
 
-    def _chunk(self, delta: Json) -> bytes:
+    def _render_chunk(self, delta: Json) -> bytes:
         return self._prefix + _encode(delta) + _CHUNK_END
 
-    def _delta(self, text: str) -> bytes:
+    def _render_delta(self, text: str) -> bytes:
         kind = self._block.kind
         if kind == "text":
             self._text_length += len(text)
@@ -543,7 +543,7 @@ class ChatStreamRenderer:
             return self._render_refusal(text)
         if kind == "reasoning" and self._reasoning_fields:
             self._reasoning_texts.append(text)
-            return self._chunk(dict.fromkeys(self._reasoning_fields, text))
+            return self._render_chunk(dict.fromkeys(self._reasoning_fields, text))
         return b""
 
     def _delta_with_logprobs(self, event: Delta) -> bytes:
@@ -571,14 +571,14 @@ class ChatStreamRenderer:
                 "type": "function",
                 "function": {"name": block.name, "arguments": ""},
             }
-        return self._chunk({"tool_calls": [call]})
+        return self._render_chunk({"tool_calls": [call]})
 
     def _function_call(self, call: Json) -> bytes:
         """A call or a fragment of one in the legacy form, which has only the first call."""
         if self._call_count > 1:
             self._record_loss(ONLY_FIRST_CALL)
             return b""
-        return self._chunk({FUNCTION_CALL: call})
+        return self._render_chunk({FUNCTION_CALL: call})
 
     def _call_arguments(self, text: str) -> bytes:
         if self._uses_functions:
@@ -586,17 +586,17 @@ class ChatStreamRenderer:
         inner = (
             {"custom": {"input": text}} if self._block.custom else {"function": {"arguments": text}}
         )
-        return self._chunk({"tool_calls": [{"index": self._call_count - 1, **inner}]})
+        return self._render_chunk({"tool_calls": [{"index": self._call_count - 1, **inner}]})
 
     def _block_end(self) -> bytes:
         block = self._block
         if block.kind == "tool_call" and self._call_is_empty and not block.custom:
             return self._call_arguments("{}")
         if block.kind == "text" and self._pending_citations:
-            return self._annotations()
+            return self._render_annotations()
         return b""
 
-    def _annotations(self) -> bytes:
+    def _render_annotations(self) -> bytes:
         """The sources of the block, whose end position is known only now."""
         citations, self._pending_citations = self._pending_citations, []
         rendered_citations = [
@@ -607,7 +607,7 @@ class ChatStreamRenderer:
             self._record_loss(
                 dropped_field("citations", "OpenAI Chat does not support sources without a URL")
             )
-        return self._chunk({"annotations": annotations}) if annotations else b""
+        return self._render_chunk({"annotations": annotations}) if annotations else b""
 
     def _render_signature(self, event: SignatureDelta) -> bytes:
         """The state of a call; that of reasoning only if the route shows details."""
@@ -619,7 +619,7 @@ class ChatStreamRenderer:
                 reasoning_text, event.signature, self._detail_count, redacted=self._block.redacted
             )
             self._detail_count += 1
-            return self._chunk({DETAILS: [detail]})
+            return self._render_chunk({DETAILS: [detail]})
         if self._uses_functions:
             return b""
         # The openai SDK's stream helper fails on a delta of a call without its content.
@@ -629,7 +629,7 @@ class ChatStreamRenderer:
             **inner,
             "extra_content": wrapped_extra_content(event.signature),
         }
-        return self._chunk({"tool_calls": [call_delta]})
+        return self._render_chunk({"tool_calls": [call_delta]})
 
     def _render_native(self, data: Json) -> bytes:
         if self._block.dialect != NAME:
@@ -640,11 +640,11 @@ class ChatStreamRenderer:
         fields = {key: value for key, value in data.items() if key != "type"}
         if not fields:
             return b""
-        return self._chunk(fields if field == "images" else {field: fields})
+        return self._render_chunk(fields if field == "images" else {field: fields})
 
     def _render_refusal(self, text: str) -> bytes:
         self._refused = True
-        return self._chunk({"refusal": text})
+        return self._render_chunk({"refusal": text})
 
     def _end(self, event: End) -> bytes:
         if event.finish.reason == "malformed":

@@ -81,10 +81,10 @@ class CompletionStreamParser:
             events.append(_start_event(chunk, self._usage))
         for choice in choices:
             if isinstance(choice, dict) and not choice.get("index"):
-                self._choice(choice, events)
+                self._read_choice(choice, events)
         return events
 
-    def _choice(self, choice: Json, events: list[Event]) -> None:
+    def _read_choice(self, choice: Json, events: list[Event]) -> None:
         text = _choice_text(choice)
         if isinstance(text, str) and text:
             if not self._open:
@@ -244,9 +244,9 @@ class CompletionStreamRenderer:
             return b""
         match event:
             case Delta():
-                return self._delta(event)
+                return self._render_delta(event)
             case BlockStart():
-                return self._open(event)
+                return self._open_block(event)
             case Start():
                 self._usage = event.usage
                 return b""
@@ -262,22 +262,22 @@ class CompletionStreamRenderer:
             case _:
                 assert_never(event)
 
-    def _open(self, block: BlockStart) -> bytes:
+    def _open_block(self, block: BlockStart) -> bytes:
         self._kind = block.kind
         if block.kind in {"tool_call", "native"}:
             adaptation = dropped_field(f"content.{block.kind.replace('_', '')}", _REASON)
             self.report.add(adaptation)
         return b""
 
-    def _delta(self, event: Delta) -> bytes:
+    def _render_delta(self, event: Delta) -> bytes:
         if self._kind not in {"text", "refusal"}:
             return b""
         self._refused = self._refused or self._kind == "refusal"
         logprobs = _render_logprobs(event.logprobs, self._text_length)
         self._text_length += len(event.text)
-        return self._chunk(event.text, None, logprobs)
+        return self._render_chunk(event.text, None, logprobs)
 
-    def _chunk(self, text: str, finish: str | None, logprobs: Json | None = None) -> bytes:
+    def _render_chunk(self, text: str, finish: str | None, logprobs: Json | None = None) -> bytes:
         return self._choice_chunk(
             {"index": 0, "text": text, "logprobs": logprobs, "finish_reason": finish}
         )
@@ -293,7 +293,7 @@ class CompletionStreamRenderer:
             _render_choice(response, i, self.report)
             for i, response in enumerate(event.alternatives, 1)
         )
-        first = self._chunk("", finish_out(finish, has_refusal_text=self._refused))
+        first = self._render_chunk("", finish_out(finish, has_refusal_text=self._refused))
         out = b"".join((first, *map(self._choice_chunk, other_choices)))
         usage = render_usage(self._usage) if self._include_usage else None
         if usage is not None:

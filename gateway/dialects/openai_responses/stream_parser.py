@@ -523,7 +523,7 @@ class StreamItem:
             return [BlockStart(kind="native", dialect=NAME, native=self.native), BlockEnd()]
         events: list[Event] = []
         if self.block_kind == "reasoning":
-            events.append(SignatureDelta(self._signature(*creator)))
+            events.append(SignatureDelta(self._reasoning_signature(*creator)))
         elif self.is_wrapped_custom:
             arguments, raw_arguments = parse_arguments("".join(self.buffered_texts))
             free_text = arguments.get("input") if arguments is not None else None
@@ -536,13 +536,15 @@ class StreamItem:
         self.block_kind = None
         return [BlockEnd()]
 
-    def _signature(self, provider: str, model: str) -> Signature:
+    def _reasoning_signature(self, provider: str, model: str) -> Signature:
         """The state of a reasoning item; without state, only the model that created it."""
-        value = string_or_empty(self.native.get("encrypted_content"))
-        if not value:
+        state = string_or_empty(self.native.get("encrypted_content"))
+        if not state:
             return Signature(provider=provider, model=model, kind="text")
-        item = string_or_empty(self.native.get("id"))
-        return Signature(provider=provider, model=model, kind=STATE_KIND, value=value, item_id=item)
+        item_id = string_or_empty(self.native.get("id"))
+        return Signature(
+            provider=provider, model=model, kind=STATE_KIND, value=state, item_id=item_id
+        )
 
 
 def part_kind(part: Any) -> BlockKind | None:

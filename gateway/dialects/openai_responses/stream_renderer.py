@@ -537,11 +537,11 @@ class ResponsesStreamRenderer:
         self._response_fields = dict(start.extra.get(NAME, {}))
         if start.service_tier is not None:
             self._response_fields["service_tier"] = start.service_tier
-        response = self._response("in_progress", usage=None)
+        response = self._response_object("in_progress", usage=None)
         created_event = self._events.event("response.created", response=response)
         return created_event + self._events.event("response.in_progress", response=response)
 
-    def _response(self, status: str, **fields: object) -> Json:
+    def _response_object(self, status: str, **fields: object) -> Json:
         events = self._events
         return response_object(
             events.context, status, events.output, **self._response_fields | fields
@@ -668,7 +668,7 @@ class ResponsesStreamRenderer:
         finish_fields = finish_out(finish, has_refusal=self._refused)
         status = finish_fields.pop("status")
         out += self._end_message(status)
-        response = self._response(status, **finish_fields, usage=usage_out(self._usage))
+        response = self._response_object(status, **finish_fields, usage=usage_out(self._usage))
         self._ended, self._build_item = True, None
         return out + self._events.event(f"response.{status}", response=response)
 
@@ -678,7 +678,7 @@ class ResponsesStreamRenderer:
     def _fail(self, error: Error) -> bytes:
         self._ended, self._build_item = True, None
         usage = usage_out(self._usage)
-        response = self._response("failed", error=failure_out(error), usage=usage)
+        response = self._response_object("failed", error=failure_out(error), usage=usage)
         return self._events.event("response.failed", response=response)
 
     def _record_loss(self, adaptation: Adaptation) -> None:
