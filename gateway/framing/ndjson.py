@@ -34,7 +34,7 @@ class Decoder:
     def feed(self, data: bytes) -> list[Frame]:
         """Returns the lines that `data` completes. Raises FrameTooLarge."""
         first_line_end, terminator, remainder = data.partition(b"\n")
-        self._buffer(first_line_end)
+        self._buffer_chunk(first_line_end)
         if not terminator:
             return []
         lines = [b"".join(self._chunks)]
@@ -42,7 +42,7 @@ class Decoder:
         *complete_lines, unfinished_line = remainder.split(b"\n")
         if any(len(line) > self._max_bytes for line in complete_lines):
             raise self._too_large()
-        self._buffer(unfinished_line)
+        self._buffer_chunk(unfinished_line)
         return _decode_lines([*lines, *complete_lines])
 
     def close(self) -> list[Frame]:
@@ -51,7 +51,7 @@ class Decoder:
         self._chunks, self._size = [], 0
         return _decode_lines([line])
 
-    def _buffer(self, data: bytes) -> None:
+    def _buffer_chunk(self, data: bytes) -> None:
         if not self._chunks:
             data = data.lstrip(_WHITESPACE).removeprefix(_BOM)
         if not data:

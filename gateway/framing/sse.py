@@ -56,7 +56,7 @@ class Decoder:
         if not data:
             return []
         if not self._completes_event(data):
-            self._buffer(data)
+            self._buffer_chunk(data)
             return []
         if self._chunks:
             data = b"".join([*self._chunks, data])
@@ -65,7 +65,7 @@ class Decoder:
             raise self._too_large()
         self._chunks, self._size = [], 0
         if remainder:
-            self._buffer(remainder)
+            self._buffer_chunk(remainder)
         return [frame for block in blocks if (frame := _parse_frame(block)) is not None]
 
     def close(self) -> list[Frame]:
@@ -90,7 +90,7 @@ class Decoder:
             return True
         return data.startswith(b"\n") and bool(self._chunks) and self._chunks[-1].endswith(b"\n")
 
-    def _buffer(self, data: bytes) -> None:
+    def _buffer_chunk(self, data: bytes) -> None:
         self._chunks.append(data)
         self._size += len(data)
         if self._size > self._max_bytes + 1:  # the line end may be half of the empty line
