@@ -205,15 +205,15 @@ class Protocol(TimedProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse received data."""
         if len(data) <= _SMALL_BYTES:
-            self._feed(data)
+            self._feed_parser(data)
             return
         # A large chunk may be an oversized head, so it is parsed in slices.
         for start in range(0, len(data), _SMALL_BYTES):
             if self._upgraded or self.parser is None or self.transport.is_closing():
                 return
-            self._feed(data[start : start + _SMALL_BYTES])
+            self._feed_parser(data[start : start + _SMALL_BYTES])
 
-    def _feed(self, data: bytes) -> None:
+    def _feed_parser(self, data: bytes) -> None:
         self._unparsed += len(data)
         try:
             self.parser.feed_data(data)
