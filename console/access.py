@@ -88,21 +88,21 @@ def _restrict(view: View, access: Access, has_access: Callable[[Person], bool]) 
         is_allowed = sync_to_async(has_access)
 
         @wraps(view)
-        async def later(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        async def async_view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             user = await request.auser()
             if await is_allowed(user):
                 return await cast("Awaitable[HttpResponse]", view(request, *args, **kwargs))
             return await sync_to_async(_redirect_or_forbid)(request, user)
 
-        return set_required_access(later, access)
+        return set_required_access(async_view, access)
 
     @wraps(view)
-    def now(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def sync_view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if has_access(request.user):
             return cast("HttpResponse", view(request, *args, **kwargs))
         return _redirect_or_forbid(request, request.user)
 
-    return set_required_access(now, access)
+    return set_required_access(sync_view, access)
 
 
 def forbidden_page(request: HttpRequest) -> HttpResponse:

@@ -62,7 +62,7 @@ def find_values(path: str, document: Any) -> list[Any]:
     for deep, selector in parse_path(path):
         matched_nodes: list[Any] = []
         for value in values:
-            for node in _descendants(value) if deep else (value,):
+            for node in _descendants_or_self(value) if deep else (value,):
                 matched_nodes += _matching_children(node, selector)
                 if len(matched_nodes) > MAX_MATCHES:
                     raise InvalidPath(f"it matches more than {MAX_MATCHES} values")
@@ -72,7 +72,7 @@ def find_values(path: str, document: Any) -> list[Any]:
 
 def _matching_children(node: Any, selector: Any) -> list[Any]:
     if selector is _WILDCARD:
-        return _members(node)
+        return _child_nodes(node)
     if isinstance(selector, int):
         if not isinstance(node, list) or not -len(node) <= selector < len(node):
             return []
@@ -80,13 +80,13 @@ def _matching_children(node: Any, selector: Any) -> list[Any]:
     return [node[selector]] if isinstance(node, dict) and selector in node else []
 
 
-def _members(node: Any) -> list[Any]:
+def _child_nodes(node: Any) -> list[Any]:
     if isinstance(node, dict):
         return [*node.values()]
     return node if isinstance(node, list) else []
 
 
-def _descendants(node: Any) -> Iterator[Any]:
+def _descendants_or_self(node: Any) -> Iterator[Any]:
     """The node and everything below it, parents first."""
     pending = [node]
     while pending:

@@ -66,7 +66,7 @@ class AnswerResult(msgspec.Struct, kw_only=True):
             case "attempt":
                 self.attempts.append(data)
             case "delta":
-                self._delta(data["kind"], data["text"])
+                self._append_delta(data["kind"], data["text"])
             case "call":
                 self.text_interrupted = True
                 self.calls.append(ReceivedToolCall(id=data["id"], name=data["name"]))
@@ -74,7 +74,7 @@ class AnswerResult(msgspec.Struct, kw_only=True):
                 if self.calls:
                     self.calls[-1].arguments += data["text"]
             case "result":
-                self._result(data)
+                self._set_call_result(data)
             case "verdict":
                 self.verdicts[data["check"]] = data
             case "usage":
@@ -84,14 +84,14 @@ class AnswerResult(msgspec.Struct, kw_only=True):
             case _:
                 pass
 
-    def _delta(self, field: str, text: str) -> None:
+    def _append_delta(self, field: str, text: str) -> None:
         if field == "text":
             if self.text_interrupted and self.text:
                 self.text += "\n\n"
             self.text_interrupted = False
         setattr(self, field, getattr(self, field) + text)
 
-    def _result(self, data: Json) -> None:
+    def _set_call_result(self, data: Json) -> None:
         for call in self.calls:
             if call.id == data["id"] and call.result is None:
                 call.result = data["content"]

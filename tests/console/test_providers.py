@@ -565,8 +565,8 @@ def test_deleting_first_lists_dependent_rows(admin_client: Client) -> None:
     route("foreign", other)
     delete = reverse("provider-delete", args=[row.pk])
     response = admin_client.get(delete)
-    assert [r.name for r in response.context["emptied"]] == ["only-mine"]
-    assert [r.name for r in response.context["thinned"]] == ["shared"]
+    assert [r.name for r in response.context["emptied_routes"]] == ["only-mine"]
+    assert [r.name for r in response.context["reduced_routes"]] == ["shared"]
     assert "foreign" not in text(response)
     assert Provider.objects.count() == 2
     admin_client.post(delete)

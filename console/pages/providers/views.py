@@ -196,11 +196,16 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
         row.delete()
         messages.success(request, _("%(name)s deleted.") % {"name": row.name})
         return redirect("providers")
-    context = {"page": PAGE, "row": row, "preset": preset_of(row), **_dependents(row)}
+    context = {
+        "page": PAGE,
+        "row": row,
+        "preset": preset_of(row),
+        **_dependent_models_and_routes(row),
+    }
     return render(request, "console/providers/delete.html", context)
 
 
-def _dependents(row: Provider) -> dict[str, Any]:
+def _dependent_models_and_routes(row: Provider) -> dict[str, Any]:
     """Return the models of a provider, and the routes that would lose all or some targets."""
     emptied_routes: list[Route] = []
     reduced_routes: list[Route] = []
@@ -209,4 +214,4 @@ def _dependents(row: Provider) -> dict[str, Any]:
         if True in provider_matches:
             (reduced_routes if False in provider_matches else emptied_routes).append(route)
     models = list(row.models.order_by("name"))
-    return {"models": models, "emptied": emptied_routes, "thinned": reduced_routes}
+    return {"models": models, "emptied_routes": emptied_routes, "reduced_routes": reduced_routes}
