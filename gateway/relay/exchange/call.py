@@ -558,12 +558,12 @@ class Deadlines:
             self.stop(self._due_reason)
         if now >= self._listen_at and self._receive is not None:
             self._listen_at = _NEVER
-            self._disconnect_task = self._loop.create_task(self._listen(self._receive))
+            self._disconnect_task = self._loop.create_task(self._stop_on_disconnect(self._receive))
         # A stopped request is not stopped again; `set_timeout` sets the next check.
         next_due = _NEVER if self.reason else min(self._due, self._total_due)
         self.next_check_at = min(next_due, self._listen_at)
 
-    async def _listen(self, receive: Receive) -> None:
+    async def _stop_on_disconnect(self, receive: Receive) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             while (await receive())["type"] != "http.disconnect":
                 pass

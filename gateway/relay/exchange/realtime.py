@@ -66,7 +66,7 @@ class _ResponseEvent(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_ResponseEvent)
 
 
-def _clamp(count: int | None) -> int:
+def _clamp_tokens(count: int | None) -> int:
     return max(0, min(count or 0, MAX_TOKENS))
 
 
@@ -89,17 +89,17 @@ def parse_response_usage(event: str | bytes) -> Usage | None:
     details = reported_usage.input_token_details or _InputDetails()
     cached_details = details.cached_tokens_details or _TokenDetails()
     output_details = reported_usage.output_token_details or _TokenDetails()
-    prompt = _clamp(reported_usage.input_tokens)
-    cached = min(_clamp(details.cached_tokens), prompt)
-    audio = max(0, _clamp(details.audio_tokens) - _clamp(cached_details.audio_tokens))
+    prompt = _clamp_tokens(reported_usage.input_tokens)
+    cached = min(_clamp_tokens(details.cached_tokens), prompt)
+    audio = max(0, _clamp_tokens(details.audio_tokens) - _clamp_tokens(cached_details.audio_tokens))
     native: dict[str, Any] = {
         "input_tokens_details": {"audio_tokens": audio},
-        "output_tokens_details": {"audio_tokens": _clamp(output_details.audio_tokens)},
+        "output_tokens_details": {"audio_tokens": _clamp_tokens(output_details.audio_tokens)},
     }
     return Usage(
         input=prompt - cached,
         cache_read=cached or None,
-        output=_clamp(reported_usage.output_tokens),
+        output=_clamp_tokens(reported_usage.output_tokens),
         native=native,
     )
 

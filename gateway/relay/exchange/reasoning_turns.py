@@ -144,15 +144,15 @@ def keys_in(request: Request, scope: str, indexes: Iterable[int]) -> Iterator[tu
 
 def _turn_keys(history_digest: Any, calls: list[ToolCall], scope: str) -> TurnKeys:
     turn_digest = history_digest.copy()
-    turn_digest.update(_encode([[call.name, _arguments(call)] for call in calls]))
+    turn_digest.update(_encode([[call.name, _arguments_or_raw(call)] for call in calls]))
     first_call = calls[0]
-    call_input = _encode([scope, first_call.id, first_call.name, _arguments(first_call)])
+    call_input = _encode([scope, first_call.id, first_call.name, _arguments_or_raw(first_call)])
     return TurnKeys(
         turn_digest.hexdigest(), hashlib.blake2b(call_input, digest_size=_DIGEST_BYTES).hexdigest()
     )
 
 
-def _arguments(call: ToolCall) -> Any:
+def _arguments_or_raw(call: ToolCall) -> Any:
     return call.raw if call.arguments is None else call.arguments
 
 
@@ -174,7 +174,7 @@ def _part_digest_input(part: Part) -> list[Any] | None:
             text = part.text.strip()
             return ["text", text] if text else None
         case ToolCall():
-            return ["call", part.name, _arguments(part)]
+            return ["call", part.name, _arguments_or_raw(part)]
         case ToolResult():
             inner = (_part_digest_input(p) for p in part.parts)
             return ["result", [item for item in inner if item is not None]]

@@ -109,7 +109,7 @@ class Recorder:
         for name in ("client_request", "upstream_request"):
             data = getattr(self, name)
             if data and len(data) > _SMALL_BYTES:
-                masked_data = self._cut(name, data, [])
+                masked_data = self._truncate_and_mask(name, data, [])
                 assert masked_data is not None
                 self._masked_requests[name] = data, self._redactors, masked_data
 
@@ -149,10 +149,12 @@ class Recorder:
         response: bytes | None = upstream
         client_response = None if self.passthrough else client
         if not is_clean:
-            client_request = self._cut("client_request", client_request, truncated)
-            upstream_request = self._cut("upstream_request", upstream_request, truncated)
-            response = self._cut("upstream_response", upstream, truncated)
-            client_response = self._cut("client_response", client_response, truncated)
+            client_request = self._truncate_and_mask("client_request", client_request, truncated)
+            upstream_request = self._truncate_and_mask(
+                "upstream_request", upstream_request, truncated
+            )
+            response = self._truncate_and_mask("upstream_response", upstream, truncated)
+            client_response = self._truncate_and_mask("client_response", client_response, truncated)
         start = end = 0
         if client_request and upstream_request and len(upstream_request) > _SMALL_BYTES:
             start, end = find_shared_ends(client_request, upstream_request)
@@ -163,8 +165,8 @@ class Recorder:
             upstream_request=upstream_request,
             upstream_response=response,
             client_response=client_response,
-            upstream_chunks=self._within(self._upstream_chunks) if stream else [],
-            client_chunks=self._within(self._client_chunks) if stream else [],
+            upstream_chunks=self._chunks_within_limit(self._upstream_chunks) if stream else [],
+            client_chunks=self._chunks_within_limit(self._client_chunks) if stream else [],
             client_headers=headers[0],
             upstream_headers=headers[1],
             response_headers=headers[2],
@@ -184,7 +186,9 @@ class Recorder:
             or may_contain_secret(b"\n".join(responses), secrets)
         )
 
-    def _cut(self, name: str, data: bytes | None, truncated: list[str]) -> bytes | None:
+    def _truncate_and_mask(
+        self, name: str, data: bytes | None, truncated: list[str]
+    ) -> bytes | None:
         """The body within the limit, without secrets."""
         if data is None:
             return None
@@ -201,7 +205,7 @@ class Recorder:
         # Key-like text is masked to its end, even beyond the cut.
         return mask_secrets(data, self.masks)[:limit]
 
-    def _within(self, chunks: list[tuple[float, int]]) -> list[Chunk]:
+    def _chunks_within_limit(self, chunks: list[tuple[float, int]]) -> list[Chunk]:
         """The chunks that begin within the limit, with times since the start of the request."""
         recorded_chunks: list[Chunk] = []
         offset = 0

@@ -70,11 +70,11 @@ def session_of(exchange: Exchange) -> str:
     for name in SESSION_HEADERS:
         if session := exchange.headers.get(name):
             return session[:_MAX_SESSION_CHARS]
-    metadata = _metadata(exchange)
+    metadata = _request_metadata(exchange)
     candidates = (
-        *(_field(exchange, name) for name in _SESSION_FIELDS),
+        *(_decode_field(exchange, name) for name in _SESSION_FIELDS),
         *(metadata.get(name) for name in _METADATA_SESSION_FIELDS),
-        *(_field(exchange, name) for name in _FALLBACK_SESSION_FIELDS),
+        *(_decode_field(exchange, name) for name in _FALLBACK_SESSION_FIELDS),
     )
     for candidate in candidates:
         if isinstance(candidate, str) and candidate:
@@ -98,7 +98,7 @@ def tags_of(exchange: Exchange) -> frozenset[str]:
         names += headers.get(name, "").split(",")
     # As LiteLLM writes the tags of `extra_spend_tag_headers`.
     names += [f"{name}: {headers[name][:128]}" for name in header_names if headers.get(name)]
-    for value in (_metadata(exchange).get("tags"), _field(exchange, "tags")):
+    for value in (_request_metadata(exchange).get("tags"), _decode_field(exchange, "tags")):
         names += _tag_names(value)
     request_tags = {tag.strip() for tag in names[:MAX_TAGS]} - {""}
     return frozenset(request_tags) if key is None else frozenset(request_tags.union(key.tags))
@@ -114,8 +114,8 @@ def end_user_of(exchange: Exchange) -> str:
         if value := exchange.headers.get(name):
             return value[:MAX_END_USER_CHARS]
     candidates = (
-        *(_field(exchange, name) for name in ("user", "safety_identifier")),
-        _metadata(exchange).get("user_id"),
+        *(_decode_field(exchange, name) for name in ("user", "safety_identifier")),
+        _request_metadata(exchange).get("user_id"),
         _converse_labels(exchange).get("user"),
     )
     for candidate in candidates:
@@ -151,20 +151,20 @@ def _tag_names(value: Any) -> list[str]:
     return []
 
 
-def _metadata(exchange: Exchange) -> dict[str, Any]:
+def _request_metadata(exchange: Exchange) -> dict[str, Any]:
     for name in ("metadata", "litellm_metadata"):
-        value = _field(exchange, name)
+        value = _decode_field(exchange, name)
         if isinstance(value, dict):
             return value
     return {}
 
 
 def _converse_labels(exchange: Exchange) -> dict[str, Any]:
-    value = _field(exchange, "requestMetadata")
+    value = _decode_field(exchange, "requestMetadata")
     return value if isinstance(value, dict) else {}
 
 
-def _field(exchange: Exchange, name: str) -> Any:
+def _decode_field(exchange: Exchange, name: str) -> Any:
     raw = exchange.fields.get(name)
     if raw is None:
         return None

@@ -34,7 +34,7 @@ class UploadSpools:
     def open(self, size: int) -> Spool:
         """A spool for up to `size` bytes; the caller closes it. Raises GatewayError when full."""
         if self.reserved_bytes + size > self._max_bytes:
-            raise _overloaded("too many uploads are in progress; try again in a few seconds")
+            raise _overloaded_error("too many uploads are in progress; try again in a few seconds")
         self.reserved_bytes += size
         return Spool(self, size)
 
@@ -67,12 +67,14 @@ class Spool:
             return
         buffered, self._buffer = self._buffer, bytearray()
         try:
-            await self._run_in_thread(lambda: self._append(buffered))
+            await self._run_in_thread(lambda: self._append_to_file(buffered))
         except OSError:
-            raise _overloaded("there is no disk space for the upload; try again later") from None
+            raise _overloaded_error(
+                "there is no disk space for the upload; try again later"
+            ) from None
         self._on_disk += len(buffered)
 
-    def _append(self, data: bytearray) -> None:
+    def _append_to_file(self, data: bytearray) -> None:
         if self._file is None:
             self._file = self._spools.file()
         remaining_data = memoryview(data)
@@ -113,11 +115,11 @@ class Spool:
     def close(self) -> None:
         """Frees the space, as soon as no thread uses the file."""
         if self._thread_work is None or self._thread_work.done():
-            self._free()
+            self._release_storage()
         else:
-            self._thread_work.add_done_callback(self._free)
+            self._thread_work.add_done_callback(self._release_storage)
 
-    def _free(self, future: asyncio.Future[Any] | None = None) -> None:
+    def _release_storage(self, future: asyncio.Future[Any] | None = None) -> None:
         if future is not None and not future.cancelled():
             future.exception()  # marks it as retrieved
         self._spools.reserved_bytes -= self._max_size
@@ -154,5 +156,5 @@ class SpooledBody:
                 yield data
 
 
-def _overloaded(message: str) -> GatewayError:
+def _overloaded_error(message: str) -> GatewayError:
     return GatewayError(Error(kind="overloaded", message=message, retry_after_s=5))

@@ -172,9 +172,9 @@ def _request_texts(request: Request) -> Iterator[str]:
     for tool in request.tools:
         yield tool.name
         yield tool.description or ""
-        yield _json(tool.native or tool.schema or {})
+        yield _encode_json(tool.native or tool.schema or {})
     if request.output.schema is not None:
-        yield _json(request.output.schema)
+        yield _encode_json(request.output.schema)
 
 
 def _part_texts(parts: tuple[Part, ...]) -> Iterator[str]:
@@ -191,7 +191,7 @@ def _part_texts(parts: tuple[Part, ...]) -> Iterator[str]:
                 yield part.text or ""
                 yield from _part_texts(part.parts or ())
             case Native():
-                yield _json(part.data)
+                yield _encode_json(part.data)
             case _:
                 pass
 
@@ -218,5 +218,5 @@ def _media_tokens(part: Part) -> int:
             return 0
 
 
-def _json(value: Any) -> str:
+def _encode_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -140,7 +140,7 @@ class Backlog:
     def unrecorded(self) -> int:
         """Pending records that a killed process would lose."""
         with self._lock:
-            return sum(len(chunk.unrecorded) for chunk in self._chunks())
+            return sum(len(chunk.unrecorded) for chunk in self._all_chunks())
 
     @property
     def waiting(self) -> bool:
@@ -152,7 +152,7 @@ class Backlog:
         """Whether there is more than one chunk to take."""
         return bool(self._sealed)
 
-    def _chunks(self) -> list[Chunk]:
+    def _all_chunks(self) -> list[Chunk]:
         return [*self._chunks_in_write, *self._sealed, self._open]
 
     # --- append ---------------------------------------------------------------------------
@@ -162,7 +162,7 @@ class Backlog:
         size = record_bytes(record)
         with self._lock:
             if self._closed:
-                self._drop()
+                self._note_dropped_row()
                 return
             # After a spill, records stay in memory only once half of it is free again.
             parts = 2 if self._spilling else 1
@@ -172,15 +172,17 @@ class Backlog:
             )
             if not self._spilling:
                 self._keep_in_memory(record, size)
-            elif not self._spill(record, size):
+            elif not self._spill_record(record, size):
                 self._keep_row_only(record, size)
         if not self.wake.is_set():
             self.wake.set()
 
     def _keep_in_memory(self, record: LogRecord, size: int) -> None:
         if self._open.records is None:
-            self._seal()
-        is_recorded = self._record(record, with_bodies=size <= SEGMENT_BODY_BYTES, reason="size")
+            self._start_chunk()
+        is_recorded = self._copy_to_segment(
+            record, with_bodies=size <= SEGMENT_BODY_BYTES, reason="size"
+        )
         chunk = self._open
         assert chunk.records is not None
         chunk.records.append(record)
@@ -192,13 +194,13 @@ class Backlog:
         self._bytes += size
         self.counters.accepted += 1
 
-    def _spill(self, record: LogRecord, size: int) -> bool:
+    def _spill_record(self, record: LogRecord, size: int) -> bool:
         """Stores a record only on disk; returns whether there was room."""
         if not self._may_spill:
             return False
         if self._open.records is not None:
-            self._seal(on_disk=True)
-        if not self._record(record, with_bodies=True, reason="pressure"):
+            self._start_chunk(on_disk=True)
+        if not self._copy_to_segment(record, with_bodies=True, reason="pressure"):
             return False
         if size and self.disk_full:
             self.counters.bodies_dropped += 1
@@ -211,14 +213,14 @@ class Backlog:
     def _keep_row_only(self, record: LogRecord, size: int) -> None:
         """Stores the row in memory without its bodies, or drops it."""
         if self._items >= self._max_items:
-            self._drop()
+            self._note_dropped_row()
             return
         if size:
             record.bodies, record.bodies_omitted, record.stored_response = None, "pressure", None
             self.counters.bodies_dropped += 1
         self._keep_in_memory(record, 0)
 
-    def _drop(self) -> None:
+    def _note_dropped_row(self) -> None:
         self.counters.rows_dropped += 1
         if not self.dropping:
             self.dropping = True
@@ -229,7 +231,7 @@ class Backlog:
                 self.depth,
             )
 
-    def _seal(self, segment: Segment | None = None, *, on_disk: bool = False) -> None:
+    def _start_chunk(self, segment: Segment | None = None, *, on_disk: bool = False) -> None:
         """Starts another chunk."""
         previous_chunk = self._open
         if previous_chunk.count or not (
@@ -240,7 +242,7 @@ class Backlog:
             segment = previous_chunk.segment
         self._open = Chunk(segment, on_disk=on_disk)
 
-    def _record(self, record: LogRecord, *, with_bodies: bool, reason: str) -> bool:
+    def _copy_to_segment(self, record: LogRecord, *, with_bodies: bool, reason: str) -> bool:
         """Copies a record into a segment; `reason` is why its bodies are left out, if they are."""
         while True:
             full = self._segments.full
@@ -273,7 +275,7 @@ class Backlog:
         if self._open.segment is None:
             self._open.segment = segment
         else:
-            self._seal(segment, on_disk=self._open.records is None)
+            self._start_chunk(segment, on_disk=self._open.records is None)
         return True
 
     # --- take -----------------------------------------------------------------------------
@@ -284,7 +286,7 @@ class Backlog:
             if self._closed:
                 return []
             if not self._sealed or self._open.records is not None:
-                self._seal(on_disk=self._open.records is None)
+                self._start_chunk(on_disk=self._open.records is None)
             if not self._sealed:
                 return []
             if self._sealed[0].records is None:
@@ -327,11 +329,11 @@ class Backlog:
 
     def _record_unrecorded(self) -> None:
         """Copies records into segments for which there was no room before."""
-        for chunk in self._chunks():
+        for chunk in self._all_chunks():
             unrecorded, chunk.unrecorded = chunk.unrecorded, []
             for entry in unrecorded:
                 with_bodies = record_bytes(entry) <= SEGMENT_BODY_BYTES
-                if not self._record(entry, with_bodies=with_bodies, reason="size"):
+                if not self._copy_to_segment(entry, with_bodies=with_bodies, reason="size"):
                     chunk.unrecorded.append(entry)
 
     def close(self) -> int:
@@ -341,7 +343,7 @@ class Backlog:
                 return 0
             self._record_unrecorded()
             self._closed = True
-            chunks = self._chunks()
+            chunks = self._all_chunks()
             for segment in [chunk.segment for chunk in chunks if chunk.segment is not None]:
                 if segment.empty:
                     segment.remove()
@@ -539,7 +541,7 @@ class Journal:
         if not backlog.behind:
             self._closing.wait(FLUSH_S)  # collect a batch: a commit costs more than its rows
         self._wake.clear()
-        rows = self._drain()
+        rows = self._write_next_chunks()
         self._idle_pending = self._idle_pending or rows > 0
         # Idle work under load delays requests; but it must run eventually if the load never
         # ends.
@@ -555,14 +557,14 @@ class Journal:
         # While the disk is full, retry even if no request arrives.
         return min(pause_s, FULL_AGAIN_S) if self._backlog.disk_full else pause_s
 
-    def _drain(self) -> int:
+    def _write_next_chunks(self) -> int:
         """Writes the next chunks, with retries until they are written; returns how many rows."""
         chunks = self._backlog.take_chunks()
         if not chunks:
             return 0
         records = [entry for chunk in chunks for entry in chunk.read()]
         rows = len(records)
-        while not self._commit(records):
+        while not self._write_batches(records):
             if self._closing.is_set():
                 return rows
             self._closing.wait(RETRY_S)
@@ -570,7 +572,7 @@ class Journal:
         self._backlog.release_chunks()
         return rows
 
-    def _commit(self, records: list[LogRecord]) -> bool:
+    def _write_batches(self, records: list[LogRecord]) -> bool:
         """Writes records and removes them from the list; returns whether all were written."""
         try:
             while records:
@@ -620,18 +622,18 @@ class Journal:
         for path in sorted(self._directory.glob(f"*{SUFFIX}")):
             if self._closing.is_set():
                 return
-            if not self._replay(path):
+            if not self._replay_segment(path):
                 self._search_at = time.monotonic() + RETRY_S
                 return
 
-    def _replay(self, path: Path) -> bool:
+    def _replay_segment(self, path: Path) -> bool:
         """Writes the records of one segment; returns whether it needs no further attempt."""
         try:
             with read_abandoned(path) as records:
                 if records is None:
                     return True
                 count = len(records)
-                if not self._commit(records):
+                if not self._write_batches(records):
                     return False
                 self.counters.replayed += count
                 with contextlib.suppress(FileNotFoundError):

@@ -70,9 +70,9 @@ class LogWriter:
     @property
     def idle_work(self) -> IdleWork | None:
         """What the journal's thread does while there is nothing to write."""
-        return None if self.store.index_pending is None else self._index
+        return None if self.store.index_pending is None else self._index_pending_rows
 
-    def _index(self, seconds: float) -> int:
+    def _index_pending_rows(self, seconds: float) -> int:
         assert self.store.index_pending is not None
         with self._monitor.activity("search_index"):
             return self.store.index_pending(seconds)

@@ -284,7 +284,7 @@ class Metrics:
             options["multiprocess_mode"] = "livesum"
         return row.kind(name, row.help, row.labels, **options)
 
-    def _child(self, name: str, *labels: str) -> Any:
+    def _metric_child(self, name: str, *labels: str) -> Any:
         key = (name, *labels)
         child = self._children.get(key)
         if child is None:
@@ -348,48 +348,50 @@ class Metrics:
         log_failures(failed_records)
         sums: defaultdict[tuple[str, ...], float] = defaultdict(float)
         for group, records in records_by_group.items():
-            self._observe(group, records)
-            _count(group, records, sums, names)
+            self._observe_times(group, records)
+            _count_requests(group, records, sums, names)
         with contextlib.suppress(IndexError):  # it is empty
             while True:
                 key, amount = self._events.popleft()
                 sums[key] += amount
         for key, amount in sums.items():
-            self._child(*key).inc(amount)
+            self._metric_child(*key).inc(amount)
 
-    def _observe(self, group: RequestGroup, records: list[LogRecord]) -> None:
+    def _observe_times(self, group: RequestGroup, records: list[LogRecord]) -> None:
         *target_labels, _, stream, _ = group
         # Requests of a batch have no times.
-        timed = [entry for entry in records if entry.duration_ms]
-        durations = [entry.duration_ms / 1000 for entry in timed]
-        first_token_times = [e.first_token_ms / 1000 for e in timed if e.first_token_ms is not None]
-        gaps = [e.chunk_gap_ms / 1000 for e in timed if e.chunk_gap_ms is not None]
-        overheads = [e.overhead_ms / 1000 for e in timed if e.overhead_ms is not None]
+        timed_records = [entry for entry in records if entry.duration_ms]
+        durations = [entry.duration_ms / 1000 for entry in timed_records]
+        first_token_times = [
+            e.first_token_ms / 1000 for e in timed_records if e.first_token_ms is not None
+        ]
+        gaps = [e.chunk_gap_ms / 1000 for e in timed_records if e.chunk_gap_ms is not None]
+        overheads = [e.overhead_ms / 1000 for e in timed_records if e.overhead_ms is not None]
         if durations:
             stream_label = "true" if stream else "false"
-            self._child(
+            self._metric_child(
                 "dragoman_request_duration_seconds", *target_labels, stream_label
             ).observe_all(durations)
         if first_token_times:
-            self._child("dragoman_time_to_first_token_seconds", *target_labels).observe_all(
+            self._metric_child("dragoman_time_to_first_token_seconds", *target_labels).observe_all(
                 first_token_times
             )
         if gaps:
-            self._child("dragoman_inter_chunk_seconds", *target_labels).observe_all(gaps)
+            self._metric_child("dragoman_inter_chunk_seconds", *target_labels).observe_all(gaps)
         if overheads:
-            self._child("dragoman_overhead_seconds", target_labels[0]).observe_all(overheads)
+            self._metric_child("dragoman_overhead_seconds", target_labels[0]).observe_all(overheads)
 
     def sample(self, process: ProcessValues) -> None:
         """Sets the gauges of this process. Thread-safe."""
         with self._sampling:
-            self._child("dragoman_in_flight_requests").set(self.requests_in_flight)
-            self._child("dragoman_in_flight_limit").set(process.max_requests)
-            self._child("dragoman_event_loop_lag_seconds").set(process.loop_lag_s)
-            self._child("dragoman_log_spool_rows").set(process.spool_rows)
-            self._child("dragoman_log_disk_rows").set(process.disk_rows)
-            self._child("dragoman_log_disk_bytes").set(process.disk_bytes)
-            self._child("dragoman_log_unrecorded_rows").set(process.unrecorded_rows)
-            self._child("dragoman_process_memory_bytes").set(memory_bytes())
+            self._metric_child("dragoman_in_flight_requests").set(self.requests_in_flight)
+            self._metric_child("dragoman_in_flight_limit").set(process.max_requests)
+            self._metric_child("dragoman_event_loop_lag_seconds").set(process.loop_lag_s)
+            self._metric_child("dragoman_log_spool_rows").set(process.spool_rows)
+            self._metric_child("dragoman_log_disk_rows").set(process.disk_rows)
+            self._metric_child("dragoman_log_disk_bytes").set(process.disk_bytes)
+            self._metric_child("dragoman_log_unrecorded_rows").set(process.unrecorded_rows)
+            self._metric_child("dragoman_process_memory_bytes").set(memory_bytes())
             self._count_to(process.bodies_dropped, "dragoman_log_dropped_total", "body")
             self._count_to(process.rows_dropped, "dragoman_log_dropped_total", "row")
             self._count_to(process.rows_refused, "dragoman_log_refused_total")
@@ -398,7 +400,7 @@ class Metrics:
     def _count_to(self, value: int, *key: str) -> None:
         """Advances a counter to a value that is counted elsewhere."""
         before = self._counted.get(key, 0)
-        self._child(*key).inc(max(0, value - before))
+        self._metric_child(*key).inc(max(0, value - before))
         self._counted[key] = value
 
     def exposition(self, node: NodeValues, process: ProcessValues) -> bytes:
@@ -442,17 +444,19 @@ class _NodeCollector(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Called by the registry."""
         node = self._node
-        yield self._family("dragoman_build_info", [((self._version,), 1)])
-        yield self._family("dragoman_config_version", [((), node.version)])
-        yield self._family("dragoman_database_up", [((), int(node.database_up))])
+        yield self._gauge_family("dragoman_build_info", [((self._version,), 1)])
+        yield self._gauge_family("dragoman_config_version", [((), node.version)])
+        yield self._gauge_family("dragoman_database_up", [((), int(node.database_up))])
         if node.redis_up is not None:
-            yield self._family("dragoman_redis_up", [((), int(node.redis_up))])
+            yield self._gauge_family("dragoman_redis_up", [((), int(node.redis_up))])
         states = (((label,), position) for label, position in sorted(node.targets.items()))
-        yield self._family("dragoman_deployment_state", states)
-        yield self._family("dragoman_budget_left_usd", node.budgets.items())
+        yield self._gauge_family("dragoman_deployment_state", states)
+        yield self._gauge_family("dragoman_budget_left_usd", node.budgets.items())
 
     @staticmethod
-    def _family(name: str, values: Iterable[tuple[tuple[str, ...], float]]) -> GaugeMetricFamily:
+    def _gauge_family(
+        name: str, values: Iterable[tuple[tuple[str, ...], float]]
+    ) -> GaugeMetricFamily:
         family = GaugeMetricFamily(name, METRICS[name].help, labels=METRICS[name].labels)
         for labels, value in values:
             family.add_metric(labels, value)
@@ -480,7 +484,7 @@ def _forget_dead_workers() -> None:
             continue
 
 
-def _count(
+def _count_requests(
     group: RequestGroup,
     records: list[LogRecord],
     sums: defaultdict[tuple[str, ...], float],

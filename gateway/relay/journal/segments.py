@@ -82,7 +82,7 @@ def make_storable(record: LogRecord) -> None:
     record.adaptations = [
         {str(key): storable_json(value) for key, value in row.items()} for row in record.adaptations
     ]
-    record.tags = [_text(tag) for tag in record.tags]
+    record.tags = [_storable_text(tag) for tag in record.tags]
 
 
 def drop_details(record: LogRecord) -> None:
@@ -97,7 +97,7 @@ def _clamp_fields(record: LogRecord | Attempt) -> None:
         value = getattr(record, name)
         match value:
             case str():
-                value = _text(value)
+                value = _storable_text(value)
             case bool():
                 pass
             case int():
@@ -118,27 +118,29 @@ def storable_json(value: Any, depth: int = 0) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return _text(value)
+        return _storable_text(value)
     if isinstance(value, int):
-        return value if -_INT64 <= value <= _INT64 else _digits(value)
+        return value if -_INT64 <= value <= _INT64 else _encode_large_number(value)
     if isinstance(value, float):
         return value if isfinite(value) else str(value)
     if depth >= MAX_DEPTH or not isinstance(value, dict | list | tuple):
         return f"[{type(value).__name__}]"
     if isinstance(value, dict):
-        return {_text(str(key)): storable_json(item, depth + 1) for key, item in value.items()}
+        return {
+            _storable_text(str(key)): storable_json(item, depth + 1) for key, item in value.items()
+        }
     return [storable_json(item, depth + 1) for item in value]
 
 
-def _digits(value: int) -> str:
+def _encode_large_number(integer: int) -> str:
     # Python refuses to write very long numbers in decimal.
-    return str(value) if value.bit_length() <= 4096 else "[a number with many digits]"
+    return str(integer) if integer.bit_length() <= 4096 else "[a number with many digits]"
 
 
-def _text(value: str) -> str:
-    if len(value) > MAX_TEXT:
-        value = value[:MAX_TEXT]
-    return value if value.isascii() else value.encode("utf-8", "replace").decode()
+def _storable_text(text: str) -> str:
+    if len(text) > MAX_TEXT:
+        text = text[:MAX_TEXT]
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 # --- one segment ------------------------------------------------------------------------
@@ -196,7 +198,7 @@ class Segment:
 
     def records(self) -> Iterator[LogRecord]:
         """The records that have been appended."""
-        return _records(self._map[: self._offset + len(_END)])
+        return _decode_records(self._map[: self._offset + len(_END)])
 
     def reset(self) -> None:
         """Discards all records, which are in the database."""
@@ -241,7 +243,7 @@ def read_abandoned(path: Path) -> Iterator[list[LogRecord] | None]:
             yield None
             return
         # A previous lock holder may have written the records and deleted the file.
-        yield list(_records(file.read())) if os.fstat(file.fileno()).st_nlink else None
+        yield list(_decode_records(file.read())) if os.fstat(file.fileno()).st_nlink else None
 
 
 def delete_unnamed(directory: Path) -> None:
@@ -252,7 +254,7 @@ def delete_unnamed(directory: Path) -> None:
                 path.unlink()
 
 
-def _records(data: bytes) -> Iterator[LogRecord]:
+def _decode_records(data: bytes) -> Iterator[LogRecord]:
     """The records in a file, up to the first torn one."""
     offset = 0
     while offset + _HEADER.size <= len(data):
@@ -303,9 +305,9 @@ class SegmentPool:
     def bytes(self) -> int:
         """Disk space of all segments, the reserve included."""
         with self._lock:
-            return self._bytes()
+            return self._allocated_bytes()
 
-    def _bytes(self) -> int:
+    def _allocated_bytes(self) -> int:
         return sum(segment.size for segment in self._used) + SIZE * len(self._spares)
 
     def acquire(self, length: int, *, preferred_size: int, bounded: bool) -> Segment | None:
@@ -340,7 +342,7 @@ class SegmentPool:
     def _check_bound(self, size: int, *, bounded: bool) -> None:
         """Raises OSError if the limit has no room next to a complete reserve."""
         missing = max(0, self._reserve - len(self._spares)) * SIZE
-        if bounded and self._bytes() + missing + size > self._limit:
+        if bounded and self._allocated_bytes() + missing + size > self._limit:
             raise OSError(errno.EDQUOT, "DRAGOMAN_JOURNAL_DISK_BYTES is reached")
 
     def _add_spare(self) -> None:
@@ -351,7 +353,7 @@ class SegmentPool:
 
     def _late_reserve(self) -> Segment | None:
         """A segment of a reserve that was not complete when the limit was reached."""
-        if not self._bound_reached or self._bytes() + SIZE > self._limit:
+        if not self._bound_reached or self._allocated_bytes() + SIZE > self._limit:
             return None
         try:
             segment = Segment(self._directory)
@@ -391,7 +393,7 @@ class SegmentPool:
         while not self._closed and len(self._spares) < self._reserve + self.full:
             try:
                 with self._lock:
-                    if bounded and self._bytes() + SIZE > self._limit:
+                    if bounded and self._allocated_bytes() + SIZE > self._limit:
                         raise OSError(errno.EDQUOT, "DRAGOMAN_JOURNAL_DISK_BYTES is reached")
                 segment = Segment(self._directory)
             except OSError as error:

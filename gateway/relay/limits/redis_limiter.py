@@ -211,7 +211,9 @@ class RedisLimiter(Limiter):
         request_counts = counts[: 2 * len(request.request_bounds)]
         refusal = None
         if number:
-            refusal = self._refusal(bounds[number - 1].rule, counts[-2], retry_after_ms / 1000)
+            refusal = self._limit_refusal(
+                bounds[number - 1].rule, counts[-2], retry_after_ms / 1000
+            )
         if 0 < number <= len(request.request_bounds):
             return _RedisReservation([], request_counts, refusal, None)
         # The limit of one provider does not prevent an attempt at the next.
@@ -229,7 +231,7 @@ class RedisLimiter(Limiter):
         self._log_soft_limits(request.request_bounds, request_counts, started)
         return _RedisReservation(reservations, request_counts, None, refusal, blob)
 
-    def _refusal(self, rule: Rule, used_units: int, retry_after_s: float) -> LimitRefusal:
+    def _limit_refusal(self, rule: Rule, used_units: int, retry_after_s: float) -> LimitRefusal:
         if rule.metric == "usd" and used_units >= rule.limit:
             return budget_refusal(rule, used_units, self.now())
         return LimitRefusal(rule, used_units, max(retry_after_s, 0.0))

@@ -179,11 +179,11 @@ class SharedCounters:
         offset = self._offsets.get(name)
         if offset is None and (index := self._find_index(name)) is not None:
             offset = index * COUNTER_SIZE
-            self._reserve(offset)
+            self._reserve_disk_space(offset)
             self._offsets[name] = offset
         return offset
 
-    def _reserve(self, offset: int) -> None:
+    def _reserve_disk_space(self, offset: int) -> None:
         """Reserves disk space for a counter; on a full disk, switches to the process's memory."""
         slot_file = self._files.get(self._slot_number)
         if slot_file is None or self.local_slot is not slot_file.ints:

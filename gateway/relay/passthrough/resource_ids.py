@@ -41,7 +41,7 @@ def encode_id(resource: ResourceId, pepper: bytes) -> str:
     """The gateway id of a resource."""
     prefix = match[0] if (match := _PREFIX.match(resource.id)) else "id-"
     data = msgspec.msgpack.encode(resource)
-    return f"{prefix}{ID_MARKER}{_base64url(data + _seal(data, pepper))}"
+    return f"{prefix}{ID_MARKER}{_encode_base64url(data + _compute_seal(data, pepper))}"
 
 
 def decode_id(gateway_id: str, pepper: bytes) -> ResourceId | None:
@@ -53,10 +53,10 @@ def decode_id(gateway_id: str, pepper: bytes) -> ResourceId | None:
         payload = base64.urlsafe_b64decode(match[2] + "=" * (-len(match[2]) % 4))
     except (binascii.Error, ValueError):
         return None
-    if _base64url(payload) != match[2]:  # the last letter may have unused bits
+    if _encode_base64url(payload) != match[2]:  # the last letter may have unused bits
         return None
     data, seal = payload[:-_SEAL_BYTES], payload[-_SEAL_BYTES:]
-    if not hmac.compare_digest(seal, _seal(data, pepper)):
+    if not hmac.compare_digest(seal, _compute_seal(data, pepper)):
         return None
     try:
         return msgspec.msgpack.decode(data, type=ResourceId)
@@ -64,7 +64,7 @@ def decode_id(gateway_id: str, pepper: bytes) -> ResourceId | None:
         return None
 
 
-def _base64url(data: bytes) -> str:
+def _encode_base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
 
@@ -78,5 +78,5 @@ def may_contain_id(body: bytes) -> bool:
     return False
 
 
-def _seal(data: bytes, pepper: bytes) -> bytes:
+def _compute_seal(data: bytes, pepper: bytes) -> bytes:
     return hashlib.blake2b(data, key=pepper, digest_size=_SEAL_BYTES, person=b"dgm-handle").digest()

@@ -37,25 +37,25 @@ class BatchResultGuard:
         start = bytes(self._pending[:64]).lstrip()
         if self._number == 0 and start and not start.startswith(b"{"):
             self._is_other_file = True
-            return self._take()
+            return self._take_pending()
         if b"\n" not in data:
             if len(self._pending) > MAX_LINE_BYTES:
                 message = f"line {self._number + 1} of the file is too long to be checked"
                 raise GatewayError(Error(kind="content_policy", message=message))
             return b""
-        *lines, incomplete_line = self._take().split(b"\n")
+        *lines, incomplete_line = self._take_pending().split(b"\n")
         self._pending = bytearray(incomplete_line)
-        return b"".join([await self._checked(line) + b"\n" for line in lines])
+        return b"".join([await self._check_line(line) + b"\n" for line in lines])
 
     async def close(self) -> bytes:
         """The last line, if it does not end with a newline. Raises GatewayError."""
-        return await self._checked(self._take()) if self._pending else b""
+        return await self._check_line(self._take_pending()) if self._pending else b""
 
-    def _take(self) -> bytes:
+    def _take_pending(self) -> bytes:
         data, self._pending = bytes(self._pending), bytearray()
         return data
 
-    async def _checked(self, line: bytes) -> bytes:
+    async def _check_line(self, line: bytes) -> bytes:
         self._number += 1
         try:
             result = msgspec.json.decode(line)

@@ -122,7 +122,7 @@ class _ParallelCalls:
                 if events is None:
                     running -= 1
                     continue
-                content = self._read(number, events)
+                content = self._content_events(number, events)
                 if number > 0:
                     if interleaved and content:
                         pending_events.append(AlternativeEvents(number, content))
@@ -133,7 +133,7 @@ class _ParallelCalls:
                     for batch in pending_events:
                         yield batch
                     pending_events = []
-            yield self._end(interleaved=interleaved)
+            yield self._final_events(interleaved=interleaved)
         finally:
             for task in tasks:
                 task.cancel()
@@ -154,7 +154,7 @@ class _ParallelCalls:
                     )
                 ) as batches:
                     async for events in batches:
-                        self._count(number, events)
+                        self._add_usage(number, events)
                         await self.queue.put((number, events))
                 finish_record(self.call, record, self.usages[number])
         except asyncio.CancelledError:
@@ -164,7 +164,7 @@ class _ParallelCalls:
             return
         await self.queue.put((number, None))
 
-    def _count(self, number: int, events: list[Event]) -> None:
+    def _add_usage(self, number: int, events: list[Event]) -> None:
         """Adds the tokens of a call to its usage."""
         for event in events:
             if isinstance(event, UsageUpdate):
@@ -172,7 +172,7 @@ class _ParallelCalls:
             elif isinstance(event, Start):
                 self.usages[number] = event.usage
 
-    def _read(self, number: int, events: list[Event]) -> list[Event]:
+    def _content_events(self, number: int, events: list[Event]) -> list[Event]:
         """The events without usage, which is that of all calls together. Raises GatewayError."""
         content: list[Event] = []
         for event in events:
@@ -186,7 +186,7 @@ class _ParallelCalls:
                 content.append(event)
         return content
 
-    def _end(self, *, interleaved: bool) -> list[Event]:
+    def _final_events(self, *, interleaved: bool) -> list[Event]:
         responses = [builder.close() for builder in self.builders]
         alternatives: list[Response] = []
         for number, response in enumerate(responses):

@@ -110,7 +110,7 @@ class _FanOut:
         self, index: int, fields: dict[str, msgspec.Raw], received: bytearray
     ) -> None:
         part_call = self._part_call(index, fields)
-        client = Client(self._sender(index, received))
+        client = Client(self._make_send(index, received))
         try:
             await run(self.runtime, part_call, client, self.deadlines)
         except GatewayError as failure:
@@ -162,7 +162,7 @@ class _FanOut:
         ]
         return [*id_headers(self.call), *other_headers]
 
-    def _sender(self, index: int, received: bytearray) -> Callable[[dict[str, Any]], Any]:
+    def _make_send(self, index: int, received: bytearray) -> Callable[[dict[str, Any]], Any]:
         async def send(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 if self.call.exchange.stream and not self.client.started:

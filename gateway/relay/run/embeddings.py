@@ -118,7 +118,7 @@ async def reply(
     data = await answer.read_all()
     call.end_upstream_wait()
     call.recorder.record_upstream(data)
-    body, headers = _content(call, target, data), []
+    body, headers = _response_body(call, target, data), []
     if call.attempt.passthrough:
         if runtime.model_echo and call.attempt.tap.model != call.exchange.model:
             body = replace_model(body, call.attempt.tap.model, call.exchange.model)
@@ -136,7 +136,7 @@ async def send(
     await client.reply(200, client.headers, body)
 
 
-def _content(call: Call, target: Target, data: bytes) -> bytes:
+def _response_body(call: Call, target: Target, data: bytes) -> bytes:
     """The response for the client: passed through, or in the client's dialect."""
     adapter = embed_adapter(target.model.provider)
     if call.attempt.passthrough:

@@ -67,7 +67,7 @@ class StreamGuard:
         self._enforced = [g for g in guard.after if g.action != "log"]
         self._logged = [g for g in guard.after if g.action == "log"]
         self.enforces = bool(self._enforced)
-        self._detectors = _detectors(self._enforced)
+        self._detectors = _pattern_detectors(self._enforced)
         self._holds_blocks = any(_needs_whole_block(g) for g in self._enforced)
         only_patterns = all(g.kind == "patterns" for g in self._enforced)
         self._step = HOLD_CHARS + STEP_CHARS if only_patterns else HOLD_CHARS + WINDOW_CHARS
@@ -129,7 +129,7 @@ class StreamGuard:
         size = len(text) if final else await asyncio.to_thread(self._safe_size, text)
         if not size:
             return []
-        checked_text = await self._check(text[:size])
+        checked_text = await self._check_buffered_text(text[:size])
         self._buffer = text[size:]
         self._context = (self._context + text[:size])[-CONTEXT_CHARS:]
         events = self._take_waiting()
@@ -154,7 +154,7 @@ class StreamGuard:
                 size = match.start - len(before)
         return size
 
-    async def _check(self, text: str) -> str:
+    async def _check_buffered_text(self, text: str) -> str:
         if self._kind != "tool_call":
             return (await self._check_texts([text]))[0]
         texts: list[str] = []
@@ -259,7 +259,7 @@ def _join_pieces(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return joined_parts
 
 
-def _detectors(guardrails: list[Guardrail]) -> list[tuple[str, Detector]]:
+def _pattern_detectors(guardrails: list[Guardrail]) -> list[tuple[str, Detector]]:
     detectors: list[tuple[str, Detector]] = []
     for guardrail in guardrails:
         if isinstance(guardrail.settings, PatternSettings):

@@ -130,7 +130,9 @@ async def guard_response(runtime: Runtime, call: Call, body: bytes) -> bytes:
         if rewritten is None and checked_texts is not texts:
             rewritten = await offload.run(size, replace_texts, document, checked_texts)
     except (RecursionError, msgspec.MsgspecError):
-        raise GatewayError(_unavailable("response", "", "the response cannot be parsed")) from None
+        raise GatewayError(
+            _unavailable_error("response", "", "the response cannot be parsed")
+        ) from None
     return body if rewritten is None else msgspec.json.encode(rewritten)
 
 
@@ -179,19 +181,21 @@ async def check_texts(
                 and guardrail.kind == "portkey"
             ):
                 current_document = replace_texts(current_document, texts)
-            verdict = await _check(
+            verdict = await _run_guardrail(
                 runtime, call, guardrail, stage, texts, current_document, context
             )
         except CheckFailed as failure:
             result.outcome, result.error = "error", str(failure)
             _add_result(guard, result, started_s)
             if guardrail.on_error == "block" and guardrail.action != "log":
-                raise GatewayError(_unavailable(stage, guardrail.name, str(failure))) from None
+                raise GatewayError(
+                    _unavailable_error(stage, guardrail.name, str(failure))
+                ) from None
             continue
         result.found = verdict.found
         if call.recorder.enabled:
             result.reason = verdict.reason
-        result.outcome = _outcome(guardrail, verdict)
+        result.outcome = _verdict_outcome(guardrail, verdict)
         _add_result(guard, result, started_s)
         if result.outcome == "blocked":
             raise GatewayError(_blocked_error(stage, guardrail.name))
@@ -209,7 +213,7 @@ async def check_texts(
     return texts, rewritten
 
 
-def _outcome(guardrail: Guardrail, verdict: GuardrailVerdict) -> str:
+def _verdict_outcome(guardrail: Guardrail, verdict: GuardrailVerdict) -> str:
     if not verdict.found:
         return "passed"
     if guardrail.action == "log":
@@ -247,7 +251,7 @@ def _blocked_error(stage: Stage, name: str) -> Error:
     return Error(kind="content_policy", message=message, code=BLOCKED_CODE)
 
 
-def _unavailable(stage: Stage, name: str, reason: str) -> Error:
+def _unavailable_error(stage: Stage, name: str, reason: str) -> Error:
     message = (
         f"the {stage} was rejected, because the guardrail `{name}` could not check it: {reason}"
     )
@@ -259,7 +263,7 @@ def _unavailable(stage: Stage, name: str, reason: str) -> Error:
 # --- one check --------------------------------------------------------------------------
 
 
-async def _check(
+async def _run_guardrail(
     runtime: Runtime,
     call: Call,
     guardrail: Guardrail,
@@ -274,7 +278,7 @@ async def _check(
     settings, mask = guardrail.settings, guardrail.action == "mask"
     if isinstance(settings, PatternSettings):
         return await asyncio.to_thread(check_patterns, settings, texts, context, mask=mask)
-    caller = _caller(call)
+    caller = _caller_of(call)
     try:
         if isinstance(settings, PresidioSettings) and not settings.url:
             await runtime.presidio.start()  # its first start takes longer than a check may
@@ -283,20 +287,20 @@ async def _check(
                 case ModerationSettings():
                     shown_texts = [context + texts[0], *texts[1:]]
                     request = services.moderation_request(settings, shown_texts)
-                    reply = await _moderate(runtime, call, guardrail, settings, request)
+                    reply = await _request_moderation(runtime, call, guardrail, settings, request)
                     return services.moderation_verdict(settings, reply)
                 case PresidioSettings():
                     shown_texts = texts if mask else [context + texts[0], *texts[1:]]
-                    reply = await _analyze(runtime, guardrail, settings, shown_texts)
+                    reply = await _analyze_with_presidio(runtime, guardrail, settings, shown_texts)
                     return services.presidio_verdict(settings, shown_texts, reply, mask=mask)
                 case LiteLLMSettings():
                     request = services.litellm_request(settings, texts, stage, caller)
                     url = services.litellm_url(settings.url)
-                    reply = await _post(runtime, guardrail, url, request)
+                    reply = await _post_to_service(runtime, guardrail, url, request)
                     return services.litellm_verdict(texts, reply)
                 case PortkeySettings():
                     request = services.portkey_request(settings, texts, stage, caller, document)
-                    reply = await _post(runtime, guardrail, settings.url, request)
+                    reply = await _post_to_service(runtime, guardrail, settings.url, request)
                     return services.portkey_verdict(stage, reply)
     except TimeoutError:
         raise CheckFailed(f"no response within {guardrail.timeout_s:g} s") from None
@@ -335,7 +339,7 @@ def check_patterns(
     )
 
 
-def _caller(call: Call) -> Caller:
+def _caller_of(call: Call) -> Caller:
     exchange = call.exchange
     key = exchange.key
     return Caller(
@@ -350,7 +354,7 @@ def _caller(call: Call) -> Caller:
     )
 
 
-async def _moderate(
+async def _request_moderation(
     runtime: Runtime,
     call: Call,
     guardrail: Guardrail,
@@ -362,16 +366,20 @@ async def _moderate(
         raise CheckFailed(f"there is no provider `{settings.provider}`")
     url = runtime.request_templates.url(provider, "/moderations")
     headers = runtime.request_templates.headers(provider, {})
-    return await _send(runtime, url, headers, request, guardrail.timeout_s, provider.network)
+    return await _request_json(
+        runtime, url, headers, request, guardrail.timeout_s, provider.network
+    )
 
 
-async def _analyze(
+async def _analyze_with_presidio(
     runtime: Runtime, guardrail: Guardrail, settings: PresidioSettings, texts: list[str]
 ) -> Any:
     """Presidio's entities in the texts. Raises CheckFailed, PresidioError."""
     if settings.url:
         request = services.presidio_request(settings, texts)
-        return await _post(runtime, guardrail, f"{settings.url.rstrip('/')}/analyze", request)
+        return await _post_to_service(
+            runtime, guardrail, f"{settings.url.rstrip('/')}/analyze", request
+        )
     return await runtime.presidio.analyze(
         services.presidio_text(texts),
         language=settings.language,
@@ -382,7 +390,7 @@ async def _analyze(
     )
 
 
-async def _post(
+async def _post_to_service(
     runtime: Runtime, guardrail: Guardrail, url_text: str, request: dict[str, Any]
 ) -> Any:
     url = httpx.URL(url_text)
@@ -400,10 +408,12 @@ async def _post(
             (b"x-api-key", secret) if is_litellm else (b"authorization", b"Bearer " + secret)
         )
         headers.append((name, value))
-    return await _send(runtime, url, httpx.Headers(headers), request, guardrail.timeout_s, None)
+    return await _request_json(
+        runtime, url, httpx.Headers(headers), request, guardrail.timeout_s, None
+    )
 
 
-async def _send(
+async def _request_json(
     runtime: Runtime,
     url: httpx.URL,
     headers: httpx.Headers,
@@ -418,10 +428,10 @@ async def _send(
         )
     except GatewayError as failure:
         raise CheckFailed(failure.error.message) from None
-    complete = False
+    is_complete = False
     try:
         data = await answer.read_all(MAX_REPLY_BYTES)
-        complete = True
+        is_complete = True
         if not 200 <= answer.status < 300:
             raise CheckFailed(f"HTTP {answer.status}")
         return msgspec.json.decode(data)
@@ -430,7 +440,7 @@ async def _send(
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise CheckFailed("its response is not valid JSON") from None
     finally:
-        await answer.close(sound=complete)
+        await answer.close(sound=is_complete)
 
 
 # --- a trial ----------------------------------------------------------------------------

@@ -89,11 +89,11 @@ class Checks:
             if self._slots.locked():
                 return
             if runtime.breaker.claim(f"{LABEL}:{label}", due_check.every_s):
-                task = asyncio.get_running_loop().create_task(self._check(due_check))
+                task = asyncio.get_running_loop().create_task(self._check_target(due_check))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
-    async def _check(self, due_check: DueCheck) -> None:
+    async def _check_target(self, due_check: DueCheck) -> None:
         async with self._slots:
             await check(self._runtime, due_check.route, due_check.target)
 

@@ -53,7 +53,7 @@ def internal_call(
 async def run_internal_call(runtime: Runtime, call: Call) -> None:
     """Runs the call. Never raises for a failure of an upstream; the log record has it."""
     call.exchange.freeze()
-    client = Client(_discard)
+    client = Client(_discard_message)
     deadlines = Deadlines(runtime.deadline_ticker)
 
     async def fail(failure: GatewayError) -> None:
@@ -64,6 +64,6 @@ async def run_internal_call(runtime: Runtime, call: Call) -> None:
     await serve_call(runtime, call, client, deadlines, work, fail)
 
 
-async def _discard(message: dict[str, Any]) -> None:
+async def _discard_message(message: dict[str, Any]) -> None:
     # Yields to other tasks: nothing else here waits for a socket.
     await asyncio.sleep(0)

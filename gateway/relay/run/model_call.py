@@ -62,7 +62,7 @@ async def call_events(
     connect_s: float,
 ) -> AsyncGenerator[list[Event]]:
     """The events of one upstream call, up to `End`. Raises GatewayError for every failure."""
-    answer = await _send(runtime, call, target, prepared_request, connect_s)
+    answer = await _send_request(runtime, call, target, prepared_request, connect_s)
     is_reusable = False
     try:
         record = call.attempts[-1]
@@ -80,7 +80,7 @@ async def call_events(
         await answer.close(sound=is_reusable)
 
 
-async def _send(
+async def _send_request(
     runtime: Runtime,
     call: Call,
     target: Target,

@@ -241,26 +241,28 @@ class _PassthroughStream:
         self.results = await batches.result_reader(self.runtime, call, provider)
         call.attempts[-1].first_byte_ms = call.exchange.elapsed_ms()
         deadlines.set_timeout((self.target.timeouts or provider.timeouts).idle_s, "idle")
-        await client.head(200, self._headers())
+        await client.head(200, self._response_headers())
         while data:
             self._observe(data)
             deadlines.pause(reset=True)
-            out = self._redact(data)
+            out = self._redact_credential(data)
             if self.guard is not None:
                 out = await self.guard.feed(out)
             if out:
                 await client.write(out)
             deadlines.resume()
             data = await self.answer.read()
-        if (read := self.results) is not None:
-            await batches.settle_batch(self.runtime, call, provider, read.batch, read.close())
+        if (result_reader := self.results) is not None:
+            await batches.settle_batch(
+                self.runtime, call, provider, result_reader.batch, result_reader.close()
+            )
         if self.guard is not None:
             self.tail = await self.guard.close()
-        self._record()
+        self._record_summary()
         settle(self.runtime, call, client)
         await client.end(self.tail)
 
-    def _redact(self, data: bytes) -> bytes:
+    def _redact_credential(self, data: bytes) -> bytes:
         """Text without the provider's credential; a possible prefix of one is held back."""
         if self.redactor is None:
             return data
@@ -287,13 +289,13 @@ class _PassthroughStream:
                 usage = parse_passthrough_usage(self.operation.family, frame.data)
                 self.state.usage = usage or self.state.usage
 
-    def _record(self) -> None:
+    def _record_summary(self) -> None:
         self.call.attempts[-1].received_bytes = self.size
         if not self.is_text or self.is_event_stream:
             summary = {"content_type": self.answer.kind, "bytes": self.size}
             self.call.recorder.record_upstream(msgspec.json.encode(summary))
 
-    def _headers(self) -> list[Header]:
+    def _response_headers(self) -> list[Header]:
         content_type = self.answer.kind or "application/octet-stream"
         if any(active_type in content_type.lower() for active_type in _ACTIVE_CONTENT_TYPES):
             content_type = "application/octet-stream"
@@ -311,7 +313,7 @@ class _PassthroughStream:
         """Sends an error event; a response of bytes ends without its end, which clients detect."""
         call = self.call
         call.error, call.outcome = error, "cut"
-        self._record()
+        self._record_summary()
         settle(self.runtime, call, self.client)
         if self.is_event_stream:
             error_body = call.exchange.dialect.client.render_error(

@@ -120,7 +120,7 @@ async def run(runtime: Runtime, call: Call, client: Client, deadlines: Deadlines
             _record_skipped(call, retry_plan.bypassed_candidates)
             retry_plan.bypassed_candidates.clear()
         if retry_plan.pause_due:
-            await _pause(call, retry_plan, route, deadlines)
+            await _wait_before_round(call, retry_plan, route, deadlines)
         admission = await runtime.limiter.admit(call, route, candidate.target)
         if admission is CACHED:
             return "cached"
@@ -242,7 +242,9 @@ def prefer_provider(decision: Decision, provider: str) -> Decision:
     return msgspec.structs.replace(decision, candidates=(*preferred_candidates, *other_candidates))
 
 
-async def _pause(call: Call, retry_plan: RetryPlan, route: Route, deadlines: Deadlines) -> None:
+async def _wait_before_round(
+    call: Call, retry_plan: RetryPlan, route: Route, deadlines: Deadlines
+) -> None:
     """Waits before a further round; the deadlines of the last attempt no longer apply."""
     if deadlines.reason is None:
         deadlines.clear()
@@ -442,7 +444,7 @@ async def _call_target(
             runtime, call, client, deadlines, candidate.route, target, timeouts, requests
         )
         return
-    request = await offload.run(size, _prepare, runtime, call, candidate.route, target)
+    request = await offload.run(size, _prepare_request, runtime, call, candidate.route, target)
     method = "POST"
     content: Content = request.content
     headers = runtime.request_templates.headers(provider, request.headers)
@@ -485,7 +487,7 @@ async def _call_target(
         await answer.close(sound=is_reusable)
 
 
-def _prepare(runtime: Runtime, call: Call, route: Route, target: Target) -> PreparedRequest:
+def _prepare_request(runtime: Runtime, call: Call, route: Route, target: Target) -> PreparedRequest:
     """The upstream request; records on the call how it is sent."""
     exchange = call.exchange
     prepared_request = _PREPARE_BY_VERB.get(exchange.verb, prepare)(call, route, target)

@@ -105,7 +105,7 @@ async def run_playground_call(
     closes the upstream's connection immediately.
     """
     call_listener: CallListener = listener or _NullListener()
-    call = _call(runtime, dialect, dict(headers or {}), session)
+    call = _create_call(runtime, dialect, dict(headers or {}), session)
     exchange = call.exchange
     exchange.endpoint, exchange.verb = endpoint, verb
     if exchange.dialect.model_in_path:
@@ -114,7 +114,7 @@ async def run_playground_call(
     exchange.body = body
     exchange.new_tap = lambda: _Tap(call_listener)
     exchange.on_attempt = call_listener.on_attempt
-    client = Client(_sender(call_listener))
+    client = Client(_make_send(call_listener))
     try:
         await _serve(runtime, call, client, key_id)
     finally:
@@ -124,7 +124,7 @@ async def run_playground_call(
     return call.entry
 
 
-def _call(runtime: Runtime, dialect: str, headers: dict[str, str], session: str) -> Call:
+def _create_call(runtime: Runtime, dialect: str, headers: dict[str, str], session: str) -> Call:
     client_dialect = DIALECTS[dialect]
     if session:
         headers["x-session-id"] = session
@@ -142,7 +142,7 @@ def _call(runtime: Runtime, dialect: str, headers: dict[str, str], session: str)
     return Call(exchange)
 
 
-def _sender(listener: CallListener) -> Any:
+def _make_send(listener: CallListener) -> Any:
     async def send(message: dict[str, Any]) -> None:
         if data := message.get("body"):
             listener.on_bytes(data)

@@ -108,7 +108,7 @@ async def serve_session(
     call.attempts[-1].dialect = exchange.dialect.name
     deadlines.set_timeout(timeouts.first_byte_s, "first_byte")
     call.attempt.upstream_sent_at = time.perf_counter()
-    upstream = await _connect(runtime, call, target, timeouts)
+    upstream = await _connect_upstream(runtime, call, target, timeouts)
     session = _Session(runtime, call, client, socket, upstream, timeouts)
     try:
         call.end_upstream_wait()
@@ -125,7 +125,7 @@ async def serve_session(
         await close_quietly(upstream, session.end.code, session.end.reason)
 
 
-async def _connect(
+async def _connect_upstream(
     runtime: Runtime, call: Call, target: Target, timeouts: Timeouts
 ) -> UpstreamWebSocket:
     exchange, provider = call.exchange, target.model.provider
@@ -368,13 +368,13 @@ class _Session:
             return _SessionEnd("gateway", _INTERNAL_ERROR, error=stop_error(self._response_wait))
         config = self.runtime.config
         if now - self._opened_at > config.realtime_session_s:
-            duration = _duration(config.realtime_session_s)
+            duration = _format_duration(config.realtime_session_s)
             message = f"this session has been open for {duration}, the limit"
             return _SessionEnd(
                 "gateway", _NORMAL, error=Error(kind="invalid_request", message=message)
             )
         if now - self._last_message_at > config.realtime_idle_s:
-            message = f"no message for {_duration(config.realtime_idle_s)}"
+            message = f"no message for {_format_duration(config.realtime_idle_s)}"
             return _SessionEnd(
                 "gateway", _NORMAL, error=Error(kind="invalid_request", message=message)
             )
@@ -397,7 +397,7 @@ def _find_refusal(runtime: Runtime, call: Call, usage: SessionUsage) -> _Session
     return None if spent_budget is None else _SessionEnd("gateway", _REFUSED, error=spent_budget)
 
 
-def _duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     """A duration for a message, in minutes if it is a number of them."""
     minutes, remainder = divmod(seconds, 60)
     if minutes and not remainder:

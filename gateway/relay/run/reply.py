@@ -293,7 +293,7 @@ def answer_headers(call: Call, label: str) -> list[Header]:
     """The gateway's own headers: ids, the target that responded, and adaptations."""
     headers = [
         *id_headers(call),
-        (b"x-dragoman-target", _ascii(label[:MAX_TARGET_CHARS])),
+        (b"x-dragoman-target", _encode_header_value(label[:MAX_TARGET_CHARS])),
         *call.limit_headers,
     ]
     if call.cache_lookup is not None:
@@ -306,11 +306,11 @@ def answer_headers(call: Call, label: str) -> list[Header]:
         fields = [row["field"] for row in call.attempt.adaptations if row["action"] == action]
         if fields:
             unique = ", ".join(dict.fromkeys(fields))
-            headers.append((b"x-dragoman-" + action.encode(), _ascii(unique)[:2048]))
+            headers.append((b"x-dragoman-" + action.encode(), _encode_header_value(unique)[:2048]))
     return headers
 
 
-def _ascii(text: str) -> bytes:
+def _encode_header_value(text: str) -> bytes:
     """A header value: printable ASCII only, so that nothing can end the header early."""
     if text.isascii() and text.isprintable():
         return text.encode("ascii")
@@ -330,7 +330,7 @@ def passed_headers_of(
         return []
     prefixes = _INFORMATIVE_HEADERS if call.limit_headers else _PASSED_HEADERS
     return [
-        (name.encode("latin-1"), _ascii(value))
+        (name.encode("latin-1"), _encode_header_value(value))
         for name, value in answer.headers.items()
         if name.startswith(prefixes) and len(name) + len(value) <= MAX_PASSED_CHARS
     ]

@@ -181,7 +181,7 @@ class _CachedCall:
             self.key = remembered_key
             return True
         same_dialect = policy.dialects == "own" and not policy.deterministic
-        request = self._request() if not same_dialect else None
+        request = self._canonical_request() if not same_dialect else None
         if request is not None and not self._is_cacheable(request):
             return False
         if request is None and policy.deterministic and call.exchange.verb == "generate":
@@ -190,7 +190,7 @@ class _CachedCall:
         self.store.memory.remember_body_key(self.body_key, self.key)
         return True
 
-    def _request(self) -> Request | None:
+    def _canonical_request(self) -> Request | None:
         if not self.parsed:
             self.parsed = True
             self.request = cache_key.canonical_request(self.call.exchange)
@@ -287,7 +287,7 @@ class _CachedCall:
 
     async def _serve_similar(self) -> bool:
         """Serves the cached response of a similar prompt."""
-        request = self._request()
+        request = self._canonical_request()
         if request is None or not cache_key.is_portable(self.key):
             return False
         context_and_text = cache_key.context_key(self.key_scope, request)
@@ -324,17 +324,17 @@ class _CachedCall:
         """Collects the last chunk, then stores: the client may disconnect right after it."""
         self.collect_chunk(status, data)
         if self._parts is not None:
-            self._store(b"".join(self._parts))
+            self._store_response(b"".join(self._parts))
 
-    def _store(self, body: bytes) -> None:
+    def _store_response(self, body: bytes) -> None:
         """Stores what was sent to the client, if it is cacheable."""
         call, cache_control = self.call, self.lookup.cache_control
         if not cache_control.store or self.lookup.cached is not None:
             return
-        cached = _cached_response(call, body, cache_control.ttl_s or self.policy.ttl_s)
-        if cached is None or not (self.key or self._set_key()):
+        cached_response = _cached_response(call, body, cache_control.ttl_s or self.policy.ttl_s)
+        if cached_response is None or not (self.key or self._set_key()):
             return
-        self.store.put(self.key, self.route.id, cached, _storage_masks(call))
+        self.store.put(self.key, self.route.id, cached_response, _storage_masks(call))
         if self.context is not None:
             self.store.semantic_index.add(*self.context, self.key)
 
@@ -416,7 +416,7 @@ def render_for_client(call: Call, cached: CachedResponse) -> bytes | None:
             # A stream has no usage if its client did not request it.
             response = msgspec.structs.replace(response, usage=_cached_usage(cached))
         call.attempt.passthrough = False
-        return _render(call, response)
+        return _render_response(call, response)
     except (GatewayError, ValueError):
         return None
 
@@ -453,7 +453,7 @@ def _parse_cached(cached: CachedResponse) -> Response | None:
     return fold_events([*events, *parser.close()])
 
 
-def _render(call: Call, response: Response) -> bytes:
+def _render_response(call: Call, response: Response) -> bytes:
     exchange = call.exchange
     context = response_context(call)
     client_format = exchange.dialect.client

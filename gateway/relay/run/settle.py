@@ -104,12 +104,16 @@ def settle(runtime: Runtime, call: Call, client: Client) -> None:
     if names_end_user and not exchange.shadow_of:
         entry.end_user = end_user_of(exchange)
     if call.reservations:
-        used = 0 if cache_lookup is not None and cache_lookup.cached is not None else _tokens(entry)
+        used = (
+            0
+            if cache_lookup is not None and cache_lookup.cached is not None
+            else _total_tokens(entry)
+        )
         runtime.limiter.settle(call, used, units(entry.charged_usd), call.hedge_loss)
     if call.attempts and call.attempts[-1].ended_ms is None:
         call.attempts[-1].ended_ms = entry.duration_ms
     if call.recorder.masks:
-        _mask(entry, call.recorder.masks)
+        _mask_errors(entry, call.recorder.masks)
     entry.bodies = call.recorder.bodies(
         dict(headers),
         client.headers,
@@ -138,7 +142,7 @@ def settle(runtime: Runtime, call: Call, client: Client) -> None:
         runtime.telemetry.export(entry, sampled=trace is not None)
 
 
-def _tokens(entry: LogRecord) -> int:
+def _total_tokens(entry: LogRecord) -> int:
     """All tokens of prompt and response, as far as known."""
     return max(entry.prompt_tokens or 0, 0) + max(entry.output_tokens or 0, 0)
 
@@ -196,7 +200,7 @@ def _log_record(call: Call, client: Client, now: float) -> LogRecord:
     return entry
 
 
-def _mask(entry: LogRecord, masks: tuple[Mask, ...]) -> None:
+def _mask_errors(entry: LogRecord, masks: tuple[Mask, ...]) -> None:
     """Masks error messages like bodies: they may repeat what the client sent."""
     entry.error = mask_text(entry.error, masks)
     for attempt in entry.attempts:

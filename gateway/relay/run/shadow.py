@@ -44,7 +44,7 @@ class Shadows:
         if random.random() >= route.shadow_share:  # noqa: S311
             return
         if len(self.tasks) >= MAX_SHADOWS:
-            self._drop()
+            self._note_dropped_request()
             return
         shadow_route = exchange.snapshot.route(route.shadow)
         if shadow_route is None:
@@ -54,7 +54,7 @@ class Shadows:
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    def _drop(self) -> None:
+    def _note_dropped_request(self) -> None:
         self.dropped += 1
         now = time.monotonic()
         if now >= self._warned:

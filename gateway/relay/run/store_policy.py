@@ -91,8 +91,8 @@ async def load_state(runtime: Runtime, call: Call) -> None:
 def _apply_store_policy(call: Call, policy: StorePolicy) -> None:
     """Determines whether the response will be stored."""
     exchange = call.exchange
-    policy.background = _field(call, "background", bool) is True
-    policy.store = policy.store and _field(call, "store", bool) is not False
+    policy.background = _decode_field(call, "background", bool) is True
+    policy.store = policy.store and _decode_field(call, "store", bool) is not False
     if policy.store and not call.recorder.enabled:
         exchange.echoed_fields["store"] = False
         exchange.gateway_adaptations.append(
@@ -102,7 +102,7 @@ def _apply_store_policy(call: Call, policy: StorePolicy) -> None:
 
 async def _load_referenced(runtime: Runtime, call: Call, policy: StorePolicy) -> None:
     exchange = call.exchange
-    previous = _field(call, "previous_response_id", str)
+    previous = _decode_field(call, "previous_response_id", str)
     if previous:
         if bytes(exchange.fields.get("conversation", b"null")) != b"null":
             message = "set either previous_response_id or conversation, not both"
@@ -112,7 +112,7 @@ async def _load_referenced(runtime: Runtime, call: Call, policy: StorePolicy) ->
         await _load_item_references(runtime, call, policy)
 
 
-def _field(call: Call, name: str, kind: type) -> Any:
+def _decode_field(call: Call, name: str, kind: type) -> Any:
     raw = call.exchange.fields.get(name)
     return None if raw is None else msgspec.json.decode(raw, type=kind | None)
 

@@ -131,7 +131,7 @@ class _Stream:
     async def run(self, answer: Answer) -> None:
         """Relays the whole stream. Raises GatewayError only before the first frame."""
         try:
-            await relay_to_end(self._relay(answer), self._break, self.client, self.deadlines)
+            await relay_to_end(self._relay(answer), self._send_error, self.client, self.deadlines)
         finally:
             if self.pinger is not None:
                 self.pinger.cancel()
@@ -149,18 +149,18 @@ class _Stream:
             for frame in decode_frames(self.decoder, data):
                 events += self.parser.feed(frame)
             if events:
-                self._read(events)
+                self._feed_tap(events)
                 if tap.error is not None:
-                    events, data = self._redact(events), self._without_secrets(data)
+                    events, data = self._redact_error(events), self._without_secrets(data)
                 if self.guard is not None:
                     events = await self._check_guardrails(self.guard, events)
-            chunk = self._sendable_bytes(data) if self.passed else self._render(events)
+            chunk = self._sendable_bytes(data) if self.passed else self._render_events(events)
             if not self.client.started:
                 chunk = self.pending + chunk
                 if not events:
                     self.pending = chunk
                     continue
-                await self._begin(tap.error)
+                await self._begin_response(tap.error)
             if tap.finished:
                 await self._finish(chunk)
                 await self._drain_upstream(answer)
@@ -173,13 +173,13 @@ class _Stream:
                 deadlines.resume()
             elif events:
                 deadlines.reset()
-        await self._close(call)
+        await self._handle_upstream_end(call)
 
     async def run_events(self, batches: AsyncIterator[list[Event] | AlternativeEvents]) -> None:
         """Relays events up to the end. Raises GatewayError only before the first of them."""
         try:
             await relay_to_end(
-                self._relay_events(batches), self._break, self.client, self.deadlines
+                self._relay_events(batches), self._send_error, self.client, self.deadlines
             )
         finally:
             if self.pinger is not None:
@@ -192,13 +192,13 @@ class _Stream:
             if isinstance(batch, AlternativeEvents):
                 chunk = self._render_alternative(choices, batch)
             else:
-                self._read(batch)
+                self._feed_tap(batch)
                 events = batch
                 if self.guard is not None:
                     events = await self._check_guardrails(self.guard, events)
-                chunk = self._render(events)
+                chunk = self._render_events(events)
             if not self.client.started:
-                await self._begin(call.attempt.tap.error)
+                await self._begin_response(call.attempt.tap.error)
             if call.attempt.tap.finished:
                 await self._finish(chunk)
                 return
@@ -225,7 +225,7 @@ class _Stream:
             self.call.attempt.adaptations += adaptation_rows(renderer.report)
         return chunk
 
-    def _read(self, events: list[Event]) -> None:
+    def _feed_tap(self, events: list[Event]) -> None:
         """Feeds the tap; at the end, stores reasoning that the client cannot send back."""
         tap = self.call.attempt.tap
         tap.feed(events)
@@ -251,7 +251,7 @@ class _Stream:
             self.renamer.feed(out, self.call.attempt.tap.model) if self.renamer is not None else out
         )
 
-    def _render(self, events: list[Event]) -> bytes:
+    def _render_events(self, events: list[Event]) -> bytes:
         """The client's bytes; before the end, adds usage that the provider did not report."""
         tap = self.call.attempt.tap
         if tap.finished and not tap.has_all_counts and events and isinstance(events[-1], End):
@@ -260,7 +260,7 @@ class _Stream:
                 events = [*events[:-1], UsageUpdate(usage), events[-1]]
         return b"".join(map(self.renderer.feed, events))
 
-    def _redact(self, events: list[Event]) -> list[Event]:
+    def _redact_error(self, events: list[Event]) -> list[Event]:
         """The events of a failed stream with its error redacted: it may contain the key."""
         tap = self.call.attempt.tap
         if tap.error is not None:
@@ -295,7 +295,7 @@ class _Stream:
         self.tail = data[cut:]
         return data[:cut]
 
-    async def _begin(self, error: Error | None) -> None:
+    async def _begin_response(self, error: Error | None) -> None:
         """Commits to this target, because the first frame has arrived."""
         if error is not None:
             raise GatewayError(error)
@@ -307,24 +307,24 @@ class _Stream:
         gateway_headers = [*stream_headers(call), *answer_headers(call, self.target.model.label)]
         await self.client.head(200, [*gateway_headers, *self.passed_headers])
 
-    async def _close(self, call: Call) -> None:
+    async def _handle_upstream_end(self, call: Call) -> None:
         """Handles the end of the bytes: sends what the parser still returns, or the error."""
         events: list[Event] = []
         for frame in self.decoder.close():
             events += self.parser.feed(frame)
         events += self.parser.close()
-        self._read(events)
+        self._feed_tap(events)
         failed_event = next((e for e in events if isinstance(e, Failed)), None)
         if self.guard is not None:
             events = await self._check_guardrails(self.guard, events)
         if not self.client.started:
-            await self._begin(failed_event.error if failed_event else None)
+            await self._begin_response(failed_event.error if failed_event else None)
             await self.client.write(self.pending)
         if failed_event is not None:
-            await self._break(failed_event.error)
+            await self._send_error(failed_event.error)
             return
         if not self.passed:
-            await self._finish(self._render(events))
+            await self._finish(self._render_events(events))
             return
         self.tail, out = b"", self.tail
         out = self.renamer.feed(out, call.attempt.tap.model) if self.renamer is not None else out
@@ -345,7 +345,7 @@ class _Stream:
         settle(self.runtime, call, self.client)
         await self.client.end(out)
 
-    async def _break(self, error: Error) -> None:
+    async def _send_error(self, error: Error) -> None:
         """Sends the error in the client's dialect; the stream does not end normally."""
         call = self.call
         error = self.runtime.provider_secrets.redact(call.exchange.snapshot, error)

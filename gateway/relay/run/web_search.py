@@ -145,7 +145,7 @@ class _SearchRounds:
             self.usage = current.usage if number == 1 else add_usage(self.usage, current.usage)
             assert current.end is not None
             if not current.calls:
-                yield self._end(current.end)
+                yield self._final_events(current.end)
                 return
             results: list[ToolResult] = []
             async with contextlib.aclosing(self._search_all(current.calls, record)) as searches:
@@ -155,7 +155,7 @@ class _SearchRounds:
             if current.other_calls or not may_search:
                 # The client runs its own tools and continues, or the model kept searching.
                 reason = "tool" if current.other_calls else "stop"
-                yield self._end(End(Finish(reason=reason)))  # type: ignore[arg-type]
+                yield self._final_events(End(Finish(reason=reason)))  # type: ignore[arg-type]
                 return
             self.request = translate.next_request(
                 self.request,
@@ -179,7 +179,7 @@ class _SearchRounds:
                 is_first = False
                 yield events
 
-    def _end(self, event: End) -> list[Event]:
+    def _final_events(self, event: End) -> list[Event]:
         usage = translate.with_search_count(self.usage, self.searches)
         return [UsageUpdate(usage), event] if usage is not None else [event]
 
@@ -194,7 +194,7 @@ class _SearchRounds:
             query = str((call.arguments or {}).get("query") or "")
             if self.searches >= self.max_searches:
                 text = "The maximum number of searches is reached; answer with what you know."
-                results.append(_result(call, text, is_error=True))
+                results.append(_tool_result(call, text, is_error=True))
                 continue
             self.searches += 1
             call_id = translate.search_id(self.call.exchange.id, self.searches)
@@ -230,8 +230,10 @@ class _SearchRounds:
         self, call: ToolCall, search_outcome: list[SearchResult] | SearchFailed
     ) -> ToolResult:
         if isinstance(search_outcome, SearchFailed):
-            return _result(call, f"The search failed: {search_outcome}.", is_error=True)
-        return _result(call, translate.result_text(search_outcome, self.search.size), is_error=None)
+            return _tool_result(call, f"The search failed: {search_outcome}.", is_error=True)
+        return _tool_result(
+            call, translate.result_text(search_outcome, self.search.size), is_error=None
+        )
 
     async def _search(self, query: str, record: SearchRecord) -> list[SearchResult] | SearchFailed:
         started_s = time.perf_counter()
@@ -252,5 +254,5 @@ class _SearchRounds:
         return results
 
 
-def _result(call: ToolCall, text: str, *, is_error: bool | None) -> ToolResult:
+def _tool_result(call: ToolCall, text: str, *, is_error: bool | None) -> ToolResult:
     return ToolResult(id=call.id, name=call.name, parts=(Text(text=text),), is_error=is_error)

@@ -324,14 +324,14 @@ class RoundEvents:
                 if self._text is not None:
                     self._text.append(event.text)
             case BlockEnd():
-                citations = self._citations() if self._text else []
+                citations = self._citation_deltas() if self._text else []
                 is_hidden, self._is_hidden, self._text = self._is_hidden, False, None
                 return [] if is_hidden else [*citations, event]
             case _:
                 pass
         return [] if self._is_hidden else [event]
 
-    def _citations(self) -> list[Event]:
+    def _citation_deltas(self) -> list[Event]:
         text = "".join(self._text or ())
         return [CitationDelta(citation) for citation in find_citations(text, self._sources)]
 

@@ -234,9 +234,9 @@ class _Source(Generic[GrantedT]):
             return self._grant.value
         if remaining_s > 0 and self._grant is not None:
             if self._renewal is None and time.monotonic() - self._failed_at > RETRY_PAUSE_S:
-                self._renew().add_done_callback(_consume_failure)
+                self._start_renewal().add_done_callback(_consume_failure)
             return self._grant.value
-        renewal = self._renewal or self._renew()
+        renewal = self._renewal or self._start_renewal()
         # Other requests may wait for the same renewal: it must survive a cancellation of this one.
         grant = await asyncio.shield(renewal)
         return grant.value
@@ -253,7 +253,7 @@ class _Source(Generic[GrantedT]):
     def _remaining_s(self) -> float:
         return self._grant.ends_at - time.time() if self._grant is not None else 0.0
 
-    def _renew(self) -> asyncio.Task[Grant[GrantedT]]:
+    def _start_renewal(self) -> asyncio.Task[Grant[GrantedT]]:
         self._renewal = asyncio.get_running_loop().create_task(self._fetch_grant())
         return self._renewal
 
@@ -304,7 +304,7 @@ class AccessTokens:
         """The headers with authentication for this request. Raises GatewayError."""
         if not derives_header(provider.auth, provider.credential):
             return headers
-        source = self._source(provider)
+        source = self._source_for_provider(provider)
         secret = await source.get()
         if not isinstance(secret, sigv4.Key):
             auth_headers = [(b"authorization", b"Bearer " + secret.encode("ascii"))]
@@ -336,15 +336,15 @@ class AccessTokens:
         """The access tokens and session keys in use, which must not appear in any message."""
         return tuple(text for source in self._sources.values() for text in source.secrets())
 
-    def _source(self, provider: Provider) -> _Source[Any]:
-        value = provider.credential.reveal()
+    def _source_for_provider(self, provider: Provider) -> _Source[Any]:
+        credential = provider.credential.reveal()
         proxy = provider.network.proxy.reveal() if provider.network is not None else ""
-        key = (provider.auth, value, proxy)
+        key = (provider.auth, credential, proxy)
         source = self._sources.get(key)
         if source is None:
             if len(self._sources) >= _MAX_SOURCES:
                 self._sources.clear()
-            fields = fields_of(provider.auth, value)
+            fields = fields_of(provider.auth, credential)
             fetch = _FETCH[provider.auth]
             source = self._sources[key] = _Source(lambda: fetch(fields, proxy))
         return source

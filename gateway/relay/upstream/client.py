@@ -171,7 +171,7 @@ class Upstreams:
         response: httpx.Response | http1.Body
         transport: httpx.AsyncBaseTransport
         try:
-            transport = self._default if network is None else self._transport(network)
+            transport = self._default if network is None else self._transport_for_network(network)
             if url.scheme == "demo":
                 transport = self._demo
             if isinstance(transport, http1.Transport):
@@ -203,13 +203,13 @@ class Upstreams:
         network: Network | None,
     ) -> UpstreamWebSocket:
         """A WebSocket to a provider. Raises HandshakeRefused, GatewayError."""
-        transport = self._default if network is None else self._transport(network)
+        transport = self._default if network is None else self._transport_for_network(network)
         connector = transport.connector if isinstance(transport, http1.Transport) else Connector()
         return await open_websocket(
             connector, url, headers, connect_s=connect_s, max_message_bytes=max_message_bytes
         )
 
-    def _transport(self, network: Network) -> httpx.AsyncBaseTransport:
+    def _transport_for_network(self, network: Network) -> httpx.AsyncBaseTransport:
         if self._is_replaced:
             return self._default
         transport = self._by_network.get(network)
@@ -267,13 +267,13 @@ class RequestTemplates:
         if fixed is None:
             fixed = self._headers[id(provider)] = _fixed_headers(provider)
         if "idempotency-key" in extra:  # different in each request
-            return httpx.Headers([*fixed, *_pairs(extra)])
+            return httpx.Headers([*fixed, *_encode_pairs(extra)])
         key = (id(provider), *extra.items())
         ready = self._ready.get(key)
         if ready is None:
             if len(self._ready) >= self._MAX_CACHED:
                 self._ready.clear()
-            ready = self._ready[key] = FixedHeaders([*fixed, *_pairs(extra)])
+            ready = self._ready[key] = FixedHeaders([*fixed, *_encode_pairs(extra)])
         return ready
 
 
@@ -304,7 +304,7 @@ def provider_secrets(provider: Provider) -> tuple[str, ...]:
     return (*secrets_of(provider.credential.reveal()), *secret_values, *proxy_secrets(proxy))
 
 
-def _pairs(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+def _encode_pairs(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
     return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
 
 

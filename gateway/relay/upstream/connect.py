@@ -78,7 +78,7 @@ class Connector:
             return head
         method, _, request_target = head.partition(b" ")
         line, _, lines = request_target.partition(b"\r\n")
-        parts = (method, b" http://", _authority(origin), line, b"\r\n")
+        parts = (method, b" http://", _encode_authority(origin), line, b"\r\n")
         return b"".join((*parts, _proxy_authorization(proxy), lines))
 
     def check_status(self, status: int, origin: Origin) -> None:
@@ -107,7 +107,7 @@ class Connector:
             peer = "upstream" if proxy is None else "proxy"
             raise httpx.ConnectTimeout(f"the {peer} did not accept a connection") from error
         except OSError as error:
-            raise _failure("upstream", error) from error
+            raise _connect_error("upstream", error) from error
 
     async def _open_direct(self, origin: Origin, protocol: Callable[[], ProtocolT]) -> ProtocolT:
         scheme, host, port = origin
@@ -117,7 +117,7 @@ class Connector:
             protocol,
             name,
             port or _default_port(scheme),
-            ssl=self._tls() if secure else None,
+            ssl=self._tls_context() if secure else None,
             server_hostname=name if secure else None,
         )
         return connection
@@ -136,13 +136,13 @@ class Connector:
                 ssl=self._proxy_tls() if proxy.scheme == "https" else None,
             )
         except OSError as error:
-            raise _failure("proxy", error) from error
+            raise _connect_error("proxy", error) from error
         try:
             if proxy.scheme.startswith("socks"):
                 await _request_socks_tunnel(reader, transport, proxy, origin)
             elif origin[0] == b"https":
                 await _request_tunnel(reader, transport, proxy, origin)
-            return await self._start(transport, origin, protocol())
+            return await self._start_protocol(transport, origin, protocol())
         except (EOFError, ConnectionError, asyncio.LimitOverrunError) as error:
             transport.abort()
             raise httpx.ProxyError("the proxy closed the connection") from error
@@ -150,26 +150,26 @@ class Connector:
             transport.abort()
             raise
 
-    async def _start(
+    async def _start_protocol(
         self, transport: asyncio.Transport, origin: Origin, connection: ProtocolT
     ) -> ProtocolT:
         """Hands an open socket to the protocol; over TLS for an `https` upstream."""
         if origin[0] == b"https":
-            secured = await asyncio.get_running_loop().start_tls(
+            tls_transport = await asyncio.get_running_loop().start_tls(
                 transport,
                 connection,
-                self._tls(),
+                self._tls_context(),
                 server_hostname=origin[1].decode("ascii"),
             )
-            if secured is None:
+            if tls_transport is None:
                 raise ConnectionResetError
-            connection.connection_made(secured)
+            connection.connection_made(tls_transport)
         else:
             transport.set_protocol(connection)
             connection.connection_made(transport)
         return connection
 
-    def _tls(self) -> ssl.SSLContext:
+    def _tls_context(self) -> ssl.SSLContext:
         if self._context is None:
             self._context = create_context(self._network)
         return self._context
@@ -186,12 +186,12 @@ def _default_port(scheme: bytes) -> int:
     return 443 if scheme == b"https" else 80
 
 
-def _authority(origin: Origin, *, port: bool = False) -> bytes:
-    scheme, host, number = origin
-    name = b"[" + host + b"]" if b":" in host else host
-    if number is None and not port:
-        return name
-    return b"%b:%d" % (name, number or _default_port(scheme))
+def _encode_authority(origin: Origin, *, include_port: bool = False) -> bytes:
+    scheme, host, port = origin
+    encoded_host = b"[" + host + b"]" if b":" in host else host
+    if port is None and not include_port:
+        return encoded_host
+    return b"%b:%d" % (encoded_host, port or _default_port(scheme))
 
 
 def _proxy_authorization(proxy: Proxy) -> bytes:
@@ -205,7 +205,7 @@ async def _request_tunnel(
     reader: asyncio.StreamReader, transport: asyncio.Transport, proxy: Proxy, origin: Origin
 ) -> None:
     """Asks an HTTP proxy for a tunnel. Raises httpx.ProxyError."""
-    authority = _authority(origin, port=True)
+    authority = _encode_authority(origin, include_port=True)
     lines = (b"CONNECT ", authority, b" HTTP/1.1\r\nhost: ", authority, b"\r\n")
     transport.write(b"".join((*lines, _proxy_authorization(proxy), b"\r\n")))
     head = await reader.readuntil(b"\r\n\r\n")
@@ -295,16 +295,16 @@ _ERRNOS = {
 _ERRNO = re.compile(r"\[Errno (\d+)\]")
 
 
-def _failure(peer: str, error: Exception) -> httpx.TransportError:
+def _connect_error(peer: str, error: Exception) -> httpx.TransportError:
     """The error for a connection to `peer` ("upstream", "proxy") that could not be opened."""
     if isinstance(error, ssl.SSLError):
         reason = describe_tls_failure(error)
     elif isinstance(error, socket.gaierror):
         reason = "its host name cannot be resolved"
     else:
-        number = getattr(error, "errno", None)
-        if number is None and (match := _ERRNO.search(str(error))):
-            number = int(match[1])
-        reason = _ERRNOS.get(number or 0, "the connection was closed")
-    kind = httpx.ConnectError if peer == "upstream" else httpx.ProxyError
-    return kind(f"the {peer} could not be reached: {reason}")
+        error_number = getattr(error, "errno", None)
+        if error_number is None and (match := _ERRNO.search(str(error))):
+            error_number = int(match[1])
+        reason = _ERRNOS.get(error_number or 0, "the connection was closed")
+    error_class = httpx.ConnectError if peer == "upstream" else httpx.ProxyError
+    return error_class(f"the {peer} could not be reached: {reason}")

@@ -111,7 +111,7 @@ HEADER_OVERHEAD = 32
 # Safety margin before the upstream's keep-alive timeout of an idle connection.
 KEEP_ALIVE_MARGIN_S = 1.0
 # Maximum number of cached heads for the headers of one provider: one for each path.
-MAX_LINES = 256
+MAX_HEADS = 256
 HIGH_WATER = 256 * 1024
 # A smaller request is sent at the end of the loop's iteration, together with others.
 SMALL_BYTES = 32 * 1024
@@ -230,7 +230,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Called by the loop."""
         unacknowledged_bytes = (
-            _unacknowledged(self.transport) if self.written and not self.status else -1
+            _unacknowledged_bytes(self.transport) if self.written and not self.status else -1
         )
         self.unreceived = unacknowledged_bytes >= self._written_bytes
         return False
@@ -471,7 +471,7 @@ class Transport(httpx.AsyncBaseTransport):
         extra: tuple[Header, ...] = (),
     ) -> Body:
         """Like `handle_async_request` without httpx's request and response, a tenth of the cost."""
-        origin, head = _line(method, url, headers)
+        origin, head = _origin_and_head(method, url, headers)
         size = len(content) if isinstance(content, bytes) else content.size
         if extra:
             head += _encode_headers(extra)
@@ -480,16 +480,16 @@ class Transport(httpx.AsyncBaseTransport):
             head = self.connector.absolute_head(head, origin)
         while (connection := self._take_idle(origin)) is not None:
             try:
-                return await self._exchange(connection, origin, head, content)
+                return await self._send_request(connection, origin, head, content)
             except httpx.TransportError:
                 if connection.written and not connection.unreceived:
                     if method in _SAFE_METHODS and not connection.status:
                         break
                     raise
         connection = await self._open(origin, connect_s)
-        return await self._exchange(connection, origin, head, content)
+        return await self._send_request(connection, origin, head, content)
 
-    async def _exchange(
+    async def _send_request(
         self, connection: Connection, origin: Origin, head: bytes, content: Content
     ) -> Body:
         try:
@@ -586,7 +586,7 @@ def _has_waiting(poll: select.poll | None) -> bool:
     return poll is not None and bool(poll.poll(0))
 
 
-def _unacknowledged(transport: asyncio.Transport | None) -> int:
+def _unacknowledged_bytes(transport: asyncio.Transport | None) -> int:
     """How many written bytes the peer's system has not acknowledged; -1 if unknown.
 
     The end of a stream acknowledges all that arrived before it; bytes still in the socket's
@@ -627,27 +627,31 @@ class FixedHeaders(httpx.Headers):
 
     def __init__(self, headers: list[Header]) -> None:
         super().__init__(headers)
-        self.lines: dict[tuple[str, int], tuple[httpx.URL, Origin, bytes]] = {}
+        self.heads: dict[tuple[str, int], tuple[httpx.URL, Origin, bytes]] = {}
 
 
-def _line(method: str, url: httpx.URL, headers: httpx.Headers) -> tuple[Origin, bytes]:
+def _origin_and_head(method: str, url: httpx.URL, headers: httpx.Headers) -> tuple[Origin, bytes]:
     """The origin of a request, and its head except for the length of its body."""
     if not isinstance(headers, FixedHeaders):
-        return _origin(url), _head(method, url, headers.raw)
+        return _origin_of(url), _encode_head(method, url, headers.raw)
     key = (method, id(url))
-    buffered = headers.lines.get(key)
-    if buffered is None or buffered[0] is not url:
-        if len(headers.lines) >= MAX_LINES:
-            headers.lines.clear()
-        buffered = headers.lines[key] = (url, _origin(url), _head(method, url, headers.raw))
-    return buffered[1], buffered[2]
+    cached_head = headers.heads.get(key)
+    if cached_head is None or cached_head[0] is not url:
+        if len(headers.heads) >= MAX_HEADS:
+            headers.heads.clear()
+        cached_head = headers.heads[key] = (
+            url,
+            _origin_of(url),
+            _encode_head(method, url, headers.raw),
+        )
+    return cached_head[1], cached_head[2]
 
 
-def _origin(url: httpx.URL) -> Origin:
+def _origin_of(url: httpx.URL) -> Origin:
     return (url.raw_scheme, url.raw_host, url.port)
 
 
-def _head(method: str, url: httpx.URL, headers: list[Header]) -> bytes:
+def _encode_head(method: str, url: httpx.URL, headers: list[Header]) -> bytes:
     """The request line and headers as bytes; rejects line breaks in any of them."""
     line = b"".join((method.encode("ascii"), b" ", url.raw_path, b" HTTP/1.1\r\n"))
     if line.count(b"\n") != 1 or line.count(b"\r") != 1:

@@ -205,7 +205,7 @@ class Fetcher:
                 if connection.status != 200:
                     raise MediaFetchError(f"its host answered with status {connection.status}")
                 declared_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-                return await _body(connection, headers, max_bytes), declared_type
+                return await _read_body(connection, headers, max_bytes), declared_type
             except httpx.TransportError:
                 raise MediaFetchError("its host sent an incomplete or invalid response") from None
             finally:
@@ -289,7 +289,7 @@ async def _send_request(connection: Connection, url: httpx.URL) -> dict[str, str
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in connection.headers}
 
 
-async def _body(connection: Connection, headers: dict[str, str], max_bytes: int) -> bytes:
+async def _read_body(connection: Connection, headers: dict[str, str], max_bytes: int) -> bytes:
     if headers.get("content-encoding", "identity") not in {"", "identity"}:
         raise MediaFetchError("its host sends it only compressed")
     length = headers.get("content-length", "")

@@ -86,7 +86,7 @@ class PresidioProcess:
             raise PresidioError("the analyzer's process ended")
         if error := msgspec.json.decode(line).get("error"):
             raise PresidioError(str(error))
-        self._reader = asyncio.create_task(self._read(process.stdout))
+        self._reader = asyncio.create_task(self._read_replies(process.stdout))
 
     async def analyze(
         self,
@@ -138,7 +138,7 @@ class PresidioProcess:
         entities_found: list[dict[str, Any]] = reply["entities"]
         return entities_found
 
-    async def _read(self, output: asyncio.StreamReader) -> None:
+    async def _read_replies(self, output: asyncio.StreamReader) -> None:
         """Passes replies to their requests; a reply that nobody waits for is discarded."""
         try:
             # A reply that is too long or no JSON ends the task, and `start` starts another process.

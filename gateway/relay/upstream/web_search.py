@@ -74,7 +74,7 @@ async def search_web(
         raise SearchFailed("the query is empty")
     try:
         async with asyncio.timeout(endpoint.timeout_s):
-            data = await _send(upstreams, endpoint, query, allowed_domains, blocked_domains)
+            data = await _send_query(upstreams, endpoint, query, allowed_domains, blocked_domains)
     except TimeoutError:
         message = f"the search did not finish within {endpoint.timeout_s:g} s"
         raise SearchFailed(message) from None
@@ -86,7 +86,7 @@ async def search_web(
     ]
 
 
-async def _send(
+async def _send_query(
     upstreams: Upstreams,
     endpoint: SearchEndpoint,
     query: str,
@@ -155,18 +155,20 @@ def _results_in(data: bytes, limit: int) -> list[SearchResult]:
 
 
 def _result_in(row: dict[str, Any]) -> SearchResult | None:
-    url = _text(row, "url")
+    url = _single_line_text(row, "url")
     if not url.startswith(("https://", "http://")) or len(url) > _MAX_URL_CHARS:
         return None
     return SearchResult(
-        title=(_text(row, "title") or url)[:_MAX_TITLE_CHARS],
+        title=(_single_line_text(row, "title") or url)[:_MAX_TITLE_CHARS],
         url=url,
-        text=_text(row, "content") or _text(row, "snippet"),
-        published=(_text(row, "publishedDate") or _text(row, "published_date"))[:40],
+        text=_single_line_text(row, "content") or _single_line_text(row, "snippet"),
+        published=(
+            _single_line_text(row, "publishedDate") or _single_line_text(row, "published_date")
+        )[:40],
     )
 
 
-def _text(row: dict[str, Any], name: str) -> str:
+def _single_line_text(row: dict[str, Any], name: str) -> str:
     """A text on one line, without control characters."""
     value = row.get(name)
     if not isinstance(value, str):
@@ -182,13 +184,13 @@ def is_allowed(url: str, allowed_domains: list[str], blocked_domains: list[str])
         return False
     host = (parts.hostname or "").removeprefix("www.")
     if allowed_domains and not any(
-        _matches(host, parts.path, domain) for domain in allowed_domains
+        _matches_domain(host, parts.path, domain) for domain in allowed_domains
     ):
         return False
-    return not any(_matches(host, parts.path, domain) for domain in blocked_domains)
+    return not any(_matches_domain(host, parts.path, domain) for domain in blocked_domains)
 
 
-def _matches(host: str, path: str, domain: str) -> bool:
+def _matches_domain(host: str, path: str, domain: str) -> bool:
     """Whether a page is in a domain such as `example.com` or `example.com/blog`."""
     name, _, prefix = (
         domain.partition("://")[2].partition("/") if "://" in domain else (domain.partition("/"))

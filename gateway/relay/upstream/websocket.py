@@ -106,10 +106,10 @@ async def open_websocket(
     """A connection to `url` (http or https). Raises HandshakeRefused, GatewayError."""
     origin = url.raw_scheme, url.raw_host, url.port
     if url.scheme not in {"http", "https"}:
-        raise _failure("this provider has no WebSocket")
+        raise _gateway_error("this provider has no WebSocket")
     proxy = connector.proxy_for(origin) if connector.has_proxy else None
     if url.scheme == "http" and proxy is not None and not proxy.scheme.startswith("socks"):
-        raise _failure("WebSockets to http upstreams cannot be sent through an HTTP proxy")
+        raise _gateway_error("WebSockets to http upstreams cannot be sent through an HTTP proxy")
     uri = parse_uri(str(url.copy_with(scheme="wss" if url.scheme == "https" else "ws")))
 
     def new_connection() -> ClientConnection:
@@ -126,7 +126,7 @@ async def open_websocket(
         connection = await connector.open(origin, new_connection, connect_s)
     except httpx.TransportError as error:
         kind = "timeout" if isinstance(error, httpx.TimeoutException) else "upstream_error"
-        raise _failure(f"{error}"[:200], kind) from error
+        raise _gateway_error(f"{error}"[:200], kind) from error
     sent_headers = [pair for pair in headers.multi_items() if pair[0].lower() not in _HTTP_HEADERS]
     try:
         await connection.handshake(sent_headers, None)
@@ -138,7 +138,7 @@ async def open_websocket(
         ) from None
     except (InvalidHandshake, EOFError, OSError):
         connection.transport.abort()
-        raise _failure("the upstream does not accept a WebSocket at this path") from None
+        raise _gateway_error("the upstream does not accept a WebSocket at this path") from None
     except BaseException:
         connection.transport.abort()
         raise
@@ -150,7 +150,7 @@ def _lower_case(headers: Any) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.raw_items()}
 
 
-def _failure(message: str, kind: str = "upstream_error") -> GatewayError:
+def _gateway_error(message: str, kind: str = "upstream_error") -> GatewayError:
     return GatewayError(Error(kind=kind, message=message))
 
 
