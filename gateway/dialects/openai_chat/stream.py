@@ -227,7 +227,7 @@ class ChatStreamParser:
             if type(content) is str:
                 self._emit_text("text", content, events)
             else:
-                self._content_list(content, events)
+                self._read_content_list(content, events)
         if delta.refusal and isinstance(delta.refusal, str):
             self._refused = True
             self._emit_text("refusal", delta.refusal, events)
@@ -236,7 +236,7 @@ class ChatStreamParser:
         if delta.audio or delta.images:
             self._read_media(delta, events)
         if delta.tool_calls or delta.function_call:
-            self._call_deltas(delta, events)
+            self._read_call_deltas(delta, events)
 
     # --- text ------------------------------------------------------------------------
 
@@ -258,7 +258,7 @@ class ChatStreamParser:
         else:
             events.append(Delta(text))
 
-    def _content_list(self, content: Any, events: list[Event]) -> None:
+    def _read_content_list(self, content: Any, events: list[Event]) -> None:
         """Mistral's content: a list of text and thinking chunks."""
         for part in content if isinstance(content, list) else []:
             if not isinstance(part, dict):
@@ -308,7 +308,7 @@ class ChatStreamParser:
 
     # --- calls and block ends ----------------------------------------------------------
 
-    def _call_deltas(self, delta: _Delta, events: list[Event]) -> None:
+    def _read_call_deltas(self, delta: _Delta, events: list[Event]) -> None:
         call_deltas = delta.tool_calls or []
         call_deltas = [call_deltas] if isinstance(call_deltas, dict) else call_deltas
         function_call = delta.function_call
