@@ -104,12 +104,9 @@ def settle(runtime: Runtime, call: Call, client: Client) -> None:
     if names_end_user and not exchange.shadow_of:
         entry.end_user = end_user_of(exchange)
     if call.reservations:
-        used = (
-            0
-            if cache_lookup is not None and cache_lookup.cached is not None
-            else _total_tokens(entry)
-        )
-        runtime.limiter.settle(call, used, units(entry.charged_usd), call.hedge_loss)
+        from_cache = cache_lookup is not None and cache_lookup.cached is not None
+        used_tokens = 0 if from_cache else _total_tokens(entry)
+        runtime.limiter.settle(call, used_tokens, units(entry.charged_usd), call.hedge_loss)
     if call.attempts and call.attempts[-1].ended_ms is None:
         call.attempts[-1].ended_ms = entry.duration_ms
     if call.recorder.masks:
