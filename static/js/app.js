@@ -1,9 +1,7 @@
-// On every page: theme, copying, dialogs, menus, keyboard, widths of bars.
+// Every console page: theme, copy buttons, dialogs, menus, keyboard shortcuts, widths of bars.
 import { bindKeyboard, openCommandPalette } from "./keyboard.js";
 import "./drafts.js";
 import "./network.js";
-
-export { toast } from "./toast.js";
 
 const root = document.documentElement;
 
@@ -34,7 +32,7 @@ async function copy(button) {
   }
   const label = button.querySelector("span") || button;
   const previousText = label.textContent;
-  const message = button.dataset.copied || "Copied";
+  const message = button.dataset.copiedLabel || "Copied";
   announce(message);
   if (previousText.trim()) {
     label.textContent = message;
@@ -52,21 +50,21 @@ function toggleSidebar(open) {
 }
 
 const ACTIONS = {
-  "[data-theme-switch]": switchTheme,
+  "[data-switch-theme]": switchTheme,
   "[data-copy], [data-copy-text]": copy,
-  "[data-open]": (button) => document.querySelector(button.dataset.open)?.showModal(),
-  "[data-close]": (button) => button.closest("dialog")?.close(),
-  "[data-help]": () => document.getElementById("keyboard")?.showModal(),
-  "[data-find-anything]": openCommandPalette,
-  "[data-menu]": () => toggleSidebar(!document.getElementById("side").classList.contains("open")),
+  "[data-open-dialog]": (button) => document.querySelector(button.dataset.openDialog)?.showModal(),
+  "[data-close-dialog]": (button) => button.closest("dialog")?.close(),
+  "[data-keyboard-help]": () => document.getElementById("keyboard")?.showModal(),
+  "[data-open-palette]": openCommandPalette,
+  "[data-toggle-sidebar]": () => toggleSidebar(!document.getElementById("side").classList.contains("open")),
 };
 
 document.addEventListener("click", (event) => {
-  for (const [selector, act] of Object.entries(ACTIONS)) {
+  for (const [selector, action] of Object.entries(ACTIONS)) {
     const element = event.target.closest(selector);
     if (element) {
       if (element.matches("a, button[type=button]")) event.preventDefault();
-      act(element);
+      action(element);
       return;
     }
   }
@@ -78,19 +76,19 @@ document.addEventListener("click", (event) => {
 });
 
 // Widths come as data: the policy refuses style attributes, not styles set by a script.
-function setWidths(scope) {
-  for (const bar of scope.querySelectorAll("[data-w]")) bar.style.setProperty("--w", `${bar.dataset.w}%`);
+function setBarWidths(scope) {
+  for (const bar of scope.querySelectorAll("[data-percent]")) bar.style.setProperty("--percent", `${bar.dataset.percent}%`);
 }
-setWidths(document);
-document.addEventListener("htmx:after:swap", () => setWidths(document));
+setBarWidths(document);
+document.addEventListener("htmx:after:swap", () => setBarWidths(document));
 
-for (const item of document.querySelectorAll(".toasts .toast")) {
-  if (!item.querySelector("a, button")) setTimeout(() => item.remove(), 6000);
+for (const toast of document.querySelectorAll(".toasts .toast")) {
+  if (!toast.querySelector("a, button")) setTimeout(() => toast.remove(), 6000);
 }
 
-// The sidebar's health, while somebody looks.
+// The health status in the sidebar is polled while the page is visible.
 setInterval(() => {
-  const slot = document.querySelector(".light-slot");
-  if (slot && !document.hidden) window.htmx?.trigger(slot, "look");
+  const healthStatus = document.querySelector(".health-slot");
+  if (healthStatus && !document.hidden) window.htmx?.trigger(healthStatus, "poll");
 }, 30_000);
 bindKeyboard();

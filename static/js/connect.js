@@ -8,9 +8,9 @@ const panels = () => [...document.querySelectorAll("[data-panel]")];
 
 /** Colours of the code; the page works without them. */
 async function highlightCode(panel) {
-  const block = panel.querySelector("pre:not([data-coloured])");
+  const block = panel.querySelector("pre:not([data-highlighted])");
   if (!block) return;
-  block.dataset.coloured = "";
+  block.dataset.highlighted = "";
   const { highlight } = await import("./playground/highlight.js");
   highlight(block, block.dataset.language);
 }

@@ -2,11 +2,11 @@
 import { decorate } from "./playground/highlight.js";
 import { Rendering } from "./playground/markdown.js";
 
-const SELECTOR = "[data-md]:not([data-drawn])";
+const SELECTOR = "[data-markdown]:not([data-rendered])";
 
 function draw(box) {
   const text = box.textContent;
-  box.dataset.drawn = "";
+  box.dataset.rendered = "";
   box.replaceChildren();
   new Rendering(box).update(text);
   if (box.querySelector("pre.code")) decorate(box);

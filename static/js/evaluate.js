@@ -1,5 +1,8 @@
 // Evaluations: rows of assertions, search in the models, live results, expanded cases.
-const RESULTS_MS = 2000;
+import "./filters.js";
+import "./item_filter.js";
+
+const POLL_MS = 2000;
 
 function addAssertion(button) {
   const section = button.closest("[data-assertions]");
@@ -25,7 +28,7 @@ function removeAssertion(button) {
 }
 
 /** A second click on an expanded case closes it. */
-function collapse(link, event) {
+function toggleCase(link, event) {
   const cell = document.getElementById(link.dataset.expand);
   if (link.getAttribute("aria-expanded") !== "true") {
     link.setAttribute("aria-expanded", "true");
@@ -42,37 +45,24 @@ document.addEventListener(
   "click",
   (event) => {
     const link = event.target.closest("[data-expand]");
-    if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) collapse(link, event);
-    const add = event.target.closest("[data-add-assertion]");
-    if (add) addAssertion(add);
-    const remove = event.target.closest("[data-remove-assertion]");
-    if (remove) removeAssertion(remove);
+    if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) toggleCase(link, event);
+    const addButton = event.target.closest("[data-add-assertion]");
+    if (addButton) addAssertion(addButton);
+    const removeButton = event.target.closest("[data-remove-assertion]");
+    if (removeButton) removeAssertion(removeButton);
   },
   true,
 );
 
-document.addEventListener("input", (event) => {
-  const list = event.target.dataset.filterTicks;
-  if (!list) return;
-  const words = event.target.value.trim().toLowerCase();
-  for (const tick of document.querySelectorAll(`${list} .tick`)) {
-    tick.hidden = !tick.textContent.toLowerCase().includes(words);
-  }
-});
-
-document.addEventListener("change", (event) => {
-  if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
-});
-
-// Results follow the progress, unless somebody reads an expanded case.
-let running = document.querySelector("#progress[data-running]") !== null;
+const isRunning = () => document.querySelector("#progress[data-running]") !== null;
+// Results are polled until the run has ended, except while a case is expanded.
+let wasRunning = isRunning();
 setInterval(() => {
   const results = document.getElementById("results");
   if (!results || document.hidden) return;
-  const still = document.querySelector("#progress[data-running]") !== null;
-  const reading = results.querySelector("[aria-expanded=true]") !== null;
-  if ((running || still) && !reading) {
-    running = still;
-    window.htmx?.trigger(document.getElementById("results-refresh"), "look");
+  const hasExpandedCase = results.querySelector("[aria-expanded=true]") !== null;
+  if ((wasRunning || isRunning()) && !hasExpandedCase) {
+    wasRunning = isRunning();
+    window.htmx?.trigger(document.getElementById("results-refresh"), "poll");
   }
-}, RESULTS_MS);
+}, POLL_MS);

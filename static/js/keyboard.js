@@ -39,12 +39,6 @@ export function bindKeyboard() {
         openCommandPalette();
         return;
       }
-      const selector = { s: "[data-key=save]", Enter: "[data-key=run]" }[event.key];
-      const button = selector && document.querySelector(`${selector}:not(:disabled)`);
-      if (button) {
-        event.preventDefault();
-        button.click();
-      }
       return;
     }
     if (event.altKey || event.ctrlKey || event.metaKey || !singleKeysEnabled()) return;
@@ -56,7 +50,7 @@ export function bindKeyboard() {
     }
     sequenceStartedAt = event.key === "g" ? Date.now() : 0;
     if (event.key === "/") {
-      const fields = [...document.querySelectorAll("[data-key=search], #main input[type=search]")];
+      const fields = [...document.querySelectorAll("[data-shortcut=search], #main input[type=search]")];
       const search = fields.find((field) => field.checkVisibility());
       if (search) {
         event.preventDefault();

@@ -1,7 +1,7 @@
 // The undo of a revocation: counts down and disappears at zero.
 for (const box of document.querySelectorAll("[data-undo]")) {
   const endsAt = performance.now() + Number(box.dataset.undo) * 1000;
-  const countdown = box.querySelector("[data-undo-left]");
+  const countdown = box.querySelector("[data-undo-countdown]");
   const timer = setInterval(() => {
     const seconds = Math.ceil((endsAt - performance.now()) / 1000);
     if (seconds > 0) {

@@ -33,7 +33,7 @@ async function search() {
   searchedText = decodeURIComponent(url.split("?q=")[1]);
   list.replaceChildren(document.createRange().createContextualFragment(html));
   selectResult(resultLinks()[0]);
-  dialog.querySelector("[data-found]").textContent = `${resultLinks().length}`;
+  dialog.querySelector("[data-result-count]").textContent = `${resultLinks().length}`;
 }
 
 function moveSelection(step) {

@@ -14,7 +14,7 @@ let isPointerDown = false;
 let isPolling = false;
 
 const tailElement = () => document.getElementById("tail");
-const newRowsButton = () => document.querySelector("[data-news]");
+const newRowsButton = () => document.querySelector("[data-new-rows]");
 const isLive = () => liveButton?.getAttribute("aria-pressed") === "true";
 
 function isScrolled() {
@@ -97,7 +97,7 @@ for (const kind of ["pointerup", "pointercancel"]) addEventListener(kind, () => 
 
 /** Messages are drawn by a module of their own, loaded with the first of them. */
 function drawMessages() {
-  if (document.querySelector("[data-md]")) import("./conversation.js").then((module) => module.drawMessages());
+  if (document.querySelector("[data-markdown]")) import("./conversation.js").then((module) => module.drawMessages());
 }
 
 document.addEventListener("htmx:after:swap", () => {

@@ -1,5 +1,6 @@
-// The editor of a route: dragging, live checks, keys. Every button is a plain submit too.
+// The route editor: drag and drop of targets, live checks, keyboard. Every button also works as a plain submit.
 import { announce } from "./app.js";
+import "./item_filter.js";
 import "./select.js";
 
 const form = () => document.getElementById("route-form");
@@ -7,16 +8,6 @@ const formMessage = (name) => form()?.dataset[name] || "";
 
 function checkRoute() {
   form()?.requestSubmit(form().querySelector("[data-check]"));
-}
-
-// The list: hides entries that do not match the filter.
-for (const input of document.querySelectorAll("[data-find]")) {
-  input.addEventListener("input", () => {
-    const filterText = input.value.trim().toLowerCase();
-    for (const row of document.querySelectorAll(input.dataset.find)) {
-      row.hidden = !row.dataset.text.toLowerCase().includes(filterText);
-    }
-  });
 }
 
 // Targets move between all steps; the hidden field in the row moves with it.
@@ -36,13 +27,13 @@ function makeSortable() {
   }
 }
 
-let pageState = { id: "", open: [], saves: false };
+let pageState = { id: "", open: [], isSave: false };
 document.addEventListener("htmx:before:request", () => {
   const open = [...(form()?.querySelectorAll("details[open]") || [])].map((item) => item.id);
   pageState = {
     id: document.activeElement?.id || "",
     open: open.filter((id) => !id.startsWith("menu-")),
-    saves: Boolean(document.activeElement?.matches("[data-save]")),
+    isSave: Boolean(document.activeElement?.matches("[data-save]")),
   };
 });
 document.addEventListener("htmx:after:swap", () => {
@@ -54,14 +45,14 @@ document.addEventListener("htmx:after:swap", () => {
     const item = document.getElementById(id);
     if (item) item.open = true;
   }
-  // The button pressed may be disabled at the edge of the list: its twin takes over.
+  // At the edge of the list the pressed button may be disabled: the opposite one gets the focus.
   if (pageState.id && (!document.activeElement || document.activeElement === document.body)) {
     const previousElement = document.getElementById(pageState.id);
     const oppositeId = pageState.id.replace(/^(up|down)-/, (_, direction) => (direction === "up" ? "down-" : "up-"));
     (previousElement && !previousElement.disabled ? previousElement : document.getElementById(oppositeId))?.focus();
   }
-  // A save that failed: in the middle, as the bar with the buttons covers the end of the page.
-  const invalidField = pageState.saves && form().querySelector("[aria-invalid=true]");
+  // After a failed save the field is scrolled to the middle: the bar with the buttons covers the end of the page.
+  const invalidField = pageState.isSave && form().querySelector("[aria-invalid=true]");
   if (invalidField) {
     invalidField.scrollIntoView({ block: "center" });
     invalidField.focus({ preventScroll: true });
@@ -79,14 +70,14 @@ document.addEventListener("htmx:after:swap", () => {
 document.addEventListener("change", (event) => {
   if (event.target.closest("[data-refresh]")) checkRoute();
 });
-// A new route's field that is left empty is an error from then on. Who only looks at
-// another window has not left it.
+// A required field of a new route is an error once the user leaves it empty; a switch to
+// another window keeps the focus and does not count.
 document.addEventListener("focusout", (event) => {
-  const field = event.target.closest("[data-needed]");
-  const visitedFields = form()?.querySelector("[data-left]");
+  const field = event.target.closest("[data-required-field]");
+  const visitedFields = form()?.querySelector("[data-visited-fields]");
   if (!field || !visitedFields || field.value || document.activeElement === field) return;
-  if (visitedFields.value.split(" ").includes(field.dataset.needed)) return;
-  visitedFields.value = `${visitedFields.value} ${field.dataset.needed}`.trim();
+  if (visitedFields.value.split(" ").includes(field.dataset.requiredField)) return;
+  visitedFields.value = `${visitedFields.value} ${field.dataset.requiredField}`.trim();
   form().dispatchEvent(new Event("input"));
 });
 document.addEventListener("keydown", (event) => {

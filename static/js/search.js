@@ -1,7 +1,7 @@
 // The search field of Requests: completes filters while typing; the histogram selects a time range.
 import { announce } from "./app.js";
 
-const field = document.querySelector("[data-complete]");
+const field = document.querySelector("[data-autocomplete]");
 const values = JSON.parse(document.getElementById("search-values")?.textContent ?? "{}");
 const MAX_OPTIONS = 12;
 let optionList = null;
@@ -139,7 +139,7 @@ chart?.addEventListener("pointerup", (event) => {
 const COLUMNS_KEY = "dragoman-hidden-columns";
 const list = document.getElementById("list");
 const hiddenColumns = new Set((localStorage.getItem(COLUMNS_KEY) ?? "").split(" ").filter(Boolean));
-const applyHiddenColumns = () => (list.dataset.hide = [...hiddenColumns].join(" "));
+const applyHiddenColumns = () => (list.dataset.hiddenColumns = [...hiddenColumns].join(" "));
 if (list) applyHiddenColumns();
 for (const checkbox of document.querySelectorAll("[data-column]")) {
   checkbox.checked = !hiddenColumns.has(checkbox.dataset.column);

@@ -1,22 +1,18 @@
 // The usage page: draws the charts of the tables below them.
+import "./filters.js";
 import { tokens, usd } from "./format.js";
 
 const HEIGHT = 240;
 const MAX_WIDE_LABELS = 16;
 
-for (const select of document.querySelectorAll("[data-submit]")) {
-  select.addEventListener("change", () => select.form.requestSubmit());
-}
-for (const button of document.querySelectorAll("[data-submit-button]")) button.hidden = true;
-
 const plots = [...document.querySelectorAll("[data-plot]")].map((host) => ({
   host,
   data: JSON.parse(document.getElementById(host.dataset.plot).textContent),
-  drawn: null,
+  chart: null,
 }));
 
-// Canvas knows no custom properties: the browser is asked what they are just now.
-function colourOf(property) {
+// A canvas cannot read custom properties, so the browser computes their current colour.
+function readColour(property) {
   const probeElement = document.createElement("i");
   probeElement.style.color = `var(${property})`;
   document.body.append(probeElement);
@@ -25,8 +21,8 @@ function colourOf(property) {
   return colour;
 }
 
-// Bars on top of each other: each series is drawn up to the sum of itself and those below,
-// the highest first, so that the lower ones cover what is theirs.
+// Stacked bars: each series is drawn up to the sum of itself and those below it, the highest
+// first, so that the lower ones cover their own part.
 function stackSeries(series) {
   const sums = [];
   let runningSums = series[0].values.map(() => 0);
@@ -37,7 +33,7 @@ function stackSeries(series) {
   return sums;
 }
 
-function cell(name, value, colour) {
+function tooltipRow(name, value, colour) {
   const row = document.createElement("span");
   if (colour !== undefined) {
     const swatch = document.createElement("i");
@@ -50,41 +46,42 @@ function cell(name, value, colour) {
   return row;
 }
 
-function tip(plot) {
+/** Adds the tooltip of a chart; the returned function moves it to the cursor. */
+function createTooltip(plot) {
   const box = document.createElement("div");
-  box.className = "plot-tip";
+  box.className = "plot-tooltip";
   box.hidden = true;
   plot.host.append(box);
-  return (u) => {
-    const index = u.cursor.idx;
-    box.hidden = index === null || index === undefined || u.cursor.left < 0;
+  return ({ cursor, over }) => {
+    const index = cursor.idx;
+    box.hidden = index === null || index === undefined || cursor.left < 0;
     if (box.hidden) return;
     const title = document.createElement("strong");
     title.textContent = plot.data.captions[index];
     const rows = plot.data.series
       .filter((series) => series.labels[index] !== "—")
-      .map((series) => cell(series.name, series.labels[index], series.colour))
+      .map((series) => tooltipRow(series.name, series.labels[index], series.colour))
       .reverse();
-    box.replaceChildren(title, ...rows, cell("", plot.data.totals[index]));
-    const left = u.over.offsetLeft + u.cursor.left;
-    const room = plot.host.clientWidth - box.offsetWidth - 4;
-    const beside = left + 16 > room ? left - box.offsetWidth - 16 : left + 16;
-    box.style.translate = `${Math.max(0, Math.min(beside, room))}px 0.25rem`;
+    box.replaceChildren(title, ...rows, tooltipRow("", plot.data.totals[index]));
+    const left = over.offsetLeft + cursor.left;
+    const maxLeft = plot.host.clientWidth - box.offsetWidth - 4;
+    const tooltipLeft = left + 16 > maxLeft ? left - box.offsetWidth - 16 : left + 16;
+    box.style.translate = `${Math.max(0, Math.min(tooltipLeft, maxLeft))}px 0.25rem`;
   };
 }
 
 function draw(plot) {
   const { captions, series, unit } = plot.data;
-  const line = colourOf("--line");
-  const muted = colourOf("--muted");
+  const line = readColour("--line");
+  const muted = readColour("--muted");
   const font = `11px ${getComputedStyle(document.body).fontFamily}`;
   const sums = stackSeries(series);
   const bars = uPlot.paths.bars({ size: [0.72, 48], gap: 0, radius: 0 });
-  plot.drawn?.destroy();
+  plot.chart?.destroy();
   plot.host.replaceChildren();
-  const show = tip(plot);
+  const updateTooltip = createTooltip(plot);
   const rows = series.map((row, index) => ({ row, sum: sums[index] })).reverse();
-  plot.drawn = new uPlot(
+  plot.chart = new uPlot(
     {
       width: plot.host.clientWidth,
       height: HEIGHT,
@@ -93,7 +90,7 @@ function draw(plot) {
       cursor: { x: false, y: false, points: { show: false }, drag: { x: false, y: false } },
       scales: {
         x: { time: false, range: [-0.6, captions.length - 0.4] },
-        y: { range: (u, low, high) => [0, high > 0 ? high * 1.06 : 1] },
+        y: { range: (chart, low, high) => [0, high > 0 ? high * 1.06 : 1] },
       },
       axes: [
         {
@@ -104,7 +101,7 @@ function draw(plot) {
           size: 26,
           incrs: [1, 2, 3, 5, 7, 10, 14, 15, 30],
           space: captions.length > MAX_WIDE_LABELS ? 46 : 30,
-          values: (u, splits) => splits.map((at) => captions[at] ?? ""),
+          values: (chart, splits) => splits.map((index) => captions[index] ?? ""),
         },
         {
           stroke: muted,
@@ -112,19 +109,19 @@ function draw(plot) {
           grid: { stroke: line, width: 1 },
           ticks: { show: false },
           size: 64,
-          values: (u, splits) => splits.map(unit === "usd" ? usd : tokens),
+          values: (chart, splits) => splits.map(unit === "usd" ? usd : tokens),
         },
       ],
       series: [
         {},
         ...rows.map(({ row }) => ({
-          fill: colourOf(`--series-${row.colour}`),
+          fill: readColour(`--series-${row.colour}`),
           width: 0,
           paths: bars,
           points: { show: false },
         })),
       ],
-      hooks: { setCursor: [show] },
+      hooks: { setCursor: [updateTooltip] },
     },
     [captions.map((_, index) => index), ...rows.map(({ sum }) => sum)],
     plot.host,
@@ -137,7 +134,7 @@ function drawAll() {
 
 drawAll();
 new ResizeObserver(() => {
-  for (const plot of plots) plot.drawn.setSize({ width: plot.host.clientWidth, height: HEIGHT });
+  for (const plot of plots) plot.chart.setSize({ width: plot.host.clientWidth, height: HEIGHT });
 }).observe(document.getElementById("choices"));
 new MutationObserver(drawAll).observe(document.documentElement, { attributeFilter: ["data-theme"] });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);

@@ -82,7 +82,7 @@ def test_charts_are_drawn_with_their_values(signed_in: Any, busy_site: Site) -> 
     expect(signed_in.locator(".plot canvas")).to_have_count(2)
     box = signed_in.locator(".plot .u-over").first.bounding_box()
     signed_in.mouse.move(box["x"] + box["width"] - 40, box["y"] + 60)
-    tip = signed_in.locator(".plot-tip").first
+    tip = signed_in.locator(".plot-tooltip").first
     expect(tip).to_be_visible()
     expect(tip).to_contain_text("$")
     drawn = signed_in.evaluate(

@@ -291,10 +291,10 @@ def test_a_public_link_shows_the_run_without_an_account(
     playground.open("demo/demo-fast", "demo/demo-refusal").write("Share me").run().done()
     page = playground.page
     if size == PHONE:
-        page.locator("[data-do=more]").click()
+        page.locator("[data-action=more]").click()
         page.get_by_role("menuitem", name="Share this run").click()
     else:
-        page.locator("[data-do=share]").click()
+        page.locator("[data-action=share]").click()
     page.get_by_role("menuitem", name="Create a public link").click()
     page.get_by_label("Expires after").select_option("1")
     page.get_by_role("button", name="Create link").click()
@@ -327,7 +327,7 @@ def test_a_run_is_named_found_and_deleted(
     playground.open("demo/demo-fast").write(prompt).run().done()
     page = playground.page
     if size == PHONE:
-        page.locator("[data-do=more]").click()
+        page.locator("[data-action=more]").click()
         page.get_by_role("menuitem", name="History").click()
     else:
         page.get_by_role("button", name="History").click()

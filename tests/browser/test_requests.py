@@ -87,7 +87,7 @@ def test_the_live_tail_pauses_while_a_row_is_read(
     page.locator("#list").evaluate("list => { list.scrollTop = 300; }")
     before = page.locator("#rows > tr").count()
     send_request(site, key)
-    news = page.locator("[data-news]")
+    news = page.locator("[data-new-rows]")
     news.wait_for(state="visible")
     expect(news).to_have_text("1 new")
     assert page.locator("#rows > tr").count() == before
@@ -126,7 +126,7 @@ def test_the_search_is_in_the_url(signed_in: Any, site: Site, key: str) -> None:
     send_request(site, key)
     send_request(site, key, model="no-such-model")
     signed_in.goto("/console/requests")
-    signed_in.locator("[data-key=search]").fill("status:404")
+    signed_in.locator("[data-shortcut=search]").fill("status:404")
     signed_in.keyboard.press("Enter")
     signed_in.wait_for_url(re.compile(r"q=status%3A404"))
     signed_in.wait_for_function(
@@ -145,7 +145,7 @@ def test_a_search_is_completed_saved_and_narrowed_by_the_histogram(
 ) -> None:
     send_request(site, key)
     signed_in.goto("/console/requests?range=1h")
-    search = signed_in.locator("[data-complete]")
+    search = signed_in.locator("[data-autocomplete]")
     search.press_sequentially("stat")
     search.press("Tab")
     search.press_sequentially("2x")
@@ -245,7 +245,7 @@ def test_the_page_works_without_scripts(
     send_request(site, key)
     page = open_page("ada", java_script_enabled=False)
     page.goto("/console/requests")
-    page.locator("[data-key=search]").fill("status:200")
+    page.locator("[data-shortcut=search]").fill("status:200")
     page.get_by_role("button", name="Search", exact=True).click()
     page.locator("#rows a.request-link").first.click()
     page.locator("#detail .tabs a", has_text="Translation").click()

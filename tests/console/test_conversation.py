@@ -555,7 +555,7 @@ def test_a_session_shows_each_message_once(admin_client: Client) -> None:
     assert (third.conversation.system, first.conversation.system is None) == (None, False)
     assert title.tool_ms is None
     page = detail(admin_client, rows[3], "tab=session")
-    assert page.count("data-md>Weather?<") == 1
+    assert page.count("data-markdown>Weather?<") == 1
     assert re.search(r"tools [\d.]+ s", page)
 
 

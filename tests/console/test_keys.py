@@ -256,7 +256,7 @@ def test_the_list_shows_the_budget_that_ends_first(admin_client: Client) -> None
     page = text(admin_client.get(reverse("keys")))
     assert "$3.00" in page
     assert "of $4.00" in page
-    assert 'data-w="75"' in page
+    assert 'data-percent="75"' in page
 
 
 def test_budget_windows_are_utc_days_and_months(admin_client: Client) -> None:

@@ -1,4 +1,4 @@
-// User actions: buttons with `data-do`, modes, and keyboard shortcuts.
+// User actions: buttons with `data-action`, modes, and keyboard shortcuts.
 import { current } from "./bars.js";
 import { $, $$, call, notice } from "./dom.js";
 import { lazy } from "./lazy.js";
@@ -38,10 +38,10 @@ export function listen(app) {
     more: (button) => lazy.menus().then((m) => m.moreMenu(button, app, actions)),
   };
   document.addEventListener("click", (event) => {
-    const button = event.target.closest("[data-do]");
+    const button = event.target.closest("[data-action]");
     if (!button) return;
     if (button.matches("a")) event.preventDefault();
-    actions[button.dataset.do]?.(button);
+    actions[button.dataset.action]?.(button);
   });
   for (const button of $$("#pg-modes [data-mode]")) button.onclick = () => app.setMode(button.dataset.mode);
   $("#pg-diff").onchange = (event) => app.compareWith(event.target.value);

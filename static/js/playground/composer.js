@@ -24,9 +24,9 @@ export class Composer {
     this.form.addEventListener("input", () => this.changed());
     this.#enter();
     this.form.addEventListener("submit", (event) => { event.preventDefault(); app.run(); });
-    $('[data-do="add-tool"]').onclick = () => this.tools.add({ schema: TOOL_SCHEMA }, true);
-    $('[data-do="add-call"]').onclick = () => this.expected.add({ name: this.tools.values[0]?.name ?? "" }, true);
-    $('[data-do="sample-schema"]').onclick = () => { this.schemaBox.value = SAMPLE_SCHEMA; this.changed(); };
+    $('[data-action="add-tool"]').onclick = () => this.tools.add({ schema: TOOL_SCHEMA }, true);
+    $('[data-action="add-call"]').onclick = () => this.expected.add({ name: this.tools.values[0]?.name ?? "" }, true);
+    $('[data-action="sample-schema"]').onclick = () => { this.schemaBox.value = SAMPLE_SCHEMA; this.changed(); };
   }
 
   /** Enter sends the message, unless that is switched off; Shift+Enter is a new line. */

@@ -15,10 +15,10 @@ export class Images {
       this.add(files);
     });
     const form = $("#pg-form");
-    form.addEventListener("dragover", (event) => { event.preventDefault(); form.dataset.drop = "over"; });
-    form.addEventListener("dragleave", () => delete form.dataset.drop);
+    form.addEventListener("dragover", (event) => { event.preventDefault(); form.dataset.dropTarget = "over"; });
+    form.addEventListener("dragleave", () => delete form.dataset.dropTarget);
     form.addEventListener("drop", (event) => {
-      delete form.dataset.drop;
+      delete form.dataset.dropTarget;
       if (!event.dataTransfer.files.length) return;
       event.preventDefault();
       this.add([...event.dataTransfer.files]);

@@ -33,8 +33,8 @@ export function moreMenu(anchor, app, actions) {
     entry("i:share-2", _("Share this run"), "share"),
     entry("i:download", _("Export the results"), "export"),
     entry("i:code-xml", _("Get code"), "code"),
-    $("[data-do=evaluate]") && entry("i:check-check", _("Evaluate"), "evaluate"),
-    $("[data-do=save-prompt]") && entry("i:message-square", _("Save as prompt"), "save-prompt"),
+    $("[data-action=evaluate]") && entry("i:check-check", _("Evaluate"), "evaluate"),
+    $("[data-action=save-prompt]") && entry("i:message-square", _("Save as prompt"), "save-prompt"),
     app.mode === "compare" && { icon: "i:eye-off", label: blind.checked ? _("Show model names") : _("Blind mode: hide model names"), run: () => (blind.checked = !blind.checked) },
     entry("i:trophy", _("Scoreboard"), "scoreboard"),
   ]);

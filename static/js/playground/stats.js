@@ -94,7 +94,7 @@ export class Stats {
         cell.dd.replaceChildren(detailsButton);
       }
       if (spread) cell.dd.append(el("small.spread", {}, spreadText(name, spread)));
-      setVars(cell.dd, { "--w": `${rank?.[name]?.max && known(value) ? (100 * value) / rank[name].max : 0}%` });
+      setVars(cell.dd, { "--percent": `${rank?.[name]?.max && known(value) ? (100 * value) / rank[name].max : 0}%` });
     });
   }
 }

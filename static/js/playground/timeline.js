@@ -40,7 +40,7 @@ export function draw(host, columns) {
     const description = all[i].map((s) => `${SEGMENT_LABELS[s.kind]()} ${ms(s.to - s.from)}`).join(", ");
     const bars = all[i].map((s) => {
       const bar = el(`i.${s.kind}`);
-      setVars(bar, { "--x": `${(100 * s.from) / end}%`, "--w": `${(100 * (s.to - s.from)) / end}%` });
+      setVars(bar, { "--start": `${(100 * s.from) / end}%`, "--percent": `${(100 * (s.to - s.from)) / end}%` });
       return bar;
     });
     const label = el("span.letter.sm", { "aria-hidden": "true" }, column.letter);

@@ -9,19 +9,19 @@ export class Rows {
 
   add(values = {}, focus = false) {
     const row = this.pattern.content.firstElementChild.cloneNode(true);
-    for (const input of $$("[data-f]", row)) {
-      const value = values[input.dataset.f] ?? "";
+    for (const input of $$("[data-field]", row)) {
+      const value = values[input.dataset.field] ?? "";
       input.value = typeof value === "string" ? value : JSON.stringify(value, null, 2);
     }
     $("[data-remove]", row).onclick = () => { row.remove(); this.changed(); };
     this.host.append(row);
     this.changed();
-    if (focus) $("[data-f]", row).focus();
+    if (focus) $("[data-field]", row).focus();
   }
 
   get values() {
     return $$("fieldset", this.host).map((row) =>
-      Object.fromEntries($$("[data-f]", row).map((input) => [input.dataset.f, input.value])));
+      Object.fromEntries($$("[data-field]", row).map((input) => [input.dataset.field, input.value])));
   }
 
   set values(tools) {
@@ -53,7 +53,7 @@ export class Rows {
         error.textContent = wrong.message;
       }
     }
-    const name = $('[data-f="name"]', row);
+    const name = $('[data-field="name"]', row);
     name.toggleAttribute("aria-invalid", !name.value.trim());
     return error.hidden && Boolean(name.value.trim());
   }
