@@ -1,4 +1,4 @@
-// The list of clients shows one pane at a time; the status is polled while the page is visible.
+// Connect: shows the snippet of one client at a time; the status is polled while the page is visible.
 import "./select.js";
 
 const POLL_MS = 2000;
@@ -6,7 +6,7 @@ const STORAGE_KEY = "dragoman-client";
 
 const panels = () => [...document.querySelectorAll("[data-panel]")];
 
-/** Colours of the code; the page works without them. */
+/** Highlights the code of a panel when it is first shown. */
 async function highlightCode(panel) {
   const block = panel.querySelector("pre:not([data-highlighted])");
   if (!block) return;
@@ -15,10 +15,10 @@ async function highlightCode(panel) {
   highlight(block, block.dataset.language);
 }
 
-function show(id) {
+function showPanel(id) {
   const selected = panels().find((panel) => panel.dataset.panel === id) ?? panels()[0];
   if (!selected) return;
-  document.getElementById("panels").dataset.chosen = selected.dataset.panel;
+  document.getElementById("panels").dataset.selected = selected.dataset.panel;
   for (const panel of panels()) panel.hidden = panel !== selected;
   for (const link of document.querySelectorAll("[data-client]")) {
     if (link.dataset.client === selected.dataset.panel) link.setAttribute("aria-current", "true");
@@ -35,12 +35,12 @@ document.addEventListener("click", (event) => {
   event.preventDefault();
   history.replaceState(null, "", link.hash);
   localStorage.setItem(STORAGE_KEY, link.dataset.client);
-  show(link.dataset.client);
+  showPanel(link.dataset.client);
 });
 // Another route or a new key has replaced the panels.
-document.addEventListener("htmx:after:swap", () => document.querySelector("#panels:not([data-chosen])") && show(currentClient()));
-show(currentClient());
-// The fragment chooses a pane; the status above it stays in view.
+document.addEventListener("htmx:after:swap", () => document.querySelector("#panels:not([data-selected])") && showPanel(currentClient()));
+showPanel(currentClient());
+// The fragment of the address selects a panel; the status above it stays in view.
 if (location.hash) requestAnimationFrame(() => document.querySelector(".page-body, .first-main")?.scrollTo({ top: 0 }));
 
 setInterval(() => {

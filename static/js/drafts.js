@@ -1,12 +1,12 @@
-// What was typed into a form outlives the end of a session: it comes back after signing in.
+// Drafts of forms: entries that were not saved when the session ended are restored after signing in.
 import { _ } from "./gettext.js";
 import { toast } from "./toast.js";
 
 const STORAGE_KEY = "dragoman-draft";
 const SKIPPED_TYPES = new Set(["password", "file", "submit", "button"]);
 
-// On these pages a draft waits: the sign-in page, and pages of what went wrong.
-const signInPage = () => document.querySelector("[data-sign-in], [data-failure]");
+// On the sign-in page and on error pages the draft is kept for the page that was interrupted.
+const interruptionPage = () => document.querySelector("[data-sign-in], [data-failure]");
 const user = () => document.querySelector("[data-user]")?.dataset.user ?? "";
 const forms = () => [...document.forms].filter((form) => form.method === "post");
 
@@ -23,7 +23,7 @@ function writeDraft(draft) {
     if (draft) sessionStorage.setItem(STORAGE_KEY, JSON.stringify(draft));
     else sessionStorage.removeItem(STORAGE_KEY);
   } catch {
-    // The page works without.
+    // The page works without drafts.
   }
 }
 
@@ -34,46 +34,45 @@ const isFieldChanged = (field) =>
     : field.options ? [...field.options].some((option) => option.selected !== option.defaultSelected)
       : field.value !== field.defaultValue;
 
-const fieldState = (field) => ({ name: field.name, type: field.type, value: field.value, on: field.checked ?? null });
+const fieldState = (field) => ({ name: field.name, type: field.type, value: field.value, checked: field.checked ?? null });
 
-/** Everything in a form that somebody has changed, or null. */
-function draftOf(form) {
+/** The fields of a form; null if the user has not changed any. */
+function createDraft(form) {
   const formFields = fields(form);
   // The route editor gets its draft back from the server, so that its fields are never "changed".
   const isChanged = form.dataset.changes ? form.dataset.changes !== "0" || formFields.some(isFieldChanged) : formFields.some(isFieldChanged);
-  return isChanged ? { at: forms().indexOf(form), id: form.id, fields: formFields.map(fieldState) } : null;
+  return isChanged ? { index: forms().indexOf(form), id: form.id, fields: formFields.map(fieldState) } : null;
 }
 
 function saveDrafts() {
-  if (signInPage()) return;
-  const drafts = forms().map(draftOf).filter(Boolean);
+  if (interruptionPage()) return;
+  const drafts = forms().map(createDraft).filter(Boolean);
   writeDraft(drafts.length ? { path: location.pathname, user: user(), forms: drafts } : null);
 }
 
 function fillForm(form, draft) {
   const remaining = fields(form);
-  for (const { name, value, on } of draft.fields) {
-    const choice = on !== null;
+  for (const { name, value, checked } of draft.fields) {
     const index = remaining.findIndex((field) => field.name === name && (!["checkbox", "radio"].includes(field.type) || field.value === value));
     if (index < 0) continue;
     const [field] = remaining.splice(index, 1);
-    if (choice && ["checkbox", "radio"].includes(field.type)) field.checked = on;
+    if (checked !== null && ["checkbox", "radio"].includes(field.type)) field.checked = checked;
     else if (field.type !== "hidden") field.value = value;
     field.dispatchEvent(new Event("input", { bubbles: true }));
     field.dispatchEvent(new Event("change", { bubbles: true }));
   }
 }
 
-/** A form whose fields the server makes is drawn by the server from what was typed. */
+/** Restores a form whose fields the server renders: the server renders it again from the draft. */
 async function redrawForm(form, draft) {
   const body = new URLSearchParams([["do", "check"]]);
-  for (const { name, type, value, on } of draft.fields) {
-    if (!["checkbox", "radio"].includes(type) || on) body.append(name, value);
+  for (const { name, type, value, checked } of draft.fields) {
+    if (!["checkbox", "radio"].includes(type) || checked) body.append(name, value);
   }
-  const token = document.querySelector('meta[name="csrf-token"]')?.content ?? "";
-  const reply = await fetch(form.action, { method: "POST", body, headers: { "HX-Request": "true", "X-CSRFToken": token } });
-  if (!reply.ok) return;
-  const renderedForm = new DOMParser().parseFromString(await reply.text(), "text/html").querySelector(`#${form.id}`);
+  const csrfToken = document.querySelector('meta[name="csrf-token"]')?.content ?? "";
+  const response = await fetch(form.action, { method: "POST", body, headers: { "HX-Request": "true", "X-CSRFToken": csrfToken } });
+  if (!response.ok) return;
+  const renderedForm = new DOMParser().parseFromString(await response.text(), "text/html").querySelector(`#${form.id}`);
   if (!renderedForm) return;
   form.replaceWith(renderedForm);
   window.htmx?.process(renderedForm);
@@ -82,11 +81,11 @@ async function redrawForm(form, draft) {
 async function restoreDraft() {
   const draft = readDraft();
   if (!draft) return;
-  if (signInPage()) return writeDraft({ ...draft, interrupted: true });
+  if (interruptionPage()) return writeDraft({ ...draft, interrupted: true });
   writeDraft(null);
   if (!draft.interrupted || draft.path !== location.pathname || draft.user !== user()) return;
   for (const formDraft of draft.forms) {
-    const form = formDraft.id ? document.getElementById(formDraft.id) : forms()[formDraft.at];
+    const form = formDraft.id ? document.getElementById(formDraft.id) : forms()[formDraft.index];
     if (!form) continue;
     if (form.dataset.changes) await redrawForm(form, formDraft);
     else fillForm(form, formDraft);

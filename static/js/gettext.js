@@ -1,3 +1,3 @@
-/** A translated sentence; {names} in it are filled from `values`. */
+/** The translation of `text`; `{name}` in it is replaced by `values.name`. */
 export const _ = (text, values = {}) =>
   (globalThis.gettext?.(text) ?? text).replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);

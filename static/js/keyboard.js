@@ -1,4 +1,4 @@
-// The keyboard map. Keys without Ctrl can be switched off, and never work while one types.
+// Keyboard shortcuts. Those without Ctrl can be turned off, and are ignored while the user types.
 const PAGES = { o: "/console/", p: "/console/playground", r: "/console/requests", t: "/console/routes" };
 const SEQUENCE_MS = 900;
 
@@ -20,7 +20,7 @@ function moveRow(step) {
   if (next.dataset.row === "open") link.click();
 }
 
-/** Opens the palette, whose script is loaded with its first use. */
+/** Opens the command palette; its script is loaded on first use. */
 export function openCommandPalette() {
   import("./palette.js").then((module) => module.openPalette());
 }

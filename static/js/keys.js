@@ -1,4 +1,4 @@
-// The undo of a revocation: counts down and disappears at zero.
+// The undo button of a revoked key: counts down and disappears at zero.
 for (const box of document.querySelectorAll("[data-undo]")) {
   const endsAt = performance.now() + Number(box.dataset.undo) * 1000;
   const countdown = box.querySelector("[data-undo-countdown]");

@@ -1,4 +1,4 @@
-// Pages that refresh themselves: expanded details stay expanded.
+// An htmx extension for pages that are polled: expanded details stay expanded.
 window.htmx?.registerExtension("keep-open", {
   htmx_before_morph_attr: (element, detail) => detail.attrName !== "open",
 });

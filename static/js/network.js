@@ -1,15 +1,15 @@
-// Requests of parts of a page: a progress line while they last, and a message with Retry when they fail.
+// htmx requests: a progress line while they run, and a message with Retry when they fail.
 import { _ } from "./gettext.js";
 import { toast } from "./toast.js";
 
 const SLOW_MS = 150;
-// Answers that belong into the page although they are refusals: forms with their errors.
+// Error responses that are swapped into the page: forms with their errors.
 const FORM_ERROR_STATUSES = new Set([409, 422]);
 const pending = new Map();
 let failureToast = null;
 let failedPolls = 0;
 
-// Polls are nobody's action: they say so once, and only if they fail twice.
+// A failed poll is reported once, and only after two failures in a row: no user action started it.
 const isUserRequest = ({ sourceEvent: event }) => event instanceof UIEvent || ["submit", "change", "input"].includes(event?.type);
 const busyElement = (source) => source?.closest?.("[data-row]") ?? source;
 

@@ -12,7 +12,7 @@ let searchedText = null;
 const resultLinks = () => [...list.querySelectorAll("[data-result]")];
 
 function selectResult(link) {
-  for (const result of resultLinks()) result.toggleAttribute("data-chosen", result === link);
+  for (const result of resultLinks()) result.toggleAttribute("data-selected", result === link);
   link?.scrollIntoView({ block: "nearest" });
 }
 
@@ -21,10 +21,10 @@ async function search() {
   const url = `${input.form.action}?q=${encodeURIComponent(input.value)}`;
   let html;
   try {
-    const reply = await fetch(url, { headers: { "HX-Request": "true" } });
-    if (reply.status === 401) return location.assign(reply.headers.get("HX-Redirect") ?? location.href);
-    if (!reply.ok) throw new Error(String(reply.status));
-    html = await reply.text();
+    const response = await fetch(url, { headers: { "HX-Request": "true" } });
+    if (response.status === 401) return location.assign(response.headers.get("HX-Redirect") ?? location.href);
+    if (!response.ok) throw new Error(String(response.status));
+    html = await response.text();
   } catch {
     list.textContent = _("The search failed. Check that the server is running, then type again.");
     return;
@@ -38,7 +38,7 @@ async function search() {
 
 function moveSelection(step) {
   const results = resultLinks();
-  const selectedIndex = results.findIndex((link) => link.hasAttribute("data-chosen"));
+  const selectedIndex = results.findIndex((link) => link.hasAttribute("data-selected"));
   selectResult(results[Math.min(results.length - 1, Math.max(0, selectedIndex + step))]);
 }
 
@@ -50,7 +50,7 @@ input.form.addEventListener("submit", async (event) => {
   event.preventDefault();
   // Enter right after typing opens a result of what was typed.
   if (searchedText !== input.value) await search();
-  list.querySelector("[data-chosen]")?.click();
+  list.querySelector("[data-selected]")?.click();
 });
 input.addEventListener("keydown", (event) => {
   const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8 }[event.key];
@@ -60,7 +60,7 @@ input.addEventListener("keydown", (event) => {
 });
 list.addEventListener("pointermove", (event) => {
   const link = event.target.closest("[data-result]");
-  if (link && !link.hasAttribute("data-chosen")) selectResult(link);
+  if (link && !link.hasAttribute("data-selected")) selectResult(link);
 });
 dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
 

@@ -2,8 +2,8 @@
 const SCALE = 2;
 const MAX_SIDE = 16_000;
 
-/** The PNG of the SVG at `url`, twice as sharp; smaller where a canvas would be too large. */
-export async function pngOf(url) {
+/** The PNG of the SVG at `url` at double resolution, less where the canvas would be too large. */
+export async function renderPng(url) {
   const response = await fetch(url, { credentials: "same-origin" });
   if (!response.ok) throw new Error(`HTTP ${response.status}`);
   const source = URL.createObjectURL(new Blob([await response.text()], { type: "image/svg+xml" }));
@@ -16,8 +16,8 @@ export async function pngOf(url) {
     canvas.width = Math.round(image.naturalWidth * scale);
     canvas.height = Math.round(image.naturalHeight * scale);
     canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
-    return await new Promise((done, failed) => {
-      canvas.toBlob((blob) => (blob ? done(blob) : failed(new Error("no image"))), "image/png");
+    return await new Promise((resolve, reject) => {
+      canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("no image"))), "image/png");
     });
   } finally {
     URL.revokeObjectURL(source);
@@ -26,7 +26,7 @@ export async function pngOf(url) {
 
 /** Downloads the PNG of the SVG at `url` as a file of this name. */
 export async function savePng(url, name) {
-  const file = URL.createObjectURL(await pngOf(url));
+  const file = URL.createObjectURL(await renderPng(url));
   const link = document.createElement("a");
   link.href = file;
   link.download = name;

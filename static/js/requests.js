@@ -1,4 +1,4 @@
-// The requests page: live tail and the chosen row.
+// The requests page: live tail and the selected row.
 import { announce } from "./app.js";
 import "./filters.js";
 import "./search.js";
@@ -30,15 +30,15 @@ async function poll() {
   try {
     await window.htmx.ajax("GET", url, { target: "#tail", swap: "outerHTML" });
   } catch {
-    // The next second tries again.
+    // The next poll tries again.
   }
   isPolling = false;
-  const waiting = Number(tailElement()?.dataset.waiting || 0);
-  showNewRows(waiting);
+  const newRowCount = Number(tailElement()?.dataset.waiting || 0);
+  updateNewRowsButton(newRowCount);
   removeOldRows();
 }
 
-function showNewRows(count) {
+function updateNewRowsButton(count) {
   const button = newRowsButton();
   if (!button) return;
   button.hidden = !count;
@@ -95,14 +95,14 @@ newRowsButton()?.addEventListener("click", scrollToTop);
 list?.addEventListener("pointerdown", () => (isPointerDown = true));
 for (const kind of ["pointerup", "pointercancel"]) addEventListener(kind, () => (isPointerDown = false));
 
-/** Messages are drawn by a module of their own, loaded with the first of them. */
-function drawMessages() {
-  if (document.querySelector("[data-markdown]")) import("./conversation.js").then((module) => module.drawMessages());
+/** Draws messages; their module is loaded when the first one appears. */
+function renderMessages() {
+  if (document.querySelector("[data-markdown]")) import("./conversation.js").then((module) => module.renderMessages());
 }
 
 document.addEventListener("htmx:after:swap", () => {
   markSelectedRow();
-  drawMessages();
+  renderMessages();
 });
-drawMessages();
+renderMessages();
 setInterval(poll, POLL_MS);

@@ -1,48 +1,48 @@
 // The search field of Requests: completes filters while typing; the histogram selects a time range.
 import { announce } from "./app.js";
 
-const field = document.querySelector("[data-autocomplete]");
+const searchField = document.querySelector("[data-autocomplete]");
 const values = JSON.parse(document.getElementById("search-values")?.textContent ?? "{}");
 const MAX_OPTIONS = 12;
 let optionList = null;
 
 /** The word at the caret: where it begins, and its text. */
 function wordAtCaret() {
-  const before = field.value.slice(0, field.selectionStart);
+  const before = searchField.value.slice(0, searchField.selectionStart);
   const start = before.search(/(?:[^\s"]|"[^"]*"?)*$/);
   return { start, text: before.slice(start) };
 }
 
 function completions() {
   const { text } = wordAtCaret();
-  const [, name, sign, typed] = text.match(/^([a-z]*):(!?)(.*)$/) ?? [];
-  if (name === undefined) return text ? Object.keys(values).filter((known) => known.startsWith(text.toLowerCase())).map((known) => `${known}:`) : [];
-  const plain = typed.replaceAll('"', "").toLowerCase();
+  const [, name, sign, query] = text.match(/^([a-z]*):(!?)(.*)$/) ?? [];
+  if (name === undefined) return text ? Object.keys(values).filter((filter) => filter.startsWith(text.toLowerCase())).map((filter) => `${filter}:`) : [];
+  const unquotedQuery = query.replaceAll('"', "").toLowerCase();
   return (values[name] ?? [])
-    .filter((value) => value.toLowerCase().includes(plain) && value.toLowerCase() !== plain)
+    .filter((value) => value.toLowerCase().includes(unquotedQuery) && value.toLowerCase() !== unquotedQuery)
     .map((value) => `${name}:${sign}${value.includes(" ") ? `"${value}"` : value}`);
 }
 
 function closeOptions() {
   optionList?.remove();
   optionList = null;
-  field.setAttribute("aria-expanded", "false");
-  field.removeAttribute("aria-activedescendant");
+  searchField.setAttribute("aria-expanded", "false");
+  searchField.removeAttribute("aria-activedescendant");
 }
 
 function insertCompletion(text) {
   const { start } = wordAtCaret();
-  const after = field.value.slice(field.selectionStart);
+  const after = searchField.value.slice(searchField.selectionStart);
   const completedText = text.endsWith(":") ? text : `${text} `;
-  field.value = field.value.slice(0, start) + completedText + after.trimStart();
-  field.setSelectionRange(start + completedText.length, start + completedText.length);
-  field.focus();
+  searchField.value = searchField.value.slice(0, start) + completedText + after.trimStart();
+  searchField.setSelectionRange(start + completedText.length, start + completedText.length);
+  searchField.focus();
   showOptions();
 }
 
 function selectOption(item) {
   for (const other of optionList.children) other.setAttribute("aria-selected", String(other === item));
-  if (item) field.setAttribute("aria-activedescendant", item.id);
+  if (item) searchField.setAttribute("aria-activedescendant", item.id);
   item?.scrollIntoView({ block: "nearest" });
 }
 
@@ -54,7 +54,7 @@ function showOptions() {
   optionList.className = "complete";
   optionList.id = "search-options";
   optionList.setAttribute("role", "listbox");
-  optionList.setAttribute("aria-label", field.getAttribute("aria-label"));
+  optionList.setAttribute("aria-label", searchField.getAttribute("aria-label"));
   matches.forEach((text, n) => {
     const item = document.createElement("li");
     item.id = `search-option-${n}`;
@@ -67,18 +67,18 @@ function showOptions() {
     });
     optionList.append(item);
   });
-  field.parentElement.append(optionList);
-  field.setAttribute("aria-expanded", "true");
+  searchField.parentElement.append(optionList);
+  searchField.setAttribute("aria-expanded", "true");
 }
 
-if (field) {
-  field.setAttribute("role", "combobox");
-  field.setAttribute("aria-expanded", "false");
-  field.setAttribute("aria-autocomplete", "list");
-  field.setAttribute("aria-controls", "search-options");
-  field.addEventListener("input", showOptions);
-  field.addEventListener("blur", closeOptions);
-  field.addEventListener("keydown", (event) => {
+if (searchField) {
+  searchField.setAttribute("role", "combobox");
+  searchField.setAttribute("aria-expanded", "false");
+  searchField.setAttribute("aria-autocomplete", "list");
+  searchField.setAttribute("aria-controls", "search-options");
+  searchField.addEventListener("input", showOptions);
+  searchField.addEventListener("blur", closeOptions);
+  searchField.addEventListener("keydown", (event) => {
     if (!optionList) return;
     const optionItems = [...optionList.children];
     const selectedIndex = optionItems.findIndex((item) => item.getAttribute("aria-selected") === "true");
@@ -95,12 +95,12 @@ if (field) {
 const figure = document.querySelector("[data-histogram]");
 const chart = figure?.querySelector("svg");
 let brush = null;
-let from = 0;
+let dragStart = 0;
 
 const pointerX = (event) => Math.min(chart.clientWidth, Math.max(0, event.clientX - chart.getBoundingClientRect().left));
-const minute = (ms) => `${new Date(ms).toISOString().slice(0, 16)}Z`;
+const isoMinute = (ms) => `${new Date(ms).toISOString().slice(0, 16)}Z`;
 
-function range(left, right) {
+function timeRange(left, right) {
   const [since, until] = [Date.parse(figure.dataset.since), Date.parse(figure.dataset.until)];
   const scale = (until - since) / chart.clientWidth;
   const shortest = Math.max(60_000, (until - since) / 60);
@@ -115,12 +115,12 @@ function drawBrush(left, right) {
 }
 
 chart?.addEventListener("pointerdown", (event) => {
-  from = pointerX(event);
+  dragStart = pointerX(event);
   chart.setPointerCapture(event.pointerId);
-  drawBrush(from, from);
+  drawBrush(dragStart, dragStart);
 });
 chart?.addEventListener("pointermove", (event) => {
-  if (brush) drawBrush(Math.min(from, pointerX(event)), Math.max(from, pointerX(event)));
+  if (brush) drawBrush(Math.min(dragStart, pointerX(event)), Math.max(dragStart, pointerX(event)));
 });
 chart?.addEventListener("pointercancel", () => {
   brush?.remove();
@@ -128,11 +128,11 @@ chart?.addEventListener("pointercancel", () => {
 });
 chart?.addEventListener("pointerup", (event) => {
   if (!brush) return;
-  const [since, until] = range(Math.min(from, pointerX(event)), Math.max(from, pointerX(event)));
-  const textWithoutRange = field.value.replaceAll(/\b(since|until):\S*\s*/g, "").trim();
-  field.value = `${textWithoutRange} since:${minute(since)} until:${minute(until)}`.trim();
-  announce(`${minute(since)} – ${minute(until)}`);
-  field.form.requestSubmit();
+  const [since, until] = timeRange(Math.min(dragStart, pointerX(event)), Math.max(dragStart, pointerX(event)));
+  const textWithoutRange = searchField.value.replaceAll(/\b(since|until):\S*\s*/g, "").trim();
+  searchField.value = `${textWithoutRange} since:${isoMinute(since)} until:${isoMinute(until)}`.trim();
+  announce(`${isoMinute(since)} – ${isoMinute(until)}`);
+  searchField.form.requestSubmit();
 });
 
 // Columns that this browser does not show.

@@ -1,9 +1,9 @@
-// A search above the options of a long select. The select itself stays what holds and sends the value.
+// A search field above the options of a long select; the select keeps the value and submits it.
 const MIN_OPTIONS = 8;
 const OPEN_KEYS = new Set(["Enter", " ", "ArrowDown", "ArrowUp"]);
 let openSelect = null;
 
-const searchable = (target) => {
+const searchableSelect = (target) => {
   const select = target.closest?.("select[data-searchable]");
   return select && !select.disabled && select.options.length > MIN_OPTIONS ? select : null;
 };
@@ -58,7 +58,7 @@ function renderOptions() {
   highlightOption(options.find((item) => item.dataset.value === select.value) ?? options[0]);
 }
 
-function openOptions(select, typed = "") {
+function openOptions(select, query = "") {
   closeOptions(false);
   const label = select.getAttribute("aria-label") ?? select.labels?.[0]?.textContent.trim() ?? "";
   const input = createElement("input", { class: "input", type: "search", role: "combobox", "aria-expanded": "true", "aria-controls": "select-list", "aria-label": label, autocomplete: "off", spellcheck: "false" });
@@ -68,9 +68,9 @@ function openOptions(select, typed = "") {
   const { left, bottom, width } = select.getBoundingClientRect();
   box.style.setProperty("--left", `${left}px`);
   box.style.setProperty("--top", `${bottom}px`);
-  box.style.setProperty("--least", `${width}px`);
+  box.style.setProperty("--min-width", `${width}px`);
   (select.closest("dialog") ?? document.body).append(box);
-  input.value = typed;
+  input.value = query;
   input.addEventListener("input", renderOptions);
   input.addEventListener("keydown", onKeydown);
   renderOptions();
@@ -88,20 +88,20 @@ function onKeydown(event) {
   event.preventDefault();
 }
 
-// A finger gets the system's own list.
+// On touch screens the system's own list opens.
 document.addEventListener("mousedown", (event) => {
-  const select = searchable(event.target);
+  const select = searchableSelect(event.target);
   if (!select && openSelect && !openSelect.box.contains(event.target)) closeOptions(false);
   if (!select || matchMedia("(pointer: coarse)").matches) return;
   event.preventDefault();
   openOptions(select);
 });
 document.addEventListener("keydown", (event) => {
-  const select = event.target.matches?.("select") && searchable(event.target);
-  const typed = event.key.length === 1 && event.key !== " " && !event.ctrlKey && !event.metaKey && !event.altKey;
-  if (!select || !(OPEN_KEYS.has(event.key) || typed)) return;
+  const select = event.target.matches?.("select") && searchableSelect(event.target);
+  const isTyping = event.key.length === 1 && event.key !== " " && !event.ctrlKey && !event.metaKey && !event.altKey;
+  if (!select || !(OPEN_KEYS.has(event.key) || isTyping)) return;
   event.preventDefault();
-  openOptions(select, typed ? event.key : "");
+  openOptions(select, isTyping ? event.key : "");
 });
 addEventListener("resize", () => closeOptions(false));
 document.addEventListener("scroll", (event) => openSelect && !openSelect.box.contains(event.target) && closeOptions(false), { capture: true, passive: true });

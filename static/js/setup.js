@@ -1,20 +1,20 @@
-// The first provider: its base URL is filled in, with a link to the page that issues its keys.
-const url = document.querySelector("[name=base_url]");
-const variable = document.querySelector("[name=variable]");
-const link = document.querySelector("p[data-key-page]");
-let filled = "";
+// The first provider: a preset fills in the base URL and links to the page that issues keys.
+const urlField = document.querySelector("[name=base_url]");
+const variableField = document.querySelector("[name=variable]");
+const keyPageLink = document.querySelector("p[data-key-page]");
+let prefilledUrl = "";
 
-function chosen(radio) {
-  const { url: base, example, keyPage, variable: name } = radio.dataset;
-  // What somebody has typed stays.
-  if (!url.value || url.value === filled) url.value = filled = base;
-  url.placeholder = example || base;
-  variable.placeholder = name;
-  link.hidden = !keyPage;
-  if (keyPage) link.querySelector("a").href = keyPage;
+function applyPreset(radio) {
+  const { url: presetUrl, example, keyPage, variable: variableName } = radio.dataset;
+  // A URL that the user has entered is kept.
+  if (!urlField.value || urlField.value === prefilledUrl) urlField.value = prefilledUrl = presetUrl;
+  urlField.placeholder = example || presetUrl;
+  variableField.placeholder = variableName;
+  keyPageLink.hidden = !keyPage;
+  if (keyPage) keyPageLink.querySelector("a").href = keyPage;
 }
 
 for (const radio of document.querySelectorAll("[name=preset]")) {
-  if (radio.checked) chosen(radio);
-  radio.addEventListener("change", () => chosen(radio));
+  if (radio.checked) applyPreset(radio);
+  radio.addEventListener("change", () => applyPreset(radio));
 }

@@ -1,7 +1,7 @@
 // The detail beside a list: a divider to drag, and full width on demand. Both are remembered.
 const split = document.getElementById("split");
 const divider = split?.querySelector(".divider");
-const KEY = "dragoman-list-width";
+const WIDTH_KEY = "dragoman-list-width";
 const FULL_KEY = "dragoman-detail-full";
 const [MIN, MAX, STEP] = [30, 70, 2];
 
@@ -9,7 +9,7 @@ function setWidth(percent) {
   const width = Math.round(Math.min(MAX, Math.max(MIN, percent)));
   split.style.setProperty("--list", width);
   divider.setAttribute("aria-valuenow", String(width));
-  localStorage.setItem(KEY, String(width));
+  localStorage.setItem(WIDTH_KEY, String(width));
 }
 
 function setFull(full) {
@@ -19,19 +19,19 @@ function setFull(full) {
 }
 
 if (divider) {
-  const stored = Number(localStorage.getItem(KEY));
-  if (stored) setWidth(stored);
+  const storedWidth = Number(localStorage.getItem(WIDTH_KEY));
+  if (storedWidth) setWidth(storedWidth);
   setFull(sessionStorage.getItem(FULL_KEY) === "yes");
   divider.addEventListener("pointerdown", (event) => {
     divider.setPointerCapture(event.pointerId);
-    divider.dataset.dragged = "";
+    divider.dataset.dragging = "";
   });
   divider.addEventListener("pointermove", (event) => {
-    if (!("dragged" in divider.dataset)) return;
+    if (!("dragging" in divider.dataset)) return;
     const { left, width } = split.getBoundingClientRect();
     setWidth(((event.clientX - left) / width) * 100);
   });
-  for (const end of ["pointerup", "pointercancel"]) divider.addEventListener(end, () => delete divider.dataset.dragged);
+  for (const kind of ["pointerup", "pointercancel"]) divider.addEventListener(kind, () => delete divider.dataset.dragging);
   divider.addEventListener("dblclick", () => setWidth(50));
   divider.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: -STEP, ArrowRight: STEP, Home: -MAX, End: MAX }[event.key];

@@ -1,5 +1,5 @@
 // Short messages at the edge of the page.
-const SHOWN_MS = 6000;
+const DISPLAY_MS = 6000;
 
 /** Shows a message; with an `action` ({label, run}) it stays until it is used or closed. */
 export function toast(text, kind = "", { action = null } = {}) {
@@ -13,7 +13,7 @@ export function toast(text, kind = "", { action = null } = {}) {
   const toastElement = document.createElement("div");
   toastElement.className = `toast ${kind}`;
   toastElement.append(text);
-  const button = (label, run) => {
+  const addButton = (label, run) => {
     const element = document.createElement("button");
     element.type = "button";
     element.textContent = label;
@@ -24,9 +24,9 @@ export function toast(text, kind = "", { action = null } = {}) {
     toastElement.append(" ", element);
   };
   if (action) {
-    button(action.label, action.run);
-    button("Dismiss");
-  } else setTimeout(() => toastElement.remove(), SHOWN_MS);
+    addButton(action.label, action.run);
+    addButton("Dismiss");
+  } else setTimeout(() => toastElement.remove(), DISPLAY_MS);
   list.append(toastElement);
   return toastElement;
 }

@@ -1,4 +1,4 @@
-// Two sides of a translation: a line or a change under the pointer or the focus lights up its counterparts.
+// The two sides of a translation: hovering or focusing a line or a change highlights its counterparts.
 function highlightCounterparts(source) {
   for (const highlighted of document.querySelectorAll("[data-sides] .highlighted")) highlighted.classList.remove("highlighted");
   const sides = source?.closest("[data-sides]");

@@ -1,4 +1,4 @@
-// The usage page: draws the charts of the tables below them.
+// The usage page: draws charts from the data of its tables.
 import "./filters.js";
 import { tokens, usd } from "./format.js";
 

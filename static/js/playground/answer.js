@@ -1,7 +1,7 @@
 // Renders one answer: text, reasoning, tool calls, failed attempts and verdicts.
 import { $, _, el, icon } from "./dom.js";
 import { ms } from "../format.js";
-import { Rendering, json, plain } from "./markdown.js";
+import { MarkdownRenderer, json, plain } from "./markdown.js";
 
 const MAX_CALL_CHARS = 20_000;
 
@@ -15,7 +15,7 @@ export class Answer {
   }
 
   reset() {
-    Object.assign(this, { repetition: null, version: -1, parts: [], blind: false, finished: null, followed: false });
+    Object.assign(this, { repetition: null, version: -1, parts: [], blind: false, finishedRepetition: null, isFollowing: false });
     this.host.replaceChildren();
   }
 
@@ -40,28 +40,28 @@ export class Answer {
     this.#foot(repetition);
     if (repetition.over) this.#finish(isNearEnd);
     if (shouldFollow) {
-      this.followed = this.actions.top?.() ?? false;
+      this.isFollowing = this.actions.scrollsToStart?.() ?? false;
       scroller.scrollTop = scroller.scrollHeight;
     }
   }
 
-  /** The end of an answer: its code in colours, and its beginning in view again. */
+  /** Highlights the code of a finished answer, and scrolls back to its beginning. */
   #finish(isNearEnd) {
-    if (this.finished === this.repetition) return;
-    this.finished = this.repetition;
+    if (this.finishedRepetition === this.repetition) return;
+    this.finishedRepetition = this.repetition;
     if (this.body.querySelector("pre.code")) import("./highlight.js").then((m) => m.decorate(this.body));
     // The message that it answers is the last one above it.
     const lastTurn = [...this.scroller.querySelectorAll(".turn")].at(-1);
-    if (isNearEnd && this.followed) this.scroller.scrollTop = lastTurn ? lastTurn.offsetTop - this.scroller.firstElementChild.offsetTop : 0;
+    if (isNearEnd && this.isFollowing) this.scroller.scrollTop = lastTurn ? lastTurn.offsetTop - this.scroller.firstElementChild.offsetTop : 0;
   }
 
   #head(repetition) {
     const key = `${repetition.failedAttempts.length} ${repetition.over}`;
-    if (this.head.dataset.key === key) return;
-    this.head.dataset.key = key;
+    if (this.head.dataset.renderKey === key) return;
+    this.head.dataset.renderKey = key;
     const answeringAttempt = repetition.attempts.find((attempt) => !repetition.failedAttempts.includes(attempt));
     const failedAttempts = this.blind ? [] : repetition.failedAttempts;
-    this.head.replaceChildren(...(answeringAttempt || !repetition.over ? failedAttempts.map((t) => fallback(t, answeringAttempt, repetition)) : []));
+    this.head.replaceChildren(...(answeringAttempt || !repetition.over ? failedAttempts.map((attempt) => fallbackNotice(attempt, answeringAttempt, repetition)) : []));
   }
 
   #block(block, i, repetition) {
@@ -75,11 +75,11 @@ export class Answer {
     const elements = [];
     const { schema, tools } = repetition.verdicts;
     if (schema) elements.push(schemaVerdict(schema));
-    if (tools && tools.ok === false && !repetition.calls.length && (tools.final || repetition.over)) elements.push(missingCallLine(tools));
+    if (tools && tools.ok === false && !repetition.calls.length && (tools.final || repetition.over)) elements.push(missingCallVerdict(tools));
     if (repetition.over) elements.push(...endParts(repetition, this.actions, this.blind));
     else if (repetition.disconnected) elements.push(el("p.quiet.hint", {}, icon("i:unplug"), _("Connection lost.")));
-    else if (repetition.quiet) elements.push(el("p.quiet.hint", {}, icon("hourglass"),
-      _("No data for {s} s. The connection is open.", { s: Math.round(repetition.quiet / 1000) })));
+    else if (repetition.quietMs) elements.push(el("p.quiet.hint", {}, icon("hourglass"),
+      _("No data for {s} s. The connection is open.", { s: Math.round(repetition.quietMs / 1000) })));
     else if (!repetition.blocks.length) elements.push(el("p.quiet.hint", {}, icon("ellipsis"), _("Waiting for the first token")));
     this.foot.replaceChildren(...elements);
   }
@@ -89,12 +89,12 @@ function createPart(block) {
   if (block.kind === "call") return callPart(block);
   if (block.kind === "text") {
     const root = el("div.md", { dir: "auto" });
-    const rendering = new Rendering(root);
+    const rendering = new MarkdownRenderer(root);
     return { root, update: (b) => rendering.update(b.text) };
   }
   const refusal = block.kind === "refusal";
   const body = el("div.md", { dir: "auto" });
-  const rendering = new Rendering(body);
+  const rendering = new MarkdownRenderer(body);
   const summary = el("summary", {}, icon("i:brain"), _("Reasoning"));
   const root = refusal
     ? el("div.callout.warn", {}, icon("i:ban"), el("div.grow", {}, el("b", {}, _("Refused")), body))
@@ -135,7 +135,7 @@ function callPart(block) {
   return { root, update };
 }
 
-/** What the verdict on tools says about one call: kind, label, hint. */
+/** The verdict on one tool call: kind, label, hint and expected arguments; null if there is none. */
 function assessCall(call, repetition, expected) {
   const verdict = repetition.verdicts.tools;
   if (!verdict) return null;
@@ -152,7 +152,7 @@ function assessCall(call, repetition, expected) {
 /** Error message of the server as a sentence. */
 const sentence = (text) => text && text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
 
-function missingCallLine(verdict) {
+function missingCallVerdict(verdict) {
   return verdictLine("bad", "i:circle-x", _("Expected call is missing"), verdict.message);
 }
 
@@ -169,7 +169,7 @@ function verdictLine(kind, name, title, text, path) {
     el("span", {}, el("b", {}, title), path ? [" · ", el("code", {}, plain(path))] : null, text ? [path ? " " : " · ", ...plain(text)] : null));
 }
 
-function fallback(attempt, answeringAttempt, repetition) {
+function fallbackNotice(attempt, answeringAttempt, repetition) {
   const provider = attempt.provider || attempt.target;
   const after = ms((attempt.ended_ms ?? 0) - (attempt.started_ms ?? 0));
   const reason = attempt.skipped
@@ -193,8 +193,8 @@ function endParts(repetition, actions, blind) {
   if (repetition.failed) {
     const errorText = String(end.error ?? _("The run ended without an error message."));
     // Attempts with the same error as the end are only counted.
-    const other = blind ? [] : repetition.failedAttempts.filter((t) => t.error !== errorText);
-    const failedAttempts = other.map((t) => el("li", {}, plain(`${t.provider || t.target}: ${t.skipped || t.error || t.error_kind}`)));
+    const otherAttempts = blind ? [] : repetition.failedAttempts.filter((attempt) => attempt.error !== errorText);
+    const failedAttempts = otherAttempts.map((t) => el("li", {}, plain(`${t.provider || t.target}: ${t.skipped || t.error || t.error_kind}`)));
     elements.push(el("div.callout.bad", {}, icon("circle-alert"), el("div.grow", {},
       el("b", {}, repetition.blocks.length ? _("Stream interrupted") : _("No answer")),
       el("p", {}, plain(sentence(errorText))),

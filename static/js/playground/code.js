@@ -1,24 +1,24 @@
-// The same run as code for a program, and as the translation that each side saw.
-import { $, _, call, el, headers, notice } from "./dom.js";
+// Dialogs of a run: code that repeats it, and its translation for the client and the upstream.
+import { _, call, el, headers, notice } from "./dom.js";
 import { json, plain } from "./markdown.js";
 import { dialog } from "./overlay.js";
 import "../translation.js";
 
-/** Tabs that fill one box: [[id, label]], `fill(id)` gives nodes. */
-function tabs(label, entries, chosen, fill) {
+/** Tabs that share one panel: [[id, label]], `render(id)` returns nodes. */
+function tabPanel(label, entries, selected, render) {
   const body = el("div.stack", { "aria-live": "off" });
-  const choose = async (id) => {
+  const selectTab = async (id) => {
     for (const button of bar.children) button.setAttribute("aria-pressed", String(button.dataset.id === id));
     body.replaceChildren(el("p.hint", {}, _("Loading")));
     try {
-      body.replaceChildren(...[await fill(id)].flat());
+      body.replaceChildren(...[await render(id)].flat());
     } catch (error) {
       body.replaceChildren(el("p.errors", { role: "alert" }, error.message));
     }
   };
   const bar = el("div.seg.wrap", { role: "group", "aria-label": label }, entries.map(([id, name]) =>
-    el("button", { type: "button", "data-id": id, onclick: () => choose(id) }, name)));
-  choose(chosen);
+    el("button", { type: "button", "data-id": id, onclick: () => selectTab(id) }, name)));
+  selectTab(selected);
   return [bar, body];
 }
 
@@ -28,28 +28,28 @@ const copyButton = (text) => el("button.btn.sm", {
 }, _("Copy"));
 
 /** A new key for this column's model, shown once. */
-async function newKey(url, route) {
-  const sent = { ...headers(), Accept: "application/json", "Content-Type": "application/x-www-form-urlencoded" };
-  const reply = await fetch(url, { method: "POST", headers: sent, body: new URLSearchParams({ route }) });
-  if (!reply.ok) throw new Error(_("The server returned HTTP {status}.", { status: reply.status }));
-  return (await reply.json()).key;
+async function createKey(url, route) {
+  const requestHeaders = { ...headers(), Accept: "application/json", "Content-Type": "application/x-www-form-urlencoded" };
+  const response = await fetch(url, { method: "POST", headers: requestHeaders, body: new URLSearchParams({ route }) });
+  if (!response.ok) throw new Error(_("The server returned HTTP {status}.", { status: response.status }));
+  return (await response.json()).key;
 }
 
-/** The code with the key itself where it reads the variable. */
-const withKey = (text, name, key) => (key
+/** The code with the key in place of the environment variable. */
+const insertKey = (text, name, key) => (key
   ? text.replaceAll(`os.environ['${name}']`, `"${key}"`).replaceAll(`process.env.${name}`, `"${key}"`).replaceAll(`$${name}`, key)
   : text);
 
-export function getCode(column, app) {
+export function openCode(column, app) {
   if (!column?.run?.id) return notice(_("Run a prompt first. The code repeats that run."), "warn");
   const path = (language) => `/runs/${encodeURIComponent(column.run.id)}/code?lang=${language}&col=${column.id}`;
   let key = "";
-  const filled = async (language) => {
+  const renderCode = async (language) => {
     const data = await call(path(language));
     const code = el("code", { "data-code": "" });
     const keyHint = el("span.hint", {}, _("Set {name} to a gateway API key.", { name: data.key }));
     const show = () => {
-      const text = withKey(data.code, data.key, key);
+      const text = insertKey(data.code, data.key, key);
       code.replaceChildren(plain(text));
       copy.replaceChildren(copyButton(text));
       if (key) keyHint.textContent = _("Contains a new key for this model only. It is shown once.");
@@ -60,7 +60,7 @@ export function getCode(column, app) {
       type: "button",
       onclick: async () => {
         insert.disabled = true;
-        key = await newKey(app.boot.key_url, column.info.id).catch((error) => { notice(error.message, "bad"); return ""; });
+        key = await createKey(app.boot.key_url, column.info.id).catch((error) => { notice(error.message, "bad"); return ""; });
         insert.disabled = false;
         show();
       },
@@ -69,14 +69,14 @@ export function getCode(column, app) {
     return [el("pre.code", { tabindex: 0 }, code), el("div.row.wrap", {}, copy, insert, keyHint)];
   };
   dialog(_("Code for {letter}, {model}", { letter: column.id, model: column.info.label }),
-    ...tabs(_("Language"), app.boot.languages.map((l) => [l.id, l.label]), "curl", filled));
+    ...tabPanel(_("Language"), app.boot.languages.map((l) => [l.id, l.label]), "curl", renderCode));
 }
 
-export function translation(column, app) {
+export function openTranslation(column, app) {
   if (!column.run?.id) return notice(_("Run a prompt first, then compare both sides."), "warn");
   const path = (d) => `/runs/${encodeURIComponent(column.run.id)}/translation?col=${column.id}&dialect=${encodeURIComponent(d)}`;
   const box = dialog(_("Translation of {letter}, {model}", { letter: column.id, model: column.info.label }),
-    ...tabs(_("Client API"), app.boot.dialects.map((d) => [d.id, d.label]), app.composer.values.dialect, async (d) => translationView(await call(path(d)))));
+    ...tabPanel(_("Client API"), app.boot.dialects.map((d) => [d.id, d.label]), app.composer.values.dialect, async (d) => translationView(await call(path(d)))));
   box.classList.add("wide");
 }
 

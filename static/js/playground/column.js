@@ -13,12 +13,12 @@ const STATES = {
 
 export class Column {
   constructor(id, model, app) {
-    Object.assign(this, { id, model, app, overrides: {}, repetitions: [], pick: 0, run: null, blind: "", notes: [] });
+    Object.assign(this, { id, model, app, overrides: {}, repetitions: [], selectedIndex: 0, run: null, blind: "", notes: [] });
     // `history` has all messages; once the latest answer is part of it, its last `answerLength`
     // messages are that answer.
     Object.assign(this, { history: [], answerLength: 0, answerInHistory: false });
     this.#build();
-    this.name();
+    this.renderName();
   }
 
   get letter() {
@@ -26,11 +26,11 @@ export class Column {
   }
 
   get info() {
-    return this.app.boot.models.find((m) => m.id === this.model) ?? { id: this.model, label: this.model, gone: true };
+    return this.app.boot.models.find((m) => m.id === this.model) ?? { id: this.model, label: this.model, isUnavailable: true };
   }
 
   get selected() {
-    return this.repetitions[this.pick] ?? this.repetitions[0];
+    return this.repetitions[this.selectedIndex] ?? this.repetitions[0];
   }
 
   get busy() {
@@ -40,7 +40,7 @@ export class Column {
   get figures() {
     const figures = this.app.live?.figures(this.repetitions) ?? {};
     if (!this.busy || known(figures.cost)) return figures;
-    // While it is written the cost is an estimate by the list price.
+    // While the answer streams, the cost is an estimate from the list price.
     const { price_in: inputPrice, price_out: outputPrice } = this.info;
     if (!known(inputPrice) || !known(outputPrice)) return figures;
     const tokens = figures.input ?? this.app.composer.promptTokens(this);
@@ -50,28 +50,28 @@ export class Column {
   get state() {
     if (!this.repetitions.length) return "idle";
     if (this.busy) return "busy";
-    if (this.repetitions.some((t) => !t.over)) return "lost";
-    if (this.repetitions.some((t) => t.failed)) return "failed";
-    if (this.repetitions.some((t) => t.status === "stopped")) return "stopped";
-    return this.repetitions.some((t) => t.failedAttempts.length || t.end?.fallback) ? "fallback" : "ok";
+    if (this.repetitions.some((repetition) => !repetition.over)) return "lost";
+    if (this.repetitions.some((repetition) => repetition.failed)) return "failed";
+    if (this.repetitions.some((repetition) => repetition.status === "stopped")) return "stopped";
+    return this.repetitions.some((repetition) => repetition.failedAttempts.length || repetition.end?.fallback) ? "fallback" : "ok";
   }
 
   /** The state that a refused run restores. */
   snapshot() {
-    const { repetitions, run, pick, history, answerLength, answerInHistory } = this;
-    return { repetitions, run, pick, history, answerLength, answerInHistory };
+    const { repetitions, run, selectedIndex, history, answerLength, answerInHistory } = this;
+    return { repetitions, run, selectedIndex, history, answerLength, answerInHistory };
   }
 
-  /** Ready for a new run. */
-  begin(run) {
-    Object.assign(this, { repetitions: [], pick: 0, run, answerLength: 0, answerInHistory: false });
+  /** Clears the answers for a new run; null only clears them. */
+  startRun(run) {
+    Object.assign(this, { repetitions: [], selectedIndex: 0, run, answerLength: 0, answerInHistory: false });
     const { Answer, Stats } = this.app.live;
     if (!this.answer) {
       this.answer = new Answer(this.content, {
         retry: () => this.app.run([this], { again: true }),
         translation: () => this.app.translate(this),
         expected: () => this.run?.expected,
-        top: () => this.app.mode === "compare",
+        scrollsToStart: () => this.app.mode === "compare",
       });
       this.stats = new Stats();
       this.root.append(this.stats.root);
@@ -107,14 +107,14 @@ export class Column {
     this.root = el("section.pcol.card", { role: "group" }, this.head, this.note, this.repetitionBar, this.region);
   }
 
-  /** Letter, model and labels; hidden names while the vote is open. */
-  name() {
+  /** Renders letter, model and labels; names stay hidden until the blind vote. */
+  renderName() {
     const { info, letter } = this;
     this.root.id = `col-${this.id}`;
     const title = this.blind ? _("Hidden model") : info.label;
     this.badge.textContent = letter;
     const answeringProvider = this.selected?.attempts.findLast((t) => !this.selected.failedAttempts.includes(t))?.provider;
-    const subtitle = this.blind ? _("hidden until you vote") : info.gone ? _("no longer available") : this.#where(info, answeringProvider);
+    const subtitle = this.blind ? _("hidden until you vote") : info.isUnavailable ? _("no longer available") : this.#providerText(info, answeringProvider);
     // The visible text is part of the name, for speech input.
     this.picker.replaceChildren(visuallyHidden(_("Model of {letter}:", { letter }) + " "), this.blind ? icon("eye-off") : logo(info.preset),
       el("span.trunc", {}, el("b", {}, title), " ", el("small", {}, subtitle)), icon("chevron-down"));
@@ -127,7 +127,7 @@ export class Column {
     this.overridesBadge.title = Object.keys(this.overrides).map((name) => OVERRIDES[name]?.() ?? name).join(", ");
   }
 
-  #where(info, answeringProvider) {
+  #providerText(info, answeringProvider) {
     const failedCount = this.selected?.failedAttempts.length ?? 0;
     const provider = answeringProvider || info.provider || (info.kind === "route" ? _("route") : "");
     return failedCount && answeringProvider ? _("{provider} · attempt {n}", { provider, n: failedCount + 1 }) : provider;
@@ -161,7 +161,7 @@ export class Column {
     const key = `${state}${this.letter}${this.selected?.end?.request_id ?? ""}${this.selected?.attempts.length}`;
     if (this.stateKey === key) return;
     this.stateKey = key;
-    this.name();
+    this.renderName();
     this.root.dataset.state = state;
     if (state === "busy") {
       this.stateBox.replaceChildren(el("button.state.stop", {
@@ -173,7 +173,7 @@ export class Column {
     const [kind, name, label] = STATES[state];
     const stateIcon = [icon(name), visuallyHidden(label())];
     const id = !this.blind && this.selected?.end?.request_id;
-    // The state leads to the whole story in the log.
+    // The state links to the request in the log.
     this.stateBox.replaceChildren(id
       ? el(`a.state${kind && "." + kind}`, { href: `${this.app.boot.requests}${encodeURIComponent(id)}`, title: _("{state}. Open in the log", { state: label() }) }, stateIcon)
       : el(`span.state${kind && "." + kind}`, { title: label() }, stateIcon));
@@ -183,16 +183,16 @@ export class Column {
     const { repetitions } = this;
     this.repetitionBar.hidden = repetitions.length < 2;
     if (repetitions.length < 2) return;
-    const key = repetitions.map((t) => `${t.n}${t.status}${t.good}`).join() + this.pick;
+    const key = repetitions.map((t) => `${t.n}${t.status}${t.passed}`).join() + this.selectedIndex;
     if (this.repetitionKey === key) return;
     this.repetitionKey = key;
     this.repetitionBar.setAttribute("aria-label", _("Repetitions of {letter}", { letter: this.letter }));
     const buttons = repetitions.map((repetition, i) => el(`button.repetition`, {
-      type: "button", "aria-pressed": String(i === this.pick), "data-state": repetition.over ? (repetition.good ? "ok" : "bad") : "live",
-      onclick: () => { this.pick = i; this.app.refresh(); },
-    }, String(i + 1), visuallyHidden(repetition.over ? (repetition.good ? _("passed") : _("failed")) : _("writing"))));
+      type: "button", "aria-pressed": String(i === this.selectedIndex), "data-state": repetition.over ? (repetition.passed ? "ok" : "bad") : "live",
+      onclick: () => { this.selectedIndex = i; this.app.refresh(); },
+    }, String(i + 1), visuallyHidden(repetition.over ? (repetition.passed ? _("passed") : _("failed")) : _("writing"))));
     const over = repetitions.filter((t) => t.over);
-    const label = _("{n} of {m} passed · figures are medians", { n: over.filter((t) => t.good).length, m: repetitions.length });
+    const label = _("{n} of {m} passed · figures are medians", { n: over.filter((t) => t.passed).length, m: repetitions.length });
     this.repetitionBar.replaceChildren(el("span.row", {}, buttons), el("span.hint.trunc", { title: label }, label));
   }
 
@@ -210,7 +210,7 @@ export class Column {
   }
 }
 
-/** The same lengths of bars, with nothing marked as best. */
+/** The ranking with the same bar lengths, but no best value. */
 const unranked = (rank) => rank && Object.fromEntries(Object.entries(rank).map(([name, row]) => [name, { ...row, best: null }]));
 
 export const OVERRIDES = {

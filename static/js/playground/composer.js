@@ -2,9 +2,9 @@
 import { $, $$, _, el } from "./dom.js";
 import { count, known, tokensOf, usd } from "../format.js";
 import { Images } from "./images.js";
-import { Rows } from "./tools.js";
+import { FormRows } from "./tools.js";
 
-const GUESSED_OUTPUT = 300; // Tokens of an answer whose length nobody limited.
+const DEFAULT_OUTPUT_TOKENS = 300; // Estimated tokens of an answer without a limit.
 const IMAGE_TOKENS = 1000;
 const ENTER_KEY = "dragoman-enter-sends";
 
@@ -16,13 +16,13 @@ export class Composer {
     this.text = $("#pg-text");
     this.system = $("#pg-system");
     this.schemaBox = $("#pg-schema");
-    this.tools = new Rows($("#pg-tools"), $("#tool-row"), ["schema"], () => this.changed());
-    this.expected = new Rows($("#pg-expected"), $("#call-row"), ["arguments"], () => this.changed());
+    this.tools = new FormRows($("#pg-tools"), $("#tool-row"), ["schema"], () => this.changed());
+    this.expected = new FormRows($("#pg-expected"), $("#call-row"), ["arguments"], () => this.changed());
     this.images = new Images(() => this.changed());
-    this.#tabs();
+    this.#bindTabs();
     $("#pg-dialect").append(...app.boot.dialects.map((d) => el("option", { value: d.id }, d.label)));
     this.form.addEventListener("input", () => this.changed());
-    this.#enter();
+    this.#bindEnterKey();
     this.form.addEventListener("submit", (event) => { event.preventDefault(); app.run(); });
     $('[data-action="add-tool"]').onclick = () => this.tools.add({ schema: TOOL_SCHEMA }, true);
     $('[data-action="add-call"]').onclick = () => this.expected.add({ name: this.tools.values[0]?.name ?? "" }, true);
@@ -30,20 +30,20 @@ export class Composer {
   }
 
   /** Enter sends the message, unless that is switched off; Shift+Enter is a new line. */
-  #enter() {
+  #bindEnterKey() {
     const box = $("#pg-enter");
     box.checked = localStorage.getItem(ENTER_KEY) !== "off";
     box.addEventListener("change", () => localStorage.setItem(ENTER_KEY, box.checked ? "on" : "off"));
     this.text.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || event.shiftKey || event.ctrlKey || event.metaKey || event.isComposing || !box.checked) return;
       event.preventDefault();
-      if (this.filled && !this.app.busy) this.app.run();
+      if (this.hasMessage && !this.app.busy) this.app.run();
     });
   }
 
-  #tabs() {
+  #bindTabs() {
     const tabs = $$("[role=tab]", this.form);
-    const choose = (tab) => {
+    const select = (tab) => {
       for (const other of tabs) {
         other.setAttribute("aria-selected", String(other === tab));
         other.tabIndex = other === tab ? 0 : -1;
@@ -52,13 +52,13 @@ export class Composer {
       this.form.dataset.part = tab.id;
       tab.scrollIntoView({ inline: "nearest", block: "nearest" });
     };
-    for (const tab of tabs) tab.onclick = () => choose(tab);
-    this.choose = (name) => choose($(`#tab-${name}`));
+    for (const tab of tabs) tab.onclick = () => select(tab);
+    this.selectTab = (name) => select($(`#tab-${name}`));
     $("[role=tablist]", this.form).onkeydown = (event) => {
       const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
       if (!step) return;
       const next = tabs[(tabs.indexOf(document.activeElement) + step + tabs.length) % tabs.length];
-      choose(next);
+      select(next);
       next.focus();
     };
   }
@@ -100,13 +100,13 @@ export class Composer {
     return params;
   }
 
-  /** The schema as an object; null if there is none. Throws where it is no JSON. */
+  /** The schema as an object; null if there is none. Throws if it is not valid JSON. */
   get schema() {
     const text = this.schemaBox.value.trim();
     return text ? JSON.parse(text) : null;
   }
 
-  /** What a logged request has beyond the fields of the page: sent along, and named under Parameters. */
+  /** Settings of a logged request without a field on the page: they are sent too, and listed under Parameters. */
   #setLogged({ logged_settings, logged_setting_names: names = [], logged_request: request, stream }) {
     this.logged = logged_settings ? { logged_settings, logged_setting_names: names, logged_request: request, stream } : {};
     $("#pg-logged").hidden = !logged_settings || !names.length;
@@ -114,7 +114,7 @@ export class Composer {
   }
 
   /** Sends only what the page displays. */
-  dropLogged() {
+  dropLoggedSettings() {
     this.#setLogged({});
     this.changed();
   }
@@ -126,8 +126,8 @@ export class Composer {
     this.changed();
   }
 
-  /** Whether there is anything of a message. */
-  get filled() {
+  /** Whether the message has text or images. */
+  get hasMessage() {
     return Boolean(this.text.value.trim() || this.images.list.length);
   }
 
@@ -144,96 +144,96 @@ export class Composer {
     return [...images, ...(this.text.value ? [{ type: "text", text: this.text.value }] : [])];
   }
 
-  /** The part of a run's input that all columns share; null if something is wrong and was said. */
+  /** The part of a run's input that all columns share; null if it is invalid, in which case the errors are shown. */
   input({ message = true, columns = this.app.active() } = {}) {
-    this.errors({});
-    const wrong = {};
-    if (message && !this.app.answerable(columns)) wrong.message = _("Write a message first.");
+    this.showErrors({});
+    const errors = {};
+    if (message && !this.app.answerable(columns)) errors.message = _("Write a message first.");
     let schema = null;
     try {
       schema = this.schema;
     } catch (error) {
-      wrong.schema = _("The schema is not valid JSON: {reason}", { reason: error.message });
+      errors.schema = _("The schema is not valid JSON: {reason}", { reason: error.message });
     }
     for (const [name, rows] of [["tools", this.tools], ["expected", this.expected]]) {
-      if (!rows.valid) wrong[name] = _("Fix the highlighted fields under Tools.");
+      if (!rows.valid) errors[name] = _("Fix the highlighted fields under Tools.");
     }
-    if (Object.keys(wrong).length) {
-      this.errors(wrong);
+    if (Object.keys(errors).length) {
+      this.showErrors(errors);
       return null;
     }
     const { system, params, repeat, dialect } = this.values;
-    return { dialect, system, params, repeat, schema, tools: this.tools.parsed, expected: this.expected.parsed, stream: true, ...this.logged };
+    return { dialect, system, params, repeat, schema, tools: this.tools.objects, expected: this.expected.objects, stream: true, ...this.logged };
   }
 
-  /** What is wrong, in words, and the tab where it is. */
-  errors(fields) {
+  /** Shows error messages by field, and selects the tab of the first one. */
+  showErrors(fields) {
     const box = $("#pg-errors");
     const names = Object.keys(fields);
     box.hidden = !names.length;
     box.textContent = names.map((name) => [fields[name]].flat().join(" ")).join(" ");
     const tab = { message: "message", messages: "message", system: "system", schema: "schema", tools: "tools", expected: "tools", params: "params", repeat: "params" }[names[0]?.split(/[.[]/)[0]];
-    if (tab) this.choose(tab);
+    if (tab) this.selectTab(tab);
     if (tab === "message") this.text.focus();
   }
 
   changed() {
-    this.#pill("system", this.system.value && _("{n} tok", { n: count(tokensOf(this.system.value)) }));
-    this.#pill("tools", this.tools.values.length || "");
-    this.#pill("images", this.images.list.length || "");
+    this.#setPill("system", this.system.value && _("{n} tok", { n: count(tokensOf(this.system.value)) }));
+    this.#setPill("tools", this.tools.values.length || "");
+    this.#setPill("images", this.images.list.length || "");
     const params = Object.keys(this.params).length + (Number($("#pg-repeat").value) > 1);
-    this.#pill("params", params || "");
-    this.#schema();
+    this.#setPill("params", params || "");
+    this.#renderSchemaState();
     this.estimate();
     this.app.changed();
   }
 
-  #pill(name, text) {
+  #setPill(name, text) {
     const pill = $(`#tab-${name} .pill`);
     pill.hidden = !text;
     pill.textContent = text;
   }
 
-  #schema() {
+  #renderSchemaState() {
     const box = $("#pg-schema-error");
     let title = "";
-    let wrong = "";
+    let errorMessage = "";
     try {
       title = this.schema?.title || (this.schema ? _("on") : "");
     } catch (error) {
-      wrong = error.message;
+      errorMessage = error.message;
     }
-    this.#pill("schema", wrong ? "!" : title);
-    box.hidden = !wrong;
-    box.textContent = wrong;
-    this.schemaBox.toggleAttribute("aria-invalid", Boolean(wrong));
+    this.#setPill("schema", errorMessage ? "!" : title);
+    box.hidden = !errorMessage;
+    box.textContent = errorMessage;
+    this.schemaBox.toggleAttribute("aria-invalid", Boolean(errorMessage));
   }
 
-  /** A guess at the tokens of what a column is sent. */
+  /** Estimated tokens of the prompt that a column sends. */
   promptTokens(column) {
     const tools = JSON.stringify(this.tools.values).length + this.schemaBox.value.length;
     const shared = tokensOf(this.text.value) + Math.ceil(tools / 4) + this.images.list.length * IMAGE_TOKENS;
     return shared + this.app.earlierTokens(column) + tokensOf(column.overrides.system ?? this.system.value);
   }
 
-  /** "about $0.009" for all columns and repetitions, before anything is spent. */
+  /** Shows the estimated cost of a run over all columns and repetitions, such as "about $0.009". */
   estimate() {
     const { repeat, params } = this.values;
     let sum = 0;
     const unknown = [];
     for (const column of this.app.active()) {
-      const { price_in: into, price_out: out } = column.info;
-      if (!known(into) || !known(out)) {
+      const { price_in: inputPrice, price_out: outputPrice } = column.info;
+      if (!known(inputPrice) || !known(outputPrice)) {
         unknown.push(column.letter);
         continue;
       }
       const input = this.promptTokens(column);
-      const output = Math.min((column.overrides.params ?? params).max_tokens ?? GUESSED_OUTPUT, GUESSED_OUTPUT * 4);
-      sum += ((input * Number(into) + output * Number(out)) / 1e6) * repeat;
+      const output = Math.min((column.overrides.params ?? params).max_tokens ?? DEFAULT_OUTPUT_TOKENS, DEFAULT_OUTPUT_TOKENS * 4);
+      sum += ((input * Number(inputPrice) + output * Number(outputPrice)) / 1e6) * repeat;
     }
-    const known_ = unknown.length < this.app.active().length;
-    const parts = known_ ? [sum ? _("about {cost}", { cost: usd(sum) }) : _("free")] : [];
-    if (unknown.length) parts.push(known_ ? _("without {columns}", { columns: unknown.join(", ") }) : _("price unknown"));
+    const hasKnownPrice = unknown.length < this.app.active().length;
+    const parts = hasKnownPrice ? [sum ? _("about {cost}", { cost: usd(sum) }) : _("free")] : [];
+    if (unknown.length) parts.push(hasKnownPrice ? _("without {columns}", { columns: unknown.join(", ") }) : _("price unknown"));
     $("#pg-cost").textContent = parts.join(" ");
   }
 }

@@ -9,7 +9,7 @@ const MIN_SIMILARITY = 0.15;
 const splitWords = (text) => text.match(/\s+|[\p{L}\p{N}_]+|[^\s\p{L}\p{N}_]/gu) ?? [];
 
 /** Pieces [kind, text] with kind "same", "del" (only in `before`) or "ins" (only in `after`). */
-export function compare(before, after) {
+export function diffWords(before, after) {
   const a = splitWords(before);
   const b = splitWords(after);
   let head = 0;
@@ -87,10 +87,10 @@ export function showDifferences(columns, base) {
   for (const column of columns) {
     $(".diff", column.region)?.remove();
     const repetition = column.selected;
-    const other = base && column !== base && isComparable(repetition) && isComparable(base.selected);
+    const canCompare = base && column !== base && isComparable(repetition) && isComparable(base.selected);
     column.content.hidden = false;
-    if (!other) continue;
-    const pieces = compare(textOf(answerText(base.selected)), textOf(answerText(repetition)));
+    if (!canCompare) continue;
+    const pieces = diffWords(textOf(answerText(base.selected)), textOf(answerText(repetition)));
     const changed = pieces.filter(([kind]) => kind !== "same");
     const similarity = similarityOf(pieces);
     if (similarity < MIN_SIMILARITY) {

@@ -26,7 +26,7 @@ export function setVars(element, values) {
   for (const [name, value] of Object.entries(values)) element.style.setProperty(name, value);
 }
 
-/** A copy of the icon the page's own template tag drew, under another name. */
+/** An icon of this name, as a copy of the icon in the page's `#icon-pattern` template. */
 export function icon(name) {
   const copy = $("#icon-pattern").content.firstElementChild.cloneNode(true);
   const use = $("use", copy);
@@ -42,7 +42,7 @@ export function logo(preset) {
 
 export const visuallyHidden = (text) => el("span.sr", {}, text);
 
-/** The one polite line for readers. Answers themselves are never announced. */
+/** Announces a text to screen readers. Answers themselves are never announced. */
 export function announce(text) {
   const statusLine = $("#pg-status") ?? $("#live");
   statusLine.textContent = "";
@@ -50,14 +50,14 @@ export function announce(text) {
 }
 
 /** A short message on the page, also announced to screen readers. */
-export function notice(text, kind = "", { stays = false } = {}) {
+export function notice(text, kind = "", { isPermanent = false } = {}) {
   const box = $("#pg-notice");
   box.replaceChildren(text);
   box.dataset.kind = kind;
   box.hidden = !text;
   if (text) announce(text);
   clearTimeout(notice.timer);
-  if (!stays) notice.timer = setTimeout(() => (box.hidden = true), 6000);
+  if (!isPermanent) notice.timer = setTimeout(() => (box.hidden = true), 6000);
 }
 
 export const baseUrl = () => $("#pg").dataset.url.replace(/\/$/, "");
@@ -73,17 +73,17 @@ export const unreachableText = () => _("The server cannot be reached. Check that
 
 /** JSON or text from the server; throws an error with the server's message. */
 export async function call(path, { method = "GET", body } = {}) {
-  const reply = await fetch(baseUrl() + path, {
+  const response = await fetch(baseUrl() + path, {
     method,
     headers: headers(),
     body: body === undefined ? undefined : JSON.stringify(body),
   }).catch(() => { throw new Error(unreachableText()); });
-  const isJson = reply.headers.get("Content-Type")?.includes("json");
-  const data = isJson ? await reply.json() : await reply.text();
-  if (!reply.ok) {
+  const isJson = response.headers.get("Content-Type")?.includes("json");
+  const data = isJson ? await response.json() : await response.text();
+  if (!response.ok) {
     if (data.sign_in) location.assign(data.sign_in);
     const message = data.errors ? Object.values(data.errors).flat().join(" ") : data.error;
-    throw new Error(message || _("The server returned HTTP {status}.", { status: reply.status }));
+    throw new Error(message || _("The server returned HTTP {status}.", { status: response.status }));
   }
   return data;
 }

@@ -1,5 +1,5 @@
-// Colours, language and a copy button for the code blocks of a finished answer. No markup from text:
-// the highlighter's tree becomes elements, and its words go through `plain`.
+// Highlighting, language and a copy button for the code blocks of a finished answer. Text never
+// becomes markup: the highlighter's tree becomes elements, and its text goes through `plain`.
 import hljs from "../../vendor/highlight/core.min.js";
 import bash from "../../vendor/highlight/bash.min.js";
 import javascript from "../../vendor/highlight/javascript.min.js";
@@ -14,19 +14,19 @@ const GRAMMARS = { bash, javascript, json: jsonGrammar, python, xml, yaml };
 for (const [name, grammar] of Object.entries(GRAMMARS)) hljs.registerLanguage(name, grammar);
 const ALIASES = { sh: "bash", shell: "bash", zsh: "bash", console: "bash", js: "javascript", jsx: "javascript", ts: "javascript", tsx: "javascript", typescript: "javascript", py: "python", html: "xml", svg: "xml", yml: "yaml" };
 const MAX_CHARS = 50_000;
-const KINDS = [[/^(string|regexp|char|subst)/, "s"], [/^number/, "n"], [/^(keyword|literal|built_in|type)/, "l"], [/^(attr|property|title|name|tag|section|variable|params)/, "k"], [/^(comment|quote|meta|doctag)/, "c"]];
+const TOKEN_CLASSES = [[/^(string|regexp|char|subst)/, "s"], [/^number/, "n"], [/^(keyword|literal|built_in|type)/, "l"], [/^(attr|property|title|name|tag|section|variable|params)/, "k"], [/^(comment|quote|meta|doctag)/, "c"]];
 
-const kind = (scope) => KINDS.find(([pattern]) => pattern.test(scope ?? ""))?.[1];
+const tokenClass = (scope) => TOKEN_CLASSES.find(([pattern]) => pattern.test(scope ?? ""))?.[1];
 
 function nodes(tree) {
   return (tree.children ?? []).flatMap((child) => {
     if (typeof child === "string") return plain(child);
-    const className = kind(child.scope);
+    const className = tokenClass(child.scope);
     return className ? [el(`span.${className}`, {}, nodes(child))] : nodes(child);
   });
 }
 
-/** Colours the code of a block, unless it is long or in another language. */
+/** Highlights the code of a block, unless it is too long or its language is unknown. */
 export function highlight(block, language) {
   const code = block.querySelector("code");
   const text = code.textContent;
@@ -35,31 +35,31 @@ export function highlight(block, language) {
   code.replaceChildren(...nodes(highlighted._emitter.rootNode));
 }
 
-function bar(block, language) {
-  const words = el("span", {}, _("Copy"));
+function codeBar(block, language) {
+  const label = el("span", {}, _("Copy"));
   const copy = el("button.btn.ghost.sm", {
     type: "button",
     onclick: async () => {
       try {
         await navigator.clipboard.writeText(block.textContent);
-        words.textContent = _("Copied");
+        label.textContent = _("Copied");
         announce(_("Copied"));
-        setTimeout(() => (words.textContent = _("Copy")), 1500);
+        setTimeout(() => (label.textContent = _("Copy")), 1500);
       } catch {
         getSelection().selectAllChildren(block);
       }
     },
-  }, icon("copy"), words);
+  }, icon("copy"), label);
   const wrap = el("button.btn.ghost.sm", { type: "button", "aria-pressed": "false", onclick: () => wrap.setAttribute("aria-pressed", String(block.toggleAttribute("data-wrap"))) }, _("Wrap"));
   return el("div.code-bar", {}, el("span.hint", {}, language || _("text")), el("span.grow"), wrap, copy);
 }
 
-/** Adds to every code block below `root` what it does not have yet. */
+/** Adds the bar and the highlighting to every code block in `root` that has none yet. */
 export function decorate(root) {
   for (const block of root.querySelectorAll("pre.code:not([data-decorated])")) {
     block.dataset.decorated = "";
     const language = (block.dataset.lang ?? "").toLowerCase();
-    block.before(bar(block, language));
+    block.before(codeBar(block, language));
     highlight(block, ALIASES[language] ?? language);
   }
 }

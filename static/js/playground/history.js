@@ -1,4 +1,4 @@
-// History, presets with versions, links to runs, and exports.
+// History, presets and their versions, links to runs, and exports.
 import { _, call, el, icon, notice, baseUrl } from "./dom.js";
 import { minute, usd } from "../format.js";
 import { dialog, menu } from "./overlay.js";
@@ -20,7 +20,7 @@ export function openHistory() {
       const page = await call(`/history?${query}`);
       if (requestNumber !== latestRequest) return;
       if (!before) list.replaceChildren();
-      list.append(...page.runs.map(entry));
+      list.append(...page.runs.map(runItem));
       if (!list.childElementCount) list.append(el("li.hint", {}, search.value.trim() ? _("No runs match.") : _("No runs yet.")));
       more.hidden = !page.next;
       more.onclick = () => load(page.next);
@@ -38,33 +38,33 @@ export function openHistory() {
   return box;
 }
 
-function entry(run) {
-  const facts = [run.status, run.cost !== null && run.cost !== undefined ? usd(run.cost) : ""].filter(Boolean).join(" · ");
+function runItem(run) {
+  const statusAndCost = [run.status, run.cost !== null && run.cost !== undefined ? usd(run.cost) : ""].filter(Boolean).join(" · ");
   const title = () => run.name || run.title || _("Untitled run");
   const heading = el("b.trunc", {}, title());
   const link = el("a.grow", { href: `${baseUrl()}?run=${encodeURIComponent(run.id)}` }, heading,
     el("span.hint.trunc", {}, [run.name ? run.title : "", [run.models ?? []].flat().join(", ")].filter(Boolean).join(" · ")),
-    el("span.hint.num", {}, [run.created_at ? minute(run.created_at) : "", facts].filter(Boolean).join(" · ")));
+    el("span.hint.num", {}, [run.created_at ? minute(run.created_at) : "", statusAndCost].filter(Boolean).join(" · ")));
   const path = `/runs/${encodeURIComponent(run.id)}`;
   const iconButton = (name, label, onclick) => el("button.btn.ghost.sm.icon", { type: "button", "aria-label": `${label}: ${title()}`, title: label, onclick }, icon(name));
   const rename = () => {
     const input = el("input.input", { value: run.name, maxlength: 100, "aria-label": _("Name of the run"), autocomplete: "off" });
-    const back = () => item.replaceChildren(link, ...buttons);
+    const closeForm = () => item.replaceChildren(link, ...buttons);
     const form = el("form.row.grow", { onsubmit: async (event) => {
       event.preventDefault();
       try {
         run.name = (await call(path, { method: "PATCH", body: { name: input.value } })).name;
         heading.textContent = title();
-        back();
+        closeForm();
       } catch (error) {
         notice(error.message, "bad");
       }
-    } }, input, el("button.btn.sm", {}, _("Save")), el("button.btn.ghost.sm", { type: "button", onclick: back }, _("Cancel")));
+    } }, input, el("button.btn.sm", {}, _("Save")), el("button.btn.ghost.sm", { type: "button", onclick: closeForm }, _("Cancel")));
     item.replaceChildren(form);
     input.focus();
   };
   const remove = () => {
-    const sure = el("button.btn.sm.danger", { type: "button", onclick: async () => {
+    const confirmButton = el("button.btn.sm.danger", { type: "button", onclick: async () => {
       try {
         await call(path, { method: "DELETE" });
         item.remove();
@@ -72,15 +72,15 @@ function entry(run) {
         notice(error.message, "bad");
       }
     } }, _("Delete run"));
-    item.replaceChildren(link, sure, el("button.btn.ghost.sm", { type: "button", onclick: () => item.replaceChildren(link, ...buttons) }, _("Cancel")));
-    sure.focus();
+    item.replaceChildren(link, confirmButton, el("button.btn.ghost.sm", { type: "button", onclick: () => item.replaceChildren(link, ...buttons) }, _("Cancel")));
+    confirmButton.focus();
   };
   const buttons = [iconButton("pencil", _("Rename"), rename), iconButton("trash-2", _("Delete"), remove)];
   const item = el("li.row", {}, link, buttons);
   return item;
 }
 
-/** A link for people with an account, or the page that makes one for everyone. */
+/** Copies a link for users who can sign in, or opens the page that creates a public link. */
 export function shareMenu(anchor, app) {
   const run = app.runs?.latest;
   if (!run?.id) return notice(_("Run a prompt first, then share the run."), "warn");
@@ -103,17 +103,17 @@ async function copyLink(run) {
   }
 }
 
-const KINDS = [["json", "i:file-json", () => _("JSON, everything")], ["csv", "i:file-spreadsheet", () => _("CSV, one row per answer")], ["md", "i:file-text", () => _("Markdown, for reading")], ["svg", "i:image", () => _("SVG, an image")], ["png", "i:image", () => _("PNG, an image")]];
+const EXPORT_FORMATS = [["json", "i:file-json", () => _("JSON, everything")], ["csv", "i:file-spreadsheet", () => _("CSV, one row per answer")], ["md", "i:file-text", () => _("Markdown, for reading")], ["svg", "i:image", () => _("SVG, an image")], ["png", "i:image", () => _("PNG, an image")]];
 
 export function exportMenu(anchor, run) {
   if (!run?.id) return notice(_("Run a prompt first, then export the results."), "warn");
-  menu(anchor, _("Export the results"), KINDS.map(([kind, name, label]) => ({
+  menu(anchor, _("Export the results"), EXPORT_FORMATS.map(([kind, name, label]) => ({
     icon: name, label: label(),
     run: () => (kind === "png" ? saveImage(run) : el("a", { href: `${baseUrl()}/runs/${encodeURIComponent(run.id)}.${kind}`, download: "" }).click()),
   })));
 }
 
-/** The comparison as a PNG in the colours of the page. */
+/** Downloads the comparison as a PNG in the current theme. */
 async function saveImage(run) {
   try {
     const { savePng } = await import("../png.js");
@@ -130,16 +130,16 @@ export function presetMenu(anchor, app) {
   const { presets } = app.boot;
   const current = presets.find((p) => p.id === app.preset);
   menu(anchor, _("Presets"), [
-    ...presets.map((p) => ({ icon: p === current ? "i:check" : "i:bookmark", label: p.name, hint: `v${p.version}`, run: () => load(p, app) })),
-    current && { icon: "i:save", label: _("Save as {name} v{n}", { name: current.name, n: current.version + 1 }), run: () => save(current.name, app) },
-    { icon: "i:bookmark-plus", label: _("Save as a new preset"), run: () => name(app) },
-    current?.version > 1 && { icon: "i:history", label: _("Versions of {name}", { name: current.name }), run: () => versions(current, app) },
-    current && { icon: "i:trash-2", label: _("Delete {name}", { name: current.name }), danger: true, run: () => remove(current, app) },
+    ...presets.map((p) => ({ icon: p === current ? "i:check" : "i:bookmark", label: p.name, hint: `v${p.version}`, run: () => loadPreset(p, app) })),
+    current && { icon: "i:save", label: _("Save as {name} v{n}", { name: current.name, n: current.version + 1 }), run: () => savePreset(current.name, app) },
+    { icon: "i:bookmark-plus", label: _("Save as a new preset"), run: () => openPresetNameDialog(app) },
+    current?.version > 1 && { icon: "i:history", label: _("Versions of {name}", { name: current.name }), run: () => openVersions(current, app) },
+    current && { icon: "i:trash-2", label: _("Delete {name}", { name: current.name }), danger: true, run: () => deletePreset(current, app) },
   ]);
 }
 
-/** `id` is that of a version; the preset stays the one of its newest. */
-async function load(preset, app, id = preset.id) {
+/** Loads a preset; `id` selects one of its versions, the newest by default. */
+async function loadPreset(preset, app, id = preset.id) {
   try {
     const stored = await call(`/presets/${id}`);
     await restore(app, stored.settings);
@@ -150,7 +150,7 @@ async function load(preset, app, id = preset.id) {
   }
 }
 
-async function save(title, app) {
+async function savePreset(title, app) {
   try {
     const saved = await call("/presets", { method: "POST", body: { name: title, settings: snapshot(app) } });
     const { presets } = app.boot;
@@ -164,19 +164,19 @@ async function save(title, app) {
   }
 }
 
-function name(app) {
+function openPresetNameDialog(app) {
   const input = el("input.input", { id: "pg-preset-name", required: true, maxlength: 80, autocomplete: "off" });
-  const form = el("form.stack", { onsubmit: (event) => { event.preventDefault(); save(input.value.trim(), app); box.close(); } },
+  const form = el("form.stack", { onsubmit: (event) => { event.preventDefault(); savePreset(input.value.trim(), app); box.close(); } },
     el("div.field", {}, el("label", { for: "pg-preset-name" }, _("Name")), input, el("p.hint", {}, _("Saves the prompt, columns and settings, without answers. An existing name gets a new version."))),
     el("button.btn.primary", {}, _("Save preset")));
   const box = dialog(_("Save as a new preset"), form);
   input.focus();
 }
 
-async function versions(preset, app) {
+async function openVersions(preset, app) {
   const { versions: all = [] } = await call(`/presets/${preset.id}`).catch(() => ({}));
   const box = dialog(_("Versions of {name}", { name: preset.name }), el("ul.runs", {}, all.map((v) => el("li", {},
-    el("button.btn.ghost", { type: "button", onclick: () => { box.close(); load(preset, app, v.id); } }, icon("history"), _("Load v{n}", { n: v.version }), el("span.hint", {}, v.created_at ? minute(v.created_at) : ""))))),
+    el("button.btn.ghost", { type: "button", onclick: () => { box.close(); loadPreset(preset, app, v.id); } }, icon("history"), _("Load v{n}", { n: v.version }), el("span.hint", {}, v.created_at ? minute(v.created_at) : ""))))),
     el("a.btn.sm", { href: `${baseUrl()}/presets/${preset.id}/versions` }, icon("diff"), _("Compare versions")));
 }
 
@@ -195,10 +195,10 @@ export async function systemPrompts(anchor) {
   }
 }
 
-async function remove(preset, app) {
-  const sure = el("button.btn.danger", { type: "button" }, _("Delete all versions"));
-  const box = dialog(_("Delete {name}", { name: preset.name }), el("p", {}, _("Deletes all versions. Runs that used this preset are kept.")), sure);
-  sure.onclick = async () => {
+async function deletePreset(preset, app) {
+  const confirmButton = el("button.btn.danger", { type: "button" }, _("Delete all versions"));
+  const box = dialog(_("Delete {name}", { name: preset.name }), el("p", {}, _("Deletes all versions. Runs that used this preset are kept.")), confirmButton);
+  confirmButton.onclick = async () => {
     try {
       await call(`/presets/${preset.id}`, { method: "DELETE" });
       app.boot.presets.splice(app.boot.presets.indexOf(preset), 1);

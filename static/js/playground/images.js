@@ -4,8 +4,8 @@ import { $, _, el, icon } from "./dom.js";
 export class Images {
   #list = [];
 
-  constructor(changed) {
-    this.changed = changed;
+  constructor(onChange) {
+    this.onChange = onChange;
     this.box = $("#pg-thumbs");
     $("#pg-file").onchange = (event) => { this.add([...event.target.files]); event.target.value = ""; };
     document.addEventListener("paste", (event) => {
@@ -39,7 +39,7 @@ export class Images {
     const added = await readImages(files, this.#list.length);
     this.#list = [...this.#list, ...added];
     this.#draw();
-    this.changed();
+    this.onChange();
   }
 
   #draw() {
@@ -47,7 +47,7 @@ export class Images {
       el("img", { src: `data:${image.media_type};base64,${image.data}`, alt: image.name || _("Image {n}", { n: i + 1 }) }),
       el("button.btn.sm.icon", {
         type: "button", "aria-label": _("Remove {name}", { name: image.name || i + 1 }),
-        onclick: () => { this.list = this.#list.filter((other) => other !== image); this.changed(); },
+        onclick: () => { this.list = this.#list.filter((other) => other !== image); this.onChange(); },
       }, icon("x")))));
   }
 }

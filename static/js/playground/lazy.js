@@ -1,4 +1,4 @@
-// Modules that are loaded when they are first needed: `lazy.code().then((m) => m.getCode(column))`.
+// Modules that are loaded when they are first needed: `lazy.code().then((m) => m.openCode(column))`.
 export const lazy = {
   code: () => import("./code.js"),
   diff: () => import("./diff.js"),

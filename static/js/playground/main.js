@@ -1,6 +1,6 @@
-// The page: its columns, its modes, and when to draw them.
-import { listen } from "./actions.js";
-import { buttons, emptyText, notes, strip } from "./bars.js";
+// The playground page: its columns, its modes, and when to draw them.
+import { bindActions } from "./actions.js";
+import { emptyColumn, renderColumnNav, renderRunButton, unsupportedFeatures } from "./bars.js";
 import { Column } from "./column.js";
 import { Composer } from "./composer.js";
 import { $, $$, _, el, icon, notice, announce } from "./dom.js";
@@ -24,7 +24,7 @@ class App {
     this.composer = new Composer(this);
     this.addButton = el("button.addcol", { type: "button", title: _("Add a model"), "aria-label": _("Add a model"), onclick: () => this.add() }, icon("plus"));
     this.host.append(this.addButton);
-    listen(this);
+    bindActions(this);
     this.#start();
     $("#pg").hidden = false;
     setInterval(() => this.busy && this.refresh(), 100);
@@ -36,7 +36,7 @@ class App {
     await restore(this, { ...settings, mode: settings.mode ?? undefined });
     setPreset(this, boot.presets.find((p) => [p.id, p.name].includes(settings.preset))?.id ?? null);
     if (!boot.models.length) notice(_("No models yet. Add a provider first."), "warn");
-    if (boot.notice) notice(boot.notice, "warn", { stays: true });
+    if (boot.notice) notice(boot.notice, "warn", { isPermanent: true });
     if (!boot.run) return;
     await this.loadLive();
     await this.runs.reopen(boot.run);
@@ -68,7 +68,7 @@ class App {
     return this.runs?.blindOrder ?? null;
   }
 
-  /** Asks some columns, or all of the mode. */
+  /** Starts a run of some columns, by default of all that the mode shows. */
   async run(columns, options) {
     await this.loadLive();
     await this.runs.start(columns, options);
@@ -76,25 +76,25 @@ class App {
 
   // Columns
 
-  /** The columns that a run asks: one in a chat. */
+  /** The columns that take part in a run: only the first in chat mode. */
   active = () => (this.mode === "chat" ? this.columns.slice(0, 1) : this.columns);
 
-  /** Tokens of the messages that a column is sent before the new one. */
+  /** Estimated tokens of the earlier messages of a column. */
   earlierTokens = (column) => tokensOf(JSON.stringify(column.history)) - 1;
 
-  /** Whether a run makes sense without a new message: the conversation waits for an answer. */
+  /** Whether a run is possible without a new message: the conversation ends with a message to answer. */
   answerable = (columns) => columns.every(({ history }) => history.length > 0 && (this.prefilled || history.at(-1).role !== "assistant"));
 
-  /** Whether a run without a new message gives the latest answers again. */
-  get repeats() {
-    return !this.composer.filled && this.active().some((column) => column.answerInHistory);
+  /** Whether a run without a new message generates the latest answers again. */
+  get isRegeneration() {
+    return !this.composer.hasMessage && this.active().some((column) => column.answerInHistory);
   }
 
   add(model) {
     if (this.columns.length >= MAX_COLUMNS) return null;
     const id = [...LETTERS].find((letter) => !this.columns.some((c) => c.id === letter));
     const column = new Column(id, model ?? this.#suggestedModel(), this);
-    column.empty.append(emptyText(this));
+    column.empty.append(emptyColumn(this));
     column.history = this.#commonMessages();
     this.columns.push(column);
     this.addButton.before(column.root);
@@ -112,7 +112,7 @@ class App {
     return this.columns[0].history.slice(0, count);
   }
 
-  /** A model for a new column: routes first, those of the demo only if nothing else is there. */
+  /** A model for a new column: routes first, demo models only if there are no others. */
   #suggestedModel() {
     const { models } = this;
     const unused = models.filter((m) => !this.columns.some((c) => c.model === m.id));
@@ -132,14 +132,14 @@ class App {
   pickModel(column, anchor = column.picker) {
     this.picker.open(anchor, column.model, (id) => {
       column.model = id;
-      column.name();
+      column.renderName();
       this.layout();
     });
   }
 
   columnMenu = (column) => lazy.menus().then((m) => m.columnMenu(column, this));
 
-  translate = (column) => lazy.code().then((m) => m.translation(column, this));
+  translate = (column) => lazy.code().then((m) => m.openTranslation(column, this));
 
   async compareWith(id) {
     $("#pg-diff").value = id;
@@ -153,7 +153,7 @@ class App {
     Object.assign(this, { sharedMessages: [], prefilled: false });
     for (const column of this.columns) {
       Object.assign(column, { history: [], answerLength: 0 });
-      if (column.answer) column.begin(null);
+      if (column.answer) column.startRun(null);
     }
     this.layout();
     this.composer.text.focus();
@@ -162,12 +162,12 @@ class App {
   // Modes
 
   setMode(mode) {
-    // A conversation in the chat goes along into all columns.
+    // The conversation of the chat is copied into all columns.
     if (this.mode === "chat" && mode !== "chat" && this.columns.length) this.#shareMessages(this.columns[0].history);
     this.mode = mode;
     $("#pg").dataset.mode = mode;
     for (const button of $$("#pg-modes [data-mode]")) button.setAttribute("aria-pressed", String(button.dataset.mode === mode));
-    if (this.composer.form.dataset.part !== "tab-message") this.composer.choose("message");
+    if (this.composer.form.dataset.part !== "tab-message") this.composer.selectTab("message");
     this.composer.text.placeholder = mode === "chat" ? _("Write a message. Paste or drop images here.") : _("Send a message to all columns. Paste or drop images here.");
     $(".colnav").hidden = mode !== "compare";
     $("#pg-blind-label").hidden = $("#pg-view").hidden = mode !== "compare";
@@ -205,15 +205,15 @@ class App {
     const images = this.composer.images.list.length;
     const parts = { tools: this.composer.tools.values.length, schema: this.composer.schemaBox.value.trim() };
     for (const column of columns) {
-      column.notes = notes(column, images, parts);
+      column.notes = unsupportedFeatures(column, images, parts);
       column.render(rank);
     }
     const compared = this.blindOrder || this.mode !== "compare" ? [] : columns;
-    live?.draw($("#pg-timeline"), compared);
-    live?.result($("#pg-result"), compared);
-    buttons(this, columns);
+    live?.drawTimeline($("#pg-timeline"), compared);
+    live?.drawSummary($("#pg-result"), compared);
+    renderRunButton(this, columns);
     $("#pg-new").hidden = this.busy || !this.columns.some((column) => column.history.length);
-    strip(this, columns);
+    renderColumnNav(this, columns);
   }
 
   /** Shows the columns of the mode and redraws their conversations. */

@@ -7,10 +7,10 @@ import { _, el } from "./dom.js";
 const SAFE_URL = /^(https?:\/\/|mailto:)/i;
 const CONTROL_CHARACTERS = /[\u202A-\u202E\u2066-\u2069\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]/g;
 const ENTITIES = { "&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'" };
-const MAX_LINE_CHARS = 4000; // Characters; inline rules repetition more than linear time.
-const SLOW_STEP_MS = 60; // Milliseconds for one step; beyond it a few times, the rest is shown as it comes.
-const MAX_PLAIN_CHARS = 200_000; // Characters shown as they came; the rest is in the log and in the export.
-const MAX_MARKDOWN_CHARS = 1_000_000; // Characters drawn as markdown.
+const MAX_LINE_CHARS = 4000; // Longer lines are not parsed: inline rules take more than linear time.
+const SLOW_STEP_MS = 60; // A step that takes longer is slow; after a few slow ones the rest is plain text.
+const MAX_PLAIN_CHARS = 200_000; // Characters shown as plain text; the rest is in the log and in the export.
+const MAX_MARKDOWN_CHARS = 1_000_000; // Characters rendered as markdown.
 
 const decodeEntities = (text) => text.replace(/&(?:amp|lt|gt|quot|#39);/g, (match) => ENTITIES[match]);
 
@@ -28,9 +28,9 @@ export function plain(text) {
   return nodes;
 }
 
-const many = (tokens) => (tokens ?? []).flatMap(node);
+const renderTokens = (tokens) => (tokens ?? []).flatMap(renderToken);
 const code = (token) =>
-  el("pre.code", { tabindex: 0, "data-lang": (token.lang ?? "").split(/\s/)[0] || null }, el("code", {}, coloured(token)));
+  el("pre.code", { tabindex: 0, "data-lang": (token.lang ?? "").split(/\s/)[0] || null }, el("code", {}, codeNodes(token)));
 
 function link(address, kids) {
   if (!SAFE_URL.test(address)) return kids;
@@ -39,44 +39,44 @@ function link(address, kids) {
 
 function table(token) {
   const row = (cells, tag) =>
-    el("tr", {}, cells.map((cell, i) => el(tag, { "data-align": token.align[i] }, many(cell.tokens))));
+    el("tr", {}, cells.map((cell, i) => el(tag, { "data-align": token.align[i] }, renderTokens(cell.tokens))));
   const body = el("tbody", {}, token.rows.map((cells) => row(cells, "td")));
   return el("div.scroll", { tabindex: 0 }, el("table", {}, el("thead", {}, row(token.header, "th")), body));
 }
 
 function list(token) {
   const items = token.items.map((item) =>
-    el("li", {}, item.task ? (item.checked ? "☑ " : "☐ ") : null, many(item.tokens)));
+    el("li", {}, item.task ? (item.checked ? "☑ " : "☐ ") : null, renderTokens(item.tokens)));
   return el(token.ordered ? "ol" : "ul", { start: token.ordered && token.start !== 1 ? token.start : null }, items);
 }
 
-const BUILD = {
+const RENDERERS = {
   space: () => [],
   def: () => [],
   checkbox: () => [],
-  heading: (t) => [el(`h${Math.min(6, t.depth + 3)}`, { dir: "auto" }, many(t.tokens))],
-  paragraph: (t) => [el("p", { dir: "auto" }, many(t.tokens))],
-  text: (t) => (t.tokens ? many(t.tokens) : plain(decodeEntities(t.text))),
+  heading: (t) => [el(`h${Math.min(6, t.depth + 3)}`, { dir: "auto" }, renderTokens(t.tokens))],
+  paragraph: (t) => [el("p", { dir: "auto" }, renderTokens(t.tokens))],
+  text: (t) => (t.tokens ? renderTokens(t.tokens) : plain(decodeEntities(t.text))),
   escape: (t) => plain(decodeEntities(t.text)),
-  strong: (t) => [el("strong", {}, many(t.tokens))],
-  em: (t) => [el("em", {}, many(t.tokens))],
-  del: (t) => [el("del", {}, many(t.tokens))],
+  strong: (t) => [el("strong", {}, renderTokens(t.tokens))],
+  em: (t) => [el("em", {}, renderTokens(t.tokens))],
+  del: (t) => [el("del", {}, renderTokens(t.tokens))],
   codespan: (t) => [el("code", {}, plain(decodeEntities(t.text)))],
   br: () => [el("br")],
   hr: () => [el("hr")],
   code: (t) => [code(t)],
-  blockquote: (t) => [el("blockquote", {}, many(t.tokens))],
+  blockquote: (t) => [el("blockquote", {}, renderTokens(t.tokens))],
   list: (t) => [list(t)],
-  link: (t) => link(t.href, many(t.tokens)),
+  link: (t) => link(t.href, renderTokens(t.tokens)),
   image: (t) => link(t.href, plain(_("[image: {name}]", { name: t.text || t.href }))),
   table: (t) => [table(t)],
 };
 
-const node = (token) => (BUILD[token.type] ?? ((t) => plain(t.raw)))(token);
+const renderToken = (token) => (RENDERERS[token.type] ?? ((t) => plain(t.raw)))(token);
 
 const JSON_PART = /("(?:[^"\\\n]|\\.)*")(\s*:)?|(-?\b\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\b)|\b(true|false|null)\b/g;
 
-/** JSON in colours: keys, texts, numbers, words. */
+/** JSON as highlighted nodes: keys, strings, numbers, literals. */
 export function json(text) {
   const nodes = [];
   let from = 0;
@@ -110,76 +110,76 @@ export function textOf(text) {
 }
 
 const looksLikeJson = (text) => /^\s*[[{]/.test(text);
-const coloured = (token) =>
+const codeNodes = (token) =>
   (/^json/i.test(token.lang ?? "") || (!token.lang && looksLikeJson(token.text))) && token.text.length < 20_000
     ? json(token.text) : plain(token.text);
 
 function lex(text) {
-  // A bare JSON answer is code, whatever fences it lacks.
+  // A JSON answer without a fence is code too.
   if (looksLikeJson(text) && !text.includes("```")) return [{ type: "code", lang: "json", text, raw: text }];
   return new Lexer({ gfm: true }).lex(text);
 }
 
-/** Draws growing text into `host`; finished blocks are kept, only the last ones are built again. */
-export class Rendering {
+/** Renders growing text into `host`; finished blocks are kept, only the last ones are rendered again. */
+export class MarkdownRenderer {
   constructor(host) {
-    Object.assign(this, { host, text: "", settled: 0, open: [], rough: null, drawn: 0, slow: 0 });
+    Object.assign(this, { host, text: "", stableLength: 0, openBlocks: [], plainTextBox: null, plainTextEnd: 0, slowSteps: 0 });
   }
 
   update(text) {
     if (text === this.text) return;
     this.text = text;
-    if (this.rough) return this.#append();
-    const begin = this.settled;
+    if (this.plainTextBox) return this.#append();
+    const begin = this.stableLength;
     const remaining = text.slice(begin);
-    const safe = Math.min(longLine(remaining), MAX_PLAIN_CHARS, Math.max(0, MAX_MARKDOWN_CHARS - begin));
-    const began = performance.now();
+    const safeLength = Math.min(longLineStart(remaining), MAX_PLAIN_CHARS, Math.max(0, MAX_MARKDOWN_CHARS - begin));
+    const startedAt = performance.now();
     try {
-      this.#draw(lex(remaining.slice(0, safe)));
+      this.#draw(lex(remaining.slice(0, safeLength)));
     } catch {
-      return this.#giveUp();
+      return this.#switchToPlainText();
     }
-    if (safe < remaining.length) this.#giveUp(begin + safe, true);
-    else this.#tire(performance.now() - began, text.length);
+    if (safeLength < remaining.length) this.#switchToPlainText(begin + safeLength, true);
+    else this.#checkDuration(performance.now() - startedAt, text.length);
   }
 
-  /** A busy machine may be slow once; text that is slow each time gets no more markdown. */
-  #tire(ms, from) {
-    this.slow += ms > SLOW_STEP_MS;
-    if (this.slow > 3 || ms > 8 * SLOW_STEP_MS) this.#giveUp(from, true);
+  /** Switches to plain text after several slow steps, or a very slow one. */
+  #checkDuration(ms, from) {
+    this.slowSteps += ms > SLOW_STEP_MS;
+    if (this.slowSteps > 3 || ms > 8 * SLOW_STEP_MS) this.#switchToPlainText(from, true);
   }
 
   #draw(tokens) {
     let same = 0;
-    while (same < this.open.length && this.open[same].raw === tokens[same]?.raw) same += 1;
-    for (const { nodes } of this.open.splice(same)) nodes.forEach((n) => n.remove());
+    while (same < this.openBlocks.length && this.openBlocks[same].raw === tokens[same]?.raw) same += 1;
+    for (const { nodes } of this.openBlocks.splice(same)) nodes.forEach((n) => n.remove());
     for (const token of tokens.slice(same)) {
-      const nodes = node(token).map((n) => (typeof n === "string" ? document.createTextNode(n) : n));
+      const nodes = renderToken(token).map((n) => (typeof n === "string" ? document.createTextNode(n) : n));
       this.host.append(...nodes);
-      this.open.push({ raw: token.raw, nodes });
+      this.openBlocks.push({ raw: token.raw, nodes });
     }
     // All but the last two blocks can no longer change; do not read them again.
-    if (this.text.length - this.settled < 4000) return;
-    for (const done of this.open.splice(0, Math.max(0, this.open.length - 2))) this.settled += done.raw.length;
+    if (this.text.length - this.stableLength < 4000) return;
+    for (const done of this.openBlocks.splice(0, Math.max(0, this.openBlocks.length - 2))) this.stableLength += done.raw.length;
   }
 
-  /** From here on the text is shown as it came; what was drawn before it may stay. */
-  #giveUp(from = this.settled, keep = false) {
-    if (!keep) for (const { nodes } of this.open.splice(0)) nodes.forEach((n) => n.remove());
-    this.rough = el("pre.rough", { tabindex: 0 });
-    this.host.append(this.rough);
-    this.drawn = from;
+  /** Shows the text from `from` on as plain text; `keep` keeps the blocks rendered before it. */
+  #switchToPlainText(from = this.stableLength, keep = false) {
+    if (!keep) for (const { nodes } of this.openBlocks.splice(0)) nodes.forEach((n) => n.remove());
+    this.plainTextBox = el("pre.plain-text", { tabindex: 0 });
+    this.host.append(this.plainTextBox);
+    this.plainTextEnd = from;
     this.#append();
   }
 
   #append() {
-    this.first ??= this.drawn;
-    const until = Math.min(this.text.length, this.first + MAX_PLAIN_CHARS);
-    for (; this.drawn < until; this.drawn += 8000) {
-      const piece = this.text.slice(this.drawn, Math.min(until, this.drawn + 8000));
-      this.rough.append(el("span", {}, plain(piece)));
+    this.plainTextStart ??= this.plainTextEnd;
+    const until = Math.min(this.text.length, this.plainTextStart + MAX_PLAIN_CHARS);
+    for (; this.plainTextEnd < until; this.plainTextEnd += 8000) {
+      const piece = this.text.slice(this.plainTextEnd, Math.min(until, this.plainTextEnd + 8000));
+      this.plainTextBox.append(el("span", {}, plain(piece)));
       if (piece.length < 8000) {
-        this.drawn += piece.length;
+        this.plainTextEnd += piece.length;
         break;
       }
     }
@@ -190,8 +190,8 @@ export class Rendering {
   }
 }
 
-/** Where the first line begins that is too long to be read as markdown; Infinity if none is. */
-function longLine(text) {
+/** Index of the first line that is too long to be parsed as markdown; Infinity if there is none. */
+function longLineStart(text) {
   for (let from = 0; from < text.length; ) {
     const end = text.indexOf("\n", from);
     if ((end < 0 ? text.length : end) - from > MAX_LINE_CHARS) return from;

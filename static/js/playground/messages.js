@@ -1,17 +1,16 @@
 // The editable list of a conversation's messages: roles, text, images, tool calls and results.
 // `draw` shows messages; each can be edited, copied, removed, and run or branched from.
+import { partsOf } from "./conversation.js";
 import { $, _, el, icon, notice, visuallyHidden } from "./dom.js";
-import { Rendering, plain } from "./markdown.js";
+import { MarkdownRenderer, plain } from "./markdown.js";
 
 const PREVIEW_CHARS = 20_000;
 const ROLES = { user: () => _("User"), assistant: () => _("Assistant"), system: () => _("System"), tool: () => _("Tool") };
 
-export const partsOf = (content) => (typeof content === "string" ? [{ type: "text", text: content }] : content ?? []);
-
 const jsonText = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 2));
 
 /** The text of a message, with calls and results as JSON. */
-export const textOfMessage = (message) => partsOf(message.content).map((part) => {
+const textOfMessage = (message) => partsOf(message.content).map((part) => {
   if (part.type === "tool_call") return `${part.name} ${jsonText(part.arguments)}`;
   if (part.type === "tool_result") return jsonText(part.content ?? "");
   return part.text ?? part.label ?? "";
@@ -29,7 +28,7 @@ const disclosure = (title, text) =>
 function partBlock(part) {
   if (part.type === "text") {
     const body = el("div.md", { dir: "auto" });
-    new Rendering(body).update(part.text);
+    new MarkdownRenderer(body).update(part.text);
     return body;
   }
   if (part.type === "image") return el("img.turn-img", { src: `data:${part.media_type};base64,${part.data}`, alt: _("Image") });
@@ -72,12 +71,12 @@ export class MessageList {
   #block(message, i, assistant) {
     const role = roleOf(message);
     const name = role === "assistant" ? assistant : ROLES[role]?.() ?? role;
-    return el(`div.turn.${message.role}`, { "data-message": i }, el("div.row.turn-head", {}, el("b.hint.grow", {}, name), this.tools(i, message)),
+    return el(`div.turn.${message.role}`, { "data-message": i }, el("div.row.turn-head", {}, el("b.hint.grow", {}, name), this.#tools(i, message)),
       partsOf(message.content).map(partBlock));
   }
 
   /** The buttons of a message. */
-  tools(i, message) {
+  #tools(i, message) {
     const button = (name, label, action) => el("button.btn.ghost.sm.icon", { type: "button", title: label, onclick: action }, icon(name), visuallyHidden(label));
     const { actions } = this;
     return el("span.msg-tools", {},
@@ -96,7 +95,7 @@ export class MessageList {
     const add = (part) => rows.append(partEditor(part));
     original.forEach(add);
     const error = el("p.errors", { role: "alert", hidden: true });
-    const adder = (label, part) => el("button.btn.ghost.sm", { type: "button", onclick: () => add(part()) }, icon("i:plus"), label);
+    const addButton = (label, part) => el("button.btn.ghost.sm", { type: "button", onclick: () => add(part()) }, icon("i:plus"), label);
     const save = (run) => {
       try {
         const content = [...rows.children].map((row) => row.read()).filter(Boolean);
@@ -104,16 +103,16 @@ export class MessageList {
         this.editing = null;
         this.actions.edit(i, edited);
         if (run) this.actions.run(i);
-      } catch (wrong) {
+      } catch (problem) {
         error.hidden = false;
-        error.textContent = wrong.message;
+        error.textContent = problem.message;
       }
     };
     const submit = (event) => { event.preventDefault(); save(false); };
     return el("form.turn.msg-editor", { "data-message": i, onsubmit: submit, novalidate: true },
-      el("div.row.wrap", {}, role, adder(_("Text"), () => ({ type: "text", text: "" })),
-        adder(_("Tool call"), () => ({ type: "tool_call", id: `call_${Date.now().toString(36)}`, name: "", arguments: {} })),
-        adder(_("Tool result"), () => ({ type: "tool_result", id: "", content: "" }))),
+      el("div.row.wrap", {}, role, addButton(_("Text"), () => ({ type: "text", text: "" })),
+        addButton(_("Tool call"), () => ({ type: "tool_call", id: `call_${Date.now().toString(36)}`, name: "", arguments: {} })),
+        addButton(_("Tool result"), () => ({ type: "tool_result", id: "", content: "" }))),
       rows, error,
       el("div.row.wrap", {}, el("button.btn.primary.sm", {}, _("Save")),
         this.actions.run ? el("button.btn.sm", { type: "button", onclick: () => save(true) }, _("Save and run")) : null,
@@ -121,7 +120,7 @@ export class MessageList {
   }
 }
 
-/** A field for each kind of part; `read()` gives the edited part, null to leave it out. */
+/** A field for each kind of part; `read()` returns the edited part, null if it is empty. */
 function partEditor(part) {
   const changed = (fields) => ({ ...part, exact: undefined, ...fields });
   const area = (value, label, rows = 3) => el("textarea.input", { rows, "aria-label": label, value });
@@ -138,7 +137,7 @@ function partEditor(part) {
     const args = area(jsonText(part.arguments), _("Arguments as JSON"));
     row.append(el("div.stack.grow", {}, el("div.row", {}, name, id), args), remove);
     row.read = () => {
-      const value = parsed(args.value);
+      const value = parseArguments(args.value);
       const same = name.value === part.name && id.value === part.id && JSON.stringify(value) === JSON.stringify(part.arguments);
       return same ? part : changed({ name: name.value, id: id.value, arguments: value });
     };
@@ -154,7 +153,7 @@ function partEditor(part) {
   return row;
 }
 
-function parsed(text) {
+function parseArguments(text) {
   try {
     const value = JSON.parse(text || "{}");
     if (value && typeof value === "object" && !Array.isArray(value)) return value;

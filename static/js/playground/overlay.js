@@ -1,6 +1,6 @@
-// What opens over the page: menus, tips and dialogs.
+// Menus, tooltips and dialogs.
 import { $, _, el, icon } from "./dom.js";
-import { below } from "./picker.js";
+import { placeBelow } from "./picker.js";
 
 /** A menu of actions: [{icon, label, run, danger}]. */
 export function menu(anchor, label, entries) {
@@ -21,20 +21,20 @@ export function menu(anchor, label, entries) {
   box.addEventListener("toggle", (event) => event.newState === "closed" && box.remove());
   $("#pg").append(box);
   box.showPopover();
-  below(box, anchor);
+  placeBelow(box, anchor);
   box.querySelector("button")?.focus();
 }
 
-/** A few words over a figure, until the next click. */
+/** A tooltip below `anchor`, until the next click. */
 export function tip(anchor, text) {
   const box = el("p.pg-menu.tip", { popover: "auto", role: "status" }, text);
   box.addEventListener("toggle", (event) => event.newState === "closed" && box.remove());
   $("#pg").append(box);
   box.showPopover();
-  below(box, anchor);
+  placeBelow(box, anchor);
 }
 
-/** A dialog of the page's own kind; removed when it closes. */
+/** Opens a dialog; it is removed when it closes. */
 export function dialog(title, ...kids) {
   const close = el("button.btn.ghost.sm.icon", { type: "button", "aria-label": _("Close"), onclick: () => box.close() }, icon("x"));
   const id = `pg-dialog-${Date.now()}`;

@@ -34,14 +34,14 @@ export function overrideSettings(column, app) {
       if (!box.checked) continue;
       try {
         overrides[name] = name === "system" ? area.value : JSON.parse(area.value);
-      } catch (wrong) {
+      } catch (problem) {
         error.hidden = false;
-        error.textContent = wrong.message;
+        error.textContent = problem.message;
       }
     }
     if (rows.some((row) => !row.error.hidden)) return $(".errors:not([hidden])", overridesDialog).previousElementSibling.previousElementSibling.focus();
     column.overrides = overrides;
-    column.name();
+    column.renderName();
     app.refresh();
     app.composer.changed();
     overridesDialog.close();

@@ -1,7 +1,7 @@
 // One list of models for all columns: type to filter, arrows to move, Enter to choose.
 import { $, _, el, icon, logo } from "./dom.js";
 
-const FACTS = [
+const CAPABILITIES = [
   ["tools", () => _("tools")], ["images", () => _("images")],
   ["schema", () => _("schema")], ["reasoning", () => _("reasoning")],
 ];
@@ -13,43 +13,43 @@ export class Picker {
     this.input = el("input.input", {
       type: "search", role: "combobox", "aria-expanded": "true", "aria-controls": "pg-models", "aria-autocomplete": "list",
       "aria-label": _("Filter models"), placeholder: _("Filter models"), autocomplete: "off", spellcheck: "false",
-      oninput: () => this.#fill(), onkeydown: (event) => this.#key(event),
+      oninput: () => this.#renderOptions(), onkeydown: (event) => this.#key(event),
     });
     this.list = el("ul", { role: "listbox", id: "pg-models", "aria-label": _("Models") });
     this.none = el("p.hint", { role: "status" });
     this.root = el("div.picker", { popover: "auto" }, this.input, this.list, this.none);
-    this.list.addEventListener("click", (event) => this.#handle(event.target.closest("[role=option]")));
+    this.list.addEventListener("click", (event) => this.#select(event.target.closest("[role=option]")));
     $("#pg").append(this.root);
   }
 
-  /** Opens below `anchor`; `chosen(id)` is called once. */
-  open(anchor, current, chosen) {
-    Object.assign(this, { anchor, current, chosen, models: this.listModels() });
+  /** Opens below `anchor`; `onSelect(id)` is called once. */
+  open(anchor, current, onSelect) {
+    Object.assign(this, { anchor, current, onSelect, models: this.listModels() });
     this.input.value = "";
-    this.#fill();
+    this.#renderOptions();
     this.root.showPopover();
-    below(this.root, anchor);
+    placeBelow(this.root, anchor);
     this.input.focus();
     $('[aria-selected="true"]', this.list)?.scrollIntoView({ block: "nearest" });
   }
 
-  #fill() {
+  #renderOptions() {
     const terms = this.input.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const fits = (m) => terms.every((w) => `${m.id} ${m.label} ${m.provider} ${m.kind}`.toLowerCase().includes(w));
-    const matches = this.models.filter(fits).slice(0, 200);
+    const isMatch = (m) => terms.every((w) => `${m.id} ${m.label} ${m.provider} ${m.kind}`.toLowerCase().includes(w));
+    const matches = this.models.filter(isMatch).slice(0, 200);
     const group = (kind, title) => {
-      const some = matches.filter((m) => (m.kind === "route") === (kind === "route"));
-      if (!some.length) return [];
-      return [el("li.group", { role: "presentation" }, title), ...some.map((m) => this.#option(m))];
+      const groupMatches = matches.filter((m) => (m.kind === "route") === (kind === "route"));
+      if (!groupMatches.length) return [];
+      return [el("li.group", { role: "presentation" }, title), ...groupMatches.map((m) => this.#option(m))];
     };
     this.list.replaceChildren(...group("route", _("Routes")), ...group("model", _("Models")));
     this.none.textContent = matches.length ? "" : _("No matching models.");
     this.none.hidden = matches.length > 0;
-    this.#mark($('[aria-selected="true"]', this.list) ?? $("[role=option]", this.list));
+    this.#activate($('[aria-selected="true"]', this.list) ?? $("[role=option]", this.list));
   }
 
   #option(m) {
-    const facts = FACTS.filter(([name]) => m[name]).map(([, label]) => label()).join(", ");
+    const facts = CAPABILITIES.filter(([name]) => m[name]).map(([, label]) => label()).join(", ");
     const price = m.price_in === null || m.price_in === undefined ? _("price unknown")
       : Number(m.price_in) === 0 && Number(m.price_out) === 0 ? _("free") : `$${Number(m.price_in)} / $${Number(m.price_out)}`;
     return el("li", { role: "option", id: `pg-model-${this.models.indexOf(m)}`, "data-id": m.id, "aria-selected": String(m.id === this.current) },
@@ -57,43 +57,43 @@ export class Picker {
       el("small.num", {}, price), m.id === this.current ? icon("check") : null);
   }
 
-  #mark(option) {
-    $(".at", this.list)?.classList.remove("at");
-    option?.classList.add("at");
+  #activate(option) {
+    $(".active", this.list)?.classList.remove("active");
+    option?.classList.add("active");
     option?.scrollIntoView({ block: "nearest" });
     this.input.setAttribute("aria-activedescendant", option?.id ?? "");
   }
 
   #key(event) {
     const options = [...this.list.querySelectorAll("[role=option]")];
-    const at = options.indexOf($(".at", this.list));
-    const moves = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: options.length - 1, PageDown: at + 8, PageUp: at - 8 };
+    const activeIndex = options.indexOf($(".active", this.list));
+    const moves = { ArrowDown: activeIndex + 1, ArrowUp: activeIndex - 1, Home: 0, End: options.length - 1, PageDown: activeIndex + 8, PageUp: activeIndex - 8 };
     if (event.key in moves) {
       event.preventDefault();
-      this.#mark(options[Math.max(0, Math.min(options.length - 1, moves[event.key]))]);
+      this.#activate(options[Math.max(0, Math.min(options.length - 1, moves[event.key]))]);
     } else if (event.key === "Enter") {
       event.preventDefault();
-      this.#handle(options[at]);
+      this.#select(options[activeIndex]);
     }
   }
 
-  #handle(option) {
+  #select(option) {
     if (!option) return;
     this.root.hidePopover();
-    this.chosen(option.dataset.id);
+    this.onSelect(option.dataset.id);
     this.anchor.focus();
   }
 }
 
 /** Puts a popover under its button, inside the window. */
-export function below(box, anchor) {
-  const at = anchor.getBoundingClientRect();
+export function placeBelow(box, anchor) {
+  const anchorBox = anchor.getBoundingClientRect();
   const width = box.offsetWidth;
-  const left = Math.max(8, Math.min(at.left, innerWidth - width - 8));
-  const under = innerHeight - at.bottom - 12;
-  const above = under < Math.min(box.scrollHeight, 280) && at.top > under;
+  const left = Math.max(8, Math.min(anchorBox.left, innerWidth - width - 8));
+  const under = innerHeight - anchorBox.bottom - 12;
+  const above = under < Math.min(box.scrollHeight, 280) && anchorBox.top > under;
   box.style.setProperty("left", `${left}px`);
-  box.style.setProperty("top", above ? "auto" : `${at.bottom + 4}px`);
-  box.style.setProperty("bottom", above ? `${innerHeight - at.top + 4}px` : "auto");
-  box.style.setProperty("max-height", `${Math.max(160, above ? at.top - 12 : under)}px`);
+  box.style.setProperty("top", above ? "auto" : `${anchorBox.bottom + 4}px`);
+  box.style.setProperty("bottom", above ? `${innerHeight - anchorBox.top + 4}px` : "auto");
+  box.style.setProperty("max-height", `${Math.max(160, above ? anchorBox.top - 12 : under)}px`);
 }

@@ -6,10 +6,10 @@ const SAMPLE_MS = 250;
 export class Repetition {
   constructor(column, n) {
     Object.assign(this, { column, n, blocks: [], attempts: [], verdicts: {}, status: "waiting" });
-    Object.assign(this, { began: performance.now(), firstContentAt: null, ended: null, usage: {}, end: null });
+    Object.assign(this, { startedAt: performance.now(), firstContentAt: null, endedAt: null, usage: {}, end: null });
     // Characters received in each SAMPLE_MS since the first content.
     this.samples = [];
-    Object.assign(this, { quiet: 0, last: performance.now(), disconnected: false, model: "", route: "", version: 0 });
+    Object.assign(this, { quietMs: 0, lastEventAt: performance.now(), disconnected: false, model: "", route: "", version: 0 });
   }
 
   get over() {
@@ -31,19 +31,19 @@ export class Repetition {
 
   /** Attempts that did not answer. */
   get failedAttempts() {
-    return this.attempts.filter((t) => t.error || t.error_kind || t.skipped);
+    return this.attempts.filter((attempt) => attempt.error || attempt.error_kind || attempt.skipped);
   }
 
   /** True if it ended successfully and passed all checks. */
-  get good() {
+  get passed() {
     return this.over && !this.failed && Object.values(this.verdicts).every((v) => v.ok !== false);
   }
 
   apply(event) {
     this.version += 1;
-    if (event.type !== "quiet") this.last = performance.now();
+    if (event.type !== "quiet") this.lastEventAt = performance.now();
     this.disconnected = false;
-    this.quiet = event.type === "quiet" ? event.ms : 0;
+    this.quietMs = event.type === "quiet" ? event.ms : 0;
     this[`on_${event.type}`]?.(event);
   }
 
@@ -59,8 +59,8 @@ export class Repetition {
   on_delta({ kind, text }) {
     this.firstContentAt ??= performance.now();
     this.status = "writing";
-    const slot = Math.floor((performance.now() - this.firstContentAt) / SAMPLE_MS);
-    this.samples[slot] = (this.samples[slot] ?? 0) + text.length;
+    const sampleIndex = Math.floor((performance.now() - this.firstContentAt) / SAMPLE_MS);
+    this.samples[sampleIndex] = (this.samples[sampleIndex] ?? 0) + text.length;
     const last = this.blocks.at(-1);
     if (last?.kind === kind) last.text += text;
     else this.blocks.push({ kind, text });
@@ -93,14 +93,14 @@ export class Repetition {
 
   on_end(event) {
     this.end = event;
-    this.ended = performance.now();
+    this.endedAt = performance.now();
     this.status = event.status;
   }
 
   /** Stops its clock while the connection is lost. */
   disconnect() {
     if (this.over) return;
-    Object.assign(this, { disconnected: true, quiet: 0 });
+    Object.assign(this, { disconnected: true, quietMs: 0 });
     this.version += 1;
   }
 
@@ -114,13 +114,13 @@ export class Repetition {
   figures() {
     const end = this.end ?? {};
     const usage = { ...this.usage, ...Object.fromEntries(Object.entries(end).filter(([, v]) => v != null)) };
-    const now = this.ended ?? (this.disconnected ? this.last : performance.now());
+    const now = this.endedAt ?? (this.disconnected ? this.lastEventAt : performance.now());
     // The server counts twice a second and not while a stream stalls, so the page counts too.
     const output = this.over ? usage.output ?? null : Math.max(usage.output ?? 0, this.#estimatedTokens());
-    const firstContentAt = this.firstContentAt === null ? null : this.firstContentAt - this.began;
+    const firstContentAt = this.firstContentAt === null ? null : this.firstContentAt - this.startedAt;
     return {
       ttft: end.ttft_ms ?? (this.over ? null : firstContentAt),
-      total: end.total_ms ?? now - this.began,
+      total: end.total_ms ?? now - this.startedAt,
       speed: this.over ? end.tok_s ?? this.usage.tok_s ?? null : this.#speed(now, output),
       input: usage.input ?? null,
       output,

@@ -31,7 +31,7 @@ function parse(block) {
     else if (name === "data") fields.data.push(value);
   }
   if (!fields.data.length) return null;
-  return { ...JSON.parse(fields.data.join("\n")), type: fields.type, at: fields.id };
+  return { ...JSON.parse(fields.data.join("\n")), type: fields.type, eventId: fields.id };
 }
 
 /** Error messages of a refused request, by field. */
@@ -47,7 +47,7 @@ export class Run {
   constructor(onEvent) {
     this.onEvent = onEvent;
     this.id = "";
-    this.last = "";
+    this.lastEventId = "";
     this.done = false;
     this.lost = false;
   }
@@ -59,7 +59,7 @@ export class Run {
 
   /** Resumes after the last received event. */
   async resume() {
-    const path = `/runs/${encodeURIComponent(this.id)}/events?after=${encodeURIComponent(this.last)}`;
+    const path = `/runs/${encodeURIComponent(this.id)}/events?after=${encodeURIComponent(this.lastEventId)}`;
     await this.#read(baseUrl() + path, { headers: headers() });
   }
 
@@ -75,9 +75,9 @@ export class Run {
   async #read(url, options) {
     this.lost = false;
     try {
-      const reply = await fetch(url, options);
-      if (!reply.ok) throw await refusal(reply);
-      await this.#drain(reply.body.getReader());
+      const response = await fetch(url, options);
+      if (!response.ok) throw await readRefusal(response);
+      await this.#drain(response.body.getReader());
     } catch (error) {
       if (error instanceof Refused) throw error;
       // A run that never started cannot be continued.
@@ -104,15 +104,15 @@ export class Run {
   }
 
   #handle(event) {
-    if (event.at) this.last = event.at;
+    if (event.eventId) this.lastEventId = event.eventId;
     if (event.type === "run") this.id = event.run ?? event.id;
     if (event.type === "done") this.done = true;
     this.onEvent(event, this);
   }
 }
 
-async function refusal(reply) {
-  const data = await reply.json().catch(() => ({}));
-  const words = data.errors ?? { "": _("The server returned HTTP {status}.", { status: reply.status }) };
-  return new Refused(words, data.sign_in);
+async function readRefusal(response) {
+  const data = await response.json().catch(() => ({}));
+  const errors = data.errors ?? { "": _("The server returned HTTP {status}.", { status: response.status }) };
+  return new Refused(errors, data.sign_in);
 }

@@ -1,4 +1,4 @@
-// Runs: asks columns, follows the events of each run, and opens stored runs again.
+// Runs: starts them, reads the events of each, and replays stored runs.
 import { $, _, announce } from "./dom.js";
 import { ms } from "../format.js";
 import { lazy } from "./lazy.js";
@@ -11,7 +11,7 @@ export class Runs {
     this.startedCount = 0;
     // The columns of an open blind vote, in their shuffled order.
     this.blindOrder = null;
-    this.vote = null;
+    this.voteModule = null;
   }
 
   get busy() {
@@ -22,7 +22,7 @@ export class Runs {
     return [...this.list].at(-1);
   }
 
-  /** Asks some columns, or all of the mode. */
+  /** Starts a run of some columns, by default of all that the mode shows. */
   async start(columns = this.app.active(), { again = false } = {}) {
     const { app } = this;
     const { message, before } = this.#addMessage(columns, again);
@@ -33,9 +33,9 @@ export class Runs {
     const run = this.#newRun(columns, input.expected);
     Object.assign(run, { before, message });
     for (const column of columns) {
-      // A column that is still writing is asked anew: its old answer would go on costing.
+      // Stop an answer that is still streaming: it would go on to cost money.
       if (column.busy) column.run.stop(column.id);
-      column.begin(run);
+      column.startRun(run);
     }
     if (message) app.composer.clear();
     await this.#hideNames(blind, columns);
@@ -49,11 +49,11 @@ export class Runs {
   }
 
   /** Opens a shared or past run by replaying its events. */
-  async reopen(stored) {
+  async reopen(storedRun) {
     const { app } = this;
-    const run = this.#newRun(app.columns, stored.settings.expected);
-    Object.assign(run, { id: stored.id, last: "0" });
-    for (const column of app.columns) column.begin(run);
+    const run = this.#newRun(app.columns, storedRun.settings.expected);
+    Object.assign(run, { id: storedRun.id, lastEventId: "0" });
+    for (const column of app.columns) column.startRun(run);
     app.layout();
     this.list.add(run);
     this.#follow(run, run.resume());
@@ -74,14 +74,14 @@ export class Runs {
     return Object.assign(run, { columns, expected });
   }
 
-  async #follow(run, reading) {
+  async #follow(run, streamEnd) {
     const { app } = this;
     $("#pg-lost").hidden = true;
     try {
-      await reading;
+      await streamEnd;
     } catch (error) {
       if (!(error instanceof app.live.Refused)) throw error;
-      this.#refused(run, error);
+      this.#handleRefusal(run, error);
     }
     $("#pg-lost").hidden = !run.lost;
     if (run.lost) for (const repetition of this.#repetitionsOf(run)) repetition.disconnect();
@@ -91,17 +91,17 @@ export class Runs {
   }
 
   /** The server refused the run: restores the previous answers and shows the errors. */
-  #refused(run, error) {
+  #handleRefusal(run, error) {
     run.done = true;
     this.list.delete(run);
-    for (const [column] of run.before ?? []) column.begin(null);
+    for (const [column] of run.before ?? []) column.startRun(null);
     this.#restore(run.before);
-    if (run.message && !this.app.composer.filled) this.app.composer.content = run.message.content;
+    if (run.message && !this.app.composer.hasMessage) this.app.composer.content = run.message.content;
     if (error.signIn) {
       saveDraftOf(this.app);
       location.assign(error.signIn);
     }
-    this.app.composer.errors(error.fields);
+    this.app.composer.showErrors(error.fields);
   }
 
   #handleEvent(event, run) {
@@ -134,21 +134,21 @@ export class Runs {
   }
 
   #askForVote(run) {
-    this.vote.askForVote(this.blindOrder, run, () => {
+    this.voteModule.askForVote(this.blindOrder, run, () => {
       this.blindOrder = null;
-      this.vote.revealNames(this.app.columns);
+      this.voteModule.revealNames(this.app.columns);
       this.app.layout();
     });
   }
 
   /** Hides the names of the columns for a blind vote, or shows them again. */
   async #hideNames(blind, columns) {
-    if (!blind && !this.vote) return;
+    if (!blind && !this.voteModule) return;
     const { app } = this;
-    this.vote ??= await lazy.vote();
-    this.vote.revealNames(app.columns);
+    this.voteModule ??= await lazy.vote();
+    this.voteModule.revealNames(app.columns);
     $("#pg-vote").hidden = true;
-    this.blindOrder = blind ? this.vote.hideNames(columns) : null;
+    this.blindOrder = blind ? this.voteModule.hideNames(columns) : null;
     for (const column of this.blindOrder ?? app.columns) app.addButton.before(column.root);
   }
 
@@ -156,7 +156,7 @@ export class Runs {
   #addMessage(columns, again) {
     const { composer, live } = this.app;
     const before = columns.map((column) => [column, column.snapshot()]);
-    const message = composer.filled && !again ? { role: "user", content: composer.content } : null;
+    const message = composer.hasMessage && !again ? { role: "user", content: composer.content } : null;
     for (const column of columns) {
       if (message) column.history = [...column.history, message];
       else live.dropAnswer(column);

@@ -1,6 +1,6 @@
 // The settings of the whole page: taken as a snapshot, saved as a draft, restored into columns.
 import { $, _, el } from "./dom.js";
-import { split } from "./conversation.js";
+import { splitMessages } from "./conversation.js";
 import { composerValues, overridesOf, saveDraft } from "./storage.js";
 
 export const MAX_COLUMNS = 8;
@@ -25,25 +25,25 @@ export function saveDraftOf(app) {
 export async function restore(app, settings) {
   // A logged request and a stored run keep all messages in the conversation.
   const hasFullConversation = Boolean(settings.logged_request || settings.run) && !settings.earlier;
-  const splitMessages = hasFullConversation ? (messages = []) => ({ earlier: messages, text: "", images: [] }) : split;
-  app.composer.values = composerValues(settings, splitMessages);
-  app.sharedMessages = settings.earlier ?? splitMessages(settings.messages).earlier;
+  const split = hasFullConversation ? (messages = []) => ({ earlier: messages, text: "", images: [] }) : splitMessages;
+  app.composer.values = composerValues(settings, split);
+  app.sharedMessages = settings.earlier ?? split(settings.messages).earlier;
   app.prefilled = !settings.earlier && app.sharedMessages.at(-1)?.role === "assistant";
-  if (settings.columns?.length) restoreColumns(app, settings, splitMessages);
+  if (settings.columns?.length) restoreColumns(app, settings, split);
   if (app.columns.some((c) => c.history.length)) await app.loadLive();
   app.mode = settings.mode ?? (app.columns.length > 1 ? "compare" : "chat");
   app.setMode(app.mode);
 }
 
-function restoreColumns(app, { columns, histories }, splitMessages) {
+function restoreColumns(app, { columns, histories }, split) {
   for (const column of app.columns) column.root.remove();
   app.columns = [];
   for (const { id, model, ...values } of columns.slice(0, MAX_COLUMNS)) {
     const column = app.add(model);
     if (id && !app.columns.some((c) => c.id === id)) column.id = id;
     column.overrides = overridesOf(values);
-    column.history = histories?.[column.id] ?? (values.messages ? splitMessages(values.messages).earlier : [...app.sharedMessages]);
-    column.name();
+    column.history = histories?.[column.id] ?? (values.messages ? split(values.messages).earlier : [...app.sharedMessages]);
+    column.renderName();
   }
 }
 

@@ -37,16 +37,16 @@ export function figures(repetitions) {
   return { ...result, estimated: all.some((f) => f.estimated) };
 }
 
-/** Best and largest value of each figure over the columns that have ended well. */
+/** Best and largest value of each figure over the columns without failures. */
 export function ranking(columns) {
   const successfulColumns = columns.filter((c) => c.repetitions.length && c.repetitions.every((t) => t.status === "ok"));
   const result = {};
-  for (const [name, , , pick] of ROWS) {
+  for (const [name, , , selectBest] of ROWS) {
     const all = columns.map((c) => c.figures[name]).filter(known).map(Number);
     const values = successfulColumns.map((c) => c.figures[name]).filter(known).map(Number);
-    // What costs nothing is not the cheapest of what is paid for.
+    // A free answer is not the cheapest of the paid ones.
     const ranked = name === "cost" ? values.filter((v) => v > 0) : values;
-    result[name] = { best: pick && values.length > 1 && ranked.length ? pick(...ranked) : null, max: Math.max(0, ...all) };
+    result[name] = { best: selectBest && values.length > 1 && ranked.length ? selectBest(...ranked) : null, max: Math.max(0, ...all) };
   }
   return result;
 }
@@ -66,8 +66,8 @@ export class Stats {
     const { root } = this.cells.find((cell) => cell.name === "speed");
     this.speed ??= root.appendChild(svg("svg", { class: "speedline", "aria-hidden": "true", preserveAspectRatio: "none" }));
     this.speed.toggleAttribute("hidden", samples.length < 4);
-    if (samples.length < 4 || this.drawn === samples.length) return;
-    this.drawn = samples.length;
+    if (samples.length < 4 || this.drawnSamples === samples.length) return;
+    this.drawnSamples = samples.length;
     const values = Array.from(samples, (value) => value ?? 0);
     const max = Math.max(1, ...values);
     this.speed.setAttribute("viewBox", `0 0 ${values.length - 1} 10`);
@@ -76,19 +76,19 @@ export class Stats {
   }
 
   update(result, rank, live) {
-    ROWS.forEach(([name, label, write, , word], i) => {
+    ROWS.forEach(([name, label, format, , bestLabel], i) => {
       const cell = this.cells[i];
       const value = result[name];
-      const [text, unit] = write(result);
+      const [text, unit] = format(result);
       const best = known(value) && rank?.[name]?.best === Number(value);
       const spread = result.spread?.[name];
       cell.dt.textContent = label(live);
-      const guessed = (name === "output" && result.estimated) || (name === "cost" && result.estimatedCost);
-      const approximateSign = guessed && known(value) ? "~" : "";
-      cell.dd.replaceChildren(approximateSign + text, el("small", {}, text === "—" ? "" : unit), best ? visuallyHidden(` (${word()})`) : "");
+      const isEstimate = (name === "output" && result.estimated) || (name === "cost" && result.estimatedCost);
+      const approximateSign = isEstimate && known(value) ? "~" : "";
+      cell.dd.replaceChildren(approximateSign + text, el("small", {}, text === "—" ? "" : unit), best ? visuallyHidden(` (${bestLabel()})`) : "");
       cell.root.classList.toggle("best", best);
       cell.root.title = name === "output" ? tokenText(result) : spread ? spreadText(name, spread) : "";
-      // Cached and reasoning tokens have no room of their own.
+      // Cached and reasoning tokens are shown in a tooltip.
       if (name === "output" && !live && (result.cached || result.reasoning)) {
         const detailsButton = el("button.more", { type: "button", onclick: () => tip(detailsButton, tokenText(result)) }, approximateSign + text, visuallyHidden(_("details")));
         cell.dd.replaceChildren(detailsButton);
@@ -101,8 +101,8 @@ export class Stats {
 
 /** A formatted figure and its unit, for different type sizes. */
 function withUnit(text) {
-  const at = text.lastIndexOf(" ");
-  return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at)];
+  const index = text.lastIndexOf(" ");
+  return index < 0 ? [text, ""] : [text.slice(0, index), text.slice(index)];
 }
 
 function spreadText(name, [low, high]) {

@@ -31,8 +31,8 @@ export function initialSettings(boot) {
 }
 
 /** Values of the composer: stored ones, or those of the last message of a request. */
-export function composerValues(settings, divide) {
-  const { text, images } = divide(settings.messages);
+export function composerValues(settings, split) {
+  const { text, images } = split(settings.messages);
   return { ...settings, text: settings.text ?? text, images: settings.images ?? images };
 }
 

@@ -1,26 +1,26 @@
-// All columns on one axis: waiting, writing, failed tries; and the result in four numbers.
+// The timeline of all columns on one axis (waiting, writing, failed attempts), and the summary of a run.
 import { _, el, visuallyHidden, icon, setVars } from "./dom.js";
 import { known, ms, usd } from "../format.js";
 
 /** Segments of one repetition in milliseconds: {kind, from, to}. */
 export function segments(repetition) {
   const segments = [];
-  let at = 0;
+  let position = 0;
   for (const attempt of repetition.failedAttempts) {
     const { started_ms: from, ended_ms: to } = attempt;
     if (!known(from) || !known(to) || to <= from || attempt.skipped) continue;
     segments.push({ kind: "err", from, to });
-    at = Math.max(at, to);
+    position = Math.max(position, to);
   }
   const { ttft, total } = repetition.figures();
-  const first = Math.max(at, ttft ?? (repetition.failed ? at : total));
-  if (first > at) segments.push({ kind: "wait", from: at, to: first });
-  const silent = !repetition.over && (repetition.quiet || repetition.disconnected) ? Math.max(first, repetition.last - repetition.began) : total;
+  const first = Math.max(position, ttft ?? (repetition.failed ? position : total));
+  if (first > position) segments.push({ kind: "wait", from: position, to: first });
+  const silent = !repetition.over && (repetition.quietMs || repetition.disconnected) ? Math.max(first, repetition.lastEventAt - repetition.startedAt) : total;
   if (known(ttft) && silent < total) {
     if (silent > first) segments.push({ kind: "live", from: first, to: silent });
     segments.push({ kind: "wait", from: silent, to: total });
   } else if (known(ttft) && total > first) segments.push({ kind: repetition.over ? (repetition.failed ? "interrupted" : "write") : "live", from: first, to: total });
-  if (repetition.failed && !known(ttft) && total > at) segments.push({ kind: "err", from: at, to: total });
+  if (repetition.failed && !known(ttft) && total > position) segments.push({ kind: "err", from: position, to: total });
   return segments;
 }
 
@@ -29,7 +29,8 @@ const SEGMENT_LABELS = {
   err: () => _("failed attempt"), interrupted: () => _("writing, then interrupted"),
 };
 
-export function draw(host, columns) {
+/** Draws a row of bars for each column. */
+export function drawTimeline(host, columns) {
   const rows = columns.filter((c) => c.repetitions.length).map((c) => [c, c.selected]);
   host.closest(".sum").hidden = !rows.length;
   const all = rows.map(([, repetition]) => segments(repetition));
@@ -49,14 +50,14 @@ export function draw(host, columns) {
   }));
 }
 
-/** Fastest, cheapest, schema, tools. */
-export function result(host, columns) {
+/** The summary of a run: fastest, cheapest, valid schemas, correct tool calls. */
+export function drawSummary(host, columns) {
   const done = columns.filter((c) => c.repetitions.length && c.repetitions.every((t) => t.status === "ok"));
   const repetitions = columns.flatMap((c) => c.repetitions);
   const items = [];
-  const best = (name, over) => over.filter((c) => known(c.figures[name])).sort((a, b) => a.figures[name] - b.figures[name])[0];
-  const fastest = best("total", done);
-  const cheapest = best("cost", done.filter((c) => Number(c.figures.cost) > 0));
+  const lowest = (name, candidates) => candidates.filter((c) => known(c.figures[name])).sort((a, b) => a.figures[name] - b.figures[name])[0];
+  const fastest = lowest("total", done);
+  const cheapest = lowest("cost", done.filter((c) => Number(c.figures.cost) > 0));
   const free = done.find((c) => known(c.figures.cost) && Number(c.figures.cost) === 0);
   const unknown = done.filter((c) => !known(c.figures.cost));
   if (fastest) items.push(item("i:zap", _("Fastest"), el("span.letter.sm", {}, fastest.letter), ms(fastest.figures.total)));
@@ -64,10 +65,10 @@ export function result(host, columns) {
   else if (free && !unknown.length) items.push(item("i:coins", _("Cost"), "$0"));
   else if (unknown.length) items.push(item("i:coins", _("Cost"), _("unknown for {columns}", { columns: unknown.map((c) => c.letter).join(", ") })));
   for (const [what, name, label] of [["schema", "i:braces", _("Schema valid")], ["tools", "i:wrench", _("Tool call correct")]]) {
-    const judged = repetitions.filter((t) => t.verdicts[what]);
+    const checkedRepetitions = repetitions.filter((t) => t.verdicts[what]);
     // Without expected calls, an answer that calls nothing is not wrong.
-    const total = what === "tools" && !columns.some((c) => c.run?.expected?.length) ? judged.length : repetitions.length;
-    if (judged.length) items.push(item(name, label, _("{n} of {m}", { n: judged.filter((t) => t.verdicts[what].ok && (t.verdicts[what].final || t.over)).length, m: total })));
+    const total = what === "tools" && !columns.some((c) => c.run?.expected?.length) ? checkedRepetitions.length : repetitions.length;
+    if (checkedRepetitions.length) items.push(item(name, label, _("{n} of {m}", { n: checkedRepetitions.filter((t) => t.verdicts[what].ok && (t.verdicts[what].final || t.over)).length, m: total })));
   }
   const failed = repetitions.filter((t) => t.failed).length;
   if (failed && items.length < 4) items.push(item("i:circle-alert", _("Failed"), _("{n} of {m}", { n: failed, m: repetitions.length })));

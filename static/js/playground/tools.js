@@ -1,21 +1,21 @@
 // Rows of small forms with JSON in some fields: the tools, and the calls that are expected.
 import { $, $$ } from "./dom.js";
 
-export class Rows {
-  constructor(host, pattern, jsonFields, changed) {
-    Object.assign(this, { host, pattern, jsonFields, changed });
+export class FormRows {
+  constructor(host, template, jsonFields, onChange) {
+    Object.assign(this, { host, template, jsonFields, onChange });
     host.addEventListener("input", (event) => this.#check(event.target.closest("fieldset")));
   }
 
   add(values = {}, focus = false) {
-    const row = this.pattern.content.firstElementChild.cloneNode(true);
+    const row = this.template.content.firstElementChild.cloneNode(true);
     for (const input of $$("[data-field]", row)) {
       const value = values[input.dataset.field] ?? "";
       input.value = typeof value === "string" ? value : JSON.stringify(value, null, 2);
     }
-    $("[data-remove]", row).onclick = () => { row.remove(); this.changed(); };
+    $("[data-remove]", row).onclick = () => { row.remove(); this.onChange(); };
     this.host.append(row);
-    this.changed();
+    this.onChange();
     if (focus) $("[data-field]", row).focus();
   }
 
@@ -29,8 +29,8 @@ export class Rows {
     for (const row of tools) this.add(row);
   }
 
-  /** As objects, for the server. */
-  get parsed() {
+  /** The rows as objects for the server, with their JSON fields parsed. */
+  get objects() {
     return this.values.map((row) => ({
       ...row, ...("mock" in row ? { mock: row.mock.trim() ? row.mock : null } : {}), ...Object.fromEntries(this.jsonFields.map((name) => [name, row[name].trim() ? JSON.parse(row[name]) : {}])),
     }));
@@ -47,10 +47,10 @@ export class Rows {
       input.removeAttribute("aria-invalid");
       try {
         if (input.value.trim()) JSON.parse(input.value);
-      } catch (wrong) {
+      } catch (problem) {
         input.setAttribute("aria-invalid", "true");
         error.hidden = false;
-        error.textContent = wrong.message;
+        error.textContent = problem.message;
       }
     }
     const name = $('[data-field="name"]', row);

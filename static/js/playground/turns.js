@@ -3,7 +3,7 @@ import { _ } from "./dom.js";
 import { MessageList, copyMessage } from "./messages.js";
 
 // Messages shown above the latest answer; earlier ones are folded.
-const SHOWN = 6;
+const MAX_UNFOLDED = 6;
 
 /** An answer as messages: text and tool calls, each round's results after it. */
 function messagesOf(repetition) {
@@ -21,7 +21,7 @@ function messagesOf(repetition) {
     if (block.kind === "text" || block.kind === "refusal") {
       if (block.text) content.push({ type: "text", text: block.text });
     } else if (block.kind === "call") {
-      content.push({ type: "tool_call", id: block.id, name: block.name, arguments: object(block.text) });
+      content.push({ type: "tool_call", id: block.id, name: block.name, arguments: parseArguments(block.text) });
       if (block.result !== null) results.push({ type: "tool_result", id: block.id, content: block.result });
     }
   }
@@ -29,7 +29,7 @@ function messagesOf(repetition) {
   return messages;
 }
 
-function object(text) {
+function parseArguments(text) {
   try {
     const value = JSON.parse(text || "{}");
     return value && typeof value === "object" && !Array.isArray(value) ? value : { input: text };
@@ -54,22 +54,22 @@ export function dropAnswer(column) {
 
 /** Turns the latest answer into plain messages of the list. */
 function settleAnswer(column) {
-  column.begin(null);
+  column.startRun(null);
 }
 
-const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+const isEqual = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 /** The columns whose message `i` is this column's: an edit of a shared message is for all. */
-function sharing(app, column, i) {
+function columnsSharingMessage(app, column, i) {
   const message = column.history[i];
   if (message?.role === "assistant") return [column];
-  return app.active().filter((other) => other === column || same(other.history.slice(0, i + 1), column.history.slice(0, i + 1)));
+  return app.active().filter((other) => other === column || isEqual(other.history.slice(0, i + 1), column.history.slice(0, i + 1)));
 }
 
-function listOf(app, column) {
+function createMessageList(app, column) {
   return new MessageList(column.turns, {
     edit: (i, message) => {
-      for (const other of sharing(app, column, i)) {
+      for (const other of columnsSharingMessage(app, column, i)) {
         if (other.repetitions.length) settleAnswer(other);
         other.history = message ? other.history.with(i, message) : other.history.toSpliced(i, 1);
       }
@@ -83,7 +83,7 @@ function listOf(app, column) {
 /** Answers again: an assistant's message is replaced, any other one is the last that is sent. */
 async function runFrom(app, column, i) {
   const keep = column.history[i].role === "assistant" ? i : i + 1;
-  const columns = sharing(app, column, i);
+  const columns = columnsSharingMessage(app, column, i);
   for (const other of columns) {
     settleAnswer(other);
     other.history = other.history.slice(0, keep);
@@ -94,12 +94,12 @@ async function runFrom(app, column, i) {
 /** A new column with the conversation up to a message. */
 function branch(app, column, i) {
   if (app.mode === "chat") app.setMode("compare");
-  const made = app.add(column.model);
-  if (!made) return;
-  made.history = column.history.slice(0, i + 1);
-  made.overrides = { ...column.overrides };
+  const newColumn = app.add(column.model);
+  if (!newColumn) return;
+  newColumn.history = column.history.slice(0, i + 1);
+  newColumn.overrides = { ...column.overrides };
   app.layout();
-  made.focus();
+  newColumn.focus();
 }
 
 /** The actions on the latest answer, which is not in the list. */
@@ -120,7 +120,7 @@ export function drawTurns(app) {
   const restart = () => app.newConversation();
   for (const column of app.columns) {
     const messages = column.repetitions.length && column.answerLength ? column.history.slice(0, -column.answerLength) : column.history;
-    column.list ??= listOf(app, column);
-    column.list.draw(messages, { fold: Math.max(0, messages.length - SHOWN), assistant: column.blind ? _("Model") : column.info.label, restart });
+    column.list ??= createMessageList(app, column);
+    column.list.draw(messages, { fold: Math.max(0, messages.length - MAX_UNFOLDED), assistant: column.blind ? _("Model") : column.info.label, restart });
   }
 }

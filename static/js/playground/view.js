@@ -37,7 +37,7 @@ function scrollTogether(event) {
   }
 }
 
-// Only the answer under the pointer or the focus leads: the others scroll because of it.
+// Only scrolling the answer under the pointer or the focus moves the others.
 let scrollSource = null;
 const setScrollSource = (event) => (scrollSource = event.target.closest?.(".pcol .answer") ?? scrollSource);
 for (const kind of ["pointerover", "focusin", "wheel", "touchstart"]) document.addEventListener(kind, setScrollSource, { passive: true });

@@ -12,7 +12,7 @@ export function hideNames(columns) {
   }
   order.forEach((column, i) => {
     column.blind = String(i + 1);
-    column.name();
+    column.renderName();
   });
   return order;
 }
@@ -21,7 +21,7 @@ export function revealNames(columns) {
   for (const column of columns) {
     column.blind = "";
     column.stateKey = "";
-    column.name();
+    column.renderName();
   }
 }
 
