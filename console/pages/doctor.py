@@ -76,8 +76,8 @@ def _render_page(
         "target": target,
         "estimate": estimate(target.model) if target else None,
         "groups": _probe_groups(report, target, advice_rows),
-        "advised": advice_rows,
-        "fixed": doctor.is_read_only(row),
+        "advice_rows": advice_rows,
+        "read_only": doctor.is_read_only(row),
         "stands_for_many": is_pattern(row.name),
         "problem": problem,
         "can_edit": is_editor(request.user),
@@ -143,7 +143,7 @@ def _probe_groups(
             "probe": probe,
             "finding": _finding_view(findings.get(probe.name)),
             "trait": TRAIT_OF.get(probe.name, ""),
-            "says": _current_value(probe.name, target),
+            "current_value": _current_value(probe.name, target),
             "differs": probe.name in contradicting_probes,
         }
         for probe in PROBES

@@ -53,7 +53,7 @@ def health_status(request: HttpRequest) -> HttpResponse:
     runtime = runtime_of(request)
     summary = targets.health_summary(runtime, targets.registry_snapshot(runtime))
     if is_partial(request):
-        return render(request, "console/health/_light.html", {"providers": summary})
+        return render(request, "console/health/_status.html", {"providers": summary})
     return JsonResponse(
         {
             "healthy": summary.healthy,

@@ -46,9 +46,9 @@ def _page_context(request: HttpRequest) -> dict[str, Any]:
         "journal": process.journal_status(runtime),
         "base": f"{request.scheme}://{request.get_host()}",
         "route": next(iter(sorted(registry.routes)), "demo/echo"),
-        "used": RequestLog.objects.has_client_requests(),
+        "has_requests": RequestLog.objects.has_client_requests(),
     }
-    if context["used"]:
+    if context["has_requests"]:
         context["today"] = today()
         context["newest"] = lines(page(Search(), size=NEWEST_ROWS).rows)
         context["errors"] = lines(

@@ -57,7 +57,7 @@ def usage(request: HttpRequest) -> HttpResponse:
         "lines_title": _TITLES[usage_data.dimension],
         "charts": _usage_charts(usage_data),
         "variants": compare_variants(usage_data.starts[0]),
-        "ever": bool(usage_data.rows) or UsageHour.objects.exists(),
+        "has_usage": bool(usage_data.rows) or UsageHour.objects.exists(),
     }
     return render(request, "console/usage/page.html", context)
 

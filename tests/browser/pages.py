@@ -125,10 +125,10 @@ PAGES = (
 # What answers no page of its own: a part, a download, data of the playground, or the steps that
 # `test_first_run` and `test_first_walk` go through.
 NO_PAGES = (
-    "connect-light",
+    "connection-status",
     "evaluation-export",
     "evaluation-file",
-    "health-light",
+    "health-status",
     "playground-events",
     "playground-export",
     "playground-history",

@@ -100,7 +100,7 @@ def test_the_indicator_does_not_poll_in_a_hidden_tab(
     urls: list[str] = []
     page.on(
         "request",
-        lambda request: urls.append(request.url) if "connect/light" in request.url else 0,
+        lambda request: urls.append(request.url) if "connect/status" in request.url else 0,
     )
     page.add_init_script(
         "globalThis.away = true;"
@@ -109,7 +109,7 @@ def test_the_indicator_does_not_poll_in_a_hidden_tab(
     page.goto("/console/connect")
     page.wait_for_timeout(4500)  # twice as long as it waits in between
     assert urls == []
-    with page.expect_request("**/connect/light*"):
+    with page.expect_request("**/connect/status*"):
         page.evaluate("globalThis.away = false")
 
 

@@ -87,12 +87,12 @@ def test_from_the_first_start_to_the_first_call(
     page.get_by_role("button", name="Sign in", exact=True).click()
 
     expect(page.get_by_role("heading", level=1)).to_have_text("Connect a client")
-    expect(page.locator("#light")).to_contain_text("Waiting for your first request")
+    expect(page.locator("#connection-status")).to_contain_text("Waiting for your first request")
     expect(page.locator("#curl")).to_contain_text(site.url)
     check()
     assert send_chat(site, key).status_code == 200
-    expect(page.locator("#light")).to_have_attribute("data-state", "ok")
-    expect(page.locator("#light")).to_contain_text("demo · 200")
+    expect(page.locator("#connection-status")).to_have_attribute("data-state", "ok")
+    expect(page.locator("#connection-status")).to_contain_text("demo · 200")
     check()
     page.get_by_role("button", name="Finish").click()
     page.wait_for_url("**/console/")

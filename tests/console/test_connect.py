@@ -1,4 +1,4 @@
-"""Connect: texts that are right for this gateway, and the light."""
+"""Connect: texts that are right for this gateway, and the connection status."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_javascript_texts_are_javascript(tmp_path: Any) -> None:
 
 
 def test_every_served_dialect_has_a_client() -> None:
-    assert {c.speaks for c in CLIENTS} >= set(CLIENT_DIALECTS) - {"openai_completions"}
+    assert {c.dialect for c in CLIENTS} >= set(CLIENT_DIALECTS) - {"openai_completions"}
 
 
 def test_codex_gets_a_provider_it_can_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,11 +200,11 @@ def test_no_key_is_on_the_page(viewer_client: Client) -> None:
     assert "DRAGOMAN_API_KEY" in page
 
 
-# The light
+# The connection status
 
 
-def connection_light(client: Client, since: Any) -> str:
-    return client.get(reverse("connect-light"), {"since": since}).content.decode()
+def status_fragment(client: Client, since: Any) -> str:
+    return client.get(reverse("connection-status"), {"since": since}).content.decode()
 
 
 def test_the_light_waits_turns_green_and_stops_asking(viewer_client: Client) -> None:
@@ -212,9 +212,9 @@ def test_the_light_waits_turns_green_and_stops_asking(viewer_client: Client) -> 
     waiting = viewer_client.get(reverse("connect")).content.decode()
     since = re.search(r"since=(\d+)", waiting)
     assert since
-    assert "data-poll" in connection_light(viewer_client, since.group(1))
+    assert "data-poll" in status_fragment(viewer_client, since.group(1))
     store.write([entry("first", route="fast", duration_ms=712.0)])
-    green = connection_light(viewer_client, since.group(1))
+    green = status_fragment(viewer_client, since.group(1))
     assert 'data-state="ok"' in green
     assert "fast · 200 · 0.71 s" in squeeze(green)
     assert "data-poll" not in green
@@ -222,7 +222,7 @@ def test_the_light_waits_turns_green_and_stops_asking(viewer_client: Client) -> 
 
 def test_a_failed_first_call_shows_its_reason(viewer_client: Client) -> None:
     store.write([entry("bad", status=401, outcome="error", error="the key is <b>unknown</b>")])
-    red = connection_light(viewer_client, 0)
+    red = status_fragment(viewer_client, 0)
     assert 'data-state="failed"' in red
     assert "the key is &lt;b&gt;unknown&lt;/b&gt;" in red
 
@@ -230,10 +230,10 @@ def test_a_failed_first_call_shows_its_reason(viewer_client: Client) -> None:
 @pytest.mark.parametrize("who", ["playground", "replay", "shadow", "check"])
 def test_the_gateways_own_calls_do_not_count(viewer_client: Client, who: str) -> None:
     store.write([entry("mine", key_prefix=who)])
-    assert "data-poll" in connection_light(viewer_client, 0)
+    assert "data-poll" in status_fragment(viewer_client, 0)
 
 
 @pytest.mark.parametrize("since", ["", "x", "-1", "9" * 40, "１"])
 def test_an_invalid_timestamp_is_treated_as_now(viewer_client: Client, since: str) -> None:
     store.write([entry("old")])
-    assert "data-poll" in connection_light(viewer_client, since)
+    assert "data-poll" in status_fragment(viewer_client, since)

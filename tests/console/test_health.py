@@ -109,7 +109,7 @@ def single_target_health(runtime: Any = None, label: str = "openai/gpt-5") -> ta
 
 
 def test_anonymous_requests_redirect_to_sign_in(client: Client) -> None:
-    for name in ("health", "health-light"):
+    for name in ("health", "health-status"):
         assert client.get(reverse(name)).status_code == 302
     assert client.post(reverse("health-reset")).status_code == 302
 
@@ -339,7 +339,7 @@ def test_the_size_of_the_data_directory_counts_its_files(tmp_path: Path) -> None
 
 
 def sidebar_health(client: Client) -> dict[str, Any]:
-    return client.get(reverse("health-light")).json()
+    return client.get(reverse("health-status")).json()
 
 
 def test_all_providers_are_healthy_until_one_fails(viewer_client: Client) -> None:
@@ -373,7 +373,7 @@ def test_a_target_in_cooldown_marks_its_provider_unhealthy(
 
 def test_the_line_for_the_sidebar_is_html_for_htmx(viewer_client: Client) -> None:
     provider("openai")
-    response = viewer_client.get(reverse("health-light"), headers={"HX-Request": "true"})
+    response = viewer_client.get(reverse("health-status"), headers={"HX-Request": "true"})
     assert "1 of 1 provider healthy" in response.content.decode()
 
 

@@ -18,12 +18,12 @@ _KEY_PATTERN = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Panel(NamedTuple):
-    """A client's snippet with base URL and route filled in; `speaks` is its dialect's title."""
+    """A client's snippet with base URL and route filled in; `dialect_title` names its API."""
 
     id: str
     name: str
     language: str
-    speaks: str
+    dialect_title: str
     text: str
     install: str
     group: str
@@ -47,7 +47,7 @@ def panels(base: str, route: str, key: str = "") -> list[Panel]:
             c.id,
             c.name,
             c.language,
-            title(c.speaks),
+            title(c.dialect),
             with_key(c.text.format_map(_quote_for_language(c.language, substitutions)), KEY, key),
             c.install,
             c.group,

@@ -12,13 +12,13 @@ from typing import NamedTuple
 class Client(NamedTuple):
     """A client: id, name, language of the example, the example, and the install command.
 
-    `speaks` is the dialect that it uses; `group` is its heading in the list.
+    `dialect` is the one that it uses; `group` is its heading in the list.
     """
 
     id: str
     name: str
     language: str
-    speaks: str
+    dialect: str
     text: str
     install: str = ""
     group: str = "SDKs and frameworks"

@@ -32,7 +32,7 @@ def connect(request: HttpRequest) -> HttpResponse:
     context = {
         "page": PAGE,
         **connect_context(request),
-        "light": status_context(request, newest_row_id()),
+        "status": status_context(request, newest_row_id()),
         "may_insert": is_editor(request.user),
     }
     return render_page_or_part(request, TEMPLATE, PANELS, context)
@@ -59,7 +59,7 @@ def connect_key(request: HttpRequest) -> HttpResponse:
         "made": row,
         "may_insert": True,
         "panels": panels(context["base"], context["route"], secret),
-        "light": status_context(request, newest_row_id()),
+        "status": status_context(request, newest_row_id()),
     }
     return render_page_or_part(request, TEMPLATE, PANELS, context)
 
@@ -72,8 +72,8 @@ def connection_status(request: HttpRequest) -> HttpResponse:
     number = (
         int(since) if since.isascii() and since.isdigit() and len(since) < 19 else newest_row_id()
     )
-    context = {"light": status_context(request, number)}
-    return render(request, "console/connect/_light.html", context)
+    context = {"status": status_context(request, number)}
+    return render(request, "console/connect/_status.html", context)
 
 
 def connect_context(request: HttpRequest, preferred: str = "") -> dict[str, Any]:

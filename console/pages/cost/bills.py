@@ -26,7 +26,7 @@ from gateway.models import Provider, UsageHour
 
 PAGE = "cost"
 MAX_DAYS = 400
-DOUBT_LABELS: dict[str, tuple[Promise, Promise]] = {
+UNCERTAINTY_LABELS: dict[str, tuple[Promise, Promise]] = {
     "unknown": (
         gettext_lazy("Unknown price"),
         gettext_lazy("Billed, but missing from the computed cost."),
@@ -167,7 +167,10 @@ def _render_page(request: HttpRequest, form: BillForm | None, status: int = 200)
         "since": first_day,
         "until": last_day,
         "reconciliation": reconciliation,
-        "doubts": [(*DOUBT_LABELS[doubt.reason], doubt) for doubt in reconciliation.uncertainties],
+        "uncertainties": [
+            (*UNCERTAINTY_LABELS[uncertainty.reason], uncertainty)
+            for uncertainty in reconciliation.uncertainties
+        ],
         "dimensions": DIMENSIONS,
         "may_change": is_editor(request.user),
         "markup_form": MarkupForm(initial={"markup": store.load_options().markup}),

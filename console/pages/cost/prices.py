@@ -44,7 +44,7 @@ def prices(request: HttpRequest) -> HttpResponse:
     context = {
         "page": PAGE,
         "form": form,
-        "book": price_book(),
+        "price_book": price_book(),
         "rows": [(row, len(row.changes)) for row in PriceUpdate.objects.order_by("-pk")],
     }
     status = 422 if request.method == "POST" else 200
@@ -64,7 +64,7 @@ def price_update(request: HttpRequest, pk: int) -> HttpResponse:
     context: dict[str, Any] = {
         "page": PAGE,
         "row": row,
-        "everything": show_all,
+        "show_all": show_all,
         "count": len(changes),
         "in_use": len(cost_effects),
         "hidden": len(changes) - len(displayed_indexes),
@@ -74,7 +74,7 @@ def price_update(request: HttpRequest, pk: int) -> HttpResponse:
                 "index": n,
                 "change": changes[n],
                 "lines": rate_changes(changes[n]),
-                "used": cost_effects.get(n, []),
+                "cost_effects": cost_effects.get(n, []),
                 "accepted": n in row.accepted,
             }
             for n in displayed_indexes

@@ -89,7 +89,7 @@ def key_page(
         "page": PAGE,
         "key": row,
         "form": form,
-        "fixed": is_read_only(row),
+        "read_only": is_read_only(row),
         "gauges": gauges([row], timezone.now())[row.pk],
         "rotate": rotate or RotateForm(initial={"grace": "day"}),
     }

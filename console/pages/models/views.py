@@ -52,7 +52,7 @@ def models(request: HttpRequest) -> HttpResponse:
         "count": len(rows),
         "total": Model.objects.count(),
         "filters": filters,
-        "abilities": ICON_FACTS,
+        "capabilities": ICON_FACTS,
         "providers": Provider.objects.order_by("name"),
         "has_filter": any(filters.values()),
     }
@@ -74,7 +74,7 @@ def _model_view(row: Model) -> dict[str, Any]:
     return {
         "row": row,
         "facts": facts,
-        "abilities": [facts[fact.name] for fact in ICON_FACTS],
+        "capabilities": [facts[fact.name] for fact in ICON_FACTS],
         "changed": any(value.source.origin == "own" for value in facts.values()),
     }
 
@@ -122,7 +122,7 @@ def _render_page(
         "page": PAGE,
         "row": row,
         "form": form,
-        "fixed": is_read_only(row),
+        "read_only": is_read_only(row),
         "groups": [
             (_("Size"), _("tokens"), _fact_lines(form, SIZES)),
             (_("Price"), _("USD per 1M tokens"), _fact_lines(form, PRICES)),

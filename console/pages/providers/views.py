@@ -41,7 +41,7 @@ def providers(request: HttpRequest) -> HttpResponse:
     for row in row_views:
         row["preset"] = preset_of(row["row"])
         row["dialect"] = title(row["row"].dialect or row["preset"].dialect)
-        row["fixed"] = is_read_only(row["row"])
+        row["read_only"] = is_read_only(row["row"])
     return render(request, "console/providers/page.html", {"page": PAGE, "rows": row_views})
 
 
@@ -118,7 +118,7 @@ def form_page(
         "row": row,
         "test_result": test_result,
         "models": row.models.order_by("name") if row else (),
-        "fixed": row is not None and is_read_only(row),
+        "read_only": row is not None and is_read_only(row),
         "health": healths([row], runtime_of(request))[row.pk] if row else None,
         "gauges": provider_gauges([row], timezone.now())[row.pk] if row else (),
         "credential": credential(row, admin=True) if row else None,

@@ -29,7 +29,7 @@ def conversation_context(row: RequestLog, bodies: Bodies | None) -> dict[str, An
         return {}
     logged_request, logged_response = request_of(row, bodies), response_of(row, bodies)
     return {
-        "asked": logged_request,
+        "logged_request": logged_request,
         "conversation": conversation_of(logged_request, logged_response, row.pk),
         "previous": _previous_request(logged_request),
         "cut_response": _is_response_truncated(bodies),

@@ -327,7 +327,7 @@ def _session_context(
     return {
         **context,
         "guard": guard,
-        "talk": session_conversation.session_conversation(session, guard),
+        "session_conversation": session_conversation.session_conversation(session, guard),
     }
 
 

@@ -150,8 +150,12 @@ def list_context(
             else log_search.page(search, _first_cursor(search, state, selected_pk))
         )
         shown_lines = lines(page.rows, with_previews=allowed, query=search.text)
-        page_context = {"lines": shown_lines, "next": page.next, "reached": page.reached}
-        page_context["heads"] = _column_heads(state, path)
+        page_context = {
+            "lines": shown_lines,
+            "next": page.next,
+            "searched_until": page.searched_until,
+        }
+        page_context["columns"] = _columns(state, path)
         page_context["newest_address"] = state.address(sort="")
     return {**shared_context, **page_context}
 
@@ -173,7 +177,7 @@ def _newest_id() -> int:
     return RequestLog.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
 
 
-def _column_heads(state: State, path: str) -> list[dict[str, Any]]:
+def _columns(state: State, path: str) -> list[dict[str, Any]]:
     """Return the columns of the table, with links that sort by them."""
     return [
         {

@@ -58,12 +58,12 @@ Rows = RequestLogQuerySet[RequestLog]
 class Page(msgspec.Struct, frozen=True):
     """Rows, newest first; `next` is the cursor of the following page.
 
-    `reached` is set if the time ran out before the page was full.
+    `searched_until` is set if the time ran out before the page was full.
     """
 
     rows: list[RequestLog]
     next: int | None = None
-    reached: dt.datetime | None = None
+    searched_until: dt.datetime | None = None
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -100,11 +100,11 @@ def page(search: Search, cursor: int | None = None, size: int = PAGE_ROWS) -> Pa
 def largest(search: Search, sort: str, size: int = PAGE_ROWS) -> Page:
     """Return the matching rows with the largest number of a column of AMOUNTS.
 
-    `reached` is set if the time ran out: the rows are the largest since then.
+    `searched_until` is set if the time ran out: the rows are the largest since then.
     """
     until = time.monotonic() + SORT_BUDGET_S
     top: list[tuple[float, int]] = []
-    reached = None
+    searched_until = None
     amounts: Any = RequestLog.objects.with_amount(AMOUNTS[sort])
     batches: Iterator[tuple[Any, int]] = walk(search, None, amounts, largest=size)
     for rows, low in batches:
@@ -113,10 +113,10 @@ def largest(search: Search, sort: str, size: int = PAGE_ROWS) -> Page:
         )
         top = heapq.nlargest(size, [*top, *candidates_by_amount])
         if time.monotonic() > until:
-            reached = start_time_of(low)
+            searched_until = start_time_of(low)
             break
     by_pk = _list_rows().in_bulk([pk for _amount, pk in top])
-    return Page([by_pk[pk] for _amount, pk in top if pk in by_pk], None, reached)
+    return Page([by_pk[pk] for _amount, pk in top if pk in by_pk], None, searched_until)
 
 
 def newer(search: Search, cursor: int, size: int = PAGE_ROWS) -> list[RequestLog]:

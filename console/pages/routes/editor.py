@@ -72,7 +72,7 @@ class EditorState:
         return self.row.name if self.row is not None else ""
 
     @property
-    def fixed(self) -> bool:
+    def read_only(self) -> bool:
         """Whether a file or the environment owns the route, so that it is read-only here."""
         return self.row is not None and self.row.read_only
 
@@ -229,7 +229,7 @@ def context(request: HttpRequest, state: EditorState, *, live: bool = False) -> 
         "checks_summary": pill_text,
         "blocked": blocks(findings),
         "changes": changes,
-        "may_edit": is_editor(request.user) and not state.fixed,
+        "may_edit": is_editor(request.user) and not state.read_only,
         "may_dry_run": is_editor(request.user),
         "live": live,
         **presentation.choices(state.draft, state.dry_run, state.snapshot),

@@ -175,7 +175,7 @@ def versions(request: HttpRequest, name: str) -> HttpResponse:
         "lines": lines,
         "selected": shown_version,
     }
-    context |= {"now": current_version.number, "fixed": row.read_only}
+    context |= {"now": current_version.number, "read_only": row.read_only}
     return render(request, "console/routes/versions.html", context)
 
 

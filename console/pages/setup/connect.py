@@ -1,4 +1,4 @@
-"""Step 4: the first client, and a status light for its first request."""
+"""Step 4: the first client, and the status of its first request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def setup_connect(request: HttpRequest) -> HttpResponse:
     since = state.get("since")
     context = {
         **connect_context(request, str(state.get("route", ""))),
-        "light": status_context(request, since if isinstance(since, int) else newest_row_id()),
+        "status": status_context(request, since if isinstance(since, int) else newest_row_id()),
         **steps("connect"),
     }
     return render_page_or_part(request, "console/setup/connect.html", PANELS, context)

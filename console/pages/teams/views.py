@@ -141,14 +141,14 @@ def limits(request: HttpRequest, kind: str, pk: int) -> HttpResponse:
     if owner is None:
         raise Http404
     row: Any = get_object_or_404(owner.model, pk=pk)
-    fixed = row.read_only
-    form = owner.form(None if fixed else request.POST or None, instance=row)
-    if request.method == "POST" and not fixed and form.is_valid():
+    read_only = row.read_only
+    form = owner.form(None if read_only else request.POST or None, instance=row)
+    if request.method == "POST" and not read_only and form.is_valid():
         form.save()
         messages.success(request, _("Saved. Takes effect within a second."))
         return redirect("limits", kind=kind, pk=pk)
-    status = 409 if fixed else 422
-    context = {"page": owner.page, "form": form, "row": row, "kind": kind, "fixed": fixed}
+    status = 409 if read_only else 422
+    context = {"page": owner.page, "form": form, "row": row, "kind": kind, "read_only": read_only}
     if kind == "route":
         context["targets"] = row.targets.select_related("model__provider", "route")
     return render(
@@ -171,7 +171,7 @@ def all_limits(request: HttpRequest) -> HttpResponse:
         return redirect("all-limits")
     limit_options = [options.values[name] for name in ("limits", "budget")]
     context = {"page": PAGE, "form": form, "kind": "all", "row": _("all requests")}
-    context["fixed"] = not any(option.editable for option in limit_options)
+    context["read_only"] = not any(option.editable for option in limit_options)
     context["ref"] = next((option.ref for option in limit_options if not option.editable), "")
     status = 422 if form.is_bound else 200
     return render(request, "console/teams/limits.html", context, status=status)
