@@ -60,7 +60,7 @@ def spend_token(request: HttpRequest) -> None:
 
 def locked_page(request: HttpRequest, *, wrong_token: bool = False) -> HttpResponse:
     """Render a page that says where to find the token."""
-    context = {"wrong_token": wrong_token, "data_dir": settings.DATA_DIR}
+    context = {"wrong_token": wrong_token}
     return render(request, "console/setup/locked.html", context, status=403)
 
 
