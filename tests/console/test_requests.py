@@ -267,7 +267,7 @@ def test_a_search_that_exceeds_its_time_can_be_continued(
     search = parse("requested:nothing", "all", timezone.now())
     one = log_search.page(search)
     assert one.rows == []
-    assert one.reached is not None
+    assert one.searched_until is not None
     assert "Search further back" in page(admin_client, "q=requested:nothing&range=all")
     cursor = one.next
     while cursor is not None:  # ids need not begin at 1: sequences outlive other tests

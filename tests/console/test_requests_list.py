@@ -60,7 +60,7 @@ def test_the_largest_are_found_in_every_batch(db: None, monkeypatch: Any, query:
     page = log_search.largest(parse(query, "24h", timezone.now()), "cost", 4)
     matching = (cost for n, cost in enumerate(costs) if cost % 3 and (n % 5 or not query))
     assert [row.cost_usd for row in page.rows] == sorted(matching, reverse=True)[:4]
-    assert page.reached is None
+    assert page.searched_until is None
 
 
 def test_a_view_is_saved_for_its_user_alone(admin_client: Client, viewer_client: Client) -> None:
