@@ -429,6 +429,7 @@ def test_a_missing_key_is_an_error_only_without_another_credential(admin_client:
 def test_a_warnings_button_fixes_it(admin_client: Client) -> None:
     page = press(admin_client, "check")
     (fix,) = {c.fix.action for c in page.context["checks"] if c.fix}
+    assert f'value="{fix}"' in page.content.decode()
     page = press(admin_client, fix, page=page)
     assert not [c for c in page.context["checks"] if c.fix]
 

@@ -4,7 +4,7 @@ import { $, $$, call, notice } from "./dom.js";
 import { lazy } from "./lazy.js";
 import { viewMenu } from "./view.js";
 
-/** Posts the prompt, the models and the settings of the page to `path`, and opens the page that the server returns. */
+/** Posts the page's input to `path`, and opens the page that the server returns. */
 async function submitAndOpen(app, path) {
   const input = app.composer.input({ message: false });
   if (!input) return;

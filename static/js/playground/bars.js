@@ -3,7 +3,7 @@ import { $, $$, _, el, icon } from "./dom.js";
 
 const DOTS = { ok: "ok", fallback: "warn", failed: "bad", busy: "live", lost: "warn" };
 
-/** Updates the label of the run button, and the answers that can be the base of a comparison. */
+/** Updates the run button, and the answers to compare with. */
 export function renderRunButton(app, columns) {
   $("#pg-run").hidden = app.busy;
   $("#pg-stop").hidden = !app.busy;
@@ -47,7 +47,7 @@ export function markVisibleColumn(app) {
   $$(".colnav a").forEach((a, i) => (i === visibleIndex ? a.setAttribute("aria-current", "true") : a.removeAttribute("aria-current")));
 }
 
-/** The content of a column without an answer: a hint, and sample prompts in the first column. */
+/** The content of an empty column; the first one has sample prompts. */
 export function emptyColumn(app) {
   const samples = (app.columns.length ? [] : app.boot.samples).slice(0, 3).map((sample) => el("button.btn.sm", {
     type: "button", onclick: () => { app.composer.values = { ...sample, text: sample.prompt }; app.composer.selectTab("message"); app.composer.text.focus(); },

@@ -106,7 +106,7 @@ export class Composer {
     return text ? JSON.parse(text) : null;
   }
 
-  /** Settings of a logged request without a field on the page: they are sent too, and listed under Parameters. */
+  /** Settings of a logged request that have no field: sent too, and listed under Parameters. */
   #setLogged({ logged_settings, logged_setting_names: names = [], logged_request: request, stream }) {
     this.logged = logged_settings ? { logged_settings, logged_setting_names: names, logged_request: request, stream } : {};
     $("#pg-logged").hidden = !logged_settings || !names.length;
@@ -166,7 +166,7 @@ export class Composer {
     return { dialect, system, params, repeat, schema, tools: this.tools.objects, expected: this.expected.objects, stream: true, ...this.logged };
   }
 
-  /** Shows error messages by field, and selects the tab of the first one. */
+  /** Shows errors by field, and the tab of the first one. */
   showErrors(fields) {
     const box = $("#pg-errors");
     const names = Object.keys(fields);
@@ -216,7 +216,7 @@ export class Composer {
     return shared + this.app.earlierTokens(column) + tokensOf(column.overrides.system ?? this.system.value);
   }
 
-  /** Shows the estimated cost of a run over all columns and repetitions, such as "about $0.009". */
+  /** Shows the estimated cost of a run. */
   estimate() {
     const { repeat, params } = this.values;
     let sum = 0;

@@ -68,7 +68,6 @@ class App {
     return this.runs?.blindOrder ?? null;
   }
 
-  /** Starts a run of some columns, by default of all that the mode shows. */
   async run(columns, options) {
     await this.loadLive();
     await this.runs.start(columns, options);
@@ -76,13 +75,13 @@ class App {
 
   // Columns
 
-  /** The columns that take part in a run: only the first in chat mode. */
+  /** The columns of a run: only the first in chat mode. */
   active = () => (this.mode === "chat" ? this.columns.slice(0, 1) : this.columns);
 
   /** Estimated tokens of the earlier messages of a column. */
   earlierTokens = (column) => tokensOf(JSON.stringify(column.history)) - 1;
 
-  /** Whether a run is possible without a new message: the conversation ends with a message to answer. */
+  /** Whether a run needs no new message: the conversation ends with one to answer. */
   answerable = (columns) => columns.every(({ history }) => history.length > 0 && (this.prefilled || history.at(-1).role !== "assistant"));
 
   /** Whether a run without a new message generates the latest answers again. */
