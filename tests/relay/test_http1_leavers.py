@@ -234,7 +234,11 @@ class BlockingUpstream:
         assert self._done.wait(HANG_S)
 
     def close(self) -> None:
+        # A close alone does not wake a thread that is in `accept`.
+        self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._thread.join(HANG_S)
+        assert not self._thread.is_alive()
 
     def _request(self, client: socket.socket) -> None:
         data = b""
