@@ -89,7 +89,7 @@ class Server:
     def __init__(self) -> None:
         self.requests: list[RecordedRequest] = []
         self.port = 0
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop  # from `start` on: some tests never start it
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._ready = threading.Event()
         self._over: asyncio.Event | None = None
@@ -107,6 +107,7 @@ class Server:
 
     def start(self) -> Self:
         """Begin to listen."""
+        self._loop = asyncio.new_event_loop()
         self._thread.start()
         if not self._ready.wait(10):
             raise RuntimeError("the fake server did not start")
