@@ -199,12 +199,15 @@ def _result_row(
 ) -> dict[str, Any]:
     case = definition.cases[number]
     row_cells = [
-        _result_cell(
-            cells.get((number, model), []),
-            texts.get(Item(number, index, 0)),
-            changes.get((case.key, model), ""),
-            definition.repeat,
-        )
+        {
+            "model": model,
+            **_result_cell(
+                cells.get((number, model), []),
+                texts.get(Item(number, index, 0)),
+                changes.get((case.key, model), ""),
+                definition.repeat,
+            ),
+        }
         for index, model in enumerate(definition.models)
     ]
     return {"number": number, "title": case_title(number, case), "cells": row_cells}
