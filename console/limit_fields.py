@@ -77,7 +77,7 @@ class BudgetFields(forms.ModelForm):  # type: ignore[type-arg]
         required=False,
         min_value=1,
         max_value=100,
-        help_text=_("Share of any budget. Responses then carry x-dragoman-budget."),
+        help_text=_("Share of any budget. Responses then have the header x-dragoman-budget."),
     )
 
     markup = markup_field()

@@ -507,7 +507,7 @@ def test_a_stream_is_shown_event_by_event(admin_client: Client):
         ({"bodies_omitted": "pressure"}, "queue was full"),
         ({"bodies_omitted": "size"}, "too large for"),
         ({"started_at": 1_600_000_000.0}, "Expired on"),
-        ({}, "never recorded"),
+        ({}, "were not recorded"),
     ],
 )
 @pytest.mark.parametrize("tab", ["translation", "response", "headers"])
@@ -673,7 +673,7 @@ def test_an_abandoned_hedge_attempt_is_shown_with_its_cost(admin_client: Client)
         charged_usd=Decimal("0.2"),
     )
     text = detail(admin_client, row)
-    assert "about $0.04" in text and "about 100 tokens read" in text
+    assert "about $0.04" in text and "about 100 input tokens" in text
     assert re.search(r"cancelled after [\d.]+ s, another target was faster", text)
     assert 'class="err"' not in text and 'class="bad"' not in text, "it is no failure"
     assert re.search(r"Hedge loser.{0,60}\$0\.080? extra, estimated", squeeze(text))

@@ -474,7 +474,7 @@ def test_a_route_is_shown_as_yaml(admin_client: Client) -> None:
 def test_a_route_is_deleted_after_confirmation(admin_client: Client) -> None:
     save_route(RouteSpec(name="other", fallbacks=("smart",)), route=None, number=0, author="ada")
     page = admin_client.get("/console/route-delete/smart").content.decode()
-    assert "These routes fall back to it: other" in page
+    assert "This route falls back to it: other" in page
     assert models.Route.objects.filter(name="smart").exists()
     answer = admin_client.post("/console/route-delete/smart")
     assert answer.headers["location"] == "/console/routes"

@@ -306,7 +306,7 @@ class CasesForm(forms.Form):
         ),
     )
     format = forms.ChoiceField(label=_("Format"), required=False)
-    file = forms.FileField(label=_("or a file"), required=False)
+    file = forms.FileField(label=_("File"), required=False)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -345,7 +345,8 @@ class ImportForm(forms.Form):
     """An evaluation file."""
 
     file = forms.FileField(
-        label=_("File"), help_text=_("YAML (also of promptfoo), JSON, CSV, JSON lines or text.")
+        label=_("File"),
+        help_text=_("YAML (including promptfoo files), JSON, CSV, JSON lines or text."),
     )
 
     def read(self) -> Definition | None:

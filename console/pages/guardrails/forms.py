@@ -25,7 +25,7 @@ PII_LABELS = {
     "ip_address": _("IP addresses"),
     "api_key": _("API keys"),
     "private_key": _("Private keys"),
-    "jwt": _("JSON web tokens"),
+    "jwt": _("JSON Web Tokens"),
 }
 # Fields of each type, in the order of the form.
 FIELDS_BY_KIND = {
@@ -62,7 +62,7 @@ class GuardrailForm(forms.ModelForm):  # type: ignore[type-arg]
         widget=forms.CheckboxSelectMultiple,
     )
     patterns = _lines_field(
-        _("Own patterns"), _("One per line: a name, a colon, a regular expression.")
+        _("Custom patterns"), _("One per line: a name, a colon, a regular expression.")
     )
     provider = forms.ChoiceField(label=_("Provider"), required=False)
     model = _line_field(_("Model"))

@@ -30,7 +30,7 @@ class PromptForm(forms.Form):
         label=_("Model"),
         max_length=200,
         required=False,
-        help_text=_("For requests that name none."),
+        help_text=_("Used for requests without a model."),
         widget=forms.TextInput(attrs={**_PLAIN_TEXT_ATTRS, "list": "prompt-models"}),
     )
     temperature = forms.FloatField(label=_("Temperature"), required=False)

@@ -80,7 +80,7 @@ def missing_bodies_reason(row: RequestLog, *, allowed: bool) -> str:
             "day": day(timezone.localtime(expires_at)),
             "days": days,
         }
-    return _("Not stored: never recorded, or deleted since.")
+    return _("The bodies are not stored: they were not recorded, or have been deleted.")
 
 
 def missing_body_reason(side: str, row: RequestLog) -> str:

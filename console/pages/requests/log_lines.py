@@ -67,7 +67,7 @@ def line(
 ) -> Line:
     """Return one row of the list."""
     key = keys.get(row.key_id)
-    outcome, note_text = outcome_tone(row), error_or_tries(row)
+    outcome, note_text = outcome_tone(row), error_or_attempts(row)
     return Line(
         row=row,
         who=key.name if key else row.key_prefix or _("no key"),
@@ -88,13 +88,17 @@ def outcome_tone(row: RequestLog) -> str:
     return "ok" if succeeded else "bad"
 
 
-def error_or_tries(row: RequestLog) -> str:
-    """Return the error label, or the number of tries."""
+def error_or_attempts(row: RequestLog) -> str:
+    """Return the error label, or the number of attempts."""
     if row.outcome == "client_closed":
         return _("client disconnected")
     if row.outcome == "cut":
         return _("incomplete")
     if row.error_kind:
         return error_label(row.error_kind)
-    tries = sum(1 for attempt in row.attempts if not attempt.get("skipped"))
-    return ngettext("%(n)d try", "%(n)d tries", tries) % {"n": tries} if tries > 1 else ""
+    attempts = sum(1 for attempt in row.attempts if not attempt.get("skipped"))
+    return (
+        ngettext("%(n)d attempt", "%(n)d attempts", attempts) % {"n": attempts}
+        if attempts > 1
+        else ""
+    )

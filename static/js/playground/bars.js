@@ -52,7 +52,7 @@ export function emptyColumn(app) {
   const samples = (app.columns.length ? [] : app.boot.samples).slice(0, 3).map((sample) => el("button.btn.sm", {
     type: "button", onclick: () => { app.composer.values = { ...sample, text: sample.prompt }; app.composer.selectTab("message"); app.composer.text.focus(); },
   }, sample.title));
-  return el("div.pg-empty", {}, icon("message-square"), el("p", {}, _("The answer appears here, with its time, tokens and price.")), samples.length ? el("div.row.wrap", {}, samples) : null);
+  return el("div.pg-empty", {}, icon("message-square"), el("p", {}, _("The response appears here, with its latency, tokens and cost.")), samples.length ? el("div.row.wrap", {}, samples) : null);
 }
 
 /** Warnings about features of the request that the model of a column does not support. */
