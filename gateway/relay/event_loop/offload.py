@@ -12,13 +12,13 @@ import codecs
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 import msgspec
 
 from gateway.canon.errors import Error, GatewayError
 
-P = ParamSpec("P")
+Ts = TypeVarTuple("Ts")
 T = TypeVar("T")
 
 # A smaller body takes a few milliseconds at most: a thread would cost more than it saves.
@@ -50,19 +50,18 @@ _array = msgspec.json.Decoder(list[msgspec.Raw])
 _threads = ThreadPoolExecutor(2, thread_name_prefix="large")
 
 
-async def run(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def run(size: int, work: Callable[[*Ts], T], *args: *Ts) -> T:
     """Runs `work` and returns its result; in a thread if `size` is LARGE_BYTES or more."""
     if size < LARGE_BYTES:
-        return work(*args, **kwargs)
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_threads, lambda: work(*args, **kwargs))
+        return work(*args)
+    return await asyncio.get_running_loop().run_in_executor(_threads, work, *args)
 
 
-async def run_scan(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def run_scan(size: int, work: Callable[[*Ts], T], *args: *Ts) -> T:
     """Like `run`, for work that scans bytes in one or a few C calls."""
     if size < SCANNED_BYTES:
-        return work(*args, **kwargs)
-    return await run(size, work, *args, **kwargs)
+        return work(*args)
+    return await run(size, work, *args)
 
 
 def contains(data: bytes, patterns: tuple[bytes, ...]) -> bool:
