@@ -15,6 +15,7 @@ from gateway import store
 from gateway.api.auth import BodyReader, Reader, may_read_request_bodies
 from gateway.models import RequestLog
 from gateway.relay.exchange.log_record import Bodies
+from gateway.store.field_values import in_utc
 
 router = Router(tags=["requests"])
 
@@ -156,8 +157,8 @@ def list_requests(request: HttpRequest, filters: Query[Filters]) -> dict[str, An
     cursor = min(filters.cursor, MAX_ID) if filters.cursor is not None else None
     rows = RequestLog.objects.matching(
         **columns,
-        since=_aware_time(filters.since),
-        until=_aware_time(filters.until),
+        since=in_utc(filters.since),
+        until=in_utc(filters.until),
         text=filters.q,
     ).older_than_row(cursor)
     rows = rows.prefetch_related("scores")
@@ -165,13 +166,6 @@ def list_requests(request: HttpRequest, filters: Query[Filters]) -> dict[str, An
     has_more = len(items) > limit
     items = items[:limit]
     return {"items": items, "next": items[-1].pk if has_more else None}
-
-
-def _aware_time(moment: dt.datetime | None) -> dt.datetime | None:
-    """The time, in UTC if it has no time zone."""
-    if moment is None or moment.tzinfo is not None:
-        return moment
-    return moment.replace(tzinfo=dt.UTC)
 
 
 @router.get("/requests/{request_id}", auth=Reader(), response=RequestOut)

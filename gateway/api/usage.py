@@ -21,6 +21,7 @@ from gateway.api.failures import failure
 from gateway.api.pages import page
 from gateway.models import ApiKey, EndUserHour, Team, UsageHour
 from gateway.store import load_snapshot
+from gateway.store.field_values import in_utc
 from gateway.usage_querysets import Totals, sum_totals
 
 router = Router(tags=["usage"])
@@ -153,8 +154,8 @@ Line = tuple[str, int | None]
 @router.get("/usage", auth=Reader(), response=UsagePage)
 def list_usage(request: HttpRequest, filters: Query[UsageFilters]) -> Any:
     """Totals of requests, tokens and cost; `cursor` is the `next` of the previous page."""
-    until = _round_to_hour(_aware_time(filters.until) or timezone.now(), round_up=True)
-    since = _round_to_hour(_aware_time(filters.since) or until - dt.timedelta(days=30))
+    until = _round_to_hour(_bounded_time(filters.until) or timezone.now(), round_up=True)
+    since = _round_to_hour(_bounded_time(filters.since) or until - dt.timedelta(days=30))
     if (refusal := _range_error(since, until, filters.step)) is not None:
         return refusal
     sums: dict[tuple[dt.datetime, Line], list[Totals]] = {}
@@ -177,8 +178,8 @@ def get_what_if(request: HttpRequest, filters: Query[WhatIfFilters]) -> Any:
     Assumes the same number of tokens, although tokenizers and answers differ, and the same share
     of cached tokens; a model without a price for cached input is billed for it as input.
     """
-    until = _round_to_hour(_aware_time(filters.until) or timezone.now(), round_up=True)
-    since = _round_to_hour(_aware_time(filters.since) or until - dt.timedelta(days=30))
+    until = _round_to_hour(_bounded_time(filters.until) or timezone.now(), round_up=True)
+    since = _round_to_hour(_bounded_time(filters.since) or until - dt.timedelta(days=30))
     if (refusal := _range_error(since, until, "all")) is not None:
         return refusal
     names = list(dict.fromkeys(filter(None, map(str.strip, filters.models.split(",")))))
@@ -269,9 +270,8 @@ def _round_to_hour(moment: dt.datetime, *, round_up: bool = False) -> dt.datetim
     return hour_start + _HOUR if round_up and hour_start != moment else hour_start
 
 
-def _aware_time(moment: dt.datetime | None) -> dt.datetime | None:
-    if moment is None:
+def _bounded_time(time: dt.datetime | None) -> dt.datetime | None:
+    if (aware_time := in_utc(time)) is None:
         return None
-    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
     # No zone and no period leaves the range of `datetime` from there.
-    return min(max(aware, _FIRST), _LAST)
+    return min(max(aware_time, _FIRST), _LAST)

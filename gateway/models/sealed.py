@@ -32,7 +32,7 @@ def key_id(key: str) -> str:
 
 def seal_for(context: str, text: str) -> str:
     """Encrypt a text for one context; `unseal_for` needs the same context to decrypt it."""
-    token = _build_cipher().encrypt(f"{context}\n{text}".encode()).decode()
+    token = build_cipher().encrypt(f"{context}\n{text}".encode()).decode()
     return f"{key_id(settings.ENCRYPTION_KEYS[0])}:{token}"
 
 
@@ -40,7 +40,7 @@ def unseal_for(expected_context: str, sealed_text: str) -> str:
     """The text that was sealed for this context. Raises UndecryptableError."""
     sealed_with, _, token = sealed_text.rpartition(":")
     try:
-        context, _, text = _build_cipher().decrypt(token.encode()).decode().partition("\n")
+        context, _, text = build_cipher().decrypt(token.encode()).decode().partition("\n")
     except (InvalidToken, ValueError):
         has_key = sealed_with in {key_id(key) for key in settings.ENCRYPTION_KEYS}
         reason = "is damaged" if has_key else f"was encrypted with another key ({sealed_with})"
@@ -53,13 +53,14 @@ def unseal_for(expected_context: str, sealed_text: str) -> str:
 def reencrypt(sealed_text: str) -> str:
     """The sealed text, encrypted with the newest key. Raises UndecryptableError."""
     try:
-        token = _build_cipher().rotate(sealed_text.rpartition(":")[2].encode()).decode()
+        token = build_cipher().rotate(sealed_text.rpartition(":")[2].encode()).decode()
     except InvalidToken:
         raise UndecryptableError("the text was sealed with another encryption key") from None
     return f"{key_id(settings.ENCRYPTION_KEYS[0])}:{token}"
 
 
-def _build_cipher() -> MultiFernet:
+def build_cipher() -> MultiFernet:
+    """The cipher of the encryption keys: the first one encrypts, each decrypts."""
     return MultiFernet([Fernet(key) for key in settings.ENCRYPTION_KEYS])
 
 

@@ -5,10 +5,11 @@ Each function raises ValueError with a message for the operator that shows no se
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, overload
 from urllib.parse import urlsplit
 
 import msgspec
@@ -55,6 +56,15 @@ _FRAMING = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"}
 )
 _BAD_URL = re.compile(r"[\x00-\x20\x7f-\x9f\\]")
+
+
+@overload
+def in_utc(time: dt.datetime) -> dt.datetime: ...
+@overload
+def in_utc(time: dt.datetime | None) -> dt.datetime | None: ...
+def in_utc(time: dt.datetime | None) -> dt.datetime | None:
+    """The time, in UTC if it has no time zone."""
+    return time if time is None or time.tzinfo is not None else time.replace(tzinfo=dt.UTC)
 
 
 def base_url(text: str) -> str:

@@ -6,10 +6,11 @@ import datetime as dt
 import logging
 import time
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.fernet import InvalidToken
 from django.conf import settings
 
 from gateway.models import ReasoningState
+from gateway.models.sealed import build_cipher
 from gateway.relay.exchange.reasoning_turns import TurnKeys
 from gateway.relay.state.reasoning import ReasoningRow
 from gateway.store import thread
@@ -32,7 +33,7 @@ def store_reasoning(rows: list[ReasoningRow]) -> None:
     if not settings.REASONING_HOURS:
         return
     thread.refresh()
-    cipher = _build_cipher()
+    cipher = build_cipher()
     ReasoningState.objects.bulk_create(
         ReasoningState(
             turn_digest=row.turn, call_digest=row.call, ciphertext=cipher.encrypt(row.data)
@@ -53,7 +54,7 @@ def find_reasoning(keys: list[TurnKeys]) -> list[ReasoningRow]:
         return []
     thread.refresh()
     keys = keys[-MAX_TURNS:]
-    cipher = _build_cipher()
+    cipher = build_cipher()
     stored_states = ReasoningState.objects.matching_digests(
         (k.turn for k in keys), (k.call for k in keys)
     )
@@ -69,7 +70,3 @@ def find_reasoning(keys: list[TurnKeys]) -> list[ReasoningRow]:
 
 def _max_age() -> dt.timedelta:
     return dt.timedelta(hours=settings.REASONING_HOURS)
-
-
-def _build_cipher() -> MultiFernet:
-    return MultiFernet([Fernet(key) for key in settings.ENCRYPTION_KEYS])

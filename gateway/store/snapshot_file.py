@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, get_origin
 
 import msgspec
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.fernet import InvalidToken
 from django.conf import settings
 
+from gateway.models.sealed import build_cipher
 from gateway.providers.profile import Secret
 from gateway.routing.snapshot import Snapshot
 
@@ -46,7 +47,7 @@ class Unusable(Exception):
 def store_snapshot(snapshot: Snapshot) -> None:
     """Replace the stored snapshot atomically. Raises OSError."""
     stored_snapshot = StoredSnapshot(_current_format(), time.time(), snapshot)
-    sealed_snapshot = _build_cipher().encrypt(
+    sealed_snapshot = build_cipher().encrypt(
         msgspec.msgpack.encode(stored_snapshot, enc_hook=_to_builtin)
     )
     path = _snapshot_path()
@@ -66,7 +67,7 @@ def load_stored_snapshot() -> tuple[Snapshot, float]:
     `open` is taken from the current settings.
     """
     try:
-        content = _build_cipher().decrypt(_snapshot_path().read_bytes())
+        content = build_cipher().decrypt(_snapshot_path().read_bytes())
         stored_format = msgspec.msgpack.decode(content, type=_StoredFormat).format
         if stored_format != _current_format():
             raise Unusable("the registry in the data directory has another version")
@@ -109,10 +110,6 @@ def _current_format() -> str:
         for path in sorted(ROOT.glob(pattern)):
             digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-def _build_cipher() -> MultiFernet:
-    return MultiFernet([Fernet(key) for key in settings.ENCRYPTION_KEYS])
 
 
 def _snapshot_path() -> Path:

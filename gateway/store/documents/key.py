@@ -5,10 +5,7 @@ A key's name need not be unique, so keys can be looked up by their public prefix
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Any
-
-from django.utils import timezone
 
 from gateway.models import ApiKey, Team
 from gateway.routing.limits import Budget, Limits
@@ -88,7 +85,7 @@ def write_key(document: dict[str, Any], row: ApiKey | None) -> ApiKey:
     except ValueError as error:
         raise Refused("end_user_limits", str(error)) from None
     row.team, row.user = _find_team(values.team), values.user
-    row.expires_at = _aware_time(values.expires_at)
+    row.expires_at = field_values.in_utc(values.expires_at)
     set_limits(row, values.limits)
     set_budget(row, values.budget)
     row.markup = values.markup
@@ -113,10 +110,3 @@ def _find_team(name: str) -> Team | None:
     if team is None:
         raise Refused("team", f"there is no team `{name[:200]}`")
     return team
-
-
-def _aware_time(expires_at: dt.datetime | None) -> dt.datetime | None:
-    """The time, in UTC if it has no time zone."""
-    if expires_at is None or timezone.is_aware(expires_at):
-        return expires_at
-    return expires_at.replace(tzinfo=dt.UTC)

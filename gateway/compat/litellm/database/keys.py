@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import fnmatch
 import re
 from typing import Any
@@ -17,7 +16,7 @@ from gateway.compat.litellm.database.models import access_groups, describe_alias
 from gateway.compat.litellm.database.source import Row, Tables
 from gateway.compat.litellm.database.teams import Teams, blocked_ids
 from gateway.models import Alias, ApiKey, Guardrail, Route, RowSource
-from gateway.store.field_values import texts
+from gateway.store.field_values import in_utc, texts
 
 PREFIX = "litellm-"
 _PREFIX_DIGITS = 12
@@ -80,7 +79,7 @@ class _KeyImport:
         self._imported_keys = {
             row["active_token_id"]: row
             for row in tables.of("DeprecatedVerificationToken")
-            if _utc_time(row["revoke_at"]) > self._now and _SHA256.fullmatch(row["token"])
+            if in_utc(row["revoke_at"]) > self._now and _SHA256.fullmatch(row["token"])
         }
 
     def run(self) -> dict[str, ApiKey]:
@@ -135,8 +134,8 @@ class _KeyImport:
             guardrails=self._known_guardrails(metadata or {}, subject),
             user=_text_or_empty(key.get("user_id")),
             team=self._teams.of_key(key),
-            expires_at=_utc_time(key.get("expires")),
-            last_used_at=_utc_time(key.get("last_active")),
+            expires_at=in_utc(key.get("expires")),
+            last_used_at=in_utc(key.get("last_active")),
             source=RowSource.DATABASE,
             source_ref=f"LiteLLM key {token[:16]}",
         )
@@ -145,7 +144,7 @@ class _KeyImport:
         if (imported_key := self._imported_keys.get(token)) is not None:
             row.previous_prefix = public_prefix(imported_key["token"])
             row.previous_digest = store.hashed_digest(imported_key["token"])
-            row.previous_expires_at = _utc_time(imported_key["revoke_at"])
+            row.previous_expires_at = in_utc(imported_key["revoke_at"])
         self._block_key(row, key, subject, passes=passes)
         self._note_unsupported(key, metadata or {}, subject)
         try:
@@ -287,10 +286,3 @@ def _key_label(key: Row) -> str:
 
 def _text_or_empty(value: Any) -> str:
     return str(value or "").replace("\0", "")[:_MAX_NAME]
-
-
-def _utc_time(time: dt.datetime | None) -> Any:
-    """The time, which the database stores without a time zone, in UTC."""
-    if time is None or time.tzinfo is not None:
-        return time
-    return time.replace(tzinfo=dt.UTC)
