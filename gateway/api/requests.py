@@ -157,8 +157,8 @@ def list_requests(request: HttpRequest, filters: Query[Filters]) -> dict[str, An
     cursor = min(filters.cursor, MAX_ID) if filters.cursor is not None else None
     rows = RequestLog.objects.matching(
         **columns,
-        since=in_utc(filters.since),
-        until=in_utc(filters.until),
+        since=filters.since and in_utc(filters.since),
+        until=filters.until and in_utc(filters.until),
         text=filters.q,
     ).older_than_row(cursor)
     rows = rows.prefetch_related("scores")

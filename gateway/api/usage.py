@@ -271,7 +271,5 @@ def _round_to_hour(moment: dt.datetime, *, round_up: bool = False) -> dt.datetim
 
 
 def _bounded_time(time: dt.datetime | None) -> dt.datetime | None:
-    if (aware_time := in_utc(time)) is None:
-        return None
     # No zone and no period leaves the range of `datetime` from there.
-    return min(max(aware_time, _FIRST), _LAST)
+    return time and min(max(in_utc(time), _FIRST), _LAST)

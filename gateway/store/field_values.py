@@ -9,7 +9,7 @@ import datetime as dt
 import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, overload
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -58,13 +58,9 @@ _FRAMING = frozenset(
 _BAD_URL = re.compile(r"[\x00-\x20\x7f-\x9f\\]")
 
 
-@overload
-def in_utc(time: dt.datetime) -> dt.datetime: ...
-@overload
-def in_utc(time: dt.datetime | None) -> dt.datetime | None: ...
-def in_utc(time: dt.datetime | None) -> dt.datetime | None:
+def in_utc(time: dt.datetime) -> dt.datetime:
     """The time, in UTC if it has no time zone."""
-    return time if time is None or time.tzinfo is not None else time.replace(tzinfo=dt.UTC)
+    return time if time.tzinfo is not None else time.replace(tzinfo=dt.UTC)
 
 
 def base_url(text: str) -> str:

@@ -85,7 +85,7 @@ def write_key(document: dict[str, Any], row: ApiKey | None) -> ApiKey:
     except ValueError as error:
         raise Refused("end_user_limits", str(error)) from None
     row.team, row.user = _find_team(values.team), values.user
-    row.expires_at = field_values.in_utc(values.expires_at)
+    row.expires_at = values.expires_at and field_values.in_utc(values.expires_at)
     set_limits(row, values.limits)
     set_budget(row, values.budget)
     row.markup = values.markup

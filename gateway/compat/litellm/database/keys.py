@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import fnmatch
 import re
 from typing import Any
@@ -134,8 +135,8 @@ class _KeyImport:
             guardrails=self._known_guardrails(metadata or {}, subject),
             user=_text_or_empty(key.get("user_id")),
             team=self._teams.of_key(key),
-            expires_at=in_utc(key.get("expires")),
-            last_used_at=in_utc(key.get("last_active")),
+            expires_at=_time_in(key, "expires"),
+            last_used_at=_time_in(key, "last_active"),
             source=RowSource.DATABASE,
             source_ref=f"LiteLLM key {token[:16]}",
         )
@@ -286,3 +287,9 @@ def _key_label(key: Row) -> str:
 
 def _text_or_empty(value: Any) -> str:
     return str(value or "").replace("\0", "")[:_MAX_NAME]
+
+
+def _time_in(key: Row, column: str) -> dt.datetime | None:
+    """A time of a key's row: LiteLLM stores it in UTC, without a time zone."""
+    time: dt.datetime | None = key.get(column)
+    return time and in_utc(time)
