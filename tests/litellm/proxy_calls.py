@@ -8,6 +8,7 @@ enterprise licence is needed for: organizations, projects, tags of keys, models 
 from __future__ import annotations
 
 import time
+from hashlib import sha256
 from typing import Any
 
 import httpx
@@ -253,6 +254,8 @@ def fill(proxy: Proxy) -> Answer:
     proxy.post("/key/delete", {"keys": [keys["deleted"]]})
     calls = {alias: {name: ask(proxy, key, name) for name in ASKED} for alias, key in keys.items()}
     _wait_for_spend(proxy, keys["all"])
+    answered = {alias for alias, statuses in calls.items() if 200 in statuses.values()}
+    _wait_for_days(proxy, {sha256(keys[alias].encode()).hexdigest() for alias in answered})
     return {"keys": keys, "calls": calls, **_management_report(proxy, keys)}
 
 
@@ -276,11 +279,26 @@ def _wait_for_spend(proxy: Proxy, key: str) -> None:
         time.sleep(4 * WRITES_S)
 
 
-def _management_report(proxy: Proxy, keys: dict[str, str]) -> Answer:
-    """What the management API reports of everything."""
+def _wait_for_days(proxy: Proxy, key_hashes: set[str]) -> None:
+    """Until the usage by day, which is written apart from the spend, has all of these keys."""
+    ends = time.monotonic() + _WRITTEN_S
+    while missing := key_hashes - {
+        each for day in _daily_activity(proxy) for each in day["breakdown"]["api_keys"]
+    }:
+        assert time.monotonic() < ends, f"the proxy writes no usage by day of {missing}"
+        time.sleep(WRITES_S)
+
+
+def _daily_activity(proxy: Proxy) -> list[Answer]:
+    """The usage of each day that has any."""
     days = {"start_date": time.strftime("%Y-%m-01", time.gmtime()), "end_date": "2100-01-01"}
     activity = proxy.get("/user/daily/activity", **days, page_size=1000)
     assert activity["metadata"]["total_pages"] == 1
+    return list(activity["results"])
+
+
+def _management_report(proxy: Proxy, keys: dict[str, str]) -> Answer:
+    """What the management API reports of everything."""
     teams = [row["team_id"] for row in proxy.get("/team/list")]
     customers = [row["user_id"] for row in proxy.get("/customer/list")]
     return _without_empty_fields(
@@ -306,7 +324,7 @@ def _management_report(proxy: Proxy, keys: dict[str, str]) -> Answer:
                     each: {name: found["metrics"][name] for name in _METRICS}
                     for each, found in day["breakdown"]["api_keys"].items()
                 }
-                for day in activity["results"]
+                for day in _daily_activity(proxy)
             },
         }
     )
