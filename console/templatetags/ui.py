@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
@@ -10,7 +11,7 @@ from django import template
 from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.formats import date_format, number_format
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
@@ -23,6 +24,7 @@ UNKNOWN_TEXT = "—"
 # Smaller amounts have two significant digits instead of two decimals.
 _SMALL_USD = Decimal("0.1")
 _MINUTE_S = 60
+_CODE = re.compile(r"`([^`\n]+)`")
 
 
 @register.simple_tag
@@ -47,6 +49,17 @@ def logo(preset: str) -> SafeString:
     name = (row.logo or row.name) if row is not None else "custom"
     href = f"{static('vendor/logos/logos.svg')}#{name}"
     return format_html('<svg class="logo" aria-hidden="true"><use href="{}"/></svg>', href)
+
+
+@register.filter
+def with_code(text: str | None) -> SafeString:
+    """The text of a message, with what it has between backticks as code."""
+    parts = enumerate(_CODE.split(text or ""))
+    return format_html_join(
+        "",
+        "{}",
+        ((format_html("<code>{}</code>", part) if index % 2 else part,) for index, part in parts),
+    )
 
 
 @register.filter

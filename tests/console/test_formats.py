@@ -56,6 +56,21 @@ def test_a_filter_formats_a_value(name: str, value: Any) -> None:
     assert texts[value] == TEXTS[name, value]
 
 
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        (
+            "sent as `_raw`; `<b>` is not",
+            "sent as <code>_raw</code>; <code>&lt;b&gt;</code> is not",
+        ),
+        ("<i> & ` alone", "&lt;i&gt; &amp; ` alone"),
+        (None, ""),
+    ],
+)
+def test_with_code_formats_backticks(text: str | None, html: str) -> None:
+    assert ui.with_code(text) == html
+
+
 def test_dates_have_one_format() -> None:
     assert ui.day(MOMENT) == ui.day(MOMENT.date()) == "2 Nov 2026"
     assert ui.minute(MOMENT) == "2 Nov 2026, 09:05"
