@@ -200,6 +200,7 @@ def test_an_invalid_row_is_shown_and_can_be_corrected(admin_client: Client) -> N
 def test_a_model_is_added_manually(admin_client: Client) -> None:
     provider_row = provider("openai")
     page_text = text(admin_client.get(reverse("model-add"), {"provider": provider_row.pk}))
+    assert "Choose a provider" in page_text
     assert re.search(rf'value="{provider_row.pk}" selected', page_text)
     add = {"provider": provider_row.pk, "name": "gpt-6"}
     assert admin_client.post(reverse("model-add"), add).status_code == 302

@@ -116,7 +116,7 @@ def _fact_field(fact: Fact, value: Value) -> forms.Field:
         )
     choices = fact.choices or (("yes", _("Yes")), ("no", _("No")))
     default_label = dict(choices).get(str(_form_value(fact, default.value)), "")
-    default_choice = ("", _t("Default: %(value)s") % {"value": str(default_label).lower()})
+    default_choice = ("", _t("Default: %(value)s") % {"value": default_label})
     return forms.ChoiceField(label=fact.label, required=False, choices=(default_choice, *choices))
 
 
@@ -137,10 +137,14 @@ def _number_text(value: Any) -> str:
 class NewModelForm(forms.ModelForm):  # type: ignore[type-arg]
     """A new model, by the provider's model ID."""
 
+    provider = forms.ModelChoiceField(
+        Provider.objects.order_by("name"), label=_("Provider"), empty_label=_("Choose a provider")
+    )
+
     class Meta:
         model = Model
         fields = ("provider", "name")
-        labels = {"provider": _("Provider"), "name": _("Model")}
+        labels = {"name": _("Model")}
         help_texts = {
             "name": _("The provider's model ID, such as gpt-5-mini. * matches any name."),
         }
@@ -149,10 +153,6 @@ class NewModelForm(forms.ModelForm):  # type: ignore[type-arg]
                 attrs={"spellcheck": "false", "autocapitalize": "none", "autocomplete": "off"}
             )
         }
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["provider"].queryset = Provider.objects.order_by("name")  # type: ignore[attr-defined]
 
     def clean_name(self) -> str:
         """The name, which must be printable on one line."""
