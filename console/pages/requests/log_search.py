@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 from django.db import connection
-from django.db.models import F
+from django.db.models import F, Subquery
 from django.http import Http404
 from django.utils.translation import gettext as _
 
@@ -166,14 +166,15 @@ def walk(
 
 def bounds_of(search: Search) -> Bounds:
     """Return the range of ids that contains all rows of the search's time range."""
-    low, high = 0, _last_id()
+    first, high = _first_and_last_id()
+    low = first
     if search.since is not None:
         edge = RequestLog.objects.started_between(None, search.since - _MAX_DURATION).order_by(
             "-started_at"
         )
         older = list(edge.values_list("pk", flat=True)[:_EDGE_ROWS])
         # A short log is read completely, so rows out of order cost nothing.
-        low = min(older) if len(older) == _EDGE_ROWS else 0
+        low = min(older) if len(older) == _EDGE_ROWS else first
     if search.until is not None:
         edge = RequestLog.objects.started_between(search.until + _MAX_DURATION, None).order_by(
             "started_at"
@@ -181,6 +182,13 @@ def bounds_of(search: Search) -> Bounds:
         later_pks = list(edge.values_list("pk", flat=True)[:_EDGE_ROWS])
         high = max(later_pks) if len(later_pks) == _EDGE_ROWS else high
     return Bounds(low, high)
+
+
+def _first_and_last_id() -> tuple[int, int]:
+    """Return the ids of the oldest and the newest row in one query; zeros for an empty log."""
+    oldest = Subquery(RequestLog.objects.order_by("pk").values("pk")[:1])
+    newest = RequestLog.objects.order_by("-pk").annotate(oldest=oldest)
+    return newest.values_list("oldest", "pk").first() or (0, 0)
 
 
 def _last_id() -> int:
