@@ -1,4 +1,6 @@
-// Initial settings of the page: a stored run, a link, the draft of this tab, or default columns.
+// The initial settings: of a stored run, a link, the draft of this tab, or the defaults.
+import { OVERRIDES } from "./column.js";
+
 const STORAGE_KEY = "dragoman-playground";
 
 /** Saves the draft for this tab only: prompts are private. */
@@ -36,8 +38,6 @@ export function composerValues(settings, split) {
   return { ...settings, text: settings.text ?? text, images: settings.images ?? images };
 }
 
-const OVERRIDES = ["system", "params", "tools", "schema"];
-
 /** Settings that a stored column overrides. */
 export const overridesOf = (column) =>
-  Object.fromEntries(Object.entries(column).filter(([name, value]) => OVERRIDES.includes(name) && value !== null && value !== undefined));
+  Object.fromEntries(Object.entries(column).filter(([name, value]) => Object.hasOwn(OVERRIDES, name) && value != null));
