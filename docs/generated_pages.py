@@ -79,8 +79,8 @@ def _guide(panel: Any) -> str:
     language = "" if panel.language == "text" else panel.language
     return (
         f"# {panel.name}\n\n"
-        f"{panel.name} uses the API of {panel.dialect_title}. Set `DRAGOMAN_API_KEY` to a gateway key, "
-        f"and replace `{MODEL}` with a route or model of the gateway "
+        f"{panel.name} uses the API of {panel.dialect_title}. Set `DRAGOMAN_API_KEY` to a gateway "
+        f"key, and replace `{MODEL}` with a route or model of the gateway "
         f'(`curl {BASE_URL}/v1/models -H "Authorization: Bearer $DRAGOMAN_API_KEY"` lists them).'
         f"\n\n{install}```{language}\n{panel.text}\n```\n\n"
         "The model can be of any provider: the gateway translates requests and responses. The "
