@@ -203,9 +203,9 @@ def test_the_translation_is_marked_on_both_sides(signed_in: Any, site: Site, key
     signed_in.locator(".panes td.dropped").first.wait_for()
     expect(signed_in.locator(".panes")).to_contain_text("top_k")
     expect(signed_in.locator(".panes td.moved").first).to_be_visible()
-    expect(signed_in.locator(".notes")).to_contain_text(
-        "OpenAI Chat has no `top_k`, so it was removed."
-    )
+    notes = signed_in.locator(".notes")
+    expect(notes).to_contain_text("OpenAI Chat has no top_k, so it was removed.")
+    expect(notes.locator("code", has_text="top_k").last).to_be_visible()
     signed_in.locator(".notes a[data-links*=theirs]").first.focus()
     expect(signed_in.locator(".panes td.highlighted")).not_to_have_count(0)
     signed_in.get_by_role("link", name="Losses only").click()
