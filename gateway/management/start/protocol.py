@@ -6,6 +6,8 @@
 - uvicorn validates each header by itself (1 us); here they are joined and validated together.
 - uvicorn sets a keep-alive timer for each request (3 us); here a connection has one timer,
   which checks the current deadline.
+- uvicorn's `on_headers_complete` and `on_body` are repeated here for its class of cycles and for
+  the byte counts; what no option of `up` can set is left out.
 
 It also limits what uvicorn does not: the bytes and the time of a head, silent connections, and
 the number of connections (`ConnectionLimits`).
@@ -16,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import re
 from typing import Any
+from urllib.parse import unquote
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
@@ -94,9 +97,22 @@ class CoalescingTransport:
 class RequestCycle(RequestResponseCycle):
     """One response, with a fast path for the common messages; uvicorn handles the others."""
 
-    # Whether the fast path sent the head, and with chunked transfer encoding.
-    _fast = False
-    _chunked = False
+    def __init__(self, protocol: Protocol, *, keep_alive: bool) -> None:
+        super().__init__(
+            protocol.scope,
+            protocol.transport,
+            protocol.flow,
+            protocol.logger,
+            protocol.access_logger,
+            protocol.access_log,
+            protocol.server_state.default_headers,
+            asyncio.Event(),
+            protocol.expect_100_continue,
+            keep_alive,
+            protocol.on_response_complete,
+        )
+        # Whether the fast path sent the head, and with chunked transfer encoding.
+        self._fast = self._chunked = False
 
     async def send(self, message: Any) -> None:
         """Send the head, or a chunk of the body."""
@@ -248,9 +264,30 @@ class Protocol(TimedProtocol):
             self._check_size(len(self.url))
         self._unparsed, self._in_body = 0, True
         self._idle_since = self._head_since = None
-        super().on_headers_complete()
-        if not self.parser.should_upgrade():
+        parser, scope = self.parser, self.scope
+        scope["method"] = parser.get_method().decode("ascii")
+        http_version = parser.get_http_version()
+        if http_version != "1.1":
+            scope["http_version"] = http_version
+        if parser.should_upgrade():
+            if self._should_upgrade():
+                return
+        else:
             self.headers = []  # for the trailers, which are not part of the request's headers
+        url = httptools.parse_url(self.url)
+        scope["raw_path"] = raw_path = url.path
+        path = raw_path.decode("ascii")
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["query_string"] = url.query or b""
+        previous_cycle = self.cycle
+        keep_alive = http_version != "1.0" and parser.should_keep_alive()
+        # A subclass of uvicorn's: a later change of its class would slow down its attributes.
+        self.cycle = RequestCycle(self, keep_alive=keep_alive)
+        if previous_cycle is None or previous_cycle.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:  # a pipelined request waits for its turn
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
 
     def on_body(self, body: bytes) -> None:
         """Add a chunk of the body. As in uvicorn, except for the byte count."""
@@ -310,7 +347,6 @@ class Protocol(TimedProtocol):
             self._set_timer(close_at)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        cycle.__class__ = RequestCycle
         # The application sets this key in the lifespan's state before it shuts down.
         if self._leaving or "draining" in self.app_state:
             cycle.keep_alive = False
