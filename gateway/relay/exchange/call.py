@@ -126,8 +126,7 @@ class Client:
 
     async def reply(self, status: int, headers: list[Header], body: bytes) -> None:
         """Sends a complete response."""
-        headers = [*headers, (b"content-length", b"%d" % len(body))]
-        await self.head(status, headers)
+        await self.head(status, [*headers, (b"content-length", b"%d" % len(body))])
         await self.end(body)
 
 
@@ -163,7 +162,48 @@ class Exchange:
             request is not sampled; else empty.
     """
 
-    max_items = offload.MAX_ITEMS
+    __slots__ = (
+        "_parsed",
+        "body",
+        "client_ip",
+        "client_request_id",
+        "client_socket",
+        "connection_responses",
+        "dialect",
+        "earlier_responses",
+        "echoed_fields",
+        "echoed_id",
+        "endpoint",
+        "fields",
+        "framing",
+        "free_of_charge",
+        "gateway_adaptations",
+        "headers",
+        "id",
+        "key",
+        "max_items",
+        "model",
+        "native_continuation",
+        "new_tap",
+        "on_attempt",
+        "on_response",
+        "passthrough_state",
+        "path_model",
+        "plan",
+        "prompt_tag",
+        "query",
+        "response_id",
+        "route",
+        "shadow_of",
+        "snapshot",
+        "started",
+        "started_at",
+        "store_policy",
+        "stream",
+        "trace",
+        "unsampled_traceparent",
+        "verb",
+    )
 
     def __init__(
         self,
@@ -177,6 +217,7 @@ class Exchange:
         started: float,
     ) -> None:
         self.id = self.echoed_id = request_id
+        self.max_items = offload.MAX_ITEMS
         self.client_request_id = ""
         self.endpoint = endpoint
         self.verb: Verb = verb
@@ -219,13 +260,16 @@ class Exchange:
 
     def freeze(self) -> None:
         """Rejects further changes."""
-        # A change of class adds no cost to reads and earlier writes.
+        # A change of class adds no cost to reads and earlier writes, as long as both have slots:
+        # without them it slows down each later read.
         self.__class__ = _FrozenExchange
 
     def replace(self, **changes: Any) -> Exchange:
         """A frozen copy with these changes."""
         clone = object.__new__(Exchange)
-        clone.__dict__.update(self.__dict__, _parsed=[], **changes)
+        for name in Exchange.__slots__:
+            setattr(clone, name, changes[name] if name in changes else getattr(self, name))
+        clone._parsed = []
         clone.freeze()
         return clone
 
@@ -299,8 +343,8 @@ class Exchange:
             return request_id, *unsampled_headers(self.headers, self.unsampled_traceparent)
         traceparent = self.headers.get("traceparent", "")
         if len(traceparent) != TRACEPARENT_CHARS or not TRACEPARENT.fullmatch(traceparent):
-            ids = f"{random.getrandbits(192):048x}"
-            return request_id, (b"traceparent", f"00-{ids[:32]}-{ids[32:]}-00".encode())
+            ids = random.getrandbits(128), random.getrandbits(64)
+            return request_id, (b"traceparent", b"00-%032x-%016x-00" % ids)
         traceparent_header = (b"traceparent", traceparent.encode())
         state = self.headers.get("tracestate", "")
         if state and is_tracestate(state):
@@ -314,6 +358,8 @@ class Exchange:
 
 
 class _FrozenExchange(Exchange):
+    __slots__ = ()
+
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"{name} of an admitted request cannot be changed")
 
@@ -362,6 +408,27 @@ class Call:
         guard: its guardrails and their results; None without any.
     """
 
+    __slots__ = (
+        "attempt",
+        "attempts",
+        "cache_lookup",
+        "claim_win",
+        "detached",
+        "entry",
+        "error",
+        "exchange",
+        "fetched_media",
+        "guard",
+        "hedge_loss",
+        "limit_headers",
+        "limits_reserved",
+        "outcome",
+        "recorder",
+        "reservations",
+        "state_rejected_by",
+        "upstream_wait_s",
+    )
+
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
         self.attempt = AttemptState(None, exchange.new_tap())
@@ -387,6 +454,7 @@ class Call:
         fork = copy.copy(self)
         fork.attempts, fork.reservations = [], []
         fork.recorder = copy.copy(self.recorder)
+        fork.recorder.new_attempt()
         fork.claim_win = claim_win
         return fork
 
