@@ -358,6 +358,11 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return any(markup is not None for markup in markups)
 
     @cached_property
+    def attribution_headers(self) -> frozenset[str]:
+        """Headers that name an end user or whose values become tags."""
+        return frozenset({*self.end_user_headers, *self.tag_headers})
+
+    @cached_property
     def uses_guardrails(self) -> bool:
         """Whether there are guardrails, or names of some that are gone."""
         if self.guardrails or any(route.guardrails for route in self.routes.values()):

@@ -53,6 +53,9 @@ END_USER_FIELDS = frozenset(
 MAX_END_USER_CHARS = 128
 # Fields that may contain tags.
 TAG_FIELDS = frozenset({"tags", "metadata", "litellm_metadata"})
+# A request without any of these has no session, no end user, and only the tags of its key.
+ATTRIBUTION_FIELDS = END_USER_FIELDS | TAG_FIELDS
+ATTRIBUTION_HEADERS = frozenset({*SESSION_HEADERS, *TAG_HEADERS})
 _NO_TAGS: frozenset[str] = frozenset()
 _MAX_SESSION_CHARS = 512
 # Larger fields are ignored: they would take long to decode.

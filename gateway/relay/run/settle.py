@@ -20,10 +20,8 @@ from gateway.relay.exchange.call import Call, Client, Deadlines, Exchange, stop_
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.relay.exchange.passthrough import PassthroughState, passthrough_cost
 from gateway.relay.exchange.request_features import (
-    END_USER_FIELDS,
-    SESSION_HEADERS,
-    TAG_FIELDS,
-    TAG_HEADERS,
+    ATTRIBUTION_FIELDS,
+    ATTRIBUTION_HEADERS,
     end_user_of,
     session_header,
     tags_of,
@@ -86,23 +84,8 @@ def settle(runtime: Runtime, call: Call, client: Client) -> None:
         # A stream's headers are sent long before its cost is known.
         amount = format(entry.charged_usd, "f").encode()
         client.headers = [*client.headers, *((name, amount) for name in _COST_HEADERS)]
-    key, headers = exchange.key, exchange.headers
-    has_tags = (
-        (key is not None and key.tags)
-        or not TAG_FIELDS.isdisjoint(exchange.fields)
-        or not headers.keys().isdisjoint(TAG_HEADERS)
-        or not headers.keys().isdisjoint(exchange.snapshot.tag_headers)
-    )
-    if has_tags and not exchange.shadow_of:
-        entry.tags = sorted(tags_of(exchange))
-    if exchange.prompt_tag and not exchange.shadow_of:
-        entry.tags = [*entry.tags, exchange.prompt_tag]
-    names_end_user = not (
-        END_USER_FIELDS.isdisjoint(exchange.fields)
-        and headers.keys().isdisjoint(exchange.snapshot.end_user_headers)
-    )
-    if names_end_user and not exchange.shadow_of:
-        entry.end_user = end_user_of(exchange)
+    if not exchange.shadow_of:
+        _attribute(entry, exchange)
     if call.reservations:
         from_cache = cache_lookup is not None and cache_lookup.cached is not None
         used_tokens = 0 if from_cache else _total_tokens(entry)
@@ -112,7 +95,7 @@ def settle(runtime: Runtime, call: Call, client: Client) -> None:
     if call.recorder.masks:
         _mask_errors(entry, call.recorder.masks)
     entry.bodies = call.recorder.bodies(
-        dict(headers),
+        exchange.headers,
         client.headers,
         stream=exchange.stream and client.status == 200,
     )
@@ -145,56 +128,81 @@ def _total_tokens(entry: LogRecord) -> int:
 
 
 def _log_record(call: Call, client: Client, now: float) -> LogRecord:
-    exchange = call.exchange
-    tap, key, target = call.attempt.tap, exchange.key, call.attempt.target
-    first_token_at = tap.first_token_at
-    first_byte_at = client.first_byte_at if client.first_byte_at is not None else now
-    entry = LogRecord(
+    exchange, attempt = call.exchange, call.attempt
+    tap, key, route, target, error = (
+        attempt.tap,
+        exchange.key,
+        exchange.route,
+        attempt.target,
+        call.error,
+    )
+    first_token_at, first_byte_at = tap.first_token_at, client.first_byte_at
+    last_attempt = call.attempts[-1] if call.attempts else None
+    upstream_dialect = provider = model = variant = ""
+    if target is not None:
+        provider, model = target.model.provider.name, target.model.name
+        upstream_dialect, variant = target.model.provider.dialect, target.variant
+        if last_attempt is not None and last_attempt.skipped is None:
+            upstream_dialect = last_attempt.dialect
+    # In the order of the fields: msgspec then finds each of them at once.
+    return LogRecord(
         id=exchange.id,
-        client_request_id=exchange.client_request_id,
         started_at=exchange.started_at,
+        client_request_id=exchange.client_request_id,
         endpoint=exchange.endpoint,
         client_dialect=exchange.dialect.name,
+        upstream_dialect=upstream_dialect,
+        key_id=key.id if key is not None else None,
+        key_prefix=key.prefix if key is not None else "",
+        route=route.name if route is not None else "",
         requested_model=exchange.model,
-        route=exchange.route.name if exchange.route else "",
+        provider=provider,
+        model=model,
+        target_id=target.id if target is not None else None,
         stream=exchange.stream,
-        passthrough=call.attempt.passthrough,
+        passthrough=attempt.passthrough,
         status=client.status,
-        outcome=call.outcome,
-        finish=tap.finish.reason if tap.finish else "",
+        outcome="error" if error is not None and call.outcome == "ok" else call.outcome,
+        error_kind=error.kind if error is not None else "",
+        error=error.message[:2000] if error is not None else "",
+        finish=tap.finish.reason if tap.finish is not None else "",
         duration_ms=exchange.elapsed_ms(now),
         first_token_ms=exchange.elapsed_ms(first_token_at) if first_token_at is not None else None,
-        overhead_ms=max(0.0, exchange.elapsed_ms(first_byte_at - call.upstream_wait_s)),
+        overhead_ms=max(
+            0.0,
+            exchange.elapsed_ms(
+                (now if first_byte_at is None else first_byte_at) - call.upstream_wait_s
+            ),
+        ),
+        # The mean time between the chunks of a stream.
+        chunk_gap_ms=(client.sent_at - first_byte_at) * 1000 / (client.chunks - 1)
+        if client.chunks > 1 and first_byte_at is not None
+        else None,
         attempts=call.attempts,
-        adaptations=call.attempt.adaptations,
-        shadow_of=exchange.shadow_of,
+        adaptations=attempt.adaptations,
         user_agent=exchange.headers.get("user-agent", "")[:200],
         client_ip=exchange.client_ip,
+        upstream_id=(last_attempt.upstream_id or tap.answer_id) if last_attempt is not None else "",
+        variant=variant,
+        shadow_of=exchange.shadow_of,
+        response_id=f"resp_{exchange.response_id}" if exchange.response_id else "",
     )
-    if client.chunks > 1 and client.first_byte_at is not None:
-        # The mean time between the chunks of a stream.
-        entry.chunk_gap_ms = (client.sent_at - client.first_byte_at) * 1000 / (client.chunks - 1)
-    if not exchange.shadow_of and not exchange.headers.keys().isdisjoint(SESSION_HEADERS):
-        entry.session = session_header(exchange)
-    if key is not None:
-        entry.key_id, entry.key_prefix = key.id, key.prefix
-    if target is not None:
-        entry.target_id = target.id
-        entry.variant = target.variant
-        entry.model = target.model.name
-        entry.provider = target.model.provider.name
-        entry.upstream_dialect = target.model.provider.dialect
-        if call.attempts and call.attempts[-1].skipped is None:
-            entry.upstream_dialect = call.attempts[-1].dialect
-    if call.error is not None:
-        entry.error_kind, entry.error = call.error.kind, call.error.message[:2000]
-        if call.outcome == "ok":
-            entry.outcome = "error"
-    if exchange.response_id:
-        entry.response_id = f"resp_{exchange.response_id}"
-    if call.attempts:
-        entry.upstream_id = call.attempts[-1].upstream_id or tap.answer_id
-    return entry
+
+
+def _attribute(entry: LogRecord, exchange: Exchange) -> None:
+    """Records the session, the end user and the tags of a request."""
+    header_names = exchange.headers.keys()
+    if not (
+        ATTRIBUTION_FIELDS.isdisjoint(exchange.fields)
+        and header_names.isdisjoint(ATTRIBUTION_HEADERS)
+        and header_names.isdisjoint(exchange.snapshot.attribution_headers)
+    ):
+        entry.session, entry.end_user = session_header(exchange), end_user_of(exchange)
+        entry.tags = sorted(tags_of(exchange))
+    elif exchange.key is not None and exchange.key.tags:
+        entry.tags = sorted(exchange.key.tags)
+    if exchange.prompt_tag:
+        entry.tags = [*entry.tags, exchange.prompt_tag]
 
 
 def _mask_errors(entry: LogRecord, masks: tuple[Mask, ...]) -> None:
