@@ -7,6 +7,7 @@ decoding them: only frames, a few field names and, where needed, braces are read
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import groupby
 
 # Byte offsets of the content of a JSON string.
@@ -19,6 +20,7 @@ _DELTA = (
 )
 # The end of `"index"`, `"output_index"`, `"contentBlockIndex"` and others.
 _INDEX = rb'ndex": ?(?P<index>\d+)'
+_INDEX_END, _INDEX_0, _SPACED_INDEX_0 = b'ndex":', b'ndex":0', b'ndex": 0'
 _DELTAS = re.compile(_DELTA, re.DOTALL)
 _INDEXES = re.compile(_INDEX)
 _TOKENS = re.compile(
@@ -27,6 +29,21 @@ _TOKENS = re.compile(
 )
 # The headers of an event of AWS's event stream end with it, and its JSON follows.
 _AWS_EVENT = b":message-type\x07\x00\x05event"
+
+
+def sequential_text(stream: bytes) -> bytes | None:
+    """The texts of all deltas joined; None if they may belong to several texts in turn.
+
+    They come one text after the other if no field comes again after another one, and there is
+    no index but 0.
+    """
+    deltas = _DELTAS.findall(stream)
+    if not deltas:
+        return b""
+    names, texts = zip(*deltas, strict=True)
+    if stream.count(_INDEX_END) != stream.count(_INDEX_0) + stream.count(_SPACED_INDEX_0):
+        return None
+    return b"".join(texts) if len(set(names)) <= 1 or _is_sequential(names) else None
 
 
 def delta_spans(stream: bytes) -> list[Span]:
@@ -73,7 +90,7 @@ def interleaved_spans(stream: bytes) -> list[list[Span]]:
     return list(texts.values())
 
 
-def _is_sequential(values: list[bytes]) -> bool:
+def _is_sequential(values: Sequence[bytes]) -> bool:
     """Whether no value comes again after another one."""
     runs = [value for value, _ in groupby(values)]
     return len(set(runs)) == len(runs)

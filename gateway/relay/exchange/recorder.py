@@ -5,11 +5,17 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Mapping
+from itertools import chain
 
 from gateway.providers.masks import Mask
 from gateway.providers.masks import apply_masks as without
 from gateway.providers.redact import MASK, Redactor, is_secret_name
-from gateway.relay.exchange.delta_texts import Span, delta_spans, interleaved_spans
+from gateway.relay.exchange.delta_texts import (
+    Span,
+    delta_spans,
+    interleaved_spans,
+    sequential_text,
+)
 from gateway.relay.exchange.log_record import Bodies, Chunk
 from gateway.relay.exchange.searched_bodies import (
     SearchedBodies,
@@ -27,6 +33,9 @@ _KEY = re.compile(
 # Together as fast as five searches for a text, which a pattern of alternatives is not. They also
 # match inside words (`task-...`).
 _KEYS_BY_PREFIX = tuple(re.compile(prefix + _KEY_CHARS) for prefix in _PREFIXES)
+# Names of headers, seen before, that carry no credential.
+_HARMLESS_NAMES: set[str] = set()
+_MAX_HARMLESS_NAMES = 1024
 # Smaller bodies are searched and stored as they are.
 _SMALL_BYTES = 16 * 1024
 # Bytes recorded beyond the limit until the end, so that a secret across the limit is masked
@@ -39,13 +48,11 @@ class Recorder:
 
     __slots__ = (
         "_client",
-        "_client_chunks",
         "_client_size",
         "_forms",
         "_masked_requests",
         "_redactors",
         "_upstream",
-        "_upstream_chunks",
         "_upstream_size",
         "client_request",
         "enabled",
@@ -71,12 +78,10 @@ class Recorder:
         self.upstream_request: bytes | None = None
         self.upstream_headers: dict[str, str] = {}
         self.passthrough = False
-        self._upstream: list[bytes] = []
-        # Of each chunk: `perf_counter` at its arrival, and its size.
-        self._upstream_chunks: list[tuple[float, int]] = []
+        # Each chunk, and `perf_counter` at its arrival.
+        self._upstream: list[tuple[float, bytes]] = []
         self._upstream_size = 0
-        self._client: list[bytes] = []
-        self._client_chunks: list[tuple[float, int]] = []
+        self._client: list[tuple[float, bytes]] = []
         self._client_size = 0
 
     def add_redactor(self, redactor: Redactor) -> None:
@@ -87,21 +92,18 @@ class Recorder:
 
     def new_attempt(self) -> None:
         """Discards the response of a target that failed before anything was sent to the client."""
-        self._upstream, self._upstream_chunks, self._upstream_size = [], [], 0
+        self._upstream, self._upstream_size = [], 0
 
     def record_upstream(self, data: bytes) -> None:
         """Records a chunk of the upstream's response."""
         if self.enabled and self._upstream_size < self.limit + _MARKUP:
-            size = len(data)
-            self._upstream.append(data)
-            self._upstream_chunks.append((time.perf_counter(), size))
-            self._upstream_size += size
+            self._upstream.append((time.perf_counter(), data))
+            self._upstream_size += len(data)
 
     def record_client(self, data: bytes) -> None:
         """Records a chunk of the client's response; not called on passthrough."""
         if self.enabled and self._client_size < self.limit + _MARKUP:
-            self._client.append(data)
-            self._client_chunks.append((time.perf_counter(), len(data)))
+            self._client.append((time.perf_counter(), data))
             self._client_size += len(data)
 
     def mask_requests(self) -> None:
@@ -115,7 +117,7 @@ class Recorder:
 
     def bodies(
         self,
-        client_headers: dict[str, str],
+        client_headers: Mapping[str, str],
         response_headers: Iterable[tuple[bytes, bytes]],
         *,
         stream: bool,
@@ -124,28 +126,34 @@ class Recorder:
         if not self.enabled:
             return None
         truncated: list[str] = []
-        upstream, client = b"".join(self._upstream), b"".join(self._client)
+        upstream = b"".join([chunk for _, chunk in self._upstream])
+        client = b"".join([chunk for _, chunk in self._client])
         if stream:
             upstream = mask_split(upstream, self._redactors, self.masks)
             client = mask_split(client, self._redactors, self.masks)
         client_request: bytes | None = self.client_request
         upstream_request = self.upstream_request
+        headers = (
+            mask_credentials(client_headers),
+            mask_credentials(self.upstream_headers),
+            mask_credentials(
+                {n.decode("latin-1"): v.decode("latin-1") for n, v in response_headers}
+            ),
+        )
+        header_values = "\n".join(chain.from_iterable([h.values() for h in headers]))
         parts = (self.client_request, upstream_request or b"", upstream, client)
-        is_clean = (
-            not (self.masks or self._masked_requests)
-            and max(map(len, parts)) <= self.limit
-            and not (
-                self._may_contain_secret(parts)
-                if sum(map(len, parts)) > _SMALL_BYTES
-                # One search in all of them costs less than one in each.
-                else may_contain_secret(b"\n".join(parts), self._forms)
-            )
-        )
-        headers = self._masked_headers(
-            client_headers,
-            self.upstream_headers,
-            {n.decode("latin-1"): v.decode("latin-1") for n, v in response_headers},
-        )
+        is_clean = not (self.masks or self._masked_requests) and max(map(len, parts)) <= self.limit
+        headers_data = header_values.encode("utf-8", "replace")
+        if is_clean and sum(map(len, parts)) <= _SMALL_BYTES:
+            # One search in all of them costs less than one in each.
+            has_header_secret = may_contain_secret(b"\n".join((*parts, headers_data)), self._forms)
+            is_clean = not has_header_secret
+        else:
+            has_header_secret = may_contain_secret(headers_data, self._forms)
+            is_clean = is_clean and not self._may_contain_secret(parts)
+        if has_header_secret:
+            for masked_headers in headers:
+                self._redact_headers(masked_headers)
         response: bytes | None = upstream
         client_response = None if self.passthrough else client
         if not is_clean:
@@ -165,8 +173,8 @@ class Recorder:
             upstream_request=upstream_request,
             upstream_response=response,
             client_response=client_response,
-            upstream_chunks=self._chunks_within_limit(self._upstream_chunks) if stream else [],
-            client_chunks=self._chunks_within_limit(self._client_chunks) if stream else [],
+            upstream_chunks=self._recorded_chunks(self._upstream, len(upstream)) if stream else [],
+            client_chunks=self._recorded_chunks(self._client, len(client)) if stream else [],
             client_headers=headers[0],
             upstream_headers=headers[1],
             response_headers=headers[2],
@@ -205,34 +213,37 @@ class Recorder:
         # Key-like text is masked to its end, even beyond the cut.
         return mask_secrets(data, self.masks)[:limit]
 
-    def _chunks_within_limit(self, chunks: list[tuple[float, int]]) -> list[Chunk]:
+    def _recorded_chunks(self, chunks: list[tuple[float, bytes]], size: int) -> list[Chunk]:
         """The chunks that begin within the limit, with times since the start of the request."""
-        recorded_chunks: list[Chunk] = []
-        offset = 0
-        for received_at, size in chunks:
+        started, offset = self.started, 0
+        for number, (_, data) in enumerate(chunks) if size > self.limit else ():
             if offset >= self.limit:
+                chunks = chunks[:number]
                 break
-            recorded_chunks.append(Chunk(int((received_at - self.started) * 1e5 + 0.5) / 100, size))
-            offset += size
-        return recorded_chunks
-
-    def _masked_headers(self, *groups: Mapping[str, str]) -> list[dict[str, str]]:
-        """Headers with `***` for credentials, and without the redactors' secrets."""
-        masked_headers = [
-            {name: MASK if is_secret_name(name) else value for name, value in headers.items()}
-            for headers in groups
+            offset += len(data)
+        return [
+            Chunk(int((received_at - started) * 1e5 + 0.5) / 100, len(data))
+            for received_at, data in chunks
         ]
-        # One search in all of them costs less than one for each.
-        values = [value for headers in masked_headers for value in headers.values()]
-        joined_values = "\n".join(values).encode("utf-8", "replace")
-        if max(map(joined_values.find, self._forms), default=-1) >= 0:
-            for headers in masked_headers:
-                for name, value in headers.items():
-                    data = value.encode("utf-8", "replace")
-                    for redactor in self._redactors:
-                        data = redactor.clean(data)
-                    headers[name] = data.decode("utf-8", "replace")
-        return masked_headers
+
+    def _redact_headers(self, headers: dict[str, str]) -> None:
+        """Masks the redactors' secrets in the values of headers."""
+        for name, value in headers.items():
+            data = value.encode("utf-8", "replace")
+            for redactor in self._redactors:
+                data = redactor.clean(data)
+            headers[name] = data.decode("utf-8", "replace")
+
+
+def mask_credentials(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers with `***` for credentials."""
+    masked_headers = dict(headers)
+    for name in masked_headers.keys() - _HARMLESS_NAMES:
+        if is_secret_name(name):
+            masked_headers[name] = MASK
+        elif len(_HARMLESS_NAMES) < _MAX_HARMLESS_NAMES:
+            _HARMLESS_NAMES.add(name)
+    return masked_headers
 
 
 def may_contain_secret(data: bytes, secrets: tuple[bytes, ...] = ()) -> bool:
@@ -266,9 +277,16 @@ def mask_secrets(data: bytes, masks: tuple[Mask, ...]) -> bytes:
 
 def mask_split(stream: bytes, redactors: tuple[Redactor, ...], masks: tuple[Mask, ...]) -> bytes:
     """Masks what is split across the deltas of a stream; the length is unchanged."""
+    text = None if masks else sequential_text(stream)
+    if text is not None and not may_contain_secret(text, _forms_of(redactors)):
+        return stream
     for spans in [*interleaved_spans(stream), delta_spans(stream)]:
         stream = _mask_pieces(stream, spans, redactors, masks)
     return stream
+
+
+def _forms_of(redactors: tuple[Redactor, ...]) -> tuple[bytes, ...]:
+    return tuple(form for redactor in redactors for form in redactor.forms)
 
 
 def _mask_pieces(
@@ -277,7 +295,7 @@ def _mask_pieces(
     """Masks secrets, keys and matches of masks in a text whose pieces are at `spans`."""
     text = b"".join([stream[start:end] for start, end in spans])
     clean = text
-    if may_contain_secret(text, tuple(form for each in redactors for form in each.forms)):
+    if may_contain_secret(text, _forms_of(redactors)):
         for redactor in redactors:
             clean = redactor.clean(clean)
         clean = _KEY.sub(lambda key: b"*" * len(key[0]), clean)
