@@ -35,6 +35,7 @@ class UsageTap:
     """Usage and outcome of one attempt's response.
 
     Attributes:
+        finished: whether the response has ended, with or without an error.
         has_all_counts: whether the provider reports the tokens of the prompt and of the output.
     """
 
@@ -42,6 +43,7 @@ class UsageTap:
         "answer_id",
         "error",
         "finish",
+        "finished",
         "first_token_at",
         "has_all_counts",
         "model",
@@ -57,16 +59,12 @@ class UsageTap:
         self.usage: Usage | None = None
         self.has_all_counts = False
         self.finish: Finish | None = None
+        self.finished = False
         self.error: Error | None = None
         self.answer_id = ""
         self.model = ""
         self.service_tier: str | None = None
         self.output_bytes = 0
-
-    @property
-    def finished(self) -> bool:
-        """Whether the response has ended, with or without an error."""
-        return self.finish is not None or self.error is not None
 
     def feed(self, events: list[Event]) -> None:
         """Updates the counts from these events."""
@@ -94,9 +92,9 @@ class UsageTap:
                 self._set_usage(merge_usage(self.usage, event.usage))
                 self.service_tier = event.service_tier or self.service_tier
             case End():
-                self.finish = event.finish
+                self.finish, self.finished = event.finish, True
             case Failed():
-                self.error = event.error
+                self.error, self.finished = event.error, True
             case _:
                 pass
 
@@ -108,20 +106,11 @@ class UsageTap:
         """
         prompt = (usage.input, usage.cache_read, usage.cache_write)
         self.has_all_counts = usage.output is not None and prompt != (None, None, None)
-        counts = (*prompt, usage.cache_write_1h, usage.output, usage.reasoning)
-        cost = usage.provider_cost
-        counts_in_range = True
-        for count in counts:  # each request passes here: `all` with a generator costs twice this
-            if count is not None and not 0 <= count <= MAX_TOKENS:
-                counts_in_range = False
-        cost_in_range = cost is None or 0 <= cost <= MAX_COST_USD
-        if not (counts_in_range and cost_in_range):
-            clamped_counts = {
-                name: None if count is None else max(0, min(count, MAX_TOKENS))
-                for name, count in zip(_COUNTS, counts, strict=True)
-            }
-            cost = cost if cost_in_range else None
-            usage = msgspec.structs.replace(usage, **clamped_counts, provider_cost=cost)
+        # No count is larger than their bitwise OR, which is negative if one of them is.
+        bits = (usage.input or 0) | (usage.cache_read or 0) | (usage.cache_write or 0)
+        bits |= (usage.cache_write_1h or 0) | (usage.output or 0) | (usage.reasoning or 0)
+        if not 0 <= bits <= MAX_TOKENS or usage.provider_cost is not None:
+            usage = _clamp_usage(usage)
         self.usage = usage
 
     def note_response(self, response: Response) -> None:
@@ -130,7 +119,7 @@ class UsageTap:
         self.first_token_at = time.perf_counter()
         if response.usage is not None:
             self._set_usage(response.usage)
-        self.finish = response.finish
+        self.finish, self.finished = response.finish, True
         self.answer_id, self.model = response.id, response.model
         self.service_tier = response.service_tier
         if self.usage is None or self.usage.output is None:
@@ -142,6 +131,18 @@ class UsageTap:
         if response.usage is not None:
             self._set_usage(response.usage)
         self.model = response.model
+
+
+def _clamp_usage(usage: Usage) -> Usage:
+    counts = {name: getattr(usage, name) for name in _COUNTS}
+    clamped_counts = {
+        name: None if count is None else max(0, min(count, MAX_TOKENS))
+        for name, count in counts.items()
+    }
+    cost = usage.provider_cost
+    if cost is not None and not 0 <= cost <= MAX_COST_USD:
+        cost = None
+    return msgspec.structs.replace(usage, **clamped_counts, provider_cost=cost)
 
 
 def _part_bytes(part: Part) -> int:

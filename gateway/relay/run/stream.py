@@ -143,13 +143,16 @@ class _Stream:
             self.call.recorder,
             self.deadlines,
         )
+        decoder, feed_parser = self.decoder, self.parser.feed
         while data := await answer.read():
             recorder.record_upstream(data)
             events: list[Event] = []
-            for frame in decode_frames(self.decoder, data):
-                events += self.parser.feed(frame)
+            for frame in decode_frames(decoder, data):
+                events += feed_parser(frame)
             if events:
-                self._feed_tap(events)
+                tap.feed(events)
+                if self.folder is not None:
+                    self._fold(self.folder, events)
                 if tap.error is not None:
                     events, data = self._redact_error(events), self._without_secrets(data)
                 if self.guard is not None:
@@ -192,7 +195,9 @@ class _Stream:
             if isinstance(batch, AlternativeEvents):
                 chunk = self._render_alternative(choices, batch)
             else:
-                self._feed_tap(batch)
+                call.attempt.tap.feed(batch)
+                if self.folder is not None:
+                    self._fold(self.folder, batch)
                 events = batch
                 if self.guard is not None:
                     events = await self._check_guardrails(self.guard, events)
@@ -225,16 +230,15 @@ class _Stream:
             self.call.attempt.adaptations += adaptation_rows(renderer.report)
         return chunk
 
-    def _feed_tap(self, events: list[Event]) -> None:
-        """Feeds the tap; at the end, stores reasoning that the client cannot send back."""
+    def _fold(self, folder: ResponseBuilder, events: list[Event]) -> None:
+        """Collects the response; at its end, stores reasoning that the client cannot send back."""
         tap = self.call.attempt.tap
-        tap.feed(events)
-        if self.folder is None or tap.error is not None:
+        if tap.error is not None:
             return
         for event in events:
-            self.folder.feed(event)
+            folder.feed(event)
         if tap.finished:
-            self.runtime.reasoning.store_answer(self.call, self.folder.close().parts)
+            self.runtime.reasoning.store_answer(self.call, folder.close().parts)
 
     async def _check_guardrails(self, guard: StreamGuard, events: list[Event]) -> list[Event]:
         """The events that may be sent; the time that the guardrails take is not the upstream's."""
@@ -313,7 +317,9 @@ class _Stream:
         for frame in self.decoder.close():
             events += self.parser.feed(frame)
         events += self.parser.close()
-        self._feed_tap(events)
+        call.attempt.tap.feed(events)
+        if self.folder is not None:
+            self._fold(self.folder, events)
         failed_event = next((e for e in events if isinstance(e, Failed)), None)
         if self.guard is not None:
             events = await self._check_guardrails(self.guard, events)
