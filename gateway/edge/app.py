@@ -11,6 +11,7 @@ import itertools
 import re
 import time
 import uuid
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -175,15 +176,9 @@ async def serve(
         return
     runtime.metrics.requests_in_flight += 1
     deadlines = Deadlines(runtime.deadline_ticker)
-
-    async def fail(failure: GatewayError) -> None:
-        if failure.error is CLIENT_GONE:
-            _record_disconnect(runtime, call, client)
-        else:
-            await _reply_error(runtime, call, client, failure)
-
     try:
         work = _admit_and_run(runtime, call, client, scope, receive, deadlines)
+        fail = partial(_report_failure, runtime, call, client)
         await serve_call(runtime, call, client, deadlines, work, fail)
     finally:
         runtime.metrics.requests_in_flight -= 1
@@ -211,10 +206,12 @@ async def _admit_and_run(
     route = exchange.route
     assert route is not None
     # A `False` of the key or the route overrides the global setting.
-    own_switches = (exchange.key.log_bodies if exchange.key else None, route.log_bodies)
+    of_key, of_route = exchange.key.log_bodies if exchange.key else None, route.log_bodies
     recorder = call.recorder
-    recorder.enabled = False not in own_switches and (
-        True in own_switches or bool(exchange.snapshot.log_bodies)
+    recorder.enabled = (
+        of_key is not False
+        and of_route is not False
+        and bool(of_key or of_route or exchange.snapshot.log_bodies)
     )
     recorder.limit, recorder.masks = runtime.config.log_body_bytes, exchange.snapshot.masks
     recorder.started, recorder.client_request = exchange.started, exchange.body
@@ -226,8 +223,10 @@ async def _admit_and_run(
             await guard_form(runtime, call)
     if exchange.passthrough_state is None:
         size = len(exchange.body)
-        if size <= MAX_CHECKED_BYTES:
-            await offload.run_scan(size, exchange.dialect.check_passthrough, exchange.body)
+        if size < offload.SCANNED_BYTES:
+            exchange.dialect.check_passthrough(exchange.body)
+        elif size <= MAX_CHECKED_BYTES:
+            await offload.run(size, exchange.dialect.check_passthrough, exchange.body)
         if exchange.dialect.plan_request is not None and exchange.verb == "generate":
             exchange.plan = await offload.run(size, exchange.dialect.plan_request, exchange.fields)
     deadlines.listen_for_disconnect(receive)
@@ -276,7 +275,11 @@ async def _accept_call(
     exchange.key = authenticate(runtime, exchange.snapshot, scope["headers"], exchange.query)
     exchange.body = await admission.read_body(receive, exchange.headers, config.max_body_bytes)
     size = len(exchange.body)
-    exchange.fields = await offload.run_scan(size, admission.decode_object, exchange.body)
+    exchange.fields = (
+        admission.decode_object(exchange.body)
+        if size < offload.SCANNED_BYTES
+        else await offload.run(size, admission.decode_object, exchange.body)
+    )
     if not exchange.dialect.model_in_path:
         exchange.model = admission.field_value(exchange.fields, "model", str, default="")
         exchange.stream = admission.field_value(
@@ -294,6 +297,15 @@ async def _accept_call(
     if not exchange.model:
         raise invalid("model is required: the name of a route or `provider/model`", "model")
     exchange.route = find_route(exchange.snapshot, exchange.key, exchange.model)
+
+
+async def _report_failure(
+    runtime: Runtime, call: Call, client: Client, failure: GatewayError
+) -> None:
+    if failure.error is CLIENT_GONE:
+        _record_disconnect(runtime, call, client)
+    else:
+        await _reply_error(runtime, call, client, failure)
 
 
 async def _reply_error(runtime: Runtime, call: Call, client: Client, failure: GatewayError) -> None:

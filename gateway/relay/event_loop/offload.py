@@ -3,6 +3,9 @@
 A body of LARGE_BYTES or more is decoded, checked, translated and encoded in a thread, a
 slice at a time, because one call of the JSON library holds the GIL and blocks the loop. There
 are few threads: more would only compete for the GIL.
+
+The steps of every request compare the size themselves and await `run` only if it is large: a
+coroutine costs 0.5 us, as much as a short step.
 """
 
 from __future__ import annotations

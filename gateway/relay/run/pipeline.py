@@ -444,7 +444,11 @@ async def _call_target(
             runtime, call, client, deadlines, candidate.route, target, timeouts, requests
         )
         return
-    request = await offload.run(size, _prepare_request, runtime, call, candidate.route, target)
+    request = (
+        _prepare_request(runtime, call, candidate.route, target)
+        if size < offload.LARGE_BYTES
+        else await offload.run(size, _prepare_request, runtime, call, candidate.route, target)
+    )
     method = "POST"
     content: Content = request.content
     headers = runtime.request_templates.headers(provider, request.headers)

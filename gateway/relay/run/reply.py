@@ -82,18 +82,18 @@ async def reply(
     data = await answer.read_all()
     call.end_upstream_wait()
     call.recorder.record_upstream(data)
-    size = len(data) if not call.attempt.passthrough or len(data) >= offload.SCANNED_BYTES else 0
-    response = await offload.run(size, _parse_response, call, target, prepared_request, data)
+    size = len(data)
+    if size < (offload.SCANNED_BYTES if call.attempt.passthrough else offload.LARGE_BYTES):
+        response = _parse_response(call, target, prepared_request, data)
+    else:
+        response = await offload.run(size, _parse_response, call, target, prepared_request, data)
     if exchange.stream:
-        size = len(data)
         await _send_unfolded(runtime, call, client, response, target, passed_headers, size)
         return
     passed_body = data if call.attempt.passthrough else None
     if passed_body is not None and runtime.model_echo and response.model != exchange.model:
         passed_body = replace_model(passed_body, response.model, exchange.model)
-    await _send_response(
-        runtime, call, client, response, target, passed_body, passed_headers, size=len(data)
-    )
+    await _send_response(runtime, call, client, response, target, passed_body, passed_headers, size)
 
 
 async def send_collected(
@@ -205,7 +205,11 @@ async def _send_response(
     rendered = passed_body
     if passed_body is None:
         size = max(size, call.exchange.offload_size)
-        passed_body = await offload.run(size, _render_response, call, response)
+        passed_body = (
+            _render_response(call, response)
+            if size < offload.LARGE_BYTES
+            else await offload.run(size, _render_response, call, response)
+        )
     if call.guard is not None and call.guard.after:
         passed_body = await guard_response(runtime, call, passed_body)
     if passed_body is not rendered:

@@ -86,7 +86,8 @@ class Answer:
         first = await self.read()
         parts = [first]
         size = len(first)
-        while data := await self.read():
+        is_complete = self._direct is not None and self._direct.at_end
+        while not is_complete and (data := await self.read()):
             parts.append(data)
             size += len(data)
             if size > limit:
@@ -245,7 +246,8 @@ class RequestTemplates:
     def __init__(self) -> None:
         self._urls: dict[tuple[int, str], httpx.URL] = {}
         self._headers: dict[int, list[tuple[bytes, bytes]]] = {}
-        self._ready: dict[tuple[Any, ...], FixedHeaders] = {}
+        # By provider, and by the request's own headers if it has any.
+        self._ready: dict[int | tuple[Any, ...], FixedHeaders] = {}
 
     def url(self, provider: Provider, path: str) -> httpx.URL:
         """The provider's base URL with `path` and the provider's query."""
@@ -268,7 +270,7 @@ class RequestTemplates:
             fixed = self._headers[id(provider)] = _fixed_headers(provider)
         if "idempotency-key" in extra:  # different in each request
             return httpx.Headers([*fixed, *_encode_pairs(extra)])
-        key = (id(provider), *extra.items())
+        key = (id(provider), *extra.items()) if extra else id(provider)
         ready = self._ready.get(key)
         if ready is None:
             if len(self._ready) >= self._MAX_CACHED:

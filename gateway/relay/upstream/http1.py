@@ -363,6 +363,11 @@ class Connection(asyncio.Protocol):
         return data
 
     @property
+    def at_end(self) -> bool:
+        """Whether the whole body was received and read."""
+        return self.complete and not self._chunks and self.error is None
+
+    @property
     def reusable(self) -> bool:
         """Whether another request may be sent on it."""
         transport = self.transport
@@ -418,6 +423,11 @@ class Body(httpx.AsyncByteStream):
         self._transport = transport
         self._origin = origin
         self._open = True
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the whole body has been read."""
+        return self._connection.at_end
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Yields the body in chunks as they arrive."""
@@ -661,7 +671,7 @@ def _encode_head(method: str, url: httpx.URL, headers: list[Header]) -> bytes:
 
 def _encode_headers(headers: Sequence[Header]) -> bytes:
     """Headers as bytes; rejects line breaks in any of them."""
-    lines = b"".join([part for name, value in headers for part in (name, b": ", value, b"\r\n")])
+    lines = b"".join([b"%b: %b\r\n" % header for header in headers])
     if lines.count(b"\n") != len(headers) or lines.count(b"\r") != len(headers):
         raise httpx.LocalProtocolError("a header contains a line break")
     return lines
