@@ -56,14 +56,10 @@ _SCHEME_HEADERS = frozenset({b"authorization", b"x-litellm-api-key"})
 
 def token_from(headers: list[tuple[bytes, bytes]], query: bytes) -> str:
     """The client's token from the first header that has one, else from `?key=`; empty if none."""
-    key_headers: dict[bytes, bytes] = {}
-    for name, value in headers:
-        if name in CREDENTIAL_HEADERS and name not in key_headers:
-            key_headers[name] = value
-    for name in _KEY_HEADERS:
-        if name not in key_headers:
-            continue
-        value = key_headers[name]
+    key_headers = [header for header in headers if header[0] in CREDENTIAL_HEADERS]
+    if len(key_headers) > 1:
+        key_headers.sort(key=lambda header: _KEY_HEADERS.index(header[0]))
+    for name, value in key_headers:
         if name in _SCHEME_HEADERS:
             scheme, _, credentials = value.partition(b" ")
             value = credentials if scheme.lower() == b"bearer" else value
@@ -407,15 +403,22 @@ def decode_object(body: bytes) -> dict[str, msgspec.Raw]:
     return fields
 
 
+_VALUE_DECODERS: dict[type, msgspec.json.Decoder[Any]] = {
+    str: msgspec.json.Decoder(str | None),
+    bool: msgspec.json.Decoder(bool | None),
+}
+
+
 def field_value(
     fields: dict[str, msgspec.Raw], name: str, field_type: type, *, default: Any
 ) -> Any:
     """One top-level value of type `field_type`. Raises GatewayError naming it."""
     raw = fields.get(name)
-    if raw is None or bytes(raw) == b"null":
+    if raw is None:
         return default
     try:
-        return msgspec.json.decode(raw, type=field_type)
+        value = _VALUE_DECODERS[field_type].decode(raw)
+        return default if value is None else value
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         expected = {str: "a string", bool: "true or false"}[field_type]
         raise invalid(f"{name} must be {expected}", name) from None

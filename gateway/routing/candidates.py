@@ -104,7 +104,7 @@ class RetryPlan:
         self.bypassed_candidates: list[Skip] = []
         self._retries = retries
         self._retries_by_kind = retries_by_kind or None
-        self._max_rounds = max([retries, *(retries_by_kind or {}).values()])
+        self._max_rounds = max(retries, *retries_by_kind.values()) if retries_by_kind else retries
         self._max_wait_s = max_wait_s
         self._retry_after_s = 0.0
         self._candidates = decision.candidates

@@ -59,6 +59,8 @@ _IDEMPOTENCY = "idempotency-key"
 _searched = SearchedBodies(offload.contains)
 # What only the gateway writes: a provider would refuse it.
 _OWN_MARKS = (*TOKEN_STARTS, *FOREIGN_CITATIONS)
+# Each mark contains one of these, for which a body is searched first.
+_OWN_MARK_PARTS = (b"dgm", b'"ZGdtMS', b'"encrypted_index"')
 _ANTHROPIC = "anthropic_messages"
 _OLLAMA = "ollama"
 # Dialect -> another one that the same base URL may serve (`Traits.responses`).
@@ -351,8 +353,9 @@ def passes_unparsed(call: Call, target: Target, dialect: Dialect) -> bool:
 
 def _has_tokens(body: bytes) -> bool:
     """Whether a body contains state tokens of the gateway, or sources that others found."""
-    search = offload.contains if len(body) < LARGE_BYTES else _searched.contains
-    return search(body, _OWN_MARKS)
+    if len(body) >= LARGE_BYTES:
+        return _searched.contains(body, _OWN_MARKS)
+    return offload.contains(body, _OWN_MARK_PARTS) and offload.contains(body, _OWN_MARKS)
 
 
 def _checks_choices(call: Call, guard: GuardState) -> bool:
