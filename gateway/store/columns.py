@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from math import isfinite
-from operator import attrgetter
+from operator import attrgetter, gt, itemgetter
 from typing import Any
 
 import msgspec
@@ -34,7 +34,8 @@ class LogColumns(msgspec.Struct, frozen=True):
     Attributes:
         names: column names in order, without the primary key.
         values: the values of a record, in that order.
-        texts: (index, maximum length in characters).
+        texts: indexes of text columns with a maximum length, which `text_values` takes from a row.
+        max_lengths: their maximum lengths in characters, in the same order.
         json: indexes of JSON columns.
         fields: the model fields, in the same order.
         started: index of `started_at`.
@@ -43,7 +44,9 @@ class LogColumns(msgspec.Struct, frozen=True):
 
     names: tuple[str, ...]
     values: Callable[[LogRecord], tuple[Any, ...]]
-    texts: tuple[tuple[int, int], ...]
+    texts: tuple[int, ...]
+    text_values: Callable[[Row], tuple[str, ...]]
+    max_lengths: tuple[int, ...]
     json: tuple[int, ...]
     fields: tuple[Any, ...]
     started: int
@@ -55,11 +58,13 @@ def columns() -> LogColumns:
     """The columns as the model defines them; computed once per process."""
     fields = tuple(f for f in RequestLog._meta.concrete_fields if not f.primary_key)
     names = tuple(str(field.column) for field in fields)
-    texts = ((i, f.max_length) for i, f in enumerate(fields) if f.max_length is not None)
+    texts = tuple(i for i, field in enumerate(fields) if field.max_length is not None)
     return LogColumns(
         names=names,
         values=attrgetter(*(_API_NAMES.get(name, name) for name in names)),
-        texts=tuple(texts),
+        texts=texts,
+        text_values=itemgetter(*texts),
+        max_lengths=tuple(fields[index].max_length or 0 for index in texts),
         json=tuple(i for i, f in enumerate(fields) if isinstance(f, models.JSONField)),
         fields=fields,
         started=names.index("started_at"),
@@ -71,10 +76,11 @@ def row_of(record: LogRecord, *, textual: bool) -> Row:
     """The row of a record. `textual` formats times and costs as SQLite stores them."""
     table = columns()
     row = list(table.values(record))
-    for index, max_length in table.texts:
-        text = row[index]
-        if text and (len(text) > max_length or "\0" in text):
-            row[index] = text.replace("\0", "")[:max_length]
+    # One check of all texts: this runs for each request.
+    texts = table.text_values(row)
+    if "\0" in "".join(texts) or any(map(gt, map(len, texts), table.max_lengths)):
+        for index, max_length in zip(table.texts, table.max_lengths, strict=True):
+            row[index] = row[index].replace("\0", "")[:max_length]
     for index in table.json:
         row[index] = json_text(row[index]) if row[index] else "[]"
     started_at = datetime.fromtimestamp(row[table.started], UTC)

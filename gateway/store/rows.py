@@ -14,12 +14,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection, models, transaction
 
 from gateway.database.deadline import deadline
-from gateway.models import ApiKey, RequestBody, RequestLog, UnindexedRequest
+from gateway.models import ApiKey, RequestBody, RequestLog, RequestText, UnindexedRequest
 from gateway.relay.exchange.log_record import Attempt, LogRecord
 from gateway.relay.journal.segments import drop_details, make_storable
 from gateway.store import thread, usage
@@ -28,6 +28,7 @@ from gateway.store.columns import Row, columns, repair_row, row_of
 from gateway.store.preview import preview
 from gateway.store.refusals import is_refusal
 from gateway.store.responses import write_responses
+from gateway.store.search import document_of
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +42,22 @@ ROWS_PER_STATEMENT = 16
 
 # A row of the bodies' table: the preview of the prompt, and the bodies as a blob.
 PackedBodies = tuple[str, bytes]
-# A row, its packed bodies, and its attempts before JSON encoding.
-NewRow = tuple[Row, PackedBodies | None, list[Attempt]]
 # Request id and start time.
 RowIdentity = tuple[str, Any]
+
+
+class NewRow(NamedTuple):
+    """A row to insert.
+
+    Attributes:
+        attempts: those of `row` before JSON encoding.
+        document: the text to index with the row; None to queue it for the index.
+    """
+
+    row: Row
+    packed_bodies: PackedBodies | None
+    attempts: list[Attempt]
+    document: str | None
 
 
 def write(entries: list[LogRecord]) -> int:
@@ -77,10 +90,11 @@ def _write_batch(entries: list[LogRecord]) -> int:
 def _new_rows(entries: list[LogRecord]) -> list[NewRow]:
     textual = connection.vendor == "sqlite"
     return [
-        (
+        NewRow(
             row_of(entry, textual=textual),
             (preview(entry.bodies), pack_bodies(entry.bodies)) if entry.bodies else None,
             entry.attempts,
+            document_of(entry) if textual else None,
         )
         for entry in entries
     ]
@@ -125,10 +139,7 @@ def _try_insert(build_rows: Callable[[list[LogRecord]], list[NewRow]], entry: Lo
 
 
 def _repaired_rows(entries: list[LogRecord]) -> list[NewRow]:
-    return [
-        (repair_row(row), packed_bodies, attempts)
-        for row, packed_bodies, attempts in _new_rows(entries)
-    ]
+    return [new_row._replace(row=repair_row(new_row.row)) for new_row in _new_rows(entries)]
 
 
 def _insert_rows(rows: list[NewRow]) -> None:
@@ -140,14 +151,14 @@ def _insert_rows(rows: list[NewRow]) -> None:
         )
         _update_last_used(cursor, rows)
         # Last: all writers contend for the roll-up rows that it locks.
-        usage.count(cursor, ((row, attempts) for row, _, attempts in inserted_rows))
+        usage.count(cursor, ((new_row.row, new_row.attempts) for new_row in inserted_rows))
 
 
 def _inserted_rows(rows: list[NewRow], inserted_identities: set[RowIdentity]) -> list[NewRow]:
     """The rows that were inserted; of duplicates, only the first."""
     started, new_rows = columns().started, []
     for new_row in rows:
-        identity = (new_row[0][0], new_row[0][started])
+        identity = (new_row.row[0], new_row.row[started])
         if identity in inserted_identities:
             inserted_identities.remove(identity)
             new_rows.append(new_row)
@@ -202,6 +213,12 @@ def _queue_sql(rows: int) -> str:
     return f"INSERT INTO {_table_name(UnindexedRequest)} (log_id) VALUES {_placeholders(1, rows)}"  # noqa: S608
 
 
+@lru_cache(maxsize=2)
+def _text_sql(rows: int) -> str:
+    table = _table_name(RequestText)
+    return f"INSERT INTO {table} (rowid, document) VALUES {_placeholders(2, rows)}"  # noqa: S608
+
+
 @lru_cache(maxsize=1)
 def _last_sql() -> str:
     # Ids are never reused, even after the newest row was deleted.
@@ -236,7 +253,7 @@ def _insert_sqlite(cursor: Any, rows: list[NewRow]) -> list[NewRow]:
     first = cursor.fetchone()[0] + 1
     numbered_rows = list(enumerate(rows, first))
     if _execute_batched(
-        cursor, _insert_sql, [[pk, *row] for pk, (row, *_) in numbered_rows]
+        cursor, _insert_sql, [[pk, *new_row.row] for pk, new_row in numbered_rows]
     ) != len(rows):
         cursor.execute(f"SELECT id FROM {_table_name(RequestLog)} WHERE id >= %s", [first])  # noqa: S608
         inserted_ids = {pk for (pk,) in cursor.fetchall()}
@@ -245,15 +262,19 @@ def _insert_sqlite(cursor: Any, rows: list[NewRow]) -> list[NewRow]:
         ]
     error = columns().names.index("error")
     bodies = [
-        (pk, *packed_bodies)
-        for pk, (_, packed_bodies, _) in numbered_rows
-        if packed_bodies is not None
+        (pk, *new_row.packed_bodies)
+        for pk, new_row in numbered_rows
+        if new_row.packed_bodies is not None
     ]
     _execute_batched(cursor, _body_sql, bodies)
+    texts = [
+        (pk, new_row.document) for pk, new_row in numbered_rows if new_row.document is not None
+    ]
+    _execute_batched(cursor, _text_sql, texts)
     unindexed_rows = [
         (pk,)
-        for pk, (row, packed_bodies, _) in numbered_rows
-        if packed_bodies is not None or row[error]
+        for pk, new_row in numbered_rows
+        if new_row.document is None and (new_row.packed_bodies is not None or new_row.row[error])
     ]
     _execute_batched(cursor, _queue_sql, unindexed_rows)
     return [new_row for _, new_row in numbered_rows]
@@ -286,8 +307,8 @@ def _insert_postgresql(cursor: Any, rows: list[NewRow]) -> list[NewRow]:
         f"FROM {_table_name(RequestLog)} WITH NO DATA"
     )
     with cursor.copy(f"COPY gateway_batch ({_column_list()}, preview, blob) FROM STDIN") as copy:
-        for row, packed_bodies, _ in rows:
-            copy.write_row((*row, *(packed_bodies or (None, None))))
+        for new_row in rows:
+            copy.write_row((*new_row.row, *(new_row.packed_bodies or (None, None))))
     cursor.execute(_fresh_sql())
     inserted_identities = set(cursor.fetchall())
     cursor.execute("DROP TABLE gateway_batch")
@@ -310,7 +331,9 @@ def _key_sql() -> str:
 def _update_last_used(cursor: Any, rows: list[NewRow]) -> None:
     """Update each key's `last_used_at`, at most once per KEY_USED. Does not bump the registry."""
     started, key = columns().started, columns().names.index("key_id")
-    used_at_by_key = {row[key]: row[started] for row, *_ in rows if row[key]}
+    used_at_by_key = {
+        new_row.row[key]: new_row.row[started] for new_row in rows if new_row.row[key]
+    }
     # Sorted, so that two writers cannot deadlock.
     for key_id, used_at in sorted(used_at_by_key.items()):
         cursor.execute(_key_sql(), [used_at, key_id, _interval_before(used_at)])

@@ -7,7 +7,6 @@ was indexed with an earlier request.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -57,20 +56,25 @@ def search_text(bodies: Bodies | None, error: str) -> str:
     return f"{response_text} {request_text}"
 
 
-def _join_texts(texts: Iterable[str], max_length: int) -> str:
+def _join_texts(texts: list[str], max_length: int) -> str:
+    if max(map(len, texts), default=0) <= _LONGEST_RUN:  # most requests
+        joined_texts = " ".join(texts)
+        if len(joined_texts) <= max_length:
+            return _clean_text(joined_texts, may_have_run=False)
     parts: list[str] = []
     size = 0
     for text in texts:
         if size >= max_length:
             break
-        part = _clean_text(text[: 4 * max_length])[: max_length - size]
+        text = text[: 4 * max_length]
+        part = _clean_text(text, may_have_run=len(text) > _LONGEST_RUN)[: max_length - size]
         parts.append(part)
         size += len(part) + 1
     return " ".join(parts)
 
 
-def _clean_text(text: str) -> str:
-    if len(text) > _LONGEST_RUN:
+def _clean_text(text: str, *, may_have_run: bool) -> str:
+    if may_have_run:
         text = _RUN.sub(" ", text)
     return _ESCAPED_WHITESPACE.sub(" ", text) if "\\" in text else text
 
@@ -82,53 +86,59 @@ def _decode_body(body: bytes) -> Any:
         return None
 
 
-def _request_texts(body: bytes) -> Iterator[str]:
+def _request_texts(body: bytes) -> list[str]:
     decoded_body = _decode_body(body)
     if not isinstance(decoded_body, dict):
         # Truncated when it was stored, or not JSON: its end is the newest part.
-        yield from reversed(_split_chunks(body[-MAX_CHARS:].decode("utf-8", "replace")))
-        return
+        return _split_chunks(body[-MAX_CHARS:].decode("utf-8", "replace"))[::-1]
+    texts: list[str] = []
     for name in _CONVERSATION:
-        yield from reversed(_collect_strings(decoded_body.pop(name, None)))
-    yield from _collect_strings(decoded_body)
+        if name in decoded_body:
+            texts += _collect_strings(decoded_body.pop(name))[::-1]
+    return texts + _collect_strings(decoded_body)
 
 
 def _split_chunks(text: str) -> list[str]:
     return [text[start : start + _CHUNK_CHARS] for start in range(0, len(text), _CHUNK_CHARS)]
 
 
-def _response_texts(body: bytes) -> Iterator[str]:
+def _response_texts(body: bytes) -> list[str]:
     decoded_body = _decode_body(body)
     if decoded_body is not None:
-        yield from _collect_strings(decoded_body)
-        return
+        return _collect_strings(decoded_body)
     fragments: dict[str, list[str]] = {}
     for line in body.split(b"\n"):
         if line.startswith(b"data:"):
             _collect_deltas(_decode_body(line[5:]), "", fragments)
     if fragments:
-        yield from ("".join(texts) for texts in fragments.values())
-    else:
-        yield body[:MAX_CHARS].decode("utf-8", "replace")
+        return ["".join(texts) for texts in fragments.values()]
+    return [body[:MAX_CHARS].decode("utf-8", "replace")]
 
 
 def _collect_strings(value: Any) -> list[str]:
+    if type(value) is str:
+        return [value]
     strings: list[str] = []
-    _append_strings(value, strings)
+    if type(value) is list or type(value) is dict:
+        _append_strings(value, strings)
     return strings
 
 
-def _append_strings(value: Any, strings: list[str]) -> None:
+def _append_strings(container: list[Any] | dict[str, Any], strings: list[str]) -> None:
     """Append all strings within, in order. Nested generators would take twice the time."""
-    if type(value) is str:
-        strings.append(value)
-    elif type(value) is list:
-        for item in value:
-            _append_strings(item, strings)
-    elif type(value) is dict:
-        for name, item in value.items():
-            if name not in _SKIPPED:
+    if type(container) is list:
+        for item in container:
+            if type(item) is str:
+                strings.append(item)
+            elif type(item) is dict or type(item) is list:
                 _append_strings(item, strings)
+        return
+    for name, item in container.items():  # type: ignore[union-attr]
+        if type(item) is str:
+            if name not in _SKIPPED:
+                strings.append(item)
+        elif (type(item) is dict or type(item) is list) and name not in _SKIPPED:
+            _append_strings(item, strings)
 
 
 def _collect_deltas(value: Any, name: str, fragments: dict[str, list[str]]) -> None:

@@ -11,10 +11,13 @@ from django.db import connection
 from gateway import store
 from gateway.models import RequestBody, RequestLog, RequestText, UnindexedRequest
 from gateway.relay.exchange.log_record import Bodies
+from gateway.store.search import MAX_DIRECT_BYTES
 from gateway.store.search_text import MAX_CHARS, search_text
 from tests.store.factories import STARTED, bodies, entry, logged_exchange
 
 pytestmark = pytest.mark.django_db
+# A prompt with it is indexed later than its row.
+PADDING = " padding" * (MAX_DIRECT_BYTES // 8)
 
 
 def matching_ids(text: str) -> list[str]:
@@ -156,7 +159,10 @@ def test_base64_is_not_indexed() -> None:
 
 def test_a_damaged_body_does_not_block_the_queue(caplog: pytest.LogCaptureFixture) -> None:
     store.write(
-        [logged_exchange("lost", id="bad", error="but known"), logged_exchange("kept", id="good")]
+        [
+            logged_exchange("lost" + PADDING, id="bad", error="but known"),
+            logged_exchange("kept" + PADDING, id="good"),
+        ]
     )
     RequestBody.objects.filter(log__request_id="bad").update(blob=b"\x78nonsense")
     assert store.index_pending() == 2
@@ -170,9 +176,31 @@ def test_a_damaged_body_does_not_block_the_queue(caplog: pytest.LogCaptureFixtur
 
 
 def test_indexing_runs_in_steps_and_ends() -> None:
-    store.write([logged_exchange("hello", id=f"req_{n}") for n in range(7)])
+    store.write([logged_exchange("hello" + PADDING, id=f"req_{n}") for n in range(7)])
     assert [store.index_pending(limit=3) for _ in range(4)] == [3, 3, 1, 0]
     assert len(matching_ids("hello")) == 7
+
+
+def test_a_small_request_is_found_as_soon_as_it_is_logged() -> None:
+    if connection.vendor == "postgresql":
+        pytest.skip("PostgreSQL indexes all requests after their rows; run with SQLite")
+    store.write([logged_exchange("hello", id="small"), logged_exchange("hello" + PADDING, id="b")])
+    assert matching_ids("hello") == ["small"]
+    store.index_pending()
+    assert matching_ids("hello") == ["b", "small"]
+
+
+def test_a_text_that_cannot_be_extracted_is_queued(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> str:
+        raise ValueError
+
+    monkeypatch.setattr("gateway.store.search.search_text", fail)
+    store.write([logged_exchange("hello", id="it", error="timeout of the model")])
+    assert store.index_pending() == 1
+    assert matching_ids("timeout") == ["it"]
+    assert len(caplog.records) == 1
 
 
 def test_nothing_is_indexed_twice() -> None:
