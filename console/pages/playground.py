@@ -184,8 +184,8 @@ def _render_page(request: HttpRequest, snapshot: Snapshot) -> HttpResponse:
         "notice": _page_notice(request, run, settings_) if keys != [] else _NO_KEY,
     }
     if keys is None:
-        left_usd = _remaining_usd(request)
-        content["budget"] = {"limit_usd": float(budget.limit_usd()), "left_usd": left_usd}
+        remaining_usd = _remaining_usd(request)
+        content["budget"] = {"limit_usd": float(budget.limit_usd()), "remaining_usd": remaining_usd}
     context = {
         "page": "playground",
         "boot": content,
