@@ -67,7 +67,7 @@ MAX_RUNNING = 4
 MAX_NAME = 100
 # Interval for polling a run of another process.
 POLL_S = 0.5
-_NO_KEY = gettext_lazy("You need a key of your own. Create one on the page My keys.")
+_NO_KEY = gettext_lazy("You need an API key. Create one under My keys.")
 _STREAM = "text/event-stream; charset=utf-8"
 
 View = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
