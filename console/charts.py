@@ -40,7 +40,7 @@ class Column(msgspec.Struct, frozen=True):
 class Tick(msgspec.Struct, frozen=True):
     """A line of the scale: its position and value."""
 
-    at: float
+    position: float
     value: float
 
 
@@ -98,8 +98,8 @@ def columns(
     for index, value in enumerate(values):
         y = _scale_y(value, top, height)
         # A single error among thousands is still visible.
-        fault = failed_values[index] if index < len(failed_values) else 0.0
-        failed_height = max(height - _scale_y(fault, top, height), 2.0) if fault else 0.0
+        failed = failed_values[index] if index < len(failed_values) else 0.0
+        failed_height = max(height - _scale_y(failed, top, height), 2.0) if failed else 0.0
         bars.append(
             Column(
                 x=_round_coordinate(index * slot + slot * gap / 2),

@@ -18,7 +18,7 @@ from django.contrib.auth.hashers import Argon2PasswordHasher
 from ninja.errors import HttpError
 
 # When this many are waiting, further attempts are refused.
-MOST_WAITING = 16
+MAX_WAITING = 16
 _NICE = 10
 
 
@@ -27,7 +27,7 @@ class TooManyHashes(HttpError):
 
     def __init__(self) -> None:
         super().__init__(
-            503, "Too many passwords are being checked just now. Try again in a few seconds."
+            503, "Too many passwords are being checked right now. Try again in a few seconds."
         )
 
 
@@ -37,12 +37,12 @@ def _lower_priority() -> None:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
-_slots = threading.BoundedSemaphore(MOST_WAITING)
+_slots = threading.BoundedSemaphore(MAX_WAITING)
 _thread = ThreadPoolExecutor(1, thread_name_prefix="password", initializer=_lower_priority)
 
 
 def _run_in_thread(work: Callable[[], object]) -> object:
-    """Run `work` in the password thread. Raises Busy if too many are waiting."""
+    """Run `work` in the password thread. Raises TooManyHashes if too many are waiting."""
     if not _slots.acquire(blocking=False):
         raise TooManyHashes
     try:
@@ -52,7 +52,7 @@ def _run_in_thread(work: Callable[[], object]) -> object:
 
 
 class QueuedArgon2(Argon2PasswordHasher):
-    """Django's Argon2 hasher, one hash at a time. Raises Busy."""
+    """Django's Argon2 hasher, one hash at a time. Raises TooManyHashes."""
 
     def encode(self, password: str, salt: str) -> str:
         """Return the hash to store."""

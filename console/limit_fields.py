@@ -51,7 +51,7 @@ class LimitFields(forms.ModelForm):  # type: ignore[type-arg]
 def markup_field() -> forms.DecimalField:
     """Form field of the markup: the factor from cost to charge."""
     return forms.DecimalField(
-        label=_("Markup (x cost)"),
+        label=_("Markup (factor)"),
         required=False,
         min_value=0,
         max_value=MAX_MARKUP,
@@ -59,7 +59,7 @@ def markup_field() -> forms.DecimalField:
         decimal_places=4,
         widget=forms.NumberInput(attrs={"step": "any", "inputmode": "decimal", "placeholder": "1"}),
         help_text=_(
-            "1.2 charges 20% more than cost. The key's markup takes precedence, then the "
+            "1.2 charges 20 % more than cost. The key's markup takes precedence, then the "
             "team's, the provider's and the global one. Budgets use the charged amount."
         ),
     )

@@ -25,7 +25,7 @@ TIME_RANGES = (
     ("24h", _("Last 24 hours")),
     ("7d", _("Last 7 days")),
     ("30d", _("Last 30 days")),
-    ("all", _("All")),
+    ("all", _("All time")),
 )
 # Values that a menu of `distinct_values` has.
 MAX_CHOICES = 40

@@ -63,9 +63,9 @@ ABILITIES = (
 )
 # Optional prices: without one, these tokens are billed at another rate.
 AS_OTHERS = {
-    "output_reasoning": gettext_lazy("as output"),
-    "input_audio": gettext_lazy("as input"),
-    "output_audio": gettext_lazy("as output"),
+    "output_reasoning": gettext_lazy("same as output"),
+    "input_audio": gettext_lazy("same as input"),
+    "output_audio": gettext_lazy("same as output"),
 }
 # Shown as icons in the list, and usable as filters.
 ICON_FACTS = ABILITIES[:4]

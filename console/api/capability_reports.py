@@ -98,7 +98,7 @@ class AppliedOut(Schema):
 
 
 class StoppedOut(Schema):
-    """`stopping` is true if the report was running; it ends within a second."""
+    """`stop_requested` is true if the report was running; it ends within a second."""
 
     stop_requested: bool
 

@@ -1,4 +1,4 @@
-"""A person's own keys over the API: create, rotate, delete; their spend and requests.
+"""A user's own keys over the API: create, rotate, delete; their spend and requests.
 
 The caller is a signed-in user whose role may have own keys. The secret of an own key is a
 credential too: for the spend and the requests of that key, and to rotate it.
@@ -18,7 +18,7 @@ from django.utils import timezone
 from ninja import Field, Query, Router, Schema
 from ninja.errors import HttpError
 
-from console.pages.own.creation import create_own_key
+from console.pages.own import creation
 from console.pages.own.limits import limits_of_user, unassigned_usd
 from gateway import store
 from gateway.accounting.spend import period, spend
@@ -83,7 +83,7 @@ class OwnKeyIn(Schema):
 
 
 class OwnKeyOut(Schema):
-    """A key of one's own without its secret; `prefix` is the public part of it."""
+    """A key of the user without its secret; `prefix` is the public part of the secret."""
 
     id: int
     name: str
@@ -97,7 +97,7 @@ class OwnKeyOut(Schema):
 
 
 class OwnKeySecret(OwnKeyOut):
-    """A key of one's own; `key` is its secret, returned only once."""
+    """A key of the user; `key` is its secret, returned only once."""
 
     key: str
 
@@ -105,7 +105,7 @@ class OwnKeySecret(OwnKeyOut):
 class OwnKeyLimitsOut(Schema):
     """Limits of an account's keys; null and empty are no limit.
 
-    `unassigned_usd` is what of `month_usd` no key has yet.
+    `unassigned_usd` is the part of `month_usd` that is not assigned to a key yet.
     """
 
     max_keys: int
@@ -136,7 +136,7 @@ class OwnFilters(Schema):
 
 @router.get("/own/keys", response=OwnKeysOut)
 def get_own_keys(request: HttpRequest) -> dict[str, Any]:
-    """One's own keys, and the limits within which one may create more."""
+    """The user's keys, and the limits for further ones."""
     user = _signed_in_user(request)
     limits = limits_of_user(user)
     unassigned = unassigned_usd(user, limits, timezone.now())
@@ -154,8 +154,8 @@ def get_own_keys(request: HttpRequest) -> dict[str, Any]:
 
 
 @router.post("/own/keys", response={201: OwnKeySecret})
-def create_key_of_own(request: HttpRequest, payload: OwnKeyIn) -> HttpResponse:
-    """Create a key within the limits of one's account, once per `Idempotency-Key`."""
+def create_own_key(request: HttpRequest, payload: OwnKeyIn) -> HttpResponse:
+    """Create a key within the limits of the account, once per `Idempotency-Key`."""
     if _key_of_caller(request) is not None:
         return failure(403, "a key creates no keys: sign in")
     return run_once(
@@ -164,7 +164,7 @@ def create_key_of_own(request: HttpRequest, payload: OwnKeyIn) -> HttpResponse:
 
 
 def _create_key(user: User, payload: OwnKeyIn) -> HttpResponse:
-    created = create_own_key(user, payload.dict())
+    created = creation.create_own_key(user, payload.dict())
     if created.row is None:
         field, messages = next(iter(created.form.errors.items()))
         raise Refused("" if field == "__all__" else field, " ".join(map(str, messages)))
@@ -202,7 +202,7 @@ def delete_own_key(request: HttpRequest, number: int) -> HttpResponse:
 def get_own_spend(
     request: HttpRequest, since: str = "", until: str = "", by: str = "day"
 ) -> dict[str, Any]:
-    """Spend of one's own keys, revoked ones included, as `GET /api/spend`.
+    """Spend of the user's keys, revoked ones included, as `GET /api/spend`.
 
     `by` is one or more of day, key, model, route, tag and end_user, separated by commas.
     """
@@ -219,7 +219,7 @@ def get_own_spend(
 
 @router.get("/own/requests", response=Page)
 def list_own_requests(request: HttpRequest, filters: Query[OwnFilters]) -> dict[str, Any]:
-    """A page of the requests of one's own keys, newest first."""
+    """A page of the requests of the user's keys, newest first."""
     limit = min(max(filters.limit, 1), MAX_PAGE)
     columns = filters.dict(exclude={"cursor", "limit"})
     rows = (
@@ -240,7 +240,7 @@ def get_own_request(request: HttpRequest, request_id: str) -> RequestLog:
 
 @router.get("/own/requests/{request_id}/bodies", response=BodiesOut)
 def get_own_bodies(request: HttpRequest, request_id: str) -> dict[str, Any]:
-    """What the client sent and received, and what the provider did, for an own request."""
+    """Bodies and headers of a request of an own key, on the client's and the provider's side."""
     return bodies_of(_find_request(request, request_id))
 
 

@@ -220,7 +220,10 @@ def _catalogue_out(row: Provider, catalogue: ModelCatalog) -> dict[str, Any]:
     rows = list(row.models.order_by("name")) if catalogue.ok else []
     diff = compare(catalogue.models, rows, row.preset)
     changed_models = [
-        {**_listed_out(change.listed), "before": {name: change.before[name] for name in PRICES}}
+        {
+            **_listed_out(change.listed_model),
+            "before": {name: change.before[name] for name in PRICES},
+        }
         for change in diff.changed
     ]
     return {
@@ -229,9 +232,9 @@ def _catalogue_out(row: Provider, catalogue: ModelCatalog) -> dict[str, Any]:
         "message": catalogue.detail,
         "status": catalogue.status,
         "new": [_listed_out(model) for model in diff.new],
-        "missing": [missing_model.name for missing_model in diff.gone],
+        "missing": [missing_model.name for missing_model in diff.missing],
         "changed": changed_models,
-        "unchanged": diff.same,
+        "unchanged": diff.unchanged,
     }
 
 

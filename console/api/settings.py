@@ -40,7 +40,7 @@ class SettingOut(Schema):
 
 
 class SettingsOut(Schema):
-    """Return all settings, editable ones first."""
+    """All settings, editable ones first."""
 
     items: list[SettingOut]
 

@@ -1,4 +1,4 @@
-"""What each client has to be told to use the gateway, and where it reads that."""
+"""Settings of each client for the gateway, and the files that it reads them from."""
 
 from __future__ import annotations
 

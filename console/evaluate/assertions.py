@@ -65,11 +65,11 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 class AssertionType(msgspec.Struct, frozen=True):
     """Checks an answer: a message if the condition is not met, else None.
 
-    `fault` says why a value is invalid, or None.
+    `validate` returns why a value is invalid, or None.
     """
 
     check: Callable[[Any, Answer], str | None]
-    fault: Callable[[Any], str | None]
+    validate: Callable[[Any], str | None]
 
 
 def check_answer(assertion: Assertion, answer: Answer) -> Check:
@@ -435,7 +435,7 @@ def parse_assertion(data: Any) -> Assertion:
     # A limit may be given as the value, too.
     is_threshold = name in _BY_THRESHOLD and data.get("threshold") is not None
     field = "threshold" if is_threshold else "value"
-    problem = TYPES[name].fault(threshold if name in _BY_THRESHOLD else value)
+    problem = TYPES[name].validate(threshold if name in _BY_THRESHOLD else value)
     if problem is None and name == RUBRIC and threshold is not None and not _is_share(threshold):
         field, problem = "threshold", "`threshold` must be a number from 0 to 1"
     weight = data.get("weight", 1.0)

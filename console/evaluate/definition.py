@@ -40,7 +40,7 @@ INPUT = "input"
 DEFAULT_PROMPT = "{{input}}"
 ROLES = ("system", "developer", "user", "assistant", "tool")
 # Fields of the request that the evaluation sets itself.
-_OWN_FIELDS = frozenset({"model", "messages", "stream", "stream_options", "n"})
+_RESERVED_PARAMS = frozenset({"model", "messages", "stream", "stream_options", "n"})
 
 
 class Problem(str):
@@ -405,7 +405,7 @@ def _parse_messages(value: Any) -> tuple[Json, ...]:
 
 def _parse_params(value: Any) -> Json:
     params = _mapping_or_empty(value)
-    if reserved_fields := sorted(params.keys() & _OWN_FIELDS):
+    if reserved_fields := sorted(params.keys() & _RESERVED_PARAMS):
         raise InvalidDefinition(f"`{reserved_fields[0]}` is set by the evaluation itself")
     return params
 

@@ -56,7 +56,7 @@ def load_file(name: str, text: str) -> Definition:
         case ".txt":
             return Definition(name=path.stem, cases=parse_case_text(text, "lines"))
         case ".yaml" | ".yml" | ".json":
-            definition = parse_definition(_own_names(_load_yaml(text)))
+            definition = parse_definition(_rename_promptfoo_fields(_load_yaml(text)))
             evaluation_name = definition.name or path.stem
             return msgspec.structs.replace(definition, name=evaluation_name)
         case _:
@@ -108,27 +108,27 @@ _Dumper.add_representer(str, _represent_text)
 # --- promptfoo -------------------------------------------------------------------------
 
 
-def _own_names(data: Any) -> Any:
-    """The object with promptfoo's names replaced by those of this format."""
+def _rename_promptfoo_fields(data: Any) -> Any:
+    """The object with promptfoo's field names replaced by those of this format."""
     if not isinstance(data, dict) or not data.keys() & _PROMPTFOO:
         return data
-    own_fields = {k: v for k, v in data.items() if k not in _PROMPTFOO | _IGNORED_KEYS}
+    renamed_fields = {k: v for k, v in data.items() if k not in _PROMPTFOO | _IGNORED_KEYS}
     if "prompts" in data:
-        own_fields["prompt"] = _single_prompt(data["prompts"])
+        renamed_fields["prompt"] = _single_prompt(data["prompts"])
     if (providers := data.get("providers", data.get("targets"))) is not None:
         rows = providers if isinstance(providers, list) else [providers]
-        own_fields["models"] = [_model_name(row) for row in rows]
+        renamed_fields["models"] = [_model_name(row) for row in rows]
     if (tests := data.get("tests")) is not None:
         if not isinstance(tests, list):
             raise InvalidDefinition("`tests` must be a list in this file; import other files alone")
-        own_fields["cases"] = [_without_options(test) for test in tests]
+        renamed_fields["cases"] = [_without_options(test) for test in tests]
     default = data.get("defaultTest")
     if isinstance(default, dict):
         judge = _judge_model(default.get("options"))
-        own_fields |= {k: v for k, v in _without_options(default).items() if k != "description"}
+        renamed_fields |= {k: v for k, v in _without_options(default).items() if k != "description"}
         if judge:
-            own_fields.setdefault("judge", judge)
-    return own_fields
+            renamed_fields.setdefault("judge", judge)
+    return renamed_fields
 
 
 def _without_options(test: Any) -> Any:

@@ -1,1 +1,1 @@
-"""Commands that build files of the console."""
+"""Management commands of the console."""

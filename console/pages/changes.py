@@ -46,6 +46,7 @@ KIND_LABELS: dict[str, Promise] = {
     "user": _("User"),
     "priceupdate": _("Price list"),
     "billline": _("Bill"),
+    "alertchannel": _("Alert channel"),
 }
 CHANNELS: dict[str, Promise] = {
     "console": _("in the console"),
@@ -67,6 +68,9 @@ _LABELS: dict[str, Any] = {
     "usd": _("Amount (USD)"),
     "retry_before_fallback": _("Retries before fallbacks"),
     "is_active": _("Active"),
+    "kind": _("Type"),
+    "everywhere": _("Apply to all requests"),
+    "owner_id": _("Owner (user ID)"),
 }
 # Suffix of a column's name -> unit.
 _UNIT_BY_SUFFIX = (("_usd", _("USD")), ("_s", _("s")), ("_percent", "%"))

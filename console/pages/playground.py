@@ -67,7 +67,7 @@ MAX_RUNNING = 4
 MAX_NAME = 100
 # Interval for polling a run of another process.
 POLL_S = 0.5
-_NO_KEY = gettext_lazy("You need a key of your own. Create one on the page My keys.")
+_NO_KEY = gettext_lazy("You need an API key. Create one under My keys.")
 _STREAM = "text/event-stream; charset=utf-8"
 
 View = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
@@ -184,8 +184,8 @@ def _render_page(request: HttpRequest, snapshot: Snapshot) -> HttpResponse:
         "notice": _page_notice(request, run, settings_) if keys != [] else _NO_KEY,
     }
     if keys is None:
-        left_usd = _remaining_usd(request)
-        content["budget"] = {"limit_usd": float(budget.limit_usd()), "left_usd": left_usd}
+        remaining_usd = _remaining_usd(request)
+        content["budget"] = {"limit_usd": float(budget.limit_usd()), "remaining_usd": remaining_usd}
     context = {
         "page": "playground",
         "boot": content,

@@ -1,4 +1,4 @@
-"""Event stream of one run: numbered, followed live, compressed for the database."""
+"""Event stream of one run: numbered events, live followers, compression for the database."""
 
 from __future__ import annotations
 

@@ -79,19 +79,19 @@ def _answer_lines(answer: SharedAnswer) -> list[str]:
 def _answer_card(
     answer: SharedAnswer, lines: list[str], x: int, y: int, height: int, colours: dict[str, str]
 ) -> Iterator[str]:
-    left = x + _INSET
+    text_x = x + _INSET
     yield (
         f'<rect x="{x}" y="{y}" width="{CARD_WIDTH}" height="{height}" rx="8" '
         f'fill="{colours["card"]}" stroke="{colours["line"]}"/>'
     )
     name = wrap(f"{answer.letter}  {answer.model}", 42, 1)
-    yield _svg_text(left, y + 28, name[0] if name else "", colours["text"], 15, bold=True)
+    yield _svg_text(text_x, y + 28, name[0] if name else "", colours["text"], 15, bold=True)
     if answer.state == "ok":
-        yield _svg_text(left, y + 50, figures(answer), colours["muted"], 12)
+        yield _svg_text(text_x, y + 50, figures(answer), colours["muted"], 12)
     else:
-        yield _svg_text(left, y + 50, answer.state, colours["bad"], 12)
+        yield _svg_text(text_x, y + 50, answer.state, colours["bad"], 12)
     for number, line in enumerate(lines):
-        yield _svg_text(left, y + _TEXT_TOP + _LINE * number + 10, line, colours["text"], 13)
+        yield _svg_text(text_x, y + _TEXT_TOP + _LINE * number + 10, line, colours["text"], 13)
 
 
 def figures(answer: SharedAnswer) -> str:
@@ -128,26 +128,26 @@ def _wrap_text(text: str, width: int) -> Iterator[str]:
     for paragraph in text.expandtabs(4).splitlines():
         line, line_width = "", 0
         for word in re.findall(r"\S+\s*|\s+", paragraph):
-            for piece in _split_word(word, width):
-                size = _text_width(piece)
-                if line and line_width + _text_width(piece.rstrip()) > width:
+            for chunk in _split_word(word, width):
+                size = _text_width(chunk)
+                if line and line_width + _text_width(chunk.rstrip()) > width:
                     yield line.rstrip()
                     line, line_width = "", 0
-                line, line_width = line + piece, line_width + size
+                line, line_width = line + chunk, line_width + size
         yield line.rstrip()
 
 
 def _split_word(word: str, width: int) -> Iterator[str]:
     """The word, cut where it is longer than a line."""
-    piece, piece_width = "", 0
+    chunk, chunk_width = "", 0
     for character in word:
         size = _text_width(character)
-        if piece_width + size > width and character.strip():
-            yield piece
-            piece, piece_width = "", 0
-        piece, piece_width = piece + character, piece_width + size
-    yield piece
+        if chunk_width + size > width and character.strip():
+            yield chunk
+            chunk, chunk_width = "", 0
+        chunk, chunk_width = chunk + character, chunk_width + size
+    yield chunk
 
 
 def _text_width(text: str) -> int:
-    return sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text)
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)

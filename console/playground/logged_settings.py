@@ -105,7 +105,7 @@ def logged_setting_names(logged_settings: LoggedSettings) -> list[str]:
     ]
     breakpoints = [part.cache for part in logged_settings.instructions if part.cache]
     breakpoints += [tool.cache for tool in logged_settings.tools if tool.cache]
-    names += [_("prompt cache breakpoints")] if logged_settings.cache or breakpoints else []
+    names += [_("prompt-cache breakpoints")] if logged_settings.cache or breakpoints else []
     names += sorted({name for fields in logged_settings.extra.values() for name in fields})
     names += [_("beta features")] if logged_settings.betas else []
     return names

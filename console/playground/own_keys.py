@@ -1,4 +1,4 @@
-"""The gateway key with which somebody without the playground's budget runs prompts."""
+"""The own keys that members run prompts with, as they have no playground budget."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Json = dict[str, Any]
 
 
 def needs_own_key(user: Any) -> bool:
-    """Whether a user's runs are those of a key of their own: a member's."""
+    """Whether a user's runs are charged to an own key: true for members."""
     return not has_permission(user, "view")
 
 
@@ -34,7 +34,7 @@ def key_of_run(user: Any, document: Json) -> int | None:
         return None
     ids = [row.pk for row in own_keys(user)]
     if not ids:
-        raise Invalid({"key": _("You need a key of your own. Create one on the page My keys.")})
+        raise Invalid({"key": _("You need an API key. Create one under My keys.")})
     selected_key = document.get("key", ids[0] if len(ids) == 1 else None)
     if selected_key not in ids or isinstance(selected_key, bool):
         raise Invalid({"key": _("Select one of your keys.")})
@@ -51,7 +51,7 @@ def may_use_model(user: Any, snapshot: Snapshot, model: str) -> bool:
 
 
 def with_usable_keys(models: list[Json], snapshot: Snapshot, rows: list[ApiKey]) -> list[Json]:
-    """The models that at least one of these keys may call; `keys` are the ids of those."""
+    """The models that at least one of these keys may call, with `keys`, the ids of those keys."""
     keys = [key for row in rows if (key := snapshot.key_with_id(row.pk)) is not None]
     usable = []
     for model in models:

@@ -1,4 +1,4 @@
-"""What django-allauth asks of us: how sessions start, who may sign in, and with which role."""
+"""Adapters of django-allauth: how sessions start, who may sign in, and with which role."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
-    """Sessions start and end as after a password; no pages and messages of allauth's own."""
+    """Starts sessions like a password sign-in; allauth's own pages and messages are not used."""
 
     def login(self, request: HttpRequest, user: User) -> None:
         """Start a session with our maximum duration."""
@@ -56,11 +56,11 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return next_url(request)
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
-        """No one signs up by themselves; the identity provider's people are another matter."""
+        """False: people cannot sign up with a password; `OidcAdapter` creates accounts."""
         return False
 
     def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
-        """How a person confirms who they are, in the words of our pages."""
+        """Ways to confirm one's identity, with the labels of the console."""
         labels = {
             "reauthenticate": _("Use your password"),
             "mfa_reauthenticate": _("Use a code"),
@@ -80,10 +80,10 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
 
 class OidcAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
-    """People of the identity provider: who may sign in, and with which role and team."""
+    """Users of the identity provider: who may sign in, and with which role and team."""
 
     def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
-        """Refuse whoever may not sign in; adjust role and team of an account that exists."""
+        """Refuse people who may not sign in; update role and team of an existing account."""
         oidc = _oidc_settings()
         try:
             claims = merge_claims(sociallogin.account.extra_data)

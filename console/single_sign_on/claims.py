@@ -1,4 +1,4 @@
-"""What a person's claims mean here: whether they may sign in, their role and their team."""
+"""Maps a person's claims to permission to sign in, a role, a team and a username."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Denied(Exception):
 def merge_claims(extra_data: Mapping[str, Any]) -> dict[str, Any]:
     """The claims of the ID token and of the userinfo response, which may have more of them.
 
-    Raises Denied if they are of two people, as the specification demands (OpenID Connect Core
+    Raises Denied if their subjects differ, as the specification demands (OpenID Connect Core
     5.3.2).
     """
     id_token, userinfo = extra_data.get("id_token") or {}, extra_data.get("userinfo") or {}

@@ -230,16 +230,16 @@ def link_lines(left_lines: list[Line], right_lines: list[Line], trace: Trace) ->
         (left_by_pointer.get(source), right_by_pointer.get(target))
         for source, target in container_pairs(trace)
     ]
-    links: dict[int, set[int]] = {}
-    back: dict[int, set[int]] = {}
+    right_numbers: dict[int, set[int]] = {}
+    left_numbers: dict[int, set[int]] = {}
     for left, right in pairs:
         if left is not None and right is not None:
-            links.setdefault(left.number, set()).add(right.number)
-            back.setdefault(right.number, set()).add(left.number)
+            right_numbers.setdefault(left.number, set()).add(right.number)
+            left_numbers.setdefault(right.number, set()).add(left.number)
     for line in left_lines:
-        line.links = tuple(sorted(links.get(line.number, ())))
+        line.links = tuple(sorted(right_numbers.get(line.number, ())))
     for line in right_lines:
-        line.links = tuple(sorted(back.get(line.number, ())))
+        line.links = tuple(sorted(left_numbers.get(line.number, ())))
 
 
 def container_pairs(trace: Trace) -> list[tuple[Pointer, Pointer]]:
@@ -276,11 +276,11 @@ def _narrow_container(containers: dict[Pointer, Pointer], leaf: Pointer, link: P
         )
 
 
-def _common_prefix(one: Pointer, other: Pointer) -> Pointer:
+def _common_prefix(first: Pointer, second: Pointer) -> Pointer:
     length = 0
-    while length < min(len(one), len(other)) and one[length] == other[length]:
+    while length < min(len(first), len(second)) and first[length] == second[length]:
         length += 1
-    return one[:length]
+    return first[:length]
 
 
 def align_lines(left_lines: list[Line], right_lines: list[Line], trace: Trace) -> list[Row]:

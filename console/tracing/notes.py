@@ -262,7 +262,7 @@ def _parents_with_equal_path(leaf: Pointer, target: Pointer) -> list[tuple[Point
 
 
 def _move_explanation(leaf: Pointer, target: Pointer) -> str:
-    if leaf[-1] != target[-1] and leaf[:-1] == target[:-1]:
+    if leaf[:-1] == target[:-1] and isinstance(leaf[-1], str) and leaf[-1] != target[-1]:
         return _("Renamed; same value.")
     return _("Moved; same value.")
 

@@ -91,7 +91,8 @@ def _is_related(line: Line | None, lost_pointers: list[Pointer]) -> bool:
     """Whether a line shows a lost value, a part of it, or a container around it."""
     if line is None:
         return False
-    at = line.pointer
+    pointer = line.pointer
     return any(
-        at[: len(pointer)] == pointer or pointer[: len(at)] == at for pointer in lost_pointers
+        pointer[: len(lost_pointer)] == lost_pointer or lost_pointer[: len(pointer)] == pointer
+        for lost_pointer in lost_pointers
     )

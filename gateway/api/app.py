@@ -57,6 +57,9 @@ class _Api(NinjaAPI):
         schema["paths"] = {**openapi.gateway_paths(), **schema["paths"]}
         mounted_schemas = [build_schema() for build_schema in self.mounted_schemas]
         for mounted_schema in mounted_schemas:
+            for path_item in mounted_schema["paths"].values():
+                for operation in path_item.values():
+                    operation["summary"] = openapi_operations.summary_of(operation["operationId"])
             schema["paths"] |= mounted_schema["paths"]
         components = schema.setdefault("components", {})
         components.setdefault("schemas", {}).update(resources.SCHEMAS)

@@ -186,12 +186,12 @@ _ROWS: tuple[tuple[str, str, str, str], ...] = (
         (f"/engines/{{id}}/{path}", "post", f"OpenAI's older API: {path}", "gateway")
         for path in ("chat/completions", "completions", "embeddings")
     ),
-    ("/health", "get", "State of this process", "operations"),
-    ("/health/live", "get", "Whether the process answers", "operations"),
-    ("/health/ready", "get", "Whether it takes requests", "operations"),
-    ("/health/liveliness", "get", "The same, in LiteLLM's words", "operations"),
-    ("/health/liveness", "get", "Whether the process answers, by its other name", "operations"),
-    ("/health/readiness", "get", "Whether it takes requests, for LiteLLM", "operations"),
+    ("/health", "get", "Status of the process", "operations"),
+    ("/health/live", "get", "Liveness check", "operations"),
+    ("/health/ready", "get", "Readiness check", "operations"),
+    ("/health/liveliness", "get", "Liveness check (LiteLLM's path)", "operations"),
+    ("/health/liveness", "get", "Liveness check (alias)", "operations"),
+    ("/health/readiness", "get", "Readiness check (LiteLLM's path)", "operations"),
     ("/metrics", "get", "Prometheus metrics", "operations"),
 )
 

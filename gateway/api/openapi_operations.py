@@ -59,8 +59,15 @@ def error_responses(method: str) -> dict[str, Any]:
     }
 
 
+def summary_of(operation_id: str) -> str:
+    """The operation ID as a sentence; ninja's default is the name of the view function."""
+    words = operation_id.removeprefix("litellm_").split("_")
+    return " ".join((words[0].capitalize(), *words[1:]))
+
+
 def complete_operation(method: str, operation: Operation) -> None:
-    """Add the shared responses, and the Idempotency-Key header where it applies."""
+    """Add a summary, the shared responses, and the Idempotency-Key header where it applies."""
+    operation["summary"] = summary_of(operation["operationId"])
     responses = operation.setdefault("responses", {})
     # ninja's placeholder for a function that declares no response.
     for status in [key for key, response in responses.items() if set(response) == {"description"}]:

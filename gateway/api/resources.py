@@ -122,6 +122,7 @@ def resource(kind: Kind) -> Router:
     """The router of one kind."""
     router = Router(tags=[kind.name], auth=change_auth(kind))
     row_path, list_path = f"/{kind.name}/{{path:name}}", f"/{kind.name}"
+    singular = kind.label.removeprefix("API ")
     if kind.name == "keys":
         _add_secret_operations(router, kind)
 
@@ -139,13 +140,15 @@ def resource(kind: Kind) -> Router:
         items = [_readable_item(request, kind, row) for row in rows[:size]]
         return reply(200, {"items": items, "next": rows[size - 1].pk if has_more else None})
 
-    @router.post(list_path, operation_id=f"make_{kind.name}", openapi_extra=_row_request(kind, 201))
-    def make(request: HttpRequest) -> HttpResponse:
+    @router.post(
+        list_path, operation_id=f"create_{singular}", openapi_extra=_row_request(kind, 201)
+    )
+    def create(request: HttpRequest) -> HttpResponse:
         """Create a row. A repeated request with the same `Idempotency-Key` creates it only once."""
         return run_once(request, lambda: run_guarded(lambda: _create_row(kind, body_of(request))))
 
     @router.get(
-        row_path, auth=Reader(), operation_id=f"get_{kind.name}", openapi_extra=row_response(kind)
+        row_path, auth=Reader(), operation_id=f"get_{singular}", openapi_extra=row_response(kind)
     )
     def get(request: HttpRequest, name: str) -> HttpResponse:
         """Get a row by name."""
@@ -156,17 +159,17 @@ def resource(kind: Kind) -> Router:
             else reply(200, _readable_item(request, kind, row))
         )
 
-    @router.put(row_path, operation_id=f"replace_{kind.name}", openapi_extra=_row_request(kind))
+    @router.put(row_path, operation_id=f"replace_{singular}", openapi_extra=_row_request(kind))
     def replace(request: HttpRequest, name: str) -> HttpResponse:
         """Replace a row: omitted fields get their defaults; values shown as `***` are unchanged."""
         return _change_row(request, kind, name, lambda _stored, body: body)
 
-    @router.patch(row_path, operation_id=f"change_{kind.name}", openapi_extra=_patch_request(kind))
+    @router.patch(row_path, operation_id=f"change_{singular}", openapi_extra=_patch_request(kind))
     def change(request: HttpRequest, name: str) -> HttpResponse:
         """Update fields (JSON merge patch, RFC 7396); null resets a field to its default."""
         return _change_row(request, kind, name, merge_patch)
 
-    @router.delete(row_path, operation_id=f"delete_{kind.name}", openapi_extra=_NO_CONTENT)
+    @router.delete(row_path, operation_id=f"delete_{singular}", openapi_extra=_NO_CONTENT)
     def delete(request: HttpRequest, name: str) -> HttpResponse:
         """Delete a row and everything that depends on it."""
         row = kind.find(name)

@@ -5,16 +5,16 @@ const UNKNOWN = "—";
 const number = (value, digits) =>
   new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
 
-export const known = (value) => value !== null && value !== undefined && value !== "";
+export const isKnown = (value) => value !== null && value !== undefined && value !== "";
 
 /** A whole number with thousands separators: `12,345`. */
-export const count = (value) => (known(value) ? number(value, 0) : UNKNOWN);
+export const count = (value) => (isKnown(value) ? number(value, 0) : UNKNOWN);
 
 const UNITS = [[1e9, "G"], [1e6, "M"], [1e4, "k"]];
 
 /** A count of tokens, shortened: `991`, `18.4k`, `2.1M`. */
 export function tokens(value) {
-  if (!known(value)) return UNKNOWN;
+  if (!isKnown(value)) return UNKNOWN;
   for (const [limit, unit] of UNITS) {
     if (value < (unit === "k" ? limit : limit * 0.9995)) continue;
     const short = value / (unit === "k" ? 1000 : limit);
@@ -25,17 +25,17 @@ export function tokens(value) {
 
 /** Milliseconds, as seconds from 0.1 s on: `24 ms`, `0.71 s`, `3 min 4 s`. */
 export function ms(value) {
-  if (!known(value)) return UNKNOWN;
+  if (!isKnown(value)) return UNKNOWN;
   if (value < 99.5) return `${number(value, value >= 9.95 ? 0 : 1)} ms`;
   const seconds = value / 1000;
   if (seconds < 99.95) return `${number(seconds, seconds < 9.995 ? 2 : 1)} s`;
-  const whole = Math.round(seconds);
-  return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  const wholeSeconds = Math.round(seconds);
+  return `${Math.floor(wholeSeconds / 60)} min ${wholeSeconds % 60} s`;
 }
 
 /** US dollars: two decimals from $0.10 on, otherwise two significant digits. */
 export function usd(value) {
-  if (!known(value)) return UNKNOWN;
+  if (!isKnown(value)) return UNKNOWN;
   const amount = Math.abs(value);
   if (amount === 0) return "$0";
   const sign = value < 0 ? "-" : "";
@@ -45,7 +45,7 @@ export function usd(value) {
 
 /** A share from 0 to 1 as a percentage: `3.4 %`, `97 %`. */
 export function percent(value) {
-  if (!known(value)) return UNKNOWN;
+  if (!isKnown(value)) return UNKNOWN;
   return `${number(value * 100, value > 0 && value < 0.1 ? 1 : 0)} %`;
 }
 

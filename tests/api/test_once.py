@@ -15,7 +15,7 @@ from tests.api.test_roles import CLIENTS, operations
 
 # What is read before the key is looked at must be right for it to be seen.
 BODIES: dict[str, dict[str, Any]] = {
-    "create_key_of_own": {"name": "laptop"},
+    "create_own_key": {"name": "laptop"},
     "create_user": {"name": "vic", "password": "four words are enough"},
     "create_capability_report": {"model": "p/m"},
     "apply_capability_report": {"traits": []},

@@ -16,7 +16,7 @@ def test_an_operation_is_searched_and_opened(open_page: Callable[..., Any], scri
     page.get_by_role("searchbox", name="Search operations").fill("score request")
     page.get_by_role("searchbox", name="Search operations").press("Enter")
     page.get_by_role("link", name="POST /api/requests/{request_id}/scores").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Create Score")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Create score")
     body = page.get_by_role("region", name="Body")
     expect(body.get_by_role("row", name="scored_by")).to_contain_text("string")
     expect(page.locator("#example")).to_contain_text("curl -X POST")
@@ -26,6 +26,6 @@ def test_an_operation_is_searched_and_opened(open_page: Callable[..., Any], scri
 def test_headings_of_the_api_reference_are_anchors(open_page: Callable[..., Any]) -> None:
     page = open_page(None)
     page.goto("/docs/openai_chat_completions")
-    page.get_by_role("link", name="gateway", exact=True).click()
+    page.get_by_role("link", name="Gateway", exact=True).click()
     expect(page).to_have_url("/docs#gateway")
     expect(page.get_by_role("heading", name="gateway")).to_be_in_viewport()

@@ -477,9 +477,9 @@ def test_selected_rows_of_a_fetched_price_list_are_imported(
     response = admin_client.get(fetch)
     diff = response.context["diff"]
     assert [m.name for m in diff.new] == ["new-one", "new-two"]
-    assert [m.name for m in diff.gone] == ["gone"]
+    assert [m.name for m in diff.missing] == ["gone"]
     assert [change.row.name for change in diff.changed] == ["dearer"]
-    assert diff.same == 1
+    assert diff.unchanged == 1
     token = re.search(r'name="token" value="([^"]+)"', text(response))
     assert token is not None
     ticked = {
@@ -517,7 +517,7 @@ def test_a_new_demo_provider_gets_all_its_models(admin_client: Client) -> None:
     response = admin_client.get(fetch)
     admin_client.post(fetch, {"token": response.context["token"], "add": list(MODELS)})
     assert set(row.models.values_list("name", flat=True)) == set(MODELS)
-    assert admin_client.get(fetch).context["diff"].same == len(MODELS)
+    assert admin_client.get(fetch).context["diff"].unchanged == len(MODELS)
 
 
 def test_a_failed_list_shows_its_reason(admin_client: Client, upstream: Callable[..., Any]) -> None:

@@ -59,7 +59,7 @@ def test_unexpected_fields_do_not_break_the_route(stored_text: str) -> None:
 
 def test_a_change_of_the_cache_has_a_label() -> None:
     before, after = RouteSpec(name="r"), RouteSpec(name="r", cache={"ttl_s": 60, "scope": "key"})
-    assert labels.changes(before, after) == ["response cache: none → seconds: 60, shared by: key"]
+    assert labels.changes(before, after) == ["response cache: none → TTL (s): 60, scope: key"]
 
 
 @pytest.fixture

@@ -116,12 +116,12 @@ class SilenceForm(forms.Form):
         widget=forms.NumberInput(attrs={"inputmode": "decimal", "step": "any"}),
     )
     event = forms.ChoiceField(
-        label=_("Event"), choices=[("", _("All")), *AlertEvent.choices], required=False
+        label=_("Event"), choices=[("", _("All events")), *AlertEvent.choices], required=False
     )
     subject = forms.CharField(
         label=_("Subject"),
         max_length=300,
         required=False,
-        help_text=_("The subject of an alert, as in its messages. Empty: all."),
+        help_text=_("The subject of an alert, as in its messages. Leave empty for all."),
     )
     comment = forms.CharField(label=_("Comment"), max_length=300, required=False)

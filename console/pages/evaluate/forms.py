@@ -62,7 +62,7 @@ class ModelsField(forms.MultipleChoiceField):
 
 def _threshold_field(help_text: Any = "") -> forms.FloatField:
     return forms.FloatField(
-        label=_("Score that passes, 0 to 1"),
+        label=_("Pass threshold, 0 to 1"),
         required=False,
         min_value=0,
         max_value=1,
@@ -109,7 +109,7 @@ class EvaluationForm(forms.Form):
         widget=forms.NumberInput(attrs={"step": "any"}),
         help_text=_("Below it, dragoman eval ends with exit status 1."),
     )
-    threshold = _threshold_field(_("Empty: an answer passes if it meets all assertions."))
+    threshold = _threshold_field(_("Leave empty to require all assertions."))
     params = JsonField(
         label=_("Parameters"),
         help_text=_('Fields of the Chat Completions request, for example {"temperature": 0}.'),

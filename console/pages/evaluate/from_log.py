@@ -24,7 +24,7 @@ from console.pages.evaluate.views import (
     PAGE,
     append_cases,
     evaluation_of,
-    owned_by,
+    new_evaluation,
     save,
 )
 from console.pages.requests import log_search
@@ -109,7 +109,7 @@ def _add_case(
     request: HttpRequest, row: RequestLog, logged_case: LoggedCase, target: Evaluation | None
 ) -> HttpResponse:
     if target is None:
-        target = owned_by(request)
+        target = new_evaluation(request)
         save(target, _definition_of(row, logged_case))
     else:
         try:

@@ -58,8 +58,8 @@ def model_names(request: HttpRequest) -> list[str]:
     return [str(row["id"]) for row in boot.list_models(snapshot)]
 
 
-def owned_by(request: HttpRequest) -> Evaluation:
-    """A new evaluation of the user."""
+def new_evaluation(request: HttpRequest) -> Evaluation:
+    """An unsaved evaluation that the signed-in user owns."""
     assert request.user.pk is not None
     return Evaluation(owner_id=request.user.pk)
 
@@ -96,7 +96,7 @@ def evaluations(request: HttpRequest) -> HttpResponse:
 @viewer
 def evaluation_new(request: HttpRequest) -> HttpResponse:
     """Create an evaluation, optionally with its cases."""
-    return _edit_evaluation(request, owned_by(request), Definition())
+    return _edit_evaluation(request, new_evaluation(request), Definition())
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -156,7 +156,7 @@ def evaluation_import(request: HttpRequest) -> HttpResponse:
     form = ImportForm(request.POST or None, request.FILES or None)
     definition = form.read() if request.method == "POST" else None
     if definition is not None:
-        evaluation = owned_by(request)
+        evaluation = new_evaluation(request)
         save(evaluation, definition)
         messages.success(request, _("%(name)s imported.") % {"name": evaluation.name})
         return redirect("evaluation", pk=evaluation.pk)
@@ -231,7 +231,7 @@ def evaluation_copy(request: HttpRequest, pk: int) -> HttpResponse:
     """Create a copy, to try another prompt on the same cases."""
     row = evaluation_of(request, pk)
     definition = parse_definition(row.document)
-    copy = owned_by(request)
+    copy = new_evaluation(request)
     name = _("Copy of %(name)s") % {"name": row.name}
     save(copy, msgspec.structs.replace(definition, name=name[:200]))
     return redirect("evaluation-edit", pk=copy.pk)

@@ -66,23 +66,26 @@ class GuardrailForm(forms.ModelForm):  # type: ignore[type-arg]
     )
     provider = forms.ChoiceField(label=_("Provider"), required=False)
     model = _line_field(_("Model"))
-    categories = _line_field(_("Categories"), _("Comma-separated. Empty: every category."))
+    categories = _line_field(_("Categories"), _("Comma-separated. Leave empty for all."))
     threshold = forms.FloatField(
         label=_("Minimum score"),
         required=False,
         min_value=0.0,
         max_value=1.0,
-        help_text=_("0 to 1. Empty: the provider's own verdict."),
+        help_text=_("0 to 1. Leave empty to use the provider's own verdict."),
     )
     url = _line_field(_("URL"))
     language = _line_field(_("Language"), max_length=10)
     spacy_model = _line_field(
         _("spaCy model"),
-        _("Without a URL: an installed package, such as en_core_web_sm. Empty: patterns only."),
+        _(
+            "Without a URL: an installed package, such as en_core_web_sm. Leave empty to use "
+            "patterns only."
+        ),
         max_length=100,
     )
     entities = _line_field(
-        _("Entities"), _("Comma-separated, such as PERSON, LOCATION. Empty: all.")
+        _("Entities"), _("Comma-separated, such as PERSON, LOCATION. Leave empty for all.")
     )
     min_score = forms.FloatField(
         label=_("Minimum score"), required=False, min_value=0.0, max_value=1.0
@@ -128,7 +131,9 @@ class GuardrailForm(forms.ModelForm):  # type: ignore[type-arg]
         for name in {"url", "provider"} & {*self.kind_fields}:
             self.fields[name].required = kind != "presidio"
         if kind == "presidio":
-            self.fields["url"].help_text = _("Empty: Presidio's library on this machine.")
+            self.fields["url"].help_text = _(
+                "Leave empty to use Presidio's library on this machine."
+            )
         if self.instance.pk:
             self.fields["name"].disabled = True
             self.fields["name"].help_text = _("Routes and keys refer to it by its name.")

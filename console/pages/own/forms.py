@@ -14,9 +14,9 @@ from gateway.models.account import MAX_KEY_DAYS
 
 
 class OwnKeyForm(forms.Form):
-    """A new key of one's own, within the limits of the account.
+    """A new key of a user, within the limits of the account.
 
-    `available` is what of the monthly spend limit is left for it, in US dollars; None: no limit.
+    `available_usd` is the part of the monthly spend limit that it may use; None without a limit.
     """
 
     name = forms.CharField(
@@ -31,7 +31,7 @@ class OwnKeyForm(forms.Form):
         help_text=_("Select none to allow all routes that you may use."),
     )
     month_usd = forms.DecimalField(
-        label=_("Budget per month (USD)"),
+        label=_("Monthly budget (USD)"),
         required=False,
         min_value=0,
         max_digits=16,

@@ -35,7 +35,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """A model of both lists with a different price."""
 
     row: Any
-    listed: ListedModel
+    listed_model: ListedModel
     before: dict[str, Decimal | None]
 
 
@@ -43,9 +43,9 @@ class Diff(msgspec.Struct, frozen=True, kw_only=True):
     """Differences between the provider's list and the registry."""
 
     new: list[ListedModel]
-    gone: list[Any]
+    missing: list[Any]
     changed: list[Change]
-    same: int
+    unchanged: int
 
 
 def compare(listed_models: tuple[ListedModel, ...], rows: list[Model], preset: str) -> Diff:
@@ -60,9 +60,9 @@ def compare(listed_models: tuple[ListedModel, ...], rows: list[Model], preset: s
     changes = [change for row, model in pairs if (change := _model_change(row, model, preset))]
     return Diff(
         new=[model for model in listed_models if model.name not in rows_by_name],
-        gone=[row for row in rows if row.name not in listed_by_name and "*" not in row.name],
+        missing=[row for row in rows if row.name not in listed_by_name and "*" not in row.name],
         changed=changes,
-        same=len(pairs) - len(changes),
+        unchanged=len(pairs) - len(changes),
     )
 
 
@@ -73,7 +73,7 @@ def _model_change(row: Model, listed_model: ListedModel, preset: str) -> Change 
         custom_price = getattr(row, f"price_{name}")
         before[name] = getattr(list_price, name) if custom_price is None else custom_price
     differs = any(before[name] != price for name, price in listed_model.prices.items())
-    return Change(row=row, listed=listed_model, before=before) if differs else None
+    return Change(row=row, listed_model=listed_model, before=before) if differs else None
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

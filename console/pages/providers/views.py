@@ -29,7 +29,7 @@ PAGE = "providers"
 # Fields that are always shown; the others are folded unless one of them is invalid.
 FIRST_FIELDS = frozenset({"name", "base_url", "mode", "key", "credential_env"})
 # Presets for any server, shown apart from the grid.
-CUSTOM_PRESETS = ("custom", "custom-anthropic")
+CUSTOM_PRESETS = ("custom", "custom-anthropic", "custom-completions", "custom-embeddings")
 
 
 @require_safe

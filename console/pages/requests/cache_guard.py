@@ -28,7 +28,7 @@ class Finding(NamedTuple):
     advice: str
 
 
-class Guard(NamedTuple):
+class CacheGuard(NamedTuple):
     """The cache breaks of a session and their total cost, as far as known."""
 
     findings: list[Finding]
@@ -36,7 +36,7 @@ class Guard(NamedTuple):
     request_count: int
 
 
-def guard_of(session: Session) -> Guard:
+def guard_of(session: Session) -> CacheGuard:
     """Find the cache breaks in the latest requests of a session."""
     rows = [step.row for step in session.steps]
     prices: dict[tuple[str, str], Price] = {}
@@ -56,7 +56,7 @@ def guard_of(session: Session) -> Guard:
         for finding in findings
         if finding.cache_break.extra_usd is not None
     ]
-    return Guard(findings, sum(costs, Decimal(0)) if costs else None, min(len(rows), MAX_ROWS))
+    return CacheGuard(findings, sum(costs, Decimal(0)) if costs else None, min(len(rows), MAX_ROWS))
 
 
 def _load_bodies(pk: int) -> Bodies | None:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from console.error_labels import error_label
-from console.pages.requests.previews import Piece, previews
+from console.pages.requests.previews import Fragment, previews
 from gateway.models import ApiKey, Provider, RequestLog, RequestScore
 
 # HTTP status classes and statuses.
@@ -31,7 +31,7 @@ class Line(msgspec.Struct, frozen=True):
     tone: str
     note: str = ""
     note_tone: str = ""
-    preview: list[Piece] = []
+    preview: list[Fragment] = []
     scores: list[RequestScore] = []
 
     @property
@@ -62,7 +62,7 @@ def line(
     row: RequestLog,
     keys: dict[Any, ApiKey],
     presets: dict[str, str],
-    preview: list[Piece],
+    preview: list[Fragment],
     scores: list[RequestScore],
 ) -> Line:
     """Return one row of the list."""

@@ -24,27 +24,27 @@ _BEFORE, _AFTER = 40, 160
 _SPACELESS = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 
 
-class Piece(msgspec.Struct, frozen=True):
+class Fragment(msgspec.Struct, frozen=True):
     """A part of a line; `is_match` if the search matched it."""
 
     text: str
     is_match: bool = False
 
 
-def previews(rows: Iterable[RequestLog], query: str = "") -> dict[int, list[Piece]]:
+def previews(rows: Iterable[RequestLog], query: str = "") -> dict[int, list[Fragment]]:
     """Preview of each row: the text that matched `query`, else the start of the last prompt."""
     rows = list(rows)
     prompts = RequestBody.objects.previews([row.pk for row in rows])
     pattern = match_pattern(query)
-    lines: dict[int, list[Piece]] = {}
+    lines: dict[int, list[Fragment]] = {}
     until = time.monotonic() + BUDGET_S
     for row in rows:
         prompt = prompts.get(row.pk, "")
-        prompt_pieces = _mark_match(prompt, pattern)
-        if pattern is not None and not prompt_pieces and time.monotonic() < until:
-            prompt_pieces = _mark_match(_stored_text(row), pattern)
-        if prompt_pieces or prompt:
-            lines[row.pk] = prompt_pieces or [Piece(prompt)]
+        prompt_fragments = _mark_match(prompt, pattern)
+        if pattern is not None and not prompt_fragments and time.monotonic() < until:
+            prompt_fragments = _mark_match(_stored_text(row), pattern)
+        if prompt_fragments or prompt:
+            lines[row.pk] = prompt_fragments or [Fragment(prompt)]
     return lines
 
 
@@ -69,7 +69,7 @@ def _fold_text(text: str) -> str:
     return "".join((unicodedata.normalize("NFKD", char)[:1].lower() or char)[:1] for char in text)
 
 
-def _mark_match(text: str, pattern: re.Pattern[str] | None) -> list[Piece]:
+def _mark_match(text: str, pattern: re.Pattern[str] | None) -> list[Fragment]:
     """The text around the first match; empty without a match."""
     if pattern is None:
         return []
@@ -78,16 +78,16 @@ def _mark_match(text: str, pattern: re.Pattern[str] | None) -> list[Piece]:
     if first is None:
         return []
     start, end = max(0, first.start() - _BEFORE), min(len(text), first.end() + _AFTER)
-    pieces = [Piece("…")] if start else []
+    fragments = [Fragment("…")] if start else []
     offset = start
     for match in pattern.finditer(folded_text, first.start(), end):
-        pieces += [
-            Piece(text[offset : match.start()]),
-            Piece(text[slice(*match.span())], is_match=True),
+        fragments += [
+            Fragment(text[offset : match.start()]),
+            Fragment(text[slice(*match.span())], is_match=True),
         ]
         offset = match.end()
-    pieces.append(Piece(f"{text[offset:end]}{'…' if end < len(text) else ''}"))
-    return [piece for piece in pieces if piece.text]
+    fragments.append(Fragment(f"{text[offset:end]}{'…' if end < len(text) else ''}"))
+    return [fragment for fragment in fragments if fragment.text]
 
 
 def _stored_text(row: RequestLog) -> str:

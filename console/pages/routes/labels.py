@@ -39,7 +39,7 @@ CLASSES = {
     "content_policy": gettext_lazy("content policy"),
 }
 # Labels of the keys within a column.
-_KEY_LABELS = {**CLASSES, "ttl_s": gettext_lazy("seconds"), "scope": gettext_lazy("shared by")}
+_KEY_LABELS = {**CLASSES, "ttl_s": gettext_lazy("TTL (s)"), "scope": gettext_lazy("scope")}
 FEATURES = {
     "tools": gettext_lazy("tools"),
     "images": gettext_lazy("images"),

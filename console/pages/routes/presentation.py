@@ -227,7 +227,7 @@ def choices(draft: Draft, dry_run_panel: DryRunPanel, snapshot: Snapshot) -> dic
         "names": [draft.name, *draft.aliases],
         "keys": sorted(snapshot.keys.values(), key=lambda key: key.name),
         "weighted_strategies": WEIGHTED_STRATEGIES,
-        "by_class": _by_class(draft),
+        "error_class_options": _error_class_options(draft),
         "has_policy_errors": _has_policy_errors(draft),
         "shadows": sorted(set(snapshot.routes) - {draft.name}),
         "guardrails": sorted({*snapshot.guardrails, *snapshot.disabled_guardrails}),
@@ -238,7 +238,7 @@ def choices(draft: Draft, dry_run_panel: DryRunPanel, snapshot: Snapshot) -> dic
     }
 
 
-class ByClass(NamedTuple):
+class ErrorClassOptions(NamedTuple):
     """The reliability options of one error class, as entered."""
 
     name: str
@@ -260,10 +260,10 @@ def _has_policy_errors(draft: Draft) -> bool:
     return not names.isdisjoint(draft.errors)
 
 
-def _by_class(draft: Draft) -> list[ByClass]:
+def _error_class_options(draft: Draft) -> list[ErrorClassOptions]:
     policy, errors = draft.policy, draft.errors
     return [
-        ByClass(
+        ErrorClassOptions(
             name,
             str(title),
             policy.counts.get(f"retries_by_kind:{name}", ""),

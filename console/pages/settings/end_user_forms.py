@@ -75,7 +75,7 @@ class SingleEndUserForm(_LimitedForm):
         self.fields |= limit_and_budget_fields()
 
     def clean(self) -> dict[str, Any]:
-        """Require something that the end user has of its own."""
+        """Require a display name, a limit, a budget or a block."""
         cleaned_values: dict[str, Any] = super().clean() or {}
         if not self.errors and not any(entry_of(cleaned_values).values()):
             self.add_error(None, _("Enter a limit, a budget or a display name, or block it."))

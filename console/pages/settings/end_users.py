@@ -1,4 +1,4 @@
-"""Limits of end users: those of each, and what single ones have of their own."""
+"""Limits of end users: the defaults for each, and the settings of single ones."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def _owner_file(options: Any) -> str:
 @require_http_methods(["GET", "HEAD", "POST"])
 @admin
 def end_user_add(request: HttpRequest) -> HttpResponse:
-    """Give a single end user limits or a budget of its own, or block it."""
+    """Add limits or a budget of a single end user, or block it."""
     initial = {"name": request.GET.get("name", "")}
     form = SingleEndUserForm(_posted_fields(request), initial=initial)
     if form.is_valid():
@@ -145,7 +145,7 @@ def end_user_add(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @admin
 def end_user_edit(request: HttpRequest) -> HttpResponse:
-    """Change what the end user `name` has of its own."""
+    """Change the limits and the budget of the end user `name`."""
     name = request.GET.get("name", "")
     options = store.load_options()
     entry = options.values["end_users"].value.get(name)
@@ -167,7 +167,7 @@ def end_user_edit(request: HttpRequest) -> HttpResponse:
 @require_POST
 @admin
 def end_user_delete(request: HttpRequest) -> HttpResponse:
-    """Remove what an end user has of its own: the limits of each apply to it again."""
+    """Delete the settings of an end user: the defaults apply to it again."""
     name = request.POST.get("name", "")
     problem = _save_change(lambda entries: entries.pop(name, None))
     if problem is None:

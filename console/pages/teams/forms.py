@@ -40,6 +40,7 @@ class TeamForm(FoldedFields, BudgetFields, LimitFields):
         trim_decimals(self.initial)
         self.fields["name"].help_text = _("A team or project whose keys share a budget.")
         teams = Team.objects.top_level().exclude(pk=self.instance.pk)
+        self.fields["budget_month_usd"].label = _("Monthly budget (USD)")
         self.fields["parent"].label = _("Parent team")
         self.fields["parent"].queryset = teams  # type: ignore[attr-defined]
         self.fields["parent"].empty_label = _("None")  # type: ignore[attr-defined]

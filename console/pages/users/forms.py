@@ -90,7 +90,7 @@ class OwnLimitsForm(FoldedFields, forms.ModelForm):  # type: ignore[type-arg]
         label=_("Routes"),
         required=False,
         max_length=4000,
-        help_text=_("Comma-separated names and patterns, such as claude-*. Empty: all routes."),
+        help_text=_("Comma-separated names and patterns, such as claude-*. Leave empty for all."),
         widget=forms.TextInput(attrs={"spellcheck": "false", "autocapitalize": "none"}),
     )
 

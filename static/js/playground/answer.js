@@ -1,7 +1,7 @@
 // Renders one answer: text, reasoning, tool calls, failed attempts and verdicts.
 import { $, _, el, icon } from "./dom.js";
 import { ms } from "../format.js";
-import { MarkdownRenderer, json, plain } from "./markdown.js";
+import { MarkdownRenderer, json, textNodes } from "./markdown.js";
 
 const MAX_CALL_CHARS = 20_000;
 
@@ -113,7 +113,7 @@ function callPart(block) {
   const args = el("code.args", { tabindex: 0 });
   const hint = el("p.hint", { hidden: true });
   const result = el("details.result", { hidden: true }, el("summary", {}, _("Tool result")), el("code.args", { tabindex: 0 }));
-  const name = el("b.mono.trunc", {}, plain(block.name));
+  const name = el("b.mono.trunc", {}, textNodes(block.name));
   const root = el("div.toolcall", {}, el("div.row", {}, icon("wrench"), name, pill), args, hint, result);
   let renderedKey = "";
   const update = (call, repetition, expected) => {
@@ -121,16 +121,16 @@ function callPart(block) {
     const key = [call.text.length, call.result?.length, assessment?.kind, assessment?.label, assessment?.hint].join("|");
     if (key === renderedKey) return;
     renderedKey = key;
-    args.replaceChildren(...(call.text.length < MAX_CALL_CHARS ? json(call.text) : plain(call.text.slice(0, MAX_CALL_CHARS) + "…")));
+    args.replaceChildren(...(call.text.length < MAX_CALL_CHARS ? json(call.text) : textNodes(call.text.slice(0, MAX_CALL_CHARS) + "…")));
     result.hidden = call.result === null;
-    if (call.result !== null) $("code", result).replaceChildren(...plain(call.result.slice(0, MAX_CALL_CHARS)));
+    if (call.result !== null) $("code", result).replaceChildren(...textNodes(call.result.slice(0, MAX_CALL_CHARS)));
     if (!assessment) return;
     root.dataset.kind = assessment.kind;
     pill.hidden = false;
     pill.className = `pill ml ${assessment.kind}`;
     pill.replaceChildren(icon(VERDICTS[assessment.kind][0]), assessment.label);
     hint.hidden = !assessment.hint;
-    hint.replaceChildren(...plain(sentence(assessment.hint ?? "")), ...(assessment.expectedArguments ? [" ", _("Expected:"), " ", el("code", {}, json(assessment.expectedArguments))] : []));
+    hint.replaceChildren(...textNodes(sentence(assessment.hint ?? "")), ...(assessment.expectedArguments ? [" ", _("Expected:"), " ", el("code", {}, json(assessment.expectedArguments))] : []));
   };
   return { root, update };
 }
@@ -166,7 +166,7 @@ function schemaVerdict(v) {
 
 function verdictLine(kind, name, title, text, path) {
   return el(`p.verdict${kind && "." + kind}`, {}, icon(name),
-    el("span", {}, el("b", {}, title), path ? [" · ", el("code", {}, plain(path))] : null, text ? [path ? " " : " · ", ...plain(text)] : null));
+    el("span", {}, el("b", {}, title), path ? [" · ", el("code", {}, textNodes(path))] : null, text ? [path ? " " : " · ", ...textNodes(text)] : null));
 }
 
 function fallbackNotice(attempt, answeringAttempt, repetition) {
@@ -178,7 +178,7 @@ function fallbackNotice(attempt, answeringAttempt, repetition) {
       ? _("{who} returned {status} after {after}.", { who: provider, status: attempt.status, after })
       : _("{who} failed after {after}: {reason}.", { who: provider, after, reason: attempt.error_kind || attempt.error });
   const next = answeringAttempt ? _("Route {route} fell back to {next}.", { route: repetition.route, next: answeringAttempt.provider || answeringAttempt.target }) : "";
-  return el("div.callout.warn", { title: attempt.error || null }, icon("triangle-alert"), el("span", {}, plain(`${reason} ${next}`)));
+  return el("div.callout.warn", { title: attempt.error || null }, icon("triangle-alert"), el("span", {}, textNodes(`${reason} ${next}`)));
 }
 
 const FINISH = {
@@ -194,10 +194,10 @@ function endParts(repetition, actions, blind) {
     const errorText = String(end.error ?? _("The run ended without an error message."));
     // Attempts with the same error as the end are only counted.
     const otherAttempts = blind ? [] : repetition.failedAttempts.filter((attempt) => attempt.error !== errorText);
-    const failedAttempts = otherAttempts.map((t) => el("li", {}, plain(`${t.provider || t.target}: ${t.skipped || t.error || t.error_kind}`)));
+    const failedAttempts = otherAttempts.map((t) => el("li", {}, textNodes(`${t.provider || t.target}: ${t.skipped || t.error || t.error_kind}`)));
     elements.push(el("div.callout.bad", {}, icon("circle-alert"), el("div.grow", {},
       el("b", {}, repetition.blocks.length ? _("Stream interrupted") : _("No answer")),
-      el("p", {}, plain(sentence(errorText))),
+      el("p", {}, textNodes(sentence(errorText))),
       repetition.failedAttempts.length > 1 ? el("p", {}, _("{n} attempts failed.", { n: repetition.failedAttempts.length })) : null,
       failedAttempts.length ? el("ul", {}, failedAttempts) : null,
       actions.retry ? el("button.btn.sm", { type: "button", onclick: () => actions.retry() }, icon("rotate-cw"), _("Retry")) : null)));

@@ -1,6 +1,6 @@
 // Dialogs of a run: code that repeats it, and its translation for the client and the upstream.
 import { _, call, el, headers, notice } from "./dom.js";
-import { json, plain } from "./markdown.js";
+import { json, textNodes } from "./markdown.js";
 import { dialog } from "./overlay.js";
 import "../translation.js";
 
@@ -50,7 +50,7 @@ export function openCode(column, app) {
     const keyHint = el("span.hint", {}, _("Set {name} to a gateway API key.", { name: data.key }));
     const show = () => {
       const text = insertKey(data.code, data.key, key);
-      code.replaceChildren(plain(text));
+      code.replaceChildren(textNodes(text));
       copy.replaceChildren(copyButton(text));
       if (key) keyHint.textContent = _("Contains a new key for this model only. It is shown once.");
       insert?.toggleAttribute("hidden", Boolean(key));
@@ -88,10 +88,10 @@ const fragment = (html) => document.createRange().createContextualFragment(html)
 function translationView(data) {
   const stream = (data.stream ?? []).map((frame) => `${frame.event ? `event: ${frame.event}\n` : ""}data: ${frame.data}`).join("\n\n");
   const fold = (title, text) => el("details", {}, el("summary", {}, title), el("pre.code.tall", { tabindex: 0 }, el("code", {}, text)));
-  const dropped = (data.dropped_settings ?? []).map((a) => el("li", {}, el("code", {}, plain(a.field ?? "")), " ", plain(a.note ?? "")));
+  const dropped = (data.dropped_settings ?? []).map((a) => el("li", {}, el("code", {}, textNodes(a.field ?? "")), " ", textNodes(a.note ?? "")));
   return [dropped.length ? el("div.callout.warn", {}, el("p", {}, _("Changed for this API:")), el("ul.plain-list", {}, dropped)) : null,
     data.passthrough ? el("p.hint", {}, _("Passed through without translation: both sides use the same API.")) : null,
     fragment(data.sides),
     data.response ? fold(_("Response in this API"), json(pretty(data.response) ?? "")) : null,
-    stream ? fold(_("Streamed response"), plain(stream.slice(0, 100_000))) : null].filter(Boolean);
+    stream ? fold(_("Streamed response"), textNodes(stream.slice(0, 100_000))) : null].filter(Boolean);
 }

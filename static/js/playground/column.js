@@ -1,6 +1,6 @@
 // One column: a letter, a model, its answer in one or more repetitions, its figures, its menu.
 import { $, _, el, visuallyHidden, icon, logo } from "./dom.js";
-import { known } from "../format.js";
+import { isKnown } from "../format.js";
 
 const STATES = {
   idle: ["", "i:circle", () => _("Not run yet")],
@@ -39,10 +39,10 @@ export class Column {
 
   get figures() {
     const figures = this.app.live?.figures(this.repetitions) ?? {};
-    if (!this.busy || known(figures.cost)) return figures;
+    if (!this.busy || isKnown(figures.cost)) return figures;
     // While the answer streams, the cost is an estimate from the list price.
     const { price_in: inputPrice, price_out: outputPrice } = this.info;
-    if (!known(inputPrice) || !known(outputPrice)) return figures;
+    if (!isKnown(inputPrice) || !isKnown(outputPrice)) return figures;
     const tokens = figures.input ?? this.app.composer.promptTokens(this);
     return { ...figures, cost: (tokens * inputPrice + (figures.output ?? 0) * outputPrice) / 1e6, estimatedCost: true };
   }

@@ -1,6 +1,6 @@
 // The prompt: message, system, tools, schema, parameters, images; its request and its estimated cost.
 import { $, $$, _, el } from "./dom.js";
-import { count, known, tokensOf, usd } from "../format.js";
+import { count, isKnown, tokensOf, usd } from "../format.js";
 import { Images } from "./images.js";
 import { FormRows } from "./tools.js";
 
@@ -223,7 +223,7 @@ export class Composer {
     const unknown = [];
     for (const column of this.app.active()) {
       const { price_in: inputPrice, price_out: outputPrice } = column.info;
-      if (!known(inputPrice) || !known(outputPrice)) {
+      if (!isKnown(inputPrice) || !isKnown(outputPrice)) {
         unknown.push(column.letter);
         continue;
       }

@@ -1,6 +1,6 @@
 // Word differences of two answers, in both directions.
 import { $, _, el } from "./dom.js";
-import { plain, textOf } from "./markdown.js";
+import { textNodes, textOf } from "./markdown.js";
 
 const MAX_WORDS = 4000;
 const MAX_STEPS = 1200;
@@ -100,6 +100,6 @@ export function showDifferences(columns, base) {
     column.content.hidden = true;
     const title = changed.length ? _("Differences from {letter} · {n} % identical", { letter: base.letter, n: Math.round(similarity * 100) }) : _("Identical to {letter}", { letter: base.letter });
     column.region.append(el("div.diff", {}, el("p.hint", {}, title),
-      el("div.diff-text", { dir: "auto" }, pieces.map(([kind, text]) => (kind === "same" ? plain(text) : el(kind, {}, plain(text)))))));
+      el("div.diff-text", { dir: "auto" }, pieces.map(([kind, text]) => (kind === "same" ? textNodes(text) : el(kind, {}, textNodes(text)))))));
   }
 }

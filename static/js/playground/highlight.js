@@ -1,5 +1,5 @@
 // Highlighting, language and a copy button for the code blocks of a finished answer. Text never
-// becomes markup: the highlighter's tree becomes elements, and its text goes through `plain`.
+// becomes markup: the highlighter's tree becomes elements, and its text goes through `textNodes`.
 import hljs from "../../vendor/highlight/core.min.js";
 import bash from "../../vendor/highlight/bash.min.js";
 import javascript from "../../vendor/highlight/javascript.min.js";
@@ -8,7 +8,7 @@ import python from "../../vendor/highlight/python.min.js";
 import xml from "../../vendor/highlight/xml.min.js";
 import yaml from "../../vendor/highlight/yaml.min.js";
 import { _, el, icon, announce } from "./dom.js";
-import { plain } from "./markdown.js";
+import { textNodes } from "./markdown.js";
 
 const GRAMMARS = { bash, javascript, json: jsonGrammar, python, xml, yaml };
 for (const [name, grammar] of Object.entries(GRAMMARS)) hljs.registerLanguage(name, grammar);
@@ -20,7 +20,7 @@ const tokenClass = (scope) => TOKEN_CLASSES.find(([pattern]) => pattern.test(sco
 
 function nodes(tree) {
   return (tree.children ?? []).flatMap((child) => {
-    if (typeof child === "string") return plain(child);
+    if (typeof child === "string") return textNodes(child);
     const className = tokenClass(child.scope);
     return className ? [el(`span.${className}`, {}, nodes(child))] : nodes(child);
   });

@@ -15,7 +15,7 @@ const MAX_MARKDOWN_CHARS = 1_000_000; // Characters rendered as markdown.
 const decodeEntities = (text) => text.replace(/&(?:amp|lt|gt|quot|#39);/g, (match) => ENTITIES[match]);
 
 /** Text as nodes, with turning and control characters made visible. */
-export function plain(text) {
+export function textNodes(text) {
   const nodes = [];
   let from = 0;
   for (const match of text.matchAll(CONTROL_CHARACTERS)) {
@@ -56,23 +56,23 @@ const RENDERERS = {
   checkbox: () => [],
   heading: (t) => [el(`h${Math.min(6, t.depth + 3)}`, { dir: "auto" }, renderTokens(t.tokens))],
   paragraph: (t) => [el("p", { dir: "auto" }, renderTokens(t.tokens))],
-  text: (t) => (t.tokens ? renderTokens(t.tokens) : plain(decodeEntities(t.text))),
-  escape: (t) => plain(decodeEntities(t.text)),
+  text: (t) => (t.tokens ? renderTokens(t.tokens) : textNodes(decodeEntities(t.text))),
+  escape: (t) => textNodes(decodeEntities(t.text)),
   strong: (t) => [el("strong", {}, renderTokens(t.tokens))],
   em: (t) => [el("em", {}, renderTokens(t.tokens))],
   del: (t) => [el("del", {}, renderTokens(t.tokens))],
-  codespan: (t) => [el("code", {}, plain(decodeEntities(t.text)))],
+  codespan: (t) => [el("code", {}, textNodes(decodeEntities(t.text)))],
   br: () => [el("br")],
   hr: () => [el("hr")],
   code: (t) => [code(t)],
   blockquote: (t) => [el("blockquote", {}, renderTokens(t.tokens))],
   list: (t) => [list(t)],
   link: (t) => link(t.href, renderTokens(t.tokens)),
-  image: (t) => link(t.href, plain(_("[image: {name}]", { name: t.text || t.href }))),
+  image: (t) => link(t.href, textNodes(_("[image: {name}]", { name: t.text || t.href }))),
   table: (t) => [table(t)],
 };
 
-const renderToken = (token) => (RENDERERS[token.type] ?? ((t) => plain(t.raw)))(token);
+const renderToken = (token) => (RENDERERS[token.type] ?? ((t) => textNodes(t.raw)))(token);
 
 const JSON_PART = /("(?:[^"\\\n]|\\.)*")(\s*:)?|(-?\b\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\b)|\b(true|false|null)\b/g;
 
@@ -81,13 +81,13 @@ export function json(text) {
   const nodes = [];
   let from = 0;
   for (const match of text.matchAll(JSON_PART)) {
-    const [whole, string, colon, , word] = match;
-    nodes.push(...plain(text.slice(from, match.index)));
+    const [matchedText, string, colon, , word] = match;
+    nodes.push(...textNodes(text.slice(from, match.index)));
     const kind = string ? (colon ? "k" : "s") : word ? "l" : "n";
-    nodes.push(el(`span.${kind}`, {}, plain(string ?? whole)), colon ?? "");
-    from = match.index + whole.length;
+    nodes.push(el(`span.${kind}`, {}, textNodes(string ?? matchedText)), colon ?? "");
+    from = match.index + matchedText.length;
   }
-  return [...nodes, ...plain(text.slice(from))];
+  return [...nodes, ...textNodes(text.slice(from))];
 }
 
 const tokenText = (token) => {
@@ -112,7 +112,7 @@ export function textOf(text) {
 const looksLikeJson = (text) => /^\s*[[{]/.test(text);
 const codeNodes = (token) =>
   (/^json/i.test(token.lang ?? "") || (!token.lang && looksLikeJson(token.text))) && token.text.length < 20_000
-    ? json(token.text) : plain(token.text);
+    ? json(token.text) : textNodes(token.text);
 
 function lex(text) {
   // A JSON answer without a fence is code too.
@@ -176,10 +176,10 @@ export class MarkdownRenderer {
     this.plainTextStart ??= this.plainTextEnd;
     const until = Math.min(this.text.length, this.plainTextStart + MAX_PLAIN_CHARS);
     for (; this.plainTextEnd < until; this.plainTextEnd += 8000) {
-      const piece = this.text.slice(this.plainTextEnd, Math.min(until, this.plainTextEnd + 8000));
-      this.plainTextBox.append(el("span", {}, plain(piece)));
-      if (piece.length < 8000) {
-        this.plainTextEnd += piece.length;
+      const chunk = this.text.slice(this.plainTextEnd, Math.min(until, this.plainTextEnd + 8000));
+      this.plainTextBox.append(el("span", {}, textNodes(chunk)));
+      if (chunk.length < 8000) {
+        this.plainTextEnd += chunk.length;
         break;
       }
     }

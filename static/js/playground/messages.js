@@ -2,7 +2,7 @@
 // `draw` shows messages; each can be edited, copied, removed, and run or branched from.
 import { partsOf } from "./conversation.js";
 import { $, _, el, icon, notice, visuallyHidden } from "./dom.js";
-import { MarkdownRenderer, plain } from "./markdown.js";
+import { MarkdownRenderer, textNodes } from "./markdown.js";
 
 const PREVIEW_CHARS = 20_000;
 const ROLES = { user: () => _("User"), assistant: () => _("Assistant"), system: () => _("System"), tool: () => _("Tool") };
@@ -35,7 +35,7 @@ function partBlock(part) {
   if (part.type === "tool_call") return disclosure(_("Tool call: {name}", { name: part.name }), jsonText(part.arguments));
   if (part.type === "tool_result") return disclosure(_("Tool result"), jsonText(part.content ?? ""));
   if (part.type === "reasoning") return disclosure(_("Reasoning"), part.text || _("hidden by the provider"));
-  return el("p.hint", {}, plain(part.label ?? part.type));
+  return el("p.hint", {}, textNodes(part.label ?? part.type));
 }
 
 export class MessageList {

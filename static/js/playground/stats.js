@@ -1,13 +1,13 @@
 // The row of figures under an answer, with the best column of each figure.
 import { _, el, visuallyHidden, setVars } from "./dom.js";
 import { tip } from "./overlay.js";
-import { count, known, ms, tokens, usd } from "../format.js";
+import { count, isKnown, ms, tokens, usd } from "../format.js";
 
 const ROWS = [
   ["ttft", () => _("TTFT"), (f) => withUnit(ms(f.ttft)), Math.min, () => _("fastest")],
   ["total", (live) => (live ? _("So far") : _("Total")), (f) => withUnit(ms(f.total)), Math.min, () => _("fastest")],
-  ["speed", () => _("Speed"), (f) => [known(f.speed) ? count(Math.round(f.speed)) : "—", "/s"], Math.max, () => _("fastest")],
-  ["output", () => _("Tokens"), (f) => [known(f.input) ? `${tokens(f.input)}→${tokens(f.output)}` : tokens(f.output), ""], null, null],
+  ["speed", () => _("Speed"), (f) => [isKnown(f.speed) ? count(Math.round(f.speed)) : "—", "/s"], Math.max, () => _("fastest")],
+  ["output", () => _("Tokens"), (f) => [isKnown(f.input) ? `${tokens(f.input)}→${tokens(f.output)}` : tokens(f.output), ""], null, null],
   ["cost", () => _("Cost"), (f) => [usd(f.cost), ""], Math.min, () => _("cheapest")],
 ];
 function svg(name, attributes) {
@@ -30,7 +30,7 @@ export function figures(repetitions) {
   if (all.length < 2) return { ...(all[0] ?? {}), spread: {} };
   const result = { spread: {} };
   for (const name of [...NAMES, "input", "cached", "reasoning"]) {
-    const values = all.map((f) => f[name]).filter(known).map(Number);
+    const values = all.map((f) => f[name]).filter(isKnown).map(Number);
     result[name] = values.length ? median(values) : null;
     if (values.length > 1) result.spread[name] = [Math.min(...values), Math.max(...values)];
   }
@@ -42,8 +42,8 @@ export function ranking(columns) {
   const successfulColumns = columns.filter((c) => c.repetitions.length && c.repetitions.every((t) => t.status === "ok"));
   const result = {};
   for (const [name, , , selectBest] of ROWS) {
-    const all = columns.map((c) => c.figures[name]).filter(known).map(Number);
-    const values = successfulColumns.map((c) => c.figures[name]).filter(known).map(Number);
+    const all = columns.map((c) => c.figures[name]).filter(isKnown).map(Number);
+    const values = successfulColumns.map((c) => c.figures[name]).filter(isKnown).map(Number);
     // A free answer is not the cheapest of the paid ones.
     const ranked = name === "cost" ? values.filter((v) => v > 0) : values;
     result[name] = { best: selectBest && values.length > 1 && ranked.length ? selectBest(...ranked) : null, max: Math.max(0, ...all) };
@@ -80,11 +80,11 @@ export class Stats {
       const cell = this.cells[i];
       const value = result[name];
       const [text, unit] = format(result);
-      const best = known(value) && rank?.[name]?.best === Number(value);
+      const best = isKnown(value) && rank?.[name]?.best === Number(value);
       const spread = result.spread?.[name];
       cell.dt.textContent = label(live);
       const isEstimate = (name === "output" && result.estimated) || (name === "cost" && result.estimatedCost);
-      const approximateSign = isEstimate && known(value) ? "~" : "";
+      const approximateSign = isEstimate && isKnown(value) ? "~" : "";
       cell.dd.replaceChildren(approximateSign + text, el("small", {}, text === "—" ? "" : unit), best ? visuallyHidden(` (${bestLabel()})`) : "");
       cell.root.classList.toggle("best", best);
       cell.root.title = name === "output" ? tokenText(result) : spread ? spreadText(name, spread) : "";
@@ -94,7 +94,7 @@ export class Stats {
         cell.dd.replaceChildren(detailsButton);
       }
       if (spread) cell.dd.append(el("small.spread", {}, spreadText(name, spread)));
-      setVars(cell.dd, { "--percent": `${rank?.[name]?.max && known(value) ? (100 * value) / rank[name].max : 0}%` });
+      setVars(cell.dd, { "--percent": `${rank?.[name]?.max && isKnown(value) ? (100 * value) / rank[name].max : 0}%` });
     });
   }
 }
@@ -114,8 +114,8 @@ function spreadText(name, [low, high]) {
 
 function tokenText(f) {
   const parts = [_("{n} in", { n: count(f.input) }), _("{n} out", { n: count(f.output) })];
-  if (known(f.cached)) parts.push(_("{n} from cache", { n: count(f.cached) }));
-  if (known(f.reasoning)) parts.push(_("{n} reasoning", { n: count(f.reasoning) }));
+  if (isKnown(f.cached)) parts.push(_("{n} from cache", { n: count(f.cached) }));
+  if (isKnown(f.reasoning)) parts.push(_("{n} reasoning", { n: count(f.reasoning) }));
   if (f.estimated) parts.push(_("estimated"));
   return parts.join(", ");
 }

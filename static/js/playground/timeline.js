@@ -1,6 +1,6 @@
 // The timeline of all columns on one axis (waiting, writing, failed attempts), and the summary of a run.
 import { _, el, visuallyHidden, icon, setVars } from "./dom.js";
-import { known, ms, usd } from "../format.js";
+import { isKnown, ms, usd } from "../format.js";
 
 /** Segments of one repetition in milliseconds: {kind, from, to}. */
 export function segments(repetition) {
@@ -8,7 +8,7 @@ export function segments(repetition) {
   let position = 0;
   for (const attempt of repetition.failedAttempts) {
     const { started_ms: from, ended_ms: to } = attempt;
-    if (!known(from) || !known(to) || to <= from || attempt.skipped) continue;
+    if (!isKnown(from) || !isKnown(to) || to <= from || attempt.skipped) continue;
     segments.push({ kind: "err", from, to });
     position = Math.max(position, to);
   }
@@ -16,11 +16,11 @@ export function segments(repetition) {
   const first = Math.max(position, ttft ?? (repetition.failed ? position : total));
   if (first > position) segments.push({ kind: "wait", from: position, to: first });
   const silent = !repetition.over && (repetition.quietMs || repetition.disconnected) ? Math.max(first, repetition.lastEventAt - repetition.startedAt) : total;
-  if (known(ttft) && silent < total) {
+  if (isKnown(ttft) && silent < total) {
     if (silent > first) segments.push({ kind: "live", from: first, to: silent });
     segments.push({ kind: "wait", from: silent, to: total });
-  } else if (known(ttft) && total > first) segments.push({ kind: repetition.over ? (repetition.failed ? "interrupted" : "write") : "live", from: first, to: total });
-  if (repetition.failed && !known(ttft) && total > position) segments.push({ kind: "err", from: position, to: total });
+  } else if (isKnown(ttft) && total > first) segments.push({ kind: repetition.over ? (repetition.failed ? "interrupted" : "write") : "live", from: first, to: total });
+  if (repetition.failed && !isKnown(ttft) && total > position) segments.push({ kind: "err", from: position, to: total });
   return segments;
 }
 
@@ -55,11 +55,11 @@ export function drawSummary(host, columns) {
   const done = columns.filter((c) => c.repetitions.length && c.repetitions.every((t) => t.status === "ok"));
   const repetitions = columns.flatMap((c) => c.repetitions);
   const items = [];
-  const lowest = (name, candidates) => candidates.filter((c) => known(c.figures[name])).sort((a, b) => a.figures[name] - b.figures[name])[0];
+  const lowest = (name, candidates) => candidates.filter((c) => isKnown(c.figures[name])).sort((a, b) => a.figures[name] - b.figures[name])[0];
   const fastest = lowest("total", done);
   const cheapest = lowest("cost", done.filter((c) => Number(c.figures.cost) > 0));
-  const free = done.find((c) => known(c.figures.cost) && Number(c.figures.cost) === 0);
-  const unknown = done.filter((c) => !known(c.figures.cost));
+  const free = done.find((c) => isKnown(c.figures.cost) && Number(c.figures.cost) === 0);
+  const unknown = done.filter((c) => !isKnown(c.figures.cost));
   if (fastest) items.push(item("i:zap", _("Fastest"), el("span.letter.sm", {}, fastest.letter), ms(fastest.figures.total)));
   if (cheapest) items.push(item("i:coins", free ? _("Cheapest paid") : _("Cheapest"), el("span.letter.sm", {}, cheapest.letter), usd(cheapest.figures.cost)));
   else if (free && !unknown.length) items.push(item("i:coins", _("Cost"), "$0"));
