@@ -1,4 +1,4 @@
-"""Alerts: which conditions raise them, that each is sent once, and how messages are delivered."""
+"""Alerts: the conditions that raise them, one delivery per alert, and the channels."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class WebhookReceiver:
-    """A webhook. `status` is what it answers; `delay_s` how long it takes."""
+    """A webhook server that answers with `status` after `delay_s` seconds."""
 
     def __init__(self) -> None:
         self.received: list[Any] = []
@@ -56,7 +56,7 @@ class WebhookReceiver:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Quiet."""
+                """Log nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}/hook/secret-token"
@@ -88,7 +88,7 @@ def process_figures(**changes: Any) -> ProcessFigures:
 
 
 class Node:
-    """Checks as the process of one machine does."""
+    """The alert checks of one node, run by a process."""
 
     def __init__(self, name: str = "node-1") -> None:
         self.now = 0.0
@@ -204,7 +204,7 @@ def test_windows_and_days_are_settings() -> None:
 
 
 def certificate(days: int) -> bytes:
-    """A certificate that expires in so many days."""
+    """Return a certificate that expires in `days` days."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gateway.test")])
     now = timezone.now()

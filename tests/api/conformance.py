@@ -1,4 +1,4 @@
-"""A client that holds every JSON answer against the document: what it says must be true."""
+"""A test client that validates every JSON response against the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _document() -> tuple[dict[str, Any], list[tuple[re.Pattern[str], str]]]:
 
 
 def operation_at(path: str, method: str) -> dict[str, Any] | None:
-    """The operation of the document that answers there."""
+    """Return the operation of the OpenAPI document for a method and path."""
     document, patterns = _document()
     for pattern, template in patterns:
         if pattern.fullmatch(path) and method in document["paths"][template]:
@@ -35,7 +35,7 @@ def operation_at(path: str, method: str) -> dict[str, Any] | None:
 
 
 def faults(path: str, method: str, answer: Any) -> list[str]:
-    """What of the answer is not as the document says; empty if all is."""
+    """Return the differences between a response and the document; empty if there are none."""
     operation = operation_at(path, method) if path.startswith("/api/") else None
     kind = answer.headers.get("Content-Type", "")
     if operation is None or not kind.startswith("application/json"):
@@ -50,10 +50,10 @@ def faults(path: str, method: str, answer: Any) -> list[str]:
 
 
 class ConformanceClient(Client):
-    """Fails a test in which the API answers otherwise than its document says."""
+    """A test client that fails the test if a response does not match the OpenAPI document."""
 
     def generic(self, method: str, path: str, *args: Any, **kwargs: Any) -> Any:
-        """Ask, and check the answer."""
+        """Send a request and validate the response."""
         answer = super().generic(method, path, *args, **kwargs)
         plain = path.partition("?")[0]
         wrong = faults(plain, method.lower(), answer)

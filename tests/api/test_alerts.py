@@ -1,4 +1,4 @@
-"""Alerts over the API: listed, tested, silenced."""
+"""Alerts in the API: list, test delivery and silence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kept answers over the API: counted by route, thrown away by admins."""
+"""Response cache in the API: entries by route, deletion by admins."""
 
 from __future__ import annotations
 

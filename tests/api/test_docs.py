@@ -1,4 +1,4 @@
-"""docs/api.md says what is so: its examples are run, and its paths are those of the API."""
+"""The examples in docs/api.md run, and its paths exist in the API."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BLOCKS = re.compile(r"```sh\n(.*?)```(?:\n```json\n(.*?)```)?", re.DOTALL)
 
 
 def run(client: Any, command: str) -> Any:
-    """Do what a line of curl would."""
+    """Execute a curl command with the Django test client."""
     words = shlex.split(
         command.replace("$DRAGOMAN", "http://127.0.0.1:8000").replace("$KEY", MASTER)
     )
@@ -43,7 +43,7 @@ def run(client: Any, command: str) -> Any:
 
 
 def holds(expected: Any, actual: Any) -> bool:
-    """Whether all that is wanted is told, whatever else is."""
+    """Return whether every expected value is in the actual one."""
     if isinstance(expected, dict):
         return all(
             name in actual and holds(value, actual[name]) for name, value in expected.items()

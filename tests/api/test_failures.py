@@ -1,4 +1,4 @@
-"""Every refusal has one shape, whatever went wrong."""
+"""Every error response of the API has the same shape."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.api.test_resources import send
 
 
 def shape(answer: Any) -> tuple[int, str]:
-    """Status and field; the body has nothing but detail and field."""
+    """Return status and field of an error; the body has only `detail` and `field`."""
     body = json.loads(answer.content)
     assert body.keys() <= {"detail", "field"}
     assert isinstance(body["detail"], str)

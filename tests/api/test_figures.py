@@ -1,4 +1,4 @@
-"""Usage, what is left to a key, and health: the same figures as the console's pages."""
+"""Usage, remaining limits and health in the API equal the figures on the console's pages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.store.test_hedge_losers import hedged
 
 
 def spend(*rows: tuple[str, int, str, float], name: str = "r") -> None:
-    """Requests: route, key's row, dollars, hours ago."""
+    """Add log records; each row is route, key id, dollars and age in hours."""
     now = timezone.now().timestamp()
     store.write(
         [

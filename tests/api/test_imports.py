@@ -1,4 +1,4 @@
-"""A LiteLLM file and the playground's own over the API."""
+"""Imports in the API: LiteLLM files and the playground's exports."""
 
 from __future__ import annotations
 

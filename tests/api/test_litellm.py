@@ -1,4 +1,4 @@
-"""LiteLLM's lists of models, spend logs and utilities: its shapes, our facts."""
+"""LiteLLM's endpoints for model lists, spend logs and utilities."""
 
 from __future__ import annotations
 
@@ -302,7 +302,7 @@ def test_an_upstream_request_that_cannot_be_shown_is_refused(
 
 
 def test_an_untranslatable_request_is_an_error_in_the_response(api_with_models: Client) -> None:
-    """LiteLLM answers 200 with the reason in `error`."""
+    """LiteLLM responds with status 200 and the reason in `error`."""
     body = {"model": "big", "messages": "hello"}
     response = post(
         api_with_models,

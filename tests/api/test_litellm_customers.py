@@ -1,4 +1,4 @@
-"""LiteLLM's endpoints for customers: their spend, budgets, limits and blocks."""
+"""LiteLLM's endpoints for customers: spend, budgets, limits and blocks."""
 
 from __future__ import annotations
 

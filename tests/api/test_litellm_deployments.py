@@ -1,4 +1,4 @@
-"""LiteLLM's endpoints that add and delete models, with requests as its documentation shows them."""
+"""LiteLLM's endpoints that add and delete models, with the requests of its documentation."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_model_is_added_and_deleted(api: Client) -> None:
 
 
 def test_a_model_is_changed_and_keeps_its_id(api: Client) -> None:
-    """As docs.litellm.ai/docs/proxy/model_management shows it."""
+    """The requests of docs.litellm.ai/docs/proxy/model_management."""
     added = post(api, "/model/new", AZURE)
     info = {"id": added["model_id"]}
     body = {"litellm_params": {"model": "openai/gpt-4.1", "weight": 7}, "model_info": info}
@@ -191,7 +191,7 @@ def _edits(target: Target) -> set[tuple[Any, ...]]:
 
 
 def test_a_changed_parameter_replaces_the_stored_value(api: Client) -> None:
-    """Its values have other fields in the provider's API: no field of the old one stays."""
+    """A new value may use other provider fields; no field of the old value remains."""
     params = {"model": "anthropic/claude-sonnet-4-5", "api_key": SECRET, "reasoning_effort": "high"}
     added = post(api, "/model/new", {"model_name": "a", "litellm_params": params})
     assert Target.objects.get().edits

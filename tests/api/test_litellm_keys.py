@@ -1,4 +1,4 @@
-"""LiteLLM's endpoints for keys: what its fields mean here holds for traffic, the rest is refused."""
+"""LiteLLM's endpoints for keys: supported fields apply to requests, others are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LiteLLM's endpoints for teams and users, with requests as its documentation shows them."""
+"""LiteLLM's endpoints for teams and users, with the requests of its documentation."""
 
 from __future__ import annotations
 

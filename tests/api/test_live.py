@@ -1,4 +1,4 @@
-"""What the API asks of providers: whether one answers, its list of models, an examination."""
+"""API operations that call providers: connection test, model list and doctor."""
 
 from __future__ import annotations
 

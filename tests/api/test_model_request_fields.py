@@ -1,4 +1,4 @@
-"""The documented fields of model requests are those of the vendors' SDKs."""
+"""The documented fields of model requests equal those of the vendors' SDKs."""
 
 from __future__ import annotations
 

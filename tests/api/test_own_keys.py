@@ -1,4 +1,4 @@
-"""A person's own keys over the API: within the limits, and nobody else's."""
+"""A member's own keys in the API: limits apply, and other users' keys are not accessible."""
 
 from __future__ import annotations
 

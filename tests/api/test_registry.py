@@ -1,4 +1,4 @@
-"""The registry over the API: what there is, what was left out, and never a secret."""
+"""The registry in the API: providers, models and omitted rows, without secrets."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_warnings_name_omitted_rows(api: Client) -> None:
 
 
 def test_no_response_contains_a_secret(api: Client) -> None:
-    """Every GET there is, so that a new one is covered."""
+    """Every GET operation is requested, so that new operations are covered."""
     plain = fill()
     admin_user = User.objects.create_superuser("ada", password="a long password")
     key = ApiKey.objects.get()

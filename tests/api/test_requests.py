@@ -1,4 +1,4 @@
-"""The request log over the API: pages, filters, full text, bodies."""
+"""The request log in the API: pagination, filters, full-text search and bodies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The registry over the API: all of it can be read and changed, and nothing is half done."""
+"""The registry in the API: every resource can be read and changed, and writes are atomic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The document describes what each operation takes and gives; nothing in it is empty."""
+"""Every operation in the document has a described request and response schema."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def _empty(schema: Any) -> bool:
-    """Whether a schema says nothing: neither what is in it nor, in words, what it is."""
+    """Return whether a schema has neither structure nor a description."""
     if not schema:
         return True
     if schema.get("type") == "array":

@@ -1,4 +1,4 @@
-"""Scores of requests over the API."""
+"""Scores of requests in the API."""
 
 from __future__ import annotations
 

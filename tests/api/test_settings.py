@@ -1,4 +1,4 @@
-"""Settings over the API: shown with their origin, changed where they are open."""
+"""Settings in the API: values with their origin, and changes of editable settings."""
 
 from __future__ import annotations
 

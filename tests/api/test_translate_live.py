@@ -1,4 +1,4 @@
-"""What live traffic has beside a request is lent to an example, or named as missing."""
+"""Translation examples use live state if available; otherwise the missing input is reported."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def post_translate(api: Client, source: str, target: str, request: Any, **more: 
 
 
 def case() -> dict[str, Any]:
-    """The golden case of a Chat client's tool history that goes to Gemini without its state."""
+    """Return the golden case of a Chat tool history translated for Gemini without its state."""
     (path,) = CASES.glob("09_*.json")
     return dict(json.loads(path.read_text()))
 

@@ -1,4 +1,4 @@
-"""People over the API: made, changed and removed, never the last admin."""
+"""Users in the API: created, changed and deleted, except for the last admin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a route was: listed, compared, brought back; and its dry run."""
+"""Route versions in the API: list, comparison, restore and dry run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file of a backup: what goes in comes out, and nothing else does."""
+"""The backup archive: a round trip restores its contents, and damaged files are refused."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def packed(directory: Path, passphrase: str | None = None, **changes: object) -> bytes:
-    """A backup of a small database."""
+    """Return the path of a backup of a small database."""
     source = directory / "source"
     source.mkdir(exist_ok=True)
     (source / "secrets.json").write_bytes(b"{}")
