@@ -1,4 +1,4 @@
-"""What several browser tests check of a page."""
+"""Checks of pages that several browser tests share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ THEMES = ("light", "dark")
 
 
 def clean(page: Page, axe: Any, no_sideways_scroll: Any, size: dict[str, int]) -> None:
-    """Nothing to complain of in both themes; nothing wider than the window."""
+    """Assert that a page passes axe in both themes and does not scroll horizontally."""
     for theme in THEMES:
         page.emulate_media(color_scheme=theme)
         axe(page)

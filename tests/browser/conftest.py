@@ -1,7 +1,7 @@
-"""A real browser on a real site.
+"""Fixtures for browser tests: a Chromium instance and a running site.
 
-The system's Chromium, driven by Playwright. The driver lives no longer than a module:
-its event loop would stand in the way of the asynchronous tests in the same process.
+The system's Chromium is driven by Playwright. The driver lives as long as a module, because
+its event loop would interfere with the asynchronous tests of the same process.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _LOCAL = re.compile(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A page may take its time on a busy machine."""
+    """Raise the timeout of browser tests for slow machines."""
     for item in items:
         if "tests/browser" in str(item.path):
             item.add_marker(pytest.mark.e2e)
@@ -53,7 +53,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium without a window."""
+    """A headless Chromium."""
     if CHROMIUM is None:
         pytest.skip("needs Chromium: apt-get install chromium-headless-shell")
     from playwright.sync_api import expect, sync_playwright
@@ -67,7 +67,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A running gateway with the demo provider, an admin (ada) and a viewer (vic)."""
+    """A running gateway with the demo provider, an admin (`ada`) and a viewer (`vic`)."""
     running = Site(tmp_path_factory.mktemp("site"))
     try:
         yield running.start().with_people()
@@ -76,30 +76,30 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 class PageErrors(list[str]):
-    """What a page must not do, and did. A test may `forgive` what it provokes."""
+    """Errors that pages reported: script errors, CSP violations and requests to other hosts."""
 
     def __init__(self) -> None:
         super().__init__()
         self._allowed: list[str] = []
 
     def allow(self, text: str) -> None:
-        """Expect complaints with this text."""
+        """Accept errors that contain this text."""
         self._allowed.append(text)
 
     def unexpected(self) -> list[str]:
-        """Those that nobody expected."""
+        """Return the errors that were not allowed."""
         return [text for text in self if not any(known in text for known in self._allowed)]
 
 
 @pytest.fixture
 def page_errors() -> PageErrors:
-    """Collected from all pages of the test."""
+    """The errors of all pages of the test."""
     return PageErrors()
 
 
 @pytest.fixture
 def open_page(browser: Any, site: Site, page_errors: PageErrors) -> Iterator[Callable[..., Any]]:
-    """Opens watched pages: `open_page(who="ada", size=PHONE, theme="dark")`."""
+    """A function that opens observed pages: `open_page(user="ada", size=PHONE, theme="dark")`."""
     contexts = []
 
     def opened(
@@ -130,7 +130,7 @@ def open_page(browser: Any, site: Site, page_errors: PageErrors) -> Iterator[Cal
 
 
 def watch(page: Any, page_errors: PageErrors) -> None:
-    """Note script errors, refusals of the policy, and requests that leave the machine."""
+    """Record script errors, CSP violations and requests to other hosts of a page."""
     page.on("pageerror", lambda error: page_errors.append(f"script error: {error}"))
     page.on(
         "console",
@@ -152,25 +152,25 @@ def watch(page: Any, page_errors: PageErrors) -> None:
 
 @pytest.fixture
 def page(open_page: Callable[..., Any]) -> Any:
-    """A page of somebody who is not signed in."""
+    """A page without a signed-in user."""
     return open_page()
 
 
 @pytest.fixture
 def signed_in(open_page: Callable[..., Any]) -> Any:
-    """A page of the admin."""
+    """A page with the admin signed in."""
     return open_page("ada")
 
 
 @pytest.fixture
 def viewer_page(open_page: Callable[..., Any]) -> Any:
-    """A page of the viewer."""
+    """A page with the viewer signed in."""
     return open_page("vic")
 
 
 @pytest.fixture
 def axe() -> Callable[..., None]:
-    """Asserts that axe finds nothing on a page; `contrast` only looks at its colours."""
+    """A function that asserts that axe finds no violation; `contrast` limits it to colors."""
 
     def check(page: Any, *, contrast: bool = False) -> None:
         if not page.evaluate("'axe' in window"):
@@ -190,7 +190,7 @@ def _violation(row: dict[str, Any]) -> str:
 
 @pytest.fixture
 def axe_in_themes(axe: Callable[..., None]) -> Callable[[Any], None]:
-    """`axe` on a page in both themes, which differ in their colours."""
+    """A function that runs `axe` on a page in both themes and asserts that their colors differ."""
 
     def check(page: Any) -> None:
         for theme in ("light", "dark"):
@@ -202,7 +202,7 @@ def axe_in_themes(axe: Callable[..., None]) -> Callable[[Any], None]:
 
 @pytest.fixture
 def no_sideways_scroll() -> Callable[[Any], None]:
-    """Asserts that a page is not wider than its window."""
+    """A function that asserts that a page is not wider than its window."""
 
     def check(page: Any) -> None:
         wide, window = page.evaluate(

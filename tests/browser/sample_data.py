@@ -1,6 +1,6 @@
-"""Fills a site's database as a few weeks of use would, so that no page is seen empty.
+"""Fills a site's database with a few weeks of sample usage, so that every page has content.
 
-Run as a program beside a running site: prints what stands for `{names}` in paths as JSON.
+Run as a program next to a running site; prints the values of `{names}` in paths as JSON.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TEXT = "Rules of the house. " * 300
 
 
 def main() -> None:
-    """Providers, teams, keys, routes, requests, a bill, newer prices, a broken prompt cache."""
+    """Create all sample data and print the names."""
     django.setup()
     names = registry() | alerts() | guardrails() | prompts() | end_users()
     from gateway import store
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def registry() -> dict[str, Any]:
-    """Two providers with limits, a team with a project, a key of it, two routes."""
+    """Create two providers with limits, a team with a project and a key, and two routes."""
     from gateway import store
     from gateway.models import ApiKey, Model, Provider, Team
 
@@ -79,7 +79,7 @@ def registry() -> dict[str, Any]:
 
 
 def alerts() -> dict[str, Any]:
-    """Two channels, of which one fails, an active alert and a past one."""
+    """Create two channels, one of which fails, an active alert and a past alert."""
     from gateway.models import Alert, AlertChannel, AlertDelivery
 
     now = dt.datetime.now(dt.UTC)
@@ -107,7 +107,7 @@ def alerts() -> dict[str, Any]:
 
 
 def guardrails() -> dict[str, Any]:
-    """One of patterns, attached to a key and a route, and a webhook for all requests."""
+    """Create a pattern guardrail on a key and a route, and a webhook guardrail for all requests."""
     from gateway.models import ApiKey, Guardrail, Route
 
     pii = Guardrail.objects.create(
@@ -136,7 +136,7 @@ def guardrails() -> dict[str, Any]:
 
 
 def prompts() -> dict[str, Any]:
-    """One with variables, in two versions."""
+    """Create a prompt with variables in two versions."""
     from gateway.store.documents import KINDS
 
     kind = KINDS["prompts"]
@@ -153,7 +153,7 @@ def prompts() -> dict[str, Any]:
 
 
 def routes() -> None:
-    """One that uses all there is, in two versions, and one to fall back to."""
+    """Create a route with every option in two versions, and its fallback route."""
     from gateway.models import Route
     from gateway.routing.limits import Budget, Limits
     from gateway.routing.route_spec import RouteSpec, StepSpec, TargetSpec
@@ -201,7 +201,7 @@ def routes() -> None:
 
 
 def evaluation() -> dict[str, Any]:
-    """An evaluation of three models with two runs, the second with a regression."""
+    """Create an evaluation of three models with two runs, the second with a regression."""
     from django.contrib.auth import get_user_model
 
     from console.evaluate.answers import Answer
@@ -253,7 +253,7 @@ def evaluation() -> dict[str, Any]:
 
 
 def end_users() -> dict[str, Any]:
-    """End users with limits of their own, one of them blocked."""
+    """Create end users with individual limits, one of them blocked."""
     from gateway import store
 
     entries = {
@@ -273,7 +273,7 @@ def end_users() -> dict[str, Any]:
 
 
 def weeks(names: dict[str, Any]) -> Iterator[Any]:
-    """Some requests of the key for each of the last days."""
+    """Log some requests of the key for each of the last days."""
     from gateway.relay.exchange.log_record import LogRecord
 
     now = time.time()
@@ -310,7 +310,7 @@ def weeks(names: dict[str, Any]) -> Iterator[Any]:
 
 
 def own_request() -> Any:
-    """A request of a key that ada created for herself."""
+    """Log a request of a key that `ada` created."""
     import msgspec
     from django.contrib.auth import get_user_model
 
@@ -341,7 +341,7 @@ def own_request() -> Any:
 
 
 def session() -> Iterator[Any]:
-    """Three turns of an agent, with a date in its system prompt that changes."""
+    """Log three turns of an agent whose system prompt contains a changing date."""
     import msgspec
 
     from gateway.relay.exchange.log_record import Bodies, LogRecord
@@ -382,7 +382,7 @@ def session() -> Iterator[Any]:
 
 
 def trace() -> dict[str, Any]:
-    """A trace of an agent in the session of `session`: two turns, tools, an error, a handoff."""
+    """Store a trace of an agent in the session of `session`: turns, tools, an error, a handoff."""
     from gateway import store
     from gateway.client_spans import agents_sdk
     from gateway.client_spans.span import SpanBatch
@@ -444,7 +444,7 @@ def trace() -> dict[str, Any]:
 
 
 def oddities() -> Iterator[Any]:
-    """A kept answer, one that a faster target won, a shadow, a line of a batch."""
+    """Log a cached response, a hedge loser's row, a shadow request and a batch line."""
     from gateway.relay.exchange.log_record import HEDGE_LOSER, Attempt, LogRecord
 
     now = time.time()
@@ -509,7 +509,7 @@ def oddities() -> Iterator[Any]:
 
 
 def checks() -> Iterator[Any]:
-    """What a route's checks of a target leave in the log; it is rate limited by now."""
+    """Log the health checks of a rate-limited target."""
     from gateway.relay.exchange.log_record import Attempt, LogRecord
 
     now = time.time()
@@ -550,7 +550,7 @@ def checks() -> Iterator[Any]:
 
 
 def money() -> dict[str, Any]:
-    """A bill that differs from what was computed, and a newer list of prices."""
+    """Import a bill that differs from the computed cost, and a newer price list."""
     from gateway.accounting.bills import BilledLine, import_bill
     from gateway.providers.prices import FILE
     from gateway.store.price_updates import read_book, store_proposal

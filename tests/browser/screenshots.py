@@ -2,7 +2,7 @@
 
     uv run python -m tests.browser.screenshots DIRECTORY [NAME ...]
 
-Runs a site of its own, lets some clients call it, and writes NAME-{390,1024,1440,1920}-{light,dark}.png.
+Starts a site, sends sample requests, and writes NAME-{390,1024,1440,1920}-{light,dark}.png.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CALLS = (
 
 
 def send_sample_requests(site: Site, times: int = 3) -> None:
-    """A little of everything, so that no page is empty."""
+    """Send requests of different kinds, so that every page has content."""
     headers = {"authorization": f"Bearer {site.key}"}
     with httpx.Client(base_url=site.url, timeout=30, headers=headers) as client:
         for model, text in _CALLS * times:
@@ -54,7 +54,7 @@ def send_sample_requests(site: Site, times: int = 3) -> None:
 
 
 def path_of(site: Site, place: PageSpec) -> str:
-    """Where a page is on this site."""
+    """Return the path of a page on this site."""
     if "{request}" not in place.path:
         return place.path.format(**site.names)
     key = (site.data_dir / "admin_key").read_text(encoding="utf-8").strip()
@@ -70,7 +70,7 @@ def path_of(site: Site, place: PageSpec) -> str:
 
 
 def shoot(site: Site, browser: Any, place: PageSpec, folder: Path) -> None:
-    """Screenshots of one page: every width in both themes."""
+    """Write the screenshots of a page: every width in both themes."""
     for viewport, scale in SIZES:
         for theme in ("light", "dark"):
             context = browser.new_context(

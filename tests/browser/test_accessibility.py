@@ -1,6 +1,6 @@
-"""Every page without a violation of axe's rules, in all sizes and both themes.
+"""No page has violations of axe's rules, in all sizes and both themes.
 
-A module of its own: it is the longest one, and a worker runs a module whole.
+This is a module of its own because it takes longest, and a worker runs whole modules.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.browser.site import Site
 
 @pytest.fixture(scope="module")
 def site_with_data(site: Site) -> Site:
-    """A site in use, so that no page is empty."""
+    """A site with sample data."""
     send_sample_requests(site.furnished(), 1)
     return site
 
@@ -34,7 +34,7 @@ def test_a_page_has_no_accessibility_violations(
     request: pytest.FixtureRequest,
     place: PageSpec,
 ) -> None:
-    """In all sizes and themes, which differ by what the system prefers, by one load."""
+    """All sizes and themes are checked with one page load."""
     if place.name == "refused":
         page_errors.allow("403")
     page = open_page(place.who)

@@ -15,7 +15,7 @@ from tests.browser.site import Site
 
 @pytest.fixture(scope="module")
 def site_with_data(site: Site) -> Site:
-    """A site in use."""
+    """A site with sample data."""
     send_sample_requests(site.furnished(), 1)
     return site
 

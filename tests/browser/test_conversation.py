@@ -1,4 +1,4 @@
-"""A logged request as a conversation: markdown, files, calls beside their results, folds."""
+"""The conversation view of a logged request: markdown, files, tool calls with their results."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ store.write([LogRecord(
 
 @pytest.fixture(scope="module")
 def conversation_path(site: Site) -> str:
-    """The path of a request with every kind of part."""
+    """The path of a request with every kind of content part."""
     site.manage("shell", "-v0", "-c", _ROW)
     return "/console/requests/req_talk?range=all"
 

@@ -1,4 +1,4 @@
-"""The doctor in a browser: begun with a button, watched, stopped, read, and written on a click."""
+"""The doctor in a browser: start, progress, stop, findings, and applying the results."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_the_doctor_works_without_scripts(open_page: Any) -> None:
 
 @pytest.fixture(scope="module")
 def checked_model(site: Any) -> str:
-    """A model that the command has examined."""
+    """A model that the doctor command has examined."""
     site.manage("doctor", "demo/demo-wrong-tool")
     return "demo-wrong-tool"
 

@@ -1,5 +1,6 @@
 """Evaluations on a real site: created, run in the background, compared, exported, and the same
-from the terminal."""
+from the terminal.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ cases:
 def evaluation_file(
     path: Path, name: str, models: str, cases: int, *, rubric: bool = False
 ) -> Path:
-    """A file of which the cases that end in 7 fail on models that quote the prompt."""
+    """Write an evaluation file whose cases that end in 7 fail on models that quote the prompt."""
     text = FILE.format(name=name, models=models)
     if not rubric:
         text = text.replace("  - {type: llm-rubric, value: Mentions the word.}\n", "")
@@ -60,7 +61,7 @@ def start_run(page: Page) -> None:
 
 
 def forgive_absence(page_errors: Any) -> None:
-    """A page that polls complains while its server is away."""
+    """Allow the errors of a polling page while its server is down."""
     for text in ("Failed to load resource", "Failed to fetch"):
         page_errors.allow(text)
 
@@ -77,7 +78,7 @@ def exported(page: Page, kind: str) -> str:
 
 
 def stored_answers(site: Site, page: Page) -> Callable[[], int]:
-    """The progress of the run on a page, as the server says it."""
+    """Return the progress of the run on a page, as the server reports it."""
     url, cookies = page.url.partition("?")[0], {"sessionid": site.sessions["ada"]}
 
     def stored() -> int:
@@ -90,7 +91,7 @@ def stored_answers(site: Site, page: Page) -> Callable[[], int]:
 
 
 def from_terminal(site: Site, *arguments: Any) -> subprocess.CompletedProcess[str]:
-    """`dragoman eval` with the site's key."""
+    """Run `dragoman eval` with the site's key."""
     environment = {
         **os.environ,
         "DRAGOMAN_API_KEY": site.key,
@@ -105,7 +106,7 @@ def from_terminal(site: Site, *arguments: Any) -> subprocess.CompletedProcess[st
 
 
 def scores(document: str) -> dict[tuple[int, str, int], tuple[bool, float, list[bool]]]:
-    """Passed, score and checks of each answer in an export as JSON."""
+    """Return passed, score and checks of each answer in a JSON export."""
     return {
         (row["case"], row["model"], row["repetition"]): (
             row["passed"],

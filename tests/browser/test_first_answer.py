@@ -1,4 +1,4 @@
-"""The shortest way of a newcomer: from the setup link to the first answer, counted."""
+"""The clicks and seconds from the setup link to the first answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_S = 10.0
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A running gateway without people: as after the very first start."""
+    """A running gateway without users, as after the first start."""
     running = Site(tmp_path_factory.mktemp("first"))
     try:
         yield running.start()
@@ -31,7 +31,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def test_the_first_answer_takes_few_clicks_and_seconds(
     open_page: Callable[..., Any], site: Site
 ) -> None:
-    """From the printed link to an answer of the demo provider; typing is no click."""
+    """From the printed link to an answer of the demo provider; typing does not count as a click."""
     page = open_page()
     clicks = 0
 

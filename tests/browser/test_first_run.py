@@ -21,7 +21,7 @@ THEMES = ("light", "dark")
 
 @pytest.fixture
 def open_admin_page(open_page: Callable[..., Any]) -> Callable[..., Page]:
-    """Opens pages of the admin."""
+    """A function that opens pages as the admin."""
     return lambda **more: open_page("ada", **more)
 
 
@@ -114,7 +114,7 @@ def test_the_indicator_does_not_poll_in_a_hidden_tab(
 
 
 def test_masked_text_is_not_in_the_log(open_admin_page: Callable[..., Page], site: Site) -> None:
-    """Saved in the console, in use by the relay within a second."""
+    """A mask saved in the console is used by the relay within a second."""
     page = open_admin_page()
     page.goto("/console/settings")
     page.get_by_label("Mask patterns").fill(r"acme-\d{4}")
@@ -124,7 +124,7 @@ def test_masked_text_is_not_in_the_log(open_admin_page: Callable[..., Page], sit
     body = {"model": "demo", "messages": [{"role": "user", "content": "I am acme-4711."}]}
 
     def bodies(number: int) -> str:
-        """What is kept of one more request."""
+        """Send a request and return its stored bodies."""
         name = {"x-request-id": f"masked-{number}"}
         url = f"{site.url}/v1/chat/completions"
         answer = httpx.post(url, headers={**headers, **name}, json=body, timeout=30)
@@ -173,7 +173,7 @@ def test_a_litellm_file_is_previewed_and_imported(
 def test_an_abandoned_first_run_does_not_widen_the_page(
     open_admin_page: Callable[..., Page], site: Site, no_sideways_scroll: Any, place: str
 ) -> None:
-    """The way back to it stands in every page's head, on a phone as a sign alone."""
+    """On phones the link to resume the setup in the page header is an icon only."""
     script = "from console import setup_progress; setup_progress.advance('provider')"
     site.manage("shell", "-c", script)
     try:
@@ -191,7 +191,7 @@ def test_an_abandoned_first_run_does_not_widen_the_page(
 def test_an_unfinished_setup_leaves_the_playground_its_controls(
     open_admin_page: Callable[..., Page], site: Site
 ) -> None:
-    """The button that resumes it took the place of the presets on small laptops."""
+    """The button that resumes the setup used the space of the presets on small laptops."""
     manager = (
         "from gateway.models import Setting; pending = Setting.objects.filter(name='first_run')"
     )

@@ -1,4 +1,4 @@
-"""From the very first start to the first call: one walk, as it can be walked only once."""
+"""The setup from the first start to the first request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.browser.site import Site
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A running gateway without people: as after the very first start."""
+    """A running gateway without users, as after the first start."""
     running = Site(tmp_path_factory.mktemp("first"), MY_GROQ_VALUE="gsk-0123456789abcdef")
     try:
         yield running.start()
@@ -27,7 +27,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def send_chat(site: Site, key: str) -> httpx.Response:
-    """One call as a client makes it."""
+    """Send a chat request."""
     return httpx.post(
         f"{site.url}/v1/chat/completions",
         headers={"authorization": f"Bearer {key}"},
@@ -39,7 +39,7 @@ def send_chat(site: Site, key: str) -> httpx.Response:
 def test_from_the_first_start_to_the_first_call(
     open_page: Callable[..., Any], site: Site, page_errors: Any, axe: Any, no_sideways_scroll: Any
 ) -> None:
-    """One walk through all steps, as the steps of one gateway can be walked only once."""
+    """One test covers all steps, as the setup of a gateway runs only once."""
     page = open_page(size=PHONE)
     # A page for whom the token is missing is an answer 403, which the browser notes.
     page_errors.allow("403")

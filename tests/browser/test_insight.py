@@ -1,4 +1,4 @@
-"""Overview, usage and health in a browser: charts, tables, and what works without scripts."""
+"""Overview, usage and health in a browser: charts, tables, and pages without JavaScript."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ PAGES = {"overview": "/console/", "usage": "/console/usage", "health": "/console
 
 @pytest.fixture(scope="module")
 def busy_site(site: Site) -> Site:
-    """The site after two busy days."""
+    """The site after two days of traffic."""
     site.manage("seed_requests", "3000", "--days", "2")
     return site
 
 
 @pytest.fixture
 def fresh_site(tmp_path: Path) -> Iterator[Site]:
-    """A site of its own, which nobody has called yet."""
+    """A site without requests."""
     running = Site(tmp_path)
     try:
         yield running.start().with_people()

@@ -1,4 +1,4 @@
-"""API keys in a browser: made, copied, rotated, revoked and taken back."""
+"""API keys in a browser: created, copied, rotated, revoked and restored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def status(site: Site, token: str) -> int:
 
 
 def create_key(page: Any, name: str) -> str:
-    """Make a key by hand; gives it as the page shows it."""
+    """Create a key on the page and return its secret."""
     page.goto("/console/keys")
     page.get_by_role("link", name="Create key").click()
     page.get_by_label("Name", exact=True).fill(name)

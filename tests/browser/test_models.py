@@ -1,4 +1,4 @@
-"""Models in a browser: found while typing, changed, reset."""
+"""Models in a browser: filtered while typing, changed and reset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A page whose server fails, is slow, or has ended the session: said, and nothing typed is lost."""
+"""A page whose server fails, is slow or ended the session reports it and keeps the input."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""What holds for every page: it fits its window, works without scripts, and asks who it is.
+"""Every page fits its window, works without JavaScript and requires a signed-in user.
 
-`open_page` also fails on a script error, a refusal of the policy, and a request that would
-leave the machine.
+`open_page` also fails on script errors, CSP violations and requests to other hosts.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from tests.browser.site import Site
 
 @pytest.fixture(scope="module")
 def site_with_data(site: Site) -> Site:
-    """A site in use, so that no page is empty."""
+    """A site with sample data."""
     send_sample_requests(site.furnished(), 1)
     return site
 
@@ -50,7 +49,7 @@ _MISPLACED = """() => {
 
 
 def misplaced(page: Any) -> Any:
-    """What stays misplaced: charts follow a new width a moment later."""
+    """Return the elements that stay outside the window after charts have been resized."""
     for _ in range(20):
         if not (misplaced_elements := page.evaluate(_MISPLACED)):
             return misplaced_elements
@@ -63,7 +62,7 @@ def misplaced(page: Any) -> Any:
 def test_every_page_fits_at_every_width(
     site_with_data: Site, open_page: Callable[..., Any], page_errors: Any, who: str
 ) -> None:
-    """The admin sees all pages, the viewer is refused some: nothing else is answered."""
+    """The admin sees all pages; the viewer gets an error page for some."""
     page_errors.allow("403")
     page_errors.allow("404")
     page = open_page(who)

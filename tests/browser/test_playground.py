@@ -1,4 +1,4 @@
-"""The playground: runs of one and of many models, and what people do while they last."""
+"""The playground: runs of one or several models, and user actions during a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SLOW = "demo/demo@500ms"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A gateway with the demo, a route that falls back, and a model without eyes."""
+    """A gateway with the demo provider, a fallback route and a model without image input."""
     running = Site(tmp_path_factory.mktemp("site"))
     try:
         yield with_models(running.start().with_people())
@@ -30,7 +30,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture
 def playground(signed_in: Any) -> Playground:
-    """The page, for the admin."""
+    """The playground, opened by the admin."""
     return Playground(signed_in)
 
 

@@ -1,4 +1,4 @@
-"""What the page makes of a run's events: figures, verdicts, code, endings. The events are given."""
+"""The playground's display of run events: figures, verdicts, code and end states."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CODE = "Look:\n\n```python\ndef double(x):\n    return 2 * x  # twice\n```\n"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A gateway with the demo."""
+    """A gateway with the demo provider."""
     running = Site(tmp_path_factory.mktemp("site"))
     try:
         yield with_models(running.start().with_people())
@@ -29,12 +29,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture
 def playground(signed_in: Any) -> Playground:
-    """The page, for the admin."""
+    """The playground, opened by the admin."""
     return Playground(signed_in)
 
 
 def text(col: str, words: str, **end: Any) -> list[tuple[str, dict[str, Any]]]:
-    """The events of one answer; without an `end` it has none."""
+    """Return the events of one response; without `end` it does not finish."""
     result = [
         ("start", {"col": col, "n": 0, "model": "m", "route": "m", "notes": []}),
         ("delta", {"col": col, "n": 0, "kind": "text", "text": words}),
@@ -155,7 +155,7 @@ def test_a_lost_connection_stops_timers_and_is_shown(playground: Playground) -> 
 
 
 def test_a_long_answer_ends_with_its_beginning_in_view(playground: Playground) -> None:
-    """Columns ended scrolled to the bottom and had to be scrolled up alone: second.md, fault 20."""
+    """Columns used to end scrolled to the bottom."""
     playground.open(*THREE[:2]).write("Hello")
     long_text = "\n\n".join(f"Paragraph {n}." for n in range(200))
     unfinished = [event for event in text("A", long_text) if event[0] != "end"]

@@ -1,4 +1,4 @@
-"""What a model may say to the playground, and must not achieve by it."""
+"""Hostile model output in the playground."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ MARKUP = """<script>document.title = "owned"</script><img src=x onerror="documen
 
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[StrictOpenAI]:
-    """A provider whose words these tests write."""
+    """A provider whose responses the tests choose."""
     with StrictOpenAI() as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, upstream: StrictOpenAI) -> Iterator[Site]:
-    """A gateway in front of it."""
+    """A gateway with this provider."""
     running = Site(tmp_path_factory.mktemp("site"))
     try:
         yield with_models(running.start().with_people(), f"{upstream.url}/v1")
@@ -45,7 +45,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, upstream: StrictOpenAI) -> It
 
 @pytest.fixture
 def show_answer(signed_in: Any, upstream: StrictOpenAI) -> Any:
-    """A function that runs a prompt answered with this text and gives the playground."""
+    """A function that runs a prompt whose response is a text, and returns the playground."""
 
     def run(text: str, **how: Any) -> Playground:
         upstream.script.on("Now", ScriptedAnswer(text=text, **how))

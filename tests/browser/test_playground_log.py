@@ -1,4 +1,4 @@
-"""From the log into the playground: the whole conversation goes along, in every mode."""
+"""From the log into the playground: the whole conversation is opened, in every mode."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CHAT = [
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A gateway with the demo."""
+    """A gateway with the demo provider."""
     running = Site(tmp_path_factory.mktemp("site"))
     try:
         yield with_models(running.start().with_people())
@@ -39,12 +39,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture
 def playground(signed_in: Any) -> Playground:
-    """The page, for the admin."""
+    """The playground, opened by the admin."""
     return Playground(signed_in)
 
 
 def logged(site: Site, messages: list[dict[str, Any]]) -> str:
-    """The id of a request with these messages, in the log."""
+    """Send a request with these messages; returns its id once it is in the log."""
     headers = {"authorization": f"Bearer {site.key}"}
     body = {"model": "demo/demo-fast", "messages": messages}
     url = f"{site.url}/v1/chat/completions"
@@ -61,7 +61,7 @@ def open_from_log(playground: Playground, request: str, mode: str) -> Playground
 
 
 def sent_messages(playground: Playground, site: Site, letter: str = "A") -> list[dict[str, Any]]:
-    """The messages of the request behind a column, as the log has them."""
+    """Return the logged messages of the request of a column."""
     link = playground.column(letter).locator("a.state").get_attribute("href") or ""
     request = site.logged(link.rpartition("/")[2])
     admin = (site.data_dir / "admin_key").read_text(encoding="utf-8").strip()

@@ -1,4 +1,4 @@
-"""The playground: comparing, voting, keeping and giving away what a run has shown."""
+"""The playground: comparing, voting, saving and sharing runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.waits import until
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A gateway with the demo and a route that falls back."""
+    """A gateway with the demo provider and a fallback route."""
     running = Site(tmp_path_factory.mktemp("site"))
     try:
         yield with_models(running.start().with_people())
@@ -33,7 +33,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture
 def playground(signed_in: Any) -> Playground:
-    """The page, for the admin."""
+    """The playground, opened by the admin."""
     return Playground(signed_in)
 
 
@@ -121,7 +121,7 @@ def test_results_are_exported(playground: Playground, tmp_path: Path) -> None:
 
 
 def png_corner(page: Any, path: Any) -> tuple[int, list[int]]:
-    """The width in pixels of a PNG file, and the colour of its first pixel."""
+    """Return the width in pixels of a PNG file and the color of its first pixel."""
     data = Path(path).read_bytes()
     assert data.startswith(b"\x89PNG")
     width, *colour = page.evaluate(

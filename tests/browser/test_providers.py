@@ -1,4 +1,4 @@
-"""Providers in a browser: added from a preset, tested, its models fetched; without a script too."""
+"""Providers in a browser: created from a preset, tested, models fetched; without JavaScript too."""
 
 from __future__ import annotations
 

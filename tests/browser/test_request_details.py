@@ -1,4 +1,4 @@
-"""The detail of every kind of row that the product writes, for both roles, at every width."""
+"""The details of every kind of log row, for both roles and at every width."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The requests page in a browser: live tail, the detail beside the list, tabs, replay."""
+"""The requests page in a browser: live tail, details, tabs and replay."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def key(site: Site) -> str:
 
 
 def send_request(site: Site, key: str, text: str = "Hello there", **more: Any) -> str:
-    """One Claude-like request on the demo model, which speaks another dialect; its id."""
+    """Send a Messages request to the demo model, which has another dialect; returns its id."""
     body = {
         "model": "demo",
         "max_tokens": 300,

@@ -1,4 +1,4 @@
-"""The parts of a route about failures, hedging, checks and the response cache, in a browser."""
+"""The route editor's sections for failures, hedging, health checks and response cache."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def expect(where: Any) -> Any:
 
 
 def open_policy_section(page: Any) -> Any:
-    """The section, open."""
+    """Open the section and return it."""
     section = page.locator("#route-policy")
     if not section.evaluate("part => part.open"):
         section.locator("summary").click()
@@ -49,7 +49,7 @@ def open_policy_section(page: Any) -> Any:
 
 
 def save_route_form(page: Any, version: int) -> None:
-    """Save, and wait until it is told."""
+    """Save the route and wait for the confirmation."""
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".toast").last).to_contain_text(f"saved as version {version}")
 

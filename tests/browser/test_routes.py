@@ -1,4 +1,4 @@
-"""Routes in a browser: drag and buttons, live checks, two tabs, dry run, without scripts."""
+"""Routes in a browser: drag and drop, buttons, live validation, dry run, no JavaScript."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def expect(where: Any) -> Any:
 
 
 def names(page: Any) -> Any:
-    """The targets of each step, as they stand on the page at one moment."""
+    """Return the targets of each step on the page."""
     return page.locator("section.step").evaluate_all(
         "steps => steps.map(step => [...step.querySelectorAll('.target .t-name b')]"
         ".map(name => name.innerText))"
@@ -50,15 +50,14 @@ def names(page: Any) -> Any:
 
 
 def stands(page: Any, *steps: list[str]) -> None:
-    """Wait until these targets stand in the steps."""
+    """Wait until the steps have these targets."""
     until(lambda: names(page) == list(steps))
 
 
 def drag(page: Any, name: str, onto: str) -> None:
-    """Drag a target until it stands in the step of another, as a person does who looks.
+    """Drag a target until it is in the step of another target.
 
-    The page takes a place when the mouse moves over it, but not while it is still busy with
-    the place before.
+    The page moves the target while the mouse is over a step, but not during the previous update.
     """
     row, there = page.locator(".target", has_text=name), page.locator(".target", has_text=onto)
     page.mouse.move(*_middle(row.locator(".grip")))

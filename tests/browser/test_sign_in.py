@@ -1,4 +1,4 @@
-"""A member's day: in through the identity provider, a key of their own, a request, a passkey."""
+"""A member signs in through the identity provider, creates a key and a passkey."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STEPS = ("", "passkeys/1/remove", "codes/add", "recovery/new")
 
 
 def assert_no_horizontal_overflow(page: Any) -> None:
-    """Asserts that the page is no wider than its window, at every usual width."""
+    """Assert that the page is no wider than its window at common widths."""
     for width in (390, 1024, 1280, 1440):
         page.set_viewport_size({"width": width, "height": 900})
         wide, window = page.evaluate(

@@ -1,4 +1,4 @@
-"""Spans of a real OpenTelemetry exporter and requests of the gateway, as one waterfall."""
+"""Spans of a real OpenTelemetry exporter and requests of the gateway in one waterfall."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHAT = {"model": "demo", "messages": [{"role": "user", "content": "What is a spa
 
 
 class ResultRecorder(OTLPSpanExporter):
-    """The exporter, and the results of its exports."""
+    """An exporter that records the results of its exports."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -36,7 +36,7 @@ class ResultRecorder(OTLPSpanExporter):
 
 @pytest.fixture(scope="module")
 def trace_id(site: Site) -> str:
-    """A workflow whose agent asks the model and calls a tool that fails."""
+    """Run a workflow whose agent calls the model and a failing tool; returns the trace id."""
     exporter = ResultRecorder(
         endpoint=f"{site.url}/v1/traces",
         headers={"authorization": f"Bearer {site.key}"},
@@ -70,7 +70,7 @@ def trace_id(site: Site) -> str:
 
 
 def waterfall_lines(page: Any, path: str) -> list[str]:
-    """The lines of a waterfall, once the log has the requests."""
+    """Return the lines of a waterfall once the log has the requests."""
 
     def lines() -> list[str]:
         page.goto(path)
