@@ -1,6 +1,6 @@
-"""Environments of clients: their packages, apart from ours, installed once and kept.
+"""Environments of clients: packages installed once, separately from the project's.
 
-Installing sees the environment of whoever runs the tests (registries, certificates);
+Installing uses the environment variables of the test run (registries, certificates);
 running a client does not.
 """
 
@@ -22,11 +22,11 @@ GET_S = 900.0
 
 
 class Unavailable(Exception):
-    """The packages of a client cannot be had here; says why and what would help."""
+    """The packages of a client are not available; the message says why and how to fix it."""
 
 
 def python_with(packages: tuple[str, ...]) -> Path:
-    """The interpreter of an environment with these packages from PyPI."""
+    """Return the interpreter of an environment with these packages from PyPI."""
     version = "{}.{}".format(*sys.version_info)
     place = _cached_folder(
         "python", (version, *packages), lambda build_directory: _python(build_directory, packages)
@@ -35,7 +35,7 @@ def python_with(packages: tuple[str, ...]) -> Path:
 
 
 def node_modules(modules: tuple[str, ...]) -> Path:
-    """A folder with these packages from npm, as `name@bounds`, below its `node_modules`."""
+    """Return a folder with these npm packages (`name@bounds`) below its `node_modules`."""
     return _cached_folder("npm", modules, lambda build_directory: _npm(build_directory, modules))
 
 
@@ -59,7 +59,7 @@ def _npm(build_directory: Path, named: tuple[str, ...]) -> None:
 
 
 def _cached_folder(kind: str, texts: tuple[str, ...], make: Callable[[Path], None]) -> Path:
-    """A folder that is made once for what is wanted."""
+    """Return a folder that is created once for the same inputs."""
     digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
     place = CACHE_FOLDER / f"{kind}-{digest}"
     if not place.exists():

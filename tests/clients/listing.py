@@ -1,4 +1,4 @@
-"""Writes `docs/clients.md` from the table of clients: `python -m tests.clients.listing`."""
+"""Generates `docs/clients.md` from the table of clients: `python -m tests.clients.listing`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _TAIL = """
 
 
 def listing() -> str:
-    """The document."""
+    """Return the document."""
     dialects = {name: upstream.model for name, upstream in UPSTREAMS.items()}
     text = ", ".join(f"{name} (`{model}`)" for name, model in dialects.items())
     rows = "\n".join(_row(client) for client in CLIENTS.values())
@@ -61,7 +61,7 @@ def _row(client: Client) -> str:
 
 
 def _verified(client: Client) -> str:
-    """The scenarios, and where; upstreams with the same scenarios stand together."""
+    """Return the verified scenarios, with upstreams of equal scenarios grouped."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for upstream in client.upstreams:
         works = [s for s in scenarios_of(client, upstream) if f"{upstream} {s}" not in client.known]
@@ -70,7 +70,7 @@ def _verified(client: Client) -> str:
 
 
 def _known_failures(client: Client) -> list[str]:
-    """What fails for a reason of the client's own, reasons named once."""
+    """Return the failures caused by the client, with each reason listed once."""
     reasons: dict[str, list[str]] = {}
     for where, reason in client.known.items():
         reasons.setdefault(reason, []).append(where)

@@ -1,6 +1,6 @@
-"""The clients that are driven against a live gateway: one row each.
+"""The clients that are tested against a live gateway, one per row.
 
-`docs/clients.md` is made of this table by `python -m tests.clients.listing`.
+`python -m tests.clients.listing` generates `docs/clients.md` from this table.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ EVERY = ("chat", "deepseek", "responses", "messages", "gemini", "ollama")
 
 @dataclass(frozen=True)
 class Client:
-    """A client library or agent, and how it is driven.
+    """A client library or agent, and how it is run.
 
     Attributes:
-        title: its name for people.
-        script: the file below `scripts/` that drives it; `.mjs` runs on Node.
-        variant: what the script is told, where one script drives several.
-        socket: whether nothing but a WebSocket leads it to the gateway.
-        packages: from PyPI with their bounds; empty for the development environment's own.
-        modules: from npm, with their bounds.
-        speaks: the dialect it sends.
-        base, key: what a person sets, with `URL` for the gateway's address.
-        scenarios: what is verified on each upstream of `upstreams`.
+        title: its display name.
+        script: the file in `scripts/` that runs it; `.mjs` runs on Node.
+        variant: an argument of a script that runs several clients.
+        socket: whether it connects to the gateway by WebSocket only.
+        packages: requirements from PyPI; empty for packages of the development environment.
+        modules: requirements from npm.
+        speaks: the dialect of its requests.
+        base, key: the settings of its base URL and key, with `URL` for the gateway's address.
+        scenarios: the scenarios that are verified on each of `upstreams`.
         upstreams: names of `UPSTREAMS`.
-        names: the routes it asks for on an upstream, where it does not take their own names.
-        shell: an agent's own tool for a command, and that tool's argument; it gets no other.
-        known: what fails for a reason outside of the gateway: `upstream scenario`, and why.
-        notes: what to know, for people.
+        names: the routes it requests on an upstream, if not named after the upstream.
+        shell: an agent's built-in command tool and its argument; it gets no other tool.
+        known: failures not caused by the gateway: `upstream scenario` and the reason.
+        notes: notes for users.
     """
 
     title: str
@@ -54,7 +54,7 @@ class Client:
 
     @property
     def heavy(self) -> bool:
-        """Whether it needs packages that the development environment lacks."""
+        """Whether it needs packages that the development environment does not have."""
         return bool(self.packages or self.modules)
 
 

@@ -1,4 +1,4 @@
-"""The OpenAI Agents SDK with its tracing on, on a live gateway, seen in a browser."""
+"""Traces of the OpenAI Agents SDK, exported to a live gateway and shown in a browser."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def agent_output(site: Site) -> Any:
-    """What the agents printed: outputs and trace ids by API."""
+    """The printed outputs and trace ids of the agents, by API."""
     try:
         python = python_with(AGENTS)
     except Unavailable as error:
@@ -70,7 +70,7 @@ def page(site: Site) -> Iterator[Any]:
 
 
 def rows(page: Any, path: str) -> list[str]:
-    """Kind and name of each line of a waterfall, once it has the two requests."""
+    """Return kind and name of each line of a waterfall, once it has the two requests."""
 
     def lines() -> list[str]:
         page.goto(path)

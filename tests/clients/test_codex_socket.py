@@ -1,4 +1,4 @@
-"""What Codex says over its WebSocket, and what becomes of it where things go wrong."""
+"""The messages of Codex over its WebSocket, and its behavior on errors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def proxy(stack: GatewayStack) -> Iterator[WebSocketProxy]:
 def drives(
     proxy: WebSocketProxy, stack: GatewayStack, home: Path, route: str, scenario: str
 ) -> dict[str, Any]:
-    """What Codex saw in one scenario."""
+    """Return what Codex received in one scenario."""
     stack.teach(CODEX.shell)
     try:
         results = run_client(CODEX, proxy.url, stack.gateway.key, home, {route: (scenario,)})

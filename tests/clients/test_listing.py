@@ -1,4 +1,4 @@
-"""docs/clients.md tells what the table holds, and the table is whole."""
+"""docs/clients.md matches the table of clients, and the table is complete."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""LiteLLM's proxy makes a database, which is imported: `uv run pytest -m frameworks`.
+"""LiteLLM's proxy creates a database, which is imported: `uv run pytest -m frameworks`.
 
-`tests/litellm/test_own_database.py` imports such a database that was kept.
+`tests/litellm/test_own_database.py` imports a committed dump of such a database.
 """
 
 from __future__ import annotations

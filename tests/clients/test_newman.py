@@ -1,6 +1,6 @@
-"""The Postman collection in Newman, Postman's own program: `uv run pytest -m frameworks`.
+"""The Postman collection in Newman, Postman's command-line runner: `uv run pytest -m frameworks`.
 
-Every request of the collection is sent as it stands, with the keys of a gateway: none may be
+Every request of the collection is sent unchanged, with the keys of a gateway: none may be
 refused for its path, method or key, and none may fail in the gateway.
 """
 
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.frameworks, pytest.mark.timeout(1500)
 
 @pytest.fixture(scope="module")
 def executions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, Any]]]:
-    """What Newman reports of each request."""
+    """Newman's report of each request."""
     try:
         newman = node_modules(("newman@^6.2.2",)) / "node_modules" / ".bin" / "newman"
     except Unavailable as error:
@@ -46,7 +46,7 @@ def executions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[s
 
 
 def outcome(execution: dict[str, Any]) -> tuple[str, str, int, str]:
-    """Method, path, status and the beginning of the body."""
+    """Return method, path, status and the beginning of the body."""
     request, response = execution["request"], execution.get("response", {})
     body = bytes(response.get("stream", {}).get("data", [])).decode(errors="replace")
     path = "/".join(request["url"]["path"])

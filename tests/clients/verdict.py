@@ -1,4 +1,4 @@
-"""What a client has to have seen in each scenario."""
+"""The expected results of each scenario."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.clients.upstreams import HELLO
 
 
 def find_fault(scenario: str, recorded: dict[str, Any]) -> str:
-    """What is wrong with what a client saw; empty if nothing is."""
+    """Return what is wrong with the result of a client; empty if it is correct."""
     if "failed" in recorded:
         return str(recorded["failed"])
     return "" if _RIGHT[scenario](recorded["saw"]) else f"it saw {recorded['saw']!r}"

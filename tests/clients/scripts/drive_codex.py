@@ -1,4 +1,4 @@
-"""Codex CLI, without a terminal, in a home of its own."""
+"""Codex CLI, without a terminal, with a temporary home directory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ UNATTENDED = ["--json", "--skip-git-repo-check", "--dangerously-bypass-approvals
 
 
 def run_codex(home: Path, model: str, prompt: str, *, thread: str = "") -> tuple[str, str]:
-    """What it says last, and its thread, which `thread` takes up again."""
+    """Return its last message and its thread; `thread` resumes an earlier one."""
     command = [str(CODEX), "exec", *(["resume"] if thread else []), *UNATTENDED, "-m", model]
     for name, value in SETTINGS.items():
         command += ["-c", f"{name}={value}"]
@@ -51,22 +51,22 @@ def run_codex(home: Path, model: str, prompt: str, *, thread: str = "") -> tuple
 
 
 def home() -> Path:
-    """A new home for it."""
+    """Create a home directory for Codex."""
     return Path(tempfile.mkdtemp(prefix="codex-", dir=Path.home()))
 
 
 def text(model: str) -> str:
-    """An answer; it asks by streams always."""
+    """Return a response; Codex always streams."""
     return run_codex(home(), model, HELLO)[0]
 
 
 def tools(model: str) -> str:
-    """The last words after two commands in its shell."""
+    """Return the last text after two shell commands."""
     return run_codex(home(), model, BOTH_CITIES)[0]
 
 
 def thinking(model: str) -> list[str]:
-    """The last words of two turns of one thread, with thoughts and commands."""
+    """Return the last text of two turns of one thread with reasoning and commands."""
     place, prompts = home(), think(model)
     first, thread = run_codex(place, model, prompts[0])
     return [first, run_codex(place, model, prompts[1], thread=thread)[0]]

@@ -1,4 +1,4 @@
-"""LiteLLM's own proxy client manages keys and reads models; it prints what it saw as JSON."""
+"""LiteLLM's proxy client manages keys and reads models; prints the results as JSON."""
 
 from __future__ import annotations
 
