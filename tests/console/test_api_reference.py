@@ -1,4 +1,4 @@
-"""The API reference: every operation of the OpenAPI document has a page."""
+"""The API reference has a page for every operation of the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from console.templatetags.reference import text_parts
 
 @pytest.fixture(scope="module", autouse=True)
 def document() -> Any:
-    """The document; its operations are complete once the URLs are loaded."""
+    """The OpenAPI document, which is complete once the URLs are loaded."""
     return Client().get("/api/openapi.json").json()
 
 
@@ -91,7 +91,7 @@ def test_a_description_has_paragraphs_and_code() -> None:
 
 
 def example_of(name: str, status: str) -> Any:
-    """The example of a response of an operation."""
+    """Return the example of a response of an operation."""
     (response,) = [each for each in operations()[name].responses if each.status == status]
     return json.loads(response.example)
 
@@ -105,7 +105,7 @@ def test_model_responses_have_examples_of_their_api() -> None:
 
 
 def test_management_responses_have_examples_with_all_fields() -> None:
-    """Examples fit the schemas that they are made of."""
+    """Examples match the schemas they are generated from."""
     (listing,) = [each.id for each in operations().values() if each.path == "/api/traces"]
     example = example_of(listing, "200")
     (trace,) = example["items"]

@@ -1,4 +1,4 @@
-"""The page of changes: readable, filtered, paged, and for admins alone."""
+"""The audit log page: readable, filtered, paginated, and for admins only."""
 
 from __future__ import annotations
 

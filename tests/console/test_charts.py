@@ -1,4 +1,4 @@
-"""Shapes of charts: inside their box, to scale, and whole where there is nothing to show."""
+"""Geometry of charts: inside their box, to scale, and complete without data."""
 
 from __future__ import annotations
 

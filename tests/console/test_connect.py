@@ -1,4 +1,4 @@
-"""Connect: texts that are right for this gateway, and the connection status."""
+"""The Connect page: snippets for this gateway, and the connection status."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_every_served_dialect_has_a_client() -> None:
 
 
 def test_codex_gets_a_provider_it_can_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The setting is TOML on the command line, with the key's variable set for it alone."""
+    """The setting is TOML on the command line, with the key's variable set for the command only."""
     codex = {panel.id: panel.text for panel in panels("http://h:1", ODD)}["codex"]
     fake = 'codex() { printf "%s\\n" "$@" "$DRAGOMAN_API_KEY"; }\nDRAGOMAN_API_KEY=sk-x\n'
     done = subprocess.run(["sh", "-c", fake + codex], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""`connect`: the files of each client are changed in place, and restored."""
+"""`connect` changes the files of each client in place and restores them."""
 
 from __future__ import annotations
 

@@ -425,7 +425,7 @@ def test_the_preview_is_the_last_text_that_a_user_wrote(sent: Any, preview: str)
 
 
 def test_a_preview_has_no_masked_secret(admin_client: Client) -> None:
-    """The writer gets bodies that the recorder has masked."""
+    """The log writer receives bodies that the recorder has masked."""
     recorder = Recorder()
     recorder.enabled, recorder.limit = True, 10_000
     sent = {"model": "x", "messages": [{"role": "user", "content": "my key sk-" + "a" * 30}]}

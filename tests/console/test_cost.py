@@ -1,4 +1,4 @@
-"""The cost pages: a bill beside what was computed, newer prices, markups, the export."""
+"""The cost pages: bills and computed cost, price updates, markups, and the export."""
 
 from __future__ import annotations
 

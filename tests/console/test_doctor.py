@@ -1,4 +1,4 @@
-"""The doctor's pages and command: what is asked, shown, kept, and written only when told to."""
+"""The doctor's pages and command: probes, progress, findings, and applying them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def demo(name: str = "demo-fast", **values: Any) -> Model:
 
 
 def report(row: Model, **verdicts: str) -> CapabilityReport:
-    """A finished examination with these verdicts."""
+    """Return a finished doctor report with these verdicts."""
     findings = [
         {"name": name, "verdict": verdict, "message": f"message of {name}", "ms": 12.0}
         for name, verdict in {"plain": "supported", **verdicts}.items()

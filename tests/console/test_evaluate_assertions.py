@@ -1,4 +1,4 @@
-"""The assertion types: what they check, what they refuse, how they are written."""
+"""The assertion types: what they check, what they refuse, and their syntax."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors of evaluations are shown at their fields, and a logged request loses no setting."""
+"""Evaluation forms show errors at their fields; importing a request keeps its settings."""
 
 from __future__ import annotations
 
@@ -75,6 +75,6 @@ def test_an_error_in_an_imported_file_names_the_case() -> None:
 
 
 def test_a_logged_request_keeps_every_setting() -> None:
-    """A new field of the canonical request has to be decided about."""
+    """A new field of the canonical request must be imported or explicitly ignored."""
     elsewhere = {"model", "stream", "turns", "previous_response_id", "client_paths"}
     assert set(LoggedSettings.__struct_fields__) == set(Request.__struct_fields__) - elsewhere

@@ -1,4 +1,4 @@
-"""Grades, summaries, comparisons and reports of evaluations."""
+"""Scores, summaries, comparisons and reports of evaluations."""
 
 from __future__ import annotations
 

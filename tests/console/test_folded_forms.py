@@ -1,4 +1,4 @@
-"""Forms of teams, providers and users: few fields first, and an error opens the fold."""
+"""Forms of teams, providers and users: advanced fields are folded, and an error unfolds them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def admin_client() -> Client:
 
 
 def folds(response: Any) -> list[bool]:
-    """Whether each fold of a page is open."""
+    """Return whether each fold of a page is open."""
     return [bool(match) for match in _FOLD.findall(response.content.decode())]
 
 

@@ -1,4 +1,4 @@
-"""The health page: what each target did, what rests and for how long, what was lost."""
+"""The health page: results by target, cooldowns, and lost records."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def status(**changes: Any) -> WriterStatus:
 
 @pytest.fixture
 def runtime(request: pytest.FixtureRequest) -> Any:
-    """A process that has served requests: its health, its registry, its journal's counters."""
+    """The runtime of a process that has served requests: health, registry, journal counters."""
     breaker = Breaker()
     runtime = SimpleNamespace(
         breaker=breaker,

@@ -1,4 +1,4 @@
-"""A LiteLLM file through the console: preview, import, and what a file must not do."""
+"""Import of a LiteLLM file in the console: preview, import, and refused files."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def previewed(admin_client: Client, text: str = TEXT) -> Any:
 
 
 def test_the_import_is_linked_from_the_providers_page_for_admins(admin_client: Client) -> None:
-    """After the first run there was no way to it: second.md, fault 13."""
+    """After the first run, the import used to be unreachable."""
     link = f'href="{reverse("import")}"'
     assert link in admin_client.get(reverse("providers")).content.decode()
     factories.provider("one")

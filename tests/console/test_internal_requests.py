@@ -1,4 +1,4 @@
-"""Internal requests (shadow, checks, batches) on the pages of the log."""
+"""Internal requests (shadow, health checks, batches) on the pages of the log."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def admin_client() -> Client:
 
 
 def logged(id: str, **values: Any) -> RequestLog:
-    """A row that has just been asked."""
+    """Create a log row with the current time."""
     store.write([entry(id, started_at=time.time() - 60, **values)])
     return RequestLog.objects.get(request_id=id)
 

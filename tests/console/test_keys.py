@@ -1,4 +1,4 @@
-"""The pages of API keys: made and rotated with the secret shown once, limited, revoked."""
+"""The API key pages: create and rotate (secret shown once), limit, revoke."""
 
 from __future__ import annotations
 

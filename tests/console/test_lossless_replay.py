@@ -1,4 +1,4 @@
-"""A logged request opened in the playground and run sends the same request upstream."""
+"""A logged request that is opened in the playground and run sends the same upstream request."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def rerun(
     stream: bool,
     edit: Callable[[dict[str, Any]], None] | None = None,
 ) -> tuple[LogRecord, LogRecord]:
-    """The entries of the client's request and of its run in the playground."""
+    """Return the log entries of the client's request and of its run in the playground."""
 
     class NullRunStore:
         def save(self, run: Run) -> None: ...

@@ -1,4 +1,4 @@
-"""The pages of models: the filter, the source of each fact, own values and the way back."""
+"""The model pages: filter, source of each fact, custom values and reset."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_facts_are_labelled_preset_assumed_or_unknown() -> None:
 )
 @pytest.mark.parametrize("preset", ["openai", "anthropic", "deepseek", "openrouter", "ollama"])
 def test_the_page_shows_the_values_that_the_gateway_uses(preset: str, name: str) -> None:
-    """The sources are looked up apart from the values; they must not part ways."""
+    """Sources and values are looked up separately and must agree."""
     row = model(name, provider("p", preset), traits={"pdf": False}, learned={"max_output": 9})
     used = store.load_snapshot().models[f"p/{name}"]
     for fact in FACTS:

@@ -1,4 +1,4 @@
-"""The overview: the day in numbers, what to do next, and an empty gateway's first page."""
+"""The overview: figures of the day, next steps, and the page of an empty gateway."""
 
 from __future__ import annotations
 

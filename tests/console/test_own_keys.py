@@ -1,4 +1,4 @@
-"""A member's own keys and requests, within the limits that an admin sets."""
+"""A member's own keys and requests, within the limits set by an admin."""
 
 from __future__ import annotations
 

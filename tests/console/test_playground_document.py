@@ -1,4 +1,4 @@
-"""What the page sends -> a plan, or words on every field at fault."""
+"""Playground documents are parsed into a plan, or errors name every invalid field."""
 
 from __future__ import annotations
 

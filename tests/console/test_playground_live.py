@@ -1,4 +1,4 @@
-"""The playground over HTTP: a real server on a socket, sessions, its database."""
+"""The playground over HTTP: a real server, sessions and its database."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _signed_in(site: Site, who: str) -> Json:
 
 @pytest.fixture(scope="module")
 def key(site: Site) -> str:
-    """A key of the gateway, once the server knows it."""
+    """A gateway key, once the server accepts it."""
     words = site.manage("create_key", "code").split()
     secret = next(word for word in words if word.startswith("sk-dgm-"))
     return site.known(secret)
@@ -485,7 +485,7 @@ async def test_eight_columns_start_streaming_within_150_ms(site: Site) -> None:
 
 async def test_closing_the_tab_ends_the_run_within_half_a_second(site: Site) -> None:
     async def late(admin_client: httpx.AsyncClient) -> float:
-        """By how much the last column was late, in seconds."""
+        """Return the seconds by which the last column ended too late."""
         body = document("demo/demo-stall@1ms", "demo/demo-slow")
         run, began = "", time.perf_counter()
         async with admin_client.stream("POST", f"{PATH}/runs", json=body) as reply:

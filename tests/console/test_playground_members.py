@@ -1,4 +1,4 @@
-"""The playground for members: their runs are those of a gateway key of their own."""
+"""The playground for members: runs use one of their own gateway keys."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PASSWORD = "correct horse battery"
 
 @contextmanager
 def member(site: Site, name: str) -> Iterator[httpx.Client]:
-    """A new member, signed in by password."""
+    """Create a member and sign them in by password."""
     values = {"username": name, "password": PASSWORD}
     with client_of(site) as admin_client:
         reply = admin_client.post("/console/users/add", data={**values, "role": "member"})
@@ -37,7 +37,7 @@ def member(site: Site, name: str) -> Iterator[httpx.Client]:
 
 
 def new_key(client: httpx.Client, name: str, **values: Any) -> str:
-    """The secret of a new key of one's own."""
+    """Create a key as this user and return its secret."""
     reply = client.post("/console/own/keys/add", data={"name": name, "days": "30", **values})
     assert reply.status_code == 200, reply.text
     return re.findall(r"sk-dgm-\w{54}", reply.text)[0]
@@ -71,7 +71,7 @@ def test_a_member_without_a_key_sees_instructions(site: Site) -> None:
 
 
 def test_a_run_of_a_member_is_a_request_of_their_key(site: Site) -> None:
-    """Also where the playground's own budget is zero."""
+    """This also applies if the playground's own budget is zero."""
     with member(site, "mia") as member_client:
         site.known(new_key(member_client, "laptop"))
         data = boot(member_client)

@@ -1,4 +1,4 @@
-"""Runs in process: real relay, the demo provider behind it, a store that only remembers."""
+"""Playground runs in process: a real relay, the demo provider and an in-memory store."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ASKS_TOOL = "What is the weather? Use get_weather for “Paris”."
 
 
 class RecordingRunStore:
-    """Keeps finished runs, and passes on stops of other processes."""
+    """A store that records finished runs and passes on stops of other processes."""
 
     def __init__(self) -> None:
         self.saved: list[Run] = []
@@ -116,7 +116,7 @@ def column_result(takes: RunResults, col: str) -> Any:
 
 
 async def test_four_models_of_different_speed_stream_in_their_columns(live: Gateway) -> None:
-    """Issue 3: different pace, one failing over, one wrong tool call, one broken schema."""
+    """Four models of different pace, one failover, one invalid tool call, one invalid schema."""
     events, takes = await answers(
         body("demo/demo-fast", "safe", "demo/demo@30ms", "demo/demo-slow@10ms")
     )
@@ -227,7 +227,7 @@ THOUGHTS = {
 
 @pytest.mark.parametrize("dialect", THOUGHTS)
 async def test_every_dialect_shows_reasoning(live: Gateway, dialect: str) -> None:
-    """What its clients keep of an answer: the words, or the gateway's token for them."""
+    """Clients of a dialect store either the reasoning text or the gateway's token for it."""
     mocked = {**TOOL, "mock": "18 degrees"}
     _, takes = await answers(
         body("demo/demo-reasoning@0ms", prompt=ASKS_TOOL, tools=[mocked], dialect=dialect)
@@ -253,7 +253,7 @@ async def test_a_schema_is_sent_in_every_dialect(live: Gateway, dialect: str) ->
 
 
 async def test_fields_of_the_path_are_not_in_the_body(live: Gateway) -> None:
-    """Gemini's clients name the model in the path, and there say whether to stream."""
+    """Gemini requests have the model and the stream method in the path."""
     _, takes = await answers(body("demo/demo-fast@0ms", dialect="gemini", stream=False))
     assert column_result(takes, "A").end["status"] == "ok"
     entry = await live.entry()
@@ -265,7 +265,7 @@ async def test_fields_of_the_path_are_not_in_the_body(live: Gateway) -> None:
 
 
 async def test_reasoning_is_returned_in_the_client_dialect(live: Gateway) -> None:
-    """A Messages client replays thinking blocks with the gateway's own token in them."""
+    """A Messages client sends back thinking blocks with the gateway's token."""
     mocked = {**TOOL, "mock": "18 degrees"}
     _, takes = await answers(
         body(

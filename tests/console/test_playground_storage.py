@@ -1,4 +1,4 @@
-"""What the playground stores: runs, presets, votes, daily spend. No server."""
+"""Stored playground data: runs, presets, votes and daily spend."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Structured output while it is written and at its end; tool calls against what was expected."""
+"""Validation of structured output during and after the stream, and of expected tool calls."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_the_first_error_has_its_path(text: str, path: str, words: str) -> None:
 
 
 def test_no_reference_of_a_schema_is_fetched() -> None:
-    """A `$ref` to an address would let whoever writes a schema make the server call it."""
+    """A `$ref` to a URL would let the author of a schema make the server call it."""
     schema = {"$ref": "http://127.0.0.1:9/secret.json"}
     assert schema_error(schema) is None
     violation = first_violation({}, schema, frozenset())
@@ -151,7 +151,7 @@ def test_a_schema_that_refers_to_itself_without_end_is_a_fault_and_no_crash() ->
 
 
 def doubling(depth: int) -> dict[str, Any]:
-    """A small schema whose check doubles with each level."""
+    """Return a small schema whose validation time doubles with each level."""
     twice = {str(n): {"allOf": [{"$ref": f"#/$defs/{n + 1}"}] * 2} for n in range(depth)}
     return {"$defs": {**twice, str(depth): {"type": "object"}}, "$ref": "#/$defs/0"}
 
@@ -172,7 +172,7 @@ def doubling(depth: int) -> dict[str, Any]:
     ids=["doubling", "pattern", "property", "no pattern", "additional", "unique"],
 )
 def test_no_schema_blocks_the_gateway(schema: dict[str, Any], value: Any) -> None:
-    """Any signed-in viewer may write one, and it is checked in the gateway's own loop."""
+    """Any signed-in viewer may write a schema, which is validated in the gateway's event loop."""
     began = time.thread_time()
     violation = first_violation(value, schema, frozenset())
     assert time.thread_time() - began < 1.5

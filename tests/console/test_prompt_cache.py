@@ -1,4 +1,4 @@
-"""The prompt-cache guard: sessions as agents write them, and where their prefix breaks."""
+"""The prompt cache analysis: agent sessions, and where their common prefix ends."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TOOLS: list[Json] = [
 
 
 def claude_code(turns: int, day: str = "2026-11-20") -> Json:
-    """A request as Claude Code sends it: two system blocks, marks on the last message."""
+    """Return a Claude Code request: two system blocks, cache breakpoints on the last message."""
     messages: list[Json] = [
         {"role": "user", "content": [{"type": "text", "text": "Fix the failing test."}]}
     ]
@@ -63,7 +63,7 @@ def claude_code(turns: int, day: str = "2026-11-20") -> Json:
 
 
 def codex(turns: int) -> Json:
-    """A Responses request as Codex sends it, its whole history in `input`."""
+    """Return a Codex request to Responses, with its whole history in `input`."""
     items: list[Json] = [
         {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Fix it."}]}
     ]
@@ -88,7 +88,7 @@ def claude(db: None) -> None:
 
 @pytest.fixture
 def log(db: None) -> Callable[..., None]:
-    """Writes one turn after another into the session `s-1`."""
+    """A function that logs a turn of the session `s-1`."""
     count = 0
 
     def write(body: Json, fresh: int, read: int | None, **values: Any) -> None:
@@ -119,7 +119,7 @@ def prompt_findings() -> list[Finding]:
 
 
 def test_an_append_only_session_has_no_cache_loss(claude: None, log: Callable[..., None]) -> None:
-    """The marks move to the last message with every turn: that breaks nothing."""
+    """Cache breakpoints move to the last message in each turn without breaking the prefix."""
     for turn in range(1, 6):
         log(claude_code(turn), 300, 0 if turn == 1 else 20_000 + 300 * turn)
     assert prompt_findings() == []

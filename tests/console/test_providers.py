@@ -1,4 +1,4 @@
-"""The pages of providers: keys that go in and never come out, tests, fetched lists, deletion."""
+"""The provider pages: write-only keys, connection tests, model lists, deletion."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def viewer_client() -> Client:
 
 @pytest.fixture
 def upstream() -> Iterator[Callable[..., tuple[str, list[Any]]]]:
-    """A server with one answer; gives its URL and what it was asked."""
+    """A function that starts a server with one response; returns its URL and its requests."""
     servers = []
 
     def started(status: int, body: Any) -> tuple[str, list[Any]]:
@@ -146,7 +146,7 @@ def test_an_example_is_no_base_url(admin_client: Client, name: str) -> None:
 
 
 def test_every_blank_of_an_example_is_explained() -> None:
-    """A word in capitals in a preset's URL is the operator's to fill in."""
+    """Users fill in the uppercase placeholders of a preset's URL."""
     for preset in PRESETS.values():
         words = re.findall(r"(?<=[/.])[A-Z]{1,}(?=[/.]|$)", preset.url_example)
         assert url_placeholders(preset.url_example) == list(dict.fromkeys(words)), preset.name

@@ -1,4 +1,4 @@
-"""A logged request that is sent again."""
+"""Replay of a logged request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 
 class UnstartedRuntime:
-    """Stands for the runtime of a server; the replay itself is replaced."""
+    """A stand-in for the runtime of a server; the replay itself is replaced."""
 
     async def get(self) -> None: ...
 

@@ -1,4 +1,4 @@
-"""The requests page: list, search, live tail, detail, export, and who may see what."""
+"""The requests page: list, search, live tail, detail, export, and permissions."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def viewer_client(db: None) -> Client:
 
 
 def logged(id: str = "req_a", **values: Any) -> RequestLog:
-    """A row that has just been asked."""
+    """Create a log row with the current time."""
     values.setdefault("started_at", time.time() - 60)
     store.write([entry(id, endpoint="/v1/chat/completions", **values)])
     return RequestLog.objects.get(request_id=id)
 
 
 def translated(id: str = "req_t", **values: Any) -> RequestLog:
-    """An Anthropic client on an OpenAI upstream, both bodies stored."""
+    """Create a row of an Anthropic client on an OpenAI upstream, with both bodies."""
     sent = {
         "model": "fast",
         "max_tokens": 100,
@@ -247,7 +247,7 @@ def test_log_pages_have_no_gaps_or_duplicates(db: None):
     ],
 )
 def test_a_search_of_a_long_log_equals_a_plain_query(db: None, query: str):
-    """All the ways to walk find the same rows as a scan would."""
+    """Every search strategy finds the same rows as a full scan."""
     for _ in seed(3000, until=time.time() - 5, span_s=90_000):
         pass
     search = parse(query, "24h", timezone.now())
@@ -594,7 +594,7 @@ def test_a_viewer_with_the_grant_sees_bodies(viewer_client: Client):
 def test_a_viewer_without_the_grant_cannot_search_bodies(
     viewer_client: Client, admin_client: Client, word: str
 ):
-    """Nothing on the page may depend on whether the words stand in a body."""
+    """The page must not reveal whether a body contains the words."""
     store.write(
         [logged_exchange("the blue sky", route="fast", id="req_sky", started_at=time.time() - 60)]
     )

@@ -1,7 +1,7 @@
-"""The pages of a logged request, for each dialect that clients and upstreams speak.
+"""The pages of a logged request, for each dialect of clients and upstreams.
 
-The rows are those of a real relay, in process, with the demo provider or a scripted
-upstream behind it.
+The rows are produced by a real relay in process, with the demo provider or a scripted
+upstream.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def playground_body(dialect: str, *, stream: bool, model: str = MODEL) -> dict[s
 def record_request(
     tmp_path: Path, path: str, body: Any, way: Any = None, **upstreams: Any
 ) -> LogRecord:
-    """The entry of one request at the edge."""
+    """Return the log entry of a request at the edge."""
 
     async def ask() -> LogRecord:
         async with gateway(tmp_path, way or OPEN, **upstreams) as live:
@@ -130,7 +130,7 @@ def test_every_request_tab_renders_for_every_client_dialect(
 
 
 def test_an_array_of_gemini_is_a_stream_too(admin_client: Client, tmp_path: Path) -> None:
-    """Without `alt=sse` Google's clients get one JSON array, item by item."""
+    """Without `alt=sse`, Google's clients receive one JSON array, item by item."""
     path = path_of("gemini", MODEL, stream=True).partition("?")[0]
     row = stored_row(record_request(tmp_path, path, playground_body("gemini", stream=True)))
     bodies = store.load_bodies(row.pk)
@@ -224,7 +224,7 @@ def test_a_request_opens_in_the_playground(tmp_path: Path, dialect: str) -> None
 
 @pytest.mark.parametrize("dialect", CONSOLE_DIALECTS)
 def test_a_logged_request_can_be_replayed(tmp_path: Path, dialect: str) -> None:
-    """A replay is the client's own body at the client's own path."""
+    """A replay sends the client's own body to the client's own path."""
     first = record_request(
         tmp_path, path_of(dialect, MODEL, stream=True), playground_body(dialect, stream=True)
     )

@@ -1,4 +1,4 @@
-"""What is typed into the search field, and what it means."""
+"""The query language of the request search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A walk over every URL: each names what it needs, and each role gets what it may and no more."""
+"""Permissions of the console: every URL declares its access, and each role gets no more."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ _OPENED_BY = {
 
 @pytest.mark.parametrize("role", [None, *PERMISSIONS])
 def test_each_url_checks_the_role(role: Any) -> None:
-    """Nothing is there: who is let in gets a page, 404, 405 or 422, and never 403."""
+    """Resources do not exist: a permitted user gets a page, 404, 405 or 422, and never 403."""
     User.objects.create_superuser("ada", password=None)
     client = Client(raise_request_exception=False)
     if role is not None:

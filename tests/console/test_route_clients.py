@@ -1,4 +1,4 @@
-"""The clients of a route, by the model name that they request."""
+"""The clients of a route, grouped by the requested model name."""
 
 from __future__ import annotations
 

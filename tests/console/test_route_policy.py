@@ -1,4 +1,4 @@
-"""The editor of how a route retries, hedges, repeats and checks; tags, hours and variants."""
+"""The route editor's fields for retries, hedging, shadow, health checks, tags and variants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The editor of routes without JavaScript: each button sends all, and nothing is lost."""
+"""The route editor without JavaScript: each button sends the whole form."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ FIELD = re.compile(r"<(?:input|select|option)\b[^>]*>|</select>")
 
 
 def fields(html: str) -> dict[str, list[str]]:
-    """What a browser would send of the editor's form, but for its buttons."""
+    """Return the values of the editor's form that a browser would send."""
     form = html[html.index('id="route-form"') :]
     form = form[: form.index("</form>")]
     values_by_name: dict[str, list[str]] = {}
@@ -94,7 +94,7 @@ def fields(html: str) -> dict[str, list[str]]:
 
 
 def press(client: Client, do: str, path: str = SMART, page: Any = None, **typed: Any) -> Any:
-    """Type into the form as it stands and press a button."""
+    """Fill in the current form and press a button."""
     page = page or client.get(path)
     return client.post(path, {**fields(page.content.decode()), **typed, "do": do})
 
@@ -262,7 +262,7 @@ def test_a_new_route_is_created_from_an_empty_form(admin_client: Client) -> None
 
 
 def form_messages(page: Any) -> tuple[list[str], list[str]]:
-    """The errors beside the form, and what is yet to do."""
+    """Return the errors and the missing steps on the form."""
     text = page.content.decode()
     bad = re.findall(r'callout bad">.*?Error: </span>(.*?)</b>', text, re.S)
     return bad, re.findall(r'callout">.*?<b>(.*?)</b>', text, re.S)
@@ -488,7 +488,7 @@ def test_a_route_is_deleted_after_confirmation(admin_client: Client) -> None:
 @pytest.mark.parametrize("dialect", CONSOLE_DIALECTS)
 @pytest.mark.wide(every=4)
 def test_a_dry_run_works_in_every_dialect(admin_client: Client, dialect: str, sample: str) -> None:
-    """The upstream's request is the same question, whoever put it."""
+    """The upstream request is equivalent for every client dialect."""
     sent = {"dry-dialect": dialect, "dry-sample": sample, "dry-model": "claude-opus"}
     page = press(admin_client, "dry-run", **sent)
     trial = page.context["dry_run_panel"]
@@ -502,7 +502,7 @@ def test_a_dry_run_works_in_every_dialect(admin_client: Client, dialect: str, sa
 
 
 def test_a_dry_run_lists_conditions_of_live_traffic_only(admin_client: Client) -> None:
-    """No sample could show reasoning that the gateway has kept of a turn."""
+    """A sample cannot contain reasoning state that the gateway has stored for a turn."""
     models.Model.objects.filter(name="deepseek-chat").update(name="deepseek-v4-pro")
     steps = (StepSpec(targets=(TargetSpec(model="deepseek/deepseek-v4-pro"),)),)
     save_route(RouteSpec(name="thinks", steps=steps), route=None, number=0, author="ada")

@@ -1,4 +1,4 @@
-"""Scores and comments on requests: who gives them, where they are shown, how they are found."""
+"""Scores and comments on requests: permissions, display and search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signing in and out: who gets in, how often one may try, and where one comes out."""
+"""Sign-in and sign-out: credentials, rate limit and redirect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings: what can be changed here, where a value comes from, and that it takes effect."""
+"""The settings page: editable values, their origin, and when they take effect."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def test_no_secret_is_on_the_page(admin_client: Client, settings: Any) -> None:
 
 
 def row_of(client: Client, variable: str) -> str:
-    """What the page says of a variable."""
+    """Return the row of a variable on the page."""
     page = client.get(reverse("settings")).content.decode()
     match = re.search(rf"<code>{variable}</code>.*?<td[^>]*>(.*?)</td>", page, re.S)
     assert match
@@ -336,7 +336,7 @@ def test_limits_of_end_users_from_a_file_are_shown_and_unchanged(admin_client: C
 
 
 def test_the_configuration_is_downloaded_and_can_be_applied(admin_client: Client) -> None:
-    """The same file that `export` prints; applied to this database it changes nothing."""
+    """The file equals the output of `export`; applying it to this database changes nothing."""
     row = models.Provider(name="mine", preset="openai", base_url="https://mine.example/v1")
     store.set_credential(row, "sk-not-to-be-seen")
     row.save()

@@ -1,4 +1,4 @@
-"""The first run: behind its token, step by step, left and taken up again, then gone."""
+"""The first-run setup: its token, its steps, resuming it, and its end."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def token(settings: Any, tmp_path: Path) -> str:
 
 @pytest.fixture
 def visitor(client: Client, token: str) -> Client:
-    """A browser that has shown the token."""
+    """A client that has submitted the setup token."""
     client.get(f"/?setup={token}", follow=True)
     return client
 
 
 @pytest.fixture
 def admin_client(visitor: Client) -> Client:
-    """The browser of the first admin, at step 2."""
+    """The client of the first admin, at step 2."""
     assert visitor.post(reverse("setup-account"), ACCOUNT).status_code == 302
     return visitor
 
@@ -236,7 +236,7 @@ def test_a_duplicate_name_gets_a_number(admin_client: Client) -> None:
 
 @pytest.fixture
 def keyed(admin_client: Client) -> Client:
-    """At step 3, with the demo."""
+    """The client at step 3, with the demo provider."""
     admin_client.post(reverse("setup-provider"), {"choice": "demo"})
     return admin_client
 

@@ -1,4 +1,4 @@
-"""Sign-in through an OpenID Connect provider: accounts, roles and teams by claims."""
+"""Sign-in through an OpenID Connect provider: accounts, roles and teams from claims."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def configure(settings: Any, provider: Provider, **values: Any) -> OidcSettings:
 
 
 def sign_in(client: Client, *, trusted: Any = True, **query: str) -> Any:
-    """Go to the provider and come back; `trusted` are the browser's authorities."""
+    """Sign in at the provider and return; `trusted` are the authorities the client trusts."""
     there = client.get(LOGIN, query)
     assert there.status_code == 302, there.content
     with httpx.Client(verify=trusted) as browser:
@@ -235,7 +235,7 @@ def test_a_provider_of_a_private_authority_is_trusted(
     monkeypatch: pytest.MonkeyPatch,
     variable: str,
 ) -> None:
-    """By the variables that providers of models are trusted by."""
+    """It uses the same environment variables as the providers of models."""
     authority = CertificateAuthority()
     folder = tmp_path / "authorities"
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""Commands and programs that the console writes run as what they show, whatever is in them."""
+"""Generated shell commands and programs send exactly the shown values."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _FAKE = '#!/bin/bash\nprintf "%s\\0" "$@" > args\n'
 
 
 def _run(tmp_path: Path, command: str) -> list[str]:
-    """The arguments that curl gets when bash runs the command."""
+    """Return the arguments that curl receives when bash runs the command."""
     (tmp_path / "curl").write_text(_FAKE)
     (tmp_path / "curl").chmod(0o755)
     env = {
@@ -80,7 +80,7 @@ def test_a_logged_request_as_curl_runs_nothing_else(tmp_path: Path, text: str) -
 
 
 def _column(text: str) -> Column:
-    """A column whose model and message are the text."""
+    """Return a column whose model and message are the text."""
     turns = (Turn(role="user", parts=(Text(text=text),)),)
     return Column(id="A", model=text, turns=turns)
 
@@ -109,7 +109,7 @@ def test_the_playgrounds_python_snippet_calls_nothing_else(text: str, lang: str)
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
 def test_the_playgrounds_javascript_quotes_texts_as_values(tmp_path: Path) -> None:
-    """All texts in one program: what it would send is compared with what was asked."""
+    """One program contains all texts; what it would send is compared with the request."""
     stub = "class OpenAI { chat = { completions: { create: async (b) => { out.push(b); return []; }"
     stub += " } }; responses = { create: async (b) => { out.push(b); return []; } }; }\n"
     programs = []

@@ -1,4 +1,4 @@
-"""The pages of teams and of limits: made, filled with keys, limited, deleted."""
+"""The pages of teams and limits: create, assign keys, limit, delete."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_a_routes_page_has_the_limits_of_each_key_and_of_its_targets(admin_clien
 
 
 def test_the_limits_of_a_target_are_in_its_routes_next_version(admin_client: Client) -> None:
-    """The editor does not show them, and does not lose them."""
+    """The editor does not show them and does not lose them."""
     test_route = route("r", model("m", provider("p")))
     url = reverse("limits", args=["target", Target.objects.get().pk])
     admin_client.post(url, {"limit_rpm": "30", "budget_week_usd": "9"})

@@ -1,4 +1,4 @@
-"""`/api/traces`: the list, the tree of a trace, and who reads the content of a span."""
+"""`/api/traces`: the list, the tree of a trace, and permissions on span content."""
 
 from __future__ import annotations
 

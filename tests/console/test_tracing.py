@@ -1,4 +1,4 @@
-"""Tracing finds out by translating where each value went; the golden cases are the proof."""
+"""Translation traces map each request value to its upstream path, for all golden cases."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RELAYED_PRESETS = {"openai_chat", "anthropic", "deepseek", "mistral", "azure_ope
 
 
 def cases() -> list[Any]:
-    """Requests that go from one spoken dialect to another."""
+    """Return the cases that translate between two supported dialects."""
     bodies = [json.loads(path.read_text()) for path in sorted(CASES.glob("*.json"))]
     return [
         pytest.param(case, id=case["name"])
@@ -40,7 +40,7 @@ def cases() -> list[Any]:
 
 
 def streams() -> list[Any]:
-    """Streams between spoken dialects."""
+    """Return the streams between two supported dialects."""
     bodies = [json.loads(path.read_text()) for path in sorted(CASES.glob("*.json"))]
     return [
         pytest.param(case, id=case["name"])
@@ -103,7 +103,7 @@ def test_links_match_their_mark(case: dict[str, Any]):
 
 @pytest.mark.parametrize("case", cases())
 def test_a_dropped_value_changes_nothing_when_it_is_another(case: dict[str, Any]):
-    """The proof of `dropped`: the upstream gets the same without it or with another."""
+    """A dropped value does not affect the upstream request, whatever it is."""
     request_trace, body, sent = traced(case)
     one = translation_path(case["from"], case["to"], case["expected"]["body"]["model"])
     for pointer, mark in request_trace.source.items():
@@ -130,7 +130,7 @@ def _translated_or_refused(one: TranslationPath, body: Any) -> Any:
 
 @pytest.mark.parametrize("case", cases())
 def test_dropped_fields_have_no_upstream_path(case: dict[str, Any]):
-    """The report is by whole fields; a part of one may still be told elsewhere."""
+    """The report is by whole fields; a part of a field may have an upstream path."""
     request_trace, _, _ = traced(case)
     for row in case["expected"]["report"]:
         path = parse_path(row["field"])
@@ -140,7 +140,7 @@ def test_dropped_fields_have_no_upstream_path(case: dict[str, Any]):
 
 
 def test_known_translations_link_their_places():
-    """What a person sees for the two directions, spot by spot."""
+    """Field by field for both directions."""
     named = {case.values[0]["name"]: case.values[0] for case in cases()}
     case = next(c for c in named.values() if c["from"] == "anthropic" and c["to"] == "openai_chat")
     request_trace, _, _ = traced(case)
@@ -244,7 +244,7 @@ def test_all_lines_of_both_sides_are_shown_once_and_in_order(case: dict[str, Any
 
 @pytest.mark.parametrize("case", cases())
 def test_the_shown_lines_equal_the_body(case: dict[str, Any]):
-    """Nothing is lost but what is folded or cut: short bodies read back as they are."""
+    """Short bodies can be reassembled from the shown lines."""
     body = {k: v for k, v in traced(case)[1].items() if len(json.dumps(v)) < 120}
     if any(isinstance(v, list) and len(v) > MAX_ITEMS for v in body.values()):
         return

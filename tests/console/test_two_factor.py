@@ -1,4 +1,4 @@
-"""One-time codes, recovery codes and passkeys: set up, asked for, limited, encrypted, audited."""
+"""Two-factor sign-in: codes, recovery codes, passkeys, rate limit, encryption, audit log."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PASSWORD = "correct horse battery"
 
 @pytest.fixture(autouse=True)
 def _without_earlier_attempts() -> None:
-    """The limits of allauth are in a cache that outlives a test."""
+    """Clear allauth's rate limits, which are in a cache that outlives a test."""
     cache.clear()
 
 
@@ -62,7 +62,7 @@ def confirmed(client: Client) -> None:
 
 
 def with_codes(client: Client) -> str:
-    """Activate one-time codes; returns the secret."""
+    """Activate one-time codes and return the secret."""
     confirmed(client)
     page = text(client.get(reverse("mfa_activate_totp")))
     (secret,) = re.findall(r'<code class="wrap">(\w+)</code>', page)

@@ -1,4 +1,4 @@
-"""Attempts of several upstream calls on the request's page: rounds of searches, choices."""
+"""Requests with several upstream calls on the request page: search rounds and choices."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["admin_client"]
 
 
 def test_the_conversation_of_several_calls_has_the_clients_response(admin_client: Client):
-    """The upstream's responses are stored one after the other."""
+    """The upstream's responses are stored one after another."""
     message = {"role": "assistant", "content": "Found it."}
     answer = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
     request = {"model": "fast", "messages": [{"role": "user", "content": "Oslo?"}]}

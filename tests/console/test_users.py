@@ -1,4 +1,4 @@
-"""Accounts: roles, the grant, and that there is always an admin."""
+"""Accounts: roles, the body access grant, and the last admin."""
 
 from __future__ import annotations
 

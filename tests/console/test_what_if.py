@@ -1,4 +1,4 @@
-"""What usage would have cost on other models: the computation, the page and the API."""
+"""Cost comparison with other models: computation, page and API."""
 
 from __future__ import annotations
 
