@@ -1,4 +1,4 @@
-"""A whole answer and its events say the same."""
+"""A whole response and its stream events are equivalent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names and ids come out legal, unique, and the same every time."""
+"""Normalized names and ids are legal, unique and deterministic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Schemas come out in a provider's subset, and say what was changed."""
+"""Schemas are reduced to a provider's subset, and the changes are reported."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gateway.canon.schema import (
 
 
 def fitted(**fields: Any) -> tuple[Any, list[str]]:
-    """What becomes of a schema of one property, and what was changed."""
+    """Return the schema of a property after reduction, and the reported changes."""
     schema = {"type": "object", "properties": {"a": fields}, "additionalProperties": False}
     out, changed = restrict_to_anthropic(schema)
     return out["properties"]["a"], changed

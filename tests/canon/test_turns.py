@@ -1,4 +1,4 @@
-"""Calls and results are paired before any provider sees them."""
+"""Tool calls and results are paired before rendering."""
 
 from __future__ import annotations
 

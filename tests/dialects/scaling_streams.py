@@ -1,4 +1,4 @@
-"""Provider streams and whole answers with n pieces of one kind, and canonical events of n."""
+"""Provider streams, whole responses and canonical events with n items of one kind."""
 
 from __future__ import annotations
 

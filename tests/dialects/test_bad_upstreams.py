@@ -1,9 +1,8 @@
-"""An upstream that does not keep to its dialect: what every client sees of it.
+"""Client responses for upstreams that violate their dialect.
 
-Chapter 2 of the wire documentation: what can be understood is understood, once and in
-order; what can not ends in an error of the client's dialect, never as a whole answer.
-Where client and provider speak the same dialect the bytes pass through: then only a
-break is told.
+Chapter 2 of the wire documentation: what can be parsed is parsed, once and in order;
+otherwise the client gets an error in its dialect, never a complete response. If client and
+provider share a dialect, the bytes pass through and only an interruption is reported.
 """
 
 from __future__ import annotations
@@ -48,13 +47,13 @@ Key = tuple[str, str, str]
 
 
 def feature(upstream: Upstream) -> str:
-    """What is asked of a provider: tools, where it has any."""
+    """Return the requested feature of a provider: tools if it supports them."""
     return "tools" if upstream.tools else "text"
 
 
 @cache
 def faulty(upstream: str, fault: str) -> bytes | None:
-    """The provider's bytes; None where the spoiler means nothing in its dialect."""
+    """Return the provider's faulty bytes; None if the fault does not apply to its dialect."""
     target = UPSTREAMS[upstream]
     # A request that was translated asks for all that a stream can tell.
     client = "openai_responses" if target.dialect == "openai_chat" else "openai_chat"
@@ -72,7 +71,7 @@ def test_every_fault_applies_to_some_dialect() -> None:
 
 
 def host_of(upstream: Upstream, fault: StreamFault) -> str:
-    """The host name of a provider that is spoiled so."""
+    """Return the host name of a provider with this fault."""
     return f"{upstream.name}-{fault.name}".replace("_", "-")
 
 
@@ -136,7 +135,7 @@ def test_every_client_sees_the_answer_or_an_error(replies: dict[Key, Reply], nam
 
 
 def _events(target: Upstream, data: bytes) -> list[Any]:
-    """The events of a stream but for the model's name, which is the one that was asked for."""
+    """Return the events of a stream with the model's name removed."""
     frames = read_frames(target.dialect, data)
     return [(name, _unnamed(value)) for name, value in frames]
 
@@ -176,7 +175,7 @@ def _check(client: str, target: Upstream, name: str, reply: Reply) -> None:
 
 
 def whole_keys() -> list[Any]:
-    """Client, provider and spoiler of a whole answer."""
+    """Return client, provider and fault of the whole responses."""
     return [
         pytest.param(
             (client, upstream.name, fault.name), id=f"{client}-{upstream.name}-{fault.name}"

@@ -20,20 +20,20 @@ FOLDER = Path(__file__).parent / "cases"
 
 
 def cases(key: str) -> list[Any]:
-    """The cases that ask for this kind of translation."""
+    """Return the cases with this kind of translation."""
     bodies = [json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))]
     return [pytest.param(case, id=case["name"]) for case in bodies if kind_of(case) == key]
 
 
 def kind_of(case: dict[str, Any]) -> str:
-    """What the case translates: a stream, an error or a request."""
+    """Return the kind of a case: a stream, an error or a request."""
     if "stream" in case:
         return "stream"
     return "error" if "status" in case["request"] else "request"
 
 
 def equal_but_placeholders(want: Any, actual: Any) -> bool:
-    """Equality but for placeholders."""
+    """Return whether two values are equal except for placeholders."""
     if isinstance(want, dict) and isinstance(actual, dict):
         return want.keys() == actual.keys() and all(
             equal_but_placeholders(want[key], actual[key]) for key in want
@@ -53,12 +53,12 @@ def equal_but_placeholders(want: Any, actual: Any) -> bool:
 
 
 def rows(report: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    """A report without its prose."""
+    """Return a report without its explanations."""
     return sorted((row["field"], row["action"]) for row in report)
 
 
 def upstream_model(expected: dict[str, Any]) -> str:
-    """The model that the case sends to: in the body, or in the path."""
+    """Return the upstream model of a case, from the body or the path."""
     body: dict[str, Any] = expected["body"]
     place = expected.get("path", expected.get("url", ""))
     match = re.search(r"/models?/([^/:]+)[/:]", place)

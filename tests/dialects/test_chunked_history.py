@@ -1,4 +1,4 @@
-"""Chats of Google's SDK keep each chunk of a streamed answer as a content of its own."""
+"""Google's SDK stores each chunk of a streamed response as a separate content in its history."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def content(role: str, *parts: Json) -> Json:
 
 
 def streamed_history(*words: str) -> list[Json]:
-    """A streamed answer as the SDK's history has it."""
+    """Return a streamed response as the SDK's history has it."""
     return [content("model", {"text": piece}) for piece in words]
 
 

@@ -1,5 +1,5 @@
-"""Lines of the wire documentation where several things meet at Google's, Ollama's, Amazon's
-and Cohere's dialects, each by one small example through the live code.
+"""Rules of the wire documentation that combine several features of the Google, Ollama, Amazon
+and Cohere dialects, one example each, through the live code.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ COMMAND, REASONER = "command-a-03-2025", "command-a-reasoning-08-2025"
 
 
 def translate_request(source: str, target: str, model: str, request: Json) -> tuple[Json, Rows]:
-    """The body that goes to the provider, and what is reported of it."""
+    """Return the rendered body for a provider, and the report."""
     translation = translate.request(source, target, {"model": "gw", **request}, {}, model)
     return translation["body"], {(row["field"], row["action"]) for row in translation["report"]}
 
 
 def parse_response(dialect: str, body: Json) -> Response:
-    """A provider's whole answer as it is understood."""
+    """Return the canonical response of a provider's whole response."""
     return DIALECTS[dialect].provider.parse_response(body, traits_for(dialect, "m"), None)
 
 
@@ -39,7 +39,7 @@ def parse_response(dialect: str, body: Json) -> Response:
 
 
 def candidate(*parts: Json, **more: Any) -> Json:
-    """A chunk with these parts."""
+    """Return a chunk with these parts."""
     return {"candidates": [{"content": {"role": "model", "parts": list(parts)}, **more}]}
 
 
@@ -265,7 +265,7 @@ def test_an_unpaid_account_is_a_quota_error(dialect: str) -> None:
     ],
 )
 def test_a_free_text_tool_is_reported_once(target: str, model: str) -> None:
-    """As golden case 06 has it: of its grammar where it has one, else of itself."""
+    """Golden case 06 reports its grammar, if it has one, otherwise the tool."""
     grammar = {"type": "grammar", "syntax": "lark", "definition": "start: /x/"}
     tools = [
         {"type": "custom", "name": "plain", "description": "d"},

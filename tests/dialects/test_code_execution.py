@@ -1,4 +1,4 @@
-"""Code that a provider runs: OpenAI's interpreter, Anthropic's and Gemini's code execution."""
+"""Provider-executed code: OpenAI's interpreter, Anthropic's and Gemini's code execution."""
 
 from __future__ import annotations
 
@@ -372,7 +372,7 @@ def test_files_in_a_container_are_reported() -> None:
 
 
 def test_an_encrypted_output_is_named_and_reported() -> None:
-    """Claude's newer web search filters its results by code, whose output is encrypted."""
+    """Claude's newer web search filters its results by code with encrypted output."""
     content = {"type": "encrypted_code_execution_result", "encrypted_stdout": "x", "stderr": ""}
     response = claude(USE, {**RESULT, "content": {**content, "return_code": 0, "content": []}})
     body, report = DIALECTS["openai_responses"].client.render_response(response, CONTEXT)
@@ -416,7 +416,7 @@ def test_code_runs_are_reported_by_apis_without_them(dialect: str, source: str) 
 
 
 def history(source: str, *, from_other_provider: bool) -> Json:
-    """A body whose second turn has a run, of another provider if `from_other_provider`."""
+    """Return a body whose second turn has a code run, optionally of another provider."""
     match source:
         case "openai_responses":
             item = {**ITEM, "container_id": "cntr_dgm_1"} if from_other_provider else ITEM

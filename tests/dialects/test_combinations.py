@@ -1,6 +1,6 @@
-"""Requests that combine what is seldom met together, each by one small example.
+"""Requests with unusual combinations of features, one example each.
 
-A row asks in one dialect and says what of the other's body and report must come of it.
+A row has a request in one dialect and the expected fields of the body and report in another.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ LOOK = {
 
 
 def block(text: str) -> Json:
-    """A text of Anthropic's."""
+    """Return an Anthropic text block."""
     return {"type": "text", "text": text}
 
 
 def message(role: str, *blocks: Json) -> Json:
-    """A message of Anthropic's."""
+    """Return an Anthropic message."""
     return {"role": role, "content": list(blocks)}
 
 
 def row(
     about: str, source: str, target: str, request: Json, sent: Json, report: Rows, model: str = ""
 ) -> Any:
-    """One line: fields asked beside an ordinary request, and fields sent (None: not sent)."""
+    """Return a row: fields of an otherwise ordinary request, and upstream fields (None: absent)."""
     return pytest.param(source, target, model or MODELS[target], request, sent, report, id=about)
 
 
@@ -335,7 +335,7 @@ LINES = [
 
 
 def never_passed_through(name: str) -> Preset | None:
-    """The preset, as of a provider whose requests are always translated."""
+    """Return the preset of a provider whose requests are always translated."""
     preset = resolve(name)
     return None if preset is None else msgspec.structs.replace(preset, passthrough=False)
 
@@ -360,7 +360,7 @@ def test_a_combination_is_translated_as_specified(
 
 @pytest.mark.parametrize("source", ["anthropic", "anthropic_count_tokens"])
 def test_a_client_that_names_no_version_is_passed_on_with_one(source: str) -> None:
-    """Chapter 1.1: Anthropic demands the header."""
+    """Chapter 1.1: Anthropic requires the header."""
     body = {"model": "gw", **MESSAGES}
     for client_headers, sent in (
         ({}, "2023-06-01"),
@@ -384,7 +384,7 @@ def test_other_blocks_of_a_system_message_are_refused_by_name() -> None:
 
 
 def test_a_limit_with_a_reset_date_is_not_an_exhausted_account() -> None:
-    """Chapter 5: a 429 of Anthropic's is one only where it comes without `retry-after`."""
+    """Chapter 5: a 429 of Anthropic means exhausted credit only without `retry-after`."""
     body = {"type": "error", "error": {"type": "rate_limit_error", "message": "slow"}}
     headers = {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}
     translation = translate.error("anthropic", "openai_chat", 429, headers, body)

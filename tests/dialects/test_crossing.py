@@ -1,4 +1,4 @@
-"""From one dialect to the other and on: nothing falls over, and strict upstreams accept it."""
+"""Translation through every dialect: no exceptions, and strict upstreams accept the result."""
 
 from __future__ import annotations
 

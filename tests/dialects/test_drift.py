@@ -1,9 +1,9 @@
-"""What is served, sent and read is of the vendors' own published types, field by field.
+"""Requests and responses match the vendors' published types, field by field.
 
-Every answer and event of the matrix that the gateway wrote for a client, every request it
-wrote for a provider (there and in the golden cases), and every answer that the strict
-providers give to be read, is checked against the types of the vendor's SDK (Bedrock: the
-service model of botocore). A release that moves or renames a field fails here by its name.
+Every response and event of the matrix that the gateway rendered for a client, every request it
+rendered for a provider (there and in the golden cases), and every response of the strict
+providers is checked against the types of the vendor's SDK (Bedrock: the service model of
+botocore). An SDK release that moves or renames a field fails here by the field's name.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ Json = dict[str, Any]
 
 
 def unknown_fields(value: Any, path: str = "") -> Iterator[str]:
-    """Paths of fields that a parsed value's type has no place for."""
+    """Return the paths of fields that a parsed value's type does not define."""
     if isinstance(value, list):
         for item in value:
             yield from unknown_fields(item, f"{path}[]")
@@ -68,12 +68,12 @@ def unknown_fields(value: Any, path: str = "") -> Iterator[str]:
 
 @cache
 def adapter(shape: Any) -> TypeAdapter[Any]:
-    """The validator of a type; unions of vendors take long to build."""
+    """Return the validator of a type, cached because unions of vendors take long to build."""
     return TypeAdapter(shape)
 
 
 def type_errors(value: Json, shape: Any, *, strict: bool = True) -> list[str]:
-    """What a type says against a value: `path: reason`, unknown fields included."""
+    """Return the validation errors of a value as `path: reason`, including unknown fields."""
     try:
         parsed = adapter(shape).validate_json(json.dumps(value), strict=strict)
     except ValidationError as error:
@@ -82,19 +82,19 @@ def type_errors(value: Json, shape: Any, *, strict: bool = True) -> list[str]:
 
 
 def lenient_type_errors(value: Json, shape: type[BaseModel]) -> list[str]:
-    """The same for types that ignore what they do not know: every name must be theirs."""
+    """Return the same errors for types that ignore unknown fields."""
     texts = type_errors(value, shape, strict=False)
     return texts + sorted(f"{name}: unknown field" for name in value.keys() - shape.model_fields)
 
 
 def of_ollama(value: Json) -> list[str]:
-    """What Ollama's types say against a line."""
+    """Return the errors of a line by Ollama's types."""
     texts = lenient_type_errors(value, ollama.ChatResponse)
     return texts + [f"message.{w}" for w in lenient_type_errors(value["message"], ollama.Message)]
 
 
 def of_bedrock(shape: str, value: Json) -> list[str]:
-    """What botocore's model says against an answer."""
+    """Return the errors of a response by botocore's model."""
     kind = bedrock_rules.shape(shape)
     decoded = bedrock_rules._decoded(value, kind, "")
     report = ParamValidator().validate(decoded, kind)
@@ -105,10 +105,10 @@ def of_bedrock(shape: str, value: Json) -> list[str]:
 
 @dataclass(frozen=True)
 class ResponseChecks:
-    """How an answer of a dialect is checked, whole and by its events.
+    """The checks of a dialect's responses, whole and streamed.
 
-    `more` are fields that the types do not know and clients or providers do use: why is
-    beside each.
+    `more` are fields that the types do not define although clients or providers use them; the
+    reason is next to each.
     """
 
     whole: Callable[[Json], list[str]]
@@ -116,7 +116,7 @@ class ResponseChecks:
     more: frozenset[str] = frozenset()
 
     def problems(self, data: bytes, *, stream: bool) -> set[str]:
-        """What is wrong in the bytes of an answer."""
+        """Return the errors in the bytes of a response."""
         events: list[str] = []
         for value in values(data) if stream else [json.loads(data)]:
             events += self.event(value) if stream else self.whole(value)
@@ -124,7 +124,7 @@ class ResponseChecks:
 
 
 def values(data: bytes) -> Iterator[Json]:
-    """The JSON of a stream's events, whatever cuts it."""
+    """Return the JSON values of a stream's events."""
     if data.startswith(b"{"):
         yield from (json.loads(line) for line in data.splitlines() if line.strip())
     elif data[:1] == b"\0":
@@ -208,7 +208,7 @@ def test_responses_match_the_vendors_types(client: str, *, stream: bool) -> None
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("upstream", UPSTREAMS)
 def test_parsed_responses_match_the_vendors_types(upstream: str, *, stream: bool) -> None:
-    """The strict providers write what parsers are tested with: it is what vendors publish."""
+    """The strict providers must write what the vendors publish, as parsers are tested with them."""
     shape = SHAPES[UPSTREAMS[upstream].dialect]
     cells_by_problem: dict[str, str] = {}
     for cell in outcome().cells:
@@ -265,10 +265,10 @@ OWN_DOING = {
 
 
 def kinds() -> list[Any]:
-    """The golden cases that say what is sent upstream, and where a rule book is here.
+    """Return the golden cases with an upstream request whose provider has rules here.
 
-    Mistral publishes its types in an SDK that is no oracle here, embeddings and Vertex AI
-    have tests of their own (tests/dialects/openai_embeddings, tests/e2e/test_clouds.py).
+    Mistral's types are in an SDK that is not used here; embeddings and Vertex AI have their own
+    tests (tests/dialects/openai_embeddings, tests/e2e/test_clouds.py).
     """
     bodies = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*"))]
     requested_bodies = [c for c in bodies if kind_of(c) == "request" and c["to"] in SENT]
@@ -295,7 +295,7 @@ def test_golden_requests_match_the_vendors_types(case: Json) -> None:
 
 @pytest.mark.parametrize("case", [c for c in CASES if kind_of(c.values[0]) == "stream"])  # type: ignore[arg-type]
 def test_golden_streams_match_the_vendors_types(case: Json) -> None:
-    """The first event of a stream in a case is a whole one; some later ones are cut short."""
+    """The first event of a stream in a case is complete; some later ones are shortened."""
     translation = translate.stream(case["from"], case["to"], case["stream"], "")
     shape = SHAPES[{"anthropic": "anthropic_messages"}.get(case["to"], case["to"])]
     wrongs: set[str] = set()
@@ -314,7 +314,7 @@ EXCHANGE = ResponseContext(id="1", created=1, model="gw")
 
 
 def _of_gemini(body: Json) -> list[str]:
-    """The vectors of Gemini's batch; the SDK's own answer type is of its other endpoint."""
+    """Return the vectors of Gemini's batch; the SDK's response type is for another endpoint."""
     return [text for one in body["embeddings"] for text in type_errors(one, ContentEmbedding)]
 
 

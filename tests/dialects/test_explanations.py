@@ -1,4 +1,4 @@
-"""Why a response ended, at clients whose API has no field for it."""
+"""Explanations of finish reasons for clients whose API has no field for them."""
 
 from __future__ import annotations
 

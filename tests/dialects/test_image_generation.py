@@ -1,4 +1,4 @@
-"""Images that a model generates: OpenAI's `image_generation` tool at Gemini's image models."""
+"""Image generation: OpenAI's `image_generation` tool on Gemini's image models."""
 
 from __future__ import annotations
 

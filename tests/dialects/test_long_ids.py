@@ -1,4 +1,4 @@
-"""Ids longer than a provider takes: shortened alike wherever they stand, and reported."""
+"""Ids longer than a provider accepts are shortened consistently and reported."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FUNCTION = {"type": "function", "function": {"name": "f", "parameters": {"type":
 
 
 def messages(user: str, call_id: str = "toolu_1") -> dict[str, Any]:
-    """A turn of Claude Code."""
+    """Return a turn of Claude Code."""
     call = {"type": "tool_use", "id": call_id, "name": "f", "input": {}}
     result = {"type": "tool_result", "tool_use_id": call_id, "content": "42"}
     return {
@@ -36,7 +36,7 @@ def messages(user: str, call_id: str = "toolu_1") -> dict[str, Any]:
 
 
 def chat(user: str, call_id: str = "call_1") -> dict[str, Any]:
-    """The same of a Chat client."""
+    """Return the same turn of a Chat client."""
     call = {"id": call_id, "type": "function", "function": {"name": "f", "arguments": "{}"}}
     return {
         "model": "m",

@@ -1,7 +1,7 @@
-"""Every client dialect on every provider dialect: nothing is lost that is not told.
+"""Every client dialect on every provider dialect: each loss is reported.
 
-The providers are strict, so a request that one of them would refuse fails its cell.
-`python -m tests.dialects.crossing` prints the table that is kept in docs/crossing.md.
+The providers are strict: a request that one of them would refuse fails its cell.
+`python -m tests.dialects.crossing` prints the table that is stored in docs/crossing.md.
 """
 
 from __future__ import annotations
@@ -112,24 +112,24 @@ OLLAMA = {
 
 @cache
 def outcome() -> Outcome:
-    """The whole matrix, run once."""
+    """The results of the whole matrix, computed once."""
     return asyncio.run(run())
 
 
 def cell(key: tuple[str, str, str, bool]) -> CrossingResult:
-    """One crossing."""
+    """Return the result of one cell."""
     cells = (c for c in outcome().cells if (c.client, c.upstream, c.feature, c.stream) == key)
     return next(cells)
 
 
 def failure(key: tuple[str, str, str]) -> Failure:
-    """One refusal or broken stream."""
+    """Return one error response or interrupted stream."""
     failures = (f for f in outcome().failures if (f.client, f.upstream, f.kind) == key)
     return next(failures)
 
 
 def marks_of(one: CrossingResult) -> tuple[FeatureMarker, ...]:
-    """What the client of a cell asked that can be looked for upstream."""
+    """Return the requested features of a cell that can be found upstream."""
     knows = CLIENTS[one.client].knows
     return tuple(
         m for m in FEATURE_MARKERS[one.feature] if one.feature != "settings" or m.name in knows
@@ -137,7 +137,7 @@ def marks_of(one: CrossingResult) -> tuple[FeatureMarker, ...]:
 
 
 def calls_of(one: CrossingResult) -> int:
-    """How many tools the provider of a cell calls."""
+    """Return how many tools the provider of a cell calls."""
     if not UPSTREAMS[one.upstream].tools:
         return 0
     return {"tools": 2, "thinking": 1}.get(one.feature, 0)
@@ -157,7 +157,7 @@ def test_the_client_receives_the_providers_text_and_finish_reason(key: tuple[str
 
 @each("key", [k for k in CELLS if k.values[0][2] in {"tools", "thinking"}])  # type: ignore[index]
 def test_calls_and_their_results_find_each_other(key: tuple[str, str, str, bool]):
-    """The provider would refuse a result whose call it does not know."""
+    """The provider refuses a result whose call it does not know."""
     one = cell(key)
     response = one.turns[0].response
     assert response is not None
@@ -195,9 +195,9 @@ def test_exactly_the_lost_fields_are_reported(key: tuple[str, str, str, bool]):
 
 @each("key", [k for k in CELLS if k.values[0][2] == "thinking"])  # type: ignore[index]
 def test_reasoning_is_returned_and_its_state_sent_back(key: tuple[str, str, str, bool]):
-    """A Chat client that gives an effort asks OpenAI's Responses for no summary.
+    """A Chat client that sets an effort requests no summary from OpenAI's Responses.
 
-    Not every account may have one, and the request would be refused.
+    Not every account may use summaries, and the request would be refused.
     """
     one = cell(key)
     response = one.turns[0].response
@@ -210,14 +210,14 @@ def test_reasoning_is_returned_and_its_state_sent_back(key: tuple[str, str, str,
 
 
 def kinds(client: str, kind: str) -> object:
-    """What a client of this dialect is to see of an error before the first byte."""
+    """Return the expected error for a client of this dialect before the first byte."""
     family = {"anthropic_messages": ANTHROPIC, "gemini": GOOGLE, "ollama": OLLAMA}
     family |= {"bedrock_converse": AWS, "cohere": COHERE}
     return family.get(client, OPENAI)[kind]
 
 
 def client_view(one: Failure) -> object:
-    """What a client saw of it."""
+    """Return the error that a client received."""
     body = msgspec.json.decode(one.reply)
     match one.client:
         case "anthropic_messages":
@@ -267,7 +267,7 @@ def test_a_broken_stream_never_ends_as_a_complete_one(key: tuple[str, str, str])
 
 
 def test_every_dialect_is_in_the_matrix_as_client_and_as_provider() -> None:
-    """The matrix is square: the APIs that chat, and those that embed."""
+    """The matrix has every API for chat and every API for embeddings on both sides."""
     chat = set(DIALECTS) - {"openai_embeddings"}
     assert set(CLIENTS) == chat
     assert {name.partition("/")[0] for name in UPSTREAMS} == chat
@@ -298,6 +298,6 @@ def test_vectors_arrive_and_a_loss_is_reported(client: str, upstream: str) -> No
 
 
 def test_the_documented_translation_matrix_is_current():
-    """`python -m tests.dialects.crossing --write` renews docs/crossing.md."""
+    """`python -m tests.dialects.crossing --write` updates docs/crossing.md."""
     text = Path(PAGE_PATH).read_text(encoding="utf-8")
     assert text == page(outcome())

@@ -1,4 +1,4 @@
-"""MCP servers that a provider calls: OpenAI's `mcp` tool and Anthropic's `mcp_servers`."""
+"""MCP servers called by a provider: OpenAI's `mcp` tool and Anthropic's `mcp_servers`."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ RESULT: Json = {
 
 
 def finished_call(*, failed: bool) -> Json:
-    """The fields of a call that ended; a failure as OpenAI's SDK types it."""
+    """Return the fields of a finished call; failures have the form of OpenAI's SDK types."""
     content = [{"type": "text", "text": "found"}]
     error = {"type": "mcp_tool_execution_error", "content": content}
     return {"output": None, "error": error, "status": "failed"} if failed else {}

@@ -1,4 +1,4 @@
-"""Tool schemas with alternatives or a reference at their root become one object."""
+"""Tool schemas with alternatives or a reference at the root become one object."""
 
 from __future__ import annotations
 

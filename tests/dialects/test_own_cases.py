@@ -1,6 +1,6 @@
-"""Requests beyond the golden cases: what odd but legal ones become, through the live code.
+"""Unusual but legal requests beyond the golden cases, through the live code.
 
-Each row is what one rule of wire/spec.md says of a whole request.
+Each row applies one rule of wire/spec.md to a whole request.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ F = {"type": "object", "properties": {"a": {"type": "integer"}}}
 def case(
     name: str, way: str, model: str, request: dict[str, Any], sent: dict[str, Any], *report: str
 ) -> Any:
-    """A row: who asks whom, the request, what is sent of it, and what is reported."""
+    """Return a row: client and provider, request, upstream fields and report."""
     source, target = way.split(" -> ")
     return pytest.param(source, target, model, {"model": "gw", **request}, sent, report, id=name)
 

@@ -1,4 +1,4 @@
-"""The light check of passthrough names what is wrong and lets the rest by."""
+"""The passthrough check names invalid fields and accepts unknown ones."""
 
 from __future__ import annotations
 

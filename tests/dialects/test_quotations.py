@@ -1,4 +1,4 @@
-"""Quotations of a request's own documents, from Claude on Bedrock to clients of Messages."""
+"""Citations of a request's own documents, from Claude on Bedrock for Messages clients."""
 
 from __future__ import annotations
 

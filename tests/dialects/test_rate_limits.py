@@ -1,4 +1,4 @@
-"""A 429 is a rate limit, unless the provider says by its own code that credit is used up."""
+"""A 429 is a rate limit, unless the provider's error code says that credit is exhausted."""
 
 from __future__ import annotations
 

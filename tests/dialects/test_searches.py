@@ -1,4 +1,4 @@
-"""Searches that a provider ran: between Claude's blocks and the items of OpenAI's Responses."""
+"""Provider-executed searches, translated between Claude's blocks and Responses items."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def message(*content: Json) -> Json:
 
 
 def claude_stream(*content: Json) -> list[Json]:
-    """The events of an answer of Claude's: the input of a call comes in pieces."""
+    """Return the events of a Claude response with call arguments in fragments."""
     events: list[Json] = [
         {"type": "message_start", "message": {**message(), "id": "msg_1", "stop_reason": None}}
     ]
@@ -102,7 +102,7 @@ def claude_stream(*content: Json) -> list[Json]:
 
 
 def for_responses(stream: bool, *content: Json) -> tuple[list[Json], list[Adaptation]]:
-    """The output that a Responses client gets for an answer of Claude's, and the report."""
+    """Return a Responses client's output for a Claude response, and the report."""
     provider, client = (
         DIALECTS["anthropic_messages"].provider,
         DIALECTS["openai_responses"].client,
@@ -156,7 +156,7 @@ def test_searches_in_a_row_and_one_that_failed_keep_their_order(stream: bool) ->
 
 
 def code_run(number: int) -> list[Json]:
-    """A run of code and its result."""
+    """Return a code run and its result."""
     run_id = f"srvtoolu_9{number}"
     call_input = {"code": f"print({number})"}
     content = {"type": "code_execution_result", "stdout": f"{number}\n", "return_code": 0}
@@ -165,7 +165,7 @@ def code_run(number: int) -> list[Json]:
 
 
 def mcp_call(number: int) -> list[Json]:
-    """A call of an MCP server, which fails, and its result."""
+    """Return a failing call of an MCP server and its result."""
     use = {"type": "mcp_tool_use", "id": f"mcptoolu_{number}", "name": "f", "server_name": "s"}
     content = [{"type": "text", "text": f"no {number}"}]
     result = {"type": "mcp_tool_result", "is_error": True, "content": content}
@@ -240,7 +240,7 @@ CALL_ID = "srvtoolu_dgm_ws_abc"
 
 
 def for_messages(stream: bool, *output: Json) -> tuple[list[Json], list[Adaptation]]:
-    """The content that a Messages client gets for an answer of OpenAI's, and the report."""
+    """Return a Messages client's content for an OpenAI response, and the report."""
     body = {"id": "resp_1", "object": "response", "status": "completed", "output": list(output)}
     response = DIALECTS["openai_responses"].provider.parse_response(body, Traits(), None)
     client = DIALECTS["anthropic_messages"].client
@@ -370,7 +370,7 @@ def test_openai_searches_round_trip_through_a_messages_client() -> None:
 
 @pytest.mark.parametrize("passes", [True, False])
 def test_openai_searches_are_not_sent_to_claude(passes: bool) -> None:
-    """Neither where the body passes through nor where it is translated."""
+    """This holds for passthrough and for translation."""
     content, _ = for_messages(False, SEARCHED, ASSISTANT_MESSAGE)
     request = conversation(asks(), finds(1, URL), *content)
     if passes:
@@ -391,7 +391,7 @@ def test_openai_searches_are_not_sent_to_claude(passes: bool) -> None:
 
 @pytest.mark.parametrize("own", [[], [{"encrypted_index": "E"}]], ids=["alone", "beside its own"])
 def test_sources_of_others_are_not_passed_to_claude(own: list[Json]) -> None:
-    """A source without Anthropic's index is shown to the client, which sends it back."""
+    """A source without Anthropic's index is returned to the client, which sends it back."""
     source = {"type": "web_search_result_location", "url": URL, "title": "A", "cited_text": ""}
     indexes = [{"encrypted_index": ""}, *own]
     said = {**SAYS, "citations": [{**source, **index} for index in indexes]}
@@ -404,7 +404,7 @@ def test_sources_of_others_are_not_passed_to_claude(own: list[Json]) -> None:
 
 
 def test_a_responses_clients_searches_are_reported_for_claude() -> None:
-    """Anthropic takes only results that hold its own encrypted content."""
+    """Anthropic only accepts results with its own encrypted content."""
     request = {
         "model": "m",
         "input": [
@@ -444,7 +444,7 @@ GROUNDED: Json = {
 
 
 def grounded_for(client: str, stream: bool) -> Json:
-    """The response, or the last event of the stream with its usage, that a client gets."""
+    """Return the response, or the last event of the stream with its usage, for a client."""
     provider, half = DIALECTS["gemini"].provider, DIALECTS[client].client
     response = provider.parse_response(GROUNDED, Traits(), None)
     if not stream:

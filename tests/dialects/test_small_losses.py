@@ -1,4 +1,4 @@
-"""Small things that would be lost between dialects: each is carried, or reported."""
+"""Small fields that dialects could lose: each is translated or reported."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VERSION = {"anthropic-version": "2023-06-01"}
 
 
 def parse_chunks(dialect: str, *chunks: dict[str, Any]) -> Response:
-    """What a stream of these chunks comes to."""
+    """Return the response of a stream of these chunks."""
     parser = DIALECTS[dialect].provider.stream_parser(Traits(), None)
     events: list[Event] = []
     for chunk in chunks:
@@ -312,7 +312,7 @@ INSTRUCTIONS_ONLY: dict[str, tuple[dict[str, Any], str]] = {
 @each("target", [*TARGETS, "mistral", "deepseek", "anthropic"])
 @each("client", INSTRUCTIONS_ONLY)
 def test_instructions_alone_are_a_request(client: str, target: str) -> None:
-    """Sent as they are where that is legal, else as the user's or with a placeholder: reported."""
+    """They are rendered unchanged if legal, otherwise as a user turn or with a placeholder."""
     value, path = INSTRUCTIONS_ONLY[client]
     out = translate.request(client, target, {"model": "m", **value}, {}, "some-model")
     sent = json.dumps(out["body"])

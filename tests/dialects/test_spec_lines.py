@@ -1,7 +1,7 @@
-"""Lines of the wire documentation that no golden case has, each by one small example.
+"""Rules of the wire documentation without a golden case, one example each.
 
-A row names what it is about, asks in one dialect and says what must stand in the other's
-body and report. What is sent also passes the vendor's own rules (`tests.fakes`).
+A row has a request in one dialect and the expected fields of the body and report in another.
+Rendered requests also pass the vendor's own rules (`tests.fakes`).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ SEARCH = {
 
 
 def call_history(call_id: str) -> list[Json]:
-    """A Chat history with one call and its result."""
+    """Return a Chat history with one call and its result."""
     function = {"name": "f", "arguments": "{}"}
     call = {"id": call_id, "type": "function", "function": function}
     return [
@@ -71,7 +71,7 @@ def call_history(call_id: str) -> list[Json]:
 
 
 def item(role: str, words: str) -> Json:
-    """A message among the items of Responses."""
+    """Return a message among the items of Responses."""
     content = [{"type": "input_text", "text": words}]
     return {"type": "message", "role": role, "content": content}
 
@@ -92,7 +92,7 @@ OWN = wrap_signature(
 def row(
     about: str, source: str, target: str, request: Json, sent: Json, report: Rows, model: str = ""
 ) -> Any:
-    """One line: fields asked beside an ordinary request, and fields sent (None: not sent)."""
+    """Return a row: fields of an otherwise ordinary request, and upstream fields (None: absent)."""
     return pytest.param(source, target, model or MODELS[target], request, sent, report, id=about)
 
 
@@ -374,7 +374,7 @@ def test_log_probabilities_of_an_answer_without_text_are_left_out() -> None:
 
 @pytest.mark.parametrize(("reason", "status"), [("refusal", "completed"), ("filter", "incomplete")])
 def test_a_provider_refusal_is_a_refusal_in_responses(reason: Any, status: str) -> None:
-    """Chapter 3.9: a refusal is a whole answer with a refusal part, a filter cuts one off."""
+    """Chapter 3.9: a refusal is a complete response; a content filter makes it incomplete."""
     answer = Response(finish=Finish(reason=reason, explanation="No."))
     body, _ = DIALECTS["openai_responses"].client.render_response(answer, EXCHANGE)
     assert body["status"] == status
@@ -382,7 +382,7 @@ def test_a_provider_refusal_is_a_refusal_in_responses(reason: Any, status: str) 
 
 
 def call_stream(*pieces: str) -> list[Json]:
-    """A Chat stream of one call whose arguments come in these pieces."""
+    """Return a Chat stream of one call whose arguments arrive in these fragments."""
     first = {"index": 0, "id": "c1", "type": "function", "function": {"name": "f"}}
     deltas = [first, *({"index": 0, "function": {"arguments": piece}} for piece in pieces)]
     chunks = [{"choices": [{"index": 0, "delta": {"tool_calls": [d]}}]} for d in deltas]
@@ -402,7 +402,7 @@ def call_stream(*pieces: str) -> list[Json]:
 def test_streamed_arguments_are_an_object_for_messages_clients(
     pieces: list[str], arguments: Json, *, bent: bool
 ) -> None:
-    """Chapter 3.4: what does not parse comes as `_raw`; the SDK fails on anything else."""
+    """Chapter 3.4: unparsable arguments become `_raw`; the SDK fails on anything else."""
     translation = translate.stream("openai_chat", "anthropic", call_stream(*pieces), "")
     deltas = [e["data"]["delta"] for e in translation["events"] if "delta" in e["data"]]
     text = "".join(delta.get("partial_json", "") for delta in deltas)
@@ -477,13 +477,13 @@ def test_a_stop_for_tools_without_a_call_is_an_ordinary_stop(source: str, reason
 def test_a_call_makes_an_ordinary_stop_one_for_tools(
     reason: str, client: str, expected: str
 ) -> None:
-    """Chapter 3.9, the other way round."""
+    """Chapter 3.9, the opposite case."""
     stream = [chat_chunk({"tool_calls": [CALL_CHUNK]}), chat_chunk({}, reason), "[DONE]"]
     assert expected in json.dumps(translate.stream("openai_chat", client, stream, "")["events"])
 
 
 def fragment(index: int, arguments: str) -> Json:
-    """A fragment of a call's arguments; the call with this index has the name `f{index}`."""
+    """Return a fragment of a call's arguments; the call with this index has the name `f{index}`."""
     function = {"arguments": arguments}
     return chat_chunk({"tool_calls": [{"index": index, "function": function}]})
 
@@ -498,7 +498,7 @@ def fragment(index: int, arguments: str) -> Json:
     ],
 )
 def test_interleaved_calls_are_serialized(client: str, argument_field: str) -> None:
-    """Chapter 2.2, rules 3 and 5: in the order of their indexes, `{}` for no arguments."""
+    """Chapter 2.2, rules 3 and 5: ordered by index, with `{}` for empty arguments."""
     calls = [{**CALL_CHUNK, "index": n, "id": f"c{n}"} for n in range(3)]
     started = [chat_chunk({"tool_calls": [call]}) for call in calls]
     deltas = [fragment(0, '{"a":'), fragment(1, '{"b"'), fragment(0, "1}"), fragment(1, ":2}")]
@@ -511,7 +511,7 @@ def test_interleaved_calls_are_serialized(client: str, argument_field: str) -> N
 
 
 def _find(delta: Any, field: str) -> str:
-    """The text of this field anywhere in a delta; a delta that is a text is found as such."""
+    """Return the text of this field anywhere in a delta; a string delta is its own text."""
     if isinstance(delta, str):
         return delta
     for key, value in delta.items() if isinstance(delta, dict) else ():

@@ -1,4 +1,4 @@
-"""Texts that stand apart: by a source in mid-sentence, or as parts of their own."""
+"""Separate texts: split by a citation in mid-sentence, or sent as separate parts."""
 
 from __future__ import annotations
 

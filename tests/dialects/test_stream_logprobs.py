@@ -1,4 +1,4 @@
-"""Log probabilities in translated streams, from every API that has them to every other."""
+"""Log probabilities in translated streams, between all APIs that have them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""System messages for targets whose chat template takes them at the start only."""
+"""System messages for targets whose chat template accepts them at the start only."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_claude_code_requests_are_accepted_by_strict_templates(
 
 
 def _nine(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The messages with ids of the form that Mistral's own API wants, which vLLM does not."""
+    """Return the messages with call ids of the form that Mistral's own API requires."""
     return msgspec.json.decode(msgspec.json.encode(messages).replace(b'"t1"', b'"abcdefghi"'))
 
 

@@ -1,4 +1,4 @@
-"""A file of plain text reaches providers that take no files as text, under its name."""
+"""Plain text files are sent as named text to providers without file input."""
 
 from __future__ import annotations
 

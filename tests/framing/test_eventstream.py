@@ -1,4 +1,4 @@
-"""AWS event streams: any split of the bytes, every flipped bit, and botocore as oracle."""
+"""AWS event streams: split at any byte, with flipped bits, and compared with botocore."""
 
 from __future__ import annotations
 

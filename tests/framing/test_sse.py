@@ -1,4 +1,4 @@
-"""Any bytes, in any pieces, give the frames that the standard gives."""
+"""SSE frames are decoded by the standard, however the bytes are split."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ dialect_answers = st.lists(st.sampled_from([*ALPHABET, b"\xef\xbb\xbf"]), max_si
 
 
 def frames(*pieces: bytes) -> list[Frame]:
-    """What a stream of these pieces comes to, its end included."""
+    """Return the frames of a stream of these chunks, including its end."""
     decoder = Decoder()
     events = [frame for piece in pieces for frame in decoder.feed(piece)]
     return events + decoder.close()
 
 
 def by_the_book(wire: bytes) -> list[Frame]:
-    """The standard's algorithm, line by line over the whole input."""
+    """Return the frames by the standard's algorithm, line by line over the whole input."""
     text = wire.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     expected_frames: list[Frame] = []
     event, data = "", None

@@ -1,4 +1,4 @@
-"""What one half writes the other half reads, for anything that can be said."""
+"""Property tests: rendering and parsing are inverse for every valid request and response."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ system_turns = st.builds(
 
 @st.composite
 def exchanges(draw: st.DrawFn, number: int) -> list[Turn]:
-    """A user's turn and what follows it, with calls and their results."""
+    """Draw a user turn and the turns after it, with calls and their results."""
     turns = [Turn(role="user", parts=draw(user_parts))]
     if draw(st.booleans()):
         turns.append(draw(system_turns))
@@ -130,7 +130,7 @@ def exchanges(draw: st.DrawFn, number: int) -> list[Turn]:
 
 @st.composite
 def conversations(draw: st.DrawFn) -> tuple[Turn, ...]:
-    """Turns in an order that the API takes, ending with the user's."""
+    """Draw turns in an order that the API accepts, ending with a user turn."""
     turns = [turn for n in range(draw(st.integers(0, 2))) for turn in draw(exchanges(n))]
     return (*turns, Turn(role="user", parts=draw(user_parts)))
 
@@ -182,7 +182,7 @@ outputs = st.just(Output()) | st.just(
 
 @st.composite
 def requests(draw: st.DrawFn) -> Request:
-    """Requests of clients of this dialect that lose nothing on the way."""
+    """Draw requests of clients of this dialect that translate without losses."""
     offered = tuple(draw(st.lists(tools, min_size=1, max_size=2, unique_by=lambda t: t.name)))
     thinking = draw(thinkings)
     choice = draw(choices)
@@ -211,7 +211,7 @@ def requests(draw: st.DrawFn) -> Request:
 
 
 def _unsigned(parts: tuple[Part, ...]) -> tuple[Part, ...]:
-    """The parts with thoughts as a client of the provider itself would send them."""
+    """Return the parts with reasoning as a direct client of the provider would send it."""
     return tuple(
         replace(part, signature=Signature(kind=part.signature.kind, value=part.signature.value))
         if isinstance(part, Reasoning) and part.signature is not None
@@ -270,7 +270,7 @@ endings = st.one_of(
 
 @st.composite
 def answers(draw: st.DrawFn) -> Response:
-    """Answers that can be said in this dialect."""
+    """Draw responses that this dialect can express."""
     parts = tuple(draw(st.lists(answer_parts, max_size=4)))
     finish = draw(endings)
     if finish.reason == "stop" and any(isinstance(part, ToolCall) for part in parts):
@@ -282,7 +282,7 @@ FREE = RenderedRequest(body={}, custom_tools=frozenset({"free"}))
 
 
 def _comparable(response: Response) -> Response:
-    """An answer as it is compared: tokens taken apart, the provider's own counts aside."""
+    """Return a response for comparison: tokens decoded, without the provider's own counts."""
     parts = tuple(_unwrapped(part) for part in response.parts)
     usage = replace(response.usage, native={}) if response.usage is not None else None
     return replace(response, parts=parts, usage=usage)
@@ -320,7 +320,7 @@ def test_a_stream_parses_to_the_same_response_however_split(
 
 
 def _split(events: list[Event], data: st.DataObject) -> list[Event]:
-    """The events with their words cut anywhere."""
+    """Return the events with their texts split at random positions."""
     out: list[Event] = []
     for event in events:
         text = getattr(event, "text", None)

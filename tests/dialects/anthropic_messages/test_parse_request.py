@@ -1,4 +1,4 @@
-"""A client's Messages body becomes a canonical request, or an error that names the field."""
+"""A client's Messages body is parsed into a canonical request, or an error names the field."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from tests.dialects.anthropic_messages.make import (
 
 
 def part_of(block: dict[str, Any]) -> Any:
-    """The part that a block of a user message becomes."""
+    """Return the canonical part of a block in a user message."""
     return parse(request_body(user(block))).turns[0].parts[0]
 
 

@@ -1,4 +1,4 @@
-"""A provider's stream becomes canonical events, however sloppy it is."""
+"""Provider streams are parsed into canonical events, even if the provider deviates."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ TOOL = {"type": "tool_use", "id": "c1", "name": "f", "input": {}}
 
 
 def failure(*frames: Frame) -> str:
-    """The kind of the failure that a stream ends in."""
+    """Return the error kind that a stream ends with."""
     last = events(*frames)[-1]
     assert isinstance(last, Failed)
     return last.error.kind
@@ -541,7 +541,7 @@ sane = st.sampled_from(
 
 
 def parse_events(frames: list[Frame], rendered: RenderedRequest | None) -> list[Event]:
-    """All events of a stream; checks that a Start comes first."""
+    """Return all events of a stream; asserts that Start is the first one."""
     parser = DIALECT.provider.stream_parser(traits(), rendered)
     out = [event for item in frames for event in parser.feed(item)]
     return out + parser.close()

@@ -1,4 +1,4 @@
-"""Turns become messages in the order and shape that Anthropic demands."""
+"""Turns are rendered as messages in the order and shape that Anthropic requires."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ OWN = {"provider": "acme", "model": "acme-1"}
 
 
 def turns(*parts: tuple[str, tuple[Part, ...]]) -> tuple[Turn, ...]:
-    """Turns of these roles and parts, each with its place."""
+    """Return turns of these roles and parts, numbered by position."""
     return tuple(
         Turn(role=role, parts=content_parts, path=f"messages[{i}]")  # type: ignore[arg-type]
         for i, (role, content_parts) in enumerate(parts)
@@ -52,12 +52,12 @@ def turns(*parts: tuple[str, tuple[Part, ...]]) -> tuple[Turn, ...]:
 
 
 def text_parts(*said_words: str) -> tuple[Text, ...]:
-    """Texts."""
+    """Return text parts."""
     return tuple(Text(text=word, path="t") for word in said_words)
 
 
 def block_of(part: Part, **flags: Any) -> Any:
-    """The block that a part of a user turn becomes."""
+    """Return the rendered block of a part in a user turn."""
     rendered = render(client_request(turns=turns(("user", (part,)))), **flags)
     return rendered.body["messages"][0]["content"][0]
 
@@ -379,7 +379,7 @@ def test_media_of_an_assistant_are_reported():
 
 
 def turns_with_reasoning(signature: Signature | None, **fields: Any) -> tuple[Turn, ...]:
-    """A history whose assistant had a thought."""
+    """Return a history with assistant reasoning."""
     part = Reasoning(text="t", signature=signature, path="p", **fields)
     return turns(
         ("user", text_parts("a")),
@@ -428,7 +428,7 @@ def test_a_provider_that_requires_reasoning_gets_another_models():
 
 
 def turns_with_cache_breakpoints(count: int) -> tuple[Turn, ...]:
-    """A user turn of texts that each carry a mark."""
+    """Return a user turn of texts that each have a cache breakpoint."""
     parts = tuple(Text(text=str(i), cache=CacheBreakpoint("1h"), path="t") for i in range(count))
     return turns(("user", parts))
 

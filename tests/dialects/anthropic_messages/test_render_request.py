@@ -1,4 +1,4 @@
-"""A canonical request becomes what an Anthropic model takes, and the rest is reported."""
+"""Canonical requests are rendered for Anthropic models, and losses are reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A client's stream follows Anthropic's grammar to the letter."""
+"""Streams for clients follow Anthropic's stream grammar."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ STOP = End(Finish(reason="stop"))
 
 
 def stream_of(*events: Event) -> list[Event]:
-    """A whole stream of these events."""
+    """Return a whole stream of these events."""
     return [Start(), *events, STOP]
 
 
 def blocks(*events: Event, **fields: Any) -> list[tuple[str, Any]]:
-    """What is printed between the start and the end of the message."""
+    """Return the frames between the start and the end of the message."""
     return rendered_frames(stream_of(*events), **fields)[1:-2]
 
 
 def deltas(*events: Event, **fields: Any) -> list[dict[str, Any]]:
-    """The deltas that are printed."""
+    """Return the rendered deltas."""
     actual_blocks = blocks(*events, **fields)
     return [data["delta"] for name, data in actual_blocks if name == "content_block_delta"]
 

@@ -1,4 +1,4 @@
-"""A whole answer: a provider's JSON becomes canonical, and canonical a client's JSON."""
+"""Whole responses: parsing of provider bodies, rendering for clients."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ WHOLE = {
 
 
 def parse_body(rendered: RenderedRequest | None = None, **fields: Any) -> Response:
-    """The canonical answer of a body that differs by these fields."""
+    """Return the canonical response of a body with these fields changed."""
     return DIALECT.provider.parse_response({**WHOLE, **fields}, traits(), rendered)
 
 
 def render_parts(*parts: Any, **fields: Any) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    """A client's JSON for an answer of these parts, and what was reported."""
+    """Return a client's JSON for a response of these parts, and the report."""
     body, report = DIALECT.client.render_response(Response(parts=parts, **fields), exchange())
     return body, reported_fields(report)
 

@@ -1,4 +1,4 @@
-"""The official SDK reads what we print, and a strict server takes what we send."""
+"""The official SDK parses rendered responses, and a strict server accepts rendered requests."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ WHOLE = Response(
 
 
 def client(answer: Callable[[httpx2.Request], httpx2.Response]) -> anthropic.Anthropic:
-    """The official client on a transport that answers without a network."""
+    """Return the official client with a transport that responds without a network."""
     transport = httpx2.MockTransport(answer)
     http = anthropic.DefaultHttpxClient(transport=transport)
     return anthropic.Anthropic(
@@ -73,13 +73,13 @@ def client(answer: Callable[[httpx2.Request], httpx2.Response]) -> anthropic.Ant
 
 
 def client_streaming(data: bytes) -> anthropic.Anthropic:
-    """A client that gets these bytes as its stream."""
+    """Return a client that receives these bytes as its stream."""
     headers = {"content-type": "text/event-stream"}
     return client(lambda _: httpx2.Response(200, headers=headers, content=data))
 
 
 def sdk_blocks(message: Any) -> list[dict[str, Any]]:
-    """The blocks of the SDK's message, without what it left unset."""
+    """Return the blocks of the SDK's message without unset fields."""
     return [block.model_dump(exclude_none=True) for block in message.content]
 
 
@@ -262,7 +262,7 @@ efforts = st.sampled_from([None, "none", "minimal", "low", "medium", "high", "xh
 
 @st.composite
 def requests(draw: st.DrawFn) -> Request:
-    """Whatever clients of any dialect may ask."""
+    """Draw requests of clients of any dialect."""
     offered = tuple(draw(st.lists(tools, max_size=3, unique_by=lambda tool: tool.name)))
     mode = draw(st.sampled_from([None, "auto", "any", "none", "named", "allowed"]))
     names = tuple(tool.name for tool in offered)[:1]

@@ -1,4 +1,4 @@
-"""What Bedrock can say is read as it was meant, whole and in pieces."""
+"""Property tests: every response that Bedrock can express is parsed, whole and streamed."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ usages = st.none() | st.builds(
 
 @st.composite
 def answers(draw: st.DrawFn) -> Response:
-    """Answers that a model of Bedrock can give."""
+    """Draw responses of Bedrock models."""
     drawn_parts = tuple(draw(st.lists(parts, max_size=4)))
     reason = draw(st.sampled_from(["stop", "length", "context"]))
     finish = Finish(reason=reason)
@@ -80,7 +80,7 @@ def answers(draw: st.DrawFn) -> Response:
 
 
 def _comparable(response: Response) -> Response:
-    """An answer as it is compared: without the wire's own objects."""
+    """Return a response for comparison, without the provider's own objects."""
     usage = replace(response.usage, native={}) if response.usage is not None else None
     return replace(response, usage=usage, extra={})
 

@@ -1,4 +1,4 @@
-"""What is sent to Bedrock, piece by piece."""
+"""Requests rendered for Bedrock, field by field."""
 
 from __future__ import annotations
 

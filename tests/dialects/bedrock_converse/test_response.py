@@ -1,4 +1,4 @@
-"""Answers and refusals of Bedrock, the odd ones too."""
+"""Responses and errors of Bedrock, including unusual ones."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_stream_is_complete_without_counts_but_not_without_a_reason() -> None:
     ("tier", "expected"), [({"type": "flex"}, "flex"), (None, None), ("flex", None)]
 )
 def test_the_service_tier_of_a_response_is_read(tier: Any, expected: str | None) -> None:
-    """It prices the request, and may be another than the requested one."""
+    """The tier determines the price and may differ from the requested one."""
     usage = {"inputTokens": 3, "outputTokens": 4}
     assert parse_response(message(usage=usage, serviceTier=tier)).service_tier == expected
     streamed = events(START, HELLO, STOP, ("metadata", {**USAGE[1], "serviceTier": tier}))

@@ -1,4 +1,4 @@
-"""botocore's model takes what we send, and its client reads what the fake says as we do."""
+"""botocore's model accepts rendered requests, and its client parses the fake's responses."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def server() -> Iterator[StrictBedrock]:
 
 @pytest.fixture
 def client(server: StrictBedrock, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The official client, which signs."""
+    """The official client, which signs requests."""
     monkeypatch.delenv("AWS_BEARER_TOKEN_BEDROCK", raising=False)
     return boto3.client(
         "bedrock-runtime",

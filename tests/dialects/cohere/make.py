@@ -1,4 +1,4 @@
-"""Small requests, and answers as Cohere writes them."""
+"""Factories of requests and Cohere responses."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ __all__ = ["PLAIN", "REASONER"]
 
 
 def client_request(**fields: Any) -> Request:
-    """A request of a client of another dialect."""
+    """Return a request of a client of another dialect."""
     return Request(**{"model": "gw", "turns": (USER_TURN,), **fields})
 
 
 def request_with_turns(*turns: Turn, **fields: Any) -> Request:
-    """A request with these turns."""
+    """Return a request with these turns."""
     return client_request(turns=turns, **fields)
 
 
 def traits(model: str = REASONER) -> Traits:
-    """What a model of Cohere's can do."""
+    """Return the traits of a Cohere model."""
     return traits_for("cohere", model)
 
 
 def render(request: Request, model: str = REASONER) -> RenderedRequest:
-    """What goes to this model."""
+    """Return the rendered request for this model."""
     return DIALECT.provider.render_request(request, traits(model))
 
 
 def reported_fields(report: tuple[Adaptation, ...]) -> list[tuple[str, str]]:
-    """What was reported, without the words."""
+    """Return the reported fields and actions, without the explanations."""
     return [(item.path, item.action) for item in report]
 
 
 def events(*messages: Json, rendered: RenderedRequest | None = None) -> list[Event]:
-    """The canonical events of a stream that ends after these; always grammatical."""
+    """Return the canonical events of a stream of these frames, checked against the grammar."""
     parser = DIALECT.provider.stream_parser(traits(), rendered)
     out: list[Event] = []
     for item in messages:
@@ -64,17 +64,17 @@ def events(*messages: Json, rendered: RenderedRequest | None = None) -> list[Eve
 
 
 def answer(*messages: Json, rendered: RenderedRequest | None = None) -> Response:
-    """The whole answer of a stream."""
+    """Return the whole response of a stream."""
     return fold_events(events(*messages, rendered=rendered))
 
 
 def parse_response(body: Any, rendered: RenderedRequest | None = None) -> Response:
-    """The answer in a body."""
+    """Return the canonical response of a body."""
     return DIALECT.provider.parse_response(body, traits(), rendered)
 
 
 def render_document(response: Response) -> Json:
-    """The body that says this answer."""
+    """Return the Cohere body of a canonical response."""
     message: Json = {"role": "assistant", "content": [], "tool_calls": [], "citations": []}
     for part in response.parts:
         match part:
@@ -100,7 +100,7 @@ def render_document(response: Response) -> Json:
 
 
 def stream_events(body: Json, size: int) -> Iterator[Json]:
-    """The events that say the same as a body, its words in pieces of this size."""
+    """Return the stream events equivalent to a body, with texts in pieces of this size."""
     message = body["message"]
     yield {"type": "message-start", "id": body["id"], "delta": {}}
     for place, item in enumerate(message["content"]):
@@ -133,5 +133,5 @@ def _split_text(text: str, size: int) -> list[str]:
 
 
 def stream_bytes(messages: list[Json]) -> bytes:
-    """The bytes of a stream."""
+    """Return the bytes of a stream."""
     return b"".join(encode(json.dumps(item).encode(), item["type"].encode()) for item in messages)

@@ -1,4 +1,4 @@
-"""A client's chat and embeddings: hostile bodies, documents, citations and ends."""
+"""Cohere clients: chat and embeddings, hostile bodies, documents, citations and finish reasons."""
 
 from __future__ import annotations
 

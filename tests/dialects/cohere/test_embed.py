@@ -1,4 +1,4 @@
-"""Requests for vectors and the vectors; the SDK's signature and a strict server as judges."""
+"""Embedding requests and responses, checked by the SDK's signature and a strict server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def embed_request(*inputs: Any, **fields: Any) -> EmbedRequest:
 
 
 def render_embed(request: EmbedRequest) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    """The body, and what is reported of it."""
+    """Return the body and its report."""
     embed = PROVIDER.render_embed(request, TRAITS)  # type: ignore[union-attr]
     assert embed_refusal(embed.body) is None
     return embed.body, [(item.path, item.action) for item in embed.report]

@@ -1,4 +1,4 @@
-"""What Cohere can say is read as it was meant, whole and in pieces."""
+"""Property tests: every response that Cohere can express is parsed, whole and streamed."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ usages = st.none() | st.builds(Usage, input=counts, output=counts, cache_read=co
 
 @st.composite
 def answers(draw: st.DrawFn) -> Response:
-    """Answers that a model of Cohere's can give."""
+    """Draw responses of Cohere models."""
     parts = (*draw(st.lists(texts, max_size=3)), *draw(st.lists(calls, max_size=2)))
     called = any(isinstance(part, ToolCall) for part in parts)
     reason = draw(st.sampled_from(["stop", "length", "stop_sequence"]))
@@ -64,7 +64,7 @@ def answers(draw: st.DrawFn) -> Response:
 
 
 def _comparable(response: Response) -> Response:
-    """An answer as it is compared: without the wire's own objects."""
+    """Return a response for comparison, without the provider's own objects."""
     usage = replace(response.usage, native={}) if response.usage is not None else None
     parts = tuple(_comparable_part(part) for part in response.parts)
     return replace(response, usage=usage, parts=parts, extra={})

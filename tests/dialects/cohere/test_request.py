@@ -1,4 +1,4 @@
-"""What is sent to Cohere, piece by piece."""
+"""Requests rendered for Cohere, field by field."""
 
 from __future__ import annotations
 

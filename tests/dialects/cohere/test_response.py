@@ -1,4 +1,4 @@
-"""Answers and refusals of Cohere, the odd ones too."""
+"""Responses and errors of Cohere, including unusual ones."""
 
 from __future__ import annotations
 

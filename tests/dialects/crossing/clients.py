@@ -1,4 +1,4 @@
-"""How a client of each dialect asks: the body as its SDK writes it, and the path."""
+"""Requests of each client dialect: the body as the SDK writes it, and the path."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DATA_URL = f"data:image/png;base64,{PNG}"
 
 @dataclass(frozen=True)
 class Client:
-    """A client: `can` are the features its dialect has words for, `knows` its settings."""
+    """A client: `can` are the features its dialect supports, `knows` its settings."""
 
     name: str
     can: tuple[str, ...]
@@ -27,7 +27,7 @@ class Client:
 
 
 def chat(model: str, ask: FeatureRequest) -> Json:
-    """A body of Chat Completions."""
+    """Return a body of Chat Completions."""
     content: str | list[Json] = ask.user
     if ask.image:
         image = {"type": "image_url", "image_url": {"url": DATA_URL}}
@@ -63,7 +63,7 @@ def _function(tool: Tool) -> Json:
 
 
 def responses(model: str, ask: FeatureRequest) -> Json:
-    """A body of Responses."""
+    """Return a body of Responses."""
     content: list[Json] = [{"type": "input_text", "text": ask.user}]
     if ask.image:
         content.append({"type": "input_image", "image_url": DATA_URL, "detail": "auto"})
@@ -92,7 +92,7 @@ def responses(model: str, ask: FeatureRequest) -> Json:
 
 
 def messages(model: str, ask: FeatureRequest) -> Json:
-    """A body of Messages."""
+    """Return a body of Messages."""
     content: list[Json] = [{"type": "text", "text": ask.user}]
     if ask.image:
         source = {"type": "base64", "media_type": "image/png", "data": PNG}
@@ -128,7 +128,7 @@ def messages(model: str, ask: FeatureRequest) -> Json:
 
 
 def gemini(model: str, ask: FeatureRequest) -> Json:
-    """A body of generateContent."""
+    """Return a body of generateContent."""
     parts: list[Json] = [{"text": ask.user}]
     if ask.image:
         parts.append({"inlineData": {"mimeType": "image/png", "data": PNG}})
@@ -171,7 +171,7 @@ def _gemini_path(model: str, ask: FeatureRequest) -> str:
 
 
 def ollama(model: str, ask: FeatureRequest) -> Json:
-    """A body of /api/chat."""
+    """Return a body of /api/chat."""
     user: Json = {"role": "user", "content": ask.user}
     if ask.image:
         user["images"] = [PNG]
@@ -198,7 +198,7 @@ def ollama(model: str, ask: FeatureRequest) -> Json:
 
 
 def completions(model: str, ask: FeatureRequest) -> Json:
-    """A body of the older completions."""
+    """Return a body of legacy completions."""
     body: Json = {"model": model, "prompt": ask.user, "stream": ask.stream}
     if ask.stream:
         body["stream_options"] = {"include_usage": True}
@@ -212,7 +212,7 @@ def completions(model: str, ask: FeatureRequest) -> Json:
 
 
 def converse(model: str, ask: FeatureRequest) -> Json:
-    """A body of Converse, as boto3 writes it: bytes are base64."""
+    """Return a body of Converse as boto3 writes it, with bytes in base64."""
     content: list[Json] = [{"text": ask.user}]
     if ask.image:
         content.append({"image": {"format": "png", "source": {"bytes": PNG}}})
@@ -253,7 +253,7 @@ def _converse_path(model: str, ask: FeatureRequest) -> str:
 
 
 def cohere(model: str, ask: FeatureRequest) -> Json:
-    """A body of /v2/chat."""
+    """Return a body of /v2/chat."""
     content: str | list[Json] = ask.user
     if ask.image:
         image = {"type": "image_url", "image_url": {"url": DATA_URL}}

@@ -1,7 +1,7 @@
-"""What a client of each dialect makes of an answer; a stream is put together first.
+"""Reads responses as clients of each dialect do; streams are joined first.
 
-Putting together asserts what the dialect promises of a stream: names of events, order,
-indexes, terminators.
+Joining asserts the guarantees of the dialect's streams: event names, order, indexes and
+terminators.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.dialects.crossing.feature_requests import Json
 
 @dataclass(frozen=True)
 class ParsedResponse:
-    """An answer: `native` is the client's own record of it, to be sent back in a history."""
+    """A response: `native` is the client's own record of it, which a history sends back."""
 
     text: str
     thought: str
@@ -31,10 +31,10 @@ class ParsedResponse:
 
 @dataclass(frozen=True)
 class Reader:
-    """How one dialect is read.
+    """The functions that read a dialect.
 
-    `whole` reads an answer, `joined` puts a stream together to one, `broke` gives the
-    words of the error that a stream ends with (None if there is none).
+    `whole` parses a response, `joined` joins a stream to a response, and `broke` returns the
+    message of the error at the end of a stream (None if there is none).
     """
 
     parse: Callable[[Json], ParsedResponse]
@@ -43,7 +43,7 @@ class Reader:
 
 
 def frames(data: bytes) -> list[tuple[str, Any]]:
-    """The named frames of an SSE stream; what is no JSON stays text."""
+    """Return the named frames of an SSE stream; data that is not JSON stays text."""
     decoder = Decoder()
     events = [*decoder.feed(data), *decoder.close()]
     rows: list[tuple[str, Any]] = []
@@ -59,7 +59,7 @@ def frames(data: bytes) -> list[tuple[str, Any]]:
 
 
 def chat_whole(body: Json) -> ParsedResponse:
-    """Read a chat.completion."""
+    """Parse a chat.completion."""
     assert body["object"] == "chat.completion", body
     (choice,) = body["choices"]
     message, usage = choice["message"], body.get("usage") or {}
@@ -79,7 +79,7 @@ def chat_whole(body: Json) -> ParsedResponse:
 
 
 def chat_joined(data: bytes) -> Json:
-    """Put chat.completion.chunks together."""
+    """Join chat.completion.chunks."""
     *chunks, (_, done) = frames(data)
     assert done == "[DONE]", done
     message: Json = {"role": "assistant", "content": ""}
@@ -113,7 +113,7 @@ def _chat_piece(calls: list[Json], piece: Json) -> None:
 
 
 def chat_broke(data: bytes) -> str | None:
-    """The error in a Chat stream; after one comes no [DONE]."""
+    """Return the error in a Chat stream, after which there is no [DONE]."""
     values = [value for _, value in frames(data)]
     errors = [v["error"] for v in values if isinstance(v, dict) and v.get("error")]
     if not errors:
@@ -126,7 +126,7 @@ def chat_broke(data: bytes) -> str | None:
 
 
 def completion_whole(body: Json) -> ParsedResponse:
-    """Read a text_completion."""
+    """Parse a text_completion."""
     assert body["object"] == "text_completion", body
     (choice,) = body["choices"]
     usage = body.get("usage") or {}
@@ -142,7 +142,7 @@ def completion_whole(body: Json) -> ParsedResponse:
 
 
 def completion_joined(data: bytes) -> Json:
-    """Put the pieces of a text_completion together."""
+    """Join the chunks of a text_completion."""
     *chunks, (_, done) = frames(data)
     assert done == "[DONE]", done
     text, finish, usage = "", None, None
@@ -159,7 +159,7 @@ def completion_joined(data: bytes) -> Json:
 
 
 def responses_whole(body: Json) -> ParsedResponse:
-    """Read a response."""
+    """Parse a response."""
     assert body["object"] == "response", body
     text, thought, calls = "", "", []
     for item in body["output"]:
@@ -184,7 +184,7 @@ def responses_whole(body: Json) -> ParsedResponse:
 
 
 def responses_joined(data: bytes) -> Json:
-    """The response that a stream ends with; its deltas say the same."""
+    """Return the response at the end of a stream; asserts that its deltas agree."""
     stream_frames = frames(data)
     for number, (name, event) in enumerate(stream_frames):
         assert name == event["type"], (name, event)
@@ -201,7 +201,7 @@ def responses_joined(data: bytes) -> Json:
 
 
 def responses_broke(data: bytes) -> str | None:
-    """The error in a Responses stream: its last event."""
+    """Return the error in a Responses stream: its last event."""
     stream_frames = frames(data)
     if not stream_frames or stream_frames[-1][0] != "response.failed":
         return None
@@ -212,7 +212,7 @@ def responses_broke(data: bytes) -> str | None:
 
 
 def messages_whole(body: Json) -> ParsedResponse:
-    """Read a message."""
+    """Parse a message."""
     assert body["type"] == "message", body
     blocks = body["content"]
     usage = body.get("usage") or {}
@@ -230,7 +230,7 @@ def messages_whole(body: Json) -> ParsedResponse:
 
 
 def messages_joined(data: bytes) -> Json:
-    """Put a Messages stream together: one block open at a time, in order, each closed."""
+    """Join a Messages stream: blocks are sequential, and each is closed."""
     pairs = [(name, event) for name, event in frames(data) if name != "ping"]
     assert all(name == event["type"] for name, event in pairs)
     assert pairs[0][0] == "message_start", pairs[0]
@@ -277,7 +277,7 @@ def _messages_delta(block: Json, delta: Json) -> None:
 
 
 def messages_broke(data: bytes) -> str | None:
-    """The error in a Messages stream: its last event."""
+    """Return the error in a Messages stream: its last event."""
     stream_frames = frames(data)
     if not stream_frames or stream_frames[-1][0] != "error":
         return None
@@ -288,7 +288,7 @@ def messages_broke(data: bytes) -> str | None:
 
 
 def gemini_whole(body: Json) -> ParsedResponse:
-    """Read a GenerateContentResponse."""
+    """Parse a GenerateContentResponse."""
     (candidate,) = body["candidates"]
     parts = candidate["content"]["parts"]
     usage = body.get("usageMetadata") or {}
@@ -307,7 +307,7 @@ def gemini_whole(body: Json) -> ParsedResponse:
 
 
 def gemini_joined(data: bytes) -> Json:
-    """Put the chunks together: parts in order, metadata from the last that has it."""
+    """Join the chunks: parts in order, metadata from the last chunk that has it."""
     parts: list[Json] = []
     merged_chunks: Json = {}
     finish = None
@@ -323,7 +323,7 @@ def gemini_joined(data: bytes) -> Json:
 
 
 def gemini_broke(data: bytes) -> str | None:
-    """The error in a Gemini stream: an object of its own."""
+    """Return the error in a Gemini stream: a separate object."""
     return next((str(v["error"]["message"]) for _, v in frames(data) if "error" in v), None)
 
 
@@ -331,7 +331,7 @@ def gemini_broke(data: bytes) -> str | None:
 
 
 def ollama_whole(body: Json) -> ParsedResponse:
-    """Read an answer of /api/chat."""
+    """Parse a response of /api/chat."""
     assert body["done"] is True, body
     message = body["message"]
     return ParsedResponse(
@@ -349,7 +349,7 @@ def ollama_whole(body: Json) -> ParsedResponse:
 
 
 def ollama_joined(data: bytes) -> Json:
-    """Put the lines together; the last and only the last is done."""
+    """Join the lines; only the last one is done."""
     rows = [json.loads(line) for line in data.splitlines() if line.strip()]
     assert [row["done"] for row in rows] == [False] * (len(rows) - 1) + [True], rows
     message: Json = {"role": "assistant", "content": ""}
@@ -363,7 +363,7 @@ def ollama_joined(data: bytes) -> Json:
 
 
 def ollama_broke(data: bytes) -> str | None:
-    """The error in an Ollama stream: a line of its own, the last."""
+    """Return the error in an Ollama stream: its last line."""
     rows = [json.loads(line) for line in data.splitlines() if line.strip()]
     return str(rows[-1]["error"]) if rows and "error" in rows[-1] else None
 
@@ -372,7 +372,7 @@ def ollama_broke(data: bytes) -> str | None:
 
 
 def converse_whole(body: Json) -> ParsedResponse:
-    """Read a response of Converse."""
+    """Parse a response of Converse."""
     content, usage = body["output"]["message"]["content"], body["usage"]
     thoughts = [b["reasoningContent"] for b in content if "reasoningContent" in b]
     calls = [b["toolUse"] for b in content if "toolUse" in b]
@@ -389,7 +389,7 @@ def converse_whole(body: Json) -> ParsedResponse:
 
 
 def converse_joined(data: bytes) -> Json:
-    """Put the messages of an event stream together; only a call has a start."""
+    """Join the messages of an event stream; only calls have a start event."""
     (first, _), *later_events = _messages(data)
     assert first == "messageStart", first
     assert [name for name, _ in later_events[-2:]] == ["messageStop", "metadata"], later_events
@@ -440,7 +440,7 @@ def _messages(data: bytes) -> list[tuple[str, Any]]:
 
 
 def converse_broke(data: bytes) -> str | None:
-    """The exception at the end of an event stream."""
+    """Return the exception at the end of an event stream."""
     name, value = _messages(data)[-1]
     return str(value["message"]) if name.endswith("Exception") else None
 
@@ -449,7 +449,7 @@ def converse_broke(data: bytes) -> str | None:
 
 
 def cohere_whole(body: Json) -> ParsedResponse:
-    """Read a response of /v2/chat; text before calls is the plan, or content of a stream."""
+    """Parse a response of /v2/chat; text before calls is the plan, or content of a stream."""
     message, tokens = body["message"], body["usage"].get("tokens", {})
     content = message.get("content") or []
     texts = [item["text"] for item in content if item["type"] == "text"]
@@ -469,7 +469,7 @@ def cohere_whole(body: Json) -> ParsedResponse:
 
 
 def cohere_joined(data: bytes) -> Json:
-    """Put the events together: content and calls in order, each with its start and end."""
+    """Join the events: content and calls in order, each with its start and end."""
     *events_between, (_, done) = frames(data)
     assert done == "[DONE]", done
     assert all(name == value["type"] for name, value in events_between)
@@ -502,7 +502,7 @@ def cohere_joined(data: bytes) -> Json:
 
 
 def cohere_broke(data: bytes) -> str | None:
-    """The error of a Cohere stream: the reason of its end."""
+    """Return the error of a Cohere stream: its finish reason."""
     values = [value for _, value in frames(data)]
     ends = [v for v in values if isinstance(v, dict) and v["type"] == "message-end"]
     if not ends or ends[-1]["delta"]["finish_reason"] not in {"ERROR", "TIMEOUT"}:

@@ -1,4 +1,4 @@
-"""Good streams of each provider dialect, spoiled in the ways that upstreams are known for."""
+"""Streams of each provider dialect with the faults that real upstreams produce."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SSE = "text/event-stream"
 
 
 def read_frames(dialect: str, data: bytes) -> Frames:
-    """The frames of a stream: event name and JSON (or a word such as [DONE])."""
+    """Return the frames of a stream: event name and JSON, or text such as [DONE]."""
     if dialect in LINES:
         return [("", json.loads(line)) for line in data.splitlines() if line.strip()]
     if dialect in BINARY:
@@ -29,12 +29,12 @@ def read_frames(dialect: str, data: bytes) -> Frames:
 
 
 def frames_bytes(dialect: str, stream_frames: Frames) -> bytes:
-    """The bytes of frames."""
+    """Return the bytes of frames."""
     return b"".join(frame_bytes(dialect, name, value) for name, value in stream_frames)
 
 
 def frame_bytes(dialect: str, name: str, value: Any) -> bytes:
-    """The bytes of one frame."""
+    """Return the bytes of one frame."""
     text = value if isinstance(value, str) else json.dumps(value)
     if dialect in LINES:
         return f"{text}\n".encode()
@@ -46,10 +46,10 @@ def frame_bytes(dialect: str, name: str, value: Any) -> bytes:
 
 @dataclass(frozen=True)
 class StreamFault:
-    """A way to break a stream: frames -> bytes, None where it means nothing in a dialect.
+    """A fault of a stream: frames -> bytes, or None if it does not apply to a dialect.
 
-    `ends` are the dialects where it is an error though elsewhere it is not; `kind` is the
-    content type, where it is not the dialect's.
+    `ends` are the dialects for which it is an error although it is valid elsewhere; `kind` is
+    the content type, if it differs from the dialect's.
     """
 
     name: str
@@ -65,7 +65,7 @@ def _at_middle(stream_frames: Frames, *more: tuple[str, Any]) -> Frames:
 
 
 def unknown_event(dialect: str, stream_frames: Frames) -> bytes:
-    """An event that nobody has heard of."""
+    """Insert an event of an unknown type."""
     value: Json = {"type": "sparkle.delta", "object": "sparkle", "sparkle": {"a": [1]}}
     if dialect in LINES:
         value = {"model": "m", "done": False, "sparkle": True}
@@ -73,7 +73,7 @@ def unknown_event(dialect: str, stream_frames: Frames) -> bytes:
 
 
 def unknown_fields(dialect: str, stream_frames: Frames) -> bytes:
-    """A new field in every object, at every depth."""
+    """Add an unknown field to every object, at every depth."""
     return frames_bytes(dialect, [(name, _sparkled(value)) for name, value in stream_frames])
 
 
@@ -91,7 +91,7 @@ def _sparkled(value: Any) -> Any:
 
 
 def without_usage(dialect: str, stream_frames: Frames) -> bytes:
-    """No counts anywhere."""
+    """Remove all token counts."""
     return frames_bytes(dialect, [(name, _uncounted(value)) for name, value in stream_frames])
 
 
@@ -107,7 +107,7 @@ def _uncounted(value: Any) -> Any:
 
 
 def other_ids(dialect: str, stream_frames: Frames) -> bytes | None:
-    """Another id of the answer in every event."""
+    """Change the response id in every event."""
     faulty, has_ids = [], False
     for number, (name, value) in enumerate(stream_frames):
         if isinstance(value, dict):
@@ -120,7 +120,7 @@ def other_ids(dialect: str, stream_frames: Frames) -> bytes | None:
 
 
 def repeated_ids(dialect: str, stream_frames: Frames) -> bytes | None:
-    """Id and name of a call in every piece of it, as some compatible servers do."""
+    """Repeat id and name of a call in every chunk, as some compatible servers do."""
     if dialect != "openai_chat":
         return None
     known: dict[int, Json] = {}
@@ -136,7 +136,7 @@ def repeated_ids(dialect: str, stream_frames: Frames) -> bytes | None:
 
 
 def interleaved(dialect: str, stream_frames: Frames) -> bytes | None:
-    """The arguments of two calls by turns."""
+    """Interleave the arguments of two calls."""
     if dialect != "openai_chat":
         return None
     calls = [n for n, (_, value) in enumerate(stream_frames) if _chat_calls(value)]
@@ -152,7 +152,7 @@ def interleaved(dialect: str, stream_frames: Frames) -> bytes | None:
 
 
 def late_arguments(dialect: str, stream_frames: Frames) -> bytes | None:
-    """All arguments in one last piece of each call."""
+    """Send all arguments in one last chunk of each call."""
     if dialect != "openai_chat":
         return None
     words: dict[int, str] = {}
@@ -183,7 +183,7 @@ def _chat_calls(value: Any) -> list[Json]:
 
 
 def two_choices(dialect: str, stream_frames: Frames) -> bytes | None:
-    """A second choice that nobody asked for."""
+    """Add a second choice that was not requested."""
     key = {"openai_chat": "choices", "openai_completions": "choices", "gemini": "candidates"}
     if dialect not in key:
         return None
@@ -201,7 +201,7 @@ _REASONS = ("finish_reason", "finishReason", "stop_reason", "stopReason", "done_
 
 
 def unknown_reason(dialect: str, stream_frames: Frames) -> bytes | None:
-    """A reason for the end that no list has."""
+    """Use an unknown finish reason."""
     faulty = [(name, _renamed(value)) for name, value in stream_frames]
     return frames_bytes(dialect, faulty) if faulty != stream_frames else None
 
@@ -215,12 +215,12 @@ def _renamed(value: Any) -> Any:
 
 
 def no_end(dialect: str, stream_frames: Frames) -> bytes:
-    """The bytes end, cleanly, in the middle of the answer."""
+    """End the stream cleanly in the middle of the response."""
     return frames_bytes(dialect, stream_frames[: len(stream_frames) // 2])
 
 
 def no_terminator(dialect: str, stream_frames: Frames) -> bytes:
-    """The last event never comes: a mere terminator, or the one that says how it ended."""
+    """Omit the last event, which is a terminator or has the finish reason."""
     last = stream_frames[-1]
     if last[1] == "[DONE]" and dialect == "cohere":
         stream_frames = stream_frames[:-1]
@@ -228,14 +228,14 @@ def no_terminator(dialect: str, stream_frames: Frames) -> bytes:
 
 
 def in_mid_frame(dialect: str, stream_frames: Frames) -> bytes:
-    """The bytes end inside an event."""
+    """End the stream inside an event."""
     middle = len(stream_frames) // 2
     start = frames_bytes(dialect, stream_frames[:middle])
     return start + frame_bytes(dialect, *stream_frames[middle])[:-9]
 
 
 def garbage(dialect: str, stream_frames: Frames) -> bytes:
-    """Bytes that are no event of anything."""
+    """Send bytes that are not an event of any dialect."""
     middle = len(stream_frames) // 2
     rubbish = (
         b'data: {"choices": [{"del\xff\xfe\n\n' if dialect not in LINES | BINARY else b"\xff{{\n"
@@ -248,13 +248,13 @@ def garbage(dialect: str, stream_frames: Frames) -> bytes:
 
 
 def nothing(dialect: str, stream_frames: Frames) -> bytes:
-    """A 200 without a byte."""
+    """Send status 200 without a body."""
     del dialect, stream_frames
     return b""
 
 
 def a_lie(dialect: str, stream_frames: Frames) -> bytes:
-    """The stream of another dialect."""
+    """Send the stream of another dialect."""
     del stream_frames
     if dialect == "anthropic_messages":
         chunk = {
@@ -271,7 +271,7 @@ def a_lie(dialect: str, stream_frames: Frames) -> bytes:
 
 
 def a_page(dialect: str, stream_frames: Frames) -> bytes:
-    """A page for people."""
+    """Send an HTML page."""
     del dialect, stream_frames
     return b"<html><body>Please log in to the hotel network</body></html>"
 
@@ -306,7 +306,7 @@ STREAM_FAULTS = (
 
 @dataclass(frozen=True)
 class ResponseFault:
-    """A way to break an answer that is no stream: JSON -> bytes."""
+    """A fault of a whole response: JSON -> bytes."""
 
     name: str
     apply_fault: Callable[[Json], bytes]
@@ -315,7 +315,7 @@ class ResponseFault:
 
 
 def _lied(body: Json) -> bytes:
-    """Another dialect's answer: Anthropic's, or Chat's where it is Anthropic's own."""
+    """Return another dialect's response: Anthropic's, or Chat's for Anthropic."""
     if body.get("type") == "message":
         return b'{"id":"c","object":"chat.completion","model":"m","choices":[]}'
     return (

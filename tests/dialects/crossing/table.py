@@ -1,4 +1,4 @@
-"""The matrix as a page: a table of every crossing, totals, and why something is not exact."""
+"""The matrix as a Markdown page: tables, totals, and the reasons of inexact translations."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _NUMBER = re.compile(r"\[\d+\]")
 
 
 def page(outcome: Outcome) -> str:
-    """The whole page, Markdown."""
+    """Return the whole page in Markdown."""
     cells = outcome.cells
     parts = [_HEAD, _totals(outcome)]
     parts += [_matrix(cells, feature) for feature in FEATURES]
@@ -49,7 +49,7 @@ def page(outcome: Outcome) -> str:
 
 
 def sign(cells: Iterable[CrossingResult]) -> str:
-    """One sign for the whole and the streamed crossing of a feature."""
+    """Return one sign for the whole and the streamed response of a feature."""
     rows = [row for cell in cells for row in cell.report]
     actions = {row["action"] for row in rows}
     for action, marker in (("dropped", "-"), ("approximated", "~")):
@@ -101,7 +101,7 @@ def _matrix(cells: tuple[CrossingResult, ...], feature: str) -> str:
 
 
 def _tool_table(tools: tuple[ToolCrossing, ...], tool: str) -> str:
-    """The table of one built-in tool."""
+    """Return the table of one built-in tool."""
     signs = {(one.client, one.upstream): one.sign for one in tools if one.tool == tool}
     lines = [
         f"### {tool}\n",
@@ -115,7 +115,7 @@ def _tool_table(tools: tuple[ToolCrossing, ...], tool: str) -> str:
 
 
 def _embeddings(embedded: tuple[Embedded, ...]) -> str:
-    """The table of the APIs with embeddings; the others have none."""
+    """Return the table of the APIs with embeddings."""
     signs = {(one.client, one.upstream): one.sign for one in embedded}
     lines = [
         "## embeddings\n",
@@ -129,7 +129,7 @@ def _embeddings(embedded: tuple[Embedded, ...]) -> str:
 
 
 def _reasons(cells: tuple[CrossingResult | ToolCrossing | Embedded, ...]) -> str:
-    """Each reason once, with the field and who meets it; defaults that a wire demands too."""
+    """Return each reason once with its fields and clients, including required defaults."""
     result: dict[tuple[str, str, str, str], list[str]] = {}
     for cell in cells:
         for row in cell.report:

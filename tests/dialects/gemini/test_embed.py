@@ -1,4 +1,4 @@
-"""What a client wants vectors of, and what Google is asked for."""
+"""Embedding requests: parsing for clients, rendering for Google."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one half writes the other half reads, for anything that can be said."""
+"""Property tests: rendering and parsing are inverse for every valid request and response."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ user_parts = st.lists(texts | media, min_size=1, max_size=3).map(tuple)
 
 @st.composite
 def exchanges(draw: st.DrawFn, number: int) -> list[Turn]:
-    """A user's turn and what follows it, with calls and their results."""
+    """Draw a user turn and the turns after it, with calls and their results."""
     turns = [Turn(role="user", parts=draw(user_parts))]
     calls = tuple(
         ToolCall(
@@ -114,7 +114,7 @@ results = st.lists(
 
 @st.composite
 def conversations(draw: st.DrawFn) -> tuple[Turn, ...]:
-    """Turns in an order that the API takes, ending with the user's."""
+    """Draw turns in an order that the API accepts, ending with a user turn."""
     turns = [turn for n in range(draw(st.integers(0, 2))) for turn in draw(exchanges(n))]
     return (*turns, Turn(role="user", parts=draw(user_parts)))
 
@@ -157,7 +157,7 @@ rests = st.sampled_from(
 
 @st.composite
 def requests(draw: st.DrawFn) -> Request:
-    """Requests of clients of this dialect that lose nothing on the way."""
+    """Draw requests of clients of this dialect that translate without losses."""
     offered = tuple(draw(st.lists(tools, max_size=2, unique_by=lambda t: t.name)))
     offered = tuple(sorted(offered, key=lambda tool: tool.kind))
     functions = [tool.name for tool in offered if tool.kind == "function"]
@@ -207,7 +207,7 @@ def test_a_rendered_request_parses_to_the_same_request(request: Request):
 
 
 def grounded(text: Text) -> Text:
-    """The text with a source for all of it."""
+    """Return the text with a source for all of it."""
     segment = {"endIndex": len(text.text.encode()), "text": text.text}
     source = Citation(
         url="https://x",
@@ -232,7 +232,7 @@ counts = st.integers(0, 99)
 
 @st.composite
 def usages(draw: st.DrawFn) -> Usage:
-    """Counts as the API gives them."""
+    """Draw token counts as the API returns them."""
     thoughts = draw(st.none() | counts)
     return Usage(
         input=draw(counts),
@@ -251,7 +251,7 @@ endings = st.one_of(
 
 @st.composite
 def answers(draw: st.DrawFn) -> Response:
-    """Answers that can be said in this dialect: neighbours are of different kinds."""
+    """Draw responses that this dialect can express; adjacent parts differ in kind."""
     parts: list[Part] = []
     for part in draw(st.lists(answer_parts, max_size=4)):
         if not parts or type(part) is not type(parts[-1]) or not isinstance(part, Text | Reasoning):
@@ -271,7 +271,7 @@ def answers(draw: st.DrawFn) -> Response:
 
 
 def _comparable(response: Response) -> Response:
-    """An answer as it is compared: the provider's own counts and made signatures aside."""
+    """Return a response for comparison, without provider counts and generated signatures."""
     parts = tuple(
         replace(part, signature=None) if isinstance(part, Reasoning | ToolCall) else part
         for part in response.parts

@@ -1,4 +1,4 @@
-"""What a client may write, and what Google is sent for it."""
+"""Requests: parsing of clients' bodies, rendering for Google."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ OWN = Signature(provider="acme", model="acme-1", kind=SAME_PART_SIGNATURE, value
 
 
 def turns(*parts: Any, role: Any = "assistant") -> tuple[Turn, ...]:
-    """A question, this answer, and another question."""
+    """Return a question, this answer, and another question."""
     return (USER_TURN, Turn(role=role, parts=parts, path="messages[1]"), USER_TURN)
 
 
@@ -286,7 +286,7 @@ DEMANDS = {"replay_reasoning": "required_on_tools"}
 
 
 def steps(*assistant: Any) -> tuple[Turn, ...]:
-    """A question, an answer with a call, and its result."""
+    """Return a question, an answer with a call, and its result."""
     return (
         USER_TURN,
         Turn(role="assistant", parts=assistant, path="messages[1]"),
@@ -481,7 +481,7 @@ def test_a_token_count_accepts_a_complete_request():
 
 
 def without_state(*contents: Any, **traits: Any) -> tuple[Any, list[tuple[str, str]]]:
-    """The contents of a body that passes through without signatures, and the report."""
+    """Return the contents of a passthrough body without signatures, and the report."""
     assert DIALECT.drop_reasoning_state is not None
     fields = {"contents": msgspec.Raw(msgspec.json.encode(contents))}
     sent, report = DIALECT.drop_reasoning_state(fields, Traits(**traits))

@@ -1,4 +1,4 @@
-"""What Google answers, streams and refuses, and what a client sees of it."""
+"""Responses, streams and errors of Google, and their rendering for clients."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_signature_under_the_last_text_follows_it():
 
 
 def partial(*fragments: Any, more: bool = True, **fields: Any) -> dict[str, Any]:
-    """A part of a call whose arguments Vertex AI streams in fragments."""
+    """Return a part of a call whose arguments Vertex AI streams in fragments."""
     call = {**fields, **({"partialArgs": list(fragments)} if fragments else {})}
     return {"functionCall": {**call, "willContinue": True} if more else call}
 

@@ -1,4 +1,4 @@
-"""The official SDK reads what we print, and a strict server takes what we send."""
+"""The official SDK parses rendered responses, and a strict server accepts rendered requests."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ WHOLE = Response(
 
 
 def client(answer: Callable[[httpx.Request], httpx.Response]) -> genai.Client:
-    """The official client on a transport that answers without a network."""
+    """Return the official client with a transport that responds without a network."""
     http = httpx.Client(transport=httpx.MockTransport(answer))
     options = types.HttpOptions(base_url="http://gateway", httpx_client=http)
     return genai.Client(api_key="k", vertexai=False, http_options=options)
 
 
 def client_streaming(data: bytes) -> genai.Client:
-    """A client that gets these bytes as its stream."""
+    """Return a client that receives these bytes as its stream."""
     headers = {"content-type": "text/event-stream"}
     return client(lambda _: httpx.Response(200, headers=headers, content=data))
 
@@ -209,7 +209,7 @@ def test_sdk_requests_are_parsed():
 
 
 def _foreign(parts: tuple[Part, ...]) -> tuple[Part, ...]:
-    """The parts with those that only this dialect knows as another's."""
+    """Return the parts with dialect-specific ones marked as another dialect's."""
     return tuple(replace(p, dialect="else") if isinstance(p, Native) else p for p in parts)
 
 

@@ -1,4 +1,4 @@
-"""Nothing that anybody sends makes the dialect fall over."""
+"""Hostile input never causes an unexpected exception."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written reads as what it was, for all that Ollama can say."""
+"""Property tests: rendering and parsing are inverse for everything that Ollama can express."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ OWN = Signature(provider="acme", model="acme-1", kind="text")
 
 @st.composite
 def exchanges(draw: st.DrawFn, place: int) -> list[Turn]:
-    """An assistant turn at this place, with the results of its calls after it."""
+    """Draw an assistant turn at this index, followed by the results of its calls."""
     parts: list[object] = draw(st.lists(st.builds(Reasoning, text=some), max_size=1))
     parts += draw(st.lists(texts, max_size=1))
     listed = draw(st.lists(st.tuples(names, objects), max_size=3))
@@ -69,7 +69,7 @@ def exchanges(draw: st.DrawFn, place: int) -> list[Turn]:
 
 @st.composite
 def conversations(draw: st.DrawFn, before: int) -> tuple[Turn, ...]:
-    """Turns that begin and end with the user, after this many messages."""
+    """Draw turns that begin and end with a user turn, after this many messages."""
     turns = [draw(users)]
     place = before + 1
     for _ in range(draw(st.integers(0, 2))):
@@ -111,7 +111,7 @@ thinkings = st.sampled_from(
 
 @st.composite
 def requests(draw: st.DrawFn) -> Request:
-    """A request that Ollama can say exactly."""
+    """Draw requests that Ollama can express exactly."""
     instructions = tuple(draw(st.lists(texts, max_size=1)))
     return Request(
         model="acme-1",
@@ -147,7 +147,7 @@ def test_every_rendered_request_is_valid_for_ollama(request: Request) -> None:
 
 @st.composite
 def answers(draw: st.DrawFn) -> Response:
-    """An answer that Ollama can give."""
+    """Draw responses that Ollama can express exactly."""
     parts: list[object] = draw(
         st.lists(st.builds(Reasoning, text=some, signature=st.just(OWN)), max_size=1)
     )
@@ -172,7 +172,7 @@ def answers(draw: st.DrawFn) -> Response:
 
 
 def comparable_response(response: Response) -> Response:
-    """The answer without what only its own dialect keeps."""
+    """Return the response without fields that only its own dialect has."""
     if response.usage is None:
         return response
     return replace(response, usage=replace(response.usage, native={}))
@@ -210,7 +210,7 @@ def test_a_streamed_answer_round_trips_at_any_split(
 
 
 def _split(events: list[Event], data: st.DataObject) -> list[Event]:
-    """The same stream in smaller deltas."""
+    """Return the same stream in smaller deltas."""
     out: list[Event] = []
     for event in events:
         if isinstance(event, Delta) and len(event.text) > 1:

@@ -1,4 +1,4 @@
-"""Requests, both ways: what is read, what is sent, what is reported."""
+"""Requests: parsing, rendering and reports."""
 
 from __future__ import annotations
 

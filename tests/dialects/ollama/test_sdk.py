@@ -1,4 +1,4 @@
-"""The official SDK as judge: it reads what we write for clients, and types what we send."""
+"""The official SDK parses rendered responses and defines the types of rendered requests."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ FULL = Response(
 
 
 def client(status: int, content: bytes) -> ollama.Client:
-    """An SDK client to which every request is answered so."""
+    """Return an SDK client that receives this response to every request."""
     transport = httpx.MockTransport(lambda _: httpx.Response(status, content=content))
     return ollama.Client(host="http://gw", transport=transport)
 
 
 def stream_bytes(events: list[Any], **fields: Any) -> bytes:
-    """A stream's bytes, with a sign of life before each line."""
+    """Return the bytes of a stream, with a keep-alive before each line."""
     renderer = DIALECT.client.stream_renderer(exchange(**fields))
     return b"".join(DIALECT.keepalive + renderer.feed(event) for event in events)
 
 
 def lines(events: list[Any]) -> Iterator[ollama.ChatResponse]:
-    """What the SDK makes of a stream."""
+    """Return the SDK's parsed lines of a stream."""
     with client(200, stream_bytes(events).rstrip(b" ")) as sdk:
         yield from sdk.chat(model="m", messages=[USER], stream=True)
 

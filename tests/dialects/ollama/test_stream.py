@@ -1,4 +1,4 @@
-"""Streams and whole answers, both ways."""
+"""Streams and whole responses: parsing and rendering."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.dialects.ollama.make import (
 
 
 def stream_error(*lines: Any) -> Error:
-    """The error that a stream of these lines ends with."""
+    """Return the error that a stream of these lines ends with."""
     end = events(*lines)[-1]
     assert isinstance(end, Failed)
     return end.error

@@ -1,4 +1,4 @@
-"""Several answers to one request, from a provider and for a client."""
+"""Several choices per request: parsing and rendering."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written reads as what it was, for all that Chat can say."""
+"""Property tests: rendering and parsing are inverse for everything that Chat can express."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ calls = st.one_of(
 
 @st.composite
 def exchanges(draw: st.DrawFn, used: set[str]) -> list[Turn]:
-    """An assistant turn, with the results of its calls after it."""
+    """Draw an assistant turn, followed by the results of its calls."""
     parts: list[Any] = draw(st.lists(st.builds(Reasoning, text=some), max_size=1))
     parts += draw(st.lists(texts, max_size=2))
     parts += draw(st.lists(st.builds(Refusal, text=some), max_size=1))
@@ -121,7 +121,7 @@ def exchanges(draw: st.DrawFn, used: set[str]) -> list[Turn]:
 
 
 def results(call: ToolCall) -> st.SearchStrategy[ToolResult]:
-    """A result of this call, in the form that reading gives."""
+    """Draw a result of this call, as the parser returns it."""
     drawn_texts = st.lists(plain_texts, min_size=2, max_size=2) | st.lists(
         st.builds(Text, text=some), max_size=1
     )
@@ -132,7 +132,7 @@ def results(call: ToolCall) -> st.SearchStrategy[ToolResult]:
 
 @st.composite
 def conversations(draw: st.DrawFn) -> tuple[Turn, ...]:
-    """Turns that begin and end with the user."""
+    """Draw turns that begin and end with a user turn."""
     used: set[str] = set()
     turns = [draw(users)]
     for _ in range(draw(st.integers(0, 2))):
@@ -167,7 +167,7 @@ tools = st.lists(
 
 @st.composite
 def choices(draw: st.DrawFn, offered: tuple[Tool, ...]) -> ToolChoice | None:
-    """A choice that fits the tools."""
+    """Draw a tool choice that is valid for the tools."""
     if not offered:
         return None
     parallel = draw(st.sampled_from([None, True, False]))
@@ -222,7 +222,7 @@ metas = st.builds(
 
 @st.composite
 def requests(draw: st.DrawFn) -> Request:
-    """A request that Chat can say exactly."""
+    """Draw requests that Chat can express exactly."""
     offered = draw(tools)
     return Request(
         model="acme-1",
@@ -301,7 +301,7 @@ def test_the_report_names_places_in_the_clients_own_body(request: Request):
 
 
 def _path_exists(body: Any, path: str) -> bool:
-    """Whether a path leads somewhere in a body; a mark may stand anywhere in it."""
+    """Return whether a path exists in a body; list markers may occur anywhere in it."""
     if path == "cache_control":
         return "cache_control" in str(body)
     for step in path.replace("[", ".[").split("."):
@@ -340,7 +340,7 @@ sources = st.builds(
 
 @st.composite
 def answers(draw: st.DrawFn) -> Response:
-    """An answer that Chat can say exactly: reasoning, then text or a refusal, then calls."""
+    """Draw responses that Chat can express exactly: reasoning, then text or refusal, then calls."""
     parts: list[Any] = []
     if draw(st.booleans()):
         parts.append(Reasoning(text=draw(some), signature=origin))
@@ -378,7 +378,7 @@ def answers(draw: st.DrawFn) -> Response:
 
 
 def comparable_response(response: Response) -> Response:
-    """The answer without the provider's own usage object."""
+    """Return the response without the provider's usage object."""
     if response.usage is None:
         return response
     return replace(response, usage=replace(response.usage, native={}))
@@ -413,7 +413,7 @@ def test_a_streamed_answer_round_trips_at_any_split(response: Response, data: st
 
 
 def _split(events: list[Event], data: st.DataObject) -> list[Event]:
-    """The same stream in smaller deltas."""
+    """Return the same stream in smaller deltas."""
     out: list[Event] = []
     for event in events:
         if isinstance(event, Delta) and len(event.text) > 1:
@@ -425,6 +425,6 @@ def _split(events: list[Event], data: st.DataObject) -> list[Event]:
 
 
 def _split_bytes(wire: bytes, data: st.DataObject) -> list[bytes]:
-    """The same bytes in pieces of one size."""
+    """Return the same bytes in chunks of one size."""
     size = data.draw(st.sampled_from([1, 2, 7, 64, 1000, 10**6]))
     return [wire[i : i + size] for i in range(0, len(wire), size)]

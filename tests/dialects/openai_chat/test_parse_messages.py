@@ -1,4 +1,4 @@
-"""A Chat client's messages -> instructions and turns."""
+"""Parsing of a Chat client's messages into instructions and turns."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tests.dialects.openai_chat.make import (
 
 
 def part_of(part: dict[str, Any]) -> Any:
-    """The one part of a user message with this content part."""
+    """Return the canonical part of a user message with this content part."""
     return parse(request_body({"role": "user", "content": [part]})).turns[0].parts[0]
 
 

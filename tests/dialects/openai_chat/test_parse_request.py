@@ -1,4 +1,4 @@
-"""A Chat client's fields -> the canonical request, or an error that names the field."""
+"""Parsing of a Chat client's fields into a canonical request, or an error with the field."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Chunks as providers really send them -> events.
+"""Parsing of real providers' chunks into events.
 
-Every variation here is legal somewhere; wire/spec.md sections 1.2 and 2 say where.
+Every variation here is legal for some provider; wire/spec.md sections 1.2 and 2 list them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ USAGE = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
 
 
 def kinds(result: list[Any]) -> list[str]:
-    """The names of events, as a shape."""
+    """Return the names of the events."""
     return [type(event).__name__ for event in result]
 
 
@@ -251,7 +251,7 @@ def test_reasoning_details_are_joined_and_stored_for_replay():
 
 
 def detail(**fields: Any) -> dict[str, Any]:
-    """A streamed piece of one reasoning detail."""
+    """Return a streamed fragment of a reasoning detail."""
     return {"type": "reasoning.text", "index": 0, **fields}
 
 
@@ -277,7 +277,7 @@ def test_reasoning_after_text_is_parsed():
 
 
 def calls(*stream: Any, **more: Any) -> list[tuple[str, str, Any]]:
-    """The calls of a stream: id, name, arguments or their raw text."""
+    """Return the calls of a stream: id, name, and arguments or their raw text."""
     parts = parse_chunks(*stream, chunk(finish="tool_calls"), **more).parts
     return [
         (part.id, part.name, part.raw if part.arguments is None else part.arguments)
@@ -600,13 +600,13 @@ def test_a_frame_named_error_fails_the_stream():
 
 
 def chat_completion(message: Any, finish: Any = "stop", **fields: Any) -> Any:
-    """A chat completion."""
+    """Return a chat completion."""
     choice = {"index": 0, "message": message, "finish_reason": finish, **fields.pop("choice", {})}
     return {"id": "chatcmpl-9", "created": 5, "model": "up", "choices": [choice], **fields}
 
 
 def answer(body: Any, **flags: Any) -> Any:
-    """What a whole answer comes to."""
+    """Return the canonical response of a body."""
     return DIALECT.provider.parse_response(body, traits(**flags), None)
 
 

@@ -1,4 +1,4 @@
-"""How much reasoning is asked of a target, and thoughts that go back to it."""
+"""Reasoning effort for a target, and reasoning that is sent back to it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROUTER: dict[str, Any] = {"reasoning": True, "thinking_request": "reasoning"}
 
 
 def reasoning_request(**thinking: Any) -> Request:
-    """A request that asks for reasoning in this way."""
+    """Return a request with these reasoning options."""
     at = {"effort": "effort", "thinking": "thinking", "budget": "budget"}
     return Request(model="gw", thinking=Thinking(**thinking), client_paths=at)
 
@@ -127,13 +127,13 @@ def test_disabled_reasoning_is_not_reported_as_lost():
 
 
 def wrapped_reasoning(kind: str = "text", provider: str = "acme", value: str = "") -> Reasoning:
-    """A thought with a wrapped origin."""
+    """Return a reasoning part with a wrapped origin."""
     signature = Signature(provider=provider, model="acme-1", kind=kind, value=value)
     return Reasoning(text="hm", signature=signature, path="p")
 
 
 def back(part: Reasoning | None, *, calls: bool = True, **flags: Any) -> Any:
-    """The assistant message in which a thought goes back, and the report."""
+    """Return the assistant message that sends a reasoning part back, and the report."""
     parts: list[Any] = [part] if part else []
     parts.append(Call(id="c", name="f", arguments={}) if calls else Words(text="x"))
     more = Turn(role="user", parts=(Words(text="go on"),))

@@ -1,4 +1,4 @@
-"""Thoughts and their state between a Chat client and a provider, in the forms that have a place."""
+"""Reasoning and its state between Chat clients and providers, in all supported fields."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ANSWER = Response(
 
 
 def parse_reasoning_parts(message: dict[str, Any]) -> tuple[Part, ...]:
-    """The thoughts of a client's message, without their paths."""
+    """Return the reasoning parts of a client's message, without their paths."""
     body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}, message]}
     parts = DIALECT.client.parse_request(body, {}).turns[1].parts
     return tuple(replace(part, path="") for part in parts if isinstance(part, Reasoning))

@@ -1,4 +1,4 @@
-"""The canonical request -> what a provider with given traits is sent, and the report."""
+"""Rendering of canonical requests for providers with given traits, and the report."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ from tests.fakes import openai_rules
 
 
 def user(*parts: Any, **fields: Any) -> Request:
-    """A request with one user turn of these parts."""
+    """Return a request with one user turn of these parts."""
     return Request(
         model="gw", turns=(Turn(role="user", parts=parts, path="messages[0]"),), **fields
     )
 
 
 def from_anthropic(*parts: Any, **fields: Any) -> Request:
-    """The same, as an Anthropic client would have asked."""
+    """Return the same request from an Anthropic client."""
     return user(*parts, version="2023-06-01", **fields)
 
 
@@ -359,7 +359,7 @@ def test_an_empty_turn_is_not_sent():
 
 
 def only_part(request: Request, **flags: Any) -> Any:
-    """The one content part that is sent, and the report."""
+    """Return the only rendered content part, and the report."""
     rendered = render(request, **flags)
     content = rendered.body["messages"][0]["content"]
     actual_content = content[0] if isinstance(content, list) and len(content) == 1 else content

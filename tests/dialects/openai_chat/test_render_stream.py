@@ -1,4 +1,4 @@
-"""Canonical events -> what a Chat client sees."""
+"""Rendering of canonical events for a Chat client."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ STOP = End(Finish(reason="stop"))
 
 
 def block(kind: Any, *deltas: str, **fields: Any) -> list[Event]:
-    """A block of these deltas."""
+    """Return a block of these deltas."""
     return [BlockStart(kind=kind, **fields), *map(Delta, deltas), BlockEnd()]
 
 
 def deltas(*events: Event, end: Event = STOP, **fields: Any) -> list[Any]:
-    """The deltas between the first and the last chunk."""
+    """Return the deltas between the first and the last chunk."""
     frames = rendered_frames([Start(), *events, end], **fields)
     assert frames[-1] == "[DONE]"
     return [frame["choices"][0]["delta"] for frame in frames[1:-2]]
 
 
 def rendered_choice(*events: Event, end: Event = STOP, **fields: Any) -> dict[str, Any]:
-    """The choice of the same answer, given whole."""
+    """Return the choice of the same response, rendered whole."""
     response = fold_events([Start(), *events, end])
     return DIALECT.client.render_response(response, exchange(**fields))[0]["choices"][0]
 

@@ -1,6 +1,6 @@
-"""The official SDK as judge: it reads what we write for clients.
+"""The official SDK parses rendered responses.
 
-It is built on httpx2, so answers are handed to it through httpx2's mock transport.
+It uses httpx2, so it receives responses through httpx2's mock transport.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ NO = Response(parts=(Refusal(text="I can't"),), finish=Finish(reason="refusal"))
 
 
 def client(status: int, content: bytes, headers: dict[str, str]) -> openai.OpenAI:
-    """An SDK client to which every request is answered so."""
+    """Return an SDK client that receives this response to every request."""
 
     def answer(_: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(status, content=content, headers=headers)
@@ -48,14 +48,14 @@ def client(status: int, content: bytes, headers: dict[str, str]) -> openai.OpenA
 
 
 def sdk_completion(response: Response) -> ChatCompletion:
-    """What the SDK makes of a whole answer."""
+    """Return the SDK's object of a whole response."""
     body, _ = DIALECT.client.render_response(response, exchange())
     with client(200, json.dumps(body).encode(), {"content-type": "application/json"}) as sdk:
         return sdk.chat.completions.create(model="m", messages=[USER])  # type: ignore[list-item]
 
 
 def stream(events: list[Event]) -> Iterator[ChatCompletionChunk]:
-    """What the SDK makes of a stream."""
+    """Return the SDK's chunks of a stream."""
     renderer = DIALECT.client.stream_renderer(exchange(include_usage=True))
     content = b"".join(renderer.feed(event) for event in events)
     with client(200, content, {"content-type": "text/event-stream"}) as sdk:

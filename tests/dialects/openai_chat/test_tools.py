@@ -1,4 +1,4 @@
-"""Tools and tool choice towards providers that understand more or less of them."""
+"""Tools and tool choice for providers with different capabilities."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STRICT = {
 
 
 def with_tools(*tools: Tool, **fields: Any) -> Request:
-    """A request that offers these tools."""
+    """Return a request with these tools."""
     return Request(model="gw", turns=(Turn(role="user"),), tools=tools, **fields)
 
 

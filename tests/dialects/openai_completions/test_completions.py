@@ -1,4 +1,4 @@
-"""Prompts and their continuations, both ways."""
+"""Prompts and completions: parsing and rendering."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written reads as what it was; nothing that is sent makes the dialect fall over."""
+"""Property tests: rendering and parsing are inverse, and hostile input is rejected cleanly."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ answers = st.builds(
 
 
 def comparable_response(response: Response) -> Response:
-    """The answer without what only its own dialect keeps."""
+    """Return the response without fields that only its own dialect has."""
     if response.usage is None:
         return response
     return replace(response, usage=replace(response.usage, native={}))

@@ -1,4 +1,4 @@
-"""Requests for vectors and the vectors, both ways; the official SDK as judge."""
+"""Embedding requests and responses in both directions, checked by the official SDK."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FRAME = ResponseContext(id="1", created=1, model="gw")
 
 
 def body(**fields: Any) -> dict[str, Any]:
-    """A request body that is whole without any field given."""
+    """Return a valid request body with these fields."""
     return {"model": "gw", "input": "a", **fields}
 
 
@@ -186,7 +186,7 @@ def test_any_json_is_vectors_or_an_error(value: Any) -> None:
 
 
 def sdk(status: int, content: dict[str, Any], headers: dict[str, str]) -> openai.OpenAI:
-    """An SDK client to which every request is answered so."""
+    """Return an SDK client that receives this response to every request."""
 
     def answer(_: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(status, content=json.dumps(content).encode(), headers=headers)

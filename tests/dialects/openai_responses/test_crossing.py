@@ -1,4 +1,4 @@
-"""Between Responses and the two other large dialects: nothing falls over, state survives."""
+"""Translation between Responses and Chat or Messages: no exceptions, state is preserved."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ TOOL = {"type": "function", "name": "f", "parameters": {"type": "object"}, "stri
 
 
 def second_turn(preset: str, model: str, answer: Any, *, summary: str | None) -> dict[str, Any]:
-    """What the provider gets once the client has sent its answer back with the tool's result."""
+    """Return the upstream request after the client has sent back the answer with a tool result."""
     half, target_traits = upstream(preset), traits_for(preset, model)
     response = half.parse_response(answer, target_traits, None)
     frame = exchange(reasoning_display="summary" if summary else "none")

@@ -1,4 +1,4 @@
-"""What is written reads as what it was, for all that Responses can say."""
+"""Property tests: rendering and parsing are inverse for everything that Responses can express."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ thoughts = st.builds(
 
 @st.composite
 def exchanges(draw: st.DrawFn, used: set[str]) -> list[Turn]:
-    """An assistant turn, with the results of its calls after it."""
+    """Draw an assistant turn, followed by the results of its calls."""
     cited = st.builds(Text, text=words, citations=st.lists(sources, max_size=2).map(tuple))
     parts: list[Any] = draw(st.lists(cited, max_size=2))
     parts += draw(st.lists(st.builds(Refusal, text=some), max_size=1))
@@ -138,7 +138,7 @@ def exchanges(draw: st.DrawFn, used: set[str]) -> list[Turn]:
 
 
 def results(call: ToolCall) -> st.SearchStrategy[ToolResult]:
-    """A result of this call, in the form that reading gives."""
+    """Draw a result of this call, as the parser returns it."""
     drawn_texts = st.one_of(
         st.lists(plain_texts | images | documents, min_size=2, max_size=2),
         st.lists(st.builds(Text, text=some), max_size=1),
@@ -151,7 +151,7 @@ def results(call: ToolCall) -> st.SearchStrategy[ToolResult]:
 
 @st.composite
 def conversations(draw: st.DrawFn) -> tuple[Turn, ...]:
-    """Turns that begin and end with the user."""
+    """Draw turns that begin and end with a user turn."""
     used: set[str] = set()
     turns = [draw(users)]
     for _ in range(draw(st.integers(0, 2))):
@@ -192,7 +192,7 @@ tools = st.lists(
 
 @st.composite
 def choices(draw: st.DrawFn, offered: tuple[Tool, ...]) -> ToolChoice | None:
-    """A choice that fits the tools; whether calls may be parallel is always said."""
+    """Draw a tool choice that is valid for the tools; parallel calls are always set explicitly."""
     if not offered:
         return None
     parallel = draw(st.booleans())
@@ -242,7 +242,7 @@ metas = st.builds(
 
 @st.composite
 def requests(draw: st.DrawFn) -> Request:
-    """A request that Responses can say exactly."""
+    """Draw requests that Responses can express exactly."""
     offered = draw(tools)
     thinking = draw(thinkings)
     extra: dict[str, Any] = draw(st.sampled_from([{}, {"truncation": "auto"}]))
@@ -265,9 +265,9 @@ def requests(draw: st.DrawFn) -> Request:
 
 
 def unsigned(request: Request) -> Request:
-    """The request with the state of thoughts as their maker writes it: without a maker.
+    """Return the request with reasoning state as its provider writes it, without a wrapper.
 
-    Nothing said beside a call is no message of its own.
+    An empty text next to a call is not a message of its own.
     """
     turns = []
     for turn in request.turns:
@@ -288,7 +288,7 @@ OWN = {"turns": "input"}
 
 
 def wire_of(request: Request, traits: Traits = ALL) -> dict[str, Any]:
-    """The JSON that is sent, as it arrives."""
+    """Return the rendered JSON, encoded and decoded."""
     body = DIALECT.provider.render_request(replace(request, client_paths=OWN), traits).body
     decoded: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(body))
     return decoded
@@ -334,7 +334,7 @@ def test_the_report_names_places_in_the_clients_own_body(request: Request):
 
 
 def _path_exists(body: Any, path: str) -> bool:
-    """Whether a path leads somewhere in a body; a mark may stand anywhere in it."""
+    """Return whether a path exists in a body; list markers may occur anywhere in it."""
     if path == "prompt_cache_breakpoint":
         return path in str(body)
     for step in path.replace("[", ".[").split("."):
@@ -361,7 +361,7 @@ answer_thoughts = st.builds(
 
 @st.composite
 def answers(draw: st.DrawFn) -> Response:
-    """An answer that Responses can say exactly: no two texts in a row."""
+    """Draw responses that Responses can express exactly, without two texts in a row."""
     parts: list[Any] = draw(st.lists(answer_thoughts, max_size=2))
     refused = draw(st.integers(0, 4)) == 0
     if draw(st.booleans()):
@@ -399,7 +399,7 @@ def answers(draw: st.DrawFn) -> Response:
 
 
 def comparable_response(response: Response) -> Response:
-    """The answer without the provider's own usage object, its tokens unwrapped."""
+    """Return the response without the provider's usage object, with tokens unwrapped."""
     parts = tuple(
         replace(part, signature=unwrap_signature(part.signature.value) if part.signature else None)
         if isinstance(part, Reasoning)
@@ -451,7 +451,7 @@ def test_a_stream_ends_with_the_complete_answer(response: Response):
 
 
 def _split(events: list[Event], data: st.DataObject) -> list[Event]:
-    """The same stream in smaller deltas."""
+    """Return the same stream in smaller deltas."""
     out: list[Event] = []
     for event in events:
         if isinstance(event, Delta) and len(event.text) > 1:
@@ -463,6 +463,6 @@ def _split(events: list[Event], data: st.DataObject) -> list[Event]:
 
 
 def _split_bytes(wire: bytes, data: st.DataObject) -> list[bytes]:
-    """The same bytes in pieces of one size."""
+    """Return the same bytes in chunks of one size."""
     size = data.draw(st.sampled_from([1, 2, 7, 64, 1000, 10**6]))
     return [wire[i : i + size] for i in range(0, len(wire), size)]

@@ -1,4 +1,4 @@
-"""What clients send: items of every type, Codex's tools, what is kept elsewhere."""
+"""Client requests: items of every type, Codex's tools, and server-side state."""
 
 from __future__ import annotations
 

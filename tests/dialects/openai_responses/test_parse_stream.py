@@ -1,4 +1,4 @@
-"""Servers that say the same in other ways, or break what they promise."""
+"""Streams of servers that deviate from OpenAI's, validly or not."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The official SDK as judge: its types and its accumulator read what we write for clients.
+"""The official SDK's types and accumulator parse rendered responses.
 
-It is built on httpx2, so answers are handed to it through httpx2's mock transport.
+It uses httpx2, so it receives responses through httpx2's mock transport.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 
 
 def client(status: int, content: bytes, headers: dict[str, str]) -> openai.OpenAI:
-    """An SDK client to which every request is answered so."""
+    """Return an SDK client that receives this response to every request."""
 
     def answer(_: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(status, content=content, headers=headers)
@@ -62,26 +62,26 @@ def client(status: int, content: bytes, headers: dict[str, str]) -> openai.OpenA
 
 
 def sdk_response(response: Response) -> SdkResponse:
-    """What the SDK makes of a whole answer."""
+    """Return the SDK's object of a whole response."""
     payload, _ = DIALECT.client.render_response(response, exchange())
     with client(200, json.dumps(payload).encode(), {"content-type": "application/json"}) as sdk:
         return sdk.responses.create(model="m", input="hi")
 
 
 def wire(events: list[Event]) -> bytes:
-    """The stream as a client gets it."""
+    """Return the stream that a client receives."""
     renderer = DIALECT.client.stream_renderer(exchange())
     return b"".join(renderer.feed(event) for event in events)
 
 
 def stream(events: list[Event]) -> Iterator[Any]:
-    """What the SDK makes of a stream."""
+    """Return the SDK's events of a stream."""
     with client(200, wire(events), {"content-type": "text/event-stream"}) as sdk:
         yield from sdk.responses.create(model="m", input="hi", stream=True)
 
 
 def unknown_fields(value: Any) -> list[str]:
-    """Fields that the SDK's type has no place for, at any depth."""
+    """Return the fields that the SDK's type does not define, at any depth."""
     if isinstance(value, list):
         return [name for item in value for name in unknown_fields(item)]
     if not isinstance(value, BaseModel):

@@ -1,4 +1,4 @@
-"""Kept responses in the dialect's words."""
+"""Stored responses in the dialect's format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON Schema in OpenAI's strict subset."""
+"""JSON Schema reduced to OpenAI's strict subset."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.fakes.openai_rules import strict_schema_problem
 
 
 def obj(**properties: Any) -> dict[str, Any]:
-    """A strict object with these properties."""
+    """Return a strict object with these properties."""
     return {
         "type": "object",
         "properties": properties,
