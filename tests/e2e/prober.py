@@ -1,8 +1,8 @@
-"""A caller with small requests, as a process of its own: prints how long each took, as JSON.
+"""A separate process that sends small requests and prints their durations as JSON.
 
     python -m tests.e2e.prober PORT KEY
 
-It ends when its input does.
+It stops at the end of its standard input.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BODY = json.dumps(
 
 
 def main(port: int, key: str) -> None:
-    """Ask until the input ends."""
+    """Send requests until standard input ends."""
     over = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}

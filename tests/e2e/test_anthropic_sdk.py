@@ -43,7 +43,7 @@ TWO_CALLS = (
 
 
 class City(BaseModel):
-    """What structured output is asked to be."""
+    """The type of the structured output."""
 
     name: str
     inhabitants: int
@@ -238,7 +238,7 @@ def test_thinking_has_a_signature(
 def test_reasoning_of_another_provider_is_dropped(
     stack: GatewayStack, client: anthropic.Anthropic
 ) -> None:
-    """A signature that Claude did not make would be refused."""
+    """A signature that Claude did not create would be refused."""
     prompt = "Think, then change the model"
     stack.on(prompt, ScriptedAnswer(reasoning="Deep.", text="Done."))
     thinking: Any = {"type": "enabled", "budget_tokens": 2000}
@@ -342,7 +342,7 @@ def test_an_unknown_key_is_an_authentication_error(stack: GatewayStack) -> None:
 
 
 def test_an_unknown_model_is_not_found(client: anthropic.Anthropic) -> None:
-    """Claude Code takes a 400 for a feature it must shed, and asks six times."""
+    """Claude Code treats a 400 as an unsupported feature and retries six times."""
     with pytest.raises(anthropic.NotFoundError):
         client.messages.create(model="no-such-model", max_tokens=9, messages=user("Hi"))
 

@@ -51,7 +51,7 @@ CALL = Call("get_weather", {"city": 'Zürich "HB"', "near": [1, 2.5, None]}, "ca
 
 @dataclass
 class GatewayStack:
-    """A gateway before one provider of each dialect."""
+    """A gateway in front of one provider of each dialect."""
 
     gateway: Gateway
     bedrock: StrictBedrock
@@ -59,17 +59,17 @@ class GatewayStack:
     messages: StrictAnthropic
 
     def on(self, text: str, say: ScriptedAnswer) -> None:
-        """All say this to a user's text that holds `text`."""
+        """Have all providers answer user texts that contain `text` with `say`."""
         for server in self.servers.values():
             server.script.on(text, say)  # type: ignore[attr-defined]
 
     @property
     def servers(self) -> dict[str, Server]:
-        """The provider of each model."""
+        """Return the provider of each model."""
         return dict(zip(MODELS, (self.bedrock, self.chat, self.messages), strict=True))
 
     def last(self, model: str) -> Any:
-        """The body of the newest request that reached the provider of a model."""
+        """Return the body of the newest upstream request of a model."""
         return self.servers[model].requests[-1].body
 
 
@@ -113,7 +113,7 @@ def boto3_client(
 
 
 def unsigned_client(url: str, key: str, service: str = "bedrock-runtime") -> Any:
-    """A client of a gateway without TLS, to which boto3 sends no Bedrock API key itself."""
+    """Return a client without signatures; boto3 sends no Bedrock API key without TLS."""
     api_client = boto3_client(url, service, signature_version=UNSIGNED)
 
     def add_key(request: Any, **_: Any) -> None:
@@ -135,7 +135,7 @@ def user(*blocks: Any) -> dict[str, Any]:
 
 
 def joined(events: list[Any]) -> dict[str, Any]:
-    """The response that a stream's events add up to, as an SDK's user joins them."""
+    """Return the response that a stream's events add up to, joined as an SDK's user does."""
     blocks: dict[int, dict[str, Any]] = {}
     out: dict[str, Any] = {}
     for event in events:
@@ -171,7 +171,7 @@ def _add_delta(block: dict[str, Any], delta: dict[str, Any]) -> None:
 
 
 def send_converse(client: Any, stream: bool, **fields: Any) -> dict[str, Any]:
-    """The response, whole or joined from its stream."""
+    """Return the response, whole or joined from its stream."""
     if not stream:
         return dict(client.converse(**fields))
     answer = client.converse_stream(**fields)

@@ -1,4 +1,4 @@
-"""Kept answers with the official SDKs over two worker processes, on SQLite and on Redis."""
+"""Response cache with the official SDKs over two worker processes, on SQLite and Redis."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CITY: Any = {
 
 
 class CachingGateway(Gateway):
-    """A gateway of two workers whose routes keep answers."""
+    """A gateway of two workers whose routes cache responses."""
 
     def __init__(self, directory: Path, config: dict[str, Any], redis_url: str) -> None:
         super().__init__(directory, config, workers=WORKERS)
@@ -47,7 +47,7 @@ class CachingGateway(Gateway):
 
 @dataclass
 class GatewayStack:
-    """The gateway, its providers, and how answers get beyond a process."""
+    """A gateway, its providers, and how cached responses are shared between processes."""
 
     gateway: CachingGateway
     openai: StrictOpenAI
@@ -55,19 +55,19 @@ class GatewayStack:
     redis_url: str
 
     def request_count(self, words: str) -> int:
-        """How many requests with these words the providers have received."""
+        """Return how many upstream requests contained this text."""
         recorded_requests = (*self.openai.requests, *self.anthropic.requests)
         return sum(words.encode() in request.raw for request in recorded_requests)
 
     @contextmanager
     def shared(self) -> Iterator[None]:
-        """Wait until the answer to the block's question is where every process finds it."""
+        """Wait until the cached response of the block is visible to every process."""
         before = self._settled()
         yield
         until(lambda: self._kept() != before)
 
     def _settled(self) -> int:
-        """How many answers are kept, once what earlier questions left is written."""
+        """Return the number of cached responses after pending writes."""
         previous = -1
         while previous != (stored_count := self._kept()):
             previous = stored_count
@@ -116,7 +116,7 @@ def stack(
 def chat(
     stack: GatewayStack, words: str, *, model: str, stream: bool, **more: Any
 ) -> tuple[str, Any, Any]:
-    """The words, the usage and the headers of an answer, by a fresh `openai` client."""
+    """Return text, usage and headers of a response to a new `openai` client."""
     base = f"{stack.gateway.url}/v1"
     with openai.OpenAI(base_url=base, api_key=MASTER_KEY, max_retries=0) as client:
         params: Any = {"model": model, "messages": [{"role": "user", "content": words}]}
@@ -137,7 +137,7 @@ def chat(
 def messages(
     stack: GatewayStack, words: str, *, model: str, stream: bool, **more: Any
 ) -> tuple[str, Any, Any]:
-    """The same by a fresh `anthropic` client."""
+    """Return text, usage and headers of a response to a new `anthropic` client."""
     with anthropic.Anthropic(
         base_url=stack.gateway.url, api_key=MASTER_KEY, max_retries=0
     ) as client:
@@ -185,7 +185,7 @@ def test_the_response_cache_is_shared_by_workers(
 
 @pytest.mark.parametrize("model", [CHAT, CLAUDE])
 def test_one_request_in_four_forms_calls_upstream_once(stack: GatewayStack, model: str) -> None:
-    """Both SDKs, whole and streamed: one call of the provider."""
+    """Both SDKs, whole and streamed: one upstream request."""
     words = f"Four forms {model}"
     with stack.shared():
         responses = [chat(stack, words, model=model, stream=False)]
@@ -223,7 +223,7 @@ def test_tool_calls_are_cached(stack: GatewayStack) -> None:
 
 
 def test_a_stored_response_calls_upstream_each_time(stack: GatewayStack) -> None:
-    """Each can be gone on from; without storing, the question is the same as in Chat."""
+    """Each stored response can be continued; without storing, the cache key equals Chat's."""
     base = f"{stack.gateway.url}/v1"
     words, ids = "Stored by id", set()
     with openai.OpenAI(base_url=base, api_key=MASTER_KEY, max_retries=0) as client:
@@ -283,7 +283,7 @@ def test_a_cached_stream_is_sent_without_delay(stack: GatewayStack) -> None:
 
 
 def test_litellms_cache_control_fields_are_followed(stack: GatewayStack) -> None:
-    """`extra_body={"cache": ...}`, as its documentation shows it; the fakes refuse the field."""
+    """`extra_body={"cache": ...}`, as LiteLLM documents it; the fakes refuse the field."""
     words = "Wishes"
     chat(stack, words, model=CHAT, stream=False)
     for wish, state in (

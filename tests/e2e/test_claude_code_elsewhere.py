@@ -1,6 +1,6 @@
-"""The real Claude Code on providers that refuse what it sends, unless it is adapted.
+"""The real Claude Code on providers that refuse unadapted requests.
 
-Mistral and the chat template of Qwen refuse system messages in the middle, Azure OpenAI
+Mistral and the chat template of Qwen refuse system messages in mid-conversation, Azure OpenAI
 refuses its user id.
 """
 
@@ -38,7 +38,7 @@ SCHEMA = {
 
 
 class GatewayStack:
-    """A gateway before all of them."""
+    """A gateway in front of these providers."""
 
     def __init__(self, gateway: Gateway, fakes: dict[str, Any]) -> None:
         self.gateway = gateway

@@ -1,7 +1,7 @@
-"""Providers of the other dialects that break on the wire: what each kind of client sees.
+"""Faulty providers of other dialects on the wire, and what each kind of client receives.
 
-`test_faults` does this to the two most usual dialects; here are Gemini's, Ollama's,
-Cohere's and Amazon's, whose answers end in other ways, on raw sockets.
+`test_faults` covers the two most common dialects; this module covers Gemini, Ollama, Cohere and
+Amazon, whose responses end differently, on raw sockets.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ HANG_S = 30.0
 
 @dataclass(frozen=True)
 class ValidAnswer:
-    """A dialect's good answer: whole, and as the frames of a stream."""
+    """A dialect's valid response: whole, and as the frames of a stream."""
 
     whole: Json
     frames: tuple[bytes, ...]
@@ -110,7 +110,7 @@ GOOD = {
 
 @dataclass
 class FaultyAnswer:
-    """One answer to spoil."""
+    """A response with a fault."""
 
     out: ResponseWriter
     valid_answer: ValidAnswer
@@ -118,21 +118,21 @@ class FaultyAnswer:
 
     @property
     def data(self) -> bytes:
-        """The good bytes."""
+        """Return the valid bytes."""
         return b"".join(self.valid_answer.frames) if self.stream else _json(self.valid_answer.whole)
 
     @property
     def kind(self) -> str:
-        """Their content type."""
+        """Return their content type."""
         return self.valid_answer.kind if self.stream else "application/json"
 
     async def head(self, *lines: str) -> None:
-        """The head of a good answer, with these lines more."""
+        """Return the head of a valid response with these extra lines."""
         text = "\r\n".join(["HTTP/1.1 200 OK", f"content-type: {self.kind}", *lines])
         await self.out.raw(f"{text}\r\n\r\n".encode())
 
     async def refuse(self, status: int, **headers: str) -> None:
-        """An error of this status that repeats the key."""
+        """Send an error of this status that repeats the key."""
         message = f"no: {KEY}"
         reply_headers = {name.replace("_", "-"): value for name, value in headers.items()}
         await self.out.reply(
@@ -151,7 +151,7 @@ async def _interim(turn: FaultyAnswer) -> None:
 
 
 async def _bytewise(turn: FaultyAnswer) -> None:
-    """Cuts every frame, and every letter of more than one byte."""
+    """Split every frame, and every multi-byte character."""
     await turn.head(CHUNKED)
     for place in range(len(turn.data)):
         await turn.out.write(turn.data[place : place + 1])
@@ -169,7 +169,7 @@ def _truncate_body(part: float, *, clean: bool) -> Callable[[FaultyAnswer], Awai
 
 
 async def _gzip_cut(turn: FaultyAnswer) -> None:
-    """Well-formed as HTTP, with an end that is missing inside."""
+    """Send well-formed HTTP whose compressed data is incomplete."""
     packed = gzip.compress(turn.data)[:-20]
     await turn.head(f"content-length: {len(packed)}", "content-encoding: gzip")
     await turn.out.raw(packed)
@@ -263,10 +263,10 @@ STATUSES = {
 
 
 class FaultyServer(Server):
-    """Speaks four dialects by the path; the model's name names the fault."""
+    """A server of four dialects, chosen by path; the model's name is the fault."""
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
-        """Answer as the fault has it."""
+        """Respond with the fault."""
         path = unquote(request.path)
         heads = {"ollama": "/api/chat", "cohere": "/v2/chat", "bedrock": "/model/"}
         dialect = next((name for name, part in heads.items() if part in path), "gemini")
@@ -310,7 +310,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 
 def send_request(gateway: Gateway, client: str, model: str, *, stream: bool) -> httpx.Response:
-    """One request in a client's dialect; fails if it hangs or breaks off."""
+    """Send a request in a client's dialect; fails if it hangs or is interrupted."""
     messages = [{"role": "user", "content": "Is all well?"}]
     body: Json = {"model": model, "messages": messages, "stream": stream}
     path = {"ollama": "/api/chat", "messages": "/v1/messages"}.get(client, "")
@@ -325,7 +325,7 @@ def send_request(gateway: Gateway, client: str, model: str, *, stream: bool) -> 
 
 
 def parsed_answer(client: str, answer: httpx.Response) -> tuple[str, bool, bool]:
-    """The text of an answer, whether it ends well, and whether it tells an error."""
+    """Return a response's text, whether it is complete, and whether it reports an error."""
     lines = [line.removeprefix("data: ") for line in answer.text.splitlines()]
     bodies = [json.loads(line) for line in lines if line.startswith("{")]
     failed = any("error" in each or each.get("type") == "error" for each in bodies)
@@ -350,7 +350,7 @@ Key = tuple[str, str, str, bool]
 
 @pytest.fixture(scope="module")
 def answers(gateway: Gateway) -> dict[Key, Future[httpx.Response]]:
-    """All of them, asked side by side and logged: one by one, each would wait for its row."""
+    """All responses; requested concurrently, because each waits for its log row."""
     with ThreadPoolExecutor(12) as pool:
         futures = {
             (dialect, fault, client, stream): pool.submit(

@@ -44,12 +44,12 @@ CALL = Call("get_weather", {"city": "Paris"}, "call_a")
 
 
 class VertexClaude(StrictAnthropic):
-    """Claude as Vertex AI serves it: the model in the path, the version in the body."""
+    """Claude on Vertex AI: the model in the path, the version in the body."""
 
     token = "vertex-token-1"
 
     async def respond(self, recorded_request: RecordedRequest, out: ResponseWriter) -> bool:
-        """Grant a token, or answer as Anthropic would."""
+        """Grant a token, or respond as Anthropic does."""
         if recorded_request.path == "/token":
             await out.reply(200, {"access_token": self.token, "expires_in": 3600})
             return True
@@ -75,7 +75,7 @@ class VertexClaude(StrictAnthropic):
 
 @dataclass
 class GatewayStack:
-    """A gateway before the clouds."""
+    """A gateway in front of the cloud providers."""
 
     gateway: Gateway
     bedrock: StrictBedrock
@@ -83,18 +83,18 @@ class GatewayStack:
     vertex: VertexClaude
 
     def on(self, text: str, say: ScriptedAnswer) -> None:
-        """All say this to a user's text that holds `text`."""
+        """Have all providers answer user texts that contain `text` with `say`."""
         for server in (self.bedrock, self.cohere, self.vertex):
             server.script.on(text, say)
 
     def last(self, model: str) -> RecordedRequest:
-        """The newest request that reached the provider of a model."""
+        """Return the newest upstream request of a model."""
         server: Server = self.cohere if model.startswith("cohere") else self.bedrock
         return server.requests[-1]
 
 
 def _account(server: Server) -> dict[str, Any]:
-    """A service account whose tokens the fake grants."""
+    """Return a service account whose tokens the fake grants."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.private_bytes(
         serialization.Encoding.PEM,
@@ -117,7 +117,7 @@ def _row(public: str, **params: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
-    """A live gateway whose file names each cloud as LiteLLM does."""
+    """A live gateway whose file configures each cloud as LiteLLM does."""
     with ExitStack() as stack:
         bedrock = stack.enter_context(StrictBedrock())
         cohere = stack.enter_context(StrictCohere())

@@ -46,7 +46,7 @@ CALL = Call("get_weather", {"city": 'Zürich "HB"'}, "call_a")
 
 @dataclass
 class GatewayStack:
-    """A gateway before one provider of each dialect."""
+    """A gateway in front of one provider of each dialect."""
 
     gateway: Gateway
     cohere: StrictCohere
@@ -54,17 +54,17 @@ class GatewayStack:
     messages: StrictAnthropic
 
     def on(self, text: str, say: ScriptedAnswer) -> None:
-        """All say this to a user's text that holds `text`."""
+        """Have all providers answer user texts that contain `text` with `say`."""
         for server in self.servers.values():
             server.script.on(text, say)  # type: ignore[attr-defined]
 
     @property
     def servers(self) -> dict[str, Server]:
-        """The provider of each model."""
+        """Return the provider of each model."""
         return dict(zip(MODELS, (self.cohere, self.chat, self.messages), strict=True))
 
     def last(self, model: str) -> Any:
-        """The body of the newest request that reached the provider of a model."""
+        """Return the body of the newest upstream request of a model."""
         return self.servers[model].requests[-1].body
 
 
@@ -106,7 +106,7 @@ def user(content: Any) -> dict[str, Any]:
 
 
 def send_chat(client: Any, stream: bool, **fields: Any) -> Any:
-    """`(text, calls, finish reason, usage)` of a response, whole or streamed."""
+    """Return `(text, calls, finish reason, usage)` of a whole or streamed response."""
     once = {"max_retries": 0}
     if not stream:
         response = client.chat(request_options=once, **fields)

@@ -1,6 +1,6 @@
-"""Daphne serves the same application: what `runserver` is, and what some deployments use.
+"""Daphne serves the same application, for `runserver` and some deployments.
 
-Its WebSockets are driven in `test_responses_socket.py`.
+`test_responses_socket.py` covers its WebSockets.
 """
 
 from __future__ import annotations

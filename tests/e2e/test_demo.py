@@ -1,4 +1,4 @@
-"""The built-in demo provider on a live gateway: every behaviour through a real dialect."""
+"""The built-in demo provider on a live gateway: every behavior through a real dialect."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WEATHER: Any = {
 
 
 class City(BaseModel):
-    """What structured output is asked to be."""
+    """The type of the structured output."""
 
     name: str
     inhabitants: int

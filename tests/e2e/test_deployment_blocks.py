@@ -1,7 +1,7 @@
-"""The commands of docs/deployment.md run, as far as they can without root, images and a cluster.
+"""The commands of docs/deployment.md run without root, container images and a cluster.
 
-The programs are the real ones: docker (against a daemon that records), helm, kubectl, pip,
-systemd. `SYSTEM` below has what stands in for the parts of a machine that a test has not.
+The programs are real: docker (with a recording daemon), helm, kubectl, pip, systemd. `SYSTEM`
+below has the replacements for missing parts of a machine.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 
 def needs(program: str, package: str) -> pytest.MarkDecorator:
-    """Skips a test where a program is not installed."""
+    """Skip a test if a program is not installed."""
     return pytest.mark.skipif(not shutil.which(program), reason=f"{program} is of {package}")
 
 
 def block(start: str) -> str:
-    """The only block of the page that begins with this text."""
+    """Return the only block of the page that begins with this text."""
     (found,) = [block.code for block in PAGE if block.code.startswith(start)]
     return found
 
 
 def run(code: str, folder: Path, **variables: str) -> str:
-    """What a script prints; it must succeed."""
+    """Run a script and return its output; asserts that it succeeds."""
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", code],
         cwd=folder,
@@ -116,7 +116,7 @@ def test_compose_finds_each_file_and_variable(tmp_path: Path) -> None:
 @needs("helm", ".ci/run")
 @needs("kubectl", ".ci/run")
 def test_helm_and_kubectl_make_objects_that_kubernetes_accepts(tmp_path: Path) -> None:
-    """Without a cluster, so as a dry run; the pods find what they need in the secret."""
+    """Without a cluster it is a dry run; the pods find their variables in the secret."""
     validator = pytest.importorskip("kubernetes_validate", reason="uv sync --group manifests")
     (tmp_path / "deploy").symlink_to(ROOT / "deploy")
     (tmp_path / "values.yaml").write_text(block("image: {repository"))

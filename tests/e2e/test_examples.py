@@ -1,4 +1,4 @@
-"""Every folder of examples/ runs as its text says, on the demo provider."""
+"""Every folder of examples/ runs as described, on the demo provider."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def gateway(data_dir: Path) -> Iterator[UpProcess]:
 
 
 def run(gateway: UpProcess, *command: str, **more: str) -> str:
-    """What the command prints; it must succeed."""
+    """Run the command and return its output; asserts that it succeeds."""
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": os.environ.get("HOME", "/"),

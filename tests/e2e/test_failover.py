@@ -1,4 +1,4 @@
-"""A database that is gone without a word: the gateway goes on, says so, and comes back."""
+"""The database stops responding: the gateway keeps serving, reports it, and recovers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def proxy(database: str) -> Iterator[SilentProxy]:
 
 @pytest.fixture
 def nodes(tmp_path: Path, database: str, proxy: SilentProxy) -> Iterator[tuple[Node, Node]]:
-    """One that reaches the database by the proxy, and one that needs none."""
+    """A node that reaches the database through the proxy, and a node that connects directly."""
     place = urlsplit(database)
     user = f"{place.netloc.rpartition('@')[0]}@" if "@" in place.netloc else ""
     proxied = place._replace(netloc=f"{user}127.0.0.1:{proxy.port}").geturl()

@@ -1,4 +1,4 @@
-"""A gateway whose disk is full goes on answering, says so, and loses no row."""
+"""A gateway with a full disk keeps serving, reports it, and loses no log row."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def gateway(tmp_path: Path, disk: SmallDisk) -> Iterator[Gateway]:
 
 
 def send_requests(gateway: Gateway, number: int) -> list[str]:
-    """Ask so often; the ids of what was answered."""
+    """Send `number` requests and return the ids of the answered ones."""
     headers = {"authorization": f"Bearer {gateway.key}"}
     messages = [{"role": "user", "content": "Under load"}]
     body = {"model": "claude-sonnet-4-5", "messages": messages}

@@ -54,12 +54,12 @@ class GatewayStack:
         self.servers = servers
 
     def on(self, text: str, say: ScriptedAnswer) -> None:
-        """All providers say this to a user's text that holds `text`."""
+        """Have all providers answer user texts that contain `text` with `say`."""
         for server in self.servers:
             server.script.on(text, say)
 
     def last(self, text: str) -> Any:
-        """The newest request with this text that reached a provider."""
+        """Return the newest upstream request with this text."""
         for server in self.servers:
             for request in reversed(server.requests):
                 if text.encode() in request.raw:

@@ -1,4 +1,4 @@
-"""A second target on a live gateway: who loses is closed, and what it read is paid for once."""
+"""Hedged requests on a live gateway: the loser is closed, and its usage is billed once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PROMPT = "Which of you is the faster one? " * 40
 
 @dataclass
 class GatewayStack:
-    """A gateway before a slow and a quick provider, and the secret of a key with a budget."""
+    """A gateway in front of a slow and a fast provider, and a key with a budget."""
 
     gateway: Gateway
     slow: StrictOpenAI
@@ -50,7 +50,7 @@ def post(gateway: Gateway, path: str, body: Any) -> Any:
 
 
 def create_route_and_key(gateway: Gateway, slow: StrictOpenAI, quick: StrictOpenAI) -> str:
-    """The route `both`, and a key; its secret, once the gateway knows them."""
+    """Create the route `both` and a key; returns the secret once the gateway accepts it."""
     for name, server in (("slow", slow), ("quick", quick)):
         row = {"name": name, "preset": "openai", "base_url": f"{server.url}/v1"}
         post(gateway, "providers", row | {"credential": server.key})

@@ -1,4 +1,4 @@
-"""A process that is killed at work loses no request that it had answered."""
+"""A killed process loses no answered request."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ENOUGH = 100
 
 
 def load(gateway: Gateway, over: threading.Event, answered: list[str], stream: bool) -> None:
-    """Ask until told to stop; notes the ids whose answer came in full."""
+    """Send requests until stopped; records the ids of complete responses."""
     headers = {"authorization": f"Bearer {gateway.key}"}
     body = {
         "model": "claude-sonnet-4-5",
@@ -49,7 +49,7 @@ def load(gateway: Gateway, over: threading.Event, answered: list[str], stream: b
 
 
 def logged(gateway: Gateway, texts: list[str]) -> set[str]:
-    """Which of these ids the log has."""
+    """Return which of these ids the log has."""
     values = set()
     headers = {"authorization": f"Bearer {gateway.key}"}
     with httpx.Client(base_url=gateway.url, headers=headers, timeout=30) as client:
@@ -60,14 +60,14 @@ def logged(gateway: Gateway, texts: list[str]) -> set[str]:
 
 
 def missing_log_ids(gateway: Gateway, answered: list[str]) -> set[str]:
-    """The answered requests that the log lacks, and no journal has either."""
+    """Return the answered requests that neither the log nor a journal has."""
     gateway.logged()
     return set(answered) - logged(gateway, answered)
 
 
 @contextmanager
 def background_clients(gateway: Gateway) -> Iterator[list[str]]:
-    """Clients at work; gives the ids of what was answered in full, and ends them."""
+    """Send requests in the background; yields the ids of complete responses, and stops."""
     answered: list[str] = []
     over = threading.Event()
     threads = [

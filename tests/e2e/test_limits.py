@@ -1,4 +1,4 @@
-"""Limits and budgets over several worker processes under real load, on each database."""
+"""Limits and budgets over several worker processes under load, on each database."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ STREAM_REQUEST = {"messages": [{"role": "user", "content": "Hold the line"}], "s
 
 
 class LimitedGateway(Gateway):
-    """A gateway of two workers, on a database and maybe a Redis of its own."""
+    """A gateway of two workers with its own database and possibly Redis."""
 
     def __init__(self, directory: Path, config: dict[str, Any], **environment: str) -> None:
         super().__init__(directory, config, workers=WORKERS)
@@ -48,7 +48,7 @@ class LimitedGateway(Gateway):
         return {**super().environment(), **self.more}
 
     def run(self, code: str) -> str:
-        """Python with the models at hand; what it prints."""
+        """Run Python code in the gateway's shell and return its output."""
         done = subprocess.run(
             [sys.executable, "manage.py", "shell", "--no-imports", "-c", code],
             cwd=ROOT,
@@ -65,7 +65,7 @@ class LimitedGateway(Gateway):
         return self.known(self.run(code))
 
     def known(self, text: str) -> str:
-        """The key, once every worker knows it."""
+        """Wait until every worker accepts the key; returns the key."""
         # A few times over, so that each worker has been asked.
         until(lambda: all(self.ask(text, model="nobody").status_code == 404 for _ in range(12)))
         return text
@@ -82,7 +82,7 @@ class LimitedGateway(Gateway):
         return post(f"{self.url}/v1/chat/completions", json=body, headers=headers, timeout=60)
 
     def storm(self, key: str, each: int, **more: Any) -> Counter[int]:
-        """All clients at once, each on connections of its own; statuses by how often."""
+        """Send requests with all clients at once; returns the count of each status."""
         counts: Counter[int] = Counter()
         lock = threading.Lock()
 
@@ -100,7 +100,7 @@ class LimitedGateway(Gateway):
         return counts
 
     def tokens(self, key: str) -> int:
-        """All tokens of the key's requests, as the log has them."""
+        """Return the logged tokens of the key's requests."""
         names = ["input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens"]
         code = (
             "from gateway.models import ApiKey, RequestLog; from gateway import store;"
@@ -112,7 +112,7 @@ class LimitedGateway(Gateway):
         return int(self.run(code))
 
     def spent(self, key: str) -> Decimal:
-        """The cost of all the key's requests, as the log has them."""
+        """Return the logged cost of the key's requests."""
         code = (
             "from gateway.models import RequestLog; from gateway import store;"
             "from gateway.models import ApiKey; from django.db.models import Sum;"
@@ -140,7 +140,7 @@ def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LimitedG
 
 @contextmanager
 def surroundings(kind: str, directory: Path) -> Iterator[dict[str, str]]:
-    """The environment's part that says which database, and whether there is a Redis."""
+    """Return the environment variables of the database and Redis."""
     if kind == "sqlite":
         yield {}
         return
@@ -158,7 +158,7 @@ def surroundings(kind: str, directory: Path) -> Iterator[dict[str, str]]:
 
 @pytest.mark.wide(every=2)
 def test_limits_and_budgets_apply_across_workers(gateway: LimitedGateway) -> None:
-    """Requests, concurrency and money under load; then the death of a worker."""
+    """Requests, concurrency and money under load, then the death of a worker."""
     key = gateway.new_key(limit_rph=60)
     storm = gateway.storm(key, 15)
     assert storm.keys() == {200, 429}
@@ -175,7 +175,7 @@ def test_limits_and_budgets_apply_across_workers(gateway: LimitedGateway) -> Non
 
 
 def _check_budget(gateway: LimitedGateway) -> None:
-    """Spent to the end, passed by no more than one request for each worker, and not stuck."""
+    """Assert that a budget is used up, exceeded by at most one request per worker, and released."""
     free = gateway.new_key()
     assert gateway.ask(free).status_code == 200
     each = gateway.spent(free)
@@ -193,7 +193,7 @@ def _check_budget(gateway: LimitedGateway) -> None:
 
 
 def _check_death(gateway: LimitedGateway) -> None:
-    """A worker that is killed amid requests leaves nothing reserved."""
+    """Assert that a worker killed during requests leaves no reservation."""
     key = gateway.new_key(limit_concurrency=4)
     threads = [
         threading.Thread(target=_retry_until_admitted, args=(gateway, key)) for _ in range(4)
@@ -207,7 +207,7 @@ def _check_death(gateway: LimitedGateway) -> None:
         thread.join(60)
 
     def let_in() -> bool:
-        """Not while requests of processes that are dead keep the key out."""
+        """Return whether the key is admitted after reservations of dead processes are released."""
         with suppress(httpx.HTTPError):
             result = gateway.storm(key, 1).keys() <= {200, 429}
             return result and gateway.ask(key).status_code == 200
@@ -218,14 +218,14 @@ def _check_death(gateway: LimitedGateway) -> None:
 
 @pytest.mark.wide(every=2)
 def test_teams_projects_rotation_and_cut_streams_over_workers(gateway: LimitedGateway) -> None:
-    """What keys share is counted once, whoever answers; and what was cut short is counted."""
+    """Shared limits are counted once across workers, and interrupted streams are counted."""
     _check_project(gateway)
     _check_rotation(gateway)
     _check_cut_streams(gateway)
 
 
 def _check_project(gateway: LimitedGateway) -> None:
-    """A team of one key and a project of two, all at once."""
+    """Assert the limits of a team with one key and a project with two, concurrently."""
     completed = gateway.run(
         "from gateway import store; from gateway.models import Team;"
         "team = Team.objects.create(name='blue', limit_rph=50);"
@@ -249,7 +249,7 @@ def _check_project(gateway: LimitedGateway) -> None:
 
 
 def _check_rotation(gateway: LimitedGateway) -> None:
-    """A rotated key is the same key: its old and its new secret share what is left."""
+    """Assert that the old and the new secret of a rotated key share the remaining limit."""
     old = gateway.new_key(limit_rpd=6)
     assert [gateway.ask(old).status_code for _ in range(3)] == [200] * 3
     new = gateway.run(
@@ -265,7 +265,7 @@ def _check_rotation(gateway: LimitedGateway) -> None:
 
 
 def _check_cut_streams(gateway: LimitedGateway) -> None:
-    """Clients that leave amid their streams have used what the log says, to the token."""
+    """Assert that interrupted streams use exactly the tokens that the log has."""
     most = 10**9
     key = gateway.new_key(limit_tpd=most, limit_concurrency=CLIENTS)
 
@@ -287,7 +287,7 @@ def _check_cut_streams(gateway: LimitedGateway) -> None:
         thread.join(60)
 
     def agree() -> bool:
-        """Each token once, and nothing stays reserved; once the gateway has heard of the ends."""
+        """Return whether each token is counted once and nothing stays reserved."""
         used = gateway.tokens(key)
         left = int(gateway.ask(key).headers["x-ratelimit-remaining-tokens"])
         return used > 0 and left == most - used

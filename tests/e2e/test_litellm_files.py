@@ -1,7 +1,7 @@
-"""LiteLLM's files on a live gateway: fallbacks, retries, weights, cache and budgets by traffic.
+"""LiteLLM's files on a live gateway: fallbacks, retries, weights, cache and budgets.
 
-The first three are people's guides as they stand; the others say what docs.litellm.ai shows
-(proxy/reliability, routing, proxy/caching, proxy/virtual_keys), with the URLs of fakes.
+The first three are users' guides, unchanged; the others are the examples of docs.litellm.ai
+(proxy/reliability, routing, proxy/caching, proxy/virtual_keys) with the URLs of fakes.
 """
 
 from __future__ import annotations
@@ -218,7 +218,7 @@ def test_deployments_share_the_traffic_by_their_rpm(healthy: GatewayStack) -> No
 
 
 def test_a_model_is_retried_before_its_fallback_is_called(healthy: GatewayStack) -> None:
-    """proxy/reliability: `num_retries: 2` is three calls of each model_name."""
+    """proxy/reliability: `num_retries: 2` means three calls of each model_name."""
     gateway, upstreams = healthy
     upstreams["primary"].fail(DOWN, times=2)
     assert gateway.answer_text("primary", "Twice in vain") == "primary"
@@ -384,7 +384,7 @@ RESTING = """
 
 
 def test_a_deployment_that_fails_too_often_is_in_cooldown(tmp_path: Path) -> None:
-    """`allowed_fails` 3: the fourth failure sends it to rest, and `cooldown_time` ends that."""
+    """`allowed_fails` 3: the fourth failure starts the cooldown, `cooldown_time` ends it."""
     with upstreams("one", "two") as servers:
         one = servers["one"]
         text = RESTING.format(key=KEY, one=one.url, two=servers["two"].url)
@@ -559,7 +559,7 @@ def test_liveness_has_litellms_format(
 
 
 def _spend(gateway: FileConfiguredGateway, key: str, least: float) -> float:
-    """What the key has spent, when the log has it."""
+    """Return the key's spend once the log has it."""
     gateway.logged()
     info = gateway.send("GET", "/key/info", params={"key": key}).json()["info"]
     assert info["spend"] >= least * 0.999, info
@@ -567,5 +567,5 @@ def _spend(gateway: FileConfiguredGateway, key: str, least: float) -> float:
 
 
 def _wait_until_admitted(gateway: FileConfiguredGateway, key: str, words: str) -> None:
-    """Wait until the key is let in."""
+    """Wait until a request of the key is admitted."""
     until(lambda: gateway.ask("gpt-4o", words, key=key, max_tokens=23).status_code == 200)

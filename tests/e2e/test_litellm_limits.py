@@ -1,7 +1,7 @@
-"""Limits and budgets of LiteLLM's files by traffic: of deployments, providers, keys and all.
+"""Limits and budgets of LiteLLM's files: of deployments, providers, keys and the proxy.
 
-Files as docs.litellm.ai shows them (routing, proxy/load_balancing, proxy/users,
-proxy/provider_budget_routing), with the URLs of fakes.
+The files are examples of docs.litellm.ai (routing, proxy/load_balancing, proxy/users,
+proxy/provider_budget_routing) with the URLs of fakes.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def limited_gateway(
 
 
 def test_a_deployment_at_its_rpm_is_skipped(limited_gateway: GatewayStack) -> None:
-    """proxy/load_balancing: enforce_model_rate_limits makes limits of `rpm` and `tpm`."""
+    """proxy/load_balancing: enforce_model_rate_limits enforces `rpm` and `tpm`."""
     gateway, _ = limited_gateway
     assert [gateway.answer_text("pair", f"Rate {n}") for n in range(3)] == ["one", "one", "two"]
 
@@ -121,7 +121,7 @@ def test_a_model_whose_deployments_are_full_is_refused(limited_gateway: GatewayS
 
 
 def test_a_deployment_over_its_budget_is_skipped(limited_gateway: GatewayStack) -> None:
-    """proxy/provider_budget_routing: the first call succeeds, and the budget is crossed."""
+    """proxy/provider_budget_routing: the first call succeeds and exceeds the budget."""
     gateway, _ = limited_gateway
     assert gateway.answer_text("dear", "First") == "one"
     _next(gateway, "dear", "one", "two")
@@ -151,7 +151,7 @@ def test_a_mock_response_is_returned_without_an_upstream_call(
 
 
 def _next(gateway: FileConfiguredGateway, model: str, first: str, second: str) -> None:
-    """The next call is the second's, as soon as the first one is paid for."""
+    """Wait until the first deployment is over its limit and the second one answers."""
     requests: list[str] = []
 
     def changed() -> bool:
@@ -181,7 +181,7 @@ BUDGET_CONFIG = """
 
 
 def test_the_proxys_budget_ends_all_traffic_also_after_a_restart(tmp_path: Path) -> None:
-    """proxy/users: `max_budget` with `budget_duration` across all calls on the proxy."""
+    """proxy/users: `max_budget` with `budget_duration` across all calls of the proxy."""
     with upstreams("one") as servers:
         text = BUDGET_CONFIG.format(key=KEY, one=servers["one"].url)
         with running_gateway(tmp_path, text) as gateway:

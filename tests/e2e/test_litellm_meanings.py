@@ -1,4 +1,4 @@
-"""Keys of a LiteLLM file that change what an upstream receives, against one that records it."""
+"""Settings of a LiteLLM file that change the upstream request, with a recording upstream."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def test_a_complexity_router_selects_the_model_by_the_prompt(
 def test_the_routers_redis_is_used(
     configured_gateway: FileConfiguredGateway, redis_server: RedisServer, upstream: Recorder
 ) -> None:
-    """Besides the test's own connection there is the gateway's."""
+    """The gateway's connection is in addition to the test's own."""
     answer_and_upstream_request(configured_gateway, upstream, "easy")
     with redis.Redis(port=redis_server.port) as client:
         until(lambda: len(client.client_list()) > 1)
@@ -206,7 +206,7 @@ def test_the_routers_redis_is_used(
 def test_azures_client_reaches_a_model_by_its_deployment(
     configured_gateway: FileConfiguredGateway, upstream: Recorder
 ) -> None:
-    """The SDK as oracle: its paths, its `api-key` header and its `api-version`."""
+    """The SDK defines the paths, the `api-key` header and the `api-version`."""
     upstream.requests.clear()
     with openai.AzureOpenAI(
         azure_endpoint=configured_gateway.url,

@@ -1,4 +1,4 @@
-"""`up --local-model` with the real packages: a real model answers without any provider key."""
+"""`up --local-model` with the real packages: a real model answers without a provider key."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PROMPT = "What is the capital of France?"
 
 
 def model_server(gateway: UpProcess) -> int:
-    """The process id of the model's server, a child of the gateway."""
+    """Return the process id of the model server, a child of the gateway."""
     pid = gateway.process.pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return next(

@@ -29,7 +29,7 @@ pytestmark = [
 
 @pytest.fixture(scope="session")
 def scripts() -> Path:
-    """The scripts beside their packages; installed once, kept between runs."""
+    """The folder of the scripts and their packages, installed once and cached between runs."""
     hexdigest = hashlib.sha256((SCRIPTS / "package.json").read_bytes()).hexdigest()[:12]
     place = Path.home() / ".cache" / "dragoman-tests" / f"node-{hexdigest}"
     if not (place / "node_modules").exists():
@@ -71,7 +71,7 @@ def test_a_node_sdk_works(stack: GatewayStack, scripts: Path, script: str, model
 
 
 def run(script: Path, *arguments: str) -> Any:
-    """What a script prints."""
+    """Run a script and return its output."""
     done = subprocess.run(
         ["node", str(script), *arguments], capture_output=True, text=True, timeout=60, check=False
     )

@@ -1,4 +1,4 @@
-"""The official `openai` SDK's older completions and its embeddings on a live gateway."""
+"""The official `openai` SDK's legacy completions and embeddings on a live gateway."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BOTH = pytest.mark.parametrize("model", [SMALL, LOCAL], ids=["on_openai", "on_ol
 
 @dataclass
 class GatewayStack:
-    """A gateway before one provider of each dialect."""
+    """A gateway in front of one provider of each dialect."""
 
     gateway: Gateway
     older: StrictOlderOpenAI
@@ -42,7 +42,7 @@ class GatewayStack:
     local: StrictOllama
 
     def on(self, text: str, say: ScriptedAnswer) -> None:
-        """All say this to a prompt that holds `text`."""
+        """Have all providers answer prompts that contain `text` with `say`."""
         for server in (self.older, self.chat, self.messages, self.local):
             server.script.on(text, say)
 

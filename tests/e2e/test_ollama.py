@@ -43,7 +43,7 @@ WEATHER: Any = {
 
 @dataclass
 class GatewayStack:
-    """A gateway before one provider of each dialect."""
+    """A gateway in front of one provider of each dialect."""
 
     gateway: Gateway
     local: StrictOllama
@@ -51,13 +51,13 @@ class GatewayStack:
     messages: StrictAnthropic
 
     def on(self, text: str, say: ScriptedAnswer) -> None:
-        """All say this to a user's text that holds `text`."""
+        """Have all providers answer user texts that contain `text` with `say`."""
         for server in (self.local, self.chat, self.messages):
             server.script.on(text, say)
 
     @property
     def seen(self) -> int:
-        """How many requests have reached any of them."""
+        """Return how many requests the providers have received."""
         servers: tuple[Server, ...] = (self.local, self.chat, self.messages)
         return sum(len(server.requests) for server in servers)
 
@@ -115,7 +115,7 @@ def test_a_stream_adds_up_to_the_answer(client: ollama.Client, model: str) -> No
 def test_unicode_line_separators_do_not_split_ndjson_lines(
     stack: GatewayStack, client: ollama.Client, model: str, stream: bool
 ) -> None:
-    """The SDK splits the body with `splitlines`, which knows more ends than JSON lines do."""
+    """The SDK splits the body with `splitlines`, which also splits at Unicode separators."""
     text = "one\u2028two\u2029three\x85four é 雪"
     prompt = f"Separators, {model} {stream}"
     stack.on(prompt, ScriptedAnswer(text=text, calls=(Call("note", {"text": text}),)))

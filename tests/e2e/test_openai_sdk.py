@@ -41,7 +41,7 @@ TWO_CALLS = (
 
 
 class City(BaseModel):
-    """What structured output is asked to be."""
+    """The type of the structured output."""
 
     name: str
     inhabitants: int
@@ -206,7 +206,7 @@ def test_thinking_is_shown_as_reasoning_content(
 def test_deepseek_reasoning_is_restored_if_the_client_omits_it(
     stack: GatewayStack, client: openai.OpenAI
 ) -> None:
-    """DeepSeek wants its thoughts back, and strings; most Chat clients know of neither."""
+    """DeepSeek requires its reasoning and string contents, which most Chat clients do not send."""
     prompt = "Deep weather"
     stack.on(prompt, ScriptedAnswer(reasoning="I need the weather.", calls=TWO_CALLS[:1]))
     params: dict[str, Any] = {"model": "deepseek-v4-pro", "tools": [WEATHER]}
@@ -232,7 +232,7 @@ def test_losses_for_claude_are_listed_in_headers(client: openai.OpenAI) -> None:
 def test_max_tokens_is_renamed_for_a_reasoning_model(
     stack: GatewayStack, client: openai.OpenAI
 ) -> None:
-    """On Chat to Chat the body is passed on, but a known refusal is not provoked."""
+    """On Chat to Chat the body passes through, but known refusals are avoided."""
     prompt = "Short please, gpt-5"
     client.chat.completions.create(model="gpt-5", messages=user(prompt), max_tokens=50)
     _, recorded_request = stack.last(prompt)
@@ -379,7 +379,7 @@ def test_the_log_has_the_request(stack: GatewayStack, client: openai.OpenAI) -> 
 
 @BOTH
 def test_concurrent_streams_do_not_mix(stack: GatewayStack, model: str) -> None:
-    """Each stream carries its own marker; a mix-up of connections would show."""
+    """Each stream has its own marker, which would reveal mixed connections."""
     base = f"{stack.gateway.url}/v1"
 
     def one(number: int) -> bool:

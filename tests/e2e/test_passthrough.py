@@ -31,7 +31,7 @@ PNG = ("a.png", b"\x89PNG\r\n\x1a\n--", "image/png")
 
 @dataclass
 class GatewayStack:
-    """A gateway before one provider of each kind."""
+    """A gateway in front of one provider of each kind."""
 
     gateway: Gateway
     media: StrictMedia
@@ -67,13 +67,13 @@ def client(stack: GatewayStack) -> Iterator[openai.OpenAI]:
 
 @pytest.fixture(scope="module")
 def own_key(stack: GatewayStack) -> str:
-    """A key that is no admin's, made as an operator makes one."""
+    """Create a key that is not an admin's and return its secret."""
     return key_of(stack, "own")
 
 
 @pytest.fixture(scope="module")
 def billed_key(stack: GatewayStack) -> str:
-    """Another, for what is counted."""
+    """Create a key for billing tests and return its secret."""
     return key_of(stack, "billed")
 
 
@@ -193,7 +193,7 @@ def test_a_batch_runs_from_input_file_to_output_file(
 
 
 def batch_rows(gateway: Gateway, batch: str) -> list[dict[str, Any]]:
-    """The rows of the log that have the cost of a batch, by the upstream's id of it."""
+    """Return the log rows with the cost of a batch, by its upstream id."""
     rows = gateway.api("/api/requests", limit=200)["items"]
     return [row for row in rows if row["endpoint"] == "batch" and row["upstream_id"] == batch]
 
@@ -202,7 +202,7 @@ def batch_rows(gateway: Gateway, batch: str) -> list[dict[str, Any]]:
 def test_a_batch_is_billed_once_to_the_key_that_created_it(
     stack: GatewayStack, billed_key: str, *, counts: bool
 ) -> None:
-    """Two requests of 100,000 tokens at 2 dollars a million and 10,000 at 8, for half of it."""
+    """Two requests: 100,000 tokens at $2 and 10,000 at $8 per million, at half the price."""
     stack.media.counts = counts
     (here,) = (
         one["name"]
@@ -253,7 +253,7 @@ def test_a_batch_spends_the_budget_of_its_key(stack: GatewayStack) -> None:
 
 
 def send_until_refused(client: openai.OpenAI) -> None:
-    """Ask until the budget refuses it: the counters learn of it from the database."""
+    """Send requests until the budget refuses one; counters are updated from the database."""
 
     def refused() -> bool:
         try:

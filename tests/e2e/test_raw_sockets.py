@@ -1,7 +1,7 @@
-"""Attacks on the port, byte by byte, while another key's small requests go on beside them.
+"""Attacks on the port with raw bytes, while another key sends small requests.
 
-Each is bounded in time and count. What is asked for: the right refusal, little memory, and a
-p99 of the other key below 250 ms. The figures are printed (`pytest -s`).
+Each attack is bounded in time and count. Asserted are the status, low memory use, and a p99 of the
+other key below 250 ms. `pytest -s` shows the figures.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ CONNECTIONS = 80
 
 
 class ShortDeadlineGateway(Gateway):
-    """One whose deadlines are short, so that a test sees them pass."""
+    """A gateway with short deadlines."""
 
     def environment(self) -> dict[str, str]:
         return super().environment() | {
@@ -62,7 +62,7 @@ class ShortDeadlineGateway(Gateway):
 
 
 class GatewayStack:
-    """The gateway, and a second key."""
+    """The gateway and a second key."""
 
     def __init__(self, gateway: ShortDeadlineGateway) -> None:
         self.gateway = gateway
@@ -93,7 +93,7 @@ class GatewayStack:
 
     @contextmanager
     def probed(self) -> Iterator[dict[str, Any]]:
-        """The other key's requests go on meanwhile; its times are filled in afterwards."""
+        """Send requests with the other key during the block; yields their durations."""
         command = [sys.executable, "-m", "tests.e2e.prober", str(self.gateway.port), self.key]
         with subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -128,7 +128,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
 
 
 def answer_to(connection: socket.socket, *pieces: bytes, times: int = 1) -> int:
-    """The status of the answer to these pieces, the last one sent so often; 0 if there is none."""
+    """Return the status of the response to these bytes, the last part repeated; 0 if none."""
     *first, last = pieces
     with connection:
         with suppress(OSError):  # it has been refused
@@ -169,7 +169,7 @@ def trailers(stack: GatewayStack) -> set[int]:
 
 
 def console_body(stack: GatewayStack) -> set[int]:
-    """Declared and chunked; nothing of it may be written to disk."""
+    """Bodies with a declared length and chunked bodies are not written to disk."""
     declared = head("/console/sign-in", f"content-length: {FLOOD}", "")
     chunk = b"%x\r\n%b\r\n" % (PIECE, b"a" * PIECE)
     return {
@@ -179,13 +179,13 @@ def console_body(stack: GatewayStack) -> set[int]:
 
 
 def model_body(stack: GatewayStack) -> set[int]:
-    """Without a key: it is refused at once, and what follows is not kept."""
+    """Without a key, a request is refused at once, and the rest of its body is not stored."""
     declared = head("/v1/chat/completions", f"content-length: {FLOOD}", "")
     return {answer_to(stack.connect(), declared, b"a" * PIECE, times=FLOOD // PIECE)}
 
 
 def half_heads(stack: GatewayStack) -> set[int]:
-    """More of them than there may be connections."""
+    """More connections with incomplete headers than the limit of connections."""
     connections = [stack.connect() for _ in range(CONNECTIONS)]
     for number, each in enumerate(connections):
         if number % 2:
@@ -198,7 +198,7 @@ def half_heads(stack: GatewayStack) -> set[int]:
 
 
 def slow_bodies(stack: GatewayStack) -> set[int]:
-    """A byte now and then, to the edge and to the console."""
+    """Bodies sent byte by byte to the edge and to the console."""
     key = f"authorization: Bearer {MASTER_KEY}"
     statuses: set[int] = set()
     with ExitStack() as exit_stack:
@@ -219,7 +219,7 @@ def slow_bodies(stack: GatewayStack) -> set[int]:
 
 
 def early_leavers(stack: GatewayStack) -> set[int]:
-    """They ask for streams, and are gone: at once, or after the first bytes."""
+    """Clients that request streams and disconnect at once or after the first bytes."""
     body = json.dumps(
         {"model": "demo", "stream": True, "messages": [{"role": "user", "content": "a"}]}
     )
@@ -241,7 +241,7 @@ def early_leavers(stack: GatewayStack) -> set[int]:
 
 
 def sign_ins(stack: GatewayStack) -> set[int]:
-    """Each costs a hash."""
+    """Each sign-in computes a password hash."""
     statuses = set()
     with httpx.Client(base_url=stack.gateway.url, follow_redirects=False) as client:
         for _ in range(3):
@@ -296,7 +296,7 @@ def test_other_keys_are_served_during_malformed_connections(
 
 
 def test_no_connection_leaks(stack: GatewayStack) -> None:
-    """No connection, no file."""
+    """No connection and no file stays open."""
     folder = Path(f"/proc/{stack.gateway.pid}/fd")
     until(lambda: sum(_is_socket(each) for each in folder.iterdir()) < 30)
 

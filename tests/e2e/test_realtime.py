@@ -31,7 +31,7 @@ ENDS = {"response.done", "error"}
 
 @dataclass
 class GatewayStack:
-    """The gateway and the provider behind it."""
+    """The gateway and its provider."""
 
     gateway: Gateway
     upstream: StrictRealtime
@@ -41,7 +41,7 @@ class GatewayStack:
         return openai.AsyncOpenAI(base_url=base, api_key=key or self.gateway.key, max_retries=0)
 
     def row(self, session: str) -> dict[str, Any]:
-        """The log's row of a session."""
+        """Return the log row of a session."""
         log_rows: list[dict[str, Any]] = []
 
         def logged() -> bool:
@@ -86,14 +86,14 @@ def stack(
 def open_websocket(
     stack: GatewayStack, model: str = "gpt-realtime", *, key: str = "", **more: Any
 ) -> ClientConnection:
-    """A connection without the SDK."""
+    """Open a connection without the SDK."""
     url = f"{stack.gateway.url.replace('http', 'ws')}/v1/realtime?model={model}"
     headers = {"authorization": f"Bearer {key or stack.gateway.key}", **more.pop("headers", {})}
     return connect(url, additional_headers=headers, compression=None, **more)
 
 
 def send_text(socket: ClientConnection, text: str) -> list[dict[str, Any]]:
-    """The events of the response to a text."""
+    """Send a text and return the events of the response."""
     content = [{"type": "input_text", "text": text}]
     item = {"type": "message", "role": "user", "content": content}
     socket.send(json.dumps({"type": "conversation.item.create", "item": item}))

@@ -1,6 +1,6 @@
-"""Official SDKs in a tool loop with thinking on, each request to whichever worker takes it.
+"""Official SDKs in a tool loop with reasoning, each request on any worker.
 
-The gateway has two workers and a database; it is started anew in the middle of a loop.
+The gateway has two workers and a database; it is restarted in the middle of a loop.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ SCHEMA: dict[str, Any] = {"type": "object", "properties": {"city": {"type": "str
 
 
 class GatewayStack:
-    """A gateway with two workers before four strict providers."""
+    """A gateway with two workers in front of four strict providers."""
 
     def __init__(self, gateway: Gateway, servers: dict[str, Any]) -> None:
         self.gateway = gateway
         self.servers = servers
 
     def plan(self, name: str, prompt: str) -> None:
-        """The provider calls the tool, each time anew, ROUNDS times."""
+        """Script the provider to call the tool ROUNDS times, with new reasoning each time."""
         script = self.servers[name].script
         for number in range(1, ROUNDS + 1):
             call = Call(
@@ -68,7 +68,7 @@ class GatewayStack:
         script.after(f"{prompt}: {ROUNDS};", ScriptedAnswer(text="It is sunny everywhere."))
 
     def last(self, name: str) -> RecordedRequest:
-        """The newest request to a provider."""
+        """Return the newest request to a provider."""
         return self.servers[name].requests[-1]
 
 
@@ -100,7 +100,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
 
 
 def _calls_with_own_state(name: str, body: dict[str, Any]) -> list[bool]:
-    """Of each call in what a provider got, whether its own state stands by it."""
+    """Return for each call of an upstream request whether it has its own reasoning state."""
     match name:
         case "google":
             parts = [p for c in body["contents"] for p in c["parts"] if "functionCall" in p]
@@ -269,7 +269,7 @@ PAIRS = [
 
 
 def another_key(gateway: Gateway) -> str:
-    """A key that is no admin's, made as an operator makes one."""
+    """Create a key that is not an admin's and return its secret."""
     environment = {**gateway.environment(), "DRAGOMAN_DATA_DIR": str(gateway.data_dir)}
     command = [sys.executable, "manage.py", "create_key", "another"]
     completed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
@@ -317,7 +317,7 @@ def test_a_tool_loop_continues_after_a_restart(
 
 
 def test_other_keys_cannot_use_the_reasoning_state(stack: GatewayStack) -> None:
-    """The history of one key's client, sent with another key."""
+    """The history of one key's client is sent with another key."""
     prompt = "weather for the owner of the key alone"
     stack.plan("gpt", prompt)
     history = [_opening("chat", prompt)]

@@ -47,7 +47,7 @@ TWO_CALLS = (
 
 
 class City(BaseModel):
-    """What structured output is asked to be."""
+    """The type of the structured output."""
 
     name: str
     inhabitants: int
@@ -61,7 +61,7 @@ def client(stack: GatewayStack) -> Iterator[openai.OpenAI]:
 
 
 def send_request(client: openai.OpenAI, *, stream: bool, **fields: Any) -> Any:
-    """The answer, whole or as the SDK adds it up."""
+    """Return the response, whole or joined by the SDK."""
     if not stream:
         return client.responses.create(**fields)
     with client.responses.stream(**fields) as events:
@@ -69,7 +69,7 @@ def send_request(client: openai.OpenAI, *, stream: bool, **fields: Any) -> Any:
 
 
 def request_with_text(stack: GatewayStack, text: str) -> RecordedRequest:
-    """The newest request with this text that a provider got."""
+    """Return the newest upstream request with this text."""
     return stack.last(text)[1]
 
 

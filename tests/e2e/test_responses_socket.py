@@ -45,7 +45,7 @@ def site(
 
 @contextmanager
 def open_websocket(gateway: Gateway, **more: Any) -> Iterator[ClientConnection]:
-    """A connection with Codex's headers."""
+    """Open a connection with Codex's headers."""
     headers = {
         "authorization": f"Bearer {gateway.key}",
         "openai-beta": "responses_websockets=2026-02-06",
@@ -59,7 +59,7 @@ def open_websocket(gateway: Gateway, **more: Any) -> Iterator[ClientConnection]:
 
 
 def message(text: str, model: str, **more: Any) -> dict[str, Any]:
-    """A turn as Codex writes it."""
+    """Return a turn in Codex's format."""
     item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
     return {
         "type": "response.create",
@@ -78,13 +78,13 @@ def message(text: str, model: str, **more: Any) -> dict[str, Any]:
 
 
 def send_turn(socket: ClientConnection, body: Any) -> list[dict[str, Any]]:
-    """The events of one turn, to its last."""
+    """Send a turn and return its events."""
     socket.send(body if isinstance(body, str) else json.dumps(body))
     return turn_events(socket)
 
 
 def turn_events(socket: ClientConnection) -> list[dict[str, Any]]:
-    """The next events, to one that ends a turn."""
+    """Return the next events up to the last one of a turn."""
     events = [next_event(socket)]
     while events[-1]["type"] not in ENDS:
         events.append(next_event(socket))
@@ -92,20 +92,20 @@ def turn_events(socket: ClientConnection) -> list[dict[str, Any]]:
 
 
 def next_event(socket: ClientConnection) -> dict[str, Any]:
-    """The next event."""
+    """Return the next event."""
     event: dict[str, Any] = json.loads(socket.recv(timeout=PATIENCE_S))
     return event
 
 
 def request_with_text(site: ResponseNodes, text: str) -> Any:
-    """The newest request with this text that a provider got; None if there is none yet."""
+    """Return the newest upstream request with this text; None if there is none."""
     servers = (site.openai, site.deepseek, site.anthropic)
     recorded_requests = [s for server in servers for s in server.requests if text.encode() in s.raw]
     return max(recorded_requests, key=lambda each: each.at, default=None)
 
 
 def upstream_saw_disconnect(site: ResponseNodes, text: str) -> bool:
-    """Whether the provider of this text sees its client leave, before it has said all."""
+    """Return whether the provider of this text saw its client disconnect early."""
     until(
         lambda: (
             (recorded_request := request_with_text(site, text))
@@ -331,7 +331,7 @@ def test_a_page_of_another_site_is_refused(site: ResponseNodes, origin: str) -> 
 def test_a_refused_connection_has_its_reason(
     site: ResponseNodes, wrong: dict[str, Any], status: int, words: str
 ) -> None:
-    """Daphne puts no words into a refused handshake, so they come as the only event."""
+    """Daphne's refused handshakes have no body, so the reason is the only event."""
     try:
         with open_websocket(site.gateway, **wrong) as socket:
             event = next_event(socket)

@@ -1,4 +1,4 @@
-"""Two nodes behind the nginx site of deploy/ are restarted in turn, and no request fails."""
+"""Two nodes behind the nginx site of deploy/ restart in turn, and no request fails."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ QUICK, SLOW = "demo/demo@1ms", "demo/demo@50ms"
 
 
 class DrainingNode(Gateway):
-    """One that waits before it drains, as deploy/ has it."""
+    """A node that waits before it drains, as in deploy/."""
 
     def environment(self) -> dict[str, str]:
         return super().environment() | {"DRAGOMAN_DRAIN_WAIT": str(WAIT_S)}
@@ -41,7 +41,7 @@ class DrainingNode(Gateway):
 
 @contextmanager
 def nginx(directory: Path, nodes: list[Gateway]) -> Iterator[str]:
-    """The sample site in front of these nodes; its base URL."""
+    """Run nginx with the sample site in front of these nodes; yields its base URL."""
     port = free_port()
     site = (ROOT / "deploy" / "nginx.conf").read_text()
     servers = "\n".join(f"    server 127.0.0.1:{node.port} max_fails=0;" for node in nodes)
@@ -84,7 +84,7 @@ def _answers(url: str) -> bool:
 
 
 class ContinuousLoad:
-    """Clients that ask without a pause; what failed of that."""
+    """Clients that send requests without a pause, and their failures."""
 
     def __init__(self, url: str) -> None:
         self.url = f"{url}/v1/chat/completions"
@@ -95,7 +95,7 @@ class ContinuousLoad:
         self._lock = threading.Lock()
 
     def run(self) -> None:
-        """Ask until it is over; every fourth time for a stream."""
+        """Send requests until stopped, every fourth one streamed."""
         headers = {"authorization": f"Bearer {MASTER_KEY}"}
         with httpx.Client(headers=headers, timeout=30) as client:
             number = 0
@@ -111,7 +111,7 @@ class ContinuousLoad:
                         self.failed.append(reason)
 
     def _ask(self, client: httpx.Client, model: str, *, stream: bool) -> str:
-        """Why it failed; empty if it did not."""
+        """Return why a request failed; empty if it succeeded."""
         try:
             answer = client.post(self.url, json={**REQUEST, "model": model, "stream": stream})
         except httpx.HTTPError as error:

@@ -1,4 +1,4 @@
-"""Shutdown: unready before the listener closes, and workers end with their supervisor."""
+"""Shutdown: not ready before the listener closes, and workers end with their supervisor."""
 
 from __future__ import annotations
 

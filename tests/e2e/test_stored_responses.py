@@ -1,4 +1,4 @@
-"""Stored responses retrieved by id, with the real SDK on two processes."""
+"""Stored responses are retrieved by id, with the real SDK on two processes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def client(site: ResponseNodes) -> Iterator[openai.OpenAI]:
 
 
 def create_response(client: openai.OpenAI, *, stream: bool = False, **fields: Any) -> Any:
-    """The answer, whole or as the SDK adds it up."""
+    """Return the response, whole or joined by the SDK."""
     if not stream:
         return client.responses.create(**fields)
     with client.responses.stream(**fields) as events:
@@ -45,21 +45,21 @@ def create_response(client: openai.OpenAI, *, stream: bool = False, **fields: An
 
 
 def request_with_text(site: ResponseNodes, text: str) -> Any:
-    """The body of the newest request with this text that a provider got."""
+    """Return the body of the newest upstream request with this text."""
     servers = (site.openai, site.deepseek, site.anthropic)
     recorded_requests = [s for server in servers for s in server.requests if text.encode() in s.raw]
     return max(recorded_requests, key=lambda each: each.at)
 
 
 def completed_response(client: openai.OpenAI, response_id: str) -> Any:
-    """The response once it is over."""
+    """Return the response once it is complete."""
     under_way = {"queued", "in_progress"}
     until(lambda: client.responses.retrieve(response_id).status not in under_way)
     return client.responses.retrieve(response_id)
 
 
 def sees(site: ResponseNodes, text: str) -> None:
-    """Wait until a provider has got a request with this text."""
+    """Wait until a provider has received a request with this text."""
     servers = (site.openai, site.deepseek, site.anthropic)
     until(lambda: any(text.encode() in s.raw for server in servers for s in server.requests))
 
@@ -147,7 +147,7 @@ def test_a_response_that_its_provider_lost_is_loaded_from_the_store(
 def test_a_conversation_stays_with_the_provider_that_stores_it(
     site: ResponseNodes, client: openai.OpenAI
 ) -> None:
-    """The route's other target stands first, but only one knows the id."""
+    """The route's other target comes first, but only one provider knows the id."""
     response = create_response(client, model=OWN, input="first at its own")
     for turn in range(4):
         text = f"sticky turn {turn}"

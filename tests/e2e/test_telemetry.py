@@ -1,4 +1,4 @@
-"""`up` with OpenTelemetry, an access log, JSON log lines and alerts, as an operator sets them."""
+"""`up` with OpenTelemetry, an access log, JSON log lines and alerts."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_traces_metrics_logs_and_access_log_are_written(tmp_path: Path) -> None:
 
 
 def test_an_expiring_key_raises_an_alert(tmp_path: Path) -> None:
-    """From a running gateway to its page, without a channel."""
+    """A running gateway shows the alert on its page without a channel."""
     with running_up(tmp_path / "data", DRAGOMAN_ALERT_INTERVAL="1") as gateway:
         admin = (tmp_path / "data" / "admin_key").read_text()
         headers = {"authorization": f"Bearer {admin}"}

@@ -1,4 +1,4 @@
-"""`up` over HTTPS without a proxy in front: the certificate, its renewal, HSTS and cookies."""
+"""`up` over HTTPS without a proxy: certificate, renewal, HSTS and cookies."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.e2e
 
 
 def _write(folder: Path, issued: IssuedCertificate) -> tuple[str, ...]:
-    """The options of `up` for a certificate in files of the folder."""
+    """Write a certificate into files and return the options of `up` for it."""
     (folder / "key.pem").write_text(issued.key)
     (folder / "certificate.pem").write_text(issued.certificate)
     files = (str(folder / "certificate.pem"), "--ssl-keyfile", str(folder / "key.pem"))

@@ -1,4 +1,4 @@
-"""Two nodes on one PostgreSQL and one Redis: breakers and sessions are theirs together."""
+"""Two nodes on one PostgreSQL and one Redis share circuit breakers and sessions."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def request_status(node: Node) -> int:
 
 
 def failed_request_count(chaos: ChaosUpstream) -> int:
-    """How often the target was called that always fails."""
+    """Return how often the always failing target was called."""
     return sum(b'"model":"503"' in request.raw for request in chaos.requests)
 
 
 def target_in_cooldown(node: Node) -> Any:
-    """Label of the target in cooldown on a node; None if there is none."""
+    """Return the label of the target in cooldown on a node; None if there is none."""
     items = node.api("/api/health/targets")["items"]
     targets = [item["target"] for item in items if item["state"] == "cooldown"]
     return targets[0] if targets else None
@@ -95,7 +95,7 @@ def add_admin(node: Node) -> None:
 
 
 def send(person: httpx.Client, url: str, page: str, **fields: str) -> httpx.Response:
-    """Send a form, with the token that the page has."""
+    """Submit a form with the CSRF token of its page."""
     match = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', person.get(page).text)
     assert match, page
     fields |= {"csrfmiddlewaretoken": match[1]}

@@ -1,4 +1,4 @@
-"""`manage.py up` as a person runs it: what it prints, what it serves, how it ends."""
+"""`manage.py up` from the command line: output, endpoints and exit."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REQUEST = {"model": "demo", "messages": [{"role": "user", "content": "Hello"}]}
 
 
 class UpProcess:
-    """A running `up`: its base URL, its output, its end."""
+    """A running `up`: its base URL, output and exit status."""
 
     def __init__(
         self, process: subprocess.Popen[str], output: Path, port: int, authority: str = ""
@@ -97,14 +97,17 @@ def command(data: Path, *options: str, port: int) -> list[str]:
 
 
 def environ(**more: str) -> dict[str, str]:
-    """Nothing of the person who runs the tests, no keys above all."""
+    """Return an environment without the test run's variables, in particular without keys."""
     inherited = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     return {**inherited, "PYTHONUNBUFFERED": "1", **more}
 
 
 @contextmanager
 def running_up(data: Path, *options: str, authority: str = "", **more: str) -> Iterator[UpProcess]:
-    """A gateway that has said it is ready; ended in any case. `authority` is that of its TLS."""
+    """Run a gateway until it reports that it is ready; stop it in any case.
+
+    `authority` is the certificate authority of its TLS certificate.
+    """
     port, output = free_port(), data.parent / f"output-{time.monotonic_ns()}.txt"
     with output.open("w", encoding="utf-8") as file:
         process = subprocess.Popen(
@@ -126,7 +129,7 @@ def running_up(data: Path, *options: str, authority: str = "", **more: str) -> I
 
 
 def failed_start(data: Path, *options: str, **more: str) -> tuple[int, str]:
-    """The exit status and the words of a start that must not come about."""
+    """Return exit status and output of a start that is expected to fail."""
     run = subprocess.run(
         command(data, *options, port=free_port()),
         cwd=ROOT,
@@ -226,7 +229,7 @@ def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
 
 
 def _is_worker(pid: int) -> bool:
-    """Whether it is a worker, not the tracker of resources that Python starts beside them."""
+    """Return whether a process is a worker, not Python's resource tracker."""
     with suppress(OSError):
         return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
     return False

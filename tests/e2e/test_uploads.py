@@ -1,4 +1,4 @@
-"""Large forms on their way through a live gateway: memory, disk, and clients that leave."""
+"""Large uploads through a live gateway: memory, disk, and disconnecting clients."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ BOUNDARY = "the-boundary"
 
 
 class UploadSink:
-    """A provider of `/v1/files` that keeps no byte of a body, only its length and its digest.
+    """A provider of `/v1/files` that stores only the length and the digest of a body.
 
-    `holds` makes it read no more than a body's first megabyte until it is cleared; `refuses`
-    has it answer 503.
+    While `holds` is set, it reads no more than a body's first megabyte; with `refuses`, it
+    responds 503.
     """
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class UploadSink:
 
 @contextmanager
 def running_gateway_with_sinks(directory: Path) -> Iterator[tuple[Gateway, UploadSink, UploadSink]]:
-    """A gateway before a sink, and before another for what the first refuses."""
+    """A gateway in front of a sink, and of a fallback sink."""
     with UploadSink() as sink, UploadSink() as second:
         name = "openai/whisper-1"
         rows = [
@@ -122,7 +122,7 @@ def stack(
 
 
 def multipart_frame(model: str, size: int) -> tuple[bytes, int, bytes]:
-    """A form's bytes before its file, the length of all of it, and those after."""
+    """Return a form's bytes before its file, its total length, and the bytes after the file."""
     mark = f"--{BOUNDARY}"
     field = 'content-disposition: form-data; name="model"'
     file = 'content-disposition: form-data; name="file"; filename="a.wav"'
@@ -132,7 +132,7 @@ def multipart_frame(model: str, size: int) -> tuple[bytes, int, bytes]:
 
 
 def upload(gateway: Gateway, model: str, size: int) -> httpx.Response:
-    """Send a recording of so many bytes, which are nowhere as a whole."""
+    """Upload `size` bytes of audio, which are generated as they are sent."""
     before, length, after = multipart_frame(model, size)
 
     def body() -> Iterator[bytes]:
@@ -151,7 +151,7 @@ def upload(gateway: Gateway, model: str, size: int) -> httpx.Response:
 
 
 def start_upload(gateway: Gateway, size: int, sent: int, key: str = "") -> socket.socket:
-    """A connection on which so much of an upload has been sent."""
+    """Open a connection and send the first `sent` bytes of an upload."""
     before, length, _ = multipart_frame("ears", size)
     connection = socket.create_connection(("127.0.0.1", gateway.port), timeout=30)
     head = (
@@ -171,13 +171,13 @@ def worker_pid(gateway: Gateway) -> int:
 
 
 def memory(gateway: Gateway) -> int:
-    """The gateway's resident bytes."""
+    """Return the gateway's resident memory in bytes."""
     status = Path(f"/proc/{worker_pid(gateway)}/status").read_text(encoding="ascii")
     return int(status.partition("VmRSS:")[2].split()[0]) * 1024
 
 
 def spooled(gateway: Gateway) -> int:
-    """How many files of uploads it has open."""
+    """Return how many upload files the gateway has open."""
     spooled_bytes = 0
     for link in Path(f"/proc/{worker_pid(gateway)}/fd").iterdir():
         try:

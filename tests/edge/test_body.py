@@ -1,4 +1,4 @@
-"""Reading a body: bounded in bytes and time, one level decoded, faults named."""
+"""Reading of request bodies: size and time limits, decoding of one level, error messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gateway keys: their form, their hash, and the places where clients put them."""
+"""Gateway keys: format, hash, and the headers and parameters that carry them."""
 
 from __future__ import annotations
 

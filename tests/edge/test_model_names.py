@@ -1,4 +1,4 @@
-"""A model's name chooses a route, a price and a limit, and never the path of a URL."""
+"""A model name selects a route, a price and a limit, and never changes a URL's path."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_hostile_model_name_is_invalid(name: str) -> None:
 
 
 def _templates() -> list[tuple[str, str, str]]:
-    """(preset, verb, what the path begins with) for each path that holds the model's name."""
+    """Return preset, verb and path prefix of each path that contains the model name."""
     rows = []
     for name, preset in PRESETS.items():
         paths = {**passthrough_catalog.PASSTHROUGH_PATHS.get(name, {}), **preset.paths}
@@ -142,7 +142,7 @@ def test_each_provider_with_the_model_in_its_path_is_tried() -> None:
 @example("files/../../x")
 @example("a/b:batchEmbedContents")
 def test_a_model_name_cannot_escape_a_providers_path_template(name: str) -> None:
-    """Whatever the name is, the path is the template's own with one more segment, or refused."""
+    """The path always has exactly one more segment, or the name is refused."""
     left = []
     for preset, verb, start in TEMPLATES:
         at, path = _path(preset, verb, name)

@@ -1,4 +1,4 @@
-"""Paths of Azure's, OpenRouter's and older clients."""
+"""Paths of Azure, OpenRouter and older clients."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ DEPLOYMENT = "/openai/deployments/{}/chat/completions?api-version=2024-10-21"
 
 
 async def test_the_model_in_the_path_replaces_the_one_in_the_body(tmp_path: Path) -> None:
-    """As at Azure; what is checked, sent and logged is the one of the path."""
+    """As at Azure; the model of the path is checked, sent and logged."""
     routes = (route("cheap", provider("a"), model="small"), route("dear", provider("b")))
     async with gateway(
         tmp_path, snapshot(*routes), a=lambda _: completion("ok"), b=lambda _: completion("ok")

@@ -1,4 +1,4 @@
-"""A Realtime session at the edge, without a server: budgets, keys, silence and shutdown."""
+"""A Realtime session at the edge without a server: budgets, keys, inactivity and shutdown."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def with_key(registry: Snapshot, **changes: Any) -> Snapshot:
 
 
 class EdgeClient:
-    """A client of the edge, without a server."""
+    """A client of the edge without a server."""
 
     def __init__(self, live: Gateway, query: bytes = b"model=voice") -> None:
         self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -83,11 +83,11 @@ class EdgeClient:
         self.messages.put_nowait(message)
 
     async def next(self) -> dict[str, Any]:
-        """The next message of the server."""
+        """Return the next message of the server."""
         return await asyncio.wait_for(self.messages.get(), PATIENCE_S)
 
     async def until(self, event_type: str) -> dict[str, Any]:
-        """The next event of this type."""
+        """Return the next event of this type."""
         while True:
             message = await self.next()
             assert message["type"] in {"websocket.accept", "websocket.send"}, message
@@ -118,7 +118,7 @@ async def running_gateway(tmp_path: Path, registry: Snapshot) -> AsyncIterator[G
 
 
 async def closed(session: EdgeClient) -> int:
-    """The code with which the gateway closes the session, after its end."""
+    """Return the code with which the gateway closes the session."""
     message = await session.next()
     assert message["type"] == "websocket.close", message
     await asyncio.wait_for(session.task, PATIENCE_S)

@@ -1,4 +1,4 @@
-"""A request's row has an id of the gateway's own; what its client chose stands beside it."""
+"""Each request row has a gateway-generated id, next to the id that the client chose."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def test_a_clients_request_id_is_returned_beside_the_rows_id(
 
 @pytest.mark.django_db
 def test_a_link_by_row_id_shows_that_row(admin_client: Client) -> None:
-    """A client that calls its request by another row's id does not stand in its place."""
+    """A client cannot replace a row by using its id as a request id."""
     store.write([entry("req_mine", endpoint="/v1/chat/completions", requested_model="mine")])
     mine = RequestLog.objects.get(request_id="req_mine")
     for n, chosen in enumerate((str(mine.pk), "req_mine", str(mine.pk + 1000))):

@@ -1,4 +1,4 @@
-"""Without a key, pages of other sites and foreign names of this machine are refused."""
+"""Without a key, cross-site requests and unknown host names of this machine are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Traces that clients send: what is stored, and how faults are refused."""
+"""Traces from clients: stored fields and refused input."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SECRET = "sk-abcdefghijklmnopqrstuvwx"
 
 
 class RecordingStore(list[SpanBatch]):
-    """Batches that were written; `failure` is raised instead."""
+    """A store that records written batches, or raises `failure`."""
 
     failure: Exception | None = None
 
@@ -305,7 +305,7 @@ async def test_protobuf_of_many_empty_attributes_is_refused(
 
 
 def _field(number: int, data: bytes) -> bytes:
-    """A length-delimited field of protobuf."""
+    """Return a length-delimited field of protobuf."""
     size, length = len(data), bytearray()
     while size > 0x7F:
         length.append(size & 0x7F | 0x80)

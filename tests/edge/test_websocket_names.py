@@ -1,4 +1,4 @@
-"""A message over the WebSocket names a model by the same rules as a request over HTTP."""
+"""WebSocket messages name a model by the same rules as HTTP requests."""
 
 from __future__ import annotations
 
