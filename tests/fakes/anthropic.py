@@ -18,7 +18,7 @@ _NUMBERS = itertools.count(1)
 
 
 class StrictAnthropic(Server):
-    """Serves `/v1/messages`, its token count, and `/v1/models`."""
+    """A server of `/v1/messages`, its token count, and `/v1/models`."""
 
     def __init__(self, key: str = KEY) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class StrictAnthropic(Server):
         self.script = Script()
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
-        """Answer one request as the service would."""
+        """Respond to a request as the service does."""
         refusal = self._at_the_door(request)
         if refusal is None and request.path.startswith("/v1/models"):
             await self._models(request, out)
@@ -113,7 +113,7 @@ class StrictAnthropic(Server):
 
 
 def _prompts_and_results(messages: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
-    """What users wrote, the last first, and the tool results since the last answer."""
+    """Return the user texts, newest first, and the tool results since the last answer."""
     users = [_text(m["content"]) for m in reversed(messages) if m["role"] == "user"]
     since = 0
     for number, message in enumerate(messages):
@@ -208,7 +208,7 @@ def _block_events(index: int, block: dict[str, Any], piece: int) -> Iterator[dic
 def _block_and_deltas(
     block: dict[str, Any], piece: int
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The block as it starts, and the deltas that fill it."""
+    """Return the block as it starts, and the deltas that fill it."""
     match block["type"]:
         case "thinking":
             deltas = [

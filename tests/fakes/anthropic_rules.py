@@ -1,4 +1,4 @@
-"""What Anthropic's Messages refuses, and in which words."""
+"""The requests that Anthropic's Messages refuses, with the error messages."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _BETA_FIELDS = {
 
 @dataclass(frozen=True)
 class ModelCapabilities:
-    """What one model takes."""
+    """The capabilities of a model."""
 
     thinking: frozenset[str]
     sampling: bool
@@ -77,17 +77,17 @@ MODELS = {
 
 
 def invalid_request(message: str) -> Refusal:
-    """A 400 in Anthropic's words."""
+    """Return a 400 in Anthropic's format."""
     return Refusal(400, "invalid_request_error", message)
 
 
 def signature(thought: str) -> str:
-    """The signature under a thought of this server."""
+    """Return the signature of a reasoning text of this server."""
     return "EqUpstream" + hashlib.sha256(thought.encode()).hexdigest()
 
 
 def header_refusal(headers: Mapping[str, str]) -> Refusal | None:
-    """Why the headers are refused; None if they are not."""
+    """Return the refusal of the headers; None if they are valid."""
     version = headers.get("anthropic-version")
     if version is None:
         return invalid_request("anthropic-version: header is required")
@@ -104,7 +104,7 @@ def _betas(headers: Mapping[str, str]) -> list[str]:
 
 
 def refusal(body: dict[str, Any], headers: Mapping[str, str], *, counting: bool) -> Refusal | None:
-    """Why the service would refuse this body; None if it would not."""
+    """Return the service's refusal of this body; None if it is valid."""
     problem = _shape(body, headers, counting=counting)
     if problem is not None:
         return problem
@@ -286,7 +286,7 @@ def _system_turns(messages: list[dict[str, Any]], ability: ModelCapabilities) ->
 
 
 def _merged(messages: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """The turns as the service reads them: same roles combined, system turns aside."""
+    """Return the turns as the service reads them: same roles merged, without system turns."""
     turns: list[tuple[str, list[dict[str, Any]]]] = []
     for message in messages:
         if message["role"] == "system":
@@ -375,7 +375,7 @@ def _block(where: str, block: dict[str, Any], *, omitted: bool) -> Refusal | Non
 
 
 def _new_version(body: dict[str, Any]) -> Refusal | None:
-    """What only the version of 2026-10-21 refuses."""
+    """Return the refusal that is specific to the version of 2026-10-21."""
     for number, message in enumerate(body["messages"]):
         blocks = message["content"] if isinstance(message["content"], list) else []
         for block in blocks:

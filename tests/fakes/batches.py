@@ -19,7 +19,7 @@ _TIME = "2026-11-21T00:00:00Z"
 
 
 class StrictBatches(Server):
-    """Serves `/v1/messages/batches` and `/v1/files`."""
+    """A server of `/v1/messages/batches` and `/v1/files`."""
 
     def __init__(self, key: str = KEY) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class StrictBatches(Server):
         self.contents: dict[str, bytes] = {}
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
-        """Answer one request as the service would."""
+        """Respond to a request as the service does."""
         headers = request.headers
         x_api_key = headers.get("x-api-key") or headers.get("authorization", "").removeprefix(
             "Bearer "
@@ -120,14 +120,14 @@ class StrictBatches(Server):
 
 
 class StrictRerank(Server):
-    """Serves Cohere's `/v2/rerank`."""
+    """A server of Cohere's `/v2/rerank`."""
 
     def __init__(self, key: str = COHERE_KEY) -> None:
         super().__init__()
         self.key = key
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
-        """Answer one request as the service would."""
+        """Respond to a request as the service does."""
         known = {"model", "query", "documents", "top_n", "max_tokens_per_doc", "priority"}
         body = request.body
         if request.headers.get("authorization") != f"Bearer {self.key}":

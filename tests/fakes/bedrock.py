@@ -1,4 +1,4 @@
-"""Bedrock's Converse, as strict as the service: signatures are checked, streams are binary."""
+"""Bedrock's Converse, as strict as the service: verified signatures and binary streams."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _KIND = "application/vnd.amazon.eventstream"
 
 
 class StrictBedrock(Server):
-    """Serves Converse, ConverseStream and CountTokens, to a bearer key or a signature."""
+    """A server of Converse, ConverseStream and CountTokens, for bearer keys and signatures."""
 
     def __init__(self) -> None:
         super().__init__()
         self.script = Script()
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
-        """Answer one request as the service would."""
+        """Respond to a request as the service does."""
         refusal = self._at_the_door(request)
         route = _ROUTE.fullmatch(request.path)
         model = unquote(route[1]) if route else ""
@@ -98,7 +98,7 @@ class StrictBedrock(Server):
 def signature_refusal(
     request: RecordedRequest, authorization: str, scoped_to: str = "bedrock"
 ) -> Refusal | None:
-    """Check a signature by the book (Signature Version 4), not by anybody's library."""
+    """Verify a signature by the specification (Signature Version 4), without a library."""
     auth_fields = dict(
         part.strip().split("=", 1) for part in authorization.split(" ", 1)[1].split(",")
     )
@@ -146,7 +146,7 @@ async def _refuse(out: ResponseWriter, refusal: Refusal) -> None:
 
 
 def _prompts_and_results(messages: list[Json]) -> tuple[list[str], list[str]]:
-    """What users wrote, the last first, and the tool results since the last answer."""
+    """Return the user texts, newest first, and the tool results since the last answer."""
     users = [_text(m["content"]) for m in reversed(messages) if m["role"] == "user"]
     results = [b["toolResult"]["content"] for b in messages[-1]["content"] if "toolResult" in b]
     return users, [_text(content) for content in results]

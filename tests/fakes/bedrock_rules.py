@@ -1,4 +1,4 @@
-"""What Bedrock's Converse refuses, and in which words: botocore's model, and its manners."""
+"""The requests that Bedrock's Converse refuses, by botocore's model and observed rules."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _OWN = {
 
 
 def validation_error(message: str) -> Refusal:
-    """A 400 in Bedrock's words."""
+    """Return a 400 in Bedrock's format."""
     return Refusal(400, "ValidationException", message)
 
 
@@ -40,13 +40,13 @@ def _service() -> Any:
 
 
 def shape(name: str) -> Shape:
-    """A shape of the service's model."""
+    """Return a shape of the service's model."""
     actual_shape: Shape = _service().shape_for(name)
     return actual_shape
 
 
 def refusal(model: str, body: Json, request: str = "ConverseRequest") -> Refusal | None:
-    """Why the service would refuse this body; None if it would not."""
+    """Return the service's refusal of this body; None if it is valid."""
     try:
         decoded = _decoded({**body, "modelId": model}, shape(request), "")
     except ValueError as error:
@@ -59,7 +59,7 @@ def refusal(model: str, body: Json, request: str = "ConverseRequest") -> Refusal
 
 
 def count_refusal(model: str, body: Json) -> Refusal | None:
-    """The same for a count, which Claude's models alone have."""
+    """Return the refusal of a token count, which only Claude's models support."""
     if "claude" not in model:
         return validation_error("The provided model doesn't support counting tokens.")
     inner = body.get("input", {}).get("converse")
@@ -72,7 +72,7 @@ def count_refusal(model: str, body: Json) -> Refusal | None:
 
 
 def _decoded(value: Any, of: Shape, at: str) -> Any:
-    """The value with bytes for blobs; raises where an enum, a pattern or a length is broken."""
+    """Return the value with bytes for blobs; raises on invalid enums, patterns or lengths."""
     kind: Any = of
     if kind.type_name == "structure" and isinstance(value, dict):
         if kind.metadata.get("document") or getattr(kind, "is_document_type", False):
@@ -239,7 +239,7 @@ def _marks(model: str, body: Json) -> Refusal | None:
 
 
 def signature(text: str) -> str:
-    """The state that the service signs a thought with."""
+    """Return the state with which the service signs a reasoning text."""
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 

@@ -1,7 +1,7 @@
-"""An upstream that breaks in a chosen way: the model's name names the fault.
+"""An upstream with a fault that the model's name selects.
 
-It speaks both dialects (by the request's path), so one fault serves both. `refused`,
-`not_tls` and `unresolved` are base URLs for what fails before a request is sent.
+It supports both dialects (by the request's path), so one fault serves both. `refused`,
+`not_tls` and `unresolved` are base URLs of faults before a request is sent.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SSE = {"content-type": "text/event-stream"}
 
 @dataclass
 class FaultyExchange:
-    """One request to spoil: the way out, the dialect's answers, whether it streams."""
+    """A request with a fault: the response writer, the valid responses, whether it streams."""
 
     out: ResponseWriter
     answers: DialectAnswers
@@ -35,14 +35,14 @@ class FaultyExchange:
     count: int
 
     async def ok(self) -> None:
-        """The good answer."""
+        """Send the valid response."""
         if self.stream:
             await self.events(*self.answers.events, *self.answers.ending)
         else:
             await self.out.reply(200, self.answers.whole)
 
     async def events(self, *events: bytes, pause_s: float = 0.0) -> None:
-        """A stream of these events that ends well as HTTP."""
+        """Send a stream of these events that ends well as HTTP."""
         await self.out.begin(200, _SSE)
         for event in events:
             await self.out.write(event)
@@ -50,14 +50,14 @@ class FaultyExchange:
         await self.out.end()
 
     async def begun(self) -> None:
-        """A stream as far as its first two pieces of text."""
+        """Send a stream up to its first two text chunks."""
         await self.out.begin(200, _SSE)
         for event in self.answers.events[:3]:
             await self.out.write(event)
         await asyncio.sleep(0.05)
 
     async def json_head(self, length: int, extra: str = "") -> None:
-        """The head of a JSON answer of this length."""
+        """Send the head of a JSON response of this length."""
         head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}"
         await self.out.raw(f"{head}\r\n{extra}\r\n".encode())
 
@@ -74,7 +74,7 @@ async def _rst(turn: FaultyExchange) -> None:
 
 
 async def _close(turn: FaultyExchange) -> None:
-    """Close without a word."""
+    """Close the connection without a response."""
 
 
 async def _garbage(turn: FaultyExchange) -> None:
@@ -181,7 +181,7 @@ async def _stream_error(turn: FaultyExchange) -> None:
 
 
 async def _stream_truncate(turn: FaultyExchange) -> None:
-    """Ends in the middle of an event, and of the chunked body."""
+    """End in the middle of an event and of the chunked body."""
     await turn.begun()
     await turn.out.write(turn.answers.events[3][:20])
 
@@ -319,7 +319,7 @@ def _body(data: bytes) -> Fault:
 
 
 def _heals(first: Fault) -> Fault:
-    """Fails once, then answers well."""
+    """Return a fault that happens once, followed by valid responses."""
 
     async def answer(turn: FaultyExchange) -> None:
         if turn.count == 1:
@@ -421,7 +421,7 @@ _KEEPS = {"ok", "slow-headers", "slow-body", "gzip", "negative-usage"}
 
 
 class ChaosUpstream(Server):
-    """Breaks as the request's model says, or the first part of its path if that is a fault."""
+    """A server whose fault is the request's model, or the first segment of its path."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -430,21 +430,21 @@ class ChaosUpstream(Server):
 
     @property
     def refused(self) -> str:
-        """A base URL where nobody listens."""
+        """The base URL of a port without a listener."""
         return f"http://127.0.0.1:{self._closed_port}"
 
     @property
     def not_tls(self) -> str:
-        """A base URL that says https where the server speaks plain HTTP."""
+        """The https base URL of a plain HTTP server."""
         return f"https://127.0.0.1:{self.port}"
 
     @property
     def unresolved(self) -> str:
-        """A base URL whose host does not exist."""
+        """The base URL of a host that does not exist."""
         return "http://no-such-host.invalid"
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
-        """Break, or answer."""
+        """Respond with the fault, or validly."""
         answers = MESSAGES if request.path.endswith(("/messages", "/count_tokens")) else CHAT
         body: Any = request.body if isinstance(request.body, dict) else {}
         prefix = request.path.split("/")[1]

@@ -17,7 +17,7 @@ KEY = "co-upstream-0123456789abcdef"
 
 
 class StrictCohere(Server):
-    """Serves `/v2/chat`, where `script` says what it answers, and `/v2/embed`."""
+    """A server of `/v2/chat`, whose answers `script` defines, and `/v2/embed`."""
 
     def __init__(self, key: str = KEY) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class StrictCohere(Server):
         self.script = Script()
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
-        """Answer one request as the service would."""
+        """Respond to a request as the service does."""
         refusal = self._refusal(request)
         if refusal is not None:
             await _refuse(out, refusal)
@@ -85,7 +85,7 @@ async def _refuse(out: ResponseWriter, refusal: Refusal) -> None:
 
 
 def _vectors(body: Json) -> Json:
-    """A vector of two numbers for each input: its place, and how long it is."""
+    """Return a vector of two numbers for each input: its index and its length."""
     inputs = next(body[name] for name in ("texts", "images", "inputs") if name in body)
     vectors = [[float(n), float(len(json.dumps(item)))] for n, item in enumerate(inputs)]
     kind = body.get("embedding_types", ["float"])[0]
@@ -100,7 +100,7 @@ def _vectors(body: Json) -> Json:
 
 
 def _prompts_and_results(messages: list[Json]) -> tuple[list[str], list[str]]:
-    """What users wrote, the last first, and the tool results since the last answer."""
+    """Return the user texts, newest first, and the tool results since the last answer."""
     users = [_text(m["content"]) for m in reversed(messages) if m["role"] == "user"]
     results: list[str] = []
     for message in reversed(messages):

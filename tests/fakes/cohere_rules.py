@@ -1,4 +1,4 @@
-"""What Cohere's chat refuses: the SDK's own types, and the limits of its reference."""
+"""The requests that Cohere's chat refuses, by the SDK's types and the API reference."""
 
 from __future__ import annotations
 
@@ -77,12 +77,12 @@ _PICTURE = re.compile(r"data:image/(?:jpeg|png|webp|gif);base64,[A-Za-z0-9+/]+=*
 
 
 def embed_refusal(body: Json) -> Refusal | None:
-    """Why the service would refuse to make vectors; None if it would not."""
+    """Return the service's refusal of an embedding request; None if it is valid."""
     return embed_type_refusal(body) or _embedded(body)
 
 
 def embed_type_refusal(body: Json) -> Refusal | None:
-    """Why a field of it would be refused by itself, whatever the model; None if none would."""
+    """Return the refusal of a field's type, whatever the model; None if all are valid."""
     return _field_refusal(body, _EMBED_FIELDS, _EMBED_TYPES)
 
 
@@ -113,12 +113,12 @@ def _embedded(body: Json) -> Refusal | None:
 
 
 def invalid_request(message: str, status: int = 400) -> Refusal:
-    """A refusal in Cohere's words."""
+    """Return a refusal in Cohere's format."""
     return Refusal(status, "", message)
 
 
 def refusal(body: Json) -> Refusal | None:
-    """Why the service would refuse this body; None if it would not."""
+    """Return the service's refusal of this body; None if it is valid."""
     checks = (_fields, _ranges, _messages, _tools, _output)
     return next((problem for check in checks if (problem := check(body))), None)
 
@@ -130,7 +130,7 @@ def _fields(body: Json) -> Refusal | None:
 
 
 def _field_refusal(body: Json, fields: set[str], types: Json) -> Refusal | None:
-    """Why a field would be refused by itself."""
+    """Return the refusal of a single field."""
     unknown = body.keys() - fields
     if unknown:
         return invalid_request(
@@ -149,7 +149,7 @@ def _field_refusal(body: Json, fields: set[str], types: Json) -> Refusal | None:
 
 
 def _extra(value: Any, at: str) -> str:
-    """The path of a field that the SDK's types do not know."""
+    """Return the path of a field that the SDK's types do not define."""
     if isinstance(value, pydantic.BaseModel):
         # `role` and `type` choose the class, and some classes do not name them again.
         extras = [name for name in value.model_extra or {} if name not in {"role", "type"}]

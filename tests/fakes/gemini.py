@@ -16,7 +16,7 @@ KEY = "AIza-upstream-0123456789abcdef"
 
 
 class StrictGemini(Server):
-    """Serves `/v1beta/models`, with generateContent, its stream, and countTokens."""
+    """A server of `/v1beta/models`, with generateContent, its stream, and countTokens."""
 
     def __init__(self, key: str = KEY) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class StrictGemini(Server):
         self.script = Script()
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
-        """Answer one request as the service would."""
+        """Respond to a request as the service does."""
         refusal = self._at_the_door(request)
         name, _, verb = request.path.removeprefix("/v1beta/models").strip("/").rpartition(":")
         if refusal is None and request.method == "GET":
@@ -114,7 +114,7 @@ def _in_the_body(request: RecordedRequest, name: str, verb: str) -> Refusal | No
 
 
 def _prompts_and_results(contents: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
-    """What users wrote, the last first, and the tool results since the last answer."""
+    """Return the user texts, newest first, and the tool results since the last answer."""
     users = [_text(c) for c in reversed(contents) if c["role"] == "user"]
     last = contents[-1]["parts"]
     results = [p["functionResponse"]["response"] for p in last if "functionResponse" in p]

@@ -1,4 +1,4 @@
-"""What Google's generateContent refuses, and in which words."""
+"""The requests that Google's generateContent refuses, with the error messages."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ _SCHEMA = frozenset(
 
 
 def signature(text: str) -> str:
-    """The signature that the fake puts under this thought."""
+    """Return the signature of a reasoning text of this server."""
     return base64.b64encode(b"sig:" + hashlib.sha256(text.encode()).digest()).decode()
 
 
 def refusal(body: dict[str, Any], model: str) -> Refusal | None:
-    """Why the service would refuse this body for this model; None if it would not."""
+    """Return the service's refusal of this body for this model; None if it is valid."""
     for problem in _problems(body, model):
         return Refusal(400, "INVALID_ARGUMENT", problem)
     return None
@@ -105,7 +105,7 @@ def _shape(body: dict[str, Any]) -> Iterator[str]:
 
 
 def config_of(body: dict[str, Any]) -> dict[str, Any]:
-    """The generation config in one spelling; `snake_case` is legal on the wire too."""
+    """Return the generation config in one spelling; `snake_case` is legal on the wire too."""
     config = dict(body.get("generationConfig") or {})
     config.pop("imageConfig", None)
     generation_config = types.GenerationConfig.model_validate(config)
@@ -157,7 +157,7 @@ def _is_base64(data: str) -> bool:
 
 
 def decoded(data: str) -> bytes:
-    """Bytes as Google's JSON reads them: of either alphabet, with or without padding."""
+    """Return the bytes of either base64 alphabet, with or without padding, as Google accepts."""
     plain = data.replace("-", "+").replace("_", "/")
     return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
 

@@ -1,4 +1,4 @@
-"""An Ollama, as strict as the service: its chat, its prompts, its embeddings."""
+"""An Ollama server, as strict as the real one: chat, generate and embeddings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PATHS = ("/api/chat", "/api/generate", "/api/embed")
 
 
 class StrictOllama(Server):
-    """Serves the paths of `_PATHS` and /api/tags; `script` says what it answers."""
+    """A server of the paths of `_PATHS` and /api/tags; `script` defines its answers."""
 
     models: tuple[str, ...] = MODELS
 
@@ -28,7 +28,7 @@ class StrictOllama(Server):
         self.script = Script()
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
-        """Answer one request as the service would."""
+        """Respond to a request as the service does."""
         if (request.method, request.path) == ("GET", "/api/tags"):
             rows = [{"name": name, "model": name} for name in self.models]
             await out.reply(200, {"models": rows})
@@ -68,7 +68,7 @@ class StrictOllama(Server):
 
 
 def _prompts_and_results(body: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """What users wrote, the last first, and the tool results since the last answer."""
+    """Return the user texts, newest first, and the tool results since the last answer."""
     if "messages" not in body:
         return [body.get("prompt", "")], []
     messages = body["messages"]

@@ -1,4 +1,4 @@
-"""OpenAI's Chat Completions and Responses, as strict as the service; DeepSeek's variant."""
+"""OpenAI's Chat Completions and Responses, as strict as the service, and DeepSeek's variant."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MODELS = ("gpt-4.1", "gpt-4o", "gpt-4o-mini", "gpt-5", "gpt-5.1", "gpt-5.6-sol",
 
 
 class StrictOpenAI(Server):
-    """Serves Chat, Responses and `/v1/models`; `script` says what it answers."""
+    """A server of Chat, Responses and `/v1/models`; `script` defines its answers."""
 
     models: tuple[str, ...] = MODELS
     # Whether it has Responses beside Chat.
@@ -31,11 +31,11 @@ class StrictOpenAI(Server):
         self.script = Script()
 
     def refusal(self, body: dict[str, Any]) -> Refusal | None:
-        """Why the service would refuse this body; None if it would not."""
+        """Return the service's refusal of this body; None if it is valid."""
         return rules.refusal(body)
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
-        """Answer one request as the service would."""
+        """Respond to a request as the service does."""
         refusal = self._at_the_door(request)
         if refusal is None and request.path.startswith("/v1/models"):
             await self._models(request, out)
@@ -62,7 +62,7 @@ class StrictOpenAI(Server):
         return True
 
     async def _respond(self, body: dict[str, Any], out: ResponseWriter) -> bool:
-        """Answer a request of Responses that is not refused for its form."""
+        """Respond to a valid Responses request."""
         say = self.script.answer(*responses.prompts_and_results(body))
         await say.due()
         if say.error is not None:
@@ -129,7 +129,7 @@ class StrictOpenAI(Server):
         await out.reply(200 if row else 404, row or {"error": {"message": "no such model"}})
 
     def whole(self, body: dict[str, Any], say: ScriptedAnswer) -> dict[str, Any]:
-        """The answer as one object."""
+        """Return the answer as one object."""
         message: dict[str, Any] = {
             "role": "assistant",
             "content": say.text if say.text or not say.calls else None,
@@ -148,11 +148,11 @@ class StrictOpenAI(Server):
         return {**_head(body, "chat.completion"), "choices": choices, "usage": self.usage(say)}
 
     def reasoning(self, text: str) -> dict[str, Any]:
-        """The fields that show reasoning; OpenAI's Chat has none."""
+        """Return the reasoning fields; OpenAI's Chat has none."""
         return {}
 
     def usage(self, say: ScriptedAnswer) -> dict[str, Any]:
-        """The usage object."""
+        """Return the usage object."""
         return {
             "prompt_tokens": say.input_tokens,
             "completion_tokens": say.output_tokens,
@@ -203,7 +203,7 @@ class StrictOpenAI(Server):
             yield {**head, "choices": [], "usage": self.usage(say)}
 
     def deltas(self, say: ScriptedAnswer) -> Iterator[dict[str, Any]]:
-        """The deltas of one choice, first to last."""
+        """Return the deltas of one choice in order."""
         first: dict[str, Any] = {"role": "assistant", "refusal": None}
         yield {**first, "content": None if say.calls and not say.text else ""}
         for piece in _pieces(say.reasoning, say.piece):
@@ -219,21 +219,21 @@ class StrictOpenAI(Server):
 
 
 class StrictDeepSeek(StrictOpenAI):
-    """DeepSeek: thinks aloud, and wants its thoughts back on turns that called tools."""
+    """DeepSeek, which returns reasoning and requires it back on turns with tool calls."""
 
     responses = False
     models = ("deepseek-chat", "deepseek-reasoner", "deepseek-v4-pro", "deepseek-v4-flash")
 
     def refusal(self, body: dict[str, Any]) -> Refusal | None:
-        """Why the service would refuse this body; None if it would not."""
+        """Return the service's refusal of this body; None if it is valid."""
         return rules.deepseek_refusal(body)
 
     def reasoning(self, text: str) -> dict[str, Any]:
-        """The field that shows reasoning."""
+        """Return the reasoning field."""
         return {"reasoning_content": text} if text else {}
 
     def usage(self, say: ScriptedAnswer) -> dict[str, Any]:
-        """The usage object, with DeepSeek's own counts of the cache."""
+        """Return the usage object with DeepSeek's cache counts."""
         return {
             **super().usage(say),
             "prompt_cache_hit_tokens": say.cached_tokens,
@@ -242,7 +242,7 @@ class StrictDeepSeek(StrictOpenAI):
 
 
 def _prompts_and_results(messages: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
-    """What users wrote, the last first, and the tool results since the last answer."""
+    """Return the user texts, newest first, and the tool results since the last answer."""
     users = [_text(m) for m in reversed(messages) if m["role"] == "user"]
     since = 0
     for number, message in enumerate(messages):

@@ -1,4 +1,4 @@
-"""OpenAI's pictures, sound, moderations, files and batches, as strict as the service."""
+"""OpenAI's images, audio, moderations, files and batches, as strict as the service."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ USED = {"prompt_tokens": 100_000, "completion_tokens": 10_000, "total_tokens": 1
 
 
 class StrictMedia(Server):
-    """Serves what OpenAI has beside texts; `files` and `batches` are what it keeps."""
+    """A server of OpenAI's media, file and batch APIs; `files` and `batches` are stored."""
 
     def __init__(self, key: str = KEY) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class StrictMedia(Server):
         self.batches: dict[str, dict[str, Any]] = {}
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
-        """Answer one request as the service would."""
+        """Respond to a request as the service does."""
         if request.headers.get("authorization") != f"Bearer {self.key}":
             refused = Refusal(401, "invalid_request_error", "Incorrect API key", "invalid_api_key")
             return await _refuse(out, refused)
@@ -165,7 +165,7 @@ class StrictMedia(Server):
 
 
 def _batched(text: bytes) -> dict[str, Any]:
-    """The answer to a line of a batch; one for a model that the service does not know fails."""
+    """Return the answer to a line of a batch; an unknown model fails."""
     request = json.loads(text)
     line = {"custom_id": request.get("custom_id")}
     if "body" not in request:

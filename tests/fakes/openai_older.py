@@ -1,4 +1,4 @@
-"""OpenAI's older text completions and its embeddings, as strict as the service."""
+"""OpenAI's legacy completions and its embeddings, as strict as the service."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EMBEDDING_MODELS = ("text-embedding-3-small", "text-embedding-ada-002")
 
 
 def completion_refusal(body: dict[str, Any]) -> Refusal | None:
-    """Why the service would refuse a completion; None if it would not."""
+    """Return the service's refusal of a completion; None if it is valid."""
     rest = {name: value for name, value in body.items() if name != "stream"}
     found_problems = problems(rest, CompletionCreateParamsBase)
     if found_problems:
@@ -43,7 +43,7 @@ def completion_refusal(body: dict[str, Any]) -> Refusal | None:
 
 
 def embedding_refusal(body: dict[str, Any]) -> Refusal | None:
-    """Why the service would refuse to make embeddings; None if it would not."""
+    """Return the service's refusal of an embedding request; None if it is valid."""
     found_problems = problems(body, EmbeddingCreateParams)
     if found_problems:
         return invalid_request(
@@ -59,7 +59,7 @@ def embedding_refusal(body: dict[str, Any]) -> Refusal | None:
 
 
 class StrictOlderOpenAI(Server):
-    """Serves `/v1/completions` and `/v1/embeddings`; `script` says what it answers."""
+    """A server of `/v1/completions` and `/v1/embeddings`; `script` defines its answers."""
 
     def __init__(self, key: str = KEY) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class StrictOlderOpenAI(Server):
         self.script = Script()
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
-        """Answer one request as the service would."""
+        """Respond to a request as the service does."""
         refused = self._refused(request)
         if refused is not None:
             fields = {"type": refused.type, "param": refused.param, "code": refused.code}

@@ -1,4 +1,4 @@
-"""What OpenAI's Chat Completions refuses, and in which words."""
+"""The requests that OpenAI's Chat Completions refuses, with the error messages."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _RANGES = {
 
 
 def invalid_request(message: str, param: str | None = None, code: str | None = None) -> Refusal:
-    """A 400 in OpenAI's words."""
+    """Return a 400 in OpenAI's format."""
     return Refusal(400, "invalid_request_error", message, code, param)
 
 
 def refusal(body: dict[str, Any]) -> Refusal | None:
-    """Why the service would refuse this body; None if it would not."""
+    """Return the service's refusal of this body; None if it is valid."""
     checks = (_shape, _ranges, _model, _tools, _options, _output, _messages)
     return next((problem for check in checks if (problem := check(body))), None)
 
@@ -57,7 +57,7 @@ _BY_MODEL = {
 
 
 def compatible_refusal(preset: str, body: dict[str, Any]) -> Refusal | None:
-    """Why a provider of OpenAI's format would refuse the parameters of this body."""
+    """Return an OpenAI-compatible provider's refusal of the parameters of this body."""
     model = body["model"]
     for name in _UNKNOWN_FIELDS.get(preset, ()):
         if name in body:
@@ -70,7 +70,7 @@ def compatible_refusal(preset: str, body: dict[str, Any]) -> Refusal | None:
 
 
 def deepseek_refusal(body: dict[str, Any]) -> Refusal | None:
-    """Why DeepSeek would refuse this body: it ignores what it does not know."""
+    """Return DeepSeek's refusal of this body; it ignores unknown fields."""
     known = {"stream", *CompletionCreateParamsBase.__annotations__}
     plain = {k: v for k, v in body.items() if k in known}
     plain.pop("reasoning_effort", None)
@@ -295,7 +295,7 @@ def _output(body: dict[str, Any]) -> Refusal | None:
 
 
 def strict_schema_problem(schema: Any, where: str = "()") -> str | None:
-    """Why strict mode refuses a schema; None if it does not."""
+    """Return strict mode's refusal of a schema; None if it is valid."""
     if isinstance(schema, list):
         schema_problems = (strict_schema_problem(item, where) for item in schema)
         return next((reason for reason in schema_problems if reason), None)

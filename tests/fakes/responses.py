@@ -1,4 +1,4 @@
-"""OpenAI's Responses as the service answers them: whole, streamed, and token counts."""
+"""OpenAI's Responses as the service returns them: whole, streamed, and token counts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 
 def prompts_and_results(body: Json) -> tuple[list[str], list[str]]:
-    """What users wrote, the last first, and the tool results since the last answer."""
+    """Return the user texts, newest first, and the tool results since the last answer."""
     items = items_of(body)
     users = [_text(item["content"]) for item in reversed(items) if item.get("role") == "user"]
     since = 0
@@ -37,7 +37,7 @@ def _text(content: Any) -> str:
 
 
 def response_object(body: Json, say: ScriptedAnswer, usage: Json) -> Json:
-    """The answer as one object."""
+    """Return the answer as one object."""
     status = "incomplete" if say.finish else "completed"
     details = {"reason": say.finish} if say.finish else None
     done = _answer(body, status, incomplete_details=details, usage=usage)
@@ -70,7 +70,7 @@ def _answer(body: Json, status: str, **fields: Any) -> Json:
 
 
 def output(body: Json, say: ScriptedAnswer) -> list[Json]:
-    """The items of the answer."""
+    """Return the items of the answer."""
     customs = {t["name"] for t in body.get("tools") or [] if t["type"] == "custom"}
     items: list[Json] = []
     if say.reasoning:
@@ -83,7 +83,7 @@ def output(body: Json, say: ScriptedAnswer) -> list[Json]:
 
 
 def _reasoning(body: Json, say: ScriptedAnswer) -> Json:
-    """A thought: its words only for who asked for a summary, its state for who asked for that."""
+    """Return a reasoning item: the summary and the encrypted state only if requested."""
     summary = (body.get("reasoning") or {}).get("summary")
     item: Json = {"id": _id("rs", say.reasoning), "type": "reasoning", "summary": []}
     if summary:
@@ -94,7 +94,7 @@ def _reasoning(body: Json, say: ScriptedAnswer) -> Json:
 
 
 def _id(stem: str, text: str) -> str:
-    """Another id for another item, as clients take items of one id for the same."""
+    """Return an id that differs by item, as clients merge items with the same id."""
     return f"{stem}_up_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
@@ -135,7 +135,7 @@ def _call(item_id: str, number: int, call: Call, customs: set[str]) -> Json:
 
 
 async def stream(body: Json, say: ScriptedAnswer, usage: Json, out: ResponseWriter) -> bool:
-    """Send the answer as events; false where the connection is to be closed."""
+    """Send the answer as events; returns False if the connection is to be closed."""
     events = list(_events(body, say, usage))
     if say.breaks:
         events = events[: len(events) // 2]

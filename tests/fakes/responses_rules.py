@@ -1,4 +1,4 @@
-"""What OpenAI's Responses refuse, and in which words."""
+"""The requests that OpenAI's Responses refuses, with the error messages."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _ECHOED = {"status", "logprobs", "parsed", "parsed_arguments"}
 
 
 def state_of(thought: str) -> str:
-    """The encrypted state of a thought of this server."""
+    """Return the encrypted state of a reasoning text of this server."""
     return f"{STATE}{thought.encode().hex()}.{hashlib.sha256(thought.encode()).hexdigest()[:8]}"
 
 
 def is_own(state: str) -> bool:
-    """Whether a state is one that this server made, unaltered."""
+    """Return whether this server created a state, and it is unchanged."""
     try:
         words = bytes.fromhex(state.removeprefix(STATE).partition(".")[0]).decode()
     except ValueError:
@@ -42,18 +42,18 @@ def is_own(state: str) -> bool:
 
 
 def refusal(body: dict[str, Any]) -> Refusal | None:
-    """Why the service would refuse this body; None if it would not."""
+    """Return the service's refusal of this body; None if it is valid."""
     checks = (_missing_parameter, _shape, _ranges, _model, _tools, _output, _calls, _reasoning)
     return next((problem for check in checks if (problem := check(body))), None)
 
 
 def count_refusal(body: dict[str, Any]) -> Refusal | None:
-    """Why a token count would be refused."""
+    """Return the refusal of a token count."""
     return _first(problems(body, InputTokenCountParams)) or _calls(body)
 
 
 def items_of(body: dict[str, Any]) -> list[dict[str, Any]]:
-    """The input as items."""
+    """Return the input as items."""
     input_items = body.get("input")
     if isinstance(input_items, str):
         return [{"type": "message", "role": "user", "content": input_items}]
@@ -85,11 +85,11 @@ def _shape(body: dict[str, Any]) -> Refusal | None:
 
 
 def _completed(body: dict[str, Any]) -> dict[str, Any]:
-    """The body as its types want it; the service is less strict than they are.
+    """Return the body as its types require it; the service is less strict than the types.
 
-    It misses no fields of a tool, nor of an answer that a client wrote down by itself
-    (openai/openai-java#585, vercel/ai#20828), and takes what OpenAI's own Codex sends:
-    `client_metadata`, an id on each message, and `content: null` in a thought.
+    It allows missing fields of tools and of answers that a client wrote itself
+    (openai/openai-java#585, vercel/ai#20828), and accepts what OpenAI's own Codex sends:
+    `client_metadata`, an id on each message, and `content: null` in a reasoning item.
     """
     input_items, tools = body.get("input"), body.get("tools")
     body = {name: value for name, value in body.items() if name != "client_metadata"}
@@ -246,7 +246,7 @@ def _output(body: dict[str, Any]) -> Refusal | None:
 
 
 def _calls(body: dict[str, Any]) -> Refusal | None:
-    """Every result answers a call before it, and every call is answered."""
+    """Return the refusal of results without a call before them, and of unanswered calls."""
     open_calls: dict[str, str] = {}
     for item in items_of(body):
         kind = item.get("type")
@@ -265,7 +265,7 @@ def _calls(body: dict[str, Any]) -> Refusal | None:
 
 
 def _reasoning(body: dict[str, Any]) -> Refusal | None:
-    """Reasoning comes back with its state, and with what it led to right after it."""
+    """Return the refusal of reasoning without its state or without its following item."""
     items = items_of(body)
     thought = False
     for place, item in enumerate(items):

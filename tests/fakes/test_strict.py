@@ -1,4 +1,4 @@
-"""The fakes take what the official SDKs send, and refuse what the services refuse."""
+"""The fakes accept the official SDKs' requests and refuse what the services refuse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fakes of Ollama and of OpenAI's older calls refuse what the services refuse."""
+"""The fakes of Ollama and OpenAI's legacy APIs refuse what the services refuse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fake of Responses takes what the official SDK sends, and refuses what the service does."""
+"""The Responses fake accepts the official SDK's requests and refuses what the service does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fakes refuse tools as the services do: built-in ones beside functions, and new searches."""
+"""The fakes refuse tools as the services do: built-in tools with functions, and new searches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fakes of Mistral, of chat templates and of Azure refuse what these refuse."""
+"""The fakes of Mistral, chat templates and Azure refuse what the originals refuse."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Legal requests of both dialects, as odd as clients send them, from a seed.
+"""Generator of legal but unusual requests of both dialects, from a seed.
 
-Legal means: the strict fake of the dialect takes it. A request made here may still
-be refused for some models; whoever uses it asks the rules.
+A request is legal if the strict fake of the dialect accepts it. Some models may still refuse a
+generated request; callers check the rules.
 """
 
 from __future__ import annotations
@@ -40,33 +40,33 @@ _WORDS = ("Hi", "Line\nbreak", "é😀", " lead")
 
 
 class RequestGenerator:
-    """Draws requests; the same seed draws the same ones."""
+    """A generator of requests; the same seed generates the same requests."""
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
         self._count = 0
 
     def maybe(self, chance: float = 0.5) -> bool:
-        """Whether, with this chance."""
+        """Return true with this probability."""
         return self.random.random() < chance
 
     def some(self, fields: Json, chance: float = 0.15) -> Json:
-        """A few of the fields."""
+        """Return a random subset of the fields."""
         return {name: value for name, value in fields.items() if self.maybe(chance)}
 
     def one(self, *values: Any) -> Any:
-        """One of the values."""
+        """Return one of the values."""
         return self.random.choice(values)
 
     def number(self) -> int:
-        """The next number, for ids."""
+        """Return the next number, for ids."""
         self._count += 1
         return self._count
 
     # --- OpenAI Chat -------------------------------------------------------------------
 
     def chat(self) -> Json:
-        """A request of OpenAI's Chat."""
+        """Return a request of OpenAI's Chat."""
         tools = [self._chat_tool(number) for number in range(self.random.randint(1, 3))]
         name = tools[0]["function"]["name"]
         messages = [self.one({"role": "system", "content": "Be brief"}, self._chat_user())]
@@ -174,7 +174,7 @@ class RequestGenerator:
     # --- Anthropic Messages ------------------------------------------------------------
 
     def messages(self) -> Json:
-        """A request of Anthropic's Messages."""
+        """Return a request of Anthropic's Messages."""
         tools = [self._messages_tool(number) for number in range(self.random.randint(1, 3))]
         if self.maybe(0.1):
             tools.append({"type": "web_search_20250305", "name": "web_search"})
