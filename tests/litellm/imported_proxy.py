@@ -1,4 +1,4 @@
-"""Compares an imported LiteLLM database with what that proxy's API reported of it."""
+"""Compares an imported LiteLLM database with the proxy's own API reports."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ _REFUSED_HERE = {("group", "best")} | {
 
 
 def hash_of(key: str) -> str:
-    """The hash under which LiteLLM stores a key."""
+    """Return the hash under which LiteLLM stores a key."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 def check_rows(reported: Reported) -> None:
-    """Keys, teams, budgets, limits, models and spend are as LiteLLM's API reported."""
+    """Assert that keys, teams, budgets, limits, models and spend equal LiteLLM's reports."""
     for alias, row in reported["key_info"].items():
         key = ApiKey.objects.get(digest=store.hashed_digest(hash_of(reported["keys"][alias])))
         assert key.name == alias
@@ -66,7 +66,7 @@ def check_rows(reported: Reported) -> None:
 
 
 def _check_team(key: ApiKey, row: Reported, reported: Reported) -> None:
-    """A key is in its team, or if it has none in that of its user's budget."""
+    """Assert that a key is in its team, or in the team of its user's budget."""
     refs = []
     if "team_id" in row:
         refs = [f"LiteLLM team {row['team_id']}"]
@@ -78,7 +78,7 @@ def _check_team(key: ApiKey, row: Reported, reported: Reported) -> None:
 
 
 def _check_amounts(row: Any, expected: Reported, what: str) -> None:
-    """The limits and budgets of a row."""
+    """Assert the limits and budgets of a row."""
     _check_values(limits_value(row), budget_value(row), expected, what)
 
 
@@ -99,7 +99,7 @@ def _check_values(limits: Limits, budget: Budget, expected: Reported, what: str)
 
 
 def _check_end_users(reported: Reported) -> None:
-    """End users with something of their own have it here; others have no entry."""
+    """Assert that only end users with individual settings are imported."""
     entries = store.load_options().end_users
     for name, row in reported["customer_info"].items():
         own = entries.pop(name, EndUser())
@@ -110,7 +110,7 @@ def _check_end_users(reported: Reported) -> None:
 
 
 def _check_models(reported: Reported) -> None:
-    """Each model has its route, its provider with the decrypted key, and its price."""
+    """Assert that each model has its route, its provider with the decrypted key, and its price."""
     for row in reported["models"]:
         params = row["litellm_params"]
         target = Route.objects.get(name=row["model_name"]).targets.get()
@@ -123,7 +123,7 @@ def _check_models(reported: Reported) -> None:
 
 
 def _check_days(reported: Reported) -> None:
-    """The usage of each day and key."""
+    """Assert the usage of each day and key."""
     names = dict(ApiKey.objects.values_list("pk", "name"))
     found: dict[tuple[str, str], Any] = {}
     expected: dict[tuple[str, str], Any] = {}
@@ -151,7 +151,7 @@ def _check_days(reported: Reported) -> None:
 
 
 def _check_spend(reported: Reported) -> None:
-    """The budgets of keys go on where they were."""
+    """Assert that the budgets of keys continue at their spend."""
     recorded: dict[str, float] = defaultdict(float)
     for name, _, units in store.recorded_spend(store.load_snapshot()):
         recorded[name] = units / UNITS
@@ -166,9 +166,9 @@ def _check_spend(reported: Reported) -> None:
 
 
 def _check_spend_of_teams(reported: Reported, recorded: Mapping[str, float]) -> None:
-    """The budgets of teams go on with what their keys have spent, those of users likewise.
+    """Assert that budgets of teams and users continue at the spend of their keys.
 
-    LiteLLM's counter of a team has the spend of its deleted keys too, which the report says.
+    LiteLLM's counter of a team includes the spend of its deleted keys, which the report mentions.
     """
     spent: dict[str, float] = defaultdict(float)
     for row in reported["key_info"].values():
@@ -183,7 +183,7 @@ def _check_spend_of_teams(reported: Reported, recorded: Mapping[str, float]) -> 
 
 
 def variables(provider: str) -> dict[str, str]:
-    """The environment of an import: the proxy's secrets, and the provider at this URL."""
+    """Return the environment of an import: the proxy's secrets, and the provider's URL."""
     secrets = {"LITELLM_SALT_KEY": SALT_KEY, "LITELLM_MASTER_KEY": MASTER_KEY}
     return {**secrets, BASE: f"{provider}/v1", KEY: PROVIDER_KEY}
 
@@ -191,7 +191,7 @@ def variables(provider: str) -> dict[str, str]:
 def check_keys_on_a_gateway(
     directory: Path, database: str, provider: str, reported: Reported
 ) -> None:
-    """Import into a running gateway by the command, and call each model with each key."""
+    """Import into a running gateway by command, and call each model with each key."""
     environment = variables(provider)
     text = "general_settings: {master_key: sk-1234}"
     with running_gateway(
@@ -209,7 +209,7 @@ def check_keys_on_a_gateway(
 
 
 def _check_calls(ask: Callable[[str, str], int], reported: Reported) -> None:
-    """The keys reach the models that they reach in LiteLLM, by `ask(key, model)`, and no others."""
+    """Assert that each key reaches the same models as in LiteLLM, by `ask(key, model)`."""
     differences = {
         (alias, model): (before, after)
         for alias, model, before, after in _calls(ask, reported)

@@ -1,8 +1,8 @@
-"""LiteLLM's proxy as a process, on a PostgreSQL database of its own.
+"""LiteLLM's proxy as a process with its own PostgreSQL database.
 
-It stores everything through Prisma, whose engine is a binary that no package registry has:
-`prisma_engine/query_engine.cjs` stands in for it. Prisma's command line program is not needed
-for the tables either: LiteLLM's migrations are SQL.
+It stores everything through Prisma, whose engine is a binary that no package registry has;
+`prisma_engine/query_engine.cjs` replaces it. The tables do not need Prisma's command line
+program either: LiteLLM's migrations are SQL.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ general_settings:
 
 
 def installed_packages() -> Path:
-    """The folder of LiteLLM's packages, installed when first asked for. Raises Unavailable."""
+    """Return the folder of LiteLLM's packages, installed on first use. Raises Unavailable."""
     python = python_with(PACKAGES)
     (folder,) = (python.parent.parent / "lib").glob("python*/site-packages")
     if not (folder / "prisma" / "client.py").exists():
@@ -54,9 +54,10 @@ def installed_packages() -> Path:
 
 @contextmanager
 def running_proxy(directory: Path, database: str, provider: str) -> Iterator[Proxy]:
-    """A proxy on a database with LiteLLM's tables, in front of an OpenAI at a base URL.
+    """Run a proxy on a database with LiteLLM's tables, with an OpenAI at a base URL.
 
-    Raises Unavailable where its packages cannot be had.
+    Raises:
+        Unavailable: its packages cannot be installed.
     """
     folder = installed_packages()
     (directory / "config.yaml").write_text(_CONFIG, encoding="utf-8")
@@ -132,5 +133,5 @@ def _generate_client(folder: Path) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """What its processes have of ours."""
+    """Return the environment of its processes."""
     return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}

@@ -1,4 +1,4 @@
-"""Entries that are called in a cloud: region, project, account, and how they are let in."""
+"""Cloud entries of model_list: region, project, account and authentication."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_region_and_project_may_come_from_the_environment(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("place", ["variable", "key file", "default file", "entry", "entry path"])
 def test_a_vertex_project_may_be_that_of_the_credential(tmp_path: Path, place: str) -> None:
-    """As google-auth and LiteLLM do: a file usually names only the location."""
+    """As google-auth and LiteLLM do: a file usually has only the location."""
     key = {"type": "service_account", "project_id": "of-the-key"}
     adc = {"type": "authorized_user", "quota_project_id": "of-the-user"}
     row: dict[str, Any] = {"model": "vertex_ai/gemini-3", "vertex_location": "global"}

@@ -1,4 +1,4 @@
-"""Import of a LiteLLM proxy's database: keys stay valid, budgets continue, nothing is doubled."""
+"""Import of a LiteLLM database: keys stay valid, budgets continue, nothing is duplicated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One entry of model_list: provider, model, target."""
+"""An entry of model_list: provider, model and target."""
 
 from __future__ import annotations
 
@@ -258,7 +258,7 @@ def test_unsupported_entries_are_omitted_and_the_others_imported(
     ],
 )
 def test_an_error_names_file_line_and_field(tmp_path: Path, text: str, expected: str) -> None:
-    """A mistake in an entry leaves it out; one in a section stops the start."""
+    """An invalid entry is omitted; an invalid section prevents the start."""
     good = "- model_name: good\n  litellm_params: {model: gpt-4o}\n"
     try:
         listed = text.startswith("model_list:\n-")
@@ -284,7 +284,7 @@ def test_timeouts_become_first_byte_and_idle_timeouts(tmp_path: Path) -> None:
 
 
 def default(name: str, path: str, value: Any) -> dict[str, Any]:
-    """The edit of a default parameter."""
+    """Return the edit of a default parameter."""
     return {"op": "default", "path": path, "value": value, "reason": f"litellm_params.{name}"}
 
 
@@ -350,7 +350,7 @@ def test_a_price_per_million_tokens_is_not_used_as_price_per_token(tmp_path: Pat
 
 
 def test_an_entry_without_a_model_uses_the_public_name(tmp_path: Path) -> None:
-    """Azure's first image API had no deployment: files write `azure/`."""
+    """Azure's first image API had no deployments: files write `azure/`."""
     row = {"model_name": "dall-e-2", "model": "azure/", "api_base": "https://r.openai.azure.com"}
     parsed_config = entries(tmp_path, row)
     assert route(parsed_config, "dall-e-2").targets[0].model == "dall-e-2"

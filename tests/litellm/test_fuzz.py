@@ -1,4 +1,4 @@
-"""Whatever stands in a file: a Config or a Mistake, never anything else."""
+"""Arbitrary files result in a Config or a Mistake, never in another exception."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ VALUES = st.recursive(
 
 
 def section(name: str) -> st.SearchStrategy[Any]:
-    """The known keys of a section with any values."""
+    """Draw the known keys of a section with arbitrary values."""
     supported = [key for key, known in SECTIONS[name].items() if known.status == "supported"]
     return st.one_of(VALUES, st.dictionaries(st.sampled_from(supported), VALUES, max_size=5))
 

@@ -1,4 +1,4 @@
-"""LiteLLM's guardrails and end users: which become rows and settings, and what is reported."""
+"""LiteLLM's guardrails and end users become rows and settings, or are reported."""
 
 from __future__ import annotations
 

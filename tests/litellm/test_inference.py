@@ -1,4 +1,4 @@
-"""Which provider a model name means."""
+"""The provider of a model name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limits and budgets of a file: when they are limits, whose they are, and in which window."""
+"""Limits and budgets of a file: whether they apply, to what, and in which window."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_the_window_of_a_budget_is_the_calendars(
 
 
 def test_a_budget_below_the_column_precision_is_rounded_up(tmp_path: Path) -> None:
-    """LiteLLM's own example has one of 0.000000000001 USD: the second call is refused."""
+    """LiteLLM's own example has 0.000000000001 USD: the second call is refused."""
     parsed_config = entries(tmp_path, {**GPT, "max_budget": 1e-12, "budget_duration": "1d"})
     assert only_target(parsed_config).budget == {"day_usd": Decimal("0.000001")}
 

@@ -1,4 +1,4 @@
-"""Import of a database that LiteLLM's proxy made itself: `make_database` tells how."""
+"""Import of a database that LiteLLM itself created; see `make_database`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MOMENT = re.compile(r"\b(20\d\d-\d\d-\d\d)([ T])?(?(2)\d\d:\d\d:\d\d)")
 
 @pytest.fixture
 def brought_up_to_date() -> Callable[[str], str]:
-    """Moves the dates and times in a text on, as if the database had been made just now."""
+    """A function that shifts the dates in a text as if the database had just been created."""
     keys = json.loads(REPORTED.read_text(encoding="utf-8"))["key_info"].values()
     made, now = dt.datetime.fromisoformat(max(row["updated_at"] for row in keys)), timezone.now()
     days = now.date() - made.date()
@@ -49,14 +49,14 @@ def brought_up_to_date() -> Callable[[str], str]:
 
 @pytest.fixture
 def reported(brought_up_to_date: Callable[[str], str]) -> Reported:
-    """What the API of LiteLLM's proxy reported of its database."""
+    """The API reports of the LiteLLM proxy."""
     answers: Reported = json.loads(brought_up_to_date(REPORTED.read_text(encoding="utf-8")))
     return answers
 
 
 @pytest.fixture
 def database(brought_up_to_date: Callable[[str], str]) -> Iterator[str]:
-    """The URL of the database that LiteLLM's proxy made."""
+    """The URL of the database that the LiteLLM proxy created."""
     dump = gzip.decompress(DUMP.read_bytes()).decode()
     with new_database(brought_up_to_date(dump)) as (url, _):
         yield url

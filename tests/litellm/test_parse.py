@@ -1,4 +1,4 @@
-"""A whole file: names, weights, wildcards, includes, variables, the report."""
+"""Whole configuration files: names, weights, wildcards, includes, variables, report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""YAML with places: what is accepted, and what a mistake says."""
+"""YAML with positions: accepted values and error messages."""
 
 from __future__ import annotations
 

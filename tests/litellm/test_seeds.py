@@ -1,4 +1,4 @@
-"""Configurations as people's guides show them: they are accepted as they are."""
+"""Configurations of users' guides are accepted unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds for all routes: retries, times, fallbacks, aliases, the master key."""
+"""Global settings: retries, timeouts, fallbacks, aliases, the master key."""
 
 from __future__ import annotations
 

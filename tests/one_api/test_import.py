@@ -1,4 +1,4 @@
-"""Import of one-api's and new-api's databases: keys stay valid, quotas continue, nothing doubles."""
+"""Import of one-api and new-api databases: keys and quotas continue, nothing is duplicated."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def insert(run: Any, mark: str, table: str, **values: Any) -> None:
 
 
 def fill(run: Any, mark: str, *, new_api: bool) -> None:
-    """Three channels and four tokens of two users."""
+    """Insert three channels and four tokens of two users."""
     insert(run, mark, "users", id=1, username="root", status=1, quota=10**18, group="default")
     insert(run, mark, "users", id=2, username="ann", status=1, quota=1_000_000, group="vip")
     insert(run, mark, "users", id=3, username="out", status=2, quota=0, group="default")
