@@ -1,4 +1,4 @@
-"""The patterns for personal data and secrets: what they find, and that they end in time."""
+"""The patterns of personal data and secrets: what they match, and in bounded time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bodies to Django's part of the site are bounded before anything of it is asked."""
+"""Request bodies of Django's views are limited before the view runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MIB = 1024 * 1024
 async def send_body(
     path: str, *pieces: bytes, declared: int | None = None
 ) -> tuple[int, bytes, int]:
-    """Status and body of the answer, and how many bytes the application was given."""
+    """Return status and body of the response, and how many bytes the application received."""
     received_bytes = 0
     waiting = [
         {"type": "http.request", "body": piece, "more_body": index < len(pieces) - 1}
@@ -98,7 +98,7 @@ async def test_a_body_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class GatedApplication:
-    """An application that waits until it is let go; it may accept a caller's credential."""
+    """An application that waits until it is released; it may accept a caller's credential."""
 
     def __init__(self) -> None:
         self.go_on = asyncio.Event()
@@ -111,7 +111,7 @@ class GatedApplication:
         await send({"type": "http.response.body", "body": b"ok"})
 
     async def ask(self, path: str = "/console/sign-in", **headers: str) -> tuple[int, Any]:
-        """Status and headers of the answer."""
+        """Return status and headers of the response."""
         messages: list[dict[str, Any]] = []
 
         async def send(message: dict[str, Any]) -> None:
@@ -182,7 +182,7 @@ def test_django_returns_the_user_of_an_accepted_session(*, signed_in: bool) -> N
 
 
 async def accepts(path: str, headers: dict[str, str]) -> bool:
-    """Whether Django accepts the credential of a request."""
+    """Return whether Django accepts the credential of a request."""
     scopes: list[Any] = []
     application = get_asgi_application()
 

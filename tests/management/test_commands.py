@@ -1,4 +1,4 @@
-"""The functions behind the commands, where they need no database."""
+"""Functions of the management commands that need no database."""
 
 from __future__ import annotations
 

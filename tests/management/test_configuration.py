@@ -1,4 +1,4 @@
-"""Configuration as code: out and in again, a dry run that tells the truth, and who owns what."""
+"""Configuration as code: export and apply, accurate dry runs, and ownership of fields."""
 
 from __future__ import annotations
 

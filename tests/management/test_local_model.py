@@ -1,4 +1,4 @@
-"""`up --local-model`: its installation, its registry rows, and what it says if it fails."""
+"""`up --local-model`: installation, registry rows, and error messages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway.models import Model, Provider, Route, RowSource
 
 
 def installer(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A `uv` that runs this Python script instead."""
+    """Install a `uv` that runs this Python script instead."""
     folder.mkdir()
     (folder / "uv").write_text(f"#!{sys.executable}\n{script}")
     (folder / "uv").chmod(0o755)

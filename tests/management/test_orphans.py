@@ -1,4 +1,4 @@
-"""Where the kernel does not tell a worker that its supervisor is gone, it looks for itself."""
+"""A worker polls for its supervisor's end where the kernel does not signal it."""
 
 from __future__ import annotations
 

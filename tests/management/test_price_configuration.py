@@ -1,4 +1,4 @@
-"""Accepted prices are configuration: out with the rest of it, and in again."""
+"""Accepted prices are part of the exported and applied configuration."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def shipped_prices() -> Iterator[None]:
-    """The prices of a process that has accepted nothing, before and after."""
+    """The shipped prices, restored after the test."""
     apply_updates({})
     yield
     apply_updates({})
@@ -54,7 +54,7 @@ def apply_prices(tmp_path: Path, *prices: Any, **options: Any) -> list[str]:
 
 
 def accept(input_usd: str, name: str = "newer.json") -> PriceUpdate:
-    """What a person does at the console: take in a list of two models, and accept it."""
+    """Import a price list of two models and accept it, as on the console."""
     old = price_for("openai", "gpt-5")
     assert old.input is not None
     rows = [

@@ -1,4 +1,4 @@
-"""What the gateway puts on the disk is for its own user alone."""
+"""The gateway's files are readable by its own user only."""
 
 from __future__ import annotations
 

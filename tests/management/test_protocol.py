@@ -1,4 +1,4 @@
-"""An answer's head travels with its body, and is the one that uvicorn would send."""
+"""Response head and body are sent in one write, with the same bytes as uvicorn's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
 
 
 class RecordingTransport:
-    """A transport that keeps each write."""
+    """A transport that records each write."""
 
     def __init__(self) -> None:
         self.writes: list[bytes] = []
@@ -161,7 +161,7 @@ REQUESTS = {
 async def protocol_output(
     kind: type[HttpToolsProtocol], request: bytes, messages: Any
 ) -> tuple[bytes, bool]:
-    """All that is written for a request, twice over, and whether the connection is closed."""
+    """Return the bytes written for two equal requests, and whether the connection is closed."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         for message in messages:
@@ -212,7 +212,7 @@ async def test_a_complete_response_is_one_write() -> None:
 async def answered_protocol(
     messages: Any, request: bytes, transport: RecordingTransport, **config: Any
 ) -> Protocol:
-    """A connection that has had one answer."""
+    """Return a connection that has had one response."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         for message in messages:

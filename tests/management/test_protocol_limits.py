@@ -1,4 +1,4 @@
-"""What a client may take before its request is the application's: bytes, time, connections."""
+"""Limits before a request reaches the application: bytes, time, connections."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
 class RecordingTransport:
-    """A transport that keeps each write."""
+    """A transport that records each write."""
 
     def __init__(self) -> None:
         self.sent = b""
@@ -53,7 +53,7 @@ class RecordingTransport:
 
 
 class ProtocolServer:
-    """Connections to one server whose application reads the whole body, then says ok."""
+    """Connections to a server whose application reads the whole body, then responds "ok"."""
 
     def __init__(self, **limits: Any) -> None:
         self.state = ServerState()
@@ -89,7 +89,7 @@ class ProtocolServer:
         return protocol, transport
 
     async def send(self, *pieces: bytes) -> RecordingTransport:
-        """One connection that sends these pieces, until it is closed."""
+        """Return a connection that has sent these chunks, until it is closed."""
         protocol, transport = self.connect()
         for piece in pieces:
             if transport.closed:

@@ -1,4 +1,4 @@
-"""The listening socket and how the server is set up."""
+"""The listening socket and the server's configuration."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gateway.management.start.serve import Server, bind, config
 
 
 class Application:
-    """An ASGI application whose start takes until `ready` is set."""
+    """An ASGI application whose startup takes until `ready` is set."""
 
     def __init__(self) -> None:
         self.starting, self.ready = asyncio.Event(), asyncio.Event()
@@ -121,7 +121,7 @@ def test_the_uvicorn_configuration_is_set() -> None:
 
 
 def test_a_shutdown_reads_what_arrived_while_the_process_was_stalled() -> None:
-    """uvloop calls due timers before it reads: after a stall, the grace is over at once."""
+    """uvloop calls due timers before it reads: after a stall, the grace period is over at once."""
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 204})

@@ -1,4 +1,4 @@
-"""How a credential is shown to a provider."""
+"""Authentication of upstream requests for each provider."""
 
 from __future__ import annotations
 

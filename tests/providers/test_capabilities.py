@@ -1,4 +1,4 @@
-"""What the tables say of models: the facts that translation depends on."""
+"""The capability tables of models, which translation depends on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ANY_EFFORT = ("low", "medium", "high", "xhigh", "max")
 
 
 def facts(preset: str, model: str, *names: str) -> tuple[Any, ...]:
-    """Some traits of a model, in the order asked for."""
+    """Return some traits of a model, in the given order."""
     traits = traits_for(preset, model)
     return tuple(getattr(traits, name) for name in names)
 

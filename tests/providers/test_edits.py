@@ -1,4 +1,4 @@
-"""Edits: what they change, what they say, and that passthrough costs nothing without a match."""
+"""Edits: changes and reports; passthrough without a matching edit has no overhead."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from gateway.providers.profile import Edit
 
 
 def shallow(body: dict[str, Any]) -> dict[str, msgspec.Raw]:
-    """A body as passthrough decodes it."""
+    """Return a body as passthrough decodes it."""
     return msgspec.json.decode(msgspec.json.encode(body), type=dict[str, msgspec.Raw])
 
 
 def deep(fields: dict[str, msgspec.Raw]) -> Any:
-    """What goes over the wire, decoded again."""
+    """Return the encoded and decoded body."""
     return msgspec.json.decode(msgspec.json.encode(fields))
 
 
 def edited(edit: Edit, body: dict[str, Any]) -> dict[str, Any]:
-    """The body after one edit, which both ways of applying must agree on."""
+    """Return the body after an edit; asserts that both ways of applying it are equal."""
     whole, report = apply((edit,), body)
     raw, raw_report = apply_raw((edit,), shallow(body))
     assert deep(raw) == whole

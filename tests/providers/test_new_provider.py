@@ -1,4 +1,4 @@
-"""A provider that speaks a known dialect is one row: written in four lines here, and called."""
+"""A provider of a known dialect needs one catalog row: four lines here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The price snapshot: read correctly, true to its source, cheap."""
+"""The price snapshot: parsed correctly, equal to its source, fast."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_reading_prices_needs_no_heavy_package() -> None:
 
 
 def installed() -> str:
-    """The version of genai-prices here; empty without it."""
+    """Return the installed version of genai-prices; empty if not installed."""
     try:
         return version("genai-prices")
     except PackageNotFoundError:
@@ -99,7 +99,7 @@ def installed() -> str:
 
 
 def source() -> Any:
-    """genai-prices' providers, by id, if it is the version that the snapshot is of."""
+    """Return genai-prices' providers by id, if its version is that of the snapshot."""
     if price_book().source != f"genai-prices {installed()}":
         pytest.skip("another version of genai-prices is installed")
     from genai_prices.data import providers
@@ -117,7 +117,7 @@ def test_the_snapshot_equals_its_source() -> None:
 
 @pytest.mark.parametrize("preset", ["openai", "anthropic", "mistral", "groq", "together", "xai"])
 def test_prices_are_those_that_the_source_computes(preset: str) -> None:
-    """The oracle: genai-prices' own look-up of each of its models, at the snapshot's noon."""
+    """Compared with genai-prices' own lookup of each model, at noon of the snapshot's day."""
     provider = source()[PRESETS[preset].prices]
     noon = datetime.combine(date.fromisoformat(price_book().fetched_on), time(12), tzinfo=UTC)
     for model in provider.models:

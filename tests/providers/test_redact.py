@@ -1,4 +1,4 @@
-"""Secrets out of messages, log lines and stored bodies."""
+"""Redaction of secrets in messages, log lines and stored bodies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Access tokens and signatures: fetched once, renewed in the background, never exposed."""
+"""Access tokens and signatures: cached, renewed in the background, never exposed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def provider(auth: str, credential: str) -> Provider:
 
 
 class TokenServer(Server):
-    """Grants tokens as Google's and Microsoft's endpoints do."""
+    """A token endpoint as Google's and Microsoft's."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ def private_key() -> str:
 
 
 def account(server: Server, private_key: str) -> str:
-    """The JSON of a service account whose tokens the fake grants."""
+    """Return the JSON of a service account whose tokens the fake grants."""
     return json.dumps(
         {
             "type": "service_account",

@@ -1,4 +1,4 @@
-"""Guardrails of routes on the results of batches, which are read long after the requests."""
+"""Route guardrails on batch results, which are read long after the requests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ANTHROPIC = {"anthropic-version": "2023-06-01"}
 
 
 class FakeTable:
-    """What the database does."""
+    """An in-memory table of resource owners."""
 
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str], list[str]] = {}
@@ -46,7 +46,7 @@ class FakeTable:
 
 
 def openai_batches(request: httpx.Request) -> httpx.Response:
-    """OpenAI: a file, a batch of it, and its results."""
+    """Respond as OpenAI: a file, its batch, and the results."""
     path = request.url.path
     if path.endswith("/content"):
         return httpx.Response(200, headers=KIND, stream=PacedBody(CONTENT))
@@ -74,7 +74,7 @@ async def uploaded(live: Gateway, *models: str, purpose: str = "batch") -> str:
 
 
 async def results_of(live: Gateway, file: str, *, listed: bool = False) -> Any:
-    """The response with the results of a batch of this file, as its client reads them."""
+    """Return the response with the results of a batch of this file, as its client reads them."""
     body = {"endpoint": "/v1/chat/completions", "input_file_id": file, "completion_window": "24h"}
     batch = (await live.post("/v1/batches", body)).json()
     key = {"key": ADMIN} if listed else {}
@@ -139,7 +139,7 @@ async def test_without_the_database_no_results_are_sent_unchecked(tmp_path: Path
 
 
 async def test_lines_of_togethers_batch_files_are_checked(tmp_path: Path) -> None:
-    """Its `purpose` is `batch-api`."""
+    """Together's `purpose` is `batch-api`."""
     block = msgspec.structs.replace(MASK, action="block")
     one = route("r", provider("up"))
     test_snapshot = snapshot(one, guardrails={"mask": block})

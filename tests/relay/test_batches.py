@@ -1,4 +1,4 @@
-"""What batches cost: read from their results or status, counted once, and whose models they name."""
+"""Batch costs: computed from results or status, counted once; checked models."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ HALF = PRICE.input / 2, PRICE.output / 2, PRICE.cache_read / 2  # type: ignore[o
 
 
 class InMemoryBatchLedger:
-    """A ledger in memory: what the database does."""
+    """A ledger in memory in place of the database."""
 
     def __init__(self) -> None:
         self.files: dict[tuple[str, str], str] = {}
@@ -78,7 +78,7 @@ class InMemoryBatchLedger:
 
 
 def result_line(model: str, read: int, input_tokens: int, **more: Any) -> bytes:
-    """A line of OpenAI's results for a chat."""
+    """Return a line of OpenAI's results for a chat."""
     usage = {
         "prompt_tokens": read,
         "completion_tokens": input_tokens,
@@ -106,7 +106,7 @@ def registry(*routes: Route, **changes: Any) -> Snapshot:
 
 
 class Upstream:
-    """OpenAI's batches: one, with a file of results."""
+    """An OpenAI with one batch and a file of its results."""
 
     def __init__(self, results: bytes, **batch_fields: Any) -> None:
         self.results = results
@@ -127,7 +127,7 @@ class Upstream:
 
 
 async def create_batch(live: Gateway) -> str:
-    """The id of the batch as the client knows it."""
+    """Create a batch and return its id as the client sees it."""
     body = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
     return str((await live.post("/v1/batches", body)).json()["id"])
 
@@ -189,7 +189,7 @@ async def test_a_batch_status_with_usage_is_billed(tmp_path: Path) -> None:
 
 
 async def test_a_batch_status_without_usage_is_billed_from_the_results(tmp_path: Path) -> None:
-    """As of a batch that was made before OpenAI counted, or elsewhere."""
+    """Such as a batch that was created before OpenAI reported usage."""
     nothing = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
     book = InMemoryBatchLedger()
     results = result_line("gpt-4.1", 10, 10)
@@ -217,7 +217,7 @@ async def test_the_key_that_created_a_batch_is_charged(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("owner", ["key", "team", "gateway", "provider"])
 async def test_a_used_up_budget_does_not_block_the_results(tmp_path: Path, owner: str) -> None:
-    """What was paid for can be read, cancelled and deleted; new work is refused."""
+    """Paid results can be read, cancelled and deleted; new requests are refused."""
     used_up = Budget(total_usd=Decimal("0.000001"))
     spent = registry(priced_route(budget=used_up if owner == "provider" else None))
     keys = {
@@ -379,7 +379,7 @@ async def test_claudes_batch_results_are_billed_with_cache_tokens(tmp_path: Path
 
 
 def read_usage(data: bytes, *, size: int = 7) -> dict[str, batches.ModelUsage]:
-    """The sums of results that come in pieces of so many bytes."""
+    """Return the sums of results that arrive in chunks of `size` bytes."""
     test_registry = registry()
     results = BatchResultReader(test_registry, test_registry.providers["up"], "batch_1")
     for start in range(0, len(data), size):
@@ -483,7 +483,7 @@ def request(model: Any, custom: str = "1", **more: Any) -> bytes:
 async def uploaded(
     tmp_path: Path, lines: bytes, test_snapshot: Snapshot, *, purpose: str = "batch", **more: Any
 ) -> tuple[Any, list[bytes]]:
-    """The answer to an upload, and the files that the upstream got."""
+    """Return the response to an upload, and the files that the upstream received."""
     files: list[bytes] = []
 
     def up(request: httpx.Request) -> httpx.Response:

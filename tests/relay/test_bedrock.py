@@ -1,4 +1,4 @@
-"""Clients of Bedrock through the relay: binary streams pass through message by message."""
+"""Bedrock clients through the relay: binary streams pass through message by message."""
 
 from __future__ import annotations
 

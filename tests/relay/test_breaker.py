@@ -1,4 +1,4 @@
-"""Breakers: opened, tried by one, closed; the same for all processes of a data directory."""
+"""Circuit breakers: opened, half-open, closed; shared by the processes of a data directory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ X = "p/x"
 
 
 class Clock:
-    """A time that stands until it is moved."""
+    """A clock that only moves when set."""
 
     def __init__(self) -> None:
         self.now = 1000.0

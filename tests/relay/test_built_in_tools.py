@@ -1,4 +1,4 @@
-"""Built-in tools at OpenAI, which runs them in its Responses API only."""
+"""OpenAI's built-in tools, which run in its Responses API only."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ _XAI_ITEMS = frozenset({"message", "function_call", "function_call_output", "rea
 
 
 def xai(request: httpx.Request) -> httpx.Response:
-    """xAI's Responses API: strict about tools, their fields and items."""
+    """Respond as xAI's Responses API, which is strict about tools, their fields and items."""
     if not request.url.path.endswith("/responses"):
         return completion()
     body = json.loads(request.content)
@@ -268,7 +268,7 @@ async def test_other_requests_go_to_xais_chat(
 
 
 async def test_searches_in_a_history_are_not_sent_to_xai(tmp_path: Path) -> None:
-    """xAI rejects a request with an item that it does not know (CLIProxyAPI#4282)."""
+    """xAI rejects a request with an unknown item type (CLIProxyAPI#4282)."""
     history: list[Json] = [
         {"type": "message", "role": "user", "content": "hi"},
         {
@@ -316,7 +316,7 @@ X_SEARCH_CALL: Json = {
 
 
 def searched_x(request: httpx.Request) -> httpx.Response:
-    """A response in which xAI ran a search of X, which it writes as a custom tool call."""
+    """Respond with an X search by xAI, which is written as a custom tool call."""
     body = json.loads(request.content)
     text = {"type": "output_text", "text": "hello", "annotations": []}
     message = {"id": "msg_1", "type": "message", "role": "assistant", "content": [text]}

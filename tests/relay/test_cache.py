@@ -1,4 +1,4 @@
-"""Kept answers, by the edge: what is given again, in which form, to whom, and what is kept."""
+"""The response cache at the edge: hits, rendering, isolation, and stored responses."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def cached(*providers: Any, **fields: Any) -> Route:
 
 
 def registry(*routes: Route, **keys: Any) -> Snapshot:
-    """The routes, the usual key, and a second one."""
+    """Return the routes, the usual key, and a second key."""
     base = snapshot(*routes)
     other = ApiKey(id=2, prefix="sk-dgm-ot", name="other", digest=key_digest(OTHER, PEPPER))
     known = {**base.keys, other.digest: other}
@@ -57,7 +57,7 @@ def registry(*routes: Route, **keys: Any) -> Snapshot:
 
 
 class CountingUpstream:
-    """An upstream that numbers its answers."""
+    """An upstream that numbers its responses."""
 
     def __init__(self, answer: Callable[[int], httpx.Response] | None = None) -> None:
         self.count = 0
@@ -69,7 +69,7 @@ class CountingUpstream:
 
 
 def response_text(reply: Reply) -> str:
-    """The words of an answer in Chat or Messages, whole or streamed."""
+    """Return the text of a whole or streamed response of Chat or Messages."""
     text = reply.body.decode()
     if not text.startswith(("data:", "event:")):
         body = reply.json()
@@ -161,7 +161,7 @@ async def test_a_different_request_does_not_match(live: Open, change: dict[str, 
 
 
 async def test_cache_keys_separate_adjacent_fields(live: Open) -> None:
-    """A field's end is part of the key: moving text from one to the next is another question."""
+    """Moving text from one field to the next changes the key."""
     one = CountingUpstream()
     async with live(registry(cached()), one=one) as gw:
         await gw.post(CHAT, {**REQUEST, "aa": "b", "c": "d"})
@@ -184,7 +184,7 @@ FORMS = {
 async def test_a_cached_response_is_returned_streamed_and_complete(
     live: Open, upstream: str, text: str, again: str
 ) -> None:
-    """Streams as streams, whole as whole, in the client's dialect, with the usage."""
+    """Streamed or whole, in the client's dialect, with the usage."""
     one = CountingUpstream(lambda n: _answer_number(upstream, n))
     known = registry(cached(provider("one", upstream)))
     path, more = FORMS[text]
@@ -367,7 +367,7 @@ async def test_an_unrelated_change_keeps_cached_responses(live: Open) -> None:
 async def test_a_client_controls_the_cache_per_request(
     live: Open, header: str, field: dict[str, Any] | None, state: str, next_state: str
 ) -> None:
-    """After a first answer was kept; the one that follows has no wishes."""
+    """A first response is cached; the last request has no cache fields."""
     one = CountingUpstream()
     async with live(registry(cached()), one=one) as gw:
         await gw.post(CHAT, REQUEST)
@@ -516,7 +516,7 @@ async def test_an_answer_the_client_abandoned_is_not_stored(live: Open) -> None:
 
 
 async def test_a_response_is_cached_if_the_client_disconnects_after_the_end(live: Open) -> None:
-    """The upstream's connection is still read to its end then; the answer is kept."""
+    """The upstream response is still read to its end, and cached."""
     one = CountingUpstream(lambda n: sse(chunk("all"), chunk(finish="stop"), DONE, 0.6))
     body = {**REQUEST, "stream": True}
     async with live(registry(cached()), one=one) as gw:
@@ -635,7 +635,7 @@ async def test_a_route_may_cache_each_dialect_separately(live: Open) -> None:
 
 
 def _response(number: int) -> httpx.Response:
-    """An answer in Responses."""
+    """Return a Responses response."""
     text = {"type": "output_text", "text": f"answer {number}", "annotations": []}
     item = {
         "id": f"msg_{number}", "type": "message", "role": "assistant", "status": "completed",

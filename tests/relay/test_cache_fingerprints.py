@@ -1,4 +1,4 @@
-"""Most prompts are new: the fingerprint of the last user text spares computing their cache keys."""
+"""Fingerprints of the last user text avoid computing the cache keys of new prompts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.relay.test_cache import CHAT, CountingUpstream, cached, registry
 async def test_a_cache_key_is_computed_only_for_possibly_stored_requests(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A question that ends with words of its own is new, whatever leads to them."""
+    """A request with a new last user text is new, whatever precedes it."""
     keys = []
     build_key = cache_key.build_key
     monkeypatch.setattr(cache_key, "build_key", lambda *a: keys.append(build_key(*a)) or keys[-1])
@@ -44,7 +44,7 @@ async def test_a_cache_key_is_computed_only_for_possibly_stored_requests(
 
 
 async def test_the_sink_of_an_answer_is_freed_after_its_end() -> None:
-    """It knows the client, and so the two would wait for the collector together."""
+    """The sink references the client, so a cycle would need the garbage collector."""
 
     class RecordingSink:
         def __init__(self, client: Client) -> None:

@@ -1,4 +1,4 @@
-"""Index of cached keys: no needless queries, and no stored entry missed for long."""
+"""The index of cached keys avoids useless queries, and misses no entry for long."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def key(number: int) -> str:
 
 
 class FakeTable:
-    """When each key was stored, in seconds since 1970; reads are recorded."""
+    """A table of storage times in Unix seconds; reads are recorded."""
 
     def __init__(self) -> None:
         self.stored_at: dict[str, float] = {}

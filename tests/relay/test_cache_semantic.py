@@ -28,7 +28,7 @@ ANGLES = {"capital of France": 0.0, "France's capital": 0.1, "capital of Spain":
 
 
 class EmbeddingsUpstream:
-    """An upstream that makes the vectors above."""
+    """An embedding upstream that returns the vectors above."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []

@@ -1,4 +1,4 @@
-"""Cached responses shared by several processes: through the store, and on Redis."""
+"""Cached responses shared by several processes, through the store and on Redis."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.waits import PATIENCE_S, until_in_loop
 
 
 class FakeTable:
-    """The store's part, as a dict; what threads did is seen at once."""
+    """An in-memory table; changes of other threads are visible at once."""
 
     def __init__(self) -> None:
         self.rows: dict[str, CacheRow] = {}
@@ -57,7 +57,7 @@ def use_database_cache(gw: Gateway, table: FakeTable) -> None:
 
 
 def forget(gw: Gateway) -> None:
-    """As a process that has just been started."""
+    """Reset the process state, as after a start."""
     gw.runtime.cache.memory = MemoryCache(cache_store.MEMORY_BYTES)
 
 
@@ -171,7 +171,7 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 @asynccontextmanager
 async def gateway_on_redis(tmp_path: Path, known: Any, url: str, one: Any) -> Any:
-    """A gateway whose limits and answers are on Redis."""
+    """Run a gateway whose limits and cached responses are on Redis."""
     async with gateway(tmp_path, known, one=one) as gw:
         live = gw.runtime
         live.redis_limiter = live.limiter = RedisLimiter(live.limiter.counters, url)
@@ -247,7 +247,7 @@ async def test_limits_and_cached_response_are_read_in_one_redis_round_trip(
 
 
 def _trips(limiter: Any) -> list[tuple[str, ...]]:
-    """What goes to Redis from now on, write by write, but for the sign of life."""
+    """Count the writes to Redis from now on, without heartbeats."""
     rows: list[tuple[str, ...]] = []
     client, pipeline = limiter.client.redis.execute_command, limiter.client.redis.pipeline
 

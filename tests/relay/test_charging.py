@@ -1,4 +1,4 @@
-"""What a request is recorded to cost and what is charged for it: tiers, markups, budgets."""
+"""Recorded and charged cost of a request: tiers, markups, budgets."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def body(**more: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", [CHAT, MESSAGES])
 async def test_an_answer_has_its_charged_amount(tmp_path: Path, path: str) -> None:
-    """With the markup: the header must not show a client what the gateway pays."""
+    """The charge includes the markup: the header must not reveal the gateway's cost."""
     one = registry(priced_route(), markup=Decimal("1.5"))
     async with gateway(tmp_path, one, one=lambda _: completion(usage=USAGE)) as gw:
         reply = await gw.post(path, body())

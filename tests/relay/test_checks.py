@@ -1,4 +1,4 @@
-"""Active checks: off by default, bounded, and they close a breaker without a client."""
+"""Health checks: off by default, bounded, and they close a circuit without client requests."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def event(kind: str, **fields: Any) -> bytes:
 
 
 def claude(texts: list[str], *, pause_s: float = 0.0) -> Answer:
-    """Claude, who says the next of the texts at each call and takes no `n`."""
+    """Respond as a Claude that returns the next text for each request and does not support `n`."""
     left = list(texts)
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -232,7 +232,7 @@ async def test_a_provider_with_native_choices_is_called_once(tmp_path: Path) -> 
 
 
 async def test_a_failed_choice_fails_the_request(tmp_path: Path) -> None:
-    """With its error; the calls that still run are ended."""
+    """The error is returned, and the running calls are cancelled."""
     count = 0
 
     async def second_fails(request: httpx.Request) -> httpx.Response:
@@ -319,7 +319,7 @@ def test_the_reservation_is_for_all_choices() -> None:
 
 
 def reserved_tokens(body: Json) -> int:
-    """The tokens that are reserved for a request."""
+    """Return the tokens that are reserved for a request."""
     exchange = Exchange(
         request_id="r",
         endpoint="chat",

@@ -1,4 +1,4 @@
-"""A client's own credential goes to providers that allow it, and nowhere else."""
+"""A client's own credential is sent to providers that allow it, and to no others."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def message() -> httpx.Response:
 
 
 async def test_an_oauth_token_of_a_native_client_stays_in_its_header(tmp_path: Path) -> None:
-    """Claude Code: `Authorization` with the token, `anthropic-beta` that names OAuth."""
+    """Claude Code sends its token in `Authorization`, with OAuth in `anthropic-beta`."""
     one = allowing("anthropic_messages", auth="x-api-key", credential=Secret("provider-key-1"))
     headers = {
         "authorization": f"Bearer {OWN}",

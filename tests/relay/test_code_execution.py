@@ -1,4 +1,4 @@
-"""Code that a provider runs, through the relay: a conversation that moves between providers."""
+"""Provider-executed code through the relay: a conversation that switches providers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def event(event_type: str, **fields: Any) -> bytes:
 
 
 def claude(request: httpx.Request) -> httpx.Response:
-    """Claude, who runs code first."""
+    """Respond as a Claude that first runs code."""
     usage = {"input_tokens": 1, "output_tokens": 1}
     message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "c", "usage": usage}
     blocks = [{**USE, "input": {"code": CODE}}, RESULT, {"type": "text", "text": "It is 42."}]
@@ -68,7 +68,7 @@ def claude(request: httpx.Request) -> httpx.Response:
 
 
 def gpt(request: httpx.Request) -> httpx.Response:
-    """GPT, which runs code first."""
+    """Respond as a GPT that first runs code."""
     text = {"type": "output_text", "text": "It is 42.", "annotations": []}
     message = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed"}
     output = [ITEM, {**message, "content": [text]}]
@@ -87,7 +87,7 @@ def gpt(request: httpx.Request) -> httpx.Response:
 
 
 def gateway_with_both(tmp_path: Path) -> Any:
-    """A gateway with the routes `claude` and `gpt`."""
+    """Run a gateway with the routes `claude` and `gpt`."""
     to_claude = provider("a", "anthropic_messages", auth="x-api-key")
     to_gpt = provider("b", "openai_responses", preset="openai_responses")
     routes = [

@@ -1,4 +1,4 @@
-"""The deadlines ends a request for one reason, the first, and only while it is open."""
+"""A request ends for one deadline only, the first, while it is running."""
 
 from __future__ import annotations
 

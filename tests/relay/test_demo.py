@@ -1,4 +1,4 @@
-"""The demo provider answers as a server would, always the same, and fails as told."""
+"""The demo provider responds as a real one, deterministically, and fails on request."""
 
 from __future__ import annotations
 
@@ -321,7 +321,7 @@ def test_a_recursive_schema_terminates() -> None:
 
 @pytest.mark.parametrize("model", ["demo", "gpt-4o"])
 async def test_a_mock_response_is_returned_as_text(client: httpx.AsyncClient, model: str) -> None:
-    """Whatever it is asked, and whoever it is: as LiteLLM's `mock_response`."""
+    """This holds for any request and provider, as LiteLLM's `mock_response`."""
     params = {"model": model, "mock_response": "It is a mock, in\n two lines."}
     answer = await complete_chat(client, **params, prompt="call a tool", tools=[WEATHER])
     assert answer.choices[0].message.content == params["mock_response"]

@@ -1,6 +1,6 @@
-"""The doctor, on the demo models and on fakes that refuse what the paid services refuse.
+"""The doctor on the demo models, and on fakes that refuse what the real services refuse.
 
-Each fake has its truth written down, probe by probe.
+The expected verdicts of each fake are listed probe by probe.
 """
 
 from __future__ import annotations
@@ -71,9 +71,10 @@ def target(preset: str, model: str, *, url: str = "", key: str = "", **values: A
 
 
 def able(script: Script, *, length: str, goes_on: bool = True) -> None:
-    """Have a fake say what a model would that can do everything.
+    """Script a fake to answer as a model that supports everything.
 
-    `length` is its word for a cut answer, `goes_on` whether it takes up a begun one.
+    `length` is its finish reason of a truncated answer, `goes_on` whether it continues a
+    prefilled one.
     """
     begun = " Paris." if goes_on else "The capital of France is Paris."
     gauge = Call("read_gauge", {"room": "cellar"})
@@ -119,7 +120,7 @@ async def examined(to: Target, **values: Any) -> dict[str, Finding]:
 
 
 def verdicts_of(findings: dict[str, Finding]) -> dict[str, str]:
-    """All that is not simply supported."""
+    """Return the verdicts other than "supported"."""
     return {f.name: f.verdict for f in findings.values() if f.verdict != "supported"}
 
 
@@ -127,7 +128,7 @@ def verdicts_of(findings: dict[str, Finding]) -> dict[str, str]:
 
 
 async def test_the_demo_model_passes_all_probes_but_instructions_and_images() -> None:
-    """It is a script: it reads no instructions and looks at no pictures."""
+    """It is a script that follows no instructions and reads no images."""
     assert verdicts_of(await examined(target("demo", "demo-fast"))) == {
         "count_tokens": "unclear",
         "system": "wrong",
@@ -324,7 +325,7 @@ GOES_ON = ("claude", "llama3.2", "qwen3")
 
 
 def test_every_dialect_has_a_doctor_case() -> None:
-    """Embeddings answer no questions, and a prompt that is continued but the fewest."""
+    """Embeddings do not answer questions; completions support only a few probes."""
     dialects = {PRESETS[preset].dialect for _, preset, *_ in TRUTHS.values()}
     assert dialects == set(DIALECTS) - {"openai_embeddings", "openai_completions"}
 
@@ -353,7 +354,7 @@ async def test_a_refusal_has_the_upstreams_message() -> None:
 
 
 async def test_probes_ignore_the_known_traits() -> None:
-    """Traits drop a field in live traffic; here the upstream must be the one to say no."""
+    """Live traffic drops fields by traits; the doctor must let the upstream refuse them."""
     with StrictOpenAI() as upstream:
         able(upstream.script, length="length", goes_on=False)
         to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
@@ -551,7 +552,7 @@ def test_a_doctor_report_is_json() -> None:
 
 
 def able_to(preset: str, dialect: str) -> list[str]:
-    """The probes that can be written in a dialect, with the answer a model might give."""
+    """Return the probes that a dialect can express, with a possible answer of a model."""
     written = []
     traits = replace(Traits(), kind=preset, model="m")
     for probe in PROBES:
@@ -579,7 +580,7 @@ def able_to(preset: str, dialect: str) -> list[str]:
     "dialect", sorted({preset.dialect for preset in PRESETS.values()} - {"openai_embeddings"})
 )
 def test_every_probe_can_be_sent_in_every_dialect(dialect: str) -> None:
-    """None may break the writer of a dialect; one that has no words for it says so."""
+    """No probe breaks a dialect's renderer; unsupported fields are reported."""
     preset = next(p.name for p in PRESETS.values() if p.dialect == dialect)
     written = able_to(preset, dialect)
     assert {"plain", "stream", "max_tokens", "unicode"} <= set(written)

@@ -1,4 +1,4 @@
-"""A body that passes through leaves out what its model is known to refuse, and says so."""
+"""Passthrough requests omit parameters that the model refuses, and report them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STRANGE: Json = {"top_k": 5, "min_p": 0.1}
 def translate_request(
     preset: str, model: str, request: Json, dialect: str = "openai_chat"
 ) -> tuple[Json, Report]:
-    """What passes through to a provider, and what is reported of it."""
+    """Return the upstream body of a passthrough request, and the report."""
     request = {"model": "gw", **request}
     request |= {"input": "hi"} if dialect == "openai_responses" else {"messages": [HI]}
     translation = translate.request(dialect, preset, request, VERSION, model)
@@ -142,7 +142,7 @@ def test_older_claude_models_get_the_sampling_fields() -> None:
 
 
 def prepare_temperature(*, drop_params: bool = True, strict: bool = False, **facts: Any) -> Any:
-    """What goes to gpt-5 for a temperature, with this switch, route and facts."""
+    """Return the upstream request to gpt-5 with a temperature, for these settings."""
     row = PRESETS["openai"]
     provider = Provider(
         id=1,

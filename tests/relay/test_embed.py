@@ -1,4 +1,4 @@
-"""Embeddings through the relay: passed on, translated, tried elsewhere, billed and logged."""
+"""Embeddings through the relay: passthrough, translation, fallback, billing and log."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def ollama(name: str = "local", **changes: Any) -> Provider:
 
 
 def route(*providers: Provider, **changes: Any) -> Route:
-    """A route of a priced embedding model."""
+    """Return a route of an embedding model with a price."""
     targets = tuple(
         Target(
             id=n,

@@ -1,4 +1,4 @@
-"""More inputs than a provider takes at once: several calls, one answer in order."""
+"""More inputs than a provider accepts at once: several calls, one ordered response."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ _VERTEX = {
 
 @pytest.mark.parametrize("encoding", ["float", "base64"])
 async def test_cohere_gets_at_most_96_texts_per_request(tmp_path: Path, encoding: str) -> None:
-    """By OpenAI's own client, of a server as strict as Cohere's."""
+    """With OpenAI's own client and a strict Cohere."""
     with StrictCohere() as server:
         up = provider("co", "cohere", preset="cohere", base_url=server.url, credential=Secret(KEY))
         registry = snapshot(route("vectors", up, model="embed-v4.0"))

@@ -1,4 +1,4 @@
-"""End users: who they are, and their limits and budgets."""
+"""End users: identification, limits and budgets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fallback steps by error kind, retries, tags, session affinity and weighted splits, live."""
+"""Fallback steps by error kind, retries, tags, session affinity and weighted splits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A full disk: what is finished is kept in what was reserved, and what is lost is told."""
+"""A full disk: finished records use preallocated space, and lost records are counted."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_freed_disk_space_is_used_for_records_in_memory(
 
 
 def test_shared_memory_files_are_preallocated(disk: SmallDisk) -> None:
-    """A page of a map that the disk has no block for is a fault that ends the process."""
+    """Writing to a mapped page without a disk block would kill the process with SIGBUS."""
     script = """
         import sys
         from pathlib import Path

@@ -1,4 +1,4 @@
-"""Chat clients of the older form: `functions` in, `function_call` back, whole and streamed."""
+"""Chat clients of the legacy form: `functions` and `function_call`, whole and streamed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def answer(calls: list[Json], *, stream: bool) -> httpx.Response:
 async def post_calls(
     tmp_path: Path, calls: list[Json], *, stream: bool, **more: Any
 ) -> tuple[Any, Any]:
-    """What the client gets back, and the row of the log."""
+    """Return the client's response, and the log row."""
     maker = provider("a", "gemini", preset="gemini")
     registry = snapshot(route("m", maker, model="gemini-2.5-flash"))
     async with gateway(tmp_path, registry, a=lambda _: answer(calls, stream=stream)) as live:

@@ -1,4 +1,4 @@
-"""Google's clients and models through the whole gateway, where one dialect's test is too small."""
+"""Google's clients and models through the whole gateway."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Guardrails on passthrough endpoints: forms, batches, their responses; and those of a request."""
+"""Guardrails on passthrough endpoints: forms, batches, their responses, request guardrails."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ async def test_the_lines_of_a_batch_file_are_masked(tmp_path: Path, attached: bo
 
 @pytest.mark.parametrize("names", [("decoy", "file"), ("file", "decoy"), ("file", "file")])
 async def test_a_batch_is_one_file(tmp_path: Path, names: tuple[str, str]) -> None:
-    """With two, the provider could read the one that was not checked."""
+    """With two files, the provider could read the one that was not checked."""
     block = msgspec.structs.replace(MASK, action="block")
     first, second = (json.dumps(batch_line(text)).encode() for text in ("hello", CARD))
     parts = [("b.jsonl", data, "application/jsonl") for data in (first, second)]

@@ -74,7 +74,7 @@ async def test_a_responses_client_gets_masked_text(tmp_path: Path) -> None:
 
 
 def anthropic_stream(*blocks: dict[str, Any]) -> list[bytes]:
-    """A stream of Anthropic's API with blocks that arrive whole, then a text."""
+    """Return a stream of Anthropic's API with blocks that arrive whole, then a text."""
     message = {
         "id": "msg_1",
         "type": "message",

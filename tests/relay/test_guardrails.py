@@ -1,4 +1,4 @@
-"""Guardrails in the relay: what they block, mask and log, and what happens if they fail."""
+"""Guardrails in the relay: blocking, masking, logging, and failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two targets for one request: the first answer wins, the other is closed and written off."""
+"""Hedged requests: the first response wins, the other is closed and written off."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LONG_S = 2 * PATIENCE_S
 
 
 def provider(name: str, **changes: Any) -> Provider:
-    """One that is waited for longer than any test lasts: nothing here is a timeout."""
+    """Return a provider without timeouts."""
     long_timeouts = Timeouts(connect_s=LONG_S, first_byte_s=LONG_S, idle_s=LONG_S, total_s=LONG_S)
     return briefly(name, timeouts=long_timeouts, **changes)
 
@@ -49,12 +49,12 @@ def chat_request(**more: Any) -> dict[str, Any]:
 
 
 async def never_answer(_: httpx.Request) -> Any:
-    """Has not answered by the end of any test."""
+    """Never respond during a test."""
     await asyncio.sleep(LONG_S)
 
 
 def once(true: Callable[[], object], answer: Any) -> Any:
-    """Answers when something has happened."""
+    """Return an upstream that responds once a condition is true."""
 
     async def answer_late(_: httpx.Request) -> Any:
         await until_in_loop(true)
@@ -68,7 +68,7 @@ def stream(text: str) -> httpx.Response:
 
 
 def has_received(reply: Reply) -> object:
-    """Whether the client has got a piece of the answer."""
+    """Return whether the client has received a chunk of the response."""
     return reply.body
 
 
@@ -260,7 +260,7 @@ USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 
 
 def priced_registry_route(**of_providers: Any) -> Route:
-    """Providers a and b, whose limits count tokens, at prices of their own."""
+    """Return a route to providers a and b with token limits and different prices."""
     counted = Limits(tokens_per_day=10**9, concurrency=5)
     two = [provider(n, id=i, limits=counted, **of_providers) for i, n in ((1, "a"), (2, "b"))]
     upstream_answer = route("m", *two, hedge_after_s=0.05, limits=Limits(tokens_per_hour=10**9))
@@ -285,7 +285,7 @@ def with_budgets(upstream_answer: Route, **of_key: Any) -> Snapshot:
 
 
 def counted_and_reserved(live: Gateway, name: str) -> tuple[int, int]:
-    """What a rule has counted, and what is still reserved of it."""
+    """Return the counted and the reserved amount of a rule."""
     board = live.runtime.limiter.counters
     at = board.locked_counter_offset(name)
     assert at is not None, name
@@ -325,7 +325,7 @@ async def test_a_hedge_losers_usage_counts_for_key_team_and_route(
 
 
 async def test_a_loser_that_was_not_sent_yet_costs_nothing(tmp_path: Path) -> None:
-    """Its connection is not made: what nobody has read nobody bills."""
+    """No connection was made, so the provider bills nothing."""
     registry = with_budgets(priced_registry_route())
     async with gateway(
         tmp_path, registry, a=lambda _: completion("never"), b=lambda _: completion("quick")
@@ -349,7 +349,7 @@ async def test_a_loser_that_was_not_sent_yet_costs_nothing(tmp_path: Path) -> No
 
 
 async def test_a_hedged_request_releases_all_reservations(tmp_path: Path) -> None:
-    """Both fail; the client leaves before anybody has answered; and after."""
+    """Both targets fail; the client disconnects before a response, and after."""
     names = ("key:1/tokens/day", "key:1/usd/total", "team:9/usd/total", "route:1/tokens/hour")
     names += ("provider:1/concurrency/", "provider:2/concurrency/", "provider:2/tokens/day")
     asked_hosts: list[str] = []
@@ -381,7 +381,7 @@ async def test_a_hedged_request_releases_all_reservations(tmp_path: Path) -> Non
 
 
 async def test_a_second_target_is_not_called_once_the_first_has_answered(tmp_path: Path) -> None:
-    """While Redis is asked whether the second may be called, the first may answer."""
+    """The first target may respond while Redis decides about the second one."""
     registry = with_budgets(priced_registry_route())
     looking, answered = asyncio.Event(), asyncio.Event()
 

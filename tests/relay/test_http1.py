@@ -1,4 +1,4 @@
-"""The upstream transport against real sockets that behave well and badly."""
+"""The upstream transport on real sockets, with well-behaved and faulty servers."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ async def test_a_line_break_in_a_header_is_refused() -> None:
 
 
 class CountingBody:
-    """A body of so many pieces; `taken` is how many of them were, at all tries together."""
+    """A body of `count` chunks; `taken` counts the chunks read by all attempts."""
 
     def __init__(self, count: int, piece: bytes = b"x" * 65536) -> None:
         self.size = count * len(piece)

@@ -1,4 +1,4 @@
-"""A client or an upstream that leaves at any moment harms no later request on the pool."""
+"""Disconnects of clients or upstreams at any time do not affect later pooled requests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MOMENTS = ("before head", "in head", "after head", "in body", "after end")
 
 @dataclass(frozen=True)
 class ExchangeStep:
-    """One exchange: how the upstream answers, and when either side leaves."""
+    """One exchange: how the upstream responds, and when either side disconnects."""
 
     framing: str
     size: int
@@ -59,7 +59,7 @@ def body_of(number: int, size: int) -> bytes:
 
 
 def pieces_of(number: int, step: ExchangeStep) -> list[tuple[str, bytes]]:
-    """The answer in the pieces between which the upstream may leave."""
+    """Return the response in chunks between which the upstream may disconnect."""
     body = body_of(number, step.size)
     half = len(body) // 2
     framing = {
@@ -86,7 +86,7 @@ def pieces_of(number: int, step: ExchangeStep) -> list[tuple[str, bytes]]:
 
 
 class Upstream:
-    """Answers the request `/N` by the N-th step."""
+    """An upstream that answers the request `/N` by step N."""
 
     def __init__(self) -> None:
         self.steps: list[ExchangeStep] = []
@@ -133,12 +133,12 @@ class Upstream:
 
 
 def spoiled(step: ExchangeStep) -> bool:
-    """Whether the upstream may break this exchange itself."""
+    """Return whether the upstream may interrupt this exchange itself."""
     return step.upstream_leaves is not None or step.extra
 
 
 async def exchange(transport: Transport, url: str, number: int, step: ExchangeStep) -> bytes | None:
-    """The answer's body; None where the client left or the upstream broke it off."""
+    """Return the response body; None if the client disconnected or the upstream interrupted it."""
     target = httpx.URL(f"{url}/{number}")
     task = asyncio.ensure_future(transport.exchange(step.method, target, HOST, b"{}"))
     try:
@@ -217,7 +217,7 @@ def test_an_unread_answer_blocks_no_later_request(loop_name: str) -> None:
 
 
 class BlockingUpstream:
-    """Answers one request a connection from a thread; then does what `after` says at a call."""
+    """A threaded server of one request per connection, which then does `after` when called."""
 
     def __init__(self, after: Callable[[socket.socket], None], *, reads: bool) -> None:
         self.requests: list[bytes] = []
@@ -229,7 +229,7 @@ class BlockingUpstream:
         self._thread.start()
 
     def act(self) -> None:
-        """Do it, and return when it is done: the caller's event loop sees nothing of it yet."""
+        """Perform the action and return when it is done; the caller's event loop is blocked."""
         self._go.set()
         assert self._done.wait(HANG_S)
 
@@ -318,7 +318,7 @@ WAITING = {
 @BOTH_LOOPS
 @pytest.mark.parametrize("waiting", WAITING)
 def test_a_connection_with_unread_bytes_is_not_reused(loop_name: str, waiting: str) -> None:
-    """It waits in the socket; the event loop has not read it when the request is sent."""
+    """The bytes wait in the socket; the event loop has not read them when the request is sent."""
     with blocking(WAITING[waiting], reads=False) as upstream:
 
         async def main() -> None:

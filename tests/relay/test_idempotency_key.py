@@ -1,4 +1,4 @@
-"""A client's Idempotency-Key on its way to a provider's account, which all clients share."""
+"""A client's Idempotency-Key with a provider account that all clients share."""
 
 from __future__ import annotations
 

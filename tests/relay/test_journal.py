@@ -1,4 +1,4 @@
-"""The journal: nothing finished is lost, nothing waits, pressure is counted."""
+"""The journal: no finished record is lost, nothing blocks, and overload is counted."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def test_a_segment_is_readable_by_its_owner_only(tmp_path: Path) -> None:
 def blocked(
     entries: list[LogRecord],
 ) -> tuple[threading.Event, threading.Event, Callable[..., None]]:
-    """A writer that waits: when it has begun, what lets it go on, and itself."""
+    """Return a blocking writer, with events that it has started and that it may continue."""
     begun, go_on = threading.Event(), threading.Event()
 
     def write(batch: list[LogRecord]) -> None:
@@ -289,7 +289,7 @@ def test_a_failed_writer_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_workers_that_start_together_share_orphaned_segments(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Of two that find a segment one is faster, and that is no error."""
+    """If two workers find the same segment, one takes it, and the other has no error."""
 
     def never(_batch: list[LogRecord]) -> None:
         raise OSError("away")
@@ -316,7 +316,7 @@ def test_a_segment_that_another_worker_removes_first_is_no_error(
     caplog: pytest.LogCaptureFixture,
     moment: str,
 ) -> None:
-    """It is gone after the look into the directory, after its opening, or after its reading."""
+    """It may be gone after listing the directory, after opening it, or after reading it."""
 
     def never(_batch: list[LogRecord]) -> None:
         raise OSError("away")

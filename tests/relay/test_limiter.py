@@ -1,4 +1,4 @@
-"""Limits as a client meets them: let in, refused in its dialect, settled however it ends."""
+"""Limits from a client's view: admission, refusal in its dialect, settlement."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PRICE = Price(input=Decimal(1), output=Decimal(2), source="test")
 def limited_registry(
     *routes: Route, limits: Limits | None = None, budget: Budget | None = None, **more: Any
 ) -> Snapshot:
-    """A registry whose one key has these limits."""
+    """Return a registry whose one key has these limits."""
     base = snapshot(*routes)
     ((digest, key),) = base.keys.items()
     changed = msgspec.structs.replace(
@@ -51,7 +51,7 @@ def limited_registry(
 
 
 def priced_route(*providers: Any, **changes: Any) -> Route:
-    """A route whose tokens cost 1 and 2 dollars a million."""
+    """Return a route whose tokens cost 1 and 2 dollars per million."""
     test_route = route("r", *providers, **changes)
     targets = tuple(
         msgspec.structs.replace(t, model=msgspec.structs.replace(t.model, price=PRICE))
@@ -76,7 +76,7 @@ def response_with_usage(tokens: int) -> httpx.Response:
 
 
 def reserved_amounts(live: Gateway, *names: str) -> list[int]:
-    """What is reserved of these limits, over all processes."""
+    """Return the reserved amounts of these limits over all processes."""
     board = live.runtime.limiter.counters
     totals = []
     for name in names:
@@ -361,7 +361,7 @@ async def test_upstream_rate_limit_headers_do_not_replace_the_gateways(tmp_path:
 
 
 async def test_no_reservation_is_left_after_many_concurrent_requests(tmp_path: Path) -> None:
-    """Hundreds at a time that end in every way; sums agree with the log to the last unit."""
+    """Hundreds of concurrent requests with every outcome; sums equal the log exactly."""
     registry = limited_registry(
         priced_route(provider("one"), limits=Limits(concurrency=40)),
         limits=Limits(tokens_per_minute=10**9, concurrency=50),

@@ -1,8 +1,8 @@
-"""Thousands of schedules of requests over several processes, against a ledger kept apart.
+"""Thousands of random schedules of requests over several processes, against a separate ledger.
 
-Each schedule has a key in a project of a team, a route and two providers, with limits and
-budgets drawn at random; requests come, are refused, retried, hedged, cut short and settled,
-processes die and others take their places, on a clock that leaps over the calendar's ends.
+Each schedule has a key in a project of a team, a route and two providers, with random limits and
+budgets. Requests arrive, are refused, retried, hedged, interrupted and settled; processes die and
+are replaced; the clock jumps over calendar boundaries.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ GAPS = [0.0, 0.0, 0.1, 1.0, 4.9, 5.1, 20.0, 61.0, 400.0, 3700.0, 30_000.0, 90_00
 
 
 def admit(limiter: Limiter, call: Call, route: Route, target: Target) -> Admission:
-    """What the limiter decides; with counters of the process it never waits."""
+    """Return the limiter's decision; with counters of the process it never waits."""
     try:
         limiter.admit(call, route, target).send(None)
     except StopIteration as done:
@@ -70,7 +70,7 @@ def admit(limiter: Limiter, call: Call, route: Route, target: Target) -> Admissi
 
 
 class RunningRequest(NamedTuple):
-    """A request under way: the process that has it, and what it may use."""
+    """A running request: its process, and the usage that it may reach."""
 
     call: Call
     worker: int
@@ -80,7 +80,7 @@ class RunningRequest(NamedTuple):
 
 
 class ExpectedUsage:
-    """What truly happened, by the name of each rule."""
+    """The actual usage by the name of each rule."""
 
     def __init__(self) -> None:
         self.requests: dict[str, list[tuple[float, int]]] = {}
@@ -92,7 +92,7 @@ class ExpectedUsage:
         return sum(amount for at, amount in events if at > now - back_s)
 
     def busiest(self, rule: Rule) -> int:
-        """The most that any span of the rule's length had, wherever it begins."""
+        """Return the highest usage in any span of the rule's length."""
         events = (self.requests if rule.metric == "requests" else self.tokens).get(rule.name, [])
         span_s, maximum = SPANS[rule.span], 0
         for end, _ in events:
@@ -101,7 +101,7 @@ class ExpectedUsage:
 
 
 class LimiterProcesses:
-    """The processes: a limiter each, on one directory, and one clock."""
+    """The processes: one limiter each, on one directory with one clock."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -112,14 +112,14 @@ class LimiterProcesses:
         return Limiter(SharedCounters(self.directory), clock=lambda: self.now)
 
     def kill(self, number: int) -> None:
-        """What the kernel does with a process that dies: its locks end, its counts stay."""
+        """Kill a process: its locks are released, its counts remain."""
         self.workers[number].counters._close_files()
         survivor = self.workers[(number + 1) % WORKERS]
         assert survivor.counters.release_dead_processes() == 1
         self.workers[number] = self._worker()
 
     def slots_of(self, name: str) -> Iterator[tuple[memoryview, int]]:
-        """The cell of a rule in each lane."""
+        """Return the counter of a rule in each process slot."""
         board = self.workers[0].counters
         board.map_new_slots()
         at = board.counter_offset(name)
@@ -135,7 +135,7 @@ class LimiterProcesses:
 
 
 class Schedule:
-    """One schedule."""
+    """A random schedule."""
 
     def __init__(self, processes: LimiterProcesses, number: int) -> None:
         self.processes = processes
@@ -242,7 +242,7 @@ class Schedule:
         return targets
 
     def _hedge(self, limiter: Limiter, call: Call, place: int) -> None:
-        """A second target that loses: what it had reserved is free again."""
+        """Run a second target that loses: its reservation is released."""
         spare = copy.copy(call)
         spare.reservations = []
         if admit(limiter, spare, self.route, self.route.targets[place]).refusal is None:
@@ -290,7 +290,7 @@ class Schedule:
                     self.expected.spent.setdefault((rule.name, window), []).append(units)
 
     def _over(self, name: str, window: int, worker: int) -> bool:
-        """Whether the process that settles has begun a later window already."""
+        """Return whether the settling process has already started a later window."""
         board = self.processes.workers[worker].counters
         at = board.counter_offset(name)
         assert at is not None
@@ -326,7 +326,7 @@ class Schedule:
                 assert self.processes.spent(rule.name, window) == sum(spent), "not exact"
 
     def check_end(self) -> None:
-        """Limits are passed by no more than the one request that was alone."""
+        """Assert that limits are exceeded by at most one request that ran alone."""
         for rule in self._all():
             assert self.processes.reserved(rule.name) == 0
             if rule.metric == "tokens":
@@ -337,7 +337,7 @@ class Schedule:
             assert sum(spent) <= budgets[name] + max(spent)
 
     def justified(self, result: Any, want: int, texts: set[str] | None = None) -> None:
-        """Whoever is refused is refused by what was truly used or is truly under way."""
+        """Assert that a refused request exceeds the actual or the reserved usage."""
         assert any(self._is_full(rule, want, texts or set()) for rule in result)
 
     def _is_full(self, rule: Rule, want: int, mine: set[str]) -> bool:
@@ -379,7 +379,7 @@ def test_no_schedule_exceeds_a_limit_or_leaks_a_reservation(
 
 
 def test_a_client_that_waits_for_retry_after_is_admitted(processes: LimiterProcesses) -> None:
-    """Clients that come back when they were told to are all served, however many ask."""
+    """Clients that honor retry-after are all served, whatever their number."""
     for number in range(10**6, 10**6 + 150):
         schedule = Schedule(processes, number)
         draw = schedule.draw

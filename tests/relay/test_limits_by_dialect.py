@@ -1,4 +1,4 @@
-"""Limits as clients of each dialect read them: headers, and refusals in their own shapes."""
+"""Limits for clients of each dialect: headers, and refusals in their formats."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ async def test_answers_have_the_remaining_limits(tmp_path: Path, dialect: str) -
 async def test_a_rate_limit_error_is_in_the_clients_dialect(
     tmp_path: Path, dialect: str, *, stream: bool
 ) -> None:
-    """A real status with how long to wait, for a stream too: nothing has begun."""
+    """The status and the delay are also sent for streams, which have not started."""
     registry = limited_registry(route("r", provider("one")), limits=Limits(requests_per_minute=1))
     path, fields = ASKS[dialect]
     if stream:
@@ -215,7 +215,7 @@ async def test_a_disconnected_client_is_charged_for_received_tokens(
 
 
 async def test_a_passthrough_request_is_counted_and_settled(tmp_path: Path) -> None:
-    """Speech is passed on unread: it counts as a request, and nothing stays reserved."""
+    """A speech request passes through unparsed: it counts as a request and releases everything."""
     registry = limited_registry(
         route("r", provider("one")),
         limits=Limits(requests_per_minute=1, concurrency=1, tokens_per_minute=10**6),

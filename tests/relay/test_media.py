@@ -1,4 +1,4 @@
-"""Media by URL on their way through the relay: who is given bytes, and what is told of it."""
+"""Media by URL through the relay: which providers get bytes, and what is reported."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ async def test_plain_text_becomes_a_text_document(tmp_path: Path) -> None:
 
 
 async def test_image_urls_are_passed_to_providers_that_fetch_them(tmp_path: Path) -> None:
-    """Neither what passes through nor what is translated for such a one is fetched."""
+    """Neither passthrough nor translated requests are fetched for such a provider."""
     claude = provider("c", "anthropic_messages")
     body = {"type": "message", "role": "assistant", "content": [], "model": "x", "id": "i"}
     body |= {"stop_reason": "end_turn", "usage": {"input_tokens": 1, "output_tokens": 1}}
@@ -164,7 +164,7 @@ async def test_image_urls_are_passed_to_providers_that_fetch_them(tmp_path: Path
 
 
 async def test_passthrough_bodies_are_unchanged(tmp_path: Path) -> None:
-    """Even for a provider that is known to open no URLs of such a part."""
+    """Even for a provider that is known not to fetch URLs of such a part."""
     file = {"type": "file", "file": {"filename": "a.pdf", "file_data": URL}}
     body = {"model": "m", "messages": [{"role": "user", "content": [file]}]}
     async with (

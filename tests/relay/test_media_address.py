@@ -1,4 +1,4 @@
-"""Which addresses and URLs may be fetched from: the public internet, over https, and no more."""
+"""Public addresses and URLs that may be fetched: https on the public internet only."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_non_public_addresses_are_refused(address: str) -> None:
 def test_private_addresses_are_never_public(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> None:
-    """Python's own table is older than ours in places, but never wider."""
+    """Python's own table is older than ours in some ranges, but never broader."""
     if address.is_private or address.is_multicast or address.is_reserved or address.is_loopback:
         assert not is_public(str(address))
 

@@ -1,4 +1,4 @@
-"""Fetching one file: over real TLS, never from inside, never too much or too long."""
+"""Fetching a file: over real TLS, never from private addresses, bounded in size and time."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ async def test_no_spelling_of_localhost_passes_the_real_resolver(tmp_path: Path,
 
 
 async def test_the_connection_uses_the_checked_address(tmp_path: Path) -> None:
-    """A name that points inside at its second look-up: there is none."""
+    """There is no second lookup, which could return a private address."""
     async with media(tmp_path, a=answer(PNG)) as site:
         site.names["media.example"] = [["127.0.0.1"], ["127.0.0.2"]]  # type: ignore[list-item]
         assert (await site.fetcher().fetch(URL)).size == len(PNG)
@@ -123,7 +123,7 @@ async def test_the_connection_uses_the_checked_address(tmp_path: Path) -> None:
 
 
 async def test_each_redirect_is_checked_again(tmp_path: Path) -> None:
-    """The same name may point elsewhere by then, and another host may be inside."""
+    """The name may resolve differently later, and another host may be private."""
     async with media(tmp_path, a=redirect("/b"), b=answer(PNG)) as site:
         site.names["media.example"] = [["127.0.0.1"], ["127.0.0.2"]]  # type: ignore[list-item]
         with pytest.raises(MediaFetchError, match="no public address"):

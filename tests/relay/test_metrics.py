@@ -1,4 +1,4 @@
-"""Metrics: labels of the registry only, values right over several workers, failures logged."""
+"""Metrics: labels of the registry only, correct over several workers, failures logged."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 async def page(gw: Gateway) -> str:
-    """The page as it is served to this machine."""
+    """Return the metrics as served to this machine."""
     transport = httpx.ASGITransport(gw.app, client=("127.0.0.1", 5))
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         answer = await client.get("/metrics")
@@ -47,7 +47,7 @@ async def page(gw: Gateway) -> str:
 
 
 def value(text: str, name: str, **labels: str) -> float | None:
-    """The value of a series; None if there is none."""
+    """Return the value of a series; None if there is none."""
     for line in text.splitlines():
         match = re.fullmatch(rf"{name}(?:\{{(.*)\}})? (\S+)", line)
         if match and dict(re.findall(r'(\w+)="([^"]*)"', match[1] or "")) == labels:

@@ -1,4 +1,4 @@
-"""Where a provider counts nothing, clients are told what the log has, or nothing: never zeros."""
+"""If a provider reports no usage, clients get the logged estimate or nothing, never zeros."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def openai(usage: Json, *, stream: bool) -> httpx.Response:
 
 
 def last_counts(client: str, body: bytes) -> list[tuple[int, int]]:
-    """The counts in the last place where an answer or its stream has them; empty for none."""
+    """Return the last usage in a response or its stream; empty if there is none."""
     names = COUNTS[client]
     lines = [line.removeprefix(b"data: ") for line in body.split(b"\n")]
     rows: list[tuple[int, int]] = []
@@ -78,7 +78,7 @@ def last_counts(client: str, body: bytes) -> list[tuple[int, int]]:
 async def counts(
     tmp_path: Path, client: str, usage: Json, *, stream: bool, **more: Any
 ) -> tuple[list[tuple[int, int]], tuple[int, int]]:
-    """What a client is told of an answer with this usage, and what the log has."""
+    """Return the usage that the client and the log get for an upstream's usage."""
     whole, streamed, body = CLIENTS[client]
     is_google = client not in {"gemini"}
     if is_google:

@@ -29,7 +29,7 @@ def provider(base_url: str, **values: object) -> Provider:
 
 @asynccontextmanager
 async def one_answer_server(reply: bytes, chunks: list[bytes]) -> AsyncIterator[str]:
-    """A server that gives one answer and notes what it was asked."""
+    """Run a server with one response, which records its request."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         chunks.append(await reader.readuntil(b"\r\n\r\n"))

@@ -1,4 +1,4 @@
-"""Several prompts in one request, at providers that accept one at a time."""
+"""Several prompts in one request, at providers that accept one per request."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ REQUEST = {"model": "m", "prompt": ["one", "two"], "max_tokens": 9}
 
 
 def prompt_of(request: httpx.Request) -> str:
-    """What the provider was asked."""
+    """Return the upstream prompt."""
     content: str = json.loads(request.content)["messages"][-1]["content"]
     return content
 
 
 def echoing(request: httpx.Request) -> httpx.Response:
-    """An answer that repeats the prompt."""
+    """Respond with the prompt."""
     body = json.loads(request.content)
     text = f"<{prompt_of(request)}>"
     if not body.get("stream"):

@@ -1,4 +1,4 @@
-"""Connections to upstreams through real proxies, and over TLS with a private authority."""
+"""Upstream connections through real proxies, and over TLS with a private authority."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BODY = b'{"model":"m"}'
 
 
 class Upstream:
-    """A server that answers each request with its head; `/stream` drips until it is left."""
+    """A server that responds with the request's head; `/stream` sends without end."""
 
     def __init__(self, scheme: str, port: int) -> None:
         self.scheme, self.port = scheme, port
@@ -59,9 +59,9 @@ class Upstream:
 
 @asynccontextmanager
 async def upstream(
-    folder: Path, issued: IssuedCertificate | None = None, *, clients_of: str = ""
+    folder: Path, issued: IssuedCertificate | None = None, *, client_ca: str = ""
 ) -> AsyncIterator[Upstream]:
-    context = issued.server_context(folder, clients_of=clients_of) if issued else None
+    context = issued.server_context(folder, client_ca=client_ca) if issued else None
     server = Upstream("http" if context is None else "https", 0)
     async with listening_port(server.serve, context=context) as server.port:
         yield server
@@ -84,7 +84,7 @@ async def send(
 
 
 async def head_of(client: Upstreams, url: httpx.URL, network: Network | None) -> bytes:
-    """The head as the upstream read it."""
+    """Return the head that the upstream received."""
     answer = await send(client, url, network)
     try:
         return await answer.read_all()
@@ -93,7 +93,7 @@ async def head_of(client: Upstreams, url: httpx.URL, network: Network | None) ->
 
 
 async def failure(url: httpx.URL, network: Network | None = None) -> str:
-    """Why the request was not answered."""
+    """Return the reason of a failed request."""
     async with upstreams() as client:
         with pytest.raises(GatewayError) as raised:
             await (await send(client, url, network)).read_all()
@@ -212,7 +212,7 @@ async def test_a_client_that_leaves_ends_the_stream_behind_the_proxy(
 
 
 async def test_a_cancelled_handshake_leaves_no_connection_to_the_proxy() -> None:
-    """A proxy that accepts and never answers: the connect timeout ends the attempt."""
+    """A proxy that accepts and never responds: the connect timeout ends the attempt."""
     ended = asyncio.Event()
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -281,7 +281,7 @@ async def test_a_socks_refusal_is_reported(
 async def test_a_proxy_over_tls_carries_tls(
     authority: CertificateAuthority, tmp_path: Path
 ) -> None:
-    """TLS to the proxy, and inside of it TLS to the provider."""
+    """TLS to the proxy, and TLS to the provider inside it."""
     opened: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -397,7 +397,7 @@ async def test_a_client_certificate_is_shown_to_a_server_that_requires_one(
     authority: CertificateAuthority, tmp_path: Path
 ) -> None:
     client_issued = authority.issue("gateway")
-    requiring = {"clients_of": authority.pem}
+    requiring = {"client_ca": authority.pem}
     network = Network(
         ca_certificates=authority.pem,
         client_certificate=client_issued.certificate,
@@ -410,8 +410,8 @@ async def test_a_client_certificate_is_shown_to_a_server_that_requires_one(
 async def test_a_missing_client_certificate_is_named(
     authority: CertificateAuthority, tmp_path: Path
 ) -> None:
-    """In TLS 1.3 the server says so after the handshake, in answer to the request."""
-    context = authority.issue().server_context(tmp_path, clients_of=authority.pem)
+    """In TLS 1.3 the server reports it after the handshake, in response to the request."""
+    context = authority.issue().server_context(tmp_path, client_ca=authority.pem)
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:

@@ -1,4 +1,4 @@
-"""Ollama's clients and servers through the relay: lines, defaults, and the small questions."""
+"""Ollama's clients and servers through the relay: lines, defaults, and small endpoints."""
 
 from __future__ import annotations
 

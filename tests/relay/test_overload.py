@@ -1,4 +1,4 @@
-"""What is refused for want of room: requests at a time, and one key's WebSockets."""
+"""Capacity limits: concurrent requests, and WebSockets per key."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ async def test_responses_have_the_nosniff_header(tmp_path: Path) -> None:
 
 
 class Socket:
-    """A WebSocket's handshake, and a client that says nothing."""
+    """A WebSocket's handshake with a client that sends nothing."""
 
     def __init__(self, live: Gateway, key: str) -> None:
         self.accepted = False

@@ -1,4 +1,4 @@
-"""A provider's rate-limit headers reach clients of its dialect: answers, streams and errors."""
+"""Rate-limit headers of providers reach clients of their dialect: responses, streams, errors."""
 
 from __future__ import annotations
 

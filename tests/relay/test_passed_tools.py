@@ -1,4 +1,4 @@
-"""Tool fields of Chat clients at providers of the same API that do not have them."""
+"""Tool fields of Chat clients at providers of the same API that do not support them."""
 
 from __future__ import annotations
 

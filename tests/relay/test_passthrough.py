@@ -22,7 +22,7 @@ OTHER = "sk-dgm-other"
 
 
 def form(**fields: Any) -> tuple[bytes, dict[str, str]]:
-    """A form as httpx writes it: its body and its headers."""
+    """Return a form as httpx encodes it: its body and its headers."""
     files = {name: value for name, value in fields.items() if isinstance(value, tuple)}
     data = {name: value for name, value in fields.items() if not isinstance(value, tuple)}
     request = httpx.Request("POST", "http://x", data=data, files=files)
@@ -30,7 +30,7 @@ def form(**fields: Any) -> tuple[bytes, dict[str, str]]:
 
 
 def parts_of(request: httpx.Request) -> dict[str, Any]:
-    """A form as the standard library reads it."""
+    """Return a form as the standard library parses it."""
     head = f"content-type: {request.headers['content-type']}\r\n\r\n".encode()
     message = email.message_from_bytes(head + request.content)
     payloads_by_name = {}
@@ -206,7 +206,7 @@ async def test_a_body_that_is_no_form_is_refused(
 
 
 async def test_two_models_in_a_form_are_refused(tmp_path: Path) -> None:
-    """An upstream that takes the last of them would answer for a model that was not checked."""
+    """An upstream that uses the last one would use an unchecked model."""
     registry = snapshot(route("ears", provider("up"), model="whisper-1"))
     body = b"".join(
         b'--x\r\ncontent-disposition: form-data; name="model"\r\n\r\n' + name + b"\r\n"
@@ -244,7 +244,7 @@ async def test_concurrent_forms_are_limited_in_memory(tmp_path: Path) -> None:
 
 
 async def test_a_batch_file_reserves_twice_its_size(tmp_path: Path) -> None:
-    """It goes from one spool into another, with the provider's names."""
+    """The file is copied to a second spool with the provider's model names."""
     registry = snapshot(route("any", provider("up"), model="gpt-4.1"))
     body, headers = form(purpose="batch", file=("in.jsonl", b"{}\n" * 300_000, "text/plain"))
     headers["content-length"] = str(len(body))
@@ -323,7 +323,7 @@ async def test_an_error_of_a_rerank_has_coheres_form(tmp_path: Path) -> None:
 
 
 class FileOwners:
-    """A provider's files, and a gateway's memory of whose they are."""
+    """A provider's files and the gateway's table of their owners."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
@@ -351,7 +351,7 @@ class FileOwners:
         return httpx.Response(200, json={"id": parts[1], "object": "file"})
 
     def remember(self, live: Runtime) -> None:
-        """Stand where the database stands."""
+        """Replace the database."""
 
         def keep(provider: str, owner: int, ids: list[str]) -> None:
             self.rows |= {(provider, owner, id_) for id_ in ids}

@@ -1,4 +1,4 @@
-"""What a client sees, what upstreams see and what the log says, whatever goes wrong."""
+"""Client responses, upstream requests and log rows for every kind of failure."""
 
 from __future__ import annotations
 

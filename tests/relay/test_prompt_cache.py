@@ -1,4 +1,4 @@
-"""A route's `prompt_cache` sets breakpoints where the client set none."""
+"""A route's `prompt_cache` sets breakpoints if the client set none."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def upstream_body(*args: Any, **options: Any) -> Json:
 
 
 def breakpoint_paths(value: Any, path: str = "") -> list[str]:
-    """Paths of the values with a breakpoint."""
+    """Return the paths of the values with a breakpoint."""
     paths = []
     if isinstance(value, dict):
         paths += [path] if "cache_control" in value else []
@@ -121,7 +121,7 @@ def breakpoint_paths(value: Any, path: str = "") -> list[str]:
 
 
 def unmarked(value: Json) -> Json:
-    """The body as a client without breakpoints sends it: texts alone in a list are strings."""
+    """Return the body of a client without breakpoints: lists of one text are strings."""
     for message in [*value["messages"], value]:
         for name in ("content", "system"):
             parts = message.get(name)

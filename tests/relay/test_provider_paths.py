@@ -206,7 +206,7 @@ LORAX: dict[str, type | tuple[type, ...]] = {
 
 
 def lorax(request: httpx.Request) -> httpx.Response:
-    """Predibase's server: unknown fields are ignored, wrong types are not."""
+    """Respond as Predibase's server: unknown fields are ignored, wrong types are refused."""
     body = json.loads(request.content)
     wrong = [n for n, kind in LORAX.items() if n in body and not isinstance(body[n], kind)]
     texts = [text for message in body["messages"] for text in message.values()]

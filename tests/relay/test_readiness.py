@@ -1,4 +1,4 @@
-"""Readiness in LiteLLM's words, for the probes that its charts set up."""
+"""Readiness in LiteLLM's format, for the probes of its charts."""
 
 from __future__ import annotations
 

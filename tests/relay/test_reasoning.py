@@ -1,4 +1,4 @@
-"""The memory of reasoning, and what happens when an upstream does not accept a state."""
+"""Stored reasoning, and refused reasoning state."""
 
 from __future__ import annotations
 
@@ -291,7 +291,7 @@ async def test_an_expired_provider_state_is_dropped(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    """As after a change of the account or its keys: one more try, without any state."""
+    """As after a change of the account or its keys: one more attempt without state."""
     client = client.new_client()
     async with process(tmp_path, upstreams) as gateway:
         client.add_user_message(PROMPT)
@@ -325,7 +325,7 @@ async def test_an_altered_signature_is_dropped_on_passthrough_too(
 async def test_a_request_without_refused_thinking_still_passes_through(
     upstreams: Upstreams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: bool
 ):
-    """Only the thinking is left out: what just this provider knows stays, both ways."""
+    """Only the reasoning is removed: provider-specific fields stay in both directions."""
     own = {"inference_geo": "eu", "speed": "fast", "x_unknown": {"a": 1}}
     plain = fake_anthropic._usage
     monkeypatch.setattr(fake_anthropic, "_usage", lambda say: {**plain(say), **own})
@@ -354,7 +354,7 @@ async def test_a_request_without_refused_thinking_still_passes_through(
 async def test_a_responses_request_without_refused_reasoning_still_passes_through(
     upstreams: Upstreams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Only the reasoning goes, and the ids of items that would require it."""
+    """Only the reasoning and the ids of items that require it are removed."""
     client = Responses()
     async with process(tmp_path, upstreams) as gateway:
         client.add_user_message(PROMPT)

@@ -1,8 +1,8 @@
-"""A tool loop with thinking on: every client dialect on every provider that wants thoughts back.
+"""Tool loops with reasoning: every client dialect on every provider that needs reasoning back.
 
-Each client does what its dialect's SDK does by default. The providers are strict: they refuse
-what is forged, altered, missing or out of place, and the test looks for the very state that
-was given out in what the provider gets back.
+Each client behaves as its dialect's SDK does by default. The providers are strict: they refuse
+forged, changed, missing or misplaced state, and the test asserts that the upstream request has the
+original state.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Upstreams:
             server.script.on(PROMPT, SCRIPTED_ANSWER)
 
     def registry(self) -> Snapshot:
-        """A route to each."""
+        """Return a registry with a route to each."""
 
         def of(name: str, preset: str, dialect: str, url: str, key: str, auth: str) -> Any:
             fields = {"preset": preset, "base_url": url, "credential": Secret(key), "auth": auth}
@@ -122,11 +122,11 @@ class Upstreams:
         return snapshot(*routes)
 
     def last(self, name: str) -> RecordedRequest:
-        """The newest request to a provider."""
+        """Return the newest request to a provider."""
         return self.servers[name].requests[-1]
 
     def count(self, name: str) -> int:
-        """How many requests a provider has had."""
+        """Return the number of requests to a provider."""
         return len(self.servers[name].requests)
 
 
@@ -143,7 +143,7 @@ class SharedStateStore:
         self.rows: list[Any] = []
 
     def find(self, keys: list[Any]) -> list[Any]:
-        """As `store.find_reasoning`."""
+        """Return stored reasoning, as `store.find_reasoning`."""
         turns, calls = {k.turn for k in keys}, {k.call for k in keys}
         return [row for row in self.rows if row.turn in turns or row.call in calls]
 
@@ -152,7 +152,7 @@ class SharedStateStore:
 async def process(
     directory: Path, upstreams: Upstreams, rows: SharedStateStore | None = None
 ) -> AsyncIterator[Gateway]:
-    """A gateway that calls the strict providers over real sockets."""
+    """Run a gateway that calls the strict providers over real sockets."""
     entries: list[Any] = []
     registry = upstreams.registry()
     config = Config(data_dir=directory, pepper=PEPPER, admin_digests=(key_digest(ADMIN, PEPPER),))
@@ -244,7 +244,7 @@ _ON_PURPOSE = {("responses-without-reasoning", "openai")}
 
 
 async def send_turn(gateway: Gateway, client: Client, model: str, *, stream: bool) -> Reply:
-    """One request of a client; it takes the answer into its history."""
+    """Send a client's request and add the response to its history."""
     path, body = client.request(model, stream=stream)
     reply = await gateway.post(path, body, headers=client.headers)
     assert reply.status == 200, reply.body
@@ -253,7 +253,7 @@ async def send_turn(gateway: Gateway, client: Client, model: str, *, stream: boo
 
 
 def returned(client: Client, upstream: str, body: Json) -> list[str]:
-    """Of each call in the history, whether its provider got its state back."""
+    """Return for each call in the history whether its provider got its state back."""
     texts = RETURNED[upstream](body)
     if (client.name, upstream) in _ON_PURPOSE:
         assert set(texts) == {"no state"}
@@ -285,7 +285,7 @@ async def test_a_tool_loop_keeps_its_reasoning(
 
 
 def _head(raw: bytes) -> bytes:
-    """A body up to the end of its last result."""
+    """Return a body up to the end of its last result."""
     return raw[: raw.rindex(b"sunny")]
 
 

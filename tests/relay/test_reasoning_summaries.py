@@ -41,7 +41,7 @@ ANSWER: Json = {
 async def sent_and_received(
     tmp_path: Path, path: str, body: Json, *, on: bool
 ) -> tuple[Json, Json]:
-    """What the provider's Responses were asked, and what the client got."""
+    """Return the upstream Responses request, and the client's response."""
     test_route = route("think", provider("up", preset="openai"), model="gpt-5.6-sol")
     (target,) = test_route.targets
     traits = msgspec.structs.replace(target.model.traits, reasoning_summaries=on)

@@ -1,4 +1,4 @@
-"""A large request that is passed on is searched for secrets and stored once, and read whole."""
+"""A large passthrough request is searched for secrets, stored once, and read as a whole."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Redis that stops, forgets or resets connections costs no request and no money."""
+"""A Redis that stops, forgets or resets connections fails no request and loses no money."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ async def test_no_request_fails_while_redis_is_unavailable(
 
 
 class ResettingProxy:
-    """A proxy before Redis that resets connections, some in the middle of an answer."""
+    """A proxy in front of Redis that resets connections, some in the middle of a reply."""
 
     def __init__(self, port: int) -> None:
         self.resetting = False

@@ -1,4 +1,4 @@
-"""Reasoning state that a Chat provider refuses, in a request that passes through."""
+"""Reasoning state refused by a Chat provider in a passthrough request."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def history(details: list[dict[str, Any]], **call_fields: Any) -> list[dict[str,
 
 
 async def test_a_refused_state_is_dropped_and_the_request_retried(tmp_path: Path) -> None:
-    """Text stays, and so do fields that the gateway does not know."""
+    """Texts and unknown fields stay."""
     signed = {"type": "reasoning.text", "text": "hm", "signature": "s1"}
     summary = {"type": "reasoning.summary", "summary": "short"}
     extra = {"google": {"thought_signature": "s2"}}

@@ -1,4 +1,4 @@
-"""The process's way to the store of responses: what is on its way is found all the same."""
+"""Response storage of a process: pending writes can be loaded too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Amazon SageMaker: signed calls of an endpoint, its streams and the errors of its container."""
+"""Amazon SageMaker: signed endpoint calls, streams, and errors of its container."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def sagemaker(**changes: Any) -> Provider:
 
 
 class StrictSageMaker:
-    """The runtime: checks signature, scope and path, and wraps the container's stream."""
+    """A runtime that checks signature, scope and path, and wraps the container's stream."""
 
     def __init__(self) -> None:
         self.wire = [chunk("hel"), chunk("lo", "stop"), DONE]

@@ -1,4 +1,4 @@
-"""An upstream that repeats the credential it was sent: no client, row or body shows it."""
+"""An upstream that repeats its credential: no client, row or body contains it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BODY = {"model": "r", "messages": [{"role": "user", "content": "x"}]}
 
 
 def _leaks(text: str) -> bool:
-    """Whether so much of a secret's form stands in a text that it could be used."""
+    """Return whether a text contains enough of a secret to be usable."""
     return any(form[3:-3] in text for form in (*FORMS.values(), json.dumps(SECRET)[1:-1]))
 
 
@@ -107,7 +107,7 @@ async def test_an_error_in_a_stream_does_not_repeat_the_key(
 
 
 def _texts(stream: bytes) -> str:
-    """All that the deltas of a stream say, joined: what a reader would put together."""
+    """Return the joined texts of a stream's deltas."""
     texts: list[str] = []
 
     def collect(fields: dict[str, Any]) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def _in_arguments(text: str) -> bytes:
 async def test_a_key_split_over_chunks_is_not_stored(
     tmp_path: Path, path: str, write: Callable[[str], bytes], size: int
 ) -> None:
-    """The client has them already, as a stream waits for nothing; the log has asterisks."""
+    """The client has received them, as a stream is not delayed; the log has asterisks."""
     text = f"my task-list: {SECRET}."
     pieces = [text[at : at + size] for at in range(0, len(text), size)]
     stream = [*map(write, pieces), chunk(None, "stop"), b"data: [DONE]\n\n"]
@@ -199,7 +199,7 @@ def _reasoning_between(pieces: list[str]) -> list[bytes]:
 
 
 def _readings(stream: bytes) -> list[str]:
-    """What each choice, tool call and field of a Chat stream says."""
+    """Return the text of each choice, tool call and field of a Chat stream."""
     texts: dict[tuple[Any, ...], str] = {}
     for line in stream.split(b"\n"):
         if not line.startswith(b"data: {"):
@@ -223,7 +223,7 @@ def _readings(stream: bytes) -> list[str]:
 async def test_a_key_split_over_interleaved_chunks_is_not_stored(
     tmp_path: Path, write: Callable[[list[str]], list[bytes]], size: int
 ) -> None:
-    """Between the pieces of one choice, call or field come pieces of others."""
+    """Chunks of other choices, calls or fields come between those of one."""
     output_text = f"my task-list: {SECRET}."
     pieces = [output_text[at : at + size] for at in range(0, len(output_text), size)]
     stream = [*write(pieces), chunk(None, "stop"), b"data: [DONE]\n\n"]

@@ -1,4 +1,4 @@
-"""Work that must not end is begun again when it fails, and what it asks does not hold others."""
+"""Background loops restart after failures and do not block others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shadow traffic: repeated after the answer, logged with a link, never seen by the client."""
+"""Shadow requests: sent after the response, logged with a link, invisible to the client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counters shared by the processes of a node: visibility, crash recovery, release of reservations."""
+"""Counters shared by the processes of a node: visibility, crash recovery, reservations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limits on Redis: what the counters of one machine do, done for several."""
+"""Limits on Redis behave for several machines as local counters do for one."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 class Clock:
-    """A time that stands until it is moved."""
+    """A clock that only moves when set."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -51,7 +51,7 @@ class Clock:
 
 
 class LimiterNode:
-    """A limiter as one of several machines has it."""
+    """A limiter of one of several machines."""
 
     def __init__(self, url: str, registry: Snapshot, clock: Clock) -> None:
         self.limiter = RedisLimiter(SharedCounters(), url, clock=clock)
@@ -131,7 +131,7 @@ async def test_concurrent_requests_never_exceed_the_limit(redis: RedisServer) ->
 
 
 async def test_the_redis_script_equals_the_python_limiter(redis: RedisServer) -> None:
-    """The same story on Redis and on the counters of one machine, step by step."""
+    """The same schedule on Redis and on local counters, step by step."""
     test_route = priced_route(provider("one", limits=Limits(tokens_per_day=4000)))
     target = msgspec.structs.replace(
         test_route.targets[0], limits=Limits(concurrency=3), budget=Budget(week_usd=Decimal("0.01"))
@@ -267,7 +267,7 @@ async def test_a_repeated_settlement_after_a_lost_reply_counts_once(
 async def test_a_concurrent_repeated_settlement_counts_once(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process that has to say first what is spent leaves out what is under way to Redis."""
+    """A restarted process must not count usage that it is already sending to Redis."""
     registry = limited_registry(priced_route(provider("one")), budget=Budget(total_usd=Decimal(3)))
     async with machines(redis.url, registry, 1) as ((one,), _):
         call = await one.enter()
@@ -349,7 +349,7 @@ async def test_without_redis_each_machine_counts_alone(
 
 
 class RoundTripCounter:
-    """A proxy before Redis that counts how often it is asked: what comes at once is one turn."""
+    """A proxy in front of Redis that counts round trips; pipelined commands are one."""
 
     def __init__(self, port: int) -> None:
         self.count = 0
@@ -390,7 +390,7 @@ class RoundTripCounter:
 async def test_limits_budget_and_cache_of_a_request_are_one_redis_round_trip(
     redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Settling, reserving, the look for an answer and the keeping of one: all in one write."""
+    """Settlement, reservation, cache lookup and cache write are one pipeline."""
     monkeypatch.setattr(redis_limiter, "FLUSH_S", 60.0)
     registry = limited_registry(
         priced_route(provider("one", limits=Limits(concurrency=9)), cache=CachePolicy()),

@@ -1,4 +1,4 @@
-"""Processes of a data directory tell each other of changes, and wait for an answer."""
+"""Processes of a data directory notify each other of changes and wait for replies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.waits import PATIENCE_S
 
 @contextmanager
 def listening_process(directory: Path, *, answers: bool = True) -> Iterator[list[bool]]:
-    """Another process's part; gives what it heard."""
+    """Run another process; yields the messages it received."""
     messages: list[bool] = []
     over = threading.Event()
     siblings = PeerProcesses(directory)

@@ -1,4 +1,4 @@
-"""Simulation and live traffic agree, over made-up routes, askers, failures and clocks."""
+"""Simulation and live traffic agree, over random routes, clients, failures and clocks."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def upstreams() -> Iterator[Upstreams]:
 
 
 def pretended(client: Client, upstream: str, model: str, **fields: Any) -> Json:
-    """The client's next request, as it would go to this provider."""
+    """Return the client's next request as simulated for this provider."""
     path, body = client.request(upstream, stream=False)
     endpoint = find_endpoint(path.partition("?")[0])
     assert endpoint is not None
@@ -83,7 +83,7 @@ async def test_missing_inputs_are_named(upstreams: Upstreams, tmp_path: Path) ->
 
 
 def gemini_response(part: Json) -> Json:
-    """An answer of Gemini's with one part."""
+    """Return a Gemini response with one part."""
     return {"candidates": [{"content": {"parts": [part]}, "finishReason": "STOP"}]}
 
 

@@ -1,4 +1,4 @@
-"""Where uploads wait: every byte in its place, on disk but for the last, and nothing left."""
+"""The upload spool: correct bytes, on disk except for the last ones, and nothing left over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""State of several models in one history: each gets its own back, and the rest stays as it was."""
+"""State of several models in one history: each gets its own back, the rest is unchanged."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BILLING = {"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1.3
 
 
 def messages(*blocks: Json) -> Json:
-    """A conversation of Claude Code: an answer of Claude's, then one of another model's."""
+    """Return a Claude Code conversation: an answer of Claude, then one of another model."""
     return {
         "model": "gw",
         "max_tokens": 99,
@@ -86,7 +86,7 @@ def test_a_message_with_only_foreign_thinking_is_removed() -> None:
 
 @pytest.mark.parametrize("signature", [True, False], ids=["shown", "hidden"])
 def test_claudes_wrapped_thinking_is_unwrapped_in_place(signature: bool) -> None:
-    """What was translated in an earlier turn, by the same model, is its own again."""
+    """Reasoning that the same model created in a translated turn is sent back as its own."""
     words = "wrapped"
     state = Signature(
         provider="anthropic",

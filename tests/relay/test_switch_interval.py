@@ -1,4 +1,4 @@
-"""The GIL switch interval: a computing thread does not hold up the event loop."""
+"""The GIL switch interval: a computing thread does not block the event loop."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _restore_switch_interval() -> Iterator[None]:
 
 
 def calls_take_s() -> float:
-    """Seconds of some short system calls, the best of three, while another thread computes."""
+    """Return the seconds of short system calls while a thread computes, the best of three runs."""
     ended = threading.Event()
     thread = threading.Thread(target=lambda: [None for _ in iter(ended.is_set, True)])
     thread.start()

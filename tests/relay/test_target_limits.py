@@ -1,4 +1,4 @@
-"""Limits and budgets of targets and providers pass a target over; those of all refuse."""
+"""Limits and budgets skip a target or provider; if all are exhausted, the request is refused."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ANSWER = Decimal("0.0001")
 
 
 def of_first(test_route: Route, **changes: Any) -> Route:
-    """The route with limits or a budget of its first target."""
+    """Return the route with limits or a budget of its first target."""
     first, *rest = test_route.targets
     return msgspec.structs.replace(
         test_route, targets=(msgspec.structs.replace(first, **changes), *rest)
@@ -41,7 +41,7 @@ def of_first(test_route: Route, **changes: Any) -> Route:
 
 
 async def send_chat(live: Gateway, **more: Any) -> tuple[int, str]:
-    """The status, and the provider that answered."""
+    """Return the status, and the provider that answered."""
     reply = await live.post(CHAT, body(**more))
     target = reply.headers.get("x-dragoman-target", "")
     return reply.status, target.partition("/")[0]
@@ -76,7 +76,7 @@ async def test_a_full_only_target_refuses_the_request(tmp_path: Path) -> None:
 
 
 async def test_each_target_has_limits_of_its_own(tmp_path: Path) -> None:
-    """Two targets of one provider, and two routes: none counts for another."""
+    """Two targets of one provider, and two routes, are counted separately."""
     limits = Limits(requests_per_minute=1)
     first = of_first(priced_route(ONE, ONE), limits=limits)
     only = msgspec.structs.replace(first.targets[0], id=9)
@@ -126,7 +126,7 @@ async def test_a_failed_attempt_releases_its_reservation(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("owner", ["target", "provider"])
 async def test_a_target_with_a_spent_budget_is_skipped(tmp_path: Path, owner: str) -> None:
-    """LiteLLM's budget routing: the call that passes the budget is the last one."""
+    """LiteLLM's budget routing: the call that exceeds the budget is the last one."""
     budget = Budget(day_usd=ANSWER / 2)
     test_snapshot = of_first(priced_route(ONE, TWO), budget=budget)
     if owner == "provider":
@@ -210,7 +210,7 @@ async def test_each_key_has_the_limits_of_a_route(tmp_path: Path) -> None:
 async def test_a_retry_precedes_the_next_target_where_configured(
     tmp_path: Path,
 ) -> None:
-    """The same failure, once: live traffic asks the first one again, or the second."""
+    """For the same failure, live traffic retries the first target or calls the second."""
     for first, expected in ((True, ["one", "one"]), (False, ["one", "two"])):
         broken = iter([refusal(503)])
         test_route = route(
@@ -231,7 +231,7 @@ async def test_a_retry_precedes_the_next_target_where_configured(
 
 
 async def spent_usd(live: Gateway, name: str, span: str) -> Decimal:
-    """US dollars that a budget has counted."""
+    """Return the US dollars that a budget has counted."""
     board, limiter = live.runtime.limiter.counters, live.runtime.limiter
     at = board.counter_offset(name)
     assert at is not None

@@ -1,4 +1,4 @@
-"""The log's housekeeping runs beside the requests, and a failure does not end it."""
+"""Log maintenance runs concurrently with requests, and a failure does not end it."""
 
 from __future__ import annotations
 

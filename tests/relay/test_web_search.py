@@ -1,4 +1,4 @@
-"""Web searches that the gateway runs, for models whose provider has none."""
+"""Web searches by the gateway, for models whose provider has none."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def tool_call(query: str | None, number: int, name: str = "web_search") -> Json:
 
 
 def searching(*rounds: list[Json] | str) -> Callable[[httpx.Request], httpx.Response]:
-    """A strict Chat provider that makes the calls of each round, then says the text."""
+    """Return a strict Chat provider that makes the calls of each round, then sends the text."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
@@ -135,7 +135,7 @@ def events_of(data: bytes) -> list[Json]:
 
 
 async def by_claude(gate: Gateway, stream: bool, **body: Any) -> anthropic.types.Message:
-    """The message as Anthropic's SDK reads it."""
+    """Return the message as Anthropic's SDK parses it."""
     http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=gate.app))  # type: ignore[arg-type]
     sdk = anthropic.AsyncAnthropic(
         base_url="http://gate", api_key=GATEWAY_KEY, http_client=http, max_retries=0
@@ -148,7 +148,7 @@ async def by_claude(gate: Gateway, stream: bool, **body: Any) -> anthropic.types
 
 
 async def answer_openai_client(gate: Gateway, stream: bool, **body: Any) -> Any:
-    """The response as OpenAI's SDK reads it."""
+    """Return the response as OpenAI's SDK parses it."""
     http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=gate.app))  # type: ignore[arg-type]
     sdk = openai.AsyncOpenAI(
         base_url="http://gate/v1", api_key=GATEWAY_KEY, http_client=http, max_retries=0
@@ -302,7 +302,7 @@ async def test_a_failed_search_is_a_result_for_the_model(
 
 
 async def test_searches_end_at_max_uses(tmp_path: Path) -> None:
-    """A model that never stops: after its searches it may call no tool, then the turn ends."""
+    """After the maximum, a model may call no more tools, and the turn ends."""
     endless = searching([tool_call("again", 0)])
     request_body = {**MESSAGES, "tools": [{**MESSAGES["tools"][0], "max_uses": 2}]}
     async with running_gateway(tmp_path, endless) as gate:

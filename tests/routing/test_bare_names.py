@@ -103,7 +103,7 @@ def test_a_route_or_alias_of_the_name_takes_precedence() -> None:
 
 
 def test_the_name_of_a_missing_provider_does_not_select_another_one() -> None:
-    """`openai/gpt-4o` without OpenAI must not go to a reseller with a model of that name."""
+    """`openai/gpt-4o` without OpenAI must not select a reseller with a model of that name."""
     reseller = provider("openrouter")
     snapshot = registry(reseller, rows=("openrouter/openai/gpt-4o", "openrouter/meta-llama/x"))
     assert resolved(snapshot, "openai/gpt-4o") is None

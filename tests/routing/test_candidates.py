@@ -1,4 +1,4 @@
-"""Which targets get a request and why not: conditions, health, failures, rounds."""
+"""Candidate selection: conditions, health, failures, rounds."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def reasons(decision: Decision) -> dict[str, str]:
 
 
 def called_targets(decision: Decision, retries: int = 0, **failures: str) -> list[str]:
-    """Who is called if these targets fail by these kinds and the others answer."""
+    """Return the called targets if these fail with these kinds and the others answer."""
     retry_plan = RetryPlan(decision, retries)
     called = []
     while (candidate := retry_plan.next_candidate()) is not None:

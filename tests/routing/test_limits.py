@@ -1,4 +1,4 @@
-"""Limits and budgets: never exceeded, nobody kept out for ever, and exact in money."""
+"""Limits and budgets: never exceeded, never blocked forever, and exact in money."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ SPANS = [MINUTE, HOUR, DAY]
 
 
 def slot() -> list[int]:
-    """The words of one cell of one process."""
+    """Return the fields of one counter of one process."""
     return [0] * COUNTER_SIZE
 
 
 class SimulatedRule:
-    """One rule over the lanes of some processes, on a simulated clock."""
+    """A rule over the slots of several processes, with a simulated clock."""
 
     def __init__(self, rule: Rule, slots: int = 1) -> None:
         self.rule = rule
@@ -70,7 +70,7 @@ class SimulatedRule:
         return check_limits(self.at(now), self.slots[who], others, Estimate(want, want))
 
     def at(self, now: float, began: float = 0.0) -> tuple[BoundWindow, ...]:
-        """The rule at a time, for a request that began then or before."""
+        """Return the rule at a time, for a request that started then or earlier."""
         return current_windows(self.bounds, CountedAt(now, moment(began or now).windows))
 
     def used(self, now: float) -> int:
@@ -95,7 +95,7 @@ class SimulatedRule:
 
 
 def moment(now: float) -> CountedAt:
-    """A moment for a request that begins then."""
+    """Return a moment for a request that starts then."""
     return CountedAt(now, {span: calendar_window(now, span)[0] for span in limits.CALENDAR})
 
 
@@ -104,7 +104,7 @@ def rule(what: str, span: str, most: int) -> Rule:
 
 
 def busiest_span_count(events: list[tuple[float, int]], span_s: int) -> int:
-    """The most that any span of this length had, wherever it begins."""
+    """Return the highest count of any span of this length."""
     maximum, low, number = 0, 0, 0
     for at, amount in events:
         number += amount
@@ -233,7 +233,7 @@ def test_a_budget_is_exact_and_passed_by_no_more_than_one_request(
 
 
 def test_one_request_always_enters_an_unused_limit() -> None:
-    """The largest request is let in when it is alone, even by the smallest limit."""
+    """A request that runs alone is admitted, even above the limit."""
     simulated = SimulatedRule(rule("tokens", "minute", 10))
     assert simulated.enter(NOW, 1_000_000)
     assert not simulated.enter(NOW, 1)

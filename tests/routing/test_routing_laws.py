@@ -1,4 +1,4 @@
-"""Laws of strategies, breakers and retries, over thousands of made-up schedules."""
+"""Property tests of strategies, breakers and retries, over thousands of random schedules."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ schedules = st.lists(st.integers(0, 9), min_size=50, max_size=400)
 def test_every_target_gets_its_share(
     chosen_targets: list[float], ends: list[int], seed: int
 ) -> None:
-    """Requests come one after the other; each schedule says which of those running end."""
+    """Requests are sequential; each schedule says which running ones end."""
     draw = random.Random(seed).random
     targets = [target(f"m{n}", weight) for n, weight in enumerate(chosen_targets)]
     busy: dict[str, int] = {}
@@ -280,7 +280,7 @@ def test_pauses_double_with_jitter_and_are_no_shorter_than_retry_after(
 
 
 class BreakerMachine(RuleBasedStateMachine):
-    """A target, a clock, and requests that come whenever they like."""
+    """A target, a clock, and requests at any time."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Which route a client's model name means."""
+"""Resolution of a client's model name to a route."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def route(name: str, *models: Model) -> Route:
 
 
 def snapshot() -> Snapshot:
-    """A registry with a route, its alias, two wildcards and two providers."""
+    """Return a registry with a route, its alias, two wildcards and two providers."""
     known = model_of(provider(), "gpt-4o")
     any_gpt = model_of(provider(), "*")
     return Snapshot(

@@ -1,7 +1,7 @@
-"""Retries of a step before the next one: LiteLLM's order, over a few and over made-up ways.
+"""Retries of a step before the next step: LiteLLM's order, with examples and random routes.
 
 docs.litellm.ai/docs/proxy/reliability: a call is retried `num_retries` times on each
-model_name, and falls back to another one only then.
+model_name before it falls back to another one.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def course(*routes: Route) -> RetryPlan:
 
 
 def called_targets(*routes: Route, after_s: int | None = None, **failures: str) -> list[str]:
-    """Who is called if these targets fail by these kinds and the others answer."""
+    """Return the called targets if these fail with these kinds and the others answer."""
     way, called = course(*routes), []
     while (candidate := way.next_candidate()) is not None:
         name = candidate.target.model.name
@@ -151,7 +151,7 @@ def test_backoff_is_before_retries_only_and_resets_with_each_step() -> None:
 
 
 def test_a_hedge_target_still_has_its_retries() -> None:
-    """Both targets fail: the first step has its retries, and the second one too."""
+    """Both targets fail: the first step has its retries, and so does the second one."""
     way = course(route("a", retries=1), route("b", retries=1))
     first = way.next_candidate()
     beside = way.hedge_candidate()
