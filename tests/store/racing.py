@@ -1,7 +1,7 @@
-"""Several processes that all see the results of the same batches; run on each database.
+"""Several processes that settle the same batches concurrently; run on each database.
 
-`DATABASE_URL=... python -m tests.store.racing` prints what the log has in the end. It works
-in a database of its own, which it makes and removes.
+`DATABASE_URL=... python -m tests.store.racing` prints the resulting log. It creates and removes
+its own database.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PROCESSES, BATCHES = 4, 25
 
 
 def main() -> None:
-    """Make the database, let them race, tell, remove it."""
+    """Create the database, run the processes, print the result, remove the database."""
     name = f"test_racing_{os.getpid()}"
     if "sqlite" in settings.DATABASES["default"]["ENGINE"]:
         name = str(Path(settings.DATA_DIR) / f"{name}.sqlite3")
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def race(number: int, begin: Any) -> None:
-    """Settle all of them, in an order of its own."""
+    """Settle all batches in a different order for each process."""
     from gateway import store
     from tests.store.test_batches import row
 

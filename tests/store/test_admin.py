@@ -1,4 +1,4 @@
-"""The emergency hatch opens, shows no secret, and does not touch the log."""
+"""Django's admin works, shows no secret, and cannot change the log."""
 
 from __future__ import annotations
 

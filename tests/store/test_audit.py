@@ -1,4 +1,4 @@
-"""Whoever changes the registry, however: it stands in the audit log, and no secret does."""
+"""Every change of the registry is in the audit log, and no secret is."""
 
 from __future__ import annotations
 

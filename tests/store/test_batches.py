@@ -1,4 +1,4 @@
-"""The cost of batches in the database: counted once, for the key that made them."""
+"""Batch costs in the database: counted once, for the key that created the batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A provider's bill beside what was computed, and what may explain the difference."""
+"""Bills compared with computed costs, and possible explanations of the difference."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_possible_causes_of_a_difference_are_counted() -> None:
 
 
 def failed_attempts(count: int) -> list[LogRecord]:
-    """Requests with one to three attempts each, most of which failed in one way or another."""
+    """Log requests with one to three attempts each, most of which failed."""
     draw = random.Random(7)
     return [
         log_record(

@@ -1,4 +1,4 @@
-"""The first start and those after it."""
+"""The first start and later ones."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_the_admin_key_is_named_only_where_no_master_key_is_set(tmp_path: Path) 
 
 @pytest.fixture
 def clean_environ(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
-    """The variables `configure` sets, put back after the test."""
+    """Restore the variables that `configure` sets."""
     own = ("MASTER_KEY", "OPEN", "LOG_BODIES", "MAX_REQUESTS", "KNOWN_MODELS")
     own = (*own, "FIND_LOCAL_SERVERS")
     for name in (*(f"DRAGOMAN_{name}" for name in own), "FROM_FILE"):

@@ -1,4 +1,4 @@
-"""Kept answers in the database: written over, read while their time lasts, thrown away."""
+"""Cached responses in the database: overwritten, expired, purged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""System checks tell what can not work, and what to do."""
+"""System checks report what cannot work, and how to fix it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def deploy_ids() -> set[str]:
 
 @pytest.fixture
 def deployed(settings: Any, tmp_path: Path) -> Any:
-    """Settings of a node behind a proxy, of which every check approves."""
+    """Settings of a node behind a proxy that pass every check."""
     settings.MASTER_KEY, settings.OPEN, settings.DATA_DIR = "", False, tmp_path
     settings.ALLOWED_HOSTS, settings.TRUSTED_PROXIES = ["llm.example.com"], ["127.0.0.1"]
     get_user_model().objects.create_superuser("root", password="x")

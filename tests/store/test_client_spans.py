@@ -1,4 +1,4 @@
-"""Spans of clients in the database: once each, merged by trace, deleted with the log."""
+"""Client spans in the database: stored once, merged by trace, deleted with the log."""
 
 from __future__ import annotations
 

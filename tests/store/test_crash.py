@@ -1,4 +1,4 @@
-"""A process that is killed at any moment leaves each answered request in the log, once."""
+"""A killed process leaves each answered request in the log exactly once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Credentials of providers: sealed, bound to their row, and nowhere to be read."""
+"""Provider credentials: encrypted, bound to their row, and never readable."""
 
 from __future__ import annotations
 

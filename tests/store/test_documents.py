@@ -1,4 +1,4 @@
-"""Documents of the registry: what is read can be written, and what is wrong has a name."""
+"""Registry documents: what is read can be written, and errors name their field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Guardrails as rows and documents: what is refused, and what a broken row becomes."""
+"""Guardrails as rows and documents: refused values, and broken rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a target used that was given up counts in every sum, once, and as no request."""
+"""The usage of hedge losers counts once in every sum, and not as a request."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def attempt(provider: str, **values: Any) -> Attempt:
 
 
 def hedged(id: str = "r1", *, started: float | None = None, **values: Any) -> LogRecord:
-    """A request that `quick` answered and for which `slow` was asked in vain."""
+    """Return a request that `quick` answered and `slow` lost."""
     in_vain = attempt(
         "slow",
         error_kind=HEDGE_LOSER,

@@ -1,4 +1,4 @@
-"""Keys that the gateway gives to its clients."""
+"""Keys that the gateway issues to its clients."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_revoking_counts_what_it_revoked() -> None:
 
 
 def admitted_key_id(token: str, at: float) -> int | None:
-    """The id of the key that the edge would see at a time; None if it refuses."""
+    """Return the id of the key that the edge admits at a time; None if it refuses the key."""
     key = store.load_snapshot().keys.get(store.digest(token))
     if key is None or (key.expires_at is not None and key.expires_at <= at):
         return None

@@ -1,4 +1,4 @@
-"""A file's rows in the registry: written, kept, changed and removed, others untouched."""
+"""Rows of a LiteLLM file in the registry: created, updated and removed, others unchanged."""
 
 from __future__ import annotations
 
@@ -245,7 +245,7 @@ ALL: dict[str, Any] = {
 
 
 def test_limits_and_budgets_of_a_file_apply_to_their_owners(tmp_path: Path) -> None:
-    """Written, read by the hot path, and taken back with the file's next word."""
+    """They are written, read by the hot path, and removed with the next file."""
     assert apply(entries(tmp_path, LIMITED, **ALL)) == []
     snapshot = store.load_snapshot()
     fast = snapshot.routes["fast"]

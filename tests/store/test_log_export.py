@@ -1,4 +1,4 @@
-"""The request log as files by day: in a folder, on an S3 server, and when one of them fails."""
+"""The exported request log: files by day, in a folder or on S3, and failures."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DAY_S = 86_400
 
 
 def read_rows(folder: Path) -> list[dict[str, Any]]:
-    """All rows below a folder, in the order of the files' names."""
+    """Return all rows below a folder in the order of the file names."""
     bodies = []
     for path in sorted(folder.rglob("*.jsonl.gz")):
         bodies += [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
@@ -90,7 +90,7 @@ def test_a_large_log_becomes_several_files(tmp_path: Path, monkeypatch: pytest.M
 def test_an_interrupted_batch_is_written_again_under_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its end is kept: rows that come meanwhile do not change it."""
+    """The end of the batch is stored: later rows do not change it."""
     late = {"started_at": STARTED + DAY_S}
     store.write([entry("req_1"), entry("req_2", **late)])
     written: list[str] = []
@@ -145,7 +145,7 @@ def test_one_process_exports_at_a_time(tmp_path: Path) -> None:
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A bucket `logs` on an S3 server of this machine."""
+    """A bucket `logs` on a local S3 server."""
     import boto3
     from moto.server import ThreadedMotoServer
 

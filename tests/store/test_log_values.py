@@ -1,4 +1,4 @@
-"""No value that a client or an upstream chooses costs the row of a request."""
+"""No value of a client or an upstream prevents writing the row of a request."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def records(draw: Any) -> LogRecord:
 
 
 def survives(tmp_path: Path, *items: LogRecord) -> list[RequestLog]:
-    """The rows of records that go through a journal's file, in the order of the records."""
+    """A function that returns records after a round trip through a journal file."""
     segment = Segment(tmp_path)
     for record in items:
         segment.append(encode_record(record))

@@ -1,4 +1,4 @@
-"""Migrations say what the models say, and can be undone."""
+"""Migrations match the models and are reversible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A provider's proxy and certificates: checked, sealed, masked, and never sent astray."""
+"""A provider's proxy and certificates: validated, encrypted, masked, and bound to its host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Newer price lists: what they change, accepted as a whole or in part, live and audited."""
+"""Price updates: changes, accepted in full or in part, applied and audited."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _restore_prices() -> Iterator[None]:
 
 
 def newer(**changes: Any) -> bytes:
-    """The snapshot as a newer version might write it: `changes` by the first clause."""
+    """Return the snapshot of a newer version; `changes` are keyed by the first clause."""
     book = json.loads(FILE.read_bytes())
     book["source"], book["fetched_on"] = "genai-prices 9.9", "2027-01-02"
     rows = book["providers"]["anthropic"]
@@ -114,7 +114,7 @@ def test_undoing_an_update_restores_the_earlier_prices() -> None:
 
 
 def test_a_new_models_clause_precedes_wider_clauses() -> None:
-    """`^claude-sonnet-4-5` would have taken the name otherwise."""
+    """`^claude-sonnet-4-5` would have matched the name otherwise."""
     book = json.loads(newer())
     rows = book["providers"]["anthropic"]
     at = next(n for n, row in enumerate(rows) if row[0][0] == f"^{SONNET}")

@@ -1,4 +1,4 @@
-"""A program refuses a database that a newer one has migrated, and stores its own version."""
+"""A program refuses a database migrated by a newer version, and stores its own version."""
 
 from __future__ import annotations
 

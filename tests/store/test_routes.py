@@ -1,4 +1,4 @@
-"""Routes as documents: what is saved is what is read, and nobody overwrites anybody."""
+"""Routes as documents: what is saved is what is read, and concurrent edits are detected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The journal's batches become rows: once each, whole, and whatever one of them holds."""
+"""Journal batches become rows: once each, complete, whatever one of them contains."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def test_a_cost_too_large_is_unknown() -> None:
 
 
 def test_a_failed_write_of_the_log_raises() -> None:
-    """Else the journal would throw away what it could write later."""
+    """Otherwise the journal would discard records that it could write later."""
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE gateway_requestlog RENAME TO gateway_gone")
     with pytest.raises(DatabaseError):
@@ -222,7 +222,7 @@ def test_a_row_is_refused_only_for_its_values(
     sqlstate: str | None,
     refused: bool,
 ) -> None:
-    """A database that takes no row at present gets all of them later."""
+    """A database that accepts no rows at the moment gets all of them later."""
 
     def insert(rows_: list[rows.NewRow]) -> None:
         if any(row[0] == "poison" for row, *_ in rows_):
@@ -330,7 +330,7 @@ def test_a_writer_thread_writes_beside_a_reader() -> None:
 
 @pytest.mark.bench
 def test_a_row_costs_a_fraction_of_an_orm_save() -> None:
-    """20 us on SQLite here, 8 us of CPU on PostgreSQL; an ORM save is 400."""
+    """20 us on SQLite, 8 us of CPU on PostgreSQL; an ORM save takes 400 us."""
     batch = [[entry(f"req_{n}_{i}", **FULL) for i in range(500)] for n in range(10)]
     started = time.process_time()
     for part in batch:

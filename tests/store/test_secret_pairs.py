@@ -1,4 +1,4 @@
-"""Values of a provider's headers and query: sealed at rest, hidden, and bound to one server."""
+"""A provider's headers and query parameters: encrypted, hidden, and bound to one server."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_the_gateways_own_secrets_are_sent_to_no_provider(
     ],
 )
 def test_a_refusal_carries_the_field_it_is_about(change: dict[str, Any], field: str) -> None:
-    """Nobody has to read the message to know where it belongs."""
+    """The field is known without parsing the message."""
     with pytest.raises(Refused) as caught:
         write_form(create_provider(headers={}, query=None), **change)
     assert caught.value.field == field

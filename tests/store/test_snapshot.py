@@ -1,4 +1,4 @@
-"""The registry's rows as the hot path sees them; what is broken is left out by name."""
+"""The registry's rows as snapshot values; broken rows are omitted and named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The snapshot in the data directory: whole, sealed, and of this version only."""
+"""The snapshot file in the data directory: complete, encrypted, and of this version only."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def registry() -> Any:
 
 
 def as_text(value: Any) -> str:
-    """A value of the registry for comparison, its sets in one order."""
+    """Return a value of the registry for comparison, with its sets sorted."""
     return re.sub(
         r"frozenset\(\{(.*?)\}\)", lambda result: str(sorted(result[1].split(", "))), repr(value)
     )

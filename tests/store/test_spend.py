@@ -1,4 +1,4 @@
-"""Spend of a period by what one asks: exact, complete, and safe in a spreadsheet."""
+"""Spend of a period by dimension: exact, complete, and safe in spreadsheets."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_costs_and_charges_are_added_exactly_by_day_and_team() -> None:
 
 
 def test_a_teams_line_has_its_projects_as_its_budget_has() -> None:
-    """Every cent stands once: sums over teams, and over projects, are the whole."""
+    """Sums over teams and over projects each equal the total."""
     team = Team.objects.create(name="search", budget_total_usd=9)
     project = Team.objects.create(name="agents", parent=team, budget_total_usd=9)
     keys = key("a", team), key("b", project), key("c")

@@ -1,4 +1,4 @@
-"""The sums by hour: they agree with the log, count nothing twice, and outlive its rows."""
+"""Hourly sums: they equal the log, count nothing twice, and outlive its rows."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def totals() -> Totals:
 
 
 def state() -> list[Any]:
-    """All rows of the roll-ups."""
+    """Return all rows of the roll-ups."""
     tables = (UsageHour, UsageDay, EndUserHour, EndUserDay, TargetHour, LatencyHour)
     return [sorted(t.objects.values_list(*t.KEYS, *t.SUMS)) for t in tables]
 

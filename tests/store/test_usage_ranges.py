@@ -1,4 +1,4 @@
-"""Sums of ranges are those of the log's rows, whichever roll-ups they are read from."""
+"""Sums of ranges equal those of the log's rows, whichever roll-ups are used."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ NEAR_MIDNIGHT = (-3600, -1, -0.25, 0, 0.25, 1, 3599.5)
 def requests_of(
     rng: random.Random, count: int, days: float, *, first: int = 0, now: dt.datetime = NOW
 ) -> list[LogRecord]:
-    """Random requests of the days before `now`, half of them near midnight, in no order."""
+    """Return random requests of the days before `now`, half of them near midnight, unordered."""
     return [
         request_of(rng, f"req_{number}", now - DAY * rng.uniform(0, days))
         for number in range(first, first + count)
@@ -91,7 +91,7 @@ Use = tuple[dt.datetime, RequestLog, tuple[str, str], Totals]
 
 
 def log_usage() -> list[Use]:
-    """Each row of the log and each of its hedge losers: start of the hour, target and totals."""
+    """Return for each log row and hedge loser: start of the hour, target and totals."""
     uses: list[Use] = []
     for row in RequestLog.objects.all():
         hour = row.started_at.replace(minute=0, second=0, microsecond=0)
@@ -135,7 +135,7 @@ def grouped(uses: list[Use], name_of: Callable[[Use], Any]) -> dict[Any, Totals]
 
 
 def days_from_hours() -> Iterator[tuple[Any, Any]]:
-    """The daily roll-ups, and what they must be."""
+    """Return the daily roll-ups, and their expected values."""
     for hourly, daily in ((UsageHour, UsageDay), (EndUserHour, EndUserDay)):
         sums: dict[Any, list[int]] = {}
         for hour, *values in hourly.objects.values_list(*hourly.KEYS, *hourly.SUMS):
@@ -183,7 +183,7 @@ def test_a_range_has_the_sums_of_its_rows(seed: int) -> None:
 
 @pytest.fixture
 def named_keys() -> dict[int | None, dict[str, str]]:
-    """The team, project and user of the keys of the requests, by row id."""
+    """Return team, project and user of the requests' keys, by row id."""
     search = Team.objects.create(name="search")
     api = Team.objects.create(name="api", parent=search)
     ApiKey.objects.create(pk=1, name="one", prefix="sk-dgm-1", digest=b"1", team=api, user="ann")
@@ -219,7 +219,7 @@ PAGE_DIMENSIONS = ("model", "provider", "route", "team", "project", "user")
 def check_usage(
     span: spans.Span, dimension: str, uses: list[Use], named_keys: dict[int | None, dict[str, str]]
 ) -> None:
-    """Compare the rows, series and totals of the page with the usage in the log."""
+    """Assert that rows, series and totals of the page equal the usage in the log."""
 
     def name_of(use: Use) -> str:
         _hour, row, target, _totals = use

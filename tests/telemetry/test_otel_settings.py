@@ -1,4 +1,4 @@
-"""OpenTelemetry's environment variables are checked at the start."""
+"""OpenTelemetry's environment variables are validated at the start."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def failure(_: httpx.Request) -> httpx.Response:
 
 
 async def spans_of(gw: Gateway, collector: Collector, count: int) -> list[Any]:
-    """The first `count` spans, in order of their starts: the request's own is the first."""
+    """Return the first `count` spans by start time; the request's own span is the first."""
     await until_in_loop(lambda: len(collector.spans) >= count or bool(collector.refusals))
     return sorted(collector.spans, key=lambda s: (s.start_time_unix_nano, s.kind != 2))
 
@@ -147,7 +147,7 @@ async def test_spans_are_sampled_by_ratio_and_parent(
 
 
 def count_constructions(target: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Replaces a constructor by itself with a count: the list grows by one for each call."""
+    """Replace a constructor by a counting one: the list grows by one for each call."""
     names: list[str] = []
     construct = getattr(target, name)
 
@@ -163,7 +163,7 @@ def count_constructions(target: Any, name: str, monkeypatch: pytest.MonkeyPatch)
 async def test_unsampled_requests_build_no_spans(
     tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch, ratio: float
 ) -> None:
-    """The share is decided by the trace id alone; metrics have every request."""
+    """The trace id alone decides about sampling; metrics have every request."""
     requests = 20
     sdk_spans = count_constructions(spans, "ReadableSpan", monkeypatch)
     contexts = count_constructions(trace, "TraceContext", monkeypatch)
