@@ -1,7 +1,7 @@
-"""One test over the rows of a table: it runs all of them and lists every row that fails.
+"""Runs a test over the rows of a table and lists every row that fails.
 
-`@each("row", ROWS)` takes what `pytest.mark.parametrize` takes. Fixtures are set up once
-for all rows, so a row must leave nothing behind that another one would meet.
+`@each("row", ROWS)` accepts the arguments of `pytest.mark.parametrize`. Fixtures are set up once
+for all rows, so a row must not leave state behind that affects another row.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ MAX_LISTED = 40
 def each(
     names: str | tuple[str, ...], rows: Iterable[Any], ids: Any = None
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Call the test with each row instead of making a test item of each.
+    """Decorate a test to run with each row as one test item.
 
-    Raises AssertionError that names the failed rows; the first one's traceback is its cause.
+    Raises:
+        AssertionError: at least one row failed; lists the rows, caused by the first failure.
     """
     arguments = [n.strip() for n in names.split(",")] if isinstance(names, str) else list(names)
     table = list(_labelled(list(rows), ids, len(arguments)))

@@ -1,4 +1,4 @@
-"""How many bytes the first load of a page takes, compressed."""
+"""The compressed bytes of the first load of a page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PACKED = {".woff2", ".png"}
 
 
 def first_load(template: str) -> dict[str, int]:
-    """Bytes by file: the page's own HTML as written, and all it loads statically."""
+    """Return the bytes by file: the page's own template, and everything it loads statically."""
     files: dict[str, int] = {}
     name: str | None = template
     while name is not None:

@@ -1,7 +1,7 @@
-"""A port for a server of a test.
+"""Free ports for servers of tests.
 
-The server binds it a while later, so it must not be given to anybody else meanwhile: it is
-from below the range that the system gives away, and from a stretch of this test process.
+A server binds its port later, so no one else may get the port meanwhile: it is below the
+ephemeral range, and in a range of this test process.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def _stretch() -> range:
-    """The ports of this process: workers of pytest-xdist are numbered gw0, gw1 and so on."""
+    """Return the ports of this process; pytest-xdist's workers are named gw0, gw1 and so on."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     ends = int(_EPHEMERAL_RANGE.read_text().split()[0]) if _EPHEMERAL_RANGE.exists() else 32_768
     start = _FIRST + worker * _STRETCH % max(_STRETCH, ends - _FIRST - _STRETCH)
@@ -25,7 +25,7 @@ def _stretch() -> range:
 
 
 def _walk() -> Iterator[int]:
-    """All of them again and again, from a place that another run hardly begins at."""
+    """Yield the ports repeatedly, starting at a random one so that parallel runs differ."""
     ports = _stretch()
     place = random.SystemRandom().randrange(len(ports))
     while True:
@@ -37,7 +37,7 @@ _ports = _walk()
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens on."""
+    """Return a loopback port without a listener."""
     for _ in range(_STRETCH):
         port = next(_ports)
         with socket.socket() as probe:

@@ -1,4 +1,4 @@
-"""A Redis of a test's own: started on a free port, emptied by its end."""
+"""A Redis server for tests: started on a free port, stopped and deleted at the end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        """Where it is. On a busy machine it answers late, and is not away for that."""
+        """The URL; its timeouts are long, because a busy machine responds slowly."""
         waits = f"socket_timeout={PATIENCE_S}&socket_connect_timeout={PATIENCE_S}"
         return f"redis://127.0.0.1:{self.port}/0?{waits}"
 
@@ -52,7 +52,7 @@ class RedisServer:
 
 @contextmanager
 def running_server(directory: Path) -> Iterator[RedisServer]:
-    """A Redis for as long as the block; the test is skipped where there is none."""
+    """Run a Redis until the block ends. Skips the test if it is not installed."""
     if shutil.which("redis-server") is None:
         pytest.skip("redis-server is not installed; `apt-get install redis-server`")
     server = RedisServer(directory)

@@ -1,4 +1,4 @@
-"""The house rules as tests: layers, sizes, types, names, and no branch on a provider."""
+"""Architecture rules as tests: layers, sizes, types, names, and no branch on a provider."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TOP_LEVEL |= {"gateway", "console", "templates", "static", "tests", "deploy", "d
 
 
 def sources() -> list[Path]:
-    """The product's Python, but for what Django writes."""
+    """Return the product's Python files without Django's migrations."""
     paths = [
         path
         for package in ("gateway", "console")
@@ -37,7 +37,7 @@ def sources() -> list[Path]:
 
 
 def tracked(*patterns: str) -> list[Path]:
-    """The files of the project; a copy of it without git has no others."""
+    """Return the tracked files; in a copy without git, all files."""
     listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns]
     out = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     roots = [ROOT / line for line in out.splitlines() if (ROOT / line).is_file()]
@@ -46,7 +46,7 @@ def tracked(*patterns: str) -> list[Path]:
 
 
 def offenders(rule: Callable[[str], list], paths: list[Path]) -> dict[str, list]:
-    """What a rule finds in these files, by file."""
+    """Return the violations of a rule in these files, by file."""
     wrongs_by_relative_to = {}
     for path in paths:
         try:
@@ -59,7 +59,7 @@ def offenders(rule: Callable[[str], list], paths: list[Path]) -> dict[str, list]
 
 
 def run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """A tool of the environment the tests run in."""
+    """Run a tool of the test environment."""
     program = str(Path(sys.executable).parent / command[0])
     return subprocess.run(
         [program, *command[1:]], cwd=cwd, capture_output=True, text=True, check=False
@@ -123,7 +123,7 @@ def test_imports_against_the_layers_are_detected(tmp_path: Path) -> None:
 
 
 def tool_table(*path: str) -> list[dict]:
-    """A part of pyproject.toml's tool table."""
+    """Return a table of pyproject.toml's `tool` section."""
     tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
     for name in path:
         tool = tool[name]

@@ -1,4 +1,4 @@
-"""The samples in deploy/ are right as they stand."""
+"""The samples in deploy/ are valid."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_command_has_only_options_that_exist(name: str) -> None:
 
 
 def test_the_image_contains_every_package_that_the_wheel_requires() -> None:
-    """Each path of the wheel is copied into the build, and nothing that is not there."""
+    """Each path of the wheel is copied into the build, and nothing that does not exist."""
     copied = set(" ".join(re.findall(r"^COPY ([^-].*) \S+$", DOCKERFILE, re.M)).split())
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
     wheel = wheel["targets"]["wheel"]

@@ -1,4 +1,4 @@
-"""What README and docs claim is so."""
+"""Claims of the README and docs are true."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The documentation site: built without warnings, whole without other hosts, its code is code."""
+"""The documentation site: no build warnings, no external resources, and valid code blocks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class References(HTMLParser):
-    """What a page loads, where it links to, and its anchors."""
+    """The loaded resources, links and anchors of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class References(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Collect them."""
+        """Collect the references of a tag."""
         values = {name: value or "" for name, value in attrs}
         if "id" in values:
             self.ids.add(values["id"])

@@ -1,4 +1,4 @@
-"""docs/faq.md quotes errors as the program gives them."""
+"""docs/faq.md quotes error messages exactly."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VALUE = "\0"
 
 @functools.cache
 def texts(*folders: str) -> list[str]:
-    """Every text in the code, adjacent literals joined and values replaced by VALUE."""
+    """Return every text in the code, with literals joined and values replaced by VALUE."""
     found = []
     for folder in folders:
         for path in (ROOT / folder).rglob("*.py"):
@@ -41,7 +41,7 @@ def texts(*folders: str) -> list[str]:
 
 
 def is_given(quote: str, *folders: str) -> bool:
-    """Whether a text of the code is this one, `...` standing for values and what follows."""
+    """Return whether the code contains a quoted text; `...` stands for values and the rest."""
     pieces = [re.escape(piece.strip()) for piece in re.split(r"\.\.\.|…", quote)]
     pattern = re.compile(rf"\s*{VALUE}?.*?".join(pieces), re.S)
     return any(pattern.search(text) for text in texts(*folders))

@@ -1,4 +1,4 @@
-"""The Helm chart renders valid manifests, and refuses values that contradict each other."""
+"""The Helm chart renders valid manifests and refuses contradictory values."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ pytestmark = pytest.mark.skipif(not HELM, reason="needs helm on PATH; .ci/run in
 
 @pytest.fixture
 def render(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs `helm template` with these values."""
+    """A function that runs `helm template` with values."""
 
     def run(values: dict[str, Any]) -> subprocess.CompletedProcess[str]:
         file = tmp_path / "values.yaml"
@@ -82,7 +82,7 @@ def render(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 @pytest.fixture
 def manifests(render: Any) -> Callable[..., dict[str, Any]]:
-    """The rendered objects by kind; of a kind there is one."""
+    """A function that returns the rendered objects by kind, one per kind."""
 
     def read(values: dict[str, Any]) -> dict[str, Any]:
         done = render(values)
@@ -231,7 +231,7 @@ def test_values_that_cannot_work_are_refused(
 
 
 def test_every_value_has_a_schema() -> None:
-    """A value that the schema does not list is refused, so none may be missing there."""
+    """The schema refuses unlisted values, so it must have all of them."""
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     schema = json.loads((CHART / "values.schema.json").read_text())
 

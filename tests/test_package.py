@@ -42,13 +42,13 @@ def run(*command: object, cwd: Path, **environment: str) -> subprocess.Completed
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's environment without what tells of this checkout or its databases."""
+    """Return the environment without variables of this checkout or its databases."""
     foreign = ("DRAGOMAN_", "DJANGO_", "VIRTUAL_ENV", "PYTHON", "DATABASE_URL", "REDIS_URL")
     return {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
 
 
 def wheel_in(directory: Path) -> Path:
-    """The wheel of this checkout, built below a directory."""
+    """Build the wheel of this checkout below a directory and return its path."""
     # Built from a copy: a build leaves files beside the sources.
     source = directory / "source"
     for name in ("gateway", "console", "templates", "static"):
@@ -63,7 +63,7 @@ def wheel_in(directory: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The scripts of an environment that holds the wheel and what it requires."""
+    """The scripts of an environment with the wheel and its dependencies."""
     directory = tmp_path_factory.mktemp("package")
     wheel = wheel_in(directory)
     environment = directory / "environment"
@@ -125,7 +125,7 @@ def answers(url: str) -> bool:
 
 
 def printed_until(process: subprocess.Popen[str], word: str) -> str:
-    """What the program has printed, up to the first line with this word."""
+    """Return the output of the program up to the first line with this word."""
     assert process.stdout is not None
     lines = []
     for line in process.stdout:
@@ -156,7 +156,7 @@ def test_a_missing_extra_is_named(
 
 
 def test_the_checkouts_command_installs_what_the_project_names() -> None:
-    """`uv run manage.py` reads its own header: the two must agree."""
+    """`uv run manage.py` reads its own header, which must equal the project's dependencies."""
     header = [
         line[2:] if line.startswith("# ") else ""
         for line in (ROOT / "manage.py").read_text().partition("# ///")[2].splitlines()[1:]

@@ -35,7 +35,7 @@ ANCHORED = {
 
 
 def patterns() -> Iterator[tuple[str, re.Pattern[Any]]]:
-    """All compiled patterns in the modules' namespaces, one level of containers deep."""
+    """Yield all compiled patterns in module namespaces, one level of containers deep."""
     values: set[tuple[Any, int]] = set()
     for package in (gateway, console):
         for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
@@ -50,7 +50,7 @@ def patterns() -> Iterator[tuple[str, re.Pattern[Any]]]:
 
 
 def inline() -> Iterator[tuple[str, re.Pattern[Any]]]:
-    """The patterns that are given to a function of `re` as text."""
+    """Yield the patterns that are passed to functions of `re` as text."""
     root = Path(gateway.__file__).parents[1]
     for folder in ("gateway", "console"):
         for path in sorted((root / folder).rglob("*.py")):
@@ -83,7 +83,7 @@ def in_value(name: str, value: Any, depth: int) -> Iterator[tuple[str, re.Patter
 
 
 def alphabet(parsed: Any) -> Iterator[str]:
-    """A character for each literal and class that stands in a pattern."""
+    """Return a character for each literal and class of a pattern."""
     for op, argument in parsed:
         name = str(op)
         if name in {"LITERAL", "NOT_LITERAL"}:
@@ -111,7 +111,7 @@ def in_class(items: Any) -> Iterator[str]:
 
 
 def literals(parsed: Any) -> str:
-    """The literal beginning of a pattern, as one that a search would start at."""
+    """Return the literal prefix of a pattern, where a search would start."""
     text = "".join(chr(argument) for op, argument in parsed if str(op) == "LITERAL")
     return text[:40]
 
@@ -132,7 +132,7 @@ def attacks(pattern: re.Pattern[Any], chars: int) -> Iterator[Any]:
 
 
 def took_s(pattern: re.Pattern[Any], text: Any, *, anchored: bool) -> float:
-    """The processor time of a match, one of the whole, and of all finds."""
+    """Return the CPU time of a match, a full match and a find of all."""
     start = time.thread_time()
     pattern.match(text)
     pattern.fullmatch(text)

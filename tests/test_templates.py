@@ -1,4 +1,4 @@
-"""What holds for all templates, styles and scripts without opening a browser."""
+"""Rules of all templates, styles and scripts, without a browser."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ FOREIGN_CLASSES = re.compile(r"htmx-request|u-over|c\d|in\d+")
 
 
 def test_every_class_of_a_stylesheet_is_used() -> None:
-    """A class that only a stylesheet has was renamed on the page, which has lost its style."""
+    """A class that only a stylesheet has was renamed on the page, which lost its style."""
     rules = [re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.S) for path in STYLES]
     selectors = [selector for text in rules for selector in re.findall(r"([^{}]+)\{", text)]
     styled = {name for text in selectors for name in re.findall(r"\.([A-Za-z_][\w-]*)", text)}
@@ -146,7 +146,7 @@ def test_every_class_of_a_stylesheet_is_used() -> None:
 
 
 def test_the_first_load_of_every_page_is_small() -> None:
-    """Everything that a page asks for before the first click, compressed as it is sent."""
+    """Everything that a page loads before the first click, compressed."""
     from tests.page_weight import first_load
 
     pages = [
@@ -177,7 +177,7 @@ _UNTRANSLATED = frozenset(
 
 
 def _untranslated(text: str) -> list[str]:
-    """Words of a template outside `translate` and `blocktranslate`, code and markup."""
+    """Return words of a template outside `translate`, `blocktranslate`, code and markup."""
     attributes = r'\s(?:title|aria-label|placeholder|alt|data-label)="([^"{]*[A-Za-z]{3}[^"{]*)"'
     for pattern in (
         r"\{#.*?#\}|\{% comment.*?endcomment %\}|<!--.*?-->",
@@ -221,7 +221,7 @@ _MESSAGE_LEVELS = frozenset({"success", "error", "warning", "info"})
 
 
 def _plain_strings(source: str) -> list[str]:
-    """Texts of forms and messages that are given without `gettext`."""
+    """Return texts of forms and messages without `gettext`."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.Call):

@@ -1,7 +1,7 @@
-"""Waiting for what a thread, a process or a page does in its own time.
+"""Waiting for threads, processes and pages.
 
-The bound is no claim about speed: it is what a busy machine may take, and ends a test that
-would wait for ever. A wait that ends well costs only what it lasts.
+The timeout is not a claim about speed: it only ends a test that would wait forever, and is long
+enough for a busy machine.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _LOOK_S = 0.02
 
 
 def until(true: Callable[[], object], *, within_s: float = PATIENCE_S) -> None:
-    """Wait until `true` says so. Raises AssertionError if it never does."""
+    """Wait until `condition` returns true. Raises AssertionError after `within_s` seconds."""
     ends = time.monotonic() + within_s
     while not true():
         assert time.monotonic() < ends, f"it did not happen within {within_s:g} s"
@@ -23,7 +23,7 @@ def until(true: Callable[[], object], *, within_s: float = PATIENCE_S) -> None:
 
 
 async def until_in_loop(true: Callable[[], object], *, within_s: float = PATIENCE_S) -> None:
-    """The same while the event loop goes on."""
+    """Wait like `until`, without blocking the event loop."""
     ends = time.monotonic() + within_s
     while not true():
         assert time.monotonic() < ends, f"it did not happen within {within_s:g} s"
@@ -31,7 +31,7 @@ async def until_in_loop(true: Callable[[], object], *, within_s: float = PATIENC
 
 
 async def soon(took_s: Callable[[], Awaitable[float]], most_s: float, tries: int = 6) -> bool:
-    """Whether something is ever as quick as this: a busy machine is not slow every time."""
+    """Return whether one of several attempts is fast enough; a busy machine may slow some down."""
     for _ in range(tries):
         if await took_s() < most_s:
             return True
