@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, settings
 
 from gateway.models import RequestText
 from gateway.relay.journal import journal
-from tests.waits import PATIENCE_S
+from tests.waits import WAIT_TIMEOUT_S
 
 # How fast examples come says how busy the machine is, not whether the code is right.
 settings.register_profile(
@@ -32,7 +32,7 @@ settings.load_profile("tests")
 
 # By itself a client gives up after 5 s.
 for name in ("connect", "read", "write", "pool"):
-    setattr(httpx._config.DEFAULT_TIMEOUT_CONFIG, name, PATIENCE_S)
+    setattr(httpx._config.DEFAULT_TIMEOUT_CONFIG, name, WAIT_TIMEOUT_S)
 
 # A client reads the machine's certificates, for 30 ms: once is enough for those of all tests.
 for client in (httpx, httpx2):
@@ -166,11 +166,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not hasattr(config, "workerinput"):
         return
     files = dict.fromkeys(item.path for item in items)
-    place: dict[Path, float] = {}
+    order: dict[Path, float] = {}
     for long, end in ((True, 0.6), (False, 1.0)):
         of = [path for path in files if is_long(path) is long]
-        place |= {path: end * number / len(of) for number, path in enumerate(of)}
-    items.sort(key=lambda item: place[item.path])
+        order |= {path: end * number / len(of) for number, path in enumerate(of)}
+    items.sort(key=lambda item: order[item.path])
 
 
 @pytest.hookimpl(wrapper=True)

@@ -43,8 +43,8 @@ def _add(path: Path, files: dict[str, int]) -> None:
         return
     files[key] = _size(path)
     if path.suffix == ".js" and "vendor" not in path.parts:
-        for one, other in _IMPORT.findall(path.read_text(encoding="utf-8")):
-            _add(path.parent / (one or other), files)
+        for first, other in _IMPORT.findall(path.read_text(encoding="utf-8")):
+            _add(path.parent / (first or other), files)
     if path.suffix == ".css":
         for url in _URL.findall(path.read_text(encoding="utf-8")):
             _add(path.parent / url, files)

@@ -19,18 +19,18 @@ _EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 def _stretch() -> range:
     """Return the ports of this process; pytest-xdist's workers are named gw0, gw1 and so on."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    ends = int(_EPHEMERAL_RANGE.read_text().split()[0]) if _EPHEMERAL_RANGE.exists() else 32_768
-    start = _FIRST + worker * _STRETCH % max(_STRETCH, ends - _FIRST - _STRETCH)
+    limit = int(_EPHEMERAL_RANGE.read_text().split()[0]) if _EPHEMERAL_RANGE.exists() else 32_768
+    start = _FIRST + worker * _STRETCH % max(_STRETCH, limit - _FIRST - _STRETCH)
     return range(start, start + _STRETCH)
 
 
 def _walk() -> Iterator[int]:
     """Yield the ports repeatedly, starting at a random one so that parallel runs differ."""
     ports = _stretch()
-    place = random.SystemRandom().randrange(len(ports))
+    index = random.SystemRandom().randrange(len(ports))
     while True:
-        yield ports[place % len(ports)]
-        place += 1
+        yield ports[index % len(ports)]
+        index += 1
 
 
 _ports = _walk()

@@ -14,7 +14,7 @@ import pytest
 
 from tests.ports import free_port
 from tests.servers import listening_port
-from tests.waits import until
+from tests.waits import wait_until
 
 # tinyproxy takes no other characters.
 USER, PASSWORD = "relay", "proxyPass-word_1"
@@ -83,7 +83,7 @@ def tinyproxy(folder: Path, *, auth: bool = False, refused_host: str = "") -> It
         pytest.skip("tinyproxy is not installed; `apt-get install tinyproxy-bin`")
     server = Tinyproxy(folder, auth=auth, refused_host=refused_host)
     try:
-        until(server.answers)
+        wait_until(server.answers)
         yield server
     finally:
         server.stop()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.ports import free_port
-from tests.waits import PATIENCE_S, until
+from tests.waits import WAIT_TIMEOUT_S, wait_until
 
 
 class RedisServer:
@@ -26,7 +26,7 @@ class RedisServer:
     @property
     def url(self) -> str:
         """The URL; its timeouts are long, because a busy machine responds slowly."""
-        waits = f"socket_timeout={PATIENCE_S}&socket_connect_timeout={PATIENCE_S}"
+        waits = f"socket_timeout={WAIT_TIMEOUT_S}&socket_connect_timeout={WAIT_TIMEOUT_S}"
         return f"redis://127.0.0.1:{self.port}/0?{waits}"
 
     def start(self) -> None:
@@ -35,7 +35,7 @@ class RedisServer:
         self._process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        until(self._answers)
+        wait_until(self._answers)
 
     def _answers(self) -> bool:
         with suppress(OSError):

@@ -65,12 +65,12 @@ def test_the_request_diagram_shows_each_package_of_the_relay() -> None:
 
 
 def test_no_setting_is_read_past_the_settings() -> None:
-    own = {ROOT / "gateway/config/environment.py", ROOT / "gateway/config/settings.py"}
+    settings_modules = {ROOT / "gateway/config/environment.py", ROOT / "gateway/config/settings.py"}
     reads = re.compile(r'environ(?:\.get\(|\[)\s*"(?:DRAGOMAN_|DATABASE_URL)[A-Z_]*"(?!\] =)')
     sources = set((ROOT / "gateway").rglob("*.py")) | set((ROOT / "console").rglob("*.py"))
     assert reads.search('x = os.environ["DRAGOMAN_X"]')
     assert not reads.search('os.environ["DRAGOMAN_X"] = y')
-    assert not [path for path in sources - own if reads.search(path.read_text())]
+    assert not [path for path in sources - settings_modules if reads.search(path.read_text())]
 
 
 def test_every_linked_file_exists() -> None:

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from tests.ports import free_port
-from tests.waits import until
+from tests.waits import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 UV = shutil.which("uv")
@@ -101,7 +101,7 @@ def test_the_installed_package_serves_without_the_repository(
         text=True,
     ) as process:
         try:
-            until(lambda: answers(f"http://127.0.0.1:{port}/health/ready"))
+            wait_until(lambda: answers(f"http://127.0.0.1:{port}/health/ready"))
             assert (home / "data/dragoman").is_dir()
             banner = printed_until(process, "curl")
             (setup,) = re.findall(r"Console +(\S+)", banner)

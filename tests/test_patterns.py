@@ -125,7 +125,7 @@ def attacks(pattern: re.Pattern[Any], chars: int) -> Iterator[Any]:
     start = literals(parsed)
     units = [*singles, *(a + b for a in singles[:5] for b in singles[:5] if a != b)]
     if start:
-        units += [start, *(start + one for one in singles[:6])]
+        units += [start, *(start + single for single in singles[:6])]
     for unit in dict.fromkeys(units):
         hostile = start + (unit * (chars // len(unit) + 1))[:chars] + "\x00"
         yield hostile.encode("latin-1", "replace") if isinstance(source, bytes) else hostile

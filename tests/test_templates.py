@@ -189,15 +189,15 @@ def _untranslated(text: str) -> list[str]:
     values = re.findall(attributes, text)
     text = re.sub(r"\{%.*?%\}|\{\{.*?\}\}", " ", text, flags=re.S)
     text = re.sub(r"<[^>]*>", " ", text, flags=re.S)
-    words = [word for word in re.findall(r"[A-Za-z]{3,}", text) if word not in _UNTRANSLATED]
-    return words + [value for value in values if value != "provider/model"]
+    untranslated = [word for word in re.findall(r"[A-Za-z]{3,}", text) if word not in _UNTRANSLATED]
+    return untranslated + [value for value in values if value != "provider/model"]
 
 
 def test_every_template_text_is_translatable() -> None:
     found = {
-        str(path.relative_to(ROOT)): words
+        str(path.relative_to(ROOT)): untranslated
         for path in TEMPLATES
-        if (words := _untranslated(path.read_text(encoding="utf-8")))
+        if (untranslated := _untranslated(path.read_text(encoding="utf-8")))
     }
     assert found == {}
 

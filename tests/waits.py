@@ -10,29 +10,33 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-PATIENCE_S = 30.0
-_LOOK_S = 0.02
+WAIT_TIMEOUT_S = 30.0
+_POLL_S = 0.02
 
 
-def until(true: Callable[[], object], *, within_s: float = PATIENCE_S) -> None:
+def wait_until(condition: Callable[[], object], *, within_s: float = WAIT_TIMEOUT_S) -> None:
     """Wait until `condition` returns true. Raises AssertionError after `within_s` seconds."""
-    ends = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < ends, f"it did not happen within {within_s:g} s"
-        time.sleep(_LOOK_S)
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, f"the condition is false after {within_s:g} s"
+        time.sleep(_POLL_S)
 
 
-async def until_in_loop(true: Callable[[], object], *, within_s: float = PATIENCE_S) -> None:
+async def wait_until_async(
+    condition: Callable[[], object], *, within_s: float = WAIT_TIMEOUT_S
+) -> None:
     """Wait like `until`, without blocking the event loop."""
-    ends = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < ends, f"it did not happen within {within_s:g} s"
-        await asyncio.sleep(_LOOK_S / 2)
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, f"the condition is false after {within_s:g} s"
+        await asyncio.sleep(_POLL_S / 2)
 
 
-async def soon(took_s: Callable[[], Awaitable[float]], most_s: float, tries: int = 6) -> bool:
+async def is_ever_within(
+    measure_s: Callable[[], Awaitable[float]], max_s: float, attempts: int = 6
+) -> bool:
     """Return whether one of several attempts is fast enough; a busy machine may slow some down."""
-    for _ in range(tries):
-        if await took_s() < most_s:
+    for _ in range(attempts):
+        if await measure_s() < max_s:
             return True
     return False

@@ -309,13 +309,13 @@ def test_a_short_cooldown_is_not_sent(receiver: WebhookReceiver) -> None:
 
 def test_nodes_do_not_end_each_others_alerts(receiver: WebhookReceiver) -> None:
     channel(receiver.url)
-    one, two = Node("node-1"), Node("node-2")
-    one.check(lost_rows=1)
-    two.check()
+    first, second = Node("node-1"), Node("node-2")
+    first.check(lost_rows=1)
+    second.check()
     assert Alert.objects.firing().count() == 1
     # A node that was shut down does not report any more.
     Alert.objects.update(seen_at=timezone.now() - dt.timedelta(minutes=11))
-    two.check()
+    second.check()
     assert [m["status"] for m in receiver.received] == ["firing", "resolved"]
 
 
@@ -428,8 +428,8 @@ def test_an_alert_is_silenced_on_its_page(client: Client) -> None:
     form = client.get(link.replace("&amp;", "&")).content.decode()
     assert 'value="rows lost"' in form
     assert client.post(reverse("alert-silence-add"), {"hours": "0"}).status_code == 422
-    sent = {"hours": "2", "event": "request_log", "subject": "rows lost", "comment": "known"}
-    assert client.post(reverse("alert-silence-add"), sent).status_code == 302
+    fields = {"hours": "2", "event": "request_log", "subject": "rows lost", "comment": "known"}
+    assert client.post(reverse("alert-silence-add"), fields).status_code == 302
     row = AlertSilence.objects.get()
     assert (row.created_by, row.comment) == ("ada", "known")
     assert "known" in client.get(reverse("alerts")).content.decode()

@@ -101,8 +101,8 @@ def test_thresholds_over_the_api(api: Client, value: Any, reason: str) -> None:
     answer = send(api, "PATCH", "settings", {"alert_thresholds": value})
     assert answer.status_code == 422
     assert reason in answer.json()["detail"]
-    sent = {"alert_thresholds": {"error_rate_percent": 40, "cooldown_s": None}}
-    assert send(api, "PATCH", "settings", sent).status_code == 200
+    change = {"alert_thresholds": {"error_rate_percent": 40, "cooldown_s": None}}
+    assert send(api, "PATCH", "settings", change).status_code == 200
     assert store.load_options().alert_thresholds.error_rate_percent == 40
 
 

@@ -12,9 +12,9 @@ from tests.store.factories import model, provider, route
 
 
 def fill() -> None:
-    one = model("m", provider("p"))
-    first = route("first", one, cache={"ttl_s": 60})
-    route("second", one)
+    model_row = model("m", provider("p"))
+    first = route("first", model_row, cache={"ttl_s": 60})
+    route("second", model_row)
     now = time.time()
     store.write_cached_responses([CacheRow("a", first.pk, b"blob", now, now + 60)])
 

@@ -20,20 +20,20 @@ _BLOCKS = re.compile(r"```sh\n(.*?)```(?:\n```json\n(.*?)```)?", re.DOTALL)
 
 def run(client: Any, command: str) -> Any:
     """Execute a curl command with the Django test client."""
-    words = shlex.split(
+    arguments = shlex.split(
         command.replace("$DRAGOMAN", "http://127.0.0.1:8000").replace("$KEY", MASTER)
     )
-    assert words.pop(0) == "curl"
+    assert arguments.pop(0) == "curl"
     method, headers, data, url = "GET", {}, "", ""
-    while words:
-        word = words.pop(0)
+    while arguments:
+        word = arguments.pop(0)
         if word == "-X":
-            method = words.pop(0)
+            method = arguments.pop(0)
         elif word == "-H":
-            name, _, value = words.pop(0).partition(": ")
+            name, _, value = arguments.pop(0).partition(": ")
             headers[name.lower()] = value
         elif word == "-d":
-            data = words.pop(0)
+            data = arguments.pop(0)
         else:
             url = word
     parts = urlsplit(url)

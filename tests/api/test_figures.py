@@ -177,7 +177,7 @@ def test_process_health_has_the_process_id(api: Client) -> None:
 def test_tokens_of_an_abandoned_hedge_attempt_count_as_used(api: Client, team_key: ApiKey) -> None:
     store.write([hedged(key_id=team_key.pk, started=timezone.now().timestamp())])
     state = send(api, "GET", "keys/agent/state").json()
-    assert [one["used"] for one in state["limits"] if one["metric"] == "tokens"] == [220]
+    assert [limit["used"] for limit in state["limits"] if limit["metric"] == "tokens"] == [220]
     (row,) = send(api, "GET", "requests").json()["items"]
     assert Decimal(row["attempts"][0]["charged_usd"]) == Decimal("0.08")
     (log_row,) = api.get("/spend/logs", {"request_id": "r1"}).json()

@@ -50,14 +50,14 @@ def test_every_target_is_listed_with_context_price_and_abilities(
     assert not is_edge_path(path)
     data = api_with_models.get(path).json()["data"]
     assert [row["model_name"] for row in data] == ["big", "fast", "fast", "small", "small"]
-    one = next(row for row in data if row["litellm_params"]["model"] == "openai/gpt-4o-mini")
-    info = one["model_info"]
+    entry = next(row for row in data if row["litellm_params"]["model"] == "openai/gpt-4o-mini")
+    info = entry["model_info"]
     assert (info["max_input_tokens"], info["max_output_tokens"]) == (128_000, 16_384)
     assert info["input_cost_per_token"] == pytest.approx(0.15e-6)
     assert info["output_cost_per_token"] == pytest.approx(0.6e-6)
     assert (info["litellm_provider"], info["mode"]) == ("openai", "chat")
     assert (info["supports_vision"], info["supports_function_calling"]) == (True, True)
-    assert one["litellm_params"]["api_base"] == "https://api.openai.com/v1"
+    assert entry["litellm_params"]["api_base"] == "https://api.openai.com/v1"
     assert SECRET not in json.dumps(data)
 
 
@@ -271,8 +271,8 @@ def test_the_upstream_request_is_shown_without_the_key(api_with_models: Client) 
     request_document = {"call_type": "completion", "request_body": body}
     payload = post(api_with_models, "/utils/transform_request", request_document).json()
     assert payload["raw_request_api_base"] == "https://api.anthropic.com/v1/messages"
-    sent = payload["raw_request_body"]
-    assert (sent["model"], sent["stop_sequences"]) == ("claude-opus-4-6", ["END"])
+    upstream_body = payload["raw_request_body"]
+    assert (upstream_body["model"], upstream_body["stop_sequences"]) == ("claude-opus-4-6", ["END"])
     assert payload["error"] is None
     request_document["request_body"] = {**body, "model": "fast"}
     headers = post(api_with_models, "/utils/transform_request", request_document).json()[

@@ -58,8 +58,8 @@ def test_a_customer_gets_a_budget_of_its_own(api: Client) -> None:
     body = {"user_id": "my-customer-id", "max_budget": 0.5, "budget_duration": "1d"}
     response = post(api, "/customer/new", body)
     assert response["litellm_budget_table"] == {"max_budget": 0.5, "budget_duration": "1d"}
-    own = store.load_snapshot().end_users["my-customer-id"]
-    assert own.budget == Budget(day_usd=Decimal("0.5"))
+    end_user = store.load_snapshot().end_users["my-customer-id"]
+    assert end_user.budget == Budget(day_usd=Decimal("0.5"))
     assert "already exists" in post(api, "/customer/new", body, 400)["error"]["message"]
     changed = post(api, "/customer/update", {"user_id": "my-customer-id", "rpm_limit": 3})
     table = changed["litellm_budget_table"]
@@ -81,7 +81,7 @@ def test_customers_are_blocked_and_unblocked(api: Client) -> None:
         ("user_id_1", True),
         ("user_id_2", True),
     ]
-    assert {n for n, own in store.load_snapshot().end_users.items() if own.blocked} == {
+    assert {n for n, end_user in store.load_snapshot().end_users.items() if end_user.blocked} == {
         *ids["user_ids"]
     }
     blocked_users = post(api, "/customer/unblock", ids)["blocked_users"]

@@ -108,8 +108,8 @@ def test_an_update_changes_prices(api: Client, field: str) -> None:
     prices = {"input": 2, "output": 3, "cache_read": 0, "cache_write": Decimal("2.5")}
     assert prices_of(target) == prices
     # Prices that are not sent stay.
-    one = {"litellm_params": {"output_cost_per_token": 4e-6}, "model_info": info}
-    post(api, "/model/update", one)
+    update = {"litellm_params": {"output_cost_per_token": 4e-6}, "model_info": info}
+    post(api, "/model/update", update)
     assert prices_of(Target.objects.get(pk=target.pk)) == {**prices, "output": 4}
     # Null removes one.
     gone = {**body, field: {**body[field], "cache_creation_input_token_cost": None}}
@@ -157,13 +157,13 @@ def updated(api: Client, added: Any, **params: Any) -> Target:
 
 
 def test_parameters_of_the_request_are_changed_one_by_one(api: Client) -> None:
-    own = {
+    custom_params = {
         "temperature": 0.1,
         "max_tokens": 100,
         "extra_body": {"seed_bank": 1, "zone": "a"},
         "additional_drop_params": ["user"],
     }
-    params = {**AZURE["litellm_params"], **own}  # type: ignore[dict-item]
+    params = {**AZURE["litellm_params"], **custom_params}  # type: ignore[dict-item]
     added = post(api, "/model/new", {**AZURE, "litellm_params": params})
     target = updated(api, added, temperature=0.9, max_completion_tokens=200, top_p=0.5)
     assert _edits(target) == {
@@ -250,8 +250,8 @@ def test_a_stored_key_is_not_sent_to_another_server(api: Client) -> None:
 def test_a_wrong_update_changes_nothing(api: Client, body: Any, text: str) -> None:
     model_id = post(api, "/model/new", AZURE)["model_id"]
     before = list(Target.objects.values())
-    sent = json.loads(json.dumps(body).replace("ID", model_id))
-    assert text in post(api, "/model/update", sent, 400)["error"]["message"]
+    update = json.loads(json.dumps(body).replace("ID", model_id))
+    assert text in post(api, "/model/update", update, 400)["error"]["message"]
     assert list(Target.objects.values()) == before
     assert Provider.objects.count() == 1
 

@@ -217,11 +217,11 @@ def test_a_blocked_key_is_refused_until_it_is_unblocked(api: Client) -> None:
 
 
 def test_keys_are_deleted_all_or_none(api: Client) -> None:
-    one, two = generate_key(api, key_alias="one"), generate_key(api, key_alias="two")
-    answer = post(api, "/key/delete", {"keys": [one["key"], "sk-nobody"]})
+    first, second = generate_key(api, key_alias="one"), generate_key(api, key_alias="two")
+    answer = post(api, "/key/delete", {"keys": [first["key"], "sk-nobody"]})
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "404")
     assert ApiKey.objects.count() == 2
-    both = {"keys": [one["key"], two["token"]]}
+    both = {"keys": [first["key"], second["token"]]}
     assert post(api, "/key/delete", both).json() == {"deleted_keys": both["keys"]}
     assert not ApiKey.objects.exists()
 
@@ -263,8 +263,8 @@ def test_a_key_reads_only_its_own_info(api: Client) -> None:
     client = Client(headers={"authorization": f"Bearer {mine['key']}"})
     assert client.get("/key/info").json()["info"]["key_alias"] == "mine"
     assert client.get("/key/info", {"key": mine["key"]}).status_code == 200
-    refused = client.get("/key/info", {"key": other["token"]})
-    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "403")
+    refused_response = client.get("/key/info", {"key": other["token"]})
+    assert (refused_response.status_code, refused_response.json()["error"]["code"]) == (403, "403")
 
 
 def test_keys_are_listed_by_pages(api: Client, team: Team) -> None:

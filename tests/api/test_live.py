@@ -17,7 +17,7 @@ from tests.api.conftest import MASTER
 from tests.api.test_resources import send
 from tests.fakes import ScriptedAnswer, StrictOpenAI
 from tests.store.factories import model, provider
-from tests.waits import PATIENCE_S
+from tests.waits import WAIT_TIMEOUT_S
 
 
 def openai_at(upstream: StrictOpenAI, key: str = "") -> Provider:
@@ -52,8 +52,10 @@ def test_a_provider_is_tested_before_it_is_saved(api: Client) -> None:
         assert "wrong-key" not in wrong.content.decode()
         document["credential"] = upstream.key
         assert send(api, "POST", "test-provider", {"provider": document}).json()["ok"]
-    refused = send(api, "POST", "test-provider", {"provider": {"name": "new", "base_uri": ""}})
-    assert (refused.status_code, refused.json()["field"]) == (422, "base_uri")
+    refused_response = send(
+        api, "POST", "test-provider", {"provider": {"name": "new", "base_uri": ""}}
+    )
+    assert (refused_response.status_code, refused_response.json()["field"]) == (422, "base_uri")
     assert not Provider.objects.exists()
 
 
@@ -109,7 +111,7 @@ def test_examinations_are_listed_and_read(api: Client) -> None:
     pks = [report(row).pk for _ in range(3)]
     first = send(api, "GET", "capability-reports?model=demo/demo-fast&limit=2").json()
     second = send(api, "GET", f"capability-reports?limit=2&cursor={first['next']}").json()
-    assert [one["id"] for one in first["items"] + second["items"]] == pks[::-1]
+    assert [item["id"] for item in first["items"] + second["items"]] == pks[::-1]
     assert send(api, "GET", "capability-reports?model=demo/none").json()["items"] == []
     body = send(api, "GET", f"capability-reports/{pks[0]}").json()
     assert (body["model"], body["probes_done"], body["probe_count"]) == (
@@ -159,7 +161,7 @@ async def test_an_examination_runs_on_when_the_answer_is_sent(settings: Any) -> 
     assert response.status_code == 201, response.content
     number = response.json()["id"]
     body = {"running": True}
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         while body["running"]:
             await asyncio.sleep(0.05)
             body = (await client.get(f"/api/capability-reports/{number}", headers=headers)).json()

@@ -35,10 +35,10 @@ def test_fields_of_openai_are_those_of_its_sdk() -> None:
 def test_fields_of_anthropic_are_those_of_its_sdk() -> None:
     from anthropic.types import message_count_tokens_params, message_create_params
 
-    sent = _names(message_create_params.MessageCreateParamsStreaming)
+    sdk_fields = _names(message_create_params.MessageCreateParamsStreaming)
     counted = _names(message_count_tokens_params.MessageCountTokensParams)
     of_the_older_version = {"temperature", "top_p", "top_k"}
-    assert set(documented.MESSAGES) - sent == of_the_older_version
+    assert set(documented.MESSAGES) - sdk_fields == of_the_older_version
     assert set(documented.COUNT_TOKENS) - counted == set()
 
 

@@ -36,10 +36,12 @@ SECRET = "sk-canary-0123456789abcdef"
 
 
 def fill() -> str:
-    own = provider("openai", base_url="http://10.0.0.7/v1")
-    store.set_credential(own, SECRET)
+    provider_row = provider("openai", base_url="http://10.0.0.7/v1")
+    store.set_credential(provider_row, SECRET)
     provider("groq", "groq", credential_env="GROQ_TEST_KEY")
-    row = route("fast", model("gpt-5", own, price_input=Decimal("0.5")), fallbacks=["other"])
+    row = route(
+        "fast", model("gpt-5", provider_row, price_input=Decimal("0.5")), fallbacks=["other"]
+    )
     Alias.objects.create(pattern="claude-*", route=row)
     Provider.objects.create(name="bad", preset="nope", source="file", source_ref="x.yaml:3")
     _, plain = store.create_key("a key")
@@ -119,7 +121,7 @@ def test_no_response_contains_a_secret(api: Client) -> None:
         "playground": str(preset.pk),
         "traces": str(span.pk),
     }
-    own = [
+    own_paths = [
         path.replace("{request_id}", "req_x")
         .replace("{trace_id}", span.trace_id)
         .replace("{name}", names.get(path.split("/")[2], ""))
@@ -129,8 +131,8 @@ def test_no_response_contains_a_secret(api: Client) -> None:
         for path in paths
         if path.startswith("/api/") and not is_edge_path(path)
     ]
-    assert len(own) >= 7
-    for path in [*own, "/api/openapi.json", "/docs"]:
+    assert len(own_paths) >= 7
+    for path in [*own_paths, "/api/openapi.json", "/docs"]:
         response = (signed_in if path.startswith("/api/own/") else api).get(path)
         assert response.status_code == 200, path
         for secret in (SECRET, SECRET[:12], sealed, plain, plain[15:]):

@@ -165,7 +165,7 @@ def test_undecodable_bytes_are_shown_partially(api: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "words"),
+    ("reason", "message"),
     [
         ("off", "logging was off"),
         ("rejected", "rejected the request before"),
@@ -174,11 +174,11 @@ def test_undecodable_bytes_are_shown_partially(api: Client) -> None:
         ("", "deleted"),
     ],
 )
-def test_bodies_that_are_not_there_have_a_reason(api: Client, reason: str, words: str) -> None:
+def test_bodies_that_are_not_there_have_a_reason(api: Client, reason: str, message: str) -> None:
     store.write([entry("req_x", bodies_omitted=reason)])
     body = api.get("/api/requests/req_x/bodies").json()
     assert not body["stored"]
-    assert words in body["reason"]
+    assert message in body["reason"]
 
 
 def test_damaged_bodies_have_a_reason(api: Client) -> None:

@@ -57,16 +57,16 @@ ROWS = [
 def test_each_kind_is_created_read_changed_and_deleted(
     api_with_resources: Client, kind: str, name: str
 ) -> None:
-    one = send(api_with_resources, "GET", f"{kind}/{name}").json()
+    document = send(api_with_resources, "GET", f"{kind}/{name}").json()
     (listed,) = send(api_with_resources, "GET", kind).json()["items"]
-    assert listed == one
-    assert one["name"] == name
-    assert one["source"] == "database"
+    assert listed == document
+    assert document["name"] == name
+    assert document["source"] == "database"
 
-    again = send(api_with_resources, "PUT", f"{kind}/{name}", one)
+    again = send(api_with_resources, "PUT", f"{kind}/{name}", document)
     assert again.status_code == 200, again.content
     same = {k: v for k, v in again.json().items() if k != "updated_at"}
-    assert same == {k: v for k, v in one.items() if k != "updated_at"}
+    assert same == {k: v for k, v in document.items() if k != "updated_at"}
 
     for row in ("keys/agent", "routes/fast", "models/one/org/m", "providers/one", "teams/crew"):
         assert send(api_with_resources, "DELETE", row).status_code == 204

@@ -190,6 +190,6 @@ def test_only_admins_read_guardrail_requests(api: Client) -> None:
         assert b"SECRET" not in reply.content
         assert b"https://x.test/hook" in reply.content
     body |= {"name": "other", "settings": {"url": "https://ada:SECRET@x.test/"}}
-    refused = api.post("/api/guardrails", body, content_type="application/json")
-    assert refused.status_code == 422
-    assert b"set the credential" in refused.content
+    refused_response = api.post("/api/guardrails", body, content_type="application/json")
+    assert refused_response.status_code == 422
+    assert b"set the credential" in refused_response.content

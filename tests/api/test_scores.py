@@ -102,8 +102,8 @@ def test_a_gateway_key_scores_its_own_requests() -> None:
     assert RequestScore.objects.count() == 2
     # Neither requests of other keys nor those without a key, and nothing but scoring.
     for who, name in ((other, "req_shop"), (client, "req_a"), (client, "req_z")):
-        refused = _post(who, name, value=1)
-        assert (refused.status_code, refused["Retry-After"]) == (404, "1")
+        refused_response = _post(who, name, value=1)
+        assert (refused_response.status_code, refused_response["Retry-After"]) == (404, "1")
     assert client.get("/api/requests/req_shop/scores").status_code == 401
     score = f"/api/requests/req_shop/scores/{created.json()['id']}"
     assert client.delete(score).status_code == 401

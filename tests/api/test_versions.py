@@ -29,8 +29,8 @@ def test_versions_are_paginated_newest_first(api_with_route_versions: Client) ->
     numbers = [row["number"] for row in first["items"] + second["items"]]
     assert (numbers, first["current"], second["next"]) == ([3, 2, 1], 3, None)
     assert {row["saved_by"] for row in first["items"]} == {"master key"}
-    one = send(api_with_route_versions, "GET", "routes/fast/versions/2").json()
-    assert one["route"]["retries"] == 3
+    version = send(api_with_route_versions, "GET", "routes/fast/versions/2").json()
+    assert version["route"]["retries"] == 3
 
 
 def test_differences_are_listed_by_path(api_with_route_versions: Client) -> None:

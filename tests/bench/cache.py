@@ -54,14 +54,14 @@ async def post(gw: Gateway, path: str, content: bytes) -> int:
     return status
 
 
-def body(words: int, model: str, **more: Any) -> bytes:
+def body(text: int, model: str, **more: Any) -> bytes:
     """Return a request whose conversation has about `words` words."""
-    turns = [{"role": r, "content": "word " * 200} for r in ("user", "assistant")] * (words // 400)
+    turns = [{"role": r, "content": "word " * 200} for r in ("user", "assistant")] * (text // 400)
     history = [*turns, {"role": "user", "content": "and now?"}]
     return msgspec.json.encode({"model": model, "messages": history, "max_tokens": 99, **more})
 
 
-async def measure_cache(count: int, words: int) -> dict[str, float]:
+async def measure_cache(count: int, text: int) -> dict[str, float]:
     """Return the CPU microseconds per request of each kind."""
     answer = completion("word " * 100).content
 
@@ -79,11 +79,11 @@ async def measure_cache(count: int, words: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         async with gateway(Path(folder), routes, one=answer_request) as gw:
             gw.runtime.snapshot = msgspec.structs.replace(routes, log_bodies=False)
-            request_body = body(words, "cached")
+            request_body = body(text, "cached")
             kinds = {
-                "off": lambda: (CHAT, body(words, "plain", seed=next(seeds))),
-                "miss": lambda: (CHAT, body(words, "cached", seed=next(seeds))),
-                "miss, same dialect": lambda: (CHAT, body(words, "same-dialect", seed=next(seeds))),
+                "off": lambda: (CHAT, body(text, "plain", seed=next(seeds))),
+                "miss": lambda: (CHAT, body(text, "cached", seed=next(seeds))),
+                "miss, same dialect": lambda: (CHAT, body(text, "same-dialect", seed=next(seeds))),
                 "hit": lambda: (CHAT, request_body),
                 "hit, other dialect": lambda: (MESSAGES, request_body),
             }
@@ -105,12 +105,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("-n", "--rounds", type=int, default=7)
     parser.add_argument("-c", "--count", type=int, default=1000)
     options = parser.parse_args(argv)
-    for words in (0, 20_000):
+    for text in (0, 20_000):
         times: dict[str, list[float]] = defaultdict(list)
         for _ in range(options.rounds):
-            for name, us in asyncio.run(measure_cache(options.count, words)).items():
+            for name, us in asyncio.run(measure_cache(options.count, text)).items():
                 times[name].append(us)
-        size = len(body(words, "cached"))
+        size = len(body(text, "cached"))
         for name, values in times.items():
             print(f"{size:>7} bytes  {name:<18} {statistics.median(values):8.1f} us")
     return 0

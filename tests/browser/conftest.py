@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.browser.site import Site
-from tests.waits import PATIENCE_S
+from tests.waits import WAIT_TIMEOUT_S
 
 # The shell is Chromium without its window: a third less processor time for the same pages.
 CHROMIUM = next(
@@ -58,7 +58,7 @@ def browser() -> Iterator[Any]:
         pytest.skip("needs Chromium: apt-get install chromium-headless-shell")
     from playwright.sync_api import expect, sync_playwright
 
-    expect.set_options(timeout=PATIENCE_S * 1000)
+    expect.set_options(timeout=WAIT_TIMEOUT_S * 1000)
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield running
@@ -118,7 +118,7 @@ def open_page(browser: Any, site: Site, page_errors: PageErrors) -> Iterator[Cal
             context.add_cookies(
                 [{"name": "sessionid", "value": site.sessions[who], "url": site.url}]
             )
-        context.set_default_timeout(PATIENCE_S * 1000)
+        context.set_default_timeout(WAIT_TIMEOUT_S * 1000)
         page = context.new_page()
         watch(page, page_errors)
         return page

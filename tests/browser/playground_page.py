@@ -96,10 +96,10 @@ class Playground:
         """Return the letters of the finished columns, in the order in which they finished."""
         return [str(letter) for letter, state, _ in self.page.evaluate("seen") if state != "busy"]
 
-    def showed(self, letter: str, words: str) -> bool:
+    def showed(self, letter: str, shown_text: str) -> bool:
         """Return whether a column has shown this text since `watch`."""
         recorded = self.page.evaluate("seen")
-        return any(each == letter and words in text for each, _, text in recorded)
+        return any(each == letter and shown_text in text for each, _, text in recorded)
 
     def write(self, text: str) -> Self:
         """Fill in the prompt."""

@@ -233,14 +233,14 @@ def evaluation() -> dict[str, Any]:
         )
         results = []
         for index, case in enumerate(cases):
-            for place, model in enumerate(definition.models):
-                wrong = (index + place + number) % 4 == 0
+            for position, model in enumerate(definition.models):
+                wrong = (index + position + number) % 4 == 0
                 text = f"It is {'Atlantis' if wrong else case.variables['city']}, I would say."
                 answer = Answer(
                     text=text,
-                    error="HTTP 429: slow down" if index == 4 and place == 2 else "",
-                    latency_ms=300.0 + 70 * index + 400 * place,
-                    cost_usd=0.00012 * (place + 1),
+                    error="HTTP 429: slow down" if index == 4 and position == 2 else "",
+                    latency_ms=300.0 + 70 * index + 400 * position,
+                    cost_usd=0.00012 * (position + 1),
                     input_tokens=12,
                     output_tokens=9,
                     request_id="req_s1",
@@ -347,7 +347,7 @@ def session() -> Iterator[Any]:
     from gateway.relay.exchange.log_record import Bodies, LogRecord
 
     for turn, day in enumerate(("2026-11-20", "2026-11-20", "2026-11-21")):
-        words = [{"role": "user", "content": f"Turn {number}."} for number in range(turn + 1)]
+        messages = [{"role": "user", "content": f"Turn {number}."} for number in range(turn + 1)]
         system = [
             {
                 "type": "text",
@@ -355,8 +355,8 @@ def session() -> Iterator[Any]:
                 "cache_control": {"type": "ephemeral"},
             }
         ]
-        body = {"model": PRIMARY, "max_tokens": 900, "system": system, "messages": words}
-        sent = msgspec.json.encode(body)
+        body = {"model": PRIMARY, "max_tokens": 900, "system": system, "messages": messages}
+        encoded_body = msgspec.json.encode(body)
         yield LogRecord(
             id=f"req_s{turn}",
             started_at=time.time() - 1800 + 60 * turn,
@@ -377,7 +377,7 @@ def session() -> Iterator[Any]:
             output_tokens=200,
             usage_source="reported",
             cost_usd=Decimal("0.08"),
-            bodies=Bodies(client_request=sent, upstream_request=sent),
+            bodies=Bodies(client_request=encoded_body, upstream_request=encoded_body),
         )
 
 
@@ -426,14 +426,14 @@ def trace() -> dict[str, Any]:
     batch = SpanBatch(traces=list(parsed.traces.values()), spans=parsed.spans, packed=packed)
     store.write_spans(batch)
     tool = ClientSpan.objects.get(trace_id="trace_sample", span_id="span_3")
-    own = agents_sdk.parse_items(
+    own_trace = agents_sdk.parse_items(
         {"data": [{**items[3], "id": "span_own", "trace_id": "trace_own", "parent_id": None}]}
     )
     key = ApiKey.objects.get(name="laptop")
     store.write_spans(
         SpanBatch(
-            traces=list(own.traces.values()),
-            spans=own.spans,
+            traces=list(own_trace.traces.values()),
+            spans=own_trace.spans,
             packed=[b'{"input": "mine"}'],
             key_id=key.pk,
             key_prefix=key.prefix,
@@ -514,7 +514,7 @@ def checks() -> Iterator[Any]:
 
     now = time.time()
     for number in reversed(range(12)):
-        refused = number < 8
+        is_refused = number < 8
         yield LogRecord(
             id=f"check_{number}",
             started_at=now - 60 * number,
@@ -526,24 +526,24 @@ def checks() -> Iterator[Any]:
             requested_model="spare",
             provider="openai",
             model="gpt-5-mini",
-            status=429 if refused else 200,
-            outcome="error" if refused else "ok",
-            error_kind="rate_limit" if refused else "",
-            error="Rate limit reached" if refused else "",
+            status=429 if is_refused else 200,
+            outcome="error" if is_refused else "ok",
+            error_kind="rate_limit" if is_refused else "",
+            error="Rate limit reached" if is_refused else "",
             duration_ms=310,
-            input_tokens=None if refused else 11,
-            output_tokens=None if refused else 3,
-            usage_source="" if refused else "reported",
-            cost_usd=None if refused else Decimal("0.00001"),
+            input_tokens=None if is_refused else 11,
+            output_tokens=None if is_refused else 3,
+            usage_source="" if is_refused else "reported",
+            cost_usd=None if is_refused else Decimal("0.00001"),
             attempts=[
                 Attempt(
                     target="openai/gpt-5-mini",
                     provider="openai",
                     model="gpt-5-mini",
                     dialect="openai_responses",
-                    status=429 if refused else 200,
-                    error_kind="rate_limit" if refused else None,
-                    error="Rate limit reached" if refused else None,
+                    status=429 if is_refused else 200,
+                    error_kind="rate_limit" if is_refused else None,
+                    error="Rate limit reached" if is_refused else None,
                 )
             ],
         )

@@ -16,7 +16,7 @@ import httpx
 
 from tests.browser.accounts import PASSWORD
 from tests.ports import free_port
-from tests.waits import until
+from tests.waits import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_S = 90.0
@@ -65,14 +65,14 @@ class Site:
         admin = (self.data_dir / "admin_key").read_text(encoding="utf-8").strip()
         headers = {"authorization": f"Bearer {admin}"}
         url = f"{self.url}/api/requests/{request_id}"
-        until(lambda: httpx.get(url, headers=headers, timeout=30).status_code == 200)
+        wait_until(lambda: httpx.get(url, headers=headers, timeout=30).status_code == 200)
         return request_id
 
     def known(self, key: str, status: int = 200) -> str:
         """Wait until the gateway answers a request with the key by this status; returns the key."""
         headers = {"authorization": f"Bearer {key}"}
         url = f"{self.url}/v1/models"
-        until(lambda: httpx.get(url, headers=headers, timeout=30).status_code == status)
+        wait_until(lambda: httpx.get(url, headers=headers, timeout=30).status_code == status)
         return key
 
     def start(self) -> Self:
@@ -88,8 +88,8 @@ class Site:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        ends = time.monotonic() + START_S
-        while time.monotonic() < ends and self._process.poll() is None:
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline and self._process.poll() is None:
             try:
                 if httpx.get(f"{self.url}/health/ready", timeout=5).status_code == 200:
                     return self

@@ -23,7 +23,7 @@ def site_with_data(site: Site) -> Site:
     return site
 
 
-@pytest.mark.parametrize("place", PAGES, ids=lambda place: place.name)
+@pytest.mark.parametrize("page_spec", PAGES, ids=lambda page_spec: page_spec.name)
 @pytest.mark.wide(every=12)
 def test_a_page_has_no_accessibility_violations(
     site_with_data: Site,
@@ -32,17 +32,17 @@ def test_a_page_has_no_accessibility_violations(
     no_sideways_scroll: Callable[[Any], None],
     page_errors: Any,
     request: pytest.FixtureRequest,
-    place: PageSpec,
+    page_spec: PageSpec,
 ) -> None:
     """All sizes and themes are checked with one page load."""
-    if place.name == "refused":
+    if page_spec.name == "refused":
         page_errors.allow("403")
-    page = open_page(place.who)
-    answer = page.goto(path_of(site_with_data, place))
-    assert answer.status == (403 if place.name == "refused" else 200)
-    page.wait_for_load_state("networkidle") if place.name != "requests" else page.wait_for_timeout(
-        300
-    )
+    page = open_page(page_spec.who)
+    answer = page.goto(path_of(site_with_data, page_spec))
+    assert answer.status == (403 if page_spec.name == "refused" else 200)
+    page.wait_for_load_state(
+        "networkidle"
+    ) if page_spec.name != "requests" else page.wait_for_timeout(300)
     # The widest adds no rule of axe but other neighbours: only where all rows run.
     wide = [WIDE] if request.config.getoption("--wide") else []
     for size in (DESKTOP, PHONE, *wide):

@@ -103,14 +103,14 @@ def test_on_a_phone_each_capability_is_a_line_that_unfolds(
     page = open_page("ada", size=PHONE)
     open_model(page, checked_model)
     row = page.locator(".probes tr", has_text="Parallel calls disabled")
-    words = row.locator(".response")
+    response_text = row.locator(".response")
     expect(row.get_by_text("Wrong", exact=True)).to_be_visible()
-    expect(words).to_be_hidden()
+    expect(response_text).to_be_hidden()
     assert row.bounding_box()["height"] <= 48
     # All of it in four screens, not in ten.
     assert page.evaluate("document.documentElement.scrollHeight") < 4 * PHONE["height"]
     row.locator("summary").click()
-    expect(words).to_be_visible()
+    expect(response_text).to_be_visible()
     differs = page.locator(".probes tr", has=page.get_by_text("differs", exact=True)).first
     expect(differs.get_by_text("differs", exact=True)).to_be_visible()
 

@@ -20,7 +20,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.site import ROOT, Site
-from tests.waits import until
+from tests.waits import wait_until
 
 FILE = """
 name: {name}
@@ -210,7 +210,7 @@ def test_a_run_is_paused_resumed_and_cancelled(site: Site, signed_in: Page, tmp_
     status(page, "Paused")
 
     stored = stored_answers(site, page)
-    until(lambda: stored() == stored())  # answers in progress are still stored
+    wait_until(lambda: stored() == stored())  # answers in progress are still stored
     paused_at = stored()
     assert 0 < paused_at < 60
     page.get_by_role("button", name="Resume").click()
@@ -246,8 +246,8 @@ def test_the_command_computes_the_same_scores(site: Site, signed_in: Page, tmp_p
 def test_the_terminal_refuses_bad_input_with_status_2(site: Site, tmp_path: Path) -> None:
     file = tmp_path / "cases.csv"
     file.write_text("word,__expected\nhi,javascript: output\n")
-    refused = from_terminal(site, file, "--models", "demo/demo-fast")
-    assert refused.returncode == 2 and "runs code" in refused.stderr
+    refused_run = from_terminal(site, file, "--models", "demo/demo-fast")
+    assert refused_run.returncode == 2 and "runs code" in refused_run.stderr
     file.write_text("word\nhi\n")
     missing = from_terminal(site, file, "--models", "demo/demo-fast")
     assert missing.returncode == 2
@@ -318,7 +318,7 @@ def test_many_cases_on_four_models_survive_a_restart(
     import_file(signed_in, file)
     start_run(signed_in)
     stored = stored_answers(site, signed_in)
-    until(lambda: stored() > cases // 2)
+    wait_until(lambda: stored() > cases // 2)
     site.kill()
     site.start()
     assert stored() < 4 * cases

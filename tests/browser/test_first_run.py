@@ -168,17 +168,17 @@ def test_a_litellm_file_is_previewed_and_imported(
     expect(page.get_by_label("Route")).to_have_value("brought")
 
 
-@pytest.mark.parametrize("place", ["", "playground", "requests", "routes"])
+@pytest.mark.parametrize("page_spec", ["", "playground", "requests", "routes"])
 @pytest.mark.wide(every=4)
 def test_an_abandoned_first_run_does_not_widen_the_page(
-    open_admin_page: Callable[..., Page], site: Site, no_sideways_scroll: Any, place: str
+    open_admin_page: Callable[..., Page], site: Site, no_sideways_scroll: Any, page_spec: str
 ) -> None:
     """On phones the link to resume the setup in the page header is an icon only."""
     script = "from console import setup_progress; setup_progress.advance('provider')"
     site.manage("shell", "-c", script)
     try:
         page = open_admin_page(size=PHONE)
-        page.goto(f"/console/{place}")
+        page.goto(f"/console/{page_spec}")
         expect(page.get_by_role("link", name="Resume setup")).to_be_visible()
         no_sideways_scroll(page)
     finally:

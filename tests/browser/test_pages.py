@@ -67,26 +67,26 @@ def test_every_page_fits_at_every_width(
     page_errors.allow("404")
     page = open_page(who)
     faults: dict[str, Any] = {}
-    for place in PAGES:
-        if place.who is None or place.name == "refused":
+    for page_spec in PAGES:
+        if page_spec.who is None or page_spec.name == "refused":
             continue
-        status = page.goto(path_of(site_with_data, place)).status
+        status = page.goto(path_of(site_with_data, page_spec)).status
         # A viewer is refused admins' pages; evaluations of others do not exist for a viewer.
-        hidden = {403, 404} if place.name.startswith("evaluation") else {403}
+        hidden = {403, 404} if page_spec.name.startswith("evaluation") else {403}
         if status not in ({200} if who == "ada" else {200} | hidden):
-            faults[place.name] = status
+            faults[page_spec.name] = status
             continue
         for width in (390, 1024, 1280, 1440, 1920):
             page.set_viewport_size({"width": width, "height": 900})
             if actual_misplaced := misplaced(page):
-                faults[f"{place.name} at {width}"] = actual_misplaced
+                faults[f"{page_spec.name} at {width}"] = actual_misplaced
     assert faults == {}
 
 
-@pytest.mark.parametrize("place", [p for p in PAGES if p.who == "ada"], ids=lambda p: p.name)
+@pytest.mark.parametrize("page_spec", [p for p in PAGES if p.who == "ada"], ids=lambda p: p.name)
 @pytest.mark.wide(every=12)
 def test_a_page_renders_without_scripts(
-    site_with_data: Site, browser: Any, place: PageSpec
+    site_with_data: Site, browser: Any, page_spec: PageSpec
 ) -> None:
     context = browser.new_context(base_url=site_with_data.url, java_script_enabled=False)
     cookie = {
@@ -96,18 +96,18 @@ def test_a_page_renders_without_scripts(
     }
     context.add_cookies([cookie])
     page = context.new_page()
-    answer = page.goto(path_of(site_with_data, place))
+    answer = page.goto(path_of(site_with_data, page_spec))
     assert answer.status == 200
     assert page.locator("h1:visible").first.inner_text().strip()
     context.close()
 
 
-@pytest.mark.parametrize("place", [p for p in PAGES if p.who], ids=lambda p: p.name)
+@pytest.mark.parametrize("page_spec", [p for p in PAGES if p.who], ids=lambda p: p.name)
 @pytest.mark.wide(every=20)
 def test_an_anonymous_user_is_sent_to_sign_in_and_back(
-    site_with_data: Site, page: Any, place: PageSpec
+    site_with_data: Site, page: Any, page_spec: PageSpec
 ) -> None:
-    page.goto(path_of(site_with_data, place))
+    page.goto(path_of(site_with_data, page_spec))
     assert "/console/sign-in?next=" in page.url
 
 

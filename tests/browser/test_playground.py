@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import PHONE
 from tests.browser.playground_page import CuttableProxy, Playground, as_, with_models
 from tests.browser.site import Site
-from tests.waits import until
+from tests.waits import wait_until
 
 # Writes for some twenty seconds, so that it is still at it when it is stopped.
 SLOW = "demo/demo@500ms"
@@ -243,6 +243,6 @@ def test_a_route_of_a_real_model_is_offered_before_the_demo(
             picked: str = playground.open().column("A").locator(".model-pick").inner_text()
             return picked
 
-        until(lambda: "zeta" in chosen())
+        wait_until(lambda: "zeta" in chosen())
     finally:
         site.manage("shell", "-v0", "-c", f"{gone}; Provider.objects.get(name='openai').delete()")

@@ -33,11 +33,11 @@ def playground(signed_in: Any) -> Playground:
     return Playground(signed_in)
 
 
-def text(col: str, words: str, **end: Any) -> list[tuple[str, dict[str, Any]]]:
+def text(col: str, content: str, **end: Any) -> list[tuple[str, dict[str, Any]]]:
     """Return the events of one response; without `end` it does not finish."""
     result = [
         ("start", {"col": col, "n": 0, "model": "m", "route": "m", "notes": []}),
-        ("delta", {"col": col, "n": 0, "kind": "text", "text": words}),
+        ("delta", {"col": col, "n": 0, "kind": "text", "text": content}),
     ]
     usual = {
         "status": "ok",
@@ -130,8 +130,8 @@ def test_differences_ignore_failed_and_unrelated_answers(playground: Playground)
 
 def test_a_lost_connection_stops_timers_and_is_shown(playground: Playground) -> None:
     playground.open(*THREE[:2]).write("Hello")
-    words = "one two three four five six seven eight nine ten"
-    open_ = [event for event in text("A", words) if event[0] != "end"]
+    content = "one two three four five six seven eight nine ten"
+    open_ = [event for event in text("A", content) if event[0] != "end"]
     usage = ("usage", {"col": "A", "n": 0, "output": 1, "estimated": True})
     quiet = ("quiet", {"col": "A", "n": 0, "ms": 4000})
     play_events(playground, *open_, usage, quiet, *text("B", "Hi"))

@@ -18,7 +18,7 @@ from tests.browser.checks import clean
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.browser.playground_page import Playground, with_models
 from tests.browser.site import Site
-from tests.waits import until
+from tests.waits import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +153,7 @@ def test_columns_are_in_a_grid_and_scroll_together(playground: Playground) -> No
     view("Scroll answers together")
     page.locator("#col-A .answer").hover()
     page.mouse.wheel(0, 200)
-    until(lambda: page.evaluate("document.querySelector('#col-B .answer').scrollTop") > 0)
+    wait_until(lambda: page.evaluate("document.querySelector('#col-B .answer').scrollTop") > 0)
     view("Hide timeline and result")
     expect(page.locator("#pg-timeline")).to_be_hidden()
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.browser.site import Site
-from tests.waits import until
+from tests.waits import wait_until
 
 MAKE = """
 from gateway.models import Model, Provider, Route
@@ -191,7 +191,7 @@ def test_variants_are_compared_in_usage(
     page = open_page("ada", size=size)
     page.goto("/console/usage")
     region = page.get_by_role("region", name="Variant comparison")
-    until(lambda: page.reload() and region.count())  # the sums are made beside the requests
+    wait_until(lambda: page.reload() and region.count())  # the sums are made beside the requests
     table = region.get_by_role("table")
     expect(table.locator("tbody tr")).to_have_count(2)
     rows = {row.locator(".pill").inner_text(): row for row in table.locator("tbody tr").all()}

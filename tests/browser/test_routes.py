@@ -10,7 +10,7 @@ import pytest
 
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.browser.site import Site
-from tests.waits import until
+from tests.waits import wait_until
 
 MAKE = """
 from gateway.models import Model, Provider, Route
@@ -51,7 +51,7 @@ def names(page: Any) -> Any:
 
 def stands(page: Any, *steps: list[str]) -> None:
     """Wait until the steps have these targets."""
-    until(lambda: names(page) == list(steps))
+    wait_until(lambda: names(page) == list(steps))
 
 
 def drag(page: Any, name: str, onto: str) -> None:
@@ -67,7 +67,7 @@ def drag(page: Any, name: str, onto: str) -> None:
         page.mouse.move(*_middle(there.locator(".t-name")), steps=8)
         return any({name, onto} <= set(step) for step in names(page))
 
-    until(arrived)
+    wait_until(arrived)
     page.mouse.up()
 
 
@@ -140,19 +140,19 @@ def test_two_tabs_can_not_overwrite_each_other(
     open_page: Callable[..., Any], page_errors: Any
 ) -> None:
     page_errors.allow("409")
-    one, two = open_page("ada"), open_page("ada")
-    for page in (one, two):
+    first, second = open_page("ada"), open_page("ada")
+    for page in (first, second):
         page.goto(STORY)
-    one.get_by_label("Weight of demo-a").fill("70")
-    one.get_by_role("button", name="Save").click()
-    expect(one.locator(".toast")).to_contain_text("version 2")
-    two.get_by_label("Unsupported fields").select_option("1")
-    two.get_by_role("button", name="Save").click()
-    alert = two.get_by_role("alert")
+    first.get_by_label("Weight of demo-a").fill("70")
+    first.get_by_role("button", name="Save").click()
+    expect(first.locator(".toast")).to_contain_text("version 2")
+    second.get_by_label("Unsupported fields").select_option("1")
+    second.get_by_role("button", name="Save").click()
+    alert = second.get_by_role("alert")
     expect(alert).to_contain_text("demo-a weight 60 to 70")
     expect(alert).to_contain_text("reject unsupported fields: no → yes")
-    two.get_by_role("button", name="Overwrite with my changes").click()
-    expect(two.locator(".toast")).to_contain_text("version 3")
+    second.get_by_role("button", name="Overwrite with my changes").click()
+    expect(second.locator(".toast")).to_contain_text("version 3")
 
 
 def test_a_model_is_found_by_typing(signed_in: Any) -> None:

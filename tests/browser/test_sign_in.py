@@ -11,7 +11,7 @@ import pytest
 from tests.browser.conftest import PageErrors, watch
 from tests.browser.site import Site
 from tests.fakes.oidc import CLIENT_ID, CLIENT_SECRET, oidc_provider
-from tests.waits import PATIENCE_S
+from tests.waits import WAIT_TIMEOUT_S
 
 PASSKEYS = {
     "protocol": "ctap2",
@@ -58,7 +58,7 @@ def test_a_member_signs_in_makes_a_key_and_adds_a_passkey(
     # Passkeys exist on localhost, not on an address.
     base = f"http://localhost:{oidc_site.port}"
     context = browser.new_context(base_url=base, reduced_motion="reduce")
-    context.set_default_timeout(PATIENCE_S * 1000)
+    context.set_default_timeout(WAIT_TIMEOUT_S * 1000)
     page = context.new_page()
     watch(page, page_errors)
     page.goto("/console/sign-in")
@@ -75,8 +75,8 @@ def test_a_member_signs_in_makes_a_key_and_adds_a_passkey(
     oidc_site.known(secret)
     body = {"model": "demo", "messages": [{"role": "user", "content": "Hello from a member"}]}
     headers = {"authorization": f"Bearer {secret}"}
-    sent = httpx.post(f"{base}/v1/chat/completions", json=body, headers=headers, timeout=30)
-    oidc_site.logged(sent.headers["x-request-id"])
+    response = httpx.post(f"{base}/v1/chat/completions", json=body, headers=headers, timeout=30)
+    oidc_site.logged(response.headers["x-request-id"])
     page.goto("/console/own")
     assert "$15.00 is not assigned" in page.inner_text("#main")
     page.locator("table a").first.click()

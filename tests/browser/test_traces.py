@@ -17,7 +17,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from tests.browser.conftest import PHONE
 from tests.browser.site import Site
-from tests.waits import until
+from tests.waits import wait_until
 
 CHAT = {"model": "demo", "messages": [{"role": "user", "content": "What is a span?"}]}
 
@@ -77,7 +77,7 @@ def waterfall_lines(page: Any, path: str) -> list[str]:
         cells = page.locator(".waterfall tbody .what").all_inner_texts()
         return [" ".join(cell.split()) for cell in cells]
 
-    until(lambda: lines().count("Request demo") == 2)
+    wait_until(lambda: lines().count("Request demo") == 2)
     return lines()
 
 

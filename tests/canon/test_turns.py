@@ -6,19 +6,19 @@ from gateway.canon.request import Request, Text, ToolCall, ToolResult, Turn
 from gateway.canon.turns import NO_RESULT, merge_turns, pair_tool_results
 
 
-def turn(*parts: object, role: str = "user", at: str = "") -> Turn:
-    return Turn(role=role, parts=tuple(parts), path=at)  # type: ignore[arg-type]
+def turn(*parts: object, role: str = "user", path: str = "") -> Turn:
+    return Turn(role=role, parts=tuple(parts), path=path)  # type: ignore[arg-type]
 
 
-def assistant_calls(*ids: str, at: str = "m[1]") -> Turn:
+def assistant_calls(*ids: str, path: str = "m[1]") -> Turn:
     calls = (
-        ToolCall(id=i, name="f", arguments={}, path=f"{at}.calls[{n}]") for n, i in enumerate(ids)
+        ToolCall(id=i, name="f", arguments={}, path=f"{path}.calls[{n}]") for n, i in enumerate(ids)
     )
-    return turn(*calls, role="assistant", at=at)
+    return turn(*calls, role="assistant", path=path)
 
 
-def result(call_id: str, text: str = "ok", at: str = "") -> ToolResult:
-    return ToolResult(id=call_id, parts=(Text(text=text),), path=at or f"result {call_id}")
+def result(call_id: str, text: str = "ok", path: str = "") -> ToolResult:
+    return ToolResult(id=call_id, parts=(Text(text=text),), path=path or f"result {call_id}")
 
 
 def text_part(text: str) -> Text:
@@ -72,7 +72,10 @@ def test_calls_at_the_very_end_get_a_turn_of_results():
 
 def test_a_result_without_a_call_is_dropped_and_reported():
     turns, report = fix(
-        turn(text_part("q")), turn(result("x", at="m[1]")), assistant_calls("a"), turn(result("a"))
+        turn(text_part("q")),
+        turn(result("x", path="m[1]")),
+        assistant_calls("a"),
+        turn(result("a")),
     )
     assert [results(turn) for turn in turns] == [[], [], ["a"]]
     assert report == [("m[1]", "dropped")]
@@ -119,7 +122,10 @@ def test_assistant_turns_without_calls_stay_apart():
 
 def test_an_id_used_twice_gets_a_suffix_on_call_and_result():
     turns, report = fix(
-        assistant_calls("a"), turn(result("a")), assistant_calls("a", at="m[3]"), turn(result("a"))
+        assistant_calls("a"),
+        turn(result("a")),
+        assistant_calls("a", path="m[3]"),
+        turn(result("a")),
     )
     assert turns[2].parts[0].id == "a_2"
     assert results(turns[3]) == ["a_2"]
@@ -157,7 +163,7 @@ def test_repairing_tool_calls_and_results_is_idempotent():
 
 def test_neighbours_of_one_role_are_joined_with_the_path_of_the_first():
     joined = merge_turns(
-        [turn(text_part("1"), at="m[0]"), turn(text_part("2"), at="m[1]"), assistant_calls("a")]
+        [turn(text_part("1"), path="m[0]"), turn(text_part("2"), path="m[1]"), assistant_calls("a")]
     )
     assert [turn.role for turn in joined] == ["user", "assistant"]
     assert joined[0].parts == (text_part("1"), text_part("2"))

@@ -28,10 +28,10 @@ class Unavailable(Exception):
 def python_with(packages: tuple[str, ...]) -> Path:
     """Return the interpreter of an environment with these packages from PyPI."""
     version = "{}.{}".format(*sys.version_info)
-    place = _cached_folder(
+    folder = _cached_folder(
         "python", (version, *packages), lambda build_directory: _python(build_directory, packages)
     )
-    return place / "bin" / "python"
+    return folder / "bin" / "python"
 
 
 def node_modules(modules: tuple[str, ...]) -> Path:
@@ -61,20 +61,20 @@ def _npm(build_directory: Path, named: tuple[str, ...]) -> None:
 def _cached_folder(kind: str, texts: tuple[str, ...], make: Callable[[Path], None]) -> Path:
     """Return a folder that is created once for the same inputs."""
     digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
-    place = CACHE_FOLDER / f"{kind}-{digest}"
-    if not place.exists():
+    folder = CACHE_FOLDER / f"{kind}-{digest}"
+    if not folder.exists():
         # Made aside and moved, as two test processes may do this at once.
         build_directory = CACHE_FOLDER / f"{kind}-{digest}-{os.getpid()}"
         CACHE_FOLDER.mkdir(parents=True, exist_ok=True)
         try:
             make(build_directory)
-            build_directory.rename(place)
+            build_directory.rename(folder)
         except OSError:
-            if not place.exists():
+            if not folder.exists():
                 raise
         finally:
             shutil.rmtree(build_directory, ignore_errors=True)
-    return place
+    return folder
 
 
 def _get(command: list[str]) -> None:

@@ -42,8 +42,8 @@ def listing() -> str:
     dialects = {name: upstream.model for name, upstream in UPSTREAMS.items()}
     text = ", ".join(f"{name} (`{model}`)" for name, model in dialects.items())
     rows = "\n".join(_row(client) for client in CLIENTS.values())
-    refused = "\n".join(f"| {title} | {reason} |" for title, reason in NOT_SERVED.items())
-    return _HEAD.format(upstreams=text) + rows + "\n" + _TAIL + refused + "\n"
+    not_served_rows = "\n".join(f"| {title} | {reason} |" for title, reason in NOT_SERVED.items())
+    return _HEAD.format(upstreams=text) + rows + "\n" + _TAIL + not_served_rows + "\n"
 
 
 def _row(client: Client) -> str:

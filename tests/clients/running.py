@@ -97,8 +97,8 @@ def route_of(client: Client, upstream: str) -> str:
 
 def scenarios_of(client: Client, upstream: str) -> tuple[str, ...]:
     """Return the scenarios of an upstream, without reasoning if it refuses reasoning."""
-    own = client.speaks.startswith("openai")
-    without = "thinking" if own and not UPSTREAMS[upstream].thinks else ""
+    is_openai = client.speaks.startswith("openai")
+    without = "thinking" if is_openai and not UPSTREAMS[upstream].thinks else ""
     return tuple(name for name in client.scenarios if name != without)
 
 

@@ -15,7 +15,7 @@ from tests.browser.site import Site
 from tests.clients.environments import Unavailable, python_with
 from tests.clients.table import AGENTS
 from tests.documentation_blocks import blocks
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.frameworks, pytest.mark.timeout(1500)]
 SCRIPT = Path(__file__).parent / "scripts" / "trace_agents.py"
@@ -79,7 +79,7 @@ def rows(page: Any, path: str) -> list[str]:
             for cell in page.locator(".waterfall tbody .what").all_inner_texts()
         ]
 
-    until(lambda: sum(line.startswith("Request") for line in lines()) >= 2)
+    wait_until(lambda: sum(line.startswith("Request") for line in lines()) >= 2)
     return lines()
 
 

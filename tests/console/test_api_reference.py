@@ -72,9 +72,9 @@ def test_a_schema_that_contains_itself_ends() -> None:
 
 def test_commands_are_shell_and_name_the_right_key() -> None:
     for operation in operations().values():
-        words = shlex.split(operation.curl.replace("\\\n", ""))
-        assert words[0] == "curl", operation.id
-        assert any(word.startswith("$DRAGOMAN/") for word in words), operation.id
+        arguments = shlex.split(operation.curl.replace("\\\n", ""))
+        assert arguments[0] == "curl", operation.id
+        assert any(word.startswith("$DRAGOMAN/") for word in arguments), operation.id
     assert "$GATEWAY_KEY" in operations()["openai_chat_completions"].curl
     assert "$ADMIN_KEY" in operations()["list_scores"].curl
     # A body without required fields shows the first ones.

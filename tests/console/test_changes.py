@@ -86,7 +86,7 @@ def test_columns_and_values_have_readable_labels(admin_client: Client) -> None:
         key.save()
     page = re.sub(r"<[^>]+>", " ", text(admin_client))
     page = re.sub(r"\s+", " ", page)
-    for words in (
+    for label in (
         "Daily (USD) 5",
         "Requests per minute 60",
         "Retries before fallbacks yes",
@@ -95,7 +95,7 @@ def test_columns_and_values_have_readable_labels(admin_client: Client) -> None:
         "Team blue",
         "Tags paid, eu",
     ):
-        assert words in page
+        assert label in page
     assert "model_id" not in page and "Model id" not in page
 
 

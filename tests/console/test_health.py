@@ -221,7 +221,7 @@ def test_a_failed_target_without_cooldown_is_failing(runtime: Any) -> None:
 
 @pytest.mark.usefixtures("frozen_now")
 @pytest.mark.parametrize(
-    ("failed", "answered", "kind", "words"),
+    ("failed", "answered", "kind", "text"),
     [
         (4, 0, "rate_limit", "Rate limited"),
         (1, 0, "rate_limit", "Rate limited"),
@@ -235,13 +235,13 @@ def test_a_failed_target_without_cooldown_is_failing(runtime: Any) -> None:
     ],
 )
 def test_a_targets_health_follows_its_newest_calls(
-    viewer_client: Client, failed: int, answered: int, kind: str, words: str
+    viewer_client: Client, failed: int, answered: int, kind: str, text: str
 ) -> None:
     bad = [log_record_of_call(f"bad_{n}", failed=kind) for n in range(failed)]
     store.write([*bad, *(log_record_of_call(f"ok_{n}") for n in range(answered))])
     assert re.findall(
         r'<span class="pill[^>]*>(?:<svg.*?</svg>)?([A-Z][^<]*)</span>', page(viewer_client)
-    ) == [words]
+    ) == [text]
 
 
 @pytest.mark.usefixtures("frozen_now")

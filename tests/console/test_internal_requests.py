@@ -205,7 +205,7 @@ def test_every_kind_of_error_has_one_label(admin_client: Client):
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "dialect", "words"),
+    ("endpoint", "dialect", "label"),
     [
         ("/v1/chat/completions", "openai_chat", "POST /v1/chat/completions"),
         ("/v1beta/models/{id}:generateContent", "gemini", "POST /v1beta/models/smart:generate"),
@@ -219,17 +219,17 @@ def test_every_kind_of_error_has_one_label(admin_client: Client):
     ],
 )
 def test_the_detail_shows_the_endpoint_the_client_called(
-    admin_client: Client, endpoint: str, dialect: str, words: str
+    admin_client: Client, endpoint: str, dialect: str, label: str
 ):
     model = "" if "files" in endpoint else "smart"
     fields = {"client_dialect": dialect, "requested_model": model}
     text = detail(admin_client, logged("req_e", endpoint=endpoint, **fields))
-    assert f"<b>{words}" in text
+    assert f"<b>{label}" in text
 
 
 # What `RequestLog.endpoint` may hold: the paths of the edge, and the gateway's own requests.
 ENDPOINTS = sorted(
-    {one.name for one in endpoints.ENDPOINTS.values()}
+    {known_endpoint.name for known_endpoint in endpoints.ENDPOINTS.values()}
     | {"/v1beta/models/{id}:streamGenerateContent", "/v1/responses/{id}", "/v2/rerank"}
     | {"GET /v1/files/{id}/content", "POST /v1/messages/batches", "passthrough", ""}
     | {"console", "check", "shadow", "batch", "cache", "translate", "dry_run"}

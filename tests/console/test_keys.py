@@ -265,8 +265,8 @@ def test_budget_windows_are_utc_days_and_months(admin_client: Client) -> None:
     for n, moment in enumerate(
         ("2026-03-15T00:00:00", "2026-03-14T23:59:59", "2026-02-28T23:59:59")
     ):
-        at = datetime.fromisoformat(moment + "+00:00").timestamp()
-        store.write([entry(f"r{n}", key_id=row.pk, cost_usd=Decimal(1), started_at=at)])
+        timestamp = datetime.fromisoformat(moment + "+00:00").timestamp()
+        store.write([entry(f"r{n}", key_id=row.pk, cost_usd=Decimal(1), started_at=timestamp)])
     assert [gauge.spent for gauge in gauges([row], now)[row.pk]] == [1, 2, 3]
 
 

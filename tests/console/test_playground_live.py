@@ -20,7 +20,7 @@ import pytest
 from console.dialects import CONSOLE_DIALECTS
 from console.playground import code
 from tests.browser.site import Site
-from tests.waits import soon, until
+from tests.waits import is_ever_within, wait_until
 
 Json = dict[str, Any]
 PATH = "/console/playground"
@@ -52,8 +52,8 @@ def _signed_in(site: Site, who: str) -> Json:
 @pytest.fixture(scope="module")
 def key(site: Site) -> str:
     """A gateway key, once the server accepts it."""
-    words = site.manage("create_key", "code").split()
-    secret = next(word for word in words if word.startswith("sk-dgm-"))
+    output_words = site.manage("create_key", "code").split()
+    secret = next(word for word in output_words if word.startswith("sk-dgm-"))
     return site.known(secret)
 
 
@@ -130,7 +130,7 @@ def test_a_logged_request_opens_with_its_settings(
         admin_client, document("demo/demo-fast", system="Be brief.", params={"top_p": 0.5})
     )
     request = next(data for kind, data in row if kind == "end")["request_id"]
-    until(lambda: boot(admin_client, f"?request={request}")["settings"])  # when it is logged
+    wait_until(lambda: boot(admin_client, f"?request={request}")["settings"])  # when it is logged
     settings = boot(admin_client, f"?request={request}")["settings"]
     assert settings["system"] == "Be brief."
     assert settings["params"]["top_p"] == 0.5
@@ -210,8 +210,8 @@ def test_an_image_larger_than_the_form_limit_is_accepted(admin_client: httpx.Cli
     body = document("demo/demo-fast")
     body["messages"] = [{"role": "user", "content": [part, text]}]
     _, row = run_document(admin_client, body)
-    words = "".join(data["text"] for kind, data in row if kind == "delta")
-    assert "1 image" in words
+    answer_text = "".join(data["text"] for kind, data in row if kind == "delta")
+    assert "1 image" in answer_text
 
 
 def test_unknown_runs_and_odd_numbers_are_not_found(admin_client: httpx.Client) -> None:
@@ -480,30 +480,30 @@ async def test_eight_columns_start_streaming_within_150_ms(site: Site) -> None:
     async with httpx.AsyncClient(
         base_url=site.url, timeout=60, **_signed_in(site, "ada")
     ) as admin_client:
-        assert await soon(lambda: start_spread_s(admin_client), 0.150)
+        assert await is_ever_within(lambda: start_spread_s(admin_client), 0.150)
 
 
 async def test_closing_the_tab_ends_the_run_within_half_a_second(site: Site) -> None:
     async def late(admin_client: httpx.AsyncClient) -> float:
         """Return the seconds by which the last column ended too late."""
         body = document("demo/demo-stall@1ms", "demo/demo-slow")
-        run, began = "", time.perf_counter()
+        run, start = "", time.perf_counter()
         async with admin_client.stream("POST", f"{PATH}/runs", json=body) as reply:
             async for _now, kind, data in _frames(reply):
                 run = data.get("id", "") if kind == "run" else run
                 if kind == "delta":
                     break
-        watched_s = time.perf_counter() - began
+        watched_s = time.perf_counter() - start
         await asyncio.sleep(1)  # a reader that came sooner would be the next tab
         stored = events((await admin_client.get(f"{PATH}/runs/{run}/events")).text)
-        ends = [data for kind, data in stored if kind == "end"]
-        assert {data["status"] for data in ends} == {"stopped"}
-        return max(data["total_ms"] for data in ends) / 1000 - watched_s
+        end_events = [data for kind, data in stored if kind == "end"]
+        assert {data["status"] for data in end_events} == {"stopped"}
+        return max(data["total_ms"] for data in end_events) / 1000 - watched_s
 
     async with httpx.AsyncClient(
         base_url=site.url, timeout=60, **_signed_in(site, "ada")
     ) as admin_client:
-        assert await soon(lambda: late(admin_client), 0.5)
+        assert await is_ever_within(lambda: late(admin_client), 0.5)
 
 
 async def test_stop_ends_one_column_or_all(site: Site) -> None:

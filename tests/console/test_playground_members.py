@@ -14,7 +14,7 @@ import pytest
 from tests.browser.site import Site
 from tests.console.test_playground_live import PATH, boot, document, run_document
 from tests.console.test_playground_live import client as client_of
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -81,7 +81,7 @@ def test_a_run_of_a_member_is_a_request_of_their_key(site: Site) -> None:
         end = end_event(events)
         assert end["status"] == "ok"
         path = f"/console/own/requests/{end['request_id']}"
-        until(lambda: member_client.get(path).status_code == 200)
+        wait_until(lambda: member_client.get(path).status_code == 200)
         page = member_client.get(path).text
         assert "laptop" in page and "Who pays?" in page
         # It opens again in the playground, and is nobody else's.

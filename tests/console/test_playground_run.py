@@ -20,7 +20,7 @@ from gateway.providers.catalog import PRESETS
 from gateway.relay.runtime import Runtime
 from gateway.routing.snapshot import Provider, Route, Snapshot, Target, model_of
 from tests.relay.harness import Gateway, gateway
-from tests.waits import soon, until_in_loop
+from tests.waits import is_ever_within, wait_until_async
 
 Json = dict[str, Any]
 
@@ -208,9 +208,11 @@ async def test_a_parameter_unsupported_by_a_dialect_is_noted(live: Gateway) -> N
 
 
 async def test_an_unsendable_request_is_an_error_of_its_column(live: Gateway) -> None:
-    own = [{"role": "assistant", "content": [{"type": "tool_result", "id": "x", "content": "1"}]}]
+    native_content = [
+        {"role": "assistant", "content": [{"type": "tool_result", "id": "x", "content": "1"}]}
+    ]
     document = body("demo/demo-fast", "demo/demo-fast")
-    document["columns"][0]["messages"] = own
+    document["columns"][0]["messages"] = native_content
     _, takes = await answers(document)
     assert column_result(takes, "A").model == "demo/demo-fast"
     assert column_result(takes, "A").end["status"] in {"ok", "error"}
@@ -218,10 +220,13 @@ async def test_an_unsendable_request_is_an_error_of_its_column(live: Gateway) ->
 
 
 THOUGHTS = {
-    "openai_chat": ("messages", lambda sent: sent["messages"][-2]["reasoning_content"]),
-    "openai_responses": ("input", lambda sent: sent["input"][-3]["encrypted_content"]),
-    "gemini": ("contents", lambda sent: sent["contents"][-2]["parts"][0]["thoughtSignature"]),
-    "ollama": ("messages", lambda sent: sent["messages"][-2]["thinking"]),
+    "openai_chat": ("messages", lambda rerun_body: rerun_body["messages"][-2]["reasoning_content"]),
+    "openai_responses": ("input", lambda rerun_body: rerun_body["input"][-3]["encrypted_content"]),
+    "gemini": (
+        "contents",
+        lambda rerun_body: rerun_body["contents"][-2]["parts"][0]["thoughtSignature"],
+    ),
+    "ollama": ("messages", lambda rerun_body: rerun_body["messages"][-2]["thinking"]),
 }
 
 
@@ -235,10 +240,10 @@ async def test_every_dialect_shows_reasoning(live: Gateway, dialect: str) -> Non
     assert column_result(takes, "A").end["status"] == "ok"
     second = (await live.rows(2))[-1]
     assert second.bodies is not None
-    sent = json.loads(second.bodies.client_request or b"")
+    rerun_body = json.loads(second.bodies.client_request or b"")
     holder, thought = THOUGHTS[dialect]
-    assert holder in sent
-    assert thought(sent)
+    assert holder in rerun_body
+    assert thought(rerun_body)
     # The upstream gets the thought's words back, whoever carried them.
     reached = json.loads(second.bodies.upstream_request or b"")
     assert "reasoning_content" in json.dumps(reached["messages"])
@@ -260,8 +265,8 @@ async def test_fields_of_the_path_are_not_in_the_body(live: Gateway) -> None:
     assert entry.requested_model == "demo/demo-fast@0ms"
     assert entry.stream is False
     assert entry.bodies is not None
-    sent = json.loads(entry.bodies.client_request or b"")
-    assert set(sent) == {"contents"}
+    rerun_body = json.loads(entry.bodies.client_request or b"")
+    assert set(rerun_body) == {"contents"}
 
 
 async def test_reasoning_is_returned_in_the_client_dialect(live: Gateway) -> None:
@@ -278,12 +283,12 @@ async def test_reasoning_is_returned_in_the_client_dialect(live: Gateway) -> Non
     assert column_result(takes, "A").end["status"] == "ok"
     second = (await live.rows(2))[-1]
     assert second.bodies is not None
-    sent = json.loads(second.bodies.client_request or b"")
-    thought, call = sent["messages"][-2]["content"]
+    rerun_body = json.loads(second.bodies.client_request or b"")
+    thought, call = rerun_body["messages"][-2]["content"]
     assert thought["type"] == "thinking"
     assert thought["signature"].startswith("dgm1.")
     assert call["type"] == "tool_use"
-    assert sent["messages"][-1]["content"][0]["type"] == "tool_result"
+    assert rerun_body["messages"][-1]["content"][0]["type"] == "tool_result"
 
 
 async def test_an_answer_in_one_chunk_is_shown(live: Gateway) -> None:
@@ -394,7 +399,7 @@ async def test_an_answer_without_an_end_is_ended(
 async def test_another_process_can_stop_a_column(live: Gateway) -> None:
     run, store = make_run(body("demo/demo-stall@1ms"))
     reading = asyncio.create_task(read_events(run))
-    await until_in_loop(lambda: any(take.text for take in run.results.of("A")))
+    await wait_until_async(lambda: any(take.text for take in run.results.of("A")))
     store.stop_requests = ["*"]
     async with asyncio.timeout(60):
         takes = collect_results(await reading)
@@ -460,4 +465,4 @@ async def test_all_eight_columns_begin_within_150_ms_of_each_other(live: Gateway
         await run.wait()
         return max(first.values()) - min(first.values())
 
-    assert await soon(start_spread_s, 0.150)
+    assert await is_ever_within(start_spread_s, 0.150)

@@ -120,7 +120,7 @@ def test_a_valid_answer_is_valid() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "path", "words"),
+    ("text", "path", "message"),
     [
         ('{"name": "Ada"}', "", "born"),
         ('{"name": "Ada", "born": 1815.5}', "/born", "integer"),
@@ -129,10 +129,10 @@ def test_a_valid_answer_is_valid() -> None:
         ("I can not.", "", "not JSON"),
     ],
 )
-def test_the_first_error_has_its_path(text: str, path: str, words: str) -> None:
+def test_the_first_error_has_its_path(text: str, path: str, message: str) -> None:
     verdict = verdicts.check_complete_text(text, PERSON)
     assert (verdict["ok"], verdict["path"]) == (False, path)
-    assert words in verdict["message"]
+    assert message in verdict["message"]
 
 
 def test_no_reference_of_a_schema_is_fetched() -> None:
@@ -173,9 +173,9 @@ def doubling(depth: int) -> dict[str, Any]:
 )
 def test_no_schema_blocks_the_gateway(schema: dict[str, Any], value: Any) -> None:
     """Any signed-in viewer may write a schema, which is validated in the gateway's event loop."""
-    began = time.thread_time()
+    start = time.thread_time()
     violation = first_violation(value, schema, frozenset())
-    assert time.thread_time() - began < 1.5
+    assert time.thread_time() - start < 1.5
     assert violation is not None
     assert "takes too long" in violation.message
 

@@ -107,8 +107,8 @@ def log(db: None) -> Callable[..., None]:
             "output_tokens": 100,
             "cache_read_tokens": read,
         }
-        sent = msgspec.json.encode(body)
-        bodies = Bodies(client_request=sent, upstream_request=sent)
+        encoded_body = msgspec.json.encode(body)
+        bodies = Bodies(client_request=encoded_body, upstream_request=encoded_body)
         store.write([entry(f"req_{count}", bodies=bodies, **(fields | values))])
 
     return write
@@ -342,9 +342,9 @@ def test_sections_are_in_cache_order_without_cache_breakpoints() -> None:
 
 
 def test_a_string_and_one_text_block_are_equal() -> None:
-    one = {"messages": [{"role": "user", "content": "Hi"}]}
+    string_body = {"messages": [{"role": "user", "content": "Hi"}]}
     other = {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]}
-    assert common_prefix(prompt_segments(one), prompt_segments(other)).segments == 1
+    assert common_prefix(prompt_segments(string_body), prompt_segments(other)).segments == 1
 
 
 def test_gemini_and_chat_requests_are_split_into_sections() -> None:

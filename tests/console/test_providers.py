@@ -119,7 +119,7 @@ def test_every_preset_has_a_form_with_its_base_url(admin_client: Client, name: s
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "placeholders"),
     [
         ("bedrock", ["us-east-1: your region", "ID:SECRET", "AWS credential chain"]),
         ("vertex", ["PROJECT: your project", "us-central1: your region", "Service account"]),
@@ -129,10 +129,10 @@ def test_every_preset_has_a_form_with_its_base_url(admin_client: Client, name: s
     ],
 )
 def test_required_cloud_settings_are_shown(
-    admin_client: Client, name: str, words: list[str]
+    admin_client: Client, name: str, placeholders: list[str]
 ) -> None:
     page = unescape(text(admin_client.get(reverse("provider-add", args=[name]))))
-    assert [word for word in words if word not in page] == []
+    assert [word for word in placeholders if word not in page] == []
 
 
 @pytest.mark.parametrize(
@@ -148,8 +148,10 @@ def test_an_example_is_no_base_url(admin_client: Client, name: str) -> None:
 def test_every_blank_of_an_example_is_explained() -> None:
     """Users fill in the uppercase placeholders of a preset's URL."""
     for preset in PRESETS.values():
-        words = re.findall(r"(?<=[/.])[A-Z]{1,}(?=[/.]|$)", preset.url_example)
-        assert url_placeholders(preset.url_example) == list(dict.fromkeys(words)), preset.name
+        placeholders = re.findall(r"(?<=[/.])[A-Z]{1,}(?=[/.]|$)", preset.url_example)
+        assert url_placeholders(preset.url_example) == list(dict.fromkeys(placeholders)), (
+            preset.name
+        )
 
 
 def test_every_kind_of_credential_has_a_label() -> None:
@@ -505,9 +507,11 @@ def test_a_tampered_price_list_changes_nothing(admin_client: Client) -> None:
 
 
 def test_the_price_list_of_another_provider_is_refused(admin_client: Client) -> None:
-    one, two = provider("demo", "demo"), provider("demo-2", "demo")
-    token = admin_client.get(reverse("provider-fetch", args=[one.pk])).context["token"]
-    admin_client.post(reverse("provider-fetch", args=[two.pk]), {"token": token, "add": ["demo"]})
+    first, second = provider("demo", "demo"), provider("demo-2", "demo")
+    token = admin_client.get(reverse("provider-fetch", args=[first.pk])).context["token"]
+    admin_client.post(
+        reverse("provider-fetch", args=[second.pk]), {"token": token, "add": ["demo"]}
+    )
     assert not Model.objects.exists()
 
 

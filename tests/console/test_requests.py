@@ -54,14 +54,14 @@ def logged(id: str = "req_a", **values: Any) -> RequestLog:
 
 def translated(id: str = "req_t", **values: Any) -> RequestLog:
     """Create a row of an Anthropic client on an OpenAI upstream, with both bodies."""
-    sent = {
+    request_body = {
         "model": "fast",
         "max_tokens": 100,
         "top_k": 40,
         "system": "Be kind.",
         "messages": [{"role": "user", "content": "Hello there"}],
     }
-    ids = translate.request("anthropic_messages", "openai", sent, {}, "gpt-5")["body"]
+    ids = translate.request("anthropic_messages", "openai", request_body, {}, "gpt-5")["body"]
     answer = {
         "id": "chatcmpl-1",
         "object": "chat.completion",
@@ -83,7 +83,7 @@ def translated(id: str = "req_t", **values: Any) -> RequestLog:
         "content": [{"type": "text", "text": "Hi."}],
     }
     stored_bodies = bodies(
-        sent,
+        request_body,
         message,
         upstream_request=msgspec.json.encode(ids),
         upstream_response=msgspec.json.encode(answer),
@@ -228,9 +228,9 @@ def test_log_pages_have_no_gaps_or_duplicates(db: None):
     ids: list[int] = []
     cursor = None
     while True:
-        one = log_search.page(search, cursor)
-        ids += [row.pk for row in one.rows]
-        cursor = one.next
+        page = log_search.page(search, cursor)
+        ids += [row.pk for row in page.rows]
+        cursor = page.next
         if cursor is None:
             break
     assert ids == every
@@ -265,11 +265,11 @@ def test_a_search_that_exceeds_its_time_can_be_continued(
     monkeypatch.setattr(log_search, "BUDGET_S", 0.0)
     logged("wanted_not", status=200)
     search = parse("requested:nothing", "all", timezone.now())
-    one = log_search.page(search)
-    assert one.rows == []
-    assert one.searched_until is not None
+    result = log_search.page(search)
+    assert result.rows == []
+    assert result.searched_until is not None
     assert "Search further back" in page(admin_client, "q=requested:nothing&range=all")
-    cursor = one.next
+    cursor = result.next
     while cursor is not None:  # ids need not begin at 1: sequences outlive other tests
         before, cursor = cursor, log_search.page(search, cursor).next
         assert cursor is None or cursor < before
@@ -473,14 +473,14 @@ def test_a_stream_is_shown_event_by_event(admin_client: Client):
         b'event: message_start\ndata: {"type":"message_start"}\n\n',
         b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
     ]
-    sent = {
+    request_body = {
         "model": "fast",
         "max_tokens": 9,
         "messages": [{"role": "user", "content": "x"}],
         "stream": True,
     }
     stored_bodies = Bodies(
-        client_request=msgspec.json.encode(sent),
+        client_request=msgspec.json.encode(request_body),
         upstream_request=b"{}",
         upstream_response=b"".join(pieces),
         client_response=b"".join(client),
@@ -500,7 +500,7 @@ def test_a_stream_is_shown_event_by_event(admin_client: Client):
 
 
 @pytest.mark.parametrize(
-    ("values", "words"),
+    ("values", "message"),
     [
         ({"bodies_omitted": "off"}, "body logging is off"),
         ({"bodies_omitted": "rejected"}, "rejected the request before it selected a route"),
@@ -512,9 +512,9 @@ def test_a_stream_is_shown_event_by_event(admin_client: Client):
 )
 @pytest.mark.parametrize("tab", ["translation", "response", "headers"])
 def test_missing_bodies_show_the_actual_reason(
-    admin_client: Client, values: Any, words: str, tab: str
+    admin_client: Client, values: Any, message: str, tab: str
 ):
-    assert words in detail(admin_client, logged(**values), f"tab={tab}")
+    assert message in detail(admin_client, logged(**values), f"tab={tab}")
 
 
 ANSWERED = Attempt(target="p/m", provider="p", model="m", dialect="openai_chat", status=200)
@@ -547,11 +547,15 @@ def test_hostile_bodies_are_shown_as_text(admin_client: Client):
     evil = "<script>alert(1)</script>\u202e" + "A" * 100_000
     row = translated()
     RequestLog.objects.filter(pk=row.pk).delete()
-    sent = {"model": "fast", "max_tokens": 5, "messages": [{"role": "user", "content": evil}]}
+    request_body = {
+        "model": "fast",
+        "max_tokens": 5,
+        "messages": [{"role": "user", "content": evil}],
+    }
     ids = {"model": "gpt-5", "messages": [{"role": "user", "content": evil}]}
     row = logged(
         "evil",
-        bodies=bodies(sent, {"x": evil}, upstream_request=msgspec.json.encode(ids)),
+        bodies=bodies(request_body, {"x": evil}, upstream_request=msgspec.json.encode(ids)),
         client_dialect="anthropic_messages",
         upstream_dialect="openai_chat",
         error=evil[:200],

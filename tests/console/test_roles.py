@@ -53,8 +53,16 @@ def test_every_view_declares_its_access() -> None:
     public = {entry.name for entry in entries if entry.callback.access == "public"}
     sso = {"account_login", "openid_connect_login", "openid_connect_callback"}
     sso |= {"mfa_authenticate", "mfa_login_webauthn"}
-    own = {"home", "docs", "docs-operation", "sign-in", "sign-out", "setup", "setup-account"}
-    assert public == own | sso | {"shared-run", "shared-image"}
+    undecorated = {
+        "home",
+        "docs",
+        "docs-operation",
+        "sign-in",
+        "sign-out",
+        "setup",
+        "setup-account",
+    }
+    assert public == undecorated | sso | {"shared-run", "shared-image"}
 
 
 # Each page is opened by one role that may, and requested by all that may not.
@@ -104,7 +112,7 @@ def test_every_page_is_opened_by_the_browser_tests() -> None:
     User.objects.create_superuser("ada", password=None)
     client = Client()
     client.force_login(User.objects.get(username="ada"))
-    paths = [place.path.partition("?")[0] for place in PAGES]
+    paths = [page_spec.path.partition("?")[0] for page_spec in PAGES]
     paths = [path.replace("{evaluation_run}", str(uuid.UUID(int=1))) for path in paths]
     opened = {resolve(re.sub(r"\{.*?\}", "1", path)).url_name for path in paths}
     names = {

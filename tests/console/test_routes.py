@@ -297,7 +297,7 @@ def test_a_route_without_a_name_is_an_error(admin_client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "sent",
+    "form",
     [
         {},
         {"do": "up:nothing"},
@@ -309,9 +309,9 @@ def test_a_route_without_a_name_is_an_error(admin_client: Client) -> None:
     ],
 )  # fmt: skip
 def test_a_tampered_route_form_is_answered_without_a_server_error(
-    admin_client: Client, sent: dict[str, Any]
+    admin_client: Client, form: dict[str, Any]
 ) -> None:
-    page = admin_client.post(SMART, sent)
+    page = admin_client.post(SMART, form)
     assert page.status_code in {200, 422}
     assert stored_spec().steps == STEPS
 
@@ -345,9 +345,9 @@ def test_htmx_returns_the_form_and_redirects_after_a_save(admin_client: Client) 
 
 
 def test_two_tabs_can_not_overwrite_each_other(admin_client: Client) -> None:
-    one, two = admin_client.get(SMART), admin_client.get(SMART)
-    assert press(admin_client, "save", page=one, strict="1").status_code == 302
-    page = press(admin_client, "save", page=two, **{"t1-weight": "70"})
+    first, second = admin_client.get(SMART), admin_client.get(SMART)
+    assert press(admin_client, "save", page=first, strict="1").status_code == 302
+    page = press(admin_client, "save", page=second, **{"t1-weight": "70"})
     assert page.status_code == 409
     html = page.content.decode()
     assert "reject unsupported fields: no → yes" in html
@@ -489,8 +489,8 @@ def test_a_route_is_deleted_after_confirmation(admin_client: Client) -> None:
 @pytest.mark.wide(every=4)
 def test_a_dry_run_works_in_every_dialect(admin_client: Client, dialect: str, sample: str) -> None:
     """The upstream request is equivalent for every client dialect."""
-    sent = {"dry-dialect": dialect, "dry-sample": sample, "dry-model": "claude-opus"}
-    page = press(admin_client, "dry-run", **sent)
+    form = {"dry-dialect": dialect, "dry-sample": sample, "dry-model": "claude-opus"}
+    page = press(admin_client, "dry-run", **form)
     trial = page.context["dry_run_panel"]
     assert (trial.dialect, trial.error_body) == (dialect, "")
     body = json.loads(trial.upstream_body)

@@ -66,9 +66,9 @@ def test_an_inactive_user_cannot_sign_in(client: Client, admin_user: User) -> No
 
 def test_signing_in_again_after_an_expired_session_returns_to_the_page(client: Client) -> None:
     where = f"{reverse('settings')}?a=1&b=2"
-    sent = client.get(where)
-    assert sent.status_code == 302
-    page = client.get(sent.headers["Location"])
+    response = client.get(where)
+    assert response.status_code == 302
+    page = client.get(response.headers["Location"])
     assert "Sign in to continue" in page.content.decode()
     answer = sign_in(client, next=page.context["next"])
     assert answer.headers["Location"] == where

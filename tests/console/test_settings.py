@@ -262,10 +262,10 @@ def test_a_single_end_user_is_added_changed_and_removed(admin_client: Client) ->
     name = "ada & <b>co</b>/1"
     body = {"name": name, "alias": "Ada", "month_usd": "50", "requests_per_minute": "60"}
     assert admin_client.post(ADD, body).status_code == 302
-    own = load_options().end_users[name]
-    assert (own.alias, own.blocked) == ("Ada", False)
-    assert own.budget == Budget(month_usd=Decimal(50))
-    assert own.limits == Limits(requests_per_minute=60)
+    end_user = load_options().end_users[name]
+    assert (end_user.alias, end_user.blocked) == ("Ada", False)
+    assert end_user.budget == Budget(month_usd=Decimal(50))
+    assert end_user.limits == Limits(requests_per_minute=60)
     assert admin_client.post(ADD, body).status_code == 422, "it is in the list already"
     page = admin_client.get(listing).content.decode()
     assert "ada &amp; &lt;b&gt;co&lt;/b&gt;/1" in page
@@ -273,8 +273,8 @@ def test_a_single_end_user_is_added_changed_and_removed(admin_client: Client) ->
     form = admin_client.get(link)
     assert 'value="60"' in form.content.decode()
     assert admin_client.post(link, {"blocked": "on"}).status_code == 302
-    own = load_options().end_users[name]
-    assert own.blocked and own.limits == Limits() and own.budget == Budget()
+    end_user = load_options().end_users[name]
+    assert end_user.blocked and end_user.limits == Limits() and end_user.budget == Budget()
     assert "Blocked" in admin_client.get(listing).content.decode()
     assert admin_client.post(reverse("settings-end-user-delete"), {"name": name}).status_code == 302
     assert load_options().end_users == {}

@@ -74,8 +74,12 @@ def test_a_logged_request_as_curl_runs_nothing_else(tmp_path: Path, text: str) -
     texts = [word for word in texts if word != "-g"]
     assert texts[0] == f"https://gw.test/{text}"
     assert texts[texts.index("--data-raw") + 1] == text
-    sent = [word for at, word in enumerate(texts) if texts[at - 1] == "-H"]
-    assert sent == ["content-type: application/json", "authorization: Bearer K", f"x-note: {text}"]
+    curl_headers = [word for index, word in enumerate(texts) if texts[index - 1] == "-H"]
+    assert curl_headers == [
+        "content-type: application/json",
+        "authorization: Bearer K",
+        f"x-note: {text}",
+    ]
     assert all(char.isprintable() or char in "\n\t" for char in command)
 
 
@@ -132,13 +136,15 @@ def test_the_playgrounds_javascript_quotes_texts_as_values(tmp_path: Path) -> No
 
 @each("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_a_clients_text_sends_the_routes_name(tmp_path: Path, text: str) -> None:
-    (panel,) = [one for one in panels("http://gw.test", text) if one.id == "curl"]
+    (panel,) = [guide for guide in panels("http://gw.test", text) if guide.id == "curl"]
     texts = _run(tmp_path, panel.text)
     assert json.loads(texts[texts.index("-d") + 1])["model"] == text
-    for one in panels("http://gw.test", text):
-        if one.language == "python":
-            values = [n.value for n in ast.walk(ast.parse(one.text)) if isinstance(n, ast.Constant)]
-            assert text in values, one.id
+    for guide in panels("http://gw.test", text):
+        if guide.language == "python":
+            values = [
+                n.value for n in ast.walk(ast.parse(guide.text)) if isinstance(n, ast.Constant)
+            ]
+            assert text in values, guide.id
 
 
 @settings(max_examples=30)

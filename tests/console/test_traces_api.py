@@ -44,8 +44,8 @@ def test_a_trace_is_a_tree_of_spans_and_requests_with_sums(viewer_client: Client
 def test_the_list_has_pages_filters_and_counts(viewer_client: Client) -> None:
     for number in range(3):
         span(number, trace_id=f"trace_{number}", error="x" if number == 2 else "")
-    own = {"session": "s", "key_prefix": "sk-dgm-a", "service": "planner", "failed": True}
-    ClientTrace.objects.filter(trace_id="trace_1").update(**own)
+    own_filters = {"session": "s", "key_prefix": "sk-dgm-a", "service": "planner", "failed": True}
+    ClientTrace.objects.filter(trace_id="trace_1").update(**own_filters)
     first = get(viewer_client, "traces", limit=2)
     assert [row["trace_id"] for row in first["items"]] == ["trace_2", "trace_1"]
     assert (first["items"][0]["spans"], first["items"][0]["errors"]) == (1, 1)

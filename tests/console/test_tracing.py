@@ -66,11 +66,11 @@ def translation_path(source: str, target: str, model: str = "m") -> TranslationP
 def traced(case: dict[str, Any]) -> tuple[Trace, Any, Any]:
     request = case["request"]
     body = request.get("body", request)
-    one = translation_path(case["from"], case["to"], case["expected"]["body"]["model"])
+    translation = translation_path(case["from"], case["to"], case["expected"]["body"]["model"])
     request_trace = trace(
-        body, one.translate_request, known_pairs={("model",): ("model",)}, budget_s=20.0
+        body, translation.translate_request, known_pairs={("model",): ("model",)}, budget_s=20.0
     )
-    return request_trace, body, one.translate_request(body)
+    return request_trace, body, translation.translate_request(body)
 
 
 def at(text: str) -> Pointer:
@@ -79,16 +79,16 @@ def at(text: str) -> Pointer:
 
 @pytest.mark.parametrize("case", cases())
 def test_every_leaf_of_both_sides_has_a_mark(case: dict[str, Any]):
-    request_trace, body, sent = traced(case)
+    request_trace, body, upstream_body = traced(case)
     assert request_trace.complete
     assert set(request_trace.source) == {pointer for pointer, _ in leaves(body)}
-    assert set(request_trace.target) == {pointer for pointer, _ in leaves(sent)}
+    assert set(request_trace.target) == {pointer for pointer, _ in leaves(upstream_body)}
 
 
 @pytest.mark.parametrize("case", cases())
 def test_links_match_their_mark(case: dict[str, Any]):
-    request_trace, body, sent = traced(case)
-    ours, theirs = dict(leaves(body)), dict(leaves(sent))
+    request_trace, body, upstream_body = traced(case)
+    ours, theirs = dict(leaves(body)), dict(leaves(upstream_body))
     for pointer, mark in request_trace.source.items():
         assert all(link in theirs for link in mark.links), pointer_text(pointer)
         if mark.kind == "same":
@@ -104,8 +104,8 @@ def test_links_match_their_mark(case: dict[str, Any]):
 @pytest.mark.parametrize("case", cases())
 def test_a_dropped_value_changes_nothing_when_it_is_another(case: dict[str, Any]):
     """A dropped value does not affect the upstream request, whatever it is."""
-    request_trace, body, sent = traced(case)
-    one = translation_path(case["from"], case["to"], case["expected"]["body"]["model"])
+    request_trace, body, upstream_body = traced(case)
+    translation = translation_path(case["from"], case["to"], case["expected"]["body"]["model"])
     for pointer, mark in request_trace.source.items():
         value = dict(leaves(body))[pointer]
         if mark.kind != "dropped" or not isinstance(value, str) or pointer[-1] in {"type", "role"}:
@@ -115,15 +115,15 @@ def test_a_dropped_value_changes_nothing_when_it_is_another(case: dict[str, Any]
         for part in pointer[:-1]:
             spot = spot[part]
         spot[pointer[-1]] = f"{value}Zq"
-        again = _translated_or_refused(one, changed)
-        assert again in (None, sent), pointer_text(pointer)
+        again = _translated_or_refused(translation, changed)
+        assert again in (None, upstream_body), pointer_text(pointer)
 
 
-def _translated_or_refused(one: TranslationPath, body: Any) -> Any:
+def _translated_or_refused(translation: TranslationPath, body: Any) -> Any:
     from gateway.canon.errors import GatewayError
 
     try:
-        return one.translate_request(body)
+        return translation.translate_request(body)
     except GatewayError:
         return None
 
@@ -205,7 +205,7 @@ def test_passthrough_compares_places():
 
 
 def test_a_response_translation_is_traced_too():
-    one = translation_path("anthropic", "openai_chat")
+    translation = translation_path("anthropic", "openai_chat")
     request = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}
     answer = {
         "id": "c1",
@@ -221,7 +221,7 @@ def test_a_response_translation_is_traced_too():
         ],
         "usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11},
     }
-    request_trace = trace(answer, one.response_translator(request))
+    request_trace = trace(answer, translation.response_translator(request))
     content = request_trace.source[at("/choices/0/message/content")]
     assert (content.kind, content.links) == ("moved", (at("/content/0/text"),))
     assert request_trace.source[at("/usage/completion_tokens")].links == (
@@ -235,8 +235,11 @@ def test_a_response_translation_is_traced_too():
 
 @pytest.mark.parametrize("case", cases())
 def test_all_lines_of_both_sides_are_shown_once_and_in_order(case: dict[str, Any]):
-    request_trace, body, sent = traced(case)
-    left, right = json_lines(body, request_trace.source), json_lines(sent, request_trace.target)
+    request_trace, body, upstream_body = traced(case)
+    left, right = (
+        json_lines(body, request_trace.source),
+        json_lines(upstream_body, request_trace.target),
+    )
     rows = align_lines(left, right, request_trace)
     assert [row.left for row in rows if row.left] == left
     assert [row.right for row in rows if row.right] == right
@@ -269,8 +272,8 @@ json_values = st.recursive(
 
 @settings(max_examples=60)
 @given(json_values, json_values)
-def test_any_two_bodies_can_be_aligned(one: Any, other: Any):
-    left, right = {"a": one}, {"a": other}
+def test_any_two_bodies_can_be_aligned(first: Any, other: Any):
+    left, right = {"a": first}, {"a": other}
     changes = compare_bodies(left, right)
     ours, theirs = json_lines(left, changes.source), json_lines(right, changes.target)
     rows = align_lines(ours, theirs, changes)
@@ -320,19 +323,21 @@ TOOLS = {
 
 
 def test_a_subtree_that_moved_is_one_change():
-    one = translation_path("anthropic", "openai_chat")
-    request_trace = trace(TOOLS, one.translate_request)
-    notes = change_notes(request_trace, [], TOOLS, one.translate_request(TOOLS))
+    translation = translation_path("anthropic", "openai_chat")
+    request_trace = trace(TOOLS, translation.translate_request)
+    notes = change_notes(request_trace, [], TOOLS, translation.translate_request(TOOLS))
     moved = {(note.source, note.target) for note in notes if note.kind == "moved"}
     assert ("/tools/0/input_schema", "/tools/0/function/parameters") in moved
     assert not any("properties" in source for source, _target in moved)
 
 
 def test_moved_fields_are_aligned():
-    one = translation_path("anthropic", "openai_chat")
-    request_trace = trace(TOOLS, one.translate_request, known_pairs={("model",): ("model",)})
-    sent = one.translate_request(TOOLS)
-    sides = compare_sides(request_trace, TOOLS, sent, [])
+    translation = translation_path("anthropic", "openai_chat")
+    request_trace = trace(
+        TOOLS, translation.translate_request, known_pairs={("model",): ("model",)}
+    )
+    upstream_body = translation.translate_request(TOOLS)
+    sides = compare_sides(request_trace, TOOLS, upstream_body, [])
     facing: dict[Any, Any] = {}
     for row in sides["rows"]:
         if row.left and row.right:
@@ -350,12 +355,14 @@ def test_moved_fields_are_aligned():
 
 
 def test_only_losses_are_listed_with_their_parent_fields():
-    one = translation_path("anthropic", "openai_chat")
-    request_trace = trace(TOOLS, one.translate_request, known_pairs={("model",): ("model",)})
-    sent = one.translate_request(TOOLS)
+    translation = translation_path("anthropic", "openai_chat")
+    request_trace = trace(
+        TOOLS, translation.translate_request, known_pairs={("model",): ("model",)}
+    )
+    upstream_body = translation.translate_request(TOOLS)
     adaptations = [{"field": "top_k", "action": "dropped", "note": "no equivalent"}]
     names = ApiNames("Anthropic Messages", "OpenAI Chat")
-    sides = compare_sides(request_trace, TOOLS, sent, adaptations, names, losses_only=True)
+    sides = compare_sides(request_trace, TOOLS, upstream_body, adaptations, names, losses_only=True)
     assert [row.left.pointer for row in sides["rows"] if row.left] == [(), ("top_k",), ()]
     (item,) = sides["notes"]
     assert item.note.explanation == "OpenAI Chat has no `top_k`, so it was removed."
@@ -403,7 +410,7 @@ def test_only_changed_fields_of_a_stream_event_are_shown():
 
 @pytest.mark.parametrize("case", streams())
 def test_every_client_event_of_a_golden_stream_has_its_upstream_event(case: dict[str, Any]):
-    one = translation_path(case["to"], case["from"])
+    translation = translation_path(case["to"], case["from"])
     frames = [frame for frame in case["stream"] if frame != "EOF"]
     wire = b"".join(_wire(frame) for frame in frames)
     request = {
@@ -413,7 +420,7 @@ def test_every_client_event_of_a_golden_stream_has_its_upstream_event(case: dict
         "stream": True,
     }
     upstream = parse_events(wire, [])
-    live, feed = one.stream_translator(request), one.stream_translator(request)
+    live, feed = translation.stream_translator(request), translation.stream_translator(request)
     client_wire = [f for event in upstream for f in live(_frame(event))]
     client = parse_events(b"".join(_encoded(f) for f in client_wire), [])
     line = build_timeline(upstream, client, feed)

@@ -103,8 +103,8 @@ def test_codes_cannot_be_guessed(client: Client, admin_user: User) -> None:
     for guess in range(5):
         wrong = guesser.post(reverse("mfa_authenticate"), {"code": f"00000{guess}"})
         assert wrong.status_code in {422, 302}
-    refused = guesser.post(reverse("mfa_authenticate"), {"code": code_of(secret)})
-    assert (refused.status_code, "Too many" in text(refused)) == (429, True)
+    refused_response = guesser.post(reverse("mfa_authenticate"), {"code": code_of(secret)})
+    assert (refused_response.status_code, "Too many" in text(refused_response)) == (429, True)
 
 
 def test_a_recovery_code_replaces_the_second_factor_once(client: Client, admin_user: User) -> None:

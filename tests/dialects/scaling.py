@@ -30,12 +30,12 @@ def growth(prepare: Callable[[int], Callable[[], object]], small: int, factor: i
     best = [float("inf"), float("inf")]
     ratio = 0.0
     for _ in range(6):
-        for place, work in enumerate(works):
+        for index, work in enumerate(works):
             gc.disable()
             try:
-                began = time.thread_time_ns()
+                start = time.thread_time_ns()
                 work()
-                best[place] = min(best[place], time.thread_time_ns() - began)
+                best[index] = min(best[index], time.thread_time_ns() - start)
             finally:
                 gc.enable()
         # What takes less than a quarter of a millisecond grows too little to matter.

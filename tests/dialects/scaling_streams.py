@@ -263,8 +263,8 @@ GEMINI: dict[str, Callable[[int], list[Frame]]] = {
 
 
 def _bedrock(*events: tuple[str, Json]) -> list[Frame]:
-    ends = (("messageStop", {"stopReason": "end_turn"}), ("metadata", {"usage": {}}))
-    return [Frame(name, msgspec.json.encode(data)) for name, data in (*events, *ends)]
+    end_events = (("messageStop", {"stopReason": "end_turn"}), ("metadata", {"usage": {}}))
+    return [Frame(name, msgspec.json.encode(data)) for name, data in (*events, *end_events)]
 
 
 def _b_delta(delta: Json, i: int = 0) -> tuple[str, Json]:
@@ -372,8 +372,8 @@ def _text_block(*events: Event) -> list[Event]:
 
 
 def _call(i: int, *pieces: str) -> list[Event]:
-    words = [Delta(piece) for piece in pieces]
-    return [BlockStart(kind="tool_call", id=f"c{i}", name="t"), *words, BlockEnd()]
+    deltas = [Delta(piece) for piece in pieces]
+    return [BlockStart(kind="tool_call", id=f"c{i}", name="t"), *deltas, BlockEnd()]
 
 
 def _reasoning_block(*events: Event) -> list[Event]:

@@ -60,8 +60,8 @@ def rows(report: list[dict[str, Any]]) -> list[tuple[str, str]]:
 def upstream_model(expected: dict[str, Any]) -> str:
     """Return the upstream model of a case, from the body or the path."""
     body: dict[str, Any] = expected["body"]
-    place = expected.get("path", expected.get("url", ""))
-    match = re.search(r"/models?/([^/:]+)[/:]", place)
+    upstream_url = expected.get("path", expected.get("url", ""))
+    match = re.search(r"/models?/([^/:]+)[/:]", upstream_url)
     return str(body["model"]) if "model" in body or match is None else unquote(match[1])
 
 

@@ -40,9 +40,9 @@ def content(role: str, *parts: Json) -> Json:
     return created_content.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def streamed_history(*words: str) -> list[Json]:
+def streamed_history(*texts: str) -> list[Json]:
     """Return a streamed response as the SDK's history has it."""
-    return [content("model", {"text": piece}) for piece in words]
+    return [content("model", {"text": piece}) for piece in texts]
 
 
 CALL = {"function_call": {"id": "c1", "name": "f", "args": {}}}

@@ -48,10 +48,12 @@ def cases(kind: str) -> list[Any]:
 @pytest.mark.parametrize("case", cases("request"))
 def test_a_request_of_the_client_becomes_the_providers(case: Json) -> None:
     expected = case["expected"]
-    sent = translate.request(case["from"], case["to"], case["request"], {}, expected["model"])
-    assert sent["body"] == expected["body"]
-    assert rows(sent["report"]) == rows(expected["report"])
-    assert sent["path"] == expected["path"]
+    translation = translate.request(
+        case["from"], case["to"], case["request"], {}, expected["model"]
+    )
+    assert translation["body"] == expected["body"]
+    assert rows(translation["report"]) == rows(expected["report"])
+    assert translation["path"] == expected["path"]
 
 
 @pytest.mark.parametrize("case", cases("response"))

@@ -105,8 +105,8 @@ def test_a_block_in_the_middle_ends_the_text_and_reports_its_tokens() -> None:
     blocks = [
         (e["event"], e["data"]["index"]) for e in events if e["event"].startswith("content_block_")
     ]
-    one = ["content_block_start", "content_block_delta", "content_block_stop"]
-    assert blocks == [(name, 0) for name in one] + [(name, 1) for name in one]
+    block_events = ["content_block_start", "content_block_delta", "content_block_stop"]
+    assert blocks == [(name, 0) for name in block_events] + [(name, 1) for name in block_events]
     [ended] = [e["data"] for e in events if e["event"] == "message_delta"]
     assert ended["delta"]["stop_reason"] == "refusal"
     assert (ended["usage"]["input_tokens"], ended["usage"]["output_tokens"]) == (5, 2)
@@ -158,7 +158,7 @@ def test_an_empty_text_stays_for_ollama() -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "model", "at"),
+    ("target", "model", "path"),
     [("bedrock_converse", CLAUDE, "additionalModelRequestFields"), ("cohere", REASONER, "")],
 )
 @pytest.mark.parametrize(
@@ -166,13 +166,13 @@ def test_an_empty_text_stays_for_ollama() -> None:
     [({"thinkingLevel": "HIGH"}, "thinkingLevel"), ({"thinkingBudget": 9000}, "thinkingBudget")],
 )
 def test_a_reduced_thinking_budget_is_reported_for_the_requesting_field(
-    target: str, model: str, at: str, request_body: Json, field: str
+    target: str, model: str, path: str, request_body: Json, field: str
 ) -> None:
     config = {"maxOutputTokens": 6000, "thinkingConfig": request_body}
     contents = [{"role": "user", "parts": [{"text": "q"}]}]
     request = {"contents": contents, "generationConfig": config}
     body, report = translate_request("gemini", target, model, request)
-    thinking = (body[at] if at else body)["thinking"]
+    thinking = (body[path] if path else body)["thinking"]
     assert 4976 in thinking.values()
     assert report == {(f"generationConfig.thinkingConfig.{field}", "approximated")}
 
@@ -207,9 +207,9 @@ def test_a_result_may_be_a_file_of_plain_text_at_cohere() -> None:
 @pytest.mark.parametrize("file", ["JVBERi0xLjQ=", base64.b64encode(b"\xff\xfe").decode(), "%"])
 def test_cohere_refuses_inputs_that_are_not_text(file: str) -> None:
     part = {"inlineData": {"mimeType": "text/plain", "data": file}}
-    with pytest.raises(GatewayError) as refused:
+    with pytest.raises(GatewayError) as error:
         translate_request("gemini", "cohere", COMMAND, {"contents": [{"parts": [part]}]})
-    assert refused.value.error.kind == "unsupported_param"
+    assert error.value.error.kind == "unsupported_param"
 
 
 # --- answers -----------------------------------------------------------------------------

@@ -50,10 +50,18 @@ def message(role: str, *blocks: Json) -> Json:
 
 
 def row(
-    about: str, source: str, target: str, request: Json, sent: Json, report: Rows, model: str = ""
+    about: str,
+    source: str,
+    target: str,
+    request: Json,
+    expected: Json,
+    report: Rows,
+    model: str = "",
 ) -> Any:
     """Return a row: fields of an otherwise ordinary request, and upstream fields (None: absent)."""
-    return pytest.param(source, target, model or MODELS[target], request, sent, report, id=about)
+    return pytest.param(
+        source, target, model or MODELS[target], request, expected, report, id=about
+    )
 
 
 MESSAGES: Json = {"messages": [HI], "max_tokens": 99}
@@ -340,21 +348,21 @@ def never_passed_through(name: str) -> Preset | None:
     return None if preset is None else msgspec.structs.replace(preset, passthrough=False)
 
 
-@pytest.mark.parametrize(("source", "target", "model", "fields", "sent", "report"), LINES)
+@pytest.mark.parametrize(("source", "target", "model", "fields", "expected", "report"), LINES)
 def test_a_combination_is_translated_as_specified(
     monkeypatch: pytest.MonkeyPatch,
     source: str,
     target: str,
     model: str,
     fields: Json,
-    sent: Json,
+    expected: Json,
     report: Rows,
 ) -> None:
     if FOREIGN in repr(fields):
         monkeypatch.setattr(translate, "resolve", never_passed_through)
     body = {"model": "gw", **REQUESTS.get(source, {}), **fields}
     translation = translate.request(source, target, body, {}, model)
-    assert {name: translation["body"].get(name) for name in sent} == sent
+    assert {name: translation["body"].get(name) for name in expected} == expected
     assert {(line["field"], line["action"]) for line in translation["report"]} == report
 
 
@@ -362,7 +370,7 @@ def test_a_combination_is_translated_as_specified(
 def test_a_client_that_names_no_version_is_passed_on_with_one(source: str) -> None:
     """Chapter 1.1: Anthropic requires the header."""
     body = {"model": "gw", **MESSAGES}
-    for client_headers, sent in (
+    for client_headers, sent_version in (
         ({}, "2023-06-01"),
         ({"anthropic-version": "2026-10-21"}, "2026-10-21"),
     ):
@@ -371,16 +379,16 @@ def test_a_client_that_names_no_version_is_passed_on_with_one(source: str) -> No
         )
         assert (translation["passthrough"], translation["headers"]["anthropic-version"]) == (
             True,
-            sent,
+            sent_version,
         )
 
 
 def test_other_blocks_of_a_system_message_are_refused_by_name() -> None:
     image = {"type": "image", "source": {"type": "url", "url": "https://a.org/b.png"}}
     body = {"model": "gw", **MESSAGES, "messages": [HI, message("system", image)]}
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         translate.request("anthropic", "openai_chat", body, {}, MODELS["openai_chat"])
-    assert caught.value.error.param == "messages[1].content[0].type"
+    assert error.value.error.param == "messages[1].content[0].type"
 
 
 def test_a_limit_with_a_reset_date_is_not_an_exhausted_account() -> None:

@@ -217,9 +217,11 @@ def test_parsed_responses_match_the_vendors_types(upstream: str, *, stream: bool
                 cells_by_problem |= dict.fromkeys(
                     shape.problems(turn.upstream_response, stream=stream), cell.id
                 )
-    own = _DEEPSEEK if upstream.endswith("deepseek") else set()
+    unknown_names = _DEEPSEEK if upstream.endswith("deepseek") else set()
     assert {
-        text: where for text, where in cells_by_problem.items() if text.partition(":")[0] not in own
+        text: where
+        for text, where in cells_by_problem.items()
+        if text.partition(":")[0] not in unknown_names
     } == {}
 
 
@@ -280,7 +282,7 @@ def kinds() -> list[Any]:
 @pytest.mark.parametrize("case", kinds())
 def test_golden_requests_match_the_vendors_types(case: Json) -> None:
     expected = case["expected"]
-    sent = translate.request(
+    translation = translate.request(
         case["from"],
         case["to"],
         case["request"].get("body", case["request"]),
@@ -289,7 +291,7 @@ def test_golden_requests_match_the_vendors_types(case: Json) -> None:
         expected.get("stored"),
     )
     model = upstream_model(expected)
-    refusal = SENT[case["to"]](sent["body"], model)
+    refusal = SENT[case["to"]](translation["body"], model)
     assert (refusal.message if refusal else None) == OWN_DOING.get(case["name"]), refusal
 
 
@@ -315,7 +317,7 @@ EXCHANGE = ResponseContext(id="1", created=1, model="gw")
 
 def _of_gemini(body: Json) -> list[str]:
     """Return the vectors of Gemini's batch; the SDK's response type is for another endpoint."""
-    return [text for one in body["embeddings"] for text in type_errors(one, ContentEmbedding)]
+    return [text for item in body["embeddings"] for text in type_errors(item, ContentEmbedding)]
 
 
 SERVED_VECTORS: dict[str, Callable[[Json], list[str]]] = {
@@ -336,7 +338,7 @@ def test_vectors_that_are_served_are_of_the_vendors_types(client: str) -> None:
 
 def _gemini_batch(body: Json) -> str | None:
     known = {"model", "content", "taskType", "title", "outputDimensionality"}
-    return next((name for one in body["requests"] for name in one if name not in known), None)
+    return next((name for item in body["requests"] for name in item if name not in known), None)
 
 
 SENT_VECTORS: dict[str, Callable[[Json], object]] = {

@@ -65,8 +65,8 @@ TARGETS = [
 ]
 
 
-def _targets(place: int) -> list[Target]:
-    return [TARGETS[(place * 5 + 3) % len(TARGETS)]]
+def _targets(number: int) -> list[Target]:
+    return [TARGETS[(number * 5 + 3) % len(TARGETS)]]
 
 
 def _parsing(client: str, kind: str) -> Callable[[int], Work]:
@@ -105,13 +105,13 @@ def _superlinear(
 def _requests(
     client: str, targets: Callable[[int], list[Target]]
 ) -> Iterator[tuple[str, Callable[[int], Work]]]:
-    for place, kind in enumerate(REQUESTS[client]):
+    for index, kind in enumerate(REQUESTS[client]):
         yield f"{client}: {kind}", _parsing(client, kind)
         try:
             _parsing(client, kind)(2)()
         except GatewayError:
             continue
-        for target in targets(place):
+        for target in targets(index):
             yield f"{client}: {kind} -> {target.name}", _rendering(client, kind, target)
 
 

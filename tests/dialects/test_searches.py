@@ -86,8 +86,8 @@ def claude_stream(*content: Json) -> list[Json]:
         start, deltas = block, []
         if "input" in block:
             start = {**block, "input": {}}
-            words = json.dumps(block["input"])
-            pieces = ["", words[:5], words[5:]]
+            arguments_json = json.dumps(block["input"])
+            pieces = ["", arguments_json[:5], arguments_json[5:]]
             deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
         elif block["type"] == "text":
             start, deltas = {**block, "text": ""}, [{"type": "text_delta", "text": block["text"]}]
@@ -113,8 +113,10 @@ def for_responses(stream: bool, *content: Json) -> tuple[list[Json], list[Adapta
         return body["output"], list(report)
     parser, renderer = provider.stream_parser(Traits(), None), client.stream_renderer(EXCHANGE)
     frames = [Frame("", json.dumps(event).encode()) for event in claude_stream(*content)]
-    sent = b"".join(renderer.feed(event) for frame in frames for event in parser.feed(frame))
-    events = events_of(sent)
+    client_stream = b"".join(
+        renderer.feed(event) for frame in frames for event in parser.feed(frame)
+    )
+    events = events_of(client_stream)
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
     done = [e for e in events if e["type"] == "response.output_item.done"]
     added = [e for e in events if e["type"] == "response.output_item.added"]
@@ -125,12 +127,12 @@ def for_responses(stream: bool, *content: Json) -> tuple[list[Json], list[Adapta
     return output, list(renderer.report)
 
 
-def item(query: str, *urls: str, place: int = 0) -> Json:
+def item(query: str, *urls: str, index: int = 0) -> Json:
     action: Json = {"type": "search", "query": query, "queries": [query]}
     if urls:
         action["sources"] = [{"type": "url", "url": url} for url in urls]
     return {
-        "id": f"ws_1_{place}",
+        "id": f"ws_1_{index}",
         "type": "web_search_call",
         "status": "completed",
         "action": action,
@@ -151,8 +153,8 @@ def test_a_search_of_claudes_is_an_item_for_responses_clients(stream: bool) -> N
 def test_searches_in_a_row_and_one_that_failed_keep_their_order(stream: bool) -> None:
     output, _ = for_responses(stream, SAYS, asks(), FAILED, asks(2, "Bergen"), finds(2, URL))
     assert [entry["type"] for entry in output] == ["message", *["web_search_call"] * 2]
-    assert output[1] == {**item("Oslo", place=1), "status": "failed"}
-    assert output[2] == item("Bergen", URL, place=2)
+    assert output[1] == {**item("Oslo", index=1), "status": "failed"}
+    assert output[2] == item("Bergen", URL, index=2)
 
 
 def code_run(number: int) -> list[Json]:
@@ -179,7 +181,7 @@ def test_parallel_searches_of_claudes_keep_their_results(
 ) -> None:
     blocks = [asks(), asks(2, "Bergen"), finds(1, URL), finds(2, f"{URL}/2")]
     output, report = for_responses(stream, *(blocks[index] for index in order), SAYS)
-    assert output[:2] == [item("Oslo", URL), item("Bergen", f"{URL}/2", place=1)]
+    assert output[:2] == [item("Oslo", URL), item("Bergen", f"{URL}/2", index=1)]
     assert output[2]["content"][0]["text"] == SAYS["text"]
     assert {row.action for row in report} == {"approximated"}
 
@@ -193,14 +195,14 @@ def test_parallel_calls_of_other_tools_keep_their_results(stream: bool) -> None:
     assert errors == ["no 1", "no 2"]
     assert [entry["status"] for entry in output[:2]] == ["failed", "failed"]
     assert output[2]["outputs"] == [{"type": "logs", "logs": "1\n"}]
-    assert output[3] == item("Oslo", URL, place=3)
+    assert output[3] == item("Oslo", URL, index=3)
     assert [row.action for row in report] == ["approximated"]
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_of_two_searches_only_one_has_a_result(stream: bool) -> None:
     output, _ = for_responses(stream, asks(), asks(2, "Bergen"), finds(2, URL), SAYS)
-    assert output[:2] == [item("Oslo"), item("Bergen", URL, place=1)]
+    assert output[:2] == [item("Oslo"), item("Bergen", URL, index=1)]
     assert len(output) == 3
 
 
@@ -384,22 +386,26 @@ def test_openai_searches_are_not_sent_to_claude(passes: bool) -> None:
         )
         body, report = rendered.body, [(row.path, row.action) for row in rendered.report]
     assert body["messages"][1]["content"] == [asks(), finds(1, URL), SAYS]
-    lost = [(f"messages[1].content[{place}]", "dropped") for place in (2, 3)]
+    lost = [(f"messages[1].content[{index}]", "dropped") for index in (2, 3)]
     assert [row for row in report if row in lost] == lost
     assert anthropic_rules.refusal({**body, "model": CLAUDE}, VERSION, counting=False) is None
 
 
-@pytest.mark.parametrize("own", [[], [{"encrypted_index": "E"}]], ids=["alone", "beside its own"])
-def test_sources_of_others_are_not_passed_to_claude(own: list[Json]) -> None:
+@pytest.mark.parametrize(
+    "native_source", [[], [{"encrypted_index": "E"}]], ids=["alone", "beside its own"]
+)
+def test_sources_of_others_are_not_passed_to_claude(native_source: list[Json]) -> None:
     """A source without Anthropic's index is returned to the client, which sends it back."""
     source = {"type": "web_search_result_location", "url": URL, "title": "A", "cited_text": ""}
-    indexes = [{"encrypted_index": ""}, *own]
+    indexes = [{"encrypted_index": ""}, *native_source]
     said = {**SAYS, "citations": [{**source, **index} for index in indexes]}
     request = conversation(said)
     out = translate.request("anthropic_messages", "anthropic", request, VERSION, CLAUDE)
     assert out["passthrough"]
     (block,) = out["body"]["messages"][1]["content"]
-    assert block == ({**SAYS, "citations": [{**source, **own[0]}]} if own else SAYS)
+    assert block == (
+        {**SAYS, "citations": [{**source, **native_source[0]}]} if native_source else SAYS
+    )
     assert reported_fields(out) == [("messages[1].content[0].citations", "dropped")]
 
 
@@ -497,10 +503,10 @@ def test_searches_of_others_are_queries_for_googles_clients(source: str, stream:
     response = provider.parse_response(body, Traits(), None)
     if stream:
         renderer = client.stream_renderer(EXCHANGE)
-        sent = events_of(
+        client_events = events_of(
             b"".join(map(renderer.feed, unfold_response(response))).replace(b"\r", b"")
         )
-        candidate = sent[-1]["candidates"][0]
+        candidate = client_events[-1]["candidates"][0]
     else:
         candidate = client.render_response(response, EXCHANGE)[0]["candidates"][0]
     assert candidate["groundingMetadata"] == {"webSearchQueries": ["Oslo"]}

@@ -175,7 +175,7 @@ def test_a_context_length_error_has_the_numbers_claude_code_parses(
 
 
 def test_the_explanation_of_a_refusal_reaches_gemini_clients() -> None:
-    refused = {
+    refusal_message = {
         "type": "message",
         "role": "assistant",
         "content": [],
@@ -184,7 +184,9 @@ def test_the_explanation_of_a_refusal_reaches_gemini_clients() -> None:
         "stop_details": {"type": "refusal", "category": "cyber", "explanation": "It may do harm."},
         "usage": {"input_tokens": 1, "output_tokens": 1},
     }
-    response = DIALECTS["anthropic_messages"].provider.parse_response(refused, Traits(), None)
+    response = DIALECTS["anthropic_messages"].provider.parse_response(
+        refusal_message, Traits(), None
+    )
     body, _ = DIALECTS["gemini"].client.render_response(response, EXCHANGE)
     assert body["candidates"][0]["finishMessage"] == "It may do harm."
     renderer = DIALECTS["gemini"].client.stream_renderer(EXCHANGE)
@@ -205,9 +207,9 @@ def test_image_jpg_is_sent_by_its_registered_name(target: str) -> None:
     picture = {"type": "image_url", "image_url": {"url": JPG}}
     request = {"model": "m", "messages": [{"role": "user", "content": [picture]}]}
     out = translate.request("openai_chat", target, request, {}, "claude-sonnet-4-5")
-    sent = json.dumps(out["body"])
-    assert "jpeg" in sent
-    assert "image/jpg" not in sent
+    upstream_json = json.dumps(out["body"])
+    assert "jpeg" in upstream_json
+    assert "image/jpg" not in upstream_json
 
 
 @each("target", ["openai", "gemini", "bedrock"])
@@ -216,9 +218,9 @@ def test_a_jpg_media_type_is_sent_as_jpeg(target: str) -> None:
     picture = {"type": "image", "source": source}
     request = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": [picture]}]}
     out = translate.request("anthropic_messages", target, request, VERSION, "claude-sonnet-4-5")
-    sent = json.dumps(out["body"])
-    assert "jpeg" in sent
-    assert "image/jpg" not in sent
+    upstream_json = json.dumps(out["body"])
+    assert "jpeg" in upstream_json
+    assert "image/jpg" not in upstream_json
 
 
 def test_a_byte_order_mark_before_ndjson_lines_is_skipped() -> None:
@@ -270,19 +272,19 @@ GROUP = {
 
 
 @each("target", ["anthropic", "openai", *TARGETS[2:]])
-@each("place", ["tools", "input"])
-def test_the_description_of_a_tool_group_is_added_to_each_tool(target: str, place: str) -> None:
+@each("field", ["tools", "input"])
+def test_the_description_of_a_tool_group_is_added_to_each_tool(target: str, field: str) -> None:
     request: dict[str, Any] = {"model": "m", "input": [{"role": "user", "content": "hi"}]}
-    if place == "tools":
+    if field == "tools":
         request["tools"] = [GROUP]
     else:
         request["input"].insert(
             0, {"type": "additional_tools", "role": "developer", "tools": [GROUP]}
         )
     out = translate.request("openai_responses", target, request, {}, "m")
-    sent = json.dumps(out["body"])
-    assert sent.count("Helpers that work beside you.") == 3
-    assert sent.count("Helpers that work beside you.\\n\\nStart one.") == 1
+    upstream_json = json.dumps(out["body"])
+    assert upstream_json.count("Helpers that work beside you.") == 3
+    assert upstream_json.count("Helpers that work beside you.\\n\\nStart one.") == 1
     assert not [row for row in out["report"] if row["field"].endswith(".description")]
 
 
@@ -315,20 +317,20 @@ def test_instructions_alone_are_a_request(client: str, target: str) -> None:
     """They are rendered unchanged if legal, otherwise as a user turn or with a placeholder."""
     value, path = INSTRUCTIONS_ONLY[client]
     out = translate.request(client, target, {"model": "m", **value}, {}, "some-model")
-    sent = json.dumps(out["body"])
-    assert sent.count("Say hello.") == 1
+    upstream_json = json.dumps(out["body"])
+    assert upstream_json.count("Say hello.") == 1
     rows = [(row["field"], row["action"], row.get("to")) for row in out["report"]]
     inserted = (path, "defaulted", PLACEHOLDER)
     if out["passthrough"]:
         assert not rows
     elif target in {"anthropic", "bedrock", "gemini"}:
-        assert sent.count(PLACEHOLDER) == 1
+        assert upstream_json.count(PLACEHOLDER) == 1
         assert inserted in rows
     elif target in {"cohere", "mistral"}:
         assert [message["role"] for message in out["body"]["messages"]] == ["user"]
         assert (path, "approximated", None) in rows
     else:
-        assert PLACEHOLDER not in sent
+        assert PLACEHOLDER not in upstream_json
         assert not [row for row in rows if row[0] == path]
     if target == "mistral":
         assert mistral_refusal(out["body"]) is None
@@ -343,18 +345,20 @@ def test_a_placeholder_is_not_reported_where_none_is_inserted(target: str) -> No
 
 @each("stream", [False, True])
 def test_usage_fields_of_anthropic_survive_translation(stream: bool) -> None:
-    own = {"inference_geo": "eu", "speed": "fast", "iterations": [{"type": "message"}]}
-    message = {**SEARCHED, "usage": {**SEARCHED["usage"], **own}}
+    native_usage = {"inference_geo": "eu", "speed": "fast", "iterations": [{"type": "message"}]}
+    message = {**SEARCHED, "usage": {**SEARCHED["usage"], **native_usage}}
     half = DIALECTS["anthropic_messages"]
     response = half.provider.parse_response(message, Traits(), None)
     if stream:
         renderer = half.client.stream_renderer(EXCHANGE)
-        sent = b"".join(renderer.feed(event) for event in unfold_response(response)).split(b"\n\n")
-        (delta,) = [line for line in sent if b"message_delta" in line]
+        client_stream = b"".join(renderer.feed(event) for event in unfold_response(response)).split(
+            b"\n\n"
+        )
+        (delta,) = [line for line in client_stream if b"message_delta" in line]
         body = json.loads(delta.partition(b"data: ")[2])
     else:
         body, _ = half.client.render_response(response, EXCHANGE)
-    assert {name: body["usage"].get(name) for name in own} == own
+    assert {name: body["usage"].get(name) for name in native_usage} == native_usage
 
 
 @each(

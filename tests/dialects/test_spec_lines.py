@@ -70,9 +70,9 @@ def call_history(call_id: str) -> list[Json]:
     ]
 
 
-def item(role: str, words: str) -> Json:
+def item(role: str, text: str) -> Json:
     """Return a message among the items of Responses."""
-    content = [{"type": "input_text", "text": words}]
+    content = [{"type": "input_text", "text": text}]
     return {"type": "message", "role": role, "content": content}
 
 
@@ -90,10 +90,18 @@ OWN = wrap_signature(
 
 
 def row(
-    about: str, source: str, target: str, request: Json, sent: Json, report: Rows, model: str = ""
+    about: str,
+    source: str,
+    target: str,
+    request: Json,
+    expected: Json,
+    report: Rows,
+    model: str = "",
 ) -> Any:
     """Return a row: fields of an otherwise ordinary request, and upstream fields (None: absent)."""
-    return pytest.param(source, target, model or MODELS[target], request, sent, report, id=about)
+    return pytest.param(
+        source, target, model or MODELS[target], request, expected, report, id=about
+    )
 
 
 LINES = [
@@ -319,13 +327,13 @@ LINES = [
 ]
 
 
-@pytest.mark.parametrize(("source", "target", "model", "fields", "sent", "report"), LINES)
+@pytest.mark.parametrize(("source", "target", "model", "fields", "expected", "report"), LINES)
 def test_a_field_is_translated_as_specified(
-    source: str, target: str, model: str, fields: Json, sent: Json, report: Rows
+    source: str, target: str, model: str, fields: Json, expected: Json, report: Rows
 ) -> None:
     body = {"model": "gw", **REQUESTS[source], **fields}
     translation = translate.request(source, target, body, {}, model)
-    assert {name: translation["body"].get(name) for name in sent} == sent
+    assert {name: translation["body"].get(name) for name in expected} == expected
     pairs = {(line["field"], line["action"]) for line in translation["report"]}
     assert pairs == report
     if target in RULES:
@@ -336,9 +344,9 @@ def test_a_field_is_translated_as_specified(
 def test_an_unknown_tool_choice_type_is_refused_by_name(source: str) -> None:
     request = {"model": "gw", **REQUESTS[source], "tool_choice": {"type": []}}
     target = "openai_chat" if source == "anthropic" else "anthropic"
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         translate.request(source, target, request, {}, MODELS[target])
-    assert str(caught.value.error.param).startswith("tool_choice")
+    assert str(error.value.error.param).startswith("tool_choice")
 
 
 # --- answers -----------------------------------------------------------------------------

@@ -62,10 +62,10 @@ def with_wrong_types(document: Any) -> Iterator[Any]:
     for *parents, key in list(_paths(document)):
         for wrong in ([], [[]], {"type": []}):
             changed = copy.deepcopy(document)
-            place = changed
+            container = changed
             for name in parents:
-                place = place[name]
-            place[key] = wrong
+                container = container[name]
+            container[key] = wrong
             yield changed
 
 

@@ -41,10 +41,10 @@ class Upstream(StrictOpenAI):
         self.times = 0
         self.requests.clear()
 
-    def request_count(self, words: str = "") -> int:
+    def request_count(self, text: str = "") -> int:
         """Return how many chat requests contained this text."""
         return sum(
-            request.path.endswith("/completions") and words.encode() in request.raw
+            request.path.endswith("/completions") and text.encode() in request.raw
             for request in self.requests
         )
 
@@ -90,16 +90,14 @@ class FileConfiguredGateway(Gateway):
     def environment(self) -> dict[str, str]:
         return {**super().environment(), **self._more}
 
-    def ask(
-        self, model: str, words: str = "Hello", *, key: str = "", **more: Any
-    ) -> httpx.Response:
+    def ask(self, model: str, text: str = "Hello", *, key: str = "", **more: Any) -> httpx.Response:
         """Send a Chat request."""
-        body = {"model": model, "messages": [{"role": "user", "content": words}], **more}
+        body = {"model": model, "messages": [{"role": "user", "content": text}], **more}
         return self.send("POST", "/v1/chat/completions", body, key=key)
 
-    def answer_text(self, model: str, words: str = "Hello", **more: Any) -> str:
+    def answer_text(self, model: str, text: str = "Hello", **more: Any) -> str:
         """Return the text of a response; asserts status 200."""
-        answer = self.ask(model, words, **more)
+        answer = self.ask(model, text, **more)
         assert answer.status_code == 200, answer.text
         return str(answer.json()["choices"][0]["message"]["content"])
 
@@ -116,9 +114,9 @@ class FileConfiguredGateway(Gateway):
         """Send a request with the master key, or another key."""
         token = {"authorization": f"Bearer {key or self.key}"}
         url = f"{self.url}{path}"
-        sent = {**token, **(headers or {})}
+        request_headers = {**token, **(headers or {})}
         return httpx.request(
-            method, url, json=body, headers=sent, params=dict(params or {}), timeout=60
+            method, url, json=body, headers=request_headers, params=dict(params or {}), timeout=60
         )
 
     def new_key(self, **fields: Any) -> str:

@@ -28,11 +28,11 @@ def main(port: int, key: str) -> None:
     threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    took: list[float] = []
+    durations_s: list[float] = []
     failed: list[str] = []
     print("ready", flush=True)
     while not over.is_set():
-        began = time.perf_counter()
+        start = time.perf_counter()
         try:
             connection.request("POST", "/v1/chat/completions", BODY, headers)
             answer = connection.getresponse()
@@ -42,9 +42,9 @@ def main(port: int, key: str) -> None:
         except (OSError, http.client.HTTPException) as error:
             failed.append(repr(error))
             connection.close()
-        took.append(time.perf_counter() - began)
+        durations_s.append(time.perf_counter() - start)
         time.sleep(0.002)
-    print(json.dumps({"took": took, "failed": failed}), flush=True)
+    print(json.dumps({"took": durations_s, "failed": failed}), flush=True)
 
 
 if __name__ == "__main__":

@@ -78,18 +78,18 @@ def response_nodes(
 ) -> Iterator[ResponseNodes]:
     """Start everything and stop it at the end. `served`: the server, with its most processes."""
     with ExitStack() as stack:
-        own = stack.enter_context(StatefulOpenAI())
+        stateful = stack.enter_context(StatefulOpenAI())
         anthropic = stack.enter_context(StrictAnthropic())
         deepseek = stack.enter_context(StrictDeepSeek())
-        rows = strict_config(own, anthropic, deepseek)
+        rows = strict_config(stateful, anthropic, deepseek)
         # One name for several providers: where a conversation goes on matters here.
         for public, model, base, key in (
             ("mixed", f"anthropic/{MESSAGES}", anthropic.url, anthropic.key),
-            ("mixed", f"openai/{OWN}", f"{own.url}/v1", own.key),
+            ("mixed", f"openai/{OWN}", f"{stateful.url}/v1", stateful.key),
         ):
             params = {"model": model, "api_base": base, "api_key": key}
             rows.append({"model_name": public, "litellm_params": params})
         gateway = served(directory, litellm_config(rows), workers=2).start()
         stack.callback(gateway.kill)
-        yield ResponseNodes(gateway, own, deepseek, anthropic)
+        yield ResponseNodes(gateway, stateful, deepseek, anthropic)
         gateway.stop()

@@ -30,7 +30,7 @@ from tests.fakes import (
 )
 from tests.fakes.chaos import KEY as CHAOS_KEY
 from tests.ports import free_port
-from tests.waits import until
+from tests.waits import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MASTER_KEY = "sk-1234-e2e-master-key"
@@ -111,8 +111,8 @@ class Gateway:
 
     def _wait(self, what: str) -> None:
         assert self._process is not None
-        ends = time.monotonic() + START_S
-        while time.monotonic() < ends:
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 break
             try:
@@ -179,19 +179,19 @@ class Gateway:
             rows[:] = [httpx.get(url, headers=headers, timeout=30)]
             return rows[0].status_code == 200
 
-        until(written)
+        wait_until(written)
         return dict(rows[0].json())
 
     def logged(self) -> None:
         """Wait until the log has all finished requests and no journal contains a record."""
-        until(lambda: not any(map(_holds, (self.data_dir / "journal").glob("*.journal"))))
+        wait_until(lambda: not any(map(_holds, (self.data_dir / "journal").glob("*.journal"))))
 
     def known(self, key: str) -> str:
         """Wait until every process accepts the key; returns the key."""
         headers = {"authorization": f"Bearer {key}", "connection": "close"}
         url = f"{self.url}/v1/models"
         # A few times over, so that each of a few processes has been asked.
-        until(
+        wait_until(
             lambda: all(
                 httpx.get(url, headers=headers, timeout=30).status_code == 200 for _ in range(12)
             )
@@ -251,7 +251,7 @@ class GatewayStack:
     def left(self, text: str) -> bool:
         """Return whether the provider of this text saw its client disconnect early."""
         _, recorded_request = self.last(text)
-        until(lambda: recorded_request.left_at is not None or recorded_request.finished)
+        wait_until(lambda: recorded_request.left_at is not None or recorded_request.finished)
         return recorded_request.left_at is not None
 
 

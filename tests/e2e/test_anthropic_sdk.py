@@ -321,14 +321,14 @@ def test_refusals_raise_the_exceptions_of_the_sdk(
     chat, messages, expected_error, status = REFUSALS[kind]
     stack.openai.script.on(prompt, ScriptedAnswer(error=chat))
     stack.anthropic.script.on(prompt, ScriptedAnswer(error=messages))
-    with pytest.raises(anthropic.APIStatusError) as caught:
+    with pytest.raises(anthropic.APIStatusError) as error:
         client.messages.create(model=model, max_tokens=9, messages=user(prompt), stream=stream)
-    assert isinstance(caught.value, expected_error)
-    assert caught.value.status_code == status
+    assert isinstance(error.value, expected_error)
+    assert error.value.status_code == status
     if kind == "context_length":
-        assert "prompt is too long" in caught.value.message
+        assert "prompt is too long" in error.value.message
     if kind == "rate_limit":
-        assert caught.value.response.headers["retry-after"] == "7"
+        assert error.value.response.headers["retry-after"] == "7"
 
 
 def test_an_unknown_key_is_an_authentication_error(stack: GatewayStack) -> None:

@@ -83,10 +83,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
         bedrock = stack.enter_context(StrictBedrock())
         chat = stack.enter_context(StrictOpenAI())
         messages = stack.enter_context(StrictAnthropic())
-        own = {"model": f"bedrock/{CLAUDE}", "api_key": BEARER, "max_retries": 0}
+        bedrock_params = {"model": f"bedrock/{CLAUDE}", "api_key": BEARER, "max_retries": 0}
         claude = f"anthropic/{MODELS[2]}"
         rows = [
-            row(MODELS[0], aws_bedrock_runtime_endpoint=bedrock.url, **own),
+            row(MODELS[0], aws_bedrock_runtime_endpoint=bedrock.url, **bedrock_params),
             row(MODELS[1], model="openai/gpt-4o", api_base=f"{chat.url}/v1", api_key=chat.key),
             row(MODELS[2], model=claude, api_base=messages.url, api_key=messages.key),
         ]
@@ -235,10 +235,10 @@ def test_images_documents_and_settings_arrive(stack: GatewayStack, client: Any, 
         additionalModelRequestFields={"top_k": 39},
     )
     assert response["output"]["message"]["content"] == [{"text": HELLO}]
-    sent = str(stack.last(model))
+    upstream_json = str(stack.last(model))
     for mark in (base64.b64encode(PIXEL).decode()[:30], "Be brief.", "77", "0.25", "END!"):
-        assert mark in sent
-    assert model == "gpt-4o" or "'top_k': 39" in sent
+        assert mark in upstream_json
+    assert model == "gpt-4o" or "'top_k': 39" in upstream_json
     headers = response["ResponseMetadata"]["HTTPHeaders"]
     dropped = headers.get("x-dragoman-dropped", "")
     assert ("additionalModelRequestFields.top_k" in dropped) == (model == "gpt-4o")
@@ -275,8 +275,8 @@ def test_reasoning_is_returned_and_its_state_is_sent_back(
     send_converse(
         client, stream, messages=[user(prompt), message, user({"toolResult": result})], **params
     )
-    sent = stack.last("claude-sonnet-4-5")
-    (thinking,) = [b for b in sent["messages"][1]["content"] if b["type"] == "thinking"]
+    upstream_body = stack.last("claude-sonnet-4-5")
+    (thinking,) = [b for b in upstream_body["messages"][1]["content"] if b["type"] == "thinking"]
     assert thinking["thinking"] == "Hm, let me see."
     assert not thinking["signature"].startswith("dgm1.")
 

@@ -153,8 +153,8 @@ async def _interim(turn: FaultyAnswer) -> None:
 async def _bytewise(turn: FaultyAnswer) -> None:
     """Split every frame, and every multi-byte character."""
     await turn.head(CHUNKED)
-    for place in range(len(turn.data)):
-        await turn.out.write(turn.data[place : place + 1])
+    for position in range(len(turn.data)):
+        await turn.out.write(turn.data[position : position + 1])
     await turn.out.end()
 
 
@@ -331,9 +331,11 @@ def parsed_answer(client: str, answer: httpx.Response) -> tuple[str, bool, bool]
     failed = any("error" in each or each.get("type") == "error" for each in bodies)
     match client:
         case "gemini":
-            candidates = [one for each in bodies for one in each.get("candidates", [])]
-            text = "".join(p["text"] for one in candidates for p in one["content"]["parts"])
-            return text, any("finishReason" in one for one in candidates), failed
+            candidates = [candidate for each in bodies for candidate in each.get("candidates", [])]
+            text = "".join(
+                p["text"] for candidate in candidates for p in candidate["content"]["parts"]
+            )
+            return text, any("finishReason" in candidate for candidate in candidates), failed
         case "ollama":
             text = "".join(each.get("message", {}).get("content", "") for each in bodies)
             return text, any(each.get("done") for each in bodies), failed

@@ -196,8 +196,8 @@ def test_chat_gets_a_stream(chat: openai.OpenAI, model: str) -> None:
             stream_options={"include_usage": True},
         )
     )
-    words = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
-    assert words == HELLO
+    text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    assert text == HELLO
     assert chunks[-1].usage is not None
     assert chunks[-1].usage.completion_tokens == 23
 
@@ -246,9 +246,9 @@ def test_a_tool_is_called_and_its_result_is_sent(
     second = chat.chat.completions.create(model=model, messages=history, tools=[tool])
     assert second.choices[0].message.content == "It is sunny."
 
-    own: Any = {"name": "get_weather", "input_schema": SCHEMA}
+    client_tool: Any = {"name": "get_weather", "input_schema": SCHEMA}
     with messages.messages.stream(
-        model=model, max_tokens=100, messages=user_messages, tools=[own]
+        model=model, max_tokens=100, messages=user_messages, tools=[client_tool]
     ) as stream:
         rendered_message = stream.get_final_message()
     assert rendered_message.stop_reason == "tool_use"
@@ -278,8 +278,8 @@ def test_reasoning_is_sent_back_to_bedrock_unchanged(
         *user("And again"),
     ]
     messages.messages.create(**ask, messages=history)
-    sent = stack.bedrock.requests[-1].body["messages"][1]["content"]
-    reasoning_text = sent[0]["reasoningContent"]["reasoningText"]
+    upstream_content = stack.bedrock.requests[-1].body["messages"][1]["content"]
+    reasoning_text = upstream_content[0]["reasoningContent"]["reasoningText"]
     assert reasoning_text["text"] == "Let me see."
     assert not reasoning_text["signature"].startswith("dgm1.")
 
@@ -302,10 +302,10 @@ def test_upstream_requests_are_signed(stack: GatewayStack, chat: openai.OpenAI) 
 
 
 def test_an_invalid_provider_credential_is_a_502(stack: GatewayStack, chat: openai.OpenAI) -> None:
-    with pytest.raises(openai.InternalServerError) as caught:
+    with pytest.raises(openai.InternalServerError) as error:
         chat.chat.completions.create(model="wrong-key", messages=user("Hello"))
-    assert caught.value.status_code == 502
-    assert "ABSKwrong" not in str(caught.value)
+    assert error.value.status_code == 502
+    assert "ABSKwrong" not in str(error.value)
 
 
 @EACH
@@ -314,9 +314,9 @@ def test_a_provider_error_has_the_clients_dialect(
 ) -> None:
     slow = Refusal(429, "ThrottlingException", "slow down", headers={"retry-after": "7"})
     stack.on("too fast", ScriptedAnswer(error=slow))
-    with pytest.raises(openai.RateLimitError) as caught:
+    with pytest.raises(openai.RateLimitError) as error:
         chat.chat.completions.create(model=model, messages=user("too fast"))
-    assert caught.value.response.headers["retry-after"] == "7"
+    assert error.value.response.headers["retry-after"] == "7"
 
 
 @EACH

@@ -76,20 +76,20 @@ def row(public: str, model: str, base: str, key: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
     with ExitStack() as stack:
-        own = stack.enter_context(StrictCohere())
+        cohere_server = stack.enter_context(StrictCohere())
         chat = stack.enter_context(StrictOpenAI())
         messages = stack.enter_context(StrictAnthropic())
         older = stack.enter_context(StrictOlderOpenAI())
         rows = [
-            row(MODELS[0], f"cohere_chat/{PLAIN}", own.url, own.key),
+            row(MODELS[0], f"cohere_chat/{PLAIN}", cohere_server.url, cohere_server.key),
             row(MODELS[1], "openai/gpt-4o", f"{chat.url}/v1", chat.key),
             row(MODELS[2], f"anthropic/{MODELS[2]}", messages.url, messages.key),
             row("vectors", "openai/text-embedding-3-small", f"{older.url}/v1", older.key),
-            row("own-vectors", "cohere/embed-v4.0", own.url, own.key),
+            row("own-vectors", "cohere/embed-v4.0", cohere_server.url, cohere_server.key),
         ]
         gateway = Gateway(tmp_path_factory.mktemp("gateway"), litellm_config(rows)).start()
         stack.callback(gateway.kill)
-        yield GatewayStack(gateway, own, chat, messages)
+        yield GatewayStack(gateway, cohere_server, chat, messages)
         gateway.stop()
 
 
@@ -175,9 +175,9 @@ def test_documents_are_read_by_every_model(stack: GatewayStack, client: Any, mod
     ]
     response = client.chat(model=model, messages=[user("Tall penguins?")], documents=documents)
     assert response.message.content[0].text == HELLO
-    sent = json.dumps(stack.last(model))
-    assert "Emperors are the tallest." in sent or "RW1wZXJvcnMg" in sent
-    assert "A plain document." in sent or "QSBwbGFpbiBkb2N1bWVudC4" in sent
+    upstream_json = json.dumps(stack.last(model))
+    assert "Emperors are the tallest." in upstream_json or "RW1wZXJvcnMg" in upstream_json
+    assert "A plain document." in upstream_json or "QSBwbGFpbiBkb2N1bWVudC4" in upstream_json
 
 
 @EACH
@@ -194,9 +194,9 @@ def test_a_schema_and_settings_arrive(stack: GatewayStack, client: Any, model: s
         p=0.5,
     )
     assert response.message.content[0].text == '{"city":"Rome"}'
-    sent = json.dumps(stack.last(model))
+    upstream_json = json.dumps(stack.last(model))
     for mark in ("Be brief.", "0.25", "77", "END!", "additionalProperties"):
-        assert mark in sent
+        assert mark in upstream_json
 
 
 def test_reasoning_is_returned_and_its_state_preserved(stack: GatewayStack, client: Any) -> None:
@@ -212,8 +212,8 @@ def test_reasoning_is_returned_and_its_state_preserved(stack: GatewayStack, clie
     assert response.message.content[0].thinking == "Hm, let me see."
     result = {"role": "tool", "tool_call_id": "call_a", "content": "21 degrees"}
     client.chat(messages=[user("Think of rain"), response.message, result], **params)
-    sent = stack.last("claude-sonnet-4-5")["messages"][1]["content"]
-    (thinking,) = [block for block in sent if block["type"] == "thinking"]
+    upstream_content = stack.last("claude-sonnet-4-5")["messages"][1]["content"]
+    (thinking,) = [block for block in upstream_content if block["type"] == "thinking"]
     assert thinking["thinking"] == "Hm, let me see."
     assert thinking["signature"]
 

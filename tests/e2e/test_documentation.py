@@ -45,7 +45,7 @@ from tests.litellm.proxy_database import SALT_KEY, new_database
 from tests.one_api.test_import import NEW
 from tests.ports import free_port
 from tests.store.factories import entry, model, provider
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 ROOT = Path(__file__).resolve().parents[2]
@@ -300,7 +300,7 @@ def prepare_examples(shell: DocumentationShell) -> dict[str, str]:
                 database.executescript(statements)
     request_id = shell.gateway.chat(shell.gateway.key).headers["x-request-id"]
     row = f"{shell.gateway.base}/api/requests/{request_id}"
-    until(lambda: httpx.get(row, headers=shell.admin, timeout=30).status_code == 200)
+    wait_until(lambda: httpx.get(row, headers=shell.admin, timeout=30).status_code == 200)
     return {"REQUEST_ID": request_id, **send_trace(shell)}
 
 
@@ -464,7 +464,7 @@ def test_guides_of_sdks_print_an_answer(shell: DocumentationShell) -> None:
 
 
 def test_the_guide_of_curl_gets_an_answer(shell: DocumentationShell) -> None:
-    (panel,) = [one for one in panels(shell.gateway.base, "demo") if one.id == "curl"]
+    (panel,) = [guide for guide in panels(shell.gateway.base, "demo") if guide.id == "curl"]
     assert "Say hello." in shell.run(panel.text)
 
 

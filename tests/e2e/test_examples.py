@@ -101,8 +101,10 @@ def test_a_coding_agent_has_a_fallback_and_a_budget(gateway: UpProcess, data_dir
     assert answer.status_code == 200
     assert answer.json()["content"][0]["text"]
     other = {**body, "model": "demo"}
-    refused = httpx.post(f"{gateway.base}/v1/messages", json=other, headers=headers, timeout=30)
-    assert refused.status_code in {403, 404}
+    refused_response = httpx.post(
+        f"{gateway.base}/v1/messages", json=other, headers=headers, timeout=30
+    )
+    assert refused_response.status_code in {403, 404}
     state = httpx.get(
         f"{gateway.base}/api/keys/coding-agent/state", headers={"authorization": f"Bearer {admin}"}
     ).json()

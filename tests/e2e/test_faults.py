@@ -17,7 +17,7 @@ import pytest
 from tests.e2e.stack import BRIEF_S, GatewayStack
 from tests.fakes.chaos import KEY as UPSTREAM_KEY
 from tests.fakes.dialect_answers import TEXT
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -325,7 +325,7 @@ def test_broken_requests_do_not_affect_others(stack: GatewayStack) -> None:
                 pool.submit(send_request, stack, "messages", f"chat/{fault}", stream=True)
                 for fault in faults
             ]
-            until(lambda: len(stack.chaos.requests) >= before + len(faults))
+            wait_until(lambda: len(stack.chaos.requests) >= before + len(faults))
             waits = [quick(number) for number in range(20)]
             for future in broken:
                 future.result()

@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.stack import Gateway, litellm_config, strict_config
 from tests.fakes import ScriptedAnswer, StrictAnthropic, StrictDeepSeek, StrictOpenAI
 from tests.small_disk import SmallDisk, small_disk
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -43,10 +43,10 @@ def send_requests(gateway: Gateway, number: int) -> list[str]:
     answered = []
     with httpx.Client(base_url=gateway.url, headers=headers) as client:
         for n in range(number):
-            own = {"x-request-id": f"full-{n}"}
-            answer = client.post("/v1/chat/completions", json=body, headers=own)
+            id_header = {"x-request-id": f"full-{n}"}
+            answer = client.post("/v1/chat/completions", json=body, headers=id_header)
             assert answer.status_code == 200, answer.text
-            answered.append(own["x-request-id"])
+            answered.append(id_header["x-request-id"])
     return answered
 
 
@@ -66,11 +66,11 @@ def test_requests_during_a_full_disk_are_logged_afterwards(
     gateway.logged()
     disk.fill()
     answered = send_requests(gateway, REQUESTS)
-    until(lambda: "log_writes_failing" in readiness(gateway)[1])
+    wait_until(lambda: "log_writes_failing" in readiness(gateway)[1])
     gateway.stop() if ended_by == "SIGTERM" else gateway.kill()
     disk.free()
     gateway.start()
-    until(lambda: readiness(gateway) == (200, []))
+    wait_until(lambda: readiness(gateway) == (200, []))
     gateway.logged()
     with httpx.Client(base_url=gateway.url) as client:
         headers = {"authorization": f"Bearer {gateway.key}"}
@@ -95,9 +95,9 @@ def test_a_later_start_on_a_full_disk_serves_and_reports_the_cause(
     gateway.stop()
     disk.fill()
     gateway.start(ready=False)
-    until(lambda: "log_disk_full" in readiness(gateway)[1])
+    wait_until(lambda: "log_disk_full" in readiness(gateway)[1])
     send_requests(gateway, 3)
-    until(lambda: readiness(gateway)[0] == 503)
+    wait_until(lambda: readiness(gateway)[0] == 503)
     disk.free()
-    until(lambda: readiness(gateway) == (200, []))
+    wait_until(lambda: readiness(gateway) == (200, []))
     assert gateway.row("full-2")["status"] == 200

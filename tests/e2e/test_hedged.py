@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.stack import Gateway, litellm_config
 from tests.fakes import StrictOpenAI
 from tests.fakes.script import ScriptedAnswer
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = pytest.mark.e2e
 PROMPT = "Which of you is the faster one? " * 40
@@ -87,14 +87,14 @@ def test_both_hedged_attempts_are_charged_and_one_is_returned(
     lost, won = row["attempts"]
     assert (lost["provider"], lost["error_kind"]) == ("slow", "hedge_loser")
     assert (row["provider"], row["input_tokens"], won.get("error_kind")) == ("quick", 321, None)
-    until(lambda: slow.requests[-1].left_at is not None)  # the loser's connection is closed
-    own = Decimal(321 * 4 + 3 * 10) / 1_000_000
+    wait_until(lambda: slow.requests[-1].left_at is not None)  # the loser's connection is closed
+    winner_usd = Decimal(321 * 4 + 3 * 10) / 1_000_000
     # 8 tokens a sentence in o200k_base; its words are shorter than those of most texts.
     assert lost["input_tokens"] == pytest.approx(40 * 8 + 4, rel=0.25)
     beside = Decimal(lost["input_tokens"] * 4) / 1_000_000
-    assert (Decimal(row["cost_usd"]), Decimal(lost["cost_usd"])) == (own, beside)
+    assert (Decimal(row["cost_usd"]), Decimal(lost["cost_usd"])) == (winner_usd, beside)
     reported_spent = gateway.api("/api/keys/mira/state")["budgets"][-1]["spent"]
-    assert Decimal(reported_spent) - Decimal(spent) == (own + beside) * 2
+    assert Decimal(reported_spent) - Decimal(spent) == (winner_usd + beside) * 2
     usage = gateway.api("/api/usage", by="provider", step="all")["items"]
-    requests = {one["name"]: one["requests"] for one in usage}
+    requests = {attempt_usage["name"]: attempt_usage["requests"] for attempt_usage in usage}
     assert requests["slow"] == 0 and requests["quick"] >= 1

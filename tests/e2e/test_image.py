@@ -20,7 +20,7 @@ import pytest
 
 from tests.ports import free_port
 from tests.test_package import ROOT, clean_environment
-from tests.waits import until
+from tests.waits import wait_until
 
 DEPLOY = ROOT / "deploy"
 UV = shutil.which("uv")
@@ -125,7 +125,7 @@ def gateway(image: Image) -> Iterator[str]:
         )
     try:
         # The first start compiles every module.
-        until(lambda: reachable(f"http://127.0.0.1:{port}/health/ready"), within_s=120)
+        wait_until(lambda: reachable(f"http://127.0.0.1:{port}/health/ready"), within_s=120)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
@@ -160,10 +160,10 @@ def test_the_image_contains_the_program_and_no_secret(image: Image) -> None:
 
 def test_the_health_check_follows_the_port(image: Image, gateway: str) -> None:
     name, command = image.last("HEALTHCHECK").split("CMD", 1)
-    words = [word.replace('\\"', '"') for word in arguments(command)]
+    command_arguments = [word.replace('\\"', '"') for word in arguments(command)]
     for port, status in ((gateway.rpartition(":")[2], 0), (str(free_port()), 1)):
         environment = {**image.environment, "DRAGOMAN_PORT": port}
-        done = subprocess.run(words, env=environment, capture_output=True, check=False)
+        done = subprocess.run(command_arguments, env=environment, capture_output=True, check=False)
         assert (done.returncode == 0) == (status == 0), (name, done.stderr)
 
 
@@ -198,7 +198,7 @@ def caddy(directory: Path, gateway: str) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        until(lambda: reachable(f"http://127.0.0.1:{port}/health/live"))
+        wait_until(lambda: reachable(f"http://127.0.0.1:{port}/health/live"))
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()

@@ -17,7 +17,7 @@ import pytest
 from gateway.management.start.restarts import MAX_DEATHS
 from tests.e2e.stack import Gateway, litellm_config, strict_config
 from tests.fakes import ScriptedAnswer, StrictAnthropic, StrictDeepSeek, StrictOpenAI
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -98,7 +98,7 @@ def test_every_answered_request_is_in_the_log_after_a_kill(
     gateway = Gateway(tmp_path, litellm_config(strict_config(*upstreams))).start()
     try:
         with background_clients(gateway) as answered:
-            until(lambda: len(answered) >= ENOUGH)
+            wait_until(lambda: len(answered) >= ENOUGH)
             gateway.kill()
         gateway.start()
         lost = missing_log_ids(gateway, answered)
@@ -113,14 +113,16 @@ def test_a_killed_worker_is_replaced_without_losing_log_rows(
     gateway = Gateway(tmp_path, litellm_config(strict_config(*upstreams)), workers=2).start()
     try:
         with background_clients(gateway) as answered:
-            until(lambda: len(answered) >= ENOUGH)
+            wait_until(lambda: len(answered) >= ENOUGH)
             before = gateway.workers()
             os.kill(before[0], signal.SIGKILL)
             most = len(answered) + ENOUGH
-            until(lambda: len(answered) >= most)
-            until(lambda: before[0] not in (now := gateway.workers()) and len(now) == len(before))
+            wait_until(lambda: len(answered) >= most)
+            wait_until(
+                lambda: before[0] not in (now := gateway.workers()) and len(now) == len(before)
+            )
         line = f"a worker process died pid={before[0]} exit_code=-9"
-        until(lambda: line in gateway.output)
+        wait_until(lambda: line in gateway.output)
         lost = missing_log_ids(gateway, answered)
         assert not lost, f"{len(lost)} of {len(answered)} are lost"
     finally:
@@ -142,7 +144,7 @@ def test_repeatedly_crashing_workers_end_the_server(
         return gateway.status is not None
 
     try:
-        until(killed_until_it_ends, within_s=120)
+        wait_until(killed_until_it_ends, within_s=120)
         assert gateway.status == 3
         assert "workers_missing" in reasons
         assert gateway.output.count("a worker process died") == MAX_DEATHS

@@ -24,7 +24,7 @@ from tests.e2e.stack import ROOT, Gateway, litellm_config, strict_config
 from tests.fakes import ScriptedAnswer, StrictAnthropic, StrictDeepSeek, StrictOpenAI
 from tests.redis_server import running_server
 from tests.test_databases import POSTGRES, answers
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -67,7 +67,9 @@ class LimitedGateway(Gateway):
     def known(self, text: str) -> str:
         """Wait until every worker accepts the key; returns the key."""
         # A few times over, so that each worker has been asked.
-        until(lambda: all(self.ask(text, model="nobody").status_code == 404 for _ in range(12)))
+        wait_until(
+            lambda: all(self.ask(text, model="nobody").status_code == 404 for _ in range(12))
+        )
         return text
 
     def ask(self, key: str, client: httpx.Client | None = None, **more: Any) -> httpx.Response:
@@ -200,7 +202,7 @@ def _check_death(gateway: LimitedGateway) -> None:
     ]
     for thread in threads:
         thread.start()
-    until(lambda: gateway.ask(key).status_code == 429)
+    wait_until(lambda: gateway.ask(key).status_code == 429)
     for pid in gateway.workers():
         os.kill(pid, signal.SIGKILL)
     for thread in threads:
@@ -213,7 +215,7 @@ def _check_death(gateway: LimitedGateway) -> None:
             return result and gateway.ask(key).status_code == 200
         return False
 
-    until(let_in, within_s=60)
+    wait_until(let_in, within_s=60)
 
 
 @pytest.mark.wide(every=2)
@@ -275,9 +277,9 @@ def _check_cut_streams(gateway: LimitedGateway) -> None:
         url = f"{gateway.url}/v1/chat/completions"
         with httpx.stream("POST", url, json=body, headers=headers, timeout=60) as answer:
             assert answer.status_code == 200
-            ends = time.monotonic() + after_s
+            deadline = time.monotonic() + after_s
             for _ in answer.iter_raw():
-                if time.monotonic() > ends:
+                if time.monotonic() > deadline:
                     return
 
     threads = [threading.Thread(target=leave, args=(n / 10,)) for n in range(CLIENTS)]
@@ -292,7 +294,7 @@ def _check_cut_streams(gateway: LimitedGateway) -> None:
         left = int(gateway.ask(key).headers["x-ratelimit-remaining-tokens"])
         return used > 0 and left == most - used
 
-    until(agree)
+    wait_until(agree)
 
 
 def _retry_until_admitted(gateway: LimitedGateway, key: str) -> None:

@@ -30,7 +30,7 @@ from tests.fakes import Refusal, ScriptedAnswer
 from tests.fakes.ollama import StrictOllama
 from tests.fakes.openai import KEY
 from tests.litellm.test_seeds import SEVERAL, SIMPLE, SWITCHABLE
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -108,9 +108,9 @@ def test_the_model_switching_file_drops_unsupported_parameters(tmp_path: Path) -
                 messages=[{"role": "user", "content": "Hi"}],
             )
             assert message.content[0].text == "openai"  # type: ignore[union-attr]
-            sent = upstream.requests[-1].body
-            assert "thinking" not in sent
-            assert "reasoning_effort" not in sent
+            upstream_body = upstream.requests[-1].body
+            assert "thinking" not in upstream_body
+            assert "reasoning_effort" not in upstream_body
             assert gateway.send("GET", "/v1/models").json()["data"][0]["id"] == "deepseek-chat"
 
 
@@ -253,19 +253,19 @@ def test_a_stream_falls_back_before_its_first_frame(healthy: GatewayStack) -> No
 
 
 @pytest.mark.parametrize(
-    ("words", "refusal", "answerer"),
+    ("text", "refusal", "answerer"),
     [("Too long", TOO_LONG, "larger"), ("Not allowed", FILTERED, "tolerant")],
     ids=["context window", "content policy"],
 )
 def test_a_refusal_of_the_request_has_its_own_fallback(
-    healthy: GatewayStack, words: str, refusal: Refusal, answerer: str
+    healthy: GatewayStack, text: str, refusal: Refusal, answerer: str
 ) -> None:
     gateway, upstreams = healthy
     upstreams["primary"].fail(refusal)
-    assert gateway.answer_text("primary", words) == answerer
+    assert gateway.answer_text("primary", text) == answerer
     # The same request would be refused again: it is not retried.
-    assert upstreams["primary"].request_count(words) <= 1
-    assert upstreams["backup"].request_count(words) == 0
+    assert upstreams["primary"].request_count(text) <= 1
+    assert upstreams["backup"].request_count(text) == 0
 
 
 def test_the_default_fallback_is_for_models_without_their_own(healthy: GatewayStack) -> None:
@@ -386,19 +386,19 @@ RESTING = """
 def test_a_deployment_that_fails_too_often_is_in_cooldown(tmp_path: Path) -> None:
     """`allowed_fails` 3: the fourth failure starts the cooldown, `cooldown_time` ends it."""
     with upstreams("one", "two") as servers:
-        one = servers["one"]
-        text = RESTING.format(key=KEY, one=one.url, two=servers["two"].url)
+        server = servers["one"]
+        text = RESTING.format(key=KEY, one=server.url, two=servers["two"].url)
         with running_gateway(tmp_path, text) as gateway:
             drawn = shares(gateway, "pair", 120)
             assert 70 <= drawn["one"] <= 108  # 3 in 4: 90, give or take 4.7
-            one.fail(DOWN)
-            one.requests.clear()
-            began = time.monotonic()
+            server.fail(DOWN)
+            server.requests.clear()
+            start = time.monotonic()
             assert shares(gateway, "pair", 60) == {"two": 60}
             # The fourth, and who looks after each rest.
-            assert len(one.requests) <= 5 + (time.monotonic() - began) // 3
-            one.heal()
-            until(lambda: gateway.answer_text("pair") == "one")
+            assert len(server.requests) <= 5 + (time.monotonic() - start) // 3
+            server.heal()
+            wait_until(lambda: gateway.answer_text("pair") == "one")
             assert shares(gateway, "pair", 40)["one"] > 15
 
 
@@ -485,8 +485,8 @@ def test_a_keys_budget_ends_its_traffic(
     gateway, upstream = saved_gateway
     budget = ANSWER_USD * 1.5
     key = gateway.new_key(key_alias="poor", max_budget=budget, budget_duration="30d")
-    sent = [gateway.ask("gpt-4o", f"Spend {n}", key=key, max_tokens=23) for n in range(4)]
-    statuses = [answer.status_code for answer in sent]
+    responses = [gateway.ask("gpt-4o", f"Spend {n}", key=key, max_tokens=23) for n in range(4)]
+    statuses = [answer.status_code for answer in responses]
     assert statuses[0] == 200
     assert set(statuses[2:]) == {429}
     assert upstream.request_count("Spend 3") == 0
@@ -524,14 +524,14 @@ def test_a_key_ends_with_its_duration(
 ) -> None:
     gateway, _ = saved_gateway
     key = gateway.new_key(duration="5s")
-    until(lambda: gateway.ask("other", key=key).status_code == 401)
+    wait_until(lambda: gateway.ask("other", key=key).status_code == 401)
 
 
 def test_a_deleted_key_is_refused(saved_gateway: tuple[FileConfiguredGateway, Upstream]) -> None:
     gateway, _ = saved_gateway
     key = gateway.new_key()
     gateway.send("POST", "/key/delete", {"keys": [key]})
-    until(lambda: gateway.ask("other", key=key).status_code == 401)
+    wait_until(lambda: gateway.ask("other", key=key).status_code == 401)
 
 
 def test_clients_get_the_prices_of_the_file(
@@ -566,6 +566,6 @@ def _spend(gateway: FileConfiguredGateway, key: str, least: float) -> float:
     return float(info["spend"])
 
 
-def _wait_until_admitted(gateway: FileConfiguredGateway, key: str, words: str) -> None:
+def _wait_until_admitted(gateway: FileConfiguredGateway, key: str, text: str) -> None:
     """Wait until a request of the key is admitted."""
-    until(lambda: gateway.ask("gpt-4o", words, key=key, max_tokens=23).status_code == 200)
+    wait_until(lambda: gateway.ask("gpt-4o", text, key=key, max_tokens=23).status_code == 200)

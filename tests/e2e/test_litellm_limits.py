@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.litellm_gateway import FileConfiguredGateway, Upstream, running_gateway, upstreams
 from tests.fakes.openai import KEY
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -158,7 +158,7 @@ def _next(gateway: FileConfiguredGateway, model: str, first: str, second: str) -
         requests.append(gateway.answer_text(model, "Next"))
         return requests[-1] != first
 
-    until(changed)
+    wait_until(changed)
     assert requests[-1] == second
 
 
@@ -187,9 +187,9 @@ def test_the_proxys_budget_ends_all_traffic_also_after_a_restart(tmp_path: Path)
         with running_gateway(tmp_path, text) as gateway:
             assert gateway.answer_text("gpt-4o", "First") == "one"
             key = gateway.new_key()
-            until(lambda: gateway.ask("gpt-4o", "Next", key=key).status_code != 200)
-            refused = gateway.ask("gpt-4o")
-            assert refused.status_code == 429
-            assert "the monthly budget of 0.01 USD of the gateway" in refused.text
+            wait_until(lambda: gateway.ask("gpt-4o", "Next", key=key).status_code != 200)
+            refused_response = gateway.ask("gpt-4o")
+            assert refused_response.status_code == 429
+            assert "the monthly budget of 0.01 USD of the gateway" in refused_response.text
         with running_gateway(tmp_path, text) as gateway:
             assert gateway.ask("gpt-4o").status_code == 429

@@ -15,7 +15,7 @@ import redis
 from tests.e2e.litellm_gateway import FileConfiguredGateway, running_gateway
 from tests.redis_server import RedisServer
 from tests.redis_server import running_server as running_redis
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -134,11 +134,11 @@ def answer_and_upstream_request(
     configured_gateway: FileConfiguredGateway,
     upstream: Recorder,
     model: str,
-    words: str = "Hello",
+    text: str = "Hello",
     **more: Any,
 ) -> tuple[str, dict[str, Any]]:
     upstream.requests.clear()
-    answer = configured_gateway.ask(model, words, **more)
+    answer = configured_gateway.ask(model, text, **more)
     assert answer.status_code == 400, answer.text
     return upstream.requests[-1]
 
@@ -200,7 +200,7 @@ def test_the_routers_redis_is_used(
     """The gateway's connection is in addition to the test's own."""
     answer_and_upstream_request(configured_gateway, upstream, "easy")
     with redis.Redis(port=redis_server.port) as client:
-        until(lambda: len(client.client_list()) > 1)
+        wait_until(lambda: len(client.client_list()) > 1)
 
 
 def test_azures_client_reaches_a_model_by_its_deployment(

@@ -185,6 +185,6 @@ def test_token_ids_are_embedded_or_refused_per_provider(client: openai.OpenAI) -
 
 @pytest.mark.parametrize("model", ["claude-sonnet-4-5", "no-such-model"])
 def test_a_model_without_embeddings_returns_an_error(client: openai.OpenAI, model: str) -> None:
-    with pytest.raises(openai.APIStatusError) as caught:
+    with pytest.raises(openai.APIStatusError) as error:
         client.embeddings.create(model=model, input="a")
-    assert caught.value.status_code in {400, 404}
+    assert error.value.status_code in {400, 404}

@@ -190,9 +190,9 @@ def test_a_refusal_is_an_error(stack: GatewayStack, client: ollama.Client, model
     prompt = f"Refuse {model}"
     stack.on(prompt, ScriptedAnswer(error=Refusal(429, "rate_limit_error", "slow down please")))
     for stream in (False, True):
-        with pytest.raises(ollama.ResponseError, match="slow down") as caught:
+        with pytest.raises(ollama.ResponseError, match="slow down") as error:
             list(client.chat(model=model, messages=user(prompt), stream=stream))
-        assert caught.value.status_code == 429
+        assert error.value.status_code == 429
 
 
 @EACH
@@ -219,9 +219,9 @@ def test_reasoning_is_separate_from_the_text(stack: GatewayStack, client: ollama
 def test_bad_input_never_reaches_a_provider(stack: GatewayStack, client: ollama.Client) -> None:
     before = stack.seen
     for model in MODELS[1:]:
-        with pytest.raises(ollama.ResponseError) as caught:
+        with pytest.raises(ollama.ResponseError) as error:
             client.chat(model=model, messages=[{"role": "wizard", "content": "x"}])
-        assert caught.value.status_code == 400
+        assert error.value.status_code == 400
     assert stack.seen == before
 
 
@@ -230,9 +230,9 @@ def test_models_are_listed_and_shown(client: ollama.Client) -> None:
     assert set(MODELS) <= names
     assert "tools" in (client.show("gpt-4o").capabilities or [])
     assert client.ps().models == []
-    with pytest.raises(ollama.ResponseError) as caught:
+    with pytest.raises(ollama.ResponseError) as error:
         client.show("no-such-model")
-    assert caught.value.status_code == 404
+    assert error.value.status_code == 404
 
 
 def test_ollama_returns_vectors(client: ollama.Client) -> None:
@@ -244,10 +244,10 @@ def test_an_unknown_key_is_refused(stack: GatewayStack) -> None:
     headers = {"authorization": "Bearer sk-nobody"}
     with (
         ollama.Client(host=stack.gateway.url, headers=headers) as client,
-        pytest.raises(ollama.ResponseError) as caught,
+        pytest.raises(ollama.ResponseError) as error,
     ):
         client.chat(model="gpt-4o", messages=user("Hi"))
-    assert caught.value.status_code == 401
+    assert error.value.status_code == 401
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
@@ -314,7 +314,7 @@ def test_a_non_ascii_key_raises_the_authentication_error_of_each_sdk(stack: Gate
     headers = {"authorization": "Bearer x"}
     with (
         ollama.Client(host=url, headers=headers, event_hooks=hooks) as local,
-        pytest.raises(ollama.ResponseError, match="API key") as refused,
+        pytest.raises(ollama.ResponseError, match="API key") as error,
     ):
         local.chat(model="gpt-4o", messages=user("x"))
-    assert refused.value.status_code == 401
+    assert error.value.status_code == 401

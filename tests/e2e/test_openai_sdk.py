@@ -283,30 +283,30 @@ def test_refusals_raise_the_exceptions_of_the_sdk(
     chat, messages, expected_error = REFUSALS[kind]
     stack.openai.script.on(prompt, ScriptedAnswer(error=chat))
     stack.anthropic.script.on(prompt, ScriptedAnswer(error=messages))
-    with pytest.raises(expected_error) as caught:
+    with pytest.raises(expected_error) as error:
         client.chat.completions.create(model=model, messages=user(prompt), stream=stream)
     if kind == "context_length":
-        assert caught.value.code == "context_length_exceeded"
+        assert error.value.code == "context_length_exceeded"
     if kind == "rate_limit":
-        assert caught.value.response.headers["retry-after"] == "7"
+        assert error.value.response.headers["retry-after"] == "7"
     if kind == "upstream_auth":
-        assert caught.value.status_code == 502
+        assert error.value.status_code == 502
 
 
 def test_an_unknown_key_is_an_authentication_error(stack: GatewayStack) -> None:
     base = f"{stack.gateway.url}/v1"
     with (
         openai.OpenAI(base_url=base, api_key="sk-nobody", max_retries=0) as client,
-        pytest.raises(openai.AuthenticationError) as caught,
+        pytest.raises(openai.AuthenticationError) as error,
     ):
         client.chat.completions.create(model=CHAT, messages=user("Hi"))
-    assert caught.value.code == "invalid_api_key"
+    assert error.value.code == "invalid_api_key"
 
 
 def test_an_unknown_model_is_not_found(client: openai.OpenAI) -> None:
-    with pytest.raises(openai.NotFoundError) as caught:
+    with pytest.raises(openai.NotFoundError) as error:
         client.chat.completions.create(model="no-such-model", messages=user("Hi"))
-    assert caught.value.code == "model_not_found"
+    assert error.value.code == "model_not_found"
 
 
 @BOTH

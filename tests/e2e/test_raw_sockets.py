@@ -24,7 +24,7 @@ import httpx
 import pytest
 
 from tests.e2e.stack import MASTER_KEY, ROOT, Gateway
-from tests.waits import PATIENCE_S, until
+from tests.waits import WAIT_TIMEOUT_S, wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -107,12 +107,12 @@ class GatewayStack:
                 yield measurement
             finally:
                 body = json.loads(prober.communicate("")[0])
-            took = sorted(body["took"])
+            durations_s = sorted(body["took"])
             measurement |= {
-                "requests": len(took),
+                "requests": len(durations_s),
                 "failed": body["failed"],
-                "p99_s": took[int(len(took) * 0.99)],
-                "stall_s": took[-1],
+                "p99_s": durations_s[int(len(durations_s) * 0.99)],
+                "stall_s": durations_s[-1],
                 "grown_mb": self.memory_mb("VmHWM") - before,
             }
 
@@ -164,8 +164,8 @@ def send_header_bytes(stack: GatewayStack) -> set[int]:
 
 
 def trailers(stack: GatewayStack) -> set[int]:
-    begun = head("/v1/chat/completions", CHUNKED, f"authorization: Bearer {MASTER_KEY}", "")
-    return {answer_to(stack.connect(), begun + b"0\r\n", MANY, times=FLOOD // PIECE)}
+    chunked_head = head("/v1/chat/completions", CHUNKED, f"authorization: Bearer {MASTER_KEY}", "")
+    return {answer_to(stack.connect(), chunked_head + b"0\r\n", MANY, times=FLOOD // PIECE)}
 
 
 def console_body(stack: GatewayStack) -> set[int]:
@@ -207,8 +207,8 @@ def slow_bodies(stack: GatewayStack) -> set[int]:
             path = "/console/sign-in" if number % 2 else "/v1/chat/completions"
             each.sendall(head(path, "content-length: 1000", key, ""))
             each.settimeout(0.01)
-        ends = time.monotonic() + PATIENCE_S
-        while connections and time.monotonic() < ends:
+        deadline = time.monotonic() + WAIT_TIMEOUT_S
+        while connections and time.monotonic() < deadline:
             for each in list(connections):
                 with suppress(TimeoutError):
                     statuses.add(status_of(each))
@@ -276,9 +276,9 @@ def test_other_keys_are_served_during_malformed_connections(
 ) -> None:
     for left in reversed(range(TRIES)):
         with stack.probed() as measurement, ThreadPoolExecutor(ATTACKERS) as pool:
-            ends = time.monotonic() + LEAST_S
+            deadline = time.monotonic() + LEAST_S
             statuses = attack(stack)
-            while time.monotonic() < ends:
+            while time.monotonic() < deadline:
                 statuses = statuses.union(*pool.map(attack, [stack] * ATTACKERS))
         print(
             f"{attack.__name__}: {statuses}, +{measurement['grown_mb']:.0f} MB, longest stall "
@@ -298,7 +298,7 @@ def test_other_keys_are_served_during_malformed_connections(
 def test_no_connection_leaks(stack: GatewayStack) -> None:
     """No connection and no file stays open."""
     folder = Path(f"/proc/{stack.gateway.pid}/fd")
-    until(lambda: sum(_is_socket(each) for each in folder.iterdir()) < 30)
+    wait_until(lambda: sum(_is_socket(each) for each in folder.iterdir()) < 30)
 
 
 def _is_socket(path: Path) -> bool:

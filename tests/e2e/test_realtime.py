@@ -17,7 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.e2e.stack import Daphne, Gateway, litellm_config
 from tests.fakes.realtime import AUDIO, KEY, USAGE, StrictRealtime
-from tests.waits import PATIENCE_S, until
+from tests.waits import WAIT_TIMEOUT_S, wait_until
 
 pytestmark = [
     pytest.mark.e2e,
@@ -48,7 +48,7 @@ class GatewayStack:
             log_rows[:] = self.gateway.api("/api/requests", session=session, limit=10)["items"]
             return bool(log_rows)
 
-        until(logged)
+        wait_until(logged)
         (row,) = log_rows
         return dict(self.gateway.api(f"/api/requests/{row['request_id']}"))
 
@@ -102,9 +102,9 @@ def send_text(socket: ClientConnection, text: str) -> list[dict[str, Any]]:
 
 
 def response_events(socket: ClientConnection) -> list[dict[str, Any]]:
-    events = [json.loads(socket.recv(timeout=PATIENCE_S))]
+    events = [json.loads(socket.recv(timeout=WAIT_TIMEOUT_S))]
     while events[-1]["type"] not in ENDS:
-        events.append(json.loads(socket.recv(timeout=PATIENCE_S)))
+        events.append(json.loads(socket.recv(timeout=WAIT_TIMEOUT_S)))
     return events
 
 
@@ -199,13 +199,13 @@ def test_a_refusal_is_returned_before_the_handshake(
             (event,) = response_events(socket)
             assert part in event["error"]["message"]
             with pytest.raises(ConnectionClosed) as closed:
-                socket.recv(timeout=PATIENCE_S)
+                socket.recv(timeout=WAIT_TIMEOUT_S)
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 4008
         return
-    with pytest.raises(InvalidStatus) as refused, open_websocket(stack, model, key=key):
+    with pytest.raises(InvalidStatus) as error, open_websocket(stack, model, key=key):
         pass
-    response = refused.value.response
+    response = error.value.response
     assert response.status_code == status
     body = json.loads(bytes(response.body or b""))
     assert part in body["error"]["message"]
@@ -232,7 +232,7 @@ def test_a_lost_upstream_connection_is_reported(stack: GatewayStack) -> None:
         error = send_text(socket, "drop")[-1]["error"]
         assert "upstream" in error["message"]
         with pytest.raises(ConnectionClosed) as closed:
-            socket.recv(timeout=PATIENCE_S)
+            socket.recv(timeout=WAIT_TIMEOUT_S)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code in {1011, 4011}
     row = stack.row("realtime-drop")
@@ -243,7 +243,7 @@ def test_the_close_code_of_the_upstream_is_passed_on(stack: GatewayStack) -> Non
     with open_websocket(stack) as socket:
         send_text(socket, "end")
         with pytest.raises(ConnectionClosed) as closed:
-            socket.recv(timeout=PATIENCE_S)
+            socket.recv(timeout=WAIT_TIMEOUT_S)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 4001
 
@@ -253,7 +253,7 @@ def test_a_client_that_leaves_ends_the_upstream(stack: GatewayStack) -> None:
         assert send_text(socket, "hello")[-1]["type"] == "response.done"
         socket.close(4005)
     session = stack.upstream.sessions[-1]
-    until(lambda: session.close_code is not None)
+    wait_until(lambda: session.close_code is not None)
     assert session.close_code == 4005
     assert stack.row("realtime-left")["outcome"] == "ok"
 
@@ -264,6 +264,6 @@ def test_credentials_of_the_provider_are_not_handed_out(
 ) -> None:
     headers = {"authorization": f"Bearer {stack.gateway.key}"}
     url = f"{stack.gateway.url}/v1/realtime/{operation}"
-    answer = httpx.post(url, headers=headers, json={}, timeout=PATIENCE_S)
+    answer = httpx.post(url, headers=headers, json={}, timeout=WAIT_TIMEOUT_S)
     assert answer.status_code == 404
     assert "/v1/realtime?model=" in answer.json()["error"]["message"]

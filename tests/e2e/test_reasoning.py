@@ -104,8 +104,8 @@ def _calls_with_own_state(name: str, body: dict[str, Any]) -> list[bool]:
     match name:
         case "google":
             parts = [p for c in body["contents"] for p in c["parts"] if "functionCall" in p]
-            own = gemini_rules.signature("get_weather")
-            return [part.get("thoughtSignature") == own for part in parts]
+            own_signature = gemini_rules.signature("get_weather")
+            return [part.get("thoughtSignature") == own_signature for part in parts]
         case "gpt":
             items = body["input"]
             states = {responses_rules.state_of(f"{THOUGHT} {n}") for n in range(1, ROUNDS + 1)}
@@ -114,8 +114,10 @@ def _calls_with_own_state(name: str, body: dict[str, Any]) -> list[bool]:
         case "claude":
             blocks = [b for m in body["messages"] for b in m["content"] if isinstance(b, dict)]
             calls = [n for n, b in enumerate(blocks) if b["type"] == "tool_use"]
-            own = {anthropic_rules.signature(f"{THOUGHT} {n}") for n in range(1, ROUNDS + 1)}
-            return [blocks[n - 1].get("signature") in own for n in calls]
+            own_signature = {
+                anthropic_rules.signature(f"{THOUGHT} {n}") for n in range(1, ROUNDS + 1)
+            }
+            return [blocks[n - 1].get("signature") in own_signature for n in calls]
         case _:
             turns = [m for m in body["messages"] if m.get("tool_calls")]
             return [str(m.get("reasoning_content")).startswith(THOUGHT) for m in turns]

@@ -17,7 +17,7 @@ import pytest
 
 from tests.e2e.stack import MASTER_KEY, ROOT, Gateway
 from tests.ports import free_port
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = [
     pytest.mark.e2e,
@@ -69,7 +69,7 @@ def nginx(directory: Path, nodes: list[Gateway]) -> Iterator[str]:
     process = subprocess.Popen(command)
     try:
         url = f"http://127.0.0.1:{port}"
-        until(lambda: _answers(f"{url}/health/live"))
+        wait_until(lambda: _answers(f"{url}/health/live"))
         yield url
     finally:
         process.terminate()
@@ -102,11 +102,11 @@ class ContinuousLoad:
             while not self.over.is_set():
                 number += 1
                 model = SLOW if number % 40 == 0 else QUICK
-                began = time.monotonic()
+                start = time.monotonic()
                 reason = self._ask(client, model, stream=number % 4 == 0)
                 with self._lock:
                     self.answered += 1
-                    self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+                    self.slowest_s = max(self.slowest_s, time.monotonic() - start)
                     if reason:
                         self.failed.append(reason)
 
@@ -139,16 +139,16 @@ def test_no_request_fails_while_the_nodes_restart(tmp_path: Path) -> None:
         stack.callback(load.over.set)
         for _ in range(CLIENTS):
             pool.submit(load.run)
-        began = time.monotonic()
+        start = time.monotonic()
         for node in nodes:
             assert node.stop() in {0, -15}, node.output
             node.start()
-        until(lambda: load.answered >= LEAST or load.failed, within_s=200)
+        wait_until(lambda: load.answered >= LEAST or load.failed, within_s=200)
         load.over.set()
         pool.shutdown()
-        took = time.monotonic() - began
+        elapsed_s = time.monotonic() - start
     print(
-        f"{load.answered} requests in {took:.1f} s, {len(load.failed)} failed, "
+        f"{load.answered} requests in {elapsed_s:.1f} s, {len(load.failed)} failed, "
         f"the slowest took {load.slowest_s:.1f} s"
     )
     assert not load.failed, load.failed[:5]

@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.test_up import running_up
 from tests.fakes.otlp import Collector, attributes
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -65,7 +65,7 @@ def test_an_expiring_key_raises_an_alert(tmp_path: Path) -> None:
         def subjects() -> list[str]:
             return [row[0] for row in database.execute("SELECT subject FROM gateway_alert")]
 
-        until(lambda: len(subjects()) == 1)
+        wait_until(lambda: len(subjects()) == 1)
         assert subjects()[0].startswith("ci (")
         database.close()
         assert gateway.end() == 0

@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.stack import GatewayStack
 from tests.fakes import Call, ScriptedAnswer
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,7 +107,7 @@ def test_a_failed_chat_shows_its_reason(stack: GatewayStack) -> None:
 def test_rows_of_the_log_are_followed(stack: GatewayStack) -> None:
     environment = {**os.environ, "DRAGOMAN_DATA_DIR": str(stack.gateway.data_dir)}
     run(stack, "chat", "gpt-4o", stdin="Before\n")
-    until(lambda: "gpt-4o" in run(stack, "logs", "-n", "3").stdout)
+    wait_until(lambda: "gpt-4o" in run(stack, "logs", "-n", "3").stdout)
     follow = subprocess.Popen(
         [sys.executable, "manage.py", "logs", "-f", "-n", "1", "--model", "claude-sonnet-4-5"],
         cwd=ROOT,

@@ -11,7 +11,7 @@ import pytest
 
 from tests.certificates import CertificateAuthority, IssuedCertificate
 from tests.e2e.test_up import failed_start, running_up
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -51,11 +51,11 @@ def test_https_is_served_without_a_proxy(tmp_path: Path, workers: str) -> None:
         port = int(gateway.base.rpartition(":")[2])
         assert _served_certificate(port, authority.pem) == issued.certificate
         (tmp_path / "certificate.pem").write_text("a copy that is not finished")
-        until(lambda: "a renewed TLS certificate is unusable" in gateway.output)
+        wait_until(lambda: "a renewed TLS certificate is unusable" in gateway.output)
         assert _served_certificate(port, authority.pem) == issued.certificate
         renewed = authority.issue()
         _write(tmp_path, renewed)
-        until(lambda: _served_certificate(port, authority.pem) == renewed.certificate)
+        wait_until(lambda: _served_certificate(port, authority.pem) == renewed.certificate)
         assert gateway.end() == 0
 
 

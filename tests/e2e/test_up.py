@@ -276,24 +276,24 @@ def test_every_worker_uses_the_same_configuration(tmp_path: Path) -> None:
 
 def test_a_weak_master_key_is_refused_where_others_can_reach_it(tmp_path: Path) -> None:
     path = write_config(tmp_path, SIMPLE)
-    status, words = failed_start(tmp_path / "data", "--config", path, "--host", "0.0.0.0")
+    status, output = failed_start(tmp_path / "data", "--config", path, "--host", "0.0.0.0")
     assert status == 2
-    assert "set a longer master_key" in words
+    assert "set a longer master_key" in output
 
 
 def test_a_file_that_is_not_yaml_ends_the_start(tmp_path: Path) -> None:
     text = "litellm_config.yaml:1: is not valid YAML"
-    status, words = failed_start(
+    status, output = failed_start(
         tmp_path / "data", "--config", write_config(tmp_path, "model_list: [")
     )
     assert status == 2
-    assert text in words
+    assert text in output
 
 
 def test_an_invalid_setting_is_named_at_startup(tmp_path: Path) -> None:
-    status, words = failed_start(tmp_path / "data", DRAGOMAN_DEBUG="maybe")
+    status, output = failed_start(tmp_path / "data", DRAGOMAN_DEBUG="maybe")
     assert status == 1
-    assert "DRAGOMAN_DEBUG must be true or false, not 'maybe'" in words
+    assert "DRAGOMAN_DEBUG must be true or false, not 'maybe'" in output
 
 
 def test_a_port_in_use_is_named_at_startup(tmp_path: Path) -> None:
@@ -301,14 +301,14 @@ def test_a_port_in_use_is_named_at_startup(tmp_path: Path) -> None:
         raw_socket.bind(("127.0.0.1", 0))
         raw_socket.listen()
         port = str(raw_socket.getsockname()[1])
-        status, words = failed_start(tmp_path / "data", "--port", port)
+        status, output = failed_start(tmp_path / "data", "--port", port)
     assert status == 1
-    assert "another program uses this port" in words
+    assert "another program uses this port" in output
 
 
 def test_an_unreachable_database_is_named_at_startup(tmp_path: Path) -> None:
     url = f"postgresql://nobody:sk-secret@127.0.0.1:{free_port()}/none"
-    status, words = failed_start(tmp_path / "data", DATABASE_URL=url)
+    status, output = failed_start(tmp_path / "data", DATABASE_URL=url)
     assert status == 1
-    assert "the database cannot be used" in words
-    assert "sk-secret" not in words
+    assert "the database cannot be used" in output
+    assert "sk-secret" not in output

@@ -7,17 +7,17 @@ import hashlib
 import json
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import httpx
 import pytest
 
 from tests.e2e.stack import Gateway, litellm_config
 from tests.e2e.test_ollama import row
+from tests.waits import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -137,8 +137,8 @@ def upload(gateway: Gateway, model: str, size: int) -> httpx.Response:
 
     def body() -> Iterator[bytes]:
         yield before
-        for at in range(0, size, len(BLOCK)):
-            yield BLOCK[: size - at]
+        for start in range(0, size, len(BLOCK)):
+            yield BLOCK[: size - start]
         yield after
 
     headers = {
@@ -150,7 +150,7 @@ def upload(gateway: Gateway, model: str, size: int) -> httpx.Response:
     return httpx.post(url, content=body(), headers=headers, timeout=120)
 
 
-def start_upload(gateway: Gateway, size: int, sent: int, key: str = "") -> socket.socket:
+def start_upload(gateway: Gateway, size: int, sent_bytes: int, key: str = "") -> socket.socket:
     """Open a connection and send the first `sent` bytes of an upload."""
     before, length, _ = multipart_frame("ears", size)
     connection = socket.create_connection(("127.0.0.1", gateway.port), timeout=30)
@@ -160,8 +160,8 @@ def start_upload(gateway: Gateway, size: int, sent: int, key: str = "") -> socke
         f"content-type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n"
     )
     connection.sendall(head.encode() + before)
-    for at in range(0, sent, len(BLOCK)):
-        connection.sendall(BLOCK[: sent - at])
+    for start in range(0, sent_bytes, len(BLOCK)):
+        connection.sendall(BLOCK[: sent_bytes - start])
     return connection
 
 
@@ -178,20 +178,13 @@ def memory(gateway: Gateway) -> int:
 
 def spooled(gateway: Gateway) -> int:
     """Return how many upload files the gateway has open."""
-    spooled_bytes = 0
+    open_files = 0
     for link in Path(f"/proc/{worker_pid(gateway)}/fd").iterdir():
         try:
-            spooled_bytes += "/uploads/" in str(link.readlink())
+            open_files += "/uploads/" in str(link.readlink())
         except FileNotFoundError:
             continue
-    return spooled_bytes
-
-
-def wait_until(holds: Callable[[], Any], seconds: float = 30.0) -> None:
-    ends = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < ends
-        time.sleep(0.02)
+    return open_files
 
 
 def test_concurrent_uploads_do_not_fill_memory(

@@ -103,7 +103,7 @@ TEMPLATES = _templates()
 
 def _path(preset: str, verb: str, name: str) -> tuple[Provider, str]:
     row = PRESETS[preset]
-    at = Provider(
+    provider_row = Provider(
         id=1,
         name="p",
         preset=preset,
@@ -111,19 +111,19 @@ def _path(preset: str, verb: str, name: str) -> tuple[Provider, str]:
         base_url="https://upstream.test/base",
         paths=row.paths,
     )
-    target = Target(id=0, model=model_of(at, name))
+    target = Target(id=0, model=model_of(provider_row, name))
     if verb == "embed" or verb == "embed_content":
-        return at, embeddings.url_path(embeddings.embed_adapter(at), target)
+        return provider_row, embeddings.url_path(embeddings.embed_adapter(provider_row), target)
     if verb in passthrough_catalog.PASSTHROUGH_PATHS.get(preset, {}):
         template = passthrough_catalog.path_of(preset, row.paths, verb)
         assert template is not None
-        return at, model_names.expand_path_template(template, name)
+        return provider_row, model_names.expand_path_template(template, name)
     if verb in ("generate", "stream", "count_tokens"):
         verb_name: Any = "generate" if verb == "stream" else verb
-        return at, prepare.url_path(
+        return provider_row, prepare.url_path(
             DIALECTS[row.dialect], target, stream=verb == "stream", verb=verb_name
         )
-    return at, model_names.expand_path_template(row.paths[verb], name)
+    return provider_row, model_names.expand_path_template(row.paths[verb], name)
 
 
 def test_each_provider_with_the_model_in_its_path_is_tried() -> None:
@@ -145,9 +145,9 @@ def test_a_model_name_cannot_escape_a_providers_path_template(name: str) -> None
     """The path always has exactly one more segment, or the name is refused."""
     left = []
     for preset, verb, start in TEMPLATES:
-        at, path = _path(preset, verb, name)
+        provider_row, path = _path(preset, verb, name)
         try:
-            url = join_url(at.base_url, path)
+            url = join_url(provider_row.base_url, path)
         except (GatewayError, httpx.InvalidURL):
             continue
         _, plain = _path(preset, verb, "plain")
@@ -155,7 +155,9 @@ def test_a_model_name_cannot_escape_a_providers_path_template(name: str) -> None
         expected = ("/base" + plain.partition("?")[0]).count("/")
         if not raw.startswith(f"/base{start}") or raw.count("/") != expected:
             left.append((preset, verb, raw))
-        elif url.host != "upstream.test" or url.query != join_url(at.base_url, plain).query:
+        elif (
+            url.host != "upstream.test" or url.query != join_url(provider_row.base_url, plain).query
+        ):
             left.append((preset, verb, str(url)))
     assert left == []
 
@@ -196,8 +198,8 @@ async def test_each_endpoint_refuses_a_hostile_model_name(
             reply = await served.post(path.replace("{}", model_name), content)
             answers[name] = reply.status
         # Some of them make another path of the URL, at which there is nothing.
-        refused = {400, 404, 405} if "{}" in path else {400}
-        assert set(answers.values()) <= refused, answers
+        refused_statuses = {400, 404, 405} if "{}" in path else {400}
+        assert set(answers.values()) <= refused_statuses, answers
         assert served.upstreams.requests == []
 
 
@@ -246,56 +248,60 @@ async def test_a_name_in_a_path_is_one_encoded_segment(tmp_path: Path) -> None:
     ) as served:
         body = {"model": "az/my team/gpt: 4o", "messages": [{"role": "user", "content": "x"}]}
         assert (await served.post("/v1/chat/completions", body)).status == 200
-        sent = served.upstreams.requests[-1].url.raw_path
-        assert sent.startswith(b"/openai/deployments/my%20team%2Fgpt%3A%204o/chat/completions")
+        upstream_path = served.upstreams.requests[-1].url.raw_path
+        assert upstream_path.startswith(
+            b"/openai/deployments/my%20team%2Fgpt%3A%204o/chat/completions"
+        )
 
 
 # --- one model, one name ------------------------------------------------------------------
 
 
-def _with_row(at: Provider, name: str) -> Snapshot:
-    row = Model(id=7, provider=at, name=name, price=Price(input=Decimal(7), output=Decimal(7)))
-    return msgspec.structs.replace(snapshot(route("r", at)), models={row.label: row})
+def _with_row(provider_row: Provider, name: str) -> Snapshot:
+    row = Model(
+        id=7, provider=provider_row, name=name, price=Price(input=Decimal(7), output=Decimal(7))
+    )
+    return msgspec.structs.replace(snapshot(route("r", provider_row)), models={row.label: row})
 
 
 @pytest.mark.parametrize(
     "name", ["az/gpt-4o", "az/GPT-4O", "az/gpt-4o:latest", "az/models/gpt-4o", "azure/gpt-4o"]
 )
 def test_each_spelling_of_a_model_name_has_its_price(name: str) -> None:
-    at = _azure("azure_openai" if name.startswith("azure/") else "az")
-    test_route = find_route(_with_row(at, "gpt-4o"), None, name)
-    assert test_route.name == f"{at.name}/gpt-4o"
+    provider_row = _azure("azure_openai" if name.startswith("azure/") else "az")
+    test_route = find_route(_with_row(provider_row, "gpt-4o"), None, name)
+    assert test_route.name == f"{provider_row.name}/gpt-4o"
     assert test_route.targets[0].model.id == 7
 
 
 def test_models_that_differ_only_in_case_stay_apart() -> None:
-    at = _azure()
-    rows = [Model(id=n, provider=at, name=name) for n, name in ((1, "m"), (2, "M"))]
+    provider_row = _azure()
+    rows = [Model(id=n, provider=provider_row, name=name) for n, name in ((1, "m"), (2, "M"))]
     registry = msgspec.structs.replace(
-        snapshot(route("r", at)), models={row.label: row for row in rows}
+        snapshot(route("r", provider_row)), models={row.label: row for row in rows}
     )
     assert [find_route(registry, None, f"az/{n}").targets[0].model.id for n in "mM"] == [1, 2]
 
 
 def test_a_keys_rule_does_not_match_a_removed_name_prefix() -> None:
-    at = provider("openai", preset="openai")
+    provider_row = provider("openai", preset="openai")
     key = ApiKey(id=1, prefix="k", name="k", digest=b"", routes=("openai/chat*",))
     with pytest.raises(GatewayError) as failure:
-        find_route(snapshot(route("r", at)), key, "openai/chat/gpt-5-pro")
+        find_route(snapshot(route("r", provider_row)), key, "openai/chat/gpt-5-pro")
     assert failure.value.error.kind == "not_allowed"
 
 
 def test_a_keys_model_rule_may_use_a_provider_alias() -> None:
-    at = provider("azure_openai", preset="azure_openai")
+    provider_row = provider("azure_openai", preset="azure_openai")
     key = ApiKey(id=1, prefix="k", name="k", digest=b"", routes=("azure/gpt-4o",))
-    registry = snapshot(route("r", at))
+    registry = snapshot(route("r", provider_row))
     assert find_route(registry, key, "azure/gpt-4o").name == "azure_openai/gpt-4o"
 
 
 def test_a_wildcard_makes_no_unsafe_name() -> None:
-    at = _azure()
+    provider_row = _azure()
     registry = snapshot(
-        route("star", at, model="*"), wildcards=(("pre*", "star"), ("other-*", "star"))
+        route("star", provider_row, model="*"), wildcards=(("pre*", "star"), ("other-*", "star"))
     )
     assert registry.route("pre/x") is None
     test_route = registry.route("other-x")
@@ -345,8 +351,8 @@ async def test_a_client_does_not_choose_the_providers_parameters(
         assert reply.status == 200
         image = {"model": "r", "prompt": "x"}
         await served.post(f"/v1/images/generations?{version}&beta=true", image)
-        sent = [dict(request.url.params) for request in served.upstreams.requests]
-        assert sent == [{"beta": "true", "api-version": "2024-10-21"}] * 2
+        upstream_params = [dict(request.url.params) for request in served.upstreams.requests]
+        assert upstream_params == [{"beta": "true", "api-version": "2024-10-21"}] * 2
 
 
 @pytest.mark.parametrize("id_", ["..", ".", "...", "..%2f", "a/../b"])

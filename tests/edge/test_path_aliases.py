@@ -76,10 +76,10 @@ async def test_the_model_in_the_path_replaces_the_one_in_the_body(tmp_path: Path
     ) as served:
         reply = await served.post(DEPLOYMENT.format("cheap"), {**CHAT, "model": "dear"})
         assert reply.status == 200
-        (sent,) = served.upstreams.requests
-        assert sent.url.host == "a.test"
-        assert b'"small"' in sent.content
-        assert "api-version" not in str(sent.url)
+        (upstream_request,) = served.upstreams.requests
+        assert upstream_request.url.host == "a.test"
+        assert b'"small"' in upstream_request.content
+        assert "api-version" not in str(upstream_request.url)
         record = await served.entry()
         assert (record.requested_model, record.route) == ("cheap", "cheap")
 

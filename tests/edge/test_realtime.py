@@ -20,7 +20,7 @@ from gateway.routing.snapshot import Provider, Route, Snapshot, Timeouts
 from tests.fakes.realtime import KEY as UPSTREAM_KEY
 from tests.fakes.realtime import StrictRealtime
 from tests.relay.harness import KEY, Gateway, gateway, provider, route, snapshot
-from tests.waits import PATIENCE_S, until_in_loop
+from tests.waits import WAIT_TIMEOUT_S, wait_until_async
 
 PRICE = Price(
     input=Decimal(4),
@@ -84,7 +84,7 @@ class EdgeClient:
 
     async def next(self) -> dict[str, Any]:
         """Return the next message of the server."""
-        return await asyncio.wait_for(self.messages.get(), PATIENCE_S)
+        return await asyncio.wait_for(self.messages.get(), WAIT_TIMEOUT_S)
 
     async def until(self, event_type: str) -> dict[str, Any]:
         """Return the next event of this type."""
@@ -108,7 +108,7 @@ class EdgeClient:
 
     async def leave(self, code: int = 1000) -> None:
         self._to_gateway.put_nowait({"type": "websocket.disconnect", "code": code})
-        await asyncio.wait_for(self.task, PATIENCE_S)
+        await asyncio.wait_for(self.task, WAIT_TIMEOUT_S)
 
 
 @asynccontextmanager
@@ -121,7 +121,7 @@ async def closed(session: EdgeClient) -> int:
     """Return the code with which the gateway closes the session."""
     message = await session.next()
     assert message["type"] == "websocket.close", message
-    await asyncio.wait_for(session.task, PATIENCE_S)
+    await asyncio.wait_for(session.task, WAIT_TIMEOUT_S)
     return int(message["code"])
 
 
@@ -142,13 +142,13 @@ async def test_a_budget_that_is_used_up_ends_the_session(
         again = EdgeClient(live)
         assert (await again.next())["status"] == 429
         await again.task
-        await until_in_loop(lambda: len(live.entries) == 2)
+        await wait_until_async(lambda: len(live.entries) == 2)
     row = live.entries[0]
     assert (row.outcome, row.error_kind) == ("cut", "quota")
     assert row.output_tokens == 600
     assert row.cost_usd is not None
     assert row.cost_usd > Decimal("0.05")
-    await until_in_loop(lambda: upstream.sessions[0].close_code == 1008)
+    await wait_until_async(lambda: upstream.sessions[0].close_code == 1008)
 
 
 async def test_a_revoked_key_ends_the_session(tmp_path: Path, upstream: StrictRealtime) -> None:
@@ -172,7 +172,7 @@ async def test_an_upstream_that_does_not_respond_ends_the_session(
         session.say("silent")
         assert "in time" in (await session.until("error"))["error"]["message"]
         assert await closed(session) == 1011
-        await until_in_loop(lambda: live.entries)
+        await wait_until_async(lambda: live.entries)
     assert (live.entries[0].outcome, live.entries[0].error_kind) == ("cut", "timeout")
 
 
@@ -200,9 +200,9 @@ async def test_a_shutdown_ends_an_idle_session(tmp_path: Path, upstream: StrictR
     async with running_gateway(tmp_path, registry) as live:
         session = EdgeClient(live)
         await session.until("session.created")
-        (await live.lazy_runtime.get()).begin_drain(PATIENCE_S)
+        (await live.lazy_runtime.get()).begin_drain(WAIT_TIMEOUT_S)
         assert await closed(session) == 1012
-        await until_in_loop(lambda: upstream.sessions[0].close_code == 1012)
+        await wait_until_async(lambda: upstream.sessions[0].close_code == 1012)
 
 
 async def test_the_end_of_a_shutdown_stops_a_response(
@@ -214,11 +214,11 @@ async def test_the_end_of_a_shutdown_stops_a_response(
         session = EdgeClient(live)
         session.say("silent")
         await session.until("conversation.item.added")
-        await until_in_loop(lambda: len(upstream.sessions[0].events) == 2)
+        await wait_until_async(lambda: len(upstream.sessions[0].events) == 2)
         (await live.lazy_runtime.get()).begin_drain(0.6)
         assert "shutting down" in (await session.until("error"))["error"]["message"]
         assert await closed(session) == 1012
-        await until_in_loop(lambda: live.entries)
+        await wait_until_async(lambda: live.entries)
     assert live.entries[0].outcome == "cut"
 
 
@@ -248,7 +248,7 @@ async def test_the_next_target_is_tried_before_the_handshake(
         session = EdgeClient(live)
         await session.until("session.created")
         await session.leave()
-        await until_in_loop(lambda: live.entries)
+        await wait_until_async(lambda: live.entries)
     assert upstream.refused == [401]
     assert [attempt.status for attempt in live.entries[0].attempts] == [401, 101]
     assert live.entries[0].provider == "a"
@@ -275,7 +275,7 @@ async def test_a_log_with_bodies_has_counts_and_no_texts(
         session.say("a private text")
         await session.until("response.done")
         await session.leave()
-        await until_in_loop(lambda: live.entries)
+        await wait_until_async(lambda: live.entries)
     bodies = live.entries[0].bodies
     assert bodies is not None
     text = repr(bodies)
@@ -329,7 +329,7 @@ async def test_a_client_that_does_not_read_pauses_the_upstream(
             looks.append(upstream.flooded)
             return looks[-1] > 0 and len(looks) > 50 and looks[-50] == looks[-1]
 
-        await until_in_loop(is_held_up)
+        await wait_until_async(is_held_up)
         # The buffers of sockets and queues hold some megabytes of the 64.
         assert upstream.flooded < 48
         reading.set()
@@ -379,7 +379,7 @@ async def test_transcriptions_are_part_of_the_cost(
         session.send({"type": "input_audio_buffer.commit"})
         await session.until("conversation.item.input_audio_transcription.completed")
         await session.leave()
-        await until_in_loop(lambda: live.entries)
+        await wait_until_async(lambda: live.entries)
     assert live.entries[0].cost_usd == usd
     assert not live.entries[0].input_tokens
 

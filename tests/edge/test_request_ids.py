@@ -35,9 +35,12 @@ async def test_no_client_chooses_the_id_of_its_row(
         for name in chosen:
             reply = await served.post("/v1/chat/completions", BODY, headers={"x-request-id": name})
             assert reply.status == 200
-            echoed, own = reply.headers["x-request-id"], reply.headers.get("x-dragoman-request-id")
-            assert (echoed == name) == (own is not None)
-            assert own is not None or echoed.startswith("req_")
+            echoed, gateway_id = (
+                reply.headers["x-request-id"],
+                reply.headers.get("x-dragoman-request-id"),
+            )
+            assert (echoed == name) == (gateway_id is not None)
+            assert gateway_id is not None or echoed.startswith("req_")
         rows = await served.rows(len(chosen))
         assert all(row.id.startswith("req_") for row in rows)
         assert len({row.id for row in rows}) == len(rows)

@@ -108,10 +108,10 @@ async def test_items_of_the_agents_sdk_are_stored(
         "W",
         "g",
     )
-    (one,) = batch.spans
-    assert (one.kind, one.name, one.error) == ("tool", "lookup", "")
-    assert one.ended_at is not None
-    assert one.ended_at - one.started_at == pytest.approx(1.5)
+    (stored_span,) = batch.spans
+    assert (stored_span.kind, stored_span.name, stored_span.error) == ("tool", "lookup", "")
+    assert stored_span.ended_at is not None
+    assert stored_span.ended_at - stored_span.started_at == pytest.approx(1.5)
     assert json.loads(batch.packed[0]) == {"input": "{}", "output": "1"}
 
 
@@ -135,14 +135,18 @@ async def test_malformed_items_are_reported_and_valid_ones_stored(
     for path in (*paths, "[7].span_data.type", "[8].id"):
         assert f"data{path}:" in message(reply)
     assert "8 of the items were not stored, 1 spans were" in message(reply)
-    assert [one.span_id for one in span_store[0].spans] == ["span_1"]
+    assert [stored_span.span_id for stored_span in span_store[0].spans] == ["span_1"]
 
 
 async def test_an_unknown_kind_of_span_is_custom(live: Gateway, span_store: RecordingStore) -> None:
     data = {"type": "novelty", "secret_text": "of a user"}
     assert (await live.post(INGEST, {"data": [span(data)]})).status == 204
-    (one,) = span_store[0].spans
-    assert (one.kind, one.name, one.attributes) == ("custom", "novelty", {"type": "novelty"})
+    (stored_span,) = span_store[0].spans
+    assert (stored_span.kind, stored_span.name, stored_span.attributes) == (
+        "custom",
+        "novelty",
+        {"type": "novelty"},
+    )
 
 
 @pytest.mark.parametrize(
@@ -250,11 +254,19 @@ async def test_spans_of_otlp_follow_the_conventions(
     status = {"code": 2, "message": "timed out"}
     reply = await live.post(OTLP, export(otel(attributes=attributes, status=status)), headers=JSON)
     assert reply.status == 200
-    (one,) = span_store[0].spans
-    assert (one.kind, one.model, one.response_id) == ("generation", "gw", "chatcmpl-1")
-    assert (one.input_tokens, one.output_tokens, one.error) == (12, 3, "timed out")
+    (stored_span,) = span_store[0].spans
+    assert (stored_span.kind, stored_span.model, stored_span.response_id) == (
+        "generation",
+        "gw",
+        "chatcmpl-1",
+    )
+    assert (stored_span.input_tokens, stored_span.output_tokens, stored_span.error) == (
+        12,
+        3,
+        "timed out",
+    )
     assert span_store[0].traces[0].session == "talk"
-    assert "gen_ai.input.messages" not in one.attributes
+    assert "gen_ai.input.messages" not in stored_span.attributes
     assert json.loads(span_store[0].packed[0]) == {"gen_ai.input.messages": "Hello"}
 
 
@@ -379,7 +391,7 @@ async def test_masked_numbers_remain_valid_json(live: Gateway, span_store: Recor
 
 
 @pytest.mark.parametrize(
-    ("own", "model", "stores_content"),
+    ("is_visible", "model", "stores_content"),
     [
         pytest.param(None, "gw", True, id="setting on"),
         pytest.param(False, "gw", False, id="key off"),
@@ -388,11 +400,15 @@ async def test_masked_numbers_remain_valid_json(live: Gateway, span_store: Recor
     ],
 )
 async def test_content_follows_the_policy_of_bodies(
-    live: Gateway, span_store: RecordingStore, own: bool | None, model: str, stores_content: bool
+    live: Gateway,
+    span_store: RecordingStore,
+    is_visible: bool | None,
+    model: str,
+    stores_content: bool,
 ) -> None:
     registry = live.runtime.snapshot
     (key,) = registry.keys.values()
-    changed = msgspec.structs.replace(key, log_bodies=own)
+    changed = msgspec.structs.replace(key, log_bodies=is_visible)
     live.runtime.snapshot = msgspec.structs.replace(registry, keys={key.digest: changed})
     data = {"type": "generation", "model": model, "input": [{"content": "private"}]}
     await live.post(INGEST, {"data": [span(data)]})

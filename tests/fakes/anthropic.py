@@ -85,8 +85,8 @@ class StrictAnthropic(Server):
         ]
         name = request.path.removeprefix("/v1/models").strip("/")
         if not name:
-            ends = {"first_id": rows[0]["id"], "last_id": rows[-1]["id"]}
-            await out.reply(200, {"data": rows, "has_more": False, **ends}, _headers())
+            page_ids = {"first_id": rows[0]["id"], "last_id": rows[-1]["id"]}
+            await out.reply(200, {"data": rows, "has_more": False, **page_ids}, _headers())
             return
         row = next((row for row in rows if row["id"] == name), None)
         if row is None:

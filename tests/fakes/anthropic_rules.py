@@ -232,8 +232,8 @@ def _tools(body: dict[str, Any], ability: ModelCapabilities) -> Refusal | None:
 def _all_blocks(body: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for number, message in enumerate(body["messages"]):
         if isinstance(message["content"], list):
-            for place, block in enumerate(message["content"]):
-                yield f"messages.{number}.content.{place}", block
+            for index, block in enumerate(message["content"]):
+                yield f"messages.{number}.content.{index}", block
 
 
 def _cache_marks(body: dict[str, Any], ability: ModelCapabilities) -> Refusal | None:

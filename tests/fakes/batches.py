@@ -141,7 +141,7 @@ class StrictRerank(Server):
         else:
             order = sorted(range(len(body["documents"])), key=lambda n: -len(body["documents"][n]))
             rows = [
-                {"index": n, "relevance_score": 1 / (1 + place)} for place, n in enumerate(order)
+                {"index": n, "relevance_score": 1 / (1 + index)} for index, n in enumerate(order)
             ]
             meta = {"api_version": {"version": "2"}, "billed_units": {"search_units": 1}}
             await out.reply(200, {"id": "r-1", "results": rows[: body.get("top_n")], "meta": meta})

@@ -195,22 +195,22 @@ def _converse_output(body: Json, say: ScriptedAnswer) -> Json:
 
 def _events(body: Json, say: ScriptedAnswer) -> Iterator[tuple[str, Json]]:
     yield "messageStart", {"role": "assistant", "p": "abcd"}
-    for place, block in enumerate(_blocks(body, say)):
-        at = {"contentBlockIndex": place}
+    for index, block in enumerate(_blocks(body, say)):
+        index_fields = {"contentBlockIndex": index}
         if call := block.get("toolUse"):
             start = {"toolUseId": call["toolUseId"], "name": call["name"]}
-            yield "contentBlockStart", {"start": {"toolUse": start}, **at}
+            yield "contentBlockStart", {"start": {"toolUse": start}, **index_fields}
         for delta in _deltas(block, say.piece):
-            yield "contentBlockDelta", {"delta": delta, **at, "p": "abc"}
-        yield "contentBlockStop", at
+            yield "contentBlockDelta", {"delta": delta, **index_fields, "p": "abc"}
+        yield "contentBlockStop", index_fields
     yield "messageStop", {"stopReason": _stop(say)}
     yield "metadata", {"usage": _usage(say), "metrics": {"latencyMs": 12}}
 
 
 def _deltas(block: Json, size: int) -> Iterator[Json]:
     if call := block.get("toolUse"):
-        words = json.dumps(call["input"]) if call["input"] else ""
-        yield from ({"toolUse": {"input": piece}} for piece in _pieces(words, size))
+        arguments_json = json.dumps(call["input"]) if call["input"] else ""
+        yield from ({"toolUse": {"input": piece}} for piece in _pieces(arguments_json, size))
     elif thought := block.get("reasoningContent"):
         reasoning_text = thought["reasoningText"]
         for piece in _pieces(reasoning_text["text"], size):

@@ -71,56 +71,58 @@ def count_refusal(model: str, body: Json) -> Refusal | None:
 # --- the model's shapes --------------------------------------------------------------------
 
 
-def _decoded(value: Any, of: Shape, at: str) -> Any:
+def _decoded(value: Any, of: Shape, path: str) -> Any:
     """Return the value with bytes for blobs; raises on invalid enums, patterns or lengths."""
     kind: Any = of
     if kind.type_name == "structure" and isinstance(value, dict):
         if kind.metadata.get("document") or getattr(kind, "is_document_type", False):
             return value
         return {
-            key: _decoded(inner, kind.members[key], f"{at}.{key}") if key in kind.members else inner
+            key: _decoded(inner, kind.members[key], f"{path}.{key}")
+            if key in kind.members
+            else inner
             for key, inner in value.items()
         }
     if kind.type_name == "list" and isinstance(value, list):
-        _sized(len(value), kind, at)
-        return [_decoded(item, kind.member, f"{at}[{i}]") for i, item in enumerate(value)]
+        _sized(len(value), kind, path)
+        return [_decoded(item, kind.member, f"{path}[{i}]") for i, item in enumerate(value)]
     if kind.type_name == "map" and isinstance(value, dict):
-        _sized(len(value), kind, at)
+        _sized(len(value), kind, path)
         for key, inner in value.items():
-            _decoded(key, kind.key, f"{at} (key)")
-            _decoded(inner, kind.value, f"{at}.{key}")
+            _decoded(key, kind.key, f"{path} (key)")
+            _decoded(inner, kind.value, f"{path}.{key}")
         return value
     if kind.type_name == "blob":
         try:
             return base64.b64decode(value, validate=True)
         except (binascii.Error, TypeError, ValueError):
-            raise ValueError(f"{at} is no base64") from None
+            raise ValueError(f"{path} is no base64") from None
     if kind.type_name == "string" and isinstance(value, str):
-        _worded(value, kind, at)
+        _worded(value, kind, path)
     if kind.type_name in {"integer", "float", "long"} and isinstance(value, int | float):
-        _ranged(value, kind, at)
+        _ranged(value, kind, path)
     return value
 
 
-def _worded(value: str, kind: Any, at: str) -> None:
+def _worded(value: str, kind: Any, path: str) -> None:
     if kind.enum and value not in kind.enum:
-        raise ValueError(f"{at}: {value!r} is not one of {kind.enum}")
-    _sized(len(value), kind, at)
+        raise ValueError(f"{path}: {value!r} is not one of {kind.enum}")
+    _sized(len(value), kind, path)
     pattern = kind.metadata.get("pattern")
     if pattern and not re.fullmatch(pattern, value):
-        raise ValueError(f"{at}: {value!r} does not match {pattern}")
+        raise ValueError(f"{path}: {value!r} does not match {pattern}")
 
 
-def _sized(size: int, kind: Any, at: str) -> None:
+def _sized(size: int, kind: Any, path: str) -> None:
     least, most = kind.metadata.get("min", 0), kind.metadata.get("max", 2**31)
     if not least <= size <= most:
-        raise ValueError(f"{at} must have {least} to {most} of them, has {size}")
+        raise ValueError(f"{path} must have {least} to {most} of them, has {size}")
 
 
-def _ranged(value: float, kind: Any, at: str) -> None:
+def _ranged(value: float, kind: Any, path: str) -> None:
     least, most = kind.metadata.get("min", -(2**31)), kind.metadata.get("max", 2**31)
     if not least <= value <= most:
-        raise ValueError(f"{at}: {value} is not between {least} and {most}")
+        raise ValueError(f"{path}: {value} is not between {least} and {most}")
 
 
 # --- the messages --------------------------------------------------------------------------
@@ -245,12 +247,12 @@ def signature(text: str) -> str:
 
 def _thoughts(model: str, body: Json) -> Refusal | None:
     for number, message in enumerate(body["messages"]):
-        for place, block in enumerate(message["content"]):
+        for index, block in enumerate(message["content"]):
             reasoning_text = block.get("reasoningContent", {}).get("reasoningText")
             if reasoning_text is not None and reasoning_text.get("signature") != signature(
                 reasoning_text["text"]
             ):
-                where = f"messages.{number}.content.{place}"
+                where = f"messages.{number}.content.{index}"
                 return validation_error(
                     "The model returned the following errors: "
                     f"{where}: Invalid `signature` in `thinking` block"

@@ -305,8 +305,8 @@ async def _gzip_unary(turn: FaultyExchange) -> None:
 
 def _status(status: int, kind: str, message: str, code: str | None = None, **headers: str) -> Fault:
     async def answer(turn: FaultyExchange) -> None:
-        sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        await turn.out.reply(status, turn.answers.refusal(kind, message, code), sent)
+        sent_headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        await turn.out.reply(status, turn.answers.refusal(kind, message, code), sent_headers)
 
     return answer
 

@@ -52,11 +52,11 @@ class StrictCohere(Server):
         if not isinstance(request.body, dict):
             return rules.invalid_request("invalid json syntax")
         embeds = request.path == EMBED
-        refused = rules.embed_refusal(request.body) if embeds else rules.refusal(request.body)
+        refusal = rules.embed_refusal(request.body) if embeds else rules.refusal(request.body)
         known = rules.EMBEDDERS if embeds else rules.MODELS
-        if refused is None and request.body["model"] not in known:
+        if refusal is None and request.body["model"] not in known:
             return rules.invalid_request(f"model '{request.body['model']}' not found", 404)
-        return refused
+        return refusal
 
     async def _stream(self, body: Json, say: ScriptedAnswer, out: ResponseWriter) -> bool:
         events = list(_events(body, say))
@@ -152,14 +152,14 @@ def _chat_response(body: Json, say: ScriptedAnswer) -> Json:
 
 def _events(body: Json, say: ScriptedAnswer) -> Iterator[Json]:
     yield {"type": "message-start", "id": "co-1", "delta": {"message": {"role": "assistant"}}}
-    for place, item in enumerate(_content(body, say)):
+    for index, item in enumerate(_content(body, say)):
         kind = item["type"]
         start = {"content": {"type": kind, kind: ""}}
-        yield {"type": "content-start", "index": place, "delta": {"message": start}}
+        yield {"type": "content-start", "index": index, "delta": {"message": start}}
         for piece in _pieces(item[kind], say.piece):
             delta = {"message": {"content": {kind: piece}}}
-            yield {"type": "content-delta", "index": place, "delta": delta}
-        yield {"type": "content-end", "index": place}
+            yield {"type": "content-delta", "index": index, "delta": delta}
+        yield {"type": "content-end", "index": index}
     if say.calls:
         for piece in _pieces(say.text, say.piece):
             yield {"type": "tool-plan-delta", "delta": {"message": {"tool_plan": piece}}}
@@ -171,14 +171,14 @@ def _events(body: Json, say: ScriptedAnswer) -> Iterator[Json]:
 
 def _call_events(call: Call, number: int, size: int) -> Iterator[Json]:
     whole = _call(call, number)
-    words = whole["function"]["arguments"]
+    arguments = whole["function"]["arguments"]
     start = {**whole, "function": {"name": call.name, "arguments": ""}}
     yield {
         "type": "tool-call-start",
         "index": number,
         "delta": {"message": {"tool_calls": start}},
     }
-    for piece in _pieces(words, size):
+    for piece in _pieces(arguments, size):
         inner = {"tool_calls": {"function": {"arguments": piece}}}
         yield {"type": "tool-call-delta", "index": number, "delta": {"message": inner}}
     yield {"type": "tool-call-end", "index": number}

@@ -148,19 +148,19 @@ def _field_refusal(body: Json, fields: set[str], types: Json) -> Refusal | None:
     return None
 
 
-def _extra(value: Any, at: str) -> str:
+def _extra(value: Any, where: str) -> str:
     """Return the path of a field that the SDK's types do not define."""
     if isinstance(value, pydantic.BaseModel):
         # `role` and `type` choose the class, and some classes do not name them again.
         extras = [name for name in value.model_extra or {} if name not in {"role", "type"}]
         if extras:
-            return f"{at}.{extras[0]}"
+            return f"{where}.{extras[0]}"
         fields = ((name, getattr(value, name)) for name in type(value).model_fields)
         return next(
-            (unknown_field for n, v in fields if (unknown_field := _extra(v, f"{at}.{n}"))), ""
+            (unknown_field for n, v in fields if (unknown_field := _extra(v, f"{where}.{n}"))), ""
         )
     if isinstance(value, list):
-        unknown_field = (_extra(item, f"{at}[{i}]") for i, item in enumerate(value))
+        unknown_field = (_extra(item, f"{where}[{i}]") for i, item in enumerate(value))
         return next((path for path in unknown_field if path), "")
     return ""
 
@@ -190,7 +190,7 @@ def _messages(body: Json) -> Refusal | None:
     if messages[-1]["role"] not in {"user", "tool"}:
         return invalid_request("invalid request: the last message must be from the user or a tool")
     owed: list[str] = []
-    for place, message in enumerate(messages):
+    for index, message in enumerate(messages):
         if message["role"] == "tool":
             if message["tool_call_id"] not in owed:
                 return invalid_request(
@@ -202,7 +202,7 @@ def _messages(body: Json) -> Refusal | None:
             continue
         if owed:
             return invalid_request(
-                f"invalid request: messages[{place}]: results of {owed} are missing"
+                f"invalid request: messages[{index}]: results of {owed} are missing"
             )
         if message["role"] == "assistant":
             owed = [call["id"] for call in message.get("tool_calls") or ()]
@@ -211,7 +211,7 @@ def _messages(body: Json) -> Refusal | None:
             if not owed and not message.get("content"):
                 return invalid_request("invalid request: an assistant message must have content")
         elif not message["content"]:
-            return invalid_request(f"invalid request: messages[{place}] must have content")
+            return invalid_request(f"invalid request: messages[{index}] must have content")
     return invalid_request("invalid request: results are missing") if owed else None
 
 

@@ -105,7 +105,7 @@ def _in_the_body(request: RecordedRequest, name: str, verb: str) -> Refusal | No
             return Refusal(400, "INVALID_ARGUMENT", "the two models differ")
         body = inner
     elif verb == "batchEmbedContents":
-        if any(one.get("model") != f"models/{name}" for one in body["requests"]):
+        if any(item.get("model") != f"models/{name}" for item in body["requests"]):
             return Refusal(400, "INVALID_ARGUMENT", "the two models differ")
         return None
     elif verb not in {"generateContent", "streamGenerateContent"}:

@@ -117,11 +117,11 @@ def config_of(body: dict[str, Any]) -> dict[str, Any]:
 
 def _contents(body: dict[str, Any], model: str) -> Iterator[str]:
     contents = body["contents"]
-    for place, content in enumerate(contents):
+    for index, content in enumerate(contents):
         if content.get("role") not in {"user", "model"}:
             yield "Please use a valid role: user, model."
         if not content.get("parts"):
-            yield f"* GenerateContentRequest.contents[{place}].parts: contents.parts is empty."
+            yield f"* GenerateContentRequest.contents[{index}].parts: contents.parts is empty."
         for part in content["parts"]:
             yield from _part(part)
     if contents[0]["role"] != "user" or contents[-1]["role"] != "user":
@@ -188,10 +188,10 @@ def _missing_signatures(contents: list[dict[str, Any]]) -> Iterator[str]:
         for n, content in enumerate(contents)
         if content["role"] == "user" and not _calls(content, "functionResponse") or n == 0
     )
-    for place, content in enumerate(contents):
+    for index, content in enumerate(contents):
         calls = [part for part in content["parts"] if "functionCall" in part]
         first = calls[0] if calls else {}
-        if place > current and calls and "thoughtSignature" not in first:
+        if index > current and calls and "thoughtSignature" not in first:
             name = first["functionCall"]["name"]
             yield f"Function call `{name}` is missing a `thought_signature`."
         for part in content["parts"]:

@@ -33,9 +33,9 @@ class StrictOllama(Server):
             rows = [{"name": name, "model": name} for name in self.models]
             await out.reply(200, {"models": rows})
             return True
-        refused = self._refused(request)
-        if refused is not None:
-            await out.reply(refused.status, {"error": refused.message})
+        refusal = self._refused(request)
+        if refusal is not None:
+            await out.reply(refusal.status, {"error": refusal.message})
             return True
         if request.path == "/api/embed":
             await out.reply(200, _embeddings(request.body))

@@ -108,13 +108,13 @@ class StrictOpenAI(Server):
         if request.path.startswith("/v1/responses"):
             counts = request.path.endswith("/input_tokens")
             check = responses_rules.count_refusal if counts else responses_rules.refusal
-            refused = check(body)
+            refusal = check(body)
         else:
-            refused = self.refusal(body)
-        if refused is None and body["model"] not in self.models:
+            refusal = self.refusal(body)
+        if refusal is None and body["model"] not in self.models:
             message = f"The model `{body['model']}` does not exist or you do not have access to it."
             return Refusal(404, "invalid_request_error", message, "model_not_found")
-        return refused
+        return refusal
 
     async def _models(self, request: RecordedRequest, out: ResponseWriter) -> None:
         rows = [

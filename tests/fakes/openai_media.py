@@ -73,13 +73,13 @@ class StrictMedia(Server):
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
         """Respond to a request as the service does."""
         if request.headers.get("authorization") != f"Bearer {self.key}":
-            refused = Refusal(401, "invalid_request_error", "Incorrect API key", "invalid_api_key")
-            return await _refuse(out, refused)
+            refusal = Refusal(401, "invalid_request_error", "Incorrect API key", "invalid_api_key")
+            return await _refuse(out, refusal)
         if request.path.startswith(("/v1/files", "/v1/batches")):
             return await self._keep(request, out)
-        fields, refused = _fields(request)
-        if refused is not None:
-            return await _refuse(out, refused)
+        fields, refusal = _fields(request)
+        if refusal is not None:
+            return await _refuse(out, refusal)
         if fields.get("model", "dall-e-2") not in MODELS:
             message = f"The model `{fields['model']}` does not exist"
             return await _refuse(
@@ -101,9 +101,9 @@ class StrictMedia(Server):
         _, _, what, *rest = request.path.split("/")
         stored_objects = self.files if what == "files" else self.batches
         if request.method == "POST" and not rest:
-            fields, refused = _fields(request)
-            if refused is not None:
-                return await _refuse(out, refused)
+            fields, refusal = _fields(request)
+            if refusal is not None:
+                return await _refuse(out, refusal)
             file = self._file(fields) if what == "files" else self._batch(fields)
             if file is None:
                 return await _refuse(
@@ -257,7 +257,7 @@ async def _transcribe_audio(fields: dict[str, Any], out: ResponseWriter) -> bool
     return True
 
 
-async def _refuse(out: ResponseWriter, refused: Refusal) -> bool:
-    fields = {"type": refused.type, "param": refused.param, "code": refused.code}
-    await out.reply(refused.status, {"error": {"message": refused.message, **fields}})
+async def _refuse(out: ResponseWriter, refusal: Refusal) -> bool:
+    fields = {"type": refusal.type, "param": refusal.param, "code": refusal.code}
+    await out.reply(refusal.status, {"error": {"message": refusal.message, **fields}})
     return True

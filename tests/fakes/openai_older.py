@@ -68,11 +68,11 @@ class StrictOlderOpenAI(Server):
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
         """Respond to a request as the service does."""
-        refused = self._refused(request)
-        if refused is not None:
-            fields = {"type": refused.type, "param": refused.param, "code": refused.code}
-            error = {"message": refused.message, **fields}
-            await out.reply(refused.status, {"error": error}, dict(refused.headers))
+        refusal = self._refused(request)
+        if refusal is not None:
+            fields = {"type": refusal.type, "param": refusal.param, "code": refusal.code}
+            error = {"message": refusal.message, **fields}
+            await out.reply(refusal.status, {"error": error}, dict(refusal.headers))
             return True
         if request.path == "/v1/embeddings":
             await out.reply(200, _embeddings(request.body))

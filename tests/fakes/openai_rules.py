@@ -82,9 +82,9 @@ def deepseek_refusal(body: dict[str, Any]) -> Refusal | None:
                 "Failed to deserialize: invalid type: sequence, expected a string"
             )
     stripped = [_without_thoughts(m) for m in plain.get("messages") or ()]
-    refused = refusal({**plain, "messages": stripped})
-    if refused is not None:
-        return refused
+    refusal_ = refusal({**plain, "messages": stripped})
+    if refusal_ is not None:
+        return refusal_
     form = body.get("response_format") or {}
     if form.get("type") == "json_schema":
         return invalid_request("This response_format type is unavailable now")
@@ -192,8 +192,8 @@ def _model(body: dict[str, Any]) -> Refusal | None:
         if body.get(name) not in {None, 1}:
             message = f"Unsupported value: '{name}' does not support {body[name]} with this model."
             return invalid_request(message, name, "unsupported_value")
-    refused = ("stop", "logprobs", "frequency_penalty", "presence_penalty", "logit_bias")
-    return next((_unsupported(name) for name in refused if body.get(name)), None)
+    unsupported_fields = ("stop", "logprobs", "frequency_penalty", "presence_penalty", "logit_bias")
+    return next((_unsupported(name) for name in unsupported_fields if body.get(name)), None)
 
 
 def _tools(body: dict[str, Any]) -> Refusal | None:
@@ -214,8 +214,8 @@ def _tools(body: dict[str, Any]) -> Refusal | None:
             message = f"Invalid '{where}': string does not match pattern '^[a-zA-Z0-9_-]+$'."
             return invalid_request(message, where, "invalid_value")
         schema = (tool.get("function") or {}).get("parameters")
-        if schema is not None and (refused := _parameters(schema, name)):
-            return refused
+        if schema is not None and (refusal_ := _parameters(schema, name)):
+            return refusal_
     choice = body.get("tool_choice")
     expected = choice.get("function", {}).get("name") if isinstance(choice, dict) else None
     names = [(tool.get("function") or tool.get("custom"))["name"] for tool in tools]
@@ -336,8 +336,8 @@ def _messages(body: dict[str, Any]) -> Refusal | None:
             continue
         if waiting:
             return _unanswered(waiting, where)
-        if refused := _message_refusal(message, where):
-            return refused
+        if refusal_ := _message_refusal(message, where):
+            return refusal_
         waiting = [call["id"] for call in message.get("tool_calls") or ()]
     return _unanswered(waiting, f"messages[{len(messages)}]") if waiting else None
 
@@ -357,14 +357,14 @@ def _message_refusal(message: dict[str, Any], where: str) -> Refusal | None:
         if content == []:
             return invalid_request(f"[] is too short - '{where}.content'", f"{where}.content")
         return _images(content, where) if isinstance(content, list) else None
-    for place, call in enumerate(message.get("tool_calls") or ()):
+    for index, call in enumerate(message.get("tool_calls") or ()):
         if len(call["id"]) > 40:
-            at = f"{where}.tool_calls[{place}].id"
+            call_path = f"{where}.tool_calls[{index}].id"
             message_ = (
-                f"Invalid '{at}': string too long. Expected a string with maximum length 40, "
+                f"Invalid '{call_path}': string too long. Expected a string with maximum length 40, "
                 f"but got a string with length {len(call['id'])} instead."
             )
-            return invalid_request(message_, at, "string_above_max_length")
+            return invalid_request(message_, call_path, "string_above_max_length")
     if message.get("tool_calls") == []:
         message_ = f"Invalid '{where}.tool_calls': empty array. Expected at least one."
         return invalid_request(message_, f"{where}.tool_calls", "empty_array")

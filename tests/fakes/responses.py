@@ -164,9 +164,9 @@ def _event(data: Json) -> bytes:
 
 
 def _events(body: Json, say: ScriptedAnswer, usage: Json) -> Iterator[Json]:
-    begun = _answer(body, "in_progress")
-    yield {"type": "response.created", "response": begun}
-    yield {"type": "response.in_progress", "response": begun}
+    partial_response = _answer(body, "in_progress")
+    yield {"type": "response.created", "response": partial_response}
+    yield {"type": "response.in_progress", "response": partial_response}
     for index, item in enumerate(output(body, say)):
         yield from _item_events(index, item, say.piece)
     done = response_object(body, say, usage)
@@ -175,10 +175,10 @@ def _events(body: Json, say: ScriptedAnswer, usage: Json) -> Iterator[Json]:
 
 def _item_events(index: int, item: Json, size: int) -> Iterator[Json]:
     where = {"item_id": item["id"], "output_index": index}
-    begun = {**item, "status": "in_progress"}
+    partial_item = {**item, "status": "in_progress"}
     match item["type"]:
         case "message":
-            yield _item_added(index, {**begun, "content": []})
+            yield _item_added(index, {**partial_item, "content": []})
             yield from _part_events(where, item["content"][0], size)
         case "reasoning":
             yield _item_added(
@@ -190,9 +190,9 @@ def _item_events(index: int, item: Json, size: int) -> Iterator[Json]:
             yield _item_added(index, {**item, "input": ""})
             yield from _pieces(where, "custom_tool_call_input", "input", item["input"], size)
         case _:
-            yield _item_added(index, {**begun, "arguments": ""})
-            words = item["arguments"]
-            yield from _pieces(where, "function_call_arguments", "arguments", words, size)
+            yield _item_added(index, {**partial_item, "arguments": ""})
+            arguments = item["arguments"]
+            yield from _pieces(where, "function_call_arguments", "arguments", arguments, size)
     yield {"type": "response.output_item.done", "output_index": index, "item": item}
 
 
@@ -217,7 +217,7 @@ def _summary_events(where: Json, part: Json, size: int) -> Iterator[Json]:
     yield {"type": f"{name}.done", **where, "part": part}
 
 
-def _pieces(where: Json, stem: str, field: str, words: str, size: int) -> Iterator[Json]:
-    for start in range(0, len(words), size):
-        yield {"type": f"response.{stem}.delta", **where, "delta": words[start : start + size]}
-    yield {"type": f"response.{stem}.done", **where, field: words}
+def _pieces(where: Json, stem: str, field: str, text: str, size: int) -> Iterator[Json]:
+    for start in range(0, len(text), size):
+        yield {"type": f"response.{stem}.delta", **where, "delta": text[start : start + size]}
+    yield {"type": f"response.{stem}.done", **where, field: text}

@@ -35,10 +35,10 @@ def state_of(thought: str) -> str:
 def is_own(state: str) -> bool:
     """Return whether this server created a state, and it is unchanged."""
     try:
-        words = bytes.fromhex(state.removeprefix(STATE).partition(".")[0]).decode()
+        text = bytes.fromhex(state.removeprefix(STATE).partition(".")[0]).decode()
     except ValueError:
         return False
-    return state == state_of(words)
+    return state == state_of(text)
 
 
 def refusal(body: dict[str, Any]) -> Refusal | None:
@@ -268,7 +268,7 @@ def _reasoning(body: dict[str, Any]) -> Refusal | None:
     """Return the refusal of reasoning without its state or without its following item."""
     items = items_of(body)
     thought = False
-    for place, item in enumerate(items):
+    for index, item in enumerate(items):
         kind, own_id = item.get("type"), str(item.get("id"))
         if kind == "function_call" and own_id.startswith("fc_thought_") and not thought:
             message = (
@@ -290,7 +290,7 @@ def _reasoning(body: dict[str, Any]) -> Refusal | None:
         if state and not is_own(state):
             message = "The encrypted content could not be verified."
             return invalid_request(message, None, "invalid_encrypted_content")
-        after = items[place + 1] if place + 1 < len(items) else {}
+        after = items[index + 1] if index + 1 < len(items) else {}
         if after.get("role") != "assistant" and after.get("type") not in {
             *_CALLS,
             "reasoning",

@@ -61,8 +61,8 @@ def mistral_refusal(body: dict[str, Any]) -> Refusal | None:
         if message["role"] not in _AFTER.get(before["role"], set()):
             return _order(f"Unexpected role '{message['role']}' after role '{before['role']}'")
     last = messages[-1]
-    ends = last["role"] in {"user", "tool"}
-    if not ends and not (last["role"] == "assistant" and last.get("prefix")):
+    ends_with_user = last["role"] in {"user", "tool"}
+    if not ends_with_user and not (last["role"] == "assistant" and last.get("prefix")):
         return _order(
             "Expected last role User or Tool (or Assistant with prefix True) for serving but "
             f"got {last['role']}"

@@ -54,7 +54,7 @@ def test_the_fake_accepts_what_real_clients_send(
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "message"),
     [
         ({"messages": [USER_MESSAGE]}, "Unknown parameter: 'messages'"),
         ({"input": []}, "must be provided"),
@@ -91,11 +91,11 @@ def test_the_fake_accepts_what_real_clients_send(
     ],
 )
 def test_the_fake_refuses_the_same_requests(
-    server: StrictOpenAI, body: dict[str, Any], words: str
+    server: StrictOpenAI, body: dict[str, Any], message: str
 ) -> None:
     answer = post_responses(server, **body)
     assert answer.status_code == 400
-    assert words in answer.json()["error"]["message"]
+    assert message in answer.json()["error"]["message"]
 
 
 def test_valid_requests_are_accepted(server: StrictOpenAI) -> None:

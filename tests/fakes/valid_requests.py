@@ -109,14 +109,14 @@ class RequestGenerator:
 
     def _chat_step(self, name: str) -> list[Json]:
         content = self.one("Yes", [{"type": "text", "text": "b"}])
-        refused = [{"type": "refusal", "refusal": "no"}]
+        refusal_content = [{"type": "refusal", "refusal": "no"}]
         match self.one("user", "user", "assistant", "refusal", "system", "tools"):
             case "user":
                 return [self._chat_user()]
             case "assistant":
                 return [{"role": "assistant", "content": content, **self.some({"refusal": None})}]
             case "refusal":
-                return [{"role": "assistant", "content": refused}]
+                return [{"role": "assistant", "content": refusal_content}]
             case "system":
                 role = self.one("system", "developer")
                 return [{"role": role, "content": self.one("Mid", "")}]
@@ -128,12 +128,12 @@ class RequestGenerator:
             f"{self.one('call_', 'call.', 'toolu_', 'c:/')}{self.number()}"
             for _ in range(self.random.randint(1, 3))
         ]
-        words = ("{}", "", '{"a":"b"}', "not json", "[1]", '"x"')
+        argument_texts = ("{}", "", '{"a":"b"}', "not json", "[1]", '"x"')
         calls = [
             {
                 "id": id_,
                 "type": "function",
-                "function": {"name": name, "arguments": self.one(*words)},
+                "function": {"name": name, "arguments": self.one(*argument_texts)},
             }
             for id_ in ids
         ]

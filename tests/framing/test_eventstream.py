@@ -45,9 +45,9 @@ def test_messages_round_trip_through_botocore(
 
 
 @given(st.integers(0, 10_000), st.integers(1, 255))
-def test_a_changed_byte_is_noticed(place: int, flip: int) -> None:
+def test_a_changed_byte_is_noticed(position: int, flip: int) -> None:
     data = bytearray(encode(b'{"delta":{"text":"Hello"}}', "contentBlockDelta"))
-    data[place % len(data)] ^= flip
+    data[position % len(data)] ^= flip
     decoder = Decoder()
     try:
         frames = decoder.feed(bytes(data))

@@ -40,8 +40,8 @@ def parse(body: bytes, boundary: str, *, step: int = 1 << 30) -> list[Part]:
     """Return the parts of a body that arrives in chunks of `step` bytes."""
     decoder = Decoder(boundary)
     rows: list[Any] = []
-    for at in range(0, len(body), step):
-        for item in decoder.feed(body[at : at + step]):
+    for start in range(0, len(body), step):
+        for item in decoder.feed(body[start : start + step]):
             if isinstance(item, Part):
                 rows.append((item, bytearray()))
             else:
@@ -188,10 +188,10 @@ def test_an_ambiguous_form_is_refused(body: bytes) -> None:
 
 
 def test_the_number_of_form_fields_is_bounded() -> None:
-    one = Part("a", b"v")
-    assert len(parse(encode_form([one] * MAX_PARTS, "b"), "b")) == MAX_PARTS
+    part = Part("a", b"v")
+    assert len(parse(encode_form([part] * MAX_PARTS, "b"), "b")) == MAX_PARTS
     with pytest.raises(MalformedForm, match="more than"):
-        parse(encode_form([one] * (MAX_PARTS + 1), "b"), "b")
+        parse(encode_form([part] * (MAX_PARTS + 1), "b"), "b")
 
 
 def test_a_field_name_cannot_inject_a_part_header() -> None:

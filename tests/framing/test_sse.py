@@ -59,7 +59,7 @@ def by_the_book(wire: bytes) -> list[Frame]:
 
 
 def split_at(wire: bytes, places: list[int]) -> list[bytes]:
-    edges = [0, *sorted(place % (len(wire) + 1) for place in places), len(wire)]
+    edges = [0, *sorted(position % (len(wire) + 1) for position in places), len(wire)]
     return [wire[a:b] for a, b in pairwise(edges)]
 
 
@@ -139,10 +139,10 @@ def test_a_stream_is_decoded_to_its_frames(wire: bytes, expected: list[Frame]) -
     assert frames(wire) == expected
 
 
-@pytest.mark.parametrize("place", [1, 2, 3])
-def test_a_split_byte_order_mark_is_skipped(place: int) -> None:
+@pytest.mark.parametrize("position", [1, 2, 3])
+def test_a_split_byte_order_mark_is_skipped(position: int) -> None:
     wire = b"\xef\xbb\xbfdata: 1\n\n"
-    assert frames(wire[:place], wire[place:]) == [Frame("", b"1")]
+    assert frames(wire[:position], wire[position:]) == [Frame("", b"1")]
 
 
 def test_a_frame_is_returned_as_soon_as_it_ends() -> None:

@@ -102,10 +102,10 @@ def _check_end_users(reported: Reported) -> None:
     """Assert that only end users with individual settings are imported."""
     entries = store.load_options().end_users
     for name, row in reported["customer_info"].items():
-        own = entries.pop(name, EndUser())
-        assert (own.alias, own.blocked) == (row.get("alias", ""), row["blocked"])
+        end_user = entries.pop(name, EndUser())
+        assert (end_user.alias, end_user.blocked) == (row.get("alias", ""), row["blocked"])
         table = row.get("litellm_budget_table", {})
-        _check_values(own.limits, own.budget, table, name)
+        _check_values(end_user.limits, end_user.budget, table, name)
     assert not entries
 
 

@@ -20,7 +20,7 @@ from tests.clients.environments import node_modules, python_with
 from tests.fakes.openai import KEY as PROVIDER_KEY
 from tests.litellm.proxy_calls import BASE, KEY, MASTER_KEY, SALT_KEY, WRITES_S, Proxy
 from tests.ports import free_port
-from tests.waits import until
+from tests.waits import wait_until
 
 VERSION = "1.106.2"
 # LiteLLM works with this version of Prisma's client, not with those after it.
@@ -88,7 +88,7 @@ def running_proxy(directory: Path, database: str, provider: str) -> Iterator[Pro
             start_new_session=True,
         )
     try:
-        until(lambda: process.poll() is not None or _is_ready(url), within_s=_START_S)
+        wait_until(lambda: process.poll() is not None or _is_ready(url), within_s=_START_S)
         assert process.poll() is None, (directory / "output.txt").read_text(encoding="utf-8")
         with httpx.Client(base_url=url, timeout=_CALL_S) as client:
             yield Proxy(client)

@@ -261,31 +261,31 @@ def fill(proxy: Proxy) -> Answer:
 
 def _wait_for_models(proxy: Proxy, key: str) -> None:
     """Wait until the proxy has loaded its models, which it does periodically."""
-    ends = time.monotonic() + _WRITTEN_S
+    deadline = time.monotonic() + _WRITTEN_S
     while set(ASKED[:2]) - {row["id"] for row in proxy.get("/v1/models")["data"]}:
-        assert time.monotonic() < ends, "the proxy does not know its models"
+        assert time.monotonic() < deadline, "the proxy does not know its models"
         time.sleep(0.5)
 
 
 def _wait_for_spend(proxy: Proxy, key: str) -> None:
     """Wait until the spend of all requests so far is written."""
-    ends, before = time.monotonic() + _WRITTEN_S, None
+    deadline, before = time.monotonic() + _WRITTEN_S, None
     while True:
         spend = proxy.get("/key/info", key=key)["info"]["spend"]
         if spend and spend == before:
             return
-        assert time.monotonic() < ends, "the proxy writes no spend"
+        assert time.monotonic() < deadline, "the proxy writes no spend"
         before = spend
         time.sleep(4 * WRITES_S)
 
 
 def _wait_for_days(proxy: Proxy, key_hashes: set[str]) -> None:
     """Wait until the daily usage, which is written separately, has all of these keys."""
-    ends = time.monotonic() + _WRITTEN_S
+    deadline = time.monotonic() + _WRITTEN_S
     while missing := key_hashes - {
         each for day in _daily_activity(proxy) for each in day["breakdown"]["api_keys"]
     }:
-        assert time.monotonic() < ends, f"the proxy writes no usage by day of {missing}"
+        assert time.monotonic() < deadline, f"the proxy writes no usage by day of {missing}"
         time.sleep(WRITES_S)
 
 

@@ -114,8 +114,8 @@ def test_region_and_project_may_come_from_the_environment(tmp_path: Path) -> Non
     assert "needs CLOUDFLARE_ACCOUNT_ID in the environment, or an api_base" in note
 
 
-@pytest.mark.parametrize("place", ["variable", "key file", "default file", "entry", "entry path"])
-def test_a_vertex_project_may_be_that_of_the_credential(tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize("value", ["variable", "key file", "default file", "entry", "entry path"])
+def test_a_vertex_project_may_be_that_of_the_credential(tmp_path: Path, value: str) -> None:
     """As google-auth and LiteLLM do: a file usually has only the location."""
     key = {"type": "service_account", "project_id": "of-the-key"}
     adc = {"type": "authorized_user", "quota_project_id": "of-the-user"}
@@ -124,7 +124,7 @@ def test_a_vertex_project_may_be_that_of_the_credential(tmp_path: Path, place: s
     folder.mkdir(parents=True)
     (tmp_path / "key.json").write_text(json.dumps(key))
     environ, project = {"HOME": str(tmp_path)}, "of-the-key"
-    match place:
+    match value:
         case "variable":
             environ["GOOGLE_CLOUD_PROJECT"] = project = "of-the-variable"
         case "key file":

@@ -144,10 +144,10 @@ def test_imported_teams_keep_their_budgets(proxy: Proxy) -> None:
     assert Team.objects.filter(name="search (t2-other)").exists()
     assert "team search: is named `search (t2-other)` here" in report
     # A user's budget is for the keys that are in no team.
-    own = imported_key("sk-ann")
-    assert own.team is not None
-    assert (own.team.name, own.team.budget.month_usd) == ("user ann", Decimal(9))
-    assert (own.limits.requests_per_minute, own.budget.total_usd) == (7, Decimal(2))
+    team_key = imported_key("sk-ann")
+    assert team_key.team is not None
+    assert (team_key.team.name, team_key.team.budget.month_usd) == ("user ann", Decimal(9))
+    assert (team_key.limits.requests_per_minute, team_key.budget.total_usd) == (7, Decimal(2))
 
 
 def test_end_users_keep_what_is_their_own(proxy: Proxy) -> None:
@@ -294,8 +294,8 @@ def test_keys_are_found_by_their_hash(proxy: Proxy, settings: Any) -> None:
     for name in ("sk-ci", hash_token("sk-ci")):
         info = api.get("/key/info", {"key": name}).json()["info"]
         assert (info["key_alias"], info["spend"], info["max_budget"]) == ("ci", 3.5, 20.0)
-    own = Client(headers={"authorization": "Bearer sk-ci"}).get("/key/info")
-    assert own.json()["info"]["key_alias"] == "ci"
+    key_client = Client(headers={"authorization": "Bearer sk-ci"}).get("/key/info")
+    assert key_client.json()["info"]["key_alias"] == "ci"
 
 
 def test_scripts_continue_to_work_with_litellm_ids(proxy: Proxy, settings: Any) -> None:

@@ -56,13 +56,13 @@ def test_no_key_is_in_a_section_twice(section: str) -> None:
         and isinstance(node.target, ast.Name)
         and node.target.id == name
     ]
-    words = [
+    names = [
         word
         for call in ast.walk(table)
         if isinstance(call, ast.Call)
         for word in call.args[0].value.split()
     ]
-    assert sorted(words) == sorted(set(words))
+    assert sorted(names) == sorted(set(names))
 
 
 def test_every_parsed_key_is_in_the_table() -> None:

@@ -89,14 +89,14 @@ def test_the_bare_wildcard_without_any_key_is_left_out(tmp_path: Path) -> None:
 
 
 def test_entries_with_different_credentials_or_urls_are_different_providers(tmp_path: Path) -> None:
-    own = {"model": "openai/x", "api_base": "http://gpu:8000/v1"}
+    local_params = {"model": "openai/x", "api_base": "http://gpu:8000/v1"}
     parsed_config = entries(
         tmp_path,
         {"model": "gpt-4o"},
         {"model": "gpt-4o", "api_key": "os.environ/OTHER_KEY"},
-        {**own, "api_key": "a"},
-        {**own, "api_key": "b"},
-        {**own, "api_key": "a", "model": "openai/y"},
+        {**local_params, "api_key": "a"},
+        {**local_params, "api_key": "b"},
+        {**local_params, "api_key": "a", "model": "openai/y"},
     )
     names = list(parsed_config.providers)
     assert names[:3] == ["openai", "openai-other_key", "openai-gpu-8000"]

@@ -185,7 +185,7 @@ def test_what_is_exported_applies_to_the_same_database_as_no_change(
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         (("dragoman: 1", "dragoman: 2"), r"gateway\.yaml:1: dragoman: must be 1"),
         (
@@ -208,12 +208,12 @@ def test_what_is_exported_applies_to_the_same_database_as_no_change(
     ],
 )
 def test_an_error_names_file_line_and_field_and_nothing_is_written(
-    file: Path, change: tuple[str, str], words: str
+    file: Path, change: tuple[str, str], message: str
 ) -> None:
     file.write_text(FILE.replace(*change))
-    with pytest.raises(CommandError, match=words) as refused:
+    with pytest.raises(CommandError, match=message) as error:
         apply_file(file)
-    assert refused.value.returncode == 2
+    assert error.value.returncode == 2
     assert not Provider.objects.exists()
     assert not Change.objects.exists()
 

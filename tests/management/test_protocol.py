@@ -246,8 +246,8 @@ async def test_a_request_extends_the_keepalive_timeout() -> None:
     transport = RecordingTransport()
     protocol = await answered_protocol(WHOLE, REQUESTS["1.1"], transport, timeout_keep_alive=0.3)
     loop = asyncio.get_running_loop()
-    last = begun = loop.time()
-    while last - begun < 0.5:
+    last = start = loop.time()
+    while last - start < 0.5:
         await asyncio.sleep(0.1)
         last = loop.time()
         protocol.data_received(REQUESTS["1.1"])

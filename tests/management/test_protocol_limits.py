@@ -13,7 +13,7 @@ from uvicorn.server import ServerState
 from gateway.management.start import connection_deadlines
 from gateway.management.start.connection_deadlines import ConnectionLimits
 from gateway.management.start.protocol import Protocol
-from tests.waits import until_in_loop
+from tests.waits import wait_until_async
 
 K = 1024
 POST = b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -240,7 +240,7 @@ SLOW: dict[str, tuple[list[bytes], int]] = {
 async def test_slow_clients_are_disconnected(pieces: list[bytes], status: int) -> None:
     transport = await ProtocolServer(head_s=0.05, linger_s=0.05).send(*pieces)
     assert not transport.closed
-    await until_in_loop(lambda: transport.closed)
+    await wait_until_async(lambda: transport.closed)
     assert transport.status == status
 
 
@@ -260,7 +260,7 @@ async def test_a_request_that_is_answered_slowly_is_not_closed() -> None:
     await asyncio.sleep(0.2)
     assert not transport.closed
     server.hold.set()
-    await until_in_loop(lambda: transport.status == 200)
+    await wait_until_async(lambda: transport.status == 200)
 
 
 async def test_the_longest_idle_connections_are_closed_for_new_ones() -> None:
@@ -283,8 +283,8 @@ async def test_an_idle_authenticated_connection_is_closed_for_new_ones(
     monkeypatch.setattr(connection_deadlines, "FRESH_CALLER_S", 0.05)
     server = ProtocolServer(connections=2)
     first, second = await server.send(GET), await server.send(GET)
-    refused = await server.send(GET)
-    assert (refused.status, refused.closed) == (503, True)
+    refused_response = await server.send(GET)
+    assert (refused_response.status, refused_response.closed) == (503, True)
     assert not first.closed
     await asyncio.sleep(0.1)
     assert (await server.send(GET)).status == 200

@@ -77,9 +77,9 @@ def test_a_port_occupied_during_the_start_ends_it(caplog: pytest.LogCaptureFixtu
 
     with bind("127.0.0.1", 0) as first, bind("127.0.0.1", first.getsockname()[1]) as second:
         first.listen()
-        with pytest.raises(SystemExit) as caught:
+        with pytest.raises(SystemExit) as error:
             asyncio.run(start(second))
-    assert caught.value.code == 3
+    assert error.value.code == 3
     assert "cannot listen" in caplog.text
 
 
@@ -101,9 +101,9 @@ def test_a_port_in_use_error_names_the_remedy() -> None:
     ],
 )
 def test_an_invalid_bind_address_is_named(host: str, port: int, reason: str) -> None:
-    with pytest.raises(CommandError, match=reason) as caught:
+    with pytest.raises(CommandError, match=reason) as error:
         bind(host, port)
-    assert caught.value.returncode == 1
+    assert error.value.returncode == 1
 
 
 def test_the_uvicorn_configuration_is_set() -> None:

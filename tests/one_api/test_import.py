@@ -101,7 +101,7 @@ def fill(run: Any, mark: str, *, new_api: bool) -> None:
     insert(run, mark, "channels", id=4, type=18, key="x", name="Spark", models="spark", **common)
     insert(run, mark, "channels", id=5, **{**common, "status": 3}, **claude)
     token = {"status": 1, "created_time": CREATED, "expired_time": -1, "unlimited_quota": False}
-    own = (
+    model_fields = (
         {"model_limits_enabled": True, "model_limits": "gpt-4o", "allow_ips": "10.0.0.1"}
         if new_api
         else {"models": "gpt-4o", "subnet": "10.0.0.0/8"}
@@ -118,7 +118,7 @@ def fill(run: Any, mark: str, *, new_api: bool) -> None:
         used_quota=250_000,
         accessed_time=CREATED + 60,
         **token,
-        **own,
+        **model_fields,
     )
     insert(
         run,
@@ -156,9 +156,9 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield url
 
 
-def import_database(place: str, *options: str) -> str:
+def import_database(database_url: str, *options: str) -> str:
     out = StringIO()
-    call_command("import_one_api", place, *options, stdout=out)
+    call_command("import_one_api", database_url, *options, stdout=out)
     return out.getvalue()
 
 

@@ -260,11 +260,11 @@ def test_deepseek_models_have_their_traits() -> None:
 
 
 @each(
-    ("requested", "sent"),
+    ("requested", "expected"),
     [("minimal", "low"), ("medium", "high"), ("xhigh", "high"), ("ultra", "max")],
 )
-def test_deepseek_maps_the_efforts_it_does_not_have(requested: str, sent: str) -> None:
-    assert traits_for("deepseek", "deepseek-flash").effort_map[requested] == sent
+def test_deepseek_maps_the_efforts_it_does_not_have(requested: str, expected: str) -> None:
+    assert traits_for("deepseek", "deepseek-flash").effort_map[requested] == expected
 
 
 @each(

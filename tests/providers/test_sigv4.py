@@ -56,12 +56,12 @@ class _FixedTimeSigner(SigV4Auth):
         pass
 
 
-def _botocore_signature(key: sigv4.Key, url: str, body: bytes, at: str) -> str:
+def _botocore_signature(key: sigv4.Key, url: str, body: bytes, signed_at: str) -> str:
     """Return botocore's signature at this time, for a request of its own client."""
     request = AWSRequest(method="POST", url=url, headers=dict(HEADERS), data=body)
     signer = _FixedTimeSigner(Credentials(key.id, key.secret, key.token), "bedrock", "eu-central-1")
-    request.context["timestamp"] = at
-    request.headers["X-Amz-Date"] = at
+    request.context["timestamp"] = signed_at
+    request.headers["X-Amz-Date"] = signed_at
     if key.token:
         request.headers["X-Amz-Security-Token"] = key.token
     canonical = signer.canonical_request(request)

@@ -63,9 +63,9 @@ class Chat(Client):
         for choice in (event["choices"][0] for event in streamed_events if event["choices"]):
             part = choice["delta"] if stream else choice["message"]
             text += part.get("content") or ""
-            for place, piece in enumerate(part.get("tool_calls") or ()):
+            for index, piece in enumerate(part.get("tool_calls") or ()):
                 call = calls.setdefault(
-                    piece.get("index", place), {"id": "", "function": {"name": "", "arguments": ""}}
+                    piece.get("index", index), {"id": "", "function": {"name": "", "arguments": ""}}
                 )
                 call["id"] += piece.get("id") or ""
                 for key, value in (piece.get("function") or {}).items():
@@ -132,20 +132,22 @@ class Messages(Client):
     @staticmethod
     def _streamed_blocks(data: bytes) -> list[Json]:
         blocks: list[Json] = []
-        words: dict[int, str] = {}
+        text_by_index: dict[int, str] = {}
         for event in events(data):
             if event["type"] == "content_block_start":
                 blocks.append(dict(event["content_block"]))
             elif event["type"] == "content_block_delta":
                 delta = event["delta"]
                 if delta["type"] == "input_json_delta":
-                    words[event["index"]] = words.get(event["index"], "") + delta["partial_json"]
+                    text_by_index[event["index"]] = (
+                        text_by_index.get(event["index"], "") + delta["partial_json"]
+                    )
                     continue
                 for key in ("text", "thinking", "signature"):
                     if key in delta:
                         blocks[event["index"]][key] += delta[key]
-        for place, text in words.items():
-            blocks[place]["input"] = json.loads(text)
+        for index, text in text_by_index.items():
+            blocks[index]["input"] = json.loads(text)
         return blocks
 
     def add_tool_results(self, text: str) -> None:

@@ -33,7 +33,7 @@ from gateway.routing.snapshot import (
     Timeouts,
     model_of,
 )
-from tests.waits import PATIENCE_S, until_in_loop
+from tests.waits import WAIT_TIMEOUT_S, wait_until_async
 
 PEPPER = b"pepper"
 KEY = "sk-dgm-test"
@@ -230,15 +230,15 @@ class Gateway:
             "client": ("127.0.0.1", 1),
         }
         reply = Reply()
-        sent = False
+        body_sent = False
 
         async def receive() -> dict[str, Any]:
-            nonlocal sent
-            if not sent:
-                sent = True
+            nonlocal body_sent
+            if not body_sent:
+                body_sent = True
                 return {"type": "http.request", "body": content, "more_body": False}
             if leave_once is not None:
-                await until_in_loop(lambda: leave_once(reply))
+                await wait_until_async(lambda: leave_once(reply))
             else:
                 await asyncio.sleep(3600 if leave_after is None else leave_after)
             return {"type": "http.disconnect"}
@@ -251,7 +251,7 @@ class Gateway:
             reply.parts.append(message["body"])
             reply.ended = not message.get("more_body", False)
 
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             await self.app(scope, receive, send)
         return reply
 
@@ -261,7 +261,7 @@ class Gateway:
 
     async def rows(self, count: int) -> list[LogRecord]:
         """Return the log records once there are `count` of them."""
-        await until_in_loop(lambda: len(self.entries) >= count)
+        await wait_until_async(lambda: len(self.entries) >= count)
         return self.entries
 
 

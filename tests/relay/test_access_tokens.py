@@ -22,7 +22,7 @@ from gateway.relay.upstream.access_tokens import AccessTokens, Grant
 from gateway.relay.upstream.http1 import Content
 from gateway.routing.snapshot import Provider
 from tests.fakes.server import RecordedRequest, ResponseWriter, Server
-from tests.waits import PATIENCE_S, until_in_loop
+from tests.waits import WAIT_TIMEOUT_S, wait_until_async
 
 URL = httpx.URL("https://bedrock-runtime.eu-west-1.amazonaws.com/model/x%3A0/converse")
 PLAIN = httpx.Headers({"host": URL.host, "content-type": "application/json", "x-own": "1"})
@@ -112,7 +112,7 @@ async def test_a_token_is_renewed_before_expiry_without_delay(
     assert (await headers(tokens, to))["authorization"] == "Bearer token-1"
     server.expires_in = 3600
     assert (await headers(tokens, to))["authorization"] == "Bearer token-1"
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         while (await headers(tokens, to))["authorization"] != "Bearer token-2":
             await asyncio.sleep(0.01)
     assert len(server.requests) == 2
@@ -126,7 +126,7 @@ async def test_a_renewal_that_fails_leaves_the_token_in_use(
     await headers(tokens, to)
     server.status = 400
     assert (await headers(tokens, to))["authorization"] == "Bearer token-1"
-    await until_in_loop(lambda: len(server.requests) == 2)
+    await wait_until_async(lambda: len(server.requests) == 2)
     for _ in range(20):
         assert (await headers(tokens, to))["authorization"] == "Bearer token-1"
         await asyncio.sleep(0.01)
@@ -137,10 +137,10 @@ async def test_a_refused_account_error_has_no_secrets(
     server: TokenServer, private_key: str
 ) -> None:
     server.status = 400
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         await headers(AccessTokens(), provider("google", account(server, private_key)))
-    assert caught.value.error.kind == "upstream_auth"
-    assert "robot" not in caught.value.error.message
+    assert error.value.error.kind == "upstream_auth"
+    assert "robot" not in error.value.error.message
 
 
 async def test_an_application_of_entra_gets_a_token(server: TokenServer) -> None:
@@ -194,9 +194,9 @@ async def test_missing_cloud_credentials_are_reported(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         await headers(AccessTokens(), provider("sigv4", ""))
-    assert caught.value.error.kind == "upstream_auth"
+    assert error.value.error.kind == "upstream_auth"
 
 
 async def test_a_request_that_is_given_up_does_not_end_the_renewal_for_others(
@@ -205,7 +205,7 @@ async def test_a_request_that_is_given_up_does_not_end_the_renewal_for_others(
     go = threading.Event()
 
     def slow(fields: dict[str, Any], proxy: str) -> Grant[str]:
-        go.wait(PATIENCE_S)
+        go.wait(WAIT_TIMEOUT_S)
         return Grant("late", time.time() + 3600)
 
     monkeypatch.setitem(access_tokens._FETCH, "google", slow)

@@ -141,8 +141,8 @@ async def test_without_the_database_no_results_are_sent_unchecked(tmp_path: Path
 async def test_lines_of_togethers_batch_files_are_checked(tmp_path: Path) -> None:
     """Together's `purpose` is `batch-api`."""
     block = msgspec.structs.replace(MASK, action="block")
-    one = route("r", provider("up"))
-    test_snapshot = snapshot(one, guardrails={"mask": block})
+    limited_route = route("r", provider("up"))
+    test_snapshot = snapshot(limited_route, guardrails={"mask": block})
     lines = json.dumps(batch_line("4111 1111 1111 1111")).encode()
     body, headers = form(purpose="batch-api", file=("b.jsonl", lines, "application/jsonl"))
     async with gateway(tmp_path, test_snapshot, up=openai_batches) as live:

@@ -239,8 +239,8 @@ async def test_a_used_up_budget_does_not_block_the_results(tmp_path: Path, owner
         batch = await create_batch(live)
         names = {"key": "key:1", "team": "team:4", "gateway": "all", "provider": "provider:1"}
         live.runtime.limiter.sync_spend([(f"{names[owner]}/usd/total", 1, 10**9)])
-        refused = await live.post("/v1/batches", body)
-        assert refused.status == 429, refused.body
+        refused_response = await live.post("/v1/batches", body)
+        assert refused_response.status == 429, refused_response.body
         assert await content(live, batch) == results
         listed = await live.post("/v1/batches", b"", method="GET")
         cancelled = await live.post(f"/v1/batches/{batch}/cancel", b"")
@@ -384,7 +384,7 @@ def read_usage(data: bytes, *, size: int = 7) -> dict[str, batches.ModelUsage]:
     results = BatchResultReader(test_registry, test_registry.providers["up"], "batch_1")
     for start in range(0, len(data), size):
         results.feed(data[start : start + size])
-    return {one.model: one for one in results.close()}
+    return {entry.model: entry for entry in results.close()}
 
 
 def test_each_line_is_billed_by_the_length_of_its_own_prompt() -> None:
@@ -431,9 +431,9 @@ def test_each_line_is_billed_by_the_length_of_its_own_prompt() -> None:
 def test_batch_result_lines_of_every_openai_endpoint_are_counted(
     data: bytes, tokens: tuple[int, int]
 ) -> None:
-    one = read_usage(data)["gpt-4.1"]
-    assert (one.tokens["input"], one.tokens["output"]) == tokens
-    assert one.usd == (tokens[0] * HALF[0] + tokens[1] * HALF[1]) / 1_000_000
+    usage = read_usage(data)["gpt-4.1"]
+    assert (usage.tokens["input"], usage.tokens["output"]) == tokens
+    assert usage.usd == (tokens[0] * HALF[0] + tokens[1] * HALF[1]) / 1_000_000
 
 
 @pytest.mark.parametrize(
@@ -443,7 +443,7 @@ def test_batch_result_lines_of_every_openai_endpoint_are_counted(
 )
 def test_an_unreadable_result_has_unknown_cost(bad: bytes) -> None:
     sums = read_usage(result_line("gpt-4.1", 5, 3) + bad)
-    assert any(one.usd is None for one in sums.values())
+    assert any(usage.usd is None for usage in sums.values())
     assert sums["gpt-4.1"].tokens["input"] == 5
 
 
@@ -455,8 +455,11 @@ def test_a_line_without_end_is_not_buffered(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_an_operators_tier_precedes_the_batch_share() -> None:
-    own = Price(input=Decimal(1), output=Decimal(3), source="custom; tier batch")
-    assert batch_price(msgspec.structs.replace(PRICE, tiers={"batch": own}), "openai") is own
+    own_price = Price(input=Decimal(1), output=Decimal(3), source="custom; tier batch")
+    assert (
+        batch_price(msgspec.structs.replace(PRICE, tiers={"batch": own_price}), "openai")
+        is own_price
+    )
     assert batch_price(PRICE, "openai").input == 1
     assert batch_price(PRICE, "groq").cache_read == PRICE.cache_read
     plain = batch_price(PRICE, "moonshot")
@@ -510,13 +513,13 @@ async def test_gateway_model_names_in_a_batch_become_the_providers(tmp_path: Pat
     )
     reply, (data,) = await uploaded(tmp_path, lines, aliased())
     assert reply.status == 200
-    sent = [json.loads(text) for text in data.splitlines()]
+    batch_lines = [json.loads(text) for text in data.splitlines()]
     models = ["gpt-4.1", "gpt-4.1", "gpt-4.1", "ft:mine", "gpt-4.1"]
-    assert [one["body"].pop("model") for one in sent] == models
+    assert [batch_line["body"].pop("model") for batch_line in batch_lines] == models
     bodies = [json.loads(text) for text in lines.splitlines()]
-    for one in bodies:
-        del one["body"]["model"]
-    assert sent == bodies, "nothing else of a line changes"
+    for batch_line in bodies:
+        del batch_line["body"]["model"]
+    assert batch_lines == bodies, "nothing else of a line changes"
     assert data.splitlines()[-1] == lines.splitlines()[-1], (
         "one that keeps its name keeps its bytes"
     )
@@ -610,7 +613,7 @@ def test_batch_lines_are_independent_of_chunk_boundaries(size: int) -> None:
         return "new" if name == "my-gpt" else name
 
     lines = BatchLineRewriter(name_of)
-    pieces = [lines.feed(data[at : at + size]) for at in range(0, len(data), size)]
+    pieces = [lines.feed(data[start : start + size]) for start in range(0, len(data), size)]
     text = b"".join([*pieces, lines.close()])
     assert numbers == [3, 5, 6]
     parts = text.split(b"\n")
@@ -643,9 +646,9 @@ async def test_model_names_in_a_spooled_batch_file_are_replaced(tmp_path: Path) 
     lines = b"".join(request("my-gpt", str(n), padding="x" * 500) for n in range(3000))
     assert len(lines) > 2 * STEP_BYTES
     _, (data,) = await uploaded(tmp_path, lines, aliased())
-    sent = [json.loads(text) for text in data.splitlines()]
-    assert [one["custom_id"] for one in sent] == [str(n) for n in range(3000)]
-    assert {one["body"]["model"] for one in sent} == {"gpt-4.1"}
+    batch_lines = [json.loads(text) for text in data.splitlines()]
+    assert [batch_line["custom_id"] for batch_line in batch_lines] == [str(n) for n in range(3000)]
+    assert {batch_line["body"]["model"] for batch_line in batch_lines} == {"gpt-4.1"}
 
 
 @pytest.mark.parametrize("name", ["Model", "BODY"])
@@ -653,6 +656,6 @@ def test_a_line_with_a_field_in_another_case_is_refused(name: str) -> None:
     line = {"custom_id": "1", "body": {"model": "my-gpt"}}
     (line if name == "BODY" else line["body"])[name] = {"model": "other"}
     lines = BatchLineRewriter(lambda name, number: "gpt-4.1")
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         lines.feed(json.dumps(line).encode() + b"\n")
-    assert f"line 1 of the file: `{name}`" in caught.value.error.message
+    assert f"line 1 of the file: `{name}`" in error.value.error.message

@@ -23,19 +23,19 @@ async def test_a_cache_key_is_computed_only_for_possibly_stored_requests(
     build_key = cache_key.build_key
     monkeypatch.setattr(cache_key, "build_key", lambda *a: keys.append(build_key(*a)) or keys[-1])
 
-    def request_body(words: str, system: str = "be kind") -> dict[str, Any]:
+    def request_body(text: str, system: str = "be kind") -> dict[str, Any]:
         first = {"role": "system", "content": system}
-        return {"model": "smart", "messages": [first, {"role": "user", "content": words}]}
+        return {"model": "smart", "messages": [first, {"role": "user", "content": text}]}
 
-    one = CountingUpstream()
-    async with gateway(tmp_path, registry(cached(max_bytes=1)), one=one) as gw:
-        for words in ("one", "two", "two"):
-            reply = await gw.post(CHAT, request_body(words))
+    upstream = CountingUpstream()
+    async with gateway(tmp_path, registry(cached(max_bytes=1)), one=upstream) as gw:
+        for text in ("one", "two", "two"):
+            reply = await gw.post(CHAT, request_body(text))
             assert reply.headers["x-dragoman-cache"] == "miss"
     assert keys == []
-    async with gateway(tmp_path, registry(cached()), one=one) as gw:
-        for words in ("one", "two"):
-            await gw.post(CHAT, request_body(words))
+    async with gateway(tmp_path, registry(cached()), one=upstream) as gw:
+        for text in ("one", "two"):
+            await gw.post(CHAT, request_body(text))
         assert len(keys) == 2  # of the answers to keep
         other = await gw.post(CHAT, request_body("one", system="be cruel"))
         again = await gw.post(CHAT, request_body("one"))

@@ -37,9 +37,9 @@ class EmbeddingsUpstream:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if self.failing:
             return refusal(500)
-        (words,) = json.loads(request.content)["input"]
-        self.texts.append(words)
-        angle = ANGLES[words]
+        (text,) = json.loads(request.content)["input"]
+        self.texts.append(text)
+        angle = ANGLES[text]
         vector = [3 * math.cos(angle), 3 * math.sin(angle)]
         body = {
             "object": "list",
@@ -50,8 +50,8 @@ class EmbeddingsUpstream:
         return httpx.Response(200, json=body)
 
 
-def chat_request(words: str, **more: Any) -> dict[str, Any]:
-    return {**REQUEST, "messages": [{"role": "user", "content": words}], **more}
+def chat_request(text: str, **more: Any) -> dict[str, Any]:
+    return {**REQUEST, "messages": [{"role": "user", "content": text}], **more}
 
 
 def routes(**fields: Any) -> Any:
@@ -69,8 +69,8 @@ async def states(gw: Gateway, *bodies: dict[str, Any]) -> list[str]:
 
 
 async def test_a_similar_prompt_gets_the_cached_response(tmp_path: Path) -> None:
-    one, two = CountingUpstream(), EmbeddingsUpstream()
-    async with gateway(tmp_path, routes(), one=one, two=two) as gw:
+    upstream, embeddings_upstream = CountingUpstream(), EmbeddingsUpstream()
+    async with gateway(tmp_path, routes(), one=upstream, two=embeddings_upstream) as gw:
         first = await gw.post(CHAT, chat_request(FIRST))
         alike = await gw.post(CHAT, chat_request(ALIKE))
         again = await gw.post(CHAT, chat_request(FIRST))
@@ -82,8 +82,8 @@ async def test_a_similar_prompt_gets_the_cached_response(tmp_path: Path) -> None
     assert likeness == pytest.approx(math.cos(0.1), abs=1e-4)
     assert response_text(alike) == response_text(other) == "answer 1"
     assert (again.headers["x-dragoman-cache"], again.headers["age"]) == ("hit", "0")
-    assert one.count == 1
-    assert two.texts == [FIRST, ALIKE, ALIKE], "an equal question needs no vector"
+    assert upstream.count == 1
+    assert embeddings_upstream.texts == [FIRST, ALIKE, ALIKE], "an equal question needs no vector"
     vectors = [row for row in rows if row.route == "embed"]
     assert [row.key_id for row in vectors][:2] == [1, 1], "the key pays for the vector"
     (row, *_) = [row for row in rows if row.cache == "semantic"]
@@ -115,24 +115,24 @@ async def test_a_similar_prompt_gets_the_cached_response(tmp_path: Path) -> None
 async def test_similar_prompts_in_another_context_do_not_match(
     tmp_path: Path, other: dict[str, Any]
 ) -> None:
-    one = CountingUpstream()
-    async with gateway(tmp_path, routes(), one=one, two=EmbeddingsUpstream()) as gw:
+    upstream = CountingUpstream()
+    async with gateway(tmp_path, routes(), one=upstream, two=EmbeddingsUpstream()) as gw:
         assert await states(gw, chat_request(FIRST), other) == ["miss", "miss"]
-    assert one.count == 2
+    assert upstream.count == 2
 
 
 async def test_tenants_never_share_semantically_cached_responses(tmp_path: Path) -> None:
-    one = CountingUpstream()
-    async with gateway(tmp_path, routes(), one=one, two=EmbeddingsUpstream()) as gw:
+    upstream = CountingUpstream()
+    async with gateway(tmp_path, routes(), one=upstream, two=EmbeddingsUpstream()) as gw:
         await gw.post(CHAT, chat_request(FIRST))
         reply = await gw.post(CHAT, chat_request(ALIKE), key=OTHER)
     assert reply.headers["x-dragoman-cache"] == "miss"
 
 
 async def test_requests_are_sent_upstream_when_embedding_fails(tmp_path: Path) -> None:
-    one, two = CountingUpstream(), EmbeddingsUpstream()
-    two.failing = True
-    async with gateway(tmp_path, routes(), one=one, two=two) as gw:
+    upstream, embeddings_upstream = CountingUpstream(), EmbeddingsUpstream()
+    embeddings_upstream.failing = True
+    async with gateway(tmp_path, routes(), one=upstream, two=embeddings_upstream) as gw:
         assert await states(gw, chat_request(FIRST), chat_request(ALIKE), chat_request(FIRST)) == [
             "miss",
             "miss",
@@ -141,8 +141,8 @@ async def test_requests_are_sent_upstream_when_embedding_fails(tmp_path: Path) -
 
 
 async def test_a_deleted_response_is_not_matched(tmp_path: Path) -> None:
-    one = CountingUpstream()
-    async with gateway(tmp_path, routes(), one=one, two=EmbeddingsUpstream()) as gw:
+    upstream = CountingUpstream()
+    async with gateway(tmp_path, routes(), one=upstream, two=EmbeddingsUpstream()) as gw:
         await gw.post(CHAT, chat_request(FIRST))
         memory = gw.runtime.cache.memory
         for key in list(memory._responses):

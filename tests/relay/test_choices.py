@@ -59,10 +59,10 @@ def claude(texts: list[str], *, pause_s: float = 0.0) -> Answer:
 
     def answer(request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
-        refused = anthropic_rules.refusal(body, VERSION, counting=False)
-        if refused is not None:
-            error = {"type": refused.type, "message": refused.message}
-            return httpx.Response(refused.status, json={"type": "error", "error": error})
+        refusal = anthropic_rules.refusal(body, VERSION, counting=False)
+        if refusal is not None:
+            error = {"type": refusal.type, "message": refusal.message}
+            return httpx.Response(refusal.status, json={"type": "error", "error": error})
         text = left.pop(0)
         usage = {"input_tokens": 10, "output_tokens": len(text)}
         message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "c"}
@@ -217,9 +217,9 @@ async def test_ollama_is_called_for_each_choice(tmp_path: Path) -> None:
     way = priced_route(upstream, "qwen3")
     async with gateway(tmp_path, snapshot(way), a=ollama) as gate:
         reply = await gate.post("/v1/chat/completions", {**REQUEST, "seed": 7})
-        sent = [json.loads(r.content) for r in gate.upstreams.requests]
+        upstream_bodies = [json.loads(r.content) for r in gate.upstreams.requests]
     assert len(reply.json()["choices"]) == 3
-    assert sorted(body["options"]["seed"] for body in sent) == [7, 8, 9]
+    assert sorted(body["options"]["seed"] for body in upstream_bodies) == [7, 8, 9]
 
 
 async def test_a_provider_with_native_choices_is_called_once(tmp_path: Path) -> None:
@@ -227,8 +227,8 @@ async def test_a_provider_with_native_choices_is_called_once(tmp_path: Path) -> 
         tmp_path, snapshot(route("m", provider("a"))), a=lambda _: completion()
     ) as gate:
         await gate.post("/v1/chat/completions", REQUEST)
-    (sent,) = gate.upstreams.requests
-    assert json.loads(sent.content)["n"] == 3
+    (upstream_request,) = gate.upstreams.requests
+    assert json.loads(upstream_request.content)["n"] == 3
 
 
 async def test_a_failed_choice_fails_the_request(tmp_path: Path) -> None:
@@ -311,8 +311,8 @@ async def test_a_setting_limits_the_number_of_choices(tmp_path: Path) -> None:
 
 
 def test_the_reservation_is_for_all_choices() -> None:
-    one = reserved_tokens({**REQUEST, "n": 1})
-    assert reserved_tokens(REQUEST) >= 3 * one - 9
+    one_choice = reserved_tokens({**REQUEST, "n": 1})
+    assert reserved_tokens(REQUEST) >= 3 * one_choice - 9
     gemini = {"generationConfig": {"candidateCount": 3, "maxOutputTokens": 50}}
     single = {"generationConfig": {"candidateCount": 1, "maxOutputTokens": 50}}
     assert reserved_tokens(gemini) == 3 * reserved_tokens(single)

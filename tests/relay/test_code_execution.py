@@ -131,10 +131,12 @@ async def test_a_responses_conversation_moves_from_claude_to_gpt(
         assert message.content[0].text == "It is 42."
         history = [question, *(item.to_dict() for item in first.output), question]
         await sdk.responses.create(model="gpt", input=history, **fields)
-        sent = last_body(gate)
-    assert [item.get("type", "message") for item in sent["input"]] == ["message"] * 4
-    assert CODE in json.dumps(sent["input"][1]) and "42" in json.dumps(sent["input"][1])
-    assert sent["tools"] == fields["tools"]
+        upstream_body = last_body(gate)
+    assert [item.get("type", "message") for item in upstream_body["input"]] == ["message"] * 4
+    assert CODE in json.dumps(upstream_body["input"][1]) and "42" in json.dumps(
+        upstream_body["input"][1]
+    )
+    assert upstream_body["tools"] == fields["tools"]
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -167,8 +169,8 @@ async def test_a_messages_conversation_moves_from_gpt_to_claude(
         turn = {"role": "assistant", "content": [block.to_dict() for block in first.content]}
         messages: Any = [question, turn, question]
         await sdk.messages.create(model="claude", messages=messages, **fields)
-        sent = last_body(gate)
-    blocks = sent["messages"][1]["content"]
+        upstream_body = last_body(gate)
+    blocks = upstream_body["messages"][1]["content"]
     assert [block["type"] for block in blocks] == ["text", "text", "text"]
     assert CODE in blocks[0]["text"] and "42" in blocks[1]["text"]
-    assert sent["tools"] == fields["tools"]
+    assert upstream_body["tools"] == fields["tools"]

@@ -49,7 +49,7 @@ from tests.fakes import (
 from tests.fakes.bedrock import BEARER, StrictBedrock
 from tests.fakes.cohere import StrictCohere
 from tests.fakes.ollama import StrictOllama
-from tests.waits import until_in_loop
+from tests.waits import wait_until_async
 
 JSON = '{"mood":"calm","waves":3,"words":["blue"]}'
 
@@ -76,7 +76,7 @@ def able(script: Script, *, length: str, goes_on: bool = True) -> None:
     `length` is its finish reason of a truncated answer, `goes_on` whether it continues a
     prefilled one.
     """
-    begun = " Paris." if goes_on else "The capital of France is Paris."
+    continuation = " Paris." if goes_on else "The capital of France is Paris."
     gauge = Call("read_gauge", {"room": "cellar"})
     others = (
         Call("read_gauge", {"room": "attic"}, id="call_2"),
@@ -89,7 +89,7 @@ def able(script: Script, *, length: str, goes_on: bool = True) -> None:
         "COBALT": ScriptedAnswer(text="COBALT"),
         "What is the capital": ScriptedAnswer(text="MARIGOLD"),
         "And of Italy": ScriptedAnswer(text="MARIGOLD"),
-        "Name the capital": ScriptedAnswer(text=begun),
+        "Name the capital": ScriptedAnswer(text=continuation),
         "two boats": ScriptedAnswer(text="MARIGOLD, COBALT"),
         "Repeat this line": ScriptedAnswer(text="alpha beta gamma "),
         "`cellar`": ScriptedAnswer(calls=(gauge,), reasoning="The gauge, then."),
@@ -163,7 +163,7 @@ async def test_a_faulty_demo_model_is_detected(model: str, wrong: set[str]) -> N
 
 
 @pytest.mark.parametrize(
-    ("model", "verdict", "words"),
+    ("model", "verdict", "text"),
     [
         ("demo-quota", "unclear", "no credit left: You exceeded your current quota"),
         ("demo-401", "unclear", "the credential was rejected"),
@@ -174,13 +174,13 @@ async def test_a_faulty_demo_model_is_detected(model: str, wrong: set[str]) -> N
         ("demo-empty", "wrong", "response without text"),
     ],
 )
-async def test_no_probe_runs_without_a_plain_answer(model: str, verdict: str, words: str) -> None:
+async def test_no_probe_runs_without_a_plain_answer(model: str, verdict: str, text: str) -> None:
     reply: list[Finding] = []
     examination = await examine(target("demo", model), on_finding=reply.append)
     assert examination.ended == "silent"
     assert [finding.name for finding in reply] == ["plain"]
     assert reply[0].verdict == verdict
-    assert words in reply[0].message
+    assert text in reply[0].message
     assert len(examination.findings) == len(PROBES)
     assert {f.verdict for f in examination.findings[1:]} == {"unclear"}
     assert advice(examination.verdicts, target("demo", model).model.traits) == []
@@ -447,7 +447,7 @@ async def test_stopping_closes_every_call() -> None:
             upstream.script.on(text, ScriptedAnswer(text="slow", first_s=30))
         to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
         asking = asyncio.create_task(examine(to, max_parallel=8))
-        await until_in_loop(
+        await wait_until_async(
             lambda: any(
                 not request.finished and any(text in str(request.body) for text in slow)
                 for request in upstream.requests
@@ -456,7 +456,7 @@ async def test_stopping_closes_every_call() -> None:
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
-        await until_in_loop(
+        await wait_until_async(
             lambda: all(request.finished or request.left_at for request in upstream.requests),
             within_s=15,
         )

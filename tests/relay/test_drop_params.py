@@ -181,6 +181,6 @@ def test_an_operators_traits_override_the_known_ones() -> None:
 
 
 def test_a_strict_route_refuses_the_request() -> None:
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         prepare_temperature(strict=True)
-    assert caught.value.error.param == "temperature"
+    assert error.value.error.param == "temperature"

@@ -136,11 +136,13 @@ async def test_dry_run_and_live_traffic_agree(
             reply = await live.post(PATHS[dialect], request_body, headers=headers)
             both.append((run, reply, live.upstreams.requests[-1:]))
         rows = await live.rows(len(both))
-    for (run, reply, sent), row in zip(both, rows, strict=True):
-        agrees(run, reply, sent, row)
+    for (run, reply, upstream_requests), row in zip(both, rows, strict=True):
+        agrees(run, reply, upstream_requests, row)
 
 
-def agrees(run: DryRun, reply: Reply, sent: list[httpx.Request], row: LogRecord) -> None:
+def agrees(
+    run: DryRun, reply: Reply, upstream_requests: list[httpx.Request], row: LogRecord
+) -> None:
     pairs = [(t.candidate.target.model.label, t.outcome == "skipped") for t in run.targets]
     assert pairs == [(a.target, a.skipped is not None) for a in row.attempts]
     kinds = [t.error.kind for t in run.targets if t.error is not None]
@@ -150,8 +152,8 @@ def agrees(run: DryRun, reply: Reply, sent: list[httpx.Request], row: LogRecord)
         assert (row.status >= 400, row.error_kind) == (True, run.error.kind)
         return
     assert reply.status == 200
-    assert json.loads(sent[-1].content) == json.loads(run.prepared_request.content)
-    assert sent[-1].url.path == run.prepared_request.path
+    assert json.loads(upstream_requests[-1].content) == json.loads(run.prepared_request.content)
+    assert upstream_requests[-1].url.path == run.prepared_request.path
 
 
 async def test_a_dry_run_has_no_side_effects(tmp_path: Path) -> None:

@@ -81,8 +81,8 @@ async def test_vertex_predicts_vectors(tmp_path: Path) -> None:
             "parameters": {"outputDimensionality": 2},
         }
         statistics = {"truncated": False, "token_count": 3}
-        one = {"embeddings": {"values": [0.5, 1.0], "statistics": statistics}}
-        return httpx.Response(200, json={"predictions": [one, one]})
+        prediction = {"embeddings": {"values": [0.5, 1.0], "statistics": statistics}}
+        return httpx.Response(200, json={"predictions": [prediction, prediction]})
 
     vertex = provider("up", "gemini", preset="vertex", paths=_VERTEX)
     async with gateway(
@@ -113,9 +113,9 @@ async def test_vertex_gets_one_content_per_request(tmp_path: Path) -> None:
 async def test_vertex_counts_the_bare_body(tmp_path: Path) -> None:
     def up(request: httpx.Request) -> httpx.Response:
         assert request.url.path == "/publishers/google/models/gemini-3-pro:countTokens"
-        sent = json.loads(request.content)
-        assert sent["contents"][0]["parts"] == [{"text": "hi"}]
-        assert "generateContentRequest" not in sent
+        upstream_body = json.loads(request.content)
+        assert upstream_body["contents"][0]["parts"] == [{"text": "hi"}]
+        assert "generateContentRequest" not in upstream_body
         return httpx.Response(200, json={"totalTokens": 7})
 
     vertex = provider("up", "gemini", preset="vertex", paths=_VERTEX)

@@ -40,12 +40,12 @@ async def test_googles_non_standard_json_passes_through_unchanged(tmp_path: Path
     registry = snapshot(route("m", GOOGLE, model="gemini-2.5-flash"))
     async with gateway(tmp_path, registry, up=lambda _: answer) as g:
         reply = await g.post("/v1beta/models/m:generateContent", REQUEST)
-        sent = json.loads(g.upstreams.requests[0].content)
-    assert (reply.status, sent) == (200, REQUEST)
+        upstream_body = json.loads(g.upstreams.requests[0].content)
+    assert (reply.status, upstream_body) == (200, REQUEST)
 
 
-def candidate(index: int, words: str, finish: str | None) -> dict[str, Any]:
-    candidate_fields = {"index": index, "content": {"role": "model", "parts": [{"text": words}]}}
+def candidate(index: int, text: str, finish: str | None) -> dict[str, Any]:
+    candidate_fields = {"index": index, "content": {"role": "model", "parts": [{"text": text}]}}
     return candidate_fields if finish is None else {**candidate_fields, "finishReason": finish}
 
 

@@ -47,7 +47,7 @@ async def test_a_form_is_blocked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "content", "sent"),
+    ("kind", "content", "expected"),
     [
         ("application/json", json.dumps({"text": CARD}), '{"text":"[CREDIT_CARD]"}'),
         ("text/plain", f"it is {CARD}", "it is [CREDIT_CARD]"),
@@ -61,13 +61,15 @@ async def test_a_form_is_blocked(tmp_path: Path) -> None:
     ],
     ids=["json", "text", "stream"],
 )
-async def test_a_transcript_is_masked(tmp_path: Path, kind: str, content: str, sent: str) -> None:
+async def test_a_transcript_is_masked(
+    tmp_path: Path, kind: str, content: str, expected: str
+) -> None:
     body, headers = form(model="r", file=("a.wav", b"RIFF", "audio/wav"))
     answer = httpx.Response(200, content=content, headers={"content-type": kind})
     async with gateway(tmp_path, guarded_registry(MASK), up=lambda _: answer) as live:
         reply = await live.post("/v1/audio/transcriptions", body, headers=headers)
         row = await live.entry()
-    assert reply.body.decode() == sent
+    assert reply.body.decode() == expected
     assert row.guardrails[-1].outcome == "masked"
 
 
@@ -110,9 +112,9 @@ async def test_the_lines_of_a_batch_file_are_masked(tmp_path: Path, attached: bo
     body, headers = upload(batch_line("hello"), batch_line(f"pay {CARD}"))
     async with gateway(tmp_path, registry, up=up_file) as live:
         reply = await live.post("/v1/files", body, headers=headers)
-        sent = parts_of(live.upstreams.requests[0])["file"]
+        upstream_file = parts_of(live.upstreams.requests[0])["file"]
     assert reply.status == 200, reply.body
-    first, second = [json.loads(line) for line in sent.splitlines()]
+    first, second = [json.loads(line) for line in upstream_file.splitlines()]
     assert first["body"]["messages"][0]["content"] == "hello"
     assert second["body"]["messages"][0]["content"] == "pay [CREDIT_CARD]"
     assert second["custom_id"] == CARD, "results are matched by it"
@@ -172,9 +174,9 @@ async def test_an_anthropic_batch_has_the_guardrails_of_its_routes(tmp_path: Pat
     async with gateway(tmp_path, registry, up=up) as live:
         headers = {"anthropic-version": "2023-06-01"}
         reply = await live.post("/v1/messages/batches", body, headers=headers)
-        sent = json.loads(live.upstreams.requests[0].content)
+        upstream_body = json.loads(live.upstreams.requests[0].content)
     assert reply.status == 200, reply.body
-    assert sent["requests"][0]["params"]["messages"][0]["content"] == "[CREDIT_CARD]"
+    assert upstream_body["requests"][0]["params"]["messages"][0]["content"] == "[CREDIT_CARD]"
 
 
 RESULTS = [
@@ -240,9 +242,9 @@ async def test_a_request_removes_no_guardrail(tmp_path: Path) -> None:
     registry = guarded_registry(MASK, OPTIONAL, attached=("cards",))
     async with gateway(tmp_path, registry, up=lambda _: completion()) as live:
         await live.post(CHAT, response)
-        sent = json.loads(live.upstreams.requests[0].content)
+        upstream_body = json.loads(live.upstreams.requests[0].content)
         row = await live.entry()
-    assert sent == {**chat(), "model": "gpt-4.1"} | {
+    assert upstream_body == {**chat(), "model": "gpt-4.1"} | {
         "messages": [{"role": "user", "content": "[CREDIT_CARD]"}]
     }
     assert [result.name for result in row.guardrails] == ["cards", "mask", "mask"]

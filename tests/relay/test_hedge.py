@@ -29,10 +29,10 @@ from tests.relay.harness import (
     sse,
 )
 from tests.relay.harness import provider as briefly
-from tests.waits import PATIENCE_S, until_in_loop
+from tests.waits import WAIT_TIMEOUT_S, wait_until_async
 
 CHAT = "/v1/chat/completions"
-LONG_S = 2 * PATIENCE_S
+LONG_S = 2 * WAIT_TIMEOUT_S
 
 
 def provider(name: str, **changes: Any) -> Provider:
@@ -57,7 +57,7 @@ def once(true: Callable[[], object], answer: Any) -> Any:
     """Return an upstream that responds once a condition is true."""
 
     async def answer_late(_: httpx.Request) -> Any:
-        await until_in_loop(true)
+        await wait_until_async(true)
         return answer
 
     return answer_late
@@ -202,10 +202,12 @@ async def test_if_all_hedged_attempts_fail_the_client_gets_one_error(tmp_path: P
 
 async def test_a_client_that_disconnects_closes_both_hedged_attempts(tmp_path: Path) -> None:
     registry = snapshot(route("m", A, B, hedge_after_s=0.03))
-    begun: list[str] = []
-    slow = lambda _: sse(b": wait\n\n", lambda: begun.append("one"), LONG_S)  # noqa: E731
+    started_hosts: list[str] = []
+    slow = lambda _: sse(b": wait\n\n", lambda: started_hosts.append("one"), LONG_S)  # noqa: E731
     async with gateway(tmp_path, registry, a=slow, b=slow) as live:
-        await live.post(CHAT, chat_request(stream=True), leave_once=lambda _: len(begun) == 2)
+        await live.post(
+            CHAT, chat_request(stream=True), leave_once=lambda _: len(started_hosts) == 2
+        )
         row = await live.entry()
         assert len(live.entries) == 1
         assert sorted(live.upstreams.closed) == ["a", "b"]
@@ -262,8 +264,10 @@ USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 def priced_registry_route(**of_providers: Any) -> Route:
     """Return a route to providers a and b with token limits and different prices."""
     counted = Limits(tokens_per_day=10**9, concurrency=5)
-    two = [provider(n, id=i, limits=counted, **of_providers) for i, n in ((1, "a"), (2, "b"))]
-    upstream_answer = route("m", *two, hedge_after_s=0.05, limits=Limits(tokens_per_hour=10**9))
+    providers = [provider(n, id=i, limits=counted, **of_providers) for i, n in ((1, "a"), (2, "b"))]
+    upstream_answer = route(
+        "m", *providers, hedge_after_s=0.05, limits=Limits(tokens_per_hour=10**9)
+    )
     targets = tuple(
         msgspec.structs.replace(t, model=msgspec.structs.replace(t.model, price=p))
         for t, p in zip(upstream_answer.targets, (CHEAP, DEAR), strict=True)
@@ -287,10 +291,10 @@ def with_budgets(upstream_answer: Route, **of_key: Any) -> Snapshot:
 def counted_and_reserved(live: Gateway, name: str) -> tuple[int, int]:
     """Return the counted and the reserved amount of a rule."""
     board = live.runtime.limiter.counters
-    at = board.locked_counter_offset(name)
-    assert at is not None, name
+    offset = board.locked_counter_offset(name)
+    assert offset is not None, name
     used = FIRST if name.split("/")[1] == "usd" else SUM
-    return board.local_slot[at + used], board.local_slot[at + RESERVED]
+    return board.local_slot[offset + used], board.local_slot[offset + RESERVED]
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["unary", "stream"])
@@ -353,19 +357,19 @@ async def test_a_hedged_request_releases_all_reservations(tmp_path: Path) -> Non
     names = ("key:1/tokens/day", "key:1/usd/total", "team:9/usd/total", "route:1/tokens/hour")
     names += ("provider:1/concurrency/", "provider:2/concurrency/", "provider:2/tokens/day")
     asked_hosts: list[str] = []
-    begun: list[str] = []
+    started_hosts: list[str] = []
     ways: list[tuple[Callable[[], httpx.Response], Callable[[Reply], object] | None]] = [
         (lambda: refusal(500), None),
         (
-            lambda: sse(b": wait\n\n", lambda: begun.append("one"), LONG_S),
-            lambda _: len(begun) == 2,
+            lambda: sse(b": wait\n\n", lambda: started_hosts.append("one"), LONG_S),
+            lambda _: len(started_hosts) == 2,
         ),
         (lambda: sse(chunk("begun"), LONG_S), has_received),
     ]
     turn = 0
 
     async def first(_: httpx.Request) -> Any:
-        await until_in_loop(lambda: len(asked_hosts) > turn)
+        await wait_until_async(lambda: len(asked_hosts) > turn)
         return ways[turn][0]()
 
     def second(_: httpx.Request) -> Any:

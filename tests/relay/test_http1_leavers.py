@@ -175,7 +175,7 @@ async def run_schedule(steps: list[ExchangeStep]) -> None:
     url = await upstream.start()
     whole = ExchangeStep("sized", 40, None, False, False, None, 0, "POST")
     # After each step, a request of somebody else.
-    upstream.steps = [one for step in steps for one in (step, whole)]
+    upstream.steps = [scheduled for step in steps for scheduled in (step, whole)]
     try:
         before: ExchangeStep | None = None
         for number, step in enumerate(upstream.steps):

@@ -28,8 +28,8 @@ async def test_two_keys_that_choose_the_same_value_send_different_ones(tmp_path:
             headers = {"authorization": f"Bearer {key}", "idempotency-key": value}
             reply = await served.post("/v1/chat/completions", BODY, headers=headers)
             assert reply.status == 200
-        sent = [request.headers["idempotency-key"] for request in served.upstreams.requests]
-        assert sent[0] == sent[1], "a retry of a client is one to the provider"
-        assert len(set(sent)) == 3
-        assert not any("order" in value for value in sent)
-        assert all(len(value) <= 255 for value in sent)
+        sent_keys = [request.headers["idempotency-key"] for request in served.upstreams.requests]
+        assert sent_keys[0] == sent_keys[1], "a retry of a client is one to the provider"
+        assert len(set(sent_keys)) == 3
+        assert not any("order" in value for value in sent_keys)
+        assert all(len(value) <= 255 for value in sent_keys)

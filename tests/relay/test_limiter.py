@@ -31,7 +31,7 @@ from tests.relay.harness import (
     snapshot,
     sse,
 )
-from tests.waits import until_in_loop
+from tests.waits import wait_until_async
 
 CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"
@@ -80,9 +80,11 @@ def reserved_amounts(live: Gateway, *names: str) -> list[int]:
     board = live.runtime.limiter.counters
     totals = []
     for name in names:
-        at = board.counter_offset(name)
-        assert at is not None
-        totals.append(sum(words[at + RESERVED] for words in (board.local_slot, *board.peer_slots)))
+        offset = board.counter_offset(name)
+        assert offset is not None
+        totals.append(
+            sum(counters[offset + RESERVED] for counters in (board.local_slot, *board.peer_slots))
+        )
     return totals
 
 
@@ -95,9 +97,9 @@ async def test_requests_are_let_in_up_to_the_limit(tmp_path: Path) -> None:
     assert left == ["1", "0", "0"]
     assert {reply.headers["x-ratelimit-limit-requests"] for reply in replies} == {"2"}
     assert replies[0].headers["x-ratelimit-reset-requests"].endswith("s")
-    refused = replies[2]
-    assert 0 < int(refused.headers["retry-after"]) <= 65
-    error = refused.json()["error"]
+    refused_reply = replies[2]
+    assert 0 < int(refused_reply.headers["retry-after"]) <= 65
+    error = refused_reply.json()["error"]
     assert (error["type"], error["code"]) == ("rate_limit_error", "rate_limit_exceeded")
     assert "this API key is limited to 2 requests per minute" in error["message"]
     assert len(live.upstreams.requests) == 2
@@ -140,9 +142,9 @@ async def test_the_reserved_maximum_blocks_others_during_a_request(tmp_path: Pat
 
     async with gateway(tmp_path, registry, one=slow) as live:
         running = asyncio.ensure_future(live.post(CHAT, body(max_tokens=60)))
-        await until_in_loop(lambda: live.upstreams.requests)
-        refused = await live.post(CHAT, body(max_tokens=60))
-        assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+        await wait_until_async(lambda: live.upstreams.requests)
+        refused_response = await live.post(CHAT, body(max_tokens=60))
+        assert (refused_response.status, refused_response.headers["retry-after"]) == (429, "1")
         go.set()
         assert (await running).status == 200
         assert (await live.post(CHAT, body(max_tokens=60))).status == 200
@@ -211,10 +213,10 @@ async def test_the_answer_of_a_stream_that_is_cut_short_is_paid_for(tmp_path: Pa
     async with gateway(tmp_path, registry, one=lambda _: sse(chunk(text), 30.0)) as live:
         await live.post(CHAT, body(stream=True), leave_once=lambda reply: reply.body)
         row = await live.entry()
-        at = live.runtime.limiter.counters.counter_offset("key:1/usd/total")
-        assert at is not None
+        offset = live.runtime.limiter.counters.counter_offset("key:1/usd/total")
+        assert offset is not None
         assert row.cost_usd is not None and row.cost_usd > 0
-        assert live.runtime.limiter.counters.local_slot[at + 2] == int(row.cost_usd * UNITS)
+        assert live.runtime.limiter.counters.local_slot[offset + 2] == int(row.cost_usd * UNITS)
         assert reserved_amounts(live, "key:1/usd/total") == [0]
 
 
@@ -268,17 +270,19 @@ async def test_a_team_is_limited_over_its_keys_and_a_rotated_key_is_the_same(
     ]
     registry = msgspec.structs.replace(base, keys={k.digest: k for k in (key, *twins)})
     async with gateway(tmp_path, registry, one=lambda _: completion()) as live:
-        sent = ["sk-dgm-test", "sk-old", "sk-old", "sk-mate", "sk-mate"]
-        replies = [await live.post(CHAT, body(), key=token) for token in sent]
+        request_keys = ["sk-dgm-test", "sk-old", "sk-old", "sk-mate", "sk-mate"]
+        replies = [await live.post(CHAT, body(), key=token) for token in request_keys]
     assert [reply.status for reply in replies] == [200, 200, 429, 200, 429]
     assert "this API key is limited to 2 requests per day" in replies[2].json()["error"]["message"]
     assert "the team blue is limited to 3 requests" in replies[4].json()["error"]["message"]
 
 
 async def test_a_route_has_limits_of_its_own(tmp_path: Path) -> None:
-    one = route("r", provider("one"), limits=Limits(requests_per_minute=1))
-    other = msgspec.structs.replace(one, id=2, name="s", limits=Limits())
-    async with gateway(tmp_path, snapshot(one, other), one=lambda _: completion()) as live:
+    limited_route = route("r", provider("one"), limits=Limits(requests_per_minute=1))
+    other = msgspec.structs.replace(limited_route, id=2, name="s", limits=Limits())
+    async with gateway(
+        tmp_path, snapshot(limited_route, other), one=lambda _: completion()
+    ) as live:
         statuses = [(await live.post(CHAT, body(model=m))).status for m in ("r", "r", "s", "s")]
     assert statuses == [200, 429, 200, 200]
 
@@ -298,11 +302,11 @@ async def test_a_provider_at_its_limit_is_skipped(tmp_path: Path) -> None:
         tmp_path, registry, one=lambda _: completion("a"), two=lambda _: completion("b")
     ) as live:
         first, second = [await live.post(CHAT, body()) for _ in range(2)]
-        refused = await live.post(CHAT, body(model="alone"))
+        refused_response = await live.post(CHAT, body(model="alone"))
         rows = await live.rows(3)
     answers = [reply.json()["choices"][0]["message"]["content"] for reply in (first, second)]
     assert answers == ["a", "b"]
-    assert refused.status == 429
+    assert refused_response.status == 429
     assert "the provider one is limited to 1 request per minute" in (
         rows[1].attempts[0].skipped or ""
     )
@@ -311,8 +315,8 @@ async def test_a_provider_at_its_limit_is_skipped(tmp_path: Path) -> None:
 
 async def test_a_failed_attempt_frees_its_provider(tmp_path: Path) -> None:
     busy = Limits(concurrency=1, tokens_per_minute=1000)
-    one, two = provider("one", limits=busy), provider("two", id=2, limits=busy)
-    registry = snapshot(route("r", one, two))
+    first, second = provider("one", limits=busy), provider("two", id=2, limits=busy)
+    registry = snapshot(route("r", first, second))
     async with gateway(
         tmp_path, registry, one=lambda _: refusal(500), two=lambda _: response_with_usage(30)
     ) as live:
@@ -394,9 +398,9 @@ async def test_no_reservation_is_left_after_many_concurrent_requests(tmp_path: P
         names = ("key:1/tokens/minute", "key:1/concurrency/", "key:1/usd/total")
         assert reserved_amounts(live, *names, "route:1/concurrency/") == [0, 0, 0, 0]
         board = live.runtime.limiter.counters
-        at = board.counter_offset("key:1/usd/total")
-        assert at is not None
-        assert board.local_slot[at + 2] == sum(int((row.cost_usd or 0) * UNITS) for row in rows)
+        offset = board.counter_offset("key:1/usd/total")
+        assert offset is not None
+        assert board.local_slot[offset + 2] == sum(int((row.cost_usd or 0) * UNITS) for row in rows)
         assert len({row.outcome for row in rows}) >= 3
 
 

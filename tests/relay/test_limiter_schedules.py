@@ -89,14 +89,14 @@ class ExpectedUsage:
 
     def counted(self, rule: Rule, now: float, back_s: float) -> int:
         events = (self.requests if rule.metric == "requests" else self.tokens).get(rule.name, [])
-        return sum(amount for at, amount in events if at > now - back_s)
+        return sum(amount for time, amount in events if time > now - back_s)
 
     def busiest(self, rule: Rule) -> int:
         """Return the highest usage in any span of the rule's length."""
         events = (self.requests if rule.metric == "requests" else self.tokens).get(rule.name, [])
         span_s, maximum = SPANS[rule.span], 0
         for end, _ in events:
-            maximum = max(maximum, sum(n for at, n in events if end - span_s < at <= end))
+            maximum = max(maximum, sum(n for time, n in events if end - span_s < time <= end))
         return maximum
 
 
@@ -122,16 +122,18 @@ class LimiterProcesses:
         """Return the counter of a rule in each process slot."""
         board = self.workers[0].counters
         board.map_new_slots()
-        at = board.counter_offset(name)
-        assert at is not None
+        offset = board.counter_offset(name)
+        assert offset is not None
         for lane in (board.local_slot, *board.peer_slots):
-            yield lane, at
+            yield lane, offset
 
     def reserved(self, name: str) -> int:
-        return sum(lane[at + RESERVED] for lane, at in self.slots_of(name))
+        return sum(lane[offset + RESERVED] for lane, offset in self.slots_of(name))
 
     def spent(self, name: str, window: int) -> int:
-        return sum(lane[at + FIRST] for lane, at in self.slots_of(name) if lane[at] == window)
+        return sum(
+            lane[offset + FIRST] for lane, offset in self.slots_of(name) if lane[offset] == window
+        )
 
 
 class Schedule:
@@ -210,7 +212,7 @@ class Schedule:
         limiter, want = self.processes.workers[worker], self.draw.choice([1, 9, 40, 150])
         call = self._call(want)
         values: set[str] = set()
-        for place, target in self._order():
+        for position, target in self._order():
             admission = admit(limiter, call, self.route, target)
             if admission.ends_request:
                 assert not call.reservations
@@ -223,15 +225,15 @@ class Schedule:
                 values = {rule.name for rule in self.own}
             if admission.refusal is not None:
                 self.refused += 1
-                self.justified(self.of_providers[place], want, values)
+                self.justified(self.of_providers[position], want, values)
                 continue
-            self._count_requests(self.of_providers[place])
-            names = {rule.name for rule in self.of_providers[place]}
+            self._count_requests(self.of_providers[position])
+            names = {rule.name for rule in self.of_providers[position]}
             if self.draw.random() < 0.2:  # this attempt fails: the next one
                 limiter.release_attempt(call)
                 continue
             if self.draw.random() < 0.2:
-                self._hedge(limiter, call, 1 - place)
+                self._hedge(limiter, call, 1 - position)
             self._running(call, worker, values | names, want)
             return
         self._running(call, worker, values, want)
@@ -241,12 +243,12 @@ class Schedule:
         self.draw.shuffle(targets)
         return targets
 
-    def _hedge(self, limiter: Limiter, call: Call, place: int) -> None:
+    def _hedge(self, limiter: Limiter, call: Call, position: int) -> None:
         """Run a second target that loses: its reservation is released."""
         spare = copy.copy(call)
         spare.reservations = []
-        if admit(limiter, spare, self.route, self.route.targets[place]).refusal is None:
-            self._count_requests(self.of_providers[place])
+        if admit(limiter, spare, self.route, self.route.targets[position]).refusal is None:
+            self._count_requests(self.of_providers[position])
         limiter.release_attempt(spare)
         assert not spare.reservations
 
@@ -274,31 +276,31 @@ class Schedule:
             if rule.metric == "requests":
                 self.expected.requests.setdefault(rule.name, []).append((self.processes.now, 1))
 
-    def end(self, one: RunningRequest) -> None:
+    def end(self, request: RunningRequest) -> None:
         part = self.draw.choice([0.0, self.draw.random(), 1.0])
-        tokens, units = int(one.tokens * part), int(one.units * part)
-        self.processes.workers[one.worker].settle(one.call, tokens, units)
-        self.processes.workers[one.worker].settle(one.call, tokens, units)  # once is enough
+        tokens, units = int(request.tokens * part), int(request.units * part)
+        self.processes.workers[request.worker].settle(request.call, tokens, units)
+        self.processes.workers[request.worker].settle(request.call, tokens, units)  # once is enough
         for rule in self._all():
-            if rule.name not in one.rules:
+            if rule.name not in request.rules:
                 continue
             if rule.metric == "tokens" and tokens:
                 self.expected.tokens.setdefault(rule.name, []).append((self.processes.now, tokens))
             elif rule.metric == "usd":
-                window = calendar_window(one.call.exchange.started_at, rule.span)[0]
-                if units and not self._over(rule.name, window, one.worker):
+                window = calendar_window(request.call.exchange.started_at, rule.span)[0]
+                if units and not self._over(rule.name, window, request.worker):
                     self.expected.spent.setdefault((rule.name, window), []).append(units)
 
     def _over(self, name: str, window: int, worker: int) -> bool:
         """Return whether the settling process has already started a later window."""
         board = self.processes.workers[worker].counters
-        at = board.counter_offset(name)
-        assert at is not None
-        return bool(board.local_slot[at] > window)
+        offset = board.counter_offset(name)
+        assert offset is not None
+        return bool(board.local_slot[offset] > window)
 
     def die(self, worker: int) -> None:
         self.processes.kill(worker)
-        self.running = [one for one in self.running if one.worker != worker]
+        self.running = [request for request in self.running if request.worker != worker]
 
     # --- what must hold -----------------------------------------------------------------
 
@@ -306,10 +308,10 @@ class Schedule:
         return [*self.own, *self.of_providers[0], *self.of_providers[1]]
 
     def _held(self, rule: Rule) -> list[int]:
-        of = [one for one in self.running if rule.name in one.rules]
+        of = [request for request in self.running if rule.name in request.rules]
         if rule.metric == "tokens":
-            return [one.tokens for one in of]
-        return [one.units if rule.metric == "usd" else 1 for one in of]
+            return [request.tokens for request in of]
+        return [request.units if rule.metric == "usd" else 1 for request in of]
 
     def check(self) -> None:
         for rule in self._all():
@@ -366,7 +368,7 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> LimiterProcesses:
 def test_no_schedule_exceeds_a_limit_or_leaks_a_reservation(
     processes: LimiterProcesses, part: int
 ) -> None:
-    refused = 0
+    refused_count = 0
     for number in range(part * SCHEDULES // 10, (part + 1) * SCHEDULES // 10):
         schedule = Schedule(processes, number)
         try:
@@ -374,8 +376,8 @@ def test_no_schedule_exceeds_a_limit_or_leaks_a_reservation(
         except AssertionError as error:
             error.add_note(f"schedule {number}")
             raise
-        refused += schedule.refused
-    assert refused > SCHEDULES // 10, "schedules that refuse nobody say nothing"
+        refused_count += schedule.refused
+    assert refused_count > SCHEDULES // 10, "schedules that refuse nobody say nothing"
 
 
 def test_a_client_that_waits_for_retry_after_is_admitted(processes: LimiterProcesses) -> None:

@@ -92,10 +92,10 @@ class LongestSteps:
 
         def trace(frame: FrameType, event: str, arg: object) -> Any:
             nonlocal last_line, last_s, last_kernel_s
-            took_s = time.thread_time() - last_s
-            if took_s > 0.0005:
-                took_s -= kernel_s() - last_kernel_s
-                self.seconds[last_line] = max(self.seconds.get(last_line, 0.0), took_s)
+            elapsed_s = time.thread_time() - last_s
+            if elapsed_s > 0.0005:
+                elapsed_s -= kernel_s() - last_kernel_s
+                self.seconds[last_line] = max(self.seconds.get(last_line, 0.0), elapsed_s)
                 last_kernel_s = kernel_s()
             last_line = f"{frame.f_code.co_qualname}:{frame.f_lineno}"
             last_s = time.thread_time()
@@ -169,9 +169,9 @@ def copy_s(body: bytes) -> float:
     """Return the CPU time of copying the body."""
     times = []
     for _ in range(5):
-        began = time.thread_time()
+        start = time.thread_time()
         bytearray(body)
-        times.append(time.thread_time() - began)
+        times.append(time.thread_time() - start)
     return statistics.median(times)
 
 

@@ -50,8 +50,8 @@ def switched_on(gate: Gateway, site: MediaServer, most: int = LIMIT) -> None:
     gate.runtime.media = MediaFetch(most, site.fetcher())
 
 
-def upstream_body(gate: Gateway, place: int = -1) -> str:
-    return gate.upstreams.requests[place].content.decode()
+def upstream_body(gate: Gateway, index: int = -1) -> str:
+    return gate.upstreams.requests[index].content.decode()
 
 
 CASES: list[Any] = [
@@ -160,7 +160,7 @@ async def test_image_urls_are_passed_to_providers_that_fetch_them(tmp_path: Path
             await gate.post("/v1/chat/completions", media_request(URL, model="n"))
         ).status == 200
         assert not site.request_heads
-    assert all(URL in upstream_body(gate, place) for place in (0, 1))
+    assert all(URL in upstream_body(gate, index) for index in (0, 1))
 
 
 async def test_passthrough_bodies_are_unchanged(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ async def test_media_are_fetched_once_for_all_targets(tmp_path: Path) -> None:
     assert reply.status == 200
     assert reply.headers["x-dragoman-attempts"] == "2"
     assert len(site.request_heads) == 1
-    assert all(DATA in upstream_body(gate, place) for place in (0, 1))
+    assert all(DATA in upstream_body(gate, index) for index in (0, 1))
 
 
 @pytest.mark.parametrize(
@@ -227,9 +227,9 @@ async def test_unfetchable_media_are_an_error_that_names_the_field(
         field = "input[0].content[0]"
     if path == "/v1/messages":
         picture = {"type": "image", "source": {"type": "url", "url": url}}
-        words = {"type": "text", "text": "?"}
+        text_part = {"type": "text", "text": "?"}
         body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user"}]}
-        body["messages"][0]["content"] = [words, picture]
+        body["messages"][0]["content"] = [text_part, picture]
     pages = {"page": answer(b"<html>", "text/html"), "lie": answer(b"<html>", "image/png")}
     async with (
         media(tmp_path, **pages) as site,
@@ -261,8 +261,8 @@ async def test_fetched_files_are_limited_by_number_and_size(tmp_path: Path) -> N
         large = await gate.post(
             "/v1/chat/completions", media_request(URL, "https://media.example/b")
         )
-        one = await gate.post("/v1/chat/completions", media_request(URL))
-    assert (many.status, large.status, one.status) == (400, 400, 200)
+        reply = await gate.post("/v1/chat/completions", media_request(URL))
+    assert (many.status, large.status, reply.status) == (400, 400, 200)
     assert "at most 20 files" in many.json()["error"]["message"]
     assert "bytes" in large.json()["error"]["message"]
 

@@ -83,9 +83,9 @@ async def test_a_host_with_a_private_address_is_not_requested(
 ) -> None:
     async with media(tmp_path, a=answer(PNG)) as site:
         site.names["media.example"] = addresses
-        with pytest.raises(MediaFetchError, match="no public address") as refused:
+        with pytest.raises(MediaFetchError, match="no public address") as error:
             await site.fetcher(permits=is_public).fetch(URL)
-        assert not any(address in str(refused.value) for address in addresses)
+        assert not any(address in str(error.value) for address in addresses)
     assert not site.request_heads
 
 

@@ -32,7 +32,7 @@ from tests.relay.harness import (
     snapshot,
     sse,
 )
-from tests.waits import PATIENCE_S
+from tests.waits import WAIT_TIMEOUT_S
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -87,9 +87,9 @@ def test_unknown_model_names_share_one_metric_label() -> None:
 
 
 def test_a_request_of_a_wildcard_counts_for_its_route() -> None:
-    one = snapshot(route("gpt-*", provider("one")))
+    registry = snapshot(route("gpt-*", provider("one")))
     recorded_metrics = Metrics("1")
-    recorded_metrics.use_names(msgspec.structs.replace(one, wildcards=(("gpt-*", "gpt-*"),)))
+    recorded_metrics.use_names(msgspec.structs.replace(registry, wildcards=(("gpt-*", "gpt-*"),)))
     recorded_metrics.record(entry("gpt-5"))
     text = recorded_metrics.exposition(NodeValues(), ProcessValues()).decode()
     assert 'route="gpt-*"' in text
@@ -169,8 +169,8 @@ BODY = {"model": "r", "messages": [{"role": "user", "content": "hi"}]}
 
 
 async def test_metrics_include_limits_budgets_and_circuit_states(tmp_path: Path) -> None:
-    one = provider("one", budget=Budget(day_usd=Decimal(5)))
-    limited = route("r", one, limits=Limits(requests_per_minute=1))
+    registry = provider("one", budget=Budget(day_usd=Decimal(5)))
+    limited = route("r", registry, limits=Limits(requests_per_minute=1))
     async with gateway(tmp_path, snapshot(limited), one=lambda _: completion()) as gw:
         assert (await gw.post("/v1/chat/completions", BODY)).status == 200
         assert (await gw.post("/v1/chat/completions", BODY)).status == 429
@@ -225,8 +225,8 @@ def test_a_log_line_is_one_line_whatever_its_data_is() -> None:
 
 async def test_the_time_between_chunks_is_measured(tmp_path: Path) -> None:
     parts = [chunk("a"), 0.05, chunk("b"), 0.05, chunk("c"), chunk(None, "stop"), DONE]
-    one = snapshot(route("r", provider("one")))
-    async with gateway(tmp_path, one, one=lambda _: sse(*parts)) as gw:
+    registry = snapshot(route("r", provider("one")))
+    async with gateway(tmp_path, registry, one=lambda _: sse(*parts)) as gw:
         await gw.post("/v1/chat/completions", {**BODY, "stream": True})
         (row,) = await gw.rows(1)
         text = await page(gw)
@@ -244,7 +244,7 @@ async def test_a_checkpoint_that_stalls_the_loop_is_named(tmp_path: Path) -> Non
     async with gateway(tmp_path, registry, checkpoint=copy_pages, up=lambda _: completion()) as gw:
         await gw.post("/v1/chat/completions", BODY)
         stalls: float | None = None
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             while not stalls:
                 await asyncio.sleep(0.05)
                 text = await page(gw)

@@ -14,7 +14,7 @@ import pytest
 
 from gateway.relay.event_loop import monitor as monitor_module
 from gateway.relay.event_loop.monitor import STALL_S, TICK_S, LoopMonitor
-from tests.waits import until_in_loop
+from tests.waits import wait_until_async
 
 LONG_S = 2.5 * STALL_S
 
@@ -50,7 +50,7 @@ class MonitoredLoop:
         while stalls != len(self.stalls):
             stalls, turns = len(self.stalls), self.turns
             await asyncio.sleep(2 * TICK_S)
-            await until_in_loop(lambda turns=turns: self.turns > turns + 1)
+            await wait_until_async(lambda turns=turns: self.turns > turns + 1)
 
     async def longest_stall(self, stall: Callable[[MonitoredLoop], None]) -> tuple[str, float]:
         """Return cause and seconds of the stall that `stall` causes, the longest one."""
@@ -58,7 +58,7 @@ class MonitoredLoop:
             await self.settle()
             self.stalls.clear()
             stall(self)
-            await until_in_loop(lambda: any(seconds > STALL_S for _, seconds in self.stalls))
+            await wait_until_async(lambda: any(seconds > STALL_S for _, seconds in self.stalls))
         finally:
             self.monitor.stop()
         return max(self.stalls, key=itemgetter(1))
@@ -91,7 +91,7 @@ async def test_code_that_blocks_the_loop_is_named(caplog: pytest.LogCaptureFixtu
         return [line["where"] for line in lines if line["seconds"] == round(seconds, 3)]
 
     # The monitor's thread counts a stall before it logs it.
-    await until_in_loop(places)
+    await wait_until_async(places)
     (where,) = places()
     assert where.split(":")[:2] == [__name__, "block_the_loop"]
 

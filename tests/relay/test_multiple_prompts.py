@@ -53,10 +53,15 @@ async def test_each_prompt_is_a_call_of_its_own(tmp_path: Path) -> None:
     assert [(c["index"], c["text"]) for c in body["choices"]] == [(0, "<one>"), (1, "<two>")]
     assert body["usage"] == {"prompt_tokens": 14, "completion_tokens": 6, "total_tokens": 20}
     assert [prompt_of(request) for request in gate.upstreams.requests] == ["one", "two"]
-    own = next(row for row in rows if row.id == reply.headers["x-request-id"])
-    parts = [row for row in rows if row is not own]
+    request_row = next(row for row in rows if row.id == reply.headers["x-request-id"])
+    parts = [row for row in rows if row is not request_row]
     assert [row.input_tokens for row in parts] == [7, 7]
-    assert (own.input_tokens, own.cost_usd, own.status, len(own.attempts)) == (None, None, 200, 2)
+    assert (
+        request_row.input_tokens,
+        request_row.cost_usd,
+        request_row.status,
+        len(request_row.attempts),
+    ) == (None, None, 200, 2)
 
 
 @pytest.mark.parametrize("counted", [True, False])
@@ -100,8 +105,8 @@ async def test_several_prompts_are_sent_together_if_supported(tmp_path: Path) ->
     registry = snapshot(route("m", older))
     async with gateway(tmp_path, registry, a=lambda _: httpx.Response(200, json=answer)) as gate:
         await gate.post("/v1/completions", REQUEST)
-    (sent,) = gate.upstreams.requests
-    assert json.loads(sent.content)["prompt"] == ["one", "two"]
+    (upstream_request,) = gate.upstreams.requests
+    assert json.loads(upstream_request.content)["prompt"] == ["one", "two"]
 
 
 @pytest.mark.parametrize("prompt", [[1, 2], [[1], [2]], ["a"] * 200])

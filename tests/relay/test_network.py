@@ -20,7 +20,7 @@ from tests.certificates import CertificateAuthority, IssuedCertificate, self_sig
 from tests.ports import free_port
 from tests.proxies import PASSWORD, USER, Tinyproxy, socks_proxy, tinyproxy
 from tests.servers import listening_port
-from tests.waits import until_in_loop
+from tests.waits import wait_until_async
 
 BODY = b'{"model":"m"}'
 
@@ -208,7 +208,7 @@ async def test_a_client_that_leaves_ends_the_stream_behind_the_proxy(
         answer = await send(client, server.url("/stream"), network)
         assert await answer.read() == b"from"
         await answer.close()
-        await until_in_loop(lambda: server.left == 1)
+        await wait_until_async(lambda: server.left == 1)
 
 
 async def test_a_cancelled_handshake_leaves_no_connection_to_the_proxy() -> None:
@@ -256,7 +256,7 @@ async def test_plain_http_uses_a_socks_proxy_and_closes_with_its_client(
         assert server.heads[0].startswith(b"POST /stream HTTP/1.1")
         assert socks.requests == [(1, "127.0.0.1", server.port)]
         await answer.close()
-        await until_in_loop(lambda: server.left == 1 and socks.open_tunnels == 0)
+        await wait_until_async(lambda: server.left == 1 and socks.open_tunnels == 0)
 
 
 @pytest.mark.parametrize(

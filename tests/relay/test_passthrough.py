@@ -48,9 +48,13 @@ async def test_a_form_is_sent_with_the_upstream_model_name(tmp_path: Path) -> No
         body, headers = form(model="ears", language="de", file=("a.wav", wave, "audio/wav"))
         response = await g.post("/v1/audio/transcriptions", body, headers=headers)
         assert (response.status, response.json()) == (200, answered)
-        sent = g.upstreams.requests[0]
-        assert sent.url.path == "/audio/transcriptions"
-        assert parts_of(sent) == {"model": b"whisper-1", "language": b"de", "file": wave}
+        upstream_request = g.upstreams.requests[0]
+        assert upstream_request.url.path == "/audio/transcriptions"
+        assert parts_of(upstream_request) == {
+            "model": b"whisper-1",
+            "language": b"de",
+            "file": wave,
+        }
         row = await g.entry()
     assert (row.endpoint, row.requested_model, row.model) == (
         "/v1/audio/transcriptions",
@@ -58,7 +62,7 @@ async def test_a_form_is_sent_with_the_upstream_model_name(tmp_path: Path) -> No
         "whisper-1",
     )
     assert row.cost_usd == Decimal("0.36") * 90 / 3600
-    assert row.attempts[0].sent_bytes == len(sent.content)
+    assert row.attempts[0].sent_bytes == len(upstream_request.content)
     assert row.bodies is not None
     assert row.bodies.client_request is not None
     logged = json.loads(row.bodies.client_request)
@@ -301,8 +305,8 @@ async def test_a_cohere_client_gets_its_shape_from_voyage(tmp_path: Path) -> Non
         request = {"model": "order", "query": "q", "documents": ["a", "b"], "top_n": 1}
         response = await g.post("/v2/rerank", request)
         assert response.json()["results"] == JINA["results"]
-        sent = json.loads(g.upstreams.requests[0].content)
-        assert (sent["model"], sent["top_k"]) == ("rerank-2.5", 1)
+        upstream_body = json.loads(g.upstreams.requests[0].content)
+        assert (upstream_body["model"], upstream_body["top_k"]) == ("rerank-2.5", 1)
         row = await g.entry()
     assert (row.endpoint, row.input_tokens, row.cost_usd) == ("/v2/rerank", 12, None)
 
@@ -332,9 +336,13 @@ class FileOwners:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         parts = request.url.path.strip("/").split("/")
         if parts[0] == "batches":
-            sent = json.loads(request.content)
-            assert sent["input_file_id"] in self.files
-            body = {"id": "batch_1", "input_file_id": sent["input_file_id"], "output_file_id": None}
+            request_body = json.loads(request.content)
+            assert request_body["input_file_id"] in self.files
+            body = {
+                "id": "batch_1",
+                "input_file_id": request_body["input_file_id"],
+                "output_file_id": None,
+            }
             return httpx.Response(200, json=body)
         if request.method == "POST":
             name = f"file-up{len(self.files)}"
@@ -391,8 +399,8 @@ async def test_a_file_is_visible_only_to_its_key(tmp_path: Path) -> None:
             "file-up0",
             created_id[:-1] + ("A" if created_id[-1] != "A" else "B"),
         ):
-            refused = await g.post(f"/v1/files/{id_}", b"", method="GET", key=OTHER)
-            assert refused.status == 404
+            refused_response = await g.post(f"/v1/files/{id_}", b"", method="GET", key=OTHER)
+            assert refused_response.status == 404
         others = await g.post("/v1/files", b"", method="GET", key=OTHER)
         assert others.json()["data"] == []
         response = await g.post("/v1/batches", {"input_file_id": created_id}, key=OTHER)
@@ -438,9 +446,9 @@ async def test_a_key_with_routes_needs_the_files_among_them(tmp_path: Path) -> N
     }
     registry = snapshot(route("gpt", provider("up")), keys=keys)
     async with gateway(tmp_path, registry, up=FileOwners()) as g:
-        refused = await g.post("/v1/files", b"", method="GET")
-        assert refused.status == 403
-        assert "allow it `up/files`" in refused.json()["error"]["message"]
+        refused_response = await g.post("/v1/files", b"", method="GET")
+        assert refused_response.status == 403
+        assert "allow it `up/files`" in refused_response.json()["error"]["message"]
         assert (await g.post("/v1/files", b"", method="GET", key=OTHER)).status == 200
 
 
@@ -464,8 +472,8 @@ async def test_an_anthropic_batch_is_sent_with_the_upstream_model_names(tmp_path
         body = {"requests": [{"custom_id": "1", "params": {"model": "smart", **params}}]}
         payload = (await g.post("/v1/messages/batches", body, headers=headers)).json()
         assert payload["results_url"] == f"/v1/messages/batches/{payload['id']}/results"
-        sent = json.loads(g.upstreams.requests[0].content)
-        assert sent["requests"][0]["params"]["model"] == "claude-opus-5-5"
+        upstream_body = json.loads(g.upstreams.requests[0].content)
+        assert upstream_body["requests"][0]["params"]["model"] == "claude-opus-5-5"
         body["requests"].append({"custom_id": "2", "params": {"model": "gpt", **params}})
         mixed = await g.post("/v1/messages/batches", body, headers=headers)
         assert mixed.status == 400

@@ -66,10 +66,10 @@ async def test_patterns_are_masked_without_a_model(tmp_path: Path) -> None:
     up = lambda _: completion()  # noqa: E731 - an upstream
     async with gateway(tmp_path, registry(guard()), up=up) as live:
         reply = await live.post(CHAT, analyze_body(text))
-        sent = json.loads(live.upstreams.requests[0].content)
+        upstream_body = json.loads(live.upstreams.requests[0].content)
         row = await live.entry()
     assert reply.status == 200, reply.body
-    assert sent["messages"][0]["content"] == (
+    assert upstream_body["messages"][0]["content"] == (
         "I am Ada, pay [CREDIT_CARD] to [IBAN_CODE], write [EMAIL_ADDRESS]"
     )
     assert row.guardrails[0].found["CREDIT_CARD"] == 1

@@ -246,8 +246,8 @@ async def test_a_hanging_store_is_awaited_once(upstreams: Upstreams, tmp_path: P
             client.add_user_message(f"{PROMPT} {number}")
             await send_turn(gateway, client, "gemini", stream=False)
             if not number:
-                began = time.monotonic()
-        assert time.monotonic() - began < STORED_S
+                start = time.monotonic()
+        assert time.monotonic() - start < STORED_S
         released.set()
         await asyncio.to_thread(memory.close)
 
@@ -264,8 +264,8 @@ async def test_deepseek_gets_a_blank_where_its_reasoning_is_unknown(
         client.history.append({"role": "assistant", "content": "", "tool_calls": client.calls})
         client.add_tool_results("sunny")
         await send_turn(gateway, client, "deepseek", stream=False)
-        sent = upstreams.last("deepseek").body["messages"][1]
-        assert sent["reasoning_content"] == " "
+        upstream_message = upstreams.last("deepseek").body["messages"][1]
+        assert upstream_message["reasoning_content"] == " "
         entry = await gateway.entry()
         assert [row["action"] for row in entry.adaptations] == ["defaulted"]
 
@@ -326,9 +326,9 @@ async def test_a_request_without_refused_thinking_still_passes_through(
     upstreams: Upstreams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: bool
 ):
     """Only the reasoning is removed: provider-specific fields stay in both directions."""
-    own = {"inference_geo": "eu", "speed": "fast", "x_unknown": {"a": 1}}
+    native_fields = {"inference_geo": "eu", "speed": "fast", "x_unknown": {"a": 1}}
     plain = fake_anthropic._usage
-    monkeypatch.setattr(fake_anthropic, "_usage", lambda say: {**plain(say), **own})
+    monkeypatch.setattr(fake_anthropic, "_usage", lambda say: {**plain(say), **native_fields})
     client = Messages()
     async with process(tmp_path, upstreams) as gateway:
         client.add_user_message(PROMPT)
@@ -341,12 +341,16 @@ async def test_a_request_without_refused_thinking_still_passes_through(
         reply = await send_turn(gateway, client, "anthropic", stream=stream)
         assert upstreams.count("anthropic") == count + 2
         error_body = events(reply.body)[0]["message"] if stream else json.loads(reply.body)
-        assert own.items() <= error_body["usage"].items()
+        assert native_fields.items() <= error_body["usage"].items()
         assert error_body["usage"]["service_tier"] == "standard"
         assert error_body["id"].startswith("msg_upstream")
         history[1]["content"].pop(0)
-        sent = upstreams.last("anthropic").body
-        assert sent == {**client_body, "model": sent["model"], "messages": history}
+        upstream_body = upstreams.last("anthropic").body
+        assert upstream_body == {
+            **client_body,
+            "model": upstream_body["model"],
+            "messages": history,
+        }
         entry = (await gateway.rows(2))[-1]
         assert [row["field"] for row in entry.adaptations] == ["messages[1].content[0]"]
 
@@ -370,8 +374,8 @@ async def test_a_responses_request_without_refused_reasoning_still_passes_throug
         reasoning = history.pop(1)
         assert reasoning["type"] == "reasoning"
         del history[1]["id"]
-        sent = upstreams.last("openai").body
-        assert sent == {**client_body, "model": sent["model"], "input": history}
+        upstream_body = upstreams.last("openai").body
+        assert upstream_body == {**client_body, "model": upstream_body["model"], "input": history}
 
 
 async def test_a_gemini_request_without_refused_signatures_still_passes_through(
@@ -406,8 +410,8 @@ async def test_signatures_are_restored_for_a_gemini_client_without_them(
             part.pop("thoughtSignature", None)
         client.add_tool_results("sunny")
         await send_turn(gateway, client, "gemini", stream=False)
-        sent = upstreams.last("gemini").body["contents"][1]["parts"]
-        assert [p.get("thoughtSignature") for p in sent] == [gemini_rules.SENTINEL]
+        upstream_parts = upstreams.last("gemini").body["contents"][1]["parts"]
+        assert [p.get("thoughtSignature") for p in upstream_parts] == [gemini_rules.SENTINEL]
 
 
 async def test_a_repeated_refusal_is_returned_after_one_retry(
@@ -428,7 +432,7 @@ async def test_a_repeated_refusal_is_returned_after_one_retry(
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "about_state"),
+    ("text", "code", "about_state"),
     [
         ("The encrypted content could not be verified.", "invalid_encrypted_content", True),
         ("messages.1.content.0: Invalid `signature` in `thinking` block", None, True),
@@ -443,8 +447,8 @@ async def test_a_repeated_refusal_is_returned_after_one_retry(
         ("the signature of the request is wrong", None, False),
     ],
 )
-def test_a_refusal_about_state_is_recognized(words: str, code: str | None, about_state: bool):
-    error = Error(kind="invalid_request", message=words, code=code)
+def test_a_refusal_about_state_is_recognized(text: str, code: str | None, about_state: bool):
+    error = Error(kind="invalid_request", message=text, code=code)
     assert refuses_state(error) is about_state
     assert not refuses_state(msgspec.structs.replace(error, kind="overloaded"))
 

@@ -70,17 +70,17 @@ CHAT: Json = {"messages": [{"role": "user", "content": "x"}], "tools": [TOOL]}
 async def test_a_chat_client_gets_reasoning_summaries(
     tmp_path: Path, more: Json, reasoning: Any
 ) -> None:
-    sent, client_body = await sent_and_received(
+    upstream_body, client_body = await sent_and_received(
         tmp_path, "/v1/chat/completions", CHAT | more, on=True
     )
-    assert sent.get("reasoning") == reasoning
+    assert upstream_body.get("reasoning") == reasoning
     if reasoning is not None:
         assert client_body["choices"][0]["message"]["reasoning_content"] == "I count."
 
 
 async def test_no_reasoning_summary_is_requested_where_off(tmp_path: Path) -> None:
-    sent, _ = await sent_and_received(tmp_path, "/v1/chat/completions", CHAT, on=False)
-    assert "reasoning" not in sent
+    upstream_body, _ = await sent_and_received(tmp_path, "/v1/chat/completions", CHAT, on=False)
+    assert "reasoning" not in upstream_body
 
 
 async def test_no_reasoning_summary_is_added_for_messages_and_responses_clients(
@@ -88,7 +88,11 @@ async def test_no_reasoning_summary_is_added_for_messages_and_responses_clients(
 ) -> None:
     message = {"max_tokens": 50, "messages": CHAT["messages"]}
     tools = [{"name": "f", "input_schema": {"type": "object"}}]
-    sent, _ = await sent_and_received(tmp_path, "/v1/messages", message | {"tools": tools}, on=True)
-    assert "summary" not in sent.get("reasoning", {})
-    sent, _ = await sent_and_received(tmp_path / "own", "/v1/responses", {"input": "x"}, on=True)
-    assert "reasoning" not in sent
+    upstream_body, _ = await sent_and_received(
+        tmp_path, "/v1/messages", message | {"tools": tools}, on=True
+    )
+    assert "summary" not in upstream_body.get("reasoning", {})
+    upstream_body, _ = await sent_and_received(
+        tmp_path / "own", "/v1/responses", {"input": "x"}, on=True
+    )
+    assert "reasoning" not in upstream_body

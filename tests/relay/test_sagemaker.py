@@ -73,8 +73,8 @@ class StrictSageMaker:
             raw=request.content,
         )
         authorization = request_body.headers["authorization"]
-        refused = signature_refusal(request_body, authorization, "sagemaker")
-        if refused is not None or "/eu-central-1/sagemaker/aws4_request" not in authorization:
+        refusal = signature_refusal(request_body, authorization, "sagemaker")
+        if refusal is not None or "/eu-central-1/sagemaker/aws4_request" not in authorization:
             return httpx.Response(403, json={"Message": "wrong signature"})
         body = json.loads(request.content)
         if request_body.path != (STREAM if body.get("stream") else UNARY):
@@ -89,9 +89,11 @@ class StrictSageMaker:
             return completion()
         data = b"".join(self.wire)
         # The parts are of any size: an event of the container may be in several of them.
-        parts = [encode(data[at : at + 70], "PayloadPart") for at in range(0, len(data), 70)]
+        parts = [
+            encode(data[start : start + 70], "PayloadPart") for start in range(0, len(data), 70)
+        ]
         wire = b"".join(parts) + self.more
-        pieces = [wire[at : at + 100] for at in range(0, len(wire), 100)]
+        pieces = [wire[start : start + 100] for start in range(0, len(wire), 100)]
         return httpx.Response(200, headers=self.kind, stream=PacedBody(*pieces))
 
 
@@ -226,5 +228,5 @@ def test_parts_are_unwrapped_in_any_split() -> None:
     wire = encode(b"data: a", "PayloadPart") + encode(b"bc\n\n", "PayloadPart")
     for size in (1, 7, len(wire)):
         decoder = Decoder()
-        pieces = [wire[at : at + size] for at in range(0, len(wire), size)]
+        pieces = [wire[start : start + size] for start in range(0, len(wire), size)]
         assert b"".join(map(decoder.feed, pieces)) == b"data: abc\n\n"

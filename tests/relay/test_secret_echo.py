@@ -92,7 +92,7 @@ async def test_an_error_in_a_stream_does_not_repeat_the_key(
     error = {"error": {"message": f"bad key {SECRET}", "code": 500, "raw": FORMS["basic"]}}
     event = b"data: " + json.dumps(error).encode() + b"\n\n"
     size = len(event) // pieces + 1
-    parts = [event[at : at + size] for at in range(0, len(event), size)]
+    parts = [event[start : start + size] for start in range(0, len(event), size)]
     torn = [item for part in parts for item in (part, 0.01)]
     body = {**BODY, "stream": True, "max_tokens": 50}
     async with gateway(
@@ -138,7 +138,7 @@ async def test_a_key_split_over_chunks_is_not_stored(
 ) -> None:
     """The client has received them, as a stream is not delayed; the log has asterisks."""
     text = f"my task-list: {SECRET}."
-    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    pieces = [text[start : start + size] for start in range(0, len(text), size)]
     stream = [*map(write, pieces), chunk(None, "stop"), b"data: [DONE]\n\n"]
     async with gateway(
         tmp_path,
@@ -180,9 +180,9 @@ def _choices_apart(pieces: list[str]) -> list[bytes]:
 
 def _calls_in_turn(pieces: list[str]) -> list[bytes]:
     def call(text: str, number: int) -> bytes:
-        one: dict[str, Any] = {"index": number, "id": f"c{number}", "type": "function"}
-        one["function"] = {"name": "f", "arguments": text}
-        return chunk(None, choices=[{"delta": {"tool_calls": [one]}, "index": 0}])
+        tool_call: dict[str, Any] = {"index": number, "id": f"c{number}", "type": "function"}
+        tool_call["function"] = {"name": "f", "arguments": text}
+        return chunk(None, choices=[{"delta": {"tool_calls": [tool_call]}, "index": 0}])
 
     return [frame for n, piece in enumerate(pieces) for frame in (call(piece, 0), call(f" {n}", 1))]
 
@@ -211,8 +211,8 @@ def _readings(stream: bytes) -> list[str]:
             }
             for call in delta.get("tool_calls") or ():
                 texts_by_field[number, "call", call["index"]] = call["function"]["arguments"]
-            for place, text in texts_by_field.items():
-                texts[place] = texts.get(place, "") + (text or "")
+            for field, text in texts_by_field.items():
+                texts[field] = texts.get(field, "") + (text or "")
     return list(texts.values())
 
 
@@ -225,7 +225,7 @@ async def test_a_key_split_over_interleaved_chunks_is_not_stored(
 ) -> None:
     """Chunks of other choices, calls or fields come between those of one."""
     output_text = f"my task-list: {SECRET}."
-    pieces = [output_text[at : at + size] for at in range(0, len(output_text), size)]
+    pieces = [output_text[start : start + size] for start in range(0, len(output_text), size)]
     stream = [*write(pieces), chunk(None, "stop"), b"data: [DONE]\n\n"]
     async with gateway(
         tmp_path,
@@ -282,7 +282,7 @@ def test_a_secret_is_masked_in_each_block_of_a_stream(write: Callable[[str, int]
 
 async def test_a_passthrough_response_does_not_repeat_the_key(tmp_path: Path) -> None:
     text = f"event: error\ndata: {SECRET}\n\n".encode()
-    parts = [item for at in range(len(text)) for item in (text[at : at + 1], 0.0)]
+    parts = [item for start in range(len(text)) for item in (text[start : start + 1], 0.0)]
     answer = lambda _: httpx.Response(  # noqa: E731
         200, headers={"content-type": "text/event-stream"}, stream=PacedBody(*parts)
     )

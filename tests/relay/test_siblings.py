@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gateway.relay.siblings import PeerProcesses
-from tests.waits import PATIENCE_S
+from tests.waits import WAIT_TIMEOUT_S
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def listening_process(directory: Path, *, answers: bool = True) -> Iterator[list
 
     def listen() -> None:
         while not over.is_set():
-            if siblings.wait_change(PATIENCE_S) and not over.is_set():
+            if siblings.wait_change(WAIT_TIMEOUT_S) and not over.is_set():
                 messages.append(True)
                 if answers:
                     siblings.acknowledge()
@@ -42,9 +42,9 @@ def listening_process(directory: Path, *, answers: bool = True) -> Iterator[list
 
 def test_notify_change_waits_for_all_processes(tmp_path: Path) -> None:
     mine = PeerProcesses(tmp_path)
-    with listening_process(tmp_path) as one, listening_process(tmp_path) as other:
-        assert mine.notify_change(PATIENCE_S) == 0
-        assert (one, other) == ([True], [True])
+    with listening_process(tmp_path) as first, listening_process(tmp_path) as other:
+        assert mine.notify_change(WAIT_TIMEOUT_S) == 0
+        assert (first, other) == ([True], [True])
     mine.close()
     assert list(tmp_path.iterdir()) == []
 
@@ -52,9 +52,9 @@ def test_notify_change_waits_for_all_processes(tmp_path: Path) -> None:
 def test_the_wait_for_an_unresponsive_process_times_out(tmp_path: Path) -> None:
     mine = PeerProcesses(tmp_path)
     with listening_process(tmp_path, answers=False):
-        began = time.monotonic()
+        start = time.monotonic()
         assert mine.notify_change(0.05) == 1
-        assert time.monotonic() - began < PATIENCE_S
+        assert time.monotonic() - start < WAIT_TIMEOUT_S
     mine.close()
 
 
@@ -76,7 +76,7 @@ def test_notify_change_does_not_wait_for_a_dead_process(tmp_path: Path) -> None:
         os.kill(dead.pid, signal.SIGKILL)
         dead.wait()
     mine = PeerProcesses(tmp_path)
-    assert mine.notify_change(PATIENCE_S) == 0
+    assert mine.notify_change(WAIT_TIMEOUT_S) == 0
     mine.close()
     assert list(tmp_path.iterdir()) == []
 
@@ -85,7 +85,7 @@ def test_a_long_socket_path_works(tmp_path: Path) -> None:
     deep = tmp_path / ("a" * 100) / ("b" * 100)
     mine = PeerProcesses(deep)
     with listening_process(deep) as listener_messages:
-        assert mine.notify_change(PATIENCE_S) == 0
+        assert mine.notify_change(WAIT_TIMEOUT_S) == 0
         assert listener_messages == [True]
     mine.close()
 

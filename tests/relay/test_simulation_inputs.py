@@ -64,10 +64,10 @@ async def test_the_simulation_equals_the_live_upstream_request(
         bare = pretended(client, upstream, model)
         path, body = client.request(upstream, stream=False)
         await gateway.post(path, body, headers=client.headers)
-        sent = upstreams.last(upstream).body
-    assert whole["body"] == sent
+        upstream_body = upstreams.last(upstream).body
+    assert whole["body"] == upstream_body
     assert whole["runtime_inputs"] == []
-    assert (bare["body"] == sent) == (bare["runtime_inputs"] == [])
+    assert (bare["body"] == upstream_body) == (bare["runtime_inputs"] == [])
 
 
 async def test_missing_inputs_are_named(upstreams: Upstreams, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def gemini_response(part: Json) -> Json:
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("answer", "text"),
     [
         (gemini_response({"text": "x"}), ""),
         ([], "answers[0] is not a response in the format gemini"),
@@ -101,7 +101,7 @@ def gemini_response(part: Json) -> Json:
     ],
     ids=["without_calls", "no_answer", "another_talk"],
 )
-def test_simulated_responses_must_belong_to_the_conversation(answer: Any, words: str) -> None:
+def test_simulated_responses_must_belong_to_the_conversation(answer: Any, text: str) -> None:
     call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     body = {
         "model": "gemini-3.8-flash",
@@ -112,16 +112,16 @@ def test_simulated_responses_must_belong_to_the_conversation(answer: Any, words:
         ],
     }
     inputs = SimulationInputs(answers=(answer,))
-    if not words:
+    if not text:
         translation = translate.request("openai_chat", "gemini", body, {}, "", None, inputs)
         assert [missing_input["field"] for missing_input in translation["runtime_inputs"]] == [
             "messages[1]"
         ]
         return
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         translate.request("openai_chat", "gemini", body, {}, "", None, inputs)
-    assert words in caught.value.error.message
-    assert caught.value.error.param == "answers[0]"
+    assert text in error.value.error.message
+    assert error.value.error.param == "answers[0]"
 
 
 def with_picture(model: str) -> Json:
@@ -146,8 +146,10 @@ def test_a_url_is_replaced_by_its_simulated_file() -> None:
     ]
     off = translate.request("openai_chat", "gemini", body, {}, "", None, SimulationInputs())
     assert off["runtime_inputs"] == []
-    own = translate.request("openai_chat", "openai", with_picture("gpt-4o"), {}, "", None, inputs)
-    assert own["body"] == with_picture("gpt-4o")
+    simulated = translate.request(
+        "openai_chat", "openai", with_picture("gpt-4o"), {}, "", None, inputs
+    )
+    assert simulated["body"] == with_picture("gpt-4o")
 
 
 def test_a_file_that_is_not_an_image_is_refused() -> None:

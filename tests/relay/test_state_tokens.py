@@ -49,8 +49,8 @@ def messages(*blocks: Json) -> Json:
     }
 
 
-def thinking(signature: str, words: str = "of another") -> Json:
-    return {"type": "thinking", "thinking": words, "signature": signature}
+def thinking(signature: str, text: str = "of another") -> Json:
+    return {"type": "thinking", "thinking": text, "signature": signature}
 
 
 TEXT_BLOCK: Json = {"type": "text", "text": "Two."}
@@ -87,19 +87,19 @@ def test_a_message_with_only_foreign_thinking_is_removed() -> None:
 @pytest.mark.parametrize("signature", [True, False], ids=["shown", "hidden"])
 def test_claudes_wrapped_thinking_is_unwrapped_in_place(signature: bool) -> None:
     """Reasoning that the same model created in a translated turn is sent back as its own."""
-    words = "wrapped"
+    text = "wrapped"
     state = Signature(
         provider="anthropic",
         model=CLAUDE,
-        value=anthropic_rules.signature(words),
-        reasoning_text="" if signature else words,
+        value=anthropic_rules.signature(text),
+        reasoning_text="" if signature else text,
     )
-    block = thinking(wrap_signature(state), words if signature else "")
+    block = thinking(wrap_signature(state), text if signature else "")
     translation = translate.request(
         "anthropic_messages", "anthropic", messages(block, TEXT_BLOCK), HEADERS, CLAUDE
     )
     assert translation["body"]["messages"][3]["content"] == [
-        thinking(anthropic_rules.signature(words), words),
+        thinking(anthropic_rules.signature(text), text),
         TEXT_BLOCK,
     ]
     assert translation["report"] == []
@@ -117,14 +117,14 @@ def items(*state: Json) -> Json:
         "status": "completed",
         "content": [{"type": "output_text", "text": "One.", "annotations": []}],
     }
-    own = reasoning(responses_rules.state_of("own"), "rs_own")
+    own_item = reasoning(responses_rules.state_of("own"), "rs_own")
     return {
         "model": "gw",
         "store": False,
         "client_metadata": {"a": "b"},
         "input": [
             {**HI, "type": "message", "id": "msg_0"},
-            own,
+            own_item,
             message,
             {**MORE, "type": "message", "id": "msg_2"},
             *state,
@@ -165,9 +165,9 @@ def test_a_state_token_in_text_stays_text() -> None:
 
 
 def test_gemini_keeps_its_own_signature_beside_a_foreign_one() -> None:
-    own = gemini_rules.signature("f")
+    own_detail = gemini_rules.signature("f")
     foreign = wrap_signature(Signature(provider="anthropic", model=CLAUDE, value="S"))
-    call = {"functionCall": {"id": "c", "name": "f", "args": {}}, "thoughtSignature": own}
+    call = {"functionCall": {"id": "c", "name": "f", "args": {}}, "thoughtSignature": own_detail}
     response = {"functionResponse": {"id": "c", "name": "f", "response": {"output": "r"}}}
     params = {
         "contents": [
@@ -194,7 +194,7 @@ def test_gemini_keeps_its_own_signature_beside_a_foreign_one() -> None:
 
 
 def test_openrouter_keeps_its_own_details_beside_a_foreign_one() -> None:
-    own = {
+    own_detail = {
         "type": "reasoning.encrypted",
         "data": "OWN",
         "format": "openai-responses-v1",
@@ -211,12 +211,12 @@ def test_openrouter_keeps_its_own_details_beside_a_foreign_one() -> None:
         "model": "gw",
         "messages": [
             HI,
-            {"role": "assistant", "content": "One.", "reasoning_details": [own]},
+            {"role": "assistant", "content": "One.", "reasoning_details": [own_detail]},
             MORE,
             {"role": "assistant", "content": "Two.", "reasoning_details": [foreign]},
             MORE,
         ],
     }
     translation = translate.request("openai_chat", "openrouter", request, {}, "openai/gpt-5.6")
-    assert translation["body"]["messages"][1]["reasoning_details"] == [own]
+    assert translation["body"]["messages"][1]["reasoning_details"] == [own_detail]
     assert "reasoning_details" not in translation["body"]["messages"][3]

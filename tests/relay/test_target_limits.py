@@ -203,8 +203,8 @@ async def test_each_key_has_the_limits_of_a_route(tmp_path: Path) -> None:
         reply = await live.post(CHAT, body())
         assert (await live.post(CHAT, body(), key="sk-dgm-two")).status == 200
     assert reply.status == 429
-    words = "this API key on the model r is limited to 1 request per minute"
-    assert words in reply.json()["error"]["message"]
+    text = "this API key on the model r is limited to 1 request per minute"
+    assert text in reply.json()["error"]["message"]
 
 
 async def test_a_retry_precedes_the_next_target_where_configured(
@@ -222,18 +222,21 @@ async def test_a_retry_precedes_the_next_target_where_configured(
             backoff_s=0.0,
             strategy="weighted",
         )
-        one = {"one": lambda _, broken=broken: next(broken, completion())}
+        answer_by_host = {"one": lambda _, broken=broken: next(broken, completion())}
         directory = tmp_path / str(first)
         directory.mkdir()
-        async with gateway(directory, snapshot(test_route), **answers(**one)) as live:
+        async with gateway(directory, snapshot(test_route), **answers(**answer_by_host)) as live:
             assert (await live.post(CHAT, body())).status == 200
-            assert [sent.url.host.split(".")[0] for sent in live.upstreams.requests] == expected
+            assert [
+                upstream_request.url.host.split(".")[0]
+                for upstream_request in live.upstreams.requests
+            ] == expected
 
 
 async def spent_usd(live: Gateway, name: str, span: str) -> Decimal:
     """Return the US dollars that a budget has counted."""
     board, limiter = live.runtime.limiter.counters, live.runtime.limiter
-    at = board.counter_offset(name)
-    assert at is not None
+    offset = board.counter_offset(name)
+    assert offset is not None
     window = limiter.windows(limiter.now())[span]
-    return Decimal(counting.window_spend(board.local_slot, at, window)) / UNITS
+    return Decimal(counting.window_spend(board.local_slot, offset, window)) / UNITS

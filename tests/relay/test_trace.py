@@ -19,8 +19,8 @@ FORM = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-00")
 
 async def upstream_headers(tmp_path: Path, headers: dict[str, str]) -> tuple[httpx.Headers, str]:
     """Return the upstream headers, and the id in the log."""
-    one = snapshot(route("r", provider("one")))
-    async with gateway(tmp_path, one, one=lambda _: completion()) as gw:
+    registry = snapshot(route("r", provider("one")))
+    async with gateway(tmp_path, registry, one=lambda _: completion()) as gw:
         await gw.post("/v1/chat/completions", BODY, headers=headers)
         (row,) = await gw.rows(1)
         return gw.upstreams.requests[0].headers, row.id
@@ -57,8 +57,8 @@ async def test_the_log_has_the_clients_trace_and_span(
     tmp_path: Path, traceparent: str, logged: tuple[str, str]
 ) -> None:
     """Client spans and requests are joined by these, without OpenTelemetry in the gateway."""
-    one = snapshot(route("r", provider("one")))
-    async with gateway(tmp_path, one, one=lambda _: completion()) as gw:
+    registry = snapshot(route("r", provider("one")))
+    async with gateway(tmp_path, registry, one=lambda _: completion()) as gw:
         await gw.post("/v1/chat/completions", BODY, headers={"traceparent": traceparent})
         (row,) = await gw.rows(1)
     assert (row.trace_id, row.parent_span_id) == logged

@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.edge.responses_websocket import serve_websocket
 from tests.relay.harness import KEY, Gateway
-from tests.waits import PATIENCE_S
+from tests.waits import WAIT_TIMEOUT_S
 
 
 class Connection:
@@ -38,7 +38,7 @@ class Connection:
         """Send a message and return the last event of its response."""
         self._to_gateway.put_nowait({"type": "websocket.receive", "text": text})
         while True:
-            event = await asyncio.wait_for(self._events.get(), PATIENCE_S)
+            event = await asyncio.wait_for(self._events.get(), WAIT_TIMEOUT_S)
             if event["type"] in {"error", "response.completed"}:
                 return event
 

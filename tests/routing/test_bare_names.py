@@ -164,19 +164,19 @@ def test_the_list_has_what_a_key_can_call() -> None:
 
 def test_an_unknown_model_names_the_nearest_that_the_key_may_call() -> None:
     snapshot = registry(provider("openai"), provider("ollama"), rows=("ollama/llama3",))
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         find_route(snapshot, None, "gtp-4o-mini")
     assert (
         "did you mean `gpt-4o-mini`, `gpt-4o-mini-tts` or `gpt-4.1-mini`?"
-        in caught.value.error.message
+        in error.value.error.message
     )
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         find_route(snapshot, key("ollama/*"), "lama3-gpt-4o")
-    assert "did you mean `ollama/llama3`?" in caught.value.error.message
-    assert "openai" not in caught.value.error.message
-    with pytest.raises(GatewayError) as caught:
+    assert "did you mean `ollama/llama3`?" in error.value.error.message
+    assert "openai" not in error.value.error.message
+    with pytest.raises(GatewayError) as error:
         find_route(Snapshot(version=1), None, "gpt-4o")
-    assert "did you mean" not in caught.value.error.message
+    assert "did you mean" not in error.value.error.message
 
 
 def test_similar_names_are_few_and_best_first() -> None:

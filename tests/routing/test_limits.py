@@ -66,31 +66,33 @@ class SimulatedRule:
         self.span_s = self.bounds[0].span_s
 
     def look(self, now: float, want: int = 0, who: int = 0) -> tuple[int, list[int]]:
-        others = [words for number, words in enumerate(self.slots) if number != who]
+        others = [counters for number, counters in enumerate(self.slots) if number != who]
         return check_limits(self.at(now), self.slots[who], others, Estimate(want, want))
 
-    def at(self, now: float, began: float = 0.0) -> tuple[BoundWindow, ...]:
+    def at(self, now: float, started_s: float = 0.0) -> tuple[BoundWindow, ...]:
         """Return the rule at a time, for a request that started then or earlier."""
-        return current_windows(self.bounds, CountedAt(now, moment(began or now).windows))
+        return current_windows(self.bounds, CountedAt(now, moment(started_s or now).windows))
 
     def used(self, now: float) -> int:
         return self.look(now)[1][0]
 
     @property
     def reserved(self) -> int:
-        return sum(words[RESERVED] for words in self.slots)
+        return sum(counters[RESERVED] for counters in self.slots)
 
     def enter(self, now: float, want: int, who: int = 0) -> bool:
-        refused, _ = self.look(now, want, who)
-        if not refused:
+        refusal, _ = self.look(now, want, who)
+        if not refusal:
             reserve(self.at(now), self.slots[who], Estimate(want, want))
-        return not refused
+        return not refusal
 
-    def leave(self, now: float, want: int, used: int, who: int = 0, began: float = 0.0) -> None:
-        settle(self.at(now, began), self.slots[who], Estimate(want, want), used, used)
+    def leave(self, now: float, want: int, used: int, who: int = 0, started_s: float = 0.0) -> None:
+        settle(self.at(now, started_s), self.slots[who], Estimate(want, want), used, used)
 
     def counts(self, now: float) -> list[int]:
-        rows = [counts_by_slot(words, 0, slot_number(now, self.span_s)) for words in self.slots]
+        rows = [
+            counts_by_slot(counters, 0, slot_number(now, self.span_s)) for counters in self.slots
+        ]
         return [sum(column) for column in zip(*rows, strict=True)]
 
 
@@ -106,9 +108,9 @@ def rule(what: str, span: str, most: int) -> Rule:
 def busiest_span_count(events: list[tuple[float, int]], span_s: int) -> int:
     """Return the highest count of any span of this length."""
     maximum, low, number = 0, 0, 0
-    for at, amount in events:
+    for time, amount in events:
         number += amount
-        while events[low][0] <= at - span_s:
+        while events[low][0] <= time - span_s:
             number -= events[low][1]
             low += 1
         maximum = max(maximum, number)
@@ -174,8 +176,8 @@ def test_tokens_pass_a_limit_by_no_more_than_one_request(
     now, running, ended = NOW, [], []
     for number, (gap, who, want, part, later) in enumerate(asks):
         now += gap
-        for ends, *rest in [r for r in running if r[0] <= number]:
-            running.remove((ends, *rest))
+        for finish_at, *rest in [r for r in running if r[0] <= number]:
+            running.remove((finish_at, *rest))
             end(simulated, now, rest, ended)
         if simulated.enter(now, want, who % slots):
             running.append((number + later, who % slots, want, int(want * part)))
@@ -250,7 +252,7 @@ def test_every_request_is_admitted_on_retry(what: str) -> None:
         rounds += 1
         want = waiting.pop(0)
         if simulated.enter(now, want):
-            simulated.leave(now, want, want // 2, began=now)
+            simulated.leave(now, want, want // 2, started_s=now)
         else:
             waiting.append(want)
         now += DAY / 20
@@ -267,29 +269,29 @@ def test_concurrency_counts_requests_in_flight() -> None:
 
 
 def test_counts_survive_a_clock_that_is_set_back() -> None:
-    words = slot()
-    add_to_slot(words, 0, slot_number(NOW, MINUTE), 5)
-    assert sliding_total(words, 0, slot_number(NOW - 1000, MINUTE)) == 5
-    add_to_slot(words, 0, slot_number(NOW - 1000, MINUTE), 2)
-    assert sliding_total(words, 0, slot_number(NOW, MINUTE)) == 7
+    counters = slot()
+    add_to_slot(counters, 0, slot_number(NOW, MINUTE), 5)
+    assert sliding_total(counters, 0, slot_number(NOW - 1000, MINUTE)) == 5
+    add_to_slot(counters, 0, slot_number(NOW - 1000, MINUTE), 2)
+    assert sliding_total(counters, 0, slot_number(NOW, MINUTE)) == 7
 
 
 def test_counts_older_than_the_window_expire() -> None:
-    words = slot()
-    add_to_slot(words, 0, slot_number(NOW, MINUTE), 5)
-    assert sliding_total(words, 0, slot_number(NOW + MINUTE, MINUTE)) == 5
-    assert sliding_total(words, 0, slot_number(NOW + MINUTE + 5, MINUTE)) == 0
-    add_to_slot(words, 0, slot_number(NOW + 10 * MINUTE, MINUTE), 1)
-    assert words[FIRST : FIRST + BUCKETS].count(0) == BUCKETS - 1
+    counters = slot()
+    add_to_slot(counters, 0, slot_number(NOW, MINUTE), 5)
+    assert sliding_total(counters, 0, slot_number(NOW + MINUTE, MINUTE)) == 5
+    assert sliding_total(counters, 0, slot_number(NOW + MINUTE + 5, MINUTE)) == 0
+    add_to_slot(counters, 0, slot_number(NOW + 10 * MINUTE, MINUTE), 1)
+    assert counters[FIRST : FIRST + BUCKETS].count(0) == BUCKETS - 1
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 9)), max_size=40), st.integers(0, 30))
 def test_the_buckets_add_up_to_the_total(adds: list[tuple[int, int]], later: int) -> None:
-    words, at = slot(), 1000
+    counters, now = slot(), 1000
     for gap, amount in adds:
-        at += gap
-        add_to_slot(words, 0, at, amount)
-    assert sum(counts_by_slot(words, 0, at + later)) == sliding_total(words, 0, at + later)
+        now += gap
+        add_to_slot(counters, 0, now, amount)
+    assert sum(counts_by_slot(counters, 0, now + later)) == sliding_total(counters, 0, now + later)
 
 
 @pytest.mark.parametrize(
@@ -301,13 +303,13 @@ def test_the_buckets_add_up_to_the_total(adds: list[tuple[int, int]], later: int
     ],
 )
 def test_calendar_windows_are_in_utc(span: str, first: str, last: str, later: str) -> None:
-    at = {name: datetime.fromisoformat(f"{text}+00:00").timestamp() for name, text in
+    times = {name: datetime.fromisoformat(f"{text}+00:00").timestamp() for name, text in
           (("first", first), ("last", last), ("later", later))}  # fmt: skip
-    window, ends = calendar_window(at["first"], span)
-    assert calendar_window(at["last"], span) == (window, ends)
-    assert ends == at["later"]
-    assert calendar_window(at["later"], span)[0] == window + 1
-    assert window_start(at["last"], span) == datetime.fromtimestamp(at["first"], UTC)
+    window, window_end = calendar_window(times["first"], span)
+    assert calendar_window(times["last"], span) == (window, window_end)
+    assert window_end == times["later"]
+    assert calendar_window(times["later"], span)[0] == window + 1
+    assert window_start(times["last"], span) == datetime.fromtimestamp(times["first"], UTC)
 
 
 def test_a_total_limit_never_resets() -> None:
@@ -316,11 +318,11 @@ def test_a_total_limit_never_resets() -> None:
 
 
 def test_a_late_request_is_not_counted_in_the_next_window() -> None:
-    words = slot()
-    add_spend(words, 0, 10, 5)
-    add_spend(words, 0, 11, 1)
-    add_spend(words, 0, 10, 7)
-    assert (window_spend(words, 0, 11), words[HEAD]) == (1, 11)
+    counters = slot()
+    add_spend(counters, 0, 10, 5)
+    add_spend(counters, 0, 11, 1)
+    add_spend(counters, 0, 10, 7)
+    assert (window_spend(counters, 0, 11), counters[HEAD]) == (1, 11)
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(1, 50), st.integers(0, 50))

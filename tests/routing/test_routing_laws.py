@@ -126,14 +126,14 @@ schedules = st.lists(st.integers(0, 9), min_size=50, max_size=400)
 @settings(max_examples=60)
 @given(chosen_targets=weights, ends=schedules, seed=st.integers(0, 999))
 def test_every_target_gets_its_share(
-    chosen_targets: list[float], ends: list[int], seed: int
+    chosen_targets: list[float], end_order: list[int], seed: int
 ) -> None:
     """Requests are sequential; each schedule says which running ones end."""
     draw = random.Random(seed).random
     targets = [target(f"m{n}", weight) for n, weight in enumerate(chosen_targets)]
     busy: dict[str, int] = {}
     running: list[str] = []
-    for end in ends:
+    for end in end_order:
         before = {t.model.name: busy.get(t.model.label, 0) / t.weight for t in targets}
         chosen = order_targets("least_busy", targets, StrategyContext(0.0, draw, busy=busy))[0]
         assert before[chosen.model.name] == min(before.values())
@@ -273,7 +273,7 @@ def test_pauses_double_with_jitter_and_are_no_shorter_than_retry_after(
         usual = 0.1 * 2**number
         assert pause >= min(0.5 * usual, 8.0) and pause >= (after or 0)
         assert pause <= max(1.5 * usual, after or 0) and pause <= 8.0
-    assert all(one <= two for one, two in pairwise(pauses))
+    assert all(first <= second for first, second in pairwise(pauses))
 
 
 # The breaker as a machine of its own
@@ -380,9 +380,11 @@ def test_unreadable_hours_are_refused_with_a_message(text: str) -> None:
     day=st.integers(0, 6),
     opens=st.integers(0, 1439),
     closes=st.integers(0, 1439),
-    at=st.integers(0, 7 * 24 * 60 - 1),
+    moment=st.integers(0, 7 * 24 * 60 - 1),
 )
-def test_hours_agree_with_a_list_of_all_minutes(day: int, opens: int, closes: int, at: int) -> None:
+def test_hours_agree_with_a_list_of_all_minutes(
+    day: int, opens: int, closes: int, moment: int
+) -> None:
     if opens == closes:
         return
     names = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -390,4 +392,4 @@ def test_hours_agree_with_a_list_of_all_minutes(day: int, opens: int, closes: in
     length = (closes - opens) % 1440
     minutes = {(day * 1440 + opens + n) % 10080 for n in range(length)}
     monday = 1_794_787_200 - 0.0  # 2026-11-16 00:00 UTC
-    assert parse_active_hours(text).open(monday + at * 60) is (at in minutes)
+    assert parse_active_hours(text).open(monday + moment * 60) is (moment in minutes)

@@ -88,9 +88,9 @@ def test_a_wildcard_target_has_the_traits_of_the_real_model() -> None:
 
 
 def test_operator_settings_of_a_wildcard_are_kept() -> None:
-    own = Price(input=Decimal(7), output=Decimal(7), source="operator")
-    wild = Model(id=1, provider=provider(), name="*", price=own)
+    own_price = Price(input=Decimal(7), output=Decimal(7), source="operator")
+    wild = Model(id=1, provider=provider(), name="*", price=own_price)
     registry = Snapshot(version=1, routes={"any": route("any", wild)}, wildcards=(("*", "any"),))
     test_route = registry.route("gpt-5")
     assert test_route is not None
-    assert test_route.targets[0].model.price == own
+    assert test_route.targets[0].model.price == own_price

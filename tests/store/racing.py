@@ -60,8 +60,8 @@ def race(number: int, begin: Any) -> None:
     from tests.store.test_batches import row
 
     begin.wait()
-    for place in range(BATCHES):
-        batch = f"batch_{(place + number) % BATCHES}"
+    for number_ in range(BATCHES):
+        batch = f"batch_{(number_ + number) % BATCHES}"
         store.settle_batch("up", batch, 3, lambda key, b=batch: [row(b, key, f"p{number}")])  # type: ignore[misc]
 
 

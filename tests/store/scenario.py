@@ -108,9 +108,9 @@ def registry() -> Any:
     from gateway.models import Provider
     from tests.store.factories import model, provider, route
 
-    own = provider()
-    store.set_credential(own, "sk-canary-0123456789")
-    route("fast", model(provided_by=own, price_input="1.25"))
+    provider_row = provider()
+    store.set_credential(provider_row, "sk-canary-0123456789")
+    route("fast", model(provided_by=provider_row, price_input="1.25"))
     Provider.objects.create(name="bad", preset="nope")
     snapshot = store.load_snapshot()
     return [

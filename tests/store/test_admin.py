@@ -28,9 +28,9 @@ def admin_client(client: Client) -> Client:
 
 
 def fill() -> None:
-    own = provider()
-    store.set_credential(own, SECRET)
-    route("fast", model(provided_by=own))
+    provider_row = provider()
+    store.set_credential(provider_row, SECRET)
+    route("fast", model(provided_by=provider_row))
     store.create_key("a key")
     store.write([entry()])
 
@@ -143,9 +143,9 @@ def test_the_admin_uses_the_consoles_rate_limited_sign_in(
 ) -> None:
     stranger = Client()
     for body in ({}, {"username": "root", "password": "x"}):
-        sent = stranger.post("/admin/login/?next=/admin/gateway/route/", body)
-        assert sent.status_code == 302
-        assert sent.headers["Location"] == "/console/sign-in?next=%2Fadmin%2Fgateway%2Froute%2F"
+        response = stranger.post("/admin/login/?next=/admin/gateway/route/", body)
+        assert response.status_code == 302
+        assert response.headers["Location"] == "/console/sign-in?next=%2Fadmin%2Fgateway%2Froute%2F"
     viewer = Client()
     viewer.force_login(User.objects.create(username="viewer"))
     assert viewer.get("/admin/").status_code == 302

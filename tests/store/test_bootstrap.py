@@ -159,9 +159,9 @@ def test_the_admin_key_is_named_only_where_no_master_key_is_set(tmp_path: Path) 
 @pytest.fixture
 def clean_environ(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     """Restore the variables that `configure` sets."""
-    own = ("MASTER_KEY", "OPEN", "LOG_BODIES", "MAX_REQUESTS", "KNOWN_MODELS")
-    own = (*own, "FIND_LOCAL_SERVERS")
-    for name in (*(f"DRAGOMAN_{name}" for name in own), "FROM_FILE"):
+    names = ("MASTER_KEY", "OPEN", "LOG_BODIES", "MAX_REQUESTS", "KNOWN_MODELS")
+    names = (*names, "FIND_LOCAL_SERVERS")
+    for name in (*(f"DRAGOMAN_{name}" for name in names), "FROM_FILE"):
         monkeypatch.setenv(name, "before")
         monkeypatch.delenv(name)
     settings.OPEN = False
@@ -213,15 +213,15 @@ def test_a_weak_master_key_on_a_public_address_ends_the_start(tmp_path: Path) ->
     configuration = litellm_config.read(
         write_config(tmp_path, "general_settings: {master_key: sk-1234}"), KEYS
     )
-    with pytest.raises(CommandError, match="longer master_key") as caught:
+    with pytest.raises(CommandError, match="longer master_key") as error:
         configure(configuration, "0.0.0.0")
-    assert caught.value.returncode == 2
+    assert error.value.returncode == 2
 
 
 def test_a_mistake_in_the_file_ends_the_start(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match=r"litellm_config.yaml:1: model_list") as caught:
+    with pytest.raises(CommandError, match=r"litellm_config.yaml:1: model_list") as error:
         read(str(write_config(tmp_path, "model_list: 3")))
-    assert caught.value.returncode == 2
+    assert error.value.returncode == 2
     assert read(None) is None
 
 

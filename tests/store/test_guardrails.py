@@ -68,10 +68,10 @@ def test_a_credential_is_sealed_and_hidden() -> None:
     ],
 )
 def test_an_invalid_guardrail_is_refused(fields: dict[str, Any], field: str, reason: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Refused) as error:
         write(**fields)
-    assert refused.value.field == field
-    assert reason in refused.value.reason
+    assert error.value.field == field
+    assert reason in error.value.reason
 
 
 def test_a_route_and_a_key_refer_to_existing_guardrails_only() -> None:
@@ -126,6 +126,6 @@ def test_guardrails_of_teams_are_those_of_their_keys() -> None:
 
 
 def test_a_team_names_guardrails_that_exist() -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Refused) as error:
         KINDS["teams"].write({"name": "acme", "guardrails": ["none"]}, None)
-    assert refused.value.field == "guardrails"
+    assert error.value.field == "guardrails"

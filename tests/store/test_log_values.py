@@ -121,12 +121,12 @@ def test_a_hostile_value_in_an_adaptation_does_not_lose_the_row(tmp_path: Path, 
     depths = [nested(depth) for depth in (10, 500, 10_000)]
     entries = [
         entry(
-            f"hostile_{field}_{place}",
+            f"hostile_{field}_{index}",
             input_tokens=5,
             cost_usd=Decimal("0.25"),
             adaptations=[{"field": "x", "action": "dropped", "note": "n", field: value}],
         )
-        for place, value in enumerate([*HOSTILE, *depths])
+        for index, value in enumerate([*HOSTILE, *depths])
     ]
     for row in survives(tmp_path, *entries):
         assert (row.input_tokens, row.cost_usd) == (5, Decimal("0.25")), row.request_id

@@ -117,8 +117,8 @@ def test_a_new_models_clause_precedes_wider_clauses() -> None:
     """`^claude-sonnet-4-5` would have matched the name otherwise."""
     book = json.loads(newer())
     rows = book["providers"]["anthropic"]
-    at = next(n for n, row in enumerate(rows) if row[0][0] == f"^{SONNET}")
-    rows.insert(at, [[f"={SONNET}-turbo"], ["1", "2"], None, ""])
+    index = next(n for n, row in enumerate(rows) if row[0][0] == f"^{SONNET}")
+    rows.insert(index, [[f"={SONNET}-turbo"], ["1", "2"], None, ""])
     store_proposal(read_book(json.dumps(book).encode()), "x").accept([0], "ada")
     apply_accepted_updates()
     assert price_for("anthropic", f"{SONNET}-turbo").input == 1
@@ -128,11 +128,11 @@ def test_a_new_models_clause_precedes_wider_clauses() -> None:
 def test_a_change_shows_its_effect_on_models_in_use() -> None:
     model(SONNET, provider("claude", "anthropic"))
     model("claude-3-opus", provider("other", "anthropic"), price_input=Decimal(1))
-    at = (timezone.now() - dt.timedelta(days=1)).timestamp()
+    timestamp = (timezone.now() - dt.timedelta(days=1)).timestamp()
     store.write(
         [
             entry(
-                started_at=at,
+                started_at=timestamp,
                 provider="claude",
                 model=SONNET,
                 input_tokens=1_000_000,

@@ -169,10 +169,10 @@ def test_an_invalid_record_is_repaired_without_losing_others(values: dict[str, A
 
 
 def test_an_unstorable_record_does_not_affect_others(caplog: pytest.LogCaptureFixture) -> None:
-    refused = store.write(
+    is_refused = store.write(
         [entry("before"), entry("hopeless", adaptations=[object()]), entry("after")]
     )
-    assert (ids(), refused) == (["before", "after"], 1)
+    assert (ids(), is_refused) == (["before", "after"], 1)
     assert [getattr(record, "request_id", None) for record in caplog.records] == [None, "hopeless"]
 
 
@@ -202,7 +202,7 @@ class PostgresError(Exception):
 
 
 @pytest.mark.parametrize(
-    ("raised", "sqlstate", "refused"),
+    ("raised", "sqlstate", "is_refused"),
     [
         (OperationalError, "54000", True),  # an index entry that is too large
         (DataError, "22021", True),
@@ -220,7 +220,7 @@ def test_a_row_is_refused_only_for_its_values(
     monkeypatch: pytest.MonkeyPatch,
     raised: type[DatabaseError],
     sqlstate: str | None,
-    refused: bool,
+    is_refused: bool,
 ) -> None:
     """A database that accepts no rows at the moment gets all of them later."""
 
@@ -230,7 +230,7 @@ def test_a_row_is_refused_only_for_its_values(
 
     monkeypatch.setattr(rows, "_insert_rows", insert)
     batch = [entry("poison"), entry("good")]
-    if refused:
+    if is_refused:
         assert store.write(batch) == 1
         return
     with pytest.raises(raised):

@@ -71,10 +71,10 @@ def test_a_hidden_value_does_not_move_to_another_server(field: str) -> None:
     row = create_provider(headers={"x-team": "hush-header-1"})
     other = {"headers": {}, "query": {}} | {field: {"x-a": "***"}}
     row = write_form(row, **{field: {"x-a": "hush-3"}})
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(Refused) as error:
         write_form(row, base_url="http://two.test", **other)
-    assert caught.value.field == f"{field}.x-a"
-    assert "enter the value again" in caught.value.reason
+    assert error.value.field == f"{field}.x-a"
+    assert "enter the value again" in error.value.reason
     moved = write_form(row, base_url="http://two.test", **{**other, field: {"x-a": "new"}})
     assert getattr(Provider.objects.get(pk=moved.pk), field) == {"x-a": "new"}
 
@@ -102,10 +102,10 @@ def test_the_gateways_own_secrets_are_sent_to_no_provider(
     monkeypatch.setenv(name, settings.SECRET_KEY)
     row = Provider(name="p", preset="custom", base_url="http://one.test")
     setattr(row, field, {"x-a": f"os.environ/{name}"})
-    with pytest.raises(InvalidField, match="Dragoman") as caught:
+    with pytest.raises(InvalidField, match="Dragoman") as error:
         store.provider_value(row)
-    assert caught.value.field == field
-    assert settings.SECRET_KEY not in str(caught.value)
+    assert error.value.field == field
+    assert settings.SECRET_KEY not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -128,9 +128,9 @@ def test_the_gateways_own_secrets_are_sent_to_no_provider(
 )
 def test_a_refusal_carries_the_field_it_is_about(change: dict[str, Any], field: str) -> None:
     """The field is known without parsing the message."""
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(Refused) as error:
         write_form(create_provider(headers={}, query=None), **change)
-    assert caught.value.field == field
+    assert error.value.field == field
 
 
 def test_an_error_without_a_field_has_none() -> None:

@@ -46,8 +46,8 @@ def as_text(value: Any) -> str:
 def test_a_snapshot_is_loaded_complete() -> None:
     snapshot = registry()
     store.store_snapshot(snapshot)
-    test_snapshot, at = store.load_stored_snapshot()
-    assert at > 0
+    test_snapshot, loaded_at = store.load_stored_snapshot()
+    assert loaded_at > 0
     assert {test_snapshot.providers["openai"].credential.reveal()} == {"sk-upstream-credential"}
     assert isinstance(test_snapshot.providers["openai"].credential, Secret)
     for name in snapshot.__struct_fields__:

@@ -69,9 +69,9 @@ def test_an_invalid_otel_variable_is_named(
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")
     monkeypatch.setenv(name, value)
-    with pytest.raises(ImproperlyConfigured, match=name) as caught:
+    with pytest.raises(ImproperlyConfigured, match=name) as error:
         read_otel_settings()
-    assert value in str(caught.value)
+    assert value in str(error.value)
 
 
 @pytest.mark.parametrize("ratio", ["2", "-1", "x"])

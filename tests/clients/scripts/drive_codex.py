@@ -44,10 +44,10 @@ def run_codex(home: Path, model: str, prompt: str, *, thread: str = "") -> tuple
     events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     items = [event["item"] for event in events if event["type"] == "item.completed"]
     texts = [item["text"] for item in items if item["type"] == "agent_message"]
-    begun = [event["thread_id"] for event in events if event["type"] == "thread.started"]
+    thread_ids = [event["thread_id"] for event in events if event["type"] == "thread.started"]
     if done.returncode != 0 or not texts:
         raise RuntimeError(f"codex ended with {done.returncode}: {done.stdout[-900:]}")
-    return texts[-1], begun[0]
+    return texts[-1], thread_ids[0]
 
 
 def home() -> Path:
@@ -67,9 +67,9 @@ def tools(model: str) -> str:
 
 def thinking(model: str) -> list[str]:
     """Return the last text of two turns of one thread with reasoning and commands."""
-    place, prompts = home(), think(model)
-    first, thread = run_codex(place, model, prompts[0])
-    return [first, run_codex(place, model, prompts[1], thread=thread)[0]]
+    home_directory, prompts = home(), think(model)
+    first, thread = run_codex(home_directory, model, prompts[0])
+    return [first, run_codex(home_directory, model, prompts[1], thread=thread)[0]]
 
 
 if __name__ == "__main__":

@@ -43,9 +43,9 @@ def assistant(*blocks: dict[str, Any]) -> dict[str, Any]:
     return {"role": "assistant", "content": list(blocks)}
 
 
-def text(words: str = "hi", **fields: Any) -> dict[str, Any]:
+def text(content: str = "hi", **fields: Any) -> dict[str, Any]:
     """Return a text block."""
-    return {"type": "text", "text": words, **fields}
+    return {"type": "text", "text": content, **fields}
 
 
 def tool_use_block(call_id: str = "c1", name: str = "f", **fields: Any) -> dict[str, Any]:
@@ -132,9 +132,9 @@ def delta(index: int = 0, **fields: Any) -> Frame:
     return frame("content_block_delta", index=index, delta=fields)
 
 
-def more(words: str, index: int = 0) -> Frame:
+def more(text: str, index: int = 0) -> Frame:
     """Return a text delta frame."""
-    return delta(index, type="text_delta", text=words)
+    return delta(index, type="text_delta", text=text)
 
 
 def stopped(index: int = 0) -> Frame:

@@ -54,14 +54,14 @@ def case(number: str) -> dict[str, Any]:
     return body
 
 
-def user_turn(words: str, at: str) -> Turn:
+def user_turn(text: str, path: str) -> Turn:
     """Return a user turn with one text."""
-    return Turn(role="user", parts=(Text(text=words, path=at),), path=at)
+    return Turn(role="user", parts=(Text(text=text, path=path),), path=path)
 
 
-def assistant_turn(*parts: Any, at: str = "") -> Turn:
+def assistant_turn(*parts: Any, path: str = "") -> Turn:
     """Return an assistant turn."""
-    return Turn(role="assistant", parts=parts, path=at)
+    return Turn(role="assistant", parts=parts, path=path)
 
 
 def results_turn(*results: ToolResult) -> Turn:
@@ -154,16 +154,16 @@ def test_a_golden_request_is_rendered(number: str, request_: Request):
     assert losses_of(rendered)
 
 
-def reasoning_events(words: str, state: Signature) -> tuple[Event, ...]:
+def reasoning_events(text: str, state: Signature) -> tuple[Event, ...]:
     """Return the events of a reasoning block."""
-    said_words = (Delta(words),) if words else ()
+    said_words = (Delta(text),) if text else ()
     return (BlockStart(kind="reasoning"), *said_words, SignatureDelta(state), BlockEnd())
 
 
 def call(call_id: str, name: str, arguments: str = "") -> tuple[Event, ...]:
     """Return the events of a tool call."""
-    words = (Delta(arguments),) if arguments else ()
-    return (BlockStart(kind="tool_call", id=call_id, name=name), *words, BlockEnd())
+    deltas = (Delta(arguments),) if arguments else ()
+    return (BlockStart(kind="tool_call", id=call_id, name=name), *deltas, BlockEnd())
 
 
 DEEPSEEK = (

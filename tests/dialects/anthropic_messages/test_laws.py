@@ -42,10 +42,10 @@ NAME = "anthropic_messages"
 OWN = {"provider": "acme", "model": "acme-1"}
 ABLE = traits(thinking_modes=("adaptive", "enabled"), mid_system=True, prefill=True, stop_max=None)
 
-words = st.text('ab <"\\\n€😀', min_size=1, max_size=6).filter(lambda w: not w.isspace())
+text_strategy = st.text('ab <"\\\n€😀', min_size=1, max_size=6).filter(lambda w: not w.isspace())
 ids = st.text("abc_-1", min_size=1, max_size=5)
-json_values = st.none() | st.booleans() | st.integers(-9, 9) | words
-objects = st.dictionaries(words, json_values, max_size=2)
+json_values = st.none() | st.booleans() | st.integers(-9, 9) | text_strategy
+objects = st.dictionaries(text_strategy, json_values, max_size=2)
 caches = st.none() | st.builds(CacheBreakpoint, st.sampled_from([None, "5m", "1h"]))
 own_citations = st.builds(
     lambda quote: Citation(
@@ -53,12 +53,12 @@ own_citations = st.builds(
         dialect=NAME,
         native={"type": "char_location", "cited_text": quote},
     ),
-    words,
+    text_strategy,
 )
 
 # --- requests ----------------------------------------------------------------------------
 
-texts = st.builds(Text, text=words)
+texts = st.builds(Text, text=text_strategy)
 images = st.one_of(
     st.builds(Image, data=st.just(PNG), media_type=st.just("image/png")),
     st.builds(Image, url=st.just("https://x/y.png")),
@@ -69,29 +69,34 @@ documents = st.one_of(
         Document,
         data=st.just(PDF),
         media_type=st.just("application/pdf"),
-        title=st.none() | words,
+        title=st.none() | text_strategy,
         citations=st.none() | st.booleans(),
     ),
-    st.builds(Document, text=words, media_type=st.just("text/plain"), context=st.none() | words),
+    st.builds(
+        Document,
+        text=text_strategy,
+        media_type=st.just("text/plain"),
+        context=st.none() | text_strategy,
+    ),
     st.builds(Document, url=st.just("https://x/y.pdf")),
     st.builds(Document, parts=st.lists(texts | images, min_size=1, max_size=2).map(tuple)),
     st.builds(
         Document,
         parts=st.lists(texts, min_size=1, max_size=2).map(tuple),
         media_type=st.just(SEARCH_RESULT_MEDIA_TYPE),
-        title=words,
-        context=words,
+        title=text_strategy,
+        context=text_strategy,
     ),
 )
 natives = st.builds(
     Native,
     dialect=st.just(NAME),
-    data=st.builds(lambda w: {"type": "server_tool_use", "x": w}, words),
+    data=st.builds(lambda w: {"type": "server_tool_use", "x": w}, text_strategy),
 )
 thoughts = st.builds(
     Reasoning,
-    text=words,
-    signature=st.builds(Signature, value=words, **{k: st.just(v) for k, v in OWN.items()}),
+    text=text_strategy,
+    signature=st.builds(Signature, value=text_strategy, **{k: st.just(v) for k, v in OWN.items()}),
 )
 user_parts = st.lists(texts | images | documents, min_size=1, max_size=3).map(tuple)
 assistant_parts = st.lists(texts | thoughts | natives, min_size=1, max_size=3).map(tuple)
@@ -139,7 +144,7 @@ tools = st.one_of(
     st.builds(
         Tool,
         name=ids,
-        description=st.none() | words,
+        description=st.none() | text_strategy,
         schema=st.just({"type": "object", "properties": {"a": {"type": "string"}}}),
         defer=st.booleans(),
     ),
@@ -150,7 +155,7 @@ tools = st.one_of(
             dialect=NAME,
             native={"type": "web_search_20260318", "name": "web_search", "x": w},
         ),
-        words,
+        text_strategy,
     ),
 )
 choices = st.one_of(
@@ -189,14 +194,16 @@ def requests(draw: st.DrawFn) -> Request:
     if thinking is not None and thinking.mode == "budget":
         choice = None
     awake = thinking is not None and thinking.mode in {"auto", "budget"}
-    sampling = Sampling(stop=tuple(draw(st.lists(words, max_size=2))))
+    sampling = Sampling(stop=tuple(draw(st.lists(text_strategy, max_size=2))))
     if not awake:
         number = draw(st.none() | st.floats(0, 1))
         sampling = replace(sampling, temperature=number, top_k=draw(st.none() | st.integers(0, 9)))
     return Request(
         model="acme-1",
         stream=draw(st.booleans()),
-        instructions=tuple(draw(st.lists(st.builds(Text, text=words, cache=caches), max_size=2))),
+        instructions=tuple(
+            draw(st.lists(st.builds(Text, text=text_strategy, cache=caches), max_size=2))
+        ),
         turns=draw(conversations()),
         tools=offered,
         tool_choice=choice,
@@ -239,15 +246,19 @@ def test_a_rendered_request_parses_to_the_same_request(request: Request):
 # --- answers -----------------------------------------------------------------------------
 
 signatures = st.builds(
-    Signature, provider=words, model=words, kind=st.sampled_from(["signature", "text"]), value=words
+    Signature,
+    provider=text_strategy,
+    model=text_strategy,
+    kind=st.sampled_from(["signature", "text"]),
+    value=text_strategy,
 )
 answer_parts: st.SearchStrategy[Part] = st.one_of(
-    st.builds(Text, text=words),
-    st.builds(Text, text=words, citations=st.tuples(own_citations)),
-    st.builds(Reasoning, text=st.just("") | words, signature=signatures),
+    st.builds(Text, text=text_strategy),
+    st.builds(Text, text=text_strategy, citations=st.tuples(own_citations)),
+    st.builds(Reasoning, text=st.just("") | text_strategy, signature=signatures),
     st.builds(Reasoning, redacted=st.just(True), signature=signatures),
     st.builds(ToolCall, id=ids, name=ids, arguments=objects),
-    st.builds(ToolCall, id=ids, name=st.just("free"), raw=words, custom=st.just(True)),
+    st.builds(ToolCall, id=ids, name=st.just("free"), raw=text_strategy, custom=st.just(True)),
     natives,
 )
 counts = st.integers(0, 99)
@@ -262,8 +273,10 @@ usages = st.builds(
 )
 endings = st.one_of(
     st.builds(Finish, reason=st.sampled_from(["length", "pause", "context"])),
-    st.builds(Finish, reason=st.just("stop_sequence"), stop_sequence=words),
-    st.builds(Finish, reason=st.just("refusal"), explanation=words, category=st.just("bio")),
+    st.builds(Finish, reason=st.just("stop_sequence"), stop_sequence=text_strategy),
+    st.builds(
+        Finish, reason=st.just("refusal"), explanation=text_strategy, category=st.just("bio")
+    ),
     st.just(Finish(reason="stop")),
 )
 

@@ -210,8 +210,8 @@ def test_a_gateway_token_is_replaced_by_its_state():
     state = Signature(provider="deepseek", model="d", kind="text", value="v")
     block = {"type": "thinking", "thinking": "t", "signature": wrap_signature(state)}
     request = parse(request_body(USER, assistant(block)))
-    at = "messages[1].content[0]"
-    assert request.turns[1].parts == (Reasoning(text="t", signature=state, path=at),)
+    path = "messages[1].content[0]"
+    assert request.turns[1].parts == (Reasoning(text="t", signature=state, path=path),)
 
 
 @pytest.mark.parametrize(
@@ -513,8 +513,8 @@ def test_a_token_count_request_needs_no_max_tokens():
     ],
 )
 def test_an_invalid_field_is_named(request_body: dict[str, Any], param: str):
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as exc_info:
         parse(request_body)
-    error = caught.value.error
+    error = exc_info.value.error
     assert (error.kind, error.param) == ("invalid_request", param)
     assert param in error.message

@@ -122,10 +122,10 @@ def test_reasoning_gets_a_signature_with_its_origin_at_the_end():
         kind="anthropic",
         model="claude",
     )
-    own = {"provider": "anthropic", "model": "claude"}
+    origin = {"provider": "anthropic", "model": "claude"}
     assert response.parts == (
-        Reasoning(text="hm", signature=Signature(**own, value="S")),
-        Reasoning(redacted=True, signature=Signature(**own, kind="redacted", value="D")),
+        Reasoning(text="hm", signature=Signature(**origin, value="S")),
+        Reasoning(redacted=True, signature=Signature(**origin, kind="redacted", value="D")),
     )
 
 
@@ -179,12 +179,12 @@ def test_tool_names_are_restored_for_the_client():
 
 
 @pytest.mark.parametrize(
-    ("sent", "raw"),
+    ("fragments", "raw"),
     [('{"input":"*** Begin"}', "*** Begin"), ("{half", "{half"), ('{"x":1}', ""), ("", "")],
 )
-def test_a_free_text_tool_gets_its_text_back(sent: str, raw: str):
+def test_a_free_text_tool_gets_its_text_back(fragments: str, raw: str):
     rendered = RenderedRequest(body={}, custom_tools=frozenset({"f"}))
-    pieces = [delta(type="input_json_delta", partial_json=piece) for piece in sent]
+    pieces = [delta(type="input_json_delta", partial_json=piece) for piece in fragments]
     frames = (start(), block_start_frame(**TOOL), *pieces, stopped(), ending("tool_use"), OVER)
     assert answer(*frames, rendered=rendered).parts == (
         ToolCall(id="c1", name="f", raw=raw, custom=True),

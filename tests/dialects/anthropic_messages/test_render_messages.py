@@ -190,10 +190,10 @@ def test_a_prefill_is_sent_without_trailing_white_space():
 
 
 def test_an_unsupported_prefill_is_refused_with_the_model_name():
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         render(request_body(USER, assistant(text("The answer is"))), prefill=False)
-    assert caught.value.error.kind == "invalid_request"
-    assert caught.value.error.param == "messages[1]"
+    assert error.value.error.kind == "invalid_request"
+    assert error.value.error.param == "messages[1]"
 
 
 def test_a_paused_turn_of_a_server_tool_may_be_the_last():
@@ -257,10 +257,10 @@ def test_a_document_is_sent(part: Document, source: dict[str, Any]):
     ids=["audio", "tiff", "image by id", "ftp", "document by id", "word", "no base64"],
 )
 def test_unsupported_content_is_refused_by_name(part: Part):
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         block_of(part)
-    assert caught.value.error.param == "p"
-    assert caught.value.error.message.startswith("p: ")
+    assert error.value.error.param == "p"
+    assert error.value.error.message.startswith("p: ")
 
 
 @pytest.mark.parametrize(
@@ -332,9 +332,9 @@ def test_ids_that_become_equal_are_made_distinct():
         ("user", tuple(ToolResult(id=call.id) for call in calls)),
     )
     called, back = render(client_request(turns=history)).body["messages"][1:]
-    sent = [block["id"] for block in called["content"]]
-    assert len(set(sent)) == 3
-    assert [block["tool_use_id"] for block in back["content"]] == sent
+    rendered_ids = [block["id"] for block in called["content"]]
+    assert len(set(rendered_ids)) == 3
+    assert [block["tool_use_id"] for block in back["content"]] == rendered_ids
 
 
 def test_a_result_may_contain_images_and_an_empty_one_has_no_content():

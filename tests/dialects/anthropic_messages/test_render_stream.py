@@ -134,24 +134,24 @@ def test_redacted_thinking_contains_a_state_token():
 
 
 @pytest.mark.parametrize(
-    ("words", "pieces"),
+    ("text", "pieces"),
     [([], ["{}"]), (["{}"], ["{}"]), (['{"a"', ":1}"], ['{"a"', ":1}"])],
     ids=["none", "empty object", "two pieces"],
 )
-def test_the_input_of_a_call_is_rendered(words: list[str], pieces: list[str]):
+def test_the_input_of_a_call_is_rendered(text: list[str], pieces: list[str]):
     call = BlockStart(kind="tool_call", id="c1", name="f")
-    actual_blocks = blocks(call, *map(Delta, words), BlockEnd())
-    begun = {"type": "tool_use", "id": "c1", "name": "f", "input": {}}
-    assert actual_blocks[0][1]["content_block"] == begun
+    actual_blocks = blocks(call, *map(Delta, text), BlockEnd())
+    opened_block = {"type": "tool_use", "id": "c1", "name": "f", "input": {}}
+    assert actual_blocks[0][1]["content_block"] == opened_block
     assert [data["delta"]["partial_json"] for _, data in actual_blocks[1:-1]] == pieces
 
 
-@pytest.mark.parametrize("words", [[], ['a"b\n', "\\"]], ids=["none", "needs escaping"])
-def test_a_free_text_call_is_one_string_of_json(words: list[str]):
+@pytest.mark.parametrize("text", [[], ['a"b\n', "\\"]], ids=["none", "needs escaping"])
+def test_a_free_text_call_is_one_string_of_json(text: list[str]):
     call = BlockStart(kind="tool_call", id="c1", name="f", custom=True)
-    actual_deltas = deltas(call, *map(Delta, words), BlockEnd())
+    actual_deltas = deltas(call, *map(Delta, text), BlockEnd())
     assert json.loads("".join(item["partial_json"] for item in actual_deltas)) == {
-        "input": "".join(words)
+        "input": "".join(text)
     }
 
 
@@ -186,9 +186,9 @@ def test_a_refusal_is_text_that_ends_in_a_refusal():
 
 def test_sources_are_printed_as_they_came_or_as_a_web_search():
     native = {"type": "char_location", "cited_text": "q"}
-    own = CitationDelta(Citation(dialect="anthropic_messages", native=native))
+    native_citation = CitationDelta(Citation(dialect="anthropic_messages", native=native))
     theirs = CitationDelta(Citation(url="https://x", title="t", quote="q", dialect="openai_chat"))
-    actual_deltas = deltas(BlockStart(kind="text"), Delta("a"), own, theirs, BlockEnd())
+    actual_deltas = deltas(BlockStart(kind="text"), Delta("a"), native_citation, theirs, BlockEnd())
     assert actual_deltas[1] == {"type": "citations_delta", "citation": native}
     assert actual_deltas[2]["citation"]["type"] == "web_search_result_location"
     assert actual_deltas[2]["citation"]["url"] == "https://x"
@@ -271,9 +271,9 @@ def test_a_broken_stream_ends_in_an_error_and_nothing_else(last: Event):
 
 
 def test_stream_text_may_contain_any_characters():
-    words = 'a"\\\n\u2028\x00é😀'
-    (delta,) = deltas(BlockStart(kind="text"), Delta(words), BlockEnd())
-    assert delta["text"] == words
+    text = 'a"\\\n\u2028\x00é😀'
+    (delta,) = deltas(BlockStart(kind="text"), Delta(text), BlockEnd())
+    assert delta["text"] == text
 
 
 def test_an_unknown_usage_is_zero_as_the_api_demands_numbers():

@@ -72,10 +72,10 @@ def test_all_blocks_are_read():
         ],
         stop_reason="tool_use",
     )
-    own = {"provider": "acme", "model": "acme-1"}
+    origin = {"provider": "acme", "model": "acme-1"}
     assert response.parts == (
-        Reasoning(text="hm", signature=Signature(**own, value="S")),
-        Reasoning(redacted=True, signature=Signature(**own, kind="redacted", value="D")),
+        Reasoning(text="hm", signature=Signature(**origin, value="S")),
+        Reasoning(redacted=True, signature=Signature(**origin, kind="redacted", value="D")),
         Native(dialect="anthropic_messages", data=server),
         ToolCall(id="c", name="f", arguments={"a": 1}),
     )
@@ -128,9 +128,9 @@ def test_content_that_is_a_string_is_a_text():
     ids=str,
 )
 def test_an_invalid_response_is_an_error(body: Any, kind: str):
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         DIALECT.provider.parse_response(body, traits(), None)
-    assert caught.value.error.kind == kind
+    assert error.value.error.kind == kind
 
 
 # --- a client's ------------------------------------------------------------------------
@@ -226,9 +226,9 @@ def test_sources_are_shown_as_a_web_search_where_they_have_a_url():
 
 
 def test_an_unparsable_response_is_an_error():
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         render_parts(finish=Finish(reason="malformed"))
-    assert caught.value.error.kind == "malformed_output"
+    assert error.value.error.kind == "malformed_output"
 
 
 def test_a_calls_state_is_reported():

@@ -126,14 +126,14 @@ def _block(part: Any) -> Json:
 def stream_events(body: Json, size: int) -> Iterator[tuple[str, Json]]:
     """Return the stream events equivalent to a body, with texts in pieces of this size."""
     yield "messageStart", {"role": "assistant"}
-    for place, block in enumerate(body["output"]["message"]["content"]):
-        at = {"contentBlockIndex": place}
+    for index, block in enumerate(body["output"]["message"]["content"]):
+        index_fields = {"contentBlockIndex": index}
         if call := block.get("toolUse"):
             start = {"toolUseId": call["toolUseId"], "name": call["name"]}
-            yield "contentBlockStart", {"start": {"toolUse": start}, **at}
+            yield "contentBlockStart", {"start": {"toolUse": start}, **index_fields}
         for delta in _deltas(block, size):
-            yield "contentBlockDelta", {"delta": delta, **at, "p": "xy"}
-        yield "contentBlockStop", at
+            yield "contentBlockDelta", {"delta": delta, **index_fields, "p": "xy"}
+        yield "contentBlockStop", index_fields
     keys = ("stopReason", "additionalModelResponseFields")
     yield "messageStop", {key: body[key] for key in keys if key in body}
     yield "metadata", {"usage": body["usage"], "metrics": {"latencyMs": 1}}
@@ -141,8 +141,8 @@ def stream_events(body: Json, size: int) -> Iterator[tuple[str, Json]]:
 
 def _deltas(block: Json, size: int) -> Iterator[Json]:
     if call := block.get("toolUse"):
-        words = json.dumps(call["input"]) if call["input"] else ""
-        yield from ({"toolUse": {"input": piece}} for piece in _split_text(words, size))
+        arguments_json = json.dumps(call["input"]) if call["input"] else ""
+        yield from ({"toolUse": {"input": piece}} for piece in _split_text(arguments_json, size))
     elif thought := block.get("reasoningContent"):
         inner = thought.get("reasoningText", {})
         yield from (

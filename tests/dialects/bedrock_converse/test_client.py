@@ -81,10 +81,10 @@ def test_a_request_is_the_same_after_render_parse_and_render(request: Request) -
     """Rendered, parsed and rendered again, a request is the same."""
     traits = traits_for("bedrock", CLAUDE)
     try:
-        sent = DIALECT.provider.render_request(request, traits).body
+        rendered_body = DIALECT.provider.render_request(request, traits).body
     except GatewayError:
         return
-    wire = json.loads(json.dumps(sent))
+    wire = json.loads(json.dumps(rendered_body))
     again = DIALECT.client.parse_request({**wire, "model": "gw", "stream": False}, {})
     body = DIALECT.provider.render_request(again, traits).body
     third = DIALECT.client.parse_request({**body, "model": "gw", "stream": False}, {})

@@ -134,9 +134,9 @@ def test_a_call_of_a_server_tool_is_no_call_for_the_client() -> None:
 
 @pytest.mark.parametrize("body", [None, [], "x", {}, {"output": {}}, {"output": {"message": 1}}])
 def test_an_invalid_response_is_an_upstream_error(body: Any) -> None:
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         DIALECT.provider.parse_response(body, traits(), None)
-    assert caught.value.error.kind == "upstream_error"
+    assert error.value.error.kind == "upstream_error"
 
 
 @pytest.mark.parametrize(

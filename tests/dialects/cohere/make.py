@@ -79,10 +79,10 @@ def render_document(response: Response) -> Json:
     for part in response.parts:
         match part:
             case Text():
-                place = len(message["content"])
+                index = len(message["content"])
                 message["content"].append({"type": "text", "text": part.text})
                 for citation in part.citations:
-                    message["citations"].append({**citation.native, "content_index": place})
+                    message["citations"].append({**citation.native, "content_index": index})
             case Reasoning():
                 message["content"].append({"type": "thinking", "thinking": part.text})
             case ToolCall():
@@ -103,27 +103,27 @@ def stream_events(body: Json, size: int) -> Iterator[Json]:
     """Return the stream events equivalent to a body, with texts in pieces of this size."""
     message = body["message"]
     yield {"type": "message-start", "id": body["id"], "delta": {}}
-    for place, item in enumerate(message["content"]):
+    for index, item in enumerate(message["content"]):
         kind = item["type"]
         inner = {"message": {"content": {"type": kind, kind: ""}}}
-        yield {"type": "content-start", "index": place, "delta": inner}
+        yield {"type": "content-start", "index": index, "delta": inner}
         for piece in _split_text(item[kind], size):
             delta = {"message": {"content": {kind: piece}}}
-            yield {"type": "content-delta", "index": place, "delta": delta}
+            yield {"type": "content-delta", "index": index, "delta": delta}
         for citation in message["citations"]:
-            if citation["content_index"] == place:
+            if citation["content_index"] == index:
                 yield {"type": "citation-start", "delta": {"message": {"citations": citation}}}
                 yield {"type": "citation-end"}
-        yield {"type": "content-end", "index": place}
-    for place, call in enumerate(message["tool_calls"]):
+        yield {"type": "content-end", "index": index}
+    for index, call in enumerate(message["tool_calls"]):
         function = call["function"]
-        begun = {**call, "function": {**function, "arguments": ""}}
-        inner = {"message": {"tool_calls": begun}}
-        yield {"type": "tool-call-start", "index": place, "delta": inner}
+        opened_call = {**call, "function": {**function, "arguments": ""}}
+        inner = {"message": {"tool_calls": opened_call}}
+        yield {"type": "tool-call-start", "index": index, "delta": inner}
         for piece in _split_text(function["arguments"], size):
             more = {"message": {"tool_calls": {"function": {"arguments": piece}}}}
-            yield {"type": "tool-call-delta", "index": place, "delta": more}
-        yield {"type": "tool-call-end", "index": place}
+            yield {"type": "tool-call-delta", "index": index, "delta": more}
+        yield {"type": "tool-call-end", "index": index}
     end = {key: body[key] for key in ("finish_reason", "usage") if key in body}
     yield {"type": "message-end", "delta": end}
 

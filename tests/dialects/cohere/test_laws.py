@@ -26,9 +26,11 @@ from tests.stream_grammar import check_stream
 
 FREE = RenderedRequest(body={}, custom_tools=frozenset({"free"}))
 
-words = st.text('ab <"\\\n€😀', min_size=1, max_size=6)
+text_strategy = st.text('ab <"\\\n€😀', min_size=1, max_size=6)
 ids = st.text("abc_-1", min_size=1, max_size=5)
-objects = st.dictionaries(words, st.none() | st.booleans() | st.integers(-9, 9) | words, max_size=2)
+objects = st.dictionaries(
+    text_strategy, st.none() | st.booleans() | st.integers(-9, 9) | text_strategy, max_size=2
+)
 OWN = Signature(provider="cohere", model=REASONER, kind="text")
 
 
@@ -40,13 +42,17 @@ def _document_citation(url: str, quote: str) -> Citation:
 
 
 texts: st.SearchStrategy[Part] = st.one_of(
-    st.builds(Text, text=words),
-    st.builds(Text, text=words, citations=st.tuples(st.builds(_document_citation, words, words))),
-    st.builds(Reasoning, text=words, signature=st.just(OWN)),
+    st.builds(Text, text=text_strategy),
+    st.builds(
+        Text,
+        text=text_strategy,
+        citations=st.tuples(st.builds(_document_citation, text_strategy, text_strategy)),
+    ),
+    st.builds(Reasoning, text=text_strategy, signature=st.just(OWN)),
 )
 calls: st.SearchStrategy[Part] = st.one_of(
     st.builds(ToolCall, id=ids, name=st.sampled_from(["f", "g"]), arguments=objects),
-    st.builds(ToolCall, id=ids, name=st.just("free"), raw=words, custom=st.just(True)),
+    st.builds(ToolCall, id=ids, name=st.just("free"), raw=text_strategy, custom=st.just(True)),
 )
 counts = st.integers(0, 99)
 usages = st.none() | st.builds(Usage, input=counts, output=counts, cache_read=counts)

@@ -37,7 +37,8 @@ def chat(model: str, ask: FeatureRequest) -> Json:
     if ask.previous_response is not None:
         messages.append(ask.previous_response)
         messages += [
-            {"role": "tool", "tool_call_id": id_, "content": words} for id_, _, words in ask.results
+            {"role": "tool", "tool_call_id": id_, "content": result}
+            for id_, _, result in ask.results
         ]
     body: Json = {"model": model, "messages": messages, "stream": ask.stream}
     if ask.stream:
@@ -71,8 +72,8 @@ def responses(model: str, ask: FeatureRequest) -> Json:
     if ask.previous_response is not None:
         items += ask.previous_response
         items += [
-            {"type": "function_call_output", "call_id": id_, "output": words}
-            for id_, _, words in ask.results
+            {"type": "function_call_output", "call_id": id_, "output": result}
+            for id_, _, result in ask.results
         ]
     body: Json = {"model": model, "instructions": SYSTEM, "input": items, "store": False}
     body |= {"stream": ask.stream, "include": ["reasoning.encrypted_content"]}
@@ -100,8 +101,8 @@ def messages(model: str, ask: FeatureRequest) -> Json:
     turns: list[Json] = [{"role": "user", "content": content}]
     if ask.previous_response is not None:
         back = [
-            {"type": "tool_result", "tool_use_id": id_, "content": words}
-            for id_, _, words in ask.results
+            {"type": "tool_result", "tool_use_id": id_, "content": result}
+            for id_, _, result in ask.results
         ]
         turns += [
             {"role": "assistant", "content": ask.previous_response},
@@ -135,8 +136,8 @@ def gemini(model: str, ask: FeatureRequest) -> Json:
     contents: list[Json] = [{"role": "user", "parts": parts}]
     if ask.previous_response is not None:
         back = [
-            {"functionResponse": {"id": id_, "name": name, "response": {"output": words}}}
-            for id_, name, words in ask.results
+            {"functionResponse": {"id": id_, "name": name, "response": {"output": result}}}
+            for id_, name, result in ask.results
         ]
         contents += [
             {"role": "model", "parts": ask.previous_response},
@@ -179,7 +180,8 @@ def ollama(model: str, ask: FeatureRequest) -> Json:
     if ask.previous_response is not None:
         turns.append(ask.previous_response)
         turns += [
-            {"role": "tool", "tool_name": name, "content": words} for _, name, words in ask.results
+            {"role": "tool", "tool_name": name, "content": result}
+            for _, name, result in ask.results
         ]
     body: Json = {"model": model, "messages": turns, "stream": ask.stream}
     if ask.tools:
@@ -219,8 +221,8 @@ def converse(model: str, ask: FeatureRequest) -> Json:
     turns: list[Json] = [{"role": "user", "content": content}]
     if ask.previous_response is not None:
         back = [
-            {"toolResult": {"toolUseId": id_, "content": [{"text": words}], "status": "success"}}
-            for id_, _, words in ask.results
+            {"toolResult": {"toolUseId": id_, "content": [{"text": result}], "status": "success"}}
+            for id_, _, result in ask.results
         ]
         turns += [
             {"role": "assistant", "content": ask.previous_response},
@@ -265,7 +267,8 @@ def cohere(model: str, ask: FeatureRequest) -> Json:
     if ask.previous_response is not None:
         turns.append(ask.previous_response)
         turns += [
-            {"role": "tool", "tool_call_id": id_, "content": words} for id_, _, words in ask.results
+            {"role": "tool", "tool_call_id": id_, "content": result}
+            for id_, _, result in ask.results
         ]
     body: Json = {"model": model, "messages": turns, "stream": ask.stream}
     if ask.tools:

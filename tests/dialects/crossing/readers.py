@@ -108,8 +108,8 @@ def _chat_piece(calls: list[Json], piece: Json) -> None:
     if piece["index"] == len(calls):
         function = {"name": piece["function"]["name"], "arguments": ""}
         calls.append({"id": piece["id"], "type": "function", "function": function})
-    words = (piece.get("function") or {}).get("arguments") or ""
-    calls[piece["index"]]["function"]["arguments"] += words
+    arguments = (piece.get("function") or {}).get("arguments") or ""
+    calls[piece["index"]]["function"]["arguments"] += arguments
 
 
 def chat_broke(data: bytes) -> str | None:
@@ -249,9 +249,9 @@ def messages_joined(data: bytes) -> Json:
             _messages_delta(opened, event["delta"])
         elif name == "content_block_stop":
             assert opened is not None
-            words = opened.pop("_json")
+            text = opened.pop("_json")
             if opened["type"] == "tool_use":
-                opened["input"] = json.loads(words or "{}")
+                opened["input"] = json.loads(text or "{}")
             opened = None
         else:
             assert (name, opened) == ("message_delta", None), event
@@ -428,8 +428,8 @@ def _add_converse_delta(block: Json, delta: Json) -> None:
         reasoning_text = block.setdefault("reasoningContent", {}).setdefault(
             "reasoningText", {"text": ""}
         )
-        for key, words in value.items():
-            reasoning_text[key] = reasoning_text.get(key, "") + words
+        for key, text in value.items():
+            reasoning_text[key] = reasoning_text.get(key, "") + text
 
 
 def _messages(data: bytes) -> list[tuple[str, Any]]:
@@ -486,15 +486,15 @@ def cohere_joined(data: bytes) -> Json:
             assert value["index"] == len(content)
             content.append(dict(message["content"]))
         elif name == "content-delta":
-            ((field, words),) = message["content"].items()
-            content[value["index"]][field] += words
+            ((field, text),) = message["content"].items()
+            content[value["index"]][field] += text
         elif name == "tool-call-start":
             assert value["index"] == len(calls)
             call = message["tool_calls"]
             calls.append({**call, "function": dict(call["function"])})
         elif name == "tool-call-delta":
-            words = message["tool_calls"]["function"]["arguments"]
-            calls[value["index"]]["function"]["arguments"] += words
+            text = message["tool_calls"]["function"]["arguments"]
+            calls[value["index"]]["function"]["arguments"] += text
         else:
             assert name in {"content-end", "tool-call-end"}, name
     message = {"role": "assistant", "content": content, "tool_calls": calls, "tool_plan": plan}
@@ -504,10 +504,10 @@ def cohere_joined(data: bytes) -> Json:
 def cohere_broke(data: bytes) -> str | None:
     """Return the error of a Cohere stream: its finish reason."""
     values = [value for _, value in frames(data)]
-    ends = [v for v in values if isinstance(v, dict) and v["type"] == "message-end"]
-    if not ends or ends[-1]["delta"]["finish_reason"] not in {"ERROR", "TIMEOUT"}:
+    end_events = [v for v in values if isinstance(v, dict) and v["type"] == "message-end"]
+    if not end_events or end_events[-1]["delta"]["finish_reason"] not in {"ERROR", "TIMEOUT"}:
         return None
-    return str(ends[-1]["delta"]["error"])
+    return str(end_events[-1]["delta"]["error"])
 
 
 READERS: dict[str, Reader] = {

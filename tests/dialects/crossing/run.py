@@ -259,8 +259,8 @@ async def _cell(
     turns = [first]
     if first.response is not None and first.response.calls:
         back = tuple(
-            (id_, name, words)
-            for (id_, name, _), words in zip(first.response.calls, RESULTS, strict=False)
+            (id_, name, text)
+            for (id_, name, _), text in zip(first.response.calls, RESULTS, strict=False)
         )
         again = replace(ask, previous_response=first.response.native, results=back)
         turns.append(await _turn(log, providers, client, host, again))

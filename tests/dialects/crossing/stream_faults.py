@@ -155,20 +155,20 @@ def late_arguments(dialect: str, stream_frames: Frames) -> bytes | None:
     """Send all arguments in one last chunk of each call."""
     if dialect != "openai_chat":
         return None
-    words: dict[int, str] = {}
+    arguments_by_index: dict[int, str] = {}
     heads, tail = [], []
     for name, value in stream_frames:
         calls = _chat_calls(value)
         if not calls:
-            (tail if words else heads).append((name, value))
+            (tail if arguments_by_index else heads).append((name, value))
         elif "id" in calls[0]:
-            words[calls[0]["index"]] = ""
+            arguments_by_index[calls[0]["index"]] = ""
             heads.append((name, value))
         else:
-            words[calls[0]["index"]] += calls[0]["function"]["arguments"]
+            arguments_by_index[calls[0]["index"]] += calls[0]["function"]["arguments"]
             last = value
     late = []
-    for index, text in words.items():
+    for index, text in arguments_by_index.items():
         call = {"index": index, "function": {"arguments": text}}
         choice = {**last["choices"][0], "delta": {"tool_calls": [call]}}
         late.append(("", {**last, "choices": [choice]}))

@@ -102,7 +102,9 @@ def _matrix(cells: tuple[CrossingResult, ...], feature: str) -> str:
 
 def _tool_table(tools: tuple[ToolCrossing, ...], tool: str) -> str:
     """Return the table of one built-in tool."""
-    signs = {(one.client, one.upstream): one.sign for one in tools if one.tool == tool}
+    signs = {
+        (result.client, result.upstream): result.sign for result in tools if result.tool == tool
+    }
     lines = [
         f"### {tool}\n",
         f"| client \\ provider | {' | '.join(UPSTREAMS)} |",
@@ -116,7 +118,7 @@ def _tool_table(tools: tuple[ToolCrossing, ...], tool: str) -> str:
 
 def _embeddings(embedded: tuple[Embedded, ...]) -> str:
     """Return the table of the APIs with embeddings."""
-    signs = {(one.client, one.upstream): one.sign for one in embedded}
+    signs = {(result.client, result.upstream): result.sign for result in embedded}
     lines = [
         "## embeddings\n",
         f"| client \\ provider | {' | '.join(EMBEDDERS)} |",

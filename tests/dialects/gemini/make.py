@@ -33,9 +33,9 @@ def model(*parts: dict[str, Any]) -> dict[str, Any]:
     return content(*parts, role="model")
 
 
-def text(words: str = "hi", **fields: Any) -> dict[str, Any]:
+def text(content: str = "hi", **fields: Any) -> dict[str, Any]:
     """Return a text part."""
-    return {"text": words, **fields}
+    return {"text": content, **fields}
 
 
 def call(name: str = "f", args: Any = None, **fields: Any) -> dict[str, Any]:

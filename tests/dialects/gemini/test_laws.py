@@ -42,16 +42,16 @@ from tests.stream_grammar import check_stream
 NAME = "gemini"
 ABLE = traits(prefill=True, image_urls=True, metadata=True)
 
-words = st.text('ab <"\\\n€😀', min_size=1, max_size=6)
+text_strategy = st.text('ab <"\\\n€😀', min_size=1, max_size=6)
 ids = st.text("abc_-1", min_size=1, max_size=5)
 names = st.text("abc_.:-1", min_size=1, max_size=5).map(lambda w: f"f{w}")
-json_values = st.none() | st.booleans() | st.integers(-9, 9) | words
-objects = st.dictionaries(words, json_values, max_size=2)
+json_values = st.none() | st.booleans() | st.integers(-9, 9) | text_strategy
+objects = st.dictionaries(text_strategy, json_values, max_size=2)
 values = st.binary(min_size=1, max_size=6).map(lambda raw: base64.b64encode(raw).decode())
 
 # --- requests ----------------------------------------------------------------------------
 
-texts = st.builds(Text, text=words)
+texts = st.builds(Text, text=text_strategy)
 media = st.one_of(
     st.builds(Image, data=st.just(PNG), media_type=st.just("image/png")),
     st.builds(Image, file_id=st.just("gs://b/x.png"), media_type=st.just("image/png")),
@@ -62,14 +62,14 @@ media = st.one_of(
 natives = st.builds(
     Native,
     dialect=st.just(NAME),
-    data=st.builds(lambda code: {"executableCode": {"code": code}}, words),
+    data=st.builds(lambda code: {"executableCode": {"code": code}}, text_strategy),
 )
 signatures = st.builds(Signature, kind=st.just(SAME_PART_SIGNATURE), value=values)
 assistant_parts = st.lists(
     texts
     | natives
-    | st.builds(Reasoning, text=words)
-    | st.builds(Reasoning, text=words, signature=signatures),
+    | st.builds(Reasoning, text=text_strategy)
+    | st.builds(Reasoning, text=text_strategy, signature=signatures),
     min_size=1,
     max_size=3,
 ).map(tuple)
@@ -95,7 +95,7 @@ def exchanges(draw: st.DrawFn, number: int) -> list[Turn]:
             ToolResult(
                 id=call.id,
                 name=call.name,
-                parts=(Text(text=draw(words.map(lambda w: f"r{w}"))), *draw(results)),
+                parts=(Text(text=draw(text_strategy.map(lambda w: f"r{w}"))), *draw(results)),
                 is_error=draw(st.sampled_from([None, True])),
             )
             for call in calls
@@ -123,7 +123,7 @@ tools = st.one_of(
     st.builds(
         Tool,
         name=names,
-        description=st.none() | words,
+        description=st.none() | text_strategy,
         schema=st.just({"type": "object", "properties": {"a": {"type": "string"}}}),
     ),
     st.just(Tool(name="code_execution", kind="server", dialect=NAME, native={"codeExecution": {}})),
@@ -182,7 +182,7 @@ def requests(draw: st.DrawFn) -> Request:
             top_k=draw(st.none() | st.integers(0, 9)),
             seed=draw(st.none() | st.integers(0, 9)),
             presence_penalty=draw(numbers),
-            stop=tuple(draw(st.lists(words, max_size=3))),
+            stop=tuple(draw(st.lists(text_strategy, max_size=3))),
             n=draw(st.none() | st.integers(1, 8)),
             logprobs=draw(st.sampled_from([None, True, False])),
         ),
@@ -222,8 +222,8 @@ def grounded(text: Text) -> Text:
 
 
 answer_parts: st.SearchStrategy[Part] = st.one_of(
-    st.builds(Text, text=words),
-    st.builds(Reasoning, text=words),
+    st.builds(Text, text=text_strategy),
+    st.builds(Reasoning, text=text_strategy),
     st.builds(ToolCall, id=ids, name=names, arguments=objects),
     natives,
 )
@@ -245,7 +245,9 @@ def usages(draw: st.DrawFn) -> Usage:
 endings = st.one_of(
     st.just(Finish(reason="length")),
     st.just(Finish(reason="stop")),
-    st.builds(Finish, reason=st.just("filter"), category=st.just("RECITATION"), explanation=words),
+    st.builds(
+        Finish, reason=st.just("filter"), category=st.just("RECITATION"), explanation=text_strategy
+    ),
 )
 
 
@@ -322,5 +324,5 @@ def test_a_signature_is_the_same_after_a_round_through_a_client(
     history = [{"role": "user", "parts": [{"text": "x"}]}, body["candidates"][0]["content"]]
     history.append({"role": "user", "parts": [{"text": "y"}]})
     again = DIALECT.client.parse_request({"model": "gw", "contents": history}, {})
-    sent = DIALECT.provider.render_request(again, ABLE).body["contents"][1]["parts"]
-    assert value in [part.get("thoughtSignature") for part in sent]
+    rendered_parts = DIALECT.provider.render_request(again, ABLE).body["contents"][1]["parts"]
+    assert value in [part.get("thoughtSignature") for part in rendered_parts]

@@ -182,9 +182,9 @@ def test_the_mode_validated_survives_a_round_trip():
     ],
 )
 def test_an_invalid_value_is_refused_with_its_param(request_body: dict[str, Any], param: str):
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         parse(request_body)
-    assert caught.value.error.param == param
+    assert error.value.error.param == param
 
 
 def test_googles_schema_becomes_json_schema():
@@ -340,8 +340,8 @@ def test_a_state_token_is_sent_as_base64():
 
 def test_a_native_signature_of_a_native_client_is_sent_back():
     request = body(content(text()), model(call("f", thoughtSignature=STATE)), content(result("f")))
-    sent = render(request, **DEMANDS).body["contents"][1]["parts"][0]
-    assert sent["thoughtSignature"] == STATE
+    rendered_part = render(request, **DEMANDS).body["contents"][1]["parts"][0]
+    assert rendered_part["thoughtSignature"] == STATE
 
 
 # --- contents ----------------------------------------------------------------------------
@@ -361,7 +361,7 @@ def test_results_are_in_the_order_of_their_calls():
 
 
 @pytest.mark.parametrize(
-    ("words", "failed", "response"),
+    ("text", "failed", "response"),
     [
         ('{"a":1}', None, {"a": 1}),
         ("[1]", None, {"output": "[1]"}),
@@ -370,8 +370,8 @@ def test_results_are_in_the_order_of_their_calls():
         ("", None, {"output": ""}),
     ],
 )
-def test_a_result_becomes_an_object(words: str, failed: bool | None, response: dict[str, Any]):
-    parts = (Text(text=words),) if words else ()
+def test_a_result_becomes_an_object(text: str, failed: bool | None, response: dict[str, Any]):
+    parts = (Text(text=text),) if text else ()
     history = steps(CALL)[:2] + (
         Turn(role="user", parts=(ToolResult(id="c", parts=parts, is_error=failed),)),
     )
@@ -407,9 +407,9 @@ def test_a_model_turn_may_not_be_first_or_last():
     first = render(client_request(turns=(answer, USER_TURN)))
     assert first.body["contents"][0]["role"] == "user"
     assert ("messages[0]", "approximated") in reported_fields(first.report)
-    with pytest.raises(GatewayError) as refused:
+    with pytest.raises(GatewayError) as error:
         render(client_request(turns=(USER_TURN, answer)))
-    assert refused.value.error.param == "messages[0]"
+    assert error.value.error.param == "messages[0]"
 
 
 @pytest.mark.parametrize(
@@ -428,11 +428,11 @@ def test_media_are_sent_in_googles_format(part: Any, expected: str, lost: list[A
 
 
 def test_a_file_of_another_provider_is_refused():
-    with pytest.raises(GatewayError) as refused:
+    with pytest.raises(GatewayError) as error:
         render(
             client_request(turns=(Turn(role="user", parts=(Image(file_id="file-1", path="p"),)),))
         )
-    assert refused.value.error.param == "p"
+    assert error.value.error.param == "p"
 
 
 # --- the rest ----------------------------------------------------------------------------
@@ -465,10 +465,10 @@ def test_fields_without_equivalent_are_reported():
 def test_names_that_google_does_not_take_are_mapped_back():
     names = ("a.b:c", "1st", "ä", "ü", "_1st", "x" * 200, "a.b/d")
     rendered = render(client_request(tools=tuple(Tool(name=name) for name in names)))
-    sent = [f["name"] for f in rendered.body["tools"][0]["functionDeclarations"]]
-    assert len(set(sent)) == len(names)
-    assert (sent[0], sent[-1]) == ("a.b:c", "a.b_d")
-    assert [rendered.client_names.get(name, name) for name in sent] == list(names)
+    rendered_names = [f["name"] for f in rendered.body["tools"][0]["functionDeclarations"]]
+    assert len(set(rendered_names)) == len(names)
+    assert (rendered_names[0], rendered_names[-1]) == ("a.b:c", "a.b_d")
+    assert [rendered.client_names.get(name, name) for name in rendered_names] == list(names)
 
 
 def test_a_token_count_accepts_a_complete_request():
@@ -484,8 +484,10 @@ def without_state(*contents: Any, **traits: Any) -> tuple[Any, list[tuple[str, s
     """Return the contents of a passthrough body without signatures, and the report."""
     assert DIALECT.drop_reasoning_state is not None
     fields = {"contents": msgspec.Raw(msgspec.json.encode(contents))}
-    sent, report = DIALECT.drop_reasoning_state(fields, Traits(**traits))
-    return msgspec.json.decode(sent["contents"]), [(row.path, row.action) for row in report]
+    rendered_content, report = DIALECT.drop_reasoning_state(fields, Traits(**traits))
+    return msgspec.json.decode(rendered_content["contents"]), [
+        (row.path, row.action) for row in report
+    ]
 
 
 def test_refused_signatures_are_dropped_in_both_spellings():
@@ -496,9 +498,9 @@ def test_refused_signatures_are_dropped_in_both_spellings():
         {"functionCall": {"name": "g"}},
     ]
     asked_content, message = {"role": "user", "parts": [{"text": "Q"}]}, {"role": "model"}
-    sent, report = without_state(asked_content, {**message, "parts": parts})
+    rendered_content, report = without_state(asked_content, {**message, "parts": parts})
     bare = [{"text": "Hm"}, {"functionCall": {"name": "f"}}, {"functionCall": {"name": "g"}}]
-    assert sent == [asked_content, {**message, "parts": bare}]
+    assert rendered_content == [asked_content, {**message, "parts": bare}]
     assert report == [
         ("contents[1].parts[0].thoughtSignature", "dropped"),
         ("contents[1].parts[1].thought_signature", "dropped"),
@@ -508,9 +510,9 @@ def test_refused_signatures_are_dropped_in_both_spellings():
 
 def test_a_model_that_requires_signatures_gets_the_skip_value_once_a_step():
     parts = [{"functionCall": {"name": "f"}}, {"functionCall": {"name": "g"}}]
-    sent, report = without_state(
+    rendered_content, report = without_state(
         {"role": "model", "parts": parts}, replay_reasoning="required_on_tools"
     )
-    signatures = [part.get("thoughtSignature") for part in sent[0]["parts"]]
+    signatures = [part.get("thoughtSignature") for part in rendered_content[0]["parts"]]
     assert signatures == [SKIP_SIGNATURE, None]
     assert report == [("contents[0].parts[0]", "approximated")]

@@ -264,11 +264,13 @@ def test_a_call_without_an_id_gets_one_of_its_answers_place():
 
 
 def test_a_refused_prompt_is_an_answer_in_a_stream_too():
-    refused = Failed(Error(kind="content_policy", message="no"))
-    [rendered] = rendered_frames([refused])
+    failed_event = Failed(Error(kind="content_policy", message="no"))
+    [rendered] = rendered_frames([failed_event])
     assert rendered["promptFeedback"]["blockReason"] == "PROHIBITED_CONTENT"
-    assert "error" in rendered_frames([Start(), BlockStart(kind="text"), Delta("a"), refused])[-1]
-    array = json.loads(rendered_bytes([refused], framing="array"))
+    assert (
+        "error" in rendered_frames([Start(), BlockStart(kind="text"), Delta("a"), failed_event])[-1]
+    )
+    array = json.loads(rendered_bytes([failed_event], framing="array"))
     assert "promptFeedback" in array[0]
 
 
@@ -382,8 +384,10 @@ def test_hidden_reasoning_round_trips_in_its_signature():
 
 @pytest.mark.parametrize("framing", ["sse", "array"])
 def test_a_broken_stream_ends_with_an_error(framing: str):
-    begun = unfold_response(Response(parts=(Text(text="half"),)))[:3]
-    data = rendered_bytes([*begun, Failed(Error(kind="overloaded", message="no"))], framing=framing)
+    first_events = unfold_response(Response(parts=(Text(text="half"),)))[:3]
+    data = rendered_bytes(
+        [*first_events, Failed(Error(kind="overloaded", message="no"))], framing=framing
+    )
     last = json.loads(data)[-1] if framing == "array" else json.loads(data.split(b"data: ")[-1])
     assert last["error"]["status"] == "UNAVAILABLE"
     assert (

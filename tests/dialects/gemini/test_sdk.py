@@ -144,9 +144,9 @@ def test_a_keepalive_in_an_array_stream_is_ignored():
 def test_the_sdk_raises_an_error_as_google_would(kind: str, code: int, word: str):
     reply = DIALECT.client.render_error(Error(kind=kind, message="reason"), "req_dgm")
     sdk = client(lambda _: httpx.Response(reply.status, headers=reply.headers, json=reply.body))
-    with pytest.raises(errors.APIError, match="reason") as caught:
+    with pytest.raises(errors.APIError, match="reason") as error:
         sdk.models.generate_content(**REQUEST)
-    assert (caught.value.code, caught.value.status) == (code, word)
+    assert (error.value.code, error.value.status) == (code, word)
 
 
 def test_a_prompt_that_policy_refuses_is_an_answer_without_candidates():
@@ -165,10 +165,10 @@ def test_the_sdk_reads_a_count():
 
 
 def test_sdk_requests_are_parsed():
-    sent: list[httpx.Request] = []
+    upstream_requests: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
-        sent.append(request)
+        upstream_requests.append(request)
         return httpx.Response(200, json=DIALECT.client.render_response(WHOLE, exchange())[0])
 
     schema = types.Schema(type=types.Type.OBJECT, properties={"a": types.Schema(type="STRING")})
@@ -192,7 +192,7 @@ def test_sdk_requests_are_parsed():
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
     )
     client(answer).models.generate_content(model="gw-x", contents="hi", config=config)
-    (request,) = sent
+    (request,) = upstream_requests
     assert request.url.path.endswith("/models/gw-x:generateContent")
     parsed = DIALECT.client.parse_request({**json.loads(request.content), "model": "gw-x"}, {})
     assert parsed.thinking == Thinking(mode="budget", budget=100, visible="summary")

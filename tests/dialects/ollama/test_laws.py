@@ -31,11 +31,11 @@ from tests.dialects.ollama.make import ALL, PNG, exchange
 from tests.fakes.ollama_rules import refusal
 from tests.stream_grammar import check_stream
 
-words = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+text_strategy = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 some = st.text('abc .{}"\\\n', min_size=1, max_size=8)
 names = st.from_regex(r"[a-zA-Z0-9_-]{1,12}", fullmatch=True)
-values = st.none() | st.booleans() | st.integers(-9, 9) | words
-objects = st.dictionaries(words, values, max_size=3)
+values = st.none() | st.booleans() | st.integers(-9, 9) | text_strategy
+objects = st.dictionaries(text_strategy, values, max_size=3)
 texts = st.builds(Text, text=some)
 images = st.just(Image(data=PNG, media_type="image/png"))
 users = st.builds(
@@ -48,13 +48,13 @@ OWN = Signature(provider="acme", model="acme-1", kind="text")
 
 
 @st.composite
-def exchanges(draw: st.DrawFn, place: int) -> list[Turn]:
+def exchanges(draw: st.DrawFn, index: int) -> list[Turn]:
     """Draw an assistant turn at this index, followed by the results of its calls."""
     parts: list[object] = draw(st.lists(st.builds(Reasoning, text=some), max_size=1))
     parts += draw(st.lists(texts, max_size=1))
     listed = draw(st.lists(st.tuples(names, objects), max_size=3))
     calls = [
-        ToolCall(id=f"call_{place}_{n}", name=name, arguments=given_)
+        ToolCall(id=f"call_{index}_{n}", name=name, arguments=given_)
         for n, (name, given_) in enumerate(listed)
     ]
     turns = [Turn(role="assistant", parts=(*parts, *calls))]  # type: ignore[arg-type]
@@ -71,22 +71,22 @@ def exchanges(draw: st.DrawFn, place: int) -> list[Turn]:
 def conversations(draw: st.DrawFn, before: int) -> tuple[Turn, ...]:
     """Draw turns that begin and end with a user turn, after this many messages."""
     turns = [draw(users)]
-    place = before + 1
+    index = before + 1
     for _ in range(draw(st.integers(0, 2))):
-        drawn_exchanges = draw(exchanges(place))
-        place += 1 + sum(len(turn.parts) for turn in drawn_exchanges[1:])
+        drawn_exchanges = draw(exchanges(index))
+        index += 1 + sum(len(turn.parts) for turn in drawn_exchanges[1:])
         turns += drawn_exchanges
         if draw(st.booleans()):
             turns.append(draw(systems))
-            place += 1
+            index += 1
         turns.append(draw(users))
-        place += 1
+        index += 1
     return tuple(turns)
 
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
 tools = st.lists(
-    st.builds(Tool, name=names, description=st.none() | words, schema=st.just(SCHEMA)),
+    st.builds(Tool, name=names, description=st.none() | text_strategy, schema=st.just(SCHEMA)),
     max_size=3,
     unique_by=lambda tool: tool.name,
 ).map(tuple)
@@ -214,8 +214,8 @@ def _split(events: list[Event], data: st.DataObject) -> list[Event]:
     out: list[Event] = []
     for event in events:
         if isinstance(event, Delta) and len(event.text) > 1:
-            place = data.draw(st.integers(1, len(event.text) - 1))
-            out += [Delta(event.text[:place]), Delta(event.text[place:])]
+            position = data.draw(st.integers(1, len(event.text) - 1))
+            out += [Delta(event.text[:position]), Delta(event.text[position:])]
         else:
             out.append(event)
     return out

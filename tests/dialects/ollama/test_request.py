@@ -93,7 +93,7 @@ def test_the_think_field_is_parsed(think: Any, expected: Thinking | None) -> Non
 
 
 @pytest.mark.parametrize(
-    ("thinking", "efforts", "sent", "report"),
+    ("thinking", "efforts", "expected", "report"),
     [
         (Thinking(mode="auto"), (), True, []),
         (Thinking(mode="off"), (), False, []),
@@ -107,10 +107,10 @@ def test_the_think_field_is_parsed(think: Any, expected: Thinking | None) -> Non
     ],
 )
 def test_the_reasoning_effort_is_sent_in_the_models_levels(
-    thinking: Thinking, efforts: tuple[str, ...], sent: Any, report: list[Any]
+    thinking: Thinking, efforts: tuple[str, ...], expected: Any, report: list[Any]
 ) -> None:
     rendered = render(user(Text(text="x"), thinking=thinking), efforts=efforts)
-    assert rendered.body["think"] == sent
+    assert rendered.body["think"] == expected
     assert reported_fields(rendered.report) == report
 
 
@@ -368,15 +368,15 @@ def test_a_prompt_is_a_chat_of_one_message() -> None:
     ],
 )
 def test_an_invalid_field_is_named(wrong: dict[str, Any], param: str) -> None:
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         parse({**body(), **wrong})
-    assert caught.value.error.param == param
+    assert error.value.error.param == param
 
 
 def test_an_empty_prompt_is_refused_with_its_param() -> None:
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         parse({"model": "gw", "prompt": ""})
-    assert caught.value.error.param == "prompt"
+    assert error.value.error.param == "prompt"
 
 
 def test_unknown_fields_are_sent_or_reported_by_level() -> None:
@@ -391,12 +391,12 @@ def test_unknown_fields_are_sent_or_reported_by_level() -> None:
 def test_prefill_is_refused_for_a_model_without_it() -> None:
     request = request_body(USER, {"role": "assistant", "content": "Once"})
     assert render(request).body["messages"][-1]["content"] == "Once"
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         render(request, prefill=False)
-    assert caught.value.error.kind == "unsupported_param"
+    assert error.value.error.kind == "unsupported_param"
 
 
 def test_several_answers_are_refused() -> None:
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         render(user(Text(text="x"), sampling=Sampling(n=2)))
-    assert (caught.value.error.kind, caught.value.error.param) == ("unsupported_param", "n")
+    assert (error.value.error.kind, error.value.error.param) == ("unsupported_param", "n")

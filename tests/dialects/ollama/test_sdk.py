@@ -113,10 +113,10 @@ def test_the_sdk_raises_for_a_refusal(kind: str, status: int) -> None:
     reply = DIALECT.client.render_error(Error(kind=kind, message="reason"), "req_1")
     with (
         client(reply.status, json.dumps(reply.body).encode()) as sdk,
-        pytest.raises(ollama.ResponseError, match="reason") as caught,
+        pytest.raises(ollama.ResponseError, match="reason") as error,
     ):
         sdk.chat(model="m", messages=[USER])
-    assert caught.value.status_code == status
+    assert error.value.status_code == status
 
 
 def test_the_sdk_reads_vectors() -> None:
@@ -147,10 +147,10 @@ def test_upstream_requests_match_the_sdk_types() -> None:
         options={"temperature": 0.5, "num_predict": 5, "num_ctx": 100},
         keep_alive="5m",
     )
-    sent = render(request).body
-    typed = ChatRequest(**sent).model_dump(exclude_none=True)
-    assert typed.keys() == sent.keys()
-    assert parse(sent).max_output == 5
+    rendered_body = render(request).body
+    typed = ChatRequest(**rendered_body).model_dump(exclude_none=True)
+    assert typed.keys() == rendered_body.keys()
+    assert parse(rendered_body).max_output == 5
     assert DIALECT.embed_provider is not None
     vectors = DIALECT.embed_provider.render_embed(
         Asked(model="m", inputs=("a",), dimensions=8, truncate=True), ALL

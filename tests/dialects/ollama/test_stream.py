@@ -276,7 +276,7 @@ def test_an_error_is_the_last_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "words", "kind"),
+    ("status", "text", "kind"),
     [
         (400, "model does not support thinking", "unsupported_param"),
         (400, "input length exceeds maximum context length", "context_length"),
@@ -289,9 +289,9 @@ def test_an_error_is_the_last_line() -> None:
         (503, "server busy", "overloaded"),
     ],
 )
-def test_a_refusal_of_the_upstream_has_a_kind(status: int, words: str, kind: str) -> None:
-    error = DIALECT.provider.parse_error(status, {}, json.dumps({"error": words}).encode())
-    assert (error.kind, error.message) == (kind, words)
+def test_a_refusal_of_the_upstream_has_a_kind(status: int, text: str, kind: str) -> None:
+    error = DIALECT.provider.parse_error(status, {}, json.dumps({"error": text}).encode())
+    assert (error.kind, error.message) == (kind, text)
 
 
 def test_a_refusal_in_another_shape_is_read_too() -> None:

@@ -15,28 +15,30 @@ SEVERAL = RenderedRequest(body={"n": 2})
 
 
 def test_further_choices_are_answers_of_their_own():
-    two = chunk({"content": "a"})
-    two["choices"].append({"index": 1, "delta": {"content": "b"}, "finish_reason": "length"})
-    assert parse_chunks(two, STOP).alternatives == ()  # as nobody asked for it
-    response = parse_chunks(two, STOP, rendered=SEVERAL)
+    second_chunk = chunk({"content": "a"})
+    second_chunk["choices"].append(
+        {"index": 1, "delta": {"content": "b"}, "finish_reason": "length"}
+    )
+    assert parse_chunks(second_chunk, STOP).alternatives == ()  # as nobody asked for it
+    response = parse_chunks(second_chunk, STOP, rendered=SEVERAL)
     assert (response.parts, response.finish.reason) == ((Text(text="a"),), "stop")
     [other] = response.alternatives
     assert (other.parts, other.finish.reason) == ((Text(text="b"),), "length")
 
 
 def test_calls_of_further_choices_have_the_clients_names():
-    two = chunk({"content": "a"}, finish="stop")
+    second_chunk = chunk({"content": "a"}, finish="stop")
     delta = {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f_1"}}]}
-    two["choices"].append({"index": 1, "delta": delta, "finish_reason": "tool_calls"})
+    second_chunk["choices"].append({"index": 1, "delta": delta, "finish_reason": "tool_calls"})
     request = RenderedRequest(body={"n": 2}, client_names={"f_1": "f.1"})
-    [other] = parse_chunks(two, rendered=request).alternatives
+    [other] = parse_chunks(second_chunk, rendered=request).alternatives
     assert [part.name for part in other.parts if isinstance(part, ToolCall)] == ["f.1"]
 
 
 def test_a_choice_without_an_end_fails_the_stream():
-    two = chunk({"content": "a"}, finish="stop")
-    two["choices"].append({"index": 1, "delta": {"content": "b"}, "finish_reason": None})
-    assert isinstance(events(two, rendered=SEVERAL, done=False)[-1], Failed)
+    second_chunk = chunk({"content": "a"}, finish="stop")
+    second_chunk["choices"].append({"index": 1, "delta": {"content": "b"}, "finish_reason": None})
+    assert isinstance(events(second_chunk, rendered=SEVERAL, done=False)[-1], Failed)
 
 
 HI = [BlockStart(kind="text"), Delta("hi"), BlockEnd()]

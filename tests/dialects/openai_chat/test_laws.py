@@ -61,15 +61,15 @@ ALL = Traits(
     replay_reasoning="native",
 )
 
-words = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+text_strategy = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 some = st.text('abc .{}"\\\n', min_size=1, max_size=8)
 names = st.from_regex(r"[a-zA-Z0-9_-]{1,12}", fullmatch=True)
 caches = st.none() | st.builds(CacheBreakpoint, ttl=st.sampled_from([None, "5m", "1h"]))
-values = st.none() | st.booleans() | st.integers(-9, 9) | words
-objects = st.dictionaries(words, values, max_size=3)
+values = st.none() | st.booleans() | st.integers(-9, 9) | text_strategy
+objects = st.dictionaries(text_strategy, values, max_size=3)
 
-texts = st.builds(Text, text=words, cache=caches)
-plain_texts = st.builds(Text, text=words)
+texts = st.builds(Text, text=text_strategy, cache=caches)
+plain_texts = st.builds(Text, text=text_strategy)
 images = st.one_of(
     st.builds(Image, data=st.just(PNG), media_type=st.just("image/png"), cache=caches),
     st.builds(Image, url=st.just("https://x/y"), detail=st.sampled_from([None, "low"])),
@@ -99,7 +99,7 @@ signed = st.none()
 calls = st.one_of(
     st.builds(ToolCall, id=names, name=names, arguments=objects),
     st.builds(ToolCall, id=names, name=names, raw=st.just('{"cut":')),
-    st.builds(ToolCall, id=names, name=names, raw=words, custom=st.just(True)),
+    st.builds(ToolCall, id=names, name=names, raw=text_strategy, custom=st.just(True)),
 )
 
 
@@ -153,12 +153,12 @@ tools = st.lists(
         st.builds(
             Tool,
             name=names,
-            description=st.none() | words,
+            description=st.none() | text_strategy,
             schema=st.just(SCHEMA),
             strict=st.sampled_from([None, True, False]),
             cache=caches,
         ),
-        st.builds(Tool, name=names, kind=st.just("custom"), description=st.none() | words),
+        st.builds(Tool, name=names, kind=st.just("custom"), description=st.none() | text_strategy),
     ),
     max_size=3,
     unique_by=lambda tool: tool.name,
@@ -187,7 +187,7 @@ outputs = st.one_of(
         Output,
         format=st.just("schema"),
         name=names,
-        description=st.none() | words,
+        description=st.none() | text_strategy,
         schema=st.just(SCHEMA),
         strict=st.booleans(),
     ),
@@ -214,7 +214,7 @@ metas = st.builds(
     Meta,
     user_id=st.none() | names,
     session_key=st.none() | names,
-    metadata=st.none() | st.dictionaries(names, words, min_size=1, max_size=2),
+    metadata=st.none() | st.dictionaries(names, text_strategy, min_size=1, max_size=2),
     service_tier=st.sampled_from([None, "default", "priority", "flex"]),
     store=st.sampled_from([None, True, False]),
 )
@@ -243,8 +243,8 @@ def requests(draw: st.DrawFn) -> Request:
 @settings(max_examples=60)
 @given(requests())
 def test_a_rendered_request_parses_to_the_same_request(request: Request):
-    own = {"logprobs": "logprobs"}  # a path by which a client of this dialect is known
-    rendered = DIALECT.provider.render_request(replace(request, client_paths=own), ALL)
+    native_paths = {"logprobs": "logprobs"}  # a path by which a client of this dialect is known
+    rendered = DIALECT.provider.render_request(replace(request, client_paths=native_paths), ALL)
     assert rendered.report == ()
     wire = msgspec.json.decode(msgspec.json.encode(rendered.body))
     assert without_paths(DIALECT.client.parse_request(wire, {})) == request
@@ -320,7 +320,7 @@ origin = Signature(provider="acme", model="acme-1", kind="text")
 answer_calls = st.one_of(
     st.builds(ToolCall, id=names, name=names, arguments=objects),
     st.builds(ToolCall, id=names, name=names, raw=st.just('{"cut":')),
-    st.builds(ToolCall, id=names, name=names, raw=words, custom=st.just(True)),
+    st.builds(ToolCall, id=names, name=names, raw=text_strategy, custom=st.just(True)),
 )
 sources = st.builds(
     lambda url: Citation(
@@ -344,20 +344,20 @@ def answers(draw: st.DrawFn) -> Response:
     parts: list[Any] = []
     if draw(st.booleans()):
         parts.append(Reasoning(text=draw(some), signature=origin))
-    refused = draw(st.integers(0, 4)) == 0
-    if refused:
+    is_refusal = draw(st.integers(0, 4)) == 0
+    if is_refusal:
         parts.append(Refusal(text=draw(some)))
     elif draw(st.booleans()):
         cited = tuple(draw(st.lists(sources, max_size=2)))
         parts.append(Text(text=draw(some), citations=cited))
     drawn_answer_calls = (
-        [] if refused else draw(st.lists(answer_calls, max_size=3, unique_by=lambda c: c.id))
+        [] if is_refusal else draw(st.lists(answer_calls, max_size=3, unique_by=lambda c: c.id))
     )
     parts += drawn_answer_calls
     reason = draw(st.sampled_from(["stop", "length", "filter"]))
     if drawn_answer_calls and reason == "stop":
         reason = "tool"
-    if refused and reason == "stop":
+    if is_refusal and reason == "stop":
         reason = "refusal"
     usage = None
     if draw(st.booleans()):
@@ -417,8 +417,8 @@ def _split(events: list[Event], data: st.DataObject) -> list[Event]:
     out: list[Event] = []
     for event in events:
         if isinstance(event, Delta) and len(event.text) > 1:
-            place = data.draw(st.integers(1, len(event.text) - 1))
-            out += [Delta(event.text[:place]), Delta(event.text[place:])]
+            position = data.draw(st.integers(1, len(event.text) - 1))
+            out += [Delta(event.text[:position]), Delta(event.text[position:])]
         else:
             out.append(event)
     return out

@@ -673,9 +673,9 @@ def test_a_missing_finish_reason_is_a_stop():
     ids=str,
 )
 def test_an_invalid_response_is_an_error(body: Any):
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         answer(body)
-    assert caught.value.error.kind == "upstream_error"
+    assert error.value.error.kind == "upstream_error"
 
 
 def test_state_between_calls_follows_them():

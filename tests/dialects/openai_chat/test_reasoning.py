@@ -23,12 +23,12 @@ ROUTER: dict[str, Any] = {"reasoning": True, "thinking_request": "reasoning"}
 
 def reasoning_request(**thinking: Any) -> Request:
     """Return a request with these reasoning options."""
-    at = {"effort": "effort", "thinking": "thinking", "budget": "budget"}
-    return Request(model="gw", thinking=Thinking(**thinking), client_paths=at)
+    paths = {"effort": "effort", "thinking": "thinking", "budget": "budget"}
+    return Request(model="gw", thinking=Thinking(**thinking), client_paths=paths)
 
 
 @pytest.mark.parametrize(
-    ("thinking", "flags", "sent", "report"),
+    ("thinking", "flags", "expected", "report"),
     [
         ({"effort": "low"}, FULL, {"reasoning_effort": "low"}, []),
         ({"effort": "max"}, FULL, {"reasoning_effort": "high"}, [("effort", "approximated")]),
@@ -90,11 +90,11 @@ def reasoning_request(**thinking: Any) -> Request:
     ids=str,
 )
 def test_reasoning_is_requested_in_the_targets_form(
-    thinking: dict[str, Any], flags: dict[str, Any], sent: dict[str, Any], report: Any
+    thinking: dict[str, Any], flags: dict[str, Any], expected: dict[str, Any], report: Any
 ):
     rendered = render(reasoning_request(**thinking), **flags)
     rest = {k: v for k, v in rendered.body.items() if k not in {"model", "messages"}}
-    assert rest == sent
+    assert rest == expected
     assert reported_fields(rendered.report) == report
 
 

@@ -45,14 +45,14 @@ def test_reasoning_details_contain_every_part_with_its_state(stream: bool):
             if isinstance(item, dict) and item["choices"]
             for detail in item["choices"][0]["delta"].get("reasoning_details", [])
         ]
-        words = "First.Second."
+        text = "First.Second."
     else:
         frame = exchange(reasoning_field="reasoning_details")
         body, _ = DIALECT.client.render_response(ANSWER, frame)
         message = body["choices"][0]["message"]
-        details, words = message["reasoning_details"], message["reasoning"]
-    assert words == "First.Second."
-    back = {"role": "assistant", "content": "", "reasoning": words, "reasoning_details": details}
+        details, text = message["reasoning_details"], message["reasoning"]
+    assert text == "First.Second."
+    back = {"role": "assistant", "content": "", "reasoning": text, "reasoning_details": details}
     assert parse_reasoning_parts(back) == ANSWER.parts[:3]
 
 
@@ -68,11 +68,11 @@ def test_details_are_shown_only_where_the_route_allows_it():
 
 def test_mistral_gets_its_thinking_back_as_chunks():
     traits = traits_for("mistral", "magistral-medium-latest")
-    own = Signature(provider=traits.kind, model=traits.model, kind="text")
+    own_signature = Signature(provider=traits.kind, model=traits.model, kind="text")
     turn = Turn(
         role="assistant",
         parts=(
-            Reasoning(text="hm", signature=own),
+            Reasoning(text="hm", signature=own_signature),
             Reasoning(text="foreign", signature=STATE, path="messages[1].reasoning"),
             Text(text="Yes."),
         ),

@@ -274,9 +274,9 @@ def test_garbled_output_is_an_error_and_no_answer():
             "code": "malformed_model_output",
         }
     }
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         DIALECT.client.render_response(fold_events([Start(), end]), exchange())
-    assert caught.value.error.kind == "malformed_output"
+    assert error.value.error.kind == "malformed_output"
 
 
 def test_events_after_a_failure_are_ignored():

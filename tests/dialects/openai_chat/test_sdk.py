@@ -153,11 +153,11 @@ def test_the_sdk_raises_its_own_class_for_each_kind(kind: str, raised: type[open
     messages: Any = [USER]
     with (
         client(reply.status, content, reply.headers) as sdk,
-        pytest.raises(raised, match="reason") as caught,
+        pytest.raises(raised, match="reason") as error,
     ):
         sdk.chat.completions.create(model="m", messages=messages)
-    assert caught.value.code == reply.body["error"]["code"]
-    assert caught.value.request_id == "req_1"  # type: ignore[attr-defined]
+    assert error.value.code == reply.body["error"]["code"]
+    assert error.value.request_id == "req_1"  # type: ignore[attr-defined]
 
 
 REQUEST: TypeAdapter[Any] = TypeAdapter(CompletionCreateParamsNonStreaming)
@@ -182,6 +182,6 @@ def test_upstream_requests_match_the_sdk_types():
         stop=["x"],
         user="u",
     )
-    sent = render(request).body
-    REQUEST.validate_python(sent, strict=False)
-    assert parse(sent).max_output == 5
+    rendered_body = render(request).body
+    REQUEST.validate_python(rendered_body, strict=False)
+    assert parse(rendered_body).max_output == 5

@@ -75,9 +75,9 @@ def test_a_prompt_is_one_user_message() -> None:
     ],
 )
 def test_an_invalid_field_is_named(wrong: dict[str, Any], param: str, kind: str) -> None:
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         parse(body(**wrong))
-    assert (caught.value.error.param, caught.value.error.kind) == (param, kind)
+    assert (error.value.error.param, error.value.error.kind) == (param, kind)
 
 
 def test_a_parsed_request_renders_to_the_same_body() -> None:
@@ -100,8 +100,11 @@ def test_a_parsed_request_renders_to_the_same_body() -> None:
 
 
 def test_usage_of_a_stream_is_always_requested() -> None:
-    sent = render(body(stream=True)).body
-    assert (sent["stream"], sent["stream_options"]) == (True, {"include_usage": True})
+    rendered_body = render(body(stream=True)).body
+    assert (rendered_body["stream"], rendered_body["stream_options"]) == (
+        True,
+        {"include_usage": True},
+    )
     assert parse(body(stream=True, stream_options={"include_usage": True})).include_usage is True
 
 
@@ -121,8 +124,8 @@ def test_a_conversation_is_one_text_with_its_speakers_named() -> None:
         thinking=Thinking(effort="low"),
     )
     rendered = render(request)
-    words = "Be brief\n\nUser: Hi\n\nAssistant: Yes?\n\nUser: Go\n\nAssistant:"
-    assert rendered.body["prompt"] == words
+    text = "Be brief\n\nUser: Hi\n\nAssistant: Yes?\n\nUser: Go\n\nAssistant:"
+    assert rendered.body["prompt"] == text
     assert set(reported_fields(rendered.report)) == {
         ("messages", "approximated"),
         ("p", "dropped"),
@@ -226,8 +229,8 @@ def test_choices_of_several_prompts_are_numbered_consecutively() -> None:
     assert [c["index"] for c in several.merge_responses(answers)["choices"]] == [0, 1, 2, 3]
     line = b'data: {"id":"c%d","choices":[{"index":%d}]}\n\n'
     joined, places = several.new_stream(), (0, 1, 1)
-    out = joined.feed(0, b"".join(line % (1, place) for place in places))
-    out += joined.feed(1, b"".join(line % (2, place) for place in places))
+    out = joined.feed(0, b"".join(line % (1, index) for index in places))
+    out += joined.feed(1, b"".join(line % (2, index) for index in places))
     bodies = [json.loads(frame.data) for frame in Decoder().feed(out)]
     assert [chunk["choices"][0]["index"] for chunk in bodies] == [0, 1, 1, 2, 3, 3]
     assert {chunk["id"] for chunk in bodies} == {"c1"}

@@ -24,9 +24,9 @@ from tests.stream_grammar import check_stream
 some = st.text('abc .{}"\\\n', min_size=1, max_size=8)
 share = st.none() | st.sampled_from([0.0, 0.25, 1.0])
 requests = st.builds(
-    lambda words, limit, sampling, user, extra: Request(
+    lambda text, limit, sampling, user, extra: Request(
         model="acme-1",
-        turns=(Turn(role="user", parts=(Text(text=words),)),),
+        turns=(Turn(role="user", parts=(Text(text=text),)),),
         max_output=limit,
         sampling=sampling,
         meta=Meta(user_id=user),
@@ -60,11 +60,11 @@ def test_a_rendered_request_parses_to_the_same_request(request: Request) -> None
 
 
 answers = st.builds(
-    lambda words, reason, usage: Response(
+    lambda text, reason, usage: Response(
         id="cmpl-1",
         model="acme-1",
         created=1700000000,
-        parts=(Text(text=words),),
+        parts=(Text(text=text),),
         finish=Finish(reason=reason),
         usage=usage,
     ),

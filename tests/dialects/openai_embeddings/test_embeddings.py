@@ -63,9 +63,9 @@ def test_inputs_are_texts_or_tokens(given_: Any, inputs: Any) -> None:
     ],
 )
 def test_an_invalid_field_is_named(wrong: dict[str, Any], param: str) -> None:
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         CLIENT.parse_embed(body(**wrong))
-    assert caught.value.error.param == param
+    assert error.value.error.param == param
 
 
 requests = st.builds(
@@ -154,9 +154,9 @@ def test_the_embeddings_dialect_has_no_chat_responses() -> None:
         lambda: other.parse_response({}, TRAITS, None),
         lambda: other.stream_parser(TRAITS, None),
     ):
-        with pytest.raises(GatewayError) as caught:
+        with pytest.raises(GatewayError) as error:
             call()
-        assert caught.value.error.kind == "unsupported_param"
+        assert error.value.error.kind == "unsupported_param"
 
 
 junk = st.recursive(
@@ -209,7 +209,7 @@ def test_the_sdk_raises_for_a_refusal() -> None:
     reply = DIALECT.client.render_error(Error(kind="context_length", message="reason"), "req_1")
     with (
         sdk(reply.status, reply.body, reply.headers) as client,
-        pytest.raises(openai.BadRequestError, match="reason") as caught,
+        pytest.raises(openai.BadRequestError, match="reason") as error,
     ):
         client.embeddings.create(model="gw", input="a")
-    assert caught.value.param == "input"
+    assert error.value.param == "input"

@@ -94,9 +94,9 @@ def message(*content: dict[str, Any], **fields: Any) -> dict[str, Any]:
     }
 
 
-def text(words: str, *annotations: dict[str, Any]) -> dict[str, Any]:
+def text(content: str, *annotations: dict[str, Any]) -> dict[str, Any]:
     """Return a text of a message."""
-    return {"type": "output_text", "text": words, "annotations": list(annotations)}
+    return {"type": "output_text", "text": content, "annotations": list(annotations)}
 
 
 def function_call(name: str = "f", arguments: str = "{}", **fields: Any) -> dict[str, Any]:

@@ -69,13 +69,13 @@ def test_a_responses_request_is_one_that_other_providers_accept(
         assert failure.error.kind in {"unsupported_param", "invalid_request"}
         return
     assert all(item.path for item in rendered.report)
-    sent = msgspec.json.decode(msgspec.json.encode(rendered.body))
+    rendered_body = msgspec.json.decode(msgspec.json.encode(rendered.body))
     if preset == "anthropic":
-        refusal = anthropic_rules.refusal(sent, rendered.headers, counting=False)
+        refusal = anthropic_rules.refusal(rendered_body, rendered.headers, counting=False)
     elif preset == "deepseek":
-        refusal = openai_rules.deepseek_refusal(sent)
-    elif preset == "openai" and "json_object" not in str(sent.get("response_format")):
-        refusal = openai_rules.refusal(sent)
+        refusal = openai_rules.deepseek_refusal(rendered_body)
+    elif preset == "openai" and "json_object" not in str(rendered_body.get("response_format")):
+        refusal = openai_rules.refusal(rendered_body)
     else:
         refusal = None
     assert refusal is None, refusal
@@ -90,9 +90,9 @@ def test_a_chat_request_is_one_that_responses_accept(request: Request):
     except GatewayError as failure:
         assert failure.error.kind == "unsupported_param"
         return
-    sent = msgspec.json.decode(msgspec.json.encode(rendered.body))
-    if sent.get("text", {}).get("format", {}).get("type") != "json_object":
-        assert responses_rules.refusal(sent) is None
+    rendered_body = msgspec.json.decode(msgspec.json.encode(rendered.body))
+    if rendered_body.get("text", {}).get("format", {}).get("type") != "json_object":
+        assert responses_rules.refusal(rendered_body) is None
 
 
 @pytest.mark.parametrize("client", [CHAT, MESSAGES], ids=["chat", "messages"])
@@ -169,22 +169,22 @@ def second_turn(preset: str, model: str, answer: Any, *, summary: str | None) ->
     payload, _ = RESPONSES.client.render_response(response, frame)
     items = [{"role": "user", "content": "weather?"}, *payload["output"], RESULT]
     request = body(*items, tools=[TOOL], reasoning={"effort": "high", "summary": summary})
-    sent: dict[str, Any] = half.render_request(
+    rendered_body: dict[str, Any] = half.render_request(
         RESPONSES.client.parse_request(request, {}), target_traits
     ).body
-    return sent
+    return rendered_body
 
 
 def test_deepseek_gets_its_reasoning_back():
-    sent = second_turn("deepseek", "deepseek-v4-pro", DEEPSEEK_ANSWER, summary="auto")
-    assert sent["messages"][1]["reasoning_content"] == "I need the weather"
-    assert openai_rules.deepseek_refusal(sent) is None
+    upstream_body = second_turn("deepseek", "deepseek-v4-pro", DEEPSEEK_ANSWER, summary="auto")
+    assert upstream_body["messages"][1]["reasoning_content"] == "I need the weather"
+    assert openai_rules.deepseek_refusal(upstream_body) is None
 
 
 @pytest.mark.parametrize("summary", ["auto", None])
 def test_claude_gets_its_signature_back(summary: str | None):
-    sent = second_turn("anthropic", "claude-opus-5", CLAUDE_ANSWER, summary=summary)
-    thought = sent["messages"][1]["content"][0]
+    upstream_body = second_turn("anthropic", "claude-opus-5", CLAUDE_ANSWER, summary=summary)
+    thought = upstream_body["messages"][1]["content"][0]
     assert thought["signature"] == "SIG"
 
 
@@ -222,10 +222,10 @@ def test_openai_gets_its_state_back_where_the_client_can_carry_it(client: Any):
         ]
         request = {"model": "m", "max_tokens": 99}
     request["messages"] = [{"role": "user", "content": "weather?"}, *history]
-    sent = RESPONSES.provider.render_request(
+    rendered_body = RESPONSES.provider.render_request(
         client.client.parse_request(request, {}), target_traits
     ).body
-    kinds = [item["type"] for item in sent["input"]]
+    kinds = [item["type"] for item in rendered_body["input"]]
     carried = ["reasoning"] if client is MESSAGES else []
     assert kinds == ["message", *carried, "function_call", "function_call_output"]
-    assert responses_rules.refusal({**sent, "tools": [TOOL]}) is None
+    assert responses_rules.refusal({**rendered_body, "tools": [TOOL]}) is None

@@ -54,15 +54,15 @@ ALL = Traits(
     cache="breakpoints",
 )
 
-words = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+text_strategy = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 some = st.text('abc .{}"\\\n', min_size=1, max_size=8)
 names = st.from_regex(r"[a-zA-Z0-9_-]{1,12}", fullmatch=True)
 caches = st.none() | st.builds(CacheBreakpoint, ttl=st.sampled_from([None, "5m", "1h"]))
-values = st.none() | st.booleans() | st.integers(-9, 9) | words
-objects = st.dictionaries(words, values, max_size=3)
+values = st.none() | st.booleans() | st.integers(-9, 9) | text_strategy
+objects = st.dictionaries(text_strategy, values, max_size=3)
 
-texts = st.builds(Text, text=words, cache=caches)
-plain_texts = st.builds(Text, text=words)
+texts = st.builds(Text, text=text_strategy, cache=caches)
+plain_texts = st.builds(Text, text=text_strategy)
 images = st.one_of(
     st.builds(Image, data=st.just(PNG), media_type=st.just("image/png"), cache=caches),
     st.builds(Image, url=st.just("https://x/y"), detail=st.sampled_from([None, "low"])),
@@ -104,7 +104,7 @@ sources = st.builds(
 calls = st.one_of(
     st.builds(ToolCall, id=names, name=names, arguments=objects),
     st.builds(ToolCall, id=names, name=names, raw=st.just('{"cut":')),
-    st.builds(ToolCall, id=names, name=names, raw=words, custom=st.just(True)),
+    st.builds(ToolCall, id=names, name=names, raw=text_strategy, custom=st.just(True)),
 )
 thoughts = st.builds(
     lambda text, value, item: Reasoning(
@@ -113,7 +113,7 @@ thoughts = st.builds(
             provider="acme", model="acme-1", kind=STATE_KIND, value=value, item_id=f"rs_{item}"
         ),
     ),
-    words,
+    text_strategy,
     some,
     names,
 )
@@ -122,7 +122,7 @@ thoughts = st.builds(
 @st.composite
 def exchanges(draw: st.DrawFn, used: set[str]) -> list[Turn]:
     """Draw an assistant turn, followed by the results of its calls."""
-    cited = st.builds(Text, text=words, citations=st.lists(sources, max_size=2).map(tuple))
+    cited = st.builds(Text, text=text_strategy, citations=st.lists(sources, max_size=2).map(tuple))
     parts: list[Any] = draw(st.lists(cited, max_size=2))
     parts += draw(st.lists(st.builds(Refusal, text=some), max_size=1))
     drawn_calls = draw(st.lists(calls, max_size=2, unique_by=lambda call: call.id))
@@ -173,7 +173,7 @@ tools = st.lists(
         st.builds(
             Tool,
             name=names,
-            description=st.none() | words,
+            description=st.none() | text_strategy,
             schema=st.just(SCHEMA),
             strict=st.booleans(),
         ),
@@ -181,7 +181,7 @@ tools = st.lists(
             Tool,
             name=names,
             kind=st.just("custom"),
-            description=st.none() | words,
+            description=st.none() | text_strategy,
             format=st.sampled_from([None, {"type": "text"}, GRAMMAR]),
         ),
     ),
@@ -212,7 +212,7 @@ outputs = st.one_of(
         Output,
         format=st.just("schema"),
         name=names,
-        description=st.none() | words,
+        description=st.none() | text_strategy,
         schema=st.just(SCHEMA),
         strict=st.booleans(),
     ),
@@ -235,7 +235,7 @@ metas = st.builds(
     Meta,
     user_id=st.none() | names,
     session_key=st.none() | names,
-    metadata=st.none() | st.dictionaries(names, words, min_size=1, max_size=2),
+    metadata=st.none() | st.dictionaries(names, text_strategy, min_size=1, max_size=2),
     service_tier=st.sampled_from([None, "default", "priority", "flex"]),
 )
 
@@ -354,7 +354,7 @@ answer_thoughts = st.builds(
         text=text,
         signature=Signature(provider="acme", model="acme-1", kind=STATE_KIND, value=value),
     ),
-    words,
+    text_strategy,
     some,
 )
 
@@ -363,11 +363,11 @@ answer_thoughts = st.builds(
 def answers(draw: st.DrawFn) -> Response:
     """Draw responses that Responses can express exactly, without two texts in a row."""
     parts: list[Any] = draw(st.lists(answer_thoughts, max_size=2))
-    refused = draw(st.integers(0, 4)) == 0
+    is_refusal = draw(st.integers(0, 4)) == 0
     if draw(st.booleans()):
         cited = tuple(draw(st.lists(sources, max_size=2)))
         parts.append(Text(text=draw(some), citations=cited))
-    if refused:
+    if is_refusal:
         parts.append(Refusal(text=draw(some)))
     drawn_calls = draw(st.lists(calls, max_size=3, unique_by=lambda c: c.id))
     for call in drawn_calls:
@@ -375,7 +375,7 @@ def answers(draw: st.DrawFn) -> Response:
     reason = draw(st.sampled_from(["stop", "length", "filter"]))
     if drawn_calls and reason == "stop":
         reason = "tool"
-    elif refused and reason == "stop":
+    elif is_refusal and reason == "stop":
         reason = "refusal"
     counts = st.integers(0, 9)
     usage = None
@@ -455,8 +455,8 @@ def _split(events: list[Event], data: st.DataObject) -> list[Event]:
     out: list[Event] = []
     for event in events:
         if isinstance(event, Delta) and len(event.text) > 1:
-            place = data.draw(st.integers(1, len(event.text) - 1))
-            out += [Delta(event.text[:place]), Delta(event.text[place:])]
+            position = data.draw(st.integers(1, len(event.text) - 1))
+            out += [Delta(event.text[:position]), Delta(event.text[position:])]
         else:
             out.append(event)
     return out

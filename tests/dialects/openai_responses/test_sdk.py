@@ -130,9 +130,9 @@ def test_the_sdk_reads_a_response():
 
 
 def test_the_sdk_reads_a_refusal_and_a_cut_answer():
-    refused = sdk_response(NO)
-    assert refused.status == "completed"
-    assert refused.output[0].content[0].refusal == "I can't"  # type: ignore[union-attr]
+    refusal_response = sdk_response(NO)
+    assert refusal_response.status == "completed"
+    assert refusal_response.output[0].content[0].refusal == "I can't"  # type: ignore[union-attr]
     cut = sdk_response(CUT)
     assert cut.status == "incomplete"
     assert cut.incomplete_details is not None
@@ -219,12 +219,12 @@ def test_the_sdk_raises_its_own_class_for_each_kind(kind: str, raised: type[open
     content = json.dumps(reply.body).encode()
     with (
         client(reply.status, content, reply.headers) as sdk,
-        pytest.raises(raised, match="reason") as caught,
+        pytest.raises(raised, match="reason") as error,
     ):
         sdk.responses.create(model="m", input="hi")
-    assert caught.value.code == reply.body["error"]["code"]
+    assert error.value.code == reply.body["error"]["code"]
     if kind == "context_length":
-        assert caught.value.param == "input"
+        assert error.value.param == "input"
 
 
 def test_upstream_requests_match_the_sdk_types():
@@ -245,10 +245,10 @@ def test_upstream_requests_match_the_sdk_types():
         max_output_tokens=5,
         user="u",
     )
-    sent = render(request, kind="openai", model="gpt-5.6").body
-    assert responses_rules.refusal(sent) is None
-    assert sent["max_output_tokens"] == 16
-    assert sent["input"][1] == {
+    rendered_body = render(request, kind="openai", model="gpt-5.6").body
+    assert responses_rules.refusal(rendered_body) is None
+    assert rendered_body["max_output_tokens"] == 16
+    assert rendered_body["input"][1] == {
         "type": "reasoning",
         "id": "rs_7",
         "summary": [],

@@ -62,9 +62,9 @@ def test_pages_cover_all_items_in_either_order() -> None:
 
 
 def test_a_page_after_an_unknown_id_is_refused() -> None:
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         stored_responses.page([], limit=2, order="asc", after="msg_x")
-    assert caught.value.error.param == "after"
+    assert error.value.error.param == "after"
 
 
 def test_an_empty_page_of_items_is_valid() -> None:

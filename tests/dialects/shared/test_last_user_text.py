@@ -122,10 +122,10 @@ def test_the_last_user_text_of_unusual_requests_equals_the_parsed_one(dialect: s
         generator = RequestGenerator(seed)
         body = generator.chat() if dialect == "openai_chat" else generator.messages()
         try:
-            words = parsed_last_text(dialect, body)
+            text = parsed_last_text(dialect, body)
         except GatewayError:
             continue
         response = scanned_last_text(dialect, body)
-        assert response in {"", words}, body
+        assert response in {"", text}, body
         checked += response != ""
     assert checked > 20
