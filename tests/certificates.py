@@ -50,7 +50,9 @@ class CertificateAuthority:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
         builder = _builder(subject, self._name, key.public_key(), valid_days=valid_days)
-        builder = builder.add_extension(x509.SubjectAlternativeName([_name(host)]), critical=False)
+        builder = builder.add_extension(
+            x509.SubjectAlternativeName([_general_name(host)]), critical=False
+        )
         return IssuedCertificate(_pem(builder.sign(self._key, hashes.SHA256())), private_pem(key))
 
 
@@ -59,7 +61,9 @@ def self_signed(host: str = "127.0.0.1") -> IssuedCertificate:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     builder = _builder(name, name, key.public_key(), valid_days=30)
-    builder = builder.add_extension(x509.SubjectAlternativeName([_name(host)]), critical=False)
+    builder = builder.add_extension(
+        x509.SubjectAlternativeName([_general_name(host)]), critical=False
+    )
     return IssuedCertificate(_pem(builder.sign(key, hashes.SHA256())), private_pem(key))
 
 
@@ -88,7 +92,7 @@ def _builder(
     )
 
 
-def _name(host: str) -> x509.GeneralName:
+def _general_name(host: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:

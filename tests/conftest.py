@@ -122,7 +122,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return (os.cpu_count() or 1) + 1
 
 
-def thin_out(config: pytest.Config, items: list[pytest.Item]) -> None:
+def deselect_rows(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect rows of `wide` tests, and tests of LONG that are not in EVERYDAY.
 
     A `wide` test runs each n-th row as its mark says, or none for 0. `--wide`, `-k` and `-m` run
@@ -162,7 +162,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     A long file at the end would keep one worker busy while the others are idle.
     """
-    thin_out(config, items)
+    deselect_rows(config, items)
     if not hasattr(config, "workerinput"):
         return
     files = dict.fromkeys(item.path for item in items)
@@ -176,16 +176,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Iterator[Any]:
     """Apply the CI rule to a test that skips itself."""
-    return _strict((yield))
+    return _fail_skipped_in_ci((yield))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Iterator[Any]:
     """Apply the CI rule to a module that skips itself."""
-    return _strict((yield))
+    return _fail_skipped_in_ci((yield))
 
 
-def _strict(report: Any) -> Any:
+def _fail_skipped_in_ci(report: Any) -> Any:
     if IN_CI and report.outcome == "skipped" and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"

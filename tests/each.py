@@ -41,7 +41,7 @@ def each(
                     try:
                         await test(**dict(zip(arguments, values, strict=True)), **fixtures)
                     except (Exception, pytest.fail.Exception, pytest.skip.Exception) as error:
-                        result.note(label, error)
+                        result.add(label, error)
                 result.check()
 
             run: Callable[..., Any] = run_async
@@ -53,7 +53,7 @@ def each(
                     try:
                         test(**dict(zip(arguments, values, strict=True)), **fixtures)
                     except (Exception, pytest.fail.Exception, pytest.skip.Exception) as error:
-                        result.note(label, error)
+                        result.add(label, error)
                 result.check()
 
             run = run_sync
@@ -71,7 +71,7 @@ class _Result:
         self._failed: list[tuple[str, BaseException]] = []
         self._skipped: list[str] = []
 
-    def note(self, label: str, error: BaseException) -> None:
+    def add(self, label: str, error: BaseException) -> None:
         if isinstance(error, pytest.skip.Exception):
             self._skipped.append(str(error))
         else:

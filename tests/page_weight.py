@@ -19,7 +19,7 @@ _URL = re.compile(r"url\([\"']?(?!data:)([^\"')]+)")
 _PACKED = {".woff2", ".png"}
 
 
-def first_load(template: str) -> dict[str, int]:
+def first_load_bytes(template: str) -> dict[str, int]:
     """Return the bytes by file: the page's own template, and everything it loads statically."""
     files: dict[str, int] = {}
     name: str | None = template

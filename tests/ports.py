@@ -16,7 +16,7 @@ _FIRST, _STRETCH = 16_000, 1_000
 _EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
-def _stretch() -> range:
+def _port_range() -> range:
     """Return the ports of this process; pytest-xdist's workers are named gw0, gw1 and so on."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     limit = int(_EPHEMERAL_RANGE.read_text().split()[0]) if _EPHEMERAL_RANGE.exists() else 32_768
@@ -24,16 +24,16 @@ def _stretch() -> range:
     return range(start, start + _STRETCH)
 
 
-def _walk() -> Iterator[int]:
+def _cycle_ports() -> Iterator[int]:
     """Yield the ports repeatedly, starting at a random one so that parallel runs differ."""
-    ports = _stretch()
+    ports = _port_range()
     index = random.SystemRandom().randrange(len(ports))
     while True:
         yield ports[index % len(ports)]
         index += 1
 
 
-_ports = _walk()
+_ports = _cycle_ports()
 
 
 def free_port() -> int:

@@ -30,7 +30,7 @@ def functions(tree: ast.AST) -> Iterator[Function]:
     return (node for node in ast.walk(tree) if isinstance(node, Function))
 
 
-def size(node: Definition) -> int:
+def definition_lines(node: Definition) -> int:
     """Return the lines of a definition without its docstring."""
     length = (node.end_lineno or node.lineno) - node.lineno + 1
     first = node.body[0]
@@ -161,18 +161,18 @@ def _texts(node: ast.AST) -> list[str]:
     return [text for child in ast.iter_child_nodes(node) for text in _texts(child)]
 
 
-def unfinished(text: str) -> list[str]:
+def unfinished_markers(text: str) -> list[str]:
     """Return the markers of unfinished work."""
     marks = ("TO" + "DO", "FIX" + "ME", "XX" + "X", "NotImplemented" + "Error")
     return [mark for mark in marks if re.search(rf"\b{mark}\b", text)]
 
 
-def trusting(text: str) -> list[str]:
+def unescaped_markup(text: str) -> list[str]:
     """Return what puts values into a page without escaping."""
     return re.findall(r"\|\s*(safe(?:seq)?)\b|\b(mark_safe|autoescape\s+off)\b", text)
 
 
-def of_one_machine(text: str) -> list[str]:
+def machine_specific_texts(text: str) -> list[str]:
     """Return package registries, and paths that only the authors' machines have."""
     hosts = ("pypi", "files.pythonhosted", "pythonhosted", "npmjs", "registry.npmjs")
     texts = [f"{host}.org" for host in hosts if f"{host}.org" in text]

@@ -35,7 +35,7 @@ class SilentProxy:
         self._silent = True
         self.fail_over()
 
-    def speak(self) -> None:
+    def forward_again(self) -> None:
         """Forward new connections again."""
         self.fail_over()
         self._silent = False

@@ -188,8 +188,8 @@ def test_every_container_is_confined(manifests: Any, values: dict[str, Any]) -> 
 def test_the_command_and_settings_exist_and_pods_have_time_to_drain(manifests: Any) -> None:
     pod = manifests(EVERYTHING)["Deployment"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    up, *options = container["args"]
-    assert up == "up"
+    command_arguments, *options = container["args"]
+    assert command_arguments == "up"
     assert Command().create_parser("manage.py", "up").parse_args(options).workers == 2
     environment = {entry["name"]: entry["value"] for entry in container["env"]}
     documented = (CHART.parents[2] / "docs" / "settings.md").read_text()

@@ -47,7 +47,7 @@ def clean_environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
 
 
-def wheel_in(directory: Path) -> Path:
+def build_wheel(directory: Path) -> Path:
     """Build the wheel of this checkout below a directory and return its path."""
     # Built from a copy: a build leaves files beside the sources.
     source = directory / "source"
@@ -65,7 +65,7 @@ def wheel_in(directory: Path) -> Path:
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The scripts of an environment with the wheel and its dependencies."""
     directory = tmp_path_factory.mktemp("package")
-    wheel = wheel_in(directory)
+    wheel = build_wheel(directory)
     environment = directory / "environment"
     for command in (
         [UV, "venv", "--python", sys.executable, environment],
@@ -103,7 +103,7 @@ def test_the_installed_package_serves_without_the_repository(
         try:
             wait_until(lambda: answers(f"http://127.0.0.1:{port}/health/ready"))
             assert (home / "data/dragoman").is_dir()
-            banner = printed_until(process, "curl")
+            banner = output_until(process, "curl")
             (setup,) = re.findall(r"Console +(\S+)", banner)
             page = httpx.get(setup, follow_redirects=True)
             assert page.status_code == 200
@@ -124,7 +124,7 @@ def answers(url: str) -> bool:
         return False
 
 
-def printed_until(process: subprocess.Popen[str], word: str) -> str:
+def output_until(process: subprocess.Popen[str], word: str) -> str:
     """Return the output of the program up to the first line with this word."""
     assert process.stdout is not None
     lines = []

@@ -147,14 +147,14 @@ def test_every_class_of_a_stylesheet_is_used() -> None:
 
 def test_the_first_load_of_every_page_is_small() -> None:
     """Everything that a page loads before the first click, compressed."""
-    from tests.page_weight import first_load
+    from tests.page_weight import first_load_bytes
 
     pages = [
         str(path.relative_to(ROOT / "templates"))
         for path in (ROOT / "templates/console").rglob("*.html")
         if "{% extends" in path.read_text(encoding="utf-8")
     ]
-    totals = {page: sum(first_load(page).values()) for page in pages}
+    totals = {page: sum(first_load_bytes(page).values()) for page in pages}
     assert len(totals) > 50
     assert {page: size for page, size in totals.items() if size > FIRST_LOAD_BYTES} == {}
 

@@ -34,7 +34,7 @@ def operation_at(path: str, method: str) -> dict[str, Any] | None:
     return None
 
 
-def faults(path: str, method: str, answer: Any) -> list[str]:
+def schema_differences(path: str, method: str, answer: Any) -> list[str]:
     """Return the differences between a response and the document; empty if there are none."""
     operation = operation_at(path, method) if path.startswith("/api/") else None
     kind = answer.headers.get("Content-Type", "")
@@ -56,6 +56,6 @@ class ConformanceClient(Client):
         """Send a request and validate the response."""
         answer = super().generic(method, path, *args, **kwargs)
         plain = path.partition("?")[0]
-        wrong = faults(plain, method.lower(), answer)
+        wrong = schema_differences(plain, method.lower(), answer)
         assert not wrong, (method, path, answer.status_code, wrong[:3], answer.content[:500])
         return answer

@@ -35,8 +35,8 @@ def test_alerts_have_pages(api: Client) -> None:
         alert(subject=str(number))
     first = send(api, "GET", "alerts?limit=2").json()
     assert len(first["items"]) == 2
-    rest = send(api, "GET", f"alerts?limit=2&cursor={first['next']}").json()
-    assert (len(rest["items"]), rest["next"]) == (1, None)
+    next_page = send(api, "GET", f"alerts?limit=2&cursor={first['next']}").json()
+    assert (len(next_page["items"]), next_page["next"]) == (1, None)
 
 
 def test_a_channel_is_tested_and_shows_no_url(api: Client) -> None:

@@ -11,7 +11,7 @@ from gateway.relay.cache.backend import CacheRow
 from tests.store.factories import model, provider, route
 
 
-def fill() -> None:
+def create_cached_responses() -> None:
     model_row = model("m", provider("p"))
     first = route("first", model_row, cache={"ttl_s": 60})
     route("second", model_row)
@@ -20,7 +20,7 @@ def fill() -> None:
 
 
 def test_cache_entries_are_listed_by_route(api: Client) -> None:
-    fill()
+    create_cached_responses()
     assert api.get("/api/cache").json() == {
         "items": [{"route": "first", "policy": {"ttl_s": 60}, "entries": 1, "bytes": 4}],
         "next": None,
@@ -28,7 +28,7 @@ def test_cache_entries_are_listed_by_route(api: Client) -> None:
 
 
 def test_delete_clears_the_cache_of_a_route(api: Client) -> None:
-    fill()
+    create_cached_responses()
     assert api.delete("/api/cache?route=first").json() == {"deleted": 1}
     assert api.delete("/api/cache").json() == {"deleted": 0}
     assert api.get("/api/cache").json()["items"][0]["entries"] == 0

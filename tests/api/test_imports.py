@@ -40,8 +40,10 @@ def test_a_preview_writes_nothing_and_an_import_writes_all(api: Client) -> None:
     assert reply.status_code == 201
     assert (reply.json()["routes"], reply.json()["aliases"]) == (["fast"], ["quick"])
     assert "sk-literal" not in reply.content.decode()
-    again = send(api, "POST", "imports/litellm", {"text": TEXT}, **{"idempotency-key": "k"})
-    assert again.json() == reply.json()
+    second_response = send(
+        api, "POST", "imports/litellm", {"text": TEXT}, **{"idempotency-key": "k"}
+    )
+    assert second_response.json() == reply.json()
     assert Route.objects.get().source == "database"
 
 

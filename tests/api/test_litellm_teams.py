@@ -30,7 +30,7 @@ def get(api: Client, path: str, status: int = 200, **query: Any) -> Any:
     return answer.json()
 
 
-def spend(key: ApiKey, usd: int) -> None:
+def log_usage(key: ApiKey, usd: int) -> None:
     hour = timezone.now().replace(minute=0, second=0, microsecond=0)
     add_usage(hour, usd, key_id=key.pk)
 
@@ -50,7 +50,7 @@ def test_a_team_is_created_and_its_keys_share_its_budget(api: Client) -> None:
     api_key = store.load_snapshot().keys[store.digest(key["key"])]
     assert api_key.team is not None
     assert api_key.team.budget.day_usd == Decimal("0.5")
-    spend(ApiKey.objects.get(), 3)
+    log_usage(ApiKey.objects.get(), 3)
     info = get(api, "/team/info", team_id="QA Prod Bot")
     assert (info["team_info"]["spend"], info["keys"][0]["user_id"]) == (3, "ann")
     assert info["team_info"]["members_with_roles"] == [{"user_id": "ann", "role": "user"}]
@@ -166,7 +166,7 @@ def test_a_user_has_a_budget_over_all_own_keys(api: Client) -> None:
     assert first.team is not None
     assert first.team.budget.month_usd == 10
     for key in ApiKey.objects.all():
-        spend(key, 2)
+        log_usage(key, 2)
     info = get(api, "/user/info", user_id="ishaan")
     assert (info["user_info"]["spend"], len(info["keys"]), info["teams"]) == (4, 2, [])
     # A key of a team is not subject to the user's budget, as in LiteLLM.

@@ -35,7 +35,7 @@ from tests.store.factories import entry, model, provider, route
 SECRET = "sk-canary-0123456789abcdef"
 
 
-def fill() -> str:
+def create_rows() -> str:
     provider_row = provider("openai", base_url="http://10.0.0.7/v1")
     store.set_credential(provider_row, SECRET)
     provider("groq", "groq", credential_env="GROQ_TEST_KEY")
@@ -57,7 +57,7 @@ def fill() -> str:
 
 
 def test_a_provider_row_has_its_source_and_masked_credential(api: Client) -> None:
-    fill()
+    create_rows()
     item = {row["name"]: row for row in api.get("/api/providers").json()["items"]}
     assert item["openai"]["credential"] == "***"
     assert item["openai"]["base_url"] == "http://10.0.0.7/v1"
@@ -66,7 +66,7 @@ def test_a_provider_row_has_its_source_and_masked_credential(api: Client) -> Non
 
 
 def test_models_list_changed_fields(api: Client) -> None:
-    fill()
+    create_rows()
     (item,) = api.get("/api/models").json()["items"]
     assert (item["name"], item["traits"]) == ("openai/gpt-5", {})
     prices = item["prices"]
@@ -75,7 +75,7 @@ def test_models_list_changed_fields(api: Client) -> None:
 
 
 def test_warnings_name_omitted_rows(api: Client) -> None:
-    fill()
+    create_rows()
     rows = {item["row"]: item["reason"] for item in api.get("/api/warnings").json()["items"]}
     assert "nope" in rows["provider `bad` (x.yaml:3)"]
     assert rows["route `fast`"] == "its fallback `other` is not a route"
@@ -83,7 +83,7 @@ def test_warnings_name_omitted_rows(api: Client) -> None:
 
 def test_no_response_contains_a_secret(api: Client) -> None:
     """Every GET operation is requested, so that new operations are covered."""
-    plain = fill()
+    plain = create_rows()
     admin_user = User.objects.create_superuser("ada", password="a long password")
     key = ApiKey.objects.get()
     ApiKey.objects.update(owner=admin_user)

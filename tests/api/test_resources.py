@@ -63,9 +63,9 @@ def test_each_kind_is_created_read_changed_and_deleted(
     assert document["name"] == name
     assert document["source"] == "database"
 
-    again = send(api_with_resources, "PUT", f"{kind}/{name}", document)
-    assert again.status_code == 200, again.content
-    same = {k: v for k, v in again.json().items() if k != "updated_at"}
+    second_response = send(api_with_resources, "PUT", f"{kind}/{name}", document)
+    assert second_response.status_code == 200, second_response.content
+    same = {k: v for k, v in second_response.json().items() if k != "updated_at"}
     assert same == {k: v for k, v in document.items() if k != "updated_at"}
 
     for row in ("keys/agent", "routes/fast", "models/one/org/m", "providers/one", "teams/crew"):
@@ -175,10 +175,10 @@ def test_pagination_returns_every_row_once(api: Client) -> None:
 
 def test_a_repeated_request_is_idempotent(api: Client) -> None:
     first = send(api, "POST", "keys", {"name": "a"}, **{"idempotency-key": "k1"})
-    again = send(api, "POST", "keys", {"name": "a"}, **{"idempotency-key": "k1"})
-    assert (first.status_code, again.status_code) == (201, 201)
-    assert again.json() == first.json()
-    assert again["Idempotency-Replayed"] == "true"
+    second_response = send(api, "POST", "keys", {"name": "a"}, **{"idempotency-key": "k1"})
+    assert (first.status_code, second_response.status_code) == (201, 201)
+    assert second_response.json() == first.json()
+    assert second_response["Idempotency-Replayed"] == "true"
     assert ApiKey.objects.count() == 1
     assert first.json()["key"] not in IdempotentResponse.objects.get().body
 

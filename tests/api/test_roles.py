@@ -75,7 +75,7 @@ def operations() -> list[tuple[str, str, str]]:
     ]
 
 
-def rule(method: str, path: str, name: str) -> str:
+def expected_rule(method: str, path: str, name: str) -> str:
     if name in _PUBLIC:
         return "public"
     if name in _OWN:
@@ -130,20 +130,20 @@ CLIENTS: dict[str, Callable[[], Client]] = {
 }
 
 
-@pytest.mark.parametrize("who", WHO)
-def test_each_operation_checks_the_role(who: str, settings: Any) -> None:
+@pytest.mark.parametrize("role", WHO)
+def test_each_operation_checks_the_role(role: str, settings: Any) -> None:
     """Resources do not exist and bodies are empty, so a permitted caller gets 200, 404 or 422."""
     settings.MASTER_KEY = MASTER
-    client, requested_operations = CLIENTS[who](), operations()
+    client, requested_operations = CLIENTS[role](), operations()
     assert len(requested_operations) > 80
     for method, path, name in requested_operations:
-        expected = RULES[rule(method, path, name)][WHO.index(who)]
+        expected = RULES[expected_rule(method, path, name)][WHO.index(role)]
         concrete = path.replace("{number}", "1").replace(
             "{run}", "0" * 8 + "-0000" * 3 + "-" + "0" * 12
         )
         concrete = re.sub(r"\{\w+\}", "no-such-thing", concrete)
         answer = client.generic(method.upper(), concrete, "{}", content_type="application/json")
-        failure = (who, method, path, answer.status_code, answer.content[:200])
+        failure = (role, method, path, answer.status_code, answer.content[:200])
         if expected == _ALLOWED:
             assert answer.status_code in {200, 204, 404, 422}, failure
         else:

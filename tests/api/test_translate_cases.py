@@ -26,7 +26,7 @@ CASES = [
 DEVIATES: dict[str, str] = {}
 
 
-def question(case: Json) -> Json:
+def translation_request(case: Json) -> Json:
     """Return the request body for a case."""
     fields: Json = {"from": case["from"], "to": case["to"]}
     expected = case["expected"]
@@ -66,7 +66,7 @@ def case_differences(case: Json, differences: Json) -> list[str]:
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_translated_case_matches_the_documentation(api: Client, case: Json) -> None:
-    answer = api.post("/api/translate", question(case), content_type="application/json")
+    answer = api.post("/api/translate", translation_request(case), content_type="application/json")
     assert answer.status_code == 200, answer.content
     body = answer.json()
     if case["name"] in DEVIATES:

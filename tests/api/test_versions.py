@@ -49,8 +49,10 @@ def test_differences_are_listed_by_path(api_with_route_versions: Client) -> None
 
 
 def test_a_restored_version_becomes_a_new_one(api_with_route_versions: Client) -> None:
-    late = send(api_with_route_versions, "POST", "routes/fast/versions/1/restore", {"version": 2})
-    assert (late.status_code, late.json()["field"]) == (409, "version")
+    conflict = send(
+        api_with_route_versions, "POST", "routes/fast/versions/1/restore", {"version": 2}
+    )
+    assert (conflict.status_code, conflict.json()["field"]) == (409, "version")
     assert Route.objects.get().retries == 5
     back = send(api_with_route_versions, "POST", "routes/fast/versions/1/restore", {"version": 3})
     assert (back.status_code, back.json()["retries"]) == (200, 1)

@@ -66,7 +66,7 @@ def add_provider(gateway: UpProcess, data: Path, upstream: StrictOpenAI) -> None
     httpx.post(f"{gateway.base}/api/providers", json=body, headers=admin).raise_for_status()
 
 
-def works(gateway: UpProcess, key: str | None, upstream: StrictOpenAI) -> bool:
+def key_and_provider_work(gateway: UpProcess, key: str | None, upstream: StrictOpenAI) -> bool:
     """Return whether the key is accepted and the provider accepts the stored credential."""
     answer = gateway.chat(key, model=f"vendor/{upstream.models[0]}")
     return answer.status_code == 200
@@ -125,10 +125,10 @@ def test_keys_and_credentials_work_after_a_restore(
     assert "settings of the backup that differ here" in succeeds(*restore)
     assert (data / "restored.env").read_text() == "DRAGOMAN_LOG_RETENTION_DAYS=7\n"
     with running_up(data) as gateway:
-        assert works(gateway, key, upstream)
+        assert key_and_provider_work(gateway, key, upstream)
         assert "not empty" in failed_output(*restore)
         assert "stop it first" in failed_output(*restore, "--force")
-        assert works(gateway, key, upstream)
+        assert key_and_provider_work(gateway, key, upstream)
 
 
 def test_an_older_program_refuses_a_newer_database(
@@ -221,7 +221,7 @@ def test_postgresql_is_restored_under_a_passphrase(tmp_path: Path, upstream: Str
         with psycopg.connect(empty) as database:
             assert database.execute("SELECT to_regclass('gateway_newer')").fetchone() == (None,)
         with running_up(other, DATABASE_URL=empty) as gateway:
-            assert works(gateway, key, upstream)
+            assert key_and_provider_work(gateway, key, upstream)
         # Sequences go on after the restored rows.
         node = {"DRAGOMAN_DATA_DIR": str(other), "DATABASE_URL": empty}
         assert "sk-dgm-" in succeeds("create_key", "another", **node)

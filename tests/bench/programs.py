@@ -172,8 +172,10 @@ class Dragoman(Program):
         )
 
     def command(self) -> list[str]:
-        up = [sys.executable, "manage.py", "up", "--port", str(self.port), "--config"]
-        return pin_to_core([*up, str(self._config), "--data-dir", str(self.folder / "data")], 1)
+        arguments = [sys.executable, "manage.py", "up", "--port", str(self.port), "--config"]
+        return pin_to_core(
+            [*arguments, str(self._config), "--data-dir", str(self.folder / "data")], 1
+        )
 
     def ready(self) -> bool:
         """Whether the gateway reports that it is ready."""

@@ -13,7 +13,7 @@ PASSWORD = "correct horse battery"
 
 
 def main() -> None:
-    """Create the admin `ada` and the viewer `vic`."""
+    """Create the users `admin` and `viewer`."""
     django.setup()
     from django.contrib.auth import (
         BACKEND_SESSION_KEY,
@@ -26,7 +26,7 @@ def main() -> None:
 
     users = get_user_model()._default_manager
     keys = {}
-    for name, admin in (("ada", True), ("vic", False)):
+    for name, admin in (("admin", True), ("viewer", False)):
         user = users.create_user(name, password=PASSWORD, is_staff=admin, is_superuser=admin)
         session = SessionStore()
         session[SESSION_KEY] = str(user.pk)

@@ -9,7 +9,9 @@ from playwright.sync_api import Page
 THEMES = ("light", "dark")
 
 
-def clean(page: Page, axe: Any, no_sideways_scroll: Any, size: dict[str, int]) -> None:
+def assert_page_is_clean(
+    page: Page, axe: Any, no_sideways_scroll: Any, size: dict[str, int]
+) -> None:
     """Assert that a page passes axe in both themes and does not scroll horizontally."""
     for theme in THEMES:
         page.emulate_media(color_scheme=theme)

@@ -67,10 +67,10 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A running gateway with the demo provider, an admin (`ada`) and a viewer (`vic`)."""
+    """A running gateway with the demo provider, the users `admin` and `viewer`."""
     running = Site(tmp_path_factory.mktemp("site"))
     try:
-        yield running.start().with_people()
+        yield running.start().with_users()
     finally:
         running.stop()
 
@@ -88,7 +88,7 @@ class PageErrors(list[str]):
 
     def unexpected(self) -> list[str]:
         """Return the errors that were not allowed."""
-        return [text for text in self if not any(known in text for known in self._allowed)]
+        return [text for text in self if not any(allowed in text for allowed in self._allowed)]
 
 
 @pytest.fixture
@@ -99,11 +99,15 @@ def page_errors() -> PageErrors:
 
 @pytest.fixture
 def open_page(browser: Any, site: Site, page_errors: PageErrors) -> Iterator[Callable[..., Any]]:
-    """A function that opens observed pages: `open_page(user="ada", size=PHONE, theme="dark")`."""
+    """A function that opens observed pages: `open_page(user="admin", size=PHONE, theme="dark")`."""
     contexts = []
 
     def opened(
-        who: str | None = None, *, size: dict[str, int] = DESKTOP, theme: str = "light", **more: Any
+        user: str | None = None,
+        *,
+        size: dict[str, int] = DESKTOP,
+        theme: str = "light",
+        **more: Any,
     ) -> Any:
         context = browser.new_context(
             base_url=site.url,
@@ -114,9 +118,9 @@ def open_page(browser: Any, site: Site, page_errors: PageErrors) -> Iterator[Cal
             **more,
         )
         contexts.append(context)
-        if who is not None:
+        if user is not None:
             context.add_cookies(
-                [{"name": "sessionid", "value": site.sessions[who], "url": site.url}]
+                [{"name": "sessionid", "value": site.sessions[user], "url": site.url}]
             )
         context.set_default_timeout(WAIT_TIMEOUT_S * 1000)
         page = context.new_page()
@@ -159,13 +163,13 @@ def page(open_page: Callable[..., Any]) -> Any:
 @pytest.fixture
 def signed_in(open_page: Callable[..., Any]) -> Any:
     """A page with the admin signed in."""
-    return open_page("ada")
+    return open_page("admin")
 
 
 @pytest.fixture
 def viewer_page(open_page: Callable[..., Any]) -> Any:
     """A page with the viewer signed in."""
-    return open_page("vic")
+    return open_page("viewer")
 
 
 @pytest.fixture

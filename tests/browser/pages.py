@@ -14,7 +14,7 @@ class PageSpec(NamedTuple):
 
     name: str
     path: str
-    who: str | None = "ada"
+    user: str | None = "admin"
 
 
 PAGES = (
@@ -119,7 +119,7 @@ PAGES = (
     PageSpec("own-trace-span", "/console/own/traces/spans/{own_span}"),
     PageSpec("own-key-add", "/console/own/keys/add"),
     PageSpec("security", "/console/security"),
-    PageSpec("refused", "/console/users", "vic"),
+    PageSpec("refused", "/console/users", "viewer"),
 )
 
 # What answers no page of its own: a part, a download, data of the playground, or the steps that

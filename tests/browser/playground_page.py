@@ -83,7 +83,7 @@ class Playground:
         """Return a column's state: idle, busy, ok, fallback, failed, stopped or lost."""
         return self.column(letter).get_attribute("data-state")
 
-    def becomes(self, letter: str, state: str) -> None:
+    def wait_for_state(self, letter: str, state: str) -> None:
         """Wait until a column has a state."""
         expect(self.column(letter)).to_have_attribute("data-state", state, timeout=60_000)
 
@@ -92,21 +92,21 @@ class Playground:
         self.page.evaluate(_WATCH)
         return self
 
-    def ended(self) -> list[str]:
+    def finished_columns(self) -> list[str]:
         """Return the letters of the finished columns, in the order in which they finished."""
         return [str(letter) for letter, state, _ in self.page.evaluate("seen") if state != "busy"]
 
-    def showed(self, letter: str, shown_text: str) -> bool:
+    def has_shown(self, letter: str, shown_text: str) -> bool:
         """Return whether a column has shown this text since `watch`."""
         recorded = self.page.evaluate("seen")
         return any(each == letter and shown_text in text for each, _, text in recorded)
 
-    def write(self, text: str) -> Self:
+    def fill_prompt(self, text: str) -> Self:
         """Fill in the prompt."""
         self.page.fill("#pg-text", text)
         return self
 
-    def sample(self, title: str) -> Self:
+    def insert_example(self, title: str) -> Self:
         """Insert an example by its title."""
         self.page.get_by_role("button", name=title).click()
         return self
@@ -120,7 +120,7 @@ class Playground:
             expect(page).to_have_attribute("data-runs", str(before + 1))
         return self
 
-    def done(self) -> Self:
+    def wait_until_done(self) -> Self:
         """Wait until no response is streaming."""
         expect(self.page.locator("#pg-run")).to_be_visible(timeout=90_000)
         return self
@@ -190,8 +190,8 @@ def _pass(source: socket.socket, sink: socket.socket) -> None:
         sink.shutdown(socket.SHUT_WR)
 
 
-def as_(page: Page, site: Site, who: str) -> Any:
+def sign_in_page(page: Page, site: Site, user: str) -> Any:
     """Sign a page in as a user, for any port of the site."""
-    cookie = {"name": "sessionid", "value": site.sessions[who], "domain": "127.0.0.1", "path": "/"}
+    cookie = {"name": "sessionid", "value": site.sessions[user], "domain": "127.0.0.1", "path": "/"}
     page.context.add_cookies([cookie])  # type: ignore[list-item]
     return page

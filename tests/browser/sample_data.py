@@ -24,14 +24,28 @@ TEXT = "Rules of the house. " * 300
 def main() -> None:
     """Create all sample data and print the names."""
     django.setup()
-    names = registry() | alerts() | guardrails() | prompts() | end_users()
+    names = (
+        create_registry()
+        | create_alerts()
+        | create_guardrails()
+        | create_prompt()
+        | create_end_users()
+    )
     from gateway import store
 
-    store.write([*weeks(names), *session(), *oddities(), *checks(), own_request()])
-    print(json.dumps(names | money() | evaluation() | trace()))
+    store.write(
+        [
+            *log_daily_requests(names),
+            *log_session(),
+            *log_special_rows(),
+            *log_health_checks(),
+            log_own_request(),
+        ]
+    )
+    print(json.dumps(names | import_bill_and_prices() | create_evaluation() | store_trace()))
 
 
-def registry() -> dict[str, Any]:
+def create_registry() -> dict[str, Any]:
     """Create two providers with limits, a team with a project and a key, and two routes."""
     from gateway import store
     from gateway.models import ApiKey, Model, Provider, Team
@@ -63,7 +77,7 @@ def registry() -> dict[str, Any]:
     ApiKey.objects.filter(pk=revoked.pk).update(
         revoked_at=dt.datetime.now(dt.UTC) - dt.timedelta(days=3)
     )
-    routes()
+    create_routes()
     from gateway.models import Route
 
     return {
@@ -78,7 +92,7 @@ def registry() -> dict[str, Any]:
     }
 
 
-def alerts() -> dict[str, Any]:
+def create_alerts() -> dict[str, Any]:
     """Create two channels, one of which fails, an active alert and a past alert."""
     from gateway.models import Alert, AlertChannel, AlertDelivery
 
@@ -106,7 +120,7 @@ def alerts() -> dict[str, Any]:
     return {"alert_channel": team.pk}
 
 
-def guardrails() -> dict[str, Any]:
+def create_guardrails() -> dict[str, Any]:
     """Create a pattern guardrail on a key and a route, and a webhook guardrail for all requests."""
     from gateway.models import ApiKey, Guardrail, Route
 
@@ -135,7 +149,7 @@ def guardrails() -> dict[str, Any]:
     return {"guardrail": pii.pk}
 
 
-def prompts() -> dict[str, Any]:
+def create_prompt() -> dict[str, Any]:
     """Create a prompt with variables in two versions."""
     from gateway.store.documents import KINDS
 
@@ -152,7 +166,7 @@ def prompts() -> dict[str, Any]:
     return {"prompt": row.pk}
 
 
-def routes() -> None:
+def create_routes() -> None:
     """Create a route with every option in two versions, and its fallback route."""
     from gateway.models import Route
     from gateway.routing.limits import Budget, Limits
@@ -164,7 +178,7 @@ def routes() -> None:
         steps=(StepSpec(targets=(TargetSpec(model="openai/gpt-5"),)),),
         cache={"ttl_s": 3600, "scope": "team"},
     )
-    save_route(spare, route=None, number=0, author="ada")
+    save_route(spare, route=None, number=0, author="admin")
     capped = Limits(requests_per_minute=100)
     first = StepSpec(
         name="Primary",
@@ -195,12 +209,12 @@ def routes() -> None:
         shadow_share=0.1,
         cache={"ttl_s": 600, "scope": "key"},
     )
-    save_route(RouteSpec(name="coding", steps=(first,)), route=None, number=0, author="ada")
+    save_route(RouteSpec(name="coding", steps=(first,)), route=None, number=0, author="admin")
     row = Route.objects.get(name="coding")
-    save_route(coding, route=row, number=1, author="ada", note="a fallback")
+    save_route(coding, route=row, number=1, author="admin", note="a fallback")
 
 
-def evaluation() -> dict[str, Any]:
+def create_evaluation() -> dict[str, Any]:
     """Create an evaluation of three models with two runs, the second with a regression."""
     from django.contrib.auth import get_user_model
 
@@ -223,7 +237,7 @@ def evaluation() -> dict[str, Any]:
         assertions=(parse_assertion({"type": "contains", "value": "{{city}}"}),),
         cases=cases,
     )
-    owner = get_user_model().objects.get(username="ada")
+    owner = get_user_model().objects.get(username="admin")
     row = Evaluation.objects.create(
         owner=owner, name=definition.name, document=render_definition(definition), case_count=5
     )
@@ -252,7 +266,7 @@ def evaluation() -> dict[str, Any]:
     return {"evaluation": row.pk, "evaluation_run": str(run.uuid)}
 
 
-def end_users() -> dict[str, Any]:
+def create_end_users() -> dict[str, Any]:
     """Create end users with individual limits, one of them blocked."""
     from gateway import store
 
@@ -272,7 +286,7 @@ def end_users() -> dict[str, Any]:
     return {"end_user": "ada%40example.com"}
 
 
-def weeks(names: dict[str, Any]) -> Iterator[Any]:
+def log_daily_requests(names: dict[str, Any]) -> Iterator[Any]:
     """Log some requests of the key for each of the last days."""
     from gateway.relay.exchange.log_record import LogRecord
 
@@ -309,8 +323,8 @@ def weeks(names: dict[str, Any]) -> Iterator[Any]:
             )
 
 
-def own_request() -> Any:
-    """Log a request of a key that `ada` created."""
+def log_own_request() -> Any:
+    """Log a request of a key that `admin` created."""
     import msgspec
     from django.contrib.auth import get_user_model
 
@@ -319,7 +333,7 @@ def own_request() -> Any:
     from gateway.relay.exchange.log_record import Bodies, LogRecord
 
     key, _plain = store.create_key("laptop")
-    owner = get_user_model().objects.get(username="ada")
+    owner = get_user_model().objects.get(username="admin")
     ApiKey.objects.filter(pk=key.pk).update(owner=owner)
     question = {"model": "coding", "messages": [{"role": "user", "content": "Is it mine?"}]}
     return LogRecord(
@@ -340,7 +354,7 @@ def own_request() -> Any:
     )
 
 
-def session() -> Iterator[Any]:
+def log_session() -> Iterator[Any]:
     """Log three turns of an agent whose system prompt contains a changing date."""
     import msgspec
 
@@ -381,7 +395,7 @@ def session() -> Iterator[Any]:
         )
 
 
-def trace() -> dict[str, Any]:
+def store_trace() -> dict[str, Any]:
     """Store a trace of an agent in the session of `session`: turns, tools, an error, a handoff."""
     from gateway import store
     from gateway.client_spans import agents_sdk
@@ -443,12 +457,12 @@ def trace() -> dict[str, Any]:
     return {"trace": "trace_sample", "trace_span": tool.pk, "own_span": span_pk}
 
 
-def oddities() -> Iterator[Any]:
+def log_special_rows() -> Iterator[Any]:
     """Log a cached response, a hedge loser's row, a shadow request and a batch line."""
     from gateway.relay.exchange.log_record import HEDGE_LOSER, Attempt, LogRecord
 
     now = time.time()
-    slow = Attempt(
+    slow_attempt = Attempt(
         target=f"claude/{PRIMARY}",
         provider="claude",
         model=PRIMARY,
@@ -489,7 +503,7 @@ def oddities() -> Iterator[Any]:
         "cost_usd": Decimal("0.025"),
         "charged_usd": Decimal("0.03"),
     }
-    yield LogRecord(id="req_hedged", started_at=now - 300, attempts=[slow, quick], **fields)
+    yield LogRecord(id="req_hedged", started_at=now - 300, attempts=[slow_attempt, quick], **fields)
     yield LogRecord(
         id="req_kept",
         started_at=now - 240,
@@ -508,7 +522,7 @@ def oddities() -> Iterator[Any]:
     )
 
 
-def checks() -> Iterator[Any]:
+def log_health_checks() -> Iterator[Any]:
     """Log the health checks of a rate-limited target."""
     from gateway.relay.exchange.log_record import Attempt, LogRecord
 
@@ -549,7 +563,7 @@ def checks() -> Iterator[Any]:
         )
 
 
-def money() -> dict[str, Any]:
+def import_bill_and_prices() -> dict[str, Any]:
     """Import a bill that differs from the computed cost, and a newer price list."""
     from gateway.accounting.bills import BilledLine, import_bill
     from gateway.providers.prices import FILE
@@ -558,7 +572,7 @@ def money() -> dict[str, Any]:
     today = dt.datetime.now(dt.UTC).date()
     days = [today - dt.timedelta(days=number) for number in range(6)]
     lines = [BilledLine(day, day, Decimal("1.31"), PRIMARY) for day in days]
-    import_bill("claude", lines, origin="october.csv", author="ada")
+    import_bill("claude", lines, origin="october.csv", author="admin")
     book = json.loads(FILE.read_bytes())
     book["source"], book["fetched_on"] = "a newer list", today.isoformat()
     for row in book["providers"]["anthropic"]:

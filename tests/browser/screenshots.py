@@ -69,7 +69,7 @@ def path_of(site: Site, page_spec: PageSpec) -> str:
     return page_spec.path.replace("{request}", items[0]["request_id"])
 
 
-def shoot(site: Site, browser: Any, page_spec: PageSpec, folder: Path) -> None:
+def take_screenshots(site: Site, browser: Any, page_spec: PageSpec, folder: Path) -> None:
     """Write the screenshots of a page: every width in both themes."""
     for viewport, scale in SIZES:
         for theme in ("light", "dark"):
@@ -80,10 +80,10 @@ def shoot(site: Site, browser: Any, page_spec: PageSpec, folder: Path) -> None:
                 color_scheme=theme,
                 reduced_motion="reduce",
             )
-            if page_spec.who is not None:
+            if page_spec.user is not None:
                 cookie = {
                     "name": "sessionid",
-                    "value": site.sessions[page_spec.who],
+                    "value": site.sessions[page_spec.user],
                     "url": site.url,
                 }
                 context.add_cookies([cookie])
@@ -108,12 +108,12 @@ def main() -> None:
         page_spec for page_spec in PAGES if not arguments.names or page_spec.name in arguments.names
     ]
     with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:
-        site = Site(Path(directory)).start().with_people().furnished()
+        site = Site(Path(directory)).start().with_users().with_sample_data()
         try:
             send_sample_requests(site)
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
             for page_spec in places:
-                shoot(site, browser, page_spec, folder)
+                take_screenshots(site, browser, page_spec, folder)
                 print(page_spec.name)
             browser.close()
         finally:

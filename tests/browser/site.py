@@ -27,7 +27,7 @@ class Site:
 
     Attributes:
         data_dir: its data directory.
-        sessions: session keys of `ada` (admin) and `vic` (viewer), if these users exist.
+        sessions: session keys of the users `admin` and `viewer`, if they exist.
         names: values of `{names}` in the paths of pages, once sample data exists.
         password: the password of both users.
     """
@@ -60,7 +60,7 @@ class Site:
         assert match is not None
         return match.group(1)
 
-    def logged(self, request_id: str) -> str:
+    def wait_for_log(self, request_id: str) -> str:
         """Wait until the log contains the request; returns the id."""
         admin = (self.data_dir / "admin_key").read_text(encoding="utf-8").strip()
         headers = {"authorization": f"Bearer {admin}"}
@@ -68,7 +68,7 @@ class Site:
         wait_until(lambda: httpx.get(url, headers=headers, timeout=30).status_code == 200)
         return request_id
 
-    def known(self, key: str, status: int = 200) -> str:
+    def wait_for_key(self, key: str, status: int = 200) -> str:
         """Wait until the gateway answers a request with the key by this status; returns the key."""
         headers = {"authorization": f"Bearer {key}"}
         url = f"{self.url}/v1/models"
@@ -98,12 +98,12 @@ class Site:
             time.sleep(0.05)
         raise RuntimeError(f"the site did not start:\n{self.output}")
 
-    def with_people(self) -> Self:
+    def with_users(self) -> Self:
         """Create an admin and a viewer and sign both in."""
         self.sessions = json.loads(self._run(sys.executable, "-m", "tests.browser.accounts"))
         return self
 
-    def furnished(self) -> Self:
+    def with_sample_data(self) -> Self:
         """Fill the database with a few weeks of sample usage."""
         self.names = json.loads(self._run(sys.executable, "-m", "tests.browser.sample_data"))
         return self

@@ -19,7 +19,7 @@ from tests.browser.site import Site
 @pytest.fixture(scope="module")
 def site_with_data(site: Site) -> Site:
     """A site with sample data."""
-    send_sample_requests(site.furnished(), 1)
+    send_sample_requests(site.with_sample_data(), 1)
     return site
 
 
@@ -37,7 +37,7 @@ def test_a_page_has_no_accessibility_violations(
     """All sizes and themes are checked with one page load."""
     if page_spec.name == "refused":
         page_errors.allow("403")
-    page = open_page(page_spec.who)
+    page = open_page(page_spec.user)
     answer = page.goto(path_of(site_with_data, page_spec))
     assert answer.status == (403 if page_spec.name == "refused" else 200)
     page.wait_for_load_state(

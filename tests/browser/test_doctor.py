@@ -58,7 +58,7 @@ def test_a_doctor_run_is_watched_and_stopped(signed_in: Any) -> None:
 
 
 def test_the_doctor_works_without_scripts(open_page: Any) -> None:
-    page = open_page("ada", java_script_enabled=False)
+    page = open_page("admin", java_script_enabled=False)
     open_model(page, "demo-bad-schema")
     page.get_by_role("button", name="Run checks", exact=True).click()
     look = page.get_by_role("link", name="Refresh")
@@ -83,7 +83,7 @@ def checked_model(site: Any) -> str:
 def test_the_doctor_pages_have_no_accessibility_violations(
     open_page: Any, axe: Any, no_sideways_scroll: Any, checked_model: str, size: Any, theme: str
 ) -> None:
-    page = open_page("ada", size=size, theme=theme)
+    page = open_page("admin", size=size, theme=theme)
     open_model(page, checked_model)
     axe(page)
     no_sideways_scroll(page)
@@ -100,7 +100,7 @@ def test_the_doctor_pages_have_no_accessibility_violations(
 def test_on_a_phone_each_capability_is_a_line_that_unfolds(
     open_page: Any, checked_model: str
 ) -> None:
-    page = open_page("ada", size=PHONE)
+    page = open_page("admin", size=PHONE)
     open_model(page, checked_model)
     row = page.locator(".probes tr", has_text="Parallel calls disabled")
     response_text = row.locator(".response")
@@ -116,7 +116,7 @@ def test_on_a_phone_each_capability_is_a_line_that_unfolds(
 
 
 def test_on_a_phone_models_are_compared_in_a_table(open_page: Any, checked_model: str) -> None:
-    page = open_page("ada", size=PHONE)
+    page = open_page("admin", size=PHONE)
     open_model(page, checked_model)
     page.get_by_role("link", name="All models").click()
     table = page.get_by_role("region", name="Results by model")

@@ -60,7 +60,7 @@ def start_run(page: Page) -> None:
     expect(page.locator("#progress")).to_be_visible()
 
 
-def forgive_absence(page_errors: Any) -> None:
+def allow_connection_errors(page_errors: Any) -> None:
     """Allow the errors of a polling page while its server is down."""
     for text in ("Failed to load resource", "Failed to fetch"):
         page_errors.allow(text)
@@ -79,7 +79,7 @@ def exported(page: Page, kind: str) -> str:
 
 def stored_answers(site: Site, page: Page) -> Callable[[], int]:
     """Return the progress of the run on a page, as the server reports it."""
-    url, cookies = page.url.partition("?")[0], {"sessionid": site.sessions["ada"]}
+    url, cookies = page.url.partition("?")[0], {"sessionid": site.sessions["admin"]}
 
     def stored() -> int:
         text = httpx.get(url + "?part=progress", cookies=cookies, timeout=30).text
@@ -90,7 +90,7 @@ def stored_answers(site: Site, page: Page) -> Callable[[], int]:
     return stored
 
 
-def from_terminal(site: Site, *arguments: Any) -> subprocess.CompletedProcess[str]:
+def run_eval_command(site: Site, *arguments: Any) -> subprocess.CompletedProcess[str]:
     """Run `dragoman eval` with the site's key."""
     environment = {
         **os.environ,
@@ -230,7 +230,7 @@ def test_the_command_computes_the_same_scores(site: Site, signed_in: Page, tmp_p
     start_run(signed_in)
     status(signed_in, "Done")
     page_scores = scores(exported(signed_in, "json"))
-    ran = from_terminal(site, file, "--output", "json")
+    ran = run_eval_command(site, file, "--output", "json")
     assert ran.returncode == 1, ran.stderr
     assert "24/24 answers" in ran.stderr
     assert scores(ran.stdout) == page_scores
@@ -238,21 +238,21 @@ def test_the_command_computes_the_same_scores(site: Site, signed_in: Page, tmp_p
     signed_in.get_by_role("link", name="Terminal").click()
     written = tmp_path / "written.yaml"
     written.write_text(signed_in.request.get(signed_in.url + "/file").text())
-    again = from_terminal(site, written, "--models", "demo/demo-fast", "--pass-rate", "0.85")
-    assert again.returncode == 0, again.stderr
-    assert "87.5 %" in again.stdout and "FAILED 8. w7 · demo/demo-fast" in again.stdout
+    second = run_eval_command(site, written, "--models", "demo/demo-fast", "--pass-rate", "0.85")
+    assert second.returncode == 0, second.stderr
+    assert "87.5 %" in second.stdout and "FAILED 8. w7 · demo/demo-fast" in second.stdout
 
 
 def test_the_terminal_refuses_bad_input_with_status_2(site: Site, tmp_path: Path) -> None:
     file = tmp_path / "cases.csv"
     file.write_text("word,__expected\nhi,javascript: output\n")
-    refused_run = from_terminal(site, file, "--models", "demo/demo-fast")
+    refused_run = run_eval_command(site, file, "--models", "demo/demo-fast")
     assert refused_run.returncode == 2 and "runs code" in refused_run.stderr
     file.write_text("word\nhi\n")
-    missing = from_terminal(site, file, "--models", "demo/demo-fast")
+    missing = run_eval_command(site, file, "--models", "demo/demo-fast")
     assert missing.returncode == 2
     assert "case 1: the prompt uses {{input}}, which the case does not have" in missing.stderr
-    wrong = from_terminal(
+    wrong = run_eval_command(
         site, file, "--models", "demo/demo-fast", "--prompt", "{{word}}", "--key", "sk-dgm-wrong"
     )
     assert wrong.returncode == 2 and "HTTP 401" in wrong.stderr
@@ -283,7 +283,7 @@ def test_logged_requests_become_cases(site: Site, signed_in: Page) -> None:
         }
         headers = {"x-api-key": site.key, "anthropic-version": "2023-06-01"}
         reply = httpx.post(f"{site.url}/v1/messages", json=body, headers=headers, timeout=30)
-        ids.append(site.logged(reply.headers["request-id"]))
+        ids.append(site.wait_for_log(reply.headers["request-id"]))
     page.goto(f"/console/requests/{ids[0]}")
     page.get_by_role("link", name="Add to evaluation").click()
     expect(page.locator("pre", has_text="Say one {{word}}").first).to_be_visible()
@@ -310,7 +310,7 @@ def test_logged_requests_become_cases(site: Site, signed_in: Page) -> None:
 def test_many_cases_on_four_models_survive_a_restart(
     site: Site, signed_in: Page, tmp_path: Path, page_errors: Any, cases: int, concurrency: int
 ) -> None:
-    forgive_absence(page_errors)
+    allow_connection_errors(page_errors)
     models = "demo/demo, demo/demo-fast, demo/demo-refusal, demo/demo-empty"
     file = evaluation_file(tmp_path / "e.yaml", f"Cases {cases}", models, cases)
     text = file.read_text().replace("concurrency: 16", f"concurrency: {concurrency}")
@@ -325,6 +325,6 @@ def test_many_cases_on_four_models_survive_a_restart(
     status(signed_in, "Done", within_s=400)
     page_scores = scores(exported(signed_in, "json"))
     assert len(page_scores) == 4 * cases
-    ran = from_terminal(site, file, "--output", "json", "--quiet", "--concurrency", 16)
+    ran = run_eval_command(site, file, "--output", "json", "--quiet", "--concurrency", 16)
     assert ran.returncode == 1, ran.stderr
     assert scores(ran.stdout) == page_scores

@@ -44,7 +44,7 @@ def test_the_first_answer_takes_few_clicks_and_seconds(
     assert link, site.output
     start = time.monotonic()
     page.goto(link.group().replace("localhost", "127.0.0.1"))
-    page.get_by_label("Username").fill("ada")
+    page.get_by_label("Username").fill("admin")
     page.get_by_label("New password").fill(PASSWORD)
     page.get_by_label("Confirm password").fill(PASSWORD)
     click("Create account")

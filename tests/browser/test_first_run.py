@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.accounts import PASSWORD
-from tests.browser.checks import clean
+from tests.browser.checks import assert_page_is_clean
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.browser.site import Site
 
@@ -22,12 +22,12 @@ THEMES = ("light", "dark")
 @pytest.fixture
 def open_admin_page(open_page: Callable[..., Any]) -> Callable[..., Page]:
     """A function that opens pages as the admin."""
-    return lambda **more: open_page("ada", **more)
+    return lambda **more: open_page("admin", **more)
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(
-    "path", ["users", "users/add", "users/{vic}", "settings", "connect", "import", "password"]
+    "path", ["users", "users/add", "users/{viewer}", "settings", "connect", "import", "password"]
 )
 @pytest.mark.wide(every=4)
 def test_admin_pages_have_no_accessibility_violations(
@@ -40,9 +40,9 @@ def test_admin_pages_have_no_accessibility_violations(
 ) -> None:
     page = open_admin_page(size=size)
     page.goto("/console/users")
-    row = page.get_by_role("link", name="Edit vic").get_attribute("href") or ""
-    page.goto(f"/console/{path.format(vic=row.rpartition('/')[2])}")
-    clean(page, axe, no_sideways_scroll, size)
+    row = page.get_by_role("link", name="Edit viewer").get_attribute("href") or ""
+    page.goto(f"/console/{path.format(viewer=row.rpartition('/')[2])}")
+    assert_page_is_clean(page, axe, no_sideways_scroll, size)
 
 
 def test_signing_in_again_returns_to_the_page(
@@ -52,7 +52,7 @@ def test_signing_in_again_returns_to_the_page(
     page.goto("/console/settings")
     page.context.clear_cookies()
     page.get_by_role("link", name="Users", exact=True).click()
-    page.get_by_label("Username").fill("ada")
+    page.get_by_label("Username").fill("admin")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in", exact=True).click()
     page.wait_for_url("**/console/users")
@@ -129,7 +129,7 @@ def test_masked_text_is_not_in_the_log(open_admin_page: Callable[..., Page], sit
         url = f"{site.url}/v1/chat/completions"
         answer = httpx.post(url, headers={**headers, **name}, json=body, timeout=30)
         assert answer.status_code == 200
-        site.logged(f"masked-{number}")
+        site.wait_for_log(f"masked-{number}")
         return site.manage(
             "shell",
             "-c",
@@ -162,7 +162,7 @@ def test_a_litellm_file_is_previewed_and_imported(
     page.get_by_label("File", exact=False).first.set_input_files(path)
     page.get_by_role("button", name="Preview").click()
     expect(page.get_by_role("heading", name="Not imported")).to_be_visible()
-    clean(page, axe, no_sideways_scroll, PHONE)
+    assert_page_is_clean(page, axe, no_sideways_scroll, PHONE)
     page.get_by_role("button", name="Import").click()
     page.goto("/console/connect?route=brought")
     expect(page.get_by_label("Route")).to_have_value("brought")

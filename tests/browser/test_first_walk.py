@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.accounts import PASSWORD
-from tests.browser.checks import clean
+from tests.browser.checks import assert_page_is_clean
 from tests.browser.conftest import PHONE
 from tests.browser.site import Site
 
@@ -44,7 +44,7 @@ def test_from_the_first_start_to_the_first_call(
     # A page for whom the token is missing is an answer 403, which the browser notes.
     page_errors.allow("403")
     page_errors.allow("422")
-    check = lambda: clean(page, axe, no_sideways_scroll, PHONE)  # noqa: E731
+    check = lambda: assert_page_is_clean(page, axe, no_sideways_scroll, PHONE)  # noqa: E731
 
     page.goto("/")
     expect(page.get_by_role("heading", level=1)).to_have_text("No account yet")
@@ -56,12 +56,12 @@ def test_from_the_first_start_to_the_first_call(
     expect(page.get_by_role("heading", level=1)).to_contain_text("Create your account")
     expect(page).not_to_have_url(re.compile("setup="))
     check()
-    page.get_by_label("Username").fill("ada")
+    page.get_by_label("Username").fill("admin")
     page.get_by_label("New password").fill("short")
     page.get_by_label("Confirm password").fill("short")
     page.get_by_role("button", name="Create account").click()
     expect(page.get_by_text("too short")).to_be_visible()
-    expect(page.get_by_label("Username")).to_have_value("ada")
+    expect(page.get_by_label("Username")).to_have_value("admin")
     check()
     expect(page.get_by_label("Keep bodies")).to_have_value("7")
     page.get_by_label("New password").fill(PASSWORD)
@@ -81,7 +81,7 @@ def test_from_the_first_start_to_the_first_call(
     # Left and taken up again: whoever signs in goes on where it was.
     page.context.clear_cookies()
     page.goto("/console/setup")
-    page.get_by_label("Username").fill("ada")
+    page.get_by_label("Username").fill("admin")
     page.get_by_label("Password").fill(PASSWORD)
     check()
     page.get_by_role("button", name="Sign in", exact=True).click()

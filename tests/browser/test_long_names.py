@@ -83,7 +83,7 @@ def names(site: Site) -> dict[str, Any]:
 def test_long_names_do_not_overflow_their_column(
     open_page: Callable[..., Any], names: dict[str, Any], width: int
 ) -> None:
-    page = open_page("ada", size={"width": width, "height": 900})
+    page = open_page("admin", size={"width": width, "height": 900})
     faults = {}
     for path in PAGES:
         assert page.goto(path.format(**names)).status == 200

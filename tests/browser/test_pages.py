@@ -18,7 +18,7 @@ from tests.browser.site import Site
 @pytest.fixture(scope="module")
 def site_with_data(site: Site) -> Site:
     """A site with sample data."""
-    send_sample_requests(site.furnished(), 1)
+    send_sample_requests(site.with_sample_data(), 1)
     return site
 
 
@@ -57,23 +57,23 @@ def misplaced(page: Any) -> Any:
     return misplaced_elements
 
 
-@pytest.mark.parametrize("who", ["ada", "vic"])
+@pytest.mark.parametrize("user", ["admin", "viewer"])
 @pytest.mark.wide(every=2)
 def test_every_page_fits_at_every_width(
-    site_with_data: Site, open_page: Callable[..., Any], page_errors: Any, who: str
+    site_with_data: Site, open_page: Callable[..., Any], page_errors: Any, user: str
 ) -> None:
     """The admin sees all pages; the viewer gets an error page for some."""
     page_errors.allow("403")
     page_errors.allow("404")
-    page = open_page(who)
+    page = open_page(user)
     faults: dict[str, Any] = {}
     for page_spec in PAGES:
-        if page_spec.who is None or page_spec.name == "refused":
+        if page_spec.user is None or page_spec.name == "refused":
             continue
         status = page.goto(path_of(site_with_data, page_spec)).status
         # A viewer is refused admins' pages; evaluations of others do not exist for a viewer.
         hidden = {403, 404} if page_spec.name.startswith("evaluation") else {403}
-        if status not in ({200} if who == "ada" else {200} | hidden):
+        if status not in ({200} if user == "admin" else {200} | hidden):
             faults[page_spec.name] = status
             continue
         for width in (390, 1024, 1280, 1440, 1920):
@@ -83,7 +83,7 @@ def test_every_page_fits_at_every_width(
     assert faults == {}
 
 
-@pytest.mark.parametrize("page_spec", [p for p in PAGES if p.who == "ada"], ids=lambda p: p.name)
+@pytest.mark.parametrize("page_spec", [p for p in PAGES if p.user == "admin"], ids=lambda p: p.name)
 @pytest.mark.wide(every=12)
 def test_a_page_renders_without_scripts(
     site_with_data: Site, browser: Any, page_spec: PageSpec
@@ -91,7 +91,7 @@ def test_a_page_renders_without_scripts(
     context = browser.new_context(base_url=site_with_data.url, java_script_enabled=False)
     cookie = {
         "name": "sessionid",
-        "value": site_with_data.sessions["ada"],
+        "value": site_with_data.sessions["admin"],
         "url": site_with_data.url,
     }
     context.add_cookies([cookie])
@@ -102,7 +102,7 @@ def test_a_page_renders_without_scripts(
     context.close()
 
 
-@pytest.mark.parametrize("page_spec", [p for p in PAGES if p.who], ids=lambda p: p.name)
+@pytest.mark.parametrize("page_spec", [p for p in PAGES if p.user], ids=lambda p: p.name)
 @pytest.mark.wide(every=20)
 def test_an_anonymous_user_is_sent_to_sign_in_and_back(
     site_with_data: Site, page: Any, page_spec: PageSpec

@@ -23,7 +23,7 @@ Route.objects.filter(name__in=["way", "spare", "shade"]).delete()
 T = lambda name: TargetSpec(model=f"{provider.name}/{name}")
 for name in ["spare", "shade", "way"]:
     save_route(RouteSpec(name=name, steps=(StepSpec(name="One", targets=(T("demo-a"), T("demo-b"))),)),
-               route=None, number=0, author="ada")
+               route=None, number=0, author="admin")
 """
 ROUTE = "/console/routes/way"
 SECTION = "Reliability"
@@ -188,7 +188,7 @@ def test_variants_are_compared_in_usage(
     chat = {"model": "demo", "messages": [{"role": "user", "content": "hello"}]}
     headers = {"authorization": f"Bearer {site.key}"}
     httpx.post(f"{site.url}/v1/chat/completions", json=chat, headers=headers, timeout=30)
-    page = open_page("ada", size=size)
+    page = open_page("admin", size=size)
     page.goto("/console/usage")
     region = page.get_by_role("region", name="Variant comparison")
     wait_until(lambda: page.reload() and region.count())  # the sums are made beside the requests
@@ -212,7 +212,7 @@ def test_the_open_sections_are_accessible_and_fit(
     size: dict[str, int],
 ) -> None:
     page_errors.allow("422")
-    page = open_page("ada", size=size)
+    page = open_page("admin", size=size)
     page.goto(ROUTE)
     page.locator("#route-more > summary").click()
     section = open_policy_section(page)

@@ -25,7 +25,7 @@ T = lambda name, weight=1: TargetSpec(model=f"{provider.name}/{name}", weight=we
 save_route(RouteSpec(name="story", aliases=("claude-*",), steps=(
     StepSpec(name="Primary", strategy="weighted", targets=(T("demo-a", 60), T("demo-b", 40))),
     StepSpec(name="Fallback", fallback_on=("rate_limit", "timeout"), targets=(T("demo-c"),)),
-)), route=None, number=0, author="ada")
+)), route=None, number=0, author="admin")
 """
 STORY = "/console/routes/story"
 
@@ -41,7 +41,7 @@ def expect(where: Any) -> Any:
     return expect(where)
 
 
-def names(page: Any) -> Any:
+def target_names(page: Any) -> Any:
     """Return the targets of each step on the page."""
     return page.locator("section.step").evaluate_all(
         "steps => steps.map(step => [...step.querySelectorAll('.target .t-name b')]"
@@ -49,9 +49,9 @@ def names(page: Any) -> Any:
     )
 
 
-def stands(page: Any, *steps: list[str]) -> None:
+def expect_targets(page: Any, *steps: list[str]) -> None:
     """Wait until the steps have these targets."""
-    wait_until(lambda: names(page) == list(steps))
+    wait_until(lambda: target_names(page) == list(steps))
 
 
 def drag(page: Any, name: str, onto: str) -> None:
@@ -65,7 +65,7 @@ def drag(page: Any, name: str, onto: str) -> None:
 
     def arrived() -> bool:
         page.mouse.move(*_middle(there.locator(".t-name")), steps=8)
-        return any({name, onto} <= set(step) for step in names(page))
+        return any({name, onto} <= set(step) for step in target_names(page))
 
     wait_until(arrived)
     page.mouse.up()
@@ -79,15 +79,15 @@ def _middle(part: Any) -> tuple[float, float]:
 def test_a_target_is_dragged_into_another_step_and_saved(signed_in: Any) -> None:
     page = signed_in
     page.goto(STORY)
-    stands(page, ["demo-a", "demo-b"], ["demo-c"])
+    expect_targets(page, ["demo-a", "demo-b"], ["demo-c"])
     drag(page, "demo-a", onto="demo-c")
     expect(page.locator("#route-bar")).to_contain_text("moved demo-a to step 2")
-    placed = names(page)
+    placed = target_names(page)
     assert [sorted(step) for step in placed] == [["demo-b"], ["demo-a", "demo-c"]]
     page.keyboard.press("Control+s")
     expect(page.locator(".toast")).to_contain_text("saved as version 2")
     page.reload()
-    stands(page, *placed)
+    expect_targets(page, *placed)
 
 
 def test_a_target_is_moved_by_keyboard_announced_and_keeps_the_focus(signed_in: Any) -> None:
@@ -97,7 +97,7 @@ def test_a_target_is_moved_by_keyboard_announced_and_keeps_the_focus(signed_in: 
     down.focus()
     page.keyboard.press("Enter")
     expect(page.locator("#live")).to_have_text("demo/demo-a moved to step 1, position 2")
-    stands(page, ["demo-b", "demo-a"], ["demo-c"])
+    expect_targets(page, ["demo-b", "demo-a"], ["demo-c"])
     expect(page.get_by_role("button", name="Move demo-a down")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("#live")).to_have_text("demo/demo-a moved to step 2, position 1")
@@ -140,7 +140,7 @@ def test_two_tabs_can_not_overwrite_each_other(
     open_page: Callable[..., Any], page_errors: Any
 ) -> None:
     page_errors.allow("409")
-    first, second = open_page("ada"), open_page("ada")
+    first, second = open_page("admin"), open_page("admin")
     for page in (first, second):
         page.goto(STORY)
     first.get_by_label("Weight of demo-a").fill("70")
@@ -209,17 +209,17 @@ def test_an_earlier_version_is_restored_with_one_click(signed_in: Any) -> None:
 
 
 def test_the_page_works_without_scripts(open_page: Callable[..., Any]) -> None:
-    page = open_page("ada", java_script_enabled=False)
+    page = open_page("admin", java_script_enabled=False)
     page.goto(STORY)
     page.get_by_label("Weight of demo-a").fill("75")
     page.get_by_role("button", name="Move demo-b up").click()
-    stands(page, ["demo-b", "demo-a"], ["demo-c"])
+    expect_targets(page, ["demo-b", "demo-a"], ["demo-c"])
     expect(page.get_by_label("Weight of demo-a")).to_have_value("75")
     page.get_by_role("button", name="Start dry run").click()
     expect(page.get_by_label("Steps")).to_contain_text("selected")
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".toast")).to_contain_text("saved as version 2")
-    stands(page, ["demo-b", "demo-a"], ["demo-c"])
+    expect_targets(page, ["demo-b", "demo-a"], ["demo-c"])
 
 
 def test_a_viewer_can_read_but_not_change(viewer_page: Any) -> None:
@@ -228,7 +228,7 @@ def test_a_viewer_can_read_but_not_change(viewer_page: Any) -> None:
     expect(page.get_by_label("Route name")).to_be_disabled()
     assert page.get_by_role("button", name="Save").count() == 0
     assert page.get_by_role("button", name="Start dry run").count() == 0
-    stands(page, ["demo-a", "demo-b"], ["demo-c"])
+    expect_targets(page, ["demo-a", "demo-b"], ["demo-c"])
 
 
 def test_a_new_route_shows_errors_only_after_input_or_save(
@@ -273,7 +273,7 @@ def test_every_page_is_accessible_and_fits(
     no_sideways_scroll: Any,
     size: dict[str, int],
 ) -> None:
-    page = open_page("ada", size=size)
+    page = open_page("admin", size=size)
     for path in PAGES:
         page.goto(path)
         axe_in_themes(page)

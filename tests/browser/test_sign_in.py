@@ -47,7 +47,7 @@ def oidc_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             "DRAGOMAN_OIDC_NAME": "Acme",
             "DRAGOMAN_MEMBER_MONTH_USD": "20",
         }
-        site = Site(tmp_path_factory.mktemp("oidc"), **environment).start().with_people()
+        site = Site(tmp_path_factory.mktemp("oidc"), **environment).start().with_users()
         yield site
         site.stop()
 
@@ -72,11 +72,11 @@ def test_a_member_signs_in_makes_a_key_and_adds_a_passkey(
     page.get_by_role("button", name="Create key").click()
     secret = page.locator("#secret").inner_text()
     assert_no_horizontal_overflow(page)
-    oidc_site.known(secret)
+    oidc_site.wait_for_key(secret)
     body = {"model": "demo", "messages": [{"role": "user", "content": "Hello from a member"}]}
     headers = {"authorization": f"Bearer {secret}"}
     response = httpx.post(f"{base}/v1/chat/completions", json=body, headers=headers, timeout=30)
-    oidc_site.logged(response.headers["x-request-id"])
+    oidc_site.wait_for_log(response.headers["x-request-id"])
     page.goto("/console/own")
     assert "$15.00 is not assigned" in page.inner_text("#main")
     page.locator("table a").first.click()

@@ -115,7 +115,7 @@ def test_a_viewer_sees_the_spans_without_content(viewer_page: Any, trace_id: str
 def test_on_a_phone_without_scripts_every_trace_bar_is_visible(
     open_page: Callable[..., Any], trace_id: str
 ) -> None:
-    page = open_page("ada", size=PHONE, java_script_enabled=False)
+    page = open_page("admin", size=PHONE, java_script_enabled=False)
     waterfall_lines(page, f"/console/traces/{trace_id}")
     for bar in page.locator(".waterfall td.timeline svg").all():
         box = bar.bounding_box()

@@ -69,10 +69,10 @@ def test_an_id_is_preserved_as_far_as_the_rule_allows(rule: str, given_id: str, 
     assert render_tool_id(rule, given_id) == assigned
 
 
-@pytest.mark.parametrize(("rule", "most"), [("bedrock64", 64), ("any64", 64), ("any40", 40)])
-def test_a_long_id_ends_in_its_hash(rule: str, most: int):
+@pytest.mark.parametrize(("rule", "maximum"), [("bedrock64", 64), ("any64", 64), ("any40", 40)])
+def test_a_long_id_ends_in_its_hash(rule: str, maximum: int):
     assigned = render_tool_id(rule, "call_" + "x" * 90)
-    assert (len(assigned), assigned[:-9]) == (most, "call_" + "x" * (most - 14))
+    assert (len(assigned), assigned[:-9]) == (maximum, "call_" + "x" * (maximum - 14))
     assert re.fullmatch(r"_[0-9a-f]{8}", assigned[-9:])
 
 

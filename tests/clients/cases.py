@@ -31,7 +31,7 @@ def expected_results_of(client: Client, upstream: str) -> tuple[str, ...]:
 
 
 def _case(name: str, client: Client, upstream: str, scenario: str) -> Any:
-    reason = client.known.get(f"{upstream} {scenario}")
+    reason = client.known_failures.get(f"{upstream} {scenario}")
     marks = [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
     spoken = upstream.replace(" ", "_")
     return pytest.param(name, upstream, scenario, id=f"{name}-{spoken}-{scenario}", marks=marks)

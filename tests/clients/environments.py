@@ -40,8 +40,8 @@ def node_modules(modules: tuple[str, ...]) -> Path:
 
 
 def _python(build_directory: Path, packages: tuple[str, ...]) -> None:
-    known = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    newest = known["tool"]["uv"]["exclude-newer"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    newest = project["tool"]["uv"]["exclude-newer"]
     _get(
         ["uv", "venv", "--quiet", "--relocatable", "--python", sys.executable, str(build_directory)]
     )

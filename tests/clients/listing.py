@@ -37,7 +37,7 @@ _TAIL = """
 """
 
 
-def listing() -> str:
+def render_listing() -> str:
     """Return the document."""
     dialects = {name: upstream.model for name, upstream in UPSTREAMS.items()}
     text = ", ".join(f"{name} (`{model}`)" for name, model in dialects.items())
@@ -64,7 +64,11 @@ def _verified(client: Client) -> str:
     """Return the verified scenarios, with upstreams of equal scenarios grouped."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for upstream in client.upstreams:
-        works = [s for s in scenarios_of(client, upstream) if f"{upstream} {s}" not in client.known]
+        works = [
+            s
+            for s in scenarios_of(client, upstream)
+            if f"{upstream} {s}" not in client.known_failures
+        ]
         groups.setdefault(tuple(works), []).append(upstream)
     return "; ".join(f"{', '.join(works)} on {', '.join(on)}" for works, on in groups.items())
 
@@ -72,10 +76,10 @@ def _verified(client: Client) -> str:
 def _known_failures(client: Client) -> list[str]:
     """Return the failures caused by the client, with each reason listed once."""
     reasons: dict[str, list[str]] = {}
-    for where, reason in client.known.items():
+    for where, reason in client.known_failures.items():
         reasons.setdefault(reason, []).append(where)
     return [f"Not supported: {', '.join(where)} ({reason})." for reason, where in reasons.items()]
 
 
 if __name__ == "__main__":
-    TARGET.write_text(listing(), encoding="utf-8")
+    TARGET.write_text(render_listing(), encoding="utf-8")

@@ -107,12 +107,12 @@ def _command(client: Client, modules: Path | None) -> list[str]:
     script = SCRIPTS / client.script
     if script.suffix == ".mjs":
         assert modules is not None
-        return ["node", str(_beside(modules, script))]
+        return ["node", str(_copy_to_modules(modules, script))]
     python = python_with(client.packages) if client.packages else Path(sys.executable)
     return [str(python), str(script)]
 
 
-def _beside(modules: Path, script: Path) -> Path:
+def _copy_to_modules(modules: Path, script: Path) -> Path:
     """Copy the script to where Node finds its modules; returns its path."""
     for source in SCRIPTS.glob("*.mjs"):
         copy = modules / f"{source.stem}-{os.getpid()}.tmp"

@@ -32,7 +32,7 @@ class Client:
         upstreams: names of `UPSTREAMS`.
         names: the routes it requests on an upstream, if not named after the upstream.
         shell: an agent's built-in command tool and its argument; it gets no other tool.
-        known: failures not caused by the gateway: `upstream scenario` and the reason.
+        known_failures: failures not caused by the gateway: `upstream scenario` and the reason.
         notes: notes for users.
     """
 
@@ -49,7 +49,7 @@ class Client:
     upstreams: tuple[str, ...] = EVERY
     names: Mapping[str, str] = field(default_factory=dict)
     shell: tuple[str, str] | None = None
-    known: Mapping[str, str] = field(default_factory=dict)
+    known_failures: Mapping[str, str] = field(default_factory=dict)
     notes: str = ""
 
     @property
@@ -199,7 +199,9 @@ CLIENTS: dict[str, Client] = {
         '`server_url="URL"`',
         "`MISTRAL_API_KEY`",
         packages=("mistralai>=3.7,<4",),
-        known={"chat tools": "OpenAI Chat rejects the `prefix` field in assistant messages"},
+        known_failures={
+            "chat tools": "OpenAI Chat rejects the `prefix` field in assistant messages"
+        },
         notes="Uses `/v1/chat/completions`. It sends assistant messages with `prefix: false`, "
         "which OpenAI rejects: add the edit `drop messages[].prefix` to such a provider.",
     ),
@@ -211,7 +213,7 @@ CLIENTS: dict[str, Client] = {
         OPENAI_KEY,
         variant="chat",
         packages=LANGCHAIN_OPENAI,
-        known={"responses memory": NO_ENCRYPTED_REASONING},
+        known_failures={"responses memory": NO_ENCRYPTED_REASONING},
         notes="Switches to the Responses API for GPT-5.4 and newer with tools.",
     ),
     "langchain-openai-responses": Client(
@@ -310,7 +312,7 @@ CLIENTS: dict[str, Client] = {
         "`api_key=`",
         variant="litellm",
         packages=AGENTS,
-        known={
+        known_failures={
             f"{upstream} tools": "it sends parallel calls to Claude and Gemini one after the other"
             for upstream in ("messages", "gemini")
         },
@@ -354,7 +356,7 @@ CLIENTS: dict[str, Client] = {
         OPENAI_KEY,
         variant="openai",
         packages=LITELLM,
-        known={"responses memory": NO_ENCRYPTED_REASONING},
+        known_failures={"responses memory": NO_ENCRYPTED_REASONING},
         notes="Sends GPT-5.4 and newer with tools to the Responses API; an effort requires "
         '`allowed_openai_params=["reasoning_effort"]` for routes with unknown names.',
     ),

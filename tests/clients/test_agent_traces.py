@@ -26,7 +26,7 @@ GROUP = "group_weather"
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     running = Site(tmp_path_factory.mktemp("site"))
     try:
-        yield running.start().with_people()
+        yield running.start().with_users()
     finally:
         running.stop()
 
@@ -64,7 +64,9 @@ def page(site: Site) -> Iterator[Any]:
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         context = running.new_context(base_url=site.url, viewport=DESKTOP)
-        context.add_cookies([{"name": "sessionid", "value": site.sessions["ada"], "url": site.url}])
+        context.add_cookies(
+            [{"name": "sessionid", "value": site.sessions["admin"], "url": site.url}]
+        )
         yield context.new_page()
         running.close()
 

@@ -70,8 +70,8 @@ def test_a_broken_connection_is_reopened(
     assert not find_fault("tools", drives(proxy, stack, tmp_path, CODEX.names[upstream], "tools"))
     assert proxy.breaks is None
     texts = [json.dumps(request["input"]) for request in proxy.client_events]
-    again = [text for text in texts if "What is the weather in Paris and Rome?" in text]
-    assert len(again) == 2
+    second = [text for text in texts if "What is the weather in Paris and Rome?" in text]
+    assert len(second) == 2
 
 
 def test_codex_shows_an_error_of_the_gateway(

@@ -6,7 +6,7 @@ import re
 
 from gateway.dialects import DIALECTS
 from tests.clients.cases import expected_results_of
-from tests.clients.listing import TARGET, listing
+from tests.clients.listing import TARGET, render_listing
 from tests.clients.running import SCRIPTS, route_of
 from tests.clients.table import CLIENTS, Client
 from tests.clients.upstreams import UPSTREAMS
@@ -18,7 +18,9 @@ CHATS = ("chat", "deepseek")
 
 
 def test_the_document_is_fresh() -> None:
-    assert TARGET.read_text(encoding="utf-8") == listing(), "run `python -m tests.clients.listing`"
+    assert TARGET.read_text(encoding="utf-8") == render_listing(), (
+        "run `python -m tests.clients.listing`"
+    )
 
 
 @EACH
@@ -38,7 +40,7 @@ def test_packages_are_bounded(client: Client) -> None:
 
 @EACH
 def test_a_known_failure_is_of_a_case_that_is_run(client: Client) -> None:
-    for where in client.known:
+    for where in client.known_failures:
         upstream, _, scenario = where.rpartition(" ")
         assert upstream in client.upstreams
         assert scenario in expected_results_of(client, upstream)

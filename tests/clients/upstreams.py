@@ -90,8 +90,8 @@ class GatewayStack:
 
     def reasoning_was_returned(self, upstream: str, number: int, tool: str) -> bool:
         """Return whether the result of that turn's tool was sent with the reasoning before it."""
-        known = UPSTREAMS[upstream]
-        assert known.state is not None
+        upstream_ = UPSTREAMS[upstream]
+        assert upstream_.state is not None
         server: Server = self.servers[upstream]
         bodies = [json.loads(request.raw) for request in server.requests if request.raw]
         # Written anew, as JSON may escape what a signature holds.
@@ -101,13 +101,13 @@ class GatewayStack:
             of_turn = [text for text in of_turn if PROMPTS[1] not in text]
         # Google's SDK writes bytes in the other alphabet of base64.
         of_turn = [text + text.replace("-", "+").replace("_", "/") for text in of_turn]
-        return bool(of_turn) and known.state(THOUGHTS[number], tool) in of_turn[-1]
+        return bool(of_turn) and upstream_.state(THOUGHTS[number], tool) in of_turn[-1]
 
     def teach(self, shell: tuple[str, str] | None) -> None:
         """Clear the recorded requests, and script the answers for an agent with this tool."""
         for server in self.servers.values():
             server.requests.clear()
-            _teach(server, shell)
+            _script_answers(server, shell)
 
 
 @contextmanager
@@ -133,19 +133,19 @@ def running_stack(directory: Path) -> Iterator[GatewayStack]:
         gateway.stop()
 
 
-def _teach(server: Any, shell: tuple[str, str] | None) -> None:
+def _script_answers(server: Any, shell: tuple[str, str] | None) -> None:
     """Script a provider's answers in the scenarios of the client scripts."""
     then = ScriptedAnswer(text="It is: {results}")
-    cities = tuple(_call(city, shell) for city in ("Paris", "Rome"))
+    cities = tuple(_weather_call(city, shell) for city in ("Paris", "Rome"))
     server.script.on(
         "weather in Paris and Rome", ScriptedAnswer(text="I look.", calls=cities, then=then)
     )
     for prompt, thought in zip(PROMPTS, THOUGHTS, strict=True):
-        call = _call(prompt.split()[-1], shell)
+        call = _weather_call(prompt.split()[-1], shell)
         server.script.on(prompt, ScriptedAnswer(reasoning=thought, calls=(call,), then=then))
 
 
-def _call(city: str, shell: tuple[str, str] | None) -> Call:
+def _weather_call(city: str, shell: tuple[str, str] | None) -> Call:
     """Return the call that requests a city's weather, by the scripts' tool or by a command."""
     if shell is None:
         return Call("get_weather", {"city": city}, f"toolu_{city}")

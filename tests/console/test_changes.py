@@ -56,9 +56,9 @@ def test_changes_are_filtered_and_paginated(admin_client: Client) -> None:
     assert "one</h2>" not in page
     last = Change.objects.get(name="team-10")
     assert f"before={last.pk}" in page
-    rest = text(admin_client, f"?kind=team&before={last.pk}", **{"HX-Request": "true"})
-    assert "team-09" in rest
-    assert "<html" not in rest
+    next_page = text(admin_client, f"?kind=team&before={last.pk}", **{"HX-Request": "true"})
+    assert "team-09" in next_page
+    assert "<html" not in next_page
     assert "No changes match" in text(admin_client, "?name=nobody")
     assert "team-07" in text(admin_client, "?name=M-07&before=x")
 

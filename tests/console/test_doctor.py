@@ -327,8 +327,8 @@ async def test_stop_ends_the_run_and_stores_its_findings() -> None:
         row = await sync_to_async(openai_at)(base, upstream.key)
         client = await signed_in()
         await client.post(url_for_row(row, "doctor-start"))
-        again = await client.post(url_for_row(row, "doctor-start"))
-        assert again.status_code == 302
+        second_response = await client.post(url_for_row(row, "doctor-start"))
+        assert second_response.status_code == 302
         assert await CapabilityReport.objects.acount() == 1
         first = await CapabilityReport.objects.afirst()
         assert first is not None

@@ -18,7 +18,7 @@ PERSON = {"type": "object", "properties": {"born": {"type": "integer"}}, "requir
 WEATHER = Answer(calls=(Call("get_weather", {"city": "Paris", "unit": "celsius"}),))
 
 
-def check_passes(data: Json, answer: Answer | str) -> bool:
+def assertion_passes(data: Json, answer: Answer | str) -> bool:
     answered = Answer(text=answer) if isinstance(answer, str) else answer
     return check_answer(parse_assertion(data), answered).passed
 
@@ -65,8 +65,8 @@ ROWS: list[tuple[Json, Answer | str, Answer | str]] = [
 def test_every_type_passes_and_fails_and_can_be_negated() -> None:
     for data, good, bad in ROWS:
         negated = {**data, "type": f"not-{data['type']}"}
-        assert check_passes(data, good) and not check_passes(data, bad), data
-        assert check_passes(negated, bad) and not check_passes(negated, good), negated
+        assert assertion_passes(data, good) and not assertion_passes(data, bad), data
+        assert assertion_passes(negated, bad) and not assertion_passes(negated, good), negated
     assert {data["type"] for data, *_ in ROWS} | {assertions.RUBRIC} == set(assertions.TYPES)
 
 
@@ -78,8 +78,8 @@ def test_a_failed_check_shows_its_reason() -> None:
 
 
 def test_an_undecidable_assertion_fails_also_if_negated() -> None:
-    slow = {"type": "not-regex", "value": r"(.*a){20}$"}
-    check = check_answer(parse_assertion(slow), Answer(text="a" * 200 + "b"))
+    slow_assertion = {"type": "not-regex", "value": r"(.*a){20}$"}
+    check = check_answer(parse_assertion(slow_assertion), Answer(text="a" * 200 + "b"))
     assert not check.passed and "longer than" in check.message
     cost = check_answer(parse_assertion({"type": "not-cost", "threshold": 1}), Answer())
     assert not cost.passed and "unknown" in cost.message

@@ -266,9 +266,14 @@ def test_a_target_after_cooldown_is_unhealthy_until_it_answers(runtime: Any) -> 
 
 def test_failing_targets_are_listed_first(runtime: Any) -> None:
     runtime.health["z/slow"] = CircuitState(3, time.monotonic() + 9, "timeout")
-    slow = Attempt(target="z/slow", provider="z", model="slow", dialect="openai_chat", status=200)
+    slow_attempt = Attempt(
+        target="z/slow", provider="z", model="slow", dialect="openai_chat", status=200
+    )
     store.write(
-        [log_record_of_call(), log_record_of_call("b", provider="z", model="slow", attempts=[slow])]
+        [
+            log_record_of_call(),
+            log_record_of_call("b", provider="z", model="slow", attempts=[slow_attempt]),
+        ]
     )
     healths = targets.target_healths(runtime, targets.registry_snapshot(runtime))
     assert healths[0].label == "z/slow"

@@ -95,12 +95,12 @@ def test_a_preview_lists_the_outcome_of_every_entry() -> None:
         "turn_off_message_logging",
     }
     assert outcomes["litellm_params.rpm"] == "changed"
-    left = {line.entry: line for line in lines if line.outcome == "skipped"}
-    assert "router_settings.redis_host" in left
+    skipped_lines = {line.entry: line for line in lines if line.outcome == "skipped"}
+    assert "router_settings.redis_host" in skipped_lines
     assert outcomes["litellm_settings.callbacks"] == "changed"
-    assert "general_settings.master_key" in left
-    assert all(line.reason for line in left.values()), "each with its reason"
-    assert left["router_settings.redis_host"].line_number == "16"
+    assert "general_settings.master_key" in skipped_lines
+    assert all(line.reason for line in skipped_lines.values()), "each with its reason"
+    assert skipped_lines["router_settings.redis_host"].line_number == "16"
 
 
 def test_the_import_makes_rows_that_people_may_change(admin_client: Client) -> None:

@@ -330,8 +330,8 @@ def test_a_remaining_budget_is_never_negative() -> None:
 
 def test_a_budget_bar_warns_from_the_configured_share() -> None:
     early = Gauge("day", _("Today"), Decimal(1), Decimal(5), warning_percent=20)
-    late = Gauge("day", _("Today"), Decimal(4), Decimal(5), warning_percent=90)
-    assert (early.level, late.level) == ("warn", "")
+    gauge = Gauge("day", _("Today"), Decimal(4), Decimal(5), warning_percent=90)
+    assert (early.level, gauge.level) == ("warn", "")
 
 
 def test_the_list_names_the_team_and_the_user_of_a_key(admin_client: Client) -> None:

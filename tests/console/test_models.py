@@ -205,8 +205,8 @@ def test_a_model_is_added_manually(admin_client: Client) -> None:
     add = {"provider": provider_row.pk, "name": "gpt-6"}
     assert admin_client.post(reverse("model-add"), add).status_code == 302
     assert Model.objects.get().name == "gpt-6"
-    again = admin_client.post(reverse("model-add"), add)
-    assert again.status_code == 422
+    second_response = admin_client.post(reverse("model-add"), add)
+    assert second_response.status_code == 422
     assert Model.objects.count() == 1
 
 

@@ -64,7 +64,7 @@ def add_request(
     return entry(id, **(fields | values))
 
 
-def page(client: Client, **headers: str) -> str:
+def overview_page(client: Client, **headers: str) -> str:
     response = client.get(reverse("overview"), headers=headers)
     assert response.status_code == 200
     return response.content.decode()
@@ -79,7 +79,7 @@ def test_anonymous_requests_redirect_to_sign_in(client: Client) -> None:
 
 
 def test_an_empty_gateway_shows_how_to_make_the_first_call(admin_client: Client) -> None:
-    text = page(admin_client)
+    text = overview_page(admin_client)
     assert "No requests yet." in text
     assert f'href="{reverse("connect")}"' in text
     assert "curl http://testserver/v1/chat/completions" in text
@@ -87,7 +87,7 @@ def test_an_empty_gateway_shows_how_to_make_the_first_call(admin_client: Client)
 
 def test_the_first_request_replaces_the_empty_page(admin_client: Client) -> None:
     store.write([add_request()])
-    text = page(admin_client)
+    text = overview_page(admin_client)
     assert "No requests yet." not in text
     assert f'href="{reverse("request", args=[RequestLog.objects.get().pk])}"' in text
 
@@ -179,27 +179,27 @@ def test_checks_of_targets_are_not_among_the_requests(admin_client: Client) -> N
     # 400 ms, as its bucket has it; the checks took 9.
     assert overview_figures["First token"].text == "0.36 s"
     assert [share.name for share in today().routes] == ["fast"]
-    text = page(admin_client)
+    text = overview_page(admin_client)
     assert len(re.findall(r'href="/console/requests/\d+"', text)) == 1
     assert "No failed requests." in text
 
 
 def test_health_checks_do_not_count_as_the_first_request(admin_client: Client) -> None:
     store.write([add_request("check_1", key_prefix="check")])
-    assert "No requests yet." in page(admin_client)
+    assert "No requests yet." in overview_page(admin_client)
     assert not steps()[-1].done
 
 
 def test_errors_lead_to_their_requests(admin_client: Client) -> None:
     store.write([add_request(outcome="error", status=502, error_kind="timeout")])
-    text = page(admin_client).partition('id="errors-title"')[2]
+    text = overview_page(admin_client).partition('id="errors-title"')[2]
     assert f'href="{reverse("request", args=[RequestLog.objects.get().pk])}"' in text
     assert "timeout" in text
 
 
 def test_the_polled_fragment_has_no_navigation(admin_client: Client) -> None:
     store.write([add_request()])
-    text = page(admin_client, **{"HX-Request": "true"})
+    text = overview_page(admin_client, **{"HX-Request": "true"})
     assert "<html" not in text
     assert 'id="today-title"' in text
 
@@ -226,16 +226,16 @@ def test_demo_and_playground_requests_complete_no_setup_step() -> None:
 
 
 def test_next_steps_are_shown_to_admins_only(admin_client: Client, viewer_client: Client) -> None:
-    assert "Next steps" in page(admin_client)
-    assert "Next steps" not in page(viewer_client)
+    assert "Next steps" in overview_page(admin_client)
+    assert "Next steps" not in overview_page(viewer_client)
 
 
 def test_hostile_names_are_shown_harmlessly(admin_client: Client) -> None:
     store.write([add_request(route="<img src=x>", model="<b>m", key_prefix="<i>k")])
-    text = page(admin_client)
+    text = overview_page(admin_client)
     assert "<img src=x>" not in text and "<b>m" not in text and "<i>k" not in text
 
 
 def test_problems_of_the_registry_are_shown(admin_client: Client) -> None:
     provider(credential_env="NOT_SET_ANYWHERE")
-    assert "1 configuration entry has a problem." in page(admin_client)
+    assert "1 configuration entry has a problem." in overview_page(admin_client)

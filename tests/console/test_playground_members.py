@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.browser.site import Site
-from tests.console.test_playground_live import PATH, boot, document, run_document
+from tests.console.test_playground_live import PATH, boot_document, document, run_document
 from tests.console.test_playground_live import client as client_of
 from tests.waits import wait_until
 
@@ -59,7 +59,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 def test_a_member_without_a_key_sees_instructions(site: Site) -> None:
     with member(site, "nora") as nora:
-        data = boot(nora)
+        data = boot_document(nora)
         assert data["models"] == []
         assert "My keys" in data["notice"]
         reply = nora.post(f"{PATH}/runs", json=document("demo"))
@@ -74,7 +74,7 @@ def test_a_run_of_a_member_is_a_request_of_their_key(site: Site) -> None:
     """This also applies if the playground's own budget is zero."""
     with member(site, "mia") as member_client:
         site.known(new_key(member_client, "laptop"))
-        data = boot(member_client)
+        data = boot_document(member_client)
         assert "budget" not in data
         assert {"demo", "demo/demo-fast"} <= {model["id"] for model in data["models"]}
         run, events = run_document(member_client, document("demo/demo-fast", prompt="Who pays?"))
@@ -85,17 +85,20 @@ def test_a_run_of_a_member_is_a_request_of_their_key(site: Site) -> None:
         page = member_client.get(path).text
         assert "laptop" in page and "Who pays?" in page
         # It opens again in the playground, and is nobody else's.
-        assert boot(member_client, f"?request={end['request_id']}")["settings"]["messages"]
+        assert boot_document(member_client, f"?request={end['request_id']}")["settings"]["messages"]
         with member(site, "otto") as other_member_client:
             site.known(new_key(other_member_client, "desk"))
-            assert boot(other_member_client, f"?request={end['request_id']}")["settings"] is None
+            assert (
+                boot_document(other_member_client, f"?request={end['request_id']}")["settings"]
+                is None
+            )
             assert other_member_client.get(f"{PATH}/runs/{run}").status_code == 404
 
 
 def test_a_key_limits_models_and_spend_of_its_runs(site: Site) -> None:
     with member(site, "lena") as lena:
         site.known(new_key(lena, "only demo", routes=["demo"]))
-        assert [model["id"] for model in boot(lena)["models"]] == ["demo"]
+        assert [model["id"] for model in boot_document(lena)["models"]] == ["demo"]
         _run, events = run_document(lena, document("demo/demo-fast"))
         assert end_event(events)["error_kind"] == "not_allowed"
         # Nor does the page show to whom such a request would have been sent.
@@ -104,7 +107,7 @@ def test_a_key_limits_models_and_spend_of_its_runs(site: Site) -> None:
         assert (reply.status_code, list(reply.json()["errors"])) == (400, ["col"])
         # A second key: the page says which models each may call, and the run says which pays.
         site.known(new_key(lena, "no money", month_usd="0"))
-        models = {model["id"]: model["keys"] for model in boot(lena)["models"]}
+        models = {model["id"]: model["keys"] for model in boot_document(lena)["models"]}
         assert len(models["demo"]) == 2
         assert len(models["demo/demo-fast"]) == 1
         reply = lena.post(f"{PATH}/runs", json=document("demo"))

@@ -376,10 +376,10 @@ async def test_a_disconnected_reader_ends_the_run(live: Gateway) -> None:
     async for frames in stream:
         if b"event: delta" in frames:
             break
-    left = time.perf_counter()
+    disconnected_at = time.perf_counter()
     await stream.aclose()  # type: ignore[attr-defined]
     await run.wait()
-    assert time.perf_counter() - left < 10, "not when the models are done"
+    assert time.perf_counter() - disconnected_at < 10, "not when the models are done"
     assert store.saved == [run]
     assert {take.end["status"] for take in run.results.by_key.values() if take.end} == {"stopped"}
     rows = await live.rows(2)
@@ -442,9 +442,9 @@ async def test_a_stream_can_be_resumed_from_any_event(live: Gateway) -> None:
     whole = b"".join([part async for part in run.stream()])
     await run.wait()
     for after in (0, 3, len(run.log.frames)):
-        rest = b"".join([part async for part in run.log.follow(after)])
-        assert rest == b"".join(run.log.frames[after:])
-        assert whole.endswith(rest)
+        remaining_bytes = b"".join([part async for part in run.log.follow(after)])
+        assert remaining_bytes == b"".join(run.log.frames[after:])
+        assert whole.endswith(remaining_bytes)
     assert active_run("run-1") is None
 
 

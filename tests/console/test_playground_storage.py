@@ -127,12 +127,12 @@ def test_the_events_of_a_run_that_died_with_its_process_end(
 
 def test_only_the_newest_runs_of_a_user_are_stored(admin_user: User, viewer_user: User) -> None:
     other = create_run(viewer_user)
-    mine = [create_run(admin_user, str(number)).pk for number in range(5)]
+    run_ids = [create_run(admin_user, str(number)).pk for number in range(5)]
     assert PlaygroundRun.objects.prune(admin_user.pk, kept_runs=3) == 2
     assert list(
         PlaygroundRun.objects.visible_to(admin_user).listed().values_list("pk", flat=True)
     ) == [
-        *reversed(mine[2:]),
+        *reversed(run_ids[2:]),
         other.pk,
     ]
     assert PlaygroundRun.objects.prune(admin_user.pk, kept_runs=3) == 0

@@ -150,7 +150,7 @@ def test_a_schema_that_refers_to_itself_without_end_is_a_fault_and_no_crash() ->
     assert "itself" in violation.message
 
 
-def doubling(depth: int) -> dict[str, Any]:
+def doubling_schema(depth: int) -> dict[str, Any]:
     """Return a small schema whose validation time doubles with each level."""
     twice = {str(n): {"allOf": [{"$ref": f"#/$defs/{n + 1}"}] * 2} for n in range(depth)}
     return {"$defs": {**twice, str(depth): {"type": "object"}}, "$ref": "#/$defs/0"}
@@ -159,7 +159,7 @@ def doubling(depth: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("schema", "value"),
     [
-        (doubling(40), {}),
+        (doubling_schema(40), {}),
         ({"pattern": "^(a+)+$"}, "a" * 5_000 + "b"),
         ({"patternProperties": {"^(a|a)*$": {}}}, {"a" * 5_000 + "b": 1}),
         ({"patternProperties": {"(": {}}}, {"a": 1}),
@@ -203,7 +203,7 @@ def test_a_schema_error_names_its_path() -> None:
 # --- tools --------------------------------------------------------------------------------------
 
 
-def judged(calls: list[ReceivedToolCall], *expected: ExpectedCall) -> dict[str, Any] | None:
+def judge_calls(calls: list[ReceivedToolCall], *expected: ExpectedCall) -> dict[str, Any] | None:
     return verdicts.check_tool_calls(calls, (WEATHER,), expected, final=True)
 
 
@@ -211,14 +211,14 @@ PARIS = ExpectedCall(name="get_weather", arguments={"city": "Paris"})
 
 
 def test_an_expected_call_with_equal_arguments_is_correct() -> None:
-    verdict = judged([call(city="Paris")], PARIS)
+    verdict = judge_calls([call(city="Paris")], PARIS)
     assert verdict is not None
     assert (verdict["ok"], verdict["name"], verdict["arguments"]) == (True, True, "equal")
     assert (verdict["expected"], verdict["correct"], verdict["accuracy"]) == (1, 1, 1.0)
 
 
 def test_other_valid_arguments_are_distinct_from_invalid_ones() -> None:
-    other, wrong = judged([call(city="Rome")], PARIS), judged([call(town="Rome")], PARIS)
+    other, wrong = judge_calls([call(city="Rome")], PARIS), judge_calls([call(town="Rome")], PARIS)
     assert other is not None and wrong is not None
     assert (other["ok"], other["arguments"]) == (False, "types")
     assert other["calls"][0]["problem"] == "arguments"
@@ -227,7 +227,7 @@ def test_other_valid_arguments_are_distinct_from_invalid_ones() -> None:
 
 
 def test_a_tool_that_was_not_offered_is_the_wrong_name() -> None:
-    verdict = judged([call("get_weather_of_nobody", city="Paris")], PARIS)
+    verdict = judge_calls([call("get_weather_of_nobody", city="Paris")], PARIS)
     assert verdict is not None
     assert (verdict["ok"], verdict["called"], verdict["name"]) == (False, True, False)
     assert verdict["arguments"] == "missing"
@@ -236,13 +236,13 @@ def test_a_tool_that_was_not_offered_is_the_wrong_name() -> None:
 
 
 def test_a_missing_expected_call_is_not_called() -> None:
-    verdict = judged([], PARIS)
+    verdict = judge_calls([], PARIS)
     assert verdict is not None
     assert (verdict["ok"], verdict["called"], verdict["accuracy"]) == (False, False, 0.0)
 
 
 def test_an_additional_call_is_not_correct() -> None:
-    verdict = judged([call(city="Paris"), call(city="Rome")], PARIS)
+    verdict = judge_calls([call(city="Paris"), call(city="Rome")], PARIS)
     assert verdict is not None
     assert (verdict["ok"], verdict["correct"], verdict["extra"]) == (False, 1, 1)
     assert [c["ok"] for c in verdict["calls"]] == [True, False]
@@ -251,23 +251,23 @@ def test_an_additional_call_is_not_correct() -> None:
 
 def test_expectations_are_matched_in_any_order() -> None:
     rome = ExpectedCall(name="get_weather", arguments={"city": "Rome"})
-    verdict = judged([call(city="Rome"), call(city="Paris")], PARIS, rome)
+    verdict = judge_calls([call(city="Rome"), call(city="Paris")], PARIS, rome)
     assert verdict is not None
     assert (verdict["ok"], verdict["correct"]) == (True, 2)
 
 
 def test_arguments_that_are_no_json_are_a_problem_of_the_call() -> None:
-    verdict = judged([ReceivedToolCall(id="c", name="get_weather", arguments='{"city": "Par')])
+    verdict = judge_calls([ReceivedToolCall(id="c", name="get_weather", arguments='{"city": "Par')])
     assert verdict is not None
     assert (verdict["ok"], verdict["calls"][0]["problem"]) == (False, "json")
 
 
 def test_without_expectations_and_calls_there_is_no_verdict() -> None:
-    assert judged([]) is None
+    assert judge_calls([]) is None
 
 
 @pytest.mark.parametrize(
-    ("left", "right", "equal"),
+    ("first_arguments", "right", "equal"),
     [
         (1, 1.0, True),
         (1, True, False),
@@ -277,5 +277,7 @@ def test_without_expectations_and_calls_there_is_no_verdict() -> None:
         ("1", 1, False),
     ],
 )
-def test_arguments_are_compared_as_json_values(left: Any, right: Any, equal: bool) -> None:
-    assert verdicts.json_equal(left, right) is equal
+def test_arguments_are_compared_as_json_values(
+    first_arguments: Any, right: Any, equal: bool
+) -> None:
+    assert verdicts.json_equal(first_arguments, right) is equal

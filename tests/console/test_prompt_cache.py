@@ -20,7 +20,7 @@ from console.prompt_cache.prefix import common_prefix, prompt_segments, text_dif
 from gateway import store
 from gateway.models import RequestLog
 from gateway.relay.exchange.log_record import Attempt, Bodies
-from tests.markup import squeeze
+from tests.markup import normalize_html
 from tests.store.factories import entry, model, provider
 
 MODEL = "claude-sonnet-4-5"
@@ -324,7 +324,7 @@ def test_the_page_explains_the_cache_break_with_permission_to_read_bodies(
     vic.force_login(people.create_user("vic"))
     text = ada.get(page).content.decode()
     assert "The system prompt changed" in text
-    assert "<del>2026-11-20</del><ins>2026-11-21</ins>" in squeeze(text)
+    assert "<del>2026-11-20</del><ins>2026-11-21</ins>" in normalize_html(text)
     assert "18,004 were billed in full" in text
     hidden = vic.get(page).content.decode()
     assert "The system prompt changed" not in hidden
@@ -361,10 +361,10 @@ def test_gemini_and_chat_requests_are_split_into_sections() -> None:
 
 
 def test_a_difference_is_shown_with_short_context() -> None:
-    lead, old, new, rest = text_difference(
+    lead, old, new, trailing = text_difference(
         "a" * 500 + "xy" + "b" * 500, "a" * 500 + "z" + "b" * 500
     )
-    assert (lead, old, new, rest) == ("a" * 60, "xy", "z", "b" * 60)
+    assert (lead, old, new, trailing) == ("a" * 60, "xy", "z", "b" * 60)
     assert len(text_difference("a" + "x" * 900, "a")[1]) == 241
 
 

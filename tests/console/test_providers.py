@@ -379,8 +379,8 @@ def test_a_secret_header_is_hidden_and_preserved(admin_client: Client) -> None:
     response = admin_client.get(edit)
     assert SECRET not in text(response)
     assert "X-Api-Key: ***" in text(response)
-    again = {"name": "openai", "mode": "none", "headers": "X-Api-Key: ***\nX-Team: red"}
-    admin_client.post(edit, again)
+    second = {"name": "openai", "mode": "none", "headers": "X-Api-Key: ***\nX-Team: red"}
+    admin_client.post(edit, second)
     row.refresh_from_db()
     assert row.headers == {"X-Api-Key": SECRET, "X-Team": "red"}
 
@@ -563,9 +563,9 @@ def test_a_provider_can_be_switched_off_and_on(admin_client: Client) -> None:
 
 def test_deleting_first_lists_dependent_rows(admin_client: Client) -> None:
     row = provider("openai")
-    mine, other = model("m", row), model("x", provider("other"))
-    route("only-mine", mine)
-    route("shared", mine, other)
+    dependent_model, other = model("m", row), model("x", provider("other"))
+    route("only-mine", dependent_model)
+    route("shared", dependent_model, other)
     route("foreign", other)
     delete = reverse("provider-delete", args=[row.pk])
     response = admin_client.get(delete)

@@ -26,9 +26,9 @@ from gateway.management.seed_requests import seed
 from gateway.models import RequestBody, RequestLog
 from gateway.relay.exchange.log_record import Attempt, Bodies, Chunk
 from gateway.simulate import translate
-from tests.markup import squeeze
+from tests.markup import normalize_html
 from tests.store.factories import bodies, entry, logged_exchange
-from tests.store.test_hedge_losers import hedged
+from tests.store.test_hedge_losers import hedged_request
 
 
 @pytest.fixture
@@ -522,7 +522,9 @@ ANSWERED = Attempt(target="p/m", provider="p", model="m", dialect="openai_chat",
 
 def test_a_rejected_request_has_no_translation_mode(admin_client: Client) -> None:
     answered = logged("req_answered", attempts=[ANSWERED])
-    assert "non-streaming, translated" in squeeze(detail(admin_client, answered, "tab=overview"))
+    assert "non-streaming, translated" in normalize_html(
+        detail(admin_client, answered, "tab=overview")
+    )
     rejected = detail(
         admin_client, logged("req_rejected", attempts=[], bodies_omitted="rejected"), "tab=overview"
     )
@@ -662,17 +664,17 @@ def test_a_request_without_a_stored_body_cannot_be_replayed(admin_client: Client
 
 def test_a_replay_is_linked_with_its_original(admin_client: Client):
     row = translated()
-    again = logged(
+    second = logged(
         "req_again", key_prefix="replay", user_agent="replay of req_t", requested_model="fast"
     )
-    assert "Replay of" in detail(admin_client, again)
+    assert "Replay of" in detail(admin_client, second)
     assert "req_again" in detail(admin_client, row)
 
 
 def test_an_abandoned_hedge_attempt_is_shown_with_its_cost(admin_client: Client):
     row = logged(
         provider="quick",
-        attempts=hedged().attempts,
+        attempts=hedged_request().attempts,
         cost_usd=Decimal("0.1"),
         charged_usd=Decimal("0.2"),
     )
@@ -680,7 +682,7 @@ def test_an_abandoned_hedge_attempt_is_shown_with_its_cost(admin_client: Client)
     assert "about $0.04" in text and "about 100 input tokens" in text
     assert re.search(r"cancelled after [\d.]+ s, another target was faster", text)
     assert 'class="err"' not in text and 'class="bad"' not in text, "it is no failure"
-    assert re.search(r"Hedge loser.{0,60}\$0\.080? extra, estimated", squeeze(text))
+    assert re.search(r"Hedge loser.{0,60}\$0\.080? extra, estimated", normalize_html(text))
     assert "Hedge loser" not in detail(admin_client, logged("req_b"))
 
 
@@ -688,7 +690,9 @@ def test_the_source_of_token_counts_is_shown(admin_client: Client):
     labels = {"reported": "reported by provider", "estimated": "estimated by the gateway<"}
     labels |= {"estimated_size": "estimated from size", "": "unknown"}
     for source, label in labels.items():
-        assert label in squeeze(detail(admin_client, logged(f"req_{source}", usage_source=source)))
+        assert label in normalize_html(
+            detail(admin_client, logged(f"req_{source}", usage_source=source))
+        )
 
 
 def test_a_cached_answer_shows_its_age_and_saved_cost(admin_client: Client):

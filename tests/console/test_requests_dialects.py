@@ -184,8 +184,8 @@ def bedrock_events() -> httpx.Response:
 def test_streams_other_than_sse_are_parsed(
     admin_client: Client, tmp_path: Path, dialect: str, preset: str, answer: Any, count: int
 ) -> None:
-    up = provider("up", dialect, preset=preset)
-    way = snapshot(route("smart", up, model="m"), log_bodies=True)
+    target_provider = provider("up", dialect, preset=preset)
+    way = snapshot(route("smart", target_provider, model="m"), log_bodies=True)
     body = {"model": "smart", "stream": True, "messages": [{"role": "user", "content": "Hi"}]}
     entry = record_request(tmp_path, "/v1/chat/completions", body, way, up=lambda request: answer())
     assert entry.outcome == "ok", entry.error

@@ -277,13 +277,13 @@ def test_a_new_route_has_no_errors_before_it_is_saved(admin_client: Client) -> N
     # Typing goes on; only what was left empty is wrong.
     typed = press(admin_client, "check", path, name="fast")
     assert form_messages(typed) == ([], missing[1:])
-    left = press(admin_client, "check", path, submitted="name nonsense")
-    assert form_messages(left) == (missing[:1], missing[1:])
+    checked_page = press(admin_client, "check", path, submitted="name nonsense")
+    assert form_messages(checked_page) == (missing[:1], missing[1:])
     tried = press(admin_client, "save", path)
     assert tried.status_code == 422
     assert form_messages(tried) == (missing, [])
-    again = press(admin_client, "check", path, page=tried)
-    assert form_messages(again) == (missing, []), "who has tried is told from then on"
+    second = press(admin_client, "check", path, page=tried)
+    assert form_messages(second) == (missing, []), "who has tried is told from then on"
 
 
 def test_a_new_route_shows_all_its_errors(admin_client: Client) -> None:
@@ -385,7 +385,7 @@ def test_errors_block_saving_and_warnings_do_not(admin_client: Client) -> None:
     assert press(admin_client, "save", **{"t1-weight": "1"}).status_code == 302
 
 
-def leads(page: Any, level: str) -> str:
+def action_labels(page: Any, level: str) -> str:
     return " | ".join(c.title for c in page.context["checks"] if c.level == level)
 
 
@@ -416,14 +416,14 @@ def test_route_checks_report_errors_and_warnings(
 ) -> None:
     other = RouteSpec(name="other", aliases=("taken", "wild-*"), fallbacks=("smart",), steps=STEPS)
     save_route(other, route=None, number=0, author="ada")
-    assert lead in leads(press(admin_client, "check", **typed), level)
+    assert lead in action_labels(press(admin_client, "check", **typed), level)
 
 
 def test_a_missing_key_is_an_error_only_without_another_credential(admin_client: Client) -> None:
     models.Provider.objects.filter(name="deepseek").update(credential="")
-    assert "deepseek has no API key" in leads(press(admin_client, "check"), "warn")
+    assert "deepseek has no API key" in action_labels(press(admin_client, "check"), "warn")
     models.Provider.objects.filter(name="openai").update(credential="")
-    assert "deepseek has no API key" in leads(press(admin_client, "check"), "bad")
+    assert "deepseek has no API key" in action_labels(press(admin_client, "check"), "bad")
 
 
 def test_a_warnings_button_fixes_it(admin_client: Client) -> None:

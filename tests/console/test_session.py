@@ -47,11 +47,11 @@ def test_a_user_signs_in_with_a_password(client: Client) -> None:
 
 
 def test_a_wrong_password_does_not_reveal_the_name(client: Client) -> None:
-    known, unknown = sign_in(client, password="x"), sign_in(client, name="bob", password="x")
-    assert (known.status_code, unknown.status_code) == (422, 422)
-    for answer in (known, unknown):
+    known_name, unknown = sign_in(client, password="x"), sign_in(client, name="bob", password="x")
+    assert (known_name.status_code, unknown.status_code) == (422, 422)
+    for answer in (known_name, unknown):
         assert "Incorrect username or password" in answer.content.decode()
-    assert 'value="ada"' in known.content.decode(), "what was typed stays"
+    assert 'value="ada"' in known_name.content.decode(), "what was typed stays"
 
 
 def test_a_wrong_password_is_not_shown_again(client: Client) -> None:
@@ -170,12 +170,12 @@ def test_sign_in_is_503_while_too_many_passwords_are_checked(
 
 
 def test_passwords_are_hashed_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    running, most = 0, 0
+    running, max_concurrent = 0, 0
 
     def verify(self: object, password: str, encoded: str) -> bool:
-        nonlocal running, most
+        nonlocal running, max_concurrent
         running += 1
-        most = max(most, running)
+        max_concurrent = max(max_concurrent, running)
         time.sleep(0.005)
         running -= 1
         return True
@@ -183,7 +183,7 @@ def test_passwords_are_hashed_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(Argon2PasswordHasher, "verify", verify)
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(lambda _: hashing.QueuedArgon2().verify("x", "y"), range(16)))
-    assert most == 1
+    assert max_concurrent == 1
 
 
 def test_passwords_are_hashed_with_argon2() -> None:

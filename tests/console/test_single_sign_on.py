@@ -98,8 +98,8 @@ def test_a_new_person_gets_an_account_and_reuses_it(client: Client, provider: Pr
     assert not member_user.has_usable_password()
     assert client.session.get_expiry_age() <= 7 * 24 * 3600
     assert client.get(reverse("own")).status_code == 200
-    again = Client()
-    assert sign_in(again, next=reverse("connect")).headers["Location"] == reverse("connect")
+    second = Client()
+    assert sign_in(second, next=reverse("connect")).headers["Location"] == reverse("connect")
     assert User.objects.count() == 2
 
 

@@ -49,9 +49,9 @@ def test_the_list_has_pages_filters_and_counts(viewer_client: Client) -> None:
     first = get(viewer_client, "traces", limit=2)
     assert [row["trace_id"] for row in first["items"]] == ["trace_2", "trace_1"]
     assert (first["items"][0]["spans"], first["items"][0]["errors"]) == (1, 1)
-    rest = get(viewer_client, "traces", limit=2, cursor=first["next"])
-    assert [row["trace_id"] for row in rest["items"]] == ["trace_0"]
-    assert rest["next"] is None
+    next_page = get(viewer_client, "traces", limit=2, cursor=first["next"])
+    assert [row["trace_id"] for row in next_page["items"]] == ["trace_0"]
+    assert next_page["next"] is None
     assert first["items"][1]["service"] == "planner"
     filtered: list[dict[str, Any]] = [{"session": "s"}, {"key": "sk-dgm-a"}, {"service": "planner"}]
     for filters in (*filtered, {"failed": True}, {"q": "PLAN"}):

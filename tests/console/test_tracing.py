@@ -73,7 +73,7 @@ def traced(case: dict[str, Any]) -> tuple[Trace, Any, Any]:
     return request_trace, body, translation.translate_request(body)
 
 
-def at(text: str) -> Pointer:
+def parse_pointer(text: str) -> Pointer:
     return tuple(int(part) if part.isdigit() else part for part in text.split("/")[1:])
 
 
@@ -115,8 +115,8 @@ def test_a_dropped_value_changes_nothing_when_it_is_another(case: dict[str, Any]
         for part in pointer[:-1]:
             spot = spot[part]
         spot[pointer[-1]] = f"{value}Zq"
-        again = _translated_or_refused(translation, changed)
-        assert again in (None, upstream_body), pointer_text(pointer)
+        second = _translated_or_refused(translation, changed)
+        assert second in (None, upstream_body), pointer_text(pointer)
 
 
 def _translated_or_refused(translation: TranslationPath, body: Any) -> Any:
@@ -144,16 +144,23 @@ def test_known_translations_link_their_places():
     named = {case.values[0]["name"]: case.values[0] for case in cases()}
     case = next(c for c in named.values() if c["from"] == "anthropic" and c["to"] == "openai_chat")
     request_trace, _, _ = traced(case)
-    assert request_trace.source[at("/max_tokens")].kind == "moved"
-    assert request_trace.source[at("/max_tokens")].links == (at("/max_completion_tokens"),)
-    assert request_trace.source[at("/system/0/text")].links == (at("/messages/0/content/0/text"),)
-    assert request_trace.source[at("/system/0/cache_control/type")].kind == "dropped"
-    assert request_trace.source[at("/top_k")].kind == "dropped"
-    assert request_trace.source[at("/tool_choice/disable_parallel_tool_use")].kind == "converted"
-    assert request_trace.source[at("/tools/0/input_schema/type")].links == (
-        at("/tools/0/function/parameters/type"),
+    assert request_trace.source[parse_pointer("/max_tokens")].kind == "moved"
+    assert request_trace.source[parse_pointer("/max_tokens")].links == (
+        parse_pointer("/max_completion_tokens"),
     )
-    assert request_trace.source[at("/model")].kind == "converted"
+    assert request_trace.source[parse_pointer("/system/0/text")].links == (
+        parse_pointer("/messages/0/content/0/text"),
+    )
+    assert request_trace.source[parse_pointer("/system/0/cache_control/type")].kind == "dropped"
+    assert request_trace.source[parse_pointer("/top_k")].kind == "dropped"
+    assert (
+        request_trace.source[parse_pointer("/tool_choice/disable_parallel_tool_use")].kind
+        == "converted"
+    )
+    assert request_trace.source[parse_pointer("/tools/0/input_schema/type")].links == (
+        parse_pointer("/tools/0/function/parameters/type"),
+    )
+    assert request_trace.source[parse_pointer("/model")].kind == "converted"
 
 
 def test_a_streamed_request_reports_its_added_fields():
@@ -222,12 +229,12 @@ def test_a_response_translation_is_traced_too():
         "usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11},
     }
     request_trace = trace(answer, translation.response_translator(request))
-    content = request_trace.source[at("/choices/0/message/content")]
-    assert (content.kind, content.links) == ("moved", (at("/content/0/text"),))
-    assert request_trace.source[at("/usage/completion_tokens")].links == (
-        at("/usage/output_tokens"),
+    content = request_trace.source[parse_pointer("/choices/0/message/content")]
+    assert (content.kind, content.links) == ("moved", (parse_pointer("/content/0/text"),))
+    assert request_trace.source[parse_pointer("/usage/completion_tokens")].links == (
+        parse_pointer("/usage/output_tokens"),
     )
-    assert request_trace.source[at("/choices/0/finish_reason")].kind == "converted"
+    assert request_trace.source[parse_pointer("/choices/0/finish_reason")].kind == "converted"
 
 
 # Lines

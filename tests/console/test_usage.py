@@ -22,9 +22,9 @@ from gateway import store
 from gateway.models import Team
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.usage_querysets import Totals
-from tests.markup import squeeze
+from tests.markup import normalize_html
 from tests.store.factories import entry
-from tests.store.test_hedge_losers import hedged
+from tests.store.test_hedge_losers import hedged_request
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("frozen_now")]
 
@@ -87,7 +87,7 @@ def test_cost_and_tokens_are_summed(viewer_client: Client) -> None:
 
 def test_checks_of_targets_cost_but_are_no_requests(viewer_client: Client) -> None:
     store.write([add_request("a"), add_request("check_1", key_prefix="check", outcome="error")])
-    text = squeeze(page(viewer_client, by="key"))
+    text = normalize_html(page(viewer_client, by="key"))
     assert "<dt>Requests</dt><dd>1</dd>" in text
     assert "<dt>Failed</dt><dd>0 %</dd>" in text
     assert "$0.50" in text
@@ -269,7 +269,7 @@ def test_charges_are_shown_beside_costs_with_markups(viewer_client: Client) -> N
 
 
 def test_a_provider_with_only_hedge_losers_has_its_cost(viewer_client: Client) -> None:
-    store.write([hedged(started=timezone.now().timestamp() - 60)])
+    store.write([hedged_request(started=timezone.now().timestamp() - 60)])
     text = page(viewer_client, by="provider")
     assert "$0.04" in text
     rows = csv.DictReader(

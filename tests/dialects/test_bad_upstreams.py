@@ -46,18 +46,18 @@ FOREIGN = [u for u in UPSTREAMS.values() if u.name != "openai_chat/deepseek"]
 Key = tuple[str, str, str]
 
 
-def feature(upstream: Upstream) -> str:
+def requested_feature(upstream: Upstream) -> str:
     """Return the requested feature of a provider: tools if it supports them."""
     return "tools" if upstream.tools else "text"
 
 
 @cache
-def faulty(upstream: str, fault: str) -> bytes | None:
+def faulty_bytes(upstream: str, fault: str) -> bytes | None:
     """Return the provider's faulty bytes; None if the fault does not apply to its dialect."""
     target = UPSTREAMS[upstream]
     # A request that was translated asks for all that a stream can tell.
     client = "openai_responses" if target.dialect == "openai_chat" else "openai_chat"
-    good = cell((client, upstream, feature(target), True))
+    good = cell((client, upstream, requested_feature(target), True))
     frames = read_frames(target.dialect, good.turns[0].upstream_response)
     chosen_fault = next(s for s in STREAM_FAULTS if s.name == fault)
     return chosen_fault.apply_fault(target.dialect, frames)
@@ -66,7 +66,7 @@ def faulty(upstream: str, fault: str) -> bytes | None:
 def test_every_fault_applies_to_some_dialect() -> None:
     outcome()
     for fault in STREAM_FAULTS:
-        results = [faulty(upstream.name, fault.name) for upstream in FOREIGN]
+        results = [faulty_bytes(upstream.name, fault.name) for upstream in FOREIGN]
         assert any(data is not None for data in results), fault.name
 
 
@@ -79,22 +79,22 @@ async def _run(folder: Path) -> dict[Key, Reply]:
     routes, answers = [], {}
     for upstream in FOREIGN:
         for fault in STREAM_FAULTS:
-            data = faulty(upstream.name, fault.name)
+            data = faulty_bytes(upstream.name, fault.name)
             if data is None:
                 continue
             host = host_of(upstream, fault)
             routes.append(_route(upstream, host, len(routes) + 1))
             kind = fault.kind or KINDS.get(upstream.dialect, SSE)
-            answers[host] = _saying(data, kind)
+            answers[host] = _answering(data, kind)
     results_by_client: dict[Key, Reply] = {}
     async with gateway(folder, snapshot(*routes), **answers) as live:
         for upstream in FOREIGN:
             for fault in STREAM_FAULTS:
                 for client in CLIENTS.values():
                     host = host_of(upstream, fault)
-                    if host not in answers or feature(upstream) not in client.can:
+                    if host not in answers or requested_feature(upstream) not in client.can:
                         continue
-                    ask = request_of(feature(upstream), stream=True)
+                    ask = request_of(requested_feature(upstream), stream=True)
                     reply = await live.post(client.path(host, ask), client.body(host, ask))
                     results_by_client[client.name, upstream.name, fault.name] = reply
     return results_by_client
@@ -108,7 +108,7 @@ def _route(upstream: Upstream, host: str, number: int) -> Route:
     return Route(id=number, name=host, targets=(target,), retries=0, cooldown_s=0)
 
 
-def _saying(data: bytes, kind: str) -> Any:
+def _answering(data: bytes, kind: str) -> Any:
     def answer(_: httpx.Request) -> httpx.Response:
         return httpx.Response(200, headers={"content-type": kind}, content=data)
 
@@ -157,7 +157,7 @@ def _check(client: str, target: Upstream, name: str, reply: Reply) -> None:
         return
     assert reply.status == 200, reply.body
     if client == target.dialect:  # the provider's own bytes
-        data = faulty(target.name, name)
+        data = faulty_bytes(target.name, name)
         assert data is not None
         assert _events(target, reply.body) == _events(target, data)
         return
@@ -183,7 +183,7 @@ def whole_keys() -> list[Any]:
         for client in CLIENTS
         for upstream in FOREIGN
         for fault in RESPONSE_FAULTS
-        if feature(upstream) in CLIENTS[client].can and client != upstream.dialect
+        if requested_feature(upstream) in CLIENTS[client].can and client != upstream.dialect
     ]
 
 
@@ -193,18 +193,23 @@ async def _run_whole(folder: Path) -> dict[Key, Reply]:
     for upstream in FOREIGN:
         client = "openai_responses" if upstream.dialect == "openai_chat" else "openai_chat"
         good = json.loads(
-            cell((client, upstream.name, feature(upstream), False)).turns[0].upstream_response
+            cell((client, upstream.name, requested_feature(upstream), False))
+            .turns[0]
+            .upstream_response
         )
         for fault in RESPONSE_FAULTS:
             host = f"whole-{upstream.name}-{fault.name}".replace("_", "-")
             routes.append(_route(upstream, host, len(routes) + 1))
-            hosts[host] = _saying(fault.apply_fault(good), fault.kind)
+            hosts[host] = _answering(fault.apply_fault(good), fault.kind)
     responses_by_key: dict[Key, Reply] = {}
     async with gateway(folder, snapshot(*routes), **hosts) as live:
         for param in whole_keys():
             key: Key = param.values[0]
             host = f"whole-{key[1]}-{key[2]}".replace("_", "-")
-            client_of, ask = CLIENTS[key[0]], request_of(feature(UPSTREAMS[key[1]]), stream=False)
+            client_of, ask = (
+                CLIENTS[key[0]],
+                request_of(requested_feature(UPSTREAMS[key[1]]), stream=False),
+            )
             responses_by_key[key] = await live.post(
                 client_of.path(host, ask), client_of.body(host, ask)
             )

@@ -49,7 +49,7 @@ def message(role: str, *blocks: Json) -> Json:
     return {"role": role, "content": list(blocks)}
 
 
-def row(
+def request_row(
     about: str,
     source: str,
     target: str,
@@ -72,7 +72,7 @@ REQUESTS = {
     "openai_completions": {"prompt": "hi"},
 }
 LINES = [
-    row(
+    request_row(
         "a deferred tool that a system message adds is on offer in Chat",
         "anthropic",
         "openai_chat",
@@ -84,7 +84,7 @@ LINES = [
             ("tools[0].defer_loading", "dropped"),
         },
     ),
-    row(
+    request_row(
         "a message that only changes tools is none in Responses",
         "anthropic",
         "openai_responses",
@@ -95,7 +95,7 @@ LINES = [
         },
         {("messages[1].content[0]", "dropped"), ("tools[0].defer_loading", "dropped")},
     ),
-    row(
+    request_row(
         "a deferred tool that a search of the client's found is on offer, another is not",
         "anthropic",
         "openai_chat",
@@ -124,7 +124,7 @@ LINES = [
             ("tools[1]", "dropped"),
         },
     ),
-    row(
+    request_row(
         "changes of tools go to Anthropic as they came",
         "anthropic",
         "anthropic",
@@ -140,7 +140,7 @@ LINES = [
         },
         {("messages[2].content[0]", "dropped")},
     ),
-    row(
+    request_row(
         "changes of tools are not hoisted",
         "anthropic",
         "anthropic",
@@ -153,7 +153,7 @@ LINES = [
         },
         "claude-sonnet-5",
     ),
-    row(
+    request_row(
         "changes of tools are not said by the user",
         "anthropic",
         "anthropic",
@@ -171,7 +171,7 @@ LINES = [
             ("messages[2].content", "dropped"),
         },
     ),
-    row(
+    request_row(
         "an effort in a system message that says nothing holds",
         "anthropic",
         "anthropic",
@@ -182,7 +182,7 @@ LINES = [
             ("messages[2].content[0]", "dropped"),
         },
     ),
-    row(
+    request_row(
         "the detail of an image is named as the client wrote it",
         "openai_chat",
         "anthropic",
@@ -190,7 +190,7 @@ LINES = [
         {},
         {("messages[0].content[0].image_url.detail", "dropped")},
     ),
-    row(
+    request_row(
         "an empty prompt is a message in Chat",
         "openai_completions",
         "openai_chat",
@@ -198,7 +198,7 @@ LINES = [
         {"messages": [{"role": "user", "content": ""}]},
         set(),
     ),
-    row(
+    request_row(
         "an empty prompt is a message in Responses",
         "openai_completions",
         "openai_responses",
@@ -206,7 +206,7 @@ LINES = [
         {"input": [user("")]},
         set(),
     ),
-    row(
+    request_row(
         "a comment and an answer stay apart for OpenAI, with what each is",
         "openai_responses",
         "openai_responses",
@@ -247,7 +247,7 @@ LINES = [
         },
         {("input[2]", "dropped")},
     ),
-    row(
+    request_row(
         "what further properties must be is said where none are allowed",
         "openai_chat",
         "anthropic",
@@ -277,7 +277,7 @@ LINES = [
             ("response_format.json_schema.schema", "approximated"),
         },
     ),
-    row(
+    request_row(
         "a search that is demanded by the older of its names",
         "openai_responses",
         "anthropic",
@@ -288,7 +288,7 @@ LINES = [
         },
         {("max_tokens", "defaulted")},
     ),
-    row(
+    request_row(
         "the older name of the user is lost beside the newer one (Chat)",
         "openai_chat",
         "anthropic",
@@ -296,7 +296,7 @@ LINES = [
         {"metadata": {"user_id": "s"}, "service_tier": "auto"},
         {("user", "dropped"), ("service_tier", "approximated")},
     ),
-    row(
+    request_row(
         "the older name of the user is lost beside the newer one (Responses)",
         "openai_responses",
         "openai_chat",
@@ -304,7 +304,7 @@ LINES = [
         {"safety_identifier": "s", "user": None},
         {("user", "dropped")},
     ),
-    row(
+    request_row(
         "Mistral's word for the standard tier",
         "anthropic",
         "mistral",
@@ -313,7 +313,7 @@ LINES = [
         set(),
         "mistral-large-latest",
     ),
-    row(
+    request_row(
         "Groq's words for tiers, for its own dialect too",
         "openai_chat",
         "groq",
@@ -322,7 +322,7 @@ LINES = [
         set(),
         "openai/gpt-oss-120b",
     ),
-    row(
+    request_row(
         "stop sequences that a model has no place for are dropped, not bent",
         "openai_chat",
         "minimax",
@@ -331,7 +331,7 @@ LINES = [
         {("stop", "dropped")},
         "MiniMax-M2",
     ),
-    row(
+    request_row(
         "a count has no limit to be told of",
         "openai_responses_input_tokens",
         "anthropic",

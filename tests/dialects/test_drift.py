@@ -87,13 +87,13 @@ def lenient_type_errors(value: Json, shape: type[BaseModel]) -> list[str]:
     return texts + sorted(f"{name}: unknown field" for name in value.keys() - shape.model_fields)
 
 
-def of_ollama(value: Json) -> list[str]:
+def ollama_errors(value: Json) -> list[str]:
     """Return the errors of a line by Ollama's types."""
     texts = lenient_type_errors(value, ollama.ChatResponse)
     return texts + [f"message.{w}" for w in lenient_type_errors(value["message"], ollama.Message)]
 
 
-def of_bedrock(shape: str, value: Json) -> list[str]:
+def bedrock_errors(shape: str, value: Json) -> list[str]:
     """Return the errors of a response by botocore's model."""
     kind = bedrock_rules.shape(shape)
     decoded = bedrock_rules._decoded(value, kind, "")
@@ -174,10 +174,10 @@ SHAPES: dict[str, ResponseChecks] = {
         lambda v: type_errors(v, GenerateContentResponse, strict=False),
         lambda v: type_errors(v, GenerateContentResponse, strict=False),
     ),
-    "ollama": ResponseChecks(of_ollama, of_ollama),
+    "ollama": ResponseChecks(ollama_errors, ollama_errors),
     "bedrock_converse": ResponseChecks(
-        lambda v: of_bedrock("ConverseResponse", v),
-        lambda v: of_bedrock("ConverseStreamOutput", v),
+        lambda v: bedrock_errors("ConverseResponse", v),
+        lambda v: bedrock_errors("ConverseStreamOutput", v),
     ),
     "cohere": ResponseChecks(
         lambda v: type_errors(v, V2ChatResponse, strict=False),
@@ -315,14 +315,14 @@ EMBED_REQUEST = EmbedRequest(model="text-embedding-3-small", inputs=("a", "b"), 
 EXCHANGE = ResponseContext(id="1", created=1, model="gw")
 
 
-def _of_gemini(body: Json) -> list[str]:
+def _gemini_embedding_errors(body: Json) -> list[str]:
     """Return the vectors of Gemini's batch; the SDK's response type is for another endpoint."""
     return [text for item in body["embeddings"] for text in type_errors(item, ContentEmbedding)]
 
 
 SERVED_VECTORS: dict[str, Callable[[Json], list[str]]] = {
     "openai_embeddings": lambda body: type_errors(body, CreateEmbeddingResponse),
-    "gemini": _of_gemini,
+    "gemini": _gemini_embedding_errors,
     "ollama": lambda body: lenient_type_errors(body, ollama.EmbedResponse),
     "cohere": lambda body: type_errors(body, EmbedByTypeResponse),
 }
@@ -337,8 +337,10 @@ def test_vectors_that_are_served_are_of_the_vendors_types(client: str) -> None:
 
 
 def _gemini_batch(body: Json) -> str | None:
-    known = {"model", "content", "taskType", "title", "outputDimensionality"}
-    return next((name for item in body["requests"] for name in item if name not in known), None)
+    known_names = {"model", "content", "taskType", "title", "outputDimensionality"}
+    return next(
+        (name for item in body["requests"] for name in item if name not in known_names), None
+    )
 
 
 SENT_VECTORS: dict[str, Callable[[Json], object]] = {

@@ -74,8 +74,8 @@ def test_an_end_users_id_is_sent_in_at_most_64_characters(
     assert user_ids and all(0 < len(value) <= 64 for value in user_ids)
     # Claude Code's is always hashed, as it names a device.
     assert ("metadata.user_id" in paths(out)) == (user != CLAUDE_CODE_USER)
-    again = translate.request("anthropic_messages", preset, messages(user), VERSION, model)
-    assert again["body"] == out["body"]
+    second = translate.request("anthropic_messages", preset, messages(user), VERSION, model)
+    assert second["body"] == out["body"]
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def failure(key: tuple[str, str, str]) -> Failure:
     return next(failures)
 
 
-def marks_of(result: CrossingResult) -> tuple[FeatureMarker, ...]:
+def requested_markers(result: CrossingResult) -> tuple[FeatureMarker, ...]:
     """Return the requested features of a cell that can be found upstream."""
     knows = CLIENTS[result.client].knows
     return tuple(
@@ -138,7 +138,7 @@ def marks_of(result: CrossingResult) -> tuple[FeatureMarker, ...]:
     )
 
 
-def calls_of(result: CrossingResult) -> int:
+def tool_call_count(result: CrossingResult) -> int:
     """Return how many tools the provider of a cell calls."""
     if not UPSTREAMS[result.upstream].tools:
         return 0
@@ -155,7 +155,7 @@ def test_the_client_receives_the_providers_text_and_finish_reason(key: tuple[str
     response = result.turns[0].response
     assert response is not None
     assert response.text == text
-    assert response.finish == ENDED[result.client][calls_of(result) > 0]
+    assert response.finish == ENDED[result.client][tool_call_count(result) > 0]
     assert (response.prompt, response.output) == (11, 23)
 
 
@@ -165,7 +165,7 @@ def test_calls_and_their_results_find_each_other(key: tuple[str, str, str, bool]
     result = cell(key)
     response = result.turns[0].response
     assert response is not None
-    assert len(response.calls) == calls_of(result)
+    assert len(response.calls) == tool_call_count(result)
     if not response.calls:
         return
     if result.feature == "tools":
@@ -185,7 +185,7 @@ def test_calls_and_their_results_find_each_other(key: tuple[str, str, str, bool]
 def test_exactly_the_lost_fields_are_reported(key: tuple[str, str, str, bool]):
     result = cell(key)
     first = result.turns[0]
-    for marker in marks_of(result):
+    for marker in requested_markers(result):
         missing_markers = marker.bytes not in first.upstream_request
         dropped = [
             r for r in first.report if r["action"] == "dropped" and r["field"] in marker.paths

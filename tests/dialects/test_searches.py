@@ -35,7 +35,7 @@ def asks(number: int = 1, query: str = "Oslo") -> Json:
     }
 
 
-def finds(number: int = 1, *urls: str) -> Json:
+def search_result(number: int = 1, *urls: str) -> Json:
     search_results = [
         {"type": "web_search_result", "url": u, "title": "A", "encrypted_content": "x"}
         for u in urls
@@ -141,7 +141,7 @@ def item(query: str, *urls: str, index: int = 0) -> Json:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_search_of_claudes_is_an_item_for_responses_clients(stream: bool) -> None:
-    output, report = for_responses(stream, asks(), finds(1, URL), SAYS)
+    output, report = for_responses(stream, asks(), search_result(1, URL), SAYS)
     assert output[0] == item("Oslo", URL)
     assert output[1]["content"][0]["text"] == SAYS["text"]
     assert [(row.path, row.action) for row in report] == [
@@ -151,7 +151,9 @@ def test_a_search_of_claudes_is_an_item_for_responses_clients(stream: bool) -> N
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_searches_in_a_row_and_one_that_failed_keep_their_order(stream: bool) -> None:
-    output, _ = for_responses(stream, SAYS, asks(), FAILED, asks(2, "Bergen"), finds(2, URL))
+    output, _ = for_responses(
+        stream, SAYS, asks(), FAILED, asks(2, "Bergen"), search_result(2, URL)
+    )
     assert [entry["type"] for entry in output] == ["message", *["web_search_call"] * 2]
     assert output[1] == {**item("Oslo", index=1), "status": "failed"}
     assert output[2] == item("Bergen", URL, index=2)
@@ -179,7 +181,7 @@ def mcp_call(number: int) -> list[Json]:
 def test_parallel_searches_of_claudes_keep_their_results(
     stream: bool, order: tuple[int, ...]
 ) -> None:
-    blocks = [asks(), asks(2, "Bergen"), finds(1, URL), finds(2, f"{URL}/2")]
+    blocks = [asks(), asks(2, "Bergen"), search_result(1, URL), search_result(2, f"{URL}/2")]
     output, report = for_responses(stream, *(blocks[index] for index in order), SAYS)
     assert output[:2] == [item("Oslo", URL), item("Bergen", f"{URL}/2", index=1)]
     assert output[2]["content"][0]["text"] == SAYS["text"]
@@ -189,7 +191,7 @@ def test_parallel_searches_of_claudes_keep_their_results(
 @pytest.mark.parametrize("stream", [False, True])
 def test_parallel_calls_of_other_tools_keep_their_results(stream: bool) -> None:
     (run, printed), (first, failed), (second, failed_too) = code_run(1), mcp_call(1), mcp_call(2)
-    content = [first, second, failed, failed_too, run, asks(), finds(1, URL), printed, SAYS]
+    content = [first, second, failed, failed_too, run, asks(), search_result(1, URL), printed, SAYS]
     output, report = for_responses(stream, *content)
     errors = [entry["error"]["content"][0]["text"] for entry in output[:2]]
     assert errors == ["no 1", "no 2"]
@@ -201,7 +203,7 @@ def test_parallel_calls_of_other_tools_keep_their_results(stream: bool) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_of_two_searches_only_one_has_a_result(stream: bool) -> None:
-    output, _ = for_responses(stream, asks(), asks(2, "Bergen"), finds(2, URL), SAYS)
+    output, _ = for_responses(stream, asks(), asks(2, "Bergen"), search_result(2, URL), SAYS)
     assert output[:2] == [item("Oslo"), item("Bergen", URL, index=1)]
     assert len(output) == 3
 
@@ -327,7 +329,7 @@ def reported_fields(out: Json) -> list[tuple[str, str]]:
 def test_searches_in_a_history_are_items_for_openai() -> None:
     content = (
         asks(),
-        finds(1, URL),
+        search_result(1, URL),
         SAYS,
         asks(2, "Bergen"),
         {**FAILED, "tool_use_id": "srvtoolu_2"},
@@ -346,12 +348,12 @@ def test_searches_in_a_history_are_items_for_openai() -> None:
         "message",
     ]
     assert reported_fields(out) == [("messages[1].content[1]", "approximated")]
-    again = translate.request("anthropic_messages", "openai_responses", request, VERSION, GPT)
-    assert responses_rules.refusal(again["body"]) is None
+    second = translate.request("anthropic_messages", "openai_responses", request, VERSION, GPT)
+    assert responses_rules.refusal(second["body"]) is None
 
 
 def test_search_results_without_a_search_tool_are_reported() -> None:
-    request = conversation(asks(), finds(1, URL), SAYS, tools=())
+    request = conversation(asks(), search_result(1, URL), SAYS, tools=())
     del request["tools"]
     out = translate.request("anthropic_messages", "openai_responses", request, VERSION, GPT)
     assert [entry["type"] for entry in out["body"]["input"]] == ["message"] * 3
@@ -374,7 +376,7 @@ def test_openai_searches_round_trip_through_a_messages_client() -> None:
 def test_openai_searches_are_not_sent_to_claude(passes: bool) -> None:
     """This holds for passthrough and for translation."""
     content, _ = for_messages(False, SEARCHED, ASSISTANT_MESSAGE)
-    request = conversation(asks(), finds(1, URL), *content)
+    request = conversation(asks(), search_result(1, URL), *content)
     if passes:
         out = translate.request("anthropic_messages", "anthropic", request, VERSION, CLAUDE)
         assert out["passthrough"]
@@ -385,7 +387,7 @@ def test_openai_searches_are_not_sent_to_claude(passes: bool) -> None:
             half.client.parse_request(request, VERSION), Traits(model=CLAUDE)
         )
         body, report = rendered.body, [(row.path, row.action) for row in rendered.report]
-    assert body["messages"][1]["content"] == [asks(), finds(1, URL), SAYS]
+    assert body["messages"][1]["content"] == [asks(), search_result(1, URL), SAYS]
     lost = [(f"messages[1].content[{index}]", "dropped") for index in (2, 3)]
     assert [row for row in report if row in lost] == lost
     assert anthropic_rules.refusal({**body, "model": CLAUDE}, VERSION, counting=False) is None
@@ -492,7 +494,7 @@ def test_searches_of_googles_are_blocks_and_counted_for_messages_clients(stream:
 def test_searches_of_others_are_queries_for_googles_clients(source: str, stream: bool) -> None:
     provider, client = DIALECTS[source].provider, DIALECTS["gemini"].client
     if source == "anthropic_messages":
-        body = message(asks(), finds(1, URL), SAYS)
+        body = message(asks(), search_result(1, URL), SAYS)
     else:
         body = {
             "id": "r",

@@ -89,7 +89,7 @@ OWN = wrap_signature(
 )
 
 
-def row(
+def request_row(
     about: str,
     source: str,
     target: str,
@@ -105,7 +105,7 @@ def row(
 
 
 LINES = [
-    row(
+    request_row(
         "a seed of 0 is a seed",
         "openai_chat",
         "anthropic",
@@ -113,7 +113,7 @@ LINES = [
         {},
         {("seed", "dropped")},
     ),
-    row(
+    request_row(
         "a cache is warmed by as little as can be asked for",
         "anthropic",
         "openai_chat",
@@ -121,7 +121,7 @@ LINES = [
         {"max_completion_tokens": 1},
         {("max_tokens", "approximated")},
     ),
-    row(
+    request_row(
         "what is said by leaving it out is no loss (Responses)",
         "openai_responses",
         "anthropic",
@@ -129,7 +129,7 @@ LINES = [
         {"thinking": {"type": "adaptive", "display": "summarized"}, "tools": None},
         set(),
     ),
-    row(
+    request_row(
         "a kind of summary that the provider has no word for is told",
         "openai_responses",
         "anthropic",
@@ -137,7 +137,7 @@ LINES = [
         {"thinking": {"type": "adaptive", "display": "summarized"}},
         {("truncation", "dropped"), ("reasoning.summary", "dropped")},
     ),
-    row(
+    request_row(
         "what is said by leaving it out is no loss (Chat)",
         "openai_chat",
         "anthropic",
@@ -145,7 +145,7 @@ LINES = [
         {"tools": None, "stop_sequences": None},
         set(),
     ),
-    row(
+    request_row(
         "a choice of a tool that is not sent is not sent either",
         "openai_responses",
         "anthropic",
@@ -160,7 +160,7 @@ LINES = [
         {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}},
         {("tools[1]", "dropped"), ("tool_choice", "dropped")},
     ),
-    row(
+    request_row(
         "the root of a tool's schema is a plain object in Chat",
         "anthropic",
         "openai_chat",
@@ -168,7 +168,7 @@ LINES = [
         {"tools": [{"type": "function", "function": {"name": "f", "parameters": PLAIN_ROOT}}]},
         {("tools[0]", "approximated")},
     ),
-    row(
+    request_row(
         "the root of a tool's schema is a plain object in Responses",
         "anthropic",
         "openai_responses",
@@ -176,7 +176,7 @@ LINES = [
         {"tools": [{"type": "function", "name": "f", "strict": False, "parameters": PLAIN_ROOT}]},
         {("tools[0]", "approximated")},
     ),
-    row(
+    request_row(
         "a call id has at most 64 characters in Responses",
         "openai_chat",
         "openai_responses",
@@ -190,7 +190,7 @@ LINES = [
         },
         {("messages[1].tool_calls[0].id", "approximated")},
     ),
-    row(
+    request_row(
         "a search of the web is a field of search models",
         "anthropic",
         "openai_chat",
@@ -204,7 +204,7 @@ LINES = [
         {("tools[0].max_uses", "dropped"), ("tools[0].allowed_domains", "dropped")},
         "gpt-4o-search-preview",
     ),
-    row(
+    request_row(
         "a search of the web is a tool at OpenRouter",
         "anthropic",
         "openrouter",
@@ -223,7 +223,7 @@ LINES = [
         {("tools[0].max_uses", "dropped")},
         "acme/model",
     ),
-    row(
+    request_row(
         "a search that is demanded is the one allowed tool",
         "anthropic",
         "openai_responses",
@@ -237,7 +237,7 @@ LINES = [
         },
         {("tools[0].max_uses", "approximated")},
     ),
-    row(
+    request_row(
         "log probabilities are asked for in Responses",
         "openai_chat",
         "openai_responses",
@@ -248,7 +248,7 @@ LINES = [
         },
         set(),
     ),
-    row(
+    request_row(
         "log probabilities are asked for in Chat",
         "openai_responses",
         "openai_chat",
@@ -256,7 +256,7 @@ LINES = [
         {"logprobs": True, "top_logprobs": 2},
         set(),
     ),
-    row(
+    request_row(
         "JSON mode has the word JSON among the items",
         "openai_chat",
         "openai_responses",
@@ -267,7 +267,7 @@ LINES = [
         {"instructions": None, "input": [developer("Reply in JSON"), user("hi")]},
         set(),
     ),
-    row(
+    request_row(
         "JSON mode has the word JSON even if nobody said it",
         "openai_chat",
         "openai_responses",
@@ -275,7 +275,7 @@ LINES = [
         {"input": [developer("Answer with JSON."), user("hi")]},
         {("response_format", "approximated")},
     ),
-    row(
+    request_row(
         "JSON mode leaves instructions where they are if the user says it",
         "openai_chat",
         "openai_responses",
@@ -286,7 +286,7 @@ LINES = [
         {"instructions": "S", "input": [user("JSON!")]},
         set(),
     ),
-    row(
+    request_row(
         "reasoning without what it led to is named as the client's messages",
         "anthropic",
         "openai_responses",
@@ -303,7 +303,7 @@ LINES = [
         {"input": [user("hi"), user("hi")]},
         {("messages", "dropped")},
     ),
-    row(
+    request_row(
         "a dialect is spoken as it is named, whatever else the provider serves",
         "openai_responses",
         "openai_chat",
@@ -311,7 +311,7 @@ LINES = [
         {"messages": [{"role": "system", "content": "be kind"}, HI], "input": None},
         set(),
     ),
-    row(
+    request_row(
         "a part that is not known is left out where only text is taken",
         "openai_responses",
         "deepseek",

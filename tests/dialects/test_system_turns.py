@@ -128,11 +128,11 @@ def test_claude_code_requests_are_accepted_by_strict_templates(
     messages = out["body"]["messages"]
     assert template_refusal("qwen", messages) is None
     if not traits_for(preset, model).user_after_tool:
-        refusal = mistral_refusal({"model": model, "messages": _nine(messages)})
+        refusal = mistral_refusal({"model": model, "messages": _with_mistral_ids(messages)})
         assert refusal is None
 
 
-def _nine(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _with_mistral_ids(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the messages with call ids of the form that Mistral's own API requires."""
     return msgspec.json.decode(msgspec.json.encode(messages).replace(b'"t1"', b'"abcdefghi"'))
 

@@ -36,7 +36,7 @@ class Upstream(StrictOpenAI):
         """Refuse the next `times` requests."""
         self.fails, self.times = refusal, times
 
-    def heal(self) -> None:
+    def recover(self) -> None:
         """Stop refusing, and clear the recorded requests."""
         self.times = 0
         self.requests.clear()
@@ -123,7 +123,7 @@ class FileConfiguredGateway(Gateway):
         """Create a key with /key/generate and wait until the gateway accepts it."""
         answer = self.send("POST", "/key/generate", fields)
         assert answer.status_code == 200, answer.text
-        return self.known(str(answer.json()["key"]))
+        return self.wait_for_key(str(answer.json()["key"]))
 
 
 @contextmanager
@@ -150,7 +150,7 @@ def upstreams(*names: str) -> Iterator[dict[str, Upstream]]:
         yield upstreams_by_name
 
 
-def shares(gateway: FileConfiguredGateway, model: str, count: int) -> Counter[str]:
+def count_answers(gateway: FileConfiguredGateway, model: str, count: int) -> Counter[str]:
     """Return how often each provider answered."""
     return Counter(gateway.answer_text(model, f"Draw {number}") for number in range(count))
 
@@ -183,10 +183,10 @@ def _accept(server: socket.socket, to: int) -> None:
                 here.close()
                 continue
             for source, target in ((here, there), (there, here)):
-                threading.Thread(target=_pump, args=(source, target), daemon=True).start()
+                threading.Thread(target=_copy_bytes, args=(source, target), daemon=True).start()
 
 
-def _pump(source: socket.socket, target: socket.socket) -> None:
+def _copy_bytes(source: socket.socket, target: socket.socket) -> None:
     with source, suppress(OSError):
         while data := source.recv(65536):
             target.sendall(data)

@@ -46,7 +46,7 @@ class ResponseNodes:
 
     def await_key(self, key: str) -> None:
         """Wait until both processes accept a key, several times in a row."""
-        self.gateway.known(key)
+        self.gateway.wait_for_key(key)
 
     def run(self, code: str) -> str:
         """Run Python code in the gateway's shell and return its output."""

@@ -182,11 +182,11 @@ class Gateway:
         wait_until(written)
         return dict(rows[0].json())
 
-    def logged(self) -> None:
+    def wait_for_log(self) -> None:
         """Wait until the log has all finished requests and no journal contains a record."""
-        wait_until(lambda: not any(map(_holds, (self.data_dir / "journal").glob("*.journal"))))
+        wait_until(lambda: not any(map(_has_record, (self.data_dir / "journal").glob("*.journal"))))
 
-    def known(self, key: str) -> str:
+    def wait_for_key(self, key: str) -> str:
         """Wait until every process accepts the key; returns the key."""
         headers = {"authorization": f"Bearer {key}", "connection": "close"}
         url = f"{self.url}/v1/models"
@@ -235,10 +235,10 @@ class GatewayStack:
     chaos: ChaosUpstream
     servers: list[Server] = field(default_factory=list)
 
-    def on(self, text: str, say: ScriptedAnswer) -> None:
-        """Have all strict providers answer user texts that contain `text` with `say`."""
+    def on(self, text: str, answer: ScriptedAnswer) -> None:
+        """Have all strict providers answer user texts that contain `text` with `answer`."""
         for server in (self.openai, self.anthropic, self.deepseek):
-            server.script.on(text, say)
+            server.script.on(text, answer)
 
     def last(self, text: str) -> tuple[Server, RecordedRequest]:
         """Return the newest upstream request with this text, and its provider."""
@@ -248,7 +248,7 @@ class GatewayStack:
                     return server, request
         raise AssertionError(f"no provider saw {text!r}")
 
-    def left(self, text: str) -> bool:
+    def saw_disconnect(self, text: str) -> bool:
         """Return whether the provider of this text saw its client disconnect early."""
         _, recorded_request = self.last(text)
         wait_until(lambda: recorded_request.left_at is not None or recorded_request.finished)
@@ -277,11 +277,11 @@ def chaos_config(chaos: ChaosUpstream) -> list[dict[str, Any]]:
     """
     brief = {"timeout": BRIEF_S, "stream_timeout": BRIEF_S, "max_retries": 0}
     patience = {"timeout": LONG_S, "stream_timeout": LONG_S, "max_retries": 0}
-    again = {**patience, "max_retries": 1}
+    second = {**patience, "max_retries": 1}
     rows = []
     for public, more in (
         *((name, brief) for name in NEVER_ENDING),
-        ("heal-*", again),
+        ("heal-*", second),
         ("*", patience),
     ):
         rows += [
@@ -340,7 +340,7 @@ def _environment(directory: Path) -> dict[str, str]:
     return {**inherited, **fixed, "HOME": str(home)}
 
 
-def _holds(journal: Path) -> bool:
+def _has_record(journal: Path) -> bool:
     """Return whether a journal contains a record: a length of 0 ends the file."""
     try:
         with journal.open("rb") as file:

@@ -153,8 +153,8 @@ def test_parallel_tool_calls_make_a_round_trip(
     results = [result("toolu_a", "sun"), result("toolu_b", [{"type": "text", "text": "rain"}])]
     content = [block.model_dump(exclude_none=True) for block in message.content]
     history = [*user(prompt), {"role": "assistant", "content": content}, *user(results)]
-    again = client.messages.create(messages=history, **params)
-    assert texts(again) == "The tools answered: sun | rain"
+    second = client.messages.create(messages=history, **params)
+    assert texts(second) == "The tools answered: sun | rain"
 
 
 def texts(message: anthropic.types.Message) -> str:
@@ -246,8 +246,8 @@ def test_reasoning_of_another_provider_is_dropped(
     response = client.messages.create(model=DEEP, messages=user(prompt), **fields)
     content = [block.model_dump(exclude_none=True) for block in response.content]
     history = [*user(prompt), {"role": "assistant", "content": content}, *user("And now?")]
-    again = client.messages.create(model=MESSAGES, messages=history, **fields)
-    assert again.stop_reason == "end_turn"
+    second = client.messages.create(model=MESSAGES, messages=history, **fields)
+    assert second.stop_reason == "end_turn"
 
 
 @BOTH
@@ -374,7 +374,7 @@ def test_leaving_a_stream_closes_the_provider(
     stack.on(prompt, ScriptedAnswer(text="word " * 400, pace_s=0.02))
     with client.messages.stream(model=model, max_tokens=9, messages=user(prompt)) as stream:
         next(iter(stream.text_stream))
-    assert stack.left(prompt)
+    assert stack.saw_disconnect(prompt)
 
 
 @BOTH
@@ -385,7 +385,7 @@ def test_disconnecting_closes_the_upstream_of_an_unstreamed_request(
     stack.on(prompt, ScriptedAnswer(text="late", first_s=20))
     with pytest.raises(anthropic.APITimeoutError):
         client.messages.create(model=model, max_tokens=9, messages=user(prompt), timeout=2)
-    assert stack.left(prompt)
+    assert stack.saw_disconnect(prompt)
 
 
 def test_passthrough_keeps_unknown_fields(stack: GatewayStack, client: anthropic.Anthropic) -> None:

@@ -58,10 +58,10 @@ class GatewayStack:
     chat: StrictOpenAI
     messages: StrictAnthropic
 
-    def on(self, text: str, say: ScriptedAnswer) -> None:
-        """Have all providers answer user texts that contain `text` with `say`."""
+    def on(self, text: str, answer: ScriptedAnswer) -> None:
+        """Have all providers answer user texts that contain `text` with `answer`."""
         for server in self.servers.values():
-            server.script.on(text, say)  # type: ignore[attr-defined]
+            server.script.on(text, answer)  # type: ignore[attr-defined]
 
     @property
     def servers(self) -> dict[str, Server]:
@@ -212,9 +212,9 @@ def test_a_tool_is_called_and_its_result_is_sent_back(
     ]
     result = {"toolUseId": "call_a", "content": [{"json": {"degrees": 21}}], "status": "success"}
     history = [user(prompt), message, user({"toolResult": result})]
-    again = send_converse(client, stream, messages=history, **params)
-    assert again["stopReason"] == "end_turn"
-    (block,) = again["output"]["message"]["content"]
+    second = send_converse(client, stream, messages=history, **params)
+    assert second["stopReason"] == "end_turn"
+    (block,) = second["output"]["message"]["content"]
     assert model == "bedrock-claude" or "21" in block["text"]
 
 

@@ -53,7 +53,7 @@ async def answers(prompt: str, chosen: Any) -> AsyncIterator[Any]:
         yield message
 
 
-async def final(prompt: str, chosen: Any) -> Any:
+async def final_result(prompt: str, chosen: Any) -> Any:
     """Return the result of a finished run."""
     return [message async for message in answers(prompt, chosen)][-1]
 
@@ -64,7 +64,7 @@ async def test_claude_code_answers_a_prompt(
 ) -> None:
     prompt = f"Say the password of {model}"
     stack.on(prompt, ScriptedAnswer(text="The password is swordfish."))
-    result = await final(prompt, options(stack, tmp_path, model))
+    result = await final_result(prompt, options(stack, tmp_path, model))
     assert not result.is_error
     assert result.result == "The password is swordfish."
 
@@ -83,7 +83,7 @@ async def test_claude_code_runs_a_tool_and_uses_its_result(
         ),
     )
     chosen = options(stack, tmp_path, "some-model", allowed_tools=["Bash"])
-    result = await final(prompt, chosen)
+    result = await final_result(prompt, chosen)
     assert not result.is_error
     assert result.result.startswith("It printed dragon-42")
 
@@ -92,6 +92,6 @@ async def test_claude_code_needs_one_request_a_turn(stack: GatewayStack, tmp_pat
     """A refused feature would make it retry without the feature."""
     prompt = "Count the requests of this turn"
     stack.on(prompt, ScriptedAnswer(text="One."))
-    await final(prompt, options(stack, tmp_path, "some-model"))
+    await final_result(prompt, options(stack, tmp_path, "some-model"))
     requests = [request for request in stack.openai.requests if prompt.encode() in request.raw]
     assert len(requests) == 1

@@ -150,7 +150,7 @@ async def _interim(turn: FaultyAnswer) -> None:
     await turn.out.raw(turn.data)
 
 
-async def _bytewise(turn: FaultyAnswer) -> None:
+async def _split_bytes(turn: FaultyAnswer) -> None:
     """Split every frame, and every multi-byte character."""
     await turn.head(CHUNKED)
     for position in range(len(turn.data)):
@@ -204,7 +204,7 @@ async def _bad_letter(turn: FaultyAnswer) -> None:
     await turn.out.end()
 
 
-async def _a_page(turn: FaultyAnswer) -> None:
+async def _html_page(turn: FaultyAnswer) -> None:
     await turn.out.reply(200, b"<html>hotel</html>", {"content-type": turn.kind})
 
 
@@ -236,7 +236,7 @@ async def _overloaded(turn: FaultyAnswer) -> None:
 # Fault -> what the client sees: all of it, an error of this class, or an error at any time.
 FAULTS: dict[str, tuple[Callable[[FaultyAnswer], Awaitable[None]], str]] = {
     "interim": (_interim, "whole"),
-    "bytewise": (_bytewise, "whole"),
+    "bytewise": (_split_bytes, "whole"),
     "cut-early": (_truncate_body(0.1, clean=True), "broken"),
     "cut-late": (_truncate_body(0.7, clean=False), "broken"),
     "cut-cleanly": (_truncate_body(0.7, clean=True), "broken"),
@@ -247,7 +247,7 @@ FAULTS: dict[str, tuple[Callable[[FaultyAnswer], Awaitable[None]], str]] = {
     "head-only": (_head_only, "broken"),
     "switching": (_switching, "broken"),
     "bad-letter": (_bad_letter, "broken"),
-    "a-page": (_a_page, "broken"),
+    "a-page": (_html_page, "broken"),
     "silence": (_silence, "late"),
     "unpaid": (_unpaid, "quota"),
     "locked": (_locked, "broken"),
@@ -360,7 +360,7 @@ def answers(gateway: Gateway) -> dict[Key, Future[httpx.Response]]:
             )
             for dialect, fault, client, stream in KEYS
         }
-    gateway.logged()
+    gateway.wait_for_log()
     return futures
 
 

@@ -82,10 +82,10 @@ class GatewayStack:
     cohere: StrictCohere
     vertex: VertexClaude
 
-    def on(self, text: str, say: ScriptedAnswer) -> None:
-        """Have all providers answer user texts that contain `text` with `say`."""
+    def on(self, text: str, answer: ScriptedAnswer) -> None:
+        """Have all providers answer user texts that contain `text` with `answer`."""
         for server in (self.bedrock, self.cohere, self.vertex):
-            server.script.on(text, say)
+            server.script.on(text, answer)
 
     def last(self, model: str) -> RecordedRequest:
         """Return the newest upstream request of a model."""
@@ -312,8 +312,8 @@ def test_an_invalid_provider_credential_is_a_502(stack: GatewayStack, chat: open
 def test_a_provider_error_has_the_clients_dialect(
     stack: GatewayStack, chat: openai.OpenAI, model: str
 ) -> None:
-    slow = Refusal(429, "ThrottlingException", "slow down", headers={"retry-after": "7"})
-    stack.on("too fast", ScriptedAnswer(error=slow))
+    throttling = Refusal(429, "ThrottlingException", "slow down", headers={"retry-after": "7"})
+    stack.on("too fast", ScriptedAnswer(error=throttling))
     with pytest.raises(openai.RateLimitError) as error:
         chat.chat.completions.create(model=model, messages=user("too fast"))
     assert error.value.response.headers["retry-after"] == "7"

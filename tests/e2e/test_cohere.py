@@ -53,10 +53,10 @@ class GatewayStack:
     chat: StrictOpenAI
     messages: StrictAnthropic
 
-    def on(self, text: str, say: ScriptedAnswer) -> None:
-        """Have all providers answer user texts that contain `text` with `say`."""
+    def on(self, text: str, answer: ScriptedAnswer) -> None:
+        """Have all providers answer user texts that contain `text` with `answer`."""
         for server in self.servers.values():
-            server.script.on(text, say)  # type: ignore[attr-defined]
+            server.script.on(text, answer)  # type: ignore[attr-defined]
 
     @property
     def servers(self) -> dict[str, Server]:
@@ -162,9 +162,9 @@ def test_a_tool_is_called_and_its_result_is_sent_back(
         {"role": "assistant", "tool_plan": text, "tool_calls": [call]},
         {"role": "tool", "tool_call_id": id_, "content": [document]},
     ]
-    again, _, finish, _ = send_chat(client, stream, messages=history, **params)
+    second, _, finish, _ = send_chat(client, stream, messages=history, **params)
     assert finish == "COMPLETE"
-    assert model == "command" or "21" in again
+    assert model == "command" or "21" in second
 
 
 @EACH

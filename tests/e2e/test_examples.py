@@ -108,8 +108,8 @@ def test_a_coding_agent_has_a_fallback_and_a_budget(gateway: UpProcess, data_dir
     state = httpx.get(
         f"{gateway.base}/api/keys/coding-agent/state", headers={"authorization": f"Bearer {admin}"}
     ).json()
-    left = {(row["owner"], row["span"]): row["remaining"] for row in state["budgets"]}
-    assert 4.9 < float(left["key", "day"]) <= 5
+    remaining = {(row["owner"], row["span"]): row["remaining"] for row in state["budgets"]}
+    assert 4.9 < float(remaining["key", "day"]) <= 5
 
 
 def test_claude_code_gets_its_environment(gateway: UpProcess, tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_a_lost_database_is_reported_and_a_node_starts_without_it(
     assert status == 200
     assert {"database_unavailable", "registry_stored"} <= set(reasons)
     before = rows(database)
-    proxy.speak()
+    proxy.forward_again()
     wait_until(lambda: readiness(first_node) == (200, []))
     wait_until(lambda: rows(database) > before)
     assert request_status(first_node, new_key(first_node)) == 200

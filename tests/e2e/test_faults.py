@@ -176,7 +176,7 @@ def error_of(client: str, body: dict[str, Any]) -> dict[str, Any]:
     return error
 
 
-def says_nothing_it_should_not(stack: GatewayStack, text: str) -> bool:
+def assert_no_secret(stack: GatewayStack, text: str) -> bool:
     secrets = (UPSTREAM_KEY, "127.0.0.1", str(stack.chaos.port), "Traceback", "no-such-host")
     return not any(secret in text for secret in secrets)
 
@@ -195,7 +195,7 @@ def test_a_faulty_upstream_response_is_complete_or_an_error(
         assert text_of(client, response.json()) == TEXT
         return
     error_of(client, response.json())
-    assert says_nothing_it_should_not(stack, response.text)
+    assert assert_no_secret(stack, response.text)
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -206,7 +206,7 @@ def test_an_unreachable_upstream_is_a_bad_gateway(
     response = send_request(stack, client, f"chat-{fault}")
     assert response.status_code in BAD[client] | LATE[client], response.text
     error_of(client, response.json())
-    assert says_nothing_it_should_not(stack, response.text)
+    assert assert_no_secret(stack, response.text)
 
 
 @pytest.mark.parametrize("upstream", CLIENTS)

@@ -63,7 +63,7 @@ def test_requests_during_a_full_disk_are_logged_afterwards(
     gateway.start()
     assert readiness(gateway) == (200, [])
     send_requests(gateway, 1)
-    gateway.logged()
+    gateway.wait_for_log()
     disk.fill()
     answered = send_requests(gateway, REQUESTS)
     wait_until(lambda: "log_writes_failing" in readiness(gateway)[1])
@@ -71,7 +71,7 @@ def test_requests_during_a_full_disk_are_logged_afterwards(
     disk.free()
     gateway.start()
     wait_until(lambda: readiness(gateway) == (200, []))
-    gateway.logged()
+    gateway.wait_for_log()
     with httpx.Client(base_url=gateway.url) as client:
         headers = {"authorization": f"Bearer {gateway.key}"}
         responses = [client.get(f"/api/requests/{id_}", headers=headers) for id_ in answered]

@@ -53,10 +53,10 @@ class GatewayStack:
         self.gateway = gateway
         self.servers = servers
 
-    def on(self, text: str, say: ScriptedAnswer) -> None:
-        """Have all providers answer user texts that contain `text` with `say`."""
+    def on(self, text: str, answer: ScriptedAnswer) -> None:
+        """Have all providers answer user texts that contain `text` with `answer`."""
         for server in self.servers:
-            server.script.on(text, say)
+            server.script.on(text, answer)
 
     def last(self, text: str) -> Any:
         """Return the newest upstream request with this text."""
@@ -182,8 +182,8 @@ def test_parallel_calls_make_a_round_trip(
         types.Content(role="model", parts=parts),
         types.Content(role="user", parts=results),
     ]
-    again = client.models.generate_content(contents=history, **params)
-    assert again.text == "The tools answered: sun | rain"
+    second = client.models.generate_content(contents=history, **params)
+    assert second.text == "The tools answered: sun | rain"
 
 
 def test_a_signature_returns_to_its_model_through_a_chat_client(stack: GatewayStack) -> None:
@@ -324,9 +324,9 @@ def test_errors_are_the_sdks_own(stack: GatewayStack, client: genai.Client, mode
     stack.on(
         f"Slow down, {model}", ScriptedAnswer(error=Refusal(429, "rate_limit_error", "slow down"))
     )
-    with pytest.raises(errors.ClientError) as slow:
+    with pytest.raises(errors.ClientError) as error_info:
         client.models.generate_content(model=model, contents=f"Slow down, {model}")
-    assert slow.value.code == 429
+    assert error_info.value.code == 429
 
 
 @ALL

@@ -32,12 +32,14 @@ class GatewayStack:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
-    with StrictOpenAI() as slow, StrictOpenAI() as quick:
-        slow.script.on("faster", ScriptedAnswer(text="I am late", first_s=60))
+    with StrictOpenAI() as slow_server, StrictOpenAI() as quick:
+        slow_server.script.on("faster", ScriptedAnswer(text="I am late", first_s=60))
         quick.script.on("faster", ScriptedAnswer(text="I am", input_tokens=321, output_tokens=3))
         gateway = Gateway(tmp_path_factory.mktemp("gateway"), litellm_config([])).start()
         try:
-            yield GatewayStack(gateway, slow, quick, create_route_and_key(gateway, slow, quick))
+            yield GatewayStack(
+                gateway, slow_server, quick, create_route_and_key(gateway, slow_server, quick)
+            )
         finally:
             gateway.kill()
 
@@ -49,9 +51,9 @@ def post(gateway: Gateway, path: str, body: Any) -> Any:
     return answer.json()
 
 
-def create_route_and_key(gateway: Gateway, slow: StrictOpenAI, quick: StrictOpenAI) -> str:
+def create_route_and_key(gateway: Gateway, slow_server: StrictOpenAI, quick: StrictOpenAI) -> str:
     """Create the route `both` and a key; returns the secret once the gateway accepts it."""
-    for name, server in (("slow", slow), ("quick", quick)):
+    for name, server in (("slow", slow_server), ("quick", quick)):
         row = {"name": name, "preset": "openai", "base_url": f"{server.url}/v1"}
         post(gateway, "providers", row | {"credential": server.key})
         prices = {"input": "4", "output": "10"}
@@ -61,14 +63,14 @@ def create_route_and_key(gateway: Gateway, slow: StrictOpenAI, quick: StrictOpen
     way = {"name": "both", "retries": 0, "hedge_after_s": 0.1, "steps": steps}
     post(gateway, "routes", way)
     key = {"name": "mira", "budget": {"total_usd": "1"}, "markup": "2"}
-    return gateway.known(str(post(gateway, "keys", key)["key"]))
+    return gateway.wait_for_key(str(post(gateway, "keys", key)["key"]))
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 def test_both_hedged_attempts_are_charged_and_one_is_returned(
     stack: GatewayStack, *, streamed: bool
 ) -> None:
-    gateway, slow, secret = stack.gateway, stack.slow, stack.secret
+    gateway, slow_server, secret = stack.gateway, stack.slow, stack.secret
     spent = gateway.api("/api/keys/mira/state")["budgets"][-1]["spent"]
     with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=secret, max_retries=0) as client:
         raw = client.chat.completions.with_raw_response.create(
@@ -87,7 +89,9 @@ def test_both_hedged_attempts_are_charged_and_one_is_returned(
     lost, won = row["attempts"]
     assert (lost["provider"], lost["error_kind"]) == ("slow", "hedge_loser")
     assert (row["provider"], row["input_tokens"], won.get("error_kind")) == ("quick", 321, None)
-    wait_until(lambda: slow.requests[-1].left_at is not None)  # the loser's connection is closed
+    wait_until(
+        lambda: slow_server.requests[-1].left_at is not None
+    )  # the loser's connection is closed
     winner_usd = Decimal(321 * 4 + 3 * 10) / 1_000_000
     # 8 tokens a sentence in o200k_base; its words are shorter than those of most texts.
     assert lost["input_tokens"] == pytest.approx(40 * 8 + 4, rel=0.25)

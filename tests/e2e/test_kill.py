@@ -26,7 +26,9 @@ CLIENTS = 6
 ENOUGH = 100
 
 
-def load(gateway: Gateway, over: threading.Event, answered: list[str], stream: bool) -> None:
+def send_requests(
+    gateway: Gateway, over: threading.Event, answered: list[str], stream: bool
+) -> None:
     """Send requests until stopped; records the ids of complete responses."""
     headers = {"authorization": f"Bearer {gateway.key}"}
     body = {
@@ -48,7 +50,7 @@ def load(gateway: Gateway, over: threading.Event, answered: list[str], stream: b
                 answered.append(id_)
 
 
-def logged(gateway: Gateway, texts: list[str]) -> set[str]:
+def find_logged_ids(gateway: Gateway, texts: list[str]) -> set[str]:
     """Return which of these ids the log has."""
     values = set()
     headers = {"authorization": f"Bearer {gateway.key}"}
@@ -61,8 +63,8 @@ def logged(gateway: Gateway, texts: list[str]) -> set[str]:
 
 def missing_log_ids(gateway: Gateway, answered: list[str]) -> set[str]:
     """Return the answered requests that neither the log nor a journal has."""
-    gateway.logged()
-    return set(answered) - logged(gateway, answered)
+    gateway.wait_for_log()
+    return set(answered) - find_logged_ids(gateway, answered)
 
 
 @contextmanager
@@ -71,7 +73,7 @@ def background_clients(gateway: Gateway) -> Iterator[list[str]]:
     answered: list[str] = []
     over = threading.Event()
     threads = [
-        threading.Thread(target=load, args=(gateway, over, answered, number % 2 == 0))
+        threading.Thread(target=send_requests, args=(gateway, over, answered, number % 2 == 0))
         for number in range(CLIENTS)
     ]
     for thread in threads:
@@ -116,8 +118,8 @@ def test_a_killed_worker_is_replaced_without_losing_log_rows(
             wait_until(lambda: len(answered) >= ENOUGH)
             before = gateway.workers()
             os.kill(before[0], signal.SIGKILL)
-            most = len(answered) + ENOUGH
-            wait_until(lambda: len(answered) >= most)
+            maximum = len(answered) + ENOUGH
+            wait_until(lambda: len(answered) >= maximum)
             wait_until(
                 lambda: before[0] not in (now := gateway.workers()) and len(now) == len(before)
             )

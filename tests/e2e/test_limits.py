@@ -62,9 +62,9 @@ class LimitedGateway(Gateway):
 
     def new_key(self, **limits: Any) -> str:
         code = f"from gateway import store; print(store.create_key('e2e', **{limits!r})[1])"
-        return self.known(self.run(code))
+        return self.wait_for_key(self.run(code))
 
-    def known(self, text: str) -> str:
+    def wait_for_key(self, text: str) -> str:
         """Wait until every worker accepts the key; returns the key."""
         # A few times over, so that each worker has been asked.
         wait_until(
@@ -83,7 +83,7 @@ class LimitedGateway(Gateway):
         post = client.post if client is not None else httpx.post
         return post(f"{self.url}/v1/chat/completions", json=body, headers=headers, timeout=60)
 
-    def storm(self, key: str, each: int, **more: Any) -> Counter[int]:
+    def send_concurrently(self, key: str, each: int, **more: Any) -> Counter[int]:
         """Send requests with all clients at once; returns the count of each status."""
         counts: Counter[int] = Counter()
         lock = threading.Lock()
@@ -110,7 +110,7 @@ class LimitedGateway(Gateway):
             f"rows = RequestLog.objects.filter(key_id=row.pk).values_list(*{names!r});"
             "print(sum(count or 0 for row in rows for count in row))"
         )
-        self.logged()
+        self.wait_for_log()
         return int(self.run(code))
 
     def spent(self, key: str) -> Decimal:
@@ -121,7 +121,7 @@ class LimitedGateway(Gateway):
             f"row = ApiKey.objects.get(digest=store.digest({key!r}));"
             "print(RequestLog.objects.filter(key_id=row.pk).aggregate(s=Sum('cost_usd'))['s'] or 0)"
         )
-        self.logged()
+        self.wait_for_log()
         return Decimal(self.run(code))
 
 
@@ -132,7 +132,7 @@ def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LimitedG
         openai.script.on("Take your time", ScriptedAnswer(text="word " * 60, pace_s=0.05))
         openai.script.on("Hold the line", ScriptedAnswer(text="word " * 60, pace_s=1))
         config = litellm_config(strict_config(openai, anthropic, deepseek))
-        with surroundings(request.param, tmp_path) as environment:
+        with database_environment(request.param, tmp_path) as environment:
             process = LimitedGateway(tmp_path, config, **environment).start()
             try:
                 yield process
@@ -141,7 +141,7 @@ def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LimitedG
 
 
 @contextmanager
-def surroundings(kind: str, directory: Path) -> Iterator[dict[str, str]]:
+def database_environment(kind: str, directory: Path) -> Iterator[dict[str, str]]:
     """Return the environment variables of the database and Redis."""
     if kind == "sqlite":
         yield {}
@@ -162,12 +162,12 @@ def surroundings(kind: str, directory: Path) -> Iterator[dict[str, str]]:
 def test_limits_and_budgets_apply_across_workers(gateway: LimitedGateway) -> None:
     """Requests, concurrency and money under load, then the death of a worker."""
     key = gateway.new_key(limit_rph=60)
-    storm = gateway.storm(key, 15)
+    storm = gateway.send_concurrently(key, 15)
     assert storm.keys() == {200, 429}
     assert 60 <= storm[200] <= 60 + WORKERS - 1
 
     key = gateway.new_key(limit_concurrency=3)
-    storm = gateway.storm(key, 2, **SLOW)
+    storm = gateway.send_concurrently(key, 2, **SLOW)
     assert storm[200] > 0
     assert storm[429] > 0
     assert gateway.ask(key).status_code == 200, "nothing is left reserved"
@@ -186,7 +186,7 @@ def _check_budget(gateway: LimitedGateway) -> None:
     key = gateway.new_key(budget_total_usd=str(each * 40))
     counts: Counter[int] = Counter()
     for _ in range(20):
-        counts += gateway.storm(key, 6)
+        counts += gateway.send_concurrently(key, 6)
         if gateway.ask(key).json().get("error", {}).get("code") == "insufficient_quota":
             break
     spent = gateway.spent(key)
@@ -211,7 +211,7 @@ def _check_death(gateway: LimitedGateway) -> None:
     def let_in() -> bool:
         """Return whether the key is admitted after reservations of dead processes are released."""
         with suppress(httpx.HTTPError):
-            result = gateway.storm(key, 1).keys() <= {200, 429}
+            result = gateway.send_concurrently(key, 1).keys() <= {200, 429}
             return result and gateway.ask(key).status_code == 200
         return False
 
@@ -234,11 +234,11 @@ def _check_project(gateway: LimitedGateway) -> None:
         "app = Team.objects.create(name='app', parent=team, limit_rph=30);"
         "print(*(store.create_key('k', team=t)[1] for t in (team, app, app)))"
     )
-    keys = [gateway.known(key) for key in completed.split()]
+    keys = [gateway.wait_for_key(key) for key in completed.split()]
     storms_by_key: dict[str, Counter[int]] = {}
 
     def storm(key: str) -> None:
-        storms_by_key[key] = gateway.storm(key, 5)
+        storms_by_key[key] = gateway.send_concurrently(key, 5)
 
     threads = [threading.Thread(target=storm, args=(key,)) for key in keys]
     for thread in threads:
@@ -259,17 +259,17 @@ def _check_rotation(gateway: LimitedGateway) -> None:
         f"row = ApiKey.objects.get(digest=store.digest({old!r}));"
         "print(store.rotate_key(row, grace=timedelta(hours=1)))"
     )
-    gateway.known(new)
+    gateway.wait_for_key(new)
     answers = [gateway.ask(key) for key in (new, old, new, old, new)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
-    left = [answer.headers["x-ratelimit-remaining-requests"] for answer in answers[:3]]
-    assert left == ["2", "1", "0"]
+    remaining = [answer.headers["x-ratelimit-remaining-requests"] for answer in answers[:3]]
+    assert remaining == ["2", "1", "0"]
 
 
 def _check_cut_streams(gateway: LimitedGateway) -> None:
     """Assert that interrupted streams use exactly the tokens that the log has."""
-    most = 10**9
-    key = gateway.new_key(limit_tpd=most, limit_concurrency=CLIENTS)
+    maximum = 10**9
+    key = gateway.new_key(limit_tpd=maximum, limit_concurrency=CLIENTS)
 
     def leave(after_s: float) -> None:
         body = {"model": MODEL, "max_tokens": 100, **SLOW}
@@ -291,8 +291,8 @@ def _check_cut_streams(gateway: LimitedGateway) -> None:
     def agree() -> bool:
         """Return whether each token is counted once and nothing stays reserved."""
         used = gateway.tokens(key)
-        left = int(gateway.ask(key).headers["x-ratelimit-remaining-tokens"])
-        return used > 0 and left == most - used
+        remaining = int(gateway.ask(key).headers["x-ratelimit-remaining-tokens"])
+        return used > 0 and remaining == maximum - used
 
     wait_until(agree)
 

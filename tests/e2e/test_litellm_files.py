@@ -21,9 +21,9 @@ from tests.e2e.litellm_gateway import (
     AzureUpstream,
     FileConfiguredGateway,
     Upstream,
+    count_answers,
     forwarded_port,
     running_gateway,
-    shares,
     upstreams,
 )
 from tests.fakes import Refusal, ScriptedAnswer
@@ -203,7 +203,7 @@ def healthy(
     reliable: tuple[FileConfiguredGateway, dict[str, Upstream]],
 ) -> tuple[FileConfiguredGateway, dict[str, Upstream]]:
     for server in reliable[1].values():
-        server.heal()
+        server.recover()
     return reliable
 
 
@@ -212,7 +212,7 @@ GatewayStack = tuple[FileConfiguredGateway, dict[str, Upstream]]
 
 def test_deployments_share_the_traffic_by_their_rpm(healthy: GatewayStack) -> None:
     gateway, _ = healthy
-    drawn = shares(gateway, "zephyr-beta", 220)
+    drawn = count_answers(gateway, "zephyr-beta", 220)
     assert drawn["one"] + drawn["two"] == 220
     assert 2 <= drawn["one"] <= 45  # a binomial draw of 1 in 11: 20, give or take 4.3
 
@@ -350,12 +350,12 @@ def test_failures_are_retried_as_often_as_configured(
     calls: int,
 ) -> None:
     gateway, upstreams = retried
-    upstreams[name].heal()
+    upstreams[name].recover()
     upstreams[name].fail(refusal, times)
     answer = gateway.ask(model)
     assert answer.status_code == status, answer.text
     assert len(upstreams[name].requests) == calls
-    upstreams[name].heal()
+    upstreams[name].recover()
 
 
 # --- rests ------------------------------------------------------------------------------
@@ -389,17 +389,17 @@ def test_a_deployment_that_fails_too_often_is_in_cooldown(tmp_path: Path) -> Non
         server = servers["one"]
         text = RESTING.format(key=KEY, one=server.url, two=servers["two"].url)
         with running_gateway(tmp_path, text) as gateway:
-            drawn = shares(gateway, "pair", 120)
+            drawn = count_answers(gateway, "pair", 120)
             assert 70 <= drawn["one"] <= 108  # 3 in 4: 90, give or take 4.7
             server.fail(DOWN)
             server.requests.clear()
             start = time.monotonic()
-            assert shares(gateway, "pair", 60) == {"two": 60}
+            assert count_answers(gateway, "pair", 60) == {"two": 60}
             # The fourth, and who looks after each rest.
             assert len(server.requests) <= 5 + (time.monotonic() - start) // 3
-            server.heal()
+            server.recover()
             wait_until(lambda: gateway.answer_text("pair") == "one")
-            assert shares(gateway, "pair", 40)["one"] > 15
+            assert count_answers(gateway, "pair", 40)["one"] > 15
 
 
 # --- cache and budgets ------------------------------------------------------------------
@@ -560,7 +560,7 @@ def test_liveness_has_litellms_format(
 
 def _spend(gateway: FileConfiguredGateway, key: str, least: float) -> float:
     """Return the key's spend once the log has it."""
-    gateway.logged()
+    gateway.wait_for_log()
     info = gateway.send("GET", "/key/info", params={"key": key}).json()["info"]
     assert info["spend"] >= least * 0.999, info
     return float(info["spend"])

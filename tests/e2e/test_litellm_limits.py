@@ -124,22 +124,22 @@ def test_a_deployment_over_its_budget_is_skipped(limited_gateway: GatewayStack) 
     """proxy/provider_budget_routing: the first call succeeds and exceeds the budget."""
     gateway, _ = limited_gateway
     assert gateway.answer_text("dear", "First") == "one"
-    _next(gateway, "dear", "one", "two")
+    _wait_for_other_deployment(gateway, "dear", "one", "two")
 
 
 def test_a_provider_over_its_budget_is_skipped(limited_gateway: GatewayStack) -> None:
     gateway, _ = limited_gateway
     assert gateway.answer_text("grouped", "First") == "three"
-    _next(gateway, "grouped", "three", "It is a mock.")
+    _wait_for_other_deployment(gateway, "grouped", "three", "It is a mock.")
 
 
 def test_each_key_has_the_default_limit_of_a_model(limited_gateway: GatewayStack) -> None:
     gateway, _ = limited_gateway
-    mine, yours = gateway.new_key(), gateway.new_key()
-    assert gateway.ask("shared-out", key=mine).status_code == 200
-    assert gateway.ask("shared-out", key=mine).status_code == 429
+    first_key, yours = gateway.new_key(), gateway.new_key()
+    assert gateway.ask("shared-out", key=first_key).status_code == 200
+    assert gateway.ask("shared-out", key=first_key).status_code == 429
     assert gateway.ask("shared-out", key=yours).status_code == 200
-    assert gateway.ask("mock", key=mine).status_code == 200
+    assert gateway.ask("mock", key=first_key).status_code == 200
 
 
 def test_a_mock_response_is_returned_without_an_upstream_call(
@@ -150,7 +150,9 @@ def test_a_mock_response_is_returned_without_an_upstream_call(
     assert gateway.answer_text("mock-error") == "It is a mock."
 
 
-def _next(gateway: FileConfiguredGateway, model: str, first: str, second: str) -> None:
+def _wait_for_other_deployment(
+    gateway: FileConfiguredGateway, model: str, first: str, second: str
+) -> None:
     """Wait until the first deployment is over its limit and the second one answers."""
     requests: list[str] = []
 

@@ -65,9 +65,9 @@ def test_a_real_model_answers_in_each_dialect(tmp_path: Path) -> None:
         server = model_server(gateway)
         os.kill(gateway.process.pid, signal.SIGKILL)
         wait_until(lambda: has_ended(server))
-    with running_up(tmp_path / "data", "--local-model", **INDEX) as again:
-        assert "Installing" not in again.output
-        assert "local (up --local-model)" in again.output
-        server = model_server(again)
-        assert again.end() == 0
+    with running_up(tmp_path / "data", "--local-model", **INDEX) as second:
+        assert "Installing" not in second.output
+        assert "local (up --local-model)" in second.output
+        server = model_server(second)
+        assert second.end() == 0
         wait_until(lambda: has_ended(server))

@@ -41,10 +41,10 @@ class GatewayStack:
     messages: StrictAnthropic
     local: StrictOllama
 
-    def on(self, text: str, say: ScriptedAnswer) -> None:
-        """Have all providers answer prompts that contain `text` with `say`."""
+    def on(self, text: str, answer: ScriptedAnswer) -> None:
+        """Have all providers answer prompts that contain `text` with `answer`."""
         for server in (self.older, self.chat, self.messages, self.local):
-            server.script.on(text, say)
+            server.script.on(text, answer)
 
 
 @pytest.fixture(scope="module")

@@ -50,10 +50,10 @@ class GatewayStack:
     chat: StrictOpenAI
     messages: StrictAnthropic
 
-    def on(self, text: str, say: ScriptedAnswer) -> None:
-        """Have all providers answer user texts that contain `text` with `say`."""
+    def on(self, text: str, answer: ScriptedAnswer) -> None:
+        """Have all providers answer user texts that contain `text` with `answer`."""
         for server in (self.local, self.chat, self.messages):
-            server.script.on(text, say)
+            server.script.on(text, answer)
 
     @property
     def seen(self) -> int:

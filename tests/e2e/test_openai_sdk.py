@@ -348,7 +348,7 @@ def test_leaving_a_stream_closes_the_provider(
     stream = client.chat.completions.create(model=model, messages=user(prompt), stream=True)
     next(iter(stream))
     stream.close()
-    assert stack.left(prompt)
+    assert stack.saw_disconnect(prompt)
 
 
 @BOTH
@@ -359,7 +359,7 @@ def test_disconnecting_closes_the_upstream_of_an_unstreamed_request(
     stack.on(prompt, ScriptedAnswer(text="late", first_s=20))
     with pytest.raises(openai.APITimeoutError):
         client.chat.completions.create(model=model, messages=user(prompt), timeout=2)
-    assert stack.left(prompt)
+    assert stack.saw_disconnect(prompt)
 
 
 def test_models_are_listed_and_retrieved(client: openai.OpenAI) -> None:

@@ -66,7 +66,7 @@ def client(stack: GatewayStack) -> Iterator[openai.OpenAI]:
 
 
 @pytest.fixture(scope="module")
-def own_key(stack: GatewayStack) -> str:
+def member_key(stack: GatewayStack) -> str:
     """Create a key that is not an admin's and return its secret."""
     return key_of(stack, "own")
 
@@ -82,7 +82,7 @@ def key_of(stack: GatewayStack, name: str) -> str:
     environment["DRAGOMAN_DATA_DIR"] = str(stack.gateway.data_dir)
     command = [sys.executable, "manage.py", "create_key", name]
     completed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
-    return stack.gateway.known(completed.stdout.decode().strip())
+    return stack.gateway.wait_for_key(completed.stdout.decode().strip())
 
 
 def test_image_generation_is_billed(stack: GatewayStack, client: openai.OpenAI) -> None:
@@ -181,10 +181,10 @@ def test_a_batch_runs_from_input_file_to_output_file(
         input_file_id=response.id, endpoint="/v1/chat/completions", completion_window="24h"
     )
     assert batch.input_file_id == response.id
-    again = client.batches.retrieve(batch.id)
-    assert again.id == batch.id
-    assert again.output_file_id is not None
-    assert client.files.content(again.output_file_id).read() == lines
+    second = client.batches.retrieve(batch.id)
+    assert second.id == batch.id
+    assert second.output_file_id is not None
+    assert client.files.content(second.output_file_id).read() == lines
     assert client.batches.cancel(batch.id).status == "cancelling"
     assert batch.id in [b.id for b in client.batches.list(limit=5)]
     assert client.files.delete(response.id).deleted
@@ -220,10 +220,10 @@ def test_a_batch_is_billed_once_to_the_key_that_created_it(
             input_file_id=response.id, endpoint="/v1/chat/completions", completion_window="24h"
         )
         for _ in range(2):
-            again = key_client.batches.retrieve(batch.id)
-            assert (again.usage is not None) == counts
-            assert again.output_file_id is not None
-            results = key_client.files.content(again.output_file_id).read().splitlines()
+            second = key_client.batches.retrieve(batch.id)
+            assert (second.usage is not None) == counts
+            assert second.output_file_id is not None
+            results = key_client.files.content(second.output_file_id).read().splitlines()
     answers = [json.loads(line)["response"]["body"]["model"] for line in results]
     assert answers == ["gpt-4.1-2025-04-14"] * 2
     rows = batch_rows(stack.gateway, list(stack.media.batches)[-1])
@@ -274,17 +274,17 @@ def test_an_unknown_model_is_reported_with_its_line_number(client: openai.OpenAI
 
 
 def test_a_key_sees_its_own_files_only(
-    stack: GatewayStack, client: openai.OpenAI, own_key: str
+    stack: GatewayStack, client: openai.OpenAI, member_key: str
 ) -> None:
     theirs = client.files.create(file=("theirs.jsonl", b"{}"), purpose="batch")
     base = f"{stack.gateway.url}/v1"
-    with openai.OpenAI(base_url=base, api_key=own_key, max_retries=0) as key_client:
-        mine = key_client.files.create(file=("mine.jsonl", b"{}"), purpose="batch")
+    with openai.OpenAI(base_url=base, api_key=member_key, max_retries=0) as key_client:
+        own_file = key_client.files.create(file=("mine.jsonl", b"{}"), purpose="batch")
         assert [file.filename for file in key_client.files.list()] == ["mine.jsonl"]
         with pytest.raises(openai.NotFoundError, match="another API key"):
             key_client.files.content(theirs.id)
         batch = key_client.batches.create(
-            input_file_id=mine.id, endpoint="/v1/chat/completions", completion_window="24h"
+            input_file_id=own_file.id, endpoint="/v1/chat/completions", completion_window="24h"
         )
         assert [b.id for b in key_client.batches.list()] == [batch.id]
         assert len(list(key_client.files.list())) == 2  # and what the batch wrote

@@ -69,11 +69,11 @@ class GatewayStack:
         admin = {"authorization": f"Bearer {MASTER_KEY}"}
         response = httpx.post(f"{gateway.url}/api/keys", json={"name": "other"}, headers=admin)
         assert response.status_code == 201, response.text
-        self.key = gateway.known(response.json()["key"])
+        self.key = gateway.wait_for_key(response.json()["key"])
         person = {"name": "ada", "password": "correct horse battery", "role": "admin"}
         added = httpx.post(f"{gateway.url}/api/users", json=person, headers=admin)
         assert added.status_code == 201, added.text
-        with self.probed() as measurement:
+        with self.probe() as measurement:
             time.sleep(0.5)
         # What this machine takes without an attack.
         self.quiet_s = float(measurement["p99_s"])
@@ -92,7 +92,7 @@ class GatewayStack:
         return int(kilobytes) / 1024
 
     @contextmanager
-    def probed(self) -> Iterator[dict[str, Any]]:
+    def probe(self) -> Iterator[dict[str, Any]]:
         """Send requests with the other key during the block; yields their durations."""
         command = [sys.executable, "-m", "tests.e2e.prober", str(self.gateway.port), self.key]
         with subprocess.Popen(
@@ -184,7 +184,7 @@ def model_body(stack: GatewayStack) -> set[int]:
     return {answer_to(stack.connect(), declared, b"a" * PIECE, times=FLOOD // PIECE)}
 
 
-def half_heads(stack: GatewayStack) -> set[int]:
+def incomplete_headers(stack: GatewayStack) -> set[int]:
     """More connections with incomplete headers than the limit of connections."""
     connections = [stack.connect() for _ in range(CONNECTIONS)]
     for number, each in enumerate(connections):
@@ -218,7 +218,7 @@ def slow_bodies(stack: GatewayStack) -> set[int]:
     return statuses | ({1} if connections else set())
 
 
-def early_leavers(stack: GatewayStack) -> set[int]:
+def disconnecting_clients(stack: GatewayStack) -> set[int]:
     """Clients that request streams and disconnect at once or after the first bytes."""
     body = json.dumps(
         {"model": "demo", "stream": True, "messages": [{"role": "user", "content": "a"}]}
@@ -262,9 +262,9 @@ ATTACKS: dict[Callable[[GatewayStack], set[int]], set[int]] = {
     trailers: {431, 0},
     console_body: {413, 0},
     model_body: {401, 0},
-    half_heads: {408, 0},
+    incomplete_headers: {408, 0},
     slow_bodies: {400, 408},
-    early_leavers: set(),
+    disconnecting_clients: set(),
     sign_ins: {422, 429},
 }
 
@@ -274,8 +274,8 @@ ATTACKS: dict[Callable[[GatewayStack], set[int]], set[int]] = {
 def test_other_keys_are_served_during_malformed_connections(
     stack: GatewayStack, attack: Callable[[GatewayStack], set[int]]
 ) -> None:
-    for left in reversed(range(TRIES)):
-        with stack.probed() as measurement, ThreadPoolExecutor(ATTACKERS) as pool:
+    for attempts_left in reversed(range(TRIES)):
+        with stack.probe() as measurement, ThreadPoolExecutor(ATTACKERS) as pool:
             deadline = time.monotonic() + LEAST_S
             statuses = attack(stack)
             while time.monotonic() < deadline:
@@ -292,7 +292,7 @@ def test_other_keys_are_served_during_malformed_connections(
         assert measurement["grown_mb"] < GROWTH_MB + HASH_MB * (attack is sign_ins)
         if measurement["p99_s"] < max(P99_S, TIMES * stack.quiet_s):
             break
-        assert left, f"p99 was {measurement['p99_s']:.2f} s"
+        assert attempts_left, f"p99 was {measurement['p99_s']:.2f} s"
 
 
 def test_no_connection_leaks(stack: GatewayStack) -> None:

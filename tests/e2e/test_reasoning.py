@@ -60,11 +60,11 @@ class GatewayStack:
             call = Call(
                 "get_weather", {"city": f"Paris {number}"}, f"call_{number:04}_{len(prompt)}"
             )
-            say = ScriptedAnswer(reasoning=f"{THOUGHT} {number}", calls=(call,))
+            answer = ScriptedAnswer(reasoning=f"{THOUGHT} {number}", calls=(call,))
             if number == 1:
-                script.on(prompt, say)
+                script.on(prompt, answer)
             else:
-                script.after(f"{prompt}: {number - 1};", say)
+                script.after(f"{prompt}: {number - 1};", answer)
         script.after(f"{prompt}: {ROUNDS};", ScriptedAnswer(text="It is sunny everywhere."))
 
     def last(self, name: str) -> RecordedRequest:
@@ -275,7 +275,7 @@ def another_key(gateway: Gateway) -> str:
     environment = {**gateway.environment(), "DRAGOMAN_DATA_DIR": str(gateway.data_dir)}
     command = [sys.executable, "manage.py", "create_key", "another"]
     completed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
-    return gateway.known(completed.stdout.decode().strip())
+    return gateway.wait_for_key(completed.stdout.decode().strip())
 
 
 def _opening(client: str, prompt: str) -> Any:

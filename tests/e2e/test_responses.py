@@ -256,7 +256,7 @@ def test_leaving_a_stream_closes_the_provider(
     stream = client.responses.create(model=model, input=prompt, stream=True)
     next(iter(stream))
     stream.close()
-    assert stack.left(prompt)
+    assert stack.saw_disconnect(prompt)
 
 
 @FOREIGN

@@ -145,13 +145,13 @@ def test_the_sdk_continues_a_conversation(site: ResponseNodes, model: str) -> No
 @ALL
 def test_a_tool_loop_as_codex_runs_it(site: ResponseNodes, model: str) -> None:
     text = f"List the files, {model}"
-    say = ScriptedAnswer(
+    answer = ScriptedAnswer(
         reasoning="I look first",
         calls=(Call("exec_command", {"cmd": "ls"}, "toolu_ws"),),
         then=ScriptedAnswer(text="Found: {results}"),
     )
     for server in (site.openai, site.deepseek, site.anthropic):
-        server.script.on(text, say)
+        server.script.on(text, answer)
     thinking = {"reasoning": {"effort": "high", "summary": "auto"}}
     with open_websocket(site.gateway) as socket:
         ready = send_turn(socket, message(text, model, generate=False, **thinking))
@@ -207,18 +207,18 @@ def test_a_stored_response_is_continued_on_another_connection(
     with site.client() as client:
         assert client.responses.retrieve(response["id"]).status == "completed"
     with open_websocket(site.gateway) as socket:
-        again = message("from elsewhere", model, previous_response_id=response["id"])
-        assert send_turn(socket, again)[-1]["type"] == "response.completed"
+        second = message("from elsewhere", model, previous_response_id=response["id"])
+        assert send_turn(socket, second)[-1]["type"] == "response.completed"
 
 
 def test_streams_of_one_socket_run_concurrently_and_each_in_order(site: ResponseNodes) -> None:
     overtaken = threading.Event()
     site.anthropic.script.on("Take long", ScriptedAnswer(text="slow", once=overtaken))
     with open_websocket(site.gateway) as socket:
-        slow = message("Take long", MESSAGES, stream_id="slow")
+        slow_turn = message("Take long", MESSAGES, stream_id="slow")
         after = message("after the slow one", MESSAGES, stream_id="slow")
         quick = message("quick one", MESSAGES, stream_id="quick")
-        for body in (slow, after, quick):
+        for body in (slow_turn, after, quick):
             socket.send(json.dumps(body))
         ended: list[str] = []
         while len(ended) < 3:
@@ -390,7 +390,7 @@ def test_each_turn_has_its_log_row(site: ResponseNodes) -> None:
     with open_websocket(site.gateway, headers={"session-id": session_name}) as socket:
         send_turn(socket, message("row one", MESSAGES))
         send_turn(socket, message("row two", MESSAGES))
-    site.gateway.logged()
+    site.gateway.wait_for_log()
     rows = site.gateway.api("/api/requests", session=session_name, limit=100)["items"]
     assert [row["endpoint"] for row in rows] == ["/v1/responses"] * 2
     assert len({row["request_id"] for row in rows}) == 2

@@ -39,9 +39,9 @@ def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
         os.kill(gateway.process.pid, signal.SIGKILL)
         gateway.process.wait(10)
         wait_until(lambda: not any(_runs(pid) for pid in workers))
-        with socket.socket() as again:
-            again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            again.bind(("127.0.0.1", int(gateway.base.rpartition(":")[2])))
+        with socket.socket() as second:
+            second.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            second.bind(("127.0.0.1", int(gateway.base.rpartition(":")[2])))
 
 
 def _runs(pid: int) -> bool:

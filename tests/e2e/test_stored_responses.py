@@ -58,7 +58,7 @@ def completed_response(client: openai.OpenAI, response_id: str) -> Any:
     return client.responses.retrieve(response_id)
 
 
-def sees(site: ResponseNodes, text: str) -> None:
+def wait_for_request(site: ResponseNodes, text: str) -> None:
     """Wait until a provider has received a request with this text."""
     servers = (site.openai, site.deepseek, site.anthropic)
     wait_until(lambda: any(text.encode() in s.raw for server in servers for s in server.requests))
@@ -321,7 +321,7 @@ def test_a_background_response_is_cancelled(
     for server in (site.openai, site.deepseek, site.anthropic):
         server.script.on(text, ScriptedAnswer(text="late", first_s=60))
     background_response = create_response(client, model=model, input=text, background=True)
-    sees(site, text)
+    wait_for_request(site, text)
     assert client.responses.cancel(background_response.id).status == "cancelled"
     assert client.responses.retrieve(background_response.id).status == "cancelled"
     wait_until(
@@ -359,15 +359,15 @@ def test_the_events_of_a_background_stream_are_replayed(client: openai.OpenAI, m
             break
     stream.close()  # it goes on without its client
     response_id = events[0].response.id
-    rest = client.responses.retrieve(
+    remaining_events = client.responses.retrieve(
         response_id, stream=True, starting_after=events[-1].sequence_number
     )
-    events += list(rest)
+    events += list(remaining_events)
     assert [event.sequence_number for event in events] == list(range(len(events)))
     assert events[-1].type == "response.completed"
     assert events[-1].response.id == response_id
-    again = list(client.responses.retrieve(response_id, stream=True))
-    assert [event.type for event in again] == [event.type for event in events]
+    second = list(client.responses.retrieve(response_id, stream=True))
+    assert [event.type for event in second] == [event.type for event in events]
 
 
 def test_a_response_without_a_background_stream_is_not_replayed(client: openai.OpenAI) -> None:
@@ -408,7 +408,7 @@ def test_background_responses_finish_at_shutdown(tmp_path: Path) -> None:
             background_response = create_response(
                 client, model=MESSAGES, input="Finish in peace", background=True
             )
-            sees(site, "Finish in peace")
+            wait_for_request(site, "Finish in peace")
             assert site.gateway.stop() == 0
             site.gateway.start()
             response = client.responses.retrieve(background_response.id)

@@ -205,8 +205,8 @@ def test_a_running_stream_completes_at_shutdown(tmp_path: Path, workers: str) ->
             lines = answer.iter_lines()
             next(lines)
             gateway.process.send_signal(signal.SIGTERM)
-            rest = list(lines)
-        assert "data: [DONE]" in rest
+            remaining_lines = list(lines)
+        assert "data: [DONE]" in remaining_lines
         assert gateway.process.wait(60) == 0
 
 

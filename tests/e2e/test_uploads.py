@@ -74,14 +74,14 @@ class UploadSink:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-        length = left = int(head.partition("content-length: ")[2].partition("\r\n")[0])
+        length = remaining_bytes = int(head.partition("content-length: ")[2].partition("\r\n")[0])
         digest = hashlib.sha256()
-        while left:
-            data = await reader.read(min(left, MB))
+        while remaining_bytes:
+            data = await reader.read(min(remaining_bytes, MB))
             if not data:
-                raise asyncio.IncompleteReadError(b"", left)
+                raise asyncio.IncompleteReadError(b"", remaining_bytes)
             digest.update(data)
-            left -= len(data)
+            remaining_bytes -= len(data)
             while self.holds:
                 await asyncio.sleep(0.01)
         self.got.append((length, digest.hexdigest()))
@@ -170,13 +170,13 @@ def worker_pid(gateway: Gateway) -> int:
     return gateway._process.pid
 
 
-def memory(gateway: Gateway) -> int:
+def memory_bytes(gateway: Gateway) -> int:
     """Return the gateway's resident memory in bytes."""
     status = Path(f"/proc/{worker_pid(gateway)}/status").read_text(encoding="ascii")
     return int(status.partition("VmRSS:")[2].split()[0]) * 1024
 
 
-def spooled(gateway: Gateway) -> int:
+def count_open_uploads(gateway: Gateway) -> int:
     """Return how many upload files the gateway has open."""
     open_files = 0
     for link in Path(f"/proc/{worker_pid(gateway)}/fd").iterdir():
@@ -192,13 +192,13 @@ def test_concurrent_uploads_do_not_fill_memory(
 ) -> None:
     gateway, sink, _ = stack
     upload(gateway, "ears", 2 * MB)
-    before, count, size = memory(gateway), 12, 32 * MB
+    before, count, size = memory_bytes(gateway), 12, 32 * MB
     peak, over = before, threading.Event()
 
     def watch() -> None:
         nonlocal peak
         while not over.wait(0.05):
-            peak = max(peak, memory(gateway))
+            peak = max(peak, memory_bytes(gateway))
 
     watching = threading.Thread(target=watch)
     sink.holds = True
@@ -209,7 +209,7 @@ def test_concurrent_uploads_do_not_fill_memory(
     ]
     for thread in (watching, *sending):
         thread.start()
-    wait_until(lambda: spooled(gateway) == count)
+    wait_until(lambda: count_open_uploads(gateway) == count)
     sink.holds = False
     for thread in sending:
         thread.join()
@@ -218,7 +218,7 @@ def test_concurrent_uploads_do_not_fill_memory(
     assert statuses == [200] * count
     assert len({digest for _, digest in sink.got[-count:]}) == 1
     assert peak - before < 100 * MB, f"{(peak - before) // MB} MB for {count * size // MB} MB"
-    wait_until(lambda: spooled(gateway) == 0)
+    wait_until(lambda: count_open_uploads(gateway) == 0)
 
 
 def test_the_next_target_gets_the_complete_upload(
@@ -242,8 +242,8 @@ def test_an_interrupted_upload_leaves_no_temporary_file(
     gateway, sink, _ = stack
     received_count, broken = len(sink.got), sink.broken
     with start_upload(gateway, 30 * MB, 20 * MB):
-        wait_until(lambda: spooled(gateway) == 1)
-    wait_until(lambda: spooled(gateway) == 0)
+        wait_until(lambda: count_open_uploads(gateway) == 1)
+    wait_until(lambda: count_open_uploads(gateway) == 0)
     assert (len(sink.got), sink.broken) == (received_count, broken)
 
 
@@ -255,9 +255,9 @@ def test_a_client_that_disconnects_closes_the_upstream_request(
     size = 30 * MB
     with start_upload(gateway, size, size) as connection:
         connection.sendall(multipart_frame("ears", size)[2])
-        wait_until(lambda: spooled(gateway) == 1)
+        wait_until(lambda: count_open_uploads(gateway) == 1)
     try:
-        wait_until(lambda: spooled(gateway) == 0)
+        wait_until(lambda: count_open_uploads(gateway) == 0)
     finally:
         sink.holds = False
     wait_until(lambda: sink.broken == broken + 1)
@@ -268,4 +268,4 @@ def test_a_wrong_key_is_refused_before_its_upload(
 ) -> None:
     with start_upload(stack[0], 30 * MB, 0, key="sk-wrong") as connection:
         assert connection.recv(100).startswith(b"HTTP/1.1 401 ")
-    assert spooled(stack[0]) == 0
+    assert count_open_uploads(stack[0]) == 0

@@ -143,7 +143,7 @@ def test_each_provider_with_the_model_in_its_path_is_tried() -> None:
 @example("a/b:batchEmbedContents")
 def test_a_model_name_cannot_escape_a_providers_path_template(name: str) -> None:
     """The path always has exactly one more segment, or the name is refused."""
-    left = []
+    escaped = []
     for preset, verb, start in TEMPLATES:
         provider_row, path = _path(preset, verb, name)
         try:
@@ -154,12 +154,12 @@ def test_a_model_name_cannot_escape_a_providers_path_template(name: str) -> None
         raw = url.raw_path.decode().partition("?")[0]
         expected = ("/base" + plain.partition("?")[0]).count("/")
         if not raw.startswith(f"/base{start}") or raw.count("/") != expected:
-            left.append((preset, verb, raw))
+            escaped.append((preset, verb, raw))
         elif (
             url.host != "upstream.test" or url.query != join_url(provider_row.base_url, plain).query
         ):
-            left.append((preset, verb, str(url)))
-    assert left == []
+            escaped.append((preset, verb, str(url)))
+    assert escaped == []
 
 
 AZURE = PRESETS["azure_openai"]
@@ -357,9 +357,9 @@ async def test_a_client_does_not_choose_the_providers_parameters(
 
 @pytest.mark.parametrize("id_", ["..", ".", "...", "..%2f", "a/../b"])
 async def test_a_resource_id_cannot_escape_its_path(tmp_path: Path, id_: str) -> None:
-    up = provider("up")
+    target_provider = provider("up")
     async with gateway(
-        tmp_path, snapshot(route("r", up), open=True), up=lambda _: completion()
+        tmp_path, snapshot(route("r", target_provider), open=True), up=lambda _: completion()
     ) as served:
         for end in ("", "/content"):
             reply = await served.post(f"/v1/files/{id_}{end}", b"", method="GET", key=ADMIN)

@@ -96,7 +96,7 @@ class EdgeClient:
                 if event["type"] == event_type:
                     return event
 
-    def say(self, text: str) -> None:
+    def send_text(self, text: str) -> None:
         content = [{"type": "input_text", "text": text}]
         item = {"type": "message", "role": "user", "content": content}
         self.send({"type": "conversation.item.create", "item": item})
@@ -106,7 +106,7 @@ class EdgeClient:
         message = {"type": "websocket.receive", "text": json.dumps(event)}
         self._to_gateway.put_nowait(message)
 
-    async def leave(self, code: int = 1000) -> None:
+    async def disconnect(self, code: int = 1000) -> None:
         self._to_gateway.put_nowait({"type": "websocket.disconnect", "code": code})
         await asyncio.wait_for(self.task, WAIT_TIMEOUT_S)
 
@@ -132,16 +132,16 @@ async def test_a_budget_that_is_used_up_ends_the_session(
     registry = with_key(registry, budget=Budget(day_usd=Decimal("0.05")))
     async with running_gateway(tmp_path, registry) as live:
         session = EdgeClient(live)
-        session.say("hello")
+        session.send_text("hello")
         await session.until("response.done")
-        session.say("hello again")
+        session.send_text("hello again")
         await session.until("response.done")
         error = (await session.until("error"))["error"]
         assert "daily budget" in error["message"]
         assert await closed(session) == 1008
-        again = EdgeClient(live)
-        assert (await again.next())["status"] == 429
-        await again.task
+        second = EdgeClient(live)
+        assert (await second.next())["status"] == 429
+        await second.task
         await wait_until_async(lambda: len(live.entries) == 2)
     row = live.entries[0]
     assert (row.outcome, row.error_kind) == ("cut", "quota")
@@ -169,7 +169,7 @@ async def test_an_upstream_that_does_not_respond_ends_the_session(
     registry = snapshot(realtime_route(realtime_provider(upstream, timeouts=brief)))
     async with running_gateway(tmp_path, registry) as live:
         session = EdgeClient(live)
-        session.say("silent")
+        session.send_text("silent")
         assert "in time" in (await session.until("error"))["error"]["message"]
         assert await closed(session) == 1011
         await wait_until_async(lambda: live.entries)
@@ -212,7 +212,7 @@ async def test_the_end_of_a_shutdown_stops_a_response(
     registry = snapshot(realtime_route(realtime_provider(upstream, timeouts=patient)))
     async with running_gateway(tmp_path, registry) as live:
         session = EdgeClient(live)
-        session.say("silent")
+        session.send_text("silent")
         await session.until("conversation.item.added")
         await wait_until_async(lambda: len(upstream.sessions[0].events) == 2)
         (await live.lazy_runtime.get()).begin_drain(0.6)
@@ -233,10 +233,10 @@ async def test_a_session_occupies_a_slot_of_the_concurrency_limit(
         second = EdgeClient(live)
         assert (await second.next())["status"] == 429
         await second.task
-        await session.leave()
+        await session.disconnect()
         third = EdgeClient(live)
         await third.until("session.created")
-        await third.leave()
+        await third.disconnect()
 
 
 async def test_the_next_target_is_tried_before_the_handshake(
@@ -247,7 +247,7 @@ async def test_the_next_target_is_tried_before_the_handshake(
     async with running_gateway(tmp_path, registry) as live:
         session = EdgeClient(live)
         await session.until("session.created")
-        await session.leave()
+        await session.disconnect()
         await wait_until_async(lambda: live.entries)
     assert upstream.refused == [401]
     assert [attempt.status for attempt in live.entries[0].attempts] == [401, 101]
@@ -272,9 +272,9 @@ async def test_a_log_with_bodies_has_counts_and_no_texts(
     registry = snapshot(realtime_route(realtime_provider(upstream)), log_bodies=True)
     async with running_gateway(tmp_path, registry) as live:
         session = EdgeClient(live)
-        session.say("a private text")
+        session.send_text("a private text")
         await session.until("response.done")
-        await session.leave()
+        await session.disconnect()
         await wait_until_async(lambda: live.entries)
     bodies = live.entries[0].bodies
     assert bodies is not None
@@ -309,7 +309,7 @@ async def test_the_upstream_model_is_sent_where_the_provider_expects_it(
     async with running_gateway(tmp_path, snapshot(realtime_route(target))) as live:
         session = EdgeClient(live)
         await session.until("session.created")
-        await session.leave()
+        await session.disconnect()
     assert (upstream.sessions[0].path, upstream.sessions[0].query) == (path, params)
 
 
@@ -322,7 +322,7 @@ async def test_a_client_that_does_not_read_pauses_the_upstream(
         session = EdgeClient(live)
         await session.until("session.created")
         session.reads = reading.wait
-        session.say("flood")
+        session.send_text("flood")
         looks: list[int] = []
 
         def is_held_up() -> bool:
@@ -335,7 +335,7 @@ async def test_a_client_that_does_not_read_pauses_the_upstream(
         reading.set()
         await session.until("response.done")
         assert upstream.flooded == 64
-        await session.leave()
+        await session.disconnect()
 
 
 async def test_a_cancelled_session_does_not_wait_for_a_client_that_does_not_read(
@@ -378,7 +378,7 @@ async def test_transcriptions_are_part_of_the_cost(
         session.send(transcription(model))
         session.send({"type": "input_audio_buffer.commit"})
         await session.until("conversation.item.input_audio_transcription.completed")
-        await session.leave()
+        await session.disconnect()
         await wait_until_async(lambda: live.entries)
     assert live.entries[0].cost_usd == usd
     assert not live.entries[0].input_tokens
@@ -405,7 +405,7 @@ async def test_a_transcription_without_a_price_does_not_suspend_the_budget(
         session.send(transcription("unknown-model"))
         session.send({"type": "input_audio_buffer.commit"})
         await session.until("conversation.item.input_audio_transcription.completed")
-        session.say("hello")
+        session.send_text("hello")
         await session.until("response.done")
         await session.until("error")
         assert await closed(session) == 1008

@@ -66,13 +66,13 @@ async def test_a_clients_request_id_is_returned_beside_the_rows_id(
 def test_a_link_by_row_id_shows_that_row(admin_client: Client) -> None:
     """A client cannot replace a row by using its id as a request id."""
     store.write([entry("req_mine", endpoint="/v1/chat/completions", requested_model="mine")])
-    mine = RequestLog.objects.get(request_id="req_mine")
-    for n, chosen in enumerate((str(mine.pk), "req_mine", str(mine.pk + 1000))):
+    own_row = RequestLog.objects.get(request_id="req_mine")
+    for n, chosen in enumerate((str(own_row.pk), "req_mine", str(own_row.pk + 1000))):
         store.write([entry(f"req_other{n}", client_request_id=chosen, requested_model="forged")])
-    for address in (str(mine.pk), "req_mine"):
+    for address in (str(own_row.pk), "req_mine"):
         page = admin_client.get(f"/console/requests/{address}").content.decode()
         assert '<h2 class="mono trunc" id="detail-title">req_mine</h2>' in page
-    assert admin_client.get(f"/console/requests/{mine.pk + 1000}").status_code == 404
+    assert admin_client.get(f"/console/requests/{own_row.pk + 1000}").status_code == 404
 
 
 @pytest.mark.django_db

@@ -22,7 +22,7 @@ from gateway.edge import traces
 from gateway.providers.masks import compile_mask
 from gateway.relay.state.client_spans import MAX_CONCURRENT
 from tests.relay.harness import Gateway, Reply, gateway, provider, route, snapshot
-from tests.relay.test_metrics import page, value
+from tests.relay.test_metrics import metric_value, metrics_page
 
 INGEST, OTLP = "/v1/traces/ingest", "/v1/traces"
 TRACE_ID, SPAN_ID = "ab" * 16, "cd" * 8
@@ -429,7 +429,9 @@ async def test_long_content_is_truncated_and_marked(
 async def test_spans_are_counted_by_format_and_result(live: Gateway) -> None:
     await live.post(INGEST, {"data": [trace(), span(), span(id="b", started_at=None)]})
     await live.post(OTLP, export(otel(), otel(spanId="x")), headers=JSON)
-    text = await page(live)
+    text = await metrics_page(live)
     for source in ("agents_sdk", "otlp"):
         for result in ("accepted", "rejected"):
-            assert value(text, "dragoman_client_spans_total", format=source, result=result) == 1
+            assert (
+                metric_value(text, "dragoman_client_spans_total", format=source, result=result) == 1
+            )

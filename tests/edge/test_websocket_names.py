@@ -35,7 +35,7 @@ async def open_connection(tmp_path: Path) -> AsyncIterator[tuple[Gateway, Connec
         try:
             yield live, connection
         finally:
-            await connection.leave()
+            await connection.disconnect()
 
 
 @pytest.mark.parametrize("more", [{}, {"generate": False}], ids=["answered", "not_generated"])

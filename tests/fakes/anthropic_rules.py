@@ -126,9 +126,9 @@ def _shape(body: dict[str, Any], headers: Mapping[str, str], *, counting: bool) 
         if name in body:
             return invalid_request(f"{name}: Extra inputs are not permitted")
     field_types = {"stream": bool, **dict.fromkeys(_SAMPLING, object)}
-    rest = {k: v for k, v in body.items() if counting or k not in field_types}
+    remaining_fields = {k: v for k, v in body.items() if counting or k not in field_types}
     found_problems = problems(
-        rest, MessageCountTokensParams if counting else MessageCreateParamsBase
+        remaining_fields, MessageCountTokensParams if counting else MessageCreateParamsBase
     )
     return _to_refusal(found_problems[0]) if found_problems else None
 
@@ -238,7 +238,7 @@ def _all_blocks(body: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _cache_marks(body: dict[str, Any], ability: ModelCapabilities) -> Refusal | None:
     blocks = [block for _, block in _all_blocks(body)]
-    blocks += [inner for b in blocks for inner in _inner(b)]
+    blocks += [inner for b in blocks for inner in _inner_blocks(b)]
     system = body.get("system")
     marked = [body, *blocks, *(system if isinstance(system, list) else [])]
     marked += body.get("tools") or []
@@ -250,7 +250,7 @@ def _cache_marks(body: dict[str, Any], ability: ModelCapabilities) -> Refusal | 
     return None
 
 
-def _inner(block: dict[str, Any]) -> list[dict[str, Any]]:
+def _inner_blocks(block: dict[str, Any]) -> list[dict[str, Any]]:
     content = block.get("content")
     return content if isinstance(content, list) else []
 
@@ -344,7 +344,7 @@ def _content(body: dict[str, Any], ability: ModelCapabilities) -> Refusal | None
             return invalid_request(f"messages.{number}: all messages must have non-empty content")
     omitted = (body.get("thinking") or {}).get("display") == "omitted"
     for where, block in _all_blocks(body):
-        for item in (block, *_inner(block)):
+        for item in (block, *_inner_blocks(block)):
             if actual_refusal := _block(where, item, omitted=omitted):
                 return actual_refusal
     return None

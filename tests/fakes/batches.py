@@ -46,8 +46,10 @@ class StrictBatches(Server):
             return await _refuse(out, 404, "not_found_error", "Not Found")
         return await self._files(request, out, request.path.removeprefix(files).strip("/"))
 
-    async def _batches(self, request_body: RecordedRequest, out: ResponseWriter, rest: str) -> bool:
-        if request_body.method == "POST" and not rest:
+    async def _batches(
+        self, request_body: RecordedRequest, out: ResponseWriter, subpath: str
+    ) -> bool:
+        if request_body.method == "POST" and not subpath:
             found_problems = problems(request_body.body, BatchCreateParams)
             for request in request_body.body.get("requests", []) if not found_problems else []:
                 if request["params"]["model"] not in anthropic_rules.MODELS:
@@ -57,9 +59,9 @@ class StrictBatches(Server):
                 return await _refuse(out, 400, "invalid_request_error", message)
             await out.reply(200, self._stored_object(f"msgbatch_{len(self.things) + 1:08d}"))
             return True
-        if request_body.method == "GET" and not rest:
+        if request_body.method == "GET" and not subpath:
             return await self._list(out, "msgbatch_")
-        id_, _, what = rest.partition("/")
+        id_, _, what = subpath.partition("/")
         if id_ not in self.things:
             return await _refuse(out, 404, "not_found_error", "batch not found")
         if what == "results":
@@ -83,8 +85,8 @@ class StrictBatches(Server):
         self.things[id_] = {**fields, "request_counts": _COUNTS, "results_url": url}
         return self.things[id_]
 
-    async def _files(self, request: RecordedRequest, out: ResponseWriter, rest: str) -> bool:
-        if request.method == "POST" and not rest:
+    async def _files(self, request: RecordedRequest, out: ResponseWriter, subpath: str) -> bool:
+        if request.method == "POST" and not subpath:
             name, kind, data = form_of(request)["file"]
             id_ = f"file_{len(self.things) + 1:08d}"
             self.contents[id_] = data
@@ -97,9 +99,9 @@ class StrictBatches(Server):
             }
             await out.reply(200, self.things[id_])
             return True
-        if request.method == "GET" and not rest:
+        if request.method == "GET" and not subpath:
             return await self._list(out, "file_")
-        id_, _, what = rest.partition("/")
+        id_, _, what = subpath.partition("/")
         if id_ not in self.things:
             return await _refuse(out, 404, "not_found_error", f"File not found: {id_}")
         if what == "content":
@@ -128,13 +130,13 @@ class StrictRerank(Server):
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
         """Respond to a request as the service does."""
-        known = {"model", "query", "documents", "top_n", "max_tokens_per_doc", "priority"}
+        known_fields = {"model", "query", "documents", "top_n", "max_tokens_per_doc", "priority"}
         body = request.body
         if request.headers.get("authorization") != f"Bearer {self.key}":
             await out.reply(401, {"id": "1", "message": "invalid api token"})
         elif (request.method, request.path) != ("POST", "/v2/rerank"):
             await out.reply(404, {"id": "1", "message": "404 page not found"})
-        elif not isinstance(body, dict) or body.keys() - known or not body.get("documents"):
+        elif not isinstance(body, dict) or body.keys() - known_fields or not body.get("documents"):
             await out.reply(400, {"id": "1", "message": "invalid request: list of documents"})
         elif body.get("model") != "rerank-v3.5":
             await out.reply(404, {"id": "1", "message": f"model '{body.get('model')}' not found"})

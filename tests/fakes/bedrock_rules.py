@@ -54,7 +54,7 @@ def refusal(model: str, body: Json, request: str = "ConverseRequest") -> Refusal
     report = ParamValidator().validate(decoded, shape(request))
     if report.has_errors():
         return validation_error(report.generate_report())
-    checks = (_roles, _texts, _documents, _calls, _marks, _thoughts, _by_model)
+    checks = (_roles, _texts, _documents, _calls, _cache_points, _thoughts, _model_rules)
     return next((problem for check in checks if (problem := check(model, body))), None)
 
 
@@ -84,10 +84,10 @@ def _decoded(value: Any, of: Shape, path: str) -> Any:
             for key, inner in value.items()
         }
     if kind.type_name == "list" and isinstance(value, list):
-        _sized(len(value), kind, path)
+        _check_size(len(value), kind, path)
         return [_decoded(item, kind.member, f"{path}[{i}]") for i, item in enumerate(value)]
     if kind.type_name == "map" and isinstance(value, dict):
-        _sized(len(value), kind, path)
+        _check_size(len(value), kind, path)
         for key, inner in value.items():
             _decoded(key, kind.key, f"{path} (key)")
             _decoded(inner, kind.value, f"{path}.{key}")
@@ -98,31 +98,31 @@ def _decoded(value: Any, of: Shape, path: str) -> Any:
         except (binascii.Error, TypeError, ValueError):
             raise ValueError(f"{path} is no base64") from None
     if kind.type_name == "string" and isinstance(value, str):
-        _worded(value, kind, path)
+        _check_text(value, kind, path)
     if kind.type_name in {"integer", "float", "long"} and isinstance(value, int | float):
-        _ranged(value, kind, path)
+        _check_range(value, kind, path)
     return value
 
 
-def _worded(value: str, kind: Any, path: str) -> None:
+def _check_text(value: str, kind: Any, path: str) -> None:
     if kind.enum and value not in kind.enum:
         raise ValueError(f"{path}: {value!r} is not one of {kind.enum}")
-    _sized(len(value), kind, path)
+    _check_size(len(value), kind, path)
     pattern = kind.metadata.get("pattern")
     if pattern and not re.fullmatch(pattern, value):
         raise ValueError(f"{path}: {value!r} does not match {pattern}")
 
 
-def _sized(size: int, kind: Any, path: str) -> None:
-    least, most = kind.metadata.get("min", 0), kind.metadata.get("max", 2**31)
-    if not least <= size <= most:
-        raise ValueError(f"{path} must have {least} to {most} of them, has {size}")
+def _check_size(size: int, kind: Any, path: str) -> None:
+    least, maximum = kind.metadata.get("min", 0), kind.metadata.get("max", 2**31)
+    if not least <= size <= maximum:
+        raise ValueError(f"{path} must have {least} to {maximum} of them, has {size}")
 
 
-def _ranged(value: float, kind: Any, path: str) -> None:
-    least, most = kind.metadata.get("min", -(2**31)), kind.metadata.get("max", 2**31)
-    if not least <= value <= most:
-        raise ValueError(f"{path}: {value} is not between {least} and {most}")
+def _check_range(value: float, kind: Any, path: str) -> None:
+    least, maximum = kind.metadata.get("min", -(2**31)), kind.metadata.get("max", 2**31)
+    if not least <= value <= maximum:
+        raise ValueError(f"{path}: {value} is not between {least} and {maximum}")
 
 
 # --- the messages --------------------------------------------------------------------------
@@ -223,7 +223,7 @@ def _calls(model: str, body: Json) -> Refusal | None:
     return None
 
 
-def _marks(model: str, body: Json) -> Refusal | None:
+def _cache_points(model: str, body: Json) -> Refusal | None:
     lists = [
         body.get("toolConfig", {}).get("tools", []),
         body.get("system", []),
@@ -260,7 +260,7 @@ def _thoughts(model: str, body: Json) -> Refusal | None:
     return None
 
 
-def _by_model(model: str, body: Json) -> Refusal | None:
+def _model_rules(model: str, body: Json) -> Refusal | None:
     family = "claude" if "claude" in model else "nova" if "nova" in model else ""
     more = body.get("additionalModelRequestFields", {})
     if unknown := more.keys() - _OWN.get(family, set()):

@@ -49,7 +49,7 @@ class FaultyExchange:
             await asyncio.sleep(pause_s)
         await self.out.end()
 
-    async def begun(self) -> None:
+    async def start_stream(self) -> None:
         """Send a stream up to its first two text chunks."""
         await self.out.begin(200, _SSE)
         for event in self.answers.events[:3]:
@@ -182,22 +182,22 @@ async def _stream_error(turn: FaultyExchange) -> None:
 
 async def _stream_truncate(turn: FaultyExchange) -> None:
     """End in the middle of an event and of the chunked body."""
-    await turn.begun()
+    await turn.start_stream()
     await turn.out.write(turn.answers.events[3][:20])
 
 
 async def _stream_rst(turn: FaultyExchange) -> None:
-    await turn.begun()
+    await turn.start_stream()
     turn.out.reset()
 
 
 async def _stream_stall(turn: FaultyExchange) -> None:
-    await turn.begun()
+    await turn.start_stream()
     await asyncio.sleep(FOREVER_S)
 
 
 async def _stream_comments_forever(turn: FaultyExchange) -> None:
-    await turn.begun()
+    await turn.start_stream()
     for _ in range(int(FOREVER_S / 0.2)):
         await turn.out.write(b": still here\n\n")
         await asyncio.sleep(0.2)
@@ -265,13 +265,13 @@ def _gzip_bomb() -> bytes:
     return b"".join(squeeze.compress(spaces) for _ in range(128)) + squeeze.flush()
 
 
-async def _bomb_gzip(turn: FaultyExchange) -> None:
+async def _gzip_bomb_response(turn: FaultyExchange) -> None:
     data = await asyncio.to_thread(_gzip_bomb)
     await turn.out.reply(200, data, {"content-encoding": "gzip"})
 
 
 async def _bomb_event(turn: FaultyExchange) -> None:
-    await turn.begun()
+    await turn.start_stream()
     await turn.out.write(b"data: ")
     for _ in range(10):
         await turn.out.write(b"a" * 1024 * 1024)
@@ -318,7 +318,7 @@ def _body(data: bytes) -> Fault:
     return answer
 
 
-def _heals(first: Fault) -> Fault:
+def _fails_once(first: Fault) -> Fault:
     """Return a fault that happens once, followed by valid responses."""
 
     async def answer(turn: FaultyExchange) -> None:
@@ -389,9 +389,9 @@ FAULTS: dict[str, Fault] = {
     "502-html": _html_502,
     "503": _503,
     "529": _status(529, "overloaded_error", "Overloaded"),
-    "heal-429": _heals(_429),
-    "heal-503": _heals(_503),
-    "heal-rst": _heals(_rst),
+    "heal-429": _fails_once(_429),
+    "heal-503": _fails_once(_503),
+    "heal-rst": _fails_once(_rst),
     "stream-error-first": _stream_error_first,
     "stream-error": _stream_error,
     "stream-truncate": _stream_truncate,
@@ -408,7 +408,7 @@ FAULTS: dict[str, Fault] = {
     "stream-gzip": _stream_gzip,
     "events-after-end": _events_after_end,
     "bomb-32mib": _bomb_32mib,
-    "bomb-gzip": _bomb_gzip,
+    "bomb-gzip": _gzip_bomb_response,
     "bomb-event": _bomb_event,
     "deep-json": _deep_json,
     "nan": _nan,

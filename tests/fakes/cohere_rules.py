@@ -166,10 +166,10 @@ def _extra(value: Any, where: str) -> str:
 
 
 def _ranges(body: Json) -> Refusal | None:
-    for name, (least, most) in _RANGES.items():
-        if name in body and not least <= body[name] <= most:
+    for name, (least, maximum) in _RANGES.items():
+        if name in body and not least <= body[name] <= maximum:
             return invalid_request(
-                f"invalid request: {name} must be between {least} and {most} inclusive."
+                f"invalid request: {name} must be between {least} and {maximum} inclusive."
             )
     if len(body.get("stop_sequences", [])) > 5:
         return invalid_request("invalid request: stop_sequences can have at most 5 items")

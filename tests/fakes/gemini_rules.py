@@ -285,6 +285,6 @@ def _thinking(thinking: dict[str, Any], model: str) -> Iterator[str]:
     if level is not None and level not in MODELS[model]:
         yield f"Thinking level {level} is not supported for this model."
     if budget is not None and model in _BUDGETS:
-        least, most = _BUDGETS[model]
-        if budget != -1 and not least <= budget <= most:
-            yield f"The thinking budget {budget} is invalid. Choose between {least} and {most}."
+        least, maximum = _BUDGETS[model]
+        if budget != -1 and not least <= budget <= maximum:
+            yield f"The thinking budget {budget} is invalid. Choose between {least} and {maximum}."

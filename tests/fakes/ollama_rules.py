@@ -70,8 +70,8 @@ def _message(message: dict[str, Any]) -> Refusal | None:
         return invalid_request(
             "json: cannot unmarshal array into Go struct field Message.content of type string"
         )
-    known = {"role", "content", "thinking", "images", "tool_calls", "tool_name"}
-    if unknown := set(message) - known:
+    known_fields = {"role", "content", "thinking", "images", "tool_calls", "tool_name"}
+    if unknown := set(message) - known_fields:
         return invalid_request(f"unknown field {sorted(unknown)}")
     for call in message.get("tool_calls") or ():
         if not isinstance(call["function"]["arguments"], dict):

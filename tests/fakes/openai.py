@@ -51,35 +51,40 @@ class StrictOpenAI(Server):
             return True
         if request.path == "/v1/responses":
             return await self._respond(body, out)
-        say = self.script.answer(*_prompts_and_results(body["messages"]))
-        await say.due()
-        if say.error is not None:
-            await _refuse(out, say.error)
+        answer = self.script.answer(*_prompts_and_results(body["messages"]))
+        await answer.wait_until_due()
+        if answer.error is not None:
+            await _refuse(out, answer.error)
             return True
         if body.get("stream"):
-            return await self._stream(body, say, out)
-        await out.reply(200, self.whole(body, say), {"x-request-id": "req_upstream_1"})
+            return await self._stream(body, answer, out)
+        await out.reply(200, self.whole(body, answer), {"x-request-id": "req_upstream_1"})
         return True
 
     async def _respond(self, body: dict[str, Any], out: ResponseWriter) -> bool:
         """Respond to a valid Responses request."""
-        say = self.script.answer(*responses.prompts_and_results(body))
-        await say.due()
-        if say.error is not None:
-            await _refuse(out, say.error)
+        scripted_answer = self.script.answer(*responses.prompts_and_results(body))
+        await scripted_answer.wait_until_due()
+        if scripted_answer.error is not None:
+            await _refuse(out, scripted_answer.error)
             return True
         usage = {
-            "input_tokens": say.input_tokens,
-            "input_tokens_details": {"cached_tokens": say.cached_tokens, "cache_write_tokens": 0},
-            "output_tokens": say.output_tokens,
-            "output_tokens_details": {
-                "reasoning_tokens": say.reasoning_tokens if say.reasoning else 0
+            "input_tokens": scripted_answer.input_tokens,
+            "input_tokens_details": {
+                "cached_tokens": scripted_answer.cached_tokens,
+                "cache_write_tokens": 0,
             },
-            "total_tokens": say.input_tokens + say.output_tokens,
+            "output_tokens": scripted_answer.output_tokens,
+            "output_tokens_details": {
+                "reasoning_tokens": scripted_answer.reasoning_tokens
+                if scripted_answer.reasoning
+                else 0
+            },
+            "total_tokens": scripted_answer.input_tokens + scripted_answer.output_tokens,
         }
         if body.get("stream"):
-            return await responses.stream(body, say, usage, out)
-        answer = responses.response_object(body, say, usage)
+            return await responses.stream(body, scripted_answer, usage, out)
+        answer = responses.response_object(body, scripted_answer, usage)
         await out.reply(200, answer, {"x-request-id": "req_upstream_1"})
         return True
 
@@ -93,8 +98,8 @@ class StrictOpenAI(Server):
         paths = {"/v1/chat/completions"}
         if self.responses:
             paths |= {"/v1/responses", "/v1/responses/input_tokens"}
-        known = request.path in paths and request.method == "POST"
-        if known or (request.path.startswith("/v1/models") and request.method == "GET"):
+        is_known_path = request.path in paths and request.method == "POST"
+        if is_known_path or (request.path.startswith("/v1/models") and request.method == "GET"):
             return None
         message = f"Invalid URL ({request.method} {request.path})"
         return Refusal(404, "invalid_request_error", message)
@@ -128,60 +133,62 @@ class StrictOpenAI(Server):
         row = next((row for row in rows if row["id"] == name), None)
         await out.reply(200 if row else 404, row or {"error": {"message": "no such model"}})
 
-    def whole(self, body: dict[str, Any], say: ScriptedAnswer) -> dict[str, Any]:
+    def whole(self, body: dict[str, Any], answer: ScriptedAnswer) -> dict[str, Any]:
         """Return the answer as one object."""
         message: dict[str, Any] = {
             "role": "assistant",
-            "content": say.text if say.text or not say.calls else None,
+            "content": answer.text if answer.text or not answer.calls else None,
             "refusal": None,
             "annotations": [],
         }
-        message |= self.reasoning(say.reasoning)
-        if say.refusal is not None:
-            message |= {"content": None, "refusal": say.refusal}
-        if say.calls:
-            message["tool_calls"] = [_tool_call(n, c, c.text) for n, c in enumerate(say.calls)]
+        message |= self.reasoning(answer.reasoning)
+        if answer.refusal is not None:
+            message |= {"content": None, "refusal": answer.refusal}
+        if answer.calls:
+            message["tool_calls"] = [_tool_call(n, c, c.text) for n, c in enumerate(answer.calls)]
         choices = [
-            {"index": n, "message": message, "logprobs": None, "finish_reason": _finish(say)}
+            {"index": n, "message": message, "logprobs": None, "finish_reason": _finish(answer)}
             for n in range(body.get("n") or 1)
         ]
-        return {**_head(body, "chat.completion"), "choices": choices, "usage": self.usage(say)}
+        return {**_head(body, "chat.completion"), "choices": choices, "usage": self.usage(answer)}
 
     def reasoning(self, text: str) -> dict[str, Any]:
         """Return the reasoning fields; OpenAI's Chat has none."""
         return {}
 
-    def usage(self, say: ScriptedAnswer) -> dict[str, Any]:
+    def usage(self, answer: ScriptedAnswer) -> dict[str, Any]:
         """Return the usage object."""
         return {
-            "prompt_tokens": say.input_tokens,
-            "completion_tokens": say.output_tokens,
-            "total_tokens": say.input_tokens + say.output_tokens,
-            "prompt_tokens_details": {"cached_tokens": say.cached_tokens, "audio_tokens": 0},
+            "prompt_tokens": answer.input_tokens,
+            "completion_tokens": answer.output_tokens,
+            "total_tokens": answer.input_tokens + answer.output_tokens,
+            "prompt_tokens_details": {"cached_tokens": answer.cached_tokens, "audio_tokens": 0},
             "completion_tokens_details": {
-                "reasoning_tokens": say.reasoning_tokens if say.reasoning else 0,
+                "reasoning_tokens": answer.reasoning_tokens if answer.reasoning else 0,
                 "audio_tokens": 0,
                 "accepted_prediction_tokens": 0,
                 "rejected_prediction_tokens": 0,
             },
         }
 
-    async def _stream(self, body: dict[str, Any], say: ScriptedAnswer, out: ResponseWriter) -> bool:
+    async def _stream(
+        self, body: dict[str, Any], answer: ScriptedAnswer, out: ResponseWriter
+    ) -> bool:
         options = body.get("stream_options") or {}
         counted = bool(options.get("include_usage"))
-        chunks = list(self._chunks(body, say, counted=counted))
-        if say.breaks:
+        chunks = list(self._chunks(body, answer, counted=counted))
+        if answer.breaks:
             chunks = chunks[: len(chunks) // 2]
         await out.begin(
             200, {"content-type": "text/event-stream; charset=utf-8", "x-request-id": "req_up_1"}
         )
         for chunk in chunks:
             await out.write(_event(chunk))
-            await asyncio.sleep(say.pace_s)
-        if say.breaks == "cut":
+            await asyncio.sleep(answer.pace_s)
+        if answer.breaks == "cut":
             out.reset()
             return False
-        if say.breaks == "error":
+        if answer.breaks == "error":
             failed = {"message": "The server had an error", "type": "server_error", "code": None}
             await out.write(_event({"error": {**failed, "param": None}}))
         else:
@@ -190,31 +197,31 @@ class StrictOpenAI(Server):
         return True
 
     def _chunks(
-        self, body: dict[str, Any], say: ScriptedAnswer, *, counted: bool
+        self, body: dict[str, Any], answer: ScriptedAnswer, *, counted: bool
     ) -> Iterator[dict[str, Any]]:
         head = _head(body, "chat.completion.chunk")
         if counted:
             head["usage"] = None
         for index in range(body.get("n") or 1):
-            for delta in self.deltas(say):
+            for delta in self.deltas(answer):
                 yield {**head, "choices": [_choice(index, delta, None)]}
-            yield {**head, "choices": [_choice(index, {}, _finish(say))]}
+            yield {**head, "choices": [_choice(index, {}, _finish(answer))]}
         if counted:
-            yield {**head, "choices": [], "usage": self.usage(say)}
+            yield {**head, "choices": [], "usage": self.usage(answer)}
 
-    def deltas(self, say: ScriptedAnswer) -> Iterator[dict[str, Any]]:
+    def deltas(self, answer: ScriptedAnswer) -> Iterator[dict[str, Any]]:
         """Return the deltas of one choice in order."""
         first: dict[str, Any] = {"role": "assistant", "refusal": None}
-        yield {**first, "content": None if say.calls and not say.text else ""}
-        for piece in _pieces(say.reasoning, say.piece):
+        yield {**first, "content": None if answer.calls and not answer.text else ""}
+        for piece in _pieces(answer.reasoning, answer.piece):
             if reasoning_fields := self.reasoning(piece):
                 yield reasoning_fields
-        for piece in _pieces(say.text, say.piece):
+        for piece in _pieces(answer.text, answer.piece):
             yield {"content": piece}
-        if say.refusal is not None:
-            yield {"refusal": say.refusal}
-        parts = [list(_call_deltas(n, call, say.piece)) for n, call in enumerate(say.calls)]
-        for delta in _interleaved(parts) if say.interleaved else itertools.chain(*parts):
+        if answer.refusal is not None:
+            yield {"refusal": answer.refusal}
+        parts = [list(_call_deltas(n, call, answer.piece)) for n, call in enumerate(answer.calls)]
+        for delta in _interleaved(parts) if answer.interleaved else itertools.chain(*parts):
             yield {"tool_calls": [delta]}
 
 
@@ -232,12 +239,12 @@ class StrictDeepSeek(StrictOpenAI):
         """Return the reasoning field."""
         return {"reasoning_content": text} if text else {}
 
-    def usage(self, say: ScriptedAnswer) -> dict[str, Any]:
+    def usage(self, answer: ScriptedAnswer) -> dict[str, Any]:
         """Return the usage object with DeepSeek's cache counts."""
         return {
-            **super().usage(say),
-            "prompt_cache_hit_tokens": say.cached_tokens,
-            "prompt_cache_miss_tokens": say.input_tokens - say.cached_tokens,
+            **super().usage(answer),
+            "prompt_cache_hit_tokens": answer.cached_tokens,
+            "prompt_cache_miss_tokens": answer.input_tokens - answer.cached_tokens,
         }
 
 
@@ -284,8 +291,8 @@ def _choice(index: int, delta: dict[str, Any], finish: str | None) -> dict[str, 
     return {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
 
 
-def _finish(say: ScriptedAnswer) -> str:
-    return say.finish or ("tool_calls" if say.calls else "stop")
+def _finish(answer: ScriptedAnswer) -> str:
+    return answer.finish or ("tool_calls" if answer.calls else "stop")
 
 
 def _tool_call(number: int, call: Call, arguments: str) -> dict[str, Any]:

@@ -98,9 +98,9 @@ class StrictMedia(Server):
         return True
 
     async def _keep(self, request: RecordedRequest, out: ResponseWriter) -> bool:
-        _, _, what, *rest = request.path.split("/")
+        _, _, what, *subpath = request.path.split("/")
         stored_objects = self.files if what == "files" else self.batches
-        if request.method == "POST" and not rest:
+        if request.method == "POST" and not subpath:
             fields, refusal = _fields(request)
             if refusal is not None:
                 return await _refuse(out, refusal)
@@ -112,23 +112,23 @@ class StrictMedia(Server):
             stored_objects[file["id"]] = file
             await out.reply(200, file)
             return True
-        if request.method == "GET" and not rest:
+        if request.method == "GET" and not subpath:
             rows = list(stored_objects.values())
             await out.reply(200, {"object": "list", "data": rows, "has_more": False})
             return True
-        stored_object = stored_objects.get(rest[0])
+        stored_object = stored_objects.get(subpath[0])
         if stored_object is None:
-            message = f"No such {what.title()} object: {rest[0]}"
+            message = f"No such {what.title()} object: {subpath[0]}"
             return await _refuse(out, Refusal(404, "invalid_request_error", message))
-        if rest[1:] == ["content"]:
+        if subpath[1:] == ["content"]:
             kind = {"content-type": "application/octet-stream"}
-            await out.reply(200, self.contents[rest[0]], kind)
-        elif rest[1:] == ["cancel"] and request.method == "POST":
+            await out.reply(200, self.contents[subpath[0]], kind)
+        elif subpath[1:] == ["cancel"] and request.method == "POST":
             stored_object["status"] = "cancelling"
             await out.reply(200, stored_object)
         elif request.method == "DELETE" and what == "files":
-            del stored_objects[rest[0]]
-            await out.reply(200, {"id": rest[0], "object": "file", "deleted": True})
+            del stored_objects[subpath[0]]
+            await out.reply(200, {"id": subpath[0], "object": "file", "deleted": True})
         else:
             await out.reply(200, stored_object)
         return True
@@ -192,8 +192,8 @@ def _fields(request: RecordedRequest) -> tuple[dict[str, Any], Refusal | None]:
     if (shape := _JSON.get(request.path)) is not None:
         if not isinstance(request.body, dict):
             return {}, invalid_request("We could not parse the JSON body.")
-        rest = {name: value for name, value in request.body.items() if name != "stream"}
-        found_problems = problems(rest, shape)
+        remaining_fields = {name: value for name, value in request.body.items() if name != "stream"}
+        found_problems = problems(remaining_fields, shape)
         return request.body, invalid_request(
             found_problems[0].detail, found_problems[0].bracketed()
         ) if found_problems else None

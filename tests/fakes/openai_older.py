@@ -23,8 +23,8 @@ EMBEDDING_MODELS = ("text-embedding-3-small", "text-embedding-ada-002")
 
 def completion_refusal(body: dict[str, Any]) -> Refusal | None:
     """Return the service's refusal of a completion; None if it is valid."""
-    rest = {name: value for name, value in body.items() if name != "stream"}
-    found_problems = problems(rest, CompletionCreateParamsBase)
+    remaining_fields = {name: value for name, value in body.items() if name != "stream"}
+    found_problems = problems(remaining_fields, CompletionCreateParamsBase)
     if found_problems:
         return invalid_request(
             f"{found_problems[0].bracketed()}: {found_problems[0].detail}",
@@ -79,17 +79,17 @@ class StrictOlderOpenAI(Server):
             return True
         prompts = request.body["prompt"]
         prompts = prompts if isinstance(prompts, list) else [prompts]
-        say = self.script.answer([str(prompts[-1])], [])
-        await say.due()
-        if say.error is not None:
-            fields = {"type": say.error.type, "param": None, "code": say.error.code}
-            error_body = {"error": {"message": say.error.message, **fields}}
-            await out.reply(say.error.status, error_body, dict(say.error.headers))
+        answer = self.script.answer([str(prompts[-1])], [])
+        await answer.wait_until_due()
+        if answer.error is not None:
+            fields = {"type": answer.error.type, "param": None, "code": answer.error.code}
+            error_body = {"error": {"message": answer.error.message, **fields}}
+            await out.reply(answer.error.status, error_body, dict(answer.error.headers))
             return True
         if request.body.get("stream"):
-            return await _stream(request.body, say, out)
-        choices = [_choice(n, say.text, say.finish or "stop") for n in range(len(prompts))]
-        await out.reply(200, {**_head(request.body), "choices": choices, "usage": _usage(say)})
+            return await _stream(request.body, answer, out)
+        choices = [_choice(n, answer.text, answer.finish or "stop") for n in range(len(prompts))]
+        await out.reply(200, {**_head(request.body), "choices": choices, "usage": _usage(answer)})
         return True
 
     def _refused(self, request: RecordedRequest) -> Refusal | None:
@@ -117,28 +117,28 @@ def _choice(index: int, text: str, finish: str | None) -> dict[str, Any]:
     return {"index": index, "text": text, "logprobs": None, "finish_reason": finish}
 
 
-def _usage(say: ScriptedAnswer) -> dict[str, Any]:
-    total = say.input_tokens + say.output_tokens
-    counts = {"prompt_tokens": say.input_tokens, "completion_tokens": say.output_tokens}
+def _usage(answer: ScriptedAnswer) -> dict[str, Any]:
+    total = answer.input_tokens + answer.output_tokens
+    counts = {"prompt_tokens": answer.input_tokens, "completion_tokens": answer.output_tokens}
     return {**counts, "total_tokens": total}
 
 
-async def _stream(body: dict[str, Any], say: ScriptedAnswer, out: ResponseWriter) -> bool:
-    pieces = [say.text[n : n + say.piece] for n in range(0, len(say.text), say.piece)]
+async def _stream(body: dict[str, Any], answer: ScriptedAnswer, out: ResponseWriter) -> bool:
+    pieces = [answer.text[n : n + answer.piece] for n in range(0, len(answer.text), answer.piece)]
     chunks = [{**_head(body), "choices": [_choice(0, piece, None)]} for piece in pieces]
-    chunks.append({**_head(body), "choices": [_choice(0, "", say.finish or "stop")]})
+    chunks.append({**_head(body), "choices": [_choice(0, "", answer.finish or "stop")]})
     if (body.get("stream_options") or {}).get("include_usage"):
-        chunks.append({**_head(body), "choices": [], "usage": _usage(say)})
-    if say.breaks:
+        chunks.append({**_head(body), "choices": [], "usage": _usage(answer)})
+    if answer.breaks:
         chunks = chunks[: len(chunks) // 2]
     await out.begin(200, {"content-type": "text/event-stream"})
     for chunk in chunks:
         await out.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
-        await asyncio.sleep(say.pace_s)
-    if say.breaks == "cut":
+        await asyncio.sleep(answer.pace_s)
+    if answer.breaks == "cut":
         out.reset()
         return False
-    if say.breaks == "error":
+    if answer.breaks == "error":
         failed = {"message": "The server had an error", "type": "server_error", "code": None}
         await out.write(
             b"data: " + json.dumps({"error": {**failed, "param": None}}).encode() + b"\n\n"

@@ -71,8 +71,8 @@ def compatible_refusal(preset: str, body: dict[str, Any]) -> Refusal | None:
 
 def deepseek_refusal(body: dict[str, Any]) -> Refusal | None:
     """Return DeepSeek's refusal of this body; it ignores unknown fields."""
-    known = {"stream", *CompletionCreateParamsBase.__annotations__}
-    plain = {k: v for k, v in body.items() if k in known}
+    known_fields = {"stream", *CompletionCreateParamsBase.__annotations__}
+    plain = {k: v for k, v in body.items() if k in known_fields}
     plain.pop("reasoning_effort", None)
     if isinstance(plain.get("stop"), list) and len(plain["stop"]) <= 16:
         plain.pop("stop")  # four times as many as OpenAI takes
@@ -113,14 +113,14 @@ def _thoughts(body: dict[str, Any]) -> Refusal | None:
 
 def _shape(body: dict[str, Any]) -> Refusal | None:
     allowed = {"stream": bool}
-    rest = {k: v for k, v in body.items() if k not in allowed}
+    remaining_fields = {k: v for k, v in body.items() if k not in allowed}
     if not isinstance(body.get("stream"), bool | None):
         return invalid_request(
             "Invalid type for 'stream': expected a boolean.", "stream", "invalid_type"
         )
     found_problems = [
         problem
-        for problem in problems(rest, CompletionCreateParamsBase)
+        for problem in problems(remaining_fields, CompletionCreateParamsBase)
         if not (problem.kind == "extra" and problem.path[-1] in _ECHOED)
     ]
     return _to_refusal(found_problems[0]) if found_problems else None
@@ -263,9 +263,9 @@ def _options(body: dict[str, Any]) -> Refusal | None:
     metadata = body.get("metadata") or {}
     if len(metadata) > 16 or any(len(k) > 64 or len(v) > 512 for k, v in metadata.items()):
         return invalid_request("Invalid 'metadata': too many or too long.", "metadata")
-    for name, most in (("safety_identifier", 64), ("user", 64), ("prompt_cache_key", 64)):
-        if len(body.get(name) or "") > most:
-            message = f"Invalid '{name}': string too long. Expected at most {most} characters."
+    for name, max_chars in (("safety_identifier", 64), ("user", 64), ("prompt_cache_key", 64)):
+        if len(body.get(name) or "") > max_chars:
+            message = f"Invalid '{name}': string too long. Expected at most {max_chars} characters."
             return invalid_request(message, name, "string_above_max_length")
     return None
 
@@ -335,14 +335,14 @@ def _messages(body: dict[str, Any]) -> Refusal | None:
             waiting.remove(message["tool_call_id"])
             continue
         if waiting:
-            return _unanswered(waiting, where)
+            return _unanswered_calls(waiting, where)
         if refusal_ := _message_refusal(message, where):
             return refusal_
         waiting = [call["id"] for call in message.get("tool_calls") or ()]
-    return _unanswered(waiting, f"messages[{len(messages)}]") if waiting else None
+    return _unanswered_calls(waiting, f"messages[{len(messages)}]") if waiting else None
 
 
-def _unanswered(waiting: list[str], where: str) -> Refusal:
+def _unanswered_calls(waiting: list[str], where: str) -> Refusal:
     return invalid_request(
         "An assistant message with 'tool_calls' must be followed by tool messages responding "
         "to each 'tool_call_id'. The following tool_call_ids did not have response messages: "

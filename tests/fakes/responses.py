@@ -36,12 +36,12 @@ def _text(content: Any) -> str:
     return "\n".join(part.get("text", "") for part in content)
 
 
-def response_object(body: Json, say: ScriptedAnswer, usage: Json) -> Json:
+def response_object(body: Json, answer: ScriptedAnswer, usage: Json) -> Json:
     """Return the answer as one object."""
-    status = "incomplete" if say.finish else "completed"
-    details = {"reason": say.finish} if say.finish else None
+    status = "incomplete" if answer.finish else "completed"
+    details = {"reason": answer.finish} if answer.finish else None
     done = _answer(body, status, incomplete_details=details, usage=usage)
-    return {**done, "output": output(body, say)}
+    return {**done, "output": output(body, answer)}
 
 
 def _answer(body: Json, status: str, **fields: Any) -> Json:
@@ -69,27 +69,27 @@ def _answer(body: Json, status: str, **fields: Any) -> Json:
     }
 
 
-def output(body: Json, say: ScriptedAnswer) -> list[Json]:
+def output(body: Json, answer: ScriptedAnswer) -> list[Json]:
     """Return the items of the answer."""
     customs = {t["name"] for t in body.get("tools") or [] if t["type"] == "custom"}
     items: list[Json] = []
-    if say.reasoning:
-        items.append(_reasoning(body, say))
-    if say.text or say.refusal is not None or not say.calls:
-        items.append(_message(say))
-    stem = "fc_thought" if say.reasoning and not say.text else "fc_up"
-    items += [_call(f"{stem}_{n}", n, call, customs) for n, call in enumerate(say.calls)]
+    if answer.reasoning:
+        items.append(_reasoning(body, answer))
+    if answer.text or answer.refusal is not None or not answer.calls:
+        items.append(_message(answer))
+    stem = "fc_thought" if answer.reasoning and not answer.text else "fc_up"
+    items += [_call(f"{stem}_{n}", n, call, customs) for n, call in enumerate(answer.calls)]
     return items
 
 
-def _reasoning(body: Json, say: ScriptedAnswer) -> Json:
+def _reasoning(body: Json, answer: ScriptedAnswer) -> Json:
     """Return a reasoning item: the summary and the encrypted state only if requested."""
     summary = (body.get("reasoning") or {}).get("summary")
-    item: Json = {"id": _id("rs", say.reasoning), "type": "reasoning", "summary": []}
+    item: Json = {"id": _id("rs", answer.reasoning), "type": "reasoning", "summary": []}
     if summary:
-        item["summary"] = [{"type": "summary_text", "text": say.reasoning}]
+        item["summary"] = [{"type": "summary_text", "text": answer.reasoning}]
     if "reasoning.encrypted_content" in (body.get("include") or []):
-        item["encrypted_content"] = state_of(say.reasoning)
+        item["encrypted_content"] = state_of(answer.reasoning)
     return item
 
 
@@ -98,12 +98,12 @@ def _id(stem: str, text: str) -> str:
     return f"{stem}_up_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def _message(say: ScriptedAnswer) -> Json:
-    part: Json = {"type": "output_text", "text": say.text, "annotations": [], "logprobs": []}
-    if say.refusal is not None:
-        part = {"type": "refusal", "refusal": say.refusal}
+def _message(answer: ScriptedAnswer) -> Json:
+    part: Json = {"type": "output_text", "text": answer.text, "annotations": [], "logprobs": []}
+    if answer.refusal is not None:
+        part = {"type": "refusal", "refusal": answer.refusal}
     return {
-        "id": _id("msg", say.text),
+        "id": _id("msg", answer.text),
         "type": "message",
         "role": "assistant",
         "status": "completed",
@@ -134,21 +134,21 @@ def _call(item_id: str, number: int, call: Call, customs: set[str]) -> Json:
 # --- streams -----------------------------------------------------------------------------
 
 
-async def stream(body: Json, say: ScriptedAnswer, usage: Json, out: ResponseWriter) -> bool:
+async def stream(body: Json, answer: ScriptedAnswer, usage: Json, out: ResponseWriter) -> bool:
     """Send the answer as events; returns False if the connection is to be closed."""
-    events = list(_events(body, say, usage))
-    if say.breaks:
+    events = list(_events(body, answer, usage))
+    if answer.breaks:
         events = events[: len(events) // 2]
     await out.begin(
         200, {"content-type": "text/event-stream; charset=utf-8", "x-request-id": "req_up_1"}
     )
     for number, event in enumerate(events):
         await out.write(_event({**event, "sequence_number": number}))
-        await asyncio.sleep(say.pace_s)
-    if say.breaks == "cut":
+        await asyncio.sleep(answer.pace_s)
+    if answer.breaks == "cut":
         out.reset()
         return False
-    if say.breaks == "error":
+    if answer.breaks == "error":
         error = {"code": "server_error", "message": "The server had an error"}
         failed = _answer(body, "failed", error=error)
         number = len(events)
@@ -163,13 +163,13 @@ def _event(data: Json) -> bytes:
     return f"event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
 
 
-def _events(body: Json, say: ScriptedAnswer, usage: Json) -> Iterator[Json]:
+def _events(body: Json, answer: ScriptedAnswer, usage: Json) -> Iterator[Json]:
     partial_response = _answer(body, "in_progress")
     yield {"type": "response.created", "response": partial_response}
     yield {"type": "response.in_progress", "response": partial_response}
-    for index, item in enumerate(output(body, say)):
-        yield from _item_events(index, item, say.piece)
-    done = response_object(body, say, usage)
+    for index, item in enumerate(output(body, answer)):
+        yield from _item_events(index, item, answer.piece)
+    done = response_object(body, answer, usage)
     yield {"type": f"response.{done['status']}", "response": done}
 
 

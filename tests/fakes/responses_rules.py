@@ -49,7 +49,7 @@ def refusal(body: dict[str, Any]) -> Refusal | None:
 
 def count_refusal(body: dict[str, Any]) -> Refusal | None:
     """Return the refusal of a token count."""
-    return _first(problems(body, InputTokenCountParams)) or _calls(body)
+    return _first_refusal(problems(body, InputTokenCountParams)) or _calls(body)
 
 
 def items_of(body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -76,15 +76,17 @@ def _missing_parameter(body: dict[str, Any]) -> Refusal | None:
 
 
 def _shape(body: dict[str, Any]) -> Refusal | None:
-    rest = {k: v for k, v in body.items() if k != "stream"}
+    remaining_fields = {k: v for k, v in body.items() if k != "stream"}
     if not isinstance(body.get("stream"), bool | None):
         return invalid_request(
             "Invalid type for 'stream': expected a boolean.", "stream", "invalid_type"
         )
-    return _first(problems(_completed(rest), ResponseCreateParamsBase))
+    return _first_refusal(
+        problems(_with_required_fields(remaining_fields), ResponseCreateParamsBase)
+    )
 
 
-def _completed(body: dict[str, Any]) -> dict[str, Any]:
+def _with_required_fields(body: dict[str, Any]) -> dict[str, Any]:
     """Return the body as its types require it; the service is less strict than the types.
 
     It allows missing fields of tools and of answers that a client wrote itself
@@ -97,7 +99,7 @@ def _completed(body: dict[str, Any]) -> dict[str, Any]:
         body["input"] = [_answered_item(item) for item in input_items]
     if isinstance(tools, list):
         expected = {"strict": None, "parameters": None}
-        body["tools"] = [_with(expected, tool, "function") for tool in tools]
+        body["tools"] = [_nested_fields(expected, tool, "function") for tool in tools]
     return body
 
 
@@ -109,16 +111,16 @@ def _answered_item(item: Any) -> Any:
         return item
     if item.get("role") != "assistant":
         return {k: v for k, v in item.items() if k != "id"} if "role" in item else item
-    parts = [_with({"annotations": []}, part, "output_text") for part in content]
+    parts = [_nested_fields({"annotations": []}, part, "output_text") for part in content]
     return {"type": "message", "id": "msg_1", "status": "completed", **item, "content": parts}
 
 
-def _with(fields: dict[str, Any], node: Any, kind: str) -> Any:
+def _nested_fields(fields: dict[str, Any], node: Any, kind: str) -> Any:
     fits = isinstance(node, dict) and node.get("type") == kind
     return {**fields, **node} if fits else node
 
 
-def _first(actual_problems: list[Problem]) -> Refusal | None:
+def _first_refusal(actual_problems: list[Problem]) -> Refusal | None:
     nones = (p for p in actual_problems if not (p.kind == "extra" and p.path[-1] in _ECHOED))
     problem = next(nones, None)
     if problem is None:
@@ -151,9 +153,9 @@ def _ranges(body: dict[str, Any]) -> Refusal | None:
     metadata = body.get("metadata") or {}
     if len(metadata) > 16 or any(len(k) > 64 or len(v) > 512 for k, v in metadata.items()):
         return invalid_request("Invalid 'metadata': too many or too long.", "metadata")
-    for name, most in (("safety_identifier", 128), ("user", 128), ("prompt_cache_key", 64)):
-        if len(body.get(name) or "") > most:
-            message = f"Invalid '{name}': string too long. Expected at most {most} characters."
+    for name, max_chars in (("safety_identifier", 128), ("user", 128), ("prompt_cache_key", 64)):
+        if len(body.get(name) or "") > max_chars:
+            message = f"Invalid '{name}': string too long. Expected at most {max_chars} characters."
             return invalid_request(message, name, "string_above_max_length")
     return None
 

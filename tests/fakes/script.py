@@ -84,7 +84,7 @@ class ScriptedAnswer:
     input_tokens: int = 11
     output_tokens: int = 23
 
-    async def due(self) -> None:
+    async def wait_until_due(self) -> None:
         """Wait until the answer may start."""
         await asyncio.sleep(self.first_s)
         while self.once is not None and not self.once.is_set():
@@ -99,33 +99,33 @@ class Script:
         self._after: dict[str, ScriptedAnswer] = {}
         self.default = ScriptedAnswer(text="Hello from the strict upstream.")
 
-    def on(self, text: str, say: ScriptedAnswer) -> None:
-        """Answer user texts that contain `text` with `say`."""
-        self._rules.insert(0, (text, say))
+    def on(self, text: str, answer: ScriptedAnswer) -> None:
+        """Answer user texts that contain `text` with `answer`."""
+        self._rules.insert(0, (text, answer))
 
-    def after(self, result: str, say: ScriptedAnswer) -> None:
-        """Answer new tool results that contain `result` with `say`."""
-        self._after[result] = say
+    def after(self, result: str, answer: ScriptedAnswer) -> None:
+        """Answer new tool results that contain `result` with `answer`."""
+        self._after[result] = answer
 
     def answer(self, prompts: list[str], results: list[str]) -> ScriptedAnswer:
         """Return the answer to user texts (newest first) and new tool results."""
-        say = self._matching(prompts)
+        scripted_answer = self._matching(prompts)
         if not results:
-            return say
+            return scripted_answer
         joined = " | ".join(results)
         for text, later in self._after.items():
             if text in joined:
                 return later
-        if say.then is None:
+        if scripted_answer.then is None:
             return ScriptedAnswer(text=f"The tools answered: {joined}")
-        if say.then.text:
-            output_text = say.then.text.replace("{results}", joined)
-            return ScriptedAnswer(**{**vars(say.then), "text": output_text})
-        return say.then
+        if scripted_answer.then.text:
+            output_text = scripted_answer.then.text.replace("{results}", joined)
+            return ScriptedAnswer(**{**vars(scripted_answer.then), "text": output_text})
+        return scripted_answer.then
 
     def _matching(self, prompts: list[str]) -> ScriptedAnswer:
         for prompt in prompts:
-            for text, say in self._rules:
+            for text, answer in self._rules:
                 if text in prompt:
-                    return say
+                    return answer
         return self.default

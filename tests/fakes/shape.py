@@ -54,7 +54,7 @@ def problems(value: Any, shape: Any, path: Path = ()) -> list[Problem]:
     if typing_extensions.is_typeddict(shape):
         return _fields(value, shape, path)
     if origin is Union or isinstance(shape, types.UnionType):
-        return _best(value, args, path)
+        return _best_branch(value, args, path)
     if origin is Literal:
         return [] if value in args else [Problem(path, "value", f"expected one of {args}")]
     if origin in _LISTS:
@@ -87,7 +87,7 @@ def _scalar_problems(value: Any, shape: Any, path: Path) -> list[Problem]:
     return []
 
 
-def _best(value: Any, branches: tuple[Any, ...], path: Path) -> list[Problem]:
+def _best_branch(value: Any, branches: tuple[Any, ...], path: Path) -> list[Problem]:
     """Return the errors of the branch that was most likely meant."""
     found_problems = [problems(value, branch, path) for branch in branches]
     return min(found_problems, key=lambda listed: (_mismatch(listed, path), len(listed)))

@@ -37,9 +37,13 @@ class StatefulOpenAI(StrictOpenAI):
     def _in_the_body(self, request: RecordedRequest) -> Refusal | None:
         body = request.body
         if isinstance(body, dict) and body.get("previous_response_id") in self.stored:
-            rest = {k: v for k, v in body.items() if k != "previous_response_id"}
+            remaining_fields = {k: v for k, v in body.items() if k != "previous_response_id"}
             request = RecordedRequest(
-                request.method, request.path, request.query, request.headers, _json(rest)
+                request.method,
+                request.path,
+                request.query,
+                request.headers,
+                _json(remaining_fields),
             )
         return super()._in_the_body(request)
 

@@ -120,8 +120,10 @@ def test_valid_requests_are_accepted(server: StrictOpenAI) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_sdk_reads_the_fakes_answers(server: StrictOpenAI, stream: bool) -> None:
-    say = ScriptedAnswer(text="Hm.", reasoning="Let me see", calls=(Call("f", {"a": 1}),))
-    server.script.on("Everything", say)
+    scripted_answer = ScriptedAnswer(
+        text="Hm.", reasoning="Let me see", calls=(Call("f", {"a": 1}),)
+    )
+    server.script.on("Everything", scripted_answer)
     params: dict[str, Any] = {
         "model": "gpt-5.6-sol",
         "input": "Everything",

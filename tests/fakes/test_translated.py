@@ -84,7 +84,7 @@ def test_no_provider_refuses_what_was_translated(
         body = generator.chat() if source == "openai_chat" else generator.messages()
         if not (legal_chat(body) if source == "openai_chat" else legal_messages(body)):
             continue
-        model = generator.one(*models)
+        model = generator.choice(*models)
         try:
             out = translate.request(source, preset, body, VERSION, model)
         except GatewayError as error:

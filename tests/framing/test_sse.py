@@ -36,7 +36,7 @@ def frames(*pieces: bytes) -> list[Frame]:
     return events + decoder.close()
 
 
-def by_the_book(wire: bytes) -> list[Frame]:
+def frames_by_standard(wire: bytes) -> list[Frame]:
     """Return the frames by the standard's algorithm, line by line over the whole input."""
     text = wire.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     expected_frames: list[Frame] = []
@@ -65,7 +65,7 @@ def split_at(wire: bytes, places: list[int]) -> list[bytes]:
 
 @given(dialect_answers)
 def test_frames_follow_the_sse_standard(wire: bytes) -> None:
-    assert frames(wire) == by_the_book(wire)
+    assert frames(wire) == frames_by_standard(wire)
 
 
 @given(dialect_answers, st.lists(st.integers(0, 400), max_size=12))

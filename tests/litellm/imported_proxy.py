@@ -182,7 +182,7 @@ def _check_spend_of_teams(reported: Reported, recorded: Mapping[str, float]) -> 
         assert abs(found - spent[team.source_ref]) < 0.0001, team.name
 
 
-def variables(provider: str) -> dict[str, str]:
+def import_environment(provider: str) -> dict[str, str]:
     """Return the environment of an import: the proxy's secrets, and the provider's URL."""
     secrets = {"LITELLM_SALT_KEY": SALT_KEY, "LITELLM_MASTER_KEY": MASTER_KEY}
     return {**secrets, BASE: f"{provider}/v1", KEY: PROVIDER_KEY}
@@ -192,7 +192,7 @@ def check_keys_on_a_gateway(
     directory: Path, database: str, provider: str, reported: Reported
 ) -> None:
     """Import into a running gateway by command, and call each model with each key."""
-    environment = variables(provider)
+    environment = import_environment(provider)
     text = "general_settings: {master_key: sk-1234}"
     with running_gateway(
         directory, text, **{BASE: environment[BASE], KEY: PROVIDER_KEY}
@@ -204,7 +204,7 @@ def check_keys_on_a_gateway(
             check=True,
             capture_output=True,
         )
-        gateway.known(reported["keys"]["all"])
+        gateway.wait_for_key(reported["keys"]["all"])
         _check_calls(lambda key, model: gateway.ask(model, key=key).status_code, reported)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.fakes import StrictOpenAI
 from tests.litellm.own_proxy import installed_packages, running_proxy
-from tests.litellm.proxy_calls import fill
+from tests.litellm.proxy_calls import set_up_and_use
 from tests.litellm.proxy_database import migrations, new_database
 
 DATA = Path(__file__).parent / "data"
@@ -34,7 +34,7 @@ def main() -> None:
         new_database(migrations(installed_packages())) as (url, _),
     ):
         with running_proxy(Path(directory), url, provider.url) as proxy:
-            reported = fill(proxy)
+            reported = set_up_and_use(proxy)
         dump = subprocess.run(
             # The heartbeats have the name of the machine.
             ["pg_dump", "--inserts", "--no-owner", "--no-privileges", "--no-comments"]

@@ -221,13 +221,13 @@ class Proxy:
         return answer.json()
 
 
-def ask(proxy: Proxy, key: str, model: str, **more: Any) -> int:
+def request_status(proxy: Proxy, key: str, model: str, **more: Any) -> int:
     """Return the status of a request to a model."""
     body = {"model": model, "messages": [{"role": "user", "content": "Hello"}], **more}
     return proxy.send("POST", "/v1/chat/completions", key, json=body).status_code
 
 
-def fill(proxy: Proxy) -> Answer:
+def set_up_and_use(proxy: Proxy) -> Answer:
     """Configure and use a new proxy; returns its keys and reports."""
     keys: dict[str, str] = {}
     for path, body in _CALLS:
@@ -248,11 +248,14 @@ def fill(proxy: Proxy) -> Answer:
     assert signed_in.status_code == 303, signed_in.text
     _wait_for_models(proxy, keys["all"])
     for alias in ("spent", "spent this month", "ann", "ci", "ci", "deleted"):
-        assert ask(proxy, keys[alias], "smart") == 200
-    assert ask(proxy, keys["all"], "fast", user="c-gold") == 200
+        assert request_status(proxy, keys[alias], "smart") == 200
+    assert request_status(proxy, keys["all"], "fast", user="c-gold") == 200
     _wait_for_spend(proxy, keys["spent"])
     proxy.post("/key/delete", {"keys": [keys["deleted"]]})
-    calls = {alias: {name: ask(proxy, key, name) for name in ASKED} for alias, key in keys.items()}
+    calls = {
+        alias: {name: request_status(proxy, key, name) for name in ASKED}
+        for alias, key in keys.items()
+    }
     _wait_for_spend(proxy, keys["all"])
     answered = {alias for alias, statuses in calls.items() if 200 in statuses.values()}
     _wait_for_days(proxy, {sha256(keys[alias].encode()).hexdigest() for alias in answered})

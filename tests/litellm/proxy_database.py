@@ -121,7 +121,7 @@ def insert(connection: psycopg.Connection[Any], table: str, **values: Any) -> No
     )
 
 
-def fill(connection: psycopg.Connection[Any], today: dt.datetime) -> None:
+def insert_company(connection: psycopg.Connection[Any], today: dt.datetime) -> None:
     """Insert a small company: an organization, two teams with one name, keys, models and usage."""
     naive = today.replace(tzinfo=None)
     insert(connection, "BudgetTable", budget_id="b1", max_budget=1000.0, budget_duration="30d")

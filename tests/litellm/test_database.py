@@ -45,9 +45,9 @@ from tests.litellm.proxy_database import (
     SEALED_BY_GCM,
     SEALED_KEY,
     SEALED_MODEL,
-    fill,
     hash_token,
     insert,
+    insert_company,
     migrations,
     new_database,
 )
@@ -60,7 +60,7 @@ Proxy = tuple[str, psycopg.Connection[Any]]
 @pytest.fixture
 def proxy() -> Iterator[Proxy]:
     with new_database() as (url, connection):
-        fill(connection, timezone.now())
+        insert_company(connection, timezone.now())
         yield url, connection
 
 
@@ -230,10 +230,10 @@ def test_a_second_import_changes_nothing(proxy: Proxy) -> None:
     import_database(proxy[0])
     version = Registry.objects.version()
     rows = list(UsageHour.objects.order_by("pk").values())
-    again = import_database(proxy[0])
+    second = import_database(proxy[0])
     assert Registry.objects.version() == version
     assert list(UsageHour.objects.order_by("pk").values()) == rows
-    table = again.partition("\n\n")[0].splitlines()[1:]
+    table = second.partition("\n\n")[0].splitlines()[1:]
     assert {line.split()[-3] for line in table} == {"0"}
     assert len(table) == 9
 
@@ -361,7 +361,7 @@ def test_a_database_created_by_litellms_own_migrations() -> None:
         pytest.skip("litellm-proxy-extras is not installed; it is in the group `dev`")
     packages = Path(spec.submodule_search_locations[0]).parent
     with new_database(migrations(packages)) as (url, connection):
-        fill(connection, timezone.now())
+        insert_company(connection, timezone.now())
         report = import_database(url)
         assert imported_key("sk-ci").routes == ("smart",)
         assert imported_key("sk-ann").team is not None

@@ -36,7 +36,7 @@ VALUES = st.recursive(
 
 def section(name: str) -> st.SearchStrategy[Any]:
     """Draw the known keys of a section with arbitrary values."""
-    supported = [key for key, known in SECTIONS[name].items() if known.status == "supported"]
+    supported = [key for key, key_info in SECTIONS[name].items() if key_info.status == "supported"]
     return st.one_of(VALUES, st.dictionaries(st.sampled_from(supported), VALUES, max_size=5))
 
 

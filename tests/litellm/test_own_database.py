@@ -20,7 +20,7 @@ from tests.litellm.imported_proxy import (
     Reported,
     check_keys_on_a_gateway,
     check_rows,
-    variables,
+    import_environment,
 )
 from tests.litellm.make_database import DUMP, REPORTED
 from tests.litellm.proxy_database import new_database
@@ -31,7 +31,7 @@ _MOMENT = re.compile(r"\b(20\d\d-\d\d-\d\d)([ T])?(?(2)\d\d:\d\d:\d\d)")
 
 
 @pytest.fixture
-def brought_up_to_date() -> Callable[[str], str]:
+def shift_dates() -> Callable[[str], str]:
     """A function that shifts the dates in a text as if the database had just been created."""
     keys = json.loads(REPORTED.read_text(encoding="utf-8"))["key_info"].values()
     made, now = dt.datetime.fromisoformat(max(row["updated_at"] for row in keys)), timezone.now()
@@ -48,23 +48,23 @@ def brought_up_to_date() -> Callable[[str], str]:
 
 
 @pytest.fixture
-def reported(brought_up_to_date: Callable[[str], str]) -> Reported:
+def reported(shift_dates: Callable[[str], str]) -> Reported:
     """The API reports of the LiteLLM proxy."""
-    answers: Reported = json.loads(brought_up_to_date(REPORTED.read_text(encoding="utf-8")))
+    answers: Reported = json.loads(shift_dates(REPORTED.read_text(encoding="utf-8")))
     return answers
 
 
 @pytest.fixture
-def database(brought_up_to_date: Callable[[str], str]) -> Iterator[str]:
+def database(shift_dates: Callable[[str], str]) -> Iterator[str]:
     """The URL of the database that the LiteLLM proxy created."""
     dump = gzip.decompress(DUMP.read_bytes()).decode()
-    with new_database(brought_up_to_date(dump)) as (url, _):
+    with new_database(shift_dates(dump)) as (url, _):
         yield url
 
 
 @pytest.fixture(autouse=True)
 def _variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in variables("http://127.0.0.1:9").items():
+    for name, value in import_environment("http://127.0.0.1:9").items():
         monkeypatch.setenv(name, value)
 
 

@@ -142,11 +142,11 @@ async def test_signed_in_callers_have_separate_upload_capacity() -> None:
     await application.ask(cookie="sessionid=good")
     application.go_on.clear()
     waiting = [asyncio.create_task(application.ask()) for _ in range(bodies.MAX_ANONYMOUS)]
-    mine = asyncio.create_task(application.ask("/console/", cookie="sessionid=good"))
+    own_request = asyncio.create_task(application.ask("/console/", cookie="sessionid=good"))
     await asyncio.sleep(0)
     assert (await application.ask())[0] == 503
     application.go_on.set()
-    assert (await mine)[0] == 200
+    assert (await own_request)[0] == 200
     await asyncio.gather(*waiting)
 
 
@@ -167,7 +167,7 @@ async def test_django_returns_the_owner_of_an_accepted_credential(
 ) -> None:
     settings.MASTER_KEY = "sk-the-master-key-of-tests"
     headers = {"authorization": f"Bearer {token}"}
-    assert await accepts("/api/warnings", headers) is accepted
+    assert await accepts_credential("/api/warnings", headers) is accepted
 
 
 @pytest.mark.django_db(transaction=True)
@@ -178,10 +178,10 @@ def test_django_returns_the_user_of_an_accepted_session(*, signed_in: bool) -> N
         client.force_login(User.objects.create_superuser("ada", password="x"))
     cookies = client.cookies.output(attrs=[], header="", sep=";").strip()
     headers = {"cookie": cookies or "sessionid=made-up"}
-    assert asyncio.run(accepts("/console/settings", headers)) is signed_in
+    assert asyncio.run(accepts_credential("/console/settings", headers)) is signed_in
 
 
-async def accepts(path: str, headers: dict[str, str]) -> bool:
+async def accepts_credential(path: str, headers: dict[str, str]) -> bool:
     """Return whether Django accepts the credential of a request."""
     scopes: list[Any] = []
     application = get_asgi_application()

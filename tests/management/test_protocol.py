@@ -41,13 +41,13 @@ class RecordingTransport:
     def set_protocol(self, protocol: object) -> None: ...
 
 
-def corked() -> tuple[CoalescingTransport, RecordingTransport]:
+def corked_writes() -> tuple[CoalescingTransport, RecordingTransport]:
     transport: Any = RecordingTransport()
     return CoalescingTransport(transport, asyncio.get_running_loop()), transport
 
 
 async def test_writes_of_one_loop_turn_are_joined() -> None:
-    cork, transport = corked()
+    cork, transport = corked_writes()
     cork.write(HEAD)
     cork.write(b"ok")
     assert transport.writes == []
@@ -59,7 +59,7 @@ async def test_writes_of_one_loop_turn_are_joined() -> None:
 
 
 async def test_a_buffered_head_waits_for_its_body() -> None:
-    cork, transport = corked()
+    cork, transport = corked_writes()
     cork.buffer(HEAD)
     await asyncio.sleep(0)
     assert transport.writes == []
@@ -69,7 +69,7 @@ async def test_a_buffered_head_waits_for_its_body() -> None:
 
 
 async def test_large_writes_are_sent_immediately() -> None:
-    cork, transport = corked()
+    cork, transport = corked_writes()
     cork.write(HEAD)
     cork.write(b"x" * 65_536)
     assert transport.writes == [HEAD + b"x" * 65_536]
@@ -79,7 +79,7 @@ async def test_large_writes_are_sent_immediately() -> None:
 
 
 async def test_a_closed_connection_does_not_block_the_others() -> None:
-    corks = [corked() for _ in range(3)]
+    corks = [corked_writes() for _ in range(3)]
     for cork, _ in corks:
         cork.write(HEAD)
     corks[1][1].closed = True
@@ -88,7 +88,7 @@ async def test_a_closed_connection_does_not_block_the_others() -> None:
 
 
 async def test_close_sends_the_buffered_head() -> None:
-    cork, transport = corked()
+    cork, transport = corked_writes()
     cork.write(HEAD)
     cork.close()
     assert transport.writes == [HEAD]
@@ -96,7 +96,7 @@ async def test_close_sends_the_buffered_head() -> None:
 
 
 async def test_nothing_is_sent_to_a_disconnected_client() -> None:
-    cork, transport = corked()
+    cork, transport = corked_writes()
     cork.write(HEAD)
     transport.closed = True
     await asyncio.sleep(0)
@@ -104,7 +104,7 @@ async def test_nothing_is_sent_to_a_disconnected_client() -> None:
 
 
 async def test_unchanged_methods_are_delegated_to_the_transport() -> None:
-    cork, _ = corked()
+    cork, _ = corked_writes()
     assert cork.pause_reading() == "paused"
 
 

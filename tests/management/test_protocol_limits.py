@@ -265,13 +265,13 @@ async def test_a_request_that_is_answered_slowly_is_not_closed() -> None:
 
 async def test_the_longest_idle_connections_are_closed_for_new_ones() -> None:
     server = ProtocolServer(connections=20)
-    known, transport = server.connect()
-    known.data_received(GET)
+    protocol, transport = server.connect()
+    protocol.data_received(GET)
     silent = [server.connect() for _ in range(60)]
     await asyncio.sleep(0)
     assert (await server.send(GET)).status == 200
     assert 10 <= sum(not each.closed for _, each in silent) <= 20
-    known.data_received(GET)
+    protocol.data_received(GET)
     for _ in range(5):
         await asyncio.sleep(0)
     assert transport.sent.count(b"200 OK") == 2
@@ -299,9 +299,9 @@ async def test_unread_connections_are_closed_for_new_ones(
     monkeypatch.setattr(connection_deadlines, "FRESH_CALLER_S", 0.05)
     server = ProtocolServer(connections=1)
     server.hold.clear()
-    slow, transport = server.connect()
-    slow.data_received(GET)
-    slow.pause_writing()
+    slow_protocol, transport = server.connect()
+    slow_protocol.data_received(GET)
+    slow_protocol.pause_writing()
     aborted: list[bool] = []
     monkeypatch.setattr(transport, "abort", lambda: aborted.append(True), raising=False)
     transport.closed = closed  # but for what the client does not read

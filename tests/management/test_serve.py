@@ -42,10 +42,10 @@ def test_connections_are_refused_until_the_application_can_answer() -> None:
     async def start(listener: socket.socket) -> None:
         application = Application()
         server = Server(uvicorn.Config(application, lifespan="on", log_level="warning"))
-        server.announce = lambda: announced.append(connects(listener))
+        server.announce = lambda: announced.append(can_connect(listener))
         running = asyncio.create_task(server.serve([listener]))
         await asyncio.wait_for(application.starting.wait(), 10)
-        assert not connects(listener)
+        assert not can_connect(listener)
         application.ready.set()
         async with asyncio.timeout(10):
             while not server.started:
@@ -59,7 +59,7 @@ def test_connections_are_refused_until_the_application_can_answer() -> None:
     assert announced == [True]
 
 
-def connects(listener: socket.socket) -> bool:
+def can_connect(listener: socket.socket) -> bool:
     try:
         socket.create_connection(listener.getsockname(), 1).close()
     except ConnectionRefusedError:

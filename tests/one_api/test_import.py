@@ -58,7 +58,7 @@ def insert(run: Any, mark: str, table: str, **values: Any) -> None:
     )
 
 
-def fill(run: Any, mark: str, *, new_api: bool) -> None:
+def insert_rows(run: Any, mark: str, *, new_api: bool) -> None:
     """Insert three channels and four tokens of two users."""
     insert(run, mark, "users", id=1, username="root", status=1, quota=10**18, group="default")
     insert(run, mark, "users", id=2, username="ann", status=1, quota=1_000_000, group="vip")
@@ -140,7 +140,7 @@ def sqlite_file(folder: Path, *, new_api: bool) -> Path:
     path = folder / "one-api.db"
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript("\n".join(NEW if new_api else ONE))
-        fill(connection.execute, "?", new_api=new_api)
+        insert_rows(connection.execute, "?", new_api=new_api)
         connection.commit()
     return path
 
@@ -152,7 +152,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield str(sqlite_file(tmp_path, new_api=new_api))
         return
     with new_database("\n".join(NEW)) as (url, connection):
-        fill(connection.execute, "%s", new_api=True)
+        insert_rows(connection.execute, "%s", new_api=True)
         yield url
 
 

@@ -106,7 +106,7 @@ def test_the_largest_claudes_always_think(model: str, always_on: bool, forced_to
 
 
 @each(
-    ("model", "most", "window"),
+    ("model", "max_output", "window"),
     [
         ("claude-opus-5-5", 128_000, 1_000_000),
         ("claude-sonnet-4-6", 128_000, 1_000_000),
@@ -120,8 +120,8 @@ def test_the_largest_claudes_always_think(model: str, always_on: bool, forced_to
         ("claude-3-haiku-20240307", 4096, 200_000),
     ],
 )
-def test_claude_models_have_their_limits(model: str, most: int, window: int) -> None:
-    assert facts("anthropic", model, "max_output", "context_window") == (most, window)
+def test_claude_models_have_their_limits(model: str, max_output: int, window: int) -> None:
+    assert facts("anthropic", model, "max_output", "context_window") == (max_output, window)
 
 
 @each(
@@ -179,7 +179,7 @@ def test_openais_reasoning_models_take_no_sampling(model: str) -> None:
 
 
 @each(
-    ("model", "most", "window"),
+    ("model", "max_output", "window"),
     [
         ("gpt-4.1", 32_768, 1_047_576),
         ("gpt-4.1-mini-2025-04-14", 32_768, 1_047_576),
@@ -193,8 +193,8 @@ def test_openais_reasoning_models_take_no_sampling(model: str) -> None:
         ("o3", 100_000, 200_000),
     ],
 )
-def test_openai_models_have_their_limits(model: str, most: int, window: int) -> None:
-    assert facts("openai", model, "max_output", "context_window") == (most, window)
+def test_openai_models_have_their_limits(model: str, max_output: int, window: int) -> None:
+    assert facts("openai", model, "max_output", "context_window") == (max_output, window)
 
 
 @each("model", ["gpt-4o", "gpt-4.1", "gpt-5-chat-latest", "gpt-3.5-turbo"])

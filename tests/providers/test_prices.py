@@ -90,7 +90,7 @@ def test_reading_prices_needs_no_heavy_package() -> None:
     assert done.stdout.strip() == "False"
 
 
-def installed() -> str:
+def installed_version() -> str:
     """Return the installed version of genai-prices; empty if not installed."""
     try:
         return version("genai-prices")
@@ -98,9 +98,9 @@ def installed() -> str:
         return ""
 
 
-def source() -> Any:
+def price_source() -> Any:
     """Return genai-prices' providers by id, if its version is that of the snapshot."""
-    if price_book().source != f"genai-prices {installed()}":
+    if price_book().source != f"genai-prices {installed_version()}":
         pytest.skip("another version of genai-prices is installed")
     from genai_prices.data import providers
 
@@ -110,7 +110,7 @@ def source() -> Any:
 def test_the_snapshot_equals_its_source() -> None:
     names = {preset.prices for preset in PRESETS.values() if preset.prices}
     day = date.fromisoformat(price_book().fetched_on)
-    assert table(source().values(), names, price_book().source, day) == FILE.read_text(
+    assert table(price_source().values(), names, price_book().source, day) == FILE.read_text(
         encoding="utf-8"
     )
 
@@ -118,7 +118,7 @@ def test_the_snapshot_equals_its_source() -> None:
 @pytest.mark.parametrize("preset", ["openai", "anthropic", "mistral", "groq", "together", "xai"])
 def test_prices_are_those_that_the_source_computes(preset: str) -> None:
     """Compared with genai-prices' own lookup of each model, at noon of the snapshot's day."""
-    provider = source()[PRESETS[preset].prices]
+    provider = price_source()[PRESETS[preset].prices]
     noon = datetime.combine(date.fromisoformat(price_book().fetched_on), time(12), tzinfo=UTC)
     for model in provider.models:
         if not model.is_match(model.id):

@@ -211,8 +211,8 @@ class Gateway:
         *,
         key: str = KEY,
         headers: dict[str, str] | None = None,
-        leave_after: float | None = None,
-        leave_once: Callable[[Reply], object] | None = None,
+        disconnect_after: float | None = None,
+        disconnect_once: Callable[[Reply], object] | None = None,
         method: str = "POST",
     ) -> Reply:
         """Send a request; the client disconnects after `disconnect_after` seconds, or once
@@ -237,10 +237,10 @@ class Gateway:
             if not body_sent:
                 body_sent = True
                 return {"type": "http.request", "body": content, "more_body": False}
-            if leave_once is not None:
-                await wait_until_async(lambda: leave_once(reply))
+            if disconnect_once is not None:
+                await wait_until_async(lambda: disconnect_once(reply))
             else:
-                await asyncio.sleep(3600 if leave_after is None else leave_after)
+                await asyncio.sleep(3600 if disconnect_after is None else disconnect_after)
             return {"type": "http.disconnect"}
 
         async def send(message: dict[str, Any]) -> None:

@@ -51,10 +51,10 @@ class MediaServer:
     async def lookup(self, host: str) -> list[str]:
         """Return a host's addresses as the test sets them; of a list of lists, one per lookup."""
         self.looked_up.append(host)
-        known: Any = self.names.get(host, [])
-        if known and isinstance(known[0], list):
-            return known.pop(0) if len(known) > 1 else known[0]
-        return known
+        addresses: Any = self.names.get(host, [])
+        if addresses and isinstance(addresses[0], list):
+            return addresses.pop(0) if len(addresses) > 1 else addresses[0]
+        return addresses
 
     def fetcher(self, **changes: Any) -> Fetcher:
         """Return a fetcher that reaches this server by its host names."""

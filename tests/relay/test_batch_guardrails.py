@@ -60,8 +60,11 @@ def openai_batches(request: httpx.Request) -> httpx.Response:
 
 
 def registry(*, guardrails: tuple[str, ...] = ("mask",), dialect: str = "") -> Snapshot:
-    up = provider("up", dialect) if dialect else provider("up")
-    guarded, plain = route("r", up, guardrails=guardrails), route("plain", up)
+    target_provider = provider("up", dialect) if dialect else provider("up")
+    guarded, plain = (
+        route("r", target_provider, guardrails=guardrails),
+        route("plain", target_provider),
+    )
     return snapshot(guarded, plain, guardrails={"mask": RESPONSES_ONLY}, keys=two_keys())
 
 

@@ -73,7 +73,7 @@ class InMemoryBatchLedger:
         self.rows += row
         return row
 
-    def keep(self, live: Any) -> None:
+    def serve(self, live: Any) -> None:
         live.batch_ledger = BatchLedger(self.has_results, self.batch_of, self.settle)
 
 
@@ -94,9 +94,11 @@ def line(**fields: Any) -> bytes:
 
 
 def priced_route(name: str = "m", *, preset: str = "openai", **of_provider: Any) -> Route:
-    up = provider("up", preset=preset, **of_provider)
-    target = Target(id=1, model=msgspec.structs.replace(model_of(up, "gpt-4.1"), price=PRICE))
-    return msgspec.structs.replace(route(name, up), targets=(target,))
+    target_provider = provider("up", preset=preset, **of_provider)
+    target = Target(
+        id=1, model=msgspec.structs.replace(model_of(target_provider, "gpt-4.1"), price=PRICE)
+    )
+    return msgspec.structs.replace(route(name, target_provider), targets=(target,))
 
 
 def registry(*routes: Route, **changes: Any) -> Snapshot:
@@ -144,7 +146,7 @@ async def test_results_are_billed_at_the_price_of_batches_once(tmp_path: Path) -
     results += line(response=None, error={"code": "batch_expired"})
     book = InMemoryBatchLedger()
     async with gateway(tmp_path, registry(markup=Decimal(3)), up=Upstream(results)) as live:
-        book.keep(live.runtime)
+        book.serve(live.runtime)
         batch = await create_batch(live)
         assert await content(live, batch) == results
         assert await content(live, batch) == results
@@ -174,7 +176,7 @@ async def test_a_batch_status_with_usage_is_billed(tmp_path: Path) -> None:
     book = InMemoryBatchLedger()
     upstream = Upstream(b"", status="in_progress", usage=usage, model="gpt-4.1-2025-04-14")
     async with gateway(tmp_path, registry(), up=upstream) as live:
-        book.keep(live.runtime)
+        book.serve(live.runtime)
         batch = await create_batch(live)
         assert book.rows == [], "it is not over yet"
         upstream.batch_fields["status"] = "completed"
@@ -196,7 +198,7 @@ async def test_a_batch_status_without_usage_is_billed_from_the_results(tmp_path:
     async with gateway(
         tmp_path, registry(), up=Upstream(results, usage=nothing, model="gpt-4.1")
     ) as live:
-        book.keep(live.runtime)
+        book.serve(live.runtime)
         batch = await create_batch(live)
         assert book.rows == []
         await content(live, batch)
@@ -207,7 +209,7 @@ async def test_the_key_that_created_a_batch_is_charged(tmp_path: Path) -> None:
     book = InMemoryBatchLedger()
     results = result_line("gpt-4.1", 10, 10)
     async with gateway(tmp_path, registry(), up=Upstream(results)) as live:
-        book.keep(live.runtime)
+        book.serve(live.runtime)
         book.makers["up", "batch_1"] = 2
         response = await live.post("/v1/batches/batch_1", b"", method="GET", key=ADMIN)
         file = response.json()["output_file_id"]
@@ -235,7 +237,7 @@ async def test_a_used_up_budget_does_not_block_the_results(tmp_path: Path, owner
     book = InMemoryBatchLedger()
     body = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
     async with gateway(tmp_path, spent, up=Upstream(results)) as live:
-        book.keep(live.runtime)
+        book.serve(live.runtime)
         batch = await create_batch(live)
         names = {"key": "key:1", "team": "team:4", "gateway": "all", "provider": "provider:1"}
         live.runtime.limiter.sync_spend([(f"{names[owner]}/usd/total", 1, 10**9)])
@@ -271,7 +273,7 @@ async def test_results_that_are_not_read_to_the_end_are_not_counted(tmp_path: Pa
 
     book = InMemoryBatchLedger()
     async with gateway(tmp_path, registry(), up=up) as live:
-        book.keep(live.runtime)
+        book.serve(live.runtime)
         await content(live, await create_batch(live))
     assert book.rows == []
 
@@ -282,7 +284,7 @@ async def test_an_unavailable_database_does_not_affect_batch_clients(
     book = InMemoryBatchLedger()
     results = result_line("gpt-4.1", 10, 10)
     async with gateway(tmp_path, registry(), up=Upstream(results)) as live:
-        book.keep(live.runtime)
+        book.serve(live.runtime)
         batch = await create_batch(live)
         book.away = True
         assert await content(live, batch) == results
@@ -297,7 +299,7 @@ async def test_a_batch_list_settles_its_batches_with_one_query(tmp_path: Path) -
     book = InMemoryBatchLedger()
     upstream = Upstream(b"", usage=usage, model="gpt-4.1")
     async with gateway(tmp_path, registry(), up=upstream) as live:
-        book.keep(live.runtime)
+        book.serve(live.runtime)
         for _ in range(3):
             await live.post("/v1/batches", b"", method="GET", key=ADMIN)
     assert len(book.rows) == 1
@@ -307,9 +309,9 @@ async def test_a_batch_list_settles_its_batches_with_one_query(tmp_path: Path) -
 async def test_other_uploaded_files_are_not_parsed(tmp_path: Path) -> None:
     book = InMemoryBatchLedger()
     async with gateway(tmp_path, registry(), up=Upstream(result_line("gpt-4.1", 10, 10))) as live:
-        book.keep(live.runtime)
-        up = "/v1/files/file-else/content"
-        assert (await live.post(up, b"", method="GET", key=ADMIN)).status == 200
+        book.serve(live.runtime)
+        path = "/v1/files/file-else/content"
+        assert (await live.post(path, b"", method="GET", key=ADMIN)).status == 200
     assert book.rows == []
 
 
@@ -357,7 +359,7 @@ async def test_claudes_batch_results_are_billed_with_cache_tokens(tmp_path: Path
         return httpx.Response(200, json=payload)
 
     async with gateway(tmp_path, registry(way), claude=up) as live:
-        book.keep(live.runtime)
+        book.serve(live.runtime)
         params = {"model": "smart", "max_tokens": 5, "messages": []}
         body = {"requests": [{"custom_id": "1", "params": params}]}
         request_body = (await live.post("/v1/messages/batches", body, headers=headers)).json()
@@ -626,10 +628,10 @@ def test_a_large_file_is_never_completely_in_memory() -> None:
     lines = BatchLineRewriter(lambda name, number: "gpt-4.1")
     tracemalloc.start()
     total = sum(len(lines.feed(piece)) for _ in range(100)) + len(lines.close())
-    _, most = tracemalloc.get_traced_memory()
+    _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert total > 99 * len(piece)
-    assert most < 6 * len(piece)
+    assert peak_bytes < 6 * len(piece)
 
 
 async def test_a_line_that_is_too_long_is_refused(

@@ -35,7 +35,7 @@ class Clock:
         return self.now
 
 
-def pair(tmp_path: Path) -> tuple[Breaker, Breaker, Clock]:
+def breaker_pair(tmp_path: Path) -> tuple[Breaker, Breaker, Clock]:
     clock = Clock()
     path = tmp_path / "breaker" / "states"
     return Breaker(path, clock=clock), Breaker(path, clock=clock), clock
@@ -49,7 +49,7 @@ def record_failures(
 
 
 def test_failures_of_two_processes_count_together(tmp_path: Path) -> None:
-    first, second, _ = pair(tmp_path)
+    first, second, _ = breaker_pair(tmp_path)
     record_failures(first, times=DEFAULT_COOLDOWN_AFTER - 1)
     record_failures(second, times=1)
     first.refresh()
@@ -57,7 +57,7 @@ def test_failures_of_two_processes_count_together(tmp_path: Path) -> None:
 
 
 def test_a_success_in_any_process_resets_the_failures(tmp_path: Path) -> None:
-    first, second, clock = pair(tmp_path)
+    first, second, clock = breaker_pair(tmp_path)
     record_failures(first)
     second.refresh()
     clock.now += 6
@@ -68,7 +68,7 @@ def test_a_success_in_any_process_resets_the_failures(tmp_path: Path) -> None:
 
 
 def test_one_request_probes_a_target_after_its_cooldown(tmp_path: Path) -> None:
-    first, second, clock = pair(tmp_path)
+    first, second, clock = breaker_pair(tmp_path)
     record_failures(first)
     clock.now += 6
     assert [first.claim_trial(X), second.claim_trial(X), first.claim_trial(X)] == [
@@ -81,7 +81,7 @@ def test_one_request_probes_a_target_after_its_cooldown(tmp_path: Path) -> None:
 
 
 def test_an_expired_probe_is_claimed_by_another_process(tmp_path: Path) -> None:
-    first, second, clock = pair(tmp_path)
+    first, second, clock = breaker_pair(tmp_path)
     record_failures(first)
     clock.now += 6
     assert first.claim_trial(X) and not second.claim_trial(X)
@@ -90,7 +90,7 @@ def test_an_expired_probe_is_claimed_by_another_process(tmp_path: Path) -> None:
 
 
 def test_a_probe_that_streams_admits_further_requests(tmp_path: Path) -> None:
-    first, second, clock = pair(tmp_path)
+    first, second, clock = breaker_pair(tmp_path)
     record_failures(first)
     clock.now += 6
     assert first.claim_trial(X)
@@ -99,7 +99,7 @@ def test_a_probe_that_streams_admits_further_requests(tmp_path: Path) -> None:
 
 
 def test_a_client_error_ends_a_probe_without_other_effect(tmp_path: Path) -> None:
-    first, second, clock = pair(tmp_path)
+    first, second, clock = breaker_pair(tmp_path)
     record_failures(first)
     clock.now += 6
     assert first.claim_trial(X)
@@ -108,24 +108,24 @@ def test_a_client_error_ends_a_probe_without_other_effect(tmp_path: Path) -> Non
 
 
 def test_circuit_states_survive_a_restart(tmp_path: Path) -> None:
-    first, _, clock = pair(tmp_path)
+    first, _, clock = breaker_pair(tmp_path)
     record_failures(first)
     first.close()
     assert Breaker(tmp_path / "breaker" / "states", clock=clock).states[X].open_until > clock.now
 
 
 def test_cooldowns_from_before_a_reboot_are_ignored(tmp_path: Path) -> None:
-    first, _, clock = pair(tmp_path)
+    first, _, clock = breaker_pair(tmp_path)
     record_failures(first)
     clock.now = 1.0
-    again = Breaker(tmp_path / "breaker" / "states", clock=clock)
-    again.record_outcome("p/y", "timeout", None, 5.0)
-    assert list(again.states) == ["p/y"]
+    second = Breaker(tmp_path / "breaker" / "states", clock=clock)
+    second.record_outcome("p/y", "timeout", None, 5.0)
+    assert list(second.states) == ["p/y"]
 
 
 @pytest.mark.parametrize("garbage", [b"{", b"\xff" * 40, b'{"states":[]}'])
 def test_a_truncated_state_file_is_treated_as_empty(tmp_path: Path, garbage: bytes) -> None:
-    first, second, _ = pair(tmp_path)
+    first, second, _ = breaker_pair(tmp_path)
     record_failures(first)
     assert first._map is not None
     first._map[16 : 16 + len(garbage)] = garbage
@@ -145,7 +145,7 @@ def test_the_breaker_works_without_shared_state(tmp_path: Path) -> None:
 
 
 def test_a_probe_claim_belongs_to_one_process_until_it_expires(tmp_path: Path) -> None:
-    first, second, clock = pair(tmp_path)
+    first, second, clock = breaker_pair(tmp_path)
     assert [first.claim("c", 10), second.claim("c", 10), first.claim("c", 10)] == [
         True,
         False,
@@ -156,7 +156,7 @@ def test_a_probe_claim_belongs_to_one_process_until_it_expires(tmp_path: Path) -
 
 
 def test_changes_during_a_file_lock_are_shared_later(tmp_path: Path) -> None:
-    first, second, clock = pair(tmp_path)
+    first, second, clock = breaker_pair(tmp_path)
     record_failures(second)
     with (tmp_path / "breaker" / "states").open() as locked_file:
         fcntl.flock(locked_file, fcntl.LOCK_EX)
@@ -173,7 +173,7 @@ def test_changes_during_a_file_lock_are_shared_later(tmp_path: Path) -> None:
 
 
 def test_pending_changes_are_shared_before_the_process_ends(tmp_path: Path) -> None:
-    first, second, _ = pair(tmp_path)
+    first, second, _ = breaker_pair(tmp_path)
     with (tmp_path / "breaker" / "states").open() as locked_file:
         fcntl.flock(locked_file, fcntl.LOCK_EX)
         record_failures(first)
@@ -268,7 +268,7 @@ async def test_a_client_disconnect_is_no_failure_of_the_target(tmp_path: Path) -
 
     async with gateway(tmp_path, snapshot(route("m", A)), a=slow) as live:
         live.runtime.breaker.record_outcome("a/gpt-4.1", "timeout", None, 5.0)
-        await live.post(CHAT, chat_request(), leave_once=lambda _: live.upstreams.requests)
+        await live.post(CHAT, chat_request(), disconnect_once=lambda _: live.upstreams.requests)
         await live.entry()
         assert live.runtime.health["a/gpt-4.1"].consecutive_failures == 1
 

@@ -101,9 +101,9 @@ def xai(request: httpx.Request) -> httpx.Response:
         return completion()
     body = json.loads(request.content)
     for tool in body["tools"]:
-        known = _XAI_TOOL_FIELDS.get(tool["type"])
-        assert known is not None, f"unknown tool {tool}"
-        assert tool.keys() <= known, f"rejected fields {tool.keys() - known}"
+        known_fields = _XAI_TOOL_FIELDS.get(tool["type"])
+        assert known_fields is not None, f"unknown tool {tool}"
+        assert tool.keys() <= known_fields, f"rejected fields {tool.keys() - known_fields}"
     kinds = {item["type"] for item in body["input"]}
     assert kinds <= _XAI_ITEMS, f"data did not match any variant of ModelInput: {kinds}"
     choice = body.get("tool_choice", "auto")

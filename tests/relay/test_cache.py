@@ -51,8 +51,8 @@ def registry(*routes: Route, **keys: Any) -> Snapshot:
     """Return the routes, the usual key, and a second key."""
     base = snapshot(*routes)
     other = ApiKey(id=2, prefix="sk-dgm-ot", name="other", digest=key_digest(OTHER, PEPPER))
-    known = {**base.keys, other.digest: other}
-    changed = {d: msgspec.structs.replace(key, **keys) for d, key in known.items()}
+    keys_by_digest = {**base.keys, other.digest: other}
+    changed = {d: msgspec.structs.replace(key, **keys) for d, key in keys_by_digest.items()}
     return msgspec.structs.replace(base, keys=changed)
 
 
@@ -92,8 +92,8 @@ Open = Callable[..., AbstractAsyncContextManager[Gateway]]
 
 @pytest.fixture
 def live(tmp_path: Path) -> Open:
-    def opened(known: Snapshot, **upstreams: Any) -> AbstractAsyncContextManager[Gateway]:
-        return gateway(tmp_path, known, **upstreams)
+    def opened(test_snapshot: Snapshot, **upstreams: Any) -> AbstractAsyncContextManager[Gateway]:
+        return gateway(tmp_path, test_snapshot, **upstreams)
 
     return opened
 
@@ -102,14 +102,14 @@ async def test_an_identical_request_is_answered_from_the_cache(live: Open) -> No
     upstream = CountingUpstream()
     async with live(registry(cached()), one=upstream) as gw:
         first = await gw.post(CHAT, REQUEST)
-        again = await gw.post(CHAT, {**dict(reversed(REQUEST.items())), "user": "somebody"})
+        second_reply = await gw.post(CHAT, {**dict(reversed(REQUEST.items())), "user": "somebody"})
         rows = await gw.rows(2)
     assert first.headers["x-dragoman-cache"] == "miss"
     assert "age" not in first.headers
-    assert (again.headers["x-dragoman-cache"], again.headers["age"]) == ("hit", "0")
-    assert again.headers["x-dragoman-target"] == "one/gpt-4.1"
-    assert again.body == first.body
-    assert again.headers["x-request-id"] != first.headers["x-request-id"]
+    assert (second_reply.headers["x-dragoman-cache"], second_reply.headers["age"]) == ("hit", "0")
+    assert second_reply.headers["x-dragoman-target"] == "one/gpt-4.1"
+    assert second_reply.body == first.body
+    assert second_reply.headers["x-request-id"] != first.headers["x-request-id"]
     assert upstream.count == 1
     miss, hit = rows
     assert (miss.cache, hit.cache) == ("miss", "hit")
@@ -180,16 +180,16 @@ FORMS = {
 
 @pytest.mark.parametrize("upstream", ["openai_chat", "anthropic_messages"])
 @pytest.mark.parametrize("text", FORMS)
-@pytest.mark.parametrize("again", FORMS)
+@pytest.mark.parametrize("second_stream", FORMS)
 async def test_a_cached_response_is_returned_streamed_and_complete(
-    live: Open, upstream: str, text: str, again: str
+    live: Open, upstream: str, text: str, second_stream: str
 ) -> None:
     """Streamed or whole, in the client's dialect, with the usage."""
     counting = CountingUpstream(lambda n: _answer_number(upstream, n))
-    known = registry(cached(provider("one", upstream)))
+    test_snapshot = registry(cached(provider("one", upstream)))
     path, more = FORMS[text]
-    other_path, other = FORMS[again]
-    async with live(known, one=counting) as gw:
+    other_path, other = FORMS[second_stream]
+    async with live(test_snapshot, one=counting) as gw:
         # The upstream answers as it was asked, streamed or whole.
         counting._answer = lambda n: _answer_number(upstream, n, stream=more["stream"])
         first = await gw.post(path, {**REQUEST, **more})
@@ -258,10 +258,10 @@ async def test_a_cached_streams_usage_is_sent_only_when_requested(live: Open) ->
         with_usage = {**fields, "stream_options": {"include_usage": True}}
         first = await gw.post(CHAT, with_usage)
         without = await gw.post(CHAT, fields)
-        again = await gw.post(CHAT, with_usage)
+        second_reply = await gw.post(CHAT, with_usage)
     assert b'"prompt_tokens":7' in first.body
     assert b"prompt_tokens" not in without.body
-    assert again.body == first.body
+    assert second_reply.body == first.body
     assert upstream.count == 1
 
 
@@ -290,11 +290,11 @@ async def test_only_keys_within_the_scope_share_cached_responses(
 
 async def test_teams_do_not_share_cached_responses(live: Open) -> None:
     upstream = CountingUpstream()
-    known = registry(cached(scope="team"), team=Team(id=1, name="red"))
+    test_snapshot = registry(cached(scope="team"), team=Team(id=1, name="red"))
     other = key_digest(OTHER, PEPPER)
-    blue = msgspec.structs.replace(known.keys[other], team=Team(id=2, name="blue"))
-    known = msgspec.structs.replace(known, keys={**known.keys, other: blue})
-    async with live(known, one=upstream) as gw:
+    blue = msgspec.structs.replace(test_snapshot.keys[other], team=Team(id=2, name="blue"))
+    test_snapshot = msgspec.structs.replace(test_snapshot, keys={**test_snapshot.keys, other: blue})
+    async with live(test_snapshot, one=upstream) as gw:
         await gw.post(CHAT, REQUEST)
         reply = await gw.post(CHAT, REQUEST, key=OTHER)
     assert reply.headers["x-dragoman-cache"] == "miss"
@@ -311,8 +311,8 @@ async def test_routes_do_not_share_cached_responses(live: Open) -> None:
 
 async def test_a_route_alias_shares_cached_responses(live: Open) -> None:
     upstream = CountingUpstream()
-    known = msgspec.structs.replace(registry(cached()), aliases={"clever": "smart"})
-    async with live(known, one=upstream) as gw:
+    test_snapshot = msgspec.structs.replace(registry(cached()), aliases={"clever": "smart"})
+    async with live(test_snapshot, one=upstream) as gw:
         await gw.post(CHAT, REQUEST)
         reply = await gw.post(CHAT, {**REQUEST, "model": "clever"})
     assert reply.headers["x-dragoman-cache"] == "hit"
@@ -509,7 +509,7 @@ async def test_an_answer_the_client_abandoned_is_not_stored(live: Open) -> None:
     )
     body = {**REQUEST, "stream": True}
     async with live(registry(cached()), one=upstream) as gw:
-        await gw.post(CHAT, body, leave_once=lambda reply: reply.body)
+        await gw.post(CHAT, body, disconnect_once=lambda reply: reply.body)
         assert response_text(await gw.post(CHAT, body)) == "begun"
         assert response_text(await gw.post(CHAT, body)) == "begun"
     assert upstream.count == 2
@@ -520,7 +520,7 @@ async def test_a_response_is_cached_if_the_client_disconnects_after_the_end(live
     upstream = CountingUpstream(lambda n: sse(chunk("all"), chunk(finish="stop"), DONE, 0.6))
     body = {**REQUEST, "stream": True}
     async with live(registry(cached()), one=upstream) as gw:
-        await gw.post(CHAT, body, leave_once=lambda reply: reply.body.endswith(DONE))
+        await gw.post(CHAT, body, disconnect_once=lambda reply: reply.body.endswith(DONE))
         assert (await gw.post(CHAT, body)).headers["x-dragoman-cache"] == "hit"
 
 
@@ -542,8 +542,8 @@ async def test_the_memory_cache_is_bounded(live: Open) -> None:
 
 async def test_a_cache_hit_counts_as_a_request_without_tokens_or_cost(live: Open) -> None:
     upstream = CountingUpstream()
-    known = registry(cached(), limits=Limits(requests_per_minute=3, tokens_per_minute=1000))
-    async with live(known, one=upstream) as gw:
+    test_snapshot = registry(cached(), limits=Limits(requests_per_minute=3, tokens_per_minute=1000))
+    async with live(test_snapshot, one=upstream) as gw:
         replies = [await gw.post(CHAT, REQUEST) for _ in range(4)]
     assert [r.status for r in replies] == [200, 200, 200, 429]
     assert [r.headers.get("x-ratelimit-remaining-requests") for r in replies[:3]] == ["2", "1", "0"]
@@ -614,10 +614,10 @@ async def test_embedding_responses_are_cached(live: Open) -> None:
     upstream = CountingUpstream(lambda n: httpx.Response(200, json=body))
     request = {"model": "smart", "input": "hi"}
     async with live(registry(cached()), one=upstream) as gw:
-        first, again = [await gw.post("/v1/embeddings", request) for _ in range(2)]
+        first, second_reply = [await gw.post("/v1/embeddings", request) for _ in range(2)]
         rows = await gw.rows(2)
-    assert again.headers["x-dragoman-cache"] == "hit"
-    assert again.body == first.body
+    assert second_reply.headers["x-dragoman-cache"] == "hit"
+    assert second_reply.body == first.body
     assert upstream.count == 1
     assert rows[1].input_tokens == 2
     assert rows[1].cost_usd == Decimal(0)

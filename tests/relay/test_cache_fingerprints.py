@@ -38,9 +38,12 @@ async def test_a_cache_key_is_computed_only_for_possibly_stored_requests(
             await gw.post(CHAT, request_body(text))
         assert len(keys) == 2  # of the answers to keep
         other = await gw.post(CHAT, request_body("one", system="be cruel"))
-        again = await gw.post(CHAT, request_body("one"))
+        second_reply = await gw.post(CHAT, request_body("one"))
     assert len(set(keys)) == 3
-    assert (other.headers["x-dragoman-cache"], again.headers["x-dragoman-cache"]) == ("miss", "hit")
+    assert (other.headers["x-dragoman-cache"], second_reply.headers["x-dragoman-cache"]) == (
+        "miss",
+        "hit",
+    )
 
 
 async def test_the_sink_of_an_answer_is_freed_after_its_end() -> None:

@@ -26,8 +26,8 @@ class FakeTable:
         self.stored_at: dict[str, float] = {}
         self.reads: list[str] = []
 
-    def news(self, since: float, most: int) -> list[str]:
-        return [name for name, stored_at in self.stored_at.items() if stored_at > since][:most]
+    def news(self, since: float, maximum: int) -> list[str]:
+        return [name for name, stored_at in self.stored_at.items() if stored_at > since][:maximum]
 
     def read(self, name: str) -> bytes | None:
         self.reads.append(name)

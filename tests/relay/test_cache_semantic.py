@@ -73,7 +73,7 @@ async def test_a_similar_prompt_gets_the_cached_response(tmp_path: Path) -> None
     async with gateway(tmp_path, routes(), one=upstream, two=embeddings_upstream) as gw:
         first = await gw.post(CHAT, chat_request(FIRST))
         alike = await gw.post(CHAT, chat_request(ALIKE))
-        again = await gw.post(CHAT, chat_request(FIRST))
+        second_reply = await gw.post(CHAT, chat_request(FIRST))
         other = await gw.post(MESSAGES, chat_request(ALIKE, stream=True))
         rows = await gw.rows(5)
     assert first.headers["x-dragoman-cache"] == "miss"
@@ -81,7 +81,7 @@ async def test_a_similar_prompt_gets_the_cached_response(tmp_path: Path) -> None
     likeness = float(alike.headers["x-dragoman-cache-similarity"])
     assert likeness == pytest.approx(math.cos(0.1), abs=1e-4)
     assert response_text(alike) == response_text(other) == "answer 1"
-    assert (again.headers["x-dragoman-cache"], again.headers["age"]) == ("hit", "0")
+    assert (second_reply.headers["x-dragoman-cache"], second_reply.headers["age"]) == ("hit", "0")
     assert upstream.count == 1
     assert embeddings_upstream.texts == [FIRST, ALIKE, ALIKE], "an equal question needs no vector"
     vectors = [row for row in rows if row.route == "embed"]
@@ -152,26 +152,26 @@ async def test_a_deleted_response_is_not_matched(tmp_path: Path) -> None:
 
 
 def test_the_nearest_embedding_above_the_threshold_matches() -> None:
-    known = SemanticIndex()
+    index = SemanticIndex()
     for name, angle in (("a", 0.0), ("b", 0.2), ("c", 0.4)):
-        known.add(b"x", [math.cos(angle), math.sin(angle)], name)
-    nearest_row = known.nearest(b"x", [math.cos(0.25), math.sin(0.25)], 0.9)
+        index.add(b"x", [math.cos(angle), math.sin(angle)], name)
+    nearest_row = index.nearest(b"x", [math.cos(0.25), math.sin(0.25)], 0.9)
     assert nearest_row is not None
     assert nearest_row[0] == "b"
-    assert known.nearest(b"x", [-1.0, 0.0], 0.5) is None
-    assert known.nearest(b"y", [1.0, 0.0], 0.5) is None
-    assert known.nearest(b"x", [1.0, 0.0, 0.0], 0.5) is None, "of another length"
+    assert index.nearest(b"x", [-1.0, 0.0], 0.5) is None
+    assert index.nearest(b"y", [1.0, 0.0], 0.5) is None
+    assert index.nearest(b"x", [1.0, 0.0, 0.0], 0.5) is None, "of another length"
 
 
 def test_the_semantic_index_is_bounded() -> None:
-    known = SemanticIndex()
+    index = SemanticIndex()
     for number in range(MAX_PER_CONTEXT + 10):
-        known.add(b"x", [1.0, 0.0], str(number))
-    assert len(known) == MAX_PER_CONTEXT
+        index.add(b"x", [1.0, 0.0], str(number))
+    assert len(index) == MAX_PER_CONTEXT
     for number in range(MAX_VECTORS + 100):
-        known.add(b"%d" % number, [1.0, 0.0], "k")
-        assert len(known) <= MAX_VECTORS
-    assert known.nearest(b"x", [1.0, 0.0], 0.5) is None, "the oldest context went first"
+        index.add(b"%d" % number, [1.0, 0.0], "k")
+        assert len(index) <= MAX_VECTORS
+    assert index.nearest(b"x", [1.0, 0.0], 0.5) is None, "the oldest context went first"
 
 
 @pytest.mark.parametrize("vector", [[0.0, 0.0], [math.inf, 1.0], [math.nan]])

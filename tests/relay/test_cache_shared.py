@@ -56,7 +56,7 @@ def use_database_cache(gw: Gateway, table: FakeTable) -> None:
     gw.runtime.cache.backend = DatabaseBackend(table.read, table.write, None)
 
 
-def forget(gw: Gateway) -> None:
+def reset_process_state(gw: Gateway) -> None:
     """Reset the process state, as after a start."""
     gw.runtime.cache.memory = MemoryCache(cache_store.MEMORY_BYTES)
 
@@ -67,12 +67,12 @@ async def test_a_cached_response_survives_a_restart(tmp_path: Path) -> None:
         use_database_cache(gw, table)
         first = await gw.post(CHAT, REQUEST)
         await table.filled()
-        forget(gw)
-        again = await gw.post(CHAT, REQUEST)
+        reset_process_state(gw)
+        second_reply = await gw.post(CHAT, REQUEST)
         table.rows.clear()
         third = await gw.post(CHAT, REQUEST)
-    assert again.headers["x-dragoman-cache"] == third.headers["x-dragoman-cache"] == "hit"
-    assert first.body == again.body == third.body
+    assert second_reply.headers["x-dragoman-cache"] == third.headers["x-dragoman-cache"] == "hit"
+    assert first.body == second_reply.body == third.body
     assert upstream.count == 1
 
 
@@ -83,7 +83,7 @@ async def test_an_unavailable_database_disables_only_the_cache(tmp_path: Path) -
         use_database_cache(gw, table)
         assert (await gw.post(CHAT, REQUEST)).status == 200
         assert (await gw.post(CHAT, REQUEST)).headers["x-dragoman-cache"] == "hit"
-        forget(gw)
+        reset_process_state(gw)
         assert (await gw.post(CHAT, REQUEST)).headers["x-dragoman-cache"] == "miss"
 
 
@@ -109,7 +109,7 @@ async def test_a_damaged_cache_row_is_a_miss(tmp_path: Path, blob: bytes) -> Non
         await table.filled()
         (key,) = table.rows
         table.rows[key] = table.rows[key]._replace(blob=blob)
-        forget(gw)
+        reset_process_state(gw)
         assert (await gw.post(CHAT, REQUEST)).headers["x-dragoman-cache"] == "miss"
     assert unpack(blob) is None
 
@@ -128,14 +128,14 @@ async def test_unstorable_responses_are_cached_in_memory_only(
     tmp_path: Path, change: dict[str, Any], answer: str
 ) -> None:
     table, upstream = FakeTable(), CountingUpstream(lambda n: completion(answer))
-    known = registry(
+    test_snapshot = registry(
         msgspec.structs.replace(cached(), log_bodies=change.get("route")),
         log_bodies=change.get("key"),
     )
     if "masks" in change:
         masks = (re.compile(b"secret"),)
-        known = msgspec.structs.replace(known, masks=masks)
-    async with gateway(tmp_path, known, one=upstream) as gw:
+        test_snapshot = msgspec.structs.replace(test_snapshot, masks=masks)
+    async with gateway(tmp_path, test_snapshot, one=upstream) as gw:
         use_database_cache(gw, table)
         await gw.post(CHAT, REQUEST)
         assert (await gw.post(CHAT, REQUEST)).headers["x-dragoman-cache"] == "hit"
@@ -170,9 +170,9 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @asynccontextmanager
-async def gateway_on_redis(tmp_path: Path, known: Any, url: str, upstream: Any) -> Any:
+async def gateway_on_redis(tmp_path: Path, test_snapshot: Any, url: str, upstream: Any) -> Any:
     """Run a gateway whose limits and cached responses are on Redis."""
-    async with gateway(tmp_path, known, one=upstream) as gw:
+    async with gateway(tmp_path, test_snapshot, one=upstream) as gw:
         live = gw.runtime
         live.redis_limiter = live.limiter = RedisLimiter(live.limiter.counters, url)
         live.redis_limiter.start()
@@ -199,21 +199,21 @@ async def test_machines_share_answers_on_redis(
     tmp_path: Path, redis: RedisServer, limits: Limits
 ) -> None:
     upstream = CountingUpstream()
-    known = registry(cached(ttl_s=77), limits=limits)
-    async with gateway_on_redis(tmp_path / "a", known, redis.url, upstream) as first:
+    test_snapshot = registry(cached(ttl_s=77), limits=limits)
+    async with gateway_on_redis(tmp_path / "a", test_snapshot, redis.url, upstream) as first:
         response = await first.post(CHAT, REQUEST)
         (ttl,) = await cached_keys(redis.url)
         assert 77 - WAIT_TIMEOUT_S < ttl <= 77
-    async with gateway_on_redis(tmp_path / "b", known, redis.url, upstream) as second:
-        again = await second.post(CHAT, REQUEST)
+    async with gateway_on_redis(tmp_path / "b", test_snapshot, redis.url, upstream) as second:
+        second_reply = await second.post(CHAT, REQUEST)
         (row,) = await second.rows(1)
         assert not second.runtime.redis_limiter.settlements.waiting_rows or limits.tokens_per_minute
-    assert again.headers["x-dragoman-cache"] == "hit"
-    assert again.body == response.body
+    assert second_reply.headers["x-dragoman-cache"] == "hit"
+    assert second_reply.body == response.body
     assert upstream.count == 1
     assert (row.cache, row.cost_usd) == ("hit", 0)
     if limits.requests_per_minute:
-        assert again.headers["x-ratelimit-remaining-requests"] == "7"
+        assert second_reply.headers["x-ratelimit-remaining-requests"] == "7"
 
 
 @pytest.mark.redis
@@ -224,8 +224,8 @@ async def test_limits_and_cached_response_are_read_in_one_redis_round_trip(
 ) -> None:
     """Counted where the library writes: a pipeline is one write and one read."""
     upstream = CountingUpstream()
-    known = registry(cached(), limits=limits)
-    async with gateway_on_redis(tmp_path, known, redis.url, upstream) as gw:
+    test_snapshot = registry(cached(), limits=limits)
+    async with gateway_on_redis(tmp_path, test_snapshot, redis.url, upstream) as gw:
         await gw.post(CHAT, REQUEST)
         await cached_keys(redis.url)
         limiter = gw.runtime.redis_limiter  # what the first one used is settled
@@ -238,15 +238,15 @@ async def test_limits_and_cached_response_are_read_in_one_redis_round_trip(
                 )
             )
         )
-        forget(gw)
-        trips = _trips(gw.runtime.redis_limiter)
+        reset_process_state(gw)
+        trips = _count_round_trips(gw.runtime.redis_limiter)
         reply = await gw.post(CHAT, REQUEST if actual_cached else {**REQUEST, "seed": 5})
         before_the_answer = list(trips)
     assert reply.headers["x-dragoman-cache"] == ("hit" if actual_cached else "miss")
     assert before_the_answer == [("EVALSHA", "GET") if limits.requests_per_minute else ("GET",)]
 
 
-def _trips(limiter: Any) -> list[tuple[str, ...]]:
+def _count_round_trips(limiter: Any) -> list[tuple[str, ...]]:
     """Count the writes to Redis from now on, without heartbeats."""
     rows: list[tuple[str, ...]] = []
     client, pipeline = limiter.client.redis.execute_command, limiter.client.redis.pipeline
@@ -292,7 +292,7 @@ async def test_a_redis_hit_is_served_while_no_target_is_usable(
     async with gateway_on_redis(tmp_path, registry(cached()), redis.url, upstream) as gw:
         await gw.post(CHAT, REQUEST)
         await cached_keys(redis.url)
-        forget(gw)
+        reset_process_state(gw)
         gw.runtime.swap(registry(shut))
         assert response_text(await gw.post(CHAT, REQUEST)) == "answer 1"
         assert (await gw.post(CHAT, {**REQUEST, "seed": 1})).status == 400

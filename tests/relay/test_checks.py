@@ -81,12 +81,12 @@ async def test_each_target_is_checked_once_per_interval(tmp_path: Path) -> None:
 
 
 async def test_concurrent_health_checks_are_limited(tmp_path: Path) -> None:
-    gate, under_way, most = asyncio.Event(), 0, 0
+    gate, under_way, maximum = asyncio.Event(), 0, 0
 
     async def slow(_: httpx.Request) -> httpx.Response:
-        nonlocal under_way, most
+        nonlocal under_way, maximum
         under_way += 1
-        most = max(most, under_way)
+        maximum = max(maximum, under_way)
         await gate.wait()
         under_way -= 1
         return completion()
@@ -99,4 +99,4 @@ async def test_concurrent_health_checks_are_limited(tmp_path: Path) -> None:
         gate.set()
         await live.rows(len(names))
         await running.stop()
-    assert most <= health_checks.MAX_PARALLEL_CHECKS
+    assert maximum <= health_checks.MAX_PARALLEL_CHECKS

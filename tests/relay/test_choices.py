@@ -55,7 +55,7 @@ def event(kind: str, **fields: Any) -> bytes:
 
 def claude(texts: list[str], *, pause_s: float = 0.0) -> Answer:
     """Respond as a Claude that returns the next text for each request and does not support `n`."""
-    left = list(texts)
+    remaining_texts = list(texts)
 
     def answer(request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
@@ -63,7 +63,7 @@ def claude(texts: list[str], *, pause_s: float = 0.0) -> Answer:
         if refusal is not None:
             error = {"type": refusal.type, "message": refusal.message}
             return httpx.Response(refusal.status, json={"type": "error", "error": error})
-        text = left.pop(0)
+        text = remaining_texts.pop(0)
         usage = {"input_tokens": 10, "output_tokens": len(text)}
         message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "c"}
         if not body.get("stream"):
@@ -294,7 +294,7 @@ async def test_a_client_that_leaves_ends_all_calls(tmp_path: Path) -> None:
         raise AssertionError
 
     async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=hangs) as gate:
-        await gate.post("/v1/chat/completions", REQUEST, leave_after=0.2)
+        await gate.post("/v1/chat/completions", REQUEST, disconnect_after=0.2)
         row = await gate.entry()
     assert row.outcome == "client_closed"
 

@@ -18,7 +18,7 @@ BODY = {"model": "r", "messages": [{"role": "user", "content": "hi"}]}
 CLAUDE = {**BODY, "max_tokens": 9}
 
 
-def allowing(dialect: str = "openai_chat", **changes: Any) -> Provider:
+def allowing_provider(dialect: str = "openai_chat", **changes: Any) -> Provider:
     return provider("one", dialect, **{"client_credential": True, **changes})
 
 
@@ -33,7 +33,7 @@ def message() -> httpx.Response:
 
 async def test_an_oauth_token_of_a_native_client_stays_in_its_header(tmp_path: Path) -> None:
     """Claude Code sends its token in `Authorization`, with OAuth in `anthropic-beta`."""
-    target_provider = allowing(
+    target_provider = allowing_provider(
         "anthropic_messages", auth="x-api-key", credential=Secret("provider-key-1")
     )
     headers = {
@@ -53,7 +53,7 @@ async def test_an_oauth_token_of_a_native_client_stays_in_its_header(tmp_path: P
 
 
 async def test_litellms_name_of_the_gateway_keys_header_works_too(tmp_path: Path) -> None:
-    registry = snapshot(route("r", allowing(credential=Secret("provider-key-1"))))
+    registry = snapshot(route("r", allowing_provider(credential=Secret("provider-key-1"))))
     headers = {"authorization": f"Bearer {OWN}", "x-litellm-api-key": f"Bearer {KEY}"}
     async with gateway(tmp_path, registry, one=lambda _: completion()) as gw:
         await gw.post("/v1/chat/completions", BODY, headers=headers)
@@ -66,7 +66,7 @@ async def test_litellms_name_of_the_gateway_keys_header_works_too(tmp_path: Path
 async def test_a_client_of_another_api_has_its_key_moved_to_the_providers_header(
     tmp_path: Path,
 ) -> None:
-    target_provider = allowing(
+    target_provider = allowing_provider(
         "anthropic_messages", auth="x-api-key", credential=Secret("provider-key-1")
     )
     headers = {"authorization": f"Bearer {OWN}", "x-dragoman-key": KEY}
@@ -91,7 +91,9 @@ async def test_a_client_of_another_api_has_its_key_moved_to_the_providers_header
 async def test_otherwise_the_providers_own_credential_is_sent(
     tmp_path: Path, allowed: bool, headers: dict[str, str]
 ) -> None:
-    target_provider = allowing(client_credential=allowed, credential=Secret("provider-key-1"))
+    target_provider = allowing_provider(
+        client_credential=allowed, credential=Secret("provider-key-1")
+    )
     async with gateway(
         tmp_path, snapshot(route("r", target_provider)), one=lambda _: completion()
     ) as gw:
@@ -101,7 +103,7 @@ async def test_otherwise_the_providers_own_credential_is_sent(
 
 
 async def test_without_any_credential_the_error_names_the_header(tmp_path: Path) -> None:
-    registry = snapshot(route("r", allowing(credential=Secret(""))))
+    registry = snapshot(route("r", allowing_provider(credential=Secret(""))))
     async with gateway(tmp_path, registry, one=lambda _: completion()) as gw:
         reply = await gw.post("/v1/chat/completions", BODY)
         assert not gw.upstreams.requests
@@ -110,7 +112,7 @@ async def test_without_any_credential_the_error_names_the_header(tmp_path: Path)
 
 
 async def test_without_the_gateway_key_the_error_names_its_header(tmp_path: Path) -> None:
-    registry = snapshot(route("r", allowing()))
+    registry = snapshot(route("r", allowing_provider()))
     async with gateway(tmp_path, registry, one=lambda _: completion()) as gw:
         reply = await gw.post("/v1/chat/completions", BODY, key=OWN)
     assert reply.status == 401
@@ -118,7 +120,7 @@ async def test_without_the_gateway_key_the_error_names_its_header(tmp_path: Path
 
 
 async def test_the_log_has_no_credential_even_if_the_provider_repeats_it(tmp_path: Path) -> None:
-    registry = snapshot(route("r", allowing()), log_bodies=True)
+    registry = snapshot(route("r", allowing_provider()), log_bodies=True)
     headers = {"authorization": f"Bearer {OWN}", "x-dragoman-key": KEY}
     answer = lambda _: completion(f"you sent {OWN}")  # noqa: E731
     async with gateway(tmp_path, registry, one=answer) as gw:
@@ -135,7 +137,7 @@ async def test_the_log_has_no_credential_even_if_the_provider_repeats_it(tmp_pat
 async def test_a_rejected_credential_is_the_clients_error_and_opens_no_circuit(
     tmp_path: Path,
 ) -> None:
-    registry = snapshot(route("r", allowing(credential=Secret("provider-key-1"))))
+    registry = snapshot(route("r", allowing_provider(credential=Secret("provider-key-1"))))
     headers = {"authorization": f"Bearer {OWN}", "x-dragoman-key": KEY}
     answers = [refusal(401, f"token {OWN} is expired"), refusal(429, "slow"), completion()]
     async with gateway(tmp_path, registry, one=lambda _: answers.pop(0)) as gw:

@@ -70,7 +70,7 @@ def target(preset: str, model: str, *, url: str = "", key: str = "", **values: A
     return Target(id=0, model=replace(model_of(provider, model), **values))
 
 
-def able(script: Script, *, length: str, goes_on: bool = True) -> None:
+def script_all_answers(script: Script, *, length: str, goes_on: bool = True) -> None:
     """Script a fake to answer as a model that supports everything.
 
     `length` is its finish reason of a truncated answer, `goes_on` whether it continues a
@@ -82,7 +82,7 @@ def able(script: Script, *, length: str, goes_on: bool = True) -> None:
         Call("read_gauge", {"room": "attic"}, id="call_2"),
         Call("read_gauge", {"room": "hall"}),
     )
-    for text, say in {
+    for text, answer in {
         "Say the word hello": ScriptedAnswer(text="Hello."),
         "three hundred": ScriptedAnswer(text="one, two, three", finish=length, output_tokens=32),
         "Repeat exactly": ScriptedAnswer(text="漢字 naïve 🧑‍🚀", piece=1),
@@ -106,14 +106,14 @@ def able(script: Script, *, length: str, goes_on: bool = True) -> None:
         "17 times 23": ScriptedAnswer(text="19 times 21.", reasoning="391 and 399."),
         "keeper write": ScriptedAnswer(text="Wind.", cached_tokens=5),
     }.items():
-        script.on(text, say)
+        script.on(text, answer)
 
 
 def replace_id(call: Call, id_: str) -> Call:
     return Call(call.name, call.arguments, id=id_)
 
 
-async def examined(to: Target, **values: Any) -> dict[str, Finding]:
+async def run_doctor(to: Target, **values: Any) -> dict[str, Finding]:
     examination = await examine(to, **values)
     assert examination.ended == "done"
     return {finding.name: finding for finding in examination.findings}
@@ -129,7 +129,7 @@ def verdicts_of(findings: dict[str, Finding]) -> dict[str, str]:
 
 async def test_the_demo_model_passes_all_probes_but_instructions_and_images() -> None:
     """It is a script that follows no instructions and reads no images."""
-    assert verdicts_of(await examined(target("demo", "demo-fast"))) == {
+    assert verdicts_of(await run_doctor(target("demo", "demo-fast"))) == {
         "count_tokens": "unclear",
         "system": "wrong",
         "many_systems": "wrong",
@@ -157,8 +157,8 @@ async def test_the_demo_model_passes_all_probes_but_instructions_and_images() ->
     ],
 )
 async def test_a_faulty_demo_model_is_detected(model: str, wrong: set[str]) -> None:
-    well = verdicts_of(await examined(target("demo", "demo-fast")))
-    ill = verdicts_of(await examined(target("demo", f"{model}@0ms")))
+    well = verdicts_of(await run_doctor(target("demo", "demo-fast")))
+    ill = verdicts_of(await run_doctor(target("demo", f"{model}@0ms")))
     assert {name for name in ill if ill[name] == "wrong"} - set(well) >= wrong
 
 
@@ -334,19 +334,21 @@ def test_every_dialect_has_a_doctor_case() -> None:
 async def test_probes_find_the_actual_abilities(model: str) -> None:
     fake, preset, path, length, truth = TRUTHS[model]
     with fake() as upstream:
-        able(upstream.script, length=length, goes_on=any(name in model for name in GOES_ON))
+        script_all_answers(
+            upstream.script, length=length, goes_on=any(name in model for name in GOES_ON)
+        )
         key = getattr(upstream, "key", BEARER)
         name = model.partition(" ")[0]
         to = target(preset, name, url=upstream.url + path, key=key)
-        examination = await examined(to)
+        examination = await run_doctor(to)
     assert set(examination) == set(BY_NAME)
     assert verdicts_of(examination) == truth
 
 
 async def test_a_refusal_has_the_upstreams_message() -> None:
     with StrictOpenAI() as upstream:
-        able(upstream.script, length="length")
-        examination = await examined(
+        script_all_answers(upstream.script, length="length")
+        examination = await run_doctor(
             target("openai", "o4-mini", url=f"{upstream.url}/v1", key=upstream.key)
         )
     assert "'stop' is not supported with this model" in examination["stop"].message
@@ -356,7 +358,7 @@ async def test_a_refusal_has_the_upstreams_message() -> None:
 async def test_probes_ignore_the_known_traits() -> None:
     """Live traffic drops fields by traits; the doctor must let the upstream refuse them."""
     with StrictOpenAI() as upstream:
-        able(upstream.script, length="length", goes_on=False)
+        script_all_answers(upstream.script, length="length", goes_on=False)
         to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
         wrong = replace(to.model.traits, sampling=False, tools=False, images=False, stop_max=0)
         wrong = replace(wrong, structured="none", forced_tools=False)
@@ -375,7 +377,7 @@ async def test_probes_ignore_the_known_traits() -> None:
 
 async def test_wrong_catalog_capabilities_are_detected() -> None:
     with StrictAnthropic() as upstream:
-        able(upstream.script, length="max_tokens")
+        script_all_answers(upstream.script, length="max_tokens")
         to = target("anthropic", "claude-opus-4-7", url=upstream.url, key=upstream.key)
         wrong = replace(to.model.traits, sampling=True, prefill=True, mid_system=True)
         wrong = replace(wrong, tool_id_rule="any")
@@ -429,27 +431,29 @@ async def test_probes_run_at_most_max_parallel_at_once() -> None:
         upstream.script.default = ScriptedAnswer(text="slow", first_s=0.2)
         to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
         asking = asyncio.create_task(examine(to, max_parallel=3))
-        most = 0
+        max_concurrent = 0
         while not asking.done() and len(upstream.requests) < 12:
             await asyncio.sleep(0.01)
-            most = max(most, sum(not request.finished for request in list(upstream.requests)))
+            max_concurrent = max(
+                max_concurrent, sum(not request.finished for request in list(upstream.requests))
+            )
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
-    assert 1 < most <= 3
+    assert 1 < max_concurrent <= 3
 
 
 async def test_stopping_closes_every_call() -> None:
     with StrictOpenAI() as upstream:
-        able(upstream.script, length="length")
+        script_all_answers(upstream.script, length="length")
         upstream.script.default = ScriptedAnswer(text="slow", first_s=30)
-        slow = ("What is the capital", "two boats", "COBALT")
-        for text in slow:
+        slow_prompts = ("What is the capital", "two boats", "COBALT")
+        for text in slow_prompts:
             upstream.script.on(text, ScriptedAnswer(text="slow", first_s=30))
         to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
         asking = asyncio.create_task(examine(to, max_parallel=8))
         await wait_until_async(
             lambda: any(
-                not request.finished and any(text in str(request.body) for text in slow)
+                not request.finished and any(text in str(request.body) for text in slow_prompts)
                 for request in upstream.requests
             )
         )
@@ -547,11 +551,11 @@ def test_a_doctor_report_is_json() -> None:
     examination = Examination(
         target="a/b", dialect="openai_chat", findings=(Finding(name="plain", verdict="wrong"),)
     )
-    again = msgspec.json.decode(msgspec.json.encode(examination), type=Examination)
-    assert again == examination
+    round_trip = msgspec.json.decode(msgspec.json.encode(examination), type=Examination)
+    assert round_trip == examination
 
 
-def able_to(preset: str, dialect: str) -> list[str]:
+def scripted_probes(preset: str, dialect: str) -> list[str]:
     """Return the probes that a dialect can express, with a possible answer of a model."""
     written = []
     traits = replace(Traits(), kind=preset, model="m")
@@ -582,7 +586,7 @@ def able_to(preset: str, dialect: str) -> list[str]:
 def test_every_probe_can_be_sent_in_every_dialect(dialect: str) -> None:
     """No probe breaks a dialect's renderer; unsupported fields are reported."""
     preset = next(p.name for p in PRESETS.values() if p.dialect == dialect)
-    written = able_to(preset, dialect)
+    written = scripted_probes(preset, dialect)
     assert {"plain", "stream", "max_tokens", "unicode"} <= set(written)
     assert len(written) > len(PROBES) / 2
 

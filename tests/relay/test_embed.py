@@ -140,8 +140,8 @@ async def test_an_ollama_client_passes_through_to_the_path_it_called(
 
 async def test_embeddings_fall_back_to_another_target(tmp_path: Path) -> None:
     registry = snapshot(route(provider("a"), ollama()))
-    down, up = (lambda _: refusal(503)), (lambda _: ollama_answer())
-    async with gateway(tmp_path, registry, a=down, local=up) as gate:
+    down, healthy = (lambda _: refusal(503)), (lambda _: ollama_answer())
+    async with gateway(tmp_path, registry, a=down, local=healthy) as gate:
         reply = await gate.post("/v1/embeddings", REQUEST)
         entry = await gate.entry()
     assert reply.status == 200

@@ -105,10 +105,10 @@ async def test_a_client_that_sends_tools_gets_tool_calls(
 
 async def test_a_stored_answer_is_given_in_the_form_of_each_client(tmp_path: Path) -> None:
     maker = provider("a", "gemini", preset="gemini")
-    known = route("m", maker, model="gemini-2.5-flash", cache=CachePolicy())
+    cached_route = route("m", maker, model="gemini-2.5-flash", cache=CachePolicy())
     params = {"model": "m", "messages": MESSAGES}
     answering = {"a": lambda _: answer(CALLS[:1], stream=False)}
-    async with gateway(tmp_path, snapshot(known), **answering) as live:
+    async with gateway(tmp_path, snapshot(cached_route), **answering) as live:
         older = await live.post(CHAT, {**params, "functions": FUNCTIONS})
         newer = await live.post(CHAT, {**params, "tools": TOOLS, "parallel_tool_calls": False})
     assert b'"function_call":{' in older.body

@@ -28,8 +28,8 @@ def guarded_registry(*guardrails: Guardrail, attached: tuple[str, ...] = ()) -> 
 
 async def test_the_text_fields_of_a_form_are_masked(tmp_path: Path) -> None:
     body, headers = form(model="r", prompt=f"about {CARD}", file=("a.wav", b"RIFF", "audio/wav"))
-    up = lambda _: httpx.Response(200, json={"text": "hi"})  # noqa: E731 - an upstream
-    async with gateway(tmp_path, guarded_registry(MASK), up=up) as live:
+    answer_upstream = lambda _: httpx.Response(200, json={"text": "hi"})  # noqa: E731 - an upstream
+    async with gateway(tmp_path, guarded_registry(MASK), up=answer_upstream) as live:
         reply = await live.post("/v1/audio/transcriptions", body, headers=headers)
         parts = parts_of(live.upstreams.requests[0])
     assert reply.status == 200
@@ -76,8 +76,8 @@ async def test_a_transcript_is_masked(
 async def test_a_blocked_transcript_is_not_sent(tmp_path: Path) -> None:
     body, headers = form(model="r", file=("a.wav", b"RIFF", "audio/wav"))
     block = msgspec.structs.replace(MASK, action="block")
-    up = lambda _: httpx.Response(200, json={"text": CARD})  # noqa: E731 - an upstream
-    async with gateway(tmp_path, guarded_registry(block), up=up) as live:
+    answer_upstream = lambda _: httpx.Response(200, json={"text": CARD})  # noqa: E731 - an upstream
+    async with gateway(tmp_path, guarded_registry(block), up=answer_upstream) as live:
         reply = await live.post("/v1/audio/transcriptions", body, headers=headers)
     assert reply.status == 400
     assert not shows_card(reply.body)
@@ -169,9 +169,9 @@ async def test_an_anthropic_batch_has_the_guardrails_of_its_routes(tmp_path: Pat
     guard = msgspec.structs.replace(MASK, everywhere=False)
     params = {"model": "r", "max_tokens": 5, "messages": [{"role": "user", "content": CARD}]}
     body = {"requests": [{"custom_id": "1", "params": params}]}
-    up = lambda _: httpx.Response(200, json={"id": "msgbatch_1"})  # noqa: E731 - an upstream
+    answer_upstream = lambda _: httpx.Response(200, json={"id": "msgbatch_1"})  # noqa: E731 - an upstream
     registry = snapshot(claude, guardrails={"mask": guard})
-    async with gateway(tmp_path, registry, up=up) as live:
+    async with gateway(tmp_path, registry, up=answer_upstream) as live:
         headers = {"anthropic-version": "2023-06-01"}
         reply = await live.post("/v1/messages/batches", body, headers=headers)
         upstream_body = json.loads(live.upstreams.requests[0].content)
@@ -192,9 +192,9 @@ async def test_the_results_of_a_batch_are_checked(tmp_path: Path, action: Any) -
     content = b"".join(json.dumps(line).encode() + b"\n" for line in RESULTS)
     kind = {"content-type": "application/octet-stream"}
     pieces = [content[n : n + 50] for n in range(0, len(content), 50)]
-    up = lambda _: httpx.Response(200, headers=kind, stream=PacedBody(*pieces))  # noqa: E731
+    answer_upstream = lambda _: httpx.Response(200, headers=kind, stream=PacedBody(*pieces))  # noqa: E731
     guard = msgspec.structs.replace(MASK, action=action)
-    async with gateway(tmp_path, guarded_registry(guard), up=up) as live:
+    async with gateway(tmp_path, guarded_registry(guard), up=answer_upstream) as live:
         reply = await live.post("/v1/files/file-1/content", b"", method="GET", key=ADMIN)
     lines = [json.loads(line) for line in reply.body.splitlines()]
     assert lines[0] == RESULTS[0]
@@ -212,8 +212,8 @@ async def test_the_results_of_a_batch_are_checked(tmp_path: Path, action: Any) -
 @pytest.mark.parametrize("content", [b"\x89PNG\r\n\x00" * 100, b'{\n "a": 1\n}', b""], ids=str)
 async def test_other_files_are_relayed_unchanged(tmp_path: Path, content: bytes) -> None:
     kind = {"content-type": "application/octet-stream"}
-    up = lambda _: httpx.Response(200, headers=kind, stream=PacedBody(content))  # noqa: E731
-    async with gateway(tmp_path, guarded_registry(MASK), up=up) as live:
+    answer_upstream = lambda _: httpx.Response(200, headers=kind, stream=PacedBody(content))  # noqa: E731
+    async with gateway(tmp_path, guarded_registry(MASK), up=answer_upstream) as live:
         reply = await live.post("/v1/files/file-1/content", b"", method="GET", key=ADMIN)
     assert reply.body == content
 

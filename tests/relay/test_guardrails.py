@@ -139,8 +139,8 @@ async def test_a_missing_guardrail_disables_the_route(tmp_path: Path) -> None:
 async def test_a_pattern_that_takes_too_long_fails_as_configured(
     tmp_path: Path, on_error: Any, status: int
 ) -> None:
-    slow = PatternSettings(patterns=(NamedPattern("slow", r"(?:a|aa|aaa)+[0-9]$"),))
-    guard = Guardrail(name="slow", settings=slow, on_error=on_error)
+    slow_pattern = PatternSettings(patterns=(NamedPattern("slow", r"(?:a|aa|aaa)+[0-9]$"),))
+    guard = Guardrail(name="slow", settings=slow_pattern, on_error=on_error)
     async with gateway(tmp_path, registry(guard), one=lambda _: completion()) as live:
         reply = await live.post(CHAT, chat("1" + "a" * 60 + "!"))
         await live.rows(1)

@@ -53,7 +53,7 @@ async def never_answer(_: httpx.Request) -> Any:
     await asyncio.sleep(LONG_S)
 
 
-def once(true: Callable[[], object], answer: Any) -> Any:
+def answer_once(true: Callable[[], object], answer: Any) -> Any:
     """Return an upstream that responds once a condition is true."""
 
     async def answer_late(_: httpx.Request) -> Any:
@@ -117,7 +117,7 @@ async def test_the_first_target_may_win_after_the_hedge_delay(
     upstream_answer = stream if streamed else completion
     registry = snapshot(route("m", A, B, hedge_after_s=0.05))
     asked_hosts: list[httpx.Request] = []
-    first = once(lambda: asked_hosts, upstream_answer("first"))
+    first = answer_once(lambda: asked_hosts, upstream_answer("first"))
 
     def second(request: httpx.Request) -> Any:
         asked_hosts.append(request)
@@ -157,7 +157,7 @@ async def test_a_failed_hedged_attempt_waits_for_the_other(tmp_path: Path) -> No
     async with gateway(
         tmp_path,
         registry,
-        a=once(lambda: live.runtime.health, completion("first")),
+        a=answer_once(lambda: live.runtime.health, completion("first")),
         b=lambda _: refusal(500),
         c=lambda _: completion("never"),
     ) as live:
@@ -175,7 +175,7 @@ async def test_if_both_hedged_attempts_fail_the_next_target_is_tried(tmp_path: P
     async with gateway(
         tmp_path,
         registry,
-        a=once(lambda: live.runtime.health, refusal(500)),
+        a=answer_once(lambda: live.runtime.health, refusal(500)),
         b=lambda _: refusal(503),
         c=lambda _: completion("third"),
     ) as live:
@@ -190,7 +190,7 @@ async def test_if_all_hedged_attempts_fail_the_client_gets_one_error(tmp_path: P
     async with gateway(
         tmp_path,
         registry,
-        a=once(lambda: live.runtime.health, refusal(500)),
+        a=answer_once(lambda: live.runtime.health, refusal(500)),
         b=lambda _: refusal(500),
     ) as live:
         reply = await live.post(CHAT, chat_request())
@@ -203,10 +203,10 @@ async def test_if_all_hedged_attempts_fail_the_client_gets_one_error(tmp_path: P
 async def test_a_client_that_disconnects_closes_both_hedged_attempts(tmp_path: Path) -> None:
     registry = snapshot(route("m", A, B, hedge_after_s=0.03))
     started_hosts: list[str] = []
-    slow = lambda _: sse(b": wait\n\n", lambda: started_hosts.append("one"), LONG_S)  # noqa: E731
-    async with gateway(tmp_path, registry, a=slow, b=slow) as live:
+    answer_slowly = lambda _: sse(b": wait\n\n", lambda: started_hosts.append("one"), LONG_S)  # noqa: E731
+    async with gateway(tmp_path, registry, a=answer_slowly, b=answer_slowly) as live:
         await live.post(
-            CHAT, chat_request(stream=True), leave_once=lambda _: len(started_hosts) == 2
+            CHAT, chat_request(stream=True), disconnect_once=lambda _: len(started_hosts) == 2
         )
         row = await live.entry()
         assert len(live.entries) == 1
@@ -222,7 +222,7 @@ async def test_a_winner_whose_client_leaves_is_closed_and_logged_once(tmp_path: 
         a=never_answer,
         b=lambda _: sse(chunk("begun"), LONG_S),
     ) as live:
-        await live.post(CHAT, chat_request(stream=True), leave_once=has_received)
+        await live.post(CHAT, chat_request(stream=True), disconnect_once=has_received)
         row = await live.entry()
         assert len(live.entries) == 1
     assert (row.outcome, row.provider) == ("client_closed", "b")
@@ -378,7 +378,7 @@ async def test_a_hedged_request_releases_all_reservations(tmp_path: Path) -> Non
 
     async with gateway(tmp_path, with_budgets(priced_registry_route()), a=first, b=second) as live:
         for turn in range(3):
-            await live.post(CHAT, chat_request(stream=True), leave_once=ways[turn][1])
+            await live.post(CHAT, chat_request(stream=True), disconnect_once=ways[turn][1])
             await live.rows(turn + 1)
         counts_by_name = {name: counted_and_reserved(live, name)[1] for name in names}
     assert counts_by_name == dict.fromkeys(names, 0)

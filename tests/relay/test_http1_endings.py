@@ -37,12 +37,12 @@ async def test_a_request_that_never_reached_the_upstream_is_retried() -> None:
         second = asyncio.ensure_future(fetch_response(transport, post(url, b"y" * 100)))
         await asyncio.sleep(0.05)  # it is in the sender's queue, behind the rest of the first
         connection.shutdown(socket.SHUT_WR)
-        again, _ = await loop.sock_accept(listener)
-        assert b"y" * 100 in await loop.sock_recv(again, 4096)
-        await loop.sock_sendall(again, OK)
+        repeated, _ = await loop.sock_accept(listener)
+        assert b"y" * 100 in await loop.sock_recv(repeated, 4096)
+        await loop.sock_sendall(repeated, OK)
         assert await second == (200, b"ok")
         await transport.aclose()
-        for each in (connection, again):
+        for each in (connection, repeated):
             each.close()
 
 

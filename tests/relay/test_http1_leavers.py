@@ -132,7 +132,7 @@ class Upstream:
         return step.framing != "until close"
 
 
-def spoiled(step: ExchangeStep) -> bool:
+def breaks_itself(step: ExchangeStep) -> bool:
     """Return whether the upstream may interrupt this exchange itself."""
     return step.upstream_leaves is not None or step.extra
 
@@ -183,11 +183,13 @@ async def run_schedule(steps: list[ExchangeStep]) -> None:
                 test_exchange = await exchange(transport, url, number, step)
             expected = body_of(number, step.size)
             if test_exchange is not None:
-                whole_body = not (step.framing == "until close" and spoiled(step))
+                whole_body = not (step.framing == "until close" and breaks_itself(step))
                 data = test_exchange[: len(expected)] if step.extra else test_exchange
                 assert data == (expected if whole_body else expected[: len(data)])
-            elif step.client_leaves is None and not spoiled(step):
-                closes = before is not None and (spoiled(before) or before.framing == "until close")
+            elif step.client_leaves is None and not breaks_itself(step):
+                closes = before is not None and (
+                    breaks_itself(before) or before.framing == "until close"
+                )
                 assert closes, "a request failed after an exchange whose client left"
             if step.method == "POST":
                 assert upstream.seen[number] <= 1, "a request was sent twice"
@@ -211,9 +213,9 @@ def test_a_disconnect_does_not_affect_other_requests(loop_name: str) -> None:
 
 @BOTH_LOOPS
 def test_an_unread_answer_blocks_no_later_request(loop_name: str) -> None:
-    left = ExchangeStep("sized", 1_200_000, None, False, False, "unread", 12, "POST")
+    abandoned_step = ExchangeStep("sized", 1_200_000, None, False, False, "unread", 12, "POST")
     with asyncio.Runner(loop_factory=LOOPS[loop_name]) as runner:
-        runner.run(run_schedule([left]))
+        runner.run(run_schedule([abandoned_step]))
 
 
 class BlockingUpstream:
@@ -333,9 +335,9 @@ def test_a_connection_with_unread_bytes_is_not_reused(loop_name: str, waiting: s
 
 
 @BOTH_LOOPS
-@pytest.mark.parametrize("left", ["the end of the connection", "a reset"])
-def test_a_request_that_was_read_is_not_retried(loop_name: str, left: str) -> None:
-    with blocking(WAITING[left], reads=True) as upstream:
+@pytest.mark.parametrize("remaining", ["the end of the connection", "a reset"])
+def test_a_request_that_was_read_is_not_retried(loop_name: str, remaining: str) -> None:
+    with blocking(WAITING[remaining], reads=True) as upstream:
 
         async def main() -> None:
             transport = Transport()

@@ -170,7 +170,7 @@ def test_a_segment_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "journal") == []
 
 
-def blocked(
+def blocking_writer(
     entries: list[LogRecord],
 ) -> tuple[threading.Event, threading.Event, Callable[..., None]]:
     """Return a blocking writer, with events that it has started and that it may continue."""
@@ -186,7 +186,7 @@ def blocked(
 
 def test_overflowing_records_wait_on_disk_with_their_bodies(tmp_path: Path) -> None:
     entries: list[LogRecord] = []
-    started, go_on, write = blocked(entries)
+    started, go_on, write = blocking_writer(entries)
     journal = Journal(tmp_path, write, max_items=100, max_bytes=100_000)
     journal.append(entry("first"))
     assert started.wait(WAIT_TIMEOUT_S)
@@ -208,7 +208,7 @@ def test_overflowing_records_wait_on_disk_with_their_bodies(tmp_path: Path) -> N
 
 def test_bodies_too_large_for_a_segment_spill_completely(tmp_path: Path) -> None:
     entries: list[LogRecord] = []
-    started, go_on, write = blocked(entries)
+    started, go_on, write = blocking_writer(entries)
     journal = Journal(tmp_path, write, max_bytes=1000)
     journal.append(entry("first"))
     assert started.wait(WAIT_TIMEOUT_S)
@@ -222,7 +222,7 @@ def test_at_the_limit_bodies_are_dropped_before_rows_with_one_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     entries: list[LogRecord] = []
-    started, go_on, write = blocked(entries)
+    started, go_on, write = blocking_writer(entries)
     journal = Journal(tmp_path, write, max_items=4, max_disk_bytes=2 * SIZE, reserve_bytes=2 * SIZE)
     journal.append(entry("first"))
     assert started.wait(WAIT_TIMEOUT_S)
@@ -295,9 +295,9 @@ def test_workers_that_start_together_share_orphaned_segments(
         raise OSError("away")
 
     for part in range(12):
-        left = Journal(tmp_path, never)
-        left.append(entry(f"r{part}"))
-        left.close()
+        earlier_journal = Journal(tmp_path, never)
+        earlier_journal.append(entry(f"r{part}"))
+        earlier_journal.close()
     caplog.clear()
     ids: list[str] = []
     workers = [Journal(tmp_path, lambda batch: ids.extend(e.id for e in batch)) for _ in range(4)]
@@ -321,9 +321,9 @@ def test_a_segment_that_another_worker_removes_first_is_no_error(
     def never(_batch: list[LogRecord]) -> None:
         raise OSError("away")
 
-    left = Journal(tmp_path, never)
-    left.append(entry("one"))
-    left.close()
+    earlier_journal = Journal(tmp_path, never)
+    earlier_journal.append(entry("one"))
+    earlier_journal.close()
     (segment,) = tmp_path.glob("*.journal")
     caplog.clear()
     ids: list[str] = []
@@ -365,9 +365,9 @@ def test_orphaned_records_are_written_when_the_database_is_back(
             raise OSError("away")
         ids.extend(e.id for e in batch)
 
-    left = Journal(tmp_path, write)
-    left.append(entry("one"))
-    left.close()
+    earlier_journal = Journal(tmp_path, write)
+    earlier_journal.append(entry("one"))
+    earlier_journal.close()
     journal = Journal(tmp_path, write)
     wait_until(lambda: ids == ["one"])
     journal.close()

@@ -93,8 +93,8 @@ async def test_requests_are_let_in_up_to_the_limit(tmp_path: Path) -> None:
     async with gateway(tmp_path, registry, one=lambda _: completion()) as live:
         replies = [await live.post(CHAT, body()) for _ in range(3)]
     assert [reply.status for reply in replies] == [200, 200, 429]
-    left = [reply.headers["x-ratelimit-remaining-requests"] for reply in replies]
-    assert left == ["1", "0", "0"]
+    remaining = [reply.headers["x-ratelimit-remaining-requests"] for reply in replies]
+    assert remaining == ["1", "0", "0"]
     assert {reply.headers["x-ratelimit-limit-requests"] for reply in replies} == {"2"}
     assert replies[0].headers["x-ratelimit-reset-requests"].endswith("s")
     refused_reply = replies[2]
@@ -164,7 +164,7 @@ async def test_concurrent_requests_are_released_however_they_end(tmp_path: Path)
         for stream in (False, False, True):
             await live.post(CHAT, body(stream=stream))
             assert reserved_amounts(live, "key:1/concurrency/") == [0]
-        await live.post(CHAT, body(stream=True), leave_once=lambda reply: reply.body)
+        await live.post(CHAT, body(stream=True), disconnect_once=lambda reply: reply.body)
         assert reserved_amounts(live, "key:1/concurrency/") == [0]
         assert (await live.post(CHAT, body(stream=True))).status == 200
         assert (await live.post(CHAT, body())).status == 200
@@ -172,19 +172,19 @@ async def test_concurrent_requests_are_released_however_they_end(tmp_path: Path)
 
 async def test_a_concurrency_limit_of_one_admits_one_request(tmp_path: Path) -> None:
     registry = limited_registry(route("r", provider("one")), limits=Limits(concurrency=3))
-    running = most = 0
+    running = max_concurrent = 0
 
     async def slow(_: httpx.Request) -> httpx.Response:
-        nonlocal running, most
+        nonlocal running, max_concurrent
         running += 1
-        most = max(most, running)
+        max_concurrent = max(max_concurrent, running)
         await asyncio.sleep(0.02)
         running -= 1
         return completion()
 
     async with gateway(tmp_path, registry, one=slow) as live:
         replies = await asyncio.gather(*(live.post(CHAT, body()) for _ in range(20)))
-    assert most == 3
+    assert max_concurrent == 3
     assert sorted({reply.status for reply in replies}) == [200, 429]
 
 
@@ -211,7 +211,7 @@ async def test_the_answer_of_a_stream_that_is_cut_short_is_paid_for(tmp_path: Pa
     registry = limited_registry(priced_route(provider("one")), budget=Budget(total_usd=Decimal(1)))
     text = "word " * 80
     async with gateway(tmp_path, registry, one=lambda _: sse(chunk(text), 30.0)) as live:
-        await live.post(CHAT, body(stream=True), leave_once=lambda reply: reply.body)
+        await live.post(CHAT, body(stream=True), disconnect_once=lambda reply: reply.body)
         row = await live.entry()
         offset = live.runtime.limiter.counters.counter_offset("key:1/usd/total")
         assert offset is not None
@@ -357,8 +357,10 @@ async def test_upstream_rate_limit_headers_do_not_replace_the_gateways(tmp_path:
     async with gateway(tmp_path / "a", free, one=answer) as live:
         reply = await live.post(CHAT, body())
         assert reply.headers["x-ratelimit-remaining-requests"] == "4999"
-    mine = limited_registry(route("r", provider("one")), limits=Limits(requests_per_minute=9))
-    async with gateway(tmp_path / "b", mine, one=answer) as live:
+    own_registry = limited_registry(
+        route("r", provider("one")), limits=Limits(requests_per_minute=9)
+    )
+    async with gateway(tmp_path / "b", own_registry, one=answer) as live:
         reply = await live.post(CHAT, body())
     assert reply.headers["x-ratelimit-remaining-requests"] == "8"
     assert reply.headers["openai-version"] == "2020"
@@ -390,7 +392,7 @@ async def test_no_reservation_is_left_after_many_concurrent_requests(tmp_path: P
         async def one(n: int) -> Reply:
             stream = n % 2 == 0
             leave = draw.random() / 20 if n % 3 == 0 else 0.25
-            return await live.post(CHAT, body(stream=stream), leave_after=leave)
+            return await live.post(CHAT, body(stream=stream), disconnect_after=leave)
 
         for _ in range(6):
             await asyncio.gather(*(one(n) for n in range(50)))

@@ -59,7 +59,7 @@ STARTS = [
 GAPS = [0.0, 0.0, 0.1, 1.0, 4.9, 5.1, 20.0, 61.0, 400.0, 3700.0, 30_000.0, 90_000.0, 700_000.0]
 
 
-def admit(limiter: Limiter, call: Call, route: Route, target: Target) -> Admission:
+def limiter_decision(limiter: Limiter, call: Call, route: Route, target: Target) -> Admission:
     """Return the limiter's decision; with counters of the process it never waits."""
     try:
         limiter.admit(call, route, target).send(None)
@@ -213,7 +213,7 @@ class Schedule:
         call = self._call(want)
         values: set[str] = set()
         for position, target in self._order():
-            admission = admit(limiter, call, self.route, target)
+            admission = limiter_decision(limiter, call, self.route, target)
             if admission.ends_request:
                 assert not call.reservations
                 assert not call.limits_reserved
@@ -247,7 +247,10 @@ class Schedule:
         """Run a second target that loses: its reservation is released."""
         spare = copy.copy(call)
         spare.reservations = []
-        if admit(limiter, spare, self.route, self.route.targets[position]).refusal is None:
+        if (
+            limiter_decision(limiter, spare, self.route, self.route.targets[position]).refusal
+            is None
+        ):
             self._count_requests(self.of_providers[position])
         limiter.release_attempt(spare)
         assert not spare.reservations
@@ -342,7 +345,7 @@ class Schedule:
         """Assert that a refused request exceeds the actual or the reserved usage."""
         assert any(self._is_full(rule, want, texts or set()) for rule in result)
 
-    def _is_full(self, rule: Rule, want: int, mine: set[str]) -> bool:
+    def _is_full(self, rule: Rule, want: int, own_usage: set[str]) -> bool:
         under_way = sum(self._held(rule))
         if rule.metric == "concurrency":
             return under_way >= rule.limit
@@ -394,7 +397,9 @@ def test_a_client_that_waits_for_retry_after_is_admitted(processes: LimiterProce
             assert turns < 60, f"schedule {number}: kept out for ever"
             call = schedule._call(want)
             limiter = processes.workers[draw.randrange(WORKERS)]
-            full = admit(limiter, call, schedule.route, schedule.route.targets[0]).refusal
+            full = limiter_decision(
+                limiter, call, schedule.route, schedule.route.targets[0]
+            ).refusal
             if full is None:
                 limiter.settle(call, want // 2, 0)
                 continue

@@ -72,8 +72,8 @@ async def test_answers_have_the_remaining_limits(tmp_path: Path, dialect: str) -
         reply = await live.post(path, request_body)
     template = ANTHROPIC if dialect == "messages" else OPENAI
     assert reply.status == 200, reply.body
-    limit, left, resets = header_values(reply.headers, template, "requests")
-    assert (limit, left) == ("3", "2"), "what ends first is told, not what was set first"
+    limit, remaining, resets = header_values(reply.headers, template, "requests")
+    assert (limit, remaining) == ("3", "2"), "what ends first is told, not what was set first"
     assert header_values(reply.headers, template, "tokens")[0] == "90000"
     if dialect == "messages":
         reset_at = datetime.strptime(resets, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
@@ -206,7 +206,7 @@ async def test_a_disconnected_client_is_charged_for_received_tokens(
         await live.post(
             CHAT,
             body(stream=True),
-            leave_once=lambda reply: reply.body.count(b"data: ") >= pieces,
+            disconnect_once=lambda reply: reply.body.count(b"data: ") >= pieces,
         )
         row = await live.entry()
         assert row.cost_usd

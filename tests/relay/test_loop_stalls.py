@@ -220,7 +220,7 @@ def connect(live: Gateway) -> Protocol:
     return protocol
 
 
-def send_over(port: int, path: str, body: bytes) -> bytes:
+def send_over_socket(port: int, path: str, body: bytes) -> bytes:
     """Send a body over a socket and return the first line of the response."""
     head = f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n"
     head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
@@ -251,7 +251,7 @@ async def test_a_body_of_31_mb_over_a_socket_stalls_others_less_than_50_ms(
         port = server.sockets[0].getsockname()[1]
 
         async def send() -> None:
-            line = await asyncio.to_thread(send_over, port, path, body)
+            line = await asyncio.to_thread(send_over_socket, port, path, body)
             assert line.startswith(b"HTTP/1.1 400")
 
         for _ in range(ROUNDS):

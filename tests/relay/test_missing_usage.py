@@ -56,7 +56,7 @@ def openai(usage: Json, *, stream: bool) -> httpx.Response:
     return sse(chunk(ANSWER), chunk(finish="stop", **usage), DONE)
 
 
-def last_counts(client: str, body: bytes) -> list[tuple[int, int]]:
+def last_usage(client: str, body: bytes) -> list[tuple[int, int]]:
     """Return the last usage in a response or its stream; empty if there is none."""
     names = COUNTS[client]
     lines = [line.removeprefix(b"data: ") for line in body.split(b"\n")]
@@ -75,7 +75,7 @@ def last_counts(client: str, body: bytes) -> list[tuple[int, int]]:
     return rows[-1:]
 
 
-async def counts(
+async def reported_usage(
     tmp_path: Path, client: str, usage: Json, *, stream: bool, **more: Any
 ) -> tuple[list[tuple[int, int]], tuple[int, int]]:
     """Return the usage that the client and the log get for an upstream's usage."""
@@ -96,7 +96,7 @@ async def counts(
         row = await live.entry()
     assert row.input_tokens is not None
     assert row.output_tokens is not None
-    return last_counts(client, reply.body), (row.input_tokens, row.output_tokens)
+    return last_usage(client, reply.body), (row.input_tokens, row.output_tokens)
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
@@ -104,7 +104,7 @@ async def counts(
 async def test_a_client_never_gets_zero_token_counts(
     tmp_path: Path, client: str, stream: bool
 ) -> None:
-    counts_seen, logged = await counts(tmp_path, client, {}, stream=stream)
+    counts_seen, logged = await reported_usage(tmp_path, client, {}, stream=stream)
     assert logged[0] > 10
     assert logged[1] == 4
     # Anthropic's answers always have counts; the others may do without.
@@ -113,7 +113,7 @@ async def test_a_client_never_gets_zero_token_counts(
 
 @pytest.mark.parametrize("client", ["chat", "completions"])
 async def test_a_client_that_requests_usage_gets_it(tmp_path: Path, client: str) -> None:
-    counts_seen, logged = await counts(tmp_path, client, {}, stream=True, **STREAM_OPTIONS)
+    counts_seen, logged = await reported_usage(tmp_path, client, {}, stream=True, **STREAM_OPTIONS)
     assert counts_seen == [logged]
 
 
@@ -126,6 +126,6 @@ async def test_a_missing_count_is_estimated_beside_the_reported_one(
     if client == "gemini":
         usage = {"usage": {"prompt_tokens": 77, "completion_tokens": None}}
     more = STREAM_OPTIONS if stream and client in {"chat", "completions"} else {}
-    text, logged = await counts(tmp_path, client, usage, stream=stream, **more)
+    text, logged = await reported_usage(tmp_path, client, usage, stream=stream, **more)
     assert logged == (77, 4)
     assert text == [logged]

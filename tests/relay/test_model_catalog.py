@@ -113,7 +113,7 @@ async def test_bedrocks_model_list_is_requested_at_another_host(
     asked_for: list[tuple[str, str]] = []
 
     async def send(
-        self: Upstreams, method: str, url: Any, headers: Any, *rest: Any, **network: Any
+        self: Upstreams, method: str, url: Any, headers: Any, *options: Any, **network: Any
     ) -> Any:
         asked_for.append((url.host, headers["host"]))
         raise GatewayError(Error(kind="timeout", message="enough"))

@@ -30,7 +30,7 @@ def prompt_of(request: httpx.Request) -> str:
     return content
 
 
-def echoing(request: httpx.Request) -> httpx.Response:
+def echo_prompt(request: httpx.Request) -> httpx.Response:
     """Respond with the prompt."""
     body = json.loads(request.content)
     text = f"<{prompt_of(request)}>"
@@ -46,7 +46,7 @@ def frames(body: bytes) -> list[Any]:
 
 
 async def test_each_prompt_is_a_call_of_its_own(tmp_path: Path) -> None:
-    async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=echoing) as gate:
+    async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=echo_prompt) as gate:
         reply = await gate.post("/v1/completions", REQUEST)
         rows = await gate.rows(3)
     body = reply.json()
@@ -67,7 +67,7 @@ async def test_each_prompt_is_a_call_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("counted", [True, False])
 async def test_streams_follow_each_other_and_end_once(tmp_path: Path, counted: bool) -> None:
     body = {**REQUEST, "stream": True, "stream_options": {"include_usage": counted}}
-    async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=echoing) as gate:
+    async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=echo_prompt) as gate:
         reply = await gate.post("/v1/completions", body)
     *rows, end = frames(reply.body)
     assert end == "[DONE]"
@@ -86,7 +86,7 @@ async def test_a_failure_before_anything_went_out_is_a_status(tmp_path: Path) ->
 
 async def test_a_failure_in_the_middle_is_reported_without_an_end_event(tmp_path: Path) -> None:
     def second_fails(request: httpx.Request) -> httpx.Response:
-        return echoing(request) if prompt_of(request) == "one" else refusal(503, "busy")
+        return echo_prompt(request) if prompt_of(request) == "one" else refusal(503, "busy")
 
     registry = snapshot(route("m", provider("a")))
     async with gateway(tmp_path, registry, a=second_fails) as gate:
@@ -111,7 +111,7 @@ async def test_several_prompts_are_sent_together_if_supported(tmp_path: Path) ->
 
 @pytest.mark.parametrize("prompt", [[1, 2], [[1], [2]], ["a"] * 200])
 async def test_an_unsplittable_prompt_is_refused(tmp_path: Path, prompt: Any) -> None:
-    async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=echoing) as gate:
+    async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=echo_prompt) as gate:
         reply = await gate.post("/v1/completions", {**REQUEST, "prompt": prompt})
     assert (reply.status, reply.json()["error"]["param"]) == (400, "prompt")
     assert not gate.upstreams.requests

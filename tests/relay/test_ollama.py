@@ -248,7 +248,7 @@ async def test_a_client_that_disconnects_closes_the_upstream(tmp_path: Path) -> 
     registry = snapshot(route("m", ollama()))
     upstream = lines(line("he"), WAIT_TIMEOUT_S, LAST)
     async with gateway(tmp_path, registry, local=lambda _: upstream) as gate:
-        await gate.post("/api/chat", REQUEST, leave_once=lambda reply: reply.body)
+        await gate.post("/api/chat", REQUEST, disconnect_once=lambda reply: reply.body)
         entry = await gate.entry()
         await asyncio.sleep(0)
     assert entry.outcome == "client_closed"

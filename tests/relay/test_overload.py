@@ -127,7 +127,7 @@ class Socket:
         if "status" not in message:
             self.answered.set()
 
-    async def leave(self) -> None:
+    async def disconnect(self) -> None:
         self._leave.set()
         await self.task
 
@@ -147,9 +147,9 @@ async def test_one_key_can_not_take_all_web_sockets(
         other = Socket(live, ADMIN)
         await other.answered.wait()
         assert other.accepted
-        await sockets[0].leave()
-        again = Socket(live, KEY)
-        await again.answered.wait()
-        assert again.accepted
-        for each in (sockets[1], again, other):
-            await each.leave()
+        await sockets[0].disconnect()
+        second = Socket(live, KEY)
+        await second.answered.wait()
+        assert second.accepted
+        for each in (sockets[1], second, other):
+            await each.disconnect()

@@ -19,7 +19,7 @@ WITHOUT_OPTIONS = ["groq", "together", "fireworks", "cerebras", "vllm", "azure-o
 TRANSLATED = ["deepseek", "mistral"]
 
 
-async def sent_to(tmp_path: Path, preset: str, body: Json) -> tuple[Json, Reply]:
+async def upstream_request_of(tmp_path: Path, preset: str, body: Json) -> tuple[Json, Reply]:
     registry = snapshot(route("m", provider("a", preset=preset), model="some-model"))
     async with gateway(tmp_path, registry, a=lambda request: completion()) as gate:
         reply = await gate.post("/v1/chat/completions", {**CHAT, **body})
@@ -31,7 +31,9 @@ async def sent_to(tmp_path: Path, preset: str, body: Json) -> tuple[Json, Reply]
 @pytest.mark.parametrize("preset", WITH_OPTIONS)
 async def test_search_options_reach_a_provider_that_has_them(tmp_path: Path, preset: str) -> None:
     options = {"search_context_size": "low"}
-    upstream_body, reply = await sent_to(tmp_path, preset, {"web_search_options": options})
+    upstream_body, reply = await upstream_request_of(
+        tmp_path, preset, {"web_search_options": options}
+    )
     assert upstream_body["web_search_options"] == options
     assert "x-dragoman-dropped" not in reply.headers
 
@@ -40,7 +42,7 @@ async def test_search_options_reach_a_provider_that_has_them(tmp_path: Path, pre
 async def test_search_options_are_dropped_where_nothing_searches(
     tmp_path: Path, preset: str
 ) -> None:
-    upstream_body, reply = await sent_to(tmp_path, preset, {"web_search_options": {}})
+    upstream_body, reply = await upstream_request_of(tmp_path, preset, {"web_search_options": {}})
     assert "web_search_options" not in upstream_body
     assert reply.headers["x-dragoman-dropped"] == "web_search_options"
 
@@ -57,7 +59,7 @@ def allowed(mode: str, *names: str) -> Json:
 
 async def test_openai_gets_allowed_tools_unchanged(tmp_path: Path) -> None:
     body = allowed("auto", "g")
-    upstream_body, reply = await sent_to(tmp_path, "openai", body)
+    upstream_body, reply = await upstream_request_of(tmp_path, "openai", body)
     assert {name: upstream_body[name] for name in body} == body
     assert "x-dragoman-approximated" not in reply.headers
 
@@ -67,13 +69,13 @@ async def test_openai_gets_allowed_tools_unchanged(tmp_path: Path) -> None:
 async def test_other_providers_get_only_the_allowed_tools(
     tmp_path: Path, preset: str, mode: str, choice: str
 ) -> None:
-    upstream_body, reply = await sent_to(tmp_path, preset, allowed(mode, "g"))
+    upstream_body, reply = await upstream_request_of(tmp_path, preset, allowed(mode, "g"))
     assert (upstream_body["tools"], upstream_body["tool_choice"]) == ([function("g")], choice)
     assert reply.headers["x-dragoman-approximated"] == "tool_choice"
 
 
 async def test_no_tools_are_sent_if_none_is_allowed(tmp_path: Path) -> None:
-    upstream_body, reply = await sent_to(tmp_path, "vllm", allowed("auto", "h"))
+    upstream_body, reply = await upstream_request_of(tmp_path, "vllm", allowed("auto", "h"))
     assert not {"tools", "tool_choice"} & upstream_body.keys()
     assert "tool_choice" in reply.headers["x-dragoman-dropped"]
 
@@ -88,5 +90,5 @@ async def test_no_tools_are_sent_if_none_is_allowed(tmp_path: Path) -> None:
 )
 async def test_a_malformed_choice_is_left_to_the_provider(tmp_path: Path, choice: Json) -> None:
     body = {"tools": [function("f")], "tool_choice": choice}
-    upstream_body, _ = await sent_to(tmp_path, "vllm", body)
+    upstream_body, _ = await upstream_request_of(tmp_path, "vllm", body)
     assert {name: upstream_body[name] for name in body} == body

@@ -238,11 +238,11 @@ async def test_concurrent_forms_are_limited_in_memory(tmp_path: Path) -> None:
     headers["content-length"] = str(len(body))
     done = httpx.Response(200, json={"text": "hi"})
     async with gateway(tmp_path, registry, up=lambda r: done) as g:
-        spools, most = g.runtime.spools, 32 * g.runtime.config.max_upload_bytes
-        spools.reserved_bytes = most - len(body) + 1
+        spools, max_bytes = g.runtime.spools, 32 * g.runtime.config.max_upload_bytes
+        spools.reserved_bytes = max_bytes - len(body) + 1
         response = await g.post("/v1/audio/transcriptions", body, headers=headers)
         assert (response.status, response.headers["retry-after"]) == (503, "5")
-        spools.reserved_bytes = count = most - len(body)
+        spools.reserved_bytes = count = max_bytes - len(body)
         assert (await g.post("/v1/audio/transcriptions", body, headers=headers)).status == 200
         assert spools.reserved_bytes == count
 
@@ -254,8 +254,8 @@ async def test_a_batch_file_reserves_twice_its_size(tmp_path: Path) -> None:
     headers["content-length"] = str(len(body))
     done = httpx.Response(200, json={"id": "file-1", "object": "file"})
     async with gateway(tmp_path, registry, up=lambda r: done) as g:
-        spools, most = g.runtime.spools, 32 * g.runtime.config.max_upload_bytes
-        spools.reserved_bytes = count = most - len(body)
+        spools, max_bytes = g.runtime.spools, 32 * g.runtime.config.max_upload_bytes
+        spools.reserved_bytes = count = max_bytes - len(body)
         response = await g.post("/v1/files", body, headers=headers)
         assert (response.status, spools.reserved_bytes) == (503, count)
         spools.reserved_bytes = 0
@@ -371,9 +371,9 @@ class FileOwners:
 
 
 def two_keys() -> dict[bytes, ApiKey]:
-    mine = ApiKey(id=1, prefix="sk-dgm-te", name="mine", digest=key_digest(KEY, PEPPER))
+    own_key = ApiKey(id=1, prefix="sk-dgm-te", name="mine", digest=key_digest(KEY, PEPPER))
     other = ApiKey(id=2, prefix="sk-dgm-ot", name="other", digest=key_digest(OTHER, PEPPER))
-    return {mine.digest: mine, other.digest: other}
+    return {own_key.digest: own_key, other.digest: other}
 
 
 async def test_a_file_is_visible_only_to_its_key(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ async def test_an_error_as_first_event_falls_back_to_the_next_target(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("rest", "kind"),
+    ("remaining_frames", "kind"),
     [
         pytest.param((), "upstream_error", id="ends"),
         pytest.param((httpx.ReadError("reset"),), "upstream_error", id="reset"),
@@ -153,12 +153,15 @@ async def test_an_error_as_first_event_falls_back_to_the_next_target(tmp_path: P
     ],
 )
 async def test_a_broken_stream_ends_in_an_error(
-    tmp_path: Path, rest: tuple[Any, ...], kind: str
+    tmp_path: Path, remaining_frames: tuple[Any, ...], kind: str
 ) -> None:
     impatient = msgspec.structs.replace(A.timeouts, idle_s=0.5)
     registry = snapshot(route("m", msgspec.structs.replace(A, timeouts=impatient), B))
     async with gateway(
-        tmp_path, registry, a=lambda _: sse(chunk("begun"), *rest), b=lambda _: completion()
+        tmp_path,
+        registry,
+        a=lambda _: sse(chunk("begun"), *remaining_frames),
+        b=lambda _: completion(),
     ) as live:
         reply = await live.post(CHAT, chat_request(stream=True))
         row = await live.entry()
@@ -199,7 +202,7 @@ async def test_a_disconnected_client_closes_the_upstream(tmp_path: Path, stream:
         return bool(start_times) and clock() > start_times[0] + 0.5
 
     async with gateway(tmp_path, snapshot(route("m", A)), a=slow) as live:
-        await live.post(CHAT, chat_request(stream=stream), leave_once=waited)
+        await live.post(CHAT, chat_request(stream=stream), disconnect_once=waited)
         elapsed_s = clock() - start_times[0]
         row = await live.entry()
     assert elapsed_s < 10, "not when the upstream has ended"

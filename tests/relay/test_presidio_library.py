@@ -63,8 +63,8 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.timeout(180)
 async def test_patterns_are_masked_without_a_model(tmp_path: Path) -> None:
     text = f"I am Ada, pay {CARD} to DE89370400440532013000, write ada@example.com"
-    up = lambda _: completion()  # noqa: E731 - an upstream
-    async with gateway(tmp_path, registry(guard()), up=up) as live:
+    answer_upstream = lambda _: completion()  # noqa: E731 - an upstream
+    async with gateway(tmp_path, registry(guard()), up=answer_upstream) as live:
         reply = await live.post(CHAT, analyze_body(text))
         upstream_body = json.loads(live.upstreams.requests[0].content)
         row = await live.entry()

@@ -120,7 +120,7 @@ def breakpoint_paths(value: Any, path: str = "") -> list[str]:
     return paths
 
 
-def unmarked(value: Json) -> Json:
+def without_breakpoints(value: Json) -> Json:
     """Return the body of a client without breakpoints: lists of one text are strings."""
     for message in [*value["messages"], value]:
         for name in ("content", "system"):
@@ -144,7 +144,7 @@ def test_anthropic_passthrough_marks_four_prefixes_and_changes_nothing_else() ->
     assert body["tools"][1]["cache_control"] == MARK
     assert anthropic_rules.refusal(body, HEADERS, counting=False) is None
     assert [(row.path, row.action) for row in result.report] == [("cache_control", "defaulted")]
-    assert unmarked(body) == MESSAGES | {"model": CLAUDE}
+    assert without_breakpoints(body) == MESSAGES | {"model": CLAUDE}
 
 
 def test_cache_breakpoints_may_last_one_hour() -> None:

@@ -149,7 +149,7 @@ class SharedStateStore:
 
 
 @asynccontextmanager
-async def process(
+async def running_gateway(
     directory: Path, upstreams: Upstreams, rows: SharedStateStore | None = None
 ) -> AsyncIterator[Gateway]:
     """Run a gateway that calls the strict providers over real sockets."""
@@ -252,7 +252,7 @@ async def send_turn(gateway: Gateway, client: Client, model: str, *, stream: boo
     return reply
 
 
-def returned(client: Client, upstream: str, body: Json) -> list[str]:
+def states_returned(client: Client, upstream: str, body: Json) -> list[str]:
     """Return for each call in the history whether its provider got its state back."""
     texts = RETURNED[upstream](body)
     if (client.name, upstream) in _ON_PURPOSE:
@@ -268,23 +268,23 @@ async def test_a_tool_loop_keeps_its_reasoning(
     client: Client, upstream: str, stream: bool, upstreams: Upstreams, tmp_path: Path
 ) -> None:
     client, before = client.new_client(), upstreams.count(upstream)
-    async with process(tmp_path, upstreams) as gateway:
+    async with running_gateway(tmp_path, upstreams) as gateway:
         client.add_user_message(PROMPT)
         await send_turn(gateway, client, upstream, stream=stream)
         client.add_tool_results("sunny")
         await send_turn(gateway, client, upstream, stream=stream)
         second = upstreams.last(upstream)
-        assert returned(client, upstream, second.body) == ["state"]
+        assert states_returned(client, upstream, second.body) == ["state"]
         client.add_tool_results("rainy")
         await send_turn(gateway, client, upstream, stream=stream)
         third = upstreams.last(upstream)
-        assert returned(client, upstream, third.body) == ["state", "state"]
+        assert states_returned(client, upstream, third.body) == ["state", "state"]
         # What was said before is said in the same bytes: the prompt cache stays warm.
-        assert third.raw.startswith(_head(second.raw))
+        assert third.raw.startswith(_up_to_last_result(second.raw))
         assert upstreams.count(upstream) == before + 3, "nothing was refused on the way"
 
 
-def _head(raw: bytes) -> bytes:
+def _up_to_last_result(raw: bytes) -> bytes:
     """Return a body up to the end of its last result."""
     return raw[: raw.rindex(b"sunny")]
 
@@ -295,18 +295,18 @@ async def test_another_process_reads_the_stored_reasoning(
     client: Client, upstream: str, upstreams: Upstreams, tmp_path: Path
 ) -> None:
     client, rows, stream = client.new_client(), SharedStateStore(), True
-    async with process(tmp_path / "a", upstreams, rows) as gateway:
+    async with running_gateway(tmp_path / "a", upstreams, rows) as gateway:
         client.add_user_message(PROMPT)
         await send_turn(gateway, client, upstream, stream=stream)
         client.add_tool_results("sunny")
         path, body = client.request(upstream, stream=stream)
         await gateway.post(path, body, headers=client.headers)
         here = upstreams.last(upstream)
-    async with process(tmp_path / "b", upstreams, rows) as gateway:
+    async with running_gateway(tmp_path / "b", upstreams, rows) as gateway:
         await send_turn(gateway, client, upstream, stream=stream)
         there = upstreams.last(upstream)
     assert there is not here
-    assert returned(client, upstream, there.body) == ["state"]
+    assert states_returned(client, upstream, there.body) == ["state"]
     assert there.raw == here.raw
 
 
@@ -320,7 +320,7 @@ async def test_switching_models_drops_the_reasoning(
     client: Client, before: str, after: str, upstreams: Upstreams, tmp_path: Path
 ) -> None:
     client = client.new_client()
-    async with process(tmp_path, upstreams) as gateway:
+    async with running_gateway(tmp_path, upstreams) as gateway:
         client.add_user_message(PROMPT)
         await send_turn(gateway, client, before, stream=False)
         client.add_tool_results("sunny")

@@ -48,8 +48,8 @@ async def sent_and_received(
     model = msgspec.structs.replace(target.model, traits=traits)
     targets = (msgspec.structs.replace(target, model=model),)
     registry = snapshot(msgspec.structs.replace(test_route, targets=targets))
-    up = httpx.Response(200, json=ANSWER)
-    async with gateway(tmp_path, registry, up=lambda r: up) as g:
+    upstream_response = httpx.Response(200, json=ANSWER)
+    async with gateway(tmp_path, registry, up=lambda r: upstream_response) as g:
         response = await g.post(path, {"model": "think", **body})
         assert response.status == 200, response.body
         return json.loads(g.upstreams.requests[0].content), response.json()

@@ -286,10 +286,10 @@ async def test_a_slot_that_was_answered_only_after_the_reset_counts(
             return answer
 
         monkeypatch.setattr(first.limiter.client, "run_script", answer_late)
-        late = await enter(first)
+        late_call = await enter(first)
         assert reset_seen.is_set()
         assert await kinds(first, second) == ["ok", "rate_limit"]
-        await first.leave(late)
+        await first.leave(late_call)
         assert await kinds(second, second) == ["ok", "rate_limit"]
 
 

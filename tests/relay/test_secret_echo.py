@@ -34,7 +34,7 @@ FORMS = {
 BODY = {"model": "r", "messages": [{"role": "user", "content": "x"}]}
 
 
-def _leaks(text: str) -> bool:
+def _reveals_secret(text: str) -> bool:
     """Return whether a text contains enough of a secret to be usable."""
     return any(form[3:-3] in text for form in (*FORMS.values(), json.dumps(SECRET)[1:-1]))
 
@@ -70,8 +70,8 @@ async def test_an_error_that_repeats_the_key_is_not_passed_on(
     ) as served:
         reply = await served.post("/v1/chat/completions", BODY)
         assert reply.status == 400
-        assert not _leaks(reply.body.decode())
-        assert not _leaks(_stored_text(await served.entry()))
+        assert not _reveals_secret(reply.body.decode())
+        assert not _reveals_secret(_stored_text(await served.entry()))
 
 
 async def test_an_error_without_a_secret_is_unchanged(tmp_path: Path) -> None:
@@ -102,8 +102,8 @@ async def test_an_error_in_a_stream_does_not_repeat_the_key(
         assert reply.status == 200
         assert b"hi" in reply.body
         assert b"bad key" in reply.body
-        assert not _leaks(reply.body.decode())
-        assert not _leaks(_stored_text(await served.entry()))
+        assert not _reveals_secret(reply.body.decode())
+        assert not _reveals_secret(_stored_text(await served.entry()))
 
 
 def _texts(stream: bytes) -> str:
@@ -146,13 +146,13 @@ async def test_a_key_split_over_chunks_is_not_stored(
         up=lambda _: sse(*stream),
     ) as served:
         reply = await served.post(path, {**BODY, "max_tokens": 9, "stream": True})
-        assert _leaks(_texts(reply.body))
+        assert _reveals_secret(_texts(reply.body))
         bodies = (await served.entry()).bodies
     assert bodies is not None
     assert b"".join(stream).count(b"data: ") == (bodies.upstream_response or b"").count(b"data: ")
     for stored in (bodies.upstream_response, bodies.client_response):
         if stored is not None:
-            assert not _leaks(_texts(stored))
+            assert not _reveals_secret(_texts(stored))
             assert "*" * (len(SECRET) - 2) in _texts(stored)
 
 
@@ -198,7 +198,7 @@ def _reasoning_between(pieces: list[str]) -> list[bytes]:
     ]
 
 
-def _readings(stream: bytes) -> list[str]:
+def _texts_by_field(stream: bytes) -> list[str]:
     """Return the text of each choice, tool call and field of a Chat stream."""
     texts: dict[tuple[Any, ...], str] = {}
     for line in stream.split(b"\n"):
@@ -233,13 +233,13 @@ async def test_a_key_split_over_interleaved_chunks_is_not_stored(
         up=lambda _: sse(*stream),
     ) as served:
         reply = await served.post("/v1/chat/completions", {**BODY, "n": 3, "stream": True})
-        assert any(map(_leaks, _readings(reply.body)))
+        assert any(map(_reveals_secret, _texts_by_field(reply.body)))
         bodies = (await served.entry()).bodies
     assert bodies is not None and bodies.upstream_response is not None
-    stored = _readings(bodies.upstream_response)
-    assert not any(map(_leaks, stored))
+    stored = _texts_by_field(bodies.upstream_response)
+    assert not any(map(_reveals_secret, stored))
     assert any("*" * (len(SECRET) - 2) in text for text in stored)
-    assert len(stored) == len(_readings(b"".join(stream))), "nothing else is hidden"
+    assert len(stored) == len(_texts_by_field(b"".join(stream))), "nothing else is hidden"
 
 
 def _anthropic(text: str, number: int) -> bytes:
@@ -345,12 +345,12 @@ def test_a_secret_in_any_header_is_not_stored() -> None:
 async def test_a_secret_header_and_parameter_of_the_provider_are_secrets_too(
     tmp_path: Path,
 ) -> None:
-    up = _secret_provider(
+    target_provider = _secret_provider(
         headers=(("x-gateway-token", "hush-hush-1"),), query=(("key", "quiet-quiet-2"),)
     )
     body = {"error": {"message": "no", "seen": ["hush-hush-1", "quiet-quiet-2"]}}
     async with gateway(
-        tmp_path, snapshot(route("r", up)), up=lambda _: httpx.Response(400, json=body)
+        tmp_path, snapshot(route("r", target_provider)), up=lambda _: httpx.Response(400, json=body)
     ) as served:
         reply = await served.post("/v1/chat/completions", BODY)
         assert b"hush" not in reply.body + _stored_text(await served.entry()).encode()

@@ -103,8 +103,8 @@ async def test_shadows_count_against_no_limit_of_the_client(tmp_path: Path) -> N
         for digest, key in test_registry.keys.items()
     }
     limited = msgspec.structs.replace(test_registry, keys=keys)
-    up = {name: lambda _: completion() for name in "ab"}
-    async with gateway(tmp_path, limited, **up) as live:
+    upstreams = {name: lambda _: completion() for name in "ab"}
+    async with gateway(tmp_path, limited, **upstreams) as live:
         statuses = [(await live.post(CHAT, chat_request())).status for _ in range(3)]
         await live.rows(5)
     assert statuses == [200, 200, 429]

@@ -49,29 +49,29 @@ def other(tmp_path: Path):
 def test_counts_of_other_processes_are_included(
     tmp_path: Path, other: subprocess.Popen[str]
 ) -> None:
-    mine = SharedCounters(tmp_path)
-    offset = mine.counter_offset("key:1/requests/minute")
-    assert [sliding_total(counters, offset, 100) for counters in mine.peer_slots] == [7]
-    assert [counters[offset + RESERVED] for counters in mine.peer_slots] == [5]
-    assert sliding_total(mine.local_slot, offset, 100) == 0
-    mine.close()
+    local = SharedCounters(tmp_path)
+    offset = local.counter_offset("key:1/requests/minute")
+    assert [sliding_total(counters, offset, 100) for counters in local.peer_slots] == [7]
+    assert [counters[offset + RESERVED] for counters in local.peer_slots] == [5]
+    assert sliding_total(local.local_slot, offset, 100) == 0
+    local.close()
 
 
 def test_a_killed_process_leaves_its_counts_and_no_reservation(
     tmp_path: Path, other: subprocess.Popen[str]
 ) -> None:
-    mine = SharedCounters(tmp_path)
-    offset = mine.counter_offset("key:1/requests/minute")
-    assert mine.release_dead_processes() == 0
-    assert [counters[offset + RESERVED] for counters in mine.peer_slots] == [5]
+    local = SharedCounters(tmp_path)
+    offset = local.counter_offset("key:1/requests/minute")
+    assert local.release_dead_processes() == 0
+    assert [counters[offset + RESERVED] for counters in local.peer_slots] == [5]
     os.kill(other.pid, signal.SIGKILL)
     other.wait(10)
-    assert mine.release_dead_processes() == 1
+    assert local.release_dead_processes() == 1
     assert [
         (sliding_total(counters, offset, 100), counters[offset + RESERVED])
-        for counters in mine.peer_slots
+        for counters in local.peer_slots
     ] == [(7, 0)]
-    mine.close()
+    local.close()
 
 
 def test_the_next_process_reuses_the_slot_of_a_killed_one(
@@ -79,14 +79,14 @@ def test_the_next_process_reuses_the_slot_of_a_killed_one(
 ) -> None:
     os.kill(other.pid, signal.SIGKILL)
     other.wait(10)
-    mine = SharedCounters(tmp_path)
-    offset = mine.counter_offset("key:1/requests/minute")
-    assert (sliding_total(mine.local_slot, offset, 100), mine.local_slot[offset + RESERVED]) == (
+    local = SharedCounters(tmp_path)
+    offset = local.counter_offset("key:1/requests/minute")
+    assert (sliding_total(local.local_slot, offset, 100), local.local_slot[offset + RESERVED]) == (
         7,
         0,
     )
-    assert mine.peer_slots == ()
-    mine.close()
+    assert local.peer_slots == ()
+    local.close()
 
 
 def test_a_process_that_starts_later_is_detected(tmp_path: Path) -> None:
@@ -108,10 +108,10 @@ def test_limits_have_counters_of_their_own(tmp_path: Path) -> None:
     names = [f"key:{n}/requests/minute" for n in range(3000)]
     cells = [first.counter_offset(name) for name in names]
     assert len(set(cells)) == len(names)
-    again = SharedCounters(tmp_path)
-    assert [again.counter_offset(name) for name in names] == cells
+    second = SharedCounters(tmp_path)
+    assert [second.counter_offset(name) for name in names] == cells
     first.close()
-    again.close()
+    second.close()
 
 
 def test_a_full_table_is_logged_once_and_reset_at_the_next_start(

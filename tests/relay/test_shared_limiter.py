@@ -227,7 +227,7 @@ async def test_spend_is_settled_exactly(redis: RedisServer) -> None:
             assert isinstance(call, Call)
             await node.leave(call, 5, units)
 
-        await asyncio.gather(*(one(*pair) for pair in enumerate(amounts)))
+        await asyncio.gather(*(one(*breaker_pair) for breaker_pair in enumerate(amounts)))
         client: Redis = Redis.from_url(redis.url)
         stored_hash = await client.hgetall(f"{PREFIX}key:1/usd/total")
         await client.aclose()
@@ -415,7 +415,7 @@ async def test_limits_budget_and_cache_of_a_request_are_one_redis_round_trip(
         await asyncio.gather(*runtime.redis_limiter._tasks)
         runtime.cache.memory.drop(next(iter(runtime.cache.memory._responses)))
         before = round_trips.count
-        again = await live.post(CHAT, body(seed=0))
-        assert again.headers["x-dragoman-cache"] == "hit"
+        second_reply = await live.post(CHAT, body(seed=0))
+        assert second_reply.headers["x-dragoman-cache"] == "hit"
         assert round_trips.count - before == 1
     await round_trips.close()

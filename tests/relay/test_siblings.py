@@ -41,21 +41,21 @@ def listening_process(directory: Path, *, answers: bool = True) -> Iterator[list
 
 
 def test_notify_change_waits_for_all_processes(tmp_path: Path) -> None:
-    mine = PeerProcesses(tmp_path)
+    local = PeerProcesses(tmp_path)
     with listening_process(tmp_path) as first, listening_process(tmp_path) as other:
-        assert mine.notify_change(WAIT_TIMEOUT_S) == 0
+        assert local.notify_change(WAIT_TIMEOUT_S) == 0
         assert (first, other) == ([True], [True])
-    mine.close()
+    local.close()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_wait_for_an_unresponsive_process_times_out(tmp_path: Path) -> None:
-    mine = PeerProcesses(tmp_path)
+    local = PeerProcesses(tmp_path)
     with listening_process(tmp_path, answers=False):
         start = time.monotonic()
-        assert mine.notify_change(0.05) == 1
+        assert local.notify_change(0.05) == 1
         assert time.monotonic() - start < WAIT_TIMEOUT_S
-    mine.close()
+    local.close()
 
 
 def test_notify_change_does_not_wait_for_a_dead_process(tmp_path: Path) -> None:
@@ -75,24 +75,24 @@ def test_notify_change_does_not_wait_for_a_dead_process(tmp_path: Path) -> None:
         dead.stdout.readline()
         os.kill(dead.pid, signal.SIGKILL)
         dead.wait()
-    mine = PeerProcesses(tmp_path)
-    assert mine.notify_change(WAIT_TIMEOUT_S) == 0
-    mine.close()
+    local = PeerProcesses(tmp_path)
+    assert local.notify_change(WAIT_TIMEOUT_S) == 0
+    local.close()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_long_socket_path_works(tmp_path: Path) -> None:
     deep = tmp_path / ("a" * 100) / ("b" * 100)
-    mine = PeerProcesses(deep)
+    local = PeerProcesses(deep)
     with listening_process(deep) as listener_messages:
-        assert mine.notify_change(WAIT_TIMEOUT_S) == 0
+        assert local.notify_change(WAIT_TIMEOUT_S) == 0
         assert listener_messages == [True]
-    mine.close()
+    local.close()
 
 
 def test_a_process_without_a_socket_continues(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    mine = PeerProcesses(tmp_path / "file")
-    assert not mine.wait_change(0.01)
-    assert mine.notify_change(0.01) == 0
-    mine.close()
+    local = PeerProcesses(tmp_path / "file")
+    assert not local.wait_change(0.01)
+    assert local.notify_change(0.01) == 0
+    local.close()

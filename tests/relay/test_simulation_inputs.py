@@ -17,7 +17,7 @@ from gateway.relay.upstream.media_fetch import Fetched
 from gateway.simulate import translate
 from gateway.simulate.inputs import SimulationInputs
 from tests.relay.clients import CLIENTS, Client
-from tests.relay.test_reasoning_matrix import PROMPT, Upstreams, process, send_turn
+from tests.relay.test_reasoning_matrix import PROMPT, Upstreams, running_gateway, send_turn
 
 Json = dict[str, Any]
 PRESETS = {"anthropic-4.5": "anthropic"}
@@ -31,7 +31,7 @@ def upstreams() -> Iterator[Upstreams]:
         yield Upstreams(stack)
 
 
-def pretended(client: Client, upstream: str, model: str, **fields: Any) -> Json:
+def simulated_request(client: Client, upstream: str, model: str, **fields: Any) -> Json:
     """Return the client's next request as simulated for this provider."""
     path, body = client.request(upstream, stream=False)
     endpoint = find_endpoint(path.partition("?")[0])
@@ -52,7 +52,7 @@ async def test_the_simulation_equals_the_live_upstream_request(
     client: Client, upstream: str, upstreams: Upstreams, tmp_path: Path
 ) -> None:
     client = client.new_client()
-    async with process(tmp_path, upstreams) as gateway:
+    async with running_gateway(tmp_path, upstreams) as gateway:
         client.add_user_message(PROMPT)
         for _ in range(2):
             await send_turn(gateway, client, upstream, stream=False)
@@ -60,8 +60,8 @@ async def test_the_simulation_equals_the_live_upstream_request(
         rows = await gateway.rows(2)
         model = rows[0].model
         answers = [json.loads(row.bodies.upstream_response or b"") for row in rows if row.bodies]
-        whole = pretended(client, upstream, model, answers=tuple(answers))
-        bare = pretended(client, upstream, model)
+        whole = simulated_request(client, upstream, model, answers=tuple(answers))
+        bare = simulated_request(client, upstream, model)
         path, body = client.request(upstream, stream=False)
         await gateway.post(path, body, headers=client.headers)
         upstream_body = upstreams.last(upstream).body
@@ -72,11 +72,11 @@ async def test_the_simulation_equals_the_live_upstream_request(
 
 async def test_missing_inputs_are_named(upstreams: Upstreams, tmp_path: Path) -> None:
     (client,) = [c.new_client() for c in CLIENTS if c.name == "chat"]
-    async with process(tmp_path, upstreams) as gateway:
+    async with running_gateway(tmp_path, upstreams) as gateway:
         client.add_user_message(PROMPT)
         await send_turn(gateway, client, "gemini", stream=False)
         client.add_tool_results("sunny")
-        inputs = pretended(client, "gemini", "gemini-3.8-flash")
+        inputs = simulated_request(client, "gemini", "gemini-3.8-flash")
     (missing_input,) = inputs["runtime_inputs"]
     assert missing_input["field"] == "messages[1]"
     assert "reasoning of this turn" in missing_input["note"]

@@ -64,8 +64,8 @@ def test_claude_keeps_its_own_thinking_beside_a_foreign_one(kind: str, token: st
     translation = translate.request(
         "anthropic_messages", "anthropic", chat_messages, HEADERS, CLAUDE
     )
-    left = messages(TEXT_BLOCK)
-    assert translation["body"] == {**left, "model": CLAUDE}
+    history = messages(TEXT_BLOCK)
+    assert translation["body"] == {**history, "model": CLAUDE}
     assert translation["passthrough"]
     assert translation["headers"]["anthropic-beta"] == "effort-2025-11-24"
     assert [(r["field"], r["action"]) for r in translation["report"]] == [

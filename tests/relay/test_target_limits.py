@@ -32,11 +32,11 @@ ONE, TWO = provider("one"), provider("two", id=2)
 ANSWER = Decimal("0.0001")
 
 
-def of_first(test_route: Route, **changes: Any) -> Route:
+def with_first_limits(test_route: Route, **changes: Any) -> Route:
     """Return the route with limits or a budget of its first target."""
-    first, *rest = test_route.targets
+    first, *other_targets = test_route.targets
     return msgspec.structs.replace(
-        test_route, targets=(msgspec.structs.replace(first, **changes), *rest)
+        test_route, targets=(msgspec.structs.replace(first, **changes), *other_targets)
     )
 
 
@@ -56,7 +56,9 @@ def answers(**more: Any) -> dict[str, Any]:
 
 
 async def test_a_target_at_its_limit_is_skipped_with_a_reason(tmp_path: Path) -> None:
-    registry = snapshot(of_first(priced_route(ONE, TWO), limits=Limits(requests_per_minute=1)))
+    registry = snapshot(
+        with_first_limits(priced_route(ONE, TWO), limits=Limits(requests_per_minute=1))
+    )
     async with gateway(tmp_path, registry, **answers()) as live:
         assert await send_chat(live) == (200, "one")
         assert await send_chat(live) == (200, "two")
@@ -67,7 +69,7 @@ async def test_a_target_at_its_limit_is_skipped_with_a_reason(tmp_path: Path) ->
 
 
 async def test_a_full_only_target_refuses_the_request(tmp_path: Path) -> None:
-    registry = snapshot(of_first(priced_route(ONE), limits=Limits(requests_per_minute=1)))
+    registry = snapshot(with_first_limits(priced_route(ONE), limits=Limits(requests_per_minute=1)))
     async with gateway(tmp_path, registry, **answers()) as live:
         await send_chat(live)
         reply = await live.post(CHAT, body())
@@ -78,7 +80,7 @@ async def test_a_full_only_target_refuses_the_request(tmp_path: Path) -> None:
 async def test_each_target_has_limits_of_its_own(tmp_path: Path) -> None:
     """Two targets of one provider, and two routes, are counted separately."""
     limits = Limits(requests_per_minute=1)
-    first = of_first(priced_route(ONE, ONE), limits=limits)
+    first = with_first_limits(priced_route(ONE, ONE), limits=limits)
     only = msgspec.structs.replace(first.targets[0], id=9)
     other = msgspec.structs.replace(first, id=2, name="s", targets=(only,))
     registry = snapshot(first, other)
@@ -90,7 +92,7 @@ async def test_each_target_has_limits_of_its_own(tmp_path: Path) -> None:
 
 
 async def test_a_targets_concurrency_is_limited(tmp_path: Path) -> None:
-    registry = snapshot(of_first(priced_route(ONE, TWO), limits=Limits(concurrency=1)))
+    registry = snapshot(with_first_limits(priced_route(ONE, TWO), limits=Limits(concurrency=1)))
     event, go = asyncio.Event(), asyncio.Event()
 
     async def slow(_: httpx.Request) -> httpx.Response:
@@ -111,7 +113,7 @@ async def test_a_targets_concurrency_is_limited(tmp_path: Path) -> None:
 
 async def test_a_failed_attempt_releases_its_reservation(tmp_path: Path) -> None:
     limits = Limits(concurrency=1, tokens_per_minute=10**6)
-    test_snapshot = of_first(
+    test_snapshot = with_first_limits(
         priced_route(ONE, TWO), limits=limits, budget=Budget(day_usd=Decimal(1))
     )
     async with gateway(
@@ -128,7 +130,7 @@ async def test_a_failed_attempt_releases_its_reservation(tmp_path: Path) -> None
 async def test_a_target_with_a_spent_budget_is_skipped(tmp_path: Path, owner: str) -> None:
     """LiteLLM's budget routing: the call that exceeds the budget is the last one."""
     budget = Budget(day_usd=ANSWER / 2)
-    test_snapshot = of_first(priced_route(ONE, TWO), budget=budget)
+    test_snapshot = with_first_limits(priced_route(ONE, TWO), budget=budget)
     if owner == "provider":
         test_snapshot = priced_route(msgspec.structs.replace(ONE, budget=budget), TWO)
     async with gateway(tmp_path, snapshot(test_snapshot), **answers()) as live:
@@ -142,7 +144,7 @@ async def test_a_target_with_a_spent_budget_is_skipped(tmp_path: Path, owner: st
 
 
 async def test_all_budgets_spent_is_a_quota(tmp_path: Path) -> None:
-    test_snapshot = of_first(priced_route(ONE), budget=Budget(total_usd=ANSWER / 2))
+    test_snapshot = with_first_limits(priced_route(ONE), budget=Budget(total_usd=ANSWER / 2))
     async with gateway(tmp_path, snapshot(test_snapshot), **answers()) as live:
         await send_chat(live)
         await live.rows(1)
@@ -151,7 +153,7 @@ async def test_all_budgets_spent_is_a_quota(tmp_path: Path) -> None:
 
 
 async def test_a_budget_is_not_overrun_by_many_at_a_time(tmp_path: Path) -> None:
-    test_snapshot = of_first(priced_route(ONE, TWO), budget=Budget(day_usd=ANSWER * 2))
+    test_snapshot = with_first_limits(priced_route(ONE, TWO), budget=Budget(day_usd=ANSWER * 2))
     async with gateway(tmp_path, snapshot(test_snapshot), **answers()) as live:
         results = await asyncio.gather(*(send_chat(live, max_tokens=50) for _ in range(8)))
         await live.rows(8)

@@ -151,8 +151,8 @@ async def test_an_estimate_is_marked(tmp_path: Path, model: str) -> None:
     assert response.status == 200
     assert response.headers["x-dragoman-token-count"] == "estimate"
     assert 180 < response.json()["input_tokens"] < 260
-    known = (
+    expected = (
         token_count_module._tokenizer_for(vocabulary_of(model)) if vocabulary_of(model) else None
     )
     vocabulary = response.headers.get("x-dragoman-token-vocabulary", "")
-    assert vocabulary == ("o200k_base" if known is not None else "")
+    assert vocabulary == ("o200k_base" if expected is not None else "")

@@ -386,7 +386,7 @@ async def test_a_failure_in_a_later_round_is_reported(tmp_path: Path, stream: bo
 
 async def test_a_client_that_leaves_ends_the_search(tmp_path: Path) -> None:
     async with running_gateway(tmp_path, single_search(), search=hanging) as gate:
-        await gate.post("/v1/messages", MESSAGES, leave_after=0.2)
+        await gate.post("/v1/messages", MESSAGES, disconnect_after=0.2)
         row = await gate.entry()
     assert row.outcome == "client_closed"
 

@@ -42,6 +42,6 @@ class Connection:
             if event["type"] in {"error", "response.completed"}:
                 return event
 
-    async def leave(self) -> None:
+    async def disconnect(self) -> None:
         self._to_gateway.put_nowait({"type": "websocket.disconnect", "code": 1000})
         await self._task

@@ -82,8 +82,8 @@ def test_the_makers_provider_precedes_rows_by_provider() -> None:
 
 
 def test_a_provider_of_ones_own_with_the_makers_preset_is_not_the_maker() -> None:
-    mine = provider("mine", "openai", "http://127.0.0.1:9/v1")
-    assert resolved(registry(mine), "gpt-4o") is None
+    own_provider = provider("mine", "openai", "http://127.0.0.1:9/v1")
+    assert resolved(registry(own_provider), "gpt-4o") is None
     assert resolved(registry(provider("mine", "openai")), "gpt-4o") == "mine/gpt-4o"
 
 

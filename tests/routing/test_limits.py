@@ -65,29 +65,31 @@ class SimulatedRule:
         self.slots = [slot() for _ in range(slots)]
         self.span_s = self.bounds[0].span_s
 
-    def look(self, now: float, want: int = 0, who: int = 0) -> tuple[int, list[int]]:
-        others = [counters for number, counters in enumerate(self.slots) if number != who]
-        return check_limits(self.at(now), self.slots[who], others, Estimate(want, want))
+    def check(self, now: float, want: int = 0, process: int = 0) -> tuple[int, list[int]]:
+        others = [counters for number, counters in enumerate(self.slots) if number != process]
+        return check_limits(self.at(now), self.slots[process], others, Estimate(want, want))
 
     def at(self, now: float, started_s: float = 0.0) -> tuple[BoundWindow, ...]:
         """Return the rule at a time, for a request that started then or earlier."""
         return current_windows(self.bounds, CountedAt(now, moment(started_s or now).windows))
 
-    def used(self, now: float) -> int:
-        return self.look(now)[1][0]
+    def usage(self, now: float) -> int:
+        return self.check(now)[1][0]
 
     @property
     def reserved(self) -> int:
         return sum(counters[RESERVED] for counters in self.slots)
 
-    def enter(self, now: float, want: int, who: int = 0) -> bool:
-        refusal, _ = self.look(now, want, who)
+    def reserve(self, now: float, want: int, process: int = 0) -> bool:
+        refusal, _ = self.check(now, want, process)
         if not refusal:
-            reserve(self.at(now), self.slots[who], Estimate(want, want))
+            reserve(self.at(now), self.slots[process], Estimate(want, want))
         return not refusal
 
-    def leave(self, now: float, want: int, used: int, who: int = 0, started_s: float = 0.0) -> None:
-        settle(self.at(now, started_s), self.slots[who], Estimate(want, want), used, used)
+    def settle(
+        self, now: float, want: int, used: int, process: int = 0, started_s: float = 0.0
+    ) -> None:
+        settle(self.at(now, started_s), self.slots[process], Estimate(want, want), used, used)
 
     def counts(self, now: float) -> list[int]:
         rows = [
@@ -101,8 +103,8 @@ def moment(now: float) -> CountedAt:
     return CountedAt(now, {span: calendar_window(now, span)[0] for span in limits.CALENDAR})
 
 
-def rule(what: str, span: str, most: int) -> Rule:
-    return Rule(owner="key:1", label="this API key", metric=what, span=span, limit=most)  # type: ignore[arg-type]
+def rule(what: str, span: str, maximum: int) -> Rule:
+    return Rule(owner="key:1", label="this API key", metric=what, span=span, limit=maximum)  # type: ignore[arg-type]
 
 
 def busiest_span_count(events: list[tuple[float, int]], span_s: int) -> int:
@@ -128,31 +130,31 @@ gaps = st.one_of(
 
 @settings(max_examples=1500, deadline=None)
 @given(
-    most=st.integers(1, 12),
+    maximum=st.integers(1, 12),
     span=st.sampled_from(["minute", "hour", "day"]),
     slots=st.integers(1, 4),
     start=st.floats(NOW, NOW + DAY),
     asks=st.lists(st.tuples(gaps, st.integers(0, 3)), max_size=80),
 )
 def test_no_span_of_time_ever_has_more_requests_than_the_limit(
-    most: int, span: str, slots: int, start: float, asks: list[tuple[float, int]]
+    maximum: int, span: str, slots: int, start: float, asks: list[tuple[float, int]]
 ) -> None:
-    simulated = SimulatedRule(rule("requests", span, most), slots)
+    simulated = SimulatedRule(rule("requests", span, maximum), slots)
     now, let_in = start, []
-    for gap, who in asks:
+    for gap, process in asks:
         now += gap
-        if simulated.enter(now, 0, who % slots):
+        if simulated.reserve(now, 0, process % slots):
             let_in.append((now, 1))
         else:
-            wait = seconds_until_below(simulated.counts(now), most, now, simulated.span_s)
+            wait = seconds_until_below(simulated.counts(now), maximum, now, simulated.span_s)
             assert 0 < wait <= simulated.span_s * BUCKETS / SLICES
             # Whoever waits as long as told is let in, if nobody else was.
-            assert total_after(simulated, now + wait + 0.001) < most
-    assert busiest_span_count(let_in, simulated.span_s) <= most
+            assert total_after(simulated, now + wait + 0.001) < maximum
+    assert busiest_span_count(let_in, simulated.span_s) <= maximum
 
 
 def total_after(simulated: SimulatedRule, now: float) -> int:
-    return simulated.used(now)
+    return simulated.usage(now)
 
 
 requests = st.lists(
@@ -168,57 +170,57 @@ requests = st.lists(
 
 
 @settings(max_examples=1500, deadline=None)
-@given(most=st.integers(1, 100), slots=st.integers(1, 3), asks=requests)
+@given(maximum=st.integers(1, 100), slots=st.integers(1, 3), asks=requests)
 def test_tokens_pass_a_limit_by_no_more_than_one_request(
-    most: int, slots: int, asks: list[tuple[float, int, int, float, int]]
+    maximum: int, slots: int, asks: list[tuple[float, int, int, float, int]]
 ) -> None:
-    simulated = SimulatedRule(rule("tokens", "minute", most), slots)
+    simulated = SimulatedRule(rule("tokens", "minute", maximum), slots)
     now, running, ended = NOW, [], []
-    for number, (gap, who, want, part, later) in enumerate(asks):
+    for number, (gap, process, want, part, later) in enumerate(asks):
         now += gap
-        for finish_at, *rest in [r for r in running if r[0] <= number]:
-            running.remove((finish_at, *rest))
-            end(simulated, now, rest, ended)
-        if simulated.enter(now, want, who % slots):
-            running.append((number + later, who % slots, want, int(want * part)))
+        for finish_at, *usage in [r for r in running if r[0] <= number]:
+            running.remove((finish_at, *usage))
+            end(simulated, now, usage, ended)
+        if simulated.reserve(now, want, process % slots):
+            running.append((number + later, process % slots, want, int(want * part)))
         # What is counted and what may still come never pass the limit by more than the
         # one request that was alone when it came.
-        over = simulated.used(now) + simulated.reserved - most
+        over = simulated.usage(now) + simulated.reserved - maximum
         assert over <= max([r[2] for r in running] + [u for _, u in ended] + [0])
-    for _, *rest in running:
-        end(simulated, now, rest, ended)
+    for _, *usage in running:
+        end(simulated, now, usage, ended)
     assert simulated.reserved == 0
     largest = max((used for _, used in ended), default=0)
-    assert busiest_span_count(ended, MINUTE) <= most + largest
+    assert busiest_span_count(ended, MINUTE) <= maximum + largest
 
 
 def end(
-    simulated: SimulatedRule, now: float, rest: list[int], ended: list[tuple[float, int]]
+    simulated: SimulatedRule, now: float, running: list[int], ended: list[tuple[float, int]]
 ) -> None:
-    who, want, used = rest
-    simulated.leave(now, want, used, who)
+    process, want, used = running
+    simulated.settle(now, want, used, process)
     ended.append((now, used))
 
 
 @settings(max_examples=1500, deadline=None)
 @given(
-    most=st.integers(0, 200),
+    maximum=st.integers(0, 200),
     span=st.sampled_from(["day", "week", "month", "total"]),
     asks=requests,
 )
 def test_a_budget_is_exact_and_passed_by_no_more_than_one_request(
-    most: int, span: str, asks: list[tuple[float, int, int, float, int]]
+    maximum: int, span: str, asks: list[tuple[float, int, int, float, int]]
 ) -> None:
-    simulated = SimulatedRule(rule("usd", span, most), 3)
+    simulated = SimulatedRule(rule("usd", span, maximum), 3)
     now, running = NOW, []
     used_by_window: dict[int, int] = {}
     costs: dict[int, list[int]] = {}
-    for number, (gap, who, want, part, later) in enumerate(asks):
+    for number, (gap, process, want, part, later) in enumerate(asks):
         now += gap * 700
         for request in [r for r in running if r[0] <= number]:
             running.remove(request)
             _, who_, want_, used, began_ = request
-            simulated.leave(now, want_, used, who_, began_)
+            simulated.settle(now, want_, used, who_, began_)
             window = calendar_window(began_, span)[0]
             if all(
                 w <= window for w in used_by_window
@@ -227,20 +229,20 @@ def test_a_budget_is_exact_and_passed_by_no_more_than_one_request(
                 costs.setdefault(window, []).append(used)
         window = calendar_window(now, span)[0]
         if window in used_by_window or not used_by_window:
-            assert simulated.used(now) <= used_by_window.get(window, 0)
-        if simulated.enter(now, want, who % 3):
-            running.append((number + later, who % 3, want, int(want * part), now))
+            assert simulated.usage(now) <= used_by_window.get(window, 0)
+        if simulated.reserve(now, want, process % 3):
+            running.append((number + later, process % 3, want, int(want * part), now))
     for window, sum_ in used_by_window.items():
-        assert sum_ <= most + max(costs[window])
+        assert sum_ <= maximum + max(costs[window])
 
 
 def test_one_request_always_enters_an_unused_limit() -> None:
     """A request that runs alone is admitted, even above the limit."""
     simulated = SimulatedRule(rule("tokens", "minute", 10))
-    assert simulated.enter(NOW, 1_000_000)
-    assert not simulated.enter(NOW, 1)
-    simulated.leave(NOW, 1_000_000, 4)
-    assert simulated.enter(NOW, 1_000_000)
+    assert simulated.reserve(NOW, 1_000_000)
+    assert not simulated.reserve(NOW, 1)
+    simulated.settle(NOW, 1_000_000, 4)
+    assert simulated.reserve(NOW, 1_000_000)
 
 
 @pytest.mark.parametrize("what", ["tokens", "usd"])
@@ -251,8 +253,8 @@ def test_every_request_is_admitted_on_retry(what: str) -> None:
     while waiting:
         rounds += 1
         want = waiting.pop(0)
-        if simulated.enter(now, want):
-            simulated.leave(now, want, want // 2, started_s=now)
+        if simulated.reserve(now, want):
+            simulated.settle(now, want, want // 2, started_s=now)
         else:
             waiting.append(want)
         now += DAY / 20
@@ -261,11 +263,11 @@ def test_every_request_is_admitted_on_retry(what: str) -> None:
 
 def test_concurrency_counts_requests_in_flight() -> None:
     simulated = SimulatedRule(rule("concurrency", "", 2), 2)
-    assert simulated.enter(NOW, 0, 0)
-    assert simulated.enter(NOW, 0, 1)
-    assert not simulated.enter(NOW, 0, 0)
-    simulated.leave(NOW, 0, 0, 1)
-    assert simulated.enter(NOW, 0, 0)
+    assert simulated.reserve(NOW, 0, 0)
+    assert simulated.reserve(NOW, 0, 1)
+    assert not simulated.reserve(NOW, 0, 0)
+    simulated.settle(NOW, 0, 0, 1)
+    assert simulated.reserve(NOW, 0, 0)
 
 
 def test_counts_survive_a_clock_that_is_set_back() -> None:
@@ -326,11 +328,13 @@ def test_a_late_request_is_not_counted_in_the_next_window() -> None:
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(1, 50), st.integers(0, 50))
-def test_only_a_lone_request_may_pass_a_limit(used: int, number: int, want: int, most: int) -> None:
-    if is_within_limit(used, number, want, most):
-        assert used + number + want <= most or (number == 0 and used < most)
+def test_only_a_lone_request_may_pass_a_limit(
+    used: int, number: int, want: int, maximum: int
+) -> None:
+    if is_within_limit(used, number, want, maximum):
+        assert used + number + want <= maximum or (number == 0 and used < maximum)
     elif number == 0:
-        assert used >= most
+        assert used >= maximum
 
 
 def test_limit_rules_contain_only_configured_limits() -> None:

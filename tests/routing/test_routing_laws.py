@@ -36,8 +36,8 @@ def target(name: str, weight: float = 1.0, order: int = 1, **more: Any) -> Targe
     return Target(id=1, model=model, weight=weight, order=order, **more)
 
 
-def first(strategy: str, targets: Any, **known: Any) -> str:
-    context = StrategyContext(0.0, random.Random(1).random, **known)
+def first(strategy: str, targets: Any, **latency: Any) -> str:
+    context = StrategyContext(0.0, random.Random(1).random, **latency)
     return str(order_targets(strategy, targets, context)[0].model.name)
 
 
@@ -61,11 +61,11 @@ def test_removing_a_target_moves_only_its_sessions(
 ) -> None:
     targets = [target(f"m{n}", weight) for n, weight in enumerate(chosen_targets)]
     home = first("sticky", targets, session=session)
-    left = [t for t in targets if t.model.name != f"m{gone % len(chosen_targets)}"]
-    moved = first("sticky", left, session=session)
+    remaining_targets = [t for t in targets if t.model.name != f"m{gone % len(chosen_targets)}"]
+    moved = first("sticky", remaining_targets, session=session)
     assert moved == home or home == f"m{gone % len(chosen_targets)}"
     order = order_targets("sticky", targets, StrategyContext(0.0, random.random, session=session))
-    follower = next(t.model.name for t in order if t in left)
+    follower = next(t.model.name for t in order if t in remaining_targets)
     assert moved == follower, "the fallback is whom the session goes to while it is out"
 
 
@@ -157,8 +157,8 @@ def test_tokens_are_shared_by_weight(chosen_targets: list[float], sizes: list[in
         label = order_targets(
             "least_used", targets, StrategyContext(0.0, random.random, latency_by_target)
         )[0].model.label
-        known = latency_by_target.get(label, LatencyStats(1.0))
-        latency_by_target[label] = LatencyStats(1.0, tokens=known.tokens + size)
+        latency = latency_by_target.get(label, LatencyStats(1.0))
+        latency_by_target[label] = LatencyStats(1.0, tokens=latency.tokens + size)
     loads = [latency_by_target[t.model.label].tokens / t.weight for t in targets]
     assert max(loads) - min(loads) <= 5000 / min(chosen_targets)
 
@@ -250,9 +250,9 @@ def test_retries_never_exceed_the_policy(
         if not retry_plan.record_failure(Error(kind=kind, message="", retry_after_s=wait)):
             break
         assert retry_plan.pause_s(0.25, lambda: 0.5) <= 8.0 * 1.5
-    most = max(retries, *retry.values(), 0)
+    max_concurrent = max(retries, *retry.values(), 0)
     # A step that was shut in a round may be entered first in a later one.
-    assert all(calls <= most + 1 for calls in called.values())
+    assert all(calls <= max_concurrent + 1 for calls in called.values())
     for (_, name), times in repeats.items():
         assert times <= retry.get(name, retries), name
 

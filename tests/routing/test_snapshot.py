@@ -21,14 +21,14 @@ def route(name: str, *models: Model) -> Route:
 
 def snapshot() -> Snapshot:
     """Return a registry with a route, its alias, two wildcards and two providers."""
-    known = model_of(provider(), "gpt-4o")
+    known_model = model_of(provider(), "gpt-4o")
     any_gpt = model_of(provider(), "*")
     return Snapshot(
         version=1,
-        routes={"fast": route("fast", known), "any": route("any", any_gpt)},
+        routes={"fast": route("fast", known_model), "any": route("any", any_gpt)},
         aliases={"quick": "fast"},
         wildcards=(("claude-fast-*", "fast"), ("gpt-*", "any"), ("claude-*", "any")),
-        models={"openai/gpt-4o": known},
+        models={"openai/gpt-4o": known_model},
         providers={"openai": provider(), "ollama": provider("ollama", "ollama")},
     )
 

@@ -32,14 +32,14 @@ def route(*names: str, name: str = "r", **changes: Any) -> Route:
     return Route(id=1, name=name, targets=targets, **fields)
 
 
-def course(*routes: Route) -> RetryPlan:
+def retry_plan(*routes: Route) -> RetryPlan:
     candidates = select_candidates(routes, None, {}, {}, 0.0, random.Random(1).random)
     return retry_plan_for(candidates, routes[0])
 
 
 def called_targets(*routes: Route, after_s: int | None = None, **failures: str) -> list[str]:
     """Return the called targets if these fail with these kinds and the others answer."""
-    way, called = course(*routes), []
+    way, called = retry_plan(*routes), []
     while (candidate := way.next_candidate()) is not None:
         name = candidate.target.model.name
         called.append(name)
@@ -51,8 +51,8 @@ def called_targets(*routes: Route, after_s: int | None = None, **failures: str) 
 
 
 def test_retry_before_fallback_selects_the_step_retry_plan() -> None:
-    assert isinstance(course(route("a")), StepRetryPlan)
-    assert not isinstance(course(route("a", retry_before_fallback=False)), StepRetryPlan)
+    assert isinstance(retry_plan(route("a")), StepRetryPlan)
+    assert not isinstance(retry_plan(route("a", retry_before_fallback=False)), StepRetryPlan)
 
 
 def test_a_target_is_retried_before_the_next_route_is_called() -> None:
@@ -135,7 +135,7 @@ def test_a_refused_request_ends_without_a_matching_fallback() -> None:
 
 def test_a_step_without_a_matching_error_is_bypassed() -> None:
     steps = (RouteStep(order=1), RouteStep(order=2, fallback_on=("timeout",)))
-    way = course(route(targets=(target("a"), target("b", 2)), steps=steps))
+    way = retry_plan(route(targets=(target("a"), target("b", 2)), steps=steps))
     while (candidate := way.next_candidate()) is not None:
         assert candidate.target.model.name == "a"
         way.record_failure(Error(kind="overloaded", message=""))
@@ -143,7 +143,7 @@ def test_a_step_without_a_matching_error_is_bypassed() -> None:
 
 
 def test_backoff_is_before_retries_only_and_resets_with_each_step() -> None:
-    way, pauses = course(route("a", "b"), route("c")), []
+    way, pauses = retry_plan(route("a", "b"), route("c")), []
     while way.next_candidate() is not None:
         pauses.append(way.pause_s(1.0, lambda: 0.5) if way.pause_due else 0.0)
         way.record_failure(Error(kind="overloaded", message=""))
@@ -152,7 +152,7 @@ def test_backoff_is_before_retries_only_and_resets_with_each_step() -> None:
 
 def test_a_hedge_target_still_has_its_retries() -> None:
     """Both targets fail: the first step has its retries, and so does the second one."""
-    way = course(route("a", retries=1), route("b", retries=1))
+    way = retry_plan(route("a", retries=1), route("b", retries=1))
     first = way.next_candidate()
     beside = way.hedge_candidate()
     assert first is not None
@@ -179,7 +179,7 @@ def test_every_step_is_used_up_before_the_next(
         route(*(f"{step}{n}" for n in range(size)), name=f"r{step}", retries=retries)
         for step, size in enumerate(sizes)
     ]
-    way, called, kinds_iterator = course(*routes), [], iter(kinds)
+    way, called, kinds_iterator = retry_plan(*routes), [], iter(kinds)
     while (candidate := way.next_candidate()) is not None:
         called.append(candidate.target.model.name)
         way.record_failure(Error(kind=next(kinds_iterator, "overloaded"), message=""))

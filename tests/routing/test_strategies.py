@@ -105,8 +105,10 @@ def test_strategies_never_mix_order_groups(name: str, route: list[Target], seed:
 @pytest.mark.parametrize("name", STRATEGIES)
 @given(route=routes, seed=st.integers(0, 10_000))
 def test_equal_draws_produce_equal_orders(name: str, route: list[Target], seed: int) -> None:
-    once, again = (order_targets(name, route, StrategyContext(0.0, seeded(seed))) for _ in range(2))
-    assert once == again
+    once, second = (
+        order_targets(name, route, StrategyContext(0.0, seeded(seed))) for _ in range(2)
+    )
+    assert once == second
 
 
 def test_fastest_orders_by_measured_latency() -> None:

@@ -39,7 +39,9 @@ def main() -> None:
         connections.close_all()  # no child may use its parent's
         fork = multiprocessing.get_context("fork")
         begin = fork.Barrier(PROCESSES)
-        racers = [fork.Process(target=race, args=(number, begin)) for number in range(PROCESSES)]
+        racers = [
+            fork.Process(target=settle_batches, args=(number, begin)) for number in range(PROCESSES)
+        ]
         for racer in racers:
             racer.start()
         for racer in racers:
@@ -54,7 +56,7 @@ def main() -> None:
     json.dump(outcome, sys.stdout)
 
 
-def race(number: int, begin: Any) -> None:
+def settle_batches(number: int, begin: Any) -> None:
     """Settle all batches in a different order for each process."""
     from gateway import store
     from tests.store.test_batches import row

@@ -48,8 +48,8 @@ def test_a_first_start_creates_demo_models_a_route_and_a_key() -> None:
 def test_the_next_start_makes_nothing_new() -> None:
     bootstrap.prepare(4000)
     version = store.current_version()
-    again = bootstrap.prepare(4000)
-    assert again.first_key is None
+    second = bootstrap.prepare(4000)
+    assert second.first_key is None
     assert store.current_version() == version
 
 

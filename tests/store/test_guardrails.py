@@ -39,8 +39,8 @@ def test_a_credential_is_sealed_and_hidden() -> None:
         assert "guard-secret" not in cursor.fetchone()[0]
     document = KINDS["guardrails"].read(row)
     assert document["credential"] == "***"
-    again = KINDS["guardrails"].write(document, Guardrail.objects.get())
-    assert again.credential == "guard-secret-value"
+    second = KINDS["guardrails"].write(document, Guardrail.objects.get())
+    assert second.credential == "guard-secret-value"
     assert store.load_snapshot().guardrails["pii"].credential.reveal() == "guard-secret-value"
     moved = {**document, "settings": {"url": "https://elsewhere.test"}}
     with pytest.raises(Refused, match="the URL has changed"):

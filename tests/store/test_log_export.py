@@ -47,8 +47,12 @@ def export(folder: Path, *, bodies: bool = False) -> int:
 
 
 def test_rows_are_written_once_by_day(tmp_path: Path) -> None:
-    late = {"started_at": STARTED + DAY_S, "charged_usd": Decimal("0.0123456789"), "tags": ["a"]}
-    store.write([entry("req_1"), entry("req_2", **late)])
+    late_values = {
+        "started_at": STARTED + DAY_S,
+        "charged_usd": Decimal("0.0123456789"),
+        "tags": ["a"],
+    }
+    store.write([entry("req_1"), entry("req_2", **late_values)])
     assert export(tmp_path) == 2
     store.write([entry("req_3")])
     assert export(tmp_path) == 1
@@ -91,8 +95,8 @@ def test_an_interrupted_batch_is_written_again_under_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The end of the batch is stored: later rows do not change it."""
-    late = {"started_at": STARTED + DAY_S}
-    store.write([entry("req_1"), entry("req_2", **late)])
+    late_values = {"started_at": STARTED + DAY_S}
+    store.write([entry("req_1"), entry("req_2", **late_values)])
     written: list[str] = []
     write = Destination.write
 

@@ -128,8 +128,8 @@ def test_an_entry_twice_in_one_batch_is_one_row() -> None:
 def test_a_batch_of_any_size_is_written_completely(size: int) -> None:
     names = [f"req_{n}" for n in range(size)]
     body = {name: Bodies(client_request=name.encode()) for name in names[::2]}
-    known = names[: size // 3]
-    store.write([entry(name, bodies=body.get(name)) for name in known])
+    written_names = names[: size // 3]
+    store.write([entry(name, bodies=body.get(name)) for name in written_names])
     store.write([entry(name, bodies=body.get(name)) for name in names])
     assert ids() == names
     for row in RequestLog.objects.all():

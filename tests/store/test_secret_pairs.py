@@ -43,9 +43,9 @@ def test_the_database_contains_no_value_in_plain_text(dump: Callable[[], str]) -
 
 def test_the_values_reach_the_snapshot() -> None:
     create_provider(headers={"x-team": "hush-header-1"})
-    mine = store.load_snapshot().providers["mine"]
-    assert dict(mine.headers)["x-team"] == "hush-header-1"
-    assert dict(mine.query) == QUERY
+    stored_provider = store.load_snapshot().providers["mine"]
+    assert dict(stored_provider.headers)["x-team"] == "hush-header-1"
+    assert dict(stored_provider.query) == QUERY
 
 
 def test_another_encryption_key_leaves_the_provider_out(settings: Any) -> None:

@@ -56,16 +56,16 @@ def test_a_row_overrides_its_preset() -> None:
         drop_params=True,
         passthrough=False,
     )
-    mine = snapshot().providers["mine"]
-    assert mine.base_url == "http://10.0.0.7:8000/v1"
-    assert mine.auth == "api-key"
-    assert mine.headers == (("X-Team", "blue"),)
-    assert mine.query == (("api-version", "1"),)
-    assert mine.paths == {"generate": "/chat"}
-    assert mine.timeouts == Timeouts(idle_s=7.0)
-    assert mine.edits[-1].path == "store"
-    assert mine.drop_params
-    assert not mine.passthrough
+    stored_provider = snapshot().providers["mine"]
+    assert stored_provider.base_url == "http://10.0.0.7:8000/v1"
+    assert stored_provider.auth == "api-key"
+    assert stored_provider.headers == (("X-Team", "blue"),)
+    assert stored_provider.query == (("api-version", "1"),)
+    assert stored_provider.paths == {"generate": "/chat"}
+    assert stored_provider.timeouts == Timeouts(idle_s=7.0)
+    assert stored_provider.edits[-1].path == "store"
+    assert stored_provider.drop_params
+    assert not stored_provider.passthrough
 
 
 def test_an_empty_query_removes_the_preset_parameters() -> None:

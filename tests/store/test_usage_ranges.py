@@ -43,7 +43,7 @@ ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Pacific/
 NEAR_MIDNIGHT = (-3600, -1, -0.25, 0, 0.25, 1, 3599.5)
 
 
-def requests_of(
+def random_requests(
     rng: random.Random, count: int, days: float, *, first: int = 0, now: dt.datetime = NOW
 ) -> list[LogRecord]:
     """Return random requests of the days before `now`, half of them near midnight, unordered."""
@@ -155,7 +155,7 @@ def assert_days_are_their_hours() -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_range_has_the_sums_of_its_rows(seed: int) -> None:
     rng = random.Random(seed)
-    store.write(requests_of(rng, 300, days=4))
+    store.write(random_requests(rng, 300, days=4))
     uses = log_usage()
     for _ in range(40):
         until = NOW - DAY * rng.uniform(-0.5, 4)
@@ -204,7 +204,7 @@ def test_the_usage_page_has_the_sums_of_the_rows(
 ) -> None:
     span = spans.SPANS[span_name]
     days = {"24h": 2, "7d": 14}.get(span_name, 64)
-    store.write(requests_of(random.Random(f"{zone} {span_name}"), 200, days=days))
+    store.write(random_requests(random.Random(f"{zone} {span_name}"), 200, days=days))
     uses = log_usage()
     with timezone.override(zone):
         for dimension, max_series in itertools.product(PAGE_DIMENSIONS, (2, 3, 7)):
@@ -257,7 +257,7 @@ def check_usage(
 @pytest.mark.parametrize("seed", SEEDS)
 def test_bills_and_spend_have_the_sums_of_the_rows(seed: int) -> None:
     rng = random.Random(seed)
-    store.write(requests_of(rng, 300, days=8))
+    store.write(random_requests(rng, 300, days=8))
     since = NOW.replace(hour=0, minute=0) - DAY * 5
     until = since + DAY * rng.randrange(1, 6)
     uses = [use for use in log_usage() if since <= use[0] < until]
@@ -280,7 +280,7 @@ def test_days_are_the_sums_of_their_hours_whatever_is_written(seed: int) -> None
 
     def write() -> None:
         count = rng.randrange(1, 40)
-        batch = requests_of(rng, count, 3, first=len(written), now=now)
+        batch = random_requests(rng, count, 3, first=len(written), now=now)
         written.extend(batch)
         store.write(batch)
 
@@ -308,7 +308,7 @@ def test_days_are_the_sums_of_their_hours_whatever_is_written(seed: int) -> None
 
 
 def test_a_rebuild_corrects_daily_sums() -> None:
-    store.write(requests_of(random.Random(1), 50, days=3, now=timezone.now()))
+    store.write(random_requests(random.Random(1), 50, days=3, now=timezone.now()))
     UsageDay.objects.all().update(requests=99)
     EndUserDay.objects.all().delete()
     usage.rebuild()
@@ -317,7 +317,7 @@ def test_a_rebuild_corrects_daily_sums() -> None:
 
 def test_a_day_that_is_left_out_of_the_sums_is_noticed() -> None:
     """The check itself can fail."""
-    store.write(requests_of(random.Random(1), 50, days=3))
+    store.write(random_requests(random.Random(1), 50, days=3))
     UsageDay.objects.filter(day=NOW.date()).delete()
     with pytest.raises(AssertionError):
         assert_days_are_their_hours()

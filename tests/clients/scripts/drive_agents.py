@@ -16,7 +16,7 @@ from agents import (
 )
 from openai import AsyncOpenAI
 from openai.types.shared import Reasoning
-from walk import BASE, BOTH_CITIES, HELLO, KEY, VARIANT, main, think, weather
+from scenarios import BASE, BOTH_CITIES, HELLO, KEY, VARIANT, main, reasoning_prompts, weather
 
 set_tracing_disabled(disabled=True)
 KINDS: dict[str, Any] = {
@@ -74,7 +74,7 @@ async def tools(model: str) -> str:
 async def thinking(model: str) -> list[str]:
     """Return the last text of two turns with reasoning and tool calls."""
     requested_agent = agent(model, thinks=True, tools=[get_weather])
-    prompts = think(model)
+    prompts = reasoning_prompts(model)
     first = await Runner.run(requested_agent, prompts[0])
     history = [*first.to_input_list(), {"role": "user", "content": prompts[1]}]
     second = await Runner.run(requested_agent, history)

@@ -5,10 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import anthropic
-from walk import BASE, BOTH_CITIES, CITY, HELLO, KEY, TOOL, TOOL_WORDS, main, think, weather
+from scenarios import (
+    BASE,
+    BOTH_CITIES,
+    CITY,
+    HELLO,
+    KEY,
+    TOOL,
+    TOOL_DESCRIPTION,
+    main,
+    reasoning_prompts,
+    weather,
+)
 
 client = anthropic.Anthropic(base_url=BASE, api_key=KEY, max_retries=0)
-TOOLS: Any = [{"name": TOOL, "description": TOOL_WORDS, "input_schema": CITY}]
+TOOLS: Any = [{"name": TOOL, "description": TOOL_DESCRIPTION, "input_schema": CITY}]
 
 
 def text(model: str) -> str:
@@ -32,7 +43,7 @@ def thinking(model: str) -> list[str]:
     """Return the last text of two turns with reasoning and tool calls."""
     history: list[Any] = []
     more = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
-    return [turn(model, history, prompt, more) for prompt in think(model)]
+    return [turn(model, history, prompt, more) for prompt in reasoning_prompts(model)]
 
 
 def user(content: Any) -> Any:

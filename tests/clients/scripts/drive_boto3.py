@@ -8,7 +8,18 @@ from typing import Any
 import boto3
 from botocore import UNSIGNED
 from botocore.config import Config
-from walk import BASE, BOTH_CITIES, CITY, HELLO, KEY, TOOL, TOOL_WORDS, main, think, weather
+from scenarios import (
+    BASE,
+    BOTH_CITIES,
+    CITY,
+    HELLO,
+    KEY,
+    TOOL,
+    TOOL_DESCRIPTION,
+    main,
+    reasoning_prompts,
+    weather,
+)
 
 client = boto3.client(
     "bedrock-runtime",
@@ -20,7 +31,7 @@ client.meta.events.register(
     "request-created.bedrock-runtime",
     lambda request, **_: request.headers.add_header("Authorization", f"Bearer {KEY}"),
 )
-SPEC = {"name": TOOL, "description": TOOL_WORDS, "inputSchema": {"json": CITY}}
+SPEC = {"name": TOOL, "description": TOOL_DESCRIPTION, "inputSchema": {"json": CITY}}
 TOOLS: Any = {"tools": [{"toolSpec": SPEC}]}
 THINKING = {"thinking": {"type": "enabled", "budget_tokens": 2048}}
 
@@ -47,7 +58,7 @@ def thinking(model: str) -> list[str]:
     """Return the last text of two turns with reasoning and tool calls."""
     history: list[Any] = []
     more = {"additionalModelRequestFields": THINKING, "inferenceConfig": {"maxTokens": 8192}}
-    return [turn(model, history, prompt, more) for prompt in think(model)]
+    return [turn(model, history, prompt, more) for prompt in reasoning_prompts(model)]
 
 
 def user(*blocks: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from claude_agent_sdk import ClaudeAgentOptions, ClaudeSDKClient, ResultMessage
-from walk import BASE, BOTH_CITIES, HELLO, KEY, main, think
+from scenarios import BASE, BOTH_CITIES, HELLO, KEY, main, reasoning_prompts
 
 
 def options(model: str) -> Any:
@@ -54,7 +54,7 @@ async def tools(model: str) -> str:
 
 async def thinking(model: str) -> list[str]:
     """Return the last text of two turns of one session with reasoning and commands."""
-    return await turns(model, *think(model))
+    return await turns(model, *reasoning_prompts(model))
 
 
 if __name__ == "__main__":

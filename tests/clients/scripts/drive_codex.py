@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from walk import BASE, BOTH_CITIES, HELLO, KEY, REQUEST, VARIANT, main, think
+from scenarios import BASE, BOTH_CITIES, HELLO, KEY, REQUEST, VARIANT, main, reasoning_prompts
 
 CODEX = Path(REQUEST["modules"]) / "node_modules" / ".bin" / "codex"
 SOCKET = "true" if VARIANT == "socket" else "false"
@@ -67,7 +67,7 @@ def tools(model: str) -> str:
 
 def thinking(model: str) -> list[str]:
     """Return the last text of two turns of one thread with reasoning and commands."""
-    home_directory, prompts = home(), think(model)
+    home_directory, prompts = home(), reasoning_prompts(model)
     first, thread = run_codex(home_directory, model, prompts[0])
     return [first, run_codex(home_directory, model, prompts[1], thread=thread)[0]]
 

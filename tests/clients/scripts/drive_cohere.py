@@ -6,10 +6,21 @@ import json
 from typing import Any
 
 import cohere
-from walk import BASE, BOTH_CITIES, CITY, HELLO, KEY, TOOL, TOOL_WORDS, main, think, weather
+from scenarios import (
+    BASE,
+    BOTH_CITIES,
+    CITY,
+    HELLO,
+    KEY,
+    TOOL,
+    TOOL_DESCRIPTION,
+    main,
+    reasoning_prompts,
+    weather,
+)
 
 client = cohere.ClientV2(base_url=BASE, api_key=KEY)
-FUNCTION = {"name": TOOL, "description": TOOL_WORDS, "parameters": CITY}
+FUNCTION = {"name": TOOL, "description": TOOL_DESCRIPTION, "parameters": CITY}
 TOOLS: Any = [{"type": "function", "function": FUNCTION}]
 
 
@@ -32,7 +43,10 @@ def tools(model: str) -> str:
 def thinking(model: str) -> list[str]:
     """Return the last text of two turns with reasoning and tool calls."""
     history: list[Any] = []
-    return [turn(model, history, prompt, thinking={"type": "enabled"}) for prompt in think(model)]
+    return [
+        turn(model, history, prompt, thinking={"type": "enabled"})
+        for prompt in reasoning_prompts(model)
+    ]
 
 
 def embed(model: str) -> list[int]:

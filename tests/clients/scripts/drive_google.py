@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from google import genai
 from google.genai import types
-from walk import BASE, BOTH_CITIES, HELLO, KEY, main, think, weather
+from scenarios import BASE, BOTH_CITIES, HELLO, KEY, main, reasoning_prompts, weather
 
 options = types.HttpOptions(base_url=BASE)
 client = genai.Client(api_key=KEY, vertexai=False, http_options=options)
@@ -37,7 +37,7 @@ def thinking(model: str) -> list[str]:
     thinks = types.ThinkingConfig(include_thoughts=True)
     config = types.GenerateContentConfig(tools=[get_weather], thinking_config=thinks)
     chat = client.chats.create(model=model, config=config)
-    return [chat.send_message(prompt).text or "" for prompt in think(model)]
+    return [chat.send_message(prompt).text or "" for prompt in reasoning_prompts(model)]
 
 
 if __name__ == "__main__":

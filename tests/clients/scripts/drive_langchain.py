@@ -6,7 +6,7 @@ from typing import Any
 
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import tool
-from walk import BASE, BOTH_CITIES, HELLO, KEY, VARIANT, main, think, weather
+from scenarios import BASE, BOTH_CITIES, HELLO, KEY, VARIANT, main, reasoning_prompts, weather
 
 
 @tool
@@ -55,7 +55,7 @@ def tools(model: str) -> str:
 def thinking(model: str) -> list[str]:
     """Return the last text of two turns with reasoning and tool calls."""
     agent, history = chat(model, thinks=True).bind_tools([get_weather]), []
-    return [turn(agent, history, prompt) for prompt in think(model)]
+    return [turn(agent, history, prompt) for prompt in reasoning_prompts(model)]
 
 
 def turn(agent: Any, history: list[Any], prompt: str) -> str:

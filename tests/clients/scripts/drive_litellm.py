@@ -6,21 +6,21 @@ import json
 from typing import Any
 
 import litellm
-from walk import (
+from scenarios import (
     BASE,
     BOTH_CITIES,
     CITY,
     HELLO,
     KEY,
     TOOL,
-    TOOL_WORDS,
+    TOOL_DESCRIPTION,
     VARIANT,
     main,
-    think,
+    reasoning_prompts,
     weather,
 )
 
-FUNCTION = {"name": TOOL, "description": TOOL_WORDS, "parameters": CITY}
+FUNCTION = {"name": TOOL, "description": TOOL_DESCRIPTION, "parameters": CITY}
 TOOLS: Any = [{"type": "function", "function": FUNCTION}]
 # `anthropic/` appends /v1/messages itself; the others expect the base with /v1.
 ADDRESS = BASE if VARIANT == "anthropic" else f"{BASE}/v1"
@@ -56,7 +56,7 @@ def thinking(model: str) -> list[str]:
     more |= {"allowed_openai_params": ["reasoning_effort"]}
     if VARIANT == "anthropic":
         more = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
-    return [turn(model, history, prompt, more) for prompt in think(model)]
+    return [turn(model, history, prompt, more) for prompt in reasoning_prompts(model)]
 
 
 def user(content: str) -> dict[str, Any]:

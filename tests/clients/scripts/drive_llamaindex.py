@@ -8,7 +8,7 @@ from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.llms import ChatMessage
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.tools import FunctionTool
-from walk import BASE, BOTH_CITIES, HELLO, KEY, VARIANT, main, think, weather
+from scenarios import BASE, BOTH_CITIES, HELLO, KEY, VARIANT, main, reasoning_prompts, weather
 
 
 def get_weather(city: str) -> str:
@@ -57,7 +57,7 @@ async def tools(model: str) -> str:
 
 async def thinking(model: str) -> list[str]:
     """Return the last text of two turns with reasoning and tool calls."""
-    return await turns(llm(model, thinks=True), think(model))
+    return await turns(llm(model, thinks=True), reasoning_prompts(model))
 
 
 async def turns(model: Any, prompts: list[str]) -> list[str]:

@@ -6,10 +6,21 @@ import json
 from typing import Any
 
 from mistralai.client import Mistral
-from walk import BASE, BOTH_CITIES, CITY, HELLO, KEY, TOOL, TOOL_WORDS, main, think, weather
+from scenarios import (
+    BASE,
+    BOTH_CITIES,
+    CITY,
+    HELLO,
+    KEY,
+    TOOL,
+    TOOL_DESCRIPTION,
+    main,
+    reasoning_prompts,
+    weather,
+)
 
 client = Mistral(api_key=KEY, server_url=BASE)
-FUNCTION = {"name": TOOL, "description": TOOL_WORDS, "parameters": CITY}
+FUNCTION = {"name": TOOL, "description": TOOL_DESCRIPTION, "parameters": CITY}
 TOOLS: Any = [{"type": "function", "function": FUNCTION}]
 
 
@@ -35,7 +46,10 @@ def tools(model: str) -> str:
 def thinking(model: str) -> list[str]:
     """Return the last text of two turns with reasoning and tool calls."""
     history: list[Any] = []
-    return [turn(model, history, prompt, {"reasoning_effort": "high"}) for prompt in think(model)]
+    return [
+        turn(model, history, prompt, {"reasoning_effort": "high"})
+        for prompt in reasoning_prompts(model)
+    ]
 
 
 def embed(model: str) -> list[int]:

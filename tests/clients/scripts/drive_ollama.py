@@ -5,10 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import ollama
-from walk import BASE, BOTH_CITIES, CITY, HELLO, KEY, TOOL, TOOL_WORDS, main, think, weather
+from scenarios import (
+    BASE,
+    BOTH_CITIES,
+    CITY,
+    HELLO,
+    KEY,
+    TOOL,
+    TOOL_DESCRIPTION,
+    main,
+    reasoning_prompts,
+    weather,
+)
 
 client = ollama.Client(host=BASE, headers={"Authorization": f"Bearer {KEY}"})
-FUNCTION = {"name": TOOL, "description": TOOL_WORDS, "parameters": CITY}
+FUNCTION = {"name": TOOL, "description": TOOL_DESCRIPTION, "parameters": CITY}
 TOOLS: Any = [{"type": "function", "function": FUNCTION}]
 
 
@@ -31,7 +42,7 @@ def tools(model: str) -> str:
 def thinking(model: str) -> list[str]:
     """Return the last text of two turns with reasoning and tool calls."""
     history: list[Any] = []
-    return [turn(model, history, prompt, think=True) for prompt in think(model)]
+    return [turn(model, history, prompt, think=True) for prompt in reasoning_prompts(model)]
 
 
 def embed(model: str) -> list[int]:

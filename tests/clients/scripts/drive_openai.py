@@ -6,22 +6,22 @@ import json
 from typing import Any
 
 import openai
-from walk import (
+from scenarios import (
     BASE,
     BOTH_CITIES,
     CITY,
     HELLO,
     KEY,
     TOOL,
-    TOOL_WORDS,
+    TOOL_DESCRIPTION,
     VARIANT,
     main,
-    think,
+    reasoning_prompts,
     weather,
 )
 
 client = openai.OpenAI(base_url=f"{BASE}/v1", api_key=KEY, max_retries=0)
-FUNCTION: Any = {"name": TOOL, "description": TOOL_WORDS, "parameters": CITY}
+FUNCTION: Any = {"name": TOOL, "description": TOOL_DESCRIPTION, "parameters": CITY}
 CHAT_TOOLS: Any = [{"type": "function", "function": FUNCTION}]
 TOOLS: Any = [{"type": "function", "strict": False, **FUNCTION}]
 
@@ -60,9 +60,10 @@ def thinking(model: str) -> list[str]:
     if VARIANT == "responses":
         more: dict[str, Any] = {"reasoning": {"effort": "high", "summary": "auto"}}
         more |= {"include": ["reasoning.encrypted_content"], "store": False}
-        return [responses_turn(model, history, prompt, more) for prompt in think(model)]
+        return [responses_turn(model, history, prompt, more) for prompt in reasoning_prompts(model)]
     return [
-        chat_turn(model, history, prompt, {"reasoning_effort": "high"}) for prompt in think(model)
+        chat_turn(model, history, prompt, {"reasoning_effort": "high"})
+        for prompt in reasoning_prompts(model)
     ]
 
 

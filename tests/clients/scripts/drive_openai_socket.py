@@ -7,7 +7,18 @@ import warnings
 from typing import Any
 
 import openai
-from walk import BASE, BOTH_CITIES, CITY, HELLO, KEY, TOOL, TOOL_WORDS, main, think, weather
+from scenarios import (
+    BASE,
+    BOTH_CITIES,
+    CITY,
+    HELLO,
+    KEY,
+    TOOL,
+    TOOL_DESCRIPTION,
+    main,
+    reasoning_prompts,
+    weather,
+)
 
 # websockets 17.1 wants `connect` used in a way that the SDK has not learned yet.
 warnings.filterwarnings("ignore", category=DeprecationWarning)
@@ -17,7 +28,7 @@ TOOLS: Any = [
     {
         "type": "function",
         "name": TOOL,
-        "description": TOOL_WORDS,
+        "description": TOOL_DESCRIPTION,
         "parameters": CITY,
         "strict": False,
     }
@@ -89,7 +100,7 @@ def thinking(model: str) -> list[str]:
     with client.responses.connect() as connection:
         talk = Conversation(connection, model)
         more: Any = {"effort": "high", "summary": "auto"}
-        return [talk.turn(prompt, reasoning=more) for prompt in think(model)]
+        return [talk.turn(prompt, reasoning=more) for prompt in reasoning_prompts(model)]
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic_ai import Agent, ModelSettings
-from walk import BASE, BOTH_CITIES, HELLO, KEY, VARIANT, main, think, weather
+from scenarios import BASE, BOTH_CITIES, HELLO, KEY, VARIANT, main, reasoning_prompts, weather
 
 
 def get_weather(city: str) -> str:
@@ -63,7 +63,7 @@ async def tools(model: str) -> str:
 async def thinking(model: str) -> list[str]:
     """Return the last text of two turns with reasoning and tool calls."""
     thinker = agent(model, thinks=True, tools=[get_weather])
-    prompts = think(model)
+    prompts = reasoning_prompts(model)
     first = await thinker.run(prompts[0])
     second = await thinker.run(prompts[1], message_history=first.all_messages())
     return [str(first.output), str(second.output)]

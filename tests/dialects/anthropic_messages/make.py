@@ -116,7 +116,7 @@ def frame(kind: str, **fields: Any) -> Frame:
     return Frame(kind, json.dumps({"type": kind, **fields}).encode())
 
 
-def start(**message: Any) -> Frame:
+def message_start_frame(**message: Any) -> Frame:
     """Return the first frame of a stream."""
     return frame("message_start", message={"id": "msg_u", "model": "m", "content": [], **message})
 
@@ -132,17 +132,17 @@ def delta(index: int = 0, **fields: Any) -> Frame:
     return frame("content_block_delta", index=index, delta=fields)
 
 
-def more(text: str, index: int = 0) -> Frame:
+def text_delta(text: str, index: int = 0) -> Frame:
     """Return a text delta frame."""
     return delta(index, type="text_delta", text=text)
 
 
-def stopped(index: int = 0) -> Frame:
+def block_stop_frame(index: int = 0) -> Frame:
     """Return the last frame of a block."""
     return frame("content_block_stop", index=index)
 
 
-def ending(reason: str | None = "end_turn", **fields: Any) -> Frame:
+def stop_reason_frame(reason: str | None = "end_turn", **fields: Any) -> Frame:
     """Return the frame with the stop reason."""
     usage = fields.pop("usage", {"output_tokens": 5})
     return frame("message_delta", delta={"stop_reason": reason, **fields}, usage=usage)
@@ -165,14 +165,14 @@ def answer(*frames: Frame, rendered: RenderedRequest | None = None, **flags: Any
     return fold_events(events(*frames, rendered=rendered, **flags))
 
 
-def exchange(**fields: Any) -> ResponseContext:
+def response_context(**fields: Any) -> ResponseContext:
     """Return the context of a response renderer."""
     return ResponseContext(**{"id": "1", "created": 1_700_000_000, "model": "gw-x", **fields})
 
 
 def rendered_bytes(stream: list[Event], **fields: Any) -> bytes:
     """Return the bytes that a client receives for these events."""
-    renderer = DIALECT.client.stream_renderer(exchange(**fields))
+    renderer = DIALECT.client.stream_renderer(response_context(**fields))
     return b"".join(renderer.feed(event) for event in stream)
 
 

@@ -260,7 +260,7 @@ def test_retry_headers_are_passed_on(error: Error, headers: dict[str, str]):
 )
 def test_an_error_kind_survives_render_and_parse(kind: str):
     reply = DIALECT.client.render_error(Error(kind=kind, message="m", retry_after_s=3), "r")
-    again = DIALECT.provider.parse_error(
+    round_trip = DIALECT.provider.parse_error(
         reply.status, reply.headers, json.dumps(reply.body).encode()
     )
-    assert (again.kind, again.retry_after_s) == (kind, 3)
+    assert (round_trip.kind, round_trip.retry_after_s) == (kind, 3)

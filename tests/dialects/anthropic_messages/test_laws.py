@@ -35,7 +35,13 @@ from gateway.dialects.anthropic_messages import DIALECT
 from gateway.dialects.anthropic_messages.context import SEARCH_RESULT_MEDIA_TYPE
 from gateway.dialects.base import RenderedRequest
 from gateway.framing.sse import Decoder
-from tests.dialects.anthropic_messages.make import PDF, PNG, exchange, rendered_bytes, traits
+from tests.dialects.anthropic_messages.make import (
+    PDF,
+    PNG,
+    rendered_bytes,
+    response_context,
+    traits,
+)
 from tests.stream_grammar import check_stream
 
 NAME = "anthropic_messages"
@@ -309,10 +315,10 @@ def _unwrapped(part: Part) -> Part:
 
 @given(answers())
 def test_a_rendered_response_parses_to_the_same_response(response: Response):
-    body, report = DIALECT.client.render_response(response, exchange())
+    body, report = DIALECT.client.render_response(response, response_context())
     assert report == ()
-    again = DIALECT.provider.parse_response(body, ABLE, FREE)
-    assert _comparable(again) == _comparable(response)
+    round_trip = DIALECT.provider.parse_response(body, ABLE, FREE)
+    assert _comparable(round_trip) == _comparable(response)
 
 
 @given(answers(), st.data())

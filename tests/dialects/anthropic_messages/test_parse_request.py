@@ -268,8 +268,8 @@ def test_calls_and_results_are_read_with_their_nested_places():
 
 
 def test_a_system_message_among_the_others_keeps_its_own_effort():
-    late = {"role": "system", "content": "env", "output_config": {"effort": "low"}}
-    turn = parse(request_body(USER, late)).turns[1]
+    system_message = {"role": "system", "content": "env", "output_config": {"effort": "low"}}
+    turn = parse(request_body(USER, system_message)).turns[1]
     assert (turn.role, turn.effort, turn.path) == ("system", "low", "messages[1]")
 
 

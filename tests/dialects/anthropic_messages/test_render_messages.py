@@ -172,10 +172,10 @@ def test_a_final_system_message_after_an_assistant_turn_becomes_a_user_message()
 
 
 def test_effort_of_a_system_message_is_kept_or_applied_to_the_request():
-    late = {**LATE, "output_config": {"effort": "low"}}
-    rendered = render(request_body(USER, late), mid_system=True)
+    system_message = {**LATE, "output_config": {"effort": "low"}}
+    rendered = render(request_body(USER, system_message), mid_system=True)
     assert rendered.body["messages"][1]["output_config"] == {"effort": "low"}
-    hoisted = render(request_body(USER, late), mid_system=False)
+    hoisted = render(request_body(USER, system_message), mid_system=False)
     assert hoisted.body["output_config"] == {"effort": "low"}
     assert ("messages[1].output_config.effort", "approximated") in losses_of(hoisted)
 

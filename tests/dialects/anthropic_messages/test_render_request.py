@@ -154,12 +154,12 @@ def test_blank_stop_sequences_are_left_out():
 
 
 @pytest.mark.parametrize(
-    ("most", "expected"), [(2, ["a", "b"]), (0, None), (None, ["a", "b", "c"])]
+    ("maximum", "expected"), [(2, ["a", "b"]), (0, None), (None, ["a", "b", "c"])]
 )
 def test_stop_sequences_are_limited_to_the_targets_maximum(
-    most: int | None, expected: list[str] | None
+    maximum: int | None, expected: list[str] | None
 ):
-    rendered = render(client_request(sampling=Sampling(stop=("a", "b", "c"))), stop_max=most)
+    rendered = render(client_request(sampling=Sampling(stop=("a", "b", "c"))), stop_max=maximum)
     assert rendered.body.get("stop_sequences") == expected
 
 
@@ -587,8 +587,8 @@ def test_interleaved_thinking_may_have_a_larger_budget():
 
 def test_thinking_between_tools_is_sent_where_supported():
     asked_for = body(thinking={"type": "between_tools"})
-    known = render(asked_for, thinking_modes=("adaptive", "between_tools"))
-    assert (known.body["thinking"], known.report) == ({"type": "between_tools"}, ())
+    supported = render(asked_for, thinking_modes=("adaptive", "between_tools"))
+    assert (supported.body["thinking"], supported.report) == ({"type": "between_tools"}, ())
     unknown = render(asked_for)
     assert unknown.body["thinking"] == {"type": "adaptive"}
     assert losses_of(unknown) == [("thinking.type", "dropped")]

@@ -26,10 +26,10 @@ from gateway.canon.response import Finish, Usage
 from gateway.canon.signature import unwrap_signature
 from gateway.dialects.anthropic_messages import DIALECT
 from tests.dialects.anthropic_messages.make import (
-    exchange,
     rendered_bytes,
     rendered_frames,
     reported_fields,
+    response_context,
 )
 
 NO_USAGE = {"input_tokens": 0, "output_tokens": 0}
@@ -161,7 +161,7 @@ def test_an_id_that_is_illegal_here_is_rewritten():
 
 
 def test_arguments_that_are_no_json_are_reported():
-    renderer = DIALECT.client.stream_renderer(exchange())
+    renderer = DIALECT.client.stream_renderer(response_context())
     for event in stream_of(
         BlockStart(kind="tool_call", id="c", name="f"), Delta("{half"), BlockEnd()
     ):
@@ -170,7 +170,7 @@ def test_arguments_that_are_no_json_are_reported():
 
 
 def test_a_calls_state_has_no_place_and_is_reported():
-    renderer = DIALECT.client.stream_renderer(exchange())
+    renderer = DIALECT.client.stream_renderer(response_context())
     call = BlockStart(kind="tool_call", id="c", name="f")
     for event in stream_of(call, SignatureDelta(Signature(value="S")), BlockEnd()):
         renderer.feed(event)
@@ -195,7 +195,7 @@ def test_sources_are_printed_as_they_came_or_as_a_web_search():
 
 
 def test_a_source_without_a_url_is_reported():
-    renderer = DIALECT.client.stream_renderer(exchange())
+    renderer = DIALECT.client.stream_renderer(response_context())
     cited = CitationDelta(Citation(title="t", dialect="cohere"))
     for event in stream_of(BlockStart(kind="text"), Delta("a"), cited, BlockEnd()):
         renderer.feed(event)
@@ -259,7 +259,7 @@ def test_the_end_event_has_the_stop_reason(finish: Finish, delta: dict[str, Any]
     ids=["failed", "malformed"],
 )
 def test_a_broken_stream_ends_in_an_error_and_nothing_else(last: Event):
-    renderer = DIALECT.client.stream_renderer(exchange())
+    renderer = DIALECT.client.stream_renderer(response_context())
     renderer.feed(Start())
     renderer.feed(BlockStart(kind="text"))
     data = renderer.feed(last)

@@ -21,7 +21,7 @@ from gateway.canon.response import Finish, Response, Usage
 from gateway.canon.signature import recover_reasoning_text, unwrap_signature
 from gateway.dialects.anthropic_messages import DIALECT
 from gateway.dialects.base import RenderedRequest
-from tests.dialects.anthropic_messages.make import exchange, reported_fields, traits
+from tests.dialects.anthropic_messages.make import reported_fields, response_context, traits
 
 WHOLE = {
     "id": "msg_u",
@@ -42,7 +42,9 @@ def parse_body(rendered: RenderedRequest | None = None, **fields: Any) -> Respon
 
 def render_parts(*parts: Any, **fields: Any) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     """Return a client's JSON for a response of these parts, and the report."""
-    body, report = DIALECT.client.render_response(Response(parts=parts, **fields), exchange())
+    body, report = DIALECT.client.render_response(
+        Response(parts=parts, **fields), response_context()
+    )
     return body, reported_fields(report)
 
 
@@ -166,7 +168,7 @@ def test_reasoning_has_a_state_token_and_can_be_hidden():
     (block,) = body["content"]
     assert (block["thinking"], unwrap_signature(block["signature"])) == ("hm", state)
     hidden, _ = DIALECT.client.render_response(
-        Response(parts=(part,)), exchange(reasoning_display="none")
+        Response(parts=(part,)), response_context(reasoning_display="none")
     )
     assert hidden["content"][0]["thinking"] == ""
     signature = unwrap_signature(hidden["content"][0]["signature"])

@@ -40,7 +40,7 @@ from gateway.canon.request import (
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.anthropic_messages import DIALECT
 from gateway.providers.capabilities import traits_for
-from tests.dialects.anthropic_messages.make import PDF, PNG, exchange, rendered_bytes
+from tests.dialects.anthropic_messages.make import PDF, PNG, rendered_bytes, response_context
 from tests.fakes import anthropic_rules
 
 REQUEST: dict[str, Any] = {
@@ -84,7 +84,7 @@ def sdk_blocks(message: Any) -> list[dict[str, Any]]:
 
 
 def test_the_sdk_reads_a_response():
-    body, _ = DIALECT.client.render_response(WHOLE, exchange())
+    body, _ = DIALECT.client.render_response(WHOLE, response_context())
     sdk = client(lambda _: httpx2.Response(200, json=body))
     message = sdk.messages.create(**REQUEST)
     assert message.stop_reason == "tool_use"
@@ -102,7 +102,7 @@ def test_the_sdk_reads_a_response():
 
 
 def test_the_sdk_reads_the_same_message_streamed_and_not():
-    body, _ = DIALECT.client.render_response(WHOLE, exchange())
+    body, _ = DIALECT.client.render_response(WHOLE, response_context())
     unary = client(lambda _: httpx2.Response(200, json=body)).messages.create(**REQUEST)
     with client_streaming(rendered_bytes(unfold_response(WHOLE))).messages.stream(
         **REQUEST
@@ -131,7 +131,7 @@ def test_the_sdk_ignores_the_keepalive():
 
 
 def _frames(events: list[Any]) -> list[bytes]:
-    renderer = DIALECT.client.stream_renderer(exchange())
+    renderer = DIALECT.client.stream_renderer(response_context())
     return [renderer.feed(event) for event in events]
 
 
@@ -169,7 +169,9 @@ def test_sdk_requests_are_parsed():
 
     def answer(request: httpx2.Request) -> httpx2.Response:
         upstream_requests.append(request)
-        return httpx2.Response(200, json=DIALECT.client.render_response(WHOLE, exchange())[0])
+        return httpx2.Response(
+            200, json=DIALECT.client.render_response(WHOLE, response_context())[0]
+        )
 
     client(answer).messages.create(
         **REQUEST,

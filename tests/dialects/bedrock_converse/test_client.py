@@ -85,10 +85,10 @@ def test_a_request_is_the_same_after_render_parse_and_render(request: Request) -
     except GatewayError:
         return
     wire = json.loads(json.dumps(rendered_body))
-    again = DIALECT.client.parse_request({**wire, "model": "gw", "stream": False}, {})
-    body = DIALECT.provider.render_request(again, traits).body
+    round_trip = DIALECT.client.parse_request({**wire, "model": "gw", "stream": False}, {})
+    body = DIALECT.provider.render_request(round_trip, traits).body
     third = DIALECT.client.parse_request({**body, "model": "gw", "stream": False}, {})
-    assert without_paths(third) == without_paths(again)
+    assert without_paths(third) == without_paths(round_trip)
 
 
 def test_a_cache_point_marks_the_part_before_it() -> None:

@@ -58,7 +58,7 @@ def frames(data: bytes) -> list[tuple[str, Any]]:
 # --- OpenAI Chat ---------------------------------------------------------------------------
 
 
-def chat_whole(body: Json) -> ParsedResponse:
+def parse_chat(body: Json) -> ParsedResponse:
     """Parse a chat.completion."""
     assert body["object"] == "chat.completion", body
     (choice,) = body["choices"]
@@ -78,7 +78,7 @@ def chat_whole(body: Json) -> ParsedResponse:
     )
 
 
-def chat_joined(data: bytes) -> Json:
+def join_chat(data: bytes) -> Json:
     """Join chat.completion.chunks."""
     *chunks, (_, done) = frames(data)
     assert done == "[DONE]", done
@@ -112,7 +112,7 @@ def _chat_piece(calls: list[Json], piece: Json) -> None:
     calls[piece["index"]]["function"]["arguments"] += arguments
 
 
-def chat_broke(data: bytes) -> str | None:
+def find_chat_error(data: bytes) -> str | None:
     """Return the error in a Chat stream, after which there is no [DONE]."""
     values = [value for _, value in frames(data)]
     errors = [v["error"] for v in values if isinstance(v, dict) and v.get("error")]
@@ -125,7 +125,7 @@ def chat_broke(data: bytes) -> str | None:
 # --- the older completions -----------------------------------------------------------------
 
 
-def completion_whole(body: Json) -> ParsedResponse:
+def parse_completion(body: Json) -> ParsedResponse:
     """Parse a text_completion."""
     assert body["object"] == "text_completion", body
     (choice,) = body["choices"]
@@ -141,7 +141,7 @@ def completion_whole(body: Json) -> ParsedResponse:
     )
 
 
-def completion_joined(data: bytes) -> Json:
+def join_completion(data: bytes) -> Json:
     """Join the chunks of a text_completion."""
     *chunks, (_, done) = frames(data)
     assert done == "[DONE]", done
@@ -158,7 +158,7 @@ def completion_joined(data: bytes) -> Json:
 # --- OpenAI Responses ----------------------------------------------------------------------
 
 
-def responses_whole(body: Json) -> ParsedResponse:
+def parse_responses(body: Json) -> ParsedResponse:
     """Parse a response."""
     assert body["object"] == "response", body
     text, thought, calls = "", "", []
@@ -183,7 +183,7 @@ def responses_whole(body: Json) -> ParsedResponse:
     )
 
 
-def responses_joined(data: bytes) -> Json:
+def join_responses(data: bytes) -> Json:
     """Return the response at the end of a stream; asserts that its deltas agree."""
     stream_frames = frames(data)
     for number, (name, event) in enumerate(stream_frames):
@@ -194,13 +194,13 @@ def responses_joined(data: bytes) -> Json:
     assert name in {"response.completed", "response.incomplete"}, last
     answer: Json = last["response"]
     deltas = "".join(e["delta"] for n, e in stream_frames if n == "response.output_text.delta")
-    assert deltas == responses_whole(answer).text
+    assert deltas == parse_responses(answer).text
     done = [event["item"] for name, event in stream_frames if name == "response.output_item.done"]
     assert done == answer["output"]
     return answer
 
 
-def responses_broke(data: bytes) -> str | None:
+def find_responses_error(data: bytes) -> str | None:
     """Return the error in a Responses stream: its last event."""
     stream_frames = frames(data)
     if not stream_frames or stream_frames[-1][0] != "response.failed":
@@ -211,25 +211,25 @@ def responses_broke(data: bytes) -> str | None:
 # --- Anthropic Messages --------------------------------------------------------------------
 
 
-def messages_whole(body: Json) -> ParsedResponse:
+def parse_messages(body: Json) -> ParsedResponse:
     """Parse a message."""
     assert body["type"] == "message", body
     blocks = body["content"]
     usage = body.get("usage") or {}
     counted = [usage.get(f"{n}input_tokens") for n in ("", "cache_read_", "cache_creation_")]
-    known = [n for n in counted if n is not None]
+    known_counts = [n for n in counted if n is not None]
     return ParsedResponse(
         text="".join(b["text"] for b in blocks if b["type"] == "text"),
         thought="".join(b["thinking"] for b in blocks if b["type"] == "thinking"),
         calls=tuple((b["id"], b["name"], b["input"]) for b in blocks if b["type"] == "tool_use"),
         finish=body["stop_reason"],
-        prompt=sum(known) if known else None,
+        prompt=sum(known_counts) if known_counts else None,
         output=usage.get("output_tokens"),
         native=blocks,
     )
 
 
-def messages_joined(data: bytes) -> Json:
+def join_messages(data: bytes) -> Json:
     """Join a Messages stream: blocks are sequential, and each is closed."""
     pairs = [(name, event) for name, event in frames(data) if name != "ping"]
     assert all(name == event["type"] for name, event in pairs)
@@ -276,7 +276,7 @@ def _messages_delta(block: Json, delta: Json) -> None:
             block["_json"] += delta["partial_json"]
 
 
-def messages_broke(data: bytes) -> str | None:
+def find_messages_error(data: bytes) -> str | None:
     """Return the error in a Messages stream: its last event."""
     stream_frames = frames(data)
     if not stream_frames or stream_frames[-1][0] != "error":
@@ -287,7 +287,7 @@ def messages_broke(data: bytes) -> str | None:
 # --- Gemini --------------------------------------------------------------------------------
 
 
-def gemini_whole(body: Json) -> ParsedResponse:
+def parse_gemini(body: Json) -> ParsedResponse:
     """Parse a GenerateContentResponse."""
     (candidate,) = body["candidates"]
     parts = candidate["content"]["parts"]
@@ -306,7 +306,7 @@ def gemini_whole(body: Json) -> ParsedResponse:
     )
 
 
-def gemini_joined(data: bytes) -> Json:
+def join_gemini(data: bytes) -> Json:
     """Join the chunks: parts in order, metadata from the last chunk that has it."""
     parts: list[Json] = []
     merged_chunks: Json = {}
@@ -322,7 +322,7 @@ def gemini_joined(data: bytes) -> Json:
     return {**merged_chunks, "candidates": [candidate]}
 
 
-def gemini_broke(data: bytes) -> str | None:
+def find_gemini_error(data: bytes) -> str | None:
     """Return the error in a Gemini stream: a separate object."""
     return next((str(v["error"]["message"]) for _, v in frames(data) if "error" in v), None)
 
@@ -330,7 +330,7 @@ def gemini_broke(data: bytes) -> str | None:
 # --- Ollama --------------------------------------------------------------------------------
 
 
-def ollama_whole(body: Json) -> ParsedResponse:
+def parse_ollama(body: Json) -> ParsedResponse:
     """Parse a response of /api/chat."""
     assert body["done"] is True, body
     message = body["message"]
@@ -348,7 +348,7 @@ def ollama_whole(body: Json) -> ParsedResponse:
     )
 
 
-def ollama_joined(data: bytes) -> Json:
+def join_ollama(data: bytes) -> Json:
     """Join the lines; only the last one is done."""
     rows = [json.loads(line) for line in data.splitlines() if line.strip()]
     assert [row["done"] for row in rows] == [False] * (len(rows) - 1) + [True], rows
@@ -362,7 +362,7 @@ def ollama_joined(data: bytes) -> Json:
     return {**rows[-1], "message": message}
 
 
-def ollama_broke(data: bytes) -> str | None:
+def find_ollama_error(data: bytes) -> str | None:
     """Return the error in an Ollama stream: its last line."""
     rows = [json.loads(line) for line in data.splitlines() if line.strip()]
     return str(rows[-1]["error"]) if rows and "error" in rows[-1] else None
@@ -371,7 +371,7 @@ def ollama_broke(data: bytes) -> str | None:
 # --- Bedrock Converse ----------------------------------------------------------------------
 
 
-def converse_whole(body: Json) -> ParsedResponse:
+def parse_converse(body: Json) -> ParsedResponse:
     """Parse a response of Converse."""
     content, usage = body["output"]["message"]["content"], body["usage"]
     thoughts = [b["reasoningContent"] for b in content if "reasoningContent" in b]
@@ -388,7 +388,7 @@ def converse_whole(body: Json) -> ParsedResponse:
     )
 
 
-def converse_joined(data: bytes) -> Json:
+def join_converse(data: bytes) -> Json:
     """Join the messages of an event stream; only calls have a start event."""
     (first, _), *later_events = _messages(data)
     assert first == "messageStart", first
@@ -439,7 +439,7 @@ def _messages(data: bytes) -> list[tuple[str, Any]]:
     return pairs
 
 
-def converse_broke(data: bytes) -> str | None:
+def find_converse_error(data: bytes) -> str | None:
     """Return the exception at the end of an event stream."""
     name, value = _messages(data)[-1]
     return str(value["message"]) if name.endswith("Exception") else None
@@ -448,7 +448,7 @@ def converse_broke(data: bytes) -> str | None:
 # --- Cohere --------------------------------------------------------------------------------
 
 
-def cohere_whole(body: Json) -> ParsedResponse:
+def parse_cohere(body: Json) -> ParsedResponse:
     """Parse a response of /v2/chat; text before calls is the plan, or content of a stream."""
     message, tokens = body["message"], body["usage"].get("tokens", {})
     content = message.get("content") or []
@@ -468,7 +468,7 @@ def cohere_whole(body: Json) -> ParsedResponse:
     )
 
 
-def cohere_joined(data: bytes) -> Json:
+def join_cohere(data: bytes) -> Json:
     """Join the events: content and calls in order, each with its start and end."""
     *events_between, (_, done) = frames(data)
     assert done == "[DONE]", done
@@ -501,7 +501,7 @@ def cohere_joined(data: bytes) -> Json:
     return {"message": {k: v for k, v in message.items() if v}, **last["delta"]}
 
 
-def cohere_broke(data: bytes) -> str | None:
+def find_cohere_error(data: bytes) -> str | None:
     """Return the error of a Cohere stream: its finish reason."""
     values = [value for _, value in frames(data)]
     end_events = [v for v in values if isinstance(v, dict) and v["type"] == "message-end"]
@@ -511,14 +511,14 @@ def cohere_broke(data: bytes) -> str | None:
 
 
 READERS: dict[str, Reader] = {
-    "openai_chat": Reader(chat_whole, chat_joined, chat_broke),
-    "openai_responses": Reader(responses_whole, responses_joined, responses_broke),
-    "openai_completions": Reader(completion_whole, completion_joined, chat_broke),
-    "anthropic_messages": Reader(messages_whole, messages_joined, messages_broke),
-    "gemini": Reader(gemini_whole, gemini_joined, gemini_broke),
-    "ollama": Reader(ollama_whole, ollama_joined, ollama_broke),
-    "cohere": Reader(cohere_whole, cohere_joined, cohere_broke),
-    "bedrock_converse": Reader(converse_whole, converse_joined, converse_broke),
+    "openai_chat": Reader(parse_chat, join_chat, find_chat_error),
+    "openai_responses": Reader(parse_responses, join_responses, find_responses_error),
+    "openai_completions": Reader(parse_completion, join_completion, find_chat_error),
+    "anthropic_messages": Reader(parse_messages, join_messages, find_messages_error),
+    "gemini": Reader(parse_gemini, join_gemini, find_gemini_error),
+    "ollama": Reader(parse_ollama, join_ollama, find_ollama_error),
+    "cohere": Reader(parse_cohere, join_cohere, find_cohere_error),
+    "bedrock_converse": Reader(parse_converse, join_converse, find_converse_error),
 }
 
 # A client's word for an answer that ended by itself, and for one that calls tools.

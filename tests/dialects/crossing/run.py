@@ -160,10 +160,10 @@ class FakeProviders:
             for how in BREAKS:
                 self._add(upstream, f"break-{how}", ScriptedAnswer(text="x" * 60, breaks=how))
 
-    def _add(self, upstream: Upstream, what: str, say: ScriptedAnswer) -> None:
+    def _add(self, upstream: Upstream, what: str, answer: ScriptedAnswer) -> None:
         host = host_of(upstream, what)
         fake = upstream.fake()
-        fake.script.default = say  # type: ignore[attr-defined]
+        fake.script.default = answer  # type: ignore[attr-defined]
         self.fakes[host] = fake
         name = upstream.model(what)
         model = model_of(upstream.provider(host), name)
@@ -262,8 +262,8 @@ async def _cell(
             (id_, name, text)
             for (id_, name, _), text in zip(first.response.calls, RESULTS, strict=False)
         )
-        again = replace(ask, previous_response=first.response.native, results=back)
-        turns.append(await _turn(log, providers, client, host, again))
+        second = replace(ask, previous_response=first.response.native, results=back)
+        turns.append(await _turn(log, providers, client, host, second))
     return CrossingResult(client.name, upstream.name, feature, stream, tuple(turns))
 
 

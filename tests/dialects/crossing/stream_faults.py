@@ -74,36 +74,38 @@ def unknown_event(dialect: str, stream_frames: Frames) -> bytes:
 
 def unknown_fields(dialect: str, stream_frames: Frames) -> bytes:
     """Add an unknown field to every object, at every depth."""
-    return frames_bytes(dialect, [(name, _sparkled(value)) for name, value in stream_frames])
+    return frames_bytes(
+        dialect, [(name, _with_unknown_fields(value)) for name, value in stream_frames]
+    )
 
 
 # Where a field more would be part of the model's own words.
 _OPAQUE = {"args", "arguments", "input", "delta_text"}
 
 
-def _sparkled(value: Any) -> Any:
+def _with_unknown_fields(value: Any) -> Any:
     if isinstance(value, list):
-        return [_sparkled(item) for item in value]
+        return [_with_unknown_fields(item) for item in value]
     if not isinstance(value, dict):
         return value
-    inner = {k: v if k in _OPAQUE else _sparkled(v) for k, v in value.items()}
+    inner = {k: v if k in _OPAQUE else _with_unknown_fields(v) for k, v in value.items()}
     return inner | {"sparkle": {"new": 1}}
 
 
 def without_usage(dialect: str, stream_frames: Frames) -> bytes:
     """Remove all token counts."""
-    return frames_bytes(dialect, [(name, _uncounted(value)) for name, value in stream_frames])
+    return frames_bytes(dialect, [(name, _without_usage(value)) for name, value in stream_frames])
 
 
 _COUNTS = {"usage", "usageMetadata", "prompt_eval_count", "eval_count"}
 
 
-def _uncounted(value: Any) -> Any:
+def _without_usage(value: Any) -> Any:
     if isinstance(value, list):
-        return [_uncounted(item) for item in value]
+        return [_without_usage(item) for item in value]
     if not isinstance(value, dict):
         return value
-    return {k: _uncounted(v) for k, v in value.items() if k not in _COUNTS}
+    return {k: _without_usage(v) for k, v in value.items() if k not in _COUNTS}
 
 
 def other_ids(dialect: str, stream_frames: Frames) -> bytes | None:
@@ -123,13 +125,13 @@ def repeated_ids(dialect: str, stream_frames: Frames) -> bytes | None:
     """Repeat id and name of a call in every chunk, as some compatible servers do."""
     if dialect != "openai_chat":
         return None
-    known: dict[int, Json] = {}
+    ids_by_index: dict[int, Json] = {}
     for _, value in stream_frames:
         for call in _chat_calls(value):
             if "id" in call:
-                known[call["index"]] = {"id": call["id"], "name": call["function"]["name"]}
+                ids_by_index[call["index"]] = {"id": call["id"], "name": call["function"]["name"]}
             else:
-                first = known[call["index"]]
+                first = ids_by_index[call["index"]]
                 call["id"] = first["id"]
                 call["function"]["name"] = first["name"]
     return frames_bytes(dialect, stream_frames)
@@ -143,12 +145,12 @@ def interleaved(dialect: str, stream_frames: Frames) -> bytes | None:
     second = [n for n in calls if _chat_calls(stream_frames[n][1])[0]["index"] == 1]
     first = [n for n in calls if n not in second]
     order = [first[0], *second[:1], *first[1:2], *second[1:], *first[2:]]
-    rest = [
+    reordered = [
         *stream_frames[: calls[0]],
         *(stream_frames[n] for n in order),
         *stream_frames[calls[-1] + 1 :],
     ]
-    return frames_bytes(dialect, rest)
+    return frames_bytes(dialect, reordered)
 
 
 def late_arguments(dialect: str, stream_frames: Frames) -> bytes | None:
@@ -167,12 +169,12 @@ def late_arguments(dialect: str, stream_frames: Frames) -> bytes | None:
         else:
             arguments_by_index[calls[0]["index"]] += calls[0]["function"]["arguments"]
             last = value
-    late = []
+    late_frames = []
     for index, text in arguments_by_index.items():
         call = {"index": index, "function": {"arguments": text}}
         choice = {**last["choices"][0], "delta": {"tool_calls": [call]}}
-        late.append(("", {**last, "choices": [choice]}))
-    return frames_bytes(dialect, [*heads, *late, *tail])
+        late_frames.append(("", {**last, "choices": [choice]}))
+    return frames_bytes(dialect, [*heads, *late_frames, *tail])
 
 
 def _chat_calls(value: Any) -> list[Json]:
@@ -202,19 +204,21 @@ _REASONS = ("finish_reason", "finishReason", "stop_reason", "stopReason", "done_
 
 def unknown_reason(dialect: str, stream_frames: Frames) -> bytes | None:
     """Use an unknown finish reason."""
-    faulty = [(name, _renamed(value)) for name, value in stream_frames]
+    faulty = [(name, _with_unknown_reason(value)) for name, value in stream_frames]
     return frames_bytes(dialect, faulty) if faulty != stream_frames else None
 
 
-def _renamed(value: Any) -> Any:
+def _with_unknown_reason(value: Any) -> Any:
     if isinstance(value, list):
-        return [_renamed(item) for item in value]
+        return [_with_unknown_reason(item) for item in value]
     if not isinstance(value, dict):
         return value
-    return {k: "sparkled" if k in _REASONS and v else _renamed(v) for k, v in value.items()}
+    return {
+        k: "sparkled" if k in _REASONS and v else _with_unknown_reason(v) for k, v in value.items()
+    }
 
 
-def no_end(dialect: str, stream_frames: Frames) -> bytes:
+def missing_end(dialect: str, stream_frames: Frames) -> bytes:
     """End the stream cleanly in the middle of the response."""
     return frames_bytes(dialect, stream_frames[: len(stream_frames) // 2])
 
@@ -227,7 +231,7 @@ def no_terminator(dialect: str, stream_frames: Frames) -> bytes:
     return frames_bytes(dialect, stream_frames[:-1])
 
 
-def in_mid_frame(dialect: str, stream_frames: Frames) -> bytes:
+def cut_frame(dialect: str, stream_frames: Frames) -> bytes:
     """End the stream inside an event."""
     middle = len(stream_frames) // 2
     start = frames_bytes(dialect, stream_frames[:middle])
@@ -247,13 +251,13 @@ def garbage(dialect: str, stream_frames: Frames) -> bytes:
     )
 
 
-def nothing(dialect: str, stream_frames: Frames) -> bytes:
+def empty_body(dialect: str, stream_frames: Frames) -> bytes:
     """Send status 200 without a body."""
     del dialect, stream_frames
     return b""
 
 
-def a_lie(dialect: str, stream_frames: Frames) -> bytes:
+def other_dialect_stream(dialect: str, stream_frames: Frames) -> bytes:
     """Send the stream of another dialect."""
     del stream_frames
     if dialect == "anthropic_messages":
@@ -270,7 +274,7 @@ def a_lie(dialect: str, stream_frames: Frames) -> bytes:
     return frames_bytes(dialect, stream)
 
 
-def a_page(dialect: str, stream_frames: Frames) -> bytes:
+def html_page(dialect: str, stream_frames: Frames) -> bytes:
     """Send an HTML page."""
     del dialect, stream_frames
     return b"<html><body>Please log in to the hotel network</body></html>"
@@ -292,12 +296,12 @@ STREAM_FAULTS = (
         "whole",
         ends=frozenset({"openai_responses", "gemini", "ollama", "cohere"}),
     ),
-    StreamFault("no_end", no_end, "error"),
-    StreamFault("in_mid_frame", in_mid_frame, "error"),
+    StreamFault("no_end", missing_end, "error"),
+    StreamFault("in_mid_frame", cut_frame, "error"),
     StreamFault("garbage", garbage, "error"),
-    StreamFault("nothing", nothing, "error"),
-    StreamFault("a_lie", a_lie, "error"),
-    StreamFault("a_page", a_page, "error", "text/html"),
+    StreamFault("nothing", empty_body, "error"),
+    StreamFault("a_lie", other_dialect_stream, "error"),
+    StreamFault("a_page", html_page, "error", "text/html"),
 )
 
 
@@ -314,7 +318,7 @@ class ResponseFault:
     kind: str = "application/json"
 
 
-def _lied(body: Json) -> bytes:
+def _other_dialect_response(body: Json) -> bytes:
     """Return another dialect's response: Anthropic's, or Chat's for Anthropic."""
     if body.get("type") == "message":
         return b'{"id":"c","object":"chat.completion","model":"m","choices":[]}'
@@ -324,16 +328,16 @@ def _lied(body: Json) -> bytes:
 
 
 RESPONSE_FAULTS = (
-    ResponseFault("unknown_fields", lambda body: _bytes(_sparkled(body)), "whole"),
-    ResponseFault("without_usage", lambda body: _bytes(_uncounted(body)), "whole"),
-    ResponseFault("unknown_reason", lambda body: _bytes(_renamed(body)), "whole"),
+    ResponseFault("unknown_fields", lambda body: _bytes(_with_unknown_fields(body)), "whole"),
+    ResponseFault("without_usage", lambda body: _bytes(_without_usage(body)), "whole"),
+    ResponseFault("unknown_reason", lambda body: _bytes(_with_unknown_reason(body)), "whole"),
     ResponseFault("mislabelled", lambda body: _bytes(body), "whole", "text/plain"),
     ResponseFault("cut", lambda body: _bytes(body)[:-20], "error"),
     ResponseFault("empty", lambda _: b"", "error"),
     ResponseFault("an_empty_object", lambda _: b"{}", "error"),
     ResponseFault("a_list", lambda _: b"[1, 2]", "error"),
     ResponseFault("null", lambda _: b"null", "error"),
-    ResponseFault("a_lie", _lied, "error"),
+    ResponseFault("a_lie", _other_dialect_response, "error"),
     ResponseFault("garbage", lambda _: b"\xff\xfe{{{", "error"),
     ResponseFault("a_page", lambda _: b"<html>hotel</html>", "error", "text/html"),
 )

@@ -91,9 +91,9 @@ def _matrix(cells: tuple[CrossingResult, ...], feature: str) -> str:
         f"|---|{':-:|' * len(UPSTREAMS)}",
     ]
     for client in CLIENTS.values():
-        known = feature in client.can
+        is_supported = feature in client.can
         signs = [
-            f"`{sign(_results_of(cells, client.name, upstream, feature))}`" if known else ""
+            f"`{sign(_results_of(cells, client.name, upstream, feature))}`" if is_supported else ""
             for upstream in UPSTREAMS
         ]
         lines.append(f"| {client.name} | {' | '.join(signs)} |")

@@ -123,14 +123,14 @@ def answer(*chunks: Any, rendered: RenderedRequest | None = None, **flags: Any) 
     return fold_events(events(*chunks, rendered=rendered, **flags))
 
 
-def exchange(**fields: Any) -> ResponseContext:
+def response_context(**fields: Any) -> ResponseContext:
     """Return the context of a response renderer."""
     return ResponseContext(**{"id": "1", "created": 1_700_000_000, "model": "gw-x", **fields})
 
 
 def rendered_bytes(stream: list[Event], **fields: Any) -> bytes:
     """Return the bytes that a client receives for these events."""
-    renderer = DIALECT.client.stream_renderer(exchange(**fields))
+    renderer = DIALECT.client.stream_renderer(response_context(**fields))
     return b"".join(renderer.feed(event) for event in stream)
 
 

@@ -15,7 +15,7 @@ from gateway.dialects import DIALECTS
 from gateway.dialects.gemini import DIALECT
 from gateway.framing.sse import Frame
 from gateway.providers.capabilities import traits_for
-from tests.dialects.gemini.make import exchange, traits
+from tests.dialects.gemini.make import response_context, traits
 from tests.stream_grammar import check_stream
 
 KEYS = [
@@ -75,7 +75,7 @@ chunks = st.builds(
 def test_any_json_in_frames_renders_a_well_formed_stream(frames: list[Any]):
     parser = DIALECT.provider.stream_parser(traits(), None)
     renderers = [
-        DIALECTS[name].client.stream_renderer(exchange())
+        DIALECTS[name].client.stream_renderer(response_context())
         for name in ("openai_chat", "anthropic_messages", "gemini")
     ]
     events: list[Event] = []
@@ -87,7 +87,7 @@ def test_any_json_in_frames_renders_a_well_formed_stream(frames: list[Any]):
         for renderer in renderers:
             renderer.feed(event)
     try:
-        DIALECT.client.render_response(fold_events(events), exchange())
+        DIALECT.client.render_response(fold_events(events), response_context())
     except GatewayError:
         return
 

@@ -36,7 +36,7 @@ from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.gemini import DIALECT
 from gateway.dialects.gemini.context import NEXT_PART_SIGNATURE, SAME_PART_SIGNATURE
 from gateway.framing.sse import Decoder
-from tests.dialects.gemini.make import PDF, PNG, exchange, rendered_bytes, traits
+from tests.dialects.gemini.make import PDF, PNG, rendered_bytes, response_context, traits
 from tests.stream_grammar import check_stream
 
 NAME = "gemini"
@@ -284,7 +284,7 @@ def _comparable(response: Response) -> Response:
 
 @given(answers())
 def test_a_rendered_response_parses_to_the_same_response(response: Response):
-    body, report = DIALECT.client.render_response(response, exchange())
+    body, report = DIALECT.client.render_response(response, response_context())
     assert report == ()
     assert _comparable(DIALECT.provider.parse_response(body, ABLE, None)) == _comparable(response)
 
@@ -320,9 +320,9 @@ def test_a_signature_is_the_same_after_a_round_through_a_client(
         if called
         else (replace(thought, signature=replace(state, kind=SAME_PART_SIGNATURE)),)
     )
-    body, _ = DIALECT.client.render_response(Response(parts=parts), exchange())
+    body, _ = DIALECT.client.render_response(Response(parts=parts), response_context())
     history = [{"role": "user", "parts": [{"text": "x"}]}, body["candidates"][0]["content"]]
     history.append({"role": "user", "parts": [{"text": "y"}]})
-    again = DIALECT.client.parse_request({"model": "gw", "contents": history}, {})
-    rendered_parts = DIALECT.provider.render_request(again, ABLE).body["contents"][1]["parts"]
+    round_trip = DIALECT.client.parse_request({"model": "gw", "contents": history}, {})
+    rendered_parts = DIALECT.provider.render_request(round_trip, ABLE).body["contents"][1]["parts"]
     assert value in [part.get("thoughtSignature") for part in rendered_parts]

@@ -33,7 +33,7 @@ from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.gemini import DIALECT
 from gateway.providers.capabilities import traits_for
 from tests.dialects.anthropic_messages.test_sdk import requests
-from tests.dialects.gemini.make import exchange, rendered_bytes
+from tests.dialects.gemini.make import rendered_bytes, response_context
 from tests.fakes import gemini_rules
 
 REQUEST: dict[str, Any] = {"model": "gw-x", "contents": "hi"}
@@ -68,7 +68,7 @@ def client_streaming(data: bytes) -> genai.Client:
 
 
 def test_the_sdk_reads_a_response():
-    body, _ = DIALECT.client.render_response(WHOLE, exchange())
+    body, _ = DIALECT.client.render_response(WHOLE, response_context())
     response = client(lambda _: httpx.Response(200, json=body)).models.generate_content(**REQUEST)
     assert response.text == "Hello, 世界"
     assert [call.args for call in response.function_calls or []] == [
@@ -88,7 +88,7 @@ def test_the_sdk_reads_a_response():
 
 
 def test_the_sdk_reads_the_same_response_streamed_and_not():
-    body, _ = DIALECT.client.render_response(WHOLE, exchange())
+    body, _ = DIALECT.client.render_response(WHOLE, response_context())
     unary = client(lambda _: httpx.Response(200, json=body)).models.generate_content(**REQUEST)
     chunks = list(
         client_streaming(rendered_bytes(unfold_response(WHOLE))).models.generate_content_stream(
@@ -110,7 +110,7 @@ def test_the_sdk_raises_an_error_event_in_the_middle_of_a_stream():
 
 
 def test_the_sdk_ignores_the_keepalive():
-    renderer = DIALECT.client.stream_renderer(exchange())
+    renderer = DIALECT.client.stream_renderer(response_context())
     frames = [renderer.feed(event) for event in unfold_response(WHOLE)]
     data = DIALECT.keepalive.join([b"", *frames, b""])
     chunks = list(client_streaming(data).models.generate_content_stream(**REQUEST))
@@ -119,7 +119,7 @@ def test_the_sdk_ignores_the_keepalive():
 
 
 def test_a_keepalive_in_an_array_stream_is_ignored():
-    renderer = DIALECT.client.stream_renderer(exchange(framing="array"))
+    renderer = DIALECT.client.stream_renderer(response_context(framing="array"))
     parts = [renderer.feed(event) for event in unfold_response(WHOLE)]
     chunks = json.loads(DIALECT.keepalive.join(parts))
     assert len(chunks) > 3
@@ -169,7 +169,9 @@ def test_sdk_requests_are_parsed():
 
     def answer(request: httpx.Request) -> httpx.Response:
         upstream_requests.append(request)
-        return httpx.Response(200, json=DIALECT.client.render_response(WHOLE, exchange())[0])
+        return httpx.Response(
+            200, json=DIALECT.client.render_response(WHOLE, response_context())[0]
+        )
 
     schema = types.Schema(type=types.Type.OBJECT, properties={"a": types.Schema(type="STRING")})
     config = types.GenerateContentConfig(

@@ -110,13 +110,13 @@ def parse_lines(*lines: Any, rendered: RenderedRequest | None = None, **flags: A
     return fold_events(events(*lines, rendered=rendered, **flags))
 
 
-def exchange(**fields: Any) -> ResponseContext:
+def response_context(**fields: Any) -> ResponseContext:
     """Return the context of a response renderer."""
     return ResponseContext(**{"id": "1", "created": 1700000000, "model": "up", **fields})
 
 
 def rendered_lines(stream: list[Event], **fields: Any) -> list[Any]:
     """Return the parsed lines of a client's stream."""
-    renderer = DIALECT.client.stream_renderer(exchange(**fields))
+    renderer = DIALECT.client.stream_renderer(response_context(**fields))
     wire = b"".join(renderer.feed(event) for event in stream)
     return [json.loads(frame.data) for frame in Decoder().feed(wire)]

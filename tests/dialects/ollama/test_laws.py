@@ -27,7 +27,7 @@ from gateway.canon.request import (
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.ollama import DIALECT
 from gateway.framing.ndjson import Decoder
-from tests.dialects.ollama.make import ALL, PNG, exchange
+from tests.dialects.ollama.make import ALL, PNG, response_context
 from tests.fakes.ollama_rules import refusal
 from tests.stream_grammar import check_stream
 
@@ -178,7 +178,7 @@ def comparable_response(response: Response) -> Response:
     return replace(response, usage=replace(response.usage, native={}))
 
 
-FRAME = exchange(model="acme-1")
+FRAME = response_context(model="acme-1")
 
 
 @settings(max_examples=60)

@@ -23,10 +23,10 @@ from tests.dialects.ollama.make import (
     ALL,
     USER,
     assistant_calls,
-    exchange,
     parse,
     render,
     request_body,
+    response_context,
     result,
     tool,
 )
@@ -50,7 +50,7 @@ def client(status: int, content: bytes) -> ollama.Client:
 
 def stream_bytes(events: list[Any], **fields: Any) -> bytes:
     """Return the bytes of a stream, with a keep-alive before each line."""
-    renderer = DIALECT.client.stream_renderer(exchange(**fields))
+    renderer = DIALECT.client.stream_renderer(response_context(**fields))
     return b"".join(DIALECT.keepalive + renderer.feed(event) for event in events)
 
 
@@ -61,7 +61,7 @@ def lines(events: list[Any]) -> Iterator[ollama.ChatResponse]:
 
 
 def test_the_sdk_reads_a_response() -> None:
-    body, _ = DIALECT.client.render_response(FULL, exchange())
+    body, _ = DIALECT.client.render_response(FULL, response_context())
     with client(200, json.dumps(body).encode()) as sdk:
         answer = sdk.chat(model="m", messages=[USER])
     assert answer.message.content == "It is sunny."
@@ -123,13 +123,13 @@ def test_the_sdk_reads_vectors() -> None:
     assert DIALECT.embed_client is not None
     response = EmbedResponse(vectors=([0.5, 1.0], [0.25, 2.0]), usage=Usage(input=4, output=0))
     request = Asked(model="m", inputs=("a", "b"))
-    body = DIALECT.embed_client.render_embed(response, request, exchange())
+    body = DIALECT.embed_client.render_embed(response, request, response_context())
     with client(200, json.dumps(body).encode()) as sdk:
         answer = sdk.embed(model="m", input=["a", "b"])
     assert [list(v) for v in answer.embeddings] == [[0.5, 1.0], [0.25, 2.0]]
     assert answer.prompt_eval_count == 4
     older = DIALECT.embed_client.render_embed(
-        response, request, exchange(endpoint="/api/embeddings")
+        response, request, response_context(endpoint="/api/embeddings")
     )
     with client(200, json.dumps(older).encode()) as sdk:
         assert list(sdk.embeddings(model="m", prompt="a").embedding) == [0.5, 1.0]

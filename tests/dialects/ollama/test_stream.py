@@ -19,7 +19,6 @@ from tests.dialects.ollama.make import (
     assistant_calls,
     body,
     events,
-    exchange,
     last_line,
     line,
     parse_lines,
@@ -27,6 +26,7 @@ from tests.dialects.ollama.make import (
     rendered_lines,
     reported_fields,
     request_body,
+    response_context,
     result,
     traits,
 )
@@ -129,8 +129,8 @@ def test_log_probabilities_are_parsed_and_rendered() -> None:
     other = {"token": "e", "logprob": -2, "bytes": [101]}
     tokens = [{"token": "é", "logprob": -0.5, "bytes": [195, 169], "top_logprobs": [other]}]
     assert token_logprobs(response) == tokens
-    again, _ = DIALECT.client.render_response(response, exchange())
-    assert again["logprobs"] == tokens
+    round_trip, _ = DIALECT.client.render_response(response, response_context())
+    assert round_trip["logprobs"] == tokens
 
 
 def test_the_answer_to_a_prompt_is_read() -> None:
@@ -179,7 +179,7 @@ def test_hidden_reasoning_is_not_rendered() -> None:
         "thinking" not in row["message"]
         for row in rendered_lines(unfold_response(FULL), reasoning_display="none")
     )
-    whole, _ = DIALECT.client.render_response(FULL, exchange(reasoning_display="none"))
+    whole, _ = DIALECT.client.render_response(FULL, response_context(reasoning_display="none"))
     assert "thinking" not in whole["message"]
 
 
@@ -188,21 +188,21 @@ def test_a_generate_response_has_its_own_shape() -> None:
     rows = rendered_lines(unfold_response(plain), endpoint="/api/generate")
     assert [row.get("response") for row in rows] == ["", "Hi", ""]
     assert rows[0]["thinking"] == "hm"
-    whole, _ = DIALECT.client.render_response(plain, exchange(endpoint="/api/generate"))
+    whole, _ = DIALECT.client.render_response(plain, response_context(endpoint="/api/generate"))
     assert (whole["response"], whole["thinking"], whole["done"]) == ("Hi", "hm", True)
     assert "message" not in whole
 
 
 def test_durations_round_trip_and_are_never_invented() -> None:
     usage = parse_lines(line({"content": "x"}), last_line(eval_count=9, eval_duration=77)).usage
-    whole, _ = DIALECT.client.render_response(Response(usage=usage), exchange())
+    whole, _ = DIALECT.client.render_response(Response(usage=usage), response_context())
     assert whole["eval_duration"] == 77
-    other, _ = DIALECT.client.render_response(Response(usage=Usage(output=1)), exchange())
+    other, _ = DIALECT.client.render_response(Response(usage=Usage(output=1)), response_context())
     assert "eval_duration" not in other
 
 
 def test_absent_usage_is_not_rendered() -> None:
-    whole, _ = DIALECT.client.render_response(Response(parts=(Text(text="x"),)), exchange())
+    whole, _ = DIALECT.client.render_response(Response(parts=(Text(text="x"),)), response_context())
     assert not {"eval_count", "prompt_eval_count"} & whole.keys()
 
 
@@ -219,7 +219,7 @@ def test_absent_usage_is_not_rendered() -> None:
 )
 def test_the_done_reason_is_rendered(finish: Finish, reason: str, report: list[Any]) -> None:
     whole, lost = DIALECT.client.render_response(
-        Response(parts=(Text(text="x"),), finish=finish), exchange()
+        Response(parts=(Text(text="x"),), finish=finish), response_context()
     )
     assert whole["done_reason"] == reason
     assert reported_fields(lost) == report
@@ -233,7 +233,7 @@ def test_unsupported_content_is_reported() -> None:
             ToolCall(id="c", name="f", raw="{cut"),
         )
     )
-    whole, lost = DIALECT.client.render_response(cited, exchange())
+    whole, lost = DIALECT.client.render_response(cited, response_context())
     assert whole["message"]["tool_calls"][0]["function"]["arguments"] == {"_raw": "{cut"}
     want = {
         ("citations", "dropped"),
@@ -241,7 +241,7 @@ def test_unsupported_content_is_reported() -> None:
         ("message.tool_calls[0]", "approximated"),
     }
     assert set(reported_fields(lost)) == want
-    renderer = DIALECT.client.stream_renderer(exchange())
+    renderer = DIALECT.client.stream_renderer(response_context())
     for event in unfold_response(cited):
         renderer.feed(event)
     assert set(reported_fields(renderer.report)) == want
@@ -249,7 +249,7 @@ def test_unsupported_content_is_reported() -> None:
 
 def test_a_refusal_is_rendered_as_text() -> None:
     finish = Finish(reason="filter", explanation="not allowed")
-    whole, _ = DIALECT.client.render_response(Response(finish=finish), exchange())
+    whole, _ = DIALECT.client.render_response(Response(finish=finish), response_context())
     assert whole["message"]["content"] == "not allowed"
     rows = rendered_lines([Start(), End(finish)])
     assert rows[0]["message"]["content"] == "not allowed"
@@ -272,7 +272,7 @@ def test_an_error_is_the_last_line() -> None:
     garbled = Finish(reason="malformed", explanation="odd")
     assert rendered_lines([Start(), End(garbled)]) == [{"error": "odd"}]
     with pytest.raises(GatewayError):
-        DIALECT.client.render_response(Response(finish=garbled), exchange())
+        DIALECT.client.render_response(Response(finish=garbled), response_context())
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def chunk(
     }
 
 
-def piece(index: int | None = 0, **fields: Any) -> dict[str, Any]:
+def call_delta(index: int | None = 0, **fields: Any) -> dict[str, Any]:
     """Return a delta with a fragment of a call; `name` and `arguments` go into its function."""
     function = {key: fields.pop(key) for key in ("name", "arguments") if key in fields}
     item = {**({} if index is None else {"index": index}), **fields, "function": function}
@@ -118,14 +118,14 @@ def parse_chunks(*chunks: Any, rendered: RenderedRequest | None = None, **flags:
     return fold_events(events(*chunks, rendered=rendered, **flags))
 
 
-def exchange(**fields: Any) -> ResponseContext:
+def response_context(**fields: Any) -> ResponseContext:
     """Return the context of a response renderer."""
     return ResponseContext(**{"id": "1", "created": 1700000000, "model": "up", **fields})
 
 
 def rendered_frames(stream: list[Event], **fields: Any) -> list[Any]:
     """Return the parsed frames of a client's stream."""
-    renderer = DIALECT.client.stream_renderer(exchange(**fields))
+    renderer = DIALECT.client.stream_renderer(response_context(**fields))
     out = b"".join(renderer.feed(event) for event in stream)
     lines = [line for line in out.decode().split("\n\n") if line]
     data = [line.removeprefix("data: ") for line in lines]

@@ -8,7 +8,13 @@ from gateway.canon.request import Text, ToolCall
 from gateway.canon.response import Finish
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.openai_chat import DIALECT
-from tests.dialects.openai_chat.make import chunk, events, exchange, parse_chunks, rendered_frames
+from tests.dialects.openai_chat.make import (
+    chunk,
+    events,
+    parse_chunks,
+    rendered_frames,
+    response_context,
+)
 
 STOP = chunk(finish="stop")
 SEVERAL = RenderedRequest(body={"n": 2})
@@ -49,7 +55,7 @@ def test_several_answers_are_choices_streamed_and_not():
     other = fold_events([Start(), *HO, End(Finish(reason="length"))])
     end = End(Finish(reason="stop"), (other,))
     response = fold_events([Start(), *HI, end])
-    body, _ = DIALECT.client.render_response(response, exchange())
+    body, _ = DIALECT.client.render_response(response, response_context())
     told_ = [(c["index"], c["message"]["content"], c["finish_reason"]) for c in body["choices"]]
     assert told_ == [(0, "hi", "stop"), (1, "ho", "length")]
     frames = rendered_frames(unfold_response(response))

@@ -12,7 +12,7 @@ from gateway.canon.errors import GatewayError
 from gateway.canon.events import Event
 from gateway.dialects.openai_chat import DIALECT
 from gateway.framing.sse import Frame
-from tests.dialects.openai_chat.make import body, exchange, traits
+from tests.dialects.openai_chat.make import body, response_context, traits
 from tests.stream_grammar import check_stream
 
 KEYS = [
@@ -59,7 +59,7 @@ chunks = st.builds(
 @given(st.lists(chunks | junk, max_size=6), st.booleans())
 def test_any_json_in_frames_renders_a_well_formed_stream(frames: list[Any], done: bool):
     parser = DIALECT.provider.stream_parser(traits(), None)
-    renderer = DIALECT.client.stream_renderer(exchange(include_usage=True))
+    renderer = DIALECT.client.stream_renderer(response_context(include_usage=True))
     events: list[Event] = []
     for item in frames:
         events += parser.feed(Frame("", msgspec.json.encode(item)))
@@ -88,7 +88,7 @@ wholes = st.builds(lambda message: {"choices": [{"message": message}]}, deltas |
 def test_any_json_body_is_a_response_or_an_error(value: Any):
     try:
         response = DIALECT.provider.parse_response(value, traits(), None)
-        DIALECT.client.render_response(response, exchange())
+        DIALECT.client.render_response(response, response_context())
     except GatewayError:
         pass
 
@@ -109,7 +109,7 @@ TOP = [
     *("web_search_options", "cache_control", "prediction", "unknown"),
 ]
 roles = st.sampled_from(["system", "developer", "user", "assistant", "tool", "function"])
-messages = st.builds(lambda role, rest: {**rest, "role": role}, roles, deltas)
+messages = st.builds(lambda role, other_fields: {**other_fields, "role": role}, roles, deltas)
 bodies = st.builds(
     lambda listed, fields: {**fields, "model": "gw", "messages": listed},
     st.lists(messages, min_size=1, max_size=4),

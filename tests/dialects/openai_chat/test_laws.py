@@ -37,7 +37,7 @@ from gateway.canon.response import Finish, Response, Usage
 from gateway.canon.traits import Traits
 from gateway.dialects.openai_chat import DIALECT
 from gateway.framing.sse import Decoder
-from tests.dialects.openai_chat.make import PDF, PNG, exchange
+from tests.dialects.openai_chat.make import PDF, PNG, response_context
 from tests.fakes import openai_rules
 from tests.stream_grammar import check_stream
 
@@ -384,7 +384,7 @@ def comparable_response(response: Response) -> Response:
     return replace(response, usage=replace(response.usage, native={}))
 
 
-FRAME = exchange(model="acme-1", include_usage=True)
+FRAME = response_context(model="acme-1", include_usage=True)
 
 
 @settings(max_examples=60)

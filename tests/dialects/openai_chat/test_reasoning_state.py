@@ -13,7 +13,7 @@ from gateway.canon.request import Part, Reasoning, Request, Signature, Text, Too
 from gateway.canon.response import Finish, Response
 from gateway.dialects.openai_chat import DIALECT
 from gateway.providers.capabilities import traits_for
-from tests.dialects.openai_chat.make import exchange, rendered_frames
+from tests.dialects.openai_chat.make import rendered_frames, response_context
 
 STATE = Signature(provider="anthropic", model="claude-opus-5", value="S")
 ANSWER = Response(
@@ -47,7 +47,7 @@ def test_reasoning_details_contain_every_part_with_its_state(stream: bool):
         ]
         text = "First.Second."
     else:
-        frame = exchange(reasoning_field="reasoning_details")
+        frame = response_context(reasoning_field="reasoning_details")
         body, _ = DIALECT.client.render_response(ANSWER, frame)
         message = body["choices"][0]["message"]
         details, text = message["reasoning_details"], message["reasoning"]
@@ -57,11 +57,11 @@ def test_reasoning_details_contain_every_part_with_its_state(stream: bool):
 
 
 def test_details_are_shown_only_where_the_route_allows_it():
-    body, _ = DIALECT.client.render_response(ANSWER, exchange())
+    body, _ = DIALECT.client.render_response(ANSWER, response_context())
     assert "reasoning_details" not in body["choices"][0]["message"]
     events = rendered_frames(unfold_response(ANSWER))
     assert "reasoning_details" not in str(events)
-    hidden = exchange(reasoning_field="reasoning_details", reasoning_display="none")
+    hidden = response_context(reasoning_field="reasoning_details", reasoning_display="none")
     body, _ = DIALECT.client.render_response(ANSWER, hidden)
     assert "reasoning_details" not in body["choices"][0]["message"]
 

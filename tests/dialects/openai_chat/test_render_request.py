@@ -112,8 +112,8 @@ def test_a_field_is_sent_or_reported(
     fields: dict[str, Any], flags: dict[str, Any], expected: dict[str, Any], report: str | None
 ):
     rendered = render(body(**fields), **flags)
-    rest = {k: v for k, v in rendered.body.items() if k not in {"model", "messages"}}
-    assert rest == expected
+    other_fields = {k: v for k, v in rendered.body.items() if k not in {"model", "messages"}}
+    assert other_fields == expected
     assert reported_fields(rendered.report) == ([(next(iter(fields)), report)] if report else [])
 
 

@@ -22,7 +22,14 @@ from gateway.canon.fold import unfold_response
 from gateway.canon.request import Citation, Reasoning, Refusal, Text, ToolCall
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.openai_chat import DIALECT
-from tests.dialects.openai_chat.make import USER, exchange, parse, render, request_body, tool
+from tests.dialects.openai_chat.make import (
+    USER,
+    parse,
+    render,
+    request_body,
+    response_context,
+    tool,
+)
 
 FULL = Response(
     parts=(
@@ -49,14 +56,14 @@ def client(status: int, content: bytes, headers: dict[str, str]) -> openai.OpenA
 
 def sdk_completion(response: Response) -> ChatCompletion:
     """Return the SDK's object of a whole response."""
-    body, _ = DIALECT.client.render_response(response, exchange())
+    body, _ = DIALECT.client.render_response(response, response_context())
     with client(200, json.dumps(body).encode(), {"content-type": "application/json"}) as sdk:
         return sdk.chat.completions.create(model="m", messages=[USER])  # type: ignore[list-item]
 
 
 def stream(events: list[Event]) -> Iterator[ChatCompletionChunk]:
     """Return the SDK's chunks of a stream."""
-    renderer = DIALECT.client.stream_renderer(exchange(include_usage=True))
+    renderer = DIALECT.client.stream_renderer(response_context(include_usage=True))
     content = b"".join(renderer.feed(event) for event in events)
     with client(200, content, {"content-type": "text/event-stream"}) as sdk:
         messages: Any = [USER]
@@ -102,7 +109,7 @@ def test_the_sdk_reads_a_stream():
 
 
 def test_the_sdks_own_accumulator_reads_a_stream():
-    renderer = DIALECT.client.stream_renderer(exchange(include_usage=True))
+    renderer = DIALECT.client.stream_renderer(response_context(include_usage=True))
     content = b"".join(renderer.feed(event) for event in unfold_response(FULL))
     messages: Any = [USER]
     headers = {"content-type": "text/event-stream"}

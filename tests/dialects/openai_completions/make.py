@@ -71,14 +71,14 @@ def events(*chunks: Any, done: bool = True) -> list[Event]:
     return out
 
 
-def exchange(**fields: Any) -> ResponseContext:
+def response_context(**fields: Any) -> ResponseContext:
     """Return the context of a response renderer."""
     return ResponseContext(**{"id": "1", "created": 1700000000, "model": "up", **fields})
 
 
 def rendered_frames(stream: list[Event], **fields: Any) -> list[Any]:
     """Return the parsed frames of a client's stream."""
-    renderer = DIALECT.client.stream_renderer(exchange(**fields))
+    renderer = DIALECT.client.stream_renderer(response_context(**fields))
     wire = b"".join(renderer.feed(event) for event in stream)
     data = [frame.data.decode() for frame in Decoder().feed(wire)]
     return [item if item == "[DONE]" else json.loads(item) for item in data]

@@ -35,11 +35,11 @@ from tests.dialects.openai_completions.make import (
     body,
     chunk,
     events,
-    exchange,
     parse,
     render,
     rendered_frames,
     reported_fields,
+    response_context,
 )
 
 CASES = Path(__file__).parents[1] / "cases"
@@ -195,14 +195,14 @@ def test_log_probabilities_round_trip_in_the_same_dialect() -> None:
     whole = chunk("hi", "stop")
     whole["choices"][0]["logprobs"] = {"tokens": ["hi"]}
     response = DIALECT.provider.parse_response(whole, ALL, None)
-    shown_, _ = DIALECT.client.render_response(response, exchange())
+    shown_, _ = DIALECT.client.render_response(response, response_context())
     assert shown_["choices"][0]["logprobs"] == {"tokens": ["hi"]}
 
 
 def test_chat_log_probabilities_become_lists() -> None:
     tokens = [token("hi", -0.5, [token("ho", -1.5)]), token("!", -0.1)]
     response = Response(parts=(Text(text="hi!"),), extra=logprobs_extra(tokens))
-    shown_, _ = DIALECT.client.render_response(response, exchange())
+    shown_, _ = DIALECT.client.render_response(response, response_context())
     assert shown_["choices"][0]["logprobs"] == {
         "tokens": ["hi", "!"],
         "token_logprobs": [-0.5, -0.1],
@@ -214,7 +214,7 @@ def test_chat_log_probabilities_become_lists() -> None:
 def test_several_answers_are_choices_streamed_and_not() -> None:
     other = Response(parts=(Text(text="ho"),), finish=Finish(reason="length"))
     response = Response(parts=(Text(text="hi"),), alternatives=(other,))
-    whole, _ = DIALECT.client.render_response(response, exchange())
+    whole, _ = DIALECT.client.render_response(response, response_context())
     rows = [(c["index"], c["text"], c["finish_reason"]) for c in whole["choices"]]
     assert rows == [(0, "hi", "stop"), (1, "ho", "length")]
     last = rendered_frames(unfold_response(response))[-2]["choices"]
@@ -241,7 +241,7 @@ def test_a_complete_response_is_rendered_as_the_case_expects() -> None:
     want = json.loads(path.read_text())["expected"]["client_response"]
     response = Response(parts=(Text(text="hi"),), usage=Usage(input=9, output=2))
     payload, report = DIALECT.client.render_response(
-        response, exchange(created=0, model="gw-claude")
+        response, response_context(created=0, model="gw-claude")
     )
     assert report == ()
     assert payload.pop("id").startswith("cmpl-")
@@ -262,7 +262,7 @@ def test_a_complete_response_is_rendered_as_the_case_expects() -> None:
 )
 def test_the_finish_reason_is_rendered(finish: Finish, word: str) -> None:
     response = Response(parts=(Text(text="x"),), finish=finish)
-    whole, _ = DIALECT.client.render_response(response, exchange())
+    whole, _ = DIALECT.client.render_response(response, response_context())
     assert whole["choices"][0]["finish_reason"] == word
     assert rendered_frames(unfold_response(response))[-2]["choices"][0]["finish_reason"] == word
 
@@ -276,11 +276,11 @@ def test_refusals_become_text_and_other_parts_are_reported() -> None:
         ),
         finish=Finish(reason="refusal"),
     )
-    whole, report = DIALECT.client.render_response(response, exchange())
+    whole, report = DIALECT.client.render_response(response, response_context())
     assert whole["choices"][0]["text"] == "I can't"
     assert whole["choices"][0]["finish_reason"] == "stop"
     assert reported_fields(report) == [("content.toolcall", "dropped")]
-    renderer = DIALECT.client.stream_renderer(exchange())
+    renderer = DIALECT.client.stream_renderer(response_context())
     for event in unfold_response(response):
         renderer.feed(event)
     assert reported_fields(renderer.report) == [("content.toolcall", "dropped")]
@@ -297,7 +297,9 @@ def test_an_error_ends_a_stream_without_done() -> None:
     assert rows[-1]["error"]["param"] == "prompt"
     assert rendered_frames([Start(), End(Finish(reason="malformed"))])[-1]["error"]
     with pytest.raises(GatewayError):
-        DIALECT.client.render_response(Response(finish=Finish(reason="malformed")), exchange())
+        DIALECT.client.render_response(
+            Response(finish=Finish(reason="malformed")), response_context()
+        )
 
 
 def test_an_invalid_completions_body_is_refused() -> None:

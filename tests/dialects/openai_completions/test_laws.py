@@ -17,7 +17,7 @@ from gateway.canon.request import Meta, Request, Sampling, Text, Turn, without_p
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.openai_completions import DIALECT
 from gateway.framing.sse import Decoder, Frame
-from tests.dialects.openai_completions.make import ALL, exchange
+from tests.dialects.openai_completions.make import ALL, response_context
 from tests.fakes.openai_older import completion_refusal
 from tests.stream_grammar import check_stream
 
@@ -81,7 +81,7 @@ def comparable_response(response: Response) -> Response:
     return replace(response, usage=replace(response.usage, native={}))
 
 
-FRAME = exchange(model="acme-1", include_usage=True)
+FRAME = response_context(model="acme-1", include_usage=True)
 
 
 @settings(max_examples=60)

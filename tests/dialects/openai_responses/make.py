@@ -128,7 +128,7 @@ def frame(data: Any) -> Frame:
 CREATED = event("created", response=response(status="in_progress"))
 
 
-def completed(**fields: Any) -> dict[str, Any]:
+def completed_event(**fields: Any) -> dict[str, Any]:
     """Return the last event."""
     return event("completed", response=response(**fields))
 
@@ -146,7 +146,7 @@ def events(*data: Any, rendered: RenderedRequest | None = None, **flags: Any) ->
 
 def parse_stream(*data: Any, rendered: RenderedRequest | None = None, **flags: Any) -> Response:
     """Return the response of a stream; the first and the last event are optional."""
-    return fold_events(events(CREATED, *data, completed(), rendered=rendered, **flags))
+    return fold_events(events(CREATED, *data, completed_event(), rendered=rendered, **flags))
 
 
 def parse_output(
@@ -157,14 +157,14 @@ def parse_output(
     return DIALECT.provider.parse_response(answer, traits(), rendered)
 
 
-def exchange(**fields: Any) -> ResponseContext:
+def response_context(**fields: Any) -> ResponseContext:
     """Return the context of a response renderer."""
     return ResponseContext(**{"id": "1", "created": 1700000000, "model": "up", **fields})
 
 
 def rendered_frames(stream: list[Event], **fields: Any) -> list[dict[str, Any]]:
     """Return the parsed events of a client's stream."""
-    renderer = DIALECT.client.stream_renderer(exchange(**fields))
+    renderer = DIALECT.client.stream_renderer(response_context(**fields))
     out = b"".join(renderer.feed(item) for item in stream)
     payloads = []
     for block in filter(None, out.decode().split("\n\n")):

@@ -17,7 +17,7 @@ from gateway.canon.response import Response
 from gateway.dialects import DIALECTS
 from gateway.providers.capabilities import traits_for
 from tests.dialects.openai_chat.test_laws import requests as chat_requests
-from tests.dialects.openai_responses.make import body, exchange, frame, traits
+from tests.dialects.openai_responses.make import body, frame, response_context, traits
 from tests.dialects.openai_responses.test_fuzz import bodies, events
 from tests.dialects.openai_responses.test_laws import answers, requests
 from tests.fakes import anthropic_rules, openai_rules, responses_rules
@@ -63,8 +63,8 @@ def test_a_responses_request_is_one_that_other_providers_accept(
     wire = msgspec.json.decode(msgspec.json.encode(wire))
     preset, model = target
     try:
-        again = RESPONSES.client.parse_request(wire, {})
-        rendered = upstream(preset).render_request(again, traits_for(preset, model))
+        round_trip = RESPONSES.client.parse_request(wire, {})
+        rendered = upstream(preset).render_request(round_trip, traits_for(preset, model))
     except GatewayError as failure:
         assert failure.error.kind in {"unsupported_param", "invalid_request"}
         return
@@ -100,7 +100,7 @@ def test_a_chat_request_is_one_that_responses_accept(request: Request):
 @given(frames=st.lists(events, max_size=8))
 def test_any_responses_stream_can_be_shown_to_other_clients(frames: list[Any], client: Any):
     parser = RESPONSES.provider.stream_parser(traits(), None)
-    renderer = client.client.stream_renderer(exchange())
+    renderer = client.client.stream_renderer(response_context())
     streamed_events: list[Event] = []
     for item in frames:
         streamed_events += parser.feed(frame(item))
@@ -109,7 +109,7 @@ def test_any_responses_stream_can_be_shown_to_other_clients(frames: list[Any], c
     for event in streamed_events:
         renderer.feed(event)
     try:
-        client.client.render_response(fold_events(streamed_events), exchange())
+        client.client.render_response(fold_events(streamed_events), response_context())
     except GatewayError:
         return
 
@@ -118,11 +118,11 @@ def test_any_responses_stream_can_be_shown_to_other_clients(frames: list[Any], c
 @settings(max_examples=30, deadline=None)
 @given(response=answers())
 def test_an_answer_for_responses_can_be_shown_to_other_clients(response: Response, client: Any):
-    wire, _ = RESPONSES.client.render_response(response, exchange())
-    again = RESPONSES.provider.parse_response(wire, traits(), None)
-    client.client.render_response(again, exchange())
-    renderer = client.client.stream_renderer(exchange())
-    for event in unfold_response(again):
+    wire, _ = RESPONSES.client.render_response(response, response_context())
+    round_trip = RESPONSES.provider.parse_response(wire, traits(), None)
+    client.client.render_response(round_trip, response_context())
+    renderer = client.client.stream_renderer(response_context())
+    for event in unfold_response(round_trip):
         renderer.feed(event)
 
 
@@ -165,7 +165,7 @@ def second_turn(preset: str, model: str, answer: Any, *, summary: str | None) ->
     """Return the upstream request after the client has sent back the answer with a tool result."""
     half, target_traits = upstream(preset), traits_for(preset, model)
     response = half.parse_response(answer, target_traits, None)
-    frame = exchange(reasoning_display="summary" if summary else "none")
+    frame = response_context(reasoning_display="summary" if summary else "none")
     payload, _ = RESPONSES.client.render_response(response, frame)
     items = [{"role": "user", "content": "weather?"}, *payload["output"], RESULT]
     request = body(*items, tools=[TOOL], reasoning={"effort": "high", "summary": summary})
@@ -209,7 +209,7 @@ def test_openai_gets_its_state_back_where_the_client_can_carry_it(client: Any):
     ]
     answer = {"id": "r", "model": "m", "status": "completed", "output": output}
     response = RESPONSES.provider.parse_response(answer, target_traits, None)
-    payload, _ = client.client.render_response(response, exchange())
+    payload, _ = client.client.render_response(response, response_context())
     if client is CHAT:
         message, result = payload["choices"][0]["message"], {"role": "tool", "tool_call_id": "c1"}
         history = [message, {**result, "content": "sunny"}]

@@ -38,7 +38,7 @@ from gateway.canon.traits import Traits
 from gateway.dialects.openai_responses import DIALECT
 from gateway.dialects.openai_responses.context import NAME, STATE_KIND
 from gateway.framing.sse import Decoder
-from tests.dialects.openai_responses.make import PDF, PNG, exchange
+from tests.dialects.openai_responses.make import PDF, PNG, response_context
 from tests.fakes import responses_rules
 from tests.stream_grammar import check_stream
 
@@ -410,7 +410,7 @@ def comparable_response(response: Response) -> Response:
     return replace(response, parts=parts, usage=usage)
 
 
-FRAME = exchange(model="acme-1")
+FRAME = response_context(model="acme-1")
 
 
 @settings(max_examples=80, deadline=None)

@@ -14,7 +14,7 @@ from gateway.framing.sse import Frame
 from tests.dialects.openai_responses.make import (
     CREATED,
     DIALECT,
-    completed,
+    completed_event,
     event,
     events,
     frame,
@@ -82,14 +82,14 @@ def test_a_text_is_parsed_from_every_event_sequence(frames: list[Any]):
 
 
 def test_output_in_the_final_event_is_parsed():
-    streamed_events = events(CREATED, completed(output=[message(text("Hello"))]))
+    streamed_events = events(CREATED, completed_event(output=[message(text("Hello"))]))
     assert streamed_events[2].text == "Hello"  # type: ignore[union-attr]
 
 
 def test_events_without_names_are_read():
     parser = DIALECT.provider.stream_parser(traits(), None)
     out: list[Any] = []
-    for item in (CREATED, ADDED, PART, delta("Hello"), completed()):
+    for item in (CREATED, ADDED, PART, delta("Hello"), completed_event()):
         out += parser.feed(Frame("", frame(item).data))
     assert [type(e).__name__ for e in out] == ["Start", "BlockStart", "Delta", "BlockEnd", "End"]
 
@@ -147,8 +147,8 @@ def test_a_server_that_numbers_all_items_alike_is_read():
 
 def test_a_call_without_an_id_gets_one_that_stays_the_same():
     item = {k: v for k, v in function_call().items() if k not in {"call_id", "id"}}
-    first, again = parse_stream(item_done(item)), parse_stream(item_done(item))
-    assert first.parts[0].id == again.parts[0].id == "call_resp_9_1"  # type: ignore[union-attr]
+    first, round_trip = parse_stream(item_done(item)), parse_stream(item_done(item))
+    assert first.parts[0].id == round_trip.parts[0].id == "call_resp_9_1"  # type: ignore[union-attr]
 
 
 def summary(text: str, part: int, kind: str = "delta") -> dict[str, Any]:

@@ -25,9 +25,9 @@ from gateway.dialects.openai_responses import DIALECT
 from tests.dialects.openai_responses.make import (
     body,
     call,
-    exchange,
     render,
     rendered_frames,
+    response_context,
     result,
     tool,
 )
@@ -63,14 +63,14 @@ def client(status: int, content: bytes, headers: dict[str, str]) -> openai.OpenA
 
 def sdk_response(response: Response) -> SdkResponse:
     """Return the SDK's object of a whole response."""
-    payload, _ = DIALECT.client.render_response(response, exchange())
+    payload, _ = DIALECT.client.render_response(response, response_context())
     with client(200, json.dumps(payload).encode(), {"content-type": "application/json"}) as sdk:
         return sdk.responses.create(model="m", input="hi")
 
 
 def wire(events: list[Event]) -> bytes:
     """Return the stream that a client receives."""
-    renderer = DIALECT.client.stream_renderer(exchange())
+    renderer = DIALECT.client.stream_renderer(response_context())
     return b"".join(renderer.feed(event) for event in events)
 
 
@@ -94,7 +94,7 @@ def unknown_fields(value: Any) -> list[str]:
 
 @pytest.mark.parametrize("response", [FULL, NO, CUT], ids=["full", "refusal", "cut"])
 def test_a_complete_response_is_of_the_sdks_type(response: Response):
-    payload, _ = DIALECT.client.render_response(response, exchange())
+    payload, _ = DIALECT.client.render_response(response, response_context())
     reply = SdkResponse.model_validate(payload, strict=True)
     # A free-text call has no status in the types; the service sends one.
     assert set(unknown_fields(reply)) <= {"status"}

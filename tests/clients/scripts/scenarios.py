@@ -22,7 +22,7 @@ VARIANT: str = REQUEST["variant"]
 HELLO = "Hello there"
 BOTH_CITIES = "What is the weather in Paris and Rome?"
 TOOL = "get_weather"
-TOOL_WORDS = "The weather of a city"
+TOOL_DESCRIPTION = "The weather of a city"
 CITY = {
     "type": "object",
     "properties": {"city": {"type": "string", "description": "Its name"}},
@@ -30,7 +30,7 @@ CITY = {
 }
 
 
-def think(model: str) -> list[str]:
+def reasoning_prompts(model: str) -> list[str]:
     """Return the prompts of two turns that each need reasoning and a tool call.
 
     The prompts contain the model, because the gateway identifies conversations by their text.
